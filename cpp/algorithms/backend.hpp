@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a device must supply. An algorithm sees blocks (tall, thin, on the device) and small matrices (host, fp64);
+// orthonormalisation, Rayleigh-Ritz and every decision are the algorithms' own, so a device needs no QR and no SVD.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <vector>
+
+#include "matrix/small.hpp"
+
+namespace sigmascope {
+
+template <class B>
+concept Backend = requires(B& device, typename B::Block& y, const typename B::Block& x, const Small& c,
+                           Small& host, std::int64_t n, std::uint64_t seed) {
+  { B::epsilon() } -> std::convertible_to<double>;  // unit roundoff of a block's numbers
+  { x.rows } -> std::convertible_to<std::int64_t>;
+  { x.cols } -> std::convertible_to<std::int64_t>;
+  { device.zeros(n, n) } -> std::same_as<typename B::Block>;
+  { device.gaussian(n, n, seed, n) } -> std::same_as<typename B::Block>;  // rows, cols, seed, first column
+  { device.inner(x, x) } -> std::same_as<Small>;                           // x^T y
+  { device.combine(y, x, c) };                                             // y += x c
+  { device.eigvalsh(host) } -> std::same_as<std::vector<double>>;          // ascending; overwrites its argument
+  { device.to_host(x) } -> std::same_as<Small>;
+  { device.from_host(c) } -> std::same_as<typename B::Block>;
+};
+
+// A (rows x cols) on a device; algorithms iterate on A^T A, so cols should be the smaller side.
+template <class A>
+concept LinearOperator = requires(A& a, const typename A::Block& x, typename A::Block* y) {
+  { a.rows() } -> std::convertible_to<std::int64_t>;
+  { a.cols() } -> std::convertible_to<std::int64_t>;
+  { a.multiply(x) } -> std::same_as<typename A::Block>;          // A x, one read of A
+  { a.multiply_adjoint(x) } -> std::same_as<typename A::Block>;  // A^T x, one read
+  { a.gram_step(x, y) } -> std::same_as<typename A::Block>;      // A^T (A x), one read; *y = A x unless null
+  { a.gram() } -> std::same_as<Small>;                           // A^T A in fp64, one read
+  { a.reads() } -> std::convertible_to<std::int64_t>;            // reads of A so far
+};
+
+}  // namespace sigmascope

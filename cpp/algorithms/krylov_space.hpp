@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The randomized block Krylov space of A^T A: one read of A per step, all blocks kept, full reorthogonalisation.
+// Golub & Underwood 1977 (block Lanczos); Musco & Musco 2015 (randomized start); Yuan, Gu & Li 2018 (convergence).
+// Deviation: the projection T is kept as the full matrix V^T A^T A V, so that a restart or a block of fresh random
+// columns changes nothing else.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "algorithms/orthonormalize.hpp"
+
+namespace sigmascope {
+
+template <Backend B>
+class KrylovSpace {
+ public:
+  using Block = typename B::Block;
+
+  // V is empty, the next block is orthonormal and random: gaussian = next start().
+  KrylovSpace(B& device, std::int64_t n, std::int64_t block, std::uint64_t seed) : device_(device), n_(n), seed_(seed) {
+    auto start = orthonormalize(device_, basis_, fresh(block), 0.0);
+    next_ = std::move(start.q);
+    start_ = std::move(start.r);
+  }
+
+  // One step: A^T A next = [V next] t + q beta. `image`, unless null, receives A next. 4 m n b flops, one read.
+  template <LinearOperator A>
+  void expand(A& a, Block* image) {
+    Block z = a.gram_step(next_, image);
+    const std::int64_t before = columns(), width = next_.cols;
+    basis_.push_back(std::move(next_));
+    // Rounding leaves about epsilon |A|^2 in z; what is no larger holds no direction of A.
+    auto step = orthonormalize(device_, basis_, std::move(z), 16 * B::epsilon() * largest_);
+    Small t(before + width, before + width);
+    t.set_part(0, 0, t_);
+    t.set_part(0, before, step.coefficients);
+    for (std::int64_t j = 0; j < width; ++j) {
+      for (std::int64_t i = 0; i < before; ++i) t(before + j, i) = t(i, before + j);
+      for (std::int64_t i = 0; i < j; ++i)  // symmetric but for rounding
+        t(before + i, before + j) = t(before + j, before + i) = (t(before + i, before + j) + t(before + j, before + i)) / 2;
+      largest_ = std::max(largest_, t(before + j, before + j));
+    }
+    t_ = std::move(t);
+    next_ = std::move(step.q);
+    beta_ = std::move(step.r);
+    last_ = width;
+  }
+
+  // Widens the next block by random columns orthogonal to everything: for copies that the start block cannot hold.
+  void inject(std::int64_t width) {
+    width = std::min(width, n_ - columns() - next_.cols);
+    if (width <= 0) return;
+    basis_.push_back(std::move(next_));
+    auto added = orthonormalize(device_, basis_, fresh(width), 0.0);
+    Block& held = basis_.back();
+    Block wide = device_.zeros(n_, held.cols + added.q.cols);
+    Small left(held.cols, wide.cols), right(added.q.cols, wide.cols);
+    for (std::int64_t j = 0; j < held.cols; ++j) left(j, j) = 1;
+    for (std::int64_t j = 0; j < added.q.cols; ++j) right(j, held.cols + j) = 1;
+    device_.combine(wide, held, left);
+    device_.combine(wide, added.q, right);
+    basis_.pop_back();
+    next_ = std::move(wide);
+    pure_ = false;
+  }
+
+  // Thick restart (Wu & Simon 2000): V becomes the Ritz vectors given by the columns of `vectors` (D x keep).
+  // The next block is unchanged; its coupling to the kept vectors comes out of the next step's coefficients.
+  void restart(const Small& vectors, const std::vector<double>& values) {
+    Block kept = combine_basis(device_, basis_, vectors);
+    basis_.clear();
+    basis_.push_back(std::move(kept));
+    t_ = Small(vectors.cols, vectors.cols);
+    for (std::int64_t i = 0; i < vectors.cols; ++i) t_(i, i) = values[static_cast<std::size_t>(i)];
+    pure_ = false;
+  }
+
+  // |A^T A v - theta v| for the Ritz vectors V x, x the columns of `vectors`: the part that left the space.
+  std::vector<double> residuals(const Small& vectors) const {
+    const std::int64_t d = columns();
+    const Small out = matmul(beta_, vectors.part(d - last_, d, 0, vectors.cols));
+    std::vector<double> norms(static_cast<std::size_t>(vectors.cols), 0.0);
+    for (std::int64_t j = 0; j < out.cols; ++j) {
+      double sum = 0;
+      for (std::int64_t i = 0; i < out.rows; ++i) sum += out(i, j) * out(i, j);
+      norms[static_cast<std::size_t>(j)] = std::sqrt(sum);
+    }
+    return norms;
+  }
+
+  std::int64_t columns() const { return t_.rows; }
+  // ||A V||_F^2: what of ||A||_F^2 the space holds.
+  double captured() const {
+    double trace = 0;
+    for (std::int64_t i = 0; i < t_.rows; ++i) trace += t_(i, i);
+    return trace;
+  }
+  bool exhausted() const { return next_.cols == 0; }  // the space is invariant
+  bool pure() const { return pure_; }                  // V is a block Krylov space of its start alone
+  std::int64_t size() const { return n_; }
+  std::int64_t next_columns() const { return next_.cols; }
+  const std::vector<Block>& basis() const { return basis_; }
+  const Block& next() const { return next_; }
+  const Small& t() const { return t_; }
+  const Small& beta() const { return beta_; }
+  const Small& start() const { return start_; }
+  std::int64_t last() const { return last_; }
+
+ private:
+  Block fresh(std::int64_t width) {
+    Block block = device_.gaussian(n_, width, seed_, drawn_);
+    drawn_ += width;
+    return block;
+  }
+
+  B& device_;
+  std::int64_t n_;
+  std::uint64_t seed_;
+  std::int64_t drawn_ = 0;  // columns of the random matrix used so far
+  std::vector<Block> basis_;
+  Block next_;
+  Small t_, beta_, start_;
+  std::int64_t last_ = 0;
+  double largest_ = 0;
+  bool pure_ = true;
+};
+
+}  // namespace sigmascope

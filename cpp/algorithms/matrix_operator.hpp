@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A stored matrix as a linear operator of a backend: the only algorithm header that names Matrix.
+#pragma once
+
+#include <cstdint>
+
+#include "algorithms/backend.hpp"
+#include "matrix/matrix.hpp"
+
+namespace sigmascope {
+
+template <Backend B>
+class MatrixOperator {
+ public:
+  using Block = typename B::Block;
+
+  MatrixOperator(B& backend, MatrixView view) : backend_(backend), view_(view) {}
+
+  std::int64_t rows() const { return view_.rows(); }
+  std::int64_t cols() const { return view_.cols(); }
+  std::int64_t reads() const { return reads_; }
+
+  Block multiply(const Block& x) { return ++reads_, backend_.multiply(view_, x); }
+  Block multiply_adjoint(const Block& y) { return ++reads_, backend_.multiply_adjoint(view_, y); }
+  Block gram_step(const Block& x, Block* y) { return ++reads_, backend_.gram_step(view_, x, y); }
+  Small gram() { return ++reads_, backend_.gram(view_); }
+
+ private:
+  B& backend_;
+  MatrixView view_;
+  std::int64_t reads_ = 0;
+};
+
+}  // namespace sigmascope

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Dense factorisations of small host matrices in fp64, by LAPACK. Each throws std::runtime_error when LAPACK fails.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "matrix/small.hpp"
+
+namespace sigmascope {
+
+struct Eigen {
+  std::vector<double> values;
+  Small vectors;  // columns
+};
+struct SmallSvd {
+  Small u;                // m x min(m, n)
+  std::vector<double> s;  // descending
+  Small v;                // n x min(m, n)
+};
+
+Small matmul(const Small& a, const Small& b);          // a b
+Small matmul_adjoint(const Small& a, const Small& b);  // a^T b
+
+// All eigenpairs of a symmetric matrix (lower triangle read), descending: dsyevd.
+Eigen eigh(Small a);
+// The k largest eigenpairs, descending: dsyevr.
+Eigen eigh_top(Small a, std::int64_t k);
+SmallSvd svd(Small a);
+// Upper triangular R with R^T R = a, unless a is not positive definite.
+std::optional<Small> cholesky(Small a);
+Small inverse_upper(Small r);
+
+}  // namespace sigmascope

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Quadrature of the spectrum of A^T A from a block Krylov run: nodes, and a weight per random probe.
+// Ubaru, Chen & Saad 2017 (stochastic Lanczos quadrature); Golub & Meurant 2010 (block Gauss and Gauss-Radau rules).
+// For a probe g = next start: g^T f(A^T A) g ~ sum_i f(theta_i) (x_i[first block]^T R0 e_l)^2.
+// The Gauss rule errs below where f bends up, the Radau rule with a node at 0 errs above: together they bracket.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "algorithms/krylov_space.hpp"
+
+namespace sigmascope {
+
+struct Quadrature {
+  std::vector<double> gauss_nodes, radau_nodes;  // lambda, descending
+  Small gauss_weights, radau_weights;            // nodes x probes
+  std::vector<double> residuals;                 // of the Gauss nodes' Ritz vectors, lambda
+  std::int64_t columns = 0;
+};
+
+inline Small probe_weights(const Small& vectors, const Small& start) {
+  const Small first = matmul_adjoint(vectors.part(0, start.rows, 0, vectors.cols), start);  // nodes x probes
+  Small weights(first.rows, first.cols);
+  for (std::size_t e = 0; e < first.values.size(); ++e) weights.values[e] = first.values[e] * first.values[e];
+  return weights;
+}
+
+template <Backend B>
+Quadrature quadrature(const KrylovSpace<B>& space) {
+  const std::int64_t d = space.columns(), last = space.last();
+  Quadrature rule;
+  rule.columns = d;
+  const Eigen gauss = eigh(space.t());
+  rule.gauss_nodes = gauss.values;
+  for (double& node : rule.gauss_nodes) node = std::max(node, 0.0);
+  rule.gauss_weights = probe_weights(gauss.vectors, space.start());
+  rule.residuals = space.residuals(gauss.vectors);
+  if (space.exhausted() || d >= space.size()) {  // the Gauss rule is exact
+    rule.radau_nodes = rule.gauss_nodes;
+    rule.radau_weights = rule.gauss_weights;
+    return rule;
+  }
+  // T with one more block row, whose diagonal block beta T^-1_(last,last) beta^T makes the extended matrix singular.
+  const Small& beta = space.beta();
+  const std::int64_t w = beta.rows;
+  const double least = 1e-14 * std::max(gauss.values.front(), 0.0);
+  Small root = gauss.vectors.part(d - last, d, 0, d);  // T^-1/2, the last rows
+  for (std::int64_t j = 0; j < d; ++j) {
+    const double scale = 1 / std::sqrt(std::max(gauss.values[static_cast<std::size_t>(j)], least));
+    for (std::int64_t i = 0; i < last; ++i) root(i, j) *= scale;
+  }
+  const Small coupled = matmul(beta, root);  // w x d
+  Small extended(d + w, d + w);
+  extended.set_part(0, 0, space.t());
+  extended.set_part(d, d - last, beta);
+  extended.set_part(d - last, d, beta.transposed());
+  extended.set_part(d, d, matmul(coupled, coupled.transposed()));
+  const Eigen radau = eigh(std::move(extended));
+  rule.radau_nodes = radau.values;
+  for (double& node : rule.radau_nodes) node = std::max(node, 0.0);
+  rule.radau_weights = probe_weights(radau.vectors, space.start());
+  return rule;
+}
+
+}  // namespace sigmascope

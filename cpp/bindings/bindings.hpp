@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the registering files share: how Python's objects become ours and back.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "kernels/block.hpp"
+#include "kernels/cpu_backend.hpp"
+#include "matrix/matrix.hpp"
+
+namespace sigmascope {
+
+namespace py = pybind11;
+
+// A matrix holds NaN or infinity.
+class NonFinite : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// How to run: the same keyword arguments for every algorithm.
+struct RunOptions {
+  int threads = 1;
+  std::int64_t panel_rows = 0;
+  std::int64_t load_bytes = 0;  // a matrix whose stored bytes are no more is read into memory once
+  py::object progress;          // None, or called with the stored bytes used so far
+};
+
+RunOptions run_options(const py::kwargs& kwargs);
+
+// Checks for Ctrl-C and reports progress about twenty times a second, taking the GIL only then.
+Observer make_observer(const py::object& progress);
+
+template <class T>
+py::array_t<T> to_numpy(const Block<T>& block, bool transposed) {
+  const std::int64_t rows = transposed ? block.cols : block.rows, cols = transposed ? block.rows : block.cols;
+  py::array_t<T> array({rows, cols});
+  T* out = array.mutable_data();
+  for (std::int64_t i = 0; i < block.rows; ++i)
+    for (std::int64_t j = 0; j < block.cols; ++j) out[transposed ? j * block.rows + i : i * block.cols + j] = block.row(i)[j];
+  return array;
+}
+
+template <class T>
+Block<T> from_numpy(const py::array_t<T, py::array::c_style | py::array::forcecast>& array) {
+  if (array.ndim() != 2) throw std::invalid_argument("a block must have 2 dimensions");
+  Block<T> block(array.shape(0), array.shape(1));
+  for (std::int64_t i = 0; i < block.rows; ++i) std::copy_n(array.data(i, 0), block.cols, block.row(i));
+  return block;
+}
+
+template <class T>
+py::array_t<T> to_numpy(const std::vector<T>& values) {
+  return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+inline py::array_t<double> to_numpy(const Small& x) {
+  py::array_t<double> array({x.rows, x.cols});
+  for (std::int64_t i = 0; i < x.rows; ++i)
+    for (std::int64_t j = 0; j < x.cols; ++j) array.mutable_at(i, j) = x(i, j);
+  return array;
+}
+
+void register_matrix(py::module_& module);
+void register_linalg(py::module_& module);
+
+}  // namespace sigmascope

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// sigmascope._core: a table of contents.
+#include <system_error>
+
+#include "algorithms/backend.hpp"
+#include "algorithms/matrix_operator.hpp"
+#include "bindings/bindings.hpp"
+#include "kernels/lapack.hpp"
+
+#ifndef SIGMASCOPE_VERSION
+#define SIGMASCOPE_VERSION "unknown"
+#endif
+
+namespace sigmascope {
+
+static_assert(Backend<CpuBackend<float>> && Backend<CpuBackend<double>>);
+static_assert(LinearOperator<MatrixOperator<CpuBackend<float>>> && LinearOperator<MatrixOperator<CpuBackend<double>>>);
+
+namespace {
+
+// OSError with its number, so that Python makes PermissionError and the like of it.
+void register_errors() {
+  py::register_exception_translator([](std::exception_ptr error) {
+    const auto raise = [](const char* name, const char* message) {
+      py::set_error(py::module_::import("sigmascope.errors").attr(name), message);
+    };
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const NonFinite& e) {
+      raise("NonFiniteError", e.what());
+    } catch (const TruncatedFile& e) {
+      raise("CheckpointError", e.what());
+    } catch (const std::system_error& e) {
+      const py::tuple arguments = py::make_tuple(e.code().value(), e.what());
+      PyErr_SetObject(PyExc_OSError, arguments.ptr());
+    }
+  });
+}
+
+py::dict config() {
+  py::dict result;
+  result["version"] = SIGMASCOPE_VERSION;
+  result["isa"] = best_isa().name;
+  result["vector_bits"] = 8 * best_isa().vector_bytes;
+  result["blas"] = scipy_openblas_get_config();
+  result["blas_core"] = scipy_openblas_get_corename();
+  return result;
+}
+
+}  // namespace
+
+}  // namespace sigmascope
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "sigmascope's native engine; use the package sigmascope, not this module";
+  sigmascope::register_errors();
+  sigmascope::register_matrix(module);
+  sigmascope::register_linalg(module);
+  module.def("config", &sigmascope::config);
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The algorithms, each with the same preparation: read what fits into memory, look at every element once (norm, largest,
+// NaN), scale by a power of two so that nothing overflows, iterate on the smaller side; release the GIL meanwhile.
+#include <cmath>
+#include <optional>
+#include <string>
+
+#include "algorithms/block_krylov.hpp"
+#include "algorithms/gram_spectrum.hpp"
+#include "algorithms/matrix_operator.hpp"
+#include "algorithms/randomized_svd.hpp"
+#include "bindings/bindings.hpp"
+
+namespace sigmascope {
+
+namespace {
+
+void require_finite(const ElementMoments& moments) {
+  const auto& all = moments.all;
+  if (all.nans + all.infinities == 0) return;
+  throw NonFinite("the matrix holds " + std::to_string(all.nans) + " NaN and " + std::to_string(all.infinities) +
+                  " infinite entries, the first at (" + std::to_string(moments.first_row) + ", " + std::to_string(moments.first_col) + ")");
+}
+
+// A matrix ready for an algorithm: in memory if it may be, seen once, scaled, on its smaller side.
+template <class T>
+struct Prepared {
+  Matrix matrix;  // row-major as far as it can be
+  bool flipped;   // the operator is the transpose of the caller's matrix
+  CpuBackend<T> backend;
+  double factor = 1.0;  // a power of two: the largest entry becomes at most 1
+  double fro2 = 0.0;    // of the scaled matrix
+  std::optional<MatrixOperator<CpuBackend<T>>> a;
+
+  Prepared(const Matrix& source, const RunOptions& options)
+      : matrix(!source.in_memory() && source.stored_bytes() <= options.load_bytes ? source.loaded() : source),
+        flipped(source.rows < source.cols),
+        backend({.threads = options.threads, .panel_rows = options.panel_rows, .observer = make_observer(options.progress)}) {
+    py::gil_scoped_release release;
+    const ElementMoments moments = backend.moments(matrix, false);
+    require_finite(moments);
+    const double largest = std::max(moments.all.maximum, -moments.all.minimum);
+    if (largest > 0) {
+      int exponent = 0;
+      std::frexp(largest, &exponent);
+      factor = std::ldexp(1.0, -exponent);
+    }
+    fro2 = 0;
+    for (const double square : moments.row_squares) fro2 += square * factor * factor;
+    if (!std::isfinite(fro2)) throw std::overflow_error("the squares of the entries overflow double precision");
+    bool transposed = flipped;
+    if (matrix.mostly_column_major()) {
+      matrix = matrix.transposed();
+      transposed = !transposed;
+    }
+    a.emplace(backend, MatrixView{&matrix, transposed, factor});
+  }
+
+  std::vector<double> unscaled(std::vector<double> values) const {
+    for (double& value : values) value /= factor;
+    return values;
+  }
+};
+
+template <class T, class Factors>
+void put_factors(py::dict& result, const Prepared<T>& p, const Factors& f, bool vectors) {
+  result["s"] = to_numpy(p.unscaled(f.s));
+  if (!vectors) return;
+  result["u"] = to_numpy(p.flipped ? f.v : f.u, false);
+  result["vt"] = to_numpy(p.flipped ? f.u : f.v, true);
+}
+
+py::dict quadrature_dict(const Quadrature& rule, double factor) {
+  const auto nodes = [&](std::vector<double> values) {
+    for (double& value : values) value /= factor * factor;
+    return to_numpy(values);
+  };
+  py::dict result;
+  result["gauss_nodes"] = nodes(rule.gauss_nodes);
+  result["gauss_weights"] = to_numpy(rule.gauss_weights);
+  result["radau_nodes"] = nodes(rule.radau_nodes);
+  result["radau_weights"] = to_numpy(rule.radau_weights);
+  result["residuals"] = nodes(rule.residuals);
+  result["columns"] = rule.columns;
+  return result;
+}
+
+template <class T>
+py::dict krylov(const Matrix& matrix, const TopOptions& options, const RunOptions& run) {
+  Prepared<T> p(matrix, run);
+  const TopResult<CpuBackend<T>> top = [&] {
+    py::gil_scoped_release release;
+    return block_krylov(p.backend, *p.a, p.fro2, options);
+  }();
+  py::dict result;
+  put_factors(result, p, top.triplets, options.vectors);
+  result["residuals"] = to_numpy(p.unscaled(top.residuals));
+  result["errors"] = to_numpy(p.unscaled(top.errors));
+  result["converged"] = top.converged;
+  result["injected"] = top.injected;
+  result["restarted"] = top.restarted;
+  result["columns"] = top.columns;
+  result["steps"] = top.steps;
+  result["reads"] = p.a->reads() + 1;
+  result["fro2"] = p.fro2 / (p.factor * p.factor);
+  if (top.quadrature) result["quadrature"] = quadrature_dict(*top.quadrature, p.factor);
+  return result;
+}
+
+// A run of a fixed number of steps, for its quadrature alone.
+template <class T>
+py::dict density(const Matrix& matrix, std::int64_t block, std::int64_t steps, std::uint64_t seed, const RunOptions& run) {
+  Prepared<T> p(matrix, run);
+  std::int64_t taken = 0;
+  const Quadrature rule = [&] {
+    py::gil_scoped_release release;
+    KrylovSpace<CpuBackend<T>> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), seed);
+    while (taken < steps && !space.exhausted()) {
+      space.expand(*p.a, nullptr);
+      ++taken;
+    }
+    return quadrature(space);
+  }();
+  py::dict result = quadrature_dict(rule, p.factor);
+  result["steps"] = taken;
+  result["reads"] = p.a->reads() + 1;
+  result["fro2"] = p.fro2 / (p.factor * p.factor);
+  return result;
+}
+
+template <class T>
+py::dict low_rank(const Matrix& matrix, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, const RunOptions& run) {
+  Prepared<T> p(matrix, run);
+  const auto factors = [&] {
+    py::gil_scoped_release release;
+    return randomized_svd(p.backend, *p.a, k, block, passes, seed);
+  }();
+  py::dict result;
+  put_factors(result, p, factors, true);
+  result["captured"] = factors.captured / (p.factor * p.factor);
+  result["columns"] = factors.columns;
+  result["steps"] = factors.steps;
+  result["reads"] = p.a->reads() + 1;
+  result["fro2"] = p.fro2 / (p.factor * p.factor);
+  return result;
+}
+
+py::dict gram_top(const Matrix& matrix, std::int64_t k, std::uint64_t seed, const RunOptions& run) {
+  Prepared<double> p(matrix, run);
+  const auto triplets = [&] {
+    py::gil_scoped_release release;
+    return gram_triplets(p.backend, *p.a, k, seed);
+  }();
+  py::dict result;
+  put_factors(result, p, triplets, true);
+  result["residuals"] = to_numpy(p.unscaled(triplets.residuals));
+  result["reads"] = p.a->reads() + 1;
+  result["fro2"] = p.fro2 / (p.factor * p.factor);
+  return result;
+}
+
+py::dict every_value(const Matrix& matrix, const RunOptions& run) {
+  Prepared<double> p(matrix, run);
+  const GramSpectrum spectrum = [&] {
+    py::gil_scoped_release release;
+    return gram_spectrum(p.backend, *p.a);
+  }();
+  py::dict result;
+  result["values"] = to_numpy(p.unscaled(spectrum.values));
+  result["errors"] = to_numpy(p.unscaled(spectrum.errors));
+  result["floor"] = spectrum.floor / p.factor;
+  result["reads"] = p.a->reads() + 1;
+  result["fro2"] = p.fro2 / (p.factor * p.factor);
+  return result;
+}
+
+py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions& run) {
+  CpuBackend<float> backend({.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
+  const ElementMoments m = [&] {
+    py::gil_scoped_release release;
+    return backend.moments(matrix, histogram);
+  }();
+  py::dict result;
+  for (const auto& [name, value] : {std::pair{"count", m.all.count}, {"mean", m.all.mean}, {"m2", m.all.m2}, {"m3", m.all.m3}, {"m4", m.all.m4},
+                                    {"sum_squares", m.all.sum_squares}, {"min", m.all.minimum}, {"max", m.all.maximum}})
+    result[name] = value;
+  result["zeros"] = m.all.zeros;
+  result["nan"] = m.all.nans;
+  result["inf"] = m.all.infinities;
+  result["first_nonfinite"] = m.first_row < 0 ? py::object(py::none()) : py::object(py::make_tuple(m.first_row, m.first_col));
+  result["row_squares"] = to_numpy(m.row_squares);
+  result["column_squares"] = to_numpy(m.col_squares);
+  result["histogram"] = m.code_counts.empty() ? py::object(py::none()) : py::object(to_numpy(m.code_counts));
+  return result;
+}
+
+template <class T>
+using Input = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+// verb: "multiply" A x, "adjoint" A^T x, "gram" (A^T (A x), A x).
+template <class T>
+py::object product(const Matrix& matrix, const Input<T>& x, const std::string& verb, const RunOptions& run) {
+  CpuBackend<T> backend({.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
+  const Block<T> block = from_numpy<T>(x);
+  const bool flip = matrix.mostly_column_major();
+  const Matrix stored = flip ? matrix.transposed() : matrix;
+  const MatrixView view{&stored, flip, 1.0};
+  Block<T> image, result;
+  {
+    py::gil_scoped_release release;
+    if (verb == "multiply") result = backend.multiply(view, block);
+    else if (verb == "adjoint") result = backend.multiply_adjoint(view, block);
+    else result = backend.gram_step(view, block, &image);
+  }
+  if (verb == "gram") return py::make_tuple(to_numpy(result, false), to_numpy(image, false));
+  return to_numpy(result, false);
+}
+
+py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0, int threads) {
+  CpuBackend<double> backend({.threads = threads, .panel_rows = 0, .observer = {}});
+  return to_numpy(backend.gaussian(rows, cols, seed, column0), false);
+}
+
+}  // namespace
+
+void register_linalg(py::module_& module) {
+  module.def("krylov", [](const Matrix& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps, std::int64_t max_columns,
+                          std::uint64_t seed, bool vectors, bool with_density, bool f64, const py::kwargs& kwargs) {
+    const TopOptions options{k, tol, block, max_steps, max_columns, seed, vectors, with_density};
+    return f64 ? krylov<double>(a, options, run_options(kwargs)) : krylov<float>(a, options, run_options(kwargs));
+  }, py::arg("a"), py::kw_only(), py::arg("k"), py::arg("tol"), py::arg("block"), py::arg("max_steps"), py::arg("max_columns"), py::arg("seed"),
+     py::arg("vectors"), py::arg("density"), py::arg("f64"));
+  module.def("density", [](const Matrix& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64, const py::kwargs& kwargs) {
+    return f64 ? density<double>(a, block, steps, seed, run_options(kwargs)) : density<float>(a, block, steps, seed, run_options(kwargs));
+  }, py::arg("a"), py::kw_only(), py::arg("block"), py::arg("steps"), py::arg("seed"), py::arg("f64"));
+  module.def("low_rank", [](const Matrix& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, bool f64, const py::kwargs& kwargs) {
+    return f64 ? low_rank<double>(a, k, block, passes, seed, run_options(kwargs)) : low_rank<float>(a, k, block, passes, seed, run_options(kwargs));
+  }, py::arg("a"), py::kw_only(), py::arg("k"), py::arg("block"), py::arg("passes"), py::arg("seed"), py::arg("f64"));
+  module.def("gram_top", [](const Matrix& a, std::int64_t k, std::uint64_t seed, const py::kwargs& kwargs) {
+    return gram_top(a, k, seed, run_options(kwargs));
+  }, py::arg("a"), py::kw_only(), py::arg("k"), py::arg("seed"));
+  module.def("every_value", [](const Matrix& a, const py::kwargs& kwargs) { return every_value(a, run_options(kwargs)); }, py::arg("a"), py::kw_only());
+  module.def("moments", [](const Matrix& a, bool histogram, const py::kwargs& kwargs) {
+    return element_moments(a, histogram, run_options(kwargs));
+  }, py::arg("a"), py::kw_only(), py::arg("histogram"));
+  module.def("product_f32", [](const Matrix& a, const Input<float>& x, const std::string& verb, const py::kwargs& kwargs) {
+    return product<float>(a, x, verb, run_options(kwargs));
+  }, py::arg("a"), py::arg("x"), py::arg("verb"));
+  module.def("product_f64", [](const Matrix& a, const Input<double>& x, const std::string& verb, const py::kwargs& kwargs) {
+    return product<double>(a, x, verb, run_options(kwargs));
+  }, py::arg("a"), py::arg("x"), py::arg("verb"));
+  module.def("gaussian", &gaussian, py::arg("rows"), py::arg("cols"), py::arg("seed"), py::arg("column0"), py::arg("threads"));
+}
+
+}  // namespace sigmascope

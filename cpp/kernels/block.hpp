@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A tall, thin matrix in host memory: row-major, each row padded with zeros to whole vectors.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+
+namespace sigmascope {
+
+struct FreeDeleter {
+  void operator()(void* p) const { std::free(p); }
+};
+
+template <class T>
+using AlignedArray = std::unique_ptr<T[], FreeDeleter>;
+
+// 64-byte aligned, not initialised.
+template <class T>
+AlignedArray<T> aligned_array(std::int64_t count) {
+  const std::size_t bytes = (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64;
+  void* memory = std::aligned_alloc(64, bytes > 0 ? bytes : 64);
+  if (memory == nullptr) throw std::bad_alloc();
+  return AlignedArray<T>(static_cast<T*>(memory));
+}
+
+template <class T>
+struct Block {
+  // 64 bytes: the widest vector, so that a block means the same to every instruction set.
+  static constexpr std::int64_t padding = 64 / sizeof(T);
+
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t ld = 0;
+  AlignedArray<T> data;
+
+  Block() = default;
+  Block(std::int64_t m, std::int64_t k)
+      : rows(m), cols(k), ld((k + padding - 1) / padding * padding), data(aligned_array<T>(m * ld)) {
+    std::memset(static_cast<void*>(data.get()), 0, static_cast<std::size_t>(m * ld) * sizeof(T));
+  }
+
+  T* row(std::int64_t i) { return data.get() + i * ld; }
+  const T* row(std::int64_t i) const { return data.get() + i * ld; }
+};
+
+}  // namespace sigmascope

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/cpu_backend.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/decode_panel.hpp"
+#include "kernels/gaussian.hpp"
+#include "kernels/lapack.hpp"
+
+namespace sigmascope {
+
+namespace {
+
+// Rows of Z = sum over panel rows are summed in chains of this many, each added to the total: the error of a sum then
+// grows with 256 + m/256, not m, and the cut lies in the matrix, not in the panel, so that no bit depends on the panel.
+constexpr std::int64_t chain_rows = 256;
+constexpr std::int64_t panel_bytes = std::int64_t{4} << 20;  // decoded; two of them stay in the L3 cache
+constexpr std::int64_t first_chunk = 48;                     // whole row tiles of every micro-kernel
+constexpr std::int64_t second_chunk = 192;
+
+std::int64_t chunks(std::int64_t extent, std::int64_t chunk) { return (extent + chunk - 1) / chunk; }
+
+// A leading dimension of whole cache lines, an odd number of them: rows a power of two apart would share one cache set.
+template <class T>
+std::int64_t spread(std::int64_t width) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  const std::int64_t lines = (width + line - 1) / line;
+  return (lines | 1) * line;
+}
+
+}  // namespace
+
+template <class T>
+CpuBackend<T>::CpuBackend(CpuOptions options)
+    : options_(std::move(options)), isa_(best_isa()), pool_(std::max(options_.threads, 1)) {
+  scipy_openblas_set_num_threads(1);
+}
+
+template <class T>
+Block<T> CpuBackend<T>::zeros(std::int64_t rows, std::int64_t cols) {
+  return Block(rows, cols);
+}
+
+template <class T>
+Block<T> CpuBackend<T>::gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0) {
+  Block x(rows, cols);
+  pool_.run(chunks(rows, 64), [&](std::int64_t chunk, int) {
+    for (std::int64_t i = chunk * 64; i < std::min(rows, chunk * 64 + 64); ++i)
+      for (std::int64_t h = column0 / 2; h <= (column0 + cols - 1) / 2; ++h) {
+        const auto pair = gaussian_pair(seed, static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(h));
+        for (std::int64_t e = 0; e < 2; ++e) {
+          const std::int64_t j = 2 * h + e - column0;
+          if (j >= 0 && j < cols) x.row(i)[j] = static_cast<T>(pair[static_cast<std::size_t>(e)]);
+        }
+      }
+  });
+  return x;
+}
+
+template <class T>
+Small CpuBackend<T>::to_host(const Block& x) {
+  Small host(x.rows, x.cols);
+  for (std::int64_t i = 0; i < x.rows; ++i)
+    for (std::int64_t j = 0; j < x.cols; ++j) host(i, j) = static_cast<double>(x.row(i)[j]);
+  return host;
+}
+
+template <class T>
+Block<T> CpuBackend<T>::from_host(const Small& x) {
+  Block block(x.rows, x.cols);
+  for (std::int64_t j = 0; j < x.cols; ++j)
+    for (std::int64_t i = 0; i < x.rows; ++i) block.row(i)[j] = static_cast<T>(x(i, j));
+  return block;
+}
+
+template <class T>
+Small CpuBackend<T>::inner(const Block& x, const Block& y) {
+  constexpr std::int64_t part = 1024, run = 64;
+  const auto product = IsaOf<T>::product(isa_);
+  const std::int64_t parts = chunks(x.rows, part), size = x.cols * y.ld;
+  std::vector<double> partial(static_cast<std::size_t>(parts * size), 0.0);
+  pool_.run(parts, [&](std::int64_t p, int) {
+    auto sums = aligned_array<T>(size);
+    double* total = partial.data() + p * size;
+    for (std::int64_t i = p * part; i < std::min(x.rows, (p + 1) * part); i += run) {
+      std::fill_n(sums.get(), size, T(0));
+      product(x.cols, y.ld, std::min(run, x.rows - i), x.row(i), 1, x.ld, y.row(i), y.ld, sums.get(), y.ld, Accumulate::chain);
+      for (std::int64_t e = 0; e < size; ++e) total[e] += static_cast<double>(sums[e]);
+    }
+  });
+  Small result(x.cols, y.cols);
+  for (std::int64_t p = 0; p < parts; ++p)
+    for (std::int64_t i = 0; i < x.cols; ++i)
+      for (std::int64_t j = 0; j < y.cols; ++j) result(i, j) += partial[static_cast<std::size_t>(p * size + i * y.ld + j)];
+  return result;
+}
+
+template <class T>
+void CpuBackend<T>::combine(Block& y, const Block& x, const Small& c) {
+  auto right = aligned_array<T>(x.cols * y.ld);
+  std::fill_n(right.get(), x.cols * y.ld, T(0));
+  for (std::int64_t j = 0; j < c.cols; ++j)
+    for (std::int64_t i = 0; i < c.rows; ++i) right[i * y.ld + j] = static_cast<T>(c(i, j));
+  const auto product = IsaOf<T>::product(isa_);
+  constexpr std::int64_t chunk = 240;
+  pool_.run(chunks(y.rows, chunk), [&](std::int64_t part, int) {
+    const std::int64_t i = part * chunk;
+    product(std::min(chunk, y.rows - i), y.ld, x.cols, x.row(i), x.ld, 1, right.get(), y.ld, y.row(i), y.ld, Accumulate::chain);
+  });
+}
+
+// What one read of op(A) is used for: y = op(A) x and, from the same decoded panel, z = op(A)^T y.
+template <class T>
+struct CpuBackend<T>::Stages {
+  const Block* x = nullptr;     // null: y is given
+  const Block* given = nullptr;
+  Block* y = nullptr;           // receives op(A) x, if wanted
+  Block* z = nullptr;           // receives op(A)^T y, if wanted
+};
+
+template <class T>
+std::int64_t CpuBackend<T>::panel_height(std::int64_t other, std::int64_t block) const {
+  if (options_.panel_rows > 0) return options_.panel_rows;
+  const std::int64_t row_bytes = std::max<std::int64_t>(other + block, 1) * static_cast<std::int64_t>(sizeof(T));
+  return std::clamp<std::int64_t>(panel_bytes / row_bytes / first_chunk * first_chunk, first_chunk, 960);
+}
+
+template <class T>
+void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
+  const bool by_columns = a.transposed;
+  const std::int64_t rows = a.rows(), cols = a.cols();
+  const std::int64_t ld_block = (stages.x ? stages.x : stages.given)->ld;
+  const std::int64_t height = std::min(panel_height(cols, ld_block), std::max<std::int64_t>(rows, 1));
+  const std::int64_t ld = spread<T>(by_columns ? height : cols);
+  const auto product = IsaOf<T>::product(isa_);
+  auto decoded = aligned_array<T>(ld * (by_columns ? cols : height));
+  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool_.threads()));
+  Block own_y = stages.x && !stages.y ? Block(height, stages.x->cols) : Block();
+  Block chain = stages.z ? Block(cols, stages.z->cols) : Block();
+
+  PanelStream panels(*a.matrix, by_columns, height);
+  std::int64_t row0 = 0;
+  for (std::int64_t index = 0; index < panels.count(); ++index) {
+    const Panel panel = panels.next();
+    const std::int64_t here = by_columns ? panel.cols : panel.rows;
+    T* y_rows = stages.y ? stages.y->row(row0) : own_y.data.get();
+    pool_.run(chunks(here, first_chunk), [&](std::int64_t chunk, int worker) {
+      const std::int64_t i = chunk * first_chunk, count = std::min(first_chunk, here - i);
+      auto& codes = scratch[static_cast<std::size_t>(worker)];
+      T* first = decoded.get() + (by_columns ? i : i * ld);
+      if (by_columns)
+        decode_panel(isa_, panel, 0, panel.rows, i, i + count, a.factor, first, ld, codes);
+      else
+        decode_panel(isa_, panel, i, i + count, 0, panel.cols, a.factor, first, ld, codes);
+      if (!stages.x) return;
+      std::fill_n(y_rows + i * ld_block, count * ld_block, T(0));
+      product(count, ld_block, cols, first, by_columns ? 1 : ld, by_columns ? ld : 1, stages.x->data.get(), ld_block,
+              y_rows + i * ld_block, ld_block, Accumulate::sum_blocks);
+    });
+    if (stages.z) {
+      const T* y = stages.x ? y_rows : stages.given->row(row0);
+      pool_.run(chunks(cols, second_chunk), [&](std::int64_t chunk, int) {
+        const std::int64_t j = chunk * second_chunk, count = std::min(second_chunk, cols - j);
+        const T* first = decoded.get() + (by_columns ? j * ld : j);
+        for (std::int64_t i = 0; i < here;) {
+          const std::int64_t run = std::min(here - i, chain_rows - (row0 + i) % chain_rows);
+          product(count, ld_block, run, first + i * (by_columns ? 1 : ld), by_columns ? ld : 1, by_columns ? 1 : ld,
+                  y + i * ld_block, ld_block, chain.row(j), ld_block, Accumulate::chain);
+          i += run;
+          if ((row0 + i) % chain_rows == 0 || row0 + i == rows)
+            for (std::int64_t e = 0; e < count * ld_block; ++e) {
+              stages.z->row(j)[e] += chain.row(j)[e];
+              chain.row(j)[e] = T(0);
+            }
+        }
+      });
+    }
+    row0 += here;
+    std::int64_t bytes = 0;
+    for (const Piece& piece : panel.pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
+    observe(bytes);
+  }
+}
+
+template <class T>
+Block<T> CpuBackend<T>::multiply(const MatrixView& a, const Block& x) {
+  Block y(a.rows(), x.cols);
+  stream(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr});
+  return y;
+}
+
+template <class T>
+Block<T> CpuBackend<T>::multiply_adjoint(const MatrixView& a, const Block& y) {
+  Block z(a.cols(), y.cols);
+  stream(a, {.x = nullptr, .given = &y, .y = nullptr, .z = &z});
+  return z;
+}
+
+template <class T>
+Block<T> CpuBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y) {
+  Block z(a.cols(), x.cols);
+  if (y != nullptr) *y = Block(a.rows(), x.cols);
+  stream(a, {.x = &x, .given = nullptr, .y = y, .z = &z});
+  return z;
+}
+
+template <class T>
+Small CpuBackend<T>::gram(const MatrixView& a) {
+  constexpr std::int64_t height = 512, tile = 256;
+  const bool by_columns = a.transposed;
+  const std::int64_t n = a.cols(), side = chunks(n, tile);
+  if (n > 46340) throw std::invalid_argument("a Gram matrix of order " + std::to_string(n) + " exceeds LAPACK's 32-bit indices (46340)");
+  const std::int64_t ld = by_columns ? height : n;
+  auto decoded = aligned_array<double>(by_columns ? n * height : height * n);
+  Small g(n, n);
+  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool_.threads()));
+  PanelStream panels(*a.matrix, by_columns, height);
+  for (std::int64_t index = 0; index < panels.count(); ++index) {
+    const Panel panel = panels.next();
+    const std::int64_t lines = panel.rows;
+    pool_.run(chunks(lines, first_chunk), [&](std::int64_t chunk, int worker) {
+      const std::int64_t i = chunk * first_chunk;
+      decode_panel(isa_, panel, i, std::min(i + first_chunk, lines), 0, panel.cols, a.factor, decoded.get() + i * ld, ld,
+                   scratch[static_cast<std::size_t>(worker)]);
+    });
+    pool_.run(side * (side + 1) / 2, [&](std::int64_t task, int) {
+      std::int64_t row = 0;  // the task-th tile of the lower triangle
+      while ((row + 1) * (row + 2) / 2 <= task) ++row;
+      const std::int64_t i = row * tile, j = (task - row * (row + 1) / 2) * tile;
+      const int mi = static_cast<int>(std::min(tile, n - i)), nj = static_cast<int>(std::min(tile, n - j));
+      const int k = static_cast<int>(by_columns ? panel.cols : panel.rows), ld_int = static_cast<int>(ld), ldg = static_cast<int>(n);
+      const double one = 1.0;
+      if (by_columns)
+        scipy_dgemm_("T", "N", &mi, &nj, &k, &one, decoded.get() + i * ld, &ld_int, decoded.get() + j * ld, &ld_int, &one, &g(i, j), &ldg);
+      else
+        scipy_dgemm_("N", "T", &mi, &nj, &k, &one, decoded.get() + i, &ld_int, decoded.get() + j, &ld_int, &one, &g(i, j), &ldg);
+    });
+    std::int64_t bytes = 0;
+    for (const Piece& piece : panel.pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
+    observe(bytes);
+  }
+  for (std::int64_t j = 0; j < n; ++j)
+    for (std::int64_t i = 0; i < j; ++i) g(i, j) = g(j, i);
+  return g;
+}
+
+template <class T>
+std::vector<double> CpuBackend<T>::eigvalsh(Small& a) {
+  const int n = static_cast<int>(a.rows);
+  std::vector<double> values(static_cast<std::size_t>(n));
+  if (n == 0) return values;
+  // The two-stage reduction does its work in matrix-matrix products; below a few hundred rows its overhead shows.
+  const auto solve = n < 512 ? scipy_dsyevd_ : scipy_dsyevd_2stage_;
+  double work_size = 0;
+  int iwork_size = 0, query = -1, failed = 0;
+  solve("N", "L", &n, a.data(), &n, values.data(), &work_size, &query, &iwork_size, &query, &failed);
+  int lwork = static_cast<int>(work_size), liwork = std::max(iwork_size, 1);
+  std::vector<double> work(static_cast<std::size_t>(lwork));
+  std::vector<int> iwork(static_cast<std::size_t>(liwork));
+  solve("N", "L", &n, a.data(), &n, values.data(), work.data(), &lwork, iwork.data(), &liwork, &failed);
+  if (failed != 0) throw std::runtime_error("LAPACK dsyevd failed with info = " + std::to_string(failed));
+  return values;
+}
+
+template <class T>
+void CpuBackend<T>::decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out) {
+  const Panel panel = fetch_panel(a, i0, i1, j0, j1);
+  const std::int64_t ld = j1 - j0;
+  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool_.threads()));
+  pool_.run(chunks(panel.rows, first_chunk), [&](std::int64_t chunk, int worker) {
+    const std::int64_t i = chunk * first_chunk;
+    decode_panel(isa_, panel, i, std::min(i + first_chunk, panel.rows), 0, panel.cols, 1.0, out + i * ld, ld,
+                 scratch[static_cast<std::size_t>(worker)]);
+  });
+}
+
+template class CpuBackend<float>;
+template class CpuBackend<double>;
+
+}  // namespace sigmascope

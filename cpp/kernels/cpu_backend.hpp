@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The CPU's verbs. T, the precision of blocks and decoded panels, is float or double.
+// Memory: one decoded panel, one block of products per panel, the blocks that the algorithm holds.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "kernels/block.hpp"
+#include "kernels/isa.hpp"
+#include "kernels/thread_pool.hpp"
+#include "matrix/panel.hpp"
+#include "matrix/small.hpp"
+
+namespace sigmascope {
+
+// Statistics of every element of a matrix, its rows and its columns.
+struct ElementMoments {
+  Stretch all{};
+  std::int64_t first_row = -1, first_col = -1;  // the first NaN or infinity, in the order of rows
+  std::vector<double> row_squares, col_squares;
+  std::vector<std::int64_t> code_counts;  // one dtype of 8 or 16 bits: how often each code is stored; else empty
+};
+
+// Called by the calling thread after each panel with the stored bytes just used; throws to stop.
+using Observer = std::function<void(std::int64_t bytes)>;
+
+struct CpuOptions {
+  int threads = 1;
+  std::int64_t panel_rows = 0;  // 0: chosen so that a decoded panel fits the cache
+  Observer observer;
+};
+
+template <class T>
+class CpuBackend {
+ public:
+  using Real = T;
+  using Block = sigmascope::Block<T>;
+
+  explicit CpuBackend(CpuOptions options);
+
+  static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
+
+  Block zeros(std::int64_t rows, std::int64_t cols);
+  // Entry (i, j) is a function of (seed, i, column0 + j).
+  Block gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0);
+  Small to_host(const Block& x);
+  Block from_host(const Small& x);
+
+  // x^T y, in T over 64 rows at a time, in fp64 above.
+  Small inner(const Block& x, const Block& y);
+  // y += x c
+  void combine(Block& y, const Block& x, const Small& c);
+
+  Block multiply(const MatrixView& a, const Block& x);          // A x
+  Block multiply_adjoint(const MatrixView& a, const Block& y);  // A^T y
+  // A^T (A x) in one read of A; y, if asked for, receives A x.
+  Block gram_step(const MatrixView& a, const Block& x, Block* y);
+  // A^T A in fp64 by panels of fixed height, whatever T is; the whole (symmetric) matrix.
+  Small gram(const MatrixView& a);
+  // Eigenvalues of a symmetric matrix, ascending; overwrites it.
+  std::vector<double> eigvalsh(Small& a);
+  ElementMoments moments(const Matrix& a, bool count_codes);
+  // Decoded rows [i0, i1) x columns [j0, j1), row-major, ld = j1 - j0.
+  void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out);
+
+ private:
+  struct Stages;
+  void stream(const MatrixView& a, const Stages& stages);
+  std::int64_t panel_height(std::int64_t other, std::int64_t block) const;
+  void observe(std::int64_t bytes) const {
+    if (options_.observer) options_.observer(bytes);
+  }
+
+  CpuOptions options_;
+  const Isa& isa_;
+  ThreadPool pool_;
+};
+
+extern template class CpuBackend<float>;
+extern template class CpuBackend<double>;
+
+}  // namespace sigmascope

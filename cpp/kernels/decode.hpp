@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Stored codes to fp32 or fp64. Every format decodes exactly: f64 alone is rounded, and only when fp32 is asked for.
+// Branch-free per element, so that the compiler makes vectors of it; all 65 536 (or 256) codes are tested.
+// For isa.cpp alone: everything has internal linkage.
+#pragma once
+
+#include <cstdint>
+
+#include "matrix/dtype.hpp"
+
+namespace sigmascope {
+namespace {
+
+inline float float_of(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
+
+struct FromF64 {
+  using Code = double;
+  static double value(Code code) { return code; }
+};
+struct FromF32 {
+  using Code = float;
+  static float value(Code code) { return code; }
+};
+struct FromBf16 {
+  using Code = std::uint16_t;
+  static float value(Code code) { return float_of(static_cast<std::uint32_t>(code) << 16); }
+};
+
+// Small floats: move exponent and fraction into fp32's place and multiply by 2^(bias difference): subnormals come out
+// right by themselves. Codes above the largest finite one become infinity or NaN.
+struct FromF16 {
+  using Code = std::uint16_t;
+  static float value(Code code) {
+    const std::uint32_t magnitude = static_cast<std::uint32_t>(code & 0x7fffu) << 13;
+    const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x8000u) << 16;
+    const float finite = float_of(magnitude) * 0x1p112f;
+    const std::uint32_t bits = magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : __builtin_bit_cast(std::uint32_t, finite);
+    return float_of(bits | sign);
+  }
+};
+struct FromE5m2 {
+  using Code = std::uint8_t;
+  static float value(Code code) { return FromF16::value(static_cast<std::uint16_t>(code << 8)); }
+};
+struct FromE4m3 {
+  using Code = std::uint8_t;
+  static float value(Code code) {
+    const std::uint32_t magnitude = code & 0x7fu;
+    const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x80u) << 24;
+    const float finite = float_of(magnitude << 20) * 0x1p120f;
+    const std::uint32_t bits = magnitude == 0x7fu ? 0x7fc00000u : __builtin_bit_cast(std::uint32_t, finite);
+    return float_of(bits | sign);
+  }
+};
+
+template <class From, class T>
+void decode_as(const void* src, std::int64_t n, T factor, bool add, T* dst) {
+  const auto* bytes = static_cast<const char*>(src);  // tensors may lie at any byte offset
+  const auto code_at = [bytes](std::int64_t i) {
+    typename From::Code code;
+    __builtin_memcpy(&code, bytes + i * static_cast<std::int64_t>(sizeof(code)), sizeof(code));
+    return code;
+  };
+  if (add)
+    for (std::int64_t i = 0; i < n; ++i) dst[i] += factor * static_cast<T>(From::value(code_at(i)));
+  else
+    for (std::int64_t i = 0; i < n; ++i) dst[i] = factor * static_cast<T>(From::value(code_at(i)));
+}
+
+template <class T>
+void decode(DType dtype, const void* src, std::int64_t n, T factor, bool add, T* dst) {
+  switch (dtype) {
+    case DType::f64: return decode_as<FromF64>(src, n, factor, add, dst);
+    case DType::f32: return decode_as<FromF32>(src, n, factor, add, dst);
+    case DType::f16: return decode_as<FromF16>(src, n, factor, add, dst);
+    case DType::bf16: return decode_as<FromBf16>(src, n, factor, add, dst);
+    case DType::f8_e4m3: return decode_as<FromE4m3>(src, n, factor, add, dst);
+    case DType::f8_e5m2: return decode_as<FromE5m2>(src, n, factor, add, dst);
+  }
+}
+
+}  // namespace
+}  // namespace sigmascope

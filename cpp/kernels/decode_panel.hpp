@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A panel's pieces decoded, scaled and summed into a row-major array.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "kernels/isa.hpp"
+#include "matrix/panel.hpp"
+
+namespace sigmascope {
+
+// Decodes `count` elements that start at (i, j) of the piece and run along its columns (or down its rows) into dst,
+// in runs that share one scale.
+template <class T>
+void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t j, std::int64_t count, bool down,
+                double factor, bool add, std::vector<std::byte>& scratch, T* dst) {
+  const Tile& tile = *piece.tile;
+  const std::int64_t size = info(tile.dtype).size;
+  const std::int64_t step = down ? piece.row_stride : piece.col_stride;
+  const std::byte* source = piece.data + i * piece.row_stride + j * piece.col_stride;
+  if (step != size) {  // neither row- nor column-major: gather the codes first
+    scratch.resize(static_cast<std::size_t>(count * size));
+    for (std::int64_t e = 0; e < count; ++e)
+      std::memcpy(scratch.data() + e * size, source + e * step, static_cast<std::size_t>(size));
+    source = scratch.data();
+  }
+  const auto decode = IsaOf<T>::decode(isa);
+  const double coefficient = factor * tile.coefficient;
+  if (!tile.scale) return decode(tile.dtype, source, count, static_cast<T>(coefficient), add, dst);
+  const std::int64_t row = tile.scale_row0 + piece.tile_row0 + i, col = tile.scale_col0 + piece.tile_col0 + j;
+  const std::int64_t block = down ? tile.scale->block_rows : tile.scale->block_cols;
+  for (std::int64_t e = 0; e < count;) {
+    const std::int64_t at = (down ? row : col) + e;
+    const std::int64_t run = std::min(count - e, block - at % block);
+    const float scale = down ? tile.scale->at(at, col) : tile.scale->at(row, at);
+    decode(tile.dtype, source + e * size, run, static_cast<T>(coefficient * scale), add, dst + e);
+    e += run;
+  }
+}
+
+// Rows [i0, i1) x columns [j0, j1) of the panel, times factor; element (i, j) at out[(i - i0)*ld + (j - j0)].
+// Overlapping pieces are summed here, before any product: a difference of checkpoints is a thousand times smaller
+// than its terms, and (A - B) X is not A X - B X in floating point.
+template <class T>
+void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1,
+                  double factor, T* out, std::int64_t ld, std::vector<std::byte>& scratch) {
+  const bool add = !panel.covered_once;
+  if (add)
+    for (std::int64_t i = i0; i < i1; ++i) std::fill_n(out + (i - i0) * ld, j1 - j0, T(0));
+  std::vector<T> column;
+  for (const Piece& piece : panel.pieces) {
+    const std::int64_t top = std::max(i0, piece.row0), bottom = std::min(i1, piece.row0 + piece.rows);
+    const std::int64_t left = std::max(j0, piece.col0), right = std::min(j1, piece.col0 + piece.cols);
+    if (top >= bottom || left >= right) continue;
+    const std::int64_t size = info(piece.tile->dtype).size;
+    if (piece.row_stride == size && piece.col_stride != size) {  // column-major: decode down, then turn
+      column.resize(static_cast<std::size_t>(bottom - top));
+      for (std::int64_t j = left; j < right; ++j) {
+        decode_run(isa, piece, top - piece.row0, j - piece.col0, bottom - top, true, factor, false, scratch, column.data());
+        T* target = out + (top - i0) * ld + (j - j0);
+        for (std::int64_t i = 0; i < bottom - top; ++i) {
+          T& element = target[i * ld];
+          element = add ? element + column[static_cast<std::size_t>(i)] : column[static_cast<std::size_t>(i)];
+        }
+      }
+    } else {
+      for (std::int64_t i = top; i < bottom; ++i)
+        decode_run(isa, piece, i - piece.row0, left - piece.col0, right - left, false, factor, add, scratch,
+                   out + (i - i0) * ld + (left - j0));
+    }
+  }
+}
+
+}  // namespace sigmascope

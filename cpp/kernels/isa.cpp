@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Compiled once per instruction set (see CMakeLists.txt): the same kernels, other vectors.
+#include "kernels/isa.hpp"
+
+#include "kernels/decode.hpp"
+#include "kernels/product.hpp"
+#include "kernels/stretch.hpp"
+
+#define SIGMASCOPE_TEXT_(x) #x
+#define SIGMASCOPE_TEXT(x) SIGMASCOPE_TEXT_(x)
+#define SIGMASCOPE_JOIN_(x, y) x##y
+#define SIGMASCOPE_JOIN(x, y) SIGMASCOPE_JOIN_(x, y)
+
+namespace sigmascope {
+
+extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
+const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
+    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, decode<float>,   decode<double>,
+    product<float>,                  product<double>, stretch_of, add_squares_of,
+};
+
+}  // namespace sigmascope

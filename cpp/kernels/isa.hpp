@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The table of kernels that one instruction set supplies; the best that this processor runs is chosen once.
+// isa.cpp is compiled once per instruction set, and may hold nothing with external linkage but its table: an inline
+// function of the standard library compiled there could be the copy that the linker keeps for everyone.
+#pragma once
+
+#include <cstdint>
+
+#include "matrix/dtype.hpp"
+
+namespace sigmascope {
+
+// How a product treats what is in C.
+//   sum_blocks: C += A B, the sum over K cut into blocks, each from a fresh accumulator (bounded error growth)
+//   chain:      C continues as one chain of multiply-adds in the order of K, so that cutting K changes no bit
+enum class Accumulate { sum_blocks, chain };
+
+// Statistics of one stretch of numbers; nonfinite ones are counted and left out.
+struct Stretch {
+  double count, mean, m2, m3, m4;  // central sums
+  double sum_squares, minimum, maximum;
+  std::int64_t zeros, nans, infinities, first_nonfinite;  // -1: none
+};
+
+struct Isa {
+  const char* name;
+  int vector_bytes;
+
+  // dst[0..n) = or += factor * decoded src[0..n); src is contiguous.
+  void (*decode_f32)(DType, const void* src, std::int64_t n, float factor, bool add, float* dst);
+  void (*decode_f64)(DType, const void* src, std::int64_t n, double factor, bool add, double* dst);
+
+  // C (rows x cols, row-major, ldc) from A (element (i, p) at a[i*row_step + p*k_step]) and B (K x cols, row-major,
+  // ldb). cols must be a multiple of vector_bytes / sizeof(T); rows and K are free.
+  void (*product_f32)(std::int64_t rows, std::int64_t cols, std::int64_t k, const float* a, std::int64_t row_step,
+                      std::int64_t k_step, const float* b, std::int64_t ldb, float* c, std::int64_t ldc, Accumulate);
+  void (*product_f64)(std::int64_t rows, std::int64_t cols, std::int64_t k, const double* a, std::int64_t row_step,
+                      std::int64_t k_step, const double* b, std::int64_t ldb, double* c, std::int64_t ldc, Accumulate);
+
+  void (*stretch)(const double* x, std::int64_t n, Stretch*);
+  // sums[0..n) += x^2 (fp64), the finite ones.
+  void (*add_squares)(const double* x, std::int64_t n, double* sums);
+};
+
+// Overridden for tests by the environment variable SIGMASCOPE_ISA (scalar, avx2, avx512, avx512bf16).
+const Isa& best_isa();
+
+template <class T>
+struct IsaOf;
+template <>
+struct IsaOf<float> {
+  static auto decode(const Isa& isa) { return isa.decode_f32; }
+  static auto product(const Isa& isa) { return isa.product_f32; }
+};
+template <>
+struct IsaOf<double> {
+  static auto decode(const Isa& isa) { return isa.decode_f64; }
+  static auto product(const Isa& isa) { return isa.product_f64; }
+};
+
+}  // namespace sigmascope

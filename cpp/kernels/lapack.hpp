@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The BLAS and LAPACK routines that the kernels call, under the prefix of scipy-openblas32. OpenBLAS is kept to one
+// thread: our own threads call it side by side, and its bits then depend on nothing but the arguments.
+#pragma once
+
+extern "C" {
+void scipy_dgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k, const double* alpha,
+                  const double* a, const int* lda, const double* b, const int* ldb, const double* beta, double* c,
+                  const int* ldc);
+void scipy_dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
+                   const int* lwork, int* iwork, const int* liwork, int* info);
+void scipy_dsyevd_2stage_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w,
+                          double* work, const int* lwork, int* iwork, const int* liwork, int* info);
+void scipy_openblas_set_num_threads(int threads);
+char* scipy_openblas_get_config();
+char* scipy_openblas_get_corename();
+}

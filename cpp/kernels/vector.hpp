@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The vector of this instruction set, by the compiler's vector extension: one source for SSE2, NEON, AVX2 and AVX-512.
+// For isa.cpp alone: everything has internal linkage.
+#pragma once
+
+namespace sigmascope {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64;
+#elif defined(__AVX2__)
+constexpr int vector_bytes = 32;
+#else
+constexpr int vector_bytes = 16;
+#endif
+
+template <class T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(vector_bytes), aligned(sizeof(T)), may_alias));
+};
+template <class T>
+using Vector = typename VectorOf<T>::type;
+template <class T>
+constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+
+template <class T>
+inline Vector<T> load(const T* from) {
+  return *reinterpret_cast<const Vector<T>*>(from);
+}
+template <class T>
+inline void store(T* to, Vector<T> value) {
+  *reinterpret_cast<Vector<T>*>(to) = value;
+}
+
+}  // namespace
+}  // namespace sigmascope

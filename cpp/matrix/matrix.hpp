@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A matrix is a shape and a list of tiles that add up.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "matrix/dtype.hpp"
+#include "storage/bytes.hpp"
+
+namespace sigmascope {
+
+// Stored scales: element (i, j) of the unsliced tensor is multiplied by values[(i/block_rows), (j/block_cols)].
+// Per tensor, per row, per column and per block are all this, with other block sizes.
+struct Scale {
+  std::vector<float> values;
+  std::int64_t block_rows = 1;
+  std::int64_t block_cols = 1;
+  std::int64_t row_stride = 1;  // in values
+  std::int64_t col_stride = 1;
+
+  float at(std::int64_t i, std::int64_t j) const {
+    return values[static_cast<std::size_t>(i / block_rows * row_stride + j / block_cols * col_stride)];
+  }
+};
+
+// rows x cols numbers in `bytes`: element (i, j) starts at origin + i*row_stride + j*col_stride (bytes, any sign).
+// A transposed tile is one with its strides exchanged.
+struct Tile {
+  Bytes bytes;
+  DType dtype = DType::f32;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t origin = 0;
+  std::int64_t row_stride = 0;
+  std::int64_t col_stride = 0;
+  std::int64_t row0 = 0;  // place in the matrix
+  std::int64_t col0 = 0;
+  double coefficient = 1.0;
+  std::shared_ptr<const Scale> scale;  // null: none
+  std::int64_t scale_row0 = 0;         // place of (0, 0) in the unsliced tensor
+  std::int64_t scale_col0 = 0;
+
+  bool column_major() const { return row_stride == info(dtype).size && col_stride != info(dtype).size; }
+  std::int64_t stored_bytes() const { return rows * cols * info(dtype).size; }
+};
+
+struct Matrix {
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::vector<Tile> tiles;
+
+  Matrix transposed() const;
+  Matrix slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1) const;
+  Matrix scaled(double factor) const;
+  // This matrix with another's tiles laid over it, (0, 0) of the other at (row0, col0).
+  void add(const Matrix& other, std::int64_t row0, std::int64_t col0);
+
+  std::int64_t stored_bytes() const;
+  bool in_memory() const;
+  bool mostly_column_major() const;
+  bool has_f64() const;
+  // Every file tile read into memory once.
+  Matrix loaded() const;
+};
+
+// op(A) = factor * A or its transpose.
+struct MatrixView {
+  const Matrix* matrix;
+  bool transposed = false;
+  double factor = 1.0;
+
+  std::int64_t rows() const { return transposed ? matrix->cols : matrix->rows; }
+  std::int64_t cols() const { return transposed ? matrix->rows : matrix->cols; }
+};
+
+}  // namespace sigmascope

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A panel is a run of whole rows (or whole columns) of a matrix, as the stored bytes that make it up.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "matrix/matrix.hpp"
+#include "storage/prefetch.hpp"
+
+namespace sigmascope {
+
+// A rectangle of one tile, in memory: element (i, j) at data + i*row_stride + j*col_stride.
+struct Piece {
+  const Tile* tile;
+  const std::byte* data;
+  std::int64_t row_stride, col_stride;
+  std::int64_t rows, cols;
+  std::int64_t row0, col0;            // place in the panel
+  std::int64_t tile_row0, tile_col0;  // place in the tile, for its scales
+};
+
+struct Panel {
+  std::int64_t row0 = 0, rows = 0;  // place in the matrix
+  std::int64_t col0 = 0, cols = 0;
+  std::vector<Piece> pieces;
+  bool covered_once = false;  // every element lies in exactly one piece: decoding may write, need not add
+  std::vector<std::unique_ptr<std::byte[]>> buffers;
+};
+
+// The bytes of rows [i0, i1) x columns [j0, j1): pointers where they are in memory, else positioned reads.
+Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1);
+
+// Panels of `height` rows (or columns) in order; read ahead in a thread when bytes come from files.
+class PanelStream {
+ public:
+  PanelStream(const Matrix& matrix, bool by_columns, std::int64_t height);
+  std::int64_t count() const { return count_; }
+  Panel next();
+
+ private:
+  Panel fetch(std::int64_t index) const;
+
+  const Matrix& matrix_;
+  bool by_columns_;
+  std::int64_t height_;
+  std::int64_t count_;
+  std::int64_t position_ = 0;
+  std::unique_ptr<Prefetch<Panel>> ahead_;
+};
+
+}  // namespace sigmascope

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A small dense matrix on the host, fp64, column-major: everything of size block x block or basis x basis.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace sigmascope {
+
+struct Small {
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::vector<double> values;
+
+  Small() = default;
+  Small(std::int64_t m, std::int64_t n) : rows(m), cols(n), values(static_cast<std::size_t>(m * n), 0.0) {}
+
+  double& operator()(std::int64_t i, std::int64_t j) { return values[static_cast<std::size_t>(i + j * rows)]; }
+  double operator()(std::int64_t i, std::int64_t j) const { return values[static_cast<std::size_t>(i + j * rows)]; }
+  double* data() { return values.data(); }
+  const double* data() const { return values.data(); }
+
+  static Small identity(std::int64_t n) {
+    Small eye(n, n);
+    for (std::int64_t i = 0; i < n; ++i) eye(i, i) = 1.0;
+    return eye;
+  }
+
+  // Rows [i0, i1) of columns [j0, j1).
+  Small part(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1) const {
+    Small piece(i1 - i0, j1 - j0);
+    for (std::int64_t j = j0; j < j1; ++j)
+      for (std::int64_t i = i0; i < i1; ++i) piece(i - i0, j - j0) = (*this)(i, j);
+    return piece;
+  }
+
+  void set_part(std::int64_t i0, std::int64_t j0, const Small& piece) {
+    for (std::int64_t j = 0; j < piece.cols; ++j)
+      for (std::int64_t i = 0; i < piece.rows; ++i) (*this)(i0 + i, j0 + j) = piece(i, j);
+  }
+
+  Small transposed() const {
+    Small flipped(cols, rows);
+    for (std::int64_t j = 0; j < cols; ++j)
+      for (std::int64_t i = 0; i < rows; ++i) flipped(j, i) = (*this)(i, j);
+    return flipped;
+  }
+};
+
+}  // namespace sigmascope

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Spectra of huge sharded matrices, each number with its error.
+
+Arrays, files and checkpoints become lazy matrices (:func:`matrix`, :func:`block`,
+:func:`open_checkpoint`); :func:`svds`, :func:`svdvals`, :func:`spectral_density`, :func:`spectrum`
+and :func:`scan` read them panel by panel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _core
+from .analysis import spectrum
+from .checkpoint import Checkpoint, open_checkpoint
+from .density import Density, Measure
+from .errors import (
+    CheckpointError,
+    ConvergenceWarning,
+    DeviceError,
+    MemoryLimitError,
+    NonFiniteError,
+    SigmascopeError,
+)
+from .linalg import moments, randomized_svd, spectral_density, svds, svdvals
+from .matrices import Matrix, aslinearoperator, block, hstack, matrix, multiply, tensor, vstack
+from .plan import available_devices
+from .sketch import Sketch
+from .spectra import SVD, Moments, SingularValues, Spectrum
+from .threads import set_num_threads
+
+__version__: str = _core.config()["version"]
+
+__all__ = [
+    "SVD",
+    "Checkpoint",
+    "CheckpointError",
+    "ConvergenceWarning",
+    "Density",
+    "DeviceError",
+    "Matrix",
+    "Measure",
+    "MemoryLimitError",
+    "Moments",
+    "NonFiniteError",
+    "SigmascopeError",
+    "SingularValues",
+    "Sketch",
+    "Spectrum",
+    "aslinearoperator",
+    "available_devices",
+    "block",
+    "hstack",
+    "matrix",
+    "moments",
+    "multiply",
+    "open_checkpoint",
+    "randomized_svd",
+    "set_num_threads",
+    "show_config",
+    "spectral_density",
+    "spectrum",
+    "svds",
+    "svdvals",
+    "tensor",
+    "vstack",
+]
+
+
+def show_config() -> dict[str, Any]:
+    """Return what this build and machine use: version, instruction set, BLAS, devices, threads."""
+    from .threads import resolve_threads
+
+    config = dict(_core.config())
+    config["devices"] = available_devices()
+    config["num_threads"] = resolve_threads(None)
+    return config

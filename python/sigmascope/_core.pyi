@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The native engine. Every algorithm takes the keyword arguments of ``plan.Run.native``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Matrix:
+    rows: int
+    cols: int
+    nbytes: int
+    in_memory: bool
+    dtypes: list[str]
+    def __init__(self, rows: int, cols: int) -> None: ...
+    @staticmethod
+    def from_memory(
+        address: int, owner: object, dtype: str, rows: int, cols: int, row_stride: int, col_stride: int
+    ) -> Matrix: ...
+    @staticmethod
+    def from_dlpack(capsule: object) -> Matrix: ...
+    @staticmethod
+    def from_file(
+        path: str, offset: int, rows: int, cols: int, dtype: str, row_stride: int, mapped: bool
+    ) -> Matrix: ...
+    def transposed(self) -> Matrix: ...
+    def slice(self, row0: int, row1: int, col0: int, col1: int) -> Matrix: ...
+    def scaled(self, factor: float) -> Matrix: ...
+    def added(self, other: Matrix, row0: int, col0: int) -> Matrix: ...
+    def with_scale(
+        self, values: NDArray[np.float32], block_rows: int, block_cols: int
+    ) -> Matrix: ...
+    def loaded(self) -> Matrix: ...
+    def decode_f32(self, threads: int) -> NDArray[np.float32]: ...
+    def decode_f64(self, threads: int) -> NDArray[np.float64]: ...
+
+Progress = Callable[[int], object] | None
+
+def krylov(
+    a: Matrix,
+    *,
+    k: int,
+    tol: float,
+    block: int,
+    max_steps: int,
+    max_columns: int,
+    seed: int,
+    vectors: bool,
+    density: bool,
+    f64: bool,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+) -> dict[str, Any]: ...
+def density(
+    a: Matrix,
+    *,
+    block: int,
+    steps: int,
+    seed: int,
+    f64: bool,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+) -> dict[str, Any]: ...
+def low_rank(
+    a: Matrix,
+    *,
+    k: int,
+    block: int,
+    passes: int,
+    seed: int,
+    f64: bool,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+) -> dict[str, Any]: ...
+def gram_top(
+    a: Matrix,
+    *,
+    k: int,
+    seed: int,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+) -> dict[str, Any]: ...
+def every_value(
+    a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
+) -> dict[str, Any]: ...
+def moments(
+    a: Matrix,
+    *,
+    histogram: bool,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+) -> dict[str, Any]: ...
+def product_f32(
+    a: Matrix,
+    x: NDArray[Any],
+    verb: str,
+    *,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+) -> Any: ...
+def product_f64(
+    a: Matrix,
+    x: NDArray[Any],
+    verb: str,
+    *,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+) -> Any: ...
+def gaussian(
+    rows: int, cols: int, seed: int, column0: int, threads: int
+) -> NDArray[np.float64]: ...
+def config() -> dict[str, Any]: ...

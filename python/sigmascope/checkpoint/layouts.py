@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Quantised layouts: which tensors are codes, scales and tables of one packed weight.
+
+Their parts can look like matrices (the scales of a 4-bit weight are two-dimensional and
+floating point), so they must be recognised even though the codes are not decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sigmascope.checkpoint.index import read_json
+from sigmascope.checkpoint.jsontext import Members, brief
+from sigmascope.checkpoint.safetensors import TensorEntry
+from sigmascope.checkpoint.scales import is_quantised, scale_names
+from sigmascope.errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class Quantisation:
+    """What config.json says about quantisation, and remarks if it could not be read."""
+
+    method: str | None = None
+    block: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A tensor of a quantised weight: `status` is "unreadable" for the codes themselves."""
+
+    status: str
+    reason: str
+
+
+# (end of the codes' name, ends of the scales' names, ends of other parts, layout)
+_LAYOUTS = (
+    (".qweight", (".scales",), (".qzeros", ".g_idx"), "GPTQ or AWQ"),
+    (
+        ".weight_packed",
+        (".weight_scale", ".weight_global_scale"),
+        (".weight_shape", ".weight_zero_point", ".weight_g_idx"),
+        "compressed-tensors",
+    ),
+    ("_blocks", ("_scales",), (), "MXFP4"),
+    (".q_weight", (".q_scale", ".q_scale_max"), (".q_groups", ".q_invperm"), "EXL2"),
+    (".codes", (".scales",), (".codebooks",), "AQLM"),
+    (
+        ".weight",
+        (".weight.absmax", ".weight.nested_absmax", ".SCB"),
+        (".weight.quant_map", ".weight.nested_quant_map", ".weight_format"),
+        "bitsandbytes",
+    ),
+)
+
+_BITSANDBYTES_STATE = ".quant_state.bitsandbytes__"
+
+
+def read_quantisation(folder: Path) -> Quantisation:
+    """Read what the config.json of a folder says about quantisation; nothing if there is none.
+
+    A config.json that cannot be understood is noted, not refused: the weights do not need it.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        return Quantisation()
+    try:
+        found: Any = read_json(path).get("quantization_config")
+    except CheckpointError as error:
+        return Quantisation(notes=(f"config.json not used: {error}",))
+    if not isinstance(found, Members):
+        return Quantisation()
+    settings = dict(found)
+    method, block = settings.get("quant_method"), settings.get("weight_block_size")
+    name = method if isinstance(method, str) else None
+    if block is None:
+        return Quantisation(name)
+    if type(block) is list and len(block) == 2 and all(type(b) is int and b > 0 for b in block):
+        return Quantisation(name, (block[0], block[1]))
+    return Quantisation(name, notes=(f"config.json: weight_block_size {brief(block)} not used",))
+
+
+def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> dict[str, Part]:
+    """Find the tensors that belong to packed weights, each with what it is.
+
+    Parameters
+    ----------
+    entries : mapping
+        All tensors of the checkpoint by name.
+    method : str or None
+        `quant_method` of the model's configuration, to name the layout by.
+    """
+    parts: dict[str, Part] = {}
+    for name, entry in entries.items():
+        if entry.dtype[0] not in "UI":
+            continue
+        for ending, scales, others, layout in _LAYOUTS:
+            if name.endswith(ending):
+                stem = name.removesuffix(ending)
+                found = {stem + end: "scale of" for end in scales}
+                found |= {stem + end: "part of" for end in others}
+                found |= _states(name, entries)
+                _add(parts, entries, name, found, method or layout)
+    for name, entry in entries.items():
+        if name not in parts and is_quantised(entry.dtype):
+            found = dict.fromkeys(scale_names(name, entries), "scale of")
+            if entry.dtype in ("F8_E4M3", "F8_E5M2"):
+                parts |= {part: Part("scale", f"scale of {name}") for part in found}
+            else:
+                _add(parts, entries, name, found, method or "codes with scales")
+    return parts
+
+
+def _states(name: str, entries: Mapping[str, TensorEntry]) -> dict[str, str]:
+    states = (name + _BITSANDBYTES_STATE + kind for kind in ("nf4", "fp4"))
+    return {state: "part of" for state in states if state in entries}
+
+
+def _add(
+    parts: dict[str, Part],
+    entries: Mapping[str, TensorEntry],
+    name: str,
+    found: Mapping[str, str],
+    layout: str,
+) -> None:
+    present = {part: what for part, what in found.items() if part in entries}
+    if not present:
+        return
+    reason = f"quantised weight ({layout}): {entries[name].dtype} codes are not decoded"
+    parts[name] = Part("unreadable", reason)
+    for part, what in present.items():
+        status = "scale" if what == "scale of" else "part"
+        parts.setdefault(part, Part(status, f"{what} {name}"))

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The spectral density of a matrix, estimated from a few block Lanczos steps, and its measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import staircase
+from .quadrature import Function, Quadrature, from_rules
+
+Array = NDArray[np.float64]
+Basis = Literal["exact", "top", "density", "spectrum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number with its error.
+
+    Attributes
+    ----------
+    value
+        The measure, in the unit that its definition gives it.
+    error
+        One standard error plus the bounds on everything else, never negative; value +- 2 error is
+        meant to hold the truth in about 95 % of cases, value +- 4 error always.
+    basis
+        What it was computed from: ``"exact"`` (one pass), ``"top"`` (the top k values),
+        ``"density"`` (quadrature) or ``"spectrum"`` (every singular value).
+    """
+
+    value: float
+    error: float
+    basis: Basis
+
+    def __repr__(self) -> str:
+        return f"Measure({self.value:.6g} ± {self.error:.1g}, {self.basis})"
+
+
+def entropy_term(x: Array) -> Array:
+    """Return x ln x, with 0 ln 0 = 0."""
+    return np.asarray(x * np.log(np.where(x > 0, x, 1.0)))
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Density:
+    """Spectral density of A^T A by stochastic Lanczos quadrature, with its evidence.
+
+    Built by :meth:`from_quadrature`; the estimator is explained in :mod:`sigmascope.quadrature`.
+
+    Attributes
+    ----------
+    n
+        Number of singular values, min(m, n) of the matrix.
+    fro_norm
+        The exactly known Frobenius norm (sigma units).
+    steps, block, seed, passes, method, precision, seconds
+        How the run was made. ``passes`` counts reads of A.
+
+    Notes
+    -----
+    Coverage, measured against LAPACK over 100 seeds each on 256 x 256 and 512 x 256 Gaussians with
+    40 spikes (the square one has a hard edge at 0), polynomial and exponential decay, a cluster
+    wider than the block, and 'llm', with blocks of 8, 16 and 32 and 4 to 12 steps.
+    COVERAGE
+    """
+
+    n: int
+    fro_norm: float
+    steps: int
+    block: int
+    seed: int
+    passes: int
+    method: str
+    precision: str
+    seconds: float
+    quadrature: Quadrature
+
+    @classmethod
+    def from_quadrature(
+        cls,
+        n: int,
+        fro2: float,
+        gauss_nodes: ArrayLike,
+        gauss_weights: ArrayLike,
+        radau_nodes: ArrayLike,
+        radau_weights: ArrayLike,
+        rho: ArrayLike,
+        *,
+        resolution: float = 1e-14,
+        steps: int = 0,
+        seed: int = 0,
+        passes: int = 0,
+        method: str = "block Lanczos quadrature",
+        precision: str = "float64",
+        seconds: float = 0.0,
+    ) -> Density:
+        """Build the density from the Gauss and the Gauss-Radau rule of one block Lanczos run.
+
+        Parameters
+        ----------
+        n
+            Order of A^T A, the smaller side of A.
+        fro2
+            ||A||_F^2, exact.
+        gauss_nodes, gauss_weights
+            (D,) Ritz values of A^T A in lambda, any order; (D, b) with entry
+            (x_i[first block]^T R0[:, l])^2 for probe l, so that column l sums to |g_l|^2.
+        radau_nodes, radau_weights
+            The same with the block Gauss-Radau node at 0: (D + b,) and (D + b, b).
+        rho
+            (D,) residual norms ||A^T A v_i - theta_i v_i|| of the Gauss nodes (lambda units).
+        resolution
+            Nodes below resolution * lambda_1 are rounding noise: they count as 0, and the error
+            grows by what they might have held. About 1e-14 for float64 blocks, 1e-7 for
+            float32.
+
+        Raises
+        ------
+        ValueError
+            Fewer than two probes (one has no standard error), shapes that do not match, values
+            that are not finite, or fro2 < 0.
+        """
+        g, r = np.asarray(gauss_weights, np.float64), np.asarray(radau_weights, np.float64)
+        D = np.shape(gauss_nodes)
+        if g.ndim != 2 or g.shape[1] < 2:
+            raise ValueError(f"a density needs >= 2 probes; weights have the shape {g.shape}")
+        if (
+            g.shape[:1] != D
+            or np.shape(rho) != D
+            or r.shape != (*np.shape(radau_nodes), g.shape[1])
+        ):
+            raise ValueError(
+                f"shapes do not match: gauss {D}, {g.shape}, rho {np.shape(rho)}, "
+                f"radau {np.shape(radau_nodes)}, {r.shape}"
+            )
+        if not all(np.all(np.isfinite(x)) for x in (gauss_nodes, g, radau_nodes, r, rho, fro2)):
+            raise ValueError("nodes, weights, residuals and fro2 must be finite")
+        if n < 1 or fro2 < 0:
+            raise ValueError(f"n must be >= 1 and fro2 >= 0, not n = {n}, fro2 = {fro2}")
+        quadrature = from_rules(n, fro2, (gauss_nodes, g), (radau_nodes, r), rho, resolution)
+        return cls(
+            n=n,
+            fro_norm=math.sqrt(fro2),
+            steps=steps,
+            block=g.shape[1],
+            seed=seed,
+            passes=passes,
+            method=method,
+            precision=precision,
+            seconds=seconds,
+            quadrature=quadrature,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Density({self.n} singular values, ||A||_F = {self.fro_norm:.6g} (sigma), "
+            f"{len(self.quadrature.converged)} resolved, {self.probes} probes, "
+            f"{self.steps} steps, {self.precision})"
+        )
+
+    @property
+    def probes(self) -> int:
+        """Number of random vectors, the width of the block."""
+        return self.block
+
+    @property
+    def exact(self) -> bool:
+        """Whether the run exhausted the space, so that every singular value is known."""
+        return self.quadrature.exhausted
+
+    @property
+    def nodes(self) -> Array:
+        """Nodes (d,) descending, in lambda: the converged ones, then the Gauss rule's."""
+        return np.concatenate([self.quadrature.converged, self.quadrature.gauss.nodes])
+
+    @property
+    def weights(self) -> Array:
+        """How many singular values each node stands for, (d,), non-negative, about n in all."""
+        singles = np.ones(len(self.quadrature.converged))
+        return np.concatenate([singles, np.maximum(self.quadrature.gauss.calibrated, 0.0)])
+
+    def moment(self, f: Function, unit: Literal["lambda", "sigma"] = "lambda") -> Measure:
+        """Estimate sum_i f(lambda_i) or sum_i f(sigma_i) over all n singular values.
+
+        ``f`` maps an array to an array of its shape and is finite on [0, largest], 0 included;
+        else ValueError. The smoother f, the smaller the error; for a step use :meth:`cdf`.
+        """
+        if unit not in ("lambda", "sigma"):
+            raise ValueError(f"unit must be 'lambda' or 'sigma', not {unit!r}")
+        g = f if unit == "lambda" else lambda x: f(np.sqrt(x))
+        return self._measure(lambda t: t, lambda t: (1.0,), g)
+
+    def nuclear_norm(self) -> Measure:
+        """Estimate sum sigma (sigma units)."""
+        return self._measure(lambda s: s, lambda s: (1.0,), np.sqrt)
+
+    def schatten(self, p: float) -> Measure:
+        """Estimate the Schatten norm (sum sigma^p)^(1/p), p > 0 (sigma units)."""
+        if not p > 0:
+            raise ValueError(f"p must be > 0, not {p}")
+        if self.fro_norm == 0:
+            return Measure(0.0, 0.0, "density")
+        scale = self.fro_norm
+        norm = self._measure(
+            lambda t: max(t, 0.0) ** (1 / p),
+            lambda t: (max(t, 1e-300) ** (1 / p - 1) / p,),
+            lambda x: (x / scale**2) ** (p / 2),
+        )
+        return Measure(scale * norm.value, scale * norm.error, "density")
+
+    def effective_rank(self) -> Measure:
+        """Estimate exp of the entropy of sigma / sum sigma, in [1, n] (Roy & Vetterli 2007)."""
+        self._require_nonzero()
+        scale = self.fro_norm
+
+        def rank(s: float, e: float) -> float:
+            return s * math.exp(-e / s)
+
+        def slope(s: float, e: float) -> tuple[float, float]:
+            r = rank(s, e)
+            return r * (1.0 / s + e / s**2), -r / s
+
+        return self._measure(
+            rank, slope, lambda x: np.sqrt(x) / scale, lambda x: entropy_term(np.sqrt(x) / scale)
+        )
+
+    def effective_rank_energy(self) -> Measure:
+        """Estimate exp of the entropy of lambda / sum lambda, in [1, n]."""
+        self._require_nonzero()
+        total = self.fro_norm**2
+        return self._measure(
+            lambda e: math.exp(-e), lambda e: (-math.exp(-e),), lambda x: entropy_term(x / total)
+        )
+
+    def participation_ratio(self) -> Measure:
+        """Estimate (sum lambda)^2 / sum lambda^2, in [1, n]."""
+        self._require_nonzero()
+        total = self.fro_norm**2
+        return self._measure(lambda t: 1 / t, lambda t: (-1 / t**2,), lambda x: (x / total) ** 2)
+
+    def energy_rank(self, q: float) -> Measure:
+        """Estimate the least k whose k largest lambda hold the share q of their sum, 0 < q < 1."""
+        if not 0 < q < 1:
+            raise ValueError(f"q must be in (0, 1), not {q}")
+        self._require_nonzero()
+        return Measure(*staircase.energy_rank(self.quadrature, q), "density")
+
+    def quantile(self, q: float) -> Measure:
+        """Estimate the sigma below which the fraction q of the values lies (0.5: the median)."""
+        if not 0 <= q <= 1:
+            raise ValueError(f"q must be in [0, 1], not {q}")
+        if self.exact:
+            values = np.sqrt(self.quadrature.converged)
+            return Measure(float(np.quantile(values, q)), 0.0, "density")
+        return Measure(*staircase.quantile(self.quadrature, (1.0 - q) * self.n), "density")
+
+    def count_above(self, x: float) -> Measure:
+        """Estimate how many singular values exceed x (sigma units)."""
+        return Measure(*staircase.count_above(self.quadrature, x), "density")
+
+    def cdf(self, x: float) -> tuple[float, float]:
+        """Estimate the fraction of singular values <= x (sigma units); return it and its error."""
+        value, error = staircase.count_above(self.quadrature, x)
+        return 1.0 - value / self.n, error / self.n
+
+    def _require_nonzero(self) -> None:
+        if self.fro_norm == 0:
+            raise ValueError("a zero matrix has no such measure: its singular values sum to 0")
+
+    def _measure(
+        self,
+        function: Callable[..., float],
+        gradient: Callable[..., tuple[float, ...]],
+        *fs: Function,
+    ) -> Measure:
+        return Measure(*self.quadrature.combine(function, gradient, *fs), "density")

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What to do with how much memory: the options that every call shares, and the choice of method."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import DeviceError, MemoryLimitError
+from .matrices import Matrix
+from .threads import resolve_memory, resolve_threads
+
+_WORKING_BYTES = 48 * 2**20
+"""Decoded panels, read-ahead and small dense work of one call; measured below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The options that every algorithm shares, resolved.
+
+    Attributes
+    ----------
+    threads : int
+        From `num_threads`; no result depends on it.
+    memory : int
+        Bytes, from `memory_limit` ("2GiB", 500_000_000; None: half of what is free): for the
+        stored bytes held, the basis and the results. About 48 MiB of working space come on top.
+    load_bytes : int
+        A matrix in files with at most this many stored bytes is read into memory once; a larger
+        one is read again at each pass.
+    panel_rows : int
+        From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
+    precision : str
+        "float32" or "float64".
+    progress : callable or None
+        From `progress`; called with the stored bytes used so far, about 20 times a second.
+    """
+
+    threads: int
+    memory: int
+    load_bytes: int
+    panel_rows: int
+    precision: str
+    progress: Callable[[int], object] | None
+
+    @classmethod
+    def of(
+        cls,
+        a: Matrix,
+        *,
+        precision: str | None = None,
+        device: str = "cpu",
+        num_threads: int | None = None,
+        memory_limit: int | str | None = None,
+        panel_rows: int | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> Run:
+        """Resolve the options of one call on matrix `a`; ValueError or DeviceError if they are off."""
+        if device != "cpu":
+            raise DeviceError(f"device {device!r} is not available; this build computes on 'cpu'")
+        if 0 in a.shape:
+            raise ValueError(f"a matrix of shape {a.shape} has no singular values")
+        if precision not in (None, "float32", "float64"):
+            raise ValueError(f"precision is 'float32' or 'float64', not {precision!r}")
+        if panel_rows is not None and panel_rows < 1:
+            raise ValueError(f"panel_rows must be at least 1, not {panel_rows}")
+        memory = resolve_memory(memory_limit)
+        return cls(
+            threads=resolve_threads(num_threads),
+            memory=memory,
+            load_bytes=memory // 2,
+            panel_rows=panel_rows or 0,
+            precision=precision or a.precision,
+            progress=progress,
+        )
+
+    def native(self) -> dict[str, Any]:
+        """The keyword arguments of every native algorithm."""
+        return {
+            "threads": self.threads,
+            "panel_rows": self.panel_rows,
+            "load_bytes": self.load_bytes,
+            "progress": self.progress,
+        }
+
+
+def available_devices() -> list[str]:
+    """Devices that this build can compute on."""
+    return ["cpu"]
+
+
+def check_rank(k: int, shape: tuple[int, int]) -> None:
+    """ValueError unless 1 <= k <= min(shape)."""
+    if not 1 <= operator.index(k) <= min(shape):
+        raise ValueError(f"k = {k} must be between 1 and min(m, n) = {min(shape)} of shape {shape}")
+
+
+def check_positive(**values: float) -> None:
+    """ValueError unless every value is positive and finite."""
+    for name, value in values.items():
+        if not (value > 0 and np.isfinite(value)):
+            raise ValueError(f"{name} must be positive, not {value}")
+
+
+def check_seed(seed: int) -> int:
+    """ValueError unless seed fits 64 bits."""
+    if not 0 <= operator.index(seed) < 2**64:
+        raise ValueError(f"seed must be between 0 and 2**64 - 1, not {seed}")
+    return int(seed)
+
+
+def expected_columns(k: int, block: int, tol: float) -> float:
+    """Basis columns that slowly decaying spectra take, +- 15 %: a fit over trained weights."""
+    if tol >= 1e-2:
+        return 2.9 * k + 4.2 * block
+    return 3.3 * k + 5.5 * block if tol >= 1e-3 else 4.0 * k + 8.0 * block
+
+
+def gram_bytes(n: int, *, vectors: bool) -> int:
+    """Memory of the Gram route for the smaller side n: the matrix, LAPACK's copy, a panel."""
+    return int(n * n * 8 * (3.2 if vectors else 1.3)) + 512 * n * 8
+
+
+def prefers_gram(n: int, k: int, block: int, tol: float, memory: int) -> bool:
+    """Whether the whole Gram matrix costs less than a Krylov basis, and fits."""
+    return 3 * (expected_columns(k, block, tol) + block) > n and gram_bytes(n, vectors=True) <= memory
+
+
+def require_memory(run: Run, needed: int, what: str) -> None:
+    """MemoryLimitError, with both numbers, unless `needed` bytes fit."""
+    if needed > run.memory:
+        raise MemoryLimitError(
+            f"{what} needs {needed / 2**30:.2g} GiB, the memory limit is "
+            f"{run.memory / 2**30:.2g} GiB"
+        )
+
+
+def column_cap(n: int, m: int, k: int, block: int, tol: float, run: Run) -> int:
+    """Basis columns at which to restart; 0: never, since what is likely to be needed fits."""
+    width = np.dtype(run.precision).itemsize
+    rest = run.memory - run.load_bytes - 2 * (m + n) * k * width
+    cap = rest // (n * width) - 2 * block
+    least = 3 * k + 2 * block
+    if cap < min(least, n):
+        needed = 2 * ((least + 2 * block) * n + 2 * (m + n) * k) * width
+        raise MemoryLimitError(
+            f"the {k} largest singular values of order {n} need about {needed / 2**30:.2g} GiB, "
+            f"the memory limit is {run.memory / 2**30:.2g} GiB"
+        )
+    return 0 if cap >= n else int(cap)

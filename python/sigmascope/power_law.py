@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Power-law fits of the tail of lambda, and how far they can be trusted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .ranks import relative, spectral_norm
+
+Array = NDArray[np.float64]
+
+# lambda below this share of lambda_1 is left out. A relative cut: an absolute one turns the alpha
+# of a small matrix into nonsense.
+RELATIVE_CUT = 1e-10
+# No tail shorter than this is fitted: with a handful of values every law fits.
+MIN_TAIL = 10
+# Tails whose D is within this factor of the best D are as good.
+STABLE = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLawFit:
+    """Density ~ lambda^-alpha for lambda >= x_min.
+
+    Attributes
+    ----------
+    alpha, standard_error
+        Maximum likelihood exponent, and (alpha - 1) / sqrt(tail).
+    D
+        Kolmogorov-Smirnov distance between the tail and the law.
+    x_min, tail
+        Where the tail begins (lambda units), and how many values it has.
+    low, high
+        Stability range: least and largest alpha over all x_min with D <= 1.05 D_min.
+    """
+
+    alpha: float
+    standard_error: float
+    D: float
+    x_min: float
+    tail: int
+    low: float
+    high: float
+
+
+def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
+    """Fit alpha by Clauset, Shalizi & Newman 2009: x_min is the lambda_(i) with the least D.
+
+    Parameters
+    ----------
+    sigma
+        (p,) singular values, descending. Those with lambda <= 1e-10 lambda_1, or not above
+        ``floor`` (sigma units), are left out. O(p^2) time, O(p) memory.
+
+    Raises
+    ------
+    ValueError
+        All values zero, fewer than 10 of them left, or all of them equal.
+
+    Notes
+    -----
+    The distance is two-sided at every step, so D >= 1 / (2 tail) and short tails are not favoured.
+    The fit often has two nearly equal minima far apart: look at ``low`` and ``high``.
+    """
+    s = relative(sigma)
+    top = spectral_norm(sigma)
+    x = s[(s**2 > RELATIVE_CUT) & (s > floor / top)] ** 2
+    log = np.log(x)
+    count = np.arange(1, len(x) + 1)
+    excess = np.cumsum(log) - count * log
+    last_of_tie = np.append(x[1:] < x[:-1], True)
+    usable = np.flatnonzero(last_of_tie & (count >= MIN_TAIL) & (excess > 1e-9 * count))
+    if len(usable) == 0:
+        raise ValueError(f"a power law needs {MIN_TAIL} values, not all equal; {len(x)} are usable")
+    alpha = 1.0 + count[usable] / excess[usable]
+    D = np.array([_distance(log[: i + 1], a) for i, a in zip(usable, alpha, strict=True)])
+    best = int(np.argmin(D))
+    stable = alpha[STABLE * D.min() >= D]
+    tail = int(count[usable[best]])
+    return PowerLawFit(
+        alpha=float(alpha[best]),
+        standard_error=float((alpha[best] - 1.0) / math.sqrt(tail)),
+        D=float(D[best]),
+        x_min=float(x[usable[best]] * top**2),
+        tail=tail,
+        low=float(stable.min()),
+        high=float(stable.max()),
+    )
+
+
+def _distance(log: Array, alpha: float) -> float:
+    """Measure the Kolmogorov-Smirnov distance of a tail (logs, descending) from its law."""
+    n = len(log)
+    law = np.exp((1.0 - alpha) * (log - log[-1]))
+    steps = np.arange(n + 1) / n
+    return float(max(np.max(np.abs(law - steps[1:])), np.max(np.abs(law - steps[:-1]))))
+
+
+def alpha_weighted(fit: PowerLawFit, sigma: ArrayLike) -> float:
+    """Return alpha log10 lambda_1 (Martin & Mahoney). Depends on the scale of the matrix."""
+    return fit.alpha * 2.0 * math.log10(spectral_norm(sigma))
+
+
+def log_alpha_norm(fit: PowerLawFit, sigma: ArrayLike) -> float:
+    """Return log10 sum lambda^alpha (Martin & Mahoney). Depends on the scale of the matrix."""
+    powers = relative(sigma) ** (2.0 * fit.alpha)
+    return alpha_weighted(fit, sigma) + math.log10(float(powers.sum()))
+
+
+def alpha_hill(sigma: ArrayLike, floor: float = 0.0) -> float:
+    """Return 1 + k / sum_{i <= k} ln(lambda_i / lambda_k) for k = p // 2 (Hill 1975).
+
+    Range (1, inf). Biased by the aspect ratio: compare only matrices of one shape. ValueError where
+    k < 2, where sigma_k is not above ``floor`` and 1e-5 sigma_1, or where the k values are equal.
+    """
+    s = relative(sigma)
+    k = len(s) // 2
+    if k < 2 or s[k - 1] ** 2 <= RELATIVE_CUT or s[k - 1] <= floor / spectral_norm(sigma):
+        raise ValueError(f"alpha_hill needs 2 resolved values or more in the upper half; k = {k}")
+    total = float(np.sum(np.log(s[:k] ** 2) - math.log(s[k - 1] ** 2)))
+    if total <= 1e-9 * k:
+        raise ValueError("alpha_hill is undefined: the upper half of the values is all equal")
+    return 1.0 + k / total

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Traces tr f(A^T A) from a block Gauss and a block Gauss-Radau rule, each with its error.
+
+The two rules come from one randomized block Lanczos run on A^T A; b Gaussian probes share its
+nodes. Four things make the estimate and its error good:
+
+- deflation: a leading run of converged nodes counts as singular values, each with weight exactly 1
+  (Persson, Cortinovis & Kressner 2022; Chen & Hallman 2023);
+- control variates: the part of f that 1 and lambda explain is replaced by its exact trace, known
+  from n and ||A||_F^2; together with deflation this cuts the variance 100 to 200 times;
+- Gauss with Radau at 0: on square matrices sigma reaches down to 0, where sqrt(lambda) is not
+  smooth, and both rules are biased, with opposite signs and about 1 : 2 in size. So the value is
+  (2 Gauss + Radau)/3 and the quadrature error |Gauss - Radau|/4 (weights found by experiment);
+- the variance of a Gaussian probe, var(g^T r g) = 2 tr r^2, comes from the same rules, with r the
+  part of f that the control variates leave. Unlike the sample variance over b probes, which is
+  erratic for b = 8 (errors up to 20 standard errors were seen), it is steady down to b = 4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Function = Callable[[Array], Array]
+
+# A node is converged when its residual is below this share of it.
+CONVERGED = 0.01
+# Weight of so many standard deviations above the count means copies that the block missed.
+MISSED_COPIES = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """tr f by both rules, and the residual function of each on its own nodes.
+
+    ``unresolved`` bounds the part that lies below the resolution of the nodes.
+    """
+
+    gauss: float
+    radau: float
+    gauss_residual: Array
+    radau_residual: Array
+    unresolved: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What follows the converged run: nodes (d,) descending in lambda, weights (d, b) per probe.
+
+    ``basis`` (d, c) spans the control variates 1 and lambda, orthonormal under the mean weights;
+    ``calibrated`` (d,) are the mean weights corrected so that both have their exact trace, and
+    sum_j calibrated_j f(node_j) is the estimate of tr f (the regression estimator of survey
+    sampling). A few calibrated weights may be slightly negative.
+    """
+
+    nodes: Array
+    weights: Array
+    basis: Array
+    calibrated: Array
+
+    @classmethod
+    def fit(cls, nodes: Array, weights: Array, count: float, energy: float) -> Rule:
+        """Orthonormalise 1 and lambda on the nodes; ``count`` and ``energy`` are their traces."""
+        scale = np.array([1.0, nodes.max(initial=0.0) or 1.0])
+        variates = np.stack([np.ones_like(nodes), nodes], axis=1) / scale
+        mean = weights.mean(axis=1)
+        _, s, Vt = np.linalg.svd(variates * np.sqrt(mean)[:, None], full_matrices=False)
+        keep = s > 1e-10 * s.max(initial=0.0)
+        back = Vt[keep].T / s[keep]
+        basis = variates @ back
+        known = (np.array([count, energy]) / scale) @ back
+        return cls(nodes, weights, basis, mean * (basis @ known))
+
+    def residual(self, y: Array) -> Array:
+        """Return the part of y (d,) that the control variates do not explain."""
+        return np.asarray(y - self.basis @ (self.basis.T @ (self.weights.mean(axis=1) * y)))
+
+    def standard_error(self, residual: Array) -> float:
+        """Return that of the mean over probes: Gaussian theory, or what is seen if larger."""
+        b = self.weights.shape[1]
+        if b < 2 or len(residual) == 0:
+            return 0.0
+        theory = 2.0 * max(float(self.calibrated @ residual**2), 0.0)
+        seen = float(np.var(residual @ self.weights, ddof=1))
+        return math.sqrt(max(theory, seen) / b)
+
+
+@dataclass(frozen=True, slots=True)
+class Quadrature:
+    """The converged lambdas (c,) and the two rules for the n - c others."""
+
+    n: int
+    fro2: float
+    converged: Array
+    gauss: Rule
+    radau: Rule
+    resolution: float
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the Krylov space was the whole space, so that nothing is estimated."""
+        return len(self.converged) == self.n
+
+    def trace(self, f: Function) -> Trace:
+        """Estimate tr f(A^T A) for a vectorised f of lambda, finite on [0, lambda_1]."""
+        base = float(np.sum(finite(f, self.converged)))
+        g, r = finite(f, self.gauss.nodes), finite(f, self.radau.nodes)
+        edge = finite(f, np.array([0.0, self.resolution]))
+        below = self.gauss.calibrated[self.gauss.nodes < self.resolution].sum()
+        return Trace(
+            gauss=base + float(self.gauss.calibrated @ g),
+            radau=base + float(self.radau.calibrated @ r),
+            gauss_residual=self.gauss.residual(g),
+            radau_residual=self.radau.residual(r),
+            unresolved=float(abs(below * (edge[1] - edge[0]))),
+        )
+
+    def combine(
+        self,
+        function: Callable[..., float],
+        gradient: Callable[..., tuple[float, ...]],
+        *fs: Function,
+    ) -> tuple[float, float]:
+        """Return function(tr f_1, ...) and its error, by the delta method with ``gradient``."""
+        traces = [self.trace(f) for f in fs]
+        gauss = function(*[t.gauss for t in traces])
+        radau = function(*[t.radau for t in traces])
+        slope = gradient(*[(2.0 * t.gauss + t.radau) / 3.0 for t in traces])
+        g = sum((s * t.gauss_residual for s, t in zip(slope, traces, strict=True)), np.zeros(1))
+        r = sum((s * t.radau_residual for s, t in zip(slope, traces, strict=True)), np.zeros(1))
+        sampling = (2.0 * self.gauss.standard_error(g) + self.radau.standard_error(r)) / 3.0
+        unresolved = sum(abs(s) * t.unresolved for s, t in zip(slope, traces, strict=True))
+        value = (2.0 * gauss + radau) / 3.0
+        rounding = 16.0 * np.finfo(np.float64).eps * abs(value)
+        return value, sampling + abs(gauss - radau) / 4.0 + unresolved + rounding
+
+
+def finite(f: Function, nodes: Array) -> Array:
+    """Return f at the nodes, or ValueError where it is infinite or NaN."""
+    y = np.asarray(f(nodes), dtype=np.float64)
+    if y.shape != nodes.shape or not np.all(np.isfinite(y)):
+        raise ValueError("f must map an array to an array of its shape, finite on [0, lambda_1]")
+    return y
+
+
+def from_rules(
+    n: int,
+    fro2: float,
+    gauss: tuple[ArrayLike, ArrayLike],
+    radau: tuple[ArrayLike, ArrayLike],
+    residuals: ArrayLike,
+    resolution: float,
+) -> Quadrature:
+    """Sort, clean and deflate; ``resolution`` is relative to the largest node."""
+    order = np.argsort(-np.asarray(gauss[0], dtype=np.float64), kind="stable")
+    rho = np.asarray(residuals, dtype=np.float64)[order]
+    (gn, gw), (rn, rw) = _sorted(*gauss), _sorted(*radau)
+    cut = resolution * float(gn.max(initial=0.0))
+    gn[gn < cut] = rn[rn < cut] = 0.0
+    c = n if len(gn) >= n else _converged_run(gn, gw, rho)
+    count, energy = float(n - c), max(fro2 - float(gn[:c].sum()), 0.0)
+    return Quadrature(
+        n=n,
+        fro2=fro2,
+        converged=gn[:c],
+        gauss=Rule.fit(gn[c:], gw[c:], count, energy),
+        radau=Rule.fit(rn[c:], rw[c:], count, energy),
+        resolution=cut,
+    )
+
+
+def _sorted(nodes: ArrayLike, weights: ArrayLike) -> tuple[Array, Array]:
+    theta = np.maximum(np.asarray(nodes, dtype=np.float64), 0.0)
+    order = np.argsort(-theta, kind="stable")
+    return theta[order], np.asarray(weights, dtype=np.float64)[order]
+
+
+def _converged_run(nodes: Array, weights: Array, rho: Array) -> int:
+    """Count the leading nodes that are single, converged singular values.
+
+    A block narrower than a multiplicity finds too few copies, yet their weights still hold the
+    mass of all; there the run ends, since weight 1 each would lose the missing ones. The weights
+    of c true singles sum to chi^2 with c b degrees of freedom over b (Wilson & Hilferty 1931).
+    """
+    good = (rho < CONVERGED * nodes) & (nodes > 0)
+    run = len(good) if good.all() else int(np.argmin(good))
+    degrees = weights.shape[1] * np.arange(1, run + 1)
+    ratio = np.cumsum(weights[:run].sum(axis=1)) / degrees
+    spread = 2.0 / (9.0 * degrees)
+    missed = np.flatnonzero((np.cbrt(ratio) - 1.0 + spread) / np.sqrt(spread) > MISSED_COPIES)
+    return int(missed[0]) if len(missed) else run

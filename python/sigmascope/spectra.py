@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Result types: what the functions of :mod:`sigmascope` return, with the evidence for it.
+
+Everything is frozen; arrays are float64 unless said otherwise. sigma means singular values,
+lambda their squares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .density import Density, Measure
+
+__all__ = ["SVD", "Density", "Measure", "Moments", "SingularValues", "Spectrum"]
+
+Array = NDArray[np.float64]
+
+
+def _few(values: Array, count: int = 3) -> str:
+    """Show the first values in brackets, with dots where there are more."""
+    shown = ", ".join(f"{v:.6g}" for v in values[:count])
+    return f"[{shown}{', ...' if len(values) > count else ''}]"
+
+
+def _state(converged: bool) -> str:
+    return "converged" if converged else "NOT converged"
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class SVD:
+    """The top k singular triplets; unpacks as ``U, s, Vt``.
+
+    Attributes
+    ----------
+    U, s, Vt
+        Left vectors (m, k) or None, values (k,) descending (sigma), right vectors (k, n) or None.
+    residuals
+        (k,) max(||A v - sigma u||, ||A^T u - sigma v||), sigma units.
+    errors
+        (k,) bound on |s_i - sigma_i|, sigma units.
+    converged
+        Whether every error is within the tolerance that was asked for.
+    passes, block, columns
+        Reads of A; width of the Krylov block; columns of the basis in the end.
+    precision, method, seed, seconds, num_threads, notes
+        How it was computed, and what is worth knowing about it.
+    fro_norm
+        ||A||_F, exact to rounding.
+    """
+
+    U: NDArray[np.floating] | None
+    s: Array
+    Vt: NDArray[np.floating] | None
+    residuals: Array
+    errors: Array
+    converged: bool
+    passes: int
+    block: int
+    columns: int
+    precision: str
+    method: str
+    seed: int
+    seconds: float
+    num_threads: int
+    fro_norm: float
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[NDArray[np.floating] | None]:
+        return iter((self.U, self.s, self.Vt))
+
+    def __repr__(self) -> str:
+        return (
+            f"SVD(k = {len(self.s)}, sigma = {_few(self.s)}, "
+            f"error <= {self.errors.max(initial=0.0):.1g}, {_state(self.converged)}, "
+            f"{self.passes} passes, {self.precision}, {self.seconds:.2f} s)"
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class SingularValues:
+    """Every singular value of a matrix; behaves as the array of its values.
+
+    Attributes
+    ----------
+    values, errors
+        (p,) descending, and the bound on each error, p = min(m, n); sigma units.
+    floor
+        Below this sigma the method cannot tell a value from zero.
+    method, precision, passes, seconds, num_threads, fro_norm, notes
+        As for :class:`SVD`.
+    """
+
+    values: Array
+    errors: Array
+    floor: float
+    method: str
+    precision: str
+    passes: int
+    seconds: float
+    num_threads: int
+    fro_norm: float
+    notes: tuple[str, ...] = ()
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.generic]:
+        return np.array(self.values, dtype=dtype, copy=copy)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: int | slice | NDArray[np.intp]) -> Array | float:
+        item: Array | float = self.values[index]
+        return item
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self.values.tolist())
+
+    def __repr__(self) -> str:
+        return (
+            f"SingularValues({len(self)} values, sigma = {_few(self.values)}, "
+            f"floor {self.floor:.1g}, {self.method}, {self.precision}, {self.seconds:.2f} s)"
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Moments:
+    """Elementwise, row and column statistics from one pass.
+
+    Attributes
+    ----------
+    shape, count, zeros, nan, inf
+        Entries in all, exact zeros, NaNs, infinities.
+    first_nonfinite
+        (row, column) of the first NaN or infinity in row order, or None.
+    min, max, mean, std, skewness, kurtosis
+        Over the finite entries; kurtosis is 3 for a Gaussian.
+    fro_norm, abs_max
+        Frobenius norm and largest magnitude, over the finite entries.
+    row_norms, column_norms
+        Euclidean norms, (m,) and (n,).
+    histogram
+        How often each code occurs: 65536 or 256 counts for 16- and 8-bit dtypes, else None.
+    passes, seconds
+        Reads of A (1), and wall time.
+    """
+
+    shape: tuple[int, int]
+    count: int
+    zeros: int
+    nan: int
+    inf: int
+    first_nonfinite: tuple[int, int] | None
+    min: float
+    max: float
+    mean: float
+    std: float
+    skewness: float
+    kurtosis: float
+    fro_norm: float
+    abs_max: float
+    row_norms: Array
+    column_norms: Array
+    histogram: NDArray[np.int64] | None
+    passes: int
+    seconds: float
+
+    def outlier_rows(self, threshold: float = 6.0) -> NDArray[np.intp]:
+        """Return the rows whose norm exceeds median + threshold * 1.4826 * MAD of them all."""
+        return _outliers(self.row_norms, threshold)
+
+    def outlier_columns(self, threshold: float = 6.0) -> NDArray[np.intp]:
+        """Return the columns whose norm exceeds median + threshold * 1.4826 * MAD of them all."""
+        return _outliers(self.column_norms, threshold)
+
+    def __repr__(self) -> str:
+        bad = f", {self.nan} NaN, {self.inf} Inf" if self.nan or self.inf else ""
+        return (
+            f"Moments({self.shape[0]} x {self.shape[1]}, mean {self.mean:.3g}, std {self.std:.3g}, "
+            f"kurtosis {self.kurtosis:.3g}, ||A||_F = {self.fro_norm:.6g}{bad})"
+        )
+
+
+def _outliers(norms: Array, threshold: float) -> NDArray[np.intp]:
+    if len(norms) == 0:
+        return np.zeros(0, dtype=np.intp)
+    median = np.median(norms)
+    # 1.4826 MAD estimates the standard deviation of a Gaussian.
+    spread = 1.4826 * np.median(np.abs(norms - median))
+    return np.flatnonzero(norms > median + threshold * spread)
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Spectrum:
+    """What one matrix's spectrum says, by one of the efforts "top", "density", "exact".
+
+    Attributes
+    ----------
+    shape, effort, k
+        Of the matrix, and what was asked for.
+    top, top_errors
+        (k,) largest singular values and their error bounds (sigma).
+    values, value_errors
+        All min(m, n) of them with effort "exact", else None.
+    density
+        With effort "density", else None.
+    moments
+        One-pass statistics, or None.
+    measures
+        By name, each with its error and basis; one that this effort does not allow is absent.
+    method, precision, passes, block, columns, seed, seconds, num_threads, converged, notes
+        As for :class:`SVD`.
+    """
+
+    shape: tuple[int, int]
+    effort: str
+    k: int
+    top: Array
+    top_errors: Array
+    values: Array | None
+    value_errors: Array | None
+    density: Density | None
+    moments: Moments | None
+    measures: dict[str, Measure]
+    method: str
+    precision: str
+    passes: int
+    block: int
+    columns: int
+    seed: int
+    seconds: float
+    num_threads: int
+    converged: bool
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Measure:
+        try:
+            return self.measures[name]
+        except KeyError:
+            have = ", ".join(self.measures)
+            raise KeyError(
+                f"no measure {name!r} at effort {self.effort!r}; there are: {have}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.measures
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a flat record that JSON can hold: evidence, each measure and ``<name>_error``.
+
+        Numbers that are not finite become None.
+        """
+        record: dict[str, object] = {
+            "rows": self.shape[0],
+            "columns": self.shape[1],
+            "effort": self.effort,
+            "k": self.k,
+            "method": self.method,
+            "precision": self.precision,
+            "passes": self.passes,
+            "block": self.block,
+            "basis_columns": self.columns,
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "num_threads": self.num_threads,
+            "converged": self.converged,
+            "notes": "; ".join(self.notes),
+        }
+        for name, measure in self.measures.items():
+            record[name] = _finite_or_none(measure.value)
+            record[f"{name}_error"] = _finite_or_none(measure.error)
+        return record
+
+    def __repr__(self) -> str:
+        shown = ("fro_norm", "spectral_norm", "stable_rank", "effective_rank")
+        parts = [
+            f"{name} {self.measures[name].value:.5g} ± {self.measures[name].error:.1g}"
+            for name in shown
+            if name in self.measures
+        ]
+        return (
+            f"Spectrum({self.shape[0]} x {self.shape[1]}, {self.effort}, {', '.join(parts)}, "
+            f"{len(self.measures)} measures, {_state(self.converged)}, {self.passes} passes, "
+            f"{self.seconds:.2f} s)"
+        )
+
+
+def _finite_or_none(x: float) -> float | None:
+    return float(x) if math.isfinite(x) else None

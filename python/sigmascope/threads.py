@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How many threads to use, and how much memory: what every call may leave to a default."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_chosen: int | None = None
+
+
+def set_num_threads(threads: int | None) -> None:
+    """Set how many threads later calls use; None: as many as this process has cores.
+
+    No result depends on it, to the bit.
+
+    Raises
+    ------
+    ValueError
+        If `threads` is less than 1.
+    """
+    global _chosen
+    _chosen = None if threads is None else resolve_threads(threads)
+
+
+def resolve_threads(threads: int | None) -> int:
+    """The threads of one call: as asked, else as set, else the cores this process may use."""
+    if threads is None:
+        return _chosen or len(os.sched_getaffinity(0))
+    if threads < 1:
+        raise ValueError(f"num_threads must be at least 1, not {threads}")
+    return int(threads)
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def resolve_memory(limit: int | str | None) -> int:
+    """Bytes of a memory limit: a number, or a text like "2GiB", "500MB"; None: half of what is free.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read or is not positive.
+    """
+    if limit is None:
+        return max(available_memory() // 2, 2**28)
+    if isinstance(limit, str):
+        match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?i?)b?\s*", limit.lower())
+        if match is None or match[2] not in _UNITS:
+            raise ValueError(f"memory_limit {limit!r} is not a size like '2GiB' or '500MB'")
+        limit = int(float(match[1]) * _UNITS[match[2]])
+    if limit <= 0:
+        raise ValueError(f"memory_limit must be positive, not {limit}")
+    return int(limit)
+
+
+def available_memory() -> int:
+    """Bytes that this machine can still give without swapping."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
