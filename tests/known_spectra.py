@@ -73,6 +73,7 @@ def spiked(m: int, n: int, seed: int = 0, spikes: int = 40, power: float = 0.5) 
     """A Gaussian bulk with edge 1, plus ``spikes`` directions of strength 4 i^-power."""
     rng = np.random.default_rng(seed)
     bulk = rng.standard_normal((m, n)) / (np.sqrt(m) + np.sqrt(n))
+    spikes = min(spikes, min(m, n) // 2)
     strength = 4.0 * np.arange(1, spikes + 1) ** -power
     return measured(bulk + (orthonormal(m, spikes, rng) * strength) @ orthonormal(n, spikes, rng).T)
 
@@ -81,6 +82,7 @@ def planted(m: int, n: int, seed: int = 0, rank: int = 16, strength: float = 3.0
     """Noise with edge 1, plus ``rank`` equal directions well above it."""
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((m, n)) / (np.sqrt(m) + np.sqrt(n))
+    rank = min(rank, min(m, n) // 2)
     return measured(noise + strength * orthonormal(m, rank, rng) @ orthonormal(n, rank, rng).T)
 
 

@@ -34,7 +34,8 @@ GramSpectrum gram_spectrum(B& device, A& a) {
   for (const double value : lambda) {
     const double sigma = std::sqrt(std::max(value, 0.0));
     result.values.push_back(sigma);
-    result.errors.push_back(sigma > 0 ? std::min(d / (2 * sigma), result.floor) + 4e-16 * result.values.front() : result.floor);
+    result.errors.push_back(sigma > 0 ? std::min(d / (2 * sigma), result.floor) + 4e-16 * result.values.front()
+                                      : result.floor);
   }
   return result;
 }
@@ -43,7 +44,7 @@ GramSpectrum gram_spectrum(B& device, A& a) {
 template <Backend B, LinearOperator A>
 Triplets<B> gram_triplets(B& device, A& a, std::int64_t k, std::uint64_t seed) {
   const Eigen top = eigh_top(a.gram(), k);
-  return rayleigh_ritz(device, a, device.from_host(top.vectors), seed, true);
+  return rayleigh_ritz(device, a, device.from_host(top.vectors), k, seed, true);
 }
 
 }  // namespace sigmascope

@@ -34,6 +34,7 @@ class KrylovSpace {
     const std::int64_t before = columns(), width = next_.cols;
     basis_.push_back(std::move(next_));
     // Rounding leaves about epsilon |A|^2 in z; what is no larger holds no direction of A.
+    if (before == 0) largest_ = largest_column(device_, z);
     auto step = orthonormalize(device_, basis_, std::move(z), 16 * B::epsilon() * largest_);
     Small t(before + width, before + width);
     t.set_part(0, 0, t_);
@@ -41,7 +42,8 @@ class KrylovSpace {
     for (std::int64_t j = 0; j < width; ++j) {
       for (std::int64_t i = 0; i < before; ++i) t(before + j, i) = t(i, before + j);
       for (std::int64_t i = 0; i < j; ++i)  // symmetric but for rounding
-        t(before + i, before + j) = t(before + j, before + i) = (t(before + i, before + j) + t(before + j, before + i)) / 2;
+        t(before + i, before + j) = t(before + j, before + i) =
+            (t(before + i, before + j) + t(before + j, before + i)) / 2;
       largest_ = std::max(largest_, t(before + j, before + j));
     }
     t_ = std::move(t);
@@ -100,7 +102,7 @@ class KrylovSpace {
     return trace;
   }
   bool exhausted() const { return next_.cols == 0; }  // the space is invariant
-  bool pure() const { return pure_; }                  // V is a block Krylov space of its start alone
+  bool pure() const { return pure_; }                 // V is a block Krylov space of its start alone
   std::int64_t size() const { return n_; }
   std::int64_t next_columns() const { return next_.cols; }
   const std::vector<Block>& basis() const { return basis_; }

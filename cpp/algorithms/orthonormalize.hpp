@@ -41,6 +41,14 @@ typename B::Block combine_basis(B& device, const std::vector<typename B::Block>&
   return result;
 }
 
+template <Backend B>
+double largest_column(B& device, const typename B::Block& x) {
+  const Small square = device.inner(x, x);
+  double largest = 0;
+  for (std::int64_t j = 0; j < square.cols; ++j) largest = std::max(largest, square(j, j));
+  return std::sqrt(largest);
+}
+
 // z -= V (V^T z), classical Gram-Schmidt; returns V^T z.
 template <Backend B>
 Small project_out(B& device, const std::vector<typename B::Block>& basis, typename B::Block& z) {
@@ -74,9 +82,11 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r, double flo
     if (std::sqrt(std::max(gram(j, j), 0.0) * row) > floor) kept.push_back(j);
   }
   const auto w = static_cast<std::int64_t>(kept.size());
-  Small scaled(w, w), change(z.cols, w), back(w, w);
+  Small scaled(w, w), back(w, w);
   std::vector<double> norm(kept.size());
-  for (std::int64_t j = 0; j < w; ++j) norm[static_cast<std::size_t>(j)] = std::sqrt(gram(kept[static_cast<std::size_t>(j)], kept[static_cast<std::size_t>(j)]));
+  for (std::int64_t j = 0; j < w; ++j)
+    norm[static_cast<std::size_t>(j)] =
+        std::sqrt(gram(kept[static_cast<std::size_t>(j)], kept[static_cast<std::size_t>(j)]));
   double deviation = 0;
   for (std::int64_t j = 0; j < w; ++j) {
     const auto jj = static_cast<std::size_t>(j);
@@ -110,13 +120,13 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r, double flo
     }
     deviation = std::max(deviation, 1.0);
   }
-  Small kept_rows(w, r.cols);
+  Small change(z.cols, right.cols), kept_rows(w, r.cols);
   for (std::int64_t i = 0; i < w; ++i) {
     const auto ii = static_cast<std::size_t>(i);
-    for (std::int64_t j = 0; j < w; ++j) change(kept[ii], j) = right(i, j) / norm[ii];
+    for (std::int64_t j = 0; j < right.cols; ++j) change(kept[ii], j) = right(i, j) / norm[ii];
     for (std::int64_t l = 0; l < r.cols; ++l) kept_rows(i, l) = r(kept[ii], l) * norm[ii];
   }
-  auto rotated = device.zeros(z.rows, w);
+  auto rotated = device.zeros(z.rows, right.cols);
   device.combine(rotated, z, change);
   z = std::move(rotated);
   r = matmul(back, kept_rows);
@@ -126,7 +136,8 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r, double flo
 // Block classical Gram-Schmidt against V and within the block, repeated until a pass finds almost nothing to correct
 // (at least twice: "twice is enough", Giraud et al. 2005). Each pass costs 4 n D w + 4 n w^2 flops.
 template <Backend B>
-Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis, typename B::Block z, double floor) {
+Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis, typename B::Block z,
+                                  double floor) {
   constexpr int most_passes = 6;
   constexpr double nearly = 0.1;  // a correction this small leaves an error of the order of epsilon
   Small r = Small::identity(z.cols), coefficients(columns_of<B>(basis), z.cols);

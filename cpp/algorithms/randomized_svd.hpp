@@ -41,13 +41,15 @@ inline Small pseudo_inverse(const Small& r) {
   Small scaled = factors.v;
   for (std::int64_t j = 0; j < scaled.cols; ++j) {
     const double s = factors.s[static_cast<std::size_t>(j)];
-    for (std::int64_t i = 0; i < scaled.rows; ++i) scaled(i, j) = s > 1e-14 * factors.s.front() ? scaled(i, j) / s : 0.0;
+    for (std::int64_t i = 0; i < scaled.rows; ++i)
+      scaled(i, j) = s > 1e-14 * factors.s.front() ? scaled(i, j) / s : 0.0;
   }
   return matmul(scaled, factors.u.transposed());
 }
 
 template <Backend B, LinearOperator A>
-LowRank<B> randomized_svd(B& device, A& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed) {
+LowRank<B> randomized_svd(B& device, A& a, std::int64_t k, std::int64_t block, std::int64_t passes,
+                          std::uint64_t seed) {
   using Block = typename B::Block;
   KrylovSpace<B> space(device, a.cols(), std::min(block, a.cols()), seed);
   std::vector<Block> left;  // orthonormal, spans [Y_1 ... Y_p]

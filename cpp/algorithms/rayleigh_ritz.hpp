@@ -17,46 +17,45 @@ template <Backend B>
 struct Triplets {
   typename B::Block u;  // m x k
   std::vector<double> s;
-  typename B::Block v;             // n x k
-  std::vector<double> residuals;   // |A^T u - s v|, measured; A v = s u holds to rounding. Empty: not measured
+  typename B::Block v;            // n x k
+  std::vector<double> residuals;  // |A^T u - s v|, measured; A v = s u holds to rounding. Empty: not measured
 };
 
-// One read of A for the values, a second for the residuals. Where A V is rank-deficient the left vectors are completed
-// by random orthonormal ones; their residuals tell whether the range of A had more to give.
+// An orthonormal basis of k-space whose first columns are those of v (k x rank).
+inline Small completed(const Small& v) {
+  const std::int64_t k = v.rows, rank = v.cols;
+  Small gap = Small::identity(k);  // I - V V^T has eigenvalue 1 on the complement
+  const Small projector = matmul(v, v.transposed());
+  for (std::size_t e = 0; e < gap.values.size(); ++e) gap.values[e] -= projector.values[e];
+  Small whole(k, k);
+  whole.set_part(0, 0, v);
+  whole.set_part(0, rank, eigh(gap).vectors.part(0, k, 0, k - rank));
+  return whole;
+}
+
+// The k largest triplets that a basis of D >= k columns holds. One read of A for the values (D columns), a second for
+// the residuals (k columns). Where A V is rank-deficient the left vectors are completed by random orthonormal ones;
+// their residuals tell whether the range of A had more to give.
 template <Backend B, LinearOperator A>
-Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, std::uint64_t seed, bool with_residuals) {
-  const std::int64_t k = basis.cols;
-  const std::vector<typename B::Block> none;
-  auto image = orthonormalize(device, none, a.multiply(basis), 0.0);  // A V = Q R
-  const std::int64_t rank = image.q.cols;
-  const SmallSvd small = svd(image.r);  // rank x k
+Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, std::int64_t k, std::uint64_t seed,
+                          bool with_residuals) {
+  auto product = a.multiply(basis);
+  const double floor = 4 * B::epsilon() * largest_column(device, product);
+  auto image = orthonormalize(device, std::vector<typename B::Block>(), std::move(product), floor);  // A V = Q R
+  const SmallSvd small = svd(image.r);                                                               // rank x D
+  const std::int64_t rank = std::min(image.q.cols, k);
   Triplets<B> result;
   result.s.assign(static_cast<std::size_t>(k), 0.0);
-  std::copy(small.s.begin(), small.s.end(), result.s.begin());
+  std::copy_n(small.s.begin(), rank, result.s.begin());
 
-  // dgesdd's economy V misses the null space of R: complete it to k orthonormal columns.
-  Small right = small.v;
-  if (rank < k) {
-    Small gap(k, k);  // I - V V^T has eigenvalues 1 on the null space
-    for (std::int64_t j = 0; j < k; ++j)
-      for (std::int64_t i = 0; i < k; ++i) {
-        double sum = i == j ? 1.0 : 0.0;
-        for (std::int64_t l = 0; l < rank; ++l) sum -= right(i, l) * right(j, l);
-        gap(i, j) = sum;
-      }
-    const Eigen null = eigh(gap);
-    Small whole(k, k);
-    whole.set_part(0, 0, right);
-    whole.set_part(0, rank, null.vectors.part(0, k, 0, k - rank));
-    right = std::move(whole);
-  }
+  const Small right = image.q.cols < k ? completed(small.v) : small.v;
   result.v = device.zeros(basis.rows, k);
-  device.combine(result.v, basis, right);
+  device.combine(result.v, basis, right.part(0, basis.cols, 0, k));
   if (!with_residuals) return result;
 
   result.u = device.zeros(a.rows(), k);
-  Small left(rank, k);
-  left.set_part(0, 0, small.u);
+  Small left(image.q.cols, k);
+  left.set_part(0, 0, small.u.part(0, image.q.cols, 0, rank));
   if (rank > 0) device.combine(result.u, image.q, left);
   if (rank < k) {
     std::vector<typename B::Block> found;

@@ -18,6 +18,7 @@
 namespace sigmascope {
 
 namespace py = pybind11;
+using namespace pybind11::literals;
 
 // A matrix holds NaN or infinity.
 class NonFinite : public std::runtime_error {
@@ -43,7 +44,8 @@ py::array_t<T> to_numpy(const Block<T>& block, bool transposed) {
   py::array_t<T> array({rows, cols});
   T* out = array.mutable_data();
   for (std::int64_t i = 0; i < block.rows; ++i)
-    for (std::int64_t j = 0; j < block.cols; ++j) out[transposed ? j * block.rows + i : i * block.cols + j] = block.row(i)[j];
+    for (std::int64_t j = 0; j < block.cols; ++j)
+      out[transposed ? j * block.rows + i : i * block.cols + j] = block.row(i)[j];
   return array;
 }
 

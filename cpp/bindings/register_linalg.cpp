@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The algorithms, each with the same preparation: read what fits into memory, look at every element once (norm, largest,
-// NaN), scale by a power of two so that nothing overflows, iterate on the smaller side; release the GIL meanwhile.
+// The algorithms, each with the same preparation: read what fits into memory, look at every element once (norm,
+// largest, NaN), scale by a power of two so that nothing overflows, iterate on the smaller side; release the GIL
+// meanwhile.
 #include <cmath>
 #include <optional>
 #include <string>
@@ -19,7 +20,8 @@ void require_finite(const ElementMoments& moments) {
   const auto& all = moments.all;
   if (all.nans + all.infinities == 0) return;
   throw NonFinite("the matrix holds " + std::to_string(all.nans) + " NaN and " + std::to_string(all.infinities) +
-                  " infinite entries, the first at (" + std::to_string(moments.first_row) + ", " + std::to_string(moments.first_col) + ")");
+                  " infinite entries, the first at (" + std::to_string(moments.first_row) + ", " +
+                  std::to_string(moments.first_col) + ")");
 }
 
 // A matrix ready for an algorithm: in memory if it may be, seen once, scaled, on its smaller side.
@@ -35,7 +37,9 @@ struct Prepared {
   Prepared(const Matrix& source, const RunOptions& options)
       : matrix(!source.in_memory() && source.stored_bytes() <= options.load_bytes ? source.loaded() : source),
         flipped(source.rows < source.cols),
-        backend({.threads = options.threads, .panel_rows = options.panel_rows, .observer = make_observer(options.progress)}) {
+        backend({.threads = options.threads,
+                 .panel_rows = options.panel_rows,
+                 .observer = make_observer(options.progress)}) {
     py::gil_scoped_release release;
     const ElementMoments moments = backend.moments(matrix, false);
     require_finite(moments);
@@ -109,7 +113,8 @@ py::dict krylov(const Matrix& matrix, const TopOptions& options, const RunOption
 
 // A run of a fixed number of steps, for its quadrature alone.
 template <class T>
-py::dict density(const Matrix& matrix, std::int64_t block, std::int64_t steps, std::uint64_t seed, const RunOptions& run) {
+py::dict density(const Matrix& matrix, std::int64_t block, std::int64_t steps, std::uint64_t seed,
+                 const RunOptions& run) {
   Prepared<T> p(matrix, run);
   std::int64_t taken = 0;
   const Quadrature rule = [&] {
@@ -129,7 +134,8 @@ py::dict density(const Matrix& matrix, std::int64_t block, std::int64_t steps, s
 }
 
 template <class T>
-py::dict low_rank(const Matrix& matrix, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, const RunOptions& run) {
+py::dict low_rank(const Matrix& matrix, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed,
+                  const RunOptions& run) {
   Prepared<T> p(matrix, run);
   const auto factors = [&] {
     py::gil_scoped_release release;
@@ -175,19 +181,27 @@ py::dict every_value(const Matrix& matrix, const RunOptions& run) {
 }
 
 py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions& run) {
-  CpuBackend<float> backend({.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
+  CpuBackend<float> backend(
+      {.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
   const ElementMoments m = [&] {
     py::gil_scoped_release release;
     return backend.moments(matrix, histogram);
   }();
   py::dict result;
-  for (const auto& [name, value] : {std::pair{"count", m.all.count}, {"mean", m.all.mean}, {"m2", m.all.m2}, {"m3", m.all.m3}, {"m4", m.all.m4},
-                                    {"sum_squares", m.all.sum_squares}, {"min", m.all.minimum}, {"max", m.all.maximum}})
+  for (const auto& [name, value] : {std::pair{"count", m.all.count},
+                                    {"mean", m.all.mean},
+                                    {"m2", m.all.m2},
+                                    {"m3", m.all.m3},
+                                    {"m4", m.all.m4},
+                                    {"sum_squares", m.all.sum_squares},
+                                    {"min", m.all.minimum},
+                                    {"max", m.all.maximum}})
     result[name] = value;
   result["zeros"] = m.all.zeros;
   result["nan"] = m.all.nans;
   result["inf"] = m.all.infinities;
-  result["first_nonfinite"] = m.first_row < 0 ? py::object(py::none()) : py::object(py::make_tuple(m.first_row, m.first_col));
+  result["first_nonfinite"] =
+      m.first_row < 0 ? py::object(py::none()) : py::object(py::make_tuple(m.first_row, m.first_col));
   result["row_squares"] = to_numpy(m.row_squares);
   result["column_squares"] = to_numpy(m.col_squares);
   result["histogram"] = m.code_counts.empty() ? py::object(py::none()) : py::object(to_numpy(m.code_counts));
@@ -200,7 +214,8 @@ using Input = py::array_t<T, py::array::c_style | py::array::forcecast>;
 // verb: "multiply" A x, "adjoint" A^T x, "gram" (A^T (A x), A x).
 template <class T>
 py::object product(const Matrix& matrix, const Input<T>& x, const std::string& verb, const RunOptions& run) {
-  CpuBackend<T> backend({.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
+  CpuBackend<T> backend(
+      {.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
   const Block<T> block = from_numpy<T>(x);
   const bool flip = matrix.mostly_column_major();
   const Matrix stored = flip ? matrix.transposed() : matrix;
@@ -216,7 +231,8 @@ py::object product(const Matrix& matrix, const Input<T>& x, const std::string& v
   return to_numpy(result, false);
 }
 
-py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0, int threads) {
+py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0,
+                             int threads) {
   CpuBackend<double> backend({.threads = threads, .panel_rows = 0, .observer = {}});
   return to_numpy(backend.gaussian(rows, cols, seed, column0), false);
 }
@@ -224,32 +240,60 @@ py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t
 }  // namespace
 
 void register_linalg(py::module_& module) {
-  module.def("krylov", [](const Matrix& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps, std::int64_t max_columns,
-                          std::uint64_t seed, bool vectors, bool with_density, bool f64, const py::kwargs& kwargs) {
-    const TopOptions options{k, tol, block, max_steps, max_columns, seed, vectors, with_density};
-    return f64 ? krylov<double>(a, options, run_options(kwargs)) : krylov<float>(a, options, run_options(kwargs));
-  }, py::arg("a"), py::kw_only(), py::arg("k"), py::arg("tol"), py::arg("block"), py::arg("max_steps"), py::arg("max_columns"), py::arg("seed"),
-     py::arg("vectors"), py::arg("density"), py::arg("f64"));
-  module.def("density", [](const Matrix& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64, const py::kwargs& kwargs) {
-    return f64 ? density<double>(a, block, steps, seed, run_options(kwargs)) : density<float>(a, block, steps, seed, run_options(kwargs));
-  }, py::arg("a"), py::kw_only(), py::arg("block"), py::arg("steps"), py::arg("seed"), py::arg("f64"));
-  module.def("low_rank", [](const Matrix& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, bool f64, const py::kwargs& kwargs) {
-    return f64 ? low_rank<double>(a, k, block, passes, seed, run_options(kwargs)) : low_rank<float>(a, k, block, passes, seed, run_options(kwargs));
-  }, py::arg("a"), py::kw_only(), py::arg("k"), py::arg("block"), py::arg("passes"), py::arg("seed"), py::arg("f64"));
-  module.def("gram_top", [](const Matrix& a, std::int64_t k, std::uint64_t seed, const py::kwargs& kwargs) {
-    return gram_top(a, k, seed, run_options(kwargs));
-  }, py::arg("a"), py::kw_only(), py::arg("k"), py::arg("seed"));
-  module.def("every_value", [](const Matrix& a, const py::kwargs& kwargs) { return every_value(a, run_options(kwargs)); }, py::arg("a"), py::kw_only());
-  module.def("moments", [](const Matrix& a, bool histogram, const py::kwargs& kwargs) {
-    return element_moments(a, histogram, run_options(kwargs));
-  }, py::arg("a"), py::kw_only(), py::arg("histogram"));
-  module.def("product_f32", [](const Matrix& a, const Input<float>& x, const std::string& verb, const py::kwargs& kwargs) {
-    return product<float>(a, x, verb, run_options(kwargs));
-  }, py::arg("a"), py::arg("x"), py::arg("verb"));
-  module.def("product_f64", [](const Matrix& a, const Input<double>& x, const std::string& verb, const py::kwargs& kwargs) {
-    return product<double>(a, x, verb, run_options(kwargs));
-  }, py::arg("a"), py::arg("x"), py::arg("verb"));
-  module.def("gaussian", &gaussian, py::arg("rows"), py::arg("cols"), py::arg("seed"), py::arg("column0"), py::arg("threads"));
+  module.def(
+      "krylov",
+      [](const Matrix& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
+         std::int64_t max_columns, std::uint64_t seed, bool vectors, bool with_density, bool f64,
+         const py::kwargs& kwargs) {
+        const TopOptions options{k, tol, block, max_steps, max_columns, seed, vectors, with_density};
+        return f64 ? krylov<double>(a, options, run_options(kwargs)) : krylov<float>(a, options, run_options(kwargs));
+      },
+      "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "max_columns"_a, "seed"_a, "vectors"_a,
+      "density"_a, "f64"_a);
+  module.def(
+      "density",
+      [](const Matrix& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,
+         const py::kwargs& kwargs) {
+        return f64 ? density<double>(a, block, steps, seed, run_options(kwargs))
+                   : density<float>(a, block, steps, seed, run_options(kwargs));
+      },
+      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a);
+  module.def(
+      "low_rank",
+      [](const Matrix& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, bool f64,
+         const py::kwargs& kwargs) {
+        return f64 ? low_rank<double>(a, k, block, passes, seed, run_options(kwargs))
+                   : low_rank<float>(a, k, block, passes, seed, run_options(kwargs));
+      },
+      "a"_a, py::kw_only(), "k"_a, "block"_a, "passes"_a, "seed"_a, "f64"_a);
+  module.def(
+      "gram_top",
+      [](const Matrix& a, std::int64_t k, std::uint64_t seed, const py::kwargs& kwargs) {
+        return gram_top(a, k, seed, run_options(kwargs));
+      },
+      "a"_a, py::kw_only(), "k"_a, "seed"_a);
+  module.def(
+      "every_value", [](const Matrix& a, const py::kwargs& kwargs) { return every_value(a, run_options(kwargs)); },
+      "a"_a, py::kw_only());
+  module.def(
+      "moments",
+      [](const Matrix& a, bool histogram, const py::kwargs& kwargs) {
+        return element_moments(a, histogram, run_options(kwargs));
+      },
+      "a"_a, py::kw_only(), "histogram"_a);
+  module.def(
+      "product_f32",
+      [](const Matrix& a, const Input<float>& x, const std::string& verb, const py::kwargs& kwargs) {
+        return product<float>(a, x, verb, run_options(kwargs));
+      },
+      "a"_a, "x"_a, "verb"_a);
+  module.def(
+      "product_f64",
+      [](const Matrix& a, const Input<double>& x, const std::string& verb, const py::kwargs& kwargs) {
+        return product<double>(a, x, verb, run_options(kwargs));
+      },
+      "a"_a, "x"_a, "verb"_a);
+  module.def("gaussian", &gaussian, "rows"_a, "cols"_a, "seed"_a, "column0"_a, "threads"_a);
 }
 
 }  // namespace sigmascope

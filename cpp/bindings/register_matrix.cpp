@@ -21,11 +21,13 @@ std::shared_ptr<const void> keep(py::object owner) {
 // A matrix of one tile over memory whose element (0, 0) is at `address`; strides in bytes, of any sign.
 Matrix from_address(std::uintptr_t address, std::shared_ptr<const void> owner, DType dtype, std::int64_t rows,
                     std::int64_t cols, std::int64_t row_stride, std::int64_t col_stride) {
-  const std::int64_t down = std::max<std::int64_t>(rows - 1, 0) * row_stride, across = std::max<std::int64_t>(cols - 1, 0) * col_stride;
+  const std::int64_t down = std::max<std::int64_t>(rows - 1, 0) * row_stride,
+                     across = std::max<std::int64_t>(cols - 1, 0) * col_stride;
   const std::int64_t before = -std::min<std::int64_t>(down, 0) - std::min<std::int64_t>(across, 0);
   const std::int64_t after = std::max<std::int64_t>(down, 0) + std::max<std::int64_t>(across, 0) + info(dtype).size;
   Tile tile;
-  tile.bytes = Bytes::in_memory(reinterpret_cast<const std::byte*>(address) - before, static_cast<std::uint64_t>(before + after), std::move(owner));
+  tile.bytes = Bytes::in_memory(reinterpret_cast<const std::byte*>(address) - before,
+                                static_cast<std::uint64_t>(before + after), std::move(owner));
   tile.dtype = dtype;
   tile.rows = rows, tile.cols = cols;
   tile.origin = before;
@@ -33,8 +35,8 @@ Matrix from_address(std::uintptr_t address, std::shared_ptr<const void> owner, D
   return {rows, cols, {std::move(tile)}};
 }
 
-Matrix from_memory(std::uintptr_t address, py::object owner, const std::string& dtype, std::int64_t rows, std::int64_t cols,
-                   std::int64_t row_stride, std::int64_t col_stride) {
+Matrix from_memory(std::uintptr_t address, py::object owner, const std::string& dtype, std::int64_t rows,
+                   std::int64_t cols, std::int64_t row_stride, std::int64_t col_stride) {
   return from_address(address, keep(std::move(owner)), dtype_from_name(dtype), rows, cols, row_stride, col_stride);
 }
 
@@ -42,9 +44,11 @@ Matrix from_dlpack(py::capsule capsule) {
   if (std::string(capsule.name()) != "dltensor") throw std::invalid_argument("not an unused DLPack capsule");
   auto* managed = capsule.get_pointer<DlpackManaged>();
   const DlpackTensor& t = managed->tensor;
-  if (t.dimensions != 2) throw std::invalid_argument("a matrix has 2 dimensions, this tensor has " + std::to_string(t.dimensions));
+  if (t.dimensions != 2)
+    throw std::invalid_argument("a matrix has 2 dimensions, this tensor has " + std::to_string(t.dimensions));
   if (t.device_type != 1 && t.device_type != 3)
-    throw std::invalid_argument("the tensor is on a device (DLPack device type " + std::to_string(t.device_type) + "), not in host memory");
+    throw std::invalid_argument("the tensor is on a device (DLPack device type " + std::to_string(t.device_type) +
+                                "), not in host memory");
   const DType dtype = dlpack_dtype(t);
   const std::int64_t size = info(dtype).size, rows = t.shape[0], cols = t.shape[1];
   capsule.set_name("used_dltensor");
@@ -53,31 +57,36 @@ Matrix from_dlpack(py::capsule capsule) {
     if (m->deleter != nullptr) m->deleter(m);
   });
   const auto address = reinterpret_cast<std::uintptr_t>(t.data) + t.byte_offset;
-  return from_address(address, std::move(owner), dtype, rows, cols, (t.strides ? t.strides[0] : cols) * size, (t.strides ? t.strides[1] : 1) * size);
+  return from_address(address, std::move(owner), dtype, rows, cols, (t.strides ? t.strides[0] : cols) * size,
+                      (t.strides ? t.strides[1] : 1) * size);
 }
 
-Matrix from_file(const std::string& path, std::uint64_t offset, std::int64_t rows, std::int64_t cols, const std::string& dtype,
-                 std::int64_t row_stride, bool mapped) {
+Matrix from_file(const std::string& path, std::uint64_t offset, std::int64_t rows, std::int64_t cols,
+                 const std::string& dtype, std::int64_t row_stride, bool mapped) {
   Tile tile;
   tile.dtype = dtype_from_name(dtype);
   tile.rows = rows, tile.cols = cols;
   tile.row_stride = row_stride, tile.col_stride = info(tile.dtype).size;
-  const std::uint64_t length = rows > 0 && cols > 0 ? static_cast<std::uint64_t>((rows - 1) * row_stride + cols * tile.col_stride) : 0;
+  const std::uint64_t length =
+      rows > 0 && cols > 0 ? static_cast<std::uint64_t>((rows - 1) * row_stride + cols * tile.col_stride) : 0;
   auto file = std::make_shared<const File>(path);
   if (length > file->size() || offset > file->size() - length)
-    throw TruncatedFile(path + " has " + std::to_string(file->size()) + " bytes; a " + dtype + " matrix of " + std::to_string(rows) + " x " +
-                        std::to_string(cols) + " at offset " + std::to_string(offset) + " needs " + std::to_string(length) + " more");
+    throw TruncatedFile(path + " has " + std::to_string(file->size()) + " bytes; a " + dtype + " matrix of " +
+                        std::to_string(rows) + " x " + std::to_string(cols) + " at offset " + std::to_string(offset) +
+                        " needs " + std::to_string(length) + " more");
   tile.bytes = Bytes::in_file(std::move(file), offset, length);
   if (mapped) tile.bytes = tile.bytes.map();
   return {rows, cols, {std::move(tile)}};
 }
 
-Matrix with_scale(const Matrix& matrix, const py::array_t<float, py::array::c_style | py::array::forcecast>& values, std::int64_t block_rows, std::int64_t block_cols) {
-  const auto wanted_rows = (matrix.rows + block_rows - 1) / block_rows, wanted_cols = (matrix.cols + block_cols - 1) / block_cols;
+Matrix with_scale(const Matrix& matrix, const py::array_t<float, py::array::c_style | py::array::forcecast>& values,
+                  std::int64_t block_rows, std::int64_t block_cols) {
+  const auto wanted_rows = (matrix.rows + block_rows - 1) / block_rows,
+             wanted_cols = (matrix.cols + block_cols - 1) / block_cols;
   if (values.ndim() != 2 || values.shape(0) != wanted_rows || values.shape(1) != wanted_cols)
-    throw std::invalid_argument("scales of " + std::to_string(matrix.rows) + " x " + std::to_string(matrix.cols) + " in blocks of " +
-                                std::to_string(block_rows) + " x " + std::to_string(block_cols) + " must be " + std::to_string(wanted_rows) +
-                                " x " + std::to_string(wanted_cols));
+    throw std::invalid_argument("scales of " + std::to_string(matrix.rows) + " x " + std::to_string(matrix.cols) +
+                                " in blocks of " + std::to_string(block_rows) + " x " + std::to_string(block_cols) +
+                                " must be " + std::to_string(wanted_rows) + " x " + std::to_string(wanted_cols));
   auto scale = std::make_shared<Scale>();
   scale->values.assign(values.data(), values.data() + values.size());
   scale->block_rows = block_rows, scale->block_cols = block_cols;
@@ -92,7 +101,8 @@ py::array_t<T> decode(const Matrix& matrix, int threads) {
   py::array_t<T> out({matrix.rows, matrix.cols});
   T* data = out.mutable_data();
   py::gil_scoped_release release;
-  CpuBackend<T>({.threads = threads, .panel_rows = 0, .observer = {}}).decode(matrix, 0, matrix.rows, 0, matrix.cols, data);
+  CpuBackend<T>({.threads = threads, .panel_rows = 0, .observer = {}})
+      .decode(matrix, 0, matrix.rows, 0, matrix.cols, data);
   return out;
 }
 
@@ -122,12 +132,12 @@ RunOptions run_options(const py::kwargs& kwargs) {
 
 void register_matrix(py::module_& module) {
   py::class_<Matrix>(module, "Matrix")
-      .def(py::init([](std::int64_t rows, std::int64_t cols) { return Matrix{rows, cols, {}}; }), py::arg("rows"), py::arg("cols"))
-      .def_static("from_memory", &from_memory, py::arg("address"), py::arg("owner"), py::arg("dtype"), py::arg("rows"), py::arg("cols"),
-                  py::arg("row_stride"), py::arg("col_stride"))
-      .def_static("from_dlpack", &from_dlpack, py::arg("capsule"))
-      .def_static("from_file", &from_file, py::arg("path"), py::arg("offset"), py::arg("rows"), py::arg("cols"), py::arg("dtype"),
-                  py::arg("row_stride"), py::arg("mapped"))
+      .def(py::init([](std::int64_t rows, std::int64_t cols) { return Matrix{rows, cols, {}}; }), "rows"_a, "cols"_a)
+      .def_static("from_memory", &from_memory, "address"_a, "owner"_a, "dtype"_a, "rows"_a, "cols"_a, "row_stride"_a,
+                  "col_stride"_a)
+      .def_static("from_dlpack", &from_dlpack, "capsule"_a)
+      .def_static("from_file", &from_file, "path"_a, "offset"_a, "rows"_a, "cols"_a, "dtype"_a, "row_stride"_a,
+                  "mapped"_a)
       .def_readonly("rows", &Matrix::rows)
       .def_readonly("cols", &Matrix::cols)
       .def_property_readonly("nbytes", &Matrix::stored_bytes)
@@ -135,21 +145,25 @@ void register_matrix(py::module_& module) {
       .def_property_readonly("dtypes",
                              [](const Matrix& m) {
                                std::vector<std::string> names;
+                               names.reserve(m.tiles.size());
                                for (const Tile& tile : m.tiles) names.emplace_back(info(tile.dtype).name);
                                return names;
                              })
       .def("transposed", &Matrix::transposed)
-      .def("slice", &Matrix::slice, py::arg("row0"), py::arg("row1"), py::arg("col0"), py::arg("col1"))
-      .def("scaled", &Matrix::scaled, py::arg("factor"))
-      .def("added", [](const Matrix& m, const Matrix& other, std::int64_t row0, std::int64_t col0) {
+      .def("slice", &Matrix::slice, "row0"_a, "row1"_a, "col0"_a, "col1"_a)
+      .def("scaled", &Matrix::scaled, "factor"_a)
+      .def(
+          "added",
+          [](const Matrix& m, const Matrix& other, std::int64_t row0, std::int64_t col0) {
             Matrix sum = m;
             sum.add(other, row0, col0);
             return sum;
-          }, py::arg("other"), py::arg("row0"), py::arg("col0"))
-      .def("with_scale", &with_scale, py::arg("values"), py::arg("block_rows"), py::arg("block_cols"))
+          },
+          "other"_a, "row0"_a, "col0"_a)
+      .def("with_scale", &with_scale, "values"_a, "block_rows"_a, "block_cols"_a)
       .def("loaded", &Matrix::loaded, py::call_guard<py::gil_scoped_release>())
-      .def("decode_f32", &decode<float>, py::arg("threads"))
-      .def("decode_f64", &decode<double>, py::arg("threads"));
+      .def("decode_f32", &decode<float>, "threads"_a)
+      .def("decode_f64", &decode<double>, "threads"_a);
 }
 
 }  // namespace sigmascope

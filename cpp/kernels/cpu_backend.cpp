@@ -86,14 +86,16 @@ Small CpuBackend<T>::inner(const Block& x, const Block& y) {
     double* total = partial.data() + p * size;
     for (std::int64_t i = p * part; i < std::min(x.rows, (p + 1) * part); i += run) {
       std::fill_n(sums.get(), size, T(0));
-      product(x.cols, y.ld, std::min(run, x.rows - i), x.row(i), 1, x.ld, y.row(i), y.ld, sums.get(), y.ld, Accumulate::chain);
+      product(x.cols, y.ld, std::min(run, x.rows - i), x.row(i), 1, x.ld, y.row(i), y.ld, sums.get(), y.ld,
+              Accumulate::chain);
       for (std::int64_t e = 0; e < size; ++e) total[e] += static_cast<double>(sums[e]);
     }
   });
   Small result(x.cols, y.cols);
   for (std::int64_t p = 0; p < parts; ++p)
     for (std::int64_t i = 0; i < x.cols; ++i)
-      for (std::int64_t j = 0; j < y.cols; ++j) result(i, j) += partial[static_cast<std::size_t>(p * size + i * y.ld + j)];
+      for (std::int64_t j = 0; j < y.cols; ++j)
+        result(i, j) += partial[static_cast<std::size_t>(p * size + i * y.ld + j)];
   return result;
 }
 
@@ -107,17 +109,18 @@ void CpuBackend<T>::combine(Block& y, const Block& x, const Small& c) {
   constexpr std::int64_t chunk = 240;
   pool_.run(chunks(y.rows, chunk), [&](std::int64_t part, int) {
     const std::int64_t i = part * chunk;
-    product(std::min(chunk, y.rows - i), y.ld, x.cols, x.row(i), x.ld, 1, right.get(), y.ld, y.row(i), y.ld, Accumulate::chain);
+    product(std::min(chunk, y.rows - i), y.ld, x.cols, x.row(i), x.ld, 1, right.get(), y.ld, y.row(i), y.ld,
+            Accumulate::chain);
   });
 }
 
 // What one read of op(A) is used for: y = op(A) x and, from the same decoded panel, z = op(A)^T y.
 template <class T>
 struct CpuBackend<T>::Stages {
-  const Block* x = nullptr;     // null: y is given
+  const Block* x = nullptr;  // null: y is given
   const Block* given = nullptr;
-  Block* y = nullptr;           // receives op(A) x, if wanted
-  Block* z = nullptr;           // receives op(A)^T y, if wanted
+  Block* y = nullptr;  // receives op(A) x, if wanted
+  Block* z = nullptr;  // receives op(A)^T y, if wanted
 };
 
 template <class T>
@@ -150,10 +153,8 @@ void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
       const std::int64_t i = chunk * first_chunk, count = std::min(first_chunk, here - i);
       auto& codes = scratch[static_cast<std::size_t>(worker)];
       T* first = decoded.get() + (by_columns ? i : i * ld);
-      if (by_columns)
-        decode_panel(isa_, panel, 0, panel.rows, i, i + count, a.factor, first, ld, codes);
-      else
-        decode_panel(isa_, panel, i, i + count, 0, panel.cols, a.factor, first, ld, codes);
+      if (by_columns) decode_panel(isa_, panel, 0, panel.rows, i, i + count, a.factor, first, ld, codes);
+      else decode_panel(isa_, panel, i, i + count, 0, panel.cols, a.factor, first, ld, codes);
       if (!stages.x) return;
       std::fill_n(y_rows + i * ld_block, count * ld_block, T(0));
       product(count, ld_block, cols, first, by_columns ? 1 : ld, by_columns ? ld : 1, stages.x->data.get(), ld_block,
@@ -211,7 +212,9 @@ Small CpuBackend<T>::gram(const MatrixView& a) {
   constexpr std::int64_t height = 512, tile = 256;
   const bool by_columns = a.transposed;
   const std::int64_t n = a.cols(), side = chunks(n, tile);
-  if (n > 46340) throw std::invalid_argument("a Gram matrix of order " + std::to_string(n) + " exceeds LAPACK's 32-bit indices (46340)");
+  if (n > 46340)
+    throw std::invalid_argument("a Gram matrix of order " + std::to_string(n) +
+                                " exceeds LAPACK's 32-bit indices (46340)");
   const std::int64_t ld = by_columns ? height : n;
   auto decoded = aligned_array<double>(by_columns ? n * height : height * n);
   Small g(n, n);
@@ -222,20 +225,23 @@ Small CpuBackend<T>::gram(const MatrixView& a) {
     const std::int64_t lines = panel.rows;
     pool_.run(chunks(lines, first_chunk), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * first_chunk;
-      decode_panel(isa_, panel, i, std::min(i + first_chunk, lines), 0, panel.cols, a.factor, decoded.get() + i * ld, ld,
-                   scratch[static_cast<std::size_t>(worker)]);
+      decode_panel(isa_, panel, i, std::min(i + first_chunk, lines), 0, panel.cols, a.factor, decoded.get() + i * ld,
+                   ld, scratch[static_cast<std::size_t>(worker)]);
     });
     pool_.run(side * (side + 1) / 2, [&](std::int64_t task, int) {
       std::int64_t row = 0;  // the task-th tile of the lower triangle
       while ((row + 1) * (row + 2) / 2 <= task) ++row;
       const std::int64_t i = row * tile, j = (task - row * (row + 1) / 2) * tile;
       const int mi = static_cast<int>(std::min(tile, n - i)), nj = static_cast<int>(std::min(tile, n - j));
-      const int k = static_cast<int>(by_columns ? panel.cols : panel.rows), ld_int = static_cast<int>(ld), ldg = static_cast<int>(n);
+      const int k = static_cast<int>(by_columns ? panel.cols : panel.rows), ld_int = static_cast<int>(ld),
+                ldg = static_cast<int>(n);
       const double one = 1.0;
       if (by_columns)
-        scipy_dgemm_("T", "N", &mi, &nj, &k, &one, decoded.get() + i * ld, &ld_int, decoded.get() + j * ld, &ld_int, &one, &g(i, j), &ldg);
+        scipy_dgemm_("T", "N", &mi, &nj, &k, &one, decoded.get() + i * ld, &ld_int, decoded.get() + j * ld, &ld_int,
+                     &one, &g(i, j), &ldg);
       else
-        scipy_dgemm_("N", "T", &mi, &nj, &k, &one, decoded.get() + i, &ld_int, decoded.get() + j, &ld_int, &one, &g(i, j), &ldg);
+        scipy_dgemm_("N", "T", &mi, &nj, &k, &one, decoded.get() + i, &ld_int, decoded.get() + j, &ld_int, &one,
+                     &g(i, j), &ldg);
     });
     std::int64_t bytes = 0;
     for (const Piece& piece : panel.pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
@@ -265,7 +271,8 @@ std::vector<double> CpuBackend<T>::eigvalsh(Small& a) {
 }
 
 template <class T>
-void CpuBackend<T>::decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out) {
+void CpuBackend<T>::decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1,
+                           T* out) {
   const Panel panel = fetch_panel(a, i0, i1, j0, j1);
   const std::int64_t ld = j1 - j0;
   std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool_.threads()));

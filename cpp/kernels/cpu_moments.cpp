@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::int64_t stretch_length = 1024;  // 8 KiB of fp64: both sweeps run in the L1 cache
 
-constexpr Stretch empty_stretch{0, 0, 0, 0, 0, 0, std::numeric_limits<double>::infinity(),
-                                -std::numeric_limits<double>::infinity(), 0, 0, 0, -1};
+constexpr Stretch empty_stretch{
+    0, 0, 0, 0, 0, 0, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), 0, 0, 0, -1};
 
 // Pebay 2008, "Formulas for robust, one-pass parallel computation of covariances and arbitrary-order moments".
 void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
@@ -27,7 +27,8 @@ void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
   if (b.count == 0) return;
   const double n = a.count + b.count, d = b.mean - a.mean, dn = d / n, ab = a.count * b.count;
   a.m4 += b.m4 + d * dn * dn * dn * ab * (a.count * a.count - ab + b.count * b.count) +
-          6 * dn * dn * (a.count * a.count * b.m2 + b.count * b.count * a.m2) + 4 * dn * (a.count * b.m3 - b.count * a.m3);
+          6 * dn * dn * (a.count * a.count * b.m2 + b.count * b.count * a.m2) +
+          4 * dn * (a.count * b.m3 - b.count * a.m3);
   a.m3 += b.m3 + d * dn * dn * ab * (a.count - b.count) + 3 * dn * (a.count * b.m2 - b.count * a.m2);
   a.m2 += b.m2 + d * dn * ab;
   a.mean += dn * b.count;
@@ -52,7 +53,8 @@ void count_panel_codes(const Panel& panel, std::int64_t i, std::vector<std::int6
 bool has_countable_codes(const Matrix& a) {
   if (a.tiles.empty()) return false;
   const DType dtype = a.tiles.front().dtype;
-  return info(dtype).size <= 2 && std::all_of(a.tiles.begin(), a.tiles.end(), [&](const Tile& t) { return t.dtype == dtype; });
+  return info(dtype).size <= 2 &&
+         std::all_of(a.tiles.begin(), a.tiles.end(), [&](const Tile& t) { return t.dtype == dtype; });
 }
 
 }  // namespace
@@ -65,9 +67,11 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   result.col_squares.assign(static_cast<std::size_t>(a.cols), 0.0);
   count_codes = count_codes && has_countable_codes(a);
   const std::size_t codes = count_codes ? (info(a.tiles.front().dtype).size == 2 ? 65536 : 256) : 0;
-  std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(pool_.threads()), std::vector<std::int64_t>(codes, 0));
+  std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(pool_.threads()),
+                                                std::vector<std::int64_t>(codes, 0));
 
-  const std::int64_t height = std::min(options_.panel_rows > 0 ? options_.panel_rows : panel_height(2 * a.cols, 0), std::max<std::int64_t>(a.rows, 1));
+  const std::int64_t height = std::min(options_.panel_rows > 0 ? options_.panel_rows : panel_height(2 * a.cols, 0),
+                                       std::max<std::int64_t>(a.rows, 1));
   const std::int64_t ld = a.cols;
   auto decoded = aligned_array<double>(height * ld);
   std::vector<Stretch> rows(static_cast<std::size_t>(height));
@@ -89,7 +93,8 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
     pool_.run((a.cols + stretch_length - 1) / stretch_length, [&](std::int64_t part, int) {
       const std::int64_t j = part * stretch_length;
       for (std::int64_t i = 0; i < panel.rows; ++i)
-        isa_.add_squares(decoded.get() + i * ld + j, std::min(stretch_length, a.cols - j), result.col_squares.data() + j);
+        isa_.add_squares(decoded.get() + i * ld + j, std::min(stretch_length, a.cols - j),
+                         result.col_squares.data() + j);
     });
     std::int64_t bytes = 0;
     for (std::int64_t i = 0; i < panel.rows; ++i) {

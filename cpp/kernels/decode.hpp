@@ -34,7 +34,8 @@ struct FromF16 {
     const std::uint32_t magnitude = static_cast<std::uint32_t>(code & 0x7fffu) << 13;
     const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x8000u) << 16;
     const float finite = float_of(magnitude) * 0x1p112f;
-    const std::uint32_t bits = magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : __builtin_bit_cast(std::uint32_t, finite);
+    const std::uint32_t bits =
+        magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : __builtin_bit_cast(std::uint32_t, finite);
     return float_of(bits | sign);
   }
 };

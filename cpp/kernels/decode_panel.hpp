@@ -45,8 +45,8 @@ void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t
 // Overlapping pieces are summed here, before any product: a difference of checkpoints is a thousand times smaller
 // than its terms, and (A - B) X is not A X - B X in floating point.
 template <class T>
-void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1,
-                  double factor, T* out, std::int64_t ld, std::vector<std::byte>& scratch) {
+void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0,
+                  std::int64_t j1, double factor, T* out, std::int64_t ld, std::vector<std::byte>& scratch) {
   const bool add = !panel.covered_once;
   if (add)
     for (std::int64_t i = i0; i < i1; ++i) std::fill_n(out + (i - i0) * ld, j1 - j0, T(0));
@@ -59,7 +59,8 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
     if (piece.row_stride == size && piece.col_stride != size) {  // column-major: decode down, then turn
       column.resize(static_cast<std::size_t>(bottom - top));
       for (std::int64_t j = left; j < right; ++j) {
-        decode_run(isa, piece, top - piece.row0, j - piece.col0, bottom - top, true, factor, false, scratch, column.data());
+        decode_run(isa, piece, top - piece.row0, j - piece.col0, bottom - top, true, factor, false, scratch,
+                   column.data());
         T* target = out + (top - i0) * ld + (j - j0);
         for (std::int64_t i = 0; i < bottom - top; ++i) {
           T& element = target[i * ld];

@@ -19,8 +19,7 @@ const Isa& choose() {
   const char* asked = std::getenv("SIGMASCOPE_ISA");
   const std::string_view limit = asked != nullptr ? asked : "";
   if (!limit.empty() && limit != "scalar" && limit != "avx2" && limit != "avx512" && limit != "avx512bf16")
-    throw std::invalid_argument("SIGMASCOPE_ISA is '" + std::string(limit) +
-                                "'; known: scalar avx2 avx512 avx512bf16");
+    throw std::invalid_argument("SIGMASCOPE_ISA is '" + std::string(limit) + "'; known: scalar avx2 avx512 avx512bf16");
 #ifdef SIGMASCOPE_HAVE_AVX2
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A standard normal number as a function of (seed, i, j): any part of a random matrix can be made anywhere, in any order.
+// A standard normal number as a function of (seed, i, j): any part of a random matrix can be made anywhere, in any
+// order.
 #pragma once
 
 #include <array>
@@ -10,7 +11,8 @@
 namespace sigmascope {
 
 // Philox4x32-10, Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
-inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::uint32_t key0, std::uint32_t key1) {
+inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::uint32_t key0,
+                                           std::uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = 0xD2511F53ull * counter[0], p1 = 0xCD9E8D57ull * counter[2];
     counter = {static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ key0, static_cast<std::uint32_t>(p1),

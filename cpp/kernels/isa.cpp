@@ -14,9 +14,13 @@
 namespace sigmascope {
 
 extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
+// clang-format off
 const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
-    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, decode<float>,   decode<double>,
-    product<float>,                  product<double>, stretch_of, add_squares_of,
+    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes,
+    decode<float>, decode<double>,
+    product<float>, product<double>,
+    stretch_of, add_squares_of,
 };
+// clang-format on
 
 }  // namespace sigmascope

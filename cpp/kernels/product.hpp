@@ -88,7 +88,8 @@ void product(std::int64_t rows, std::int64_t cols, std::int64_t k, const T* a, s
   }
   for (std::int64_t p = 0; p < k; p += k_block) {
     const std::int64_t length = k - p < k_block ? k - p : k_block;
-    columns_of<T, Accumulate::sum_blocks>(rows, cols, length, a + p * k_step, row_step, k_step, b + p * ldb, ldb, c, ldc);
+    columns_of<T, Accumulate::sum_blocks>(rows, cols, length, a + p * k_step, row_step, k_step, b + p * ldb, ldb, c,
+                                          ldc);
   }
 }
 

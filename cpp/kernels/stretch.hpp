@@ -24,7 +24,8 @@ void stretch_nonfinite(const double* x, std::int64_t n, Stretch* out) {
   double sum = 0.0;
   for (std::int64_t i = 0; i < n; ++i) {
     if (!__builtin_isfinite(x[i])) {
-      if (__builtin_isnan(x[i])) ++s.nans; else ++s.infinities;
+      if (__builtin_isnan(x[i])) ++s.nans;
+      else ++s.infinities;
       if (s.first_nonfinite < 0) s.first_nonfinite = i;
       continue;
     }

@@ -23,8 +23,7 @@ bool spin_until(const Condition& condition) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int worker = 1; worker < threads; ++worker)
-    workers_.emplace_back([this, worker] { worker_loop(worker); });
+  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { worker_loop(worker); });
 }
 
 ThreadPool::~ThreadPool() {

@@ -14,9 +14,12 @@ constexpr int vector_bytes = 32;
 constexpr int vector_bytes = 16;
 #endif
 
+// `anywhere` is the same vector where it lies in memory: at any address, over any type. Values never have that type,
+// which not every machine can pass to a function.
 template <class T>
 struct VectorOf {
-  typedef T type __attribute__((vector_size(vector_bytes), aligned(sizeof(T)), may_alias));
+  typedef T type __attribute__((vector_size(vector_bytes)));
+  typedef T anywhere __attribute__((vector_size(vector_bytes), aligned(sizeof(T)), may_alias));
 };
 template <class T>
 using Vector = typename VectorOf<T>::type;
@@ -25,11 +28,11 @@ constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
 
 template <class T>
 inline Vector<T> load(const T* from) {
-  return *reinterpret_cast<const Vector<T>*>(from);
+  return *reinterpret_cast<const typename VectorOf<T>::anywhere*>(from);
 }
 template <class T>
 inline void store(T* to, Vector<T> value) {
-  *reinterpret_cast<Vector<T>*>(to) = value;
+  *reinterpret_cast<typename VectorOf<T>::anywhere*>(to) = value;
 }
 
 }  // namespace

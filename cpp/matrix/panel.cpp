@@ -24,8 +24,7 @@ void read_piece(const Tile& tile, std::int64_t i0, std::int64_t j0, Piece& piece
   const std::int64_t kept_stride = whole ? line_stride : line_bytes;
   const auto total = static_cast<std::size_t>((lines - 1) * kept_stride + line_bytes);
   auto buffer = std::make_unique_for_overwrite<std::byte[]>(total);
-  if (whole)
-    tile.bytes.read(static_cast<std::uint64_t>(start), total, buffer.get());
+  if (whole) tile.bytes.read(static_cast<std::uint64_t>(start), total, buffer.get());
   else
     for (std::int64_t line = 0; line < lines; ++line)
       tile.bytes.read(static_cast<std::uint64_t>(start + line * line_stride), static_cast<std::size_t>(line_bytes),
@@ -47,12 +46,12 @@ Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::i
     const std::int64_t top = std::max(i0, tile.row0), bottom = std::min(i1, tile.row0 + tile.rows);
     const std::int64_t left = std::max(j0, tile.col0), right = std::min(j1, tile.col0 + tile.cols);
     if (top >= bottom || left >= right) continue;
-    Piece piece{&tile,       nullptr,    tile.row_stride, tile.col_stride, bottom - top,
+    Piece piece{&tile,        nullptr,  tile.row_stride, tile.col_stride, bottom - top,
                 right - left, top - i0, left - j0,       top - tile.row0, left - tile.col0};
     if (tile.bytes.data() != nullptr)
-      piece.data = tile.bytes.data() + tile.origin + piece.tile_row0 * tile.row_stride + piece.tile_col0 * tile.col_stride;
-    else
-      read_piece(tile, piece.tile_row0, piece.tile_col0, piece, panel);
+      piece.data =
+          tile.bytes.data() + tile.origin + piece.tile_row0 * tile.row_stride + piece.tile_col0 * tile.col_stride;
+    else read_piece(tile, piece.tile_row0, piece.tile_col0, piece, panel);
     for (const Piece& other : panel.pieces)
       overlap |= piece.row0 < other.row0 + other.rows && other.row0 < piece.row0 + piece.rows &&
                  piece.col0 < other.col0 + other.cols && other.col0 < piece.col0 + piece.cols;

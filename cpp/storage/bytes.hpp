@@ -36,10 +36,8 @@ class Bytes {
   std::uint64_t size() const { return length_; }
 
   void read(std::uint64_t offset, std::size_t length, std::byte* into) const {
-    if (data_ != nullptr)
-      std::memcpy(into, data_ + offset, length);
-    else
-      file_->read(offset_ + offset, length, into);
+    if (data_ != nullptr) std::memcpy(into, data_ + offset, length);
+    else file_->read(offset_ + offset, length, into);
   }
 
   // The same bytes, read into memory of their own.

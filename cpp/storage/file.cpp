@@ -42,8 +42,8 @@ void File::read(std::uint64_t offset, std::size_t length, std::byte* into) const
       fail("cannot read", path_);
     }
     if (got == 0)
-      throw TruncatedFile(path_ + " ends at byte " + std::to_string(offset) + ", " +
-                               std::to_string(length) + " bytes before the end of a tensor");
+      throw TruncatedFile(path_ + " ends at byte " + std::to_string(offset) + ", " + std::to_string(length) +
+                          " bytes before the end of a tensor");
     offset += static_cast<std::uint64_t>(got);
     into += got;
     length -= static_cast<std::size_t>(got);
@@ -53,14 +53,13 @@ void File::read(std::uint64_t offset, std::size_t length, std::byte* into) const
 std::shared_ptr<const std::byte> File::map(std::uint64_t offset, std::size_t length) const {
   if (offset + length > size_)
     throw TruncatedFile(path_ + " has " + std::to_string(size_) + " bytes, a tensor needs " +
-                             std::to_string(offset + length));
+                        std::to_string(offset + length));
   // mmap wants whole pages: map from the page that holds the first byte.
   const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   const std::uint64_t before = offset % page;
   const std::size_t whole = length + static_cast<std::size_t>(before);
   if (whole == 0) return {};
-  void* start = ::mmap(nullptr, whole, PROT_READ, MAP_PRIVATE, descriptor_,
-                       static_cast<off_t>(offset - before));
+  void* start = ::mmap(nullptr, whole, PROT_READ, MAP_PRIVATE, descriptor_, static_cast<off_t>(offset - before));
   if (start == MAP_FAILED) fail("cannot map", path_);
   std::shared_ptr<void> mapping(start, [whole](void* p) { ::munmap(p, whole); });
   return {mapping, static_cast<const std::byte*>(start) + before};

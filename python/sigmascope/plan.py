@@ -30,8 +30,8 @@ class Run:
         Bytes, from `memory_limit` ("2GiB", 500_000_000; None: half of what is free): for the
         stored bytes held, the basis and the results. About 48 MiB of working space come on top.
     load_bytes : int
-        A matrix in files with at most this many stored bytes is read into memory once; a larger
-        one is read again at each pass.
+        A matrix in files that fits into half the memory is read into it once: its stored bytes.
+        0: it is in memory already, or is read again at each pass.
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
@@ -72,7 +72,7 @@ class Run:
         return cls(
             threads=resolve_threads(num_threads),
             memory=memory,
-            load_bytes=memory // 2,
+            load_bytes=a.nbytes if not a.in_memory and a.nbytes <= memory // 2 else 0,
             panel_rows=panel_rows or 0,
             precision=precision or a.precision,
             progress=progress,
@@ -146,7 +146,7 @@ def column_cap(n: int, m: int, k: int, block: int, tol: float, run: Run) -> int:
     cap = rest // (n * width) - 2 * block
     least = 3 * k + 2 * block
     if cap < min(least, n):
-        needed = 2 * ((least + 2 * block) * n + 2 * (m + n) * k) * width
+        needed = run.load_bytes + ((least + 2 * block) * n + 2 * (m + n) * k) * width
         raise MemoryLimitError(
             f"the {k} largest singular values of order {n} need about {needed / 2**30:.2g} GiB, "
             f"the memory limit is {run.memory / 2**30:.2g} GiB"

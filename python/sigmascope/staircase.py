@@ -117,7 +117,8 @@ def count_above(q: Quadrature, x: float) -> tuple[float, float]:
     """Estimate how many values exceed x (sigma); return the count and its error."""
     singles = np.sqrt(q.converged)
     if q.exhausted or (len(singles) and x >= singles[-1]):
-        return float(np.sum(singles > x)), 0.0
+        near = np.abs(q.converged - x**2) <= q.resolution
+        return float(np.sum(singles > x)), float(np.sum(near))
     stairs = _staircases(q)
     raw = float(np.mean([s.raw_count(x) for s in stairs]))
     low, high, _ = _neighbours(stairs, raw)

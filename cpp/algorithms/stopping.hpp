@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// When the k largest values of a Krylov space are good enough, and how wrong they may be.
+//
+// Stopping. For a Ritz pair (theta, v): rho = |A^T A v - theta v|. Some singular value lies within rho / sigma of
+// sqrt(theta); once theta is separated from eta, the top of the part that has not converged, the error is quadratic,
+// rho^2 / ((theta - eta) 2 sigma). eta = max(theta_j + rho_j) over the j with rho_j > 0.003 theta_j.
+//
+// Guards. A Krylov space of block b holds at most b copies of a multiple singular value, and no residual shows it. The
+// Gaussian start counts copies: |R0^T x_i[first block]|^2 / b has mean = multiplicity behind Ritz value i. If the
+// count exceeds what was found by four standard errors, or b Ritz values agree to the tolerance, random columns are
+// injected and the values must stand still for three more steps. ||A||_F^2 - trace(T) = 0 proves that nothing is left.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "algorithms/krylov_space.hpp"
+#include "algorithms/spectral_density.hpp"
+
+namespace sigmascope {
+
+struct TopOptions {
+  std::int64_t k = 6;
+  double tolerance = 1e-4;  // of sigma_1: residuals if vectors, else errors of the values
+  std::int64_t block = 32;
+  std::int64_t max_steps = 200;
+  std::int64_t max_columns = 0;  // 0: no restart
+  std::uint64_t seed = 0;
+  bool vectors = true;
+  bool density = false;  // also the quadrature of the space, before any restart or injection
+};
+
+// What the space says of its k largest values.
+struct Assessment {
+  Eigen ritz;               // more than k of them, where the space has more
+  std::vector<double> rho;  // lambda
+  double eta = 0;           // lambda
+  double theta(std::int64_t i) const { return std::max(ritz.values[static_cast<std::size_t>(i)], 0.0); }
+};
+
+// A Ritz value counts as converged once rho is at most this share of theta.
+inline constexpr double unconverged = 0.003;
+
+template <Backend B>
+Assessment assess(const KrylovSpace<B>& space, std::int64_t k) {
+  Assessment a;
+  a.ritz = eigh_top(space.t(), std::min(space.columns(), k + 2 * space.last() + 8));
+  a.rho = space.residuals(a.ritz.vectors);
+  const auto found = static_cast<std::int64_t>(a.rho.size());
+  bool any = false;
+  for (std::int64_t j = 0; j < found; ++j)
+    if (const double rho = a.rho[static_cast<std::size_t>(j)]; rho > unconverged * a.theta(j)) {
+      a.eta = std::max(a.eta, a.theta(j) + rho);
+      any = true;
+    }
+  if (!any && found < space.columns()) a.eta = 0.9 * a.theta(found - 1);  // of a cluster that goes on, no member is missed
+  return a;
+}
+
+// Error bound of one value, in sigma, from its residual (sigma) and the gap to what has not converged: four times the
+// first-order value of the quadratic bound, since eta is itself an estimate. At or below eta the residual speaks of the
+// nearest singular value only; others, up to sqrt(eta), may still be missing above it.
+inline double value_error(double sigma, double residual, double eta) {
+  const double theta = sigma * sigma;
+  if (theta <= eta) return std::max(residual, 1.1 * std::sqrt(eta) - sigma);  // eta may be short by a few per cent
+  return std::min(residual, 4 * residual * residual * sigma / (theta - eta));
+}
+
+// The residual of Ritz pair i in sigma. Below sqrt(epsilon) sigma_1 the projection resolves nothing: no finer claim.
+inline double ritz_residual(const Assessment& a, std::int64_t i, double epsilon) {
+  const double least = std::sqrt(epsilon * a.theta(0));
+  const double sigma = std::max(std::sqrt(a.theta(i)), least);
+  return sigma > 0 ? a.rho[static_cast<std::size_t>(i)] / sigma : 0.0;
+}
+
+template <Backend B>
+bool meets_tolerance(const Assessment& a, const TopOptions& options) {
+  if (static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
+  const double allowed = options.tolerance * std::sqrt(a.theta(0));
+  for (std::int64_t i = 0; i < options.k; ++i) {
+    const double residual = ritz_residual(a, i, B::epsilon());
+    const double error = options.vectors ? residual : value_error(std::sqrt(a.theta(i)), residual, a.eta);
+    if (error > allowed) return false;
+  }
+  return true;
+}
+
+template <Backend B>
+bool suspects_missed_copies(const KrylovSpace<B>& space, const Assessment& a, const TopOptions& options) {
+  const std::int64_t b = space.start().rows;
+  std::int64_t above = 0;
+  // Only converged values: one that has not converged stands for several.
+  while (above < options.k && a.theta(above) > a.theta(options.k - 1) * (1 + 2 * options.tolerance) &&
+         a.rho[static_cast<std::size_t>(above)] <= unconverged * a.theta(above))
+    ++above;
+  // Values that agree: a cluster as wide as the block may go on below.
+  for (std::int64_t i = 0; i + b - 1 < options.k; ++i)
+    if (a.theta(i) - a.theta(i + b - 1) <= 4 * options.tolerance * a.theta(i)) return true;
+  if (!space.pure() || above == 0) return false;
+  const Small weights = probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, above), space.start());
+  double count = 0;
+  for (const double weight : weights.values) count += weight / static_cast<double>(b);
+  const auto n = static_cast<double>(above);
+  return (count - n) / std::sqrt(2 * n / static_cast<double>(b)) > 4;
+}
+
+// What of ||A||_F^2 lies outside the space, and the rounding of that difference.
+template <Backend B>
+double missing_mass(const KrylovSpace<B>& space, double fro2) {
+  return std::max(fro2 - space.captured(), 0.0) + 64 * B::epsilon() * fro2;
+}
+
+// A proof that no value is missed above the k-th, or none by more than the tolerance.
+template <Backend B>
+bool nothing_left(const KrylovSpace<B>& space, const Assessment& a, double fro2, const TopOptions& options) {
+  return missing_mass(space, fro2) <= std::max(a.theta(options.k - 1), options.tolerance * options.tolerance * a.theta(0));
+}
+
+// State of the confirmation that follows an injection.
+struct Confirmation {
+  bool active = false;
+  int remaining = 0;
+  std::vector<double> reference;
+
+  void start(const Assessment& a, std::int64_t k) {
+    active = true;
+    remaining = 3;
+    reference.assign(a.ritz.values.begin(), a.ritz.values.begin() + k);
+  }
+  // True when the values have stood still for three steps.
+  bool step(const Assessment& a, const TopOptions& options) {
+    const double allowed = 2 * options.tolerance * std::sqrt(a.theta(0));  // d theta = 2 sigma d sigma
+    for (std::int64_t i = 0; i < options.k; ++i) {
+      const double before = std::max(reference[static_cast<std::size_t>(i)], 0.0);
+      if (std::abs(a.theta(i) - before) > allowed * std::sqrt(a.theta(i))) {
+        start(a, options.k);
+        return false;
+      }
+    }
+    return --remaining <= 0;
+  }
+};
+
+// Below this share of theta_1 the Ritz vectors that T picks are no longer good enough: what orthonormalisation drops as
+// rounding, 16 epsilon theta_1, reaches a value sigma_k read from QR(A V) as (16 epsilon theta_1)^2 / (2 sigma_k^3); the
+// share keeps that under the rounding of everything else.
+template <Backend B>
+bool graded(const Assessment& a, std::int64_t k) {
+  return a.theta(k - 1) < 2 * std::pow(B::epsilon(), 2.0 / 3.0) * a.theta(0);
+}
+
+// Bounds on |s_i - sigma_i|. Converged: value_error of the residual. Not converged: Weyl's inequality with all that
+// the space has not captured, sigma_i^2 <= theta_i + ||A - A V V^T||_F^2, loose but never wrong. Plus rounding.
+inline std::vector<double> value_errors(const std::vector<double>& values, const std::vector<double>& residuals, bool converged,
+                                        double eta, double missing, double floor) {
+  std::vector<double> errors;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double s = values[i], weyl = std::sqrt(s * s + missing) - s;
+    errors.push_back((converged ? std::min(weyl, value_error(s, residuals[i], eta)) : weyl) + floor);
+  }
+  return errors;
+}
+
+}  // namespace sigmascope

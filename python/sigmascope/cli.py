@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: info, scan, demo, config (extra ``cli``)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import StrEnum
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from . import __version__, report, show_config
+from .checkpoint import open_checkpoint
+from .demo import fetch
+from .errors import SigmascopeError
+from .events import Progress, ScanEvent
+from .progress import LineProgress, LiveProgress
+from .saving import json_line
+from .scanning import scan as scan_checkpoint
+from .scans import OutputError, Scan, ScanInterrupted
+from .text import printable
+
+DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+app = typer.Typer(
+    name="sigmascope",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Spectra of the weights in huge checkpoints, each number with its error.",
+    epilog="Exit status: 0 done; 1 tensors failed, cannot be read or did not converge (results "
+    "are written); 2 bad usage or input; 130 Ctrl-C (what was done is written).",
+)
+
+
+class Effort(StrEnum):
+    """How much is computed of each matrix."""
+
+    TOP = "top"
+    DENSITY = "density"
+    EXACT = "exact"
+
+
+EffortOption = Annotated[
+    Effort,
+    typer.Option(help="The k largest values; these and the spectral density; every value."),
+]
+RankOption = Annotated[int, typer.Option("-k", "--k", min=1, help="Largest values wanted.")]
+TolOption = Annotated[
+    float, typer.Option(help="Error of the k values, in units of the largest one.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="Default: all cores. Changes no result.")
+]
+MemoryOption = Annotated[
+    str | None, typer.Option(help='For one matrix, like "2GiB". Default: half of what is free.')
+]
+IncludeOption = Annotated[
+    list[str] | None,
+    typer.Option(help='Only tensors that match, like "*.mlp.*"; may be repeated.'),
+]
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option(help="Leave out tensors that match; may be repeated.")
+]
+OutOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="Save as .jsonl (grows row by row), .csv or .parquet; may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+CheckpointArgument = Annotated[
+    Path, typer.Argument(help="A .safetensors file, or a folder of them.", show_default=False)
+]
+
+
+class Terminated(KeyboardInterrupt):
+    """A polite kill: handled as Ctrl-C is, so that it leaves what was done."""
+
+
+@contextmanager
+def _clean_errors() -> Iterator[None]:
+    """Turn what is wrong with the input into one line and exit status 2."""
+    try:
+        yield
+    except BrokenPipeError:
+        # The reader has left. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(INCOMPLETE) from None
+    except (SigmascopeError, OSError, ValueError, ImportError) as error:
+        _complain(error)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+def _complain(error: Exception) -> None:
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    print(f"sigmascope: {printable(' '.join(text.split()))}", file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"sigmascope {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def info(
+    path: CheckpointArgument,
+    every: Annotated[bool, typer.Option("--all", help="Every tensor, not grouped.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON line per tensor on standard output.")
+    ] = False,
+) -> None:
+    """Show what a checkpoint holds, and what cannot be read and why; reads headers only."""
+    with _clean_errors():
+        checkpoint = open_checkpoint(path)
+        if as_json:
+            for record in checkpoint.info():
+                sys.stdout.write(json_line(dict(record)))
+        else:
+            report.show_info(report.console(), checkpoint, every=every)
+        sys.stdout.flush()
+    raise typer.Exit(INCOMPLETE if checkpoint.unreadable else DONE)
+
+
+@app.command()
+def scan(
+    path: CheckpointArgument,
+    effort: EffortOption = Effort.DENSITY,
+    k: RankOption = 64,
+    tol: TolOption = 1e-3,
+    memory: MemoryOption = None,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compute the spectrum of every matrix of a checkpoint."""
+    _scan(
+        lambda: path,
+        quiet,
+        as_json,
+        effort=effort,
+        k=k,
+        tol=tol,
+        seed=seed,
+        num_threads=threads,
+        memory_limit=memory,
+        include=include,
+        exclude=exclude,
+        out=out,
+    )
+
+
+@app.command()
+def demo(
+    effort: EffortOption = Effort.EXACT,
+    k: RankOption = 64,
+    tol: TolOption = 1e-3,
+    memory: MemoryOption = None,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Scan a small real model, all-MiniLM-L6-v2, which is fetched once (91 MB)."""
+    _scan(
+        lambda: _demo_model(quiet),
+        quiet,
+        as_json,
+        effort=effort,
+        k=k,
+        tol=tol,
+        seed=seed,
+        num_threads=threads,
+        memory_limit=memory,
+        include=include,
+        exclude=exclude,
+        out=out,
+    )
+
+
+@app.command()
+def config() -> None:
+    """Show the version, the instruction set, the BLAS and the devices in use."""
+    out = report.console()
+    for name, value in show_config().items():
+        shown = ", ".join(value) if isinstance(value, list) else value
+        out.print(f"{name:<12} {shown}", soft_wrap=True)
+
+
+def _demo_model(quiet: bool) -> Path:
+    """Return the demonstration model; a download of minutes must not look like a hang."""
+    if quiet:
+        return fetch()
+    with report.console(stderr=True).status("fetching the model all-MiniLM-L6-v2, once"):
+        return fetch()
+
+
+def _scan(locate: Callable[[], Path], quiet: bool, as_json: bool, **options: Any) -> NoReturn:
+    """Scan, show, and leave with the exit status that the result deserves."""
+    with _clean_errors():
+        path = locate()
+        status = DONE
+        try:
+            with _listener(quiet) as watching:
+                listener = _both(watching, _print_row) if as_json else watching
+                found = scan_checkpoint(path, progress=listener, **options)
+        except ScanInterrupted as stop:
+            found = stop.scan
+            status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
+        except OutputError as error:
+            _complain(error)
+            found, status = error.scan, BAD_INPUT
+        if not as_json:
+            report.show_scan(report.console(), found)
+        sys.stdout.flush()
+    raise typer.Exit(status or _status(found))
+
+
+def _status(found: Scan) -> int:
+    return INCOMPLETE if found.failed or found.unreadable or found.unconverged else DONE
+
+
+def _print_row(event: ScanEvent) -> None:
+    if event.row is not None:
+        sys.stdout.write(json_line(event.row))
+        sys.stdout.flush()
+
+
+def _both(first: Progress | None, second: Progress) -> Progress:
+    def listen(event: ScanEvent) -> None:
+        if first is not None:
+            first(event)
+        second(event)
+
+    return listen
+
+
+def _listener(quiet: bool) -> AbstractContextManager[Progress | None]:
+    """Progress goes to standard error, so that standard output holds the results alone."""
+    if quiet:
+        return nullcontext()
+    out = report.console(stderr=True)
+    return LiveProgress(out) if out.is_terminal else LineProgress(out)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def run() -> None:
+    """Run the command line, and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an old terminal may know no "±"
+    try:
+        app()
+    except KeyboardInterrupt as stop:
+        sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Progress of a scan: a live line on a terminal, one line per matrix elsewhere (extra ``cli``)."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from .events import ScanEvent
+from .rows import Row
+from .text import duration, ending, printable, size, times, with_error
+
+_FIRST_GUESS = 12.0
+"""Passes over a matrix, before any is finished; the time left rests on it until then."""
+
+
+class Estimate:
+    """How much of a scan is done, judged by bytes; passes are guessed from the finished matrices."""
+
+    def __init__(self) -> None:
+        self._read = 0
+        self._stored = 0
+
+    def fraction(self, event: ScanEvent) -> float:
+        """Between 0 and 1."""
+        if event.kind == "row" and event.stored_bytes:
+            self._read += event.read_bytes
+            self._stored += event.stored_bytes
+        done = float(event.done_bytes)
+        if event.kind != "row":
+            passes = self._read / self._stored if self._stored else _FIRST_GUESS
+            # An unfinished matrix is never counted whole.
+            done += event.stored_bytes * min(
+                event.read_bytes / (max(passes, 1.0) * max(event.stored_bytes, 1)), 0.95
+            )
+        return done / event.total_bytes if event.total_bytes else 1.0
+
+    def left(self, event: ScanEvent, fraction: float) -> str:
+        """Time left in words; a question mark while it would be a bare guess."""
+        if event.seconds < 1.0 or fraction < 0.005:
+            return "?"
+        return duration(event.seconds * (1.0 - fraction) / fraction)
+
+
+class LiveProgress:
+    """Tensor, rate and time left on one line of a terminal that stays in its place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._estimate = Estimate()
+        self._began = 0.0
+        self._task: TaskID | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=12),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: ScanEvent) -> None:
+        """Show one event."""
+        if event.kind == "started":
+            self._began = event.seconds
+        fraction = self._estimate.fraction(event)
+        if self._task is None:
+            self._task = self._progress.add_task("", total=1.0, state="")
+        elapsed = event.seconds - self._began
+        rate = f"{size(event.read_bytes / elapsed)}/s" if elapsed > 0 else ""
+        state = (
+            f"{event.index}/{event.count} {rate:>9} {self._estimate.left(event, fraction):>8} left"
+        )
+        room = max(12, self._console.width - 14 - len(state) - 2)
+        self._progress.update(
+            self._task,
+            completed=fraction,
+            description=ending(event.name, room).ljust(min(room, 40)),
+            state=state,
+        )
+
+
+class LineProgress:
+    """One line per matrix when it is finished, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._estimate = Estimate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def __call__(self, event: ScanEvent) -> None:
+        """Print a finished matrix."""
+        fraction = self._estimate.fraction(event)
+        if event.row is None or event.row["status"] not in ("analysed", "failed"):
+            return
+        left = self._estimate.left(event, fraction)
+        self._console.print(
+            f"[{event.index}/{event.count}] {finding(event.row)}, "
+            f"{duration(event.row['seconds'])}, {left} left",
+            soft_wrap=True,
+        )
+
+
+def finding(row: Row) -> str:
+    """One row in one line."""
+    name = printable(row["name"])
+    if row["status"] == "failed":
+        return f"{name}: failed: {printable(row['reason'])}"
+    shown = {"effective_rank": "effective rank", "stable_rank": "stable rank"}
+    measure = next((m for m in shown if row[m] is not None), None)
+    text = f"{name} {times([row['rows'], row['columns']])}: "
+    text += f"sigma_1 {with_error(row['spectral_norm'], row['spectral_norm_error'])}"
+    if measure is not None:
+        text += f", {shown[measure]} {with_error(row[measure], row[f'{measure}_error'])}"
+    return text if row["converged"] else f"{text}, not converged"

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rows of a scan: plain records of one fixed set of columns, whatever became of the tensor.
+
+Every row has every column of `COLUMNS`, in this order; None where there is nothing to say.
+
+===================  ============================================================================
+tensor               `name` (unique; a slice of a stack is "tensor[3]"), `tensor`, `file`, `dtype`,
+                     `shape` as stored, `nbytes` (of this matrix), `kind` (what the checkpoint says
+                     it is: "matrix", "stack", "kernel", "vector", "unreadable" and so on), `view`
+                     (how it is read, where that is not plain), `layer`, `role`, `tower`, `expert`
+outcome              `status`: "analysed", "not analysed", "failed" or "excluded"; `reason`
+evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`, `precision`,
+                     `passes` (reads of the matrix), `block`, `basis_columns`, `seed`, `seconds`,
+                     `num_threads`, `converged`, `notes`
+moments              of the finite elements; `nan`, `inf` and the place `first_nonfinite`;
+                     `outlier_rows` and `outlier_columns` count norms far above the median
+measures             value and `<name>_error`, see :mod:`sigmascope.statistics`
+top                  the k largest singular values and their error bounds (`top`, `top_errors`)
+===================  ============================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from .checkpoint import TensorRecord
+from .spectra import Moments, Spectrum
+
+Row = dict[str, Any]
+Kind = Literal["str", "int", "float", "bool", "ints", "floats"]
+
+SCHEMA = "sigmascope.scan"
+VERSION = 1
+
+_TENSOR: dict[str, Kind] = {
+    "name": "str",
+    "tensor": "str",
+    "file": "str",
+    "dtype": "str",
+    "shape": "ints",
+    "nbytes": "int",
+    "kind": "str",
+    "view": "str",
+    "layer": "int",
+    "role": "str",
+    "tower": "str",
+    "expert": "int",
+    "status": "str",
+    "reason": "str",
+}
+_EVIDENCE: dict[str, Kind] = {
+    "rows": "int",
+    "columns": "int",
+    "effort": "str",
+    "k": "int",
+    "method": "str",
+    "precision": "str",
+    "passes": "int",
+    "block": "int",
+    "basis_columns": "int",
+    "seed": "int",
+    "seconds": "float",
+    "num_threads": "int",
+    "converged": "bool",
+    "notes": "str",
+}
+_MOMENTS: dict[str, Kind] = {
+    "min": "float",
+    "max": "float",
+    "mean": "float",
+    "std": "float",
+    "skewness": "float",
+    "kurtosis": "float",
+    "zeros": "int",
+    "nan": "int",
+    "inf": "int",
+    "first_nonfinite": "ints",
+    "outlier_rows": "int",
+    "outlier_columns": "int",
+}
+MEASURES = (
+    "fro_norm",
+    "spectral_norm",
+    "nuclear_norm",
+    "stable_rank",
+    "effective_rank",
+    "effective_rank_energy",
+    "spectral_entropy",
+    "participation_ratio",
+    "nuclear_rank",
+    "numerical_rank",
+    "energy_rank_50",
+    "energy_rank_90",
+    "energy_rank_95",
+    "energy_rank_99",
+    "concentration_1",
+    "concentration_10",
+    "concentration_k",
+    "condition",
+    "alpha",
+    "alpha_D",
+    "alpha_x_min",
+    "alpha_tail",
+    "alpha_low",
+    "alpha_high",
+    "alpha_weighted",
+    "log_alpha_norm",
+    "alpha_hill",
+    "mp_edge",
+    "mp_outliers",
+    "mp_softrank",
+)
+_MEASURES: dict[str, Kind] = {
+    column: "float" for name in MEASURES for column in (name, f"{name}_error")
+}
+_TOP: dict[str, Kind] = {"top": "floats", "top_errors": "floats"}
+
+COLUMNS: dict[str, Kind] = {**_TENSOR, **_EVIDENCE, **_MOMENTS, **_MEASURES, **_TOP}
+"""Every column of a row, in order, with its type; lists hold numbers."""
+
+
+def start_row(record: TensorRecord, name: str, status: str, reason: str | None = None) -> Row:
+    """Make the row of a stored tensor, or of a slice of one, with nothing analysed yet."""
+    row: Row = dict.fromkeys(COLUMNS)
+    row |= {column: record[column] for column in ("dtype", "file", "nbytes", "view")}
+    row |= {column: record[column] for column in ("layer", "role", "tower", "expert")}
+    row["name"], row["tensor"], row["shape"] = name, record["name"], list(record["shape"])
+    row["kind"], row["status"], row["reason"] = record["status"], status, reason
+    if name != record["name"]:
+        row["expert"] = record["matrices"].index(name)
+        row["nbytes"] = record["nbytes"] // len(record["matrices"])
+    return row
+
+
+def spectrum_columns(spectrum: Spectrum) -> Row:
+    """Return the evidence, moments, measures and largest values of one spectrum."""
+    unknown = set(spectrum.measures) - set(MEASURES)
+    if unknown:
+        raise KeyError(f"measures without a column in a scan: {', '.join(sorted(unknown))}")
+    found: Row = dict(spectrum.to_dict())
+    found["notes"] = found["notes"] or None
+    found["top"], found["top_errors"] = spectrum.top.tolist(), spectrum.top_errors.tolist()
+    if spectrum.moments is not None:
+        found |= moment_columns(spectrum.moments)
+    return found
+
+
+def moment_columns(moments: Moments) -> Row:
+    """Return the elementwise statistics of one matrix."""
+    place = moments.first_nonfinite
+    return {
+        "min": float(moments.min),
+        "max": float(moments.max),
+        "mean": float(moments.mean),
+        "std": float(moments.std),
+        "skewness": float(moments.skewness),
+        "kurtosis": float(moments.kurtosis),
+        "zeros": int(moments.zeros),
+        "nan": int(moments.nan),
+        "inf": int(moments.inf),
+        "first_nonfinite": None if place is None else list(place),
+        "outlier_rows": len(moments.outlier_rows()),
+        "outlier_columns": len(moments.outlier_columns()),
+    }

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The arrows of docs/architecture.md, held against the includes and imports as they are."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CPP = ROOT / "cpp"
+PACKAGE = ROOT / "python" / "sigmascope"
+
+
+class Room(NamedTuple):
+    may: str
+    """Rooms, single headers or outside libraries that it may use, besides itself and the std."""
+    never: str = ""
+    """Headers of the standard library that it may not use."""
+
+
+CLOCKS_AND_PRINTING = "chrono ctime iostream cstdio fstream print"
+THREADS = "thread mutex atomic condition_variable future"
+
+CPP_ROOMS = {
+    "storage": Room("os"),
+    "matrix": Room("storage", f"{CLOCKS_AND_PRINTING} {THREADS} cmath numeric"),
+    "kernels": Room("matrix", CLOCKS_AND_PRINTING),
+    "algorithms": Room("matrix/small.hpp", f"{CLOCKS_AND_PRINTING} {THREADS}"),
+    "bindings": Room("pybind11 matrix kernels algorithms", "iostream cstdio print"),
+}
+CPP_MORE = {"algorithms/matrix_operator.hpp": "matrix/matrix.hpp"}
+"""The one file of algorithms that knows what a Matrix is."""
+
+BLAS = ("kernels/", "algorithms/small_dense.cpp", "bindings/module.cpp")
+"""Where BLAS and LAPACK may be named."""
+
+
+class Modules(NamedTuple):
+    names: str
+    """The modules of this room, from the ground up."""
+    may: str = ""
+    """Rooms that they may use, besides their own, NumPy and the standard library."""
+    outside: str = ""
+    """Packages that they may import; at the top of a file only in rooms that an extra installs."""
+    extra: bool = False
+
+
+PYTHON_ROOMS = {
+    "ground": Modules("errors threads"),
+    "statistics": Modules(
+        "quadrature staircase density ranks marchenko_pastur power_law measures statistics spectra"
+    ),
+    "matrices": Modules("matrices", "_core ground", outside="scipy"),
+    "linalg": Modules("plan linalg sketch analysis", "_core ground matrices statistics"),
+    "checkpoint": Modules("checkpoint", "ground matrices"),
+    "scan": Modules(
+        "rows saving scanning",
+        "ground statistics matrices linalg checkpoint",
+        outside="pandas pyarrow",
+    ),
+    "report": Modules("report", "ground statistics checkpoint scan", outside="rich", extra=True),
+    "cli": Modules(
+        "demo cli __main__",
+        "ground linalg checkpoint scan report",
+        outside="typer rich",
+        extra=True,
+    ),
+    "package": Modules("__init__", "_core ground statistics matrices linalg checkpoint scan"),
+}
+
+# ---------------------------------------------------------------------------------------- C++
+
+
+def sources(folder: Path, *suffixes: str) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix in suffixes)
+
+
+def cpp_files() -> list[str]:
+    return [p.relative_to(CPP).as_posix() for p in sources(CPP, ".cpp", ".hpp")]
+
+
+def includes(name: str) -> list[str]:
+    """What a file includes: our headers by their path, others in angle brackets."""
+    text = (CPP / name).read_text(encoding="utf-8")
+    pattern = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|(<[^>]+>))', re.MULTILINE)
+    return [ours or others for ours, others in pattern.findall(text)]
+
+
+def code(name: str) -> str:
+    """A C++ file without its comments and strings."""
+    text = (CPP / name).read_text(encoding="utf-8")
+    return re.sub(r'//[^\n]*|"(?:[^"\\\n]|\\.)*"', "", text)
+
+
+def supplier(header: str) -> str:
+    """The room, or the outside library, that a header belongs to."""
+    if not header.startswith("<"):
+        return header.split("/")[0]
+    if header.startswith("<pybind11/"):
+        return "pybind11"
+    return "os" if header.endswith(".h>") else "std"
+
+
+@pytest.mark.parametrize("name", cpp_files())
+def test_cpp_file_includes_only_what_its_room_may_use(name: str) -> None:
+    home = name.split("/")[0]
+    room = CPP_ROOMS[home]
+    allowed = {"std", home, *room.may.split(), *CPP_MORE.get(name, "").split()}
+    for header in includes(name):
+        assert {header, supplier(header)} & allowed, f"cpp/{name} may not include {header}"
+        assert header.strip("<>") not in room.never.split(), f"cpp/{name}: {header} in {home}"
+        if not header.startswith("<"):
+            assert (CPP / header).is_file(), f"cpp/{name}: {header} is no path below cpp/"
+
+
+def test_kernels_and_algorithms_meet_only_in_bindings() -> None:
+    for name in cpp_files():
+        rooms = {supplier(header) for header in includes(name)} | {name.split("/")[0]}
+        if {"kernels", "algorithms"} <= rooms:
+            assert name.startswith("bindings/")
+
+
+def test_only_bindings_know_python() -> None:
+    for name in cpp_files():
+        if not name.startswith("bindings/"):
+            assert not re.search(r"\b(pybind11|Py[A-Z]\w+|gil_scoped\w+)\b", code(name)), name
+
+
+def test_only_matrix_operator_names_matrices_among_algorithms() -> None:
+    for name in cpp_files():
+        if name.startswith("algorithms/") and name not in CPP_MORE:
+            assert not re.search(r"\b(Matrix|MatrixView|Tile|Panel|PanelStream)\b", code(name)), (
+                name
+            )
+
+
+def test_blas_is_named_only_where_it_is_called() -> None:
+    for name in cpp_files():
+        if "scipy_" in code(name):
+            assert name.startswith(BLAS), name
+
+
+def test_isa_sources_bring_no_inline_functions_of_the_standard_library() -> None:
+    """The linker keeps one copy of an inline function: it must not be one compiled for AVX-512.
+
+    dtype.hpp declares inline functions that no kernel calls; that none is compiled into the
+    objects is checked on the objects themselves when they are built (.ci/run).
+    """
+    seen: set[str] = set()
+    pending = ["kernels/isa.cpp"]
+    while pending:
+        name = pending.pop()
+        seen.add(name)
+        for header in includes(name):
+            if header.startswith("<"):
+                assert header in {"<cstdint>", "<cstddef>"} or name == "matrix/dtype.hpp", name
+            elif header not in seen:
+                pending.append(header)
+    assert "matrix/dtype.hpp" in seen
+
+
+# ------------------------------------------------------------------------------------- Python
+
+
+class Import(NamedTuple):
+    target: str
+    """A module of ours by its first name, or an outside package after a colon."""
+    line: int
+    deferred: bool
+    """Inside a function, or for the type checker alone."""
+
+
+def deferred_nodes(tree: ast.Module) -> set[ast.AST]:
+    """The nodes that importing the module does not run."""
+    found: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if function or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)):
+            found.update(ast.walk(node))
+    return found
+
+
+def imports(path: Path) -> Iterator[Import]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    deferred = deferred_nodes(tree)
+    package = ["sigmascope", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            inside = module == "sigmascope"  # from . import a, b: each is a module of ours
+            names = [f"{module}.{alias.name}" for alias in node.names] if inside else [module]
+        else:
+            continue
+        for name in names:
+            first, _, rest = name.partition(".")
+            target = (rest or "__init__").split(".")[0] if first == "sigmascope" else f":{first}"
+            yield Import(target, node.lineno, node in deferred)
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def room_of(module: str) -> str:
+    for room, modules in PYTHON_ROOMS.items():
+        if module in modules.names.split():
+            return room
+    raise AssertionError(f"{module} is in no room of PYTHON_ROOMS: give it a place there")
+
+
+@pytest.mark.parametrize("path", sources(PACKAGE, ".py"), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_python_module_imports_only_what_its_room_may_use(path: Path) -> None:
+    home = room_of(module_of(path))
+    room = PYTHON_ROOMS[home]
+    for found in imports(path):
+        where = f"{path.relative_to(ROOT)}:{found.line}"
+        if found.target.startswith(":"):
+            package = found.target[1:]
+            if package == "numpy" or package in sys.stdlib_module_names:
+                continue
+            assert package in room.outside.split(), f"{where}: {package} in {home}"
+            assert room.extra or found.deferred, f"{where}: {package} is not always installed"
+        else:
+            uses = "_core" if found.target == "_core" else room_of(found.target)
+            assert uses in {home, *room.may.split()}, f"{where}: {home} may not use {uses}"
+
+
+def test_python_imports_have_no_cycle() -> None:
+    """Below the package itself, every module can be read before those that use it."""
+    uses: dict[str, set[str]] = {}
+    for path in sources(PACKAGE, ".py"):
+        module = module_of(path)
+        targets = {found.target for found in imports(path) if not found.target.startswith(":")}
+        uses.setdefault(module, set()).update(targets - {module, "_core", "__init__"})
+    while uses:
+        ready = {module for module, targets in uses.items() if not targets & uses.keys()}
+        assert ready, f"a cycle among {sorted(uses)}"
+        uses = {module: targets for module, targets in uses.items() if module not in ready}
+
+
+# --------------------------------------------------------------------------------- every file
+
+
+def written_files() -> list[Path]:
+    """Every source file of the project."""
+    folders = [CPP, PACKAGE, ROOT / "tests", ROOT / "benchmarks"]
+    return [p for folder in folders for p in sources(folder, ".cpp", ".hpp", ".py", ".pyi")]
+
+
+def test_names_say_what_is_inside() -> None:
+    vague = {"utils", "util", "common", "misc", "detail", "helpers"}
+    for path in written_files():
+        parts = [part.removeprefix("test_").split(".")[0] for part in path.relative_to(ROOT).parts]
+        assert not vague & set(parts), path
+
+
+def test_every_source_file_names_its_licence_first() -> None:
+    for path in [*written_files(), ROOT / "CMakeLists.txt"]:
+        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        assert first in {
+            "// SPDX-License-Identifier: BSD-3-Clause",
+            "# SPDX-License-Identifier: BSD-3-Clause",
+        }, path
+
+
+def test_files_stay_readable_at_one_sitting() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in [*sources(CPP, ".cpp", ".hpp"), *sources(PACKAGE, ".py", ".pyi")]
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 300
+    }
+    assert not long, f"more than 300 lines; look for the second idea in: {long}"

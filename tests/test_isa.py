@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every instruction set that this machine runs gives the same answers; the choice can be forced."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+# Run in a process of its own: the choice is made once, at import.
+SCRIPT = """
+import sys
+import numpy as np
+import sigmascope as ss
+from sigmascope import _core
+
+config = ss.show_config()
+print(config["isa"], config["vector_bits"])
+rng = np.random.default_rng(0)
+every_half = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(256, 256)
+decoded = np.asarray(ss.matrix(every_half), dtype=np.float64)
+np.testing.assert_array_equal(decoded, every_half.astype(np.float64))
+
+for m, n, k in [(1, 1, 1), (3, 7, 5), (129, 65, 17), (300, 190, 64), (700, 301, 33)]:
+    A = rng.standard_normal((m, n))
+    X, Y = rng.standard_normal((n, k)), rng.standard_normal((m, k))
+    for dtype, tolerance in [(np.float64, 1e-14), (np.float32, 3e-6)]:
+        B = A.astype(dtype)
+        M, exact = ss.matrix(B), B.astype(np.float64)
+        X, Y = X.astype(dtype), Y.astype(dtype)
+        for got, left, right in [(M @ X, exact, X), (M.T @ Y, exact.T, Y)]:
+            right = right.astype(np.float64)
+            bound = tolerance * (np.abs(left) @ np.abs(right) + 1)
+            assert np.all(np.abs(got - left @ right) <= bound), (m, n, k, dtype)
+
+A = rng.standard_normal((400, 250)) * np.arange(1, 251) ** -0.5
+exact = np.linalg.svd(A, compute_uv=False)
+for dtype in (np.float32, np.float64):
+    top = ss.svds(A.astype(dtype), 5, method="krylov")
+    assert top.converged
+    assert np.all(np.abs(top.s - exact[:5]) <= top.errors + 1e-6 * exact[0])
+assert np.allclose(ss.svdvals(A).values, exact, rtol=0, atol=1e-7 * exact[0])
+seen = ss.moments(A)
+assert np.isclose(seen.fro_norm, np.linalg.norm(A), rtol=1e-14)
+assert np.isclose(seen.std, A.std(), rtol=1e-13)
+"""
+
+
+def python(isa: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "SIGMASCOPE_ISA": isa}
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("isa", "bits"), [("scalar", 128), ("avx2", 256), ("avx512", 512), ("avx512bf16", 512)]
+)
+def test_each_instruction_set_agrees_with_numpy(isa: str, bits: int) -> None:
+    if isa != "scalar" and platform.machine() != "x86_64":
+        pytest.skip(f"{isa} is x86-64's")
+    done = python(isa)
+    assert done.returncode == 0, done.stderr
+    chosen = done.stdout.splitlines()[-1].split()
+    if chosen[0] != isa:
+        pytest.skip(f"this machine runs {chosen[0]}, not {isa}")
+    assert chosen == [isa, str(bits)]
+
+
+def test_an_unknown_instruction_set_is_named_with_the_known_ones() -> None:
+    done = python("avx1024")
+    assert done.returncode != 0
+    assert "ValueError: SIGMASCOPE_ISA is 'avx1024'; known: scalar avx2 avx512" in done.stderr
