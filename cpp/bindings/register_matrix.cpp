@@ -81,6 +81,9 @@ Matrix from_file(const std::string& path, std::uint64_t offset, std::int64_t row
 
 Matrix with_scale(const Matrix& matrix, const py::array_t<float, py::array::c_style | py::array::forcecast>& values,
                   std::int64_t block_rows, std::int64_t block_cols) {
+  if (block_rows < 1 || block_cols < 1)
+    throw std::invalid_argument("scale blocks of " + std::to_string(block_rows) + " x " + std::to_string(block_cols) +
+                                " must have at least one row and one column");
   const auto wanted_rows = (matrix.rows + block_rows - 1) / block_rows,
              wanted_cols = (matrix.cols + block_cols - 1) / block_cols;
   if (values.ndim() != 2 || values.shape(0) != wanted_rows || values.shape(1) != wanted_cols)

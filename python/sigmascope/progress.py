@@ -18,7 +18,7 @@ _FIRST_GUESS = 12.0
 
 
 class Estimate:
-    """How much of a scan is done, judged by bytes; passes are guessed from the finished matrices."""
+    """How much of a scan is done, by bytes; the passes to come are guessed from those made."""
 
     def __init__(self) -> None:
         self._read = 0
@@ -39,10 +39,10 @@ class Estimate:
         return done / event.total_bytes if event.total_bytes else 1.0
 
     def left(self, event: ScanEvent, fraction: float) -> str:
-        """Time left in words; a question mark while it would be a bare guess."""
-        if event.seconds < 1.0 or fraction < 0.005:
-            return "?"
-        return duration(event.seconds * (1.0 - fraction) / fraction)
+        """Time left in words; none while it would be a bare guess."""
+        if event.seconds < 1.0 or fraction < 0.005 or fraction >= 1.0:
+            return ""
+        return f"{duration(event.seconds * (1.0 - fraction) / fraction)} left"
 
 
 class LiveProgress:
@@ -82,9 +82,7 @@ class LiveProgress:
             self._task = self._progress.add_task("", total=1.0, state="")
         elapsed = event.seconds - self._began
         rate = f"{size(event.read_bytes / elapsed)}/s" if elapsed > 0 else ""
-        state = (
-            f"{event.index}/{event.count} {rate:>9} {self._estimate.left(event, fraction):>8} left"
-        )
+        state = f"{event.index}/{event.count} {rate:>9} {self._estimate.left(event, fraction):>13}"
         room = max(12, self._console.width - 14 - len(state) - 2)
         self._progress.update(
             self._task,
@@ -120,7 +118,7 @@ class LineProgress:
         left = self._estimate.left(event, fraction)
         self._console.print(
             f"[{event.index}/{event.count}] {finding(event.row)}, "
-            f"{duration(event.row['seconds'])}, {left} left",
+            f"{duration(event.row['seconds'])}{', ' + left if left else ''}",
             soft_wrap=True,
         )
 

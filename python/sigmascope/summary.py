@@ -90,7 +90,8 @@ def by_layer(rows: Iterable[Row], most: int = 24) -> Grid:
 
 def fraction(row: Row, measure: str) -> float:
     """Return a rank as a fraction of the full rank, so that matrices of all sizes compare."""
-    return float(row[measure]) / min(row["rows"], row["columns"])
+    rank: float = row[measure]
+    return rank / float(min(row["rows"], row["columns"]))
 
 
 def extremes(rows: Iterable[Row], count: int = 3) -> tuple[list[Row], list[Row]]:

@@ -18,7 +18,7 @@ def with_error(value: float | None, error: float | None = None) -> str:
         power = math.floor(math.log10(abs(value)))
         mantissa = with_error(value / 10.0**power, (error or 0.0) / 10.0**power)
         return f"({mantissa})e{power}" if "±" in mantissa else f"{mantissa}e{power}"
-    least = 0 if float(value).is_integer() and not error else _decimals(value)
+    least = 0 if float(value).is_integer() and not error else max(0, _decimals(value))
     if not error or (value and error < 0.5 * 10.0**-least):
         return f"{value:.{least}f}"
     # One digit of the error; two if it is 1.
@@ -28,19 +28,20 @@ def with_error(value: float | None, error: float | None = None) -> str:
     return f"{value:.{places}f} ± {error:.{places}f}"
 
 
-def short(value: float | None) -> str:
-    """Show three significant digits."""
+def short(value: float | None, digits: int = 3) -> str:
+    """Show a few significant digits."""
     if value is None:
         return "-"
     if value and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+        power = math.floor(math.log10(abs(value)))
+        return f"{value / 10.0**power:.{digits - 1}f}e{power}"
     whole = float(value).is_integer()
-    return f"{value:.{0 if whole else max(0, _decimals(value) - 1)}f}"
+    return f"{value:.{0 if whole else max(0, _decimals(value) + digits - 4)}f}"
 
 
 def _decimals(value: float) -> int:
     """Decimals that make four significant digits."""
-    return 3 - math.floor(math.log10(abs(value))) if 1e-3 <= abs(value) < 1e3 else 0
+    return 3 - math.floor(math.log10(abs(value))) if 1e-3 <= abs(value) < 1e6 else 0
 
 
 def size(nbytes: float) -> str:
@@ -55,7 +56,7 @@ def size(nbytes: float) -> str:
 def duration(seconds: float) -> str:
     """Show a time: "0.03 s", "12 s", "3 min 20 s", "2 h 05 min"."""
     if seconds < 59.5:
-        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.2g} s"
+        return f"{seconds:.0f} s" if seconds >= 9.95 or seconds < 5e-4 else f"{seconds:.2g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a case is timed: pinned threads, warm-up, alternating order, and small shapes in a smoke run.
+
+    python -m pytest benchmarks --benchmark-json=benchmarks/results/run.json    timings
+    python -m pytest benchmarks --benchmark-disable                             small shapes, once
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import machine
+import numpy as np
+import pytest
+from peers import Peer
+
+TURNS = 7
+"""How often each method is timed where methods take turns."""
+
+LOAD_AT_START = os.getloadavg()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--bench-threads",
+        type=int,
+        default=None,
+        help="threads of every library; by default and at most as many as there are cores",
+    )
+
+
+def is_smoke(config: pytest.Config) -> bool:
+    return bool(config.getoption("benchmark_disable"))
+
+
+@pytest.hookimpl(trylast=True)  # after the marks, so that these parameters vary fastest
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Methods from the module's PEERS; with a `turn` they alternate, every other turn backwards.
+
+    What drifts while a case is timed (clock rate, a neighbour) then drifts for all methods alike.
+    """
+    if "peer" not in metafunc.fixturenames:
+        return
+    peers: tuple[Peer, ...] = metafunc.module.PEERS
+    if "turn" not in metafunc.fixturenames:
+        metafunc.parametrize("peer", [_as_parameter(peer, peer) for peer in peers])
+        return
+    turns = 1 if is_smoke(metafunc.config) else TURNS
+    metafunc.parametrize(
+        ("peer", "turn"),
+        [
+            _as_parameter(peer, peer, turn)
+            for turn in range(turns)
+            for peer in (peers if turn % 2 == 0 else peers[::-1])
+        ],
+    )
+
+
+def _as_parameter(peer: Peer, *values: Any) -> Any:
+    missing = pytest.mark.skipif(not peer.installed, reason=f"{peer.package} is not installed")
+    name = "-".join([peer.name, *(f"turn {turn}" for turn in values[1:])])
+    return pytest.param(*values, id=name, marks=missing)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def threads(request: pytest.FixtureRequest) -> int:
+    return machine.pin(request.config.getoption("--bench-threads"))
+
+
+@pytest.fixture(scope="session")
+def smoke(request: pytest.FixtureRequest) -> bool:
+    """Whether this run only checks that the cases work."""
+    return is_smoke(request.config)
+
+
+Measure = Callable[..., Any]
+
+
+@pytest.fixture
+def measure(benchmark: Any) -> Measure:
+    """Time `run()`, note what it was, and return its result.
+
+    `table` and `case` say where the number belongs; `work` is in units of 1e9 `unit`, for a rate;
+    whatever else is named is kept beside it. `busy` is processor time over wall time: less than the
+    number of threads where they had to share a core or wait.
+    """
+
+    def measured(
+        run: Callable[[], Any],
+        *,
+        table: str,
+        case: dict[str, Any],
+        peer: Peer,
+        rounds: int,
+        work: float | None = None,
+        unit: str = "",
+        warmup_rounds: int = 1,
+        **more: Any,
+    ) -> Any:
+        busy: list[float] = []
+
+        def once() -> Any:
+            wall, used = time.perf_counter(), time.process_time()
+            result = run()
+            busy.append((time.process_time() - used) / (time.perf_counter() - wall))
+            return result
+
+        def settle() -> None:
+            """Let the waiting threads of the library that ran before go to sleep."""
+            time.sleep(0.1)
+
+        benchmark.group = ", ".join([table, *(f"{key} {value}" for key, value in case.items())])
+        benchmark.extra_info.update(table=table, case=case, method=peer.name, **more)
+        result = benchmark.pedantic(
+            once,
+            setup=None if benchmark.disabled else settle,
+            rounds=rounds,
+            warmup_rounds=warmup_rounds,
+        )
+        if benchmark.stats is not None:
+            benchmark.extra_info["busy"] = float(np.median(busy[-rounds:]))
+            if work is not None:
+                rate = work / benchmark.stats.stats.median / 1e9
+                benchmark.extra_info.update(rate=rate, work=work / 1e9, unit=unit)
+        return result
+
+    return measured
+
+
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
+    """Record what decides a timing, and no host name."""
+    machine_info.clear()
+    machine_info.update(machine.describe(machine.pin(config.getoption("--bench-threads"))))
+
+
+def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
+    output_json["load_average_at_start"] = LOAD_AT_START[0]

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""sigmascope and the libraries it is timed against, each behind the same small call.
+
+A library that is not installed is skipped. `SETTINGS` holds how each method is called for a given
+error: ``settings.json``, which ``tune.py`` writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import installed
+from numpy.typing import NDArray
+
+import sigmascope as ss
+from sigmascope import _core
+from sigmascope.threads import resolve_threads
+
+Array = NDArray[Any]
+Triplets = tuple[Array, Array, Array]
+
+SETTINGS_FILE = Path(__file__).parent / "settings.json"
+SETTINGS: dict[str, dict[str, dict[str, dict[str, Any]]]] = json.loads(
+    SETTINGS_FILE.read_text(encoding="utf-8")
+)
+"""By kind of matrix, by error ("0.001"), by method: keyword arguments."""
+
+OURS = "sigmascope"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way to compute something."""
+
+    name: str
+    package: str
+    run: Callable[..., Any]
+    dtypes: tuple[str, ...] = ()
+    """Storage that it takes; empty: all that are asked."""
+
+    @property
+    def installed(self) -> bool:
+        return installed(self.package)
+
+    def takes(self, dtype: str) -> bool:
+        return not self.dtypes or dtype in self.dtypes
+
+
+# ------------------------------------------------- k triplets of a float32 array, values descending
+
+
+def ours_svds(A: Array, k: int, seed: int, **setting: Any) -> Triplets:
+    svd = ss.svds(A, k, seed=seed, **setting)
+    assert svd.converged
+    assert svd.U is not None
+    assert svd.Vt is not None
+    return svd.U, svd.s, svd.Vt
+
+
+def torch_svds(A: Array, k: int, seed: int, *, q: int, niter: int) -> Triplets:
+    import torch
+
+    torch.manual_seed(seed)
+    U, s, V = torch.svd_lowrank(torch.from_numpy(A), q=q, niter=niter)
+    return U[:, :k].numpy(), s[:k].numpy(), V[:, :k].numpy().T
+
+
+def sklearn_svds(A: Array, k: int, seed: int, **setting: Any) -> Triplets:
+    from sklearn.utils.extmath import randomized_svd
+
+    U, s, Vt = randomized_svd(A, k, random_state=seed, **setting)
+    return U, s, Vt
+
+
+def arpack_svds(A: Array, k: int, seed: int, **setting: Any) -> Triplets:
+    return _scipy_svds(A, k, seed, "arpack", min(A.shape), setting)
+
+
+def propack_svds(A: Array, k: int, seed: int, **setting: Any) -> Triplets:
+    return _scipy_svds(A, k, seed, "propack", A.shape[0], setting)
+
+
+def _scipy_svds(
+    A: Array, k: int, seed: int, solver: str, start: int, setting: dict[str, Any]
+) -> Triplets:
+    from scipy.sparse.linalg import svds
+
+    v0 = np.random.default_rng(seed).standard_normal(start).astype(A.dtype)
+    U, s, Vt = svds(A, k, solver=solver, v0=v0, **setting)
+    down = np.argsort(s)[::-1]
+    return U[:, down], s[down], Vt[down]
+
+
+SVDS = (
+    Peer(OURS, "sigmascope", ours_svds),
+    Peer("torch.svd_lowrank", "torch", torch_svds),
+    Peer("sklearn randomized_svd", "sklearn", sklearn_svds),
+    Peer("scipy svds, PROPACK", "scipy", propack_svds),
+    Peer("scipy svds, ARPACK", "scipy", arpack_svds),
+)
+
+# --------------------------------------------------- every singular value of a float32 array
+
+
+def ours_svdvals(A: Array) -> Array:
+    return ss.svdvals(A).values
+
+
+def numpy_svdvals(A: Array) -> Array:
+    return np.linalg.svd(A, compute_uv=False)
+
+
+def numpy_svdvals_f64(A: Array) -> Array:
+    return np.linalg.svd(A.astype(np.float64), compute_uv=False)
+
+
+def numpy_gram_f64(A: Array) -> Array:
+    wide = A.astype(np.float64)
+    return np.asarray(np.sqrt(np.maximum(np.linalg.eigvalsh(wide.T @ wide)[::-1], 0.0)))
+
+
+SVDVALS = (
+    Peer(OURS, "sigmascope", ours_svdvals),
+    Peer("numpy svd, float32", "numpy", numpy_svdvals),
+    Peer("numpy svd, float64", "numpy", numpy_svdvals_f64),
+    Peer("numpy eigvalsh of the float64 Gram matrix", "numpy", numpy_gram_f64),
+)
+
+# ------------------------------------------- a stored array to numbers: float32, or float64 of f64
+
+
+def ours_decode(A: Array) -> Array:
+    return np.asarray(ss.matrix(A))
+
+
+def numpy_decode(A: Array) -> Array:
+    return A.astype(np.float64 if A.dtype == np.float64 else np.float32)
+
+
+def torch_decode(A: Array) -> Array:
+    import torch
+
+    tensor = torch_tensor(A)
+    wanted = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    return tensor.to(wanted, copy=True).numpy()
+
+
+def torch_tensor(A: Array) -> Any:
+    """The same bytes as a torch tensor."""
+    import torch
+
+    names = {"bfloat16": "bfloat16", "float8_e4m3fn": "float8_e4m3fn", "float8_e5m2": "float8_e5m2"}
+    if A.dtype.name not in names:
+        return torch.from_numpy(A)
+    codes = torch.from_numpy(A.view(np.int16 if A.dtype.itemsize == 2 else np.uint8))
+    return codes.view(getattr(torch, names[A.dtype.name]))
+
+
+DECODE = (
+    Peer(OURS, "sigmascope", ours_decode),
+    Peer("torch", "torch", torch_decode),
+    Peer("numpy, ml_dtypes", "ml_dtypes", numpy_decode),
+)
+
+# -------------------- products in float32; "gram" is (A^T (A X), A X), the step of a Krylov method
+
+
+def ours_product(A: Array, X: Array, verb: str) -> Any:
+    return _core.product_f32(
+        ss.matrix(A)._native,
+        X,
+        verb,
+        threads=resolve_threads(None),
+        panel_rows=0,
+        load_bytes=0,
+        progress=None,
+    )
+
+
+def numpy_product(A: Array, X: Array, verb: str) -> Any:
+    return _apply(A, X, verb)
+
+
+def torch_product(A: Array, X: Array, verb: str) -> Any:
+    import torch
+
+    result = _apply(torch_tensor(A).to(torch.float32), torch.from_numpy(X), verb)
+    return tuple(part.numpy() for part in result) if verb == "gram" else result.numpy()
+
+
+def torch_product_bf16(A: Array, X: Array, verb: str) -> Any:
+    import torch
+
+    result = _apply(torch_tensor(A), torch.from_numpy(X).to(torch.bfloat16), verb)
+    if verb == "gram":
+        return tuple(part.to(torch.float32).numpy() for part in result)
+    return result.to(torch.float32).numpy()
+
+
+def _apply(A: Any, X: Any, verb: str) -> Any:
+    if verb == "multiply":
+        return A @ X
+    if verb == "adjoint":
+        return A.T @ X
+    image = A @ X
+    return A.T @ image, image
+
+
+PRODUCTS = (
+    Peer(OURS, "sigmascope", ours_product),
+    Peer("numpy", "numpy", numpy_product, ("f32",)),
+    Peer("torch, A.float() @ X", "torch", torch_product),
+    Peer("torch, all in bf16", "torch", torch_product_bf16, ("bf16",)),
+)
+
+# ------------------------------------------- statistics of a stored array: the six of `MOMENTS_OF`
+
+MOMENTS_OF = ("mean", "std", "skewness", "kurtosis", "row_norms", "column_norms")
+
+
+def ours_moments(A: Array) -> dict[str, Any]:
+    found = ss.moments(A, histogram=False)
+    return {name: getattr(found, name) for name in MOMENTS_OF}
+
+
+def numpy_moments(A: Array) -> dict[str, Any]:
+    x = A.astype(np.float32)
+    mean = x.mean(dtype=np.float64)
+    d = x - np.float32(mean)
+    squares = d * d
+    variance = squares.mean(dtype=np.float64)
+    return {
+        "mean": mean,
+        "std": np.sqrt(variance),
+        "skewness": (squares * d).mean(dtype=np.float64) / variance**1.5,
+        "kurtosis": (squares * squares).mean(dtype=np.float64) / variance**2,
+        "row_norms": np.sqrt(np.einsum("ij,ij->i", x, x)),
+        "column_norms": np.sqrt(np.einsum("ij,ij->j", x, x)),
+    }
+
+
+MOMENTS = (
+    Peer(OURS, "sigmascope", ours_moments),
+    Peer("numpy", "numpy", numpy_moments),
+)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Elementwise, row and column statistics in one pass, in stored bytes per second."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import peers
+import pytest
+import workloads
+
+PEERS = peers.MOMENTS
+
+
+@lru_cache(maxsize=1)
+def exact(dtype: str, m: int, n: int) -> dict[str, Any]:
+    x = workloads.stored(dtype, m, n).astype(np.float64)
+    found = {
+        "row_norms": np.linalg.norm(x, axis=1),
+        "column_norms": np.linalg.norm(x, axis=0),
+        "mean": x.mean(),
+        "std": x.std(),
+    }
+    x -= found["mean"]
+    x /= found["std"]
+    cubes = x**3
+    return {**found, "skewness": cubes.mean(), "kurtosis": np.vdot(cubes, x) / x.size}
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "f8_e4m3"])
+def test_moments(
+    dtype: str, peer: peers.Peer, smoke: bool, measure: Any, benchmark: Any
+) -> None:
+    m, n = (256, 344) if smoke else (4096, 11008)
+    A = workloads.stored(dtype, m, n)
+    found = measure(
+        lambda: peer.run(A),
+        table="moments",
+        case={"dtype": dtype, "shape": f"{m} x {n}"},
+        peer=peer,
+        rounds=7,
+        work=A.nbytes,
+        unit="GB/s",
+    )
+    # The mean and the skewness are near zero: their scales are the deviation and one.
+    wanted = exact(dtype, m, n)
+    scale = {**wanted, "mean": wanted["std"], "skewness": 1.0}
+    error = max(
+        float(np.max(np.abs(found[name] - wanted[name]) / scale[name])) for name in peers.MOMENTS_OF
+    )
+    benchmark.extra_info["error"] = error
+    assert error <= (1e-9 if peer.name == peers.OURS else 1e-3)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables that fit the width of a terminal (extra ``cli``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .text import ending
+
+_GAP = 2
+_LEAST = 12
+"""A name is shortened to this width before columns are dropped."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make a console that shows texts as they are: names from files are no markup."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+def show_table(
+    out: Console,
+    title: str,
+    headers: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    *,
+    left: int = 1,
+) -> None:
+    """Print a table that is no wider than the console.
+
+    The first column holds names; they are shortened from the front if need be. Columns that do
+    not fit even so are dropped from the end, so the most telling come first.
+
+    Parameters
+    ----------
+    out : Console
+    title : str
+        Above the table; none if empty.
+    headers, lines : sequences of equal lengths
+    left : int
+        This many columns are aligned to the left, the others to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(headers, *lines, strict=True)]
+    kept = len(headers)
+    while kept > 1 and sum(widths[1:kept]) + _GAP * (kept - 1) + min(widths[0], _LEAST) > out.width:
+        kept -= 1
+    room = max(out.width - sum(widths[1:kept]) - _GAP * (kept - 1), _LEAST)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        pad_edge=False,
+    )
+    for j, header in enumerate(headers[:kept]):
+        table.add_column(header, justify="left" if j < left else "right", no_wrap=True)
+    for line in lines:
+        table.add_row(ending(line[0], room), *line[1:kept])
+    if title:
+        out.print(title, style="bold")
+    out.print(table)
+    out.print()
+
+
+def dealt(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Deal columns, by number, into tables of at most `room` characters; none is dropped."""
+    tables: list[list[int]] = [[]]
+    for j, width in enumerate(widths):
+        taken = sum(widths[i] + _GAP for i in tables[-1])
+        if tables[-1] and taken + width > room:
+            tables.append([])
+        tables[-1].append(j)
+    return tables

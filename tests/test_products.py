@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verbs: products against float64, adjointness, and bits that nothing but the matrix decides."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import known_spectra as ks
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import sigmascope as ss
+from sigmascope import _core
+
+SHAPES = st.tuples(st.integers(1, 700), st.integers(1, 700), st.integers(1, 40))
+
+
+def product(
+    a: ss.Matrix, x: NDArray[Any], verb: str, *, double: bool, threads: int = 2, panel: int = 0
+) -> Any:
+    call = _core.product_f64 if double else _core.product_f32
+    return call(
+        a._native, x, verb, threads=threads, panel_rows=panel, load_bytes=0, progress=None
+    )
+
+
+@settings(max_examples=120, deadline=None)
+@given(SHAPES, st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
+def test_products_and_gram_step(
+    shape: tuple[int, int, int], double: bool, transposed: bool, seed: int
+) -> None:
+    """A X, A^T Y and (A^T A X, A X) within the rounding of sums of that length."""
+    m, n, k = shape
+    rng = np.random.default_rng(seed)
+    kind = np.float64 if double else np.float32
+    stored = rng.standard_normal((m, n)).astype(kind)
+    A = ss.matrix(stored).T if transposed else ss.matrix(stored)
+    dense = np.asarray(A, np.float64)
+    X = rng.standard_normal((A.shape[1], k)).astype(kind).astype(np.float64)
+    Y = rng.standard_normal((A.shape[0], k)).astype(kind).astype(np.float64)
+    unit = 64 * float(np.finfo(kind).eps)
+    image = product(A, X, "multiply", double=double)
+    assert np.all(np.abs(image - dense @ X) <= unit * (np.abs(dense) @ np.abs(X)))
+    adjoint = product(A, Y, "adjoint", double=double)
+    assert np.all(np.abs(adjoint - dense.T @ Y) <= unit * (np.abs(dense.T) @ np.abs(Y)))
+    both, same = product(A, X, "gram", double=double)
+    assert np.array_equal(same, image)
+    bound = unit * (np.abs(dense.T) @ (np.abs(dense) @ np.abs(X)))
+    assert np.all(np.abs(both - dense.T @ (dense @ X)) <= 2 * bound)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SHAPES, st.integers(0, 2**32 - 1))
+def test_adjointness(shape: tuple[int, int, int], seed: int) -> None:
+    """<A X, Y> = <X, A^T Y>."""
+    m, n, k = shape
+    rng = np.random.default_rng(seed)
+    A = ss.matrix(rng.standard_normal((m, n)))
+    X, Y = rng.standard_normal((n, k)), rng.standard_normal((m, k))
+    left = np.sum(product(A, X, "multiply", double=True) * Y)
+    right = np.sum(X * product(A, Y, "adjoint", double=True))
+    scale = np.linalg.norm(X) * np.linalg.norm(Y) * np.sqrt(m * n)
+    assert abs(left - right) <= 1e-14 * scale
+
+
+def sharded(values: NDArray[np.float32]) -> ss.Matrix:
+    """The same values in 2 x 2 shards of four dtypes."""
+    m, n = (3 * extent // 7 for extent in values.shape)
+    return ss.block(
+        [
+            [values[:m, :n].astype(ml_dtypes.bfloat16), values[:m, n:]],
+            [values[m:, :n].astype(np.float16), np.asfortranarray(values[m:, n:])],
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def values() -> NDArray[np.float32]:
+    """Numbers that bf16, f16 and f32 all hold exactly."""
+    A, _ = ks.llm(613, 407)
+    return (
+        (A / np.abs(A).max()).astype(ml_dtypes.bfloat16).astype(np.float16).astype(np.float32)
+    )
+
+
+def all_bits(a: ss.Matrix, **options: Any) -> list[NDArray[Any]]:
+    """Every number that the algorithms give for a."""
+    found: list[NDArray[Any]] = []
+    for orientation in (a, a.T):
+        top = ss.svds(orientation, 20, method="krylov", block=16, seed=7, **options)
+        low = ss.randomized_svd(orientation, 12, passes=3, seed=7, **options)
+        every = ss.svdvals(orientation, **options)
+        density = ss.spectral_density(orientation, passes=5, probes=8, seed=7, **options)
+        for svd in (top, low):
+            assert svd.U is not None
+            assert svd.Vt is not None
+            found += [svd.U, svd.s, svd.Vt, svd.residuals, svd.errors]
+        found += [every.values, every.errors, density.nodes, density.weights]
+        found += [np.array([svd.fro_norm for svd in (top, low, every)])]
+    return found
+
+
+def assert_same_bits(first: list[NDArray[Any]], second: list[NDArray[Any]]) -> None:
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        assert a.dtype == b.dtype
+        assert a.tobytes() == b.tobytes()
+
+
+def test_same_bits_for_threads_and_panels(values: NDArray[np.float32]) -> None:
+    A = ss.matrix(values)
+    expected = all_bits(A, num_threads=1)
+    for threads, panel in itertools.product((1, 2, 5), (7, 64, 300)):
+        assert_same_bits(expected, all_bits(A, num_threads=threads, panel_rows=panel))
+
+
+def test_same_bits_for_one_file_and_four_shards(
+    values: NDArray[np.float32], tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.npy"
+    np.save(whole, values)
+    expected = all_bits(ss.matrix(whole))
+    assert_same_bits(expected, all_bits(sharded(values)))
+    assert_same_bits(expected, all_bits(sharded(values), num_threads=5, panel_rows=7))
+
+
+def test_same_bits_when_read_again_at_each_pass(
+    values: NDArray[np.float32], tmp_path: Path
+) -> None:
+    """A matrix that does not fit into memory gives the bits of one that does."""
+    path = tmp_path / "whole.npy"
+    np.save(path, values)
+    A = ss.matrix(path)
+    for kind in (A, A.T):
+        held = ss.svds(kind, 6, method="krylov", block=8, seed=1)
+        again = ss.svds(kind, 6, method="krylov", block=8, seed=1, memory_limit=A.nbytes)
+        assert held.s.tobytes() == again.s.tobytes()
+        assert held.U is not None
+        assert again.U is not None
+        assert held.U.tobytes() == again.U.tobytes()
+
+
+def test_transposed_storage_changes_no_value_by_more_than_rounding(
+    values: NDArray[np.float32],
+) -> None:
+    rows = ss.svds(values, 10, tol=1e-5, method="krylov", block=16)
+    columns = ss.svds(np.asfortranarray(values), 10, tol=1e-5, method="krylov", block=16)
+    np.testing.assert_allclose(rows.s, columns.s, rtol=1e-5)
+
+
+def test_gaussian_entries_are_functions_of_seed_row_and_column() -> None:
+    whole = _core.gaussian(200, 50, 11, 0, 2)
+    np.testing.assert_array_equal(_core.gaussian(120, 13, 11, 17, 1), whole[:120, 17:30])
+    assert not np.array_equal(_core.gaussian(200, 50, 12, 0, 2), whole)
+    sample = _core.gaussian(2000, 500, 5, 0, 2)
+    assert abs(sample.mean()) < 5 / 1000
+    assert abs(sample.std() - 1) < 5 / 1400
+    assert abs((sample**4).mean() - 3) < 5 * np.sqrt(96) / 1000
+    # rows and columns are uncorrelated
+    assert np.abs(np.corrcoef(sample[:, :40].T) - np.eye(40)).max() < 6 / np.sqrt(2000)
