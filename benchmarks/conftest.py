@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How a case is timed: pinned threads, warm-up, alternating order, and small shapes in a smoke run.
 
-    python -m pytest benchmarks --benchmark-json=benchmarks/results/run.json    timings
-    python -m pytest benchmarks --benchmark-disable                             small shapes, once
+python -m pytest benchmarks --benchmark-json=benchmarks/results/run.json    timings
+python -m pytest benchmarks --benchmark-disable      small shapes, once: only whether it works
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import machine
 import numpy as np
 import pytest
 from peers import Peer
-
-TURNS = 7
-"""How often each method is timed where methods take turns."""
+from workloads import TURNS
 
 LOAD_AT_START = os.getloadavg()
 
@@ -30,10 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="threads of every library; by default and at most as many as there are cores",
     )
+    parser.addoption("--bench-small", action="store_true", help="small shapes and two rounds")
 
 
 def is_smoke(config: pytest.Config) -> bool:
-    return bool(config.getoption("benchmark_disable"))
+    return bool(config.getoption("benchmark_disable") or config.getoption("bench_small"))
 
 
 @pytest.hookimpl(trylast=True)  # after the marks, so that these parameters vary fastest
@@ -48,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "turn" not in metafunc.fixturenames:
         metafunc.parametrize("peer", [_as_parameter(peer, peer) for peer in peers])
         return
-    turns = 1 if is_smoke(metafunc.config) else TURNS
+    turns = 2 if is_smoke(metafunc.config) else TURNS
     metafunc.parametrize(
         ("peer", "turn"),
         [
@@ -72,7 +71,7 @@ def threads(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def smoke(request: pytest.FixtureRequest) -> bool:
-    """Whether this run only checks that the cases work."""
+    """Whether the shapes are small, to see only that the cases work."""
     return is_smoke(request.config)
 
 
@@ -80,7 +79,7 @@ Measure = Callable[..., Any]
 
 
 @pytest.fixture
-def measure(benchmark: Any) -> Measure:
+def measure(benchmark: Any, smoke: bool) -> Measure:
     """Time `run()`, note what it was, and return its result.
 
     `table` and `case` say where the number belongs; `work` is in units of 1e9 `unit`, for a rate;
@@ -101,6 +100,7 @@ def measure(benchmark: Any) -> Measure:
         **more: Any,
     ) -> Any:
         busy: list[float] = []
+        rounds = min(rounds, 2) if smoke else rounds
 
         def once() -> Any:
             wall, used = time.perf_counter(), time.process_time()

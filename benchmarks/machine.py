@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,10 +23,10 @@ def installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def physical_cores() -> list[int]:
-    """One logical processor of every core that this process may use."""
+def physical_cores(processors: Iterable[int]) -> list[int]:
+    """One logical processor of every core among these."""
     first: dict[str, int] = {}
-    for cpu in sorted(os.sched_getaffinity(0)):
+    for cpu in sorted(processors):
         siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
         core = siblings.read_text(encoding="ascii") if siblings.exists() else str(cpu)
         first.setdefault(core, cpu)
@@ -37,12 +38,10 @@ def pin(threads: int | None) -> int:
 
     Returns the number: as asked, at most and by default that of the physical cores.
     """
-    cores = physical_cores()
+    cores = physical_cores(os.sched_getaffinity(0))
     count = min(threads or len(cores), len(cores))
     os.sched_setaffinity(0, cores[:count])
     # Only libraries that are loaded can be limited.
-    import scipy.linalg
-    import scipy.sparse.linalg
 
     if installed("sklearn"):
         import sklearn.utils.extmath  # noqa: F401
@@ -69,7 +68,7 @@ def describe(threads: int) -> dict[str, Any]:
     """What a reader must know to repeat a timing; no host name."""
     config = ss.show_config()
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    versions = {"python": platform.python_version(), "sigmascope": metadata.version("sigmascope")}
+    versions = {"python": platform.python_version(), "sigmascope": ss.__version__}
     for name in DISTRIBUTIONS:
         try:
             versions[name] = metadata.version(name)
@@ -77,7 +76,7 @@ def describe(threads: int) -> dict[str, Any]:
             continue
     return {
         "processor": processor(),
-        "cores": len(physical_cores()),
+        "cores": len(physical_cores(range(os.cpu_count() or 1))),
         "threads": threads,
         "memory_gib": round(memory / 2**30),
         "system": f"{platform.system()} {platform.machine()}",

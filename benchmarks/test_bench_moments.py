@@ -30,9 +30,7 @@ def exact(dtype: str, m: int, n: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16", "f8_e4m3"])
-def test_moments(
-    dtype: str, peer: peers.Peer, smoke: bool, measure: Any, benchmark: Any
-) -> None:
+def test_moments(dtype: str, peer: peers.Peer, smoke: bool, measure: Any, benchmark: Any) -> None:
     m, n = (256, 344) if smoke else (4096, 11008)
     A = workloads.stored(dtype, m, n)
     found = measure(

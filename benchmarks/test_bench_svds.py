@@ -14,8 +14,6 @@ import pytest
 import workloads
 
 PEERS = peers.SVDS
-TUNED, TIMED = 0, 1
-"""Seeds of the matrices."""
 
 
 @pytest.mark.parametrize("target", [1e-2, 1e-3])
@@ -27,7 +25,7 @@ def test_svds(
     if setting is None:
         pytest.skip(f"no setting of {peer.name} that was tried reaches {target:g}")
     m, n, k = (512, 448, 16) if smoke else (4096, 4096, 64)
-    A = workloads.dense(kind, m, n, TIMED)
+    A = workloads.dense(kind, m, n, workloads.TIMED)
     U, s, Vt = measure(
         lambda: peer.run(A, k, turn, **setting),
         table="svds",

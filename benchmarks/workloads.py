@@ -17,6 +17,12 @@ from numpy.typing import NDArray
 
 CACHE = Path(__file__).parent / ".cache"
 
+TUNED, TIMED = 0, 1
+"""Seeds: settings are chosen on one matrix and timed on another."""
+
+TURNS = 7
+"""How often each method is timed where methods take turns."""
+
 DTYPES: dict[str, Any] = {
     "f64": np.float64,
     "f32": np.float32,

@@ -13,8 +13,8 @@ from numpy.testing import assert_allclose
 from reference import block_krylov
 
 from sigmascope import statistics as sst
-from sigmascope.density import Density
-from sigmascope.measures import measures_from_density, measures_from_values
+from sigmascope.spectra import Density
+from sigmascope.statistics import measures_from_density, measures_from_values
 
 
 def density_of(A, block, steps, seed=0):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The verbs: products against float64, adjointness, and bits that nothing but the matrix decides."""
+"""The verbs: products against float64, adjointness, bits that the matrix alone decides."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def product(
     a: ss.Matrix, x: NDArray[Any], verb: str, *, double: bool, threads: int = 2, panel: int = 0
 ) -> Any:
     call = _core.product_f64 if double else _core.product_f32
-    return call(
-        a._native, x, verb, threads=threads, panel_rows=panel, load_bytes=0, progress=None
-    )
+    return call(a._native, x, verb, threads=threads, panel_rows=panel, load_bytes=0, progress=None)
 
 
 @settings(max_examples=120, deadline=None)
@@ -84,9 +82,7 @@ def sharded(values: NDArray[np.float32]) -> ss.Matrix:
 def values() -> NDArray[np.float32]:
     """Numbers that bf16, f16 and f32 all hold exactly."""
     A, _ = ks.llm(613, 407)
-    return (
-        (A / np.abs(A).max()).astype(ml_dtypes.bfloat16).astype(np.float16).astype(np.float32)
-    )
+    return (A / np.abs(A).max()).astype(ml_dtypes.bfloat16).astype(np.float16).astype(np.float32)
 
 
 def all_bits(a: ss.Matrix, **options: Any) -> list[NDArray[Any]]:

@@ -21,6 +21,9 @@ from sigmascope.progress import Estimate, LineProgress, LiveProgress
 from sigmascope.tables import show_table
 from sigmascope.text import duration, ending, printable, short, size, with_error
 
+EVIL = "[red]evil\x1b[31m[/red]"
+"""A name that is markup, and that a terminal would obey."""
+
 
 def screen(width: int = 80, *, terminal: bool = False) -> Console:
     return Console(
@@ -39,7 +42,7 @@ def shown(out: Console) -> str:
 
 
 def model(folder: Path, layers: int = 3, experts: int = 0) -> Path:
-    """A small model; one tensor has a NaN, one cannot be read, one has a name to fear."""
+    """A small model; one tensor has a NaN and a name to fear, one cannot be read."""
     rng = np.random.default_rng(0)
 
     def normal(name: str, *shape: int) -> Stored:
@@ -56,8 +59,8 @@ def model(folder: Path, layers: int = 3, experts: int = 0) -> Path:
         tensors.append(normal(f"{at}.input_layernorm.weight", 12))
     bad = np.ones((4, 4), np.float32)
     bad[1, 2] = np.nan
-    tensors += [of_array("bad", "F32", bad), Stored("codes", "F4", (4, 4))]
-    tensors.append(normal("[red]evil\x1b[31m[/red]", 4, 4))
+    tensors += [of_array(EVIL, "F32", bad), Stored("codes", "F4", (4, 4))]
+    tensors.append(normal("small", 4, 4))
     return write_file(folder / "model.safetensors", *tensors)
 
 
@@ -73,7 +76,7 @@ def model(folder: Path, layers: int = 3, experts: int = 0) -> Path:
         (63.0, 2.0, "63 ± 2"),
         (63.0, 0.0, "63"),
         (0.0, 0.0, "0"),
-        (0.0, 0.001, "0.0010 ± 0.0010"[7:].join(("0.0000", ""))),
+        (0.0, 0.001, "0.0000 ± 0.0010"),
         (99.99, 0.15, "99.99 ± 0.15"),
         (2e-6, 1e-8, "(2.000 ± 0.010)e-6"),
         (2.5e-6, 0.0, "2.500e-6"),
@@ -139,15 +142,13 @@ def test_a_report_fits_its_width_and_tells_all(tmp_path: Path, width: int, effor
     tables = text.partition("Failed:")[0].splitlines()[1:]
     assert max(map(len, tables)) <= width
     assert "\x1b" not in text
-    for part in ("By role", "By layer", "Lowest", "Highest", "median where several"):
-        assert part in text
     flat = " ".join(text.split())
-    assert "bad: the matrix holds 1 NaN" in flat
+    for part in ("By role", "By layer", "Lowest", "Highest", "median where several"):
+        assert part in flat
+    assert "[red]evil\N{REPLACEMENT CHARACTER}[31m[/red]: the matrix holds 1 NaN" in flat
     assert "codes: dtype F4 is not decoded" in flat
     assert "29 matrices analysed" in flat
     assert "3 vectors" in flat
-    if width >= 80:
-        assert "[red]evil" in text
 
 
 def test_errors_are_shown(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_info_groups_or_lists(tmp_path: Path) -> None:
         assert "\x1b" not in text
     assert "Without a spectrum: 3 vectors" in shown(brief)
     assert max(map(len, shown(brief).splitlines()[1:])) <= 80
-    assert all(record["name"] in shown(full) for record in checkpoint.info()[:-1])
+    assert all(printable(record["name"]) in shown(full) for record in checkpoint.info())
 
 
 def test_many_problems_are_counted(tmp_path: Path) -> None:
@@ -187,7 +188,9 @@ def test_many_problems_are_counted(tmp_path: Path) -> None:
 
 def test_columns_that_do_not_fit_are_dropped_from_the_end() -> None:
     out = screen(30)
-    show_table(out, "", ["name", "first", "second", "third"], [["x" * 40, "1" * 5, "2" * 6, "3" * 9]])
+    show_table(
+        out, "", ["name", "first", "second", "third"], [["x" * 40, "1" * 5, "2" * 6, "3" * 9]]
+    )
     assert "second" in shown(out)
     assert "third" not in shown(out)
     assert max(map(len, shown(out).splitlines())) <= 30
@@ -267,7 +270,7 @@ def test_lines_for_logs(tmp_path: Path) -> None:
     lines = shown(out).splitlines()
     assert len(lines) == 21
     assert lines[0].startswith("[1/21] model.embed_tokens.weight 40 x 12: sigma_1 ")
-    assert any("bad: failed: the matrix holds 1 NaN" in line for line in lines)
+    assert any("[/red]: failed: the matrix holds 1 NaN" in line for line in lines)
     assert "\x1b" not in shown(out)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from sigmascope import statistics as sst
-from sigmascope.measures import measures_from_top, measures_from_values
+from sigmascope.statistics import measures_from_top, measures_from_values
 
 SCALE_FREE_RANKS = [
     sst.stable_rank,

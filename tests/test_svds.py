@@ -108,17 +108,25 @@ def problems(draw: st.DrawFn) -> tuple[NDArray[np.floating], int, dict[str, obje
         sigma = np.where(np.arange(p) < draw(st.integers(0, 20)), rng.uniform(0.5, 2.0, p), 0.0)
     else:
         sigma = None
-    A = rng.standard_normal((m, n)) if sigma is None else ks.prescribed(m, n, sigma, int(rng.integers(2**31)))[0]
+    A = (
+        rng.standard_normal((m, n))
+        if sigma is None
+        else ks.prescribed(m, n, sigma, int(rng.integers(2**31)))[0]
+    )
     dtype = draw(st.sampled_from(["float32", "float64"]))
     A = (A * 2.0 ** draw(st.integers(-60, 60))).astype(dtype)
     tol = draw(st.sampled_from([1e-1, 1e-2, 1e-3, 1e-4, 1e-5]))
     k = draw(st.integers(1, p))
-    return A, k, {
-        "tol": tol,
-        "block": draw(st.integers(1, 33)),
-        "vectors": draw(st.booleans()),
-        "seed": draw(st.integers(0, 2**20)),
-    }
+    return (
+        A,
+        k,
+        {
+            "tol": tol,
+            "block": draw(st.integers(1, 33)),
+            "vectors": draw(st.booleans()),
+            "seed": draw(st.integers(0, 2**20)),
+        },
+    )
 
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))

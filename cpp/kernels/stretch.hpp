@@ -96,9 +96,7 @@ void stretch_of(const double* x, std::int64_t n, Stretch* out) {
 }
 
 void add_squares_of(const double* x, std::int64_t n, double* sums) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    sums[i] += __builtin_fabs(x[i]) < __builtin_inf() ? x[i] * x[i] : 0.0;
-  }
+  for (std::int64_t i = 0; i < n; ++i) sums[i] += __builtin_fabs(x[i]) < __builtin_inf() ? x[i] * x[i] : 0.0;
 }
 
 }  // namespace

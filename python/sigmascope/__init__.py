@@ -13,7 +13,7 @@ from typing import Any
 from . import _core
 from .analysis import spectrum
 from .checkpoint import Checkpoint, open_checkpoint
-from .density import Density, Measure
+from .distributions import moments, spectral_density
 from .errors import (
     CheckpointError,
     ConvergenceWarning,
@@ -22,13 +22,15 @@ from .errors import (
     NonFiniteError,
     SigmascopeError,
 )
-from .linalg import moments, randomized_svd, spectral_density, svds, svdvals
-from .matrices import Matrix, aslinearoperator, block, hstack, matrix, multiply, tensor, vstack
+from .linalg import svds, svdvals
+from .matrices import Matrix, multiply
 from .plan import available_devices
+from .randomized import randomized_svd
 from .scanning import scan
 from .scans import Scan
 from .sketch import Sketch
-from .spectra import SVD, Moments, SingularValues, Spectrum
+from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
+from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
 from .threads import set_num_threads
 
 __version__: str = _core.config()["version"]

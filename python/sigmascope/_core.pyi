@@ -16,7 +16,13 @@ class Matrix:
     def __init__(self, rows: int, cols: int) -> None: ...
     @staticmethod
     def from_memory(
-        address: int, owner: object, dtype: str, rows: int, cols: int, row_stride: int, col_stride: int
+        address: int,
+        owner: object,
+        dtype: str,
+        rows: int,
+        cols: int,
+        row_stride: int,
+        col_stride: int,
     ) -> Matrix: ...
     @staticmethod
     def from_dlpack(capsule: object) -> Matrix: ...

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from . import _core, plan, statistics
-from .density import Density, Measure
+from .distributions import density_of, moments
 from .errors import ConvergenceWarning, NonFiniteError
-from .linalg import density_of, krylov_notes, moments, svds, svdvals
-from .matrices import Matrix, matrix
+from .linalg import krylov_notes, svds, svdvals
+from .matrices import Matrix
 from .plan import Run
-from .spectra import Moments, Spectrum
+from .sources import matrix
+from .spectra import Density, Measure, Moments, Spectrum
 
 EFFORTS = ("top", "density", "exact")
 
@@ -80,7 +81,9 @@ def spectrum(
             f"the first at {seen.first_nonfinite}"
         )
     if effort == "exact" or plan.prefers_gram(n, k, block, tol, run.memory):
-        notes = () if effort == "exact" else (f"every value, cheaper here than effort {effort!r}",)
+        notes = (
+            () if effort == "exact" else (f"every value, cheaper here than effort {str(effort)!r}",)
+        )
         return _exact(a, k, seed, seen, notes, options, started)
     if effort == "top":
         return _top(a, k, tol, max_passes, seed, seen, options, started)
@@ -138,7 +141,14 @@ def _top(
     with warnings.catch_warnings():  # the result says it: converged = False
         warnings.simplefilter("ignore", ConvergenceWarning)
         result = svds(
-            a, k, tol=tol, vectors=False, method="krylov", max_passes=max_passes, seed=seed, **options
+            a,
+            k,
+            tol=tol,
+            vectors=False,
+            method="krylov",
+            max_passes=max_passes,
+            seed=seed,
+            **options,
         )
     measures = statistics.measures_from_top(result.s, result.errors, a.shape, seen.fro_norm)
     return _spectrum(a, "top", k, result, measures, None, seen, result.notes, started)

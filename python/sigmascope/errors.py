@@ -13,7 +13,7 @@ class CheckpointError(SigmascopeError, ValueError):
 
 
 class NonFiniteError(SigmascopeError, ValueError):
-    """A matrix holds NaN or infinity, so it has no spectrum; the message says how many and where."""
+    """A matrix holds NaN or infinity, so it has no spectrum; the message says how many, where."""
 
 
 class DeviceError(SigmascopeError):

@@ -59,7 +59,7 @@ class Run:
         panel_rows: int | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> Run:
-        """Resolve the options of one call on matrix `a`; ValueError or DeviceError if they are off."""
+        """Resolve the options of one call on `a`; ValueError or DeviceError if they are off."""
         if device != "cpu":
             raise DeviceError(f"device {device!r} is not available; this build computes on 'cpu'")
         if 0 in a.shape:
@@ -127,7 +127,8 @@ def gram_bytes(n: int, *, vectors: bool) -> int:
 
 def prefers_gram(n: int, k: int, block: int, tol: float, memory: int) -> bool:
     """Whether the whole Gram matrix costs less than a Krylov basis, and fits."""
-    return 3 * (expected_columns(k, block, tol) + block) > n and gram_bytes(n, vectors=True) <= memory
+    cheaper = 3 * (expected_columns(k, block, tol) + block) > n
+    return cheaper and gram_bytes(n, vectors=True) <= memory
 
 
 def require_memory(run: Run, needed: int, what: str) -> None:

@@ -60,7 +60,9 @@ def _is_lost(record: TensorRecord) -> bool:
 
 
 def _kinds(counts: Counter[str]) -> str:
-    return ", ".join(counted(count, *_KINDS.get(kind, (kind,))) for kind, count in counts.most_common())
+    return ", ".join(
+        counted(count, *_KINDS.get(kind, (kind,))) for kind, count in counts.most_common()
+    )
 
 
 def _every_tensor(out: Console, records: Sequence[TensorRecord]) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from . import plan
 from .analysis import EFFORTS, spectrum
 from .checkpoint import Checkpoint, TensorRecord, open_checkpoint
+from .distributions import moments
 from .errors import NonFiniteError, SigmascopeError
 from .events import Meter, Progress
-from .linalg import moments
 from .matrices import Matrix
 from .rows import Row, moment_columns, spectrum_columns, start_row
 from .scans import OutputError, Outputs, Scan, ScanInterrupted
@@ -55,7 +55,7 @@ class Options:
             raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
         plan.check_positive(k=k, tol=tol)
         return cls(
-            effort=effort,
+            effort=str(effort),  # of an enumeration the value
             k=int(k),
             tol=float(tol),
             seed=plan.check_seed(seed),

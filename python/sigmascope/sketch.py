@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core, plan
-from .errors import NonFiniteError
-from .linalg import moments
-from .matrices import matrix
+from .distributions import moments
+from .errors import CheckpointError, NonFiniteError
+from .sources import matrix
 from .spectra import SVD
 from .threads import resolve_threads
 
@@ -23,8 +25,9 @@ _FORMAT = 1
 class _ExactSum:
     """A sum of arrays whose bits do not depend on the order of its terms.
 
-    Each term is rounded once to a grid 40 bits below its own largest entry (in steps of 16 bits)
-    and added as integers, which is associative. Up to 2**22 terms per grid.
+    Each term is rounded once to a grid at least 65 bits below its own largest entry (in steps of 16
+    bits) and added as integers, which is associative: two words of 40 bits, units[0] * 2^(e - 40)
+    + units[1] * 2^(e - 80) for the grid of exponent e. Up to 2**22 terms per grid.
     """
 
     _BITS = 40
@@ -40,9 +43,12 @@ class _ExactSum:
         if largest == 0.0:
             return
         exponent = -(-int(np.frexp(largest)[1]) // self._STEP) * self._STEP
-        self._put(exponent, np.rint(np.ldexp(term, self._BITS - exponent)).astype(np.int64), 1)
+        scaled = np.ldexp(term, self._BITS - exponent)
+        upper = np.rint(scaled)
+        lower = np.rint(np.ldexp(scaled - upper, self._BITS))
+        self.put(exponent, np.stack([upper, lower]).astype(np.int64), 1)
 
-    def _put(self, exponent: int, units: NDArray[np.int64], terms: int) -> None:
+    def put(self, exponent: int, units: NDArray[np.int64], terms: int) -> None:
         held, count = self.grids.get(exponent, (0, 0))
         if count + terms > self._TERMS:
             raise OverflowError(f"a sketch holds at most {self._TERMS} updates; make each larger")
@@ -50,12 +56,14 @@ class _ExactSum:
 
     def merge(self, other: _ExactSum) -> None:
         for exponent, (units, terms) in other.grids.items():
-            self._put(exponent, units, terms)
+            self.put(exponent, units, terms)
 
     def value(self) -> NDArray[np.float64]:
         total = np.zeros(self.shape)
         for exponent in sorted(self.grids):
-            total += np.ldexp(self.grids[exponent][0].astype(np.float64), exponent - self._BITS)
+            upper, lower = self.grids[exponent][0].astype(np.float64)
+            total += np.ldexp(lower, exponent - 2 * self._BITS)
+            total += np.ldexp(upper, exponent - self._BITS)
         return total
 
 
@@ -78,8 +86,9 @@ class Sketch:
 
     Notes
     -----
-    Memory: 3 * n_cols * width float64 numbers. Terms are summed as 40-bit integers, so the sums
-    carry a relative error of 1e-12. Halko, Martinsson & Tropp 2011; Yu, Gu, Li & Li 2017. For data
+    Memory: n_cols * width numbers of 8 bytes, three times over, and twice more for every factor of
+    2^16 between the largest entries of its updates. Terms are summed as integers of 80 bits, so the
+    sums are as exact as their terms. Halko, Martinsson & Tropp 2011; Yu, Gu, Li & Li 2017. For data
     that come as additive updates of single entries, and not as rows, it does not apply.
     """
 
@@ -105,6 +114,8 @@ class Sketch:
             If the width differs.
         NonFiniteError
             If a row holds NaN or infinity; the sketch is then unchanged.
+        OverflowError
+            If squares of the entries overflow; the sketch is then unchanged.
         """
         a = matrix(rows)
         if a.shape[1] != self.n_cols:
@@ -128,9 +139,11 @@ class Sketch:
             load_bytes=0,
             progress=None,
         )
-        self._z.add(z)
-        self._y.add(y.T @ y)
-        self._fro2.add(np.asarray(seen.fro_norm**2))
+        terms = z, y.T @ y, np.asarray(seen.fro_norm**2)
+        if not all(np.isfinite(term).all() for term in terms):
+            raise OverflowError("the squares of the entries overflow double precision")
+        for held, term in zip((self._z, self._y, self._fro2), terms, strict=True):
+            held.add(term)
         self.rows += a.shape[0]
         return self
 
@@ -164,7 +177,7 @@ class Sketch:
         if self.rows == 0:
             raise ValueError("the sketch has seen no rows")
         started = time.perf_counter()
-        # Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, from the eigenvectors of Y^T Y.
+        # Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, by eigenvectors of Y^T Y.
         lam, E = np.linalg.eigh(self._y.value())
         kept = lam > 1e-12 * max(lam[-1], 0.0)
         Bt = self._z.value() @ (E[:, kept] / np.sqrt(lam[kept]))
@@ -203,28 +216,43 @@ class Sketch:
             "seed": np.array(self.seed, np.uint64),
         }
         for name, part in (("z", self._z), ("y", self._y), ("f", self._fro2)):
-            for exponent, (units, terms) in part.grids.items():
-                arrays[f"{name}_{exponent}"] = units
-                arrays[f"{name}_{exponent}_terms"] = np.array(terms, np.int64)
+            shape = (len(part.grids), 2, *part.shape)
+            units = [units for units, _ in part.grids.values()]
+            arrays[f"{name}_exponents"] = np.array(list(part.grids), np.int64)
+            arrays[f"{name}_units"] = np.array(units, np.int64).reshape(shape)
+            arrays[f"{name}_terms"] = np.array([n for _, n in part.grids.values()], np.int64)
         with open(path, "wb") as file:
             np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a sketch written by :meth:`save`; ValueError if it is not one."""
-        with np.load(path, allow_pickle=False) as arrays:
-            if "head" not in arrays or int(arrays["head"][0]) != _FORMAT:
-                raise ValueError(f"{os.fspath(path)} is not a sketch of format {_FORMAT}")
-            _, n_cols, k, width, rows = (int(value) for value in arrays["head"])
-            sketch = cls(n_cols, k, width=width, seed=int(arrays["seed"]))
-            sketch.rows = rows
-            parts = {"z": sketch._z, "y": sketch._y, "f": sketch._fro2}
-            for name in arrays.files:
-                kind, _, exponent = name.partition("_")
-                if kind in parts and exponent and not exponent.endswith("_terms"):
-                    terms = int(arrays[f"{name}_terms"])
-                    parts[kind].grids[int(exponent)] = (arrays[name], terms)
+        """Read a sketch written by :meth:`save`; CheckpointError if it is not one."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            return cls._of(arrays)
+        except (ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+            raise CheckpointError(f"{os.fspath(path)} is not a whole sketch: {error}") from error
+
+    @classmethod
+    def _of(cls, arrays: dict[str, NDArray[Any]]) -> Self:
+        version, n_cols, k, width, rows = (int(value) for value in arrays["head"])
+        if version != _FORMAT:
+            raise ValueError(f"format {version}, this version reads {_FORMAT}")
+        sketch = cls(n_cols, k, width=width, seed=int(arrays["seed"]))
+        sketch.rows = rows
+        for name, part in (("z", sketch._z), ("y", sketch._y), ("f", sketch._fro2)):
+            exponents = arrays[f"{name}_exponents"].tolist()
+            units, terms = arrays[f"{name}_units"], arrays[f"{name}_terms"].tolist()
+            if units.shape != (len(exponents), 2, *part.shape) or units.dtype != np.int64:
+                raise ValueError(f"{name}_units is {units.dtype} of shape {units.shape}")
+            for exponent, word, count in zip(exponents, units, terms, strict=True):
+                part.put(int(exponent), word, int(count))
         return sketch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave Omega out of pickles: it is a function of the seed."""
+        return {**self.__dict__, "_omega": None}
 
     def __repr__(self) -> str:
         """Shape and what was seen."""

@@ -37,7 +37,7 @@ _UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 def resolve_memory(limit: int | str | None) -> int:
-    """Bytes of a memory limit: a number, or a text like "2GiB", "500MB"; None: half of what is free.
+    """Bytes of a memory limit: a number, a text like "2GiB"; None: half of what is free.
 
     Raises
     ------
@@ -47,7 +47,8 @@ def resolve_memory(limit: int | str | None) -> int:
     if limit is None:
         return max(available_memory() // 2, 2**28)
     if isinstance(limit, str):
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?i?)b?\s*", limit.lower())
+        number = r"([0-9]+\.?[0-9]*|\.[0-9]+)"
+        match = re.fullmatch(rf"\s*{number}\s*([kmgt]?i?)b?\s*", limit.lower())
         if match is None or match[2] not in _UNITS:
             raise ValueError(f"memory_limit {limit!r} is not a size like '2GiB' or '500MB'")
         limit = int(float(match[1]) * _UNITS[match[2]])

@@ -115,7 +115,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
                 raise KeyError(name)
             raise KeyError(f"{name}: {reading.reason or reading.how}")
         # The engine is native: imported late, so that headers can be read without it.
-        from sigmascope.matrices import tensor
+        from sigmascope.sources import tensor
 
         view = self._views[name]
         view.header.check_unchanged()

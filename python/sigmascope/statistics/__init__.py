@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Statistics of spectra: every measure as a function of singular values, and all of them at once.
 
-The functions live in :mod:`~sigmascope.ranks` (norms, ranks, concentrations),
-:mod:`~sigmascope.marchenko_pastur` (the noise edge), :mod:`~sigmascope.power_law` (alpha) and
-:mod:`~sigmascope.measures` (a whole dictionary, each measure with its error). NumPy only; no files.
+``ranks``: norms, ranks, concentrations; ``marchenko_pastur``: the noise edge; ``power_law``: alpha;
+``measures``: a whole dictionary, each measure with its error. NumPy only; no files.
 """
 
 from __future__ import annotations

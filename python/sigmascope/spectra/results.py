@@ -16,8 +16,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from .density import Density, Measure
 
-__all__ = ["SVD", "Density", "Measure", "Moments", "SingularValues", "Spectrum"]
-
 Array = NDArray[np.float64]
 
 

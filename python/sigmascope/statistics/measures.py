@@ -16,9 +16,10 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sigmascope.spectra import Basis, Density, Measure
+
 from . import marchenko_pastur as mp
 from . import power_law, ranks
-from .density import Basis, Density, Measure
 
 Array = NDArray[np.float64]
 Measures = dict[str, Measure]

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The results page, from what pytest-benchmark wrote.
+
+python benchmarks/report.py benchmarks/results/run.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peers import OURS
+from workloads import TURNS
+
+PAGE = Path(__file__).parent / "results" / "README.md"
+
+TITLES = {
+    "svds": "The top singular triplets to a given error",
+    "svdvals": "Every singular value",
+    "products": "Thin products",
+    "decode": "Decoding",
+    "moments": "Statistics of the entries",
+}
+
+NOTES = {
+    "svds": f"""\
+Float32 matrices in memory, U, values and V asked for. "error" is what is asked: the worst relative
+error of the k values against float64. Each method runs with the fastest setting that reaches it on
+the matrix of seed 0 (`benchmarks/tune.py`, which tries the ladders in that file and checks each
+choice on seed 1); timed, and checked again, is the matrix of seed 1. They take {TURNS} turns, every
+other one in reverse order. "worst error" and "residual", max ‖Av − σu‖ / σ₁ from both sides,
+are the worst of all turns. Only sigmascope also returns a bound for each value's error, which is in
+its time.""",
+    "svdvals": """\
+Float32 matrices in memory; the error is absolute, in units of σ₁, against LAPACK's SVD in float64.
+The methods take turns.""",
+    "products": """\
+A is stored in the given dtype and Gaussian; the block X has k columns of float32; "gram" is
+AᵀA X with A X beside it, the step of a Krylov method. Conversions are in the time. Results are
+float32 with errors of float32, except where torch computes all in bf16.""",
+    "decode": """\
+Stored bytes read per second, while as many numbers of float32 (float64 for f64) are written to a
+fresh array.""",
+    "moments": """\
+Mean, deviation, skewness, kurtosis, range, row and column norms in one pass, in stored bytes read
+per second; NumPy computes the same from a float32 copy, to about three digits less.""",
+}
+
+UNITS = {"products": "GFLOP/s", "decode": "GB/s", "moments": "GB/s"}
+
+
+@dataclass
+class Timing:
+    """All rounds of one method on one case."""
+
+    seconds: list[float] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        low, high = np.percentile(self.seconds, [25, 75])
+        return float(low), float(high)
+
+    def worst(self, name: str) -> float | None:
+        """The largest of a figure over the rounds."""
+        found = [note[name] for note in self.notes if name in note]
+        return max(found) if found else None
+
+
+Table = dict[tuple[tuple[str, Any], ...], dict[str, Timing]]
+
+
+def collect(run: dict[str, Any]) -> dict[str, Table]:
+    """By table, by case, by method."""
+    tables: dict[str, Table] = {}
+    for entry in run["benchmarks"]:
+        note = entry["extra_info"]
+        cases = tables.setdefault(note["table"], {})
+        methods = cases.setdefault(tuple(note["case"].items()), {})
+        timing = methods.setdefault(note["method"], Timing())
+        timing.seconds.extend(entry["stats"]["data"])
+        timing.notes.append(note)
+    return tables
+
+
+def row(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def times_ours(methods: dict[str, Timing], name: str) -> str:
+    """How many times as long as ours it takes."""
+    if OURS not in methods:
+        return ""
+    return "1" if name == OURS else f"{methods[name].median / methods[OURS].median:.2f}"
+
+
+def by_method(table: Table) -> list[str]:
+    """One line for every method: seconds, accuracy, setting."""
+    keys = [key for key, _ in next(iter(table))]
+    figures = ["method", "seconds (quartiles)", "× ours", "worst error", "residual", "cores busy"]
+    lines = [row([*keys, *figures, "setting"]), row(["---"] * (len(keys) + len(figures) + 1))]
+    for case, methods in table.items():
+        for name, timing in methods.items():
+            low, high = (number(value) for value in timing.quartiles)
+            error, residual = timing.worst("error"), timing.worst("residual")
+            setting = timing.notes[0].get("setting") or {}
+            lines.append(
+                row(
+                    [
+                        *(value for _, value in case),
+                        name,
+                        f"{number(timing.median)} ({low}–{high})",
+                        times_ours(methods, name),
+                        "" if error is None else f"{error:.1e}",
+                        "" if residual is None else f"{residual:.1e}",
+                        f"{np.median([note['busy'] for note in timing.notes]):.1f}",
+                        ", ".join(f"{key} = {value}" for key, value in setting.items()),
+                    ]
+                )
+            )
+    return lines
+
+
+def by_rate(table: Table, unit: str) -> list[str]:
+    """One line for every case, one column for every method: rate, quartiles, time over ours."""
+    keys = [key for key, _ in next(iter(table))]
+    names = list(dict.fromkeys(name for methods in table.values() for name in methods))
+    lines = [row([*keys, *(f"{name}, {unit}" for name in names)])]
+    lines.append(row(["---"] * (len(keys) + len(names))))
+    for case, methods in table.items():
+        cells: list[object] = [value for _, value in case]
+        for name in names:
+            if name not in methods:
+                cells.append("")
+                continue
+            timing = methods[name]
+            work = timing.notes[0]["work"]
+            low, high = (number(work / seconds) for seconds in reversed(timing.quartiles))
+            ratio = "" if name == OURS else f"; {times_ours(methods, name)}×"
+            cells.append(f"{number(work / timing.median)} ({low}–{high}){ratio}")
+        lines.append(row(cells))
+    return lines
+
+
+def page(run: dict[str, Any], command: str) -> str:
+    machine, commit = run["machine_info"], run["commit_info"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    state = " with changes" if commit.get("dirty") else ""
+    parts = [
+        f"""\
+# Benchmarks
+
+Made by `benchmarks/report.py` from one run; do not edit.
+
+    pip install '.[bench]'
+    python benchmarks/tune.py    # once: the settings of each method, into settings.json
+    {command}
+    python benchmarks/report.py benchmarks/results/run.json
+
+- **Machine**: {machine["processor"]}, {machine["cores"]} cores, {machine["memory_gib"]} GiB,
+  {machine["system"]}, instruction set {machine["isa"]}
+- **Threads**: {machine["threads"]} for every library, on as many cores; load average of the machine
+  before: {run["load_average_at_start"]:.2f}
+- **Versions**: {versions}; our BLAS: {machine["blas"]}
+- **When**: {run["datetime"][:10]}, commit {str(commit.get("id"))[:10]}{state}
+
+Times are medians with quartiles in brackets, after a warm-up. "×" is the time of a method over the
+time of sigmascope on the same case: above 1, sigmascope is faster. "cores busy" is processor time
+over wall time; well below the number of threads, a method did not get, or did not use, its cores.
+Every case asserts its answer; one that is wrong has no line here."""
+    ]
+    tables = collect(run)
+    for name, title in TITLES.items():
+        if name in tables:
+            table = tables[name]
+            lines = by_rate(table, UNITS[name]) if name in UNITS else by_method(table)
+            parts.append("\n".join([f"## {title}", "", NOTES[name], "", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description="Write the results page.")
+    arguments.add_argument("run", type=Path, help="what --benchmark-json wrote")
+    arguments.add_argument("--out", type=Path, default=PAGE)
+    given = arguments.parse_args()
+    command = f"python -m pytest benchmarks --benchmark-json=benchmarks/results/{given.run.name}"
+    run = json.loads(given.run.read_text(encoding="utf-8"))
+    given.out.parent.mkdir(exist_ok=True)
+    given.out.write_text(page(run, command), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Low-rank approximation in a fixed number of passes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from . import _core, plan
+from .plan import Run
+from .sources import matrix
+from .spectra import SVD
+
+
+def randomized_svd(
+    A: Any,
+    k: int,
+    *,
+    passes: int = 2,
+    oversampling: int | None = None,
+    precision: str | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> SVD:
+    """Compute the best rank-k approximation that a fixed number of passes affords.
+
+    Parameters
+    ----------
+    A : Matrix or anything that :func:`matrix` takes, shape (m, n)
+    k : int
+        Rank; at most min(m, n).
+    passes : int
+        Products A^T (A X), each one read of A. One read more looks at the norm and for NaN.
+    oversampling : int, optional
+        The block has k + oversampling columns; 10 by default, and at most min(m, n) in all.
+    precision, seed, **options
+        As for :func:`svds`.
+
+    Returns
+    -------
+    SVD
+        A^T u = sigma v holds to rounding; `residuals` is the bound ||A - U U^T A||_F on every
+        ||A v - sigma u||, `errors` Weyl's bound from the same norm. `converged` is true only if the
+        approximation is exact to rounding: a fixed budget promises nothing more.
+
+    Raises
+    ------
+    ValueError
+        If k or passes is out of range.
+    NonFiniteError
+        If A holds NaN or infinity.
+
+    Notes
+    -----
+    Memory: (m + n) * passes * (k + oversampling) numbers. Halko, Martinsson & Tropp 2011 with all
+    blocks kept (Musco & Musco 2015) and projected from the left, so that one read does what their
+    two-pass method does (Yu, Gu, Li & Li 2017). For data seen only once: :class:`Sketch`.
+    """
+    a = matrix(A)
+    run = Run.of(a, precision=precision, **options)
+    plan.check_rank(k, a.shape)
+    plan.check_positive(passes=passes)
+    b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
+    if b < k:
+        raise ValueError(f"oversampling must not be negative, it is {oversampling}")
+    width = np.dtype(run.precision).itemsize
+    plan.require_memory(run, sum(a.shape) * passes * b * width, f"{passes} blocks of {b} columns")
+    started = time.perf_counter()
+    result = _core.low_rank(
+        a._native,
+        k=k,
+        block=b,
+        passes=passes,
+        seed=plan.check_seed(seed),
+        f64=run.precision == "float64",
+        **run.native(),
+    )
+    epsilon = float(np.finfo(run.precision).eps)
+    s, fro2 = result["s"], result["fro2"]
+    missing = max(fro2 - result["captured"], 0.0)
+    rounding = 32 * epsilon * np.sqrt(fro2)
+    s = np.concatenate([s, np.zeros(k - len(s))])
+    return SVD(
+        U=_completed(result["u"], k),
+        s=s,
+        Vt=_completed(result["vt"].T, k).T,
+        residuals=np.full(k, np.sqrt(missing) + rounding),
+        errors=np.sqrt(s**2 + missing) - s + rounding,
+        converged=bool(missing <= rounding * np.sqrt(fro2)),
+        passes=result["reads"],
+        block=b,
+        columns=result["columns"],
+        precision=run.precision,
+        method="randomized block Krylov, left projection",
+        seed=seed,
+        seconds=time.perf_counter() - started,
+        num_threads=run.threads,
+        fro_norm=float(np.sqrt(fro2)),
+        notes=(),
+    )
+
+
+def _completed(vectors: Any, k: int) -> Any:
+    """Fill a matrix of rank less than k up to k orthonormal columns; their values are 0."""
+    found = vectors.shape[1]
+    if found == k:
+        return vectors
+    fill = _core.gaussian(vectors.shape[0], k - found, 0, 0, 1)
+    for _ in range(2):
+        fill = np.linalg.qr(fill - vectors @ (vectors.T @ fill))[0]
+    return np.hstack([vectors, fill.astype(vectors.dtype)])

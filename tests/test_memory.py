@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A matrix ten times the memory limit is scanned within the limit and a stated constant."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkpoints import entry
+
+from sigmascope import plan
+
+ROWS, COLUMNS = 164_000, 1024
+NBYTES = ROWS * COLUMNS * 4
+LIMIT = 64 * 2**20
+
+_PEAK = """
+import resource
+{work}
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+_IMPORT = "import sigmascope"
+_SCAN = """
+import sigmascope as ss
+found = ss.scan({path!r}, effort="density", k=16, memory_limit={limit}, num_threads={threads})
+row = found["w"]
+assert row["status"] == "analysed", row["reason"]
+assert row["converged"] and row["effort"] == "density"
+assert row["effective_rank"] > 16
+"""
+
+
+def peak(work: str) -> int:
+    """Return the peak resident bytes of a fresh interpreter that does some work."""
+    found = subprocess.run(
+        [sys.executable, "-c", _PEAK.format(work=work)], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    return int(found.stdout)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise, and a few directions above it: written piece by piece."""
+    path = tmp_path_factory.mktemp("large") / "large.safetensors"
+    header = json.dumps({"w": entry("F32", (ROWS, COLUMNS), (0, NBYTES))}).encode()
+    rng = np.random.default_rng(0)
+    piece = rng.standard_normal((1000, COLUMNS), dtype=np.float32)
+    spikes = rng.standard_normal((24, COLUMNS), dtype=np.float32)
+    with open(path, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for _ in range(ROWS // 1000):
+            # rows turned against each other, so that the pieces are not copies
+            weights = rng.standard_normal((1000, 24), dtype=np.float32) * np.geomspace(1, 0.2, 24)
+            file.write((np.roll(piece, rng.integers(1000), 0) + weights @ spikes).astype("<f4"))
+    return path
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_peak_memory_of_a_scan(large: Path, threads: int) -> None:
+    assert large.stat().st_size >= 10 * LIMIT
+    used = peak(_SCAN.format(path=str(large), limit=LIMIT, threads=threads)) - peak(_IMPORT)
+    assert used <= LIMIT + plan._WORKING_BYTES, f"{used / 2**20:.0f} MiB"

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every matrix of a real model against LAPACK in float64: all-MiniLM-L6-v2, fetched once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sigmascope as ss
+from sigmascope import statistics
+from sigmascope.demo import DemoError, fetch
+
+MATRICES = 40
+ESTIMATES = ("nuclear_norm", "effective_rank", "effective_rank_energy", "participation_ratio")
+
+Truth = dict[str, NDArray[np.float64]]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    if os.environ.get("SIGMASCOPE_OFFLINE") == "1":
+        pytest.skip("SIGMASCOPE_OFFLINE=1: the real model is not fetched")
+    try:
+        return fetch()
+    except DemoError as error:
+        pytest.fail(f"{error} Without a network, set SIGMASCOPE_OFFLINE=1.", pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(folder: Path) -> ss.Checkpoint:
+    return ss.open_checkpoint(folder)
+
+
+@pytest.fixture(scope="module")
+def truth(checkpoint: ss.Checkpoint) -> Truth:
+    return {
+        name: np.linalg.svd(np.asarray(a, dtype=np.float64), compute_uv=False)
+        for name, a in checkpoint.items()
+    }
+
+
+def test_exact_effort_agrees_with_lapack(folder: Path, truth: Truth) -> None:
+    found = ss.scan(folder, effort="exact", k=384)
+    assert len(found.analysed) == len(truth) == MATRICES
+    assert found.failed == found.unreadable == found.unconverged == []
+    for row in found.analysed:
+        sigma = truth[row["name"]]
+        assert len(row["top"]) == len(sigma)
+        error = np.abs(row["top"] - sigma)
+        assert error.max() <= 1e-7 * sigma[0], row["name"]
+        assert np.all(error <= np.array(row["top_errors"]) + 1e-13 * sigma[0]), row["name"]
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_largest_values_are_within_their_bounds(
+    checkpoint: ss.Checkpoint, truth: Truth, vectors: bool
+) -> None:
+    for name, a in checkpoint.items():
+        k, sigma = min(64, *a.shape), truth[name]
+        found = ss.svds(a, k, tol=1e-3, method="krylov", vectors=vectors)
+        assert found.converged, name
+        assert np.all(np.abs(found.s - sigma[:k]) <= found.errors), name
+        # With vectors the tolerance is about residuals, without about the values.
+        reached = found.residuals if vectors else found.errors
+        assert reached.max() <= 1e-3 * sigma[0], name
+
+
+def test_density_measures_are_within_their_errors(checkpoint: ss.Checkpoint, truth: Truth) -> None:
+    """Two stated errors in at least 90 % of cases, four in all."""
+    ratios = []
+    for name, a in checkpoint.items():
+        density = ss.spectral_density(a, passes=8, probes=16)
+        for measure in ESTIMATES:
+            estimate = getattr(density, measure)()
+            exact = getattr(statistics, measure)(truth[name])
+            # one part in 1e6 for what float32 blocks cannot resolve
+            ratios.append(abs(estimate.value - exact) / (estimate.error + 1e-6 * exact))
+            assert ratios[-1] <= 4, (name, measure, estimate, exact)
+    assert len(ratios) == MATRICES * len(ESTIMATES)
+    assert np.mean(np.array(ratios) <= 2) >= 0.9
