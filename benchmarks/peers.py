@@ -218,9 +218,9 @@ PRODUCTS = (
     Peer("torch, all in bf16", "torch", torch_product_bf16, ("bf16",)),
 )
 
-# ------------------------------------------- statistics of a stored array: the six of `MOMENTS_OF`
+# --------------------------------------- statistics of a stored array: those of `MOMENTS_OF`
 
-MOMENTS_OF = ("mean", "std", "skewness", "kurtosis", "row_norms", "column_norms")
+MOMENTS_OF = ("min", "max", "mean", "std", "skewness", "kurtosis", "row_norms", "column_norms")
 
 
 def ours_moments(A: Array) -> dict[str, Any]:
@@ -235,6 +235,8 @@ def numpy_moments(A: Array) -> dict[str, Any]:
     squares = d * d
     variance = squares.mean(dtype=np.float64)
     return {
+        "min": x.min(),
+        "max": x.max(),
         "mean": mean,
         "std": np.sqrt(variance),
         "skewness": (squares * d).mean(dtype=np.float64) / variance**1.5,

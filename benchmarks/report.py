@@ -47,8 +47,8 @@ float32 with errors of float32, except where torch computes all in bf16.""",
 Stored bytes read per second, while as many numbers of float32 (float64 for f64) are written to a
 fresh array.""",
     "moments": """\
-Mean, deviation, skewness, kurtosis, range, row and column norms in one pass, in stored bytes read
-per second; NumPy computes the same from a float32 copy, to about three digits less.""",
+Range, mean, deviation, skewness, kurtosis, row and column norms, in stored bytes read per second;
+NumPy computes the same from a float32 copy.""",
 }
 
 UNITS = {"products": "GFLOP/s", "decode": "GB/s", "moments": "GB/s"}
@@ -155,7 +155,7 @@ def by_rate(table: Table, unit: str) -> list[str]:
     return lines
 
 
-def page(run: dict[str, Any], command: str) -> str:
+def page(run: dict[str, Any], run_name: str) -> str:
     machine, commit = run["machine_info"], run["commit_info"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     state = " with changes" if commit.get("dirty") else ""
@@ -167,8 +167,8 @@ Made by `benchmarks/report.py` from one run; do not edit.
 
     pip install '.[bench]'
     python benchmarks/tune.py    # once: the settings of each method, into settings.json
-    {command}
-    python benchmarks/report.py benchmarks/results/run.json
+    python -m pytest benchmarks --benchmark-json=benchmarks/results/{run_name}
+    python benchmarks/report.py benchmarks/results/{run_name}
 
 - **Machine**: {machine["processor"]}, {machine["cores"]} cores, {machine["memory_gib"]} GiB,
   {machine["system"]}, instruction set {machine["isa"]}
@@ -196,10 +196,9 @@ def main() -> None:
     arguments.add_argument("run", type=Path, help="what --benchmark-json wrote")
     arguments.add_argument("--out", type=Path, default=PAGE)
     given = arguments.parse_args()
-    command = f"python -m pytest benchmarks --benchmark-json=benchmarks/results/{given.run.name}"
     run = json.loads(given.run.read_text(encoding="utf-8"))
     given.out.parent.mkdir(exist_ok=True)
-    given.out.write_text(page(run, command), encoding="utf-8")
+    given.out.write_text(page(run, given.run.name), encoding="utf-8")
 
 
 if __name__ == "__main__":

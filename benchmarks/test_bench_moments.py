@@ -20,6 +20,8 @@ def exact(dtype: str, m: int, n: int) -> dict[str, Any]:
     found = {
         "row_norms": np.linalg.norm(x, axis=1),
         "column_norms": np.linalg.norm(x, axis=0),
+        "min": x.min(),
+        "max": x.max(),
         "mean": x.mean(),
         "std": x.std(),
     }

@@ -36,7 +36,7 @@ LADDERS: dict[str, list[list[Setting]]] = {
     peers.OURS: [
         [
             {"tol": tol}
-            for tol in (1e-1, 5e-2, 2e-2, 1e-2, 7e-3, 5e-3, 3e-3, 2e-3, 1e-3, 7e-4, 5e-4, 2e-4)
+            for tol in (1e-1, 5e-2, 2e-2, 1e-2, 7e-3, 5e-3, 3e-3, 2e-3, 1.5e-3, 1e-3, 5e-4, 2e-4)
         ]
     ],
     "torch.svd_lowrank": [

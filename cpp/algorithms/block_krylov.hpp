@@ -37,16 +37,18 @@ double rounding_floor(const std::vector<double>& s) {
 // Reads the answer off the space: values, vectors, residuals, errors; converged only if what was measured meets the
 // tolerance and `trusted` says that the values are in their places.
 template <Backend B, LinearOperator A>
-void read_out(B& device, A& a, const KrylovSpace<B>& space, const Assessment& assessment, double fro2, const TopOptions& options,
-              bool trusted, TopResult<B>& result) {
+void read_out(B& device, A& a, const KrylovSpace<B>& space, const Assessment& assessment, double fro2,
+              const TopOptions& options, bool trusted, TopResult<B>& result) {
   const std::int64_t k = std::min(options.k, static_cast<std::int64_t>(assessment.rho.size()));
   const bool all = graded<B>(assessment, k), measure = options.vectors || all;
   const Small chosen = all ? Small::identity(space.columns()) : assessment.ritz.vectors.part(0, space.columns(), 0, k);
-  result.triplets = rayleigh_ritz(device, a, combine_basis(device, space.basis(), chosen), k, options.seed + 1, measure);
+  result.triplets =
+      rayleigh_ritz(device, a, combine_basis(device, space.basis(), chosen), k, options.seed + 1, measure);
   result.residuals = result.triplets.residuals;
   if (!measure)
     for (std::int64_t i = 0; i < k; ++i) result.residuals.push_back(ritz_residual(assessment, i, B::epsilon()));
-  const double floor = rounding_floor<B>(result.triplets.s), allowed = options.tolerance * result.triplets.s.front() + floor;
+  const double floor = rounding_floor<B>(result.triplets.s),
+               allowed = options.tolerance * result.triplets.s.front() + floor;
   const double missing = missing_mass(space, fro2);
   // Nor does T tell then what lies outside: ask A, with the block that would be next.
   double eta = assessment.eta;
@@ -56,7 +58,8 @@ void read_out(B& device, A& a, const KrylovSpace<B>& space, const Assessment& as
   }
   if (measure)
     for (std::size_t i = 0; i < result.residuals.size(); ++i)
-      if (const double s = result.triplets.s[i], r = result.residuals[i]; r > unconverged * s + floor) eta = std::max(eta, s * (s + r));
+      if (const double s = result.triplets.s[i], r = result.residuals[i]; r > unconverged * s + floor)
+        eta = std::max(eta, s * (s + r));
   result.errors = value_errors(result.triplets.s, result.residuals, true, eta, missing, floor);
   const auto& judged = options.vectors ? result.residuals : result.errors;
   result.converged = trusted && *std::max_element(judged.begin(), judged.end()) <= allowed;
@@ -90,7 +93,8 @@ TopResult<B> block_krylov(B& device, A& a, double fro2, const TopOptions& option
       const bool seems_done = d >= k && meets_tolerance<B>(assessment, options);
       bool trusted = whole || (d >= k && nothing_left(space, assessment, fro2, options));
       if (seems_done && !trusted && !last && 4 * d < 3 * n) {  // of a space almost whole, the rest costs least
-        trusted = confirmation.active ? confirmation.step(assessment, options) : !suspects_missed_copies(space, assessment, options);
+        trusted = confirmation.active ? confirmation.step(assessment, options)
+                                      : !suspects_missed_copies(space, assessment, options);
         if (!trusted && !confirmation.active) {
           confirmation.start(assessment, k);
           inject();

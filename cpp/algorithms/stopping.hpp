@@ -55,7 +55,8 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k) {
       a.eta = std::max(a.eta, a.theta(j) + rho);
       any = true;
     }
-  if (!any && found < space.columns()) a.eta = 0.9 * a.theta(found - 1);  // of a cluster that goes on, no member is missed
+  if (!any && found < space.columns())
+    a.eta = 0.9 * a.theta(found - 1);  // of a cluster that goes on, no member is missed
   return a;
 }
 
@@ -115,7 +116,8 @@ double missing_mass(const KrylovSpace<B>& space, double fro2) {
 // A proof that no value is missed above the k-th, or none by more than the tolerance.
 template <Backend B>
 bool nothing_left(const KrylovSpace<B>& space, const Assessment& a, double fro2, const TopOptions& options) {
-  return missing_mass(space, fro2) <= std::max(a.theta(options.k - 1), options.tolerance * options.tolerance * a.theta(0));
+  return missing_mass(space, fro2) <=
+         std::max(a.theta(options.k - 1), options.tolerance * options.tolerance * a.theta(0));
 }
 
 // State of the confirmation that follows an injection.
@@ -144,8 +146,8 @@ struct Confirmation {
 };
 
 // Below this share of theta_1 the Ritz vectors that T picks are no longer good enough: what orthonormalisation drops as
-// rounding, 16 epsilon theta_1, reaches a value sigma_k read from QR(A V) as (16 epsilon theta_1)^2 / (2 sigma_k^3); the
-// share keeps that under the rounding of everything else.
+// rounding, 16 epsilon theta_1, reaches a value sigma_k read from QR(A V) as (16 epsilon theta_1)^2 / (2 sigma_k^3);
+// the share keeps that under the rounding of everything else.
 template <Backend B>
 bool graded(const Assessment& a, std::int64_t k) {
   return a.theta(k - 1) < 2 * std::pow(B::epsilon(), 2.0 / 3.0) * a.theta(0);
@@ -153,8 +155,8 @@ bool graded(const Assessment& a, std::int64_t k) {
 
 // Bounds on |s_i - sigma_i|. Converged: value_error of the residual. Not converged: Weyl's inequality with all that
 // the space has not captured, sigma_i^2 <= theta_i + ||A - A V V^T||_F^2, loose but never wrong. Plus rounding.
-inline std::vector<double> value_errors(const std::vector<double>& values, const std::vector<double>& residuals, bool converged,
-                                        double eta, double missing, double floor) {
+inline std::vector<double> value_errors(const std::vector<double>& values, const std::vector<double>& residuals,
+                                        bool converged, double eta, double missing, double floor) {
   std::vector<double> errors;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double s = values[i], weyl = std::sqrt(s * s + missing) - s;

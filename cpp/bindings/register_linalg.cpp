@@ -1,70 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The algorithms, each with the same preparation: read what fits into memory, look at every element once (norm,
-// largest, NaN), scale by a power of two so that nothing overflows, iterate on the smaller side; release the GIL
-// meanwhile.
-#include <cmath>
-#include <optional>
+// The algorithms as functions that return dictionaries of arrays; the GIL is released while they run.
 #include <string>
 
 #include "algorithms/block_krylov.hpp"
 #include "algorithms/gram_spectrum.hpp"
-#include "algorithms/matrix_operator.hpp"
 #include "algorithms/randomized_svd.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/prepared.hpp"
 
 namespace sigmascope {
 
 namespace {
-
-void require_finite(const ElementMoments& moments) {
-  const auto& all = moments.all;
-  if (all.nans + all.infinities == 0) return;
-  throw NonFinite("the matrix holds " + std::to_string(all.nans) + " NaN and " + std::to_string(all.infinities) +
-                  " infinite entries, the first at (" + std::to_string(moments.first_row) + ", " +
-                  std::to_string(moments.first_col) + ")");
-}
-
-// A matrix ready for an algorithm: in memory if it may be, seen once, scaled, on its smaller side.
-template <class T>
-struct Prepared {
-  Matrix matrix;  // row-major as far as it can be
-  bool flipped;   // the operator is the transpose of the caller's matrix
-  CpuBackend<T> backend;
-  double factor = 1.0;  // a power of two: the largest entry becomes at most 1
-  double fro2 = 0.0;    // of the scaled matrix
-  std::optional<MatrixOperator<CpuBackend<T>>> a;
-
-  Prepared(const Matrix& source, const RunOptions& options)
-      : matrix(!source.in_memory() && source.stored_bytes() <= options.load_bytes ? source.loaded() : source),
-        flipped(source.rows < source.cols),
-        backend({.threads = options.threads,
-                 .panel_rows = options.panel_rows,
-                 .observer = make_observer(options.progress)}) {
-    py::gil_scoped_release release;
-    const ElementMoments moments = backend.moments(matrix, false);
-    require_finite(moments);
-    const double largest = std::max(moments.all.maximum, -moments.all.minimum);
-    if (largest > 0) {
-      int exponent = 0;
-      std::frexp(largest, &exponent);
-      factor = std::ldexp(1.0, -exponent);
-    }
-    fro2 = 0;
-    for (const double square : moments.row_squares) fro2 += square * factor * factor;
-    if (!std::isfinite(fro2)) throw std::overflow_error("the squares of the entries overflow double precision");
-    bool transposed = flipped;
-    if (matrix.mostly_column_major()) {
-      matrix = matrix.transposed();
-      transposed = !transposed;
-    }
-    a.emplace(backend, MatrixView{&matrix, transposed, factor});
-  }
-
-  std::vector<double> unscaled(std::vector<double> values) const {
-    for (double& value : values) value /= factor;
-    return values;
-  }
-};
 
 template <class T, class Factors>
 void put_factors(py::dict& result, const Prepared<T>& p, const Factors& f, bool vectors) {

@@ -45,14 +45,22 @@ inline Vector<T> broadcast(T x) {
   return x - Vector<T>{};
 }
 
-// a b + c in one rounding where the instruction set has it. By intrinsics: left to itself, the compiler fuses some chains
-// and splits others, and a sum's bits would depend on which loop it went through.
+// a b + c in one rounding where the instruction set has it. By intrinsics: left to itself, the compiler fuses some
+// chains and splits others, and a sum's bits would depend on which loop it went through.
 #if defined(__AVX512F__)
-inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) { return _mm512_fmadd_ps(a, b, c); }
-inline Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) { return _mm512_fmadd_pd(a, b, c); }
+inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+inline Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
 #elif defined(__AVX2__)
-inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) { return _mm256_fmadd_ps(a, b, c); }
-inline Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) { return _mm256_fmadd_pd(a, b, c); }
+inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+inline Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
 #else
 template <class V>
 inline V multiply_add(V a, V b, V c) {

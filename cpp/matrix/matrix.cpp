@@ -81,17 +81,37 @@ Matrix Matrix::loaded() const {
   Matrix result = *this;
   for (Tile& tile : result.tiles) {
     if (tile.bytes.data() != nullptr || tile.rows == 0 || tile.cols == 0) continue;
-    // Only the bytes between the first and the last element of this (perhaps sliced) tile.
-    const std::int64_t down = (tile.rows - 1) * tile.row_stride, across = (tile.cols - 1) * tile.col_stride;
-    const std::int64_t first = tile.origin + std::min<std::int64_t>(down, 0) + std::min<std::int64_t>(across, 0);
-    const std::int64_t last = tile.origin + std::max<std::int64_t>(down, 0) + std::max<std::int64_t>(across, 0);
-    const auto length = static_cast<std::uint64_t>(last - first + info(tile.dtype).size);
-    std::shared_ptr<std::byte[]> buffer(new std::byte[length]);
-    tile.bytes.read(static_cast<std::uint64_t>(first), length, buffer.get());
-    tile.bytes = Bytes::in_memory(buffer.get(), length, buffer);
-    tile.origin -= first;
+    Rectangle read = read_rectangle(tile, 0, 0, tile.rows, tile.cols);
+    std::shared_ptr<std::byte[]> buffer = std::move(read.buffer);
+    tile.bytes = Bytes::in_memory(buffer.get(), read.length, buffer);
+    tile.origin = 0;
+    tile.row_stride = read.row_stride;
+    tile.col_stride = read.col_stride;
   }
   return result;
+}
+
+// Lines run along the axis whose elements are adjacent in the file; when the wanted part of each line is most of it,
+// the whole span is one read, else one read per line.
+Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows, std::int64_t cols) {
+  const std::int64_t size = info(tile.dtype).size;
+  const bool by_column = tile.column_major();
+  const std::int64_t lines = by_column ? cols : rows;
+  const std::int64_t length = by_column ? rows : cols;
+  const std::int64_t line_stride = by_column ? tile.col_stride : tile.row_stride;
+  const std::int64_t step = by_column ? tile.row_stride : tile.col_stride;
+  const std::int64_t start = tile.origin + i0 * tile.row_stride + j0 * tile.col_stride;
+  const std::int64_t line_bytes = (length - 1) * step + size;  // file tiles have positive strides
+  const bool whole = 2 * line_bytes >= line_stride;
+  const std::int64_t kept_stride = whole ? line_stride : line_bytes;
+  const auto total = static_cast<std::size_t>((lines - 1) * kept_stride + line_bytes);
+  auto buffer = std::make_unique_for_overwrite<std::byte[]>(total);
+  if (whole) tile.bytes.read(static_cast<std::uint64_t>(start), total, buffer.get());
+  else
+    for (std::int64_t line = 0; line < lines; ++line)
+      tile.bytes.read(static_cast<std::uint64_t>(start + line * line_stride), static_cast<std::size_t>(line_bytes),
+                      buffer.get() + line * kept_stride);
+  return {std::move(buffer), total, by_column ? step : kept_stride, by_column ? kept_stride : step};
 }
 
 }  // namespace sigmascope

@@ -2,6 +2,7 @@
 // A matrix is a shape and a list of tiles that add up.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -64,6 +65,14 @@ struct Matrix {
   // Every file tile read into memory once.
   Matrix loaded() const;
 };
+
+// Rows [i0, i0 + rows) x columns [j0, j0 + cols) of a file tile, read into memory: at most twice their bytes.
+struct Rectangle {
+  std::unique_ptr<std::byte[]> buffer;  // element (i0, j0) first
+  std::size_t length;
+  std::int64_t row_stride, col_stride;
+};
+Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows, std::int64_t cols);
 
 // op(A) = factor * A or its transpose.
 struct MatrixView {

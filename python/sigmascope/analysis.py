@@ -63,6 +63,7 @@ def spectrum(
     Notes
     -----
     Passes: one for the moments, one for the range, then those of :func:`svds` or :func:`svdvals`.
+    A matrix in files that fits into half of memory_limit is read from disk once.
     """
     a = matrix(A)
     if effort not in EFFORTS:
@@ -74,6 +75,10 @@ def spectrum(
     k = min(k, n)
     block = min(32 if k <= 128 else 64, n)
     started = time.perf_counter()
+    if run.load_bytes:  # one read of the file for everything that follows
+        a = a.load()
+        options["memory_limit"] = run.memory - a.nbytes
+        run = Run.of(a, **options)
     seen = moments(a, **options)
     if seen.nan or seen.inf:
         raise NonFiniteError(

@@ -23,7 +23,7 @@ class Matrix:
     ``A - B`` keeps the accuracy of its entries however small they are.
     """
 
-    __array_priority__ = 20.0
+    __array_ufunc__ = None  # so that no arithmetic with an array decodes the whole matrix unasked
     __slots__ = ("_native",)
 
     def __init__(self, native: _core.Matrix) -> None:
@@ -122,6 +122,10 @@ class Matrix:
         if wanted == np.float64:
             return self._native.decode_f64(threads)
         return self._native.decode_f32(threads).astype(wanted, copy=False)
+
+    def load(self) -> Matrix:
+        """Read every tile that lies in a file into memory, as stored; the rest is shared."""
+        return Matrix(self._native.loaded())
 
     def __repr__(self) -> str:
         """Shape, dtype and size."""

@@ -81,7 +81,7 @@ def _as_array(source: Any) -> NDArray[Any]:
         return np.from_dlpack(source)
     try:
         return np.asarray(source, dtype=np.float64)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(f"no matrix can be made of a {type(source).__name__}: {error}") from error
 
 

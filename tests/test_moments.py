@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""moments: every field against NumPy and SciPy in float64, and the same bits however it is run."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+import sigmascope as ss
+
+
+def check(seen: ss.Moments, numbers: NDArray[Any], rtol: float = 1e-13) -> None:
+    """Every field, over the finite entries; shape statistics to rtol of their own scale."""
+    A = numbers.astype(np.float64)
+    finite = np.isfinite(A)
+    values = A[finite]
+    assert seen.shape == A.shape
+    assert seen.count == values.size
+    assert seen.zeros == np.sum(values == 0)
+    assert seen.nan == np.sum(np.isnan(A))
+    assert seen.inf == np.sum(np.isinf(A))
+    bad = np.argwhere(~finite)
+    assert seen.first_nonfinite == (tuple(bad[0]) if len(bad) else None)
+    zeroed = np.where(finite, A, 0.0)
+    np.testing.assert_allclose(seen.row_norms, np.linalg.norm(zeroed, axis=1), rtol=rtol)
+    np.testing.assert_allclose(seen.column_norms, np.linalg.norm(zeroed, axis=0), rtol=rtol)
+    assert seen.fro_norm == pytest.approx(np.linalg.norm(zeroed), rel=rtol)
+    if values.size == 0:
+        assert (seen.min, seen.max, seen.abs_max, seen.mean) == (0.0, 0.0, 0.0, 0.0)
+        return
+    assert (seen.min, seen.max) == (values.min(), values.max())
+    assert seen.abs_max == np.abs(values).max()
+    assert seen.mean == pytest.approx(values.mean(), rel=rtol, abs=rtol * np.abs(values).max())
+    # the oracle works on what is exactly centred; longdouble where the mean is far away
+    centred = values.astype(np.longdouble) - values.astype(np.longdouble).mean()
+    variance = np.mean(centred**2)
+    assert seen.std == pytest.approx(float(np.sqrt(variance)), rel=rtol)
+    if variance == 0:
+        assert (seen.skewness, seen.kurtosis) == (0.0, 0.0)
+        return
+    size = float(np.mean(np.abs(centred) ** 3) / variance**1.5)
+    assert seen.skewness == pytest.approx(
+        float(np.mean(centred**3) / variance**1.5), abs=100 * rtol * size
+    )
+    assert seen.kurtosis == pytest.approx(float(np.mean(centred**4) / variance**2), rel=100 * rtol)
+
+
+FAMILIES = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "one-sided, heavy tail": lambda rng, shape: rng.lognormal(0, 1.5, shape),
+    "sparse": lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) < 0.1),
+    "integers": lambda rng, shape: rng.integers(-3, 4, shape).astype(float),
+    "tiny": lambda rng, shape: 1e-30 * rng.standard_normal(shape),
+    "huge": lambda rng, shape: 1e30 * rng.standard_normal(shape),
+}
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1), (97, 1300), (700, 33)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_against_numpy(family: str, shape: tuple[int, int]) -> None:
+    A = FAMILIES[family](np.random.default_rng(1), shape)
+    check(ss.moments(A), A)
+    check(ss.moments(A.astype(np.float32)), A.astype(np.float32))
+    check(ss.moments(A.T), A.T)
+
+
+def test_against_scipy() -> None:
+    A = np.random.default_rng(2).gamma(2.0, size=(300, 200))
+    seen = ss.moments(A)
+    assert seen.skewness == pytest.approx(stats.skew(A, axis=None), rel=1e-12)
+    assert seen.kurtosis == pytest.approx(stats.kurtosis(A, axis=None, fisher=False), rel=1e-12)
+    assert seen.passes == 1
+    assert seen.seconds >= 0
+    assert "300 x 200" in repr(seen)
+
+
+def test_a_large_mean_costs_no_digits() -> None:
+    """1e6 + N(0, 1): the sums of squares alone would leave 4 digits of the variance."""
+    noise = np.random.default_rng(3).standard_normal((500, 400))
+    A = 1e6 + noise
+    seen = ss.moments(A)
+    exact = A - 1e6  # exact: Sterbenz
+    assert seen.mean == pytest.approx(1e6 + exact.mean(), rel=1e-15)
+    assert seen.std == pytest.approx(exact.std(), rel=1e-11)
+    assert seen.skewness == pytest.approx(stats.skew(exact, axis=None), abs=1e-9)
+    assert seen.kurtosis == pytest.approx(stats.kurtosis(exact, axis=None, fisher=False), rel=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    st.sampled_from(["f64", "f32", "f16", "bf16", "f8_e5m2"]),
+    st.integers(0, 2**32),
+    st.floats(0, 1),
+)
+def test_nan_infinity_and_zeros(
+    shape: tuple[int, int], dtype: str, seed: int, share: float
+) -> None:
+    """Counted and located, and left out of everything else; up to all entries."""
+    kinds: dict[str, Any] = {
+        "f64": np.float64,
+        "f32": np.float32,
+        "f16": np.float16,
+        "bf16": ml_dtypes.bfloat16,
+        "f8_e5m2": ml_dtypes.float8_e5m2,
+    }
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal(shape)
+    spoilt = rng.random(shape) < share * rng.random()
+    A[spoilt] = rng.choice([np.nan, np.inf, -np.inf, 0.0, -0.0], spoilt.sum())
+    check(ss.moments(A.astype(kinds[dtype])), A.astype(kinds[dtype]))
+
+
+def test_first_nonfinite_is_first_in_row_order() -> None:
+    A = np.zeros((3000, 5))
+    for place in [(2999, 0), (1500, 4), (1500, 2), (7, 3)]:
+        A[place] = np.nan if place[1] % 2 else -np.inf
+        seen = ss.moments(A, num_threads=5, panel_rows=64)
+        assert seen.first_nonfinite == place
+    assert (seen.nan, seen.inf) == (1, 3)
+    assert "1 NaN, 3 Inf" in repr(seen)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    "dtype", [np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2]
+)
+def test_code_histogram(dtype: Any, transposed: bool) -> None:
+    """Exact for every code, in any layout."""
+    rng = np.random.default_rng(4)
+    wide = np.dtype(dtype).itemsize == 2
+    codes = rng.integers(0, 65536 if wide else 256, (301, 277)).astype(np.uint16 if wide else np.uint8)
+    A = codes.view(dtype)
+    counts = np.bincount(codes.ravel(), minlength=65536 if wide else 256)
+    source = ss.matrix(A).T if transposed else ss.matrix(np.asfortranarray(A))
+    for a in (source, ss.vstack([source[:100], source[100:]])):
+        seen = ss.moments(a, num_threads=3)
+        assert seen.histogram is not None
+        np.testing.assert_array_equal(seen.histogram, counts)
+    assert ss.moments(source, histogram=False).histogram is None
+    cut = ss.moments(source[10:20, 5:9]).histogram
+    assert cut is not None
+    part = codes.T[10:20, 5:9] if transposed else codes[10:20, 5:9]
+    np.testing.assert_array_equal(cut, np.bincount(part.ravel(), minlength=len(counts)))
+
+
+def test_no_histogram_of_wide_or_mixed_dtypes() -> None:
+    half = np.ones((4, 3), np.float16)
+    assert ss.moments(half.astype(np.float32)).histogram is None
+    assert ss.moments(ss.vstack([half, half.astype(ml_dtypes.bfloat16)])).histogram is None
+
+
+def bits(seen: ss.Moments) -> list[bytes]:
+    numbers = (seen.mean, seen.std, seen.skewness, seen.kurtosis, seen.fro_norm, seen.min, seen.max)
+    return [np.array(numbers).tobytes(), seen.row_norms.tobytes(), seen.column_norms.tobytes()]
+
+
+@pytest.mark.parametrize("shape", [(613, 2500), (1, 3000), (3000, 1)])
+def test_same_bits_for_threads_panels_and_files(shape: tuple[int, int], tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    A = rng.standard_normal(shape).astype(ml_dtypes.bfloat16).astype(np.float32)
+    A[0, 0] = np.nan
+    expected = bits(ss.moments(A, num_threads=1))
+    for threads in (1, 2, 5):
+        for panel in (7, 64, 300):
+            assert bits(ss.moments(A, num_threads=threads, panel_rows=panel)) == expected
+    np.save(tmp_path / "a.npy", A)
+    m, n = (extent // 2 for extent in shape)
+    shards = ss.block(
+        [
+            [A[:m, :n].astype(ml_dtypes.bfloat16), A[:m, n:]],
+            [np.asfortranarray(A[m:, :n]), A[m:, n:].astype(np.float64)],
+        ]
+    )
+    for source in (ss.matrix(tmp_path / "a.npy"), shards, np.asfortranarray(A)):
+        assert bits(ss.moments(source, memory_limit=10**6)) == expected
+
+
+def test_sums_and_differences_are_taken_first() -> None:
+    rng = np.random.default_rng(6)
+    A = rng.standard_normal((200, 100)).astype(ml_dtypes.bfloat16)
+    B = (A.astype(float) * (1 + 0.01 * rng.standard_normal(A.shape))).astype(ml_dtypes.bfloat16)
+    check(ss.moments(ss.matrix(A) - ss.matrix(B)), A.astype(float) - B.astype(float))
+
+
+def test_beyond_the_range_of_fourth_powers() -> None:
+    """Norms of what overflows are infinite, not dropped; a shape that cannot be known is NaN."""
+    A = np.array([[1.0, 2.0, -5.0], [3.0, 0.0, 1.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny, huge = ss.moments(1e-90 * A), ss.moments(2.0**660 * A)
+    assert tiny.std == pytest.approx(1e-90 * A.std())
+    assert tiny.fro_norm == pytest.approx(1e-90 * np.linalg.norm(A))
+    assert np.isnan(tiny.kurtosis)
+    assert (huge.min, huge.max, huge.zeros, huge.count) == (-5 * 2.0**660, 3 * 2.0**660, 1, 6)
+    assert huge.mean == pytest.approx(2.0**660 * A.mean())
+    np.testing.assert_array_equal(huge.row_norms, [np.inf, np.inf])
+    np.testing.assert_array_equal(huge.column_norms, [np.inf, np.inf, np.inf])
+    assert huge.fro_norm == np.inf
+    assert np.isnan(huge.kurtosis)
+
+
+def test_outliers_are_found_by_their_norms() -> None:
+    A = np.random.default_rng(7).standard_normal((400, 300))
+    A[17] *= 4
+    np.testing.assert_array_equal(ss.moments(A).outlier_rows(), [17])
+    np.testing.assert_array_equal(ss.moments(A.T).outlier_columns(), [17])
+    A[:, [3, 250]] *= 5
+    np.testing.assert_array_equal(ss.moments(A).outlier_columns(20.0), [3, 250])
+    assert len(ss.moments(A).outlier_rows(threshold=1e9)) == 0
