@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The results page, from what pytest-benchmark wrote.
 
-python benchmarks/report.py benchmarks/results/run.json
+    python benchmarks/report.py benchmarks/results/run.json
+
+Rounds of the same case and method are pooled; every peer is set against sigmascope.
 """
 
 from __future__ import annotations

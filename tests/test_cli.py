@@ -109,7 +109,8 @@ def test_info(good: Path) -> None:
     _, every, _ = invoke("info", good, "--all")
     assert "norm.weight" in every
     status, lines, _ = invoke("info", good, "--json")
-    assert [json.loads(line)["name"] for line in lines.splitlines()][0] == "norm.weight"
+    assert json.loads(lines.splitlines()[0])["name"] == "norm.weight"
+    assert len(lines.splitlines()) == 4
 
 
 def test_version_and_config() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Decoding: every code of every format, scales, sums of tiles, any strides; ml_dtypes is the oracle."""
+"""Decoding: every code of every format, scales, any strides; ml_dtypes is the oracle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SMALL: dict[str, DTypeLike] = {
 TYPES: dict[str, DTypeLike] = {"f64": np.float64, "f32": np.float32, **SMALL}
 
 
-def every_code(dtype: str) -> NDArray[np.unsignedinteger[Any]]:
+def every_code(dtype: str) -> NDArray[Any]:
     """All 65 536 or 256 codes of a dtype, as a square."""
     wide = np.dtype(SMALL[dtype]).itemsize == 2
     side, kind = (256, np.uint16) if wide else (16, np.uint8)
@@ -49,7 +49,7 @@ def test_every_code(dtype: str, wanted: type) -> None:
     codes = every_code(dtype)
     numbers = codes.view(SMALL[dtype])
     with np.errstate(invalid="ignore"):  # signalling NaN
-        exact = numbers.astype(np.float32).astype(wanted)
+        exact: NDArray[Any] = numbers.astype(np.float32).astype(wanted)
     assert np.isnan(exact).sum() == {"bf16": 254, "f16": 2046, "f8_e4m3": 2, "f8_e5m2": 6}[dtype]
     for source in (ss.matrix(codes, dtype=dtype), ss.matrix(numbers)):
         assert source.dtype == dtype
@@ -212,7 +212,13 @@ def test_scales(dtype: str, block: tuple[int, int], tmp_path: Path) -> None:
 
 def test_blocks_that_do_not_divide_the_shape(tmp_path: Path) -> None:
     a, exact = scaled(tmp_path / "codes", "f8_e4m3", (10, 13), (3, 5))
-    for i0, i1, j0, j1 in [(0, 10, 0, 13), (2, 9, 4, 13), (9, 10, 0, 1), (5, 5, 2, 7), (0, 10, 12, 13)]:
+    for i0, i1, j0, j1 in [
+        (0, 10, 0, 13),
+        (2, 9, 4, 13),
+        (9, 10, 0, 1),
+        (5, 5, 2, 7),
+        (0, 10, 12, 13),
+    ]:
         truth = np.ascontiguousarray(exact[i0:i1, j0:j1])
         assert_same_numbers(np.asarray(a[i0:i1, j0:j1], np.float64), truth)
         turned = np.ascontiguousarray(truth.T)
@@ -221,7 +227,7 @@ def test_blocks_that_do_not_divide_the_shape(tmp_path: Path) -> None:
 
 def test_one_scale_is_per_tensor_by_default(tmp_path: Path) -> None:
     (tmp_path / "codes").write_bytes(np.arange(6, dtype=np.float32).tobytes())
-    a = ss.tensor(tmp_path / "codes", 0, (2, 3), "f32", scale=np.float32(0.25))
+    a = ss.tensor(tmp_path / "codes", 0, (2, 3), "f32", scale=np.array(0.25, np.float32))
     np.testing.assert_array_equal(np.asarray(a), np.arange(6).reshape(2, 3) / 4)
 
 
@@ -242,64 +248,3 @@ def test_scales_that_do_not_fit(
     (tmp_path / "codes").write_bytes(bytes(10 * 13))
     with pytest.raises(ValueError, match=message):
         ss.tensor(tmp_path / "codes", 0, (10, 13), "f8_e4m3", scale=scale, scale_block=block)
-
-
-# -------------------------------------------------------------------------------- sums of tiles
-
-
-def test_differences_of_bf16_are_exact_in_float32() -> None:
-    """A fine-tuning step: a thousandth of the weights, each pair of like exponents."""
-    rng = np.random.default_rng(2)
-    before = rng.standard_normal((200, 150)).astype(ml_dtypes.bfloat16)
-    after = (before.astype(np.float64) * (1 + 0.02 * rng.standard_normal(before.shape))).astype(
-        ml_dtypes.bfloat16
-    )
-    exact = after.astype(np.float64) - before.astype(np.float64)
-    assert np.count_nonzero(exact) > 1000
-    delta = ss.matrix(after) - ss.matrix(before)
-    np.testing.assert_array_equal(np.asarray(delta), exact)
-    np.testing.assert_array_equal(np.asarray(delta.T[3:140, 7:]), exact.T[3:140, 7:])
-    assert delta.dtype == "bf16"
-    assert delta.nbytes == 2 * before.nbytes
-
-
-def test_a_small_difference_keeps_its_spectrum() -> None:
-    """sigma(A - B) to the accuracy of its own size, not of A's: tiles are summed before products."""
-    rng = np.random.default_rng(3)
-    base = rng.standard_normal((120, 90)).astype(np.float32)
-    change = (1e-4 * rng.standard_normal((120, 2)) @ rng.standard_normal((2, 90))).astype(np.float32)
-    after = base + change
-    exact = np.linalg.svd(after.astype(np.float64) - base.astype(np.float64), compute_uv=False)
-    found = ss.svds(ss.matrix(after) - ss.matrix(base), 5, method="krylov")
-    assert np.all(np.abs(found.s - exact[:5]) <= found.errors)
-    assert found.errors.max() < 1e-5 * exact[0]
-
-
-def test_sums_multiples_and_overlaps_against_numpy() -> None:
-    rng = np.random.default_rng(4)
-    A, B = rng.integers(-99, 99, (2, 40, 30)).astype(np.float32)  # every sum is exact
-    a, b = ss.matrix(A), ss.matrix(np.asfortranarray(B))
-    cases = [
-        (a + b, A + B),
-        (a - b, A - B),
-        (-a, -A),
-        (0.25 * a - 2 * b, 0.25 * A - 2 * B),
-        (a / 4 + b * np.float32(0.5), A / 4 + B / 2),
-        ((a + b + a)[5:30].T, (2 * A + B)[5:30].T),
-        (
-            ss.vstack([a[:13], b[13:]]) + ss.hstack([b[:, :7], a[:, 7:]]),
-            np.vstack([A[:13], B[13:]]) + np.hstack([B[:, :7], A[:, 7:]]),
-        ),
-        (a - a, 0 * A),
-    ]
-    for lazy, exact in cases:
-        np.testing.assert_array_equal(np.asarray(lazy), exact)
-        np.testing.assert_array_equal(np.asarray(lazy, np.float64), exact)
-        np.testing.assert_array_equal(lazy @ np.eye(exact.shape[1]), exact)
-
-
-def test_sums_of_mixed_dtypes_are_float64_if_any_is() -> None:
-    half, double = np.full((3, 4), 0.5, np.float16), np.full((3, 4), 1e-12)
-    mixed = ss.matrix(half) + ss.matrix(double)
-    assert (mixed.dtype, mixed.precision) == ("mixed", "float64")
-    np.testing.assert_array_equal(np.asarray(mixed), 0.5 + 1e-12)

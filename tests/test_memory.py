@@ -58,7 +58,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in range(ROWS // 1000):
             # rows turned against each other, so that the pieces are not copies
             weights = rng.standard_normal((1000, 24), dtype=np.float32) * np.geomspace(1, 0.2, 24)
-            file.write((np.roll(piece, rng.integers(1000), 0) + weights @ spikes).astype("<f4"))
+            rows = np.roll(piece, rng.integers(1000), 0) + weights @ spikes
+            file.write(rows.astype("<f4").tobytes())
     return path
 
 

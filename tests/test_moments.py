@@ -138,7 +138,9 @@ def test_code_histogram(dtype: Any, transposed: bool) -> None:
     """Exact for every code, in any layout."""
     rng = np.random.default_rng(4)
     wide = np.dtype(dtype).itemsize == 2
-    codes = rng.integers(0, 65536 if wide else 256, (301, 277)).astype(np.uint16 if wide else np.uint8)
+    codes = rng.integers(0, 65536 if wide else 256, (301, 277)).astype(
+        np.uint16 if wide else np.uint8
+    )
     A = codes.view(dtype)
     counts = np.bincount(codes.ravel(), minlength=65536 if wide else 256)
     source = ss.matrix(A).T if transposed else ss.matrix(np.asfortranarray(A))

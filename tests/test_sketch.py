@@ -3,43 +3,18 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import known_spectra as ks
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sketches import N_COLS, K, bits, blocks_of
 
 import sigmascope as ss
-
-N_COLS, K = 40, 6
-
-
-def blocks_of(count: int = 9, seed: int = 0) -> list[NDArray[Any]]:
-    """Row blocks of different heights, scales and dtypes."""
-    rng = np.random.default_rng(seed)
-    decay = np.arange(1, N_COLS + 1) ** -1.0
-    kinds = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16]
-    return [
-        (rng.standard_normal((int(rng.integers(1, 60)), N_COLS)) * decay * 3.0**scale).astype(
-            kinds[scale % 4]
-        )
-        for scale in range(count)
-    ]
-
-
-def bits(sketch: ss.Sketch) -> tuple[bytes, ...]:
-    result = sketch.svd()
-    assert result.Vt is not None
-    numbers = (result.s, result.Vt, result.residuals, result.errors, np.array(result.fro_norm))
-    return tuple(part.tobytes() for part in numbers)
-
 
 # -------------------------------------------------------------------------------- order
 
@@ -85,93 +60,6 @@ def test_merging_leaves_the_other_sketch_as_it_was() -> None:
     assert (bits(other), other.rows) == (before, rows)
 
 
-# -------------------------------------------------------------------------------- copies
-
-
-def round_trips(sketch: ss.Sketch, folder: Path) -> list[ss.Sketch]:
-    sketch.save(folder / "sketch.npz")
-    return [
-        pickle.loads(pickle.dumps(sketch)),
-        ss.Sketch.load(folder / "sketch.npz"),
-        ss.Sketch.load(str(folder / "sketch.npz")),
-    ]
-
-
-@pytest.mark.parametrize("seen", [0, 1, 9])
-def test_pickled_and_saved_sketches_go_on_where_they_were(seen: int, tmp_path: Path) -> None:
-    parts = blocks_of()
-    sketch = ss.Sketch(N_COLS, K, width=11, seed=2**64 - 1)
-    for part in parts[:seen]:
-        sketch.update(part)
-    copies = round_trips(sketch, tmp_path)
-    sketch.update(parts[5])
-    for copy in copies:
-        assert copy.rows == sum(len(part) for part in parts[:seen])
-        assert (copy.n_cols, copy.k, copy.width, copy.seed) == (N_COLS, K, 11, 2**64 - 1)
-        assert bits(copy.update(parts[5])) == bits(sketch)
-        assert bits(copy.merge(sketch)) == bits(pickle.loads(pickle.dumps(sketch)).merge(sketch))
-
-
-def test_a_pickle_holds_no_random_numbers() -> None:
-    sketch = ss.Sketch(2000, 20, seed=1).update(np.ones((1, 2000)))
-    words = 2 * (2000 * 50 + 50 * 50)
-    assert len(pickle.dumps(sketch)) < 8 * words + 10_000
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda data: b"",
-        lambda data: b"hello",
-        lambda data: data[: len(data) // 2],
-        lambda data: data[:-30],
-        lambda data: data[:1500] + bytes(40) + data[1540:],
-    ],
-    ids=["empty", "text", "half", "no end", "zeros within"],
-)
-def test_a_damaged_file(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    path = tmp_path / "sketch.npz"
-    ss.Sketch(N_COLS, K).update(blocks_of()[0]).save(path)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ss.CheckpointError, match=r"sketch\.npz is not a whole sketch"):
-        ss.Sketch.load(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("head", None, "head"),
-        ("head", np.array([2, N_COLS, K, 22, 5]), "format 2, this version reads 1"),
-        ("head", np.array([1, N_COLS, N_COLS + 1, 22, 5]), "k = 41 must be between"),
-        ("head", np.array([1, N_COLS, K]), "values to unpack"),
-        ("seed", None, "seed"),
-        ("z_units", np.zeros((1, 2, 3, 3), np.int64), r"z_units is int64 of shape \(1, 2, 3, 3\)"),
-        ("y_units", None, "y_units"),
-        ("y_units", np.zeros((1, 2, 22, 22)), "y_units is float64"),
-        ("f_terms", np.zeros(7, np.int64), "zip"),
-    ],
-)
-def test_a_file_of_other_arrays(
-    name: str, value: NDArray[Any] | None, message: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "sketch.npz"
-    ss.Sketch(N_COLS, K).update(blocks_of()[0]).save(path)
-    with np.load(path) as file:
-        arrays = {key: file[key] for key in file.files}
-    arrays.pop(name)
-    if value is not None:
-        arrays[name] = value
-    with open(path, "wb") as out:
-        np.savez(out, **arrays)
-    with pytest.raises(ss.CheckpointError, match=message):
-        ss.Sketch.load(path)
-
-
-def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        ss.Sketch.load(tmp_path / "nowhere")
-
-
 # -------------------------------------------------------------------------------- accuracy
 
 
@@ -206,20 +94,18 @@ def check(result: ss.SVD, A: NDArray[np.float64]) -> None:
     st.integers(0, 2**32),
     st.data(),
 )
-def test_every_bound_holds(
-    m: int, n: int, kind: str, scale: float, seed: int, data: Any
-) -> None:
+def test_every_bound_holds(m: int, n: int, kind: str, scale: float, seed: int, data: Any) -> None:
     """Also where the rank is below the width, so that Y^T Y is singular."""
     rank = data.draw(st.integers(1, min(m, n)))
-    A = {
+    families: dict[str, Callable[[], NDArray[np.float64]]] = {
         "decay": lambda: ks.polynomial(m, n, seed, power=1.5)[0],
         "low rank": lambda: ks.low_rank(m, n, seed, rank=rank)[0],
         "graded": lambda: ks.graded(m, n, seed, smallest=1e-10)[0],
         "Gaussian": lambda: ks.gaussian(m, n, seed)[0],
         "zero": lambda: np.zeros((m, n)),
         "repeated rows": lambda: ks.repeated_rows(m, n, seed, distinct=rank)[0],
-    }[kind]()
-    A = A * 2.0**scale
+    }
+    A = families[kind]() * 2.0**scale
     k = data.draw(st.integers(1, n))
     width = data.draw(st.one_of(st.none(), st.integers(k, n)))
     check(sketched(A, k, pieces=data.draw(st.integers(1, 4)), width=width, seed=seed), A)

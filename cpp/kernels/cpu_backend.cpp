@@ -127,7 +127,8 @@ template <class T>
 std::int64_t CpuBackend<T>::panel_height(std::int64_t other, std::int64_t block) const {
   if (options_.panel_rows > 0) return options_.panel_rows;
   const std::int64_t row_bytes = std::max<std::int64_t>(other + block, 1) * static_cast<std::int64_t>(sizeof(T));
-  return std::clamp<std::int64_t>(panel_bytes / row_bytes / first_chunk * first_chunk, first_chunk, 960);
+  const std::int64_t fitting = std::clamp<std::int64_t>(panel_bytes / row_bytes, 1, 960);
+  return fitting < first_chunk ? fitting : fitting / first_chunk * first_chunk;
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 import warnings
 from typing import Any
@@ -68,8 +69,10 @@ def spectrum(
     a = matrix(A)
     if effort not in EFFORTS:
         raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
-    if k < 1:
+    if operator.index(k) < 1:
         raise ValueError(f"k = {k} must be at least 1")
+    plan.check_positive(tol=tol, max_passes=max_passes)
+    plan.check_seed(seed)
     run = Run.of(a, **options)
     n = min(a.shape)
     k = min(k, n)
@@ -177,7 +180,7 @@ def _density(
         tol=tol,
         block=block,
         max_steps=max_passes,
-        max_columns=plan.column_cap(n, max(a.shape), k, block, tol, run),
+        max_columns=plan.column_cap(n, max(a.shape), k, block, run),
         seed=plan.check_seed(seed),
         vectors=False,
         density=True,

@@ -21,7 +21,7 @@ from .checkpoint import open_checkpoint
 from .demo import fetch
 from .errors import SigmascopeError
 from .events import Progress, ScanEvent
-from .progress import LineProgress, LiveProgress
+from .progress import both, watching
 from .saving import json_line
 from .scanning import scan as scan_checkpoint
 from .scans import OutputError, Scan, ScanInterrupted
@@ -243,8 +243,8 @@ def _scan(locate: Callable[[], Path], quiet: bool, as_json: bool, **options: Any
         path = locate()
         status = DONE
         try:
-            with _listener(quiet) as watching:
-                listener = _both(watching, _print_row) if as_json else watching
+            with _watching(quiet) as watcher:
+                listener = both(watcher, _print_row) if as_json else watcher
                 found = scan_checkpoint(path, progress=listener, **options)
         except ScanInterrupted as stop:
             found = stop.scan
@@ -268,21 +268,9 @@ def _print_row(event: ScanEvent) -> None:
         sys.stdout.flush()
 
 
-def _both(first: Progress | None, second: Progress) -> Progress:
-    def listen(event: ScanEvent) -> None:
-        if first is not None:
-            first(event)
-        second(event)
-
-    return listen
-
-
-def _listener(quiet: bool) -> AbstractContextManager[Progress | None]:
+def _watching(quiet: bool) -> AbstractContextManager[Progress | None]:
     """Progress goes to standard error, so that standard output holds the results alone."""
-    if quiet:
-        return nullcontext()
-    out = console(stderr=True)
-    return LiveProgress(out) if out.is_terminal else LineProgress(out)
+    return nullcontext() if quiet else watching(console(stderr=True))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -110,7 +110,7 @@ def svds(
         tol=tol,
         block=b,
         max_steps=max_passes,
-        max_columns=plan.column_cap(n, max(a.shape), k, b, tol, run),
+        max_columns=plan.column_cap(n, max(a.shape), k, b, run),
         seed=plan.check_seed(seed),
         vectors=vectors,
         density=False,

@@ -79,7 +79,7 @@ class Matrix:
         (i0, i1), (j0, j1) = _bounds(rows, self.shape[0]), _bounds(cols, self.shape[1])
         return Matrix(self._native.slice(i0, i1, j0, j1))
 
-    def __mul__(self, factor: float) -> Matrix:
+    def __mul__(self, factor: float | np.floating[Any] | np.integer[Any]) -> Matrix:
         """A multiple, lazily."""
         if not isinstance(factor, (int, float, np.floating, np.integer)):
             return NotImplemented

@@ -17,6 +17,9 @@ from .threads import resolve_memory, resolve_threads
 _WORKING_BYTES = 48 * 2**20
 """Decoded panels, read-ahead and small dense work of one call; measured below this."""
 
+_SMALL_BYTES = 16 * 2**20
+"""The part of it that small dense work may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -140,16 +143,19 @@ def require_memory(run: Run, needed: int, what: str) -> None:
         )
 
 
-def column_cap(n: int, m: int, k: int, block: int, tol: float, run: Run) -> int:
-    """Basis columns at which to restart; 0: never, since what is likely to be needed fits."""
+def column_cap(n: int, m: int, k: int, block: int, run: Run) -> int:
+    """Basis columns at which to restart; 0: never, since a whole basis fits.
+
+    D columns take n D numbers, and about four D x D float64 matrices to look at them, of which the
+    first 16 MiB belong to the working space.
+    """
     width = np.dtype(run.precision).itemsize
-    rest = run.memory - run.load_bytes - 2 * (m + n) * k * width
-    cap = rest // (n * width) - 2 * block
-    least = 3 * k + 2 * block
-    if cap < min(least, n):
-        needed = run.load_bytes + ((least + 2 * block) * n + 2 * (m + n) * k) * width
-        raise MemoryLimitError(
-            f"the {k} largest singular values of order {n} need about {needed / 2**30:.2g} GiB, "
-            f"the memory limit is {run.memory / 2**30:.2g} GiB"
-        )
-    return 0 if cap >= n else int(cap)
+    result = run.load_bytes + 2 * (m + n) * k * width
+    least = min(3 * k + 2 * block, n) + 2 * block
+    needed = result + n * width * least + max(32 * least**2 - _SMALL_BYTES, 0)
+    require_memory(run, needed, f"a basis for the {k} largest singular values of order {n}")
+    rest = run.memory - result
+    linear = rest / (n * width)
+    root = np.sqrt((n * width) ** 2 + 128 * (rest + _SMALL_BYTES))
+    cap = int(linear if 32 * linear**2 <= _SMALL_BYTES else (root - n * width) / 64) - 2 * block
+    return 0 if cap >= n else cap

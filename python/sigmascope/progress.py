@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from .events import Progress as Listener
 from .events import ScanEvent
 from .rows import Row
 from .text import duration, ending, printable, size, times, with_error
@@ -121,6 +122,22 @@ class LineProgress:
             f"{duration(event.row['seconds'])}{', ' + left if left else ''}",
             soft_wrap=True,
         )
+
+
+def watching(out: Console) -> LiveProgress | LineProgress:
+    """Return the progress that suits a console."""
+    return LiveProgress(out) if out.is_terminal else LineProgress(out)
+
+
+def both(first: Listener | None, second: Listener) -> Listener:
+    """Return a listener that passes events on to two, of which the first may be missing."""
+
+    def listen(event: ScanEvent) -> None:
+        if first is not None:
+            first(event)
+        second(event)
+
+    return listen
 
 
 def finding(row: Row) -> str:

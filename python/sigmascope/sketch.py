@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import _core, plan
 from .distributions import moments
 from .errors import CheckpointError, NonFiniteError
+from .matrices import multiply
 from .sources import matrix
 from .spectra import SVD
 from .threads import resolve_threads
@@ -139,7 +140,9 @@ class Sketch:
             load_bytes=0,
             progress=None,
         )
-        terms = z, y.T @ y, np.asarray(seen.fro_norm**2)
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's depends on threads
+            terms = z, gram, np.square(seen.fro_norm)
         if not all(np.isfinite(term).all() for term in terms):
             raise OverflowError("the squares of the entries overflow double precision")
         for held, term in zip((self._z, self._y, self._fro2), terms, strict=True):
@@ -228,9 +231,8 @@ class Sketch:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a sketch written by :meth:`save`; CheckpointError if it is not one."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            return cls._of(arrays)
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+                return cls._of({name: stored[name] for name in stored.files})
         except (ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
             raise CheckpointError(f"{os.fspath(path)} is not a whole sketch: {error}") from error
 

@@ -36,7 +36,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
-def resolve_memory(limit: int | str | None) -> int:
+def resolve_memory(limit: float | str | None) -> int:
     """Bytes of a memory limit: a number, a text like "2GiB"; None: half of what is free.
 
     Raises
@@ -51,9 +51,9 @@ def resolve_memory(limit: int | str | None) -> int:
         match = re.fullmatch(rf"\s*{number}\s*([kmgt]?i?)b?\s*", limit.lower())
         if match is None or match[2] not in _UNITS:
             raise ValueError(f"memory_limit {limit!r} is not a size like '2GiB' or '500MB'")
-        limit = int(float(match[1]) * _UNITS[match[2]])
-    if limit <= 0:
-        raise ValueError(f"memory_limit must be positive, not {limit}")
+        limit = float(match[1]) * _UNITS[match[2]]
+    if limit < 1:
+        raise ValueError(f"memory_limit must be positive, not {limit:g}")
     return int(limit)
 
 

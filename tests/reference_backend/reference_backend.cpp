@@ -23,7 +23,9 @@ struct PlainBackend {
   using Block = PlainBlock;
 
   static double epsilon() { return 0x1p-53; }
-  Block zeros(std::int64_t m, std::int64_t k) { return {m, k, std::vector<double>(static_cast<std::size_t>(m * k), 0.0)}; }
+  Block zeros(std::int64_t m, std::int64_t k) {
+    return {m, k, std::vector<double>(static_cast<std::size_t>(m * k), 0.0)};
+  }
 
   Block gaussian(std::int64_t m, std::int64_t k, std::uint64_t seed, std::int64_t column0) {
     Block x = zeros(m, k);
@@ -111,7 +113,9 @@ static_assert(Backend<PlainBackend> && LinearOperator<PlainOperator>);
 
 namespace {
 
-PlainBlock dense(const double* values, std::int64_t m, std::int64_t n) { return {m, n, std::vector<double>(values, values + m * n)}; }
+PlainBlock dense(const double* values, std::int64_t m, std::int64_t n) {
+  return {m, n, std::vector<double>(values, values + m * n)};
+}
 
 double norm2(const PlainBlock& a) {
   double sum = 0;
@@ -126,9 +130,9 @@ double norm2(const PlainBlock& a) {
 using namespace sigmascope;
 
 // m >= n. s, residuals, errors (k); info: converged, injected, columns, steps, reads.
-extern "C" int plain_krylov(const double* values, std::int64_t m, std::int64_t n, std::int64_t k, double tolerance, std::int64_t block,
-                            std::int64_t max_steps, std::int64_t max_columns, std::uint64_t seed, int vectors, double* s,
-                            double* residuals, double* errors, std::int64_t* info) {
+extern "C" int plain_krylov(const double* values, std::int64_t m, std::int64_t n, std::int64_t k, double tolerance,
+                            std::int64_t block, std::int64_t max_steps, std::int64_t max_columns, std::uint64_t seed,
+                            int vectors, double* s, double* residuals, double* errors, std::int64_t* info) {
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
@@ -142,8 +146,9 @@ extern "C" int plain_krylov(const double* values, std::int64_t m, std::int64_t n
   return result.quadrature ? 0 : 1;
 }
 
-extern "C" void plain_randomized_svd(const double* values, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t block,
-                                     std::int64_t passes, std::uint64_t seed, double* s, double* captured) {
+extern "C" void plain_randomized_svd(const double* values, std::int64_t m, std::int64_t n, std::int64_t k,
+                                     std::int64_t block, std::int64_t passes, std::uint64_t seed, double* s,
+                                     double* captured) {
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};

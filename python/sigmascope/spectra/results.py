@@ -42,7 +42,9 @@ class SVD:
     errors
         (k,) bound on |s_i - sigma_i|, sigma units.
     converged
-        Whether every error is within the tolerance that was asked for.
+        Whether what was asked for was reached: the residuals (with vectors) or the errors (without)
+        are within the tolerance. An error bound may be larger than a residual: it also covers
+        values that may be missing above one that has not yet come apart from the rest.
     passes, block, columns
         Reads of A; width of the Krylov block; columns of the basis in the end.
     precision, method, seed, seconds, num_threads, notes

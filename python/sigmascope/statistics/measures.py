@@ -25,8 +25,7 @@ Array = NDArray[np.float64]
 Measures = dict[str, Measure]
 
 ENERGY_SHARES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
-# Relative rounding of a Frobenius norm accumulated in float64.
-ROUNDING = 2.0**-48
+ROUNDING = 2.0**-48  # of a Frobenius norm summed in float64, relative
 
 
 def measures_from_values(

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where matrices come from: arrays, sequences, .npy files, tensors; nothing is copied."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sigmascope as ss
+
+A = np.random.default_rng(0).standard_normal((60, 40))
+
+# -------------------------------------------------------------------------------- arrays
+
+
+def test_shape_size_and_representation() -> None:
+    a = ss.matrix(A.astype(np.float16))
+    assert (a.shape, a.ndim, a.size, a.nbytes) == ((60, 40), 2, 2400, 4800)
+    assert (a.dtype, a.precision, a.in_memory) == ("f16", "float32", True)
+    assert repr(a) == "Matrix(60 x 40, f16, 4,800 bytes)"
+    assert ss.matrix(a) is a
+    assert a.T.shape == (40, 60)
+
+
+def test_an_array_is_not_copied() -> None:
+    numbers = A.copy()
+    a = ss.matrix(numbers)
+    turned = a.T[3:9]
+    numbers[5, 4] = 123.0
+    assert np.asarray(a)[5, 4] == 123.0
+    assert np.asarray(turned)[1, 5] == 123.0
+
+
+def test_sequences_are_float64() -> None:
+    a = ss.matrix([[1, 2], [3, 4]])
+    assert a.dtype == "f64"
+    np.testing.assert_array_equal(np.asarray(a), [[1, 2], [3, 4]])
+
+
+def test_a_matrix_keeps_its_source_alive() -> None:
+    class Watched(np.ndarray[Any, Any]):
+        """An array that a weak reference may watch."""
+
+    numbers = A.copy().view(Watched)
+    watch = weakref.ref(numbers)
+    cut = ss.block([[ss.matrix(numbers)[:20], 2 * ss.matrix(numbers)[20:40]]]).T[10:]
+    del numbers
+    gc.collect()
+    assert watch() is not None
+    np.testing.assert_array_equal(np.asarray(cut), np.hstack([A[:20], 2 * A[20:40]]).T[10:])
+    del cut
+    gc.collect()
+    assert watch() is None
+
+
+def test_memmap(tmp_path: Path) -> None:
+    path = tmp_path / "raw"
+    path.write_bytes(b"12345" + A.tobytes())
+    mapped = np.memmap(path, np.float64, "r", offset=5, shape=A.shape)
+    a = ss.matrix(mapped[::2])
+    del mapped
+    gc.collect()
+    np.testing.assert_array_equal(np.asarray(a), A[::2])
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        (np.ones(3), ValueError, r"2 dimensions.*\(3,\)"),
+        (np.ones((2, 3, 4)), ValueError, r"2 dimensions.*\(2, 3, 4\)"),
+        (5.0, ValueError, r"2 dimensions.*\(\)"),
+        (np.ones((2, 2), int), TypeError, r"matrix of int64 is not supported"),
+        (np.ones((2, 2), bool), TypeError, r"matrix of bool is not supported"),
+        (np.ones((2, 2), complex), TypeError, r"matrix of complex128 is not supported"),
+        (np.ones((2, 2), ">f4"), TypeError, r"matrix of >f4 is not supported"),
+        (np.ones((2, 2), object), TypeError, r"matrix of object is not supported"),
+        (np.ones((2, 2), ml_dtypes.int4), TypeError, r"matrix of int4 is not supported"),
+        (object(), TypeError, r"no matrix can be made of a object"),
+        ([[1, 2], [3]], TypeError, r"no matrix can be made of a list"),
+        ("text", FileNotFoundError, r"text"),
+    ],
+)
+def test_what_is_no_matrix(source: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        ss.matrix(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "dtype", "message"),
+    [
+        (np.ones((2, 2), np.uint8), "bf16", r"array of uint8 does not hold codes of bf16"),
+        (np.ones((2, 2), np.uint16), "f8_e5m2", r"array of uint16 does not hold codes of f8_e5m2"),
+        (np.ones((2, 2), np.float32), "f16", r"array of float32 does not hold codes of f16"),
+        (np.ones((2, 2), ml_dtypes.bfloat16), "f16", r"bfloat16 does not hold codes of f16"),
+        (np.ones((2, 2), np.uint8), "f4", r"unknown dtype 'f4'; known: f64, f32, f16, bf16"),
+        (ss.matrix(A), "f32", r"matrix of f64 cannot be read as f32"),
+    ],
+)
+def test_codes_of_another_dtype(source: Any, dtype: str, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        ss.matrix(source, dtype=dtype)
+
+
+def test_scipy_sparse_is_refused_by_name() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(TypeError, match="no matrix can be made of a csr_matrix"):
+        ss.matrix(sparse.csr_matrix(np.eye(3)))
+
+
+# -------------------------------------------------------------------------------- .npy files
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_npy(order: Any, dtype: type, tmp_path: Path) -> None:
+    numbers: NDArray[Any] = np.asarray(A.astype(dtype), order=order)
+    np.save(tmp_path / "a.npy", numbers)
+    for path in (tmp_path / "a.npy", str(tmp_path / "a.npy")):
+        a = ss.matrix(path)
+        assert (a.shape, a.in_memory, a.nbytes) == (A.shape, False, numbers.nbytes)
+        assert "in files" in repr(a)
+        np.testing.assert_array_equal(np.asarray(a), numbers)
+        np.testing.assert_array_equal(np.asarray(a.T[7:9, 5:]), numbers.T[7:9, 5:])
+
+
+def test_npy_of_ml_dtypes_needs_its_dtype(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    numbers = A.astype(ml_dtypes.bfloat16)
+    np.save(path, numbers)
+    np.testing.assert_array_equal(np.asarray(ss.matrix(path, dtype="bf16")), numbers)
+    with pytest.raises(TypeError, match=r"a\.npy: .*V2 is not supported"):
+        ss.matrix(path)
+    np.save(path, numbers.view(np.uint16))
+    np.testing.assert_array_equal(np.asarray(ss.matrix(path, dtype="bf16")), numbers)
+
+
+def test_npy_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    with pytest.raises(FileNotFoundError, match=r"a\.npy"):
+        ss.matrix(path)
+    np.save(path, np.ones(3))
+    with pytest.raises(ValueError, match=r"a\.npy holds an array of shape \(3,\)"):
+        ss.matrix(path)
+    np.save(path, np.ones((2, 2), int))
+    with pytest.raises(TypeError, match=r"a\.npy: a matrix of int64"):
+        ss.matrix(path)
+    np.save(path, A)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ss.CheckpointError, match=r"a\.npy is no readable \.npy file"):
+        ss.matrix(path)
+    for damaged in (b"", b"hello", b"\x93NUMPY\x01\x00"):
+        path.write_bytes(damaged)
+        with pytest.raises(ss.CheckpointError, match=r"a\.npy is no readable \.npy file"):
+            ss.matrix(path)
+    np.savez(tmp_path / "a.npz", a=A)
+    with pytest.raises(TypeError, match=r"a\.npz is not a \.npy file of one array"):
+        ss.matrix(tmp_path / "a.npz")
+
+
+# -------------------------------------------------------------------------------- DLPack
+
+
+def test_torch_tensors() -> None:
+    torch = pytest.importorskip("torch")
+    numbers: Any = torch.from_numpy(A)
+    for dtype, name in [
+        (torch.float64, "f64"),
+        (torch.float32, "f32"),
+        (torch.bfloat16, "bf16"),
+        (torch.float16, "f16"),
+    ]:
+        tensor = numbers.to(dtype)
+        for view in (tensor, tensor.T, tensor[3:50:7, 1::2], tensor[::2].T):
+            a = ss.matrix(view)
+            assert (a.shape, a.dtype) == (tuple(view.shape), name)
+            np.testing.assert_array_equal(np.asarray(a, np.float64), view.to(torch.float64).numpy())
+
+
+def test_torch_float8() -> None:
+    torch = pytest.importorskip("torch")
+    for dtype, name in [(torch.float8_e4m3fn, "f8_e4m3"), (torch.float8_e5m2, "f8_e5m2")]:
+        tensor = torch.from_numpy(A).to(dtype)
+        codes = ss.matrix(tensor.view(torch.uint8), dtype=name)
+        np.testing.assert_array_equal(np.asarray(codes), tensor.to(torch.float32).numpy())
+        try:
+            direct = ss.matrix(tensor)
+        except (BufferError, RuntimeError):
+            continue  # this torch does not hand it over
+        np.testing.assert_array_equal(np.asarray(direct), np.asarray(codes))
+
+
+def test_torch_parameters_are_detached() -> None:
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(5, 4)
+    np.testing.assert_array_equal(
+        np.asarray(ss.matrix(layer.weight)), layer.weight.detach().numpy()
+    )
+    assert layer.weight.requires_grad
+
+
+def test_torch_memory_is_shared_kept_alive_and_let_go() -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.zeros(8, 6)
+    watch = weakref.ref(tensor.untyped_storage())
+    a = ss.matrix(tensor)
+    tensor[2, 3] = 7.0
+    del tensor
+    gc.collect()
+    assert np.asarray(a)[2, 3] == 7.0
+    del a
+    gc.collect()
+    assert watch() is None
+
+
+def test_torch_tensors_that_are_no_matrix() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="2 dimensions, this tensor has 1"):
+        ss.matrix(torch.ones(3))
+    with pytest.raises(ValueError, match="type code 0 with 32 bits"):
+        ss.matrix(torch.ones(3, 3, dtype=torch.int32))
+    with pytest.raises(TypeError, match="does not hold codes of f16"):
+        ss.matrix(torch.ones(3, 3), dtype="f16")
