@@ -62,13 +62,11 @@ PYTHON_ROOMS = {
     "analysis": Modules("analysis", "_core ground spectra statistics matrices linalg"),
     "checkpoint": Modules("checkpoint", "ground matrices"),
     "scan": Modules(
-        "rows events saving scans scanning",
+        "scanning",
         "ground spectra matrices linalg analysis checkpoint",
         outside="pandas pyarrow",
     ),
-    "report": Modules(
-        "text summary tables progress report", "checkpoint scan", outside="rich", extra=True
-    ),
+    "report": Modules("report", "checkpoint scan", outside="rich", extra=True),
     "cli": Modules(
         "demo cli __main__",
         "ground checkpoint scan report package",

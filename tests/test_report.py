@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import sigmascope as ss
-from sigmascope import report, summary
-from sigmascope.events import Kind, ScanEvent
-from sigmascope.progress import Estimate, LineProgress, LiveProgress
-from sigmascope.tables import show_table
-from sigmascope.text import duration, ending, printable, short, size, with_error
+from sigmascope import report
+from sigmascope.report import summary
+from sigmascope.report.progress import Estimate, LineProgress, LiveProgress
+from sigmascope.report.tables import show_table
+from sigmascope.report.text import duration, ending, printable, short, size, with_error
+from sigmascope.scanning.events import Kind, ScanEvent
 
 EVIL = "[red]evil\x1b[31m[/red]"
 """A name that is markup, and that a terminal would obey."""

@@ -15,10 +15,8 @@ import pytest
 from checkpoints import Stored, encoded, of_array, opened, write_file
 
 import sigmascope as ss
-from sigmascope import saving
-from sigmascope.events import ScanEvent
-from sigmascope.rows import COLUMNS, MEASURES
-from sigmascope.scans import OutputError, ScanInterrupted
+from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted, saving
+from sigmascope.scanning.rows import COLUMNS, MEASURES
 
 UP = "model.layers.0.mlp.up_proj.weight"
 DOWN = "model.layers.1.mlp.down_proj.weight"
@@ -173,7 +171,7 @@ def test_what_does_not_converge_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     path = write_file(tmp_path / "x.safetensors", normal("a", 1100, 1000))
     real = ss.spectrum
     monkeypatch.setattr(
-        "sigmascope.scanning.spectrum", lambda a, **options: real(a, **options, max_passes=2)
+        "sigmascope.scanning.loop.spectrum", lambda a, **options: real(a, **options, max_passes=2)
     )
     found = ss.scan(path, effort="top", k=8, tol=1e-5)
     assert column(found.unconverged, "name") == ["a"]
@@ -381,7 +379,7 @@ def test_full_disk_loses_no_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -
             journals[0].close()
             journals[0]._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
 
-    monkeypatch.setattr("sigmascope.saving.Journal", Full)
+    monkeypatch.setattr("sigmascope.scanning.saving.Journal", Full)
     with pytest.raises(OutputError, match=r"No space left on device: .*x\.jsonl") as caught:
         ss.scan(folder, out=[path, other], progress=listener)
     assert isinstance(caught.value, OSError)

@@ -40,14 +40,6 @@ class Bytes {
     else file_->read(offset_ + offset, length, into);
   }
 
-  // The same bytes, read into memory of their own.
-  Bytes load() const {
-    if (data_ != nullptr) return *this;
-    std::shared_ptr<std::byte[]> buffer(new std::byte[length_]);
-    file_->read(offset_, length_, buffer.get());
-    return in_memory(buffer.get(), length_, buffer);
-  }
-
   // The same bytes, mapped.
   Bytes map() const {
     if (data_ != nullptr) return *this;

@@ -26,8 +26,7 @@ from .linalg import svds, svdvals
 from .matrices import Matrix, multiply
 from .plan import available_devices
 from .randomized import randomized_svd
-from .scanning import scan
-from .scans import Scan
+from .scanning import Scan, scan
 from .sketch import Sketch
 from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
 from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum

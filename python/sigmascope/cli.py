@@ -20,13 +20,12 @@ from . import __version__, report, show_config
 from .checkpoint import open_checkpoint
 from .demo import fetch
 from .errors import SigmascopeError
-from .events import Progress, ScanEvent
-from .progress import both, watching
-from .saving import json_line
+from .report.progress import both, watching
+from .report.tables import console
+from .report.text import printable
+from .scanning import OutputError, Progress, Scan, ScanEvent, ScanInterrupted
 from .scanning import scan as scan_checkpoint
-from .scans import OutputError, Scan, ScanInterrupted
-from .tables import console
-from .text import printable
+from .scanning.saving import json_line
 
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 

@@ -11,16 +11,17 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from . import plan
-from .analysis import EFFORTS, spectrum
-from .checkpoint import Checkpoint, TensorRecord, open_checkpoint
-from .distributions import moments
-from .errors import NonFiniteError, SigmascopeError
+from sigmascope import plan
+from sigmascope.analysis import EFFORTS, spectrum
+from sigmascope.checkpoint import Checkpoint, TensorRecord, open_checkpoint
+from sigmascope.distributions import moments
+from sigmascope.errors import NonFiniteError, SigmascopeError
+from sigmascope.matrices import Matrix
+from sigmascope.threads import resolve_memory, resolve_threads
+
 from .events import Meter, Progress
-from .matrices import Matrix
+from .result import OutputError, Outputs, Scan, ScanInterrupted
 from .rows import Row, moment_columns, spectrum_columns, start_row
-from .scans import OutputError, Outputs, Scan, ScanInterrupted
-from .threads import resolve_memory, resolve_threads
 
 Patterns = str | Sequence[str] | None
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None

@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .checkpoint import TensorRecord
-from .spectra import Moments, Spectrum
+from sigmascope.checkpoint import TensorRecord
+from sigmascope.spectra import Moments, Spectrum
 
 Row = dict[str, Any]
 Kind = Literal["str", "int", "float", "bool", "ints", "floats"]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from sigmascope.errors import SigmascopeError
+
 from . import saving
-from .errors import SigmascopeError
 from .rows import SCHEMA, VERSION, Row
 
 if TYPE_CHECKING:

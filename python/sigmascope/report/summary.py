@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from .rows import Row
+from sigmascope.scanning.rows import Row
 
 RANKS = ("effective_rank", "stable_rank")
 """The measures that an overview is built on: the first that a scan has."""

@@ -9,9 +9,10 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from .events import Progress as Listener
-from .events import ScanEvent
-from .rows import Row
+from sigmascope.scanning.events import Progress as Listener
+from sigmascope.scanning.events import ScanEvent
+from sigmascope.scanning.rows import Row
+
 from .text import duration, ending, printable, size, times, with_error
 
 _FIRST_GUESS = 12.0

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 
+from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.scanning import Scan
+from sigmascope.scanning.rows import Row
+
 from . import summary
-from .checkpoint import Checkpoint, TensorRecord
-from .rows import Row
-from .scans import Scan
 from .tables import dealt, show_table
 from .text import counted, duration, printable, short, size, times, with_error
 

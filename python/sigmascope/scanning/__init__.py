@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every tensor of a checkpoint as a row of a table: the scan, what it returns, tells and writes."""
+
+from __future__ import annotations
+
+from .events import Progress, ScanEvent
+from .loop import scan
+from .result import OutputError, Scan, ScanInterrupted
+
+__all__ = ["OutputError", "Progress", "Scan", "ScanEvent", "ScanInterrupted", "scan"]
