@@ -95,13 +95,17 @@ def problems(draw: st.DrawFn) -> tuple[NDArray[np.floating], int, dict[str, obje
     """A matrix of prescribed, often multiple or tiny singular values, and how to solve it."""
     m, n = draw(st.integers(1, 90)), draw(st.integers(1, 90))
     p = min(m, n)
-    kind = draw(st.sampled_from(["decay", "steps", "graded", "low rank", "Gaussian"]))
+    kind = draw(st.sampled_from(["decay", "steps", "pairs", "graded", "low rank", "Gaussian"]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     if kind == "decay":
         sigma = np.arange(1, p + 1) ** -float(draw(st.sampled_from([0.1, 0.5, 1.0, 2.0, 4.0])))
     elif kind == "steps":  # multiplicities on both sides of the block
         levels = rng.uniform(0.1, 3.0, size=p)
         sigma = np.repeat(levels, rng.integers(1, 30, size=p))[:p]
+    elif kind == "pairs":  # values that a narrow block may take for one
+        levels = np.sort(rng.uniform(0.5, 3.0, size=p))[::-1]
+        sigma = levels * (1 - 10.0 ** -draw(st.integers(1, 6)) * (np.arange(p) % 2))
+        sigma[1::2] = sigma[0::2][: len(sigma[1::2])] * (sigma[1::2] / levels[1::2])
     elif kind == "graded":
         sigma = np.logspace(0, -draw(st.integers(2, 12)), p)
     elif kind == "low rank":

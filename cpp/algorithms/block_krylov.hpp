@@ -35,10 +35,10 @@ double rounding_floor(const std::vector<double>& s) {
 }
 
 // Reads the answer off the space: values, vectors, residuals, errors; converged only if what was measured meets the
-// tolerance and `trusted` says that the values are in their places.
+// tolerance and the values are in their places.
 template <Backend B, LinearOperator A>
 void read_out(B& device, A& a, const KrylovSpace<B>& space, const Assessment& assessment, double fro2,
-              const TopOptions& options, bool trusted, TopResult<B>& result) {
+              const TopOptions& options, Place place, TopResult<B>& result) {
   const std::int64_t k = std::min(options.k, static_cast<std::int64_t>(assessment.rho.size()));
   const bool all = graded<B>(assessment, k), measure = options.vectors || all;
   const Small chosen = all ? Small::identity(space.columns()) : assessment.ritz.vectors.part(0, space.columns(), 0, k);
@@ -60,9 +60,9 @@ void read_out(B& device, A& a, const KrylovSpace<B>& space, const Assessment& as
     for (std::size_t i = 0; i < result.residuals.size(); ++i)
       if (const double s = result.triplets.s[i], r = result.residuals[i]; r > unconverged * s + floor)
         eta = std::max(eta, s * (s + r));
-  result.errors = value_errors(result.triplets.s, result.residuals, true, eta, missing, floor);
+  result.errors = value_errors(result.triplets.s, result.residuals, place == Place::sure, eta, missing, floor);
   const auto& judged = options.vectors ? result.residuals : result.errors;
-  result.converged = trusted && *std::max_element(judged.begin(), judged.end()) <= allowed;
+  result.converged = place != Place::open && *std::max_element(judged.begin(), judged.end()) <= allowed;
   if (!result.converged) result.errors = value_errors(result.triplets.s, result.residuals, false, eta, missing, floor);
 }
 
@@ -91,18 +91,20 @@ TopResult<B> block_krylov(B& device, A& a, double fro2, const TopOptions& option
     if (last || (d >= k && (space.exhausted() || taken >= next_check))) {
       const Assessment assessment = assess(space, k);
       const bool seems_done = d >= k && meets_tolerance<B>(assessment, options);
-      bool trusted = whole || (d >= k && nothing_left(space, assessment, fro2, options));
-      if (seems_done && !trusted && !last && 4 * d < 3 * n) {  // of a space almost whole, the rest costs least
-        trusted = confirmation.active ? confirmation.step(assessment, options)
-                                      : !suspects_missed_copies(space, assessment, options);
-        if (!trusted && !confirmation.active) {
+      Place place = whole ? Place::sure : seems_done ? proved_place(space, assessment, fro2, options) : Place::open;
+      if (seems_done && place == Place::open && !last &&
+          4 * d < 3 * n) {  // of a space almost whole, the rest costs least
+        const bool clear = confirmation.active ? confirmation.step(assessment, options)
+                                               : !suspects_missed_copies(space, assessment, options);
+        if (clear) place = Place::sure;
+        if (!clear && !confirmation.active) {
           confirmation.start(assessment, k);
           inject();
         }
       }
       next_check = taken + (confirmation.active ? 1 : std::max(block, d / 12));
-      if (last || (seems_done && trusted)) {
-        read_out(device, a, space, assessment, fro2, options, trusted && (whole || seems_done), result);
+      if (last || place != Place::open) {
+        read_out(device, a, space, assessment, fro2, options, place, result);
         if (result.converged || last) break;
         next_check = taken + std::max(block, d / 4);  // the measured residuals say that T was too hopeful
       }

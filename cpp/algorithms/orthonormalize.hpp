@@ -71,9 +71,10 @@ Small project_out(B& device, const std::vector<typename B::Block>& basis, typena
 // One pass of z <- z M, where M makes the columns of z orthonormal as far as their Gram matrix tells, dropping columns
 // whose part of the original block, |z_j| |r_j|, is at most floor. r <- M^-1 r. Returns how far z was from orthonormal.
 // Cholesky of the scaled Gram matrix (Yamamoto et al. 2015, CholeskyQR2); where that is nearly singular its
-// eigenvectors, with eigenvalues clamped at its own rounding: the next pass then sees true norms.
+// eigenvectors, with eigenvalues clamped at its own rounding: the next pass then sees true norms. A direction that is
+// below the clamp in a late pass as well, after its columns had been normalised, is rounding and goes.
 template <Backend B>
-double orthonormalize_pass(B& device, typename B::Block& z, Small& r, double floor) {
+double orthonormalize_pass(B& device, typename B::Block& z, Small& r, double floor, bool late) {
   const Small gram = device.inner(z, z);
   std::vector<std::int64_t> kept;
   for (std::int64_t j = 0; j < z.cols; ++j) {
@@ -109,9 +110,12 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r, double flo
     right = inverse_upper(*factor);
   } else {
     const Eigen eigen = eigh(scaled);
-    right = eigen.vectors;
     const double least = 32 * B::epsilon() * std::max(eigen.values.empty() ? 0.0 : eigen.values.front(), 1.0);
-    for (std::int64_t j = 0; j < w; ++j) {
+    std::int64_t most = w;
+    while (late && most > 0 && eigen.values[static_cast<std::size_t>(most - 1)] < least) --most;
+    right = eigen.vectors.part(0, w, 0, most);
+    back = Small(most, w);
+    for (std::int64_t j = 0; j < most; ++j) {
       const double root = std::sqrt(std::max(eigen.values[static_cast<std::size_t>(j)], least));
       for (std::int64_t i = 0; i < w; ++i) {
         back(j, i) = eigen.vectors(i, j) * root;
@@ -145,7 +149,7 @@ Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block
     const Small c = project_out(device, basis, z);
     const Small moved = matmul(c, r);
     for (std::size_t e = 0; e < moved.values.size(); ++e) coefficients.values[e] += moved.values[e];
-    double correction = orthonormalize_pass(device, z, r, floor);
+    double correction = orthonormalize_pass(device, z, r, floor, pass >= 2);
     for (const double value : c.values) correction = std::max(correction, std::abs(value));
     if (pass > 0 && correction < nearly) break;
   }

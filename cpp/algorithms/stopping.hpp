@@ -8,7 +8,8 @@
 // Guards. A Krylov space of block b holds at most b copies of a multiple singular value, and no residual shows it. The
 // Gaussian start counts copies: |R0^T x_i[first block]|^2 / b has mean = multiplicity behind Ritz value i. If the
 // count exceeds what was found by four standard errors, or b Ritz values agree to the tolerance, random columns are
-// injected and the values must stand still for three more steps. ||A||_F^2 - trace(T) = 0 proves that nothing is left.
+// injected and the values must stand still for three more steps. ||A||_F^2 - trace(T), the mass outside the space, can
+// prove them idle.
 #pragma once
 
 #include <algorithm>
@@ -113,11 +114,20 @@ double missing_mass(const KrylovSpace<B>& space, double fro2) {
   return std::max(fro2 - space.captured(), 0.0) + 64 * B::epsilon() * fro2;
 }
 
-// A proof that no value is missed above the k-th, or none by more than the tolerance.
+// How sure it is that the k values found are the k largest.
+enum class Place {
+  open,    // nothing speaks for it
+  within,  // proved to the tolerance: by Weyl, whatever is missing moves no value by more
+  sure     // proved, or found by the guards
+};
+
+// By Weyl, A^T A restricted to the complement of the k Ritz vectors has no eigenvalue above theta_{k+1} + missing mass.
 template <Backend B>
-bool nothing_left(const KrylovSpace<B>& space, const Assessment& a, double fro2, const TopOptions& options) {
-  return missing_mass(space, fro2) <=
-         std::max(a.theta(options.k - 1), options.tolerance * options.tolerance * a.theta(0));
+Place proved_place(const KrylovSpace<B>& space, const Assessment& a, double fro2, const TopOptions& options) {
+  const double missing = missing_mass(space, fro2);
+  const double next = static_cast<std::int64_t>(a.rho.size()) > options.k ? a.theta(options.k) : 0.0;
+  if (next + missing <= a.theta(options.k - 1)) return Place::sure;
+  return missing <= options.tolerance * options.tolerance * a.theta(0) ? Place::within : Place::open;
 }
 
 // State of the confirmation that follows an injection.
