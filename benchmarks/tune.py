@@ -120,10 +120,13 @@ def main() -> None:
     arguments.add_argument("--rank", type=int, default=64)
     arguments.add_argument("--threads", type=int, default=None)
     arguments.add_argument("--out", type=Path, default=peers.SETTINGS_FILE)
+    arguments.add_argument("--kinds", nargs="+", choices=workloads.KINDS, default=workloads.KINDS)
     given = arguments.parse_args()
     machine.pin(given.threads)
     settings: dict[str, dict[str, dict[str, Setting]]] = {}
-    for kind in workloads.KINDS:
+    if given.out.exists():
+        settings = json.loads(given.out.read_text(encoding="utf-8"))
+    for kind in given.kinds:
         settings[kind] = {f"{target:g}": {} for target in TARGETS}
         for peer in peers.SVDS:
             if not peer.installed:
@@ -135,7 +138,7 @@ def main() -> None:
                 if trial is not NEVER:
                     print(f"  {target:g}: {trial.setting}", file=sys.stderr)
                     settings[kind][f"{target:g}"][peer.name] = trial.setting
-    given.out.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        given.out.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
