@@ -127,8 +127,15 @@ template <class T>
 std::int64_t CpuBackend<T>::panel_height(std::int64_t other, std::int64_t block) const {
   if (options_.panel_rows > 0) return options_.panel_rows;
   const std::int64_t row_bytes = std::max<std::int64_t>(other + block, 1) * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t fitting = std::clamp<std::int64_t>(panel_bytes / row_bytes, 1, 960);
-  return fitting < first_chunk ? fitting : fitting / first_chunk * first_chunk;
+  const std::int64_t fitting = std::clamp<std::int64_t>(panel_bytes / row_bytes, 1, 960),
+                     turn = first_chunk * pool_.threads();
+  return fitting < turn ? fitting : fitting / turn * turn;
+}
+
+// Rows per task of a panel: every thread has as many.
+template <class T>
+std::int64_t CpuBackend<T>::panel_chunk(std::int64_t height) const {
+  return std::min(first_chunk, chunks(height, pool_.threads()));
 }
 
 template <class T>
@@ -150,8 +157,9 @@ void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
     const Panel panel = panels.next();
     const std::int64_t here = by_columns ? panel.cols : panel.rows;
     T* y_rows = stages.y ? stages.y->row(row0) : own_y.data.get();
-    pool_.run(chunks(here, first_chunk), [&](std::int64_t chunk, int worker) {
-      const std::int64_t i = chunk * first_chunk, count = std::min(first_chunk, here - i);
+    const std::int64_t size = panel_chunk(here);
+    pool_.run(chunks(here, size), [&](std::int64_t chunk, int worker) {
+      const std::int64_t i = chunk * size, count = std::min(size, here - i);
       auto& codes = scratch[static_cast<std::size_t>(worker)];
       T* first = decoded.get() + (by_columns ? i : i * ld);
       if (by_columns) decode_panel(isa_, panel, 0, panel.rows, i, i + count, a.factor, first, ld, codes);

@@ -69,6 +69,7 @@ class CpuBackend {
   struct Stages;
   void stream(const MatrixView& a, const Stages& stages);
   std::int64_t panel_height(std::int64_t other, std::int64_t block) const;
+  std::int64_t panel_chunk(std::int64_t height) const;
   void observe(std::int64_t bytes) const {
     if (options_.observer) options_.observer(bytes);
   }
