@@ -50,7 +50,7 @@ def svds(
         Columns per Krylov step; 32 up to k = 128, else 64.
     precision : {"float32", "float64"}, optional
         Of the blocks; float64 if any tile of A is f64, else float32. In float32 nothing below
-        about 1e-6 * sigma_1 is resolved, and the errors say so.
+        about 3e-6 * sigma_1 is resolved, and the errors say so.
     seed : int
         Of the random start. Same seed, same bits, whatever the threads.
     **options

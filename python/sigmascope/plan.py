@@ -71,6 +71,8 @@ class Run:
             raise ValueError(f"precision is 'float32' or 'float64', not {precision!r}")
         if panel_rows is not None and panel_rows < 1:
             raise ValueError(f"panel_rows must be at least 1, not {panel_rows}")
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress is a function of the bytes used, or None, not {progress!r}")
         memory = resolve_memory(memory_limit)
         return cls(
             threads=resolve_threads(num_threads),
