@@ -116,6 +116,14 @@ def test_same_bits_for_threads_and_panels(values: NDArray[np.float32]) -> None:
         assert_same_bits(expected, all_bits(A, num_threads=threads, panel_rows=panel))
 
 
+def test_same_bits_for_multiples_that_round(values: NDArray[np.float32]) -> None:
+    """A sum of tiles with inexact coefficients is rounded alike wherever a panel begins."""
+    A = 0.3 * ss.matrix(values) - 0.7 * ss.matrix(np.asfortranarray(values[::-1]))
+    expected = all_bits(A, num_threads=1)
+    for threads, panel in ((1, 7), (2, 64), (5, 300)):
+        assert_same_bits(expected, all_bits(A, num_threads=threads, panel_rows=panel))
+
+
 def test_same_bits_for_one_file_and_four_shards(
     values: NDArray[np.float32], tmp_path: Path
 ) -> None:

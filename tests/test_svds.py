@@ -152,6 +152,17 @@ def test_no_silent_miss(problem: tuple[NDArray[np.floating], int, dict[str, obje
         assert np.max(np.abs(result.s - sigma[:k])) <= options["tol"] * sigma[0] + floor  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("smallest", [4, 8, 14])
+def test_gram_bounds_hold_where_its_eigenvectors_mix(smallest: int) -> None:
+    """Below sqrt(epsilon) sigma_1 a value may stand in another's place; the bound covers that."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        m, n = (int(extent) for extent in rng.integers(5, 150, size=2))
+        A, _ = ks.prescribed(m, n, np.logspace(0, -smallest, min(m, n)), seed)
+        k = int(rng.integers(1, min(m, n) + 1))
+        check_values(ss.svds(A, k, method="gram"), lapack(A))
+
+
 def test_copies_beyond_the_block_are_found_for_every_seed() -> None:
     A, sigma = ks.clustered(300, 256, multiplicity=60)
     for seed in range(20):

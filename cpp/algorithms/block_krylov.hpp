@@ -28,12 +28,6 @@ struct TopResult {
   std::optional<Quadrature> quadrature;
 };
 
-// Rounding of a value read from QR(A V): measured below 25 epsilon sigma_1 over the test suite.
-template <Backend B>
-double rounding_floor(const std::vector<double>& s) {
-  return 48 * B::epsilon() * (s.empty() ? 0.0 : s.front());
-}
-
 // Reads the answer off the space: values, vectors, residuals, errors; converged only if what was measured meets the
 // tolerance and the values are in their places.
 template <Backend B, LinearOperator A>

@@ -47,4 +47,15 @@ Triplets<B> gram_triplets(B& device, A& a, std::int64_t k, std::uint64_t seed) {
   return rayleigh_ritz(device, a, device.from_host(top.vectors), k, seed, true);
 }
 
+// Bounds on |s_i - sigma_i| for gram_triplets. A subspace's values are never above sigma_i; sigma_i^2 is at most d
+// above the i-th computed eigenvalue, and that at most d above s_i^2. A residual would not do: below sqrt(d) the
+// eigenvectors mix, and a value with a small residual may stand in another's place.
+template <Backend B>
+std::vector<double> gram_triplet_errors(const std::vector<double>& s) {
+  const double floor = rounding_floor<B>(s), d = gram_error * (s.empty() ? 0.0 : s.front() * s.front());
+  std::vector<double> errors;
+  for (const double value : s) errors.push_back(std::sqrt(value * value + 2 * d) - value + floor);
+  return errors;
+}
+
 }  // namespace sigmascope

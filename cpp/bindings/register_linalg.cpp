@@ -106,6 +106,7 @@ py::dict gram_top(const Matrix& matrix, std::int64_t k, std::uint64_t seed, cons
   py::dict result;
   put_factors(result, p, triplets, true);
   result["residuals"] = to_numpy(p.unscaled(triplets.residuals));
+  result["errors"] = to_numpy(p.unscaled(gram_triplet_errors<CpuBackend<double>>(triplets.s)));
   result["reads"] = p.a->reads() + 1;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
   return result;

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from .threads import resolve_threads
-
-if TYPE_CHECKING:
-    pass
 
 
 class Matrix:

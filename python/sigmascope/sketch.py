@@ -166,8 +166,9 @@ class Sketch:
     def svd(self, k: int | None = None) -> SVD:
         """Return the k largest singular values and right vectors, from one read of the data.
 
-        The left vectors are not kept (U is None). `residuals` is the bound ||A - Q Q^T A||_F, known
-        exactly, on every ||A v - sigma u||; `errors` is Weyl's bound from it.
+        The left vectors are not kept (U is None); a rank found below k leaves rows of zeros in Vt.
+        `residuals` is the bound ||A - Q Q^T A||_F, known exactly, on every ||A v - sigma u||;
+        `errors` is Weyl's bound from it.
 
         Raises
         ------
