@@ -54,6 +54,7 @@ template <Backend B>
 std::vector<double> gram_triplet_errors(const std::vector<double>& s) {
   const double floor = rounding_floor<B>(s), d = gram_error * (s.empty() ? 0.0 : s.front() * s.front());
   std::vector<double> errors;
+  errors.reserve(s.size());
   for (const double value : s) errors.push_back(std::sqrt(value * value + 2 * d) - value + floor);
   return errors;
 }
