@@ -23,98 +23,167 @@ struct TopResult {
   std::vector<double> residuals;  // |A^T u - s v|: measured if vectors, else by the recurrence
   std::vector<double> errors;     // bounds |s_i - sigma_i|, see value_errors
   bool converged = false;
-  bool injected = false, restarted = false;
+  bool injected = false, restarted = false, refined = false;
   std::int64_t columns = 0, steps = 0;
   std::optional<Quadrature> quadrature;
 };
 
-// Reads the answer off the space: values, vectors, residuals, errors; converged only if what was measured meets the
-// tolerance and the values are in their places.
 template <Backend B, LinearOperator A>
-void read_out(B& device, A& a, const KrylovSpace<B>& space, const Assessment& assessment, double fro2,
-              const TopOptions& options, Place place, TopResult<B>& result) {
-  const std::int64_t k = std::min(options.k, static_cast<std::int64_t>(assessment.rho.size()));
-  const bool all = graded<B>(assessment, k), measure = options.vectors || all;
-  const Small chosen = all ? Small::identity(space.columns()) : assessment.ritz.vectors.part(0, space.columns(), 0, k);
-  result.triplets =
-      rayleigh_ritz(device, a, combine_basis(device, space.basis(), chosen), k, options.seed + 1, measure);
-  result.residuals = result.triplets.residuals;
-  if (!measure)
-    for (std::int64_t i = 0; i < k; ++i) result.residuals.push_back(ritz_residual(assessment, i, B::epsilon()));
-  const double floor = rounding_floor<B>(result.triplets.s),
-               allowed = options.tolerance * result.triplets.s.front() + floor;
-  const double missing = missing_mass(space, fro2);
-  // Nor does T tell then what lies outside: ask A, with the block that would be next.
-  double eta = assessment.eta;
-  if (all && space.next_columns() > 0) {
-    const auto image = a.multiply(space.next());
-    eta = std::max(eta, eigh(device.inner(image, image)).values.front());
+class TopSearch {
+ public:
+  TopSearch(B& device, A& a, double fro2, const TopOptions& options)
+      : device_(device),
+        a_(a),
+        fro2_(fro2),
+        options_(options),
+        n_(a.cols()),
+        k_(options.k),
+        block_(std::min(options.block, a.cols())),
+        steering_(options.steer),
+        noise_(steering_noise(fro2, a.cols())) {
+    begin();
   }
-  if (measure)
-    for (std::size_t i = 0; i < result.residuals.size(); ++i)
-      if (const double s = result.triplets.s[i], r = result.residuals[i]; r > unconverged * s + floor)
-        eta = std::max(eta, s * (s + r));
-  result.errors = value_errors(result.triplets.s, result.residuals, place == Place::sure, eta, missing, floor);
-  const auto& judged = options.vectors ? result.residuals : result.errors;
-  result.converged = place != Place::open && *std::max_element(judged.begin(), judged.end()) <= allowed;
-  if (!result.converged) result.errors = value_errors(result.triplets.s, result.residuals, false, eta, missing, floor);
-}
+
+  TopResult<B> run() {
+    while (!step()) {
+      if (space_->exhausted()) inject();
+      if (must_restart()) restart();
+    }
+    snapshot();
+    result_.columns = space_->columns();
+    return std::move(result_);
+  }
+
+ private:
+  void begin() {
+    space_.emplace(device_, n_, block_, options_.seed);
+    next_check_ = taken_ + k_ + block_;
+  }
+
+  // One more block; true when the answer has been read.
+  bool step() {
+    taken_ += space_->next_columns();
+    space_->expand(a_, nullptr, steering_);
+    ++result_.steps;
+    const std::int64_t d = space_->columns();
+    const bool whole = d >= n_, last = result_.steps >= options_.max_steps || (whole && !steering_);
+    if (!last && !whole && (d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart()))) return false;
+    assessment_ = assess(*space_, k_, kept(), steering_ ? noise_ : 0.0);
+    if (steering_ && !last && drowned(assessment_, k_)) {
+      steering_ = false;
+      begin();
+      return false;
+    }
+    const bool done = d >= k_ && meets_tolerance<B>(assessment_, options_);
+    const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated(assessment_, k_)), last);
+    next_check_ = taken_ + (confirmation_.active ? 1 : std::max(block_, d / 4));
+    if (!last && place == Place::open) return false;
+    if (last || done || !steering_) {
+      read_out(place);
+      if (result_.converged || last) return true;
+    }
+    if (steering_) refine();
+    else next_check_ = taken_ + std::max(block_, d / 4);  // the measured residuals say that T was too hopeful
+    return false;
+  }
+
+  // Whether the k values are in their places: by proof, or by the guards, which may ask for random columns first.
+  Place judge(bool seems_done, bool last) {
+    if (!seems_done) return Place::open;
+    const Place place = proved_place(*space_, assessment_, fro2_, options_);
+    // Of a space almost whole, the rest costs least.
+    if (place != Place::open || last || 4 * space_->columns() >= 3 * n_) return place;
+    const bool clear = confirmation_.active ? confirmation_.step(assessment_, options_)
+                                            : !suspects_missed_copies(*space_, assessment_, options_);
+    if (clear) return Place::sure;
+    if (!confirmation_.active) {
+      confirmation_.start(assessment_, k_);
+      inject();
+    }
+    return Place::open;
+  }
+
+  // Reads the answer off the space: values, vectors, residuals, errors; converged only if what was measured meets the
+  // tolerance and the values are in their places.
+  void read_out(Place place) {
+    const std::int64_t k = std::min(k_, static_cast<std::int64_t>(assessment_.rho.size()));
+    const bool all = graded<B>(assessment_, k), measure = options_.vectors || all || steering_;
+    const Small chosen =
+        all ? Small::identity(space_->columns()) : assessment_.ritz.vectors.part(0, space_->columns(), 0, k);
+    auto& triplets = result_.triplets = rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), k,
+                                                      options_.seed + 1, measure);
+    result_.residuals = triplets.residuals;
+    if (!measure)
+      for (std::int64_t i = 0; i < k; ++i) result_.residuals.push_back(ritz_residual(assessment_, i, B::epsilon()));
+    const double floor = rounding_floor<B>(triplets.s), allowed = options_.tolerance * triplets.s.front() + floor,
+                 missing = missing_mass(*space_, fro2_, steering_);
+    // Nor does T tell then what lies outside: ask A, with the block that would be next.
+    double eta = assessment_.eta;
+    if (all && space_->next_columns() > 0) {
+      const auto image = a_.multiply(space_->next());
+      eta = std::max(eta, eigh(device_.inner(image, image)).values.front());
+    }
+    if (measure)
+      for (std::size_t i = 0; i < result_.residuals.size(); ++i)
+        if (const double s = triplets.s[i], r = result_.residuals[i]; r > unconverged * s + floor)
+          eta = std::max(eta, s * (s + r));
+    const auto errors = [&](bool sure) {
+      return value_errors(triplets.s, result_.residuals, sure, eta, missing, floor);
+    };
+    result_.errors = errors(place == Place::sure);
+    const auto& judged = options_.vectors ? result_.residuals : result_.errors;
+    result_.converged = place != Place::open && *std::max_element(judged.begin(), judged.end()) <= allowed;
+    if (!result_.converged) result_.errors = errors(false);
+  }
+
+  // From the best of the steered space, with A as it is.
+  void refine() {
+    snapshot();
+    steering_ = false;
+    result_.refined = true;
+    const Small& ritz = assessment_.ritz.vectors;
+    space_->begin_again(ritz.part(0, ritz.rows, 0, std::min(ritz.cols, kept())));
+    next_check_ = taken_ + 1;
+  }
+
+  std::int64_t kept() const { return std::min(k_ + k_ / 2 + block_ / 2, n_); }
+  bool must_restart() const {
+    const std::int64_t d = space_->columns();
+    return options_.max_columns > 0 && d > k_ && d + space_->next_columns() > options_.max_columns;
+  }
+  void restart() {
+    snapshot();
+    const Eigen& ritz = assessment_.ritz;  // a restart is always preceded by a check
+    space_->restart(ritz.vectors.part(0, ritz.vectors.rows, 0, std::min(ritz.vectors.cols, kept())), ritz.values);
+    result_.restarted = true;
+  }
+  void inject() {
+    snapshot();
+    space_->inject(std::max<std::int64_t>(block_, 16));
+    result_.injected = true;
+  }
+  void snapshot() {
+    if (options_.density && !result_.quadrature && space_->pure()) result_.quadrature = quadrature(*space_);
+  }
+
+  B& device_;
+  A& a_;
+  double fro2_;
+  TopOptions options_;
+  std::int64_t n_, k_, block_;
+  bool steering_;
+  double noise_;
+  std::int64_t taken_ = 0, next_check_ = 0;  // columns multiplied so far, over all restarts
+  std::optional<KrylovSpace<B>> space_;
+  Assessment assessment_;
+  Confirmation confirmation_;
+  TopResult<B> result_;
+};
 
 // fro2 = ||A||_F^2. A needs at least as many rows as columns for least work; any shape is right.
 template <Backend B, LinearOperator A>
 TopResult<B> block_krylov(B& device, A& a, double fro2, const TopOptions& options) {
-  const std::int64_t n = a.cols(), k = options.k, block = std::min(options.block, n);
-  KrylovSpace<B> space(device, n, block, options.seed);
-  TopResult<B> result;
-  Confirmation confirmation;
-  std::int64_t taken = 0, next_check = k + block;  // columns multiplied so far, over all restarts
-  const auto snapshot = [&] {
-    if (options.density && !result.quadrature && space.pure()) result.quadrature = quadrature(space);
-  };
-  const auto inject = [&] {
-    snapshot();
-    space.inject(std::max<std::int64_t>(block, 16));
-    result.injected = true;
-  };
-  while (true) {
-    taken += space.next_columns();
-    space.expand(a, nullptr);
-    ++result.steps;
-    const std::int64_t d = space.columns();
-    const bool whole = d >= n, out_of_steps = result.steps >= options.max_steps, last = whole || out_of_steps;
-    if (last || (d >= k && (space.exhausted() || taken >= next_check))) {
-      const Assessment assessment = assess(space, k);
-      const bool seems_done = d >= k && meets_tolerance<B>(assessment, options);
-      Place place = whole ? Place::sure : seems_done ? proved_place(space, assessment, fro2, options) : Place::open;
-      if (seems_done && place == Place::open && !last &&
-          4 * d < 3 * n) {  // of a space almost whole, the rest costs least
-        const bool clear = confirmation.active ? confirmation.step(assessment, options)
-                                               : !suspects_missed_copies(space, assessment, options);
-        if (clear) place = Place::sure;
-        if (!clear && !confirmation.active) {
-          confirmation.start(assessment, k);
-          inject();
-        }
-      }
-      next_check = taken + (confirmation.active ? 1 : std::max(block, d / 12));
-      if (last || place != Place::open) {
-        read_out(device, a, space, assessment, fro2, options, place, result);
-        if (result.converged || last) break;
-        next_check = taken + std::max(block, d / 4);  // the measured residuals say that T was too hopeful
-      }
-    }
-    if (space.exhausted()) inject();
-    if (options.max_columns > 0 && d + space.next_columns() > options.max_columns && d > k) {
-      snapshot();
-      const std::int64_t keep = std::min(d, k + k / 2 + block / 2);
-      const Eigen ritz = eigh_top(space.t(), keep);
-      space.restart(ritz.vectors, ritz.values);
-      result.restarted = true;
-    }
-  }
-  snapshot();
-  result.columns = space.columns();
-  return result;
+  return TopSearch<B, A>(device, a, fro2, options).run();
 }
 
 }  // namespace sigmascope

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The randomized block Krylov space of A^T A: one read of A per step, all blocks kept, full reorthogonalisation.
 // Golub & Underwood 1977 (block Lanczos); Musco & Musco 2015 (randomized start); Yuan, Gu & Li 2018 (convergence).
-// Deviation: the projection T is kept as the full matrix V^T A^T A V, so that a restart or a block of fresh random
-// columns changes nothing else.
+// Deviation: the projection T is kept as the full matrix V^T A^T A V, and so is its coupling to the next block, so that
+// a restart or a block of fresh random columns changes nothing else.
 #pragma once
 
 #include <algorithm>
@@ -28,27 +28,31 @@ class KrylovSpace {
   }
 
   // One step: A^T A next = [V next] t + q beta. `image`, unless null, receives A next. 4 m n b flops, one read.
+  // Steered, the products are rounded to bf16: the space is as good, T and what is read off it are a little wrong.
   template <LinearOperator A>
-  void expand(A& a, Block* image) {
-    Block z = a.gram_step(next_, image);
+  void expand(A& a, Block* image, bool steered = false) {
+    Block z = steered ? a.steer(next_) : a.gram_step(next_, image);
     const std::int64_t before = columns(), width = next_.cols;
     basis_.push_back(std::move(next_));
     // Rounding leaves about epsilon |A|^2 in z; what is no larger holds no direction of A.
     if (before == 0) largest_ = largest_column(device_, z);
     auto step = orthonormalize(device_, basis_, std::move(z), 16 * B::epsilon() * largest_);
+    // The new columns of T against the older ones are known from when those were expanded. The coefficients just
+    // found say the same, with errors of the products times |A|^2 instead of times what the columns have left of it.
     Small t(before + width, before + width);
     t.set_part(0, 0, t_);
-    t.set_part(0, before, step.coefficients);
+    t.set_part(before, 0, coupling_);
+    t.set_part(0, before, coupling_.transposed());
     for (std::int64_t j = 0; j < width; ++j) {
-      for (std::int64_t i = 0; i < before; ++i) t(before + j, i) = t(i, before + j);
-      for (std::int64_t i = 0; i < j; ++i)  // symmetric but for rounding
+      for (std::int64_t i = 0; i <= j; ++i)  // symmetric but for rounding
         t(before + i, before + j) = t(before + j, before + i) =
-            (t(before + i, before + j) + t(before + j, before + i)) / 2;
+            (step.coefficients(before + i, j) + step.coefficients(before + j, i)) / 2;
       largest_ = std::max(largest_, t(before + j, before + j));
     }
     t_ = std::move(t);
     next_ = std::move(step.q);
-    beta_ = std::move(step.r);
+    coupling_ = Small(next_.cols, columns());
+    coupling_.set_part(0, before, step.r);
     last_ = width;
   }
 
@@ -67,24 +71,36 @@ class KrylovSpace {
     device_.combine(wide, added.q, right);
     basis_.pop_back();
     next_ = std::move(wide);
+    Small coupling(next_.cols, columns());
+    coupling.set_part(0, 0, coupling_);
+    coupling_ = std::move(coupling);
     pure_ = false;
   }
 
   // Thick restart (Wu & Simon 2000): V becomes the Ritz vectors given by the columns of `vectors` (D x keep).
-  // The next block is unchanged; its coupling to the kept vectors comes out of the next step's coefficients.
+  // The next block is unchanged.
   void restart(const Small& vectors, const std::vector<double>& values) {
     Block kept = combine_basis(device_, basis_, vectors);
     basis_.clear();
     basis_.push_back(std::move(kept));
     t_ = Small(vectors.cols, vectors.cols);
     for (std::int64_t i = 0; i < vectors.cols; ++i) t_(i, i) = values[static_cast<std::size_t>(i)];
+    coupling_ = matmul(coupling_, vectors);
+    pure_ = false;
+  }
+
+  // Begins again with the given combinations of V as the next block: nothing of T is kept.
+  void begin_again(const Small& vectors) {
+    next_ = combine_basis(device_, basis_, vectors);
+    basis_.clear();
+    t_ = coupling_ = Small(0, 0);
+    last_ = 0;
     pure_ = false;
   }
 
   // |A^T A v - theta v| for the Ritz vectors V x, x the columns of `vectors`: the part that left the space.
   std::vector<double> residuals(const Small& vectors) const {
-    const std::int64_t d = columns();
-    const Small out = matmul(beta_, vectors.part(d - last_, d, 0, vectors.cols));
+    const Small out = matmul(coupling_, vectors);
     std::vector<double> norms(static_cast<std::size_t>(vectors.cols), 0.0);
     for (std::int64_t j = 0; j < out.cols; ++j) {
       double sum = 0;
@@ -108,7 +124,8 @@ class KrylovSpace {
   const std::vector<Block>& basis() const { return basis_; }
   const Block& next() const { return next_; }
   const Small& t() const { return t_; }
-  const Small& beta() const { return beta_; }
+  // next^T A^T A V: how the space goes on. In a pure space only the last block couples.
+  const Small& coupling() const { return coupling_; }
   const Small& start() const { return start_; }
   std::int64_t last() const { return last_; }
 
@@ -125,7 +142,7 @@ class KrylovSpace {
   std::int64_t drawn_ = 0;  // columns of the random matrix used so far
   std::vector<Block> basis_;
   Block next_;
-  Small t_, beta_, start_;
+  Small t_, coupling_, start_;
   std::int64_t last_ = 0;
   double largest_ = 0;
   bool pure_ = true;

@@ -25,13 +25,13 @@ struct LowRank {
   std::int64_t columns = 0, steps = 0;
 };
 
-// [V next] [T; beta]: A^T A V, in the coordinates of the space.
+// [V next] [T; coupling]: A^T A V, in the coordinates of the space.
 template <Backend B>
 Small extended_projection(const KrylovSpace<B>& space) {
   const std::int64_t d = space.columns(), w = space.next_columns();
   Small extended(d + w, d);
   extended.set_part(0, 0, space.t());
-  extended.set_part(d, d - space.last(), space.beta());
+  extended.set_part(d, 0, space.coupling());
   return extended;
 }
 

@@ -25,8 +25,8 @@ Small matmul_adjoint(const Small& a, const Small& b);  // a^T b
 
 // All eigenpairs of a symmetric matrix (lower triangle read), descending: dsyevd.
 Eigen eigh(Small a);
-// The k largest eigenpairs, descending: dsyevr, or dsyevd where its vectors are not orthonormal.
-Eigen eigh_top(const Small& a, std::int64_t k);
+// The k largest eigenpairs, descending.
+Eigen eigh_top(Small a, std::int64_t k);
 SmallSvd svd(Small a);
 // Upper triangular R with R^T R = a, unless a is not positive definite.
 std::optional<Small> cholesky(Small a);

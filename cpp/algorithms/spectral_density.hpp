@@ -44,7 +44,7 @@ Quadrature quadrature(const KrylovSpace<B>& space) {
     return rule;
   }
   // T with one more block row, whose diagonal block beta T^-1_(last,last) beta^T makes the extended matrix singular.
-  const Small& beta = space.beta();
+  const Small beta = space.coupling().part(0, space.coupling().rows, d - last, d);
   const std::int64_t w = beta.rows;
   const double least = 1e-14 * std::max(gauss.values.front(), 0.0);
   Small root = gauss.vectors.part(d - last, d, 0, d);  // T^-1/2, the last rows

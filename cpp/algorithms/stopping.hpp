@@ -10,6 +10,10 @@
 // count exceeds what was found by four standard errors, or b Ritz values agree to the tolerance, random columns are
 // injected and the values must stand still for three more steps. ||A||_F^2 - trace(T), the mass outside the space, can
 // prove them idle.
+//
+// Steering. The first part of a search may run on products rounded to bf16, which move A by E, |E| ~ noise. The space is
+// then that of A + E: good until residuals come down to the noise, and T is off by a share of 2^-8. Values, vectors and
+// residuals are always read from A itself.
 #pragma once
 
 #include <algorithm>
@@ -31,13 +35,19 @@ struct TopOptions {
   std::uint64_t seed = 0;
   bool vectors = true;
   bool density = false;  // also the quadrature of the space, before any restart or injection
+  bool steer = false;    // begin on rounded products
 };
+
+// In sigma: what rounding every entry of A, or of a block, to bf16 adds to a residual.
+inline double steering_noise(double fro2, std::int64_t n) { return 0x1p-9 * std::sqrt(fro2 / static_cast<double>(n)); }
+inline constexpr double steering_share = 0x1p-7;  // of T's numbers, if every entry is rounded the same way
 
 // What the space says of its k largest values.
 struct Assessment {
   Eigen ritz;               // more than k of them, where the space has more
   std::vector<double> rho;  // lambda
   double eta = 0;           // lambda
+  double noise = 0;         // sigma; 0 unless steered
   double theta(std::int64_t i) const { return std::max(ritz.values[static_cast<std::size_t>(i)], 0.0); }
 };
 
@@ -45,9 +55,10 @@ struct Assessment {
 inline constexpr double unconverged = 0.003;
 
 template <Backend B>
-Assessment assess(const KrylovSpace<B>& space, std::int64_t k) {
+Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t least, double noise) {
   Assessment a;
-  a.ritz = eigh_top(space.t(), std::min(space.columns(), k + 2 * space.last() + 8));
+  a.noise = noise;
+  a.ritz = eigh_top(space.t(), std::min(space.columns(), std::max(least, k + 2 * space.last() + 8)));
   a.rho = space.residuals(a.ritz.vectors);
   const auto found = static_cast<std::int64_t>(a.rho.size());
   bool any = false;
@@ -58,6 +69,7 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k) {
     }
   if (!any && found < space.columns())
     a.eta = 0.9 * a.theta(found - 1);  // of a cluster that goes on, no member is missed
+  if (noise > 0) a.eta *= 1 + steering_share;
   return a;
 }
 
@@ -74,7 +86,20 @@ inline double value_error(double sigma, double residual, double eta) {
 inline double ritz_residual(const Assessment& a, std::int64_t i, double epsilon) {
   const double least = std::sqrt(epsilon * a.theta(0));
   const double sigma = std::max(std::sqrt(a.theta(i)), least);
-  return sigma > 0 ? a.rho[static_cast<std::size_t>(i)] / sigma : 0.0;
+  return sigma > 0 ? std::hypot(a.rho[static_cast<std::size_t>(i)] / sigma, a.noise) : 0.0;
+}
+
+// Steering shows nothing more: the k residuals are down to its noise.
+inline bool saturated(const Assessment& a, std::int64_t k) {
+  if (a.noise == 0 || static_cast<std::int64_t>(a.rho.size()) < k) return false;
+  for (std::int64_t i = 0; i < k; ++i)
+    if (a.rho[static_cast<std::size_t>(i)] > a.noise * std::sqrt(a.theta(i))) return false;
+  return true;
+}
+
+// Steering has nothing to show: the k-th value itself is of the order of its noise.
+inline bool drowned(const Assessment& a, std::int64_t k) {
+  return a.noise > 0 && static_cast<std::int64_t>(a.rho.size()) >= k && std::sqrt(a.theta(k - 1)) < 16 * a.noise;
 }
 
 template <Backend B>
@@ -110,8 +135,8 @@ bool suspects_missed_copies(const KrylovSpace<B>& space, const Assessment& a, co
 
 // What of ||A||_F^2 lies outside the space, and the rounding of that difference.
 template <Backend B>
-double missing_mass(const KrylovSpace<B>& space, double fro2) {
-  return std::max(fro2 - space.captured(), 0.0) + 64 * B::epsilon() * fro2;
+double missing_mass(const KrylovSpace<B>& space, double fro2, bool steered) {
+  return std::max(fro2 - space.captured(), 0.0) + (steered ? 2 * steering_share : 64 * B::epsilon()) * fro2;
 }
 
 // How sure it is that the k values found are the k largest.
@@ -124,7 +149,7 @@ enum class Place {
 // By Weyl, A^T A restricted to the complement of the k Ritz vectors has no eigenvalue above theta_{k+1} + missing mass.
 template <Backend B>
 Place proved_place(const KrylovSpace<B>& space, const Assessment& a, double fro2, const TopOptions& options) {
-  const double missing = missing_mass(space, fro2);
+  const double missing = missing_mass(space, fro2, a.noise > 0);
   const double next = static_cast<std::int64_t>(a.rho.size()) > options.k ? a.theta(options.k) : 0.0;
   if (next + missing <= a.theta(options.k - 1)) return Place::sure;
   return missing <= options.tolerance * options.tolerance * a.theta(0) ? Place::within : Place::open;

@@ -49,6 +49,7 @@ py::dict krylov(const Matrix& matrix, const TopOptions& options, const RunOption
   result["converged"] = top.converged;
   result["injected"] = top.injected;
   result["restarted"] = top.restarted;
+  result["refined"] = top.refined;
   result["columns"] = top.columns;
   result["steps"] = top.steps;
   result["reads"] = p.a->reads() + 1;
@@ -158,7 +159,7 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
 template <class T>
 using Input = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
-// verb: "multiply" A x, "adjoint" A^T x, "gram" (A^T (A x), A x).
+// verb: "multiply" A x, "adjoint" A^T x, "gram" (A^T (A x), A x); in bf16: "multiply_bf16", "steer" A^T (A x).
 template <class T>
 py::object product(const Matrix& matrix, const Input<T>& x, const std::string& verb, const RunOptions& run) {
   CpuBackend<T> backend(
@@ -172,6 +173,8 @@ py::object product(const Matrix& matrix, const Input<T>& x, const std::string& v
     py::gil_scoped_release release;
     if (verb == "multiply") result = backend.multiply(view, block);
     else if (verb == "adjoint") result = backend.multiply_adjoint(view, block);
+    else if (verb == "steer") result = backend.steer(view, block);
+    else if (verb == "multiply_bf16") result = backend.multiply_bf16(view, block);
     else result = backend.gram_step(view, block, &image);
   }
   if (verb == "gram") return py::make_tuple(to_numpy(result, false), to_numpy(image, false));
@@ -190,13 +193,13 @@ void register_linalg(py::module_& module) {
   module.def(
       "krylov",
       [](const Matrix& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
-         std::int64_t max_columns, std::uint64_t seed, bool vectors, bool with_density, bool f64,
+         std::int64_t max_columns, std::uint64_t seed, bool vectors, bool with_density, bool steer, bool f64,
          const py::kwargs& kwargs) {
-        const TopOptions options{k, tol, block, max_steps, max_columns, seed, vectors, with_density};
+        const TopOptions options{k, tol, block, max_steps, max_columns, seed, vectors, with_density, steer};
         return f64 ? krylov<double>(a, options, run_options(kwargs)) : krylov<float>(a, options, run_options(kwargs));
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "max_columns"_a, "seed"_a, "vectors"_a,
-      "density"_a, "f64"_a);
+      "density"_a, "steer"_a, "f64"_a);
   module.def(
       "density",
       [](const Matrix& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,

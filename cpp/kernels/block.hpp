@@ -26,6 +26,16 @@ AlignedArray<T> aligned_array(std::int64_t count) {
   return AlignedArray<T>(static_cast<T*>(memory));
 }
 
+inline std::int64_t chunks(std::int64_t extent, std::int64_t chunk) { return (extent + chunk - 1) / chunk; }
+
+// A leading dimension of whole cache lines, an odd number of them: rows a power of two apart would share one cache set.
+template <class T>
+std::int64_t spread(std::int64_t width) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  const std::int64_t lines = (width + line - 1) / line;
+  return (lines | 1) * line;
+}
+
 template <class T>
 struct Block {
   // 64 bytes: the widest vector, so that a block means the same to every instruction set.

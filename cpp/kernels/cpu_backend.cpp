@@ -20,16 +20,6 @@ constexpr std::int64_t panel_bytes = std::int64_t{4} << 20;  // decoded; two of 
 constexpr std::int64_t first_chunk = 48;                     // whole row tiles of every micro-kernel
 constexpr std::int64_t second_chunk = 192;
 
-std::int64_t chunks(std::int64_t extent, std::int64_t chunk) { return (extent + chunk - 1) / chunk; }
-
-// A leading dimension of whole cache lines, an odd number of them: rows a power of two apart would share one cache set.
-template <class T>
-std::int64_t spread(std::int64_t width) {
-  constexpr std::int64_t line = 64 / sizeof(T);
-  const std::int64_t lines = (width + line - 1) / line;
-  return (lines | 1) * line;
-}
-
 }  // namespace
 
 template <class T>
@@ -188,9 +178,7 @@ void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
       });
     }
     row0 += here;
-    std::int64_t bytes = 0;
-    for (const Piece& piece : panel.pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
-    observe(bytes);
+    observe(panel);
   }
 }
 
@@ -252,9 +240,7 @@ Small CpuBackend<T>::gram(const MatrixView& a) {
         scipy_dgemm_("N", "T", &mi, &nj, &k, &one, decoded.get() + i, &ld_int, decoded.get() + j, &ld_int, &one,
                      &g(i, j), &ldg);
     });
-    std::int64_t bytes = 0;
-    for (const Piece& piece : panel.pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
-    observe(bytes);
+    observe(panel);
   }
   for (std::int64_t j = 0; j < n; ++j)
     for (std::int64_t i = 0; i < j; ++i) g(i, j) = g(j, i);

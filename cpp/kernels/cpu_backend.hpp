@@ -57,6 +57,11 @@ class CpuBackend {
   Block multiply_adjoint(const MatrixView& a, const Block& y);  // A^T y
   // A^T (A x) in one read of A; y, if asked for, receives A x.
   Block gram_step(const MatrixView& a, const Block& x, Block* y);
+  // The same in one read with A, x and A x rounded to bf16 (float; double: gram_step): for directions, not for values.
+  Block steer(const MatrixView& a, const Block& x);
+  // Whether steer is an instruction of this processor, and so twice as fast.
+  bool steers() const { return sizeof(T) == 4 && isa_.dot_bf16; }
+  Block multiply_bf16(const MatrixView& a, const Block& x);  // A x, both rounded to bf16, sums in fp32
   // A^T A in fp64 by panels of fixed height, whatever T is; the whole (symmetric) matrix.
   Small gram(const MatrixView& a);
   // Eigenvalues of a symmetric matrix, ascending; overwrites it.
@@ -70,8 +75,8 @@ class CpuBackend {
   void stream(const MatrixView& a, const Stages& stages);
   std::int64_t panel_height(std::int64_t other, std::int64_t block) const;
   std::int64_t panel_chunk(std::int64_t height) const;
-  void observe(std::int64_t bytes) const {
-    if (options_.observer) options_.observer(bytes);
+  void observe(const Panel& panel) const {
+    if (options_.observer) options_.observer(panel.stored_bytes());
   }
 
   CpuOptions options_;

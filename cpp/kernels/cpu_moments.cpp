@@ -96,7 +96,6 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
         isa_.add_squares(decoded.get() + i * ld + j, std::min(stretch_length, a.cols - j),
                          result.col_squares.data() + j);
     });
-    std::int64_t bytes = 0;
     for (std::int64_t i = 0; i < panel.rows; ++i) {
       const Stretch& row = rows[static_cast<std::size_t>(i)];
       if (result.first_row < 0 && row.first_nonfinite >= 0) {
@@ -106,8 +105,7 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
       result.row_squares[static_cast<std::size_t>(panel.row0 + i)] = row.sum_squares;
       merge(result.all, row, 0);
     }
-    for (const Piece& piece : panel.pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
-    observe(bytes);
+    observe(panel);
   }
   for (const auto& part : counts) {
     result.code_counts.resize(codes, 0);

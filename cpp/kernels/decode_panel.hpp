@@ -75,4 +75,34 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
   }
 }
 
+struct DecodeScratch {
+  std::vector<std::byte> codes;
+  std::vector<float> numbers;
+};
+
+// The same rounded to bf16: element (i, j) at out[(i - i0)*ld + (j - j0)]. Whatever the storage, the sum of an
+// element's pieces is rounded once.
+inline void decode_bf16(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0,
+                        std::int64_t j1, double factor, std::uint16_t* out, std::int64_t ld, DecodeScratch& scratch) {
+  if (panel.pieces.size() == 1 && panel.covered_once) {
+    const Piece& piece = panel.pieces.front();
+    const Tile& tile = *piece.tile;
+    const bool plain = factor * tile.coefficient == 1.0 && !tile.scale && piece.col_stride == info(tile.dtype).size;
+    if (plain && (tile.dtype == DType::bf16 || (tile.dtype == DType::f32 && piece.aligned_to(alignof(float))))) {
+      for (std::int64_t i = i0; i < i1; ++i) {
+        const std::byte* source = piece.data + i * piece.row_stride + j0 * piece.col_stride;
+        std::uint16_t* to = out + (i - i0) * ld;
+        if (tile.dtype == DType::bf16) std::memcpy(to, source, static_cast<std::size_t>(2 * (j1 - j0)));
+        else isa.round_bf16(reinterpret_cast<const float*>(source), j1 - j0, 1.0f, to);
+      }
+      return;
+    }
+  }
+  scratch.numbers.resize(static_cast<std::size_t>(j1 - j0));
+  for (std::int64_t i = i0; i < i1; ++i) {
+    decode_panel(isa, panel, i, i + 1, j0, j1, factor, scratch.numbers.data(), j1 - j0, scratch.codes);
+    isa.round_bf16(scratch.numbers.data(), j1 - j0, 1.0f, out + (i - i0) * ld);
+  }
+}
+
 }  // namespace sigmascope

@@ -2,6 +2,7 @@
 // Compiled once per instruction set (see CMakeLists.txt): the same kernels, other vectors.
 #include "kernels/isa.hpp"
 
+#include "kernels/bf16.hpp"
 #include "kernels/decode.hpp"
 #include "kernels/product.hpp"
 #include "kernels/stretch.hpp"
@@ -13,12 +14,18 @@
 
 namespace sigmascope {
 
+#if defined(__AVX512BF16__)
+constexpr bool dot_bf16 = true;
+#else
+constexpr bool dot_bf16 = false;
+#endif
+
 extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
 // clang-format off
 const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
-    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes,
+    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16,
     decode<float>, decode<double>,
-    product<float>, product<double>,
+    product<float>, product<double>, product<Pair>, round_bf16, interleave,
     stretch_of, add_squares_of,
 };
 // clang-format on

@@ -25,6 +25,7 @@ struct Stretch {
 struct Isa {
   const char* name;
   int vector_bytes;
+  bool dot_bf16;  // product_bf16 is an instruction of the processor, twice as fast as product_f32
 
   // dst[0..n) = or += factor * decoded src[0..n); src is contiguous.
   void (*decode_f32)(DType, const void* src, std::int64_t n, float factor, bool add, float* dst);
@@ -36,6 +37,13 @@ struct Isa {
                       std::int64_t k_step, const float* b, std::int64_t ldb, float* c, std::int64_t ldc, Accumulate);
   void (*product_f64)(std::int64_t rows, std::int64_t cols, std::int64_t k, const double* a, std::int64_t row_step,
                       std::int64_t k_step, const double* b, std::int64_t ldb, double* c, std::int64_t ldc, Accumulate);
+
+  // The same from bf16 numbers in pairs of K, summed in fp32: `pairs` words of two; the steps count words.
+  void (*product_bf16)(std::int64_t rows, std::int64_t cols, std::int64_t pairs, const std::uint32_t* a,
+                       std::int64_t row_step, std::int64_t k_step, const std::uint32_t* b, std::int64_t ldb, float* c,
+                       std::int64_t ldc, Accumulate);
+  void (*round_bf16)(const float* src, std::int64_t n, float factor, std::uint16_t* dst);  // bf16(factor src)
+  void (*interleave)(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst);
 
   void (*stretch)(const double* x, std::int64_t n, Stretch*);
   // sums[0..n) += x^2 (fp64), the finite ones.

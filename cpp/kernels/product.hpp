@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Thin products: C (rows x cols) from A (rows x K, any two steps) and B (K x cols, row-major, cols small).
 // One micro-kernel serves P X (row_step = ld, k_step = 1), P^T Y (row_step = 1, k_step = ld) and the basis products.
-// Accumulates in T by fused multiply-adds in the order of K: each element's bits are a function of K's order alone,
-// not of how rows and columns were grouped. For isa.cpp alone: everything has internal linkage.
+// Accumulates by fused multiply-adds (or dot products of bf16 pairs) in the order of K: each element's bits are a
+// function of K's order alone, not of how rows and columns were grouped. E, the element of A and B, is float, double
+// or Pair; C is of SumOf<E>. For isa.cpp alone: everything has internal linkage.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,24 @@ namespace {
 // K per fresh accumulator: fp32 sums stay at the error of 256 terms, and B's slice (256 x 2 vectors) in the L1 cache.
 constexpr std::int64_t k_block = 256;
 
+// Two bf16 numbers that follow each other in K, the first in the low half.
+using Pair = std::uint32_t;
+template <class E>
+struct Sums {
+  using type = E;
+};
+template <>
+struct Sums<Pair> {
+  using type = float;
+};
+template <class E>
+using SumOf = typename Sums<E>::type;
+
 // ROWS x VECTORS accumulators live in registers: 24 of AVX-512's 32, 12 of the others' 16.
-template <class T, int ROWS, int VECTORS, Accumulate MODE>
-inline void micro(std::int64_t k, const T* a, std::int64_t row_step, std::int64_t k_step, const T* b, std::int64_t ldb,
-                  T* c, std::int64_t ldc) {
+template <class E, int ROWS, int VECTORS, Accumulate MODE>
+inline void micro(std::int64_t k, const E* a, std::int64_t row_step, std::int64_t k_step, const E* b, std::int64_t ldb,
+                  SumOf<E>* c, std::int64_t ldc) {
+  using T = SumOf<E>;
   constexpr int width = lanes<T>;
   Vector<T> sum[ROWS][VECTORS];
 #pragma GCC unroll 32
@@ -28,12 +43,12 @@ inline void micro(std::int64_t k, const T* a, std::int64_t row_step, std::int64_
     for (int v = 0; v < VECTORS; ++v)
       sum[i][v] = MODE == Accumulate::chain ? load(c + i * ldc + v * width) : Vector<T>{};
   for (std::int64_t p = 0; p < k; ++p) {
-    Vector<T> right[VECTORS];
+    Vector<E> right[VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) right[v] = load(b + p * ldb + v * width);
 #pragma GCC unroll 32
     for (int i = 0; i < ROWS; ++i) {
-      const Vector<T> left = broadcast(a[i * row_step + p * k_step]);
+      const Vector<E> left = broadcast(a[i * row_step + p * k_step]);
 #pragma GCC unroll 4
       for (int v = 0; v < VECTORS; ++v) sum[i][v] = multiply_add(left, right[v], sum[i][v]);
     }
@@ -47,48 +62,48 @@ inline void micro(std::int64_t k, const T* a, std::int64_t row_step, std::int64_
     }
 }
 
-template <class T, int ROWS, int VECTORS, Accumulate MODE>
-void rows_of(std::int64_t rows, std::int64_t k, const T* a, std::int64_t row_step, std::int64_t k_step, const T* b,
-             std::int64_t ldb, T* c, std::int64_t ldc) {
+template <class E, int ROWS, int VECTORS, Accumulate MODE>
+void rows_of(std::int64_t rows, std::int64_t k, const E* a, std::int64_t row_step, std::int64_t k_step, const E* b,
+             std::int64_t ldb, SumOf<E>* c, std::int64_t ldc) {
   std::int64_t i = 0;
   for (; i + ROWS <= rows; i += ROWS)
-    micro<T, ROWS, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
+    micro<E, ROWS, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
   if constexpr (ROWS > 4)
     for (; i + 4 <= rows; i += 4)
-      micro<T, 4, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
-  for (; i < rows; ++i) micro<T, 1, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
+      micro<E, 4, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
+  for (; i < rows; ++i) micro<E, 1, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
 }
 
-template <class T, Accumulate MODE>
-void columns_of(std::int64_t rows, std::int64_t cols, std::int64_t k, const T* a, std::int64_t row_step,
-                std::int64_t k_step, const T* b, std::int64_t ldb, T* c, std::int64_t ldc) {
+template <class E, Accumulate MODE>
+void columns_of(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a, std::int64_t row_step,
+                std::int64_t k_step, const E* b, std::int64_t ldb, SumOf<E>* c, std::int64_t ldc) {
   constexpr bool many = vector_bytes == 64;  // 32 registers
-  constexpr std::int64_t width = lanes<T>;
+  constexpr std::int64_t width = lanes<E>;
   std::int64_t vectors = cols / width;
   for (std::int64_t j = 0; vectors > 0;) {
     // 5 = 3 + 2 vectors, not 4 + 1: a lone vector is the least efficient shape.
     const int take = many ? (vectors == 5 ? 3 : vectors >= 4 ? 4 : static_cast<int>(vectors)) : (vectors >= 2 ? 2 : 1);
     if constexpr (many) {
-      if (take == 4) rows_of<T, 6, 4, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
-      if (take == 3) rows_of<T, 8, 3, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
+      if (take == 4) rows_of<E, 6, 4, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
+      if (take == 3) rows_of<E, 8, 3, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
     }
-    if (take == 2) rows_of<T, many ? 12 : 6, 2, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
-    if (take == 1) rows_of<T, many ? 16 : 8, 1, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
+    if (take == 2) rows_of<E, many ? 12 : 6, 2, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
+    if (take == 1) rows_of<E, many ? 16 : 8, 1, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
     j += take * width;
     vectors -= take;
   }
 }
 
-template <class T>
-void product(std::int64_t rows, std::int64_t cols, std::int64_t k, const T* a, std::int64_t row_step,
-             std::int64_t k_step, const T* b, std::int64_t ldb, T* c, std::int64_t ldc, Accumulate mode) {
+template <class E>
+void product(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a, std::int64_t row_step,
+             std::int64_t k_step, const E* b, std::int64_t ldb, SumOf<E>* c, std::int64_t ldc, Accumulate mode) {
   if (mode == Accumulate::chain) {
-    columns_of<T, Accumulate::chain>(rows, cols, k, a, row_step, k_step, b, ldb, c, ldc);
+    columns_of<E, Accumulate::chain>(rows, cols, k, a, row_step, k_step, b, ldb, c, ldc);
     return;
   }
   for (std::int64_t p = 0; p < k; p += k_block) {
     const std::int64_t length = k - p < k_block ? k - p : k_block;
-    columns_of<T, Accumulate::sum_blocks>(rows, cols, length, a + p * k_step, row_step, k_step, b + p * ldb, ldb, c,
+    columns_of<E, Accumulate::sum_blocks>(rows, cols, length, a + p * k_step, row_step, k_step, b + p * ldb, ldb, c,
                                           ldc);
   }
 }

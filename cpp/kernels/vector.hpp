@@ -3,6 +3,8 @@
 // For isa.cpp alone: everything has internal linkage.
 #pragma once
 
+#include <cstdint>
+
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -67,6 +69,18 @@ inline V multiply_add(V a, V b, V c) {
   return a * b + c;  // two roundings: compiled with -ffp-contract=off
 }
 #endif
+
+// a0 b0 + a1 b1 + c for pairs of bf16 numbers. The processor's own instruction rounds after each product and takes
+// subnormal numbers for zero.
+inline Vector<float> multiply_add(Vector<std::uint32_t> a, Vector<std::uint32_t> b, Vector<float> c) {
+#if defined(__AVX512BF16__)
+  return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+#else
+  const auto low = [](Vector<std::uint32_t> x) { return (Vector<float>)(x << 16); };
+  const auto high = [](Vector<std::uint32_t> x) { return (Vector<float>)(x & 0xffff0000u); };
+  return multiply_add(high(a), high(b), multiply_add(low(a), low(b), c));
+#endif
+}
 
 }  // namespace
 }  // namespace sigmascope

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -21,6 +22,10 @@ struct Piece {
   std::int64_t rows, cols;
   std::int64_t row0, col0;            // place in the panel
   std::int64_t tile_row0, tile_col0;  // place in the tile, for its scales
+
+  bool aligned_to(std::size_t bytes) const {  // every row of it
+    return reinterpret_cast<std::uintptr_t>(data) % bytes == 0 && row_stride % static_cast<std::int64_t>(bytes) == 0;
+  }
 };
 
 struct Panel {
@@ -29,6 +34,12 @@ struct Panel {
   std::vector<Piece> pieces;
   bool covered_once = false;  // every element lies in exactly one piece: decoding may write, need not add
   std::vector<std::unique_ptr<std::byte[]>> buffers;
+
+  std::int64_t stored_bytes() const {
+    std::int64_t bytes = 0;
+    for (const Piece& piece : pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
+    return bytes;
+  }
 };
 
 // The bytes of rows [i0, i1) x columns [j0, j1): pointers where they are in memory, else positioned reads.

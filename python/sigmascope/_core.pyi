@@ -54,6 +54,7 @@ def krylov(
     seed: int,
     vectors: bool,
     density: bool,
+    steer: bool,
     f64: bool,
     threads: int,
     panel_rows: int,

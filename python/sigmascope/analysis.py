@@ -184,6 +184,7 @@ def _density(
         seed=plan.check_seed(seed),
         vectors=False,
         density=True,
+        steer=False,
         f64=run.precision == "float64",
         **run.native(),
     )

@@ -91,7 +91,9 @@ def svds(
     Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
     """
     a = matrix(A)
-    run = Run.of(a, precision=precision, **options)
+    run = Run.of(
+        a, precision=precision, precisions=("mixed", "float32", "float64"), **options
+    )
     plan.check_rank(k, a.shape)
     plan.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):
@@ -115,6 +117,7 @@ def svds(
         seed=plan.check_seed(seed),
         vectors=vectors,
         density=False,
+        steer=run.precision == "mixed",
         f64=run.precision == "float64",
         **run.native(),
     )
@@ -158,7 +161,9 @@ def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
     if result["injected"]:
         notes.append("random columns were injected to look for further copies of multiple values")
     if result["restarted"]:
-        notes.append("the basis was restarted to keep to the memory limit")
+        notes.append("the basis was restarted")
+    if result["refined"]:
+        notes.append("rounded products did not reach the tolerance; the last steps are in float32")
     return tuple(notes)
 
 

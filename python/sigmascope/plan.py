@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _core
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
 from .threads import resolve_memory, resolve_threads
@@ -38,7 +39,8 @@ class Run:
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
-        "float32" or "float64".
+        "float32" or "float64", of the blocks; "mixed": float32 blocks, and the search for them
+        steered by products rounded to bfloat16.
     progress : callable or None
         From `progress`; called with the stored bytes used so far, about 20 times a second.
     """
@@ -61,27 +63,37 @@ class Run:
         memory_limit: int | str | None = None,
         panel_rows: int | None = None,
         progress: Callable[[int], object] | None = None,
+        precisions: tuple[str, ...] = ("float32", "float64"),
     ) -> Run:
         """Resolve the options of one call on `a`; ValueError or DeviceError if they are off."""
         if device != "cpu":
             raise DeviceError(f"device {device!r} is not available; this build computes on 'cpu'")
         if 0 in a.shape:
             raise ValueError(f"a matrix of shape {a.shape} has no singular values")
-        if precision not in (None, "float32", "float64"):
-            raise ValueError(f"precision is 'float32' or 'float64', not {precision!r}")
+        if precision not in (None, *precisions):
+            raise ValueError(f"precision is one of {', '.join(precisions)}, not {precision!r}")
         if panel_rows is not None and panel_rows < 1:
             raise ValueError(f"panel_rows must be at least 1, not {panel_rows}")
         if progress is not None and not callable(progress):
             raise TypeError(f"progress is a function of the bytes used, or None, not {progress!r}")
         memory = resolve_memory(memory_limit)
+        if precision is None:
+            precision = a.precision
+            if "mixed" in precisions and precision == "float32" and prefers_steering(a.shape):
+                precision = "mixed"
         return cls(
             threads=resolve_threads(num_threads),
             memory=memory,
             load_bytes=a.nbytes if not a.in_memory and a.nbytes <= memory // 2 else 0,
             panel_rows=panel_rows or 0,
-            precision=precision or a.precision,
+            precision=precision,
             progress=progress,
         )
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number of a block."""
+        return 8 if self.precision == "float64" else 4
 
     def native(self) -> dict[str, Any]:
         """The keyword arguments of every native algorithm."""
@@ -130,6 +142,11 @@ def gram_bytes(n: int, *, vectors: bool) -> int:
     return int(n * n * 8 * (3.2 if vectors else 1.3)) + 512 * n * 8
 
 
+def prefers_steering(shape: tuple[int, int]) -> bool:
+    """Whether rounded products pay: the processor multiplies them twice as fast, and A is large."""
+    return bool(_core.config()["dot_bf16"]) and min(shape) >= 512
+
+
 def prefers_gram(n: int, k: int, block: int, tol: float, memory: int) -> bool:
     """Whether the whole Gram matrix costs less than a Krylov basis, and fits."""
     cheaper = 3 * (expected_columns(k, block, tol) + block) > n
@@ -151,7 +168,7 @@ def column_cap(n: int, m: int, k: int, block: int, run: Run) -> int:
     D columns take n D numbers, and about four D x D float64 matrices to look at them, of which the
     first 16 MiB belong to the working space.
     """
-    width = np.dtype(run.precision).itemsize
+    width = run.itemsize
     result = run.load_bytes + 2 * (m + n) * k * width
     least = min(3 * k + 2 * block, n) + 2 * block
     needed = result + n * width * least + max(32 * least**2 - _SMALL_BYTES, 0)
