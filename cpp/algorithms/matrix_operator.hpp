@@ -14,7 +14,9 @@ class MatrixOperator {
  public:
   using Block = typename B::Block;
 
-  MatrixOperator(B& backend, MatrixView view) : backend_(backend), view_(view) {}
+  // `rounded`: what `steer` multiplies with; the same shape.
+  MatrixOperator(B& backend, MatrixView view, MatrixView rounded)
+      : backend_(backend), view_(view), rounded_(rounded) {}
 
   std::int64_t rows() const { return view_.rows(); }
   std::int64_t cols() const { return view_.cols(); }
@@ -23,12 +25,12 @@ class MatrixOperator {
   Block multiply(const Block& x) { return ++reads_, backend_.multiply(view_, x); }
   Block multiply_adjoint(const Block& y) { return ++reads_, backend_.multiply_adjoint(view_, y); }
   Block gram_step(const Block& x, Block* y) { return ++reads_, backend_.gram_step(view_, x, y); }
-  Block steer(const Block& x) { return ++reads_, backend_.steer(view_, x); }
+  Block steer(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
   Small gram() { return ++reads_, backend_.gram(view_); }
 
  private:
   B& backend_;
-  MatrixView view_;
+  MatrixView view_, rounded_;
   std::int64_t reads_ = 0;
 };
 

@@ -32,13 +32,14 @@ inline Matrix held(const Matrix& source, std::int64_t most) {
 template <class T>
 struct Prepared {
   Matrix matrix;  // row-major as far as it can be
+  std::optional<Matrix> rounded;  // a copy in bf16
   bool flipped;   // the operator is the transpose of the caller's matrix
   CpuBackend<T> backend;
   double factor = 1.0;  // a power of two: the largest entry becomes at most 1
   double fro2 = 0.0;    // of the scaled matrix
   std::optional<MatrixOperator<CpuBackend<T>>> a;
 
-  Prepared(const Matrix& source, const RunOptions& options)
+  Prepared(const Matrix& source, const RunOptions& options, bool rounded_copy = false)
       : matrix(held(source, options.load_bytes)),
         flipped(source.rows < source.cols),
         backend({.threads = options.threads,
@@ -61,7 +62,10 @@ struct Prepared {
       matrix = matrix.transposed();
       transposed = !transposed;
     }
-    a.emplace(backend, MatrixView{&matrix, transposed, factor});
+    // In the range where rounding to bf16 commutes with the power of two, see Bf16Panels.
+    if (rounded_copy && std::abs(std::log2(factor)) < 60) rounded = backend.rounded(matrix);
+    a.emplace(backend, MatrixView{&matrix, transposed, factor},
+              MatrixView{rounded ? &*rounded : &matrix, transposed, factor});
   }
 
   std::vector<double> unscaled(std::vector<double> values) const {

@@ -59,8 +59,8 @@ class CpuBackend {
   Block gram_step(const MatrixView& a, const Block& x, Block* y);
   // The same in one read with A, x and A x rounded to bf16 (float; double: gram_step): for directions, not for values.
   Block steer(const MatrixView& a, const Block& x);
-  // Whether steer is an instruction of this processor, and so twice as fast.
-  bool steers() const { return sizeof(T) == 4 && isa_.dot_bf16; }
+  // A in memory as bf16, for many such steps: half an fp32 matrix, and none of it decoded again.
+  Matrix rounded(const Matrix& a);
   Block multiply_bf16(const MatrixView& a, const Block& x);  // A x, both rounded to bf16, sums in fp32
   // A^T A in fp64 by panels of fixed height, whatever T is; the whole (symmetric) matrix.
   Small gram(const MatrixView& a);

@@ -58,18 +58,30 @@ void add_rows(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, std::
                      b.width(j), c + j, b.cols, mode);
 }
 
-// C += P^T B for `count` columns and `rows` (even) rows of a panel: its rows interleaved in pairs first.
+// C += P^T B for `count` columns and `rows` rows of a panel: its rows interleaved in pairs first.
 void add_columns(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, std::int64_t rows, std::int64_t count,
                  const Packed& b, float* c, Accumulate mode, std::vector<std::uint32_t>& scratch) {
+  static constexpr std::uint16_t no_row[strip] = {};
   scratch.resize(static_cast<std::size_t>(depth / 2 * strip));
   for (std::int64_t i = 0; i < rows; i += depth) {
-    const std::int64_t pairs = std::min(depth, rows - i) / 2;
-    for (std::int64_t p = 0; p < pairs; ++p)
-      isa.interleave(panel + (i + 2 * p) * ld, panel + (i + 2 * p + 1) * ld, count, scratch.data() + p * strip);
+    const std::int64_t end = std::min(rows, i + depth), pairs = even(end - i) / 2;
+    for (std::int64_t p = 0; p < pairs; ++p) {
+      const std::uint16_t* first = panel + (i + 2 * p) * ld;
+      isa.interleave(first, i + 2 * p + 1 < end ? first + ld : no_row, count, scratch.data() + p * strip);
+    }
     for (std::int64_t j = 0; j < b.cols; j += group)
-      isa.product_bf16(count, b.width(j), pairs, scratch.data(), 1, strip, b.at(i / 2, j), b.width(j), c + j,
-                       b.cols, mode);
+      isa.product_bf16(count, b.width(j), pairs, scratch.data(), 1, strip, b.at(i / 2, j), b.width(j), c + j, b.cols,
+                       mode);
   }
+}
+
+// Whether a matrix's own bytes can be multiplied: bf16, pairs along whole rows, nothing to scale.
+bool is_plain_bf16(const Matrix& a) {
+  if (a.tiles.size() != 1) return false;
+  const Tile& t = a.tiles.front();
+  return t.bytes.data() != nullptr && t.dtype == DType::bf16 && t.coefficient == 1.0 && !t.scale && t.col_stride == 2 &&
+         t.row_stride % 4 == 0 && a.cols % 2 == 0 && t.row0 == 0 && t.col0 == 0 && t.rows == a.rows &&
+         t.cols == a.cols && reinterpret_cast<std::uintptr_t>(t.bytes.data() + t.origin) % 4 == 0;
 }
 
 // One read of A: its panels as bf16, and what is multiplied with them.
@@ -82,19 +94,21 @@ class Bf16Panels {
         cols_(a.cols()),
         width_(x.ld),
         height_(std::min(asked_height > 0 ? even(asked_height) : fitting_height(), even(a.rows()))),
-        lines_(by_columns_ ? even(cols_) : height_),
-        ld_(spread<std::uint16_t>(by_columns_ ? height_ : cols_)),
-        codes_(aligned_array<std::uint16_t>(lines_ * ld_)),
+        ld_own_(spread<std::uint16_t>(by_columns_ ? height_ : cols_)),
         right_(cols_, width_),
         left_(height_, width_),
-        scratch_(static_cast<std::size_t>(pool.threads())),
+        decoding_(static_cast<std::size_t>(pool.threads())),
         pairs_(static_cast<std::size_t>(pool.threads())) {
     // A power of two commutes with rounding: it goes into the blocks, so that stored bf16 needs no arithmetic, unless
     // it is so large that a block would leave the range.
     const bool in_blocks = std::abs(std::log2(a.factor)) < 60;
     block_factor_ = static_cast<float>(in_blocks ? a.factor : 1.0);
     panel_factor_ = in_blocks ? 1.0 : a.factor;
-    std::fill_n(codes_.get(), lines_ * ld_, std::uint16_t{0});
+    if (!in_blocks || !is_plain_bf16(*a.matrix)) {
+      const std::int64_t size = (by_columns_ ? cols_ : height_) * ld_own_;
+      own_ = aligned_array<std::uint16_t>(size);
+      std::fill_n(own_.get(), size, std::uint16_t{0});
+    }
     pool_.run(chunks(right_.pairs, row_chunk), [&](std::int64_t chunk, int) {
       const std::int64_t i = chunk * 2 * row_chunk;
       right_.pack(isa_, x.data.get(), i, std::min(cols_, i + 2 * row_chunk), block_factor_);
@@ -105,18 +119,18 @@ class Bf16Panels {
 
   // y += (rows of op(A) in the panel) x, for zero y.
   void forward(const Panel& panel, float* y) {
+    take(panel);
     if (by_columns_) {
-      decode_all(panel);
-      add_by_columns(panel.cols, lines_, right_, y, Accumulate::sum_blocks);
+      if (own_) decode_all(panel);
+      add_by_columns(panel.cols, panel.rows, right_, y, Accumulate::sum_blocks);
       return;
     }
     const std::int64_t here = panel.rows, size = std::min(row_chunk, even(chunks(here, pool_.threads())));
-    if (here % 2 != 0) std::fill_n(row(here), ld_, std::uint16_t{0});
     pool_.run(chunks(here, size), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * size, end = std::min(i + size, here);
       for (std::int64_t p = 0; p < cols_; p += depth) {
         const std::int64_t stop = std::min(p + depth, cols_);
-        decode(panel, i, end, p, stop, worker);
+        if (own_) decode(panel, i, end, p, stop, worker);
         add_rows(isa_, row(i) + p, ld_, end - i, even(stop - p) / 2, right_, p / 2, y + i * width_,
                  Accumulate::sum_blocks);
       }
@@ -129,7 +143,7 @@ class Bf16Panels {
     pool_.run(chunks(here, row_chunk), [&](std::int64_t chunk, int) {
       left_.pack(isa_, y, chunk * row_chunk, std::min(here, (chunk + 1) * row_chunk), block_factor_);
     });
-    if (!by_columns_) return add_by_columns(cols_, even(here), left_, z, Accumulate::chain);
+    if (!by_columns_) return add_by_columns(cols_, here, left_, z, Accumulate::chain);
     pool_.run(chunks(cols_, row_chunk), [&](std::int64_t chunk, int) {
       const std::int64_t i = chunk * row_chunk;
       add_rows(isa_, row(i), ld_, std::min(row_chunk, cols_ - i), even(here) / 2, left_, 0, z + i * width_,
@@ -138,7 +152,13 @@ class Bf16Panels {
   }
 
  private:
-  std::uint16_t* row(std::int64_t i) { return codes_.get() + i * ld_; }
+  const std::uint16_t* row(std::int64_t i) const { return codes_ + i * ld_; }
+
+  // The panel's numbers: where they are stored, or where they will be decoded to.
+  void take(const Panel& panel) {
+    codes_ = own_ ? own_.get() : reinterpret_cast<const std::uint16_t*>(panel.pieces.front().data);
+    ld_ = own_ ? ld_own_ : panel.pieces.front().row_stride / 2;
+  }
 
   std::int64_t fitting_height() const {
     const std::int64_t turn = row_chunk * pool_.threads(), most = std::max(depth / turn, std::int64_t{1});
@@ -146,8 +166,8 @@ class Bf16Panels {
   }
 
   void decode(const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, int worker) {
-    decode_bf16(isa_, panel, i0, i1, j0, j1, panel_factor_, row(i0) + j0, ld_,
-                scratch_[static_cast<std::size_t>(worker)]);
+    decode_bf16(isa_, panel, i0, i1, j0, j1, panel_factor_, own_.get() + i0 * ld_ + j0, ld_,
+                decoding_[static_cast<std::size_t>(worker)]);
   }
 
   void decode_all(const Panel& panel) {
@@ -155,7 +175,7 @@ class Bf16Panels {
       const std::int64_t i = chunk * row_chunk, end = std::min(i + row_chunk, panel.rows);
       decode(panel, i, end, 0, panel.cols, worker);
       if (panel.cols % 2 != 0)  // there are codes of the panel before
-        for (std::int64_t r = i; r < end; ++r) row(r)[panel.cols] = 0;
+        for (std::int64_t r = i; r < end; ++r) own_[r * ld_ + panel.cols] = 0;
     });
   }
 
@@ -164,7 +184,7 @@ class Bf16Panels {
     const std::int64_t size = std::min(strip, even(chunks(count, pool_.threads())));
     pool_.run(chunks(count, size), [&](std::int64_t chunk, int worker) {
       const std::int64_t j = chunk * size;
-      add_columns(isa_, codes_.get() + j, ld_, rows, std::min(size, count - j), b, c + j * width_, mode,
+      add_columns(isa_, codes_ + j, ld_, rows, std::min(size, count - j), b, c + j * width_, mode,
                   pairs_[static_cast<std::size_t>(worker)]);
     });
   }
@@ -172,13 +192,15 @@ class Bf16Panels {
   const Isa& isa_;
   ThreadPool& pool_;
   bool by_columns_;
-  std::int64_t cols_, width_, height_, lines_, ld_;  // cols of op(A); lines, ld: of the panel as stored
-  AlignedArray<std::uint16_t> codes_;
+  std::int64_t cols_, width_, height_, ld_own_;  // cols of op(A)
+  AlignedArray<std::uint16_t> own_;              // of a panel, unless A's own bytes serve
   Packed right_, left_;
-  std::vector<DecodeScratch> scratch_;
+  std::vector<DecodeScratch> decoding_;
   std::vector<std::vector<std::uint32_t>> pairs_;
   float block_factor_ = 1;
   double panel_factor_ = 1;
+  const std::uint16_t* codes_ = nullptr;
+  std::int64_t ld_ = 0;
 };
 
 }  // namespace
@@ -219,6 +241,33 @@ Block<T> CpuBackend<T>::multiply_bf16(const MatrixView& a, const Block& x) {
   }
 }
 
+template <class T>
+Matrix CpuBackend<T>::rounded(const Matrix& a) {
+  if (is_plain_bf16(a)) return a;
+  const std::int64_t ld = spread<std::uint16_t>(a.cols);
+  const std::shared_ptr<std::uint16_t> codes(aligned_array<std::uint16_t>(a.rows * ld).release(), std::free);
+  std::vector<DecodeScratch> scratch(static_cast<std::size_t>(pool_.threads()));
+  PanelStream panels(a, false, row_chunk * pool_.threads());
+  for (std::int64_t index = 0; index < panels.count(); ++index) {
+    const Panel panel = panels.next();
+    pool_.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
+      const std::int64_t i = chunk * row_chunk;
+      decode_bf16(isa_, panel, i, std::min(i + row_chunk, panel.rows), 0, a.cols, 1.0,
+                  codes.get() + (panel.row0 + i) * ld, ld, scratch[static_cast<std::size_t>(worker)]);
+    });
+    observe(panel);
+  }
+  Tile tile;
+  tile.bytes = Bytes::in_memory(reinterpret_cast<const std::byte*>(codes.get()),
+                                static_cast<std::uint64_t>(2 * a.rows * ld), codes);
+  tile.dtype = DType::bf16;
+  tile.rows = a.rows, tile.cols = a.cols;
+  tile.row_stride = 2 * ld, tile.col_stride = 2;
+  return {a.rows, a.cols, {tile}};
+}
+
+template Matrix CpuBackend<float>::rounded(const Matrix&);
+template Matrix CpuBackend<double>::rounded(const Matrix&);
 template Block<float> CpuBackend<float>::steer(const MatrixView&, const Block&);
 template Block<double> CpuBackend<double>::steer(const MatrixView&, const Block&);
 template Block<float> CpuBackend<float>::multiply_bf16(const MatrixView&, const Block&);

@@ -55,6 +55,7 @@ def krylov(
     vectors: bool,
     density: bool,
     steer: bool,
+    rounded_copy: bool,
     f64: bool,
     threads: int,
     panel_rows: int,

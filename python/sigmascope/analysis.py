@@ -185,6 +185,7 @@ def _density(
         vectors=False,
         density=True,
         steer=False,
+        rounded_copy=False,
         f64=run.precision == "float64",
         **run.native(),
     )

@@ -118,6 +118,7 @@ def svds(
         vectors=vectors,
         density=False,
         steer=run.precision == "mixed",
+        rounded_copy=run.copy_bytes > 0,
         f64=run.precision == "float64",
         **run.native(),
     )

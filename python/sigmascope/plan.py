@@ -36,6 +36,8 @@ class Run:
     load_bytes : int
         A matrix in files that fits into half the memory is read into it once: its stored bytes.
         0: it is in memory already, or is read again at each pass.
+    copy_bytes : int
+        In mixed precision, a copy of the matrix in bfloat16 is held if it fits as well: its bytes.
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
@@ -48,6 +50,7 @@ class Run:
     threads: int
     memory: int
     load_bytes: int
+    copy_bytes: int
     panel_rows: int
     precision: str
     progress: Callable[[int], object] | None
@@ -81,10 +84,14 @@ class Run:
             precision = a.precision
             if "mixed" in precisions and precision == "float32" and prefers_steering(a.shape):
                 precision = "mixed"
+        load_bytes = a.nbytes if not a.in_memory and a.nbytes <= memory // 2 else 0
+        copy_bytes = 2 * a.shape[0] * (a.shape[1] + 64)
+        copied = precision == "mixed" and a.dtype != "bf16"
         return cls(
             threads=resolve_threads(num_threads),
             memory=memory,
-            load_bytes=a.nbytes if not a.in_memory and a.nbytes <= memory // 2 else 0,
+            load_bytes=load_bytes,
+            copy_bytes=copy_bytes if copied and load_bytes + copy_bytes <= memory // 2 else 0,
             panel_rows=panel_rows or 0,
             precision=precision,
             progress=progress,
@@ -169,7 +176,7 @@ def column_cap(n: int, m: int, k: int, block: int, run: Run) -> int:
     first 16 MiB belong to the working space.
     """
     width = run.itemsize
-    result = run.load_bytes + 2 * (m + n) * k * width
+    result = run.load_bytes + run.copy_bytes + 2 * (m + n) * k * width
     least = min(3 * k + 2 * block, n) + 2 * block
     needed = result + n * width * least + max(32 * least**2 - _SMALL_BYTES, 0)
     require_memory(run, needed, f"a basis for the {k} largest singular values of order {n}")
