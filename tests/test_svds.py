@@ -38,7 +38,7 @@ def check_triplets(result: ss.SVD, A: NDArray[np.floating]) -> None:
     assert result.Vt is not None
     A64, U, V = np.asarray(A, np.float64), result.U.astype(float), result.Vt.T.astype(float)
     k, floor = len(result.s), FLOOR[result.precision] * max(np.linalg.norm(A64, 2), 1e-300)
-    loose = 1e-5 if result.precision == "float32" else 1e-12
+    loose = 1e-12 if result.precision == "float64" else 1e-5
     assert np.abs(U.T @ U - np.eye(k)).max() < loose
     assert np.abs(V.T @ V - np.eye(k)).max() < loose
     left = np.linalg.norm(A64.T @ U - V * result.s, axis=0)

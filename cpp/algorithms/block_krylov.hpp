@@ -60,18 +60,22 @@ class TopSearch {
     next_check_ = taken_ + k_ + block_;
   }
 
+  void begin_unsteered() {
+    steering_ = false;
+    begin();
+  }
+
   // One more block; true when the answer has been read.
   bool step() {
     taken_ += space_->next_columns();
     space_->expand(a_, nullptr, steering_);
     ++result_.steps;
     const std::int64_t d = space_->columns();
-    const bool whole = d >= n_, last = result_.steps >= options_.max_steps || (whole && !steering_);
+    const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_, last = out_of_steps || (whole && !steering_);
     if (!last && !whole && (d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart()))) return false;
-    assessment_ = assess(*space_, k_, kept(), steering_ ? noise_ : 0.0);
+    assessment_ = assess(*space_, k_, kept() + 2 * block_, steering_ ? noise_ : 0.0);
     if (steering_ && !last && drowned(assessment_, k_)) {
-      steering_ = false;
-      begin();
+      begin_unsteered();
       return false;
     }
     const bool done = d >= k_ && meets_tolerance<B>(assessment_, options_);
@@ -128,7 +132,7 @@ class TopSearch {
         if (const double s = triplets.s[i], r = result_.residuals[i]; r > unconverged * s + floor)
           eta = std::max(eta, s * (s + r));
     const auto errors = [&](bool sure) {
-      return value_errors(triplets.s, result_.residuals, sure, eta, missing, floor);
+      return value_errors(triplets.s, result_.residuals, sure, eta, assessment_.inside, missing, floor);
     };
     result_.errors = errors(place == Place::sure);
     const auto& judged = options_.vectors ? result_.residuals : result_.errors;
@@ -136,24 +140,37 @@ class TopSearch {
     if (!result_.converged) result_.errors = errors(false);
   }
 
-  // From the best of the steered space, with A as it is.
+  // From the best of the steered space, with A as it is; afresh if that is most of all there is.
   void refine() {
     snapshot();
-    steering_ = false;
     result_.refined = true;
+    if (2 * kept() > n_) return begin_unsteered();
+    steering_ = false;
     const Small& ritz = assessment_.ritz.vectors;
     space_->begin_again(ritz.part(0, ritz.rows, 0, std::min(ritz.cols, kept())));
     next_check_ = taken_ + 1;
   }
 
-  std::int64_t kept() const { return std::min(k_ + k_ / 2 + block_ / 2, n_); }
+  // How many Ritz vectors a new beginning keeps: half as many again as wanted, and all that belong to the cluster of
+  // the last wanted one. Copies that were dropped would come back unconverged, and nothing could be told from them.
+  std::int64_t kept() const {
+    std::int64_t kept = std::min(k_ + k_ / 2 + block_ / 2, n_);
+    const auto found = static_cast<std::int64_t>(assessment_.rho.size());
+    while (kept < found && found > k_ && assessment_.theta(kept) > 0.95 * assessment_.theta(k_ - 1)) ++kept;
+    return options_.max_columns > 0 ? std::min(kept, std::max(options_.max_columns - 2 * block_, k_)) : kept;
+  }
   bool must_restart() const {
-    const std::int64_t d = space_->columns();
-    return options_.max_columns > 0 && d > k_ && d + space_->next_columns() > options_.max_columns;
+    const std::int64_t d = space_->columns(), next = d + space_->next_columns();
+    if (d <= k_ || static_cast<std::int64_t>(assessment_.rho.size()) < k_) return false;
+    // Not where T is a poor guide, nor where copies may be missing, whose first traces a restart would drop.
+    const bool harmless =
+        !graded<B>(assessment_, k_) && !result_.injected && !has_full_cluster(assessment_, block_, 0.01);
+    return (options_.max_columns > 0 && next > options_.max_columns) ||
+           (options_.restart_columns > 0 && harmless && next > std::max(options_.restart_columns, kept() + 4 * space_->next_columns()));
   }
   void restart() {
     snapshot();
-    const Eigen& ritz = assessment_.ritz;  // a restart is always preceded by a check
+    const Eigen& ritz = assessment_.ritz;  // there is always a check before
     space_->restart(ritz.vectors.part(0, ritz.vectors.rows, 0, std::min(ritz.vectors.cols, kept())), ritz.values);
     result_.restarted = true;
   }

@@ -24,7 +24,7 @@ class KrylovSpace {
   KrylovSpace(B& device, std::int64_t n, std::int64_t block, std::uint64_t seed) : device_(device), n_(n), seed_(seed) {
     auto start = orthonormalize(device_, basis_, fresh(block), 0.0);
     next_ = std::move(start.q);
-    start_ = std::move(start.r);
+    next_start_ = std::move(start.r);
   }
 
   // One step: A^T A next = [V next] t + q beta. `image`, unless null, receives A next. 4 m n b flops, one read.
@@ -50,7 +50,9 @@ class KrylovSpace {
       largest_ = std::max(largest_, t(before + j, before + j));
     }
     t_ = std::move(t);
+    start_ = stacked(start_, next_start_);
     next_ = std::move(step.q);
+    next_start_ = Small(next_.cols, start_.cols);
     coupling_ = Small(next_.cols, columns());
     coupling_.set_part(0, before, step.r);
     last_ = width;
@@ -71,9 +73,9 @@ class KrylovSpace {
     device_.combine(wide, added.q, right);
     basis_.pop_back();
     next_ = std::move(wide);
-    Small coupling(next_.cols, columns());
-    coupling.set_part(0, 0, coupling_);
-    coupling_ = std::move(coupling);
+    const std::int64_t added_columns = added.q.cols;
+    coupling_ = stacked(coupling_, Small(added_columns, coupling_.cols));
+    next_start_ = stacked(next_start_, Small(added_columns, next_start_.cols));
     pure_ = false;
   }
 
@@ -86,28 +88,19 @@ class KrylovSpace {
     t_ = Small(vectors.cols, vectors.cols);
     for (std::int64_t i = 0; i < vectors.cols; ++i) t_(i, i) = values[static_cast<std::size_t>(i)];
     coupling_ = matmul(coupling_, vectors);
+    start_ = matmul_adjoint(vectors, start_);
     pure_ = false;
   }
 
   // Begins again with the given combinations of V as the next block: nothing of T is kept.
   void begin_again(const Small& vectors) {
     next_ = combine_basis(device_, basis_, vectors);
+    next_start_ = matmul_adjoint(vectors, start_);
     basis_.clear();
     t_ = coupling_ = Small(0, 0);
+    start_ = Small(0, next_start_.cols);
     last_ = 0;
     pure_ = false;
-  }
-
-  // |A^T A v - theta v| for the Ritz vectors V x, x the columns of `vectors`: the part that left the space.
-  std::vector<double> residuals(const Small& vectors) const {
-    const Small out = matmul(coupling_, vectors);
-    std::vector<double> norms(static_cast<std::size_t>(vectors.cols), 0.0);
-    for (std::int64_t j = 0; j < out.cols; ++j) {
-      double sum = 0;
-      for (std::int64_t i = 0; i < out.rows; ++i) sum += out(i, j) * out(i, j);
-      norms[static_cast<std::size_t>(j)] = std::sqrt(sum);
-    }
-    return norms;
   }
 
   std::int64_t columns() const { return t_.rows; }
@@ -126,10 +119,18 @@ class KrylovSpace {
   const Small& t() const { return t_; }
   // next^T A^T A V: how the space goes on. In a pure space only the last block couples.
   const Small& coupling() const { return coupling_; }
+  // V^T G for the random block G that the space began with.
   const Small& start() const { return start_; }
   std::int64_t last() const { return last_; }
 
  private:
+  static Small stacked(const Small& above, const Small& below) {
+    Small whole(above.rows + below.rows, below.cols);
+    whole.set_part(0, 0, above);
+    whole.set_part(above.rows, 0, below);
+    return whole;
+  }
+
   Block fresh(std::int64_t width) {
     Block block = device_.gaussian(n_, width, seed_, drawn_);
     drawn_ += width;
@@ -142,7 +143,7 @@ class KrylovSpace {
   std::int64_t drawn_ = 0;  // columns of the random matrix used so far
   std::vector<Block> basis_;
   Block next_;
-  Small t_, coupling_, start_;
+  Small t_, coupling_, start_, next_start_;
   std::int64_t last_ = 0;
   double largest_ = 0;
   bool pure_ = true;

@@ -51,6 +51,16 @@ Small gemm(const char* transa, const Small& a, const Small& b, std::int64_t m, s
 Small matmul(const Small& a, const Small& b) { return gemm("N", a, b, a.rows, a.cols); }
 Small matmul_adjoint(const Small& a, const Small& b) { return gemm("T", a, b, a.cols, a.rows); }
 
+std::vector<double> column_norms(const Small& a) {
+  std::vector<double> norms(static_cast<std::size_t>(a.cols));
+  for (std::int64_t j = 0; j < a.cols; ++j) {
+    double sum = 0;
+    for (std::int64_t i = 0; i < a.rows; ++i) sum += a(i, j) * a(i, j);
+    norms[static_cast<std::size_t>(j)] = std::sqrt(sum);
+  }
+  return norms;
+}
+
 Eigen eigh(Small a) {
   const int n = to_int(a.rows);
   Eigen result{std::vector<double>(static_cast<std::size_t>(n)), Small()};

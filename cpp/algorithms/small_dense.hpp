@@ -22,6 +22,7 @@ struct SmallSvd {
 
 Small matmul(const Small& a, const Small& b);          // a b
 Small matmul_adjoint(const Small& a, const Small& b);  // a^T b
+std::vector<double> column_norms(const Small& a);
 
 // All eigenpairs of a symmetric matrix (lower triangle read), descending: dsyevd.
 Eigen eigh(Small a);

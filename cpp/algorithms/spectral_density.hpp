@@ -37,7 +37,7 @@ Quadrature quadrature(const KrylovSpace<B>& space) {
   rule.gauss_nodes = gauss.values;
   for (double& node : rule.gauss_nodes) node = std::max(node, 0.0);
   rule.gauss_weights = probe_weights(gauss.vectors, space.start());
-  rule.residuals = space.residuals(gauss.vectors);
+  rule.residuals = column_norms(matmul(space.coupling(), gauss.vectors));
   if (space.exhausted() || d >= space.size()) {  // the Gauss rule is exact
     rule.radau_nodes = rule.gauss_nodes;
     rule.radau_weights = rule.gauss_weights;

@@ -31,7 +31,8 @@ struct TopOptions {
   double tolerance = 1e-4;  // of sigma_1: residuals if vectors, else errors of the values
   std::int64_t block = 32;
   std::int64_t max_steps = 200;
-  std::int64_t max_columns = 0;  // 0: no restart
+  std::int64_t restart_columns = 0;  // restart when the basis would pass this, or what a cluster needs; 0: never
+  std::int64_t max_columns = 0;      // restart when the basis would pass this, whatever it holds; 0: any
   std::uint64_t seed = 0;
   bool vectors = true;
   bool density = false;  // also the quadrature of the space, before any restart or injection
@@ -45,8 +46,9 @@ inline constexpr double steering_share = 0x1p-7;  // of T's numbers, if every en
 // What the space says of its k largest values.
 struct Assessment {
   Eigen ritz;               // more than k of them, where the space has more
-  std::vector<double> rho;  // lambda
+  std::vector<double> rho;  // |A^T A v - theta v|, lambda
   double eta = 0;           // lambda
+  double inside = 0;        // lambda: what a steered T may not have told from the first k; 0 unless steered
   double noise = 0;         // sigma; 0 unless steered
   double theta(std::int64_t i) const { return std::max(ritz.values[static_cast<std::size_t>(i)], 0.0); }
 };
@@ -59,7 +61,7 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t leas
   Assessment a;
   a.noise = noise;
   a.ritz = eigh_top(space.t(), std::min(space.columns(), std::max(least, k + 2 * space.last() + 8)));
-  a.rho = space.residuals(a.ritz.vectors);
+  a.rho = column_norms(matmul(space.coupling(), a.ritz.vectors));
   const auto found = static_cast<std::int64_t>(a.rho.size());
   bool any = false;
   for (std::int64_t j = 0; j < found; ++j)
@@ -67,19 +69,22 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t leas
       a.eta = std::max(a.eta, a.theta(j) + rho);
       any = true;
     }
-  if (!any && found < space.columns())
+  if (!any && found < space.columns() && space.columns() < space.size())
     a.eta = 0.9 * a.theta(found - 1);  // of a cluster that goes on, no member is missed
-  if (noise > 0) a.eta *= 1 + steering_share;
+  if (noise > 0) {
+    a.eta *= 1 + steering_share;
+    if (found > k) a.inside = a.theta(k) * (1 + steering_share);
+  }
   return a;
 }
 
-// Error bound of one value, in sigma, from its residual (sigma) and the gap to what has not converged: four times the
-// first-order value of the quadratic bound, since eta is itself an estimate. At or below eta the residual speaks of the
-// nearest singular value only; others, up to sqrt(eta), may still be missing above it.
-inline double value_error(double sigma, double residual, double eta) {
-  const double theta = sigma * sigma;
+// Error bound of one value, in sigma, from its residual (sigma) and the gap to what has not converged, or is mixed with
+// it by rounding: four times the first-order value of the quadratic bound, since eta is itself an estimate. At or below
+// eta the residual speaks of the nearest singular value only; others, up to sqrt(eta), may still be missing above it.
+inline double value_error(double sigma, double residual, double eta, double inside) {
+  const double theta = sigma * sigma, below = std::max(eta, inside);
   if (theta <= eta) return std::max(residual, 1.1 * std::sqrt(eta) - sigma);  // eta may be short by a few per cent
-  return std::min(residual, 4 * residual * residual * sigma / (theta - eta));
+  return theta > below ? std::min(residual, 4 * residual * residual * sigma / (theta - below)) : residual;
 }
 
 // The residual of Ritz pair i in sigma. Below sqrt(epsilon) sigma_1 the projection resolves nothing: no finer claim.
@@ -108,15 +113,23 @@ bool meets_tolerance(const Assessment& a, const TopOptions& options) {
   const double allowed = options.tolerance * std::sqrt(a.theta(0));
   for (std::int64_t i = 0; i < options.k; ++i) {
     const double residual = ritz_residual(a, i, B::epsilon());
-    const double error = options.vectors ? residual : value_error(std::sqrt(a.theta(i)), residual, a.eta);
+    const double error = options.vectors ? residual : value_error(std::sqrt(a.theta(i)), residual, a.eta, a.inside);
     if (error > allowed) return false;
   }
   return true;
 }
 
+// Values that agree, as many as the block is wide: the cluster may go on, unseen.
+inline bool has_full_cluster(const Assessment& a, std::int64_t block, double share) {
+  const auto found = static_cast<std::int64_t>(a.rho.size());
+  for (std::int64_t i = 0; i + block - 1 < found; ++i)
+    if (a.theta(i) - a.theta(i + block - 1) <= share * a.theta(i)) return true;
+  return false;
+}
+
 template <Backend B>
 bool suspects_missed_copies(const KrylovSpace<B>& space, const Assessment& a, const TopOptions& options) {
-  const std::int64_t b = space.start().rows;
+  const std::int64_t b = space.start().cols;
   std::int64_t above = 0;
   // Only converged values: one that has not converged stands for several.
   while (above < options.k && a.theta(above) > a.theta(options.k - 1) * (1 + 2 * options.tolerance) &&
@@ -125,7 +138,7 @@ bool suspects_missed_copies(const KrylovSpace<B>& space, const Assessment& a, co
   // Values that agree: a cluster as wide as the block may go on below.
   for (std::int64_t i = 0; i + b - 1 < options.k; ++i)
     if (a.theta(i) - a.theta(i + b - 1) <= 4 * options.tolerance * a.theta(i)) return true;
-  if (!space.pure() || above == 0) return false;
+  if (above == 0) return false;
   const Small weights = probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, above), space.start());
   double count = 0;
   for (const double weight : weights.values) count += weight / static_cast<double>(b);
@@ -191,11 +204,11 @@ bool graded(const Assessment& a, std::int64_t k) {
 // Bounds on |s_i - sigma_i|. Converged: value_error of the residual. Not converged: Weyl's inequality with all that
 // the space has not captured, sigma_i^2 <= theta_i + ||A - A V V^T||_F^2, loose but never wrong. Plus rounding.
 inline std::vector<double> value_errors(const std::vector<double>& values, const std::vector<double>& residuals,
-                                        bool converged, double eta, double missing, double floor) {
+                                        bool converged, double eta, double inside, double missing, double floor) {
   std::vector<double> errors;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double s = values[i], weyl = std::sqrt(s * s + missing) - s;
-    errors.push_back((converged ? std::min(weyl, value_error(s, residuals[i], eta)) : weyl) + floor);
+    errors.push_back((converged ? std::min(weyl, value_error(s, residuals[i], eta, inside)) : weyl) + floor);
   }
   return errors;
 }

@@ -28,7 +28,19 @@ void round_bf16(const float* src, std::int64_t n, float factor, std::uint16_t* d
 
 // dst[i] = the pair (first[i], second[i]).
 void interleave(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst) {
-  for (std::int64_t i = 0; i < n; ++i) dst[i] = first[i] | static_cast<std::uint32_t>(second[i]) << 16;
+  std::int64_t i = 0;
+#if defined(__AVX512BW__)
+  alignas(64) static constexpr std::uint16_t low[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
+                                                        37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
+                                                        11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  const __m512i from_low = _mm512_load_si512(low), from_high = _mm512_add_epi16(from_low, _mm512_set1_epi16(16));
+  for (; i + 32 <= n; i += 32) {
+    const __m512i a = _mm512_loadu_si512(first + i), b = _mm512_loadu_si512(second + i);
+    _mm512_storeu_si512(dst + i, _mm512_permutex2var_epi16(a, from_low, b));
+    _mm512_storeu_si512(dst + i + 16, _mm512_permutex2var_epi16(a, from_high, b));
+  }
+#endif
+  for (; i < n; ++i) dst[i] = first[i] | static_cast<std::uint32_t>(second[i]) << 16;
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ def krylov(
     tol: float,
     block: int,
     max_steps: int,
+    restart_columns: int,
     max_columns: int,
     seed: int,
     vectors: bool,

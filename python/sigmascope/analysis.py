@@ -180,6 +180,7 @@ def _density(
         tol=tol,
         block=block,
         max_steps=max_passes,
+        restart_columns=0,  # the density needs the whole basis
         max_columns=plan.column_cap(n, max(a.shape), k, block, run),
         seed=plan.check_seed(seed),
         vectors=False,

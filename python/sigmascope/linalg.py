@@ -113,6 +113,7 @@ def svds(
         tol=tol,
         block=b,
         max_steps=max_passes,
+        restart_columns=plan.restart_columns(n, k, b),
         max_columns=plan.column_cap(n, max(a.shape), k, b, run),
         seed=plan.check_seed(seed),
         vectors=vectors,

@@ -170,7 +170,11 @@ def require_memory(run: Run, needed: int, what: str) -> None:
 
 
 def column_cap(n: int, m: int, k: int, block: int, run: Run) -> int:
-    """Basis columns at which to restart; 0: never, since a whole basis fits.
+    """Basis columns at which to restart; 0: never.
+
+    At 3 k + 2 block columns, and some blocks above what it keeps, a restart costs no step, and a
+    shorter basis is cheaper to keep orthogonal and to look at. A `whole` basis, which a density needs, is restarted only when it
+    would pass the memory limit.
 
     D columns take n D numbers, and about four D x D float64 matrices to look at them, of which the
     first 16 MiB belong to the working space.
@@ -185,3 +189,12 @@ def column_cap(n: int, m: int, k: int, block: int, run: Run) -> int:
     root = np.sqrt((n * width) ** 2 + 128 * (rest + _SMALL_BYTES))
     cap = int(linear if 32 * linear**2 <= _SMALL_BYTES else (root - n * width) / 64) - 2 * block
     return 0 if cap >= n else cap
+
+
+def restart_columns(n: int, k: int, block: int) -> int:
+    """Basis columns at which a restart costs no step; 0: never.
+
+    A shorter basis is cheaper to keep orthogonal and to look at.
+    """
+    columns = max(3 * k + 2 * block, 3 * k // 2 + 5 * block, 128)
+    return columns if 2 * columns < n else 0
