@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 # What LAPACK itself and the rounding of a float64 product leave, in units of sigma_1.
 ORACLE = 2e-14
-FLOOR = {"float32": 3e-6, "float64": ORACLE}
+FLOOR = {"mixed": 3e-6, "float32": 3e-6, "float64": ORACLE}
 
 
 def lapack(A: NDArray[np.floating]) -> Array:

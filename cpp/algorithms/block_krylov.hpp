@@ -151,20 +151,22 @@ class TopSearch {
     next_check_ = taken_ + 1;
   }
 
-  // How many Ritz vectors a new beginning keeps: half as many again as wanted, and all that belong to the cluster of
-  // the last wanted one. Copies that were dropped would come back unconverged, and nothing could be told from them.
+  // How many Ritz vectors a new beginning keeps: those wanted, all that belong to the cluster of the last of them, and
+  // half as many again. Copies that were dropped would come back unconverged, and nothing could be told from them.
   std::int64_t kept() const {
-    std::int64_t kept = std::min(k_ + k_ / 2 + block_ / 2, n_);
+    std::int64_t cluster = k_;
     const auto found = static_cast<std::int64_t>(assessment_.rho.size());
-    while (kept < found && found > k_ && assessment_.theta(kept) > 0.95 * assessment_.theta(k_ - 1)) ++kept;
+    while (cluster < found && assessment_.theta(cluster) > 0.98 * assessment_.theta(k_ - 1)) ++cluster;
+    const std::int64_t kept = std::min(cluster + k_ / 2 + block_ / 2, n_);
     return options_.max_columns > 0 ? std::min(kept, std::max(options_.max_columns - 2 * block_, k_)) : kept;
   }
   bool must_restart() const {
     const std::int64_t d = space_->columns(), next = d + space_->next_columns();
     if (d <= k_ || static_cast<std::int64_t>(assessment_.rho.size()) < k_) return false;
-    // Not where T is a poor guide, nor where copies may be missing, whose first traces a restart would drop.
-    const bool harmless =
-        !graded<B>(assessment_, k_) && !result_.injected && !has_full_cluster(assessment_, block_, 0.01);
+    // Not where T is a poor guide, nor where copies may be missing, whose first traces a restart would drop; and not for
+    // ever, if many restarts were not enough.
+    const bool harmless = !graded<B>(assessment_, k_) && !result_.injected &&
+                          !has_full_cluster(assessment_, block_, 0.01) && restarts_ < 8;
     return (options_.max_columns > 0 && next > options_.max_columns) ||
            (options_.restart_columns > 0 && harmless && next > std::max(options_.restart_columns, kept() + 4 * space_->next_columns()));
   }
@@ -173,6 +175,7 @@ class TopSearch {
     const Eigen& ritz = assessment_.ritz;  // there is always a check before
     space_->restart(ritz.vectors.part(0, ritz.vectors.rows, 0, std::min(ritz.vectors.cols, kept())), ritz.values);
     result_.restarted = true;
+    ++restarts_;
   }
   void inject() {
     snapshot();
@@ -190,6 +193,7 @@ class TopSearch {
   std::int64_t n_, k_, block_;
   bool steering_;
   double noise_;
+  int restarts_ = 0;
   std::int64_t taken_ = 0, next_check_ = 0;  // columns multiplied so far, over all restarts
   std::optional<KrylovSpace<B>> space_;
   Assessment assessment_;
