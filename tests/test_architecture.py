@@ -34,8 +34,10 @@ CPP_ROOMS = {
     "algorithms": Room("matrix/small.hpp", f"{CLOCKS_AND_PRINTING} {THREADS}"),
     "bindings": Room("pybind11 matrix kernels algorithms", "iostream cstdio print"),
 }
-CPP_MORE = {"algorithms/matrix_operator.hpp": "matrix/matrix.hpp"}
-"""The one file of algorithms that knows what a Matrix is."""
+CPP_MORE = {
+    "algorithms/matrix_operator.hpp": "matrix/matrix.hpp",  # it alone knows what a Matrix is
+    "kernels/block.hpp": "storage/aligned.hpp",
+}
 
 BLAS = ("kernels/", "algorithms/small_dense.cpp", "bindings/module.cpp")
 """Where BLAS and LAPACK may be named."""
@@ -57,7 +59,7 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "plan distributions linalg randomized sketch", "_core ground spectra matrices"
+        "plan costs distributions linalg randomized sketch", "_core ground spectra matrices"
     ),
     "analysis": Modules("analysis", "_core ground spectra statistics matrices linalg"),
     "checkpoint": Modules("checkpoint", "ground matrices"),

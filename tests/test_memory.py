@@ -14,7 +14,7 @@ from checkpoints import entry
 
 from sigmascope import plan
 
-ROWS, COLUMNS = 164_000, 1024
+ROWS, COLUMNS = 82_000, 2048
 NBYTES = ROWS * COLUMNS * 4
 LIMIT = 64 * 2**20
 

@@ -2,39 +2,12 @@
 // A tall, thin matrix in host memory: row-major, each row padded with zeros to whole vectors.
 #pragma once
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
-#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <new>
+
+#include "storage/aligned.hpp"
 
 namespace sigmascope {
-
-struct FreeDeleter {
-  void operator()(void* p) const { std::free(p); }
-};
-
-template <class T>
-using AlignedArray = std::unique_ptr<T[], FreeDeleter>;
-
-// 64-byte aligned, not initialised; in huge pages where that is most of it: fewer faults, fewer misses of the TLB.
-template <class T>
-AlignedArray<T> aligned_array(std::int64_t count) {
-  constexpr std::size_t line = 64, page = std::size_t{2} << 20;
-  const std::size_t bytes = std::max(static_cast<std::size_t>(count) * sizeof(T), line);
-  const std::size_t unit = bytes >= 4 * page ? page : line;
-  void* memory = std::aligned_alloc(unit, (bytes + unit - 1) / unit * unit);
-  if (memory == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-  if (unit == page) madvise(memory, bytes / page * page, MADV_HUGEPAGE);
-#endif
-  return AlignedArray<T>(static_cast<T*>(memory));
-}
 
 inline std::int64_t chunks(std::int64_t extent, std::int64_t chunk) { return (extent + chunk - 1) / chunk; }
 

@@ -88,7 +88,7 @@ def spectrum(
             f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
             f"the first at {seen.first_nonfinite}"
         )
-    if effort == "exact" or plan.prefers_gram(n, k, block, tol, run.memory):
+    if effort == "exact" or plan.prefers_gram(a.shape, k, block, tol, run):
         notes = (
             () if effort == "exact" else (f"every value, cheaper here than effort {str(effort)!r}",)
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, plan
+from . import _core, costs, plan
 from .errors import ConvergenceWarning
 from .plan import Run
 from .sources import matrix
@@ -47,10 +47,14 @@ def svds(
     max_passes : int
         Krylov steps, one read of A each, after which to stop without convergence.
     block : int, optional
-        Columns per Krylov step; 32 up to k = 128, else 64.
-    precision : {"float32", "float64"}, optional
+        Columns per Krylov step; by default those of least cost (:mod:`sigmascope.costs`).
+    precision : {"mixed", "float32", "float64"}, optional
         Of the blocks; float64 if any tile of A is f64, else float32. In float32 nothing below
-        about 3e-6 * sigma_1 is resolved, and the errors say so.
+        about 3e-6 * sigma_1 is resolved, and the errors say so. "mixed" is float32 with a search
+        steered by products rounded to bfloat16, twice as fast: values, vectors and residuals come
+        from float32 products all the same, and where the tolerance is finer than the rounding, the
+        last steps are in float32. Default where the processor multiplies bfloat16 (AVX-512 BF16)
+        and min(m, n) >= 512.
     seed : int
         Of the random start. Same seed, same bits, whatever the threads.
     **options
@@ -91,19 +95,17 @@ def svds(
     Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
     """
     a = matrix(A)
-    run = Run.of(
-        a, precision=precision, precisions=("mixed", "float32", "float64"), **options
-    )
+    run = Run.of(a, precision=precision, precisions=("mixed", "float32", "float64"), **options)
     plan.check_rank(k, a.shape)
     plan.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):
         raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
     n = min(a.shape)
-    b = min((32 if k <= 128 else 64) if block is None else block, n)
-    if b < 1:
-        raise ValueError(f"block must be at least 1, not {b}")
+    if block is not None and block < 1:
+        raise ValueError(f"block must be at least 1, not {block}")
+    b = min(block or costs.best_block(a.shape, k, tol, run.precision, run.file_bytes), n)
     started = time.perf_counter()
-    if method == "gram" or (method == "auto" and plan.prefers_gram(n, k, b, tol, run.memory)):
+    if method == "gram" or (method == "auto" and plan.prefers_gram(a.shape, k, b, tol, run)):
         return _told(_svds_by_gram(a, k, tol, vectors, seed, run, started), tol)
     if b * max_passes < k:
         raise ValueError(f"max_passes = {max_passes} blocks of {b} cannot hold k = {k} vectors")

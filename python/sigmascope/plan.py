@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core
+from . import _core, costs
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
 from .threads import resolve_memory, resolve_threads
@@ -38,6 +38,8 @@ class Run:
         0: it is in memory already, or is read again at each pass.
     copy_bytes : int
         In mixed precision, a copy of the matrix in bfloat16 is held if it fits as well: its bytes.
+    stored_bytes : int
+        Of the matrix in files; 0 if it is in memory.
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
@@ -51,6 +53,7 @@ class Run:
     memory: int
     load_bytes: int
     copy_bytes: int
+    stored_bytes: int
     panel_rows: int
     precision: str
     progress: Callable[[int], object] | None
@@ -92,10 +95,16 @@ class Run:
             memory=memory,
             load_bytes=load_bytes,
             copy_bytes=copy_bytes if copied and load_bytes + copy_bytes <= memory // 2 else 0,
+            stored_bytes=0 if a.in_memory else a.nbytes,
             panel_rows=panel_rows or 0,
             precision=precision,
             progress=progress,
         )
+
+    @property
+    def file_bytes(self) -> int:
+        """Stored bytes that every pass reads again from files."""
+        return self.stored_bytes if self.load_bytes == 0 and self.copy_bytes == 0 else 0
 
     @property
     def itemsize(self) -> int:
@@ -137,13 +146,6 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def expected_columns(k: int, block: int, tol: float) -> float:
-    """Basis columns that slowly decaying spectra take, +- 15 %: a fit over trained weights."""
-    if tol >= 1e-2:
-        return 2.9 * k + 4.2 * block
-    return 3.3 * k + 5.5 * block if tol >= 1e-3 else 4.0 * k + 8.0 * block
-
-
 def gram_bytes(n: int, *, vectors: bool) -> int:
     """Memory of the Gram route for the smaller side n: the matrix, LAPACK's copy, a panel."""
     return int(n * n * 8 * (3.2 if vectors else 1.3)) + 512 * n * 8
@@ -154,10 +156,14 @@ def prefers_steering(shape: tuple[int, int]) -> bool:
     return bool(_core.config()["dot_bf16"]) and min(shape) >= 512
 
 
-def prefers_gram(n: int, k: int, block: int, tol: float, memory: int) -> bool:
-    """Whether the whole Gram matrix costs less than a Krylov basis, and fits."""
-    cheaper = 3 * (expected_columns(k, block, tol) + block) > n
-    return cheaper and gram_bytes(n, vectors=True) <= memory
+def prefers_gram(
+    shape: tuple[int, int], k: int, block: int, tol: float, run: Run, *, vectors: bool = True
+) -> bool:
+    """Whether the whole Gram matrix costs less than a Krylov search, and fits."""
+    if gram_bytes(min(shape), vectors=True) > run.memory:
+        return False
+    search = costs.krylov_seconds(shape, k, block, tol, run.precision, run.file_bytes)
+    return costs.gram_seconds(shape, vectors=vectors) < search
 
 
 def require_memory(run: Run, needed: int, what: str) -> None:
@@ -170,11 +176,7 @@ def require_memory(run: Run, needed: int, what: str) -> None:
 
 
 def column_cap(n: int, m: int, k: int, block: int, run: Run) -> int:
-    """Basis columns at which to restart; 0: never.
-
-    At 3 k + 2 block columns, and some blocks above what it keeps, a restart costs no step, and a
-    shorter basis is cheaper to keep orthogonal and to look at. A `whole` basis, which a density needs, is restarted only when it
-    would pass the memory limit.
+    """Basis columns at which to restart; 0: never, since a whole basis fits.
 
     D columns take n D numbers, and about four D x D float64 matrices to look at them, of which the
     first 16 MiB belong to the working space.

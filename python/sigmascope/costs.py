@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a search for the largest singular values costs: a model that picks block and method.
+
+Seconds of one thread of the processor on which the constants were measured (EPYC, Zen 4); only
+their ratios matter. No number of threads and no clock enters, so that neither changes a bit of a
+result. `benchmarks/test_bench_costs.py` holds the choices against the measured optimum.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_BLOCKS = (8, 16, 32, 64, 128)
+
+_STEP_RATE = {
+    "mixed": ((8, 16, 32, 64), (55e9, 105e9, 150e9, 175e9)),
+    "float32": ((8, 16, 32, 64), (40e9, 75e9, 95e9, 103e9)),
+    "float64": ((8, 16, 32, 64), (20e9, 36e9, 46e9, 50e9)),
+}
+"""Flops per second of A^T (A X), by columns of X."""
+
+_BASIS_RATE = 60e9
+"""Of orthogonalisation in float32, where 2 n D w flops run over n (D + w) numbers."""
+
+_SMALL_EIGEN = 1.7e-10
+"""Seconds per D^3 to look at a D x D projection: tridiagonal, divide and conquer, few vectors."""
+
+_GRAM_RATE = 50e9
+_GRAM_EIGEN = (1.5e-10, 2.5e-10)
+"""Seconds per n^3 of every eigenvalue, and of the leading eigenvectors as well."""
+
+_FILE_RATE = 1.5e9
+"""Bytes per second of what is read again at each pass."""
+
+_STEP_OVERHEAD = 60e-6
+
+
+def basis_columns(k: int, block: int, tol: float) -> float:
+    """Columns multiplied for slowly decaying spectra, +- 15 %: a fit over trained weights."""
+    digits = -np.log10(np.clip(tol, 1e-6, 1e-2))
+    per_value = np.interp(digits, (2, 3, 6), (2.9, 3.3, 4.0))
+    per_block = np.interp(digits, (2, 3, 6), (4.2, 5.5, 8.0))
+    return float(per_value * k + per_block * block)
+
+
+def krylov_seconds(
+    shape: tuple[int, int], k: int, block: int, tol: float, precision: str, file_bytes: int = 0
+) -> float:
+    """Cost of the k largest triplets by block Krylov; `file_bytes` are read again at each pass."""
+    n, m = sorted(shape)
+    columns = min(basis_columns(k, block, tol), n)
+    held = min(columns, max(3 * k + 2 * block, 128))  # restarted, see plan.restart_columns
+    final = "float64" if precision == "float64" else "float32"
+    slow = 2 if precision == "float64" else 1
+    products = 4 * m * n * (columns / _rate(precision, block) + k / _rate(final, k))
+    basis = slow * 8 * n * columns * held * 0.7 / _BASIS_RATE
+    checks = columns / max(block, held / 4) * _SMALL_EIGEN * held**3
+    steps = columns / block
+    return products + basis + checks + steps * (_STEP_OVERHEAD + file_bytes / _FILE_RATE)
+
+
+def gram_seconds(shape: tuple[int, int], *, vectors: bool) -> float:
+    """Cost of the whole Gram matrix of the smaller side and its eigenvalues, in float64."""
+    n, m = sorted(shape)
+    return m * n**2 / _GRAM_RATE + _GRAM_EIGEN[vectors] * n**3
+
+
+def best_block(
+    shape: tuple[int, int], k: int, tol: float, precision: str, file_bytes: int = 0
+) -> int:
+    """Columns per Krylov step at the least cost."""
+    fitting = [b for b in _BLOCKS if b <= min(shape)] or [min(shape)]
+    costs = [krylov_seconds(shape, k, b, tol, precision, file_bytes) for b in fitting]
+    return fitting[int(np.argmin(costs))]
+
+
+def _rate(precision: str, columns: int) -> float:
+    widths, rates = _STEP_RATE[precision]
+    return float(np.interp(np.log2(columns), np.log2(widths), rates))
