@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Statistics of every element in one pass, fp64; every sum in an order that the matrix fixes.
+// Statistics of every element in one pass, fp64; every sum in an order that the matrix fixes: rows are cut into
+// stretches, columns into groups of rows, at multiples of constants, and the parts are added one after another.
 #include <algorithm>
 #include <limits>
 
 #include "kernels/cpu_backend.hpp"
-#include "kernels/decode_panel.hpp"
+#include "kernels/element_codes.hpp"
 
 namespace sigmascope {
 
 namespace {
 
-constexpr std::int64_t stretch_length = 1024;  // 8 KiB of fp64: both sweeps run in the L1 cache
+constexpr std::int64_t group_rows = 64;  // of one chain of squares in each column
+constexpr std::int64_t panel_bytes_in_memory = std::int64_t{16} << 20;
+constexpr std::int64_t panel_bytes_in_files = std::int64_t{8} << 20;  // three panels live: read, ready and in use
 
 constexpr Stretch empty_stretch{
     0, 0, 0, 0, 0, 0, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), 0, 0, 0, -1};
@@ -25,6 +28,10 @@ void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
   a.maximum = std::max(a.maximum, b.maximum);
   a.sum_squares += b.sum_squares;
   if (b.count == 0) return;
+  if (a.count == 0) {
+    a.count = b.count, a.mean = b.mean, a.m2 = b.m2, a.m3 = b.m3, a.m4 = b.m4;
+    return;
+  }
   const double n = a.count + b.count, d = b.mean - a.mean, dn = d / n, ab = a.count * b.count;
   a.m4 += b.m4 + d * dn * dn * dn * ab * (a.count * a.count - ab + b.count * b.count) +
           6 * dn * dn * (a.count * a.count * b.m2 + b.count * b.count * a.m2) +
@@ -57,6 +64,74 @@ bool has_countable_codes(const Matrix& a) {
          std::all_of(a.tiles.begin(), a.tiles.end(), [&](const Tile& t) { return t.dtype == dtype; });
 }
 
+std::int64_t parts(std::int64_t extent, std::int64_t part) { return (extent + part - 1) / part; }
+
+// Rows of a panel: whole groups of them, where that is not too much to hold.
+std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
+  const std::int64_t most = std::max<std::int64_t>(a.rows, 1);
+  if (asked > 0) return std::min(asked, most);
+  const std::int64_t row = std::max<std::int64_t>(a.stored_bytes() / most, 1);
+  const std::int64_t rows = (a.in_memory() ? panel_bytes_in_memory : panel_bytes_in_files) / row;
+  return std::clamp<std::int64_t>(rows < group_rows ? rows : rows / group_rows * group_rows, 1, most);
+}
+
+std::int64_t stored_bytes(const Panel& panel) {
+  std::int64_t bytes = 0;
+  for (const Piece& piece : panel.pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
+  return bytes;
+}
+
+// What lies in one stretch of columns of one group of rows of a panel.
+struct Part {
+  std::int64_t top, rows;  // in the panel
+  std::int64_t left, cols;
+};
+
+// Column sums of squares, a chain for each group of rows; a group that the panel cuts goes on in the next.
+class ColumnSums {
+ public:
+  ColumnSums(std::int64_t rows, std::int64_t cols, std::int64_t panel_rows)
+      : rows_(rows), cols_(cols), slots_(std::min(panel_rows / group_rows + 2, parts(rows, group_rows))) {
+    totals.assign(static_cast<std::size_t>(cols), 0.0);
+    chains_.assign(static_cast<std::size_t>(slots_ * cols), 0.0);
+  }
+
+  // The chain of the group that holds a row of the matrix.
+  double* chain(std::int64_t row) { return chains_.data() + row / group_rows % slots_ * cols_; }
+
+  // Adds the groups that end with rows [row0, row1).
+  void close(std::int64_t row0, std::int64_t row1, ThreadPool& pool) {
+    pool.run(parts(cols_, stretch_length), [&](std::int64_t part, int) {
+      const std::int64_t left = part * stretch_length, right = std::min(cols_, left + stretch_length);
+      for (std::int64_t row = row0 / group_rows * group_rows; row < row1; row += group_rows) {
+        if (std::min(row + group_rows, rows_) > row1) break;
+        double* sums = chain(row);
+        for (std::int64_t j = left; j < right; ++j) totals[static_cast<std::size_t>(j)] += sums[j];
+        std::fill(sums + left, sums + right, 0.0);
+      }
+    });
+  }
+
+  std::vector<double> totals;
+
+ private:
+  std::int64_t rows_, cols_, slots_;
+  std::vector<double> chains_;
+};
+
+// task(part, worker) for every part of the panel, in parallel: groups are cut at multiples in the matrix.
+template <class Task>
+void for_parts(ThreadPool& pool, const Panel& panel, const Task& task) {
+  const std::int64_t first = panel.row0 / group_rows, across = parts(panel.cols, stretch_length);
+  const std::int64_t groups = parts(panel.row0 + panel.rows, group_rows) - first;
+  pool.run(groups * across, [&](std::int64_t index, int worker) {
+    const std::int64_t start = (first + index / across) * group_rows - panel.row0;
+    const std::int64_t top = std::max<std::int64_t>(start, 0), left = index % across * stretch_length;
+    task(Part{top, std::min(start + group_rows, panel.rows) - top, left, std::min(stretch_length, panel.cols - left)},
+         worker);
+  });
+}
+
 }  // namespace
 
 template <class T>
@@ -64,41 +139,40 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   ElementMoments result;
   result.all = empty_stretch;
   result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
-  result.col_squares.assign(static_cast<std::size_t>(a.cols), 0.0);
   count_codes = count_codes && has_countable_codes(a);
+  const auto threads = static_cast<std::size_t>(pool_.threads());
   const std::size_t codes = count_codes ? (info(a.tiles.front().dtype).size == 2 ? 65536 : 256) : 0;
-  std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(pool_.threads()),
-                                                std::vector<std::int64_t>(codes, 0));
+  std::vector<std::vector<std::int64_t>> counts(threads, std::vector<std::int64_t>(codes, 0));
+  std::vector<CodeBuffers> buffers(threads);
 
-  const std::int64_t height = std::min(options_.panel_rows > 0 ? options_.panel_rows : panel_height(2 * a.cols, 0),
-                                       std::max<std::int64_t>(a.rows, 1));
-  const std::int64_t ld = a.cols;
-  auto decoded = aligned_array<double>(height * ld);
-  std::vector<Stretch> rows(static_cast<std::size_t>(height));
-  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool_.threads()));
+  const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
+  std::vector<Stretch> stretches(static_cast<std::size_t>(height * across));
+  ColumnSums columns(a.rows, a.cols, height);
   PanelStream panels(a, false, height);
   for (std::int64_t index = 0; index < panels.count(); ++index) {
     const Panel panel = panels.next();
-    pool_.run(panel.rows, [&](std::int64_t i, int worker) {
-      double* row = decoded.get() + i * ld;
-      decode_panel(isa_, panel, i, i + 1, 0, a.cols, 1.0, row, ld, scratch[static_cast<std::size_t>(worker)]);
-      Stretch all = empty_stretch, part;
-      for (std::int64_t j = 0; j < a.cols; j += stretch_length) {
-        isa_.stretch(row + j, std::min(stretch_length, a.cols - j), &part);
-        merge(all, part, j);
+    for_parts(pool_, panel, [&](const Part& part, int worker) {
+      std::vector<Stretch> found(static_cast<std::size_t>(part.rows));
+      for (std::int64_t i = 0; i < part.rows;) {
+        const ElementCodes here = element_codes(isa_, panel, part.top + i, part.rows - i, part.left, part.cols,
+                                                buffers[static_cast<std::size_t>(worker)]);
+        isa_.stretches(here.dtype, here.data, here.stride, here.rows, part.cols,
+                       columns.chain(panel.row0 + part.top) + part.left, found.data() + i);
+        i += here.rows;
       }
-      rows[static_cast<std::size_t>(i)] = all;
-      if (count_codes) count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)]);
+      for (std::int64_t i = 0; i < part.rows; ++i)
+        stretches[static_cast<std::size_t>((part.top + i) * across + part.left / stretch_length)] =
+            found[static_cast<std::size_t>(i)];
     });
-    pool_.run((a.cols + stretch_length - 1) / stretch_length, [&](std::int64_t part, int) {
-      const std::int64_t j = part * stretch_length;
-      for (std::int64_t i = 0; i < panel.rows; ++i)
-        isa_.add_squares(decoded.get() + i * ld + j, std::min(stretch_length, a.cols - j),
-                         result.col_squares.data() + j);
-    });
-    std::int64_t bytes = 0;
+    if (count_codes)
+      pool_.run(panel.rows, [&](std::int64_t i, int worker) {
+        count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)]);
+      });
+    columns.close(panel.row0, panel.row0 + panel.rows, pool_);
     for (std::int64_t i = 0; i < panel.rows; ++i) {
-      const Stretch& row = rows[static_cast<std::size_t>(i)];
+      Stretch row = empty_stretch;
+      for (std::int64_t part = 0; part < across; ++part)
+        merge(row, stretches[static_cast<std::size_t>(i * across + part)], part * stretch_length);
       if (result.first_row < 0 && row.first_nonfinite >= 0) {
         result.first_row = panel.row0 + i;
         result.first_col = row.first_nonfinite;
@@ -106,9 +180,9 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
       result.row_squares[static_cast<std::size_t>(panel.row0 + i)] = row.sum_squares;
       merge(result.all, row, 0);
     }
-    for (const Piece& piece : panel.pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
-    observe(bytes);
+    observe(stored_bytes(panel));
   }
+  result.col_squares = std::move(columns.totals);
   for (const auto& part : counts) {
     result.code_counts.resize(codes, 0);
     for (std::size_t code = 0; code < codes; ++code) result.code_counts[code] += part[code];
@@ -116,7 +190,45 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   return result;
 }
 
+template <class T>
+ElementSurvey CpuBackend<T>::survey(const Matrix& a) {
+  ElementSurvey result;
+  result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
+  std::vector<CodeBuffers> buffers(static_cast<std::size_t>(pool_.threads()));
+  const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
+  std::vector<Survey> surveys(static_cast<std::size_t>(height * across));
+  PanelStream panels(a, false, height);
+  for (std::int64_t index = 0; index < panels.count(); ++index) {
+    const Panel panel = panels.next();
+    for_parts(pool_, panel, [&](const Part& part, int worker) {
+      for (std::int64_t i = 0; i < part.rows;) {
+        const ElementCodes here = element_codes(isa_, panel, part.top + i, part.rows - i, part.left, part.cols,
+                                                buffers[static_cast<std::size_t>(worker)]);
+        for (std::int64_t r = 0; r < here.rows; ++r, ++i)
+          isa_.survey(here.dtype, here.data + r * here.stride, part.cols,
+                      &surveys[static_cast<std::size_t>((part.top + i) * across + part.left / stretch_length)]);
+      }
+    });
+    for (std::int64_t i = 0; i < panel.rows; ++i)
+      for (std::int64_t part = 0; part < across; ++part) {
+        const Survey& s = surveys[static_cast<std::size_t>(i * across + part)];
+        if (result.first_row < 0 && s.first_nonfinite >= 0) {
+          result.first_row = panel.row0 + i;
+          result.first_col = part * stretch_length + s.first_nonfinite;
+        }
+        result.row_squares[static_cast<std::size_t>(panel.row0 + i)] += s.sum_squares;
+        result.largest = std::max(result.largest, s.largest);
+        result.nans += s.nans;
+        result.infinities += s.infinities;
+      }
+    observe(stored_bytes(panel));
+  }
+  return result;
+}
+
 template ElementMoments CpuBackend<float>::moments(const Matrix&, bool);
 template ElementMoments CpuBackend<double>::moments(const Matrix&, bool);
+template ElementSurvey CpuBackend<float>::survey(const Matrix&);
+template ElementSurvey CpuBackend<double>::survey(const Matrix&);
 
 }  // namespace sigmascope

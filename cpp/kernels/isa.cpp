@@ -19,7 +19,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes,
     decode<float>, decode<double>,
     product<float>, product<double>,
-    stretch_of, add_squares_of,
+    stretches, survey,
 };
 // clang-format on
 

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Stored codes looked at where they lie: as vectors of fp64, and their range, zeros and NaN read off the bits alone.
+// Numbers of every format that are equal become equal fp64, so that what is computed from them has the same bits.
+// For isa.cpp alone: everything has internal linkage.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/decode.hpp"
+#include "kernels/vector.hpp"
+
+namespace sigmascope {
+namespace {
+
+// Codes at any byte offset.
+template <class From>
+inline typename From::Code code_at(const char* from, std::int64_t i) {
+  typename From::Code code;
+  __builtin_memcpy(&code, from + i * static_cast<std::int64_t>(sizeof(code)), sizeof(code));
+  return code;
+}
+template <class V>
+inline V load_bytes(const char* from) {
+  V vector;
+  __builtin_memcpy(&vector, from, sizeof(vector));
+  return vector;
+}
+
+// The next lanes<double> codes. By intrinsics: the compiler's own conversion of vectors goes by halves and quarters.
+template <class From>
+inline Vector<double> numbers_at(const char* from) {
+  Vector<double> numbers{};
+  for (int i = 0; i < lanes<double>; ++i) numbers[i] = static_cast<double>(From::value(code_at<From>(from, i)));
+  return numbers;
+}
+template <>
+inline Vector<double> numbers_at<FromF64>(const char* from) {
+  return load_bytes<Vector<double>>(from);
+}
+#if defined(__AVX512F__)
+template <>
+inline Vector<double> numbers_at<FromF32>(const char* from) {
+  return _mm512_cvtps_pd(load_bytes<__m256>(from));
+}
+template <>
+inline Vector<double> numbers_at<FromBf16>(const char* from) {
+  const __m256i places = _mm256_set_epi16(7, 0, 6, 0, 5, 0, 4, 0, 3, 0, 2, 0, 1, 0, 0, 0);  // upper halves; lower: 0
+  const __m256i wide = _mm256_maskz_permutexvar_epi16(0xaaaa, places, _mm256_castsi128_si256(load_bytes<__m128i>(from)));
+  return _mm512_cvtps_pd(_mm256_castsi256_ps(wide));
+}
+template <>
+inline Vector<double> numbers_at<FromF16>(const char* from) {
+  return _mm512_cvtps_pd(_mm256_cvtph_ps(load_bytes<__m128i>(from)));
+}
+#elif defined(__AVX2__)
+template <>
+inline Vector<double> numbers_at<FromF32>(const char* from) {
+  return _mm256_cvtps_pd(load_bytes<__m128>(from));
+}
+template <>
+inline Vector<double> numbers_at<FromBf16>(const char* from) {
+  const __m128i wide = _mm_cvtepu16_epi32(_mm_cvtsi64_si128(load_bytes<long long>(from)));
+  return _mm256_cvtps_pd(_mm_castsi128_ps(_mm_slli_epi32(wide, 16)));
+}
+template <>
+inline Vector<double> numbers_at<FromF16>(const char* from) {
+  return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_cvtsi64_si128(load_bytes<long long>(from))));
+}
+#endif
+
+// Codes as integers: among those without the sign bit the larger integer is the larger number, among those with it the
+// larger unsigned integer is the smaller number.
+template <std::size_t size>
+struct IntegersOf;
+template <>
+struct IntegersOf<2> {
+  using Signed = std::int16_t;
+  using Unsigned = std::uint16_t;
+};
+template <>
+struct IntegersOf<4> {
+  using Signed = std::int32_t;
+  using Unsigned = std::uint32_t;
+};
+template <>
+struct IntegersOf<8> {
+  using Signed = std::int64_t;
+  using Unsigned = std::uint64_t;
+};
+template <class From>
+using Signed = typename IntegersOf<sizeof(typename From::Code)>::Signed;
+template <class From>
+using Unsigned = typename IntegersOf<sizeof(typename From::Code)>::Unsigned;
+
+template <class From>
+constexpr Unsigned<From> infinity_code = 0;
+template <>
+inline constexpr Unsigned<FromF64> infinity_code<FromF64> = 0x7ff0000000000000u;
+template <>
+inline constexpr Unsigned<FromF32> infinity_code<FromF32> = 0x7f800000u;
+template <>
+inline constexpr Unsigned<FromBf16> infinity_code<FromBf16> = 0x7f80u;
+template <>
+inline constexpr Unsigned<FromF16> infinity_code<FromF16> = 0x7c00u;
+template <class From>
+constexpr Unsigned<From> sign_bit = static_cast<Unsigned<From>>(Unsigned<From>{1} << (8 * sizeof(Unsigned<From>) - 1));
+
+template <class From>
+inline double number_of(Unsigned<From> bits) {
+  return static_cast<double>(From::value(__builtin_bit_cast(typename From::Code, bits)));
+}
+
+// counts + (magnitude is 0), lane by lane.
+template <class S>
+inline Vector<S> count_zeros(Vector<S> codes, Vector<S> counts) {
+  const Vector<S> magnitudes = codes + codes;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(S) == 2) {
+    const auto one = __builtin_bit_cast(__m512i, Vector<S>{} + S{1}), sums = __builtin_bit_cast(__m512i, counts);
+    const auto m = __builtin_bit_cast(__m512i, magnitudes);
+    return __builtin_bit_cast(Vector<S>, _mm512_mask_add_epi16(sums, _mm512_testn_epi16_mask(m, m), sums, one));
+  }
+#endif
+  return counts - __builtin_bit_cast(Vector<S>, magnitudes == 0);
+}
+
+struct Extremes {
+  double minimum, maximum;  // never -0, which some orders of looking would find and others not
+  std::int64_t zeros;
+  bool finite;  // else the others mean nothing
+};
+
+// n > 0 codes of a stretch of at most `stretch_length`: a lane of 16 bits counts its zeros.
+template <class From>
+Extremes extremes_of(const char* codes, std::int64_t n) {
+  using S = Signed<From>;
+  using U = Unsigned<From>;
+  constexpr int width = lanes<S>;
+  constexpr auto size = static_cast<std::int64_t>(sizeof(S));
+  Vector<S> highest = Vector<S>{} + static_cast<S>(sign_bit<From>), zeros{};
+  Vector<U> largest{};
+  const auto look = [&](Vector<S> v) {
+    const auto u = __builtin_bit_cast(Vector<U>, v);
+    highest = v > highest ? v : highest;
+    largest = u > largest ? u : largest;
+    zeros = count_zeros<S>(v, zeros);
+  };
+  const std::int64_t whole = n / width * width;
+  for (std::int64_t i = 0; i < whole; i += width) look(load_bytes<Vector<S>>(codes + i * size));
+  const U start = __builtin_bit_cast(U, code_at<From>(codes, 0));
+  std::int64_t zero_count = 0;
+  if (whole < n) {  // the rest of a vector repeats the first code
+    Vector<U> last = Vector<U>{} + start;
+    __builtin_memcpy(&last, codes + whole * size, static_cast<std::size_t>((n - whole) * size));
+    look(__builtin_bit_cast(Vector<S>, last));
+    if (static_cast<U>(start + start) == 0) zero_count -= width - (n - whole);
+  }
+  auto high = static_cast<S>(sign_bit<From>);
+  U large = 0;
+  for (int i = 0; i < width; ++i) {
+    high = highest[i] > high ? highest[i] : high;
+    large = largest[i] > large ? largest[i] : large;
+    zero_count += zeros[i];
+  }
+  const bool positive = high >= 0, negative = large >= sign_bit<From>;
+  const U top = static_cast<U>(high);
+  if ((positive && top >= infinity_code<From>) ||
+      (negative && large >= static_cast<U>(sign_bit<From> | infinity_code<From>)))
+    return {0, 0, 0, false};
+  U small = large;  // needed only where all signs are equal: the number of least magnitude
+  if (!positive || !negative)
+    for (std::int64_t i = 0; i < n; ++i) {
+      const U u = __builtin_bit_cast(U, code_at<From>(codes, i));
+      small = u < small ? u : small;
+    }
+  return {number_of<From>(negative ? large : small) + 0.0, number_of<From>(positive ? top : small) + 0.0, zero_count,
+          true};
+}
+
+}  // namespace
+}  // namespace sigmascope
