@@ -45,7 +45,8 @@ inline Vector<double> numbers_at<FromF32>(const char* from) {
 template <>
 inline Vector<double> numbers_at<FromBf16>(const char* from) {
   const __m256i places = _mm256_set_epi16(7, 0, 6, 0, 5, 0, 4, 0, 3, 0, 2, 0, 1, 0, 0, 0);  // upper halves; lower: 0
-  const __m256i wide = _mm256_maskz_permutexvar_epi16(0xaaaa, places, _mm256_castsi128_si256(load_bytes<__m128i>(from)));
+  const __m256i wide =
+      _mm256_maskz_permutexvar_epi16(0xaaaa, places, _mm256_castsi128_si256(load_bytes<__m128i>(from)));
   return _mm512_cvtps_pd(_mm256_castsi256_ps(wide));
 }
 template <>
@@ -110,57 +111,45 @@ inline double number_of(Unsigned<From> bits) {
   return static_cast<double>(From::value(__builtin_bit_cast(typename From::Code, bits)));
 }
 
-// counts + (magnitude is 0), lane by lane.
-template <class S>
-inline Vector<S> count_zeros(Vector<S> codes, Vector<S> counts) {
-  const Vector<S> magnitudes = codes + codes;
-#if defined(__AVX512F__)
-  if constexpr (sizeof(S) == 2) {
-    const auto one = __builtin_bit_cast(__m512i, Vector<S>{} + S{1}), sums = __builtin_bit_cast(__m512i, counts);
-    const auto m = __builtin_bit_cast(__m512i, magnitudes);
-    return __builtin_bit_cast(Vector<S>, _mm512_mask_add_epi16(sums, _mm512_testn_epi16_mask(m, m), sums, one));
-  }
-#endif
-  return counts - __builtin_bit_cast(Vector<S>, magnitudes == 0);
-}
-
 struct Extremes {
   double minimum, maximum;  // never -0, which some orders of looking would find and others not
   std::int64_t zeros;
   bool finite;  // else the others mean nothing
 };
 
-// n > 0 codes of a stretch of at most `stretch_length`: a lane of 16 bits counts its zeros.
+// n > 0 codes of a stretch of at most `stretch_length`: a lane of 16 bits counts those that are not zero.
 template <class From>
 Extremes extremes_of(const char* codes, std::int64_t n) {
   using S = Signed<From>;
   using U = Unsigned<From>;
   constexpr int width = lanes<S>;
   constexpr auto size = static_cast<std::int64_t>(sizeof(S));
-  Vector<S> highest = Vector<S>{} + static_cast<S>(sign_bit<From>), zeros{};
-  Vector<U> largest{};
+  Vector<S> highest = Vector<S>{} + static_cast<S>(sign_bit<From>);
+  Vector<U> largest{}, nonzeros{};
+  const Vector<U> one = Vector<U>{} + U{1};
   const auto look = [&](Vector<S> v) {
     const auto u = __builtin_bit_cast(Vector<U>, v);
+    const Vector<U> magnitude = u + u;
     highest = v > highest ? v : highest;
     largest = u > largest ? u : largest;
-    zeros = count_zeros<S>(v, zeros);
+    nonzeros += magnitude < one ? magnitude : one;
   };
   const std::int64_t whole = n / width * width;
   for (std::int64_t i = 0; i < whole; i += width) look(load_bytes<Vector<S>>(codes + i * size));
-  const U start = __builtin_bit_cast(U, code_at<From>(codes, 0));
-  std::int64_t zero_count = 0;
+  std::int64_t zeros = n;
   if (whole < n) {  // the rest of a vector repeats the first code
+    const U start = __builtin_bit_cast(U, code_at<From>(codes, 0));
     Vector<U> last = Vector<U>{} + start;
     __builtin_memcpy(&last, codes + whole * size, static_cast<std::size_t>((n - whole) * size));
     look(__builtin_bit_cast(Vector<S>, last));
-    if (static_cast<U>(start + start) == 0) zero_count -= width - (n - whole);
+    if (static_cast<U>(start + start) != 0) zeros += width - (n - whole);
   }
   auto high = static_cast<S>(sign_bit<From>);
   U large = 0;
   for (int i = 0; i < width; ++i) {
     high = highest[i] > high ? highest[i] : high;
     large = largest[i] > large ? largest[i] : large;
-    zero_count += zeros[i];
+    zeros -= static_cast<std::int64_t>(nonzeros[i]);
   }
   const bool positive = high >= 0, negative = large >= sign_bit<From>;
   const U top = static_cast<U>(high);
@@ -173,8 +162,7 @@ Extremes extremes_of(const char* codes, std::int64_t n) {
       const U u = __builtin_bit_cast(U, code_at<From>(codes, i));
       small = u < small ? u : small;
     }
-  return {number_of<From>(negative ? large : small) + 0.0, number_of<From>(positive ? top : small) + 0.0, zero_count,
-          true};
+  return {number_of<From>(negative ? large : small) + 0.0, number_of<From>(positive ? top : small) + 0.0, zeros, true};
 }
 
 }  // namespace

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Statistics of every element in one pass, fp64; every sum in an order that the matrix fixes: rows are cut into
-// stretches, columns into groups of rows, at multiples of constants, and the parts are added one after another.
+// Statistics of every element in one pass, fp64; every sum in an order that the matrix fixes.
 #include <algorithm>
 #include <limits>
 
 #include "kernels/cpu_backend.hpp"
-#include "kernels/element_codes.hpp"
+#include "kernels/element_pass.hpp"
 
 namespace sigmascope {
 
 namespace {
-
-constexpr std::int64_t group_rows = 64;  // of one chain of squares in each column
-constexpr std::int64_t panel_bytes_in_memory = std::int64_t{16} << 20;
-constexpr std::int64_t panel_bytes_in_files = std::int64_t{8} << 20;  // three panels live: read, ready and in use
 
 constexpr Stretch empty_stretch{
     0, 0, 0, 0, 0, 0, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), 0, 0, 0, -1};
@@ -64,29 +59,6 @@ bool has_countable_codes(const Matrix& a) {
          std::all_of(a.tiles.begin(), a.tiles.end(), [&](const Tile& t) { return t.dtype == dtype; });
 }
 
-std::int64_t parts(std::int64_t extent, std::int64_t part) { return (extent + part - 1) / part; }
-
-// Rows of a panel: whole groups of them, where that is not too much to hold.
-std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
-  const std::int64_t most = std::max<std::int64_t>(a.rows, 1);
-  if (asked > 0) return std::min(asked, most);
-  const std::int64_t row = std::max<std::int64_t>(a.stored_bytes() / most, 1);
-  const std::int64_t rows = (a.in_memory() ? panel_bytes_in_memory : panel_bytes_in_files) / row;
-  return std::clamp<std::int64_t>(rows < group_rows ? rows : rows / group_rows * group_rows, 1, most);
-}
-
-std::int64_t stored_bytes(const Panel& panel) {
-  std::int64_t bytes = 0;
-  for (const Piece& piece : panel.pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
-  return bytes;
-}
-
-// What lies in one stretch of columns of one group of rows of a panel.
-struct Part {
-  std::int64_t top, rows;  // in the panel
-  std::int64_t left, cols;
-};
-
 // Column sums of squares, a chain for each group of rows; a group that the panel cuts goes on in the next.
 class ColumnSums {
  public:
@@ -119,19 +91,6 @@ class ColumnSums {
   std::vector<double> chains_;
 };
 
-// task(part, worker) for every part of the panel, in parallel: groups are cut at multiples in the matrix.
-template <class Task>
-void for_parts(ThreadPool& pool, const Panel& panel, const Task& task) {
-  const std::int64_t first = panel.row0 / group_rows, across = parts(panel.cols, stretch_length);
-  const std::int64_t groups = parts(panel.row0 + panel.rows, group_rows) - first;
-  pool.run(groups * across, [&](std::int64_t index, int worker) {
-    const std::int64_t start = (first + index / across) * group_rows - panel.row0;
-    const std::int64_t top = std::max<std::int64_t>(start, 0), left = index % across * stretch_length;
-    task(Part{top, std::min(start + group_rows, panel.rows) - top, left, std::min(stretch_length, panel.cols - left)},
-         worker);
-  });
-}
-
 }  // namespace
 
 template <class T>
@@ -140,30 +99,17 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   result.all = empty_stretch;
   result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
   count_codes = count_codes && has_countable_codes(a);
-  const auto threads = static_cast<std::size_t>(pool_.threads());
   const std::size_t codes = count_codes ? (info(a.tiles.front().dtype).size == 2 ? 65536 : 256) : 0;
-  std::vector<std::vector<std::int64_t>> counts(threads, std::vector<std::int64_t>(codes, 0));
-  std::vector<CodeBuffers> buffers(threads);
-
+  std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(pool_.threads()),
+                                                std::vector<std::int64_t>(codes, 0));
   const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
-  std::vector<Stretch> stretches(static_cast<std::size_t>(height * across));
+  std::vector<Stretch> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
   ColumnSums columns(a.rows, a.cols, height);
-  PanelStream panels(a, false, height);
-  for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
-    for_parts(pool_, panel, [&](const Part& part, int worker) {
-      std::vector<Stretch> found(static_cast<std::size_t>(part.rows));
-      for (std::int64_t i = 0; i < part.rows;) {
-        const ElementCodes here = element_codes(isa_, panel, part.top + i, part.rows - i, part.left, part.cols,
-                                                buffers[static_cast<std::size_t>(worker)]);
-        isa_.stretches(here.dtype, here.data, here.stride, here.rows, part.cols,
-                       columns.chain(panel.row0 + part.top) + part.left, found.data() + i);
-        i += here.rows;
-      }
-      for (std::int64_t i = 0; i < part.rows; ++i)
-        stretches[static_cast<std::size_t>((part.top + i) * across + part.left / stretch_length)] =
-            found[static_cast<std::size_t>(i)];
-    });
+  const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i, std::int64_t j, std::int64_t n) {
+    isa_.stretches(here.dtype, here.data, here.stride, here.rows, n, columns.chain(panel.row0 + i) + j,
+                   found.data() + j / stretch_length * height + i);
+  };
+  pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {
     if (count_codes)
       pool_.run(panel.rows, [&](std::int64_t i, int worker) {
         count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)]);
@@ -172,7 +118,7 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
     for (std::int64_t i = 0; i < panel.rows; ++i) {
       Stretch row = empty_stretch;
       for (std::int64_t part = 0; part < across; ++part)
-        merge(row, stretches[static_cast<std::size_t>(i * across + part)], part * stretch_length);
+        merge(row, found[static_cast<std::size_t>(part * height + i)], part * stretch_length);
       if (result.first_row < 0 && row.first_nonfinite >= 0) {
         result.first_row = panel.row0 + i;
         result.first_col = row.first_nonfinite;
@@ -181,7 +127,7 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
       merge(result.all, row, 0);
     }
     observe(stored_bytes(panel));
-  }
+  });
   result.col_squares = std::move(columns.totals);
   for (const auto& part : counts) {
     result.code_counts.resize(codes, 0);
@@ -190,45 +136,7 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   return result;
 }
 
-template <class T>
-ElementSurvey CpuBackend<T>::survey(const Matrix& a) {
-  ElementSurvey result;
-  result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
-  std::vector<CodeBuffers> buffers(static_cast<std::size_t>(pool_.threads()));
-  const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
-  std::vector<Survey> surveys(static_cast<std::size_t>(height * across));
-  PanelStream panels(a, false, height);
-  for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
-    for_parts(pool_, panel, [&](const Part& part, int worker) {
-      for (std::int64_t i = 0; i < part.rows;) {
-        const ElementCodes here = element_codes(isa_, panel, part.top + i, part.rows - i, part.left, part.cols,
-                                                buffers[static_cast<std::size_t>(worker)]);
-        for (std::int64_t r = 0; r < here.rows; ++r, ++i)
-          isa_.survey(here.dtype, here.data + r * here.stride, part.cols,
-                      &surveys[static_cast<std::size_t>((part.top + i) * across + part.left / stretch_length)]);
-      }
-    });
-    for (std::int64_t i = 0; i < panel.rows; ++i)
-      for (std::int64_t part = 0; part < across; ++part) {
-        const Survey& s = surveys[static_cast<std::size_t>(i * across + part)];
-        if (result.first_row < 0 && s.first_nonfinite >= 0) {
-          result.first_row = panel.row0 + i;
-          result.first_col = part * stretch_length + s.first_nonfinite;
-        }
-        result.row_squares[static_cast<std::size_t>(panel.row0 + i)] += s.sum_squares;
-        result.largest = std::max(result.largest, s.largest);
-        result.nans += s.nans;
-        result.infinities += s.infinities;
-      }
-    observe(stored_bytes(panel));
-  }
-  return result;
-}
-
 template ElementMoments CpuBackend<float>::moments(const Matrix&, bool);
 template ElementMoments CpuBackend<double>::moments(const Matrix&, bool);
-template ElementSurvey CpuBackend<float>::survey(const Matrix&);
-template ElementSurvey CpuBackend<double>::survey(const Matrix&);
 
 }  // namespace sigmascope

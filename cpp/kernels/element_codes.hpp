@@ -35,7 +35,8 @@ void turn_codes(const std::byte* from, std::int64_t row_stride, std::int64_t col
   for (std::int64_t j0 = 0; j0 < cols; j0 += tile)
     for (std::int64_t i = 0; i < rows; ++i)
       for (std::int64_t j = j0; j < std::min(cols, j0 + tile); ++j)
-        std::memcpy(to + (i * cols + j) * static_cast<std::int64_t>(size), from + i * row_stride + j * col_stride, size);
+        std::memcpy(to + (i * cols + j) * static_cast<std::int64_t>(size), from + i * row_stride + j * col_stride,
+                    size);
 }
 
 // Elements of columns [j, j + n) from row i of the panel on: as many of at most `most` rows as lie alike.
@@ -49,7 +50,8 @@ inline ElementCodes element_codes(const Isa& isa, const Panel& panel, std::int64
   if (panel.covered_once && piece != panel.pieces.end() && piece->tile->coefficient == 1.0 && !piece->tile->scale) {
     const DType dtype = piece->tile->dtype;
     const std::int64_t size = info(dtype).size;
-    const std::byte* first = piece->data + (i - piece->row0) * piece->row_stride + (j - piece->col0) * piece->col_stride;
+    const std::byte* first =
+        piece->data + (i - piece->row0) * piece->row_stride + (j - piece->col0) * piece->col_stride;
     const std::int64_t rows = std::min(most, piece->row0 + piece->rows - i);
     if (piece->col_stride == size) return {dtype, first, piece->row_stride, rows};
     const std::int64_t here = std::min(rows, buffered);

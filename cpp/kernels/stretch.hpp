@@ -43,8 +43,8 @@ struct PowerLanes {
 };
 
 // Power sums of `rows` stretches that lie `stride` bytes apart; squares are added to the column sums, row after row.
-// Floor: a conversion, three additions, three multiplications per vector; with 512 bits on half as wide units, 19 cycles
-// for 32 numbers. The next rows are fetched meanwhile, since their range is looked at first.
+// Floor: a conversion, three additions, three multiplications per vector; with 512 bits on half as wide units, 19
+// cycles for 32 numbers. The next rows are fetched meanwhile, since their range is looked at first.
 template <class From, int rows>
 void sum_powers(const char* codes, std::int64_t stride, std::int64_t n, double* columns, PowerSums* out) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(typename From::Code));
