@@ -26,47 +26,91 @@ inline V load_bytes(const char* from) {
   return vector;
 }
 
+// A vector of fp64, lanes<double> numbers, in one register or two halves of one: processors whose units are half as
+// wide convert four fp32 from memory in one step, eight in three. The lanes are the same, and so are all bits.
+#if defined(__AVX512F__)
+struct Halves {
+  typedef double Half __attribute__((vector_size(32)));
+  Half low{}, high{};
+};
+inline Halves operator+(Halves a, Halves b) { return {a.low + b.low, a.high + b.high}; }
+inline Halves operator-(Halves a, Halves b) { return {a.low - b.low, a.high - b.high}; }
+inline Halves operator*(Halves a, Halves b) { return {a.low * b.low, a.high * b.high}; }
+inline Halves rounded(Halves a) { return {rounded(a.low), rounded(a.high)}; }
+inline Halves multiply_add(Halves a, Halves b, Halves c) {
+  return {_mm256_fmadd_pd(a.low, b.low, c.low), _mm256_fmadd_pd(a.high, b.high, c.high)};
+}
+inline Vector<double> joined(Halves a) { return _mm512_insertf64x4(_mm512_castpd256_pd512(a.low), a.high, 1); }
+inline Halves load_as(const double* from, Halves) {
+  return {load_bytes<Halves::Half>(reinterpret_cast<const char*>(from)),
+          load_bytes<Halves::Half>(reinterpret_cast<const char*>(from + 4))};
+}
+inline void store(double* to, Halves a) {
+  _mm256_storeu_pd(to, a.low);
+  _mm256_storeu_pd(to + 4, a.high);
+}
+#endif
+inline Vector<double> joined(Vector<double> a) { return a; }
+inline Vector<double> load_as(const double* from, Vector<double>) { return load(from); }
+
 // The next lanes<double> codes. By intrinsics: the compiler's own conversion of vectors goes by halves and quarters.
 template <class From>
-inline Vector<double> numbers_at(const char* from) {
-  Vector<double> numbers{};
-  for (int i = 0; i < lanes<double>; ++i) numbers[i] = static_cast<double>(From::value(code_at<From>(from, i)));
-  return numbers;
-}
+struct Numbers {
+  using V = Vector<double>;
+  static V at(const char* from) {
+    V numbers{};
+    for (int i = 0; i < lanes<double>; ++i) numbers[i] = static_cast<double>(From::value(code_at<From>(from, i)));
+    return numbers;
+  }
+};
 template <>
-inline Vector<double> numbers_at<FromF64>(const char* from) {
-  return load_bytes<Vector<double>>(from);
-}
+struct Numbers<FromF64> {
+  using V = Vector<double>;
+  static V at(const char* from) { return load_bytes<V>(from); }
+};
 #if defined(__AVX512F__)
 template <>
-inline Vector<double> numbers_at<FromF32>(const char* from) {
-  return _mm512_cvtps_pd(load_bytes<__m256>(from));
-}
+struct Numbers<FromF32> {
+  using V = Halves;
+  static V at(const char* from) {
+    return {_mm256_cvtps_pd(load_bytes<__m128>(from)), _mm256_cvtps_pd(load_bytes<__m128>(from + 16))};
+  }
+};
 template <>
-inline Vector<double> numbers_at<FromBf16>(const char* from) {
-  const __m256i places = _mm256_set_epi16(7, 0, 6, 0, 5, 0, 4, 0, 3, 0, 2, 0, 1, 0, 0, 0);  // upper halves; lower: 0
-  const __m256i wide =
-      _mm256_maskz_permutexvar_epi16(0xaaaa, places, _mm256_castsi128_si256(load_bytes<__m128i>(from)));
-  return _mm512_cvtps_pd(_mm256_castsi256_ps(wide));
-}
+struct Numbers<FromBf16> {
+  using V = Vector<double>;
+  static V at(const char* from) {
+    const __m256i places = _mm256_set_epi16(7, 0, 6, 0, 5, 0, 4, 0, 3, 0, 2, 0, 1, 0, 0, 0);  // upper halves; lower: 0
+    const auto codes = _mm256_castsi128_si256(load_bytes<__m128i>(from));
+    return _mm512_cvtps_pd(_mm256_castsi256_ps(_mm256_maskz_permutexvar_epi16(0xaaaa, places, codes)));
+  }
+};
 template <>
-inline Vector<double> numbers_at<FromF16>(const char* from) {
-  return _mm512_cvtps_pd(_mm256_cvtph_ps(load_bytes<__m128i>(from)));
-}
+struct Numbers<FromF16> {
+  using V = Vector<double>;
+  static V at(const char* from) { return _mm512_cvtps_pd(_mm256_cvtph_ps(load_bytes<__m128i>(from))); }
+};
 #elif defined(__AVX2__)
 template <>
-inline Vector<double> numbers_at<FromF32>(const char* from) {
-  return _mm256_cvtps_pd(load_bytes<__m128>(from));
-}
+struct Numbers<FromF32> {
+  using V = Vector<double>;
+  static V at(const char* from) { return _mm256_cvtps_pd(load_bytes<__m128>(from)); }
+};
 template <>
-inline Vector<double> numbers_at<FromBf16>(const char* from) {
-  const __m128i wide = _mm_cvtepu16_epi32(_mm_cvtsi64_si128(load_bytes<long long>(from)));
-  return _mm256_cvtps_pd(_mm_castsi128_ps(_mm_slli_epi32(wide, 16)));
-}
+struct Numbers<FromBf16> {
+  using V = Vector<double>;
+  static V at(const char* from) {
+    const __m128i codes = _mm_cvtsi64_si128(load_bytes<long long>(from));
+    return _mm256_cvtps_pd(_mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), codes)));
+  }
+};
 template <>
-inline Vector<double> numbers_at<FromF16>(const char* from) {
-  return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_cvtsi64_si128(load_bytes<long long>(from))));
-}
+struct Numbers<FromF16> {
+  using V = Vector<double>;
+  static V at(const char* from) {
+    return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_cvtsi64_si128(load_bytes<long long>(from))));
+  }
+};
 #endif
 
 // Codes as integers: among those without the sign bit the larger integer is the larger number, among those with it the
@@ -110,6 +154,28 @@ template <class From>
 inline double number_of(Unsigned<From> bits) {
   return static_cast<double>(From::value(__builtin_bit_cast(typename From::Code, bits)));
 }
+
+// The largest code without its sign; infinity or more: not all are finite.
+template <class From>
+struct Largest {
+  using U = Unsigned<From>;
+  Vector<U> most{};
+
+  // Codes that fill `bytes`, whole vectors of them.
+  void look(const char* codes, int bytes) {
+    const Vector<U> mask = Vector<U>{} + static_cast<U>(~sign_bit<From>);
+#pragma GCC unroll 4
+    for (int at = 0; at < bytes; at += vector_bytes) {
+      const Vector<U> magnitude = load_bytes<Vector<U>>(codes + at) & mask;
+      most = magnitude > most ? magnitude : most;
+    }
+  }
+  U code() const {
+    U largest = 0;
+    for (int i = 0; i < lanes<U>; ++i) largest = most[i] > largest ? most[i] : largest;
+    return largest;
+  }
+};
 
 struct Extremes {
   double minimum, maximum;  // never -0, which some orders of looking would find and others not

@@ -24,72 +24,83 @@ struct PowerSums {
   double first, second, third, fourth;
 };
 
-// Rows that one load and one store of the column sums serve: bounded by the registers. No bit depends on it.
-constexpr int rows_at_once = vector_bytes == 64 ? 4 : 2;
-
+template <class V>
 struct PowerLanes {
-  Vector<double> first{}, second{}, third{}, fourth{};
+  V first{}, second{}, third{}, fourth{};
 
-  // The square, and what it adds to the sums.
-  Vector<double> add(Vector<double> d) {
-    const Vector<double> square = rounded(d * d);
-    first += d;
-    second += square;
+  // The square, and what it adds to the sums. A square of fp32 is exact in fp64: whether it is added or multiplied in
+  // one step changes no bit, and evens out what adders and multipliers have to do.
+  template <bool fused>
+  V add(V d) {
+    const V square = rounded(d * d);
+    first = first + d;
+    if constexpr (fused) second = multiply_add(d, d, second);
+    else second = second + square;
     third = multiply_add(square, d, third);
     fourth = multiply_add(square, square, fourth);
     return square;
   }
-  PowerSums sums() const { return {sum_lanes(first), sum_lanes(second), sum_lanes(third), sum_lanes(fourth)}; }
+  PowerSums sums() const {
+    return {sum_lanes(joined(first)), sum_lanes(joined(second)), sum_lanes(joined(third)), sum_lanes(joined(fourth))};
+  }
 };
 
+// Rows that one load and one store of the column sums serve; more would want more registers. No bit depends on it.
+constexpr int rows_at_once = 2;
+
 // Power sums of `rows` stretches that lie `stride` bytes apart; squares are added to the column sums, row after row.
-// Floor: a conversion, three additions, three multiplications per vector; with 512 bits on half as wide units, 19
-// cycles for 32 numbers. The next rows are fetched meanwhile, since their range is looked at first.
+// The next rows are fetched meanwhile, since their range is looked at before their sums. Floor: a conversion, three
+// additions, three multiplications per vector; on units of 256 bits, of which two add and two multiply, 14 cycles for
+// 32 numbers.
 template <class From, int rows>
 void sum_powers(const char* codes, std::int64_t stride, std::int64_t n, double* columns, PowerSums* out) {
+  using V = typename Numbers<From>::V;
   constexpr auto size = static_cast<std::int64_t>(sizeof(typename From::Code));
   constexpr int width = lanes<double>;
-  PowerLanes lane[rows];
+  PowerLanes<V> lane[rows];
+  const auto add = [&](const char* at, std::int64_t apart, double* to) {
+    V column = load_as(to, V{});
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r) {
+      const V x = Numbers<From>::at(at + r * apart);
+      column = column + (r % 2 == 1 && size < 8 ? lane[r].template add<true>(x) : lane[r].template add<false>(x));
+    }
+    store(to, column);
+  };
   const std::int64_t whole = n / width * width;
   for (std::int64_t j = 0; j < whole; j += width) {
     if (j * size % 64 == 0)
-      for (int r = 0; r < rows; ++r) __builtin_prefetch(codes + (r + rows) * stride + j * size, 0, 2);
-    Vector<double> column = load(columns + j);
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r) column += lane[r].add(numbers_at<From>(codes + r * stride + j * size));
-    store(columns + j, column);
+      for (int r = 0; r < rows; ++r) __builtin_prefetch(codes + (rows + r) * stride + j * size, 0, 2);
+    add(codes + j * size, stride, columns + j);
   }
-  const std::int64_t rest = n - whole;
-  if (rest > 0) {  // the rest of a vector is zero, which adds nothing
-    double column[width] = {};
-    __builtin_memcpy(column, columns + whole, static_cast<std::size_t>(rest) * sizeof(double));
-    Vector<double> sums = load(column);
-    for (int r = 0; r < rows; ++r) {
-      char last[width * size] = {};
-      __builtin_memcpy(last, codes + r * stride + whole * size, static_cast<std::size_t>(rest * size));
-      sums += lane[r].add(numbers_at<From>(last));
-    }
-    store(column, sums);
-    __builtin_memcpy(columns + whole, column, static_cast<std::size_t>(rest) * sizeof(double));
+  if (const auto rest = static_cast<std::size_t>(n - whole); rest > 0) {  // the rest of a vector is zero: adds nothing
+    char last[rows * width * size] = {};
+    double sums[width] = {};
+    for (int r = 0; r < rows; ++r)
+      __builtin_memcpy(last + r * width * size, codes + r * stride + whole * size, rest * size);
+    __builtin_memcpy(sums, columns + whole, rest * sizeof(double));
+    add(last, width * size, sums);
+    __builtin_memcpy(columns + whole, sums, rest * sizeof(double));
   }
   for (int r = 0; r < rows; ++r) out[r] = lane[r].sums();
 }
 
-// The same about a pivot, of one stretch; fp64 codes of exactly the numbers counted.
+// Power sums of one stretch about a pivot.
 template <class From>
-PowerSums sum_powers_about(double pivot, const char* codes, std::int64_t n) {
+PowerSums powers_about(double pivot, const char* codes, std::int64_t n) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(typename From::Code));
   constexpr int width = lanes<double>;
   const Vector<double> center = broadcast(pivot);
   const std::int64_t whole = n / width * width;
-  PowerLanes lane;
-  for (std::int64_t j = 0; j < whole; j += width) lane.add(numbers_at<From>(codes + j * size) - center);
+  PowerLanes<Vector<double>> lane;
+  for (std::int64_t j = 0; j < whole; j += width)
+    lane.template add<false>(joined(Numbers<From>::at(codes + j * size)) - center);
   if (whole < n) {
     char last[width * size] = {};
     __builtin_memcpy(last, codes + whole * size, static_cast<std::size_t>((n - whole) * size));
-    Vector<double> d = numbers_at<From>(last) - center;
+    Vector<double> d = joined(Numbers<From>::at(last)) - center;
     for (std::int64_t e = n - whole; e < width; ++e) d[e] = 0.0;
-    lane.add(d);
+    lane.template add<false>(d);
   }
   return lane.sums();
 }
@@ -118,7 +129,7 @@ void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Ex
   if (s.first * (s.first / count) <= 0.875 * s.second && s.fourth < __builtin_inf())
     return set_central(out, count, 0.0, s);
   const double pivot = e.minimum == e.maximum ? e.minimum : s.first / count;
-  set_central(out, count, pivot, sum_powers_about<From>(pivot, codes, n));
+  set_central(out, count, pivot, powers_about<From>(pivot, codes, n));
 }
 
 // The rare path: some element is NaN or infinite. Those are left out of the row's sums, and are zeros to the columns.
@@ -178,40 +189,54 @@ void stretches_as(const char* codes, std::int64_t stride, std::int64_t rows, std
   }
 }
 
-// One stretch's squares alone.
+// One stretch's squares and largest magnitude alone.
 template <class From>
 void survey_as(const char* codes, std::int64_t n, Survey* out) {
-  constexpr auto size = static_cast<std::int64_t>(sizeof(typename From::Code));
-  constexpr int width = lanes<double>, chains = 4;
-  const Extremes extremes = extremes_of<From>(codes, n);
-  if (!extremes.finite) {
-    double columns[stretch_length] = {};
-    Stretch all;
-    stretch_nonfinite<From>(codes, n, columns, &all);
-    *out = {all.sum_squares, 0.0, all.nans, all.infinities, all.first_nonfinite};
-    if (all.count > 0) out->largest = all.maximum > -all.minimum ? all.maximum : -all.minimum;
-    return;
-  }
-  Vector<double> sums[chains] = {};
-  std::int64_t j = 0;
-  for (; j + chains * width <= n; j += chains * width)
+  using V = typename Numbers<From>::V;
+  constexpr int chains = 4, width = lanes<double>, step = chains * width;
+  constexpr int size = sizeof(typename From::Code);
+  V sums[chains] = {};
+  Largest<From> largest;
+  const auto add = [&](const char* at) {
+    largest.look(at, step * size);
 #pragma GCC unroll 4
     for (int c = 0; c < chains; ++c) {
-      const char* at = codes + (j + c * width) * size;
-      if (c * width * size % 64 == 0) __builtin_prefetch(at + n * size, 0, 2);
-      const Vector<double> x = numbers_at<From>(at);
+      const V x = Numbers<From>::at(at + c * width * size);
       sums[c] = multiply_add(x, x, sums[c]);
     }
-  for (int c = 0; j < n; j += width, ++c) {
-    char last[width * size] = {};
-    const std::int64_t rest = n - j < width ? n - j : width;
-    __builtin_memcpy(last, codes + j * size, static_cast<std::size_t>(rest * size));
-    const Vector<double> x = numbers_at<From>(last);
-    sums[c] = multiply_add(x, x, sums[c]);
+  };
+  const std::int64_t whole = n / step * step;
+  for (std::int64_t j = 0; j < whole; j += step) add(codes + j * size);
+  if (whole < n) {
+    char last[step * size] = {};
+    __builtin_memcpy(last, codes + whole * size, static_cast<std::size_t>((n - whole) * size));
+    add(last);
   }
-  const double high = extremes.maximum, low = -extremes.minimum;
-  *out = {sum_lanes(sums[0] + sums[1]) + sum_lanes(sums[2] + sums[3]), high > low ? high : low, 0, 0, -1};
+  if (largest.code() < infinity_code<From>) {
+    const double sum = sum_lanes(joined(sums[0] + sums[1])) + sum_lanes(joined(sums[2] + sums[3]));
+    *out = {sum, number_of<From>(largest.code()), 0, 0, -1};
+    return;
+  }
+  double columns[stretch_length] = {};
+  Stretch all;
+  stretch_nonfinite<From>(codes, n, columns, &all);
+  *out = {all.sum_squares, 0.0, all.nans, all.infinities, all.first_nonfinite};
+  if (all.count > 0) out->largest = all.maximum > -all.minimum ? all.maximum : -all.minimum;
 }
+
+// Codes of 8 bits are widened by a table.
+struct ByteTable {
+  float values[256];
+
+  explicit ByteTable(DType dtype) {
+    unsigned char codes[256];
+    for (int code = 0; code < 256; ++code) codes[code] = static_cast<unsigned char>(code);
+    decode<float>(dtype, codes, 256, 1.0F, false, values);
+  }
+  void widen(const char* codes, std::int64_t n, float* to) const {
+    for (std::int64_t i = 0; i < n; ++i) to[i] = values[static_cast<unsigned char>(codes[i])];
+  }
+};
 
 void stretches(DType dtype, const void* codes, std::int64_t stride, std::int64_t rows, std::int64_t n, double* columns,
                Stretch* out) {
@@ -224,11 +249,11 @@ void stretches(DType dtype, const void* codes, std::int64_t stride, std::int64_t
     case DType::f8_e4m3:
     case DType::f8_e5m2: break;
   }
-  float wide[rows_at_once * stretch_length];  // 8 bits are widened first
+  const ByteTable table(dtype);
+  float wide[rows_at_once * stretch_length];
   for (std::int64_t i = 0; i < rows; i += rows_at_once) {
     const std::int64_t here = rows - i < rows_at_once ? rows - i : rows_at_once;
-    for (std::int64_t r = 0; r < here; ++r)
-      decode<float>(dtype, bytes + (i + r) * stride, n, 1.0F, false, wide + r * stretch_length);
+    for (std::int64_t r = 0; r < here; ++r) table.widen(bytes + (i + r) * stride, n, wide + r * stretch_length);
     stretches_as<FromF32>(reinterpret_cast<const char*>(wide), stretch_length * 4, here, n, columns, out + i);
   }
 }
@@ -244,7 +269,7 @@ void survey(DType dtype, const void* codes, std::int64_t n, Survey* out) {
     case DType::f8_e5m2: break;
   }
   float wide[stretch_length];
-  decode<float>(dtype, bytes, n, 1.0F, false, wide);
+  ByteTable(dtype).widen(bytes, n, wide);
   survey_as<FromF32>(reinterpret_cast<const char*>(wide), n, out);
 }
 
