@@ -37,18 +37,27 @@ void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
   a.count = n;
 }
 
-// Codes of a panel as stored; counts are integers, so their order is free.
-void count_panel_codes(const Panel& panel, std::int64_t i, std::vector<std::int64_t>& counts) {
+// Codes of a row as stored; counts are integers, so their order is free.
+template <class Code>
+void count_codes_of(const std::byte* row, std::int64_t step, std::int64_t n, std::int64_t* counts) {
+  const auto count = [&](std::int64_t j, std::int64_t apart) {
+    Code code;
+    std::memcpy(&code, row + j * apart, sizeof(code));
+    ++counts[code];
+  };
+  if (step != static_cast<std::int64_t>(sizeof(Code))) {
+    for (std::int64_t j = 0; j < n; ++j) count(j, step);
+    return;
+  }
+  for (std::int64_t j = 0; j < n; ++j) count(j, sizeof(Code));
+}
+
+void count_panel_codes(const Panel& panel, std::int64_t i, std::int64_t* counts) {
   for (const Piece& piece : panel.pieces) {
     if (i < piece.row0 || i >= piece.row0 + piece.rows) continue;
     const std::byte* row = piece.data + (i - piece.row0) * piece.row_stride;
     const bool wide = info(piece.tile->dtype).size == 2;
-    for (std::int64_t j = 0; j < piece.cols; ++j) {
-      const std::byte* at = row + j * piece.col_stride;
-      std::uint16_t code = static_cast<std::uint8_t>(*at);
-      if (wide) std::memcpy(&code, at, 2);
-      ++counts[code];
-    }
+    (wide ? count_codes_of<std::uint16_t> : count_codes_of<std::uint8_t>)(row, piece.col_stride, piece.cols, counts);
   }
 }
 
@@ -112,7 +121,7 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {
     if (count_codes)
       pool_.run(panel.rows, [&](std::int64_t i, int worker) {
-        count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)]);
+        count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)].data());
       });
     columns.close(panel.row0, panel.row0 + panel.rows, pool_);
     for (std::int64_t i = 0; i < panel.rows; ++i) {
