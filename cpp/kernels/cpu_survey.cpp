@@ -15,7 +15,8 @@ ElementSurvey CpuBackend<T>::survey(const Matrix& a) {
   std::vector<Survey> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
   const auto look = [&](const Panel&, const ElementCodes& codes, std::int64_t i, std::int64_t j, std::int64_t n) {
     Survey* here = found.data() + j / stretch_length * height + i;
-    for (std::int64_t r = 0; r < codes.rows; ++r) isa_.survey(codes.dtype, codes.data + r * codes.stride, n, here + r);
+    for (std::int64_t r = 0; r < codes.rows; ++r)
+      isa_.survey(codes.dtype, codes.data + r * codes.stride, n, codes.stride, here + r);
   };
   pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {
     for (std::int64_t i = 0; i < panel.rows; ++i)

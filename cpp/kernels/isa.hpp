@@ -50,7 +50,8 @@ struct Isa {
   // columns[0..n) += x^2 row after row, the finite ones. Equal numbers give equal bits, whatever the dtype.
   void (*stretches)(DType, const void* codes, std::int64_t stride, std::int64_t rows, std::int64_t n, double* columns,
                     Stretch* out);
-  void (*survey)(DType, const void* codes, std::int64_t n, Survey*);
+  // What lies `ahead` bytes further is fetched meanwhile.
+  void (*survey)(DType, const void* codes, std::int64_t n, std::int64_t ahead, Survey*);
 };
 
 // Overridden for tests by the environment variable SIGMASCOPE_ISA (scalar, avx2, avx512, avx512bf16).

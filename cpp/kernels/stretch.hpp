@@ -189,9 +189,9 @@ void stretches_as(const char* codes, std::int64_t stride, std::int64_t rows, std
   }
 }
 
-// One stretch's squares and largest magnitude alone.
+// One stretch's squares and largest magnitude alone; what lies `ahead` bytes further is fetched meanwhile.
 template <class From>
-void survey_as(const char* codes, std::int64_t n, Survey* out) {
+void survey_as(const char* codes, std::int64_t n, std::int64_t ahead, Survey* out) {
   using V = typename Numbers<From>::V;
   constexpr int chains = 4, width = lanes<double>, step = chains * width;
   constexpr int size = sizeof(typename From::Code);
@@ -206,7 +206,10 @@ void survey_as(const char* codes, std::int64_t n, Survey* out) {
     }
   };
   const std::int64_t whole = n / step * step;
-  for (std::int64_t j = 0; j < whole; j += step) add(codes + j * size);
+  for (std::int64_t j = 0; j < whole; j += step) {
+    for (int line = 0; line < step * size; line += 64) __builtin_prefetch(codes + j * size + line + ahead, 0, 2);
+    add(codes + j * size);
+  }
   if (whole < n) {
     char last[step * size] = {};
     __builtin_memcpy(last, codes + whole * size, static_cast<std::size_t>((n - whole) * size));
@@ -224,20 +227,6 @@ void survey_as(const char* codes, std::int64_t n, Survey* out) {
   if (all.count > 0) out->largest = all.maximum > -all.minimum ? all.maximum : -all.minimum;
 }
 
-// Codes of 8 bits are widened by a table.
-struct ByteTable {
-  float values[256];
-
-  explicit ByteTable(DType dtype) {
-    unsigned char codes[256];
-    for (int code = 0; code < 256; ++code) codes[code] = static_cast<unsigned char>(code);
-    decode<float>(dtype, codes, 256, 1.0F, false, values);
-  }
-  void widen(const char* codes, std::int64_t n, float* to) const {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = values[static_cast<unsigned char>(codes[i])];
-  }
-};
-
 void stretches(DType dtype, const void* codes, std::int64_t stride, std::int64_t rows, std::int64_t n, double* columns,
                Stretch* out) {
   const char* bytes = static_cast<const char*>(codes);
@@ -249,28 +238,27 @@ void stretches(DType dtype, const void* codes, std::int64_t stride, std::int64_t
     case DType::f8_e4m3:
     case DType::f8_e5m2: break;
   }
-  const ByteTable table(dtype);
   float wide[rows_at_once * stretch_length];
   for (std::int64_t i = 0; i < rows; i += rows_at_once) {
     const std::int64_t here = rows - i < rows_at_once ? rows - i : rows_at_once;
-    for (std::int64_t r = 0; r < here; ++r) table.widen(bytes + (i + r) * stride, n, wide + r * stretch_length);
+    for (std::int64_t r = 0; r < here; ++r) widen_bytes(dtype, bytes + (i + r) * stride, n, wide + r * stretch_length);
     stretches_as<FromF32>(reinterpret_cast<const char*>(wide), stretch_length * 4, here, n, columns, out + i);
   }
 }
 
-void survey(DType dtype, const void* codes, std::int64_t n, Survey* out) {
+void survey(DType dtype, const void* codes, std::int64_t n, std::int64_t ahead, Survey* out) {
   const char* bytes = static_cast<const char*>(codes);
   switch (dtype) {
-    case DType::f64: return survey_as<FromF64>(bytes, n, out);
-    case DType::f32: return survey_as<FromF32>(bytes, n, out);
-    case DType::f16: return survey_as<FromF16>(bytes, n, out);
-    case DType::bf16: return survey_as<FromBf16>(bytes, n, out);
+    case DType::f64: return survey_as<FromF64>(bytes, n, ahead, out);
+    case DType::f32: return survey_as<FromF32>(bytes, n, ahead, out);
+    case DType::f16: return survey_as<FromF16>(bytes, n, ahead, out);
+    case DType::bf16: return survey_as<FromBf16>(bytes, n, ahead, out);
     case DType::f8_e4m3:
     case DType::f8_e5m2: break;
   }
   float wide[stretch_length];
-  ByteTable(dtype).widen(bytes, n, wide);
-  survey_as<FromF32>(reinterpret_cast<const char*>(wide), n, out);
+  widen_bytes(dtype, bytes, n, wide);
+  survey_as<FromF32>(reinterpret_cast<const char*>(wide), n, 0, out);
 }
 
 }  // namespace
