@@ -84,8 +84,9 @@ def measure(benchmark: Any, smoke: bool) -> Measure:
     """Time `run()`, note what it was, and return its result.
 
     `table` and `case` say where the number belongs; `work` is in units of 1e9 `unit`, for a rate;
-    whatever else is named is kept beside it. `busy` is processor time over wall time: less than the
-    number of threads where they had to share a core or wait.
+    `prepare` runs before every round, untimed; whatever else is named is kept beside it. `busy`
+    is processor time over wall time: less than the number of threads where they had to share a core
+    or wait.
     """
 
     def measured(
@@ -98,6 +99,7 @@ def measure(benchmark: Any, smoke: bool) -> Measure:
         work: float | None = None,
         unit: str = "",
         warmup_rounds: int = 1,
+        prepare: Callable[[], None] | None = None,
         **more: Any,
     ) -> Any:
         busy: list[float] = []
@@ -110,14 +112,17 @@ def measure(benchmark: Any, smoke: bool) -> Measure:
             return result
 
         def settle() -> None:
-            """Let the waiting threads of the library that ran before go to sleep."""
-            time.sleep(0.05)
+            """Prepare; let the waiting threads of the library that ran before go to sleep."""
+            if prepare is not None:
+                prepare()
+            if not benchmark.disabled:
+                time.sleep(0.05)
 
         benchmark.group = ", ".join([table, *(f"{key} {value}" for key, value in case.items())])
         benchmark.extra_info.update(table=table, case=case, method=peer.name, **more)
         result = benchmark.pedantic(
             once,
-            setup=None if benchmark.disabled else settle,
+            setup=settle,
             rounds=rounds,
             warmup_rounds=warmup_rounds,
         )

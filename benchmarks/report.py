@@ -27,6 +27,7 @@ TITLES = {
     "products": "Thin products",
     "decode": "Decoding",
     "moments": "Statistics of the entries",
+    "moments_of_file": "Statistics of the entries of a file",
 }
 
 NOTES = {
@@ -50,10 +51,16 @@ Stored bytes read per second, while as many numbers of float32 (float64 for f64)
 fresh array.""",
     "moments": """\
 Range, mean, deviation, skewness, kurtosis, row and column norms, in stored bytes read per second;
-NumPy computes the same from a float32 copy.""",
+NumPy computes the same from a float32 copy. "Norm and NaN alone" is what every algorithm of ours
+looks at first. "Reading alone" is a yardstick: the maximum of the same bytes as 64-bit words, by
+NumPy in as many threads.""",
+    "moments_of_file": """\
+The same of 1 GiB of bf16 in a safetensors file, whose pages the system holds, or that was dropped
+from its cache before every round. "Reading alone" is a yardstick: positioned reads of 8 MiB, one
+after another, into one buffer.""",
 }
 
-UNITS = {"products": "GFLOP/s", "decode": "GB/s", "moments": "GB/s"}
+UNITS = {"products": "GFLOP/s", "decode": "GB/s", "moments": "GB/s", "moments_of_file": "GB/s"}
 
 
 @dataclass

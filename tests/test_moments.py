@@ -95,6 +95,74 @@ def test_a_large_mean_costs_no_digits() -> None:
     assert seen.kurtosis == pytest.approx(stats.kurtosis(exact, axis=None, fisher=False), rel=1e-9)
 
 
+def adversary(name: str, rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """What is hard on sums of powers: cancellation, and both ends of float32."""
+    noise = rng.standard_normal(shape)
+    return {
+        "far mean": lambda: 1e4 + noise,
+        "mean of many sizes": lambda: np.geomspace(1e-3, 1e3, shape[0])[:, None] + noise,
+        "mean at the threshold": lambda: np.sqrt(7.0) + noise,
+        "uniform": lambda: rng.random(shape),
+        "subnormal": lambda: 1e-39 * noise,
+        "near overflow": lambda: 3e38 * (2 * rng.random(shape) - 1),
+        "tail": lambda: np.clip(rng.standard_cauchy(shape), -1e12, 1e12),
+        "one outlier": lambda: np.where(np.arange(noise.size).reshape(shape) == 17, 1e6, noise),
+        "zeros": lambda: np.zeros(shape),
+        "constant": lambda: np.full(shape, 0.1),
+        "negative": lambda: -np.abs(noise) - 1e-3,
+        "zeros of both signs": lambda: np.copysign(0.0, noise),
+    }[name]()
+
+
+ADVERSARIES = (
+    "far mean", "mean of many sizes", "mean at the threshold", "uniform", "subnormal",
+    "near overflow", "tail", "one outlier", "zeros", "constant", "negative", "zeros of both signs",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 31), (131, 4099), (5, 9001)])
+@pytest.mark.parametrize("name", ADVERSARIES)
+def test_adversaries(name: str, shape: tuple[int, int]) -> None:
+    """Stored in any format; what is stored is exact, so the mean alone costs a digit or two."""
+    numbers = adversary(name, np.random.default_rng(8), shape)
+    for dtype in (np.float64, np.float32, np.float16, ml_dtypes.bfloat16):
+        with np.errstate(over="ignore"):
+            A = numbers.astype(dtype)
+        if not np.isfinite(A.astype(np.float64)).all():
+            continue  # too large for float16
+        seen = ss.moments(A, histogram=False)
+        exact = A.astype(np.longdouble)
+        spread = float(exact.std())
+        digits = 1e-13 if spread == 0 else 1e-13 * max(1.0, float(abs(exact.mean())) / spread)
+        check(seen, A, digits)
+        assert not np.signbit(seen.min) or seen.min < 0
+        assert not np.signbit(seen.max) or seen.max < 0
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("dtype", [ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, np.float16])
+def test_same_bits_for_narrow_formats(dtype: Any, transposed: bool) -> None:
+    """What is widened on the way gives the bits of what was stored wide."""
+    A = np.random.default_rng(9).standard_normal((133, 4201)).astype(dtype)
+    if transposed:
+        A = np.asfortranarray(A)
+    expected = bits(ss.moments(A.astype(np.float32)))
+    assert bits(ss.moments(A)) == expected
+    assert bits(ss.moments(A.astype(np.float64))) == expected
+    assert bits(ss.moments(ss.vstack([A[:60], A[60:].astype(np.float64)]))) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
+def test_nan_anywhere_in_long_rows(dtype: Any) -> None:
+    """Each row of a pair, first and last of a stretch, in the rest of a vector."""
+    clean = np.random.default_rng(10).standard_normal((6, 4300)).astype(dtype)
+    for row, column in [(0, 0), (1, 4095), (2, 4096), (3, 4299), (5, 4298)]:
+        A = clean.copy()
+        A[row, column] = np.nan
+        A[row, 17] = -np.inf
+        check(ss.moments(A), A)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.tuples(st.integers(1, 80), st.integers(1, 80)),
@@ -166,7 +234,7 @@ def bits(seen: ss.Moments) -> list[bytes]:
     return [np.array(numbers).tobytes(), seen.row_norms.tobytes(), seen.column_norms.tobytes()]
 
 
-@pytest.mark.parametrize("shape", [(613, 2500), (1, 3000), (3000, 1)])
+@pytest.mark.parametrize("shape", [(613, 2500), (1, 3000), (3000, 1), (262, 9003), (3, 4096)])
 def test_same_bits_for_threads_panels_and_files(shape: tuple[int, int], tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     A = rng.standard_normal(shape).astype(ml_dtypes.bfloat16).astype(np.float32)

@@ -14,12 +14,11 @@
 
 namespace sigmascope {
 
-inline void require_finite(const ElementMoments& moments) {
-  const auto& all = moments.all;
-  if (all.nans + all.infinities == 0) return;
-  throw NonFinite("the matrix holds " + std::to_string(all.nans) + " NaN and " + std::to_string(all.infinities) +
-                  " infinite entries, the first at (" + std::to_string(moments.first_row) + ", " +
-                  std::to_string(moments.first_col) + ")");
+inline void require_finite(const ElementSurvey& seen) {
+  if (seen.nans + seen.infinities == 0) return;
+  throw NonFinite("the matrix holds " + std::to_string(seen.nans) + " NaN and " + std::to_string(seen.infinities) +
+                  " infinite entries, the first at (" + std::to_string(seen.first_row) + ", " +
+                  std::to_string(seen.first_col) + ")");
 }
 
 // In memory, if its stored bytes are no more than `most`.
@@ -46,16 +45,15 @@ struct Prepared {
                  .panel_rows = options.panel_rows,
                  .observer = make_observer(options.progress)}) {
     py::gil_scoped_release release;
-    const ElementMoments moments = backend.moments(matrix, false);
-    require_finite(moments);
-    const double largest = std::max(moments.all.maximum, -moments.all.minimum);
-    if (largest > 0) {
+    const ElementSurvey seen = backend.survey(matrix);
+    require_finite(seen);
+    if (seen.largest > 0) {
       int exponent = 0;
-      std::frexp(largest, &exponent);
+      std::frexp(seen.largest, &exponent);
       factor = std::ldexp(1.0, -exponent);
     }
     fro2 = 0;
-    for (const double square : moments.row_squares) fro2 += square * factor * factor;
+    for (const double square : seen.row_squares) fro2 += square * factor * factor;
     if (!std::isfinite(fro2)) throw std::overflow_error("the squares of the entries overflow double precision");
     bool transposed = flipped;
     if (matrix.mostly_column_major()) {

@@ -156,6 +156,25 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
   return result;
 }
 
+py::dict survey(const Matrix& matrix, const RunOptions& run) {
+  CpuBackend<float> backend(
+      {.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
+  const ElementSurvey seen = [&] {
+    py::gil_scoped_release release;
+    return backend.survey(matrix);
+  }();
+  double fro2 = 0;
+  for (const double square : seen.row_squares) fro2 += square;
+  py::dict result;
+  result["fro2"] = fro2;
+  result["largest"] = seen.largest;
+  result["nan"] = seen.nans;
+  result["inf"] = seen.infinities;
+  result["first_nonfinite"] =
+      seen.first_row < 0 ? py::object(py::none()) : py::object(py::make_tuple(seen.first_row, seen.first_col));
+  return result;
+}
+
 template <class T>
 using Input = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
@@ -232,6 +251,9 @@ void register_linalg(py::module_& module) {
         return element_moments(a, histogram, run_options(kwargs));
       },
       "a"_a, py::kw_only(), "histogram"_a);
+  module.def(
+      "survey", [](const Matrix& a, const py::kwargs& kwargs) { return survey(a, run_options(kwargs)); }, "a"_a,
+      py::kw_only());
   module.def(
       "product_f32",
       [](const Matrix& a, const Input<float>& x, const std::string& verb, const py::kwargs& kwargs) {

@@ -23,6 +23,14 @@ struct ElementMoments {
   std::vector<std::int64_t> code_counts;  // one dtype of 8 or 16 bits: how often each code is stored; else empty
 };
 
+// What an algorithm must know of every element before it starts.
+struct ElementSurvey {
+  double largest = 0.0;             // magnitude
+  std::vector<double> row_squares;  // the sum of each row's squares
+  std::int64_t nans = 0, infinities = 0;
+  std::int64_t first_row = -1, first_col = -1;  // the first NaN or infinity, in the order of rows
+};
+
 // Called by the calling thread after each panel with the stored bytes just used; throws to stop.
 using Observer = std::function<void(std::int64_t bytes)>;
 
@@ -67,6 +75,7 @@ class CpuBackend {
   // Eigenvalues of a symmetric matrix, ascending; overwrites it.
   std::vector<double> eigvalsh(Small& a);
   ElementMoments moments(const Matrix& a, bool count_codes);
+  ElementSurvey survey(const Matrix& a);
   // Decoded rows [i0, i1) x columns [j0, j1), row-major, ld = j1 - j0.
   void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out);
 

@@ -4,13 +4,11 @@
 #include <limits>
 
 #include "kernels/cpu_backend.hpp"
-#include "kernels/decode_panel.hpp"
+#include "kernels/element_pass.hpp"
 
 namespace sigmascope {
 
 namespace {
-
-constexpr std::int64_t stretch_length = 1024;  // 8 KiB of fp64: both sweeps run in the L1 cache
 
 constexpr Stretch empty_stretch{
     0, 0, 0, 0, 0, 0, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), 0, 0, 0, -1};
@@ -25,6 +23,10 @@ void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
   a.maximum = std::max(a.maximum, b.maximum);
   a.sum_squares += b.sum_squares;
   if (b.count == 0) return;
+  if (a.count == 0) {
+    a.count = b.count, a.mean = b.mean, a.m2 = b.m2, a.m3 = b.m3, a.m4 = b.m4;
+    return;
+  }
   const double n = a.count + b.count, d = b.mean - a.mean, dn = d / n, ab = a.count * b.count;
   a.m4 += b.m4 + d * dn * dn * dn * ab * (a.count * a.count - ab + b.count * b.count) +
           6 * dn * dn * (a.count * a.count * b.m2 + b.count * b.count * a.m2) +
@@ -35,18 +37,27 @@ void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
   a.count = n;
 }
 
-// Codes of a panel as stored; counts are integers, so their order is free.
-void count_panel_codes(const Panel& panel, std::int64_t i, std::vector<std::int64_t>& counts) {
+// Codes of a row as stored; counts are integers, so their order is free.
+template <class Code>
+void count_codes_of(const std::byte* row, std::int64_t step, std::int64_t n, std::int64_t* counts) {
+  const auto count = [&](std::int64_t j, std::int64_t apart) {
+    Code code;
+    std::memcpy(&code, row + j * apart, sizeof(code));
+    ++counts[code];
+  };
+  if (step != static_cast<std::int64_t>(sizeof(Code))) {
+    for (std::int64_t j = 0; j < n; ++j) count(j, step);
+    return;
+  }
+  for (std::int64_t j = 0; j < n; ++j) count(j, sizeof(Code));
+}
+
+void count_panel_codes(const Panel& panel, std::int64_t i, std::int64_t* counts) {
   for (const Piece& piece : panel.pieces) {
     if (i < piece.row0 || i >= piece.row0 + piece.rows) continue;
     const std::byte* row = piece.data + (i - piece.row0) * piece.row_stride;
     const bool wide = info(piece.tile->dtype).size == 2;
-    for (std::int64_t j = 0; j < piece.cols; ++j) {
-      const std::byte* at = row + j * piece.col_stride;
-      std::uint16_t code = static_cast<std::uint8_t>(*at);
-      if (wide) std::memcpy(&code, at, 2);
-      ++counts[code];
-    }
+    (wide ? count_codes_of<std::uint16_t> : count_codes_of<std::uint8_t>)(row, piece.col_stride, piece.cols, counts);
   }
 }
 
@@ -57,6 +68,38 @@ bool has_countable_codes(const Matrix& a) {
          std::all_of(a.tiles.begin(), a.tiles.end(), [&](const Tile& t) { return t.dtype == dtype; });
 }
 
+// Column sums of squares, a chain for each group of rows; a group that the panel cuts goes on in the next.
+class ColumnSums {
+ public:
+  ColumnSums(std::int64_t rows, std::int64_t cols, std::int64_t panel_rows)
+      : rows_(rows), cols_(cols), slots_(std::min(panel_rows / group_rows + 2, parts(rows, group_rows))) {
+    totals.assign(static_cast<std::size_t>(cols), 0.0);
+    chains_.assign(static_cast<std::size_t>(slots_ * cols), 0.0);
+  }
+
+  // The chain of the group that holds a row of the matrix.
+  double* chain(std::int64_t row) { return chains_.data() + row / group_rows % slots_ * cols_; }
+
+  // Adds the groups that end with rows [row0, row1).
+  void close(std::int64_t row0, std::int64_t row1, ThreadPool& pool) {
+    pool.run(parts(cols_, stretch_length), [&](std::int64_t part, int) {
+      const std::int64_t left = part * stretch_length, right = std::min(cols_, left + stretch_length);
+      for (std::int64_t row = row0 / group_rows * group_rows; row < row1; row += group_rows) {
+        if (std::min(row + group_rows, rows_) > row1) break;
+        double* sums = chain(row);
+        for (std::int64_t j = left; j < right; ++j) totals[static_cast<std::size_t>(j)] += sums[j];
+        std::fill(sums + left, sums + right, 0.0);
+      }
+    });
+  }
+
+  std::vector<double> totals;
+
+ private:
+  std::int64_t rows_, cols_, slots_;
+  std::vector<double> chains_;
+};
+
 }  // namespace
 
 template <class T>
@@ -64,40 +107,27 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   ElementMoments result;
   result.all = empty_stretch;
   result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
-  result.col_squares.assign(static_cast<std::size_t>(a.cols), 0.0);
   count_codes = count_codes && has_countable_codes(a);
   const std::size_t codes = count_codes ? (info(a.tiles.front().dtype).size == 2 ? 65536 : 256) : 0;
   std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(pool_.threads()),
                                                 std::vector<std::int64_t>(codes, 0));
-
-  const std::int64_t height = std::min(options_.panel_rows > 0 ? options_.panel_rows : panel_height(2 * a.cols, 0),
-                                       std::max<std::int64_t>(a.rows, 1));
-  const std::int64_t ld = a.cols;
-  auto decoded = aligned_array<double>(height * ld);
-  std::vector<Stretch> rows(static_cast<std::size_t>(height));
-  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool_.threads()));
-  PanelStream panels(a, false, height);
-  for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
-    pool_.run(panel.rows, [&](std::int64_t i, int worker) {
-      double* row = decoded.get() + i * ld;
-      decode_panel(isa_, panel, i, i + 1, 0, a.cols, 1.0, row, ld, scratch[static_cast<std::size_t>(worker)]);
-      Stretch all = empty_stretch, part;
-      for (std::int64_t j = 0; j < a.cols; j += stretch_length) {
-        isa_.stretch(row + j, std::min(stretch_length, a.cols - j), &part);
-        merge(all, part, j);
-      }
-      rows[static_cast<std::size_t>(i)] = all;
-      if (count_codes) count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)]);
-    });
-    pool_.run((a.cols + stretch_length - 1) / stretch_length, [&](std::int64_t part, int) {
-      const std::int64_t j = part * stretch_length;
-      for (std::int64_t i = 0; i < panel.rows; ++i)
-        isa_.add_squares(decoded.get() + i * ld + j, std::min(stretch_length, a.cols - j),
-                         result.col_squares.data() + j);
-    });
+  const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
+  std::vector<Stretch> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
+  ColumnSums columns(a.rows, a.cols, height);
+  const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i, std::int64_t j, std::int64_t n) {
+    isa_.stretches(here.dtype, here.data, here.stride, here.rows, n, columns.chain(panel.row0 + i) + j,
+                   found.data() + j / stretch_length * height + i);
+  };
+  pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {
+    if (count_codes)
+      pool_.run(panel.rows, [&](std::int64_t i, int worker) {
+        count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)].data());
+      });
+    columns.close(panel.row0, panel.row0 + panel.rows, pool_);
     for (std::int64_t i = 0; i < panel.rows; ++i) {
-      const Stretch& row = rows[static_cast<std::size_t>(i)];
+      Stretch row = empty_stretch;
+      for (std::int64_t part = 0; part < across; ++part)
+        merge(row, found[static_cast<std::size_t>(part * height + i)], part * stretch_length);
       if (result.first_row < 0 && row.first_nonfinite >= 0) {
         result.first_row = panel.row0 + i;
         result.first_col = row.first_nonfinite;
@@ -106,7 +136,8 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
       merge(result.all, row, 0);
     }
     observe(panel);
-  }
+  });
+  result.col_squares = std::move(columns.totals);
   for (const auto& part : counts) {
     result.code_counts.resize(codes, 0);
     for (std::size_t code = 0; code < codes; ++code) result.code_counts[code] += part[code];

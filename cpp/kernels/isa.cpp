@@ -26,7 +26,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16,
     decode<float>, decode<double>,
     product<float>, product<double>, product<Pair>, round_bf16, interleave,
-    stretch_of, add_squares_of,
+    stretches, survey,
 };
 // clang-format on
 

@@ -15,11 +15,20 @@ namespace sigmascope {
 //   chain:      C continues as one chain of multiply-adds in the order of K, so that cutting K changes no bit
 enum class Accumulate { sum_blocks, chain };
 
+// Rows are cut into stretches at multiples of this many columns: where sums start anew, and what kernels work on.
+inline constexpr std::int64_t stretch_length = 4096;
+
 // Statistics of one stretch of numbers; nonfinite ones are counted and left out.
 struct Stretch {
   double count, mean, m2, m3, m4;  // central sums
   double sum_squares, minimum, maximum;
   std::int64_t zeros, nans, infinities, first_nonfinite;  // -1: none
+};
+
+// What an algorithm must know of a stretch before it starts.
+struct Survey {
+  double sum_squares, largest;  // largest magnitude
+  std::int64_t nans, infinities, first_nonfinite;
 };
 
 struct Isa {
@@ -45,9 +54,12 @@ struct Isa {
   void (*round_bf16)(const float* src, std::int64_t n, float factor, std::uint16_t* dst);  // bf16(factor src)
   void (*interleave)(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst);
 
-  void (*stretch)(const double* x, std::int64_t n, Stretch*);
-  // sums[0..n) += x^2 (fp64), the finite ones.
-  void (*add_squares)(const double* x, std::int64_t n, double* sums);
+  // Of stretches of n codes (0 < n <= stretch_length) that lie `stride` bytes apart, one per row: statistics of each;
+  // columns[0..n) += x^2 row after row, the finite ones. Equal numbers give equal bits, whatever the dtype.
+  void (*stretches)(DType, const void* codes, std::int64_t stride, std::int64_t rows, std::int64_t n, double* columns,
+                    Stretch* out);
+  // What lies `ahead` bytes further is fetched meanwhile.
+  void (*survey)(DType, const void* codes, std::int64_t n, std::int64_t ahead, Survey*);
 };
 
 // Overridden for tests by the environment variable SIGMASCOPE_ISA (scalar, avx2, avx512, avx512bf16).

@@ -47,6 +47,15 @@ inline Vector<T> broadcast(T x) {
   return x - Vector<T>{};
 }
 
+// x, which the compiler may not fuse with what uses it.
+template <class V>
+inline V rounded(V x) {
+#if defined(__AVX2__)
+  __asm__("" : "+v"(x));
+#endif
+  return x;
+}
+
 // a b + c in one rounding where the instruction set has it. By intrinsics: left to itself, the compiler fuses some
 // chains and splits others, and a sum's bits would depend on which loop it went through.
 #if defined(__AVX512F__)

@@ -110,6 +110,9 @@ def moments(
     load_bytes: int,
     progress: Progress,
 ) -> dict[str, Any]: ...
+def survey(
+    a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
+) -> dict[str, Any]: ...
 def product_f32(
     a: Matrix,
     x: NDArray[Any],

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core, plan
-from .distributions import moments
 from .errors import CheckpointError, NonFiniteError
 from .matrices import multiply
 from .sources import matrix
@@ -123,26 +122,24 @@ class Sketch:
             raise ValueError(f"rows of {a.shape[1]} columns, the sketch has n_cols = {self.n_cols}")
         if a.shape[0] == 0:
             return self
-        seen = moments(a, histogram=False, num_threads=num_threads)
-        if seen.nan or seen.inf:
+        run: dict[str, Any] = {
+            "threads": resolve_threads(num_threads),
+            "panel_rows": 0,
+            "load_bytes": 0,
+            "progress": None,
+        }
+        seen = _core.survey(a._native, **run)
+        if seen["nan"] or seen["inf"]:
             raise NonFiniteError(
-                f"the rows hold {seen.nan} NaN and {seen.inf} infinite entries, "
-                f"the first at {seen.first_nonfinite}"
+                f"the rows hold {seen['nan']} NaN and {seen['inf']} infinite entries, "
+                f"the first at {seen['first_nonfinite']}"
             )
         if self._omega is None:
             self._omega = _core.gaussian(self.n_cols, self.width, self.seed, 0, 1)
-        z, y = _core.product_f64(
-            a._native,
-            self._omega,
-            "gram",
-            threads=resolve_threads(num_threads),
-            panel_rows=0,
-            load_bytes=0,
-            progress=None,
-        )
+        z, y = _core.product_f64(a._native, self._omega, "gram", **run)
         with np.errstate(over="ignore", invalid="ignore"):
             gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's depends on threads
-            terms = z, gram, np.square(seen.fro_norm)
+            terms = z, gram, np.float64(seen["fro2"])
         if not all(np.isfinite(term).all() for term in terms):
             raise OverflowError("the squares of the entries overflow double precision")
         for held, term in zip((self._z, self._y, self._fro2), terms, strict=True):

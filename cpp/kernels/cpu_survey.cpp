@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The norm, the largest entry and what is not finite, at the speed of memory.
+#include <algorithm>
+
+#include "kernels/cpu_backend.hpp"
+#include "kernels/element_pass.hpp"
+
+namespace sigmascope {
+
+template <class T>
+ElementSurvey CpuBackend<T>::survey(const Matrix& a) {
+  ElementSurvey result;
+  result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
+  const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
+  std::vector<Survey> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
+  const auto look = [&](const Panel&, const ElementCodes& codes, std::int64_t i, std::int64_t j, std::int64_t n) {
+    Survey* here = found.data() + j / stretch_length * height + i;
+    for (std::int64_t r = 0; r < codes.rows; ++r)
+      isa_.survey(codes.dtype, codes.data + r * codes.stride, n, codes.stride, here + r);
+  };
+  pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {
+    for (std::int64_t i = 0; i < panel.rows; ++i)
+      for (std::int64_t part = 0; part < across; ++part) {
+        const Survey& s = found[static_cast<std::size_t>(part * height + i)];
+        if (result.first_row < 0 && s.first_nonfinite >= 0) {
+          result.first_row = panel.row0 + i;
+          result.first_col = part * stretch_length + s.first_nonfinite;
+        }
+        result.row_squares[static_cast<std::size_t>(panel.row0 + i)] += s.sum_squares;
+        result.largest = std::max(result.largest, s.largest);
+        result.nans += s.nans;
+        result.infinities += s.infinities;
+      }
+    observe(panel);
+  });
+  return result;
+}
+
+template ElementSurvey CpuBackend<float>::survey(const Matrix&);
+template ElementSurvey CpuBackend<double>::survey(const Matrix&);
+
+}  // namespace sigmascope

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every algorithm looks at first: the norm, the largest entry, and what is not finite."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import sigmascope as ss
+from sigmascope import _core
+
+DTYPES: dict[str, Any] = {
+    "f64": np.float64,
+    "f32": np.float32,
+    "f16": np.float16,
+    "bf16": ml_dtypes.bfloat16,
+    "f8_e4m3": ml_dtypes.float8_e4m3fn,
+    "f8_e5m2": ml_dtypes.float8_e5m2,
+}
+
+
+def squares(A: Any, *, threads: int = 1, panel_rows: int = 0, load_bytes: int = 0) -> float:
+    """||A||_F^2 as an algorithm gets it."""
+    found = _core.density(
+        ss.matrix(A)._native,
+        block=1,
+        steps=1,
+        seed=0,
+        f64=True,
+        threads=threads,
+        panel_rows=panel_rows,
+        load_bytes=load_bytes,
+        progress=None,
+    )
+    return float(found["fro2"])
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (3, 31), (150, 4097), (4097, 5)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_norm(dtype: str, shape: tuple[int, int]) -> None:
+    A = np.random.default_rng(0).standard_normal(shape).astype(DTYPES[dtype])
+    exact = float(np.sum(A.astype(np.longdouble) ** 2))
+    assert squares(A) == pytest.approx(exact, rel=1e-14)
+    assert squares(np.asfortranarray(A)) == squares(A)
+    assert squares(ss.matrix(A) * 0.5) == pytest.approx(exact / 4, rel=1e-14)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-140, 1e-40, 1e30, 1e140])
+def test_largest_entry_sets_the_scale(scale: float) -> None:
+    """Entries whose squares leave float32, or nearly float64, are scaled before anything else."""
+    A = scale * np.random.default_rng(1).standard_normal((40, 30))
+    exact = np.linalg.svd(A, compute_uv=False)
+    if scale > 1e-300:  # whose squares vanish
+        assert squares(A) == pytest.approx(float(np.sum(exact**2)), rel=1e-13)
+    np.testing.assert_allclose(ss.svds(A, 3, precision="float64").s, exact[:3], rtol=1e-8)
+
+
+def test_same_bits_for_threads_panels_files_and_shards(tmp_path: Path) -> None:
+    A = np.random.default_rng(2).standard_normal((300, 9001)).astype(ml_dtypes.bfloat16)
+    np.save(tmp_path / "a.npy", A.astype(np.float32))
+    shards = ss.block(
+        [
+            [A[:101, :5000], A[:101, 5000:].astype(np.float64)],
+            [A[101:, :77].astype(np.float32), np.asfortranarray(A[101:, 77:])],
+        ]
+    )
+    expected = squares(A)
+    for source in (A, shards, tmp_path / "a.npy"):
+        for threads, panel_rows in [(1, 7), (2, 0), (5, 128)]:
+            assert squares(source, threads=threads, panel_rows=panel_rows) == expected
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("place", [(0, 0), (3, 4095), (3, 4096), (7, 4200)])
+def test_not_finite(dtype: str, place: tuple[int, int]) -> None:
+    """Counted, and the first one in row order named."""
+    A = np.ones((8, 4201), DTYPES[dtype])
+    A[place] = np.nan
+    A[7, 4200] = -np.inf  # which e4m3 does not have
+    kinds = (1, 1) if place != (7, 4200) else (0, 1)
+    if dtype == "f8_e4m3":
+        kinds = (sum(kinds), 0)
+    told = f"{kinds[0]} NaN and {kinds[1]} infinite entries, the first at {place}"
+    with pytest.raises(ss.NonFiniteError, match=re.escape(told)):
+        squares(A, threads=3, panel_rows=5)
