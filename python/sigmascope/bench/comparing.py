@@ -16,7 +16,6 @@ from .backends import Backend, select
 from .machine import chosen_cores, describe
 from .processes import Outcome, run_worker
 from .results import Comparison, Entry, Rung, Timing
-from .worker import MARGIN
 from .workloads import TIMED, TUNED, Workload
 
 Tell = Callable[[str], None]
@@ -97,6 +96,8 @@ def compare(
         timed = tuned
         if workload.synthetic:
             timed = stage(workload, plan, plan.seed + TIMED, Path(folder) / "timed.npy")
+        for backend, entry in zip(chosen, entries, strict=True):
+            _choose(backend, entry, timed, plan, cores)
         _take_turns(chosen, entries, timed, plan, cores)
         return Comparison(
             workload=workload.title,
@@ -128,7 +129,7 @@ def stage(workload: Workload, plan: Plan, seed: int, path: Path) -> dict[str, An
 def _look_for_settings(
     backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
 ) -> None:
-    """Try what the backend can do and climb its ladders; then choose."""
+    """Try what the backend can do, and climb its ladders."""
     plan.tell(f"{entry.title}: looking for its settings")
     can = run_worker(backend, {"kind": "probe"}, cores=cores, timeout=plan.timeout)
     _note_end(entry, can)
@@ -141,31 +142,37 @@ def _look_for_settings(
     found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=plan.timeout)
     _note_end(entry, found)
     entry.rungs = [Rung(**rung) for rung in found.every("rung")]
-    entry.timings = choose(entry.rungs, plan.accuracies)
 
 
-def choose(rungs: Sequence[Rung], accuracies: Sequence[float]) -> list[Timing]:
-    """The fastest rung for each accuracy; one record where two accuracies have the same.
+def candidates(rungs: Sequence[Rung], accuracy: float) -> list[dict[str, Any]]:
+    """The settings that reached an accuracy, the fastest first."""
+    within = [rung for rung in rungs if rung.error <= accuracy]
+    return [rung.setting for rung in sorted(within, key=lambda rung: rung.seconds)]
 
-    Fastest of those that have a margin to spare; where there are none, the most accurate.
-    """
-    if not rungs:
-        return []
-    chosen: list[Timing] = []
-    for accuracy in sorted(accuracies, reverse=True):
-        within = [rung for rung in rungs if rung.error <= accuracy / MARGIN]
-        if within:
-            setting = min(within, key=lambda rung: rung.seconds).setting
-        elif (nearest := min(rungs, key=lambda rung: rung.error)).error <= accuracy:
-            setting = nearest.setting
-        else:
+
+def _choose(
+    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+) -> None:
+    """Settle on the fastest setting for each accuracy that holds on the matrix that is timed."""
+    asked = [
+        (accuracy, settings)
+        for accuracy in sorted(plan.accuracies, reverse=True)
+        if (settings := candidates(entry.rungs, accuracy))
+    ]
+    if not asked:
+        return
+    plan.tell(f"{entry.title}: checking its settings")
+    job = {**job, "kind": "check", "candidates": asked}
+    found = run_worker(backend, job, cores=cores, timeout=plan.timeout)
+    _note_end(entry, found)
+    for line in found.lines:
+        if "accuracy" not in line:
             continue
-        same = next((timing for timing in chosen if timing.setting == setting), None)
+        same = next((t for t in entry.timings if t.setting == line["setting"]), None)
         if same is None:
-            chosen.append(Timing([accuracy], setting))
+            entry.timings.append(Timing([line["accuracy"]], line["setting"]))
         else:
-            same.accuracies.append(accuracy)
-    return chosen
+            same.accuracies.append(line["accuracy"])
 
 
 def _take_turns(

@@ -27,7 +27,7 @@ def show_comparison(out: Console, found: Comparison) -> None:
     show_table(out, "What it can do", _ABILITIES, [_abilities(entry) for entry in ran])
     lines = [[e.title, _setting(t), *_found(t)] for e in ran for t in e.timings]
     if lines:
-        headers = ["backend", "setting", "to", "error", "residual", "MB added"]
+        headers = ["backend", "setting", "to", "error", "residual", "MB added", "CPU s"]
         show_table(out, "How it was called, and the worst that came of it", headers, lines, left=2)
     for text in notes(found):
         out.print(text, soft_wrap=True)
@@ -149,9 +149,9 @@ def _abilities(entry: Entry) -> list[str]:
 def _found(timing: Timing) -> list[str]:
     accuracies = " ".join(f"{a:g}" for a in timing.accuracies)
     if not timing.seconds:
-        return [accuracies, "failed", "", ""]
+        return [accuracies, "failed", "", "", ""]
     worst = [f"{timing.error:.1e}", f"{timing.residual:.1e}"]
-    return [accuracies, *worst, megabytes(timing.peak)]
+    return [accuracies, *worst, megabytes(timing.peak), f"{timing.processor_seconds:.3g}"]
 
 
 def _setting(timing: Timing) -> str:
