@@ -48,6 +48,7 @@ def grow(
     cores = chosen_cores(plan.threads)
     found = Growth(spectrum, dtype, plan.k, tol, plan.turns, describe(len(cores)))
     ours = select(["ours"])
+    setting = {"tol": tol, "method": "krylov"}  # one method for all sizes
     for series in ("both sides", "rows"):
         lines = [Line(series, backend.name, []) for backend in ours]
         for factor in factors:
@@ -60,7 +61,7 @@ def grow(
                     for backend, line in list(zip(ours, lines, strict=True))[:: 1 - 2 * (turn % 2)]:
                         plan.tell(f"{m} x {n}, {backend.title}, turn {turn + 1}")
                         if turn == 0:
-                            line.points.append(Point((m, n), stored, Timing([], {"tol": tol})))
+                            line.points.append(Point((m, n), stored, Timing([], setting)))
                         entry = Entry(backend.name, backend.title, None, "")
                         entry.timings = [line.points[-1].timing]
                         time_once(backend, entry, {**job, "seed": turn}, plan, cores)
