@@ -61,7 +61,7 @@ def run_worker(
         asked.write_text(json.dumps(job), encoding="utf-8")
         out.touch()
         where = ",".join(map(str, cores))
-        command = [sys.executable, "-c", BOOT, backend.module, where, str(asked), str(out)]
+        command = [sys.executable, "-P", "-c", BOOT, backend.module, where, str(asked), str(out)]
         with open(errors, "wb") as stream:
             process = subprocess.Popen(
                 command,

