@@ -82,13 +82,18 @@ def test_what_is_timed_is_checked(job: dict[str, Any], cores: list[int]) -> None
 
 def test_a_check_takes_the_fastest_that_holds(job: dict[str, Any], cores: list[int]) -> None:
     settings = [{}, {"dtype": "float64"}]
-    asked = {**job, "kind": "check", "candidates": [[1e-2, settings], [1e-12, settings]]}
+    asked = {
+        **job,
+        "kind": "check",
+        "turns": 2,
+        "candidates": [[1e-2, settings], [1e-12, settings]],
+    }
     found = run_worker(select(["numpy"])[0], asked, cores=cores, timeout=60)
     assert [line for line in found.lines if "accuracy" in line] == [
         {"accuracy": 1e-2, "setting": {}},
         {"accuracy": 1e-12, "setting": {"dtype": "float64"}},
     ]
-    hopeless = {**job, "kind": "check", "candidates": [[1e-30, settings]]}
+    hopeless = {**job, "kind": "check", "turns": 2, "candidates": [[1e-30, settings]]}
     found = run_worker(select(["numpy"])[0], hopeless, cores=cores, timeout=60)
     assert found.lines[-1] == {"accuracy": 1e-30, "setting": {"dtype": "float64"}}
 

@@ -162,7 +162,7 @@ def _choose(
     if not asked:
         return
     plan.tell(f"{entry.title}: checking its settings")
-    job = {**job, "kind": "check", "candidates": asked}
+    job = {**job, "kind": "check", "candidates": asked, "turns": plan.turns}
     found = run_worker(backend, job, cores=cores, timeout=plan.timeout)
     _note_end(entry, found)
     for line in found.lines:

@@ -20,7 +20,7 @@ class Rung:
     ----------
     setting : dict
     seconds, error : float
-        Median time and worst error over the seeds tried; infinite if it failed.
+        Least time and worst error over the seeds tried; infinite if it failed.
     message : str
         Why it failed, or what the library warned of.
     """

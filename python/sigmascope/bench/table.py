@@ -155,5 +155,5 @@ def _found(timing: Timing) -> list[str]:
 
 
 def _setting(timing: Timing) -> str:
-    text = ", ".join(f"{name} = {value}" for name, value in timing.setting.items())
+    text = ", ".join(f"{name}={value}" for name, value in timing.setting.items())
     return text or "default"
