@@ -19,6 +19,11 @@ import pytest
 from peers import Peer
 from workloads import TURNS
 
+from sigmascope.bench.machine import describe
+
+DISTRIBUTIONS = ("scipy", "scikit-learn", "torch")
+"""Beside NumPy and ours, whose versions decide a timing."""
+
 LOAD_AT_START = os.getloadavg()
 
 
@@ -148,7 +153,7 @@ def pytest_benchmark_update_machine_info(
 ) -> None:
     """Record what decides a timing, and no host name."""
     machine_info.clear()
-    machine_info.update(machine.describe(machine.pin(config.getoption("--bench-threads"))))
+    machine_info.update(describe(machine.pin(config.getoption("--bench-threads")), DISTRIBUTIONS))
 
 
 def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:

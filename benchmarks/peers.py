@@ -1,37 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""sigmascope and the libraries it is timed against, each behind the same small call.
+"""sigmascope and the libraries its kernels are timed against, each behind the same small call.
 
-A library that is not installed is skipped. `SETTINGS` holds how each method is called for a given
-error: ``settings.json``, which ``tune.py`` writes.
+A library that is not installed is skipped. Those that compute singular triplets are compared by
+`sigmascope bench`, in processes of their own.
 """
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import installed
 from numpy.typing import NDArray
 
 import sigmascope as ss
 from sigmascope import _core
+from sigmascope.bench.machine import installed
 from sigmascope.threads import resolve_threads
 
 Array = NDArray[Any]
-Triplets = tuple[Array, Array, Array]
-
-SETTINGS_FILE = Path(__file__).parent / "settings.json"
-SETTINGS: dict[str, dict[str, dict[str, dict[str, Any]]]] = json.loads(
-    SETTINGS_FILE.read_text(encoding="utf-8")
-)
-"""By kind of matrix, by error ("0.001"), by method: keyword arguments."""
 
 OURS = "sigmascope"
 
@@ -54,58 +45,14 @@ class Peer:
         return not self.dtypes or dtype in self.dtypes
 
 
-# ------------------------------------------------- k triplets of a float32 array, values descending
+# ---------------------------------------------------------------------------------- k triplets
 
 
-def ours_svds(A: Array, k: int, seed: int, **setting: Any) -> Triplets:
-    svd = ss.svds(A, k, seed=seed, **setting)
-    assert svd.converged
-    assert svd.U is not None
-    assert svd.Vt is not None
-    return svd.U, svd.s, svd.Vt
+def ours_svds(A: Array, k: int, tol: float) -> ss.SVD:
+    return ss.svds(A, k, tol=tol)
 
 
-def torch_svds(A: Array, k: int, seed: int, *, q: int, niter: int) -> Triplets:
-    import torch
-
-    torch.manual_seed(seed)
-    U, s, V = torch.svd_lowrank(torch.from_numpy(A), q=q, niter=niter)
-    return U[:, :k].numpy(), s[:k].numpy(), V[:, :k].numpy().T
-
-
-def sklearn_svds(A: Array, k: int, seed: int, **setting: Any) -> Triplets:
-    from sklearn.utils.extmath import randomized_svd
-
-    U, s, Vt = randomized_svd(A, k, random_state=seed, **setting)
-    return U, s, Vt
-
-
-def arpack_svds(A: Array, k: int, seed: int, **setting: Any) -> Triplets:
-    return _scipy_svds(A, k, seed, "arpack", min(A.shape), setting)
-
-
-def propack_svds(A: Array, k: int, seed: int, **setting: Any) -> Triplets:
-    return _scipy_svds(A, k, seed, "propack", A.shape[0], setting)
-
-
-def _scipy_svds(
-    A: Array, k: int, seed: int, solver: str, start: int, setting: dict[str, Any]
-) -> Triplets:
-    from scipy.sparse.linalg import svds
-
-    v0 = np.random.default_rng(seed).standard_normal(start).astype(A.dtype)
-    U, s, Vt = svds(A, k, solver=solver, v0=v0, **setting)
-    down = np.argsort(s)[::-1]
-    return U[:, down], s[down], Vt[down]
-
-
-SVDS = (
-    Peer(OURS, "sigmascope", ours_svds),
-    Peer("torch.svd_lowrank", "torch", torch_svds),
-    Peer("sklearn randomized_svd", "sklearn", sklearn_svds),
-    Peer("scipy svds, PROPACK", "scipy", propack_svds),
-    Peer("scipy svds, ARPACK", "scipy", arpack_svds),
-)
+SVDS = (Peer(OURS, "sigmascope", ours_svds),)
 
 # --------------------------------------------------- every singular value of a float32 array
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The results page, from what pytest-benchmark wrote.
+"""The results page, from what pytest-benchmark, `sigmascope bench` and ``minilm.py`` wrote.
 
-    python benchmarks/report.py benchmarks/results/run.json
+    python benchmarks/report.py benchmarks/results/run.json --more benchmarks/results/bench-*.json
 
 Rounds of the same case and method are pooled; every peer is set against sigmascope.
 """
@@ -22,7 +22,7 @@ from workloads import TURNS
 PAGE = Path(__file__).parent / "results" / "README.md"
 
 TITLES = {
-    "svds": "The top singular triplets to a given error",
+    "svds": "The top singular triplets, over time",
     "svdvals": "Every singular value",
     "products": "Thin products",
     "decode": "Decoding",
@@ -32,13 +32,9 @@ TITLES = {
 
 NOTES = {
     "svds": f"""\
-Float32 matrices in memory, U, values and V asked for. "error" is what is asked: the worst relative
-error of the k values against float64. Each method runs with the fastest setting that reaches it on
-the matrix of seed 0 (`benchmarks/tune.py`, which tries the ladders in that file and checks each
-choice on seed 1); timed, and checked again, is the matrix of seed 1. They take {TURNS} turns, every
-other one in reverse order. "worst error" and "residual", max ‖Av − σu‖ / σ₁ from both sides,
-are the worst of all turns. Only sigmascope also returns a bound for each value's error, which is in
-its time.""",
+U, values and V asked for, in {TURNS} rounds. "error" is the worst relative error of the k values
+against float64; "residual" is max ‖Av − σu‖ / σ₁ from both sides. Each value's bound is in the
+time.""",
     "svdvals": """\
 Float32 matrices in memory; the error is absolute, in units of σ₁, against LAPACK's SVD in float64.
 The methods take turns.""",
@@ -175,7 +171,6 @@ def page(run: dict[str, Any], run_name: str) -> str:
 Made by `benchmarks/report.py` from one run; do not edit.
 
     pip install '.[bench]'
-    python benchmarks/tune.py    # once: the settings of each method, into settings.json
     python -m pytest benchmarks --benchmark-json=benchmarks/results/{run_name}
     python benchmarks/report.py benchmarks/results/{run_name}
 
@@ -200,14 +195,92 @@ Every case asserts its answer; one that is wrong has no line here."""
     return "\n\n".join(parts) + "\n"
 
 
+def finding(found: dict[str, Any]) -> str:
+    """A section of what `sigmascope bench --json` or ``minilm.py`` wrote."""
+    sections = {"comparison": comparison, "growth": growth, "minilm": minilm}
+    title, note, lines = sections[found["kind"]](found)
+    machine = found["machine"]
+    where = f"{machine['threads']} threads, load average before: {machine['load_average']:.2f}."
+    return "\n".join([f"## {title}", "", f"{note} {where}", "", *lines])
+
+
+Section = tuple[str, str, list[str]]
+
+
+def comparison(found: dict[str, Any]) -> Section:
+    """Every backend: time to each accuracy, over the best of ours."""
+    accuracies = found["accuracies"]
+    lines = [row(["backend", *(f"s to {a:g} (quartiles); × ours" for a in accuracies), "MB added"])]
+    lines.append(row(["---"] * (len(accuracies) + 2)))
+    ours = next((e for e in found["entries"] if e["name"] == "ours"), None)
+    for entry in found["entries"]:
+        if entry["status"] == "not installed":
+            continue
+        peaks = [t["peak"] for t in entry["timings"] if t["peak"]]
+        cells = [reached(entry, ours, a) for a in accuracies]
+        lines.append(row([entry["title"], *cells, f"{max(peaks) / 1e6:.0f}" if peaks else ""]))
+    note = f"`sigmascope bench`, {found['turns']} turns; see docs/benchmarking.md."
+    return f"Backends: {found['workload']}, k = {found['k']}", note, lines
+
+
+def reached(entry: dict[str, Any], ours: dict[str, Any] | None, accuracy: float) -> str:
+    """Median, quartiles and ratio; why there is none."""
+
+    def timing(of: dict[str, Any]) -> dict[str, Any] | None:
+        return next((t for t in of["timings"] if accuracy in t["accuracies"]), None)
+
+    mine = timing(entry)
+    if mine is None or mine["median"] is None:
+        return entry["status"] if entry["status"] != "done" else "not reached"
+    if mine["error"] is None or mine["error"] > accuracy:
+        return "missed" if mine["error"] is None else f"missed: {mine['error']:.1e}"
+    low, high = (number(value) for value in mine["quartiles"])
+    text = f"{number(mine['median'])} ({low}–{high})"
+    base = timing(ours) if ours else None
+    if base is None or base["median"] is None or entry is ours:
+        return text
+    return f"{text}; {mine['median'] / base['median']:.2f}×"
+
+
+def growth(found: dict[str, Any]) -> Section:
+    """Seconds and memory of every size, and the slopes."""
+    lines = [row(["grows in", "backend", "shape", "seconds", "MB added", "reads"])]
+    lines.append(row(["---"] * 6))
+    for line in found["lines"]:
+        for point in line["points"]:
+            t = point["timing"]
+            shape = " x ".join(map(str, point["shape"]))
+            figures = [number(t["median"]), f"{(t['peak'] or 0) / 1e6:.1f}", t["passes"]]
+            lines.append(row([line["series"], line["backend"], shape, *figures]))
+        slopes = [f"slope {line[name]:.2f}" for name in ("time_slope", "memory_slope")]
+        lines.append(row([line["series"], line["backend"], "over m n", *slopes, ""]))
+    note = f"`sigmascope bench --growth`, {found['turns']} turns."
+    title = f"Growth: {found['spectrum']}, {found['dtype']}, k = {found['k']}"
+    return f"{title}, tol = {found['tol']:g}", note, lines
+
+
+def minilm(found: dict[str, Any]) -> Section:
+    """Whole processes on one real model."""
+    lines = [row(["tool", "wall s (all runs)", "processor s", "MB peak"]), row(["---"] * 4)]
+    for tool in found["tools"]:
+        runs = ", ".join(number(value) for value in tool["seconds"])
+        wall = f"{number(float(np.median(tool['seconds'])))} ({runs})"
+        used = number(float(np.median(tool["processor_seconds"])))
+        lines.append(row([tool["name"], wall, used, f"{max(tool['peaks']) / 1e6:.0f}"]))
+    return "Every matrix of all-MiniLM-L6-v2, every value", "`benchmarks/minilm.py`.", lines
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Write the results page.")
     arguments.add_argument("run", type=Path, help="what --benchmark-json wrote")
+    arguments.add_argument("--more", type=Path, nargs="*", default=[], help="other findings, JSON")
     arguments.add_argument("--out", type=Path, default=PAGE)
     given = arguments.parse_args()
     run = json.loads(given.run.read_text(encoding="utf-8"))
     given.out.parent.mkdir(exist_ok=True)
-    given.out.write_text(page(run, given.run.name), encoding="utf-8")
+    more = [json.loads(path.read_text(encoding="utf-8")) for path in given.more]
+    text = "\n".join([page(run, given.run.name), *(f"{finding(found)}\n" for found in more)])
+    given.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

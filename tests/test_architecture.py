@@ -54,7 +54,7 @@ class Modules(NamedTuple):
 
 
 PYTHON_ROOMS = {
-    "ground": Modules("errors threads"),
+    "ground": Modules("errors threads cache"),
     "spectra": Modules("spectra"),
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
@@ -69,9 +69,14 @@ PYTHON_ROOMS = {
         outside="pandas pyarrow",
     ),
     "report": Modules("report", "checkpoint scan", outside="rich", extra=True),
+    "bench": Modules(
+        "bench",
+        "ground matrices checkpoint report package",
+        outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
+    ),
     "cli": Modules(
-        "demo cli __main__",
-        "ground checkpoint scan report package",
+        "demo exits cli_bench cli __main__",
+        "ground checkpoint scan report bench package",
         outside="typer rich",
         extra=True,
     ),

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: info, scan, demo, config (extra ``cli``)."""
+"""The command line: info, scan, bench, demo, config (extra ``cli``)."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -18,16 +17,14 @@ import typer
 
 from . import __version__, report, show_config
 from .checkpoint import open_checkpoint
+from .cli_bench import bench
 from .demo import fetch
-from .errors import SigmascopeError
+from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
 from .report.progress import both, watching
 from .report.tables import console
-from .report.text import printable
 from .scanning import OutputError, Progress, Scan, ScanEvent, ScanInterrupted
 from .scanning import scan as scan_checkpoint
 from .scanning.saving import json_line
-
-DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 app = typer.Typer(
     name="sigmascope",
@@ -100,27 +97,6 @@ class Terminated(KeyboardInterrupt):
     """A polite kill: handled as Ctrl-C is, so that it leaves what was done."""
 
 
-@contextmanager
-def _clean_errors() -> Iterator[None]:
-    """Turn what is wrong with the input into one line and exit status 2."""
-    try:
-        yield
-    except BrokenPipeError:
-        # The reader has left. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(INCOMPLETE) from None
-    except (SigmascopeError, OSError, ValueError, ImportError) as error:
-        _complain(error)
-        raise typer.Exit(BAD_INPUT) from None
-
-
-def _complain(error: Exception) -> None:
-    text = str(error)
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        text = f"{error.filename}: {error.strerror}"
-    print(f"sigmascope: {printable(' '.join(text.split()))}", file=sys.stderr)
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"sigmascope {__version__}")
@@ -145,7 +121,7 @@ def info(
     ] = False,
 ) -> None:
     """Show what a checkpoint holds, and what cannot be read."""
-    with _clean_errors():
+    with clean_errors():
         checkpoint = open_checkpoint(path)
         if as_json:
             for record in checkpoint.info():
@@ -219,6 +195,9 @@ def demo(
     )
 
 
+app.command()(bench)
+
+
 @app.command()
 def config() -> None:
     """Show version, instruction set, BLAS and devices."""
@@ -238,7 +217,7 @@ def _demo_model(quiet: bool) -> Path:
 
 def _scan(locate: Callable[[], Path], quiet: bool, as_json: bool, **options: Any) -> NoReturn:
     """Scan, show, and leave with the exit status that the result deserves."""
-    with _clean_errors():
+    with clean_errors():
         path = locate()
         status = DONE
         try:
@@ -249,7 +228,7 @@ def _scan(locate: Callable[[], Path], quiet: bool, as_json: bool, **options: Any
             found = stop.scan
             status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
         except OutputError as error:
-            _complain(error)
+            complain(error)
             found, status = error.scan, BAD_INPUT
         if not as_json:
             report.show_scan(console(), found)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from .cache import cache_folder
 from .checkpoint import open_checkpoint
 from .errors import SigmascopeError
 
@@ -53,14 +54,6 @@ MINILM = Model(
 )
 
 _FILES = ("config.json", "model.safetensors")
-
-
-def cache_folder() -> Path:
-    """Return the folder of this user for what can be fetched again."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path is to be ignored.
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "sigmascope"
 
 
 def fetch(model: Model = MINILM, *, cache: Path | None = None) -> Path:

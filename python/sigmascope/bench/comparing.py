@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The comparison: find the setting of every backend for each accuracy, then time them in turns."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .accuracy import reference
+from .backends import Backend, select
+from .machine import chosen_cores, describe
+from .processes import Outcome, run_worker
+from .results import Comparison, Entry, Rung, Timing
+from .workloads import TIMED, TUNED, Workload
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How backends are compared.
+
+    Attributes
+    ----------
+    k : int
+        Triplets wanted.
+    accuracies : sequence of float
+        Worst relative errors of the values to be reached.
+    turns : int
+        How often each backend is timed; every other turn goes backwards.
+    threads : int, optional
+        Of every library, at most and by default as many as there are cores.
+    timeout : float
+        Seconds that one process may take.
+    seed : int
+        Of synthetic matrices.
+    tell : callable (text)
+        Hears what is done next.
+    """
+
+    k: int = 32
+    accuracies: Sequence[float] = (1e-2, 1e-3, 1e-6)
+    turns: int = 3
+    threads: int | None = None
+    timeout: float = 120.0
+    seed: int = 0
+    tell: Tell = field(default=lambda text: None)
+
+    def __post_init__(self) -> None:
+        if self.k < 1 or self.turns < 1:
+            raise ValueError(f"k = {self.k} and turns = {self.turns} must be at least 1")
+        if not self.accuracies or not all(0 < a < 1 for a in self.accuracies):
+            raise ValueError(f"accuracies must lie between 0 and 1, not {list(self.accuracies)}")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout must be positive, not {self.timeout:g}")
+
+
+def compare(
+    workload: Workload, plan: Plan | None = None, backends: Sequence[Backend] | None = None
+) -> Comparison:
+    """Compare backends on a workload.
+
+    Parameters
+    ----------
+    workload : Workload
+    plan : Plan, optional
+    backends : sequence of Backend, optional
+        All by default; those that are not installed are listed as such.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        If k is larger than the matrix, or the matrix is not finite.
+    """
+    plan = plan or Plan()
+    chosen = select() if backends is None else list(backends)
+    cores = chosen_cores(plan.threads)
+    machine = describe(len(cores), (b.distribution for b in chosen))
+    with tempfile.TemporaryDirectory(prefix="sigmascope-bench-") as folder:
+        tuned = stage(workload, plan, plan.seed + TUNED, Path(folder) / "tuned.npy")
+        entries = [Entry(b.name, b.title, b.version, b.install) for b in chosen]
+        for backend, entry in zip(chosen, entries, strict=True):
+            if not backend.installed:
+                entry.status, entry.message = "not installed", backend.install
+                continue
+            _look_for_settings(backend, entry, tuned, plan, cores)
+        timed = tuned
+        if workload.synthetic:
+            timed = stage(workload, plan, plan.seed + TIMED, Path(folder) / "timed.npy")
+        for backend, entry in zip(chosen, entries, strict=True):
+            _choose(backend, entry, timed, plan, cores)
+        _take_turns(chosen, entries, timed, plan, cores)
+        return Comparison(
+            workload=workload.title,
+            shape=timed["shape"],
+            dtype=timed["dtype"],
+            k=plan.k,
+            accuracies=sorted(plan.accuracies, reverse=True),
+            turns=plan.turns,
+            checked_on_another_matrix=workload.synthetic,
+            machine=machine,
+            entries=entries,
+        )
+
+
+def stage(workload: Workload, plan: Plan, seed: int, path: Path) -> dict[str, Any]:
+    """Write the matrix and its singular values, and return the job that names them."""
+    plan.tell(f"preparing {workload.title}: its singular values in float64")
+    A = workload.make(seed)
+    if plan.k > min(A.shape):
+        raise ValueError(f"k = {plan.k} > min(m, n) = {min(A.shape)}")
+    # .npy files do not know bfloat16: its codes.
+    np.save(path, A.view(np.uint16) if A.dtype.name == "bfloat16" else A)
+    exact = path.with_suffix(".values.npy")
+    np.save(exact, reference(A))
+    job = {"matrix": str(path), "dtype": A.dtype.name, "reference": str(exact), "k": plan.k}
+    return job | {"accuracies": list(plan.accuracies), "shape": list(A.shape)}
+
+
+def _look_for_settings(
+    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+) -> None:
+    """Try what the backend can do, and climb its ladders."""
+    plan.tell(f"{entry.title}: looking for its settings")
+    can = run_worker(backend, {"kind": "probe"}, cores=cores, timeout=plan.timeout)
+    _note_end(entry, can)
+    entry.can = {
+        "out_of_core": backend.out_of_core,
+        "error_bound": backend.error_bound,
+        "stops_itself": backend.stops_itself,
+        **dict(*can.every("can")),
+    }
+    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=plan.timeout)
+    _note_end(entry, found)
+    entry.rungs = [Rung(**rung) for rung in found.every("rung")]
+
+
+def candidates(rungs: Sequence[Rung], accuracy: float) -> list[dict[str, Any]]:
+    """The settings that reached an accuracy, the fastest first."""
+    within = [rung for rung in rungs if rung.error <= accuracy]
+    return [rung.setting for rung in sorted(within, key=lambda rung: rung.seconds)]
+
+
+def _choose(
+    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+) -> None:
+    """Settle on the fastest setting for each accuracy that holds on the matrix that is timed."""
+    asked = [
+        (accuracy, settings)
+        for accuracy in sorted(plan.accuracies, reverse=True)
+        if (settings := candidates(entry.rungs, accuracy))
+    ]
+    if not asked:
+        return
+    plan.tell(f"{entry.title}: checking its settings")
+    job = {**job, "kind": "check", "candidates": asked, "turns": plan.turns}
+    found = run_worker(backend, job, cores=cores, timeout=plan.timeout)
+    _note_end(entry, found)
+    for line in found.lines:
+        if "accuracy" not in line:
+            continue
+        same = next((t for t in entry.timings if t.setting == line["setting"]), None)
+        if same is None:
+            entry.timings.append(Timing([line["accuracy"]], line["setting"]))
+        else:
+            same.accuracies.append(line["accuracy"])
+
+
+def _take_turns(
+    backends: Sequence[Backend],
+    entries: Sequence[Entry],
+    job: dict[str, Any],
+    plan: Plan,
+    cores: list[int],
+) -> None:
+    """Time what was chosen: every other turn backwards, so that what drifts drifts for all."""
+    pairs = [(b, e) for b, e in zip(backends, entries, strict=True) if e.timings]
+    for turn in range(plan.turns):
+        for backend, entry in pairs if turn % 2 == 0 else pairs[::-1]:
+            plan.tell(f"turn {turn + 1} of {plan.turns}: {entry.title}")
+            time_once(backend, entry, {**job, "seed": turn}, plan, cores)
+
+
+def time_once(
+    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+) -> None:
+    """One process of a backend: all its settings."""
+    settings = [timing.setting for timing in entry.timings]
+    first = next((r.seconds for r in entry.rungs if r.setting == settings[0]), 0.0)
+    asked = {**job, "kind": "time", "settings": settings, "seconds": first}
+    found = run_worker(backend, asked, cores=cores, timeout=plan.timeout)
+    _note_end(entry, found)
+    entry.import_seconds += found.every("import_seconds")
+    for line in found.lines:
+        if "number" in line:
+            entry.timings[line["number"]].add(line)
+
+
+def _note_end(entry: Entry, outcome: Outcome) -> None:
+    """Keep the first process that did not end well."""
+    if outcome.status != "done" and entry.status == "done":
+        entry.status, entry.message = outcome.status, outcome.message

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How the time and memory of svds grow with the matrix, at a fixed k."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from .backends import select
+from .comparing import Plan, stage, time_once
+from .machine import chosen_cores, describe
+from .results import Entry, Growth, Line, Point, Timing
+from .workloads import synthetic
+
+FACTORS = (1, 2, 4, 8)
+"""Of m n."""
+
+
+def grow(
+    spectrum: str = "llm",
+    shape: tuple[int, int] = (2048, 2048),
+    dtype: str = "float32",
+    *,
+    tol: float = 1e-3,
+    plan: Plan | None = None,
+    factors: Sequence[int] = FACTORS,
+) -> Growth:
+    """Time svds, in memory and out of core, on matrices that grow in both sides, or in rows alone.
+
+    Parameters
+    ----------
+    spectrum, shape, dtype
+        Of the smallest matrix: see :func:`sigmascope.bench.synthetic`.
+    tol : float
+        Of svds.
+    plan : Plan, optional
+        k, turns, threads, timeout, seed.
+    factors : sequence of int
+        By which m n grows.
+
+    Returns
+    -------
+    Growth
+        With the slope of log time, and of log peak memory, over log m n.
+    """
+    plan = plan or Plan()
+    cores = chosen_cores(plan.threads)
+    found = Growth(spectrum, dtype, plan.k, tol, plan.turns, describe(len(cores)))
+    ours = select(["ours"])
+    setting = {"tol": tol, "method": "krylov"}  # one method for all sizes
+    for series in ("both sides", "rows"):
+        lines = [Line(series, backend.name, []) for backend in ours]
+        for factor in factors:
+            m, n = _grown(shape, factor, series)
+            with tempfile.TemporaryDirectory(prefix="sigmascope-bench-") as folder:
+                workload = synthetic(spectrum, m, n, dtype)
+                job = stage(workload, plan, plan.seed, Path(folder) / "matrix.npy")
+                stored = Path(job["matrix"]).stat().st_size
+                for turn in range(plan.turns):
+                    for backend, line in list(zip(ours, lines, strict=True))[:: 1 - 2 * (turn % 2)]:
+                        plan.tell(f"{m} x {n}, {backend.title}, turn {turn + 1}")
+                        if turn == 0:
+                            line.points.append(Point((m, n), stored, Timing([], setting)))
+                        entry = Entry(backend.name, backend.title, None, "")
+                        entry.timings = [line.points[-1].timing]
+                        time_once(backend, entry, {**job, "seed": turn}, plan, cores)
+                        if entry.message:
+                            entry.timings[0].messages.append(entry.message)
+        for line in lines:
+            line.fit()
+        found.lines += lines
+    return found
+
+
+def _grown(shape: tuple[int, int], factor: int, series: str) -> tuple[int, int]:
+    """Both sides by the root of the factor, rounded to 64, or the rows by all of it."""
+    if series == "rows":
+        return shape[0] * factor, shape[1]
+    m, n = (max(round(extent * factor**0.5 / 64), 1) * 64 for extent in shape)
+    return (m, n) if factor > 1 else shape

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same cores and the same number of threads for every library, and what machine that was."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sigmascope import __version__, show_config
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+"""What the libraries read, when they are loaded, to know how many threads they may use."""
+
+
+def installed(package: str) -> bool:
+    """Whether a package can be imported."""
+    return find_spec(package) is not None
+
+
+def physical_cores(processors: Iterable[int]) -> list[int]:
+    """One logical processor of every core among these."""
+    first: dict[str, int] = {}
+    for cpu in sorted(processors):
+        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        core = siblings.read_text(encoding="ascii") if siblings.exists() else str(cpu)
+        first.setdefault(core, cpu)
+    return list(first.values())
+
+
+def chosen_cores(threads: int | None) -> list[int]:
+    """As many whole cores as asked, at most and by default all that this process may use."""
+    cores = physical_cores(os.sched_getaffinity(0))
+    return cores[: min(threads or len(cores), len(cores))]
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """The environment of this process, with the number of threads of every library in it."""
+    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def version_of(distribution: str) -> str | None:
+    """The installed version; None if there is none."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def describe(threads: int, distributions: Iterable[str] = ()) -> dict[str, Any]:
+    """What a reader must know to repeat a timing; no host name."""
+    config = show_config()
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    versions = {"python": platform.python_version(), "sigmascope": __version__}
+    found = {name: version_of(name) for name in dict.fromkeys(["numpy", *distributions])}
+    versions |= {name: version for name, version in found.items() if version}
+    return {
+        "processor": processor(),
+        "cores": len(physical_cores(range(os.cpu_count() or 1))),
+        "threads": threads,
+        "memory_gib": round(memory / 2**30),
+        "system": f"{platform.system()} {platform.machine()}",
+        "isa": config["isa"],
+        "blas": config["blas"],
+        "load_average": round(os.getloadavg()[0], 2),
+        "versions": versions,
+    }

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Time against accuracy, one curve for every backend (extra ``plot``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .results import Comparison, Entry, Rung
+
+_BEYOND = 30.0
+"""What is as much more accurate than the finest accuracy asked for is drawn at the edge."""
+
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#8C6D00")
+"""Okabe and Ito's palette, which colour-blind readers tell apart; its yellow darkened."""
+
+_MARKERS = "osD^vPX<>*hp8"
+
+
+def front(rungs: list[Rung]) -> list[Rung]:
+    """The rungs that no other beats in both time and error, from cheap to accurate."""
+    kept: list[Rung] = []
+    for rung in sorted(rungs, key=lambda rung: (rung.seconds, rung.error)):
+        if rung.error < min((other.error for other in kept), default=float("inf")):
+            kept.append(rung)
+    return kept
+
+
+def save_plot(found: Comparison, path: Path) -> None:
+    """Draw the comparison into a .png, .svg or .pdf file.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the file's suffix is no format that it knows.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("--plot needs matplotlib: pip install 'sigmascope[plot]'") from None
+    figure = Figure(figsize=(9.5, 5.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    edge = min(found.accuracies) / _BEYOND
+    for number, entry in enumerate(found.entries):
+        if front(entry.rungs):
+            style = {
+                "color": _COLOURS[number % len(_COLOURS)],
+                "marker": _MARKERS[number % len(_MARKERS)],
+                "linestyle": "-" if number < len(_COLOURS) else "--",
+            }
+            _draw(axes, entry, edge, style)
+    _dress(figure, axes, found, edge)
+    figure.savefig(path, dpi=160)
+
+
+def _draw(axes: Any, entry: Entry, edge: float, style: dict[str, Any]) -> None:
+    """A thin curve through the settings that were tried; what was timed in turns above it."""
+    tried = front(entry.rungs)
+    axes.plot(
+        [max(rung.error, edge) for rung in tried],
+        [rung.seconds for rung in tried],
+        markersize=3.5,
+        linewidth=1.1,
+        alpha=0.75,
+        label=entry.title,
+        clip_on=False,
+        **style,
+    )
+    timed = [timing for timing in entry.timings if timing.seconds and timing.error < float("inf")]
+    if not timed:
+        return
+    medians = [timing.median for timing in timed]
+    bars = [
+        [median - timing.quartiles[0] for median, timing in zip(medians, timed, strict=True)],
+        [timing.quartiles[1] - median for median, timing in zip(medians, timed, strict=True)],
+    ]
+    axes.errorbar(
+        [max(timing.error, edge) for timing in timed],
+        medians,
+        yerr=bars,
+        **{**style, "linestyle": "none"},
+        markersize=8,
+        clip_on=False,
+        markeredgecolor="white",
+        markeredgewidth=0.8,
+        elinewidth=1.2,
+        zorder=3,
+    )
+
+
+def _dress(figure: Any, axes: Any, found: Comparison, edge: float) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(right=edge, left=1.0)
+    for accuracy in found.accuracies:
+        axes.axvline(accuracy, color="0.75", linewidth=0.8, linestyle="--", zorder=0)
+    axes.set_xlabel(
+        f"worst relative error of the {found.k} values; more accurate to the right, at the edge "
+        f"{edge:.0e} or better"
+    )
+    axes.set_ylabel("seconds")
+    axes.grid(axis="y", which="major", color="0.92", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    machine = found.machine
+    axes.set_title(f"{found.workload}, k = {found.k}", loc="left", fontweight="bold", pad=24)
+    axes.annotate(
+        f"{machine['processor']}, threads: {machine['threads']}. Large: medians of {found.turns} "
+        "turns, with quartiles. Small: settings as they were tried",
+        (0, 1),
+        (0, 8),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=8.5,
+        color="0.35",
+    )
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)

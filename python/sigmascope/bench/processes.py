@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A fresh process for every measurement, on given cores, with a time limit."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .backends import Backend
+from .machine import thread_environment
+
+BOOT = """
+import os, sys, time
+module, cores, job, out = sys.argv[1:]
+os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+import importlib
+started = time.perf_counter()
+importlib.import_module(module)
+seconds = time.perf_counter() - started
+from sigmascope.bench.worker import main
+main(job, out, seconds)
+"""
+"""The library is imported into an interpreter that has read nothing else, and that is timed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a process left.
+
+    Attributes
+    ----------
+    lines : list of dict
+        What it reported, all of it or up to its end.
+    status : {"done", "did not finish", "crashed"}
+    message : str
+        The last words of one that crashed.
+    """
+
+    lines: list[dict[str, Any]]
+    status: str
+    message: str
+
+    def every(self, name: str) -> list[Any]:
+        """What was reported under this name."""
+        return [line[name] for line in self.lines if name in line]
+
+
+def run_worker(
+    backend: Backend, job: dict[str, Any], *, cores: list[int], timeout: float
+) -> Outcome:
+    """Run one job of `worker` in a process of its own."""
+    job = {**job, "backend": backend.name, "threads": len(cores)}
+    with tempfile.TemporaryDirectory(prefix="sigmascope-bench-") as folder:
+        asked, out, errors = (Path(folder) / name for name in ("job", "out", "errors"))
+        asked.write_text(json.dumps(job), encoding="utf-8")
+        out.touch()
+        where = ",".join(map(str, cores))
+        command = [sys.executable, "-P", "-c", BOOT, backend.module, where, str(asked), str(out)]
+        with open(errors, "wb") as stream:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stream,
+                env=thread_environment(backend.blas_threads or len(cores)),
+            )
+            try:
+                code: int | None = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                process.kill()
+                process.wait()
+        lines = [
+            json.loads(line)
+            for line in out.read_text(encoding="utf-8").splitlines(True)
+            if line.endswith("\n")
+        ]
+        status, message = _end(code, timeout, errors)
+        return Outcome(lines, status, message)
+
+
+def _end(code: int | None, timeout: float, errors: Path) -> tuple[str, str]:
+    """How it ended, and what is to be said of it."""
+    if code is None:
+        return "did not finish", f"did not finish in {timeout:g} s"
+    if code == 0:
+        return "done", ""
+    last = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    if code < 0:
+        names = {number.value: number.name for number in signal.Signals}
+        return "crashed", f"killed by {names.get(-code, -code)}"
+    return "crashed", last[0][:300] if last else f"exit status {code}"

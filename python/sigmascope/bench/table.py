@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A comparison on the terminal (extra ``cli``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sigmascope.report.tables import show_table
+
+from .results import Comparison, Entry, Growth, Timing
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show_comparison(out: Console, found: Comparison) -> None:
+    """Print what each backend took, what it can do, and how it was called."""
+    _heading(out, found.workload, found.k, found.machine, found.turns)
+    headers = ["backend", *(f"s to {a:g}" for a in found.accuracies)]
+    headers += ["MB added", "cores busy", "import s"]
+    ran = [e for e in found.entries if e.status != "not installed"]
+    show_table(out, "", headers, [_line(entry, found.accuracies) for entry in ran])
+    best = [f"{a:g}: {_fastest(ran, a)}" for a in found.accuracies]
+    out.print(f"Fastest to {'; '.join(best)}", soft_wrap=True)
+    out.print()
+    show_table(out, "What it can do", _ABILITIES, [_abilities(entry) for entry in ran])
+    lines = [[e.title, _setting(t), *_found(t)] for e in ran for t in e.timings]
+    if lines:
+        headers = ["backend", "setting", "to", "error", "residual", "MB added", "CPU s"]
+        show_table(out, "How it was called, and the worst that came of it", headers, lines, left=2)
+    for text in notes(found):
+        out.print(text, soft_wrap=True)
+
+
+def show_growth(out: Console, found: Growth) -> None:
+    """Print seconds and memory of every size, and the slopes."""
+    title = f"{found.spectrum}, {found.dtype}, tol = {found.tol:g}"
+    _heading(out, title, found.k, found.machine, found.turns)
+    titles = {"ours": "in memory", "ours-file": "from its file"}
+    for line in found.lines:
+        rows = []
+        for point in line.points:
+            timing = point.timing
+            size = f"{point.shape[0]} x {point.shape[1]}"
+            passes = str(timing.passes or "")
+            rows.append(
+                [size, megabytes(point.stored), seconds(timing), megabytes(timing.peak), passes]
+            )
+        title = f"Growing in {line.series}, {titles[line.backend]}"
+        show_table(out, title, ["size", "MB stored", "seconds", "MB added", "reads"], rows)
+        out.print(f"log-log slope over m n: time {line.time_slope:.2f}, ", end="")
+        out.print(f"memory added {line.memory_slope:.2f}\n")
+
+
+def seconds(timing: Timing) -> str:
+    """Median with quartiles; what stopped it if nothing did finish."""
+    if not timing.seconds:
+        return "failed"
+    low, high = timing.quartiles
+    return f"{timing.median:.3g} ({low:.3g}-{high:.3g})"
+
+
+def megabytes(size: int | None) -> str:
+    """Of bytes, in units of 10**6."""
+    return "?" if size is None else f"{size / 1e6:.3g}"
+
+
+def cell(entry: Entry, accuracy: float) -> str:
+    """What an accuracy takes; why there is no number, if there is none."""
+    timing = entry.timing(accuracy)
+    if timing is None:
+        return "did not finish" if entry.status == "did not finish" else "not reached"
+    if not timing.seconds:
+        return entry.status if entry.status != "done" else "failed"
+    return seconds(timing) if timing.error <= accuracy else f"missed: {timing.error:.1e}"
+
+
+def notes(found: Comparison) -> list[str]:
+    """What a reader should know of single backends."""
+    texts = []
+    for entry in found.entries:
+        if entry.status == "not installed":
+            texts.append(f"{entry.title}: not installed; {entry.install}")
+        elif entry.message:
+            texts.append(f"{entry.title}: {entry.message}")
+        failed = [rung for rung in entry.rungs if rung.error == float("inf")]
+        if failed and not entry.timings:
+            texts.append(f"{entry.title}: {failed[-1].message}")
+        for timing in entry.timings:
+            texts += [f"{entry.title}, {_setting(timing)}: {text}" for text in timing.messages]
+            if timing.errors and timing.error > min(timing.accuracies):
+                where = "the timed matrix" if found.checked_on_another_matrix else "other seeds"
+                texts.append(
+                    f"{entry.title}: the setting for {min(timing.accuracies):g} gave "
+                    f"{timing.error:.1e} on {where}"
+                )
+    return texts
+
+
+def _heading(out: Console, what: str, k: int, machine: dict[str, object], turns: int) -> None:
+    out.print(f"{what}, k = {k}", style="bold")
+    out.print(
+        f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, load "
+        f"{machine['load_average']}; medians of {turns} turns, quartiles in brackets\n",
+        soft_wrap=True,
+    )
+
+
+def _line(entry: Entry, accuracies: Sequence[float]) -> list[str]:
+    timed = [timing for timing in entry.timings if timing.seconds]
+    peak = max((timing.peak for timing in timed if timing.peak is not None), default=None)
+    busy = [value for timing in timed for value in timing.busy]
+    imported = sorted(entry.import_seconds)
+    return [
+        entry.title,
+        *(cell(entry, accuracy) for accuracy in accuracies),
+        megabytes(peak) if timed else "",
+        f"{sum(busy) / len(busy):.1f}" if busy else "",
+        f"{imported[len(imported) // 2]:.2g}" if imported else "",
+    ]
+
+
+def _fastest(entries: Sequence[Entry], accuracy: float) -> str:
+    good = [
+        (t.median, e.title) for e in entries if e.stands(accuracy) and (t := e.timing(accuracy))
+    ]
+    return min(good)[1] if good else "none"
+
+
+_ABILITIES = ["backend", "bf16 in", "f16 in", "out of core", "error bound", "stops", "tells"]
+
+
+def _abilities(entry: Entry) -> list[str]:
+    can = entry.can
+    return [
+        entry.title,
+        *(
+            {None: "?", "": "no"}.get(can.get(t), f"as {can.get(t)}")
+            for t in ("bfloat16", "float16")
+        ),
+        "yes" if can.get("out_of_core") else "no",
+        can.get("error_bound") or "no",
+        "itself" if can.get("stops_itself") else "as told",
+        {None: "-", True: "yes", False: "no"}[can.get("tells")],
+    ]
+
+
+def _found(timing: Timing) -> list[str]:
+    accuracies = " ".join(f"{a:g}" for a in timing.accuracies)
+    if not timing.seconds:
+        return [accuracies, "failed", "", "", ""]
+    worst = [f"{timing.error:.1e}", f"{timing.residual:.1e}"]
+    return [accuracies, *worst, megabytes(timing.peak), f"{timing.processor_seconds:.3g}"]
+
+
+def _setting(timing: Timing) -> str:
+    text = ", ".join(f"{name}={value}" for name, value in timing.setting.items())
+    return text or "default"

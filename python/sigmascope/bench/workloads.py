@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The matrices that backends are compared on: synthetic, all seeded, or the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.checkpoint import open_checkpoint
+from sigmascope.sources import matrix
+
+TUNED, TIMED = 0, 1
+"""Seeds: settings are chosen on one synthetic matrix and timed on another."""
+
+DTYPES = {
+    "float64": "float64",
+    "f64": "float64",
+    "float32": "float32",
+    "f32": "float32",
+    "float16": "float16",
+    "f16": "float16",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
+}
+"""The dtypes that a matrix may be stored in, under all their names."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One matrix, or one for every seed.
+
+    Attributes
+    ----------
+    title : str
+        What it is, in words.
+    make : callable (seed) -> array
+        As it is stored, in any of `DTYPES`.
+    synthetic : bool
+        Whether another seed gives another matrix.
+    """
+
+    title: str
+    make: Callable[[int], NDArray[Any]]
+    synthetic: bool
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The dtype of one of the names in `DTYPES`.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    ImportError
+        If it is bfloat16 and ml_dtypes is not installed.
+    """
+    if name not in DTYPES:
+        raise ValueError(f"unknown dtype {name!r}; known: {', '.join(DTYPES)}")
+    if DTYPES[name] != "bfloat16":
+        return np.dtype(DTYPES[name])
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise ImportError("bfloat16 in NumPy needs ml_dtypes: pip install ml_dtypes") from None
+    kind: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return kind
+
+
+# -------------------------------------------------------------------------------- the user's own
+
+
+def given(path: Path, tensor: str | None = None, dtype: str | None = None) -> Workload:
+    """The matrix of a .npy file, or a tensor of a checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+        A .npy file; a .safetensors file or a folder of them.
+    tensor : str, optional
+        Its name in the checkpoint.
+    dtype : str, optional
+        What it is stored in for the comparison; by default what it is stored in there, and float32
+        where NumPy has nothing like it (fp8 with scales).
+    """
+    if path.suffix == ".npy":
+        if tensor is not None:
+            raise ValueError(f"{path} is one array; --tensor is for checkpoints")
+        stored = matrix(path)
+    elif tensor is None:
+        raise ValueError(f"which tensor of {path}? Name it with --tensor; `sigmascope info` lists")
+    else:
+        checkpoint = open_checkpoint(path)
+        if tensor not in checkpoint:
+            why = checkpoint.unreadable.get(tensor, "`sigmascope info` lists what is there")
+            raise ValueError(f"{path} holds no matrix {tensor!r}: {why}")
+        stored = checkpoint[tensor]
+    kind = numpy_dtype(dtype or (stored.dtype if stored.dtype in DTYPES else "float32"))
+    title = f"{path.name if tensor is None else tensor}, {stored.shape[0]} x {stored.shape[1]}"
+
+    def make(seed: int) -> NDArray[Any]:
+        numbers = np.asarray(stored)
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"{title} holds NaN or infinity")
+        return numbers.astype(kind, copy=False)
+
+    return Workload(f"{title}, {kind.name}", make, synthetic=False)
+
+
+# ------------------------------------------------------------------------------------- synthetic
+
+
+def synthetic(spectrum: str, m: int, n: int, dtype: str = "float32") -> Workload:
+    """An m x n matrix with a spectrum of `SPECTRA`, rounded to a dtype."""
+    if spectrum not in SPECTRA:
+        raise ValueError(f"unknown spectrum {spectrum!r}; known: {', '.join(SPECTRA)}")
+    kind, make = numpy_dtype(dtype), SPECTRA[spectrum]
+    title = f"{spectrum}, {m} x {n}, {kind.name}"
+    return Workload(title, lambda seed: make(m, n, seed).astype(kind, copy=False), synthetic=True)
+
+
+def llm(m: int, n: int, seed: int) -> NDArray[Any]:
+    """Like trained weights: a Marchenko-Pastur bulk, four outliers, a mild power-law tail.
+
+    Slow decay: sigma_64 / sigma_256 is 1.2 at 4096 x 4096. The hard case, and the real one.
+    """
+    rng = np.random.default_rng(seed)
+    bulk = rng.standard_normal((m, n), dtype=np.float32) * np.float32(0.02)
+    edge = 0.02 * (np.sqrt(m) + np.sqrt(n))
+    rank = max(min(512, min(m, n) // 4), 1)
+    sigma = 3 * edge * np.arange(1, rank + 1) ** -0.3
+    sigma[:4] = (edge * np.array([20.0, 9.0, 6.0, 4.0]))[:rank]
+    left, right = (_orthonormal(extent, rank, rng) for extent in (m, n))
+    return np.asarray(bulk + ((left * sigma) @ right.T).astype(np.float32))
+
+
+def decay(m: int, n: int, seed: int) -> NDArray[Any]:
+    """sigma_i = 1 / i: polynomial decay, the easy case."""
+    return _with_values(m, n, 1.0 / np.arange(1, min(m, n) + 1), seed)
+
+
+def clustered(m: int, n: int, seed: int) -> NDArray[Any]:
+    """Every value eightfold, up to rounding: sigma = j^(-1/2), eight for each j."""
+    plateau = 1 + np.arange(min(m, n)) // 8
+    return _with_values(m, n, plateau**-0.5, seed)
+
+
+def flat(m: int, n: int, seed: int) -> NDArray[Any]:
+    """Gaussian noise: the values crowd below the edge, and nothing sets the first k apart."""
+    return np.random.default_rng(seed).standard_normal((m, n), dtype=np.float32)
+
+
+SPECTRA: dict[str, Callable[[int, int, int], NDArray[Any]]] = {
+    "llm": llm,
+    "decay": decay,
+    "clustered": clustered,
+    "flat": flat,
+}
+
+
+def _orthonormal(m: int, k: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """M x k with orthonormal columns, from the QR factorisation of a Gaussian matrix."""
+    return np.linalg.qr(rng.standard_normal((m, k)))[0]
+
+
+def _with_values(m: int, n: int, sigma: NDArray[Any], seed: int) -> NDArray[np.float32]:
+    """An m x n matrix with these singular values, and vectors mixed over all entries."""
+    rng = np.random.default_rng(seed)
+    A = np.zeros((m, n))
+    np.fill_diagonal(A, sigma)
+    return _mixed(_mixed(A, rng).T, rng).T.astype(np.float32)
+
+
+def _mixed(A: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """A times a random orthogonal matrix, from the right, in O(m n log n).
+
+    Twice random signs and a Hartley transform, (Re - Im) of the discrete Fourier transform over
+    sqrt(n), which is orthogonal for every n. A QR factorisation would cost O(n^3), and for methods
+    that start at random all orthogonal matrices are alike.
+    """
+    n = A.shape[1]
+    for _ in range(2):
+        signs = rng.choice([-1.0, 1.0], n)
+        for i in range(0, A.shape[0], 256):  # so that the complex copy stays small
+            image = np.fft.fft(A[i : i + 256] * signs, axis=1)
+            A[i : i + 256] = (image.real - image.imag) / np.sqrt(n)
+    return A

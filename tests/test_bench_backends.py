@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every backend that is installed: its answers, its settings, and what it can do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sigmascope.bench import BACKENDS, Backend, select, synthetic
+from sigmascope.bench.accuracy import worst_relative_error, worst_residual
+from sigmascope.bench.solvers import Source
+from sigmascope.bench.worker import probe, told
+
+K = 6
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    A = synthetic("decay", 120, 90, request.param).make(0)
+    np.save(tmp_path / "a.npy", A.view(np.uint16) if request.param == "bfloat16" else A)
+    return Source(A, tmp_path / "a.npy", 1)
+
+
+def only_installed(name: str) -> Backend:
+    backend = next(backend for backend in BACKENDS if backend.name == name)
+    if not backend.installed:
+        pytest.skip(f"{backend.distribution} is not installed")
+    return backend
+
+
+@pytest.mark.parametrize("name", [backend.name for backend in BACKENDS])
+def test_the_top_of_its_ladders_is_accurate(name: str, source: Source) -> None:
+    backend = only_installed(name)
+    exact = np.linalg.svd(source.array.astype(np.float64), compute_uv=False)
+    ladders = backend.ladders(K)
+    for ladder in ladders if source.array.dtype == np.float32 else ladders[:1]:
+        answer, message = told(lambda: backend.solve(source, K, 1, **ladder[-1]))  # noqa: B023
+        assert answer is not None, message
+        assert answer.U.shape == (120, K)
+        assert answer.Vt.shape == (K, 90)
+        assert worst_relative_error(answer.s, exact) < 1e-4
+        assert worst_residual(source.array, answer.U, answer.s, answer.Vt) < 3e-3
+
+
+@pytest.mark.parametrize("name", [backend.name for backend in BACKENDS if backend.random])
+def test_a_seed_decides_the_answer(name: str, source: Source) -> None:
+    backend = only_installed(name)
+    setting = backend.ladders(K)[0][0]
+    runs = [told(lambda: backend.solve(source, K, 5, **setting))[0] for _ in range(2)]
+    assert np.array_equal(runs[0].s, runs[1].s)
+
+
+@pytest.mark.parametrize("name", ["ours", "ours-file"])
+def test_ours_takes_everything_and_tells(name: str) -> None:
+    can = probe(only_installed(name))["can"]
+    assert can == {"bfloat16": "float32", "float16": "float32", "tells": True}
+
+
+def test_the_probe_finds_what_fails() -> None:
+    can = probe(only_installed("scipy-arpack"))["can"]
+    assert can == {"bfloat16": "", "float16": "float64", "tells": True}
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_out_of_core_reads_the_file(held: bool, tmp_path: Path) -> None:
+    """Also where it is so small that it is held."""
+    extent = 60 if held else 600
+    np.save(tmp_path / "a.npy", synthetic("decay", extent, extent).make(0))
+    zeros = Source(np.zeros((extent, extent), dtype=np.float32), tmp_path / "a.npy", 1)
+    answer = only_installed("ours-file").solve(zeros, K, 0, tol=1e-4)
+    assert answer.s[0] == pytest.approx(1.0, rel=1e-3)
+
+
+def test_the_gpu_backend_copies_there_and_back(
+    monkeypatch: pytest.MonkeyPatch, source: Source
+) -> None:
+    """No GPU here: a stand-in with NumPy's arithmetic and a class of its own for what is there."""
+
+    class There(np.ndarray[Any, Any]):
+        pass
+
+    def svd(A: Any, full_matrices: bool) -> Any:
+        assert type(A) is There
+        found = np.linalg.svd(np.asarray(A), full_matrices=full_matrices)
+        return tuple(part.view(There) for part in found)
+
+    stand_in = SimpleNamespace(
+        asarray=lambda A: A.view(There),
+        asnumpy=lambda A: np.asarray(A),
+        linalg=SimpleNamespace(svd=svd),
+    )
+    monkeypatch.setitem(sys.modules, "cupy", stand_in)
+    backend = select(["cupy"])[0]
+    answer = backend.solve(source, K, 0)
+    assert type(answer.U) is np.ndarray
+    assert worst_residual(source.array, answer.U, answer.s, answer.Vt) < 1e-5
+
+
+def test_select() -> None:
+    assert select() == list(BACKENDS) == select(["ours", "all"])
+    assert [b.name for b in select(["torch", "ours-file"])] == [
+        "ours-file",
+        "torch-lowrank",
+        "torch-svd",
+    ]
+    assert {b.name for b in select([" scipy "])} == {
+        "scipy-arpack",
+        "scipy-propack",
+        "scipy-lobpcg",
+    }
+    with pytest.raises(ValueError, match=r"unknown backend 'jax'; known: cupy, dask, .*, all"):
+        select(["ours", "jax"])
+    with pytest.raises(ValueError, match="no backend is named"):
+        select([""])
+
+
+def test_names_are_unique_and_every_one_says_how_to_install_it() -> None:
+    names = [backend.name for backend in BACKENDS]
+    assert len(set(names)) == len(names)
+    assert select(["dask"])[0].install == "pip install 'dask[array]'"
+    assert select(["sklearn"])[0].install == "pip install scikit-learn"
