@@ -185,7 +185,7 @@ def _density(
         seed=plan.check_seed(seed),
         vectors=False,
         density=True,
-        steer=False,
+        steer=False,  # what is rounded adds to a density, and no residual would tell
         rounded_copy=False,
         f64=run.precision == "float64",
         **run.native(),

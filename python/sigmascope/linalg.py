@@ -95,7 +95,7 @@ def svds(
     Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
     """
     a = matrix(A)
-    run = Run.of(a, precision=precision, precisions=("mixed", "float32", "float64"), **options)
+    run = Run.of(a, precision=precision, precisions=plan.SEARCHES, **options)
     plan.check_rank(k, a.shape)
     plan.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):
@@ -120,9 +120,7 @@ def svds(
         seed=plan.check_seed(seed),
         vectors=vectors,
         density=False,
-        steer=run.precision == "mixed",
-        rounded_copy=run.copy_bytes > 0,
-        f64=run.precision == "float64",
+        **run.search(),
         **run.native(),
     )
     top = SVD(

@@ -15,6 +15,9 @@ from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
 from .threads import resolve_memory, resolve_threads
 
+SEARCHES = ("mixed", "float32", "float64")
+"""What `precision` may be where Krylov steps only choose directions."""
+
 _WORKING_BYTES = 48 * 2**20
 """Decoded panels, read-ahead and small dense work of one call; measured below this."""
 
@@ -110,6 +113,14 @@ class Run:
     def itemsize(self) -> int:
         """Bytes of a number of a block."""
         return 8 if self.precision == "float64" else 4
+
+    def search(self) -> dict[str, Any]:
+        """The keyword arguments of the native algorithms that search by Krylov steps."""
+        return {
+            "steer": self.precision == "mixed",
+            "rounded_copy": self.copy_bytes > 0,
+            "f64": self.precision == "float64",
+        }
 
     def native(self) -> dict[str, Any]:
         """The keyword arguments of every native algorithm."""
