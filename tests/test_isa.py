@@ -36,12 +36,28 @@ for m, n, k in [(1, 1, 1), (3, 7, 5), (129, 65, 17), (300, 190, 64), (700, 301, 
             bound = tolerance * (np.abs(left) @ np.abs(right) + 1)
             assert np.all(np.abs(got - left @ right) <= bound), (m, n, k, dtype)
 
+def rounded(x):
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000).view(np.float32).astype(np.float64)
+
+for m, n, k in [(1, 1, 1), (129, 65, 17), (301, 193, 70)]:
+    A, X = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, n), (n, k)))
+    options = dict(threads=2, panel_rows=0, load_bytes=0, progress=None)
+    for M, dense in [(ss.matrix(A), A), (ss.matrix(np.ascontiguousarray(A.T)).T, A)]:
+        got = _core.product_f32(M._native, X, "multiply_bf16", **options)
+        exact = rounded(dense) @ rounded(X)
+        assert np.all(np.abs(got - exact) <= 1e-6 * (np.abs(dense) @ np.abs(X) + 1)), (m, n, k)
+        both = _core.product_f32(M._native, X, "steer", **options)
+        again = rounded(dense).T @ rounded(got)
+        assert np.linalg.norm(both - again) <= 1e-5 * np.linalg.norm(again), (m, n, k)
+
 A = rng.standard_normal((400, 250)) * np.arange(1, 251) ** -0.5
 exact = np.linalg.svd(A, compute_uv=False)
 for dtype in (np.float32, np.float64):
-    top = ss.svds(A.astype(dtype), 5, method="krylov")
-    assert top.converged
-    assert np.all(np.abs(top.s - exact[:5]) <= top.errors + 1e-6 * exact[0])
+    for precision in ("float64",) if dtype == np.float64 else ("float32", "mixed"):
+        top = ss.svds(A.astype(dtype), 5, method="krylov", precision=precision)
+        assert top.converged
+        assert np.all(np.abs(top.s - exact[:5]) <= top.errors + 1e-6 * exact[0])
 assert np.allclose(ss.svdvals(A).values, exact, rtol=0, atol=1e-7 * exact[0])
 seen = ss.moments(A)
 assert np.isclose(seen.fro_norm, np.linalg.norm(A), rtol=1e-14)

@@ -90,10 +90,20 @@ def all_bits(a: ss.Matrix, **options: Any) -> list[NDArray[Any]]:
     found: list[NDArray[Any]] = []
     for orientation in (a, a.T):
         top = ss.svds(orientation, 20, method="krylov", block=16, seed=7, **options)
+        steered = ss.svds(
+            orientation,
+            20,
+            tol=1e-3,
+            method="krylov",
+            block=16,
+            seed=7,
+            precision="mixed",
+            **options,
+        )
         low = ss.randomized_svd(orientation, 12, passes=3, seed=7, **options)
         every = ss.svdvals(orientation, **options)
         density = ss.spectral_density(orientation, passes=5, probes=8, seed=7, **options)
-        for svd in (top, low):
+        for svd in (top, steered, low):
             assert svd.U is not None
             assert svd.Vt is not None
             found += [svd.U, svd.s, svd.Vt, svd.residuals, svd.errors]

@@ -64,11 +64,11 @@ SUITE: list[tuple[str, Callable[[], ks.Case], int]] = [
 ]
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("precision", ["mixed", "float32", "float64"])
 @pytest.mark.parametrize("method", ["krylov", "gram"])
 @pytest.mark.parametrize(("case", "k"), [s[1:] for s in SUITE], ids=[s[0] for s in SUITE])
 def test_known_spectra(case: Callable[[], ks.Case], k: int, method: str, precision: str) -> None:
-    A = case()[0].astype(precision)
+    A = case()[0].astype("float64" if precision == "float64" else "float32")
     sigma = lapack(A)
     result = ss.svds(A, k, tol=1e-4, method=method, block=16, precision=precision)
     assert result.converged
@@ -78,16 +78,19 @@ def test_known_spectra(case: Callable[[], ks.Case], k: int, method: str, precisi
     assert result.fro_norm == pytest.approx(np.linalg.norm(A.astype(float)), rel=1e-12)
 
 
+@pytest.mark.parametrize("precision", ["mixed", "float64"])
 @pytest.mark.parametrize(("case", "k"), [s[1:] for s in SUITE], ids=[s[0] for s in SUITE])
-def test_values_alone(case: Callable[[], ks.Case], k: int) -> None:
-    A, _ = case()
+def test_values_alone(case: Callable[[], ks.Case], k: int, precision: str) -> None:
+    A = case()[0].astype("float32" if precision == "mixed" else "float64")
     sigma = lapack(A)
-    result = ss.svds(A, k, tol=1e-6, method="krylov", block=16, vectors=False)
+    tol = 1e-4 if precision == "mixed" else 1e-6
+    result = ss.svds(A, k, tol=tol, method="krylov", block=16, vectors=False, precision=precision)
     assert result.U is None
     assert result.Vt is None
     assert result.converged
     check_values(result, sigma)
-    assert np.all(np.abs(result.s - sigma[:k]) <= 1e-6 * sigma[0] + ORACLE)
+    floor = FLOOR[precision] * sigma[0] + ORACLE
+    assert np.all(np.abs(result.s - sigma[:k]) <= tol * sigma[0] + floor)
 
 
 @st.composite
@@ -117,7 +120,8 @@ def problems(draw: st.DrawFn) -> tuple[NDArray[np.floating], int, dict[str, obje
         if sigma is None
         else ks.prescribed(m, n, sigma, int(rng.integers(2**31)))[0]
     )
-    dtype = draw(st.sampled_from(["float32", "float64"]))
+    precision = draw(st.sampled_from(["mixed", "float32", "float64"]))
+    dtype = "float64" if precision == "float64" else "float32"
     A = (A * 2.0 ** draw(st.integers(-60, 60))).astype(dtype)
     tol = draw(st.sampled_from([1e-1, 1e-2, 1e-3, 1e-4, 1e-5]))
     k = draw(st.integers(1, p))
@@ -128,6 +132,7 @@ def problems(draw: st.DrawFn) -> tuple[NDArray[np.floating], int, dict[str, obje
             "tol": tol,
             "block": draw(st.integers(1, 33)),
             "vectors": draw(st.booleans()),
+            "precision": precision,
             "seed": draw(st.integers(0, 2**20)),
         },
     )

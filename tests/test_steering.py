@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Products rounded to bfloat16: exact in what they say they are, and only ever a guide."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import known_spectra as ks
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import sigmascope as ss
+from sigmascope import _core, costs, plan
+
+SHAPES = st.tuples(st.integers(1, 1100), st.integers(1, 1100), st.integers(1, 150))
+STORED = {
+    "float32": np.float32,
+    "bfloat16": ml_dtypes.bfloat16,
+    "float16": np.float16,
+    "float8": ml_dtypes.float8_e4m3fn,
+}
+
+
+def product(
+    a: ss.Matrix, x: NDArray[Any], verb: str, *, threads: int = 2, panel: int = 0
+) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = _core.product_f32(
+        a._native, x, verb, threads=threads, panel_rows=panel, load_bytes=0, progress=None
+    )
+    return found
+
+
+def rounded(x: NDArray[Any]) -> NDArray[np.float64]:
+    """To bfloat16, to nearest, ties to even."""
+    return x.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)
+
+
+@settings(max_examples=80, deadline=None)
+@given(SHAPES, st.sampled_from(sorted(STORED)), st.booleans(), st.integers(0, 2**32 - 1))
+def test_products_of_rounded_numbers(
+    shape: tuple[int, int, int], dtype: str, transposed: bool, seed: int
+) -> None:
+    """As if every number had been rounded first, but for fp32 sums."""
+    m, n, k = shape
+    rng = np.random.default_rng(seed)
+    stored = rng.standard_normal((m, n)).astype(STORED[dtype])
+    A = ss.matrix(stored).T if transposed else ss.matrix(stored)
+    dense = rounded(np.asarray(A, np.float32))
+    X = rng.standard_normal((A.shape[1], k)).astype(np.float32)
+    unit = 64 * 2.0**-23
+    image = product(A, X, "multiply_bf16")
+    exact = dense @ rounded(X)
+    assert np.all(np.abs(image - exact) <= unit * (np.abs(dense) @ np.abs(rounded(X))))
+    both = product(A, X, "steer")
+    bound = unit * (np.abs(dense.T) @ np.abs(rounded(image)))
+    # A value next to a tie may be rounded the other way than the fp32 image here.
+    ties = 2.0**-7 * unit * (np.abs(dense.T) @ (np.abs(dense) @ np.abs(rounded(X))))
+    error = np.linalg.norm(both - dense.T @ rounded(image))
+    assert error <= np.linalg.norm(bound) + np.linalg.norm(ties)
+
+
+def test_same_bits_for_threads_panels_and_storage() -> None:
+    values = ks.llm(613, 406)[0].astype(ml_dtypes.bfloat16)
+    X = np.random.default_rng(0).standard_normal((406, 33)).astype(np.float32)
+    for turn in (False, True):
+        A = values.T if turn else values
+        right = X if not turn else np.resize(X, (613, 33))
+        expected = product(ss.matrix(A), right, "steer", threads=1)
+        for threads, panel in itertools.product((1, 2, 5), (7, 64, 300)):
+            found = product(ss.matrix(A), right, "steer", threads=threads, panel=panel)
+            assert found.tobytes() == expected.tobytes()
+        decoded = product(ss.matrix(A.astype(np.float32)), right, "steer")
+        assert decoded.tobytes() == expected.tobytes()
+
+
+def test_a_power_of_two_changes_no_bit_of_the_vectors() -> None:
+    """From 1e-30 to 1e30 a scale goes into the blocks or into the decoding."""
+    A = ks.llm(600, 500)[0].astype(np.float32)
+    found = [
+        ss.svds(A * np.float32(2.0**e), 12, tol=1e-3, method="krylov", precision="mixed", seed=2)
+        for e in (0, 40, -90, 90)
+    ]
+    for scaled in found[1:]:
+        assert scaled.Vt is not None
+        assert found[0].Vt is not None
+        np.testing.assert_array_equal(scaled.Vt, found[0].Vt)
+
+
+def test_a_rounded_copy_changes_no_bit(tmp_path: Path) -> None:
+    """The copy is held where it fits; else every panel is decoded again."""
+    A = ks.llm(900, 700)[0].astype(np.float32)
+    path = tmp_path / "a.npy"
+    np.save(path, A)
+    held = ss.svds(A, 8, tol=1e-3, method="krylov", precision="mixed", block=8)
+    again = ss.svds(
+        path, 8, tol=1e-3, method="krylov", precision="mixed", block=8, memory_limit=A.nbytes // 2
+    )
+    assert held.s.tobytes() == again.s.tobytes()
+    assert held.precision == again.precision == "mixed"
+
+
+def test_a_fine_tolerance_ends_in_float32() -> None:
+    A = ks.spiked(900, 800)[0].astype(np.float32)
+    sigma = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+    coarse = ss.svds(A, 10, tol=1e-2, method="krylov", precision="mixed")
+    fine = ss.svds(A, 10, tol=1e-5, method="krylov", precision="mixed")
+    assert not any("rounded products" in note for note in coarse.notes)
+    assert any("rounded products" in note for note in fine.notes)
+    for result, tol in ((coarse, 1e-2), (fine, 1e-5)):
+        assert result.converged
+        assert np.all(np.abs(result.s - sigma[:10]) <= result.errors)
+        assert np.max(result.residuals) <= (tol + 3e-6) * sigma[0]
+
+
+def test_values_under_the_rounding_are_found_without_it() -> None:
+    """sigma_k far below 2^-9 sigma_1: the search begins again in float32."""
+    A, _ = ks.prescribed(600, 520, np.logspace(0, -6, 520) ** 8, 1)
+    A = A.astype(np.float32)
+    sigma = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+    result = ss.svds(A, 60, tol=1e-5, method="krylov", precision="mixed")
+    assert result.converged
+    assert np.all(np.abs(result.s - sigma[:60]) <= result.errors + 1e-9)
+
+
+def test_entries_that_all_round_the_same_way_do_not_deceive() -> None:
+    """A constant of 1 + 2^-9 rounds down everywhere: T is off, the values are not."""
+    rng = np.random.default_rng(4)
+    A = np.full((700, 600), 1 + 2.0**-9, np.float32)
+    A += np.float32(1e-2) * rng.standard_normal(A.shape, dtype=np.float32)
+    sigma = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+    for tol in (1e-2, 1e-4):
+        result = ss.svds(A, 6, tol=tol, method="krylov", precision="mixed")
+        assert result.converged
+        assert np.all(np.abs(result.s - sigma[:6]) <= result.errors)
+
+
+def test_the_default_steers_where_it_pays() -> None:
+    large, small = np.ones((600, 600), np.float32), np.ones((300, 600), np.float32)
+    fast = _core.config()["dot_bf16"]
+    kinds = ("mixed", "float32", "float64")
+    assert plan.Run.of(ss.matrix(large), precisions=kinds).precision == (
+        "mixed" if fast else "float32"
+    )
+    assert plan.Run.of(ss.matrix(small), precisions=kinds).precision == "float32"
+    assert plan.Run.of(ss.matrix(large.astype(float)), precisions=kinds).precision == "float64"
+
+
+@pytest.mark.parametrize("precision", ["mixed", "float32", "float64"])
+def test_costs_grow_with_the_work(precision: str) -> None:
+    base = costs.krylov_seconds((4096, 4096), 64, 32, 1e-3, precision)
+    assert costs.krylov_seconds((8192, 4096), 64, 32, 1e-3, precision) > 1.5 * base
+    assert costs.krylov_seconds((4096, 4096), 128, 32, 1e-3, precision) > 1.4 * base
+    assert costs.krylov_seconds((4096, 4096), 64, 32, 1e-6, precision) > base
+    # what is read again at each pass is read in fewer passes
+    in_memory = costs.best_block((8192, 8192), 64, 1e-3, precision)
+    assert costs.best_block((8192, 8192), 64, 1e-3, precision, 2**30) > in_memory
+    assert costs.best_block((5, 4), 2, 1e-3, precision) <= 4
+    assert costs.gram_seconds((64, 64), vectors=True) < 1e-3
