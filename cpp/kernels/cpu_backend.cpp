@@ -8,6 +8,7 @@
 #include "kernels/decode_panel.hpp"
 #include "kernels/gaussian.hpp"
 #include "kernels/lapack.hpp"
+#include "kernels/tridiagonal.hpp"
 
 namespace sigmascope {
 
@@ -263,20 +264,7 @@ Small CpuBackend<T>::gram(const MatrixView& a) {
 
 template <class T>
 std::vector<double> CpuBackend<T>::eigvalsh(Small& a) {
-  const int n = static_cast<int>(a.rows);
-  std::vector<double> values(static_cast<std::size_t>(n));
-  if (n == 0) return values;
-  // The two-stage reduction does its work in matrix-matrix products; below a few hundred rows its overhead shows.
-  const auto solve = n < 512 ? scipy_dsyevd_ : scipy_dsyevd_2stage_;
-  double work_size = 0;
-  int iwork_size = 0, query = -1, failed = 0;
-  solve("N", "L", &n, a.data(), &n, values.data(), &work_size, &query, &iwork_size, &query, &failed);
-  int lwork = static_cast<int>(work_size), liwork = std::max(iwork_size, 1);
-  std::vector<double> work(static_cast<std::size_t>(lwork));
-  std::vector<int> iwork(static_cast<std::size_t>(liwork));
-  solve("N", "L", &n, a.data(), &n, values.data(), work.data(), &lwork, iwork.data(), &liwork, &failed);
-  if (failed != 0) throw std::runtime_error("LAPACK dsyevd failed with info = " + std::to_string(failed));
-  return values;
+  return symmetric_eigenvalues(isa_, pool_, a, [this] { observe(0); });
 }
 
 template <class T>

@@ -2,6 +2,7 @@
 // Compiled once per instruction set (see CMakeLists.txt): the same kernels, other vectors.
 #include "kernels/isa.hpp"
 
+#include "kernels/chase.hpp"
 #include "kernels/decode.hpp"
 #include "kernels/product.hpp"
 #include "kernels/stretch.hpp"
@@ -20,6 +21,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     decode<float>, decode<double>,
     product<float>, product<double>,
     stretch_of, add_squares_of,
+    chase,
 };
 // clang-format on
 

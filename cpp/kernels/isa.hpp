@@ -22,6 +22,11 @@ struct Stretch {
   std::int64_t zeros, nans, infinities, first_nonfinite;  // -1: none
 };
 
+// A symmetric band matrix on its way to tridiagonal form: element (i, j), i >= j, at band[j*band_ld + i - j]. While
+// reflectors are applied the band is twice as wide; the gap after each column takes what vectors write beside it.
+inline constexpr int band_width = 64;
+inline constexpr int band_ld = 2 * band_width + 9;
+
 struct Isa {
   const char* name;
   int vector_bytes;
@@ -40,6 +45,10 @@ struct Isa {
   void (*stretch)(const double* x, std::int64_t n, Stretch*);
   // sums[0..n) += x^2 (fp64), the finite ones.
   void (*add_squares)(const double* x, std::int64_t n, double* sums);
+
+  // One step of one sweep of the reduction of a band to tridiagonal form; v (band_width, aligned) and tau go from step
+  // to step of a sweep. False: it was the last. Zeros must follow the band: 2 band_width columns.
+  bool (*chase)(double* band, std::int64_t n, std::int64_t sweep, std::int64_t step, double* v, double* tau);
 };
 
 // Overridden for tests by the environment variable SIGMASCOPE_ISA (scalar, avx2, avx512, avx512bf16).
