@@ -57,8 +57,8 @@ class CpuBackend {
   Block multiply_adjoint(const MatrixView& a, const Block& y);  // A^T y
   // A^T (A x) in one read of A; y, if asked for, receives A x.
   Block gram_step(const MatrixView& a, const Block& x, Block* y);
-  // A^T A in fp64 by panels of fixed height, whatever T is; the whole (symmetric) matrix.
-  Small gram(const MatrixView& a);
+  // A^T A, its lower triangle, in fp64 whatever T is; or faster, with an error.
+  Gram gram(const MatrixView& a, bool fast);
   // Eigenvalues of a symmetric matrix, ascending; overwrites it.
   std::vector<double> eigvalsh(Small& a);
   ElementMoments moments(const Matrix& a, bool count_codes);

@@ -2,6 +2,7 @@
 // Compiled once per instruction set (see CMakeLists.txt): the same kernels, other vectors.
 #include "kernels/isa.hpp"
 
+#include "kernels/cells.hpp"
 #include "kernels/chase.hpp"
 #include "kernels/decode.hpp"
 #include "kernels/product.hpp"
@@ -21,6 +22,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     decode<float>, decode<double>,
     product<float>, product<double>,
     stretch_of, add_squares_of,
+    narrowest, pack_cells, gram_cells,
     chase,
 };
 // clang-format on

@@ -27,6 +27,22 @@ struct Stretch {
 inline constexpr int band_width = 64;
 inline constexpr int band_ld = 2 * band_width + 9;
 
+// The narrowest of these formats that holds a set of numbers exactly.
+enum class Narrow : std::uint8_t { bf16, f32, f64 };
+
+// For Gram matrices in fp32 and bf16, columns are packed into cells of 32 bits, in groups of 16: see cells.hpp.
+inline constexpr std::int64_t cell_group = 16;
+inline constexpr std::int64_t cell_rows = 128;  // summed in fp32, then in fp64; even
+inline constexpr std::int64_t cell_steps(Narrow narrow, std::int64_t rows) {
+  return narrow == Narrow::bf16 ? (rows + 1) / 2 : rows;
+}
+
+// A tile of a Gram matrix: rows [row0, row0 + rows) of it from the cells `right`, its columns from the cells `left`.
+struct CellTile {
+  std::int64_t row0, rows, col0, cols;
+  const float *right, *left;
+};
+
 struct Isa {
   const char* name;
   int vector_bytes;
@@ -45,6 +61,14 @@ struct Isa {
   void (*stretch)(const double* x, std::int64_t n, Stretch*);
   // sums[0..n) += x^2 (fp64), the finite ones.
   void (*add_squares)(const double* x, std::int64_t n, double* sums);
+
+  // bf16 only where there are dot products for it.
+  Narrow (*narrowest)(const double* x, std::int64_t n);
+  // One group of cells of up to 16 columns: element (row, col) at x[row*row_step + col*col_step], which `narrow` holds.
+  void (*pack_cells)(Narrow narrow, std::int64_t cols, std::int64_t rows, const double* x, std::int64_t col_step,
+                     std::int64_t row_step, std::uint32_t* cells);
+  // g (column-major, ld; its lower triangle) += the products of the tile's columns over so many rows.
+  void (*gram_cells)(Narrow narrow, std::int64_t rows, const CellTile& tile, double* g, std::int64_t ld);
 
   // One step of one sweep of the reduction of a band to tridiagonal form; v (band_width, aligned) and tau go from step
   // to step of a sweep. False: it was the last. Zeros must follow the band: 2 band_width columns.

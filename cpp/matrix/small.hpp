@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace sigmascope {
@@ -46,6 +47,14 @@ struct Small {
       for (std::int64_t i = 0; i < rows; ++i) flipped(j, i) = (*this)(i, j);
     return flipped;
   }
+};
+
+// A^T A: its lower triangle.
+struct Gram {
+  Small values;
+  double error = 0;                        // standard deviation of an element's error beyond fp64; an estimate
+  bool doubtful = false;                   // the estimate may be far off
+  std::string_view precision = "float64";  // of its products
 };
 
 }  // namespace sigmascope

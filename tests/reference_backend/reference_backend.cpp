@@ -107,6 +107,7 @@ struct PlainOperator {
     ++count;
     return device.inner(a, a);
   }
+  Gram fast_gram() { return {gram(), 0.0, false, "float64"}; }
 };
 
 static_assert(Backend<PlainBackend> && LinearOperator<PlainOperator>);
@@ -161,6 +162,6 @@ extern "C" void plain_gram_spectrum(const double* values, std::int64_t m, std::i
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
-  const auto result = gram_spectrum(device, a);
+  const auto result = gram_spectrum(device, a, false);
   std::copy(result.values.begin(), result.values.end(), s);
 }
