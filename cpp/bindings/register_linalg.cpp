@@ -182,12 +182,12 @@ py::object product(const Matrix& matrix, const Input<T>& x, const std::string& v
 }
 
 // Of a symmetric matrix; the reduction that large Gram matrices go through, for any order.
-py::array_t<double> two_stage(const Input<double>& a, int threads) {
+py::array_t<double> two_stage(const Input<double>& a, bool fast, int threads) {
   Small copy(a.shape(0), a.shape(1));
   std::copy_n(a.data(), a.size(), copy.data());
   py::gil_scoped_release release;
   ThreadPool pool(threads);
-  std::vector<double> values = two_stage_eigenvalues(best_isa(), pool, copy, [] {});
+  std::vector<double> values = two_stage_eigenvalues(best_isa(), pool, copy, fast, [] {});
   py::gil_scoped_acquire acquire;
   return to_numpy(values);
 }
@@ -237,7 +237,7 @@ void register_linalg(py::module_& module) {
       "every_value",
       [](const Matrix& a, bool fast, const py::kwargs& kwargs) { return every_value(a, fast, run_options(kwargs)); },
       "a"_a, py::kw_only(), "fast"_a);
-  module.def("two_stage_eigenvalues", &two_stage, "a"_a, "threads"_a);
+  module.def("two_stage_eigenvalues", &two_stage, "a"_a, "fast"_a, "threads"_a);
   module.def(
       "moments",
       [](const Matrix& a, bool histogram, const py::kwargs& kwargs) {

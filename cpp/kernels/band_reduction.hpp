@@ -9,6 +9,9 @@
 // stored, and multiplied with this panel's V from both of its sides, which is all that the symmetric product needs of
 // it. So A is read and written once per panel.
 //
+// Real is the type of the products of tiles. With float, A, X and the panels are fp64 all the same, and each product is
+// summed in fp32 over at most `tile` terms: twice the speed, and an error like that of a Gram matrix in fp32.
+//
 // Sums over tiles are made in lanes, whose number and tiles the order n fixes: no bit depends on the threads.
 // Memory beside A: at most 1024 n numbers.
 #pragma once
@@ -25,6 +28,7 @@
 
 namespace sigmascope {
 
+template <class Real>
 class BandReduction {
  public:
   // a: n x n, column-major, its lower triangle is read and overwritten.
@@ -43,12 +47,17 @@ class BandReduction {
   void load_panel(std::int64_t j);
   void store_band(std::int64_t j, double* band) const;
   void factorise(std::int64_t o);
+  void orthogonalise(std::int64_t o);
+  void inner(std::int64_t o, const double* x, const double* y);
   void sweep(std::int64_t o);
-  void update_tile(std::int64_t i, std::int64_t j, double* t);
-  void sweep_tile(std::int64_t i, std::int64_t j, double* t, double* x);
+  void load_tile(std::int64_t i, std::int64_t j, Real* t, Real* scratch);
+  void sweep_tile(std::int64_t i, std::int64_t j, Real* t, Real* scratch, double* x);
+  void add_product(std::int64_t rows, std::int64_t cols, std::int64_t terms, const Real* left, std::int64_t row_step,
+                   std::int64_t k_step, const Real* right, std::int64_t ldr, double* c, std::int64_t ldc,
+                   Real* scratch);
   void prepare_update(std::int64_t o);
   // Rows [o, n), in parallel, by the tiles that they lie in.
-  void rows(std::int64_t o, const std::function<void(std::int64_t i, std::int64_t count)>& task);
+  void rows(std::int64_t o, const std::function<void(std::int64_t i, std::int64_t count, int worker)>& task);
   std::int64_t tile_rows(std::int64_t i) const { return std::min(tile - i % tile, n_ - i); }
   static std::int64_t place(std::int64_t i) { return i / tile * k * tile + i % tile; }
 
@@ -58,12 +67,16 @@ class BandReduction {
   std::int64_t n_, ld_;
   bool waiting_ = false;        // A lacks L R^T
   AlignedArray<double> panel_;  // n x b, column-major (ld_)
-  AlignedArray<double> left_,
-      right_;                       // L and R: column c of row i at place(i) + c tile, so that a tile's part is whole
+  // L and R: column c of row i at place(i) + c tile, so that a tile's part is whole.
+  AlignedArray<Real> left_, right_;
   AlignedArray<double> v_, x_, w_;  // n x b, row-major
   AlignedArray<double> partial_;    // A V, by lanes
-  AlignedArray<double> tiles_;      // one for each thread
+  AlignedArray<Real> tiles_;        // two for each thread
+  AlignedArray<Real> factor_;       // V
   alignas(64) std::array<double, b * b> t_{}, s_{}, c_{};
 };
+
+extern template class BandReduction<float>;
+extern template class BandReduction<double>;
 
 }  // namespace sigmascope

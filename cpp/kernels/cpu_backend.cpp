@@ -218,8 +218,8 @@ Block<T> CpuBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y)
 }
 
 template <class T>
-std::vector<double> CpuBackend<T>::eigvalsh(Small& a) {
-  return symmetric_eigenvalues(isa_, pool_, a, [this] { observe(0); });
+std::vector<double> CpuBackend<T>::eigvalsh(Small& a, bool fast) {
+  return symmetric_eigenvalues(isa_, pool_, a, fast, [this] { observe(0); });
 }
 
 template <class T>

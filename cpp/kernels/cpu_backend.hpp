@@ -59,8 +59,8 @@ class CpuBackend {
   Block gram_step(const MatrixView& a, const Block& x, Block* y);
   // A^T A, its lower triangle, in fp64 whatever T is; or faster, with an error.
   Gram gram(const MatrixView& a, bool fast);
-  // Eigenvalues of a symmetric matrix, ascending; overwrites it.
-  std::vector<double> eigvalsh(Small& a);
+  // Eigenvalues of a symmetric matrix, ascending; overwrites it. Fast: with the large products in fp32.
+  std::vector<double> eigvalsh(Small& a, bool fast);
   ElementMoments moments(const Matrix& a, bool count_codes);
   // Decoded rows [i0, i1) x columns [j0, j1), row-major, ld = j1 - j0.
   void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out);

@@ -166,7 +166,33 @@ Cosines cosines(ThreadPool& pool, const Small& g) {
   return all;
 }
 
-// The exact diagonal, and the error: see above.
+// A lower bound on the largest eigenvalue: some steps of power iteration from the heaviest column.
+double largest_eigenvalue(const Small& g) {
+  const int n = static_cast<int>(g.rows), stride = 1;
+  std::int64_t heaviest = 0;
+  for (std::int64_t j = 1; j < n; ++j)
+    if (g(j, j) > g(heaviest, heaviest)) heaviest = j;
+  std::vector<double> x(static_cast<std::size_t>(n), 0.0), y = x;
+  x[static_cast<std::size_t>(heaviest)] = 1;
+  double quotient = 0;
+  for (int step = 0; step < 4; ++step) {
+    const double one = 1, zero = 0;
+    scipy_dsymv_("L", &n, &one, g.data(), &n, x.data(), &stride, &zero, y.data(), &stride);
+    double xy = 0, xx = 0, yy = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      xy += x[i] * y[i];
+      xx += x[i] * x[i];
+      yy += y[i] * y[i];
+    }
+    if (yy == 0) break;
+    quotient = xy / xx;
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = y[i] / std::sqrt(yy);
+  }
+  return quotient;
+}
+
+// The exact diagonal, and the errors: see above. The reduction of g to a band rounds a vector of its rows' norms for
+// each of n eliminated columns: together about 3/2 u K^1/2 ||g||_F.
 void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
   Small& g = gram.values;
   const std::int64_t n = g.rows;
@@ -182,6 +208,8 @@ void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
   const double cosine_square = 2 * below.squares / (trace * trace);
   const double columns = trace * trace / squares;
   gram.error = u * std::sqrt(k * sums.rows_squared() * (1 + 2 * k / 3 * cosine_square)) / columns;
+  gram.reduction_error = 1.5 * f32_rounding * std::sqrt(k * (2 * below.squares + squares)) / static_cast<double>(n);
+  gram.largest = largest_eigenvalue(g);
   gram.doubtful = below.parallel || columns < least_columns;
 }
 
@@ -210,7 +238,7 @@ Gram CpuBackend<T>::gram(const MatrixView& a, bool fast) {
   auto decoded = aligned_array<double>(height * n);
   auto cells = aligned_array<std::uint32_t>(cell_count);
   std::fill_n(cells.get(), cell_count, 0U);
-  Gram result{Small(n, n), 0.0, false, {}};
+  Gram result{Small(n, n)};
   Squares squares{std::vector<double>(static_cast<std::size_t>(n)), {}};
   Narrow widest = fast ? Narrow::bf16 : Narrow::f64;
   PanelStream panels(*a.matrix, a.transposed, height);

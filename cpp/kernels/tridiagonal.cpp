@@ -77,14 +77,15 @@ std::vector<double> by_lapack(Small& a) {
 
 }  // namespace
 
-std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a,
+std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a, bool fast,
                                           const std::function<void()>& pulse) {
   const std::int64_t n = a.rows, length = (n + 2 * band_width + 1) * band_ld;  // zeros follow the band
   if (n == 0) return {};
   auto storage = aligned_array<double>(length);
   std::fill_n(storage.get(), length, 0.0);
   double* band = storage.get();
-  BandReduction(isa, pool, a.data(), n).run(band, pulse);
+  if (fast) BandReduction<float>(isa, pool, a.data(), n).run(band, pulse);
+  else BandReduction<double>(isa, pool, a.data(), n).run(band, pulse);
   chase_band(isa, pool, band, n);
   std::vector<double> values(static_cast<std::size_t>(n)), beside(static_cast<std::size_t>(n));
   for (std::int64_t i = 0; i < n; ++i) {
@@ -98,9 +99,9 @@ std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Smal
   return values;
 }
 
-std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a,
+std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a, bool fast,
                                           const std::function<void()>& pulse) {
-  if (a.rows >= two_stage_order) return two_stage_eigenvalues(isa, pool, a, pulse);
+  if (a.rows >= two_stage_order) return two_stage_eigenvalues(isa, pool, a, fast, pulse);
   return a.rows > 0 ? by_lapack(a) : std::vector<double>();
 }
 

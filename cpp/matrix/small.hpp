@@ -49,12 +49,14 @@ struct Small {
   }
 };
 
-// A^T A: its lower triangle.
+// A^T A: its lower triangle. Errors are standard deviations of what an element is wrong by, beyond rounding in fp64.
 struct Gram {
   Small values;
-  double error = 0;                        // standard deviation of an element's error beyond fp64; an estimate
-  bool doubtful = false;                   // the estimate may be far off
-  std::string_view precision = "float64";  // of its products
+  double error = 0;                        // an estimate
+  double reduction_error = 0;              // what finding the eigenvalues in fp32 would add
+  double largest = 0;                      // a lower bound on the largest eigenvalue
+  bool doubtful = false;                   // the estimates may be far off
+  std::string_view precision = "float64";  // of the products
 };
 
 }  // namespace sigmascope

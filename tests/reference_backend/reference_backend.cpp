@@ -65,7 +65,7 @@ struct PlainBackend {
     return x;
   }
 
-  std::vector<double> eigvalsh(Small& a) {
+  std::vector<double> eigvalsh(Small& a, bool) {
     std::vector<double> values = eigh(a).values;
     std::reverse(values.begin(), values.end());
     return values;
@@ -107,7 +107,7 @@ struct PlainOperator {
     ++count;
     return device.inner(a, a);
   }
-  Gram fast_gram() { return {gram(), 0.0, false, "float64"}; }
+  Gram fast_gram() { return Gram{gram()}; }
 };
 
 static_assert(Backend<PlainBackend> && LinearOperator<PlainOperator>);
