@@ -25,6 +25,7 @@ struct GramSpectrum {
   double floor = 0;                    // sigma: what is below cannot be told from zero
   std::string_view precision;          // of the products in A^T A
   bool fallen_back = false;            // from fast to fp64
+  bool fast_reduction = false;         // the eigenvalues were found by products in fp32
 };
 
 // Error of an eigenvalue, as a share of lambda_1: measured at most 1e-14 up to n = 8192, doubled.
@@ -62,10 +63,10 @@ GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
   result.fallen_back = g.doubtful;
   if (g.doubtful) g = Gram{a.gram()};
   result.precision = g.precision;
-  const bool fast_reduction = g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
-  const double relative = fast_reduction ? reduction_relative : 0.0;
-  const double e = fast_reduction ? std::hypot(g.error, g.reduction_error) : g.error;
-  std::vector<double> lambda = device.eigvalsh(g.values, fast_reduction);
+  result.fast_reduction = g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
+  const double relative = result.fast_reduction ? reduction_relative : 0.0;
+  const double e = result.fast_reduction ? std::hypot(g.error, g.reduction_error) : g.error;
+  std::vector<double> lambda = device.eigvalsh(g.values, result.fast_reduction);
   std::reverse(lambda.begin(), lambda.end());
   const double rounding = gram_error * (lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0));
   result.floor = std::sqrt(rounding + displacement(lambda, 0.0, e));

@@ -125,6 +125,7 @@ py::dict every_value(const Matrix& matrix, bool fast, const RunOptions& run) {
   result["floor"] = spectrum.floor / p.factor;
   result["precision"] = std::string(spectrum.precision);
   result["fallen_back"] = spectrum.fallen_back;
+  result["fast_reduction"] = spectrum.fast_reduction;
   result["reads"] = p.a->reads() + 1;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
   return result;

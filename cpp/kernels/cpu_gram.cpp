@@ -65,7 +65,7 @@ void each_tile(ThreadPool& pool, std::int64_t n, const Task& task) {
 }
 
 void add_in_f64(ThreadPool& pool, const Decoded& panel, Small& g) {
-  const bool along = panel.row_step == 1;  // the elements of a column are adjacent
+  const bool along = panel.col_step != 1;  // the elements of a column are adjacent
   const int k = static_cast<int>(panel.rows), ld = static_cast<int>(along ? panel.col_step : panel.row_step),
             ldg = static_cast<int>(g.rows);
   each_tile(pool, g.rows, [&](const Tile& t) {
