@@ -79,7 +79,7 @@ def stored(dtype: str, m: int, n: int) -> NDArray[Any]:
     return entries.astype(DTYPES[dtype])
 
 
-def reference(A: NDArray[np.float32]) -> NDArray[np.float64]:
+def reference(A: NDArray[Any]) -> NDArray[np.float64]:
     """Every singular value of A, descending, in float64.
 
     LAPACK's SVD up to order 2048; above, the eigenvalues of the Gram matrix, which are as good for
