@@ -86,6 +86,15 @@ def rows_of_unequal_size(n: int) -> ks.Case:
     return ks.measured(rng.standard_normal((n, n)) * np.logspace(0, -6, n)[:, None])
 
 
+def heavy_tails(n: int) -> ks.Case:
+    return ks.measured(np.random.default_rng(n).standard_t(3, (n, n)))
+
+
+def toeplitz(n: int) -> ks.Case:
+    diagonals = np.random.default_rng(n).standard_normal(2 * n)
+    return ks.measured(diagonals[np.arange(n)[:, None] - np.arange(n) + n])
+
+
 def orthogonal(n: int) -> ks.Case:
     return ks.prescribed(n + 50, n, np.ones(n))
 
@@ -104,6 +113,8 @@ CASES: dict[str, Callable[[int], ks.Case]] = {
     "tall": lambda n: ks.gaussian(4 * n, n),
     "columns": columns_of_unequal_size,
     "rows": rows_of_unequal_size,
+    "heavy tails": heavy_tails,
+    "Toeplitz": toeplitz,
     "orthogonal": orthogonal,
     "outlier": outlier,
 }

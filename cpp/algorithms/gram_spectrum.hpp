@@ -56,6 +56,13 @@ inline double displacement(const std::vector<double>& descending, double value, 
   return d;
 }
 
+// Standard deviation of the errors that meet the eigenvector of `value`: they are larger where it lies on heavy
+// columns, which no vector does whose eigenvalue is small; four is a margin for columns that partly cancel.
+inline double error_at(const Gram& g, double e, double value) {
+  if (!(g.heaviest > g.typical)) return e;
+  return e * std::clamp(4 * value / g.typical, 1.0, g.heaviest / g.typical);
+}
+
 template <Backend B, LinearOperator A>
 GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
   Gram g = fast ? a.fast_gram() : Gram{a.gram()};
@@ -70,9 +77,11 @@ GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
   std::reverse(lambda.begin(), lambda.end());
   const double rounding = gram_error * (lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0));
   result.floor = std::sqrt(rounding + displacement(lambda, 0.0, e));
+  result.values.reserve(lambda.size());
+  result.errors.reserve(lambda.size());
   for (const double value : lambda) {
     const double sigma = std::sqrt(std::max(value, 0.0)),
-                 d = rounding + displacement(lambda, value, e) + relative * std::abs(value);
+                 d = rounding + displacement(lambda, value, error_at(g, e, value)) + relative * std::abs(value);
     result.values.push_back(sigma);
     result.errors.push_back(value > d ? sigma - std::sqrt(value - d) + 4e-16 * result.values.front() : std::sqrt(d));
   }

@@ -29,9 +29,9 @@ namespace {
 
 constexpr std::int64_t height = 512, tile = 192, row_chunk = 48;
 constexpr std::int64_t fast_order = 512;  // below, fp64 costs little, and errors average out over too few columns
-constexpr double bf16_rounding = 2e-8, f32_rounding = 5e-8;  // rms, with a margin
-constexpr double least_columns = 64;                         // that share the norm: (sum g_ii)^2 / sum g_ii^2
-constexpr double parallel = 0.999;                           // cosine
+constexpr double bf16_rounding = 2.5e-8, f32_rounding = 5e-8;  // rms, with a margin
+constexpr double least_columns = 64;                           // that share the norm: (sum g_ii)^2 / sum g_ii^2
+constexpr double parallel = 0.999;                             // cosine
 
 std::int64_t chunks(std::int64_t extent, std::int64_t chunk) { return (extent + chunk - 1) / chunk; }
 
@@ -201,6 +201,7 @@ void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
     const double value = g(j, j) = sums.columns[static_cast<std::size_t>(j)];
     trace += value;
     squares += value * value;
+    gram.heaviest = std::max(gram.heaviest, value);
   }
   if (trace == 0) return;
   const Cosines below = cosines(pool, g);
@@ -209,6 +210,7 @@ void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
   const double columns = trace * trace / squares;
   gram.error = u * std::sqrt(k * sums.rows_squared() * (1 + 2 * k / 3 * cosine_square)) / columns;
   gram.reduction_error = 1.5 * f32_rounding * std::sqrt(k * (2 * below.squares + squares)) / static_cast<double>(n);
+  gram.typical = trace / columns;
   gram.largest = largest_eigenvalue(g);
   gram.doubtful = below.parallel || columns < least_columns;
 }

@@ -54,6 +54,7 @@ struct Gram {
   Small values;
   double error = 0;                        // an estimate
   double reduction_error = 0;              // what finding the eigenvalues in fp32 would add
+  double typical = 0, heaviest = 0;        // diagonal elements: errors grow with them
   double largest = 0;                      // a lower bound on the largest eigenvalue
   bool doubtful = false;                   // the estimates may be far off
   std::string_view precision = "float64";  // of the products
