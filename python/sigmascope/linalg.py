@@ -211,9 +211,9 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         min(d / 2 sigma, sqrt(d)), and the floor below which none can be told from zero.
         "reference": d = 2e-14 * sigma_1^2, so that the floor is 1.4e-7 * sigma_1. "fast": d is
         estimated from the matrix, typically 1e-9 to 1e-7 * sigma_1^2, more where values are
-        equal, and the floor 3e-5 to 3e-4 * sigma_1. `precision` is that of the products, so "float64"
-        where fast fell back to the reference: below order 512, and where its estimate would not
-        hold (a note says so).
+        equal, and the floor 3e-5 to 3e-4 * sigma_1. `precision` is that of the products, so
+        "float64" where fast fell back to the reference: below order 512, and where its estimate
+        would not hold (a note says so).
 
     Raises
     ------
