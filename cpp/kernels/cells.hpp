@@ -30,7 +30,7 @@ Narrow narrowest(const double* x, std::int64_t n) {
   return Narrow::f32;
 }
 
-inline std::uint32_t bits(double x) { return __builtin_bit_cast(std::uint32_t, static_cast<float>(x)); }
+inline std::uint32_t float_bits(double x) { return __builtin_bit_cast(std::uint32_t, static_cast<float>(x)); }
 
 // See Isa::pack_cells.
 void pack_cells(Narrow narrow, std::int64_t cols, std::int64_t rows, const double* x, std::int64_t col_step,
@@ -43,12 +43,12 @@ void pack_cells(Narrow narrow, std::int64_t cols, std::int64_t rows, const doubl
     const bool two = narrow == Narrow::bf16 && row + 1 < rows;
     for (std::int64_t c = 0; c < cell_group; ++c) to[c] = 0;
     if (narrow == Narrow::f32)
-      for (std::int64_t c = 0; c < cols; ++c) to[c] = bits(from[c * col_step]);
+      for (std::int64_t c = 0; c < cols; ++c) to[c] = float_bits(from[c * col_step]);
     else if (two)
       for (std::int64_t c = 0; c < cols; ++c)
-        to[c] = bits(from[c * col_step]) >> 16 | bits(from[c * col_step + row_step]);
+        to[c] = float_bits(from[c * col_step]) >> 16 | float_bits(from[c * col_step + row_step]);
     else
-      for (std::int64_t c = 0; c < cols; ++c) to[c] = bits(from[c * col_step]) >> 16;
+      for (std::int64_t c = 0; c < cols; ++c) to[c] = float_bits(from[c * col_step]) >> 16;
   }
 }
 

@@ -16,11 +16,11 @@ namespace {
 
 typedef std::int64_t Lanes __attribute__((vector_size(vector_bytes)));
 #if defined(__AVX512F__)
-constexpr Lanes lane{0, 1, 2, 3, 4, 5, 6, 7};
+constexpr Lanes lane_index{0, 1, 2, 3, 4, 5, 6, 7};
 #elif defined(__AVX2__)
-constexpr Lanes lane{0, 1, 2, 3};
+constexpr Lanes lane_index{0, 1, 2, 3};
 #else
-constexpr Lanes lane{0, 1};
+constexpr Lanes lane_index{0, 1};
 #endif
 
 constexpr int per_vector = lanes<double>;
@@ -29,13 +29,13 @@ constexpr int registers = vector_bytes == 64 ? 4 : 2;  // vectors of a column th
 
 // x with zeros before lane `first`.
 inline Vector<double> from_lane(Vector<double> x, int first) {
-  return reinterpret_cast<Vector<double>>(reinterpret_cast<Lanes>(x) & (lane >= first));
+  return reinterpret_cast<Vector<double>>(reinterpret_cast<Lanes>(x) & (lane_index >= first));
 }
 
 // The sum of the lanes, by halves: in every lane.
 template <int STRIDE = per_vector / 2>
 inline Vector<double> lane_sum(Vector<double> x) {
-  const Vector<double> folded = x + __builtin_shuffle(x, lane ^ STRIDE);
+  const Vector<double> folded = x + __builtin_shuffle(x, lane_index ^ STRIDE);
   if constexpr (STRIDE == 1) return folded;
   else return lane_sum<STRIDE / 2>(folded);
 }
@@ -46,11 +46,11 @@ inline Vector<double> lane_sums(Vector<double>* x) {
   if constexpr (STRIDE == per_vector) {
     return x[0];
   } else {
-    const Lanes right = -((lane & STRIDE) != 0) * per_vector;  // lanes that the second operand fills
+    const Lanes right = -((lane_index & STRIDE) != 0) * per_vector;  // lanes that the second operand fills
 #pragma GCC unroll 8
     for (int i = 0; i < per_vector; i += 2 * STRIDE)
-      x[i] = __builtin_shuffle(x[i], x[i + STRIDE], lane + right) +
-             __builtin_shuffle(x[i], x[i + STRIDE], (lane ^ STRIDE) + right);
+      x[i] = __builtin_shuffle(x[i], x[i + STRIDE], lane_index + right) +
+             __builtin_shuffle(x[i], x[i + STRIDE], (lane_index ^ STRIDE) + right);
     return lane_sums<2 * STRIDE>(x);
   }
 }
