@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="threads of every library; by default and at most as many as there are cores",
     )
+    parser.addoption("--bench-large", action="store_true", help="order 8192 too, for an hour more")
     parser.addoption("--bench-small", action="store_true", help="small shapes and two rounds")
 
 

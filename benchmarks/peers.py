@@ -55,15 +55,21 @@ def ours_svds(A: Array, k: int, tol: float) -> ss.SVD:
 
 SVDS = (Peer(OURS, "sigmascope", ours_svds),)
 
-# --------------------------------------------------- every singular value of a float32 array
+# --------------------------------------------- every singular value of a float32 or bf16 array
+
+FAST = "sigmascope, fast"
 
 
 def ours_svdvals(A: Array) -> Array:
     return ss.svdvals(A).values
 
 
+def ours_fast_svdvals(A: Array) -> Array:
+    return ss.svdvals(A, accuracy="fast").values
+
+
 def numpy_svdvals(A: Array) -> Array:
-    return np.linalg.svd(A, compute_uv=False)
+    return np.linalg.svd(A.astype(np.float32), compute_uv=False)
 
 
 def numpy_svdvals_f64(A: Array) -> Array:
@@ -75,8 +81,56 @@ def numpy_gram_f64(A: Array) -> Array:
     return np.asarray(np.sqrt(np.maximum(np.linalg.eigvalsh(wide.T @ wide)[::-1], 0.0)))
 
 
+def lapack_two_stage(A: Array) -> Array:
+    """The float64 Gram matrix by dsyrk, its eigenvalues by LAPACK's two-stage dsyevd.
+
+    SciPy wraps no two-stage driver: straight from OpenBLAS. A is square or tall.
+    """
+    from ctypes import CDLL, byref, c_char_p, c_double, c_int, c_void_p
+
+    import scipy_openblas32
+
+    blas = CDLL(f"{scipy_openblas32.get_lib_dir()}/libscipy_openblas.so")
+    blas.scipy_openblas_set_num_threads(c_int(resolve_threads(None)))
+    wide = np.ascontiguousarray(A, dtype=np.float64)
+    m, n = (c_int(extent) for extent in wide.shape)
+    G, values = np.zeros((n.value, n.value)), np.zeros(n.value)
+    one, zero, failed = c_double(1), c_double(0), c_int()
+    lower, none = c_char_p(b"L"), c_char_p(b"N")
+    at = [c_void_p(array.ctypes.data) for array in (wide, G, values)]
+    blas.scipy_dsyrk_(
+        lower, none, *map(byref, (n, m, one)), at[0], *map(byref, (n, zero)), at[1], byref(n)
+    )
+
+    def solve(work: Array, size: int, integers: Array, count: int) -> None:
+        blas.scipy_dsyevd_2stage_(
+            none,
+            lower,
+            byref(n),
+            at[1],
+            byref(n),
+            at[2],
+            c_void_p(work.ctypes.data),
+            byref(c_int(size)),
+            c_void_p(integers.ctypes.data),
+            byref(c_int(count)),
+            byref(failed),
+        )
+
+    work, integers = np.zeros(1), np.zeros(1, dtype=np.int32)
+    solve(work, -1, integers, -1)
+    count = max(int(integers[0]), 1)
+    solve(np.zeros(int(work[0])), int(work[0]), np.zeros(count, dtype=np.int32), count)
+    assert failed.value == 0
+    return np.asarray(np.sqrt(np.maximum(values[::-1], 0.0)))
+
+
+TWO_STAGE = "float64 Gram matrix, dsyevd_2stage"
+
 SVDVALS = (
     Peer(OURS, "sigmascope", ours_svdvals),
+    Peer(FAST, "sigmascope", ours_fast_svdvals),
+    Peer(TWO_STAGE, "scipy_openblas32", lapack_two_stage),
     Peer("numpy svd, float32", "numpy", numpy_svdvals),
     Peer("numpy svd, float64", "numpy", numpy_svdvals_f64),
     Peer("numpy eigvalsh of the float64 Gram matrix", "numpy", numpy_gram_f64),

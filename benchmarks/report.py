@@ -36,8 +36,9 @@ U, values and V asked for, in {TURNS} rounds. "error" is the worst relative erro
 against float64; "residual" is max ‖Av − σu‖ / σ₁ from both sides. Each value's bound is in the
 time.""",
     "svdvals": """\
-Float32 matrices in memory; the error is absolute, in units of σ₁, against LAPACK's SVD in float64.
-The methods take turns.""",
+Matrices in memory, stored in the given dtype; what a method converts is in its time. The error is
+absolute, in units of σ₁, against LAPACK in float64. The methods take turns; the slow ones are timed
+once above order 2048.""",
     "products": """\
 A is stored in the given dtype and Gaussian; the block X has k columns of float32; "gram" is
 AᵀA X with A X beside it, the step of a Krylov method. Conversions are in the time. Results are

@@ -13,7 +13,7 @@ namespace sigmascope {
 
 template <class B>
 concept Backend = requires(B& device, typename B::Block& y, const typename B::Block& x, const Small& c, Small& host,
-                           std::int64_t n, std::uint64_t seed) {
+                           std::int64_t n, std::uint64_t seed, bool fast) {
   { B::epsilon() } -> std::convertible_to<double>;  // unit roundoff of a block's numbers
   { x.rows } -> std::convertible_to<std::int64_t>;
   { x.cols } -> std::convertible_to<std::int64_t>;
@@ -21,7 +21,7 @@ concept Backend = requires(B& device, typename B::Block& y, const typename B::Bl
   { device.gaussian(n, n, seed, n) } -> std::same_as<typename B::Block>;  // rows, cols, seed, first column
   { device.inner(x, x) } -> std::same_as<Small>;                          // x^T y
   { device.combine(y, x, c) };                                            // y += x c
-  { device.eigvalsh(host) } -> std::same_as<std::vector<double>>;         // ascending; overwrites its argument
+  { device.eigvalsh(host, fast) } -> std::same_as<std::vector<double>>;   // ascending; overwrites its argument
   { device.to_host(x) } -> std::same_as<Small>;
   { device.from_host(c) } -> std::same_as<typename B::Block>;
 };
@@ -35,7 +35,8 @@ concept LinearOperator = requires(A& a, const typename A::Block& x, typename A::
   { a.multiply_adjoint(x) } -> std::same_as<typename A::Block>;  // A^T x, one read
   { a.gram_step(x, y) } -> std::same_as<typename A::Block>;      // A^T (A x), one read; *y = A x unless null
   { a.steer(x) } -> std::same_as<typename A::Block>;             // the same, perhaps with rounded products: a direction
-  { a.gram() } -> std::same_as<Small>;                           // A^T A in fp64, one read
+  { a.gram() } -> std::same_as<Small>;                           // A^T A in fp64, its lower triangle, one read
+  { a.fast_gram() } -> std::same_as<Gram>;                       // the same in fewer bits, one read
   { a.reads() } -> std::convertible_to<std::int64_t>;            // reads of A so far
 };
 

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every singular value, as the square roots of the eigenvalues of A^T A in fp64: one read of A.
-// An eigenvalue is wrong by at most d = c epsilon lambda_1, hence sigma by min(d / (2 sigma), sqrt(d)): nothing below
-// sqrt(d) ~ 1e-7 sigma_1 is resolved. Work: m n^2 + 4/3 n^3 flops; memory: 2 n^2 fp64 numbers.
+// Every singular value, as the square roots of the eigenvalues of A^T A: one read of A.
+// An eigenvalue lambda_i is wrong by at most d_i; hence sigma_i by no more than sigma_i - (sigma_i^2 - d_i)^1/2, and
+// nothing below d^1/2 is resolved. In fp64 d = c epsilon lambda_1, and d^1/2 ~ 1e-7 sigma_1. The fast Gram matrix says
+// what its elements err by, and where it doubts that, it is formed again in fp64. Work: m n^2 + 4/3 n^3 flops; memory:
+// n^2 fp64 numbers and some panels.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,25 +22,68 @@ namespace sigmascope {
 
 struct GramSpectrum {
   std::vector<double> values, errors;  // sigma, descending
-  double floor = 0;                    // sigma: nothing below is resolved
+  double floor = 0;                    // sigma: what is below cannot be told from zero
+  std::string_view precision;          // of the products in A^T A
+  bool fallen_back = false;            // from fast to fp64
+  bool fast_reduction = false;         // the eigenvalues were found by products in fp32
 };
 
 // Error of an eigenvalue, as a share of lambda_1: measured at most 1e-14 up to n = 8192, doubled.
 inline constexpr double gram_error = 2e-14;
 
+// The eigenvalues of a fast Gram matrix are found fast too where that adds little: no more than what its elements err
+// by already, or so little of lambda_1 that sigma = 1e-3 sigma_1 is right to 2e-7 sigma_1.
+// Each eigenvalue is then wrong by as much as a few roundings of itself: where one is far above the rest, its vector is
+// not spread.
+inline constexpr double reduction_share = 3e-10, reduction_relative = 1e-7;
+
+// Bound on how far errors in A^T A, independent and of standard deviation e, move an eigenvalue that is found at
+// `value`. To first order it is v^T E v, of deviation e. N eigenvalues that E cannot tell apart are spread over 2 e
+// N^1/2 to both sides, the norm of a random matrix of order N (Wigner 1958): N = n if A is orthogonal, and in its null
+// space.
+inline double displacement(const std::vector<double>& descending, double value, double e) {
+  const auto below = [&](double x) {
+    return std::lower_bound(descending.begin(), descending.end(), x, std::greater<>());
+  };
+  const auto bound = [&](double count) { return e * (8 + 3 * std::sqrt(count)); };
+  double d = bound(static_cast<double>(descending.size()));
+  while (d > 0) {  // the most eigenvalues that may belong together
+    const auto count = below(value - 2 * d) - below(value + 2 * d);
+    const double next = bound(static_cast<double>(std::max<std::ptrdiff_t>(count, 1)));
+    if (next >= d) break;
+    d = next;
+  }
+  return d;
+}
+
+// Standard deviation of the errors that meet the eigenvector of `value`: they are larger where it lies on heavy
+// columns, which no vector does whose eigenvalue is small; four is a margin for columns that partly cancel.
+inline double error_at(const Gram& g, double e, double value) {
+  if (!(g.heaviest > g.typical)) return e;
+  return e * std::clamp(4 * value / g.typical, 1.0, g.heaviest / g.typical);
+}
+
 template <Backend B, LinearOperator A>
-GramSpectrum gram_spectrum(B& device, A& a) {
-  Small g = a.gram();
-  std::vector<double> lambda = device.eigvalsh(g);
-  std::reverse(lambda.begin(), lambda.end());
+GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
+  Gram g = fast ? a.fast_gram() : Gram{a.gram()};
   GramSpectrum result;
-  const double d = gram_error * (lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0));
-  result.floor = std::sqrt(d);
+  result.fallen_back = g.doubtful;
+  if (g.doubtful) g = Gram{a.gram()};
+  result.precision = g.precision;
+  result.fast_reduction = g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
+  const double relative = result.fast_reduction ? reduction_relative : 0.0;
+  const double e = result.fast_reduction ? std::hypot(g.error, g.reduction_error) : g.error;
+  std::vector<double> lambda = device.eigvalsh(g.values, result.fast_reduction);
+  std::reverse(lambda.begin(), lambda.end());
+  const double rounding = gram_error * (lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0));
+  result.floor = std::sqrt(rounding + displacement(lambda, 0.0, e));
+  result.values.reserve(lambda.size());
+  result.errors.reserve(lambda.size());
   for (const double value : lambda) {
-    const double sigma = std::sqrt(std::max(value, 0.0));
+    const double sigma = std::sqrt(std::max(value, 0.0)),
+                 d = rounding + displacement(lambda, value, error_at(g, e, value)) + relative * std::abs(value);
     result.values.push_back(sigma);
-    result.errors.push_back(sigma > 0 ? std::min(d / (2 * sigma), result.floor) + 4e-16 * result.values.front()
-                                      : result.floor);
+    result.errors.push_back(value > d ? sigma - std::sqrt(value - d) + 4e-16 * result.values.front() : std::sqrt(d));
   }
   return result;
 }

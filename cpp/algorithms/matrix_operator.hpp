@@ -26,7 +26,8 @@ class MatrixOperator {
   Block multiply_adjoint(const Block& y) { return ++reads_, backend_.multiply_adjoint(view_, y); }
   Block gram_step(const Block& x, Block* y) { return ++reads_, backend_.gram_step(view_, x, y); }
   Block steer(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
-  Small gram() { return ++reads_, backend_.gram(view_); }
+  Small gram() { return ++reads_, backend_.gram(view_, false).values; }
+  Gram fast_gram() { return ++reads_, backend_.gram(view_, true); }
 
  private:
   B& backend_;

@@ -7,6 +7,7 @@
 #include "algorithms/randomized_svd.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/prepared.hpp"
+#include "kernels/tridiagonal.hpp"
 
 namespace sigmascope {
 
@@ -113,16 +114,19 @@ py::dict gram_top(const Matrix& matrix, std::int64_t k, std::uint64_t seed, cons
   return result;
 }
 
-py::dict every_value(const Matrix& matrix, const RunOptions& run) {
+py::dict every_value(const Matrix& matrix, bool fast, const RunOptions& run) {
   Prepared<double> p(matrix, run);
   const GramSpectrum spectrum = [&] {
     py::gil_scoped_release release;
-    return gram_spectrum(p.backend, *p.a);
+    return gram_spectrum(p.backend, *p.a, fast);
   }();
   py::dict result;
   result["values"] = to_numpy(p.unscaled(spectrum.values));
   result["errors"] = to_numpy(p.unscaled(spectrum.errors));
   result["floor"] = spectrum.floor / p.factor;
+  result["precision"] = std::string(spectrum.precision);
+  result["fallen_back"] = spectrum.fallen_back;
+  result["fast_reduction"] = spectrum.fast_reduction;
   result["reads"] = p.a->reads() + 1;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
   return result;
@@ -200,6 +204,17 @@ py::object product(const Matrix& matrix, const Input<T>& x, const std::string& v
   return to_numpy(result, false);
 }
 
+// Of a symmetric matrix; the reduction that large Gram matrices go through, for any order.
+py::array_t<double> two_stage(const Input<double>& a, bool fast, int threads) {
+  Small copy(a.shape(0), a.shape(1));
+  std::copy_n(a.data(), a.size(), copy.data());
+  py::gil_scoped_release release;
+  ThreadPool pool(threads);
+  std::vector<double> values = two_stage_eigenvalues(best_isa(), pool, copy, fast, [] {});
+  py::gil_scoped_acquire acquire;
+  return to_numpy(values);
+}
+
 py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0,
                              int threads) {
   CpuBackend<double> backend({.threads = threads, .panel_rows = 0, .observer = {}});
@@ -243,8 +258,10 @@ void register_linalg(py::module_& module) {
       },
       "a"_a, py::kw_only(), "k"_a, "seed"_a);
   module.def(
-      "every_value", [](const Matrix& a, const py::kwargs& kwargs) { return every_value(a, run_options(kwargs)); },
-      "a"_a, py::kw_only());
+      "every_value",
+      [](const Matrix& a, bool fast, const py::kwargs& kwargs) { return every_value(a, fast, run_options(kwargs)); },
+      "a"_a, py::kw_only(), "fast"_a);
+  module.def("two_stage_eigenvalues", &two_stage, "a"_a, "fast"_a, "threads"_a);
   module.def(
       "moments",
       [](const Matrix& a, bool histogram, const py::kwargs& kwargs) {

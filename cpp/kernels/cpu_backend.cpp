@@ -8,6 +8,7 @@
 #include "kernels/decode_panel.hpp"
 #include "kernels/gaussian.hpp"
 #include "kernels/lapack.hpp"
+#include "kernels/tridiagonal.hpp"
 
 namespace sigmascope {
 
@@ -205,64 +206,10 @@ Block<T> CpuBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y)
 }
 
 template <class T>
-Small CpuBackend<T>::gram(const MatrixView& a) {
-  constexpr std::int64_t height = 512, tile = 256;
-  const bool by_columns = a.transposed;
-  const std::int64_t n = a.cols(), side = chunks(n, tile);
-  if (n > 46340)
-    throw std::invalid_argument("a Gram matrix of order " + std::to_string(n) +
-                                " exceeds LAPACK's 32-bit indices (46340)");
-  const std::int64_t ld = by_columns ? height : n;
-  auto decoded = aligned_array<double>(by_columns ? n * height : height * n);
-  Small g(n, n);
-  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool_.threads()));
-  PanelStream panels(*a.matrix, by_columns, height);
-  for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
-    const std::int64_t lines = panel.rows;
-    pool_.run(chunks(lines, first_chunk), [&](std::int64_t chunk, int worker) {
-      const std::int64_t i = chunk * first_chunk;
-      decode_panel(isa_, panel, i, std::min(i + first_chunk, lines), 0, panel.cols, a.factor, decoded.get() + i * ld,
-                   ld, scratch[static_cast<std::size_t>(worker)]);
-    });
-    pool_.run(side * (side + 1) / 2, [&](std::int64_t task, int) {
-      std::int64_t row = 0;  // the task-th tile of the lower triangle
-      while ((row + 1) * (row + 2) / 2 <= task) ++row;
-      const std::int64_t i = row * tile, j = (task - row * (row + 1) / 2) * tile;
-      const int mi = static_cast<int>(std::min(tile, n - i)), nj = static_cast<int>(std::min(tile, n - j));
-      const int k = static_cast<int>(by_columns ? panel.cols : panel.rows), ld_int = static_cast<int>(ld),
-                ldg = static_cast<int>(n);
-      const double one = 1.0;
-      if (by_columns)
-        scipy_dgemm_("T", "N", &mi, &nj, &k, &one, decoded.get() + i * ld, &ld_int, decoded.get() + j * ld, &ld_int,
-                     &one, &g(i, j), &ldg);
-      else
-        scipy_dgemm_("N", "T", &mi, &nj, &k, &one, decoded.get() + i, &ld_int, decoded.get() + j, &ld_int, &one,
-                     &g(i, j), &ldg);
-    });
-    observe(panel);
-  }
-  for (std::int64_t j = 0; j < n; ++j)
-    for (std::int64_t i = 0; i < j; ++i) g(i, j) = g(j, i);
-  return g;
-}
-
-template <class T>
-std::vector<double> CpuBackend<T>::eigvalsh(Small& a) {
-  const int n = static_cast<int>(a.rows);
-  std::vector<double> values(static_cast<std::size_t>(n));
-  if (n == 0) return values;
-  // The two-stage reduction does its work in matrix-matrix products; below a few hundred rows its overhead shows.
-  const auto solve = n < 512 ? scipy_dsyevd_ : scipy_dsyevd_2stage_;
-  double work_size = 0;
-  int iwork_size = 0, query = -1, failed = 0;
-  solve("N", "L", &n, a.data(), &n, values.data(), &work_size, &query, &iwork_size, &query, &failed);
-  int lwork = static_cast<int>(work_size), liwork = std::max(iwork_size, 1);
-  std::vector<double> work(static_cast<std::size_t>(lwork));
-  std::vector<int> iwork(static_cast<std::size_t>(liwork));
-  solve("N", "L", &n, a.data(), &n, values.data(), work.data(), &lwork, iwork.data(), &liwork, &failed);
-  if (failed != 0) throw std::runtime_error("LAPACK dsyevd failed with info = " + std::to_string(failed));
-  return values;
+std::vector<double> CpuBackend<T>::eigvalsh(Small& a, bool fast) {
+  return symmetric_eigenvalues(isa_, pool_, a, fast, [this] {
+    if (options_.observer) options_.observer(0);
+  });
 }
 
 template <class T>

@@ -70,10 +70,10 @@ class CpuBackend {
   // A in memory as bf16, for many such steps: half an fp32 matrix, and none of it decoded again.
   Matrix rounded(const Matrix& a);
   Block multiply_bf16(const MatrixView& a, const Block& x);  // A x, both rounded to bf16, sums in fp32
-  // A^T A in fp64 by panels of fixed height, whatever T is; the whole (symmetric) matrix.
-  Small gram(const MatrixView& a);
-  // Eigenvalues of a symmetric matrix, ascending; overwrites it.
-  std::vector<double> eigvalsh(Small& a);
+  // A^T A, its lower triangle, in fp64 whatever T is; or faster, with an error.
+  Gram gram(const MatrixView& a, bool fast);
+  // Eigenvalues of a symmetric matrix, ascending; overwrites it. Fast: with the large products in fp32.
+  std::vector<double> eigvalsh(Small& a, bool fast);
   ElementMoments moments(const Matrix& a, bool count_codes);
   ElementSurvey survey(const Matrix& a);
   // Decoded rows [i0, i1) x columns [j0, j1), row-major, ld = j1 - j0.

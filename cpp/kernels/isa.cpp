@@ -3,6 +3,8 @@
 #include "kernels/isa.hpp"
 
 #include "kernels/bf16.hpp"
+#include "kernels/cells.hpp"
+#include "kernels/chase.hpp"
 #include "kernels/decode.hpp"
 #include "kernels/product.hpp"
 #include "kernels/stretch.hpp"
@@ -27,6 +29,8 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     decode<float>, decode<double>,
     product<float>, product<double>, product<Pair>, round_bf16, interleave,
     stretches, survey,
+    narrowest, pack_cells, gram_cells,
+    chase,
 };
 // clang-format on
 

@@ -31,6 +31,27 @@ struct Survey {
   std::int64_t nans, infinities, first_nonfinite;
 };
 
+// A symmetric band matrix on its way to tridiagonal form: element (i, j), i >= j, at band[j*band_ld + i - j]. While
+// reflectors are applied the band is twice as wide; the gap after each column takes what vectors write beside it.
+inline constexpr int band_width = 64;
+inline constexpr int band_ld = 2 * band_width + 9;
+
+// The narrowest of these formats that holds a set of numbers exactly.
+enum class Narrow : std::uint8_t { bf16, f32, f64 };
+
+// For Gram matrices in fp32 and bf16, columns are packed into cells of 32 bits, in groups of 16: see cells.hpp.
+inline constexpr std::int64_t cell_group = 16;
+inline constexpr std::int64_t cell_rows = 128;  // summed in fp32, then in fp64; even
+inline constexpr std::int64_t cell_steps(Narrow narrow, std::int64_t rows) {
+  return narrow == Narrow::bf16 ? (rows + 1) / 2 : rows;
+}
+
+// A tile of a Gram matrix: rows [row0, row0 + rows) of it from the cells `right`, its columns from the cells `left`.
+struct CellTile {
+  std::int64_t row0, rows, col0, cols;
+  const float *right, *left;
+};
+
 struct Isa {
   const char* name;
   int vector_bytes;
@@ -60,6 +81,18 @@ struct Isa {
                     Stretch* out);
   // What lies `ahead` bytes further is fetched meanwhile.
   void (*survey)(DType, const void* codes, std::int64_t n, std::int64_t ahead, Survey*);
+
+  // bf16 only where there are dot products for it.
+  Narrow (*narrowest)(const double* x, std::int64_t n);
+  // One group of cells of up to 16 columns: element (row, col) at x[row*row_step + col*col_step], which `narrow` holds.
+  void (*pack_cells)(Narrow narrow, std::int64_t cols, std::int64_t rows, const double* x, std::int64_t col_step,
+                     std::int64_t row_step, std::uint32_t* cells);
+  // g (column-major, ld; its lower triangle) += the products of the tile's columns over so many rows.
+  void (*gram_cells)(Narrow narrow, std::int64_t rows, const CellTile& tile, double* g, std::int64_t ld);
+
+  // One step of one sweep of the reduction of a band to tridiagonal form; v (band_width, aligned) and tau go from step
+  // to step of a sweep. False: it was the last. Zeros must follow the band: 2 band_width columns.
+  bool (*chase)(double* band, std::int64_t n, std::int64_t sweep, std::int64_t step, double* v, double* tau);
 };
 
 // Overridden for tests by the environment variable SIGMASCOPE_ISA (scalar, avx2, avx512, avx512bf16).

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace sigmascope {
@@ -46,6 +47,17 @@ struct Small {
       for (std::int64_t i = 0; i < rows; ++i) flipped(j, i) = (*this)(i, j);
     return flipped;
   }
+};
+
+// A^T A: its lower triangle. Errors are standard deviations of what an element is wrong by, beyond rounding in fp64.
+struct Gram {
+  Small values;
+  double error = 0;                        // an estimate
+  double reduction_error = 0;              // what finding the eigenvalues in fp32 would add
+  double typical = 0, heaviest = 0;        // diagonal elements: errors grow with them
+  double largest = 0;                      // a lower bound on the largest eigenvalue
+  bool doubtful = false;                   // the estimates may be far off
+  std::string_view precision = "float64";  // of the products
 };
 
 }  // namespace sigmascope

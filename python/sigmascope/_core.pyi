@@ -99,8 +99,9 @@ def gram_top(
     progress: Progress,
 ) -> dict[str, Any]: ...
 def every_value(
-    a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
+    a: Matrix, *, fast: bool, threads: int, panel_rows: int, load_bytes: int, progress: Progress
 ) -> dict[str, Any]: ...
+def two_stage_eigenvalues(a: NDArray[Any], fast: bool, threads: int) -> NDArray[np.float64]: ...
 def moments(
     a: Matrix,
     *,

@@ -29,6 +29,7 @@ def spectrum(
     k: int = 64,
     tol: float = 1e-3,
     max_passes: int = 300,
+    accuracy: str = "reference",
     seed: int = 0,
     **options: Any,
 ) -> Spectrum:
@@ -44,6 +45,8 @@ def spectrum(
         Largest values wanted; min(m, n) if that is less.
     tol : float
         Error bound of the k values, in units of sigma_1.
+    accuracy : {"reference", "fast"}
+        Of every value: see :func:`svdvals`.
     max_passes, seed, **options
         As for :func:`svds`.
 
@@ -73,6 +76,7 @@ def spectrum(
         raise ValueError(f"k = {k} must be at least 1")
     plan.check_positive(tol=tol, max_passes=max_passes)
     plan.check_seed(seed)
+    plan.check_accuracy(accuracy)
     run = Run.of(a, **options)
     n = min(a.shape)
     k = min(k, n)
@@ -92,7 +96,7 @@ def spectrum(
         notes = (
             () if effort == "exact" else (f"every value, cheaper here than effort {str(effort)!r}",)
         )
-        return _exact(a, k, seed, seen, notes, options, started)
+        return _exact(a, k, accuracy, seed, seen, notes, options, started)
     if effort == "top":
         return _top(a, k, tol, max_passes, seed, seen, options, started)
     return _density(a, k, block, tol, max_passes, seed, seen, run, started)
@@ -101,6 +105,7 @@ def spectrum(
 def _exact(
     a: Matrix,
     k: int,
+    accuracy: str,
     seed: int,
     seen: Moments,
     notes: tuple[str, ...],
@@ -108,7 +113,7 @@ def _exact(
     started: float,
 ) -> Spectrum:
     options = {name: value for name, value in options.items() if name != "precision"}
-    result = svdvals(a, **options)
+    result = svdvals(a, accuracy=accuracy, **options)
     measures = statistics.measures_from_values(
         result.values, result.errors, a.shape, seen.fro_norm, floor=result.floor, k=k
     )
@@ -132,7 +137,7 @@ def _exact(
         seconds=time.perf_counter() - started,
         num_threads=result.num_threads,
         converged=True,
-        notes=notes,
+        notes=notes + result.notes,
     )
 
 

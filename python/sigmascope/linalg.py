@@ -197,24 +197,35 @@ def _svds_by_gram(
     )
 
 
-def svdvals(A: Any, **options: Any) -> SingularValues:
-    """Compute every singular value, through the Gram matrix in float64.
+def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularValues:
+    """Compute every singular value, through the Gram matrix.
 
     Parameters
     ----------
     A : Matrix or anything that :func:`matrix` takes, shape (m, n)
+    accuracy : {"reference", "fast"}
+        The products of the Gram matrix: in float64; or in bfloat16 where every element of 512
+        rows is such a number (and the processor has dot products for them), in float32 where
+        they are those, summed in float64 every 128 rows. That depends on the values, not on how
+        they are stored. Sooner, from 1.4 times at order 1024 to twice at 4096; a higher floor.
     **options
         device, num_threads, memory_limit, panel_rows, progress: see :class:`sigmascope.plan.Run`.
 
     Returns
     -------
     SingularValues
-        (min(m, n),) values (sigma), descending, with the error bound of each, min(d / 2 sigma,
-        sqrt(d)) for d = 2e-14 * sigma_1^2, and the floor sqrt(d) = 1.4e-7 * sigma_1 below which
-        nothing is resolved.
+        (min(m, n),) values (sigma), descending, with the error bound of each, about
+        min(d / 2 sigma, sqrt(d)), and the floor below which none can be told from zero.
+        "reference": d = 2e-14 * sigma_1^2, so that the floor is 1.4e-7 * sigma_1. "fast": d is
+        estimated from the matrix, typically 1e-9 to 1e-7 * sigma_1^2, more where values are
+        equal, and the floor 3e-5 to 3e-4 * sigma_1. `precision` is that of the products, so
+        "float64" where fast fell back to the reference: below order 512, and where its estimate
+        would not hold (a note says so).
 
     Raises
     ------
+    ValueError
+        If `accuracy` is neither.
     NonFiniteError
         If A holds NaN or infinity.
     MemoryLimitError
@@ -222,24 +233,36 @@ def svdvals(A: Any, **options: Any) -> SingularValues:
 
     Notes
     -----
-    Two reads of A. Work: m n^2 + (4/3) n^3 flops with n the smaller side. Memory: about 1.3 n^2
-    float64 numbers. LAPACK's two-stage tridiagonalisation (Haidar, Ltaief & Dongarra 2011).
+    Two reads of A. Work: m n^2 + (4/3) n^3 flops with n the smaller side. Memory: about n^2
+    + 1400 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang & Sun
+    2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
+
+    In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
+    that adds little to the error, as when one value is far above the others (a note says so).
+    The bounds of "fast" are statistical, with a margin over the errors of many spectra: rounding
+    errors are taken for independent, except those of equal rows.
     """
     a = matrix(A)
     run = Run.of(a, **options)
+    plan.check_accuracy(accuracy)
     n = min(a.shape)
     plan.require_memory(run, plan.gram_bytes(n, vectors=False), f"svdvals of order {n}")
     started = time.perf_counter()
-    result = _core.every_value(a._native, **run.native())
+    result = _core.every_value(a._native, fast=accuracy == "fast", **run.native())
+    notes = []
+    if result["fallen_back"]:
+        notes.append("columns are parallel or few have nearly all of the norm: float64 after all")
+    if result["fast_reduction"]:
+        notes.append("the eigenvalues were found by float32 products too")
     return SingularValues(
         values=result["values"],
         errors=result["errors"],
         floor=result["floor"],
-        method="Gram matrix",
-        precision="float64",
+        method="Gram matrix" if accuracy == "reference" else "fast Gram matrix",
+        precision=result["precision"],
         passes=result["reads"],
         seconds=time.perf_counter() - started,
         num_threads=run.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
-        notes=(),
+        notes=tuple(notes),
     )

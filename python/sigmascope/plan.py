@@ -157,9 +157,15 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
+def check_accuracy(accuracy: str) -> None:
+    """ValueError unless it is a mode of svdvals."""
+    if accuracy not in ("reference", "fast"):
+        raise ValueError(f"accuracy is 'reference' or 'fast', not {accuracy!r}")
+
+
 def gram_bytes(n: int, *, vectors: bool) -> int:
-    """Memory of the Gram route for the smaller side n: the matrix, LAPACK's copy, a panel."""
-    return int(n * n * 8 * (3.2 if vectors else 1.3)) + 512 * n * 8
+    """Memory of the Gram route for the smaller side n: the matrix, LAPACK's copies, panels."""
+    return int(n * n * 8 * (3.2 if vectors else 1.0)) + (512 if vectors else 1400) * n * 8
 
 
 def prefers_steering(shape: tuple[int, int]) -> bool:

@@ -65,7 +65,7 @@ struct PlainBackend {
     return x;
   }
 
-  std::vector<double> eigvalsh(Small& a) {
+  std::vector<double> eigvalsh(Small& a, bool) {
     std::vector<double> values = eigh(a).values;
     std::reverse(values.begin(), values.end());
     return values;
@@ -108,6 +108,7 @@ struct PlainOperator {
     ++count;
     return device.inner(a, a);
   }
+  Gram fast_gram() { return Gram{gram()}; }
 };
 
 static_assert(Backend<PlainBackend> && LinearOperator<PlainOperator>);
@@ -162,6 +163,6 @@ extern "C" void plain_gram_spectrum(const double* values, std::int64_t m, std::i
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
-  const auto result = gram_spectrum(device, a);
+  const auto result = gram_spectrum(device, a, false);
   std::copy(result.values.begin(), result.values.end(), s);
 }

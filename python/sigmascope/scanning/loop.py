@@ -37,6 +37,7 @@ class Options:
     effort: str
     k: int
     tol: float
+    accuracy: str
     seed: int
     num_threads: int
     memory_limit: int
@@ -47,6 +48,7 @@ class Options:
         effort: str,
         k: int,
         tol: float,
+        accuracy: str,
         seed: int,
         num_threads: int | None,
         memory_limit: int | str | None,
@@ -55,10 +57,12 @@ class Options:
         if effort not in EFFORTS:
             raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
         plan.check_positive(k=k, tol=tol)
+        plan.check_accuracy(accuracy)
         return cls(
             effort=str(effort),  # of an enumeration the value
             k=int(k),
             tol=float(tol),
+            accuracy=str(accuracy),
             seed=plan.check_seed(seed),
             num_threads=resolve_threads(num_threads),
             memory_limit=resolve_memory(memory_limit),
@@ -86,6 +90,7 @@ def scan(
     effort: str = "density",
     k: int = 64,
     tol: float = 1e-3,
+    accuracy: str = "reference",
     seed: int = 0,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -100,7 +105,7 @@ def scan(
     ----------
     checkpoint : Checkpoint or path
         As for :func:`open_checkpoint`.
-    effort, k, tol, seed, num_threads, memory_limit
+    effort, k, tol, accuracy, seed, num_threads, memory_limit
         For each matrix, as for :func:`spectrum`.
     include, exclude : str or sequence of str, optional
         Shell patterns of tensor names (or of slices, "experts[3]"): what to analyse, and what of
@@ -143,7 +148,7 @@ def scan(
     >>> found = scan("model/", out="model.jsonl")                       # doctest: +SKIP
     >>> found.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
     """
-    options = Options.of(effort, k, tol, seed, num_threads, memory_limit)
+    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
     opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
     items = list(_items(opened, _patterns(include), _patterns(exclude)))
     result = Scan(
