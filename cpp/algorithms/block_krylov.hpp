@@ -71,7 +71,8 @@ class TopSearch {
     space_->expand(a_, nullptr, steering_);
     ++result_.steps;
     const std::int64_t d = space_->columns();
-    const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_, last = out_of_steps || (whole && !steering_);
+    const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_,
+               last = out_of_steps || (whole && !steering_);
     if (!last && !whole && (d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart()))) return false;
     assessment_ = assess(*space_, k_, kept() + 2 * block_, steering_ ? noise_ : 0.0);
     if (steering_ && !last && drowned(assessment_, k_)) {
@@ -114,8 +115,8 @@ class TopSearch {
     const bool all = graded<B>(assessment_, k), measure = options_.vectors || all || steering_;
     const Small chosen =
         all ? Small::identity(space_->columns()) : assessment_.ritz.vectors.part(0, space_->columns(), 0, k);
-    auto& triplets = result_.triplets = rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), k,
-                                                      options_.seed + 1, measure);
+    auto& triplets = result_.triplets =
+        rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), k, options_.seed + 1, measure);
     result_.residuals = triplets.residuals;
     if (!measure)
       for (std::int64_t i = 0; i < k; ++i) result_.residuals.push_back(ritz_residual(assessment_, i, B::epsilon()));
@@ -163,12 +164,13 @@ class TopSearch {
   bool must_restart() const {
     const std::int64_t d = space_->columns(), next = d + space_->next_columns();
     if (d <= k_ || static_cast<std::int64_t>(assessment_.rho.size()) < k_) return false;
-    // Not where T is a poor guide, nor where copies may be missing, whose first traces a restart would drop; and not for
-    // ever, if many restarts were not enough.
+    // Not where T is a poor guide, nor where copies may be missing, whose first traces a restart would drop; and not
+    // for ever, if many restarts were not enough.
     const bool harmless = !graded<B>(assessment_, k_) && !result_.injected &&
                           !has_full_cluster(assessment_, block_, 0.01) && restarts_ < 8;
     return (options_.max_columns > 0 && next > options_.max_columns) ||
-           (options_.restart_columns > 0 && harmless && next > std::max(options_.restart_columns, kept() + 4 * space_->next_columns()));
+           (options_.restart_columns > 0 && harmless &&
+            next > std::max(options_.restart_columns, kept() + 4 * space_->next_columns()));
   }
   void restart() {
     snapshot();

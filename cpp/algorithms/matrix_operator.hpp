@@ -15,8 +15,7 @@ class MatrixOperator {
   using Block = typename B::Block;
 
   // `rounded`: what `steer` multiplies with; the same shape.
-  MatrixOperator(B& backend, MatrixView view, MatrixView rounded)
-      : backend_(backend), view_(view), rounded_(rounded) {}
+  MatrixOperator(B& backend, MatrixView view, MatrixView rounded) : backend_(backend), view_(view), rounded_(rounded) {}
 
   std::int64_t rows() const { return view_.rows(); }
   std::int64_t cols() const { return view_.cols(); }

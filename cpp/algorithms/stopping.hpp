@@ -11,9 +11,9 @@
 // injected and the values must stand still for three more steps. ||A||_F^2 - trace(T), the mass outside the space, can
 // prove them idle.
 //
-// Steering. The first part of a search may run on products rounded to bf16, which move A by E, |E| ~ noise. The space is
-// then that of A + E: good until residuals come down to the noise, and T is off by a share of 2^-8. Values, vectors and
-// residuals are always read from A itself.
+// Steering. The first part of a search may run on products rounded to bf16, which move A by E, |E| ~ noise. The space
+// is then that of A + E: good until residuals come down to the noise, and T is off by a share of 2^-8. Values, vectors
+// and residuals are always read from A itself.
 #pragma once
 
 #include <algorithm>

@@ -30,9 +30,9 @@ inline Matrix held(const Matrix& source, std::int64_t most) {
 // A matrix ready for an algorithm: in memory if it may be, seen once, scaled, on its smaller side.
 template <class T>
 struct Prepared {
-  Matrix matrix;  // row-major as far as it can be
+  Matrix matrix;                  // row-major as far as it can be
   std::optional<Matrix> rounded;  // a copy in bf16
-  bool flipped;   // the operator is the transpose of the caller's matrix
+  bool flipped;                   // the operator is the transpose of the caller's matrix
   CpuBackend<T> backend;
   double factor = 1.0;  // a power of two: the largest entry becomes at most 1
   double fro2 = 0.0;    // of the scaled matrix

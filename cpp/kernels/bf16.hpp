@@ -30,9 +30,8 @@ void round_bf16(const float* src, std::int64_t n, float factor, std::uint16_t* d
 void interleave(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst) {
   std::int64_t i = 0;
 #if defined(__AVX512BW__)
-  alignas(64) static constexpr std::uint16_t low[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
-                                                        37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
-                                                        11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  alignas(64) static constexpr std::uint16_t low[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+                                                        8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
   const __m512i from_low = _mm512_load_si512(low), from_high = _mm512_add_epi16(from_low, _mm512_set1_epi16(16));
   for (; i + 32 <= n; i += 32) {
     const __m512i a = _mm512_loadu_si512(first + i), b = _mm512_loadu_si512(second + i);

@@ -33,7 +33,6 @@ constexpr double bf16_rounding = 2.5e-8, f32_rounding = 5e-8;  // rms, with a ma
 constexpr double least_columns = 64;                           // that share the norm: (sum g_ii)^2 / sum g_ii^2
 constexpr double parallel = 0.999;                             // cosine
 
-
 std::int64_t to_order(std::int64_t n) {
   if (n > 46340)
     throw std::invalid_argument("a Gram matrix of order " + std::to_string(n) +
