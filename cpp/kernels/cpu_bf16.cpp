@@ -22,6 +22,7 @@ constexpr std::int64_t group = 64;                           // columns of a blo
 constexpr std::int64_t depth = 1024;                         // K decoded and multiplied at a time
 constexpr std::int64_t row_chunk = 48;                       // rows per task, whole tiles of every micro-kernel
 constexpr std::int64_t strip = 192;                          // columns per task of a transposed product
+constexpr std::int64_t ahead = 8;                            // rows prefetched before they are interleaved
 constexpr std::int64_t panel_bytes = std::int64_t{2} << 20;  // of bf16; the block's chain of sums is read once a panel
 
 std::int64_t even(std::int64_t n) { return (n + 1) / 2 * 2; }
@@ -67,6 +68,10 @@ void add_columns(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, st
     const std::int64_t end = std::min(rows, i + depth), pairs = even(end - i) / 2;
     for (std::int64_t p = 0; p < pairs; ++p) {
       const std::uint16_t* first = panel + (i + 2 * p) * ld;
+      for (std::int64_t e = 0; e < count; e += 32) {  // short runs of many rows: the processor does not see them coming
+        __builtin_prefetch(first + ahead * ld + e);
+        __builtin_prefetch(first + (ahead + 1) * ld + e);
+      }
       isa.interleave(first, i + 2 * p + 1 < end ? first + ld : no_row, count, scratch.data() + p * strip);
     }
     for (std::int64_t j = 0; j < b.cols; j += group)
