@@ -62,6 +62,7 @@ class TopSearch {
 
   void begin_unsteered() {
     steering_ = false;
+    result_.refined = true;
     begin();
   }
 
@@ -75,7 +76,7 @@ class TopSearch {
                last = out_of_steps || (whole && !steering_);
     if (!last && !whole && (d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart()))) return false;
     assessment_ = assess(*space_, k_, kept() + 2 * block_, steering_ ? noise_ : 0.0);
-    if (steering_ && !last && drowned(assessment_, k_)) {
+    if (steering_ && !last && drowned(assessment_, options_)) {
       begin_unsteered();
       return false;
     }
@@ -144,9 +145,9 @@ class TopSearch {
   // From the best of the steered space, with A as it is; afresh if that is most of all there is.
   void refine() {
     snapshot();
-    result_.refined = true;
     if (2 * kept() > n_) return begin_unsteered();
     steering_ = false;
+    result_.refined = true;
     const Small& ritz = assessment_.ritz.vectors;
     space_->begin_again(ritz.part(0, ritz.rows, 0, std::min(ritz.cols, kept())));
     next_check_ = taken_ + 1;

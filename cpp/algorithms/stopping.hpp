@@ -102,9 +102,12 @@ inline bool saturated(const Assessment& a, std::int64_t k) {
   return true;
 }
 
-// Steering has nothing to show: the k-th value itself is of the order of its noise.
-inline bool drowned(const Assessment& a, std::int64_t k) {
-  return a.noise > 0 && static_cast<std::int64_t>(a.rho.size()) >= k && std::sqrt(a.theta(k - 1)) < 16 * a.noise;
+// Steering is not worth its end: the k-th value itself is of the order of its noise, or residuals far below the noise
+// are asked for, and most of the search would be made again.
+inline bool drowned(const Assessment& a, const TopOptions& options) {
+  if (a.noise == 0 || static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
+  const bool too_fine = options.vectors && 4 * options.tolerance * std::sqrt(a.theta(0)) < a.noise;
+  return too_fine || std::sqrt(a.theta(options.k - 1)) < 16 * a.noise;
 }
 
 template <Backend B>
