@@ -216,11 +216,22 @@ def _apply(A: Any, X: Any, verb: str) -> Any:
     return A.T @ image, image
 
 
+def ours_rounded_product(A: Array, X: Array, verb: str) -> Any:
+    """A, X and A X rounded to bf16, sums in fp32: what steers a search."""
+    return ours_product(A, X, {"multiply": "multiply_bf16", "gram": "steer"}[verb])
+
+
 PRODUCTS = (
     Peer(OURS, "sigmascope", ours_product),
     Peer("numpy", "numpy", numpy_product, ("f32",)),
     Peer("torch, A.float() @ X", "torch", torch_product),
     Peer("torch, all in bf16", "torch", torch_product_bf16, ("bf16",)),
+)
+
+ROUNDED_PRODUCTS = (
+    Peer(OURS, "sigmascope", ours_rounded_product),
+    Peer("torch, all in bf16", "torch", torch_product_bf16),
+    Peer("sigmascope, float32", "sigmascope", ours_product),
 )
 
 # --------------------------------------- statistics of a stored array: those of `MOMENTS_OF`

@@ -25,6 +25,8 @@ TITLES = {
     "svds": "The top singular triplets, over time",
     "svdvals": "Every singular value",
     "products": "Thin products",
+    "rounded_products": "Thin products of bf16 numbers",
+    "costs": "The cost model's choices",
     "decode": "Decoding",
     "moments": "Statistics of the entries",
     "moments_of_file": "Statistics of the entries of a file",
@@ -43,6 +45,12 @@ once above order 2048.""",
 A is stored in the given dtype and Gaussian; the block X has k columns of float32; "gram" is
 AᵀA X with A X beside it, the step of a Krylov method. Conversions are in the time. Results are
 float32 with errors of float32, except where torch computes all in bf16.""",
+    "rounded_products": """\
+A and the block are stored in bf16; sums are in fp32, and so is our result. "gram" is AᵀA X with A X
+rounded to bf16 between: the step that steers a search. The processor's dot products of bf16 are
+worth 468 GFLOP/s on two cores, its fp32 multiply-adds 233.""",
+    "costs": """\
+`svds` chooses block and method itself; "setting" has the seconds of every way, and the fastest.""",
     "decode": """\
 Stored bytes read per second, while as many numbers of float32 (float64 for f64) are written to a
 fresh array.""",
@@ -57,7 +65,13 @@ from its cache before every round. "Reading alone" is a yardstick: positioned re
 after another, into one buffer.""",
 }
 
-UNITS = {"products": "GFLOP/s", "decode": "GB/s", "moments": "GB/s", "moments_of_file": "GB/s"}
+UNITS = {
+    "products": "GFLOP/s",
+    "rounded_products": "GFLOP/s",
+    "decode": "GB/s",
+    "moments": "GB/s",
+    "moments_of_file": "GB/s",
+}
 
 
 @dataclass

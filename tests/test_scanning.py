@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,38 @@ def test_events_account_for_bytes_and_rows(folder: Path) -> None:
     assert last.done_bytes == last.total_bytes == sum(event.stored_bytes for event in started)
     assert [event.seconds for event in events] == sorted(event.seconds for event in events)
     assert any(event.kind == "reading" and event.read_bytes >= 0 for event in events)
+
+
+def test_matrices_at_once_change_no_number(folder: Path) -> None:
+    """At effort "exact" every thread has a matrix of its own, where the memory allows it."""
+    alone = ss.scan(folder, effort="exact", num_threads=1)
+    for threads, memory in ((2, "2GiB"), (5, "2GiB"), (2, "350kB")):
+        events: list[ScanEvent] = []
+        several = ss.scan(
+            folder, effort="exact", num_threads=threads, memory_limit=memory, progress=events.append
+        )
+        for one, other in zip(alone.rows, several.rows, strict=True):
+            timed = {"seconds": None, "num_threads": None}
+            assert one | timed == other | timed
+        assert [event.row for event in events if event.kind == "row"] == several.rows
+        assert [event.index for event in events if event.kind == "started"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_end_stops_what_runs_ahead(tmp_path: Path) -> None:
+    """What was begun for later rows ends too, and its rows are not kept."""
+    write_file(
+        tmp_path / "model.safetensors", *(normal(f"w{i}", 300, 200, seed=i) for i in range(12))
+    )
+
+    def listener(event: ScanEvent) -> None:
+        if event.kind == "row":
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(ScanInterrupted) as stop:
+        ss.scan(tmp_path, effort="exact", num_threads=3, progress=listener)
+    assert len(stop.value.scan.rows) == 1
+    assert threading.active_count() == before
 
 
 def test_an_error_of_the_listener_is_not_the_tensors(folder: Path) -> None:

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "kernels/isa.hpp"
 #include "kernels/vector.hpp"
@@ -23,10 +22,12 @@ using Pair = std::uint32_t;
 template <class E>
 struct Sums {
   using type = E;
+  static constexpr bool in_place = false;  // A is a copy, whose rows do not collide in the cache
 };
 template <>
 struct Sums<Pair> {
   using type = float;
+  static constexpr bool in_place = true;
 };
 template <class E>
 using SumOf = typename Sums<E>::type;
@@ -81,8 +82,7 @@ template <class E, Accumulate MODE>
 void columns_of(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a, std::int64_t row_step,
                 std::int64_t k_step, const E* b, std::int64_t ldb, SumOf<E>* c, std::int64_t ldc) {
   constexpr bool many = vector_bytes == 64;  // 32 registers
-  constexpr bool in_place = std::is_same_v<E, Pair>;
-  constexpr int rows2 = !many ? 6 : in_place ? 8 : 12, rows1 = many && !in_place ? 16 : 8;
+  constexpr int rows2 = !many ? 6 : Sums<E>::in_place ? 8 : 12, rows1 = many && !Sums<E>::in_place ? 16 : 8;
   constexpr std::int64_t width = lanes<E>;
   std::int64_t vectors = cols / width;
   for (std::int64_t j = 0; vectors > 0;) {

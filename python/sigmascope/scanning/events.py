@@ -54,7 +54,7 @@ Progress = Callable[[ScanEvent], object]
 
 @dataclass(slots=True)
 class Meter:
-    """Tells the listener how far the scan is; adds up the bytes of the calls on one matrix."""
+    """Tells the listener how far the scan is."""
 
     listener: Progress | None
     count: int
@@ -64,34 +64,26 @@ class Meter:
     done_bytes: int = 0
     name: str = ""
     stored_bytes: int = 0
-    earlier: int = 0
-    latest: int = 0
-    broken: bool = False
+    read_bytes: int = 0
 
     def start(self, name: str, stored_bytes: int) -> None:
         """Begin a matrix."""
         self.index += 1
         self.name, self.stored_bytes = name, stored_bytes
-        self.earlier = self.latest = 0
+        self.read_bytes = 0
         self.tell("started")
 
     def read(self, nbytes: int) -> None:
-        """Take the count of one native call, which begins at zero again with the next call."""
-        if nbytes < self.latest:
-            self.earlier += self.latest
-        self.latest = nbytes
-        try:
-            self.tell("reading")
-        except BaseException:
-            self.broken = True  # the listener's own error is not the tensor's
-            raise
+        """Take the bytes of this matrix that were read so far, over all passes."""
+        self.read_bytes = nbytes
+        self.tell("reading")
 
     def finish(self, row: Row, stored_bytes: int) -> None:
         """Report a row; its matrix, if it has one, is done."""
         self.done_bytes += stored_bytes
         self.name = row["name"]
         self.tell("row", row)
-        self.stored_bytes = self.earlier = self.latest = 0
+        self.stored_bytes = self.read_bytes = 0
 
     def tell(self, kind: Kind, row: Row | None = None) -> None:
         """Send the state to the listener, if there is one."""
@@ -104,7 +96,7 @@ class Meter:
                 index=self.index,
                 count=self.count,
                 stored_bytes=self.stored_bytes,
-                read_bytes=self.earlier + self.latest,
+                read_bytes=self.read_bytes,
                 done_bytes=self.done_bytes,
                 total_bytes=self.total_bytes,
                 seconds=time.perf_counter() - self.began,

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sigmascope.errors import NonFiniteError, SigmascopeError
 from sigmascope.matrices import Matrix
 from sigmascope.threads import resolve_memory, resolve_threads
 
+from .ahead import Ahead, Read
 from .events import Meter, Progress
 from .result import OutputError, Outputs, Scan, ScanInterrupted
 from .rows import Row, moment_columns, spectrum_columns, start_row
@@ -141,7 +142,9 @@ def scan(
 
     Notes
     -----
-    Passes over each matrix and memory as for :func:`spectrum`; one matrix is open at a time.
+    Passes over each matrix and memory as for :func:`spectrum`. At effort "exact" as many matrices
+    as there are threads are analysed at once, one thread each, if the memory allows it; else one
+    at a time. No number depends on that.
 
     Examples
     --------
@@ -163,10 +166,20 @@ def scan(
         count=sum(item.matrix for item in items),
         total_bytes=sum(item.stored_bytes for item in items),
     )
-    with Outputs(_paths(out), result) as outputs:
+    matrices = [index for index, item in enumerate(items) if item.matrix]
+    workers, each = _shared_out(opened, [items[index] for index in matrices], options)
+
+    def analyse(index: int, read: Read) -> Row:
+        return _analysed(opened, items[index], each, read)
+
+    with Outputs(_paths(out), result) as outputs, Ahead(analyse, matrices, workers) as ahead:
         try:
-            for item in items:
-                row = _analysed(opened, item, options, meter) if item.matrix else _left_out(item)
+            for index, item in enumerate(items):
+                if item.matrix:
+                    meter.start(item.name, item.stored_bytes)
+                    row = ahead.row(index, meter.read)
+                else:
+                    row = _left_out(item)
                 result.rows.append(row)
                 outputs.append(row)
                 meter.finish(row, item.stored_bytes)
@@ -222,18 +235,36 @@ def _left_out(item: _Item) -> Row:
     return start_row(item.record, item.name, item.status, item.reason)
 
 
-def _analysed(checkpoint: Checkpoint, item: _Item, options: Options, meter: Meter) -> Row:
+def _shared_out(
+    checkpoint: Checkpoint, items: list[_Item], options: Options
+) -> tuple[int, Options]:
+    """How many matrices at once, and the options of each.
+
+    Every singular value of two matrices takes less time on one core each than on both together:
+    parts of it are serial. Only where the memory allows each what it would have had alone.
+    """
+    workers = options.num_threads
+    memory = options.memory_limit // workers
+    needed = 0
+    if options.effort == "exact":
+        for item in items:
+            with suppress(*_TENSOR_ERRORS):  # its row will say it
+                a = checkpoint[item.name]
+                needed = max(needed, plan.gram_bytes(min(a.shape), vectors=False) + 2 * a.nbytes)
+    if workers == 1 or options.effort != "exact" or needed > memory or len(items) < 2:
+        return 1, options
+    return workers, replace(options, num_threads=1, memory_limit=memory)
+
+
+def _analysed(checkpoint: Checkpoint, item: _Item, options: Options, read: Read) -> Row:
     """Analyse one matrix; what is wrong with it becomes the reason in its row."""
     began = time.perf_counter()
-    meter.start(item.name, item.stored_bytes)
     a: Matrix | None = None
     try:
         a = checkpoint[item.name]
-        found = spectrum(a, **asdict(options), progress=meter.read)
+        found = spectrum(a, **asdict(options), progress=read)
         return start_row(item.record, item.name, "analysed") | spectrum_columns(found)
     except _TENSOR_ERRORS as error:
-        if meter.broken:
-            raise
         row = start_row(item.record, item.name, "failed", _reason(error))
         if isinstance(error, NonFiniteError) and a is not None:
             row |= moment_columns(moments(a, histogram=False, num_threads=options.num_threads))

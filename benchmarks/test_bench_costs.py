@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether the cost model picks the block and the method that are fastest here."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import workloads
+
+import sigmascope as ss
+from sigmascope import costs
+
+CASES = [
+    ("llm", 512, 512, 16, 1e-3),
+    ("llm", 1024, 1024, 64, 1e-3),
+    ("llm", 2048, 2048, 32, 1e-3),
+    ("llm", 4096, 4096, 16, 1e-3),
+    ("llm", 4096, 4096, 64, 1e-3),
+    ("llm", 4096, 4096, 64, 1e-5),
+    ("llm", 4096, 11008, 64, 1e-3),
+    ("decay", 2048, 2048, 64, 1e-3),
+]
+
+
+@pytest.mark.parametrize(("kind", "m", "n", "k", "tol"), CASES)
+def test_choice(kind: str, m: int, n: int, k: int, tol: float, smoke: bool, benchmark: Any) -> None:
+    if smoke:
+        m, n, k = m // 8, n // 8, k // 8
+    A = ss.matrix(workloads.dense(kind, m, n, workloads.TIMED, "f32"))
+    ways: dict[str, dict[str, Any]] = {
+        f"block {b}": {"method": "krylov", "block": b} for b in (8, 16, 32, 64)
+    }
+    if min(m, n) <= 1024:
+        ways["Gram matrix"] = {"method": "gram"}
+    chosen = ss.svds(A, k, tol=tol)
+    name = f"block {chosen.block}" if chosen.block else "Gram matrix"
+    assert chosen.block in (0, costs.best_block((m, n), k, tol, chosen.precision))
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(2 if smoke else 5):
+        for way in list(ways)[:: 1 if turn % 2 == 0 else -1]:
+            began = time.perf_counter()
+            top = ss.svds(A, k, tol=tol, **ways[way])
+            seconds[way].append(time.perf_counter() - began)
+            assert top.converged
+    medians = {way: float(np.median(times)) for way, times in seconds.items()}
+    fastest = min(medians, key=lambda way: medians[way])
+    benchmark.extra_info.update(
+        table="costs",
+        case={"matrix": f"{kind} {m} x {n}", "k": k, "tol": tol},
+        method=name,
+        setting={"fastest": fastest, **{way: round(t, 4) for way, t in medians.items()}},
+    )
+    benchmark.pedantic(lambda: ss.svds(A, k, tol=tol), rounds=3)
+    if not smoke:
+        assert medians[name] <= 1.5 * medians[fastest], medians

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Thin products of bf16 numbers summed in fp32, by width of the block: the kernels that steer.
+
+The block is exactly bf16, so that a product A X has the errors of fp32 sums alone; torch rounds its
+result to bf16. A second factor, A X rounded to bf16, costs the gram step 2^-8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import peers
+import pytest
+import workloads
+
+PEERS = peers.ROUNDED_PRODUCTS
+SAMPLE = 64
+
+
+@pytest.mark.parametrize("k", [8, 16, 32, 64, 72, 80, 128, 256])
+@pytest.mark.parametrize("verb", ["multiply", "gram"])
+def test_rounded_product(
+    verb: str, k: int, peer: peers.Peer, smoke: bool, measure: Any, benchmark: Any
+) -> None:
+    m, n = (256, 344) if smoke else (4096, 28672)
+    A = workloads.stored("bf16", m, n)
+    rng = np.random.default_rng(k)
+    X = rng.standard_normal((n, k), dtype=np.float32).astype(ml_dtypes.bfloat16).astype(np.float32)
+    result = measure(
+        lambda: peer.run(A, X, verb),
+        table="rounded_products",
+        case={"dtype": "bf16", "shape": f"{m} x {n}", "product": verb, "k": k},
+        peer=peer,
+        rounds=7,
+        work=(4.0 if verb == "gram" else 2.0) * m * n * k,
+        unit="GFLOP/s",
+    )
+    if isinstance(result, tuple):
+        result = result[0]
+    rows = rng.choice(result.shape[0], min(SAMPLE, result.shape[0]), replace=False)
+    if verb == "multiply":
+        left, right = A[rows].astype(np.float64), X.astype(np.float64)
+    else:
+        left = A[:, rows].T.astype(np.float64)
+        right = (A.astype(np.float32) @ X).astype(np.float64)
+    error = float(np.max(np.abs(result[rows] - left @ right) / (np.abs(left) @ np.abs(right))))
+    benchmark.extra_info["error"] = error
+    exact = verb == "multiply" and peer.name != "torch, all in bf16"
+    assert error <= (64 * 2.0**-24 if exact or peer.name == "sigmascope, float32" else 2.0**-7)
