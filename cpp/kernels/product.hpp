@@ -33,8 +33,8 @@ template <class E>
 using SumOf = typename Sums<E>::type;
 
 // ROWS x VECTORS accumulators live in registers: at most 24 of AVX-512's 32, 12 of the others' 16. Pairs are multiplied
-// where a matrix lies, and never in more than 8 rows: those of a matrix whose width is a multiple of 4 KiB share one set
-// of the 8-way L1 cache, and 12 or 16 of them would be fetched again at every step (measured: half the rate).
+// where a matrix lies, and never in more than 8 rows: those of a matrix whose width is a multiple of 4 KiB share one
+// set of the 8-way L1 cache, and 12 or 16 of them would be fetched again at every step (measured: half the rate).
 template <class E, int ROWS, int VECTORS, Accumulate MODE>
 inline void micro(std::int64_t k, const E* a, std::int64_t row_step, std::int64_t k_step, const E* b, std::int64_t ldb,
                   SumOf<E>* c, std::int64_t ldc) {
