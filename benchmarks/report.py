@@ -120,6 +120,11 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
+def number_of_cores(notes: list[dict[str, Any]]) -> str:
+    busy = [note["busy"] for note in notes if "busy" in note]
+    return f"{np.median(busy):.1f}" if busy else ""
+
+
 def times_ours(methods: dict[str, Timing], name: str) -> str:
     """How many times as long as ours it takes."""
     if OURS not in methods:
@@ -146,7 +151,7 @@ def by_method(table: Table) -> list[str]:
                         times_ours(methods, name),
                         "" if error is None else f"{error:.1e}",
                         "" if residual is None else f"{residual:.1e}",
-                        f"{np.median([note['busy'] for note in timing.notes]):.1f}",
+                        number_of_cores(timing.notes),
                         ", ".join(f"{key} = {value}" for key, value in setting.items()),
                     ]
                 )

@@ -145,7 +145,10 @@ def _primme_ladders(k: int) -> list[Ladder]:
 
 
 def _our_ladders(k: int) -> list[Ladder]:
-    single = [{"tol": tol} for tol in (1e-1, 3e-2, 1e-2, 5e-3, 3e-3, 2e-3, 1e-3, 3e-4, 1e-4, 1e-5)]
+    single = [
+        {"tol": tol}
+        for tol in (1e-1, 3e-2, 1e-2, 5e-3, 3e-3, 2e-3, 1e-3, 3e-4, 1e-4, 6e-5, 3e-5, 1e-5)
+    ]
     return [single, [{"tol": tol, "precision": "float64"} for tol in (1e-4, 1e-6)]]
 
 
