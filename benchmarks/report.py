@@ -47,8 +47,8 @@ AᵀA X with A X beside it, the step of a Krylov method. Conversions are in the 
 float32 with errors of float32, except where torch computes all in bf16.""",
     "rounded_products": """\
 A and the block are stored in bf16; sums are in fp32, and so is our result. "gram" is AᵀA X with A X
-rounded to bf16 between: the step that steers a search. The processor's dot products of bf16 are
-worth 468 GFLOP/s on two cores, its fp32 multiply-adds 233.""",
+rounded to bf16 between: the step that steers a search. "Hi + lo" is a block of float32 as the sum of
+two of bf16. What the processor can do at most stands above.""",
     "costs": """\
 `svds` chooses block and method itself; "setting" has the seconds of every way, and the fastest.""",
     "decode": """\
@@ -180,6 +180,16 @@ def by_rate(table: Table, unit: str) -> list[str]:
     return lines
 
 
+def peak_of(run: dict[str, Any]) -> str:
+    rates = run.get("peak") or {}
+    if not rates:
+        return "not known"
+    return (
+        f"{rates['fp32']:.0f} GFLOP/s of fp32 multiply-adds, "
+        f"{rates['bf16']:.0f} GFLOP/s of bf16 dot products"
+    )
+
+
 def page(run: dict[str, Any], run_name: str) -> str:
     machine, commit = run["machine_info"], run["commit_info"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
@@ -198,6 +208,7 @@ Made by `benchmarks/report.py` from one run; do not edit.
   {machine["system"]}, instruction set {machine["isa"]}
 - **Threads**: {machine["threads"]} for every library, on as many cores; load average of the machine
   before: {run["load_average_at_start"]:.2f}
+- **Peak**, measured on registers alone: {peak_of(run)}
 - **Versions**: {versions}; our BLAS: {machine["blas"]}
 - **When**: {run["datetime"][:10]}, commit {str(commit.get("id"))[:10]}{state}
 

@@ -162,3 +162,18 @@ def test_costs_grow_with_the_work(precision: str) -> None:
     assert costs.best_block((8192, 8192), 64, 1e-3, precision, 2**30) > in_memory
     assert costs.best_block((5, 4), 2, 1e-3, precision) <= 4
     assert costs.gram_seconds((64, 64), vectors=True) < 1e-3
+
+
+@pytest.mark.parametrize("k", [64, 100])
+def test_refined_vectors_keep_what_they_lack(k: int) -> None:
+    """What converged vectors lack is small beside |A|^2; dropped as rounding, no step would find it."""
+    A, sigma = ks.polynomial(1300, 1200)
+    tol = 2.5e-5
+    result = ss.svds(
+        A.astype(np.float32), k, tol=tol, method="krylov", precision="mixed", block=16
+    )
+    assert any("rounded products" in note for note in result.notes)
+    assert result.converged
+    assert result.passes < 40
+    assert np.max(result.residuals) <= (tol + 3e-6) * sigma[0]
+    assert np.all(np.abs(result.s - sigma[:k]) <= result.errors)

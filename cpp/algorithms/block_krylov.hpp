@@ -149,7 +149,8 @@ class TopSearch {
     steering_ = false;
     result_.refined = true;
     const Small& ritz = assessment_.ritz.vectors;
-    space_->begin_again(ritz.part(0, ritz.rows, 0, std::min(ritz.cols, kept())));
+    space_->begin_again(ritz.part(0, ritz.rows, 0, std::min(ritz.cols, kept())),
+                        std::sqrt(fro2_ / static_cast<double>(n_)));
     next_check_ = taken_ + 1;
   }
 

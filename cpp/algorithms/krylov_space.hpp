@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -34,9 +35,13 @@ class KrylovSpace {
     Block z = steered ? a.steer(next_) : a.gram_step(next_, image);
     const std::int64_t before = columns(), width = next_.cols;
     basis_.push_back(std::move(next_));
-    // Rounding leaves about epsilon |A|^2 in z; what is no larger holds no direction of A.
-    if (before == 0) largest_ = largest_column(device_, z);
-    auto step = orthonormalize(device_, basis_, std::move(z), 16 * B::epsilon() * largest_);
+    // Rounding leaves at most about epsilon |A|^2 in z; what is no larger holds no direction of A. Where the wanted
+    // vectors are begun with, z holds what they lack, and that is small: there the rounding that is likely counts, of
+    // the column itself and of a sum over all of A.
+    std::vector<double> floors = column_norms(device_, z);
+    if (before == 0) largest_ = largest_of(floors);
+    for (double& floor : floors) floor = 16 * B::epsilon() * std::min(largest_, floor + std::sqrt(largest_) * rms_);
+    auto step = orthonormalize(device_, basis_, std::move(z), floors);
     // The new columns of T against the older ones are known from when those were expanded. The coefficients just
     // found say the same, with errors of the products times |A|^2 instead of times what the columns have left of it.
     Small t(before + width, before + width);
@@ -92,8 +97,9 @@ class KrylovSpace {
     pure_ = false;
   }
 
-  // Begins again with the given combinations of V as the next block: nothing of T is kept.
-  void begin_again(const Small& vectors) {
+  // Begins again with the given combinations of V as the next block: nothing of T is kept. rms: |A|_F / sqrt(n).
+  void begin_again(const Small& vectors, double rms) {
+    rms_ = rms;
     next_ = combine_basis(device_, basis_, vectors);
     next_start_ = matmul_adjoint(vectors, start_);
     basis_.clear();
@@ -146,6 +152,7 @@ class KrylovSpace {
   Small t_, coupling_, start_, next_start_;
   std::int64_t last_ = 0;
   double largest_ = 0;
+  double rms_ = std::numeric_limits<double>::infinity();
   bool pure_ = true;
 };
 

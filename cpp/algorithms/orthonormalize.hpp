@@ -14,7 +14,7 @@
 namespace sigmascope {
 
 // z = V coefficients + q r, with q orthonormal and orthogonal to V. q has fewer columns than z where z has no more
-// directions above the floor.
+// directions above its floors.
 template <Backend B>
 struct Orthonormalized {
   typename B::Block q;
@@ -42,11 +42,15 @@ typename B::Block combine_basis(B& device, const std::vector<typename B::Block>&
 }
 
 template <Backend B>
-double largest_column(B& device, const typename B::Block& x) {
+std::vector<double> column_norms(B& device, const typename B::Block& x) {
   const Small square = device.inner(x, x);
-  double largest = 0;
-  for (std::int64_t j = 0; j < square.cols; ++j) largest = std::max(largest, square(j, j));
-  return std::sqrt(largest);
+  std::vector<double> norms;
+  for (std::int64_t j = 0; j < square.cols; ++j) norms.push_back(std::sqrt(std::max(square(j, j), 0.0)));
+  return norms;
+}
+
+inline double largest_of(const std::vector<double>& values) {
+  return values.empty() ? 0.0 : *std::max_element(values.begin(), values.end());
 }
 
 // z -= V (V^T z), classical Gram-Schmidt; returns V^T z.
@@ -69,18 +73,21 @@ Small project_out(B& device, const std::vector<typename B::Block>& basis, typena
 }
 
 // One pass of z <- z M, where M makes the columns of z orthonormal as far as their Gram matrix tells, dropping columns
-// whose part of the original block, |z_j| |r_j|, is at most floor. r <- M^-1 r. Returns how far z was from orthonormal.
+// whose part |z_j| |r_jl| of every original column l is at most its floor. r <- M^-1 r. Returns how far z was from
+// orthonormal.
 // Cholesky of the scaled Gram matrix (Yamamoto et al. 2015, CholeskyQR2); where that is nearly singular its
 // eigenvectors, with eigenvalues clamped at its own rounding: the next pass then sees true norms. A direction that is
 // below the clamp in a late pass as well, after its columns had been normalised, is rounding and goes.
 template <Backend B>
-double orthonormalize_pass(B& device, typename B::Block& z, Small& r, double floor, bool late) {
+double orthonormalize_pass(B& device, typename B::Block& z, Small& r, const std::vector<double>& floors, bool late) {
   const Small gram = device.inner(z, z);
   std::vector<std::int64_t> kept;
   for (std::int64_t j = 0; j < z.cols; ++j) {
-    double row = 0;
-    for (std::int64_t l = 0; l < r.cols; ++l) row += r(j, l) * r(j, l);
-    if (std::sqrt(std::max(gram(j, j), 0.0) * row) > floor) kept.push_back(j);
+    const double norm = std::sqrt(std::max(gram(j, j), 0.0));
+    bool counts = false;
+    for (std::int64_t l = 0; l < r.cols; ++l)
+      counts = counts || norm * std::abs(r(j, l)) > floors[static_cast<std::size_t>(l)];
+    if (counts) kept.push_back(j);
   }
   const auto w = static_cast<std::int64_t>(kept.size());
   Small scaled(w, w), back(w, w);
@@ -141,7 +148,7 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r, double flo
 // (at least twice: "twice is enough", Giraud et al. 2005). Each pass costs 4 n D w + 4 n w^2 flops.
 template <Backend B>
 Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis, typename B::Block z,
-                                  double floor) {
+                                  const std::vector<double>& floors) {
   constexpr int most_passes = 6;
   constexpr double nearly = 0.1;  // a correction this small leaves an error of the order of epsilon
   Small r = Small::identity(z.cols), coefficients(columns_of<B>(basis), z.cols);
@@ -149,11 +156,18 @@ Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block
     const Small c = project_out(device, basis, z);
     const Small moved = matmul(c, r);
     for (std::size_t e = 0; e < moved.values.size(); ++e) coefficients.values[e] += moved.values[e];
-    double correction = orthonormalize_pass(device, z, r, floor, pass >= 2);
+    double correction = orthonormalize_pass(device, z, r, floors, pass >= 2);
     for (const double value : c.values) correction = std::max(correction, std::abs(value));
     if (pass > 0 && correction < nearly) break;
   }
   return {std::move(z), std::move(r), std::move(coefficients)};
+}
+
+template <Backend B>
+Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis, typename B::Block z,
+                                  double floor) {
+  const std::vector<double> floors(static_cast<std::size_t>(z.cols), floor);
+  return orthonormalize(device, basis, std::move(z), floors);
 }
 
 }  // namespace sigmascope

@@ -46,7 +46,7 @@ template <Backend B, LinearOperator A>
 Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, std::int64_t k, std::uint64_t seed,
                           bool with_residuals) {
   auto product = a.multiply(basis);
-  const double floor = 4 * B::epsilon() * largest_column(device, product);
+  const double floor = 4 * B::epsilon() * largest_of(column_norms(device, product));
   auto image = orthonormalize(device, std::vector<typename B::Block>(), std::move(product), floor);  // A V = Q R
   const SmallSvd small = svd(image.r);                                                               // rank x D
   const std::int64_t rank = std::min(image.q.cols, k);

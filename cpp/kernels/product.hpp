@@ -47,6 +47,10 @@ inline void micro(std::int64_t k, const E* a, std::int64_t row_step, std::int64_
     for (int v = 0; v < VECTORS; ++v)
       sum[i][v] = MODE == Accumulate::chain ? load(c + i * ldc + v * width) : Vector<T>{};
   for (std::int64_t p = 0; p < k; ++p) {
+    if constexpr (Sums<E>::in_place)
+      if (p % (64 / static_cast<std::int64_t>(sizeof(E))) == 0)
+#pragma GCC unroll 32
+        for (int i = 0; i < ROWS; ++i) __builtin_prefetch(a + (ROWS + i) * row_step + p * k_step);
     Vector<E> right[VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) right[v] = load(b + p * ldb + v * width);

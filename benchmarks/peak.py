@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The floating-point peak of this machine, measured: the floor that products are held against."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+SOURCE = Path(__file__).parent / "peak.cpp"
+
+
+@lru_cache
+def peak(threads: int) -> dict[str, float]:
+    """GFLOP/s of fp32 multiply-adds and of bf16 dot products; empty without AVX-512 or a compiler."""
+    compiler = shutil.which("g++")
+    if compiler is None or "avx512f" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(Path(folder) / "peak")
+        flags = ["-O2", "-std=c++20", "-march=native", "-pthread"]
+        subprocess.run([compiler, *flags, str(SOURCE), "-o", program], check=True)
+        said = subprocess.run(
+            [program, str(threads)], check=True, capture_output=True, text=True
+        ).stdout
+    fp32, bf16 = (float(number) for number in said.split())
+    return {"fp32": fp32, "bf16": bf16}
