@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent / "peak.cpp"
 
 @lru_cache
 def peak(threads: int) -> dict[str, float]:
-    """GFLOP/s of fp32 multiply-adds and of bf16 dot products; empty without AVX-512 or a compiler."""
+    """GFLOP/s of fp32 multiply-adds and bf16 dot products; empty without AVX-512 or compiler."""
     compiler = shutil.which("g++")
     if compiler is None or "avx512f" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
         return {}

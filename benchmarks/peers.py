@@ -237,16 +237,7 @@ PRODUCTS = (
     Peer("torch, all in bf16", "torch", torch_product_bf16, ("bf16",)),
 )
 
-ROUNDED_def ours_two_part_product(A: Array, X: Array, verb: str) -> Any:
-    """The block as a sum of two parts in bf16, hi + lo: A hi + A lo, both in one read."""
-    high = (X.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-    both = ours_product(A, np.hstack([high, X - high]), "multiply_bf16")
-    return both[:, : X.shape[1]] + both[:, X.shape[1] :]
-
-
-TWO_PARTS = "sigmascope, block as hi + lo"
-
-PRODUCTS = (
+ROUNDED_PRODUCTS = (
     Peer(OURS, "sigmascope", ours_rounded_product),
     Peer("torch, all in bf16", "torch", torch_product_bf16),
     Peer(TWO_PARTS, "sigmascope", ours_two_part_product),

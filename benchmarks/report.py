@@ -47,8 +47,8 @@ AᵀA X with A X beside it, the step of a Krylov method. Conversions are in the 
 float32 with errors of float32, except where torch computes all in bf16.""",
     "rounded_products": """\
 A and the block are stored in bf16; sums are in fp32, and so is our result. "gram" is AᵀA X with A X
-rounded to bf16 between: the step that steers a search. "Hi + lo" is a block of float32 as the sum of
-two of bf16. What the processor can do at most stands above.""",
+rounded to bf16 between: the step that steers a search. "Hi + lo" is a block of float32 as the sum
+of two of bf16. What the processor can do at most stands above.""",
     "costs": """\
 `svds` chooses block and method itself; "setting" has the seconds of every way, and the fastest.""",
     "decode": """\

@@ -4,8 +4,8 @@
     pip install '.[bench]' primme weightwatcher
     python benchmarks/run.py
 
-What has been measured already (a JSON file in results/) is not measured again: after an interruption,
-call it again; to repeat a part, delete its file. Let nothing else run on the machine.
+What has been measured already (a JSON file in results/) is not measured again: after an
+interruption, call it again; to repeat a part, delete its file. Let nothing else run meanwhile.
 """
 
 from __future__ import annotations

@@ -166,12 +166,10 @@ def test_costs_grow_with_the_work(precision: str) -> None:
 
 @pytest.mark.parametrize("k", [64, 100])
 def test_refined_vectors_keep_what_they_lack(k: int) -> None:
-    """What converged vectors lack is small beside |A|^2; dropped as rounding, no step would find it."""
+    """What converged vectors lack is small beside |A|^2: not to be dropped as rounding."""
     A, sigma = ks.polynomial(1300, 1200)
     tol = 2.5e-5
-    result = ss.svds(
-        A.astype(np.float32), k, tol=tol, method="krylov", precision="mixed", block=16
-    )
+    result = ss.svds(A.astype(np.float32), k, tol=tol, method="krylov", precision="mixed", block=16)
     assert any("rounded products" in note for note in result.notes)
     assert result.converged
     assert result.passes < 40
