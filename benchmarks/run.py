@@ -90,6 +90,8 @@ def main() -> None:
     more = sorted(str(path) for path in RESULTS.glob("*.json") if path.name != "run.json")
     report = [sys.executable, str(HERE / "report.py"), str(RESULTS / "run.json")]
     subprocess.run([*report, "--more", *more], check=True)
+    compared = [str(RESULTS / f"bench-{name}.json") for name in COMPARISONS if name != "all"]
+    subprocess.run([sys.executable, str(HERE / "headline.py"), *compared], check=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ MARGIN = 2.0
 """A ladder is climbed until an accuracy is reached with this to spare: settings that just reach it
 may fail on another matrix."""
 
+SPARE = 2
+"""So many dearer settings of a ladder are tried beyond that, should the others fail there."""
+
 MOST_CHECKED = 6
 """So many settings are checked for one accuracy, from the fastest on."""
 
@@ -151,6 +154,7 @@ class Task:
         best = dict.fromkeys(wanted, float("inf"))
         self._warm_up_small()
         for ladder in self.backend.ladders(self.k):
+            dearer = 0
             for setting in ladder:
                 rung = self._attempt(setting, best)
                 report({"rung": rung})
@@ -158,7 +162,9 @@ class Task:
                     if rung["error"] <= accuracy:
                         best[accuracy] = min(best[accuracy], rung["seconds"])
                 if best[min(wanted)] <= rung["seconds"] < float("inf"):
-                    break  # the rest of this ladder is dearer
+                    dearer += 1
+                if dearer > SPARE:
+                    break
 
     def check(self, report: Report) -> None:
         """Find the fastest setting for each accuracy that holds with the seeds of all turns."""

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The headline: ours beside the best other backend in every comparison, for the page and the README.
+
+    python benchmarks/headline.py benchmarks/results/bench-*.json
+
+Writes the table between the two marks in README.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- headline: made by benchmarks/headline.py -->", "<!-- end of headline -->"
+
+HEAD = ["matrix", "k", "error", "sigmascope, s", "best other backend, s", "ratio"]
+OURS = "ours"
+
+
+def reached(entry: dict[str, Any], accuracy: float) -> float | None:
+    """Median seconds to an accuracy, if every turn kept it."""
+    for timing in entry["timings"]:
+        if accuracy in timing["accuracies"] and timing["median"] is not None:
+            kept = timing["error"] is not None and timing["error"] <= accuracy
+            return float(timing["median"]) if kept else None
+    return None
+
+
+def lines(comparisons: list[dict[str, Any]]) -> list[str]:
+    """Rows of the table: one for every comparison and accuracy."""
+    rows = [HEAD, ["---"] * len(HEAD)]
+    for found in comparisons:
+        others = [entry for entry in found["entries"] if not entry["name"].startswith(OURS)]
+        mine = next(entry for entry in found["entries"] if entry["name"] == OURS)
+        for accuracy in found["accuracies"]:
+            times = {entry["title"]: reached(entry, accuracy) for entry in others}
+            known = {title: time for title, time in times.items() if time is not None}
+            ours = reached(mine, accuracy)
+            row = [found["workload"], str(found["k"]), f"{accuracy:g}"]
+            row.append("not reached" if ours is None else f"{ours:.3f}")
+            if known:
+                best = min(known, key=lambda title: known[title])
+                row.append(f"{known[best]:.2f} ({best})")
+                row.append("" if ours is None else f"{known[best] / ours:.1f}×")
+            else:
+                row += ["none reaches it", ""]
+            rows.append(row)
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def write(comparisons: list[dict[str, Any]], path: Path = README) -> None:
+    """Replace what stands between the marks."""
+    text = path.read_text(encoding="utf-8")
+    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+    if not pattern.search(text):
+        sys.exit(f"{path}: no marks for the headline")
+    table = "\n".join([BEGIN, "", *lines(comparisons), "", END])
+    path.write_text(pattern.sub(lambda _: table, text), encoding="utf-8")
+
+
+def main() -> None:
+    found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:]]
+    write([record for record in found if record.get("kind") == "comparison"])
+
+
+if __name__ == "__main__":
+    main()
