@@ -21,17 +21,18 @@ RESULTS = HERE / "results"
 RIVALS = "ours,scipy-propack,scipy-arpack,sklearn,torch-lowrank,primme"
 """Those that come near; `numpy`, `dask`, `fbpca` and the rest are in the comparison of all."""
 
+LARGE = ["--accuracy", "1e-3", "--turns", "3"]
+
 COMPARISONS = {
     "all": ["--shape", "2048x2048", "-k", "32", "--dtype", "float32"],
     "llm-f32": ["--shape", "4096x4096", "--dtype", "float32"],
     "llm-bf16": ["--shape", "4096x4096", "--dtype", "bfloat16"],
     "decay-f32": ["--shape", "4096x4096", "--dtype", "float32", "--spectrum", "decay"],
-    "decay-bf16": ["--shape", "4096x4096", "--dtype", "bfloat16", "--spectrum", "decay"],
-    "llm-k16": ["--shape", "4096x4096", "--dtype", "float32", "-k", "16"],
-    "llm-k256": ["--shape", "4096x4096", "--dtype", "float32", "-k", "256"],
-    "llm-wide-f32": ["--shape", "4096x11008", "--dtype", "float32"],
-    "llm-wide-bf16": ["--shape", "4096x11008", "--dtype", "bfloat16"],
-    "llm-large-bf16": ["--shape", "8192x28672", "--dtype", "bfloat16", "--turns", "3"],
+    "llm-k16": ["--shape", "4096x4096", "--dtype", "float32", "-k", "16", *LARGE],
+    "llm-k256": ["--shape", "4096x4096", "--dtype", "float32", "-k", "256", *LARGE],
+    "llm-wide-f32": ["--shape", "4096x11008", "--dtype", "float32", *LARGE],
+    "llm-wide-bf16": ["--shape", "4096x11008", "--dtype", "bfloat16", *LARGE],
+    "llm-large-bf16": ["--shape", "8192x28672", "--dtype", "bfloat16", *LARGE],
 }
 """By name, what `sigmascope bench` is asked; an option here overrides the common ones."""
 
