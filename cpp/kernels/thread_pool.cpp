@@ -7,7 +7,7 @@ namespace {
 
 // A parallel step takes a few hundred microseconds: a short wait by spinning saves the wake-up, a long one would
 // steal a core from whoever shares it.
-constexpr int spins = 10000;
+constexpr int spins = 2000;
 
 template <class Condition>
 bool spin_until(const Condition& condition) {
