@@ -22,8 +22,8 @@ struct FreeDeleter {
 template <class T>
 using AlignedArray = std::unique_ptr<T[], FreeDeleter>;
 
-// Aligned to 64 bytes or as asked, not initialised; in huge pages where that is most of it: fewer faults, fewer misses of
-// the TLB.
+// Aligned to 64 bytes or as asked, not initialised; in huge pages where that is most of it: fewer faults, fewer misses
+// of the TLB.
 template <class T>
 AlignedArray<T> aligned_array(std::int64_t count, std::size_t alignment = 64) {
   constexpr std::size_t page = std::size_t{2} << 20;
