@@ -54,7 +54,7 @@ class Modules(NamedTuple):
 
 
 PYTHON_ROOMS = {
-    "ground": Modules("errors threads cache"),
+    "ground": Modules("errors threads cache reading"),
     "spectra": Modules("spectra"),
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),

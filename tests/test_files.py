@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import known_spectra as ks
 import ml_dtypes
@@ -12,17 +13,18 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.reading import READINGS
 
 A = np.random.default_rng(0).standard_normal((60, 40))
 
 
-@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("offset", [0, 1, 3, 8, 4097])
-def test_files_at_any_offset(mapped: bool, offset: int, tmp_path: Path) -> None:
+def test_files_at_any_offset(reading: str, offset: int, tmp_path: Path) -> None:
     path = tmp_path / "raw"
     path.write_bytes(bytes(offset) + A.tobytes() + b"more")
-    a = ss.tensor(path, offset, A.shape, "f64", mapped=mapped)
-    assert a.in_memory is mapped
+    a = ss.tensor(path, offset, A.shape, "f64", reading=reading)
+    assert a.in_memory is (reading == "mapped")
     for lazy, exact in [
         (a, A),
         (a.T, A.T),
@@ -48,7 +50,7 @@ def test_read_mapped_loaded_and_in_memory_give_the_same_bits(tmp_path: Path) -> 
     path = tmp_path / "raw"
     path.write_bytes(b"!" + numbers.tobytes())
     read = ss.tensor(path, 1, (4000, 100), "bf16")
-    mapped = ss.tensor(path, 1, (4000, 100), "bf16", mapped=True)
+    mapped = ss.tensor(path, 1, (4000, 100), "bf16", reading="mapped")
     results = [
         ss.svds(source, 8, method="krylov", block=8, memory_limit=limit)
         for source, limit in [
@@ -65,11 +67,12 @@ def test_read_mapped_loaded_and_in_memory_give_the_same_bits(tmp_path: Path) -> 
             assert part.tobytes() == expected.tobytes()
 
 
-def test_slices_read_only_what_they_need(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reading", ["buffered", "uncached"])
+def test_slices_read_only_what_they_need(reading: str, tmp_path: Path) -> None:
     """The file is cut after opening: what the slice needs is there, the rest is not."""
     path = tmp_path / "raw"
     path.write_bytes(A.tobytes())
-    a = ss.tensor(path, 0, A.shape, "f64")
+    a = ss.tensor(path, 0, A.shape, "f64", reading=reading)
     os.truncate(path, (20 * 40 + 10) * 8)  # 20 rows and 10 elements
     for cut, exact in [
         (a[:20], A[:20]),
@@ -109,12 +112,12 @@ def test_a_narrow_slice_of_a_wide_file_reads_little(tmp_path: Path) -> None:
 def test_files_that_are_too_short_or_missing(tmp_path: Path) -> None:
     path = tmp_path / "raw"
     path.write_bytes(bytes(100))
-    for mapped in (False, True):
+    for reading in READINGS:
         with pytest.raises(ss.CheckpointError, match=r"raw has 100 bytes.*3 x 3.*offset 65"):
-            ss.tensor(path, 65, (3, 3), "f32", mapped=mapped)
-        assert ss.tensor(path, 64, (3, 3), "f32", mapped=mapped).shape == (3, 3)
+            ss.tensor(path, 65, (3, 3), "f32", reading=reading)
+        assert ss.tensor(path, 64, (3, 3), "f32", reading=reading).shape == (3, 3)
         with pytest.raises(FileNotFoundError, match="nowhere"):
-            ss.tensor(tmp_path / "nowhere", 0, (3, 3), "f32", mapped=mapped)
+            ss.tensor(tmp_path / "nowhere", 0, (3, 3), "f32", reading=reading)
     with pytest.raises(OSError, match=str(tmp_path)):
         np.asarray(ss.tensor(tmp_path, 0, (1, 1), "f8_e5m2"))  # a folder
     if os.geteuid() != 0:
@@ -145,6 +148,7 @@ def test_sizes_beyond_every_file_do_not_wrap_around(
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
+        ((0, (2, 2), "f32"), {"reading": "quietly"}, r"buffered, uncached, mapped, not .quietly."),
         ((-1, (2, 2), "f32"), {}, r"offset -1"),
         ((0, (-2, 2), "f32"), {}, r"shape \(-2, 2\)"),
         ((0, (2, 2), "f32"), {"row_stride": 7}, r"row_stride 7 \(at least 8\)"),
@@ -153,20 +157,21 @@ def test_sizes_beyond_every_file_do_not_wrap_around(
 )
 def test_tensor_arguments(
     arguments: tuple[int, tuple[int, int], str],
-    options: dict[str, int],
+    options: dict[str, Any],
     message: str,
     tmp_path: Path,
 ) -> None:
     (tmp_path / "raw").write_bytes(bytes(100))
     with pytest.raises(ValueError, match=message):
-        ss.tensor(tmp_path / "raw", *arguments, **options)  # type: ignore[arg-type]
+        ss.tensor(tmp_path / "raw", *arguments, **options)
 
 
-def test_a_file_that_shrinks_while_it_is_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reading", ["buffered", "uncached"])
+def test_a_file_that_shrinks_while_it_is_used(reading: str, tmp_path: Path) -> None:
     """Whichever thread meets the end, the caller gets the error, and nothing hangs."""
     path = tmp_path / "raw"
     path.write_bytes(bytes(2000 * 100 * 4))
-    a = ss.tensor(path, 0, (2000, 100), "f32")
+    a = ss.tensor(path, 0, (2000, 100), "f32", reading=reading)
     os.truncate(path, 1500 * 100 * 4)
     for call in (
         lambda: ss.moments(a, panel_rows=10),
@@ -181,7 +186,8 @@ def test_a_file_that_shrinks_while_it_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0, 0)])
 def test_matrices_of_nothing(shape: tuple[int, int], tmp_path: Path) -> None:
     (tmp_path / "raw").write_bytes(b"")
-    for a in (ss.matrix(np.zeros(shape)), ss.tensor(tmp_path / "raw", 0, shape, "f64")):
+    files = [ss.tensor(tmp_path / "raw", 0, shape, "f64", reading=way) for way in READINGS]
+    for a in (ss.matrix(np.zeros(shape)), *files):
         assert np.asarray(a).shape == shape
         assert np.asarray(a.T).shape == shape[::-1]
         np.testing.assert_array_equal(a @ np.ones(shape[1]), np.zeros(shape[0]))

@@ -28,7 +28,8 @@ with open("/proc/self/status") as status:
 _IMPORT = "import sigmascope"
 _SCAN = """
 import sigmascope as ss
-found = ss.scan({path!r}, effort="density", k=16, memory_limit={limit}, num_threads={threads})
+options = {{"memory_limit": {limit}, "num_threads": {threads}, "reading": {reading!r}}}
+found = ss.scan({path!r}, effort="density", k=16, **options)
 row = found["w"]
 assert row["status"] == "analysed", row["reason"]
 assert row["converged"] and row["effort"] == "density"
@@ -71,8 +72,11 @@ def test_the_measurement_sees_what_is_allocated() -> None:
 
 
 @pytest.mark.unsanitized
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_peak_memory_of_a_scan(large: Path, threads: int) -> None:
+@pytest.mark.parametrize(
+    ("threads", "reading"), [(1, "buffered"), (2, "buffered"), (5, "buffered"), (2, "uncached")]
+)
+def test_peak_memory_of_a_scan(large: Path, threads: int, reading: str) -> None:
     assert large.stat().st_size >= 10 * LIMIT
-    used = peak(_SCAN.format(path=str(large), limit=LIMIT, threads=threads)) - peak(_IMPORT)
+    scan = _SCAN.format(path=str(large), limit=LIMIT, threads=threads, reading=reading)
+    used = peak(scan) - peak(_IMPORT)
     assert used <= LIMIT + plan._WORKING_BYTES, f"{used / 2**20:.0f} MiB"

@@ -62,20 +62,20 @@ Matrix from_dlpack(py::capsule capsule) {
 }
 
 Matrix from_file(const std::string& path, std::uint64_t offset, std::int64_t rows, std::int64_t cols,
-                 const std::string& dtype, std::int64_t row_stride, bool mapped) {
+                 const std::string& dtype, std::int64_t row_stride, const std::string& reading) {
   Tile tile;
   tile.dtype = dtype_from_name(dtype);
   tile.rows = rows, tile.cols = cols;
   tile.row_stride = row_stride, tile.col_stride = info(tile.dtype).size;
   const std::uint64_t length =
       rows > 0 && cols > 0 ? static_cast<std::uint64_t>((rows - 1) * row_stride + cols * tile.col_stride) : 0;
-  auto file = std::make_shared<const File>(path);
+  auto file = std::make_shared<const File>(path, reading == "uncached" ? Caching::none : Caching::kept);
   if (length > file->size() || offset > file->size() - length)
     throw TruncatedFile(path + " has " + std::to_string(file->size()) + " bytes; a " + dtype + " matrix of " +
                         std::to_string(rows) + " x " + std::to_string(cols) + " at offset " + std::to_string(offset) +
                         " needs " + std::to_string(length) + " more");
   tile.bytes = Bytes::in_file(std::move(file), offset, length);
-  if (mapped) tile.bytes = tile.bytes.map();
+  if (reading == "mapped") tile.bytes = tile.bytes.map();
   return {rows, cols, {std::move(tile)}};
 }
 
@@ -140,7 +140,7 @@ void register_matrix(py::module_& module) {
                   "col_stride"_a)
       .def_static("from_dlpack", &from_dlpack, "capsule"_a)
       .def_static("from_file", &from_file, "path"_a, "offset"_a, "rows"_a, "cols"_a, "dtype"_a, "row_stride"_a,
-                  "mapped"_a)
+                  "reading"_a)
       .def_readonly("rows", &Matrix::rows)
       .def_readonly("cols", &Matrix::cols)
       .def_property_readonly("nbytes", &Matrix::stored_bytes)

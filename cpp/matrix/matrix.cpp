@@ -82,8 +82,8 @@ Matrix Matrix::loaded() const {
   for (Tile& tile : result.tiles) {
     if (tile.bytes.data() != nullptr || tile.rows == 0 || tile.cols == 0) continue;
     Rectangle read = read_rectangle(tile, 0, 0, tile.rows, tile.cols);
-    std::shared_ptr<std::byte[]> buffer = std::move(read.buffer);
-    tile.bytes = Bytes::in_memory(buffer.get(), read.length, buffer);
+    auto buffer = std::make_shared<const Buffer>(std::move(read.buffer));
+    tile.bytes = Bytes::in_memory(buffer->data, buffer->size, buffer);
     tile.origin = 0;
     tile.row_stride = read.row_stride;
     tile.col_stride = read.col_stride;
@@ -105,13 +105,11 @@ Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std
   const bool whole = 2 * line_bytes >= line_stride;
   const std::int64_t kept_stride = whole ? line_stride : line_bytes;
   const auto total = static_cast<std::size_t>((lines - 1) * kept_stride + line_bytes);
-  auto buffer = std::make_unique_for_overwrite<std::byte[]>(total);
-  if (whole) tile.bytes.read(static_cast<std::uint64_t>(start), total, buffer.get());
-  else
-    for (std::int64_t line = 0; line < lines; ++line)
-      tile.bytes.read(static_cast<std::uint64_t>(start + line * line_stride), static_cast<std::size_t>(line_bytes),
-                      buffer.get() + line * kept_stride);
-  return {std::move(buffer), total, by_column ? step : kept_stride, by_column ? kept_stride : step};
+  const auto first = static_cast<std::uint64_t>(start);
+  Buffer buffer = whole ? tile.bytes.read(first, total)
+                        : tile.bytes.read_runs(first, static_cast<std::size_t>(line_bytes),
+                                               static_cast<std::size_t>(line_stride), static_cast<std::size_t>(lines));
+  return {std::move(buffer), by_column ? step : kept_stride, by_column ? kept_stride : step};
 }
 
 }  // namespace sigmascope

@@ -68,8 +68,7 @@ struct Matrix {
 
 // Rows [i0, i0 + rows) x columns [j0, j0 + cols) of a file tile, read into memory: at most twice their bytes.
 struct Rectangle {
-  std::unique_ptr<std::byte[]> buffer;  // element (i0, j0) first
-  std::size_t length;
+  Buffer buffer;  // element (i0, j0) first
   std::int64_t row_stride, col_stride;
 };
 Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows, std::int64_t cols);

@@ -22,7 +22,7 @@ Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::i
           tile.bytes.data() + tile.origin + piece.tile_row0 * tile.row_stride + piece.tile_col0 * tile.col_stride;
     else {
       Rectangle read = read_rectangle(tile, piece.tile_row0, piece.tile_col0, piece.rows, piece.cols);
-      piece.data = read.buffer.get();
+      piece.data = read.buffer.data;
       piece.row_stride = read.row_stride;
       piece.col_stride = read.col_stride;
       panel.buffers.push_back(std::move(read.buffer));

@@ -32,7 +32,7 @@ struct Panel {
   std::int64_t col0 = 0, cols = 0;
   std::vector<Piece> pieces;
   bool covered_once = false;  // every element lies in exactly one piece: decoding may write, need not add
-  std::vector<std::unique_ptr<std::byte[]>> buffers;
+  std::vector<Buffer> buffers;
 
   std::int64_t stored_bytes() const {
     std::int64_t bytes = 0;

@@ -22,12 +22,13 @@ struct FreeDeleter {
 template <class T>
 using AlignedArray = std::unique_ptr<T[], FreeDeleter>;
 
-// 64-byte aligned, not initialised; in huge pages where that is most of it: fewer faults, fewer misses of the TLB.
+// Aligned to 64 bytes or as asked, not initialised; in huge pages where that is most of it: fewer faults, fewer misses
+// of the TLB.
 template <class T>
-AlignedArray<T> aligned_array(std::int64_t count) {
-  constexpr std::size_t line = 64, page = std::size_t{2} << 20;
-  const std::size_t bytes = std::max(static_cast<std::size_t>(count) * sizeof(T), line);
-  const std::size_t unit = bytes >= 4 * page ? page : line;
+AlignedArray<T> aligned_array(std::int64_t count, std::size_t alignment = 64) {
+  constexpr std::size_t page = std::size_t{2} << 20;
+  const std::size_t bytes = std::max(static_cast<std::size_t>(count) * sizeof(T), alignment);
+  const std::size_t unit = bytes >= 4 * page ? page : alignment;
   void* memory = std::aligned_alloc(unit, (bytes + unit - 1) / unit * unit);
   if (memory == nullptr) throw std::bad_alloc();
 #if defined(__linux__)

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -35,9 +34,10 @@ class Bytes {
   const std::byte* data() const { return data_; }
   std::uint64_t size() const { return length_; }
 
-  void read(std::uint64_t offset, std::size_t length, std::byte* into) const {
-    if (data_ != nullptr) std::memcpy(into, data_ + offset, length);
-    else file_->read(offset_ + offset, length, into);
+  // Of bytes in a file: some of them, read into memory of their own; see File.
+  Buffer read(std::uint64_t offset, std::size_t length) const { return file_->read(offset_ + offset, length); }
+  Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride, std::size_t count) const {
+    return file_->read_runs(offset_ + offset, length, stride, count);
   }
 
   // The same bytes, mapped.

@@ -8,57 +8,139 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <system_error>
+#include <utility>
 
 namespace sigmascope {
 
 namespace {
 
+// What O_DIRECT wants places in the file and in memory to be multiples of: no disk has larger sectors.
+constexpr std::size_t page = 4096;
+// One read past the cache: long enough for a disk, and all that stands in the cache where O_DIRECT is refused.
+constexpr std::size_t piece = std::size_t{8} << 20;
+// Shorter runs cost a disk as much as this one does.
+constexpr std::size_t short_run = 16 * page;
+
+constexpr std::size_t whole_pages(std::size_t length) { return (length + page - 1) / page * page; }
+
 [[noreturn]] void fail(const std::string& what, const std::string& path) {
   throw std::system_error(errno, std::generic_category(), what + " " + path);
 }
 
-}  // namespace
-
-File::File(std::string path) : path_(std::move(path)), descriptor_(-1), size_(0) {
-  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor_ < 0) fail("cannot open", path_);
+std::uint64_t size_of(int descriptor, const std::string& path) {
   struct stat status{};
-  if (::fstat(descriptor_, &status) != 0) {
-    ::close(descriptor_);
-    fail("cannot stat", path_);
-  }
-  size_ = static_cast<std::uint64_t>(status.st_size);
-  // Panels are read from front to back: a longer read-ahead steadies a disk. Advice alone, so that failing is no error.
-  ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_SEQUENTIAL);
+  if (::fstat(descriptor, &status) != 0) fail("cannot stat", path);
+  return static_cast<std::uint64_t>(status.st_size);
 }
 
-File::~File() { ::close(descriptor_); }
+}  // namespace
 
-void File::read(std::uint64_t offset, std::size_t length, std::byte* into) const {
+File::File(std::string path, Caching caching)
+    : path_(std::move(path)), caching_(caching), descriptor_(-1), size_(0), direct_(false), cached_descriptor_(-1) {
+  constexpr int mode = O_RDONLY | O_CLOEXEC;
+  if (caching_ == Caching::none) descriptor_ = ::open(path_.c_str(), mode | O_DIRECT);
+  direct_ = descriptor_ >= 0;
+  if (!direct_) descriptor_ = ::open(path_.c_str(), mode);
+  if (descriptor_ < 0) fail("cannot open", path_);
+  try {
+    size_ = size_of(descriptor_, path_);
+  } catch (...) {
+    ::close(descriptor_);
+    throw;
+  }
+  // Panels are read from front to back: a longer read-ahead steadies a disk. What it brings beyond a tensor would stay,
+  // so that there is none where nothing may. Advice alone: failing is no error.
+  ::posix_fadvise(descriptor_, 0, 0, caching_ == Caching::kept ? POSIX_FADV_SEQUENTIAL : POSIX_FADV_RANDOM);
+}
+
+File::~File() {
+  if (cached_descriptor_ >= 0) {
+    ::posix_fadvise(cached_descriptor_, 0, 0, POSIX_FADV_DONTNEED);
+    ::close(cached_descriptor_);
+  }
+  ::close(descriptor_);
+}
+
+Buffer File::read(std::uint64_t offset, std::size_t length) const {
+  const std::size_t before = caching_ == Caching::none ? static_cast<std::size_t>(offset % page) : 0;
+  auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(whole_pages(before + length)), page);
+  std::byte* data = memory.get() + before;
+  if (caching_ == Caching::none) read_pages(offset - before, before + length, memory.get());
+  else read_cached(descriptor_, offset, length, data);
+  return {std::move(memory), data, length};
+}
+
+Buffer File::read_runs(std::uint64_t offset, std::size_t length, std::size_t stride, std::size_t count) const {
+  if (count == 1) return read(offset, length);
+  auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(count * length));
+  std::byte* data = memory.get();
+  const int descriptor = caching_ == Caching::kept ? descriptor_ : length < short_run ? through_cache() : -1;
+  for (std::size_t i = 0; i < count; ++i)
+    if (descriptor >= 0) read_cached(descriptor, offset + i * stride, length, data + i * length);
+    else std::memcpy(data + i * length, read(offset + i * stride, length).data, length);
+  return {std::move(memory), data, count * length};
+}
+
+// Another descriptor of the same file, without O_DIRECT; -1 where /proc is not there.
+int File::through_cache() const {
+  std::call_once(reopened_, [this] {
+    cached_descriptor_ = ::open(("/proc/self/fd/" + std::to_string(descriptor_)).c_str(), O_RDONLY | O_CLOEXEC);
+  });
+  return cached_descriptor_;
+}
+
+void File::read_cached(int descriptor, std::uint64_t offset, std::size_t length, std::byte* into) const {
   while (length > 0) {
     const std::size_t wanted = std::min<std::size_t>(length, std::size_t{1} << 30);
-    const ssize_t got = ::pread(descriptor_, into, wanted, static_cast<off_t>(offset));
+    const ssize_t got = ::pread(descriptor, into, wanted, static_cast<off_t>(offset));
     if (got < 0) {
       if (errno == EINTR) continue;
       fail("cannot read", path_);
     }
-    if (got == 0)
-      throw TruncatedFile(path_ + " ends at byte " + std::to_string(offset) + ", " + std::to_string(length) +
-                          " bytes before the end of a tensor");
+    if (got == 0) ends_at(offset, length);
     offset += static_cast<std::uint64_t>(got);
     into += got;
     length -= static_cast<std::size_t>(got);
   }
 }
 
+// [start, start + length), from the start of a page into whole pages of memory.
+void File::read_pages(std::uint64_t start, std::size_t length, std::byte* into) const {
+  for (std::size_t have = 0; have < length;) {
+    const std::size_t from = have / page * page;  // a read that was cut short within a page begins there again
+    const std::size_t wanted = std::min(whole_pages(length - from), piece);
+    const auto at = static_cast<off_t>(start + from);
+    const bool direct = direct_;
+    const ssize_t got = ::pread(descriptor_, into + from, wanted, at);
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      // Some file systems refuse O_DIRECT only now.
+      if (errno != EINVAL || !direct || ::fcntl(descriptor_, F_SETFL, 0) != 0) fail("cannot read", path_);
+      direct_ = false;
+      continue;
+    }
+    if (!direct) ::posix_fadvise(descriptor_, at, static_cast<off_t>(wanted), POSIX_FADV_DONTNEED);
+    const std::size_t now = from + static_cast<std::size_t>(got);
+    if (now <= have) ends_at(start + have, length - have);
+    have = now;
+  }
+}
+
+void File::ends_at(std::uint64_t position, std::size_t missing) const {
+  throw TruncatedFile(path_ + " ends at byte " + std::to_string(position) + ", " + std::to_string(missing) +
+                      " bytes before the end of a tensor");
+}
+
 std::shared_ptr<const std::byte> File::map(std::uint64_t offset, std::size_t length) const {
-  if (offset + length > size_)
-    throw TruncatedFile(path_ + " has " + std::to_string(size_) + " bytes, a tensor needs " +
+  const std::uint64_t size = size_of(descriptor_, path_);
+  if (offset + length > size)
+    throw TruncatedFile(path_ + " has " + std::to_string(size) + " bytes, a tensor needs " +
                         std::to_string(offset + length));
   // mmap wants whole pages: map from the page that holds the first byte.
-  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  const std::uint64_t before = offset % page;
+  const auto unit = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t before = offset % unit;
   const std::size_t whole = length + static_cast<std::size_t>(before);
   if (whole == 0) return {};
   void* start = ::mmap(nullptr, whole, PROT_READ, MAP_PRIVATE, descriptor_, static_cast<off_t>(offset - before));

@@ -2,11 +2,15 @@
 // An open file read at positions: no shared cursor, so any number of threads may read at once.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+
+#include "storage/aligned.hpp"
 
 namespace sigmascope {
 
@@ -15,27 +19,56 @@ class TruncatedFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Whether what is read stays in the page cache.
+enum class Caching : std::uint8_t {
+  kept,  // and the kernel reads ahead
+  none,  // O_DIRECT; where the file system refuses that, what a read brought into the cache is dropped after it
+};
+
+// Bytes of a file, in memory of their own.
+struct Buffer {
+  AlignedArray<std::byte> memory;
+  std::byte* data = nullptr;  // within `memory`
+  std::size_t size = 0;
+};
+
 class File {
  public:
   // Throws std::system_error that names the path.
-  explicit File(std::string path);
+  explicit File(std::string path, Caching caching = Caching::kept);
   ~File();
   File(const File&) = delete;
   File& operator=(const File&) = delete;
 
   const std::string& path() const { return path_; }
-  std::uint64_t size() const { return size_; }
+  std::uint64_t size() const { return size_; }  // when it was opened
 
-  // Reads exactly `length` bytes; throws std::system_error, or TruncatedFile when the file ends early.
-  void read(std::uint64_t offset, std::size_t length, std::byte* into) const;
+  // Exactly [offset, offset + length); throws std::system_error, or TruncatedFile when the file ends early. Past the
+  // cache too the bytes come straight to where they stay, in the whole pages that hold them: no second buffer.
+  Buffer read(std::uint64_t offset, std::size_t length) const;
 
-  // A read-only mapping of [offset, offset + length); the pointer stays valid while the owner lives.
+  // `count` runs of `length` bytes, `stride` apart in the file, one after another in memory. Past the cache a run comes
+  // by way of a buffer of its size; short ones, of whose pages others will want the rest, come through the cache, and
+  // the file's pages are dropped from it when the file is closed.
+  Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride, std::size_t count) const;
+
+  // A read-only mapping of [offset, offset + length); the pointer stays valid while the owner lives. Throws
+  // TruncatedFile when the file is shorter now; where it shrinks later, the system raises SIGBUS.
   std::shared_ptr<const std::byte> map(std::uint64_t offset, std::size_t length) const;
 
  private:
+  void read_cached(int descriptor, std::uint64_t offset, std::size_t length, std::byte* into) const;
+  void read_pages(std::uint64_t start, std::size_t length, std::byte* into) const;
+  int through_cache() const;
+  [[noreturn]] void ends_at(std::uint64_t position, std::size_t missing) const;
+
   std::string path_;
+  Caching caching_;
   int descriptor_;
   std::uint64_t size_;
+  mutable std::atomic<bool> direct_;  // the descriptor's O_DIRECT
+  mutable std::once_flag reopened_;
+  mutable int cached_descriptor_;  // of the same file, when runs needed it
 };
 
 }  // namespace sigmascope

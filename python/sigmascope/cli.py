@@ -47,6 +47,14 @@ class Effort(StrEnum):
     EXACT = "exact"
 
 
+class Reading(StrEnum):
+    """How files are read."""
+
+    BUFFERED = "buffered"
+    UNCACHED = "uncached"
+    MAPPED = "mapped"
+
+
 EffortOption = Annotated[
     Effort,
     typer.Option(help="The k largest values; these and the spectral density; every value."),
@@ -65,6 +73,12 @@ MemoryOption = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE", help='For one matrix, like "2GiB". Default: half of what is free.'
+    ),
+]
+ReadingOption = Annotated[
+    Reading,
+    typer.Option(
+        help="Through the page cache, past it (nothing stays there), or mapped. Changes no result."
     ),
 ]
 IncludeOption = Annotated[
@@ -141,6 +155,7 @@ def scan(
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
+    reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     out: OutOption = None,
@@ -158,6 +173,7 @@ def scan(
         seed=seed,
         num_threads=threads,
         memory_limit=memory,
+        reading=reading,
         include=include,
         exclude=exclude,
         out=out,

@@ -121,7 +121,11 @@ class Matrix:
         return self._native.decode_f32(threads).astype(wanted, copy=False)
 
     def load(self) -> Matrix:
-        """Read every tile that lies in a file into memory, as stored; the rest is shared."""
+        """Read every tile that lies in a file into memory, as stored; the rest is shared.
+
+        May be called from any thread, and other threads run meanwhile: the next matrix can be read
+        while this one is used.
+        """
         return Matrix(self._native.loaded())
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import _core
 from .errors import CheckpointError
 from .matrices import Matrix, multiply
+from .reading import check_reading
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -137,7 +138,7 @@ def tensor(
     row_stride: int | None = None,
     scale: NDArray[np.floating[Any]] | None = None,
     scale_block: tuple[int, int] | None = None,
-    mapped: bool = False,
+    reading: str = "buffered",
 ) -> Matrix:
     """Make a matrix of bytes that lie in a file, row after row; they are read when used.
 
@@ -157,8 +158,9 @@ def tensor(
         Element (i, j) is multiplied by ``scale[i // bh, j // bw]`` (float32).
     scale_block : (int, int), optional
         (bh, bw): (m, n) is per tensor, (1, n) per row, (128, 128) per block.
-    mapped : bool
-        Map the file instead of reading it at positions: for files that are warm and small.
+    reading : str
+        "buffered", "uncached" or "mapped"; see :mod:`sigmascope.reading`. A mapped file must not be
+        cut short while the matrix is used: the system would end the process.
 
     Raises
     ------
@@ -168,6 +170,7 @@ def tensor(
         If it cannot be opened.
     """
     m, n = (int(extent) for extent in shape)
+    reading = check_reading(reading)
     if dtype not in ITEMSIZE:
         raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(ITEMSIZE)}")
     least = n * ITEMSIZE[dtype]
@@ -176,7 +179,7 @@ def tensor(
         raise ValueError(f"offset {offset}, shape {shape}, row_stride {stride} (at least {least})")
     if offset + m * stride >= 2**63:
         raise CheckpointError(f"{os.fspath(path)} cannot hold {m} rows of {stride} bytes")
-    native = _core.Matrix.from_file(os.fspath(path), offset, m, n, dtype, stride, mapped)
+    native = _core.Matrix.from_file(os.fspath(path), offset, m, n, dtype, stride, reading)
     if scale is not None:
         bh, bw = scale_block or (m, n)
         grid = np.atleast_2d(np.asarray(scale, dtype=np.float32))

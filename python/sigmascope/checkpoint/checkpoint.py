@@ -16,6 +16,7 @@ from sigmascope.checkpoint.layouts import quantised_parts, read_quantisation
 from sigmascope.checkpoint.roles import Role, roles_of
 from sigmascope.checkpoint.views import Located, Reading, View, read_as
 from sigmascope.errors import CheckpointError
+from sigmascope.reading import check_reading
 
 if TYPE_CHECKING:
     from sigmascope.matrices import Matrix
@@ -67,10 +68,13 @@ class Checkpoint(Mapping[str, "Matrix"]):
         of quantised weights are not among them: see `info()`.
     notes : tuple of str
         Remarks on the files: a wrong total size in the index, files left out.
+    reading : str
+        How its matrices are read; see :mod:`sigmascope.reading`.
     """
 
-    def __init__(self, path: Path, files: Files) -> None:
+    def __init__(self, path: Path, files: Files, reading: str = "buffered") -> None:
         self.path = path
+        self.reading = reading
         self.files: tuple[Path, ...] = tuple(header.path for header in files.headers)
         self._tensors = {
             entry.name: Located(header, entry)
@@ -120,14 +124,17 @@ class Checkpoint(Mapping[str, "Matrix"]):
         view = self._views[name]
         view.header.check_unchanged()
         scale = view.scale
-        return tensor(
+        found = tensor(
             view.header.path,
             view.offset,
             view.shape,
             view.dtype,
-            scale=None if scale is None else scale.load(),
+            scale=None if scale is None else scale.load(self.reading),
             scale_block=None if scale is None else scale.block,
+            reading=self.reading,
         )
+        view.header.check_unchanged()  # what is open or mapped now is what was checked before
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
@@ -183,7 +190,7 @@ def _by_name(readings: Mapping[str, Reading]) -> dict[str, View]:
     return views
 
 
-def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def open_checkpoint(path: str | os.PathLike[str], *, reading: str = "buffered") -> Checkpoint:
     """Open a safetensors checkpoint; reads and validates headers, never tensor data.
 
     Parameters
@@ -191,6 +198,9 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     path : path-like
         A `.safetensors` file, a `.safetensors.index.json`, or a folder with either. Without an
         index a folder is read as its `model.safetensors`, or else as all its files together.
+    reading : str
+        How matrices are read: "buffered", "uncached" (nothing of them stays in the page cache) or
+        "mapped"; see :mod:`sigmascope.reading`. No number depends on it.
 
     Returns
     -------
@@ -202,6 +212,8 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     CheckpointError
         A file, the index or the folder is not what it claims to be. One bad shard fails the
         whole; the message names file and tensor, and the values that disagree.
+    ValueError
+        There is no such `reading`.
 
     Examples
     --------
@@ -209,4 +221,32 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     >>> matrix = checkpoint["model.layers.0.mlp.up_proj.weight"]        # doctest: +SKIP
     """
     path = Path(path)
-    return Checkpoint(path, read_files(path))
+    reading = check_reading(reading)
+    return Checkpoint(path, read_files(path), reading)
+
+
+def as_checkpoint(
+    checkpoint: Checkpoint | str | os.PathLike[str], reading: str | None = None
+) -> Checkpoint:
+    """Open a checkpoint unless it is open.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint or path
+    reading : str, optional
+        As for `open_checkpoint`; None: "buffered", or as the checkpoint was opened.
+
+    Raises
+    ------
+    CheckpointError
+        As for `open_checkpoint`.
+    ValueError
+        There is no such `reading`, or the checkpoint was opened with another one.
+    """
+    if not isinstance(checkpoint, Checkpoint):
+        return open_checkpoint(checkpoint, reading=reading or "buffered")
+    if reading is not None and check_reading(reading) != checkpoint.reading:
+        raise ValueError(
+            f"{checkpoint.path} was opened with reading {checkpoint.reading!r}, not {reading!r}"
+        )
+    return checkpoint

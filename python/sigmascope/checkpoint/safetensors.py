@@ -116,8 +116,9 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         # A pipe would block in open(); a folder has its own, less clear error there.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise CheckpointError(f"{path}: not a regular file")
-        # Unbuffered, so that not even read-ahead touches tensor data.
+        # Unbuffered and without the system's read-ahead: tensor data are not touched.
         with open(path, "rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             stamp = FileStamp.of(os.fstat(file.fileno()))
             raw = _read_header_bytes(file, stamp.size, path)
             if FileStamp.of(os.fstat(file.fileno())) != stamp:
@@ -293,8 +294,7 @@ def _check_cover(entries: list[TensorEntry], data_start: int, data_size: int, pa
                 f"{where} leaves a hole of {entry.offset - position} bytes before it"
             )
         position, previous = entry.offset + entry.nbytes, entry.name
-    trailing = data_start + data_size - position
-    if trailing:
+    if trailing := data_start + data_size - position:
         raise CheckpointError(
             f"{path}: {trailing} bytes after the last tensor, from byte {position} on"
         )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sigmascope.checkpoint.safetensors import DTYPE_BITS, Header, TensorEntry
 from sigmascope.errors import CheckpointError
+from sigmascope.reading import read_span
 
 #: The block of nearly all block-scaled checkpoints, assumed where no config.json gives one.
 DEFAULT_BLOCK = (128, 128)
@@ -32,8 +33,8 @@ class ScaleGrid:
     shape: tuple[int, int]
     block: tuple[int, int]
 
-    def load(self) -> NDArray[np.float32]:
-        """Read the grid.
+    def load(self, reading: str = "buffered") -> NDArray[np.float32]:
+        """Read the grid, past the page cache if `reading` is "uncached".
 
         Returns
         -------
@@ -49,9 +50,10 @@ class ScaleGrid:
         count = self.shape[0] * self.shape[1]
         path, offset = self.header.path, self.entry.offset + self.first * dtype.itemsize
         try:
-            codes = np.fromfile(path, dtype=dtype, count=count, offset=offset)
+            raw = read_span(path, offset, count * dtype.itemsize, reading)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        codes = np.frombuffer(raw[: len(raw) // dtype.itemsize * dtype.itemsize], dtype=dtype)
         if codes.size != count:
             raise CheckpointError(
                 f"{path}: tensor {self.entry.name!r} at byte {offset}: {codes.size} of {count} "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sigmascope import plan
 from sigmascope.analysis import EFFORTS, spectrum
-from sigmascope.checkpoint import Checkpoint, TensorRecord, open_checkpoint
+from sigmascope.checkpoint import Checkpoint, TensorRecord, as_checkpoint
 from sigmascope.distributions import moments
 from sigmascope.errors import NonFiniteError, SigmascopeError
 from sigmascope.matrices import Matrix
@@ -95,6 +95,7 @@ def scan(
     seed: int = 0,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
+    reading: str | None = None,
     include: Patterns = None,
     exclude: Patterns = None,
     out: Paths = None,
@@ -108,6 +109,8 @@ def scan(
         As for :func:`open_checkpoint`.
     effort, k, tol, accuracy, seed, num_threads, memory_limit
         For each matrix, as for :func:`spectrum`.
+    reading : str, optional
+        As for :func:`open_checkpoint`; an open checkpoint has its own.
     include, exclude : str or sequence of str, optional
         Shell patterns of tensor names (or of slices, "experts[3]"): what to analyse, and what of
         that to leave out. `*` also matches dots.
@@ -130,7 +133,8 @@ def scan(
     CheckpointError
         If the checkpoint cannot be opened.
     ValueError
-        If an option is out of range, a pattern selects nothing, or `out` has an unknown suffix.
+        If an option is out of range, `reading` is not that of the open checkpoint, a pattern
+        selects nothing, or `out` has an unknown suffix.
     ImportError
         If `out` asks for Parquet and pyarrow is missing.
     OSError
@@ -152,7 +156,7 @@ def scan(
     >>> found.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
-    opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
+    opened = as_checkpoint(checkpoint, reading)
     items = list(_items(opened, _patterns(include), _patterns(exclude)))
     result = Scan(
         checkpoint=str(opened.path),
