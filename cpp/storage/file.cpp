@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <system_error>
 
 namespace sigmascope {
@@ -20,7 +21,7 @@ namespace {
 
 }  // namespace
 
-File::File(std::string path) : path_(std::move(path)), descriptor_(-1), size_(0) {
+File::File(std::string path) : path_(std::move(path)), descriptor_(-1), size_(0), modified_(0) {
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0) fail("cannot open", path_);
   struct stat status{};
@@ -29,6 +30,9 @@ File::File(std::string path) : path_(std::move(path)), descriptor_(-1), size_(0)
     fail("cannot stat", path_);
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
+  modified_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+  std::error_code ignored;
+  absolute_ = std::filesystem::absolute(path_, ignored).string();
   // Panels are read from front to back: a longer read-ahead steadies a disk. Advice alone, so that failing is no error.
   ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_SEQUENTIAL);
 }
