@@ -138,8 +138,8 @@ def test_it_says_what_one_process_says(call: Call, shape: tuple[int, int], tmp_p
         for name, measure in spread.measures.items():
             if name in alone.measures and np.isfinite(measure.error):
                 other = alone[name]
-                rounding = 1e-5 * abs(other.value) + 1e-12
-                assert abs(measure.value - other.value) <= measure.error + other.error + rounding
+                allowed = 5 * (measure.error + other.error)  # some are standard errors
+                assert abs(measure.value - other.value) <= allowed + 1e-5 * abs(other.value) + 1e-12
         assert spread.moments.abs_max == alone.moments.abs_max
     elif isinstance(spread, ss.Density):
         assert spread.fro_norm == pytest.approx(alone.fro_norm, rel=1e-14)
@@ -285,10 +285,10 @@ def test_progress_counts_what_was_read_and_may_stop_it(tmp_path: Path) -> None:
     assert seen[-1] == result.passes * a.nbytes
 
     def stop(done: int) -> None:
-        if done > 2.5 * a.nbytes:
+        if done > 2 * a.nbytes:
             raise KeyboardInterrupt
 
-    executor = Shuffling()
+    executor = Shuffling(2)
     with pytest.raises(KeyboardInterrupt):
         ss.svds(a, 4, method="krylov", executor=executor, progress=stop)
     assert executor.waiting

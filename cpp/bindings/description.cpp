@@ -101,7 +101,7 @@ Matrix described(const py::tuple& state) {
     if (const Stamp now = stamp(*file); now != then)
       throw ChangedFile(file->path() + " was changed: it had " + std::to_string(std::get<1>(then)) +
                         " bytes, last written at " + std::to_string(std::get<2>(then)) + " ns; now it has " +
-                        std::to_string(std::get<1>(now)) + ", written at " + std::to_string(std::get<2>(now)));
+                        std::to_string(std::get<1>(now)) + ", written at " + std::to_string(std::get<2>(now)) + " ns");
     files.push_back(std::move(file));
   }
   Matrix result{state[1].cast<std::int64_t>(), state[2].cast<std::int64_t>(), {}};

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, plan
+from . import plan
 from .errors import NonFiniteError
 from .matrices import Matrix
 from .plan import Run
@@ -172,8 +172,9 @@ def _surveyed(a: Matrix, workers: Workers) -> tuple[float, float]:
         fro2 += seen["fro2"]
         nans += seen["nan"]
         infinities += seen["inf"]
-        if seen["first_nonfinite"] is not None:
-            places.append(_moved(seen["first_nonfinite"], start, flipped))
+        place = _moved(seen["first_nonfinite"], start, flipped)
+        if place is not None:
+            places.append(place)
     if places:
         raise NonFiniteError(
             f"the matrix holds {nans} NaN and {infinities} infinite entries, "
