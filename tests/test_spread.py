@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import multiprocessing
 import os
 import signal
@@ -352,6 +353,27 @@ def test_a_worker_killed_loses_nothing(tmp_path: Path) -> None:
         result = ss.svds(a, 6, method="krylov", executor=Killing(pool, 20))
     assert numbers(result) == wanted
     assert len(told) == 1
+
+
+def test_dask_with_a_worker_killed_gives_the_same_bits(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    a = in_file(tmp_path, SHAPES["tall"])
+    wanted = numbers(ss.svds(a, 6, method="krylov", executor=Shuffling()))
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    )
+    with cluster, distributed.Client(cluster) as client:
+        killed: list[int] = []
+
+        def kill(done: int) -> None:
+            if done > 2 * a.nbytes and not killed:
+                killed.append(next(iter(client.run(os.getpid).values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        executor = client.get_executor()
+        result = ss.svds(a, 6, method="krylov", executor=executor, progress=kill)
+    assert killed
+    assert numbers(result) == wanted
 
 
 def test_a_task_whose_worker_was_lost_is_given_to_another(tmp_path: Path) -> None:
