@@ -59,7 +59,8 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "plan costs distributions linalg randomized sketch", "_core ground spectra matrices"
+        "plan costs workers spread distributions linalg randomized sketch",
+        "_core ground spectra matrices",
     ),
     "analysis": Modules("analysis", "_core ground spectra statistics matrices linalg"),
     "checkpoint": Modules("checkpoint", "ground matrices"),

@@ -38,6 +38,10 @@ RunOptions run_options(const py::kwargs& kwargs);
 // Checks for Ctrl-C and reports progress about twenty times a second, taking the GIL only then.
 Observer make_observer(const py::object& progress);
 
+inline CpuOptions cpu_options(const RunOptions& run) {
+  return {.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)};
+}
+
 template <class T>
 py::array_t<T> to_numpy(const Block<T>& block, bool transposed) {
   const std::int64_t rows = transposed ? block.cols : block.rows, cols = transposed ? block.rows : block.cols;

@@ -5,6 +5,7 @@
 #include "algorithms/backend.hpp"
 #include "algorithms/matrix_operator.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/spread.hpp"
 #include "kernels/lapack.hpp"
 
 #ifndef SIGMASCOPE_VERSION
@@ -15,6 +16,7 @@ namespace sigmascope {
 
 static_assert(Backend<CpuBackend<float>> && Backend<CpuBackend<double>>);
 static_assert(LinearOperator<MatrixOperator<CpuBackend<float>>> && LinearOperator<MatrixOperator<CpuBackend<double>>>);
+static_assert(LinearOperator<SpreadOperator<float>> && LinearOperator<SpreadOperator<double>>);
 
 namespace {
 
@@ -29,6 +31,8 @@ void register_errors() {
     } catch (const NonFinite& e) {
       raise("NonFiniteError", e.what());
     } catch (const TruncatedFile& e) {
+      raise("CheckpointError", e.what());
+    } catch (const ChangedFile& e) {
       raise("CheckpointError", e.what());
     } catch (const std::system_error& e) {
       const py::tuple arguments = py::make_tuple(e.code().value(), e.what());

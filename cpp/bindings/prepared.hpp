@@ -27,23 +27,31 @@ inline Matrix held(const Matrix& source, std::int64_t most) {
   return !source.in_memory() && source.stored_bytes() <= most ? source.loaded() : source;
 }
 
+// What is known of the operator of an algorithm, whoever makes its products.
+struct Problem {
+  bool flipped = false;  // the operator is the transpose of the caller's matrix
+  double factor = 1.0;   // a power of two: the largest entry becomes at most 1
+  double fro2 = 0.0;     // of the scaled matrix
+
+  std::vector<double> unscaled(std::vector<double> values) const {
+    for (double& value : values) value /= factor;
+    return values;
+  }
+};
+
 // A matrix ready for an algorithm: in memory if it may be, seen once, scaled, on its smaller side.
 template <class T>
-struct Prepared {
+struct Prepared : Problem {
+  using Backend = CpuBackend<T>;
   Matrix matrix;                  // row-major as far as it can be
   std::optional<Matrix> rounded;  // a copy in bf16
-  bool flipped;                   // the operator is the transpose of the caller's matrix
   CpuBackend<T> backend;
-  double factor = 1.0;  // a power of two: the largest entry becomes at most 1
-  double fro2 = 0.0;    // of the scaled matrix
   std::optional<MatrixOperator<CpuBackend<T>>> a;
 
   Prepared(const Matrix& source, const RunOptions& options, bool rounded_copy = false)
-      : matrix(held(source, options.load_bytes)),
-        flipped(source.rows < source.cols),
-        backend({.threads = options.threads,
-                 .panel_rows = options.panel_rows,
-                 .observer = make_observer(options.progress)}) {
+      : Problem{.flipped = source.rows < source.cols},
+        matrix(held(source, options.load_bytes)),
+        backend(cpu_options(options)) {
     py::gil_scoped_release release;
     const ElementSurvey seen = backend.survey(matrix);
     require_finite(seen);
@@ -64,11 +72,6 @@ struct Prepared {
     if (rounded_copy && std::abs(std::log2(factor)) < 60) rounded = backend.rounded(matrix);
     a.emplace(backend, MatrixView{&matrix, transposed, factor},
               MatrixView{rounded ? &*rounded : &matrix, transposed, factor});
-  }
-
-  std::vector<double> unscaled(std::vector<double> values) const {
-    for (double& value : values) value /= factor;
-    return values;
   }
 };
 

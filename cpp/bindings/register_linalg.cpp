@@ -7,14 +7,15 @@
 #include "algorithms/randomized_svd.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/prepared.hpp"
+#include "bindings/spread.hpp"
 #include "kernels/tridiagonal.hpp"
 
 namespace sigmascope {
 
 namespace {
 
-template <class T, class Factors>
-void put_factors(py::dict& result, const Prepared<T>& p, const Factors& f, bool vectors) {
+template <class P, class Factors>
+void put_factors(py::dict& result, const P& p, const Factors& f, bool vectors) {
   result["s"] = to_numpy(p.unscaled(f.s));
   if (!vectors) return;
   result["u"] = to_numpy(p.flipped ? f.v : f.u, false);
@@ -36,10 +37,9 @@ py::dict quadrature_dict(const Quadrature& rule, double factor) {
   return result;
 }
 
-template <class T>
-py::dict krylov(const Matrix& matrix, const TopOptions& options, bool rounded_copy, const RunOptions& run) {
-  Prepared<T> p(matrix, run, rounded_copy);
-  const TopResult<CpuBackend<T>> top = [&] {
+template <class P>
+py::dict krylov(P& p, const TopOptions& options) {
+  const auto top = [&] {
     py::gil_scoped_release release;
     return block_krylov(p.backend, *p.a, p.fro2, options);
   }();
@@ -60,14 +60,12 @@ py::dict krylov(const Matrix& matrix, const TopOptions& options, bool rounded_co
 }
 
 // A run of a fixed number of steps, for its quadrature alone.
-template <class T>
-py::dict density(const Matrix& matrix, std::int64_t block, std::int64_t steps, std::uint64_t seed,
-                 const RunOptions& run) {
-  Prepared<T> p(matrix, run);
+template <class P>
+py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t seed) {
   std::int64_t taken = 0;
   const Quadrature rule = [&] {
     py::gil_scoped_release release;
-    KrylovSpace<CpuBackend<T>> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), seed);
+    KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), seed);
     while (taken < steps && !space.exhausted()) {
       space.expand(*p.a, nullptr);
       ++taken;
@@ -81,10 +79,8 @@ py::dict density(const Matrix& matrix, std::int64_t block, std::int64_t steps, s
   return result;
 }
 
-template <class T>
-py::dict low_rank(const Matrix& matrix, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed,
-                  const RunOptions& run) {
-  Prepared<T> p(matrix, run);
+template <class P>
+py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed) {
   const auto factors = [&] {
     py::gil_scoped_release release;
     return randomized_svd(p.backend, *p.a, k, block, passes, seed);
@@ -99,8 +95,8 @@ py::dict low_rank(const Matrix& matrix, std::int64_t k, std::int64_t block, std:
   return result;
 }
 
-py::dict gram_top(const Matrix& matrix, std::int64_t k, std::uint64_t seed, const RunOptions& run) {
-  Prepared<double> p(matrix, run);
+template <class P>
+py::dict gram_top(P& p, std::int64_t k, std::uint64_t seed) {
   const auto triplets = [&] {
     py::gil_scoped_release release;
     return gram_triplets(p.backend, *p.a, k, seed);
@@ -114,8 +110,8 @@ py::dict gram_top(const Matrix& matrix, std::int64_t k, std::uint64_t seed, cons
   return result;
 }
 
-py::dict every_value(const Matrix& matrix, bool fast, const RunOptions& run) {
-  Prepared<double> p(matrix, run);
+template <class P>
+py::dict every_value(P& p, bool fast) {
   const GramSpectrum spectrum = [&] {
     py::gil_scoped_release release;
     return gram_spectrum(p.backend, *p.a, fast);
@@ -133,8 +129,7 @@ py::dict every_value(const Matrix& matrix, bool fast, const RunOptions& run) {
 }
 
 py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions& run) {
-  CpuBackend<float> backend(
-      {.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
+  CpuBackend<float> backend(cpu_options(run));
   const ElementMoments m = [&] {
     py::gil_scoped_release release;
     return backend.moments(matrix, histogram);
@@ -161,8 +156,7 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
 }
 
 py::dict survey(const Matrix& matrix, const RunOptions& run) {
-  CpuBackend<float> backend(
-      {.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
+  CpuBackend<float> backend(cpu_options(run));
   const ElementSurvey seen = [&] {
     py::gil_scoped_release release;
     return backend.survey(matrix);
@@ -185,8 +179,7 @@ using Input = py::array_t<T, py::array::c_style | py::array::forcecast>;
 // verb: "multiply" A x, "adjoint" A^T x, "gram" (A^T (A x), A x); in bf16: "multiply_bf16", "steer" A^T (A x).
 template <class T>
 py::object product(const Matrix& matrix, const Input<T>& x, const std::string& verb, const RunOptions& run) {
-  CpuBackend<T> backend(
-      {.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)});
+  CpuBackend<T> backend(cpu_options(run));
   const Block<T> block = from_numpy<T>(x);
   const bool flip = matrix.mostly_column_major();
   const Matrix stored = flip ? matrix.transposed() : matrix;
@@ -202,6 +195,18 @@ py::object product(const Matrix& matrix, const Input<T>& x, const std::string& v
   }
   if (verb == "gram") return py::make_tuple(to_numpy(result, false), to_numpy(image, false));
   return to_numpy(result, false);
+}
+
+// A^T A in fp64, its lower triangle if read by columns.
+py::array_t<double> gram(const Matrix& matrix, const RunOptions& run) {
+  CpuBackend<double> backend(cpu_options(run));
+  const bool flip = matrix.mostly_column_major();
+  const Matrix stored = flip ? matrix.transposed() : matrix;
+  const Gram found = [&] {
+    py::gil_scoped_release release;
+    return backend.gram({&stored, flip, 1.0}, false);
+  }();
+  return py::array_t<double>({found.values.cols, found.values.rows}, found.values.data());
 }
 
 // Of a symmetric matrix; the reduction that large Gram matrices go through, for any order.
@@ -226,42 +231,44 @@ py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t
 void register_linalg(py::module_& module) {
   module.def(
       "krylov",
-      [](const Matrix& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
+      [](const py::object& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
          std::int64_t restart_columns, std::int64_t max_columns, std::uint64_t seed, bool vectors, bool with_density,
          bool steer, bool rounded_copy, bool f64, const py::kwargs& kwargs) {
         const TopOptions options{k,           tol,  block,   max_steps,    restart_columns,
                                  max_columns, seed, vectors, with_density, steer};
-        return f64 ? krylov<double>(a, options, false, run_options(kwargs))
-                   : krylov<float>(a, options, rounded_copy, run_options(kwargs));
+        return solved(a, f64, run_options(kwargs), [&](auto& p) { return krylov(p, options); }, rounded_copy);
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a, "seed"_a,
       "vectors"_a, "density"_a, "steer"_a, "rounded_copy"_a, "f64"_a);
   module.def(
       "density",
-      [](const Matrix& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,
+      [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,
          const py::kwargs& kwargs) {
-        return f64 ? density<double>(a, block, steps, seed, run_options(kwargs))
-                   : density<float>(a, block, steps, seed, run_options(kwargs));
+        return solved(a, f64, run_options(kwargs), [&](auto& p) { return density(p, block, steps, seed); });
       },
       "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a);
   module.def(
       "low_rank",
-      [](const Matrix& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, bool f64,
+      [](const py::object& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, bool f64,
          const py::kwargs& kwargs) {
-        return f64 ? low_rank<double>(a, k, block, passes, seed, run_options(kwargs))
-                   : low_rank<float>(a, k, block, passes, seed, run_options(kwargs));
+        return solved(a, f64, run_options(kwargs), [&](auto& p) { return low_rank(p, k, block, passes, seed); });
       },
       "a"_a, py::kw_only(), "k"_a, "block"_a, "passes"_a, "seed"_a, "f64"_a);
   module.def(
       "gram_top",
-      [](const Matrix& a, std::int64_t k, std::uint64_t seed, const py::kwargs& kwargs) {
-        return gram_top(a, k, seed, run_options(kwargs));
+      [](const py::object& a, std::int64_t k, std::uint64_t seed, const py::kwargs& kwargs) {
+        return solved_in<double>(a, run_options(kwargs), [&](auto& p) { return gram_top(p, k, seed); });
       },
       "a"_a, py::kw_only(), "k"_a, "seed"_a);
   module.def(
       "every_value",
-      [](const Matrix& a, bool fast, const py::kwargs& kwargs) { return every_value(a, fast, run_options(kwargs)); },
+      [](const py::object& a, bool fast, const py::kwargs& kwargs) {
+        return solved_in<double>(a, run_options(kwargs), [&](auto& p) { return every_value(p, fast); });
+      },
       "a"_a, py::kw_only(), "fast"_a);
+  module.def(
+      "gram", [](const Matrix& a, const py::kwargs& kwargs) { return gram(a, run_options(kwargs)); }, "a"_a,
+      py::kw_only());
   module.def("two_stage_eigenvalues", &two_stage, "a"_a, "fast"_a, "threads"_a);
   module.def(
       "moments",

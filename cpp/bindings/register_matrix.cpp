@@ -4,6 +4,7 @@
 #include <string>
 
 #include "bindings/bindings.hpp"
+#include "bindings/description.hpp"
 #include "bindings/dlpack.hpp"
 
 namespace sigmascope {
@@ -145,6 +146,8 @@ void register_matrix(py::module_& module) {
       .def_readonly("cols", &Matrix::cols)
       .def_property_readonly("nbytes", &Matrix::stored_bytes)
       .def_property_readonly("in_memory", &Matrix::in_memory)
+      .def_property_readonly("column_major", &Matrix::mostly_column_major)
+      .def(py::pickle(&describe, &described))
       .def_property_readonly("dtypes",
                              [](const Matrix& m) {
                                std::vector<std::string> names;

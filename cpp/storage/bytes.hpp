@@ -33,6 +33,9 @@ class Bytes {
   // nullptr while the bytes are in a file.
   const std::byte* data() const { return data_; }
   std::uint64_t size() const { return length_; }
+  // The file that they are in or were mapped from, and where they begin there; nullptr: they are in memory alone.
+  const File* file() const { return file_.get(); }
+  std::uint64_t offset() const { return offset_; }
 
   // Of bytes in a file: some of them, read into memory of their own; see File.
   Buffer read(std::uint64_t offset, std::size_t length) const { return file_->read(offset_ + offset, length); }
@@ -44,7 +47,10 @@ class Bytes {
   Bytes map() const {
     if (data_ != nullptr) return *this;
     auto mapping = file_->map(offset_, length_);
-    return in_memory(mapping.get(), length_, mapping);
+    Bytes bytes = in_memory(mapping.get(), length_, mapping);
+    bytes.file_ = file_;
+    bytes.offset_ = offset_;
+    return bytes;
   }
 
  private:

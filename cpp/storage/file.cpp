@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 
@@ -29,27 +30,37 @@ constexpr std::size_t whole_pages(std::size_t length) { return (length + page - 
   throw std::system_error(errno, std::generic_category(), what + " " + path);
 }
 
-std::uint64_t size_of(int descriptor, const std::string& path) {
+struct stat status_of(int descriptor, const std::string& path) {
   struct stat status{};
   if (::fstat(descriptor, &status) != 0) fail("cannot stat", path);
-  return static_cast<std::uint64_t>(status.st_size);
+  return status;
 }
 
 }  // namespace
 
 File::File(std::string path, Caching caching)
-    : path_(std::move(path)), caching_(caching), descriptor_(-1), size_(0), direct_(false), cached_descriptor_(-1) {
+    : path_(std::move(path)),
+      caching_(caching),
+      descriptor_(-1),
+      size_(0),
+      modified_(0),
+      direct_(false),
+      cached_descriptor_(-1) {
   constexpr int mode = O_RDONLY | O_CLOEXEC;
   if (caching_ == Caching::none) descriptor_ = ::open(path_.c_str(), mode | O_DIRECT);
   direct_ = descriptor_ >= 0;
   if (!direct_) descriptor_ = ::open(path_.c_str(), mode);
   if (descriptor_ < 0) fail("cannot open", path_);
   try {
-    size_ = size_of(descriptor_, path_);
+    const struct stat status = status_of(descriptor_, path_);
+    size_ = static_cast<std::uint64_t>(status.st_size);
+    modified_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
   } catch (...) {
     ::close(descriptor_);
     throw;
   }
+  std::error_code ignored;
+  absolute_ = std::filesystem::absolute(path_, ignored).string();
   // Panels are read from front to back: a longer read-ahead steadies a disk. What it brings beyond a tensor would stay,
   // so that there is none where nothing may. Advice alone: failing is no error.
   ::posix_fadvise(descriptor_, 0, 0, caching_ == Caching::kept ? POSIX_FADV_SEQUENTIAL : POSIX_FADV_RANDOM);
@@ -134,7 +145,7 @@ void File::ends_at(std::uint64_t position, std::size_t missing) const {
 }
 
 std::shared_ptr<const std::byte> File::map(std::uint64_t offset, std::size_t length) const {
-  const std::uint64_t size = size_of(descriptor_, path_);
+  const auto size = static_cast<std::uint64_t>(status_of(descriptor_, path_).st_size);
   if (offset + length > size)
     throw TruncatedFile(path_ + " has " + std::to_string(size) + " bytes, a tensor needs " +
                         std::to_string(offset + length));

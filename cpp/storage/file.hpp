@@ -19,6 +19,11 @@ class TruncatedFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The file is another than the one that was described.
+class ChangedFile : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 // Whether what is read stays in the page cache.
 enum class Caching : std::uint8_t {
   kept,  // and the kernel reads ahead
@@ -41,7 +46,11 @@ class File {
   File& operator=(const File&) = delete;
 
   const std::string& path() const { return path_; }
+  Caching caching() const { return caching_; }
   std::uint64_t size() const { return size_; }  // when it was opened
+  // For a process that opens the file again: where it was, and when it had last been written, in nanoseconds.
+  const std::string& absolute() const { return absolute_; }
+  std::int64_t modified() const { return modified_; }
 
   // Exactly [offset, offset + length); throws std::system_error, or TruncatedFile when the file ends early. Past the
   // cache too the bytes come straight to where they stay, in the whole pages that hold them: no second buffer.
@@ -62,10 +71,11 @@ class File {
   int through_cache() const;
   [[noreturn]] void ends_at(std::uint64_t position, std::size_t missing) const;
 
-  std::string path_;
+  std::string path_, absolute_;
   Caching caching_;
   int descriptor_;
   std::uint64_t size_;
+  std::int64_t modified_;
   mutable std::atomic<bool> direct_;  // the descriptor's O_DIRECT
   mutable std::once_flag reopened_;
   mutable int cached_descriptor_;  // of the same file, when runs needed it

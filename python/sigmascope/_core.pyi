@@ -12,6 +12,7 @@ class Matrix:
     cols: int
     nbytes: int
     in_memory: bool
+    column_major: bool
     dtypes: list[str]
     def __init__(self, rows: int, cols: int) -> None: ...
     @staticmethod
@@ -42,9 +43,10 @@ class Matrix:
     def decode_f64(self, threads: int) -> NDArray[np.float64]: ...
 
 Progress = Callable[[int], object] | None
+Operand = Matrix | Any  # or an object with the verbs of spread.Spread
 
 def krylov(
-    a: Matrix,
+    a: Operand,
     *,
     k: int,
     tol: float,
@@ -64,7 +66,7 @@ def krylov(
     progress: Progress,
 ) -> dict[str, Any]: ...
 def density(
-    a: Matrix,
+    a: Operand,
     *,
     block: int,
     steps: int,
@@ -76,7 +78,7 @@ def density(
     progress: Progress,
 ) -> dict[str, Any]: ...
 def low_rank(
-    a: Matrix,
+    a: Operand,
     *,
     k: int,
     block: int,
@@ -89,7 +91,7 @@ def low_rank(
     progress: Progress,
 ) -> dict[str, Any]: ...
 def gram_top(
-    a: Matrix,
+    a: Operand,
     *,
     k: int,
     seed: int,
@@ -99,8 +101,11 @@ def gram_top(
     progress: Progress,
 ) -> dict[str, Any]: ...
 def every_value(
-    a: Matrix, *, fast: bool, threads: int, panel_rows: int, load_bytes: int, progress: Progress
+    a: Operand, *, fast: bool, threads: int, panel_rows: int, load_bytes: int, progress: Progress
 ) -> dict[str, Any]: ...
+def gram(
+    a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
+) -> NDArray[np.float64]: ...
 def two_stage_eigenvalues(a: NDArray[Any], fast: bool, threads: int) -> NDArray[np.float64]: ...
 def moments(
     a: Matrix,

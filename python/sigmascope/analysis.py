@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, plan, statistics
+from . import _core, plan, spread, statistics
 from .distributions import density_of, moments
 from .errors import ConvergenceWarning, NonFiniteError
 from .linalg import krylov_notes, svds, svdvals
@@ -180,7 +180,7 @@ def _density(
 ) -> Spectrum:
     n = min(a.shape)
     result = _core.krylov(
-        a._native,
+        spread.operand(a, run),
         k=k,
         tol=tol,
         block=block,

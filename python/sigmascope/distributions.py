@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, plan
+from . import _core, plan, spread
 from .plan import Run
 from .sources import matrix
 from .spectra import Density, Moments
@@ -66,7 +66,7 @@ def spectral_density(
     plan.require_memory(run, n * passes * probes * width, f"{passes} blocks of {probes} columns")
     started = time.perf_counter()
     result = _core.density(
-        a._native,
+        spread.operand(a, run),
         block=min(probes, n),
         steps=passes,
         seed=plan.check_seed(seed),
@@ -113,7 +113,8 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
     histogram : bool
         Count the stored codes, for a matrix of one 8- or 16-bit dtype.
     **options
-        device, num_threads, memory_limit, panel_rows, progress: see :class:`sigmascope.plan.Run`.
+        device, num_threads, memory_limit, panel_rows, progress, executor: see
+        :class:`sigmascope.plan.Run`.
 
     Returns
     -------
@@ -131,7 +132,10 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
     a = matrix(A)
     run = Run.of(a, **options)
     started = time.perf_counter()
-    raw = _core.moments(a._native, histogram=histogram, **run.native())
+    if run.executor is None:
+        raw = _core.moments(a._native, histogram=histogram, **run.native())
+    else:
+        raw = spread.moments(a, run, histogram=histogram)
     count = int(raw["count"])
     variance = raw["m2"] / count if count else 0.0
     # Fourth powers of entries beyond 1e77 or below 1e-81 leave float64's range: no answer then.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, costs, plan
+from . import _core, costs, plan, spread
 from .errors import ConvergenceWarning
 from .plan import Run
 from .sources import matrix
@@ -58,7 +58,8 @@ def svds(
     seed : int
         Of the random start. Same seed, same bits, whatever the threads.
     **options
-        device, num_threads, memory_limit, panel_rows, progress: see :class:`sigmascope.plan.Run`.
+        device, num_threads, memory_limit, panel_rows, progress, executor: see
+        :class:`sigmascope.plan.Run`.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def svds(
     if b * max_passes < k:
         raise ValueError(f"max_passes = {max_passes} blocks of {b} cannot hold k = {k} vectors")
     result = _core.krylov(
-        a._native,
+        spread.operand(a, run),
         k=k,
         tol=tol,
         block=b,
@@ -174,7 +175,7 @@ def _svds_by_gram(
 ) -> SVD:
     n = min(a.shape)
     plan.require_memory(run, plan.gram_bytes(n, vectors=True), f"the Gram matrix of order {n}")
-    result = _core.gram_top(a._native, k=k, seed=plan.check_seed(seed), **run.native())
+    result = _core.gram_top(spread.operand(a, run), k=k, seed=plan.check_seed(seed), **run.native())
     s, residuals = result["s"], result["residuals"]
     floor = 48 * 2.0**-53 * (s[0] if k else 0.0)
     return SVD(
@@ -209,7 +210,8 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         they are those, summed in float64 every 128 rows. That depends on the values, not on how
         they are stored. Sooner, from 1.4 times at order 1024 to twice at 4096; a higher floor.
     **options
-        device, num_threads, memory_limit, panel_rows, progress: see :class:`sigmascope.plan.Run`.
+        device, num_threads, memory_limit, panel_rows, progress, executor: see
+        :class:`sigmascope.plan.Run`.
 
     Returns
     -------
@@ -248,8 +250,11 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     n = min(a.shape)
     plan.require_memory(run, plan.gram_bytes(n, vectors=False), f"svdvals of order {n}")
     started = time.perf_counter()
-    result = _core.every_value(a._native, fast=accuracy == "fast", **run.native())
+    fast = accuracy == "fast" and run.executor is None
+    result = _core.every_value(spread.operand(a, run), fast=fast, **run.native())
     notes = []
+    if accuracy == "fast" and not fast:
+        notes.append("workers form the Gram matrix in float64, whatever the accuracy asked for")
     if result["fallen_back"]:
         notes.append("columns are parallel or few have nearly all of the norm: float64 after all")
     if result["fast_reduction"]:
@@ -258,7 +263,7 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         values=result["values"],
         errors=result["errors"],
         floor=result["floor"],
-        method="Gram matrix" if accuracy == "reference" else "fast Gram matrix",
+        method="fast Gram matrix" if fast else "Gram matrix",
         precision=result["precision"],
         passes=result["reads"],
         seconds=time.perf_counter() - started,

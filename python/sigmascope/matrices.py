@@ -120,6 +120,14 @@ class Matrix:
             return self._native.decode_f64(threads)
         return self._native.decode_f32(threads).astype(wanted, copy=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle where it lies: paths, offsets, places; no numbers. All tiles must be in files.
+
+        Unpickled, possibly by another process, it opens those files again; CheckpointError if one
+        was written in between. TypeError, when it is pickled, if a tile lies in memory alone.
+        """
+        return Matrix, (self._native,)
+
     def load(self) -> Matrix:
         """Read every tile that lies in a file into memory, as stored; the rest is shared.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ class Run:
     copy_bytes : int
         In mixed precision, a copy of the matrix in bfloat16 is held if it fits as well: its bytes.
     stored_bytes : int
-        Of the matrix in files; 0 if it is in memory.
+        Of the matrix in files; 0 if it is in memory, or others read it.
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
@@ -50,6 +51,14 @@ class Run:
         steered by products rounded to bfloat16.
     progress : callable or None
         From `progress`; called with the stored bytes used so far, about 20 times a second.
+    executor : concurrent.futures.Executor or None
+        From `executor`: its workers read the matrix, in blocks of rows, and multiply with it
+        (:mod:`sigmascope.spread`); what is smaller stays in this process. Threads, processes, or
+        anything with that interface; but for a ThreadPoolExecutor the matrix must be in files that
+        the workers can open. No bit depends on the workers. A block whose worker dies is given to
+        another, and at last computed here.
+    worker_threads : int
+        Of each worker: `num_threads`, or 1.
     """
 
     threads: int
@@ -60,6 +69,8 @@ class Run:
     panel_rows: int
     precision: str
     progress: Callable[[int], object] | None
+    executor: Executor | None = None
+    worker_threads: int = 1
 
     @classmethod
     def of(
@@ -72,6 +83,7 @@ class Run:
         memory_limit: int | str | None = None,
         panel_rows: int | None = None,
         progress: Callable[[int], object] | None = None,
+        executor: Executor | None = None,
         precisions: tuple[str, ...] = ("float32", "float64"),
     ) -> Run:
         """Resolve the options of one call on `a`; ValueError or DeviceError if they are off."""
@@ -85,23 +97,28 @@ class Run:
             raise ValueError(f"panel_rows must be at least 1, not {panel_rows}")
         if progress is not None and not callable(progress):
             raise TypeError(f"progress is a function of the bytes used, or None, not {progress!r}")
+        if executor is not None and not isinstance(executor, Executor):
+            raise TypeError(f"executor is a concurrent.futures.Executor, not {executor!r}")
         memory = resolve_memory(memory_limit)
         if precision is None:
             precision = a.precision
             if "mixed" in precisions and precision == "float32" and prefers_steering(a.shape):
                 precision = "mixed"
-        load_bytes = a.nbytes if not a.in_memory and a.nbytes <= memory // 2 else 0
+        here = executor is None  # else workers read, and this process holds nothing of the matrix
+        load_bytes = a.nbytes if here and not a.in_memory and a.nbytes <= memory // 2 else 0
         copy_bytes = 2 * a.shape[0] * (a.shape[1] + 64)
-        copied = precision == "mixed" and a.dtype != "bf16"
+        copied = here and precision == "mixed" and a.dtype != "bf16"
         return cls(
             threads=resolve_threads(num_threads),
             memory=memory,
             load_bytes=load_bytes,
             copy_bytes=copy_bytes if copied and load_bytes + copy_bytes <= memory // 2 else 0,
-            stored_bytes=0 if a.in_memory else a.nbytes,
+            stored_bytes=a.nbytes if here and not a.in_memory else 0,
             panel_rows=panel_rows or 0,
             precision=precision,
             progress=progress,
+            executor=executor,
+            worker_threads=num_threads or 1,
         )
 
     @property
@@ -176,8 +193,11 @@ def prefers_steering(shape: tuple[int, int]) -> bool:
 def prefers_gram(
     shape: tuple[int, int], k: int, block: int, tol: float, run: Run, *, vectors: bool = True
 ) -> bool:
-    """Whether the whole Gram matrix costs less than a Krylov search, and fits."""
-    if gram_bytes(min(shape), vectors=True) > run.memory:
+    """Whether the whole Gram matrix costs less than a Krylov search, and fits.
+
+    Not if every worker would have to send one.
+    """
+    if run.executor is not None or gram_bytes(min(shape), vectors=True) > run.memory:
         return False
     search = costs.krylov_seconds(shape, k, block, tol, run.precision, run.file_bytes)
     return costs.gram_seconds(shape, vectors=vectors) < search

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, plan
+from . import _core, plan, spread
 from .plan import Run
 from .sources import matrix
 from .spectra import SVD
@@ -69,7 +69,7 @@ def randomized_svd(
     plan.require_memory(run, sum(a.shape) * passes * b * width, f"{passes} blocks of {b} columns")
     started = time.perf_counter()
     result = _core.low_rank(
-        a._native,
+        spread.operand(a, run),
         k=k,
         block=b,
         passes=passes,

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A matrix whose products others make: an object of Python (spread.py) that has the verbs of an operator and hands
+// them to workers. Everything else is computed here. The algorithms call it without the GIL.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "bindings/prepared.hpp"
+
+namespace sigmascope {
+
+template <class T>
+class SpreadOperator {
+ public:
+  using Block = sigmascope::Block<T>;
+
+  explicit SpreadOperator(py::object matrix)
+      : matrix_(std::move(matrix)),
+        rows_(matrix_.attr("rows").cast<std::int64_t>()),
+        cols_(matrix_.attr("cols").cast<std::int64_t>()) {}
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  std::int64_t reads() const { return reads_; }
+
+  Block multiply(const Block& x) { return product("multiply", x, rows_); }
+  Block multiply_adjoint(const Block& y) { return product("multiply_adjoint", y, cols_); }
+  Block steer(const Block& x) { return product("steer", x, cols_); }
+
+  Block gram_step(const Block& x, Block* y) {
+    if (y == nullptr) return product("gram_step", x, cols_);
+    ++reads_;
+    const py::gil_scoped_acquire gil;
+    const auto both = py::tuple(matrix_.attr("gram_step_with_image")(to_numpy(x, false)));
+    *y = block(both[1], rows_, x.cols);
+    return block(both[0], cols_, x.cols);
+  }
+
+  Small gram() {
+    ++reads_;
+    const py::gil_scoped_acquire gil;
+    const auto g = matrix_.attr("gram")().cast<py::array_t<double, py::array::c_style>>();
+    if (g.ndim() != 2 || g.shape(0) != cols_ || g.shape(1) != cols_)
+      throw std::runtime_error("a Gram matrix came back from the workers in another shape");
+    Small result(cols_, cols_);
+    std::copy_n(g.data(), g.size(), result.data());
+    return result;
+  }
+  Gram fast_gram() { return Gram{gram()}; }
+
+ private:
+  Block product(const char* verb, const Block& x, std::int64_t rows) {
+    ++reads_;
+    const py::gil_scoped_acquire gil;
+    return block(matrix_.attr(verb)(to_numpy(x, false)), rows, x.cols);
+  }
+
+  static Block block(const py::object& found, std::int64_t rows, std::int64_t cols) {
+    Block result = from_numpy<T>(found.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>());
+    if (result.rows != rows || result.cols != cols)
+      throw std::runtime_error("a product came back from the workers as " + std::to_string(result.rows) + " x " +
+                               std::to_string(result.cols) + ", not " + std::to_string(rows) + " x " +
+                               std::to_string(cols));
+    return result;
+  }
+
+  py::object matrix_;
+  std::int64_t rows_, cols_, reads_ = 0;
+};
+
+// The same to an algorithm as Prepared: the object has looked at every element already.
+template <class T>
+struct Spread : Problem {
+  using Backend = CpuBackend<T>;
+  CpuBackend<T> backend;
+  std::optional<SpreadOperator<T>> a;
+
+  Spread(const py::object& matrix, const RunOptions& options)
+      : Problem{.flipped = matrix.attr("flipped").cast<bool>(),
+                .factor = matrix.attr("factor").cast<double>(),
+                .fro2 = matrix.attr("fro2").cast<double>()},
+        backend({.threads = options.threads, .panel_rows = 0, .observer = make_observer(py::none())}),
+        a(matrix) {}
+};
+
+// act(problem), for a Matrix or for one that is spread.
+template <class T, class Act>
+py::dict solved_in(const py::object& a, const RunOptions& run, const Act& act, bool rounded_copy = false) {
+  if (py::isinstance<Matrix>(a)) {
+    Prepared<T> p(a.cast<const Matrix&>(), run, rounded_copy);
+    return act(p);
+  }
+  Spread<T> p(a, run);
+  return act(p);
+}
+
+// In float64, or in float32, for which a copy in bf16 may be held.
+template <class Act>
+py::dict solved(const py::object& a, bool f64, const RunOptions& run, const Act& act, bool rounded_copy = false) {
+  return f64 ? solved_in<double>(a, run, act) : solved_in<float>(a, run, act, rounded_copy);
+}
+
+}  // namespace sigmascope
