@@ -59,8 +59,9 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "plan costs distributions linalg randomized sketch", "_core ground spectra matrices"
+        "plan costs distributions linalg randomized", "_core ground spectra matrices"
     ),
+    "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
     "analysis": Modules("analysis", "_core ground spectra statistics matrices linalg"),
     "checkpoint": Modules("checkpoint", "ground matrices"),
     "scan": Modules(
@@ -80,7 +81,9 @@ PYTHON_ROOMS = {
         outside="typer rich",
         extra=True,
     ),
-    "package": Modules("__init__", "_core ground spectra matrices linalg analysis checkpoint scan"),
+    "package": Modules(
+        "__init__", "_core ground spectra matrices linalg streaming analysis checkpoint scan"
+    ),
 }
 """Nothing of the terminal, and nothing that an extra installs, is read with the package."""
 
