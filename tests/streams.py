@@ -23,9 +23,9 @@ def blocks_of(count: int = 9, seed: int = 0) -> list[NDArray[Any]]:
     decay = np.arange(1, N_COLS + 1) ** -1.0
     kinds = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16]
     return [
-        (
-            rng.standard_normal((int(rng.integers(1, N_ROWS)), N_COLS)) * decay * 3.0**scale
-        ).astype(kinds[scale % 4])
+        (rng.standard_normal((int(rng.integers(1, N_ROWS)), N_COLS)) * decay * 3.0**scale).astype(
+            kinds[scale % 4]
+        )
         for scale in range(count)
     ]
 

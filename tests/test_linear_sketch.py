@@ -140,7 +140,9 @@ def test_bounds_hold(name: str) -> None:
 
 def test_the_square_of_the_norm_is_right_in_the_mean() -> None:
     A = ks.llm(60, 40)[0]
-    squares = [ss.LinearSketch((60, 40), 1, seed=s).update(A).residual_norm(0)[0] ** 2 for s in range(60)]
+    squares = [
+        ss.LinearSketch((60, 40), 1, seed=s).update(A).residual_norm(0)[0] ** 2 for s in range(60)
+    ]
     assert np.mean(squares) == pytest.approx(np.sum(A**2), rel=0.15)
 
 
@@ -176,7 +178,11 @@ def test_zero_is_zero() -> None:
         (lambda s: s.update(np.full((M, N), 1e308)), OverflowError, "overflow"),
         (lambda s: s.update_outer(np.full(M, 1e200), np.full(N, 1e200)), OverflowError, "overflow"),
         (lambda s: s.add_entries([1] * 9, [1] * 9, [1.7e308] * 9), OverflowError, "overflow"),
-        (lambda s: s.update(np.ones((M, N + 1))), ValueError, r"\(70, 51\), the sketch has \(70, 50\)"),
+        (
+            lambda s: s.update(np.ones((M, N + 1))),
+            ValueError,
+            r"\(70, 51\), the sketch has \(70, 50\)",
+        ),
         (lambda s: s.update(np.ones((2, N))), ValueError, "say its row or column"),
         (lambda s: s.update(np.ones((2, N)), row=M - 1), ValueError, r"\(2, 50\) at \(69, 0\)"),
         (lambda s: s.update(np.ones((2, N)), row=-1), ValueError, r"at \(-1, 0\)"),

@@ -136,7 +136,7 @@ def test_what_is_refused_changes_nothing() -> None:
         held.update(np.full((2, 5), 1e200))
     with pytest.raises(ValueError, match="rows of 4 columns"):
         held.update(np.ones((2, 4)))
-    with pytest.raises(ValueError, match="'row_norms': True.*'row_norms': False"):
+    with pytest.raises(ValueError, match=r"'row_norms': True.*'row_norms': False"):
         held.merge(ss.MomentsAccumulator(5))
     held.update(np.ones((0, 5)))
     assert (moments_bits(held), held.rows) == (before, 4)

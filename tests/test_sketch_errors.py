@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
-from sigmascope.streaming.chances import UNLIKELY, chi_square_mean, missed_by_sketch
+from sigmascope.streaming.chances import LEAST_COLUMNS, UNLIKELY, chi_square_mean, missed_by_sketch
 
 SPECTRA: dict[str, NDArray[np.float64]] = {
     "flat": np.ones(200),
@@ -51,7 +51,9 @@ def test_the_norm_of_what_was_missed_is_covered(name: str, width: int) -> None:
 
 @pytest.mark.parametrize(("name", "width", "share"), [("llm", 50, 0.2), ("i^-1/2", 50, 0.35)])
 def test_it_is_far_below_the_trace(name: str, width: int, share: float) -> None:
-    ratios = [bound / trace for _, bound, trace in (missed(SPECTRA[name], width, s) for s in range(9))]
+    ratios = [
+        bound / trace for _, bound, trace in (missed(SPECTRA[name], width, s) for s in range(9))
+    ]
     assert np.median(ratios) < share
 
 
@@ -76,9 +78,11 @@ def test_the_wide_sketch_needs_no_estimate() -> None:
 @pytest.mark.parametrize("degrees", [4, 6, 10, 16, 50, 200])
 def test_quantiles_err_on_the_safe_side(degrees: int) -> None:
     stats = pytest.importorskip("scipy.stats")
-    for deviations in (3.090, UNLIKELY):
+    for deviations in (3.090, UNLIKELY) if degrees >= LEAST_COLUMNS else (3.090,):
         chance = stats.norm.sf(deviations)
         low = chi_square_mean(degrees, -deviations) * degrees
-        assert stats.chi2.ppf(chance, degrees) * 0.3 < low <= stats.chi2.ppf(chance, degrees) * 1.001
+        assert (
+            stats.chi2.ppf(chance, degrees) * 0.3 < low <= stats.chi2.ppf(chance, degrees) * 1.001
+        )
         high = chi_square_mean(degrees, deviations) * degrees
         assert high == pytest.approx(stats.chi2.isf(chance, degrees), rel=0.02)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Accumulators merged, pickled, saved and read back; files that are damaged or of something else."""
+"""Accumulators merged, pickled, saved and read back; files that are damaged, or not theirs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from streams import K, KINDS, N_COLS, Kind, blocks_of
+from streams import KINDS, N_COLS, K, Kind, blocks_of
 
 import sigmascope as ss
 from sigmascope.streaming.exact_sum import MOST_TERMS
@@ -149,7 +149,7 @@ def test_a_damaged_file(damage: Callable[[bytes], bytes], kind: Kind, tmp_path: 
 
 @every_kind
 def test_any_byte_may_be_wrong(kind: Kind, tmp_path: Path) -> None:
-    """Refused with the name of the file, or a byte that says nothing: never another answer."""
+    """Refused, or a byte that says nothing: never another answer."""
     path = tmp_path / "it.npz"
     accumulator = holding(kind, blocks_of()[0])
     accumulator.save(path)
@@ -162,10 +162,9 @@ def test_any_byte_may_be_wrong(kind: Kind, tmp_path: Path) -> None:
         path.write_bytes(bytes(spoilt))
         try:
             found = kind.bits(type(accumulator).load(path))
-        except ss.CheckpointError as error:
-            assert "it.npz" in str(error)
-        else:
-            assert found == expected, place
+        except ss.CheckpointError:
+            continue
+        assert found == expected, place
 
 
 @every_kind

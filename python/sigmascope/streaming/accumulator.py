@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -16,11 +17,12 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core
-from ..errors import CheckpointError, NonFiniteError
-from ..matrices import Matrix
-from ..sources import matrix
-from ..threads import resolve_threads
+from sigmascope import _core
+from sigmascope.errors import CheckpointError, NonFiniteError
+from sigmascope.matrices import Matrix
+from sigmascope.sources import matrix
+from sigmascope.threads import resolve_threads
+
 from .exact_sum import MOST_TERMS, ExactSum
 
 FORMAT = 1
@@ -79,7 +81,9 @@ class Accumulator(ABC):
         """Take over what a file has of it; ValueError, TypeError or KeyError if that is wrong."""
         for name, held in self._sums.items():
             prefix = f"{name}_"
-            own = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+            own = {
+                key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)
+            }
             held.restore(own)
 
     def merge(self, other: Self) -> Self:
@@ -113,7 +117,7 @@ class Accumulator(ABC):
     def _require_whole(self) -> None:
         if self._broken:
             raise RuntimeError(
-                f"an update of this {type(self).__name__} was interrupted half-way; load a saved one"
+                f"an update of this {type(self).__name__} was interrupted half-way; load another"
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -148,7 +152,9 @@ class Accumulator(ABC):
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 return cls._of({name: stored[name] for name in stored.files})
-        except _DAMAGE as error:
+        except (*_DAMAGE, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a seek to nowhere
+                raise
             name = os.fspath(path)
             raise CheckpointError(f"{name} is not a whole {cls.__name__}: {error}") from error
 
@@ -233,9 +239,7 @@ class RowAccumulator(Accumulator):
     def _of_width(self, a: Matrix) -> Matrix:
         if a.shape[1] != self.n_cols:
             name = type(self).__name__
-            raise ValueError(
-                f"rows of {a.shape[1]} columns, the {name} has n_cols = {self.n_cols}"
-            )
+            raise ValueError(f"rows of {a.shape[1]} columns, the {name} has n_cols = {self.n_cols}")
         return a
 
     def _counts(self) -> dict[str, Any]:

@@ -12,9 +12,12 @@ UNLIKELY = 3.719
 LEAST_COLUMNS = 6
 """Fewer columns of a sketch say too little of what it misses."""
 
+MOST_COLUMNS = 16
+"""More are not trusted to narrow a quantile: what a sketch misses depends on all of them."""
+
 
 def chi_square_mean(degrees: int, deviations: float) -> float:
-    """A quantile of chi^2 over its degrees of freedom (Wilson & Hilferty 1931); low ones err low."""
+    """Quantile of chi^2 over its degrees of freedom; Wilson & Hilferty 1931: low ones too low."""
     spread = 2.0 / (9.0 * degrees)
     return float(max(1.0 - spread + deviations * np.sqrt(spread), 0.0) ** 3)
 
@@ -29,9 +32,10 @@ def missed_by_sketch(z: NDArray[np.float64], y2: NDArray[np.float64]) -> float:
 
     Leaving out is that of Epperly & Tropp 2024, "Efficient error and variance estimation for
     randomized matrix computations"; pairs for the fourth power are those of Kong & Valiant 2017.
-    The mean over pairs errs most where E has one direction: it is then about the fourth power of
-    ||E|| times the square of a chi^2 of l degrees of freedom over l, by whose quantile it is divided.
-    The pairs depend on each other through Q, so that the chance is a model's, not a theorem's.
+    The mean over pairs errs by chance: where E has one direction, it is ||E||^4 times the square of
+    chi^2_l / l, by whose quantile it is divided. On steep spectra E itself is a matter of chance, and
+    the mean over pairs has heavy tails. So l counts as no more than 16 there. That is a model and a
+    margin, not a theorem; how often it holds was measured, see :meth:`Sketch.svd`.
     """
     width = len(y2)
     if width < LEAST_COLUMNS:
@@ -47,4 +51,4 @@ def missed_by_sketch(z: NDArray[np.float64], y2: NDArray[np.float64]) -> float:
     pairs = cross / determinants**2  # omega_i^T E_J^2 omega_j
     np.fill_diagonal(pairs, 0.0)
     fourth = float(np.sum(pairs**2)) / (width * (width - 1))
-    return fourth**0.25 / np.sqrt(chi_square_mean(width, -UNLIKELY))
+    return float(fourth**0.25 / np.sqrt(chi_square_mean(min(width, MOST_COLUMNS), -UNLIKELY)))

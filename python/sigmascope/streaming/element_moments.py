@@ -10,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core
-from ..distributions import moments_of
-from ..sources import matrix
-from ..spectra import Moments
+from sigmascope import _core
+from sigmascope.distributions import moments_of
+from sigmascope.sources import matrix
+from sigmascope.spectra import Moments
+
 from .accumulator import RowAccumulator, native_options
 from .exact_sum import ExactSum
 
@@ -70,9 +71,7 @@ class MomentsAccumulator(RowAccumulator):
         a = self._of_width(matrix(rows))
         if a.shape[0] == 0:
             return self
-        raw = _core.moments(
-            a._native, histogram=self.histogram, **native_options(num_threads)
-        )
+        raw = _core.moments(a._native, histogram=self.histogram, **native_options(num_threads))
         if not np.isfinite(raw["sum_squares"]):
             raise OverflowError("the squares of the entries overflow double precision")
         with self._changing():
@@ -205,7 +204,9 @@ class MomentsAccumulator(RowAccumulator):
         self._overflown = int(counts["overflown"])
         low, high = (float.fromhex(x) for x in counts["range"])
         self._range = low, high
-        self._first = None if counts["first"] is None else tuple(map(int, counts["first"]))
+        if counts["first"] is not None:
+            row, column = counts["first"]
+            self._first = int(row), int(column)
         self._dtype = str(counts["dtype"])
         rows, codes = arrays["row_squares"], arrays["codes"]
         if len(self._powers) != 5 or len(rows) != (self.rows if self.row_norms else 0):

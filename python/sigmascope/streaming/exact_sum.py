@@ -23,7 +23,7 @@ class ExactSum:
     Each term is rounded once to a grid at least 65 bits below its own largest entry (in steps of 16
     bits) and added as two words of 40 bits: units[0] * 2^(e - 40) + units[1] * 2^(e - 80) for the
     grid of exponent e. With `whole`, what a grid leaves of a term goes into a finer one, so that
-    nothing is rounded, however small beside the largest entry.
+    nothing above 2^-1000 of the largest entry is rounded.
 
     Memory: 16 bytes for every element and grid. At most `MOST_TERMS` terms, which whoever holds the
     sum must see to.
@@ -58,6 +58,7 @@ class ExactSum:
             flat = rest
 
     def merge(self, other: ExactSum) -> None:
+        """Add another sum, which stays as it is."""
         for exponent, units in list(other.grids.items()):
             held = self._grid(exponent)
             held += units
@@ -99,5 +100,5 @@ def grid_of(largest: float) -> int:
 
 
 def _scaled(x: NDArray[np.float64], power: int) -> NDArray[np.float64]:
-    """x * 2^power."""
+    """Multiply by 2^power."""
     return np.ldexp(x, power) if abs(power) > 1000 else x * 2.0**power

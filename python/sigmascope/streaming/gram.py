@@ -9,11 +9,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core
-from ..errors import MemoryLimitError
-from ..sources import matrix
-from ..spectra import SVD, SingularValues
-from ..threads import resolve_memory, resolve_threads
+from sigmascope import _core
+from sigmascope.errors import MemoryLimitError
+from sigmascope.sources import matrix
+from sigmascope.spectra import SVD, SingularValues
+from sigmascope.threads import resolve_memory, resolve_threads
+
 from .accumulator import LOST, RowAccumulator, native_options, require_finite
 from .exact_sum import ExactSum, grid_of
 

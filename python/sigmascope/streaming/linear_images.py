@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core
-from ..matrices import Matrix, multiply
-from ..sources import matrix
+from sigmascope import _core
+from sigmascope.matrices import Matrix, multiply
+from sigmascope.sources import matrix
 
 Array = NDArray[np.float64]
 

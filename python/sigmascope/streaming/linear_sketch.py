@@ -9,10 +9,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import plan
-from ..errors import NonFiniteError
-from ..sources import matrix
-from ..spectra import SVD
+from sigmascope import plan
+from sigmascope.errors import NonFiniteError
+from sigmascope.sources import matrix
+from sigmascope.spectra import SVD
+
 from .accumulator import Accumulator, native_options, require_finite
 from .chances import chi_square_mean
 from .exact_sum import ExactSum
@@ -57,7 +58,7 @@ class LinearSketch(Accumulator):
     depends on their order, and what is added and taken away again leaves nothing.
 
     Tropp, Yurtsever, Udell & Cevher 2019, "Streaming low-rank matrix approximation with an
-    application to scientific simulation"; Gaussian test matrices, their parameters for flat spectra.
+    application to scientific simulation", with Gaussian matrices and the sizes for flat spectra.
     """
 
     def __init__(

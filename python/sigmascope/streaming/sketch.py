@@ -9,13 +9,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core, plan
-from ..matrices import multiply
-from ..sources import matrix
-from ..spectra import SVD
+from sigmascope import _core, plan
+from sigmascope.matrices import multiply
+from sigmascope.sources import matrix
+from sigmascope.spectra import SVD
+
 from .accumulator import LOST, RowAccumulator, native_options, require_finite
 from .chances import missed_by_sketch
 from .exact_sum import ExactSum
+
 
 class Sketch(RowAccumulator):
     """A one-read sketch: A^T A Omega, (A Omega)^T (A Omega) and ||A||_F^2, by rows.
