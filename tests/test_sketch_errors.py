@@ -86,3 +86,20 @@ def test_quantiles_err_on_the_safe_side(degrees: int) -> None:
         )
         high = chi_square_mean(degrees, deviations) * degrees
         assert high == pytest.approx(stats.chi2.isf(chance, degrees), rel=0.02)
+
+
+def test_pairs_are_left_out_as_if_by_hand() -> None:
+    """The formula of one inverse, against a sketch without columns i and j for every pair."""
+    rng = np.random.default_rng(0)
+    A, width = ks.llm(50, 40)[0], 9
+    omega = rng.standard_normal((40, width))
+    fourths = []
+    for i in range(width):
+        for j in range(i):
+            Q = np.linalg.qr(A @ np.delete(omega, [i, j], axis=1))[0]
+            missed_ = (A - Q @ (Q.T @ A)) @ omega[:, [i, j]]
+            E = A.T @ missed_  # E_J omega_i, E_J omega_j
+            fourths.append((E[:, 0] @ E[:, 1]) ** 2)
+    by_hand = np.mean(fourths) ** 0.25 / np.sqrt(chi_square_mean(width, -UNLIKELY))
+    y = A @ omega
+    assert missed_by_sketch(A.T @ y, y.T @ y) == pytest.approx(by_hand, rel=1e-8)

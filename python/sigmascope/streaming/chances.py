@@ -23,7 +23,7 @@ def chi_square_mean(degrees: int, deviations: float) -> float:
 
 
 def missed_by_sketch(z: NDArray[np.float64], y2: NDArray[np.float64]) -> float:
-    """Bound the norm of E = A^T (I - Q Q^T) A with Q = orth(A Omega), but for a chance of 1e-4.
+    """Bound the norm of E = A^T (I - Q Q^T) A with Q = orth(A Omega), by leaving out.
 
     z = A^T A Omega is n x l, y2 = (A Omega)^T (A Omega) l x l and not singular. Leave two columns
     out, J = {i, j}: what their Q_J misses is E_J >= E, of which omega_i and omega_j are
@@ -33,9 +33,9 @@ def missed_by_sketch(z: NDArray[np.float64], y2: NDArray[np.float64]) -> float:
     Leaving out is that of Epperly & Tropp 2024, "Efficient error and variance estimation for
     randomized matrix computations"; pairs for the fourth power are those of Kong & Valiant 2017.
     The mean over pairs errs by chance: where E has one direction, it is ||E||^4 times the square of
-    chi^2_l / l, by whose quantile it is divided. On steep spectra E itself is a matter of chance, and
-    the mean over pairs has heavy tails. So l counts as no more than 16 there. That is a model and a
-    margin, not a theorem; how often it holds was measured, see :meth:`Sketch.svd`.
+    chi^2_l / l, by whose quantile it is divided. On steep spectra E itself is a matter of chance,
+    and the mean over pairs has heavy tails, so that l counts as no more than 16 there. That is a
+    model and a margin, not a theorem; how often it holds was measured, see :meth:`Sketch.svd`.
     """
     width = len(y2)
     if width < LEAST_COLUMNS:
