@@ -100,8 +100,8 @@ class Sketch(RowAccumulator):
         estimated, with a margin, by leaving the sketch's own columns out in pairs: the lesser of
         the two counts, and `notes` say which. The estimate is no theorem. In 24 000 sketches of
         width 6 to 80, of order 200, half of them of twelve spectra from flat to steep and half of
-        three steep ones, where it is worst, ||E|| came up to 0.96 of that, and never beyond. On slowly
-        decaying spectra it is a tenth to a third of the trace, once the width is 30.
+        three steep ones, where it is worst, ||E|| came up to 0.96 of that, never beyond. On
+        slowly decaying spectra it is a tenth to a third of the trace, once the width is 30.
 
         Raises
         ------
