@@ -59,9 +59,10 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "plan costs workers spread distributions linalg randomized sketch",
+        "plan costs workers spread distributions linalg randomized",
         "_core ground spectra matrices",
     ),
+    "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
     "analysis": Modules("analysis", "_core ground spectra statistics matrices linalg"),
     "checkpoint": Modules("checkpoint", "ground matrices"),
     "scan": Modules(
@@ -81,7 +82,9 @@ PYTHON_ROOMS = {
         outside="typer rich",
         extra=True,
     ),
-    "package": Modules("__init__", "_core ground spectra matrices linalg analysis checkpoint scan"),
+    "package": Modules(
+        "__init__", "_core ground spectra matrices linalg streaming analysis checkpoint scan"
+    ),
 }
 """Nothing of the terminal, and nothing that an extra installs, is read with the package."""
 

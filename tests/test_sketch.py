@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sketches import N_COLS, K, bits, blocks_of
+from streams import N_COLS, K, bits, blocks_of
 
 import sigmascope as ss
 
@@ -194,9 +194,9 @@ def test_rows_of_no_height_change_nothing() -> None:
         (lambda: ss.Sketch(5, 1).svd(), r"seen no rows"),
         (lambda: ss.Sketch(5, 2).svd(3), r"k = 3 must be between 1 and the sketch's k = 2"),
         (lambda: ss.Sketch(5, 2).svd(0), r"k = 0 must be between 1"),
-        (lambda: ss.Sketch(5, 2).merge(ss.Sketch(6, 2)), r"\(5, 5, 0\) and \(6, 6, 0\)"),
-        (lambda: ss.Sketch(50, 2).merge(ss.Sketch(50, 3)), r"\(50, 14, 0\) and \(50, 16, 0\)"),
-        (lambda: ss.Sketch(5, 2).merge(ss.Sketch(5, 2, seed=1)), r"\(5, 5, 0\) and \(5, 5, 1\)"),
+        (lambda: ss.Sketch(5, 2).merge(ss.Sketch(6, 2)), r"'n_cols': 5.*'n_cols': 6"),
+        (lambda: ss.Sketch(50, 2).merge(ss.Sketch(50, 3)), r"'width': 14.*'width': 16"),
+        (lambda: ss.Sketch(5, 2).merge(ss.Sketch(5, 2, seed=1)), r"'seed': 0.*'seed': 1"),
     ],
 )
 def test_what_is_refused(act: Callable[[], object], message: str) -> None:

@@ -63,12 +63,15 @@ inline double error_at(const Gram& g, double e, double value) {
   return e * std::clamp(4 * value / g.typical, 1.0, g.heaviest / g.typical);
 }
 
-template <Backend B, LinearOperator A>
-GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
-  Gram g = fast ? a.fast_gram() : Gram{a.gram()};
+// Bound on the error of sigma = value^1/2 where the eigenvalue is wrong by at most d; `first` is the largest sigma.
+inline double sigma_error(double value, double d, double first) {
+  return value > d ? std::sqrt(value) - std::sqrt(value - d) + 4e-16 * first : std::sqrt(d);
+}
+
+// From the Gram matrix, which is used up.
+template <Backend B>
+GramSpectrum spectrum_of_gram(B& device, Gram g) {
   GramSpectrum result;
-  result.fallen_back = g.doubtful;
-  if (g.doubtful) g = Gram{a.gram()};
   result.precision = g.precision;
   result.fast_reduction = g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
   const double relative = result.fast_reduction ? reduction_relative : 0.0;
@@ -80,10 +83,38 @@ GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
   result.values.reserve(lambda.size());
   result.errors.reserve(lambda.size());
   for (const double value : lambda) {
-    const double sigma = std::sqrt(std::max(value, 0.0)),
-                 d = rounding + displacement(lambda, value, error_at(g, e, value)) + relative * std::abs(value);
+    const double d = rounding + displacement(lambda, value, error_at(g, e, value)) + relative * std::abs(value);
+    result.values.push_back(std::sqrt(std::max(value, 0.0)));
+    result.errors.push_back(sigma_error(value, d, result.values.front()));
+  }
+  return result;
+}
+
+template <Backend B, LinearOperator A>
+GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
+  Gram g = fast ? a.fast_gram() : Gram{a.gram()};
+  const bool fallen_back = g.doubtful;
+  if (fallen_back) g = Gram{a.gram()};
+  GramSpectrum result = spectrum_of_gram(device, std::move(g));
+  result.fallen_back = fallen_back;
+  return result;
+}
+
+struct GramVectors {
+  std::vector<double> values, errors, residuals;  // sigma, descending; ||A^T u - sigma v|| with u along A v
+  Small vectors;                                  // right ones, in columns
+};
+
+// The k largest from the Gram matrix alone, in fp64. A^T u - sigma v = (A^T A v - sigma^2 v) / sigma.
+inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
+  Eigen top = eigh_top(g, k);
+  GramVectors result{{}, {}, symmetric_residuals(g, top), std::move(top.vectors)};
+  const double d = gram_error * (top.values.empty() ? 0.0 : std::max(top.values.front(), 0.0));
+  for (std::size_t i = 0; i < top.values.size(); ++i) {
+    const double sigma = std::sqrt(std::max(top.values[i], 0.0));
     result.values.push_back(sigma);
-    result.errors.push_back(value > d ? sigma - std::sqrt(value - d) + 4e-16 * result.values.front() : std::sqrt(d));
+    result.errors.push_back(sigma_error(top.values[i], d, result.values.front()));
+    result.residuals[i] = d > 0 ? (result.residuals[i] + d) / std::max(sigma, std::sqrt(d)) : 0.0;
   }
   return result;
 }

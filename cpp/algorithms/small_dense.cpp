@@ -9,6 +9,8 @@
 extern "C" {
 void scipy_dgemm_(const char*, const char*, const int*, const int*, const int*, const double*, const double*,
                   const int*, const double*, const int*, const double*, double*, const int*);
+void scipy_dsymm_(const char*, const char*, const int*, const int*, const double*, const double*, const int*,
+                  const double*, const int*, const double*, double*, const int*);
 void scipy_dsyevd_(const char*, const char*, const int*, double*, const int*, double*, double*, const int*, int*,
                    const int*, int*);
 void scipy_dsytrd_(const char*, const int*, double*, const int*, double*, double*, double*, double*, const int*, int*);
@@ -108,6 +110,17 @@ Eigen eigh_top(Small a, std::int64_t k) {
                 &failed);
   check("dormtr", failed);
   return result;
+}
+
+std::vector<double> symmetric_residuals(const Small& a, const Eigen& pairs) {
+  Small defect = pairs.vectors;
+  const int n = to_int(defect.rows), k = to_int(defect.cols);
+  if (n == 0 || k == 0) return std::vector<double>(static_cast<std::size_t>(k), 0.0);
+  for (std::int64_t j = 0; j < k; ++j)
+    for (std::int64_t i = 0; i < n; ++i) defect(i, j) *= -pairs.values[static_cast<std::size_t>(j)];
+  const double one = 1;
+  scipy_dsymm_("L", "L", &n, &k, &one, a.data(), &n, pairs.vectors.data(), &n, &one, defect.data(), &n);
+  return column_norms(defect);
 }
 
 SmallSvd svd(Small a) {

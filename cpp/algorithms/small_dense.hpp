@@ -28,6 +28,8 @@ std::vector<double> column_norms(const Small& a);
 Eigen eigh(Small a);
 // The k largest eigenpairs, descending.
 Eigen eigh_top(Small a, std::int64_t k);
+// The norms of a x - lambda x for such pairs; the lower triangle of a is read.
+std::vector<double> symmetric_residuals(const Small& a, const Eigen& pairs);
 SmallSvd svd(Small a);
 // Upper triangular R with R^T R = a, unless a is not positive definite.
 std::optional<Small> cholesky(Small a);

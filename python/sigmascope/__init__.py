@@ -27,9 +27,9 @@ from .matrices import Matrix, multiply
 from .plan import available_devices
 from .randomized import randomized_svd
 from .scanning import Scan, scan
-from .sketch import Sketch
 from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
 from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
+from .streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 from .threads import set_num_threads
 
 __version__: str = _core.config()["version"]
@@ -41,10 +41,13 @@ __all__ = [
     "ConvergenceWarning",
     "Density",
     "DeviceError",
+    "GramAccumulator",
+    "LinearSketch",
     "Matrix",
     "Measure",
     "MemoryLimitError",
     "Moments",
+    "MomentsAccumulator",
     "NonFiniteError",
     "Scan",
     "SigmascopeError",

@@ -136,13 +136,19 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
         raw = _core.moments(a._native, histogram=histogram, **run.native())
     else:
         raw = spread.moments(a, run, histogram=histogram)
+    return moments_of(a.shape, raw, time.perf_counter() - started)
+
+
+def moments_of(shape: tuple[int, int], raw: dict[str, Any], seconds: float) -> Moments:
+    """Build the Moments of native sums."""
     count = int(raw["count"])
     variance = raw["m2"] / count if count else 0.0
     # Fourth powers of entries beyond 1e77 or below 1e-81 leave float64's range: no answer then.
     square = variance * variance
     shaped, unshaped = 0.0 < square < np.inf, 0.0 if variance == 0.0 else np.nan
+    rows = raw["row_squares"]
     return Moments(
-        shape=a.shape,
+        shape=shape,
         count=count,
         zeros=raw["zeros"],
         nan=raw["nan"],
@@ -156,9 +162,9 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
         kurtosis=raw["m4"] / count / square if shaped else unshaped,
         fro_norm=float(np.sqrt(raw["sum_squares"])),
         abs_max=max(raw["max"], -raw["min"]) if count else 0.0,
-        row_norms=np.sqrt(raw["row_squares"]),
+        row_norms=None if rows is None else np.sqrt(rows),
         column_norms=np.sqrt(raw["column_squares"]),
         histogram=raw["histogram"],
         passes=1,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )

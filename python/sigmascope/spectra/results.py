@@ -50,7 +50,7 @@ class SVD:
     precision, method, seed, seconds, num_threads, notes
         How it was computed, and what is worth knowing about it.
     fro_norm
-        ||A||_F, exact to rounding.
+        ||A||_F, exact to rounding; NaN from a LinearSketch, which can only estimate it.
     """
 
     U: NDArray[np.floating] | None
@@ -143,7 +143,7 @@ class Moments:
     fro_norm, abs_max
         Frobenius norm and largest magnitude, over the finite entries.
     row_norms, column_norms
-        Euclidean norms, (m,) and (n,).
+        Euclidean norms, (m,) and (n,); no row norms (None) where a stream did not keep them.
     histogram
         How often each code occurs: 65536 or 256 counts for 16- and 8-bit dtypes, else None.
     passes, seconds
@@ -164,7 +164,7 @@ class Moments:
     kurtosis: float
     fro_norm: float
     abs_max: float
-    row_norms: Array
+    row_norms: Array | None
     column_norms: Array
     histogram: NDArray[np.int64] | None
     passes: int
@@ -172,6 +172,8 @@ class Moments:
 
     def outlier_rows(self, threshold: float = 6.0) -> NDArray[np.intp]:
         """Return the rows whose norm exceeds median + threshold * 1.4826 * MAD of them all."""
+        if self.row_norms is None:
+            raise ValueError("the row norms were not kept; see MomentsAccumulator")
         return _outliers(self.row_norms, threshold)
 
     def outlier_columns(self, threshold: float = 6.0) -> NDArray[np.intp]:

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What sketches of a stream get wrong: the table of docs/streaming.md.
+
+    python benchmarks/streaming.py
+
+The worst relative error of the k largest values against float64, and the bound that the sketch
+gives, in the same terms: medians over seeds. Nothing is timed. The widths are the defaults, and a
+Sketch as large as the LinearSketch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import sigmascope as ss
+from sigmascope.bench.accuracy import reference
+from sigmascope.bench.workloads import SPECTRA
+
+SHAPE = (2048, 1024)
+RANK = 32
+SEEDS = 7
+COLUMNS = ("spectrum", "sketch", "numbers held", "worst error", "its bound", "error of σ₁")
+
+
+def sketches(A: NDArray[Any], seed: int) -> dict[str, tuple[int, ss.SVD]]:
+    """By name: how many numbers the sums have, and what it says."""
+    m, n = A.shape
+    linear = ss.LinearSketch(A.shape, RANK, seed=seed).update(A)
+    numbers = (m + n) * linear.width + linear.core**2 + n * linear.probes
+    found = {"LinearSketch": (numbers, linear.svd())}
+    large = int((-n + np.sqrt(n**2 + 4 * numbers)) / 2)  # n w + w^2 numbers
+    for name, width in (("Sketch", 2 * RANK + 10), ("Sketch, as large", large)):
+        rows = ss.Sketch(n, RANK, width=width, seed=seed).extend(np.array_split(A, 8))
+        found[name] = (n * rows.width + rows.width**2, rows.svd())
+    return found
+
+
+def main() -> None:
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for kind in SPECTRA:
+        A = SPECTRA[kind](*SHAPE, 0)
+        sigma = reference(A)[:RANK]
+        seen: dict[str, list[tuple[float, ...]]] = {}
+        for seed in range(SEEDS):
+            for name, (numbers, result) in sketches(A, seed).items():
+                off = np.abs(result.s - sigma)
+                assert np.all(off <= result.errors), (kind, name, seed)
+                worst, bound = np.max(off / sigma), np.max(result.errors / sigma)
+                seen.setdefault(name, []).append((numbers, worst, bound, off[0] / sigma[0]))
+        for name, figures in seen.items():
+            numbers, *errors = np.median(figures, axis=0)
+            cells = [kind, name, f"{numbers / 1e3:.0f} k", *(f"{error:.1e}" for error in errors)]
+            print(f"| {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sums of arrays whose bits do not depend on the order of their terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BITS = 40
+_STEP = 16
+_CHUNK = 2**16
+
+MOST_TERMS = 2**22
+"""Of one sum: with words of 40 bits, they fit into 63."""
+
+
+class ExactSum:
+    """A sum of arrays, kept as integers: addition is then associative.
+
+    Each term is rounded once to a grid at least 65 bits below its own largest entry (in steps of 16
+    bits) and added as two words of 40 bits: units[0] * 2^(e - 40) + units[1] * 2^(e - 80) for the
+    grid of exponent e. With `whole`, what a grid leaves of a term goes into a finer one, so that
+    nothing above 2^-1000 of the largest entry is rounded.
+
+    Memory: 16 bytes for every element and grid. At most `MOST_TERMS` terms, which whoever holds the
+    sum must see to.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, whole: bool = False) -> None:
+        self.shape = shape
+        self.size = math.prod(shape)
+        self.whole = whole
+        self.grids: dict[int, NDArray[np.int64]] = {}
+
+    def add(self, term: NDArray[np.float64] | np.float64, first_row: int = 0) -> None:
+        """Add a term of finite numbers: all of the array, or rows of it from `first_row` on."""
+        flat = np.ascontiguousarray(term, dtype=np.float64).reshape(-1)
+        start = first_row * math.prod(self.shape[1:])
+        while (largest := max(flat.max(initial=0.0), -flat.min(initial=0.0))) > 0.0:
+            exponent = grid_of(float(largest))
+            units = self._grid(exponent)
+            rest = np.empty_like(flat) if self.whole else None
+            for i in range(0, len(flat), _CHUNK):
+                part = _scaled(flat[i : i + _CHUNK], _BITS - exponent)
+                upper = np.rint(part)
+                below = (part - upper) * 2.0**_BITS
+                lower = np.rint(below)
+                here = slice(start + i, start + i + len(part))
+                units[0, here] += upper.astype(np.int64)
+                units[1, here] += lower.astype(np.int64)
+                if rest is not None:
+                    rest[i : i + len(part)] = _scaled(below - lower, exponent - 2 * _BITS)
+            if rest is None:
+                return
+            flat = rest
+
+    def merge(self, other: ExactSum) -> None:
+        """Add another sum, which stays as it is."""
+        for exponent, units in list(other.grids.items()):
+            held = self._grid(exponent)
+            held += units
+
+    def value(self) -> NDArray[np.float64]:
+        """The sum, rounded to float64; infinite where it exceeds that."""
+        total = np.zeros(self.size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for exponent in sorted(self.grids):
+                for i in range(0, self.size, _CHUNK):
+                    upper, lower = self.grids[exponent][:, i : i + _CHUNK].astype(np.float64)
+                    total[i : i + _CHUNK] += _scaled(lower, exponent - 2 * _BITS)
+                    total[i : i + _CHUNK] += _scaled(upper, exponent - _BITS)
+        return total.reshape(self.shape)
+
+    def arrays(self) -> dict[str, NDArray[np.int64]]:
+        """All that it holds, for a file: the exponents, and an array for each."""
+        units = {f"units_{exponent}": units for exponent, units in self.grids.items()}
+        return {"exponents": np.array(list(self.grids), np.int64), **units}
+
+    def restore(self, arrays: Mapping[str, NDArray[np.int64]]) -> None:
+        """Take over what :meth:`arrays` gave; KeyError or ValueError if it does not fit."""
+        for exponent in arrays["exponents"].tolist():
+            units = arrays[f"units_{exponent}"]
+            if units.shape != (2, self.size) or units.dtype != np.int64:
+                found = f"{units.dtype} of shape {units.shape}"
+                raise ValueError(f"units_{exponent} is {found}, not int64 of {(2, self.size)}")
+            self.grids[int(exponent)] = units
+
+    def _grid(self, exponent: int) -> NDArray[np.int64]:
+        if exponent not in self.grids:
+            self.grids[exponent] = np.zeros((2, self.size), np.int64)
+        return self.grids[exponent]
+
+
+def grid_of(largest: float) -> int:
+    """The exponent of the grid that a term with this largest entry is put on."""
+    return -(-math.frexp(largest)[1] // _STEP) * _STEP
+
+
+def _scaled(x: NDArray[np.float64], power: int) -> NDArray[np.float64]:
+    """Multiply by 2^power."""
+    return np.ldexp(x, power) if abs(power) > 1000 else x * 2.0**power

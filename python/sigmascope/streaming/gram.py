@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The Gram matrix of rows that are seen once: every singular value, from n^2 numbers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope import _core
+from sigmascope.errors import MemoryLimitError
+from sigmascope.sources import matrix
+from sigmascope.spectra import SVD, SingularValues
+from sigmascope.threads import resolve_memory, resolve_threads
+
+from .accumulator import LOST, RowAccumulator, native_options, require_finite
+from .exact_sum import ExactSum, grid_of
+
+
+class GramAccumulator(RowAccumulator):
+    """A^T A of rows that are seen once, in float64: nothing is sketched, nothing random.
+
+    Parameters
+    ----------
+    n_cols : int
+        Columns n of the matrix; its rows may be any number.
+    memory_limit : int or str, optional
+        Bytes, as for :func:`svdvals`: refused at once, with the numbers, is what updates, values or
+        vectors would need beyond it. Not part of what is saved.
+
+    Notes
+    -----
+    Memory: n^2 numbers of 8 bytes (half of the matrix, as integers of 128 bits), as much again for
+    every factor of 2^16 between the largest entries of its updates' Gram matrices; 12 bytes more
+    per n^2 during an update or for the values, 38 for vectors. Work of an update of h rows: h n^2
+    flops and about n^2 / 2 integer sums, so that updates of fewer than a few hundred rows cost
+    more than they must (:meth:`extend` collects them).
+
+    Terms are summed as integers of 80 bits: merged in any order, no bit changes. What an update is
+    made of is one term, so cutting rows into other updates changes last bits.
+    """
+
+    def __init__(self, n_cols: int, *, memory_limit: int | str | None = None) -> None:
+        if not 1 <= n_cols <= 46340:
+            raise ValueError(f"n_cols = {n_cols} must be between 1 and 46340, for LAPACK's sake")
+        self._memory = resolve_memory(memory_limit)
+        super().__init__(n_cols, g=ExactSum((n_cols * (n_cols + 1) // 2,)), f=ExactSum(()))
+        self._require_memory(20, "an update of")
+
+    def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
+        """Add rows, each seen once: anything that :func:`matrix` takes, of shape (any, n_cols).
+
+        Raises
+        ------
+        ValueError
+            If the width differs.
+        NonFiniteError
+            If a row holds NaN or infinity; nothing is then changed.
+        OverflowError
+            If squares of the entries overflow; nothing is then changed.
+        MemoryLimitError
+            If entries of other magnitudes than before would take more memory than the limit;
+            nothing is then changed.
+        """
+        a = self._of_width(matrix(rows))
+        if a.shape[0] == 0:
+            return self
+        options = native_options(num_threads)
+        fro2 = require_finite(a, "rows", options)
+        if not np.isfinite(fro2):
+            raise OverflowError("the squares of the entries overflow double precision")
+        packed = _core.packed_gram(a._native, **options)
+        held = self._sums["g"].grids
+        if held and grid_of(float(packed.max(initial=0.0))) not in held:
+            self._require_memory(20, "another grid of sums in", more=1)
+        with self._changing():
+            self._sums["g"].add(packed)
+            self._sums["f"].add(np.float64(fro2))
+            self.rows += a.shape[0]
+        return self
+
+    def merge(self, other: Self) -> Self:
+        """Add what another one has seen, as for any; MemoryLimitError as for updates."""
+        if isinstance(other, GramAccumulator):
+            grids = self._sums["g"].grids.keys() | other._sums["g"].grids.keys()
+            more = len(grids) - max(len(self._sums["g"].grids), 1)
+            self._require_memory(20, "other grids of sums in", more=max(more, 0))
+        return super().merge(other)
+
+    def svdvals(self, *, num_threads: int | None = None) -> SingularValues:
+        """Every singular value, min(rows, n_cols) of them, with errors and floor as `svdvals`.
+
+        Raises
+        ------
+        ValueError
+            If nothing was seen.
+        MemoryLimitError
+            If what it takes does not fit into memory_limit.
+        OverflowError
+            If the sum of the squares exceeds double precision.
+
+        Notes
+        -----
+        (4/3) n^3 flops; see :func:`svdvals`.
+        """
+        self._require_memory(21, "svdvals of")
+        started = time.perf_counter()
+        threads = resolve_threads(num_threads)
+        packed, scale, fro = self._scaled()
+        found = _core.packed_spectrum(packed, self.n_cols, top=0, threads=threads)
+        count = min(self.rows, self.n_cols)
+        lost = self._lost()
+        return SingularValues(
+            values=found["values"][:count] * scale,
+            errors=found["errors"][:count] * scale + lost,
+            floor=found["floor"] * scale + lost,
+            method="Gram matrix of a stream",
+            precision="float64",
+            passes=1,
+            seconds=time.perf_counter() - started,
+            num_threads=threads,
+            fro_norm=fro,
+            notes=(f"{self.rows} rows seen",),
+        )
+
+    def svd(self, k: int) -> SVD:
+        """Return the k largest singular values and right vectors; U is None, since it is as long.
+
+        `residuals` is ||A^T u - sigma v|| with u along A v, measured on the Gram matrix, and
+        `errors` the bounds of :func:`svdvals`: nothing below 1.4e-7 sigma_1 is resolved.
+
+        Raises
+        ------
+        ValueError
+            If k is not between 1 and min(rows, n_cols).
+        MemoryLimitError, OverflowError
+            As :meth:`svdvals`.
+        """
+        if not 1 <= k <= min(self.rows, self.n_cols):
+            shape = self.rows, self.n_cols
+            raise ValueError(f"k = {k} must be between 1 and min(rows, n_cols) of {shape}")
+        self._require_memory(46, "singular vectors of")
+        started = time.perf_counter()
+        packed, scale, fro = self._scaled()
+        found = _core.packed_spectrum(packed, self.n_cols, top=k, threads=1)
+        s, residuals = found["values"] * scale, found["residuals"] * scale + self._lost()
+        return SVD(
+            U=None,
+            s=s,
+            Vt=found["v"].T,
+            residuals=residuals,
+            errors=found["errors"] * scale + self._lost(),
+            converged=bool(np.all(residuals <= 1e-6 * s[0])),
+            passes=1,
+            block=0,
+            columns=self.n_cols,
+            precision="float64",
+            method="Gram matrix of a stream",
+            seed=0,
+            seconds=time.perf_counter() - started,
+            num_threads=1,
+            fro_norm=fro,
+            notes=(f"{self.rows} rows seen",),
+        )
+
+    def _scaled(self) -> tuple[NDArray[np.float64], float, float]:
+        """The packed Gram matrix over scale^2, a power of two; scale; ||A||_F."""
+        self._require_whole()
+        if self.rows == 0:
+            raise ValueError("the Gram matrix has seen no rows")
+        packed, fro2 = self._sums["g"].value(), float(self._sums["f"].value())
+        if not (np.isfinite(packed).all() and np.isfinite(fro2)):
+            raise OverflowError("the sums of squares overflow double precision")
+        exponent = int(np.frexp(packed.max(initial=0.0))[1]) // 2
+        np.ldexp(packed, -2 * exponent, out=packed)
+        return packed, 2.0**exponent, float(np.sqrt(fro2))
+
+    def _lost(self) -> float:
+        """What squares below float64's range may hide of a singular value."""
+        return LOST * float(np.sqrt(float(self.rows) * self.n_cols))
+
+    def _require_memory(self, bytes_per_element: int, what: str, more: int = 0) -> None:
+        """MemoryLimitError unless it fits; every grid beyond the first takes 8 bytes more."""
+        grids = max(len(self._sums["g"].grids), 1) + more
+        needed = (bytes_per_element + 8 * (grids - 1)) * self.n_cols**2 + 11200 * self.n_cols
+        if needed > self._memory:
+            raise MemoryLimitError(
+                f"{what} a Gram matrix of order {self.n_cols} needs {needed / 2**30:.2g} GiB, the "
+                f"memory limit is {self._memory / 2**30:.2g} GiB; a Sketch needs less"
+            )
+
+    def _options(self) -> dict[str, Any]:
+        return {"n_cols": self.n_cols}
+
+    def __repr__(self) -> str:
+        """Shape."""
+        return f"GramAccumulator({self.rows} rows x {self.n_cols})"

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The four linear images of an update that :class:`LinearSketch` keeps the sums of."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope import _core
+from sigmascope.matrices import Matrix, multiply
+from sigmascope.sources import matrix
+
+Array = NDArray[np.float64]
+
+_RIGHT = 2**32
+"""Where the columns of the right test matrices begin among the random numbers of a seed."""
+
+_ENTRIES = 2**14
+"""Entries that are multiplied at a time."""
+
+
+class Images(NamedTuple):
+    """Of an update H. What is not of H's rows or columns is zero, and left out."""
+
+    corange: Array
+    """(Upsilon H)^T, rows from `column` on, width columns."""
+    range: Array
+    """H Omega^T, rows from `row` on, width columns."""
+    core: Array
+    """Phi H Psi^T, core x core."""
+    theta: Array
+    """(Theta H)^T, rows from `column` on, probes columns."""
+    row: int
+    column: int
+
+
+class TestMatrices:
+    """Gaussian Upsilon, Phi and Theta (from the left, on m), Omega and Psi (from the right, on n).
+
+    Every entry is a function of the seed and its place. Sums run in an order that does not depend
+    on the number of threads.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], width: int, core: int, probes: int, seed: int
+    ) -> None:
+        self.shape, self.width, self.core, self.probes, self.seed = shape, width, core, probes, seed
+
+    @cached_property
+    def _left(self) -> Array:
+        """(Upsilon | Phi | Theta)^T, m rows."""
+        columns = self.width + self.core + self.probes
+        return _core.gaussian(self.shape[0], columns, self.seed, 0, 1)
+
+    @cached_property
+    def _right(self) -> Array:
+        """(Omega | Psi)^T, n rows."""
+        return _core.gaussian(self.shape[1], self.width + self.core, self.seed, _RIGHT, 1)
+
+    @property
+    def phi(self) -> Array:
+        """Phi^T, (m, core)."""
+        return self._left[:, self.width : self.width + self.core]
+
+    @property
+    def psi(self) -> Array:
+        """Psi^T, (n, core)."""
+        return self._right[:, self.width :]
+
+    @property
+    def theta(self) -> Array:
+        """Theta^T, (m, probes)."""
+        return self._left[:, self.width + self.core :]
+
+    @cached_property
+    def _outer(self) -> Array:
+        """(Upsilon | Theta)^T, (m, width + probes)."""
+        return np.hstack([self._left[:, : self.width], self.theta])
+
+    def of_block(self, a: Matrix, row: int, column: int, options: dict[str, Any]) -> Images:
+        """Of a dense block whose first entry is at (row, column)."""
+        rows, columns = slice(row, row + a.shape[0]), slice(column, column + a.shape[1])
+        images = _core.product_f64(a._native, self._right[columns], "multiply", **options)
+        adjoints = _core.product_f64(a._native, self._outer[rows], "adjoint", **options)
+        core = _inner(self.phi[rows], images[:, self.width :])
+        return self._images(images, adjoints, core, row, column)
+
+    def of_outer(self, U: Array, V: Array) -> Images:
+        """Of U V^T, (m, p) and (n, p)."""
+        small, adjoint = _inner(V, self._right), _inner(U, self._outer)  # p x ...
+        images = multiply(matrix(U), small)
+        core = _inner(_inner(U, self.phi), small[:, self.width :])
+        return self._images(images, multiply(matrix(V), adjoint), core, 0, 0)
+
+    def of_entries(self, i: NDArray[Any], j: NDArray[Any], values: Array) -> Images:
+        """Of values[t] at (i[t], j[t]), at least one."""
+        core = np.zeros((self.core, self.core))
+        for t in range(0, len(values), _ENTRIES):
+            part = slice(t, t + _ENTRIES)
+            core += _inner(self.phi[i[part]] * values[part, None], self.psi[j[part]])
+        images = _scattered(i, j, values, self._right[:, : self.width])
+        adjoints = _scattered(j, i, values, self._outer)
+        return self._images(images, adjoints, core, int(i.min()), int(j.min()))
+
+    def _images(self, images: Array, adjoints: Array, core: Array, row: int, column: int) -> Images:
+        upsilon, theta = np.hsplit(adjoints, [self.width])
+        return Images(upsilon, images[:, : self.width], core, theta, row, column)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the numbers out of pickles: they are functions of the seed."""
+        names = ("shape", "width", "core", "probes", "seed")
+        return {name: getattr(self, name) for name in names}
+
+
+def _inner(x: Array, y: Array) -> Array:
+    """x^T y with the same bits whatever the threads, which NumPy does not promise."""
+    return multiply(matrix(x).T, y)
+
+
+def _scattered(places: NDArray[Any], others: NDArray[Any], values: Array, test: Array) -> Array:
+    """Sum values[t] * test[others[t]] into row places[t] - min(places), in the order of t."""
+    first = int(places.min())
+    total = np.zeros((int(places.max()) - first + 1, test.shape[1]))
+    for t in range(0, len(values), _ENTRIES):
+        part = slice(t, t + _ENTRIES)
+        np.add.at(total, places[part] - first, values[part, None] * test[others[part]])
+    return total

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A sketch of a matrix that is only ever changed by adding to it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sigmascope import plan
+from sigmascope.errors import NonFiniteError
+from sigmascope.sources import matrix
+from sigmascope.spectra import SVD
+
+from .accumulator import Accumulator, native_options, require_finite
+from .chances import chi_square_mean
+from .exact_sum import ExactSum
+from .linear_images import Images, TestMatrices
+
+Array = NDArray[np.float64]
+
+_RARE = 3.090
+"""Standard deviations of a normal number that are exceeded with probability 1e-3."""
+
+
+class LinearSketch(Accumulator):
+    """The linear sketches of an m x n matrix A, of which only additive updates are seen.
+
+    Each is a linear function of A, so that A + H has the sum of their sketches: the range A Omega^T
+    and the co-range Upsilon A, the core Phi A Psi^T, and Theta A, which tells the error.
+
+    **Where rows come once, use** :class:`Sketch`. On slowly decaying spectra, such as those of
+    trained weights, the values of this one are off by 100 % and more, as its `errors` say
+    (docs/streaming.md has the table); it is for data that come in no other way.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        m and n.
+    k : int
+        Singular values wanted.
+    width : int, optional
+        Rows of Upsilon and Omega, at least k; 4 k + 1 by default, at most min(m, n).
+    core : int, optional
+        Rows of Phi and Psi, at least width; 2 width + 1 by default.
+    probes : int
+        Rows of Theta, at least 4.
+    seed : int
+        Of the random matrices; sketches merge only if all but k agree.
+
+    Notes
+    -----
+    Memory: (m + n) (width + core) + m probes numbers of 8 bytes for the random matrices, and twice
+    as many as (m + n) width + core^2 + n probes for the sums, and as many again for every factor of
+    2^16 between the largest entries of its updates. Terms are summed as integers of 80 bits: no bit
+    depends on their order, and what is added and taken away again leaves nothing.
+
+    Tropp, Yurtsever, Udell & Cevher 2019, "Streaming low-rank matrix approximation with an
+    application to scientific simulation", with Gaussian matrices and the sizes for flat spectra.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        k: int,
+        *,
+        width: int | None = None,
+        core: int | None = None,
+        probes: int = 16,
+        seed: int = 0,
+    ) -> None:
+        m, n = (int(extent) for extent in shape)
+        if min(m, n) < 1:
+            raise ValueError(f"a sketch of shape {(m, n)} holds nothing")
+        plan.check_rank(k, (m, n))
+        self.shape, self.k, self.seed = (m, n), int(k), plan.check_seed(seed)
+        self.width = min(4 * k + 1 if width is None else int(width), m, n)
+        if self.width < k:
+            raise ValueError(f"width = {self.width} must be at least k = {k}")
+        self.core = 2 * self.width + 1 if core is None else int(core)
+        if self.core < self.width:
+            raise ValueError(f"core = {self.core} must be at least width = {self.width}")
+        self.probes = int(probes)
+        if self.probes < 4:
+            raise ValueError(f"an error needs at least 4 probes, not {probes}")
+        super().__init__(
+            x=ExactSum((n, self.width)),  # co-range, (Upsilon A)^T
+            y=ExactSum((m, self.width)),  # range, A Omega^T
+            z=ExactSum((self.core, self.core)),
+            w=ExactSum((n, self.probes)),  # (Theta A)^T
+        )
+        self._test = TestMatrices((m, n), self.width, self.core, self.probes, self.seed)
+
+    def update(
+        self,
+        delta: Any,
+        *,
+        row: int | None = None,
+        column: int | None = None,
+        num_threads: int | None = None,
+    ) -> Self:
+        """Add a dense matrix, all of A's shape, or a block of it from (row, column) on.
+
+        Parameters
+        ----------
+        delta : anything that :func:`matrix` takes
+            m x n; smaller, if `row` or `column` says where it begins (the other is then 0).
+        row, column : int, optional
+        num_threads : int, optional
+
+        Raises
+        ------
+        ValueError
+            If it does not fit.
+        NonFiniteError
+            If it holds NaN or infinity; the sketch is then unchanged.
+        OverflowError
+            If products of its entries overflow; the sketch is then unchanged.
+        """
+        a = matrix(delta)
+        i, j = row or 0, column or 0
+        if row is None and column is None and a.shape != self.shape:
+            raise ValueError(
+                f"an update of shape {a.shape}, the sketch has {self.shape}; of a block, say its "
+                "row or column"
+            )
+        if min(i, j) < 0 or i + a.shape[0] > self.shape[0] or j + a.shape[1] > self.shape[1]:
+            raise ValueError(f"a block {a.shape} at {(i, j)} does not fit into {self.shape}")
+        if 0 in a.shape:
+            return self
+        options = native_options(num_threads)
+        require_finite(a, "numbers of the update", options)
+        return self._add(self._test.of_block(a, i, j, options))
+
+    def update_outer(self, u: ArrayLike, v: ArrayLike) -> Self:
+        """Add u v^T: vectors (m,) and (n,), or matrices (m, p) and (n, p).
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit.
+        NonFiniteError
+            If they hold NaN or infinity; the sketch is then unchanged.
+        OverflowError
+            If products of their entries overflow; the sketch is then unchanged.
+        """
+        U, V = (np.asarray(x, dtype=np.float64) for x in (u, v))
+        if U.ndim == V.ndim == 1:
+            U, V = U[:, None], V[:, None]
+        if not U.ndim == V.ndim == 2 or U.shape[1] != V.shape[1]:
+            raise ValueError(f"u {np.shape(u)} and v {np.shape(v)} have no product u v^T")
+        if (len(U), len(V)) != self.shape:
+            raise ValueError(f"u v^T is {len(U)} x {len(V)}, the sketch has {self.shape}")
+        _require_numbers(U, V)
+        return self if U.size == 0 else self._add(self._test.of_outer(U, V))
+
+    def add_entries(self, i: ArrayLike, j: ArrayLike, values: ArrayLike) -> Self:
+        """Add values[t] to entry (i[t], j[t]) for every t; places may repeat.
+
+        Raises
+        ------
+        ValueError
+            If the lengths differ or a place is outside.
+        TypeError
+            If the places are no integers.
+        NonFiniteError
+            If a value is NaN or infinite; the sketch is then unchanged.
+        OverflowError
+            If products of the values overflow; the sketch is then unchanged.
+        """
+        rows, cols, numbers = np.asarray(i), np.asarray(j), np.asarray(values, dtype=np.float64)
+        if not rows.shape == cols.shape == numbers.shape or numbers.ndim != 1:
+            raise ValueError(f"i {rows.shape}, j {cols.shape}, values {numbers.shape} do not match")
+        if len(numbers) == 0:
+            return self
+        for name, places, extent in (("i", rows, self.shape[0]), ("j", cols, self.shape[1])):
+            if places.dtype.kind not in "iu":
+                raise TypeError(f"{name} are integers, not {places.dtype}")
+            if places.min() < 0 or places.max() >= extent:
+                seen = f"{places.min()} to {places.max()}"
+                raise ValueError(f"{name} is {seen}, the sketch has the shape {self.shape}")
+        _require_numbers(numbers)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._add(self._test.of_entries(rows, cols, numbers))
+
+    def _add(self, images: Images) -> Self:
+        terms = {
+            "x": (images.corange, images.column),
+            "y": (images.range, images.row),
+            "z": (images.core, 0),
+            "w": (images.theta, images.column),
+        }
+        if not all(np.isfinite(term).all() for term, _ in terms.values()):
+            raise OverflowError("products of the update overflow double precision")
+        with self._changing():
+            for name, (term, first) in terms.items():
+                self._sums[name].add(term, first)
+        return self
+
+    def svd(self, k: int | None = None) -> SVD:
+        """Return the k largest singular triplets of the approximation A_hat = Q C P^T.
+
+        `errors` and `residuals` are the bound ||Theta (A - A_hat)|| / chi on ||A - A_hat||, where
+        chi^2 is the 0.1 % quantile of chi^2 of `probes` degrees of freedom: Theta was not used for
+        A_hat, so that it fails with a chance of 1e-3. `fro_norm` is NaN, since it is not known but
+        estimated, by ``residual_norm(0)``.
+
+        Raises
+        ------
+        ValueError
+            If k exceeds the sketch's k, or nothing was added.
+        """
+        k = self.k if k is None else k
+        if not 1 <= k <= self.k:
+            raise ValueError(f"k = {k} must be between 1 and the sketch's k = {self.k}")
+        started = time.perf_counter()
+        U, s, V = self._factors()
+        missed = float(np.linalg.norm(self._unexplained(U, s, V), 2))
+        bound = missed / np.sqrt(self.probes * chi_square_mean(self.probes, -_RARE))
+        bound += 1e-12 * float(s[0])
+        return SVD(
+            U=U[:, :k],
+            s=s[:k],
+            Vt=V[:, :k].T,
+            residuals=np.full(k, bound),
+            errors=np.full(k, bound),
+            converged=bool(bound <= 1e-6 * s[0]),
+            passes=1,
+            block=self.width,
+            columns=self.width,
+            precision="float64",
+            method="linear sketch",
+            seed=self.seed,
+            seconds=time.perf_counter() - started,
+            num_threads=1,
+            fro_norm=float("nan"),
+            notes=(f"{self.updates} updates seen", f"core {self.core}, {self.probes} probes"),
+        )
+
+    def residual_norm(self, k: int | None = None) -> tuple[float, float, float]:
+        """Estimate ||A - A_hat_k||_F, A_hat cut to rank k; k = 0: ||A||_F; None: not cut.
+
+        Returns
+        -------
+        (float, float, float)
+            The estimate, whose square is that of the norm in the mean, and an interval that holds
+            the norm with a chance of at least 99.8 %: at worst, where A - A_hat_k has rank one,
+            the square is spread as chi^2 of `probes` degrees of freedom.
+        """
+        U, s, V = self._factors()
+        k = len(s) if k is None else k
+        if not 0 <= k <= len(s):
+            raise ValueError(f"k = {k} must be between 0 and width = {len(s)}")
+        seen = float(np.linalg.norm(self._unexplained(U[:, :k], s[:k], V[:, :k])))
+        value = seen / float(np.sqrt(self.probes))
+        few, many = (float(np.sqrt(chi_square_mean(self.probes, x))) for x in (-_RARE, _RARE))
+        return value, value / many, value / few
+
+    def _factors(self) -> tuple[Array, Array, Array]:
+        """A_hat = U diag(s) V^T of rank `width`: their algorithm for it, by least squares."""
+        self._require_whole()
+        if self.updates == 0:
+            raise ValueError("nothing was added to the sketch")
+        sums = {name: held.value() for name, held in self._sums.items()}
+        if not all(np.isfinite(held).all() for held in sums.values()):
+            raise OverflowError("the sums of the updates overflow double precision")
+        Q = np.linalg.qr(sums["y"])[0]  # m x width
+        P = np.linalg.qr(sums["x"])[0]  # n x width
+        half = np.linalg.lstsq(self._test.phi.T @ Q, sums["z"], rcond=None)[0]  # width x core
+        core = np.linalg.lstsq(self._test.psi.T @ P, half.T, rcond=None)[0].T  # width x width
+        U, s, Vt = np.linalg.svd(core)
+        return Q @ U, s, P @ Vt.T
+
+    def _unexplained(self, U: Array, s: Array, V: Array) -> Array:
+        """(Theta (A - U diag(s) V^T))^T, n x probes."""
+        return np.asarray(self._sums["w"].value() - V @ (s[:, None] * (U.T @ self._test.theta)))
+
+    def _options(self) -> dict[str, Any]:
+        names = ("k", "width", "core", "probes", "seed")
+        return {"shape": list(self.shape), **{name: getattr(self, name) for name in names}}
+
+    def _key(self) -> dict[str, Any]:
+        return {name: value for name, value in self._options().items() if name != "k"}
+
+    def __repr__(self) -> str:
+        """Shape and what was seen."""
+        m, n = self.shape
+        return f"LinearSketch({m} x {n}, k={self.k}, width={self.width}, {self.updates} updates)"
+
+
+def _require_numbers(*arrays: Array) -> None:
+    for array in arrays:
+        if not np.isfinite(array).all():
+            bad = int(np.sum(~np.isfinite(array)))
+            raise NonFiniteError(f"the numbers of the update hold {bad} NaN or infinite entries")

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A sketch of a matrix whose rows are seen once, in any order, in any number of places."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope import _core, plan
+from sigmascope.matrices import multiply
+from sigmascope.sources import matrix
+from sigmascope.spectra import SVD
+
+from .accumulator import LOST, RowAccumulator, native_options, require_finite
+from .chances import missed_by_sketch
+from .exact_sum import ExactSum
+
+
+class Sketch(RowAccumulator):
+    """A one-read sketch: A^T A Omega, (A Omega)^T (A Omega) and ||A||_F^2, by rows.
+
+    Each row panel A_i adds A_i^T (A_i Omega), so that one read does what the classical randomized
+    SVD takes two passes for. Sketches of parts add up: merge in any order, no bit changes.
+
+    Parameters
+    ----------
+    n_cols : int
+        Columns n of the matrix; its rows may be any number.
+    k : int
+        Singular values wanted.
+    width : int, optional
+        Columns of Omega, at least k; 2 k + 10 by default, at most n_cols. Errors fall with it.
+    seed : int
+        Of Omega; sketches merge only if n_cols, width and seed agree.
+
+    Notes
+    -----
+    Memory: n_cols * width numbers of 8 bytes, three times over, and twice more for every factor of
+    2^16 between the largest entries of its updates. Terms are summed as integers of 80 bits, so the
+    sums are as exact as their terms. Halko, Martinsson & Tropp 2011; Yu, Gu, Li & Li 2017. For data
+    that come as additive updates, and not as rows: :class:`LinearSketch`.
+    """
+
+    def __init__(self, n_cols: int, k: int, *, width: int | None = None, seed: int = 0) -> None:
+        if n_cols < 1 or not 1 <= k <= n_cols:
+            raise ValueError(f"k = {k} must be between 1 and n_cols = {n_cols}")
+        self.k, self.seed = int(k), plan.check_seed(seed)
+        self.width = min(2 * k + 10 if width is None else int(width), n_cols)
+        if self.width < k:
+            raise ValueError(f"width = {self.width} must be at least k = {k}")
+        super().__init__(
+            n_cols,
+            z=ExactSum((n_cols, self.width)),
+            y=ExactSum((self.width, self.width)),
+            f=ExactSum(()),
+        )
+        self._omega: NDArray[np.float64] | None = None
+
+    def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
+        """Add rows, each seen once: anything that :func:`matrix` takes, of shape (any, n_cols).
+
+        Raises
+        ------
+        ValueError
+            If the width differs.
+        NonFiniteError
+            If a row holds NaN or infinity; the sketch is then unchanged.
+        OverflowError
+            If squares of the entries overflow; the sketch is then unchanged.
+        """
+        a = self._of_width(matrix(rows))
+        if a.shape[0] == 0:
+            return self
+        options = native_options(num_threads)
+        fro2 = require_finite(a, "rows", options)
+        if self._omega is None:
+            self._omega = _core.gaussian(self.n_cols, self.width, self.seed, 0, 1)
+        z, y = _core.product_f64(a._native, self._omega, "gram", **options)
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's depends on threads
+            terms = {"z": z, "y": gram, "f": np.float64(fro2)}
+        if not all(np.isfinite(term).all() for term in terms.values()):
+            raise OverflowError("the squares of the entries overflow double precision")
+        with self._changing():
+            for name, term in terms.items():
+                self._sums[name].add(term)
+            self.rows += a.shape[0]
+        return self
+
+    def svd(self, k: int | None = None) -> SVD:
+        """Return the k largest singular values and right vectors, from one read of the data.
+
+        The left vectors are not kept (U is None); a rank found below k leaves rows of zeros in Vt.
+        With E = A^T A - V s^2 V^T over all of the sketch's triplets, which is what the sketch has
+        missed, `errors` is sqrt(s^2 + ||E||) - s, Weyl's bound, and `residuals` is sqrt(||E||), the
+        bound on every ||A v - sigma u||. ||E|| is at most its trace, which is known exactly, and is
+        estimated, with a margin, by leaving the sketch's own columns out in pairs: the lesser of
+        the two counts, and `notes` say which. The estimate is no theorem. In 24 000 sketches of
+        width 6 to 80, of order 200, half of them of twelve spectra from flat to steep and half of
+        three steep ones, where it is worst, ||E|| came up to 0.96 of that, never beyond. On
+        slowly decaying spectra it is a tenth to a third of the trace, once the width is 30.
+
+        Raises
+        ------
+        ValueError
+            If k exceeds the sketch's k, or nothing was seen.
+        OverflowError
+            If the sum of the squares exceeds double precision.
+        """
+        k = self.k if k is None else k
+        if not 1 <= k <= self.k:
+            raise ValueError(f"k = {k} must be between 1 and the sketch's k = {self.k}")
+        if self.rows == 0:
+            raise ValueError("the sketch has seen no rows")
+        self._require_whole()
+        started = time.perf_counter()
+        z, y2, fro2 = (self._sums[name].value() for name in "zyf")
+        if not (np.isfinite(z).all() and np.isfinite(y2).all() and np.isfinite(fro2)):
+            raise OverflowError("the squares of the entries overflow double precision")
+        fro = float(np.sqrt(fro2))
+        s, V, certain, likely = _factors(z, y2, float(fro2))
+        missed = min(certain, likely)
+        found = min(k, len(s))
+        values = np.zeros(k)
+        values[:found] = s[:found]
+        vt = np.zeros((k, self.n_cols))
+        vt[:found] = V[:, :found].T
+        rounding = 1e-6 * fro + LOST * np.sqrt(float(self.rows) * self.n_cols)
+        told = "residuals from the norm of A: certain"
+        if likely < certain:
+            told = f"residuals by leaving columns out; {np.sqrt(certain):.3g} is certain"
+        return SVD(
+            U=None,
+            s=values,
+            Vt=vt,
+            residuals=np.full(k, np.sqrt(missed) + rounding),
+            errors=np.sqrt(values**2 + missed) - values + rounding,
+            converged=bool(certain <= rounding * fro),
+            passes=1,
+            block=self.width,
+            columns=self.width,
+            precision="float64",
+            method="one-read sketch",
+            seed=self.seed,
+            seconds=time.perf_counter() - started,
+            num_threads=1,
+            fro_norm=fro,
+            notes=(f"{self.rows} rows seen", told),
+        )
+
+    def _options(self) -> dict[str, Any]:
+        return {"n_cols": self.n_cols, "k": self.k, "width": self.width, "seed": self.seed}
+
+    def _key(self) -> dict[str, Any]:
+        return {name: value for name, value in self._options().items() if name != "k"}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave Omega out of pickles: it is a function of the seed."""
+        return {**self.__dict__, "_omega": None}
+
+    def __repr__(self) -> str:
+        """Shape and what was seen."""
+        return f"Sketch({self.rows} rows x {self.n_cols}, k={self.k}, width={self.width})"
+
+
+def _factors(
+    z: NDArray[np.float64], y2: NDArray[np.float64], fro2: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
+    """Values and right vectors; and two bounds on the norm of A^T A - V s^2 V^T.
+
+    Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, by eigenvectors of Y^T Y.
+    """
+    lam, W = np.linalg.eigh(y2)
+    kept = lam > 1e-12 * max(lam[-1], 0.0)
+    Bt = z @ (W[:, kept] / np.sqrt(lam[kept]))
+    V, s, _ = np.linalg.svd(Bt, full_matrices=False)
+    certain = max(fro2 - float(np.sum(s**2)), 0.0)
+    likely = np.inf
+    if kept.all():  # in units of ||A||_F^2, since it takes the fourth power
+        likely = fro2 * missed_by_sketch(z / fro2, y2 / fro2)
+    return s, V, certain, likely
