@@ -59,9 +59,10 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "plan costs distributions linalg randomized sketch", "_core ground spectra matrices"
+        "memory costs plan krylov rates distributions linalg randomized sketch",
+        "_core ground spectra matrices",
     ),
-    "analysis": Modules("analysis", "_core ground spectra statistics matrices linalg"),
+    "analysis": Modules("routes analysis", "_core ground spectra statistics matrices linalg"),
     "checkpoint": Modules("checkpoint", "ground matrices"),
     "scan": Modules(
         "scanning",
@@ -75,7 +76,7 @@ PYTHON_ROOMS = {
         outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
     ),
     "cli": Modules(
-        "demo exits cli_bench cli __main__",
+        "demo exits cli_bench cli_plan cli __main__",
         "ground checkpoint scan report bench package",
         outside="typer rich",
         extra=True,

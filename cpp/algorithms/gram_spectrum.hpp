@@ -68,7 +68,10 @@ GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
   Gram g = fast ? a.fast_gram() : Gram{a.gram()};
   GramSpectrum result;
   result.fallen_back = g.doubtful;
-  if (g.doubtful) g = Gram{a.gram()};
+  if (g.doubtful) {
+    g = Gram();  // not two of them at a time
+    g = Gram{a.gram()};
+  }
   result.precision = g.precision;
   result.fast_reduction = g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
   const double relative = result.fast_reduction ? reduction_relative : 0.0;

@@ -26,7 +26,7 @@ from .linalg import svds, svdvals
 from .matrices import Matrix, multiply
 from .plan import available_devices
 from .randomized import randomized_svd
-from .scanning import Scan, scan
+from .scanning import Scan, ScanPlan, plan_scan, scan
 from .sketch import Sketch
 from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
 from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
@@ -47,6 +47,7 @@ __all__ = [
     "Moments",
     "NonFiniteError",
     "Scan",
+    "ScanPlan",
     "SigmascopeError",
     "SingularValues",
     "Sketch",
@@ -59,6 +60,7 @@ __all__ = [
     "moments",
     "multiply",
     "open_checkpoint",
+    "plan_scan",
     "randomized_svd",
     "scan",
     "set_num_threads",
