@@ -69,7 +69,7 @@ PYTHON_ROOMS = {
         "ground spectra matrices linalg analysis checkpoint",
         outside="pandas pyarrow",
     ),
-    "report": Modules("report", "checkpoint scan", outside="rich", extra=True),
+    "report": Modules("report", "ground checkpoint scan", outside="rich", extra=True),
     "bench": Modules(
         "bench",
         "ground matrices checkpoint report package",

@@ -25,7 +25,7 @@ struct TopResult {
   bool converged = false;
   bool injected = false, restarted = false, refined = false;
   std::int64_t columns = 0, steps = 0;
-  std::int64_t unread = 0;  // columns that were to be read out, and were too many: there is no answer
+  std::int64_t unread = 0;  // columns of the basis, or to be read out of it, that were too many: there is no answer
   std::optional<Quadrature> quadrature;
 };
 
@@ -49,6 +49,11 @@ class TopSearch {
     while (!step()) {
       if (space_->exhausted()) inject();
       if (must_restart()) restart();
+      const std::int64_t next = space_->columns() + space_->next_columns();
+      if (options_.most_columns > 0 && next > options_.most_columns) {
+        result_.unread = next;
+        break;
+      }
     }
     snapshot();
     result_.columns = space_->columns();

@@ -140,7 +140,7 @@ def _searched(
 ) -> Spectrum:
     """The k largest values and, at effort "density", the quadrature of the same basis."""
     result, run = krylov(
-        a, run, search, search.columns, chosen.what, max_steps=max_passes, seed=seed
+        a, run, search, search.columns, chosen.what, max_steps=max_passes, seed=seed, strict=True
     )
     seconds = time.perf_counter() - started
     top, errors = result["s"].astype(np.float64), result["errors"]

@@ -75,16 +75,28 @@ class Search:
 
 
 def krylov(
-    a: Matrix, run: Run, search: Search, columns: int, what: str, *, max_steps: int, seed: int
+    a: Matrix,
+    run: Run,
+    search: Search,
+    columns: int,
+    what: str,
+    *,
+    max_steps: int,
+    seed: int,
+    strict: bool,
 ) -> tuple[dict[str, Any], Run]:
-    """Run a search with a basis of at most `columns`; its dictionary, and how it was run.
+    """Run a search that plans with `columns` of a basis; its dictionary, and how it was run.
+
+    Where a restart would do harm (values that span much, clusters), the basis grows on as long as
+    there is memory. Then it is restarted all the same; `strict`: the search is refused instead, so
+    that no bit depends on the memory.
 
     Raises
     ------
     ValueError
         If `max_steps` blocks cannot hold k vectors.
     MemoryLimitError
-        If it does not fit into the memory, also where only the read-out does not.
+        If it does not fit into the memory; if the basis grows too long, or its read-out.
     """
     n = min(a.shape)
     if not search.density and search.block * max_steps < search.k:
@@ -98,8 +110,14 @@ def krylov(
     def graded(columns: int) -> Need:
         return search.graded_need(reading, columns).beside(held)
 
-    allowed = plan.most_columns(1, columns, lambda d: run.has(graded(d)))
-    restart = 0 if search.density else plan.restart_columns(n, search.k, search.block)
+    def fits(columns: int) -> bool:
+        return run.has(search.need(reading, columns).beside(held))
+
+    most = plan.most_columns(columns, n, fits)
+    allowed = plan.most_columns(1, most, lambda d: run.has(graded(d)))
+    restart = plan.restart_columns(n, search.k, search.block)
+    if search.density:  # which wants a longer basis than the values do
+        restart = columns if columns < n else 0
     result = _core.krylov(
         a._native,
         k=search.k,
@@ -107,8 +125,9 @@ def krylov(
         block=search.block,
         max_steps=max_steps,
         restart_columns=restart,
-        max_columns=columns if columns < n else 0,
-        readout_columns=max(allowed, 1) if allowed < columns else 0,
+        max_columns=0 if strict or most == n else most,
+        most_columns=most if strict and most < n else 0,
+        readout_columns=max(allowed, 1) if allowed < most else 0,
         seed=plan.check_seed(seed),
         vectors=search.vectors,
         density=search.density,
@@ -116,8 +135,9 @@ def krylov(
         **run.native(),
     )
     if result["unread"]:
-        what += ", the last of them below 0.006 of the first,"
-        raise MemoryLimitError(run.refusal(what, graded(result["unread"])))
+        what += f", which took {result['unread']} columns,"
+        needs = graded(result["unread"]), search.need(reading, result["unread"]).beside(held)
+        raise MemoryLimitError(run.refusal(what, max(needs, key=lambda need: need.limit)))
     return result, run
 
 

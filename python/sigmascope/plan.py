@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from bisect import bisect_right
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from . import _core, costs
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
 from .memory import MINIMUM, Need, Reading
-from .threads import resolve_memory, resolve_threads
+from .threads import amount, resolve_memory, resolve_threads
 
 SEARCHES = ("mixed", "float32", "float64")
 """What `precision` may be where Krylov steps only choose directions."""
@@ -227,21 +226,6 @@ def check_accuracy(accuracy: str) -> None:
     """ValueError unless it is a mode of svdvals."""
     if accuracy not in ("reference", "fast"):
         raise ValueError(f"accuracy is 'reference' or 'fast', not {accuracy!r}")
-
-
-def amount(nbytes: int) -> str:
-    """Show bytes as memory is counted, three digits, rounded up.
-
-    >>> amount(2_254_857_830), amount(2**28), amount(50_000)
-    ('2.1 GiB', '256 MiB', '48.9 kiB')
-    """
-    unit, name = next(
-        (unit, name)
-        for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "kiB"), (1, "B"))
-        if nbytes >= unit or unit == 1
-    )
-    grid = 10.0 ** (2 - len(str(nbytes // unit)) + 1)
-    return f"{math.ceil(nbytes / unit * grid) / grid:.6g} {name}"
 
 
 def of_shape(shape: tuple[int, int]) -> str:

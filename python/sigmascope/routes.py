@@ -17,6 +17,7 @@ from .krylov import Search
 from .matrices import Matrix
 from .memory import Need, Reading, values_need
 from .plan import Run
+from .threads import amount
 
 EFFORTS = ("top", "density", "exact")
 
@@ -94,7 +95,7 @@ class Route:
         if cheaper:
             tol = self.search.tol if self.search else 1e-3
             other = _route(a, cheaper[-1], self.k, tol, self.accuracy, run)
-            needed = plan.amount(run.least(a, other.need))
+            needed = amount(run.least(a, other.need))
             instead = f"; effort {other.effort!r} needs {needed}"
         return run.within(a, self.need, self.what, instead)
 

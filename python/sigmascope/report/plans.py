@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from sigmascope.plan import amount
 from sigmascope.scanning import ScanPlan, TensorPlan
+from sigmascope.threads import amount
 
 from .pages import listed
 from .tables import show_table

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sigmascope.memory import OVERHEAD
-from sigmascope.plan import amount
 from sigmascope.rates import Rates
+from sigmascope.threads import amount
 
 WITHIN = 2.0
 """Times that a matrix takes are estimated to within this factor; a benchmark asserts it."""
