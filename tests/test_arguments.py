@@ -189,18 +189,20 @@ def test_a_default_memory_limit_is_within_the_machine() -> None:
 @pytest.mark.parametrize(
     ("call", "what"),
     [
-        (lambda B, **o: ss.svdvals(B, **o), "svdvals of order 300"),
-        (lambda B, **o: ss.svds(B, 20, method="gram", **o), "the Gram matrix of order 300"),
-        (lambda B, **o: ss.svds(B, 20, **o), "the 20 largest singular values of order 300"),
-        (lambda B, **o: ss.randomized_svd(B, 20, **o), "2 blocks of 30 columns"),
-        (lambda B, **o: ss.spectral_density(B, **o), "12 blocks of 32 columns"),
-        (lambda B, **o: ss.spectrum(B, k=20, **o), "the 20 largest singular values of order 300"),
-        (lambda B, **o: ss.spectrum(B, effort="exact", **o), "svdvals of order 300"),
+        (lambda B, **o: ss.svdvals(B, **o), "svdvals of 400 x 300"),
+        (lambda B, **o: ss.svds(B, 20, method="gram", **o), "the Gram matrix of 400 x 300"),
+        (lambda B, **o: ss.svds(B, 20, **o), "the 20 largest singular values of 400 x 300"),
+        (lambda B, **o: ss.randomized_svd(B, 20, **o), "2 blocks of 30 columns for 400 x 300"),
+        (lambda B, **o: ss.spectral_density(B, **o), "12 blocks of 32 columns for 400 x 300"),
+        (lambda B, **o: ss.spectrum(B, k=20, **o), "effort 'density' of 400 x 300"),
+        (lambda B, **o: ss.spectrum(B, effort="exact", **o), "svdvals of 400 x 300"),
     ],
 )
 def test_memory_that_is_not_enough(call: Call, what: str) -> None:
     B = ks.gaussian(400, 300)[0]
-    with pytest.raises(ss.MemoryLimitError, match=rf"{what} needs? .*GiB.* limit is .*GiB") as info:
+    with pytest.raises(
+        ss.MemoryLimitError, match=rf"{what} needs .* [kM]iB, .* limit is 48.9 kiB"
+    ) as info:
         call(B, memory_limit="50kB")
     assert isinstance(info.value, MemoryError)
     assert isinstance(info.value, ss.SigmascopeError)

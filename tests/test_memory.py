@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A matrix ten times the memory limit is scanned within the limit and a stated constant."""
+"""No call takes more memory than its formula says, nor more than the limit it was given."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from checkpoints import entry
 
-from sigmascope import plan
+import sigmascope as ss
+from sigmascope import memory
+from sigmascope.memory import MIB, MINIMUM, OVERHEAD, Need, Reading
 
-ROWS, COLUMNS = 82_000, 2048
-NBYTES = ROWS * COLUMNS * 4
-LIMIT = 64 * 2**20
+SIZES = {"F32": 4, "BF16": 2, "F64": 8}
 
 # Not ru_maxrss: a child begins with what its parent held when it was forked, and a test run that
 # has imported a large library would hide all that the child uses. VmHWM belongs to the program.
@@ -28,12 +29,15 @@ with open("/proc/self/status") as status:
 _IMPORT = "import sigmascope"
 _SCAN = """
 import sigmascope as ss
-options = {{"memory_limit": {limit}, "num_threads": {threads}, "reading": {reading!r}}}
-found = ss.scan({path!r}, effort="density", k=16, **options)
-row = found["w"]
+options = dict(k={k}, tol=1e-3, effort={effort!r}, memory_limit={limit}, num_threads={threads})
+row = ss.scan({path!r}, reading={reading!r}, **options)["w"]
 assert row["status"] == "analysed", row["reason"]
-assert row["converged"] and row["effort"] == "density"
-assert row["effective_rank"] > 16
+assert row["converged"] and row["effort"] == {ran!r}
+"""
+_CALL = """
+import sigmascope as ss
+A = ss.open_checkpoint({path!r})["w"]
+ss.{call}(A, {arguments} memory_limit={limit}, num_threads={threads})
 """
 
 
@@ -47,21 +51,38 @@ def peak(work: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noise, and a few directions above it: written piece by piece."""
-    path = tmp_path_factory.mktemp("large") / "large.safetensors"
-    header = json.dumps({"w": entry("F32", (ROWS, COLUMNS), (0, NBYTES))}).encode()
+def imported() -> int:
+    """Resident bytes of the imported package."""
+    return peak(_IMPORT)
+
+
+def written(folder: Path, rows: int, columns: int, dtype: str = "F32") -> Path:
+    """Noise, and a few directions above it: written piece by piece, once."""
+    path = folder / f"{rows}x{columns}{dtype}.safetensors"
+    if path.exists():
+        return path
+    size = rows * columns * SIZES[dtype]
+    header = json.dumps({"w": entry(dtype, (rows, columns), (0, size))}).encode()
     rng = np.random.default_rng(0)
-    piece = rng.standard_normal((1000, COLUMNS), dtype=np.float32)
-    spikes = rng.standard_normal((24, COLUMNS), dtype=np.float32)
+    height = max(min(rows, 2**21 // columns), 1)
+    piece = rng.standard_normal((height, columns), dtype=np.float32)
+    spikes = rng.standard_normal((24, columns), dtype=np.float32)
     with open(path, "wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
-        for _ in range(ROWS // 1000):
+        for start in range(0, rows, height):
             # rows turned against each other, so that the pieces are not copies
-            weights = rng.standard_normal((1000, 24), dtype=np.float32) * np.geomspace(1, 0.2, 24)
-            rows = np.roll(piece, rng.integers(1000), 0) + weights @ spikes
-            file.write(rows.astype("<f4").tobytes())
+            weights = rng.standard_normal((height, 24), dtype=np.float32) * np.geomspace(1, 0.2, 24)
+            numbers = np.roll(piece, rng.integers(columns), 1) + weights @ spikes
+            numbers = numbers[: rows - start].astype("<f8" if dtype == "F64" else "<f4")
+            if dtype == "BF16":  # truncated
+                numbers = (numbers.view("<u4") >> 16).astype("<u2")
+            file.write(numbers.tobytes())
     return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("large")
 
 
 def test_the_measurement_sees_what_is_allocated() -> None:
@@ -71,12 +92,168 @@ def test_the_measurement_sees_what_is_allocated() -> None:
     assert held.sum() == 2**24
 
 
+def check(
+    path: Path, imported: int, *, threads: int = 2, reading: str = "buffered", **options: Any
+) -> None:
+    """Scan in a fresh interpreter: within the plan, which is within the limit."""
+    limit = options["limit"]
+    planned = ss.plan_scan(
+        path, effort=options["effort"], k=options["k"], memory_limit=limit, num_threads=threads
+    )["w"]
+    assert planned.refused is None
+    assert planned.effort == options["ran"]
+    assert planned.peak_bytes <= max(limit, MINIMUM)
+    used = (
+        peak(_SCAN.format(path=str(path), threads=threads, reading=reading, **options)) - imported
+    )
+    assert used <= planned.peak_bytes, f"{used / MIB:.0f} of {planned.peak_bytes / MIB:.0f} MiB"
+
+
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
     ("threads", "reading"), [(1, "buffered"), (2, "buffered"), (5, "buffered"), (2, "uncached")]
 )
-def test_peak_memory_of_a_scan(large: Path, threads: int, reading: str) -> None:
-    assert large.stat().st_size >= 10 * LIMIT
-    scan = _SCAN.format(path=str(large), limit=LIMIT, threads=threads, reading=reading)
-    used = peak(scan) - peak(_IMPORT)
-    assert used <= LIMIT + plan._WORKING_BYTES, f"{used / 2**20:.0f} MiB"
+def test_a_matrix_ten_times_the_limit(
+    folder: Path, imported: int, threads: int, reading: str
+) -> None:
+    path = written(folder, 82_000, 2048)
+    limit = 64 * MIB
+    assert path.stat().st_size >= 10 * limit
+    options = {"limit": limit, "effort": "density", "ran": "density", "k": 16}
+    check(path, imported, threads=threads, reading=reading, **options)
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize("limit", [64 * MIB, 128 * MIB, 512 * MIB])
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])
+@pytest.mark.parametrize("effort", ["top", "density"])
+def test_a_wide_matrix_read_again_and_held(
+    folder: Path, imported: int, limit: int, dtype: str, effort: str
+) -> None:
+    path = written(folder, 2048, 11008, dtype)
+    check(path, imported, limit=limit, effort=effort, ran=effort, k=24)
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize(
+    ("shape", "dtype", "limit"),
+    [
+        ((2048, 2048), "F32", 128),  # read again
+        ((3000, 2500), "F64", 512),  # held
+        ((1024, 50_000), "BF16", 96),  # wide
+        ((400_000, 60), "F32", 96),  # tall
+    ],
+)
+def test_every_value(
+    folder: Path, imported: int, shape: tuple[int, int], dtype: str, limit: int
+) -> None:
+    path = written(folder, *shape, dtype)
+    check(path, imported, limit=limit * MIB, effort="exact", ran="exact", k=8)
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize(
+    ("call", "arguments", "need"),
+    [
+        ("svds", "24, method='krylov',", lambda r: memory.krylov_need(r, 24, 64, 500, 4)),
+        ("svds", "24, method='gram',", lambda r: memory.gram_need(r, 24)),
+        ("svds", "24, method='krylov', precision='float64',", None),
+        ("randomized_svd", "24, passes=3,", lambda r: memory.low_rank_need(r, 24, 34, 3, 4)),
+        ("spectral_density", "", lambda r: memory.density_need(r, 32, 12, 4)),
+        ("moments", "", memory.elementwise_need),
+    ],
+)
+@pytest.mark.parametrize("limit", [100, 400])
+def test_other_calls(
+    folder: Path, imported: int, call: str, arguments: str, need: Any, limit: int
+) -> None:
+    """The limit holds, and the formula is of the size of what is taken: at most 4 times as much."""
+    path = written(folder, 9000, 1600)
+    work = _CALL.format(
+        path=str(path), call=call, arguments=arguments, limit=limit * MIB, threads=2
+    )
+    used = peak(work) - imported
+    assert used <= limit * MIB, f"{used / MIB:.0f} MiB"
+    if need is not None:
+        reading = Reading((9000, 1600), 4, files=limit == 100, threads=2)
+        held = 0 if reading.files else 9000 * 1600 * 4
+        assert need(reading).beside(held).peak <= 4 * max(used, OVERHEAD)
+
+
+@pytest.mark.unsanitized
+def test_values_that_span_much_are_read_out_within_the_limit(folder: Path, imported: int) -> None:
+    """All columns of the basis are read out then; it is refused, with numbers, where too many."""
+    path = folder / "graded.npy"
+    rng = np.random.default_rng(0)
+    left = np.linalg.qr(rng.standard_normal((60_000, 40)))[0]
+    right = np.linalg.qr(rng.standard_normal((2400, 40)))[0]
+    graded = (left * np.logspace(0, -4, 40)) @ right.T
+    np.save(path, graded.astype(np.float32) + 1e-9 * rng.standard_normal(2400).astype(np.float32))
+    call = (
+        "import sigmascope as ss; print(ss.spectrum({path!r}, effort='top', k=24, {more}).effort)"
+    )
+    with pytest.raises(ss.MemoryLimitError, match=r"which took \d+ columns, needs .* limit is "):
+        ss.spectrum(path, effort="top", k=24, precision="float32", memory_limit="64MiB")
+    more = "precision='float32', memory_limit='200MiB', num_threads=2"
+    work = call.format(path=str(path), more=more).replace("print(", "assert 'top' == (")
+    assert peak(work) - imported <= 200 * MIB
+
+
+# -------------------------------------------------------------------------------- the formulas
+
+
+def test_a_need_says_its_limit() -> None:
+    assert Need(MIB, MIB).limit == MIB  # all else is below the minimum
+    large = Need(10 * MIB, 90 * MIB)
+    assert large.limit == large.peak == 100 * MIB + OVERHEAD
+    assert large.beside(MIB) == Need(11 * MIB, 90 * MIB)
+    assert Need(MINIMUM - OVERHEAD, 0).limit == MINIMUM - OVERHEAD
+    assert Need(MINIMUM - OVERHEAD + 1, 0).limit == MINIMUM + 1
+
+
+def test_formulas_in_exact_bytes() -> None:
+    held = Reading((16384, 16384), 2, files=False, threads=2)
+    values = memory.values_need(held)
+    assert values.arrays == 8 * 16384**2 + 512 * 16384  # "2 GiB": the Gram matrix in float64
+    again = Reading((16384, 16384), 2, files=True, threads=2)
+    # panels of 512 rows, decoded to float64, and three of them as stored, are less than the band
+    assert (
+        memory.values_need(again).working
+        == values.working
+        == 8 * 16384 * (137 + 17 * 64) + (16 * 192**2 * 6)
+    )
+    search = memory.krylov_need(held, 64, 32, 774, 4)
+    assert search.arrays == 25 * 16384 * 32 * 4 + 16384 * 32 * 4  # 25 blocks, and the next
+    eight = memory.krylov_need(held, 64, 8, 774, 4)
+    assert eight.arrays == 98 * 16384 * 16 * 4  # a block of 8 floats takes a line of 16
+    everything = memory.elementwise_need(again)
+    assert everything.arrays == 32 * 2 * 16384
+    rows = 128  # 8 MiB: 256 rows and what is found in them are a little more
+    assert everything.working == (
+        3 * rows * 16384 * 2 + rows * 4 * 96 + 4 * 16384 * 8 + 3 * 2**19 + 2 * 3 * MIB // 2
+    )
+    assert again.raw(10, 7, 100) == 3 * 10 * 7 * 2
+    assert again.raw(50, 7, 100) == 2 * 3 * 50 * 7 * 2  # gaps between lines may be read too
+    assert held.raw(10, 7, 100) == 0
+
+
+@pytest.mark.parametrize("files", [False, True])
+def test_needs_grow_with_the_matrix_and_shrink_with_panels(files: bool) -> None:
+    def needs(m: int, n: int, panel_rows: int = 0) -> list[Need]:
+        r = Reading((m, n), 4, files, 2, panel_rows)
+        return [
+            memory.elementwise_need(r),
+            memory.krylov_need(r, 64, 32, 774, 4, steered=True, density=True),
+            memory.graded_need(r, 64, 32, 774, 4),
+            memory.values_need(r, fast=True),
+            memory.gram_need(r, 64),
+            memory.low_rank_need(r, 64, 74, 2, 4),
+            memory.density_need(r, 32, 12, 4),
+        ]
+
+    for small, large in zip(needs(3000, 2000), needs(30_000, 20_000), strict=True):
+        assert small.arrays < large.arrays
+        assert small.peak < large.peak
+    for low, high in zip(needs(30_000, 20_000, 16), needs(30_000, 20_000), strict=True):
+        assert low.arrays == high.arrays
+        assert low.working <= high.working

@@ -25,6 +25,7 @@ struct TopResult {
   bool converged = false;
   bool injected = false, restarted = false, refined = false;
   std::int64_t columns = 0, steps = 0;
+  std::int64_t unread = 0;  // columns of the basis, or to be read out of it, that were too many: there is no answer
   std::optional<Quadrature> quadrature;
 };
 
@@ -48,6 +49,11 @@ class TopSearch {
     while (!step()) {
       if (space_->exhausted()) inject();
       if (must_restart()) restart();
+      const std::int64_t next = space_->columns() + space_->next_columns();
+      if (options_.most_columns > 0 && next > options_.most_columns) {
+        result_.unread = next;
+        break;
+      }
     }
     snapshot();
     result_.columns = space_->columns();
@@ -86,7 +92,7 @@ class TopSearch {
     if (!last && place == Place::open) return false;
     if (last || done || !steering_) {
       read_out(place);
-      if (result_.converged || last) return true;
+      if (result_.unread > 0 || result_.converged || last) return true;
     }
     if (steering_) refine();
     else next_check_ = taken_ + std::max(block_, d / 4);  // the measured residuals say that T was too hopeful
@@ -114,6 +120,10 @@ class TopSearch {
   void read_out(Place place) {
     const std::int64_t k = std::min(k_, static_cast<std::int64_t>(assessment_.rho.size()));
     const bool all = graded<B>(assessment_, k), measure = options_.vectors || all || steering_;
+    if (all && options_.readout_columns > 0 && space_->columns() > options_.readout_columns) {
+      result_.unread = space_->columns();
+      return;
+    }
     const Small chosen =
         all ? Small::identity(space_->columns()) : assessment_.ritz.vectors.part(0, space_->columns(), 0, k);
     auto& triplets = result_.triplets =

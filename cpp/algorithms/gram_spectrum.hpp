@@ -94,7 +94,10 @@ template <Backend B, LinearOperator A>
 GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
   Gram g = fast ? a.fast_gram() : Gram{a.gram()};
   const bool fallen_back = g.doubtful;
-  if (fallen_back) g = Gram{a.gram()};
+  if (fallen_back) {
+    g = Gram();  // not two of them at a time
+    g = Gram{a.gram()};
+  }
   GramSpectrum result = spectrum_of_gram(device, std::move(g));
   result.fallen_back = fallen_back;
   return result;

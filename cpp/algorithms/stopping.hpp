@@ -33,6 +33,8 @@ struct TopOptions {
   std::int64_t max_steps = 200;
   std::int64_t restart_columns = 0;  // restart when the basis would pass this, or what a cluster needs; 0: never
   std::int64_t max_columns = 0;      // restart when the basis would pass this, whatever it holds; 0: any
+  std::int64_t most_columns = 0;     // there is no answer if the basis would pass this; 0: any
+  std::int64_t readout_columns = 0;  // of a graded space all columns are read out, if there are no more; 0: any
   std::uint64_t seed = 0;
   bool vectors = true;
   bool density = false;  // also the quadrature of the space, before any restart or injection

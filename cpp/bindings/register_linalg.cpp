@@ -52,6 +52,7 @@ py::dict krylov(P& p, const TopOptions& options) {
   result["restarted"] = top.restarted;
   result["refined"] = top.refined;
   result["columns"] = top.columns;
+  result["unread"] = top.unread;
   result["steps"] = top.steps;
   result["reads"] = p.a->reads() + 1;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
@@ -232,14 +233,16 @@ void register_linalg(py::module_& module) {
   module.def(
       "krylov",
       [](const py::object& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
-         std::int64_t restart_columns, std::int64_t max_columns, std::uint64_t seed, bool vectors, bool with_density,
-         bool steer, bool rounded_copy, bool f64, const py::kwargs& kwargs) {
-        const TopOptions options{k,           tol,  block,   max_steps,    restart_columns,
-                                 max_columns, seed, vectors, with_density, steer};
+         std::int64_t restart_columns, std::int64_t max_columns, std::int64_t most_columns,
+         std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool with_density, bool steer,
+         bool rounded_copy, bool f64, const py::kwargs& kwargs) {
+        const TopOptions options{
+            k,    tol,     block,        max_steps, restart_columns, max_columns, most_columns, readout_columns,
+            seed, vectors, with_density, steer};
         return solved(a, f64, run_options(kwargs), [&](auto& p) { return krylov(p, options); }, rounded_copy);
       },
-      "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a, "seed"_a,
-      "vectors"_a, "density"_a, "steer"_a, "rounded_copy"_a, "f64"_a);
+      "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a,
+      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "density"_a, "steer"_a, "rounded_copy"_a, "f64"_a);
   module.def(
       "density",
       [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,

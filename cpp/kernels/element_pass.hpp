@@ -16,13 +16,15 @@ inline constexpr std::int64_t group_rows = 128;
 
 inline std::int64_t parts(std::int64_t extent, std::int64_t part) { return (extent + part - 1) / part; }
 
-// Rows of a panel: as asked; else whole groups of them, where that is not too much to hold. Of a matrix in files three
-// panels live, one read, one ready and one in use; reads of 8 MiB in order keep a disk at its steadiest.
+// Rows of a panel: as asked; else whole groups of them, where that, with what is found in it, is not too much to hold.
+// Of a matrix in files three panels live, one read, one ready, one in use; reads of 8 MiB in order keep a disk at its
+// steadiest. sigmascope/memory.py counts on both numbers.
 inline std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
   constexpr std::int64_t bytes_in_memory = std::int64_t{32} << 20, bytes_in_files = std::int64_t{8} << 20;
   const std::int64_t most = std::max<std::int64_t>(a.rows, 1);
   if (asked > 0) return std::min(asked, most);
-  const std::int64_t row = std::max<std::int64_t>(a.stored_bytes() / most, 1);
+  const std::int64_t found = parts(a.cols, stretch_length) * static_cast<std::int64_t>(sizeof(Stretch));
+  const std::int64_t row = std::max<std::int64_t>(a.stored_bytes() / most, 1) + found;
   const std::int64_t rows = (a.in_memory() ? bytes_in_memory : bytes_in_files) / row;
   return std::clamp<std::int64_t>(rows < group_rows ? rows : rows / group_rows * group_rows, 1, most);
 }

@@ -26,7 +26,7 @@ from .linalg import svds, svdvals
 from .matrices import Matrix, multiply
 from .plan import available_devices
 from .randomized import randomized_svd
-from .scanning import Scan, scan
+from .scanning import Scan, ScanPlan, plan_scan, scan
 from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
 from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
 from .streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
@@ -50,6 +50,7 @@ __all__ = [
     "MomentsAccumulator",
     "NonFiniteError",
     "Scan",
+    "ScanPlan",
     "SigmascopeError",
     "SingularValues",
     "Sketch",
@@ -62,6 +63,7 @@ __all__ = [
     "moments",
     "multiply",
     "open_checkpoint",
+    "plan_scan",
     "randomized_svd",
     "scan",
     "set_num_threads",

@@ -54,6 +54,8 @@ def krylov(
     max_steps: int,
     restart_columns: int,
     max_columns: int,
+    most_columns: int,
+    readout_columns: int,
     seed: int,
     vectors: bool,
     density: bool,

@@ -3,23 +3,23 @@
 
 from __future__ import annotations
 
-import operator
 import time
-import warnings
 from typing import Any
 
 import numpy as np
 
-from . import _core, plan, spread, statistics
+from . import plan, statistics
 from .distributions import density_of, moments
-from .errors import ConvergenceWarning, NonFiniteError
-from .linalg import krylov_notes, svds, svdvals
+from .errors import NonFiniteError
+from .krylov import Search, krylov, krylov_notes
+from .linalg import svdvals
 from .matrices import Matrix
 from .plan import Run
+from .routes import EFFORTS, Route, route, run_for
 from .sources import matrix
-from .spectra import Density, Measure, Moments, Spectrum
+from .spectra import Density, Moments, Spectrum
 
-EFFORTS = ("top", "density", "exact")
+__all__ = ["EFFORTS", "spectrum"]
 
 
 def spectrum(
@@ -67,53 +67,40 @@ def spectrum(
     Notes
     -----
     Passes: one for the moments, one for the range, then those of :func:`svds` or :func:`svdvals`.
-    A matrix in files that fits into half of memory_limit is read from disk once.
+    A matrix in files that fits into memory_limit beside what it needs (:mod:`sigmascope.memory`) is
+    read from disk once.
     """
     a = matrix(A)
-    if effort not in EFFORTS:
-        raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
-    if operator.index(k) < 1:
-        raise ValueError(f"k = {k} must be at least 1")
-    plan.check_positive(tol=tol, max_passes=max_passes)
+    plan.check_positive(max_passes=max_passes)
     plan.check_seed(seed)
-    plan.check_accuracy(accuracy)
-    run = Run.of(a, **options)
-    n = min(a.shape)
-    k = min(k, n)
-    block = min(32 if k <= 128 else 64, n)
+    run = run_for(a, effort, **options)
+    chosen = route(a, effort, k, tol, accuracy, run)
+    run = chosen.within(a, run)
     started = time.perf_counter()
+    options["memory_limit"] = run.memory
     if run.load_bytes:  # one read of the file for everything that follows
         a = a.load()
-        options["memory_limit"] = run.memory - a.nbytes
-        run = Run.of(a, **options)
-    seen = moments(a, **options)
+        options["reserved"] = run.reserved + run.load_bytes
+    shared = {name: value for name, value in options.items() if name != "precision"}
+    seen = moments(a, **shared)
     if seen.nan or seen.inf:
         raise NonFiniteError(
             f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
             f"the first at {seen.first_nonfinite}"
         )
-    if effort == "exact" or plan.prefers_gram(a.shape, k, block, tol, run):
-        notes = (
-            () if effort == "exact" else (f"every value, cheaper here than effort {str(effort)!r}",)
-        )
-        return _exact(a, k, accuracy, seed, seen, notes, options, started)
-    if effort == "top":
-        return _top(a, k, tol, max_passes, seed, seen, options, started)
-    return _density(a, k, block, tol, max_passes, seed, seen, run, started)
+    reserved = run.reserved + run.load_bytes + chosen.seen_bytes
+    options["reserved"] = shared["reserved"] = reserved
+    if chosen.search is None:
+        return _exact(a, chosen, seed, seen, shared, started)
+    run = run_for(a, effort, **options)
+    return _searched(a, chosen, chosen.search, run, max_passes, seed, seen, started)
 
 
 def _exact(
-    a: Matrix,
-    k: int,
-    accuracy: str,
-    seed: int,
-    seen: Moments,
-    notes: tuple[str, ...],
-    options: dict[str, Any],
-    started: float,
+    a: Matrix, chosen: Route, seed: int, seen: Moments, options: dict[str, Any], started: float
 ) -> Spectrum:
-    options = {name: value for name, value in options.items() if name != "precision"}
-    result = svdvals(a, accuracy=accuracy, **options)
+    k = chosen.k
+    result = svdvals(a, accuracy=chosen.accuracy, **options)
     measures = statistics.measures_from_values(
         result.values, result.errors, a.shape, seen.fro_norm, floor=result.floor, k=k
     )
@@ -137,124 +124,53 @@ def _exact(
         seconds=time.perf_counter() - started,
         num_threads=result.num_threads,
         converged=True,
-        notes=notes + result.notes,
+        notes=chosen.notes + result.notes,
     )
 
 
-def _top(
+def _searched(
     a: Matrix,
-    k: int,
-    tol: float,
-    max_passes: int,
-    seed: int,
-    seen: Moments,
-    options: dict[str, Any],
-    started: float,
-) -> Spectrum:
-    with warnings.catch_warnings():  # the result says it: converged = False
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        result = svds(
-            a,
-            k,
-            tol=tol,
-            vectors=False,
-            method="krylov",
-            max_passes=max_passes,
-            seed=seed,
-            **options,
-        )
-    measures = statistics.measures_from_top(result.s, result.errors, a.shape, seen.fro_norm)
-    return _spectrum(a, "top", k, result, measures, None, seen, result.notes, started)
-
-
-def _density(
-    a: Matrix,
-    k: int,
-    block: int,
-    tol: float,
-    max_passes: int,
-    seed: int,
-    seen: Moments,
+    chosen: Route,
+    search: Search,
     run: Run,
+    max_passes: int,
+    seed: int,
+    seen: Moments,
     started: float,
 ) -> Spectrum:
-    n = min(a.shape)
-    result = _core.krylov(
-        spread.operand(a, run),
-        k=k,
-        tol=tol,
-        block=block,
-        max_steps=max_passes,
-        restart_columns=0,  # the density needs the whole basis
-        max_columns=plan.column_cap(n, max(a.shape), k, block, run),
-        seed=plan.check_seed(seed),
-        vectors=False,
-        density=True,
-        steer=False,  # what is rounded adds to a density, and no residual would tell
-        rounded_copy=False,
-        f64=run.precision == "float64",
-        **run.native(),
+    """The k largest values and, at effort "density", the quadrature of the same basis."""
+    result, run = krylov(
+        a, run, search, search.columns, chosen.what, max_steps=max_passes, seed=seed, strict=True
     )
-    rule = result["quadrature"]
-    steps = -(-rule["columns"] // block)
     seconds = time.perf_counter() - started
-    density = density_of(n, rule, result, run.precision, seed, steps, seconds)
     top, errors = result["s"].astype(np.float64), result["errors"]
-    measures = statistics.measures_from_density(density, top, errors, a.shape, seen.fro_norm)
+    density: Density | None = None
+    if search.density:
+        rule = result["quadrature"]
+        steps = -(-rule["columns"] // search.block)
+        density = density_of(min(a.shape), rule, result, run.precision, seed, steps, seconds)
+        measures = statistics.measures_from_density(density, top, errors, a.shape, seen.fro_norm)
+    else:
+        measures = statistics.measures_from_top(result["s"], errors, a.shape, seen.fro_norm)
     return Spectrum(
         shape=a.shape,
-        effort="density",
-        k=k,
-        top=top,
+        effort=chosen.effort,
+        k=chosen.k,
+        top=top if search.density else result["s"],
         top_errors=errors,
         values=None,
         value_errors=None,
         density=density,
         moments=seen,
         measures=measures,
-        method="block Krylov with quadrature",
+        method="block Krylov with quadrature" if search.density else "block Krylov",
         precision=run.precision,
         passes=result["reads"] + seen.passes,
-        block=block,
+        block=search.block,
         columns=result["columns"],
         seed=seed,
         seconds=seconds,
         num_threads=run.threads,
         converged=result["converged"],
         notes=krylov_notes(result),
-    )
-
-
-def _spectrum(
-    a: Matrix,
-    effort: str,
-    k: int,
-    result: Any,
-    measures: dict[str, Measure],
-    density: Density | None,
-    seen: Moments,
-    notes: tuple[str, ...],
-    started: float,
-) -> Spectrum:
-    return Spectrum(
-        shape=a.shape,
-        effort=effort,
-        k=k,
-        top=result.s,
-        top_errors=result.errors,
-        values=None,
-        value_errors=None,
-        density=density,
-        moments=seen,
-        measures=measures,
-        method=result.method,
-        precision=result.precision,
-        passes=result.passes + seen.passes,
-        block=result.block,
-        columns=result.columns,
-        seed=result.seed,
-        seconds=time.perf_counter() - started,
-        num_threads=result.num_threads,
-        converged=result.converged,
-        notes=notes,
     )

@@ -18,6 +18,7 @@ import typer
 from . import __version__, report, show_config
 from .checkpoint import open_checkpoint
 from .cli_bench import bench
+from .cli_plan import PlanOption, show_plan
 from .demo import fetch
 from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
 from .report.progress import both, watching
@@ -161,8 +162,22 @@ def scan(
     out: OutOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    plan: PlanOption = False,
 ) -> None:
     """Compute the spectrum of every matrix of a checkpoint."""
+    if plan:
+        show_plan(
+            path,
+            as_json,
+            effort=effort,
+            k=k,
+            tol=tol,
+            seed=seed,
+            num_threads=threads,
+            memory_limit=memory,
+            include=include,
+            exclude=exclude,
+        )
     _scan(
         lambda: path,
         quiet,

@@ -4,9 +4,14 @@
 Seconds of one thread of the processor on which the constants were measured (EPYC, Zen 4); only
 their ratios matter. No number of threads and no clock enters, so that neither changes a bit of a
 result. `benchmarks/test_bench_costs.py` holds the choices against the measured optimum.
+
+Estimates of time are another use of the same model: :mod:`sigmascope.rates` measures how many times
+as fast this machine is, part by part, and that never reaches a choice.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,14 +30,27 @@ _BASIS_RATE = 60e9
 _SMALL_EIGEN = 1.7e-10
 """Seconds per D^3 to look at a D x D projection: tridiagonal, divide and conquer, few vectors."""
 
-_GRAM_RATE = 50e9
-_GRAM_EIGEN = (1.5e-10, 2.5e-10)
-"""Seconds per n^3 of every eigenvalue, and of the leading eigenvectors as well."""
+GRAM_RATE = 50e9
+VALUES_EIGEN = 1.5e-10
+"""Seconds per n^3 of every eigenvalue."""
+
+_GRAM_EIGEN = (VALUES_EIGEN, 2.5e-10)
+"""The same, and of the leading eigenvectors as well."""
 
 _FILE_RATE = 1.5e9
 """Bytes per second of what is read again at each pass."""
 
 _STEP_OVERHEAD = 60e-6
+
+
+class Parts(NamedTuple):
+    """Seconds of a Krylov search by what they go into."""
+
+    products: float
+    final: float
+    basis: float
+    checks: float
+    steps: float
 
 
 def basis_columns(k: int, block: int, tol: float) -> float:
@@ -43,26 +61,36 @@ def basis_columns(k: int, block: int, tol: float) -> float:
     return float(per_value * k + per_block * block)
 
 
-def krylov_seconds(
+def krylov_parts(
     shape: tuple[int, int], k: int, block: int, tol: float, precision: str, file_bytes: int = 0
-) -> float:
+) -> Parts:
     """Cost of the k largest triplets by block Krylov; `file_bytes` are read again at each pass."""
     n, m = sorted(shape)
     columns = min(basis_columns(k, block, tol), n)
     held = min(columns, max(3 * k + 2 * block, 128))  # restarted, see plan.restart_columns
     final = "float64" if precision == "float64" else "float32"
     slow = 2 if precision == "float64" else 1
-    products = 4 * m * n * (columns / _rate(precision, block) + k / _rate(final, k))
-    basis = slow * 8 * n * columns * held * 0.7 / _BASIS_RATE
-    checks = columns / max(block, held / 4) * _SMALL_EIGEN * held**3
     steps = columns / block
-    return products + basis + checks + steps * (_STEP_OVERHEAD + file_bytes / _FILE_RATE)
+    return Parts(
+        products=4 * m * n * columns / step_rate(precision, block),
+        final=4 * m * n * k / step_rate(final, k),
+        basis=slow * 8 * n * columns * held * 0.7 / _BASIS_RATE,
+        checks=columns / max(block, held / 4) * _SMALL_EIGEN * held**3,
+        steps=steps * (_STEP_OVERHEAD + file_bytes / _FILE_RATE),
+    )
+
+
+def krylov_seconds(
+    shape: tuple[int, int], k: int, block: int, tol: float, precision: str, file_bytes: int = 0
+) -> float:
+    """Cost of the k largest triplets by block Krylov, in all."""
+    return sum(krylov_parts(shape, k, block, tol, precision, file_bytes))
 
 
 def gram_seconds(shape: tuple[int, int], *, vectors: bool) -> float:
     """Cost of the whole Gram matrix of the smaller side and its eigenvalues, in float64."""
     n, m = sorted(shape)
-    return m * n**2 / _GRAM_RATE + _GRAM_EIGEN[vectors] * n**3
+    return m * n**2 / GRAM_RATE + _GRAM_EIGEN[vectors] * n**3
 
 
 def best_block(
@@ -74,6 +102,7 @@ def best_block(
     return fitting[int(np.argmin(costs))]
 
 
-def _rate(precision: str, columns: int) -> float:
+def step_rate(precision: str, columns: int) -> float:
+    """Flops per second of A^T (A X) by one thread."""
     widths, rates = _STEP_RATE[precision]
     return float(np.interp(np.log2(columns), np.log2(widths), rates))

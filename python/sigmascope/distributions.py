@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core, plan, spread
+from .memory import density_need, elementwise_need
 from .plan import Run
 from .sources import matrix
 from .spectra import Density, Moments
@@ -62,12 +63,16 @@ def spectral_density(
         raise ValueError(f"a standard error needs at least 2 probes, not {probes}")
     if n < 2:
         raise ValueError(f"a density needs at least 2 singular values, shape {a.shape} has {n}")
-    width = np.dtype(run.precision).itemsize
-    plan.require_memory(run, n * passes * probes * width, f"{passes} blocks of {probes} columns")
+    probes = min(probes, n)
+    run = run.within(
+        a,
+        lambda reading: density_need(reading, probes, passes, run.itemsize),
+        f"a basis of {passes} blocks of {probes} columns for {plan.of_shape(a.shape)}",
+    )
     started = time.perf_counter()
     result = _core.density(
         spread.operand(a, run),
-        block=min(probes, n),
+        block=probes,
         steps=passes,
         seed=plan.check_seed(seed),
         f64=run.precision == "float64",
@@ -131,6 +136,8 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
     """
     a = matrix(A)
     run = Run.of(a, **options)
+    what = f"a look at every element of {plan.of_shape(a.shape)}"
+    run = run.within(a, elementwise_need, what, hold=False)
     started = time.perf_counter()
     if run.executor is None:
         raw = _core.moments(a._native, histogram=histogram, **run.native())

@@ -11,6 +11,9 @@ import numpy as np
 
 from . import _core, costs, plan, spread
 from .errors import ConvergenceWarning
+from .krylov import Search, krylov, krylov_notes
+from .matrices import Matrix
+from .memory import gram_need, values_need
 from .plan import Run
 from .sources import matrix
 from .spectra import SVD, SingularValues
@@ -85,8 +88,9 @@ def svds(
     Notes
     -----
     Passes over A: one for norm and range, one per Krylov step, two (one without vectors) at the
-    end. Memory: min(m, n) * columns numbers of the basis, (m + n) * k of the result; the basis is
-    restarted when it would pass memory_limit.
+    end. Memory: min(m, n) * columns numbers of the basis, (m + n) * k of the result,
+    three times that when they are read out (:mod:`sigmascope.memory`). The basis is restarted at
+    twice the columns that are expected, or sooner where there is no memory for them.
 
     Randomized block Krylov iteration (Musco & Musco 2015; Yuan, Gu & Li 2018) with full
     reorthogonalisation, thick restart (Wu & Simon 2000), residual-based stopping and two guards
@@ -106,23 +110,13 @@ def svds(
         raise ValueError(f"block must be at least 1, not {block}")
     b = min(block or costs.best_block(a.shape, k, tol, run.precision, run.file_bytes), n)
     started = time.perf_counter()
-    if method == "gram" or (method == "auto" and plan.prefers_gram(a.shape, k, b, tol, run)):
+    if method == "gram" or (method == "auto" and _prefers_gram(a, k, b, tol, run)):
         return _told(_svds_by_gram(a, k, tol, vectors, seed, run, started), tol)
-    if b * max_passes < k:
-        raise ValueError(f"max_passes = {max_passes} blocks of {b} cannot hold k = {k} vectors")
-    result = _core.krylov(
-        spread.operand(a, run),
-        k=k,
-        tol=tol,
-        block=b,
-        max_steps=max_passes,
-        restart_columns=plan.restart_columns(n, k, b),
-        max_columns=plan.column_cap(n, max(a.shape), k, b, run),
-        seed=plan.check_seed(seed),
-        vectors=vectors,
-        density=False,
-        **run.search(),
-        **run.native(),
+    search = Search(a.shape, k, tol, b, run.precision, vectors, density=False)
+    what = f"a basis for the {k} largest singular values of {plan.of_shape(a.shape)}"
+    columns = search.fitting(a, run)
+    result, run = krylov(
+        a, run, search, columns, what, max_steps=max_passes, seed=seed, strict=False
     )
     top = SVD(
         U=result.get("u"),
@@ -145,6 +139,14 @@ def svds(
     return _told(top, tol)
 
 
+def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:
+    if run.executor is not None:  # every worker would have to send one
+        return False
+    if not plan.prefers_gram(a.shape, k, block, tol, run.precision, file_bytes=run.file_bytes):
+        return False
+    return run.least(a, lambda reading: gram_need(reading, k)) <= run.memory
+
+
 def _told(top: SVD, tol: float) -> SVD:
     """Warn the caller of svds if the tolerance was not reached."""
     if not top.converged:
@@ -158,23 +160,12 @@ def _told(top: SVD, tol: float) -> SVD:
     return top
 
 
-def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
-    """What a Krylov run met on its way, in words."""
-    notes = []
-    if result["injected"]:
-        notes.append("random columns were injected to look for further copies of multiple values")
-    if result["restarted"]:
-        notes.append("the basis was restarted")
-    if result["refined"]:
-        notes.append("rounded products did not reach the tolerance; the last steps are in float32")
-    return tuple(notes)
-
-
 def _svds_by_gram(
     a: Any, k: int, tol: float, vectors: bool, seed: int, run: Run, started: float
 ) -> SVD:
     n = min(a.shape)
-    plan.require_memory(run, plan.gram_bytes(n, vectors=True), f"the Gram matrix of order {n}")
+    what = f"the Gram matrix of {plan.of_shape(a.shape)}"
+    run = run.within(a, lambda reading: gram_need(reading, k), what)
     result = _core.gram_top(spread.operand(a, run), k=k, seed=plan.check_seed(seed), **run.native())
     s, residuals = result["s"], result["residuals"]
     floor = 48 * 2.0**-53 * (s[0] if k else 0.0)
@@ -236,7 +227,7 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     Notes
     -----
     Two reads of A. Work: m n^2 + (4/3) n^3 flops with n the smaller side. Memory: about n^2
-    + 1400 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang & Sun
+    + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang & Sun
     2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
 
     In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
@@ -247,10 +238,11 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     a = matrix(A)
     run = Run.of(a, **options)
     plan.check_accuracy(accuracy)
-    n = min(a.shape)
-    plan.require_memory(run, plan.gram_bytes(n, vectors=False), f"svdvals of order {n}")
+    fast = accuracy == "fast"
+    what = f"svdvals of {plan.of_shape(a.shape)}"
+    run = run.within(a, lambda reading: values_need(reading, fast=fast), what)
     started = time.perf_counter()
-    fast = accuracy == "fast" and run.executor is None
+    fast = fast and run.executor is None
     result = _core.every_value(spread.operand(a, run), fast=fast, **run.native())
     notes = []
     if accuracy == "fast" and not fast:

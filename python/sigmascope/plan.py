@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import operator
+from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,15 @@ import numpy as np
 from . import _core, costs
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
-from .threads import resolve_memory, resolve_threads
+from .memory import MINIMUM, Need, Reading
+from .threads import amount, resolve_memory, resolve_threads
 
 SEARCHES = ("mixed", "float32", "float64")
 """What `precision` may be where Krylov steps only choose directions."""
 
-_WORKING_BYTES = 48 * 2**20
-"""Decoded panels, read-ahead and small dense work of one call; measured below this."""
-
-_SMALL_BYTES = 16 * 2**20
-"""The part of it that small dense work may take."""
+LOWEST_PANEL = 16
+_PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
+"""Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,14 @@ class Run:
     threads : int
         From `num_threads`; no result depends on it.
     memory : int
-        Bytes, from `memory_limit` ("2GiB", 500_000_000; None: half of what is free): for the
-        stored bytes held, the basis and the results. About 48 MiB of working space come on top.
+        Bytes, from `memory_limit` ("2GiB", 500_000_000; None: half of what is free): for all that
+        the call takes, see :mod:`sigmascope.memory`. Below 64 MiB it bounds what grows with the
+        matrix, and about 64 MiB bound the rest. A matrix that the caller holds does not count.
+    reserved : int
+        Bytes of `memory` that are taken already: by a matrix read ahead, or held for several calls.
     load_bytes : int
-        A matrix in files that fits into half the memory is read into it once: its stored bytes.
-        0: it is in memory already, or is read again at each pass.
+        A matrix in files that fits beside what the call needs is read into memory once: its stored
+        bytes. 0: it is in memory already, or is read again at each pass.
     copy_bytes : int
         In mixed precision, a copy of the matrix in bfloat16 is held if it fits as well: its bytes.
     stored_bytes : int
@@ -63,6 +66,7 @@ class Run:
 
     threads: int
     memory: int
+    reserved: int
     load_bytes: int
     copy_bytes: int
     stored_bytes: int
@@ -81,12 +85,16 @@ class Run:
         device: str = "cpu",
         num_threads: int | None = None,
         memory_limit: int | str | None = None,
+        reserved: int = 0,
         panel_rows: int | None = None,
         progress: Callable[[int], object] | None = None,
         executor: Executor | None = None,
         precisions: tuple[str, ...] = ("float32", "float64"),
     ) -> Run:
-        """Resolve the options of one call on `a`; ValueError or DeviceError if they are off."""
+        """Resolve the options of one call on `a`; ValueError or DeviceError if they are off.
+
+        Nothing is held before :meth:`within` has seen what the call needs.
+        """
         if device != "cpu":
             raise DeviceError(f"device {device!r} is not available; this build computes on 'cpu'")
         if 0 in a.shape:
@@ -99,20 +107,19 @@ class Run:
             raise TypeError(f"progress is a function of the bytes used, or None, not {progress!r}")
         if executor is not None and not isinstance(executor, Executor):
             raise TypeError(f"executor is a concurrent.futures.Executor, not {executor!r}")
-        memory = resolve_memory(memory_limit)
+        if reserved < 0:
+            raise ValueError(f"reserved must not be negative, it is {reserved}")
         if precision is None:
             precision = a.precision
             if "mixed" in precisions and precision == "float32" and prefers_steering(a.shape):
                 precision = "mixed"
         here = executor is None  # else workers read, and this process holds nothing of the matrix
-        load_bytes = a.nbytes if here and not a.in_memory and a.nbytes <= memory // 2 else 0
-        copy_bytes = 2 * a.shape[0] * (a.shape[1] + 64)
-        copied = here and precision == "mixed" and a.dtype != "bf16"
         return cls(
             threads=resolve_threads(num_threads),
-            memory=memory,
-            load_bytes=load_bytes,
-            copy_bytes=copy_bytes if copied and load_bytes + copy_bytes <= memory // 2 else 0,
+            memory=resolve_memory(memory_limit),
+            reserved=reserved,
+            load_bytes=0,
+            copy_bytes=0,
             stored_bytes=a.nbytes if here and not a.in_memory else 0,
             panel_rows=panel_rows or 0,
             precision=precision,
@@ -121,10 +128,68 @@ class Run:
             worker_threads=num_threads or 1,
         )
 
+    def within(
+        self,
+        a: Matrix,
+        need: Callable[[Reading], Need],
+        what: str,
+        instead: str = "",
+        *,
+        hold: bool = True,
+    ) -> Run:
+        """Choose what is held, and how high panels are, so that `need` is within the memory.
+
+        Raises
+        ------
+        MemoryLimitError
+            If even the lowest panels of a matrix read again at each pass need more: `what` names
+            the call in the message, `instead` ends it.
+        """
+        heights = (self.panel_rows,) if self.panel_rows else _PANEL_ROWS
+        for held in (a.nbytes, 0) if self.stored_bytes and hold else (0,):
+            for rows in heights:
+                needed = need(self.reading(a, rows, held=bool(held)))
+                if self.has(needed.beside(held)):
+                    copy = self._copy(a)
+                    fits = copy > 0 and self.has(needed.beside(held + copy))
+                    return replace(
+                        self, load_bytes=held, panel_rows=rows, copy_bytes=copy if fits else 0
+                    )
+        raise MemoryLimitError(self.refusal(what, needed) + instead)
+
+    def reading(self, a: Matrix, panel_rows: int | None = None, *, held: bool = False) -> Reading:
+        """How `a` is read, if its stored bytes are held or are not."""
+        return Reading(
+            a.shape,
+            a.nbytes / a.size,
+            self.stored_bytes > 0 and not held,
+            self.threads,
+            self.panel_rows if panel_rows is None else panel_rows,
+        )
+
+    def least(self, a: Matrix, need: Callable[[Reading], Need]) -> int:
+        """Return the least memory limit that allows a call."""
+        needed = need(self.reading(a, self.panel_rows or LOWEST_PANEL))
+        return needed.beside(self.reserved).limit
+
+    def has(self, need: Need) -> bool:
+        """Whether there is memory for it."""
+        peak = self.reserved + need.peak
+        return self.reserved + need.arrays <= self.memory and peak <= max(self.memory, MINIMUM)
+
+    def refusal(self, what: str, need: Need) -> str:
+        """Say that something is too large, with both numbers."""
+        needed = need.beside(self.reserved).limit
+        return f"{what} needs {amount(needed)}, the memory limit is {amount(self.memory)}"
+
+    def _copy(self, a: Matrix) -> int:
+        copied = self.precision == "mixed" and a.dtype != "bf16" and self.executor is None
+        return 2 * a.shape[0] * (a.shape[1] + 64) if copied else 0
+
     @property
     def file_bytes(self) -> int:
-        """Stored bytes that every pass reads again from files."""
-        return self.stored_bytes if self.load_bytes == 0 and self.copy_bytes == 0 else 0
+        """Stored bytes that every pass will read again, as far as half the memory tells."""
+        return self.stored_bytes if self.stored_bytes > self.memory // 2 else 0
 
     @property
     def itemsize(self) -> int:
@@ -180,9 +245,9 @@ def check_accuracy(accuracy: str) -> None:
         raise ValueError(f"accuracy is 'reference' or 'fast', not {accuracy!r}")
 
 
-def gram_bytes(n: int, *, vectors: bool) -> int:
-    """Memory of the Gram route for the smaller side n: the matrix, LAPACK's copies, panels."""
-    return int(n * n * 8 * (3.2 if vectors else 1.0)) + (512 if vectors else 1400) * n * 8
+def of_shape(shape: tuple[int, int]) -> str:
+    """Show a shape: "384 x 1536"."""
+    return f"{shape[0]} x {shape[1]}"
 
 
 def prefers_steering(shape: tuple[int, int]) -> bool:
@@ -191,43 +256,33 @@ def prefers_steering(shape: tuple[int, int]) -> bool:
 
 
 def prefers_gram(
-    shape: tuple[int, int], k: int, block: int, tol: float, run: Run, *, vectors: bool = True
+    shape: tuple[int, int],
+    k: int,
+    block: int,
+    tol: float,
+    precision: str,
+    *,
+    file_bytes: int = 0,
+    vectors: bool = True,
 ) -> bool:
-    """Whether the whole Gram matrix costs less than a Krylov search, and fits.
-
-    Not if every worker would have to send one.
-    """
-    if run.executor is not None or gram_bytes(min(shape), vectors=True) > run.memory:
-        return False
-    search = costs.krylov_seconds(shape, k, block, tol, run.precision, run.file_bytes)
+    """Whether the whole Gram matrix costs less than a Krylov search."""
+    search = costs.krylov_seconds(shape, k, block, tol, precision, file_bytes)
     return costs.gram_seconds(shape, vectors=vectors) < search
 
 
-def require_memory(run: Run, needed: int, what: str) -> None:
-    """MemoryLimitError, with both numbers, unless `needed` bytes fit."""
-    if needed > run.memory:
-        raise MemoryLimitError(
-            f"{what} needs {needed / 2**30:.2g} GiB, the memory limit is "
-            f"{run.memory / 2**30:.2g} GiB"
-        )
+def basis_columns(n: int, k: int, block: int, tol: float) -> int:
+    """Columns of the basis at which it is restarted at the latest: twice those expected.
 
-
-def column_cap(n: int, m: int, k: int, block: int, run: Run) -> int:
-    """Basis columns at which to restart; 0: never, since a whole basis fits.
-
-    D columns take n D numbers, and about four D x D float64 matrices to look at them, of which the
-    first 16 MiB belong to the working space.
+    It follows from the matrix and the tolerance alone: a smaller memory refuses, and changes no
+    bit.
     """
-    width = run.itemsize
-    result = run.load_bytes + run.copy_bytes + 2 * (m + n) * k * width
-    least = min(3 * k + 2 * block, n) + 2 * block
-    needed = result + n * width * least + max(32 * least**2 - _SMALL_BYTES, 0)
-    require_memory(run, needed, f"a basis for the {k} largest singular values of order {n}")
-    rest = run.memory - result
-    linear = rest / (n * width)
-    root = np.sqrt((n * width) ** 2 + 128 * (rest + _SMALL_BYTES))
-    cap = int(linear if 32 * linear**2 <= _SMALL_BYTES else (root - n * width) / 64) - 2 * block
-    return 0 if cap >= n else cap
+    return int(min(2 * costs.basis_columns(k, block, tol) + 2 * block, n))
+
+
+def most_columns(least: int, most: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest of `least` to `most` columns that fits; 0 if none does."""
+    index = bisect_right(range(least, most + 1), False, key=lambda columns: not fits(columns))
+    return least + index - 1 if index else 0
 
 
 def restart_columns(n: int, k: int, block: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core, plan, spread
+from .memory import low_rank_need
 from .plan import Run
 from .sources import matrix
 from .spectra import SVD
@@ -65,8 +66,8 @@ def randomized_svd(
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
     if b < k:
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
-    width = np.dtype(run.precision).itemsize
-    plan.require_memory(run, sum(a.shape) * passes * b * width, f"{passes} blocks of {b} columns")
+    what = f"{passes} blocks of {b} columns for {plan.of_shape(a.shape)}"
+    run = run.within(a, lambda reading: low_rank_need(reading, k, b, passes, run.itemsize), what)
     started = time.perf_counter()
     result = _core.low_rank(
         spread.operand(a, run),

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import plan
-from .errors import NonFiniteError
+from .errors import MemoryLimitError, NonFiniteError
 from .matrices import Matrix
+from .memory import Need
 from .plan import Run
 from .workers import Workers, row_blocks
 
@@ -93,9 +93,10 @@ class Spread:
     def gram(self) -> NDArray[np.float64]:
         """A^T A in float64: the upper triangle of (cols, cols)."""
         size = 8 * self.cols**2
-        plan.require_memory(
-            self._run, 4 * size, f"the Gram matrix of order {self.cols}, and those of its blocks"
-        )
+        need = Need(4 * size, 0)
+        if not self._run.has(need):
+            what = f"the Gram matrix of order {self.cols}, and those of its blocks,"
+            raise MemoryLimitError(self._run.refusal(what, need))
         return _sum(self._each("gram matrix", None, size))
 
     def _each(self, verb: str, x: Any, result_bytes: int) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 
@@ -55,6 +56,21 @@ def resolve_memory(limit: float | str | None) -> int:
     if limit < 1:
         raise ValueError(f"memory_limit must be positive, not {limit:g}")
     return int(limit)
+
+
+def amount(nbytes: int) -> str:
+    """Show bytes as memory is counted, three digits, rounded up.
+
+    >>> amount(2_254_857_830), amount(2**28), amount(50_000)
+    ('2.1 GiB', '256 MiB', '48.9 kiB')
+    """
+    unit, name = next(
+        (unit, name)
+        for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "kiB"), (1, "B"))
+        if nbytes >= unit or unit == 1
+    )
+    grid = 10.0 ** max(3 - len(str(nbytes // unit)), 0)
+    return f"{math.ceil(nbytes / unit * grid) / grid:.6g} {name}"
 
 
 def available_memory() -> int:

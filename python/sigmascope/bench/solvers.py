@@ -69,7 +69,7 @@ def ours_from_file(source: Source, k: int, seed: int, **setting: Any) -> Answer:
     """
     bf16 = source.array.dtype.name == "bfloat16"
     stored = matrix(source.path, dtype="bf16" if bf16 else None)
-    limit = 2 * stored.nbytes - 1  # a file is held if it fits into half the memory
+    limit = stored.nbytes  # a file is held if it fits beside what the search needs
     try:
         return _ours(stored, source, k, seed, {**setting, "memory_limit": limit})
     except MemoryLimitError:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people read in a terminal: checkpoints and scans as tables, progress (extra ``cli``)."""
+"""What people read in a terminal: checkpoints, plans and scans as tables (extra ``cli``)."""
 
 from __future__ import annotations
 
 from .pages import show_info, show_scan
+from .plans import show_plan
 
-__all__ = ["show_info", "show_scan"]
+__all__ = ["show_info", "show_plan", "show_scan"]

@@ -52,8 +52,10 @@ def show_info(out: Console, checkpoint: Checkpoint, *, every: bool = False) -> N
         _grouped_tensors(out, [r for r in records if r["matrices"] or _is_lost(r)])
         if plain:
             out.print(f"Without a spectrum: {_kinds(plain)}; --all lists every tensor.\n")
-    _list(out, "Remarks:", list(checkpoint.notes))
-    _list(out, "Cannot be read:", [f"{name}: {why}" for name, why in checkpoint.unreadable.items()])
+    listed(out, "Remarks:", list(checkpoint.notes))
+    listed(
+        out, "Cannot be read:", [f"{name}: {why}" for name, why in checkpoint.unreadable.items()]
+    )
 
 
 def _is_lost(record: TensorRecord) -> bool:
@@ -176,17 +178,18 @@ def _problems(out: Console, scan: Scan) -> None:
     def reasons(rows: Iterable[Row]) -> list[str]:
         return [f"{row['name']}: {row['reason']}" for row in rows]
 
-    _list(out, "Failed:", reasons(scan.failed))
-    _list(out, "Cannot be read:", reasons(scan.unreadable))
-    _list(
+    listed(out, "Failed:", reasons(scan.failed))
+    listed(out, "Cannot be read:", reasons(scan.unreadable))
+    listed(
         out,
         "Did not converge (the errors hold all the same):",
         [f"{row['name']}: {row['passes']} passes" for row in scan.unconverged],
     )
-    _list(out, "Remarks:", list(scan.notes))
+    listed(out, "Remarks:", list(scan.notes))
 
 
-def _list(out: Console, title: str, lines: Sequence[str]) -> None:
+def listed(out: Console, title: str, lines: Sequence[str]) -> None:
+    """Print a title and lines below it, as many as are read; nothing if there are none."""
     if not lines:
         return
     out.print(title, style="bold")

@@ -5,6 +5,18 @@ from __future__ import annotations
 
 from .events import Progress, ScanEvent
 from .loop import scan
+from .planning import plan_scan
+from .plans import ScanPlan, TensorPlan
 from .result import OutputError, Scan, ScanInterrupted
 
-__all__ = ["OutputError", "Progress", "Scan", "ScanEvent", "ScanInterrupted", "scan"]
+__all__ = [
+    "OutputError",
+    "Progress",
+    "Scan",
+    "ScanEvent",
+    "ScanInterrupted",
+    "ScanPlan",
+    "TensorPlan",
+    "plan_scan",
+    "scan",
+]

@@ -17,6 +17,7 @@ from sigmascope.checkpoint import Checkpoint, TensorRecord, as_checkpoint
 from sigmascope.distributions import moments
 from sigmascope.errors import NonFiniteError, SigmascopeError
 from sigmascope.matrices import Matrix
+from sigmascope.memory import Reading, values_need
 from sigmascope.threads import resolve_memory, resolve_threads
 
 from .ahead import Ahead, Read
@@ -254,7 +255,8 @@ def _shared_out(
         for item in items:
             with suppress(*_TENSOR_ERRORS):  # its row will say it
                 a = checkpoint[item.name]
-                needed = max(needed, plan.gram_bytes(min(a.shape), vectors=False) + 2 * a.nbytes)
+                alone = Reading(a.shape, a.nbytes / a.size, files=False, threads=1)
+                needed = max(needed, values_need(alone).beside(a.nbytes).peak)
     if workers == 1 or options.effort != "exact" or needed > memory or len(items) < 2:
         return 1, options
     return workers, replace(options, num_threads=1, memory_limit=memory)

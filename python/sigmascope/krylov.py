@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A block Krylov search as it is set up: its basis, what it needs, and what it met on its way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import _core, plan, spread
+from .errors import MemoryLimitError
+from .matrices import Matrix
+from .memory import Need, Reading, graded_need, krylov_need
+from .plan import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What decides the bits of a search, beside matrix, seed and the number of steps.
+
+    Attributes
+    ----------
+    shape : (m, n)
+    k, tol, block, vectors
+        As for :func:`sigmascope.svds`.
+    precision : {"mixed", "float32", "float64"}
+        Of the blocks.
+    density : bool
+        Whether the quadrature of the basis is wanted as well: it is not restarted early then.
+    """
+
+    shape: tuple[int, int]
+    k: int
+    tol: float
+    block: int
+    precision: str
+    vectors: bool
+    density: bool
+
+    @property
+    def columns(self) -> int:
+        """Columns of the basis at which it is restarted at the latest: twice those expected."""
+        return plan.basis_columns(min(self.shape), self.k, self.block, self.tol)
+
+    @property
+    def width(self) -> int:
+        """Bytes of a number of a block."""
+        return 8 if self.precision == "float64" else 4
+
+    def need(self, reading: Reading, columns: int | None = None) -> Need:
+        """What it takes, with the basis it is to have or a shorter one."""
+        return krylov_need(
+            reading,
+            self.k,
+            self.block,
+            columns or self.columns,
+            self.width,
+            steered=self.precision == "mixed",
+            vectors=self.vectors,
+            density=self.density,
+        )
+
+    def graded_need(self, reading: Reading, columns: int) -> Need:
+        """What it takes where the k-th value is so small that all of the basis is read out."""
+        return graded_need(reading, self.k, self.block, columns, self.width)
+
+    def fitting(self, a: Matrix, run: Run) -> int:
+        """Columns of the longest basis that there is memory for; the shortest, if for none."""
+        least = min(3 * self.k + 2 * self.block, self.columns)
+        reading = run.reading(a, run.panel_rows or plan.LOWEST_PANEL)
+
+        def fits(columns: int) -> bool:
+            return run.has(self.need(reading, columns))
+
+        return plan.most_columns(least, self.columns, fits) or least
+
+
+def krylov(
+    a: Matrix,
+    run: Run,
+    search: Search,
+    columns: int,
+    what: str,
+    *,
+    max_steps: int,
+    seed: int,
+    strict: bool,
+) -> tuple[dict[str, Any], Run]:
+    """Run a search that plans with `columns` of a basis; its dictionary, and how it was run.
+
+    Where a restart would do harm (values that span much, clusters), the basis grows on as long as
+    there is memory. Then it is restarted all the same; `strict`: the search is refused instead, so
+    that no bit depends on the memory.
+
+    Raises
+    ------
+    ValueError
+        If `max_steps` blocks cannot hold k vectors.
+    MemoryLimitError
+        If it does not fit into the memory; if the basis grows too long, or its read-out.
+    """
+    n = min(a.shape)
+    if not search.density and search.block * max_steps < search.k:
+        raise ValueError(
+            f"max_passes = {max_steps} blocks of {search.block} cannot hold k = {search.k} vectors"
+        )
+    run = run.within(a, lambda reading: search.need(reading, columns), what)
+    held = run.load_bytes + run.copy_bytes
+    reading = run.reading(a, held=run.load_bytes > 0)
+
+    def graded(columns: int) -> Need:
+        return search.graded_need(reading, columns).beside(held)
+
+    def fits(columns: int) -> bool:
+        return run.has(search.need(reading, columns).beside(held))
+
+    most = plan.most_columns(columns, n, fits)
+    allowed = plan.most_columns(1, most, lambda d: run.has(graded(d)))
+    restart = plan.restart_columns(n, search.k, search.block)
+    if search.density:  # which wants a longer basis than the values do
+        restart = columns if columns < n else 0
+    result = _core.krylov(
+        spread.operand(a, run),
+        k=search.k,
+        tol=search.tol,
+        block=search.block,
+        max_steps=max_steps,
+        restart_columns=restart,
+        max_columns=0 if strict or most == n else most,
+        most_columns=most if strict and most < n else 0,
+        readout_columns=max(allowed, 1) if allowed < most else 0,
+        seed=plan.check_seed(seed),
+        vectors=search.vectors,
+        density=search.density,
+        **run.search(),
+        **run.native(),
+    )
+    if result["unread"]:
+        what += f", which took {result['unread']} columns,"
+        needs = graded(result["unread"]), search.need(reading, result["unread"]).beside(held)
+        raise MemoryLimitError(run.refusal(what, max(needs, key=lambda need: need.limit)))
+    return result, run
+
+
+def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
+    """What a Krylov run met on its way, in words."""
+    notes = []
+    if result["injected"]:
+        notes.append("random columns were injected to look for further copies of multiple values")
+    if result["restarted"]:
+        notes.append("the basis was restarted")
+    if result["refined"]:
+        notes.append("rounded products did not reach the tolerance; the last steps are in float32")
+    return tuple(notes)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How fast this machine is just now, in a third of a second: for estimates, never for a choice.
+
+What decides bits (block, method) comes from :mod:`sigmascope.costs` alone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _core, costs
+from .sources import matrix
+from .threads import resolve_threads
+
+_ROWS, _COLUMNS, _BLOCK, _ORDER = 2048, 1024, 32, 640
+_CHUNK, _CHUNKS = 2**20, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What was measured, by `threads` threads together.
+
+    Attributes
+    ----------
+    threads : int
+    float32, mixed, float64 : float
+        Flops per second of a Krylov step on a block of 32 columns.
+    elements : float
+        Stored bytes per second of the statistics of every element, of float32.
+    eigen : float
+        Seconds per n^3 of every eigenvalue.
+    file : float or None
+        Bytes per second read from a file of the checkpoint: from a cache if it is in one. None: not
+        measured.
+    """
+
+    threads: int
+    float32: float
+    mixed: float
+    float64: float
+    elements: float
+    eigen: float
+    file: float | None = None
+
+    def speed(self, precision: str) -> float:
+        """How many times as fast products are as those of the model of :mod:`sigmascope.costs`."""
+        measured: float = getattr(self, precision)
+        return measured / costs.step_rate(precision, _BLOCK)
+
+    def values_seconds(self, shape: tuple[int, int], *, fast: bool) -> float:
+        """Estimate every singular value; "fast" as in float32, where it does not fall back."""
+        n, m = sorted(shape)
+        products = m * n**2 / (costs.GRAM_RATE * self.speed("float64"))
+        seconds = products + self.eigen * n**3
+        return 0.6 * seconds if fast and n >= 1024 else seconds
+
+    def krylov_seconds(
+        self, shape: tuple[int, int], k: int, block: int, tol: float, precision: str
+    ) -> float:
+        """Estimate a search for the k largest values, of a spectrum that decays slowly."""
+        parts = costs.krylov_parts(shape, k, block, tol, precision)
+        final = "float64" if precision == "float64" else "float32"
+        speed, plain = self.speed(precision), self.speed(final)
+        small = plain / self.threads  # LAPACK on small matrices, by one thread
+        basis = (parts.basis + parts.final) / plain + parts.checks / small
+        return parts.products / speed + basis + parts.steps
+
+    def elements_seconds(self, nbytes: int) -> float:
+        """Estimate a look at every element."""
+        return nbytes / self.elements
+
+
+def measure(threads: int | None = None, path: Path | None = None) -> Rates:
+    """Time a Krylov step, a look at every element, an eigenvalue problem and, if asked, a file.
+
+    Parameters
+    ----------
+    threads : int, optional
+    path : Path, optional
+        16 MiB of it are read, in pieces from all over it. They are not looked at.
+    """
+    count = resolve_threads(threads)
+    run: dict[str, Any] = {"threads": count, "panel_rows": 0, "load_bytes": 0, "progress": None}
+    a = _core.gaussian(_ROWS, _COLUMNS, 0, 0, count)
+    single = matrix(a.astype(np.float32))._native
+    double = matrix(a)._native
+    x = _core.gaussian(_COLUMNS, _BLOCK, 1, 0, count)
+    narrow = x.astype(np.float32)
+    flops = 4.0 * _ROWS * _COLUMNS * _BLOCK
+    square = a[:_ORDER].T @ a[:_ORDER]
+    square = np.ascontiguousarray(square[:_ORDER, :_ORDER])
+    eigen = _fastest(lambda: _core.two_stage_eigenvalues(square, False, count), 2)
+    verbs = {
+        "float32": lambda: _core.product_f32(single, narrow, "gram", **run),
+        "mixed": lambda: _core.product_f32(single, narrow, "steer", **run),
+        "float64": lambda: _core.product_f64(double, x, "gram", **run),
+    }
+    found = {name: flops / _fastest(call, 5) for name, call in verbs.items()}
+    moments = _fastest(lambda: _core.moments(single, histogram=False, **run), 3)
+    return Rates(
+        threads=count,
+        **found,
+        elements=4 * _ROWS * _COLUMNS / moments,
+        eigen=eigen / _ORDER**3,
+        file=None if path is None else _file_rate(path),
+    )
+
+
+def _fastest(call: Callable[[], object], rounds: int) -> float:
+    """Seconds of the fastest of some rounds, after one that warms up."""
+    seconds = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])
+
+
+def _file_rate(path: Path) -> float | None:
+    """Bytes per second; None if the file cannot be read or holds nothing."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            began, got = time.perf_counter(), 0
+            for piece in range(min(_CHUNKS, -(-size // _CHUNK))):
+                file.seek(size // _CHUNKS * piece)
+                got += len(file.read(_CHUNK))
+                if time.perf_counter() - began > 0.2:
+                    break
+            return got / max(time.perf_counter() - began, 1e-6) if got else None
+    except OSError:
+        return None

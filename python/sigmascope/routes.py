@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How :func:`sigmascope.spectrum` goes about a matrix: from its shape, the options and the memory.
+
+The memory decides whether an effort is possible, what is held and how often files are read, and
+whether the whole spectrum may take the place of a part of it; never a bit of what is computed.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+from . import costs, plan
+from .errors import MemoryLimitError
+from .krylov import Search
+from .matrices import Matrix
+from .memory import Need, Reading, values_need
+from .plan import Run
+from .threads import amount
+
+EFFORTS = ("top", "density", "exact")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What will be run.
+
+    Attributes
+    ----------
+    asked, effort : str
+        The effort that was asked for, and the one that runs: "exact" where that costs less.
+    shape : (m, n)
+    k : int
+        min(m, n) if that is less than was asked for.
+    accuracy : str
+        Of every value.
+    search : Search or None
+        None at effort "exact".
+    """
+
+    asked: str
+    effort: str
+    shape: tuple[int, int]
+    k: int
+    accuracy: str
+    search: Search | None
+
+    @property
+    def what(self) -> str:
+        """Its name in a refusal."""
+        call = "svdvals" if self.search is None else f"effort {self.effort!r}"
+        return f"{call} of {plan.of_shape(self.shape)}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the result says of the choice."""
+        if self.effort == self.asked:
+            return ()
+        return (f"every value, cheaper here than effort {self.asked!r}",)
+
+    @property
+    def steps(self) -> int:
+        """Krylov steps expected, on spectra that decay slowly."""
+        if self.search is None:
+            return 0
+        s = self.search
+        columns = min(costs.basis_columns(s.k, s.block, s.tol), float(min(s.shape)))
+        return max(-(-int(columns) // s.block), 1)
+
+    @property
+    def seen_bytes(self) -> int:
+        """Of the statistics of the elements, which are there while the spectrum is sought."""
+        return 32 * sum(self.shape) + 2**19
+
+    @property
+    def passes(self) -> int:
+        """Reads of the matrix expected: statistics, range, steps, values; steered, residuals."""
+        if self.search is None:
+            return 3
+        return self.steps + (5 if self.search.precision == "mixed" else 3)
+
+    def need(self, reading: Reading) -> Need:
+        """What it holds, the statistics of the elements included."""
+        if self.search is None:
+            needed = values_need(reading, fast=self.accuracy == "fast")
+        else:
+            needed = self.search.need(reading)
+        return needed.beside(self.seen_bytes)
+
+    def within(self, a: Matrix, run: Run) -> Run:
+        """Choose what is held; MemoryLimitError says what it needs, and what less would need."""
+        cheaper = EFFORTS[: EFFORTS.index(self.effort)]
+        instead = ""
+        if cheaper:
+            tol = self.search.tol if self.search else 1e-3
+            other = _route(a, cheaper[-1], self.k, tol, self.accuracy, run)
+            needed = amount(run.least(a, other.need))
+            instead = f"; effort {other.effort!r} needs {needed}"
+        return run.within(a, self.need, self.what, instead)
+
+
+def run_for(a: Matrix, effort: str, **options: Any) -> Run:
+    """Resolve the options of :func:`sigmascope.spectrum`: only effort "top" may be steered."""
+    precisions = plan.SEARCHES if effort == "top" else plan.SEARCHES[1:]
+    return Run.of(a, precisions=precisions, **options)
+
+
+def room_beside(
+    a: Matrix, *, effort: str, k: int, tol: float, accuracy: str, **options: Any
+) -> int:
+    """Bytes of the limit that :func:`sigmascope.spectrum` of `a` leaves, for the next matrix.
+
+    0 if the call would be refused. If `a` is in memory, its own bytes are taken off as well, as if
+    they had been read for this call.
+    """
+    run = run_for(a, effort, **options)
+    chosen = route(a, effort, k, tol, accuracy, run)
+    try:
+        run = chosen.within(a, run)
+    except MemoryLimitError:
+        return 0
+    held = a.nbytes if a.in_memory else run.load_bytes
+    needed = chosen.need(run.reading(a, held=run.load_bytes > 0)).beside(held + run.copy_bytes)
+    return max(run.memory - run.reserved - needed.peak, 0)
+
+
+def route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -> Route:
+    """Choose what to run on a matrix.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+    if effort not in EFFORTS:
+        raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
+    if operator.index(k) < 1:
+        raise ValueError(f"k = {k} must be at least 1")
+    plan.check_positive(tol=tol)
+    plan.check_accuracy(accuracy)
+    k = min(k, *a.shape)
+    asked = _route(a, str(effort), k, tol, accuracy, run)
+    if asked.search is None:
+        return asked
+    base = "float64" if run.precision == "float64" else "float32"
+    every = Route(asked.asked, "exact", a.shape, k, accuracy, None)
+    cheaper = plan.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
+    cheaper = cheaper and run.executor is None  # every worker would have to send a Gram matrix
+    fits = cheaper and run.least(a, every.need) <= run.memory
+    return every if fits else asked
+
+
+def _route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -> Route:
+    search = None
+    if effort == "top":
+        block = min(costs.best_block(a.shape, k, tol, run.precision), *a.shape)
+        search = Search(a.shape, k, tol, block, run.precision, vectors=False, density=False)
+    elif effort == "density":  # what is rounded adds to a density, and no residual would tell
+        precision = "float64" if run.precision == "float64" else "float32"
+        search = Search(a.shape, k, tol, _wide(k, a.shape), precision, vectors=False, density=True)
+    return Route(effort, effort, a.shape, k, accuracy, search)
+
+
+def _wide(k: int, shape: tuple[int, int]) -> int:
+    """Columns of a block from which a density is read: its probes."""
+    return min(32 if k <= 128 else 64, *shape)
