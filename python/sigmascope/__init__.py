@@ -26,7 +26,7 @@ from .linalg import svds, svdvals
 from .matrices import Matrix, multiply
 from .plan import available_devices
 from .randomized import randomized_svd
-from .scanning import Scan, scan
+from .scanning import Scan, merge, scan
 from .sketch import Sketch
 from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
 from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
@@ -56,6 +56,7 @@ __all__ = [
     "block",
     "hstack",
     "matrix",
+    "merge",
     "moments",
     "multiply",
     "open_checkpoint",

@@ -2,6 +2,15 @@
 """Checkpoints on disk: which files, which tensors, what they are, and which are matrices."""
 
 from sigmascope.checkpoint.checkpoint import Checkpoint, TensorRecord, open_checkpoint
+from sigmascope.checkpoint.identity import FileIdentity, file_identity
 from sigmascope.checkpoint.roles import Role, role_of
 
-__all__ = ["Checkpoint", "Role", "TensorRecord", "open_checkpoint", "role_of"]
+__all__ = [
+    "Checkpoint",
+    "FileIdentity",
+    "Role",
+    "TensorRecord",
+    "file_identity",
+    "open_checkpoint",
+    "role_of",
+]

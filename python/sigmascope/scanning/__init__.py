@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .events import Progress, ScanEvent
 from .loop import scan
+from .merging import merge
 from .result import OutputError, Scan, ScanInterrupted
 
-__all__ = ["OutputError", "Progress", "Scan", "ScanEvent", "ScanInterrupted", "scan"]
+__all__ = ["OutputError", "Progress", "Scan", "ScanEvent", "ScanInterrupted", "merge", "scan"]
