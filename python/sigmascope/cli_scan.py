@@ -7,6 +7,7 @@ import ctypes
 import multiprocessing
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -61,19 +62,28 @@ def processes(count: int | None) -> Iterator[Executor | None]:
         yield None
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_go_with_the_parent) as pool:
-        try:
-            yield pool
-        except BaseException:
-            for child in multiprocessing.active_children():
-                child.terminate()  # what it does is for nobody
-            raise
+    hook = threading.excepthook
+    try:
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_of_the_scan) as pool:
+            try:
+                yield pool
+            except BaseException:  # what the processes still do is for nobody
+                threading.excepthook = _unheard
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                raise
+    finally:
+        threading.excepthook = hook
 
 
-def _go_with_the_parent() -> None:
-    """Ctrl-C ends a worker without a word; so does whatever ends the scan, a hard kill too."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _of_the_scan() -> None:
+    """Let Ctrl-C end the scan, which ends its workers; so does its death, by a hard kill too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _unheard(error: threading.ExceptHookArgs) -> None:
+    """Say nothing: the thread of a pool that is ended stumbles over futures that are cancelled."""
 
 
 def status_of(found: Scan) -> int:
