@@ -77,7 +77,7 @@ PYTHON_ROOMS = {
         outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
     ),
     "cli": Modules(
-        "demo exits cli_bench cli_plan cli __main__",
+        "demo exits cli_bench cli_plan cli_scan cli __main__",
         "ground checkpoint scan report bench package",
         outside="typer rich",
         extra=True,

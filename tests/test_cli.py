@@ -248,6 +248,33 @@ def test_ctrl_c_and_a_polite_kill_save_what_was_done(
     assert ss.Scan.load(table).rows == journal.rows
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_ends_the_processes_too(
+    slow: Path, tmp_path: Path, number: int, status: int
+) -> None:
+    """Without a word of theirs, and what they did is there to go on with."""
+    path = tmp_path / "x.jsonl"
+    options = ["--workers", "2", "--quiet", "--resume", str(path), "--effort", "top"]
+    command = [*COMMAND, "scan", str(slow), *options, "-k", "300", "--tol", "1e-15"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            while not (path.exists() and path.read_bytes().count(b"\n") >= 2):
+                assert process.poll() is None
+                time.sleep(0.02)
+            if number == signal.SIGINT:
+                os.killpg(process.pid, number)  # as a terminal does
+            else:
+                process.send_signal(number)
+            stdout, stderr = process.communicate()
+        finally:
+            process.kill()
+    assert (process.returncode, stderr) == (status, "")
+    assert "interrupted after" in stdout
+    assert ss.Scan.load(path).rows[0]["name"] == "first"
+
+
 def test_a_hard_kill_leaves_a_journal(slow: Path, tmp_path: Path) -> None:
     found = stopped(slow, tmp_path, signal.SIGKILL)
     assert found.returncode == -signal.SIGKILL

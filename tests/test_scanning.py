@@ -16,11 +16,14 @@ import pytest
 from checkpoints import Stored, encoded, of_array, opened, write_file
 
 import sigmascope as ss
-from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted, saving
+from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted
+from sigmascope.scanning.journal import Journal, sealed_line
 from sigmascope.scanning.rows import COLUMNS, MEASURES
 
 UP = "model.layers.0.mlp.up_proj.weight"
 DOWN = "model.layers.1.mlp.down_proj.weight"
+
+HEADER = sealed_line({"schema": "sigmascope.scan", "version": 2})
 
 
 def normal(name: str, *shape: int, seed: int = 0) -> Stored:
@@ -172,7 +175,7 @@ def test_what_does_not_converge_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     path = write_file(tmp_path / "x.safetensors", normal("a", 1100, 1000))
     real = ss.spectrum
     monkeypatch.setattr(
-        "sigmascope.scanning.loop.spectrum", lambda a, **options: real(a, **options, max_passes=2)
+        "sigmascope.scanning.tasks.spectrum", lambda a, **options: real(a, **options, max_passes=2)
     )
     found = ss.scan(path, effort="top", k=8, tol=1e-5)
     assert column(found.unconverged, "name") == ["a"]
@@ -308,6 +311,7 @@ def test_journal_line_by_line(folder: Path) -> None:
     found = ss.scan(folder, out=[path], progress=listener)
     assert seen == list(range(2, 12))
     header, *rows = (json.loads(line) for line in path.read_text().splitlines())
+    assert all(record.pop("checksum") for record in (header, *rows))
     assert header == found.header()
     assert header["schema"] == "sigmascope.scan"
     assert header["options"]["effort"] == "density"
@@ -339,7 +343,7 @@ def test_torn_journal_loads_up_to_its_last_whole_line(folder: Path) -> None:
         ("a.jsonl", b"", "no complete line"),
         ("b.jsonl", b'{"schema": "other"}\n', "its schema is 'other'"),
         ("c.jsonl", b'{"schema": "sigmascope.scan", "version": 9}\n', "version 9"),
-        ("d.jsonl", b'{"schema": "sigmascope.scan", "version": 1}\nx\n{}\n', "line 2 is not JSON"),
+        ("d.jsonl", HEADER + b"x\n" + HEADER, "line 2 is not JSON"),
         ("e.jsonl", b"[1]\n", "line 1 is not an object"),
         ("f.csv", b"name,status\na,b\n", "lacks columns"),
         ("g.parquet", b"PAR1", "not a Parquet file"),
@@ -402,9 +406,9 @@ def test_full_disk_loses_no_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     path, other = folder / "x.jsonl", folder / "y.csv"
     journals: list[Any] = []
 
-    class Full(saving.Journal):
-        def __init__(self, path: Path, header: dict[str, Any]) -> None:
-            super().__init__(path, header)
+    class Full(Journal):
+        def __init__(self, path: Path, **options: Any) -> None:
+            super().__init__(path, **options)
             journals.append(self)
 
     def listener(event: ScanEvent) -> None:
@@ -412,7 +416,7 @@ def test_full_disk_loses_no_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -
             journals[0].close()
             journals[0]._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
 
-    monkeypatch.setattr("sigmascope.scanning.saving.Journal", Full)
+    monkeypatch.setattr("sigmascope.scanning.outputs.Journal", Full)
     with pytest.raises(OutputError, match=r"No space left on device: .*x\.jsonl") as caught:
         ss.scan(folder, out=[path, other], progress=listener)
     assert isinstance(caught.value, OSError)

@@ -26,7 +26,7 @@ from .linalg import svds, svdvals
 from .matrices import Matrix, multiply
 from .plan import available_devices
 from .randomized import randomized_svd
-from .scanning import Scan, ScanPlan, plan_scan, scan
+from .scanning import Scan, ScanPlan, merge, plan_scan, scan
 from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
 from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
 from .streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
@@ -60,6 +60,7 @@ __all__ = [
     "block",
     "hstack",
     "matrix",
+    "merge",
     "moments",
     "multiply",
     "open_checkpoint",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: info, scan, bench, demo, config (extra ``cli``)."""
+"""The command line: info, scan, merge, bench, demo, config (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,22 @@ from . import __version__, report, show_config
 from .checkpoint import open_checkpoint
 from .cli_bench import bench
 from .cli_plan import PlanOption, show_plan
+from .cli_scan import (
+    ResumeOption,
+    ShardOption,
+    WorkersOption,
+    merge,
+    processes,
+    shard_of,
+    status_of,
+)
 from .demo import fetch
 from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
 from .report.progress import both, watching
 from .report.tables import console
-from .scanning import OutputError, Progress, Scan, ScanEvent, ScanInterrupted
+from .scanning import OutputError, Progress, ScanEvent, ScanInterrupted
 from .scanning import scan as scan_checkpoint
-from .scanning.saving import json_line
+from .scanning.journal import json_line
 
 app = typer.Typer(
     name="sigmascope",
@@ -160,6 +169,9 @@ def scan(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     out: OutOption = None,
+    resume: ResumeOption = None,
+    shard: ShardOption = None,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     plan: PlanOption = False,
@@ -192,6 +204,9 @@ def scan(
         include=include,
         exclude=exclude,
         out=out,
+        resume=resume,
+        shard=shard,
+        workers=workers,
     )
 
 
@@ -226,6 +241,7 @@ def demo(
     )
 
 
+app.command()(merge)
 app.command()(bench)
 
 
@@ -246,15 +262,23 @@ def _demo_model(quiet: bool) -> Path:
         return fetch()
 
 
-def _scan(locate: Callable[[], Path], quiet: bool, as_json: bool, **options: Any) -> NoReturn:
+def _scan(
+    locate: Callable[[], Path],
+    quiet: bool,
+    as_json: bool,
+    shard: str | None = None,
+    workers: int | None = None,
+    **options: Any,
+) -> NoReturn:
     """Scan, show, and leave with the exit status that the result deserves."""
     with clean_errors():
+        options |= {"shard": shard_of(shard), "workers": workers}
         path = locate()
         status = DONE
         try:
-            with _watching(quiet) as watcher:
+            with _watching(quiet) as watcher, processes(workers) as pool:
                 listener = both(watcher, _print_row) if as_json else watcher
-                found = scan_checkpoint(path, progress=listener, **options)
+                found = scan_checkpoint(path, progress=listener, executor=pool, **options)
         except ScanInterrupted as stop:
             found = stop.scan
             status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
@@ -264,11 +288,7 @@ def _scan(locate: Callable[[], Path], quiet: bool, as_json: bool, **options: Any
         if not as_json:
             report.show_scan(console(), found)
         sys.stdout.flush()
-    raise typer.Exit(status or _status(found))
-
-
-def _status(found: Scan) -> int:
-    return INCOMPLETE if found.failed or found.unreadable or found.unconverged else DONE
+    raise typer.Exit(status or status_of(found))
 
 
 def _print_row(event: ScanEvent) -> None:

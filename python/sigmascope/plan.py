@@ -219,6 +219,12 @@ def available_devices() -> list[str]:
     return ["cpu"]
 
 
+def engine() -> dict[str, str]:
+    """What decides the last bits of a result besides its options: version, kernels, BLAS."""
+    config = _core.config()
+    return {name: config[name] for name in ("version", "isa", "blas_core")}
+
+
 def check_rank(k: int, shape: tuple[int, int]) -> None:
     """ValueError unless 1 <= k <= min(shape)."""
     if not 1 <= operator.index(k) <= min(shape):

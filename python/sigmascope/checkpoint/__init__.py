@@ -7,6 +7,16 @@ from sigmascope.checkpoint.checkpoint import (
     as_checkpoint,
     open_checkpoint,
 )
+from sigmascope.checkpoint.identity import FileIdentity, file_identity
 from sigmascope.checkpoint.roles import Role, role_of
 
-__all__ = ["Checkpoint", "Role", "TensorRecord", "as_checkpoint", "open_checkpoint", "role_of"]
+__all__ = [
+    "Checkpoint",
+    "FileIdentity",
+    "Role",
+    "TensorRecord",
+    "as_checkpoint",
+    "file_identity",
+    "open_checkpoint",
+    "role_of",
+]

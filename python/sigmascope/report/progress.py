@@ -115,7 +115,9 @@ class LineProgress:
     def __call__(self, event: ScanEvent) -> None:
         """Print a finished matrix."""
         fraction = self._estimate.fraction(event)
-        if event.row is None or event.row["status"] not in ("analysed", "failed"):
+        if event.kind != "row" or event.row is None:
+            return
+        if event.row["status"] not in ("analysed", "failed"):
             return
         left = self._estimate.left(event, fraction)
         self._console.print(

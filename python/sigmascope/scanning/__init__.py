@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .events import Progress, ScanEvent
 from .loop import scan
+from .merging import merge
 from .planning import plan_scan
 from .plans import ScanPlan, TensorPlan
 from .result import OutputError, Scan, ScanInterrupted
@@ -17,6 +18,7 @@ __all__ = [
     "ScanInterrupted",
     "ScanPlan",
     "TensorPlan",
+    "merge",
     "plan_scan",
     "scan",
 ]

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices analysed ahead of the rows that are written, by one worker or by one per core."""
+"""Matrices analysed ahead of the rows that are written: rows come in order, whoever makes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Protocol
 
 from .rows import Row
-
-Read = Callable[[int], None]
-"""Takes the stored bytes that one native call has used so far."""
+from .tasks import Read
 
 _POLL = 0.05
 
@@ -19,22 +18,74 @@ class Stopped(BaseException):
     """The scan has ended; what a worker still does is for nobody."""
 
 
-class Ahead:
-    """Calls ``analyse(index, read)`` for every index, in order, on `workers` threads.
+class Crew(Protocol):
+    """Whoever analyses matrices, each of which is known by its index."""
 
-    Rows are taken in the same order, by the thread that began; it alone hears from `read`, so that
-    a listener is called from there, and Ctrl-C arrives there.
+    @property
+    def workers(self) -> int:
+        """How many matrices are analysed at a time."""
+
+    def submit(self, index: int) -> Future[Row]:
+        """Begin, or queue, the analysis of a matrix."""
+
+    def read(self, index: int) -> int:
+        """Return the stored bytes that were used so far for it, over all passes."""
+
+    def row(self, index: int, future: Future[Row]) -> Row:
+        """Return the result of a future that is done."""
+
+    def leave(self) -> None:
+        """End what is still done."""
+
+
+class Ahead:
+    """Rows in the order of `indices`, with at most four matrices per worker begun or waiting.
+
+    They are taken by the thread that began; it alone hears from `tell`, so that a listener is
+    called from there, and Ctrl-C arrives there.
     """
 
-    def __init__(
-        self, analyse: Callable[[int, Read], Row], indices: Sequence[int], workers: int
-    ) -> None:
+    def __init__(self, crew: Crew, indices: Iterable[int]) -> None:
+        self._crew = crew
+        self._to_come = deque(indices)
+        self._begun: dict[int, Future[Row]] = {}
+
+    def row(self, index: int, tell: Read) -> Row:
+        """Wait for a row, telling the bytes read meanwhile, and once more when it is there."""
+        while self._to_come and len(self._begun) < 4 * self._crew.workers:
+            later = self._to_come.popleft()
+            self._begun[later] = self._crew.submit(later)
+        future = self._begun[index]
+        while not wait((future,), timeout=_POLL).done:
+            tell(self._crew.read(index))
+        row = self._crew.row(index, future)
+        del self._begun[index]
+        tell(self._crew.read(index))
+        return row
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for future in self._begun.values():
+            future.cancel()
+        self._crew.leave()
+
+
+class Threads:
+    """Calls ``analyse(index, read)`` on threads of this process."""
+
+    def __init__(self, analyse: Callable[[int, Read], Row], workers: int) -> None:
+        self.workers = workers
+        self._analyse = analyse
         self._stopped = False
-        self._counts: dict[int, list[int]] = {index: [0, 0] for index in indices}
+        self._counts: dict[int, list[int]] = {}
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sigmascope-scan")
-        self._rows: dict[int, Future[Row]] = {
-            index: self._pool.submit(analyse, index, self._reader(index)) for index in indices
-        }
+
+    def submit(self, index: int) -> Future[Row]:
+        """Queue one matrix."""
+        self._counts[index] = [0, 0]
+        return self._pool.submit(self._analyse, index, self._reader(index))
 
     def _reader(self, index: int) -> Read:
         counts = self._counts[index]
@@ -48,23 +99,15 @@ class Ahead:
 
         return read
 
-    def row(self, index: int, tell: Read) -> Row:
-        """Wait for a row, telling the bytes read meanwhile, and once more when it is there."""
-        future = self._rows.pop(index)
-        while True:
-            try:
-                row = future.result(timeout=_POLL)
-            except NotYet:
-                if future.done():  # it was the worker's own error
-                    raise
-                tell(sum(self._counts[index]))
-                continue
-            tell(sum(self._counts.pop(index)))
-            return row
+    def read(self, index: int) -> int:
+        """Return the stored bytes used so far."""
+        return sum(self._counts[index])
 
-    def __enter__(self) -> Ahead:
-        return self
+    def row(self, index: int, future: Future[Row]) -> Row:
+        """Return the row, or raise what was no fault of the matrix."""
+        return future.result()
 
-    def __exit__(self, *error: object) -> None:
+    def leave(self) -> None:
+        """Stop every analysis at its next look at the clock, and wait for that."""
         self._stopped = True
         self._pool.shutdown(wait=True, cancel_futures=True)

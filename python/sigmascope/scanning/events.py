@@ -10,7 +10,7 @@ from typing import Literal
 
 from .rows import Row
 
-Kind = Literal["started", "reading", "row"]
+Kind = Literal["started", "reading", "row", "kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class ScanEvent:
     ----------
     kind
         "started": a matrix is begun; "reading": some of it was read, about 20 times a second;
-        "row": the row of a tensor is there, analysed or not.
+        "row": the row of a tensor is there, analysed or not; "kept": it was there before a scan
+        was resumed.
     name
         Of the tensor or the slice.
     index, count
@@ -30,11 +31,12 @@ class ScanEvent:
     stored_bytes, read_bytes
         Of this matrix: as stored, and read so far over all passes.
     done_bytes, total_bytes
-        Stored bytes of the matrices that are finished, and of all that are to be analysed.
+        Stored bytes of the matrices that are finished, and of all that are to be analysed; those of
+        kept rows count in neither.
     seconds
         Since the scan began.
     row
-        With kind "row", else None.
+        With kinds "row" and "kept", else None.
     """
 
     kind: Kind
@@ -84,6 +86,12 @@ class Meter:
         self.name = row["name"]
         self.tell("row", row)
         self.stored_bytes = self.read_bytes = 0
+
+    def keep(self, row: Row, matrix: bool) -> None:
+        """Report a row that was there before; whether it is that of a matrix."""
+        self.index += matrix
+        self.name = row["name"]
+        self.tell("kept", row)
 
     def tell(self, kind: Kind, row: Row | None = None) -> None:
         """Send the state to the listener, if there is one."""

@@ -4,86 +4,27 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
-from pathlib import Path
+from dataclasses import asdict, replace
 
 from sigmascope import plan
-from sigmascope.analysis import EFFORTS, spectrum
-from sigmascope.checkpoint import Checkpoint, TensorRecord, as_checkpoint
-from sigmascope.distributions import moments
-from sigmascope.errors import NonFiniteError, SigmascopeError
-from sigmascope.matrices import Matrix
+from sigmascope.checkpoint import Checkpoint, as_checkpoint
 from sigmascope.memory import Reading, values_need
-from sigmascope.threads import resolve_memory, resolve_threads
+from sigmascope.threads import resolve_threads
 
-from .ahead import Ahead, Read
+from .ahead import Ahead, Crew, Threads
 from .events import Meter, Progress
-from .result import OutputError, Outputs, Scan, ScanInterrupted
-from .rows import Row, moment_columns, spectrum_columns, start_row
-
-Patterns = str | Sequence[str] | None
-Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
-
-# What one tensor may raise without ending the scan of the others.
-_TENSOR_ERRORS = (SigmascopeError, OSError, MemoryError, ValueError, ArithmeticError, RuntimeError)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How each matrix is analysed, resolved once so that all rows are made alike."""
-
-    effort: str
-    k: int
-    tol: float
-    accuracy: str
-    seed: int
-    num_threads: int
-    memory_limit: int
-
-    @classmethod
-    def of(
-        cls,
-        effort: str,
-        k: int,
-        tol: float,
-        accuracy: str,
-        seed: int,
-        num_threads: int | None,
-        memory_limit: int | str | None,
-    ) -> Options:
-        """Check every option; ValueError names the first that is off."""
-        if effort not in EFFORTS:
-            raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
-        plan.check_positive(k=k, tol=tol)
-        plan.check_accuracy(accuracy)
-        return cls(
-            effort=str(effort),  # of an enumeration the value
-            k=int(k),
-            tol=float(tol),
-            accuracy=str(accuracy),
-            seed=plan.check_seed(seed),
-            num_threads=resolve_threads(num_threads),
-            memory_limit=resolve_memory(memory_limit),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A row to come; a tensor that is to be analysed has `matrix` true, else there is a reason."""
-
-    record: TensorRecord
-    name: str
-    matrix: bool
-    status: str = "not analysed"
-    reason: str | None = None
-
-    @property
-    def stored_bytes(self) -> int:
-        return self.record["nbytes"] // len(self.record["matrices"]) if self.matrix else 0
+from .executors import Borrowed
+from .items import Item, Patterns, as_list, listed
+from .outputs import Outputs, PathLike, Paths
+from .prefetch import Prefetch
+from .provenance import identities
+from .result import OutputError, Scan, ScanInterrupted
+from .rows import Row, start_row
+from .shards import Shard
+from .tasks import TENSOR_ERRORS, Options, Read, Task, analysed
 
 
 def scan(
@@ -100,6 +41,10 @@ def scan(
     include: Patterns = None,
     exclude: Patterns = None,
     out: Paths = None,
+    resume: PathLike | None = None,
+    shard: tuple[int, int] | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Scan:
     """Compute the spectrum of every matrix of a checkpoint, and account for every other tensor.
@@ -108,8 +53,11 @@ def scan(
     ----------
     checkpoint : Checkpoint or path
         As for :func:`open_checkpoint`.
-    effort, k, tol, accuracy, seed, num_threads, memory_limit
+    effort, k, tol, accuracy, seed
         For each matrix, as for :func:`spectrum`.
+    num_threads, memory_limit
+        Of all matrices that are analysed at once, as for :func:`spectrum`. Without a limit, a scan
+        that is resumed keeps the one it began with, if this machine has as much.
     reading : str, optional
         As for :func:`open_checkpoint`; an open checkpoint has its own.
     include, exclude : str or sequence of str, optional
@@ -119,6 +67,21 @@ def scan(
         Where to save: `.jsonl` is written row by row and always holds what has been done; `.csv`
         and `.parquet` (extra `table`) are written at the end, also after Ctrl-C. Existing files
         are replaced.
+    resume : path, optional
+        A `.jsonl` to go on with, or to begin if it is not there: rows that it holds are kept, those
+        to come are appended. Rows that failed for want of memory, or because a file could not be
+        read or had changed, are tried again; those that failed for what is in the matrix are not.
+    shard : (int, int), optional
+        ``(i, n)``, i from 0: only the rows of the i-th of n parts, which hold about as many stored
+        bytes each; tensors without a spectrum are in the first. :func:`merge` puts them together.
+    executor : concurrent.futures.Executor, optional
+        Where matrices are analysed: a ProcessPoolExecutor (of the start method "spawn"), what
+        ``get_executor()`` of a Dask client gives, an MPIPoolExecutor. Its workers must find the
+        checkpoint under the same absolute path. A task whose worker dies is sent again, or done in
+        this process in the end, with a RuntimeWarning. Progress goes row by row.
+    workers : int, optional
+        How many tasks `executor` does at once, all machines together: each gets that part of
+        num_threads and memory_limit. Default: as many as this machine has cores.
     progress : callable, optional
         Called with a :class:`ScanEvent`; what it raises ends the scan.
 
@@ -135,11 +98,14 @@ def scan(
         If the checkpoint cannot be opened.
     ValueError
         If an option is out of range, `reading` is not that of the open checkpoint, a pattern
-        selects nothing, or `out` has an unknown suffix.
+        selects nothing, `out` has an unknown suffix, or `resume` is the journal of another
+        checkpoint, or was made with other options that change numbers, or by another version,
+        instruction set or BLAS: the differences are listed.
     ImportError
         If `out` asks for Parquet and pyarrow is missing.
     OSError
-        If a path in `out` cannot be written, before any work is done.
+        If a path in `out` cannot be written, or another scan is writing it, before any work is
+        done.
     OutputError
         If an output fails later; it carries the scan so far as its attribute `scan`.
     ScanInterrupted
@@ -149,100 +115,155 @@ def scan(
     -----
     Passes over each matrix and memory as for :func:`spectrum`. At effort "exact" as many matrices
     as there are threads are analysed at once, one thread each, if the memory allows it; else one
-    at a time. No number depends on that.
+    at a time. At the other efforts the next matrix is read while one is computed, into a quarter
+    of memory_limit at most. No number depends on that, nor on `executor`, `shard` or `resume`:
+    all columns but those of `rows.TIMING` are the same bits, as long as the memory limit of a
+    matrix allows the same method.
 
     Examples
     --------
-    >>> found = scan("model/", out="model.jsonl")                       # doctest: +SKIP
+    >>> found = scan("model/", resume="model.jsonl")                    # doctest: +SKIP
     >>> found.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
+    workers = _workers(executor, workers)
     opened = as_checkpoint(checkpoint, reading)
-    items = list(_items(opened, _patterns(include), _patterns(exclude)))
-    result = Scan(
-        checkpoint=str(opened.path),
-        options=asdict(options) | {"include": _patterns(include), "exclude": _patterns(exclude)},
-        rows=[],
-        expected=len(items),
-        notes=opened.notes,
+    items = list(listed(opened, as_list(include), as_list(exclude)))
+    part = None
+    if shard is not None:
+        part = Shard.of(shard, [item.stored_bytes if item.matrix else None for item in items])
+        items = [items[position] for position in part.positions]
+    with Outputs(out, resume) as outputs:
+        if memory_limit is None and outputs.memory_limit is not None:
+            options = replace(options, memory_limit=outputs.memory_limit)
+        begun = Scan(
+            checkpoint=str(opened.path),
+            options=asdict(options) | {"include": as_list(include), "exclude": as_list(exclude)},
+            rows=[],
+            expected=len(items),
+            notes=opened.notes,
+            files=identities(opened),
+            engine=plan.engine(),
+            shard=part,
+        )
+        rows = _Rows(outputs.begin(begun), items)
+        if executor is None:
+            _here(opened, options, rows, outputs, progress)
+        else:
+            _elsewhere(opened, options, rows, outputs, progress, executor, workers)
+    return rows.scan
+
+
+def _workers(executor: Executor | None, workers: int | None) -> int:
+    if workers is not None and executor is None:
+        raise ValueError(f"workers = {workers} are those of an executor, and there is none")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    return workers or resolve_threads(None)
+
+
+class _Rows:
+    """The rows of a scan in file order: those that it began with, and those to come."""
+
+    def __init__(self, scan: Scan, items: list[Item]) -> None:
+        self.scan = scan
+        self.items = items
+        places = {item.name: index for index, item in enumerate(items)}
+        strange = [row["name"] for row in scan.rows if row["name"] not in places]
+        if strange:
+            raise ValueError(f"the journal has a row {strange[0]!r}, {scan.checkpoint} has none")
+        self._places = [places[row["name"]] for row in scan.rows]
+        self.kept = {
+            index: row
+            for index, row in zip(self._places, scan.rows, strict=True)
+            if row["failure"] != "environment"
+        }
+        self.matrices = [
+            index for index, item in enumerate(items) if item.matrix and index not in self.kept
+        ]
+
+    def put(self, index: int, row: Row) -> None:
+        """Put a row in its place, instead of one that failed before."""
+        at = bisect_left(self._places, index)
+        if self._places[at : at + 1] == [index]:
+            self.scan.rows[at] = row
+        else:
+            self._places.insert(at, index)
+            self.scan.rows.insert(at, row)
+
+
+def _here(
+    checkpoint: Checkpoint,
+    options: Options,
+    rows: _Rows,
+    outputs: Outputs,
+    progress: Progress | None,
+) -> None:
+    """Analyse what is left in this process."""
+    workers, each = shared_out(checkpoint, [item for item in rows.items if item.matrix], options)
+    names = [rows.items[index].name for index in rows.matrices] if workers == 1 else []
+    with Prefetch(checkpoint, names) as matrices:
+
+        def analyse(index: int, read: Read) -> Row:
+            return analysed(matrices, rows.items[index].name, each, read)
+
+        _fill(rows, Threads(analyse, workers), outputs, progress)
+
+
+def _elsewhere(
+    checkpoint: Checkpoint,
+    options: Options,
+    rows: _Rows,
+    outputs: Outputs,
+    progress: Progress | None,
+    executor: Executor,
+    workers: int,
+) -> None:
+    """Let an executor analyse what is left."""
+    each = replace(
+        options,
+        num_threads=max(options.num_threads // workers, 1),
+        memory_limit=max(options.memory_limit // workers, 1),
     )
+
+    def task(index: int) -> Task:
+        return Task.of(checkpoint, rows.scan.files, rows.items[index].name, each)
+
+    _fill(rows, Borrowed(executor, task, workers), outputs, progress)
+
+
+def _fill(rows: _Rows, crew: Crew, outputs: Outputs, progress: Progress | None) -> None:
+    """Take the rows as they come, in file order, and write them."""
+    items = rows.items
     meter = Meter(
         progress,
         count=sum(item.matrix for item in items),
-        total_bytes=sum(item.stored_bytes for item in items),
+        total_bytes=sum(items[index].stored_bytes for index in rows.matrices),
     )
-    matrices = [index for index, item in enumerate(items) if item.matrix]
-    workers, each = _shared_out(opened, [items[index] for index in matrices], options)
-
-    def analyse(index: int, read: Read) -> Row:
-        return _analysed(opened, items[index], each, read)
-
-    with Outputs(_paths(out), result) as outputs, Ahead(analyse, matrices, workers) as ahead:
+    with Ahead(crew, rows.matrices) as ahead:
         try:
             for index, item in enumerate(items):
+                if index in rows.kept:
+                    meter.keep(rows.kept[index], item.matrix)
+                    continue
+                row = start_row(item.record, item.name, item.status, item.reason)
                 if item.matrix:
                     meter.start(item.name, item.stored_bytes)
-                    row = ahead.row(index, meter.read)
-                else:
-                    row = _left_out(item)
-                result.rows.append(row)
+                    row |= ahead.row(index, meter.read)
+                rows.put(index, row)
                 outputs.append(row)
                 meter.finish(row, item.stored_bytes)
         except KeyboardInterrupt as stop:
             outputs.finish()
-            raise ScanInterrupted(result) from stop
+            raise ScanInterrupted(rows.scan) from stop
         except Exception:
             with suppress(OutputError):
                 outputs.finish()
             raise
         outputs.finish()
-    return result
 
 
-def _paths(out: Paths) -> list[Path]:
-    if out is None:
-        return []
-    return [Path(out)] if isinstance(out, (str, os.PathLike)) else [Path(path) for path in out]
-
-
-def _patterns(patterns: Patterns) -> list[str]:
-    return [patterns] if isinstance(patterns, str) else list(patterns or ())
-
-
-def _items(checkpoint: Checkpoint, include: list[str], exclude: list[str]) -> Iterator[_Item]:
-    """List the rows to come, in file order; every pattern of `include` must select something."""
-    useless = set(include)
-    for record in checkpoint.info():
-        for name in record["matrices"] or (record["name"],):
-            names = {name, record["name"]}
-            found = [pattern for pattern in include if _matches(names, pattern)]
-            useless -= set(found)
-            dropped = next((pattern for pattern in exclude if _matches(names, pattern)), None)
-            if include and not found:
-                yield _Item(record, name, False, "excluded", "matches no pattern to include")
-            elif dropped is not None:
-                yield _Item(record, name, False, "excluded", f"matches {dropped!r}")
-            elif record["matrices"]:
-                yield _Item(record, name, True)
-            else:
-                yield _Item(record, name, False, "not analysed", record["reason"])
-    if useless:
-        raise ValueError(
-            f"{checkpoint.path}: no tensor matches {', '.join(map(repr, sorted(useless)))}"
-        )
-
-
-def _matches(names: set[str], pattern: str) -> bool:
-    return any(name == pattern or fnmatchcase(name, pattern) for name in names)
-
-
-def _left_out(item: _Item) -> Row:
-    return start_row(item.record, item.name, item.status, item.reason)
-
-
-def _shared_out(
-    checkpoint: Checkpoint, items: list[_Item], options: Options
-) -> tuple[int, Options]:
+def shared_out(checkpoint: Checkpoint, items: list[Item], options: Options) -> tuple[int, Options]:
     """How many matrices at once, and the options of each.
 
     Every singular value of two matrices takes less time on one core each than on both together:
@@ -253,33 +274,10 @@ def _shared_out(
     needed = 0
     if options.effort == "exact":
         for item in items:
-            with suppress(*_TENSOR_ERRORS):  # its row will say it
+            with suppress(*TENSOR_ERRORS):  # its row will say it
                 a = checkpoint[item.name]
                 alone = Reading(a.shape, a.nbytes / a.size, files=False, threads=1)
                 needed = max(needed, values_need(alone).beside(a.nbytes).peak)
     if workers == 1 or options.effort != "exact" or needed > memory or len(items) < 2:
         return 1, options
     return workers, replace(options, num_threads=1, memory_limit=memory)
-
-
-def _analysed(checkpoint: Checkpoint, item: _Item, options: Options, read: Read) -> Row:
-    """Analyse one matrix; what is wrong with it becomes the reason in its row."""
-    began = time.perf_counter()
-    a: Matrix | None = None
-    try:
-        a = checkpoint[item.name]
-        found = spectrum(a, **asdict(options), progress=read)
-        return start_row(item.record, item.name, "analysed") | spectrum_columns(found)
-    except _TENSOR_ERRORS as error:
-        row = start_row(item.record, item.name, "failed", _reason(error))
-        if isinstance(error, NonFiniteError) and a is not None:
-            row |= moment_columns(moments(a, histogram=False, num_threads=options.num_threads))
-        row |= {"seconds": time.perf_counter() - began, "converged": False}
-        return row
-
-
-def _reason(error: Exception) -> str:
-    """Return the message of an error in one line; with its kind where it is not one of ours."""
-    text = " ".join(str(error).split()) or "no message"
-    own = isinstance(error, (SigmascopeError, OSError))
-    return text if own else f"{type(error).__name__}: {text}"

@@ -15,14 +15,10 @@ from sigmascope.plan import Run
 from sigmascope.rates import Rates
 from sigmascope.routes import Route, route, run_for
 
-from .loop import _TENSOR_ERRORS as TENSOR_ERRORS
-from .loop import Options, Patterns
-from .loop import _Item as Item
-from .loop import _items as listed
-from .loop import _patterns as as_list
-from .loop import _reason as reason_of
-from .loop import _shared_out as shared_out
+from .items import Item, Patterns, as_list, listed
+from .loop import shared_out
 from .plans import ScanPlan, TensorPlan
+from .tasks import TENSOR_ERRORS, Options, reason_of
 
 
 def plan_scan(

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The result of a scan, its outputs, and what carries it out of a scan that ends early."""
+"""The result of a scan, and what carries it out of a scan that ends early."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from sigmascope.checkpoint import FileIdentity
 from sigmascope.errors import SigmascopeError
 
 from . import saving
+from .journal import Header
 from .rows import SCHEMA, VERSION, Row
+from .shards import Shard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +37,12 @@ class Scan:
         How many rows the whole scan has; more than ``len(rows)`` if it was interrupted.
     notes
         Remarks of the checkpoint on its files.
+    files
+        Name, size and digest of every file of the checkpoint.
+    engine
+        Version, instruction set and BLAS: what decides the last bits, besides the options.
+    shard
+        Which part this is, and of what, if it was made with a shard.
     """
 
     checkpoint: str
@@ -42,6 +50,9 @@ class Scan:
     rows: list[Row]
     expected: int
     notes: tuple[str, ...] = ()
+    files: tuple[FileIdentity, ...] = ()
+    engine: dict[str, Any] = field(default_factory=dict)
+    shard: Shard | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -100,7 +111,7 @@ class Scan:
         """Stored bytes of the matrices that were analysed."""
         return sum(row["nbytes"] for row in self.analysed)
 
-    def header(self) -> dict[str, Any]:
+    def header(self) -> Header:
         """Return the first line of a saved scan: schema, version, and all but the rows."""
         return {
             "schema": SCHEMA,
@@ -109,7 +120,24 @@ class Scan:
             "options": self.options,
             "expected": self.expected,
             "notes": list(self.notes),
+            "files": [dict(file) for file in self.files],
+            "engine": self.engine,
+            "shard": None if self.shard is None else self.shard.to_header(),
         }
+
+    @classmethod
+    def of_header(cls, header: Header, rows: list[Row]) -> Self:
+        """Return the scan that a header and its rows make; a CSV's header says nothing."""
+        return cls(
+            checkpoint=header.get("checkpoint", ""),
+            options=header.get("options", {}),
+            rows=rows,
+            expected=header.get("expected", len(rows)),
+            notes=tuple(header.get("notes", ())),
+            files=tuple(header.get("files", ())),
+            engine=header.get("engine", {}),
+            shard=Shard.of_header(header.get("shard")),
+        )
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame; ImportError without the extra ``table``."""
@@ -147,14 +175,7 @@ class Scan:
         OSError
             It cannot be read.
         """
-        header, rows = saving.read(Path(path))
-        return cls(
-            checkpoint=header.get("checkpoint", ""),
-            options=header.get("options", {}),
-            rows=rows,
-            expected=header.get("expected", len(rows)),
-            notes=tuple(header.get("notes", ())),
-        )
+        return cls.of_header(*saving.read(Path(path)))
 
 
 class ScanInterrupted(KeyboardInterrupt):
@@ -171,50 +192,3 @@ class OutputError(SigmascopeError, OSError):
     def __init__(self, error: OSError, scan: Scan) -> None:
         super().__init__(error.errno, error.strerror, error.filename)
         self.scan = scan
-
-
-class Outputs:
-    """The files of a scan: journals that grow with it, others that are saved when it ends.
-
-    Opening raises what :func:`scan` documents for `out`, before any work is done.
-    """
-
-    def __init__(self, paths: Iterable[Path], scan: Scan) -> None:
-        formats = {path: saving.suffix_of(path) for path in paths}
-        self._scan = scan
-        self._tables = [path for path, suffix in formats.items() if suffix != ".jsonl"]
-        for path in self._tables:
-            saving.probe(path)
-        self._files = ExitStack()
-        with self._files:
-            self._journals = [
-                self._files.enter_context(saving.Journal(path, scan.header()))
-                for path, suffix in formats.items()
-                if suffix == ".jsonl"
-            ]
-            self._files = self._files.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._files.close()
-
-    def append(self, row: Row) -> None:
-        """Write a row to the journals; OutputError if one of them fails."""
-        for journal in self._journals:
-            try:
-                journal.write(row)
-            except OSError as error:
-                raise OutputError(error, self._scan) from error
-
-    def finish(self) -> None:
-        """Save the other files, as many as can be; OutputError for the first that cannot."""
-        failed: OSError | None = None
-        for path in self._tables:
-            try:
-                self._scan.save(path)
-            except OSError as error:
-                failed = failed or error
-        if failed is not None:
-            raise OutputError(failed, self._scan) from failed

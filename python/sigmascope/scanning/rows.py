@@ -8,7 +8,8 @@ tensor               `name` (unique; a slice of a stack is "tensor[3]"), `tensor
                      `shape` as stored, `nbytes` (of this matrix), `kind` (what the checkpoint says
                      it is: "matrix", "stack", "kernel", "vector", "unreadable" and so on), `view`
                      (how it is read, where that is not plain), `layer`, `role`, `tower`, `expert`
-outcome              `status`: "analysed", "not analysed", "failed" or "excluded"; `reason`
+outcome              `status`: "analysed", "not analysed", "failed" or "excluded"; `reason`;
+                     `failure`: "data", or "environment", which may go well another time
 evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`, `precision`,
                      `passes` (reads of the matrix), `block`, `basis_columns`, `seed`, `seconds`,
                      `num_threads`, `converged`, `notes`
@@ -30,7 +31,7 @@ Row = dict[str, Any]
 Kind = Literal["str", "int", "float", "bool", "ints", "floats"]
 
 SCHEMA = "sigmascope.scan"
-VERSION = 1
+VERSION = 2
 
 _TENSOR: dict[str, Kind] = {
     "name": "str",
@@ -47,6 +48,7 @@ _TENSOR: dict[str, Kind] = {
     "expert": "int",
     "status": "str",
     "reason": "str",
+    "failure": "str",
 }
 _EVIDENCE: dict[str, Kind] = {
     "rows": "int",
@@ -117,6 +119,9 @@ _TOP: dict[str, Kind] = {"top": "floats", "top_errors": "floats"}
 
 COLUMNS: dict[str, Kind] = {**_TENSOR, **_EVIDENCE, **_MOMENTS, **_MEASURES, **_TOP}
 """Every column of a row, in order, with its type; lists hold numbers."""
+
+TIMING = ("seconds", "num_threads")
+"""The columns that tell how a row was come by; all others are the same bits in every run."""
 
 
 def start_row(record: TensorRecord, name: str, status: str, reason: str | None = None) -> Row:

@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scans in files: a journal of JSON lines that grows row by row, and CSV and Parquet at the end.
-
-A journal is one line of header (schema, version, options, how many rows a whole scan has), then
-one line per row; every line is handed to the system when it is written, so that a killed scan
-leaves what it had done. Other files come into being whole: written beside, then renamed.
-"""
+"""Scans in files of other formats than journals, CSV and Parquet, and files that appear whole."""
 
 from __future__ import annotations
 
@@ -17,11 +12,10 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from .journal import Header, Journal, checked_header, known_columns, naming, parsed
 from .rows import COLUMNS, SCHEMA, VERSION, Row
-
-Header = dict[str, Any]
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
@@ -34,17 +28,6 @@ def suffix_of(path: Path) -> str:
     if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ImportError(f"{path}: Parquet {TABLE_HINT}")
     return path.suffix
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let an OSError name the path: a full disk is reported by writes, which know no name."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename == str(path) or error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager
@@ -73,45 +56,13 @@ def probe(path: Path) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
 
 
-def json_line(record: dict[str, Any]) -> str:
-    """One record as one line of strict JSON: no NaN, no infinity."""
-    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-class Journal:
-    """A scan's file of JSON lines while it is written; an existing file is replaced."""
-
-    def __init__(self, path: Path, header: Header) -> None:
-        self.path = path
-        # Unbuffered: what was written is safe from a kill, and nothing is left to fail on close.
-        with naming(path):
-            self._file = open(path, "wb", buffering=0)  # noqa: SIM115
-        self.write(header)
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Append one line; OSError, naming the path, if it cannot be written."""
-        line = memoryview(json_line(record).encode())
-        with naming(self.path):
-            while line:
-                line = line[self._file.write(line) :]
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 def write(path: Path, header: Header, rows: Sequence[Row]) -> None:
     """Write a whole scan in the format of the path's suffix, atomically."""
     suffix = suffix_of(path)
     with replacing(path) as temporary:
         if suffix == ".jsonl":
-            with Journal(temporary, header) as journal:
+            with Journal(temporary) as journal:
+                journal.begin(header)
                 for row in rows:
                     journal.write(row)
         elif suffix == ".csv":
@@ -130,41 +81,11 @@ def read(path: Path) -> tuple[Header, list[Row]]:
     """
     suffix = suffix_of(path)
     if suffix == ".jsonl":
-        return _read_jsonl(path)
+        header, rows, _ = parsed(path, path.read_bytes())
+        if header is None:
+            raise ValueError(f"{path}: not a scan, it has no complete line")
+        return header, rows
     return _read_csv(path) if suffix == ".csv" else _read_parquet(path)
-
-
-def _read_jsonl(path: Path) -> tuple[Header, list[Row]]:
-    lines = path.read_bytes().split(b"\n")
-    lines.pop()  # empty, or the torn end of a line that a killed scan was writing
-    records = [_record(path, number, line) for number, line in enumerate(lines, 1)]
-    if not records:
-        raise ValueError(f"{path}: not a scan, it has no complete line")
-    return _checked(path, records[0]), [_row(record) for record in records[1:]]
-
-
-def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{path}: line {number} is not JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{path}: line {number} is not an object")
-    return record
-
-
-def _checked(path: Path, header: Header) -> Header:
-    if header.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: not a scan, its schema is {header.get('schema')!r}")
-    if header.get("version") != VERSION:
-        raise ValueError(
-            f"{path}: scan version {header.get('version')!r}, this sigmascope reads {VERSION}"
-        )
-    return header
-
-
-def _row(record: dict[str, Any]) -> Row:
-    return {name: record.get(name) for name in COLUMNS}
 
 
 def _write_csv(path: Path, rows: Iterable[Row]) -> None:
@@ -226,7 +147,8 @@ def _read_parquet(path: Path) -> tuple[Header, list[Row]]:
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: not a Parquet file: {error}") from error
     stored = (table.schema.metadata or {}).get(SCHEMA.encode(), b"{}")
-    return _checked(path, json.loads(stored)), [_row(record) for record in table.to_pylist()]
+    rows = [known_columns(record) for record in table.to_pylist()]
+    return checked_header(path, json.loads(stored)), rows
 
 
 def arrow_table(rows: Sequence[Row], header: Header) -> Any:

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Scans in parts on the command line: resumed, spread over processes and machines, merged."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import report
+from .exits import DONE, INCOMPLETE, clean_errors
+from .report.tables import console
+from .scanning import Scan
+from .scanning import merge as merge_parts
+from .scanning.journal import json_line
+
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Go on with this .jsonl, and append to it; begin it if there is none."
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N", help="Only the I-th of N parts, I from 0; `sigmascope merge` joins them."
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Processes among which threads and memory are shared out."
+    ),
+]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """Return the numbers of "I/N"; ValueError if it is something else."""
+    if text is None:
+        return None
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise ValueError(f"shard {text!r} is not like '0/4'")
+    return int(index), int(count)
+
+
+@contextmanager
+def processes(count: int | None) -> Iterator[Executor | None]:
+    """Give that many processes; None, if none are wanted."""
+    if count is None:
+        yield None
+        return
+    context = multiprocessing.get_context("spawn")
+    hook = threading.excepthook
+    try:
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_of_the_scan) as pool:
+            try:
+                yield pool
+            except BaseException:  # what the processes still do is for nobody
+                threading.excepthook = _unheard
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                raise
+    finally:
+        threading.excepthook = hook
+
+
+def _of_the_scan() -> None:
+    """Let Ctrl-C end the scan, which ends its workers; so does its death, by a hard kill too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _unheard(error: threading.ExceptHookArgs) -> None:
+    """Say nothing: the thread of a pool that is ended stumbles over futures that are cancelled."""
+
+
+def status_of(found: Scan) -> int:
+    """Return the exit status that the rows of a scan deserve."""
+    return INCOMPLETE if found.failed or found.unreadable or found.unconverged else DONE
+
+
+def merge(
+    parts: Annotated[
+        list[Path], typer.Argument(metavar="PART...", help="The .jsonl files.", show_default=False)
+    ],
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Save as .jsonl, .csv or .parquet; may be repeated."),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also if parts are missing or unfinished.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Rows as JSON lines on standard output.")
+    ] = False,
+) -> None:
+    """Join the parts of a scan that were made with --shard."""
+    with clean_errors():
+        found = merge_parts(parts, partial=partial)
+        for path in out or ():
+            found.save(path)
+        if as_json:
+            sys.stdout.writelines(map(json_line, found))
+        else:
+            report.show_scan(console(), found)
+        sys.stdout.flush()
+    raise typer.Exit(status_of(found) or (DONE if found.complete else INCOMPLETE))

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The analysis of one matrix of a scan, in this process or wherever a task is sent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+from sigmascope import plan
+from sigmascope.analysis import EFFORTS, spectrum
+from sigmascope.checkpoint import Checkpoint, FileIdentity, open_checkpoint
+from sigmascope.distributions import moments
+from sigmascope.errors import CheckpointError, MemoryLimitError, NonFiniteError, SigmascopeError
+from sigmascope.matrices import Matrix
+from sigmascope.routes import room_beside
+from sigmascope.spectra import Spectrum
+from sigmascope.threads import resolve_memory, resolve_threads
+
+from .prefetch import Prefetch
+from .provenance import identities
+from .rows import Row, moment_columns, spectrum_columns
+
+Read = Callable[[int], None]
+"""Takes the stored bytes that one native call has used so far."""
+
+# What one tensor may raise without ending the scan of the others.
+TENSOR_ERRORS = (SigmascopeError, OSError, MemoryError, ValueError, ArithmeticError, RuntimeError)
+
+# Of these, what another machine, another day or another memory limit may not raise.
+_ENVIRONMENT = (CheckpointError, OSError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How each matrix is analysed, resolved once so that all rows are made alike."""
+
+    effort: str
+    k: int
+    tol: float
+    accuracy: str
+    seed: int
+    num_threads: int
+    memory_limit: int
+
+    @classmethod
+    def of(
+        cls,
+        effort: str,
+        k: int,
+        tol: float,
+        accuracy: str,
+        seed: int,
+        num_threads: int | None,
+        memory_limit: int | str | None,
+    ) -> Options:
+        """Check every option; ValueError names the first that is off."""
+        if effort not in EFFORTS:
+            raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
+        plan.check_positive(k=k, tol=tol)
+        plan.check_accuracy(accuracy)
+        return cls(
+            effort=str(effort),  # of an enumeration the value
+            k=int(k),
+            tol=float(tol),
+            accuracy=str(accuracy),
+            seed=plan.check_seed(seed),
+            num_threads=resolve_threads(num_threads),
+            memory_limit=resolve_memory(memory_limit),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One matrix to analyse, for whoever can open the same files: no array, a few kilobytes.
+
+    Attributes
+    ----------
+    path
+        Of the checkpoint, absolute.
+    files
+        Paths of its files, absolute, and what they are known by.
+    name
+        Of the matrix.
+    options
+        Of the analysis.
+    attempt
+        0, 1, ...: an executor that remembers results must not repeat a failure from memory.
+    """
+
+    path: str
+    files: tuple[tuple[str, str], ...]
+    name: str
+    options: Options
+    attempt: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        files: tuple[FileIdentity, ...],
+        name: str,
+        options: Options,
+    ) -> Task:
+        """Describe the analysis of one matrix of a checkpoint."""
+        paths = (os.path.abspath(path) for path in checkpoint.files)
+        known = tuple(zip(paths, (file["digest"] for file in files), strict=True))
+        return cls(os.path.abspath(checkpoint.path), known, name, options)
+
+
+def run(task: Task) -> Row:
+    """Do a task: open the checkpoint, if this process does not hold it yet, and analyse.
+
+    Returns
+    -------
+    dict
+        The columns that :func:`analysed` gives; what is wrong with the file is one of them.
+    """
+    began = time.perf_counter()
+    try:
+        stamps = tuple(_stamp(path) for path, _ in task.files)
+        checkpoint = _opened(task.path, task.files, stamps)
+    except TENSOR_ERRORS as error:
+        return _failed(error, began)
+    with Prefetch(checkpoint) as matrices:
+        return analysed(matrices, task.name, task.options)
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+@lru_cache(maxsize=2)
+def _opened(
+    path: str, files: tuple[tuple[str, str], ...], stamps: tuple[tuple[int, int, int], ...]
+) -> Checkpoint:
+    """Open a checkpoint once per process, and again when a file has another stamp."""
+    checkpoint = open_checkpoint(path)
+    found = [file["digest"] for file in identities(checkpoint)]
+    if found != [digest for _, digest in files]:
+        raise CheckpointError(f"{path}: not the checkpoint that the scan began with")
+    return checkpoint
+
+
+def analysed(matrices: Prefetch, name: str, options: Options, read: Read | None = None) -> Row:
+    """Analyse one matrix; what is wrong with it becomes the reason in its row.
+
+    Returns
+    -------
+    dict
+        The columns of its row that reading the headers does not give.
+    """
+    began = time.perf_counter()
+    a: Matrix | None = None
+    try:
+        a = matrices.take(name)
+        found = _spectrum(matrices, a, name, options, read)
+        matrices.check_unchanged(name)  # while it was read, that is
+        return {"status": "analysed"} | spectrum_columns(found)
+    except TENSOR_ERRORS as error:
+        row = _failed(error, began)
+        if isinstance(error, NonFiniteError) and a is not None:
+            with suppress(*TENSOR_ERRORS):
+                row |= moment_columns(moments(a, histogram=False, num_threads=options.num_threads))
+        return row
+
+
+def _spectrum(
+    matrices: Prefetch, a: Matrix, name: str, options: Options, read: Read | None
+) -> Spectrum:
+    """Compute the spectrum, while the next matrix is read into what memory this one leaves."""
+    how = asdict(options)
+    seed = how.pop("seed")
+    # Nothing at effort "exact", where computing takes far longer than reading.
+    room = 0 if options.effort == "exact" else room_beside(a, **how)
+    matrices.begin(name, room)
+    held = a.nbytes if a.in_memory else 0
+    try:
+        return spectrum(a, seed=seed, progress=read, reserved=room + held, **how)
+    except MemoryLimitError:
+        if not a.in_memory:
+            raise
+        # Read ahead, it leaves too little for itself: from the file then.
+        return spectrum(matrices.afresh(name), seed=seed, progress=read, reserved=room, **how)
+
+
+def _failed(error: Exception, began: float) -> Row:
+    return {
+        "status": "failed",
+        "reason": reason_of(error),
+        "failure": "environment" if isinstance(error, _ENVIRONMENT) else "data",
+        "seconds": time.perf_counter() - began,
+        "converged": False,
+    }
+
+
+def reason_of(error: Exception) -> str:
+    """Return the message of an error in one line; with its kind where it is not one of ours."""
+    text = " ".join(str(error).split()) or "no message"
+    own = isinstance(error, (SigmascopeError, OSError))
+    return text if own else f"{type(error).__name__}: {text}"
