@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 from checkpoints import record
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import sigmascope as ss
 from sigmascope.checkpoint import Checkpoint, open_checkpoint
@@ -381,6 +383,33 @@ def test_an_archive_cut_short_compressed_or_without_its_records(tmp_path: Path) 
                 archive.writestr(name, data)
         with pytest.raises(CheckpointError, match=rf"bad\.pt: .*{message}"):
             open_checkpoint(tmp_path / "bad.pt")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    base = normal(4, 6)
+    folder = tmp_path_factory.mktemp("sound")
+    return saved(folder, {"w": base, "turned": base.t(), "n": 3}, "x.pt").read_bytes()
+
+
+@settings(max_examples=400, deadline=None)
+@given(changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=3))
+def test_a_file_with_bytes_changed_is_refused_or_stays_within_itself(
+    changes: list[tuple[float, int]], sound: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("changed") / "x.pt"
+    raw = bytearray(sound)
+    for place, byte in changes:
+        raw[int(place * (len(raw) - 1))] = byte
+    path.write_bytes(raw)
+    try:
+        checkpoint = open_checkpoint(path)
+    except CheckpointError:
+        return
+    for name, matrix in checkpoint.items():
+        found = record(checkpoint, name)
+        assert 0 <= found["offset"] <= found["offset"] + found["nbytes"] <= len(raw)
+        assert np.asarray(matrix).shape == matrix.shape
 
 
 def test_files_of_before_the_archive_are_refused_unread(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ constexpr const DTypeInfo& info(DType dtype) { return dtype_table[static_cast<st
 inline DType dtype_from_name(std::string_view name) {
   for (const auto& entry : dtype_table)
     if (entry.name == name) return entry.dtype;
-  throw std::invalid_argument("unknown dtype '" + std::string(name) + "'; known: f64 f32 f16 bf16 f8_e4m3 f8_e5m2 f4_e2m1");
+  throw std::invalid_argument("unknown dtype '" + std::string(name) +
+                              "'; known: f64 f32 f16 bf16 f8_e4m3 f8_e5m2 f4_e2m1");
 }
 
 }  // namespace sigmascope

@@ -151,14 +151,9 @@ class Checkpoint(Mapping[str, "Matrix"]):
         """Return the record of one matrix: its tensor's, with its own role and bytes."""
         view = self._views[name]
         record, role = self._record(view.tensor), self.roles[name]
-        record.update(
-            nbytes=view.nbytes,
-            matrices=(name,),
-            layer=role.layer,
-            role=role.role,
-            tower=role.tower,
-            expert=role.expert,
-        )
+        record["nbytes"], record["matrices"] = view.nbytes, (name,)
+        record["layer"], record["role"] = role.layer, role.role
+        record["tower"], record["expert"] = role.tower, role.expert
         return record
 
     def _record(self, name: str) -> TensorRecord:

@@ -36,7 +36,7 @@ class _Kind(NamedTuple):
     whole: str
 
     @property
-    def index(self) -> str:
+    def main_index(self) -> str:
         return self.whole.partition(".")[0] + self.index_suffix
 
 
@@ -126,8 +126,8 @@ def _read_folder(folder: Path) -> Files:
     for kind in _KINDS:
         indexes = [name for name in names if kind.whole and name.endswith(kind.index_suffix)]
         files = [name for name in names if name.endswith(kind.suffixes)]
-        if kind.index in indexes:
-            return _read_indexed(folder / kind.index, kind)
+        if kind.main_index in indexes:
+            return _read_indexed(folder / kind.main_index, kind)
         if len(indexes) > 1:
             raise CheckpointError(f"{folder}: several indexes, open one of them: {listed(indexes)}")
         if indexes:

@@ -167,15 +167,15 @@ def _attention(shape: tuple[int, int], config: Mapping[str, Any]) -> dict[str, C
     if total not in shape or heads % keys:
         return f"{heads} + 2 x {keys} heads of {each} by config.json do not fit {list(shape)}"
     axis = 0 if shape[0] == total else 1  # GPT-2 keeps its weights turned
-    if not alternate:
-        ends = (0, heads * each, (heads + keys) * each, total)
-        runs = [((start, stop, 1),) for start, stop in zip(ends, ends[1:], strict=False)]
-    else:
-        group = (heads // keys + 2) * each
-        starts = range(0, total, group)
-        marks = ((0, group - 2 * each), (group - 2 * each, group - each), (group - each, group))
-        runs = [tuple((at + low, at + high, 1) for at in starts) for low, high in marks]
-    return {part: Cut(axis, run) for part, run in zip(("q", "k", "v"), runs, strict=True)}
+    groups = keys if alternate else 1
+    size, of_keys = total // groups, keys // groups * each
+    ends = {"q": (0, size - 2 * of_keys), "k": (size - 2 * of_keys, size - of_keys)}
+    ends["v"] = (size - of_keys, size)
+    starts = range(0, total, size)
+    return {
+        part: Cut(axis, tuple((at + low, at + high, 1) for at in starts))
+        for part, (low, high) in ends.items()
+    }
 
 
 def _gated(

@@ -64,8 +64,8 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
     for name, entry in entries.items():
         if entry.foreign or entry.dtype[0] not in "UI":
             continue
-        if scales := packed_scales(entry, entries):
-            parts[scales.name] = Part("scale", f"scale of {name}")
+        if held := packed_scales(entry, entries):
+            parts[held.name] = Part("scale", f"scale of {name}")
             continue
         for ending, scales, others, layout in _LAYOUTS:
             if name.endswith(ending):

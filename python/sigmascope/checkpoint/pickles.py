@@ -32,6 +32,18 @@ MAX_DEPTH = 100
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 
 
+# What zipfile raises for bytes that are not, or not quite, a zip archive.
+_BROKEN_ARCHIVE = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    struct.error,
+)
+
+
 class _Record(NamedTuple):
     """The bytes of one storage in the file."""
 
@@ -65,7 +77,7 @@ def read_pickled(path: Path) -> Header:
             entries = [_entry(name, tensor, records) for name, tensor in _leaves(weights)]
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
-        except (zipfile.BadZipFile, NotImplementedError, struct.error, EOFError) as error:
+        except _BROKEN_ARCHIVE as error:
             raise CheckpointError(f"{path}: no readable zip archive: {error}") from None
     entries += [_foreign(name, value, f" beside {note!r}, not read") for name, value in beside]
     _check_names(entries, path)
@@ -134,8 +146,8 @@ def _leaves(values: Mapping[Any, Any]) -> Iterator[tuple[str, object]]:
         if not pending:
             return
         name, value, depth = pending.pop()
-        if type(value) in (list, tuple) and any(isinstance(item, Tensor) for item in value):
-            value = dict(enumerate(value))
+        if isinstance(value, list | tuple) and not isinstance(value, Tensor):
+            value = dict(enumerate(value)) if any(isinstance(x, Tensor) for x in value) else value
         if not isinstance(value, dict) or (not value and depth):
             yield name, value
             continue

@@ -45,7 +45,7 @@ def check_ranks(ranks: Sequence[Mapping[str, Located]]) -> None:
 
 
 def width_of(tensors: Mapping[str, Located], roles: Mapping[str, Role]) -> int | None:
-    """Return the width of a model, the length of the norms of its residual stream, if they agree."""
+    """Return the width of a model, the length of the norms of its stream, if they agree."""
     found = {
         located.entry.shape[0]
         for name, located in tensors.items()

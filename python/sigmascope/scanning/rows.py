@@ -5,9 +5,10 @@ Every row has every column of `COLUMNS`, in this order; None where there is noth
 
 ===================  ============================================================================
 tensor               `name` (unique; a slice is "tensor[3]", or "tensor[q]"), `tensor`, `file`,
-                     `dtype`, `shape` as stored, `nbytes` (of this matrix), `kind` (what the checkpoint says
-                     it is: "matrix", "stack", "kernel", "vector", "unreadable" and so on), `view`
-                     (how it is read, where that is not plain), `layer`, `role`, `tower`, `expert`
+                     `dtype`, `shape` as stored, `nbytes` (of this matrix), `kind` (what the
+                     checkpoint says it is: "matrix", "stack", "kernel", "vector", "unreadable" and
+                     so on), `view` (how it is read, where that is not plain), `layer`, `role`,
+                     `tower`, `expert`
 outcome              `status`: "analysed", "not analysed", "failed" or "excluded"; `reason`
 evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`, `precision`,
                      `passes` (reads of the matrix), `block`, `basis_columns`, `seed`, `seconds`,
