@@ -224,3 +224,21 @@ def test_a_scan_has_a_row_for_each(tmp_path: Path) -> None:
         exact = np.linalg.svd(truth[row["role"] == "up" :: 2], compute_uv=False)
         np.testing.assert_allclose(row["top"], exact[:2], rtol=1e-6)
         assert (row["rows"], row["columns"], row["nbytes"]) == (32, 64, 32 * 32)
+
+
+def test_same_bits_however_it_is_held(tmp_path: Path) -> None:
+    """Read once, read at every pass in panels of any height, or already decoded."""
+    rng = np.random.default_rng(6)
+    blocks = rng.integers(0, 256, (600, 20, 16), np.uint8)
+    scales = rng.integers(124, 130, (600, 20), np.uint8)
+    checkpoint = opened(tmp_path, *stored("down_proj", blocks, scales))
+    (a,) = checkpoint.values()
+    plain = ss.matrix(np.asarray(a))
+    for precision in ("float32", "mixed"):
+        options: dict[str, Any] = {"method": "krylov", "precision": precision, "tol": 1e-3}
+        expected = ss.svds(plain, 5, **options)
+        for source, limit, rows in ((a, None, None), (a, 2 * a.nbytes - 1, 37), (a.T.T, None, 5)):
+            got = ss.svds(source, 5, memory_limit=limit, panel_rows=rows, **options)
+            assert got.s.tobytes() == expected.s.tobytes()
+            assert got.U.tobytes() == expected.U.tobytes()
+    assert ss.moments(a).std == ss.moments(plain).std
