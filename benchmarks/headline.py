@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The headline: ours beside the best other backend in every comparison, for the page and the README.
+"""The headline for the README: ours beside the best other backend in every comparison.
 
     python benchmarks/headline.py benchmarks/results/bench-*.json
 

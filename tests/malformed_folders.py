@@ -91,9 +91,20 @@ def _nothing(folder: Path) -> Path:
 def _empty(folder: Path) -> None: ...
 
 
-@_folder("folder of pickles", "other formats are not read: 'pytorch_model.bin'")
+@_folder("folder of an old pickle", "pytorch_model.bin: no zip archive, as PyTorch writes since")
 def _pickles(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"PK")
+
+
+@_folder("folder of GGUF", "no .safetensors file (not read: 'q4.gguf': GGUF is not read yet)")
+def _gguf(folder: Path) -> None:
+    (folder / "q4.gguf").write_bytes(b"GGUF")
+
+
+@_folder("a GGUF file", "q4.gguf: GGUF is not read yet")
+def _gguf_alone(folder: Path) -> Path:
+    (folder / "q4.gguf").write_bytes(b"GGUF")
+    return folder / "q4.gguf"
 
 
 @_folder("weights in sub-folders", "sub-folders with some: 'unet', 'vae'")
@@ -187,6 +198,8 @@ FOLDERS = [
     _nothing,
     _empty,
     _pickles,
+    _gguf,
+    _gguf_alone,
     _below,
     _indexes,
     _numbered,

@@ -20,14 +20,15 @@ SMALL: dict[str, DTypeLike] = {
     "f16": np.float16,
     "f8_e4m3": ml_dtypes.float8_e4m3fn,
     "f8_e5m2": ml_dtypes.float8_e5m2,
+    "f4_e2m1": ml_dtypes.float4_e2m1fn,
 }
 TYPES: dict[str, DTypeLike] = {"f64": np.float64, "f32": np.float32, **SMALL}
 
 
 def every_code(dtype: str) -> NDArray[Any]:
-    """All 65 536 or 256 codes of a dtype, as a square."""
+    """All 65 536, 256 or 16 codes of a dtype, as a square."""
     wide = np.dtype(SMALL[dtype]).itemsize == 2
-    side, kind = (256, np.uint16) if wide else (16, np.uint8)
+    side, kind = (256, np.uint16) if wide else (4 if dtype == "f4_e2m1" else 16, np.uint8)
     return np.arange(side * side).astype(kind).reshape(side, side)
 
 
@@ -50,14 +51,15 @@ def test_every_code(dtype: str, wanted: type) -> None:
     numbers = codes.view(SMALL[dtype])
     with np.errstate(invalid="ignore"):  # signalling NaN
         exact: NDArray[Any] = numbers.astype(np.float32).astype(wanted)
-    assert np.isnan(exact).sum() == {"bf16": 254, "f16": 2046, "f8_e4m3": 2, "f8_e5m2": 6}[dtype]
+    nans = {"bf16": 254, "f16": 2046, "f8_e4m3": 2, "f8_e5m2": 6, "f4_e2m1": 0}
+    assert np.isnan(exact).sum() == nans[dtype]
     for source in (ss.matrix(codes, dtype=dtype), ss.matrix(numbers)):
         assert source.dtype == dtype
         for oriented, truth in ((source, exact), (source.T, exact.T)):
             assert_same_numbers(np.asarray(oriented, dtype=wanted), np.ascontiguousarray(truth))
 
 
-@pytest.mark.parametrize("dtype", ["f16", "f8_e4m3", "f8_e5m2"])
+@pytest.mark.parametrize("dtype", ["f16", "f8_e4m3", "f8_e5m2", "f4_e2m1"])
 def test_every_code_where_the_process_flushes_subnormals_to_zero(dtype: str) -> None:
     """Any library built with -ffast-math may have set this; f16 weights are often subnormal."""
     torch = pytest.importorskip("torch")
@@ -90,6 +92,10 @@ def test_every_code_where_the_process_flushes_subnormals_to_zero(dtype: str) -> 
         ("f8_e5m2", 0x01, 2.0**-16),
         ("f8_e5m2", 0x7B, 57344.0),
         ("f8_e5m2", 0xFC, -np.inf),
+        ("f4_e2m1", 0x1, 0.5),
+        ("f4_e2m1", 0x2, 1.0),
+        ("f4_e2m1", 0x7, 6.0),
+        ("f4_e2m1", 0xB, -1.5),
     ],
 )
 def test_codes_worked_out_by_hand(dtype: str, code: int, value: float) -> None:
@@ -181,7 +187,10 @@ def scaled(
     """A scaled tensor in a file, and the same in NumPy: one rounding to float32 per element."""
     rng = np.random.default_rng(5)
     codes = (rng.standard_normal(shape) * 8).astype(TYPES[dtype])
-    path.write_bytes(b"!" + codes.tobytes())  # so that nothing is aligned
+    raw = codes.view(np.uint8)
+    if dtype == "f4_e2m1":  # two to a byte
+        raw = raw[:, ::2] | raw[:, 1::2] << 4
+    path.write_bytes(b"!" + raw.tobytes())  # so that nothing is aligned
     grid = [-(-extent // size) for extent, size in zip(shape, block, strict=True)]
     scale = rng.uniform(1e-3, 3.0, grid).astype(np.float32)
     spread = scale.repeat(block[0], 0).repeat(block[1], 1)[: shape[0], : shape[1]]
@@ -200,6 +209,8 @@ def test_scales(dtype: str, block: tuple[int, int], tmp_path: Path) -> None:
         (a[13:207, 5:], exact[13:207, 5:]),
         (a.T[100:, 131:140], exact.T[100:, 131:140]),
         (a[127:260].T[:, 3:77], exact[127:260].T[:, 3:77]),
+        (a[5::3, 7:200:2], exact[5::3, 7:200:2]),
+        (a.T[1::2, ::150][3::5], exact.T[1::2, ::150][3::5]),
         (-0.5 * a[:150], -0.5 * exact[:150]),
     ]:
         assert_same_numbers(np.asarray(got, np.float64), np.ascontiguousarray(truth))

@@ -35,7 +35,7 @@ LAYOUTS: dict[str, list[tuple[str, str, tuple[int, ...], str]]] = {
         ("q.weight_shape", "I64", (2,), "part"),
     ],
     "MXFP4": [
-        ("experts.down_proj_blocks", "U8", (2, 4, 1, 16), "unreadable"),
+        ("experts.down_proj_blocks", "U8", (2, 4, 1, 15), "unreadable"),  # a group has 16 bytes
         ("experts.down_proj_scales", "U8", (2, 4, 1), "scale"),
     ],
     "bitsandbytes": [

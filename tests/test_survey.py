@@ -21,6 +21,7 @@ DTYPES: dict[str, Any] = {
     "bf16": ml_dtypes.bfloat16,
     "f8_e4m3": ml_dtypes.float8_e4m3fn,
     "f8_e5m2": ml_dtypes.float8_e5m2,
+    "f4_e2m1": ml_dtypes.float4_e2m1fn,
 }
 
 
@@ -75,7 +76,7 @@ def test_same_bits_for_threads_panels_files_and_shards(tmp_path: Path) -> None:
             assert squares(source, threads=threads, panel_rows=panel_rows) == expected
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES.keys() - {"f4_e2m1"})  # which has no NaN
 @pytest.mark.parametrize("place", [(0, 0), (3, 4095), (3, 4096), (7, 4200)])
 def test_not_finite(dtype: str, place: tuple[int, int]) -> None:
     """Counted, and the first one in row order named."""

@@ -34,14 +34,15 @@ py::object described_scale(const Tile& tile) {
   if (!tile.scale || tile.rows == 0 || tile.cols == 0) return py::none();
   const Scale& s = *tile.scale;
   const std::int64_t row0 = tile.scale_row0 / s.block_rows, col0 = tile.scale_col0 / s.block_cols;
-  const std::int64_t rows = (tile.scale_row0 + tile.rows - 1) / s.block_rows - row0 + 1,
-                     cols = (tile.scale_col0 + tile.cols - 1) / s.block_cols - col0 + 1;
+  const std::int64_t rows = (tile.scale_row0 + (tile.rows - 1) * tile.scale_row_step) / s.block_rows - row0 + 1,
+                     cols = (tile.scale_col0 + (tile.cols - 1) * tile.scale_col_step) / s.block_cols - col0 + 1;
   std::vector<float> values;
   values.reserve(static_cast<std::size_t>(rows * cols));
   for (std::int64_t i = row0; i < row0 + rows; ++i)
     for (std::int64_t j = col0; j < col0 + cols; ++j) values.push_back(s.at(i * s.block_rows, j * s.block_cols));
   return py::make_tuple(py::bytes(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)), cols,
-                        s.block_rows, s.block_cols, tile.scale_row0 % s.block_rows, tile.scale_col0 % s.block_cols);
+                        s.block_rows, s.block_cols, tile.scale_row0 % s.block_rows, tile.scale_col0 % s.block_cols,
+                        tile.scale_row_step, tile.scale_col_step);
 }
 
 void put_scale(Tile& tile, const py::tuple& state) {
@@ -54,6 +55,8 @@ void put_scale(Tile& tile, const py::tuple& state) {
   scale->block_cols = state[3].cast<std::int64_t>();
   tile.scale_row0 = state[4].cast<std::int64_t>();
   tile.scale_col0 = state[5].cast<std::int64_t>();
+  tile.scale_row_step = state[6].cast<std::int64_t>();
+  tile.scale_col_step = state[7].cast<std::int64_t>();
   tile.scale = std::move(scale);
 }
 

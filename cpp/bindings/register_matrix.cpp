@@ -62,21 +62,27 @@ Matrix from_dlpack(py::capsule capsule) {
                       (t.strides ? t.strides[1] : 1) * size);
 }
 
+// `row_stride` in bytes, or in elements if some share a byte.
 Matrix from_file(const std::string& path, std::uint64_t offset, std::int64_t rows, std::int64_t cols,
                  const std::string& dtype, std::int64_t row_stride, const std::string& reading) {
   Tile tile;
   tile.dtype = dtype_from_name(dtype);
   tile.rows = rows, tile.cols = cols;
   tile.row_stride = row_stride, tile.col_stride = info(tile.dtype).size;
+  const std::int64_t packed = info(tile.dtype).packed;
   const std::uint64_t length =
-      rows > 0 && cols > 0 ? static_cast<std::uint64_t>((rows - 1) * row_stride + cols * tile.col_stride) : 0;
+      rows > 0 && cols > 0
+          ? static_cast<std::uint64_t>(((rows - 1) * row_stride + cols * tile.col_stride + packed - 1) / packed)
+          : 0;
   auto file = std::make_shared<const File>(path, reading == "uncached" ? Caching::none : Caching::kept);
   if (length > file->size() || offset > file->size() - length)
     throw TruncatedFile(path + " has " + std::to_string(file->size()) + " bytes; a " + dtype + " matrix of " +
                         std::to_string(rows) + " x " + std::to_string(cols) + " at offset " + std::to_string(offset) +
                         " needs " + std::to_string(length) + " more");
   tile.bytes = Bytes::in_file(std::move(file), offset, length);
-  if (reading == "mapped") tile.bytes = tile.bytes.map();
+  const bool mapped = reading == "mapped";
+  if (mapped && packed > 1) throw std::invalid_argument(dtype + " is packed in a file: it is read, never mapped");
+  if (mapped) tile.bytes = tile.bytes.map();
   return {rows, cols, {std::move(tile)}};
 }
 
@@ -156,7 +162,7 @@ void register_matrix(py::module_& module) {
                                return names;
                              })
       .def("transposed", &Matrix::transposed)
-      .def("slice", &Matrix::slice, "row0"_a, "row1"_a, "col0"_a, "col1"_a)
+      .def("slice", &Matrix::slice, "row0"_a, "row1"_a, "col0"_a, "col1"_a, "row_step"_a, "col_step"_a)
       .def("scaled", &Matrix::scaled, "factor"_a)
       .def(
           "added",

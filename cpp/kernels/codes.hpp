@@ -113,12 +113,12 @@ struct Numbers<FromF16> {
 };
 #endif
 
-// Codes of 8 bits as fp32: by way of fp16, which holds them, where there is an instruction for that.
+// Codes of a byte as fp32: those of 8 bits by way of fp16, which holds them, where there is an instruction for that.
 inline void widen_bytes(DType dtype, const char* codes, std::int64_t n, float* to) {
   std::int64_t i = 0;
 #if defined(__AVX2__)
   const __m128i sign = _mm_set1_epi16(0x80), magnitude = _mm_set1_epi16(0x7f), nan = _mm_set1_epi16(0x7fff);
-  for (; i + 8 <= n; i += 8) {
+  for (; dtype != DType::f4_e2m1 && i + 8 <= n; i += 8) {
     const __m128i code = _mm_cvtepu8_epi16(_mm_cvtsi64_si128(load_bytes<long long>(codes + i)));
     __m256 numbers;
     if (dtype == DType::f8_e5m2) numbers = _mm256_cvtph_ps(_mm_slli_epi16(code, 8));

@@ -56,6 +56,16 @@ struct FromE4m3 {
   }
 };
 
+struct FromE2m1 {
+  using Code = std::uint8_t;
+  static float value(Code code) {
+    const std::uint32_t magnitude = (code & 7u) << 22;
+    const std::uint32_t sign = static_cast<std::uint32_t>(code & 8u) << 28;
+    const float subnormal = float_of(magnitude + (127u << 23)) - 1.0f;
+    return float_of((magnitude < (1u << 23) ? bits_of(subnormal) : magnitude + (126u << 23)) | sign);
+  }
+};
+
 template <class From, class T>
 void decode_as(const void* src, std::int64_t n, T factor, bool add, T* dst) {
   const auto* bytes = static_cast<const char*>(src);  // tensors may lie at any byte offset
@@ -79,6 +89,7 @@ void decode(DType dtype, const void* src, std::int64_t n, T factor, bool add, T*
     case DType::bf16: return decode_as<FromBf16>(src, n, factor, add, dst);
     case DType::f8_e4m3: return decode_as<FromE4m3>(src, n, factor, add, dst);
     case DType::f8_e5m2: return decode_as<FromE5m2>(src, n, factor, add, dst);
+    case DType::f4_e2m1: return decode_as<FromE2m1>(src, n, factor, add, dst);
   }
 }
 

@@ -30,11 +30,13 @@ void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t
   const auto decode = IsaOf<T>::decode(isa);
   const double coefficient = factor * tile.coefficient;
   if (!tile.scale) return decode(tile.dtype, source, count, static_cast<T>(coefficient), add, dst);
-  const std::int64_t row = tile.scale_row0 + piece.tile_row0 + i, col = tile.scale_col0 + piece.tile_col0 + j;
+  const std::int64_t row = tile.scale_row0 + (piece.tile_row0 + i) * tile.scale_row_step;
+  const std::int64_t col = tile.scale_col0 + (piece.tile_col0 + j) * tile.scale_col_step;
   const std::int64_t block = down ? tile.scale->block_rows : tile.scale->block_cols;
+  const std::int64_t apart = down ? tile.scale_row_step : tile.scale_col_step;
   for (std::int64_t e = 0; e < count;) {
-    const std::int64_t at = (down ? row : col) + e;
-    const std::int64_t run = std::min(count - e, block - at % block);
+    const std::int64_t at = (down ? row : col) + e * apart;
+    const std::int64_t run = std::min(count - e, (block - at % block + apart - 1) / apart);
     const float scale = down ? tile.scale->at(at, col) : tile.scale->at(row, at);
     decode(tile.dtype, source + e * size, run, static_cast<T>(coefficient * scale), add, dst + e);
     e += run;

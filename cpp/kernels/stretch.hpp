@@ -236,7 +236,8 @@ void stretches(DType dtype, const void* codes, std::int64_t stride, std::int64_t
     case DType::f16: return stretches_as<FromF16>(bytes, stride, rows, n, columns, out);
     case DType::bf16: return stretches_as<FromBf16>(bytes, stride, rows, n, columns, out);
     case DType::f8_e4m3:
-    case DType::f8_e5m2: break;
+    case DType::f8_e5m2:
+    case DType::f4_e2m1: break;
   }
   float wide[rows_at_once * stretch_length];
   for (std::int64_t i = 0; i < rows; i += rows_at_once) {
@@ -254,7 +255,8 @@ void survey(DType dtype, const void* codes, std::int64_t n, std::int64_t ahead, 
     case DType::f16: return survey_as<FromF16>(bytes, n, ahead, out);
     case DType::bf16: return survey_as<FromBf16>(bytes, n, ahead, out);
     case DType::f8_e4m3:
-    case DType::f8_e5m2: break;
+    case DType::f8_e5m2:
+    case DType::f4_e2m1: break;
   }
   float wide[stretch_length];
   widen_bytes(dtype, bytes, n, wide);

@@ -10,21 +10,23 @@
 
 namespace sigmascope {
 
-enum class DType : std::uint8_t { f64, f32, f16, bf16, f8_e4m3, f8_e5m2 };
+enum class DType : std::uint8_t { f64, f32, f16, bf16, f8_e4m3, f8_e5m2, f4_e2m1 };
 
 struct DTypeInfo {
   DType dtype;
   std::string_view name;
-  int size;  // bytes
+  int size;    // bytes of an element in memory
+  int packed;  // elements that share a byte in a file, the first in its low bits
 };
 
-inline constexpr std::array<DTypeInfo, 6> dtype_table{{
-    {DType::f64, "f64", 8},
-    {DType::f32, "f32", 4},
-    {DType::f16, "f16", 2},
-    {DType::bf16, "bf16", 2},
-    {DType::f8_e4m3, "f8_e4m3", 1},  // OCP E4M3: no infinities, NaN = S.1111.111, largest 448
-    {DType::f8_e5m2, "f8_e5m2", 1},  // OCP E5M2: IEEE-like, the upper byte of an f16
+inline constexpr std::array<DTypeInfo, 7> dtype_table{{
+    {DType::f64, "f64", 8, 1},
+    {DType::f32, "f32", 4, 1},
+    {DType::f16, "f16", 2, 1},
+    {DType::bf16, "bf16", 2, 1},
+    {DType::f8_e4m3, "f8_e4m3", 1, 1},  // OCP E4M3: no infinities, NaN = S.1111.111, largest 448
+    {DType::f8_e5m2, "f8_e5m2", 1, 1},  // OCP E5M2: IEEE-like, the upper byte of an f16
+    {DType::f4_e2m1, "f4_e2m1", 1, 2},  // OCP E2M1: finite, largest 6; in memory the low half of a byte each
 }};
 
 constexpr const DTypeInfo& info(DType dtype) { return dtype_table[static_cast<std::size_t>(dtype)]; }
@@ -32,7 +34,8 @@ constexpr const DTypeInfo& info(DType dtype) { return dtype_table[static_cast<st
 inline DType dtype_from_name(std::string_view name) {
   for (const auto& entry : dtype_table)
     if (entry.name == name) return entry.dtype;
-  throw std::invalid_argument("unknown dtype '" + std::string(name) + "'; known: f64 f32 f16 bf16 f8_e4m3 f8_e5m2");
+  throw std::invalid_argument("unknown dtype '" + std::string(name) +
+                              "'; known: f64 f32 f16 bf16 f8_e4m3 f8_e5m2 f4_e2m1");
 }
 
 }  // namespace sigmascope

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace sigmascope {
 
@@ -13,6 +14,7 @@ Matrix Matrix::transposed() const {
     std::swap(tile.row_stride, tile.col_stride);
     std::swap(tile.row0, tile.col0);
     std::swap(tile.scale_row0, tile.scale_col0);
+    std::swap(tile.scale_row_step, tile.scale_col_step);
     if (tile.scale) {
       auto scale = std::make_shared<Scale>(*tile.scale);
       std::swap(scale->block_rows, scale->block_cols);
@@ -23,20 +25,36 @@ Matrix Matrix::transposed() const {
   return result;
 }
 
-Matrix Matrix::slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1) const {
-  Matrix result{i1 - i0, j1 - j0, {}};
+namespace {
+
+// Of the numbers start, start + step and so on below `end`, those in [at, at + extent): where the first of them lies in
+// that run, its place in the sequence, and how many there are.
+struct Steps {
+  std::int64_t first, place, count;
+};
+Steps steps_in(std::int64_t start, std::int64_t end, std::int64_t step, std::int64_t at, std::int64_t extent) {
+  const std::int64_t place = (std::max<std::int64_t>(at - start, 0) + step - 1) / step, first = start + place * step;
+  const std::int64_t most = std::min(end, at + extent) - first;
+  return {first - at, place, most > 0 ? (most + step - 1) / step : 0};
+}
+
+}  // namespace
+
+Matrix Matrix::slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, std::int64_t row_step,
+                     std::int64_t col_step) const {
+  Matrix result{(i1 - i0 + row_step - 1) / row_step, (j1 - j0 + col_step - 1) / col_step, {}};
   for (const Tile& tile : tiles) {
-    const std::int64_t top = std::max(i0, tile.row0), bottom = std::min(i1, tile.row0 + tile.rows);
-    const std::int64_t left = std::max(j0, tile.col0), right = std::min(j1, tile.col0 + tile.cols);
-    if (top >= bottom || left >= right) continue;
+    const Steps rows_in = steps_in(i0, i1, row_step, tile.row0, tile.rows);
+    const Steps cols_in = steps_in(j0, j1, col_step, tile.col0, tile.cols);
+    if (rows_in.count == 0 || cols_in.count == 0) continue;
     Tile cut = tile;
-    cut.rows = bottom - top;
-    cut.cols = right - left;
-    cut.origin += (top - tile.row0) * tile.row_stride + (left - tile.col0) * tile.col_stride;
-    cut.scale_row0 += top - tile.row0;
-    cut.scale_col0 += left - tile.col0;
-    cut.row0 = top - i0;
-    cut.col0 = left - j0;
+    cut.rows = rows_in.count, cut.cols = cols_in.count;
+    cut.origin += rows_in.first * tile.row_stride + cols_in.first * tile.col_stride;
+    cut.row_stride *= row_step, cut.col_stride *= col_step;
+    cut.scale_row0 += rows_in.first * tile.scale_row_step;
+    cut.scale_col0 += cols_in.first * tile.scale_col_step;
+    cut.scale_row_step *= row_step, cut.scale_col_step *= col_step;
+    cut.row0 = rows_in.place, cut.col0 = cols_in.place;
     result.tiles.push_back(std::move(cut));
   }
   return result;
@@ -91,11 +109,27 @@ Matrix Matrix::loaded() const {
   return result;
 }
 
+namespace {
+
+// `count` elements, two to a byte, of a file tile from element `start` on, as one byte each.
+void unpack(const Tile& tile, std::int64_t start, std::int64_t count, std::byte* into) {
+  const std::int64_t first = start / 2, last = (start + count + 1) / 2;
+  const Buffer pairs = tile.bytes.read(static_cast<std::uint64_t>(first), static_cast<std::size_t>(last - first));
+  const std::byte* pair = pairs.data;
+  constexpr auto low = std::byte{15};
+  std::int64_t e = 0;
+  if (start % 2 == 1) into[e++] = *pair++ >> 4;
+  for (; e + 1 < count; e += 2, ++pair) into[e] = *pair & low, into[e + 1] = *pair >> 4;
+  if (e < count) into[e] = *pair & low;
+}
+
+}  // namespace
+
 // Lines run along the axis whose elements are adjacent in the file; when the wanted part of each line is most of it,
 // the whole span is one read, else one read per line.
 Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows, std::int64_t cols) {
   const std::int64_t size = info(tile.dtype).size;
-  const bool by_column = tile.column_major();
+  const bool by_column = tile.row_stride < tile.col_stride;
   const std::int64_t lines = by_column ? cols : rows;
   const std::int64_t length = by_column ? rows : cols;
   const std::int64_t line_stride = by_column ? tile.col_stride : tile.row_stride;
@@ -105,6 +139,15 @@ Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std
   const bool whole = 2 * line_bytes >= line_stride;
   const std::int64_t kept_stride = whole ? line_stride : line_bytes;
   const auto total = static_cast<std::size_t>((lines - 1) * kept_stride + line_bytes);
+  if (info(tile.dtype).packed > 1) {
+    auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(total));
+    std::byte* data = memory.get();
+    if (whole) unpack(tile, start, static_cast<std::int64_t>(total), data);
+    else
+      for (std::int64_t line = 0; line < lines; ++line)
+        unpack(tile, start + line * line_stride, line_bytes, data + line * kept_stride);
+    return {{std::move(memory), data, total}, by_column ? step : kept_stride, by_column ? kept_stride : step};
+  }
   const auto first = static_cast<std::uint64_t>(start);
   Buffer buffer = whole ? tile.bytes.read(first, total)
                         : tile.bytes.read_runs(first, static_cast<std::size_t>(line_bytes),

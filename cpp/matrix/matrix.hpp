@@ -27,7 +27,8 @@ struct Scale {
 };
 
 // rows x cols numbers in `bytes`: element (i, j) starts at origin + i*row_stride + j*col_stride (bytes, any sign).
-// A transposed tile is one with its strides exchanged.
+// A transposed tile is one with its strides exchanged. Of a packed dtype, origin and strides count elements: in a file
+// some share a byte, in memory each has its own, so any slice is a tile, wherever it cuts a byte.
 struct Tile {
   Bytes bytes;
   DType dtype = DType::f32;
@@ -42,9 +43,11 @@ struct Tile {
   std::shared_ptr<const Scale> scale;  // null: none
   std::int64_t scale_row0 = 0;         // place of (0, 0) in the unsliced tensor
   std::int64_t scale_col0 = 0;
+  std::int64_t scale_row_step = 1;  // rows of the unsliced tensor from one row to the next
+  std::int64_t scale_col_step = 1;
 
   bool column_major() const { return row_stride == info(dtype).size && col_stride != info(dtype).size; }
-  std::int64_t stored_bytes() const { return rows * cols * info(dtype).size; }
+  std::int64_t stored_bytes() const { return rows * cols * info(dtype).size; }  // as they are held in memory
 };
 
 struct Matrix {
@@ -53,7 +56,9 @@ struct Matrix {
   std::vector<Tile> tiles;
 
   Matrix transposed() const;
-  Matrix slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1) const;
+  // Every row_step-th row of [i0, i1), every col_step-th column of [j0, j1).
+  Matrix slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, std::int64_t row_step = 1,
+               std::int64_t col_step = 1) const;
   Matrix scaled(double factor) const;
   // This matrix with another's tiles laid over it, (0, 0) of the other at (row0, col0).
   void add(const Matrix& other, std::int64_t row0, std::int64_t col0);
@@ -66,7 +71,8 @@ struct Matrix {
   Matrix loaded() const;
 };
 
-// Rows [i0, i0 + rows) x columns [j0, j0 + cols) of a file tile, read into memory: at most twice their bytes.
+// Rows [i0, i0 + rows) x columns [j0, j0 + cols) of a file tile, read into memory: at most twice their bytes, but for
+// what lies between the elements of a slice with steps. Packed elements get a byte each.
 struct Rectangle {
   Buffer buffer;  // element (i0, j0) first
   std::int64_t row_stride, col_stride;

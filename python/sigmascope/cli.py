@@ -112,7 +112,9 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")
 CheckpointArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="PATH", help="A .safetensors file, or a folder of them.", show_default=False
+        metavar="PATH",
+        help="A .safetensors, .pt or .npy file, or a folder of them.",
+        show_default=False,
     ),
 ]
 

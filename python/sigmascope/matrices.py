@@ -43,13 +43,17 @@ class Matrix:
 
     @property
     def dtype(self) -> str:
-        """How it is stored: f64, f32, f16, bf16, f8_e4m3, f8_e5m2, or "mixed"."""
+        """How it is stored: f64, f32, f16, bf16, f8_e4m3, f8_e5m2, f4_e2m1, or "mixed"."""
         kinds = set(self._native.dtypes)
         return kinds.pop() if len(kinds) == 1 else "mixed"
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored, over all tiles."""
+        """Bytes as they are held in memory without decoding, over all tiles.
+
+        These are the bytes as stored, but for f4_e2m1: two of its numbers share a byte in a file,
+        and each takes one in memory.
+        """
         return self._native.nbytes
 
     @property
@@ -68,13 +72,14 @@ class Matrix:
         return Matrix(self._native.transposed())
 
     def __getitem__(self, key: Any) -> Matrix:
-        """Rows and columns by slices of step 1, lazily: ``A[10:20]``, ``A[:, :64]``."""
+        """Rows and columns by slices, lazily: ``A[10:20]``, ``A[:, :64]``, ``A[::2]``."""
         keys = key if isinstance(key, tuple) else (key,)
         if len(keys) > 2:
             raise IndexError(f"a matrix has 2 dimensions, not {len(keys)}")
         rows, cols = (*keys, slice(None), slice(None))[:2]
-        (i0, i1), (j0, j1) = _bounds(rows, self.shape[0]), _bounds(cols, self.shape[1])
-        return Matrix(self._native.slice(i0, i1, j0, j1))
+        i0, i1, row_step = _bounds(rows, self.shape[0])
+        j0, j1, col_step = _bounds(cols, self.shape[1])
+        return Matrix(self._native.slice(i0, i1, j0, j1, row_step, col_step))
 
     def __mul__(self, factor: float | np.floating[Any] | np.integer[Any]) -> Matrix:
         """A multiple, lazily."""
@@ -143,13 +148,13 @@ class Matrix:
         return f"Matrix({m} x {n}, {self.dtype}, {self.nbytes:,} bytes{place})"
 
 
-def _bounds(key: Any, extent: int) -> tuple[int, int]:
+def _bounds(key: Any, extent: int) -> tuple[int, int, int]:
     if not isinstance(key, slice):
         raise TypeError(f"a matrix is indexed by slices, not {key!r}; write A[{key!r}:{key!r} + 1]")
     start, stop, step = key.indices(extent)
-    if step != 1:
-        raise ValueError(f"slices of a matrix have step 1, not {step}")
-    return start, max(start, stop)
+    if step < 1:
+        raise ValueError(f"slices of a matrix have a positive step, not {step}")
+    return start, max(start, stop), min(step, max(extent, 1))
 
 
 def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDArray[Any]:

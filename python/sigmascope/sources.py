@@ -25,9 +25,12 @@ _DTYPES = {
     "bfloat16": "bf16",
     "float8_e4m3fn": "f8_e4m3",
     "float8_e5m2": "f8_e5m2",
+    "float4_e2m1fn": "f4_e2m1",
 }
-ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2, "f8_e4m3": 1, "f8_e5m2": 1}
-"""Stored bytes of each dtype that a matrix may have."""
+ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2, "f8_e4m3": 1, "f8_e5m2": 1, "f4_e2m1": 1}
+"""Bytes in memory of each dtype that a matrix may have."""
+_PACKED = {"f4_e2m1": 2}
+"""Numbers that share a byte in a file, the first in its low bits."""
 
 
 def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
@@ -36,12 +39,13 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     Parameters
     ----------
     source : Matrix, array, tensor, scipy-free path
-        A 2-D NumPy array or memmap (float64, float32, float16, ml_dtypes' bfloat16, float8_e4m3fn
-        and float8_e5m2; any strides), an object with ``__dlpack__`` on the host (a torch tensor,
-        bfloat16 too), or the path of a ``.npy`` file, which stays on disk.
+        A 2-D NumPy array or memmap (float64, float32, float16, ml_dtypes' bfloat16, float8_e4m3fn,
+        float8_e5m2 and float4_e2m1fn; any strides), an object with ``__dlpack__`` on the host (a
+        torch tensor, bfloat16 too), or the path of a ``.npy`` file, which stays on disk.
     dtype : str, optional
-        Reads a uint8 or uint16 array as the codes of this dtype: "bf16", "f16", "f8_e4m3" or
-        "f8_e5m2"; a ``.npy`` file of ml_dtypes' numbers needs it, since it does not name them.
+        Reads a uint8 or uint16 array as the codes of this dtype: "bf16", "f16", "f8_e4m3",
+        "f8_e5m2" or "f4_e2m1" (a code in the low half of each byte); a ``.npy`` file of
+        ml_dtypes' numbers needs it, since it does not name them.
 
     Returns
     -------
@@ -151,16 +155,19 @@ def tensor(
     shape : (int, int)
         Rows and columns.
     dtype : str
-        "f64", "f32", "f16", "bf16", "f8_e4m3" or "f8_e5m2".
+        "f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2", or "f4_e2m1": two numbers to a byte, the
+        first in its low half.
     row_stride : int, optional
-        Bytes from one row to the next; by default rows follow each other.
+        Bytes from one row to the next; by default rows follow each other without a gap, those of
+        "f4_e2m1" within a byte too.
     scale : array (ceil(m / bh), ceil(n / bw)), optional
         Element (i, j) is multiplied by ``scale[i // bh, j // bw]`` (float32).
     scale_block : (int, int), optional
         (bh, bw): (m, n) is per tensor, (1, n) per row, (128, 128) per block.
     reading : str
         "buffered", "uncached" or "mapped"; see :mod:`sigmascope.reading`. A mapped file must not be
-        cut short while the matrix is used: the system would end the process.
+        cut short while the matrix is used: the system would end the process. "f4_e2m1" is unpacked
+        when it is read, and cannot be mapped.
 
     Raises
     ------
@@ -173,8 +180,8 @@ def tensor(
     reading = check_reading(reading)
     if dtype not in ITEMSIZE:
         raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(ITEMSIZE)}")
-    least = n * ITEMSIZE[dtype]
-    stride = least if row_stride is None else row_stride
+    least = n * ITEMSIZE[dtype]  # of a packed dtype in numbers, as its stride
+    stride = least if row_stride is None else row_stride * _PACKED.get(dtype, 1)
     if offset < 0 or m < 0 or n < 0 or stride < least:
         raise ValueError(f"offset {offset}, shape {shape}, row_stride {stride} (at least {least})")
     if offset + m * stride >= 2**63:

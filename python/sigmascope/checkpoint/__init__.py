@@ -3,9 +3,11 @@
 
 from sigmascope.checkpoint.checkpoint import (
     Checkpoint,
+    Origin,
     TensorRecord,
     as_checkpoint,
     open_checkpoint,
+    reopened,
 )
 from sigmascope.checkpoint.identity import FileIdentity, file_identity
 from sigmascope.checkpoint.roles import Role, role_of
@@ -13,10 +15,12 @@ from sigmascope.checkpoint.roles import Role, role_of
 __all__ = [
     "Checkpoint",
     "FileIdentity",
+    "Origin",
     "Role",
     "TensorRecord",
     "as_checkpoint",
     "file_identity",
     "open_checkpoint",
+    "reopened",
     "role_of",
 ]

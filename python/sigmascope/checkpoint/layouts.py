@@ -2,35 +2,25 @@
 """Quantised layouts: which tensors are codes, scales and tables of one packed weight.
 
 Their parts can look like matrices (the scales of a 4-bit weight are two-dimensional and
-floating point), so they must be recognised even though the codes are not decoded.
+floating point), so they must be recognised even where the codes are not decoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from sigmascope.checkpoint.index import read_json
-from sigmascope.checkpoint.jsontext import Members, brief
-from sigmascope.checkpoint.safetensors import TensorEntry
+from sigmascope.checkpoint.entries import Header, TensorEntry
+from sigmascope.checkpoint.mxfp4 import packed_scales
 from sigmascope.checkpoint.scales import is_quantised, scale_names
-from sigmascope.errors import CheckpointError
-
-
-@dataclass(frozen=True, slots=True)
-class Quantisation:
-    """What config.json says about quantisation, and remarks if it could not be read."""
-
-    method: str | None = None
-    block: tuple[int, int] | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A tensor of a quantised weight: `status` is "unreadable" for the codes themselves."""
+    """A tensor of a quantised weight, or of several names: its status, and why it has no matrix.
+
+    `status` is "unreadable" for codes that are not decoded.
+    """
 
     status: str
     reason: str
@@ -46,6 +36,7 @@ _LAYOUTS = (
         "compressed-tensors",
     ),
     ("_blocks", ("_scales",), (), "MXFP4"),
+    (".blocks", (".scales",), (), "MXFP4"),
     (".q_weight", (".q_scale", ".q_scale_max"), (".q_groups", ".q_invperm"), "EXL2"),
     (".codes", (".scales",), (".codebooks",), "AQLM"),
     (
@@ -57,30 +48,6 @@ _LAYOUTS = (
 )
 
 _BITSANDBYTES_STATE = ".quant_state.bitsandbytes__"
-
-
-def read_quantisation(folder: Path) -> Quantisation:
-    """Read what the config.json of a folder says about quantisation; nothing if there is none.
-
-    A config.json that cannot be understood is noted, not refused: the weights do not need it.
-    """
-    path = folder / "config.json"
-    if not path.exists():
-        return Quantisation()
-    try:
-        found: Any = read_json(path).get("quantization_config")
-    except CheckpointError as error:
-        return Quantisation(notes=(f"config.json not used: {error}",))
-    if not isinstance(found, Members):
-        return Quantisation()
-    settings = dict(found)
-    method, block = settings.get("quant_method"), settings.get("weight_block_size")
-    name = method if isinstance(method, str) else None
-    if block is None:
-        return Quantisation(name)
-    if type(block) is list and len(block) == 2 and all(type(b) is int and b > 0 for b in block):
-        return Quantisation(name, (block[0], block[1]))
-    return Quantisation(name, notes=(f"config.json: weight_block_size {brief(block)} not used",))
 
 
 def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> dict[str, Part]:
@@ -95,7 +62,10 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
     """
     parts: dict[str, Part] = {}
     for name, entry in entries.items():
-        if entry.dtype[0] not in "UI":
+        if entry.foreign or entry.dtype[0] not in "UI":
+            continue
+        if held := packed_scales(entry, entries):
+            parts[held.name] = Part("scale", f"scale of {name}")
             continue
         for ending, scales, others, layout in _LAYOUTS:
             if name.endswith(ending):
@@ -105,12 +75,23 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
                 found |= _states(name, entries)
                 _add(parts, entries, name, found, method or layout)
     for name, entry in entries.items():
-        if name not in parts and is_quantised(entry.dtype):
+        if name not in parts and is_quantised(entry.dtype) and not packed_scales(entry, entries):
             found = dict.fromkeys(scale_names(name, entries), "scale of")
             if entry.dtype in ("F8_E4M3", "F8_E5M2"):
                 parts |= {part: Part("scale", f"scale of {name}") for part in found}
             else:
                 _add(parts, entries, name, found, method or "codes with scales")
+    return parts
+
+
+def tied_parts(entries: Iterable[tuple[Header, TensorEntry]]) -> dict[str, Part]:
+    """Find the tensors that are another one under a second name: the very same bytes."""
+    seen: dict[tuple[object, ...], str] = {}
+    parts: dict[str, Part] = {}
+    for header, entry in entries:
+        place = (header.path, entry.offset, entry.dtype, entry.shape, entry.strides)
+        if entry.nbytes and seen.setdefault(place, entry.name) != entry.name:
+            parts[entry.name] = Part("tied", f"shares storage with {seen[place]}")
     return parts
 
 

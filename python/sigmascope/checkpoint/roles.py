@@ -102,7 +102,7 @@ _MODULES = (
     (r"mixer\.out_proj", "ssm_out"),
     (r"conv1d", "conv"),
     # attention
-    (r"qkv_proj|query_key_value|Wqkv|c_attn|in_proj_qkv", "qkv"),
+    (r"qkv_proj|query_key_value|[Ww]qkv|c_attn|in_proj_qkv", "qkv"),
     (rf"{_ATTENTION}\.(?:qkv|in_proj)", "qkv"),
     (r"q_a_proj|wq_a", "q_a"),
     (r"q_b_proj|wq_b", "q_b"),

@@ -13,83 +13,21 @@ from __future__ import annotations
 import io
 import math
 import os
-import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from sigmascope.checkpoint.entries import DTYPE_BITS, Header, TensorEntry, opened
 from sigmascope.checkpoint.jsontext import brief, parse_json, unique
 from sigmascope.errors import CheckpointError
 
 MAX_HEADER_BYTES = 100_000_000
 MAX_SIZE = 2**63 - 1
 
-_DTYPES_OF_BITS = {
-    4: "F4",
-    6: "F6_E2M3 F6_E3M2",
-    8: "BOOL U8 I8 F8_E4M3 F8_E5M2 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ",
-    16: "U16 I16 F16 BF16",
-    32: "U32 I32 F32",
-    64: "U64 I64 F64 C64",
-}
-#: Bits per element of every dtype of the format.
-DTYPE_BITS: Mapping[str, int] = {
-    name: bits for bits, names in _DTYPES_OF_BITS.items() for name in names.split()
-}
-
 # What people most often have in place of the file: (first bytes, what it is).
 _OTHER_FORMATS = (
     (b"version ", "a Git LFS pointer, not the file itself (git lfs pull fetches it)"),
     (b"PK\x03\x04", "a zip archive, as PyTorch writes .bin and .pt files"),
-    (b"GGUF", "a GGUF file"),
+    (b"GGUF", "a GGUF file, which is not read yet"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class FileStamp:
-    """What tells that a file is still the one whose header was read."""
-
-    size: int
-    modified_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> FileStamp:
-        """Return the stamp in the answer of a stat call."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-@dataclass(frozen=True, slots=True)
-class TensorEntry:
-    """One tensor of a file: `offset` in bytes from the start of the file, C order."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    nbytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A validated header; `entries` stand in file order (by offset)."""
-
-    path: Path
-    entries: tuple[TensorEntry, ...]
-    metadata: Mapping[str, str]
-    stamp: FileStamp
-
-    def check_unchanged(self) -> None:
-        """Raise CheckpointError unless the file is still the one that was opened."""
-        try:
-            now = FileStamp.of(os.stat(self.path))
-        except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror}") from error
-        if now != self.stamp:
-            raise CheckpointError(
-                f"{self.path}: the file changed since it was opened "
-                f"({self.stamp.size} bytes then, {now.size} now): open the checkpoint again"
-            )
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -112,19 +50,8 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         tensor and the values that disagree.
     """
     path = Path(path)
-    try:
-        # A pipe would block in open(); a folder has its own, less clear error there.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise CheckpointError(f"{path}: not a regular file")
-        # Unbuffered and without the system's read-ahead: tensor data are not touched.
-        with open(path, "rb", buffering=0) as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-            stamp = FileStamp.of(os.fstat(file.fileno()))
-            raw = _read_header_bytes(file, stamp.size, path)
-            if FileStamp.of(os.fstat(file.fileno())) != stamp:
-                raise CheckpointError(f"{path}: the file changed while its header was read")
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    with opened(path) as (file, stamp):
+        raw = _read_header_bytes(file, stamp.size, path)
     entries, metadata = parse_header(raw, stamp.size, path)
     return Header(path, entries, metadata, stamp)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.checkpoint.safetensors import DTYPE_BITS, Header, TensorEntry
+from sigmascope.checkpoint.entries import DTYPE_BITS, Header, TensorEntry
 from sigmascope.errors import CheckpointError
 from sigmascope.reading import read_span
 
@@ -32,6 +32,7 @@ class ScaleGrid:
     first: int
     shape: tuple[int, int]
     block: tuple[int, int]
+    exponents: bool = False  # bytes that are exponents, whatever the file calls them
 
     def load(self, reading: str = "buffered") -> NDArray[np.float32]:
         """Read the grid, past the page cache if `reading` is "uncached".
@@ -46,7 +47,8 @@ class ScaleGrid:
             The file changed since it was opened, or scales are NaN, infinite or beyond float32.
         """
         self.header.check_unchanged()
-        dtype = np.dtype(_NUMPY_DTYPES[self.entry.dtype])
+        kind = "F8_E8M0" if self.exponents else self.entry.dtype
+        dtype = np.dtype(_NUMPY_DTYPES[kind])
         count = self.shape[0] * self.shape[1]
         path, offset = self.header.path, self.entry.offset + self.first * dtype.itemsize
         try:
@@ -59,7 +61,7 @@ class ScaleGrid:
                 f"{path}: tensor {self.entry.name!r} at byte {offset}: {codes.size} of {count} "
                 "scales could be read"
             )
-        scales = _decode(codes, self.entry.dtype).reshape(self.shape)
+        scales = _decode(codes, kind).reshape(self.shape)
         bad = np.argwhere(~np.isfinite(scales))
         if bad.size:
             raise CheckpointError(
@@ -112,6 +114,8 @@ def scale_grid(
     """
     if entry.dtype not in _NUMPY_DTYPES:
         return f"scale {entry.name} has dtype {entry.dtype}"
+    if entry.strides is not None:
+        return f"scale {entry.name} has strides {list(entry.strides)}: not row after row"
     sizes, first = entry.shape, 0
     if part is not None and sizes and sizes[0] == part[1] and _count(sizes) > 1:
         first, sizes = part[0] * _count(sizes[1:]), sizes[1:]
@@ -138,4 +142,4 @@ def _count(sizes: tuple[int, ...]) -> int:
 
 def is_quantised(dtype: str) -> bool:
     """Whether tensors of this dtype hold codes that usually come with scales."""
-    return DTYPE_BITS[dtype] <= 8 and dtype != "BOOL"
+    return DTYPE_BITS.get(dtype, 64) <= 8 and dtype != "BOOL"

@@ -30,6 +30,8 @@ _LABELS = {
 _KINDS = {
     "integer": ("integer tensor",),
     "empty": ("empty tensor",),
+    "tied": ("second name of a tensor", "second names of tensors"),
+    "other": ("entry that is no tensor", "entries that are no tensors"),
     "part": ("part of quantised weights", "parts of quantised weights"),
 }
 
@@ -39,7 +41,7 @@ _PRECISE = ("effective_rank", "stable_rank", "spectral_norm")
 def show_info(out: Console, checkpoint: Checkpoint, *, every: bool = False) -> None:
     """Print what a checkpoint holds, by role or tensor by tensor, and what is wrong with it."""
     records = checkpoint.info()
-    total = sum(record["nbytes"] for record in records)
+    total = sum(record["nbytes"] for record in records if record["status"] != "tied")
     out.print(printable(str(checkpoint.path)), soft_wrap=True)
     out.print(
         f"{counted(len(checkpoint.files), 'file')}, {counted(len(records), 'tensor')}, "

@@ -36,8 +36,9 @@ def as_list(patterns: Patterns) -> list[str]:
 def listed(checkpoint: Checkpoint, include: list[str], exclude: list[str]) -> Iterator[Item]:
     """List the rows to come, in file order; every pattern of `include` must select something."""
     useless = set(include)
-    for record in checkpoint.info():
-        for name in record["matrices"] or (record["name"],):
+    for tensor in checkpoint.info():
+        for name in tensor["matrices"] or (tensor["name"],):
+            record = checkpoint.record_of(name) if tensor["matrices"] else tensor
             names = {name, record["name"]}
             found = [pattern for pattern in include if _matches(names, pattern)]
             useless -= set(found)

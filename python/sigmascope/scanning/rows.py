@@ -4,10 +4,11 @@
 Every row has every column of `COLUMNS`, in this order; None where there is nothing to say.
 
 ===================  ============================================================================
-tensor               `name` (unique; a slice of a stack is "tensor[3]"), `tensor`, `file`, `dtype`,
-                     `shape` as stored, `nbytes` (of this matrix), `kind` (what the checkpoint says
-                     it is: "matrix", "stack", "kernel", "vector", "unreadable" and so on), `view`
-                     (how it is read, where that is not plain), `layer`, `role`, `tower`, `expert`
+tensor               `name` (unique; a slice is "tensor[3]", or "tensor[q]"), `tensor`, `file`,
+                     `dtype`, `shape` as stored, `nbytes` (of this matrix), `kind` (what the
+                     checkpoint says it is: "matrix", "stack", "kernel", "vector", "unreadable" and
+                     so on), `view` (how it is read, where that is not plain), `layer`, `role`,
+                     `tower`, `expert`
 outcome              `status`: "analysed", "not analysed", "failed" or "excluded"; `reason`;
                      `failure`: "data", or "environment", which may go well another time
 evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`, `precision`,
@@ -125,15 +126,12 @@ TIMING = ("seconds", "num_threads")
 
 
 def start_row(record: TensorRecord, name: str, status: str, reason: str | None = None) -> Row:
-    """Make the row of a stored tensor, or of a slice of one, with nothing analysed yet."""
+    """Make the row of a stored tensor, or of one matrix of it, with nothing analysed yet."""
     row: Row = dict.fromkeys(COLUMNS)
     row |= {column: record[column] for column in ("dtype", "file", "nbytes", "view")}
     row |= {column: record[column] for column in ("layer", "role", "tower", "expert")}
     row["name"], row["tensor"], row["shape"] = name, record["name"], list(record["shape"])
     row["kind"], row["status"], row["reason"] = record["status"], status, reason
-    if name != record["name"]:
-        row["expert"] = record["matrices"].index(name)
-        row["nbytes"] = record["nbytes"] // len(record["matrices"])
     return row
 
 

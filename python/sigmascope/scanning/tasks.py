@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from sigmascope import plan
 from sigmascope.analysis import EFFORTS, spectrum
-from sigmascope.checkpoint import Checkpoint, FileIdentity, open_checkpoint
+from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin, reopened
 from sigmascope.distributions import moments
 from sigmascope.errors import CheckpointError, MemoryLimitError, NonFiniteError, SigmascopeError
 from sigmascope.matrices import Matrix
@@ -79,8 +79,8 @@ class Task:
 
     Attributes
     ----------
-    path
-        Of the checkpoint, absolute.
+    origin
+        How the checkpoint was opened: absolute paths, and options.
     files
         Paths of its files, absolute, and what they are known by.
     name
@@ -91,7 +91,7 @@ class Task:
         0, 1, ...: an executor that remembers results must not repeat a failure from memory.
     """
 
-    path: str
+    origin: Origin
     files: tuple[tuple[str, str], ...]
     name: str
     options: Options
@@ -108,7 +108,7 @@ class Task:
         """Describe the analysis of one matrix of a checkpoint."""
         paths = (os.path.abspath(path) for path in checkpoint.files)
         known = tuple(zip(paths, (file["digest"] for file in files), strict=True))
-        return cls(os.path.abspath(checkpoint.path), known, name, options)
+        return cls(checkpoint.origin, known, name, options)
 
 
 def run(task: Task) -> Row:
@@ -122,7 +122,7 @@ def run(task: Task) -> Row:
     began = time.perf_counter()
     try:
         stamps = tuple(_stamp(path) for path, _ in task.files)
-        checkpoint = _opened(task.path, task.files, stamps)
+        checkpoint = _opened(task.origin, task.files, stamps)
     except TENSOR_ERRORS as error:
         return _failed(error, began)
     with Prefetch(checkpoint) as matrices:
@@ -136,13 +136,13 @@ def _stamp(path: str) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=2)
 def _opened(
-    path: str, files: tuple[tuple[str, str], ...], stamps: tuple[tuple[int, int, int], ...]
+    origin: Origin, files: tuple[tuple[str, str], ...], stamps: tuple[tuple[int, int, int], ...]
 ) -> Checkpoint:
     """Open a checkpoint once per process, and again when a file has another stamp."""
-    checkpoint = open_checkpoint(path)
+    checkpoint = reopened(origin)
     found = [file["digest"] for file in identities(checkpoint)]
     if found != [digest for _, digest in files]:
-        raise CheckpointError(f"{path}: not the checkpoint that the scan began with")
+        raise CheckpointError(f"{checkpoint.path}: not the checkpoint that the scan began with")
     return checkpoint
 
 

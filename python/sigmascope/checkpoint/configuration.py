@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the config.json (or params.json) of a model says: quantisation, heads, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sigmascope.checkpoint.index import read_json
+from sigmascope.checkpoint.jsontext import Members, brief
+from sigmascope.errors import CheckpointError
+
+_NESTED = {"text": "text_config", "vision": "vision_config", "audio": "audio_config"}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings, and remarks if they could not be read.
+
+    Attributes
+    ----------
+    method : str or None
+        `quant_method`, to name a layout by.
+    block : tuple of int or None
+        Block size of fp8 scales.
+    model : mapping
+        All settings; empty if there are none.
+    """
+
+    method: str | None = None
+    block: tuple[int, int] | None = None
+    model: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def of_tower(self, tower: str) -> Mapping[str, Any]:
+        """Return the settings of one tower; those of the whole model are the text's own."""
+        nested = self.model.get(_NESTED.get(tower, ""))
+        if isinstance(nested, Members):
+            return dict(nested)
+        return {} if tower in ("vision", "audio", "projector") else self.model
+
+
+def read_configuration(folder: Path) -> Configuration:
+    """Read the config.json of a folder, else its params.json; nothing if there is none.
+
+    One that cannot be understood is noted, not refused: the weights do not need it.
+    """
+    found = (folder / name for name in ("config.json", "params.json"))
+    path = next((path for path in found if path.exists()), None)
+    if path is None:
+        return Configuration()
+    try:
+        model = read_json(path)
+    except CheckpointError as error:
+        return Configuration(notes=(f"{path.name} not used: {error}",))
+    quantisation: Any = model.get("quantization_config")
+    if not isinstance(quantisation, Members):
+        return Configuration(model=model)
+    settings = dict(quantisation)
+    method, block = settings.get("quant_method"), settings.get("weight_block_size")
+    name = method if isinstance(method, str) else None
+    if block is None:
+        return Configuration(name, model=model)
+    if type(block) is list and len(block) == 2 and all(type(b) is int and b > 0 for b in block):
+        return Configuration(name, (block[0], block[1]), model)
+    note = f"config.json: weight_block_size {brief(block)} not used"
+    return Configuration(name, model=model, notes=(note,))

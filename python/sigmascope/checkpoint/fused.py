@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fused weights: where q, k and v, or gate and up, lie in the one matrix that holds them.
+
+Shapes alone do not tell: q, k and v may follow each other (Phi-3, GPT-2) or alternate head by head
+(GPT-NeoX, Falcon), and gate and up may be halves or alternate (gpt-oss). So a weight is split only
+where config.json names a model whose layout is known, and its sizes fit; else it stays whole, with
+the reason. The layouts are those of the models' code in Transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sigmascope.checkpoint.configuration import Configuration
+from sigmascope.checkpoint.jsontext import Members, brief
+from sigmascope.checkpoint.roles import Role
+from sigmascope.checkpoint.views import Cut, Reading, View
+
+# How q, k and v lie: one after another; or for each key head its query heads, itself, its values.
+_RUNS = "phi3 phi4mm phi4_multimodal gpt2 gpt_bigcode qwen mpt dbrx chatglm modernbert"
+_VISION_RUNS = "qwen2_vl qwen2_5_vl"
+_GROUPS = "gpt_neox gpt_neox_japanese bloom falcon refinedweb refinedwebmodel internlm2 persimmon"
+
+_HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+_KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_head_kv", "kv_n_heads")
+_WIDTH = ("n_embd", "embed_dim", "hidden_size", "d_model", "n_embed")
+_HEAD_WIDTH = ("head_dim", "kv_channels")
+_INNER = (
+    "intermediate_size",
+    "moe_intermediate_size",
+    "intermediate_size_mlp",
+    "shared_expert_intermediate_size",
+    "ffn_hidden_size",
+)
+
+
+def split(
+    readings: Mapping[str, Reading], roles: Mapping[str, Role], config: Configuration
+) -> tuple[dict[str, Reading], dict[str, str]]:
+    """Split fused weights where it is known how.
+
+    Returns
+    -------
+    readings : dict
+        All of them, those of fused weights with a view for each part.
+    whole : dict
+        The fused weights that are read whole, each with the reason.
+    """
+    done: dict[str, Reading] = {}
+    whole: dict[str, str] = {}
+    for name, reading in readings.items():
+        done[name] = reading
+        kind = _fused_kind(roles[name])
+        if kind is None or not reading.views or reading.status == "kernel":
+            continue
+        packed = reading.views[0].grid[0][0].dtype == "f4_e2m1"
+        settings = config.of_tower(roles[name].tower)
+        shape = reading.views[0].whole
+        cuts = cuts_of(kind, shape, reading.status == "stack", packed, settings)
+        if isinstance(cuts, str):
+            whole[name] = cuts
+            continue
+        views = tuple(
+            replace(view, name=f"{view.name}[{part}]", part=part, cut=cut)
+            for view in reading.views
+            for part, cut in cuts.items()
+        )
+        how = "; ".join(filter(None, (reading.how, f"split into {', '.join(cuts)}")))
+        done[name] = replace(reading, views=views, how=how)
+    return done, whole
+
+
+def _fused_kind(role: Role) -> str | None:
+    name = role.role.removesuffix(".blocks")
+    return next((kind for kind in ("qkv", "gate_up") if name.endswith(kind)), None)
+
+
+def role_of_view(role: Role, view: View) -> Role:
+    """Return the role of a matrix: its tensor's, but for its expert, and what is cut out of it."""
+    name = role.role.removesuffix(".blocks")
+    kind = _fused_kind(role)
+    if view.part is not None and kind is not None:
+        name = name.removesuffix(kind) + view.part
+    expert = role.expert if view.index is None else view.index
+    return replace(role, role=name, expert=expert)
+
+
+def whole_notes(whole: Mapping[str, str]) -> tuple[str, ...]:
+    """Return one remark for each reason why fused weights are read whole."""
+    names: dict[str, list[str]] = {}
+    for name, why in whole.items():
+        names.setdefault(why, []).append(name)
+    return tuple(
+        f"fused weights read whole: {found[0]}"
+        + (f" and {len(found) - 1} more" if len(found) > 1 else "")
+        + f": {why}"
+        for why, found in names.items()
+    )
+
+
+def cuts_of(
+    kind: str, shape: tuple[int, int], stack: bool, packed: bool, config: Mapping[str, Any]
+) -> dict[str, Cut] | str:
+    """Return the cut of every part, in order, or why the parts cannot be told.
+
+    Parameters
+    ----------
+    kind : str
+        "qkv" or "gate_up".
+    shape : tuple of int
+        Of the whole matrix; one of a stack where `stack`.
+    packed : bool
+        Whether it is MXFP4, whose rows are outputs also where the same stack in bf16 has them
+        as columns.
+    config : mapping
+        The settings of the model; empty if there are none.
+    """
+    if not config:
+        return "no config.json says how it is split"
+    if kind == "qkv":
+        return _attention(shape, config)
+    return _gated(shape, stack, packed, config)
+
+
+def key_heads(config: Mapping[str, Any]) -> int | None:
+    """Return the number of heads of keys and values, if the settings give it."""
+    return _first(config, _KEY_HEADS)
+
+
+def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
+    found = (config.get(key) for key in keys)
+    return next((value for value in found if type(value) is int and value > 0), None)
+
+
+def _key_heads(model: str, heads: int, config: Mapping[str, Any]) -> tuple[int, bool]:
+    """Heads of keys, and whether q, k and v alternate after all, by the rules of some models."""
+    attention: Any = config.get("attn_config")
+    nested = dict(attention) if isinstance(attention, Members) else {}
+    found = _first(nested, _KEY_HEADS) or _first(config, _KEY_HEADS) or heads
+    if model in ("falcon", "refinedweb", "refinedwebmodel"):
+        if config.get("new_decoder_architecture") is True or model == "refinedweb":
+            return found, True
+        return (1 if config.get("multi_query", True) else heads), True
+    if model == "gpt_bigcode":
+        return (1, False) if config.get("multi_query", True) else (heads, True)
+    if model == "chatglm":
+        grouped = config.get("multi_query_attention") is True
+        return (_first(config, ("multi_query_group_num",)) or heads), not grouped
+    if model == "mpt" and nested.get("attn_type") == "multiquery_attention":
+        return 1, False
+    return found, model in _GROUPS.split()
+
+
+def _attention(shape: tuple[int, int], config: Mapping[str, Any]) -> dict[str, Cut] | str:
+    named = config.get("model_type")
+    model = named.lower() if isinstance(named, str) else ""
+    if model not in f"{_RUNS} {_VISION_RUNS} {_GROUPS}".split():
+        return f"how q, k and v lie in model_type {brief(named)} is not known"
+    heads, width = _first(config, _HEADS), _first(config, _WIDTH)
+    if heads is None or width is None:
+        return "config.json gives no number of heads, or no width"
+    each = _first(config, _HEAD_WIDTH) or width // heads
+    keys, alternate = _key_heads(model, heads, config)
+    total = (heads + 2 * keys) * each
+    if total not in shape or heads % keys:
+        return f"{heads} + 2 x {keys} heads of {each} by config.json do not fit {list(shape)}"
+    axis = 0 if shape[0] == total else 1  # GPT-2 keeps its weights turned
+    groups = keys if alternate else 1
+    size, of_keys = total // groups, keys // groups * each
+    ends = {"q": (0, size - 2 * of_keys), "k": (size - 2 * of_keys, size - of_keys)}
+    ends["v"] = (size - of_keys, size)
+    starts = range(0, total, size)
+    return {
+        part: Cut(axis, tuple((at + low, at + high, 1) for at in starts))
+        for part, (low, high) in ends.items()
+    }
+
+
+def _gated(
+    shape: tuple[int, int], stack: bool, packed: bool, config: Mapping[str, Any]
+) -> dict[str, Cut] | str:
+    model, width = config.get("model_type"), _first(config, _WIDTH)
+    inner = {2 * value for key in _INNER if type(value := config.get(key)) is int and value > 0}
+    axes = [axis for axis in (0, 1) if shape[axis] in inner and shape[1 - axis] == width]
+    if not axes:
+        return f"twice an intermediate size of config.json does not fit {list(shape)}"
+    # A square one: layers keep outputs as rows, the stacks of these two models as columns.
+    turned = stack and not packed and model in ("gpt_oss", "llama4", "llama4_text")
+    axis = axes[0] if len(axes) == 1 else int(turned)
+    total = shape[axis]
+    if model == "gpt_oss":
+        return {"gate": Cut(axis, ((0, total, 2),)), "up": Cut(axis, ((1, total, 2),))}
+    half = total // 2
+    return {"gate": Cut(axis, ((0, half, 1),)), "up": Cut(axis, ((half, total, 1),))}

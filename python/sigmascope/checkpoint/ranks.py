@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tensor parallelism: the pieces of every matrix that the ranks hold, joined.
+
+Which axis was cut is told by what a tensor does (Megatron; Shoeybi et al. 2019): outputs, the
+rows, where a layer begins (q, k, v, gate, up, and the head); inputs, the columns, where it ends
+(o, down); embeddings either way, which the width of the model tells. Norms and routers are whole
+on every rank. Where neither name nor shape tells, the tensor is unreadable, never guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sigmascope.checkpoint.index import listed
+from sigmascope.checkpoint.roles import Role
+from sigmascope.checkpoint.views import Extent, Located, Reading, View
+from sigmascope.errors import CheckpointError
+
+_ROWS = {"q", "k", "v", "qkv", "gate", "up", "gate_up", "unembed"}
+_COLUMNS = {"o", "down"}
+_WHOLE = {"router", "positions", "token_types"}
+
+
+def check_ranks(ranks: Sequence[Mapping[str, Located]]) -> None:
+    """Every rank must hold the same tensors, in the same dtypes.
+
+    Raises
+    ------
+    CheckpointError
+        They differ: the message names the ranks' files and the tensors.
+    """
+    first = ranks[0]
+    for number, rank in enumerate(ranks[1:], 1):
+        if different := sorted(first.keys() ^ rank.keys()):
+            raise CheckpointError(
+                f"ranks 0 and {number} hold different tensors: {listed(different)}"
+            )
+        for name, located in rank.items():
+            here, there = located.entry, first[name].entry
+            if here.dtype != there.dtype or len(here.shape) != len(there.shape):
+                raise CheckpointError(
+                    f"{located.header.path}: tensor {name!r} is {here.dtype} {list(here.shape)}, "
+                    f"that of rank 0 {there.dtype} {list(there.shape)}"
+                )
+
+
+def width_of(tensors: Mapping[str, Located], roles: Mapping[str, Role]) -> int | None:
+    """Return the width of a model, the length of the norms of its stream, if they agree."""
+    found = {
+        located.entry.shape[0]
+        for name, located in tensors.items()
+        if roles[name].role in ("attention_norm", "mlp_norm", "final_norm")
+        and len(located.entry.shape) == 1
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def joined(
+    pieces: Sequence[Reading], role: Role, width: int | None, key_heads: int | None
+) -> Reading:
+    """Join what the ranks hold of one tensor.
+
+    Parameters
+    ----------
+    pieces : sequence of Reading
+        The tensor as each rank has it, in their order.
+    role : Role
+        What it does.
+    width : int or None
+        Width of the model, if it is known: the axis that is not cut must have it.
+    key_heads : int or None
+        Heads of keys and values, if they are known: were they fewer than the ranks, several ranks
+        would hold copies.
+    """
+    first, count = pieces[0], len(pieces)
+    if not first.views:
+        return first
+    if any(len(piece.views) != len(first.views) for piece in pieces):
+        return Reading("unreadable", reason="the ranks hold different numbers of slices")
+    if role.role in ("k", "v") and key_heads is not None and key_heads < count:
+        reason = f"{key_heads} heads on {count} ranks: some hold copies, which ones is not known"
+        return Reading("unreadable", reason=reason)
+    axis = _axis(role, first.views[0].whole, width, count)
+    if isinstance(axis, str):
+        return Reading("unreadable", reason=axis)
+    if axis is None:
+        how = f"whole on each of {count} ranks, that of rank 0 is read"
+        return Reading(first.status, first.views, "; ".join(filter(None, (first.how, how))))
+    across = {piece.views[0].whole[1 - axis] for piece in pieces}
+    if len(across) > 1 or (width is not None and role.role != "embed" and across != {width}):
+        sizes = [list(piece.views[0].whole) for piece in pieces]
+        what = ("rows", "columns")[axis]
+        reason = f"pieces {sizes} do not join by {what} to a matrix of width {width or 'one'}"
+        return Reading("unreadable", reason=reason)
+    views = tuple(
+        _joined_view([piece.views[index] for piece in pieces], axis)
+        for index in range(len(first.views))
+    )
+    whole = views[0].whole
+    how = f"{('rows', 'columns')[axis]} of {count} ranks joined"
+    shape = whole if first.status == "matrix" else (len(views), *whole)
+    return Reading(first.status, views, "; ".join(filter(None, (first.how, how))), shape=shape)
+
+
+def _axis(role: Role, shape: tuple[int, int], width: int | None, count: int) -> int | str | None:
+    """Return the axis that is cut, None if none is, or why it cannot be told."""
+    name = role.role.removesuffix(".blocks").removeprefix("cross_").removeprefix("shared_")
+    if name in _WHOLE or name.endswith("norm"):
+        return None
+    if name in _ROWS or name in _COLUMNS:
+        return 0 if name in _ROWS else 1
+    if name == "embed" and width is not None:
+        axes = [axis for axis, full in ((0, shape[1]), (1, shape[1] * count)) if full == width]
+        if len(axes) == 1:
+            return axes[0]
+    return f"a piece of {list(shape)} on each of {count} ranks: which axis is cut cannot be told"
+
+
+def _joined_view(pieces: Sequence[View], axis: int) -> View:
+    extents: tuple[Extent, ...] = tuple(piece.grid[0][0] for piece in pieces)
+    grid = tuple((extent,) for extent in extents) if axis == 0 else (extents,)
+    return View(pieces[0].name, pieces[0].tensor, grid, pieces[0].index)
