@@ -191,7 +191,7 @@ def test_a_basis_restarted_for_memory_reaches_the_same_values() -> None:
     A32 = A.astype(np.float32)
     sigma = lapack(A32)
     whole = ss.svds(A32, 24, tol=1e-4, method="krylov", block=8)
-    small = ss.svds(A32, 24, tol=1e-4, method="krylov", block=8, memory_limit=2_000_000)
+    small = ss.svds(A32, 24, tol=1e-4, method="krylov", block=8, memory_limit=1_500_000)
     assert "restarted" in " ".join(small.notes)
     assert small.columns < whole.columns
     assert small.converged

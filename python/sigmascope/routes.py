@@ -71,7 +71,7 @@ class Route:
     @property
     def seen_bytes(self) -> int:
         """Of the statistics of the elements, which are there while the spectrum is sought."""
-        return 32 * sum(self.shape) + 2**19
+        return 32 * sum(self.shape)
 
     @property
     def passes(self) -> int:
@@ -86,7 +86,7 @@ class Route:
             needed = values_need(reading, fast=self.accuracy == "fast")
         else:
             needed = self.search.need(reading)
-        return needed.beside(self.seen_bytes)
+        return Need(needed.arrays + self.seen_bytes, needed.working + 2**19)  # counts of codes
 
     def within(self, a: Matrix, run: Run) -> Run:
         """Choose what is held; MemoryLimitError says what it needs, and what less would need."""
