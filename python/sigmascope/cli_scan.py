@@ -65,6 +65,7 @@ def processes(count: int | None) -> Iterator[Executor | None]:
     hook = threading.excepthook
     try:
         with ProcessPoolExecutor(count, mp_context=context, initializer=_of_the_scan) as pool:
+            _start(pool, count)
             try:
                 yield pool
             except BaseException:  # what the processes still do is for nobody
@@ -76,9 +77,18 @@ def processes(count: int | None) -> Iterator[Executor | None]:
         threading.excepthook = hook
 
 
+def _start(pool: ProcessPoolExecutor, count: int) -> None:
+    """Start the workers deaf to Ctrl-C: it ends the scan, which ends them."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # they inherit it
+    try:
+        for _ in range(count):
+            pool.submit(int)
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
 def _of_the_scan() -> None:
-    """Let Ctrl-C end the scan, which ends its workers; so does its death, by a hard kill too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let a worker end when the scan does, by a hard kill too."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
