@@ -135,6 +135,7 @@ def krylov_need(
     answer = (M + N) * k * width if vectors else 0
     first = elementwise_need(reading)
     working = max(sum(first), step, restart, look, read_out)
+    working += 2 * MIB * max(reading.threads - 2, 0)  # stacks and scratch beyond OVERHEAD: measured
     return Need(basis + one + answer, working)
 
 

@@ -20,6 +20,12 @@ from .sources import matrix
 from .threads import resolve_threads
 
 _ROWS, _COLUMNS, _BLOCK, _ORDER = 2048, 1024, 32, 640
+_SEARCH = 1.8
+"""A matrix beyond the caches takes longer than the one that is timed: measured, 2 to 2.9."""
+
+_QUADRATURE = 1.2e-9
+"""Seconds per D^3 of the two eigenproblems of a quadrature, as the constants of costs.py."""
+
 _CHUNK, _CHUNKS = 2**20, 16
 
 
@@ -35,7 +41,7 @@ class Rates:
     elements : float
         Stored bytes per second of the statistics of every element, of float32.
     eigen : float
-        Seconds per n^3 of every eigenvalue.
+        Seconds per n^3 of every eigenvalue, at order 640.
     file : float or None
         Bytes per second read from a file of the checkpoint: from a cache if it is in one. None: not
         measured.
@@ -58,19 +64,29 @@ class Rates:
         """Estimate every singular value; "fast" as in float32, where it does not fall back."""
         n, m = sorted(shape)
         products = m * n**2 / (costs.GRAM_RATE * self.speed("float64"))
-        seconds = products + self.eigen * n**3
+        share = 0.12 + 0.88 * _ORDER / n  # larger problems take less per n^3
+        seconds = products + self.eigen * share * n**3
         return 0.6 * seconds if fast and n >= 1024 else seconds
 
     def krylov_seconds(
-        self, shape: tuple[int, int], k: int, block: int, tol: float, precision: str
+        self,
+        shape: tuple[int, int],
+        k: int,
+        block: int,
+        tol: float,
+        precision: str,
+        *,
+        density: bool = False,
     ) -> float:
         """Estimate a search for the k largest values, of a spectrum that decays slowly."""
         parts = costs.krylov_parts(shape, k, block, tol, precision)
         final = "float64" if precision == "float64" else "float32"
         speed, plain = self.speed(precision), self.speed(final)
         small = plain / self.threads  # LAPACK on small matrices, by one thread
-        basis = (parts.basis + parts.final) / plain + parts.checks / small
-        return parts.products / speed + basis + parts.steps
+        columns = min(costs.basis_columns(k, block, tol), float(min(shape)))
+        looks = parts.checks + (_QUADRATURE * columns**3 if density else 0.0)
+        basis = (parts.basis + parts.final) / plain + looks / small
+        return _SEARCH * (parts.products / speed + basis + parts.steps)
 
     def elements_seconds(self, nbytes: int) -> float:
         """Estimate a look at every element."""

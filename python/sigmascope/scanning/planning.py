@@ -171,7 +171,12 @@ def _seconds(a: Matrix, chosen: Route, run: Run, read: int, measured: Rates) -> 
         computing += measured.values_seconds(a.shape, fast=chosen.accuracy == "fast")
     else:
         computing += measured.krylov_seconds(
-            a.shape, search.k, search.block, search.tol, search.precision
+            a.shape,
+            search.k,
+            search.block,
+            search.tol,
+            search.precision,
+            density=search.density,
         )
     reading = read / measured.file if measured.file and not a.in_memory else 0.0
     return computing + reading if run.load_bytes else max(computing, reading)
