@@ -21,6 +21,7 @@ from checkpoints import write_file
 from scans import bits, model, normal
 
 import sigmascope as ss
+from sigmascope.checkpoint import Origin, reopened
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.provenance import identities
 from sigmascope.scanning.rows import TIMING
@@ -172,19 +173,19 @@ def task_of(path: Path, name: str = "a") -> Task:
 
 def test_a_worker_opens_a_checkpoint_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_file(tmp_path / "m.safetensors", normal("a", 9, 8), normal("b", 8, 9))
-    opened: list[str] = []
+    opened: list[tuple[str, ...]] = []
 
-    def counting(path: str) -> Any:
-        opened.append(path)
-        return ss.open_checkpoint(path)
+    def counting(origin: Origin) -> ss.Checkpoint:
+        opened.append(origin[0])
+        return reopened(origin)
 
     tasks = [task_of(path, name) for name in "abab"]
-    monkeypatch.setattr("sigmascope.scanning.tasks.open_checkpoint", counting)
+    monkeypatch.setattr("sigmascope.scanning.tasks.reopened", counting)
     assert {run(task)["status"] for task in tasks} == {"analysed"}
-    assert opened == [str(path)]
+    assert opened == [(str(path),)]
     os.utime(path)  # another stamp, the same content
     assert run(tasks[0])["status"] == "analysed"
-    assert opened == [str(path)] * 2
+    assert opened == [(str(path),)] * 2
 
 
 @pytest.mark.parametrize(
@@ -301,47 +302,45 @@ def test_an_interrupt_cancels_what_is_queued(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------- reading ahead
 
 
+@pytest.mark.parametrize(("limit", "ahead"), [("256MiB", True), ("4MB", False)])
 def test_the_next_matrix_is_read_while_this_one_is_computed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, ahead: bool
 ) -> None:
-    """Within a quarter of the limit, and with the bits of a scan that reads nothing ahead."""
+    """Where there is room for it, and with the bits of a scan that reads nothing ahead."""
     sizes = [(400, 300), (300, 300), (900, 400), (200, 100)]
     tensors = [normal(f"w.{i}", *size, seed=i) for i, size in enumerate(sizes)]
     path = write_file(tmp_path / "m.safetensors", *tensors)
     real, seen = ss.spectrum, {}
 
     def spectrum(a: ss.Matrix, **options: Any) -> Any:
-        seen[a.shape] = a.in_memory, options["memory_limit"]
+        seen[a.shape] = a.in_memory
+        assert options["reserved"] <= options["memory_limit"]
         return real(a, **options)
 
     monkeypatch.setattr("sigmascope.scanning.tasks.spectrum", spectrum)
-    limit = 4 * 1_000_000
     found = ss.scan(path, effort="top", k=4, memory_limit=limit)
-    assert seen == {
-        (400, 300): (False, 3_000_000),
-        (300, 300): (True, 3_000_000 - 360_000),
-        (900, 400): (False, 3_000_000),
-        (200, 100): (True, 3_000_000 - 80_000),
-    }
+    assert seen == {size: ahead and size != sizes[0] for size in sizes}
     with ThreadPoolExecutor(1) as executor:
         apart = ss.scan(path, effort="top", k=4, memory_limit=limit, executor=executor, workers=1)
     assert bits(found) == bits(apart)
 
 
-def test_what_needs_the_whole_limit_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_leaves_too_little_for_itself_is_read_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_file(tmp_path / "m.safetensors", normal("a", 40, 30), normal("b", 40, 30))
-    real, limits = ss.spectrum, []
+    real, held = ss.spectrum, []
 
     def spectrum(a: ss.Matrix, **options: Any) -> Any:
-        limits.append(options["memory_limit"] + (a.nbytes if a.in_memory else 0))
-        if limits[-1] < 10**6:
+        held.append(a.in_memory)
+        if a.in_memory:
             raise ss.MemoryLimitError("more")
         return real(a, **options)
 
     monkeypatch.setattr("sigmascope.scanning.tasks.spectrum", spectrum)
-    found = ss.scan(path, k=3, memory_limit=10**6)
+    found = ss.scan(path, k=3, memory_limit="256MiB")
     assert len(found.analysed) == 2
-    assert limits == [750_000, 10**6, 750_000, 10**6]
+    assert held == [False, True, False]
 
 
 def test_an_error_while_reading_ahead_is_the_next_matrixs(

@@ -144,7 +144,7 @@ def test_rows_of_an_odd_number_of_codes_share_bytes(tmp_path: Path) -> None:
     with pytest.raises(ss.CheckpointError, match="needs 21 more"):
         ss.tensor(tmp_path / "codes", 0, (7, 5 + 1), "f4_e2m1", row_stride=3)
     with pytest.raises(ValueError, match="read, never mapped"):
-        ss.tensor(tmp_path / "codes", 0, (7, 5), "f4_e2m1", mapped=True)
+        ss.tensor(tmp_path / "codes", 0, (7, 5), "f4_e2m1", reading="mapped")
 
 
 def test_spectrum_and_moments(case: tuple[ss.Matrix, NDArray[np.float64]]) -> None:

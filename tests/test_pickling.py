@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
+from sigmascope.reading import READINGS
 from sigmascope.sources import ITEMSIZE
 
 
@@ -39,11 +40,14 @@ def stored(folder: Path, name: str, shape: tuple[int, int], dtype: str, seed: in
         "f8_e4m3": ml_dtypes.float8_e4m3fn,
         "f8_e5m2": ml_dtypes.float8_e5m2,
     }
-    kind = kinds.get(dtype) or np.dtype(f"f{ITEMSIZE[dtype]}")
     path = folder / name
+    if dtype == "f4_e2m1":  # two to a byte, never mapped
+        path.write_bytes(b"abc" + rng.bytes(-(-shape[0] * shape[1] // 2)))
+        return ss.tensor(path, 3, shape, dtype, reading=READINGS[seed % 2])
+    kind = kinds.get(dtype) or np.dtype(f"f{ITEMSIZE[dtype]}")
     path.write_bytes(b"abc" + rng.standard_normal(shape).astype(kind).tobytes())
     if not dtype.startswith("f8"):
-        return ss.tensor(path, 3, shape, dtype, mapped=seed % 2 == 1)
+        return ss.tensor(path, 3, shape, dtype, reading=READINGS[seed % 3])
     block = (int(rng.integers(1, 20)), int(rng.integers(1, 20)))
     grid = (-(-shape[0] // block[0]), -(-shape[1] // block[1]))
     return ss.tensor(

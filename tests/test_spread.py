@@ -21,7 +21,7 @@ from calls import CALLS, EVERY, Call
 from executors import Shuffling
 from hypothesis import given
 from hypothesis import strategies as st
-from sketches import bits as sketch_bits
+from streams import bits as sketch_bits
 
 import sigmascope as ss
 from sigmascope import _core, workers

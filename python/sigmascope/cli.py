@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -22,18 +20,14 @@ from .cli_plan import PlanOption, show_plan
 from .cli_scan import (
     ResumeOption,
     ShardOption,
+    Terminated,
     WorkersOption,
     merge,
-    processes,
-    shard_of,
-    status_of,
+    run_scan,
 )
 from .demo import fetch
-from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
-from .report.progress import both, watching
+from .exits import DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors
 from .report.tables import console
-from .scanning import OutputError, Progress, ScanEvent, ScanInterrupted
-from .scanning import scan as scan_checkpoint
 from .scanning.journal import json_line
 
 app = typer.Typer(
@@ -119,10 +113,6 @@ CheckpointArgument = Annotated[
 ]
 
 
-class Terminated(KeyboardInterrupt):
-    """A polite kill: handled as Ctrl-C is, so that it leaves what was done."""
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"sigmascope {__version__}")
@@ -192,7 +182,7 @@ def scan(
             include=include,
             exclude=exclude,
         )
-    _scan(
+    run_scan(
         lambda: path,
         quiet,
         as_json,
@@ -227,7 +217,7 @@ def demo(
     quiet: QuietOption = False,
 ) -> None:
     """Scan a small real model, fetched once (91 MB)."""
-    _scan(
+    run_scan(
         lambda: _demo_model(quiet),
         quiet,
         as_json,
@@ -262,46 +252,6 @@ def _demo_model(quiet: bool) -> Path:
         return fetch()
     with console(stderr=True).status("fetching the model all-MiniLM-L6-v2, once"):
         return fetch()
-
-
-def _scan(
-    locate: Callable[[], Path],
-    quiet: bool,
-    as_json: bool,
-    shard: str | None = None,
-    workers: int | None = None,
-    **options: Any,
-) -> NoReturn:
-    """Scan, show, and leave with the exit status that the result deserves."""
-    with clean_errors():
-        options |= {"shard": shard_of(shard), "workers": workers}
-        path = locate()
-        status = DONE
-        try:
-            with _watching(quiet) as watcher, processes(workers) as pool:
-                listener = both(watcher, _print_row) if as_json else watcher
-                found = scan_checkpoint(path, progress=listener, executor=pool, **options)
-        except ScanInterrupted as stop:
-            found = stop.scan
-            status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
-        except OutputError as error:
-            complain(error)
-            found, status = error.scan, BAD_INPUT
-        if not as_json:
-            report.show_scan(console(), found)
-        sys.stdout.flush()
-    raise typer.Exit(status or status_of(found))
-
-
-def _print_row(event: ScanEvent) -> None:
-    if event.row is not None:
-        sys.stdout.write(json_line(event.row))
-        sys.stdout.flush()
-
-
-def _watching(quiet: bool) -> AbstractContextManager[Progress | None]:
-    """Progress goes to standard error, so that standard output holds the results alone."""
-    return nullcontext() if quiet else watching(console(stderr=True))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

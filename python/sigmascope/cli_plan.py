@@ -14,7 +14,7 @@ from . import report
 from .exits import DONE, INCOMPLETE, clean_errors
 from .report.tables import console
 from .scanning import plan_scan
-from .scanning.saving import json_line
+from .scanning.journal import json_line
 
 PlanOption = Annotated[
     bool,

@@ -8,19 +8,21 @@ import multiprocessing
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from . import report
-from .exits import DONE, INCOMPLETE, clean_errors
+from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
+from .report.progress import both, watching
 from .report.tables import console
-from .scanning import Scan
+from .scanning import OutputError, Progress, Scan, ScanEvent, ScanInterrupted
 from .scanning import merge as merge_parts
+from .scanning import scan as scan_checkpoint
 from .scanning.journal import json_line
 
 ResumeOption = Annotated[
@@ -43,6 +45,10 @@ WorkersOption = Annotated[
 ]
 
 _PR_SET_PDEATHSIG = 1
+
+
+class Terminated(KeyboardInterrupt):
+    """A polite kill: handled as Ctrl-C is, so that it leaves what was done."""
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:
@@ -127,3 +133,43 @@ def merge(
             report.show_scan(console(), found)
         sys.stdout.flush()
     raise typer.Exit(status_of(found) or (DONE if found.complete else INCOMPLETE))
+
+
+def run_scan(
+    locate: Callable[[], Path],
+    quiet: bool,
+    as_json: bool,
+    shard: str | None = None,
+    workers: int | None = None,
+    **options: Any,
+) -> NoReturn:
+    """Scan, show, and leave with the exit status that the result deserves."""
+    with clean_errors():
+        options |= {"shard": shard_of(shard), "workers": workers}
+        path = locate()
+        status = DONE
+        try:
+            with _watching(quiet) as watcher, processes(workers) as pool:
+                listener = both(watcher, _print_row) if as_json else watcher
+                found = scan_checkpoint(path, progress=listener, executor=pool, **options)
+        except ScanInterrupted as stop:
+            found = stop.scan
+            status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
+        except OutputError as error:
+            complain(error)
+            found, status = error.scan, BAD_INPUT
+        if not as_json:
+            report.show_scan(console(), found)
+        sys.stdout.flush()
+    raise typer.Exit(status or status_of(found))
+
+
+def _print_row(event: ScanEvent) -> None:
+    if event.row is not None:
+        sys.stdout.write(json_line(event.row))
+        sys.stdout.flush()
+
+
+def _watching(quiet: bool) -> AbstractContextManager[Progress | None]:
+    """Progress goes to standard error, so that standard output holds the results alone."""
+    return nullcontext() if quiet else watching(console(stderr=True))

@@ -147,7 +147,9 @@ def route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -
     every = Route(asked.asked, "exact", a.shape, k, accuracy, None)
     cheaper = plan.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
     cheaper = cheaper and run.executor is None  # every worker would have to send a Gram matrix
-    fits = cheaper and run.least(a, every.need) <= run.memory
+    # What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
+    lowest = run.reading(a, run.panel_rows or plan.LOWEST_PANEL)
+    fits = cheaper and every.need(lowest).limit <= run.memory
     return every if fits else asked
 
 

@@ -4,12 +4,12 @@
 from sigmascope.checkpoint.checkpoint import (
     Checkpoint,
     Origin,
-    TensorRecord,
     as_checkpoint,
     open_checkpoint,
     reopened,
 )
 from sigmascope.checkpoint.identity import FileIdentity, file_identity
+from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.roles import Role, role_of
 
 __all__ = [

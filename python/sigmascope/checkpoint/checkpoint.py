@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from sigmascope.checkpoint.configuration import Configuration, read_configuration
 from sigmascope.checkpoint.files import Files, read_files, read_ranks
@@ -16,6 +16,7 @@ from sigmascope.checkpoint.jsontext import brief
 from sigmascope.checkpoint.layouts import quantised_parts, tied_parts
 from sigmascope.checkpoint.ranks import check_ranks, joined, width_of
 from sigmascope.checkpoint.reading import read_as
+from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.roles import Role, roles_of
 from sigmascope.checkpoint.views import Located, Reading, View
 from sigmascope.errors import CheckpointError
@@ -28,34 +29,6 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 Origin = tuple[tuple[str, ...], bool, str]
 """What a checkpoint was opened with: absolute paths, `split_fused`, `reading`."""
-
-
-class TensorRecord(TypedDict):
-    """What is known of one stored tensor without reading its data.
-
-    `status` is "matrix", "stack" or "kernel" for tensors that can be analysed, `matrices` then
-    names their matrices in the checkpoint and `view` says how they are read where that is not
-    plain. Otherwise `reason` says why there is no spectrum, and `status` is "scalar", "vector",
-    "empty", "integer", "scale" or "part" where none is to be expected, "tied" where it is another
-    tensor under a second name, "other" where it is no tensor, and "unreadable" where a weight is
-    lost to the analysis. Of a tensor in pieces on several ranks, `shape` is that of the whole,
-    `nbytes` the sum, and `file` and `offset` are those of the first piece.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    nbytes: int
-    file: str
-    offset: int
-    status: str
-    reason: str | None
-    view: str | None
-    matrices: tuple[str, ...]
-    layer: int | None
-    role: str
-    tower: str
-    expert: int | None
 
 
 class Checkpoint(Mapping[str, "Matrix"]):
