@@ -88,9 +88,18 @@ Buffer File::read_runs(std::uint64_t offset, std::size_t length, std::size_t str
   auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(count * length));
   std::byte* data = memory.get();
   const int descriptor = caching_ == Caching::kept ? descriptor_ : length < short_run ? through_cache() : -1;
-  for (std::size_t i = 0; i < count; ++i)
+  const bool ask = caching_ == Caching::none && descriptor >= 0 && stride <= 4 * page;  // most pages are wanted
+  const std::uint64_t end = offset + (count - 1) * stride + length;
+  std::uint64_t asked = offset;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (ask && offset + i * stride >= asked && asked < end) {
+      const std::uint64_t next = std::min<std::uint64_t>(asked + piece / 4, end);
+      ::posix_fadvise(descriptor, static_cast<off_t>(asked), static_cast<off_t>(next - asked), POSIX_FADV_WILLNEED);
+      asked = next;
+    }
     if (descriptor >= 0) read_cached(descriptor, offset + i * stride, length, data + i * length);
     else std::memcpy(data + i * length, read(offset + i * stride, length).data, length);
+  }
   return {std::move(memory), data, count * length};
 }
 
@@ -98,6 +107,8 @@ Buffer File::read_runs(std::uint64_t offset, std::size_t length, std::size_t str
 int File::through_cache() const {
   std::call_once(reopened_, [this] {
     cached_descriptor_ = ::open(("/proc/self/fd/" + std::to_string(descriptor_)).c_str(), O_RDONLY | O_CLOEXEC);
+    // What the system reads ahead by itself may still be under way, and stay, when the rest is dropped.
+    if (cached_descriptor_ >= 0) ::posix_fadvise(cached_descriptor_, 0, 0, POSIX_FADV_RANDOM);
   });
   return cached_descriptor_;
 }

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 MIB = 2**20
 
-OVERHEAD = 20 * MIB
+OVERHEAD = 27 * MIB
 """Stacks of threads, buffers of LAPACK, what the allocator keeps: measured below this."""
 
 MINIMUM = 64 * MIB
