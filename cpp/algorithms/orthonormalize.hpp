@@ -45,6 +45,7 @@ template <Backend B>
 std::vector<double> column_norms(B& device, const typename B::Block& x) {
   const Small square = device.inner(x, x);
   std::vector<double> norms;
+  norms.reserve(static_cast<std::size_t>(square.cols));
   for (std::int64_t j = 0; j < square.cols; ++j) norms.push_back(std::sqrt(std::max(square(j, j), 0.0)));
   return norms;
 }
