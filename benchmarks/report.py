@@ -190,7 +190,7 @@ def peak_of(run: dict[str, Any]) -> str:
     )
 
 
-def page(run: dict[str, Any], run_name: str) -> str:
+def page(run: dict[str, Any]) -> str:
     machine, commit = run["machine_info"], run["commit_info"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     state = " with changes" if commit.get("dirty") else ""
@@ -198,11 +198,10 @@ def page(run: dict[str, Any], run_name: str) -> str:
         f"""\
 # Benchmarks
 
-Made by `benchmarks/report.py` from one run; do not edit.
+Made by `benchmarks/report.py`; do not edit.
 
-    pip install '.[bench]'
-    python -m pytest benchmarks --benchmark-json=benchmarks/results/{run_name}
-    python benchmarks/report.py benchmarks/results/{run_name}
+    pip install '.[bench]' primme weightwatcher
+    python benchmarks/run.py
 
 - **Machine**: {machine["processor"]}, {machine["cores"]} cores, {machine["memory_gib"]} GiB,
   {machine["system"]}, instruction set {machine["isa"]}
@@ -310,7 +309,7 @@ def main() -> None:
     run = json.loads(given.run.read_text(encoding="utf-8"))
     given.out.parent.mkdir(exist_ok=True)
     more = [json.loads(path.read_text(encoding="utf-8")) for path in given.more]
-    text = "\n".join([page(run, given.run.name), *(f"{finding(found)}\n" for found in more)])
+    text = "\n".join([page(run), *(f"{finding(found)}\n" for found in more)])
     given.out.write_text(text, encoding="utf-8")
 
 

@@ -57,8 +57,6 @@ def commands(weightwatcher: str) -> dict[str, list[str]]:
         if name == "all":
             options["--backends"] = "all"
         plot = ["--plot", str(RESULTS / "bench-all.png")] if name == "all" else []
-        if name == "llm-f32":
-            plot = ["--plot", str(RESULTS / "bench-llm-f32.png")]
         flat = [word for option in options.items() for word in option]
         command = [python, "-m", "sigmascope", "bench", "--quiet", *flat, *plot]
         found[f"bench-{name}.json"] = [*command, "--json"]
