@@ -88,10 +88,13 @@ def main() -> None:
             partial.rename(path)
         else:
             sys.exit(f"{' '.join(command)} ended with {ended.returncode} and wrote nothing")
-    more = sorted(str(path) for path in RESULTS.glob("*.json") if path.name != "run.json")
+    if not (RESULTS / "run.json").exists():
+        return  # a part, by --only: no page yet
+    names = [name for name in commands(given.weightwatcher) if name != "run.json"]
+    more = [str(RESULTS / name) for name in names if (RESULTS / name).exists()]
     report = [sys.executable, str(HERE / "report.py"), str(RESULTS / "run.json")]
     subprocess.run([*report, "--more", *more], check=True)
-    compared = [str(RESULTS / f"bench-{name}.json") for name in COMPARISONS if name != "all"]
+    compared = [path for path in more if "bench-" in path and "bench-all" not in path]
     subprocess.run([sys.executable, str(HERE / "headline.py"), *compared], check=True)
 
 
