@@ -401,11 +401,13 @@ def test_what_is_in_the_matrix_is_not_tried_again(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------- hard ends
 
+# Paced, so that a fast machine is not done before the last of the kills.
 SCAN = """
-import sys
+import sys, time
 import sigmascope as ss
 
-ss.scan(sys.argv[1], effort="top", k=4, num_threads=1, memory_limit="1GiB", resume=sys.argv[2])
+options = dict(effort="top", k=4, num_threads=1, memory_limit="1GiB")
+ss.scan(sys.argv[1], **options, resume=sys.argv[2], progress=lambda *_: time.sleep(0.02))
 """
 
 
