@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Scans of whole checkpoints, process by process: time, memory, page cache, and what was found.
+
+    python benchmarks/checkpoints.py models qwen-0.5b llama-3b llama-7b llama-34b llama-70b
+    cd benchmarks
+    python scale.py ../models/* --json results/scale.json --plot results/scale.png
+
+Every file is read from disk, past the page cache. A planted value is found if it lies within its
+error bound and 4 sigma, its own fluctuation, of what the theory expects of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import math
+import mmap
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from minilm import timed
+
+import sigmascope as ss
+from sigmascope.bench.machine import chosen_cores, describe
+
+SCAN = """
+import json, sys
+import sigmascope as ss
+
+ss.scan(sys.argv[1], **json.loads(sys.argv[2]))
+"""
+
+FLUCTUATION = 4.0  # of a planted value, in units of the noise of one entry
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_int64]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
+
+
+def cached(path: Path) -> int:
+    """Bytes of a file that are in the page cache."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+        pages = np.zeros(-(-size // mmap.PAGESIZE), dtype=np.uint8)
+        if libc.mincore(start, size, pages.ctypes.data) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+        libc.munmap(start, size)
+    return mmap.PAGESIZE * int(np.sum(pages & 1))
+
+
+def drop(folder: Path) -> None:
+    """Take the files of a checkpoint out of the page cache."""
+    for path in folder.glob("*.safetensors"):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def planted(folder: Path, found: ss.Scan) -> dict[str, Any]:
+    """How far the values found are from those planted, in units of what may be."""
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    worst, count, missed = 0.0, 0, 0
+    for row in found.analysed:
+        made = truth["kinds"][truth["uses"][row["name"]]]
+        observed = np.array(made["observed"])
+        allowed = np.array(row["top_errors"][: len(observed)]) + FLUCTUATION * made["sigma"]
+        off = np.abs(np.array(row["top"][: len(observed)]) - observed) / allowed
+        worst, count = max(worst, float(off.max())), count + len(off)
+        missed += int(np.sum(off > 1))
+    return {"values": count, "missed": missed, "worst": worst}
+
+
+def measured(folder: Path, given: argparse.Namespace, cores: list[int]) -> dict[str, Any]:
+    """Scan one checkpoint in a process of its own."""
+    drop(folder)
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "scan.jsonl"
+        options = {
+            "effort": given.effort,
+            "k": 64,
+            "tol": 1e-3,
+            "accuracy": given.accuracy,
+            "memory_limit": given.memory,
+            "reading": "uncached",
+            "num_threads": len(cores),
+            "include": given.include,
+            "out": str(out),
+        }
+        command = [sys.executable, "-c", SCAN, str(folder), json.dumps(options)]
+        run = timed(command, cores)
+        found = ss.Scan.load(out)
+    files = sorted(folder.glob("*.safetensors"))
+    return {
+        "name": folder.name,
+        "bytes": found.bytes,
+        "rows": len(found),
+        "analysed": len(found.analysed),
+        "failed": len(found.failed),
+        "unconverged": len(found.unconverged),
+        "passes": [min(x := [row["passes"] for row in found.analysed]), max(x)],
+        "cached": sum(map(cached, files)),
+        "planted": planted(folder, found),
+        **run,
+    }
+
+
+def slopes(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Exponents of time and of peak memory over bytes, by least squares in logarithms."""
+    size = [math.log(run["bytes"]) for run in runs]
+    return {
+        key: float(np.polyfit(size, [math.log(run[key]) for run in runs], 1)[0])
+        for key in ("seconds", "peaks")
+    }
+
+
+def draw(runs: list[dict[str, Any]], path: Path) -> None:
+    """Plot time and peak memory over the size of the checkpoint."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    size = np.array([run["bytes"] for run in runs]) / 1e9
+    minutes = np.array([run["seconds"] for run in runs]) / 60
+    left.loglog(size, minutes, "o-", color="#0072b2", label="measured")
+    linear = size * float(np.exp(np.mean(np.log(minutes / size))))
+    left.loglog(size, linear, "--", color="0.6", label="proportional to size")
+    left.set(xlabel="checkpoint (GB)", ylabel="minutes", title="Time, two cores")
+    left.legend(frameon=False)
+    peak = np.array([run["peaks"] for run in runs]) / 2**30
+    right.semilogx(size, peak, "o-", color="#d55e00")
+    right.set(xlabel="checkpoint (GB)", ylabel="peak resident memory (GiB)", title="Memory")
+    right.set_ylim(0, max(2.0, 1.1 * peak.max()))
+    for axes in (left, right):
+        axes.set_xticks(size, [f"{run['bytes'] / 1e9:.0f}" for run in runs])
+        axes.minorticks_off()
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description="Scans of whole checkpoints.")
+    arguments.add_argument("folders", nargs="+", type=Path)
+    arguments.add_argument("--effort", default="density")
+    arguments.add_argument("--accuracy", default="reference")
+    arguments.add_argument("--memory", default="1.5GiB")
+    arguments.add_argument("--include", action="append")
+    arguments.add_argument("--threads", type=int, default=None)
+    arguments.add_argument("--json", type=Path)
+    arguments.add_argument("--plot", type=Path)
+    given = arguments.parse_args()
+    cores = chosen_cores(given.threads)
+    found: dict[str, Any] = {"kind": "scale", "machine": describe(len(cores))}
+    found |= {"effort": given.effort, "memory": given.memory, "runs": []}
+    for folder in given.folders:
+        found["runs"].append(measured(folder, given, cores))
+        print(json.dumps(found["runs"][-1]), file=sys.stderr, flush=True)
+        if given.json:
+            given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found["runs"].sort(key=lambda run: run["bytes"])
+    if len(found["runs"]) > 1:
+        found["slopes"] = slopes(found["runs"])
+        print(f"slopes over bytes: {found['slopes']}", file=sys.stderr)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if given.plot:
+        draw(found["runs"], given.plot)
+
+
+if __name__ == "__main__":
+    main()
