@@ -16,6 +16,9 @@ from checkpoints import entry
 import sigmascope as ss
 from sigmascope import memory
 from sigmascope.memory import MIB, MINIMUM, OVERHEAD, Need, Reading
+from sigmascope.sources import partly_loaded
+
+LIMITS = ("1GiB", "90MiB", "70MiB")
 
 SIZES = {"F32": 4, "BF16": 2, "F64": 8}
 
@@ -202,6 +205,32 @@ else:
 
 
 # -------------------------------------------------------------------------------- the formulas
+
+
+@pytest.mark.parametrize("stored_by_columns", [False, True])
+def test_a_part_is_held_of_what_does_not_fit(tmp_path: Path, stored_by_columns: bool) -> None:
+    """The rows that come first stay in memory: no bit changes, and less is read."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.npy"
+    np.save(path, rng.standard_normal((60_000, 256)).astype(np.float32))
+    A = ss.matrix(path)
+    A = A.T if stored_by_columns else A
+    part, held = partly_loaded(A, A.nbytes // 3)
+    assert A.nbytes // 3 - 1024 <= held <= A.nbytes // 3
+    assert part.shape == A.shape
+    assert not part.in_memory
+    assert np.array_equal(np.asarray(part), np.asarray(A))
+    assert partly_loaded(A, 100) == (A, 0)
+    options: dict[str, Any] = {"k": 8, "effort": "top", "num_threads": 2}
+    whole = ss.spectrum(A, memory_limit="1GiB", **options)
+    tight = ss.spectrum(A, memory_limit="90MiB", **options)
+    assert whole.top.tobytes() == tight.top.tobytes()
+    assert whole.top_errors.tobytes() == tight.top_errors.tobytes()
+    planned = [
+        ss.plan_scan(tmp_path, memory_limit=limit, effort="top", k=8)["a"] for limit in LIMITS
+    ]
+    assert planned[0].held
+    assert planned[0].read_bytes < planned[1].read_bytes < planned[2].read_bytes
 
 
 def test_a_need_says_its_limit() -> None:

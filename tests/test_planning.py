@@ -153,6 +153,10 @@ def test_a_plan_of_a_checkpoint_larger_than_the_disk(tmp_path: Path) -> None:
     # 4 m n flops for each column of the basis expected, at the rate that was measured
     flops = 4 * 8_192_000_000 * 416
     assert tensor.seconds >= 0.5 * flops / planned.rates.float32
+    part = ss.plan_scan(path, memory_limit="8GiB", num_threads=2)["w"]
+    assert not part.held
+    assert part.read_bytes < 0.7 * tensor.read_bytes
+    assert tensor.peak_bytes < part.peak_bytes <= 2**33
     held = ss.plan_scan(path, memory_limit="40GiB", num_threads=2)["w"]
     assert held.held
     assert held.read_bytes == 2 * 8_192_000_000

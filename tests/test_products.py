@@ -119,6 +119,24 @@ def assert_same_bits(first: list[NDArray[Any]], second: list[NDArray[Any]]) -> N
         assert a.tobytes() == b.tobytes()
 
 
+@settings(max_examples=60, deadline=None)
+@given(SHAPES, st.booleans(), st.integers(0, 2**32 - 1))
+def test_same_bits_stored_by_rows_and_by_columns(
+    shape: tuple[int, int, int], double: bool, seed: int
+) -> None:
+    """By columns A x is computed as an adjoint: its chains of 256 terms are the same sums."""
+    m, n, k = shape
+    rng = np.random.default_rng(seed)
+    kind = np.float64 if double else np.float32
+    stored = rng.standard_normal((m, n)).astype(kind)
+    rows, columns = ss.matrix(stored), ss.matrix(np.asfortranarray(stored))
+    for verb, size in (("multiply", n), ("adjoint", m)):
+        x = rng.standard_normal((size, k)).astype(kind)
+        expected = product(rows, x, verb, double=double)
+        found = product(columns, x, verb, double=double, panel=int(rng.integers(0, 300)))
+        assert np.array_equal(expected, found), verb
+
+
 def test_same_bits_for_threads_and_panels(values: NDArray[np.float32]) -> None:
     A = ss.matrix(values)
     expected = all_bits(A, num_threads=1)

@@ -20,6 +20,7 @@ constexpr std::int64_t chain_rows = 256;
 constexpr std::int64_t panel_bytes = std::int64_t{4} << 20;  // decoded; two of them stay in the L3 cache
 constexpr std::int64_t first_chunk = 48;                     // whole row tiles of every micro-kernel
 constexpr std::int64_t second_chunk = 192;
+constexpr std::int64_t decode_chunk = 256;  // stored rows of a panel of columns
 
 }  // namespace
 
@@ -148,13 +149,20 @@ void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
     const Panel panel = panels.next();
     const std::int64_t here = by_columns ? panel.cols : panel.rows;
     T* y_rows = stages.y ? stages.y->row(row0) : own_y.data.get();
+    // Whole stored rows at a time: a chunk's columns alone would be a line or two of each.
+    if (by_columns)
+      pool_.run(chunks(panel.rows, decode_chunk), [&](std::int64_t chunk, int worker) {
+        const std::int64_t i = chunk * decode_chunk, end = std::min(i + decode_chunk, panel.rows);
+        decode_panel(isa_, panel, i, end, 0, here, a.factor, decoded.get() + i * ld, ld,
+                     scratch[static_cast<std::size_t>(worker)]);
+      });
     const std::int64_t size = panel_chunk(here);
-    pool_.run(chunks(here, size), [&](std::int64_t chunk, int worker) {
+    pool_.run(by_columns && !stages.x ? 0 : chunks(here, size), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * size, count = std::min(size, here - i);
-      auto& codes = scratch[static_cast<std::size_t>(worker)];
       T* first = decoded.get() + (by_columns ? i : i * ld);
-      if (by_columns) decode_panel(isa_, panel, 0, panel.rows, i, i + count, a.factor, first, ld, codes);
-      else decode_panel(isa_, panel, i, i + count, 0, panel.cols, a.factor, first, ld, codes);
+      if (!by_columns)
+        decode_panel(isa_, panel, i, i + count, 0, panel.cols, a.factor, first, ld,
+                     scratch[static_cast<std::size_t>(worker)]);
       if (!stages.x) return;
       std::fill_n(y_rows + i * ld_block, count * ld_block, T(0));
       product(count, ld_block, cols, first, by_columns ? 1 : ld, by_columns ? ld : 1, stages.x->data.get(), ld_block,

@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from . import plan, statistics
 from .distributions import density_of, moments
-from .errors import NonFiniteError
+from .errors import MemoryLimitError, NonFiniteError
 from .krylov import Search, krylov, krylov_notes
 from .linalg import svdvals
 from .matrices import Matrix
 from .plan import Run
 from .routes import EFFORTS, Route, route, run_for
-from .sources import matrix
+from .sources import matrix, partly_loaded
 from .spectra import Density, Moments, Spectrum
 
 __all__ = ["EFFORTS", "spectrum"]
@@ -68,7 +69,7 @@ def spectrum(
     -----
     Passes: one for the moments, one for the range, then those of :func:`svds` or :func:`svdvals`.
     A matrix in files that fits into memory_limit beside what it needs (:mod:`sigmascope.memory`) is
-    read from disk once.
+    read from disk once; of a larger one the part that fits is.
     """
     a = matrix(A)
     plan.check_positive(max_passes=max_passes)
@@ -78,9 +79,29 @@ def spectrum(
     run = chosen.within(a, run)
     started = time.perf_counter()
     options["memory_limit"] = run.memory
+    how = chosen, run, max_passes, seed, options, started
     if run.load_bytes:  # one read of the file for everything that follows
-        a = a.load()
-        options["reserved"] = run.reserved + run.load_bytes
+        return _seen(a.load(), run.load_bytes, *how)
+    part, held = partly_loaded(a, chosen.spare(a, run))
+    if held:
+        with suppress(MemoryLimitError):  # its basis may grow beyond what is expected of one
+            return _seen(part, held, *how)
+        del part
+    return _seen(a, 0, *how)
+
+
+def _seen(
+    a: Matrix,
+    held: int,
+    chosen: Route,
+    run: Run,
+    max_passes: int,
+    seed: int,
+    options: dict[str, Any],
+    started: float,
+) -> Spectrum:
+    """Look at every element once, then compute; `held` bytes of the matrix are in memory."""
+    options = options | {"reserved": run.reserved + held}
     shared = {name: value for name, value in options.items() if name != "precision"}
     seen = moments(a, **shared)
     if seen.nan or seen.inf:
@@ -88,11 +109,10 @@ def spectrum(
             f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
             f"the first at {seen.first_nonfinite}"
         )
-    reserved = run.reserved + run.load_bytes + chosen.seen_bytes
-    options["reserved"] = shared["reserved"] = reserved
+    options["reserved"] = shared["reserved"] = run.reserved + held + chosen.seen_bytes
     if chosen.search is None:
         return _exact(a, chosen, seed, seen, shared, started)
-    run = run_for(a, effort, **options)
+    run = run_for(a, chosen.asked, **options)
     return _searched(a, chosen, chosen.search, run, max_passes, seed, seen, started)
 
 

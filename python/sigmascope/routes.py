@@ -99,6 +99,17 @@ class Route:
             instead = f"; effort {other.effort!r} needs {needed}"
         return run.within(a, self.need, self.what, instead)
 
+    def spare(self, a: Matrix, run: Run) -> int:
+        """Bytes of the limit that are left for a part of a matrix read again at each pass.
+
+        0 if that is less than an eighth of the matrix.
+        """
+        if run.load_bytes or not run.stored_bytes:
+            return 0
+        needed = self.need(run.reading(a)).beside(run.reserved + run.copy_bytes)
+        left = run.memory - needed.peak
+        return left if 8 * left >= a.nbytes else 0
+
 
 def run_for(a: Matrix, effort: str, **options: Any) -> Run:
     """Resolve the options of :func:`sigmascope.spectrum`: only effort "top" may be steered."""
@@ -111,8 +122,9 @@ def room_beside(
 ) -> int:
     """Bytes of the limit that :func:`sigmascope.spectrum` of `a` leaves, for the next matrix.
 
-    0 if the call would be refused. If `a` is in memory, its own bytes are taken off as well, as if
-    they had been read for this call.
+    0 if the call would be refused, or reads the file again at each pass, and so holds as much of
+    it as it can. If `a` is in memory, its own bytes are taken off as well, as if they had been
+    read for this call.
     """
     run = run_for(a, effort, **options)
     chosen = route(a, effort, k, tol, accuracy, run)
@@ -121,6 +133,8 @@ def room_beside(
     except MemoryLimitError:
         return 0
     held = a.nbytes if a.in_memory else run.load_bytes
+    if not held:
+        return 0
     needed = chosen.need(run.reading(a, held=run.load_bytes > 0)).beside(held + run.copy_bytes)
     return max(run.memory - run.reserved - needed.peak, 0)
 

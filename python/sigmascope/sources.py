@@ -237,6 +237,24 @@ def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> 
     return Matrix(joined)
 
 
+def partly_loaded(a: Matrix, room: int) -> tuple[Matrix, int]:
+    """Read the rows that come first into memory, or the columns of a matrix stored by columns.
+
+    Returns
+    -------
+    Matrix, int
+        The same matrix, and how many bytes of it are in memory now, at most `room`.
+    """
+    turned = a._native.column_major
+    b = a.T if turned else a
+    rows = min(b.shape[0] * room // b.nbytes, b.shape[0])
+    if rows == 0:
+        return a, 0
+    first = b[:rows].load()
+    both = vstack([first, b[rows:]])
+    return both.T if turned else both, first.nbytes
+
+
 def aslinearoperator(a: Any) -> LinearOperator:
     """The matrix as a ``scipy.sparse.linalg.LinearOperator`` (extra ``scipy``), in float64.
 

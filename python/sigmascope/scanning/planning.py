@@ -119,12 +119,13 @@ def _planned(checkpoint: Checkpoint, item: Item, options: Options, measured: Rat
         return replace(known, refused=str(error), peak_bytes=run.least(a, chosen.need))
     held = run.load_bytes + run.copy_bytes
     needed = chosen.need(run.reading(a, held=run.load_bytes > 0)).beside(held)
-    read = a.nbytes * _reads(chosen, run)
+    part = min(chosen.spare(a, run), a.nbytes)
+    read = (a.nbytes - part) * _reads(chosen, run) + part
     return replace(
         known,
         held=run.load_bytes > 0,
         read_bytes=read,
-        peak_bytes=needed.peak,
+        peak_bytes=needed.peak + part,
         seconds=_seconds(a, chosen, run, read, measured),
     )
 
