@@ -12,6 +12,9 @@
 
 namespace sigmascope {
 
+constexpr std::int64_t short_run = 2048;  // bytes
+constexpr std::int64_t rows_ahead = 12;
+
 // Decodes `count` elements that start at (i, j) of the piece and run along its columns (or down its rows) into dst,
 // in runs that share one scale.
 template <class T>
@@ -70,9 +73,18 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
         }
       }
     } else {
-      for (std::int64_t i = top; i < bottom; ++i)
+      const std::int64_t bytes = (right - left) * size;
+      for (std::int64_t i = top; i < bottom; ++i) {
+        // No hardware prefetcher follows short runs far apart.
+        if (bytes <= short_run && i + rows_ahead < bottom) {
+          const std::byte* ahead =
+              piece.data + (i + rows_ahead - piece.row0) * piece.row_stride + (left - piece.col0) * piece.col_stride;
+          for (std::int64_t e = 0; e < bytes; e += 64) __builtin_prefetch(ahead + e);
+          __builtin_prefetch(ahead + bytes - 1);
+        }
         decode_run(isa, piece, i - piece.row0, left - piece.col0, right - left, false, factor, add, scratch,
                    out + (i - i0) * ld + (left - j0));
+      }
     }
   }
 }
