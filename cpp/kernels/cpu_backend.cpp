@@ -17,8 +17,8 @@ namespace {
 // Rows of Z = sum over panel rows are summed in chains of this many, each added to the total: the error of a sum then
 // grows with 256 + m/256, not m, and the cut lies in the matrix, not in the panel, so that no bit depends on the panel.
 constexpr std::int64_t chain_rows = 256;
-constexpr std::int64_t panel_bytes = std::int64_t{4} << 20;  // decoded; two of them stay in the L3 cache
-constexpr std::int64_t first_chunk = 48;                     // whole row tiles of every micro-kernel
+constexpr std::int64_t panel_bytes = std::int64_t{9} << 20;  // decoded; stays in the L3 cache
+constexpr std::int64_t first_chunk = 64;                     // rows per task: 256 are shared evenly
 constexpr std::int64_t second_chunk = 192;
 constexpr std::int64_t decode_chunk = 256;  // stored rows of a panel of columns
 
@@ -121,7 +121,8 @@ std::int64_t CpuBackend<T>::panel_height(std::int64_t other, std::int64_t block)
   const std::int64_t row_bytes = std::max<std::int64_t>(other + block, 1) * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t fitting = std::clamp<std::int64_t>(panel_bytes / row_bytes, 1, 960),
                      turn = first_chunk * pool_.threads();
-  return fitting < turn ? fitting : fitting / turn * turn;
+  const std::int64_t whole = fitting < chain_rows ? turn : chain_rows;
+  return fitting < whole ? fitting : fitting / whole * whole;
 }
 
 // Rows per task of a panel: every thread has as many.
@@ -175,6 +176,12 @@ void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
         const T* first = decoded.get() + (by_columns ? j * ld : j);
         for (std::int64_t i = 0; i < here;) {
           const std::int64_t run = std::min(here - i, chain_rows - (row0 + i) % chain_rows);
+          if (run == chain_rows) {  // a whole chain at once: the same sums
+            product(count, ld_block, run, first + i * (by_columns ? 1 : ld), by_columns ? ld : 1, by_columns ? 1 : ld,
+                    y + i * ld_block, ld_block, stages.z->row(j), ld_block, Accumulate::sum_blocks);
+            i += run;
+            continue;
+          }
           product(count, ld_block, run, first + i * (by_columns ? 1 : ld), by_columns ? ld : 1, by_columns ? 1 : ld,
                   y + i * ld_block, ld_block, chain.row(j), ld_block, Accumulate::chain);
           i += run;

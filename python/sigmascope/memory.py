@@ -217,8 +217,9 @@ def _products(reading: Reading, columns: int, width: int) -> int:
     N, ld = reading.N, padded(columns, width)
     height = reading.panel_rows
     if not height:  # CpuBackend::panel_height
-        height, turn = min(max(4 * MIB // ((N + ld) * width), 1), 960), 48 * reading.threads
-        height = height if height < turn else height // turn * turn
+        height = min(max(9 * MIB // ((N + ld) * width), 1), 960)
+        whole = 256 if height >= 256 else 64 * reading.threads
+        height = height if height < whole else height // whole * whole
     height = min(height, reading.M)
     decoded = width * max(height * _spread(N, width), N * _spread(height, width))
     return decoded + reading.raw(height, N, reading.M) + (height + N) * ld * width

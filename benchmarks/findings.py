@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sections of the results page: what `sigmascope bench` and the programs beside this one found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def row(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def finding(found: dict[str, Any]) -> str:
+    """A section of what `sigmascope bench --json` or ``minilm.py`` wrote."""
+    sections = {
+        "comparison": comparison,
+        "growth": growth,
+        "minilm": minilm,
+        "scale": scale,
+        "shares": shares,
+    }
+    title, note, lines = sections[found["kind"]](found)
+    machine = found["machine"]
+    where = f"{machine['threads']} threads, load average before: {machine['load_average']:.2f}."
+    return "\n".join([f"## {title}", "", f"{note} {where}", "", *lines])
+
+
+Section = tuple[str, str, list[str]]
+
+
+def comparison(found: dict[str, Any]) -> Section:
+    """Every backend: time to each accuracy, over the best of ours."""
+    accuracies = found["accuracies"]
+    lines = [row(["backend", *(f"s to {a:g} (quartiles); × ours" for a in accuracies), "MB added"])]
+    lines.append(row(["---"] * (len(accuracies) + 2)))
+    ours = next((e for e in found["entries"] if e["name"] == "ours"), None)
+    for entry in found["entries"]:
+        if entry["status"] == "not installed":
+            continue
+        peaks = [t["peak"] for t in entry["timings"] if t["peak"]]
+        cells = [reached(entry, ours, a) for a in accuracies]
+        lines.append(row([entry["title"], *cells, f"{max(peaks) / 1e6:.0f}" if peaks else ""]))
+    note = f"`sigmascope bench`, {found['turns']} turns; see docs/benchmarking.md."
+    return f"Backends: {found['workload']}, k = {found['k']}", note, lines
+
+
+def reached(entry: dict[str, Any], ours: dict[str, Any] | None, accuracy: float) -> str:
+    """Median, quartiles and ratio; why there is none."""
+
+    def timing(of: dict[str, Any]) -> dict[str, Any] | None:
+        return next((t for t in of["timings"] if accuracy in t["accuracies"]), None)
+
+    mine = timing(entry)
+    if mine is None or mine["median"] is None:
+        return entry["status"] if entry["status"] != "done" else "not reached"
+    if mine["error"] is None or mine["error"] > accuracy:
+        return "missed" if mine["error"] is None else f"missed: {mine['error']:.1e}"
+    low, high = (number(value) for value in mine["quartiles"])
+    text = f"{number(mine['median'])} ({low}–{high})"
+    base = timing(ours) if ours else None
+    if base is None or base["median"] is None or entry is ours:
+        return text
+    return f"{text}; {mine['median'] / base['median']:.2f}×"
+
+
+def growth(found: dict[str, Any]) -> Section:
+    """Seconds and memory of every size, and the slopes."""
+    lines = [row(["grows in", "backend", "shape", "seconds", "MB added", "reads"])]
+    lines.append(row(["---"] * 6))
+    for line in found["lines"]:
+        for point in line["points"]:
+            t = point["timing"]
+            shape = " x ".join(map(str, point["shape"]))
+            figures = [number(t["median"]), f"{(t['peak'] or 0) / 1e6:.1f}", t["passes"]]
+            lines.append(row([line["series"], line["backend"], shape, *figures]))
+        slopes = [f"slope {line[name]:.2f}" for name in ("time_slope", "memory_slope")]
+        lines.append(row([line["series"], line["backend"], "over m n", *slopes, ""]))
+    note = f"`sigmascope bench --growth`, {found['turns']} turns."
+    title = f"Growth: {found['spectrum']}, {found['dtype']}, k = {found['k']}"
+    return f"{title}, tol = {found['tol']:g}", note, lines
+
+
+def minilm(found: dict[str, Any]) -> Section:
+    """Whole processes on one real model."""
+    lines = [row(["tool", "wall s (all runs)", "processor s", "MB peak"]), row(["---"] * 4)]
+    for tool in found["tools"]:
+        runs = ", ".join(number(value) for value in tool["seconds"])
+        wall = f"{number(float(np.median(tool['seconds'])))} ({runs})"
+        used = number(float(np.median(tool["processor_seconds"])))
+        lines.append(row([tool["name"], wall, used, f"{max(tool['peaks']) / 1e6:.0f}"]))
+    return "Every matrix of all-MiniLM-L6-v2, every value", "`benchmarks/minilm.py`.", lines
+
+
+def scale(found: dict[str, Any]) -> Section:
+    """Whole checkpoints: time, memory, what is left in the page cache, planted values found."""
+    header = ["checkpoint", "GB", "matrices", "passes", "minutes", "GB/min", "MiB peak", "MiB cached"]
+    lines = [row([*header, "planted values", "worst, of what is allowed"])]
+    lines.append(row(["---"] * 10))
+    for run in found["runs"]:
+        size, minutes, planted = run["bytes"] / 1e9, run["seconds"] / 60, run["planted"]
+        cells = [run["name"], f"{size:.1f}", run["analysed"], "–".join(map(str, run["passes"]))]
+        cells += [f"{minutes:.2f}", f"{size / minutes:.1f}"]
+        cells += [f"{run[key] / 2**20:.{digits}f}" for key, digits in (("peaks", 0), ("cached", 1))]
+        hits = planted["values"] - planted["missed"]
+        lines.append(row([*cells, f"{hits} of {planted['values']}", f"{planted['worst']:.2f}"]))
+    if "slopes" in found:
+        slopes = ", ".join(
+            f"{name} {found['slopes'][key]:.2f}"
+            for key, name in (("seconds", "time"), ("peaks", "peak memory"))
+        )
+        lines += ["", f"Slopes in logarithms over bytes: {slopes}.", "", "![](scale.png)"]
+    title = f"Whole checkpoints: effort {found['effort']}, k = 64 to 1e-3"
+    note = f"`benchmarks/scale.py --memory {found['memory']}`, read from disk past the page cache."
+    return title, note, lines
+
+
+def shares(found: dict[str, Any]) -> Section:
+    """Where the processor's time of a scan went."""
+    lines = [row(["part", "share of processor time"]), row(["---"] * 2)]
+    lines += [row([name, f"{100 * share:.1f} %"]) for name, share in found["shares"].items()]
+    note = f"`benchmarks/shares.py` on {found['what']}; {found['busy']:.2f} cores busy."
+    return "Where the time of a scan goes", note, lines
