@@ -100,8 +100,9 @@ def minilm(found: dict[str, Any]) -> Section:
 
 def scale(found: dict[str, Any]) -> Section:
     """Whole checkpoints: time, memory, what is left in the page cache, planted values found."""
-    header = ["checkpoint", "GB", "matrices", "passes", "minutes", "GB/min", "MiB peak", "MiB cached"]
-    lines = [row([*header, "planted values", "worst, of what is allowed"])]
+    header = ["checkpoint", "GB", "matrices", "passes", "minutes", "GB/min"]
+    header += ["MiB peak", "MiB cached", "planted values", "worst, of what is allowed"]
+    lines = [row(header)]
     lines.append(row(["---"] * 10))
     for run in found["runs"]:
         size, minutes, planted = run["bytes"] / 1e9, run["seconds"] / 60, run["planted"]

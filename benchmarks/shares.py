@@ -4,8 +4,8 @@
     CXXFLAGS=-fno-omit-frame-pointer pip install . -Ccmake.build-type=RelWithDebInfo
     python benchmarks/shares.py models/llama-70b --include 'model.layers.7.*' --json shares.json
 
-Needs Linux perf, and a build whose symbols and frames are there, as above. Stacks are sampled by the
-processor's clock, so a thread that waits for the disk is not seen: `busy` cores says how much that is.
+Needs Linux perf, and a build whose symbols and frames are there, as above. Stacks are sampled by
+the processor's clock, so a thread that waits for the disk is not seen: `busy` cores tell of it.
 """
 
 from __future__ import annotations
