@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _core
+from .adapters import Adapter, open_adapter
 from .analysis import spectrum
 from .checkpoint import Checkpoint, open_checkpoint
 from .distributions import moments, spectral_density
@@ -23,6 +24,7 @@ from .errors import (
     SigmascopeError,
 )
 from .linalg import svds, svdvals
+from .low_rank import LowRank
 from .matrices import Matrix, multiply
 from .plan import available_devices
 from .randomized import randomized_svd
@@ -36,6 +38,7 @@ __version__: str = _core.config()["version"]
 
 __all__ = [
     "SVD",
+    "Adapter",
     "Checkpoint",
     "CheckpointError",
     "ConvergenceWarning",
@@ -43,6 +46,7 @@ __all__ = [
     "DeviceError",
     "GramAccumulator",
     "LinearSketch",
+    "LowRank",
     "Matrix",
     "Measure",
     "MemoryLimitError",
@@ -63,6 +67,7 @@ __all__ = [
     "merge",
     "moments",
     "multiply",
+    "open_adapter",
     "open_checkpoint",
     "plan_scan",
     "randomized_svd",

@@ -12,7 +12,12 @@ from sigmascope.checkpoint.index import read_json
 from sigmascope.checkpoint.jsontext import Members, brief
 from sigmascope.errors import CheckpointError
 
-_NESTED = {"text": "text_config", "vision": "vision_config", "audio": "audio_config"}
+# Where the settings of a tower stand; the first that is there counts.
+_NESTED = {
+    "text": ("text_config", "llm_config", "language_config"),
+    "vision": ("vision_config", "vit_config"),
+    "audio": ("audio_config",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +39,24 @@ class Configuration:
     model: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def model_type(self) -> str | None:
+        """The model_type, if there is one."""
+        named = self.model.get("model_type")
+        return named if isinstance(named, str) else None
+
     def of_tower(self, tower: str) -> Mapping[str, Any]:
-        """Return the settings of one tower; those of the whole model are the text's own."""
-        nested = self.model.get(_NESTED.get(tower, ""))
-        if isinstance(nested, Members):
-            return dict(nested)
-        return {} if tower in ("vision", "audio", "projector") else self.model
+        """Return the settings of one tower; those of the whole model are the text's own.
+
+        Where they stand inside those of the whole without a model_type of their own, they have that
+        of the whole. A vision model that is the whole has its settings at the top.
+        """
+        for name in _NESTED.get(tower, ()):
+            nested = self.model.get(name)
+            if isinstance(nested, Members):
+                return {"model_type": self.model.get("model_type")} | dict(nested)
+        alone = tower == "vision" and "vision_model" in (self.model_type or "")
+        return {} if tower in ("vision", "audio", "projector") and not alone else self.model
 
 
 def read_configuration(folder: Path) -> Configuration:

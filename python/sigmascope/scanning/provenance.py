@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sigmascope.checkpoint import Checkpoint, FileIdentity, file_identity
+from sigmascope.adapters import Scannable
+from sigmascope.checkpoint import FileIdentity, file_identity
 from sigmascope.errors import CheckpointError
 
 from .journal import Header
@@ -17,7 +18,7 @@ FREE = ("num_threads", "memory_limit")
 choose another method; a row says which, and a scan that goes on keeps the limit it began with."""
 
 
-def identities(checkpoint: Checkpoint) -> tuple[FileIdentity, ...]:
+def identities(checkpoint: Scannable) -> tuple[FileIdentity, ...]:
     """Return what every file of a checkpoint is known by; the path is not part of it."""
     return tuple(map(_identity, checkpoint.files))
 
