@@ -23,11 +23,12 @@ from sigmascope.checkpoint.views import Cut, Reading, View
 _RUNS = "phi3 phi4mm phi4_multimodal gpt2 gpt_bigcode qwen mpt dbrx chatglm modernbert"
 _VISION_RUNS = (
     "qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe intern_vit_6b aimv2 andesvl-aimv2-qwen3 glm4v "
-    "blip_2_vision_model siglip siglip2 siglip_vision_model siglip2_vision_model "
+    "moonvit blip_2_vision_model siglip siglip2 siglip_vision_model siglip2_vision_model "
     "phi4_multimodal_vision"
 )
 # Of two halves the first is the gate, but in these.
 _UP_FIRST = ("phi4_multimodal_audio",)
+_TURNED_STACKS = ("gpt_oss", "llama4", "llama4_text", "qwen3_vl_moe", "qwen3_vl_moe_text")
 
 _INNER = (
     "intermediate_size",
@@ -159,8 +160,8 @@ def _gated(
     axes = [axis for axis in (0, 1) if shape[axis] in inner and shape[1 - axis] == width]
     if not axes:
         return f"twice an intermediate size of config.json does not fit {list(shape)}"
-    # A square one: layers keep outputs as rows, the stacks of these two models as columns.
-    turned = stack and not packed and model in ("gpt_oss", "llama4", "llama4_text")
+    # A square one: layers keep outputs as rows, the stacks of these models as columns.
+    turned = stack and not packed and model in _TURNED_STACKS
     axis = axes[0] if len(axes) == 1 else int(turned)
     total = shape[axis]
     if model == "gpt_oss":
