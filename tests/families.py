@@ -40,6 +40,7 @@ class Family:
         ]
 
     def opened(self, folder: Path, **options: Any) -> Checkpoint:
+        folder.mkdir(parents=True, exist_ok=True)
         opened(folder, *self.stored(), config=self.config or None)
         return open_checkpoint(folder, **options)
 

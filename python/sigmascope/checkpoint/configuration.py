@@ -12,11 +12,16 @@ from sigmascope.checkpoint.index import read_json
 from sigmascope.checkpoint.jsontext import Members, brief
 from sigmascope.errors import CheckpointError
 
-# Where the settings of a tower stand; the first that is there counts.
-_NESTED = {
-    "text": ("text_config", "llm_config", "language_config"),
-    "vision": ("vision_config", "vit_config"),
-    "audio": ("audio_config",),
+# Where the settings of a tower stand; the first that is there counts. Any other tower is text.
+_TEXT = ("text_config", "llm_config", "language_config")
+_NESTED = {"vision": ("vision_config", "vit_config"), "audio": ("audio_config",), "projector": ()}
+# Models that are one such tower alone, with its settings at the top.
+_ALONE = {
+    "vision": (
+        "clip_vision_model siglip_vision_model siglip2_vision_model aimv2_vision_model "
+        "intern_vit_6b pixtral vit deit beit dinov2 dinov2_with_registers dinov3_vit"
+    ),
+    "audio": "wav2vec2 hubert wavlm",
 }
 
 
@@ -49,14 +54,14 @@ class Configuration:
         """Return the settings of one tower; those of the whole model are the text's own.
 
         Where they stand inside those of the whole without a model_type of their own, they have that
-        of the whole. A vision model that is the whole has its settings at the top.
+        of the whole. A model that is such a tower alone has them at the top.
         """
-        for name in _NESTED.get(tower, ()):
+        for name in _NESTED.get(tower, _TEXT):
             nested = self.model.get(name)
             if isinstance(nested, Members):
                 return {"model_type": self.model.get("model_type")} | dict(nested)
-        alone = tower == "vision" and "vision_model" in (self.model_type or "")
-        return {} if tower in ("vision", "audio", "projector") and not alone else self.model
+        alone = self.model_type in _ALONE.get(tower, "").split()
+        return self.model if alone or tower not in _NESTED else {}
 
 
 def read_configuration(folder: Path) -> Configuration:

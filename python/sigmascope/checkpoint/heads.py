@@ -23,7 +23,7 @@ GROUPS = "gpt_neox gpt_neox_japanese bloom falcon refinedweb refinedwebmodel int
 #: These keep weights with inputs as rows.
 TURNED = ("gpt2", "openai-gpt", "imagegpt", "decision_transformer")
 
-HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads")
 WIDTH = ("n_embd", "embed_dim", "hidden_size", "d_model", "n_embed", "dim")
 HEAD_WIDTH = ("head_dim", "kv_channels", "d_kv")
 _KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_head_kv", "kv_n_heads")
