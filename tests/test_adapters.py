@@ -94,7 +94,9 @@ def test_the_shape_tells_the_rank_where_patterns_overlap(tmp_path: Path) -> None
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     m=st.integers(1, 12),
     n=st.integers(1, 12),

@@ -73,21 +73,22 @@ PYTHON_ROOMS = {
         "ground spectra matrices linalg analysis checkpoint adapters",
         outside="pandas pyarrow",
     ),
-    "report": Modules("report", "ground checkpoint adapters scan", outside="rich", extra=True),
+    "series": Modules("series", "ground checkpoint adapters scan", outside="pandas"),
+    "report": Modules("report", "ground checkpoint adapters scan series", outside="rich", extra=True),
     "bench": Modules(
         "bench",
         "ground matrices checkpoint report package",
         outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
     ),
     "cli": Modules(
-        "demo exits cli_bench cli_plan cli_scan cli __main__",
-        "ground checkpoint adapters scan report bench package",
+        "demo exits cli_bench cli_plan cli_scan cli_series cli __main__",
+        "ground checkpoint adapters scan series report bench package",
         outside="typer rich",
         extra=True,
     ),
     "package": Modules(
         "__init__",
-        "_core ground spectra matrices linalg streaming analysis checkpoint adapters scan",
+        "_core ground spectra matrices linalg streaming analysis checkpoint adapters scan series",
     ),
 }
 """Nothing of the terminal, and nothing that an extra installs, is read with the package."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
@@ -32,6 +32,7 @@ def of_values(values: list[float], m: int, n: int, seed: int = 0) -> tuple[np.nd
     return U @ np.diag(values) @ np.linalg.inv(mix), mix @ V.T
 
 
+@settings(deadline=None)
 @given(
     m=st.integers(1, 30),
     n=st.integers(1, 30),
@@ -108,6 +109,7 @@ def test_spectrum_is_exact_and_says_so() -> None:
     assert found.to_dict()["effective_rank"] == found["effective_rank"].value
 
 
+@settings(deadline=None)
 @given(st.floats(1e-30, 1e30), st.integers(0, 5))
 def test_scale_changes_no_scale_free_measure(scale: float, seed: int) -> None:
     B, A = thin(30, 4, seed), thin(4, 20, seed + 1)

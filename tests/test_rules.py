@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from checkpoints import Stored, opened
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
@@ -151,6 +151,7 @@ def test_a_scan_is_not_resumed_under_other_rules(tmp_path: Path) -> None:
         ss.scan(tmp_path, resume=run)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text(".0123layersmpqkv_weight", max_size=60))
 def test_any_name_has_a_role_by_any_rules(name: str) -> None:
     rules = rules_for(read_table(tomllib.loads(OWN)), "chatglm")

@@ -29,6 +29,7 @@ from .matrices import Matrix, multiply
 from .plan import available_devices
 from .randomized import randomized_svd
 from .scanning import Scan, ScanPlan, merge, plan_scan, scan
+from .series import Reference, Trajectory, reference, trajectory
 from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
 from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
 from .streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
@@ -53,12 +54,14 @@ __all__ = [
     "Moments",
     "MomentsAccumulator",
     "NonFiniteError",
+    "Reference",
     "Scan",
     "ScanPlan",
     "SigmascopeError",
     "SingularValues",
     "Sketch",
     "Spectrum",
+    "Trajectory",
     "aslinearoperator",
     "available_devices",
     "block",
@@ -71,6 +74,7 @@ __all__ = [
     "open_checkpoint",
     "plan_scan",
     "randomized_svd",
+    "reference",
     "scan",
     "set_num_threads",
     "show_config",
@@ -79,6 +83,7 @@ __all__ = [
     "svds",
     "svdvals",
     "tensor",
+    "trajectory",
     "vstack",
 ]
 

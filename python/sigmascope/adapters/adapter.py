@@ -7,13 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from sigmascope.checkpoint import (
     Checkpoint,
     Role,
     TensorRecord,
-    as_checkpoint,
     open_checkpoint,
 )
 from sigmascope.checkpoint import reopened as reopened_checkpoint
@@ -247,25 +246,41 @@ def open_adapter(
     return Adapter(Path(path), AdapterOrigin(os.path.abspath(path), table, check_reading(reading)))
 
 
-def as_scannable(source: Scannable | PathLike, reading: str | None = None) -> Scannable:
+def as_scannable(
+    source: Scannable | PathLike,
+    reading: str | None = None,
+    *,
+    heads: bool = False,
+    rules: Source | None = None,
+) -> Scannable:
     """Open what a path holds, a checkpoint or an adapter, unless it is open.
+
+    Parameters
+    ----------
+    source : Checkpoint, Adapter or path
+    reading, heads, rules
+        As for :func:`open_checkpoint`; what is open has its own.
 
     Raises
     ------
     CheckpointError
         As for `open_checkpoint` and `open_adapter`.
     ValueError
-        There is no such `reading`, or it was opened with another one.
+        There is no such `reading`, it was opened with another one, or heads of an adapter are
+        asked for.
     """
-    if isinstance(source, Adapter):
+    if isinstance(source, Checkpoint | Adapter):
         if reading is not None and check_reading(reading) != source.reading:
             raise ValueError(
                 f"{source.path} was opened with reading {source.reading!r}, not {reading!r}"
             )
         return source
-    if is_adapter(source):
-        return open_adapter(cast(PathLike, source), reading=reading or "buffered")
-    return as_checkpoint(source, reading)
+    reading = reading or "buffered"
+    if not is_adapter(source):
+        return open_checkpoint(source, heads=heads, rules=rules, reading=reading)
+    if heads:
+        raise ValueError(f"{source} is an adapter: its products are not cut into heads")
+    return open_adapter(source, rules=rules, reading=reading)
 
 
 def reopened(origin: Origin | AdapterOrigin) -> Scannable:

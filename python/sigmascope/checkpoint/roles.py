@@ -52,13 +52,9 @@ def role_of(name: str, rules: Rules | None = None) -> Role:
     rules : Rules, optional
         Tables with rules of the user's; those of this package alone by default.
     """
-    return _role(name, rules or standard_rules(), frozenset())
-
-
-def _role(name: str, rules: Rules, modules: frozenset[str]) -> Role:
+    rules = rules or standard_rules()
     layer, expert, place = rules.numbers(name)
-    role, tower = rules.place(place, modules)
-    return Role(layer, role, tower, expert)
+    return Role(layer, *rules.place(place, frozenset()), expert)
 
 
 def roles_of(names: Iterable[str], rules: Rules | None = None) -> dict[str, Role]:
@@ -68,10 +64,13 @@ def roles_of(names: Iterable[str], rules: Rules | None = None) -> dict[str, Role
     models whose blocks are numbered in two levels), all of these become "other".
     """
     rules = rules or standard_rules()
-    names = list(names)
-    places = {rules.numbers(name)[2] for name in names}
+    found = {name: rules.numbers(name) for name in names}
+    places = {place for _, _, place in found.values()}
     modules = frozenset(places | {place.rpartition(".")[0] for place in places})
-    roles = {name: _role(name, rules, modules) for name in names}
+    roles = {
+        name: Role(layer, *rules.place(place, modules), expert)
+        for name, (layer, expert, place) in found.items()
+    }
     counts: dict[Role, int] = {}
     for role in roles.values():
         counts[role] = counts.get(role, 0) + 1
