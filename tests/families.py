@@ -39,9 +39,9 @@ class Family:
             for t in self.tensors
         ]
 
-    def opened(self, folder: Path, **options: Any) -> Checkpoint:
+    def opened(self, folder: Path, seed: int = 0, **options: Any) -> Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
-        opened(folder, *self.stored(), config=self.config or None)
+        opened(folder, *self.stored(seed), config=self.config or None)
         return open_checkpoint(folder, **options)
 
 

@@ -365,6 +365,19 @@ def test_other_settings_are_another_scan(tmp_path: Path) -> None:
         ss.scan(folder, resume=tmp_path / "scan.jsonl")
 
 
+def test_each_of_several_adapters_must_be_the_same(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_adapter(tmp_path / "a" / name, lora(Q, *factors(32, 24)))
+    scan = ss.scan(tmp_path / "a", resume=tmp_path / "scan.jsonl")
+    assert [file["name"] for file in scan.files][:2] == [
+        "first/adapter_model.safetensors",
+        "first/adapter_config.json",
+    ]
+    write_adapter(tmp_path / "a" / "first", lora(Q, *factors(32, 24)), lora_alpha=9)
+    with pytest.raises(ValueError, match=r"first/adapter_config.json has other content"):
+        ss.scan(tmp_path / "a", resume=tmp_path / "scan.jsonl")
+
+
 def test_nan_in_a_factor_fails_its_row(tmp_path: Path) -> None:
     B, A = factors(32, 24)
     A[1, 2] = np.nan

@@ -74,7 +74,9 @@ PYTHON_ROOMS = {
         outside="pandas pyarrow",
     ),
     "series": Modules("series", "ground checkpoint adapters scan", outside="pandas"),
-    "report": Modules("report", "ground checkpoint adapters scan series", outside="rich", extra=True),
+    "report": Modules(
+        "report", "ground checkpoint adapters scan series", outside="rich", extra=True
+    ),
     "bench": Modules(
         "bench",
         "ground matrices checkpoint report package",

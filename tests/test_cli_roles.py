@@ -71,7 +71,7 @@ def test_a_run_and_a_family(tmp_path: Path) -> None:
     paths = []
     for step in (100, 200):
         folder = tmp_path / f"checkpoint-{step}"
-        FAMILIES["llama"].opened(folder)
+        FAMILIES["llama"].opened(folder, seed=step)
         paths.append(folder)
     run_rows = lines("trajectory", *paths, "--measure", "stable_rank", "--json")
     assert {row["step"] for row in run_rows} == {100, 200}
@@ -83,3 +83,4 @@ def test_a_run_and_a_family(tmp_path: Path) -> None:
     assert "text up" in shown
     assert out.read_text().startswith("tower,role,depth_from")
     assert "no column 'nothing'" in run("reference", *paths, "--measure", "nothing", status=2)
+    assert "No place in common" in run("reference", paths[0], "--place", paths[0])

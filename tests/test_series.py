@@ -236,9 +236,7 @@ def test_intervals_hold_the_share_that_they_claim_to() -> None:
 
 
 def test_a_model_is_not_set_against_itself(tmp_path: Path) -> None:
-    scans = [
-        ss.scan(checkpoint(tmp_path / f"m{i}", float(i)), effort="exact") for i in range(1, 5)
-    ]
+    scans = [ss.scan(checkpoint(tmp_path / f"m{i}", float(i)), effort="exact") for i in range(1, 5)]
     found = ss.reference(scans, measures="spectral_norm")
     assert found[0]["count"] == 4
     assert found.models[0] == str(tmp_path / "m1")
@@ -261,9 +259,7 @@ def test_places_that_the_reference_lacks_are_left_out() -> None:
         (family(2), {"measures": ["unheard_of"]}, "no column 'unheard_of'"),
     ],
 )
-def test_references_that_make_no_sense(
-    models: Any, options: dict[str, Any], message: str
-) -> None:
+def test_references_that_make_no_sense(models: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ss.reference(models, **options)
 

@@ -70,7 +70,8 @@ class Adapter(Mapping[str, LowRank]):
 
     def __init__(self, path: Path, origin: AdapterOrigin) -> None:
         self.path, self.origin, self.reading = path, origin, origin.reading
-        folders = _folders(path)
+        root = Path(origin.path)
+        folders = _folders(root)
         self._modules: dict[str, Module] = {}
         self._weights: dict[str, Checkpoint] = {}
         files: list[Path] = []
@@ -81,7 +82,7 @@ class Adapter(Mapping[str, LowRank]):
             files += [*weights.files, folder / NAME]
             notes += [*weights.notes, *settings.notes]
             bases += [] if settings.base is None else [settings.base]
-            own = "default" if folder == path else folder.name
+            own = "default" if folder == root else folder.name
             label = own if len(folders) > 1 else None
             for module in modules_of(weights, settings, label):
                 if module.name in self._modules:

@@ -41,6 +41,9 @@ def show_trajectory(out: Console, run: Trajectory) -> None:
 
 def show_series(out: Console, table: Table) -> None:
     """Print a reference, or where a model stands in one, row by row."""
+    if not table:
+        out.print("No place in common with another model.\n")
+        return
     numbers = [name for name in table.columns[6:] if not name.endswith("error")]
     lines = [
         [f"{row['tower']} {row['role']}", row["measure"], _depth(row), str(row["count"])]

@@ -119,9 +119,7 @@ class Reference(Table):
         same = {i for i, known in enumerate(self._identities) if known and known == given.identity}
         placed: list[Row] = []
         for place, (value, error) in _values_of(given.rows, self.measures, self.bands).items():
-            others = [
-                found for i, found in self._values.get(place, {}).items() if i not in same
-            ]
+            others = [found for i, found in self._values.get(place, {}).items() if i not in same]
             if others:
                 quantile = _quantile(value, error, others, confidence)
                 columns = (*_flat(place), len(others), value, error, *quantile)
@@ -228,8 +226,11 @@ def _quantile(
 def _at_least(k: int, n: int, p: float) -> float:
     """The chance of k successes or more in n trials, 0 < p < 1."""
     logs = (
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
-        + i * math.log(p) + (n - i) * math.log1p(-p)
+        math.lgamma(n + 1)
+        - math.lgamma(i + 1)
+        - math.lgamma(n - i + 1)
+        + i * math.log(p)
+        + (n - i) * math.log1p(-p)
         for i in range(k, n + 1)
     )
     return math.fsum(map(math.exp, logs))
