@@ -63,27 +63,34 @@ PYTHON_ROOMS = {
         "_core ground spectra matrices",
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
-    "analysis": Modules("routes analysis", "_core ground spectra statistics matrices linalg"),
+    "analysis": Modules(
+        "low_rank routes analysis", "_core ground spectra statistics matrices linalg"
+    ),
     "checkpoint": Modules("checkpoint", "ground matrices"),
+    "adapters": Modules("adapters", "ground matrices analysis checkpoint"),
     "scan": Modules(
         "scanning",
-        "ground spectra matrices linalg analysis checkpoint",
+        "ground spectra matrices linalg analysis checkpoint adapters",
         outside="pandas pyarrow",
     ),
-    "report": Modules("report", "ground checkpoint scan", outside="rich", extra=True),
+    "series": Modules("series", "ground checkpoint adapters scan", outside="pandas"),
+    "report": Modules(
+        "report", "ground checkpoint adapters scan series", outside="rich", extra=True
+    ),
     "bench": Modules(
         "bench",
         "ground matrices checkpoint report package",
         outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
     ),
     "cli": Modules(
-        "demo exits cli_bench cli_plan cli_scan cli __main__",
-        "ground checkpoint scan report bench package",
+        "demo exits cli_bench cli_plan cli_scan cli_series cli __main__",
+        "ground checkpoint adapters scan series report bench package",
         outside="typer rich",
         extra=True,
     ),
     "package": Modules(
-        "__init__", "_core ground spectra matrices linalg streaming analysis checkpoint scan"
+        "__init__",
+        "_core ground spectra matrices linalg streaming analysis checkpoint adapters scan series",
     ),
 }
 """Nothing of the terminal, and nothing that an extra installs, is read with the package."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _core
+from .adapters import Adapter, open_adapter
 from .analysis import spectrum
 from .checkpoint import Checkpoint, open_checkpoint
 from .distributions import moments, spectral_density
@@ -23,10 +24,12 @@ from .errors import (
     SigmascopeError,
 )
 from .linalg import svds, svdvals
+from .low_rank import LowRank
 from .matrices import Matrix, multiply
 from .plan import available_devices
 from .randomized import randomized_svd
 from .scanning import Scan, ScanPlan, merge, plan_scan, scan
+from .series import Reference, Trajectory, reference, trajectory
 from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
 from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
 from .streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
@@ -36,6 +39,7 @@ __version__: str = _core.config()["version"]
 
 __all__ = [
     "SVD",
+    "Adapter",
     "Checkpoint",
     "CheckpointError",
     "ConvergenceWarning",
@@ -43,18 +47,21 @@ __all__ = [
     "DeviceError",
     "GramAccumulator",
     "LinearSketch",
+    "LowRank",
     "Matrix",
     "Measure",
     "MemoryLimitError",
     "Moments",
     "MomentsAccumulator",
     "NonFiniteError",
+    "Reference",
     "Scan",
     "ScanPlan",
     "SigmascopeError",
     "SingularValues",
     "Sketch",
     "Spectrum",
+    "Trajectory",
     "aslinearoperator",
     "available_devices",
     "block",
@@ -63,9 +70,11 @@ __all__ = [
     "merge",
     "moments",
     "multiply",
+    "open_adapter",
     "open_checkpoint",
     "plan_scan",
     "randomized_svd",
+    "reference",
     "scan",
     "set_num_threads",
     "show_config",
@@ -74,6 +83,7 @@ __all__ = [
     "svds",
     "svdvals",
     "tensor",
+    "trajectory",
     "vstack",
 ]
 

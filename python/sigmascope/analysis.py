@@ -14,6 +14,7 @@ from .distributions import density_of, moments
 from .errors import MemoryLimitError, NonFiniteError
 from .krylov import Search, krylov, krylov_notes
 from .linalg import svdvals
+from .low_rank import LowRank
 from .matrices import Matrix
 from .plan import Run
 from .routes import EFFORTS, Route, route, run_for
@@ -38,7 +39,8 @@ def spectrum(
 
     Parameters
     ----------
-    A : Matrix or anything that :func:`matrix` takes, shape (m, n)
+    A : Matrix, LowRank, or anything that :func:`matrix` takes, shape (m, n)
+        Of a LowRank the spectrum is exact, and no other option than k counts.
     effort : {"top", "density", "exact"}
         The k largest values; these and the spectral density of the same run; every value. Where
         the whole spectrum is cheaper than what was asked, it is computed instead, and said so.
@@ -71,6 +73,8 @@ def spectrum(
     A matrix in files that fits into memory_limit beside what it needs (:mod:`sigmascope.memory`) is
     read from disk once; of a larger one the part that fits is.
     """
+    if isinstance(A, LowRank):
+        return A.spectrum(k, memory_limit=options.get("memory_limit"))
     a = matrix(A)
     plan.check_positive(max_passes=max_passes)
     plan.check_seed(seed)

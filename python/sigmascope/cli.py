@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: info, scan, merge, bench, demo, config (extra ``cli``)."""
+"""The command line: info, scan, merge, trajectory, reference, bench, … (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from . import __version__, report, show_config
-from .checkpoint import open_checkpoint
+from .adapters import as_scannable
 from .cli_bench import bench
 from .cli_plan import PlanOption, show_plan
 from .cli_scan import (
@@ -25,6 +25,7 @@ from .cli_scan import (
     merge,
     run_scan,
 )
+from .cli_series import reference, trajectory
 from .demo import fetch
 from .exits import DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors
 from .report.tables import console
@@ -103,11 +104,20 @@ OutOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+HeadsOption = Annotated[
+    bool, typer.Option("--heads", help="Cut q, k, v and o into attention heads, a row each.")
+]
+RulesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Rules for roles of your own, .toml or .json; see docs/roles.md."
+    ),
+]
 CheckpointArgument = Annotated[
     Path,
     typer.Argument(
         metavar="PATH",
-        help="A .safetensors, .pt or .npy file, or a folder of them.",
+        help="A .safetensors, .pt or .npy file, a folder of them, or a LoRA adapter's.",
         show_default=False,
     ),
 ]
@@ -135,10 +145,12 @@ def info(
     as_json: Annotated[
         bool, typer.Option("--json", help="A JSON line per tensor on standard output.")
     ] = False,
+    heads: HeadsOption = False,
+    rules: RulesOption = None,
 ) -> None:
     """Show what a checkpoint holds, and what cannot be read."""
     with clean_errors():
-        checkpoint = open_checkpoint(path)
+        checkpoint = as_scannable(path, heads=heads, rules=rules)
         if as_json:
             for record in checkpoint.info():
                 sys.stdout.write(json_line(dict(record)))
@@ -161,6 +173,8 @@ def scan(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     out: OutOption = None,
+    heads: HeadsOption = False,
+    rules: RulesOption = None,
     resume: ResumeOption = None,
     shard: ShardOption = None,
     workers: WorkersOption = None,
@@ -181,6 +195,8 @@ def scan(
             memory_limit=memory,
             include=include,
             exclude=exclude,
+            heads=heads,
+            rules=rules,
         )
     run_scan(
         lambda: path,
@@ -195,6 +211,8 @@ def scan(
         reading=reading,
         include=include,
         exclude=exclude,
+        heads=heads,
+        rules=rules,
         out=out,
         resume=resume,
         shard=shard,
@@ -234,6 +252,8 @@ def demo(
 
 
 app.command()(merge)
+app.command()(trajectory)
+app.command()(reference)
 app.command()(bench)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import report
+from .adapters import as_scannable
 from .exits import DONE, INCOMPLETE, clean_errors
 from .report.tables import console
 from .scanning import plan_scan
@@ -27,7 +28,8 @@ PlanOption = Annotated[
 def show_plan(path: Path, as_json: bool, **options: Any) -> NoReturn:
     """Print the plan of a scan; with JSON a line per matrix, and one of the totals."""
     with clean_errors():
-        found = plan_scan(path, **options)
+        opened = as_scannable(path, heads=options.pop("heads"), rules=options.pop("rules"))
+        found = plan_scan(opened, **options)
         if as_json:
             for tensor in found:
                 sys.stdout.write(json_line(asdict(tensor)))

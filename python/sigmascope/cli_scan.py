@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import report
+from .adapters import as_scannable
 from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
 from .report.progress import both, watching
 from .report.tables import console
@@ -141,17 +142,20 @@ def run_scan(
     as_json: bool,
     shard: str | None = None,
     workers: int | None = None,
+    heads: bool = False,
+    rules: Path | None = None,
+    reading: str | None = None,
     **options: Any,
 ) -> NoReturn:
     """Scan, show, and leave with the exit status that the result deserves."""
     with clean_errors():
         options |= {"shard": shard_of(shard), "workers": workers}
-        path = locate()
+        source = as_scannable(locate(), reading, heads=heads, rules=rules)
         status = DONE
         try:
             with _watching(quiet) as watcher, processes(workers) as pool:
                 listener = both(watcher, _print_row) if as_json else watcher
-                found = scan_checkpoint(path, progress=listener, executor=pool, **options)
+                found = scan_checkpoint(source, progress=listener, executor=pool, **options)
         except ScanInterrupted as stop:
             found = stop.scan
             status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED

@@ -9,17 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sigmascope.checkpoint.configuration import Configuration, read_configuration
+from sigmascope.checkpoint.assembly import Origin, assembled
+from sigmascope.checkpoint.configuration import read_configuration
 from sigmascope.checkpoint.files import Files, read_files, read_ranks
-from sigmascope.checkpoint.fused import key_heads, role_of_view, split, whole_notes
-from sigmascope.checkpoint.jsontext import brief
-from sigmascope.checkpoint.layouts import quantised_parts, tied_parts
-from sigmascope.checkpoint.ranks import check_ranks, joined, width_of
-from sigmascope.checkpoint.reading import read_as
+from sigmascope.checkpoint.ranks import check_ranks
 from sigmascope.checkpoint.record import TensorRecord
-from sigmascope.checkpoint.roles import Role, roles_of
-from sigmascope.checkpoint.views import Located, Reading, View
-from sigmascope.errors import CheckpointError
+from sigmascope.checkpoint.roles import Role
+from sigmascope.checkpoint.rules import Source, read_table
+from sigmascope.checkpoint.views import Located, View
 from sigmascope.reading import check_reading
 
 if TYPE_CHECKING:
@@ -27,17 +24,14 @@ if TYPE_CHECKING:
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-Origin = tuple[tuple[str, ...], bool, str]
-"""What a checkpoint was opened with: absolute paths, `split_fused`, `reading`."""
-
 
 class Checkpoint(Mapping[str, "Matrix"]):
     """The matrices of a checkpoint by name, in file order.
 
     Slices of a stacked tensor are named `name[0]`, `name[1]` and so on, parts of a fused one
-    `name[q]`, `name[k]`, `name[v]`, `name[gate]` and `name[up]`. Opening reads headers only; a
-    matrix reads its data when it is used, and its scales when it is looked up. Made by
-    `open_checkpoint`; pickled, it is the paths, which are opened again.
+    `name[q]`, `name[k]`, `name[v]`, `name[gate]` and `name[up]`, heads `name[head 0]` and so on.
+    Opening reads headers only; a matrix reads its data when it is used, and its scales when it is
+    looked up. Made by `open_checkpoint`; pickled, it is the paths, which are opened again.
 
     Attributes
     ----------
@@ -51,20 +45,18 @@ class Checkpoint(Mapping[str, "Matrix"]):
         Weights that cannot be analysed, with the reason. Vectors, scalars, integers and parts
         of quantised weights are not among them: see `info()`.
     notes : tuple of str
-        Remarks on the files: a wrong total size in the index, files left out, fused weights that
-        are not split.
+        Remarks on the files: a wrong total size in the index, files left out, weights that are not
+        split.
     reading : str
         How its matrices are read; see :mod:`sigmascope.reading`.
-    origin : tuple
-        Paths, `split_fused` and `reading` that it was opened with: what :func:`reopened` takes.
+    origin : Origin
+        Paths and options that it was opened with: what :func:`reopened` takes.
     """
 
-    def __init__(
-        self, paths: tuple[Path, ...], files: Files, split_fused: bool, reading: str
-    ) -> None:
-        self.path = paths[0]
-        self.reading = reading
-        self.origin: Origin = tuple(os.path.abspath(path) for path in paths), split_fused, reading
+    def __init__(self, path: Path, files: Files, origin: Origin) -> None:
+        self.path = path
+        self.reading = origin.reading
+        self.origin = origin
         self.files: tuple[Path, ...] = tuple(header.path for header in files.headers)
         ranks = [
             {entry.name: Located(header, entry) for header in rank for entry in header.entries}
@@ -73,17 +65,10 @@ class Checkpoint(Mapping[str, "Matrix"]):
         check_ranks(ranks)
         self._pieces = {name: tuple(rank[name] for rank in ranks) for name in ranks[0]}
         config = read_configuration(files.folder)
-        roles = roles_of(self._pieces)
-        self._readings = _read(ranks, roles, config)
-        whole: dict[str, str] = {}
-        if split_fused and len(ranks) == 1:
-            self._readings, whole = split(self._readings, roles, config)
-        self.notes: tuple[str, ...] = files.notes + config.notes + whole_notes(whole)
-        self._views = _by_name(self._readings)
-        roles |= {
-            view.name: role_of_view(roles[view.tensor], view) for view in self._views.values()
-        }
-        self.roles: Mapping[str, Role] = MappingProxyType(roles)
+        found = assembled(ranks, config, origin)
+        self._readings, self._views = found.readings, found.views
+        self.notes: tuple[str, ...] = files.notes + config.notes + found.notes
+        self.roles: Mapping[str, Role] = MappingProxyType(found.roles)
         self.unreadable: Mapping[str, str] = MappingProxyType(
             {
                 name: reading.reason or ""
@@ -131,6 +116,15 @@ class Checkpoint(Mapping[str, "Matrix"]):
         """Return one record for every stored tensor, in file order; see `TensorRecord`."""
         return [self._record(name) for name in self._pieces]
 
+    @property
+    def choices(self) -> dict[str, object]:
+        """What it was opened with that changes the rows of a scan: `heads`, `rules`."""
+        return self.origin.choices
+
+    def view_of(self, name: str) -> View:
+        """Return where one matrix lies: extents of files, and what is cut out of them."""
+        return self._views[name]
+
     def record_of(self, name: str) -> TensorRecord:
         """Return the record of one matrix: its tensor's, with its own role and bytes."""
         view = self._views[name]
@@ -138,6 +132,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         record["nbytes"], record["matrices"] = view.nbytes, (name,)
         record["layer"], record["role"] = role.layer, role.role
         record["tower"], record["expert"] = role.tower, role.expert
+        record["head"] = role.head
         return record
 
     def _record(self, name: str) -> TensorRecord:
@@ -158,46 +153,17 @@ class Checkpoint(Mapping[str, "Matrix"]):
             role=role.role,
             tower=role.tower,
             expert=role.expert,
+            head=role.head,
         )
-
-
-def _read(
-    ranks: Sequence[Mapping[str, Located]], roles: Mapping[str, Role], config: Configuration
-) -> dict[str, Reading]:
-    """Read every tensor as each rank has it, and join what the ranks have."""
-    readings: list[dict[str, Reading]] = []
-    for rank in ranks:
-        entries = {name: located.entry for name, located in rank.items()}
-        parts = tied_parts((located.header, located.entry) for located in rank.values())
-        parts |= quantised_parts(entries, config.method)
-        readings.append(
-            {name: read_as(located, rank, parts, config.block) for name, located in rank.items()}
-        )
-    if len(ranks) == 1:
-        return readings[0]
-    width, heads = width_of(ranks[0], roles), key_heads(config.model)
-    return {
-        name: joined([found[name] for found in readings], roles[name], width, heads)
-        for name in readings[0]
-    }
-
-
-def _by_name(readings: Mapping[str, Reading]) -> dict[str, View]:
-    """Collect all views; a slice must not bear the name of another stored tensor."""
-    views: dict[str, View] = {}
-    for reading in readings.values():
-        for view in reading.views:
-            if view.name in views or (view.name != view.tensor and view.name in readings):
-                raise CheckpointError(
-                    f"{view.grid[0][0].header.path}: tensor {brief(view.name, 200)} has the name "
-                    f"of a slice of {brief(view.tensor, 200)}"
-                )
-            views[view.name] = view
-    return views
 
 
 def open_checkpoint(
-    path: Paths, *, split_fused: bool = True, reading: str = "buffered"
+    path: Paths,
+    *,
+    split_fused: bool = True,
+    heads: bool = False,
+    rules: Source | None = None,
+    reading: str = "buffered",
 ) -> Checkpoint:
     """Open a checkpoint; reads and validates headers, never tensor data.
 
@@ -216,6 +182,12 @@ def open_checkpoint(
         Read q, k and v, or gate and up, out of one fused weight, where config.json names a model
         whose layout is known; a note says which are read whole, and why. False: all whole, under
         their own names.
+    heads : bool
+        Cut q, k, v and o into their attention heads, each a matrix: rows of q, k and v, columns of
+        o. Numbers and widths are those of config.json; a note says what is read whole, and why.
+    rules : path-like or mapping, optional
+        Rules for roles, before those of this package: a `.toml` or `.json` file, or what would be
+        read from one; see docs/roles.md.
     reading : str
         How matrices are read: "buffered", "uncached" (nothing of them stays in the page cache) or
         "mapped"; see :mod:`sigmascope.reading`. No number depends on it.
@@ -228,8 +200,8 @@ def open_checkpoint(
     Raises
     ------
     CheckpointError
-        A file, the index or the folder is not what it claims to be. One bad shard fails the
-        whole; the message names file and tensor, and the values that disagree.
+        A file, the index, the rules or the folder is not what it claims to be. One bad shard fails
+        the whole; the message names file and tensor, and the values that disagree.
     ValueError
         There is no such `reading`.
 
@@ -238,11 +210,17 @@ def open_checkpoint(
     >>> checkpoint = open_checkpoint("model/")                          # doctest: +SKIP
     >>> matrix = checkpoint["model.layers.0.mlp.up_proj.weight"]        # doctest: +SKIP
     """
-    reading = check_reading(reading)
-    if isinstance(path, str | os.PathLike):
-        return Checkpoint((Path(path),), read_files(path), split_fused, reading)
-    paths = tuple(Path(rank) for rank in path)
-    return Checkpoint(paths, read_ranks(paths), split_fused, reading)
+    alone = isinstance(path, str | os.PathLike)
+    paths = (path,) if isinstance(path, str | os.PathLike) else tuple(path)
+    origin = Origin(
+        tuple(os.path.abspath(each) for each in paths),
+        split_fused,
+        heads,
+        None if rules is None else read_table(rules),
+        check_reading(reading),
+    )
+    files = read_files(paths[0]) if alone else read_ranks(paths)
+    return Checkpoint(Path(paths[0]), files, origin)
 
 
 def as_checkpoint(checkpoint: Checkpoint | Paths, reading: str | None = None) -> Checkpoint:
@@ -273,6 +251,6 @@ def as_checkpoint(checkpoint: Checkpoint | Paths, reading: str | None = None) ->
 
 def reopened(origin: Origin) -> Checkpoint:
     """Open a checkpoint again, in another process perhaps, as it was opened."""
-    paths, split_fused, reading = origin
-    path = paths if len(paths) > 1 else paths[0]
-    return open_checkpoint(path, split_fused=split_fused, reading=reading)
+    paths = origin.paths
+    files = read_ranks(paths) if len(paths) > 1 else read_files(paths[0])
+    return Checkpoint(Path(paths[0]), files, origin)

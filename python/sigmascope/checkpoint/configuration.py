@@ -12,7 +12,17 @@ from sigmascope.checkpoint.index import read_json
 from sigmascope.checkpoint.jsontext import Members, brief
 from sigmascope.errors import CheckpointError
 
-_NESTED = {"text": "text_config", "vision": "vision_config", "audio": "audio_config"}
+# Where the settings of a tower stand; the first that is there counts. Any other tower is text.
+_TEXT = ("text_config", "llm_config", "language_config")
+_NESTED = {"vision": ("vision_config", "vit_config"), "audio": ("audio_config",), "projector": ()}
+# Models that are one such tower alone, with its settings at the top.
+_ALONE = {
+    "vision": (
+        "clip_vision_model siglip_vision_model siglip2_vision_model aimv2_vision_model "
+        "intern_vit_6b pixtral vit deit beit dinov2 dinov2_with_registers dinov3_vit"
+    ),
+    "audio": "wav2vec2 hubert wavlm",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +44,24 @@ class Configuration:
     model: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def model_type(self) -> str | None:
+        """The model_type, if there is one."""
+        named = self.model.get("model_type")
+        return named if isinstance(named, str) else None
+
     def of_tower(self, tower: str) -> Mapping[str, Any]:
-        """Return the settings of one tower; those of the whole model are the text's own."""
-        nested = self.model.get(_NESTED.get(tower, ""))
-        if isinstance(nested, Members):
-            return dict(nested)
-        return {} if tower in ("vision", "audio", "projector") else self.model
+        """Return the settings of one tower; those of the whole model are the text's own.
+
+        Where they stand inside those of the whole without a model_type of their own, they have that
+        of the whole. A model that is such a tower alone has them at the top.
+        """
+        for name in _NESTED.get(tower, _TEXT):
+            nested = self.model.get(name)
+            if isinstance(nested, Members):
+                return {"model_type": self.model.get("model_type")} | dict(nested)
+        alone = self.model_type in _ALONE.get(tower, "").split()
+        return self.model if alone or tower not in _NESTED else {}
 
 
 def read_configuration(folder: Path) -> Configuration:

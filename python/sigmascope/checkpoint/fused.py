@@ -14,19 +14,22 @@ from dataclasses import replace
 from typing import Any
 
 from sigmascope.checkpoint.configuration import Configuration
-from sigmascope.checkpoint.jsontext import Members, brief
+from sigmascope.checkpoint.heads import GROUPS, HEAD_WIDTH, HEADS, WIDTH, first, grouping
+from sigmascope.checkpoint.jsontext import brief
 from sigmascope.checkpoint.roles import Role
 from sigmascope.checkpoint.views import Cut, Reading, View
 
-# How q, k and v lie: one after another; or for each key head its query heads, itself, its values.
+# How q, k and v lie: one after another, or alternating (GROUPS).
 _RUNS = "phi3 phi4mm phi4_multimodal gpt2 gpt_bigcode qwen mpt dbrx chatglm modernbert"
-_VISION_RUNS = "qwen2_vl qwen2_5_vl"
-_GROUPS = "gpt_neox gpt_neox_japanese bloom falcon refinedweb refinedwebmodel internlm2 persimmon"
+_VISION_RUNS = (
+    "qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe intern_vit_6b aimv2 andesvl-aimv2-qwen3 glm4v "
+    "moonvit blip_2_vision_model siglip siglip2 siglip_vision_model siglip2_vision_model "
+    "phi4_multimodal_vision"
+)
+# Of two halves the first is the gate, but in these.
+_UP_FIRST = ("phi4_multimodal_audio",)
+_TURNED_STACKS = ("gpt_oss", "llama4", "llama4_text", "qwen3_vl_moe", "qwen3_vl_moe_text")
 
-_HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
-_KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_head_kv", "kv_n_heads")
-_WIDTH = ("n_embd", "embed_dim", "hidden_size", "d_model", "n_embed")
-_HEAD_WIDTH = ("head_dim", "kv_channels")
 _INNER = (
     "intermediate_size",
     "moe_intermediate_size",
@@ -84,16 +87,16 @@ def role_of_view(role: Role, view: View) -> Role:
     if view.part is not None and kind is not None:
         name = name.removesuffix(kind) + view.part
     expert = role.expert if view.index is None else view.index
-    return replace(role, role=name, expert=expert)
+    return replace(role, role=name, expert=expert, head=view.head)
 
 
-def whole_notes(whole: Mapping[str, str]) -> tuple[str, ...]:
-    """Return one remark for each reason why fused weights are read whole."""
+def whole_notes(whole: Mapping[str, str], what: str = "fused weights") -> tuple[str, ...]:
+    """Return one remark for each reason why weights are read whole."""
     names: dict[str, list[str]] = {}
     for name, why in whole.items():
         names.setdefault(why, []).append(name)
     return tuple(
-        f"fused weights read whole: {found[0]}"
+        f"{what} read whole: {found[0]}"
         + (f" and {len(found) - 1} more" if len(found) > 1 else "")
         + f": {why}"
         for why, found in names.items()
@@ -124,45 +127,16 @@ def cuts_of(
     return _gated(shape, stack, packed, config)
 
 
-def key_heads(config: Mapping[str, Any]) -> int | None:
-    """Return the number of heads of keys and values, if the settings give it."""
-    return _first(config, _KEY_HEADS)
-
-
-def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    found = (config.get(key) for key in keys)
-    return next((value for value in found if type(value) is int and value > 0), None)
-
-
-def _key_heads(model: str, heads: int, config: Mapping[str, Any]) -> tuple[int, bool]:
-    """Heads of keys, and whether q, k and v alternate after all, by the rules of some models."""
-    attention: Any = config.get("attn_config")
-    nested = dict(attention) if isinstance(attention, Members) else {}
-    found = _first(nested, _KEY_HEADS) or _first(config, _KEY_HEADS) or heads
-    if model in ("falcon", "refinedweb", "refinedwebmodel"):
-        if config.get("new_decoder_architecture") is True or model == "refinedweb":
-            return found, True
-        return (1 if config.get("multi_query", True) else heads), True
-    if model == "gpt_bigcode":
-        return (1, False) if config.get("multi_query", True) else (heads, True)
-    if model == "chatglm":
-        grouped = config.get("multi_query_attention") is True
-        return (_first(config, ("multi_query_group_num",)) or heads), not grouped
-    if model == "mpt" and nested.get("attn_type") == "multiquery_attention":
-        return 1, False
-    return found, model in _GROUPS.split()
-
-
 def _attention(shape: tuple[int, int], config: Mapping[str, Any]) -> dict[str, Cut] | str:
     named = config.get("model_type")
     model = named.lower() if isinstance(named, str) else ""
-    if model not in f"{_RUNS} {_VISION_RUNS} {_GROUPS}".split():
+    if model not in f"{_RUNS} {_VISION_RUNS} {GROUPS}".split():
         return f"how q, k and v lie in model_type {brief(named)} is not known"
-    heads, width = _first(config, _HEADS), _first(config, _WIDTH)
+    heads, width = first(config, HEADS), first(config, WIDTH)
     if heads is None or width is None:
         return "config.json gives no number of heads, or no width"
-    each = _first(config, _HEAD_WIDTH) or width // heads
-    keys, alternate = _key_heads(model, heads, config)
+    each = first(config, HEAD_WIDTH) or width // heads
+    keys, alternate = grouping(model, heads, config)
     total = (heads + 2 * keys) * each
     if total not in shape or heads % keys:
         return f"{heads} + 2 x {keys} heads of {each} by config.json do not fit {list(shape)}"
@@ -181,16 +155,17 @@ def _attention(shape: tuple[int, int], config: Mapping[str, Any]) -> dict[str, C
 def _gated(
     shape: tuple[int, int], stack: bool, packed: bool, config: Mapping[str, Any]
 ) -> dict[str, Cut] | str:
-    model, width = config.get("model_type"), _first(config, _WIDTH)
+    model, width = config.get("model_type"), first(config, WIDTH)
     inner = {2 * value for key in _INNER if type(value := config.get(key)) is int and value > 0}
     axes = [axis for axis in (0, 1) if shape[axis] in inner and shape[1 - axis] == width]
     if not axes:
         return f"twice an intermediate size of config.json does not fit {list(shape)}"
-    # A square one: layers keep outputs as rows, the stacks of these two models as columns.
-    turned = stack and not packed and model in ("gpt_oss", "llama4", "llama4_text")
+    # A square one: layers keep outputs as rows, the stacks of these models as columns.
+    turned = stack and not packed and model in _TURNED_STACKS
     axis = axes[0] if len(axes) == 1 else int(turned)
     total = shape[axis]
     if model == "gpt_oss":
         return {"gate": Cut(axis, ((0, total, 2),)), "up": Cut(axis, ((1, total, 2),))}
     half = total // 2
-    return {"gate": Cut(axis, ((0, half, 1),)), "up": Cut(axis, ((half, total, 1),))}
+    low, high = Cut(axis, ((0, half, 1),)), Cut(axis, ((half, total, 1),))
+    return {"up": low, "gate": high} if model in _UP_FIRST else {"gate": low, "up": high}

@@ -32,3 +32,4 @@ class TensorRecord(TypedDict):
     role: str
     tower: str
     expert: int | None
+    head: int | None

@@ -84,7 +84,7 @@ class View:
     """One matrix: extents joined as `block` does, and what is cut out of that.
 
     `tensor` is the stored tensor it belongs to, `index` its place in a stack, `part` what is cut
-    out ("q", "gate").
+    out ("q", "gate"), `head` the number of the attention head that is.
     """
 
     name: str
@@ -92,6 +92,7 @@ class View:
     grid: tuple[tuple[Extent, ...], ...]
     index: int | None = None
     part: str | None = None
+    head: int | None = None
     cut: Cut | None = None
 
     @property

@@ -5,5 +5,6 @@ from __future__ import annotations
 
 from .pages import show_info, show_scan
 from .plans import show_plan
+from .series import show_series, show_trajectory
 
-__all__ = ["show_info", "show_plan", "show_scan"]
+__all__ = ["show_info", "show_plan", "show_scan", "show_series", "show_trajectory"]

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 
-from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.adapters import Scannable
+from sigmascope.checkpoint import TensorRecord
 from sigmascope.scanning import Scan
 from sigmascope.scanning.rows import Row
 
@@ -32,13 +33,14 @@ _KINDS = {
     "empty": ("empty tensor",),
     "tied": ("second name of a tensor", "second names of tensors"),
     "other": ("entry that is no tensor", "entries that are no tensors"),
+    "whole": ("weight saved whole", "weights saved whole"),
     "part": ("part of quantised weights", "parts of quantised weights"),
 }
 
 _PRECISE = ("effective_rank", "stable_rank", "spectral_norm")
 
 
-def show_info(out: Console, checkpoint: Checkpoint, *, every: bool = False) -> None:
+def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> None:
     """Print what a checkpoint holds, by role or tensor by tensor, and what is wrong with it."""
     records = checkpoint.info()
     total = sum(record["nbytes"] for record in records if record["status"] != "tied")

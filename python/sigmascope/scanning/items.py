@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.adapters import Scannable
+from sigmascope.checkpoint import TensorRecord
 
 Patterns = str | Sequence[str] | None
 
@@ -33,7 +34,7 @@ def as_list(patterns: Patterns) -> list[str]:
     return [patterns] if isinstance(patterns, str) else list(patterns or ())
 
 
-def listed(checkpoint: Checkpoint, include: list[str], exclude: list[str]) -> Iterator[Item]:
+def listed(checkpoint: Scannable, include: list[str], exclude: list[str]) -> Iterator[Item]:
     """List the rows to come, in file order; every pattern of `include` must select something."""
     useless = set(include)
     for tensor in checkpoint.info():

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from sigmascope import plan
-from sigmascope.checkpoint import Checkpoint, as_checkpoint
+from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.memory import Reading, values_need
 from sigmascope.threads import resolve_threads
 
@@ -28,7 +28,7 @@ from .tasks import TENSOR_ERRORS, Options, Read, Task, analysed
 
 
 def scan(
-    checkpoint: Checkpoint | str | os.PathLike[str],
+    checkpoint: Scannable | str | os.PathLike[str],
     *,
     effort: str = "density",
     k: int = 64,
@@ -127,7 +127,7 @@ def scan(
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
     workers = _workers(executor, workers)
-    opened = as_checkpoint(checkpoint, reading)
+    opened = as_scannable(checkpoint, reading)
     items = list(listed(opened, as_list(include), as_list(exclude)))
     part = None
     if shard is not None:
@@ -138,7 +138,9 @@ def scan(
             options = replace(options, memory_limit=outputs.memory_limit)
         begun = Scan(
             checkpoint=str(opened.path),
-            options=asdict(options) | {"include": as_list(include), "exclude": as_list(exclude)},
+            options=asdict(options)
+            | {"include": as_list(include), "exclude": as_list(exclude)}
+            | opened.choices,
             rows=[],
             expected=len(items),
             notes=opened.notes,
@@ -193,7 +195,7 @@ class _Rows:
 
 
 def _here(
-    checkpoint: Checkpoint,
+    checkpoint: Scannable,
     options: Options,
     rows: _Rows,
     outputs: Outputs,
@@ -211,7 +213,7 @@ def _here(
 
 
 def _elsewhere(
-    checkpoint: Checkpoint,
+    checkpoint: Scannable,
     options: Options,
     rows: _Rows,
     outputs: Outputs,
@@ -263,7 +265,7 @@ def _fill(rows: _Rows, crew: Crew, outputs: Outputs, progress: Progress | None) 
         outputs.finish()
 
 
-def shared_out(checkpoint: Checkpoint, items: list[Item], options: Options) -> tuple[int, Options]:
+def shared_out(checkpoint: Scannable, items: list[Item], options: Options) -> tuple[int, Options]:
     """How many matrices at once, and the options of each.
 
     Every singular value of two matrices takes less time on one core each than on both together:

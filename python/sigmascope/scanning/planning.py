@@ -8,12 +8,15 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from sigmascope import rates
-from sigmascope.checkpoint import Checkpoint, open_checkpoint
+from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.errors import MemoryLimitError
+from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
+from sigmascope.memory import OVERHEAD
 from sigmascope.plan import Run
 from sigmascope.rates import Rates
 from sigmascope.routes import Route, route, run_for
+from sigmascope.threads import amount
 
 from .items import Item, Patterns, as_list, listed
 from .loop import shared_out
@@ -22,7 +25,7 @@ from .tasks import TENSOR_ERRORS, Options, reason_of
 
 
 def plan_scan(
-    checkpoint: Checkpoint | str | os.PathLike[str],
+    checkpoint: Scannable | str | os.PathLike[str],
     *,
     effort: str = "density",
     k: int = 64,
@@ -59,7 +62,7 @@ def plan_scan(
     tensors nothing is read but scales of quantised ones.
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
-    opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
+    opened = as_scannable(checkpoint)
     items = list(listed(opened, as_list(include), as_list(exclude)))
     matrices = [item for item in items if item.matrix]
     workers, each = shared_out(opened, matrices, options)
@@ -87,11 +90,13 @@ def _size(path: os.PathLike[str]) -> int:
     return 0
 
 
-def _planned(checkpoint: Checkpoint, item: Item, options: Options, measured: Rates) -> TensorPlan:
+def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rates) -> TensorPlan:
     """Plan one matrix; what is wrong with it becomes the reason why it is refused."""
     unknown = _unknown(item, options)
     try:
         a = checkpoint[item.name]
+        if isinstance(a, LowRank):
+            return _of_product(a, unknown, options, measured)
         run = run_for(
             a,
             options.effort,
@@ -128,6 +133,28 @@ def _planned(checkpoint: Checkpoint, item: Item, options: Options, measured: Rat
         peak_bytes=needed.peak + part,
         seconds=_seconds(a, chosen, run, read, measured),
     )
+
+
+def _of_product(a: LowRank, unknown: TensorPlan, options: Options, measured: Rates) -> TensorPlan:
+    """Plan the change that an adapter makes, which is done exactly whatever the effort."""
+    needed = a.working_bytes + OVERHEAD
+    known = replace(
+        unknown,
+        rows=a.shape[0],
+        columns=a.shape[1],
+        nbytes=a.nbytes,
+        effort="exact",
+        precision="float64",
+        held=True,
+        passes=1,
+        read_bytes=a.nbytes,
+        peak_bytes=needed,
+    )
+    if a.working_bytes > options.memory_limit:
+        refused = f"a product of rank {a.rank} needs {amount(a.working_bytes)}"
+        return replace(known, refused=refused)
+    flops = 8 * sum(a.shape) * a.rank**2 + 20 * a.rank**3
+    return replace(known, seconds=flops * measured.threads / measured.speed("float64"))
 
 
 def _unknown(item: Item, options: Options) -> TensorPlan:

@@ -9,7 +9,8 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Self
 
-from sigmascope.checkpoint import Checkpoint
+from sigmascope.adapters import Scannable
+from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 
 
@@ -19,13 +20,13 @@ class Prefetch:
     Without names each is looked up when it is taken, and nothing is read ahead.
     """
 
-    def __init__(self, checkpoint: Checkpoint, names: Sequence[str] = ()) -> None:
+    def __init__(self, checkpoint: Scannable, names: Sequence[str] = ()) -> None:
         self._checkpoint = checkpoint
         self._next = dict(pairwise(names))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="sigmascope-read")
-        self._held: tuple[str, Future[Matrix]] | None = None
+        self._held: tuple[str, Future[Matrix | LowRank]] | None = None
 
-    def take(self, name: str) -> Matrix:
+    def take(self, name: str) -> Matrix | LowRank:
         """Return a matrix, in memory if it was read ahead; raises what looking it up raises."""
         held, self._held = self._held, None
         if held is not None and held[0] == name:
@@ -39,11 +40,11 @@ class Prefetch:
             name = self._next[after]
             self._held = name, self._pool.submit(self._loaded, name, room)
 
-    def afresh(self, name: str) -> Matrix:
+    def afresh(self, name: str) -> Matrix | LowRank:
         """Return a matrix of which nothing is held."""
         return self._checkpoint[name]
 
-    def _loaded(self, name: str, room: int) -> Matrix:
+    def _loaded(self, name: str, room: int) -> Matrix | LowRank:
         a = self._checkpoint[name]
         return a.load() if a.nbytes <= room else a
 

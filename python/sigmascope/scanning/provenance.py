@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sigmascope.checkpoint import Checkpoint, FileIdentity, file_identity
+from sigmascope.adapters import Adapter, Scannable
+from sigmascope.checkpoint import FileIdentity, file_identity
 from sigmascope.errors import CheckpointError
 
 from .journal import Header
@@ -17,14 +18,17 @@ FREE = ("num_threads", "memory_limit")
 choose another method; a row says which, and a scan that goes on keeps the limit it began with."""
 
 
-def identities(checkpoint: Checkpoint) -> tuple[FileIdentity, ...]:
-    """Return what every file of a checkpoint is known by; the path is not part of it."""
-    return tuple(map(_identity, checkpoint.files))
+def identities(checkpoint: Scannable) -> tuple[FileIdentity, ...]:
+    """Return what every file of a checkpoint is known by; the path to it is not part of that."""
+    return tuple(_identity(path, checkpoint) for path in checkpoint.files)
 
 
-def _identity(path: Path) -> FileIdentity:
+def _identity(path: Path, checkpoint: Scannable) -> FileIdentity:
     try:
-        return file_identity(path)
+        found = file_identity(path)
+        if isinstance(checkpoint, Adapter):  # of several, each in its folder
+            found["name"] = path.relative_to(checkpoint.origin.path).as_posix()
+        return found
     except CheckpointError:  # its rows will say it
         return FileIdentity(name=path.name, size=0, digest="")
 

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from sigmascope import plan
+from sigmascope.adapters import AdapterOrigin, Scannable, reopened
 from sigmascope.analysis import EFFORTS, spectrum
-from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin, reopened
+from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.distributions import moments
 from sigmascope.errors import CheckpointError, MemoryLimitError, NonFiniteError, SigmascopeError
+from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.routes import room_beside
 from sigmascope.spectra import Spectrum
@@ -91,7 +93,7 @@ class Task:
         0, 1, ...: an executor that remembers results must not repeat a failure from memory.
     """
 
-    origin: Origin
+    origin: Origin | AdapterOrigin
     files: tuple[tuple[str, str], ...]
     name: str
     options: Options
@@ -100,7 +102,7 @@ class Task:
     @classmethod
     def of(
         cls,
-        checkpoint: Checkpoint,
+        checkpoint: Scannable,
         files: tuple[FileIdentity, ...],
         name: str,
         options: Options,
@@ -136,8 +138,10 @@ def _stamp(path: str) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=2)
 def _opened(
-    origin: Origin, files: tuple[tuple[str, str], ...], stamps: tuple[tuple[int, int, int], ...]
-) -> Checkpoint:
+    origin: Origin | AdapterOrigin,
+    files: tuple[tuple[str, str], ...],
+    stamps: tuple[tuple[int, int, int], ...],
+) -> Scannable:
     """Open a checkpoint once per process, and again when a file has another stamp."""
     checkpoint = reopened(origin)
     found = [file["digest"] for file in identities(checkpoint)]
@@ -155,15 +159,18 @@ def analysed(matrices: Prefetch, name: str, options: Options, read: Read | None 
         The columns of its row that reading the headers does not give.
     """
     began = time.perf_counter()
-    a: Matrix | None = None
+    a: Matrix | LowRank | None = None
     try:
         a = matrices.take(name)
-        found = _spectrum(matrices, a, name, options, read)
+        if isinstance(a, LowRank):
+            found = a.spectrum(options.k, memory_limit=options.memory_limit)
+        else:
+            found = _spectrum(matrices, a, name, options, read)
         matrices.check_unchanged(name)  # while it was read, that is
         return {"status": "analysed"} | spectrum_columns(found)
     except TENSOR_ERRORS as error:
         row = _failed(error, began)
-        if isinstance(error, NonFiniteError) and a is not None:
+        if isinstance(error, NonFiniteError) and isinstance(a, Matrix):
             with suppress(*TENSOR_ERRORS):
                 row |= moment_columns(moments(a, histogram=False, num_threads=options.num_threads))
         return row
@@ -185,7 +192,8 @@ def _spectrum(
         if not a.in_memory:
             raise
         # Read ahead, it leaves too little for itself: from the file then.
-        return spectrum(matrices.afresh(name), seed=seed, progress=read, reserved=room, **how)
+        again = matrices.afresh(name)
+        return spectrum(again, seed=seed, progress=read, reserved=room, **how)
 
 
 def _failed(error: Exception, began: float) -> Row:

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""LoRA adapters as PEFT saves them: changes of weights as products of two thin matrices."""
+
+from __future__ import annotations
+
+from .adapter import (
+    Adapter,
+    AdapterOrigin,
+    Scannable,
+    as_scannable,
+    is_adapter,
+    open_adapter,
+    reopened,
+)
+from .pairing import Change, Changes, changes
+
+__all__ = [
+    "Adapter",
+    "AdapterOrigin",
+    "Change",
+    "Changes",
+    "Scannable",
+    "as_scannable",
+    "changes",
+    "is_adapter",
+    "open_adapter",
+    "reopened",
+]

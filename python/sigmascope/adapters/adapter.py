@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""An adapter as a mapping from the names of the weights that it changes to low-rank products."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from sigmascope.checkpoint import (
+    Checkpoint,
+    Role,
+    TensorRecord,
+    open_checkpoint,
+)
+from sigmascope.checkpoint import reopened as reopened_checkpoint
+from sigmascope.checkpoint.assembly import Origin
+from sigmascope.checkpoint.roles import roles_of
+from sigmascope.checkpoint.rules import Source, Table, read_table, rules_for
+from sigmascope.errors import CheckpointError
+from sigmascope.low_rank import LowRank
+from sigmascope.reading import check_reading
+
+from .modules import Module, modules_of
+from .settings import NAME, read_settings
+
+_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+
+PathLike = str | os.PathLike[str]
+
+
+class AdapterOrigin(NamedTuple):
+    """What an adapter was opened with: its absolute path, and the options of `open_adapter`."""
+
+    path: str
+    rules: Table | None
+    reading: str
+
+
+class Adapter(Mapping[str, LowRank]):
+    """What one or several LoRA adapters change: products B A by the names of the weights.
+
+    The name is that of the weight in the base model, `model.layers.0.self_attn.q_proj.weight`; of
+    several adapters each has its own in brackets after it, `…q_proj.weight[second]`. Made by
+    `open_adapter`; pickled, it is the path, which is opened again. :func:`sigmascope.scan` takes it
+    as a checkpoint.
+
+    Attributes
+    ----------
+    path : Path
+        What was opened.
+    files : tuple of Path
+        Weights and settings of each adapter.
+    roles : mapping of str to Role
+        The role of every weight that is changed.
+    unreadable : mapping of str to str
+        Changes that are no plain product (DoRA, stacked parameters) or incomplete, each with the
+        reason.
+    notes : tuple of str
+        Remarks on the adapters.
+    bases : tuple of str
+        Where the base models are said to be.
+    reading : str
+        How its factors are read; see :mod:`sigmascope.reading`.
+    origin : AdapterOrigin
+        What :func:`reopened` takes.
+    """
+
+    def __init__(self, path: Path, origin: AdapterOrigin) -> None:
+        self.path, self.origin, self.reading = path, origin, origin.reading
+        root = Path(origin.path)
+        folders = _folders(root)
+        self._modules: dict[str, Module] = {}
+        self._weights: dict[str, Checkpoint] = {}
+        files: list[Path] = []
+        notes: list[str] = []
+        bases: list[str] = []
+        for folder in folders:
+            settings, weights = read_settings(folder / NAME), _weights(folder, origin)
+            files += [*weights.files, folder / NAME]
+            notes += [*weights.notes, *settings.notes]
+            bases += [] if settings.base is None else [settings.base]
+            own = "default" if folder == root else folder.name
+            label = own if len(folders) > 1 else None
+            for module in modules_of(weights, settings, label):
+                if module.name in self._modules:
+                    raise CheckpointError(f"{folder}: two changes of {module.name}")
+                self._modules[module.name] = module
+                self._weights[module.name] = weights
+        self.files, self.notes = tuple(files), tuple(dict.fromkeys(notes))
+        self.notes += tuple(m.note for m in self._modules.values() if m.note)
+        self.bases = tuple(dict.fromkeys(bases))
+        self.roles: Mapping[str, Role] = MappingProxyType(self._roles())
+        self.unreadable: Mapping[str, str] = MappingProxyType(
+            {
+                module.name: module.reason or ""
+                for module in self._modules.values()
+                if module.status == "unreadable"
+            }
+        )
+
+    def _roles(self) -> dict[str, Role]:
+        weights = {module.weight for module in self._modules.values()}
+        roles = roles_of(weights, rules_for(self.origin.rules, None))
+        return {module.name: roles[module.weight] for module in self._modules.values()}
+
+    def __getitem__(self, name: str) -> LowRank:
+        """Return the change of that name, its file checked to be unchanged.
+
+        Raises
+        ------
+        KeyError
+            There is no such change, or it is no product: the message gives the reason.
+        CheckpointError
+            The file changed since the adapter was opened.
+        """
+        module = self._modules[name]
+        if module.status != "product":
+            raise KeyError(f"{name}: {module.reason}")
+        weights = self._weights[name]
+        found = LowRank(weights[module.B], weights[module.A], module.scale)
+        return found.T if module.turned else found
+
+    def __iter__(self) -> Iterator[str]:
+        return (m.name for m in self._modules.values() if m.status == "product")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules and self._modules[str(name)].status == "product"
+
+    def __repr__(self) -> str:
+        return f"<Adapter {str(self.path)!r}: {len(self)} changes in {len(self.files)} files>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reopened, (self.origin,)
+
+    @property
+    def choices(self) -> dict[str, object]:
+        """What it was opened with that changes the rows of a scan: `rules`."""
+        rules = self.origin.rules
+        return {} if rules is None else {"rules": rules.digest}
+
+    def weight_of(self, name: str) -> str:
+        """Return the name of the weight in the base model that a change is of."""
+        return self._modules[name].weight
+
+    def info(self) -> list[TensorRecord]:
+        """Return one record for every weight that is changed or replaced, in file order.
+
+        `status` is "product", "whole" (saved beside the products: `modules_to_save`, biases) or
+        "unreadable"; `shape` is that of the change, `nbytes` of what is stored.
+        """
+        return [self.record_of(name) for name in self._modules]
+
+    def record_of(self, name: str) -> TensorRecord:
+        """Return the record of one change."""
+        module, role = self._modules[name], self.roles[name]
+        product = module.status == "product"
+        return TensorRecord(
+            name=name,
+            dtype=module.dtype,
+            shape=module.shape,
+            nbytes=module.nbytes,
+            file=module.file,
+            offset=module.offset,
+            status=module.status,
+            reason=module.reason,
+            view=f"{module.scale:.6g} B A of rank {module.rank}" if product else None,
+            matrices=(name,) if product else (),
+            layer=role.layer,
+            role=role.role,
+            tower=role.tower,
+            expert=role.expert,
+            head=None,
+        )
+
+
+Scannable = Checkpoint | Adapter
+"""What a scan goes through."""
+
+
+def is_adapter(path: object) -> bool:
+    """Whether a path is a folder with an adapter, or with folders of such."""
+    if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
+        return False
+    return os.path.exists(Path(path) / NAME) or bool(_below(Path(path)))
+
+
+def _below(path: Path) -> list[Path]:
+    """Folders of adapters in a folder that holds no model of its own."""
+    if any(path.glob("*.safetensors")) or any(path.glob("*.bin")):
+        return []
+    return sorted(found.parent for found in path.glob(f"*/{NAME}"))
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: an adapter is a folder with {NAME}")
+    own = [path] if (path / NAME).exists() else []
+    # PEFT keeps the adapter called "default" in the folder itself, the others below it.
+    found = own + sorted(each.parent for each in path.glob(f"*/{NAME}"))
+    if not found:
+        raise CheckpointError(f"{path}: no {NAME}")
+    return found
+
+
+def _weights(folder: Path, origin: AdapterOrigin) -> Checkpoint:
+    path = next((folder / name for name in _WEIGHTS if (folder / name).exists()), None)
+    if path is None:
+        raise CheckpointError(f"{folder}: no {' or '.join(_WEIGHTS)}")
+    return open_checkpoint(path, split_fused=False, reading=origin.reading)
+
+
+def open_adapter(
+    path: PathLike, *, rules: Source | None = None, reading: str = "buffered"
+) -> Adapter:
+    """Open a LoRA adapter in PEFT's layout; reads and validates settings and headers only.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder with `adapter_config.json` and `adapter_model.safetensors` (or `.bin`), or with
+        folders of such, or both: several adapters.
+    rules : path-like or mapping, optional
+        Rules for roles, as for :func:`open_checkpoint`.
+    reading : str
+        As for :func:`open_checkpoint`.
+
+    Returns
+    -------
+    Adapter
+        A mapping from names of weights to :class:`LowRank`: s B A with s = alpha / r, or
+        alpha / sqrt(r) with rsLoRA, `rank_pattern` and `alpha_pattern` heeded.
+
+    Raises
+    ------
+    CheckpointError
+        A file is not what it claims to be, or another kind of adapter than LoRA.
+    ValueError
+        There is no such `reading`.
+    """
+    table = None if rules is None else read_table(rules)
+    return Adapter(Path(path), AdapterOrigin(os.path.abspath(path), table, check_reading(reading)))
+
+
+def as_scannable(
+    source: Scannable | PathLike,
+    reading: str | None = None,
+    *,
+    heads: bool = False,
+    rules: Source | None = None,
+) -> Scannable:
+    """Open what a path holds, a checkpoint or an adapter, unless it is open.
+
+    Parameters
+    ----------
+    source : Checkpoint, Adapter or path
+    reading, heads, rules
+        As for :func:`open_checkpoint`; what is open has its own.
+
+    Raises
+    ------
+    CheckpointError
+        As for `open_checkpoint` and `open_adapter`.
+    ValueError
+        There is no such `reading`, it was opened with another one, or heads of an adapter are
+        asked for.
+    """
+    if isinstance(source, Checkpoint | Adapter):
+        if reading is not None and check_reading(reading) != source.reading:
+            raise ValueError(
+                f"{source.path} was opened with reading {source.reading!r}, not {reading!r}"
+            )
+        return source
+    reading = reading or "buffered"
+    if not is_adapter(source):
+        return open_checkpoint(source, heads=heads, rules=rules, reading=reading)
+    if heads:
+        raise ValueError(f"{source} is an adapter: its products are not cut into heads")
+    return open_adapter(source, rules=rules, reading=reading)
+
+
+def reopened(origin: Origin | AdapterOrigin) -> Scannable:
+    """Open a checkpoint or an adapter again, in another process perhaps, as it was opened."""
+    if isinstance(origin, AdapterOrigin):
+        return Adapter(Path(origin.path), origin)
+    return reopened_checkpoint(origin)

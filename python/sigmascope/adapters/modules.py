@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tensors of an adapter's file, put together: A and B of every module, and what is neither."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+from sigmascope.checkpoint import Checkpoint, TensorRecord
+
+from .settings import Settings
+
+PREFIX = "base_model.model."
+
+_ADAPTER = r"(?:\.(?P<adapter>(?!bias\b|weight\b)\w+))?(?:\.weight)?"
+_FACTOR = re.compile(rf"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB]){_ADAPTER}")
+_MAGNITUDE = re.compile(rf"(?P<module>.+)\.lora_magnitude_vector{_ADAPTER}")
+_READABLE = ("matrix", "kernel")
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One change of an adapter.
+
+    Attributes
+    ----------
+    name, weight : str
+        Of the change, and of the weight in the base model.
+    status : str
+        "product", "whole" or "unreadable"; of the latter two there is a `reason`.
+    A, B : str
+        The tensors.
+    scale, rank : float, int
+        The product is scale B A.
+    turned : bool
+        Whether the weight is the transpose of such a product.
+    dtype, shape, nbytes, file, offset
+        As in its record.
+    note : str or None
+        A remark.
+    """
+
+    name: str
+    weight: str
+    status: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+    file: str
+    offset: int
+    reason: str | None = None
+    A: str = ""
+    B: str = ""
+    scale: float = 0.0
+    rank: int = 0
+    turned: bool = False
+    note: str | None = None
+
+
+@dataclass(slots=True)
+class _Pair:
+    """What was found of one module."""
+
+    module: str
+    adapter: str | None
+    embedding: bool = False
+    A: TensorRecord | None = None
+    B: TensorRecord | None = None
+    magnitude: bool = False
+
+    def take(self, fields: Mapping[str, str | None], record: TensorRecord) -> None:
+        """Put a tensor where it belongs."""
+        self.embedding |= fields.get("embedding") is not None
+        if "side" not in fields:
+            self.magnitude = True
+        elif fields["side"] == "A":
+            self.A = record
+        else:
+            self.B = record
+
+
+def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> Iterator[Module]:
+    """List the changes that a file of adapter weights holds, in file order.
+
+    Parameters
+    ----------
+    label : str or None
+        The name of this adapter, where there are several.
+    """
+    pairs: dict[tuple[str, str | None], _Pair] = {}
+    found: list[_Pair | TensorRecord] = []
+    for record in weights.info():
+        name = record["name"].removeprefix(PREFIX)
+        match = _FACTOR.fullmatch(name) or _MAGNITUDE.fullmatch(name)
+        if match is None:
+            found.append(record)
+            continue
+        key = match["module"], match["adapter"]
+        if key not in pairs:
+            found.append(pairs.setdefault(key, _Pair(*key)))
+        pairs[key].take(match.groupdict(), record)
+    several = len({adapter for _, adapter in pairs}) > 1
+    for entry in found:
+        if isinstance(entry, _Pair):
+            yield _product(entry, settings, label or (entry.adapter if several else None))
+        else:
+            yield _whole(entry, label)
+
+
+def _named(weight: str, label: str | None) -> str:
+    return weight if label is None else f"{weight}[{label}]"
+
+
+def _whole(record: TensorRecord, label: str | None) -> Module:
+    name = record["name"].removeprefix(PREFIX)
+    return Module(
+        name=_named(name, label),
+        weight=name.replace(".base_layer.", "."),
+        status="whole",
+        dtype=record["dtype"],
+        shape=record["shape"],
+        nbytes=record["nbytes"],
+        file=record["file"],
+        offset=record["offset"],
+        reason="saved whole beside the products (modules_to_save, or a bias)",
+    )
+
+
+def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
+    known = [record for record in (pair.A, pair.B) if record is not None]
+    weight = f"{pair.module}.weight"
+    lost = Module(
+        name=_named(weight, label),
+        weight=weight,
+        status="unreadable",
+        dtype=known[0]["dtype"] if known else "",
+        shape=known[0]["shape"] if known else (),
+        nbytes=sum(record["nbytes"] for record in known),
+        file=known[0]["file"] if known else "",
+        offset=known[0]["offset"] if known else 0,
+    )
+    A, B = pair.A, pair.B
+    if A is None or B is None:
+        return replace(lost, reason=f"lora_{'A' if A is None else 'B'} is not there")
+    for record in (A, B):
+        if record["status"] not in _READABLE:
+            return replace(lost, reason=f"{record['name']}: {record['reason'] or record['view']}")
+    if reason := _other_form(pair, settings):
+        return replace(lost, reason=reason)
+    (r, n), (m, rank) = _flat(A["shape"]), _flat(B["shape"])
+    if r != rank:
+        shapes = f"{list(B['shape'])} and {list(A['shape'])}"
+        return replace(lost, reason=f"B and A of shapes {shapes} have no product")
+    said = settings.rank_of(pair.module)
+    note = None
+    if said != r:
+        if not settings.ranks:
+            return replace(lost, reason=f"rank {r} by its shape, {said} by the settings")
+        note = f"{weight}: rank {r} by its shape, {said} by rank_pattern; the shape counts"
+    turned = settings.turned or pair.embedding
+    return replace(
+        lost,
+        status="product",
+        dtype=A["dtype"] if A["dtype"] == B["dtype"] else "mixed",
+        shape=(n, m) if turned else (m, n),
+        A=A["name"],
+        B=B["name"],
+        scale=settings.scale_of(pair.module, r),
+        rank=r,
+        turned=turned,
+        note=note,
+    )
+
+
+def _other_form(pair: _Pair, settings: Settings) -> str | None:
+    """Why the change is no plain product of its factors."""
+    if settings.dora or pair.magnitude:
+        return (
+            "DoRA: the rows of the changed weight are scaled as well, "
+            "so that the change is no product of low rank"
+        )
+    parents = {parameter.rpartition(".")[0] for parameter in settings.parameters}
+    module = re.sub(r"(?:\.base_layer)+$", "", pair.module)
+    if any(module == parent or module.endswith(f".{parent}") for parent in parents):
+        return "target_parameters: the products of a stacked parameter are not taken apart"
+    return None
+
+
+def _flat(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a factor; of a convolution's, all but the first axis together."""
+    return shape[0], prod(shape[1:])

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What adapter_config.json says: by how much each product is scaled, and which way it lies."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sigmascope.checkpoint.index import read_json
+from sigmascope.checkpoint.jsontext import Members, brief, unique
+from sigmascope.errors import CheckpointError
+
+NAME = "adapter_config.json"
+
+Pattern = tuple[tuple[str, float], ...]
+
+# Starts that change the weight beside the adapter, so that B A is not the change from the original.
+_CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
+_OTHER_FORMS = ("use_qalora", "use_bdlora")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one adapter.
+
+    Attributes
+    ----------
+    r, alpha : int, float
+        As for all modules that no pattern names.
+    rslora : bool
+        Scaled by alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023).
+    ranks, alphas : tuple of (pattern, number)
+        For the modules whose names end as the pattern, a regular expression, says; first match.
+    turned : bool
+        `fan_in_fan_out`: the weights keep inputs as rows.
+    dora : bool
+    parameters : tuple of str
+        `target_parameters`: stacked weights that are adapted whole.
+    base : str or None
+        Where its base is said to be.
+    notes : tuple of str
+        What makes B A something else than it seems.
+    """
+
+    r: int
+    alpha: float
+    rslora: bool
+    ranks: Pattern
+    alphas: Pattern
+    turned: bool
+    dora: bool
+    parameters: tuple[str, ...]
+    base: str | None
+    notes: tuple[str, ...]
+
+    def rank_of(self, module: str) -> int:
+        """Return the rank that a module is said to have."""
+        return int(_matched(self.ranks, module, self.r))
+
+    def scale_of(self, module: str, rank: int) -> float:
+        """Return the factor of a module's product of this rank."""
+        alpha = _matched(self.alphas, module, self.alpha)
+        return alpha / (rank**0.5 if self.rslora else rank)
+
+
+def _matched(pattern: Pattern, module: str, otherwise: float) -> float:
+    """Return the number for a module, as PEFT looks it up."""
+    return next(
+        (value for key, value in pattern if re.match(rf"(.*\.)?({key})$", module)), otherwise
+    )
+
+
+def read_settings(path: Path) -> Settings:
+    """Read and check an adapter_config.json.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be read, is of another kind of adapter, or a value is off; it is named.
+    """
+    members = read_json(path)
+    kind = members.get("peft_type")
+    if kind != "LORA":
+        raise CheckpointError(f"{path}: peft_type {brief(kind)}: only LORA is known")
+    for form in _OTHER_FORMS:
+        if members.get(form):
+            raise CheckpointError(f"{path}: {form} {brief(members[form])}: this form is not known")
+    start, base = members.get("init_lora_weights"), members.get("base_model_name_or_path")
+    notes: tuple[str, ...] = ()
+    if isinstance(start, str) and start.startswith(_CHANGES_BASE):
+        notes += (
+            f"init_lora_weights {start!r} changes the base too: "
+            "B A is no change from the original weights",
+        )
+    if members.get("layer_replication"):
+        notes += ("layer_replication: layers are counted as they are in the enlarged model",)
+    return Settings(
+        r=int(_number(members, "r", path, whole=True)),
+        alpha=_number(members, "lora_alpha", path),
+        rslora=_flag(members, "use_rslora", path),
+        ranks=_pattern(members, "rank_pattern", path, whole=True),
+        alphas=_pattern(members, "alpha_pattern", path),
+        turned=_flag(members, "fan_in_fan_out", path),
+        dora=_flag(members, "use_dora", path),
+        parameters=_texts(members, "target_parameters", path),
+        base=base if isinstance(base, str) else None,
+        notes=notes,
+    )
+
+
+def _checked(value: object, where: str, whole: bool) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or (whole and not (isinstance(value, int) and value > 0)):
+        kind = "positive whole number" if whole else "number"
+        raise CheckpointError(f"{where} {brief(value)} is no {kind}")
+    assert isinstance(value, int | float)
+    return float(value)
+
+
+def _number(members: dict[str, Any], name: str, path: Path, whole: bool = False) -> float:
+    if name not in members:
+        raise CheckpointError(f"{path}: no {name!r}")
+    return _checked(members[name], f"{path}: {name}", whole)
+
+
+def _flag(members: dict[str, Any], name: str, path: Path) -> bool:
+    value = members.get(name)
+    if value not in (None, False, True):
+        raise CheckpointError(f"{path}: {name} {brief(value)} is not true or false")
+    return value is True
+
+
+def _texts(members: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:
+    value = members.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise CheckpointError(f"{path}: {name} {brief(value)} is not a list of names")
+    return tuple(value)
+
+
+def _pattern(members: dict[str, Any], name: str, path: Path, whole: bool = False) -> Pattern:
+    found: list[tuple[str, float]] = []
+    for key, value in unique(members.get(name) or Members(), f"{path}: {name}").items():
+        try:
+            re.compile(key)
+        except re.error as error:
+            raise CheckpointError(f"{path}: {name}: {brief(key)}: {error}") from error
+        found.append((key, _checked(value, f"{path}: {name}: {brief(key)}", whole)))
+    return tuple(found)

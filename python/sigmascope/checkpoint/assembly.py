@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""All tensors of a checkpoint put together: how each is read, its matrices, and their roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sigmascope.checkpoint.configuration import Configuration
+from sigmascope.checkpoint.fused import role_of_view, split, whole_notes
+from sigmascope.checkpoint.heads import by_heads, key_heads
+from sigmascope.checkpoint.jsontext import brief
+from sigmascope.checkpoint.layouts import quantised_parts, tied_parts
+from sigmascope.checkpoint.ranks import joined, width_of
+from sigmascope.checkpoint.reading import read_as
+from sigmascope.checkpoint.roles import Role, roles_of
+from sigmascope.checkpoint.rules import Table, rules_for
+from sigmascope.checkpoint.views import Located, Reading, View
+from sigmascope.errors import CheckpointError
+
+
+class Origin(NamedTuple):
+    """What a checkpoint was opened with: absolute paths, and the options of `open_checkpoint`."""
+
+    paths: tuple[str, ...]
+    split_fused: bool
+    heads: bool
+    rules: Table | None
+    reading: str
+
+    @property
+    def choices(self) -> dict[str, object]:
+        """What of it changes the rows of a scan, as plain JSON; nothing where it is the default."""
+        found: dict[str, object] = {"heads": True} if self.heads else {}
+        return found if self.rules is None else found | {"rules": self.rules.digest}
+
+
+class Assembly(NamedTuple):
+    """How every tensor is read, the matrices by name, the role of each of both, and remarks."""
+
+    readings: Mapping[str, Reading]
+    views: Mapping[str, View]
+    roles: dict[str, Role]
+    notes: tuple[str, ...]
+
+
+def assembled(
+    ranks: Sequence[Mapping[str, Located]], config: Configuration, origin: Origin
+) -> Assembly:
+    """Put together what the ranks of a checkpoint hold; there is mostly one.
+
+    Raises
+    ------
+    CheckpointError
+        A slice would have the name of another tensor.
+    """
+    roles = roles_of(ranks[0], rules_for(origin.rules, config.model_type))
+    readings = _read(ranks, roles, config)
+    notes: tuple[str, ...] = ()
+    if origin.split_fused and len(ranks) == 1:
+        readings, whole = split(readings, roles, config)
+        notes += whole_notes(whole)
+    roles |= _roles_of_views(readings, roles)
+    if origin.heads:
+        readings, whole = by_heads(readings, roles, config)
+        notes += whole_notes(whole, "attention weights")
+        roles |= _roles_of_views(readings, roles)
+    return Assembly(readings, _by_name(readings), roles, notes)
+
+
+def _read(
+    ranks: Sequence[Mapping[str, Located]], roles: Mapping[str, Role], config: Configuration
+) -> dict[str, Reading]:
+    """Read every tensor as each rank has it, and join what the ranks have."""
+    readings: list[dict[str, Reading]] = []
+    for rank in ranks:
+        entries = {name: located.entry for name, located in rank.items()}
+        parts = tied_parts((located.header, located.entry) for located in rank.values())
+        parts |= quantised_parts(entries, config.method)
+        readings.append(
+            {name: read_as(located, rank, parts, config.block) for name, located in rank.items()}
+        )
+    if len(ranks) == 1:
+        return readings[0]
+    width, heads = width_of(ranks[0], roles), key_heads(config.model)
+    return {
+        name: joined([found[name] for found in readings], roles[name], width, heads)
+        for name in readings[0]
+    }
+
+
+def _roles_of_views(readings: Mapping[str, Reading], roles: Mapping[str, Role]) -> dict[str, Role]:
+    views = (view for reading in readings.values() for view in reading.views)
+    return {view.name: role_of_view(roles[view.tensor], view) for view in views}
+
+
+def _by_name(readings: Mapping[str, Reading]) -> dict[str, View]:
+    """Collect all views; a slice must not bear the name of another stored tensor."""
+    views: dict[str, View] = {}
+    for reading in readings.values():
+        for view in reading.views:
+            if view.name in views or (view.name != view.tensor and view.name in readings):
+                raise CheckpointError(
+                    f"{view.grid[0][0].header.path}: tensor {brief(view.name, 200)} has the name "
+                    f"of a slice of {brief(view.tensor, 200)}"
+                )
+            views[view.name] = view
+    return views

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The models of one family as a distribution, per role and depth, and where one stands in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sigmascope.scanning.rows import Row
+
+from .sources import MEASURES, Cell, Source, cells_of, check_measures, read_source
+from .tables import Table
+
+COLUMNS = (
+    "tower",
+    "role",
+    "depth_from",
+    "depth_to",
+    "measure",
+    "count",
+    "least",
+    "lower_quartile",
+    "median",
+    "upper_quartile",
+    "greatest",
+    "error",
+)
+PLACED = (
+    "tower",
+    "role",
+    "depth_from",
+    "depth_to",
+    "measure",
+    "count",
+    "value",
+    "error",
+    "quantile",
+    "quantile_low",
+    "quantile_high",
+)
+
+Band = tuple[float, float] | tuple[None, None]
+Place = tuple[str, str, Band, str]
+"""Tower, role, band of depth, measure."""
+
+Value = tuple[float, float]
+"""A model's value in a place, and its error."""
+
+
+class Reference(Table):
+    """What :func:`reference` returns: a row for each place and measure.
+
+    ==========================  ==================================================================
+    `tower`, `role`             the place
+    `depth_from`, `depth_to`    the band of relative depth, 0 the first layer and 1 the last; None
+                                for what has no layer
+    `measure`                   as a column of a scan
+    `count`                     models that have such matrices; each counts once
+    `least` … `greatest`        of the models' values, each the median of its matrices there
+    `error`                     the largest error of these values
+    ==========================  ==================================================================
+
+    Attributes
+    ----------
+    models : tuple of str
+        What the models are called.
+    measures : tuple of str
+    bands : int
+        Bands of depth.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[Place, Mapping[int, Value]],
+        models: tuple[str, ...],
+        identities: tuple[frozenset[str], ...],
+        measures: tuple[str, ...],
+        bands: int,
+    ) -> None:
+        super().__init__(COLUMNS, [_summary(place, found) for place, found in values.items()])
+        self._values, self._identities = values, identities
+        self.models, self.measures, self.bands = models, measures, bands
+
+    def __repr__(self) -> str:
+        return f"Reference({len(self.models)} models, {len(self)} places and measures)"
+
+    def place(self, model: Source, *, confidence: float = 0.95, **options: Any) -> Table:
+        """Say where a model stands among those of the reference.
+
+        Parameters
+        ----------
+        model : Scan, file of one, or checkpoint
+            If its files are those of a model of the reference, that one is left out.
+        confidence : float
+            Of the intervals.
+        **options
+            For the scan of a checkpoint.
+
+        Returns
+        -------
+        Table
+            For each place and measure that both have: `value` and `error` of the model; `quantile`,
+            the share of the reference below it (ties count half); `quantile_low` and
+            `quantile_high`, which hold the share in the family that the reference is a sample of:
+            Clopper-Pearson bounds, with every value of either side as far off as its error allows.
+            `count` is that of the reference. Few models mean wide intervals.
+
+        Raises
+        ------
+        ValueError
+            The confidence is not between 0 and 1.
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
+        given = read_source(model, options)
+        same = {i for i, known in enumerate(self._identities) if known and known == given.identity}
+        placed: list[Row] = []
+        for place, (value, error) in _values_of(given.rows, self.measures, self.bands).items():
+            others = [found for i, found in self._values.get(place, {}).items() if i not in same]
+            if others:
+                quantile = _quantile(value, error, others, confidence)
+                columns = (*_flat(place), len(others), value, error, *quantile)
+                placed.append(dict(zip(PLACED, columns, strict=True)))
+        return Table(PLACED, placed)
+
+
+def reference(
+    models: Sequence[Source],
+    *,
+    measures: Sequence[str] | str = MEASURES,
+    bands: int = 4,
+    **options: Any,
+) -> Reference:
+    """Gather models of one family into a distribution per role and relative depth.
+
+    Parameters
+    ----------
+    models : sequence of sources
+        Scans, files that they were saved in, or checkpoints, which are scanned.
+    measures : str or sequence of str
+        Columns of the rows. Those without a scale compare best between models of several sizes.
+    bands : int
+        Bands of equal width into which relative depth is cut.
+    **options
+        For the scan of a checkpoint, as for :func:`scan`.
+
+    Returns
+    -------
+    Reference
+
+    Raises
+    ------
+    ValueError
+        No models, fewer than one band, or a measure that no row has a column of.
+    TypeError
+        A source is none of these.
+    """
+    if not models:
+        raise ValueError("a reference needs a model at least")
+    if bands < 1:
+        raise ValueError(f"bands must be at least 1, not {bands}")
+    known = [read_source(model, options, number) for number, model in enumerate(models, 1)]
+    wanted = check_measures(measures, [row for model in known for row in model.rows])
+    values: dict[Place, dict[int, Value]] = {}
+    for number, model in enumerate(known):
+        for place, value in _values_of(model.rows, wanted, bands).items():
+            values.setdefault(place, {})[number] = value
+    labels = tuple(model.label for model in known)
+    identities = tuple(model.identity for model in known)
+    return Reference(values, labels, identities, wanted, bands)
+
+
+def _values_of(rows: Sequence[Row], measures: Sequence[str], bands: int) -> dict[Place, Value]:
+    """One model's values: of each place the median of its matrices."""
+    places: dict[Place, list[Cell]] = {}
+    for measure in measures:
+        for cell in cells_of(rows, measure):
+            place = cell.tower, cell.role, _band(cell.depth, bands), measure
+            places.setdefault(place, []).append(cell)
+    return {
+        place: (
+            float(np.median([cell.value for cell in cells])),
+            max(cell.error for cell in cells),  # a median moves no further than its furthest value
+        )
+        for place, cells in places.items()
+    }
+
+
+def _band(depth: float | None, bands: int) -> Band:
+    if depth is None:
+        return None, None
+    number = min(int(depth * bands), bands - 1)
+    return number / bands, (number + 1) / bands
+
+
+def _flat(place: Place) -> tuple[Any, ...]:
+    tower, role, (low, high), measure = place
+    return tower, role, low, high, measure
+
+
+def _summary(place: Place, found: Mapping[int, Value]) -> Row:
+    values = np.array([value for value, _ in found.values()])
+    quartiles = np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
+    error = max(error for _, error in found.values())
+    return dict(zip(COLUMNS, (*_flat(place), len(values), *quartiles, error), strict=True))
+
+
+def _quantile(
+    value: float, error: float, others: Sequence[Value], confidence: float
+) -> tuple[float, float, float]:
+    """The share of others below a value, and an interval for it."""
+    n = len(others)
+    below = sum(other < value for other, _ in others)
+    equal = sum(other == value for other, _ in others)
+    surely = sum(other + e < value - error for other, e in others)
+    perhaps = sum(other - e <= value + error for other, e in others)
+    tail = (1 - confidence) / 2
+    low = 0.0 if surely == 0 else _solve(lambda p: _at_least(surely, n, p), tail)
+    high = 1.0 if perhaps == n else _solve(lambda p: 1 - _at_least(perhaps + 1, n, p), tail, False)
+    return (below + equal / 2) / n, low, high
+
+
+def _at_least(k: int, n: int, p: float) -> float:
+    """The chance of k successes or more in n trials, 0 < p < 1."""
+    logs = (
+        math.lgamma(n + 1)
+        - math.lgamma(i + 1)
+        - math.lgamma(n - i + 1)
+        + i * math.log(p)
+        + (n - i) * math.log1p(-p)
+        for i in range(k, n + 1)
+    )
+    return math.fsum(map(math.exp, logs))
+
+
+def _solve(chance: Callable[[float], float], tail: float, rising: bool = True) -> float:
+    """Where a chance that rises, or falls, with p is `tail`, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if (chance(middle) < tail) == rising:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where the rows of a series come from: scans, comparisons, files of either, or checkpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sigmascope.adapters import Scannable
+from sigmascope.scanning import Scan, scan
+from sigmascope.scanning.rows import Row
+
+MEASURES = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
+"""What a series is of by default."""
+
+_SAVED = (".jsonl", ".csv", ".parquet")
+
+
+class Rows(Protocol):
+    """Anything with rows as a scan or a comparison has them."""
+
+    @property
+    def rows(self) -> list[Row]:
+        """One record for each matrix."""
+
+
+Source = Rows | Sequence[Mapping[str, Any]] | Scannable | str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The value of one measure of one matrix.
+
+    Attributes
+    ----------
+    name : str
+    tower, role : str
+    layer : int or None
+    depth : float or None
+        Of its layer, from 0 for the first of its tower to 1 for the last; None without a layer.
+    value, error : float
+        The measure, and its error; 0 where the row says none.
+    """
+
+    name: str
+    tower: str
+    role: str
+    layer: int | None
+    depth: float | None
+    value: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read of a source.
+
+    Attributes
+    ----------
+    rows : list of dict
+    label : str
+        What to call it: its path, or its number.
+    identity : frozenset of str
+        Digests of the files that were scanned; empty if nothing says them.
+    """
+
+    rows: list[Row]
+    label: str
+    identity: frozenset[str]
+
+
+def read_source(source: Source, options: Mapping[str, Any], number: int = 0) -> Read:
+    """Read the rows of a source; a checkpoint is scanned.
+
+    Raises
+    ------
+    TypeError
+        It is none of these.
+    CheckpointError, ValueError, OSError
+        As for :func:`scan` and :meth:`Scan.load`.
+    """
+    found: object = source
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        found = Scan.load(path) if path.suffix in _SAVED else scan(path, **options)
+    elif isinstance(source, Scannable):
+        found = scan(source, **options)
+    rows = getattr(found, "rows", found)
+    if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
+        raise TypeError(f"no rows of a scan can be had of a {type(source).__name__}")
+    files = getattr(found, "files", ())
+    return Read(
+        rows=[dict(row) for row in rows],
+        label=path_of(source) or path_of(found) or f"number {number}",
+        identity=frozenset(file["digest"] for file in files),
+    )
+
+
+def path_of(source: object) -> str:
+    """Return the path of a source, or of what it is of; nothing if it has none."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    names = ("checkpoint", "after", "path")
+    paths = (getattr(source, name, None) for name in names)
+    return next((os.fspath(p) for p in paths if isinstance(p, str | os.PathLike)), "")
+
+
+def cells_of(rows: Sequence[Row], measure: str) -> Iterator[Cell]:
+    """List the values of one measure; rows without one, or of no known role, are left out."""
+    last: dict[str, int] = {}
+    for row in rows:
+        if row.get("layer") is not None and row.get("tower") is not None:
+            last[row["tower"]] = max(last.get(row["tower"], 0), row["layer"])
+    for row in rows:
+        value, role = row.get(measure), row.get("role")
+        if row.get("status") != "analysed" or value is None or role in (None, "other"):
+            continue
+        layer, tower = row.get("layer"), row.get("tower") or "text"
+        depth = None if layer is None else layer / max(last.get(tower, 0), 1)
+        error = row.get(f"{measure}_error")
+        yield Cell(row["name"], tower, role, layer, depth, float(value), float(error or 0.0))
+
+
+def check_measures(measures: Sequence[str] | str, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return measures that rows have columns of; ValueError for one that none has."""
+    wanted = (measures,) if isinstance(measures, str) else tuple(measures)
+    for measure in wanted:
+        if not any(measure in row for row in rows):
+            raise ValueError(f"no column {measure!r} in the rows")
+    return wanted

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tables of a series: rows of fixed columns, to save and to hand on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sigmascope.scanning.rows import Row
+from sigmascope.scanning.saving import TABLE_HINT, replacing
+
+
+class Table(Sequence[Row]):
+    """Rows, each with every column of `columns` in their order; None where there is nothing.
+
+    Attributes
+    ----------
+    columns : tuple of str
+    rows : list of dict
+        Plain JSON.
+    """
+
+    def __init__(self, columns: Sequence[str], rows: list[Row]) -> None:
+        self.columns, self.rows = tuple(columns), rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def where(self, **values: Any) -> list[Row]:
+        """Return the rows that have these values: ``table.where(role="q", layer=3)``.
+
+        Raises
+        ------
+        ValueError
+            There is no such column.
+        """
+        if strange := sorted(values.keys() - set(self.columns)):
+            raise ValueError(f"no column {strange[0]!r}; there are {', '.join(self.columns)}")
+        return [row for row in self.rows if all(row[name] == v for name, v in values.items())]
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a pandas DataFrame; ImportError without the extra ``table``."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError(f"a DataFrame {TABLE_HINT}") from error
+        return pd.DataFrame(self.rows, columns=list(self.columns))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save as `.csv` or `.jsonl`; the file appears whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            Another suffix.
+        OSError
+            It cannot be written; the path is named.
+        """
+        target = Path(path)
+        if target.suffix not in (".csv", ".jsonl"):
+            raise ValueError(f"{target}: saved as .csv or .jsonl, not {target.suffix!r}")
+        with (
+            replacing(target) as temporary,
+            open(temporary, "w", encoding="utf-8", newline="") as file,
+        ):
+            if target.suffix == ".jsonl":
+                file.writelines(json.dumps(row) + "\n" for row in self.rows)
+                return
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Products of thin matrices: exactly what the product is, without making it."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sigmascope as ss
+from sigmascope import LowRank
+from sigmascope.spectra import Spectrum
+
+EXACT = 1e-12
+
+
+def thin(m: int, r: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((m, r))
+
+
+def of_values(values: list[float], m: int, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """B (m, r) and A (r, n) whose product has these singular values."""
+    r = len(values)
+    U, V = np.linalg.qr(thin(m, r, seed))[0], np.linalg.qr(thin(n, r, seed + 1))[0]
+    mix = np.linalg.qr(thin(r, r, seed + 2))[0] @ np.diag(np.arange(1.0, r + 1))
+    return U @ np.diag(values) @ np.linalg.inv(mix), mix @ V.T
+
+
+@settings(deadline=None)
+@given(
+    m=st.integers(1, 30),
+    n=st.integers(1, 30),
+    r=st.integers(1, 12),
+    scale=st.floats(-4, 4).filter(lambda s: abs(s) > 1e-3),
+    seed=st.integers(0, 9),
+)
+def test_all_values_are_those_of_the_product(
+    m: int, n: int, r: int, scale: float, seed: int
+) -> None:
+    B, A = thin(m, r, seed), thin(r, n, seed + 1)
+    truth = np.linalg.svd(scale * B @ A, compute_uv=False)
+    found = LowRank(B, A, scale).singular_values()
+    assert len(found) == min(m, n)
+    assert np.all(np.abs(found.values - truth) <= found.errors + 1e-13 * truth[0])
+    assert np.all(found.values[r:] == 0)
+    assert np.all(found.errors[r:] == 0)
+    svd = LowRank(B, A, scale).svd()
+    assert len(svd.s) == min(m, n, r)
+    np.testing.assert_allclose((svd.U * svd.s) @ svd.Vt, scale * B @ A, atol=1e-12 * truth[0])
+    assert np.all(svd.residuals <= 1e-13 * truth[0] * (m + n))
+
+
+def test_planted_values_come_back() -> None:
+    values = [8.0, 4.0, 2.0, 1.0]
+    found = LowRank(*of_values(values, 60, 40)).singular_values()
+    np.testing.assert_allclose(found.values[:4], values, rtol=EXACT)
+    assert found.method == "low-rank product, exact"
+    assert found.errors[0] < 1e-11
+
+
+def test_measures_of_four_equal_values_are_closed_forms() -> None:
+    found = LowRank(*of_values([3.0] * 4, 50, 40), scale=0.5).spectrum()
+    expected = {
+        "fro_norm": 3.0,
+        "spectral_norm": 1.5,
+        "nuclear_norm": 6.0,
+        "stable_rank": 4.0,
+        "effective_rank": 4.0,
+        "effective_rank_energy": 4.0,
+        "participation_ratio": 4.0,
+        "nuclear_rank": 4.0,
+        "numerical_rank": 4.0,
+        "spectral_entropy": math.log(4) / math.log(40),
+        "concentration_1": 0.25,
+        "energy_rank_50": 2.0,
+    }
+    for name, value in expected.items():
+        measure = found[name]
+        assert abs(measure.value - value) <= max(measure.error, 1e-12 * value), name
+
+
+def test_measures_without_meaning_are_absent() -> None:
+    found = LowRank(thin(60, 16), thin(16, 50)).spectrum()
+    for name in ("alpha", "alpha_hill", "mp_edge", "mp_outliers", "mp_softrank", "condition"):
+        assert name not in found
+    assert found.moments is None
+    full = LowRank(thin(60, 50), thin(50, 50)).spectrum()  # of full rank it has them all
+    assert {"mp_edge", "condition", "alpha"} <= set(full.measures)
+
+
+def test_spectrum_is_exact_and_says_so() -> None:
+    found = ss.spectrum(LowRank(thin(60, 3), thin(3, 50)), effort="top", k=8)
+    assert isinstance(found, Spectrum)
+    assert (found.effort, found.method, found.converged) == (
+        "exact",
+        "low-rank product, exact",
+        True,
+    )
+    assert (found.precision, found.passes, found.columns) == ("float64", 1, 3)
+    assert len(found.top) == 8
+    assert len(found.values) == 50
+    assert found.notes == ("rank 3 or less by its form",)
+    assert found.to_dict()["effective_rank"] == found["effective_rank"].value
+
+
+@settings(deadline=None)
+@given(st.floats(1e-30, 1e30), st.integers(0, 5))
+def test_scale_changes_no_scale_free_measure(scale: float, seed: int) -> None:
+    B, A = thin(30, 4, seed), thin(4, 20, seed + 1)
+    one, other = LowRank(B, A).spectrum(), LowRank(B, A, scale).spectrum()
+    for name in ("effective_rank", "stable_rank", "participation_ratio", "numerical_rank"):
+        assert other[name].value == pytest.approx(one[name].value, rel=1e-10)
+    assert other["spectral_norm"].value == pytest.approx(scale * one["spectral_norm"].value)
+
+
+def test_transpose_slices_and_elements() -> None:
+    B, A = thin(30, 4), thin(4, 20)
+    product = LowRank(B, A, 2.0)
+    dense = np.float32(2.0 * B @ A)
+    np.testing.assert_allclose(np.asarray(product.matrix()), dense, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(
+        np.asarray(product[3:9].matrix()), np.asarray(product.matrix())[3:9]
+    )
+    part = np.asarray(product[::2, 5:7].matrix())
+    np.testing.assert_allclose(part, np.asarray(product.matrix())[::2, 5:7], rtol=1e-12)
+    np.testing.assert_allclose(
+        np.asarray(product.T.matrix()), np.asarray(product.matrix()).T, rtol=1e-12
+    )
+    np.testing.assert_allclose(product.T.svd().s, product.svd().s, rtol=EXACT)
+    assert product.T.shape == (20, 30)
+
+
+def test_orthogonal_rotations_change_no_value() -> None:
+    B, A = thin(30, 4), thin(4, 20)
+    Q, P = np.linalg.qr(thin(30, 30, 5))[0], np.linalg.qr(thin(20, 20, 6))[0]
+    turned = LowRank(Q @ B, A @ P).singular_values().values
+    np.testing.assert_allclose(turned, LowRank(B, A).singular_values().values, atol=1e-12)
+
+
+def test_factors_in_bfloat16_are_read_exactly() -> None:
+    B, A = (x.astype(ml_dtypes.bfloat16) for x in (thin(30, 4), thin(4, 20)))
+    product = LowRank(B, A)
+    assert product.dtype == "bf16"
+    assert product.nbytes == 2 * 4 * (30 + 20)
+    truth = np.linalg.svd(B.astype(float) @ A.astype(float), compute_uv=False)
+    np.testing.assert_allclose(product.singular_values().values, truth, atol=1e-13)
+    assert np.asarray(product.matrix()).dtype == np.float32
+    assert np.asarray(LowRank(thin(3, 2), thin(2, 3)).matrix()).dtype == np.float64
+
+
+def test_zero_and_rank_deficient_products() -> None:
+    zero = LowRank(np.zeros((9, 2)), thin(2, 8)).spectrum()
+    assert zero["fro_norm"].value == 0
+    assert "effective_rank" not in zero
+    column = thin(9, 1)
+    twice = LowRank(np.hstack([column, column]), thin(2, 8)).spectrum()
+    assert twice["numerical_rank"].value == 1
+
+
+def test_what_is_no_product_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no product of shapes \(9, 2\) and \(3, 8\)"):
+        LowRank(thin(9, 2), thin(3, 8))
+    with pytest.raises(ValueError, match="must be finite, not nan"):
+        LowRank(thin(9, 2), thin(2, 8), math.nan)
+    product = LowRank(thin(9, 2), thin(2, 8))
+    with pytest.raises(ValueError, match=r"k = 9 must be between 1 and min\(m, n\) = 8"):
+        product.svd(9)
+    with pytest.raises(ValueError, match="k = 0 must be at least 1"):
+        product.spectrum(0)
+    assert len(product.svd(8).s) == 2
+
+
+def test_nan_is_named() -> None:
+    B = thin(9, 2)
+    B[3, 1] = np.nan
+    with pytest.raises(ss.NonFiniteError, match=r"factor B .* 1 NaN .* the first at \(3, 1\)"):
+        LowRank(B, thin(2, 8)).spectrum()
+
+
+def test_memory_is_held_against_the_limit() -> None:
+    product = LowRank(thin(2000, 8), thin(8, 2000))
+    with pytest.raises(ss.MemoryLimitError, match=r"memory_limit is 9.77 kiB"):
+        product.spectrum(memory_limit=10_000)
+    with pytest.raises(ss.MemoryLimitError, match="the elements of a product 2000 x 2000 need"):
+        product.matrix(memory_limit="16MB")
+    product.matrix(memory_limit="64MB")
+
+
+def test_it_travels_as_its_files(tmp_path: Path) -> None:
+    for name, x in (("B", thin(9, 2)), ("A", thin(2, 8))):
+        np.save(tmp_path / f"{name}.npy", x)
+    product = LowRank(tmp_path / "B.npy", tmp_path / "A.npy", 3.0)
+    assert not product.in_memory
+    assert product.load().in_memory
+    again = pickle.loads(pickle.dumps(product))
+    np.testing.assert_array_equal(again.singular_values(), product.singular_values())
+    assert repr(product) == "LowRank(9 x 8, rank 2, f64, scale 3)"
