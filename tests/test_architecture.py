@@ -59,7 +59,7 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "memory costs rates plan workers spread krylov distributions linalg randomized",
+        "memory costs rates plan workers spread krylov distributions changes linalg randomized",
         "_core ground spectra matrices",
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
@@ -70,20 +70,24 @@ PYTHON_ROOMS = {
         "ground spectra matrices linalg analysis checkpoint",
         outside="pandas pyarrow",
     ),
-    "report": Modules("report", "ground checkpoint scan", outside="rich", extra=True),
+    "compare": Modules(
+        "comparing", "ground spectra statistics matrices linalg analysis checkpoint scan"
+    ),
+    "report": Modules("report", "ground checkpoint scan compare", outside="rich", extra=True),
     "bench": Modules(
         "bench",
         "ground matrices checkpoint report package",
         outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
     ),
     "cli": Modules(
-        "demo exits cli_bench cli_plan cli_scan cli __main__",
-        "ground checkpoint scan report bench package",
+        "demo exits cli_bench cli_plan cli_scan cli_compare cli __main__",
+        "ground checkpoint scan compare report bench package",
         outside="typer rich",
         extra=True,
     ),
     "package": Modules(
-        "__init__", "_core ground spectra matrices linalg streaming analysis checkpoint scan"
+        "__init__",
+        "_core ground spectra matrices linalg streaming analysis checkpoint scan compare",
     ),
 }
 """Nothing of the terminal, and nothing that an extra installs, is read with the package."""

@@ -83,32 +83,72 @@ Eigen eigh(Small a) {
   return result;
 }
 
-// Tridiagonal by reflections, divide and conquer (Gu & Eisenstat 1995), and only the wanted vectors turned back.
-// Relatively robust representations (dsyevr) would find them alone, but take twice as long at these sizes, and repeat a
-// vector where eigenvalues are equal.
+namespace {
+
+// Q^T A Q = Z diag(values) Z^T with Q in the reflections of `a`: tridiagonal by reflections, then divide and conquer
+// (Gu & Eisenstat 1995). Relatively robust representations (dsyevr) would find a few vectors alone, but take twice as
+// long at these sizes, and repeat a vector where eigenvalues are equal.
+struct Halfway {
+  explicit Halfway(Small matrix)
+      : n(to_int(matrix.rows)),
+        a(std::move(matrix)),
+        z(n, n),
+        values(static_cast<std::size_t>(n)),
+        tau(values.size()),
+        work(std::max<std::size_t>(values.size() * (values.size() + 4) + 1, 64 * values.size())) {
+    std::vector<double> below(values.size());
+    std::vector<int> iwork(5 * values.size() + 3);
+    const int lwork = static_cast<int>(work.size()), liwork = static_cast<int>(iwork.size());
+    int failed = 0;
+    scipy_dsytrd_("L", &n, a.data(), &n, values.data(), below.data(), tau.data(), work.data(), &lwork, &failed);
+    check("dsytrd", failed);
+    scipy_dstedc_("I", &n, values.data(), below.data(), z.data(), &n, work.data(), &lwork, iwork.data(), &liwork,
+                  &failed);
+    check("dstedc", failed);
+  }
+
+  // x = Q x ("L") or x Q ("R").
+  void turn(const char* side, Small& x) {
+    const int rows = to_int(x.rows), cols = to_int(x.cols), lwork = static_cast<int>(work.size());
+    int failed = 0;
+    scipy_dormtr_(side, "L", "N", &rows, &cols, a.data(), &n, tau.data(), x.data(), &rows, work.data(), &lwork,
+                  &failed);
+    check("dormtr", failed);
+  }
+
+  int n;
+  Small a, z;
+  std::vector<double> values, tau, work;  // values ascending
+};
+
+}  // namespace
+
 Eigen eigh_top(Small a, std::int64_t k) {
-  const int n = to_int(a.rows), wanted = static_cast<int>(k);
+  const std::int64_t n = a.rows;
   Eigen result{std::vector<double>(static_cast<std::size_t>(k)), Small(n, k)};
   if (n == 0 || k == 0) return result;
-  const auto size = static_cast<std::size_t>(n);
-  std::vector<double> diagonal(size), below(size), tau(size);
-  std::vector<double> work(std::max<std::size_t>(size * (size + 4) + 1, 64 * size));
-  std::vector<int> iwork(5 * size + 3);
-  const int lwork = static_cast<int>(work.size()), liwork = static_cast<int>(iwork.size());
-  int failed = 0;
-  scipy_dsytrd_("L", &n, a.data(), &n, diagonal.data(), below.data(), tau.data(), work.data(), &lwork, &failed);
-  check("dsytrd", failed);
-  Small z(n, n);
-  scipy_dstedc_("I", &n, diagonal.data(), below.data(), z.data(), &n, work.data(), &lwork, iwork.data(), &liwork,
-                &failed);
-  check("dstedc", failed);
-  for (std::int64_t j = 0; j < k; ++j) {
-    result.values[static_cast<std::size_t>(j)] = diagonal[size - 1 - static_cast<std::size_t>(j)];
-    std::copy_n(&z(0, n - 1 - j), n, &result.vectors(0, j));
+  Halfway half(std::move(a));
+  std::copy_n(half.values.rbegin(), k, result.values.begin());
+  for (std::int64_t j = 0; j < k; ++j) std::copy_n(&half.z(0, n - 1 - j), n, &result.vectors(0, j));
+  half.turn("L", result.vectors);
+  return result;
+}
+
+EigenRows eigh_rows(Small a, std::int64_t first, std::int64_t last) {
+  const std::int64_t n = a.rows;
+  EigenRows result{std::vector<double>(static_cast<std::size_t>(n)), Small(first, n), Small(last, n)};
+  if (n == 0) return result;
+  Halfway half(std::move(a));
+  std::copy(half.values.rbegin(), half.values.rend(), result.values.begin());
+  Small chosen(first + last, n);
+  for (std::int64_t i = 0; i < first; ++i) chosen(i, i) = 1;
+  for (std::int64_t i = 0; i < last; ++i) chosen(first + i, n - last + i) = 1;
+  half.turn("R", chosen);
+  Small rows = matmul(chosen, half.z);
+  for (std::int64_t j = 0; j < n; ++j) {
+    std::copy_n(&rows(0, n - 1 - j), first, &result.first(0, j));
+    std::copy_n(&rows(first, n - 1 - j), last, &result.last(0, j));
   }
-  scipy_dormtr_("L", "L", "N", &n, &wanted, a.data(), &n, tau.data(), result.vectors.data(), &n, work.data(), &lwork,
-                &failed);
-  check("dormtr", failed);
   return result;
 }
 

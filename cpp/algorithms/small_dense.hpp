@@ -14,6 +14,10 @@ struct Eigen {
   std::vector<double> values;
   Small vectors;  // columns
 };
+struct EigenRows {
+  std::vector<double> values;
+  Small first, last;  // rows of the vectors, which are columns
+};
 struct SmallSvd {
   Small u;                // m x min(m, n)
   std::vector<double> s;  // descending
@@ -28,6 +32,8 @@ std::vector<double> column_norms(const Small& a);
 Eigen eigh(Small a);
 // The k largest eigenpairs, descending.
 Eigen eigh_top(Small a, std::int64_t k);
+// All eigenvalues, descending, and of the eigenvectors the first and the last rows: half the work of all.
+EigenRows eigh_rows(Small a, std::int64_t first, std::int64_t last);
 // The norms of a x - lambda x for such pairs; the lower triangle of a is read.
 std::vector<double> symmetric_residuals(const Small& a, const Eigen& pairs);
 SmallSvd svd(Small a);

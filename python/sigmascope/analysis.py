@@ -11,8 +11,8 @@ import numpy as np
 from . import plan, statistics
 from .distributions import density_of, moments
 from .errors import NonFiniteError
-from .krylov import Search, krylov, krylov_notes
-from .linalg import svdvals
+from .krylov import Search, krylov, krylov_notes, triplets_of
+from .linalg import svdvals, triplets
 from .matrices import Matrix
 from .plan import Run
 from .routes import EFFORTS, Route, route, run_for
@@ -31,6 +31,8 @@ def spectrum(
     max_passes: int = 300,
     accuracy: str = "reference",
     seed: int = 0,
+    vectors: bool = False,
+    elements: bool = True,
     **options: Any,
 ) -> Spectrum:
     """Compute every measure that an effort allows, each with its error.
@@ -47,6 +49,11 @@ def spectrum(
         Error bound of the k values, in units of sigma_1.
     accuracy : {"reference", "fast"}
         Of every value: see :func:`svdvals`.
+    vectors : bool
+        Whether the vectors of the k largest values are wanted as well, as `svd`: they come from the
+        same steps, and are as good as their residuals say.
+    elements : bool
+        Whether the statistics of the elements are wanted; without, one pass less.
     max_passes, seed, **options
         As for :func:`svds`.
 
@@ -74,7 +81,7 @@ def spectrum(
     plan.check_positive(max_passes=max_passes)
     plan.check_seed(seed)
     run = run_for(a, effort, **options)
-    chosen = route(a, effort, k, tol, accuracy, run)
+    chosen = route(a, effort, k, tol, accuracy, run, vectors)
     run = chosen.within(a, run)
     started = time.perf_counter()
     options["memory_limit"] = run.memory
@@ -82,8 +89,8 @@ def spectrum(
         a = a.load()
         options["reserved"] = run.reserved + run.load_bytes
     shared = {name: value for name, value in options.items() if name != "precision"}
-    seen = moments(a, **shared)
-    if seen.nan or seen.inf:
+    seen = moments(a, **shared) if elements else None
+    if seen is not None and (seen.nan or seen.inf):
         raise NonFiniteError(
             f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
             f"the first at {seen.first_nonfinite}"
@@ -91,19 +98,30 @@ def spectrum(
     reserved = run.reserved + run.load_bytes + chosen.seen_bytes
     options["reserved"] = shared["reserved"] = reserved
     if chosen.search is None:
-        return _exact(a, chosen, seed, seen, shared, started)
+        return _exact(a, chosen, tol, seed, seen, shared, started)
     run = run_for(a, effort, **options)
     return _searched(a, chosen, chosen.search, run, max_passes, seed, seen, started)
 
 
 def _exact(
-    a: Matrix, chosen: Route, seed: int, seen: Moments, options: dict[str, Any], started: float
+    a: Matrix,
+    chosen: Route,
+    tol: float,
+    seed: int,
+    seen: Moments | None,
+    options: dict[str, Any],
+    started: float,
 ) -> Spectrum:
     k = chosen.k
     result = svdvals(a, accuracy=chosen.accuracy, **options)
+    fro_norm = result.fro_norm if seen is None else seen.fro_norm
     measures = statistics.measures_from_values(
-        result.values, result.errors, a.shape, seen.fro_norm, floor=result.floor, k=k
+        result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k
     )
+    svd = None
+    if chosen.vectors:
+        run = Run.of(a, precisions=plan.SEARCHES, **options)
+        svd = triplets(a, run, k, tol=tol, seed=seed)
     return Spectrum(
         shape=a.shape,
         effort="exact",
@@ -117,7 +135,7 @@ def _exact(
         measures=measures,
         method=result.method,
         precision=result.precision,
-        passes=result.passes + seen.passes,
+        passes=result.passes + (seen.passes if seen else 0) + (svd.passes if svd else 0),
         block=0,
         columns=len(result.values),
         seed=seed,
@@ -125,6 +143,7 @@ def _exact(
         num_threads=result.num_threads,
         converged=True,
         notes=chosen.notes + result.notes,
+        svd=svd,
     )
 
 
@@ -135,7 +154,7 @@ def _searched(
     run: Run,
     max_passes: int,
     seed: int,
-    seen: Moments,
+    seen: Moments | None,
     started: float,
 ) -> Spectrum:
     """The k largest values and, at effort "density", the quadrature of the same basis."""
@@ -144,14 +163,15 @@ def _searched(
     )
     seconds = time.perf_counter() - started
     top, errors = result["s"].astype(np.float64), result["errors"]
+    fro_norm = float(np.sqrt(result["fro2"])) if seen is None else seen.fro_norm
     density: Density | None = None
     if search.density:
         rule = result["quadrature"]
         steps = -(-rule["columns"] // search.block)
         density = density_of(min(a.shape), rule, result, run.precision, seed, steps, seconds)
-        measures = statistics.measures_from_density(density, top, errors, a.shape, seen.fro_norm)
+        measures = statistics.measures_from_density(density, top, errors, a.shape, fro_norm)
     else:
-        measures = statistics.measures_from_top(result["s"], errors, a.shape, seen.fro_norm)
+        measures = statistics.measures_from_top(result["s"], errors, a.shape, fro_norm)
     return Spectrum(
         shape=a.shape,
         effort=chosen.effort,
@@ -165,7 +185,7 @@ def _searched(
         measures=measures,
         method="block Krylov with quadrature" if search.density else "block Krylov",
         precision=run.precision,
-        passes=result["reads"] + seen.passes,
+        passes=result["reads"] + (seen.passes if seen else 0),
         block=search.block,
         columns=result["columns"],
         seed=seed,
@@ -173,4 +193,5 @@ def _searched(
         num_threads=run.threads,
         converged=result["converged"],
         notes=krylov_notes(result),
+        svd=triplets_of(result, run, search, seed, seconds) if chosen.vectors else None,
     )

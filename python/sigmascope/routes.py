@@ -37,6 +37,8 @@ class Route:
         Of every value.
     search : Search or None
         None at effort "exact".
+    vectors : bool
+        Whether the vectors of the k largest values are wanted as well.
     """
 
     asked: str
@@ -45,6 +47,7 @@ class Route:
     k: int
     accuracy: str
     search: Search | None
+    vectors: bool = False
 
     @property
     def what(self) -> str:
@@ -77,13 +80,14 @@ class Route:
     def passes(self) -> int:
         """Reads of the matrix expected: statistics, range, steps, values; steered, residuals."""
         if self.search is None:
-            return 3
+            return 6 if self.vectors else 3
         return self.steps + (5 if self.search.precision == "mixed" else 3)
 
     def need(self, reading: Reading) -> Need:
         """What it holds, the statistics of the elements included."""
         if self.search is None:
             needed = values_need(reading, fast=self.accuracy == "fast")
+            needed = needed.beside(8 * sum(self.shape) * self.k if self.vectors else 0)
         else:
             needed = self.search.need(reading)
         return Need(needed.arrays + self.seen_bytes, needed.working + 2**19)  # counts of codes
@@ -94,7 +98,7 @@ class Route:
         instead = ""
         if cheaper:
             tol = self.search.tol if self.search else 1e-3
-            other = _route(a, cheaper[-1], self.k, tol, self.accuracy, run)
+            other = _route(a, cheaper[-1], self.k, tol, self.accuracy, run, self.vectors)
             needed = amount(run.least(a, other.need))
             instead = f"; effort {other.effort!r} needs {needed}"
         return run.within(a, self.need, self.what, instead)
@@ -125,7 +129,18 @@ def room_beside(
     return max(run.memory - run.reserved - needed.peak, 0)
 
 
-def route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -> Route:
+def need_in_memory(
+    a: Matrix, *, effort: str, k: int, tol: float, accuracy: str, vectors: bool, **options: Any
+) -> Need:
+    """What :func:`sigmascope.spectrum` of `a` takes beside its stored bytes, once they are read."""
+    run = run_for(a, effort, **options)
+    chosen = route(a, effort, k, tol, accuracy, run, vectors)
+    return chosen.need(run.reading(a, held=True))
+
+
+def route(
+    a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run, vectors: bool = False
+) -> Route:
     """Choose what to run on a matrix.
 
     Raises
@@ -140,11 +155,11 @@ def route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -
     plan.check_positive(tol=tol)
     plan.check_accuracy(accuracy)
     k = min(k, *a.shape)
-    asked = _route(a, str(effort), k, tol, accuracy, run)
+    asked = _route(a, str(effort), k, tol, accuracy, run, vectors)
     if asked.search is None:
         return asked
     base = "float64" if run.precision == "float64" else "float32"
-    every = Route(asked.asked, "exact", a.shape, k, accuracy, None)
+    every = Route(asked.asked, "exact", a.shape, k, accuracy, None, vectors)
     cheaper = plan.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
     cheaper = cheaper and run.executor is None  # every worker would have to send a Gram matrix
     # What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
@@ -153,15 +168,18 @@ def route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -
     return every if fits else asked
 
 
-def _route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -> Route:
+def _route(
+    a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run, vectors: bool
+) -> Route:
     search = None
+    wanted = {"vectors": vectors, "of_values": vectors}
     if effort == "top":
         block = min(costs.best_block(a.shape, k, tol, run.precision), *a.shape)
-        search = Search(a.shape, k, tol, block, run.precision, vectors=False, density=False)
+        search = Search(a.shape, k, tol, block, run.precision, density=False, **wanted)
     elif effort == "density":  # what is rounded adds to a density, and no residual would tell
         precision = "float64" if run.precision == "float64" else "float32"
-        search = Search(a.shape, k, tol, _wide(k, a.shape), precision, vectors=False, density=True)
-    return Route(effort, effort, a.shape, k, accuracy, search)
+        search = Search(a.shape, k, tol, _wide(k, a.shape), precision, density=True, **wanted)
+    return Route(effort, effort, a.shape, k, accuracy, search, vectors)
 
 
 def _wide(k: int, shape: tuple[int, int]) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from sigmascope import plan
@@ -72,6 +72,14 @@ class Options:
             memory_limit=resolve_memory(memory_limit),
         )
 
+    def shared(self, workers: int) -> Options:
+        """What each of so many workers gets, who work at once."""
+        return replace(
+            self,
+            num_threads=max(self.num_threads // workers, 1),
+            memory_limit=max(self.memory_limit // workers, 1),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -92,7 +100,7 @@ class Task:
     """
 
     origin: Origin
-    files: tuple[tuple[str, str], ...]
+    files: Known
     name: str
     options: Options
     attempt: int = 0
@@ -106,9 +114,7 @@ class Task:
         options: Options,
     ) -> Task:
         """Describe the analysis of one matrix of a checkpoint."""
-        paths = (os.path.abspath(path) for path in checkpoint.files)
-        known = tuple(zip(paths, (file["digest"] for file in files), strict=True))
-        return cls(checkpoint.origin, known, name, options)
+        return cls(checkpoint.origin, known_files(checkpoint, files), name, options)
 
 
 def run(task: Task) -> Row:
@@ -121,12 +127,26 @@ def run(task: Task) -> Row:
     """
     began = time.perf_counter()
     try:
-        stamps = tuple(_stamp(path) for path, _ in task.files)
-        checkpoint = _opened(task.origin, task.files, stamps)
+        checkpoint = opened(task.origin, task.files)
     except TENSOR_ERRORS as error:
-        return _failed(error, began)
+        return failed(error, began)
     with Prefetch(checkpoint) as matrices:
         return analysed(matrices, task.name, task.options)
+
+
+Known = tuple[tuple[str, str], ...]
+"""Paths of files, absolute, and the digests that they are known by."""
+
+
+def known_files(checkpoint: Checkpoint, files: Sequence[FileIdentity]) -> Known:
+    """Pair the files of a checkpoint with what they are known by."""
+    paths = (os.path.abspath(path) for path in checkpoint.files)
+    return tuple(zip(paths, (file["digest"] for file in files), strict=True))
+
+
+def opened(origin: Origin, files: Known) -> Checkpoint:
+    """Open a checkpoint, once per process; CheckpointError if its files are others by now."""
+    return _opened(origin, files, tuple(_stamp(path) for path, _ in files))
 
 
 def _stamp(path: str) -> tuple[int, int, int]:
@@ -135,10 +155,8 @@ def _stamp(path: str) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=2)
-def _opened(
-    origin: Origin, files: tuple[tuple[str, str], ...], stamps: tuple[tuple[int, int, int], ...]
-) -> Checkpoint:
-    """Open a checkpoint once per process, and again when a file has another stamp."""
+def _opened(origin: Origin, files: Known, stamps: tuple[tuple[int, int, int], ...]) -> Checkpoint:
+    """Open a checkpoint, and again when a file has another stamp."""
     checkpoint = reopened(origin)
     found = [file["digest"] for file in identities(checkpoint)]
     if found != [digest for _, digest in files]:
@@ -146,7 +164,9 @@ def _opened(
     return checkpoint
 
 
-def analysed(matrices: Prefetch, name: str, options: Options, read: Read | None = None) -> Row:
+def analysed(
+    matrices: Prefetch[Matrix], name: str, options: Options, read: Read | None = None
+) -> Row:
     """Analyse one matrix; what is wrong with it becomes the reason in its row.
 
     Returns
@@ -162,7 +182,7 @@ def analysed(matrices: Prefetch, name: str, options: Options, read: Read | None 
         matrices.check_unchanged(name)  # while it was read, that is
         return {"status": "analysed"} | spectrum_columns(found)
     except TENSOR_ERRORS as error:
-        row = _failed(error, began)
+        row = failed(error, began)
         if isinstance(error, NonFiniteError) and a is not None:
             with suppress(*TENSOR_ERRORS):
                 row |= moment_columns(moments(a, histogram=False, num_threads=options.num_threads))
@@ -170,7 +190,7 @@ def analysed(matrices: Prefetch, name: str, options: Options, read: Read | None 
 
 
 def _spectrum(
-    matrices: Prefetch, a: Matrix, name: str, options: Options, read: Read | None
+    matrices: Prefetch[Matrix], a: Matrix, name: str, options: Options, read: Read | None
 ) -> Spectrum:
     """Compute the spectrum, while the next matrix is read into what memory this one leaves."""
     how = asdict(options)
@@ -188,7 +208,8 @@ def _spectrum(
         return spectrum(matrices.afresh(name), seed=seed, progress=read, reserved=room, **how)
 
 
-def _failed(error: Exception, began: float) -> Row:
+def failed(error: Exception, began: float) -> Row:
+    """Return the columns of a row whose analysis has failed."""
     return {
         "status": "failed",
         "reason": reason_of(error),

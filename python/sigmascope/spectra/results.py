@@ -213,6 +213,8 @@ class Spectrum:
         With effort "density", else None.
     moments
         One-pass statistics, or None.
+    svd
+        The k largest values with their vectors, each with its residual, if they were asked for.
     measures
         By name, each with its error and basis; one that this effort does not allow is absent.
     method, precision, passes, block, columns, seed, seconds, num_threads, converged, notes
@@ -239,6 +241,7 @@ class Spectrum:
     num_threads: int
     converged: bool
     notes: tuple[str, ...] = ()
+    svd: SVD | None = None
 
     def __getitem__(self, name: str) -> Measure:
         try:

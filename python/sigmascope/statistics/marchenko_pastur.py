@@ -13,6 +13,9 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
 
 # Fewer singular values than this have no bulk whose median means anything.
 MIN_VALUES = 10
@@ -29,6 +32,17 @@ def _fraction_above(theta: float, beta: float) -> float:
     t = theta * (_NODES + 1.0) / 2.0
     density = np.sin(t) ** 2 / (1.0 + beta + 2.0 * math.sqrt(beta) * np.cos(t))
     return float(theta / math.pi * (_WEIGHTS @ density))
+
+
+def angles_of_noise(beta: float) -> tuple[Array, Array]:
+    """Return sigma at 64 nodes of the law, 0 < beta <= 1, in units of s sqrt(N), and their weights.
+
+    sum_i weight_i f(sigma_i) is the mean of a smooth f over the singular values of noise.
+    """
+    t = math.pi * (_NODES + 1.0) / 2.0
+    x = 1.0 + beta + 2.0 * math.sqrt(beta) * np.cos(t)
+    weights = _WEIGHTS * np.sin(t) ** 2 / x
+    return np.sqrt(x), np.asarray(weights)
 
 
 @lru_cache(maxsize=1024)
