@@ -82,7 +82,8 @@ class TopSearch {
     const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_,
                last = out_of_steps || (whole && !steering_);
     if (!last && !whole && (d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart()))) return false;
-    assessment_ = assess(*space_, k_, kept() + 2 * block_, steering_ ? noise_ : 0.0);
+    assessment_.t.reset();  // before the next is made
+    assessment_ = assess(*space_, k_, kept() + 2 * block_, steering_ ? noise_ : 0.0, options_.density);
     if (steering_ && !last && drowned(assessment_, options_)) {
       begin_unsteered();
       return false;
@@ -206,7 +207,8 @@ class TopSearch {
     result_.injected = true;
   }
   void snapshot() {
-    if (options_.density && !result_.quadrature && space_->pure()) result_.quadrature = quadrature(*space_);
+    if (options_.density && !result_.quadrature && space_->pure())
+      result_.quadrature = quadrature(*space_, assessment_.t);
   }
 
   B& device_;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "algorithms/krylov_space.hpp"
@@ -29,15 +30,17 @@ inline Small probe_weights(const Small& vectors, const Small& start) {
   return weights;
 }
 
-// Of a pure space: its start lies in the first block, and the last one alone couples to the next.
+// Of a pure space: its start lies in the first block, and the last one alone couples to the next. `t`: the space's
+// projection, if it has been looked at.
 template <Backend B>
-Quadrature quadrature(const KrylovSpace<B>& space) {
+Quadrature quadrature(const KrylovSpace<B>& space, const std::optional<Diagonalized>& t = {}) {
   const std::int64_t d = space.columns(), last = space.last();
   const Small start = space.start().part(0, std::min(space.start().cols, d), 0, space.start().cols);
   const Small beta = space.coupling().part(0, space.coupling().rows, d - last, d);
   Quadrature rule;
   rule.columns = d;
-  const EigenRows gauss = eigh_rows(space.t(), start.rows, last);
+  const EigenRows gauss =
+      t && t->order() == d ? t->rows(start.rows, last) : Diagonalized(space.t()).rows(start.rows, last);
   rule.gauss_nodes = gauss.values;
   for (double& node : rule.gauss_nodes) node = std::max(node, 0.0);
   rule.gauss_weights = probe_weights(gauss.first, start);
@@ -61,7 +64,7 @@ Quadrature quadrature(const KrylovSpace<B>& space) {
   extended.set_part(d, d - last, beta);
   extended.set_part(d - last, d, beta.transposed());
   extended.set_part(d, d, matmul(coupled, coupled.transposed()));
-  const EigenRows radau = eigh_rows(std::move(extended), start.rows, 0);
+  const EigenRows radau = Diagonalized(std::move(extended)).rows(start.rows, 0);
   rule.radau_nodes = radau.values;
   for (double& node : rule.radau_nodes) node = std::max(node, 0.0);
   rule.radau_weights = probe_weights(radau.first, start);

@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "algorithms/krylov_space.hpp"
@@ -50,11 +51,12 @@ inline constexpr double steering_share = 0x1p-7;  // of T's numbers, if every en
 
 // What the space says of its k largest values.
 struct Assessment {
-  Eigen ritz;               // more than k of them, where the space has more
-  std::vector<double> rho;  // |A^T A v - theta v|, lambda
-  double eta = 0;           // lambda
-  double inside = 0;        // lambda: what a steered T may not have told from the first k; 0 unless steered
-  double noise = 0;         // sigma; 0 unless steered
+  std::optional<Diagonalized> t;  // of the projection, if it is kept
+  Eigen ritz;                     // more than k of them, where the space has more
+  std::vector<double> rho;        // |A^T A v - theta v|, lambda
+  double eta = 0;                 // lambda
+  double inside = 0;              // lambda: what a steered T may not have told from the first k; 0 unless steered
+  double noise = 0;               // sigma; 0 unless steered
   double theta(std::int64_t i) const { return std::max(ritz.values[static_cast<std::size_t>(i)], 0.0); }
 };
 
@@ -62,10 +64,12 @@ struct Assessment {
 inline constexpr double unconverged = 0.003;
 
 template <Backend B>
-Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t least, double noise) {
+Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t least, double noise, bool keep) {
   Assessment a;
   a.noise = noise;
-  a.ritz = eigh_top(space.t(), std::min(space.columns(), std::max(least, k + 2 * space.last() + 8)));
+  a.t.emplace(space.t());
+  a.ritz = a.t->top(std::min(space.columns(), std::max(least, k + 2 * space.last() + 8)));
+  if (!keep) a.t.reset();
   a.rho = column_norms(matmul(space.coupling(), a.ritz.vectors));
   const auto found = static_cast<std::int64_t>(a.rho.size());
   bool any = false;

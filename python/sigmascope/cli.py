@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: info, scan, merge, bench, demo, config (extra ``cli``)."""
+"""The command line: info, scan, compare, merge, bench, demo, config (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import typer
 from . import __version__, report, show_config
 from .checkpoint import open_checkpoint
 from .cli_bench import bench
+from .cli_compare import run_compare
 from .cli_plan import PlanOption, show_plan
 from .cli_scan import (
     ResumeOption,
@@ -38,8 +39,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Spectra of the weights in huge checkpoints, each number with its error.",
-    epilog="Exit status: 0 done; 1 tensors failed, cannot be read or did not converge (results "
-    "are written); 2 bad usage or input; 130 Ctrl-C (what was done is written).",
+    epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
+    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (what was done is written).",
 )
 
 
@@ -199,6 +200,48 @@ def scan(
         resume=resume,
         shard=shard,
         workers=workers,
+    )
+
+
+@app.command()
+def compare(
+    before: CheckpointArgument,
+    after: Annotated[
+        Path, typer.Argument(metavar="PATH", help="What became of it.", show_default=False)
+    ],
+    effort: EffortOption = Effort.DENSITY,
+    k: RankOption = 64,
+    tol: TolOption = 1e-3,
+    memory: MemoryOption = None,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    reading: ReadingOption = Reading.BUFFERED,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare every matrix of two checkpoints: what changed, how much, in which directions."""
+    run_compare(
+        before,
+        after,
+        quiet,
+        as_json,
+        workers,
+        effort=effort,
+        k=k,
+        tol=tol,
+        seed=seed,
+        num_threads=threads,
+        memory_limit=memory,
+        reading=reading,
+        include=include,
+        exclude=exclude,
+        out=out,
+        resume=resume,
     )
 
 

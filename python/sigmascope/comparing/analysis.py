@@ -10,90 +10,21 @@ when it is added to that: by at most 2^-24 of |c w| and of the sum.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from sigmascope import statistics
-from sigmascope.analysis import spectrum
 from sigmascope.changes import Change, change
 from sigmascope.distributions import moments
-from sigmascope.errors import MemoryLimitError, NonFiniteError
+from sigmascope.errors import NonFiniteError
 from sigmascope.matrices import Matrix
-from sigmascope.memory import Need
-from sigmascope.routes import need_in_memory
-from sigmascope.scanning.tasks import Options, Read
+from sigmascope.scanning.tasks import Options
 from sigmascope.spectra import Moments, Spectrum
 
+from .at_once import Budget, Couple, Spectra, Tally
 from .rows import GROUPS
-
-
-@dataclass(frozen=True, slots=True)
-class Couple:
-    """Two matrices of one shape, as they are stored."""
-
-    before: Matrix
-    after: Matrix
-
-    @property
-    def nbytes(self) -> int:
-        """Of both."""
-        return self.before.nbytes + self.after.nbytes
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether nothing has to be read from a file."""
-        return self.before.in_memory and self.after.in_memory
-
-    def load(self) -> Couple:
-        """Read both into memory."""
-        return Couple(self.before.load(), self.after.load())
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a pair is given: it follows from the pair and the options alone.
-
-    Attributes
-    ----------
-    held
-        Bytes of both matrices, which are read once; 0 if they do not fit beside one spectrum.
-    workers, threads
-        Spectra computed at once, and threads of each: parts of a spectrum are serial.
-    each
-        Bytes that a spectrum takes at most.
-    room
-        Bytes left, for the next pair.
-    """
-
-    held: int
-    workers: int
-    threads: int
-    each: int
-    room: int
-
-    @classmethod
-    def of(cls, couple: Couple, options: Options) -> Self:
-        """Give as many spectra a worker as fit beside what is held."""
-        how = _how(options) | {"vectors": True, "memory_limit": options.memory_limit}
-        delta = couple.after - couple.before
-        for workers in (4, 2, 1):
-            if workers > max(options.num_threads, 1):
-                continue
-            threads = options.num_threads // workers
-            needs = [
-                need_in_memory(a, num_threads=threads, **how)
-                for a in (couple.before, couple.after, delta)
-            ]
-            each = Need(*(max(parts) for parts in zip(*needs, strict=True)))
-            together = Need(workers * each.arrays, workers * each.working).beside(couple.nbytes)
-            if together.limit <= options.memory_limit:
-                room = max(options.memory_limit - together.peak, 0)
-                return cls(couple.nbytes, workers, threads, each.peak, room)
-        return cls(0, 1, options.num_threads, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +35,6 @@ class Findings:
     after: Moments
     change: Change
     spectra: Mapping[str, Spectrum]
-
-
-class Tally:
-    """Adds up the bytes that several native calls have used, side by side."""
-
-    def __init__(self, read: Read | None) -> None:
-        self._read = read
-        self._total = 0
-        self._lock = Lock()
-
-    def part(self) -> Read:
-        """Return a listener for calls that follow one another."""
-        last = 0
-
-        def listen(nbytes: int) -> None:
-            nonlocal last
-            with self._lock:
-                self._total += nbytes - last if nbytes >= last else nbytes  # else a new call
-                total = self._total
-            last = nbytes
-            if self._read is not None:
-                self._read(total)
-
-        return listen
 
 
 def findings(couple: Couple, options: Options, budget: Budget, tally: Tally) -> Findings:
@@ -149,7 +56,8 @@ def findings(couple: Couple, options: Options, budget: Budget, tally: Tally) -> 
     before, after = (_moments(side, couple, shared) for side in ("before", "after"))
     sums = change(couple.before, couple.after, **shared)
     jobs, known = _jobs(couple, before, after, sums, options.k)
-    spectra = known | _computed(jobs, options, budget, tally)
+    decay = sums.product / sums.before2 if sums.before2 > 0 else 0.0
+    spectra = known | Spectra(jobs, decay, options, budget, tally).computed()
     if sums.change2 == 0:
         spectra["after"] = spectra["before"]
     if sums.product == 0 and sums.before2 > 0:
@@ -215,45 +123,3 @@ def _of_zero(shape: tuple[int, int], k: int) -> Spectrum:
         num_threads=1,
         converged=True,
     )
-
-
-def _how(options: Options) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("effort", "k", "tol", "accuracy")}
-
-
-def _computed(
-    jobs: Mapping[str, Matrix], options: Options, budget: Budget, tally: Tally
-) -> dict[str, Spectrum]:
-    """Compute several spectra at once, and again alone what then did not fit into the memory."""
-
-    def one(group: str, neighbours: int) -> Spectrum | None:
-        try:
-            return spectrum(
-                jobs[group],
-                seed=options.seed,
-                vectors=group != "projected",
-                elements=False,
-                num_threads=budget.threads if neighbours else options.num_threads,
-                memory_limit=options.memory_limit,
-                reserved=budget.held + budget.room + neighbours * budget.each,
-                progress=tally.part(),
-                **_how(options),
-            )
-        except MemoryLimitError:
-            if neighbours:
-                return None
-            raise
-
-    with ThreadPoolExecutor(budget.workers, thread_name_prefix="sigmascope-pair") as pool:
-        futures = {group: pool.submit(one, group, budget.workers - 1) for group in jobs}
-        try:
-            found = {group: future.result() for group, future in futures.items()}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    spectra = {}
-    for group, result in found.items():
-        result = result or one(group, 0)
-        assert result is not None
-        spectra[group] = result
-    return spectra

@@ -14,7 +14,8 @@ from sigmascope.scanning.rows import MEASURES, Row, spectrum_columns
 from sigmascope.spectra import SVD, Measure, Moments, Spectrum
 from sigmascope.statistics import pairs
 
-from .analysis import Couple, Findings
+from .analysis import Findings
+from .at_once import Couple
 from .rows import GROUPS, LISTS
 
 _UNIT = {"float64": 2.0**-53}
@@ -73,14 +74,23 @@ def _of_group(group: str, spectrum: Spectrum) -> Row:
 
 
 def _changes(before: Spectrum, after: Spectrum) -> Row:
-    """Return after minus before; the errors add up, for they may have any signs."""
+    """Return after minus before.
+
+    The errors add up, for they may have any signs, but where both were estimated with the same
+    probes: what these do is nearly the same to both.
+    """
     row: Row = {}
-    same = before is after
+    alike = (before.seed, before.block) == (after.seed, after.block)
     for name, now in after.measures.items():
-        if name in before:
-            was = before[name]
-            row[f"change_{name}"] = _finite(now.value - was.value)
-            row[f"change_{name}_error"] = 0.0 if same else _finite(now.error + was.error)
+        if name not in before:
+            continue
+        was = before[name]
+        change, error = now.value - was.value, now.error + was.error
+        if before is after:
+            error = 0.0
+        elif alike and now.estimate is not None and was.estimate is not None:
+            change, error = now.estimate.minus(was.estimate)
+        row[f"change_{name}"], row[f"change_{name}_error"] = _finite(change), _finite(error)
     return row
 
 

@@ -22,7 +22,8 @@ from sigmascope.scanning.tasks import (
     opened,
 )
 
-from .analysis import Budget, Couple, Tally, findings
+from .analysis import findings
+from .at_once import Budget, Couple, Tally
 from .measures import pair_columns
 from .pairing import Pair
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people read in a terminal: checkpoints, plans and scans as tables (extra ``cli``)."""
+"""What people read in a terminal: checkpoints, plans, scans, comparisons (extra ``cli``)."""
 
 from __future__ import annotations
 
+from .comparisons import show_comparison
 from .pages import show_info, show_scan
 from .plans import show_plan
 
-__all__ = ["show_info", "show_plan", "show_scan"]
+__all__ = ["show_comparison", "show_info", "show_plan", "show_scan"]

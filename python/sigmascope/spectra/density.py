@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import staircase
-from .quadrature import Function, Quadrature, from_rules
+from .quadrature import Estimate, Function, Quadrature, from_rules
 
 Array = NDArray[np.float64]
 Basis = Literal["exact", "top", "density", "spectrum"]
@@ -32,11 +32,14 @@ class Measure:
     basis
         What it was computed from: ``"exact"`` (one pass), ``"top"`` (the top k values),
         ``"density"`` (quadrature) or ``"spectrum"`` (every singular value).
+    estimate
+        How a quadrature came by it, for differences of two; else None.
     """
 
     value: float
     error: float
     basis: Basis
+    estimate: Estimate | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"Measure({self.value:.6g} ± {self.error:.1g}, {self.basis})"
@@ -292,4 +295,5 @@ class Density:
         gradient: Callable[..., tuple[float, ...]],
         *fs: Function,
     ) -> Measure:
-        return Measure(*self.quadrature.combine(function, gradient, *fs), "density")
+        found = self.quadrature.estimate(function, gradient, *fs)
+        return Measure(found.value, found.error, "density", found)

@@ -8,6 +8,7 @@ which both are stored; angles between singular subspaces from vectors and their 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,9 @@ _FORMATS = {
 
 _WIDE = {"f32": 24, "f64": 53}
 """Digits of formats whose codes are not counted."""
+
+PIECE = 4096
+"""Rows of vectors at a time."""
 
 ABOVE = 2.0
 """A change is above rounding where its squared norm is so many times that expected of rounding."""
@@ -84,10 +88,23 @@ class Rounding(NamedTuple):
     histogram: NDArray[np.int64] | None
 
 
-def spacing_and_value(dtype: str) -> tuple[Array, Array]:
-    """Return for every code of an 8- or 16-bit format its unit in the last place, and its number.
+class Codes(NamedTuple):
+    """Of every code of a format: its number, its unit in the last place, and the square of the
+    error that rounding to it makes, as expected.
 
     Codes of NaN and infinity count as numbers beyond the largest.
+    """
+
+    number: Array
+    unit: Array
+    error2: Array
+
+
+def codes_of(dtype: str) -> Codes:
+    """Return the codes of an 8- or 16-bit format, from 0 on.
+
+    What is rounded to a number lies within half a unit of it, evenly: unit^2 / 12. Below a power of
+    two the next number is half as far, which makes unit^2 / 16.
     """
     exponent_bits, mantissa_bits, bias = _FORMATS[dtype]
     size = 1 << 16 if exponent_bits + mantissa_bits == 15 else 1 << 8
@@ -96,16 +113,17 @@ def spacing_and_value(dtype: str) -> tuple[Array, Array]:
     mantissa = code & ((1 << mantissa_bits) - 1)
     unit = np.ldexp(1.0, np.maximum(exponent, 1) - bias - mantissa_bits)
     number = (mantissa + np.where(exponent > 0, 1 << mantissa_bits, 0)) * unit
-    return unit, number
+    closer = (mantissa == 0) & (exponent > 1)
+    return Codes(number, unit, unit**2 / np.where(closer, 16, 12))
 
 
 def rounding_variance(stored: Rounding) -> float | None:
     """Return the squared Frobenius norm expected of the rounding of one matrix to its format.
 
-    Rounding to nearest moves an entry by a uniform amount within half a unit in its last place:
-    sum ulp(w)^2 / 12 over the entries. From counts of codes that sum is exact; where stored codes
-    are multiplied by scales, their spread is taken to be alike under every scale. Of f32 and f64
-    mantissas are taken as spread evenly in the logarithm. None for a format that is not known.
+    The sum over the entries of ulp(w)^2 / 12, a little less at powers of two (:func:`codes_of`).
+    From counts of codes it is exact; where stored codes are multiplied by scales, their spread is
+    taken to be alike under every scale. Of f32 and f64 mantissas are taken as spread evenly in the
+    logarithm. None for a format that is not known.
     """
     if stored.dtype in _WIDE:
         digits = _WIDE[stored.dtype]
@@ -113,13 +131,9 @@ def rounding_variance(stored: Rounding) -> float | None:
         return share * stored.norm2 / 12
     if stored.dtype not in _FORMATS or stored.histogram is None:
         return None
-    unit, number = spacing_and_value(stored.dtype)
-    counts = stored.histogram.astype(np.float64)
-    top = number.max()
-    norm2 = float(counts @ (number / top) ** 2)
-    if norm2 == 0:
-        return 0.0
-    return float(counts @ (unit / top) ** 2) / norm2 * stored.norm2 / 12
+    codes, counts = codes_of(stored.dtype), stored.histogram.astype(np.float64)
+    norm2 = float(counts @ codes.number**2)
+    return float(counts @ codes.error2) / norm2 * stored.norm2 if norm2 > 0 else 0.0
 
 
 def rounding_floor(before: Rounding, after: Rounding) -> float | None:
@@ -177,16 +191,29 @@ def resolved(bounds: Array, most: float = MOST) -> int:
 def principal_angles(X: Vectors, Y: Vectors) -> Array:
     """Return the angles between the spans of the columns of X and of Y, ascending, in radians.
 
-    min(p, q) of them, for X (m, p) and Y (m, q) of full rank. Sines where they are small, cosines
-    where they are large, so that both ends are accurate (Bjoerck & Golub 1973).
+    min(p, q) of them, for X (m, p) and Y (m, q) of columns that are nearly orthonormal. Sines where
+    they are small, cosines where they are large, so that both ends are accurate (Bjoerck & Golub
+    1973). In float64, a few thousand rows at a time: memory is O((p + q)^2).
     """
-    Q, P = (np.linalg.qr(np.asarray(x, dtype=np.float64))[0] for x in (X, Y))
-    if Q.shape[1] < P.shape[1]:
-        Q, P = P, Q  # Q (m, p) is the wider, P (m, q)
-    C = Q.T @ P
+    if X.shape[1] < Y.shape[1]:
+        X, Y = Y, X
+    whole, p = np.zeros((X.shape[1] + Y.shape[1],) * 2), X.shape[1]
+    for x, y in _in_pieces(X, Y):
+        both = np.hstack([x, y])
+        whole += both.T @ both
+    S, T = (np.linalg.inv(np.linalg.cholesky(g).T) for g in (whole[:p, :p], whole[p:, p:]))
+    C = S.T @ whole[:p, p:] @ T  # of Q = X S and P = Y T, orthonormal: Q^T P
+    R = np.zeros((0, Y.shape[1]))
+    for x, y in _in_pieces(X, Y):
+        R = np.linalg.qr(np.vstack([R, y @ T - x @ (S @ C)]), mode="r")  # of P - Q Q^T P
     cosines = np.clip(np.linalg.svd(C, compute_uv=False), 0.0, 1.0)
-    sines = np.clip(np.linalg.svd(P - Q @ C, compute_uv=False)[::-1], 0.0, 1.0)
+    sines = np.clip(np.linalg.svd(R, compute_uv=False)[::-1], 0.0, 1.0)
     return np.asarray(np.where(sines**2 < 0.5, np.arcsin(sines), np.arccos(cosines)))
+
+
+def _in_pieces(X: Vectors, Y: Vectors) -> Iterator[tuple[Array, Array]]:
+    for i in range(0, len(X), PIECE):
+        yield X[i : i + PIECE].astype(np.float64), Y[i : i + PIECE].astype(np.float64)
 
 
 def angle_error(first: float, second: float) -> float:
