@@ -39,15 +39,15 @@ def low_rank(m: int, n: int, values: NDArray[np.floating], rng: np.random.Genera
 
 
 def weights(m: int, n: int, rng: np.random.Generator, spikes: int = 8) -> Array:
-    """Noise of deviation 0.02, and spikes of 4 edge i^-0.5."""
+    """Noise of deviation 0.02, and spikes of 2 edge i^-0.5."""
     edge = 0.02 * (m**0.5 + n**0.5)
-    strength = 4 * edge * np.arange(1, spikes + 1) ** -0.5
+    strength = 2 * edge * np.arange(1, spikes + 1) ** -0.5
     return 0.02 * rng.standard_normal((m, n)) + low_rank(m, n, strength, rng)
 
 
 def update(w: Array, size: float, rng: np.random.Generator, rank: int = 16) -> Array:
-    """A change of that rank, and of the norm size ||W||."""
-    d = low_rank(*w.shape, np.linspace(1.2, 0.8, rank), rng)
+    """A change of that rank, or less in a smaller matrix, and of the norm size ||W||."""
+    d = low_rank(*w.shape, np.linspace(1.2, 0.8, min(rank, *w.shape)), rng)
     return d * (size * np.linalg.norm(w) / np.linalg.norm(d))
 
 

@@ -80,7 +80,7 @@ PYTHON_ROOMS = {
         outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
     ),
     "cli": Modules(
-        "demo exits cli_bench cli_plan cli_scan cli_compare cli __main__",
+        "demo exits cli_options cli_bench cli_plan cli_scan cli_compare cli __main__",
         "ground checkpoint scan compare report bench package",
         outside="typer rich",
         extra=True,

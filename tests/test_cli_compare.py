@@ -58,8 +58,9 @@ def test_prints_pairs_and_what_is_the_same(folders: tuple[Path, Path]) -> None:
 def test_many_pairs_are_shown_by_role(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     base = {f"model.layers.{i}.mlp.up_proj.weight": weights(12, 8, rng, 2) for i in range(14)}
-    one, two = written(tmp_path / "a", base), written(
-        tmp_path / "b", {name: 1.1 * w for name, w in base.items()}
+    one, two = (
+        written(tmp_path / "a", base),
+        written(tmp_path / "b", {name: 1.1 * w for name, w in base.items()}),
     )
     status, out, err = invoke(one, two, "--quiet")
     assert (status, err) == (0, "")

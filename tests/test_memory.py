@@ -223,9 +223,7 @@ def test_comparisons_stay_within_the_limit(
         codes = np.frombuffer(content, "<u2", offset=len(content) - 2 * 24_000 * 1400)
         codes[::97] ^= 3
         after.write_bytes(content)
-    work = _COMPARE.format(
-        before=str(before), after=str(after), effort=effort, limit=limit * MIB
-    )
+    work = _COMPARE.format(before=str(before), after=str(after), effort=effort, limit=limit * MIB)
     used = peak(work) - imported
     assert used <= limit * MIB, f"{used / MIB:.0f} of {limit} MiB"
 

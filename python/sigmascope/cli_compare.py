@@ -5,13 +5,74 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
+
+import typer
 
 from . import report
-from .cli_scan import run_table
-from .comparing import Comparison, compare
+from .cli_options import (
+    CheckpointArgument,
+    Effort,
+    EffortOption,
+    ExcludeOption,
+    IncludeOption,
+    JsonOption,
+    MemoryOption,
+    OutOption,
+    QuietOption,
+    RankOption,
+    Reading,
+    ReadingOption,
+    SeedOption,
+    ThreadsOption,
+    TolOption,
+)
+from .cli_scan import ResumeOption, WorkersOption, run_table
+from .comparing import Comparison
+from .comparing import compare as compare_checkpoints
 from .exits import DONE, INCOMPLETE
 from .scanning import Progress
+
+
+def compare(
+    before: CheckpointArgument,
+    after: Annotated[
+        Path, typer.Argument(metavar="PATH", help="What became of it.", show_default=False)
+    ],
+    effort: EffortOption = Effort.DENSITY,
+    k: RankOption = 64,
+    tol: TolOption = 1e-3,
+    memory: MemoryOption = None,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    reading: ReadingOption = Reading.BUFFERED,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare every matrix of two checkpoints: what changed, how much, in which directions."""
+    run_compare(
+        before,
+        after,
+        quiet,
+        as_json,
+        workers,
+        effort=effort,
+        k=k,
+        tol=tol,
+        seed=seed,
+        num_threads=threads,
+        memory_limit=memory,
+        reading=reading,
+        include=include,
+        exclude=exclude,
+        out=out,
+        resume=resume,
+    )
 
 
 def run_compare(
@@ -20,7 +81,9 @@ def run_compare(
     """Compare, show, and leave with the exit status that the result deserves."""
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
-        return compare(before, after, progress=progress, executor=pool, workers=workers, **options)
+        return compare_checkpoints(
+            before, after, progress=progress, executor=pool, workers=workers, **options
+        )
 
     run_table(work, report.show_comparison, status_of, quiet, as_json, workers)
 

@@ -138,7 +138,9 @@ class Spectra:
 
     def computed(self) -> dict[str, Spectrum]:
         """Compute all, and again alone what then did not fit into the memory."""
-        order = [group for group in ("delta", "before", "after", "projected") if group in self._jobs]
+        order = [
+            group for group in ("delta", "before", "after", "projected") if group in self._jobs
+        ]
         together = self._budget.workers - 1
         with ThreadPoolExecutor(together + 1, thread_name_prefix="sigmascope-pair") as pool:
             try:

@@ -88,7 +88,11 @@ class Pair:
 
     @property
     def stored_bytes(self) -> int:
-        """Of both."""
+        """Of both, if they are to be analysed."""
+        return self._nbytes if self.matrix else 0
+
+    @property
+    def _nbytes(self) -> int:
         members = (self.before, self.after)
         return sum(member.record["nbytes"] for member in members if member)
 
@@ -103,7 +107,7 @@ class Pair:
         row: Row = dict.fromkeys(COLUMNS)
         record = self._first.record
         row |= {column: record[column] for column in ("layer", "role", "tower", "expert")}
-        row |= {"name": self.name, "nbytes": self.stored_bytes, "kind": record["status"]}
+        row |= {"name": self.name, "nbytes": self._nbytes, "kind": record["status"]}
         for side, member in (("before", self.before), ("after", self.after)):
             if member is not None:
                 row[side] = member.name

@@ -121,8 +121,15 @@ def trajectories(tables: Sequence[Table], measure: str) -> list[Trajectory]:
             name = row["name"]
             if name not in found:
                 values, errors = np.full((2, len(tables)), np.nan)
-                place = (row[key] for key in ("tower", "layer", "role", "expert"))
-                found[name] = Trajectory(name, *place, values, errors)
+                found[name] = Trajectory(
+                    name=name,
+                    tower=row["tower"],
+                    layer=row["layer"],
+                    role=row["role"],
+                    expert=row["expert"],
+                    values=values,
+                    errors=errors,
+                )
             found[name].values[t] = row[measure]
             error = row.get(f"{measure}_error")
             found[name].errors[t] = 0.0 if error is None else error
@@ -166,9 +173,7 @@ def reference(tables: Sequence[Table], measure: str, *, parts: int = 4) -> list[
     return [_summary(key, values, parts) for key, values in sorted(found.items())]
 
 
-def _summary(
-    key: tuple[str, str, int], values: list[tuple[int, float]], parts: int
-) -> Reference:
+def _summary(key: tuple[str, str, int], values: list[tuple[int, float]], parts: int) -> Reference:
     tower, role, part = key
     low, median, high = np.quantile([value for _, value in values], [0.05, 0.5, 0.95])
     return Reference(

@@ -203,9 +203,10 @@ def principal_angles(X: Vectors, Y: Vectors) -> Array:
         whole += both.T @ both
     S, T = (np.linalg.inv(np.linalg.cholesky(g).T) for g in (whole[:p, :p], whole[p:, p:]))
     C = S.T @ whole[:p, p:] @ T  # of Q = X S and P = Y T, orthonormal: Q^T P
-    R = np.zeros((0, Y.shape[1]))
+    R: Array = np.zeros((0, Y.shape[1]))
     for x, y in _in_pieces(X, Y):
-        R = np.linalg.qr(np.vstack([R, y @ T - x @ (S @ C)]), mode="r")  # of P - Q Q^T P
+        R = np.asarray(np.linalg.qr(np.vstack([R, y @ T - x @ (S @ C)]), mode="r"))
+    # R^T R = (P - Q C)^T (P - Q C)
     cosines = np.clip(np.linalg.svd(C, compute_uv=False), 0.0, 1.0)
     sines = np.clip(np.linalg.svd(R, compute_uv=False)[::-1], 0.0, 1.0)
     return np.asarray(np.where(sines**2 < 0.5, np.arcsin(sines), np.arccos(cosines)))
