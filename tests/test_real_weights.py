@@ -109,7 +109,8 @@ def test_a_planted_update_is_seen_in_every_matrix(
     after = ss.open_checkpoint(tuned)
     for row in found.analysed:
         assert row["relative_change"] == pytest.approx(0.02, rel=0.05), row["name"]
-        assert row["decay_coefficient"] == pytest.approx(-0.001, abs=5e-4), row["name"]
+        if min(row["rows"], row["columns"]) > 8:  # else the update itself goes along the weights
+            assert row["decay_coefficient"] == pytest.approx(-0.001, abs=5e-4), row["name"]
         assert row["above_rounding"] is True
         if tuple(row["before_shape"]) in seen:
             continue

@@ -50,7 +50,7 @@ def findings(couple: Couple, options: Options, budget: Budget, tally: Tally) -> 
     shared: dict[str, Any] = {
         "num_threads": options.num_threads,
         "memory_limit": options.memory_limit,
-        "reserved": budget.held + budget.room,
+        "reserved": budget.reserved,
         "progress": tally.part(),
     }
     before, after = (_moments(side, couple, shared) for side in ("before", "after"))

@@ -19,7 +19,7 @@ from sigmascope.routes import need_in_memory
 from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Spectrum
 
-STEPS = 10
+STEPS = 8
 """Of a density that need not resolve the largest values."""
 
 
@@ -52,8 +52,9 @@ class Budget:
     Attributes
     ----------
     held
-        Bytes of both matrices, which are read once, and of three sets of vectors; 0 if they do not
-        fit beside one spectrum.
+        Bytes of both matrices, which are read once; 0 if they do not fit beside one spectrum.
+    kept
+        Bytes of the vectors of three spectra.
     workers, threads
         Spectra computed at once, and threads of each: parts of a spectrum are serial.
     each
@@ -63,6 +64,7 @@ class Budget:
     """
 
     held: int
+    kept: int
     workers: int
     threads: int
     each: int
@@ -73,7 +75,7 @@ class Budget:
         """Give as many spectra a worker as fit beside what is held."""
         how = _how(options) | {"vectors": True, "memory_limit": options.memory_limit}
         delta = couple.after - couple.before
-        held = couple.nbytes + 3 * 8 * options.k * sum(delta.shape)
+        kept = 3 * 8 * options.k * sum(delta.shape)
         for workers in (4, 2, 1):
             if workers > max(options.num_threads, 1):
                 continue
@@ -83,11 +85,18 @@ class Budget:
                 for a in (couple.before, couple.after, delta)
             ]
             each = Need(*(max(parts) for parts in zip(*needs, strict=True)))
-            together = Need(workers * each.arrays, workers * each.working).beside(held)
+            together = Need(workers * each.arrays, workers * each.working).beside(
+                couple.nbytes + kept
+            )
             if together.limit <= options.memory_limit:
                 room = max(options.memory_limit - together.peak, 0)
-                return cls(held, workers, threads, each.peak, room)
-        return cls(0, 1, options.num_threads, 0, 0)
+                return cls(couple.nbytes, kept, workers, threads, each.peak, room)
+        return cls(0, kept, 1, options.num_threads, 0, 0)
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that no spectrum of this pair may take."""
+        return self.held + self.kept + self.room
 
 
 class Tally:
@@ -178,7 +187,7 @@ class Spectra:
             "seed": options.seed,
             "num_threads": budget.threads if neighbours else options.num_threads,
             "memory_limit": options.memory_limit,
-            "reserved": budget.held + budget.room + neighbours * budget.each,
+            "reserved": budget.reserved + neighbours * budget.each,
             "progress": self._tally.part(),
         }
         a = self._jobs[group]

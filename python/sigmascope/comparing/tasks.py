@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
@@ -163,7 +163,7 @@ def _columns(couples: Prefetch[Couple], name: str, options: Options, read: Read 
         if not budget.held:
             raise
         # Held, it leaves too little for a basis that grows: from the files then.
-        budget = Budget(0, 1, options.num_threads, 0, budget.room)
+        budget = replace(budget, held=0, workers=1, threads=options.num_threads)
         couple = couples.afresh(name)
         found = findings(couple, options, budget, tally)
     return pair_columns(couple, found, options.num_threads)
