@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scans import bits
 
 import sigmascope as ss
+from sigmascope.comparing import at_once
 from sigmascope.comparing.rows import COLUMNS, COMPARISON, GROUPS
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.rows import MEASURES
@@ -441,6 +442,28 @@ def test_larger_matrices_are_the_same_bits_however_they_are_computed(
     if effort == "density":
         assert abs(rows[0]["delta_mp_outliers"] - 16) <= 1
     assert len(rows[0]["delta_angles_left"]) >= 8
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_every_spectrum_is_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Side by side in the memory that was planned for that, not refused and begun again."""
+    seen: list[tuple[tuple[int, int], int]] = []
+    real = at_once.spectrum
+
+    def counted(a: Any, **options: Any) -> Any:
+        seen.append((a.shape, options["num_threads"]))
+        return real(a, **options)
+
+    monkeypatch.setattr(at_once, "spectrum", counted)
+    rng = np.random.default_rng(1)
+    w = {"v": weights(700, 640, rng), "w": weights(40, 30, rng, 3)}
+    both(tmp_path, w, {name: 0.5 * x + update(x, 0.1, rng) for name, x in w.items()})
+    each = threads // {1: 1, 2: 2, 5: 4}[threads]
+    seen.clear()
+    ss.compare(tmp_path / "before", tmp_path / "after", **OPTIONS | {"num_threads": threads})
+    assert seen == [((700, 640), each)] * 4 + [((40, 30), each)] * 4
 
 
 # ------------------------------------------------------------------- journals, tables, workers

@@ -58,7 +58,7 @@ class Budget:
     workers, threads
         Spectra computed at once, and threads of each: parts of a spectrum are serial.
     each
-        Bytes that a spectrum takes at most.
+        Bytes that a further spectrum takes at most.
     room
         Bytes left, for the next pair.
     """
@@ -90,7 +90,7 @@ class Budget:
             )
             if together.limit <= options.memory_limit:
                 room = max(options.memory_limit - together.peak, 0)
-                return cls(couple.nbytes, kept, workers, threads, each.peak, room)
+                return cls(couple.nbytes, kept, workers, threads, sum(each), room)
         return cls(0, kept, 1, options.num_threads, 0, 0)
 
     @property
