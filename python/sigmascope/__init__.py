@@ -13,7 +13,7 @@ from typing import Any
 from . import _core
 from .analysis import spectrum
 from .checkpoint import Checkpoint, open_checkpoint
-from .comparing import Comparison, compare, compare_series
+from .comparing import Comparison, compare
 from .distributions import moments, spectral_density
 from .errors import (
     CheckpointError,
@@ -61,7 +61,6 @@ __all__ = [
     "available_devices",
     "block",
     "compare",
-    "compare_series",
     "hstack",
     "matrix",
     "merge",

@@ -5,14 +5,5 @@ from __future__ import annotations
 
 from .loop import compare
 from .result import Comparison
-from .series import Reference, Trajectory, compare_series, reference, trajectories
 
-__all__ = [
-    "Comparison",
-    "Reference",
-    "Trajectory",
-    "compare",
-    "compare_series",
-    "reference",
-    "trajectories",
-]
+__all__ = ["Comparison", "compare"]
