@@ -28,7 +28,8 @@ LOGARITHMIC = {"alpha_weighted", "log_alpha_norm"}
 
 TAIL = {"alpha_D", "alpha_high", "alpha_hill", "alpha_low", "alpha_tail", "alpha_x_min"}
 TAIL |= {"alpha", "alpha_weighted", "log_alpha_norm"}
-NOISE = {"mp_edge", "mp_outliers", "mp_softrank"}
+NOISE = {"mp_edge", "mp_outliers", "mp_softrank", "effective_rank_above_edge"}
+SHOULDER = {"shoulder_200", "shoulder_286", "shoulder_400"}
 TOP = {"fro_norm", "spectral_norm", "stable_rank", "concentration_1", "concentration_10"}
 TOP |= {"concentration_k"}
 ENERGY = {"energy_rank_50", "energy_rank_90", "energy_rank_95", "energy_rank_99"}
@@ -193,7 +194,7 @@ def test_scaling_changes_no_scale_free_measure(sigma, c):
     # A fit has a minimum over tails, and two equal minima may fall either way: fits are below.
     names = {name for name in before if "alpha" not in name}
     assert names == {name for name in after if "alpha" not in name}
-    for name in names - {"mp_outliers"}:
+    for name in names - {"mp_outliers", "effective_rank_above_edge"}:
         factor = c ** UNITS.get(name, 0)
         assert_allclose(after[name].value, factor * before[name].value, rtol=1e-9, err_msg=name)
 
@@ -245,7 +246,7 @@ def test_errors_of_the_values_are_propagated(sigma, seed, size):
 def test_what_each_effort_allows():
     A, sigma = known_spectra.llm(80, 60, seed=2)
     fro = float(np.linalg.norm(A))
-    assert exact(sigma, A.shape).keys() == TOP | ENERGY | WHOLE | TAIL | NOISE
+    assert exact(sigma, A.shape).keys() == TOP | ENERGY | WHOLE | TAIL | NOISE | SHOULDER
     top = measures_from_top(sigma[:20], np.zeros(20), A.shape, fro)
     assert top.keys() - ENERGY == TOP
     assert "energy_rank_50" in top
@@ -289,7 +290,7 @@ def test_a_matrix_of_low_rank_has_no_noise_edge_and_no_condition():
     _, sigma = known_spectra.low_rank(60, 40, rank=16)
     found = exact(sigma, (60, 40), floor=1e-12)
     assert found["numerical_rank"].value == 16
-    assert not found.keys() & (NOISE | {"condition"})
+    assert not found.keys() & (NOISE | SHOULDER | {"condition"})
 
 
 @pytest.mark.parametrize("family", known_spectra.FAMILIES)

@@ -18,6 +18,7 @@ from .checkpoint import open_checkpoint
 from .cli_bench import bench
 from .cli_plan import PlanOption, show_plan
 from .cli_scan import (
+    MeasuresOption,
     ResumeOption,
     ShardOption,
     Terminated,
@@ -156,6 +157,7 @@ def scan(
     tol: TolOption = 1e-3,
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
+    measures: MeasuresOption = None,
     seed: SeedOption = 0,
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
@@ -176,6 +178,7 @@ def scan(
             effort=effort,
             k=k,
             tol=tol,
+            measures=measures,
             seed=seed,
             num_threads=threads,
             memory_limit=memory,
@@ -189,6 +192,7 @@ def scan(
         effort=effort,
         k=k,
         tol=tol,
+        measures=measures,
         seed=seed,
         num_threads=threads,
         memory_limit=memory,

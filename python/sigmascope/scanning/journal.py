@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 from zlib import crc32
 
-from .rows import COLUMNS, SCHEMA, VERSION, Row
+from .rows import COLUMNS, READS, SCHEMA, Row
 
 Header = dict[str, Any]
 
@@ -63,9 +63,10 @@ def checked_header(path: Path, header: Header) -> Header:
     """Return the header of a saved scan; ValueError if it is none, or of another version."""
     if header.get("schema") != SCHEMA:
         raise ValueError(f"{path}: not a scan, its schema is {header.get('schema')!r}")
-    if header.get("version") != VERSION:
+    if header.get("version") not in READS:
         raise ValueError(
-            f"{path}: scan version {header.get('version')!r}, this sigmascope reads {VERSION}"
+            f"{path}: scan version {header.get('version')!r}, "
+            f"this sigmascope reads {' and '.join(map(str, READS))}"
         )
     return header
 

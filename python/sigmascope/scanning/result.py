@@ -13,6 +13,7 @@ from sigmascope.checkpoint import FileIdentity
 from sigmascope.errors import SigmascopeError
 
 from . import saving
+from .details import details_frame
 from .journal import Header
 from .rows import SCHEMA, VERSION, Row
 from .shards import Shard
@@ -30,7 +31,8 @@ class Scan:
     checkpoint
         Path of what was scanned; empty if loaded from a CSV.
     options
-        effort, k, tol, seed, num_threads, memory_limit (bytes), include, exclude.
+        effort, k, tol, accuracy, measures, seed, num_threads, memory_limit (bytes), include,
+        exclude.
     rows
         Records of the columns that :mod:`sigmascope.rows` lists; they are plain JSON.
     expected
@@ -142,6 +144,21 @@ class Scan:
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame; ImportError without the extra ``table``."""
         frame: pd.DataFrame = saving.pandas_frame(self.rows)
+        return frame
+
+    def to_weightwatcher(self) -> pd.DataFrame:
+        """Return the columns of weightwatcher 0.7.7's details, a line for each analysed matrix.
+
+        Names, units and rules are its own: see :mod:`sigmascope.spectra.weightwatcher`, which says
+        what is not. What the effort of a row cannot tell is missing; the power law needs "exact".
+        ``layer_id`` counts the analysed matrices from 0.
+
+        Raises
+        ------
+        ImportError
+            Without the extra ``table``.
+        """
+        frame: pd.DataFrame = details_frame(self.analysed)
         return frame
 
     def to_arrow(self) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .journal import Header, Journal, checked_header, known_columns, naming, parsed
-from .rows import COLUMNS, SCHEMA, VERSION, Row
+from .rows import ADDED, COLUMNS, SCHEMA, VERSION, Row
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
@@ -103,10 +103,10 @@ def _cell(value: Any) -> Any:
 def _read_csv(path: Path) -> tuple[Header, list[Row]]:
     with open(path, encoding="utf-8", newline="") as file, _long_fields():
         reader = csv.DictReader(file)
-        if set(COLUMNS) - set(reader.fieldnames or ()):
+        if set(COLUMNS) - ADDED - set(reader.fieldnames or ()):
             raise ValueError(f"{path}: not a scan, it lacks columns of one")
         rows = [
-            {name: _parsed(path, reader.line_num, name, line[name]) for name in COLUMNS}
+            {name: _parsed(path, reader.line_num, name, line.get(name)) for name in COLUMNS}
             for line in reader
         ]
     return {"schema": SCHEMA, "version": VERSION}, rows
