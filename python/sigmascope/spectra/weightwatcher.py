@@ -5,8 +5,8 @@ Names and units are those of its table ``details``: spectral_norm and xmin are e
 sigma^2, norm is their sum. So are its rules, which differ from ours: eigenvalues at or below 1e-5,
 whatever the scale of the matrix, are left out of its power law, and the distance D is taken on one
 side of each step. Where it would print a placeholder (an alpha of -1, which its thresholds then
-call over-trained) there is None, and so where this effort cannot tell. Three columns are estimated
-in another way than its own, and named in :func:`details`.
+call over-trained) there is None, and so where this effort cannot tell. One column is estimated in
+another way than its own, and named in :func:`details`.
 
 Checked in the tests against its published formulas (Martin & Mahoney 2021) and, where it is
 installed, against weightwatcher itself.
@@ -102,9 +102,10 @@ def details(record: Mapping[str, Any], least: Measure | None) -> dict[str, Any]:
     Notes
     -----
     ``entropy`` is -sum p ln p / ln rank of p = lambda / sum lambda, without the 1e-10 that
-    weightwatcher adds to each p. ``mp_softrank`` (bulk_max / lambda_max), ``bulk_max`` (lambda) and
-    ``num_spikes`` take the scale of the noise from the median singular value, not from a fit to
-    a smoothed histogram. ``matrix_rank`` is given where it is certainly full.
+    weightwatcher adds to each p. ``mp_softrank``, the edge of the bulk / lambda_max, takes the
+    scale of the noise from the median singular value, not from a fit to a smoothed histogram,
+    which a few large values spoil. ``rank_loss``, ``weak_rank_loss``, ``matrix_rank`` and
+    ``entropy`` are given where the rank is certainly full.
     """
     M, N = sorted((int(record["rows"]), int(record["columns"])))
     norm, top = _square(record.get("fro_norm")), _square(record.get("spectral_norm"))
@@ -140,9 +141,7 @@ def details(record: Mapping[str, Any], least: Measure | None) -> dict[str, Any]:
         "stable_rank": record.get("stable_rank"),
         "matrix_rank": M if full else None,
         "entropy": math.log(energy) / math.log(M) if full and energy and M > 1 else None,
-        "num_spikes": _whole(record.get("mp_outliers")),
         "mp_softrank": record.get("mp_softrank"),
-        "bulk_max": _square(record.get("mp_edge")),
     }
 
 
@@ -163,7 +162,3 @@ def _square(x: float | None) -> float | None:
 
 def _log10(x: float | None) -> float | None:
     return math.log10(x) if x else None
-
-
-def _whole(x: float | None) -> int | None:
-    return None if x is None else int(x)
