@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from checkpoints import of_array, write_file
 from scans import bits
+from test_memory import peak, written
 from typer.testing import CliRunner
 
 import sigmascope as ss
@@ -180,6 +182,22 @@ def test_same_seed_same_bits_whatever_the_threads() -> None:
     assert all(runs[0][name] != runs[2][name] for name in REQUESTED)
 
 
+def test_with_an_executor_the_parts_are_computed_here(tmp_path: Path) -> None:
+    """Workers multiply with the matrix; what is cut out or permuted is in no file of theirs."""
+    A = ks.llm(700, 640, seed=4)[0].astype(np.float32)
+    path = write_file(tmp_path / "x.safetensors", of_array("w", "F32", A))
+    a = ss.open_checkpoint(path)["w"]
+    options: dict[str, Any] = {"k": 4, "tol": 0.1, "measures": REQUESTED}
+    with ThreadPoolExecutor(2) as pool:
+        spread = ss.spectrum(a, executor=pool, **options)
+    alone = ss.spectrum(a, **options)
+    assert spread.effort == alone.effort == "density"
+    assert spread[FARMS] == alone[FARMS]
+    for name in (RANDOM, "effective_rank_above_edge", "shoulder_200"):
+        one, other = spread[name], alone[name]
+        assert abs(one.value - other.value) <= 1e-3 * other.value + 1e-9, name
+
+
 # ------------------------------------------------------------------------------ options, memory
 
 
@@ -241,6 +259,12 @@ def test_a_scan_has_them_on_request(model: Path) -> None:
         assert {name: before[name] for name in same} == {name: after[name] for name in same}
 
 
+def test_tasks_of_an_executor_carry_them(model: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        found = ss.scan(model, measures=REQUESTED, executor=pool, workers=1)
+    assert bits(found) == bits(ss.scan(model, measures=REQUESTED))
+
+
 def test_a_journal_of_other_measures_is_refused(model: Path, tmp_path: Path) -> None:
     journal = tmp_path / "run.jsonl"
     ss.scan(model, resume=journal, measures=FARMS)
@@ -270,3 +294,36 @@ def test_on_the_command_line(model: Path) -> None:
     assert "not 'alpha'" in wrong.stderr
     planned = CliRunner().invoke(app, ["scan", str(model), "--plan", "--json", "--measures", FARMS])
     assert json.loads(planned.stdout.splitlines()[-1])["totals"]["options"]["measures"] == [FARMS]
+
+
+_SCAN = """
+import sigmascope as ss
+options = dict(effort={effort!r}, k=8, memory_limit={limit}, num_threads=2, measures={measures!r})
+row = ss.scan({path!r}, **options)["w"]
+assert row["status"] == "analysed", row["reason"]
+assert all(row[name] is not None for name in {measures!r}), row
+"""
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize(
+    ("shape", "dtype", "effort", "limit"),
+    [
+        ((2048, 8192), "BF16", "density", 150 * MIB),  # read again; 64 MiB of entries
+        ((2048, 8192), "BF16", "density", 512 * MIB),  # held
+        ((1500, 6000), "F32", "exact", 128 * MIB),
+        ((6000, 1500), "F32", "exact", 512 * MIB),
+    ],
+)
+def test_memory_is_that_of_the_plan(
+    tmp_path: Path, shape: tuple[int, int], dtype: str, effort: str, limit: int
+) -> None:
+    path = written(tmp_path, *shape, dtype)
+    planned = ss.plan_scan(
+        path, effort=effort, k=8, memory_limit=limit, num_threads=2, measures=REQUESTED
+    )["w"]
+    assert planned.refused is None
+    assert planned.peak_bytes <= limit
+    options = {"path": str(path), "effort": effort, "limit": limit, "measures": REQUESTED}
+    used = peak(_SCAN.format(**options)) - peak("import sigmascope")
+    assert used <= planned.peak_bytes, f"{used / MIB:.0f} of {planned.peak_bytes / MIB:.0f} MiB"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from sigmascope import statistics as sst
+from sigmascope.spectra.tails import least_distances
 from sigmascope.statistics import measures_from_top, measures_from_values
 
 SCALE_FREE_RANKS = [
@@ -161,6 +162,38 @@ def test_alpha_finds_where_the_tail_begins():
     assert abs(fit.alpha - 2.5) < 4 * fit.standard_error
     assert 1.5 < fit.x_min < 4.5
     assert 150 < fit.tail < 600
+
+
+@given(
+    st.lists(st.floats(1e-3, 1.0), min_size=3, max_size=120),
+    st.floats(1.0, 2.0),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_tails_that_are_left_out_are_farther_than_wanted(values, slack, both):
+    """Against the distance of every tail, as the definition has it."""
+    log = np.sort(np.log(values))[::-1]
+    counts = np.arange(2, len(log) + 1)
+    alphas = 1.1 + np.random.default_rng(0).random(len(counts))
+    distances = []
+    for n, alpha in zip(counts, alphas, strict=True):
+        law = np.exp((1 - alpha) * (log[:n] - log[n - 1]))
+        sides = [np.abs(law - np.arange(1, n + 1) / n), np.abs(law - np.arange(n) / n)]
+        distances.append(np.max(sides[: 1 + both]))
+    found = least_distances(log, counts, alphas, slack, both=both)
+    near = np.array(distances) <= slack * min(distances)
+    assert_allclose(found[near], np.array(distances)[near], rtol=1e-12)
+    assert np.all((found == np.inf) | (np.abs(found - distances) <= 1e-12))
+    assert np.argmin(found) == np.argmin(distances)
+
+
+def test_few_tails_are_looked_at_closely():
+    sigma = np.sqrt(np.random.default_rng(0).pareto(2.0, 3000) + 1)
+    log = np.sort(2 * np.log(sigma))[::-1]
+    counts = np.arange(10, 3001)
+    excess = np.cumsum(log)[9:] - counts * log[9:]
+    found = least_distances(log, counts, 1 + counts / excess, 1.05, both=True)
+    assert 0 < np.sum(np.isfinite(found)) < 300
 
 
 def test_alpha_norms_and_hill():

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,4 @@ def test_weightwatcher_itself_agrees(tmp_path: Path) -> None:
 
 
 def _plain() -> dict[str, str]:
-    import os
-
     return {**os.environ, "MPLBACKEND": "agg"}

@@ -177,7 +177,6 @@ def spectrum_columns(spectrum: Spectrum) -> Row:
     quantiles = spectrum.quantiles()
     if quantiles is not None:
         found["quantiles"], found["quantile_errors"] = (x.tolist() for x in quantiles)
-    found |= weightwatcher.power_law(spectrum.values)
     if spectrum.moments is not None:
         found |= moment_columns(spectrum.moments)
     return found

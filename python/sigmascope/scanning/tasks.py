@@ -19,7 +19,7 @@ from sigmascope.errors import CheckpointError, MemoryLimitError, NonFiniteError,
 from sigmascope.matrices import Matrix
 from sigmascope.requested import check_measures
 from sigmascope.routes import room_beside
-from sigmascope.spectra import Spectrum
+from sigmascope.spectra import Spectrum, weightwatcher
 from sigmascope.threads import resolve_memory, resolve_threads
 
 from .prefetch import Prefetch
@@ -169,7 +169,8 @@ def analysed(matrices: Prefetch, name: str, options: Options, read: Read | None 
         a = matrices.take(name)
         found = _spectrum(matrices, a, name, options, read)
         matrices.check_unchanged(name)  # while it was read, that is
-        return {"status": "analysed"} | spectrum_columns(found)
+        fit = weightwatcher.power_law(found.values)
+        return {"status": "analysed"} | spectrum_columns(found) | fit
     except TENSOR_ERRORS as error:
         row = _failed(error, began)
         if isinstance(error, NonFiniteError) and a is not None:

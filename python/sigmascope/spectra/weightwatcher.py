@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .measure import Measure
+from .tails import least_distances
 
 FIT = ("ww_alpha", "ww_D", "ww_xmin", "ww_num_pl_spikes", "ww_log_alpha_norm")
 """What :func:`power_law` finds; a scan keeps it, since its rows hold no spectrum."""
@@ -47,46 +48,30 @@ def power_law(sigma: ArrayLike | None) -> dict[str, float | None]:
         D, the largest |F(lambda_j) - (j - 1)/n| of these in ascending order; xmin (lambda), the
         value of the least D; how many values lie from there up; log10 sum lambda^alpha. With fewer
         than 20 values alpha has n - 1 for n, and tails have 8 of them or more. All None where there
-        is nothing to fit. O(p^2) time, O(p) memory.
+        is nothing to fit. O(p^2) time at worst, O(p) memory.
     """
     nothing: dict[str, float | None] = dict.fromkeys(FIT)
     if sigma is None:
         return nothing
     with np.errstate(over="ignore"):
-        every = np.sort(np.asarray(sigma, dtype=np.float64) ** 2)
-    x = every[(every > THRESHOLD) & np.isfinite(every[-1])]
+        every = np.sort(np.asarray(sigma, dtype=np.float64) ** 2)[::-1]
+    x = every[(every > THRESHOLD) & np.isfinite(every[0])]
     few = len(x) < SMALL
-    least = min(LEAST_TAIL, len(x)) if few else 2
     log = np.log(x)
-    best: tuple[float, float, int] | None = None
-    for i in range(len(x) - max(least, 2) + 1):
-        n = len(x) - i
-        tail = log[i:] - log[i]
-        excess = float(tail.sum())
-        if excess <= 1e-12 * n:  # all equal
-            continue
-        alpha = 1.0 + (n - few) / excess
-        D = float(np.max(np.abs(1.0 - np.exp((1.0 - alpha) * tail) - np.arange(n) / n)))
-        if best is None or best[0] > D:
-            best = D, alpha, i
-    if best is None:
+    count = np.arange(1, len(x) + 1)
+    excess = np.cumsum(log) - count * log
+    least = max(min(LEAST_TAIL, len(x)) if few else 2, 2)
+    usable = np.flatnonzero((count >= least) & (excess > 1e-12 * count))  # not all equal
+    if len(usable) == 0:
         return nothing
-    D, alpha, i = best
-    top = float(every[-1])
-    powers = float(np.sum((every / top) ** alpha))
-    return dict(
-        zip(
-            FIT,
-            (
-                alpha,
-                D,
-                float(x[i]),
-                float(np.sum(every >= x[i])),
-                alpha * math.log10(top) + math.log10(powers),
-            ),
-            strict=True,
-        )
-    )
+    alphas = 1.0 + (count[usable] - few) / excess[usable]
+    D = least_distances(log, count[usable], alphas, 1.0, both=False)
+    best = len(D) - 1 - int(np.argmin(D[::-1]))  # of equal ones the longest tail
+    alpha, xmin, top = float(alphas[best]), float(x[usable[best]]), float(every[0])
+    powers = math.log10(float(np.sum((every / top) ** alpha)))
+    spikes = float(np.sum(every >= xmin))
+    numbers = alpha, float(D[best]), xmin, spikes, alpha * math.log10(top) + powers
+    return dict(zip(FIT, numbers, strict=True))
 
 
 def details(record: Mapping[str, Any], least: Measure | None) -> dict[str, Any]:

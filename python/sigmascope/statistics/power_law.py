@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sigmascope.spectra import Measure
+from sigmascope.spectra.tails import least_distances
 
 from .ranks import relative, spectral_norm
 
@@ -58,7 +59,7 @@ def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
     ----------
     sigma
         (p,) singular values, descending. Those with lambda <= 1e-10 lambda_1, or not above
-        ``floor`` (sigma units), are left out. O(p^2) time, O(p) memory.
+        ``floor`` (sigma units), are left out. O(p^2) time at worst, O(p) memory.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
     if len(usable) == 0:
         raise ValueError(f"a power law needs {MIN_TAIL} values, not all equal; {len(x)} are usable")
     alpha = 1.0 + count[usable] / excess[usable]
-    D = np.array([_distance(log[: i + 1], a) for i, a in zip(usable, alpha, strict=True)])
+    D = least_distances(log, count[usable], alpha, STABLE, both=True)
     best = int(np.argmin(D))
     stable = alpha[STABLE * D.min() >= D]
     tail = int(count[usable[best]])
@@ -94,14 +95,6 @@ def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
         low=float(stable.min()),
         high=float(stable.max()),
     )
-
-
-def _distance(log: Array, alpha: float) -> float:
-    """Measure the Kolmogorov-Smirnov distance of a tail (logs, descending) from its law."""
-    n = len(log)
-    law = np.exp((1.0 - alpha) * (log - log[-1]))
-    steps = np.arange(n + 1) / n
-    return float(max(np.max(np.abs(law - steps[1:])), np.max(np.abs(law - steps[:-1]))))
 
 
 def alpha_weighted(fit: PowerLawFit, sigma: ArrayLike) -> float:
@@ -144,7 +137,7 @@ def tail_measures(sigma: Array, errors: Array, floor: float) -> dict[str, Measur
     alpha_hill
         Range (1, inf); the error is (alpha - 1) / sqrt(k).
 
-    O(p^2) time.
+    O(p^2) time at worst, mostly O(p).
     """
     found: dict[str, Measure] = {}
 
@@ -197,7 +190,8 @@ def alpha_farms(parts: Sequence[ArrayLike], floor: float = 0.0) -> Measure:
 
     Notes
     -----
-    Hu, Goel, Killiakov & Yang 2025 (FARMS, arXiv 2506.06280).
+    Hu, Goel, Killiakov & Yang 2025 (FARMS, arXiv 2506.06280). They take a regular grid of windows;
+    which ones a spectrum takes here is in :mod:`sigmascope.requested`.
     """
     pooled = np.sort(np.concatenate([np.asarray(part, dtype=np.float64) for part in parts]))[::-1]
     alpha = alpha_hill(pooled, floor)
