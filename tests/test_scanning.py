@@ -338,7 +338,9 @@ def test_a_scan_of_version_2_is_read(folder: Path, suffix: str) -> None:
     elif suffix == ".csv":
         found.save(path)
         with open(path, newline="") as file:
-            rows = [{k: v for k, v in row.items() if k not in ADDED} for row in csv.DictReader(file)]
+            rows = [
+                {k: v for k, v in row.items() if k not in ADDED} for row in csv.DictReader(file)
+            ]
         with open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()

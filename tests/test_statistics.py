@@ -193,7 +193,7 @@ def test_few_tails_are_looked_at_closely():
     counts = np.arange(10, 3001)
     excess = np.cumsum(log)[9:] - counts * log[9:]
     found = least_distances(log, counts, 1 + counts / excess, 1.05, both=True)
-    assert 0 < np.sum(np.isfinite(found)) < 300
+    assert 0 < np.sum(np.isfinite(found)) < len(counts) / 4  # the hardest case: one law throughout
 
 
 def test_alpha_norms_and_hill():

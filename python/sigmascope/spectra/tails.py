@@ -61,10 +61,6 @@ def _at(log: Array, counts: NDArray[np.intp], alphas: Array, both: bool) -> Arra
     return np.asarray(_farthest(law, places, n, both))
 
 
-def _farthest(
-    law: Array, places: NDArray[np.intp], n: int | NDArray[np.intp], both: bool
-) -> Array:
+def _farthest(law: Array, places: NDArray[np.intp], n: int | NDArray[np.intp], both: bool) -> Array:
     upper = np.abs(law - (places + 1) / n).max(axis=-1)
-    return np.asarray(
-        np.maximum(upper, np.abs(law - places / n).max(axis=-1)) if both else upper
-    )
+    return np.asarray(np.maximum(upper, np.abs(law - places / n).max(axis=-1)) if both else upper)
