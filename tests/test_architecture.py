@@ -63,7 +63,9 @@ PYTHON_ROOMS = {
         "_core ground spectra matrices",
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
-    "analysis": Modules("routes analysis", "_core ground spectra statistics matrices linalg"),
+    "analysis": Modules(
+        "requested routes analysis", "_core ground spectra statistics matrices linalg"
+    ),
     "checkpoint": Modules("checkpoint", "ground matrices"),
     "scan": Modules(
         "scanning",

@@ -62,7 +62,7 @@ RECORDS = st.dictionaries(
 def test_a_line_with_any_other_byte_is_not_what_was_written(
     record: dict[str, Any], data: st.DataObject
 ) -> None:
-    header = {"schema": "sigmascope.scan", "version": 2}
+    header = {"schema": "sigmascope.scan", "version": 3}
     row = sealed_line(record | {"name": "a"})
     text = sealed_line(header) + row + sealed_line({"name": "last"})
     assert parsed(Path("x"), text, SCHEMA)[0] == header

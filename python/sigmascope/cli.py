@@ -35,6 +35,7 @@ from .cli_options import (
 )
 from .cli_plan import PlanOption, show_plan
 from .cli_scan import (
+    MeasuresOption,
     ResumeOption,
     ShardOption,
     Terminated,
@@ -103,6 +104,7 @@ def scan(
     tol: TolOption = 1e-3,
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
+    measures: MeasuresOption = None,
     seed: SeedOption = 0,
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
@@ -123,6 +125,7 @@ def scan(
             effort=effort,
             k=k,
             tol=tol,
+            measures=measures,
             seed=seed,
             num_threads=threads,
             memory_limit=memory,
@@ -136,6 +139,7 @@ def scan(
         effort=effort,
         k=k,
         tol=tol,
+        measures=measures,
         seed=seed,
         num_threads=threads,
         memory_limit=memory,

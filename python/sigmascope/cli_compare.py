@@ -27,7 +27,7 @@ from .cli_options import (
     ThreadsOption,
     TolOption,
 )
-from .cli_scan import ResumeOption, WorkersOption, run_table
+from .cli_scan import MeasuresOption, ResumeOption, WorkersOption, run_table
 from .comparing import Comparison
 from .comparing import compare as compare_checkpoints
 from .exits import DONE, INCOMPLETE
@@ -42,6 +42,7 @@ def compare(
     effort: EffortOption = Effort.DENSITY,
     k: RankOption = 64,
     tol: TolOption = 1e-3,
+    measures: MeasuresOption = None,
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
@@ -64,6 +65,7 @@ def compare(
         effort=effort,
         k=k,
         tol=tol,
+        measures=measures,
         seed=seed,
         num_threads=threads,
         memory_limit=memory,

@@ -38,6 +38,13 @@ ShardOption = Annotated[
         metavar="I/N", help="Only the I-th of N parts, I from 0; `sigmascope merge` joins them."
     ),
 ]
+MeasuresOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Also alpha_farms or randomized_distance, which read a matrix again; may be repeated.",
+    ),
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option(

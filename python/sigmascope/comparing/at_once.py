@@ -123,8 +123,11 @@ class Tally:
         return listen
 
 
+_HOW = ("effort", "k", "tol", "accuracy", "measures")
+
+
 def _how(options: Options) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("effort", "k", "tol", "accuracy")}
+    return {name: getattr(options, name) for name in _HOW}
 
 
 class Spectra:
@@ -194,7 +197,8 @@ class Spectra:
         if group == "projected":
             before, delta = known["before"], known["delta"]
             shift = abs(self._decay) * float(before.top[0] + before.top_errors[0])
-            if delta.density is not None and shift <= options.tol * float(delta.top[0]):
+            small = shift <= options.tol * float(delta.top[0])
+            if small and delta.density is not None and not options.measures:
                 return shifted(a, delta, shift, **shared)
         wanted = group != "projected"
         return spectrum(a, vectors=wanted, elements=False, **_how(options), **shared)

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from sigmascope import plan
 from sigmascope.checkpoint import Checkpoint, FileIdentity, as_checkpoint
@@ -38,6 +38,7 @@ def compare(
     k: int = 64,
     tol: float = 1e-3,
     accuracy: str = "reference",
+    measures: str | Sequence[str] | None = None,
     seed: int = 0,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -56,7 +57,7 @@ def compare(
     ----------
     before, after : Checkpoint or path
         As for :func:`open_checkpoint`.
-    effort, k, tol, accuracy, seed
+    effort, k, tol, accuracy, measures, seed
         Of each of the four spectra of a pair, as for :func:`spectrum`. All four begin with the same
         random block.
     num_threads, memory_limit
@@ -98,7 +99,7 @@ def compare(
     >>> found = compare("base/", "tuned/", resume="pair.jsonl")                # doctest: +SKIP
     >>> found.to_pandas().groupby("role").change_effective_rank.median()       # doctest: +SKIP
     """
-    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
+    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
     workers = at_once(executor, workers)
     both = as_checkpoint(before, reading), as_checkpoint(after, reading)
     pairs = pairs_of(*both, as_list(include), as_list(exclude))
@@ -109,7 +110,7 @@ def compare(
         begun = Comparison(
             before=str(both[0].path),
             after=str(both[1].path),
-            options=asdict(options) | {"include": as_list(include), "exclude": as_list(exclude)},
+            options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
             rows=[],
             expected=len(pairs),
             notes=tuple(_notes(*both)),

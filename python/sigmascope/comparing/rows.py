@@ -105,4 +105,4 @@ for _name in ANGLES:
 COLUMNS: dict[str, Kind] = {**_PAIR, **_EVIDENCE, **_CHANGE, **_MEASURES, **_LISTS, **_ANGLES}
 """Every column of a row, in order, with its type; lists hold numbers."""
 
-COMPARISON = Schema("sigmascope.comparison", 1, "comparison", COLUMNS)
+COMPARISON = Schema("sigmascope.comparison", 1, "comparison", COLUMNS, (1,))

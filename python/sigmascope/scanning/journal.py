@@ -65,9 +65,10 @@ def checked_header(path: Path, header: Header, schema: Schema) -> Header:
     what, version = schema.what, header.get("version")
     if header.get("schema") != schema.name:
         raise ValueError(f"{path}: not a {what}, its schema is {header.get('schema')!r}")
-    if version != schema.version:
+    if version not in schema.reads:
         raise ValueError(
-            f"{path}: {what} version {version!r}, this sigmascope reads {schema.version}"
+            f"{path}: {what} version {version!r}, "
+            f"this sigmascope reads {' and '.join(map(str, schema.reads))}"
         )
     return header
 

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from sigmascope import plan
 from sigmascope.checkpoint import Checkpoint, as_checkpoint
-from sigmascope.memory import Reading, values_need
+from sigmascope.memory import Reading
+from sigmascope.routes import Route
 from sigmascope.threads import resolve_threads
 
 from .ahead import Threads
@@ -36,6 +38,7 @@ def scan(
     k: int = 64,
     tol: float = 1e-3,
     accuracy: str = "reference",
+    measures: str | Sequence[str] | None = None,
     seed: int = 0,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -55,7 +58,7 @@ def scan(
     ----------
     checkpoint : Checkpoint or path
         As for :func:`open_checkpoint`.
-    effort, k, tol, accuracy, seed
+    effort, k, tol, accuracy, measures, seed
         For each matrix, as for :func:`spectrum`.
     num_threads, memory_limit
         Of all matrices that are analysed at once, as for :func:`spectrum`. Without a limit, a scan
@@ -127,7 +130,7 @@ def scan(
     >>> found = scan("model/", resume="model.jsonl")                    # doctest: +SKIP
     >>> found.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
     """
-    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
+    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
     workers = at_once(executor, workers)
     opened = as_checkpoint(checkpoint, reading)
     items = list(listed(opened, as_list(include), as_list(exclude)))
@@ -140,7 +143,7 @@ def scan(
             options = replace(options, memory_limit=outputs.memory_limit)
         begun = Scan(
             checkpoint=str(opened.path),
-            options=asdict(options) | {"include": as_list(include), "exclude": as_list(exclude)},
+            options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
             rows=[],
             expected=len(items),
             notes=opened.notes,
@@ -215,7 +218,8 @@ def shared_out(checkpoint: Checkpoint, items: list[Item], options: Options) -> t
             with suppress(*TENSOR_ERRORS):  # its row will say it
                 a = checkpoint[item.name]
                 alone = Reading(a.shape, a.nbytes / a.size, files=False, threads=1)
-                needed = max(needed, values_need(alone).beside(a.nbytes).peak)
+                every = Route.every(a, options.k, options.accuracy, options.measures)
+                needed = max(needed, every.need(alone).beside(a.nbytes).peak)
     if workers == 1 or options.effort != "exact" or needed > memory or len(items) < 2:
         return 1, options
     return workers, replace(options, num_threads=1, memory_limit=memory)

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
+from .details import details_frame
 from .journal import Header
 from .rows import Row
 from .schema import SCAN, Schema
 from .shards import Shard
 from .table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
@@ -22,7 +26,8 @@ class Scan(Table):
     checkpoint
         Path of what was scanned; empty if loaded from a CSV.
     options
-        effort, k, tol, seed, num_threads, memory_limit (bytes), include, exclude.
+        effort, k, tol, accuracy, measures, seed, num_threads, memory_limit (bytes), include,
+        exclude.
     rows
         Records of the columns that :mod:`sigmascope.rows` lists; they are plain JSON.
     expected, notes, files, engine
@@ -78,3 +83,18 @@ class Scan(Table):
             engine=header.get("engine", {}),
             shard=Shard.of_header(header.get("shard")),
         )
+
+    def to_weightwatcher(self) -> pd.DataFrame:
+        """Return the columns of weightwatcher 0.7.7's details, a line for each analysed matrix.
+
+        Names, units and rules are its own: see :mod:`sigmascope.spectra.weightwatcher`, which says
+        what is not. What the effort of a row cannot tell is missing; the power law needs "exact".
+        ``layer_id`` counts the analysed matrices from 0.
+
+        Raises
+        ------
+        ImportError
+            Without the extra ``table``.
+        """
+        frame: pd.DataFrame = details_frame(self.analysed)
+        return frame

@@ -107,11 +107,11 @@ def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     columns = schema.columns
     with open(path, encoding="utf-8", newline="") as file, _long_fields():
         reader = csv.DictReader(file)
-        if set(columns) - set(reader.fieldnames or ()):
+        if set(columns) - schema.added - set(reader.fieldnames or ()):
             raise ValueError(f"{path}: not a {schema.what}, it lacks columns of one")
         rows = [
             {
-                name: _parsed(path, reader.line_num, name, kind, line[name])
+                name: _parsed(path, reader.line_num, name, kind, line.get(name))
                 for name, kind in columns.items()
             }
             for line in reader

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .rows import COLUMNS, SCHEMA, VERSION, Kind, Row
+from .rows import ADDED, COLUMNS, READS, SCHEMA, VERSION, Kind, Row
 
 
 class Schema(NamedTuple):
@@ -15,21 +15,27 @@ class Schema(NamedTuple):
     Attributes
     ----------
     name, version
-        As in the header of a file; a file of another version is refused.
+        As in the header of a file.
     what
         In words: "scan".
     columns
         Every column of a row, in order, with its type.
+    reads
+        Versions that are read, `version` among them.
+    added
+        Columns that earlier versions lack.
     """
 
     name: str
     version: int
     what: str
     columns: Mapping[str, Kind]
+    reads: tuple[int, ...]
+    added: frozenset[str] = frozenset()
 
     def row(self, record: Mapping[str, object]) -> Row:
         """Return a row with every column there is, and no other."""
         return {name: record.get(name) for name in self.columns}
 
 
-SCAN = Schema(SCHEMA, VERSION, "scan", COLUMNS)
+SCAN = Schema(SCHEMA, VERSION, "scan", COLUMNS, READS, frozenset(ADDED))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from sigmascope import plan
 from sigmascope.analysis import EFFORTS, spectrum
@@ -16,8 +17,9 @@ from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin, reopened
 from sigmascope.distributions import moments
 from sigmascope.errors import CheckpointError, MemoryLimitError, NonFiniteError, SigmascopeError
 from sigmascope.matrices import Matrix
+from sigmascope.requested import check_measures
 from sigmascope.routes import room_beside
-from sigmascope.spectra import Spectrum
+from sigmascope.spectra import Spectrum, weightwatcher
 from sigmascope.threads import resolve_memory, resolve_threads
 
 from .prefetch import Prefetch
@@ -45,6 +47,7 @@ class Options:
     seed: int
     num_threads: int
     memory_limit: int
+    measures: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -56,6 +59,7 @@ class Options:
         seed: int,
         num_threads: int | None,
         memory_limit: int | str | None,
+        measures: str | Sequence[str] | None = (),
     ) -> Options:
         """Check every option; ValueError names the first that is off."""
         if effort not in EFFORTS:
@@ -70,7 +74,12 @@ class Options:
             seed=plan.check_seed(seed),
             num_threads=resolve_threads(num_threads),
             memory_limit=resolve_memory(memory_limit),
+            measures=check_measures(measures),
         )
+
+    def recorded(self) -> dict[str, Any]:
+        """Return them as a header of a saved scan holds them: plain JSON."""
+        return asdict(self) | {"measures": list(self.measures)}
 
     def shared(self, workers: int) -> Options:
         """What each of so many workers gets, who work at once."""
@@ -180,7 +189,8 @@ def analysed(
         a = matrices.take(name)
         found = _spectrum(matrices, a, name, options, read)
         matrices.check_unchanged(name)  # while it was read, that is
-        return {"status": "analysed"} | spectrum_columns(found)
+        fit = weightwatcher.power_law(found.values)
+        return {"status": "analysed"} | spectrum_columns(found) | fit
     except TENSOR_ERRORS as error:
         row = failed(error, began)
         if isinstance(error, NonFiniteError) and a is not None:

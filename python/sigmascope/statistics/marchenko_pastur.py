@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 
 # Fewer singular values than this have no bulk whose median means anything.
 MIN_VALUES = 10
+# The Tracy-Widom law of real noise lies above this with probability 0.01 (Johnstone 2001, table 1).
+# Of the law's variable; a width of `tracy_widom_width` is one unit of it.
+TRACY_WIDOM_99 = 2.02
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
