@@ -59,12 +59,13 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "memory costs rates plan workers spread krylov distributions linalg randomized",
+        "memory costs rates plan workers spread krylov distributions changes linalg randomized",
         "_core ground spectra matrices",
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
     "analysis": Modules(
-        "low_rank routes analysis", "_core ground spectra statistics matrices linalg"
+        "requested low_rank routes analysis",
+        "_core ground spectra statistics matrices linalg",
     ),
     "checkpoint": Modules("checkpoint", "ground matrices"),
     "adapters": Modules("adapters", "ground matrices analysis checkpoint"),
@@ -73,9 +74,12 @@ PYTHON_ROOMS = {
         "ground spectra matrices linalg analysis checkpoint adapters",
         outside="pandas pyarrow",
     ),
+    "compare": Modules(
+        "comparing", "ground spectra statistics matrices linalg analysis checkpoint adapters scan"
+    ),
     "series": Modules("series", "ground checkpoint adapters scan", outside="pandas"),
     "report": Modules(
-        "report", "ground checkpoint adapters scan series", outside="rich", extra=True
+        "report", "ground checkpoint adapters scan compare series", outside="rich", extra=True
     ),
     "bench": Modules(
         "bench",
@@ -83,14 +87,15 @@ PYTHON_ROOMS = {
         outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
     ),
     "cli": Modules(
-        "demo exits cli_bench cli_plan cli_scan cli_series cli __main__",
-        "ground checkpoint adapters scan series report bench package",
+        "demo exits cli_options cli_bench cli_plan cli_scan cli_compare cli_series cli __main__",
+        "ground checkpoint adapters scan compare series report bench package",
         outside="typer rich",
         extra=True,
     ),
     "package": Modules(
         "__init__",
-        "_core ground spectra matrices linalg streaming analysis checkpoint adapters scan series",
+        "_core ground spectra matrices linalg streaming analysis checkpoint adapters scan compare "
+        "series",
     ),
 }
 """Nothing of the terminal, and nothing that an extra installs, is read with the package."""

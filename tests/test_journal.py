@@ -25,6 +25,7 @@ from scans import bits, model, normal
 import sigmascope as ss
 from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted
 from sigmascope.scanning.journal import Journal, parsed, sealed_line
+from sigmascope.scanning.schema import SCAN as SCHEMA
 
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
@@ -61,15 +62,15 @@ RECORDS = st.dictionaries(
 def test_a_line_with_any_other_byte_is_not_what_was_written(
     record: dict[str, Any], data: st.DataObject
 ) -> None:
-    header = {"schema": "sigmascope.scan", "version": 2}
+    header = {"schema": "sigmascope.scan", "version": 3}
     row = sealed_line(record | {"name": "a"})
     text = sealed_line(header) + row + sealed_line({"name": "last"})
-    assert parsed(Path("x"), text)[0] == header
+    assert parsed(Path("x"), text, SCHEMA)[0] == header
     place = data.draw(st.integers(0, len(row) - 2)) + len(sealed_line(header))
     other = data.draw(st.integers(0, 255).filter(lambda byte: byte not in (text[place], 10)))
     changed = text[:place] + bytes([other]) + text[place + 1 :]
     with pytest.raises(ValueError, match="x: line 2"):
-        parsed(Path("x"), changed)
+        parsed(Path("x"), changed, SCHEMA)
 
 
 def test_a_changed_digit_is_noticed(folder: Path, tmp_path: Path) -> None:
@@ -280,7 +281,7 @@ def test_two_runs_on_one_journal(folder: Path, tmp_path: Path, how: str) -> None
 
 
 def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "x.jsonl")
+    journal = Journal(tmp_path / "x.jsonl", SCHEMA)
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:  # pragma: no cover
@@ -289,7 +290,7 @@ def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
         os._exit(0)
     assert ours.recv(4) == b"here"
     journal.close()
-    Journal(tmp_path / "x.jsonl").close()
+    Journal(tmp_path / "x.jsonl", SCHEMA).close()
     ours.send(b"done")
     assert os.waitpid(child, 0)[1] == 0
     ours.close()

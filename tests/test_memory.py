@@ -204,6 +204,33 @@ else:
     assert peak(work) - imported <= 100 * MIB
 
 
+_COMPARE = """
+import sigmascope as ss
+options = dict(effort={effort!r}, k=32, memory_limit={limit}, num_threads=2)
+found = ss.compare({before!r}, {after!r}, **options)
+assert all(row["status"] == "analysed" for row in found.rows), found.rows[0]["reason"]
+"""
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize("effort", ["top", "density"])
+@pytest.mark.parametrize("limit", [120, 260, 600])
+def test_comparisons_stay_within_the_limit(
+    folder: Path, imported: int, effort: str, limit: int
+) -> None:
+    """From files again and again, held and one spectrum after the other, or two at once."""
+    before = written(folder, 24_000, 1400, "BF16")
+    after = folder / "after.safetensors"
+    if not after.exists():
+        content = bytearray(before.read_bytes())
+        codes = np.frombuffer(content, "<u2", offset=len(content) - 2 * 24_000 * 1400)
+        codes[::97] ^= 3
+        after.write_bytes(content)
+    work = _COMPARE.format(before=str(before), after=str(after), effort=effort, limit=limit * MIB)
+    used = peak(work) - imported
+    assert used <= limit * MIB, f"{used / MIB:.0f} of {limit} MiB"
+
+
 # -------------------------------------------------------------------------------- the formulas
 
 

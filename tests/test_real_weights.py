@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from changed import update, written
 from numpy.typing import NDArray
 
 import sigmascope as ss
@@ -82,3 +83,45 @@ def test_density_measures_are_within_their_errors(checkpoint: ss.Checkpoint, tru
             assert ratios[-1] <= 4, (name, measure, estimate, exact)
     assert len(ratios) == MATRICES * len(ESTIMATES)
     assert np.mean(np.array(ratios) <= 2) >= 0.9
+
+
+@pytest.fixture(scope="module")
+def tuned(
+    folder: Path, checkpoint: ss.Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The model after an update of rank 8 of every matrix, and a little decay, stored in bf16."""
+    rng = np.random.default_rng(11)
+    tensors = {}
+    for name, a in checkpoint.items():
+        w = np.asarray(a, dtype=np.float64)
+        tensors[f"bert.{name}"] = 0.999 * w + update(w, 0.02, rng, rank=8)
+    return written(tmp_path_factory.mktemp("tuned"), tensors)
+
+
+def test_a_planted_update_is_seen_in_every_matrix(
+    folder: Path, checkpoint: ss.Checkpoint, tuned: Path
+) -> None:
+    """Under a prefix, in another format; against LAPACK for the first of each shape."""
+    found = ss.compare(folder, tuned, k=32)
+    assert len(found.analysed) == MATRICES
+    assert "matrix" not in {row["kind"] for row in found.unpaired}  # but biases and norms
+    seen = set()
+    after = ss.open_checkpoint(tuned)
+    for row in found.analysed:
+        assert row["relative_change"] == pytest.approx(0.02, rel=0.05), row["name"]
+        if min(row["rows"], row["columns"]) > 8:  # else the update itself goes along the weights
+            assert row["decay_coefficient"] == pytest.approx(-0.001, abs=5e-4), row["name"]
+        assert row["above_rounding"] is True
+        if tuple(row["before_shape"]) in seen:
+            continue
+        seen.add(tuple(row["before_shape"]))
+        w, v = (
+            np.asarray(c[row[s]], np.float64) for c, s in ((checkpoint, "before"), (after, "after"))
+        )
+        s = np.linalg.svd(v - w, compute_uv=False)
+        k = len(row["delta_top"])
+        assert np.all(np.abs(np.array(row["delta_top"]) - s[:k]) <= row["delta_top_errors"])
+        change = statistics.effective_rank(np.linalg.svd(v, compute_uv=False))
+        change -= statistics.effective_rank(np.linalg.svd(w, compute_uv=False))
+        error = 4 * row["change_effective_rank_error"] + 1e-6
+        assert abs(row["change_effective_rank"] - change) <= error, row["name"]

@@ -18,12 +18,12 @@ from checkpoints import Stored, encoded, of_array, opened, write_file
 import sigmascope as ss
 from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted
 from sigmascope.scanning.journal import Journal, sealed_line
-from sigmascope.scanning.rows import COLUMNS, MEASURES
+from sigmascope.scanning.rows import ADDED, COLUMNS, MEASURES
 
 UP = "model.layers.0.mlp.up_proj.weight"
 DOWN = "model.layers.1.mlp.down_proj.weight"
 
-HEADER = sealed_line({"schema": "sigmascope.scan", "version": 2})
+HEADER = sealed_line({"schema": "sigmascope.scan", "version": 3})
 
 
 def normal(name: str, *shape: int, seed: int = 0) -> Stored:
@@ -324,6 +324,61 @@ def test_csv_opens_elsewhere(folder: Path) -> None:
         lines = list(csv.reader(file))
     assert lines[0] == list(COLUMNS)
     assert len(lines) == 1 + len(found)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_scan_of_version_2_is_read(folder: Path, suffix: str) -> None:
+    """Its rows have none of the columns that came later, and its header another number."""
+    path = folder / f"old{suffix}"
+    found = ss.scan(folder, effort="exact")
+    if suffix == ".jsonl":
+        header = found.header() | {"version": 2}
+        rows = [{name: row[name] for name in row.keys() - ADDED} for row in found]
+        path.write_bytes(b"".join(map(sealed_line, (header, *rows))))
+    elif suffix == ".csv":
+        found.save(path)
+        with open(path, newline="") as file:
+            rows = [
+                {k: v for k, v in row.items() if k not in ADDED} for row in csv.DictReader(file)
+            ]
+        with open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet")
+        table = found.to_arrow().drop_columns(list(ADDED))
+        metadata = {"sigmascope.scan": json.dumps(found.header() | {"version": 2})}
+        parquet.write_table(table.replace_schema_metadata(metadata), path)
+    old = ss.Scan.load(path)
+    assert len(old) == len(found)
+    for before, after in zip(old, found, strict=True):
+        assert list(before) == list(COLUMNS)
+        assert all(before[name] is None for name in ADDED)
+        for name in ("name", "status", "effective_rank", "alpha", "stable_rank_error"):
+            assert before[name] == after[name]
+
+
+def test_rows_have_quantiles_of_the_whole_spectrum(folder: Path) -> None:
+    row = ss.scan(folder, effort="exact")[UP]
+    sigma = ss.svdvals(ss.open_checkpoint(folder)[UP]).values
+    np.testing.assert_allclose(row["quantiles"], np.quantile(sigma, np.arange(33) / 32), rtol=1e-12)
+    assert len(row["quantile_errors"]) == 33
+    assert row["quantiles"][-1] == row["top"][0]
+    assert min(row["quantile_errors"]) >= 0
+
+
+def test_a_density_has_quantiles_and_the_top_alone_has_none(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "x.safetensors", normal("a", 640, 600))
+    sigma = ss.svdvals(ss.open_checkpoint(path)["a"]).values
+    row = ss.scan(path, effort="density", k=1, tol=0.5)["a"]
+    assert row["effort"] == "density"
+    miss = np.abs(np.array(row["quantiles"]) - np.quantile(sigma, np.arange(33) / 32))
+    assert np.all(miss <= 4 * np.array(row["quantile_errors"]))
+    assert np.all(np.diff(row["quantiles"]) >= -np.array(row["quantile_errors"][1:]))
+    top = ss.scan(path, effort="top", k=1, tol=0.5)["a"]
+    assert top["effort"] == "top"
+    assert top["quantiles"] is top["quantile_errors"] is None
 
 
 def test_torn_journal_loads_up_to_its_last_whole_line(folder: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from sigmascope import statistics as sst
+from sigmascope.spectra.tails import least_distances
 from sigmascope.statistics import measures_from_top, measures_from_values
 
 SCALE_FREE_RANKS = [
@@ -28,7 +29,8 @@ LOGARITHMIC = {"alpha_weighted", "log_alpha_norm"}
 
 TAIL = {"alpha_D", "alpha_high", "alpha_hill", "alpha_low", "alpha_tail", "alpha_x_min"}
 TAIL |= {"alpha", "alpha_weighted", "log_alpha_norm"}
-NOISE = {"mp_edge", "mp_outliers", "mp_softrank"}
+NOISE = {"mp_edge", "mp_outliers", "mp_softrank", "effective_rank_above_edge"}
+SHOULDER = {"shoulder_200", "shoulder_286", "shoulder_400"}
 TOP = {"fro_norm", "spectral_norm", "stable_rank", "concentration_1", "concentration_10"}
 TOP |= {"concentration_k"}
 ENERGY = {"energy_rank_50", "energy_rank_90", "energy_rank_95", "energy_rank_99"}
@@ -162,6 +164,38 @@ def test_alpha_finds_where_the_tail_begins():
     assert 150 < fit.tail < 600
 
 
+@given(
+    st.lists(st.floats(1e-3, 1.0), min_size=3, max_size=120),
+    st.floats(1.0, 2.0),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_tails_that_are_left_out_are_farther_than_wanted(values, slack, both):
+    """Against the distance of every tail, as the definition has it."""
+    log = np.sort(np.log(values))[::-1]
+    counts = np.arange(2, len(log) + 1)
+    alphas = 1.1 + np.random.default_rng(0).random(len(counts))
+    distances = []
+    for n, alpha in zip(counts, alphas, strict=True):
+        law = np.exp((1 - alpha) * (log[:n] - log[n - 1]))
+        sides = [np.abs(law - np.arange(1, n + 1) / n), np.abs(law - np.arange(n) / n)]
+        distances.append(np.max(sides[: 1 + both]))
+    found = least_distances(log, counts, alphas, slack, both=both)
+    near = np.array(distances) <= slack * min(distances)
+    assert_allclose(found[near], np.array(distances)[near], rtol=1e-12)
+    assert np.all((found == np.inf) | (np.abs(found - distances) <= 1e-12))
+    assert np.argmin(found) == np.argmin(distances)
+
+
+def test_few_tails_are_looked_at_closely():
+    sigma = np.sqrt(np.random.default_rng(0).pareto(2.0, 3000) + 1)
+    log = np.sort(2 * np.log(sigma))[::-1]
+    counts = np.arange(10, 3001)
+    excess = np.cumsum(log)[9:] - counts * log[9:]
+    found = least_distances(log, counts, 1 + counts / excess, 1.05, both=True)
+    assert 0 < np.sum(np.isfinite(found)) < len(counts) / 4  # the hardest case: one law throughout
+
+
 def test_alpha_norms_and_hill():
     sigma = np.sqrt(1.0 / np.arange(1, 101))
     fit = sst.fit_power_law(10 * sigma)
@@ -193,7 +227,7 @@ def test_scaling_changes_no_scale_free_measure(sigma, c):
     # A fit has a minimum over tails, and two equal minima may fall either way: fits are below.
     names = {name for name in before if "alpha" not in name}
     assert names == {name for name in after if "alpha" not in name}
-    for name in names - {"mp_outliers"}:
+    for name in names - {"mp_outliers", "effective_rank_above_edge"}:
         factor = c ** UNITS.get(name, 0)
         assert_allclose(after[name].value, factor * before[name].value, rtol=1e-9, err_msg=name)
 
@@ -245,7 +279,7 @@ def test_errors_of_the_values_are_propagated(sigma, seed, size):
 def test_what_each_effort_allows():
     A, sigma = known_spectra.llm(80, 60, seed=2)
     fro = float(np.linalg.norm(A))
-    assert exact(sigma, A.shape).keys() == TOP | ENERGY | WHOLE | TAIL | NOISE
+    assert exact(sigma, A.shape).keys() == TOP | ENERGY | WHOLE | TAIL | NOISE | SHOULDER
     top = measures_from_top(sigma[:20], np.zeros(20), A.shape, fro)
     assert top.keys() - ENERGY == TOP
     assert "energy_rank_50" in top
@@ -289,7 +323,7 @@ def test_a_matrix_of_low_rank_has_no_noise_edge_and_no_condition():
     _, sigma = known_spectra.low_rank(60, 40, rank=16)
     found = exact(sigma, (60, 40), floor=1e-12)
     assert found["numerical_rank"].value == 16
-    assert not found.keys() & (NOISE | {"condition"})
+    assert not found.keys() & (NOISE | SHOULDER | {"condition"})
 
 
 @pytest.mark.parametrize("family", known_spectra.FAMILIES)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -81,21 +82,23 @@ class TopSearch {
     const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_,
                last = out_of_steps || (whole && !steering_);
     if (!last && !whole && (d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart()))) return false;
-    assessment_ = assess(*space_, k_, kept() + 2 * block_, steering_ ? noise_ : 0.0);
+    assessment_.t.reset();  // before the next is made
+    assessment_ = assess(*space_, k_, kept() + 2 * block_, steering_ ? noise_ : 0.0, options_.density);
     if (steering_ && !last && drowned(assessment_, options_)) {
       begin_unsteered();
       return false;
     }
     const bool done = d >= k_ && meets_tolerance<B>(assessment_, options_);
     const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated(assessment_, k_)), last);
-    next_check_ = taken_ + (confirmation_.active ? 1 : std::max(block_, d / 4));
+    next_check_ = taken_ + (confirmation_.active ? 1 : std::max(block_, until_next_look(d)));
     if (!last && place == Place::open) return false;
     if (last || done || !steering_) {
       read_out(place);
       if (result_.unread > 0 || result_.converged || last) return true;
     }
     if (steering_) refine();
-    else next_check_ = taken_ + std::max(block_, d / 4);  // the measured residuals say that T was too hopeful
+    else
+      next_check_ = taken_ + std::max(block_, until_next_look(d));  // the measured residuals say that T was too hopeful
     return false;
   }
 
@@ -147,9 +150,16 @@ class TopSearch {
       return value_errors(triplets.s, result_.residuals, sure, eta, assessment_.inside, missing, floor);
     };
     result_.errors = errors(place == Place::sure);
-    const auto& judged = options_.vectors ? result_.residuals : result_.errors;
+    const auto& judged = options_.of_residuals() ? result_.residuals : result_.errors;
     result_.converged = place != Place::open && *std::max_element(judged.begin(), judged.end()) <= allowed;
     if (!result_.converged) result_.errors = errors(false);
+  }
+
+  // Columns after which T is worth another look: where that costs as much as steps that may have been needless. A look
+  // takes 1.7e-10 d^3 seconds, a column 4 m n / 95e9; `costs.py` has these constants. Sooner where A is large.
+  std::int64_t until_next_look(std::int64_t d) const {
+    const double size = static_cast<double>(a_.rows()) * static_cast<double>(n_), columns = static_cast<double>(d);
+    return static_cast<std::int64_t>(std::min(columns / 4, 1.4 * columns * columns / std::sqrt(size)));
   }
 
   // From the best of the steered space, with A as it is; afresh if that is most of all there is.
@@ -197,7 +207,8 @@ class TopSearch {
     result_.injected = true;
   }
   void snapshot() {
-    if (options_.density && !result_.quadrature && space_->pure()) result_.quadrature = quadrature(*space_);
+    if (options_.density && !result_.quadrature && space_->pure())
+      result_.quadrature = quadrature(*space_, assessment_.t);
   }
 
   B& device_;

@@ -110,7 +110,7 @@ struct GramVectors {
 
 // The k largest from the Gram matrix alone, in fp64. A^T u - sigma v = (A^T A v - sigma^2 v) / sigma.
 inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
-  Eigen top = eigh_top(g, k);
+  Eigen top = Diagonalized(g).top(k);
   GramVectors result{{}, {}, symmetric_residuals(g, top), std::move(top.vectors)};
   const double d = gram_error * (top.values.empty() ? 0.0 : std::max(top.values.front(), 0.0));
   for (std::size_t i = 0; i < top.values.size(); ++i) {
@@ -125,7 +125,7 @@ inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
 // The k largest triplets from the eigenvectors of A^T A: no stopping rule, nothing can be missed. Three reads.
 template <Backend B, LinearOperator A>
 Triplets<B> gram_triplets(B& device, A& a, std::int64_t k, std::uint64_t seed) {
-  const Eigen top = eigh_top(a.gram(), k);
+  const Eigen top = Diagonalized(a.gram()).top(k);
   return rayleigh_ritz(device, a, device.from_host(top.vectors), k, seed, true);
 }
 

@@ -83,32 +83,60 @@ Eigen eigh(Small a) {
   return result;
 }
 
-// Tridiagonal by reflections, divide and conquer (Gu & Eisenstat 1995), and only the wanted vectors turned back.
-// Relatively robust representations (dsyevr) would find them alone, but take twice as long at these sizes, and repeat a
-// vector where eigenvalues are equal.
-Eigen eigh_top(Small a, std::int64_t k) {
-  const int n = to_int(a.rows), wanted = static_cast<int>(k);
-  Eigen result{std::vector<double>(static_cast<std::size_t>(k)), Small(n, k)};
-  if (n == 0 || k == 0) return result;
-  const auto size = static_cast<std::size_t>(n);
-  std::vector<double> diagonal(size), below(size), tau(size);
-  std::vector<double> work(std::max<std::size_t>(size * (size + 4) + 1, 64 * size));
-  std::vector<int> iwork(5 * size + 3);
+Diagonalized::Diagonalized(Small matrix)
+    : order_(to_int(matrix.rows)),
+      reflections_(std::move(matrix)),
+      z_(order_, order_),
+      values_(static_cast<std::size_t>(order_)),
+      tau_(values_.size()) {
+  if (order_ == 0) return;
+  std::vector<double> below(values_.size());
+  std::vector<double> work(std::max(values_.size() * (values_.size() + 4) + 1, 64 * values_.size()));
+  std::vector<int> iwork(5 * values_.size() + 3);
   const int lwork = static_cast<int>(work.size()), liwork = static_cast<int>(iwork.size());
   int failed = 0;
-  scipy_dsytrd_("L", &n, a.data(), &n, diagonal.data(), below.data(), tau.data(), work.data(), &lwork, &failed);
+  scipy_dsytrd_("L", &order_, reflections_.data(), &order_, values_.data(), below.data(), tau_.data(), work.data(),
+                &lwork, &failed);
   check("dsytrd", failed);
-  Small z(n, n);
-  scipy_dstedc_("I", &n, diagonal.data(), below.data(), z.data(), &n, work.data(), &lwork, iwork.data(), &liwork,
-                &failed);
+  scipy_dstedc_("I", &order_, values_.data(), below.data(), z_.data(), &order_, work.data(), &lwork, iwork.data(),
+                &liwork, &failed);
   check("dstedc", failed);
-  for (std::int64_t j = 0; j < k; ++j) {
-    result.values[static_cast<std::size_t>(j)] = diagonal[size - 1 - static_cast<std::size_t>(j)];
-    std::copy_n(&z(0, n - 1 - j), n, &result.vectors(0, j));
-  }
-  scipy_dormtr_("L", "L", "N", &n, &wanted, a.data(), &n, tau.data(), result.vectors.data(), &n, work.data(), &lwork,
-                &failed);
+}
+
+void Diagonalized::turn(const char* side, Small& x) const {
+  const int rows = to_int(x.rows), cols = to_int(x.cols);
+  std::vector<double> work(64 * static_cast<std::size_t>(std::max({rows, cols, 1})));
+  const int lwork = static_cast<int>(work.size());
+  int failed = 0;
+  scipy_dormtr_(side, "L", "N", &rows, &cols, reflections_.data(), &order_, tau_.data(), x.data(), &rows, work.data(),
+                &lwork, &failed);
   check("dormtr", failed);
+}
+
+Eigen Diagonalized::top(std::int64_t k) const {
+  const std::int64_t n = order_;
+  Eigen result{std::vector<double>(static_cast<std::size_t>(k)), Small(n, k)};
+  if (n == 0 || k == 0) return result;
+  std::copy_n(values_.rbegin(), k, result.values.begin());
+  for (std::int64_t j = 0; j < k; ++j) std::copy_n(z_.data() + (n - 1 - j) * n, n, &result.vectors(0, j));
+  turn("L", result.vectors);
+  return result;
+}
+
+EigenRows Diagonalized::rows(std::int64_t first, std::int64_t last) const {
+  const std::int64_t n = order_, wanted = first + last;
+  EigenRows result{std::vector<double>(values_.rbegin(), values_.rend()), Small(first, n), Small(last, n)};
+  if (n == 0 || wanted == 0) return result;
+  Small chosen(wanted, n);
+  for (std::int64_t i = 0; i < first; ++i) chosen(i, i) = 1;
+  for (std::int64_t i = 0; i < last; ++i) chosen(first + i, n - last + i) = 1;
+  turn("R", chosen);
+  const Small found = matmul(chosen, z_);
+  for (std::int64_t j = 0; j < n; ++j) {
+    const double* column = found.data() + (n - 1 - j) * wanted;
+    std::copy_n(column, first, result.first.data() + j * first);
+    std::copy_n(column + first, last, result.last.data() + j * last);
+  }
   return result;
 }
 

@@ -14,6 +14,10 @@ struct Eigen {
   std::vector<double> values;
   Small vectors;  // columns
 };
+struct EigenRows {
+  std::vector<double> values;
+  Small first, last;  // rows of the vectors, which are columns
+};
 struct SmallSvd {
   Small u;                // m x min(m, n)
   std::vector<double> s;  // descending
@@ -26,8 +30,27 @@ std::vector<double> column_norms(const Small& a);
 
 // All eigenpairs of a symmetric matrix (lower triangle read), descending: dsyevd.
 Eigen eigh(Small a);
-// The k largest eigenpairs, descending.
-Eigen eigh_top(Small a, std::int64_t k);
+
+// A symmetric matrix (lower triangle read) as Q Z diag(values) Z^T Q^T, Q being reflections that make it tridiagonal, Z
+// from divide and conquer (Gu & Eisenstat 1995): what is wanted of the eigenvectors Q Z is turned back then, at half
+// the cost of all. Relatively robust representations (dsyevr) would find a few vectors alone, but take twice as long at
+// these sizes, and repeat a vector where eigenvalues are equal.
+class Diagonalized {
+ public:
+  explicit Diagonalized(Small matrix);
+  std::int64_t order() const { return order_; }
+  // The k largest eigenpairs, descending.
+  Eigen top(std::int64_t k) const;
+  // All eigenvalues, descending, and of the eigenvectors the first and the last rows.
+  EigenRows rows(std::int64_t first, std::int64_t last) const;
+
+ private:
+  void turn(const char* side, Small& x) const;  // Q x ("L") or x Q ("R")
+
+  int order_;
+  Small reflections_, z_;
+  std::vector<double> values_, tau_;  // values ascending
+};
 // The norms of a x - lambda x for such pairs; the lower triangle of a is read.
 std::vector<double> symmetric_residuals(const Small& a, const Eigen& pairs);
 SmallSvd svd(Small a);

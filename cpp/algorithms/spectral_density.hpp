@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "algorithms/krylov_space.hpp"
@@ -21,6 +22,7 @@ struct Quadrature {
   std::int64_t columns = 0;
 };
 
+// Of Ritz vectors (columns) that a start touches with these rows alone.
 inline Small probe_weights(const Small& vectors, const Small& start) {
   const Small first = matmul_adjoint(vectors.part(0, start.rows, 0, vectors.cols), start);  // nodes x probes
   Small weights(first.rows, first.cols);
@@ -28,26 +30,30 @@ inline Small probe_weights(const Small& vectors, const Small& start) {
   return weights;
 }
 
+// Of a pure space: its start lies in the first block, and the last one alone couples to the next. `t`: the space's
+// projection, if it has been looked at.
 template <Backend B>
-Quadrature quadrature(const KrylovSpace<B>& space) {
+Quadrature quadrature(const KrylovSpace<B>& space, const std::optional<Diagonalized>& t = {}) {
   const std::int64_t d = space.columns(), last = space.last();
+  const Small start = space.start().part(0, std::min(space.start().cols, d), 0, space.start().cols);
+  const Small beta = space.coupling().part(0, space.coupling().rows, d - last, d);
   Quadrature rule;
   rule.columns = d;
-  const Eigen gauss = eigh(space.t());
+  const EigenRows gauss =
+      t && t->order() == d ? t->rows(start.rows, last) : Diagonalized(space.t()).rows(start.rows, last);
   rule.gauss_nodes = gauss.values;
   for (double& node : rule.gauss_nodes) node = std::max(node, 0.0);
-  rule.gauss_weights = probe_weights(gauss.vectors, space.start());
-  rule.residuals = column_norms(matmul(space.coupling(), gauss.vectors));
+  rule.gauss_weights = probe_weights(gauss.first, start);
+  rule.residuals = column_norms(matmul(beta, gauss.last));
   if (space.exhausted() || d >= space.size()) {  // the Gauss rule is exact
     rule.radau_nodes = rule.gauss_nodes;
     rule.radau_weights = rule.gauss_weights;
     return rule;
   }
   // T with one more block row, whose diagonal block beta T^-1_(last,last) beta^T makes the extended matrix singular.
-  const Small beta = space.coupling().part(0, space.coupling().rows, d - last, d);
   const std::int64_t w = beta.rows;
   const double least = 1e-14 * std::max(gauss.values.front(), 0.0);
-  Small root = gauss.vectors.part(d - last, d, 0, d);  // T^-1/2, the last rows
+  Small root = gauss.last;  // T^-1/2, the last rows
   for (std::int64_t j = 0; j < d; ++j) {
     const double scale = 1 / std::sqrt(std::max(gauss.values[static_cast<std::size_t>(j)], least));
     for (std::int64_t i = 0; i < last; ++i) root(i, j) *= scale;
@@ -58,10 +64,10 @@ Quadrature quadrature(const KrylovSpace<B>& space) {
   extended.set_part(d, d - last, beta);
   extended.set_part(d - last, d, beta.transposed());
   extended.set_part(d, d, matmul(coupled, coupled.transposed()));
-  const Eigen radau = eigh(std::move(extended));
+  const EigenRows radau = Diagonalized(std::move(extended)).rows(start.rows, 0);
   rule.radau_nodes = radau.values;
   for (double& node : rule.radau_nodes) node = std::max(node, 0.0);
-  rule.radau_weights = probe_weights(radau.vectors, space.start());
+  rule.radau_weights = probe_weights(radau.first, start);
   return rule;
 }
 

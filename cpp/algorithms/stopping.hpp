@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "algorithms/krylov_space.hpp"
@@ -28,7 +29,7 @@ namespace sigmascope {
 
 struct TopOptions {
   std::int64_t k = 6;
-  double tolerance = 1e-4;  // of sigma_1: residuals if vectors, else errors of the values
+  double tolerance = 1e-4;  // of sigma_1: residuals if vectors, unless of_values, else errors of the values
   std::int64_t block = 32;
   std::int64_t max_steps = 200;
   std::int64_t restart_columns = 0;  // restart when the basis would pass this, or what a cluster needs; 0: never
@@ -37,8 +38,11 @@ struct TopOptions {
   std::int64_t readout_columns = 0;  // of a graded space all columns are read out, if there are no more; 0: any
   std::uint64_t seed = 0;
   bool vectors = true;
-  bool density = false;  // also the quadrature of the space, before any restart or injection
-  bool steer = false;    // begin on rounded products
+  bool density = false;    // also the quadrature of the space, before any restart or injection
+  bool steer = false;      // begin on rounded products
+  bool of_values = false;  // the tolerance is of the values even with vectors
+
+  bool of_residuals() const { return vectors && !of_values; }
 };
 
 // In sigma: what rounding every entry of A, or of a block, to bf16 adds to a residual.
@@ -47,11 +51,12 @@ inline constexpr double steering_share = 0x1p-7;  // of T's numbers, if every en
 
 // What the space says of its k largest values.
 struct Assessment {
-  Eigen ritz;               // more than k of them, where the space has more
-  std::vector<double> rho;  // |A^T A v - theta v|, lambda
-  double eta = 0;           // lambda
-  double inside = 0;        // lambda: what a steered T may not have told from the first k; 0 unless steered
-  double noise = 0;         // sigma; 0 unless steered
+  std::optional<Diagonalized> t;  // of the projection, if it is kept
+  Eigen ritz;                     // more than k of them, where the space has more
+  std::vector<double> rho;        // |A^T A v - theta v|, lambda
+  double eta = 0;                 // lambda
+  double inside = 0;              // lambda: what a steered T may not have told from the first k; 0 unless steered
+  double noise = 0;               // sigma; 0 unless steered
   double theta(std::int64_t i) const { return std::max(ritz.values[static_cast<std::size_t>(i)], 0.0); }
 };
 
@@ -59,10 +64,12 @@ struct Assessment {
 inline constexpr double unconverged = 0.003;
 
 template <Backend B>
-Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t least, double noise) {
+Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t least, double noise, bool keep) {
   Assessment a;
   a.noise = noise;
-  a.ritz = eigh_top(space.t(), std::min(space.columns(), std::max(least, k + 2 * space.last() + 8)));
+  a.t.emplace(space.t());
+  a.ritz = a.t->top(std::min(space.columns(), std::max(least, k + 2 * space.last() + 8)));
+  if (!keep) a.t.reset();
   a.rho = column_norms(matmul(space.coupling(), a.ritz.vectors));
   const auto found = static_cast<std::int64_t>(a.rho.size());
   bool any = false;
@@ -108,7 +115,7 @@ inline bool saturated(const Assessment& a, std::int64_t k) {
 // are asked for, and most of the search would be made again.
 inline bool drowned(const Assessment& a, const TopOptions& options) {
   if (a.noise == 0 || static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
-  const bool too_fine = options.vectors && 4 * options.tolerance * std::sqrt(a.theta(0)) < a.noise;
+  const bool too_fine = options.of_residuals() && 4 * options.tolerance * std::sqrt(a.theta(0)) < a.noise;
   return too_fine || std::sqrt(a.theta(options.k - 1)) < 16 * a.noise;
 }
 
@@ -118,7 +125,8 @@ bool meets_tolerance(const Assessment& a, const TopOptions& options) {
   const double allowed = options.tolerance * std::sqrt(a.theta(0));
   for (std::int64_t i = 0; i < options.k; ++i) {
     const double residual = ritz_residual(a, i, B::epsilon());
-    const double error = options.vectors ? residual : value_error(std::sqrt(a.theta(i)), residual, a.eta, a.inside);
+    const double sigma = std::sqrt(a.theta(i));
+    const double error = options.of_residuals() ? residual : value_error(sigma, residual, a.eta, a.inside);
     if (error > allowed) return false;
   }
   return true;

@@ -75,6 +75,7 @@ inline py::array_t<double> to_numpy(const Small& x) {
 
 void register_matrix(py::module_& module);
 void register_linalg(py::module_& module);
+void register_elements(py::module_& module);
 void register_gram(py::module_& module);
 
 }  // namespace sigmascope

@@ -61,6 +61,7 @@ PYBIND11_MODULE(_core, module) {
   sigmascope::register_errors();
   sigmascope::register_matrix(module);
   sigmascope::register_linalg(module);
+  sigmascope::register_elements(module);
   sigmascope::register_gram(module);
   module.def("config", &sigmascope::config);
 }

@@ -129,51 +129,6 @@ py::dict every_value(P& p, bool fast) {
   return result;
 }
 
-py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions& run) {
-  CpuBackend<float> backend(cpu_options(run));
-  const ElementMoments m = [&] {
-    py::gil_scoped_release release;
-    return backend.moments(matrix, histogram);
-  }();
-  py::dict result;
-  for (const auto& [name, value] : {std::pair{"count", m.all.count},
-                                    {"mean", m.all.mean},
-                                    {"m2", m.all.m2},
-                                    {"m3", m.all.m3},
-                                    {"m4", m.all.m4},
-                                    {"sum_squares", m.all.sum_squares},
-                                    {"min", m.all.minimum},
-                                    {"max", m.all.maximum}})
-    result[name] = value;
-  result["zeros"] = m.all.zeros;
-  result["nan"] = m.all.nans;
-  result["inf"] = m.all.infinities;
-  result["first_nonfinite"] =
-      m.first_row < 0 ? py::object(py::none()) : py::object(py::make_tuple(m.first_row, m.first_col));
-  result["row_squares"] = to_numpy(m.row_squares);
-  result["column_squares"] = to_numpy(m.col_squares);
-  result["histogram"] = m.code_counts.empty() ? py::object(py::none()) : py::object(to_numpy(m.code_counts));
-  return result;
-}
-
-py::dict survey(const Matrix& matrix, const RunOptions& run) {
-  CpuBackend<float> backend(cpu_options(run));
-  const ElementSurvey seen = [&] {
-    py::gil_scoped_release release;
-    return backend.survey(matrix);
-  }();
-  double fro2 = 0;
-  for (const double square : seen.row_squares) fro2 += square;
-  py::dict result;
-  result["fro2"] = fro2;
-  result["largest"] = seen.largest;
-  result["nan"] = seen.nans;
-  result["inf"] = seen.infinities;
-  result["first_nonfinite"] =
-      seen.first_row < 0 ? py::object(py::none()) : py::object(py::make_tuple(seen.first_row, seen.first_col));
-  return result;
-}
-
 template <class T>
 using Input = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
@@ -234,15 +189,16 @@ void register_linalg(py::module_& module) {
       "krylov",
       [](const py::object& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
          std::int64_t restart_columns, std::int64_t max_columns, std::int64_t most_columns,
-         std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool with_density, bool steer,
+         std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool with_density, bool steer, bool of_values,
          bool rounded_copy, bool f64, const py::kwargs& kwargs) {
         const TopOptions options{
             k,    tol,     block,        max_steps, restart_columns, max_columns, most_columns, readout_columns,
-            seed, vectors, with_density, steer};
+            seed, vectors, with_density, steer,     of_values};
         return solved(a, f64, run_options(kwargs), [&](auto& p) { return krylov(p, options); }, rounded_copy);
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a,
-      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "density"_a, "steer"_a, "rounded_copy"_a, "f64"_a);
+      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "density"_a, "steer"_a, "of_values"_a,
+      "rounded_copy"_a, "f64"_a);
   module.def(
       "density",
       [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,
@@ -273,15 +229,6 @@ void register_linalg(py::module_& module) {
       "gram", [](const Matrix& a, const py::kwargs& kwargs) { return gram(a, run_options(kwargs)); }, "a"_a,
       py::kw_only());
   module.def("two_stage_eigenvalues", &two_stage, "a"_a, "fast"_a, "threads"_a);
-  module.def(
-      "moments",
-      [](const Matrix& a, bool histogram, const py::kwargs& kwargs) {
-        return element_moments(a, histogram, run_options(kwargs));
-      },
-      "a"_a, py::kw_only(), "histogram"_a);
-  module.def(
-      "survey", [](const Matrix& a, const py::kwargs& kwargs) { return survey(a, run_options(kwargs)); }, "a"_a,
-      py::kw_only());
   module.def(
       "product_f32",
       [](const Matrix& a, const Input<float>& x, const std::string& verb, const py::kwargs& kwargs) {

@@ -31,6 +31,13 @@ struct ElementSurvey {
   std::int64_t first_row = -1, first_col = -1;  // the first NaN or infinity, in the order of rows
 };
 
+// Sums over the entries w of one matrix and d = w' - w, what another of its shape has more.
+struct ChangeSums {
+  double before2 = 0.0;  // w w
+  double change2 = 0.0;  // d d
+  double product = 0.0;  // w d
+};
+
 // Called by the calling thread after each panel with the stored bytes just used; throws to stop.
 using Observer = std::function<void(std::int64_t bytes)>;
 
@@ -76,6 +83,7 @@ class CpuBackend {
   std::vector<double> eigvalsh(Small& a, bool fast);
   ElementMoments moments(const Matrix& a, bool count_codes);
   ElementSurvey survey(const Matrix& a);
+  ChangeSums change(const Matrix& before, const Matrix& after);
   // Decoded rows [i0, i1) x columns [j0, j1), row-major, ld = j1 - j0.
   void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out);
 

@@ -52,7 +52,10 @@ void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t
 template <class T>
 void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0,
                   std::int64_t j1, double factor, T* out, std::int64_t ld, std::vector<std::byte>& scratch) {
-  const bool add = !panel.covered_once;
+  const auto covers = [&](const Piece& p) {
+    return p.row0 <= i0 && i1 <= p.row0 + p.rows && p.col0 <= j0 && j1 <= p.col0 + p.cols;
+  };
+  bool add = !panel.covered_once && (panel.pieces.empty() || !covers(panel.pieces.front()));  // else the first writes
   if (add)
     for (std::int64_t i = i0; i < i1; ++i) std::fill_n(out + (i - i0) * ld, j1 - j0, T(0));
   std::vector<T> column;
@@ -86,6 +89,7 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
                    out + (i - i0) * ld + (left - j0));
       }
     }
+    add = !panel.covered_once;
   }
 }
 

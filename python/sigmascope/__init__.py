@@ -2,8 +2,8 @@
 """Spectra of huge sharded matrices, each number with its error.
 
 Arrays, files and checkpoints become lazy matrices (:func:`matrix`, :func:`block`,
-:func:`open_checkpoint`); :func:`svds`, :func:`svdvals`, :func:`spectral_density`, :func:`spectrum`
-and :func:`scan` read them panel by panel.
+:func:`open_checkpoint`); :func:`svds`, :func:`svdvals`, :func:`spectral_density`,
+:func:`spectrum`, :func:`scan` and :func:`compare` read them panel by panel.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from . import _core
 from .adapters import Adapter, open_adapter
 from .analysis import spectrum
 from .checkpoint import Checkpoint, open_checkpoint
+from .comparing import Comparison, compare
 from .distributions import moments, spectral_density
 from .errors import (
     CheckpointError,
@@ -42,6 +43,7 @@ __all__ = [
     "Adapter",
     "Checkpoint",
     "CheckpointError",
+    "Comparison",
     "ConvergenceWarning",
     "Density",
     "DeviceError",
@@ -65,6 +67,7 @@ __all__ = [
     "aslinearoperator",
     "available_devices",
     "block",
+    "compare",
     "hstack",
     "matrix",
     "merge",

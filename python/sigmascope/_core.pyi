@@ -62,6 +62,7 @@ def krylov(
     vectors: bool,
     density: bool,
     steer: bool,
+    of_values: bool,
     rounded_copy: bool,
     f64: bool,
     threads: int,
@@ -129,6 +130,15 @@ def moments(
 def survey(
     a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
 ) -> dict[str, Any]: ...
+def change(
+    before: Matrix,
+    after: Matrix,
+    *,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+) -> dict[str, float]: ...
 def product_f32(
     a: Matrix,
     x: NDArray[Any],

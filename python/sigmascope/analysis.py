@@ -4,24 +4,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from . import plan, statistics
+from . import plan, requested, statistics
 from .distributions import density_of, moments
 from .errors import MemoryLimitError, NonFiniteError
-from .krylov import Search, krylov, krylov_notes
-from .linalg import svdvals
+from .krylov import Search, krylov, krylov_notes, triplets_of
+from .linalg import svdvals, triplets
 from .low_rank import LowRank
 from .matrices import Matrix
 from .plan import Run
+from .requested import REQUESTED, check_measures
 from .routes import EFFORTS, Route, route, run_for
 from .sources import matrix, partly_loaded
-from .spectra import Density, Moments, Spectrum
+from .spectra import Density, Known, Moments, Spectrum
 
-__all__ = ["EFFORTS", "spectrum"]
+__all__ = ["EFFORTS", "REQUESTED", "spectrum"]
 
 
 def spectrum(
@@ -32,7 +35,10 @@ def spectrum(
     tol: float = 1e-3,
     max_passes: int = 300,
     accuracy: str = "reference",
+    measures: str | Sequence[str] = (),
     seed: int = 0,
+    vectors: bool = False,
+    elements: bool = True,
     **options: Any,
 ) -> Spectrum:
     """Compute every measure that an effort allows, each with its error.
@@ -50,6 +56,14 @@ def spectrum(
         Error bound of the k values, in units of sigma_1.
     accuracy : {"reference", "fast"}
         Of every value: see :func:`svdvals`.
+    measures : str or sequence of str
+        Further measures, which take reads of their own: "alpha_farms", "randomized_distance"
+        (:mod:`sigmascope.requested`).
+    vectors : bool
+        Whether the vectors of the k largest values are wanted as well, as `svd`: they come from the
+        same steps, and are as good as their residuals say.
+    elements : bool
+        Whether the statistics of the elements are wanted; without, one pass less.
     max_passes, seed, **options
         As for :func:`svds`.
 
@@ -65,11 +79,12 @@ def spectrum(
     NonFiniteError
         If A holds NaN or infinity: how many, and where the first is.
     MemoryLimitError
-        If the effort does not fit into memory_limit.
+        If the effort, or a measure on request, does not fit into memory_limit.
 
     Notes
     -----
-    Passes: one for the moments, one for the range, then those of :func:`svds` or :func:`svdvals`.
+    Passes: one for the moments, one for the range, then those of :func:`svds` or :func:`svdvals`;
+    one more for randomized_distance, which takes three times as long in all.
     A matrix in files that fits into memory_limit beside what it needs (:mod:`sigmascope.memory`) is
     read from disk once; of a larger one the part that fits is.
     """
@@ -79,11 +94,11 @@ def spectrum(
     plan.check_positive(max_passes=max_passes)
     plan.check_seed(seed)
     run = run_for(a, effort, **options)
-    chosen = route(a, effort, k, tol, accuracy, run)
+    chosen = route(a, effort, k, tol, accuracy, run, check_measures(measures), vectors)
     run = chosen.within(a, run)
     started = time.perf_counter()
     options["memory_limit"] = run.memory
-    how = chosen, run, max_passes, seed, options, started
+    how = chosen, run, elements, tol, max_passes, seed, options, started
     if run.load_bytes:  # one read of the file for everything that follows
         return _seen(a.load(), run.load_bytes, *how)
     part, held = partly_loaded(a, chosen.spare(a, run))
@@ -99,6 +114,8 @@ def _seen(
     held: int,
     chosen: Route,
     run: Run,
+    elements: bool,
+    tol: float,
     max_passes: int,
     seed: int,
     options: dict[str, Any],
@@ -107,27 +124,40 @@ def _seen(
     """Look at every element once, then compute; `held` bytes of the matrix are in memory."""
     options = options | {"reserved": run.reserved + held}
     shared = {name: value for name, value in options.items() if name != "precision"}
-    seen = moments(a, **shared)
-    if seen.nan or seen.inf:
+    seen = moments(a, **shared) if elements else None
+    if seen is not None and (seen.nan or seen.inf):
         raise NonFiniteError(
             f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
             f"the first at {seen.first_nonfinite}"
         )
     options["reserved"] = shared["reserved"] = run.reserved + held + chosen.seen_bytes
     if chosen.search is None:
-        return _exact(a, chosen, seed, seen, shared, started)
-    run = run_for(a, chosen.asked, **options)
-    return _searched(a, chosen, chosen.search, run, max_passes, seed, seen, started)
+        found = _exact(a, chosen, tol, seed, seen, shared, started)
+    else:
+        run = run_for(a, chosen.asked, **options)
+        found = _searched(a, chosen, chosen.search, run, max_passes, seed, seen, started)
+    return _with_requested(found, a, chosen, max_passes, options, started)
 
 
 def _exact(
-    a: Matrix, chosen: Route, seed: int, seen: Moments, options: dict[str, Any], started: float
+    a: Matrix,
+    chosen: Route,
+    tol: float,
+    seed: int,
+    seen: Moments | None,
+    options: dict[str, Any],
+    started: float,
 ) -> Spectrum:
     k = chosen.k
     result = svdvals(a, accuracy=chosen.accuracy, **options)
+    fro_norm = result.fro_norm if seen is None else seen.fro_norm
     measures = statistics.measures_from_values(
-        result.values, result.errors, a.shape, seen.fro_norm, floor=result.floor, k=k
+        result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k
     )
+    svd = None
+    if chosen.vectors:
+        run = Run.of(a, precisions=plan.SEARCHES, **options)
+        svd = triplets(a, run, k, tol=tol, seed=seed)
     return Spectrum(
         shape=a.shape,
         effort="exact",
@@ -141,7 +171,7 @@ def _exact(
         measures=measures,
         method=result.method,
         precision=result.precision,
-        passes=result.passes + seen.passes,
+        passes=result.passes + (seen.passes if seen else 0) + (svd.passes if svd else 0),
         block=0,
         columns=len(result.values),
         seed=seed,
@@ -149,7 +179,24 @@ def _exact(
         num_threads=result.num_threads,
         converged=True,
         notes=chosen.notes + result.notes,
+        svd=svd,
     )
+
+
+def _search(
+    a: Matrix, chosen: Route, search: Search, run: Run, max_passes: int, seed: int, started: float
+) -> tuple[dict[str, Any], Density | None, Run]:
+    """The k largest values and, at effort "density", the quadrature of the same basis."""
+    result, run = krylov(
+        a, run, search, search.columns, chosen.what, max_steps=max_passes, seed=seed, strict=True
+    )
+    if not search.density:
+        return result, None, run
+    rule = result["quadrature"]
+    steps = -(-rule["columns"] // search.block)
+    seconds = time.perf_counter() - started
+    density = density_of(min(a.shape), rule, result, run.precision, seed, steps, seconds)
+    return result, density, run
 
 
 def _searched(
@@ -159,23 +206,17 @@ def _searched(
     run: Run,
     max_passes: int,
     seed: int,
-    seen: Moments,
+    seen: Moments | None,
     started: float,
 ) -> Spectrum:
-    """The k largest values and, at effort "density", the quadrature of the same basis."""
-    result, run = krylov(
-        a, run, search, search.columns, chosen.what, max_steps=max_passes, seed=seed, strict=True
-    )
+    result, density, run = _search(a, chosen, search, run, max_passes, seed, started)
     seconds = time.perf_counter() - started
     top, errors = result["s"].astype(np.float64), result["errors"]
-    density: Density | None = None
-    if search.density:
-        rule = result["quadrature"]
-        steps = -(-rule["columns"] // search.block)
-        density = density_of(min(a.shape), rule, result, run.precision, seed, steps, seconds)
-        measures = statistics.measures_from_density(density, top, errors, a.shape, seen.fro_norm)
+    fro_norm = float(np.sqrt(result["fro2"])) if seen is None else seen.fro_norm
+    if density is not None:
+        measures = statistics.measures_from_density(density, top, errors, a.shape, fro_norm)
     else:
-        measures = statistics.measures_from_top(result["s"], errors, a.shape, seen.fro_norm)
+        measures = statistics.measures_from_top(result["s"], errors, a.shape, fro_norm)
     return Spectrum(
         shape=a.shape,
         effort=chosen.effort,
@@ -189,12 +230,60 @@ def _searched(
         measures=measures,
         method="block Krylov with quadrature" if search.density else "block Krylov",
         precision=run.precision,
-        passes=result["reads"] + seen.passes,
+        passes=result["reads"] + (seen.passes if seen else 0),
         block=search.block,
         columns=result["columns"],
         seed=seed,
         seconds=seconds,
         num_threads=run.threads,
         converged=result["converged"],
-        notes=krylov_notes(result),
+        notes=chosen.notes + krylov_notes(result),
+        svd=triplets_of(result, run, search, seed, seconds) if chosen.vectors else None,
     )
+
+
+def _with_requested(
+    found: Spectrum,
+    a: Matrix,
+    chosen: Route,
+    max_passes: int,
+    options: dict[str, Any],
+    started: float,
+) -> Spectrum:
+    """Add the measures on request; what is cut out or put in random order stays in this process."""
+    if not chosen.measures:
+        return found
+    here = {name: value for name, value in options.items() if name != "executor"}
+    measures, seed = dict(found.measures), found.seed
+    if "alpha_farms" in chosen.measures:
+        shared = {name: value for name, value in here.items() if name != "precision"}
+        parts, floor = requested.farms(a, seed, **shared)
+        with suppress(ValueError):  # undefined: no power law in half of the values
+            measures["alpha_farms"] = statistics.alpha_farms(parts, floor)
+    if chosen.permutes:
+        here["reserved"] += chosen.width * a.size
+        randomized = [
+            _known(permuted, chosen, max_passes, seed, here)
+            for permuted in requested.permutations(a, seed, here.get("num_threads"))
+        ]
+        measures["randomized_distance"] = statistics.randomized_distance(found.known, randomized)
+    return replace(
+        found,
+        measures=measures,
+        passes=found.passes + chosen.permutes,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _known(a: Matrix, chosen: Route, max_passes: int, seed: int, options: dict[str, Any]) -> Known:
+    """What the same route finds of another matrix of the same shape."""
+    n = min(a.shape)
+    if chosen.search is None:
+        shared = {name: value for name, value in options.items() if name != "precision"}
+        every = svdvals(a, accuracy=chosen.accuracy, **shared)
+        return Known(n, every.values, every.errors)
+    run = run_for(a, chosen.effort, **options)
+    result, density, _ = _search(
+        a, chosen, chosen.search, run, max_passes, seed, time.perf_counter()
+    )
+    return Known(n, result["s"].astype(np.float64), result["errors"], density)

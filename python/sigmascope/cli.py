@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: info, scan, merge, trajectory, reference, bench, … (extra ``cli``)."""
+"""The command line: info, scan, compare, merge, trajectory, reference, … (extra ``cli``)."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -16,8 +15,29 @@ import typer
 from . import __version__, report, show_config
 from .adapters import as_scannable
 from .cli_bench import bench
+from .cli_compare import compare
+from .cli_options import (
+    CheckpointArgument,
+    Effort,
+    EffortOption,
+    ExcludeOption,
+    HeadsOption,
+    IncludeOption,
+    JsonOption,
+    MemoryOption,
+    OutOption,
+    QuietOption,
+    RankOption,
+    Reading,
+    ReadingOption,
+    RulesOption,
+    SeedOption,
+    ThreadsOption,
+    TolOption,
+)
 from .cli_plan import PlanOption, show_plan
 from .cli_scan import (
+    MeasuresOption,
     ResumeOption,
     ShardOption,
     Terminated,
@@ -39,88 +59,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Spectra of the weights in huge checkpoints, each number with its error.",
-    epilog="Exit status: 0 done; 1 tensors failed, cannot be read or did not converge (results "
-    "are written); 2 bad usage or input; 130 Ctrl-C (what was done is written).",
+    epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
+    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (what was done is written).",
 )
-
-
-class Effort(StrEnum):
-    """How much is computed of each matrix."""
-
-    TOP = "top"
-    DENSITY = "density"
-    EXACT = "exact"
-
-
-class Reading(StrEnum):
-    """How files are read."""
-
-    BUFFERED = "buffered"
-    UNCACHED = "uncached"
-    MAPPED = "mapped"
-
-
-EffortOption = Annotated[
-    Effort,
-    typer.Option(help="The k largest values; these and the spectral density; every value."),
-]
-RankOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, metavar="N", help="Largest values wanted.")
-]
-TolOption = Annotated[
-    float, typer.Option(metavar="X", help="Error of the k values, in units of the largest one.")
-]
-SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same numbers.")]
-ThreadsOption = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Default: all cores. Changes no result.")
-]
-MemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SIZE", help='For one matrix, like "2GiB". Default: half of what is free.'
-    ),
-]
-ReadingOption = Annotated[
-    Reading,
-    typer.Option(
-        help="Through the page cache, past it (nothing stays there), or mapped. Changes no result."
-    ),
-]
-IncludeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PATTERN", help='Only tensors that match, like "*.mlp.*"; may be repeated.'
-    ),
-]
-ExcludeOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="PATTERN", help="Leave out tensors that match; may be repeated."),
-]
-OutOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE", help="Save as .jsonl (grows row by row), .csv or .parquet; may be repeated."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-HeadsOption = Annotated[
-    bool, typer.Option("--heads", help="Cut q, k, v and o into attention heads, a row each.")
-]
-RulesOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Rules for roles of your own, .toml or .json; see docs/roles.md."
-    ),
-]
-CheckpointArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="PATH",
-        help="A .safetensors, .pt or .npy file, a folder of them, or a LoRA adapter's.",
-        show_default=False,
-    ),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -168,6 +109,7 @@ def scan(
     tol: TolOption = 1e-3,
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
+    measures: MeasuresOption = None,
     seed: SeedOption = 0,
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
@@ -190,6 +132,7 @@ def scan(
             effort=effort,
             k=k,
             tol=tol,
+            measures=measures,
             seed=seed,
             num_threads=threads,
             memory_limit=memory,
@@ -205,6 +148,7 @@ def scan(
         effort=effort,
         k=k,
         tol=tol,
+        measures=measures,
         seed=seed,
         num_threads=threads,
         memory_limit=memory,
@@ -251,6 +195,7 @@ def demo(
     )
 
 
+app.command()(compare)
 app.command()(merge)
 app.command()(trajectory)
 app.command()(reference)

@@ -12,16 +12,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from rich.console import Console
 
 from . import report
 from .adapters import as_scannable
 from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
 from .report.progress import both, watching
 from .report.tables import console
-from .scanning import OutputError, Progress, Scan, ScanEvent, ScanInterrupted
+from .scanning import OutputError, Progress, Scan, ScanEvent, ScanInterrupted, Table
 from .scanning import merge as merge_parts
 from .scanning import scan as scan_checkpoint
 from .scanning.journal import json_line
@@ -38,12 +39,21 @@ ShardOption = Annotated[
         metavar="I/N", help="Only the I-th of N parts, I from 0; `sigmascope merge` joins them."
     ),
 ]
+MeasuresOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Also alpha_farms or randomized_distance, which read a matrix again; may be repeated.",
+    ),
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option(
         min=1, metavar="N", help="Processes among which threads and memory are shared out."
     ),
 ]
+
+T = TypeVar("T", bound=Table)
 
 _PR_SET_PDEATHSIG = 1
 
@@ -148,14 +158,29 @@ def run_scan(
     **options: Any,
 ) -> NoReturn:
     """Scan, show, and leave with the exit status that the result deserves."""
-    with clean_errors():
-        options |= {"shard": shard_of(shard), "workers": workers}
+
+    def work(progress: Progress | None, pool: Executor | None) -> Scan:
+        how = options | {"shard": shard_of(shard), "workers": workers}
         source = as_scannable(locate(), reading, heads=heads, rules=rules)
+        return scan_checkpoint(source, progress=progress, executor=pool, **how)
+
+    run_table(work, report.show_scan, status_of, quiet, as_json, workers)
+
+
+def run_table(
+    work: Callable[[Progress | None, Executor | None], T],
+    show: Callable[[Console, T], None],
+    status_of_rows: Callable[[T], int],
+    quiet: bool,
+    as_json: bool,
+    workers: int | None,
+) -> NoReturn:
+    """Fill a table, show it, and leave with the exit status that it deserves."""
+    with clean_errors():
         status = DONE
         try:
             with _watching(quiet) as watcher, processes(workers) as pool:
-                listener = both(watcher, _print_row) if as_json else watcher
-                found = scan_checkpoint(source, progress=listener, executor=pool, **options)
+                found = work(both(watcher, _print_row) if as_json else watcher, pool)
         except ScanInterrupted as stop:
             found = stop.scan
             status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
@@ -163,9 +188,9 @@ def run_scan(
             complain(error)
             found, status = error.scan, BAD_INPUT
         if not as_json:
-            report.show_scan(console(), found)
+            show(console(), found)
         sys.stdout.flush()
-    raise typer.Exit(status or status_of(found))
+    raise typer.Exit(status or status_of_rows(found))
 
 
 def _print_row(event: ScanEvent) -> None:

@@ -6,11 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from . import _core, plan, spread
 from .errors import MemoryLimitError
 from .matrices import Matrix
 from .memory import Need, Reading, graded_need, krylov_need
 from .plan import Run
+from .spectra import SVD
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Search:
         Of the blocks.
     density : bool
         Whether the quadrature of the basis is wanted as well: it is not restarted early then.
+    of_values : bool
+        With vectors, whether the tolerance is of the values all the same, not of the residuals:
+        the vectors are those that come with the values, as good as their residuals say.
     """
 
     shape: tuple[int, int]
@@ -35,6 +41,7 @@ class Search:
     precision: str
     vectors: bool
     density: bool
+    of_values: bool = False
 
     @property
     def columns(self) -> int:
@@ -131,6 +138,7 @@ def krylov(
         seed=plan.check_seed(seed),
         vectors=search.vectors,
         density=search.density,
+        of_values=search.of_values,
         **run.search(),
         **run.native(),
     )
@@ -139,6 +147,28 @@ def krylov(
         needs = graded(result["unread"]), search.need(reading, result["unread"]).beside(held)
         raise MemoryLimitError(run.refusal(what, max(needs, key=lambda need: need.limit)))
     return result, run
+
+
+def triplets_of(result: dict[str, Any], run: Run, search: Search, seed: int, seconds: float) -> SVD:
+    """Return the values that a search found, and their vectors if it was to have them."""
+    return SVD(
+        U=result.get("u"),
+        s=result["s"],
+        Vt=result.get("vt"),
+        residuals=result["residuals"],
+        errors=result["errors"],
+        converged=result["converged"],
+        passes=result["reads"],
+        block=search.block,
+        columns=result["columns"],
+        precision=run.precision,
+        method="block Krylov",
+        seed=seed,
+        seconds=seconds,
+        num_threads=run.threads,
+        fro_norm=float(np.sqrt(result["fro2"])),
+        notes=krylov_notes(result),
+    )
 
 
 def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:

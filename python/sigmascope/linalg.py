@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _core, costs, plan, spread
 from .errors import ConvergenceWarning
-from .krylov import Search, krylov, krylov_notes
+from .krylov import Search, krylov, triplets_of
 from .matrices import Matrix
 from .memory import gram_need, values_need
 from .plan import Run
@@ -105,38 +105,47 @@ def svds(
     plan.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):
         raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
-    n = min(a.shape)
     if block is not None and block < 1:
         raise ValueError(f"block must be at least 1, not {block}")
+    found = triplets(
+        a,
+        run,
+        k,
+        tol=tol,
+        vectors=vectors,
+        method=method,
+        max_passes=max_passes,
+        block=block,
+        seed=seed,
+    )
+    return _told(found, tol)
+
+
+def triplets(
+    a: Matrix,
+    run: Run,
+    k: int,
+    *,
+    tol: float,
+    seed: int,
+    vectors: bool = True,
+    method: str = "auto",
+    max_passes: int = 300,
+    block: int | None = None,
+) -> SVD:
+    """:func:`svds` of arguments that are checked, without a warning."""
+    n = min(a.shape)
     b = min(block or costs.best_block(a.shape, k, tol, run.precision, run.file_bytes), n)
     started = time.perf_counter()
     if method == "gram" or (method == "auto" and _prefers_gram(a, k, b, tol, run)):
-        return _told(_svds_by_gram(a, k, tol, vectors, seed, run, started), tol)
+        return _svds_by_gram(a, k, tol, vectors, seed, run, started)
     search = Search(a.shape, k, tol, b, run.precision, vectors, density=False)
     what = f"a basis for the {k} largest singular values of {plan.of_shape(a.shape)}"
     columns = search.fitting(a, run)
     result, run = krylov(
         a, run, search, columns, what, max_steps=max_passes, seed=seed, strict=False
     )
-    top = SVD(
-        U=result.get("u"),
-        s=result["s"],
-        Vt=result.get("vt"),
-        residuals=result["residuals"],
-        errors=result["errors"],
-        converged=result["converged"],
-        passes=result["reads"],
-        block=b,
-        columns=result["columns"],
-        precision=run.precision,
-        method="block Krylov",
-        seed=seed,
-        seconds=time.perf_counter() - started,
-        num_threads=run.threads,
-        fro_norm=float(np.sqrt(result["fro2"])),
-        notes=krylov_notes(result),
-    )
-    return _told(top, tol)
+    return triplets_of(result, run, search, seed, time.perf_counter() - started)
 
 
 def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:

@@ -46,6 +46,11 @@ class Need(NamedTuple):
         """Resident bytes above those of the imported package, at most."""
         return self.arrays + self.working + OVERHEAD
 
+    def then(self, other: Need) -> Need:
+        """The most of this and of another call that follows it."""
+        arrays = max(self.arrays, other.arrays)
+        return Need(arrays, max(sum(self), sum(other)) - arrays)
+
     def beside(self, held: int) -> Need:
         """The same with further arrays."""
         return Need(self.arrays + held, self.working)

@@ -8,7 +8,7 @@ whether the whole spectrum may take the place of a part of it; never a bit of wh
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import costs, plan
@@ -17,6 +17,7 @@ from .krylov import Search
 from .matrices import Matrix
 from .memory import Need, Reading, values_need
 from .plan import Run
+from .requested import farms_need, permutation_need
 from .threads import amount
 
 EFFORTS = ("top", "density", "exact")
@@ -37,6 +38,12 @@ class Route:
         Of every value.
     search : Search or None
         None at effort "exact".
+    width : int
+        Bytes of an element that is decoded.
+    measures : tuple of str
+        Those on request (:mod:`sigmascope.requested`).
+    vectors : bool
+        Whether the vectors of the k largest values are wanted as well.
     """
 
     asked: str
@@ -45,19 +52,37 @@ class Route:
     k: int
     accuracy: str
     search: Search | None
+    width: int = 4
+    measures: tuple[str, ...] = ()
+    vectors: bool = False
+
+    @classmethod
+    def every(cls, a: Matrix, k: int, accuracy: str, measures: tuple[str, ...] = ()) -> Route:
+        """The route of every value."""
+        width = 8 if a.precision == "float64" else 4
+        return cls("exact", "exact", a.shape, min(k, *a.shape), accuracy, None, width, measures)
 
     @property
     def what(self) -> str:
         """Its name in a refusal."""
         call = "svdvals" if self.search is None else f"effort {self.effort!r}"
-        return f"{call} of {plan.of_shape(self.shape)}"
+        extra = f" with {' and '.join(self.measures)}" if self.measures else ""
+        return f"{call} of {plan.of_shape(self.shape)}{extra}"
+
+    @property
+    def permutes(self) -> bool:
+        """Whether the matrix is analysed again with its entries in random order."""
+        return "randomized_distance" in self.measures and self.effort != "top"
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the result says of the choice."""
-        if self.effort == self.asked:
-            return ()
-        return (f"every value, cheaper here than effort {self.asked!r}",)
+        notes = []
+        if self.effort != self.asked:
+            notes.append(f"every value, cheaper here than effort {self.asked!r}")
+        if "randomized_distance" in self.measures and not self.permutes:
+            notes.append("no randomized_distance at effort 'top', which says nothing of the rest")
+        return tuple(notes)
 
     @property
     def steps(self) -> int:
@@ -77,24 +102,40 @@ class Route:
     def passes(self) -> int:
         """Reads of the matrix expected: statistics, range, steps, values; steered, residuals."""
         if self.search is None:
-            return 3
-        return self.steps + (5 if self.search.precision == "mixed" else 3)
+            reads = 6 if self.vectors else 3
+        else:
+            reads = self.steps + (5 if self.search.precision == "mixed" else 3)
+        return reads + self.permutes
 
     def need(self, reading: Reading) -> Need:
         """What it holds, the statistics of the elements included."""
+        needed = self._once(reading)
+        if "alpha_farms" in self.measures:
+            needed = needed.then(farms_need(reading).beside(self.seen_bytes))
+        if self.permutes:
+            gathered = permutation_need(reading, self.width).beside(self.seen_bytes)
+            again = self._once(replace(reading, stored=self.width, files=False))
+            needed = needed.then(gathered).then(again.beside(gathered.arrays))
+        return needed
+
+    def _once(self, reading: Reading) -> Need:
         if self.search is None:
             needed = values_need(reading, fast=self.accuracy == "fast")
+            needed = needed.beside(8 * sum(self.shape) * self.k if self.vectors else 0)
         else:
             needed = self.search.need(reading)
         return Need(needed.arrays + self.seen_bytes, needed.working + 2**19)  # counts of codes
 
     def within(self, a: Matrix, run: Run) -> Run:
         """Choose what is held; MemoryLimitError says what it needs, and what less would need."""
-        cheaper = EFFORTS[: EFFORTS.index(self.effort)]
         instead = ""
-        if cheaper:
+        if self.measures:
+            needed = amount(run.least(a, replace(self, measures=()).need))
+            instead = f"; without {' and '.join(self.measures)} it needs {needed}"
+        elif self.effort != EFFORTS[0]:
+            cheaper = EFFORTS[EFFORTS.index(self.effort) - 1]
             tol = self.search.tol if self.search else 1e-3
-            other = _route(a, cheaper[-1], self.k, tol, self.accuracy, run)
+            other = _route(a, cheaper, self.k, tol, self.accuracy, run, self.vectors)
             needed = amount(run.least(a, other.need))
             instead = f"; effort {other.effort!r} needs {needed}"
         return run.within(a, self.need, self.what, instead)
@@ -118,7 +159,14 @@ def run_for(a: Matrix, effort: str, **options: Any) -> Run:
 
 
 def room_beside(
-    a: Matrix, *, effort: str, k: int, tol: float, accuracy: str, **options: Any
+    a: Matrix,
+    *,
+    effort: str,
+    k: int,
+    tol: float,
+    accuracy: str,
+    measures: tuple[str, ...] = (),
+    **options: Any,
 ) -> int:
     """Bytes of the limit that :func:`sigmascope.spectrum` of `a` leaves, for the next matrix.
 
@@ -127,7 +175,7 @@ def room_beside(
     read for this call.
     """
     run = run_for(a, effort, **options)
-    chosen = route(a, effort, k, tol, accuracy, run)
+    chosen = route(a, effort, k, tol, accuracy, run, measures)
     try:
         run = chosen.within(a, run)
     except MemoryLimitError:
@@ -139,7 +187,33 @@ def room_beside(
     return max(run.memory - run.reserved - needed.peak, 0)
 
 
-def route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -> Route:
+def need_in_memory(
+    a: Matrix,
+    *,
+    effort: str,
+    k: int,
+    tol: float,
+    accuracy: str,
+    vectors: bool,
+    measures: tuple[str, ...] = (),
+    **options: Any,
+) -> Need:
+    """What :func:`sigmascope.spectrum` of `a` takes beside its stored bytes, once they are read."""
+    run = run_for(a, effort, **options)
+    chosen = route(a, effort, k, tol, accuracy, run, measures, vectors)
+    return chosen.need(run.reading(a, held=True))
+
+
+def route(
+    a: Matrix,
+    effort: str,
+    k: int,
+    tol: float,
+    accuracy: str,
+    run: Run,
+    measures: tuple[str, ...] = (),
+    vectors: bool = False,
+) -> Route:
     """Choose what to run on a matrix.
 
     Raises
@@ -154,11 +228,11 @@ def route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -
     plan.check_positive(tol=tol)
     plan.check_accuracy(accuracy)
     k = min(k, *a.shape)
-    asked = _route(a, str(effort), k, tol, accuracy, run)
+    asked = replace(_route(a, str(effort), k, tol, accuracy, run, vectors), measures=measures)
     if asked.search is None:
         return asked
     base = "float64" if run.precision == "float64" else "float32"
-    every = Route(asked.asked, "exact", a.shape, k, accuracy, None)
+    every = replace(asked, effort="exact", search=None)
     cheaper = plan.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
     cheaper = cheaper and run.executor is None  # every worker would have to send a Gram matrix
     # What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
@@ -167,15 +241,20 @@ def route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -
     return every if fits else asked
 
 
-def _route(a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run) -> Route:
-    search = None
+def _route(
+    a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run, vectors: bool
+) -> Route:
+    every = replace(Route.every(a, k, accuracy), vectors=vectors)
+    wanted = {"vectors": vectors, "of_values": vectors}
     if effort == "top":
         block = min(costs.best_block(a.shape, k, tol, run.precision), *a.shape)
-        search = Search(a.shape, k, tol, block, run.precision, vectors=False, density=False)
+        search = Search(a.shape, k, tol, block, run.precision, density=False, **wanted)
     elif effort == "density":  # what is rounded adds to a density, and no residual would tell
         precision = "float64" if run.precision == "float64" else "float32"
-        search = Search(a.shape, k, tol, _wide(k, a.shape), precision, vectors=False, density=True)
-    return Route(effort, effort, a.shape, k, accuracy, search)
+        search = Search(a.shape, k, tol, _wide(k, a.shape), precision, density=True, **wanted)
+    else:
+        return every
+    return replace(every, asked=effort, effort=effort, search=search)
 
 
 def _wide(k: int, shape: tuple[int, int]) -> int:

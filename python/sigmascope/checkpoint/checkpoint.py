@@ -135,6 +135,10 @@ class Checkpoint(Mapping[str, "Matrix"]):
         record["head"] = role.head
         return record
 
+    def shape_of(self, name: str) -> tuple[int, int]:
+        """Return the shape of one matrix, from the headers alone."""
+        return self._views[name].shape
+
     def _record(self, name: str) -> TensorRecord:
         pieces, reading, role = self._pieces[name], self._readings[name], self.roles[name]
         header, entry = pieces[0].header, pieces[0].entry

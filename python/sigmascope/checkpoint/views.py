@@ -102,6 +102,14 @@ class View:
         return rows, sum(extent.shape[1] for extent in self.grid[0])
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n) of what is left after the cut."""
+        m, n = self.whole
+        if self.cut is None:
+            return m, n
+        return (self.cut.extent(), n) if self.cut.axis == 0 else (m, self.cut.extent())
+
+    @property
     def nbytes(self) -> int:
         """Stored bytes of what is left after the cut."""
         total = sum(extent.nbytes for row in self.grid for extent in row)

@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people read in a terminal: checkpoints, plans and scans as tables (extra ``cli``)."""
+"""What people read in a terminal: checkpoints, plans, scans, comparisons (extra ``cli``)."""
 
 from __future__ import annotations
 
+from .comparisons import show_comparison
 from .pages import show_info, show_scan
 from .plans import show_plan
 from .series import show_series, show_trajectory
 
-__all__ = ["show_info", "show_plan", "show_scan", "show_series", "show_trajectory"]
+__all__ = [
+    "show_comparison",
+    "show_info",
+    "show_plan",
+    "show_scan",
+    "show_series",
+    "show_trajectory",
+]

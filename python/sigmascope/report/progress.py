@@ -148,10 +148,18 @@ def finding(row: Row) -> str:
     name = printable(row["name"])
     if row["status"] == "failed":
         return f"{name}: failed: {printable(row['reason'])}"
-    shown = {"effective_rank": "effective rank", "stable_rank": "stable rank"}
-    measure = next((m for m in shown if row[m] is not None), None)
+    pair = "relative_change" in row
     text = f"{name} {times([row['rows'], row['columns']])}: "
-    text += f"sigma_1 {with_error(row['spectral_norm'], row['spectral_norm_error'])}"
+    if pair and row["delta_fro_norm"] == 0:
+        return f"{text}identical"
+    what, norm = ("delta_", "fro_norm") if pair else ("", "spectral_norm")
+    text += f"{'|dW|' if pair else 'sigma_1'} {_with_its_error(row, what + norm)}"
+    shown = {"effective_rank": "effective rank", "stable_rank": "stable rank"}
+    measure = next((m for m in shown if row[what + m] is not None), None)
     if measure is not None:
-        text += f", {shown[measure]} {with_error(row[measure], row[f'{measure}_error'])}"
+        text += f", {shown[measure]} {_with_its_error(row, what + measure)}"
     return text if row["converged"] else f"{text}, not converged"
+
+
+def _with_its_error(row: Row, name: str) -> str:
+    return with_error(row[name], row[f"{name}_error"])

@@ -8,7 +8,8 @@ from .loop import scan
 from .merging import merge
 from .planning import plan_scan
 from .plans import ScanPlan, TensorPlan
-from .result import OutputError, Scan, ScanInterrupted
+from .result import Scan
+from .table import OutputError, ScanInterrupted, Table
 
 __all__ = [
     "OutputError",
@@ -17,6 +18,7 @@ __all__ = [
     "ScanEvent",
     "ScanInterrupted",
     "ScanPlan",
+    "Table",
     "TensorPlan",
     "merge",
     "plan_scan",

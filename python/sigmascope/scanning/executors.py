@@ -7,29 +7,53 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from .rows import Row
-from .tasks import Task, run
 
 _ATTEMPTS = 3
 
 
-class Borrowed:
+class Sent(Protocol):
+    """A task: a dataclass that pickles."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """Of its row."""
+
+    @property
+    def attempt(self) -> int:
+        """0, 1, ...: how often it was lost."""
+
+
+T = TypeVar("T", bound=Sent)
+
+
+class Borrowed(Generic[T]):
     """Sends tasks to an executor. One whose worker dies is sent again, or else done here.
 
-    `task(index)` describes the analysis of one matrix. What an executor has begun it also ends,
-    when the scan is interrupted; what it has not begun is cancelled.
+    `task(index)` describes the analysis of one row, `run` does it. What an executor has begun it
+    also ends, when the scan is interrupted; what it has not begun is cancelled.
     """
 
-    def __init__(self, executor: Executor, task: Callable[[int], Task], workers: int) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        task: Callable[[int], T],
+        workers: int,
+        run: Callable[[T], Row],
+    ) -> None:
         self.workers = workers
         self._executor = executor
         self._task = task
+        self._run = run
 
     def submit(self, index: int, attempt: int = 0) -> Future[Row]:
         """Send one task; an executor that takes none gives a future that has failed."""
         try:
-            return self._executor.submit(run, replace(self._task(index), attempt=attempt))
+            return self._executor.submit(self._run, replace(self._task(index), attempt=attempt))
         except Exception as error:
             refused: Future[Row] = Future()
             refused.set_exception(error)
@@ -55,7 +79,7 @@ class Borrowed:
             RuntimeWarning,
             stacklevel=2,
         )
-        return run(task)
+        return self._run(task)
 
     def leave(self) -> None:
         """Do nothing: the executor is its owner's."""

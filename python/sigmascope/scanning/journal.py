@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Journals: a scan as JSON lines that grow row by row, each line sealed, and can be gone on with.
+"""Journals: a table as JSON lines that grow row by row, each line sealed, and can be gone on with.
 
-A journal is one line of header (see :meth:`Scan.header`), then one line per row in file order. The
+A journal is one line of header (see :meth:`Table.header`), then one line per row in file order. The
 last member of a line is the CRC-32 of the line without it. A line is handed to the system when it
 is written, so that a killed scan leaves what it had done, and to the disk within a second or so of
 the next. A row that stands there twice, since it failed and was tried again, counts as written
@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, Self
 from zlib import crc32
 
-from .rows import COLUMNS, SCHEMA, VERSION, Row
+from .rows import Row
+from .schema import Schema
 
 Header = dict[str, Any]
 
@@ -59,23 +60,22 @@ def sealed_line(record: dict[str, Any]) -> bytes:
     return text[:-1] + _seal(text) + b"\n"
 
 
-def checked_header(path: Path, header: Header) -> Header:
-    """Return the header of a saved scan; ValueError if it is none, or of another version."""
-    if header.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: not a scan, its schema is {header.get('schema')!r}")
-    if header.get("version") != VERSION:
+def checked_header(path: Path, header: Header, schema: Schema) -> Header:
+    """Return the header of a saved table; ValueError if it is of another kind or version."""
+    what, version = schema.what, header.get("version")
+    if header.get("schema") != schema.name:
+        raise ValueError(f"{path}: not a {what}, its schema is {header.get('schema')!r}")
+    if version not in schema.reads:
         raise ValueError(
-            f"{path}: scan version {header.get('version')!r}, this sigmascope reads {VERSION}"
+            f"{path}: {what} version {version!r}, "
+            f"this sigmascope reads {' and '.join(map(str, schema.reads))}"
         )
     return header
 
 
-def known_columns(record: dict[str, Any]) -> Row:
-    """Return a row with every column there is, and no other."""
-    return {name: record.get(name) for name in COLUMNS}
-
-
-def parsed(path: Path, text: bytes, *, torn: bool = False) -> tuple[Header | None, list[Row], int]:
+def parsed(
+    path: Path, text: bytes, schema: Schema, *, torn: bool = False
+) -> tuple[Header | None, list[Row], int]:
     """Take a journal apart: its header, None if there is none yet, its rows, and how long it is.
 
     What follows the last line break is the torn end of a line that a killed scan was writing; it
@@ -91,7 +91,7 @@ def parsed(path: Path, text: bytes, *, torn: bool = False) -> tuple[Header | Non
     lines.pop()
     if not lines:
         return None, [], 0
-    header = checked_header(path, _record(path, 1, lines[0]))
+    header = checked_header(path, _record(path, 1, lines[0]), schema)
     rows: dict[str, Row] = {}
     length = 0
     for number, line in enumerate(lines, 1):
@@ -102,7 +102,7 @@ def parsed(path: Path, text: bytes, *, torn: bool = False) -> tuple[Header | Non
                 break
             raise
         if number > 1:
-            rows[record["name"]] = known_columns(record)
+            rows[record["name"]] = schema.row(record)
         length += len(line) + 1
     header.pop("checksum")
     return header, list(rows.values()), length
@@ -150,7 +150,7 @@ class Journal:
         It cannot be opened, or another scan is writing it (BlockingIOError); the path is named.
     """
 
-    def __init__(self, path: Path, *, resume: bool = False) -> None:
+    def __init__(self, path: Path, schema: Schema, *, resume: bool = False) -> None:
         self.path = path
         self.header: Header | None = None
         self.rows: list[Row] = []
@@ -164,7 +164,7 @@ class Journal:
                 self._lock()
                 if resume:
                     content = self._file.readall()
-                    self.header, self.rows, self._size = parsed(path, content, torn=True)
+                    self.header, self.rows, self._size = parsed(path, content, schema, torn=True)
             except BaseException:
                 self._file.close()
                 raise

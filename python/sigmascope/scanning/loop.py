@@ -4,27 +4,33 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from sigmascope import plan
 from sigmascope.adapters import Scannable, as_scannable
-from sigmascope.memory import Reading, values_need
+from sigmascope.low_rank import LowRank
+from sigmascope.matrices import Matrix
+from sigmascope.memory import Reading
+from sigmascope.routes import Route
 from sigmascope.threads import resolve_threads
 
-from .ahead import Ahead, Crew, Threads
-from .events import Meter, Progress
+from .ahead import Threads
+from .events import Progress
 from .executors import Borrowed
+from .filling import Rows
 from .items import Item, Patterns, as_list, listed
 from .outputs import Outputs, PathLike, Paths
 from .prefetch import Prefetch
 from .provenance import identities
-from .result import OutputError, Scan, ScanInterrupted
-from .rows import Row, start_row
+from .result import Scan
+from .rows import Row
 from .shards import Shard
-from .tasks import TENSOR_ERRORS, Options, Read, Task, analysed
+from .tasks import TENSOR_ERRORS, Options, Read, Task, analysed, run
+
+ScanRows = Rows[Scan, Item]
 
 
 def scan(
@@ -34,6 +40,7 @@ def scan(
     k: int = 64,
     tol: float = 1e-3,
     accuracy: str = "reference",
+    measures: str | Sequence[str] | None = None,
     seed: int = 0,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -53,7 +60,7 @@ def scan(
     ----------
     checkpoint : Checkpoint or path
         As for :func:`open_checkpoint`.
-    effort, k, tol, accuracy, seed
+    effort, k, tol, accuracy, measures, seed
         For each matrix, as for :func:`spectrum`.
     num_threads, memory_limit
         Of all matrices that are analysed at once, as for :func:`spectrum`. Without a limit, a scan
@@ -125,20 +132,20 @@ def scan(
     >>> found = scan("model/", resume="model.jsonl")                    # doctest: +SKIP
     >>> found.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
     """
-    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
-    workers = _workers(executor, workers)
+    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
+    workers = at_once(executor, workers)
     opened = as_scannable(checkpoint, reading)
     items = list(listed(opened, as_list(include), as_list(exclude)))
     part = None
     if shard is not None:
         part = Shard.of(shard, [item.stored_bytes if item.matrix else None for item in items])
         items = [items[position] for position in part.positions]
-    with Outputs(out, resume) as outputs:
+    with Outputs(out, resume, Scan) as outputs:
         if memory_limit is None and outputs.memory_limit is not None:
             options = replace(options, memory_limit=outputs.memory_limit)
         begun = Scan(
             checkpoint=str(opened.path),
-            options=asdict(options)
+            options=options.recorded()
             | {"include": as_list(include), "exclude": as_list(exclude)}
             | opened.choices,
             rows=[],
@@ -148,15 +155,16 @@ def scan(
             engine=plan.engine(),
             shard=part,
         )
-        rows = _Rows(outputs.begin(begun), items)
+        rows = ScanRows(outputs.begin(begun), items, str(opened.path))
         if executor is None:
             _here(opened, options, rows, outputs, progress)
         else:
             _elsewhere(opened, options, rows, outputs, progress, executor, workers)
-    return rows.scan
+    return rows.table
 
 
-def _workers(executor: Executor | None, workers: int | None) -> int:
+def at_once(executor: Executor | None, workers: int | None) -> int:
+    """Return how many tasks an executor does at once; ValueError if that makes no sense."""
     if workers is not None and executor is None:
         raise ValueError(f"workers = {workers} are those of an executor, and there is none")
     if workers is not None and workers < 1:
@@ -164,105 +172,41 @@ def _workers(executor: Executor | None, workers: int | None) -> int:
     return workers or resolve_threads(None)
 
 
-class _Rows:
-    """The rows of a scan in file order: those that it began with, and those to come."""
-
-    def __init__(self, scan: Scan, items: list[Item]) -> None:
-        self.scan = scan
-        self.items = items
-        places = {item.name: index for index, item in enumerate(items)}
-        strange = [row["name"] for row in scan.rows if row["name"] not in places]
-        if strange:
-            raise ValueError(f"the journal has a row {strange[0]!r}, {scan.checkpoint} has none")
-        self._places = [places[row["name"]] for row in scan.rows]
-        self.kept = {
-            index: row
-            for index, row in zip(self._places, scan.rows, strict=True)
-            if row["failure"] != "environment"
-        }
-        self.matrices = [
-            index for index, item in enumerate(items) if item.matrix and index not in self.kept
-        ]
-
-    def put(self, index: int, row: Row) -> None:
-        """Put a row in its place, instead of one that failed before."""
-        at = bisect_left(self._places, index)
-        if self._places[at : at + 1] == [index]:
-            self.scan.rows[at] = row
-        else:
-            self._places.insert(at, index)
-            self.scan.rows.insert(at, row)
-
-
 def _here(
     checkpoint: Scannable,
     options: Options,
-    rows: _Rows,
-    outputs: Outputs,
+    rows: ScanRows,
+    outputs: Outputs[Scan],
     progress: Progress | None,
 ) -> None:
     """Analyse what is left in this process."""
     workers, each = shared_out(checkpoint, [item for item in rows.items if item.matrix], options)
     names = [rows.items[index].name for index in rows.matrices] if workers == 1 else []
-    with Prefetch(checkpoint, names) as matrices:
+    ahead: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, names)
+    with ahead as matrices:
 
         def analyse(index: int, read: Read) -> Row:
             return analysed(matrices, rows.items[index].name, each, read)
 
-        _fill(rows, Threads(analyse, workers), outputs, progress)
+        rows.fill(Threads(analyse, workers), outputs, progress)
 
 
 def _elsewhere(
     checkpoint: Scannable,
     options: Options,
-    rows: _Rows,
-    outputs: Outputs,
+    rows: ScanRows,
+    outputs: Outputs[Scan],
     progress: Progress | None,
     executor: Executor,
     workers: int,
 ) -> None:
     """Let an executor analyse what is left."""
-    each = replace(
-        options,
-        num_threads=max(options.num_threads // workers, 1),
-        memory_limit=max(options.memory_limit // workers, 1),
-    )
+    each = options.shared(workers)
 
     def task(index: int) -> Task:
-        return Task.of(checkpoint, rows.scan.files, rows.items[index].name, each)
+        return Task.of(checkpoint, rows.table.files, rows.items[index].name, each)
 
-    _fill(rows, Borrowed(executor, task, workers), outputs, progress)
-
-
-def _fill(rows: _Rows, crew: Crew, outputs: Outputs, progress: Progress | None) -> None:
-    """Take the rows as they come, in file order, and write them."""
-    items = rows.items
-    meter = Meter(
-        progress,
-        count=sum(item.matrix for item in items),
-        total_bytes=sum(items[index].stored_bytes for index in rows.matrices),
-    )
-    with Ahead(crew, rows.matrices) as ahead:
-        try:
-            for index, item in enumerate(items):
-                if index in rows.kept:
-                    meter.keep(rows.kept[index], item.matrix)
-                    continue
-                row = start_row(item.record, item.name, item.status, item.reason)
-                if item.matrix:
-                    meter.start(item.name, item.stored_bytes)
-                    row |= ahead.row(index, meter.read)
-                rows.put(index, row)
-                outputs.append(row)
-                meter.finish(row, item.stored_bytes)
-        except KeyboardInterrupt as stop:
-            outputs.finish()
-            raise ScanInterrupted(rows.scan) from stop
-        except Exception:
-            with suppress(OutputError):
-                outputs.finish()
-            raise
-        outputs.finish()
+    rows.fill(Borrowed(executor, task, workers, run), outputs, progress)
 
 
 def shared_out(checkpoint: Scannable, items: list[Item], options: Options) -> tuple[int, Options]:
@@ -278,8 +222,11 @@ def shared_out(checkpoint: Scannable, items: list[Item], options: Options) -> tu
         for item in items:
             with suppress(*TENSOR_ERRORS):  # its row will say it
                 a = checkpoint[item.name]
+                if isinstance(a, LowRank):
+                    continue
                 alone = Reading(a.shape, a.nbytes / a.size, files=False, threads=1)
-                needed = max(needed, values_need(alone).beside(a.nbytes).peak)
+                every = Route.every(a, options.k, options.accuracy, options.measures)
+                needed = max(needed, every.need(alone).beside(a.nbytes).peak)
     if workers == 1 or options.effort != "exact" or needed > memory or len(items) < 2:
         return 1, options
     return workers, replace(options, num_threads=1, memory_limit=memory)

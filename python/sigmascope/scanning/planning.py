@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from sigmascope import rates
 from sigmascope.adapters import Scannable, as_scannable
@@ -15,6 +16,7 @@ from sigmascope.matrices import Matrix
 from sigmascope.memory import OVERHEAD
 from sigmascope.plan import Run
 from sigmascope.rates import Rates
+from sigmascope.requested import PARTS, PERMUTATIONS, SIDE
 from sigmascope.routes import Route, route, run_for
 from sigmascope.threads import amount
 
@@ -31,6 +33,7 @@ def plan_scan(
     k: int = 64,
     tol: float = 1e-3,
     accuracy: str = "reference",
+    measures: str | Sequence[str] | None = None,
     seed: int = 0,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -41,7 +44,9 @@ def plan_scan(
 
     Parameters
     ----------
-    checkpoint, effort, k, tol, accuracy, seed, num_threads, memory_limit, include, exclude
+    checkpoint, effort, k, tol, accuracy, measures, seed, num_threads, memory_limit
+        As for :func:`scan`.
+    include, exclude
         As for :func:`scan`.
 
     Returns
@@ -61,7 +66,7 @@ def plan_scan(
     and a third of a second of measurement, for which 16 MiB of the largest file are read. Of the
     tensors nothing is read but scales of quantised ones.
     """
-    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
+    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
     opened = as_scannable(checkpoint)
     items = list(listed(opened, as_list(include), as_list(exclude)))
     matrices = [item for item in items if item.matrix]
@@ -75,7 +80,7 @@ def plan_scan(
     }
     return ScanPlan(
         checkpoint=str(opened.path),
-        options=asdict(options) | {"include": as_list(include), "exclude": as_list(exclude)},
+        options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
         tensors=tuple(_planned(opened, item, each, measured) for item in matrices),
         unreadable=unreadable,
         workers=workers,
@@ -103,7 +108,15 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
             num_threads=options.num_threads,
             memory_limit=options.memory_limit,
         )
-        chosen = route(a, options.effort, options.k, options.tol, options.accuracy, run)
+        chosen = route(
+            a,
+            options.effort,
+            options.k,
+            options.tol,
+            options.accuracy,
+            run,
+            options.measures,
+        )
     except TENSOR_ERRORS as error:
         return replace(unknown, refused=reason_of(error))
     search = chosen.search
@@ -206,5 +219,10 @@ def _seconds(a: Matrix, chosen: Route, run: Run, read: int, measured: Rates) -> 
             search.precision,
             density=search.density,
         )
+    if chosen.permutes:
+        computing *= 1 + PERMUTATIONS
+    if "alpha_farms" in chosen.measures:
+        side = min(*a.shape, SIDE)
+        computing += PARTS * measured.values_seconds((side, side), fast=False)
     reading = read / measured.file if measured.file and not a.in_memory else 0.0
     return computing + reading if run.load_bytes else max(computing, reading)

@@ -1,32 +1,42 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The stored bytes of the next matrix, read while this one is computed."""
+"""The stored bytes of the next matrix, or pair of them, read while this one is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
-from typing import Self
-
-from sigmascope.adapters import Scannable
-from sigmascope.low_rank import LowRank
-from sigmascope.matrices import Matrix
+from typing import Generic, Protocol, Self, TypeVar
 
 
-class Prefetch:
-    """The matrices of a checkpoint, for one reader that takes those of `names` in their order.
+class Stored(Protocol):
+    """What is read ahead: a matrix, or a pair."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as stored."""
+
+    def load(self) -> Self:
+        """Read them."""
+
+
+M = TypeVar("M", bound=Stored)
+
+
+class Prefetch(Generic[M]):
+    """What a checkpoint holds, for one reader that takes those of `names` in their order.
 
     Without names each is looked up when it is taken, and nothing is read ahead.
     """
 
-    def __init__(self, checkpoint: Scannable, names: Sequence[str] = ()) -> None:
+    def __init__(self, checkpoint: Mapping[str, M], names: Sequence[str] = ()) -> None:
         self._checkpoint = checkpoint
         self._next = dict(pairwise(names))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="sigmascope-read")
-        self._held: tuple[str, Future[Matrix | LowRank]] | None = None
+        self._held: tuple[str, Future[M]] | None = None
 
-    def take(self, name: str) -> Matrix | LowRank:
+    def take(self, name: str) -> M:
         """Return a matrix, in memory if it was read ahead; raises what looking it up raises."""
         held, self._held = self._held, None
         if held is not None and held[0] == name:
@@ -40,11 +50,11 @@ class Prefetch:
             name = self._next[after]
             self._held = name, self._pool.submit(self._loaded, name, room)
 
-    def afresh(self, name: str) -> Matrix | LowRank:
+    def afresh(self, name: str) -> M:
         """Return a matrix of which nothing is held."""
         return self._checkpoint[name]
 
-    def _loaded(self, name: str, room: int) -> Matrix | LowRank:
+    def _loaded(self, name: str, room: int) -> M:
         a = self._checkpoint[name]
         return a.load() if a.nbytes <= room else a
 

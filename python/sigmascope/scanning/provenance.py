@@ -46,9 +46,9 @@ def differences(then: Header, now: Header, *, among: Iterable[str] = ()) -> list
     found = list(_files(then["files"], now["files"]))
     found += _changes(then["options"], now["options"])
     for member in among:
-        before, after = then[member], now[member]
+        before, after = then.get(member), now.get(member)  # a comparison has no shard
         if member == "engine":
-            found += _changes(before, after)
+            found += _changes(then[member], now[member])
         elif before != after:
             found.append(f"{member} was {_brief(before)}, is {_brief(after)}")
     return found

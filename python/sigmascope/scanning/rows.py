@@ -16,8 +16,13 @@ evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`
                      `num_threads`, `converged`, `notes`
 moments              of the finite elements; `nan`, `inf` and the place `first_nonfinite`;
                      `outlier_rows` and `outlier_columns` count norms far above the median
-measures             value and `<name>_error`, see :mod:`sigmascope.statistics`
+measures             value and `<name>_error`, see :mod:`sigmascope.statistics`; `alpha_farms` and
+                     `randomized_distance` on request alone, see :mod:`sigmascope.requested`
 top                  the k largest singular values and their error bounds (`top`, `top_errors`)
+quantiles            sigma below which 0, 1/32, ..., 1 of all values lie, and their errors
+                     (`quantiles`, `quantile_errors`); None at effort "top"
+weightwatcher        `ww_alpha`, `ww_D`, `ww_xmin`, `ww_num_pl_spikes`, `ww_log_alpha_norm`: a power
+                     law by other rules, for :meth:`Scan.to_weightwatcher`; at effort "exact"
 ===================  ============================================================================
 """
 
@@ -25,14 +30,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from sigmascope.analysis import REQUESTED
 from sigmascope.checkpoint import TensorRecord
-from sigmascope.spectra import Moments, Spectrum
+from sigmascope.spectra import Moments, Spectrum, weightwatcher
 
 Row = dict[str, Any]
 Kind = Literal["str", "int", "float", "bool", "ints", "floats"]
 
 SCHEMA = "sigmascope.scan"
-VERSION = 2
+VERSION = 3
+READS = (2, 3)
+"""Versions that are read; columns of later ones are None in files of earlier ones."""
 
 _TENSOR: dict[str, Kind] = {
     "name": "str",
@@ -112,14 +120,37 @@ MEASURES = (
     "mp_edge",
     "mp_outliers",
     "mp_softrank",
+    "effective_rank_above_edge",
+    "shoulder_200",
+    "shoulder_286",
+    "shoulder_400",
 )
 _MEASURES: dict[str, Kind] = {
-    column: "float" for name in MEASURES for column in (name, f"{name}_error")
+    column: "float" for name in (*MEASURES, *REQUESTED) for column in (name, f"{name}_error")
 }
-_TOP: dict[str, Kind] = {"top": "floats", "top_errors": "floats"}
+_LISTS: dict[str, Kind] = {
+    "top": "floats",
+    "top_errors": "floats",
+    "quantiles": "floats",
+    "quantile_errors": "floats",
+}
+_WEIGHTWATCHER: dict[str, Kind] = dict.fromkeys(weightwatcher.FIT, "float")
 
-COLUMNS: dict[str, Kind] = {**_TENSOR, **_EVIDENCE, **_MOMENTS, **_MEASURES, **_TOP}
+COLUMNS: dict[str, Kind] = {
+    **_TENSOR,
+    **_EVIDENCE,
+    **_MOMENTS,
+    **_MEASURES,
+    **_LISTS,
+    **_WEIGHTWATCHER,
+}
 """Every column of a row, in order, with its type; lists hold numbers."""
+
+_SINCE_3 = ("effective_rank_above_edge", "shoulder_200", "shoulder_286", "shoulder_400", *REQUESTED)
+ADDED = {*_WEIGHTWATCHER, "quantiles", "quantile_errors"} | {
+    column for name in _SINCE_3 for column in (name, f"{name}_error")
+}
+"""Columns that version 2 did not have."""
 
 TIMING = ("seconds", "num_threads")
 """The columns that tell how a row was come by; all others are the same bits in every run."""
@@ -136,13 +167,16 @@ def start_row(record: TensorRecord, name: str, status: str, reason: str | None =
 
 
 def spectrum_columns(spectrum: Spectrum) -> Row:
-    """Return the evidence, moments, measures and largest values of one spectrum."""
-    unknown = set(spectrum.measures) - set(MEASURES)
+    """Return the evidence, moments, measures, largest values and quantiles of one spectrum."""
+    unknown = set(spectrum.measures) - {*MEASURES, *REQUESTED}
     if unknown:
         raise KeyError(f"measures without a column in a scan: {', '.join(sorted(unknown))}")
     found: Row = dict(spectrum.to_dict())
     found["notes"] = found["notes"] or None
     found["top"], found["top_errors"] = spectrum.top.tolist(), spectrum.top_errors.tolist()
+    quantiles = spectrum.quantiles()
+    if quantiles is not None:
+        found["quantiles"], found["quantile_errors"] = (x.tolist() for x in quantiles)
     if spectrum.moments is not None:
         found |= moment_columns(spectrum.moments)
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scans in files of other formats than journals, CSV and Parquet, and files that appear whole."""
+"""Tables in files of other formats than journals, CSV and Parquet, and files that appear whole."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .journal import Header, Journal, checked_header, known_columns, naming, parsed
-from .rows import COLUMNS, SCHEMA, VERSION, Row
+from .journal import Header, Journal, checked_header, naming, parsed
+from .rows import Row
+from .schema import Schema
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
 
 
-def suffix_of(path: Path) -> str:
+def suffix_of(path: Path, schema: Schema) -> str:
     """Return the format of a path; ValueError if it is none, ImportError if it is not installed."""
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path}: a scan is saved as {', '.join(SUFFIXES)}, not {path.suffix!r}")
+        raise ValueError(
+            f"{path}: a {schema.what} is saved as {', '.join(SUFFIXES)}, not {path.suffix!r}"
+        )
     if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ImportError(f"{path}: Parquet {TABLE_HINT}")
     return path.suffix
@@ -56,60 +59,64 @@ def probe(path: Path) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
 
 
-def write(path: Path, header: Header, rows: Sequence[Row]) -> None:
-    """Write a whole scan in the format of the path's suffix, atomically."""
-    suffix = suffix_of(path)
+def write(path: Path, header: Header, rows: Sequence[Row], schema: Schema) -> None:
+    """Write a whole table in the format of the path's suffix, atomically."""
+    suffix = suffix_of(path, schema)
     with replacing(path) as temporary:
         if suffix == ".jsonl":
-            with Journal(temporary) as journal:
+            with Journal(temporary, schema) as journal:
                 journal.begin(header)
                 for row in rows:
                     journal.write(row)
         elif suffix == ".csv":
-            _write_csv(temporary, rows)
+            _write_csv(temporary, rows, schema)
         else:
-            _write_parquet(temporary, header, rows)
+            _write_parquet(temporary, header, rows, schema)
 
 
-def read(path: Path) -> tuple[Header, list[Row]]:
-    """Read a scan back; a CSV has no header record, so its options are lost.
+def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
+    """Read a table back; a CSV has no header record, so its options are lost.
 
     Raises
     ------
     ValueError
-        The file is not a scan; the message names it, and the line.
+        The file is no such table; the message names it, and the line.
     """
-    suffix = suffix_of(path)
+    suffix = suffix_of(path, schema)
     if suffix == ".jsonl":
-        header, rows, _ = parsed(path, path.read_bytes())
+        header, rows, _ = parsed(path, path.read_bytes(), schema)
         if header is None:
-            raise ValueError(f"{path}: not a scan, it has no complete line")
+            raise ValueError(f"{path}: not a {schema.what}, it has no complete line")
         return header, rows
-    return _read_csv(path) if suffix == ".csv" else _read_parquet(path)
+    return _read_csv(path, schema) if suffix == ".csv" else _read_parquet(path, schema)
 
 
-def _write_csv(path: Path, rows: Iterable[Row]) -> None:
+def _write_csv(path: Path, rows: Iterable[Row], schema: Schema) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(schema.columns)
         for row in rows:
-            writer.writerow([_cell(row[name]) for name in COLUMNS])
+            writer.writerow([_cell(row[name]) for name in schema.columns])
 
 
 def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (list, bool)) else value
 
 
-def _read_csv(path: Path) -> tuple[Header, list[Row]]:
+def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
+    columns = schema.columns
     with open(path, encoding="utf-8", newline="") as file, _long_fields():
         reader = csv.DictReader(file)
-        if set(COLUMNS) - set(reader.fieldnames or ()):
-            raise ValueError(f"{path}: not a scan, it lacks columns of one")
+        if set(columns) - schema.added - set(reader.fieldnames or ()):
+            raise ValueError(f"{path}: not a {schema.what}, it lacks columns of one")
         rows = [
-            {name: _parsed(path, reader.line_num, name, line[name]) for name in COLUMNS}
+            {
+                name: _parsed(path, reader.line_num, name, kind, line.get(name))
+                for name, kind in columns.items()
+            }
             for line in reader
         ]
-    return {"schema": SCHEMA, "version": VERSION}, rows
+    return {"schema": schema.name, "version": schema.version}, rows
 
 
 @contextmanager
@@ -122,23 +129,22 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(limit)
 
 
-def _parsed(path: Path, number: int, name: str, cell: str | None) -> Any:
+def _parsed(path: Path, number: int, name: str, kind: str, cell: str | None) -> Any:
     if not cell:
         return None
-    kind = COLUMNS[name]
     try:
         return cell if kind == "str" else float(cell) if kind == "float" else json.loads(cell)
     except ValueError as error:
         raise ValueError(f"{path}: line {number}: {name} is {cell!r}, not {kind}") from error
 
 
-def _write_parquet(path: Path, header: Header, rows: Sequence[Row]) -> None:
+def _write_parquet(path: Path, header: Header, rows: Sequence[Row], schema: Schema) -> None:
     import pyarrow.parquet as parquet
 
-    parquet.write_table(arrow_table(rows, header), path)
+    parquet.write_table(arrow_table(rows, header, schema), path)
 
 
-def _read_parquet(path: Path) -> tuple[Header, list[Row]]:
+def _read_parquet(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -146,12 +152,12 @@ def _read_parquet(path: Path) -> tuple[Header, list[Row]]:
         table = parquet.read_table(path)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: not a Parquet file: {error}") from error
-    stored = (table.schema.metadata or {}).get(SCHEMA.encode(), b"{}")
-    rows = [known_columns(record) for record in table.to_pylist()]
-    return checked_header(path, json.loads(stored)), rows
+    stored = (table.schema.metadata or {}).get(schema.name.encode(), b"{}")
+    rows = [schema.row(record) for record in table.to_pylist()]
+    return checked_header(path, json.loads(stored), schema), rows
 
 
-def arrow_table(rows: Sequence[Row], header: Header) -> Any:
+def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
     """Return rows as a pyarrow Table of typed columns, the header among its metadata.
 
     Raises
@@ -171,12 +177,12 @@ def arrow_table(rows: Sequence[Row], header: Header) -> Any:
         "ints": pa.list_(pa.int64()),
         "floats": pa.list_(pa.float64()),
     }
-    fields = [pa.field(name, types[kind]) for name, kind in COLUMNS.items()]
-    metadata = {SCHEMA: json.dumps(header)}
+    fields = [pa.field(name, types[kind]) for name, kind in schema.columns.items()]
+    metadata = {schema.name: json.dumps(header)}
     return pa.Table.from_pylist(list(rows), schema=pa.schema(fields, metadata=metadata))
 
 
-def pandas_frame(rows: Sequence[Row]) -> Any:
+def pandas_frame(rows: Sequence[Row], schema: Schema) -> Any:
     """Return rows as a pandas DataFrame of nullable columns; lists stay lists.
 
     Raises
@@ -192,6 +198,6 @@ def pandas_frame(rows: Sequence[Row]) -> Any:
     return pd.DataFrame(
         {
             name: pd.Series([row[name] for row in rows], dtype=types.get(kind, "object"))
-            for name, kind in COLUMNS.items()
+            for name, kind in schema.columns.items()
         }
     )

@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from typing import Any, overload
 
 from sigmascope import plan
 from sigmascope.adapters import AdapterOrigin, Scannable, reopened
 from sigmascope.analysis import EFFORTS, spectrum
-from sigmascope.checkpoint import FileIdentity, Origin
+from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
 from sigmascope.distributions import moments
 from sigmascope.errors import CheckpointError, MemoryLimitError, NonFiniteError, SigmascopeError
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
+from sigmascope.requested import check_measures
 from sigmascope.routes import room_beside
-from sigmascope.spectra import Spectrum
+from sigmascope.spectra import Spectrum, weightwatcher
 from sigmascope.threads import resolve_memory, resolve_threads
 
 from .prefetch import Prefetch
@@ -47,6 +49,7 @@ class Options:
     seed: int
     num_threads: int
     memory_limit: int
+    measures: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -58,6 +61,7 @@ class Options:
         seed: int,
         num_threads: int | None,
         memory_limit: int | str | None,
+        measures: str | Sequence[str] | None = (),
     ) -> Options:
         """Check every option; ValueError names the first that is off."""
         if effort not in EFFORTS:
@@ -72,6 +76,19 @@ class Options:
             seed=plan.check_seed(seed),
             num_threads=resolve_threads(num_threads),
             memory_limit=resolve_memory(memory_limit),
+            measures=check_measures(measures),
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """Return them as a header of a saved scan holds them: plain JSON."""
+        return asdict(self) | {"measures": list(self.measures)}
+
+    def shared(self, workers: int) -> Options:
+        """What each of so many workers gets, who work at once."""
+        return replace(
+            self,
+            num_threads=max(self.num_threads // workers, 1),
+            memory_limit=max(self.memory_limit // workers, 1),
         )
 
 
@@ -94,7 +111,7 @@ class Task:
     """
 
     origin: Origin | AdapterOrigin
-    files: tuple[tuple[str, str], ...]
+    files: Known
     name: str
     options: Options
     attempt: int = 0
@@ -108,9 +125,7 @@ class Task:
         options: Options,
     ) -> Task:
         """Describe the analysis of one matrix of a checkpoint."""
-        paths = (os.path.abspath(path) for path in checkpoint.files)
-        known = tuple(zip(paths, (file["digest"] for file in files), strict=True))
-        return cls(checkpoint.origin, known, name, options)
+        return cls(checkpoint.origin, known_files(checkpoint, files), name, options)
 
 
 def run(task: Task) -> Row:
@@ -123,12 +138,34 @@ def run(task: Task) -> Row:
     """
     began = time.perf_counter()
     try:
-        stamps = tuple(_stamp(path) for path, _ in task.files)
-        checkpoint = _opened(task.origin, task.files, stamps)
+        checkpoint = opened(task.origin, task.files)
     except TENSOR_ERRORS as error:
-        return _failed(error, began)
+        return failed(error, began)
     with Prefetch(checkpoint) as matrices:
         return analysed(matrices, task.name, task.options)
+
+
+Known = tuple[tuple[str, str], ...]
+"""Paths of files, absolute, and the digests that they are known by."""
+
+
+def known_files(checkpoint: Scannable, files: Sequence[FileIdentity]) -> Known:
+    """Pair the files of a checkpoint with what they are known by."""
+    paths = (os.path.abspath(path) for path in checkpoint.files)
+    return tuple(zip(paths, (file["digest"] for file in files), strict=True))
+
+
+@overload
+def opened(origin: Origin, files: Known) -> Checkpoint: ...
+
+
+@overload
+def opened(origin: Origin | AdapterOrigin, files: Known) -> Scannable: ...
+
+
+def opened(origin: Origin | AdapterOrigin, files: Known) -> Scannable:
+    """Open a checkpoint, once per process; CheckpointError if its files are others by now."""
+    return _opened(origin, files, tuple(_stamp(path) for path, _ in files))
 
 
 def _stamp(path: str) -> tuple[int, int, int]:
@@ -139,10 +176,10 @@ def _stamp(path: str) -> tuple[int, int, int]:
 @lru_cache(maxsize=2)
 def _opened(
     origin: Origin | AdapterOrigin,
-    files: tuple[tuple[str, str], ...],
+    files: Known,
     stamps: tuple[tuple[int, int, int], ...],
 ) -> Scannable:
-    """Open a checkpoint once per process, and again when a file has another stamp."""
+    """Open a checkpoint, and again when a file has another stamp."""
     checkpoint = reopened(origin)
     found = [file["digest"] for file in identities(checkpoint)]
     if found != [digest for _, digest in files]:
@@ -150,7 +187,9 @@ def _opened(
     return checkpoint
 
 
-def analysed(matrices: Prefetch, name: str, options: Options, read: Read | None = None) -> Row:
+def analysed(
+    matrices: Prefetch[Matrix | LowRank], name: str, options: Options, read: Read | None = None
+) -> Row:
     """Analyse one matrix; what is wrong with it becomes the reason in its row.
 
     Returns
@@ -167,9 +206,10 @@ def analysed(matrices: Prefetch, name: str, options: Options, read: Read | None 
         else:
             found = _spectrum(matrices, a, name, options, read)
         matrices.check_unchanged(name)  # while it was read, that is
-        return {"status": "analysed"} | spectrum_columns(found)
+        fit = weightwatcher.power_law(found.values)
+        return {"status": "analysed"} | spectrum_columns(found) | fit
     except TENSOR_ERRORS as error:
-        row = _failed(error, began)
+        row = failed(error, began)
         if isinstance(error, NonFiniteError) and isinstance(a, Matrix):
             with suppress(*TENSOR_ERRORS):
                 row |= moment_columns(moments(a, histogram=False, num_threads=options.num_threads))
@@ -177,7 +217,7 @@ def analysed(matrices: Prefetch, name: str, options: Options, read: Read | None 
 
 
 def _spectrum(
-    matrices: Prefetch, a: Matrix, name: str, options: Options, read: Read | None
+    matrices: Prefetch[Matrix | LowRank], a: Matrix, name: str, options: Options, read: Read | None
 ) -> Spectrum:
     """Compute the spectrum, while the next matrix is read into what memory this one leaves."""
     how = asdict(options)
@@ -196,7 +236,8 @@ def _spectrum(
         return spectrum(again, seed=seed, progress=read, reserved=room, **how)
 
 
-def _failed(error: Exception, began: float) -> Row:
+def failed(error: Exception, began: float) -> Row:
+    """Return the columns of a row whose analysis has failed."""
     return {
         "status": "failed",
         "reason": reason_of(error),

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from .density import Basis, Density, Measure
-from .results import SVD, Moments, SingularValues, Spectrum
+from .density import Density
+from .known import Known
+from .measure import Basis, Measure
+from .results import SVD, Moments, SingularValues
+from .spectrum import Spectrum
 
-__all__ = ["SVD", "Basis", "Density", "Measure", "Moments", "SingularValues", "Spectrum"]
+__all__ = ["SVD", "Basis", "Density", "Known", "Measure", "Moments", "SingularValues", "Spectrum"]

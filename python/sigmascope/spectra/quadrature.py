@@ -32,6 +32,10 @@ Function = Callable[[Array], Array]
 CONVERGED = 0.01
 # Weight of so many standard deviations above the count means copies that the block missed.
 MISSED_COPIES = 4.0
+# With fewer probes the variance that is seen over them is erratic.
+MANY_PROBES = 16
+# Of the bias of a rule, what need not be common to two matrices that are alike.
+BIAS_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,48 @@ class Trace:
     gauss_residual: Array
     radau_residual: Array
     drift: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """A function of traces, and what it may be off by.
+
+    Attributes
+    ----------
+    value
+        (2 Gauss + Radau) / 3.
+    sampling, bias, rounding
+        Standard error over the probes; a quarter of Gauss - Radau; what rounding may have moved.
+    probes
+        (b,) how far each probe alone would take the value, to first order; their mean is 0.
+    """
+
+    value: float
+    sampling: float
+    bias: float
+    rounding: float
+    probes: Array
+
+    @property
+    def error(self) -> float:
+        """Of the value."""
+        return self.sampling + abs(self.bias) + self.rounding
+
+    def minus(self, other: Estimate) -> tuple[float, float]:
+        """Return the difference of two that were made with the same probes, and its error.
+
+        What both have in common cancels: of the noise of the probes, and of the bias of the rules,
+        as far as the matrices are alike. No more is claimed than that both errors add up to.
+        """
+        apart = self.probes - other.probes
+        b = len(apart)
+        most = self.sampling + other.sampling
+        sampling = most
+        if b >= MANY_PROBES:
+            sampling = min(math.sqrt(float(np.var(apart, ddof=1)) / (b - 2)), most)
+        bias = abs(self.bias - other.bias) + BIAS_SHARE * max(abs(self.bias), abs(other.bias))
+        bias = min(bias, abs(self.bias) + abs(other.bias))
+        return self.value - other.value, sampling + bias + self.rounding + other.rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +174,13 @@ class Quadrature:
             drift=counts * (up - down) / 2.0,
         )
 
-    def combine(
+    def estimate(
         self,
         function: Callable[..., float],
         gradient: Callable[..., tuple[float, ...]],
         *fs: Function,
-    ) -> tuple[float, float]:
-        """Return function(tr f_1, ...) and its error, by the delta method with ``gradient``."""
+    ) -> Estimate:
+        """Return function(tr f_1, ...), its errors by the delta method with ``gradient``."""
         traces = [self.trace(f) for f in fs]
         gauss = function(*[t.gauss for t in traces])
         radau = function(*[t.radau for t in traces])
@@ -145,7 +191,23 @@ class Quadrature:
         drift = sum((s * t.drift for s, t in zip(slope, traces, strict=True)), np.zeros(1))
         value = (2.0 * gauss + radau) / 3.0
         rounding = 16.0 * np.finfo(np.float64).eps * abs(value)
-        return value, sampling + abs(gauss - radau) / 4.0 + float(np.abs(drift).sum()) + rounding
+        return Estimate(
+            value=value,
+            sampling=sampling,
+            bias=(gauss - radau) / 4.0,
+            rounding=float(np.abs(drift).sum()) + rounding,
+            probes=(2.0 * (g @ self.gauss.weights) + r @ self.radau.weights) / 3.0,
+        )
+
+    def combine(
+        self,
+        function: Callable[..., float],
+        gradient: Callable[..., tuple[float, ...]],
+        *fs: Function,
+    ) -> tuple[float, float]:
+        """Return the value of an estimate and its error."""
+        found = self.estimate(function, gradient, *fs)
+        return found.value, found.error
 
 
 def finite(f: Function, nodes: Array) -> Array:

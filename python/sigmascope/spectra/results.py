@@ -7,14 +7,11 @@ lambda their squares.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-from .density import Density, Measure
 
 Array = NDArray[np.float64]
 
@@ -25,7 +22,8 @@ def _few(values: Array, count: int = 3) -> str:
     return f"[{shown}{', ...' if len(values) > count else ''}]"
 
 
-def _state(converged: bool) -> str:
+def state(converged: bool) -> str:
+    """Say whether it converged."""
     return "converged" if converged else "NOT converged"
 
 
@@ -76,7 +74,7 @@ class SVD:
     def __repr__(self) -> str:
         return (
             f"SVD(k = {len(self.s)}, sigma = {_few(self.s)}, "
-            f"error <= {self.errors.max(initial=0.0):.1g}, {_state(self.converged)}, "
+            f"error <= {self.errors.max(initial=0.0):.1g}, {state(self.converged)}, "
             f"{self.passes} passes, {self.precision}, {self.seconds:.2f} s)"
         )
 
@@ -195,102 +193,3 @@ def _outliers(norms: Array, threshold: float) -> NDArray[np.intp]:
     # 1.4826 MAD estimates the standard deviation of a Gaussian.
     spread = 1.4826 * np.median(np.abs(norms - median))
     return np.flatnonzero(norms > median + threshold * spread)
-
-
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Spectrum:
-    """What one matrix's spectrum says, by one of the efforts "top", "density", "exact".
-
-    Attributes
-    ----------
-    shape, effort, k
-        Of the matrix, and what was asked for.
-    top, top_errors
-        (k,) largest singular values and their error bounds (sigma).
-    values, value_errors
-        All min(m, n) of them with effort "exact", else None.
-    density
-        With effort "density", else None.
-    moments
-        One-pass statistics, or None.
-    measures
-        By name, each with its error and basis; one that this effort does not allow is absent.
-    method, precision, passes, block, columns, seed, seconds, num_threads, converged, notes
-        As for :class:`SVD`.
-    """
-
-    shape: tuple[int, int]
-    effort: str
-    k: int
-    top: Array
-    top_errors: Array
-    values: Array | None
-    value_errors: Array | None
-    density: Density | None
-    moments: Moments | None
-    measures: dict[str, Measure]
-    method: str
-    precision: str
-    passes: int
-    block: int
-    columns: int
-    seed: int
-    seconds: float
-    num_threads: int
-    converged: bool
-    notes: tuple[str, ...] = ()
-
-    def __getitem__(self, name: str) -> Measure:
-        try:
-            return self.measures[name]
-        except KeyError:
-            have = ", ".join(self.measures)
-            raise KeyError(
-                f"no measure {name!r} at effort {self.effort!r}; there are: {have}"
-            ) from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.measures
-
-    def to_dict(self) -> dict[str, object]:
-        """Return a flat record that JSON can hold: evidence, each measure and ``<name>_error``.
-
-        Numbers that are not finite become None.
-        """
-        record: dict[str, object] = {
-            "rows": self.shape[0],
-            "columns": self.shape[1],
-            "effort": self.effort,
-            "k": self.k,
-            "method": self.method,
-            "precision": self.precision,
-            "passes": self.passes,
-            "block": self.block,
-            "basis_columns": self.columns,
-            "seed": self.seed,
-            "seconds": self.seconds,
-            "num_threads": self.num_threads,
-            "converged": self.converged,
-            "notes": "; ".join(self.notes),
-        }
-        for name, measure in self.measures.items():
-            record[name] = _finite_or_none(measure.value)
-            record[f"{name}_error"] = _finite_or_none(measure.error)
-        return record
-
-    def __repr__(self) -> str:
-        shown = ("fro_norm", "spectral_norm", "stable_rank", "effective_rank")
-        parts = [
-            f"{name} {self.measures[name].value:.5g} ± {self.measures[name].error:.1g}"
-            for name in shown
-            if name in self.measures
-        ]
-        return (
-            f"Spectrum({self.shape[0]} x {self.shape[1]}, {self.effort}, {', '.join(parts)}, "
-            f"{len(self.measures)} measures, {_state(self.converged)}, {self.passes} passes, "
-            f"{self.seconds:.2f} s)"
-        )
-
-
-def _finite_or_none(x: float) -> float | None:
-    return float(x) if math.isfinite(x) else None

@@ -19,6 +19,8 @@ from .quadrature import Array, Quadrature, Rule
 WIDTHS = (0.75, 1.0, 1.5)
 # Share of the sag of a one-stair chord that is charged as error of an energy rank.
 SAG = 0.4
+# Share of what an end cuts off a window that is charged as error of a quantile.
+CUT = 0.5
 
 
 class Staircase:
@@ -34,16 +36,19 @@ class Staircase:
         self.sigma = np.concatenate([[0.0], np.cumsum(weights * np.sqrt(self.lambdas))])
         self.energy = np.concatenate([[0.0], np.cumsum(weights * self.lambdas)])
 
-    def half_window(self, above: float, width: float) -> float:
+    def half_stair(self, above: float, width: float) -> float:
         """Return half the count that the width * b nodes around a position stand for."""
         nodes = int(width * self.probes)
         position = int(np.searchsorted(self.count, above))
         low = max(position - nodes // 2, self.singles)
         high = min(low + nodes, len(self.count) - 1)
         low = max(high - nodes, self.singles)
-        half = float(self.count[high] - self.count[low]) / 2.0
+        return float(self.count[high] - self.count[low]) / 2.0
+
+    def half_window(self, above: float, width: float) -> float:
+        """Return the same, or what room there is to the ends."""
         to_ends = abs(above - self.singles), abs(float(self.count[-1]) - above)
-        return max(min(half, *to_ends), 0.5)
+        return max(min(self.half_stair(above, width), *to_ends), 0.5)
 
     def mean_sigma(self, above: float, half: float) -> float:
         """Return the mean of the sigmas whose rank lies within ``half`` of ``above``."""
@@ -79,13 +84,32 @@ def _staircases(q: Quadrature) -> tuple[Staircase, Staircase]:
     return Staircase(q.converged, q.gauss), Staircase(q.converged, q.radau)
 
 
+def resolves(q: Quadrature, x: float) -> bool:
+    """Whether every value that exceeds x (sigma) has converged, so that a step is exact."""
+    return q.exhausted or bool(len(q.converged) and x >= math.sqrt(q.converged[-1]))
+
+
+def ramp(lambdas: Array, low: float, high: float) -> Array:
+    """Return 0 where sigma <= low, 1 where it is >= high, and a straight line between."""
+    return np.asarray(np.clip((np.sqrt(lambdas) - low) / (high - low), 0.0, 1.0))
+
+
 def _ramp(q: Quadrature, low: float, high: float) -> tuple[float, float]:
     """Count the sigmas that exceed low to high, by a ramp from 0 at low to 1 at high."""
-    return q.combine(
-        lambda t: t,
-        lambda t: (1.0,),
-        lambda x: np.asarray(np.clip((np.sqrt(x) - low) / (high - low), 0.0, 1.0)),
-    )
+    return q.combine(lambda t: t, lambda t: (1.0,), lambda x: ramp(x, low, high))
+
+
+def _half_stair(q: Quadrature, stairs: tuple[Staircase, Staircase], raw: float) -> float:
+    """Return half the width of the stair (sigma) at a position."""
+    low, high, _ = _neighbours(stairs, raw)
+    return max(high - low, 1e-9 * math.sqrt(q.fro2)) / 2.0
+
+
+def stair_around(q: Quadrature, x: float) -> tuple[float, float]:
+    """Return the ends (sigma) of a ramp one stair wide about x."""
+    stairs = _staircases(q)
+    half = _half_stair(q, stairs, float(np.mean([s.raw_count(x) for s in stairs])))
+    return max(x - half, 0.0), x + half
 
 
 def _neighbours(stairs: tuple[Staircase, Staircase], above: float) -> tuple[float, float, float]:
@@ -109,20 +133,21 @@ def quantile(q: Quadrature, above: float) -> tuple[float, float]:
     low, high, half = _neighbours(stairs, above)
     slope = (high - low) / max(2.0 * half, 1.0)
     count_error = _ramp(q, low, high)[1] if high > low else 0.0
+    # Near an end there is no room for a window, and a stair has no steps inside.
+    cut = float(np.mean([s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs]))
     # Half a count either way: a quantile of a finite set is only known to its neighbours.
-    return value, slope * (count_error + 0.5) + smoothing
+    return value, slope * (count_error + CUT * max(cut, 0.0) + 0.5) + smoothing
 
 
 def count_above(q: Quadrature, x: float) -> tuple[float, float]:
     """Estimate how many values exceed x (sigma); return the count and its error."""
     singles = np.sqrt(q.converged)
-    if q.exhausted or (len(singles) and x >= singles[-1]):
+    if resolves(q, x):
         near = np.abs(q.converged - x**2) <= q.resolution
         return float(np.sum(singles > x)), float(np.sum(near))
     stairs = _staircases(q)
     raw = float(np.mean([s.raw_count(x) for s in stairs]))
-    low, high, _ = _neighbours(stairs, raw)
-    half = max(high - low, 1e-9 * math.sqrt(q.fro2)) / 2.0
+    half = _half_stair(q, stairs, raw)
     counts = [_ramp(q, max(x - width * half, 0.0), x + width * half) for width in WIDTHS]
     values = [value for value, _ in counts]
     smoothing = max((max(values) - min(values)) / 4.0, 0.75 * abs(values[1] - raw))

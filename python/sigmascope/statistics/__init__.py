@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Statistics of spectra: every measure as a function of singular values, and all of them at once.
 
-``ranks``: norms, ranks, concentrations; ``marchenko_pastur``: the noise edge; ``power_law``: alpha;
-``measures``: a whole dictionary, each measure with its error. NumPy only; no files.
+``ranks``: norms, ranks, concentrations; ``marchenko_pastur``: the noise edge; ``bulk``: what stands
+above the bulk; ``power_law``: alpha; ``wasserstein``: distances between spectra; ``measures``: a
+whole dictionary, each measure with its error. NumPy only; no files.
 """
 
 from __future__ import annotations
 
 from .marchenko_pastur import marchenko_pastur_median, mp_edge, noise_scale, tracy_widom_width
 from .measures import measures_from_density, measures_from_top, measures_from_values
-from .power_law import PowerLawFit, alpha_hill, alpha_weighted, fit_power_law, log_alpha_norm
+from .power_law import (
+    PowerLawFit,
+    alpha_farms,
+    alpha_hill,
+    alpha_weighted,
+    fit_power_law,
+    log_alpha_norm,
+)
 from .ranks import (
     concentration,
     condition,
@@ -25,9 +33,11 @@ from .ranks import (
     spectral_norm,
     stable_rank,
 )
+from .wasserstein import randomized_distance, wasserstein
 
 __all__ = [
     "PowerLawFit",
+    "alpha_farms",
     "alpha_hill",
     "alpha_weighted",
     "concentration",
@@ -48,8 +58,10 @@ __all__ = [
     "nuclear_rank",
     "numerical_rank",
     "participation_ratio",
+    "randomized_distance",
     "spectral_entropy",
     "spectral_norm",
     "stable_rank",
     "tracy_widom_width",
+    "wasserstein",
 ]

@@ -13,9 +13,15 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
 
 # Fewer singular values than this have no bulk whose median means anything.
 MIN_VALUES = 10
+# The Tracy-Widom law of real noise lies above this with probability 0.01 (Johnstone 2001, table 1).
+# Of the law's variable; a width of `tracy_widom_width` is one unit of it.
+TRACY_WIDOM_99 = 2.02
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
@@ -29,6 +35,17 @@ def _fraction_above(theta: float, beta: float) -> float:
     t = theta * (_NODES + 1.0) / 2.0
     density = np.sin(t) ** 2 / (1.0 + beta + 2.0 * math.sqrt(beta) * np.cos(t))
     return float(theta / math.pi * (_WEIGHTS @ density))
+
+
+def angles_of_noise(beta: float) -> tuple[Array, Array]:
+    """Return sigma at 64 nodes of the law, 0 < beta <= 1, in units of s sqrt(N), and their weights.
+
+    sum_i weight_i f(sigma_i) is the mean of a smooth f over the singular values of noise.
+    """
+    t = math.pi * (_NODES + 1.0) / 2.0
+    x = 1.0 + beta + 2.0 * math.sqrt(beta) * np.cos(t)
+    weights = _WEIGHTS * np.sin(t) ** 2 / x
+    return np.sqrt(x), np.asarray(weights)
 
 
 @lru_cache(maxsize=1024)

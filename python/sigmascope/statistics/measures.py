@@ -10,16 +10,13 @@ propagated as bounds, to first order and all at their worst.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sigmascope.spectra import Basis, Density, Measure
+from sigmascope.spectra import Basis, Density, Known, Measure
 
-from . import marchenko_pastur as mp
-from . import power_law, ranks
+from . import bulk, power_law, ranks
 
 Array = NDArray[np.float64]
 Measures = dict[str, Measure]
@@ -64,7 +61,9 @@ def measures_from_values(
     k = min(64, len(s)) if k is None else k
     found = _from_top(s, e, fro_norm, min(k, len(s)), "spectrum")
     found["nuclear_norm"] = Measure(float(s.sum()), float(e.sum()), "spectrum")
-    found["numerical_rank"] = _numerical_rank(s, e, rtol, floor)
+    known = Known(len(s), s, e)
+    cut = bulk.Cut(max(rtol * float(s[0]), floor))
+    found["numerical_rank"] = bulk.count(known, cut)
     if s[0] == 0:
         return found
     found |= _ranks(s / s[0], e / s[0])
@@ -72,10 +71,10 @@ def measures_from_values(
         value = ranks.condition(s)
         worst = (1 + float(e[0] / s[0])) / (1 - float(e[-1] / s[-1]))
         found["condition"] = Measure(value, value * (worst - 1), "spectrum")
-    found |= _tail(s, floor)
-    middle = Measure(float(np.median(s)), float(np.median(e)), "spectrum")
-    if middle.value > floor:
-        found |= _noise(middle, found["spectral_norm"], shape, lambda x, w: _count(s, e, x, w))
+    found |= power_law.tail_measures(s, e, floor)
+    middle = float(np.median(s))
+    if middle > floor:
+        found |= bulk.bulk_measures(known, found["spectral_norm"], shape)
     return found
 
 
@@ -113,17 +112,10 @@ def measures_from_density(
     found |= _spectral_entropy(found["effective_rank"], min(shape))
     for name, share in ENERGY_SHARES.items():
         found.setdefault(f"energy_rank_{name}", density.energy_rank(share))
-    middle = density.quantile(0.5)
+    known = Known(min(shape), s, e, density)
+    middle = known.quantile(0.5)
     if middle.value > 2 * middle.error:
-
-        def count(x: float, width: float) -> Measure:
-            if len(s) == min(shape) or s[-1] < x - width:
-                return _count(s, e, x, width)
-            low, mid, high = (density.count_above(y) for y in (x - width, x, x + width))
-            error = mid.error + (low.value - high.value) / 2
-            return Measure(float(round(mid.value)), error, "density")
-
-        found |= _noise(middle, found["spectral_norm"], shape, count)
+        found |= bulk.bulk_measures(known, found["spectral_norm"], shape)
     return found
 
 
@@ -207,12 +199,7 @@ def _ranks(s: Array, e: Array) -> Measures:
 
 
 def _entropy_rank(rank: float, weights: Array, errors: Array) -> Measure:
-    """Return exp of an entropy; d entropy / d weight_i = -(ln p_i + entropy) / total."""
-    total = weights.sum()
-    # ln p is infinite at 0; over the error of a value it is no worse than at that error.
-    p = np.maximum(weights, np.maximum(errors, np.finfo(np.float64).tiny)) / total
-    slope = np.abs(np.log(p) + math.log(rank)) / total
-    return Measure(rank, float(rank * (slope @ errors)) + 1e-14 * rank, "spectrum")
+    return Measure(rank, ranks.entropy_rank_error(rank, weights, errors), "spectrum")
 
 
 def _spectral_entropy(rank: Measure, p: int) -> Measures:
@@ -220,18 +207,6 @@ def _spectral_entropy(rank: Measure, p: int) -> Measures:
         return {}
     value = math.log(max(rank.value, 1.0)) / math.log(p)
     return {"spectral_entropy": Measure(value, rank.error / rank.value / math.log(p), rank.basis)}
-
-
-def _numerical_rank(s: Array, e: Array, rtol: float, floor: float) -> Measure:
-    cut = max(rtol * float(s[0]), floor)
-    return _count(s, e, cut, 0.0)
-
-
-def _count(s: Array, e: Array, x: float, width: float) -> Measure:
-    """How many values exceed x, and how many of them could be on the other side of it."""
-    above = int(np.sum(s > x))
-    most, least = int(np.sum(s + e > x - width)), int(np.sum(s - e > x + width))
-    return Measure(float(above), float(max(most - above, above - least)), "spectrum")
 
 
 def _certain_rank(density: Density, rtol: float) -> Measure | None:
@@ -249,52 +224,3 @@ def _certain_rank(density: Density, rtol: float) -> Measure | None:
     if doubtful or not (density.exact or left <= cut):
         return None
     return Measure(float(np.sum(values > cut)), 0.0, "density")
-
-
-def _tail(s: Array, floor: float) -> Measures:
-    """Power laws; each is absent where it cannot be fitted."""
-    found: Measures = {}
-
-    def put(name: str, value: float, error: float = 0.0) -> None:
-        found[name] = Measure(value, error, "spectrum")
-
-    with suppress(ValueError):
-        fit = power_law.fit_power_law(s, floor)
-        put("alpha", fit.alpha, fit.standard_error)
-        put("alpha_D", fit.D)
-        put("alpha_x_min", fit.x_min)
-        put("alpha_tail", float(fit.tail))
-        put("alpha_low", fit.low)
-        put("alpha_high", fit.high)
-        decades = 2 * math.log10(float(s[0]))
-        put("alpha_weighted", fit.alpha * decades, fit.standard_error * abs(decades))
-        powers = (s / s[0]) ** (2 * fit.alpha)
-        logs = np.log10(np.where(s > 0, s, s[0])) * 2
-        slope = abs(float(powers @ logs / powers.sum()))
-        put("log_alpha_norm", power_law.log_alpha_norm(fit, s), slope * fit.standard_error)
-    with suppress(ValueError):
-        hill = power_law.alpha_hill(s, floor)
-        put("alpha_hill", hill, (hill - 1) / math.sqrt(len(s) // 2))
-    return found
-
-
-def _noise(
-    middle: Measure,
-    top: Measure,
-    shape: tuple[int, int],
-    count: Callable[[float, float], Measure],
-) -> Measures:
-    """Marchenko-Pastur edge and what stands above it; nothing for a handful of values."""
-    if min(shape) < mp.MIN_VALUES:
-        return {}
-    edge = mp.mp_edge(middle.value, shape)
-    error = edge * middle.error / middle.value
-    soft = (edge / top.value) ** 2
-    soft_error = 2 * soft * (middle.error / middle.value + top.error / top.value)
-    # Noise itself may pass the edge by two Tracy-Widom widths.
-    outliers = count(edge, error + 2 * mp.tracy_widom_width(middle.value, shape))
-    return {
-        "mp_edge": Measure(edge, error, middle.basis),
-        "mp_outliers": Measure(outliers.value, outliers.error, middle.basis),
-        "mp_softrank": Measure(soft, soft_error, middle.basis),
-    }

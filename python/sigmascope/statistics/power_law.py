@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from sigmascope.spectra import Measure
+from sigmascope.spectra.tails import least_distances
 
 from .ranks import relative, spectral_norm
 
@@ -54,7 +59,7 @@ def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
     ----------
     sigma
         (p,) singular values, descending. Those with lambda <= 1e-10 lambda_1, or not above
-        ``floor`` (sigma units), are left out. O(p^2) time, O(p) memory.
+        ``floor`` (sigma units), are left out. O(p^2) time at worst, O(p) memory.
 
     Raises
     ------
@@ -77,7 +82,7 @@ def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
     if len(usable) == 0:
         raise ValueError(f"a power law needs {MIN_TAIL} values, not all equal; {len(x)} are usable")
     alpha = 1.0 + count[usable] / excess[usable]
-    D = np.array([_distance(log[: i + 1], a) for i, a in zip(usable, alpha, strict=True)])
+    D = least_distances(log, count[usable], alpha, STABLE, both=True)
     best = int(np.argmin(D))
     stable = alpha[STABLE * D.min() >= D]
     tail = int(count[usable[best]])
@@ -90,14 +95,6 @@ def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
         low=float(stable.min()),
         high=float(stable.max()),
     )
-
-
-def _distance(log: Array, alpha: float) -> float:
-    """Measure the Kolmogorov-Smirnov distance of a tail (logs, descending) from its law."""
-    n = len(log)
-    law = np.exp((1.0 - alpha) * (log - log[-1]))
-    steps = np.arange(n + 1) / n
-    return float(max(np.max(np.abs(law - steps[1:])), np.max(np.abs(law - steps[:-1]))))
 
 
 def alpha_weighted(fit: PowerLawFit, sigma: ArrayLike) -> float:
@@ -125,3 +122,82 @@ def alpha_hill(sigma: ArrayLike, floor: float = 0.0) -> float:
     if total <= 1e-9 * k:
         raise ValueError("alpha_hill is undefined: the upper half of the values is all equal")
     return 1.0 + k / total
+
+
+def tail_measures(sigma: Array, errors: Array, floor: float) -> dict[str, Measure]:
+    """Compute the power laws of all p singular values; each is absent where it cannot be fitted.
+
+    alpha, alpha_low, alpha_high
+        See :class:`PowerLawFit`. Range (1, inf), no unit. The error of alpha is its standard error
+        for the x_min chosen, the range is exact for the values found.
+    alpha_D, alpha_x_min, alpha_tail
+        No unit, lambda, a count; exact for the values found but for their errors.
+    alpha_weighted, log_alpha_norm
+        log10 of lambda; the error is that of alpha.
+    alpha_hill
+        Range (1, inf); the error is (alpha - 1) / sqrt(k).
+
+    O(p^2) time at worst, mostly O(p).
+    """
+    found: dict[str, Measure] = {}
+
+    def put(name: str, value: float, error: float = 0.0) -> None:
+        found[name] = Measure(value, error, "spectrum")
+
+    with suppress(ValueError):
+        fit = fit_power_law(sigma, floor)
+        put("alpha", fit.alpha, fit.standard_error)
+        put("alpha_D", fit.D)
+        e = float(errors[min(fit.tail, len(sigma)) - 1])
+        put("alpha_x_min", fit.x_min, 2 * math.sqrt(fit.x_min) * e + e**2)
+        put("alpha_tail", float(fit.tail))
+        put("alpha_low", fit.low)
+        put("alpha_high", fit.high)
+        decades = 2 * math.log10(float(sigma[0]))
+        put("alpha_weighted", fit.alpha * decades, fit.standard_error * abs(decades))
+        powers = (sigma / sigma[0]) ** (2 * fit.alpha)
+        logs = np.log10(np.where(sigma > 0, sigma, sigma[0])) * 2
+        slope = abs(float(powers @ logs / powers.sum()))
+        put("log_alpha_norm", log_alpha_norm(fit, sigma), slope * fit.standard_error)
+    with suppress(ValueError):
+        hill = alpha_hill(sigma, floor)
+        put("alpha_hill", hill, (hill - 1) / math.sqrt(len(sigma) // 2))
+    return found
+
+
+def alpha_farms(parts: Sequence[ArrayLike], floor: float = 0.0) -> Measure:
+    """Return the Hill exponent of the values of several sub-matrices, taken together.
+
+    Parameters
+    ----------
+    parts
+        Every singular value of each sub-matrix, (p,) descending. They have one shape, so that
+        the aspect ratio, which biases :func:`alpha_hill`, is the same whatever matrix they are of.
+    floor
+        Sigma that no part resolves.
+
+    Returns
+    -------
+    Measure
+        1 + k / sum_{i <= k} ln(lambda_i / lambda_k) over the k = half of all values that are
+        largest. Range (1, inf), no unit. Its standard error is the larger of (alpha - 1) / sqrt(k)
+        and that of the mean over the parts, which overlap: where there is one part, the former.
+
+    Raises
+    ------
+    ValueError
+        As :func:`alpha_hill` does, for all values together.
+
+    Notes
+    -----
+    Hu, Goel, Killiakov & Yang 2025 (FARMS, arXiv 2506.06280). They take a regular grid of windows;
+    which ones a spectrum takes here is in :mod:`sigmascope.requested`.
+    """
+    pooled = np.sort(np.concatenate([np.asarray(part, dtype=np.float64) for part in parts]))[::-1]
+    alpha = alpha_hill(pooled, floor)
+    error = (alpha - 1.0) / math.sqrt(len(pooled) // 2)
+    if len(parts) > 1:
+        with suppress(ValueError):  # a part may be all zeros
+            each = [alpha_hill(part, floor) for part in parts]
+            error = max(error, float(np.std(each, ddof=1)) / math.sqrt(len(parts)))
+    return Measure(alpha, error, "sub-matrices")

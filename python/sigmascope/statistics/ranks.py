@@ -47,6 +47,18 @@ def entropy(p: Array) -> float:
     return float(-np.sum(p * np.log(np.where(p > 0, p, 1.0))))
 
 
+def entropy_rank_error(rank: float, weights: Array, errors: Array) -> float:
+    """Bound, to first order, what errors (p,) of the weights (p,) do to exp of their entropy.
+
+    d entropy / d weight_i = -(ln p_i + entropy) / total, for p = weights / total.
+    """
+    total = weights.sum()
+    # ln p is infinite at 0; over the error of a value it is no worse than at that error.
+    p = np.maximum(weights, np.maximum(errors, np.finfo(np.float64).tiny)) / total
+    slope = np.abs(np.log(p) + math.log(rank)) / total
+    return float(rank * (slope @ errors)) + 1e-14 * rank
+
+
 def fro_norm(sigma: ArrayLike) -> float:
     """Return sqrt(sum lambda). Range [0, inf), unit sigma."""
     s = checked(sigma)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The options that several commands share (extra ``cli``)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Effort(StrEnum):
+    """How much is computed of each matrix."""
+
+    TOP = "top"
+    DENSITY = "density"
+    EXACT = "exact"
+
+
+class Reading(StrEnum):
+    """How files are read."""
+
+    BUFFERED = "buffered"
+    UNCACHED = "uncached"
+    MAPPED = "mapped"
+
+
+EffortOption = Annotated[
+    Effort,
+    typer.Option(help="The k largest values; these and the spectral density; every value."),
+]
+RankOption = Annotated[
+    int, typer.Option("-k", "--k", min=1, metavar="N", help="Largest values wanted.")
+]
+TolOption = Annotated[
+    float, typer.Option(metavar="X", help="Error of the k values, in units of the largest one.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same numbers.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Default: all cores. Changes no result.")
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help='For one matrix, like "2GiB". Default: half of what is free.'
+    ),
+]
+ReadingOption = Annotated[
+    Reading,
+    typer.Option(
+        help="Through the page cache, past it (nothing stays there), or mapped. Changes no result."
+    ),
+]
+IncludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help='Only tensors that match, like "*.mlp.*"; may be repeated.'
+    ),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Leave out tensors that match; may be repeated."),
+]
+OutOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE", help="Save as .jsonl (grows row by row), .csv or .parquet; may be repeated."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+HeadsOption = Annotated[
+    bool, typer.Option("--heads", help="Cut q, k, v and o into attention heads, a row each.")
+]
+RulesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Rules for roles of your own, .toml or .json; see docs/roles.md."
+    ),
+]
+CheckpointArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PATH",
+        help="A .safetensors, .pt or .npy file, a folder of them, or a LoRA adapter's.",
+        show_default=False,
+    ),
+]

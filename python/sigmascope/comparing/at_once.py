@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The spectra of one pair, as many at once as threads and memory allow: no number depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Self
+
+from sigmascope import statistics
+from sigmascope.analysis import spectrum
+from sigmascope.distributions import spectral_density
+from sigmascope.errors import MemoryLimitError
+from sigmascope.matrices import Matrix
+from sigmascope.memory import Need
+from sigmascope.routes import need_in_memory
+from sigmascope.scanning.tasks import Options, Read
+from sigmascope.spectra import Spectrum
+
+STEPS = 8
+"""Of a density that need not resolve the largest values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Couple:
+    """Two matrices of one shape, as they are stored."""
+
+    before: Matrix
+    after: Matrix
+
+    @property
+    def nbytes(self) -> int:
+        """Of both."""
+        return self.before.nbytes + self.after.nbytes
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether nothing has to be read from a file."""
+        return self.before.in_memory and self.after.in_memory
+
+    def load(self) -> Couple:
+        """Read both into memory."""
+        return Couple(self.before.load(), self.after.load())
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a pair is given: it follows from the pair and the options alone.
+
+    Attributes
+    ----------
+    held
+        Bytes of both matrices, which are read once; 0 if they do not fit beside one spectrum.
+    kept
+        Bytes of the vectors of three spectra.
+    workers, threads
+        Spectra computed at once, and threads of each: parts of a spectrum are serial.
+    each
+        Bytes that a further spectrum takes at most.
+    room
+        Bytes left, for the next pair.
+    """
+
+    held: int
+    kept: int
+    workers: int
+    threads: int
+    each: int
+    room: int
+
+    @classmethod
+    def of(cls, couple: Couple, options: Options) -> Self:
+        """Give as many spectra a worker as fit beside what is held."""
+        how = _how(options) | {"vectors": True, "memory_limit": options.memory_limit}
+        delta = couple.after - couple.before
+        kept = 3 * 8 * options.k * sum(delta.shape)
+        for workers in (4, 2, 1):
+            if workers > max(options.num_threads, 1):
+                continue
+            threads = options.num_threads // workers
+            needs = [
+                need_in_memory(a, num_threads=threads, **how)
+                for a in (couple.before, couple.after, delta)
+            ]
+            each = Need(*(max(parts) for parts in zip(*needs, strict=True)))
+            together = Need(workers * each.arrays, workers * each.working).beside(
+                couple.nbytes + kept
+            )
+            if together.limit <= options.memory_limit:
+                room = max(options.memory_limit - together.peak, 0)
+                return cls(couple.nbytes, kept, workers, threads, sum(each), room)
+        return cls(0, kept, 1, options.num_threads, 0, 0)
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that no spectrum of this pair may take."""
+        return self.held + self.kept + self.room
+
+
+class Tally:
+    """Adds up the bytes that several native calls have used, side by side."""
+
+    def __init__(self, read: Read | None) -> None:
+        self._read = read
+        self._total = 0
+        self._lock = Lock()
+
+    def part(self) -> Read:
+        """Return a listener for calls that follow one another."""
+        last = 0
+
+        def listen(nbytes: int) -> None:
+            nonlocal last
+            with self._lock:
+                self._total += nbytes - last if nbytes >= last else nbytes  # else a new call
+                total = self._total
+            last = nbytes
+            if self._read is not None:
+                self._read(total)
+
+        return listen
+
+
+_HOW = ("effort", "k", "tol", "accuracy", "measures")
+
+
+def _how(options: Options) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in _HOW}
+
+
+class Spectra:
+    """The spectra of one pair, several computed at once."""
+
+    def __init__(
+        self,
+        jobs: Mapping[str, Matrix],
+        decay: float,
+        options: Options,
+        budget: Budget,
+        tally: Tally,
+    ) -> None:
+        self._jobs = jobs
+        self._decay = decay
+        self._options = options
+        self._budget = budget
+        self._tally = tally
+        self._futures: dict[str, Future[Spectrum | None]] = {}
+
+    def computed(self) -> dict[str, Spectrum]:
+        """Compute all, and again alone what then did not fit into the memory."""
+        order = [
+            group for group in ("delta", "before", "after", "projected") if group in self._jobs
+        ]
+        together = self._budget.workers - 1
+        with ThreadPoolExecutor(together + 1, thread_name_prefix="sigmascope-pair") as pool:
+            try:
+                for group in order:
+                    self._futures[group] = pool.submit(self._one, group, together)
+                found = {group: future.result() for group, future in self._futures.items()}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        spectra = {group: one for group, one in found.items() if one is not None}
+        for group in order:
+            if group not in spectra:
+                spectra[group] = self._of(group, spectra, 0)
+        return spectra
+
+    def _one(self, group: str, neighbours: int) -> Spectrum | None:
+        """Compute one beside others; None if the memory is too short for that."""
+        known: dict[str, Spectrum] = {}
+        if group == "projected":  # the others began before it
+            for other in ("delta", "before"):
+                one = self._futures[other].result()
+                if one is None:
+                    return None
+                known[other] = one
+        try:
+            return self._of(group, known, neighbours)
+        except MemoryLimitError:
+            if neighbours:
+                return None
+            raise
+
+    def _of(self, group: str, known: Mapping[str, Spectrum], neighbours: int) -> Spectrum:
+        options, budget = self._options, self._budget
+        shared: dict[str, Any] = {
+            "seed": options.seed,
+            "num_threads": budget.threads if neighbours else options.num_threads,
+            "memory_limit": options.memory_limit,
+            "reserved": budget.reserved + neighbours * budget.each,
+            "progress": self._tally.part(),
+        }
+        a = self._jobs[group]
+        if group == "projected":
+            before, delta = known["before"], known["delta"]
+            shift = abs(self._decay) * float(before.top[0] + before.top_errors[0])
+            small = shift <= options.tol * float(delta.top[0])
+            if small and delta.density is not None and not options.measures:
+                return shifted(a, delta, shift, **shared)
+        wanted = group != "projected"
+        return spectrum(a, vectors=wanted, elements=False, **_how(options), **shared)
+
+
+def shifted(a: Matrix, near: Spectrum, shift: float, **options: Any) -> Spectrum:
+    """Compute the spectrum of a matrix that differs from another by a matrix of norm `shift`.
+
+    By Weyl no singular value differs by more, so that the largest are known to the errors that they
+    have in the other and that; the rest comes from an own density of a few steps.
+    """
+    density = spectral_density(a, passes=STEPS, probes=max(near.block, 2), **options)
+    errors = near.top_errors + shift
+    return Spectrum(
+        shape=near.shape,
+        effort=near.effort,
+        k=near.k,
+        top=near.top,
+        top_errors=errors,
+        values=None,
+        value_errors=None,
+        density=density,
+        moments=None,
+        measures=statistics.measures_from_density(
+            density, near.top, errors, near.shape, density.fro_norm
+        ),
+        method="quadrature, largest values by Weyl",
+        precision=density.precision,
+        passes=density.passes,
+        block=density.block,
+        columns=density.block * density.steps,
+        seed=density.seed,
+        seconds=density.seconds,
+        num_threads=options["num_threads"],
+        converged=near.converged,
+        notes=("the decay moves no singular value beyond the tolerance",),
+    )

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two checkpoints side by side, pair by pair."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+
+from sigmascope import plan
+from sigmascope.checkpoint import Checkpoint, FileIdentity, as_checkpoint
+from sigmascope.scanning.ahead import Threads
+from sigmascope.scanning.events import Progress
+from sigmascope.scanning.executors import Borrowed
+from sigmascope.scanning.filling import Rows
+from sigmascope.scanning.items import Patterns, as_list
+from sigmascope.scanning.loop import at_once
+from sigmascope.scanning.outputs import Outputs, PathLike, Paths
+from sigmascope.scanning.prefetch import Prefetch
+from sigmascope.scanning.provenance import identities
+from sigmascope.scanning.rows import Row
+from sigmascope.scanning.tasks import Options, Read
+
+from .pairing import Pair, pairs_of
+from .result import Comparison
+from .tasks import Couples, Link, PairTask, compared, run
+
+Source = Checkpoint | str | os.PathLike[str]
+PairRows = Rows[Comparison, Pair]
+
+
+def compare(
+    before: Source,
+    after: Source,
+    *,
+    effort: str = "density",
+    k: int = 64,
+    tol: float = 1e-3,
+    accuracy: str = "reference",
+    measures: str | Sequence[str] | None = None,
+    seed: int = 0,
+    num_threads: int | None = None,
+    memory_limit: int | str | None = None,
+    reading: str | None = None,
+    include: Patterns = None,
+    exclude: Patterns = None,
+    out: Paths = None,
+    resume: PathLike | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compare every matrix of two checkpoints, and account for every other tensor of both.
+
+    Parameters
+    ----------
+    before, after : Checkpoint or path
+        As for :func:`open_checkpoint`.
+    effort, k, tol, accuracy, measures, seed
+        Of each of the four spectra of a pair, as for :func:`spectrum`. All four begin with the same
+        random block.
+    num_threads, memory_limit
+        Of all spectra that are computed at once. Without a limit, a comparison that is resumed
+        keeps the one it began with, if this machine has as much.
+    reading : str, optional
+        As for :func:`open_checkpoint`; an open checkpoint has its own.
+    include, exclude : str or sequence of str, optional
+        As for :func:`scan`; a pair is known by the names of both.
+    out, resume, executor, workers, progress
+        As for :func:`scan`.
+
+    Returns
+    -------
+    Comparison
+        One row per pair in the order of `before`, then what only `after` has; see
+        :mod:`sigmascope.comparing.rows`. Tensors are paired by name, or by their place in the
+        model (:mod:`sigmascope.comparing.pairing`); what has no partner has the status "unpaired"
+        and the reason, as have two of different shapes, but for embeddings of vocabularies of two
+        sizes, of which the common rows are compared.
+
+    Raises
+    ------
+    CheckpointError, ValueError, ImportError, OSError, OutputError, ScanInterrupted
+        As for :func:`scan`; the last two carry the Comparison so far as `scan`.
+
+    Notes
+    -----
+    Of each pair W and W' are read once, if both fit into memory beside one spectrum, and the next
+    pair is read meanwhile if it fits as well. Passes: one over each for the statistics of its
+    elements, one over both for <W, W>, <dW, dW> and <dW, W>, then those of :func:`spectrum` for W,
+    W', dW = W' - W and dW - c W, c = <dW, W> / <W, W>. Memory as for :func:`spectrum`; as many of
+    the four are computed at once, on a part of the threads each, as it allows: no number depends
+    on that. A pair of identical matrices has one spectrum. dW is summed entry by entry as it is
+    decoded.
+
+    Examples
+    --------
+    >>> found = compare("base/", "tuned/", resume="pair.jsonl")                # doctest: +SKIP
+    >>> found.to_pandas().groupby("role").change_effective_rank.median()       # doctest: +SKIP
+    """
+    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
+    workers = at_once(executor, workers)
+    both = as_checkpoint(before, reading), as_checkpoint(after, reading)
+    pairs = pairs_of(*both, as_list(include), as_list(exclude))
+    files = identities(both[0]), identities(both[1])
+    with Outputs(out, resume, Comparison) as outputs:
+        if memory_limit is None and outputs.memory_limit is not None:
+            options = replace(options, memory_limit=outputs.memory_limit)
+        begun = Comparison(
+            before=str(both[0].path),
+            after=str(both[1].path),
+            options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
+            rows=[],
+            expected=len(pairs),
+            notes=tuple(_notes(*both)),
+            files=(*_named("before", files[0]), *_named("after", files[1])),
+            engine=plan.engine(),
+        )
+        rows = PairRows(outputs.begin(begun), pairs, f"{begun.before} with {begun.after}")
+        if executor is None:
+            _here(both, options, rows, outputs, progress)
+        else:
+            each = options.shared(workers)
+
+            def task(index: int) -> PairTask:
+                return PairTask.of(both, files, Link.of(pairs[index]), each)
+
+            rows.fill(Borrowed(executor, task, workers, run), outputs, progress)
+    return rows.table
+
+
+def _here(
+    both: tuple[Checkpoint, Checkpoint],
+    options: Options,
+    rows: PairRows,
+    outputs: Outputs[Comparison],
+    progress: Progress | None,
+) -> None:
+    """Analyse what is left in this process, a pair at a time."""
+    links = {index: Link.of(rows.items[index]) for index in rows.matrices}
+    couples = Couples(*both, links.values())
+    with Prefetch(couples, list(couples)) as ahead:
+
+        def analyse(index: int, read: Read) -> Row:
+            return compared(ahead, links[index], options, read)
+
+        rows.fill(Threads(analyse, 1), outputs, progress)
+
+
+def _notes(before: Checkpoint, after: Checkpoint) -> Iterator[str]:
+    for side, checkpoint in (("before", before), ("after", after)):
+        yield from (f"{side}: {note}" for note in checkpoint.notes)
+
+
+def _named(side: str, files: tuple[FileIdentity, ...]) -> Iterator[FileIdentity]:
+    for file in files:
+        yield FileIdentity(name=f"{side}/{file['name']}", size=file["size"], digest=file["digest"])

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The columns that the findings of one pair fill."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.matrices import Matrix
+from sigmascope.scanning.rows import MEASURES, Row, spectrum_columns
+from sigmascope.spectra import SVD, Measure, Moments, Spectrum
+from sigmascope.statistics import pairs
+
+from .analysis import Findings
+from .at_once import Couple
+from .rows import GROUPS, LISTS
+
+_UNIT = {"float64": 2.0**-53}
+_ROUNDED = 48.0
+"""Units of roundoff times sigma_1, by which A v - s u may differ from zero."""
+
+
+def pair_columns(couple: Couple, found: Findings, num_threads: int) -> Row:
+    """Return the evidence, the measures and the lists of one pair."""
+    spectra = found.spectra
+    row = _evidence(spectra, num_threads)
+    for group in GROUPS:
+        if group in spectra:
+            row |= _of_group(group, spectra[group])
+    row |= _changes(spectra["before"], spectra["after"])
+    row |= _of_entries(couple, found)
+    before, after, delta = (spectra[group].svd for group in ("before", "after", "delta"))
+    row |= _angles("", before, after, together=True)
+    return row | _angles("delta_", delta, before, together=False)
+
+
+def _evidence(spectra: Mapping[str, Spectrum], num_threads: int) -> Row:
+    first = spectra["before"]
+    return {
+        "rows": first.shape[0],
+        "columns": first.shape[1],
+        "effort": first.effort,
+        "k": first.k,
+        "method": _joined(one.method for one in spectra.values()),
+        "precision": _joined(one.precision for one in spectra.values()),
+        "passes": 2 + sum(one.passes for one in spectra.values()),
+        "seed": first.seed,
+        "num_threads": num_threads,
+        "converged": all(one.converged for one in spectra.values()),
+        "notes": _notes(spectra),
+    }
+
+
+def _joined(words: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(words))
+
+
+def _notes(spectra: Mapping[str, Spectrum]) -> str | None:
+    said: dict[str, list[str]] = {}
+    for group, one in spectra.items():
+        for note in one.notes:
+            said.setdefault(note, []).append(group)
+    found = [f"{', '.join(groups)}: {note}" for note, groups in said.items()]
+    return "; ".join(found) or None
+
+
+def _of_group(group: str, spectrum: Spectrum) -> Row:
+    columns = spectrum_columns(spectrum)
+    wanted = [name for measure in MEASURES for name in (measure, f"{measure}_error")]
+    return {f"{group}_{name}": columns.get(name) for name in (*wanted, *LISTS)}
+
+
+def _changes(before: Spectrum, after: Spectrum) -> Row:
+    """Return after minus before.
+
+    The errors add up, for they may have any signs, but where both were estimated with the same
+    probes: what these do is nearly the same to both.
+    """
+    row: Row = {}
+    alike = (before.seed, before.block) == (after.seed, after.block)
+    for name, now in after.measures.items():
+        if name not in before:
+            continue
+        was = before[name]
+        change, error = now.value - was.value, now.error + was.error
+        if before is after:
+            error = 0.0
+        elif alike and now.estimate is not None and was.estimate is not None:
+            change, error = now.estimate.minus(was.estimate)
+        row[f"change_{name}"], row[f"change_{name}_error"] = _finite(change), _finite(error)
+    return row
+
+
+def _finite(x: float) -> float | None:
+    return float(x) if math.isfinite(x) else None
+
+
+def _of_entries(couple: Couple, found: Findings) -> Row:
+    sums = found.change
+    row: Row = {}
+    measures: dict[str, Measure | None] = {
+        "relative_change": pairs.relative_change(sums.before2, sums.change2),
+        "cosine": pairs.cosine(*sums),
+        "decay_coefficient": pairs.decay_coefficient(*sums),
+    }
+    for name, measure in measures.items():
+        if measure is not None:
+            row[name], row[f"{name}_error"] = measure.value, measure.error
+    floor = pairs.rounding_floor(
+        _rounding(couple.before, found.before), _rounding(couple.after, found.after)
+    )
+    if floor is not None:
+        row["rounding_floor"] = floor
+        row["above_rounding"] = pairs.above_rounding(sums.change2, floor)
+        row["rounding_effective_rank"] = pairs.noise_effective_rank(couple.before.shape)
+    return row
+
+
+def _rounding(a: Matrix, seen: Moments) -> pairs.Rounding:
+    return pairs.Rounding(a.dtype, seen.fro_norm**2, seen.histogram)
+
+
+def _angles(prefix: str, one: SVD | None, two: SVD | None, *, together: bool) -> Row:
+    """Return the principal angles between leading subspaces that are told apart from the rest.
+
+    `together`: of the same number of dimensions, the most that both resolve; else of each the most.
+    """
+    if one is None or two is None:
+        return {}
+    first, second = _bounds(one), _bounds(two)
+    if together:
+        i = j = pairs.resolved(np.maximum(first, second))
+    else:
+        i, j = pairs.resolved(first), pairs.resolved(second)
+    if i == 0 or j == 0:
+        return {}
+    error = pairs.angle_error(float(first[i - 1]), float(second[j - 1]))
+    row: Row = {}
+    for side, X, Y in (("left", one.U, two.U), ("right", one.Vt, two.Vt)):
+        assert X is not None
+        assert Y is not None
+        x, y = (X[:, :i], Y[:, :j]) if side == "left" else (X[:i].T, Y[:j].T)
+        row[f"{prefix}angles_{side}"] = pairs.principal_angles(x, y).tolist()
+        row[f"{prefix}angles_{side}_error"] = error
+    return row
+
+
+def _bounds(svd: SVD) -> NDArray[np.float64]:
+    rounding = _ROUNDED * _UNIT.get(svd.precision, 2.0**-24) * float(svd.s[0])
+    return pairs.subspace_errors(svd.s, svd.errors, svd.residuals, rounding)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rows of a scan as the table ``details`` of weightwatcher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sigmascope.spectra import Measure, weightwatcher
+
+from .rows import Row
+from .saving import TABLE_HINT
+
+
+def details_frame(rows: Sequence[Row]) -> Any:
+    """Return analysed rows as a pandas DataFrame of weightwatcher's columns.
+
+    Raises
+    ------
+    ImportError
+        Without pandas.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(f"a DataFrame {TABLE_HINT}") from error
+    return pd.DataFrame(
+        [
+            {"layer_id": index, "name": row["name"], "longname": row["name"]}
+            | {"layer_type": _layer_type(row)}
+            | weightwatcher.details(row, _least(row))
+            for index, row in enumerate(rows)
+        ]
+    )
+
+
+def _layer_type(row: Row) -> str:
+    """Return what weightwatcher calls it; a kernel is one matrix here, and a slice each there."""
+    if row["kind"] == "kernel":
+        return "conv2d"
+    return "embedding" if row["role"] == "embed" else "dense"
+
+
+def _least(row: Row) -> Measure | None:
+    """Return the least singular value, where there are quantiles."""
+    if row["quantiles"] is None:
+        return None
+    return Measure(row["quantiles"][0], row["quantile_errors"][0], "spectrum")

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is known of n singular values: all of them, or the largest and a density of the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .density import Density
+from .measure import Basis, Measure
+
+Array = NDArray[np.float64]
+
+FRACTIONS = np.linspace(0.0, 1.0, 33)
+"""Where the quantiles of a spectrum are taken; a binary fraction each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """The largest of n singular values with their errors, all n or fewer with a density.
+
+    Attributes
+    ----------
+    n
+        Singular values in all, min(m, n) of the matrix.
+    values, errors
+        (k,) descending, k <= n, and a bound on the error of each; sigma units.
+    density
+        Of all n values; not needed if k = n.
+    """
+
+    n: int
+    values: Array
+    errors: Array
+    density: Density | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every value is known."""
+        return len(self.values) == self.n
+
+    @property
+    def basis(self) -> Basis:
+        """Of measures that need the whole spectrum."""
+        return "spectrum" if self.complete else "density"
+
+    def reaches(self, x: float) -> bool:
+        """Whether every value that exceeds x (sigma) is one of ``values``."""
+        return self.complete or bool(self.values[-1] < x)
+
+    def quantiles(self, fractions: ArrayLike) -> tuple[Array, Array]:
+        """Return the sigma below which each fraction of the n values lies, and its error.
+
+        Parameters
+        ----------
+        fractions
+            (f,) in [0, 1]: 0 is the least value, 0.5 the median, 1 the largest.
+
+        Returns
+        -------
+        sigma, errors
+            (f,) each. The value at q has the place (1 - q)(n - 1) in descending order, counted from
+            0, and lies on a straight line between its neighbours, as in ``numpy.quantile``. Bounds
+            where those are known, else the standard errors of the density.
+
+        Raises
+        ------
+        ValueError
+            A fraction outside [0, 1], or one that needs a density where there is none.
+        """
+        q = np.asarray(fractions, dtype=np.float64)
+        if q.ndim != 1 or np.any((q < 0) | (q > 1)):
+            raise ValueError(f"fractions must be a vector of numbers in [0, 1], not {fractions!r}")
+        place = (1.0 - q) * (self.n - 1)
+        nearest = np.rint(place)  # what is a whole number but for rounding is one
+        place = np.where(np.abs(place - nearest) < 1e-15 * self.n, nearest, place)
+        known = np.arange(len(self.values))
+        sigma = np.interp(place, known, self.values)
+        errors = np.interp(place, known, self.errors)
+        for i in np.flatnonzero(place > known[-1]):
+            if self.density is None:
+                raise ValueError(
+                    f"the quantile {q[i]:g} of {self.n} values needs a density, or all of them"
+                )
+            # The density counts half of a value on each side of its place.
+            middle = q[i] if self.density.exact else 1.0 - (place[i] + 0.5) / self.n
+            found = self.density.quantile(float(middle))
+            sigma[i] = min(found.value, float(self.values[-1]))
+            errors[i] = found.error
+        return sigma, errors
+
+    def quantile(self, fraction: float) -> Measure:
+        """Return one quantile; see :meth:`quantiles`."""
+        sigma, errors = self.quantiles([fraction])
+        return Measure(float(sigma[0]), float(errors[0]), self.basis)

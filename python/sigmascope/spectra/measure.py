@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A number with its error: what every measure of a spectrum is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .quadrature import Estimate
+
+Basis = Literal["exact", "top", "density", "spectrum", "sub-matrices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number with its error.
+
+    Attributes
+    ----------
+    value
+        The measure, in the unit that its definition gives it.
+    error
+        One standard error plus the bounds on everything else, never negative; value +- 2 error is
+        meant to hold the truth in about 95 % of cases, value +- 4 error always.
+    basis
+        What it was computed from: ``"exact"`` (one pass), ``"top"`` (the top k values),
+        ``"density"`` (quadrature), ``"spectrum"`` (every singular value) or ``"sub-matrices"``
+        (every value of some parts of the matrix).
+    estimate
+        How a quadrature came by it, for differences of two; else None.
+    """
+
+    value: float
+    error: float
+    basis: Basis
+    estimate: Estimate | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Measure({self.value:.6g} ± {self.error:.1g}, {self.basis})"

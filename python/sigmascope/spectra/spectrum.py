@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The spectrum of one matrix: values or density, every measure of them, and how they were found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import weightwatcher
+from .density import Density
+from .known import FRACTIONS, Known
+from .measure import Measure
+from .results import SVD, Moments, state
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Spectrum:
+    """What one matrix's spectrum says, by one of the efforts "top", "density", "exact".
+
+    Attributes
+    ----------
+    shape, effort, k
+        Of the matrix, and what was asked for.
+    top, top_errors
+        (k,) largest singular values and their error bounds (sigma).
+    values, value_errors
+        All min(m, n) of them with effort "exact", else None.
+    density
+        With effort "density", else None.
+    moments
+        One-pass statistics, or None.
+    svd
+        The k largest values with their vectors, each with its residual, if they were asked for.
+    measures
+        By name, each with its error and basis; one that this effort does not allow is absent.
+    method, precision, passes, block, columns, seed, seconds, num_threads, converged, notes
+        As for :class:`SVD`.
+    """
+
+    shape: tuple[int, int]
+    effort: str
+    k: int
+    top: Array
+    top_errors: Array
+    values: Array | None
+    value_errors: Array | None
+    density: Density | None
+    moments: Moments | None
+    measures: dict[str, Measure]
+    method: str
+    precision: str
+    passes: int
+    block: int
+    columns: int
+    seed: int
+    seconds: float
+    num_threads: int
+    converged: bool
+    notes: tuple[str, ...] = ()
+    svd: SVD | None = None
+
+    def __getitem__(self, name: str) -> Measure:
+        try:
+            return self.measures[name]
+        except KeyError:
+            have = ", ".join(self.measures)
+            raise KeyError(
+                f"no measure {name!r} at effort {self.effort!r}; there are: {have}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.measures
+
+    @property
+    def known(self) -> Known:
+        """What is known of its min(m, n) singular values."""
+        n = min(self.shape)
+        if self.values is not None and self.value_errors is not None:
+            return Known(n, self.values, self.value_errors)
+        return Known(n, self.top.astype(np.float64), self.top_errors, self.density)
+
+    def quantiles(self, fractions: ArrayLike = FRACTIONS) -> tuple[Array, Array] | None:
+        """Return the sigma below which each fraction of the values lies, and its error.
+
+        Parameters
+        ----------
+        fractions
+            (f,) in [0, 1]; by default the 33 multiples of 1/32.
+
+        Returns
+        -------
+        (sigma, errors) or None
+            (f,) each, from all values or from the density as in :meth:`Known.quantiles`; None at
+            an effort that has neither.
+        """
+        known = self.known
+        several = known.complete or known.density is not None
+        return known.quantiles(fractions) if several else None
+
+    def to_weightwatcher(self) -> dict[str, Any]:
+        """Return the columns that weightwatcher 0.7.7 would print of this matrix.
+
+        Names and units are its own (``spectral_norm`` is lambda_1), and so is the power law, which
+        needs effort "exact": see :mod:`sigmascope.spectra.weightwatcher`. What this effort cannot
+        tell is None. O(p^2) time for p = min(m, n) values.
+        """
+        least = self.quantiles([0.0])
+        return weightwatcher.details(
+            {**self.to_dict(), **weightwatcher.power_law(self.values)},
+            None if least is None else Measure(float(least[0][0]), float(least[1][0]), "spectrum"),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a flat record that JSON can hold: evidence, each measure and ``<name>_error``.
+
+        Numbers that are not finite become None.
+        """
+        record: dict[str, object] = {
+            "rows": self.shape[0],
+            "columns": self.shape[1],
+            "effort": self.effort,
+            "k": self.k,
+            "method": self.method,
+            "precision": self.precision,
+            "passes": self.passes,
+            "block": self.block,
+            "basis_columns": self.columns,
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "num_threads": self.num_threads,
+            "converged": self.converged,
+            "notes": "; ".join(self.notes),
+        }
+        for name, measure in self.measures.items():
+            record[name] = _finite_or_none(measure.value)
+            record[f"{name}_error"] = _finite_or_none(measure.error)
+        return record
+
+    def __repr__(self) -> str:
+        shown = ("fro_norm", "spectral_norm", "stable_rank", "effective_rank")
+        parts = [
+            f"{name} {self.measures[name].value:.5g} ± {self.measures[name].error:.1g}"
+            for name in shown
+            if name in self.measures
+        ]
+        return (
+            f"Spectrum({self.shape[0]} x {self.shape[1]}, {self.effort}, {', '.join(parts)}, "
+            f"{len(self.measures)} measures, {state(self.converged)}, {self.passes} passes, "
+            f"{self.seconds:.2f} s)"
+        )
+
+
+def _finite_or_none(x: float) -> float | None:
+    return float(x) if math.isfinite(x) else None

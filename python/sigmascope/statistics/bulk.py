@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The bulk of a spectrum and what stands above it: the noise edge, outliers, the shoulder.
+
+Thresholds are multiples of the median singular value, so that a few strong directions do not move
+them. Every count is that of :class:`Known` values where they reach below the threshold, else of
+the density; each says how many values its own error, and the noise, leave undecided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.spectra import Density, Known, Measure
+
+from . import marchenko_pastur as mp
+from . import ranks
+
+Array = NDArray[np.float64]
+Measures = dict[str, Measure]
+
+SHOULDERS = {"200": 2.0, "286": 2.86, "400": 4.0}
+"""Multiples of the median; 2.86 median is the best cut of noise of unknown scale (Gavish & Donoho
+2014, for square matrices)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A threshold (sigma) with its error, and how far below and above it a value is undecided."""
+
+    value: float
+    error: float = 0.0
+    below: float = 0.0
+    above: float = 0.0
+
+    def ends(self, times: float) -> tuple[float, float]:
+        """Return the least and the largest threshold that so many errors allow."""
+        slack = times * self.error
+        return max(self.value - self.below - slack, 0.0), self.value + self.above + slack
+
+    def moved(self, known: Known, number: Callable[[float, float], tuple[float, float]]) -> float:
+        """Return the error of a number that is to be right within two errors, and surely in four.
+
+        ``number(low, high)`` are what it is at the one end and at the other less what it is. The
+        error of the cut is a bound where every value is known; else the number, which has steps,
+        must be right at two and at four errors as well.
+        """
+        times = (1.0,) if known.complete else (1.0, 2.0, 4.0)
+        return max(max(abs(x) for x in number(*self.ends(j))) / j for j in times)
+
+
+def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measures:
+    """Compute what needs the median: shoulder counts, and the noise edge where there is a bulk.
+
+    shoulder_t
+        #{sigma > t median}, t = 2, 2.86 and 4. Range 0 .. p / 2, no unit.
+    mp_edge, mp_softrank
+        The edge of Marchenko-Pastur noise of this median (sigma), and (edge / sigma_1)^2.
+    mp_outliers
+        #{sigma > edge}. Range 0 .. p / 2, no unit.
+    effective_rank_above_edge
+        exp of the entropy of sigma / sum sigma over these. Range [1, mp_outliers], or 0.
+
+    The edge's error is that of the median. That of a count, and of the rank, is the most that it
+    could change: by values whose errors reach over the threshold; above the edge, by those that
+    noise reaches in one matrix of a hundred (Tracy-Widom); below, by those that exceed the edge
+    of the other values, which the outliers themselves have lifted. O(p) beside the median.
+    """
+    middle = known.quantile(0.5)
+    found = {
+        f"shoulder_{name}": count(known, Cut(t * middle.value, t * middle.error))
+        for name, t in SHOULDERS.items()
+    }
+    if min(shape) < mp.MIN_VALUES:
+        return found
+    edge = mp.mp_edge(middle.value, shape)
+    error = edge * middle.error / middle.value
+    soft = (edge / top.value) ** 2
+    soft_error = 2 * soft * (middle.error / middle.value + top.error / top.value)
+    lifted = count(known, Cut(edge, error)).value
+    rest = known.quantile(0.5 * (1.0 - min(lifted / known.n, 1.0)))
+    cut = Cut(
+        edge,
+        error,
+        below=max(edge - mp.mp_edge(rest.value, shape), 0.0),
+        above=mp.TRACY_WIDOM_99 * mp.tracy_widom_width(middle.value, shape),
+    )
+    return found | {
+        "mp_edge": Measure(edge, error, known.basis),
+        "mp_outliers": count(known, cut),
+        "mp_softrank": Measure(soft, soft_error, known.basis),
+        "effective_rank_above_edge": effective_rank_above(known, cut),
+    }
+
+
+def count(known: Known, cut: Cut) -> Measure:
+    """Count the values above a threshold; the error is how many it leaves undecided."""
+    if _covered(known, cut):
+        s, e = known.values, known.errors
+        # The slack keeps a tie a tie when the matrix is scaled.
+        above = int(np.sum(s > cut.value * (1.0 + ranks.TIE)))
+
+        def undecided(low: float, high: float) -> tuple[int, int]:
+            most, least = int(np.sum(s + e > low)), int(np.sum(s - e > high))
+            return max(most - above, 0), max(above - least, 0)
+
+        return Measure(float(above), cut.moved(known, undecided), known.basis)
+    density = _density(known)
+    found = density.count_above(cut.value)
+    error = cut.moved(
+        known,
+        lambda low, high: (
+            density.count_above(low).value - found.value,
+            found.value - density.count_above(high).value,
+        ),
+    )
+    return Measure(float(round(found.value)), found.error + error, "density")
+
+
+def effective_rank_above(known: Known, cut: Cut) -> Measure:
+    """Compute the effective rank of the values above a threshold, 0 if there are none."""
+    if _covered(known, cut):
+        s, e = known.values, known.errors
+        chosen = s > cut.value * (1.0 + ranks.TIE)
+        value = _rank(s[chosen])
+        own = ranks.entropy_rank_error(value, s[chosen], e[chosen]) if value else 0.0
+        error = cut.moved(
+            known, lambda low, high: (_rank(s[s + e > low]) - value, _rank(s[s - e > high]) - value)
+        )
+        return Measure(value, own + error, known.basis)
+    density = _density(known)
+    found = density.effective_rank_above(cut.value)
+    error = cut.moved(
+        known,
+        lambda low, high: (
+            density.effective_rank_above(low).value - found.value,
+            density.effective_rank_above(high).value - found.value,
+        ),
+    )
+    return Measure(found.value, found.error + error, "density")
+
+
+def _covered(known: Known, cut: Cut) -> bool:
+    """Whether the known values are all that matter; a density reaches below them."""
+    return known.density is None or known.reaches(cut.ends(4.0)[0])
+
+
+def _density(known: Known) -> Density:
+    assert known.density is not None
+    return known.density
+
+
+def _rank(sigma: Array) -> float:
+    return ranks.effective_rank(sigma) if len(sigma) and sigma[0] > 0 else 0.0

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measures of a pair of matrices, before (W) and after (W'), and of their difference dW = W' - W.
+
+Sizes and directions follow from three sums over the entries; the rounding floor from the formats in
+which both are stored; angles between singular subspaces from vectors and their residuals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.spectra import Measure
+
+from .marchenko_pastur import angles_of_noise
+
+Array = NDArray[np.float64]
+Vectors = NDArray[np.floating]
+
+ROUNDING = 2.0**-44
+"""Of a sum of products over all entries, relative to the norms of both factors."""
+
+MOST = 0.05
+"""Sine of the angle by which a subspace may be wrong that is called resolved."""
+
+_FORMATS = {
+    "bf16": (8, 7, 127),
+    "f16": (5, 10, 15),
+    "f8_e4m3": (4, 3, 7),
+    "f8_e5m2": (5, 2, 15),
+    "f4_e2m1": (2, 1, 1),
+}
+"""Of a floating point format: bits of the exponent, of the mantissa, and the bias."""
+
+_WIDE = {"f32": 24, "f64": 53}
+"""Digits of formats whose codes are not counted."""
+
+PIECE = 4096
+"""Rows of vectors at a time."""
+
+ABOVE = 2.0
+"""A change is above rounding where its squared norm is so many times that expected of rounding."""
+
+
+def relative_change(before2: float, change2: float) -> Measure | None:
+    """Return ||dW||_F / ||W||_F, in [0, inf); None if W is zero."""
+    if before2 == 0:
+        return None
+    value = math.sqrt(change2 / before2)
+    return Measure(value, ROUNDING * value, "exact")
+
+
+def cosine(before2: float, change2: float, product: float) -> Measure | None:
+    """Return <W, W'> / ||W|| ||W'||, in [-1, 1]; None if one of them is zero.
+
+    `product` is <dW, W>. The error is that of three sums; 1 - cosine is known no better.
+    """
+    after2 = before2 + 2 * product + change2
+    if before2 == 0 or after2 <= 0:
+        return None
+    value = (before2 + product) / math.sqrt(before2 * after2)
+    slack = ROUNDING * (1 + math.sqrt(change2 / before2)) ** 2 * math.sqrt(before2 / after2)
+    return Measure(min(max(value, -1.0), 1.0), slack, "exact")
+
+
+def decay_coefficient(before2: float, change2: float, product: float) -> Measure | None:
+    """Return c = <dW, W> / <W, W>, so that dW - c W is orthogonal to W; None if W is zero.
+
+    Weight decay alone gives a negative c, the same in all matrices.
+    """
+    if before2 == 0:
+        return None
+    return Measure(product / before2, ROUNDING * math.sqrt(change2 / before2), "exact")
+
+
+class Rounding(NamedTuple):
+    """What a stored matrix tells of its rounding: its squared norm, and what was stored.
+
+    `histogram` counts its codes, or is None where the format has more than 16 bits.
+    """
+
+    dtype: str
+    norm2: float
+    histogram: NDArray[np.int64] | None
+
+
+class Codes(NamedTuple):
+    """Of every code of a format: its number, its unit in the last place, and the square of the
+    error that rounding to it makes, as expected.
+
+    Codes of NaN and infinity count as numbers beyond the largest.
+    """
+
+    number: Array
+    unit: Array
+    error2: Array
+
+
+def codes_of(dtype: str) -> Codes:
+    """Return the codes of an 8- or 16-bit format, from 0 on.
+
+    What is rounded to a number lies within half a unit of it, evenly: unit^2 / 12. Below a power of
+    two the next number is half as far, which makes unit^2 / 16.
+    """
+    exponent_bits, mantissa_bits, bias = _FORMATS[dtype]
+    size = 1 << 16 if exponent_bits + mantissa_bits == 15 else 1 << 8
+    code = np.arange(size)
+    exponent = (code >> mantissa_bits) & ((1 << exponent_bits) - 1)
+    mantissa = code & ((1 << mantissa_bits) - 1)
+    unit = np.ldexp(1.0, np.maximum(exponent, 1) - bias - mantissa_bits)
+    number = (mantissa + np.where(exponent > 0, 1 << mantissa_bits, 0)) * unit
+    closer = (mantissa == 0) & (exponent > 1)
+    return Codes(number, unit, unit**2 / np.where(closer, 16, 12))
+
+
+def rounding_variance(stored: Rounding) -> float | None:
+    """Return the squared Frobenius norm expected of the rounding of one matrix to its format.
+
+    The sum over the entries of ulp(w)^2 / 12, a little less at powers of two (:func:`codes_of`).
+    From counts of codes it is exact; where stored codes are multiplied by scales, their spread is
+    taken to be alike under every scale. Of f32 and f64 mantissas are taken as spread evenly in the
+    logarithm. None for a format that is not known.
+    """
+    if stored.dtype in _WIDE:
+        digits = _WIDE[stored.dtype]
+        share = 3 / (8 * math.log(2)) * 4.0 ** (1 - digits)  # of ulp(w)^2 in w^2, 1 <= w < 2
+        return share * stored.norm2 / 12
+    if stored.dtype not in _FORMATS or stored.histogram is None:
+        return None
+    codes, counts = codes_of(stored.dtype), stored.histogram.astype(np.float64)
+    norm2 = float(counts @ codes.number**2)
+    return float(counts @ codes.error2) / norm2 * stored.norm2 if norm2 > 0 else 0.0
+
+
+def rounding_floor(before: Rounding, after: Rounding) -> float | None:
+    """Return the Frobenius norm that a difference of both has by their rounding alone, as expected.
+
+    As if each had been rounded once, independently. A matrix that was not rounded, since its run
+    began with what is stored, makes that too much by up to sqrt(2).
+    """
+    variances = rounding_variance(before), rounding_variance(after)
+    if variances[0] is None or variances[1] is None:
+        return None
+    return math.sqrt(variances[0] + variances[1])
+
+
+def above_rounding(change2: float, floor: float) -> bool:
+    """Whether at least half of ||dW||_F^2 cannot be rounding."""
+    return change2 > ABOVE * floor**2
+
+
+def noise_effective_rank(shape: tuple[int, int]) -> float:
+    """Return the effective rank of pure noise of a shape: what rounding alone would read as.
+
+    exp of the entropy of sigma / sum sigma under the Marchenko-Pastur law, for large matrices.
+    """
+    sigma, weight = angles_of_noise(min(shape) / max(shape))
+    mean = float(weight @ sigma)
+    return min(shape) * mean * math.exp(-float(weight @ (sigma * np.log(sigma))) / mean)
+
+
+def subspace_errors(values: Array, errors: Array, residuals: Array, rounding: float) -> Array:
+    """Bound the sine of the angle by which the first j computed vectors may be off, j = 1..k - 1.
+
+    Wedin 1972: sqrt(sum of squared residuals of both sides) / gap, where the gap is from s_j to all
+    true values beyond the j-th, at most s_{j+1} + error. inf where there is no gap.
+
+    Parameters
+    ----------
+    values, errors, residuals
+        (k,) descending, their error bounds, and max(||A v - s u||, ||A^T u - s v||); sigma units.
+    rounding
+        sigma; of the residual that is zero but for rounding.
+    """
+    s, e, r = (np.asarray(x, dtype=np.float64) for x in (values, errors, residuals))
+    gap = s[:-1] - (s[1:] + e[1:])
+    total = np.sqrt(np.cumsum(r[:-1] ** 2 + rounding**2))
+    return np.where(gap > 0, total / np.where(gap > 0, gap, 1.0), np.inf)
+
+
+def resolved(bounds: Array, most: float = MOST) -> int:
+    """Return the largest j whose bound is at most that; 0 if there is none."""
+    good = np.flatnonzero(bounds <= most)
+    return int(good[-1]) + 1 if len(good) else 0
+
+
+def principal_angles(X: Vectors, Y: Vectors) -> Array:
+    """Return the angles between the spans of the columns of X and of Y, ascending, in radians.
+
+    min(p, q) of them, for X (m, p) and Y (m, q) of columns that are nearly orthonormal. Sines where
+    they are small, cosines where they are large, so that both ends are accurate (Bjoerck & Golub
+    1973). In float64, a few thousand rows at a time: memory is O((p + q)^2).
+    """
+    if X.shape[1] < Y.shape[1]:
+        X, Y = Y, X
+    whole, p = np.zeros((X.shape[1] + Y.shape[1],) * 2), X.shape[1]
+    for x, y in _in_pieces(X, Y):
+        both = np.hstack([x, y])
+        whole += both.T @ both
+    S, T = (np.linalg.inv(np.linalg.cholesky(g).T) for g in (whole[:p, :p], whole[p:, p:]))
+    C = S.T @ whole[:p, p:] @ T  # of Q = X S and P = Y T, orthonormal: Q^T P
+    R: Array = np.zeros((0, Y.shape[1]))
+    for x, y in _in_pieces(X, Y):
+        R = np.asarray(np.linalg.qr(np.vstack([R, y @ T - x @ (S @ C)]), mode="r"))
+    # R^T R = (P - Q C)^T (P - Q C)
+    cosines = np.clip(np.linalg.svd(C, compute_uv=False), 0.0, 1.0)
+    sines = np.clip(np.linalg.svd(R, compute_uv=False)[::-1], 0.0, 1.0)
+    return np.asarray(np.where(sines**2 < 0.5, np.arcsin(sines), np.arccos(cosines)))
+
+
+def _in_pieces(X: Vectors, Y: Vectors) -> Iterator[tuple[Array, Array]]:
+    for i in range(0, len(X), PIECE):
+        yield X[i : i + PIECE].astype(np.float64), Y[i : i + PIECE].astype(np.float64)
+
+
+def angle_error(first: float, second: float) -> float:
+    """Bound the error of every principal angle between two subspaces, each off by such a sine.
+
+    No angle between two subspaces changes by more than the largest between a subspace and what
+    takes its place (Qiu, Zhang & Li 2005).
+    """
+    return math.asin(min(first, 1.0)) + math.asin(min(second, 1.0))

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Differences of two estimates that were made with the same probes: closer than either of them."""
+
+from __future__ import annotations
+
+import known_spectra as ks
+import numpy as np
+import pytest
+
+import sigmascope as ss
+
+NAMES = ("nuclear_norm", "effective_rank", "effective_rank_energy", "participation_ratio")
+
+
+def exact(A: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> dict[str, float]:
+    s = np.linalg.svd(A, compute_uv=False)
+    p, q = s / s.sum(), s**2 / np.sum(s**2)
+    return {
+        "nuclear_norm": float(s.sum()),
+        "effective_rank": float(np.exp(-np.sum(p * np.log(p)))),
+        "effective_rank_energy": float(np.exp(-np.sum(q * np.log(q)))),
+        "participation_ratio": float(1 / np.sum(q**2)),
+    }
+
+
+@pytest.mark.parametrize("size", [0.003, 0.03, 0.3])
+@pytest.mark.parametrize("case", ["square", "tall", "decaying"])
+def test_a_difference_covers_the_truth_and_gains(case: str, size: float) -> None:
+    """Two errors in 90 % of seeds, four in all; far below the sum where the change is small."""
+    A, _ = {
+        "square": lambda: ks.spiked(200, 200),
+        "tall": lambda: ks.spiked(360, 160),
+        "decaying": lambda: ks.polynomial(260, 180),
+    }[case]()
+    rng = np.random.default_rng(1)
+    D = ks.orthonormal(A.shape[0], 8, rng) @ ks.orthonormal(A.shape[1], 8, rng).T
+    B = A + size * np.linalg.norm(A) / np.linalg.norm(D) * D
+    truth, after = exact(A), exact(B)
+    ratios, gains = [], []
+    for seed in range(12):
+        one, two = (ss.spectral_density(x, passes=7, probes=16, seed=seed) for x in (A, B))
+        for name in NAMES:
+            was, now = getattr(one, name)(), getattr(two, name)()
+            assert was.estimate is not None
+            assert now.estimate is not None
+            value, error = now.estimate.minus(was.estimate)
+            assert value == now.value - was.value
+            assert error <= now.error + was.error
+            ratios.append(abs(value - (after[name] - truth[name])) / (error + 1e-9 * truth[name]))
+            gains.append(error / (now.error + was.error))
+    assert max(ratios) <= 4, max(ratios)
+    assert np.mean(np.array(ratios) <= 2) >= 0.9
+    if size == 0.003:
+        assert np.median(gains) < 0.3
+
+
+def test_few_probes_claim_no_more_than_the_sum() -> None:
+    A, _ = ks.spiked(120, 100)
+    one, two = (ss.spectral_density(x, passes=6, probes=8).effective_rank() for x in (A, A + 1e-3))
+    assert one.estimate is not None
+    assert two.estimate is not None
+    _, error = two.estimate.minus(one.estimate)
+    assert error >= one.estimate.sampling + two.estimate.sampling
