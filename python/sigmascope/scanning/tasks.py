@@ -141,7 +141,8 @@ def run(task: Task) -> Row:
         checkpoint = opened(task.origin, task.files)
     except TENSOR_ERRORS as error:
         return failed(error, began)
-    with Prefetch(checkpoint) as matrices:
+    alone: Prefetch[Matrix | LowRank] = Prefetch(checkpoint)
+    with alone as matrices:
         return analysed(matrices, task.name, task.options)
 
 
