@@ -54,7 +54,7 @@ class Modules(NamedTuple):
 
 
 PYTHON_ROOMS = {
-    "ground": Modules("errors threads cache reading"),
+    "ground": Modules("errors threads cache reading text"),
     "spectra": Modules("spectra"),
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
@@ -65,9 +65,10 @@ PYTHON_ROOMS = {
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
     "analysis": Modules("routes analysis", "_core ground spectra statistics matrices linalg"),
     "checkpoint": Modules("checkpoint", "ground matrices"),
+    "figures": Modules("glossary curves plot html", "ground", outside="matplotlib"),
     "scan": Modules(
         "scanning",
-        "ground spectra matrices linalg analysis checkpoint",
+        "ground spectra matrices linalg analysis checkpoint figures",
         outside="pandas pyarrow",
     ),
     "report": Modules("report", "ground checkpoint scan", outside="rich", extra=True),

@@ -163,7 +163,7 @@ def test_unreadable_tensors_are_status_1(tmp_path: Path) -> None:
         (["scan", "nowhere"], "nowhere: cannot be read: No such file or directory"),
         (["info", "nowhere"], "nowhere: cannot be read: No such file or directory"),
         (["scan", "{good}", "--memory", "3 apples"], "memory_limit '3 apples'"),
-        (["scan", "{good}", "--out", "x.html"], "x.html: a scan is saved as"),
+        (["scan", "{good}", "--out", "x.xml"], "x.xml: a scan is saved as"),
         (["scan", "{good}", "--out", "no/x.jsonl"], "no/x.jsonl: No such file or directory"),
         (["scan", "{good}", "--out", "no/x.csv"], "no/x.csv: No such file or directory"),
         (["scan", "{good}", "--include", "zzz"], "no tensor matches 'zzz'"),

@@ -113,7 +113,9 @@ def merge(
     ],
     out: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Save as .jsonl, .csv or .parquet; may be repeated."),
+        typer.Option(
+            metavar="FILE", help="Save as .jsonl, .csv, .parquet or .html; may be repeated."
+        ),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Also if parts are missing or unfinished.")

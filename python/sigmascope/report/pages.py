@@ -11,10 +11,19 @@ from rich.console import Console
 from sigmascope.checkpoint import Checkpoint, TensorRecord
 from sigmascope.scanning import Scan
 from sigmascope.scanning.rows import Row
+from sigmascope.text import (
+    counted,
+    duration,
+    kinds,
+    printable,
+    short,
+    size,
+    times,
+    with_error,
+)
 
 from . import summary
 from .tables import dealt, show_table
-from .text import counted, duration, printable, short, size, times, with_error
 
 _LISTED = 20
 """Problems shown in full; the rest is counted."""
@@ -25,14 +34,6 @@ _LABELS = {
     "spectral_norm": "sigma_1",
     "mp_outliers": "above noise",
     "alpha": "alpha",
-}
-
-_KINDS = {
-    "integer": ("integer tensor",),
-    "empty": ("empty tensor",),
-    "tied": ("second name of a tensor", "second names of tensors"),
-    "other": ("entry that is no tensor", "entries that are no tensors"),
-    "part": ("part of quantised weights", "parts of quantised weights"),
 }
 
 _PRECISE = ("effective_rank", "stable_rank", "spectral_norm")
@@ -53,7 +54,7 @@ def show_info(out: Console, checkpoint: Checkpoint, *, every: bool = False) -> N
     else:
         _grouped_tensors(out, [r for r in records if r["matrices"] or _is_lost(r)])
         if plain:
-            out.print(f"Without a spectrum: {_kinds(plain)}; --all lists every tensor.\n")
+            out.print(f"Without a spectrum: {kinds(plain)}; --all lists every tensor.\n")
     listed(out, "Remarks:", list(checkpoint.notes))
     listed(
         out, "Cannot be read:", [f"{name}: {why}" for name, why in checkpoint.unreadable.items()]
@@ -62,12 +63,6 @@ def show_info(out: Console, checkpoint: Checkpoint, *, every: bool = False) -> N
 
 def _is_lost(record: TensorRecord) -> bool:
     return record["status"] == "unreadable"
-
-
-def _kinds(counts: Counter[str]) -> str:
-    return ", ".join(
-        counted(count, *_KINDS.get(kind, (kind,))) for kind, count in counts.most_common()
-    )
 
 
 def _every_tensor(out: Console, records: Sequence[TensorRecord]) -> None:
@@ -214,7 +209,7 @@ def _totals(out: Console, scan: Scan) -> None:
     excluded = sum(row["status"] == "excluded" for row in scan.rows)
     parts += [f"{excluded:,} excluded"] if excluded else []
     left = summary.without_spectrum(scan.rows)
-    parts += [f"without a spectrum: {_kinds(left)}"] if left else []
+    parts += [f"without a spectrum: {kinds(left)}"] if left else []
     if not scan.complete:
         parts.append(f"interrupted after {len(scan.rows):,} of {scan.expected:,} tensors")
     out.print("; ".join(parts) + ".")

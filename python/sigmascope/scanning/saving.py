@@ -17,7 +17,7 @@ from typing import Any
 from .journal import Header, Journal, checked_header, known_columns, naming, parsed
 from .rows import COLUMNS, SCHEMA, VERSION, Row
 
-SUFFIXES = (".jsonl", ".csv", ".parquet")
+SUFFIXES = (".jsonl", ".csv", ".parquet", ".html")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
 
 
@@ -67,6 +67,10 @@ def write(path: Path, header: Header, rows: Sequence[Row]) -> None:
                     journal.write(row)
         elif suffix == ".csv":
             _write_csv(temporary, rows)
+        elif suffix == ".html":
+            from sigmascope import html
+
+            html.write(temporary, header, rows)
         else:
             _write_parquet(temporary, header, rows)
 
@@ -80,6 +84,8 @@ def read(path: Path) -> tuple[Header, list[Row]]:
         The file is not a scan; the message names it, and the line.
     """
     suffix = suffix_of(path)
+    if suffix == ".html":
+        raise ValueError(f"{path}: a page to read, which cannot be loaded; save a .jsonl beside it")
     if suffix == ".jsonl":
         header, rows, _ = parsed(path, path.read_bytes())
         if header is None:
