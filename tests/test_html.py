@@ -150,7 +150,7 @@ def test_a_comparison_says_where_how_much_and_in_what_shape() -> None:
     assert "ΔW has 6 [6, 6] singular values" in found["Shape of the change"]
     assert "rounding alone would read" in found["Shape of the change"]
     assert "it expands" in found["Effective rank"]
-    assert "% [1, 1]" in found["Weight decay"]
+    assert "1.0 % [1.0, 1.0]" in found["Weight decay"]
     assert "turned by" in found["Directions"]
 
 

@@ -133,6 +133,7 @@ def merge(
             sys.stdout.writelines(map(json_line, found))
         else:
             report.show_scan(console(), found)
+            report.show_saved(console(), out or ())
         sys.stdout.flush()
     raise typer.Exit(status_of(found) or (DONE if found.complete else INCOMPLETE))
 
@@ -162,6 +163,8 @@ def run_scan(
             found, status = error.scan, BAD_INPUT
         if not as_json:
             report.show_scan(console(), found)
+            if status != BAD_INPUT:
+                report.show_saved(console(), options["out"] or ())
         sys.stdout.flush()
     raise typer.Exit(status or status_of(found))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sigmascope.curves import least_random_angle
-from sigmascope.text import counted, duration, short
+from sigmascope.text import counted, duration, short, with_error
 
 from .estimates import Middle, groups, middle, of_column
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
@@ -171,9 +171,8 @@ def _shape(changed: list[Row]) -> Iterator[Finding]:
 
 
 def _percent(share: Middle) -> str:
-    return (
-        f"{100 * share.value:.0f} % [{100 * max(share.low, 0):.0f}, {100 * min(share.high, 1):.0f}]"
-    )
+    low, high = max(share.low, 0.0), min(share.high, 1.0)
+    return f"{short(100 * share.value, 2)} % [{short(100 * low, 2)}, {short(100 * high, 2)}]"
 
 
 def _turned(changed: list[Row]) -> Iterator[Finding]:
@@ -239,10 +238,12 @@ def _rank(pairs: Iterable[Row]) -> Iterator[Finding]:
         f"and fell in {down:,}. The median change is {among}: {verdict}."
     )
     far = sorted(sure, key=lambda row: -abs(row[name]))[:3]
-    items = [
-        (row["name"], f"{row[name]:+.4g} ± {row.get(f'{name}_error') or 0:.2g}") for row in far
-    ]
+    items = [(row["name"], _signed(row[name], row.get(f"{name}_error"))) for row in far]
     yield Finding("Effective rank", text, "plain", tuple(items))
+
+
+def _signed(value: float, error: float | None) -> str:
+    return f"{'+' if value > 0 else ''}{with_error(value, error)}"
 
 
 def _decay(changed: Iterable[Row]) -> Iterator[Finding]:

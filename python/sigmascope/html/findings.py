@@ -45,8 +45,7 @@ def listing(items: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 def more(count: int) -> str:
     """Say how many are not listed."""
-    left = count - LISTED
-    return f" The first {LISTED} are listed; the table below has all." if left > 0 else ""
+    return f" The first {LISTED} are named here." if count > LISTED else ""
 
 
 def outcomes(rows: Iterable[Row], what: tuple[str, str]) -> list[Finding]:

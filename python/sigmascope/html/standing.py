@@ -46,7 +46,8 @@ def standing_out(rows: list[Row], columns: Iterable[str]) -> Finding:
 
 def _of_outlier(found: list[Outlier], with_tower: bool) -> str:
     parts = []
-    for outlier in found:
+    telling = sorted(found, key=lambda outlier: -abs(outlier.distance))[:2]
+    for outlier in telling:
         row, column, among = outlier.row, outlier.column, outlier.middle
         parts.append(
             f"{entry(column).label} {with_error(row[column], row.get(f'{column}_error'))}, "

@@ -65,7 +65,7 @@ def draw_density(ax: Axes | None, row: Row, side: str) -> Axes:
     usual = curve.sigma[
         np.searchsorted(curve.ranks, 0.02 * curve.full).clip(max=len(curve.sigma) - 1)
     ]
-    end = min(1.04 * curve.sigma[0], max(1.5 * (edge or 0.0), 1.08 * float(usual))) or 1.0
+    end = min(1.04 * float(curve.sigma[0]), 2.0 * edge if edge else 1.08 * float(usual)) or 1.0
     edges = np.linspace(0.0, end, min(32, max(8, round(1.5 * curve.full**0.5))) + 1)
     heights = histogram(curve, edges)
     ax.stairs(heights, edges, fill=True, color=colour, alpha=0.35, label=text)

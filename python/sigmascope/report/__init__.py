@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .pages import show_info, show_scan
+from .pages import show_info, show_saved, show_scan
 from .plans import show_plan
 
-__all__ = ["show_info", "show_plan", "show_scan"]
+__all__ = ["show_info", "show_plan", "show_saved", "show_scan"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 
@@ -226,3 +227,9 @@ def _totals(out: Console, scan: Scan) -> None:
                 f"Least certain: {_LABELS[measure]} of {printable(row['name'])}, "
                 f"{with_error(value, error)}."
             )
+
+
+def show_saved(out: Console, paths: Sequence[Path]) -> None:
+    """Print where the rows were saved, if anywhere."""
+    if paths:
+        out.print(f"Saved: {', '.join(printable(str(path)) for path in paths)}.", soft_wrap=True)

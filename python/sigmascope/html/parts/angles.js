@@ -12,7 +12,6 @@ const byChance = (k, n) => (2 * k > n ? null : (Math.acos(2 * Math.sqrt((k / n) 
 
 function drawAngles(i) {
   const box = byId('angles');
-  byId('angles-figure').hidden = !comparison;
   if (!comparison) return;
   const found = Object.keys(ANGLES).filter((name) => data.curves[i]?.[name]);
   caption('angles-caption', 'Principal angles of the leading subspaces', '0°: the same directions; 90°: new ones');
@@ -62,6 +61,6 @@ function drawChance(svg, i, found, y, left, right) {
   const told = both ? [[one, '']] : [[one, ', left'], [other, ', right']].filter(([angle]) => angle > 5);
   for (const [angle, side] of told) {
     svg.append(draw('line', { x1: left, x2: right, y1: y(angle), y2: y(angle), class: 'edge' }));
-    svg.append(label(left + 6, y(angle) + 14, `closest by chance${side}`, { class: 'halo' }));
+    svg.append(label(right, y(angle) + 14, `closest by chance${side}`, { class: 'halo', 'text-anchor': 'end' }));
   }
 }

@@ -83,7 +83,7 @@ const area = (upper, lower) => (upper.length ? `${path(upper)}L${path([...lower]
 function apart(items, gap, low, high) {
   const sorted = [...items].sort((a, b) => a.y - b.y);
   sorted.forEach((item, i) => {
-    if (i) item.y = Math.max(item.y, sorted[i - 1].y + gap);
+    item.y = Math.max(item.y, i ? sorted[i - 1].y + gap : low);
   });
   for (let i = sorted.length - 1, limit = high; i >= 0; i -= 1, limit = sorted[i + 1].y - gap) {
     sorted[i].y = Math.max(Math.min(sorted[i].y, limit), low);

@@ -17,8 +17,8 @@ function drawDepth(rows, choose) {
   for (const [place, group] of grouped(layered, placeOf)) {
     const panel = element('div', { class: 'panel' });
     box.append(panel);
-    const several = group.length > new Set(group.map((i) => matrices.layer[i])).size;
-    const note = several ? `${group.length} matrices; line: median, bar: range` : '';
+    const several = Math.max(...[...grouped(group, (i) => matrices.layer[i]).values()].map((found) => found.length));
+    const note = several > 1 ? `median and range of up to ${several}` : '';
     panel.append(element('h4', {}, place, ' ', element('small', {}, note)));
     const tower = textOf('tower', group[0]);
     const context = [...grouped(layered.filter((i) => textOf('tower', i) === tower && placeOf(i) !== place), placeOf).values()];
@@ -137,7 +137,7 @@ function drawLayerless(rows, choose) {
   const points = few.map((i, line) => {
     const y = line * step + step / 2 + 2;
     const name = matrices.name[i];
-    const room = Math.floor(wide / 6.6);
+    const room = Math.floor(wide / 7);
     svg.append(label(wide, y + 4, name.length > room ? `…${name.slice(1 - room)}` : name, { 'text-anchor': 'end' }));
     svg.append(draw('line', { x1: wide + 10, x2: width - 14, y1: y, y2: y, class: 'grid' }));
     const value = values[line];

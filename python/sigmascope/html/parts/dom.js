@@ -37,10 +37,12 @@ const widthOf = (box) => Math.max(240, Math.floor(box.getBoundingClientRect().wi
 // The tip -----------------------------------------------------------------------------------------
 
 const tip = byId('tip');
+let shownAt = 0;
 
 function showTip(text, x, y) {
   if (tip.textContent !== text) tip.textContent = text;
   tip.hidden = false;
+  shownAt = scrollY;
   const box = tip.getBoundingClientRect();
   const left = Math.min(Math.max(8, x + 14), innerWidth - box.width - 8);
   const above = y - box.height - 12;
@@ -70,7 +72,7 @@ function term(text, meaning) {
 addEventListener('keydown', (event) => {
   if (event.key === 'Escape') hideTip();
 });
-addEventListener('scroll', hideTip, { passive: true });
+addEventListener('scroll', () => Math.abs(scrollY - shownAt) > 8 && hideTip(), { passive: true });
 
 // Charts that can be explored ----------------------------------------------------------------------
 

@@ -89,6 +89,7 @@ function drawFacts(i) {
 function drawMatrix() {
   const i = state.row;
   byId('matrix').value = String(i);
+  byId('angles-figure').hidden = !comparison;
   drawFacts(i);
   drawLegends(i);
   drawRanks(i);

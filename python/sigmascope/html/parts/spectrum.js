@@ -23,10 +23,9 @@ function drawRanks(i) {
   const { height, left, top, bottom } = PLOT;
   const right = comparison ? 66 : 14;
   const svg = drawing(width, height, `Singular values of ${matrices.name[i]} by rank`);
-  const positive = sides.flatMap((side) => curveOf(i, side)[1]).filter((v) => v > 0);
-  const most = positive.length ? Math.max(...positive) : 1;
+  const positive = sides.flatMap((side) => usual(curveOf(i, side)));
   const x = scale(1, Math.max(fullRank(i), 2), left, width - right, true);
-  const y = fitted(positive.filter((v) => v > most * 1e-6), height - bottom, top, { log: true });
+  const y = fitted(positive, height - bottom, top, { log: true });
   leftAxis(svg, y, left, width - right, 6);
   bottomAxis(svg, x, top, height - bottom, Math.max(3, Math.floor(width / 90)));
   svg.append(label(width - right, height - 6, 'rank', { 'text-anchor': 'end' }), label(4, 12, 'singular value σ'));
@@ -40,13 +39,19 @@ function drawRanks(i) {
   box.replaceChildren(svg);
 }
 
+// The values that the axis is made for: the smallest of a square matrix are near zero, and would fill
+// the chart with decades; their line leaves it at the bottom.
+function usual([, sigma]) {
+  const [least, last] = sigma.slice(-2);
+  return sigma.filter((v) => v > 0 && (sigma.length < 3 || v >= least * 0.3 || v !== last) && v > sigma[0] * 1e-6);
+}
+
 function rankSeries(svg, i, side, line, x, y, ends) {
   const [ranks, sigma, errors] = curveOf(i, side);
-  const kept = ranks.map((rank, j) => [rank, sigma[j], errors[j]]).filter(([, value]) => value >= y.low);
-  if (!kept.length) return [];
+  const kept = ranks.map((rank, j) => [rank, sigma[j], errors[j]]);
   const up = kept.map(([rank, value, error]) => [x(rank), y.clamped(value + 2 * error)]);
   const down = kept.map(([rank, value, error]) => [x(rank), y.clamped(value - 2 * error)]);
-  const points = kept.map(([rank, value]) => [x(rank), y(value)]);
+  const points = kept.map(([rank, value]) => [x(rank), y.clamped(value)]);
   svg.append(draw('path', { d: area(up, down), class: `series-band ${side}` }));
   svg.append(draw('path', { d: path(points), class: `series ${side}${side === 'projected' ? ' dashed' : ''}` }));
   ends.push({ side, text: side === 'projected' ? 'no decay' : SIDES[side], y: points.at(-1)[1] });
@@ -115,7 +120,7 @@ function drawDensity(i) {
   const full = fullRank(i);
   const edge = valueOf(keyOf(side, 'mp_edge'), i);
   const common = sigma[Math.max(0, ranks.findIndex((r) => r > full * 0.02))];
-  const end = Math.min(sigma[0] * 1.04, Math.max(edge ? edge * 1.5 : 0, common * 1.08)) || 1;
+  const end = Math.min(sigma[0] * 1.04, edge ? edge * 2 : common * 1.08) || 1;
   const share = shareBelow(curve, full);
   const step = end / binsOf(full);
   const bars = Array.from({ length: binsOf(full) }, (_, b) => (share((b + 1) * step) - share(b * step)) / step);
@@ -157,5 +162,5 @@ function drawBeyond(svg, [ranks, sigma], edge, end, x, width, base, side) {
   if (inside <= 0) return;
   const beyond = Math.max(1, Math.round(ranks[inside] - 1));
   const text = `${counted(beyond, 'value')} beyond, up to ${short(sigma[0])} →`;
-  svg.append(label(width - 14, base - 16, text, { 'text-anchor': 'end', class: 'strong halo' }));
+  svg.append(label(width - 14, PLOT.top + 28, text, { 'text-anchor': 'end', class: 'strong halo' }));
 }
