@@ -102,6 +102,16 @@ def test_outputs_and_patterns(good: Path, tmp_path: Path) -> None:
         assert names == ["h.1.mlp.up_proj.weight", "h.2.mlp.up_proj.weight"]
 
 
+def test_a_page_is_saved_and_named(good: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.html"
+    status, said, _ = invoke("scan", good, "--out", out)
+    assert status == 0
+    assert said.splitlines()[-1] == f"Saved: {out}."
+    assert "h.1.mlp.up_proj.weight" in out.read_text(encoding="utf-8")
+    _, silent, _ = invoke("scan", good, "--out", out, "--json")
+    assert "Saved" not in silent
+
+
 def test_info(good: Path) -> None:
     status, out, err = invoke("info", good)
     assert (status, err) == (0, "")

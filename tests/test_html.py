@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from sigmascope.html.compared import findings as comparison_findings
 from sigmascope.html.estimates import middle, outliers
 from sigmascope.html.payload import compact, compact_error
 from sigmascope.html.scanned import findings as scan_findings
+from sigmascope.html.terms import TERMS, explained
 
 EVIL = "</script><img src=x onerror=alert(1)>'\"&\u2028<!--\x1b[31m"
 """A name that is markup, the end of a script, and that a terminal would obey."""
@@ -178,6 +180,17 @@ def test_old_and_new_directions() -> None:
         if row["status"] == "analysed":
             row["delta_angles_left"] = row["delta_angles_right"] = [1.56, 1.565, 1.57]
     assert "keeps away" in said(rows, pairs=True)["Old or new directions"]
+
+
+def test_terms_are_explained_once_in_each_finding() -> None:
+    text = explained("stable rank &lt; full rank; the stable rank and the ΔW of ‖ΔW‖/‖W‖")
+    words = re.findall(
+        r"<span class=.term. tabindex=.0. data-meaning=.([^>]+).>([^<]+)</span>", text
+    )
+    assert [word for _, word in words] == ["stable rank", "full rank", "ΔW", "‖ΔW‖/‖W‖"]
+    assert all(meaning.endswith(".") for meaning, _ in words)
+    assert "&lt;" in text
+    assert all(word == escape(word) for word in TERMS)
 
 
 # ------------------------------------------------------------------------------------ numbers

@@ -176,6 +176,21 @@ def test_filters_leave_some(opened: Open) -> None:
     assert page.locator("#depth .panel").count() == 7
 
 
+def test_towers_are_told_apart(browser: Browser, tmp_path: Path) -> None:
+    rows = scan_rows(3)
+    seen = [row | {"tower": "vision", "name": f"vision.{row['name']}"} for row in rows]
+    path = tmp_path / "r.html"
+    path.write_text(make_page(scan_header(rows), [*rows, *seen]), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    assert page.locator("#depth .panel").count() == 14
+    assert page.locator("#heatmap svg[tabindex]").count() == 2
+    page.get_by_role("combobox", name="Tower").select_option("vision")
+    headings = page.locator("#depth .panel h4").all_text_contents()
+    assert [heading.strip() for heading in headings][:2] == ["vision q", "vision k"]
+    page.close()
+
+
 def test_values_are_shown_on_hover(opened: Open) -> None:
     page = opened("comparison")
     page.locator("#heatmap rect.cell").nth(20).hover()
@@ -190,6 +205,39 @@ def test_values_are_shown_on_hover(opened: Open) -> None:
     assert not tip.is_visible()
     page.locator("#numbers .term").first.hover()
     assert tip.is_visible()
+
+
+def test_words_explain_themselves_on_hover_and_focus(opened: Open) -> None:
+    page = opened("scan")
+    tip = page.locator("#tip")
+    page.locator("#findings .term", has_text="robust standard deviations").hover()
+    assert "outliers do not move" in (tip.text_content() or "")
+    page.mouse.move(2, 2)
+    assert not tip.is_visible()
+    page.locator("#numbers .term", has_text="stable rank").focus()
+    assert tip.is_visible()
+    assert "strongest direction" in (tip.text_content() or "")
+
+
+def test_several_matrices_of_a_role_in_a_layer_are_a_median(
+    browser: Browser, tmp_path: Path
+) -> None:
+    rows = [row for row in scan_rows(3) if row["role"] == "up"]
+    experts = [
+        row | {"name": f"{row['name']}.{e}", "expert": e, "stable_rank": 2.0 + e}
+        for row in rows
+        for e in range(5)
+    ]
+    path = tmp_path / "r.html"
+    path.write_text(make_page(scan_header(experts), experts), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.get_by_role("combobox", name="Measure").select_option("stable_rank")
+    assert page.locator("#depth line.range").count() == 3
+    page.locator("#depth svg").first.focus()
+    assert "median 4 of 5, 2 to 6" in (page.locator("#tip").text_content() or "")
+    assert page.locator("#heatmap rect.cell").count() == 3
+    page.close()
 
 
 def test_a_matrix_is_chosen_by_pointer(opened: Open) -> None:

@@ -57,7 +57,11 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
     whole = _whole(pairs)
     among = of_column(pairs, "relative_change")
     same = [row for row in pairs if row.get("relative_change") == 0]
-    below = [row for row in pairs if row.get("above_rounding") is False and row not in same]
+    below = [
+        row
+        for row in pairs
+        if row.get("above_rounding") is False and row.get("relative_change") != 0
+    ]
     if among is not None:
         text = f"‖ΔW‖/‖W‖ is {short(whole)} over all pairs together; " if whole is not None else ""
         text += f"the median of a pair is {among}."
@@ -79,7 +83,7 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
         text = (
             f"{counted(len(below), 'pair')} of {len(pairs):,} changed by no more than the rounding "
             "of the storage formats: whether anything else changed there is not distinguishable. "
-            "They are left out of what is said of the shape of the change."
+            "Such pairs are left out of what is said of the shape of the change."
         )
         items = [(row["name"], f"‖ΔW‖/‖W‖ {short(row.get('relative_change'))}") for row in below]
         yield Finding("Below the rounding floor", text + more(len(below)), "notice", listing(items))
@@ -178,13 +182,19 @@ def _percent(share: Middle) -> str:
 def _turned(changed: list[Row]) -> Iterator[Finding]:
     """By how much the leading subspaces turned."""
     sides = {
-        side: middle([_median_degrees(row[f"angles_{side}"]) for row in having])
+        side: middle(
+            [_median_degrees(row[f"angles_{side}"]) for row in having],
+            [math.degrees(row.get(f"angles_{side}_error") or 0.0) for row in having],
+        )
         for side in ("left", "right")
         if (having := [row for row in changed if row.get(f"angles_{side}")])
     }
     if sides:
         k = max(len(row.get("angles_left") or row.get("angles_right") or ()) for row in changed)
-        parts = " and ".join(f"{angle}° ({side})" for side, angle in sides.items())
+        parts = " and ".join(
+            f"{angle}° ({side}{'' if angle.low > 0 else ': not distinguishable from unchanged'})"
+            for side, angle in sides.items()
+        )
         text = (
             f"The subspaces of up to {k} leading singular vectors turned by {parts}: the median "
             "of their principal angles, median over the pairs. 0° is unchanged, 90° is new."

@@ -23,6 +23,7 @@ from . import compared, scanned
 from .findings import Finding
 from .lists import not_analysed, provenance, shown
 from .payload import Payload, payload
+from .terms import explained
 
 Row = dict[str, Any]
 
@@ -107,7 +108,7 @@ def _titles(kind: str, header: Mapping[str, Any]) -> tuple[str, str, str]:
 def _findings(found: Sequence[Finding], places: Mapping[str, int]) -> str:
     return "\n".join(
         f"<li class='finding {finding.kind}'><h3>{shown(finding.title)}</h3>"
-        f"<p>{shown(finding.text)}</p>{_items(finding, places)}</li>"
+        f"<p>{explained(shown(finding.text))}</p>{_items(finding, places)}</li>"
         for finding in found
     )
 

@@ -38,8 +38,10 @@ const widthOf = (box) => Math.max(240, Math.floor(box.getBoundingClientRect().wi
 
 const tip = byId('tip');
 let shownAt = 0;
+let again = null; // puts the tip of what has the focus where that is now
 
-function showTip(text, x, y) {
+function showTip(text, x, y, replace = null) {
+  again = replace;
   if (tip.textContent !== text) tip.textContent = text;
   tip.hidden = false;
   shownAt = scrollY;
@@ -54,25 +56,33 @@ function hideTip() {
   tip.hidden = true;
 }
 
-// An underlined word that explains itself on hover and focus.
-function term(text, meaning) {
-  if (!meaning) return element('span', {}, text);
-  const made = element('span', { class: 'term', tabindex: 0, 'aria-description': meaning }, text);
-  const show = () => {
+// Lets an element explain itself on hover and focus.
+function explain(made, meaning) {
+  made.setAttribute('aria-description', meaning);
+  const show = (replace) => {
     const box = made.getBoundingClientRect();
-    showTip(meaning, box.left, box.top);
+    showTip(meaning, box.left, box.top, replace);
   };
-  made.addEventListener('pointerenter', show);
-  made.addEventListener('focus', show);
+  const stay = () => show(stay);
+  made.addEventListener('pointerenter', () => show(null));
+  made.addEventListener('focus', stay);
   made.addEventListener('pointerleave', hideTip);
   made.addEventListener('blur', hideTip);
   return made;
 }
 
+// An underlined word with its explanation.
+const term = (text, meaning) =>
+  meaning ? explain(element('span', { class: 'term', tabindex: 0 }, text), meaning) : element('span', {}, text);
+
 addEventListener('keydown', (event) => {
   if (event.key === 'Escape') hideTip();
 });
-addEventListener('scroll', () => Math.abs(scrollY - shownAt) > 8 && hideTip(), { passive: true });
+addEventListener('scroll', () => {
+  if (tip.hidden) return;
+  if (again) again();
+  else if (Math.abs(scrollY - shownAt) > 8) hideTip();
+}, { passive: true });
 
 // Charts that can be explored ----------------------------------------------------------------------
 
@@ -94,7 +104,8 @@ function explore(svg, points, mark, choose, far = (dx, dy) => dx + dy / 4) {
     mark(point);
     const scale = svg.getBoundingClientRect();
     const unit = scale.width / svg.viewBox.baseVal.width;
-    showTip(point.text, x ?? scale.left + point.x * unit, y ?? scale.top + point.y * unit);
+    const stay = x === undefined ? () => visit(point) : null;
+    showTip(point.text, x ?? scale.left + point.x * unit, y ?? scale.top + point.y * unit, stay);
   };
   const leave = () => {
     mark(null);

@@ -101,13 +101,13 @@ function drawMatrix() {
 // Shows a matrix; goes there if it was asked for by name.
 function choose(i, go = false) {
   state.row = i;
+  hideTip();
   drawMatrix();
   const focused = document.activeElement;
   const chart = focused?.closest?.('svg') ? focused.getAttribute('aria-label') : null;
   drawOverview();
   if (chart) [...document.querySelectorAll('svg[tabindex]')].find((svg) => svg.getAttribute('aria-label') === chart)?.focus();
   if (go) {
-    hideTip();
     byId('one').scrollIntoView();
     byId('matrix').focus({ preventScroll: true });
   }
@@ -134,6 +134,7 @@ function listen() {
 }
 
 function start() {
+  for (const word of document.querySelectorAll('[data-meaning]')) explain(word, word.dataset.meaning);
   if (!everyRow.length || !data.measures.length) {
     for (const id of ['charts', 'one', 'all']) byId(id).hidden = true;
     return;

@@ -13,14 +13,15 @@ const errorOf = (key, i) => data.errors[key]?.[i] ?? 0;
 const fullRank = (i) => Math.min(matrices.rows[i], matrices.columns[i]);
 const isBelow = (i) => (matrices.flags[i] & BELOW_ROUNDING) > 0;
 const towers = [...new Set(everyRow.map((i) => textOf('tower', i)))];
-const placeOf = (i) => (towers.length > 1 ? `${textOf('tower', i)} ${textOf('role', i)}` : textOf('role', i) ?? 'other');
+const roleOf = (i) => textOf('role', i) ?? 'other';
+const placeOf = (i) => (towers.length > 1 ? `${textOf('tower', i)} ${roleOf(i)}` : roleOf(i));
 
 // The order in which a block computes; roles that are not here follow as the file has them.
 const ORDER = ['q', 'k', 'v', 'qkv', 'o', 'router', 'gate', 'up', 'gate_up', 'down'];
 
 function ordered(rows) {
   const towerAt = (i) => towers.indexOf(textOf('tower', i));
-  const roleAt = (i) => (ORDER.indexOf(textOf('role', i)) + ORDER.length + 1) % (ORDER.length + 1);
+  const roleAt = (i) => (ORDER.indexOf(roleOf(i)) + ORDER.length + 1) % (ORDER.length + 1);
   return [...rows].sort((a, b) => towerAt(a) - towerAt(b) || roleAt(a) - roleAt(b) || a - b);
 }
 

@@ -112,6 +112,7 @@ function sortedRows(rows, of, down) {
 function sortable(text, column, number, redraw) {
   const now = state.sort?.column === column ? (state.sort.down ? 'descending' : 'ascending') : null;
   const button = element('button', { type: 'button' }, text);
+  if (column === 5) explain(button, measure().meaning);
   button.addEventListener('click', () => {
     state.sort = { column, down: now ? !state.sort.down : column === 5 };
     redraw();
