@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sigmascope.curves import least_random_angle
@@ -158,11 +159,12 @@ def _shape(changed: list[Row]) -> Iterator[Finding]:
     raw = of_column(changed, "delta_effective_rank")
     rounding = of_column(changed, "rounding_effective_rank")
     parts = []
-    if above is not None and count is not None:
+    if count is not None:
         full = middle([min(row["rows"], row["columns"]) for row in changed])
+        rank = f" with an effective rank of {above}" if above is not None else ""
         parts.append(
-            f"Above the noise edge, ΔW has {count} singular values with an effective rank of "
-            f"{above} (medians of {above.count:,} pairs; the full rank is {short(full.value)})"
+            f"Above the noise edge, ΔW has {count} singular values{rank} "
+            f"(medians of {count.count:,} pairs; the full rank is {short(full.value)})"
         )
     if ten is not None:
         parts.append(f"Its ten strongest directions hold {_percent(ten)} of its energy")
@@ -192,7 +194,8 @@ def _turned(changed: list[Row]) -> Iterator[Finding]:
     if sides:
         k = max(len(row.get("angles_left") or row.get("angles_right") or ()) for row in changed)
         parts = " and ".join(
-            f"{angle}° ({side}{'' if angle.low > 0 else ': not distinguishable from unchanged'})"
+            f"{replace(angle, low=max(angle.low, 0.0))}° "
+            f"({side}{'' if angle.low > 0 else ': not distinguishable from unchanged'})"
             for side, angle in sides.items()
         )
         text = (
@@ -235,13 +238,13 @@ def _reinforced(changed: list[Row]) -> Iterator[Finding]:
 def _rank(pairs: Iterable[Row]) -> Iterator[Finding]:
     """The signed change of the effective rank."""
     name = "change_effective_rank"
+    pairs = list(pairs)
     having = [row for row in pairs if row.get(name) is not None]
-    if not having:
+    among = of_column(pairs, name)
+    if among is None:
         return
     sure = [row for row in having if abs(row[name]) > 2 * (row.get(f"{name}_error") or 0.0)]
     up, down = sum(row[name] > 0 for row in sure), sum(row[name] < 0 for row in sure)
-    among = of_column(having, name)
-    assert among is not None
     verdict = {1: "it expands", -1: "it contracts", 0: "not distinguishable from none"}[among.sign]
     text = (
         f"The effective rank rose beyond its error in {up:,} of {counted(len(having), 'pair')}, "

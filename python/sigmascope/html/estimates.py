@@ -20,6 +20,9 @@ OUTLIER = 3.5
 _FEWEST = 5
 """Fewer matrices than this have no rule that one could be an exception to."""
 
+_FEWEST_FOR_INTERVAL = 6
+"""The range of fewer values holds their median in less than 95 % of cases: no interval has more."""
+
 _LEAST_FACTOR = 1.2
 """A value closer than this to the median is no news, however tight the others are."""
 
@@ -61,13 +64,17 @@ def middle(values: Sequence[float], errors: Sequence[float] | None = None) -> Mi
     values
         One or more.
     errors
-        Of each value; the interval is that of values moved by twice their error.
+        Of each value. The interval is widened by twice their median, in case all err alike; a
+        range goes from the least value less twice its error to the greatest.
     """
     errors = [0.0] * len(values) if errors is None else errors
-    low = sorted(v - 2 * e for v, e in zip(values, errors, strict=True))
-    high = sorted(v + 2 * e for v, e in zip(values, errors, strict=True))
-    cut = _order(len(values))
-    return Middle(median(values), low[cut], high[len(high) - 1 - cut], len(values))
+    if len(values) < _FEWEST_FOR_INTERVAL:
+        low = min(v - 2 * e for v, e in zip(values, errors, strict=True))
+        high = max(v + 2 * e for v, e in zip(values, errors, strict=True))
+    else:
+        ranked, cut, width = sorted(values), _order(len(values)), 2 * median(errors)
+        low, high = ranked[cut] - width, ranked[-1 - cut] + width
+    return Middle(median(values), low, high, len(values))
 
 
 @lru_cache(maxsize=4096)
@@ -85,9 +92,10 @@ def _order(count: int) -> int:
 
 
 def of_column(rows: Iterable[Row], column: str) -> Middle | None:
-    """Return the middle of a column over the rows that have it; None if none has."""
+    """Return the middle of a column; None if it is missing in more than half of the rows."""
+    rows = list(rows)
     found = [row for row in rows if row.get(column) is not None]
-    if not found:
+    if not found or 2 * len(found) < len(rows):
         return None
     return middle([r[column] for r in found], [r.get(f"{column}_error") or 0.0 for r in found])
 

@@ -24,7 +24,7 @@ function drawDepth(rows, choose) {
     const context = [...grouped(layered.filter((i) => textOf('tower', i) === tower && placeOf(i) !== place), placeOf).values()];
     panel.append(depthPanel(widthOf(panel), place, group, context, range, choose));
   }
-  drawLayerless(rows.filter((i) => matrices.layer[i] === null), choose);
+  drawLayerless(rows.filter((i) => matrices.layer[i] === null), ends, choose);
 }
 
 // One point per layer: the matrix there, or the median of several with their range.
@@ -114,8 +114,8 @@ function depthPoint(svg, point, x, y, base, radius) {
   return { ...place, y: level, text };
 }
 
-// Matrices outside the layers: a dot each, with its error.
-function drawLayerless(rows, choose) {
+// Matrices outside the layers: a dot each, with its error, on a scale that holds those in layers too.
+function drawLayerless(rows, others, choose) {
   const box = byId('layerless');
   box.replaceChildren();
   if (!rows.length) return;
@@ -129,8 +129,9 @@ function drawLayerless(rows, choose) {
   const height = few.length * step + bottom + 4;
   const values = few.map(shown);
   const known = values.filter(Boolean);
-  const log = isLog(known.map((v) => v.value));
-  const range = fitted(known.flatMap((v) => [v.value, v.value - 2 * v.error, v.value + 2 * v.error]), 0, 1, { log, zero: measure().signed });
+  const ends = [...others, ...known.flatMap((v) => [v.value, v.value - 2 * v.error, v.value + 2 * v.error])];
+  const log = isLog(ends.filter((v) => v > 0));
+  const range = fitted(ends, 0, 1, { log, zero: measure().signed });
   const x = scale(range.low, range.high, wide + 10, width - 14, log);
   const svg = drawing(width, height, `${measure().label} of matrices outside the layers`);
   bottomAxis(svg, x, 0, height - bottom, Math.floor((width - wide) / 80));

@@ -37,6 +37,7 @@ function drawHeatmap(rows, choose) {
   caption('heatmap-caption', 'Layer × role', `${measure().label}${unitText() ? `, ${unitText()}` : ''}`);
   const layered = ordered(rows.filter((i) => matrices.layer[i] !== null));
   const cells = [...grouped(layered, (i) => `${placeOf(i)} ${matrices.layer[i]}`).values()].map(cell);
+  cells.push(...absent(layered, cells));
   const known = cells.filter((c) => c.value !== null).map((c) => c.value);
   if (!known.length) {
     box.append(element('p', { class: 'note' }, 'No value in a layer is left by the filters.'));
@@ -60,6 +61,18 @@ function cell(rows) {
     place: placeOf(rows[0]), tower: textOf('tower', rows[0]), layer: matrices.layer[rows[0]], value, rows, row: near,
     text: `layer ${matrices.layer[rows[0]]}, ${placeOf(rows[0])}\n${more}${about(near)}`,
   };
+}
+
+// Roles have a cell in every layer of their tower that has any: what is not there is seen to be missing.
+function absent(layered, cells) {
+  const there = new Set(cells.map((c) => `${c.place} ${c.layer}`));
+  return [...grouped(layered, (i) => textOf('tower', i))].flatMap(([tower, rows]) => {
+    const layers = [...new Set(rows.map((i) => matrices.layer[i]))];
+    const places = [...new Set(rows.map(placeOf))];
+    return places.flatMap((place) => layers.filter((layer) => !there.has(`${place} ${layer}`)).map((layer) => ({
+      place, tower, layer, value: null, rows: [], text: `layer ${layer}, ${place}\nnothing analysed here`,
+    })));
+  });
 }
 
 function heatGrid(wide, tower, group, cells, palette, fraction, choose) {
@@ -106,7 +119,7 @@ function heatCell(svg, x, y, width, height, c, palette, fraction) {
   } else {
     svg.append(draw('rect', { ...box, fill: colour(palette, fraction(c.value)), class: 'cell' }));
   }
-  if (c.rows.every(isBelow)) svg.append(draw('circle', { cx: x + width / 2, cy: y + height / 2, r: Math.min(3.5, width / 4), class: 'below' }));
+  if (c.rows.length && c.rows.every(isBelow)) svg.append(draw('circle', { cx: x + width / 2, cy: y + height / 2, r: Math.min(3.5, width / 4), class: 'below' }));
   if (c.rows.includes(state.row)) svg.append(draw('rect', { x: x + 1, y: y + 1, width: width - 2, height: height - 2, class: 'chosen' }));
 }
 
@@ -127,7 +140,7 @@ function colourLegend(palette, known, cells) {
   if (cells.some((c) => c.value === null)) {
     legend.append(mark('no value', draw('rect', { width: 16, height: 14, class: 'empty' }), draw('path', { d: 'M2 11L14 3', class: 'hatch' })));
   }
-  if (cells.some((c) => c.rows.every(isBelow))) {
+  if (cells.some((c) => c.rows.length && c.rows.every(isBelow))) {
     legend.append(mark('below the rounding floor', draw('circle', { cx: 8, cy: 7, r: 3.5, class: 'below' })));
   }
   return legend;

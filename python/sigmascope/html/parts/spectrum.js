@@ -68,7 +68,8 @@ function drawEdges(svg, i, sides, y, left, right) {
     if (!edge || edge < y.low || edge > y.high) continue;
     svg.append(draw('line', { x1: left, x2: right, y1: y(edge), y2: y(edge), class: 'edge' }));
     const text = `noise edge${comparison ? ' of ΔW' : ''} ${short(edge)}`;
-    svg.append(label(left + 6, y(edge) + 15, text, { class: 'halo' }));
+    const low = y(edge) + 20 > y(y.low);
+    svg.append(label(left + 6, y(edge) + (low ? -6 : 15), text, { class: 'halo' }));
   }
 }
 
