@@ -154,7 +154,7 @@ function drawNoise(svg, line, edge, x, y, top, base, width) {
   svg.append(label(x(edge) + (before ? -6 : 6), top + 10, `noise edge ${short(edge)}`, { class: 'halo', 'text-anchor': before ? 'end' : 'start' }));
 }
 
-// Each value above the noise edge as a stroke, and how many lie beyond the end of the axis.
+// Values above the noise edge as strokes, as far as the curve has them, and how many lie beyond the axis.
 function drawBeyond(svg, [ranks, sigma], edge, end, x, width, base, side) {
   for (const value of sigma.filter((s, j) => s <= end && s > (edge ?? Infinity) && Number.isInteger(ranks[j]))) {
     svg.append(draw('line', { x1: x(value), x2: x(value), y1: base - 9, y2: base, class: `series ${side}` }));
