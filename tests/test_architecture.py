@@ -54,7 +54,7 @@ class Modules(NamedTuple):
 
 
 PYTHON_ROOMS = {
-    "ground": Modules("errors threads cache reading"),
+    "ground": Modules("errors threads cache reading text"),
     "spectra": Modules("spectra"),
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
@@ -69,9 +69,10 @@ PYTHON_ROOMS = {
     ),
     "checkpoint": Modules("checkpoint", "ground matrices"),
     "adapters": Modules("adapters", "ground matrices analysis checkpoint"),
+    "figures": Modules("glossary curves plot html", "ground", outside="matplotlib"),
     "scan": Modules(
         "scanning",
-        "ground spectra matrices linalg analysis checkpoint adapters",
+        "ground spectra matrices linalg analysis checkpoint adapters figures",
         outside="pandas pyarrow",
     ),
     "compare": Modules(

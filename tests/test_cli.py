@@ -102,6 +102,16 @@ def test_outputs_and_patterns(good: Path, tmp_path: Path) -> None:
         assert names == ["h.1.mlp.up_proj.weight", "h.2.mlp.up_proj.weight"]
 
 
+def test_a_page_is_saved_and_named(good: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.html"
+    status, said, _ = invoke("scan", good, "--out", out)
+    assert status == 0
+    assert said.splitlines()[-1] == f"Saved: {out}."
+    assert "h.1.mlp.up_proj.weight" in out.read_text(encoding="utf-8")
+    _, silent, _ = invoke("scan", good, "--out", out, "--json")
+    assert "Saved" not in silent
+
+
 def test_info(good: Path) -> None:
     status, out, err = invoke("info", good)
     assert (status, err) == (0, "")
@@ -163,7 +173,7 @@ def test_unreadable_tensors_are_status_1(tmp_path: Path) -> None:
         (["scan", "nowhere"], "nowhere: cannot be read: No such file or directory"),
         (["info", "nowhere"], "nowhere: cannot be read: No such file or directory"),
         (["scan", "{good}", "--memory", "3 apples"], "memory_limit '3 apples'"),
-        (["scan", "{good}", "--out", "x.html"], "x.html: a scan is saved as"),
+        (["scan", "{good}", "--out", "x.xml"], "x.xml: a scan is saved as"),
         (["scan", "{good}", "--out", "no/x.jsonl"], "no/x.jsonl: No such file or directory"),
         (["scan", "{good}", "--out", "no/x.csv"], "no/x.csv: No such file or directory"),
         (["scan", "{good}", "--include", "zzz"], "no tensor matches 'zzz'"),

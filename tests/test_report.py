@@ -19,8 +19,8 @@ from sigmascope import report
 from sigmascope.report import summary
 from sigmascope.report.progress import Estimate, LineProgress, LiveProgress
 from sigmascope.report.tables import show_table
-from sigmascope.report.text import duration, ending, printable, short, size, with_error
 from sigmascope.scanning.events import Kind, ScanEvent
+from sigmascope.text import duration, ending, printable, short, size, with_error
 
 EVIL = "[red]evil\x1b[31m[/red]"
 """A name that is markup, and that a terminal would obey."""

@@ -215,7 +215,10 @@ def test_an_excluded_tensor_is_no_problem(folder: Path) -> None:
         ({"seed": -1}, "seed must be between"),
         ({"num_threads": 0}, "num_threads must be at least 1"),
         ({"memory_limit": "much"}, "memory_limit 'much'"),
-        ({"out": "x.txt"}, r"x\.txt: a scan is saved as \.jsonl, \.csv, \.parquet, not '\.txt'"),
+        (
+            {"out": "x.txt"},
+            r"x\.txt: a scan is saved as \.jsonl, \.csv, \.parquet, \.html, not '\.txt'",
+        ),
     ],
 )
 def test_bad_options(folder: Path, options: dict[str, Any], message: str) -> None:
@@ -402,7 +405,8 @@ def test_torn_journal_loads_up_to_its_last_whole_line(folder: Path) -> None:
         ("e.jsonl", b"[1]\n", "line 1 is not an object"),
         ("f.csv", b"name,status\na,b\n", "lacks columns"),
         ("g.parquet", b"PAR1", "not a Parquet file"),
-        ("h.html", b"", "saved as"),
+        ("h.html", b"", "cannot be loaded"),
+        ("h.xml", b"", "saved as"),
     ],
 )
 def test_files_that_are_no_scan(tmp_path: Path, name: str, content: bytes, message: str) -> None:

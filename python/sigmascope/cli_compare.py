@@ -87,7 +87,8 @@ def run_compare(
             before, after, progress=progress, executor=pool, workers=workers, **options
         )
 
-    run_table(work, report.show_comparison, status_of, quiet, as_json, workers)
+    saved = options["out"] or ()
+    run_table(work, report.show_comparison, status_of, quiet, as_json, workers, saved)
 
 
 def status_of(found: Comparison) -> int:

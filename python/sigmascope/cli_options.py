@@ -65,7 +65,8 @@ ExcludeOption = Annotated[
 OutOption = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="FILE", help="Save as .jsonl (grows row by row), .csv or .parquet; may be repeated."
+        metavar="FILE",
+        help="Save as .jsonl (grows row by row), .csv, .parquet or .html (to read); repeatable.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]

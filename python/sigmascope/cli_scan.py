@@ -8,7 +8,7 @@ import multiprocessing
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -124,7 +124,9 @@ def merge(
     ],
     out: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Save as .jsonl, .csv or .parquet; may be repeated."),
+        typer.Option(
+            metavar="FILE", help="Save as .jsonl, .csv, .parquet or .html; may be repeated."
+        ),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Also if parts are missing or unfinished.")
@@ -142,6 +144,7 @@ def merge(
             sys.stdout.writelines(map(json_line, found))
         else:
             report.show_scan(console(), found)
+            report.show_saved(console(), out or ())
         sys.stdout.flush()
     raise typer.Exit(status_of(found) or (DONE if found.complete else INCOMPLETE))
 
@@ -164,7 +167,7 @@ def run_scan(
         source = as_scannable(locate(), reading, heads=heads, rules=rules)
         return scan_checkpoint(source, progress=progress, executor=pool, **how)
 
-    run_table(work, report.show_scan, status_of, quiet, as_json, workers)
+    run_table(work, report.show_scan, status_of, quiet, as_json, workers, options["out"] or ())
 
 
 def run_table(
@@ -174,6 +177,7 @@ def run_table(
     quiet: bool,
     as_json: bool,
     workers: int | None,
+    saved: Sequence[Path],
 ) -> NoReturn:
     """Fill a table, show it, and leave with the exit status that it deserves."""
     with clean_errors():
@@ -189,6 +193,8 @@ def run_table(
             found, status = error.scan, BAD_INPUT
         if not as_json:
             show(console(), found)
+            if status != BAD_INPUT:
+                report.show_saved(console(), saved)
         sys.stdout.flush()
     raise typer.Exit(status or status_of_rows(found))
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import typer
 
 from .errors import SigmascopeError
-from .report.text import printable
+from .text import printable
 
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from .comparisons import show_comparison
-from .pages import show_info, show_scan
+from .pages import show_info, show_saved, show_scan
 from .plans import show_plan
 from .series import show_series, show_trajectory
 
@@ -12,6 +12,7 @@ __all__ = [
     "show_comparison",
     "show_info",
     "show_plan",
+    "show_saved",
     "show_scan",
     "show_series",
     "show_trajectory",

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from sigmascope.comparing import Comparison
 from sigmascope.scanning.rows import Row
+from sigmascope.text import counted, duration, printable, short, size, with_error
 
 from . import summary
 from .pages import listed
 from .tables import show_table
-from .text import counted, duration, printable, short, size, with_error
 
 _LABELS = {
     "relative_change": "|dW|/|W|",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 
@@ -12,10 +13,19 @@ from sigmascope.adapters import Scannable
 from sigmascope.checkpoint import TensorRecord
 from sigmascope.scanning import Scan
 from sigmascope.scanning.rows import Row
+from sigmascope.text import (
+    counted,
+    duration,
+    kinds,
+    printable,
+    short,
+    size,
+    times,
+    with_error,
+)
 
 from . import summary
 from .tables import dealt, show_table
-from .text import counted, duration, printable, short, size, times, with_error
 
 _LISTED = 20
 """Problems shown in full; the rest is counted."""
@@ -26,15 +36,6 @@ _LABELS = {
     "spectral_norm": "sigma_1",
     "mp_outliers": "above noise",
     "alpha": "alpha",
-}
-
-_KINDS = {
-    "integer": ("integer tensor",),
-    "empty": ("empty tensor",),
-    "tied": ("second name of a tensor", "second names of tensors"),
-    "other": ("entry that is no tensor", "entries that are no tensors"),
-    "whole": ("weight saved whole", "weights saved whole"),
-    "part": ("part of quantised weights", "parts of quantised weights"),
 }
 
 _PRECISE = ("effective_rank", "stable_rank", "spectral_norm")
@@ -55,7 +56,7 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
     else:
         _grouped_tensors(out, [r for r in records if r["matrices"] or _is_lost(r)])
         if plain:
-            out.print(f"Without a spectrum: {_kinds(plain)}; --all lists every tensor.\n")
+            out.print(f"Without a spectrum: {kinds(plain)}; --all lists every tensor.\n")
     listed(out, "Remarks:", list(checkpoint.notes))
     listed(
         out, "Cannot be read:", [f"{name}: {why}" for name, why in checkpoint.unreadable.items()]
@@ -64,12 +65,6 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
 
 def _is_lost(record: TensorRecord) -> bool:
     return record["status"] == "unreadable"
-
-
-def _kinds(counts: Counter[str]) -> str:
-    return ", ".join(
-        counted(count, *_KINDS.get(kind, (kind,))) for kind, count in counts.most_common()
-    )
 
 
 def _every_tensor(out: Console, records: Sequence[TensorRecord]) -> None:
@@ -216,7 +211,7 @@ def _totals(out: Console, scan: Scan) -> None:
     excluded = sum(row["status"] == "excluded" for row in scan.rows)
     parts += [f"{excluded:,} excluded"] if excluded else []
     left = summary.without_spectrum(scan.rows)
-    parts += [f"without a spectrum: {_kinds(left)}"] if left else []
+    parts += [f"without a spectrum: {kinds(left)}"] if left else []
     if not scan.complete:
         parts.append(f"interrupted after {len(scan.rows):,} of {scan.expected:,} tensors")
     out.print("; ".join(parts) + ".")
@@ -233,3 +228,9 @@ def _totals(out: Console, scan: Scan) -> None:
                 f"Least certain: {_LABELS[measure]} of {printable(row['name'])}, "
                 f"{with_error(value, error)}."
             )
+
+
+def show_saved(out: Console, paths: Sequence[Path]) -> None:
+    """Print where the rows were saved, if anywhere."""
+    if paths:
+        out.print(f"Saved: {', '.join(printable(str(path)) for path in paths)}.", soft_wrap=True)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from sigmascope.scanning import ScanPlan, TensorPlan
+from sigmascope.text import counted, duration, printable, size, times
 from sigmascope.threads import amount
 
 from .pages import listed
 from .tables import show_table
-from .text import counted, duration, printable, size, times
 
 _HEADERS = ["role", "shape", "dtype", "n", "effort", "passes", "read", "memory", "time"]
 

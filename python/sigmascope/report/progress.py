@@ -12,8 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from sigmascope.scanning.events import Progress as Listener
 from sigmascope.scanning.events import ScanEvent
 from sigmascope.scanning.rows import Row
-
-from .text import duration, ending, printable, size, times, with_error
+from sigmascope.text import duration, ending, printable, size, times, with_error
 
 _FIRST_GUESS = 12.0
 """Passes over a matrix, before any is finished; the time left rests on it until then."""

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from sigmascope.scanning.rows import Row
 from sigmascope.series import Table, Trajectory
+from sigmascope.text import counted, short, with_error
 
 from .tables import show_table
-from .text import counted, short, with_error
 
 _STEPS = 6
 """Steps that have columns of their own: the first, the last, and some between."""

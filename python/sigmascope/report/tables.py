@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .text import ending
+from sigmascope.text import ending
 
 _GAP = 2
 _LEAST = 12

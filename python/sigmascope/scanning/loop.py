@@ -71,9 +71,9 @@ def scan(
         Shell patterns of tensor names (or of slices, "experts[3]"): what to analyse, and what of
         that to leave out. `*` also matches dots.
     out : path or sequence of paths, optional
-        Where to save: `.jsonl` is written row by row and always holds what has been done; `.csv`
-        and `.parquet` (extra `table`) are written at the end, also after Ctrl-C. Existing files
-        are replaced.
+        Where to save: `.jsonl` is written row by row and always holds what has been done; `.csv`,
+        `.parquet` (extra `table`) and `.html`, a page to read, are written at the end, also after
+        Ctrl-C. Existing files are replaced.
     resume : path, optional
         A `.jsonl` to go on with, or to begin if it is not there: rows that it holds are kept, those
         to come are appended. Rows that failed for want of memory, or because a file could not be

@@ -18,7 +18,7 @@ from .journal import Header, Journal, checked_header, naming, parsed
 from .rows import Row
 from .schema import Schema
 
-SUFFIXES = (".jsonl", ".csv", ".parquet")
+SUFFIXES = (".jsonl", ".csv", ".parquet", ".html")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
 
 
@@ -70,6 +70,10 @@ def write(path: Path, header: Header, rows: Sequence[Row], schema: Schema) -> No
                     journal.write(row)
         elif suffix == ".csv":
             _write_csv(temporary, rows, schema)
+        elif suffix == ".html":
+            from sigmascope import html
+
+            html.write(temporary, header, rows)
         else:
             _write_parquet(temporary, header, rows, schema)
 
@@ -83,6 +87,8 @@ def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
         The file is no such table; the message names it, and the line.
     """
     suffix = suffix_of(path, schema)
+    if suffix == ".html":
+        raise ValueError(f"{path}: a page to read, which cannot be loaded; save a .jsonl beside it")
     if suffix == ".jsonl":
         header, rows, _ = parsed(path, path.read_bytes(), schema)
         if header is None:

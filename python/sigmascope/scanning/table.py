@@ -21,6 +21,8 @@ from .schema import Schema
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sigmascope.plot import Plots
+
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
 class Table(ABC):
@@ -111,8 +113,17 @@ class Table(ABC):
         """Return the rows as a pyarrow Table; ImportError without the extra ``table``."""
         return saving.arrow_table(self.rows, self.header(), self.schema)
 
+    @property
+    def plot(self) -> Plots:
+        """Plots of the rows (extra ``plot``): `scan.plot.depth("stable_rank")` and so on."""
+        from sigmascope.plot import Plots
+
+        return Plots(self.rows, comparison=self.schema.what == "comparison")
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save as `.jsonl`, `.csv` or `.parquet`; the file appears whole or not at all.
+        """Save as `.jsonl`, `.csv`, `.parquet` or `.html`, a page to read that is not loaded again.
+
+        The file appears whole or not at all.
 
         Raises
         ------

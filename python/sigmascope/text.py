@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 
 def with_error(value: float | None, error: float | None = None) -> str:
@@ -82,3 +83,20 @@ def times(shape: tuple[int, ...] | list[int]) -> str:
 def counted(count: int, what: str, plural: str | None = None) -> str:
     """Show a count with its noun: "1 tensor", "40 tensors"."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {plural or what + 's'}"
+
+
+_KINDS = {
+    "integer": ("integer tensor",),
+    "empty": ("empty tensor",),
+    "tied": ("second name of a tensor", "second names of tensors"),
+    "other": ("entry that is no tensor", "entries that are no tensors"),
+    "whole": ("weight saved whole", "weights saved whole"),
+    "part": ("part of quantised weights", "parts of quantised weights"),
+}
+
+
+def kinds(counts: Counter[str]) -> str:
+    """Show how many tensors there are of each kind that has no spectrum: "63 vectors"."""
+    return ", ".join(
+        counted(count, *_KINDS.get(kind, (kind,))) for kind, count in counts.most_common()
+    )

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The curves that are drawn of a row: its spectrum by rank and as a density, noise, and chance.
+
+A row holds the k largest singular values and, where the effort allowed it, quantiles of all. Put
+together they are one curve from rank 1 to the last. NumPy alone; a row is a plain record.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Singular values by rank.
+
+    Attributes
+    ----------
+    ranks
+        (n,) ascending, from 1; between whole numbers where they come from quantiles.
+    sigma, errors
+        (n,) descending singular values and their errors.
+    full
+        How many singular values there are: min(rows, columns).
+    whole
+        Whether the curve reaches the smallest one, so that it has a density.
+    """
+
+    ranks: Array
+    sigma: Array
+    errors: Array
+    full: int
+    whole: bool
+
+
+def curve_of(row: Row, side: str = "") -> Curve | None:
+    """Join the largest values and the quantiles of a row; None if it has no values.
+
+    Parameters
+    ----------
+    row : dict
+        Of a scan, or of a comparison, as far as it has columns.
+    side : str
+        "before", "after", "delta" or "projected" of a comparison.
+    """
+    prefix = f"{side}_" if side else ""
+    top = _numbers(row.get(f"{prefix}top"))
+    if len(top) == 0 or not row.get("rows") or not row.get("columns"):
+        return None
+    errors = _numbers(row.get(f"{prefix}top_errors"), len(top))
+    full = min(row["rows"], row["columns"])
+    ranks = np.arange(1.0, len(top) + 1.0)
+    quantiles = _numbers(row.get(f"{prefix}quantiles"))
+    whole = len(quantiles) > 1 or len(top) >= full
+    if len(quantiles) > 1 and len(top) < full:
+        wide = _numbers(row.get(f"{prefix}quantile_errors"), len(quantiles))
+        places = full - np.linspace(0.0, 1.0, len(quantiles)) * (full - 1)
+        below = (places > len(top))[::-1]
+        ranks = np.append(ranks, places[::-1][below])
+        top = np.append(top, quantiles[::-1][below])
+        errors = np.append(errors, wide[::-1][below])
+    # Estimates of quantiles may cross the last of the values by their error.
+    return Curve(ranks, np.minimum.accumulate(np.maximum(top, 0.0)), errors, full, whole)
+
+
+def _numbers(values: Any, count: int = 0) -> Array:
+    if values is None:
+        return np.zeros(count)
+    return np.array([0.0 if v is None else v for v in values], dtype=np.float64)
+
+
+def thinned(curve: Curve, most: int) -> Curve:
+    """Keep the points that a logarithmic axis of ranks can tell apart, at most about `most`."""
+    count = len(curve.ranks)
+    if count <= most:
+        return curve
+    grid = np.geomspace(1.0, curve.ranks[-1], most)
+    kept = np.unique(np.searchsorted(curve.ranks, grid - 1e-9).clip(0, count - 1))
+    return Curve(curve.ranks[kept], curve.sigma[kept], curve.errors[kept], curve.full, curve.whole)
+
+
+def histogram(curve: Curve, edges: Array) -> Array:
+    """Return the density of the singular values between edges; it integrates to their share.
+
+    Parameters
+    ----------
+    curve : Curve
+        A whole one.
+    edges : (n + 1,)
+        Ascending.
+    """
+    below = 1.0 - (curve.ranks - 0.5) / curve.full
+    sigma = np.append(curve.sigma[::-1], curve.sigma[0])
+    share = np.append(below[::-1], 1.0)
+    # Where values coincide, np.interp takes the last: a step, as a distribution function has.
+    at = np.interp(edges, sigma, share, left=0.0, right=1.0)
+    density: Array = np.diff(at) / np.diff(edges)
+    return density
+
+
+def noise_of(edge: float, shape: tuple[int, int]) -> float:
+    """Return the standard deviation of the entries of noise that ends at an edge."""
+    return edge / (math.sqrt(shape[0]) + math.sqrt(shape[1]))
+
+
+def marchenko_pastur(sigma: Array, edge: float, shape: tuple[int, int]) -> Array:
+    """Return the density of singular values of pure noise that ends at an edge.
+
+    With x = sigma^2 / (N s^2) the law is sqrt((b - x)(x - a)) / (2 pi beta x), and in sigma that
+    times 2 sigma / (N s^2).
+    """
+    M, N = min(shape), max(shape)
+    beta, scale = M / N, N * noise_of(edge, shape) ** 2
+    low, high = (1 - math.sqrt(beta)) ** 2, (1 + math.sqrt(beta)) ** 2
+    x = np.asarray(sigma) ** 2 / scale
+    inside = np.sqrt(np.maximum((high - x) * (x - low), 0.0))
+    root = np.maximum(np.sqrt(x), 1e-12)
+    density: Array = inside / (math.pi * beta * root * math.sqrt(scale))
+    return density
+
+
+def least_random_angle(k: int, dimension: int) -> float | None:
+    """Return about the least principal angle of two random k-dimensional subspaces, in radians.
+
+    Their squared cosines fill [0, 4 a (1 - a)], a = k / dimension, as both grow (Wachter 1980).
+    None where they must meet, at k > dimension / 2.
+    """
+    a = k / dimension
+    return None if a > 0.5 else math.acos(min(1.0, 2.0 * math.sqrt(a * (1.0 - a))))

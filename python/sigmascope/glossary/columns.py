@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The columns of measures that rows have, of a matrix, of a pair or of one side of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from .entries import MEASURES, PAIR, Entry
+
+Row = dict[str, Any]
+
+SIDES = {
+    "delta": ("of ΔW", "The change ΔW = after − before", "Of the change ΔW: "),
+    "change": ("change of", "Change of each measure: after − before", "After − before: "),
+    "projected": ("of ΔW without decay", "ΔW without decay", "Of ΔW less its multiple of W: "),
+    "before": ("before", "Before", "Before: "),
+    "after": ("after", "After", "After: "),
+}
+"""Of a pair: the words beside a label, the heading, and what goes before the meaning."""
+
+
+def entry(column: str) -> Entry:
+    """Return what a column of measures means, of a matrix, of a pair or of one side of it."""
+    if column in PAIR:
+        return PAIR[column]
+    side, _, name = column.partition("_")
+    if column in MEASURES or side not in SIDES:
+        return MEASURES.get(column) or Entry(column.replace("_", " "), "", "More")
+    plain = entry(name)
+    words, heading, before = SIDES[side]
+    label = f"{words} {plain.label}" if side == "change" else f"{plain.label} {words}"
+    changed = side == "change"
+    return replace(
+        plain,
+        label=label,
+        meaning=before + plain.meaning[:1].lower() + plain.meaning[1:],
+        group=heading,
+        log=plain.log and not changed,
+        signed=changed or plain.signed,
+    )
+
+
+def measured(rows: Iterable[Row]) -> list[str]:
+    """Return the columns of measures that some row has a number in, in the order to show them."""
+    there: dict[str, None] = {}
+    for row in rows:
+        for column, value in row.items():
+            if column not in there and _is_measure(row, column, value):
+                there[column] = None
+    known = [*PAIR, *(f"{side}_{name}" for side in SIDES for name in MEASURES), *MEASURES]
+    return [c for c in known if c in there] + [c for c in there if c not in set(known)]
+
+
+def _is_measure(row: Row, column: str, value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and (column in PAIR or f"{column}_error" in row)

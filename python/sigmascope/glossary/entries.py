@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every measure as people read it; docs/measures.md has the formulas, ranges and traps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One measure as people read it.
+
+    Attributes
+    ----------
+    label
+        Its name in words.
+    meaning
+        One sentence for somebody who has never met it.
+    group
+        The heading that it is listed under.
+    unit
+        "σ" (scales with the matrix), "λ" (with its square), or "" (does not scale).
+    log
+        Whether it spans decades, so that it is drawn on a logarithmic axis.
+    rank
+        Whether it counts directions, so that its share of the full rank compares all shapes.
+    signed
+        Whether it is a change, so that its colours meet at zero.
+    """
+
+    label: str
+    meaning: str
+    group: str
+    unit: str = ""
+    log: bool = False
+    rank: bool = False
+    signed: bool = False
+
+
+_RANKS, _NORMS, _SHARES = "Ranks", "Norms", "Concentration"
+_NOISE, _TAIL, _PAIR = "Signal and noise", "Power law", "The pair"
+
+MEASURES: dict[str, Entry] = {
+    "effective_rank": Entry(
+        "effective rank",
+        "How many directions carry the matrix: the exponential of the entropy of its singular "
+        "values. Noise counts too.",
+        _RANKS,
+        rank=True,
+    ),
+    "stable_rank": Entry(
+        "stable rank",
+        "Energy of the whole matrix over that of its strongest direction; 1 if one direction "
+        "is all.",
+        _RANKS,
+        rank=True,
+    ),
+    "effective_rank_above_edge": Entry(
+        "effective rank above the noise edge",
+        "The effective rank of the singular values above the noise edge alone: noise does not "
+        "count.",
+        _RANKS,
+        rank=True,
+    ),
+    "effective_rank_energy": Entry(
+        "effective rank of the energy",
+        "The effective rank with squared singular values: strong directions weigh more.",
+        _RANKS,
+        rank=True,
+    ),
+    "spectral_entropy": Entry(
+        "spectral entropy",
+        "Logarithm of the effective rank over that of the full rank: 1 if all directions are "
+        "equally strong, 0 if there is one.",
+        _RANKS,
+    ),
+    "participation_ratio": Entry(
+        "participation ratio",
+        "(Sum of squared singular values)² over the sum of their fourth powers: a rank that the "
+        "strongest directions dominate.",
+        _RANKS,
+        rank=True,
+    ),
+    "nuclear_rank": Entry(
+        "nuclear rank",
+        "(Sum of the singular values)² over the sum of their squares: a rank between effective "
+        "and full.",
+        _RANKS,
+        rank=True,
+    ),
+    "numerical_rank": Entry(
+        "numerical rank",
+        "How many singular values exceed a millionth of the largest, and the floor of the method.",
+        _RANKS,
+        rank=True,
+    ),
+    "energy_rank_50": Entry(
+        "rank of 50 % energy", "How many directions hold half of the energy.", _RANKS, rank=True
+    ),
+    "energy_rank_90": Entry(
+        "rank of 90 % energy", "How many directions hold 90 % of the energy.", _RANKS, rank=True
+    ),
+    "energy_rank_95": Entry(
+        "rank of 95 % energy", "How many directions hold 95 % of the energy.", _RANKS, rank=True
+    ),
+    "energy_rank_99": Entry(
+        "rank of 99 % energy", "How many directions hold 99 % of the energy.", _RANKS, rank=True
+    ),
+    "fro_norm": Entry(
+        "Frobenius norm",
+        "Square root of the sum of all squared entries: the size of the matrix.",
+        _NORMS,
+        unit="σ",
+        log=True,
+    ),
+    "spectral_norm": Entry(
+        "largest singular value σ₁",
+        "By how much the matrix can stretch a vector: its strongest direction.",
+        _NORMS,
+        unit="σ",
+        log=True,
+    ),
+    "nuclear_norm": Entry(
+        "nuclear norm", "Sum of all singular values.", _NORMS, unit="σ", log=True
+    ),
+    "condition": Entry(
+        "condition number",
+        "Largest over smallest singular value: how unevenly the matrix stretches.",
+        _NORMS,
+        log=True,
+    ),
+    "concentration_1": Entry(
+        "energy in the first direction",
+        "Share of the energy that the strongest direction holds.",
+        _SHARES,
+    ),
+    "concentration_10": Entry(
+        "energy in ten directions", "Share of the energy in the ten strongest directions.", _SHARES
+    ),
+    "concentration_k": Entry(
+        "energy in k directions",
+        "Share of the energy in the k strongest directions; k is the number that was asked for.",
+        _SHARES,
+    ),
+    "mp_edge": Entry(
+        "noise edge",
+        "Where the singular values of pure noise with the same median would end "
+        "(Marchenko-Pastur).",
+        _NOISE,
+        unit="σ",
+        log=True,
+    ),
+    "mp_outliers": Entry(
+        "values above the noise edge",
+        "How many singular values exceed the noise edge: directions that are more than noise.",
+        _NOISE,
+        rank=True,
+    ),
+    "mp_softrank": Entry(
+        "noise edge over σ₁, squared",
+        "Near 1: all is noise. Near 0: the strongest direction stands far above the noise.",
+        _NOISE,
+        log=True,
+    ),
+    "shoulder_200": Entry(
+        "values above 2 × the median",
+        "How many singular values exceed twice the median one.",
+        _NOISE,
+        rank=True,
+    ),
+    "shoulder_286": Entry(
+        "values above 2.86 × the median",
+        "How many singular values exceed 2.86 times the median one.",
+        _NOISE,
+        rank=True,
+    ),
+    "shoulder_400": Entry(
+        "values above 4 × the median",
+        "How many singular values exceed four times the median one.",
+        _NOISE,
+        rank=True,
+    ),
+    "randomized_distance": Entry(
+        "distance to the shuffled matrix",
+        "How far the spectrum is from that of the same entries in random places.",
+        _NOISE,
+        unit="σ",
+        log=True,
+    ),
+    "alpha": Entry(
+        "power-law exponent α",
+        "Exponent of a power law fitted to the upper tail. It may have several good fits: see its "
+        "stability range.",
+        _TAIL,
+    ),
+    "alpha_low": Entry(
+        "α, lower end of its stability range",
+        "The least exponent that fits almost as well as the best.",
+        _TAIL,
+    ),
+    "alpha_high": Entry(
+        "α, upper end of its stability range",
+        "The greatest exponent that fits almost as well as the best.",
+        _TAIL,
+    ),
+    "alpha_D": Entry(
+        "misfit of the power law",
+        "Greatest distance between the tail and its fit (Kolmogorov-Smirnov); 0 is perfect.",
+        _TAIL,
+    ),
+    "alpha_x_min": Entry(
+        "beginning of the tail",
+        "The squared singular value from which the power law was fitted.",
+        _TAIL,
+        unit="λ",
+        log=True,
+    ),
+    "alpha_tail": Entry(
+        "values in the tail", "How many values the power law was fitted to.", _TAIL, rank=True
+    ),
+    "alpha_weighted": Entry(
+        "α, weighted by scale", "α times the logarithm of the largest λ = σ₁².", _TAIL
+    ),
+    "log_alpha_norm": Entry("log α-norm", "Logarithm of the sum of all λ to the power α.", _TAIL),
+    "alpha_hill": Entry(
+        "α by Hill",
+        "Estimate of Hill over the upper half of the values; compare matrices of one shape only.",
+        _TAIL,
+    ),
+    "alpha_farms": Entry(
+        "α at a fixed aspect ratio",
+        "Estimate of Hill over sub-matrices of one aspect ratio, so that shapes compare (FARMS).",
+        _TAIL,
+    ),
+}
+
+PAIR: dict[str, Entry] = {
+    "relative_change": Entry(
+        "relative change ‖ΔW‖/‖W‖",
+        "Size of the change over the size of the matrix before.",
+        _PAIR,
+        log=True,
+    ),
+    "cosine": Entry(
+        "cosine of before and after",
+        "1 if the matrix was only scaled; less if it was changed in other ways.",
+        _PAIR,
+    ),
+    "decay_coefficient": Entry(
+        "decay coefficient",
+        "The multiple of W in the change: weight decay makes it negative.",
+        _PAIR,
+        signed=True,
+    ),
+    "rounding_floor": Entry(
+        "rounding floor",
+        "Size of the change that rounding to the storage formats alone would make.",
+        _PAIR,
+        unit="σ",
+        log=True,
+    ),
+    "rounding_effective_rank": Entry(
+        "effective rank of rounding alone",
+        "What the effective rank of the change would read if it were rounding noise.",
+        _PAIR,
+        rank=True,
+    ),
+}

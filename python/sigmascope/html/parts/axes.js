@@ -1,0 +1,92 @@
+// Scales, ticks and axes.
+
+// Round numbers between two ends, about `count` of them.
+function linearTicks(low, high, count) {
+  const raw = (high - low) / Math.max(count, 1) || 1;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 2.5, 5, 10].map((s) => s * power).find((s) => s >= raw * 0.999);
+  const found = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) found.push(i * step);
+  return found;
+}
+
+// Decades; with 2 and 5 between them where there are few, thinned where there are many.
+function logTicks(low, high, count) {
+  const decades = Math.log10(high / low);
+  const within = (value) => value >= low * 0.999 && value <= high * 1.001;
+  const first = Math.floor(Math.log10(low));
+  const last = Math.ceil(Math.log10(high));
+  const digits = decades < 0.6 ? null : decades * 3 <= count + 2 ? [1, 2, 5] : [1];
+  if (!digits) return linearTicks(low, high, count);
+  const every = Math.max(1, Math.ceil(decades / Math.max(count, 1)));
+  const found = [];
+  for (let power = first; power <= last; power += 1) {
+    if (digits.length > 1 || power % every === 0) found.push(...digits.map((d) => d * 10 ** power));
+  }
+  return found.filter(within);
+}
+
+// Maps numbers to places. A logarithmic scale has no place for what is not positive.
+function scale(low, high, from, to, log = false) {
+  const f = log ? Math.log10 : (v) => v;
+  const unit = (to - from) / (f(high) - f(low) || 1);
+  const place = (value) => from + (f(value) - f(low)) * unit;
+  place.log = log;
+  place.low = low;
+  place.high = high;
+  place.holds = (value) => value !== null && value !== undefined && (!log || value > 0);
+  place.clamped = (value) => place(Math.min(Math.max(log ? Math.max(value, low) : value, low), high));
+  place.ticks = (count) => (log ? logTicks(low, high, count) : linearTicks(low, high, count));
+  return place;
+}
+
+// A scale that holds all values with some room; zero is on it where it is near.
+function fitted(values, from, to, { log = false, zero = false } = {}) {
+  const known = values.filter((v) => v !== null && Number.isFinite(v) && (!log || v > 0));
+  if (!known.length) return scale(log ? 0.1 : 0, 1, from, to, log);
+  let low = known.reduce((a, b) => Math.min(a, b));
+  let high = known.reduce((a, b) => Math.max(a, b));
+  if (log) {
+    const room = Math.max((high / low) ** 0.06, 1.1);
+    return scale(low / room, high * room, from, to, true);
+  }
+  if (zero || (low > 0 && low < 0.4 * high)) low = Math.min(low, 0);
+  if (zero) high = Math.max(high, 0);
+  const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+  return scale(low === 0 ? 0 : low - room, high === 0 && zero ? room : high + room, from, to, false);
+}
+
+// Horizontal grid lines with their numbers at the left.
+function leftAxis(svg, y, left, right, count, text = tickText) {
+  for (const tick of y.ticks(count)) {
+    svg.append(draw('line', { x1: left, x2: right, y1: y(tick), y2: y(tick), class: tick === 0 ? 'axis' : 'grid' }));
+    svg.append(label(left - 6, y(tick) + 4, text(tick), { 'text-anchor': 'end' }));
+  }
+}
+
+// The line below a chart with its ticks and their numbers.
+function bottomAxis(svg, x, top, bottom, count, text = tickText, whole = false) {
+  svg.append(draw('line', { x1: x(x.low), x2: x(x.high), y1: bottom, y2: bottom, class: 'axis' }));
+  for (const tick of x.ticks(count)) {
+    if (whole && !Number.isInteger(tick)) continue;
+    svg.append(draw('line', { x1: x(tick), x2: x(tick), y1: bottom, y2: bottom + 4, class: 'axis' }));
+    svg.append(label(x(tick), bottom + 16, text(tick), { 'text-anchor': 'middle' }));
+  }
+}
+
+const path = (points) => points.map(([x, y], i) => `${i ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
+
+// The area between two curves over the same places.
+const area = (upper, lower) => (upper.length ? `${path(upper)}L${path([...lower].reverse()).slice(1)}Z` : '');
+
+// Moves labels apart that would overlap: places in ascending order, at least `gap` between them.
+function apart(items, gap, low, high) {
+  const sorted = [...items].sort((a, b) => a.y - b.y);
+  sorted.forEach((item, i) => {
+    item.y = Math.max(item.y, i ? sorted[i - 1].y + gap : low);
+  });
+  for (let i = sorted.length - 1, limit = high; i >= 0; i -= 1, limit = sorted[i + 1].y - gap) {
+    sorted[i].y = Math.max(Math.min(sorted[i].y, limit), low);
+  }
+  return sorted;
+}

@@ -1,0 +1,138 @@
+// What the page knows, what is chosen, and what that leaves.
+
+const data = JSON.parse(byId('data').textContent);
+const matrices = data.matrices;
+const comparison = data.kind === 'comparison';
+const everyRow = matrices.name.map((_, i) => i);
+const measures = new Map(data.measures.map((m) => [m.key, m]));
+const [UNCONVERGED, BELOW_ROUNDING] = [1, 2];
+
+const textOf = (column, i) => (matrices[column][i] === null ? null : data.texts[matrices[column][i]]);
+const valueOf = (key, i) => data.values[key]?.[i] ?? null;
+const errorOf = (key, i) => data.errors[key]?.[i] ?? 0;
+const fullRank = (i) => Math.min(matrices.rows[i], matrices.columns[i]);
+const isBelow = (i) => (matrices.flags[i] & BELOW_ROUNDING) > 0;
+const towers = [...new Set(everyRow.map((i) => textOf('tower', i)))];
+const roleOf = (i) => textOf('role', i) ?? 'other';
+const placeOf = (i) => (towers.length > 1 ? `${textOf('tower', i)} ${roleOf(i)}` : roleOf(i));
+
+// The order in which a block computes; roles that are not here follow as the file has them.
+const ORDER = ['q', 'k', 'v', 'qkv', 'o', 'router', 'gate', 'up', 'gate_up', 'down'];
+
+function ordered(rows) {
+  const towerAt = (i) => towers.indexOf(textOf('tower', i));
+  const roleAt = (i) => (ORDER.indexOf(roleOf(i)) + ORDER.length + 1) % (ORDER.length + 1);
+  return [...rows].sort((a, b) => towerAt(a) - towerAt(b) || roleAt(a) - roleAt(b) || a - b);
+}
+
+// The matrix that is shown first: the one that changed most, or that stands out most.
+function firstRow() {
+  const changes = data.values.relative_change;
+  if (changes) return changes.reduce((best, v, i) => (v !== null && v > (changes[best] ?? -1) ? i : best), 0);
+  return Number(document.querySelector('button.go[data-row]')?.dataset.row ?? 0);
+}
+
+const FIRST = comparison ? ['relative_change'] : ['effective_rank', 'stable_rank'];
+
+const UNFILTERED = { tower: '', role: '', layers: '', name: '' };
+
+// Ranks of matrices of several shapes compare as shares of the full rank.
+function beginning() {
+  const key = FIRST.find((k) => measures.has(k)) ?? data.measures[0]?.key;
+  const shapes = new Set(everyRow.map(fullRank)).size;
+  return { measure: key, show: measures.get(key)?.rank && shapes > 1 ? 'share' : 'value', ...UNFILTERED };
+}
+
+
+const state = { ...beginning(), row: firstRow(), side: comparison ? 'delta' : 'w', hidden: new Set(['projected']), sort: null, every: false };
+
+// The layers that "0-7, 12" means; null for all, or where it means nothing.
+function layersOf(text) {
+  const parts = [...text.matchAll(/(\d+)\s*(?:[-–]\s*(\d+))?/g)].map((m) => [Number(m[1]), Number(m[2] ?? m[1])]);
+  return parts.length ? (layer) => layer !== null && parts.some(([a, b]) => layer >= a && layer <= b) : null;
+}
+
+// The rows that the filters leave, in file order.
+function filtered() {
+  const inside = layersOf(state.layers);
+  const part = state.name.trim().toLowerCase();
+  return everyRow.filter(
+    (i) =>
+      (!state.tower || textOf('tower', i) === state.tower) &&
+      (!state.role || placeOf(i) === state.role) &&
+      (!inside || inside(matrices.layer[i])) &&
+      (!part || matrices.name[i].toLowerCase().includes(part)),
+  );
+}
+
+function grouped(rows, keyOf) {
+  const found = new Map();
+  for (const i of rows) {
+    const key = keyOf(i);
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push(i);
+  }
+  return found;
+}
+
+// How a number may be shown -------------------------------------------------------------------------
+
+const SHOWS = {
+  value: 'the value',
+  share: 'share of the full rank, %',
+  ratio: 'multiple of the role’s median',
+};
+
+const allows = (measure, show) =>
+  show === 'value' || (show === 'share' ? measure.rank && !measure.signed : !measure.signed && !measure.key.endsWith('cosine'));
+
+const medians = new Map();
+
+// The median of a measure over all matrices of the role of one.
+function medianOfRole(key, i) {
+  if (!medians.has(key)) {
+    const found = new Map();
+    for (const [place, rows] of grouped(everyRow, placeOf)) {
+      const values = rows.map((r) => valueOf(key, r)).filter((v) => v !== null);
+      found.set(place, values.length ? median(values) : null);
+    }
+    medians.set(key, found);
+  }
+  return medians.get(key).get(placeOf(i));
+}
+
+// What is shown of a row: the value and its error in the unit that is chosen; null where there is none.
+function shown(i) {
+  const value = valueOf(state.measure, i);
+  if (value === null) return null;
+  const divisor = state.show === 'share' ? fullRank(i) / 100 : state.show === 'ratio' ? medianOfRole(state.measure, i) : 1;
+  if (!divisor) return null;
+  return { value: value / divisor, error: errorOf(state.measure, i) / Math.abs(divisor) };
+}
+
+const measure = () => measures.get(state.measure);
+
+// Whether the values are shown on a logarithmic scale: where they span decades.
+function isLog(values) {
+  const chosen = measure();
+  if (chosen.signed) return false;
+  const positive = values.filter((v) => v > 0);
+  if (positive.length < values.length / 2 || !positive.length) return false;
+  const span = Math.max(...positive) / Math.min(...positive);
+  return (chosen.log && span > 2) || span > 40;
+}
+
+function unitText() {
+  if (state.show !== 'value') return SHOWS[state.show];
+  const chosen = measure();
+  return chosen.unit ? `in units of ${chosen.unit}` : '';
+}
+
+// What the tip says of a row.
+function about(i) {
+  const found = shown(i);
+  const lines = [matrices.name[i], found ? `${measure().label}: ${withError(found.value, found.error)}${state.show === 'share' ? ' %' : ''}` : 'no value'];
+  if (matrices.flags[i] & UNCONVERGED) lines.push('did not converge: the error is wide, and holds');
+  if (isBelow(i)) lines.push('below the rounding floor: not distinguishable from rounding');
+  return lines.join('\n');
+}

@@ -1,0 +1,167 @@
+// The spectrum of one matrix: singular values by rank, and their density beside that of noise.
+
+const SIDES = comparison
+  ? { before: 'before', after: 'after', delta: 'ΔW', projected: 'ΔW without decay' }
+  : { w: 'W' };
+const PLOT = { height: 300, left: 54, top: 26, bottom: 40 };
+
+const curveOf = (i, side) => data.curves[i]?.[side] ?? null;
+const keyOf = (side, name) => (side === 'w' ? name : `${side}_${name}`);
+const present = (i) => Object.keys(SIDES).filter((side) => curveOf(i, side));
+
+function message(box, text) {
+  box.replaceChildren(element('p', { class: 'note' }, text));
+}
+
+// Singular values by rank, both axes logarithmic.
+function drawRanks(i) {
+  const box = byId('ranks');
+  const sides = present(i).filter((side) => !state.hidden.has(side));
+  caption('ranks-caption', 'Singular values by rank', 'both axes logarithmic; band: ± 2 errors');
+  if (!present(i).length) return message(box, 'This file holds no singular values of this matrix.');
+  const width = widthOf(box);
+  const { height, left, top, bottom } = PLOT;
+  const right = comparison ? 66 : 14;
+  const svg = drawing(width, height, `Singular values of ${matrices.name[i]} by rank`);
+  const positive = sides.flatMap((side) => usual(curveOf(i, side)));
+  const x = scale(1, Math.max(fullRank(i), 2), left, width - right, true);
+  const y = fitted(positive, height - bottom, top, { log: true });
+  leftAxis(svg, y, left, width - right, 6);
+  bottomAxis(svg, x, top, height - bottom, Math.max(3, Math.floor(width / 90)));
+  svg.append(label(width - right, height - 6, 'rank', { 'text-anchor': 'end' }), label(4, 12, 'singular value σ'));
+  const ends = [];
+  const points = sides.flatMap((side, line) => rankSeries(svg, i, side, line, x, y, ends));
+  drawEdges(svg, i, sides, y, left, width - right);
+  if (comparison) {
+    apart(ends, 14, top + 8, height - bottom).forEach((e) => svg.append(label(width - right + 6, e.y + 4, e.text, { class: `series-text ${e.side}` })));
+  }
+  followed(svg, points);
+  box.replaceChildren(svg);
+}
+
+// The values that the axis is made for: the smallest of a square matrix are near zero, and would fill
+// the chart with decades; their line leaves it at the bottom.
+function usual([, sigma]) {
+  const [least, last] = sigma.slice(-2);
+  return sigma.filter((v) => v > 0 && (sigma.length < 3 || v >= least * 0.3 || v !== last) && v > sigma[0] * 1e-6);
+}
+
+function rankSeries(svg, i, side, line, x, y, ends) {
+  const [ranks, sigma, errors] = curveOf(i, side);
+  const kept = ranks.map((rank, j) => [rank, sigma[j], errors[j]]);
+  const up = kept.map(([rank, value, error]) => [x(rank), y.clamped(value + 2 * error)]);
+  const down = kept.map(([rank, value, error]) => [x(rank), y.clamped(value - 2 * error)]);
+  const points = kept.map(([rank, value]) => [x(rank), y.clamped(value)]);
+  svg.append(draw('path', { d: area(up, down), class: `series-band ${side}` }));
+  svg.append(draw('path', { d: path(points), class: `series ${side}${side === 'projected' ? ' dashed' : ''}` }));
+  ends.push({ side, text: side === 'projected' ? 'no decay' : SIDES[side], y: points.at(-1)[1] });
+  return kept.map(([rank, value, error], j) => ({
+    x: points[j][0], y: points[j][1], column: points[j][0], line,
+    text: `${SIDES[side]}\nσ of rank ${Number.isInteger(rank) ? rank : rank.toFixed(0)}: ${withError(value, error)}`,
+  }));
+}
+
+// The noise edge of W in a scan, of ΔW in a comparison.
+function drawEdges(svg, i, sides, y, left, right) {
+  for (const side of sides.filter((s) => !comparison || s === 'delta')) {
+    const edge = valueOf(keyOf(side, 'mp_edge'), i);
+    if (!edge || edge < y.low || edge > y.high) continue;
+    svg.append(draw('line', { x1: left, x2: right, y1: y(edge), y2: y(edge), class: 'edge' }));
+    const text = `noise edge${comparison ? ' of ΔW' : ''} ${short(edge)}`;
+    const low = y(edge) + 20 > y(y.low);
+    svg.append(label(left + 6, y(edge) + (low ? -6 : 15), text, { class: 'halo' }));
+  }
+}
+
+// A ring that follows pointer and arrow keys.
+function followed(svg, points, far) {
+  const ring = draw('circle', { r: 5, class: 'cursor', visibility: 'hidden' });
+  svg.append(ring);
+  explore(svg, points, (p) => {
+    ring.setAttribute('visibility', p ? 'visible' : 'hidden');
+    if (p) ring.setAttribute('cx', p.x), ring.setAttribute('cy', p.y);
+  }, null, far);
+}
+
+// The share of singular values at most x, from a curve by rank.
+function shareBelow([ranks, sigma], full) {
+  return (value) => {
+    const j = sigma.findIndex((s) => s <= value);
+    if (j === 0) return 1;
+    const at = (k) => 1 - (ranks[k] - 0.5) / full;
+    if (j < 0) return 0;
+    const step = sigma[j - 1] - sigma[j];
+    return step > 0 ? at(j) + ((at(j - 1) - at(j)) * (value - sigma[j])) / step : at(j);
+  };
+}
+
+// The density of pure noise that ends at an edge (Marchenko & Pastur).
+function noiseDensity(edge, m, n) {
+  const [M, N] = [Math.min(m, n), Math.max(m, n)];
+  const [beta, unit] = [M / N, N * (edge / (Math.sqrt(M) + Math.sqrt(N))) ** 2];
+  const [a, b] = [(1 - Math.sqrt(beta)) ** 2, (1 + Math.sqrt(beta)) ** 2];
+  return (sigma) => {
+    const z = sigma ** 2 / unit;
+    return Math.sqrt(Math.max((b - z) * (z - a), 0)) / (Math.PI * beta * Math.max(Math.sqrt(z), 1e-9) * Math.sqrt(unit));
+  };
+}
+
+// As many bars as the number of values fills.
+const binsOf = (full) => Math.min(32, Math.max(8, Math.round(1.5 * Math.sqrt(full))));
+
+function drawDensity(i) {
+  const box = byId('density');
+  const side = curveOf(i, state.side) ? state.side : present(i)[0];
+  caption('density-caption', `Density of the singular values${comparison && side ? ` of ${SIDES[side]}` : ''}`, 'bars: measured; line: noise of the same median (Marchenko-Pastur)');
+  const curve = side && curveOf(i, side);
+  if (!curve?.[3]) return message(box, curve ? 'Only the largest values are in this table: a density needs quantiles, which the efforts “density” and “exact” give.' : 'This file holds no singular values of this matrix.');
+  const width = widthOf(box);
+  const { height, left, top, bottom } = PLOT;
+  const [ranks, sigma] = curve;
+  const full = fullRank(i);
+  const edge = valueOf(keyOf(side, 'mp_edge'), i);
+  const common = sigma[Math.max(0, ranks.findIndex((r) => r > full * 0.02))];
+  const end = Math.min(sigma[0] * 1.04, edge ? edge * 2 : common * 1.08) || 1;
+  const share = shareBelow(curve, full);
+  const step = end / binsOf(full);
+  const bars = Array.from({ length: binsOf(full) }, (_, b) => (share((b + 1) * step) - share(b * step)) / step);
+  const noise = edge ? noiseDensity(edge, matrices.rows[i], matrices.columns[i]) : null;
+  const line = noise ? Array.from({ length: 161 }, (_, j) => (j * Math.min(edge, end)) / 160).map((s) => [s, noise(s)]) : [];
+  const usual = line.filter(([s]) => s > end / 100).map(([, v]) => v);
+  const x = scale(0, end, left, width - 14);
+  const y = scale(0, 1.08 * Math.max(...bars, ...usual, 1e-300), height - bottom, top);
+  const svg = drawing(width, height, `Density of the singular values of ${matrices.name[i]}`);
+  leftAxis(svg, y, left, width - 14, 5);
+  bottomAxis(svg, x, top, height - bottom, Math.max(3, Math.floor(width / 80)));
+  svg.append(label(width - 14, height - 6, 'singular value σ', { 'text-anchor': 'end' }), label(4, 12, 'share per unit of σ'));
+  const points = bars.map((v, b) => {
+    const [from, to] = [x(b * step), x((b + 1) * step)];
+    svg.append(draw('rect', { x: from, y: y(Math.max(v, 0)), width: Math.max(to - from - 0.5, 0.5), height: Math.max(height - bottom - y(Math.max(v, 0)), 0), class: `series-bar ${side}` }));
+    const text = `σ from ${short(b * step)} to ${short((b + 1) * step)}\n${short(100 * v * step)} % of the values`;
+    return { x: (from + to) / 2, y: y(Math.max(v, 0)), text, column: b, line: 0 };
+  });
+  if (noise) drawNoise(svg, line, edge, x, y, top, height - bottom, width);
+  drawBeyond(svg, curve, edge, end, x, width, height - bottom, side);
+  followed(svg, points, (dx) => dx);
+  box.replaceChildren(svg);
+}
+
+function drawNoise(svg, line, edge, x, y, top, base, width) {
+  svg.append(draw('path', { d: path(line.filter(([, v]) => v <= y.high).map(([s, v]) => [x(s), y(v)])), class: 'noise' }));
+  if (edge > x.high) return;
+  svg.append(draw('line', { x1: x(edge), x2: x(edge), y1: top, y2: base, class: 'edge' }));
+  const before = x(edge) > width - 130;
+  svg.append(label(x(edge) + (before ? -6 : 6), top + 10, `noise edge ${short(edge)}`, { class: 'halo', 'text-anchor': before ? 'end' : 'start' }));
+}
+
+// Values above the noise edge as strokes, as far as the curve has them, and how many lie beyond the axis.
+function drawBeyond(svg, [ranks, sigma], edge, end, x, width, base, side) {
+  for (const value of sigma.filter((s, j) => s <= end && s > (edge ?? Infinity) && Number.isInteger(ranks[j]))) {
+    svg.append(draw('line', { x1: x(value), x2: x(value), y1: base - 9, y2: base, class: `series ${side}` }));
+  }
+  const inside = sigma.findIndex((s) => s <= end);
+  if (inside <= 0) return;
+  const beyond = Math.max(1, Math.round(ranks[inside] - 1));
+  const text = `${counted(beyond, 'value')} beyond, up to ${short(sigma[0])} →`;
+  svg.append(label(width - 14, PLOT.top + 28, text, { 'text-anchor': 'end', class: 'strong halo' }));
+}

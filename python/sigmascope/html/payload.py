@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the charts of a page are drawn from: columns of numbers, no longer than their errors allow.
+
+A page is read in a browser, so it has a size to keep. A table of a thousand matrices fits whole; of
+a larger one the last measures and the spectra of some matrices are left out, and the page says so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sigmascope import glossary
+from sigmascope.curves import curve_of, thinned
+
+Row = dict[str, Any]
+
+BUDGET = 4_400_000
+"""Characters of all numbers; the page around them takes about a tenth of a megabyte."""
+
+_FOR_MEASURES = 0.6
+"""Part of the budget that the measures may take."""
+
+_POINTS = 44
+"""Points of a spectrum by rank, and half as many of principal angles: more than a line shows."""
+
+_DIGITS = 1e-4
+"""Relative precision of a number whose error is smaller."""
+
+ANGLES = ("angles_left", "angles_right", "delta_angles_left", "delta_angles_right")
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Numbers of a page.
+
+    Attributes
+    ----------
+    text
+        JSON that may stand inside a script element.
+    measures
+        How many measures were left out.
+    spectra
+        How many matrices have their spectrum left out.
+    """
+
+    text: str
+    measures: int
+    spectra: int
+
+
+def payload(kind: str, rows: Sequence[Row], first: Collection[str] = ()) -> Payload:
+    """Return the numbers of all analysed rows.
+
+    Parameters
+    ----------
+    kind
+        "scan" or "comparison".
+    rows
+        The analysed ones, in the order in which the page counts them.
+    first
+        Names of those whose spectra matter most.
+    """
+    found = _matrices(rows)
+    found["kind"] = kind
+    columns = glossary.measured(rows)
+    found["measures"], found["values"], found["errors"] = [], {}, {}
+    spent = len(_text(found))
+    for column in columns:
+        values, errors = _column(rows, column)
+        cost = len(_text(values)) + len(_text(errors))
+        if spent + cost > _FOR_MEASURES * BUDGET:
+            continue
+        spent += cost
+        found["measures"].append(_description(column))
+        found["values"][column] = values
+        if any(errors):
+            found["errors"][column] = errors
+    sides = ("before", "after", "delta", "projected") if kind == "comparison" else ("",)
+    found["curves"], left = _curves(rows, sides, BUDGET - spent, set(first))
+    return Payload(_harmless(_text(found)), len(columns) - len(found["measures"]), left)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _harmless(text: str) -> str:
+    """Escape what could end a script element, or begin a comment in it."""
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _description(column: str) -> dict[str, Any]:
+    found = glossary.entry(column)
+    return {
+        "key": column,
+        "label": found.label,
+        "meaning": found.meaning,
+        "group": found.group,
+        "unit": found.unit,
+        "log": found.log,
+        "rank": found.rank,
+        "signed": found.signed,
+    }
+
+
+def _matrices(rows: Sequence[Row]) -> dict[str, Any]:
+    """What is known of every matrix besides its measures; texts are numbers of a list of texts."""
+    texts: dict[str, int] = {}
+
+    def interned(text: Any) -> int | None:
+        return None if text is None else texts.setdefault(str(text), len(texts))
+
+    matrices: dict[str, list[Any]] = {"name": [row["name"] for row in rows]}
+    for column in ("layer", "expert", "rows", "columns", "k", "passes"):
+        matrices[column] = [row.get(column) for row in rows]
+    for column in ("role", "tower", "effort", "method", "precision", "notes"):
+        matrices[column] = [interned(row.get(column)) for row in rows]
+    for column in ("dtype", "file"):
+        matrices[column] = [interned(_both(row, column)) for row in rows]
+    matrices["partner"] = [
+        row["after"] if row.get("after") not in (None, row["name"]) else None for row in rows
+    ]
+    matrices["flags"] = [
+        (row.get("converged") is False) + 2 * (row.get("above_rounding") is False) for row in rows
+    ]
+    return {"matrices": matrices, "texts": list(texts)}
+
+
+def _both(row: Row, column: str) -> Any:
+    """Return a column of a scan, or those of both sides of a comparison."""
+    if column in row:
+        return row[column]
+    before, after = row.get(f"before_{column}"), row.get(f"after_{column}")
+    return before if before == after else f"{before} → {after}"
+
+
+def _column(rows: Sequence[Row], column: str) -> tuple[list[Any], list[Any]]:
+    values, errors = [], []
+    for row in rows:
+        value, error = row.get(column), row.get(f"{column}_error")
+        # What a cosine lacks of 1 is what it says.
+        near = 1.0 - abs(value) if column == "cosine" and value is not None else None
+        values.append(compact(value, error, near))
+        errors.append(compact_error(value, error))
+    return values, errors
+
+
+def compact(
+    value: float | None, error: float | None = None, size: float | None = None
+) -> float | int | None:
+    """Round a number to half of its error, or to five digits of it or of another size."""
+    if value is None or not math.isfinite(value):
+        return None
+    least = max(abs(value if size is None else size) * _DIGITS, (error or 0.0) / 2.0)
+    if value == 0 or not math.isfinite(least):
+        return 0
+    if least == 0:
+        return value
+    rounded = round(value, -math.floor(math.log10(least)))
+    return int(rounded) if abs(rounded) < 1e15 and rounded == int(rounded) else rounded
+
+
+def compact_error(value: float | None, error: float | None) -> float | int:
+    """Round an error to two digits; 0 if it is below the last digit of the value."""
+    if not error or not math.isfinite(error) or error < abs(value or 0.0) * _DIGITS / 2.0:
+        return 0
+    return compact(float(f"{error:.2g}")) or 0
+
+
+def _curves(
+    rows: Sequence[Row], sides: Iterable[str], room: int, first: set[str]
+) -> tuple[list[Any], int]:
+    """Spectra and angles of every row, of as many as there is room for."""
+    sides = list(sides)
+    order = sorted(range(len(rows)), key=lambda i: (rows[i]["name"] not in first, _spread(i)))
+    found: list[Any] = [None] * len(rows)
+    left = 0
+    for i in order:
+        one = {side or "w": c for side in sides if (c := _curve(rows[i], side)) is not None}
+        one |= {name: c for name in ANGLES if (c := _angles(rows[i], name)) is not None}
+        if not one:
+            continue
+        room -= len(_text(one))
+        if room > 0:
+            found[i] = one
+        else:
+            left += 1
+    return found, left
+
+
+def _spread(i: int) -> float:
+    """Order whole numbers so that every beginning of the order is spread over all of them."""
+    return i * 0.6180339887498949 % 1.0
+
+
+def _curve(row: Row, side: str) -> list[Any] | None:
+    """Ranks, singular values, errors, and whether they reach the smallest one."""
+    curve = curve_of(row, side)
+    if curve is None:
+        return None
+    few = thinned(curve, _POINTS)
+    pairs = list(zip(few.sigma.tolist(), few.errors.tolist(), strict=True))
+    return [
+        [compact(rank) for rank in few.ranks.tolist()],
+        [compact(value, error) for value, error in pairs],
+        [compact_error(value, error) for value, error in pairs],
+        int(few.whole),
+    ]
+
+
+def _angles(row: Row, name: str) -> list[Any] | None:
+    """How many angles there are, the places of some, those in degrees, and the error of all."""
+    angles = row.get(name)
+    if not angles:
+        return None
+    step = -(-len(angles) // (_POINTS // 2))
+    places = sorted({*range(0, len(angles), step), len(angles) - 1})
+    error = row.get(f"{name}_error")
+    return [
+        len(angles),
+        [place + 1 for place in places],
+        [round(math.degrees(angles[place]), 2) for place in places],
+        0 if error is None else compact_error(1.0, math.degrees(error)),
+    ]
