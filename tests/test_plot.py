@@ -61,6 +61,13 @@ def test_depth_draws_a_line_with_its_band_for_every_role(of_scan: Plots) -> None
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("layer", "stable rank")
 
 
+def test_roles_are_in_the_order_of_a_block() -> None:
+    rows = scan_rows(2)
+    ax = Plots([*rows[::-1]]).depth("stable_rank")
+    labels = [line.get_label() for line in ax.lines]
+    assert labels == ["q", "k", "v", "o", "gate", "up", "down"]
+
+
 def test_missing_values_break_the_line() -> None:
     rows = scan_rows(6)
     gone = next(row for row in rows if row["name"] == UP)

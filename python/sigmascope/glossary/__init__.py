@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from .columns import SIDES, entry, measured
+from .columns import ROLES, SIDES, entry, measured, role_rank
 from .entries import MEASURES, PAIR, Entry
 
-__all__ = ["MEASURES", "PAIR", "SIDES", "Entry", "entry", "measured"]
+__all__ = ["MEASURES", "PAIR", "ROLES", "SIDES", "Entry", "entry", "measured", "role_rank"]

@@ -21,6 +21,15 @@ SIDES = {
 """Of a pair: the words beside a label, the heading, and what goes before the meaning."""
 
 
+ROLES = ("q", "k", "v", "qkv", "o", "router", "gate", "up", "gate_up", "down")
+"""The order in which a block computes; roles that are not here follow as the file has them."""
+
+
+def role_rank(role: str) -> int:
+    """Return the place of a role among others."""
+    return ROLES.index(role) if role in ROLES else len(ROLES)
+
+
 def entry(column: str) -> Entry:
     """Return what a column of measures means, of a matrix, of a pair or of one side of it."""
     if column in PAIR:

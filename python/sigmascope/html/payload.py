@@ -65,7 +65,7 @@ def payload(kind: str, rows: Sequence[Row], first: Collection[str] = ()) -> Payl
         Names of those whose spectra matter most.
     """
     found = _matrices(rows)
-    found["kind"] = kind
+    found["kind"], found["roles"] = kind, glossary.ROLES
     columns = glossary.measured(rows)
     found["measures"], found["values"], found["errors"] = [], {}, {}
     spent = len(_text(found))

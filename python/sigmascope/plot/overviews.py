@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.glossary import entry
+from sigmascope.glossary import entry, role_rank
 
 from .axes import COLOURS, STYLES, drawn_on, dressed, is_log, words
 
@@ -24,7 +24,9 @@ Places = dict[str, dict[int, list[Row]]]
 def by_place(rows: Iterable[Row], column: str) -> Places:
     """Return the rows that have a measure, by role (and tower, if there are several) and layer."""
     rows = [row for row in rows if row.get("layer") is not None]
-    several = len({row.get("tower") for row in rows}) > 1
+    towers = list(dict.fromkeys(row.get("tower") for row in rows))
+    rows.sort(key=lambda row: (towers.index(row.get("tower")), role_rank(row.get("role") or "")))
+    several = len(towers) > 1
     found: Places = {}
     for row in rows:
         role = row.get("role") or "other"

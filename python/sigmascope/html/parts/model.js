@@ -16,12 +16,10 @@ const towers = [...new Set(everyRow.map((i) => textOf('tower', i)))];
 const roleOf = (i) => textOf('role', i) ?? 'other';
 const placeOf = (i) => (towers.length > 1 ? `${textOf('tower', i)} ${roleOf(i)}` : roleOf(i));
 
-// The order in which a block computes; roles that are not here follow as the file has them.
-const ORDER = ['q', 'k', 'v', 'qkv', 'o', 'router', 'gate', 'up', 'gate_up', 'down'];
-
+// Roles in the order in which a block computes; those that have no place in it follow as the file has them.
 function ordered(rows) {
   const towerAt = (i) => towers.indexOf(textOf('tower', i));
-  const roleAt = (i) => (ORDER.indexOf(roleOf(i)) + ORDER.length + 1) % (ORDER.length + 1);
+  const roleAt = (i) => (data.roles.indexOf(roleOf(i)) + data.roles.length + 1) % (data.roles.length + 1);
   return [...rows].sort((a, b) => towerAt(a) - towerAt(b) || roleAt(a) - roleAt(b) || a - b);
 }
 
