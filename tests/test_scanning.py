@@ -466,8 +466,8 @@ def test_full_disk_loses_no_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     journals: list[Any] = []
 
     class Full(Journal):
-        def __init__(self, path: Path, **options: Any) -> None:
-            super().__init__(path, **options)
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
             journals.append(self)
 
     def listener(event: ScanEvent) -> None:

@@ -81,7 +81,9 @@ class TopSearch {
     const std::int64_t d = space_->columns();
     const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_,
                last = out_of_steps || (whole && !steering_);
-    if (!last && !whole && (d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart()))) return false;
+    const bool early = options_.density && result_.steps < least_density_steps && !space_->exhausted();
+    if (!last && !whole && (early || d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart())))
+      return false;
     assessment_.t.reset();  // before the next is made
     assessment_ = assess(*space_, k_, kept() + 2 * block_, steering_ ? noise_ : 0.0, options_.density);
     if (steering_ && !last && drowned(assessment_, options_)) {

@@ -49,6 +49,9 @@ struct TopOptions {
 inline double steering_noise(double fro2, std::int64_t n) { return 0x1p-9 * std::sqrt(fro2 / static_cast<double>(n)); }
 inline constexpr double steering_share = 0x1p-7;  // of T's numbers, if every entry is rounded the same way
 
+// Steps of a density, whatever the values need: with fewer the bulk under a few large values is hardly seen.
+inline constexpr std::int64_t least_density_steps = 8;
+
 // What the space says of its k largest values.
 struct Assessment {
   std::optional<Diagonalized> t;  // of the projection, if it is kept

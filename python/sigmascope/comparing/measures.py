@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.matrices import Matrix
+from sigmascope.matrices import Matrix, multiply
 from sigmascope.scanning.rows import MEASURES, Row, spectrum_columns
+from sigmascope.sources import matrix
 from sigmascope.spectra import SVD, Measure, Moments, Spectrum
 from sigmascope.statistics import pairs
 
@@ -33,8 +34,8 @@ def pair_columns(couple: Couple, found: Findings, num_threads: int) -> Row:
     row |= _changes(spectra["before"], spectra["after"])
     row |= _of_entries(couple, found)
     before, after, delta = (spectra[group].svd for group in ("before", "after", "delta"))
-    row |= _angles("", before, after, together=True)
-    return row | _angles("delta_", delta, before, together=False)
+    row |= _angles("", before, after, num_threads, together=True)
+    return row | _angles("delta_", delta, before, num_threads, together=False)
 
 
 def _evidence(spectra: Mapping[str, Spectrum], num_threads: int) -> Row:
@@ -123,7 +124,9 @@ def _rounding(a: Matrix, seen: Moments) -> pairs.Rounding:
     return pairs.Rounding(a.dtype, seen.fro_norm**2, seen.histogram)
 
 
-def _angles(prefix: str, one: SVD | None, two: SVD | None, *, together: bool) -> Row:
+def _angles(
+    prefix: str, one: SVD | None, two: SVD | None, num_threads: int, *, together: bool
+) -> Row:
     """Return the principal angles between leading subspaces that are told apart from the rest.
 
     `together`: of the same number of dimensions, the most that both resolve; else of each the most.
@@ -138,12 +141,17 @@ def _angles(prefix: str, one: SVD | None, two: SVD | None, *, together: bool) ->
     if i == 0 or j == 0:
         return {}
     error = pairs.angle_error(float(first[i - 1]), float(second[j - 1]))
+
+    def product(A: pairs.Vectors, B: pairs.Vectors) -> NDArray[np.float64]:
+        """A^T B by the engine, whose threads are those of this call, and no other library's."""
+        return multiply(matrix(A).T, B.astype(np.float64), num_threads=num_threads)
+
     row: Row = {}
     for side, X, Y in (("left", one.U, two.U), ("right", one.Vt, two.Vt)):
         assert X is not None
         assert Y is not None
         x, y = (X[:, :i], Y[:, :j]) if side == "left" else (X[:i].T, Y[:j].T)
-        row[f"{prefix}angles_{side}"] = pairs.principal_angles(x, y).tolist()
+        row[f"{prefix}angles_{side}"] = pairs.principal_angles(x, y, product).tolist()
         row[f"{prefix}angles_{side}_error"] = error
     return row
 

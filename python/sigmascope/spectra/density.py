@@ -16,6 +16,7 @@ from .measure import Measure
 from .quadrature import CONVERGED, Function, Quadrature, from_rules
 
 Array = NDArray[np.float64]
+Gradient = Callable[..., tuple[float, ...]]
 
 
 def entropy_term(x: Array) -> Array:
@@ -292,10 +293,7 @@ class Density:
             raise ValueError("a zero matrix has no such measure: its singular values sum to 0")
 
     def _measure(
-        self,
-        function: Callable[..., float],
-        gradient: Callable[..., tuple[float, ...]],
-        *fs: Function,
+        self, function: Callable[..., float], gradient: Gradient, *fs: Function
     ) -> Measure:
         e = self.quadrature.estimate(function, gradient, *fs)
         return Measure(e.value, e.error, "density", e)
