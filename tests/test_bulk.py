@@ -163,6 +163,22 @@ def test_effective_rank_above_covers_the_truth(name):
             assert found.error <= 0.5 * truth + 2
 
 
+@pytest.mark.parametrize("strength", [2.0, 5.0, 30.0])
+@pytest.mark.parametrize("shape", [(320, 320), (300, 500)])
+def test_a_density_counts_what_stands_far_above_the_bulk(shape, strength):
+    """The edge lies at one side of a gap: a window as wide as the gap would reach into the bulk."""
+    A, sigma = ks.planted(*shape, seed=6, rank=16, strength=strength)
+    for seed in range(6):
+        density = density_of(A, 32, 5, seed)
+        for k in (4, 24):
+            found = sst.measures_from_density(
+                density, sigma[:k], np.zeros(k), shape, np.linalg.norm(A)
+            )
+            assert abs(found["mp_outliers"].value - 16) <= 1
+            above = found["effective_rank_above_edge"]
+            assert abs(above.value - 16) <= 1
+
+
 def test_effective_rank_above_everything_is_zero_and_above_nothing_is_all():
     A, sigma = ks.llm(120, 90, seed=2)
     density = density_of(A, 8, 5)

@@ -99,17 +99,18 @@ def _ramp(q: Quadrature, low: float, high: float) -> tuple[float, float]:
     return q.combine(lambda t: t, lambda t: (1.0,), lambda x: ramp(x, low, high))
 
 
-def _half_stair(q: Quadrature, stairs: tuple[Staircase, Staircase], raw: float) -> float:
-    """Return half the width of the stair (sigma) at a position."""
-    low, high, _ = _neighbours(stairs, raw)
-    return max(high - low, 1e-9 * math.sqrt(q.fro2)) / 2.0
+def stair_around(q: Quadrature, x: float, width: float = 1.0) -> tuple[float, float]:
+    """Return the ends (sigma) of a ramp about x, so many stairs wide.
 
-
-def stair_around(q: Quadrature, x: float) -> tuple[float, float]:
-    """Return the ends (sigma) of a ramp one stair wide about x."""
+    At the edge of a gap it goes no farther into the values there than it must: a stair reaches
+    from one side of the gap to the other.
+    """
     stairs = _staircases(q)
-    half = _half_stair(q, stairs, float(np.mean([s.raw_count(x) for s in stairs])))
-    return max(x - half, 0.0), x + half
+    low, high, _ = _neighbours(stairs, float(np.mean([s.raw_count(x) for s in stairs])))
+    least = 1e-9 * math.sqrt(q.fro2)
+    half = max(high - low, least) / 2.0
+    below, above = (min(half, max(2.0 * gap, least)) for gap in (x - low, high - x))
+    return max(x - width * below, 0.0), x + width * above
 
 
 def _neighbours(stairs: tuple[Staircase, Staircase], above: float) -> tuple[float, float, float]:
@@ -145,10 +146,8 @@ def count_above(q: Quadrature, x: float) -> tuple[float, float]:
     if resolves(q, x):
         near = np.abs(q.converged - x**2) <= q.resolution
         return float(np.sum(singles > x)), float(np.sum(near))
-    stairs = _staircases(q)
-    raw = float(np.mean([s.raw_count(x) for s in stairs]))
-    half = _half_stair(q, stairs, raw)
-    counts = [_ramp(q, max(x - width * half, 0.0), x + width * half) for width in WIDTHS]
+    raw = float(np.mean([s.raw_count(x) for s in _staircases(q)]))
+    counts = [_ramp(q, *stair_around(q, x, width)) for width in WIDTHS]
     values = [value for value, _ in counts]
     smoothing = max((max(values) - min(values)) / 4.0, 0.75 * abs(values[1] - raw))
     value = min(max(values[1], float(len(singles))), float(q.n))
