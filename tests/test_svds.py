@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import known_spectra as ks
 import numpy as np
@@ -155,6 +156,18 @@ def test_no_silent_miss(problem: tuple[NDArray[np.floating], int, dict[str, obje
             assert np.max(result.residuals) <= options["tol"] * sigma[0] + floor  # type: ignore[operator]
     elif result.converged:
         assert np.max(np.abs(result.s - sigma[:k])) <= options["tol"] * sigma[0] + floor  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-4, 3e-5])
+@pytest.mark.parametrize(("n", "seeds"), [(2, 150), (40, 20)])
+def test_rounded_products_may_exchange_neighbours(gap: float, n: int, seeds: int) -> None:
+    """Of two values closer than steering tells apart, the wrong one may be kept: errors say so."""
+    sigma = np.concatenate([[1.0, 1.0 - gap], np.linspace(0.5, 0.1, n - 2)])
+    for seed in range(seeds):
+        A = ks.prescribed(62, n, sigma, seed)[0].astype(np.float32)
+        options: dict[str, Any] = {"tol": 0.1, "block": 1, "seed": seed, "method": "krylov"}
+        found = ss.svds(A, 1, vectors=False, precision="mixed", **options)
+        check_values(found, lapack(A))
 
 
 @pytest.mark.parametrize("smallest", [4, 8, 14])

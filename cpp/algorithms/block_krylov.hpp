@@ -139,7 +139,8 @@ class TopSearch {
     const double floor = rounding_floor<B>(triplets.s), allowed = options_.tolerance * triplets.s.front() + floor,
                  missing = missing_mass(*space_, fro2_, steering_);
     // Nor does T tell then what lies outside: ask A, with the block that would be next.
-    double eta = assessment_.eta;
+    Unseen unseen = assessment_.unseen;
+    double& eta = unseen.eta;
     if (all && space_->next_columns() > 0) {
       const auto image = a_.multiply(space_->next());
       eta = std::max(eta, eigh(device_.inner(image, image)).values.front());
@@ -149,7 +150,7 @@ class TopSearch {
         if (const double s = triplets.s[i], r = result_.residuals[i]; r > unconverged * s + floor)
           eta = std::max(eta, s * (s + r));
     const auto errors = [&](bool sure) {
-      return value_errors(triplets.s, result_.residuals, sure, eta, assessment_.inside, missing, floor);
+      return value_errors(triplets.s, result_.residuals, sure, unseen, missing, floor);
     };
     result_.errors = errors(place == Place::sure);
     const auto& judged = options_.of_residuals() ? result_.residuals : result_.errors;

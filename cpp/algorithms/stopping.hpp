@@ -51,15 +51,25 @@ inline constexpr double steering_share = 0x1p-7;  // of T's numbers, if every en
 
 // Steps of a density, whatever the values need: with fewer the bulk under a few large values is hardly seen.
 inline constexpr std::int64_t least_density_steps = 8;
+// The same, six times what is likely: of n roundings by 2^-9 at most, of the block and of its image.
+inline double steering_likely(std::int64_t n) {
+  return std::min(steering_share, 15 * 0x1p-9 / std::sqrt(static_cast<double>(n)));
+}
+
+// What may lie outside the k Ritz vectors, lambda.
+struct Unseen {
+  double eta = 0;     // what has not converged
+  double inside = 0;  // what a steered T may not have told from the first k; 0 unless steered
+  double above = 0;   // what T puts next, with the rounding that is likely; 0 unless steered
+};
 
 // What the space says of its k largest values.
 struct Assessment {
   std::optional<Diagonalized> t;  // of the projection, if it is kept
   Eigen ritz;                     // more than k of them, where the space has more
   std::vector<double> rho;        // |A^T A v - theta v|, lambda
-  double eta = 0;                 // lambda
-  double inside = 0;              // lambda: what a steered T may not have told from the first k; 0 unless steered
-  double noise = 0;               // sigma; 0 unless steered
+  Unseen unseen;
+  double noise = 0;  // sigma; 0 unless steered
   double theta(std::int64_t i) const { return std::max(ritz.values[static_cast<std::size_t>(i)], 0.0); }
 };
 
@@ -78,23 +88,26 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t leas
   bool any = false;
   for (std::int64_t j = 0; j < found; ++j)
     if (const double rho = a.rho[static_cast<std::size_t>(j)]; rho > unconverged * a.theta(j)) {
-      a.eta = std::max(a.eta, a.theta(j) + rho);
+      a.unseen.eta = std::max(a.unseen.eta, a.theta(j) + rho);
       any = true;
     }
   if (!any && found < space.columns() && space.columns() < space.size())
-    a.eta = 0.9 * a.theta(found - 1);  // of a cluster that goes on, no member is missed
+    a.unseen.eta = 0.9 * a.theta(found - 1);  // of a cluster that goes on, no member is missed
   if (noise > 0) {
-    a.eta *= 1 + steering_share;
-    if (found > k) a.inside = a.theta(k) * (1 + steering_share);
+    a.unseen.eta *= 1 + steering_share;
+    if (found > k) a.unseen.inside = a.theta(k) * (1 + steering_share);
+    if (found > k) a.unseen.above = a.theta(k) * (1 + steering_likely(space.size()));
   }
   return a;
 }
 
 // Error bound of one value, in sigma, from its residual (sigma) and the gap to what has not converged, or is mixed with
 // it by rounding: four times the first-order value of the quadratic bound, since eta is itself an estimate. At or below
-// eta the residual speaks of the nearest singular value only; others, up to sqrt(eta), may still be missing above it.
-inline double value_error(double sigma, double residual, double eta, double inside) {
-  const double theta = sigma * sigma, below = std::max(eta, inside);
+// eta the residual speaks of the nearest singular value only; others, up to sqrt(eta), may still be missing above it,
+// as may be what a steered T has put outside the k Ritz vectors, up to sqrt(above).
+inline double value_error(double sigma, double residual, const Unseen& unseen) {
+  const double eta = unseen.eta, theta = sigma * sigma, below = std::max(eta, unseen.inside);
+  residual = std::max(residual, std::sqrt(unseen.above) - sigma);
   if (theta <= eta) return std::max(residual, 1.1 * std::sqrt(eta) - sigma);  // eta may be short by a few per cent
   return theta > below ? std::min(residual, 4 * residual * residual * sigma / (theta - below)) : residual;
 }
@@ -129,7 +142,7 @@ bool meets_tolerance(const Assessment& a, const TopOptions& options) {
   for (std::int64_t i = 0; i < options.k; ++i) {
     const double residual = ritz_residual(a, i, B::epsilon());
     const double sigma = std::sqrt(a.theta(i));
-    const double error = options.of_residuals() ? residual : value_error(sigma, residual, a.eta, a.inside);
+    const double error = options.of_residuals() ? residual : value_error(sigma, residual, a.unseen);
     if (error > allowed) return false;
   }
   return true;
@@ -220,11 +233,11 @@ bool graded(const Assessment& a, std::int64_t k) {
 // Bounds on |s_i - sigma_i|. Converged: value_error of the residual. Not converged: Weyl's inequality with all that
 // the space has not captured, sigma_i^2 <= theta_i + ||A - A V V^T||_F^2, loose but never wrong. Plus rounding.
 inline std::vector<double> value_errors(const std::vector<double>& values, const std::vector<double>& residuals,
-                                        bool converged, double eta, double inside, double missing, double floor) {
+                                        bool converged, const Unseen& unseen, double missing, double floor) {
   std::vector<double> errors;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double s = values[i], weyl = std::sqrt(s * s + missing) - s;
-    errors.push_back((converged ? std::min(weyl, value_error(s, residuals[i], eta, inside)) : weyl) + floor);
+    errors.push_back((converged ? std::min(weyl, value_error(s, residuals[i], unseen)) : weyl) + floor);
   }
   return errors;
 }
