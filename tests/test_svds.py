@@ -161,7 +161,7 @@ def test_no_silent_miss(problem: tuple[NDArray[np.floating], int, dict[str, obje
 @pytest.mark.parametrize("vectors", [False, True])
 @pytest.mark.parametrize("precision", ["mixed", "float32"])
 @pytest.mark.parametrize("block", [3, 4, 8, 16, 24])
-def test_crowds_wider_than_the_block_hide_no_error(block: int, precision: str, vectors: bool) -> None:
+def test_crowds_hide_no_error(block: int, precision: str, vectors: bool) -> None:
     """Values closer than a loose search resolves, more than it holds, share its Ritz vectors."""
     for seed in range(40):
         rng = np.random.default_rng(seed)
