@@ -13,36 +13,17 @@ from sigmascope import statistics
 from sigmascope.analysis import spectrum
 from sigmascope.distributions import spectral_density
 from sigmascope.errors import MemoryLimitError
+from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.memory import Need
 from sigmascope.routes import need_in_memory
 from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Spectrum
 
+from .couples import Adapted, AnyCouple
+
 STEPS = 8
 """Of a density that need not resolve the largest values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Couple:
-    """Two matrices of one shape, as they are stored."""
-
-    before: Matrix
-    after: Matrix
-
-    @property
-    def nbytes(self) -> int:
-        """Of both."""
-        return self.before.nbytes + self.after.nbytes
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether nothing has to be read from a file."""
-        return self.before.in_memory and self.after.in_memory
-
-    def load(self) -> Couple:
-        """Read both into memory."""
-        return Couple(self.before.load(), self.after.load())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +52,26 @@ class Budget:
     room: int
 
     @classmethod
-    def of(cls, couple: Couple, options: Options) -> Self:
+    def of(cls, couple: AnyCouple, options: Options) -> Self:
         """Give as many spectra a worker as fit beside what is held."""
         how = _how(options) | {"vectors": True, "memory_limit": options.memory_limit}
-        delta = couple.after - couple.before
-        kept = 3 * 8 * options.k * sum(delta.shape)
+        matrices = couple.before, couple.after, couple.delta
+        kept = 3 * 8 * options.k * sum(couple.before.shape)
+
+        def most(threads: int) -> Need:
+            needs = [_need(a, num_threads=threads, **how) for a in matrices]
+            return Need(*(max(parts) for parts in zip(*needs, strict=True)))
+
+        alone = most(options.num_threads)  # as sums are, and what is computed again
+        if isinstance(couple, Adapted):
+            alone = alone.then(couple.sums_need(options.num_threads))
         for workers in (4, 2, 1):
             if workers > max(options.num_threads, 1):
                 continue
             threads = options.num_threads // workers
-            needs = [
-                need_in_memory(a, num_threads=threads, **how)
-                for a in (couple.before, couple.after, delta)
-            ]
-            each = Need(*(max(parts) for parts in zip(*needs, strict=True)))
-            together = Need(workers * each.arrays, workers * each.working).beside(
-                couple.nbytes + kept
-            )
+            each = most(threads)
+            together = Need(workers * each.arrays, workers * each.working).then(alone)
+            together = together.beside(couple.nbytes + kept)
             if together.limit <= options.memory_limit:
                 room = max(options.memory_limit - together.peak, 0)
                 return cls(couple.nbytes, kept, workers, threads, sum(each), room)
@@ -97,6 +81,10 @@ class Budget:
     def reserved(self) -> int:
         """Bytes that no spectrum of this pair may take."""
         return self.held + self.kept + self.room
+
+
+def _need(a: Matrix | LowRank, **how: Any) -> Need:
+    return Need(0, a.working_bytes) if isinstance(a, LowRank) else need_in_memory(a, **how)
 
 
 class Tally:
@@ -135,7 +123,7 @@ class Spectra:
 
     def __init__(
         self,
-        jobs: Mapping[str, Matrix],
+        jobs: Mapping[str, Matrix | LowRank],
         decay: float,
         options: Options,
         budget: Budget,
@@ -194,6 +182,9 @@ class Spectra:
             "progress": self._tally.part(),
         }
         a = self._jobs[group]
+        if isinstance(a, LowRank):
+            held = {name: shared[name] for name in ("memory_limit", "reserved")}
+            return a.spectrum(options.k, vectors=True, **held)
         if group == "projected":
             before, delta = known["before"], known["delta"]
             shift = abs(self._decay) * float(before.top[0] + before.top_errors[0])

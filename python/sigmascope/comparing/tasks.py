@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
+from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
+from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError
 from sigmascope.scanning.prefetch import Prefetch
 from sigmascope.scanning.rows import Row
@@ -23,7 +24,8 @@ from sigmascope.scanning.tasks import (
 )
 
 from .analysis import findings
-from .at_once import Budget, Couple, Tally
+from .at_once import Budget, Tally
+from .couples import Adapted, Adapters, AnyCouple, Couple
 from .measures import pair_columns
 from .pairing import Pair
 
@@ -46,17 +48,22 @@ class Link:
         return cls(pair.name, pair.before.name, pair.after.name, pair.rows, pair.note)
 
 
-class Couples(Mapping[str, Couple]):
+class Couples(Mapping[str, AnyCouple]):
     """The matrices of pairs, by the names of their rows; looked up, files are checked."""
 
-    def __init__(self, before: Checkpoint, after: Checkpoint, links: Iterable[Link]) -> None:
+    def __init__(self, before: Scannable, after: Scannable, links: Iterable[Link]) -> None:
         self._before = before
         self._after = after
         self._links = {link.name: link for link in links}
 
-    def __getitem__(self, name: str) -> Couple:
-        link = self._links[name]
-        before, after = self._before[link.before], self._after[link.after]
+    def __getitem__(self, name: str) -> AnyCouple:
+        link, one, two = self._links[name], self._before, self._after
+        if isinstance(one, Adapter):
+            assert isinstance(two, Adapter)
+            return Adapters(one[link.before], two[link.after])
+        if isinstance(two, Adapter):
+            return Adapted(one[link.before], delta_of(one, link.before, two, link.after))
+        before, after = one[link.before], two[link.after]
         if link.rows is not None:
             before, after = before[: link.rows], after[: link.rows]
         return Couple(before, after)
@@ -84,7 +91,7 @@ class PairTask:
         0, 1, ...: an executor that remembers results must not repeat a failure from memory.
     """
 
-    origins: tuple[Origin, Origin]
+    origins: tuple[Origin | AdapterOrigin, Origin | AdapterOrigin]
     files: tuple[Known, Known]
     link: Link
     options: Options
@@ -98,7 +105,7 @@ class PairTask:
     @classmethod
     def of(
         cls,
-        checkpoints: tuple[Checkpoint, Checkpoint],
+        checkpoints: tuple[Scannable, Scannable],
         files: tuple[Sequence[FileIdentity], Sequence[FileIdentity]],
         link: Link,
         options: Options,
@@ -127,7 +134,7 @@ def run(task: PairTask) -> Row:
 
 
 def compared(
-    couples: Prefetch[Couple], link: Link, options: Options, read: Read | None = None
+    couples: Prefetch[AnyCouple], link: Link, options: Options, read: Read | None = None
 ) -> Row:
     """Analyse one pair; what is wrong with it becomes the reason in its row.
 
@@ -147,7 +154,7 @@ def compared(
     return {"status": "analysed"} | columns | evidence
 
 
-def _columns(couples: Prefetch[Couple], name: str, options: Options, read: Read | None) -> Row:
+def _columns(couples: Prefetch[AnyCouple], name: str, options: Options, read: Read | None) -> Row:
     """Compute the columns, while the next pair is read into what memory this one leaves."""
     couple = couples.take(name)
     budget = Budget.of(couple, options)
@@ -166,4 +173,4 @@ def _columns(couples: Prefetch[Couple], name: str, options: Options, read: Read 
         budget = replace(budget, held=0, workers=1, threads=options.num_threads)
         couple = couples.afresh(name)
         found = findings(couple, options, budget, tally)
-    return pair_columns(couple, found, options.num_threads)
+    return pair_columns(found, options.num_threads)
