@@ -36,7 +36,7 @@ CPP_ROOMS = {
 }
 CPP_MORE = {
     "algorithms/matrix_operator.hpp": "matrix/matrix.hpp",  # it alone knows what a Matrix is
-    "kernels/block.hpp": "storage/aligned.hpp",
+    "kernels/block.hpp": "storage/memory.hpp",
 }
 
 BLAS = ("kernels/", "algorithms/small_dense.cpp", "bindings/module.cpp")

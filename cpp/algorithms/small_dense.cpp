@@ -71,7 +71,7 @@ Eigen eigh(Small a) {
     int iwork_size = 0, query = -1, failed = 0;
     scipy_dsyevd_("V", "L", &n, a.data(), &n, result.values.data(), &work_size, &query, &iwork_size, &query, &failed);
     int lwork = static_cast<int>(work_size), liwork = iwork_size;
-    std::vector<double> work(static_cast<std::size_t>(lwork));
+    Small work(lwork, 1);
     std::vector<int> iwork(static_cast<std::size_t>(liwork));
     scipy_dsyevd_("V", "L", &n, a.data(), &n, result.values.data(), work.data(), &lwork, iwork.data(), &liwork,
                   &failed);
@@ -91,9 +91,9 @@ Diagonalized::Diagonalized(Small matrix)
       tau_(values_.size()) {
   if (order_ == 0) return;
   std::vector<double> below(values_.size());
-  std::vector<double> work(std::max(values_.size() * (values_.size() + 4) + 1, 64 * values_.size()));
+  Small work(std::max(std::int64_t{order_} * (order_ + 4) + 1, std::int64_t{64} * order_), 1);
   std::vector<int> iwork(5 * values_.size() + 3);
-  const int lwork = static_cast<int>(work.size()), liwork = static_cast<int>(iwork.size());
+  const int lwork = static_cast<int>(work.rows), liwork = static_cast<int>(iwork.size());
   int failed = 0;
   scipy_dsytrd_("L", &order_, reflections_.data(), &order_, values_.data(), below.data(), tau_.data(), work.data(),
                 &lwork, &failed);
@@ -105,8 +105,8 @@ Diagonalized::Diagonalized(Small matrix)
 
 void Diagonalized::turn(const char* side, Small& x) const {
   const int rows = to_int(x.rows), cols = to_int(x.cols);
-  std::vector<double> work(64 * static_cast<std::size_t>(std::max({rows, cols, 1})));
-  const int lwork = static_cast<int>(work.size());
+  const int lwork = 64 * std::max({rows, cols, 1});
+  Small work(lwork, 1);
   int failed = 0;
   scipy_dormtr_(side, "L", "N", &rows, &cols, reflections_.data(), &order_, tau_.data(), x.data(), &rows, work.data(),
                 &lwork, &failed);
@@ -162,7 +162,7 @@ SmallSvd svd(Small a) {
     scipy_dgesdd_("S", &m, &n, a.data(), &m, result.s.data(), result.u.data(), &m, vt.data(), &p, &work_size, &query,
                   iwork.data(), &failed);
     int lwork = static_cast<int>(work_size);
-    std::vector<double> work(static_cast<std::size_t>(lwork));
+    Small work(lwork, 1);
     scipy_dgesdd_("S", &m, &n, a.data(), &m, result.s.data(), result.u.data(), &m, vt.data(), &p, work.data(), &lwork,
                   iwork.data(), &failed);
     check("dgesdd", failed);

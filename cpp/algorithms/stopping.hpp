@@ -110,17 +110,15 @@ std::vector<Crowd> crowds(const KrylovSpace<B>& space, const Assessment& a, std:
     while (last + 1 < found && a.theta(last + 1) >= a.theta(j) - reach) ++last;
     if (last - first + 1 >= b) crowded.push_back(a.theta(j));
   }
-  if (space.begun_again())  // rounded products have spread the crowds
-    for (Crowd& crowd : of) crowd.distance = 0;
-  if (crowded.empty()) return of;
-  const Small weights =
-      probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, std::min(k, found)), space.start());
-  for (std::size_t i = 0; i < of.size(); ++i) {
-    const auto row = static_cast<std::int64_t>(i);
-    for (const double value : crowded) of[i].distance = std::min(of[i].distance, std::abs(value - a.theta(row)));
+  const std::int64_t k_found = static_cast<std::int64_t>(of.size());
+  const Small weights = probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, k_found), space.start());
+  for (std::int64_t i = 0; i < k_found; ++i) {
+    Crowd& crowd = of[static_cast<std::size_t>(i)];
+    for (const double value : crowded) crowd.distance = std::min(crowd.distance, std::abs(value - a.theta(i)));
     double count = 0;
-    for (std::int64_t j = 0; j < b; ++j) count += weights(row, j) / static_cast<double>(b);
-    of[i].tangent = std::sqrt(std::max(count, 1.0) / least_share(b));
+    for (std::int64_t j = 0; j < b; ++j) count += weights(i, j) / static_cast<double>(b);
+    if (crowd.distance == 0) crowd.tangent = std::sqrt(std::max(count, 1.0) / least_share(b));
+    if (space.begun_again()) crowd.distance = 0;  // rounded products have spread the crowds
   }
   return of;
 }

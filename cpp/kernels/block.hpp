@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "storage/aligned.hpp"
+#include "storage/memory.hpp"
 
 namespace sigmascope {
 

@@ -72,7 +72,7 @@ Small CpuBackend<T>::inner(const Block& x, const Block& y) {
   constexpr std::int64_t part = 1024, run = 64;
   const auto product = IsaOf<T>::product(isa_);
   const std::int64_t parts = chunks(x.rows, part), size = x.cols * y.ld;
-  std::vector<double> partial(static_cast<std::size_t>(parts * size), 0.0);
+  Small partial(size, parts);
   pool_.run(parts, [&](std::int64_t p, int) {
     auto sums = aligned_array<T>(size);
     double* total = partial.data() + p * size;
@@ -86,8 +86,7 @@ Small CpuBackend<T>::inner(const Block& x, const Block& y) {
   Small result(x.cols, y.cols);
   for (std::int64_t p = 0; p < parts; ++p)
     for (std::int64_t i = 0; i < x.cols; ++i)
-      for (std::int64_t j = 0; j < y.cols; ++j)
-        result(i, j) += partial[static_cast<std::size_t>(p * size + i * y.ld + j)];
+      for (std::int64_t j = 0; j < y.cols; ++j) result(i, j) += partial(i * y.ld + j, p);
   return result;
 }
 

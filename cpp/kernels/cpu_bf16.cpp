@@ -250,7 +250,7 @@ template <class T>
 Matrix CpuBackend<T>::rounded(const Matrix& a) {
   if (is_plain_bf16(a)) return a;
   const std::int64_t ld = spread<std::uint16_t>(a.cols);
-  const std::shared_ptr<std::uint16_t> codes(aligned_array<std::uint16_t>(a.rows * ld).release(), std::free);
+  const std::shared_ptr<std::uint16_t[]> codes = aligned_array<std::uint16_t>(a.rows * ld);
   std::vector<DecodeScratch> scratch(static_cast<std::size_t>(pool_.threads()));
   PanelStream panels(a, false, row_chunk * pool_.threads());
   for (std::int64_t index = 0; index < panels.count(); ++index) {

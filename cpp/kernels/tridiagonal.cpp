@@ -68,7 +68,7 @@ std::vector<double> by_lapack(Small& a) {
   int iwork_size = 0, query = -1, failed = 0;
   scipy_dsyevd_("N", "L", &n, a.data(), &n, values.data(), &work_size, &query, &iwork_size, &query, &failed);
   int lwork = static_cast<int>(work_size), liwork = std::max(iwork_size, 1);
-  std::vector<double> work(static_cast<std::size_t>(lwork));
+  Small work(lwork, 1);
   std::vector<int> iwork(static_cast<std::size_t>(liwork));
   scipy_dsyevd_("N", "L", &n, a.data(), &n, values.data(), work.data(), &lwork, iwork.data(), &liwork, &failed);
   check("dsyevd", failed);

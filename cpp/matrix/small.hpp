@@ -7,12 +7,14 @@
 #include <string_view>
 #include <vector>
 
+#include "storage/memory.hpp"
+
 namespace sigmascope {
 
 struct Small {
   std::int64_t rows = 0;
   std::int64_t cols = 0;
-  std::vector<double> values;
+  std::vector<double, MemoryAllocator<double>> values;
 
   Small() = default;
   Small(std::int64_t m, std::int64_t n) : rows(m), cols(n), values(static_cast<std::size_t>(m * n), 0.0) {}

@@ -28,16 +28,6 @@ constexpr std::size_t short_run = 16 * page;
 
 constexpr std::size_t whole_pages(std::size_t length) { return (length + page - 1) / page * page; }
 
-// Panels of one size are allocated again and again. The C library keeps such memory, with its pages, if it is asked for
-// the same number of bytes each time, and unmaps it if it must align it; what is loaded whole has huge pages.
-AlignedArray<std::byte> panel_memory(std::size_t bytes) {
-  constexpr std::size_t loaded = std::size_t{32} << 20;
-  if (bytes >= loaded) return aligned_array<std::byte>(static_cast<std::int64_t>(bytes), page);
-  auto* memory = static_cast<std::byte*>(std::malloc(bytes));
-  if (memory == nullptr) throw std::bad_alloc();
-  return AlignedArray<std::byte>(memory);
-}
-
 [[noreturn]] void fail(const std::string& what, const std::string& path) {
   throw std::system_error(errno, std::generic_category(), what + " " + path);
 }
@@ -88,7 +78,7 @@ File::~File() {
 
 Buffer File::read(std::uint64_t offset, std::size_t length) const {
   const std::size_t before = caching_ == Caching::none ? static_cast<std::size_t>(offset % page) : 0;
-  auto memory = panel_memory(whole_pages(before + length) + page);
+  auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(whole_pages(before + length) + page));
   auto* start = reinterpret_cast<std::byte*>(whole_pages(reinterpret_cast<std::uintptr_t>(memory.get())));
   std::byte* data = start + before;
   if (caching_ == Caching::none) read_pages(offset - before, before + length, start);
@@ -98,7 +88,7 @@ Buffer File::read(std::uint64_t offset, std::size_t length) const {
 
 Buffer File::read_runs(std::uint64_t offset, std::size_t length, std::size_t stride, std::size_t count) const {
   if (count == 1) return read(offset, length);
-  auto memory = panel_memory(std::max(count * length, std::size_t{1}));
+  auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(count * length));
   std::byte* data = memory.get();
   const int descriptor = caching_ == Caching::kept ? descriptor_ : length < short_run ? through_cache() : -1;
   const bool ask = caching_ == Caching::none && descriptor >= 0 && stride <= 4 * page;  // most pages are wanted

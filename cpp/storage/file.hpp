@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "storage/aligned.hpp"
+#include "storage/memory.hpp"
 
 namespace sigmascope {
 

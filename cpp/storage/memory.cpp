@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "storage/memory.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+namespace sigmascope {
+
+namespace {
+
+constexpr std::size_t page = 4096, huge_page = std::size_t{2} << 20;
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t large = SIZE_MAX;  // pages of their own are nothing that it watches
+#else
+constexpr std::size_t large = std::size_t{256} << 10;
+#endif
+constexpr std::size_t most_kept = std::size_t{10} << 20;
+
+constexpr std::size_t whole(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+void* map(std::size_t bytes) {
+  const std::size_t unit = bytes >= 4 * huge_page ? huge_page : page, spare = unit - page;
+  void* found = ::mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (found == MAP_FAILED) throw std::bad_alloc();
+  auto* start = static_cast<std::byte*>(found);
+  const std::size_t before =
+      whole(reinterpret_cast<std::uintptr_t>(start), unit) - reinterpret_cast<std::uintptr_t>(start);
+  if (before > 0) ::munmap(start, before);
+  if (spare > before) ::munmap(start + before + bytes, spare - before);
+#if defined(MADV_HUGEPAGE)
+  if (unit == huge_page) ::madvise(start + before, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+#endif
+  return start + before;
+}
+
+// What was freed last, newest last.
+class Kept {
+ public:
+  void* take(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(runs_.rbegin(), runs_.rend(), [&](const Run& run) { return run.bytes == bytes; });
+    if (found == runs_.rend()) return nullptr;
+    void* memory = found->memory;
+    total_ -= bytes;
+    runs_.erase(std::next(found).base());
+    return memory;
+  }
+
+  void give(void* memory, std::size_t bytes) noexcept {
+    if (bytes > most_kept) {
+      ::munmap(memory, bytes);
+      return;
+    }
+    const std::lock_guard lock(mutex_);
+    while (total_ + bytes > most_kept || runs_.size() == runs_.capacity()) {
+      ::munmap(runs_.front().memory, runs_.front().bytes);
+      total_ -= runs_.front().bytes;
+      runs_.erase(runs_.begin());
+    }
+    runs_.push_back({memory, bytes});
+    total_ += bytes;
+  }
+
+  Kept() { runs_.reserve(most_kept / large + 1); }
+
+ private:
+  struct Run {
+    void* memory;
+    std::size_t bytes;
+  };
+  std::mutex mutex_;
+  std::vector<Run> runs_;
+  std::size_t total_ = 0;
+};
+
+Kept& kept() {
+  static auto* const one = new Kept;  // never destroyed: arrays may outlive it
+  return *one;
+}
+
+}  // namespace
+
+void* take_memory(std::size_t bytes) {
+  if (bytes < large) {
+    void* memory = std::aligned_alloc(64, whole(std::max<std::size_t>(bytes, 1), 64));
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+  }
+  bytes = whole(bytes, page);
+  void* memory = kept().take(bytes);
+  return memory != nullptr ? memory : map(bytes);
+}
+
+void give_memory(void* memory, std::size_t bytes) noexcept {
+  if (bytes < large) std::free(memory);
+  else kept().give(memory, whole(bytes, page));
+}
+
+}  // namespace sigmascope
