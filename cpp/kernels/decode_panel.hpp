@@ -78,10 +78,11 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
     } else {
       const std::int64_t bytes = (right - left) * size;
       for (std::int64_t i = top; i < bottom; ++i) {
-        // No hardware prefetcher follows short runs far apart.
-        if (bytes <= short_run && i + rows_ahead < bottom) {
+        // The next rows are fetched meanwhile: no hardware prefetcher follows from row to row, or two matrices at once.
+        const std::int64_t next = i + (bytes <= short_run ? rows_ahead : 1);
+        if (next < bottom) {
           const std::byte* ahead =
-              piece.data + (i + rows_ahead - piece.row0) * piece.row_stride + (left - piece.col0) * piece.col_stride;
+              piece.data + (next - piece.row0) * piece.row_stride + (left - piece.col0) * piece.col_stride;
           for (std::int64_t e = 0; e < bytes; e += 64) __builtin_prefetch(ahead + e);
           __builtin_prefetch(ahead + bytes - 1);
         }
