@@ -9,9 +9,10 @@ when it is added to that: by at most 2^-24 of |c w| and of the sum.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from sigmascope.spectra import Moments, Spectrum
 
 from .at_once import Budget, Couple, Spectra, Tally
 from .rows import GROUPS
+from .sharing import Sharing
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,9 @@ class Findings:
     spectra: Mapping[str, Spectrum]
 
 
-def findings(couple: Couple, options: Options, budget: Budget, tally: Tally) -> Findings:
+def findings(
+    couple: Couple, options: Options, budget: Budget, tally: Tally, sharing: Sharing
+) -> Findings:
     """Compute all that a row tells of two matrices.
 
     Raises
@@ -47,17 +53,41 @@ def findings(couple: Couple, options: Options, budget: Budget, tally: Tally) -> 
     MemoryLimitError
         A spectrum does not fit into the memory limit.
     """
-    shared: dict[str, Any] = {
-        "num_threads": options.num_threads,
-        "memory_limit": options.memory_limit,
-        "reserved": budget.reserved,
-        "progress": tally.part(),
-    }
-    before, after = (_moments(side, couple, shared) for side in ("before", "after"))
-    sums = change(couple.before, couple.after, **shared)
+    with ThreadPoolExecutor(budget.workers, thread_name_prefix="sigmascope-pair") as pool:
+        try:
+            return _found(couple, options, budget, tally, sharing, pool)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _found(
+    couple: Couple,
+    options: Options,
+    budget: Budget,
+    tally: Tally,
+    sharing: Sharing,
+    pool: ThreadPoolExecutor,
+) -> Findings:
+    def shared(look: Callable[..., T], *matrices: Matrix) -> T:
+        with sharing.threads(budget.workers):
+            return look(
+                *matrices,
+                num_threads=budget.threads,
+                memory_limit=options.memory_limit,
+                reserved=budget.beside_others,
+                progress=tally.part(),
+            )
+
+    looks = [pool.submit(shared, moments, a) for a in (couple.before, couple.after)]
+    summed = pool.submit(shared, change, couple.before, couple.after)
+    before, after = (
+        _finite(look.result(), side) for look, side in zip(looks, ("before", "after"), strict=True)
+    )
+    sums = summed.result()
     jobs, known = _jobs(couple, before, after, sums, options.k)
     decay = sums.product / sums.before2 if sums.before2 > 0 else 0.0
-    spectra = known | Spectra(jobs, decay, options, budget, tally).computed()
+    spectra = known | Spectra(jobs, decay, options, budget, tally, sharing).computed(pool)
     if sums.change2 == 0:
         spectra["after"] = spectra["before"]
     if sums.product == 0 and sums.before2 > 0:
@@ -65,8 +95,7 @@ def findings(couple: Couple, options: Options, budget: Budget, tally: Tally) -> 
     return Findings(before, after, sums, {g: spectra[g] for g in GROUPS if g in spectra})
 
 
-def _moments(side: str, couple: Couple, shared: dict[str, Any]) -> Moments:
-    seen = moments(getattr(couple, side), **shared)
+def _finite(seen: Moments, side: str) -> Moments:
     if seen.nan or seen.inf:
         raise NonFiniteError(
             f"the matrix {side} holds {seen.nan} NaN and {seen.inf} infinite entries, "

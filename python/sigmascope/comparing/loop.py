@@ -17,13 +17,13 @@ from sigmascope.scanning.filling import Rows
 from sigmascope.scanning.items import Patterns, as_list
 from sigmascope.scanning.loop import at_once
 from sigmascope.scanning.outputs import Outputs, PathLike, Paths
-from sigmascope.scanning.prefetch import Prefetch
 from sigmascope.scanning.provenance import identities
 from sigmascope.scanning.rows import Row
 from sigmascope.scanning.tasks import Options, Read
 
 from .pairing import Pair, pairs_of
 from .result import Comparison
+from .sharing import Sharing
 from .tasks import Couples, Link, PairTask, compared, run
 
 Source = Checkpoint | str | os.PathLike[str]
@@ -137,15 +137,14 @@ def _here(
     outputs: Outputs[Comparison],
     progress: Progress | None,
 ) -> None:
-    """Analyse what is left in this process, a pair at a time."""
+    """Analyse what is left in this process, a pair and the next."""
     links = {index: Link.of(rows.items[index]) for index in rows.matrices}
-    couples = Couples(*both, links.values())
-    with Prefetch(couples, list(couples)) as ahead:
+    couples, sharing = Couples(*both, links.values()), Sharing(options.num_threads)
 
-        def analyse(index: int, read: Read) -> Row:
-            return compared(ahead, links[index], options, read)
+    def analyse(index: int, read: Read) -> Row:
+        return compared(couples, links[index], options, sharing, read)
 
-        rows.fill(Threads(analyse, 1), outputs, progress)
+    rows.fill(Threads(analyse, 2), outputs, progress)
 
 
 def _notes(before: Checkpoint, after: Checkpoint) -> Iterator[str]:
