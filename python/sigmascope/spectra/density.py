@@ -211,10 +211,11 @@ class Density:
         count = self.count_above(x)
         if count.value < 0.5:
             return Measure(0.0, count.error, "density")
-        if staircase.resolves(self.quadrature, x):
+        cut = np.asarray(x)
+        if staircase.resolves(self.quadrature, cut):
             rank = self._rank_of_shares(lambda y: np.asarray(np.sqrt(y) > x, dtype=np.float64))
             return Measure(rank.value, rank.error + CONVERGED**2 * rank.value, "density")
-        low, high = staircase.stair_around(self.quadrature, x)
+        low, high = staircase.stair_around(self.quadrature, cut)
 
         def share(y: Array) -> Array:
             return staircase.ramp(y, low, high)
@@ -271,22 +272,32 @@ class Density:
         """Estimate the sigma below which the fraction q of the values lies (0.5: the median)."""
         if not 0 <= q <= 1:
             raise ValueError(f"q must be in [0, 1], not {q}")
-        if self.exact:
-            low, mid, high = (
-                float(np.quantile(np.sqrt(np.maximum(self.quadrature.converged + shift, 0.0)), q))
-                for shift in self.quadrature.resolution * np.array([-1.0, 0.0, 1.0])
-            )
-            return Measure(mid, max(high - mid, mid - low), "density")
-        return Measure(*staircase.quantile(self.quadrature, (1.0 - q) * self.n), "density")
+        sigma, error = self.quantiles(np.array([q]))
+        return Measure(float(sigma[0]), float(error[0]), "density")
+
+    def quantiles(self, q: Array) -> tuple[Array, Array]:
+        """Estimate the sigma below which each fraction q (f,) in [0, 1] lies, and its error."""
+        if not self.exact:
+            return staircase.quantiles(self.quadrature, (1.0 - q) * self.n)
+        low, mid, high = (
+            np.quantile(np.sqrt(np.maximum(self.quadrature.converged + shift, 0.0)), q)
+            for shift in self.quadrature.resolution * np.array([-1.0, 0.0, 1.0])
+        )
+        return mid, np.maximum(high - mid, mid - low)
 
     def count_above(self, x: float) -> Measure:
         """Estimate how many singular values exceed x (sigma units)."""
-        return Measure(*staircase.count_above(self.quadrature, x), "density")
+        value, error = self.counts_above(np.array([x]))
+        return Measure(float(value[0]), float(error[0]), "density")
+
+    def counts_above(self, x: Array) -> tuple[Array, Array]:
+        """Estimate how many singular values exceed each x (f,), sigma, and the errors."""
+        return staircase.counts_above(self.quadrature, x)
 
     def cdf(self, x: float) -> tuple[float, float]:
         """Estimate the fraction of singular values <= x (sigma units); return it and its error."""
-        value, error = staircase.count_above(self.quadrature, x)
-        return 1.0 - value / self.n, error / self.n
+        above = self.count_above(x)
+        return 1.0 - above.value / self.n, above.error / self.n
 
     def _require_nonzero(self) -> None:
         if self.fro_norm == 0:
