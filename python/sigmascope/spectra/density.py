@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import staircase
 from .measure import Measure
-from .quadrature import CONVERGED, Function, Quadrature, from_rules
+from .quadrature import CONVERGED, Function, Quadrature, check_rules, from_rules
 
 Array = NDArray[np.float64]
 Gradient = Callable[..., tuple[float, ...]]
@@ -22,25 +22,6 @@ Gradient = Callable[..., tuple[float, ...]]
 def entropy_term(x: Array) -> Array:
     """Return x ln x, with 0 ln 0 = 0."""
     return np.asarray(x * np.log(np.where(x > 0, x, 1.0)))
-
-
-def _check_rules(
-    n: int, fro2: float, gauss: Array, g: Array, radau: Array, r: Array, rho: ArrayLike
-) -> None:
-    """Raise ValueError unless nodes, weights and residuals belong together."""
-    if g.ndim != 2 or g.shape[1] < 2:
-        raise ValueError(f"a density needs >= 2 probes; weights have the shape {g.shape}")
-    b = g.shape[1]
-    shapes = gauss.shape, np.shape(rho), radau.shape
-    if shapes != (g.shape[:1], g.shape[:1], r.shape[:1]) or r.shape[1:] != (b,):
-        raise ValueError(
-            f"shapes do not match: gauss {gauss.shape}, {g.shape}, rho {np.shape(rho)}, "
-            f"radau {radau.shape}, {r.shape}"
-        )
-    if not all(np.all(np.isfinite(x)) for x in (gauss, g, radau, r, rho, fro2)):
-        raise ValueError("nodes, weights, residuals and fro2 must be finite")
-    if n < 1 or fro2 < 0:
-        raise ValueError(f"n must be >= 1 and fro2 >= 0, not n = {n}, fro2 = {fro2}")
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -128,7 +109,7 @@ class Density:
             that are not finite, or fro2 < 0.
         """
         g, r = np.asarray(gauss_weights, np.float64), np.asarray(radau_weights, np.float64)
-        _check_rules(n, fro2, np.asarray(gauss_nodes), g, np.asarray(radau_nodes), r, rho)
+        check_rules(n, fro2, np.asarray(gauss_nodes), g, np.asarray(radau_nodes), r, rho)
         quadrature = from_rules(n, fro2, (gauss_nodes, g), (radau_nodes, r), rho, resolution)
         return cls(
             n=n,

@@ -224,6 +224,25 @@ def finite(f: Function, nodes: Array) -> Array:
     return y
 
 
+def check_rules(
+    n: int, fro2: float, gauss: Array, g: Array, radau: Array, r: Array, rho: ArrayLike
+) -> None:
+    """Raise ValueError unless nodes, weights and residuals belong together."""
+    if g.ndim != 2 or g.shape[1] < 2:
+        raise ValueError(f"a density needs >= 2 probes; weights have the shape {g.shape}")
+    b = g.shape[1]
+    shapes = gauss.shape, np.shape(rho), radau.shape
+    if shapes != (g.shape[:1], g.shape[:1], r.shape[:1]) or r.shape[1:] != (b,):
+        raise ValueError(
+            f"shapes do not match: gauss {gauss.shape}, {g.shape}, rho {np.shape(rho)}, "
+            f"radau {radau.shape}, {r.shape}"
+        )
+    if not all(np.all(np.isfinite(x)) for x in (gauss, g, radau, r, rho, fro2)):
+        raise ValueError("nodes, weights, residuals and fro2 must be finite")
+    if n < 1 or fro2 < 0:
+        raise ValueError(f"n must be >= 1 and fro2 >= 0, not n = {n}, fro2 = {fro2}")
+
+
 def from_rules(
     n: int,
     fro2: float,
