@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sections of the results page: what `sigmascope bench` and the programs beside this one found."""
+"""Sections of the results pages: what `sigmascope bench` and the programs beside this one found.
+
+Whole checkpoints have a page of their own, of what `scale.py`, `shares.py` and `pair.py` found:
+
+    python benchmarks/findings.py benchmarks/results/{scale,exact,shares,pair}.json
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+PAGE = Path(__file__).parent / "results" / "checkpoints.md"
 
 
 def row(cells: Iterable[object]) -> str:
@@ -25,6 +35,7 @@ def finding(found: dict[str, Any]) -> str:
         "minilm": minilm,
         "scale": scale,
         "shares": shares,
+        "pair": pair,
     }
     title, note, lines = sections[found["kind"]](found)
     machine = found["machine"]
@@ -89,13 +100,33 @@ def growth(found: dict[str, Any]) -> Section:
 
 def minilm(found: dict[str, Any]) -> Section:
     """Whole processes on one real model."""
-    lines = [row(["tool", "wall s (all runs)", "processor s", "MB peak"]), row(["---"] * 4)]
+    title = "Every matrix of all-MiniLM-L6-v2, every value"
+    return title, "`benchmarks/minilm.py`.", tools(found)
+
+
+def pair(found: dict[str, Any]) -> Section:
+    """Whole processes on two checkpoints."""
+    title = f"Two checkpoints of {found['parameters'] / 1e6:.0f} M parameters side by side"
+    note = "`benchmarks/pair.py`: ours computes four spectra of every pair, all measures, angles "
+    note += (
+        "and floors; modeldelta the singular values of the difference, and a few numbers of them."
+    )
+    return title, note, tools(found)
+
+
+def tools(found: dict[str, Any]) -> list[str]:
+    """Time and memory of whole processes."""
+    header = ["tool", "wall s (all runs)", "× ours", "processor s", "MB peak"]
+    lines = [row(header), row(["---"] * len(header))]
+    ours = float(np.median(found["tools"][0]["seconds"]))
     for tool in found["tools"]:
         runs = ", ".join(number(value) for value in tool["seconds"])
-        wall = f"{number(float(np.median(tool['seconds'])))} ({runs})"
+        median = float(np.median(tool["seconds"]))
+        wall = f"{number(median)} ({runs})"
         used = number(float(np.median(tool["processor_seconds"])))
-        lines.append(row([tool["name"], wall, used, f"{max(tool['peaks']) / 1e6:.0f}"]))
-    return "Every matrix of all-MiniLM-L6-v2, every value", "`benchmarks/minilm.py`.", lines
+        peak = f"{max(tool['peaks']) / 1e6:.0f}"
+        lines.append(row([tool["name"], wall, f"{median / ours:.2f}", used, peak]))
+    return lines
 
 
 def scale(found: dict[str, Any]) -> Section:
@@ -117,9 +148,19 @@ def scale(found: dict[str, Any]) -> Section:
             for key, name in (("seconds", "time"), ("peaks", "peak memory"))
         )
         lines += ["", f"Slopes in logarithms over bytes: {slopes}.", "", "![](scale.png)"]
-    title = f"Whole checkpoints: effort {found['effort']}, k = 64 to 1e-3"
-    note = f"`benchmarks/scale.py --memory {found['memory']}`, read from disk past the page cache."
-    return title, note, lines
+    for run in found["runs"]:
+        if whole := run.get("whole"):
+            hours = f"{whole / 3600:.1f} h"
+            lines += ["", f"All of {run['name']} would take about {hours}: {EXTRAPOLATED}"]
+    part = "".join(f" --include '{pattern}'" for pattern in found.get("include") or ())
+    what = "every value" if found["effort"] == "exact" else "k = 64 to 1e-3"
+    title = f"Whole checkpoints: effort {found['effort']}, {what}" + (", a part" if part else "")
+    note = f"`benchmarks/scale.py --effort {found['effort']} --memory {found['memory']}{part}`, "
+    return title, note + "read from disk past the page cache.", lines
+
+
+EXTRAPOLATED = """each shape that was measured as long as it took, the others as long as the
+floating-point operations of their Gram matrix at the rate of the largest that was measured."""
 
 
 def shares(found: dict[str, Any]) -> Section:
@@ -128,3 +169,27 @@ def shares(found: dict[str, Any]) -> Section:
     lines += [row([name, f"{100 * share:.1f} %"]) for name, share in found["shares"].items()]
     note = f"`benchmarks/shares.py` on {found['what']}; {found['busy']:.2f} cores busy."
     return "Where the time of a scan goes", note, lines
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description="Write the page of whole checkpoints.")
+    arguments.add_argument("findings", type=Path, nargs="+", help="JSON")
+    arguments.add_argument("--out", type=Path, default=PAGE)
+    given = arguments.parse_args()
+    all_found = [json.loads(path.read_text(encoding="utf-8")) for path in given.findings]
+    machine = all_found[0]["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    head = f"""\
+# Whole checkpoints
+
+Made by `benchmarks/findings.py`; do not edit. Models are made by `benchmarks/checkpoints.py`: true
+shapes and names, planted singular values. [Kernels and backends](README.md) have their own page.
+
+- **Machine**: {machine["processor"]}, {machine["cores"]} cores, {machine["memory_gib"]} GiB,
+  {machine["system"]}, instruction set {machine["isa"]}
+- **Versions**: {versions}"""
+    given.out.write_text("\n\n".join([head, *map(finding, all_found)]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scans of whole checkpoints, process by process: time, memory, page cache, and what was found.
+r"""Scans of whole checkpoints, process by process: time, memory, page cache, and what was found.
 
     python benchmarks/checkpoints.py models qwen-0.5b llama-3b llama-7b llama-34b llama-70b
     cd benchmarks
-    python scale.py ../models/* --json results/scale.json --plot results/scale.png
+    python scale.py ../models/* --memory 1.8GiB --json results/scale.json --plot results/scale.png
+    python scale.py ../models/llama-70b --memory 1.8GiB --effort exact \
+        --include 'model.layers.[0-9].*' --json results/exact.json
 
 Every file is read from disk, past the page cache. A planted value is found if it lies within its
 error bound and 4 sigma, its own fluctuation, of what the theory expects of it.
@@ -98,7 +100,8 @@ def measured(folder: Path, given: argparse.Namespace, cores: list[int]) -> dict[
         run = timed(command, cores)
         found = ss.Scan.load(out)
     files = sorted(folder.glob("*.safetensors"))
-    return {
+    part = {"whole": whole(folder, found, run["seconds"])} if given.include else {}
+    return part | {
         "name": folder.name,
         "bytes": found.bytes,
         "rows": len(found),
@@ -110,6 +113,27 @@ def measured(folder: Path, given: argparse.Namespace, cores: list[int]) -> dict[
         "planted": planted(folder, found),
         **run,
     }
+
+
+def whole(folder: Path, found: ss.Scan, seconds: float) -> float:
+    """Seconds that all of a checkpoint would take by the same route, from a part of it.
+
+    A shape that was measured takes its mean share of the process, one that was not as much as
+    the measured one of most entries per multiply-add of a Gram matrix.
+    """
+
+    def products(shape: tuple[int, ...]) -> float:
+        return math.prod(shape) * min(shape)
+
+    taken: dict[tuple[int, ...], list[float]] = {}
+    for row in found.analysed:
+        taken.setdefault((row["rows"], row["columns"]), []).append(row["seconds"])
+    mean = {shape: sum(times) / len(times) for shape, times in taken.items()}
+    largest = max(mean, key=math.prod)
+    shapes = [matrix.shape for matrix in ss.open_checkpoint(folder).values()]
+    unmeasured = mean[largest] / products(largest)
+    total = sum(mean.get(shape, unmeasured * products(shape)) for shape in shapes)
+    return seconds * total / sum(map(sum, taken.values()))
 
 
 def slopes(runs: list[dict[str, Any]]) -> dict[str, float]:
@@ -160,7 +184,7 @@ def main() -> None:
     given = arguments.parse_args()
     cores = chosen_cores(given.threads)
     found: dict[str, Any] = {"kind": "scale", "machine": describe(len(cores))}
-    found |= {"effort": given.effort, "memory": given.memory, "runs": []}
+    found |= {"effort": given.effort, "memory": given.memory, "include": given.include, "runs": []}
     for folder in given.folders:
         found["runs"].append(measured(folder, given, cores))
         print(json.dumps(found["runs"][-1]), file=sys.stderr, flush=True)

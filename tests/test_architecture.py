@@ -78,7 +78,7 @@ PYTHON_ROOMS = {
     "compare": Modules(
         "comparing", "ground spectra statistics matrices linalg analysis checkpoint adapters scan"
     ),
-    "series": Modules("series", "ground checkpoint adapters scan", outside="pandas"),
+    "series": Modules("series", "ground checkpoint adapters scan compare", outside="pandas"),
     "report": Modules(
         "report", "ground checkpoint adapters scan compare series", outside="rich", extra=True
     ),

@@ -76,6 +76,18 @@ def test_scan_prints_tables_and_lines(good: Path) -> None:
     assert found.stderr.startswith("[1/3] h.0.mlp.up_proj.weight 20 x 12: sigma_1 ")
 
 
+def test_accuracy_is_that_of_the_library(good: Path) -> None:
+    options = ["--effort", "exact", "--json", "--quiet"]
+    rows = {}
+    for accuracy in ("reference", "fast"):
+        status, out, _ = invoke("scan", good, *options, "--accuracy", accuracy)
+        assert status == 0
+        rows[accuracy] = [json.loads(line) for line in out.splitlines()]
+        again = ss.scan(good, effort="exact", accuracy=accuracy).rows
+        assert [row["top"] for row in rows[accuracy]] == [row["top"] for row in again]
+    assert rows["fast"] != rows["reference"]
+
+
 def test_quiet_is_quiet(good: Path) -> None:
     status, out, err = invoke("scan", good, "--quiet")
     assert (status, err) == (0, "")

@@ -361,7 +361,7 @@ def test_a_nan_is_the_reason_of_its_row(tmp_path: Path) -> None:
 
 
 @given(st.integers(12, 40), st.integers(12, 40), st.integers(0, 99), st.floats(1e-6, 1e6))
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 def test_scale_transpose_and_rotation_change_no_scale_free_measure(
     tmp_path_factory: pytest.TempPathFactory, m: int, n: int, seed: int, factor: float
 ) -> None:
@@ -415,6 +415,7 @@ def test_shards_threads_and_memory_change_no_bit(tmp_path: Path) -> None:
     expected = bits({**row, "after_file": None} for row in whole.rows)
     for options in (
         {"num_threads": 1},
+        {"num_threads": 3},
         {"num_threads": 4},
         {"memory_limit": "64MiB"},
         {"reading": "mapped"},

@@ -187,9 +187,78 @@ def test_memory_is_held_against_the_limit() -> None:
     product = LowRank(thin(2000, 8), thin(8, 2000))
     with pytest.raises(ss.MemoryLimitError, match=r"memory_limit is 9.77 kiB"):
         product.spectrum(memory_limit=10_000)
-    with pytest.raises(ss.MemoryLimitError, match="the elements of a product 2000 x 2000 need"):
-        product.matrix(memory_limit="16MB")
-    product.matrix(memory_limit="64MB")
+    product.spectrum(memory_limit="1MiB")
+    with pytest.raises(ss.MemoryLimitError, match=r"memory_limit is 1 MiB"):
+        product.spectrum(memory_limit="1MiB", reserved=2**19)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    m=st.integers(1, 40),
+    n=st.integers(1, 40),
+    r=st.integers(1, 6),
+    kind=st.sampled_from(["float64", "float32", "bfloat16", "float16"]),
+    seed=st.integers(0, 9),
+)
+def test_elements_are_those_of_the_product(m: int, n: int, r: int, kind: str, seed: int) -> None:
+    """In float64 to its rounding, in float32 to one rounding a term; no m x n numbers are held."""
+    dtype = np.dtype(getattr(ml_dtypes, kind, kind))
+    B, A = thin(m, r, seed).astype(dtype), thin(r, n, seed + 1).astype(dtype)
+    b, a = B.astype(np.float64), A.astype(np.float64)
+    truth, size = 3.0 * b @ a, 3.0 * np.abs(b) @ np.abs(a)
+    lazy = LowRank(B, A, 3.0).matrix()
+    assert np.all(np.abs(np.asarray(lazy, dtype=np.float64) - truth) <= (r + 3) * 2.0**-48 * size)
+    assert np.all(np.abs(np.asarray(lazy) - truth) <= (r + 2) * 2.0**-24 * size)
+    width = 4 if kind != "float64" else 16
+    assert lazy.nbytes <= width * r * n
+    for part in (lazy.T, lazy[1:, ::2], lazy.load()):
+        assert part.nbytes <= width * r * max(m, n)
+    assert np.all(np.abs(np.asarray(lazy.T).T - truth) <= (r + 2) * 2.0**-24 * size)
+    x = thin(n, 2, seed).astype(np.float32)
+    np.testing.assert_allclose(lazy @ x, truth @ x, atol=1e-4 * size.max() * n)
+
+
+def test_products_add_up() -> None:
+    one, two = LowRank(thin(30, 4), thin(4, 20), 2.0), LowRank(thin(30, 3, 1), thin(3, 20, 1), 0.5)
+    first, second = (np.asarray(product.matrix()) for product in (one, two))
+    for found, truth in (
+        (one + two, first + second),
+        (one - two, first - second),
+        (one - np.float64(0.25) * two, first - 0.25 * second),
+        (-one, -first),
+    ):
+        assert isinstance(found, LowRank)
+        np.testing.assert_allclose(np.asarray(found.matrix()), truth, atol=1e-13)
+        values = np.linalg.svd(truth, compute_uv=False)
+        np.testing.assert_allclose(found.singular_values().values, values, atol=1e-12)
+    assert (one - two).rank == 7
+    W = thin(30, 20, 5)
+    for sum_, truth in (
+        (ss.matrix(W) + one, W + first),
+        (one + ss.matrix(W), W + first),
+        (one - ss.matrix(W), first - W),
+    ):
+        assert isinstance(sum_, ss.Matrix)
+        np.testing.assert_allclose(np.asarray(sum_), truth, atol=1e-13)
+    with pytest.raises(
+        ValueError, match=r"cannot add products of shapes \(30, 20\) and \(20, 30\)"
+    ):
+        one + two.T
+    with pytest.raises(TypeError):
+        one + 1.0  # type: ignore[operator]
+
+
+def test_a_small_product_is_not_drowned_where_it_is_added() -> None:
+    """Its terms are summed before the matrix is added, which rounds once."""
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((50, 40)).astype(np.float32)
+    product = LowRank(np.float32(1e-4 * thin(50, 32)), np.float32(thin(32, 40)))
+    B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
+    truth = W + B @ A
+    found = np.asarray(ss.matrix(W) + product, dtype=np.float64)
+    np.testing.assert_allclose(found, truth, rtol=0, atol=1e-15 * 8)
+    once = np.abs(np.asarray(ss.matrix(W) + product) - truth)
+    assert np.all(once <= 2.0**-24 * np.abs(truth) + 34 * 2.0**-24 * np.abs(B) @ np.abs(A))
 
 
 def test_it_travels_as_its_files(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from adapters import factors, lora, write_adapter
 from checkpoints import entry
 
 import sigmascope as ss
@@ -227,6 +228,26 @@ def test_comparisons_stay_within_the_limit(
         codes[::97] ^= 3
         after.write_bytes(content)
     work = _COMPARE.format(before=str(before), after=str(after), effort=effort, limit=limit * MIB)
+    used = peak(work) - imported
+    assert used <= limit * MIB, f"{used / MIB:.0f} of {limit} MiB"
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize("effort", ["top", "density"])
+@pytest.mark.parametrize("limit", [160, 600])
+def test_adapters_of_a_base_stay_within_the_limit(
+    folder: Path, imported: int, effort: str, limit: int
+) -> None:
+    """The elements of the change alone would take 128 MiB."""
+    before = written(folder, 24_000, 1400, "BF16")
+    after = write_adapter(folder / "lora", lora("w", *factors(24_000, 1400, 32)), r=32)
+    renamed = folder / "base.safetensors"
+    if not renamed.exists():
+        content = before.read_bytes()
+        length = int.from_bytes(content[:8], "little")
+        header = content[8 : 8 + length].replace(b'"w"', b'"w.weight"', 1)
+        renamed.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    work = _COMPARE.format(before=str(renamed), after=str(after), effort=effort, limit=limit * MIB)
     used = peak(work) - imported
     assert used <= limit * MIB, f"{used / MIB:.0f} of {limit} MiB"
 

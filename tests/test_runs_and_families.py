@@ -116,6 +116,24 @@ def test_saved_scans_are_read(tmp_path: Path) -> None:
     assert ss.trajectory(scans, steps=[1, 2], measures="spectral_norm").rows == found.rows
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_saved_comparisons_are_read(tmp_path: Path, suffix: str) -> None:
+    base = checkpoint(tmp_path / "base", 1.0)
+    paths = []
+    for step in (1, 2):
+        paths.append(tmp_path / f"compared-{step}{suffix}")
+        ss.compare(base, checkpoint(tmp_path / f"m{step}", 1.0 + step)).save(paths[-1])
+    found = ss.trajectory(paths, measures="relative_change")
+    assert [r["value"] for r in found] == pytest.approx([1.0, 2.0], rel=1e-6)
+
+
+def test_what_is_no_saved_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "step-1.jsonl"
+    path.write_text('{"schema": "another", "version": 1, "checksum": "00000000"}\n', "utf-8")
+    with pytest.raises(ValueError, match=r"step-1.jsonl.*(not a scan|line 1)"):
+        ss.trajectory([path])
+
+
 @pytest.mark.parametrize(
     ("run", "options", "message"),
     [

@@ -158,6 +158,24 @@ def test_no_silent_miss(problem: tuple[NDArray[np.floating], int, dict[str, obje
         assert np.max(np.abs(result.s - sigma[:k])) <= options["tol"] * sigma[0] + floor  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("precision", ["mixed", "float32"])
+@pytest.mark.parametrize("block", [3, 4, 8, 16, 24])
+def test_crowds_hide_no_error(block: int, precision: str, vectors: bool) -> None:
+    """Values closer than a loose search resolves, more than it holds, share its Ritz vectors."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        gap, copies = 10 ** rng.uniform(-4.5, -1), int(rng.integers(2, 45))
+        crowd = 1 - gap * rng.uniform(0.0 if seed % 2 else 1.0, 1.0, copies)
+        rest = rng.choice([0.05, 0.2, 0.6, 0.9]) * np.linspace(1, 0.5, 40)
+        sigma = np.sort(np.concatenate([np.ones(rng.integers(1, 4)), crowd, rest]))[::-1]
+        A = ks.prescribed(len(sigma) + 9, len(sigma), sigma, seed)[0].astype(np.float32)
+        k, tol = int(rng.integers(1, 9)), 10.0 ** -int(rng.integers(1, 6))
+        options: dict[str, Any] = {"tol": tol, "block": block, "seed": seed, "method": "krylov"}
+        found = ss.svds(A, k, vectors=vectors, precision=precision, **options)
+        check_values(found, lapack(A))
+
+
 @pytest.mark.parametrize("gap", [1e-3, 1e-4, 3e-5])
 @pytest.mark.parametrize(("n", "seeds"), [(2, 150), (40, 20)])
 def test_rounded_products_may_exchange_neighbours(gap: float, n: int, seeds: int) -> None:

@@ -150,7 +150,7 @@ class TopSearch {
         if (const double s = triplets.s[i], r = result_.residuals[i]; r > unconverged * s + floor)
           eta = std::max(eta, s * (s + r));
     const auto errors = [&](bool sure) {
-      return value_errors(triplets.s, result_.residuals, sure, unseen, missing, floor);
+      return value_errors(triplets.s, result_.residuals, sure, unseen, assessment_.crowds, missing, floor);
     };
     result_.errors = errors(place == Place::sure);
     const auto& judged = options_.of_residuals() ? result_.residuals : result_.errors;

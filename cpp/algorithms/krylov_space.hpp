@@ -107,6 +107,7 @@ class KrylovSpace {
     start_ = Small(0, next_start_.cols);
     last_ = 0;
     pure_ = false;
+    begun_again_ = true;
   }
 
   std::int64_t columns() const { return t_.rows; }
@@ -118,6 +119,7 @@ class KrylovSpace {
   }
   bool exhausted() const { return next_.cols == 0; }  // the space is invariant
   bool pure() const { return pure_; }                 // V is a block Krylov space of its start alone
+  bool begun_again() const { return begun_again_; }
   std::int64_t size() const { return n_; }
   std::int64_t next_columns() const { return next_.cols; }
   const std::vector<Block>& basis() const { return basis_; }
@@ -154,6 +156,7 @@ class KrylovSpace {
   double largest_ = 0;
   double rms_ = std::numeric_limits<double>::infinity();
   bool pure_ = true;
+  bool begun_again_ = false;
 };
 
 }  // namespace sigmascope

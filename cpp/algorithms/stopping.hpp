@@ -11,6 +11,11 @@
 // injected and the values must stand still for three more steps. ||A||_F^2 - trace(T), the mass outside the space, can
 // prove them idle.
 //
+// Crowds. Values closer than the search resolves, more of them than the block is wide, share its Ritz vectors: x is e
+// of the largest and y of the others, the residual is d |e y| where it should be the distance d, and no Ritz value next
+// to it tells of d. There the error is the residual times tan(e, x), which the Gaussian start measures: |R0^T x|^2 / b
+// vectors stand behind x, of which the one that counts has its chi-square share.
+//
 // Steering. The first part of a search may run on products rounded to bf16, which move A by E, |E| ~ noise. The space
 // is then that of A + E: good until residuals come down to the noise, and T is off by a share of 2^-8. Values, vectors
 // and residuals are always read from A itself.
@@ -19,6 +24,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -63,11 +69,18 @@ struct Unseen {
   double above = 0;   // what T puts next, with the rounding that is likely; 0 unless steered
 };
 
+// Whether there may be more vectors near a Ritz value than the space holds.
+struct Crowd {
+  double distance = std::numeric_limits<double>::infinity();  // lambda, to the nearest; 0: the value is in it
+  double tangent = 1;  // of the angle to the vector that counts, if in it: very likely less
+};
+
 // What the space says of its k largest values.
 struct Assessment {
   std::optional<Diagonalized> t;  // of the projection, if it is kept
   Eigen ritz;                     // more than k of them, where the space has more
   std::vector<double> rho;        // |A^T A v - theta v|, lambda
+  std::vector<Crowd> crowds;      // of the first k
   Unseen unseen;
   double noise = 0;  // sigma; 0 unless steered
   double theta(std::int64_t i) const { return std::max(ritz.values[static_cast<std::size_t>(i)], 0.0); }
@@ -75,6 +88,42 @@ struct Assessment {
 
 // A Ritz value counts as converged once rho is at most this share of theta.
 inline constexpr double unconverged = 0.003;
+
+// The mean square of b Gaussian numbers is less in one case of a thousand, if that: P(chi^2_b < q) < (q/2)^(b/2) /
+// (b/2)!
+inline double least_share(std::int64_t block) {
+  const double half = static_cast<double>(block) / 2;
+  return std::exp((std::log(0.001) + std::lgamma(half + 1)) / half) / half;
+}
+
+// In a crowd of b and more, of which the space holds b, the others spread over rho / tan, and tan^2 >= 1/b: within
+// twice that, b Ritz values are a crowd.
+template <Backend B>
+std::vector<Crowd> crowds(const KrylovSpace<B>& space, const Assessment& a, std::int64_t k) {
+  const std::int64_t b = space.start().cols, found = static_cast<std::int64_t>(a.rho.size());
+  std::vector<Crowd> of(static_cast<std::size_t>(std::min(k, found)));
+  std::vector<double> crowded;  // the values
+  for (std::int64_t j = 0; j < found; ++j) {
+    const double reach = 2 * std::sqrt(static_cast<double>(b)) * a.rho[static_cast<std::size_t>(j)];
+    std::int64_t first = j, last = j;
+    while (first > 0 && a.theta(first - 1) <= a.theta(j) + reach) --first;
+    while (last + 1 < found && a.theta(last + 1) >= a.theta(j) - reach) ++last;
+    if (last - first + 1 >= b) crowded.push_back(a.theta(j));
+  }
+  if (space.begun_again())  // rounded products have spread the crowds
+    for (Crowd& crowd : of) crowd.distance = 0;
+  if (crowded.empty()) return of;
+  const Small weights =
+      probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, std::min(k, found)), space.start());
+  for (std::size_t i = 0; i < of.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    for (const double value : crowded) of[i].distance = std::min(of[i].distance, std::abs(value - a.theta(row)));
+    double count = 0;
+    for (std::int64_t j = 0; j < b; ++j) count += weights(row, j) / static_cast<double>(b);
+    of[i].tangent = std::sqrt(std::max(count, 1.0) / least_share(b));
+  }
+  return of;
+}
 
 template <Backend B>
 Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t least, double noise, bool keep) {
@@ -98,18 +147,21 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t leas
     if (found > k) a.unseen.inside = a.theta(k) * (1 + steering_share);
     if (found > k) a.unseen.above = a.theta(k) * (1 + steering_likely(space.size()));
   }
+  a.crowds = crowds(space, a, k);
   return a;
 }
 
 // Error bound of one value, in sigma, from its residual (sigma) and the gap to what has not converged, or is mixed with
 // it by rounding: four times the first-order value of the quadratic bound, since eta is itself an estimate. At or below
 // eta the residual speaks of the nearest singular value only; others, up to sqrt(eta), may still be missing above it,
-// as may be what a steered T has put outside the k Ritz vectors, up to sqrt(above).
-inline double value_error(double sigma, double residual, const Unseen& unseen) {
+// as may be what a steered T has put outside the k Ritz vectors, up to sqrt(above). A crowd is a gap that is not known.
+inline double value_error(double sigma, double residual, const Unseen& unseen, const Crowd& crowd) {
   const double eta = unseen.eta, theta = sigma * sigma, below = std::max(eta, unseen.inside);
   residual = std::max(residual, std::sqrt(unseen.above) - sigma);
   if (theta <= eta) return std::max(residual, 1.1 * std::sqrt(eta) - sigma);  // eta may be short by a few per cent
-  return theta > below ? std::min(residual, 4 * residual * residual * sigma / (theta - below)) : residual;
+  if (crowd.distance <= 0) return residual * crowd.tangent;
+  const double gap = std::min(theta - below, crowd.distance);
+  return gap > 0 ? std::min(residual, 4 * residual * residual * sigma / gap) : residual;
 }
 
 // The residual of Ritz pair i in sigma. Below sqrt(epsilon) sigma_1 the projection resolves nothing: no finer claim.
@@ -142,7 +194,9 @@ bool meets_tolerance(const Assessment& a, const TopOptions& options) {
   for (std::int64_t i = 0; i < options.k; ++i) {
     const double residual = ritz_residual(a, i, B::epsilon());
     const double sigma = std::sqrt(a.theta(i));
-    const double error = options.of_residuals() ? residual : value_error(sigma, residual, a.unseen);
+    const double error = options.of_residuals()
+                             ? residual
+                             : value_error(sigma, residual, a.unseen, a.crowds[static_cast<std::size_t>(i)]);
     if (error > allowed) return false;
   }
   return true;
@@ -233,11 +287,12 @@ bool graded(const Assessment& a, std::int64_t k) {
 // Bounds on |s_i - sigma_i|. Converged: value_error of the residual. Not converged: Weyl's inequality with all that
 // the space has not captured, sigma_i^2 <= theta_i + ||A - A V V^T||_F^2, loose but never wrong. Plus rounding.
 inline std::vector<double> value_errors(const std::vector<double>& values, const std::vector<double>& residuals,
-                                        bool converged, const Unseen& unseen, double missing, double floor) {
+                                        bool converged, const Unseen& unseen, const std::vector<Crowd>& crowds,
+                                        double missing, double floor) {
   std::vector<double> errors;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double s = values[i], weyl = std::sqrt(s * s + missing) - s;
-    errors.push_back((converged ? std::min(weyl, value_error(s, residuals[i], unseen)) : weyl) + floor);
+    errors.push_back((converged ? std::min(weyl, value_error(s, residuals[i], unseen, crowds[i])) : weyl) + floor);
   }
   return errors;
 }

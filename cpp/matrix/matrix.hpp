@@ -2,6 +2,7 @@
 // A matrix is a shape and a list of tiles that add up.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -47,7 +48,12 @@ struct Tile {
   std::int64_t scale_col_step = 1;
 
   bool column_major() const { return row_stride == info(dtype).size && col_stride != info(dtype).size; }
-  std::int64_t stored_bytes() const { return rows * cols * info(dtype).size; }  // as they are held in memory
+  // As they are held in memory; along an axis of stride 0 every element is the same one.
+  std::int64_t stored_bytes() const {
+    constexpr std::int64_t one = 1;
+    return (row_stride == 0 ? std::min(rows, one) : rows) * (col_stride == 0 ? std::min(cols, one) : cols) *
+           info(dtype).size;
+  }
 };
 
 struct Matrix {

@@ -22,6 +22,9 @@ struct Piece {
   std::int64_t row0, col0;            // place in the panel
   std::int64_t tile_row0, tile_col0;  // place in the tile, for its scales
 
+  std::int64_t stored_bytes() const {  // as of a tile; never empty
+    return (row_stride == 0 ? 1 : rows) * (col_stride == 0 ? 1 : cols) * info(tile->dtype).size;
+  }
   bool aligned_to(std::size_t bytes) const {  // every row of it
     return reinterpret_cast<std::uintptr_t>(data) % bytes == 0 && row_stride % static_cast<std::int64_t>(bytes) == 0;
   }
@@ -36,7 +39,7 @@ struct Panel {
 
   std::int64_t stored_bytes() const {
     std::int64_t bytes = 0;
-    for (const Piece& piece : pieces) bytes += piece.rows * piece.cols * info(piece.tile->dtype).size;
+    for (const Piece& piece : pieces) bytes += piece.stored_bytes();
     return bytes;
   }
 };

@@ -17,6 +17,8 @@ from .adapters import as_scannable
 from .cli_bench import bench
 from .cli_compare import compare
 from .cli_options import (
+    Accuracy,
+    AccuracyOption,
     CheckpointArgument,
     Effort,
     EffortOption,
@@ -107,6 +109,7 @@ def scan(
     effort: EffortOption = Effort.DENSITY,
     k: RankOption = 64,
     tol: TolOption = 1e-3,
+    accuracy: AccuracyOption = Accuracy.REFERENCE,
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
     measures: MeasuresOption = None,
@@ -132,6 +135,7 @@ def scan(
             effort=effort,
             k=k,
             tol=tol,
+            accuracy=accuracy,
             measures=measures,
             seed=seed,
             num_threads=threads,
@@ -148,6 +152,7 @@ def scan(
         effort=effort,
         k=k,
         tol=tol,
+        accuracy=accuracy,
         measures=measures,
         seed=seed,
         num_threads=threads,

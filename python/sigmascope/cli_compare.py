@@ -37,7 +37,10 @@ from .scanning import Progress
 def compare(
     before: CheckpointArgument,
     after: Annotated[
-        Path, typer.Argument(metavar="PATH", help="What became of it.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="PATH", help="What became of it, or a LoRA adapter of it.", show_default=False
+        ),
     ],
     effort: EffortOption = Effort.DENSITY,
     k: RankOption = 64,

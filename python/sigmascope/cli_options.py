@@ -18,6 +18,13 @@ class Effort(StrEnum):
     EXACT = "exact"
 
 
+class Accuracy(StrEnum):
+    """Of every value, where every value is computed."""
+
+    REFERENCE = "reference"
+    FAST = "fast"
+
+
 class Reading(StrEnum):
     """How files are read."""
 
@@ -35,6 +42,10 @@ RankOption = Annotated[
 ]
 TolOption = Annotated[
     float, typer.Option(metavar="X", help="Error of the k values, in units of the largest one.")
+]
+AccuracyOption = Annotated[
+    Accuracy,
+    typer.Option(help="Of effort exact: sums in float64, or sooner with wider error bounds."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same numbers.")]
 ThreadsOption = Annotated[

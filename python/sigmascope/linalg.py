@@ -95,7 +95,9 @@ def svds(
     Randomized block Krylov iteration (Musco & Musco 2015; Yuan, Gu & Li 2018) with full
     reorthogonalisation, thick restart (Wu & Simon 2000), residual-based stopping and two guards
     against missed copies of multiple values. The bound on a converged value is quadratic in its
-    residual once it is separated from the rest; that every copy was found is a probabilistic
+    residual once it is separated from the rest; among more values than the block is wide, closer
+    than the search resolves, it is the residual times the tangent of an angle that the random start
+    bounds (it fails in one case of a thousand). That every copy was found is a probabilistic
     certificate. The bound on one that has not converged is Weyl's, with ||A - A V V^T||_F. By the
     Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
     """

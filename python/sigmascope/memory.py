@@ -183,6 +183,11 @@ def gram_need(reading: Reading, k: int) -> Need:
     return Need(square + (M + n) * k * 8, working)
 
 
+def product_need(reading: Reading, columns: int) -> Need:
+    """One pass of products in float64: vectors of both sides, blocks, and a copy of each."""
+    return Need(24 * columns * (reading.M + reading.N), _products(reading, columns, 8))
+
+
 def low_rank_need(reading: Reading, k: int, block: int, passes: int, width: int) -> Need:
     """A fixed number of passes: blocks on both sides."""
     both = reading.M + reading.N

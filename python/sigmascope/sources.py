@@ -237,6 +237,19 @@ def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> 
     return Matrix(joined)
 
 
+def outer(u: NDArray[np.floating], v: NDArray[np.floating]) -> Matrix:
+    """Make u v^T of two vectors, lazily: m + n numbers are held.
+
+    A tile whose rows are one and the same, times a scale for each. Scales are float32, so that of
+    numbers that are more, what rounding takes makes a tile of its own.
+    """
+    rows = matrix(np.broadcast_to(v, (len(u), len(v))))._native
+    high = u.astype(np.float32)
+    parts = [high, low] if (low := (u - high).astype(np.float32)).any() else [high]
+    tiles = [Matrix(rows.with_scale(part[:, None], 1, len(v))) for part in parts]
+    return sum(tiles[1:], tiles[0])
+
+
 def partly_loaded(a: Matrix, room: int) -> tuple[Matrix, int]:
     """Read the rows that come first into memory, or the columns of a matrix stored by columns.
 

@@ -12,7 +12,7 @@ from .adapter import (
     open_adapter,
     reopened,
 )
-from .pairing import Change, Changes, changes
+from .pairing import Change, Changes, changes, delta_of
 
 __all__ = [
     "Adapter",
@@ -22,6 +22,7 @@ __all__ = [
     "Scannable",
     "as_scannable",
     "changes",
+    "delta_of",
     "is_adapter",
     "open_adapter",
     "reopened",

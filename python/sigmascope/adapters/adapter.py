@@ -148,6 +148,15 @@ class Adapter(Mapping[str, LowRank]):
         """Return the name of the weight in the base model that a change is of."""
         return self._modules[name].weight
 
+    def label_of(self, name: str) -> str:
+        """Return what the name of a change has after that of its weight: "[second]", or nothing."""
+        label = self._modules[name].label
+        return "" if label is None else f"[{label}]"
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a change, from the headers alone."""
+        return self._modules[name].shape
+
     def info(self) -> list[TensorRecord]:
         """Return one record for every weight that is changed or replaced, in file order.
 

@@ -28,6 +28,8 @@ class Module:
     ----------
     name, weight : str
         Of the change, and of the weight in the base model.
+    label : str or None
+        Of the adapter, where there are several.
     status : str
         "product", "whole" or "unreadable"; of the latter two there is a `reason`.
     A, B : str
@@ -50,6 +52,7 @@ class Module:
     nbytes: int
     file: str
     offset: int
+    label: str | None = None
     reason: str | None = None
     A: str = ""
     B: str = ""
@@ -124,6 +127,7 @@ def _whole(record: TensorRecord, label: str | None) -> Module:
         nbytes=record["nbytes"],
         file=record["file"],
         offset=record["offset"],
+        label=label,
         reason="saved whole beside the products (modules_to_save, or a bias)",
     )
 
@@ -140,6 +144,7 @@ def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
         nbytes=sum(record["nbytes"] for record in known),
         file=known[0]["file"] if known else "",
         offset=known[0]["offset"] if known else 0,
+        label=label,
     )
     A, B = pair.A, pair.B
     if A is None or B is None:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sigmascope.checkpoint import Checkpoint
+from sigmascope.checkpoint import Checkpoint, TensorRecord
 from sigmascope.checkpoint.views import Cut
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
@@ -39,18 +40,9 @@ class Change:
     before: Matrix
     delta: LowRank
 
-    def after(self, *, memory_limit: int | str | None = None) -> Matrix:
-        """Return W + change, lazily: W stays where it is, the change is formed in memory.
-
-        The m x n elements of the change are float32 (float64 if its factors are), and each is added
-        while a panel of W is decoded.
-
-        Raises
-        ------
-        MemoryLimitError
-            The change does not fit.
-        """
-        return self.before + self.delta.matrix(memory_limit=memory_limit)
+    def after(self) -> Matrix:
+        """Return W + change, lazily: each element is summed while a panel of W is decoded."""
+        return self.before + self.delta
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -64,28 +56,35 @@ class Changes:
     unpaired : mapping of str to str
         The changes without a weight in the base, or of another shape, or that are no product (DoRA,
         weights saved whole), each with the reason.
+    tensors : mapping of str to str
+        Of every change, unpaired or not, the tensor of the base that it is of, where there is one.
     """
 
     base: Checkpoint
     adapter: Adapter
     pairs: tuple[tuple[str, str, str], ...]
     unpaired: Mapping[str, str]
+    tensors: Mapping[str, str]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __iter__(self) -> Iterator[Change]:
         for name, change, how in self.pairs:
-            yield Change(name, change, how, self.base[name], self._delta(name, change))
+            yield Change(
+                name, change, how, self.base[name], delta_of(self.base, name, self.adapter, change)
+            )
 
     def __repr__(self) -> str:
         return f"<Changes: {len(self)} of {self.base!r} by {self.adapter!r}>"
 
-    def _delta(self, name: str, change: str) -> LowRank:
-        delta, view = self.adapter[change], self.base.view_of(name)
-        if delta.shape != view.whole:
-            delta = delta.T  # the base keeps its weights turned
-        return delta if view.cut is None else _taken(delta, view.cut)
+
+def delta_of(base: Checkpoint, name: str, adapter: Adapter, change: str) -> LowRank:
+    """Return what a change adds to a matrix of the base, which may be a part of the weight."""
+    delta, view = adapter[change], base.view_of(name)
+    if delta.shape != view.whole:
+        delta = delta.T  # the base keeps its weights turned
+    return delta if view.cut is None else _taken(delta, view.cut)
 
 
 def _taken(delta: LowRank, cut: Cut) -> LowRank:
@@ -97,37 +96,55 @@ def _taken(delta: LowRank, cut: Cut) -> LowRank:
 def changes(base: Checkpoint, adapter: Adapter) -> Changes:
     """Find the weight of the base that each change of an adapter is of.
 
-    By its name; else by its role, if that is known and stands once in the base (the base may have
-    been saved under other prefixes). Nothing is guessed: what is left is in `unpaired`. A base that
-    was opened with its fused weights split, or by heads, gives a change for every part.
+    By its name; else by its role, if that is known and stands once in the base and once in the
+    adapter (the base may have been saved under other prefixes). Nothing is guessed: what is left is
+    in `unpaired`. A base that was opened with its fused weights split, or by heads, gives a change
+    for every part.
 
     Parameters
     ----------
     base : Checkpoint
     adapter : Adapter
     """
+
+    def place(change: TensorRecord) -> tuple[object, str]:
+        return adapter.roles[change["name"]], adapter.label_of(change["name"])
+
     records = {record["name"]: record for record in base.info()}
     by_role: dict[object, list[str]] = {}
     for name in records:
         if base.roles[name].role != "other":
             by_role.setdefault(base.roles[name], []).append(name)
+    claims = Counter(map(place, adapter.info()))
     pairs: list[tuple[str, str, str]] = []
-    unpaired = {r["name"]: r["reason"] or "" for r in adapter.info() if not r["matrices"]}
-    for change in adapter:
-        tensor, how = adapter.weight_of(change), "name"
-        if tensor not in records:
-            found = by_role.get(adapter.roles[change], [])
-            if len(found) != 1:
-                unpaired[change] = f"{base.path} has no {tensor}, nor one weight of its role"
-                continue
+    unpaired: dict[str, str] = {}
+    tensors: dict[str, str] = {}
+    for change in adapter.info():
+        name, tensor, how = change["name"], adapter.weight_of(change["name"]), "name"
+        found = by_role.get(adapter.roles[name], [])
+        if tensor not in records and len(found) == claims[place(change)] == 1:
             tensor, how = found[0], "role"
-        record = records[tensor]
-        if record["status"] not in ("matrix", "kernel"):
-            unpaired[change] = f"{tensor}: {record['reason'] or record['view']}"
-            continue
-        whole, shape = base.view_of(record["matrices"][0]).whole, adapter.record_of(change)["shape"]
-        if shape not in (whole, whole[::-1]):
-            unpaired[change] = f"{tensor} is {list(whole)}, the change {list(shape)}"
-            continue
-        pairs += [(name, change, how) for name in record["matrices"]]
-    return Changes(base, adapter, tuple(pairs), unpaired)
+        if tensor in records:
+            tensors[name] = tensor
+        if not change["matrices"]:
+            unpaired[name] = change["reason"] or ""
+        elif tensor not in records:
+            unpaired[name] = f"{base.path} has no {tensor}, nor one weight of its role"
+        elif reason := _misfit(base, records[tensor], change):
+            unpaired[name] = reason
+        else:
+            pairs += [(matrix, name, how) for matrix in records[tensor]["matrices"]]
+    return Changes(base, adapter, tuple(pairs), unpaired, tensors)
+
+
+def _misfit(base: Checkpoint, weight: TensorRecord, change: TensorRecord) -> str | None:
+    """Say why a change cannot be added to a weight."""
+    if weight["status"] not in ("matrix", "kernel"):
+        return f"{weight['name']}: {weight['reason'] or weight['view']}"
+    whole, shape = base.view_of(weight["matrices"][0]).whole, change["shape"]
+    if shape in (whole, whole[::-1]):
+        return None
+    return (
+        f"{weight['name']} of {weight['file']} is {list(whole)}, "
+        f"the change in {change['file']} {list(shape)}"
+    )

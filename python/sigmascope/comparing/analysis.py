@@ -4,45 +4,39 @@
 Before, after, dW = after - before and the projected dW - c before are lists of tiles over the same
 stored bytes, which are read once if they fit. Each entry of dW is summed while it is decoded, in
 float32 unless one of them is f64: exactly, but where their exponents are far apart. -c w is rounded
-when it is added to that: by at most 2^-24 of |c w| and of the sum.
+when it is added to that: by at most 2^-24 of |c w| and of the sum. The change that an adapter makes
+is no such list but its product, whose spectrum is exact; it is one where it is added to another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from sigmascope import statistics
-from sigmascope.changes import Change, change
-from sigmascope.distributions import moments
-from sigmascope.errors import NonFiniteError
+from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.scanning.tasks import Options
-from sigmascope.spectra import Moments, Spectrum
+from sigmascope.spectra import Spectrum
 
-from .at_once import Budget, Couple, Spectra, Tally
+from .at_once import Budget, Spectra, Tally
+from .couples import AnyCouple, Sums
 from .rows import GROUPS
 from .sharing import Sharing
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was computed of one pair: statistics of the elements of both, sums, spectra."""
+    """What was computed of one pair: sums over the entries, spectra."""
 
-    before: Moments
-    after: Moments
-    change: Change
+    sums: Sums
     spectra: Mapping[str, Spectrum]
 
 
 def findings(
-    couple: Couple, options: Options, budget: Budget, tally: Tally, sharing: Sharing
+    couple: AnyCouple, options: Options, budget: Budget, tally: Tally, sharing: Sharing
 ) -> Findings:
     """Compute all that a row tells of two matrices.
 
@@ -53,77 +47,44 @@ def findings(
     MemoryLimitError
         A spectrum does not fit into the memory limit.
     """
-    with ThreadPoolExecutor(budget.workers, thread_name_prefix="sigmascope-pair") as pool:
-        try:
-            return _found(couple, options, budget, tally, sharing, pool)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _found(
-    couple: Couple,
-    options: Options,
-    budget: Budget,
-    tally: Tally,
-    sharing: Sharing,
-    pool: ThreadPoolExecutor,
-) -> Findings:
-    def shared(look: Callable[..., T], *matrices: Matrix) -> T:
-        with sharing.threads(budget.workers):
-            return look(
-                *matrices,
-                num_threads=budget.threads,
-                memory_limit=options.memory_limit,
-                reserved=budget.beside_others,
-                progress=tally.part(),
-            )
-
-    looks = [pool.submit(shared, moments, a) for a in (couple.before, couple.after)]
-    summed = pool.submit(shared, change, couple.before, couple.after)
-    before, after = (
-        _finite(look.result(), side) for look, side in zip(looks, ("before", "after"), strict=True)
-    )
-    sums = summed.result()
-    jobs, known = _jobs(couple, before, after, sums, options.k)
-    decay = sums.product / sums.before2 if sums.before2 > 0 else 0.0
-    spectra = known | Spectra(jobs, decay, options, budget, tally, sharing).computed(pool)
-    if sums.change2 == 0:
-        spectra["after"] = spectra["before"]
-    if sums.product == 0 and sums.before2 > 0:
-        spectra["projected"] = spectra["delta"]
-    return Findings(before, after, sums, {g: spectra[g] for g in GROUPS if g in spectra})
-
-
-def _finite(seen: Moments, side: str) -> Moments:
-    if seen.nan or seen.inf:
-        raise NonFiniteError(
-            f"the matrix {side} holds {seen.nan} NaN and {seen.inf} infinite entries, "
-            f"the first at {seen.first_nonfinite}"
+    with sharing.threads(budget.workers):
+        sums = couple.sums(
+            num_threads=budget.threads,
+            memory_limit=options.memory_limit,
+            reserved=budget.beside_others,
+            progress=tally.part(),
         )
-    return seen
+    jobs, known = _jobs(couple, sums, options.k)
+    change = sums.change
+    decay = change.product / change.before2 if change.before2 > 0 else 0.0
+    spectra = known | Spectra(jobs, decay, options, budget, tally, sharing).computed()
+    if change.change2 == 0:
+        spectra["after"] = spectra["before"]
+    if change.product == 0 and change.before2 > 0:
+        spectra["projected"] = spectra["delta"]
+    return Findings(sums, {g: spectra[g] for g in GROUPS if g in spectra})
 
 
 def _jobs(
-    couple: Couple, before: Moments, after: Moments, sums: Change, k: int
-) -> tuple[dict[str, Matrix], dict[str, Spectrum]]:
+    couple: AnyCouple, sums: Sums, k: int
+) -> tuple[dict[str, Matrix | LowRank], dict[str, Spectrum]]:
     """Say which matrices have a spectrum to compute, and which spectra are known: those of zero."""
-    zero = _of_zero(couple.before.shape, k)
-    delta = couple.after - couple.before
-    jobs, known = {}, {}
-    for group, a, empty in (
-        ("before", couple.before, before.fro_norm == 0),
-        ("after", couple.after, after.fro_norm == 0),
-        ("delta", delta, sums.change2 == 0),
+    zero, change = _of_zero(couple.before.shape, k), sums.change
+    jobs: dict[str, Matrix | LowRank] = {}
+    known = {}
+    for group, a, norm2 in (
+        ("before", couple.before, change.before2),
+        ("after", couple.after, sums.after2),
+        ("delta", couple.delta, change.change2),
     ):
-        if empty:
+        if norm2 == 0:
             known[group] = zero
         else:
             jobs[group] = a
-    if sums.change2 == 0:
+    if change.change2 == 0:
         jobs.pop("after", None)  # the same as before
-    elif sums.product != 0:
-        jobs["projected"] = delta - (sums.product / sums.before2) * couple.before
+    elif change.product != 0:
+        jobs["projected"] = couple.without(change.product / change.before2)
     return jobs, known
 
 

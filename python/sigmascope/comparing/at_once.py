@@ -13,38 +13,18 @@ from sigmascope import statistics
 from sigmascope.analysis import spectrum
 from sigmascope.distributions import spectral_density
 from sigmascope.errors import MemoryLimitError
+from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.memory import Need
 from sigmascope.routes import need_in_memory
 from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Spectrum
 
+from .couples import Adapted, AnyCouple
 from .sharing import MOST_AT_ONCE, Sharing
 
 STEPS = 8
 """Of a density that need not resolve the largest values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Couple:
-    """Two matrices of one shape, as they are stored."""
-
-    before: Matrix
-    after: Matrix
-
-    @property
-    def nbytes(self) -> int:
-        """Of both."""
-        return self.before.nbytes + self.after.nbytes
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether nothing has to be read from a file."""
-        return self.before.in_memory and self.after.in_memory
-
-    def load(self) -> Couple:
-        """Read both into memory."""
-        return Couple(self.before.load(), self.after.load())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +53,26 @@ class Budget:
     room: int
 
     @classmethod
-    def of(cls, couple: Couple, options: Options) -> Self:
+    def of(cls, couple: AnyCouple, options: Options) -> Self:
         """Give as many spectra a worker as fit beside what is held."""
         how = _how(options) | {"vectors": True, "memory_limit": options.memory_limit}
-        delta = couple.after - couple.before
-        kept = 3 * 8 * options.k * sum(delta.shape)
+        matrices = couple.before, couple.after, couple.delta
+        kept = 3 * 8 * options.k * sum(couple.before.shape)
+
+        def most(threads: int) -> Need:
+            needs = [_need(a, num_threads=threads, **how) for a in matrices]
+            if isinstance(couple, Adapted):
+                needs.append(couple.sums_need(threads))
+            return Need(*(max(parts) for parts in zip(*needs, strict=True)))
+
+        alone = most(options.num_threads)  # what is computed again
         for workers in MOST_AT_ONCE:
             if workers > max(options.num_threads, 1):
                 continue
             threads = options.num_threads // workers
-            needs = [
-                need_in_memory(a, num_threads=threads, **how)
-                for a in (couple.before, couple.after, delta)
-            ]
-            each = Need(*(max(parts) for parts in zip(*needs, strict=True)))
-            together = Need(workers * each.arrays, workers * each.working).beside(
-                couple.nbytes + kept
-            )
+            each = most(threads)
+            together = Need(workers * each.arrays, workers * each.working).then(alone)
+            together = together.beside(couple.nbytes + kept)
             if together.limit <= options.memory_limit:
                 room = max(options.memory_limit - together.peak, 0)
                 return cls(couple.nbytes, kept, workers, threads, sum(each), room)
@@ -108,6 +91,10 @@ class Budget:
     def leaves_room(self, other: Budget) -> bool:
         """Whether another pair may be held beside this one."""
         return other.held + other.kept <= self.room
+
+
+def _need(a: Matrix | LowRank, **how: Any) -> Need:
+    return Need(0, a.working_bytes) if isinstance(a, LowRank) else need_in_memory(a, **how)
 
 
 class Tally:
@@ -142,11 +129,11 @@ def _how(options: Options) -> dict[str, Any]:
 
 
 class Spectra:
-    """The spectra of one pair, several computed at once, each by a worker of a pool."""
+    """The spectra of one pair, several computed at once."""
 
     def __init__(
         self,
-        jobs: Mapping[str, Matrix],
+        jobs: Mapping[str, Matrix | LowRank],
         decay: float,
         options: Options,
         budget: Budget,
@@ -161,14 +148,20 @@ class Spectra:
         self._sharing = sharing
         self._futures: dict[str, Future[Spectrum | None]] = {}
 
-    def computed(self, pool: ThreadPoolExecutor) -> dict[str, Spectrum]:
+    def computed(self) -> dict[str, Spectrum]:
         """Compute all, and again alone what then did not fit into the memory."""
         order = [
             group for group in ("delta", "before", "after", "projected") if group in self._jobs
         ]
-        for group in order:
-            self._futures[group] = pool.submit(self._one, group)
-        found = {group: future.result() for group, future in self._futures.items()}
+        workers = self._budget.workers
+        with ThreadPoolExecutor(workers, thread_name_prefix="sigmascope-pair") as pool:
+            try:
+                for group in order:
+                    self._futures[group] = pool.submit(self._one, group)
+                found = {group: future.result() for group, future in self._futures.items()}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         spectra = {group: one for group, one in found.items() if one is not None}
         for group in order:
             if group not in spectra:
@@ -185,12 +178,12 @@ class Spectra:
                 if one is None:
                     return None
                 known[other] = one
-        alone = self._budget.workers == 1
+        workers = self._budget.workers
         try:
-            with self._sharing.threads(self._budget.workers):
-                return self._of(group, known, alone=alone)
+            with self._sharing.threads(workers):
+                return self._of(group, known, alone=workers == 1)
         except MemoryLimitError:
-            if alone:
+            if workers == 1:
                 raise
             return None
 
@@ -204,6 +197,9 @@ class Spectra:
             "progress": self._tally.part(),
         }
         a = self._jobs[group]
+        if isinstance(a, LowRank):
+            held = {name: shared[name] for name in ("memory_limit", "reserved")}
+            return a.spectrum(options.k, vectors=True, **held)
         if group == "projected":
             before, delta = known["before"], known["delta"]
             shift = abs(self._decay) * float(before.top[0] + before.top_errors[0])

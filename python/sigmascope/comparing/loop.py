@@ -9,7 +9,8 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from sigmascope import plan
-from sigmascope.checkpoint import Checkpoint, FileIdentity, as_checkpoint
+from sigmascope.adapters import Adapter, Scannable, as_scannable
+from sigmascope.checkpoint import FileIdentity
 from sigmascope.scanning.ahead import Threads
 from sigmascope.scanning.events import Progress
 from sigmascope.scanning.executors import Borrowed
@@ -21,12 +22,13 @@ from sigmascope.scanning.provenance import identities
 from sigmascope.scanning.rows import Row
 from sigmascope.scanning.tasks import Options, Read
 
-from .pairing import Pair, pairs_of
+from .adapted import adapted_pairs
+from .pairing import Pair, linked, members, selected
 from .result import Comparison
 from .sharing import Sharing
 from .tasks import Couples, Link, PairTask, compared, run
 
-Source = Checkpoint | str | os.PathLike[str]
+Source = Scannable | str | os.PathLike[str]
 PairRows = Rows[Comparison, Pair]
 
 
@@ -55,8 +57,8 @@ def compare(
 
     Parameters
     ----------
-    before, after : Checkpoint or path
-        As for :func:`open_checkpoint`.
+    before, after : Checkpoint, Adapter or path
+        As for :func:`open_checkpoint`; `after` may be a LoRA adapter of `before`, or both adapters.
     effort, k, tol, accuracy, measures, seed
         Of each of the four spectra of a pair, as for :func:`spectrum`. All four begin with the same
         random block.
@@ -82,7 +84,8 @@ def compare(
     Raises
     ------
     CheckpointError, ValueError, ImportError, OSError, OutputError, ScanInterrupted
-        As for :func:`scan`; the last two carry the Comparison so far as `scan`.
+        As for :func:`scan`; the last two carry the Comparison so far as `scan`. ValueError also if
+        `before` is an adapter and `after` is not.
 
     Notes
     -----
@@ -101,8 +104,9 @@ def compare(
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
     workers = at_once(executor, workers)
-    both = as_checkpoint(before, reading), as_checkpoint(after, reading)
-    pairs = pairs_of(*both, as_list(include), as_list(exclude))
+    both = as_scannable(before, reading), as_scannable(after, reading)
+    where = f"{both[0].path} and {both[1].path}"
+    pairs = selected(_pairs(*both), as_list(include), as_list(exclude), where)
     files = identities(both[0]), identities(both[1])
     with Outputs(out, resume, Comparison) as outputs:
         if memory_limit is None and outputs.memory_limit is not None:
@@ -130,8 +134,21 @@ def compare(
     return rows.table
 
 
+def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:
+    """List the rows to come, by what is compared."""
+    if isinstance(before, Adapter) == isinstance(after, Adapter):
+        return linked(list(members(before)), list(members(after)))
+    if isinstance(before, Adapter):
+        raise ValueError(
+            f"{before.path} is an adapter and {after.path} a checkpoint: "
+            "the base comes first, then its adapter"
+        )
+    assert isinstance(after, Adapter)
+    return adapted_pairs(before, after)
+
+
 def _here(
-    both: tuple[Checkpoint, Checkpoint],
+    both: tuple[Scannable, Scannable],
     options: Options,
     rows: PairRows,
     outputs: Outputs[Comparison],
@@ -147,7 +164,7 @@ def _here(
     rows.fill(Threads(analyse, 2), outputs, progress)
 
 
-def _notes(before: Checkpoint, after: Checkpoint) -> Iterator[str]:
+def _notes(before: Scannable, after: Scannable) -> Iterator[str]:
     for side, checkpoint in (("before", before), ("after", after)):
         yield from (f"{side}: {note}" for note in checkpoint.notes)
 

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.matrices import Matrix, multiply
+from sigmascope.low_rank import METHOD
+from sigmascope.matrices import multiply
 from sigmascope.scanning.rows import MEASURES, Row, spectrum_columns
 from sigmascope.sources import matrix
-from sigmascope.spectra import SVD, Measure, Moments, Spectrum
+from sigmascope.spectra import SVD, Measure, Spectrum
 from sigmascope.statistics import pairs
 
 from .analysis import Findings
-from .at_once import Couple
+from .couples import Sums
 from .rows import GROUPS, LISTS
 
 _UNIT = {"float64": 2.0**-53}
@@ -24,7 +25,7 @@ _ROUNDED = 48.0
 """Units of roundoff times sigma_1, by which A v - s u may differ from zero."""
 
 
-def pair_columns(couple: Couple, found: Findings, num_threads: int, threads: int) -> Row:
+def pair_columns(found: Findings, num_threads: int, threads: int) -> Row:
     """Return the evidence, the measures and the lists of one pair, on some of its threads."""
     spectra = found.spectra
     row = _evidence(spectra, num_threads)
@@ -32,7 +33,7 @@ def pair_columns(couple: Couple, found: Findings, num_threads: int, threads: int
         if group in spectra:
             row |= _of_group(group, spectra[group])
     row |= _changes(spectra["before"], spectra["after"])
-    row |= _of_entries(couple, found)
+    row |= _of_entries(found.sums)
     before, after, delta = (spectra[group].svd for group in ("before", "after", "delta"))
     row |= _angles("", before, after, threads, together=True)
     return row | _angles("delta_", delta, before, threads, together=False)
@@ -99,29 +100,21 @@ def _finite(x: float) -> float | None:
     return float(x) if math.isfinite(x) else None
 
 
-def _of_entries(couple: Couple, found: Findings) -> Row:
-    sums = found.change
-    row: Row = {}
+def _of_entries(sums: Sums) -> Row:
+    change, row = sums.change, Row()
     measures: dict[str, Measure | None] = {
-        "relative_change": pairs.relative_change(sums.before2, sums.change2),
-        "cosine": pairs.cosine(*sums),
-        "decay_coefficient": pairs.decay_coefficient(*sums),
+        "relative_change": pairs.relative_change(change.before2, change.change2, change.rounding),
+        "cosine": pairs.cosine(*change),
+        "decay_coefficient": pairs.decay_coefficient(*change),
     }
     for name, measure in measures.items():
         if measure is not None:
             row[name], row[f"{name}_error"] = measure.value, measure.error
-    floor = pairs.rounding_floor(
-        _rounding(couple.before, found.before), _rounding(couple.after, found.after)
-    )
-    if floor is not None:
-        row["rounding_floor"] = floor
-        row["above_rounding"] = pairs.above_rounding(sums.change2, floor)
-        row["rounding_effective_rank"] = pairs.noise_effective_rank(couple.before.shape)
+    if sums.floor is not None:
+        row["rounding_floor"] = sums.floor
+        row["above_rounding"] = pairs.above_rounding(change.change2, sums.floor)
+        row["rounding_effective_rank"] = sums.floor_rank
     return row
-
-
-def _rounding(a: Matrix, seen: Moments) -> pairs.Rounding:
-    return pairs.Rounding(a.dtype, seen.fro_norm**2, seen.histogram)
 
 
 def _angles(
@@ -135,7 +128,8 @@ def _angles(
         return {}
     first, second = _bounds(one), _bounds(two)
     if together:
-        i = j = pairs.resolved(np.maximum(first, second))
+        common = min(len(first), len(second))
+        i = j = pairs.resolved(np.maximum(first[:common], second[:common]))
     else:
         i, j = pairs.resolved(first), pairs.resolved(second)
     if i == 0 or j == 0:
@@ -158,4 +152,6 @@ def _angles(
 
 def _bounds(svd: SVD) -> NDArray[np.float64]:
     rounding = _ROUNDED * _UNIT.get(svd.precision, 2.0**-24) * float(svd.s[0])
-    return pairs.subspace_errors(svd.s, svd.errors, svd.residuals, rounding)
+    rest = [0.0] if svd.method == METHOD and len(svd.s) == svd.columns else []  # all else is 0
+    s, e, r = (np.append(x, rest) for x in (svd.s, svd.errors, svd.residuals))
+    return pairs.subspace_errors(s, e, r, rounding)

@@ -10,10 +10,11 @@ and where several could be meant, they are listed as such.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.adapters import Scannable
+from sigmascope.checkpoint import TensorRecord
 from sigmascope.scanning.items import Selection
 from sigmascope.scanning.rows import Row
 
@@ -60,7 +61,8 @@ class Pair:
     """A row to come: two tensors that belong together, or one without a partner.
 
     `status` and `reason` are those of a row that is not analysed; `rows` is how many rows compare,
-    where that is not all of them.
+    where that is not all of them; `label` follows the name in that of the row, where one tensor has
+    several.
     """
 
     before: Member | None
@@ -69,11 +71,12 @@ class Pair:
     reason: str | None = None
     rows: int | None = None
     note: str | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
         """Of the row."""
-        return self._first.name
+        return self._first.name + self.label
 
     @property
     def names(self) -> set[str]:
@@ -121,20 +124,21 @@ class Pair:
         return row
 
 
-def pairs_of(
-    before: Checkpoint, after: Checkpoint, include: list[str], exclude: list[str]
+def selected(
+    pairs: Iterable[Pair], include: list[str], exclude: list[str], where: str
 ) -> list[Pair]:
     """List the rows of a comparison; every pattern of `include` must select something."""
     wanted = Selection(include, exclude)
     found = []
-    for pair in _linked(list(_members(before)), list(_members(after))):
+    for pair in pairs:
         reason = wanted.reason(pair.names)
         found.append(pair if reason is None else replace(pair, status="excluded", reason=reason))
-    wanted.check(f"{before.path} and {after.path}")
+    wanted.check(where)
     return found
 
 
-def _members(checkpoint: Checkpoint) -> Iterator[Member]:
+def members(checkpoint: Scannable) -> Iterator[Member]:
+    """List the matrices of a checkpoint, and its tensors that are none, in file order."""
     for tensor in checkpoint.info():
         for name in tensor["matrices"]:
             yield Member(name, checkpoint.record_of(name), checkpoint.shape_of(name))
@@ -142,7 +146,7 @@ def _members(checkpoint: Checkpoint) -> Iterator[Member]:
             yield Member(tensor["name"], tensor, tensor["shape"])
 
 
-def _linked(before: list[Member], after: list[Member]) -> Iterator[Pair]:
+def linked(before: list[Member], after: list[Member]) -> Iterator[Pair]:
     """Pair by name, then by place; what is left in each is without a partner."""
     named = {member.name: member for member in after}
     partners = {member.name: named[member.name] for member in before if member.name in named}

@@ -26,6 +26,9 @@ angles               in radians, ascending: `angles_left`, `angles_right` betwee
                      `delta_angles_right` between those of dW and of before; of as many dimensions,
                      at most k, as are told apart from the rest, with one `..._error` for each list
 ===================  ============================================================================
+
+Against an adapter `after` is the name of the change, `name` ends with the adapter's in brackets
+where there are several, and `rounding_effective_rank` is None, as are the measures of a bulk of dW.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
+from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
+from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError
 from sigmascope.scanning.rows import Row
 from sigmascope.scanning.tasks import (
@@ -22,7 +23,8 @@ from sigmascope.scanning.tasks import (
 )
 
 from .analysis import findings
-from .at_once import Budget, Couple, Tally
+from .at_once import Budget, Tally
+from .couples import Adapted, Adapters, AnyCouple, Couple
 from .measures import pair_columns
 from .pairing import Pair
 from .sharing import Sharing
@@ -46,17 +48,22 @@ class Link:
         return cls(pair.name, pair.before.name, pair.after.name, pair.rows, pair.note)
 
 
-class Couples(Mapping[str, Couple]):
+class Couples(Mapping[str, AnyCouple]):
     """The matrices of pairs, by the names of their rows; looked up, files are checked."""
 
-    def __init__(self, before: Checkpoint, after: Checkpoint, links: Iterable[Link]) -> None:
+    def __init__(self, before: Scannable, after: Scannable, links: Iterable[Link]) -> None:
         self._before = before
         self._after = after
         self._links = {link.name: link for link in links}
 
-    def __getitem__(self, name: str) -> Couple:
-        link = self._links[name]
-        before, after = self._before[link.before], self._after[link.after]
+    def __getitem__(self, name: str) -> AnyCouple:
+        link, one, two = self._links[name], self._before, self._after
+        if isinstance(one, Adapter):
+            assert isinstance(two, Adapter)
+            return Adapters(one[link.before], two[link.after])
+        if isinstance(two, Adapter):
+            return Adapted(one[link.before], delta_of(one, link.before, two, link.after))
+        before, after = one[link.before], two[link.after]
         if link.rows is not None:
             before, after = before[: link.rows], after[: link.rows]
         return Couple(before, after)
@@ -88,7 +95,7 @@ class PairTask:
         0, 1, ...: an executor that remembers results must not repeat a failure from memory.
     """
 
-    origins: tuple[Origin, Origin]
+    origins: tuple[Origin | AdapterOrigin, Origin | AdapterOrigin]
     files: tuple[Known, Known]
     link: Link
     options: Options
@@ -102,7 +109,7 @@ class PairTask:
     @classmethod
     def of(
         cls,
-        checkpoints: tuple[Checkpoint, Checkpoint],
+        checkpoints: tuple[Scannable, Scannable],
         files: tuple[Sequence[FileIdentity], Sequence[FileIdentity]],
         link: Link,
         options: Options,
@@ -156,7 +163,7 @@ def compared(
 
 
 def _columns(
-    stored: Couple, budget: Budget, options: Options, sharing: Sharing, read: Read | None
+    stored: AnyCouple, budget: Budget, options: Options, sharing: Sharing, read: Read | None
 ) -> Row:
     """Compute the columns; both matrices are read once if they fit into memory."""
     couple = stored.load() if budget.held and not stored.in_memory else stored
@@ -167,8 +174,7 @@ def _columns(
         if not budget.held:
             raise
         # Held, it leaves too little for a basis that grows: from the files then.
-        budget = replace(budget, held=0, workers=1, threads=options.num_threads)
-        couple = stored
+        budget, couple = replace(budget, held=0, workers=1, threads=options.num_threads), stored
         found = findings(couple, options, budget, tally, sharing)
     with sharing.threads(budget.workers):
-        return pair_columns(couple, found, options.num_threads, budget.threads)
+        return pair_columns(found, options.num_threads, budget.threads)

@@ -24,7 +24,7 @@ from typing import Any, Self
 from zlib import crc32
 
 from .rows import Row
-from .schema import Schema
+from .schema import OtherTableError, Schema
 
 Header = dict[str, Any]
 
@@ -64,7 +64,7 @@ def checked_header(path: Path, header: Header, schema: Schema) -> Header:
     """Return the header of a saved table; ValueError if it is of another kind or version."""
     what, version = schema.what, header.get("version")
     if header.get("schema") != schema.name:
-        raise ValueError(f"{path}: not a {what}, its schema is {header.get('schema')!r}")
+        raise OtherTableError(f"{path}: not a {what}, its schema is {header.get('schema')!r}")
     if version not in schema.reads:
         raise ValueError(
             f"{path}: {what} version {version!r}, "

@@ -16,7 +16,7 @@ from typing import Any
 
 from .journal import Header, Journal, checked_header, naming, parsed
 from .rows import Row
-from .schema import Schema
+from .schema import OtherTableError, Schema
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".html")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
@@ -114,7 +114,7 @@ def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     with open(path, encoding="utf-8", newline="") as file, _long_fields():
         reader = csv.DictReader(file)
         if set(columns) - schema.added - set(reader.fieldnames or ()):
-            raise ValueError(f"{path}: not a {schema.what}, it lacks columns of one")
+            raise OtherTableError(f"{path}: not a {schema.what}, it lacks columns of one")
         rows = [
             {
                 name: _parsed(path, reader.line_num, name, kind, line.get(name))

@@ -9,6 +9,10 @@ from typing import NamedTuple
 from .rows import ADDED, COLUMNS, READS, SCHEMA, VERSION, Kind, Row
 
 
+class OtherTableError(ValueError):
+    """A saved table is of another kind."""
+
+
 class Schema(NamedTuple):
     """The rows of one kind of table.
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from sigmascope.adapters import Scannable
+from sigmascope.comparing import Comparison
 from sigmascope.scanning import Scan, scan
 from sigmascope.scanning.rows import Row
+from sigmascope.scanning.schema import OtherTableError
 
 MEASURES = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 """What a series is of by default."""
@@ -80,12 +83,12 @@ def read_source(source: Source, options: Mapping[str, Any], number: int = 0) -> 
     TypeError
         It is none of these.
     CheckpointError, ValueError, OSError
-        As for :func:`scan` and :meth:`Scan.load`.
+        As for :func:`scan`, :meth:`Scan.load` and :meth:`Comparison.load`.
     """
     found: object = source
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        found = Scan.load(path) if path.suffix in _SAVED else scan(path, **options)
+        found = load(path) if path.suffix in _SAVED else scan(path, **options)
     elif isinstance(source, Scannable):
         found = scan(source, **options)
     rows = getattr(found, "rows", found)
@@ -97,6 +100,16 @@ def read_source(source: Source, options: Mapping[str, Any], number: int = 0) -> 
         label=path_of(source) or path_of(found) or f"number {number}",
         identity=frozenset(file["digest"] for file in files),
     )
+
+
+def load(path: Path) -> Scan | Comparison:
+    """Load a saved scan or comparison, whichever the file says it is."""
+    try:
+        return Scan.load(path)
+    except OtherTableError as error:
+        with suppress(OtherTableError):
+            return Comparison.load(path)
+        raise error
 
 
 def path_of(source: object) -> str:

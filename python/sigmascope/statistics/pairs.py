@@ -29,6 +29,8 @@ MOST = 0.05
 """Sine of the angle by which a subspace may be wrong that is called resolved."""
 
 _FORMATS = {
+    "f64": (11, 52, 1023),
+    "f32": (8, 23, 127),
     "bf16": (8, 7, 127),
     "f16": (5, 10, 15),
     "f8_e4m3": (4, 3, 7),
@@ -44,15 +46,18 @@ ABOVE = 2.0
 """A change is above rounding where its squared norm is so many times that expected of rounding."""
 
 
-def relative_change(before2: float, change2: float) -> Measure | None:
-    """Return ||dW||_F / ||W||_F, in [0, inf); None if W is zero."""
+def relative_change(before2: float, change2: float, rounding: float = 0.0) -> Measure | None:
+    """Return ||dW||_F / ||W||_F, in [0, inf); None if W is zero.
+
+    `rounding`, here and below: by how much of ||dW||_F dW itself may be off.
+    """
     if before2 == 0:
         return None
     value = math.sqrt(change2 / before2)
-    return Measure(value, ROUNDING * value, "exact")
+    return Measure(value, (ROUNDING + rounding) * value, "exact")
 
 
-def cosine(before2: float, change2: float, product: float) -> Measure | None:
+def cosine(before2: float, change2: float, product: float, rounding: float = 0.0) -> Measure | None:
     """Return <W, W'> / ||W|| ||W'||, in [-1, 1]; None if one of them is zero.
 
     `product` is <dW, W>. The error is that of three sums; 1 - cosine is known no better.
@@ -62,17 +67,21 @@ def cosine(before2: float, change2: float, product: float) -> Measure | None:
         return None
     value = (before2 + product) / math.sqrt(before2 * after2)
     slack = ROUNDING * (1 + math.sqrt(change2 / before2)) ** 2 * math.sqrt(before2 / after2)
+    slack += 2 * rounding * math.sqrt(change2 / after2)
     return Measure(min(max(value, -1.0), 1.0), slack, "exact")
 
 
-def decay_coefficient(before2: float, change2: float, product: float) -> Measure | None:
+def decay_coefficient(
+    before2: float, change2: float, product: float, rounding: float = 0.0
+) -> Measure | None:
     """Return c = <dW, W> / <W, W>, so that dW - c W is orthogonal to W; None if W is zero.
 
     Weight decay alone gives a negative c, the same in all matrices.
     """
     if before2 == 0:
         return None
-    return Measure(product / before2, ROUNDING * math.sqrt(change2 / before2), "exact")
+    slack = (ROUNDING + rounding) * math.sqrt(change2 / before2)
+    return Measure(product / before2, slack, "exact")
 
 
 class Rounding(NamedTuple):
@@ -144,6 +153,44 @@ def rounding_floor(before: Rounding, after: Rounding) -> float | None:
     if variances[0] is None or variances[1] is None:
         return None
     return math.sqrt(variances[0] + variances[1])
+
+
+def product_floor(scale: float, B: Array, A: Array, dtypes: tuple[str, str]) -> float | None:
+    """Return the Frobenius norm that rounding of its factors is expected to give a product s B A.
+
+    As if every number b of B and a of A had been rounded once, independently, with the variances
+    e(b) and e(a) = ulp^2 / 12 of :func:`codes_of`. With E and F for what that added,
+    (B + E)(A + F) - B A = E A + B F + E F has the expected square
+
+        sum over k of  e(b_k) |a_k|^2 + |b_k|^2 e(a_k) + e(b_k) e(a_k),
+
+    b_k the k-th column of B and a_k the k-th row of A, and e(b_k) a sum over its entries: the three
+    terms are uncorrelated. None for a format that is not a plain float of 16 bits or more.
+
+    Parameters
+    ----------
+    scale, B, A
+        s, (m, r), (r, n).
+    dtypes
+        How B and A are stored.
+    """
+    if not set(dtypes) <= {"f64", "f32", "bf16", "f16"}:
+        return None
+    b2, a2 = (B**2).sum(axis=0), (A**2).sum(axis=1)
+    e_b = _rounding_errors2(B, dtypes[0]).sum(axis=0)
+    e_a = _rounding_errors2(A, dtypes[1]).sum(axis=1)
+    return abs(scale) * math.sqrt(float(np.sum(e_b * a2 + b2 * e_a + e_b * e_a)))
+
+
+def _rounding_errors2(numbers: Array, dtype: str) -> Array:
+    """Return the expected square of what rounding to a format added to each of these numbers."""
+    _, mantissa_bits, bias = _FORMATS[dtype]
+    fraction, exponent = np.frexp(np.abs(numbers))  # 1/2 <= fraction < 1, or 0
+    least = 2 - bias  # of the smallest number that is normal
+    place = np.where(numbers == 0, least, np.maximum(exponent, least))
+    unit = np.ldexp(1.0, place - 1 - mantissa_bits)
+    closer = (fraction == 0.5) & (exponent > least)
+    return np.asarray(unit**2 / np.where(closer, 16, 12))
 
 
 def above_rounding(change2: float, floor: float) -> bool:

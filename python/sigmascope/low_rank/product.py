@@ -1,29 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A product s B A of two thin matrices: its spectrum exactly, through matrices of order r.
+"""The matrix s B A as a value: its shape, its parts, sums of such, and what its spectrum means.
 
-An adapter (LoRA; Hu et al. 2021) changes an m x n weight by such a product of rank r. With
-B = Q_B R_B and A^T = Q_A R_A the product is Q_B (s R_B R_A^T) Q_A^T, so that the singular values of
-the r x r core are all of its values but zeros, and m x n numbers are never made.
+An adapter (LoRA; Hu et al. 2021) changes an m x n weight by such a product of rank r.
 """
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import statistics
-from .errors import MemoryLimitError, NonFiniteError
-from .matrices import Matrix
-from .sources import matrix
-from .spectra import SVD, Measure, SingularValues, Spectrum
-from .threads import amount, resolve_memory
+from sigmascope import statistics
+from sigmascope.errors import MemoryLimitError, NonFiniteError
+from sigmascope.matrices import Matrix
+from sigmascope.sources import hstack, matrix, outer, vstack
+from sigmascope.spectra import SVD, Measure, SingularValues, Spectrum
+from sigmascope.threads import amount, resolve_memory
+
+from .exact import svd_of, values_of
 
 Array = NDArray[np.float64]
-
-METHOD = "low-rank product, exact"
 
 # Where all but r of the values are 0 there is no bulk, no tail and no least value to speak of.
 _OF_A_BULK = ("mp_", "alpha", "log_alpha", "shoulder_", "effective_rank_above", "condition")
@@ -45,6 +44,7 @@ class LowRank:
         The shapes do not fit, one is empty, or the scale is not finite.
     """
 
+    __array_ufunc__ = None  # so that a NumPy number times it is a product again
     __slots__ = ("A", "B", "scale")
 
     def __init__(self, B: Any, A: Any, scale: float = 1.0) -> None:
@@ -100,6 +100,43 @@ class LowRank:
         rows, columns = (*(key if isinstance(key, tuple) else (key,)), slice(None))[:2]
         return LowRank(self.B[rows], self.A[:, columns], self.scale)
 
+    def __mul__(self, factor: float) -> LowRank:
+        """A multiple."""
+        return LowRank(self.B, self.A, self.scale * factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> LowRank:
+        """-s B A."""
+        return self * -1.0
+
+    @overload
+    def __add__(self, other: LowRank) -> LowRank: ...
+    @overload
+    def __add__(self, other: Matrix) -> Matrix: ...
+    def __add__(self, other: LowRank | Matrix) -> LowRank | Matrix:
+        """A product of rank r + r', or the matrix with this added to it, lazily."""
+        if isinstance(other, Matrix):
+            return self.matrix() + other  # small terms first
+        if not isinstance(other, LowRank):
+            return NotImplemented
+        if self.shape != other.shape:
+            raise ValueError(f"cannot add products of shapes {self.shape} and {other.shape}")
+        B = hstack([self.scale * self.B, other.scale * other.B])
+        return LowRank(B, vstack([self.A, other.A]))
+
+    def __radd__(self, other: Matrix) -> Matrix:
+        """A matrix with this added to it, lazily."""
+        return self + other if isinstance(other, Matrix) else NotImplemented
+
+    @overload
+    def __sub__(self, other: LowRank) -> LowRank: ...
+    @overload
+    def __sub__(self, other: Matrix) -> Matrix: ...
+    def __sub__(self, other: LowRank | Matrix) -> LowRank | Matrix:
+        """A difference, as a sum."""
+        return self + (-other) if isinstance(other, LowRank | Matrix) else NotImplemented
+
     def __reduce__(self) -> tuple[Any, ...]:
         return LowRank, (self.B, self.A, self.scale)
 
@@ -126,36 +163,9 @@ class LowRank:
         One read of B and A; O((m + n) r^2) time, everything in float64. Values beyond the r-th are
         0, and their vectors are not made: k is cut down to min(m, n, r).
         """
-        began = time.perf_counter()
-        B, A = self._factors()
-        top = min(*self.shape, self.rank)
         if k is not None and not 1 <= k <= min(self.shape):
             raise ValueError(f"k = {k} must be between 1 and min(m, n) = {min(self.shape)}")
-        k = top if k is None else min(k, top)
-        Q_B, R_B = np.linalg.qr(B)  # m x q, q x r
-        Q_A, R_A = np.linalg.qr(A.T)  # n x p, p x r
-        X, s, Yt = np.linalg.svd(self.scale * (R_B @ R_A.T), full_matrices=False)
-        U, Vt = Q_B @ X[:, :k], Yt[:k] @ Q_A.T
-        left = self.scale * (B @ (A @ Vt.T)) - U * s[:k]
-        right = self.scale * ((U.T @ B) @ A) - s[:k, None] * Vt
-        residuals = np.maximum(np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=1))
-        return SVD(
-            U=U,
-            s=s[:k],
-            Vt=Vt,
-            residuals=residuals,
-            errors=np.full(k, self._rounding(R_B, R_A)),
-            converged=True,
-            passes=1,
-            block=self.rank,
-            columns=self.rank,
-            precision="float64",
-            method=METHOD,
-            seed=0,
-            seconds=time.perf_counter() - began,
-            num_threads=1,
-            fro_norm=float(np.linalg.norm(s)),
-        )
+        return svd_of(*self._factors(), self.scale, k)
 
     def singular_values(self) -> SingularValues:
         """Compute all min(m, n) singular values; those beyond the r-th are exactly 0.
@@ -165,33 +175,32 @@ class LowRank:
         NonFiniteError
             B or A holds NaN or infinity.
         """
-        began = time.perf_counter()
-        B, A = self._factors()
-        R_B, R_A = (np.asarray(np.linalg.qr(x, mode="r")) for x in (B, A.T))
-        s = np.linalg.svd(self.scale * (R_B @ R_A.T), compute_uv=False)
-        values, errors = np.zeros((2, min(self.shape)))
-        values[: len(s)] = s
-        errors[: len(s)] = self._rounding(R_B, R_A)
-        return SingularValues(
-            values=values,
-            errors=errors,
-            floor=float(errors[0]),
-            method=METHOD,
-            precision="float64",
-            passes=1,
-            seconds=time.perf_counter() - began,
-            num_threads=1,
-            fro_norm=float(np.linalg.norm(s)),
-        )
+        return values_of(*self._factors(), self.scale)
 
-    def spectrum(self, k: int = 64, *, memory_limit: int | str | None = None) -> Spectrum:
+    def check_memory(self, memory_limit: int | str | None = None, reserved: int = 0) -> None:
+        """MemoryLimitError, with both numbers, if `working_bytes` do not fit into the limit."""
+        needed, limit = self.working_bytes + reserved, resolve_memory(memory_limit)
+        if needed > limit:
+            raise MemoryLimitError(
+                f"the spectrum of a product of rank {self.rank} needs "
+                f"{amount(needed)}, memory_limit is {amount(limit)}"
+            )
+
+    def spectrum(
+        self,
+        k: int = 64,
+        *,
+        vectors: bool = False,
+        memory_limit: int | str | None = None,
+        reserved: int = 0,
+    ) -> Spectrum:
         """Compute every measure that means something for a matrix of rank r, all of them exact.
 
         Parameters
         ----------
         k : int
             Largest values wanted; min(m, n) if that is less.
-        memory_limit : int or str, optional
+        vectors, memory_limit, reserved
             As for :func:`spectrum`.
 
         Returns
@@ -211,11 +220,7 @@ class LowRank:
         """
         if k < 1:
             raise ValueError(f"k = {k} must be at least 1")
-        if self.working_bytes > (limit := resolve_memory(memory_limit)):
-            raise MemoryLimitError(
-                f"the spectrum of a product of rank {self.rank} needs "
-                f"{amount(self.working_bytes)}, memory_limit is {amount(limit)}"
-            )
+        self.check_memory(memory_limit, reserved)
         found = self.singular_values()
         return Spectrum(
             shape=self.shape,
@@ -238,29 +243,19 @@ class LowRank:
             num_threads=found.num_threads,
             converged=True,
             notes=(f"rank {self.rank} or less by its form",),
+            svd=self.svd(k) if vectors else None,
         )
 
-    def matrix(self, *, memory_limit: int | str | None = None) -> Matrix:
-        """Form all m x n elements in float32, or in float64 if B or A is; sums are float64.
+    def matrix(self) -> Matrix:
+        """Make it a list of tiles, one for each of r: its elements are summed as they are decoded.
 
-        Raises
-        ------
-        MemoryLimitError
-            They do not fit: both sizes are named.
+        No m x n numbers are held: B and A are, A in float32 or, if B or A is, in float64. What is
+        decoded to float64 is exact to its rounding; to float32, to about r roundings of a term.
         """
-        m, n = self.shape
-        double = "float64" in (self.B.precision, self.A.precision)
-        needed = m * n * (8 if double else 4) + self.working_bytes
-        if needed > (limit := resolve_memory(memory_limit)):
-            raise MemoryLimitError(
-                f"the elements of a product {m} x {n} need {amount(needed)}, "
-                f"memory_limit is {amount(limit)}"
-            )
         B, A = self._factors()
-        dense = np.empty((m, n), dtype=np.float64 if double else np.float32)
-        for row in range(0, m, 256):
-            dense[row : row + 256] = self.scale * (B[row : row + 256] @ A)
-        return matrix(dense)
+        double = "float64" in (self.B.precision, self.A.precision)
+        rows = A if double else A.astype(np.float32)
+        return self.scale * reduce(add, map(outer, B.T, rows))
 
     def _factors(self) -> tuple[Array, Array]:
         """B (m, r) and A (r, n) in float64."""
@@ -276,13 +271,6 @@ class LowRank:
                 )
             found.append(array)
         return found[0], found[1]
-
-    def _rounding(self, R_B: Array, R_A: Array) -> float:
-        """Bound what float64 adds: gamma_(mr) of each factorisation (Higham 2002, theorem 19.4)."""
-        m, n = self.shape
-        steps = self.rank * (m + n + 12 * self.rank)
-        size = abs(self.scale) * float(np.linalg.norm(R_B) * np.linalg.norm(R_A))
-        return steps * 2.0**-53 * size
 
     def _measures(self, found: SingularValues, k: int) -> dict[str, Measure]:
         measures = statistics.measures_from_values(

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is compared: two stored matrices, a matrix and what an adapter adds to it, or two adapters'.
+
+Each has `before`, `after` and `delta`, their difference, of which one is made of the others: of
+stored matrices as a list of tiles, where each entry is subtracted as it is decoded; of an adapter
+the change itself is given, s B A, exactly, and `after` is the list of tiles that adds it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sigmascope.changes import Change, change, inner, inner_need
+from sigmascope.distributions import moments
+from sigmascope.errors import NonFiniteError
+from sigmascope.low_rank import LowRank
+from sigmascope.matrices import Matrix
+from sigmascope.memory import Need
+from sigmascope.spectra import SVD, Moments
+from sigmascope.statistics import pairs
+
+
+class Sums(NamedTuple):
+    """What the entries of a pair add up to.
+
+    Attributes
+    ----------
+    change
+        ||W||^2, ||dW||^2 and <dW, W>.
+    after2
+        ||W'||^2.
+    floor
+        ||dW|| expected of rounding alone, or None; see :mod:`sigmascope.statistics.pairs`.
+    floor_rank
+        The effective rank of that, or None: of an adapter it has the form of the change.
+    """
+
+    change: Change
+    after2: float
+    floor: float | None
+    floor_rank: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Couple:
+    """Two matrices of one shape, as they are stored."""
+
+    before: Matrix
+    after: Matrix
+
+    @property
+    def delta(self) -> Matrix:
+        """Their difference, lazily."""
+        return self.after - self.before
+
+    @property
+    def nbytes(self) -> int:
+        """Of both."""
+        return self.before.nbytes + self.after.nbytes
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether nothing has to be read from a file."""
+        return self.before.in_memory and self.after.in_memory
+
+    def without(self, decay: float) -> Matrix:
+        """`delta` less so much of `before`, lazily."""
+        return self.delta - decay * self.before
+
+    def load(self) -> Couple:
+        """Read both into memory."""
+        return Couple(self.before.load(), self.after.load())
+
+    def sums(self, **options: Any) -> Sums:
+        """Add up, in a pass over each and one over both; options as for :func:`moments`.
+
+        Raises
+        ------
+        NonFiniteError
+            One of them holds NaN or infinity.
+        """
+        before = _moments("before", self.before, **options)
+        after = _moments("after", self.after, **options)
+        floor = pairs.rounding_floor(
+            pairs.Rounding(self.before.dtype, before.fro_norm**2, before.histogram),
+            pairs.Rounding(self.after.dtype, after.fro_norm**2, after.histogram),
+        )
+        return Sums(
+            change(self.before, self.after, **options),
+            after.fro_norm**2,
+            floor,
+            None if floor is None else pairs.noise_effective_rank(self.before.shape),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A matrix, and the change that an adapter adds to it."""
+
+    before: Matrix
+    delta: LowRank
+
+    @property
+    def after(self) -> Matrix:
+        """Their sum, lazily."""
+        return self.before + self.delta
+
+    @property
+    def nbytes(self) -> int:
+        """Of the matrix and the factors of its change."""
+        return self.before.nbytes + self.delta.nbytes
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether nothing has to be read from a file."""
+        return self.before.in_memory and self.delta.in_memory
+
+    def without(self, decay: float) -> Matrix:
+        """`delta` less so much of `before`, lazily."""
+        return self.delta - decay * self.before
+
+    def load(self) -> Adapted:
+        """Read both into memory."""
+        return Adapted(self.before.load(), self.delta.load())
+
+    def sums_need(self, num_threads: int) -> Need:
+        """What the second pass of :meth:`sums` takes."""
+        return inner_need(self.before, self.delta.rank, num_threads)
+
+    def sums(self, **options: Any) -> Sums:
+        """Add up, in two passes over the matrix, the second for <dW, W> by the triplets of dW.
+
+        Raises
+        ------
+        NonFiniteError
+            The matrix, or a factor of the change, holds NaN or infinity.
+        MemoryLimitError
+            The factors of the change, in float64, do not fit.
+        """
+        self.delta.check_memory(options["memory_limit"], options["reserved"])
+        svd = self.delta.svd()
+        norm = _moments("before", self.before, histogram=False, **options).fro_norm
+        product = inner(svd, self.before, **options)
+        return _of_svd(norm**2, svd, product, _lost(svd), _floor(self.delta))
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What two adapters add to one weight."""
+
+    before: LowRank
+    after: LowRank
+
+    @property
+    def delta(self) -> LowRank:
+        """Their difference, a product of rank r + r'."""
+        return self.after - self.before
+
+    @property
+    def nbytes(self) -> int:
+        """Of all factors."""
+        return self.before.nbytes + self.after.nbytes
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether nothing has to be read from a file."""
+        return self.before.in_memory and self.after.in_memory
+
+    def without(self, decay: float) -> LowRank:
+        """`delta` less so much of `before`."""
+        return self.after - (1.0 + decay) * self.before
+
+    def load(self) -> Adapters:
+        """Read both into memory."""
+        return Adapters(self.before.load(), self.after.load())
+
+    def sums(self, **options: Any) -> Sums:
+        """Add up, from the triplets of both; as :meth:`Adapted.sums`."""
+        self.delta.check_memory(options["memory_limit"], options["reserved"])
+        was, floors = self.before.svd(), (_floor(self.before), _floor(self.after))
+        known = [floor for floor in floors if floor is not None]
+        floor = math.hypot(*known) if len(known) == 2 else None
+        norm2 = was.fro_norm**2
+        if self._same:  # not what rounding leaves of B A - B A
+            return Sums(Change(norm2, 0.0, 0.0), norm2, floor)
+        svd = self.delta.svd()
+        U, V, P, Q = (np.asarray(x) for x in (svd.U, svd.Vt, was.U, was.Vt))
+        product = float(svd.s @ ((U.T @ P) * (V @ Q.T)) @ was.s)
+        return _of_svd(norm2, svd, product, _lost(svd) + _lost(was), floor)
+
+    @property
+    def _same(self) -> bool:
+        one, two = self.before, self.after
+        alike = ((one.B, two.B), (one.A, two.A))
+        return one.scale == two.scale and all(np.array_equal(x, y) for x, y in alike)
+
+
+AnyCouple = Couple | Adapted | Adapters
+
+
+def _moments(side: str, a: Matrix, **options: Any) -> Moments:
+    seen = moments(a, **options)
+    if seen.nan or seen.inf:
+        raise NonFiniteError(
+            f"the matrix {side} holds {seen.nan} NaN and {seen.inf} infinite entries, "
+            f"the first at {seen.first_nonfinite}"
+        )
+    return seen
+
+
+def _of_svd(before2: float, svd: SVD, product: float, lost: float, floor: float | None) -> Sums:
+    change2 = svd.fro_norm**2
+    return Sums(Change(before2, change2, product, lost), before2 + 2 * product + change2, floor)
+
+
+def _lost(svd: SVD) -> float:
+    """Bound what float64 took of a product, relative to its norm."""
+    return float(svd.errors[0]) / svd.fro_norm if svd.fro_norm > 0 else 0.0
+
+
+def _floor(product: LowRank) -> float | None:
+    """What rounding of its factors, as they are stored, is expected to give a product."""
+    B, A = (np.asarray(factor, dtype=np.float64) for factor in (product.B, product.A))
+    return pairs.product_floor(product.scale, B, A, (product.B.dtype, product.A.dtype))
