@@ -176,5 +176,6 @@ def _columns(
         # Held, it leaves too little for a basis that grows: from the files then.
         budget, couple = replace(budget, held=0, workers=1, threads=options.num_threads), stored
         found = findings(couple, options, budget, tally, sharing)
+    del couple  # what is held of it: the vectors are enough now
     with sharing.threads(budget.workers):
         return pair_columns(found, options.num_threads, budget.threads)
