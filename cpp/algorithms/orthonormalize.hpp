@@ -54,21 +54,21 @@ inline double largest_of(const std::vector<double>& values) {
   return values.empty() ? 0.0 : *std::max_element(values.begin(), values.end());
 }
 
-// z -= V (V^T z), classical Gram-Schmidt; returns V^T z.
+// z -= V (V^T z) for the last blocks of V, classical Gram-Schmidt; returns V^T z, zero for the others.
 template <Backend B>
-Small project_out(B& device, const std::vector<typename B::Block>& basis, typename B::Block& z) {
+Small project_out(B& device, const std::vector<typename B::Block>& basis, std::size_t blocks, typename B::Block& z) {
+  const std::size_t first = basis.size() - std::min(blocks, basis.size());
   Small c(columns_of<B>(basis), z.cols);
   std::int64_t row = 0;
-  for (const auto& block : basis) {
-    c.set_part(row, 0, device.inner(block, z));
-    row += block.cols;
-  }
+  for (std::size_t i = 0; i < basis.size(); row += basis[i++].cols)
+    if (i >= first) c.set_part(row, 0, device.inner(basis[i], z));
   row = 0;
-  for (const auto& block : basis) {
+  for (std::size_t i = 0; i < basis.size(); row += basis[i++].cols) {
+    if (i < first) continue;
+    const auto& block = basis[i];
     Small negative = c.part(row, row + block.cols, 0, z.cols);
     for (double& value : negative.values) value = -value;
     device.combine(z, block, negative);
-    row += block.cols;
   }
   return c;
 }
@@ -146,18 +146,20 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r, const std:
 }
 
 // Block classical Gram-Schmidt against V and within the block, repeated until a pass finds almost nothing to correct
-// (at least twice: "twice is enough", Giraud et al. 2005). Each pass costs 4 n D w + 4 n w^2 flops.
+// (at least twice: "twice is enough", Giraud et al. 2005). The first pass is against the last two blocks of V alone: of
+// A^T A q nothing but rounding lies in the others, unless V was restarted, and the second pass, against all, removes
+// that or finds too much of it. Each pass against all costs 4 n D w + 4 n w^2 flops.
 template <Backend B>
 Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis, typename B::Block z,
                                   const std::vector<double>& floors) {
-  constexpr int most_passes = 6;
+  constexpr int most_passes = 7;
   constexpr double nearly = 0.1;  // a correction this small leaves an error of the order of epsilon
   Small r = Small::identity(z.cols), coefficients(columns_of<B>(basis), z.cols);
   for (int pass = 0; pass < most_passes && z.cols > 0; ++pass) {
-    const Small c = project_out(device, basis, z);
+    const Small c = project_out(device, basis, pass == 0 ? 2 : basis.size(), z);
     const Small moved = matmul(c, r);
     for (std::size_t e = 0; e < moved.values.size(); ++e) coefficients.values[e] += moved.values[e];
-    double correction = orthonormalize_pass(device, z, r, floors, pass >= 2);
+    double correction = orthonormalize_pass(device, z, r, floors, pass > 2);
     for (const double value : c.values) correction = std::max(correction, std::abs(value));
     if (pass > 0 && correction < nearly) break;
   }

@@ -18,6 +18,7 @@ namespace {
 // grows with 256 + m/256, not m, and the cut lies in the matrix, not in the panel, so that no bit depends on the panel.
 constexpr std::int64_t chain_rows = 256;
 constexpr std::int64_t panel_bytes = std::int64_t{9} << 20;  // decoded; stays in the L3 cache
+constexpr std::int64_t most_rows = 960;                      // of a panel
 constexpr std::int64_t first_chunk = 64;                     // rows per task: 256 are shared evenly
 constexpr std::int64_t second_chunk = 192;
 constexpr std::int64_t decode_chunk = 256;  // stored rows of a panel of columns
@@ -115,10 +116,12 @@ struct CpuBackend<T>::Stages {
 };
 
 template <class T>
-std::int64_t CpuBackend<T>::panel_height(std::int64_t other, std::int64_t block) const {
+std::int64_t CpuBackend<T>::panel_height(const MatrixView& a, std::int64_t block) const {
   if (options_.panel_rows > 0) return options_.panel_rows;
-  const std::int64_t row_bytes = std::max<std::int64_t>(other + block, 1) * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t fitting = std::clamp<std::int64_t>(panel_bytes / row_bytes, 1, 960),
+  const std::int64_t row_bytes = std::max<std::int64_t>(a.cols() + block, 1) * static_cast<std::int64_t>(sizeof(T));
+  const bool at_hand = !a.transposed && a.matrix->in_memory();  // whole rows, which are not read: the fewer, the nearer
+  const std::int64_t most = at_hand ? std::min(chain_rows * pool_.threads(), most_rows) : most_rows;
+  const std::int64_t fitting = std::clamp<std::int64_t>(panel_bytes / row_bytes, 1, most),
                      turn = first_chunk * pool_.threads();
   const std::int64_t whole = fitting < chain_rows ? turn : chain_rows;
   return fitting < whole ? fitting : fitting / whole * whole;
@@ -135,7 +138,7 @@ void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
   const bool by_columns = a.transposed;
   const std::int64_t rows = a.rows(), cols = a.cols();
   const std::int64_t ld_block = (stages.x ? stages.x : stages.given)->ld;
-  const std::int64_t height = std::min(panel_height(cols, ld_block), std::max<std::int64_t>(rows, 1));
+  const std::int64_t height = std::min(panel_height(a, ld_block), std::max<std::int64_t>(rows, 1));
   const std::int64_t ld = spread<T>(by_columns ? height : cols);
   const auto product = IsaOf<T>::product(isa_);
   auto decoded = aligned_array<T>(ld * (by_columns ? cols : height));

@@ -90,7 +90,7 @@ class CpuBackend {
  private:
   struct Stages;
   void stream(const MatrixView& a, const Stages& stages);
-  std::int64_t panel_height(std::int64_t other, std::int64_t block) const;
+  std::int64_t panel_height(const MatrixView& a, std::int64_t block) const;
   std::int64_t panel_chunk(std::int64_t height) const;
   void observe(const Panel& panel) const {
     if (options_.observer) options_.observer(panel.stored_bytes());

@@ -14,6 +14,7 @@ namespace sigmascope {
 
 constexpr std::int64_t short_run = 2048;  // bytes
 constexpr std::int64_t rows_ahead = 12;
+constexpr std::int64_t summed_bytes = std::int64_t{24} << 10;  // half of an L1 cache
 
 // Decodes `count` elements that start at (i, j) of the piece and run along its columns (or down its rows) into dst,
 // in runs that share one scale.
@@ -55,6 +56,18 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
   const auto covers = [&](const Piece& p) {
     return p.row0 <= i0 && i1 <= p.row0 + p.rows && p.col0 <= j0 && j1 <= p.col0 + p.cols;
   };
+  const auto down = [](const Piece& p) {  // column-major
+    const std::int64_t size = info(p.tile->dtype).size;
+    return p.row_stride == size && p.col_stride != size;
+  };
+  // Where pieces add up, as many rows at a time as stay at hand until the last is added.
+  const std::int64_t row_bytes = std::max<std::int64_t>(j1 - j0, 1) * static_cast<std::int64_t>(sizeof(T)),
+                     few = std::max<std::int64_t>(summed_bytes / row_bytes, 1);
+  if (!panel.covered_once && i1 - i0 > few && std::none_of(panel.pieces.begin(), panel.pieces.end(), down)) {
+    for (std::int64_t i = i0; i < i1; i += few)
+      decode_panel(isa, panel, i, std::min(i + few, i1), j0, j1, factor, out + (i - i0) * ld, ld, scratch);
+    return;
+  }
   bool add = !panel.covered_once && (panel.pieces.empty() || !covers(panel.pieces.front()));  // else the first writes
   if (add)
     for (std::int64_t i = i0; i < i1; ++i) std::fill_n(out + (i - i0) * ld, j1 - j0, T(0));
@@ -64,7 +77,7 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
     const std::int64_t left = std::max(j0, piece.col0), right = std::min(j1, piece.col0 + piece.cols);
     if (top >= bottom || left >= right) continue;
     const std::int64_t size = info(piece.tile->dtype).size;
-    if (piece.row_stride == size && piece.col_stride != size) {  // column-major: decode down, then turn
+    if (down(piece)) {  // decode, then turn
       column.resize(static_cast<std::size_t>(bottom - top));
       for (std::int64_t j = left; j < right; ++j) {
         decode_run(isa, piece, top - piece.row0, j - piece.col0, bottom - top, true, factor, false, scratch,
@@ -78,10 +91,11 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
     } else {
       const std::int64_t bytes = (right - left) * size;
       for (std::int64_t i = top; i < bottom; ++i) {
-        // No hardware prefetcher follows short runs far apart.
-        if (bytes <= short_run && i + rows_ahead < bottom) {
+        // The next rows are fetched meanwhile: no hardware prefetcher follows from row to row, or two matrices at once.
+        const std::int64_t next = i + (bytes <= short_run ? rows_ahead : 1);
+        if (next < piece.row0 + piece.rows) {
           const std::byte* ahead =
-              piece.data + (i + rows_ahead - piece.row0) * piece.row_stride + (left - piece.col0) * piece.col_stride;
+              piece.data + (next - piece.row0) * piece.row_stride + (left - piece.col0) * piece.col_stride;
           for (std::int64_t e = 0; e < bytes; e += 64) __builtin_prefetch(ahead + e);
           __builtin_prefetch(ahead + bytes - 1);
         }

@@ -74,6 +74,9 @@ template <class E, int ROWS, int VECTORS, Accumulate MODE>
 void rows_of(std::int64_t rows, std::int64_t k, const E* a, std::int64_t row_step, std::int64_t k_step, const E* b,
              std::int64_t ldb, SumOf<E>* c, std::int64_t ldc) {
   std::int64_t i = 0;
+  if constexpr (ROWS == 12)  // 8 + 8, not 12 + 4: four rows keep too few sums in flight
+    for (; rows - i >= 8 && (rows - i) % 12 >= 4; i += 8)
+      micro<E, 8, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
   for (; i + ROWS <= rows; i += ROWS)
     micro<E, ROWS, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
   if constexpr (ROWS > 4)

@@ -226,7 +226,7 @@ def _products(reading: Reading, columns: int, width: int) -> int:
     """A pass of products with a block: panel, as stored and decoded, and the chains of its sums."""
     N, ld = reading.N, padded(columns, width)
     height = reading.panel_rows
-    if not height:  # CpuBackend::panel_height
+    if not height:  # CpuBackend::panel_height, at most
         height = min(max(9 * MIB // ((N + ld) * width), 1), 960)
         whole = 256 if height >= 256 else 64 * reading.threads
         height = height if height < whole else height // whole * whole

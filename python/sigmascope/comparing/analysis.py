@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from sigmascope.spectra import Spectrum
 from .at_once import Budget, Spectra, Tally
 from .couples import AnyCouple, Sums
 from .rows import GROUPS
+from .sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,9 @@ class Findings:
     spectra: Mapping[str, Spectrum]
 
 
-def findings(couple: AnyCouple, options: Options, budget: Budget, tally: Tally) -> Findings:
+def findings(
+    couple: AnyCouple, options: Options, budget: Budget, tally: Tally, sharing: Sharing
+) -> Findings:
     """Compute all that a row tells of two matrices.
 
     Raises
@@ -45,17 +47,17 @@ def findings(couple: AnyCouple, options: Options, budget: Budget, tally: Tally) 
     MemoryLimitError
         A spectrum does not fit into the memory limit.
     """
-    shared: dict[str, Any] = {
-        "num_threads": options.num_threads,
-        "memory_limit": options.memory_limit,
-        "reserved": budget.reserved,
-        "progress": tally.part(),
-    }
-    sums = couple.sums(**shared)
+    with sharing.threads(budget.workers):
+        sums = couple.sums(
+            num_threads=budget.threads,
+            memory_limit=options.memory_limit,
+            reserved=budget.beside_others,
+            progress=tally.part(),
+        )
     jobs, known = _jobs(couple, sums, options.k)
     change = sums.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
-    spectra = known | Spectra(jobs, decay, options, budget, tally).computed()
+    spectra = known | Spectra(jobs, decay, options, budget, tally, sharing).computed()
     if change.change2 == 0:
         spectra["after"] = spectra["before"]
     if change.product == 0 and change.before2 > 0:

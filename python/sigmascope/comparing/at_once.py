@@ -21,6 +21,7 @@ from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Spectrum
 
 from .couples import Adapted, AnyCouple
+from .sharing import MOST_AT_ONCE, Sharing
 
 STEPS = 8
 """Of a density that need not resolve the largest values."""
@@ -60,12 +61,12 @@ class Budget:
 
         def most(threads: int) -> Need:
             needs = [_need(a, num_threads=threads, **how) for a in matrices]
+            if isinstance(couple, Adapted):
+                needs.append(couple.sums_need(threads))
             return Need(*(max(parts) for parts in zip(*needs, strict=True)))
 
-        alone = most(options.num_threads)  # as sums are, and what is computed again
-        if isinstance(couple, Adapted):
-            alone = alone.then(couple.sums_need(options.num_threads))
-        for workers in (4, 2, 1):
+        alone = most(options.num_threads)  # what is computed again
+        for workers in MOST_AT_ONCE:
             if workers > max(options.num_threads, 1):
                 continue
             threads = options.num_threads // workers
@@ -81,6 +82,15 @@ class Budget:
     def reserved(self) -> int:
         """Bytes that no spectrum of this pair may take."""
         return self.held + self.kept + self.room
+
+    @property
+    def beside_others(self) -> int:
+        """The same for one part of the pair, while the other workers are at others."""
+        return self.reserved + (self.workers - 1) * self.each
+
+    def leaves_room(self, other: Budget) -> bool:
+        """Whether another pair may be held beside this one."""
+        return other.held + other.kept <= self.room
 
 
 def _need(a: Matrix | LowRank, **how: Any) -> Need:
@@ -128,12 +138,14 @@ class Spectra:
         options: Options,
         budget: Budget,
         tally: Tally,
+        sharing: Sharing,
     ) -> None:
         self._jobs = jobs
         self._decay = decay
         self._options = options
         self._budget = budget
         self._tally = tally
+        self._sharing = sharing
         self._futures: dict[str, Future[Spectrum | None]] = {}
 
     def computed(self) -> dict[str, Spectrum]:
@@ -141,11 +153,11 @@ class Spectra:
         order = [
             group for group in ("delta", "before", "after", "projected") if group in self._jobs
         ]
-        together = self._budget.workers - 1
-        with ThreadPoolExecutor(together + 1, thread_name_prefix="sigmascope-pair") as pool:
+        workers = self._budget.workers
+        with ThreadPoolExecutor(workers, thread_name_prefix="sigmascope-pair") as pool:
             try:
                 for group in order:
-                    self._futures[group] = pool.submit(self._one, group, together)
+                    self._futures[group] = pool.submit(self._one, group)
                 found = {group: future.result() for group, future in self._futures.items()}
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -153,10 +165,11 @@ class Spectra:
         spectra = {group: one for group, one in found.items() if one is not None}
         for group in order:
             if group not in spectra:
-                spectra[group] = self._of(group, spectra, 0)
+                with self._sharing.threads(1):
+                    spectra[group] = self._of(group, spectra, alone=True)
         return spectra
 
-    def _one(self, group: str, neighbours: int) -> Spectrum | None:
+    def _one(self, group: str) -> Spectrum | None:
         """Compute one beside others; None if the memory is too short for that."""
         known: dict[str, Spectrum] = {}
         if group == "projected":  # the others began before it
@@ -165,20 +178,22 @@ class Spectra:
                 if one is None:
                     return None
                 known[other] = one
+        workers = self._budget.workers
         try:
-            return self._of(group, known, neighbours)
+            with self._sharing.threads(workers):
+                return self._of(group, known, alone=workers == 1)
         except MemoryLimitError:
-            if neighbours:
-                return None
-            raise
+            if workers == 1:
+                raise
+            return None
 
-    def _of(self, group: str, known: Mapping[str, Spectrum], neighbours: int) -> Spectrum:
+    def _of(self, group: str, known: Mapping[str, Spectrum], *, alone: bool) -> Spectrum:
         options, budget = self._options, self._budget
         shared: dict[str, Any] = {
             "seed": options.seed,
-            "num_threads": budget.threads if neighbours else options.num_threads,
+            "num_threads": options.num_threads if alone else budget.threads,
             "memory_limit": options.memory_limit,
-            "reserved": budget.reserved + neighbours * budget.each,
+            "reserved": budget.reserved if alone else budget.beside_others,
             "progress": self._tally.part(),
         }
         a = self._jobs[group]

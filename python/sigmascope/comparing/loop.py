@@ -18,7 +18,6 @@ from sigmascope.scanning.filling import Rows
 from sigmascope.scanning.items import Patterns, as_list
 from sigmascope.scanning.loop import at_once
 from sigmascope.scanning.outputs import Outputs, PathLike, Paths
-from sigmascope.scanning.prefetch import Prefetch
 from sigmascope.scanning.provenance import identities
 from sigmascope.scanning.rows import Row
 from sigmascope.scanning.tasks import Options, Read
@@ -26,6 +25,7 @@ from sigmascope.scanning.tasks import Options, Read
 from .adapted import adapted_pairs
 from .pairing import Pair, linked, members, selected
 from .result import Comparison
+from .sharing import Sharing
 from .tasks import Couples, Link, PairTask, compared, run
 
 Source = Scannable | str | os.PathLike[str]
@@ -90,12 +90,12 @@ def compare(
     Notes
     -----
     Of each pair W and W' are read once, if both fit into memory beside one spectrum, and the next
-    pair is read meanwhile if it fits as well. Passes: one over each for the statistics of its
-    elements, one over both for <W, W>, <dW, dW> and <dW, W>, then those of :func:`spectrum` for W,
-    W', dW = W' - W and dW - c W, c = <dW, W> / <W, W>. Memory as for :func:`spectrum`; as many of
-    the four are computed at once, on a part of the threads each, as it allows: no number depends
-    on that. A pair of identical matrices has one spectrum. dW is summed entry by entry as it is
-    decoded.
+    pair is begun meanwhile, on the threads that this one leaves idle, if it fits as well. Passes:
+    one over each for the statistics of its elements, one over both for <W, W>, <dW, dW> and
+    <dW, W>, then those of :func:`spectrum` for W, W', dW = W' - W and dW - c W, c = <dW, W> /
+    <W, W>. Memory as for :func:`spectrum`; as many of the four are computed at once, on a part of
+    the threads each, as it allows: no number depends on that. A pair of identical matrices has one
+    spectrum. dW is summed entry by entry as it is decoded.
 
     Examples
     --------
@@ -154,15 +154,14 @@ def _here(
     outputs: Outputs[Comparison],
     progress: Progress | None,
 ) -> None:
-    """Analyse what is left in this process, a pair at a time."""
+    """Analyse what is left in this process, a pair and the next."""
     links = {index: Link.of(rows.items[index]) for index in rows.matrices}
-    couples = Couples(*both, links.values())
-    with Prefetch(couples, list(couples)) as ahead:
+    couples, sharing = Couples(*both, links.values()), Sharing(options.num_threads)
 
-        def analyse(index: int, read: Read) -> Row:
-            return compared(ahead, links[index], options, read)
+    def analyse(index: int, read: Read) -> Row:
+        return compared(couples, links[index], options, sharing, read)
 
-        rows.fill(Threads(analyse, 1), outputs, progress)
+    rows.fill(Threads(analyse, 2), outputs, progress)
 
 
 def _notes(before: Scannable, after: Scannable) -> Iterator[str]:

@@ -25,8 +25,8 @@ _ROUNDED = 48.0
 """Units of roundoff times sigma_1, by which A v - s u may differ from zero."""
 
 
-def pair_columns(found: Findings, num_threads: int) -> Row:
-    """Return the evidence, the measures and the lists of one pair."""
+def pair_columns(found: Findings, num_threads: int, threads: int) -> Row:
+    """Return the evidence, the measures and the lists of one pair, on some of its threads."""
     spectra = found.spectra
     row = _evidence(spectra, num_threads)
     for group in GROUPS:
@@ -35,8 +35,8 @@ def pair_columns(found: Findings, num_threads: int) -> Row:
     row |= _changes(spectra["before"], spectra["after"])
     row |= _of_entries(found.sums)
     before, after, delta = (spectra[group].svd for group in ("before", "after", "delta"))
-    row |= _angles("", before, after, num_threads, together=True)
-    return row | _angles("delta_", delta, before, num_threads, together=False)
+    row |= _angles("", before, after, threads, together=True)
+    return row | _angles("delta_", delta, before, threads, together=False)
 
 
 def _evidence(spectra: Mapping[str, Spectrum], num_threads: int) -> Row:

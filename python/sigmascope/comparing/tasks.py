@@ -11,7 +11,6 @@ from typing import Self
 from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
 from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError
-from sigmascope.scanning.prefetch import Prefetch
 from sigmascope.scanning.rows import Row
 from sigmascope.scanning.tasks import (
     TENSOR_ERRORS,
@@ -28,6 +27,7 @@ from .at_once import Budget, Tally
 from .couples import Adapted, Adapters, AnyCouple, Couple
 from .measures import pair_columns
 from .pairing import Pair
+from .sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,10 @@ class Couples(Mapping[str, AnyCouple]):
         if link.rows is not None:
             before, after = before[: link.rows], after[: link.rows]
         return Couple(before, after)
+
+    def check_unchanged(self, name: str) -> None:
+        """CheckpointError if a file of a pair is no longer the one that was opened."""
+        self[name]  # looking it up checks that
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._links)
@@ -129,12 +133,12 @@ def run(task: PairTask) -> Row:
         before, after = (opened(*one) for one in zip(task.origins, task.files, strict=True))
     except TENSOR_ERRORS as error:
         return failed(error, began)
-    with Prefetch(Couples(before, after, [task.link])) as couples:
-        return compared(couples, task.link, task.options)
+    couples = Couples(before, after, [task.link])
+    return compared(couples, task.link, task.options, Sharing(task.options.num_threads))
 
 
 def compared(
-    couples: Prefetch[AnyCouple], link: Link, options: Options, read: Read | None = None
+    couples: Couples, link: Link, options: Options, sharing: Sharing, read: Read | None = None
 ) -> Row:
     """Analyse one pair; what is wrong with it becomes the reason in its row.
 
@@ -145,7 +149,11 @@ def compared(
     """
     began = time.perf_counter()
     try:
-        columns = _columns(couples, link.name, options, read)
+        couple = couples[link.name]
+        budget = Budget.of(couple, options)
+        with sharing.pair(budget):
+            began = time.perf_counter()
+            columns = _columns(couple, budget, options, sharing, read)
         couples.check_unchanged(link.name)  # while it was read, that is
     except TENSOR_ERRORS as error:
         return failed(error, began)
@@ -154,23 +162,20 @@ def compared(
     return {"status": "analysed"} | columns | evidence
 
 
-def _columns(couples: Prefetch[AnyCouple], name: str, options: Options, read: Read | None) -> Row:
-    """Compute the columns, while the next pair is read into what memory this one leaves."""
-    couple = couples.take(name)
-    budget = Budget.of(couple, options)
-    couples.begin(name, budget.room)
-    if budget.held == 0 and couple.in_memory:
-        couple = couples.afresh(name)  # read ahead, it leaves too little for itself
-    elif budget.held and not couple.in_memory:
-        couple = couple.load()
+def _columns(
+    stored: AnyCouple, budget: Budget, options: Options, sharing: Sharing, read: Read | None
+) -> Row:
+    """Compute the columns; both matrices are read once if they fit into memory."""
+    couple = stored.load() if budget.held and not stored.in_memory else stored
     tally = Tally(read)
     try:
-        found = findings(couple, options, budget, tally)
+        found = findings(couple, options, budget, tally, sharing)
     except MemoryLimitError:
         if not budget.held:
             raise
         # Held, it leaves too little for a basis that grows: from the files then.
-        budget = replace(budget, held=0, workers=1, threads=options.num_threads)
-        couple = couples.afresh(name)
-        found = findings(couple, options, budget, tally)
-    return pair_columns(found, options.num_threads)
+        budget, couple = replace(budget, held=0, workers=1, threads=options.num_threads), stored
+        found = findings(couple, options, budget, tally, sharing)
+    del couple  # what is held of it: the vectors are enough now
+    with sharing.threads(budget.workers):
+        return pair_columns(found, options.num_threads, budget.threads)

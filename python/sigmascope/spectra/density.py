@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import staircase
 from .measure import Measure
-from .quadrature import CONVERGED, Function, Quadrature, from_rules
+from .quadrature import CONVERGED, Function, Quadrature, check_rules, from_rules
 
 Array = NDArray[np.float64]
 Gradient = Callable[..., tuple[float, ...]]
@@ -22,25 +22,6 @@ Gradient = Callable[..., tuple[float, ...]]
 def entropy_term(x: Array) -> Array:
     """Return x ln x, with 0 ln 0 = 0."""
     return np.asarray(x * np.log(np.where(x > 0, x, 1.0)))
-
-
-def _check_rules(
-    n: int, fro2: float, gauss: Array, g: Array, radau: Array, r: Array, rho: ArrayLike
-) -> None:
-    """Raise ValueError unless nodes, weights and residuals belong together."""
-    if g.ndim != 2 or g.shape[1] < 2:
-        raise ValueError(f"a density needs >= 2 probes; weights have the shape {g.shape}")
-    b = g.shape[1]
-    shapes = gauss.shape, np.shape(rho), radau.shape
-    if shapes != (g.shape[:1], g.shape[:1], r.shape[:1]) or r.shape[1:] != (b,):
-        raise ValueError(
-            f"shapes do not match: gauss {gauss.shape}, {g.shape}, rho {np.shape(rho)}, "
-            f"radau {radau.shape}, {r.shape}"
-        )
-    if not all(np.all(np.isfinite(x)) for x in (gauss, g, radau, r, rho, fro2)):
-        raise ValueError("nodes, weights, residuals and fro2 must be finite")
-    if n < 1 or fro2 < 0:
-        raise ValueError(f"n must be >= 1 and fro2 >= 0, not n = {n}, fro2 = {fro2}")
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -128,7 +109,7 @@ class Density:
             that are not finite, or fro2 < 0.
         """
         g, r = np.asarray(gauss_weights, np.float64), np.asarray(radau_weights, np.float64)
-        _check_rules(n, fro2, np.asarray(gauss_nodes), g, np.asarray(radau_nodes), r, rho)
+        check_rules(n, fro2, np.asarray(gauss_nodes), g, np.asarray(radau_nodes), r, rho)
         quadrature = from_rules(n, fro2, (gauss_nodes, g), (radau_nodes, r), rho, resolution)
         return cls(
             n=n,
@@ -211,10 +192,11 @@ class Density:
         count = self.count_above(x)
         if count.value < 0.5:
             return Measure(0.0, count.error, "density")
-        if staircase.resolves(self.quadrature, x):
+        cut = np.asarray(x)
+        if staircase.resolves(self.quadrature, cut):
             rank = self._rank_of_shares(lambda y: np.asarray(np.sqrt(y) > x, dtype=np.float64))
             return Measure(rank.value, rank.error + CONVERGED**2 * rank.value, "density")
-        low, high = staircase.stair_around(self.quadrature, x)
+        low, high = staircase.stair_around(self.quadrature, cut)
 
         def share(y: Array) -> Array:
             return staircase.ramp(y, low, high)
@@ -271,22 +253,32 @@ class Density:
         """Estimate the sigma below which the fraction q of the values lies (0.5: the median)."""
         if not 0 <= q <= 1:
             raise ValueError(f"q must be in [0, 1], not {q}")
-        if self.exact:
-            low, mid, high = (
-                float(np.quantile(np.sqrt(np.maximum(self.quadrature.converged + shift, 0.0)), q))
-                for shift in self.quadrature.resolution * np.array([-1.0, 0.0, 1.0])
-            )
-            return Measure(mid, max(high - mid, mid - low), "density")
-        return Measure(*staircase.quantile(self.quadrature, (1.0 - q) * self.n), "density")
+        sigma, error = self.quantiles(np.array([q]))
+        return Measure(float(sigma[0]), float(error[0]), "density")
+
+    def quantiles(self, q: Array) -> tuple[Array, Array]:
+        """Estimate the sigma below which each fraction q (f,) in [0, 1] lies, and its error."""
+        if not self.exact:
+            return staircase.quantiles(self.quadrature, (1.0 - q) * self.n)
+        low, mid, high = (
+            np.quantile(np.sqrt(np.maximum(self.quadrature.converged + shift, 0.0)), q)
+            for shift in self.quadrature.resolution * np.array([-1.0, 0.0, 1.0])
+        )
+        return mid, np.maximum(high - mid, mid - low)
 
     def count_above(self, x: float) -> Measure:
         """Estimate how many singular values exceed x (sigma units)."""
-        return Measure(*staircase.count_above(self.quadrature, x), "density")
+        value, error = self.counts_above(np.array([x]))
+        return Measure(float(value[0]), float(error[0]), "density")
+
+    def counts_above(self, x: Array) -> tuple[Array, Array]:
+        """Estimate how many singular values exceed each x (f,), sigma, and the errors."""
+        return staircase.counts_above(self.quadrature, x)
 
     def cdf(self, x: float) -> tuple[float, float]:
         """Estimate the fraction of singular values <= x (sigma units); return it and its error."""
-        value, error = staircase.count_above(self.quadrature, x)
-        return 1.0 - value / self.n, error / self.n
+        above = self.count_above(x)
+        return 1.0 - above.value / self.n, above.error / self.n
 
     def _require_nonzero(self) -> None:
         if self.fro_norm == 0:

@@ -79,16 +79,15 @@ class Known:
         known = np.arange(len(self.values))
         sigma = np.interp(place, known, self.values)
         errors = np.interp(place, known, self.errors)
-        for i in np.flatnonzero(place > known[-1]):
+        rest = place > known[-1]
+        if np.any(rest):
             if self.density is None:
-                raise ValueError(
-                    f"the quantile {q[i]:g} of {self.n} values needs a density, or all of them"
-                )
+                which = f"the quantile {q[rest][0]:g} of {self.n} values"
+                raise ValueError(f"{which} needs a density, or all of them")
             # The density counts half of a value on each side of its place.
-            middle = q[i] if self.density.exact else 1.0 - (place[i] + 0.5) / self.n
-            found = self.density.quantile(float(middle))
-            sigma[i] = min(found.value, float(self.values[-1]))
-            errors[i] = found.error
+            middle = q[rest] if self.density.exact else 1.0 - (place[rest] + 0.5) / self.n
+            found, errors[rest] = self.density.quantiles(middle)
+            sigma[rest] = np.minimum(found, self.values[-1])
         return sigma, errors
 
     def quantile(self, fraction: float) -> Measure:

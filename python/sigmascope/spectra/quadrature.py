@@ -40,13 +40,13 @@ BIAS_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """tr f by both rules, and the residual function of each on its own nodes.
+    """tr f by both rules, and the residual function of each on its own nodes; (...,) of several f.
 
-    ``drift`` (c + d,) is how far the part of each node moves when the node moves by its resolution.
+    ``drift`` (..., c + d) is how far the part of each node moves when it moves by its resolution.
     """
 
-    gauss: float
-    radau: float
+    gauss: Array
+    radau: Array
     gauss_residual: Array
     radau_residual: Array
     drift: Array
@@ -98,8 +98,8 @@ class Estimate:
 class Rule:
     """What follows the converged run: nodes (d,) descending in lambda, weights (d, b) per probe.
 
-    ``basis`` (d, c) spans the control variates 1 and lambda, orthonormal under the mean weights;
-    ``calibrated`` (d,) are the mean weights corrected so that both have their exact trace, and
+    ``basis`` (d, c) spans the control variates 1 and lambda, orthonormal under the ``mean`` weights
+    (d,); ``calibrated`` (d,) are these corrected so that both have their exact trace, and
     sum_j calibrated_j f(node_j) is the estimate of tr f (the regression estimator of survey
     sampling). A few calibrated weights may be slightly negative.
     """
@@ -107,6 +107,7 @@ class Rule:
     nodes: Array
     weights: Array
     basis: Array
+    mean: Array
     calibrated: Array
 
     @classmethod
@@ -120,24 +121,24 @@ class Rule:
         back = Vt[keep].T / s[keep]
         basis = variates @ back
         known = (np.array([count, energy]) / scale) @ back
-        return cls(nodes, weights, basis, mean * (basis @ known))
+        return cls(nodes, weights, basis, mean, mean * (basis @ known))
 
     def residual(self, y: Array) -> Array:
-        """Return the part of y (d,) that the control variates do not explain."""
-        return np.asarray(y - self.basis @ (self.basis.T @ (self.weights.mean(axis=1) * y)))
+        """Return the part of y (..., d) that the control variates do not explain."""
+        return np.asarray(y - ((self.mean * y) @ self.basis) @ self.basis.T)
 
-    def standard_error(self, residual: Array) -> float:
+    def standard_error(self, residual: Array) -> Array:
         """Return that of the mean over probes: Gaussian theory, or what is seen if larger."""
         b = self.weights.shape[1]
-        if b < 2 or len(residual) == 0:
-            return 0.0
-        theory = 2.0 * max(float(self.calibrated @ residual**2), 0.0)
-        seen = float(np.var(residual @ self.weights, ddof=1))
+        if b < 2 or residual.shape[-1] == 0:
+            return np.zeros(residual.shape[:-1])
+        theory = 2.0 * np.maximum(residual**2 @ self.calibrated, 0.0)
+        seen = np.var(residual @ self.weights, axis=-1, ddof=1)
         # The two control variates are fitted to the same probes: two degrees of freedom less.
-        return math.sqrt(max(theory, seen) / max(b - 2, 1))
+        return np.asarray(np.sqrt(np.maximum(theory, seen) / max(b - 2, 1)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Quadrature:
     """The converged lambdas (c,) and the two rules for the n - c others.
 
@@ -158,7 +159,7 @@ class Quadrature:
 
     def trace(self, f: Function) -> Trace:
         """Estimate tr f(A^T A) for a vectorised f of lambda, finite on [0, lambda_1]."""
-        base = float(np.sum(finite(f, self.converged)))
+        base = np.sum(finite(f, self.converged), axis=-1)
         g, r = finite(f, self.gauss.nodes), finite(f, self.radau.nodes)
         nodes = np.concatenate([self.converged, self.gauss.nodes])
         counts = np.concatenate([np.ones(len(self.converged)), self.gauss.calibrated])
@@ -167,12 +168,23 @@ class Quadrature:
             finite(f, np.maximum(nodes - self.resolution, 0)),
         )
         return Trace(
-            gauss=base + float(self.gauss.calibrated @ g),
-            radau=base + float(self.radau.calibrated @ r),
+            gauss=base + g @ self.gauss.calibrated,
+            radau=base + r @ self.radau.calibrated,
             gauss_residual=self.gauss.residual(g),
             radau_residual=self.radau.residual(r),
             drift=counts * (up - down) / 2.0,
         )
+
+    def traces(self, f: Function) -> tuple[Array, Array]:
+        """Estimate the traces of several functions, f from nodes (d,) to (..., d); their errors."""
+        t = self.trace(f)
+        value = (2.0 * t.gauss + t.radau) / 3.0
+        error = self._sampling(t.gauss_residual, t.radau_residual) + np.abs(t.gauss - t.radau) / 4.0
+        return value, error + _rounding(value, t.drift)
+
+    def _sampling(self, gauss_residual: Array, radau_residual: Array) -> Array:
+        both = self.gauss.standard_error(gauss_residual), self.radau.standard_error(radau_residual)
+        return (2.0 * both[0] + both[1]) / 3.0
 
     def estimate(
         self,
@@ -182,41 +194,53 @@ class Quadrature:
     ) -> Estimate:
         """Return function(tr f_1, ...), its errors by the delta method with ``gradient``."""
         traces = [self.trace(f) for f in fs]
-        gauss = function(*[t.gauss for t in traces])
-        radau = function(*[t.radau for t in traces])
-        slope = gradient(*[(2.0 * t.gauss + t.radau) / 3.0 for t in traces])
+        gauss = function(*[float(t.gauss) for t in traces])
+        radau = function(*[float(t.radau) for t in traces])
+        slope = gradient(*[float(2.0 * t.gauss + t.radau) / 3.0 for t in traces])
         g = sum((s * t.gauss_residual for s, t in zip(slope, traces, strict=True)), np.zeros(1))
         r = sum((s * t.radau_residual for s, t in zip(slope, traces, strict=True)), np.zeros(1))
-        sampling = (2.0 * self.gauss.standard_error(g) + self.radau.standard_error(r)) / 3.0
         drift = sum((s * t.drift for s, t in zip(slope, traces, strict=True)), np.zeros(1))
         value = (2.0 * gauss + radau) / 3.0
-        rounding = 16.0 * np.finfo(np.float64).eps * abs(value)
         return Estimate(
             value=value,
-            sampling=sampling,
+            sampling=float(self._sampling(g, r)),
             bias=(gauss - radau) / 4.0,
-            rounding=float(np.abs(drift).sum()) + rounding,
+            rounding=float(_rounding(np.asarray(value), drift)),
             probes=(2.0 * (g @ self.gauss.weights) + r @ self.radau.weights) / 3.0,
         )
 
-    def combine(
-        self,
-        function: Callable[..., float],
-        gradient: Callable[..., tuple[float, ...]],
-        *fs: Function,
-    ) -> tuple[float, float]:
-        """Return the value of an estimate and its error."""
-        found = self.estimate(function, gradient, *fs)
-        return found.value, found.error
+
+def _rounding(value: Array, drift: Array) -> Array:
+    """Return what the nodes' resolution, and the sum itself, may have moved values."""
+    return np.asarray(np.abs(drift).sum(axis=-1) + 16.0 * np.finfo(np.float64).eps * np.abs(value))
 
 
 def finite(f: Function, nodes: Array) -> Array:
     """Return f at the nodes, or ValueError where it is infinite or NaN."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         y = np.asarray(f(nodes), dtype=np.float64)
-    if y.shape != nodes.shape or not np.all(np.isfinite(y)):
+    if y.shape[-1:] != nodes.shape or not np.isfinite(y).all():
         raise ValueError("f must map an array to an array of its shape, finite on [0, lambda_1]")
     return y
+
+
+def check_rules(
+    n: int, fro2: float, gauss: Array, g: Array, radau: Array, r: Array, rho: ArrayLike
+) -> None:
+    """Raise ValueError unless nodes, weights and residuals belong together."""
+    if g.ndim != 2 or g.shape[1] < 2:
+        raise ValueError(f"a density needs >= 2 probes; weights have the shape {g.shape}")
+    b = g.shape[1]
+    shapes = gauss.shape, np.shape(rho), radau.shape
+    if shapes != (g.shape[:1], g.shape[:1], r.shape[:1]) or r.shape[1:] != (b,):
+        raise ValueError(
+            f"shapes do not match: gauss {gauss.shape}, {g.shape}, rho {np.shape(rho)}, "
+            f"radau {radau.shape}, {r.shape}"
+        )
+    if not all(np.all(np.isfinite(x)) for x in (gauss, g, radau, r, rho, fro2)):
+        raise ValueError("nodes, weights, residuals and fro2 must be finite")
+    if n < 1 or fro2 < 0:
+        raise ValueError(f"n must be >= 1 and fro2 >= 0, not n = {n}, fro2 = {fro2}")
 
 
 def from_rules(

@@ -10,8 +10,11 @@ minima over hinges. The spread over three window widths enters every error.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .quadrature import Array, Quadrature, Rule
 
@@ -24,52 +27,55 @@ CUT = 0.5
 
 
 class Staircase:
-    """One rule, after the converged run, as cumulative counts against sigma."""
+    """One rule, after the converged run, as cumulative counts against sigma.
+
+    Positions, widths and what is read there are arrays of one shape.
+    """
 
     def __init__(self, converged: Array, rule: Rule) -> None:
         stands_for = np.maximum(rule.calibrated, 0.0)
         weights = np.concatenate([np.ones(len(converged)), stands_for])
         self.lambdas = np.concatenate([converged, rule.nodes])
+        self.roots = np.sqrt(self.lambdas)
         self.singles = len(converged)
         self.probes = rule.weights.shape[1]
         self.count = np.concatenate([[0.0], np.cumsum(weights)])
-        self.sigma = np.concatenate([[0.0], np.cumsum(weights * np.sqrt(self.lambdas))])
+        self.middles = (self.count[1:] + self.count[:-1]) / 2.0
+        self.sigma = np.concatenate([[0.0], np.cumsum(weights * self.roots)])
         self.energy = np.concatenate([[0.0], np.cumsum(weights * self.lambdas)])
 
-    def half_stair(self, above: float, width: float) -> float:
+    def half_stair(self, above: Array, width: float) -> Array:
         """Return half the count that the width * b nodes around a position stand for."""
         nodes = int(width * self.probes)
-        position = int(np.searchsorted(self.count, above))
-        low = max(position - nodes // 2, self.singles)
-        high = min(low + nodes, len(self.count) - 1)
-        low = max(high - nodes, self.singles)
-        return float(self.count[high] - self.count[low]) / 2.0
+        position = np.searchsorted(self.count, above)
+        low = np.maximum(position - nodes // 2, self.singles)
+        high = np.minimum(low + nodes, len(self.count) - 1)
+        low = np.maximum(high - nodes, self.singles)
+        return np.asarray((self.count[high] - self.count[low]) / 2.0)
 
-    def half_window(self, above: float, width: float) -> float:
+    def half_window(self, above: Array, width: float) -> Array:
         """Return the same, or what room there is to the ends."""
-        to_ends = abs(above - self.singles), abs(float(self.count[-1]) - above)
-        return max(min(self.half_stair(above, width), *to_ends), 0.5)
+        room = np.minimum(np.abs(above - self.singles), np.abs(self.count[-1] - above))
+        return np.asarray(np.maximum(np.minimum(self.half_stair(above, width), room), 0.5))
 
-    def mean_sigma(self, above: float, half: float) -> float:
+    def mean_sigma(self, above: Array, half: Array) -> Array:
         """Return the mean of the sigmas whose rank lies within ``half`` of ``above``."""
-        low, high = max(above - half, 0.0), min(above + half, float(self.count[-1]))
-        low = min(low, high - 0.5)
-        total = np.interp([low, high], self.count, self.sigma)
-        return float(total[1] - total[0]) / (high - low)
+        high = np.minimum(above + half, self.count[-1])
+        low = np.minimum(np.maximum(above - half, 0.0), high - 0.5)
+        last, first = (np.interp(end, self.count, self.sigma) for end in (high, low))
+        return np.asarray((last - first) / (high - low))
 
-    def node_sigma(self, above: float) -> float:
+    def node_sigma(self, above: Array) -> Array:
         """Read sigma at a position, straight from node to node."""
-        middles = (self.count[1:] + self.count[:-1]) / 2.0
-        return float(np.interp(above, middles, np.sqrt(self.lambdas)))
+        return np.asarray(np.interp(above, self.middles, self.roots))
 
-    def raw_count(self, x: float) -> float:
+    def raw_count(self, x: Array) -> Array:
         """Read the count above x, straight from node to node."""
-        middles = (self.count[1:] + self.count[:-1]) / 2.0
-        return float(np.interp(-x, -np.sqrt(self.lambdas), middles))
+        return np.asarray(np.interp(-x, -self.roots, self.middles))
 
     def sag(self, above: float) -> float:
         """Return the energy by which the Lorenz curve bulges over a chord one stair wide."""
-        half = self.half_window(above, 1.0)
+        half = float(self.half_window(np.asarray(above), 1.0))
         ends = np.interp([above - half, above, above + half], self.count, self.energy)
         return float(ends[1] - (ends[0] + ends[2]) / 2.0)
 
@@ -80,78 +86,87 @@ class Staircase:
         return float(np.interp(target, self.energy, self.count)), float(self.lambdas[node])
 
 
+@lru_cache(maxsize=8)  # one density is asked often
 def _staircases(q: Quadrature) -> tuple[Staircase, Staircase]:
     return Staircase(q.converged, q.gauss), Staircase(q.converged, q.radau)
 
 
-def resolves(q: Quadrature, x: float) -> bool:
+def resolves(q: Quadrature, x: Array) -> NDArray[np.bool_]:
     """Whether every value that exceeds x (sigma) has converged, so that a step is exact."""
-    return q.exhausted or bool(len(q.converged) and x >= math.sqrt(q.converged[-1]))
+    least = math.sqrt(q.converged[-1]) if len(q.converged) else math.inf
+    return np.asarray(q.exhausted | (x >= least))
 
 
-def ramp(lambdas: Array, low: float, high: float) -> Array:
-    """Return 0 where sigma <= low, 1 where it is >= high, and a straight line between."""
-    return np.asarray(np.clip((np.sqrt(lambdas) - low) / (high - low), 0.0, 1.0))
+def ramp(lambdas: Array, low: Array, high: Array) -> Array:
+    """Return 0 where sigma <= low, 1 where it is >= high, and a straight line between.
+
+    (..., d) of lambdas (d,), for ends (...,).
+    """
+    first, last = low[..., None], high[..., None]
+    return np.asarray(np.clip((np.sqrt(lambdas) - first) / (last - first), 0.0, 1.0))
 
 
-def _ramp(q: Quadrature, low: float, high: float) -> tuple[float, float]:
-    """Count the sigmas that exceed low to high, by a ramp from 0 at low to 1 at high."""
-    return q.combine(lambda t: t, lambda t: (1.0,), lambda x: ramp(x, low, high))
-
-
-def stair_around(q: Quadrature, x: float, width: float = 1.0) -> tuple[float, float]:
+def stair_around(q: Quadrature, x: Array, width: float = 1.0) -> tuple[Array, Array]:
     """Return the ends (sigma) of a ramp about x, so many stairs wide.
 
     At the edge of a gap it goes no farther into the values there than it must: a stair reaches
     from one side of the gap to the other.
     """
     stairs = _staircases(q)
-    low, high, _ = _neighbours(stairs, float(np.mean([s.raw_count(x) for s in stairs])))
+    low, high, _ = _neighbours(stairs, _mean(s.raw_count(x) for s in stairs))
     least = 1e-9 * math.sqrt(q.fro2)
-    half = max(high - low, least) / 2.0
-    below, above = (min(half, max(2.0 * gap, least)) for gap in (x - low, high - x))
-    return max(x - width * below, 0.0), x + width * above
+    half = np.maximum(high - low, least) / 2.0
+    below, above = (np.minimum(half, np.maximum(2.0 * gap, least)) for gap in (x - low, high - x))
+    return np.maximum(x - width * below, 0.0), x + width * above
 
 
-def _neighbours(stairs: tuple[Staircase, Staircase], above: float) -> tuple[float, float, float]:
+def _mean(both: Iterable[Array]) -> Array:
+    one, other = both
+    return np.asarray((one + other) / 2.0)
+
+
+def _neighbours(stairs: tuple[Staircase, Staircase], above: Array) -> tuple[Array, Array, Array]:
     """Return the sigmas half a window below and above a position, and half the window."""
-    half = float(np.mean([s.half_window(above, 1.0) for s in stairs]))
-    n = float(stairs[0].count[-1])
-    low, high = min(above + half, n), max(above - half, 0.0)
-    sigmas = [[s.mean_sigma(x, half / 2.0) for s in stairs] for x in (low, high)]
-    return float(np.mean(sigmas[0])), float(np.mean(sigmas[1])), (low - high) / 2.0
+    half = _mean(s.half_window(above, 1.0) for s in stairs)
+    low, high = np.minimum(above + half, stairs[0].count[-1]), np.maximum(above - half, 0.0)
+    sigmas = [_mean(s.mean_sigma(end, half / 2.0) for s in stairs) for end in (low, high)]
+    return sigmas[0], sigmas[1], (low - high) / 2.0
 
 
-def quantile(q: Quadrature, above: float) -> tuple[float, float]:
-    """Estimate the sigma that ``above`` of the n values exceed; return it and its error."""
+def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
+    """Estimate the sigmas that ``above`` (f,) of the n values exceed; return them, their errors."""
     stairs = _staircases(q)
     seen = np.array(
         [[s.mean_sigma(above, s.half_window(above, width)) for s in stairs] for width in WIDTHS]
     )
-    value = float(seen[1].mean())
-    raw = float(np.mean([s.node_sigma(above) for s in stairs]))
-    smoothing = max(float(np.ptp(seen)) / 4.0, 0.75 * abs(value - raw))
+    value = seen[1].mean(axis=0)
+    raw = _mean(s.node_sigma(above) for s in stairs)
+    smoothing = np.maximum(np.ptp(seen, axis=(0, 1)) / 4.0, 0.75 * np.abs(value - raw))
     low, high, half = _neighbours(stairs, above)
-    slope = (high - low) / max(2.0 * half, 1.0)
-    count_error = _ramp(q, low, high)[1] if high > low else 0.0
+    slope = (high - low) / np.maximum(2.0 * half, 1.0)
+    steep = high > low
+    top = np.where(steep, high, low + 1.0)
+    count_error = np.where(steep, q.traces(lambda x: ramp(x, low, top))[1], 0.0)
     # Near an end there is no room for a window, and a stair has no steps inside.
-    cut = float(np.mean([s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs]))
+    cut = _mean(s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs)
     # Half a count either way: a quantile of a finite set is only known to its neighbours.
-    return value, slope * (count_error + CUT * max(cut, 0.0) + 0.5) + smoothing
+    return value, slope * (count_error + CUT * np.maximum(cut, 0.0) + 0.5) + smoothing
 
 
-def count_above(q: Quadrature, x: float) -> tuple[float, float]:
-    """Estimate how many values exceed x (sigma); return the count and its error."""
+def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
+    """Estimate how many values exceed each x (f,), sigma; return the counts and their errors."""
     singles = np.sqrt(q.converged)
-    if resolves(q, x):
-        near = np.abs(q.converged - x**2) <= q.resolution
-        return float(np.sum(singles > x)), float(np.sum(near))
-    raw = float(np.mean([s.raw_count(x) for s in _staircases(q)]))
-    counts = [_ramp(q, *stair_around(q, x, width)) for width in WIDTHS]
-    values = [value for value, _ in counts]
-    smoothing = max((max(values) - min(values)) / 4.0, 0.75 * abs(values[1] - raw))
-    value = min(max(values[1], float(len(singles))), float(q.n))
-    return value, counts[1][1] + smoothing + 0.5
+    exact = np.sum(singles > x[:, None], axis=1)
+    near = np.sum(np.abs(q.converged - x[:, None] ** 2) <= q.resolution, axis=1)
+    resolved = resolves(q, x)
+    if np.all(resolved):
+        return exact.astype(np.float64), near.astype(np.float64)
+    raw = _mean(s.raw_count(x) for s in _staircases(q))
+    low, high = np.stack([stair_around(q, x, width) for width in WIDTHS], axis=1)
+    values, errors = q.traces(lambda y: ramp(y, low, high))
+    smoothing = np.maximum(np.ptp(values, axis=0) / 4.0, 0.75 * np.abs(values[1] - raw))
+    value = np.clip(values[1], len(singles), q.n)
+    return np.where(resolved, exact, value), np.where(resolved, near, errors[1] + smoothing + 0.5)
 
 
 def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:
@@ -171,7 +186,7 @@ def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:
     stairs = _staircases(q)
     (gauss, level_g), (radau, level_r) = (s.energy_rank(target) for s in stairs)
     level = (level_g + level_r) / 2.0
-    _, error = q.combine(lambda t: t, lambda t: (1.0,), lambda x: np.maximum(x / level - 1.0, 0.0))
+    error = float(q.traces(lambda x: np.maximum(x / level - 1.0, 0.0))[1])
     rank = (2.0 * gauss + radau) / 3.0
     sag = float(np.mean([s.sag(rank) for s in stairs])) / level
     # Half a count for the rounding up to an integer.

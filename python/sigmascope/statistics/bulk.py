@@ -27,6 +27,10 @@ SHOULDERS = {"200": 2.0, "286": 2.86, "400": 4.0}
 2014, for square matrices)."""
 
 
+TIMES = np.array([1.0, 2.0, 4.0])
+"""Errors of a threshold within which a number is to be right."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """A threshold (sigma) with its error, and how far below and above it a value is undecided."""
@@ -36,20 +40,20 @@ class Cut:
     below: float = 0.0
     above: float = 0.0
 
-    def ends(self, times: float) -> tuple[float, float]:
-        """Return the least and the largest threshold that so many errors allow."""
+    def ends(self, times: Array) -> tuple[Array, Array]:
+        """Return the least and the largest threshold that so many errors (j,) allow."""
         slack = times * self.error
-        return max(self.value - self.below - slack, 0.0), self.value + self.above + slack
+        return np.maximum(self.value - self.below - slack, 0.0), self.value + self.above + slack
 
-    def moved(self, known: Known, number: Callable[[float, float], tuple[float, float]]) -> float:
+    def moved(self, known: Known, number: Callable[[Array, Array], tuple[Array, Array]]) -> float:
         """Return the error of a number that is to be right within two errors, and surely in four.
 
-        ``number(low, high)`` are what it is at the one end and at the other less what it is. The
+        ``number(low, high)`` are what it is at the ends (j,) less what it is, and the reverse. The
         error of the cut is a bound where every value is known; else the number, which has steps,
         must be right at two and at four errors as well.
         """
-        times = (1.0,) if known.complete else (1.0, 2.0, 4.0)
-        return max(max(abs(x) for x in number(*self.ends(j))) / j for j in times)
+        times = TIMES[:1] if known.complete else TIMES
+        return float(np.max(np.abs(number(*self.ends(times))) / times))
 
 
 def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measures:
@@ -103,9 +107,11 @@ def count(known: Known, cut: Cut) -> Measure:
         # The slack keeps a tie a tie when the matrix is scaled.
         above = int(np.sum(s > cut.value * (1.0 + ranks.TIE)))
 
-        def undecided(low: float, high: float) -> tuple[int, int]:
-            most, least = int(np.sum(s + e > low)), int(np.sum(s - e > high))
-            return max(most - above, 0), max(above - least, 0)
+        def undecided(low: Array, high: Array) -> tuple[Array, Array]:
+            most, least = (
+                np.sum(x > end[:, None], axis=1) for x, end in ((s + e, low), (s - e, high))
+            )
+            return np.maximum(most - above, 0), np.maximum(above - least, 0)
 
         return Measure(float(above), cut.moved(known, undecided), known.basis)
     density = _density(known)
@@ -113,8 +119,8 @@ def count(known: Known, cut: Cut) -> Measure:
     error = cut.moved(
         known,
         lambda low, high: (
-            density.count_above(low).value - found.value,
-            found.value - density.count_above(high).value,
+            density.counts_above(low)[0] - found.value,
+            found.value - density.counts_above(high)[0],
         ),
     )
     return Measure(float(round(found.value)), found.error + error, "density")
@@ -128,24 +134,26 @@ def effective_rank_above(known: Known, cut: Cut) -> Measure:
         value = _rank(s[chosen])
         own = ranks.entropy_rank_error(value, s[chosen], e[chosen]) if value else 0.0
         error = cut.moved(
-            known, lambda low, high: (_rank(s[s + e > low]) - value, _rank(s[s - e > high]) - value)
+            known,
+            lambda low, high: (
+                np.array([_rank(s[s + e > x]) for x in low]) - value,
+                np.array([_rank(s[s - e > x]) for x in high]) - value,
+            ),
         )
         return Measure(value, own + error, known.basis)
     density = _density(known)
     found = density.effective_rank_above(cut.value)
-    error = cut.moved(
-        known,
-        lambda low, high: (
-            density.effective_rank_above(low).value - found.value,
-            density.effective_rank_above(high).value - found.value,
-        ),
-    )
+
+    def apart(ends: Array) -> Array:
+        return np.array([density.effective_rank_above(float(x)).value for x in ends]) - found.value
+
+    error = cut.moved(known, lambda low, high: (apart(low), apart(high)))
     return Measure(found.value, found.error + error, "density")
 
 
 def _covered(known: Known, cut: Cut) -> bool:
     """Whether the known values are all that matter; a density reaches below them."""
-    return known.density is None or known.reaches(cut.ends(4.0)[0])
+    return known.density is None or known.reaches(float(cut.ends(TIMES)[0][-1]))
 
 
 def _density(known: Known) -> Density:
