@@ -6,15 +6,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import replace
 
 from sigmascope import plan
 from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
-from sigmascope.memory import Reading
-from sigmascope.routes import Route
 from sigmascope.threads import resolve_threads
 
 from .ahead import Threads
@@ -28,7 +25,8 @@ from .provenance import identities
 from .result import Scan
 from .rows import Row
 from .shards import Shard
-from .tasks import TENSOR_ERRORS, Options, Read, Task, analysed, run
+from .side_by_side import Shares, Turns
+from .tasks import Options, Read, Task, analysed, run
 
 ScanRows = Rows[Scan, Item]
 
@@ -120,12 +118,12 @@ def scan(
 
     Notes
     -----
-    Passes over each matrix and memory as for :func:`spectrum`. At effort "exact" as many matrices
-    as there are threads are analysed at once, one thread each, if the memory allows it; else one
-    at a time. At the other efforts the next matrix is read while one is computed, into a quarter
-    of memory_limit at most. No number depends on that, nor on `executor`, `shard` or `resume`:
-    all columns but those of `rows.TIMING` are the same bits, as long as the memory limit of a
-    matrix allows the same method.
+    Passes over each matrix and memory as for :func:`spectrum`. As many matrices as there are
+    threads are analysed at once, or half as many and so on, where the memory holds that many;
+    those that need more of it have all to themselves. Where one is analysed at a time, the next is
+    read meanwhile, into what the other leaves. No number depends on that, nor on `executor`,
+    `shard` or `resume`: all columns but those of `rows.TIMING` are the same bits, as long as the
+    memory limit of a matrix allows the same method.
 
     Examples
     --------
@@ -180,15 +178,23 @@ def _here(
     progress: Progress | None,
 ) -> None:
     """Analyse what is left in this process."""
-    workers, each = shared_out(checkpoint, [item for item in rows.items if item.matrix], options)
-    names = [rows.items[index].name for index in rows.matrices] if workers == 1 else []
+    shares = Shares.of(checkpoint, [item for item in rows.items if item.matrix], options)
+    names = [rows.items[index].name for index in rows.matrices] if shares.workers == 1 else []
     ahead: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, names)
+    turns = Turns()
     with ahead as matrices:
 
         def analyse(index: int, read: Read) -> Row:
-            return analysed(matrices, rows.items[index].name, each, read)
+            name = rows.items[index].name
+            alone = name in shares.alone
+            with turns.turn(alone=alone):
+                row = analysed(matrices, name, shares.options_of(name), read)
+            if shares.workers > 1 and not alone and row.get("failure") == "environment":
+                with turns.turn(alone=True):  # its share of the memory may have been too little
+                    row = analysed(matrices, name, options, read)
+            return row
 
-        rows.fill(Threads(analyse, workers), outputs, progress)
+        rows.fill(Threads(analyse, shares.workers), outputs, progress)
 
 
 def _elsewhere(
@@ -207,26 +213,3 @@ def _elsewhere(
         return Task.of(checkpoint, rows.table.files, rows.items[index].name, each)
 
     rows.fill(Borrowed(executor, task, workers, run), outputs, progress)
-
-
-def shared_out(checkpoint: Scannable, items: list[Item], options: Options) -> tuple[int, Options]:
-    """How many matrices at once, and the options of each.
-
-    Every singular value of two matrices takes less time on one core each than on both together:
-    parts of it are serial. Only where the memory allows each what it would have had alone.
-    """
-    workers = options.num_threads
-    memory = options.memory_limit // workers
-    needed = 0
-    if options.effort == "exact":
-        for item in items:
-            with suppress(*TENSOR_ERRORS):  # its row will say it
-                a = checkpoint[item.name]
-                if isinstance(a, LowRank):
-                    continue
-                alone = Reading(a.shape, a.nbytes / a.size, files=False, threads=1)
-                every = Route.every(a, options.k, options.accuracy, options.measures)
-                needed = max(needed, every.need(alone).beside(a.nbytes).peak)
-    if workers == 1 or options.effort != "exact" or needed > memory or len(items) < 2:
-        return 1, options
-    return workers, replace(options, num_threads=1, memory_limit=memory)

@@ -21,8 +21,8 @@ from sigmascope.routes import Route, route, run_for
 from sigmascope.threads import amount
 
 from .items import Item, Patterns, as_list, listed
-from .loop import shared_out
 from .plans import ScanPlan, TensorPlan
+from .side_by_side import Shares
 from .tasks import TENSOR_ERRORS, Options, reason_of
 
 
@@ -70,9 +70,9 @@ def plan_scan(
     opened = as_scannable(checkpoint)
     items = list(listed(opened, as_list(include), as_list(exclude)))
     matrices = [item for item in items if item.matrix]
-    workers, each = shared_out(opened, matrices, options)
+    shares = Shares.of(opened, matrices, options)
     largest = max(opened.files, key=_size, default=None)
-    measured = rates.measure(each.num_threads, largest)
+    measured = rates.measure(shares.each.num_threads, largest)
     unreadable = {
         item.name: item.reason or ""
         for item in items
@@ -81,9 +81,12 @@ def plan_scan(
     return ScanPlan(
         checkpoint=str(opened.path),
         options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
-        tensors=tuple(_planned(opened, item, each, measured) for item in matrices),
+        tensors=tuple(
+            _planned(opened, item, shares.options_of(item.name), measured) for item in matrices
+        ),
         unreadable=unreadable,
-        workers=workers,
+        workers=shares.workers,
+        alone=shares.alone,
         rates=measured,
         notes=opened.notes,
     )

@@ -85,6 +85,8 @@ class ScanPlan:
         Weights that cannot be read, with the reason.
     workers
         Matrices that are analysed at once.
+    alone
+        The names of those that are analysed alone, as they need all the memory.
     rates
         How fast this machine was found to be.
     notes
@@ -96,6 +98,7 @@ class ScanPlan:
     tensors: tuple[TensorPlan, ...]
     unreadable: dict[str, str]
     workers: int
+    alone: frozenset[str]
     rates: Rates
     notes: tuple[str, ...]
 
@@ -140,8 +143,10 @@ class ScanPlan:
     @property
     def peak_bytes(self) -> int:
         """Memory above the imported package, at most: of the matrices analysed at once."""
-        peaks = sorted(tensor.peak_bytes for tensor in self.accepted)[-self.workers :]
-        return sum(peaks) - max(len(peaks) - 1, 0) * OVERHEAD
+        alone = [tensor.peak_bytes for tensor in self.accepted if tensor.name in self.alone]
+        beside = [tensor.peak_bytes for tensor in self.accepted if tensor.name not in self.alone]
+        peaks = sorted(beside)[-self.workers :]
+        return max([sum(peaks) - max(len(peaks) - 1, 0) * OVERHEAD, *alone])
 
     @property
     def seconds(self) -> float:
@@ -173,5 +178,6 @@ class ScanPlan:
             "least_seconds": self.least_seconds,
             "most_seconds": self.most_seconds,
             "workers": self.workers,
+            "alone": sorted(self.alone),
             "rates": asdict(self.rates),
         }

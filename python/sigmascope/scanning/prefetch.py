@@ -36,6 +36,11 @@ class Prefetch(Generic[M]):
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="sigmascope-read")
         self._held: tuple[str, Future[M]] | None = None
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether anything is."""
+        return bool(self._next)
+
     def take(self, name: str) -> M:
         """Return a matrix, in memory if it was read ahead; raises what looking it up raises."""
         held, self._held = self._held, None

@@ -224,7 +224,8 @@ def _spectrum(
     how = asdict(options)
     seed = how.pop("seed")
     # Nothing at effort "exact", where computing takes far longer than reading.
-    room = 0 if options.effort == "exact" else room_beside(a, **how)
+    ahead = matrices.reads_ahead and options.effort != "exact"
+    room = room_beside(a, **how) if ahead else 0
     matrices.begin(name, room)
     held = a.nbytes if a.in_memory else 0
     try:
