@@ -120,10 +120,10 @@ def scan(
     -----
     Passes over each matrix and memory as for :func:`spectrum`. As many matrices as there are
     threads are analysed at once, or half as many and so on, where the memory holds that many;
-    those that need more of it have all to themselves. Where one is analysed at a time, the next is
-    read meanwhile, into what the other leaves. No number depends on that, nor on `executor`,
-    `shard` or `resume`: all columns but those of `rows.TIMING` are the same bits, as long as the
-    memory limit of a matrix allows the same method.
+    those that need more of it have all to themselves. The next is read meanwhile, into what they
+    leave. No number depends on that, nor on `executor`, `shard` or `resume`: all columns but those
+    of `rows.TIMING` are the same bits, as long as the memory limit of a matrix allows the same
+    method.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def _here(
 ) -> None:
     """Analyse what is left in this process."""
     shares = Shares.of(checkpoint, [item for item in rows.items if item.matrix], options)
-    names = [rows.items[index].name for index in rows.matrices] if shares.workers == 1 else []
+    names = [rows.items[index].name for index in rows.matrices]
     ahead: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, names)
     turns = Turns()
     with ahead as matrices:

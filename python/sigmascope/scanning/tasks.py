@@ -220,22 +220,22 @@ def analysed(
 def _spectrum(
     matrices: Prefetch[Matrix | LowRank], a: Matrix, name: str, options: Options, read: Read | None
 ) -> Spectrum:
-    """Compute the spectrum, while the next matrix is read into what memory this one leaves."""
+    """Compute the spectrum, while the next matrix is read into the memory that is left."""
     how = asdict(options)
     seed = how.pop("seed")
     # Nothing at effort "exact", where computing takes far longer than reading.
     ahead = matrices.reads_ahead and options.effort != "exact"
     room = room_beside(a, **how) if ahead else 0
-    matrices.begin(name, room)
     held = a.nbytes if a.in_memory else 0
-    try:
-        return spectrum(a, seed=seed, progress=read, reserved=room + held, **how)
-    except MemoryLimitError:
-        if not a.in_memory:
-            raise
-        # Read ahead, it leaves too little for itself: from the file then.
-        again = matrices.afresh(name)
-        return spectrum(again, seed=seed, progress=read, reserved=room, **how)
+    with matrices.beside(name, room):
+        try:
+            return spectrum(a, seed=seed, progress=read, reserved=room + held, **how)
+        except MemoryLimitError:
+            if not a.in_memory:
+                raise
+            # Read ahead, it leaves too little for itself: from the file then.
+            again = matrices.afresh(name)
+            return spectrum(again, seed=seed, progress=read, reserved=room, **how)
 
 
 def failed(error: Exception, began: float) -> Row:
