@@ -68,7 +68,7 @@ def test_no_bit_depends_on_who_is_beside(
         assert rows(num_threads=threads, memory_limit=2**30) == expected
     monkeypatch.setattr("sigmascope.scanning.side_by_side.LEAST_SHARE", 0.5)
     monkeypatch.setattr(
-        "sigmascope.scanning.side_by_side._fits", lambda checkpoint, name, options: name != "w9x"
+        "sigmascope.scanning.side_by_side._fits", lambda checkpoint, name, *options: name != "w9x"
     )
     found = shares(model, effort, 2**30, 2)
     assert found.alone == {"w9x"}
@@ -80,9 +80,31 @@ def test_no_bit_depends_on_who_is_beside(
     assert planned.peak_bytes >= planned["w9x"].peak_bytes
 
 
+def test_a_share_of_the_memory_changes_no_method(tmp_path: Path) -> None:
+    """Every value of matrices of middling order is cheaper than a density, if the memory allows."""
+    rng = np.random.default_rng(0)
+    shape = (1500, 700)
+    write_file(
+        tmp_path / "model.safetensors",
+        *(of_array(f"w{i}", "F32", rng.standard_normal(shape, np.float32)) for i in range(4)),
+    )
+    efforts = {
+        (memory, threads): [
+            row["effort"]
+            for row in ss.scan(tmp_path, k=64, num_threads=threads, memory_limit=memory).rows
+        ]
+        for memory in (2**24, 2**25, 2**26, 2**27, 2**28, 2**29)
+        for threads in (1, 2)
+    }
+    assert {effort for rows in efforts.values() for effort in rows} >= {"exact"}
+    for memory, _ in efforts:
+        assert efforts[memory, 1] == efforts[memory, 2]
+
+
 def test_too_small_a_share_is_made_up_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a share of the memory refuses is analysed alone."""
     monkeypatch.setattr("sigmascope.scanning.side_by_side._fits", lambda *_: True)
+    monkeypatch.setattr("sigmascope.scanning.side_by_side.MINIMUM", 1)
     found = ss.scan(model, effort="exact", num_threads=2, memory_limit=3 * MIB)
     assert len(found.analysed) == SMALL + 1
 

@@ -188,7 +188,7 @@ def room_beside(
     return max(run.memory - run.reserved - needed.peak, 0)
 
 
-def need_in_memory(
+def in_memory(
     a: Matrix,
     *,
     effort: str,
@@ -198,11 +198,11 @@ def need_in_memory(
     vectors: bool,
     measures: tuple[str, ...] = (),
     **options: Any,
-) -> Need:
-    """What :func:`sigmascope.spectrum` of `a` takes beside its stored bytes, once they are read."""
+) -> tuple[Route, Need]:
+    """What :func:`sigmascope.spectrum` runs on `a`, and takes beside its bytes once it is read."""
     run = run_for(a, effort, **options)
     chosen = route(a, effort, k, tol, accuracy, run, measures, vectors)
-    return chosen.need(run.reading(a, held=True))
+    return chosen, chosen.need(run.reading(a, held=True))
 
 
 def route(

@@ -16,7 +16,7 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.memory import Need
-from sigmascope.routes import need_in_memory
+from sigmascope.routes import in_memory
 from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Spectrum
 
@@ -94,7 +94,7 @@ class Budget:
 
 
 def _need(a: Matrix | LowRank, **how: Any) -> Need:
-    return Need(0, a.working_bytes) if isinstance(a, LowRank) else need_in_memory(a, **how)
+    return Need(0, a.working_bytes) if isinstance(a, LowRank) else in_memory(a, **how)[1]
 
 
 class Tally:

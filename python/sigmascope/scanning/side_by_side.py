@@ -12,7 +12,8 @@ from typing import Self
 
 from sigmascope.adapters import Scannable
 from sigmascope.low_rank import LowRank
-from sigmascope.routes import need_in_memory
+from sigmascope.memory import MINIMUM
+from sigmascope.routes import in_memory
 
 from .items import Item
 from .tasks import TENSOR_ERRORS, Options
@@ -49,10 +50,10 @@ class Shares:
     def of(cls, checkpoint: Scannable, items: Sequence[Item], options: Options) -> Self:
         """Share out to as many as have what each would have had by itself: its bytes, read once."""
         total = sum(item.stored_bytes for item in items)
-        workers = options.num_threads
+        workers = min(options.num_threads, options.memory_limit // MINIMUM)
         while workers > 1:
             each = options.shared(workers)
-            alone = frozenset(i.name for i in items if not _fits(checkpoint, i.name, each))
+            alone = frozenset(i.name for i in items if not _fits(checkpoint, i.name, each, options))
             beside = sum(item.stored_bytes for item in items if item.name not in alone)
             if len(items) >= 2 * workers and beside >= LEAST_SHARE * total:
                 return cls(workers, each, options, alone)
@@ -64,24 +65,30 @@ class Shares:
         return self.whole if name in self.alone else self.each
 
 
-def _fits(checkpoint: Scannable, name: str, options: Options) -> bool:
-    """Whether a matrix can be held and analysed; True if it cannot be read: its row will say it."""
+def _fits(checkpoint: Scannable, name: str, share: Options, whole: Options) -> bool:
+    """Whether a share is enough to hold a matrix and do what would be done with all the memory.
+
+    True if it cannot be read: its row will say it.
+    """
     with suppress(*TENSOR_ERRORS):
         a = checkpoint[name]
         if isinstance(a, LowRank):
-            return a.working_bytes <= options.memory_limit
-        needed = need_in_memory(
-            a,
-            effort=options.effort,
-            k=options.k,
-            tol=options.tol,
-            accuracy=options.accuracy,
-            vectors=False,
-            measures=options.measures,
-            num_threads=options.num_threads,
-            memory_limit=options.memory_limit,
+            return a.working_bytes <= share.memory_limit
+        (chosen, needed), (wanted, _) = (
+            in_memory(
+                a,
+                effort=options.effort,
+                k=options.k,
+                tol=options.tol,
+                accuracy=options.accuracy,
+                vectors=False,
+                measures=options.measures,
+                num_threads=options.num_threads,
+                memory_limit=options.memory_limit,
+            )
+            for options in (share, whole)
         )
-        return needed.beside(a.nbytes).peak <= options.memory_limit
+        return chosen.effort == wanted.effort and needed.beside(a.nbytes).peak <= share.memory_limit
     return True
 
 
