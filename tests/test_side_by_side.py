@@ -80,25 +80,25 @@ def test_no_bit_depends_on_who_is_beside(
     assert planned.peak_bytes >= planned["w9x"].peak_bytes
 
 
-def test_a_share_of_the_memory_changes_no_method(tmp_path: Path) -> None:
-    """Every value of matrices of middling order is cheaper than a density, if the memory allows."""
-    rng = np.random.default_rng(0)
-    shape = (1500, 700)
+def test_a_share_of_the_memory_changes_no_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many values wanted all of them are cheaper than a density, where the memory allows."""
+    monkeypatch.setattr("sigmascope.scanning.side_by_side.MINIMUM", 1)
     write_file(
         tmp_path / "model.safetensors",
-        *(of_array(f"w{i}", "F32", rng.standard_normal(shape, np.float32)) for i in range(4)),
+        *(of_array(f"w{i}", "F32", np.zeros((2000, 1800), np.float32)) for i in range(4)),
     )
-    efforts = {
-        (memory, threads): [
-            row["effort"]
-            for row in ss.scan(tmp_path, k=64, num_threads=threads, memory_limit=memory).rows
-        ]
-        for memory in (2**24, 2**25, 2**26, 2**27, 2**28, 2**29)
-        for threads in (1, 2)
-    }
-    assert {effort for rows in efforts.values() for effort in rows} >= {"exact"}
-    for memory, _ in efforts:
-        assert efforts[memory, 1] == efforts[memory, 2]
+
+    def planned(memory: int, threads: int) -> ss.ScanPlan:
+        return ss.plan_scan(tmp_path, k=400, num_threads=threads, memory_limit=memory * MIB)
+
+    seen = set()
+    for memory in (10, 20, 30, 40, 50, 60, 80, 100, 140, 200):
+        alone, shared = planned(memory, 1), planned(memory, 2)
+        assert [t.effort for t in alone] == [t.effort for t in shared]
+        seen.add((shared.workers, shared["w0"].effort))
+    assert seen >= {(1, "density"), (1, "exact"), (2, "exact")}
 
 
 def test_too_small_a_share_is_made_up_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
