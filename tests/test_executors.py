@@ -306,7 +306,10 @@ def test_an_interrupt_cancels_what_is_queued(tmp_path: Path) -> None:
 def test_the_next_matrix_is_read_while_this_one_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, ahead: bool
 ) -> None:
-    """Where there is room for it, and with the bits of a scan that reads nothing ahead."""
+    """Where there is room for it, and with the bits of a scan that reads nothing ahead.
+
+    One after the other: of those side by side, chance says which begins before its reading does.
+    """
     sizes = [(400, 300), (300, 300), (900, 400), (200, 100)]
     tensors = [normal(f"w.{i}", *size, seed=i) for i, size in enumerate(sizes)]
     path = write_file(tmp_path / "m.safetensors", *tensors)
@@ -318,7 +321,7 @@ def test_the_next_matrix_is_read_while_this_one_is_computed(
         return real(a, **options)
 
     monkeypatch.setattr("sigmascope.scanning.tasks.spectrum", spectrum)
-    found = ss.scan(path, effort="top", k=4, memory_limit=limit)
+    found = ss.scan(path, effort="top", k=4, memory_limit=limit, num_threads=1)
     assert seen == {size: ahead and size != sizes[0] for size in sizes}
     with ThreadPoolExecutor(1) as executor:
         apart = ss.scan(path, effort="top", k=4, memory_limit=limit, executor=executor, workers=1)
