@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "kernels/decode_panel.hpp"
 #include "kernels/gaussian.hpp"
@@ -106,15 +107,6 @@ void CpuBackend<T>::combine(Block& y, const Block& x, const Small& c) {
   });
 }
 
-// What one read of op(A) is used for: y = op(A) x and, from the same decoded panel, z = op(A)^T y.
-template <class T>
-struct CpuBackend<T>::Stages {
-  const Block* x = nullptr;  // null: y is given
-  const Block* given = nullptr;
-  Block* y = nullptr;  // receives op(A) x, if wanted
-  Block* z = nullptr;  // receives op(A)^T y, if wanted
-};
-
 template <class T>
 std::int64_t CpuBackend<T>::panel_height(const MatrixView& a, std::int64_t block) const {
   if (options_.panel_rows > 0) return options_.panel_rows;
@@ -135,6 +127,7 @@ std::int64_t CpuBackend<T>::panel_chunk(std::int64_t height) const {
 
 template <class T>
 void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
+  if (std::is_same_v<T, float> && isa_.tiles) return stream_tiles(a, stages, false);
   const bool by_columns = a.transposed;
   const std::int64_t rows = a.rows(), cols = a.cols();
   const std::int64_t ld_block = (stages.x ? stages.x : stages.given)->ld;

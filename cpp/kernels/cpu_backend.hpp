@@ -88,8 +88,15 @@ class CpuBackend {
   void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out);
 
  private:
-  struct Stages;
+  // What one read of op(A) is used for: y = op(A) x and, from the same panel, z = op(A)^T y.
+  struct Stages {
+    const Block* x = nullptr;  // null: y is given
+    const Block* given = nullptr;
+    Block* y = nullptr;  // receives op(A) x, if wanted
+    Block* z = nullptr;  // receives op(A)^T y, if wanted
+  };
   void stream(const MatrixView& a, const Stages& stages);
+  void stream_tiles(const MatrixView& a, const Stages& stages, bool rounded);  // float
   std::int64_t panel_height(const MatrixView& a, std::int64_t block) const;
   std::int64_t panel_chunk(std::int64_t height) const;
   void observe(const Panel& panel) const {

@@ -214,6 +214,10 @@ template <class T>
 Block<T> CpuBackend<T>::steer(const MatrixView& a, const Block& x) {
   if constexpr (std::is_same_v<T, double>) {
     return gram_step(a, x, nullptr);
+  } else if (isa_.tiles) {
+    Block z(a.cols(), x.cols);
+    stream_tiles(a, {.x = &x, .given = nullptr, .y = nullptr, .z = &z}, true);
+    return z;
   } else {
     Bf16Panels step(isa_, pool_, a, x, options_.panel_rows);
     Block y(step.height(), x.cols), z(a.cols(), x.cols);
@@ -233,6 +237,10 @@ template <class T>
 Block<T> CpuBackend<T>::multiply_bf16(const MatrixView& a, const Block& x) {
   if constexpr (std::is_same_v<T, double>) {
     return multiply(a, x);
+  } else if (isa_.tiles) {
+    Block y(a.rows(), x.cols);
+    stream_tiles(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr}, true);
+    return y;
   } else {
     Bf16Panels step(isa_, pool_, a, x, options_.panel_rows);
     Block y(a.rows(), x.cols);

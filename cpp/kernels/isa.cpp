@@ -8,6 +8,7 @@
 #include "kernels/decode.hpp"
 #include "kernels/product.hpp"
 #include "kernels/stretch.hpp"
+#include "kernels/tiles.hpp"
 
 #define SIGMASCOPE_TEXT_(x) #x
 #define SIGMASCOPE_TEXT(x) SIGMASCOPE_TEXT_(x)
@@ -25,7 +26,7 @@ constexpr bool dot_bf16 = false;
 extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
 // clang-format off
 const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
-    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16,
+    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles,
     decode<float>, decode<double>,
     product<float>, product<double>, product<Pair>, round_bf16, interleave,
     stretches, survey,

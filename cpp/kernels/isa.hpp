@@ -4,6 +4,7 @@
 // function of the standard library compiled there could be the copy that the linker keeps for everyone.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "matrix/dtype.hpp"
@@ -52,10 +53,40 @@ struct CellTile {
   const float *right, *left;
 };
 
+// Products by tiles: sums of 16 x 16 numbers of fp32, from steps of 32 terms that are numbers of bf16. A number of fp32
+// is the sum of three of bf16 (Henry, Tang & Heinecke 2019), and 1, 3, 5 or 6 products of parts are a product of fp32.
+inline constexpr int tile_side = 16, tile_depth = 32, tile_codes = tile_side * tile_depth, tile_parts = 3;
+inline constexpr int tile_sum = 1024;  // terms of a fresh sum
+
+// Where tiles lie, in bytes: rows of a tile `stride` apart; the next tile, step of terms, and part.
+struct TileOperand {
+  const std::byte* data;
+  std::int64_t stride, tile, step, part;
+  int parts;
+};
+
+struct TileKernels {
+  // dst + q*apart, q < parts: src[0..n) in parts, n rounded up to whole depths with zeros. How many are not zero.
+  int (*split)(const float* src, std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart);
+  // One step of 16 columns of a block at x, of which `rows` are there, times factor: its parts one after another, as
+  // tiles of a right operand (pairs of terms) or, turned, of a left one.
+  void (*pack_right)(const float* x, std::int64_t ld, std::int64_t rows, float factor, int parts, std::uint16_t* out);
+  void (*pack_left)(const float* x, std::int64_t ld, std::int64_t rows, float factor, int parts, std::uint16_t* out);
+  // One step of codes, `tiles` (even) times 16 columns of them, as tiles of a right operand that lie `apart`.
+  void (*pair_rows)(const std::uint16_t* x, std::int64_t ld, std::int64_t tiles, std::uint16_t* out,
+                    std::int64_t apart);
+  void (*transpose)(const float* x, std::int64_t ld, float* out, std::int64_t ld_out);  // 16 x 16
+  // C (rows x cols tiles) += left right over so many steps, in sums of tile_sum terms or as one chain. One of them is a
+  // block, the other A.
+  void (*multiply)(std::int64_t rows, std::int64_t cols, std::int64_t steps, const TileOperand& left,
+                   const TileOperand& right, bool block_left, float* c, std::int64_t ldc, Accumulate);
+};
+
 struct Isa {
   const char* name;
   int vector_bytes;
   bool dot_bf16;  // product_bf16 is an instruction of the processor, twice as fast as product_f32
+  const TileKernels* tiles;  // null if the processor has none
 
   // dst[0..n) = or += factor * decoded src[0..n); src is contiguous.
   void (*decode_f32)(DType, const void* src, std::int64_t n, float factor, bool add, float* dst);
@@ -95,7 +126,7 @@ struct Isa {
   bool (*chase)(double* band, std::int64_t n, std::int64_t sweep, std::int64_t step, double* v, double* tau);
 };
 
-// Overridden for tests by the environment variable SIGMASCOPE_ISA (scalar, avx2, avx512, avx512bf16).
+// Overridden for tests by the environment variable SIGMASCOPE_ISA (scalar, avx2, avx512, avx512bf16, amx).
 const Isa& best_isa();
 
 template <class T>

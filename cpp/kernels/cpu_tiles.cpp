@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/cpu_tiles.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#include "kernels/cpu_backend.hpp"
+
+namespace sigmascope {
+
+namespace {
+
+constexpr std::int64_t side = tile_side, depth = tile_depth;
+constexpr std::int64_t row_chunk = 64;                         // rows per task
+constexpr std::int64_t strip = 64;                             // columns per task
+constexpr std::int64_t strip_steps = tile_sum / tile_depth;    // of which so many are paired at a time
+constexpr std::int64_t panel_bytes = std::int64_t{4} << 20;  // of the parts of a panel: they stay in the L2 caches
+constexpr std::int64_t enough = 256;                           // rows of a panel: then z's sums are a small part
+constexpr std::int64_t wide_bytes = std::int64_t{16} << 20;    // that a panel may take to have them
+
+std::int64_t whole(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+bool power_of_two(double x) {
+  int exponent = 0;
+  return std::abs(std::frexp(x, &exponent)) == 0.5;
+}
+
+// Parts that hold every element as it is stored.
+int stored_parts(const Matrix& a) {
+  if (a.tiles.size() != 1) return tile_parts;
+  const Tile& t = a.tiles.front();
+  if (t.scale || !power_of_two(t.coefficient)) return tile_parts;
+  switch (t.dtype) {
+    case DType::bf16:
+    case DType::f8_e4m3:
+    case DType::f8_e5m2:
+    case DType::f4_e2m1: return 1;
+    case DType::f16: return 2;
+    default: return tile_parts;
+  }
+}
+
+// Whether a panel's own bytes can be multiplied: bf16 in whole tiles, nothing to scale.
+bool is_plain(const Panel& panel) {
+  if (panel.pieces.size() != 1 || !panel.covered_once || panel.rows % depth != 0 || panel.cols % depth != 0)
+    return false;
+  const Piece& piece = panel.pieces.front();
+  return piece.tile->dtype == DType::bf16 && piece.tile->coefficient == 1.0 && !piece.tile->scale &&
+         piece.col_stride == 2 && piece.row_stride >= 2 * panel.cols && piece.aligned_to(alignof(std::uint16_t));
+}
+
+}  // namespace
+
+TilePanels::Packed::Packed(std::int64_t rows, std::int64_t width, int p)
+    : steps(whole(rows, depth) / depth), parts(p), codes(aligned_array<std::uint16_t>(steps * depth * width * parts)) {}
+
+TileOperand TilePanels::Packed::operand(std::int64_t used) const {
+  constexpr std::int64_t bytes = 2 * tile_codes;
+  return {.data = reinterpret_cast<const std::byte*>(codes.get()),
+          .stride = 2 * depth,
+          .tile = used * parts * bytes,
+          .step = parts * bytes,
+          .part = bytes,
+          .parts = parts};
+}
+
+TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, bool rounded,
+                       std::int64_t asked_height)
+    : isa_(isa),
+      tiles_(*isa.tiles),
+      pool_(pool),
+      by_columns_(a.transposed),
+      most_parts_(rounded ? 1 : stored_parts(*a.matrix)),
+      block_parts_(rounded ? 1 : tile_parts),
+      cols_(a.cols()),
+      width_(width) {
+  const std::int64_t row_bytes = 2 * std::max<std::int64_t>(cols_, 1) * most_parts_;
+  std::int64_t fitting = std::min<std::int64_t>(panel_bytes / row_bytes, tile_sum);
+  if (fitting < enough) fitting = std::min(wide_bytes / row_bytes, enough);
+  fitting = std::max(fitting / depth * depth, depth);
+  height_ = std::min(asked_height > 0 ? whole(asked_height, depth) : fitting, whole(a.rows(), depth));
+  // A power of two goes into the blocks, so that stored bf16 needs no arithmetic, unless it is so large that a block
+  // would leave the range.
+  const bool in_blocks = std::abs(std::log2(a.factor)) < 60;
+  block_factor_ = static_cast<float>(in_blocks ? a.factor : 1.0);
+  panel_factor_ = in_blocks ? 1.0 : a.factor;
+  decoding_.resize(static_cast<std::size_t>(pool.threads()));
+  strips_.resize(static_cast<std::size_t>(pool.threads()));
+  second_ = Packed(height_, width_, block_parts_);
+}
+
+void TilePanels::multiply_with(const Block<float>& x) {
+  first_ = Packed(cols_, width_, block_parts_);
+  pack(first_, by_columns_, x.data.get(), cols_);
+  y_ = aligned_array<float>(height_ * width_);
+  if (by_columns_) turned_ = aligned_array<float>(width_ * whole(height_, strip));
+}
+
+// Rows [0, rows) of a row-major block, times the factor.
+void TilePanels::pack(Packed& to, bool left, const float* x, std::int64_t rows) {
+  const std::int64_t steps = whole(rows, depth) / depth;
+  const auto packed = left ? tiles_.pack_left : tiles_.pack_right;
+  constexpr std::int64_t few = 4;
+  pool_.run(chunks(steps, few), [&](std::int64_t chunk, int) {
+    for (std::int64_t s = chunk * few; s < std::min(steps, chunk * few + few); ++s)
+      for (std::int64_t j = 0; j < width_; j += side)
+        packed(x + s * depth * width_ + j, width_, std::min(depth, rows - s * depth), block_factor_, to.parts,
+               to.codes.get() + (j / side * steps + s) * to.parts * tile_codes);
+  });
+}
+
+void TilePanels::take(const Panel& panel) {
+  here_ = by_columns_ ? panel.cols : panel.rows;
+  if (panel_factor_ == 1.0 && is_plain(panel)) {
+    codes_ = reinterpret_cast<const std::uint16_t*>(panel.pieces.front().data);
+    ld_ = panel.pieces.front().row_stride / 2;
+    apart_ = 0;
+    parts_ = 1;
+    return;
+  }
+  const std::int64_t rows = whole(by_columns_ ? cols_ : height_, depth), cols = by_columns_ ? height_ : cols_;
+  ld_ = spread<std::uint16_t>(whole(cols, depth));
+  apart_ = rows * ld_;
+  if (!own_) own_ = aligned_array<std::uint16_t>(most_parts_ * apart_);
+  codes_ = own_.get();
+  constexpr std::int64_t few = 16;
+  const std::int64_t below = whole(panel.rows, depth), across = whole(panel.cols, depth);
+  std::vector<int> parts(static_cast<std::size_t>(chunks(below, few)), 1);
+  pool_.run(chunks(below, few), [&](std::int64_t chunk, int worker) {
+    DecodeScratch& scratch = decoding_[static_cast<std::size_t>(worker)];
+    scratch.numbers.resize(static_cast<std::size_t>(panel.cols));
+    for (std::int64_t i = chunk * few; i < std::min(below, chunk * few + few); ++i) {
+      std::uint16_t* to = own_.get() + i * ld_;
+      if (i >= panel.rows) {
+        for (int q = 0; q < most_parts_; ++q) std::fill_n(to + q * apart_, across, std::uint16_t{0});
+        continue;
+      }
+      decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(), panel.cols,
+                   scratch.codes);
+      int& most = parts[static_cast<std::size_t>(chunk)];
+      most = std::max(most, tiles_.split(scratch.numbers.data(), panel.cols, most_parts_, to, apart_));
+    }
+  });
+  parts_ = parts.empty() ? 1 : *std::max_element(parts.begin(), parts.end());
+}
+
+TileOperand TilePanels::panel_rows(std::int64_t i, std::int64_t j) const {
+  return {.data = reinterpret_cast<const std::byte*>(codes_ + i * ld_ + j),
+          .stride = 2 * ld_,
+          .tile = 2 * side * ld_,
+          .step = 2 * depth,
+          .part = 2 * apart_,
+          .parts = parts_};
+}
+
+// C += P B, for `rows` rows and, from column j0, `terms` columns of the panel.
+void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const Packed& b, float* c, Accumulate mode) const {
+  const std::int64_t steps = whole(terms, depth) / depth, all = whole(rows, depth);
+  const std::int64_t chunk = std::min(row_chunk, whole(chunks(all, pool_.threads()), depth));
+  pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
+    const std::int64_t i = index * chunk, count = std::min(chunk, all - i);
+    tiles_.multiply(count / side, width_ / side, steps, panel_rows(i, j0), b.operand(steps), false, c + i * width_,
+                    width_, mode);
+  });
+}
+
+// C^T += B^T P, for `cols` columns and, from row i0, `rows` rows of the panel.
+void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const Packed& b, float* c, std::int64_t ldc,
+                             Accumulate mode) {
+  const std::int64_t steps = whole(rows, depth) / depth, all = whole(cols, depth);
+  constexpr std::int64_t across = strip / side, bytes = 2 * tile_codes;
+  pool_.run(chunks(all, strip), [&](std::int64_t index, int worker) {
+    AlignedArray<std::uint16_t>& paired = strips_[static_cast<std::size_t>(worker)];
+    if (!paired) paired = aligned_array<std::uint16_t>(strip_steps * most_parts_ * across * tile_codes);
+    const std::int64_t j = index * strip, count = std::min(strip, all - j) / side;
+    for (std::int64_t s0 = 0; s0 < steps; s0 += strip_steps) {
+      const std::int64_t length = std::min(strip_steps, steps - s0);
+      for (std::int64_t s = 0; s < length; ++s)
+        for (int q = 0; q < parts_; ++q)
+          tiles_.pair_rows(codes_ + (i0 + (s0 + s) * depth) * ld_ + j + q * apart_, ld_, count,
+                           paired.get() + (s * parts_ + q) * across * tile_codes, tile_codes);
+      const TileOperand right{.data = reinterpret_cast<const std::byte*>(paired.get()),
+                              .stride = 2 * depth,
+                              .tile = bytes,
+                              .step = parts_ * across * bytes,
+                              .part = across * bytes,
+                              .parts = parts_};
+      TileOperand left = b.operand(steps);
+      left.data += s0 * left.step;
+      tiles_.multiply(width_ / side, count, length, left, right, true, c + j, ldc, mode);
+    }
+  });
+}
+
+const float* TilePanels::forward() {
+  if (!by_columns_) {
+    std::fill_n(y_.get(), whole(here_, depth) * width_, 0.0f);
+    add_rows(here_, 0, cols_, first_, y_.get(), Accumulate::sum_blocks);
+    return y_.get();
+  }
+  const std::int64_t ld = whole(height_, strip);
+  std::fill_n(turned_.get(), width_ * ld, 0.0f);
+  add_columns(0, cols_, here_, first_, turned_.get(), ld, Accumulate::sum_blocks);
+  for (std::int64_t i = 0; i < whole(here_, depth); i += side)
+    for (std::int64_t j = 0; j < width_; j += side)
+      tiles_.transpose(turned_.get() + j * ld + i, ld, y_.get() + i * width_ + j, width_);
+  return y_.get();
+}
+
+std::int64_t TilePanels::z_size() const { return width_ * whole(cols_, by_columns_ ? depth : strip); }
+
+void TilePanels::adjoint(const float* y) {
+  const std::int64_t ld = by_columns_ ? width_ : whole(cols_, strip), size = z_size();
+  if (!z_) {
+    z_ = aligned_array<float>(size);
+    chain_ = aligned_array<float>(size);
+    std::fill_n(z_.get(), size, 0.0f);
+    std::fill_n(chain_.get(), size, 0.0f);
+  }
+  for (std::int64_t i = 0; i < here_;) {
+    const std::int64_t run = std::min(here_ - i, tile_sum - (before_ + i) % tile_sum);
+    pack(second_, !by_columns_, y + i * width_, run);
+    if (by_columns_) add_rows(cols_, i, run, second_, chain_.get(), Accumulate::chain);
+    else add_columns(i, run, cols_, second_, chain_.get(), ld, Accumulate::chain);
+    i += run;
+    if ((before_ + i) % tile_sum == 0) end_chain(size);
+  }
+  before_ += here_;
+}
+
+void TilePanels::end_chain(std::int64_t size) {
+  constexpr std::int64_t part = std::int64_t{1} << 14;
+  pool_.run(chunks(size, part), [&](std::int64_t chunk, int) {
+    float *z = z_.get() + chunk * part, *sum = chain_.get() + chunk * part;
+    for (std::int64_t e = 0; e < std::min(part, size - chunk * part); ++e) {
+      z[e] += sum[e];
+      sum[e] = 0;
+    }
+  });
+}
+
+void TilePanels::result(Block<float>& z) {
+  if (!z_) return;  // no rows
+  if (before_ % tile_sum != 0) end_chain(z_size());
+  if (by_columns_) {
+    std::copy_n(z_.get(), cols_ * width_, z.data.get());
+    return;
+  }
+  const std::int64_t ld = whole(cols_, strip);
+  constexpr std::int64_t part = 256;
+  pool_.run(chunks(cols_, part), [&](std::int64_t chunk, int) {
+    alignas(64) float turned[side * side];
+    for (std::int64_t i = chunk * part; i < std::min(cols_, chunk * part + part); i += side)
+      for (std::int64_t j = 0; j < width_; j += side) {
+        tiles_.transpose(z_.get() + j * ld + i, ld, turned, side);
+        for (std::int64_t r = 0; r < std::min(side, cols_ - i); ++r)
+          std::copy_n(turned + r * side, side, z.row(i + r) + j);
+      }
+  });
+}
+
+template <class T>
+void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, bool rounded) {
+  if constexpr (std::is_same_v<T, float>) {
+    TilePanels step(isa_, pool_, a, (stages.x ? stages.x : stages.given)->ld, rounded, options_.panel_rows);
+    if (stages.x) step.multiply_with(*stages.x);
+    PanelStream panels(*a.matrix, a.transposed, step.height());
+    for (std::int64_t index = 0; index < panels.count(); ++index) {
+      const Panel panel = panels.next();
+      const std::int64_t row0 = a.transposed ? panel.col0 : panel.row0,
+                         here = a.transposed ? panel.cols : panel.rows;
+      step.take(panel);
+      const float* y = stages.x ? step.forward() : stages.given->row(row0);
+      if (stages.y) std::copy_n(y, here * stages.y->ld, stages.y->row(row0));
+      if (stages.z) step.adjoint(y);
+      observe(panel);
+    }
+    if (stages.z) step.result(*stages.z);
+  }
+}
+
+template void CpuBackend<float>::stream_tiles(const MatrixView&, const Stages&, bool);
+template void CpuBackend<double>::stream_tiles(const MatrixView&, const Stages&, bool);
+
+}  // namespace sigmascope

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Products with A by tiles of bf16 (Intel AMX), in place of those of fp32 and of the rounded ones.
+//
+// fp32: A is decoded to fp32 and split into as many bf16 numbers as hold it (1 for bf16 and fp8, 2 for fp16, 3 for
+// fp32: found from the values, so that no bit depends on how they are stored), a block into 3. The products of parts
+// that reach 2^-24 are summed in fp32: exact to what fp32 rounds, at 1/3 to 1/6 of 16 times its rate.
+// Rounded: one part each, for steps that only choose directions (cpu_bf16.cpp).
+//
+// Sums start afresh every 1024 terms of the matrix, wherever its panels end, so that no bit depends on the panel, or on
+// which product it is.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/block.hpp"
+#include "kernels/decode_panel.hpp"
+#include "kernels/isa.hpp"
+#include "kernels/thread_pool.hpp"
+#include "matrix/panel.hpp"
+
+namespace sigmascope {
+
+// One read of op(A) (m x n), panel after panel of its rows.
+class TilePanels {
+ public:
+  // `rounded`: one part of everything.
+  TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, bool rounded,
+             std::int64_t asked_height);
+
+  std::int64_t height() const { return height_; }
+
+  void multiply_with(const Block<float>& x);  // what `forward` multiplies with
+  void take(const Panel& panel);              // the next: its numbers, ready for both products; it must outlive them
+  const float* forward();                     // y = (rows of op(A) in the panel) x
+  void adjoint(const float* y);               // z += (rows of op(A) in the panel)^T y
+  void result(Block<float>& z);
+
+ private:
+  // A block in parts, as the left or right operand: column tile after column tile, step after step, part after part.
+  struct Packed {
+    std::int64_t steps = 0;
+    int parts = 1;
+    AlignedArray<std::uint16_t> codes;
+
+    Packed() = default;
+    Packed(std::int64_t rows, std::int64_t width, int p);
+    TileOperand operand(std::int64_t used) const;  // of so many steps
+  };
+
+  void pack(Packed& to, bool left, const float* x, std::int64_t rows);
+  std::int64_t z_size() const;
+  void end_chain(std::int64_t size);
+  TileOperand panel_rows(std::int64_t i, std::int64_t j) const;
+  void add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const Packed& b, float* c, Accumulate mode) const;
+  void add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const Packed& b, float* c, std::int64_t ldc, Accumulate mode);
+
+  const Isa& isa_;
+  const TileKernels& tiles_;
+  ThreadPool& pool_;
+  bool by_columns_;
+  int most_parts_, block_parts_;
+  std::int64_t cols_, width_, height_ = 0;  // cols of op(A)
+  float block_factor_ = 1;
+  double panel_factor_ = 1;
+  Packed first_, second_;             // x and y
+  AlignedArray<float> y_, turned_;    // of a panel; turned if `by_columns_`
+  AlignedArray<float> z_, chain_;     // turned unless `by_columns_`; the sum that is not yet whole
+  AlignedArray<std::uint16_t> own_;   // of a panel, unless A's own bytes serve
+  std::vector<DecodeScratch> decoding_;
+  std::vector<AlignedArray<std::uint16_t>> strips_;
+
+  const std::uint16_t* codes_ = nullptr;  // of this panel: element (i, j) of part q at i*ld_ + j + q*apart_
+  std::int64_t before_ = 0, here_ = 0, ld_ = 0, apart_ = 0;
+  int parts_ = 1;
+};
+
+}  // namespace sigmascope
