@@ -156,7 +156,7 @@ def test_show_config() -> None:
     for name, kind in kinds.items():
         assert isinstance(config[name], kind), name
     assert config["version"] == ss.__version__
-    assert config["isa"] in ("scalar", "avx2", "avx512", "avx512bf16")
+    assert config["isa"] in ("scalar", "avx2", "avx512", "avx512bf16", "amx")
     assert "OpenBLAS" in config["blas"]
     assert config["devices"] == ss.available_devices()
     assert "cpu" in ss.available_devices()

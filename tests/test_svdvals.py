@@ -184,7 +184,7 @@ def test_fast_depends_on_the_values_not_on_how_they_are_stored() -> None:
 
 def test_fast_says_the_precision_of_its_products() -> None:
     A = ks.gaussian(600, 520)[0]
-    narrow = "bfloat16" if ss.show_config()["isa"] == "avx512bf16" else "float32"
+    narrow = "bfloat16" if ss.show_config()["dot_bf16"] else "float32"
     for dtype, precision in [(BF16, narrow), (np.float32, "float32"), (np.float64, "float64")]:
         result = ss.svdvals(A.astype(dtype), accuracy="fast")
         assert (result.precision, result.notes) == (precision, ())
@@ -272,7 +272,7 @@ for n in (1, 65, 200, 333):
 """
 
 
-@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "avx512bf16"])
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "avx512bf16", "amx"])
 def test_every_instruction_set_finds_every_value(isa: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, os.path.dirname(__file__)],

@@ -47,6 +47,7 @@ py::dict config() {
   result["isa"] = best_isa().name;
   result["vector_bits"] = 8 * best_isa().vector_bytes;
   result["dot_bf16"] = best_isa().dot_bf16;
+  result["tiles"] = best_isa().tiles != nullptr;
   result["blas"] = scipy_openblas_get_config();
   result["blas_core"] = scipy_openblas_get_corename();
   return result;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A^T A by panels of fixed height, in fp64 or faster.
+// A^T A by panels of fixed gram_rows, in fp64 or faster.
 //
 // Fast: a panel whose every element is a bf16 number is multiplied in bf16, else one of fp32 numbers in fp32, else in
-// fp64: a function of the values, not of how they are stored. Sums run over cell_rows rows in fp32, then in fp64.
+// fp64: a function of the values, not of how they are stored. Sums run over cell_rows rows in fp32, then in fp64; by
+// tiles, which add up 32 terms by themselves, over a panel: they err less, and no less is claimed.
 //
 // The error. A sum in fp32 over K = cell_rows terms errs by at most u K^1/2 times the norm of its terms, if these have
 // random signs, with u the rms rounding. For the entries E_ij of all panels together, in the mean over i and j, that is
@@ -16,18 +17,20 @@
 //     the sum is made in fp64.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "kernels/cpu_backend.hpp"
 #include "kernels/decode_panel.hpp"
+#include "kernels/gram_tiles.hpp"
 #include "kernels/lapack.hpp"
 
 namespace sigmascope {
 
 namespace {
 
-constexpr std::int64_t height = 512, tile = 192, row_chunk = 48;
+constexpr std::int64_t row_chunk = 48;
 constexpr std::int64_t fast_order = 512;  // below, fp64 costs little, and errors average out over too few columns
 constexpr double bf16_rounding = 2.5e-8, f32_rounding = 5e-8;  // rms, with a margin
 constexpr double least_columns = 64;                           // that share the norm: (sum g_ii)^2 / sum g_ii^2
@@ -40,33 +43,11 @@ std::int64_t to_order(std::int64_t n) {
   return n;
 }
 
-// One panel in fp64: element (k, j), k along the sum, at x[k*row_step + j*col_step].
-struct Decoded {
-  const double* x;
-  std::int64_t rows, row_step, col_step;
-};
-
-struct Tile {
-  std::int64_t i, rows, j, cols;
-};
-
-// task(tile) for each tile of the lower triangle of order n.
-template <class Task>
-void each_tile(ThreadPool& pool, std::int64_t n, const Task& task) {
-  const std::int64_t side = chunks(n, tile);
-  pool.run(side * (side + 1) / 2, [&](std::int64_t index, int) {
-    std::int64_t row = 0;  // the index-th tile
-    while ((row + 1) * (row + 2) / 2 <= index) ++row;
-    const std::int64_t i = row * tile, j = (index - row * (row + 1) / 2) * tile;
-    task(Tile{i, std::min(tile, n - i), j, std::min(tile, n - j)});
-  });
-}
-
 void add_in_f64(ThreadPool& pool, const Decoded& panel, Small& g) {
   const bool along = panel.col_step != 1;  // the elements of a column are adjacent
   const int k = static_cast<int>(panel.rows), ld = static_cast<int>(along ? panel.col_step : panel.row_step),
             ldg = static_cast<int>(g.rows);
-  each_tile(pool, g.rows, [&](const Tile& t) {
+  each_tile(pool, g.rows, [&](const GramTile& t, int) {
     const int rows = static_cast<int>(t.rows), cols = static_cast<int>(t.cols);
     const double one = 1.0;
     scipy_dgemm_(along ? "T" : "N", along ? "N" : "T", &rows, &cols, &k, &one, panel.x + t.i * panel.col_step, &ld,
@@ -83,7 +64,7 @@ void add_in_cells(const Isa& isa, ThreadPool& pool, Narrow narrow, const Decoded
                    panel.row_step, cells + group * size);
   });
   const auto* columns = reinterpret_cast<const float*>(cells);
-  each_tile(pool, n, [&](const Tile& t) {
+  each_tile(pool, n, [&](const GramTile& t, int) {
     isa.gram_cells(narrow, panel.rows,
                    {t.i, t.rows, t.j, t.cols, columns + t.i / cell_group * size, columns + t.j / cell_group * size},
                    &g(t.i, t.j), n);
@@ -232,22 +213,25 @@ Narrow decode_all(const Isa& isa, ThreadPool& pool, const Panel& panel, double f
 
 template <class T>
 Gram CpuBackend<T>::gram(const MatrixView& a, bool fast) {
-  const std::int64_t n = to_order(a.cols()), ld = a.transposed ? height : n;
+  const std::int64_t n = to_order(a.cols()), ld = a.transposed ? gram_rows : n;
   fast = fast && n >= fast_order;
-  const std::int64_t cell_count = fast ? height * chunks(n, 2 * cell_group) * 2 * cell_group : 0;
-  auto decoded = aligned_array<double>(height * n);
+  const std::int64_t cell_count = fast && !isa_.tiles ? gram_rows * chunks(n, 2 * cell_group) * 2 * cell_group : 0;
+  auto decoded = aligned_array<double>(gram_rows * n);
   auto cells = aligned_array<std::uint32_t>(cell_count);
   std::fill_n(cells.get(), cell_count, 0U);
+  std::optional<GramTiles> tiles;
+  if (fast && isa_.tiles) tiles.emplace(n);
   Gram result{Small(n, n)};
   Squares squares{std::vector<double>(static_cast<std::size_t>(n)), {}};
   Narrow widest = fast ? Narrow::bf16 : Narrow::f64;
-  PanelStream panels(*a.matrix, a.transposed, height);
+  PanelStream panels(*a.matrix, a.transposed, gram_rows);
   for (std::int64_t index = 0; index < panels.count(); ++index) {
     const Panel panel = panels.next();
     const Narrow narrow = decode_all(isa_, pool_, panel, a.factor, fast, decoded.get(), ld);
     const Decoded x{decoded.get(), a.transposed ? panel.cols : panel.rows, a.transposed ? 1 : ld,
                     a.transposed ? ld : 1};
     if (narrow == Narrow::f64) add_in_f64(pool_, x, result.values);
+    else if (tiles) add_in_tiles(isa_, pool_, narrow, x, *tiles, result.values);
     else add_in_cells(isa_, pool_, narrow, x, cells.get(), result.values);
     if (fast) squares.add(pool_, x);
     widest = std::max(widest, narrow);

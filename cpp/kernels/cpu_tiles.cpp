@@ -13,12 +13,12 @@ namespace sigmascope {
 namespace {
 
 constexpr std::int64_t side = tile_side, depth = tile_depth;
-constexpr std::int64_t row_chunk = 64;                         // rows per task
-constexpr std::int64_t strip = 64;                             // columns per task
-constexpr std::int64_t strip_steps = tile_sum / tile_depth;    // of which so many are paired at a time
-constexpr std::int64_t panel_bytes = std::int64_t{4} << 20;  // of the parts of a panel: they stay in the L2 caches
-constexpr std::int64_t enough = 256;                           // rows of a panel: then z's sums are a small part
-constexpr std::int64_t wide_bytes = std::int64_t{16} << 20;    // that a panel may take to have them
+constexpr std::int64_t row_chunk = 64;                        // rows per task
+constexpr std::int64_t strip = 64;                            // columns per task
+constexpr std::int64_t strip_bytes = std::int64_t{24} << 10;  // of which so many are paired at a time: an L1 cache's
+constexpr std::int64_t panel_bytes = std::int64_t{2} << 20;   // of a panel's parts and thread: the L2 caches hold them
+constexpr std::int64_t enough = 256;                          // rows of a panel: then z's sums are a small part
+constexpr std::int64_t wide_bytes = std::int64_t{16} << 20;   // that a panel may take to have them
 
 std::int64_t whole(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -40,15 +40,6 @@ int stored_parts(const Matrix& a) {
     case DType::f16: return 2;
     default: return tile_parts;
   }
-}
-
-// Whether a panel's own bytes can be multiplied: bf16 in whole tiles, nothing to scale.
-bool is_plain(const Panel& panel) {
-  if (panel.pieces.size() != 1 || !panel.covered_once || panel.rows % depth != 0 || panel.cols % depth != 0)
-    return false;
-  const Piece& piece = panel.pieces.front();
-  return piece.tile->dtype == DType::bf16 && piece.tile->coefficient == 1.0 && !piece.tile->scale &&
-         piece.col_stride == 2 && piece.row_stride >= 2 * panel.cols && piece.aligned_to(alignof(std::uint16_t));
 }
 
 }  // namespace
@@ -77,7 +68,7 @@ TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, st
       cols_(a.cols()),
       width_(width) {
   const std::int64_t row_bytes = 2 * std::max<std::int64_t>(cols_, 1) * most_parts_;
-  std::int64_t fitting = std::min<std::int64_t>(panel_bytes / row_bytes, tile_sum);
+  std::int64_t fitting = std::min<std::int64_t>(panel_bytes * pool.threads() / row_bytes, tile_sum);
   if (fitting < enough) fitting = std::min(wide_bytes / row_bytes, enough);
   fitting = std::max(fitting / depth * depth, depth);
   height_ = std::min(asked_height > 0 ? whole(asked_height, depth) : fitting, whole(a.rows(), depth));
@@ -113,7 +104,8 @@ void TilePanels::pack(Packed& to, bool left, const float* x, std::int64_t rows) 
 
 void TilePanels::take(const Panel& panel) {
   here_ = by_columns_ ? panel.cols : panel.rows;
-  if (panel_factor_ == 1.0 && is_plain(panel)) {
+  const bool whole_tiles = panel.rows % depth == 0 && panel.cols % depth == 0;
+  if (panel_factor_ == 1.0 && whole_tiles && is_plain<std::uint16_t>(panel, DType::bf16)) {
     codes_ = reinterpret_cast<const std::uint16_t*>(panel.pieces.front().data);
     ld_ = panel.pieces.front().row_stride / 2;
     apart_ = 0;
@@ -127,6 +119,7 @@ void TilePanels::take(const Panel& panel) {
   codes_ = own_.get();
   constexpr std::int64_t few = 16;
   const std::int64_t below = whole(panel.rows, depth), across = whole(panel.cols, depth);
+  const bool as_stored = panel_factor_ == 1.0 && is_plain<float>(panel, DType::f32);
   std::vector<int> parts(static_cast<std::size_t>(chunks(below, few)), 1);
   pool_.run(chunks(below, few), [&](std::int64_t chunk, int worker) {
     DecodeScratch& scratch = decoding_[static_cast<std::size_t>(worker)];
@@ -137,10 +130,14 @@ void TilePanels::take(const Panel& panel) {
         for (int q = 0; q < most_parts_; ++q) std::fill_n(to + q * apart_, across, std::uint16_t{0});
         continue;
       }
-      decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(), panel.cols,
-                   scratch.codes);
+      const float* numbers = scratch.numbers.data();
+      if (as_stored)
+        numbers = reinterpret_cast<const float*>(panel.pieces.front().data + i * panel.pieces.front().row_stride);
+      else
+        decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(), panel.cols,
+                     scratch.codes);
       int& most = parts[static_cast<std::size_t>(chunk)];
-      most = std::max(most, tiles_.split(scratch.numbers.data(), panel.cols, most_parts_, to, apart_));
+      most = std::max(most, tiles_.split(numbers, panel.cols, most_parts_, to, apart_));
     }
   });
   parts_ = parts.empty() ? 1 : *std::max_element(parts.begin(), parts.end());
@@ -156,7 +153,8 @@ TileOperand TilePanels::panel_rows(std::int64_t i, std::int64_t j) const {
 }
 
 // C += P B, for `rows` rows and, from column j0, `terms` columns of the panel.
-void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const Packed& b, float* c, Accumulate mode) const {
+void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const Packed& b, float* c,
+                          Accumulate mode) const {
   const std::int64_t steps = whole(terms, depth) / depth, all = whole(rows, depth);
   const std::int64_t chunk = std::min(row_chunk, whole(chunks(all, pool_.threads()), depth));
   pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
@@ -167,29 +165,41 @@ void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms
 }
 
 // C^T += B^T P, for `cols` columns and, from row i0, `rows` rows of the panel.
-void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const Packed& b, float* c, std::int64_t ldc,
-                             Accumulate mode) {
+void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const Packed& b, float* c,
+                             std::int64_t ldc, Accumulate mode) {
   const std::int64_t steps = whole(rows, depth) / depth, all = whole(cols, depth);
-  constexpr std::int64_t across = strip / side, bytes = 2 * tile_codes;
+  constexpr std::int64_t across = strip / side, bytes = 2 * tile_codes, fresh = tile_sum / depth;
+  const std::int64_t step_bytes = parts_ * across * bytes, most = strip_bytes / step_bytes;
+  static_assert(strip_bytes >= tile_parts * across * bytes);
   pool_.run(chunks(all, strip), [&](std::int64_t index, int worker) {
-    AlignedArray<std::uint16_t>& paired = strips_[static_cast<std::size_t>(worker)];
-    if (!paired) paired = aligned_array<std::uint16_t>(strip_steps * most_parts_ * across * tile_codes);
+    Strip& own = strips_[static_cast<std::size_t>(worker)];
+    if (!own.paired) {
+      own.paired = aligned_array<std::uint16_t>(strip_bytes / 2);
+      own.sums = aligned_array<float>(width_ * strip);
+    }
     const std::int64_t j = index * strip, count = std::min(strip, all - j) / side;
-    for (std::int64_t s0 = 0; s0 < steps; s0 += strip_steps) {
-      const std::int64_t length = std::min(strip_steps, steps - s0);
+    const bool chain = mode == Accumulate::chain;
+    for (std::int64_t s0 = 0, length = 0; s0 < steps; s0 += length) {
+      length = std::min(most, std::min(steps - s0, fresh - s0 % fresh));
+      if (!chain && s0 % fresh == 0) std::fill_n(own.sums.get(), width_ * strip, 0.0f);
       for (std::int64_t s = 0; s < length; ++s)
         for (int q = 0; q < parts_; ++q)
           tiles_.pair_rows(codes_ + (i0 + (s0 + s) * depth) * ld_ + j + q * apart_, ld_, count,
-                           paired.get() + (s * parts_ + q) * across * tile_codes, tile_codes);
-      const TileOperand right{.data = reinterpret_cast<const std::byte*>(paired.get()),
+                           own.paired.get() + (s * parts_ + q) * across * tile_codes, tile_codes);
+      const TileOperand right{.data = reinterpret_cast<const std::byte*>(own.paired.get()),
                               .stride = 2 * depth,
                               .tile = bytes,
-                              .step = parts_ * across * bytes,
+                              .step = step_bytes,
                               .part = across * bytes,
                               .parts = parts_};
       TileOperand left = b.operand(steps);
       left.data += s0 * left.step;
-      tiles_.multiply(width_ / side, count, length, left, right, true, c + j, ldc, mode);
+      tiles_.multiply(width_ / side, count, length, left, right, true, chain ? c + j : own.sums.get(),
+                      chain ? ldc : strip, Accumulate::chain);
+      if (chain || ((s0 + length) % fresh != 0 && s0 + length < steps)) continue;
+      for (std::int64_t r = 0; r < width_; ++r)
+        for (std::int64_t e = 0; e < count * side; ++e)
+          c[r * ldc + j + e] += own.sums[static_cast<std::size_t>(r * strip + e)];
     }
   });
 }
@@ -269,8 +279,7 @@ void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, bool
     PanelStream panels(*a.matrix, a.transposed, step.height());
     for (std::int64_t index = 0; index < panels.count(); ++index) {
       const Panel panel = panels.next();
-      const std::int64_t row0 = a.transposed ? panel.col0 : panel.row0,
-                         here = a.transposed ? panel.cols : panel.rows;
+      const std::int64_t row0 = a.transposed ? panel.col0 : panel.row0, here = a.transposed ? panel.cols : panel.rows;
       step.take(panel);
       const float* y = stages.x ? step.forward() : stages.given->row(row0);
       if (stages.y) std::copy_n(y, here * stages.y->ld, stages.y->row(row0));

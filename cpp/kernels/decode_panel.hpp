@@ -107,6 +107,15 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
   }
 }
 
+// Whether a panel's numbers can be read where they are: whole rows of this type, nothing to scale.
+template <class T>
+bool is_plain(const Panel& panel, DType dtype) {
+  if (panel.pieces.size() != 1 || !panel.covered_once) return false;
+  const Piece& piece = panel.pieces.front();
+  return piece.tile->dtype == dtype && piece.tile->coefficient == 1.0 && !piece.tile->scale &&
+         piece.col_stride == sizeof(T) && piece.aligned_to(alignof(T));
+}
+
 struct DecodeScratch {
   std::vector<std::byte> codes;
   std::vector<float> numbers;

@@ -85,7 +85,7 @@ struct TileKernels {
 struct Isa {
   const char* name;
   int vector_bytes;
-  bool dot_bf16;  // product_bf16 is an instruction of the processor, twice as fast as product_f32
+  bool dot_bf16;             // product_bf16 is an instruction of the processor, twice as fast as product_f32
   const TileKernels* tiles;  // null if the processor has none
 
   // dst[0..n) = or += factor * decoded src[0..n); src is contiguous.

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from . import _core
+
 MIB = 2**20
 
 OVERHEAD = 27 * MIB
@@ -27,6 +29,7 @@ _MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/band_reduct
 _TWO_STAGE = 1024  # cpp/kernels/tridiagonal.cpp
 _GRAM_ROWS = 512  # cpp/kernels/cpu_gram.cpp
 _STRETCH, _FOUND = 4096, 96  # cpp/kernels/isa.hpp, element_pass.hpp
+_TILES: bool = _core.config()["tiles"]  # products by tiles of bf16: cpp/kernels/cpu_tiles.hpp
 
 
 class Need(NamedTuple):
@@ -136,7 +139,7 @@ def krylov_need(
     restart = basis + small
     look = (48 if density else 40) * d**2
     read_out = (4 * N + 3 * M) * wanted + -(-M // 1024) * k * padded(k, width) * 8 + small
-    read_out += _products(reading, k, width)
+    read_out += _products(reading, k, width, both=False)
     answer = (M + N) * k * width if vectors else 0
     first = elementwise_need(reading)
     working = max(sum(first), step, restart, look, read_out)
@@ -161,7 +164,7 @@ def values_need(reading: Reading, *, fast: bool = False) -> Need:
     square = 8 * n**2
     panel = 8 * _GRAM_ROWS * n + reading.raw(_GRAM_ROWS, n, reading.M) + 2 * MIB * reading.threads
     if fast:
-        panel += 4 * _GRAM_ROWS * (n + 32) + 24 * reading.M
+        panel += (12 if _TILES else 4) * _GRAM_ROWS * (n + 32) + 24 * reading.M
     lanes = min(max(-(-n // _TILE) // 2, 1), _MOST_LANES)
     band = 8 * n * (_BAND_LD + (9 + lanes) * _BAND) + 16 * _TILE**2 * (reading.threads + 4)
     reduction = band if n >= _TWO_STAGE else 512 * n
@@ -222,8 +225,13 @@ def _spread(extent: int, width: int) -> int:
     return (-(-extent // line) | 1) * line
 
 
-def _products(reading: Reading, columns: int, width: int) -> int:
-    """A pass of products with a block: panel, as stored and decoded, and the chains of its sums."""
+def _products(reading: Reading, columns: int, width: int, *, both: bool = True) -> int:
+    """A pass of products with a block: panel, as stored and decoded, and the chains of its sums.
+
+    `both`: A X and A^T (A X) in one pass, else one of them.
+    """
+    if _TILES and width == 4:
+        return _tile_products(reading, columns, both=both)
     N, ld = reading.N, padded(columns, width)
     height = reading.panel_rows
     if not height:  # CpuBackend::panel_height, at most
@@ -237,6 +245,8 @@ def _products(reading: Reading, columns: int, width: int) -> int:
 
 def _rounded_products(reading: Reading, columns: int) -> int:
     """A pass of products rounded to bfloat16: Bf16Panels of cpp/kernels/cpu_bf16.cpp."""
+    if _TILES:
+        return _tile_products(reading, columns)
     N, ld = reading.N, padded(columns, 4)
     turn = 48 * reading.threads
     fitting = min(max(2 * MIB // (2 * N * turn), 1), max(1024 // turn, 1)) * turn
@@ -245,3 +255,31 @@ def _rounded_products(reading: Reading, columns: int) -> int:
     blocks = 2 * (N + 2) * ld + 6 * height * ld
     pairs = 393_216 * reading.threads
     return own + blocks + pairs + reading.raw(height, N, reading.M)
+
+
+def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
+    """The same by tiles, whatever parts the numbers take: TilePanels of cpp/kernels/cpu_tiles.cpp.
+
+    The panel in parts; the block and its product in three, and in float32; two sums of the result.
+    """
+    N, ld = _whole(reading.N, 64), padded(columns, 4)
+    heights = {}
+    for parts in (3,) if reading.stored > 2 else (1, 2, 3):
+        fitting = min(2 * MIB * reading.threads // (2 * reading.N * parts), 1024)
+        if fitting < 256:
+            fitting = min(16 * MIB // (2 * reading.N * parts), 256)
+        rows = _whole(reading.panel_rows, 32) or max(fitting // 32 * 32, 32)
+        heights[parts] = min(rows, _whole(reading.M, 32))
+    own = max(
+        2 * parts * max(rows * _spread(N, 2), N * _spread(rows, 2))
+        for parts, rows in heights.items()
+    )
+    tallest = max(heights.values())
+    blocks = ((6 + 8 if both else 8) * N + (6 + 4 + 4) * tallest) * ld
+    strips = (24_576 + 256 * ld) * reading.threads
+    raw = reading.raw(min(tallest, reading.M), reading.N, reading.M)
+    return own + blocks + strips + raw
+
+
+def _whole(extent: int, unit: int) -> int:
+    return -(-extent // unit) * unit
