@@ -28,7 +28,7 @@ RATE = 199  # samples per second and thread
 
 PARTS = (
     ("statistics of the elements", r"survey|element_pass|moments|count_codes"),
-    ("products", r"CpuBackend<\w+>::(stream|multiply|gram_step|steer)"),
+    ("products", r"CpuBackend<\w+>::(stream|multiply|gram_step|steer)|TilePanels"),
     ("orthogonalisation", r"CpuBackend<\w+>::(inner|combine|gaussian)|orthonormalize"),
     ("small dense", r"openblas|eigh|quadrature|Small|lapack"),
     ("reading", r"pread|read_exactly|iomap|blk_|loop_|submit_bio|read_rectangle"),

@@ -13,11 +13,11 @@ namespace sigmascope {
 namespace {
 
 constexpr std::int64_t side = tile_side, depth = tile_depth;
-constexpr std::int64_t row_chunk = 64;                        // rows per task
-constexpr std::int64_t strip = 64;                            // columns per task
-constexpr std::int64_t strip_bytes = std::int64_t{24} << 10;  // of which so many are paired at a time: an L1 cache's
+constexpr std::int64_t row_chunk = 128;                       // rows per task
+constexpr std::int64_t strip = 128;                           // columns per task
+constexpr std::int64_t strip_bytes = std::int64_t{32} << 10;  // of which so many are paired at a time: an L1 cache's
 constexpr std::int64_t panel_bytes = std::int64_t{2} << 20;   // of a panel's parts and thread: the L2 caches hold them
-constexpr std::int64_t enough = 256;                          // rows of a panel: then z's sums are a small part
+constexpr std::int64_t enough = 128;                          // rows of a panel: then z's sums are a small part
 constexpr std::int64_t wide_bytes = std::int64_t{16} << 20;   // that a panel may take to have them
 
 std::int64_t whole(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -86,7 +86,7 @@ void TilePanels::multiply_with(const Block<float>& x) {
   first_ = Packed(cols_, width_, block_parts_);
   pack(first_, by_columns_, x.data.get(), cols_);
   y_ = aligned_array<float>(height_ * width_);
-  if (by_columns_) turned_ = aligned_array<float>(width_ * whole(height_, strip));
+  if (by_columns_) turned_ = aligned_array<float>(2 * width_ * spread<float>(whole(height_, depth)));
 }
 
 // Rows [0, rows) of a row-major block, times the factor.
@@ -164,29 +164,25 @@ void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms
   });
 }
 
-// C^T += B^T P, for `cols` columns and, from row i0, `rows` rows of the panel.
+// C^T += B^T P, for `cols` columns and, from row i0, `rows` rows of the panel: one chain. If there is a `total`, C is
+// zero, and added to it and made zero again after every tile_sum rows.
 void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const Packed& b, float* c,
-                             std::int64_t ldc, Accumulate mode) {
+                             std::int64_t ldc, float* total) {
   const std::int64_t steps = whole(rows, depth) / depth, all = whole(cols, depth);
   constexpr std::int64_t across = strip / side, bytes = 2 * tile_codes, fresh = tile_sum / depth;
   const std::int64_t step_bytes = parts_ * across * bytes, most = strip_bytes / step_bytes;
   static_assert(strip_bytes >= tile_parts * across * bytes);
   pool_.run(chunks(all, strip), [&](std::int64_t index, int worker) {
-    Strip& own = strips_[static_cast<std::size_t>(worker)];
-    if (!own.paired) {
-      own.paired = aligned_array<std::uint16_t>(strip_bytes / 2);
-      own.sums = aligned_array<float>(width_ * strip);
-    }
+    AlignedArray<std::uint16_t>& paired = strips_[static_cast<std::size_t>(worker)];
+    if (!paired) paired = aligned_array<std::uint16_t>(strip_bytes / 2);
     const std::int64_t j = index * strip, count = std::min(strip, all - j) / side;
-    const bool chain = mode == Accumulate::chain;
     for (std::int64_t s0 = 0, length = 0; s0 < steps; s0 += length) {
       length = std::min(most, std::min(steps - s0, fresh - s0 % fresh));
-      if (!chain && s0 % fresh == 0) std::fill_n(own.sums.get(), width_ * strip, 0.0f);
       for (std::int64_t s = 0; s < length; ++s)
         for (int q = 0; q < parts_; ++q)
           tiles_.pair_rows(codes_ + (i0 + (s0 + s) * depth) * ld_ + j + q * apart_, ld_, count,
-                           own.paired.get() + (s * parts_ + q) * across * tile_codes, tile_codes);
-      const TileOperand right{.data = reinterpret_cast<const std::byte*>(own.paired.get()),
+                           paired.get() + (s * parts_ + q) * across * tile_codes, tile_codes);
+      const TileOperand right{.data = reinterpret_cast<const std::byte*>(paired.get()),
                               .stride = 2 * depth,
                               .tile = bytes,
                               .step = step_bytes,
@@ -194,12 +190,13 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
                               .parts = parts_};
       TileOperand left = b.operand(steps);
       left.data += s0 * left.step;
-      tiles_.multiply(width_ / side, count, length, left, right, true, chain ? c + j : own.sums.get(),
-                      chain ? ldc : strip, Accumulate::chain);
-      if (chain || ((s0 + length) % fresh != 0 && s0 + length < steps)) continue;
+      tiles_.multiply(width_ / side, count, length, left, right, true, c + j, ldc, Accumulate::chain);
+      if (!total || ((s0 + length) % fresh != 0 && s0 + length < steps)) continue;
       for (std::int64_t r = 0; r < width_; ++r)
-        for (std::int64_t e = 0; e < count * side; ++e)
-          c[r * ldc + j + e] += own.sums[static_cast<std::size_t>(r * strip + e)];
+        for (std::int64_t e = j; e < j + count * side; ++e) {
+          total[r * ldc + e] += c[r * ldc + e];
+          c[r * ldc + e] = 0;
+        }
     }
   });
 }
@@ -210,19 +207,21 @@ const float* TilePanels::forward() {
     add_rows(here_, 0, cols_, first_, y_.get(), Accumulate::sum_blocks);
     return y_.get();
   }
-  const std::int64_t ld = whole(height_, strip);
-  std::fill_n(turned_.get(), width_ * ld, 0.0f);
-  add_columns(0, cols_, here_, first_, turned_.get(), ld, Accumulate::sum_blocks);
+  const std::int64_t ld = spread<float>(whole(height_, depth));
+  std::fill_n(turned_.get(), 2 * width_ * ld, 0.0f);
+  add_columns(0, cols_, here_, first_, turned_.get() + width_ * ld, ld, turned_.get());
   for (std::int64_t i = 0; i < whole(here_, depth); i += side)
     for (std::int64_t j = 0; j < width_; j += side)
       tiles_.transpose(turned_.get() + j * ld + i, ld, y_.get() + i * width_ + j, width_);
   return y_.get();
 }
 
-std::int64_t TilePanels::z_size() const { return width_ * whole(cols_, by_columns_ ? depth : strip); }
+std::int64_t TilePanels::z_size() const {
+  return width_ * (by_columns_ ? whole(cols_, depth) : spread<float>(whole(cols_, depth)));
+}
 
 void TilePanels::adjoint(const float* y) {
-  const std::int64_t ld = by_columns_ ? width_ : whole(cols_, strip), size = z_size();
+  const std::int64_t ld = by_columns_ ? width_ : spread<float>(whole(cols_, depth)), size = z_size();
   if (!z_) {
     z_ = aligned_array<float>(size);
     chain_ = aligned_array<float>(size);
@@ -233,7 +232,7 @@ void TilePanels::adjoint(const float* y) {
     const std::int64_t run = std::min(here_ - i, tile_sum - (before_ + i) % tile_sum);
     pack(second_, !by_columns_, y + i * width_, run);
     if (by_columns_) add_rows(cols_, i, run, second_, chain_.get(), Accumulate::chain);
-    else add_columns(i, run, cols_, second_, chain_.get(), ld, Accumulate::chain);
+    else add_columns(i, run, cols_, second_, chain_.get(), ld, nullptr);
     i += run;
     if ((before_ + i) % tile_sum == 0) end_chain(size);
   }
@@ -258,7 +257,7 @@ void TilePanels::result(Block<float>& z) {
     std::copy_n(z_.get(), cols_ * width_, z.data.get());
     return;
   }
-  const std::int64_t ld = whole(cols_, strip);
+  const std::int64_t ld = spread<float>(whole(cols_, depth));
   constexpr std::int64_t part = 256;
   pool_.run(chunks(cols_, part), [&](std::int64_t chunk, int) {
     alignas(64) float turned[side * side];

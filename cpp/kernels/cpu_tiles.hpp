@@ -48,11 +48,6 @@ class TilePanels {
     TileOperand operand(std::int64_t used) const;  // of so many steps
   };
 
-  struct Strip {  // of columns of a panel
-    AlignedArray<std::uint16_t> paired;
-    AlignedArray<float> sums;
-  };
-
   void pack(Packed& to, bool left, const float* x, std::int64_t rows);
   std::int64_t z_size() const;
   void end_chain(std::int64_t size);
@@ -60,7 +55,7 @@ class TilePanels {
   void add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const Packed& b, float* c,
                 Accumulate mode) const;
   void add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const Packed& b, float* c, std::int64_t ldc,
-                   Accumulate mode);
+                   float* total);
 
   const Isa& isa_;
   const TileKernels& tiles_;
@@ -75,7 +70,7 @@ class TilePanels {
   AlignedArray<float> z_, chain_;    // turned unless `by_columns_`; the sum that is not yet whole
   AlignedArray<std::uint16_t> own_;  // of a panel, unless A's own bytes serve
   std::vector<DecodeScratch> decoding_;
-  std::vector<Strip> strips_;
+  std::vector<AlignedArray<std::uint16_t>> strips_;  // of columns, paired
 
   const std::uint16_t* codes_ = nullptr;  // of this panel: element (i, j) of part q at i*ld_ + j + q*apart_
   std::int64_t before_ = 0, here_ = 0, ld_ = 0, apart_ = 0;

@@ -20,6 +20,7 @@ namespace sigmascope {
 namespace {
 
 // What O_DIRECT wants places in the file and in memory to be multiples of: no disk has larger sectors.
+constexpr std::size_t line = 64;
 constexpr std::size_t page = 4096;
 // One read past the cache: long enough for a disk, and all that stands in the cache where O_DIRECT is refused.
 constexpr std::size_t piece = std::size_t{8} << 20;
@@ -81,8 +82,15 @@ Buffer File::read(std::uint64_t offset, std::size_t length) const {
   auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(whole_pages(before + length) + page));
   auto* start = reinterpret_cast<std::byte*>(whole_pages(reinterpret_cast<std::uintptr_t>(memory.get())));
   std::byte* data = start + before;
-  if (caching_ == Caching::none) read_pages(offset - before, before + length, start);
-  else read_cached(descriptor_, offset, length, data);
+  if (caching_ == Caching::none) {
+    read_pages(offset - before, before + length, start);
+    // To whole cache lines, on which it does not lie in the file: it may be read forty times, and lines that are cut
+    // cost a sixth of the time each time.
+    data = start + before / line * line;
+    std::memmove(data, start + before, length);
+  } else {
+    read_cached(descriptor_, offset, length, data);
+  }
   return {std::move(memory), data, length};
 }
 

@@ -262,12 +262,12 @@ def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
 
     The panel in parts; the block and its product in three, and in float32; two sums of the result.
     """
-    N, ld = _whole(reading.N, 64), padded(columns, 4)
+    N, ld = _whole(reading.N, 32) + 16, padded(columns, 4)
     heights = {}
     for parts in (3,) if reading.stored > 2 else (1, 2, 3):
         fitting = min(2 * MIB * reading.threads // (2 * reading.N * parts), 1024)
-        if fitting < 256:
-            fitting = min(16 * MIB // (2 * reading.N * parts), 256)
+        if fitting < 128:
+            fitting = min(16 * MIB // (2 * reading.N * parts), 128)
         rows = _whole(reading.panel_rows, 32) or max(fitting // 32 * 32, 32)
         heights[parts] = min(rows, _whole(reading.M, 32))
     own = max(
@@ -275,8 +275,8 @@ def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
         for parts, rows in heights.items()
     )
     tallest = max(heights.values())
-    blocks = ((6 + 8 if both else 8) * N + (6 + 4 + 4) * tallest) * ld
-    strips = (24_576 + 256 * ld) * reading.threads
+    blocks = ((6 + 8 if both else 8) * N + (6 + 4 + 8) * tallest) * ld
+    strips = 32_768 * reading.threads
     raw = reading.raw(min(tallest, reading.M), reading.N, reading.M)
     return own + blocks + strips + raw
 
