@@ -39,7 +39,8 @@ def finding(found: dict[str, Any]) -> str:
     }
     title, note, lines = sections[found["kind"]](found)
     machine = found["machine"]
-    where = f"{machine['threads']} threads, load average before: {machine['load_average']:.2f}."
+    where = f"{machine['processor']}, {machine['threads']} threads, "
+    where += f"load average before: {machine['load_average']:.2f}."
     return "\n".join([f"## {title}", "", f"{note} {where}", "", *lines])
 
 
@@ -155,7 +156,10 @@ def scale(found: dict[str, Any]) -> Section:
     part = "".join(f" --include '{pattern}'" for pattern in found.get("include") or ())
     what = "every value" if found["effort"] == "exact" else "k = 64 to 1e-3"
     title = f"Whole checkpoints: effort {found['effort']}, {what}" + (", a part" if part else "")
-    note = f"`benchmarks/scale.py --effort {found['effort']} --memory {found['memory']}{part}`, "
+    asked = f"--effort {found['effort']} --memory {found['memory']}{part}"
+    if found.get("accuracy", "reference") != "reference":
+        asked += f" --accuracy {found['accuracy']}"
+    note = f"`benchmarks/scale.py {asked}`, "
     return title, note + "read from disk past the page cache.", lines
 
 
@@ -171,22 +175,30 @@ def shares(found: dict[str, Any]) -> Section:
     return "Where the time of a scan goes", note, lines
 
 
+def machine_line(machine: dict[str, Any]) -> str:
+    """Return what a section's machine is."""
+    return (
+        f"- **Machine**: {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB,\n  {machine['system']}, instruction set {machine['isa']}"
+    )
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Write the page of whole checkpoints.")
     arguments.add_argument("findings", type=Path, nargs="+", help="JSON")
     arguments.add_argument("--out", type=Path, default=PAGE)
     given = arguments.parse_args()
     all_found = [json.loads(path.read_text(encoding="utf-8")) for path in given.findings]
-    machine = all_found[0]["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    machines = [found["machine"] for found in all_found]
+    versions = ", ".join(f"{name} {number}" for name, number in machines[0]["versions"].items())
+    seen = "\n".join(dict.fromkeys(map(machine_line, machines)))
     head = f"""\
 # Whole checkpoints
 
 Made by `benchmarks/findings.py`; do not edit. Models are made by `benchmarks/checkpoints.py`: true
 shapes and names, planted singular values. [Kernels and backends](README.md) have their own page.
 
-- **Machine**: {machine["processor"]}, {machine["cores"]} cores, {machine["memory_gib"]} GiB,
-  {machine["system"]}, instruction set {machine["isa"]}
+{seen}
 - **Versions**: {versions}"""
     given.out.write_text("\n\n".join([head, *map(finding, all_found)]) + "\n", encoding="utf-8")
 

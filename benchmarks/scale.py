@@ -184,7 +184,8 @@ def main() -> None:
     given = arguments.parse_args()
     cores = chosen_cores(given.threads)
     found: dict[str, Any] = {"kind": "scale", "machine": describe(len(cores))}
-    found |= {"effort": given.effort, "memory": given.memory, "include": given.include, "runs": []}
+    found |= {"effort": given.effort, "accuracy": given.accuracy, "memory": given.memory}
+    found |= {"include": given.include, "runs": []}
     for folder in given.folders:
         found["runs"].append(measured(folder, given, cores))
         print(json.dumps(found["runs"][-1]), file=sys.stderr, flush=True)

@@ -77,7 +77,8 @@ def python(isa: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("isa", "bits"), [("scalar", 128), ("avx2", 256), ("avx512", 512), ("avx512bf16", 512), ("amx", 512)]
+    ("isa", "bits"),
+    [("scalar", 128), ("avx2", 256), ("avx512", 512), ("avx512bf16", 512), ("amx", 512)],
 )
 def test_each_instruction_set_agrees_with_numpy(isa: str, bits: int) -> None:
     if isa != "scalar" and platform.machine() != "x86_64":

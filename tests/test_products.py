@@ -152,6 +152,38 @@ def test_same_bits_for_multiples_that_round(values: NDArray[np.float32]) -> None
         assert_same_bits(expected, all_bits(A, num_threads=threads, panel_rows=panel))
 
 
+def test_same_bits_whatever_holds_the_numbers() -> None:
+    """The parts into which tiles cut a number follow from it, not from how it is stored."""
+    rng = np.random.default_rng(5)
+    values = rng.integers(-255, 256, (1300, 170)) * 2.0 ** rng.integers(-6, 1, (1300, 170))
+    for turned in (False, True):
+        kinds = (ml_dtypes.bfloat16, np.float16, np.float32)
+        stored = [ss.matrix(values.astype(dtype)) for dtype in kinds]
+        narrow, half, single = (all_bits(a.T if turned else a) for a in stored)
+        assert_same_bits(narrow, half)
+        assert_same_bits(narrow, single)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (33, 31), (1025, 96), (2100, 130)])
+@pytest.mark.parametrize("verb", ["multiply", "gram"])
+def test_products_are_those_of_float32(shape: tuple[int, int], verb: str) -> None:
+    """Whatever they are made of: errors of numbers of all magnitudes, beside those of NumPy's."""
+    rng = np.random.default_rng(sum(shape))
+    values = (rng.standard_normal(shape) * 2.0 ** rng.integers(-30, 30, shape)).astype(np.float32)
+    X = rng.standard_normal((shape[1], 17)).astype(np.float32)
+    found = product(ss.matrix(values), X, verb, double=False)
+    image = found[1] if verb == "gram" else found
+    sizes = np.abs(values).astype(float) @ np.abs(X).astype(float)
+    exact = values.astype(float) @ X.astype(float)
+    unit = np.finfo(np.float32).eps * (4 + np.sqrt(shape[1]))
+    assert np.all(np.abs(image - exact) <= unit * sizes)
+    if verb == "gram":
+        back = values.T.astype(float) @ image.astype(float)
+        sizes = np.abs(values.T).astype(float) @ np.abs(image).astype(float)
+        unit = np.finfo(np.float32).eps * (4 + np.sqrt(shape[0]))
+        assert np.all(np.abs(found[0] - back) <= unit * sizes)
+
+
 def test_same_bits_for_one_file_and_four_shards(
     values: NDArray[np.float32], tmp_path: Path
 ) -> None:

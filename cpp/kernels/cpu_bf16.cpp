@@ -5,7 +5,8 @@
 // What may be rounded. Rounding moves A by E with |E| about 2^-9 |A|_F / sqrt(n), and a block likewise. A Krylov
 // step only chooses the next directions, so it may (block_krylov.hpp, "steering"); values, vectors and residuals are
 // then read from fp32 products. A block split into bf16 hi + lo parts would be exact to 2^-17, but takes two dot
-// products for each fp32 multiply-add: measured 220 against 200 GF/s, not worth a third kind of number.
+// products for each fp32 multiply-add: measured 220 against 200 GF/s, not worth a third kind of number. Where the
+// processor has tiles (Intel AMX) both kinds of products are theirs: cpu_tiles.hpp.
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
