@@ -175,6 +175,10 @@ def shares(found: dict[str, Any]) -> Section:
     return "Where the time of a scan goes", note, lines
 
 
+MODELS = """Models are made by `benchmarks/checkpoints.py`: true shapes and names, planted singular
+values. [Kernels and backends](README.md) have their own page."""
+
+
 def machine_line(machine: dict[str, Any]) -> str:
     """Return what a section's machine is."""
     return (
@@ -187,16 +191,17 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description="Write the page of whole checkpoints.")
     arguments.add_argument("findings", type=Path, nargs="+", help="JSON")
     arguments.add_argument("--out", type=Path, default=PAGE)
+    arguments.add_argument("--title", default="Whole checkpoints")
+    arguments.add_argument("--note", default=MODELS)
     given = arguments.parse_args()
     all_found = [json.loads(path.read_text(encoding="utf-8")) for path in given.findings]
     machines = [found["machine"] for found in all_found]
     versions = ", ".join(f"{name} {number}" for name, number in machines[0]["versions"].items())
     seen = "\n".join(dict.fromkeys(map(machine_line, machines)))
     head = f"""\
-# Whole checkpoints
+# {given.title}
 
-Made by `benchmarks/findings.py`; do not edit. Models are made by `benchmarks/checkpoints.py`: true
-shapes and names, planted singular values. [Kernels and backends](README.md) have their own page.
+Made by `benchmarks/findings.py`; do not edit. {given.note}
 
 {seen}
 - **Versions**: {versions}"""
