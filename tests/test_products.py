@@ -167,7 +167,7 @@ def test_same_bits_whatever_holds_the_numbers() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (33, 31), (1025, 96), (2100, 130)])
 @pytest.mark.parametrize("verb", ["multiply", "gram"])
 def test_products_are_those_of_float32(shape: tuple[int, int], verb: str) -> None:
-    """Whatever they are made of: errors of numbers of all magnitudes, beside those of NumPy's."""
+    """Whatever they are made of, for numbers of all magnitudes: errors as of rounded sums."""
     rng = np.random.default_rng(sum(shape))
     values = (rng.standard_normal(shape) * 2.0 ** rng.integers(-30, 30, shape)).astype(np.float32)
     X = rng.standard_normal((shape[1], 17)).astype(np.float32)

@@ -13,11 +13,8 @@ namespace {
 
 #if defined(__AMX_BF16__)
 
-// x = parts[0] + parts[1] + parts[2] as 32 numbers of bf16 each, as many as asked for; returns what is then left over.
-struct Left {
-  __m512 low, high;
-};
-inline Left split_32(__m512 low, __m512 high, int parts, __m512i* out) {
+// x = parts[0] + parts[1] + parts[2] as 32 numbers of bf16 each, as many as asked for.
+inline void split_32(__m512 low, __m512 high, int parts, __m512i* out) {
   for (int q = 0; q < parts; ++q) {
     out[q] = (__m512i)_mm512_cvtne2ps_pbh(high, low);
     if (q == 2) break;
@@ -27,7 +24,6 @@ inline Left split_32(__m512 low, __m512 high, int parts, __m512i* out) {
     low = _mm512_sub_ps(low, single(_mm512_castsi512_si256(out[q])));
     high = _mm512_sub_ps(high, single(_mm512_extracti64x4_epi64(out[q], 1)));
   }
-  return {low, high};
 }
 
 // See TileKernels::split.

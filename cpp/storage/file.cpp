@@ -19,8 +19,8 @@ namespace sigmascope {
 
 namespace {
 
+constexpr std::size_t line = 64;  // of the cache
 // What O_DIRECT wants places in the file and in memory to be multiples of: no disk has larger sectors.
-constexpr std::size_t line = 64;
 constexpr std::size_t page = 4096;
 // One read past the cache: long enough for a disk, and all that stands in the cache where O_DIRECT is refused.
 constexpr std::size_t piece = std::size_t{8} << 20;
@@ -87,7 +87,7 @@ Buffer File::read(std::uint64_t offset, std::size_t length) const {
     // To whole cache lines, on which it does not lie in the file: it may be read forty times, and lines that are cut
     // cost a sixth of the time each time.
     data = start + before / line * line;
-    std::memmove(data, start + before, length);
+    if (data != start + before) std::memmove(data, start + before, length);
   } else {
     read_cached(descriptor_, offset, length, data);
   }

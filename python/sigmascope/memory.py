@@ -27,7 +27,7 @@ _PANELS = 3
 
 _MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/band_reduction.hpp
 _TWO_STAGE = 1024  # cpp/kernels/tridiagonal.cpp
-_GRAM_ROWS = 512  # cpp/kernels/cpu_gram.cpp
+_GRAM_ROWS = 512  # cpp/kernels/gram_tiles.hpp
 _STRETCH, _FOUND = 4096, 96  # cpp/kernels/isa.hpp, element_pass.hpp
 _TILES: bool = _core.config()["tiles"]  # products by tiles of bf16: cpp/kernels/cpu_tiles.hpp
 
