@@ -97,6 +97,8 @@ class CpuBackend {
   };
   void stream(const MatrixView& a, const Stages& stages);
   void stream_tiles(const MatrixView& a, const Stages& stages, bool rounded);  // float
+  void tiles_at_hand(const MatrixView& a, const Stages& stages, bool rounded);
+  void tiles_by_rows(const MatrixView& a, const Stages& stages, bool rounded, bool counted);
   std::int64_t panel_height(const MatrixView& a, std::int64_t block) const;
   std::int64_t panel_chunk(std::int64_t height) const;
   void observe(const Panel& panel) const {

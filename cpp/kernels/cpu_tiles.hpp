@@ -6,11 +6,14 @@
 // that reach 2^-24 are summed in fp32: exact to what fp32 rounds, at 1/3 to 1/6 of 16 times its rate.
 // Rounded: one part each, for steps that only choose directions (cpu_bf16.cpp).
 //
-// Sums start afresh every 1024 terms of the matrix, wherever its panels end, so that no bit depends on the panel, or on
-// which product it is.
+// Sums start afresh every tile_sum terms of the matrix, wherever its panels end, so that no bit depends on the panel,
+// on how often A is read, or on which product it is.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "kernels/block.hpp"
@@ -21,41 +24,62 @@
 
 namespace sigmascope {
 
-// One read of op(A) (m x n), panel after panel of its rows.
+// A block in parts, as the left or right operand: column tile after column tile, step after step, part after part.
+struct PackedBlock {
+  std::int64_t steps = 0;
+  int parts = 1;
+  AlignedArray<std::uint16_t> codes;
+
+  PackedBlock() = default;
+  PackedBlock(std::int64_t rows, std::int64_t width, int p);
+  TileOperand operand(std::int64_t used) const;  // of so many steps
+};
+
+// z = op(A)^T y as the sum of chains, each of tile_sum rows of op(A), which are added in their order.
+class ChainSums {
+ public:
+  explicit ChainSums(std::int64_t size);
+  const float* data() const { return z_.get(); }
+  std::int64_t size() const { return size_; }
+  // z += chain, chain = 0. Waits until it is its turn.
+  void add(std::int64_t index, float* chain, ThreadPool& pool);
+  void give_up();  // nobody waits any more: a chain before theirs will not come
+
+ private:
+  std::int64_t size_, turn_ = 0;
+  bool given_up_ = false;
+  std::mutex mutex_;
+  std::condition_variable next_;
+  AlignedArray<float> z_;
+};
+
+// Products with op(A) (m x n), panel after panel of its rows.
 class TilePanels {
  public:
-  // `rounded`: one part of everything.
-  TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, bool rounded,
+  // `rounded`: one part of everything. `alone`: other threads take other panels.
+  TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, bool rounded, bool alone,
              std::int64_t asked_height);
 
   std::int64_t height() const { return height_; }
 
-  void multiply_with(const Block<float>& x);  // what `forward` multiplies with
-  void take(const Panel& panel);              // the next: its numbers, ready for both products; it must outlive them
-  const float* forward();                     // y = (rows of op(A) in the panel) x
-  void adjoint(const float* y);               // z += (rows of op(A) in the panel)^T y
-  void result(Block<float>& z);
+  std::shared_ptr<const PackedBlock> packed(const Block<float>& x);
+  void multiply_with(std::shared_ptr<const PackedBlock> x);  // what `forward` multiplies with
+  void sum_in(ChainSums& sums);                              // what `adjoint` adds to
+  std::int64_t sums_size() const;
+  void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
+  void take(const Panel& panel);  // the next: its numbers, ready for both products; it must outlive them
+  const float* forward();         // y = (rows of op(A) in the panel) x
+  void adjoint(const float* y);   // z += (rows of op(A) in the panel)^T y
+  void end();                     // of the rows: the last chain
+  void result(const ChainSums& sums, Block<float>& z) const;
 
  private:
-  // A block in parts, as the left or right operand: column tile after column tile, step after step, part after part.
-  struct Packed {
-    std::int64_t steps = 0;
-    int parts = 1;
-    AlignedArray<std::uint16_t> codes;
-
-    Packed() = default;
-    Packed(std::int64_t rows, std::int64_t width, int p);
-    TileOperand operand(std::int64_t used) const;  // of so many steps
-  };
-
-  void pack(Packed& to, bool left, const float* x, std::int64_t rows);
-  std::int64_t z_size() const;
-  void end_chain(std::int64_t size);
+  void pack(PackedBlock& to, bool left, const float* x, std::int64_t rows) const;
   TileOperand panel_rows(std::int64_t i, std::int64_t j) const;
-  void add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const Packed& b, float* c,
+  void add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const PackedBlock& b, float* c,
                 Accumulate mode) const;
-  void add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const Packed& b, float* c, std::int64_t ldc,
-                   float* total);
+  void add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const PackedBlock& b, float* c,
+                   std::int64_t ldc, float* total);
 
   const Isa& isa_;
   const TileKernels& tiles_;
@@ -65,9 +89,11 @@ class TilePanels {
   std::int64_t cols_, width_, height_ = 0;  // cols of op(A)
   float block_factor_ = 1;
   double panel_factor_ = 1;
-  Packed first_, second_;            // x and y
-  AlignedArray<float> y_, turned_;   // of a panel; turned if `by_columns_`
-  AlignedArray<float> z_, chain_;    // turned unless `by_columns_`; the sum that is not yet whole
+  std::shared_ptr<const PackedBlock> first_;  // x
+  PackedBlock second_;                        // y
+  AlignedArray<float> y_, turned_;            // of a panel; turned if `by_columns_`
+  AlignedArray<float> chain_;                 // turned unless `by_columns_`: the sum that is not yet whole
+  ChainSums* sums_ = nullptr;
   AlignedArray<std::uint16_t> own_;  // of a panel, unless A's own bytes serve
   std::vector<DecodeScratch> decoding_;
   std::vector<AlignedArray<std::uint16_t>> strips_;  // of columns, paired

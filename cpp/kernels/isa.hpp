@@ -56,7 +56,7 @@ struct CellTile {
 // Products by tiles: sums of 16 x 16 numbers of fp32, from steps of 32 terms that are numbers of bf16. A number of fp32
 // is the sum of three of bf16 (Henry, Tang & Heinecke 2019), and 1, 3, 5 or 6 products of parts are a product of fp32.
 inline constexpr int tile_side = 16, tile_depth = 32, tile_codes = tile_side * tile_depth, tile_parts = 3;
-inline constexpr int tile_sum = 1024;  // terms of a fresh sum
+inline constexpr int tile_sum = 512;  // terms of a fresh sum
 
 // Where tiles lie, in bytes: rows of a tile `stride` apart; the next tile, step of terms, and part.
 struct TileOperand {

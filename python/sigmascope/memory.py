@@ -261,24 +261,30 @@ def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
     """The same by tiles, whatever parts the numbers take: TilePanels of cpp/kernels/cpu_tiles.cpp.
 
     The panel in parts; the block and its product in three, and in float32; two sums of the result.
+    A matrix in memory is read along its rows, by every thread for itself: as long as the longer
+    side, with a panel and a sum for each.
     """
-    N, ld = _whole(reading.N, 32) + 16, padded(columns, 4)
-    heights = {}
+    ld = padded(columns, 4)
+    across = _whole(reading.N if reading.files else reading.M, 32) + 16
+    most = reading.M if reading.files else reading.N
+    times = 1 if reading.files else reading.threads
+    panel = tallest = 0
     for parts in (3,) if reading.stored > 2 else (1, 2, 3):
-        fitting = min(2 * MIB * reading.threads // (2 * reading.N * parts), 1024)
-        if fitting < 128:
-            fitting = min(16 * MIB // (2 * reading.N * parts), 128)
-        rows = _whole(reading.panel_rows, 32) or max(fitting // 32 * 32, 32)
-        heights[parts] = min(rows, _whole(reading.M, 32))
-    own = max(
-        2 * parts * max(rows * _spread(N, 2), N * _spread(rows, 2))
-        for parts, rows in heights.items()
-    )
-    tallest = max(heights.values())
-    blocks = ((6 + 8 if both else 8) * N + (6 + 4 + 8) * tallest) * ld
-    strips = 32_768 * reading.threads
+        row = 2 * parts * across
+        if reading.files:
+            rows = min(2 * MIB * reading.threads // row, 512)
+            rows = rows if rows >= 128 else min(16 * MIB // row, 128)
+        else:
+            rows = min(8 * MIB // row, 256)
+        rows = _whole(reading.panel_rows, 32) or max(rows // 32 * 32, 32)
+        rows = min(rows, _whole(most, 32))
+        panel = max(panel, 2 * parts * max(rows * _spread(across, 2), across * _spread(rows, 2)))
+        tallest = max(tallest, rows)
+    sums = 4 * (1 + times) if both else 4
+    blocks = ((6 + sums) * across + times * (6 + 4 + 8) * tallest) * ld
+    strips = 16_384 * reading.threads
     raw = reading.raw(min(tallest, reading.M), reading.N, reading.M)
-    return own + blocks + strips + raw
+    return times * panel + blocks + strips + raw
 
 
 def _whole(extent: int, unit: int) -> int:
