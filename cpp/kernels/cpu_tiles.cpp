@@ -24,7 +24,7 @@ constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;  // are paired: the
 // Rows of a panel. All threads at one: what their L2 caches hold, or as many as make z's sums a small part. One thread
 // at one, which passes twice: what its L2 cache holds, unless the blocks fill it by themselves.
 constexpr std::int64_t shared_bytes = std::int64_t{2} << 20, enough = 128, wide_bytes = std::int64_t{16} << 20;
-constexpr std::int64_t blocks_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{768} << 10, most_rows = 256,
+constexpr std::int64_t blocks_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{512} << 10, most_rows = 256,
                        far_bytes = std::int64_t{8} << 20, far_rows = 128;
 
 std::int64_t shared_rows(std::int64_t row_bytes, int threads) {

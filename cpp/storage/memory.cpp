@@ -18,7 +18,7 @@ constexpr std::size_t large = SIZE_MAX;  // pages of their own are nothing that 
 #else
 constexpr std::size_t large = std::size_t{256} << 10;
 #endif
-constexpr std::size_t most_kept = std::size_t{10} << 20;
+constexpr std::size_t most_kept = std::size_t{16} << 20;
 
 constexpr std::size_t whole(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
