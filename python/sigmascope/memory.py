@@ -29,7 +29,7 @@ _MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/band_reduct
 _TWO_STAGE = 1024  # cpp/kernels/tridiagonal.cpp
 _GRAM_ROWS = 512  # cpp/kernels/gram_tiles.hpp
 _STRETCH, _FOUND = 4096, 96  # cpp/kernels/isa.hpp, element_pass.hpp
-_TILES: bool = _core.config()["tiles"]  # products by tiles of bf16: cpp/kernels/cpu_tiles.hpp
+_TILES: bool = _core.config()["tiles"]  # products by tiles of bf16: cpp/kernels/tile_panels.hpp
 
 
 class Need(NamedTuple):
@@ -258,7 +258,7 @@ def _rounded_products(reading: Reading, columns: int) -> int:
 
 
 def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
-    """The same by tiles, whatever parts the numbers take: TilePanels of cpp/kernels/cpu_tiles.cpp.
+    """The same by tiles, whatever parts the numbers take: TilePanels of cpp/kernels/tile_panels.cpp.
 
     The panel in parts; the block and its product in three, and in float32; two sums of the result.
     A matrix in memory is read along its rows, by every thread for itself: as long as the longer

@@ -10,13 +10,12 @@
 // on how often A is read, or on which product it is.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "kernels/block.hpp"
+#include "kernels/chain_sums.hpp"
 #include "kernels/decode_panel.hpp"
 #include "kernels/isa.hpp"
 #include "kernels/thread_pool.hpp"
@@ -33,24 +32,6 @@ struct PackedBlock {
   PackedBlock() = default;
   PackedBlock(std::int64_t rows, std::int64_t width, int p);
   TileOperand operand(std::int64_t used) const;  // of so many steps
-};
-
-// z = op(A)^T y as the sum of chains, each of tile_sum rows of op(A), which are added in their order.
-class ChainSums {
- public:
-  explicit ChainSums(std::int64_t size);
-  const float* data() const { return z_.get(); }
-  std::int64_t size() const { return size_; }
-  // z += chain, chain = 0. Waits until it is its turn.
-  void add(std::int64_t index, float* chain, ThreadPool& pool);
-  void give_up();  // nobody waits any more: a chain before theirs will not come
-
- private:
-  std::int64_t size_, turn_ = 0;
-  bool given_up_ = false;
-  std::mutex mutex_;
-  std::condition_variable next_;
-  AlignedArray<float> z_;
 };
 
 // Products with op(A) (m x n), panel after panel of its rows.
