@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What two units of every core can do at most: fp32 multiply-adds and bf16 dot products on registers alone.
-// Prints GFLOP/s of both, the best of some rounds. Compiled by peak.py with what the processor has.
+// What every core can do at most: fp32 multiply-adds, bf16 dot products and tiles of bf16 on registers alone.
+// Prints GFLOP/s of each, the best of some rounds, 0 for none. Compiled by peak.py with what the processor has.
 #include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -32,16 +34,35 @@ void spin(long steps, volatile float* out) {
   for (const __m512& sum : sums) *out = *out + _mm512_reduce_add_ps(sum);
 }
 
-template <bool dots>
-double rate(int threads) {
+#ifdef __AMX_BF16__
+void multiply_tiles(long steps, volatile float*) {
+  struct {
+    unsigned char palette = 1, reserved[15] = {};
+    unsigned short row_bytes[16] = {64, 64, 64, 64, 64, 64};
+    unsigned char rows[16] = {16, 16, 16, 16, 16, 16};
+  } config;
+  _tile_loadconfig(&config);
+  for (long i = 0; i < steps; ++i) {  // on zeros, which take as long
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_dpbf16ps(1, 4, 5);
+    _tile_dpbf16ps(2, 4, 5);
+    _tile_dpbf16ps(3, 4, 5);
+  }
+  _tile_release();
+}
+#endif
+
+// Of spin(steps, out) in every thread, with so many operations a step.
+template <class Spin>
+double rate(int threads, double operations, const Spin& spin) {
   constexpr long steps = 10'000'000;
-  constexpr double flops = 16.0 * chains * steps * (dots ? 4 : 2);
+  const double flops = operations * steps;
   double best = 0;
   for (int round = 0; round < 5; ++round) {
     std::vector<float> out(16 * static_cast<std::size_t>(threads));
     std::vector<std::thread> team;
     const auto began = std::chrono::steady_clock::now();
-    for (int t = 0; t < threads; ++t) team.emplace_back(spin<dots>, steps, &out[16 * static_cast<std::size_t>(t)]);
+    for (int t = 0; t < threads; ++t) team.emplace_back(spin, steps, &out[16 * static_cast<std::size_t>(t)]);
     for (auto& member : team) member.join();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     best = std::max(best, threads * flops / seconds / 1e9);
@@ -51,10 +72,13 @@ double rate(int threads) {
 
 int main(int, char** argv) {
   const int threads = std::atoi(argv[1]);
+  double dots = 0, tiles = 0;
 #ifdef __AVX512BF16__
-  const double dots = rate<true>(threads);
-#else
-  const double dots = 0;
+  dots = rate(threads, 64.0 * chains, spin<true>);
 #endif
-  std::printf("%.0f %.0f\n", rate<false>(threads), dots);
+#ifdef __AMX_BF16__
+  constexpr long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  if (syscall(SYS_arch_prctl, request, tile_data) == 0) tiles = rate(threads, 4.0 * 16 * 16 * 32 * 2, multiply_tiles);
+#endif
+  std::printf("%.0f %.0f %.0f\n", rate(threads, 32.0 * chains, spin<false>), dots, tiles);
 }

@@ -14,7 +14,10 @@ SOURCE = Path(__file__).parent / "peak.cpp"
 
 @lru_cache
 def peak(threads: int) -> dict[str, float]:
-    """GFLOP/s of fp32 multiply-adds and bf16 dot products; empty without AVX-512 or compiler."""
+    """GFLOP/s of fp32 multiply-adds, bf16 dot products and bf16 tiles (Intel AMX), 0 for none.
+
+    Empty without AVX-512 or a compiler.
+    """
     compiler = shutil.which("g++")
     if compiler is None or "avx512f" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
         return {}
@@ -25,5 +28,5 @@ def peak(threads: int) -> dict[str, float]:
         said = subprocess.run(
             [program, str(threads)], check=True, capture_output=True, text=True
         ).stdout
-    fp32, bf16 = (float(number) for number in said.split())
-    return {"fp32": fp32, "bf16": bf16}
+    fp32, bf16, tiles = (float(number) for number in said.split())
+    return {"fp32": fp32, "bf16": bf16, "tiles": tiles}

@@ -176,10 +176,9 @@ def peak_of(run: dict[str, Any]) -> str:
     rates = run.get("peak") or {}
     if not rates:
         return "not known"
-    return (
-        f"{rates['fp32']:.0f} GFLOP/s of fp32 multiply-adds, "
-        f"{rates['bf16']:.0f} GFLOP/s of bf16 dot products"
-    )
+    units = {"fp32": "fp32 multiply-adds", "bf16": "bf16 dot products", "tiles": "bf16 tiles"}
+    had = [f"{rates[key]:.0f} GFLOP/s of {unit}" for key, unit in units.items() if rates.get(key)]
+    return ", ".join(had)
 
 
 def page(run: dict[str, Any]) -> str:

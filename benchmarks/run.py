@@ -21,7 +21,7 @@ RESULTS = HERE / "results"
 RIVALS = "ours,scipy-propack,scipy-arpack,sklearn,torch-lowrank,primme"
 """Those that come near; `numpy`, `dask`, `fbpca` and the rest are in the comparison of all."""
 
-ONE_ACCURACY = ["--accuracy", "1e-3", "--turns", "3"]
+ONE_ACCURACY = ["--accuracy", "1e-3"]
 LARGE = [*ONE_ACCURACY, "--backends", "ours,scipy-propack,scipy-arpack,torch-lowrank"]
 """Without those that take minutes here and are behind these at order 4096: sklearn and primme."""
 
@@ -42,7 +42,7 @@ COMMON = {
     "--spectrum": "llm",
     "-k": "64",
     "--accuracy": "1e-2,1e-3,1e-6",
-    "--turns": "5",
+    "--turns": "3",
     "--backends": RIVALS,
     "--timeout": "240",
 }
