@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -65,6 +66,7 @@ class TopSearch {
   void begin() {
     space_.emplace(device_, n_, block_, options_.seed);
     next_check_ = taken_ + k_ + block_;
+    looked_off_ = 0;
   }
 
   void begin_unsteered() {
@@ -90,17 +92,17 @@ class TopSearch {
       begin_unsteered();
       return false;
     }
-    const bool done = d >= k_ && meets_tolerance<B>(assessment_, options_);
+    const double off = d >= k_ ? excess<B>(assessment_, options_) : std::numeric_limits<double>::infinity();
+    const bool done = off <= 1;
     const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated(assessment_, k_)), last);
-    next_check_ = taken_ + (confirmation_.active ? 1 : std::max(block_, until_next_look(d)));
+    next_check_ = taken_ + (confirmation_.active ? 1 : until_next_look(d, off));
     if (!last && place == Place::open) return false;
     if (last || done || !steering_) {
       read_out(place);
       if (result_.unread > 0 || result_.converged || last) return true;
     }
     if (steering_) refine();
-    else
-      next_check_ = taken_ + std::max(block_, until_next_look(d));  // the measured residuals say that T was too hopeful
+    else next_check_ = taken_ + until_next_look(d, off);  // the measured residuals say that T was too hopeful
     return false;
   }
 
@@ -158,11 +160,17 @@ class TopSearch {
     if (!result_.converged) result_.errors = errors(false);
   }
 
-  // Columns after which T is worth another look: where that costs as much as steps that may have been needless. A look
-  // takes 1.7e-10 d^3 seconds, a column 4 m n / 95e9; `costs.py` has these constants. Sooner where A is large.
-  std::int64_t until_next_look(std::int64_t d) const {
+  // Columns after which T is worth another look: where that costs as much as steps that may have been needless, or
+  // where the last two looks expect it to be the last. A look takes 1.7e-10 d^3 seconds, a column 4 m n / 424e9;
+  // `costs.py` has such constants. Sooner where A is large.
+  std::int64_t until_next_look(std::int64_t d, double off) {
     const double size = static_cast<double>(a_.rows()) * static_cast<double>(n_), columns = static_cast<double>(d);
-    return static_cast<std::int64_t>(std::min(columns / 4, 1.4 * columns * columns / std::sqrt(size)));
+    double wait = std::min(columns / 2, 3 * columns * columns / std::sqrt(size));
+    // Convergence only quickens.
+    if (off > 1 && looked_off_ > off && looked_ < taken_)
+      wait = std::min(wait, std::log(off) / std::log(looked_off_ / off) * static_cast<double>(taken_ - looked_));
+    looked_ = taken_, looked_off_ = off;
+    return std::max(block_, static_cast<std::int64_t>(wait));
   }
 
   // From the best of the steered space, with A as it is; afresh if that is most of all there is.
@@ -175,6 +183,7 @@ class TopSearch {
     space_->begin_again(ritz.part(0, ritz.rows, 0, std::min(ritz.cols, kept())),
                         std::sqrt(fro2_ / static_cast<double>(n_)));
     next_check_ = taken_ + 1;
+    looked_off_ = 0;
   }
 
   // How many Ritz vectors a new beginning keeps: those wanted, all that belong to the cluster of the last of them, and
@@ -202,12 +211,14 @@ class TopSearch {
     const Eigen& ritz = assessment_.ritz;  // there is always a check before
     space_->restart(ritz.vectors.part(0, ritz.vectors.rows, 0, std::min(ritz.vectors.cols, kept())), ritz.values);
     result_.restarted = true;
+    looked_off_ = 0;
     ++restarts_;
   }
   void inject() {
     snapshot();
     space_->inject(std::max<std::int64_t>(block_, 16));
     result_.injected = true;
+    looked_off_ = 0;
   }
   void snapshot() {
     if (options_.density && !result_.quadrature && space_->pure())
@@ -223,6 +234,8 @@ class TopSearch {
   double noise_;
   int restarts_ = 0;
   std::int64_t taken_ = 0, next_check_ = 0;  // columns multiplied so far, over all restarts
+  std::int64_t looked_ = 0;                  // such, at the last look,
+  double looked_off_ = 0;                    // and its excess; 0: the space was another
   std::optional<KrylovSpace<B>> space_;
   Assessment assessment_;
   Confirmation confirmation_;

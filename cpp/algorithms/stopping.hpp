@@ -185,19 +185,20 @@ inline bool drowned(const Assessment& a, const TopOptions& options) {
   return too_fine || std::sqrt(a.theta(options.k - 1)) < 16 * a.noise;
 }
 
+// The largest error of the k values over the one allowed; 0 if all are.
 template <Backend B>
-bool meets_tolerance(const Assessment& a, const TopOptions& options) {
-  if (static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
-  const double allowed = options.tolerance * std::sqrt(a.theta(0));
+double excess(const Assessment& a, const TopOptions& options) {
+  if (static_cast<std::int64_t>(a.rho.size()) < options.k) return std::numeric_limits<double>::infinity();
+  double most = 0;
   for (std::int64_t i = 0; i < options.k; ++i) {
     const double residual = ritz_residual(a, i, B::epsilon());
     const double sigma = std::sqrt(a.theta(i));
-    const double error = options.of_residuals()
-                             ? residual
-                             : value_error(sigma, residual, a.unseen, a.crowds[static_cast<std::size_t>(i)]);
-    if (error > allowed) return false;
+    most = std::max(most, options.of_residuals()
+                              ? residual
+                              : value_error(sigma, residual, a.unseen, a.crowds[static_cast<std::size_t>(i)]));
   }
-  return true;
+  const double allowed = options.tolerance * std::sqrt(a.theta(0));
+  return most > allowed ? most / allowed : 0.0;
 }
 
 // Values that agree, as many as the block is wide: the cluster may go on, unseen.
