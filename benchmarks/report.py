@@ -181,7 +181,7 @@ def peak_of(run: dict[str, Any]) -> str:
     return ", ".join(had)
 
 
-def page(run: dict[str, Any]) -> str:
+def page(run: dict[str, Any], note: str | None = None) -> str:
     machine, commit = run["machine_info"], run["commit_info"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     state = " with changes" if commit.get("dirty") else ""
@@ -207,6 +207,8 @@ time of sigmascope on the same case: above 1, sigmascope is faster. "cores busy"
 over wall time; well below the number of threads, a method did not get, or did not use, its cores.
 Every case asserts its answer; one that is wrong has no line here."""
     ]
+    if note:
+        parts.append(note)
     tables = collect(run)
     for name, title in TITLES.items():
         if name in tables:
@@ -220,12 +222,13 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description="Write the results page.")
     arguments.add_argument("run", type=Path, help="what --benchmark-json wrote")
     arguments.add_argument("--more", type=Path, nargs="*", default=[], help="other findings, JSON")
+    arguments.add_argument("--note", help="what a reader should know of this run")
     arguments.add_argument("--out", type=Path, default=PAGE)
     given = arguments.parse_args()
     run = json.loads(given.run.read_text(encoding="utf-8"))
     given.out.parent.mkdir(exist_ok=True)
     more = [json.loads(path.read_text(encoding="utf-8")) for path in given.more]
-    text = "\n".join([page(run), *(f"{finding(found)}\n" for found in more)])
+    text = "\n".join([page(run, given.note), *(f"{finding(found)}\n" for found in more)])
     given.out.write_text(text, encoding="utf-8")
 
 

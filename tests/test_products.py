@@ -210,6 +210,49 @@ def test_same_bits_when_read_again_at_each_pass(
         assert held.U.tobytes() == again.U.tobytes()
 
 
+@pytest.mark.parametrize("shape", [(2600, 150), (150, 2600)])
+@pytest.mark.parametrize("kind", [np.float32, ml_dtypes.bfloat16])
+def test_same_bits_of_many_chains_in_memory_and_in_a_file(
+    shape: tuple[int, int], kind: Any, tmp_path: Path
+) -> None:
+    """Threads have rows of their own of what is in memory, and share the panels of a file."""
+    rng = np.random.default_rng(3)
+    stored = rng.standard_normal(shape).astype(kind)
+    path = tmp_path / "whole.bin"
+    stored.tofile(path)
+    for turned in (False, True):
+        A, B = ss.matrix(stored), ss.tensor(path, 0, shape, "f32" if kind is np.float32 else "bf16")
+        A, B = (A.T, B.T) if turned else (A, B)
+        x = rng.standard_normal((A.shape[1], 20)).astype(np.float32)
+        y = rng.standard_normal((A.shape[0], 20)).astype(np.float32)
+        for verb, block in (("multiply", x), ("adjoint", y), ("gram", x), ("steer", x)):
+            expected = np.vstack(product(A, block, verb, double=False, threads=1))
+            for threads, panel in itertools.product((1, 2, 5), (0, 33, 600)):
+                for a in (A, B):
+                    found = product(a, block, verb, double=False, threads=threads, panel=panel)
+                    assert np.vstack(found).tobytes() == expected.tobytes(), (verb, threads, panel)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("verb", ["multiply", "adjoint", "gram", "steer"])
+def test_a_product_can_be_stopped(verb: str, threads: int) -> None:
+    """Whoever waits for the sums of others is let go; the next call is whole again."""
+    stored = np.random.default_rng(4).standard_normal((4200, 300)).astype(np.float32)
+
+    def stop(_: int) -> None:
+        raise RuntimeError("stopped")
+
+    for A in (ss.matrix(stored), ss.matrix(stored).T):
+        x = np.ones((A.shape[0 if verb == "adjoint" else 1], 16), np.float32)
+        expected = product(A, x, verb, double=False)
+        with pytest.raises(RuntimeError, match="stopped"):
+            _core.product_f32(
+                A._native, x, verb, threads=threads, panel_rows=0, load_bytes=0, progress=stop
+            )
+        again = product(A, x, verb, double=False, threads=threads)
+        assert np.array_equal(np.vstack(expected), np.vstack(again))
+
+
 def test_transposed_storage_changes_no_value_by_more_than_rounding(
     values: NDArray[np.float32],
 ) -> None:
