@@ -75,9 +75,10 @@ void CpuBackend<T>::tiles_at_hand(const MatrixView& a, const Stages& stages, boo
 template <class T>
 void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, bool rounded) {
   if constexpr (std::is_same_v<T, float>) {
+    const std::int64_t width = (stages.x ? stages.x : stages.given)->ld;
     if (a.matrix->in_memory() && chunks(a.matrix->rows, tile_sum) >= pool_.threads())
       return tiles_at_hand(a, stages, rounded);
-    TilePanels step(isa_, pool_, a, (stages.x ? stages.x : stages.given)->ld, rounded, false, options_.panel_rows);
+    TilePanels step(isa_, pool_, a, width, rounded, false, options_.panel_rows);
     std::optional<ChainSums> sums;
     if (stages.x) step.multiply_with(step.packed(*stages.x));
     if (stages.z) step.sum_in(sums.emplace(step.sums_size()));

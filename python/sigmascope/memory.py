@@ -258,7 +258,7 @@ def _rounded_products(reading: Reading, columns: int) -> int:
 
 
 def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
-    """The same by tiles, whatever parts the numbers take: TilePanels of cpp/kernels/tile_panels.cpp.
+    """The same by tiles, whatever parts numbers take: TilePanels of cpp/kernels/tile_panels.cpp.
 
     The panel in parts; the block and its product in three, and in float32; two sums of the result.
     A matrix in memory is read along its rows, by every thread for itself: as long as the longer
