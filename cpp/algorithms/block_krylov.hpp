@@ -93,7 +93,7 @@ class TopSearch {
       return false;
     }
     const double off = d >= k_ ? excess<B>(assessment_, options_) : std::numeric_limits<double>::infinity();
-    const bool done = off <= 1;
+    const bool done = off < 1;
     const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated(assessment_, k_)), last);
     next_check_ = taken_ + (confirmation_.active ? 1 : until_next_look(d, off));
     if (!last && place == Place::open) return false;
@@ -161,8 +161,8 @@ class TopSearch {
   }
 
   // Columns after which T is worth another look: where that costs as much as steps that may have been needless, or
-  // where the last two looks expect it to be the last. A look takes 1.7e-10 d^3 seconds, a column 4 m n / 424e9;
-  // `costs.py` has such constants. Sooner where A is large.
+  // where the last two looks expect it to be the last. A look takes 1.7e-10 d^3 seconds (`costs.py`), a column
+  // 4 m n / 424e9. Sooner where A is large.
   std::int64_t until_next_look(std::int64_t d, double off) {
     const double size = static_cast<double>(a_.rows()) * static_cast<double>(n_), columns = static_cast<double>(d);
     double wait = std::min(columns / 2, 3 * columns * columns / std::sqrt(size));
