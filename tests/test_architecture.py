@@ -60,7 +60,8 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "memory costs rates plan workers spread krylov distributions changes linalg randomized",
+        "panels memory costs rates plan workers spread krylov distributions changes linalg "
+        "randomized",
         "_core ground spectra matrices",
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),

@@ -16,7 +16,8 @@ from checkpoints import entry
 
 import sigmascope as ss
 from sigmascope import memory
-from sigmascope.memory import MIB, MINIMUM, OVERHEAD, Need, Reading
+from sigmascope.memory import MINIMUM, OVERHEAD, Need
+from sigmascope.panels import MIB, Reading
 from sigmascope.sources import partly_loaded
 
 LIMITS = ("1GiB", "90MiB", "70MiB")

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 import sigmascope as ss
 from sigmascope import report, routes
 from sigmascope.cli import app
-from sigmascope.memory import MIB, OVERHEAD
+from sigmascope.memory import OVERHEAD
+from sigmascope.panels import MIB
 from sigmascope.plan import Run
 from sigmascope.rates import Rates, measure
 from sigmascope.threads import amount

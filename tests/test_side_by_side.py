@@ -12,7 +12,7 @@ import pytest
 from checkpoints import of_array, write_file
 
 import sigmascope as ss
-from sigmascope.memory import MIB
+from sigmascope.panels import MIB
 from sigmascope.scanning.items import listed
 from sigmascope.scanning.side_by_side import Shares, Turns
 from sigmascope.scanning.tasks import Options

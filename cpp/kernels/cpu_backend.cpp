@@ -129,6 +129,8 @@ template <class T>
 void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
   if (std::is_same_v<T, float> && isa_.tiles) return stream_tiles(a, stages, false);
   const bool by_columns = a.transposed;
+  if (by_columns && !a.matrix->in_memory())
+    return along_rows(a, stages, [&](const MatrixView& rows, const Stages& part, bool) { stream(rows, part); });
   const std::int64_t rows = a.rows(), cols = a.cols();
   const std::int64_t ld_block = (stages.x ? stages.x : stages.given)->ld;
   const std::int64_t height = std::min(panel_height(a, ld_block), std::max<std::int64_t>(rows, 1));

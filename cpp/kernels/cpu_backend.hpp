@@ -95,10 +95,22 @@ class CpuBackend {
     Block* y = nullptr;  // receives op(A) x, if wanted
     Block* z = nullptr;  // receives op(A)^T y, if wanted
   };
+  // A wide matrix in files would be read by columns: along its rows instead, twice if both products are wanted, for a
+  // file has no columns. sweep(rows of A, stages, whether it is the first).
+  template <class Sweep>
+  static void along_rows(const MatrixView& a, const Stages& stages, const Sweep& sweep) {
+    const MatrixView rows{a.matrix, false, a.factor};
+    if (!stages.x) return sweep(rows, {.x = stages.given, .given = nullptr, .y = stages.z, .z = nullptr}, true);
+    Block own = stages.y ? Block() : Block(a.matrix->cols, stages.x->cols);
+    Block& y = stages.y ? *stages.y : own;
+    sweep(rows, {.x = nullptr, .given = stages.x, .y = nullptr, .z = &y}, true);
+    if (stages.z) sweep(rows, {.x = &y, .given = nullptr, .y = stages.z, .z = nullptr}, false);
+  }
   void stream(const MatrixView& a, const Stages& stages);
   void stream_tiles(const MatrixView& a, const Stages& stages, bool rounded);  // float
   void tiles_at_hand(const MatrixView& a, const Stages& stages, bool rounded);
   void tiles_by_rows(const MatrixView& a, const Stages& stages, bool rounded, bool counted);
+  void rounded_along_rows(const MatrixView& a, const Stages& stages);  // float
   std::int64_t panel_height(const MatrixView& a, std::int64_t block) const;
   std::int64_t panel_chunk(std::int64_t height) const;
   void observe(const Panel& panel) const {

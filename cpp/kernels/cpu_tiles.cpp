@@ -59,16 +59,10 @@ void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, boo
 // and nobody waits for the others. Along A's rows, whichever product comes first: columns of A are not near each other.
 template <class T>
 void CpuBackend<T>::tiles_at_hand(const MatrixView& a, const Stages& stages, bool rounded) {
-  if constexpr (std::is_same_v<T, float>) {
-    const MatrixView rows{a.matrix, false, a.factor};
-    if (!a.transposed) return tiles_by_rows(rows, stages, rounded, true);
-    if (!stages.x)
-      return tiles_by_rows(rows, {.x = stages.given, .given = nullptr, .y = stages.z, .z = nullptr}, rounded, true);
-    Block own = stages.y ? Block() : Block(a.matrix->cols, stages.x->cols);
-    Block& y = stages.y ? *stages.y : own;
-    tiles_by_rows(rows, {.x = nullptr, .given = stages.x, .y = nullptr, .z = &y}, rounded, true);
-    if (stages.z) tiles_by_rows(rows, {.x = &y, .given = nullptr, .y = stages.z, .z = nullptr}, rounded, false);
-  }
+  if (!a.transposed) return tiles_by_rows(a, stages, rounded, true);
+  along_rows(a, stages, [&](const MatrixView& rows, const Stages& part, bool first) {
+    tiles_by_rows(rows, part, rounded, first);
+  });
 }
 
 // Panel after panel, all threads at each.
@@ -78,6 +72,9 @@ void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, bool
     const std::int64_t width = (stages.x ? stages.x : stages.given)->ld;
     if (a.matrix->in_memory() && chunks(a.matrix->rows, tile_sum) >= pool_.threads())
       return tiles_at_hand(a, stages, rounded);
+    if (a.transposed && !a.matrix->in_memory())
+      return along_rows(a, stages,
+                        [&](const MatrixView& rows, const Stages& part, bool) { stream_tiles(rows, part, rounded); });
     TilePanels step(isa_, pool_, a, width, rounded, false, options_.panel_rows);
     std::optional<ChainSums> sums;
     if (stages.x) step.multiply_with(step.packed(*stages.x));

@@ -11,7 +11,8 @@ import numpy as np
 from . import _core, plan, spread
 from .errors import MemoryLimitError
 from .matrices import Matrix
-from .memory import Need, Reading, graded_need, krylov_need
+from .memory import Need, graded_need, krylov_need
+from .panels import Reading
 from .plan import Run
 from .spectra import SVD
 

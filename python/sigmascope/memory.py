@@ -9,12 +9,9 @@ the sums against what fresh interpreters are measured to take.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from . import _core
-
-MIB = 2**20
+from .panels import MIB, PANELS, TILES, Reading, padded, products, rounded_products
 
 OVERHEAD = 27 * MIB
 """Stacks of threads, buffers of LAPACK, what the allocator keeps: measured below this."""
@@ -22,14 +19,10 @@ OVERHEAD = 27 * MIB
 MINIMUM = 64 * MIB
 """Below this a limit bounds the arrays alone: no call takes more than it and its arrays' limit."""
 
-_PANELS = 3
-"""Of stored bytes that live while a file is read: one read, one ready, one in use."""
-
 _MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/band_reduction.hpp
 _TWO_STAGE = 1024  # cpp/kernels/tridiagonal.cpp
 _GRAM_ROWS = 512  # cpp/kernels/gram_tiles.hpp
 _STRETCH, _FOUND = 4096, 96  # cpp/kernels/isa.hpp, element_pass.hpp
-_TILES: bool = _core.config()["tiles"]  # products by tiles of bf16: cpp/kernels/tile_panels.hpp
 
 
 class Need(NamedTuple):
@@ -59,40 +52,6 @@ class Need(NamedTuple):
         return Need(self.arrays + held, self.working)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How a matrix is read.
-
-    Attributes
-    ----------
-    shape : (m, n)
-    stored : bytes of an element, summed over overlapping tiles
-    files : whether each pass reads it from files
-    threads, panel_rows : as for :class:`sigmascope.plan.Run`
-    """
-
-    shape: tuple[int, int]
-    stored: float
-    files: bool
-    threads: int
-    panel_rows: int = 0
-
-    @property
-    def M(self) -> int:
-        """The longer side."""
-        return max(self.shape)
-
-    @property
-    def N(self) -> int:
-        """The shorter side, which the basis and the Gram matrix belong to."""
-        return min(self.shape)
-
-    def raw(self, height: int, across: int, extent: int) -> int:
-        """Stored bytes of panels of `height` of `extent` lines; twice where gaps are read too."""
-        gaps = 2 if 2 * height >= extent else 1
-        return int(_PANELS * gaps * height * across * self.stored) if self.files else 0
-
-
 def elementwise_need(reading: Reading) -> Need:
     """One look at every element, by moments and before every algorithm: norms of rows, columns."""
     m, n = reading.shape
@@ -105,7 +64,7 @@ def elementwise_need(reading: Reading) -> Need:
     chains = (rows // 128 + 3) * n * 8
     codes = 2**19 * (reading.threads + 1) if reading.stored <= 2 else 0
     buffers = 3 * MIB // 2 * reading.threads
-    panels = int(_PANELS * rows * n * reading.stored) if reading.files else 0
+    panels = int(PANELS * rows * n * reading.stored) if reading.files else 0
     return Need(32 * (m + n), panels + rows * across * _FOUND + chains + codes + buffers)
 
 
@@ -133,13 +92,13 @@ def krylov_need(
     small = 24 * d**2
     kept = min(3 * k // 2 + 3 * block, d)
     inner = -(-N // 1024) * max(block * padded(block, width), kept * padded(kept, width)) * 8
-    step = 2 * one + inner + small + _products(reading, block, width)
+    step = 2 * one + inner + small + products(reading, block, width)
     if steered:
-        step = max(step, 2 * one + inner + small + _rounded_products(reading, block))
+        step = max(step, 2 * one + inner + small + rounded_products(reading, block))
     restart = basis + small
     look = (48 if density else 40) * d**2
     read_out = (4 * N + 3 * M) * wanted + -(-M // 1024) * k * padded(k, width) * 8 + small
-    read_out += _products(reading, k, width, both=False)
+    read_out += products(reading, k, width, both=False)
     answer = (M + N) * k * width if vectors else 0
     first = elementwise_need(reading)
     working = max(sum(first), step, restart, look, read_out)
@@ -154,7 +113,7 @@ def graded_need(reading: Reading, k: int, block: int, columns: int, width: int) 
     wide = padded(d, width)
     basis = -(-d // block) * N * padded(block, width) * width
     working = (2 * M + 2 * N) * wide * width + -(-M // 1024) * d * wide * 8 + 104 * d**2
-    working += _products(reading, d, width)
+    working += products(reading, d, width)
     return Need(basis + (M + N) * k * width, working)
 
 
@@ -164,7 +123,7 @@ def values_need(reading: Reading, *, fast: bool = False) -> Need:
     square = 8 * n**2
     panel = 8 * _GRAM_ROWS * n + reading.raw(_GRAM_ROWS, n, reading.M) + 2 * MIB * reading.threads
     if fast:
-        panel += (12 if _TILES else 4) * _GRAM_ROWS * (n + 32) + 24 * reading.M
+        panel += (12 if TILES else 4) * _GRAM_ROWS * (n + 32) + 24 * reading.M
     lanes = min(max(-(-n // _TILE) // 2, 1), _MOST_LANES)
     band = 8 * n * (_BAND_LD + (9 + lanes) * _BAND) + 16 * _TILE**2 * (reading.threads + 4)
     reduction = band if n >= _TWO_STAGE else 512 * n
@@ -179,7 +138,7 @@ def gram_need(reading: Reading, k: int) -> Need:
     panel = 8 * _GRAM_ROWS * n + reading.raw(_GRAM_ROWS, n, M) + 2 * MIB * reading.threads
     eigenvectors = 2 * square + 8 * n * (padded(k, 8) + 80)
     wanted = padded(k, 8) * 8
-    read_out = (4 * n + 3 * M) * wanted + -(-M // 1024) * k * wanted + _products(reading, k, 8)
+    read_out = (4 * n + 3 * M) * wanted + -(-M // 1024) * k * wanted + products(reading, k, 8)
     first = elementwise_need(reading)
     # the Gram matrix is gone when vectors are read out
     working = max(sum(first), panel, eigenvectors, read_out - square)
@@ -188,7 +147,7 @@ def gram_need(reading: Reading, k: int) -> Need:
 
 def product_need(reading: Reading, columns: int) -> Need:
     """One pass of products in float64: vectors of both sides, blocks, and a copy of each."""
-    return Need(24 * columns * (reading.M + reading.N), _products(reading, columns, 8))
+    return Need(24 * columns * (reading.M + reading.N), products(reading, columns, 8))
 
 
 def low_rank_need(reading: Reading, k: int, block: int, passes: int, width: int) -> Need:
@@ -197,7 +156,7 @@ def low_rank_need(reading: Reading, k: int, block: int, passes: int, width: int)
     d = min(passes * block, reading.N)
     one = both * padded(block, width) * width
     inner = -(-reading.M // 1024) * block * padded(block, width) * 8
-    step = 3 * one + inner + _products(reading, block, width)
+    step = 3 * one + inner + products(reading, block, width)
     small = 96 * d**2
     first = elementwise_need(reading)
     working = max(sum(first), step + 24 * d**2, small + 2 * both * padded(k, width) * width)
@@ -209,83 +168,6 @@ def density_need(reading: Reading, probes: int, passes: int, width: int) -> Need
     d = min(probes * passes, reading.N)
     one = reading.N * padded(probes, width) * width
     inner = -(-reading.N // 1024) * probes * padded(probes, width) * 8
-    step = 2 * one + inner + 24 * d**2 + _products(reading, probes, width)
+    step = 2 * one + inner + 24 * d**2 + products(reading, probes, width)
     first = elementwise_need(reading)
     return Need(-(-d // probes) * one + one, max(sum(first), step, 48 * d**2))
-
-
-def padded(columns: int, width: int) -> int:
-    """Columns that a block of so many takes: whole lines of 64 bytes (cpp/kernels/block.hpp)."""
-    line = 64 // width
-    return -(-columns // line) * line
-
-
-def _spread(extent: int, width: int) -> int:
-    line = 64 // width
-    return (-(-extent // line) | 1) * line
-
-
-def _products(reading: Reading, columns: int, width: int, *, both: bool = True) -> int:
-    """A pass of products with a block: panel, as stored and decoded, and the chains of its sums.
-
-    `both`: A X and A^T (A X) in one pass, else one of them.
-    """
-    if _TILES and width == 4:
-        return _tile_products(reading, columns, both=both)
-    N, ld = reading.N, padded(columns, width)
-    height = reading.panel_rows
-    if not height:  # CpuBackend::panel_height, at most
-        height = min(max(9 * MIB // ((N + ld) * width), 1), 960)
-        whole = 256 if height >= 256 else 64 * reading.threads
-        height = height if height < whole else height // whole * whole
-    height = min(height, reading.M)
-    decoded = width * max(height * _spread(N, width), N * _spread(height, width))
-    return decoded + reading.raw(height, N, reading.M) + (height + N) * ld * width
-
-
-def _rounded_products(reading: Reading, columns: int) -> int:
-    """A pass of products rounded to bfloat16: Bf16Panels of cpp/kernels/cpu_bf16.cpp."""
-    if _TILES:
-        return _tile_products(reading, columns)
-    N, ld = reading.N, padded(columns, 4)
-    turn = 48 * reading.threads
-    fitting = min(max(2 * MIB // (2 * N * turn), 1), max(1024 // turn, 1)) * turn
-    height = min(reading.panel_rows or fitting, reading.M) + 1
-    own = 2 * max(height * _spread(N, 2), N * _spread(height, 2))
-    blocks = 2 * (N + 2) * ld + 6 * height * ld
-    pairs = 393_216 * reading.threads
-    return own + blocks + pairs + reading.raw(height, N, reading.M)
-
-
-def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
-    """The same by tiles, whatever parts numbers take: TilePanels of cpp/kernels/tile_panels.cpp.
-
-    The panel in parts; the block and its product in three, and in float32; two sums of the result.
-    A matrix in memory is read along its rows, by every thread for itself: as long as the longer
-    side, with a panel and a sum for each.
-    """
-    ld = padded(columns, 4)
-    across = _whole(reading.N if reading.files else reading.M, 32) + 16
-    most = reading.M if reading.files else reading.N
-    times = 1 if reading.files else reading.threads
-    panel = tallest = 0
-    for parts in (3,) if reading.stored > 2 else (1, 2, 3):
-        row = 2 * parts * across
-        if reading.files:
-            rows = min(2 * MIB * reading.threads // row, 512)
-            rows = rows if rows >= 128 else min(16 * MIB // row, 128)
-        else:
-            rows = min(8 * MIB // row, 256)
-        rows = _whole(reading.panel_rows, 32) or max(rows // 32 * 32, 32)
-        rows = min(rows, _whole(most, 32))
-        panel = max(panel, 2 * parts * max(rows * _spread(across, 2), across * _spread(rows, 2)))
-        tallest = max(tallest, rows)
-    sums = 4 * (1 + times) if both else 4
-    blocks = ((6 + sums) * across + times * (6 + 4 + 8) * tallest) * ld
-    strips = 16_384 * reading.threads
-    raw = reading.raw(min(tallest, reading.M), reading.N, reading.M)
-    return times * panel + blocks + strips + raw
-
-
-def _whole(extent: int, unit: int) -> int:
-    return -(-extent // unit) * unit

@@ -15,7 +15,8 @@ import numpy as np
 from . import _core, costs
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
-from .memory import MINIMUM, Need, Reading
+from .memory import MINIMUM, Need
+from .panels import Reading
 from .threads import amount, resolve_memory, resolve_threads
 
 SEARCHES = ("mixed", "float32", "float64")
@@ -159,13 +160,10 @@ class Run:
 
     def reading(self, a: Matrix, panel_rows: int | None = None, *, held: bool = False) -> Reading:
         """How `a` is read, if its stored bytes are held or are not."""
-        return Reading(
-            a.shape,
-            a.nbytes / a.size,
-            self.stored_bytes > 0 and not held,
-            self.threads,
-            self.panel_rows if panel_rows is None else panel_rows,
-        )
+        files, turned = self.stored_bytes > 0 and not held, a._native.column_major
+        rows = self.panel_rows if panel_rows is None else panel_rows
+        wide = (a.shape[0] < a.shape[1]) != turned
+        return Reading(a.shape, a.nbytes / a.size, files, self.threads, rows, wide)
 
     def least(self, a: Matrix, need: Callable[[Reading], Need]) -> int:
         """Return the least memory limit that allows a call."""

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from .linalg import svdvals
 from .matrices import Matrix
-from .memory import MIB, Need, Reading, values_need
+from .memory import Need, values_need
+from .panels import MIB, Reading
 from .sources import matrix
 from .threads import resolve_threads
 

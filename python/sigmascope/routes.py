@@ -15,7 +15,8 @@ from . import costs, plan
 from .errors import MemoryLimitError
 from .krylov import Search
 from .matrices import Matrix
-from .memory import Need, Reading, values_need
+from .memory import Need, values_need
+from .panels import Reading
 from .plan import Run
 from .requested import farms_need, permutation_need
 from .threads import amount

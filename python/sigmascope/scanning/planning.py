@@ -141,7 +141,7 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
     held = run.load_bytes + run.copy_bytes
     needed = chosen.need(run.reading(a, held=run.load_bytes > 0)).beside(held)
     part = min(chosen.spare(a, run), a.nbytes)
-    read = (a.nbytes - part) * _reads(chosen, run) + part
+    read = (a.nbytes - part) * _reads(a, chosen, run) + part
     return replace(
         known,
         held=run.load_bytes > 0,
@@ -199,12 +199,13 @@ def _unknown(item: Item, options: Options) -> TensorPlan:
     )
 
 
-def _reads(chosen: Route, run: Run) -> int:
+def _reads(a: Matrix, chosen: Route, run: Run) -> int:
     """How often the stored bytes are read from disk."""
     if run.load_bytes or not run.stored_bytes:
         return 1
-    steered = chosen.steps if run.copy_bytes else -1  # the steps read the copy, made in one more
-    return chosen.passes - max(steered - 1, 0)
+    if run.copy_bytes:  # the steps read the copy, made in one more
+        return chosen.passes - max(chosen.steps - 1, 0)
+    return chosen.passes + (chosen.steps if run.reading(a).wide else 0)  # each reads rows twice
 
 
 def _seconds(a: Matrix, chosen: Route, run: Run, read: int, measured: Rates) -> float:
