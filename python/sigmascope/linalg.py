@@ -89,8 +89,9 @@ def svds(
     -----
     Passes over A: one for norm and range, one per Krylov step, two (one without vectors) at the
     end; for a step, a wide matrix in files is read along its rows twice. Memory: min(m, n) *
-    columns numbers of the basis, (m + n) * k of the result, three times that when they are read out (:mod:`sigmascope.memory`). The basis is restarted at
-    twice the columns that are expected, or sooner where there is no memory for them.
+    columns numbers of the basis, (m + n) * k of the result, three times that when they are read
+    out (:mod:`sigmascope.memory`). The basis is restarted at twice the columns that are expected,
+    or sooner where there is no memory for them.
 
     Randomized block Krylov iteration (Musco & Musco 2015; Yuan, Gu & Li 2018) with full
     reorthogonalisation, thick restart (Wu & Simon 2000), residual-based stopping and two guards
