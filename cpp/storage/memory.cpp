@@ -23,7 +23,7 @@ constexpr std::size_t most_kept = std::size_t{16} << 20;
 constexpr std::size_t whole(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 void* map(std::size_t bytes) {
-  const std::size_t unit = bytes >= huge_page ? huge_page : page, spare = unit - page;
+  const std::size_t unit = bytes >= 4 * huge_page ? huge_page : page, spare = unit - page;
   void* found = ::mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (found == MAP_FAILED) throw std::bad_alloc();
   auto* start = static_cast<std::byte*>(found);
