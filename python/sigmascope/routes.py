@@ -16,7 +16,7 @@ from .errors import MemoryLimitError
 from .krylov import Search
 from .matrices import Matrix
 from .memory import Need, values_need
-from .panels import Reading
+from .panels import MIB, Reading
 from .plan import Run
 from .requested import farms_need, permutation_need
 from .threads import amount
@@ -116,7 +116,8 @@ class Route:
         if self.permutes:
             gathered = permutation_need(reading, self.width).beside(self.seen_bytes)
             again = self._once(replace(reading, stored=self.width, files=False))
-            needed = needed.then(gathered).then(again.beside(gathered.arrays))
+            kept = 2 * MIB  # of other sizes, by the allocator, beyond OVERHEAD: measured
+            needed = needed.then(gathered).then(again.beside(gathered.arrays + kept))
         return needed
 
     def _once(self, reading: Reading) -> Need:
