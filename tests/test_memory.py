@@ -217,12 +217,16 @@ assert all(row["status"] == "analysed" for row in found.rows), found.rows[0]["re
 @pytest.mark.unsanitized
 @pytest.mark.parametrize("effort", ["top", "density"])
 @pytest.mark.parametrize("limit", [120, 260, 600])
+@pytest.mark.parametrize("shape", [(24_000, 1400), (1400, 24_000)])
 def test_comparisons_stay_within_the_limit(
-    folder: Path, imported: int, effort: str, limit: int
+    folder: Path, imported: int, effort: str, limit: int, shape: tuple[int, int]
 ) -> None:
-    """From files again and again, held and one spectrum after the other, or two at once."""
-    before = written(folder, 24_000, 1400, "BF16")
-    after = folder / "after.safetensors"
+    """From files again and again, held and one spectrum after the other, or two at once.
+
+    The difference of wide matrices is added up once if there is memory for that.
+    """
+    before = written(folder, *shape, "BF16")
+    after = folder / f"after{shape[0]}.safetensors"
     if not after.exists():
         content = bytearray(before.read_bytes())
         codes = np.frombuffer(content, "<u2", offset=len(content) - 2 * 24_000 * 1400)

@@ -31,6 +31,7 @@ struct RunOptions {
   std::int64_t panel_rows = 0;
   std::int64_t load_bytes = 0;  // a matrix whose stored bytes are no more is read into memory once
   py::object progress;          // None, or called with the stored bytes used so far
+  bool gather = false;          // whether there is memory for what the tiles of a matrix add up to
 };
 
 RunOptions run_options(const py::kwargs& kwargs);

@@ -69,7 +69,9 @@ struct Prepared : Problem {
       transposed = !transposed;
     }
     // In the range where rounding to bf16 commutes with the power of two, see Bf16Panels.
-    if (rounded_copy && std::abs(std::log2(factor)) < 60) rounded = backend.rounded(matrix);
+    const bool in_blocks = std::abs(std::log2(factor)) < 60;
+    if (rounded_copy && in_blocks) rounded = backend.rounded(matrix);
+    if (options.gather && in_blocks && matrix.is_sum()) matrix = backend.gathered(matrix);
     a.emplace(backend, MatrixView{&matrix, transposed, factor},
               MatrixView{rounded ? &*rounded : &matrix, transposed, factor});
   }

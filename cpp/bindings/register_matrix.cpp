@@ -137,6 +137,7 @@ RunOptions run_options(const py::kwargs& kwargs) {
   options.panel_rows = kwargs["panel_rows"].cast<std::int64_t>();
   options.load_bytes = kwargs["load_bytes"].cast<std::int64_t>();
   options.progress = kwargs["progress"];
+  if (kwargs.contains("gather")) options.gather = kwargs["gather"].cast<bool>();
   return options;
 }
 
@@ -153,6 +154,7 @@ void register_matrix(py::module_& module) {
       .def_property_readonly("nbytes", &Matrix::stored_bytes)
       .def_property_readonly("in_memory", &Matrix::in_memory)
       .def_property_readonly("column_major", &Matrix::mostly_column_major)
+      .def_property_readonly("is_sum", &Matrix::is_sum)
       .def(py::pickle(&describe, &described))
       .def_property_readonly("dtypes",
                              [](const Matrix& m) {

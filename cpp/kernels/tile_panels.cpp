@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/stored_parts.hpp"
+
 namespace sigmascope {
 
 namespace {
@@ -33,26 +35,6 @@ std::int64_t own_rows(std::int64_t row_bytes, std::int64_t beside, int parts) {
 }
 
 std::int64_t whole(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
-
-bool power_of_two(double x) {
-  int exponent = 0;
-  return std::abs(std::frexp(x, &exponent)) == 0.5;
-}
-
-// Parts that hold every element as it is stored.
-int stored_parts(const Matrix& a) {
-  if (a.tiles.size() != 1) return tile_parts;
-  const Tile& t = a.tiles.front();
-  if (t.scale || !power_of_two(t.coefficient)) return tile_parts;
-  switch (t.dtype) {
-    case DType::bf16:
-    case DType::f8_e4m3:
-    case DType::f8_e5m2:
-    case DType::f4_e2m1: return 1;
-    case DType::f16: return 2;
-    default: return tile_parts;
-  }
-}
 
 }  // namespace
 
@@ -127,14 +109,14 @@ void TilePanels::pack(PackedBlock& to, bool left, const float* x, std::int64_t r
 
 void TilePanels::take(const Panel& panel) {
   here_ = by_columns_ ? panel.cols : panel.rows;
-  const bool in_codes = panel_factor_ == 1.0 && is_plain<std::uint16_t>(panel, DType::bf16);
-  if (in_codes && panel.rows % depth == 0 && panel.cols % depth == 0) {
+  const int stored = panel_factor_ == 1.0 ? parts_at_hand(panel, apart_) : 0;
+  if (stored > 0 && panel.rows % depth == 0 && panel.cols % depth == 0) {
     codes_ = reinterpret_cast<const std::uint16_t*>(panel.pieces.front().data);
     ld_ = panel.pieces.front().row_stride / 2;
-    apart_ = 0;
-    parts_ = 1;
+    parts_ = std::min(stored, most_parts_);
     return;
   }
+  const bool in_codes = stored == 1;
   const std::int64_t rows = whole(by_columns_ ? cols_ : height_, depth), cols = by_columns_ ? height_ : cols_;
   ld_ = spread<std::uint16_t>(whole(cols, depth));
   apart_ = rows * ld_;

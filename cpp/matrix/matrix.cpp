@@ -95,6 +95,12 @@ bool Matrix::has_f64() const {
   return std::any_of(tiles.begin(), tiles.end(), [](const Tile& t) { return t.dtype == DType::f64; });
 }
 
+bool Matrix::is_sum() const {
+  std::int64_t elements = 0;
+  for (const Tile& tile : tiles) elements += tile.rows * tile.cols;
+  return elements > rows * cols;
+}
+
 Matrix Matrix::loaded() const {
   Matrix result = *this;
   for (Tile& tile : result.tiles) {

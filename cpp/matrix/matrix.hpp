@@ -46,6 +46,7 @@ struct Tile {
   std::int64_t scale_col0 = 0;
   std::int64_t scale_row_step = 1;  // rows of the unsliced tensor from one row to the next
   std::int64_t scale_col_step = 1;
+  bool remainder = false;  // of bf16: what rounding the sum to the tiles before this one has left of it
 
   bool column_major() const { return row_stride == info(dtype).size && col_stride != info(dtype).size; }
   // As they are held in memory; along an axis of stride 0 every element is the same one.
@@ -73,6 +74,7 @@ struct Matrix {
   bool in_memory() const;
   bool mostly_column_major() const;
   bool has_f64() const;
+  bool is_sum() const;  // of tiles that overlap
   // Every file tile read into memory once.
   Matrix loaded() const;
 };

@@ -13,6 +13,7 @@ class Matrix:
     nbytes: int
     in_memory: bool
     column_major: bool
+    is_sum: bool
     dtypes: list[str]
     def __init__(self, rows: int, cols: int) -> None: ...
     @staticmethod
@@ -69,6 +70,7 @@ def krylov(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    gather: bool = False,
 ) -> dict[str, Any]: ...
 def density(
     a: Operand,
@@ -81,6 +83,7 @@ def density(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    gather: bool = False,
 ) -> dict[str, Any]: ...
 def low_rank(
     a: Operand,
@@ -94,6 +97,7 @@ def low_rank(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    gather: bool = False,
 ) -> dict[str, Any]: ...
 def gram_top(
     a: Operand,

@@ -93,6 +93,21 @@ def gram_seconds(shape: tuple[int, int], *, vectors: bool) -> float:
     return m * n**2 / GRAM_RATE + _GRAM_EIGEN[vectors] * n**3
 
 
+def prefers_gram(
+    shape: tuple[int, int],
+    k: int,
+    block: int,
+    tol: float,
+    precision: str,
+    *,
+    file_bytes: int = 0,
+    vectors: bool = True,
+) -> bool:
+    """Whether the whole Gram matrix costs less than a Krylov search."""
+    search = krylov_seconds(shape, k, block, tol, precision, file_bytes)
+    return gram_seconds(shape, vectors=vectors) < search
+
+
 def best_block(
     shape: tuple[int, int], k: int, tol: float, precision: str, file_bytes: int = 0
 ) -> int:

@@ -76,6 +76,7 @@ def spectral_density(
         steps=passes,
         seed=plan.check_seed(seed),
         f64=run.precision == "float64",
+        gather=run.gathers,
         **run.native(),
     )
     seconds = time.perf_counter() - started

@@ -154,7 +154,7 @@ def triplets(
 def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:
     if run.executor is not None:  # every worker would have to send one
         return False
-    if not plan.prefers_gram(a.shape, k, block, tol, run.precision, file_bytes=run.file_bytes):
+    if not costs.prefers_gram(a.shape, k, block, tol, run.precision, file_bytes=run.file_bytes):
         return False
     return run.least(a, lambda reading: gram_need(reading, k)) <= run.memory
 

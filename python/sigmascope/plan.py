@@ -22,6 +22,7 @@ from .threads import amount, resolve_memory, resolve_threads
 SEARCHES = ("mixed", "float32", "float64")
 """What `precision` may be where Krylov steps only choose directions."""
 
+_FEW_TILES = 4
 LOWEST_PANEL = 16
 _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
@@ -45,7 +46,7 @@ class Run:
         A matrix in files that fits beside what the call needs is read into memory once: its stored
         bytes. 0: it is in memory already, or is read again at each pass.
     copy_bytes : int
-        In mixed precision, a copy of the matrix in bfloat16 is held if it fits as well: its bytes.
+        Of :meth:`copy_of`, if it fits as well.
     stored_bytes : int
         Of the matrix in files; 0 if it is in memory, or others read it.
     panel_rows : int
@@ -151,7 +152,7 @@ class Run:
             for rows in heights:
                 needed = need(self.reading(a, rows, held=bool(held)))
                 if self.has(needed.beside(held)):
-                    copy = self._copy(a)
+                    copy = self.copy_of(a)
                     fits = copy > 0 and self.has(needed.beside(held + copy))
                     return replace(
                         self, load_bytes=held, panel_rows=rows, copy_bytes=copy if fits else 0
@@ -180,9 +181,19 @@ class Run:
         needed = need.beside(self.reserved).limit
         return f"{what} needs {amount(needed)}, the memory limit is {amount(self.memory)}"
 
-    def _copy(self, a: Matrix) -> int:
-        copied = self.precision == "mixed" and a.dtype != "bf16" and self.executor is None
-        return 2 * a.shape[0] * (a.shape[1] + 64) if copied else 0
+    def copy_of(self, a: Matrix) -> int:
+        """Bytes of a copy that steps would read: rounded, or what a sum of tiles adds up to.
+
+        A sum of few tiles is added up as fast as it is read, unless each step reads it twice.
+        """
+        if self.executor is not None or self.precision == "float64":
+            return 0
+        if self.precision == "mixed":
+            width = 2 * (a.dtype != "bf16")
+        else:
+            wide, tiles = self.reading(a).wide, len(a._native.dtypes)
+            width = 4 * (a._native.is_sum and (wide or tiles > _FEW_TILES))
+        return width * a.shape[0] * (a.shape[1] + 64)
 
     @property
     def file_bytes(self) -> int:
@@ -194,11 +205,17 @@ class Run:
         """Bytes of a number of a block."""
         return 8 if self.precision == "float64" else 4
 
+    @property
+    def gathers(self) -> bool:
+        """Whether the tiles of a sum are added up once, in memory."""
+        return self.copy_bytes > 0 and self.precision == "float32"
+
     def search(self) -> dict[str, Any]:
         """The keyword arguments of the native algorithms that search by Krylov steps."""
         return {
             "steer": self.precision == "mixed",
-            "rounded_copy": self.copy_bytes > 0,
+            "rounded_copy": self.copy_bytes > 0 and self.precision == "mixed",
+            "gather": self.gathers,
             "f64": self.precision == "float64",
         }
 
@@ -257,21 +274,6 @@ def of_shape(shape: tuple[int, int]) -> str:
 def prefers_steering(shape: tuple[int, int]) -> bool:
     """Whether rounded products pay: the processor multiplies them twice as fast, and A is large."""
     return bool(_core.config()["dot_bf16"]) and min(shape) >= 512
-
-
-def prefers_gram(
-    shape: tuple[int, int],
-    k: int,
-    block: int,
-    tol: float,
-    precision: str,
-    *,
-    file_bytes: int = 0,
-    vectors: bool = True,
-) -> bool:
-    """Whether the whole Gram matrix costs less than a Krylov search."""
-    search = costs.krylov_seconds(shape, k, block, tol, precision, file_bytes)
-    return costs.gram_seconds(shape, vectors=vectors) < search
 
 
 def basis_columns(n: int, k: int, block: int, tol: float) -> int:

@@ -76,6 +76,7 @@ def randomized_svd(
         passes=passes,
         seed=plan.check_seed(seed),
         f64=run.precision == "float64",
+        gather=run.gathers,
         **run.native(),
     )
     epsilon = float(np.finfo(run.precision).eps)

@@ -236,7 +236,7 @@ def route(
         return asked
     base = "float64" if run.precision == "float64" else "float32"
     every = replace(asked, effort="exact", search=None)
-    cheaper = plan.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
+    cheaper = costs.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
     cheaper = cheaper and run.executor is None  # every worker would have to send a Gram matrix
     # What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
     lowest = run.reading(a, run.panel_rows or plan.LOWEST_PANEL)

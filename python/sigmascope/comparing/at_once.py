@@ -16,7 +16,7 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.memory import Need
-from sigmascope.routes import in_memory
+from sigmascope.routes import in_memory, run_for
 from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Spectrum
 
@@ -73,9 +73,10 @@ class Budget:
             each = most(threads)
             together = Need(workers * each.arrays, workers * each.working).then(alone)
             together = together.beside(couple.nbytes + kept)
-            if together.limit <= options.memory_limit:
-                room = max(options.memory_limit - together.peak, 0)
-                return cls(couple.nbytes, kept, workers, threads, sum(each), room)
+            for more in (_copies(couple, options, workers), 0):
+                if together.beside(more).limit <= options.memory_limit:
+                    room = max(options.memory_limit - together.beside(more).peak, 0)
+                    return cls(couple.nbytes, kept, workers, threads, sum(each), room)
         return cls(0, kept, 1, options.num_threads, 0, 0)
 
     @property
@@ -91,6 +92,15 @@ class Budget:
     def leaves_room(self, other: Budget) -> bool:
         """Whether another pair may be held beside this one."""
         return other.held + other.kept <= self.room
+
+
+def _copies(couple: AnyCouple, options: Options, workers: int) -> int:
+    """Bytes of the sums of tiles that are added up, of as many as there are at once."""
+    sums = [a for a in (couple.after, couple.delta) if isinstance(a, Matrix)]
+    how = {"num_threads": options.num_threads, "memory_limit": options.memory_limit}
+    one = max((run_for(a, options.effort, **how).copy_of(a) for a in sums), default=0)
+    several = isinstance(couple, Adapted)  # else the projected change follows the change
+    return (min(workers, 2) if several else 1) * one if options.effort != "exact" else 0
 
 
 def _need(a: Matrix | LowRank, **how: Any) -> Need:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A sum of tiles added up once, in memory: not a bit of what is computed from it changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import sigmascope as ss
+from sigmascope import _core
+from sigmascope.plan import Run
+from sigmascope.sources import outer
+
+SHAPES = [(96, 320), (320, 96), (77, 333), (640, 1056)]
+
+
+def stored(shape: tuple[int, int], kind: Any, seed: int) -> Any:
+    return (np.random.default_rng(seed).standard_normal(shape) * 0.02).astype(kind)
+
+
+def difference(shape: tuple[int, int], kind: Any) -> ss.Matrix:
+    """Of two matrices that nearly agree: two parts of bf16 if they are bf16, three if float32."""
+    before = stored(shape, kind, 0)
+    after = (before.astype(np.float32) + stored(shape, np.float32, 1) / 30).astype(kind)
+    return ss.matrix(after) - ss.matrix(before)
+
+
+def adapted(shape: tuple[int, int], kind: Any) -> ss.Matrix:
+    """A matrix and six products of rank one: as many tiles, which lie over it."""
+    m, n = shape
+    rng = np.random.default_rng(2)
+    A = ss.matrix(stored(shape, kind, 3))
+    for _ in range(6):
+        u, v = (rng.standard_normal(x).astype(np.float32) * 0.05 for x in (m, n))
+        A = A + outer(u, v)
+    return A
+
+
+def native(a: ss.Matrix, **options: Any) -> dict[str, Any]:
+    run = {"threads": 2, "panel_rows": 0, "load_bytes": 0, "progress": None} | options
+    block = min(16, *a.shape)
+    found: dict[str, Any] = _core.density(a._native, block=block, steps=4, seed=1, f64=False, **run)
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", [np.float32, np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("make", [difference, adapted])
+def test_no_bit_changes(shape: tuple[int, int], kind: Any, make: Any) -> None:
+    A = make(shape, kind)
+    assert A._native.is_sum
+    for B in (A, A.T):
+        expected = native(B)
+        for threads, panel in ((1, 0), (2, 0), (3, 40)):
+            found = native(B, gather=True, threads=threads, panel_rows=panel)
+            for name in ("gauss_nodes", "gauss_weights", "radau_nodes", "residuals"):
+                assert found[name].tobytes() == expected[name].tobytes(), (name, threads, panel)
+            assert found["fro2"] == expected["fro2"]
+
+
+def test_what_is_no_sum_is_left_as_it_is() -> None:
+    a = stored((64, 96), np.float32, 0)
+    A = ss.matrix(a)
+    halves = ss.vstack([a[:32], a[32:]])
+    assert not A._native.is_sum
+    assert not halves._native.is_sum
+    assert native(A, gather=True)["fro2"] == native(A)["fro2"]
+    assert Run.of(A).copy_of(A) == 0
+
+
+def test_it_is_held_where_it_pays() -> None:
+    wide, tall = difference((96, 320), np.float32), difference((320, 96), np.float32)
+    assert Run.of(wide).copy_of(wide) == 4 * 96 * (320 + 64)
+    assert Run.of(wide, precision="float64").copy_of(wide) == 0
+    assert Run.of(tall).copy_of(tall) == 0  # two tiles, and each step reads them once
+    many = adapted((320, 96), np.float32)
+    assert Run.of(many).copy_of(many) == 4 * 320 * (96 + 64)
+
+
+def test_the_memory_changes_no_bit(tmp_path: Path) -> None:
+    """In files: read again at each pass, or added up once."""
+    shape = 600, 20_000
+    parts = []
+    for name, seed in (("before", 0), ("after", 1)):
+        path = tmp_path / f"{name}.npy"
+        np.save(path, stored(shape, np.float32, seed))
+        parts.append(ss.matrix(path))
+    A = parts[1] - parts[0]
+    need = {"k": 4, "effort": "density", "num_threads": 2}
+    found = [ss.spectrum(A, memory_limit=limit, **need) for limit in ("80MiB", "1GiB")]
+    assert found[0].top.tobytes() == found[1].top.tobytes()
+    assert found[0].measures == found[1].measures
