@@ -11,7 +11,7 @@ from .backends import select
 from .comparing import Plan, stage, time_once
 from .machine import chosen_cores, describe
 from .results import Entry, Growth, Line, Point, Timing
-from .workloads import synthetic
+from .workloads import numpy_dtype, synthetic
 
 FACTORS = (1, 2, 4, 8)
 """Of m n."""
@@ -27,6 +27,8 @@ def grow(
     factors: Sequence[int] = FACTORS,
 ) -> Growth:
     """Time svds, in memory and out of core, on matrices that grow in both sides, or in rows alone.
+
+    Out of core under one memory limit at every size: the bytes of the smallest matrix.
 
     Parameters
     ----------
@@ -49,6 +51,9 @@ def grow(
     found = Growth(spectrum, dtype, plan.k, tol, plan.turns, describe(len(cores)))
     ours = select(["ours"])
     setting = {"tol": tol, "method": "krylov"}  # one method for all sizes
+    # One limit for all: the bytes of the smallest, so that none is held, and no copy.
+    limited = {"memory_limit": shape[0] * shape[1] * numpy_dtype(dtype).itemsize}
+    settings = {"ours": setting, "ours-file": setting | limited}
     for series in ("both sides", "rows"):
         lines = [Line(series, backend.name, []) for backend in ours]
         for factor in factors:
@@ -61,7 +66,9 @@ def grow(
                     for backend, line in list(zip(ours, lines, strict=True))[:: 1 - 2 * (turn % 2)]:
                         plan.tell(f"{m} x {n}, {backend.title}, turn {turn + 1}")
                         if turn == 0:
-                            line.points.append(Point((m, n), stored, Timing([], setting)))
+                            line.points.append(
+                                Point((m, n), stored, Timing([], settings[backend.name]))
+                            )
                         entry = Entry(backend.name, backend.title, None, "")
                         entry.timings = [line.points[-1].timing]
                         time_once(backend, entry, {**job, "seed": turn}, plan, cores)

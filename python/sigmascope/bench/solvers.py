@@ -65,14 +65,16 @@ def ours(source: Source, k: int, seed: int, **setting: Any) -> Answer:
 def ours_from_file(source: Source, k: int, seed: int, **setting: Any) -> Answer:
     """Svds of the file, with a memory limit under which it may not be held.
 
-    A matrix so small that even the least basis is larger has no such limit: it is held.
+    A `memory_limit` in the setting takes its place. A matrix so small that even the least basis is
+    larger has no limit: it is held.
     """
     bf16 = source.array.dtype.name == "bfloat16"
     stored = matrix(source.path, dtype="bf16" if bf16 else None)
     limit = stored.nbytes  # a file is held if it fits beside what the search needs
     try:
-        return _ours(stored, source, k, seed, {**setting, "memory_limit": limit})
+        return _ours(stored, source, k, seed, {"memory_limit": limit, **setting})
     except MemoryLimitError:
+        setting.pop("memory_limit", None)
         return _ours(stored, source, k, seed, setting)
 
 
