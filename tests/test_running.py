@@ -194,3 +194,27 @@ def test_an_error_in_one_thread_leaves_the_others_alone() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(run, range(40)))
+
+
+_NUMPY_THREADS = """
+import ctypes
+from importlib import import_module
+from sigmascope.threads import set_numpy_threads
+library = ctypes.CDLL(import_module("numpy.linalg._umath_linalg").__file__)
+names = "scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_"
+get = next((getattr(library, name) for name in names if hasattr(library, name)), None)
+before = get() if get else 0
+print(before, set_numpy_threads(1), get() if get else 0)
+"""
+
+
+def test_threads_of_numpy_are_set_where_they_can_be() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _NUMPY_THREADS],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, known, after = done.stdout.split()
+    assert (known, after) == (("True", "1") if before != "0" else ("False", "0"))

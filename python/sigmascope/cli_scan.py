@@ -26,6 +26,7 @@ from .scanning import OutputError, Progress, Scan, ScanEvent, ScanInterrupted, T
 from .scanning import merge as merge_parts
 from .scanning import scan as scan_checkpoint
 from .scanning.journal import json_line
+from .threads import set_numpy_threads
 
 ResumeOption = Annotated[
     Path | None,
@@ -180,6 +181,7 @@ def run_table(
     saved: Sequence[Path],
 ) -> NoReturn:
     """Fill a table, show it, and leave with the exit status that it deserves."""
+    set_numpy_threads(1)
     with clean_errors():
         status = DONE
         try:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import re
+from contextlib import suppress
+from importlib import import_module
 
 _chosen: int | None = None
 
@@ -31,6 +34,21 @@ def resolve_threads(threads: int | None) -> int:
     if threads < 1:
         raise ValueError(f"num_threads must be at least 1, not {threads}")
     return int(threads)
+
+
+def set_numpy_threads(threads: int) -> bool:
+    """Set the threads of NumPy's own BLAS, where that is the OpenBLAS of its wheels; else False.
+
+    For a process that is ours alone. Those threads wait busily between calls, on the cores that the
+    engine's own would use; and with their number the last bits of a product may change.
+    """
+    linked = import_module("numpy.linalg._umath_linalg").__file__
+    library = ctypes.CDLL(linked)  # which finds what it is linked with
+    for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads64_"):
+        with suppress(AttributeError):
+            getattr(library, name)(ctypes.c_int(threads))
+            return True
+    return False
 
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
