@@ -34,7 +34,7 @@ struct RunOptions {
   bool gather = false;          // whether there is memory for what the tiles of a matrix add up to
 };
 
-RunOptions run_options(const py::kwargs& kwargs);
+RunOptions run_options(const py::kwargs& kwargs, bool gather = false);
 
 // Checks for Ctrl-C and reports progress about twenty times a second, taking the GIL only then.
 Observer make_observer(const py::object& progress);

@@ -190,29 +190,30 @@ void register_linalg(py::module_& module) {
       [](const py::object& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
          std::int64_t restart_columns, std::int64_t max_columns, std::int64_t most_columns,
          std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool with_density, bool steer, bool of_values,
-         bool rounded_copy, bool f64, const py::kwargs& kwargs) {
+         bool rounded_copy, bool f64, bool gather, const py::kwargs& kwargs) {
         const TopOptions options{
             k,    tol,     block,        max_steps, restart_columns, max_columns, most_columns, readout_columns,
             seed, vectors, with_density, steer,     of_values};
-        return solved(a, f64, run_options(kwargs), [&](auto& p) { return krylov(p, options); }, rounded_copy);
+        return solved(a, f64, run_options(kwargs, gather), [&](auto& p) { return krylov(p, options); }, rounded_copy);
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a,
       "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "density"_a, "steer"_a, "of_values"_a,
-      "rounded_copy"_a, "f64"_a);
+      "rounded_copy"_a, "f64"_a, "gather"_a = false);
   module.def(
       "density",
-      [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,
+      [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64, bool gather,
          const py::kwargs& kwargs) {
-        return solved(a, f64, run_options(kwargs), [&](auto& p) { return density(p, block, steps, seed); });
+        return solved(a, f64, run_options(kwargs, gather), [&](auto& p) { return density(p, block, steps, seed); });
       },
-      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a);
+      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a, "gather"_a = false);
   module.def(
       "low_rank",
       [](const py::object& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, bool f64,
-         const py::kwargs& kwargs) {
-        return solved(a, f64, run_options(kwargs), [&](auto& p) { return low_rank(p, k, block, passes, seed); });
+         bool gather, const py::kwargs& kwargs) {
+        return solved(a, f64, run_options(kwargs, gather),
+                      [&](auto& p) { return low_rank(p, k, block, passes, seed); });
       },
-      "a"_a, py::kw_only(), "k"_a, "block"_a, "passes"_a, "seed"_a, "f64"_a);
+      "a"_a, py::kw_only(), "k"_a, "block"_a, "passes"_a, "seed"_a, "f64"_a, "gather"_a = false);
   module.def(
       "gram_top",
       [](const py::object& a, std::int64_t k, std::uint64_t seed, const py::kwargs& kwargs) {

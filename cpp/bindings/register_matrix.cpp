@@ -131,13 +131,13 @@ Observer make_observer(const py::object& progress) {
   };
 }
 
-RunOptions run_options(const py::kwargs& kwargs) {
+RunOptions run_options(const py::kwargs& kwargs, bool gather) {
   RunOptions options;
+  options.gather = gather;
   options.threads = kwargs["threads"].cast<int>();
   options.panel_rows = kwargs["panel_rows"].cast<std::int64_t>();
   options.load_bytes = kwargs["load_bytes"].cast<std::int64_t>();
   options.progress = kwargs["progress"];
-  if (kwargs.contains("gather")) options.gather = kwargs["gather"].cast<bool>();
   return options;
 }
 

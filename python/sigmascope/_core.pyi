@@ -66,11 +66,11 @@ def krylov(
     of_values: bool,
     rounded_copy: bool,
     f64: bool,
+    gather: bool = False,
     threads: int,
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
-    gather: bool = False,
 ) -> dict[str, Any]: ...
 def density(
     a: Operand,
@@ -79,11 +79,11 @@ def density(
     steps: int,
     seed: int,
     f64: bool,
+    gather: bool = False,
     threads: int,
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
-    gather: bool = False,
 ) -> dict[str, Any]: ...
 def low_rank(
     a: Operand,
@@ -93,11 +93,11 @@ def low_rank(
     passes: int,
     seed: int,
     f64: bool,
+    gather: bool = False,
     threads: int,
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
-    gather: bool = False,
 ) -> dict[str, Any]: ...
 def gram_top(
     a: Operand,
