@@ -71,7 +71,7 @@ struct Prepared : Problem {
     // In the range where rounding to bf16 commutes with the power of two, see Bf16Panels.
     const bool in_blocks = std::abs(std::log2(factor)) < 60;
     if (rounded_copy && in_blocks) rounded = backend.rounded(matrix);
-    if (options.gather && in_blocks && matrix.is_sum()) matrix = backend.gathered(matrix);
+    if (options.gather && in_blocks && matrix.layers() > 1) matrix = backend.gathered(matrix);
     a.emplace(backend, MatrixView{&matrix, transposed, factor},
               MatrixView{rounded ? &*rounded : &matrix, transposed, factor});
   }

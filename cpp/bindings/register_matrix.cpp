@@ -154,7 +154,7 @@ void register_matrix(py::module_& module) {
       .def_property_readonly("nbytes", &Matrix::stored_bytes)
       .def_property_readonly("in_memory", &Matrix::in_memory)
       .def_property_readonly("column_major", &Matrix::mostly_column_major)
-      .def_property_readonly("is_sum", &Matrix::is_sum)
+      .def_property_readonly("layers", &Matrix::layers)
       .def(py::pickle(&describe, &described))
       .def_property_readonly("dtypes",
                              [](const Matrix& m) {

@@ -18,9 +18,9 @@ namespace {
 constexpr std::int64_t row_chunk = 32;  // rows per task
 constexpr int most_kept = 2;            // parts of bf16, which take as much memory as fp32
 
-// Every row of the matrix, decoded: use(i, numbers, worker).
-template <class T, class Use, class Observe>
-void each_row(const Matrix& a, const Isa& isa, ThreadPool& pool, const Use& use, const Observe& observe) {
+// Every row of the matrix, decoded: use(i, numbers, worker); while goes_on(panel) after each panel.
+template <class T, class Use, class GoesOn>
+void each_row(const Matrix& a, const Isa& isa, ThreadPool& pool, const Use& use, const GoesOn& goes_on) {
   std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool.threads()));
   std::vector<std::vector<T>> numbers(scratch.size(), std::vector<T>(static_cast<std::size_t>(a.cols)));
   PanelStream panels(a, false, row_chunk * pool.threads());
@@ -33,7 +33,7 @@ void each_row(const Matrix& a, const Isa& isa, ThreadPool& pool, const Use& use,
         use(panel.row0 + i, numbers[w].data(), w);
       }
     });
-    observe(panel);
+    if (!goes_on(panel)) return;
   }
 }
 
@@ -69,7 +69,7 @@ std::optional<Matrix> CpuBackend<T>::gathered_parts(const Matrix& a) {
     for (int q = 0; q < most_kept; ++q)
       std::memcpy(codes.get() + q * size + i * ld, parts[worker].data() + q * ld, static_cast<std::size_t>(2 * ld));
   };
-  each_row<float>(a, isa_, pool_, split, [&](const Panel& panel) { observe(panel); });
+  each_row<float>(a, isa_, pool_, split, [&](const Panel& panel) { return observe(panel), !more; });
   if (more) return std::nullopt;
   Matrix result{a.rows, a.cols, {}};
   for (int q = 0; q < *std::max_element(most.begin(), most.end()); ++q) {
@@ -89,7 +89,7 @@ Matrix CpuBackend<T>::gathered(const Matrix& a) {
   const auto keep = [&](std::int64_t i, const T* row, std::size_t) {
     std::copy_n(row, a.cols, numbers.get() + i * ld);
   };
-  each_row<T>(a, isa_, pool_, keep, [&](const Panel& panel) { observe(panel); });
+  each_row<T>(a, isa_, pool_, keep, [&](const Panel& panel) { return observe(panel), true; });
   return {a.rows, a.cols, {tile_of(numbers, 0, a, std::is_same_v<T, float> ? DType::f32 : DType::f64, ld)}};
 }
 

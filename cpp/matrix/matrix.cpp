@@ -95,10 +95,10 @@ bool Matrix::has_f64() const {
   return std::any_of(tiles.begin(), tiles.end(), [](const Tile& t) { return t.dtype == DType::f64; });
 }
 
-bool Matrix::is_sum() const {
+double Matrix::layers() const {
   std::int64_t elements = 0;
   for (const Tile& tile : tiles) elements += tile.rows * tile.cols;
-  return elements > rows * cols;
+  return static_cast<double>(elements) / static_cast<double>(std::max<std::int64_t>(rows * cols, 1));
 }
 
 Matrix Matrix::loaded() const {

@@ -74,7 +74,7 @@ struct Matrix {
   bool in_memory() const;
   bool mostly_column_major() const;
   bool has_f64() const;
-  bool is_sum() const;  // of tiles that overlap
+  double layers() const;  // tiles over an element, on average; more than one: a sum
   // Every file tile read into memory once.
   Matrix loaded() const;
 };

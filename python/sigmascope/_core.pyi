@@ -13,7 +13,7 @@ class Matrix:
     nbytes: int
     in_memory: bool
     column_major: bool
-    is_sum: bool
+    layers: float
     dtypes: list[str]
     def __init__(self, rows: int, cols: int) -> None: ...
     @staticmethod

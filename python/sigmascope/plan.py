@@ -22,7 +22,7 @@ from .threads import amount, resolve_memory, resolve_threads
 SEARCHES = ("mixed", "float32", "float64")
 """What `precision` may be where Krylov steps only choose directions."""
 
-_FEW_TILES = 4
+_FEW_LAYERS = 4
 LOWEST_PANEL = 16
 _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
@@ -184,15 +184,15 @@ class Run:
     def copy_of(self, a: Matrix) -> int:
         """Bytes of a copy that steps would read: rounded, or what a sum of tiles adds up to.
 
-        A sum of few tiles is added up as fast as it is read, unless each step reads it twice.
+        A sum of few layers is added up as fast as it is read, unless each step reads it twice.
         """
         if self.executor is not None or self.precision == "float64":
             return 0
         if self.precision == "mixed":
             width = 2 * (a.dtype != "bf16")
         else:
-            wide, tiles = self.reading(a).wide, len(a._native.dtypes)
-            width = 4 * (a._native.is_sum and (wide or tiles > _FEW_TILES))
+            layers = a._native.layers
+            width = 4 * (layers > 1 and (self.reading(a).wide or layers > _FEW_LAYERS))
         return width * a.shape[0] * (a.shape[1] + 64)
 
     @property
