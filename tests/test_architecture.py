@@ -60,8 +60,8 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "panels memory costs rates plan workers spread krylov distributions changes linalg "
-        "randomized",
+        "panels memory costs rates rounding plan workers spread krylov distributions changes "
+        "linalg randomized",
         "_core ground spectra matrices",
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -443,6 +444,17 @@ def test_larger_matrices_are_the_same_bits_however_they_are_computed(
     if effort == "density":
         assert abs(rows[0]["delta_mp_outliers"] - 16) <= 1
     assert len(rows[0]["delta_angles_left"]) >= 8
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_the_seconds_of_all_rows_are_those_of_the_comparison(tmp_path: Path, threads: int) -> None:
+    """Pairs are analysed two at a time and wait for each other: no second counts twice."""
+    base, other = model(layers=4), tuned(model(layers=4))
+    began = time.perf_counter()
+    found = both(tmp_path, base, other, num_threads=threads)
+    passed = time.perf_counter() - began
+    assert all(row["seconds"] > 0 for row in found.analysed)
+    assert 0 < found.seconds <= passed
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

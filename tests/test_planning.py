@@ -236,7 +236,7 @@ def test_rates_are_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_estimates_follow_the_rates() -> None:
-    slow = Rates(1, 1e11, 1.8e11, 5e10, 1e10, 1e-10, 1e9)
+    slow = Rates(1, 1e11, 1e11, 1.8e11, 5e10, 1e10, 1e-10, 1e9)
     quick = replace(slow, float32=2e11, mixed=3.6e11, float64=1e11, eigen=0.5e-10)
     shape = (4000, 3000)
     for fast in (False, True):

@@ -225,7 +225,8 @@ def test_same_bits_of_many_chains_in_memory_and_in_a_file(
         A, B = (A.T, B.T) if turned else (A, B)
         x = rng.standard_normal((A.shape[1], 20)).astype(np.float32)
         y = rng.standard_normal((A.shape[0], 20)).astype(np.float32)
-        for verb, block in (("multiply", x), ("adjoint", y), ("gram", x), ("steer", x)):
+        blocks = {"multiply": x, "adjoint": y, "gram": x, "split": x, "steer": x}
+        for verb, block in blocks.items():
             expected = np.vstack(product(A, block, verb, double=False, threads=1))
             for threads, panel in itertools.product((1, 2, 5), (0, 33, 600)):
                 for a in (A, B):
@@ -234,7 +235,7 @@ def test_same_bits_of_many_chains_in_memory_and_in_a_file(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-@pytest.mark.parametrize("verb", ["multiply", "adjoint", "gram", "steer"])
+@pytest.mark.parametrize("verb", ["multiply", "adjoint", "gram", "split", "steer"])
 def test_a_product_can_be_stopped(verb: str, threads: int) -> None:
     """Whoever waits for the sums of others is let go; the next call is whole again."""
     stored = np.random.default_rng(4).standard_normal((4200, 300)).astype(np.float32)

@@ -45,6 +45,24 @@ def test_vectors_come_with_the_values(effort: str, shape: tuple[int, int]) -> No
     assert svd.residuals[0] <= 1e-2 * scale
 
 
+def test_values_close_together_are_bounded_by_the_first_of_them() -> None:
+    """Sixteen spikes and the edge of noise, whose values need not all have converged."""
+    rng = np.random.default_rng(5)
+    A = rng.standard_normal((1500, 1200)) / 80
+    U, V = (np.linalg.qr(rng.standard_normal((m, 16)))[0] for m in A.shape)
+    A = (A + U * np.linspace(40, 10, 16) @ V.T).astype(np.float32)
+    found = ss.spectrum(A, k=64, tol=1e-3)
+    every = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+    off = np.abs(found.top - every[:64])
+    assert found.converged
+    assert np.all(off <= found.top_errors)
+    assert np.all(found.top_errors <= 1.02e-3 * every[0])
+    assert np.max(off) > 1e-6 * every[0]  # they have not, and that saves columns
+    assert found.columns < 0.4 * 1200
+    assert np.all(np.diff(found.top + found.top_errors) <= 1e-5 * every[0])
+    assert np.all(found.top <= every[:64] + 1e-5 * every[0])
+
+
 def test_without_the_elements_nothing_else_changes() -> None:
     A = ks.llm(300, 200)[0].astype(np.float32)
     plain, found = (ss.spectrum(A, k=8, elements=elements) for elements in (True, False))

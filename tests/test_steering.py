@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import sigmascope as ss
-from sigmascope import _core, costs, plan
+from sigmascope import _core, costs, plan, rounding
 
 SHAPES = st.tuples(st.integers(1, 1100), st.integers(1, 1100), st.integers(1, 150))
 STORED = {
@@ -65,17 +65,53 @@ def test_products_of_rounded_numbers(
     assert error <= np.linalg.norm(bound) + np.linalg.norm(ties)
 
 
-def test_same_bits_for_threads_panels_and_storage() -> None:
+@settings(max_examples=80, deadline=None)
+@given(SHAPES, st.sampled_from(sorted(STORED)), st.booleans(), st.integers(0, 2**32 - 1))
+def test_products_of_split_numbers(
+    shape: tuple[int, int, int], dtype: str, transposed: bool, seed: int
+) -> None:
+    """To 2^-16 of every product of numbers: the block, its image and A, 2^-18 each and a cross."""
+    m, n, k = shape
+    rng = np.random.default_rng(seed)
+    stored = rng.standard_normal((m, n)).astype(STORED[dtype])
+    A = ss.matrix(stored).T if transposed else ss.matrix(stored)
+    dense = np.abs(np.asarray(A, np.float64))
+    X = rng.standard_normal((A.shape[1], k)).astype(np.float32)
+    exact = np.asarray(A, np.float64)
+    exact = exact.T @ (exact @ X)
+    error = np.abs(product(A, X, "split") - exact)
+    assert np.all(error <= (2.0**-15 + 64 * 2.0**-23) * (dense.T @ (dense @ np.abs(X))))
+
+
+def test_split_products_are_between_rounded_and_full() -> None:
+    rng = np.random.default_rng(3)
+    A, X = (rng.standard_normal(shape).astype(np.float32) for shape in ((800, 600), (600, 32)))
+    exact = A.astype(np.float64).T @ (A.astype(np.float64) @ X)
+    a = ss.matrix(A)
+    full, split, rounded = (
+        np.linalg.norm(found - exact) / np.linalg.norm(exact)
+        for found in (product(a, X, "gram")[0], product(a, X, "split"), product(a, X, "steer"))
+    )
+    assert full < 3e-7
+    assert rounded > 1e-3
+    if _core.config()["tiles"]:
+        assert 8 * full < split < 1e-5
+    else:
+        assert split == full
+
+
+@pytest.mark.parametrize("verb", ["steer", "split"])
+def test_same_bits_for_threads_panels_and_storage(verb: str) -> None:
     values = ks.llm(613, 406)[0].astype(ml_dtypes.bfloat16)
     X = np.random.default_rng(0).standard_normal((406, 33)).astype(np.float32)
     for turn in (False, True):
         A = values.T if turn else values
         right = X if not turn else np.resize(X, (613, 33))
-        expected = product(ss.matrix(A), right, "steer", threads=1)
+        expected = product(ss.matrix(A), right, verb, threads=1)
         for threads, panel in itertools.product((1, 2, 5), (7, 64, 300)):
-            found = product(ss.matrix(A), right, "steer", threads=threads, panel=panel)
+            found = product(ss.matrix(A), right, verb, threads=threads, panel=panel)
             assert found.tobytes() == expected.tobytes()
-        decoded = product(ss.matrix(A.astype(np.float32)), right, "steer")
+        decoded = product(ss.matrix(A.astype(np.float32)), right, verb)
         assert decoded.tobytes() == expected.tobytes()
 
 
@@ -140,18 +176,52 @@ def test_entries_that_all_round_the_same_way_do_not_deceive() -> None:
         assert np.all(np.abs(result.s - sigma[:6]) <= result.errors)
 
 
-def test_the_default_steers_where_it_pays() -> None:
-    large, small = np.ones((600, 600), np.float32), np.ones((300, 600), np.float32)
-    fast = _core.config()["dot_bf16"]
-    kinds = ("mixed", "float32", "float64")
-    assert plan.Run.of(ss.matrix(large), precisions=kinds).precision == (
-        "mixed" if fast else "float32"
+@pytest.mark.parametrize("name", ["spiked", "llm", "polynomial"])
+def test_split_steps_find_what_full_ones_do(name: str) -> None:
+    """And below their noise, which is 2^-18 |A|_F / sqrt(n), full ones follow."""
+    A = getattr(ks, name)(900, 800)[0].astype(np.float32)
+    sigma = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+    for tol in (1e-3, 1e-5, 5e-7):
+        result = ss.svds(A, 10, tol=tol, method="krylov", precision="split")
+        assert result.converged
+        assert result.precision == "split"
+        assert np.all(np.abs(result.s - sigma[:10]) <= result.errors)
+        assert np.max(result.residuals) <= (tol + 3e-6) * sigma[0]
+
+
+@pytest.mark.parametrize("name", ["spiked", "llm", "polynomial", "gaussian"])
+def test_a_density_of_split_steps(name: str) -> None:
+    A = getattr(ks, name)(900, 700)[0].astype(np.float32)
+    split, full, exact = (
+        ss.spectral_density(A, passes=9, probes=16, precision=precision)
+        for precision in ("split", "float32", "float64")
     )
-    assert plan.Run.of(ss.matrix(small), precisions=kinds).precision == "float32"
-    assert plan.Run.of(ss.matrix(large.astype(float)), precisions=kinds).precision == "float64"
+    assert split.precision == "split"
+    off = np.abs(split.nodes - exact.nodes)
+    assert np.all(off <= split.quadrature.resolution + 1e-6 * exact.nodes)
+    if not _core.config()["tiles"]:
+        assert np.array_equal(split.nodes, full.nodes)
+    for measure in ("nuclear_norm", "effective_rank"):
+        one, two = (getattr(d, measure)() for d in (split, exact))
+        assert abs(one.value - two.value) <= 1e-5 * two.value + 0.01 * two.error
 
 
-@pytest.mark.parametrize("precision", ["mixed", "float32", "float64"])
+def test_the_default_is_the_coarsest_that_pays() -> None:
+    large, small = np.ones((600, 600), np.float32), np.ones((300, 600), np.float32)
+    has = _core.config()
+    searches, densities = (
+        "mixed" if has["dot_bf16"] else "float32",
+        "split" if has["tiles"] else "float32",
+    )
+    for kinds, best in ((rounding.SEARCHES, searches), (rounding.DENSITIES, densities)):
+        assert plan.Run.of(ss.matrix(large), precisions=kinds).precision == best
+        assert plan.Run.of(ss.matrix(small), precisions=kinds).precision == "float32"
+        assert plan.Run.of(ss.matrix(large.astype(float)), precisions=kinds).precision == "float64"
+    assert plan.Run.of(ss.matrix(large)).precision == "float32"
+    assert ss.spectrum(large, effort="density").precision in (densities, "float64")
+
+
+@pytest.mark.parametrize("precision", rounding.SEARCHES)
 def test_costs_grow_with_the_work(precision: str) -> None:
     base = costs.krylov_seconds((4096, 4096), 64, 32, 1e-3, precision)
     assert costs.krylov_seconds((8192, 4096), 64, 32, 1e-3, precision) > 1.5 * base

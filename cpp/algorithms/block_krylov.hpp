@@ -42,8 +42,7 @@ class TopSearch {
         n_(a.cols()),
         k_(options.k),
         block_(std::min(options.block, a.cols())),
-        steering_(options.steer),
-        noise_(steering_noise(fro2, a.cols())) {
+        products_(options.products) {
     begin();
   }
 
@@ -69,27 +68,36 @@ class TopSearch {
     looked_off_ = 0;
   }
 
-  void begin_unsteered() {
-    steering_ = false;
+  bool rough() const { return products_ != Products::full; }
+  Rounding rounding(Products products) const { return Rounding::of(products, fro2_, n_); }
+
+  // Better products from here on: of two parts where their noise is below what is allowed.
+  void sharpen() {
+    const double allowed = options_.tolerance * std::sqrt(assessment_.theta(0));
+    const bool enough = options_.of_residuals() && rounding(Products::split).noise < allowed;
+    products_ = products_ == Products::rounded && enough ? Products::split : Products::full;
     result_.refined = true;
+  }
+  void begin_sharper() {
+    sharpen();
     begin();
   }
 
   // One more block; true when the answer has been read.
   bool step() {
     taken_ += space_->next_columns();
-    space_->expand(a_, nullptr, steering_);
+    space_->expand(a_, nullptr, products_);
     ++result_.steps;
     const std::int64_t d = space_->columns();
     const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_,
-               last = out_of_steps || (whole && !steering_);
+               last = out_of_steps || (whole && !rough());
     const bool early = options_.density && result_.steps < least_density_steps && !space_->exhausted();
     if (!last && !whole && (early || d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart())))
       return false;
     assessment_.t.reset();  // before the next is made
-    assessment_ = assess(*space_, k_, kept() + 2 * block_, steering_ ? noise_ : 0.0, options_.density);
-    if (steering_ && !last && drowned(assessment_, options_)) {
-      begin_unsteered();
+    assessment_ = assess(*space_, k_, kept() + 2 * block_, rounding(products_), options_.density);
+    if (rough() && !last && drowned(assessment_, options_)) {
+      begin_sharper();
       return false;
     }
     const double off = d >= k_ ? excess<B>(assessment_, options_) : std::numeric_limits<double>::infinity();
@@ -97,11 +105,11 @@ class TopSearch {
     const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated(assessment_, k_)), last);
     next_check_ = taken_ + (confirmation_.active ? 1 : until_next_look(d, off));
     if (!last && place == Place::open) return false;
-    if (last || done || !steering_) {
+    if (last || done || !rough()) {
       read_out(place);
       if (result_.unread > 0 || result_.converged || last) return true;
     }
-    if (steering_) refine();
+    if (rough()) refine();
     else next_check_ = taken_ + until_next_look(d, off);  // the measured residuals say that T was too hopeful
     return false;
   }
@@ -126,7 +134,7 @@ class TopSearch {
   // tolerance and the values are in their places.
   void read_out(Place place) {
     const std::int64_t k = std::min(k_, static_cast<std::int64_t>(assessment_.rho.size()));
-    const bool all = graded<B>(assessment_, k), measure = options_.vectors || all || steering_;
+    const bool all = graded<B>(assessment_, k), measure = options_.vectors || all || products_ == Products::rounded;
     if (all && options_.readout_columns > 0 && space_->columns() > options_.readout_columns) {
       result_.unread = space_->columns();
       return;
@@ -139,7 +147,7 @@ class TopSearch {
     if (!measure)
       for (std::int64_t i = 0; i < k; ++i) result_.residuals.push_back(ritz_residual(assessment_, i, B::epsilon()));
     const double floor = rounding_floor<B>(triplets.s), allowed = options_.tolerance * triplets.s.front() + floor,
-                 missing = missing_mass(*space_, fro2_, steering_);
+                 missing = missing_mass(*space_, fro2_, rounding(products_));
     // Nor does T tell then what lies outside: ask A, with the block that would be next.
     Unseen unseen = assessment_.unseen;
     double& eta = unseen.eta;
@@ -173,12 +181,11 @@ class TopSearch {
     return std::max(block_, static_cast<std::int64_t>(wait));
   }
 
-  // From the best of the steered space, with A as it is; afresh if that is most of all there is.
+  // From the best of the space, with better products; afresh if that is most of all there is.
   void refine() {
     snapshot();
-    if (2 * kept() > n_) return begin_unsteered();
-    steering_ = false;
-    result_.refined = true;
+    if (2 * kept() > n_) return begin_sharper();
+    sharpen();
     const Small& ritz = assessment_.ritz.vectors;
     space_->begin_again(ritz.part(0, ritz.rows, 0, std::min(ritz.cols, kept())),
                         std::sqrt(fro2_ / static_cast<double>(n_)));
@@ -230,8 +237,7 @@ class TopSearch {
   double fro2_;
   TopOptions options_;
   std::int64_t n_, k_, block_;
-  bool steering_;
-  double noise_;
+  Products products_;
   int restarts_ = 0;
   std::int64_t taken_ = 0, next_check_ = 0;  // columns multiplied so far, over all restarts
   std::int64_t looked_ = 0;                  // such, at the last look,

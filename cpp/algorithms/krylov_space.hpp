@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "algorithms/orthonormalize.hpp"
+#include "algorithms/rounding.hpp"
 
 namespace sigmascope {
 
@@ -29,10 +30,12 @@ class KrylovSpace {
   }
 
   // One step: A^T A next = [V next] t + q beta. `image`, unless null, receives A next. 4 m n b flops, one read.
-  // Steered, the products are rounded to bf16: the space is as good, T and what is read off it are a little wrong.
+  // With rounded products, of which there is no image, the space is as good, what is read off T a little wrong.
   template <LinearOperator A>
-  void expand(A& a, Block* image, bool steered = false) {
-    Block z = steered ? a.steer(next_) : a.gram_step(next_, image);
+  void expand(A& a, Block* image, Products products = Products::full) {
+    Block z = products == Products::rounded ? a.steer(next_)
+              : products == Products::split ? a.split_step(next_)
+                                            : a.gram_step(next_, image);
     const std::int64_t before = columns(), width = next_.cols;
     basis_.push_back(std::move(next_));
     // Rounding leaves at most about epsilon |A|^2 in z; what is no larger holds no direction of A. Where the wanted

@@ -24,6 +24,7 @@ class MatrixOperator {
   Block multiply(const Block& x) { return ++reads_, backend_.multiply(view_, x); }
   Block multiply_adjoint(const Block& y) { return ++reads_, backend_.multiply_adjoint(view_, y); }
   Block gram_step(const Block& x, Block* y) { return ++reads_, backend_.gram_step(view_, x, y); }
+  Block split_step(const Block& x) { return ++reads_, backend_.gram_step(view_, x, nullptr, 2); }
   Block steer(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
   Small gram() { return ++reads_, backend_.gram(view_, false).values; }
   Gram fast_gram() { return ++reads_, backend_.gram(view_, true); }

@@ -11,14 +11,15 @@
 // injected and the values must stand still for three more steps. ||A||_F^2 - trace(T), the mass outside the space, can
 // prove them idle.
 //
+// Places. A Ritz value is at most the singular value of its place, and that is at most any before it: of many close
+// together, like those at the edge of noise, the first that converges bounds the others (value_errors.hpp).
+//
 // Crowds. Values closer than the search resolves, more of them than the block is wide, share its Ritz vectors: x is e
 // of the largest and y of the others, the residual is d |e y| where it should be the distance d, and no Ritz value next
 // to it tells of d. There the error is the residual times tan(e, x), which the Gaussian start measures: |R0^T x|^2 / b
 // vectors stand behind x, of which the one that counts has its chi-square share.
 //
-// Steering. The first part of a search may run on products rounded to bf16, which move A by E, |E| ~ noise. The space
-// is then that of A + E: good until residuals come down to the noise, and T is off by a share of 2^-8. Values, vectors
-// and residuals are always read from A itself.
+// Rounded products (rounding.hpp) move what T tells by a share of it, and hide what is below their noise.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +30,9 @@
 #include <vector>
 
 #include "algorithms/krylov_space.hpp"
+#include "algorithms/rounding.hpp"
 #include "algorithms/spectral_density.hpp"
+#include "algorithms/value_errors.hpp"
 
 namespace sigmascope {
 
@@ -44,37 +47,15 @@ struct TopOptions {
   std::int64_t readout_columns = 0;  // of a graded space all columns are read out, if there are no more; 0: any
   std::uint64_t seed = 0;
   bool vectors = true;
-  bool density = false;    // also the quadrature of the space, before any restart or injection
-  bool steer = false;      // begin on rounded products
-  bool of_values = false;  // the tolerance is of the values even with vectors
+  bool density = false;                // also the quadrature of the space, before any restart or injection
+  Products products = Products::full;  // to begin with
+  bool of_values = false;              // the tolerance is of the values even with vectors
 
   bool of_residuals() const { return vectors && !of_values; }
 };
 
-// In sigma: what rounding every entry of A, or of a block, to bf16 adds to a residual.
-inline double steering_noise(double fro2, std::int64_t n) { return 0x1p-9 * std::sqrt(fro2 / static_cast<double>(n)); }
-inline constexpr double steering_share = 0x1p-7;  // of T's numbers, if every entry is rounded the same way
-
 // Steps of a density, whatever the values need: with fewer the bulk under a few large values is hardly seen.
 inline constexpr std::int64_t least_density_steps = 8;
-// The same, six times what is likely: of n roundings by 2^-9 at most, of the block and of its image.
-inline double steering_likely(std::int64_t n) {
-  return std::min(steering_share, 15 * 0x1p-9 / std::sqrt(static_cast<double>(n)));
-}
-
-// What may lie outside the k Ritz vectors, lambda.
-struct Unseen {
-  double eta = 0;     // what has not converged
-  double inside = 0;  // what a steered T may not have told from the first k; 0 unless steered
-  double above = 0;   // what T puts next, with the rounding that is likely; 0 unless steered
-};
-
-// Whether there may be more vectors near a Ritz value than the space holds.
-struct Crowd {
-  double distance = std::numeric_limits<double>::infinity();  // lambda, to the nearest; 0: the value is in it
-  double tangent = 1;  // of the angle to the vector that counts, if in it: very likely less
-};
-
 // What the space says of its k largest values.
 struct Assessment {
   std::optional<Diagonalized> t;  // of the projection, if it is kept
@@ -82,7 +63,7 @@ struct Assessment {
   std::vector<double> rho;        // |A^T A v - theta v|, lambda
   std::vector<Crowd> crowds;      // of the first k
   Unseen unseen;
-  double noise = 0;  // sigma; 0 unless steered
+  Rounding rounding;
   double theta(std::int64_t i) const { return std::max(ritz.values[static_cast<std::size_t>(i)], 0.0); }
 };
 
@@ -124,9 +105,10 @@ std::vector<Crowd> crowds(const KrylovSpace<B>& space, const Assessment& a, std:
 }
 
 template <Backend B>
-Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t least, double noise, bool keep) {
+Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t least, const Rounding& rounding,
+                  bool keep) {
   Assessment a;
-  a.noise = noise;
+  a.rounding = rounding;
   a.t.emplace(space.t());
   a.ritz = a.t->top(std::min(space.columns(), std::max(least, k + 2 * space.last() + 8)));
   if (!keep) a.t.reset();
@@ -140,63 +122,53 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t leas
     }
   if (!any && found < space.columns() && space.columns() < space.size())
     a.unseen.eta = 0.9 * a.theta(found - 1);  // of a cluster that goes on, no member is missed
-  if (noise > 0) {
-    a.unseen.eta *= 1 + steering_share;
-    if (found > k) a.unseen.inside = a.theta(k) * (1 + steering_share);
-    if (found > k) a.unseen.above = a.theta(k) * (1 + steering_likely(space.size()));
+  if (rounding.any()) {
+    a.unseen.eta *= 1 + rounding.share;
+    if (found > k) a.unseen.inside = a.theta(k) * (1 + rounding.share);
+    if (found > k) a.unseen.above = a.theta(k) * (1 + rounding.likely(space.size()));
   }
   a.crowds = crowds(space, a, k);
   return a;
-}
-
-// Error bound of one value, in sigma, from its residual (sigma) and the gap to what has not converged, or is mixed with
-// it by rounding: four times the first-order value of the quadratic bound, since eta is itself an estimate. At or below
-// eta the residual speaks of the nearest singular value only; others, up to sqrt(eta), may still be missing above it,
-// as may be what a steered T has put outside the k Ritz vectors, up to sqrt(above). A crowd is a gap that is not known.
-inline double value_error(double sigma, double residual, const Unseen& unseen, const Crowd& crowd) {
-  const double eta = unseen.eta, theta = sigma * sigma, below = std::max(eta, unseen.inside);
-  residual = std::max(residual, std::sqrt(unseen.above) - sigma);
-  if (theta <= eta) return std::max(residual, 1.1 * std::sqrt(eta) - sigma);  // eta may be short by a few per cent
-  if (crowd.distance <= 0) return residual * crowd.tangent;
-  const double gap = std::min(theta - below, crowd.distance);
-  return gap > 0 ? std::min(residual, 4 * residual * residual * sigma / gap) : residual;
 }
 
 // The residual of Ritz pair i in sigma. Below sqrt(epsilon) sigma_1 the projection resolves nothing: no finer claim.
 inline double ritz_residual(const Assessment& a, std::int64_t i, double epsilon) {
   const double least = std::sqrt(epsilon * a.theta(0));
   const double sigma = std::max(std::sqrt(a.theta(i)), least);
-  return sigma > 0 ? std::hypot(a.rho[static_cast<std::size_t>(i)] / sigma, a.noise) : 0.0;
+  return sigma > 0 ? std::hypot(a.rho[static_cast<std::size_t>(i)] / sigma, a.rounding.noise) : 0.0;
 }
 
 // Steering shows nothing more: the k residuals are down to its noise.
 inline bool saturated(const Assessment& a, std::int64_t k) {
-  if (a.noise == 0 || static_cast<std::int64_t>(a.rho.size()) < k) return false;
+  if (!a.rounding.any() || static_cast<std::int64_t>(a.rho.size()) < k) return false;
   for (std::int64_t i = 0; i < k; ++i)
-    if (a.rho[static_cast<std::size_t>(i)] > a.noise * std::sqrt(a.theta(i))) return false;
+    if (a.rho[static_cast<std::size_t>(i)] > a.rounding.noise * std::sqrt(a.theta(i))) return false;
   return true;
 }
 
 // Steering is not worth its end: the k-th value itself is of the order of its noise, or residuals far below the noise
 // are asked for, and most of the search would be made again.
 inline bool drowned(const Assessment& a, const TopOptions& options) {
-  if (a.noise == 0 || static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
-  const bool too_fine = options.of_residuals() && 4 * options.tolerance * std::sqrt(a.theta(0)) < a.noise;
-  return too_fine || std::sqrt(a.theta(options.k - 1)) < 16 * a.noise;
+  const double noise = a.rounding.noise;
+  if (!a.rounding.any() || static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
+  const bool too_fine = options.of_residuals() && 4 * options.tolerance * std::sqrt(a.theta(0)) < noise;
+  return too_fine || std::sqrt(a.theta(options.k - 1)) < 16 * noise;
 }
 
 // The largest error of the k values over the one allowed; 0 if all are.
 template <Backend B>
 double excess(const Assessment& a, const TopOptions& options) {
   if (static_cast<std::int64_t>(a.rho.size()) < options.k) return std::numeric_limits<double>::infinity();
-  double most = 0;
+  std::vector<double> values, off;
   for (std::int64_t i = 0; i < options.k; ++i) {
     const double residual = ritz_residual(a, i, B::epsilon());
-    const double sigma = std::sqrt(a.theta(i));
-    most = std::max(most, options.of_residuals()
-                              ? residual
-                              : value_error(sigma, residual, a.unseen, a.crowds[static_cast<std::size_t>(i)]));
+    values.push_back(std::sqrt(a.theta(i)));
+    off.push_back(options.of_residuals()
+                      ? residual
+                      : value_error(values.back(), residual, a.unseen, a.crowds[static_cast<std::size_t>(i)]));
   }
+  if (!options.of_residuals()) bound_by_earlier(values, off);
+  const double most = *std::max_element(off.begin(), off.end());
   const double allowed = options.tolerance * std::sqrt(a.theta(0));
   return most > allowed ? most / allowed : 0.0;
 }
@@ -230,8 +202,8 @@ bool suspects_missed_copies(const KrylovSpace<B>& space, const Assessment& a, co
 
 // What of ||A||_F^2 lies outside the space, and the rounding of that difference.
 template <Backend B>
-double missing_mass(const KrylovSpace<B>& space, double fro2, bool steered) {
-  return std::max(fro2 - space.captured(), 0.0) + (steered ? 2 * steering_share : 64 * B::epsilon()) * fro2;
+double missing_mass(const KrylovSpace<B>& space, double fro2, const Rounding& rounding) {
+  return std::max(fro2 - space.captured(), 0.0) + std::max(2 * rounding.share, 64 * B::epsilon()) * fro2;
 }
 
 // How sure it is that the k values found are the k largest.
@@ -244,7 +216,7 @@ enum class Place {
 // By Weyl, A^T A restricted to the complement of the k Ritz vectors has no eigenvalue above theta_{k+1} + missing mass.
 template <Backend B>
 Place proved_place(const KrylovSpace<B>& space, const Assessment& a, double fro2, const TopOptions& options) {
-  const double missing = missing_mass(space, fro2, a.noise > 0);
+  const double missing = missing_mass(space, fro2, a.rounding);
   const double next = static_cast<std::int64_t>(a.rho.size()) > options.k ? a.theta(options.k) : 0.0;
   if (next + missing <= a.theta(options.k - 1)) return Place::sure;
   return missing <= options.tolerance * options.tolerance * a.theta(0) ? Place::within : Place::open;
@@ -281,19 +253,6 @@ struct Confirmation {
 template <Backend B>
 bool graded(const Assessment& a, std::int64_t k) {
   return a.theta(k - 1) < 2 * std::pow(B::epsilon(), 2.0 / 3.0) * a.theta(0);
-}
-
-// Bounds on |s_i - sigma_i|. Converged: value_error of the residual. Not converged: Weyl's inequality with all that
-// the space has not captured, sigma_i^2 <= theta_i + ||A - A V V^T||_F^2, loose but never wrong. Plus rounding.
-inline std::vector<double> value_errors(const std::vector<double>& values, const std::vector<double>& residuals,
-                                        bool converged, const Unseen& unseen, const std::vector<Crowd>& crowds,
-                                        double missing, double floor) {
-  std::vector<double> errors;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const double s = values[i], weyl = std::sqrt(s * s + missing) - s;
-    errors.push_back((converged ? std::min(weyl, value_error(s, residuals[i], unseen, crowds[i])) : weyl) + floor);
-  }
-  return errors;
 }
 
 }  // namespace sigmascope

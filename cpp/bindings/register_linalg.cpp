@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The algorithms as functions that return dictionaries of arrays; the GIL is released while they run.
+#include <stdexcept>
 #include <string>
 
 #include "algorithms/block_krylov.hpp"
@@ -20,6 +21,13 @@ void put_factors(py::dict& result, const P& p, const Factors& f, bool vectors) {
   if (!vectors) return;
   result["u"] = to_numpy(p.flipped ? f.v : f.u, false);
   result["vt"] = to_numpy(p.flipped ? f.u : f.v, true);
+}
+
+Products products_of(const std::string& name) {
+  if (name == "rounded") return Products::rounded;
+  if (name == "split") return Products::split;
+  if (name == "full") return Products::full;
+  throw std::invalid_argument("products are rounded, split or full, not " + name);
 }
 
 py::dict quadrature_dict(const Quadrature& rule, double factor) {
@@ -62,13 +70,13 @@ py::dict krylov(P& p, const TopOptions& options) {
 
 // A run of a fixed number of steps, for its quadrature alone.
 template <class P>
-py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t seed) {
+py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t seed, Products products) {
   std::int64_t taken = 0;
   const Quadrature rule = [&] {
     py::gil_scoped_release release;
     KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), seed);
     while (taken < steps && !space.exhausted()) {
-      space.expand(*p.a, nullptr);
+      space.expand(*p.a, nullptr, products);
       ++taken;
     }
     return quadrature(space);
@@ -132,7 +140,8 @@ py::dict every_value(P& p, bool fast) {
 template <class T>
 using Input = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
-// verb: "multiply" A x, "adjoint" A^T x, "gram" (A^T (A x), A x); in bf16: "multiply_bf16", "steer" A^T (A x).
+// verb: "multiply" A x, "adjoint" A^T x, "gram" (A^T (A x), A x); "split", "steer": A^T (A x) with 16 bits, with 8;
+// "multiply_bf16" A x with 8.
 template <class T>
 py::object product(const Matrix& matrix, const Input<T>& x, const std::string& verb, const RunOptions& run) {
   CpuBackend<T> backend(cpu_options(run));
@@ -145,6 +154,7 @@ py::object product(const Matrix& matrix, const Input<T>& x, const std::string& v
   {
     py::gil_scoped_release release;
     if (verb == "steer") result = backend.steer(view, block);
+    else if (verb == "split") result = backend.gram_step(view, block, nullptr, 2);
     else if (verb == "multiply_bf16") result = backend.multiply_bf16(view, block);
     else if (verb == "gram") result = backend.gram_step(view, block, &image);
     else result = adjoint ? backend.multiply_adjoint(by_rows, block) : backend.multiply(by_rows, block);
@@ -189,23 +199,34 @@ void register_linalg(py::module_& module) {
       "krylov",
       [](const py::object& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
          std::int64_t restart_columns, std::int64_t max_columns, std::int64_t most_columns,
-         std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool with_density, bool steer, bool of_values,
-         bool rounded_copy, bool f64, bool gather, const py::kwargs& kwargs) {
-        const TopOptions options{
-            k,    tol,     block,        max_steps, restart_columns, max_columns, most_columns, readout_columns,
-            seed, vectors, with_density, steer,     of_values};
+         std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool with_density, const std::string& products,
+         bool of_values, bool rounded_copy, bool f64, bool gather, const py::kwargs& kwargs) {
+        const TopOptions options{k,
+                                 tol,
+                                 block,
+                                 max_steps,
+                                 restart_columns,
+                                 max_columns,
+                                 most_columns,
+                                 readout_columns,
+                                 seed,
+                                 vectors,
+                                 with_density,
+                                 products_of(products),
+                                 of_values};
         return solved(a, f64, run_options(kwargs, gather), [&](auto& p) { return krylov(p, options); }, rounded_copy);
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a,
-      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "density"_a, "steer"_a, "of_values"_a,
+      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "density"_a, "products"_a, "of_values"_a,
       "rounded_copy"_a, "f64"_a, "gather"_a = false);
   module.def(
       "density",
-      [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64, bool gather,
-         const py::kwargs& kwargs) {
-        return solved(a, f64, run_options(kwargs, gather), [&](auto& p) { return density(p, block, steps, seed); });
+      [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,
+         const std::string& products, bool gather, const py::kwargs& kwargs) {
+        const auto run = [&](auto& p) { return density(p, block, steps, seed, products_of(products)); };
+        return solved(a, f64, run_options(kwargs, gather), run);
       },
-      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a, "gather"_a = false);
+      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a, "products"_a = "full", "gather"_a = false);
   module.def(
       "low_rank",
       [](const py::object& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, bool f64,

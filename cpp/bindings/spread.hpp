@@ -29,6 +29,7 @@ class SpreadOperator {
 
   Block multiply(const Block& x) { return product("multiply", x, rows_); }
   Block multiply_adjoint(const Block& y) { return product("multiply_adjoint", y, cols_); }
+  Block split_step(const Block& x) { return gram_step(x, nullptr); }
   Block steer(const Block& x) { return product("steer", x, cols_); }
 
   Block gram_step(const Block& x, Block* y) {

@@ -126,8 +126,8 @@ std::int64_t CpuBackend<T>::panel_chunk(std::int64_t height) const {
 }
 
 template <class T>
-void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages) {
-  if (std::is_same_v<T, float> && isa_.tiles) return stream_tiles(a, stages, false);
+void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages, int parts) {
+  if (std::is_same_v<T, float> && isa_.tiles) return stream_tiles(a, stages, parts);
   const bool by_columns = a.transposed;
   if (by_columns && !a.matrix->in_memory())
     return along_rows(a, stages, [&](const MatrixView& rows, const Stages& part, bool) { stream(rows, part); });
@@ -210,10 +210,10 @@ Block<T> CpuBackend<T>::multiply_adjoint(const MatrixView& a, const Block& y) {
 }
 
 template <class T>
-Block<T> CpuBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y) {
+Block<T> CpuBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y, int parts) {
   Block z(a.cols(), x.cols);
   if (y != nullptr) *y = Block(a.rows(), x.cols);
-  stream(a, {.x = &x, .given = nullptr, .y = y, .z = &z});
+  stream(a, {.x = &x, .given = nullptr, .y = y, .z = &z}, parts);
   return z;
 }
 

@@ -71,8 +71,9 @@ class CpuBackend {
 
   Block multiply(const MatrixView& a, const Block& x);          // A x
   Block multiply_adjoint(const MatrixView& a, const Block& y);  // A^T y
-  // A^T (A x) in one read of A; y, if asked for, receives A x.
-  Block gram_step(const MatrixView& a, const Block& x, Block* y);
+  // A^T (A x) in one read of A; y, if asked for, receives A x. Where products are of parts of bf16, of so many: two
+  // hold 16 bits of a number.
+  Block gram_step(const MatrixView& a, const Block& x, Block* y, int parts = tile_parts);
   // The same in one read with A, x and A x rounded to bf16 (float; double: gram_step): for directions, not for values.
   Block steer(const MatrixView& a, const Block& x);
   // A in memory as bf16, for many such steps: half an fp32 matrix, and none of it decoded again.
@@ -109,10 +110,10 @@ class CpuBackend {
     sweep(rows, {.x = nullptr, .given = stages.x, .y = nullptr, .z = &y}, true);
     if (stages.z) sweep(rows, {.x = &y, .given = nullptr, .y = stages.z, .z = nullptr}, false);
   }
-  void stream(const MatrixView& a, const Stages& stages);
-  void stream_tiles(const MatrixView& a, const Stages& stages, bool rounded);  // float
-  void tiles_at_hand(const MatrixView& a, const Stages& stages, bool rounded);
-  void tiles_by_rows(const MatrixView& a, const Stages& stages, bool rounded, bool counted);
+  void stream(const MatrixView& a, const Stages& stages, int parts = tile_parts);
+  void stream_tiles(const MatrixView& a, const Stages& stages, int parts);  // float
+  void tiles_at_hand(const MatrixView& a, const Stages& stages, int parts);
+  void tiles_by_rows(const MatrixView& a, const Stages& stages, int parts, bool counted);
   std::optional<Matrix> gathered_parts(const Matrix& a);               // float
   void rounded_along_rows(const MatrixView& a, const Stages& stages);  // float
   std::int64_t panel_height(const MatrixView& a, std::int64_t block) const;

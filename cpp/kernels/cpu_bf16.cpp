@@ -40,7 +40,7 @@ Block<T> CpuBackend<T>::steer(const MatrixView& a, const Block& x) {
     return gram_step(a, x, nullptr);
   } else if (isa_.tiles) {
     Block z(a.cols(), x.cols);
-    stream_tiles(a, {.x = &x, .given = nullptr, .y = nullptr, .z = &z}, true);
+    stream_tiles(a, {.x = &x, .given = nullptr, .y = nullptr, .z = &z}, 1);
     return z;
   } else {
     Block z(a.cols(), x.cols);
@@ -70,7 +70,7 @@ Block<T> CpuBackend<T>::multiply_bf16(const MatrixView& a, const Block& x) {
     return multiply(a, x);
   } else if (isa_.tiles) {
     Block y(a.rows(), x.cols);
-    stream_tiles(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr}, true);
+    stream_tiles(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr}, 1);
     return y;
   } else {
     Bf16Panels step(isa_, pool_, a, x.ld, options_.panel_rows);

@@ -12,10 +12,10 @@
 namespace sigmascope {
 
 template <class T>
-void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, bool rounded, bool counted) {
+void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, int parts, bool counted) {
   if constexpr (std::is_same_v<T, float>) {
     const std::int64_t ld = (stages.x ? stages.x : stages.given)->ld;
-    TilePanels all(isa_, pool_, a, ld, rounded, true, options_.panel_rows);
+    TilePanels all(isa_, pool_, a, ld, parts, true, options_.panel_rows);
     const auto x = stages.x ? all.packed(*stages.x) : nullptr;
     std::optional<ChainSums> sums;
     if (stages.z) sums.emplace(all.sums_size());
@@ -29,7 +29,7 @@ void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, boo
       try {
         auto& [pool, step] = own[static_cast<std::size_t>(worker)];
         if (!step) {
-          step.emplace(isa_, pool, a, ld, rounded, true, options_.panel_rows);
+          step.emplace(isa_, pool, a, ld, parts, true, options_.panel_rows);
           if (x) step->multiply_with(x);
           if (sums) step->sum_in(*sums);
         }
@@ -58,24 +58,23 @@ void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, boo
 // Every thread takes chains of rows, and of each a few rows at a time: its own caches hold them for the second product,
 // and nobody waits for the others. Along A's rows, whichever product comes first: columns of A are not near each other.
 template <class T>
-void CpuBackend<T>::tiles_at_hand(const MatrixView& a, const Stages& stages, bool rounded) {
-  if (!a.transposed) return tiles_by_rows(a, stages, rounded, true);
-  along_rows(a, stages, [&](const MatrixView& rows, const Stages& part, bool first) {
-    tiles_by_rows(rows, part, rounded, first);
-  });
+void CpuBackend<T>::tiles_at_hand(const MatrixView& a, const Stages& stages, int parts) {
+  if (!a.transposed) return tiles_by_rows(a, stages, parts, true);
+  along_rows(a, stages,
+             [&](const MatrixView& rows, const Stages& part, bool first) { tiles_by_rows(rows, part, parts, first); });
 }
 
 // Panel after panel, all threads at each.
 template <class T>
-void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, bool rounded) {
+void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, int parts) {
   if constexpr (std::is_same_v<T, float>) {
     const std::int64_t width = (stages.x ? stages.x : stages.given)->ld;
     if (a.matrix->in_memory() && chunks(a.matrix->rows, tile_sum) >= pool_.threads())
-      return tiles_at_hand(a, stages, rounded);
+      return tiles_at_hand(a, stages, parts);
     if (a.transposed && !a.matrix->in_memory())
       return along_rows(a, stages,
-                        [&](const MatrixView& rows, const Stages& part, bool) { stream_tiles(rows, part, rounded); });
-    TilePanels step(isa_, pool_, a, width, rounded, false, options_.panel_rows);
+                        [&](const MatrixView& rows, const Stages& part, bool) { stream_tiles(rows, part, parts); });
+    TilePanels step(isa_, pool_, a, width, parts, false, options_.panel_rows);
     std::optional<ChainSums> sums;
     if (stages.x) step.multiply_with(step.packed(*stages.x));
     if (stages.z) step.sum_in(sums.emplace(step.sums_size()));
@@ -95,11 +94,11 @@ void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, bool
   }
 }
 
-template void CpuBackend<float>::stream_tiles(const MatrixView&, const Stages&, bool);
-template void CpuBackend<double>::stream_tiles(const MatrixView&, const Stages&, bool);
-template void CpuBackend<float>::tiles_at_hand(const MatrixView&, const Stages&, bool);
-template void CpuBackend<double>::tiles_at_hand(const MatrixView&, const Stages&, bool);
-template void CpuBackend<float>::tiles_by_rows(const MatrixView&, const Stages&, bool, bool);
-template void CpuBackend<double>::tiles_by_rows(const MatrixView&, const Stages&, bool, bool);
+template void CpuBackend<float>::stream_tiles(const MatrixView&, const Stages&, int);
+template void CpuBackend<double>::stream_tiles(const MatrixView&, const Stages&, int);
+template void CpuBackend<float>::tiles_at_hand(const MatrixView&, const Stages&, int);
+template void CpuBackend<double>::tiles_at_hand(const MatrixView&, const Stages&, int);
+template void CpuBackend<float>::tiles_by_rows(const MatrixView&, const Stages&, int, bool);
+template void CpuBackend<double>::tiles_by_rows(const MatrixView&, const Stages&, int, bool);
 
 }  // namespace sigmascope

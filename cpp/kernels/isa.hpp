@@ -65,9 +65,19 @@ struct TileOperand {
   int parts;
 };
 
+// A row of bf16 numbers, at any address, times a factor. What lies `ahead` bytes further is fetched meanwhile.
+struct Summand {
+  const std::byte* codes;
+  std::int64_t ahead;
+  float factor;
+};
+
 struct TileKernels {
   // dst + q*apart, q < parts: src[0..n) in parts, n rounded up to whole depths with zeros. How many are not zero.
   int (*split)(const float* src, std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart);
+  // The same of a sum, added up in its order as decode_f32 does.
+  int (*split_sum)(const Summand* summands, int count, std::int64_t n, int parts, std::uint16_t* dst,
+                   std::int64_t apart);
   // One step of 16 columns of a block at x, of which `rows` are there, times factor: its parts one after another, as
   // tiles of a right operand (pairs of terms) or, turned, of a left one.
   void (*pack_right)(const float* x, std::int64_t ld, std::int64_t rows, float factor, int parts, std::uint16_t* out);

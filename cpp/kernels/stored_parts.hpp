@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 
@@ -53,5 +54,37 @@ inline int parts_at_hand(const Panel& panel, std::int64_t& apart) {
   }
   return static_cast<int>(panel.pieces.size());
 }
+
+// The rows of a panel as sums of rows of bf16 as they are stored, of its row i; nothing if they are not that.
+class Summands {
+ public:
+  static constexpr std::size_t most = 4;
+  Summands(const Panel& panel, double factor) : panel_(panel), factor_(factor) {
+    const auto whole_bf16 = [&](const Piece& piece) {
+      return piece.tile->dtype == DType::bf16 && !piece.tile->scale && piece.col_stride == 2 &&
+             piece.rows == panel.rows && piece.cols == panel.cols;
+    };
+    if (panel.pieces.size() > 1 && panel.pieces.size() <= most &&
+        std::all_of(panel.pieces.begin(), panel.pieces.end(), whole_bf16))
+      count_ = static_cast<int>(panel.pieces.size());
+  }
+  int count() const { return count_; }
+  // They are added up in the order of decode_panel, with its factors.
+  std::array<Summand, most> row(std::int64_t i) const {
+    std::array<Summand, most> of{};
+    for (std::size_t t = 0; t < static_cast<std::size_t>(count_); ++t) {
+      const Piece& piece = panel_.pieces[t];
+      of[t] = {.codes = piece.data + i * piece.row_stride,
+               .ahead = i + 1 < panel_.rows ? piece.row_stride : 0,
+               .factor = static_cast<float>(factor_ * piece.tile->coefficient)};
+    }
+    return of;
+  }
+
+ private:
+  const Panel& panel_;
+  double factor_;
+  int count_ = 0;
+};
 
 }  // namespace sigmascope

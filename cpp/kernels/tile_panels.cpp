@@ -51,14 +51,14 @@ TileOperand PackedBlock::operand(std::int64_t used) const {
           .parts = parts};
 }
 
-TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, bool rounded,
-                       bool alone, std::int64_t asked_height)
+TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int parts, bool alone,
+                       std::int64_t asked_height)
     : isa_(isa),
       tiles_(*isa.tiles),
       pool_(pool),
       by_columns_(a.transposed),
-      most_parts_(rounded ? 1 : stored_parts(*a.matrix)),
-      block_parts_(rounded ? 1 : tile_parts),
+      most_parts_(std::min(stored_parts(*a.matrix), parts)),
+      block_parts_(parts),
       cols_(a.cols()),
       width_(width) {
   const std::int64_t row_bytes = 2 * std::max<std::int64_t>(cols_, 1) * most_parts_;
@@ -125,6 +125,7 @@ void TilePanels::take(const Panel& panel) {
   constexpr std::int64_t few = 16;
   const std::int64_t below = whole(panel.rows, depth), across = whole(panel.cols, depth);
   const bool as_stored = panel_factor_ == 1.0 && is_plain<float>(panel, DType::f32);
+  const Summands sum(panel, panel_factor_);
   std::vector<int> parts(static_cast<std::size_t>(chunks(below, few)), 1);
   pool_.run(chunks(below, few), [&](std::int64_t chunk, int worker) {
     DecodeScratch& scratch = decoding_[static_cast<std::size_t>(worker)];
@@ -141,13 +142,17 @@ void TilePanels::take(const Panel& panel) {
         std::fill_n(to + panel.cols, across - panel.cols, std::uint16_t{0});
         continue;
       }
+      int& most = parts[static_cast<std::size_t>(chunk)];
+      if (sum.count() > 0) {
+        most = std::max(most, tiles_.split_sum(sum.row(i).data(), sum.count(), panel.cols, most_parts_, to, apart_));
+        continue;
+      }
       const float* numbers = scratch.numbers.data();
       if (as_stored)
         numbers = reinterpret_cast<const float*>(panel.pieces.front().data + i * panel.pieces.front().row_stride);
       else
         decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(), panel.cols,
                      scratch.codes);
-      int& most = parts[static_cast<std::size_t>(chunk)];
       most = std::max(most, tiles_.split(numbers, panel.cols, most_parts_, to, apart_));
     }
   });

@@ -4,7 +4,8 @@
 // fp32: A is decoded to fp32 and split into as many bf16 numbers as hold it (1 for bf16 and fp8, 2 for fp16, 3 for
 // fp32: found from the values, so that no bit depends on how they are stored), a block into 3. The products of parts
 // that reach 2^-24 are summed in fp32: exact to what fp32 rounds, at 1/3 to 1/6 of 16 times its rate.
-// Rounded: one part each, for steps that only choose directions (cpu_bf16.cpp).
+// Fewer parts of a block, and then of A, for steps that only choose directions: two hold 16 bits, three products in
+// place of six; one is rounding (cpu_bf16.cpp).
 //
 // Sums start afresh every tile_sum terms of the matrix, wherever its panels end, so that no bit depends on the panel,
 // on how often A is read, or on which product it is.
@@ -37,8 +38,8 @@ struct PackedBlock {
 // Products with op(A) (m x n), panel after panel of its rows.
 class TilePanels {
  public:
-  // `rounded`: one part of everything. `alone`: other threads take other panels.
-  TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, bool rounded, bool alone,
+  // `parts`: of everything, at most. `alone`: other threads take other panels.
+  TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int parts, bool alone,
              std::int64_t asked_height);
 
   std::int64_t height() const { return height_; }

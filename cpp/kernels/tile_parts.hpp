@@ -13,36 +13,58 @@ namespace {
 
 #if defined(__AMX_BF16__)
 
+inline __m512 single(__m256i bf16) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16)); }
+
 // x = parts[0] + parts[1] + parts[2] as 32 numbers of bf16 each, as many as asked for.
 inline void split_32(__m512 low, __m512 high, int parts, __m512i* out) {
   for (int q = 0; q < parts; ++q) {
     out[q] = (__m512i)_mm512_cvtne2ps_pbh(high, low);
     if (q == 2) break;
-    const auto single = [](__m256i half) {
-      return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-    };
     low = _mm512_sub_ps(low, single(_mm512_castsi512_si256(out[q])));
     high = _mm512_sub_ps(high, single(_mm512_extracti64x4_epi64(out[q], 1)));
   }
 }
 
-// See TileKernels::split.
-int split(const float* src, std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart) {
+// numbers(i, low, high) are those from i on, as masked: 16 and 16.
+template <class Numbers>
+inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart, const Numbers& numbers) {
   __m512i second = _mm512_setzero_si512(), third = second;
   for (std::int64_t i = 0; i < n; i += 32) {
     __m512i out[tile_parts];
     const std::int64_t rest = n - i;
-    const __mmask16 low = rest >= 16 ? 0xffff : static_cast<__mmask16>((1U << rest) - 1),
-                    high = rest >= 32   ? 0xffff
-                           : rest <= 16 ? 0
-                                        : static_cast<__mmask16>((1U << (rest - 16)) - 1);
-    split_32(_mm512_maskz_loadu_ps(low, src + i), _mm512_maskz_loadu_ps(high, src + i + 16), parts, out);
+    const __mmask32 there = rest >= 32 ? 0xffffffffU : (1U << rest) - 1;
+    __m512 low, high;
+    numbers(i, there, low, high);
+    split_32(low, high, parts, out);
     for (int q = 0; q < parts; ++q) _mm512_storeu_si512(dst + q * apart + i, out[q]);
     if (parts > 1) second = _mm512_or_si512(second, out[1]);
     if (parts > 2) third = _mm512_or_si512(third, out[2]);
   }
   const __m512i magnitude = _mm512_set1_epi16(0x7fff);
   return _mm512_test_epi16_mask(third, magnitude) != 0 ? 3 : _mm512_test_epi16_mask(second, magnitude) != 0 ? 2 : 1;
+}
+
+// See TileKernels::split.
+int split(const float* src, std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart) {
+  return split_row(n, parts, dst, apart, [src](std::int64_t i, __mmask32 there, __m512& low, __m512& high) {
+    low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), src + i);
+    high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there >> 16), src + i + 16);
+  });
+}
+
+// See TileKernels::split_sum.
+int split_sum(const Summand* summands, int count, std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart) {
+  return split_row(n, parts, dst, apart, [=](std::int64_t i, __mmask32 there, __m512& low, __m512& high) {
+    for (int t = 0; t < count; ++t) {
+      const std::byte* at = summands[t].codes + 2 * i;
+      __builtin_prefetch(at + summands[t].ahead);
+      const __m512i codes = _mm512_maskz_loadu_epi16(there, at);
+      const __m512 f = _mm512_set1_ps(summands[t].factor), l = single(_mm512_castsi512_si256(codes)),
+                   h = single(_mm512_extracti64x4_epi64(codes, 1));
+      low = t == 0 ? f * l : _mm512_fmadd_ps(f, l, low);
+      high = t == 0 ? f * h : _mm512_fmadd_ps(f, h, high);
+    }
+  });
 }
 
 // The 16 x 16 numbers at x, turned.

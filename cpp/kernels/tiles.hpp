@@ -61,8 +61,9 @@ inline void multiply_tile() {
 #undef SIGMASCOPE_TILE
 }
 
-// Parts p of A and q of a block matter together if p + q < tile_parts. They are summed in the order of p, then of q,
-// whichever side A is on: the same bits.
+// Parts p of A and q of a block matter together if p + q is less than a block has: the products that are left out are
+// as small as what its parts leave of a number. They are summed in the order of p, then of q, whichever side A is on:
+// the same bits.
 struct PartProducts {
   struct One {
     std::int64_t left, right;  // bytes to the parts
@@ -75,7 +76,7 @@ struct PartProducts {
     const TileOperand &a = block_left ? right : left, &block = block_left ? left : right;
     int last = -1;
     for (int p = 0; p < a.parts; ++p)
-      for (int q = 0; q < block.parts && p + q < tile_parts; ++q) {
+      for (int q = 0; q < block.parts && p + q < block.parts; ++q) {
         const bool new_p = q == 0, new_q = q != last;
         products[count++] =
             block_left ? One{q * block.part, p * a.part, new_q, new_p} : One{p * a.part, q * block.part, new_p, new_q};
@@ -110,8 +111,8 @@ inline void one_step_of_four(const std::byte* a, const TileOperand& of_a, const 
     each_tile_of<4>([&]<int I>() {
       load_tile<4>(a + I * of_a.tile + p * of_a.part, of_a.stride);
       multiply_tile<I, BLOCK_LEFT ? 5 : 4, BLOCK_LEFT ? 4 : 5>();
-      if (parts > 1 && p + 1 < tile_parts) multiply_tile<I, BLOCK_LEFT ? 6 : 4, BLOCK_LEFT ? 4 : 6>();
-      if (parts > 2 && p + 2 < tile_parts) multiply_tile<I, BLOCK_LEFT ? 7 : 4, BLOCK_LEFT ? 4 : 7>();
+      if (parts > 1 && p + 1 < parts) multiply_tile<I, BLOCK_LEFT ? 6 : 4, BLOCK_LEFT ? 4 : 6>();
+      if (parts > 2 && p + 2 < parts) multiply_tile<I, BLOCK_LEFT ? 7 : 4, BLOCK_LEFT ? 4 : 7>();
     });
 }
 
@@ -194,7 +195,7 @@ void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps, co
   }
 }
 
-constexpr TileKernels own_tiles{split, pack_right, pack_left, pair_rows, transpose, multiply_tiles};
+constexpr TileKernels own_tiles{split, split_sum, pack_right, pack_left, pair_rows, transpose, multiply_tiles};
 constexpr const TileKernels* tiles = &own_tiles;
 #else
 constexpr const TileKernels* tiles = nullptr;

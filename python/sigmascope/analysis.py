@@ -20,6 +20,7 @@ from .low_rank import LowRank
 from .matrices import Matrix
 from .plan import Run
 from .requested import REQUESTED, check_measures
+from .rounding import SEARCHES
 from .routes import EFFORTS, Route, route, run_for
 from .sources import matrix, partly_loaded
 from .spectra import Density, Known, Moments, Spectrum
@@ -156,7 +157,7 @@ def _exact(
     )
     svd = None
     if chosen.vectors:
-        run = Run.of(a, precisions=plan.SEARCHES, **options)
+        run = Run.of(a, precisions=SEARCHES, **options)
         svd = triplets(a, run, k, tol=tol, seed=seed)
     return Spectrum(
         shape=a.shape,

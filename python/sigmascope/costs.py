@@ -21,6 +21,8 @@ _STEP_RATE = {
     "mixed": ((8, 16, 32, 64), (70e9, 135e9, 170e9, 190e9)),
     "float32": ((8, 16, 32, 64), (40e9, 75e9, 95e9, 103e9)),
     "float64": ((8, 16, 32, 64), (20e9, 36e9, 46e9, 50e9)),
+    # As float32: that processor has no tiles.
+    "split": ((8, 16, 32, 64), (40e9, 75e9, 95e9, 103e9)),
 }
 """Flops per second of A^T (A X), by columns of X."""
 

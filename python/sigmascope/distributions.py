@@ -11,6 +11,7 @@ import numpy as np
 from . import _core, plan, spread
 from .memory import density_need, elementwise_need
 from .plan import Run
+from .rounding import DENSITIES
 from .sources import matrix
 from .spectra import Density, Moments
 
@@ -56,7 +57,7 @@ def spectral_density(
     ||A||_F^2 as control variates, Gauss paired with Gauss-Radau.
     """
     a = matrix(A)
-    run = Run.of(a, precision=precision, **options)
+    run = Run.of(a, precision=precision, precisions=DENSITIES, **options)
     plan.check_positive(passes=passes)
     n = min(a.shape)
     if probes < 2:
@@ -75,12 +76,26 @@ def spectral_density(
         block=probes,
         steps=passes,
         seed=plan.check_seed(seed),
+        products=run.products,
         f64=run.precision == "float64",
         gather=run.gathers,
         **run.native(),
     )
     seconds = time.perf_counter() - started
     return density_of(n, result, result, run.precision, seed, result["steps"], seconds)
+
+
+def _resolution(n: int, fro2: float, largest: float, precision: str) -> float:
+    """How far rounding may have moved a node, beside 1e-6 of itself, of the largest one.
+
+    A block and its image rounded to 2^-18 err by that times ||A||_F / sqrt(n), and the image has
+    the size of sigma_1 where it holds what is largest; seen was 0.6 of their product.
+    """
+    if precision == "float64":
+        return 1e-14
+    if precision == "float32" or largest <= 0:
+        return 2e-7
+    return max(2e-7, 2.0**-18 * float(np.sqrt(fro2 / (n * largest))))
 
 
 def density_of(
@@ -101,7 +116,7 @@ def density_of(
         rule["radau_nodes"],
         rule["radau_weights"],
         rule["residuals"],
-        resolution=1e-14 if precision == "float64" else 2e-7,
+        resolution=_resolution(n, run["fro2"], float(np.max(rule["gauss_nodes"])), precision),
         steps=steps,
         seed=seed,
         passes=run["reads"],

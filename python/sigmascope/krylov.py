@@ -26,7 +26,7 @@ class Search:
     shape : (m, n)
     k, tol, block, vectors
         As for :func:`sigmascope.svds`.
-    precision : {"mixed", "float32", "float64"}
+    precision : {"mixed", "split", "float32", "float64"}
         Of the blocks.
     density : bool
         Whether the quadrature of the basis is wanted as well: it is not restarted early then.
@@ -180,5 +180,7 @@ def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
     if result["restarted"]:
         notes.append("the basis was restarted")
     if result["refined"]:
-        notes.append("rounded products did not reach the tolerance; the last steps are in float32")
+        notes.append(
+            "rounded products did not reach the tolerance; the last steps have better ones"
+        )
     return tuple(notes)

@@ -15,6 +15,7 @@ from .krylov import Search, krylov, triplets_of
 from .matrices import Matrix
 from .memory import gram_need, values_need
 from .plan import Run
+from .rounding import SEARCHES
 from .sources import matrix
 from .spectra import SVD, SingularValues
 
@@ -51,13 +52,14 @@ def svds(
         Krylov steps, one read of A each, after which to stop without convergence.
     block : int, optional
         Columns per Krylov step; by default those of least cost (:mod:`sigmascope.costs`).
-    precision : {"mixed", "float32", "float64"}, optional
+    precision : {"mixed", "split", "float32", "float64"}, optional
         Of the blocks; float64 if any tile of A is f64, else float32. In float32 nothing below
         about 3e-6 * sigma_1 is resolved, and the errors say so. "mixed" is float32 with a search
         steered by products rounded to bfloat16, twice as fast: values, vectors and residuals come
         from float32 products all the same, and where the tolerance is finer than the rounding, the
-        last steps are in float32. Default where the processor multiplies bfloat16 (AVX-512 BF16)
-        and min(m, n) >= 512.
+        last steps have better ones. Default where the processor multiplies bfloat16 (AVX-512 BF16)
+        and min(m, n) >= 512. "split" begins with 16 bits of every number, as two parts of bfloat16;
+        on a processor without tiles (AMX) that is float32.
     seed : int
         Of the random start. Same seed, same bits, whatever the threads.
     **options
@@ -103,7 +105,7 @@ def svds(
     Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
     """
     a = matrix(A)
-    run = Run.of(a, precision=precision, precisions=plan.SEARCHES, **options)
+    run = Run.of(a, precision=precision, precisions=SEARCHES, **options)
     plan.check_rank(k, a.shape)
     plan.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):

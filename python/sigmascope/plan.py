@@ -12,15 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, costs
+from . import _core, costs, rounding
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
 from .memory import MINIMUM, Need
 from .panels import Reading
 from .threads import amount, resolve_memory, resolve_threads
-
-SEARCHES = ("mixed", "float32", "float64")
-"""What `precision` may be where Krylov steps only choose directions."""
 
 _FEW_LAYERS = 4
 LOWEST_PANEL = 16
@@ -52,8 +49,9 @@ class Run:
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
-        "float32" or "float64", of the blocks; "mixed": float32 blocks, and the search for them
-        steered by products rounded to bfloat16.
+        "float32" or "float64", of the blocks; "split": float32 blocks, and the steps that search
+        for them from 16 bits of every number, two parts of bfloat16, where the processor is faster
+        with these; "mixed": from 8 bits at first, bfloat16.
     progress : callable or None
         From `progress`; called with the stored bytes used so far, about 20 times a second.
     executor : concurrent.futures.Executor or None
@@ -113,8 +111,8 @@ class Run:
             raise ValueError(f"reserved must not be negative, it is {reserved}")
         if precision is None:
             precision = a.precision
-            if "mixed" in precisions and precision == "float32" and prefers_steering(a.shape):
-                precision = "mixed"
+            if precision == "float32":
+                precision = rounding.coarsest(precisions, a.shape)
         here = executor is None  # else workers read, and this process holds nothing of the matrix
         return cls(
             threads=resolve_threads(num_threads),
@@ -206,14 +204,19 @@ class Run:
         return 8 if self.precision == "float64" else 4
 
     @property
+    def products(self) -> str:
+        """What the steps of a search begin with."""
+        return rounding.PRODUCTS[self.precision]
+
+    @property
     def gathers(self) -> bool:
         """Whether the tiles of a sum are added up once, in memory."""
-        return self.copy_bytes > 0 and self.precision == "float32"
+        return self.copy_bytes > 0 and self.precision in ("split", "float32")
 
     def search(self) -> dict[str, Any]:
         """The keyword arguments of the native algorithms that search by Krylov steps."""
         return {
-            "steer": self.precision == "mixed",
+            "products": self.products,
             "rounded_copy": self.copy_bytes > 0 and self.precision == "mixed",
             "gather": self.gathers,
             "f64": self.precision == "float64",
@@ -269,11 +272,6 @@ def check_accuracy(accuracy: str) -> None:
 def of_shape(shape: tuple[int, int]) -> str:
     """Show a shape: "384 x 1536"."""
     return f"{shape[0]} x {shape[1]}"
-
-
-def prefers_steering(shape: tuple[int, int]) -> bool:
-    """Whether rounded products pay: the processor multiplies them twice as fast, and A is large."""
-    return bool(_core.config()["dot_bf16"]) and min(shape) >= 512
 
 
 def basis_columns(n: int, k: int, block: int, tol: float) -> int:

@@ -36,7 +36,7 @@ class Rates:
     Attributes
     ----------
     threads : int
-    float32, mixed, float64 : float
+    float32, split, mixed, float64 : float
         Flops per second of a Krylov step on a block of 32 columns.
     elements : float
         Stored bytes per second of the statistics of every element, of float32.
@@ -49,6 +49,7 @@ class Rates:
 
     threads: int
     float32: float
+    split: float
     mixed: float
     float64: float
     elements: float
@@ -115,6 +116,7 @@ def measure(threads: int | None = None, path: Path | None = None) -> Rates:
     eigen = _fastest(lambda: _core.two_stage_eigenvalues(square, False, count), 2)
     verbs = {
         "float32": lambda: _core.product_f32(single, narrow, "gram", **run),
+        "split": lambda: _core.product_f32(single, narrow, "split", **run),
         "mixed": lambda: _core.product_f32(single, narrow, "steer", **run),
         "float64": lambda: _core.product_f64(double, x, "gram", **run),
     }

@@ -19,6 +19,7 @@ from .memory import Need, values_need
 from .panels import MIB, Reading
 from .plan import Run
 from .requested import farms_need, permutation_need
+from .rounding import DENSITIES, SEARCHES
 from .threads import amount
 
 EFFORTS = ("top", "density", "exact")
@@ -156,8 +157,8 @@ class Route:
 
 
 def run_for(a: Matrix, effort: str, **options: Any) -> Run:
-    """Resolve the options of :func:`sigmascope.spectrum`: only effort "top" may be steered."""
-    precisions = plan.SEARCHES if effort == "top" else plan.SEARCHES[1:]
+    """Resolve the options of :func:`sigmascope.spectrum`, whose effort says what may be rounded."""
+    precisions = SEARCHES if effort == "top" else DENSITIES
     return Run.of(a, precisions=precisions, **options)
 
 
@@ -252,8 +253,8 @@ def _route(
     if effort == "top":
         block = min(costs.best_block(a.shape, k, tol, run.precision), *a.shape)
         search = Search(a.shape, k, tol, block, run.precision, density=False, **wanted)
-    elif effort == "density":  # what is rounded adds to a density, and no residual would tell
-        precision = "float64" if run.precision == "float64" else "float32"
+    elif effort == "density":
+        precision = "split" if run.precision == "mixed" else run.precision
         search = Search(a.shape, k, tol, _wide(k, a.shape), precision, density=True, **wanted)
     else:
         return every

@@ -103,6 +103,7 @@ struct PlainOperator {
     if (y != nullptr) *y = std::move(image);
     return z;
   }
+  Block split_step(const Block& x) { return gram_step(x, nullptr); }
   Block steer(const Block& x) { return gram_step(x, nullptr); }
   Small gram() {
     ++count;
@@ -138,7 +139,7 @@ extern "C" int plain_krylov(const double* values, std::int64_t m, std::int64_t n
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
-  const TopOptions options{k, tolerance, block, max_steps, 0, max_columns, 0, 0, seed, vectors != 0, true, false};
+  const TopOptions options{k, tolerance, block, max_steps, 0, max_columns, 0, 0, seed, vectors != 0, true};
   const auto result = block_krylov(device, a, norm2(matrix), options);
   std::copy(result.triplets.s.begin(), result.triplets.s.end(), s);
   std::copy(result.residuals.begin(), result.residuals.end(), residuals);

@@ -24,7 +24,7 @@ from sigmascope.spectra import Spectrum
 from .at_once import Budget, Spectra, Tally
 from .couples import AnyCouple, Sums
 from .rows import GROUPS
-from .sharing import Sharing
+from .sharing import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Findings:
 
 
 def findings(
-    couple: AnyCouple, options: Options, budget: Budget, tally: Tally, sharing: Sharing
+    couple: AnyCouple, options: Options, budget: Budget, tally: Tally, share: Share
 ) -> Findings:
     """Compute all that a row tells of two matrices.
 
@@ -47,7 +47,7 @@ def findings(
     MemoryLimitError
         A spectrum does not fit into the memory limit.
     """
-    with sharing.threads(budget.workers):
+    with share.threads(budget.workers):
         sums = couple.sums(
             num_threads=budget.threads,
             memory_limit=options.memory_limit,
@@ -57,7 +57,7 @@ def findings(
     jobs, known = _jobs(couple, sums, options.k)
     change = sums.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
-    spectra = known | Spectra(jobs, decay, options, budget, tally, sharing).computed()
+    spectra = known | Spectra(jobs, decay, options, budget, tally, share).computed()
     if change.change2 == 0:
         spectra["after"] = spectra["before"]
     if change.product == 0 and change.before2 > 0:

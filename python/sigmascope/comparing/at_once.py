@@ -21,7 +21,7 @@ from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Spectrum
 
 from .couples import Adapted, AnyCouple
-from .sharing import MOST_AT_ONCE, Sharing
+from .sharing import MOST_AT_ONCE, Share
 
 STEPS = 8
 """Of a density that need not resolve the largest values."""
@@ -148,14 +148,14 @@ class Spectra:
         options: Options,
         budget: Budget,
         tally: Tally,
-        sharing: Sharing,
+        share: Share,
     ) -> None:
         self._jobs = jobs
         self._decay = decay
         self._options = options
         self._budget = budget
         self._tally = tally
-        self._sharing = sharing
+        self._share = share
         self._futures: dict[str, Future[Spectrum | None]] = {}
 
     def computed(self) -> dict[str, Spectrum]:
@@ -175,7 +175,7 @@ class Spectra:
         spectra = {group: one for group, one in found.items() if one is not None}
         for group in order:
             if group not in spectra:
-                with self._sharing.threads(1):
+                with self._share.threads(1):
                     spectra[group] = self._of(group, spectra, alone=True)
         return spectra
 
@@ -190,7 +190,7 @@ class Spectra:
                 known[other] = one
         workers = self._budget.workers
         try:
-            with self._sharing.threads(workers):
+            with self._share.threads(workers):
                 return self._of(group, known, alone=workers == 1)
         except MemoryLimitError:
             if workers == 1:

@@ -12,8 +12,8 @@ pair                 `name` (unique: the name in `before`, or in `after` where t
 outcome              `status`: "analysed", "not analysed", "unpaired", "failed" or "excluded";
                      `reason`; `failure`: "data", or "environment", which may go well another time
 evidence             `rows` and `columns` that were compared, `effort`, `k`, `method`, `precision`,
-                     `passes` (over all spectra), `seed`, `seconds`, `num_threads`, `converged`,
-                     `notes`
+                     `passes` (over all spectra), `seed`, `seconds` (of all threads: those of all
+                     rows add up), `num_threads`, `converged`, `notes`
 measures X           of the rows of a scan: `before_X`, `after_X`; `change_X`, after minus before;
                      `delta_X` of dW = after - before; `projected_X` of dW - c before, the part of
                      dW that is orthogonal to `before`; each with `..._error`

@@ -27,7 +27,7 @@ from .at_once import Budget, Tally
 from .couples import Adapted, Adapters, AnyCouple, Couple
 from .measures import pair_columns
 from .pairing import Pair
-from .sharing import Sharing
+from .sharing import Share, Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,31 +151,33 @@ def compared(
     try:
         couple = couples[link.name]
         budget = Budget.of(couple, options)
-        with sharing.pair(budget):
-            began = time.perf_counter()
-            columns = _columns(couple, budget, options, sharing, read)
+        with sharing.pair(budget) as share:
+            columns = _columns(couple, budget, options, share, read)
         couples.check_unchanged(link.name)  # while it was read, that is
     except TENSOR_ERRORS as error:
         return failed(error, began)
     notes = [note for note in (link.note, columns["notes"]) if note]
-    evidence = {"notes": "; ".join(notes) or None, "seconds": time.perf_counter() - began}
+    evidence = {"notes": "; ".join(notes) or None, "seconds": share.seconds}
     return {"status": "analysed"} | columns | evidence
 
 
 def _columns(
-    stored: AnyCouple, budget: Budget, options: Options, sharing: Sharing, read: Read | None
+    stored: AnyCouple, budget: Budget, options: Options, share: Share, read: Read | None
 ) -> Row:
     """Compute the columns; both matrices are read once if they fit into memory."""
-    couple = stored.load() if budget.held and not stored.in_memory else stored
+    couple = stored
+    if budget.held and not stored.in_memory:
+        with share.without_threads():
+            couple = stored.load()
     tally = Tally(read)
     try:
-        found = findings(couple, options, budget, tally, sharing)
+        found = findings(couple, options, budget, tally, share)
     except MemoryLimitError:
         if not budget.held:
             raise
         # Held, it leaves too little for a basis that grows: from the files then.
         budget, couple = replace(budget, held=0, workers=1, threads=options.num_threads), stored
-        found = findings(couple, options, budget, tally, sharing)
+        found = findings(couple, options, budget, tally, share)
     del couple  # what is held of it: the vectors are enough now
-    with sharing.threads(budget.workers):
+    with share.threads(budget.workers):
         return pair_columns(found, options.num_threads, budget.threads)

@@ -133,6 +133,19 @@ def _neighbours(stairs: tuple[Staircase, Staircase], above: Array) -> tuple[Arra
     return sigmas[0], sigmas[1], (low - high) / 2.0
 
 
+def _gap(stairs: tuple[Staircase, Staircase], q: Quadrature, above: Array) -> Array:
+    """Return by how much (sigma) the stair at a position is wider than both of its neighbours.
+
+    Infinity where one of them is missing.
+    """
+    half = _mean(s.half_stair(above, 1.0) for s in stairs)
+    ends = np.clip(above + np.array([[-3.0], [-1.0], [1.0], [3.0]]) * half, 0.0, float(q.n))
+    sigmas = _mean(s.mean_sigma(ends, s.half_window(ends, 0.5)) for s in stairs)
+    before, here, after = sigmas[:-1] - sigmas[1:]
+    room = (above - 3.0 * half >= len(q.converged)) & (above + 3.0 * half <= q.n)
+    return np.where(room, np.maximum(here - np.maximum(before, after), 0.0), np.inf)
+
+
 def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     """Estimate the sigmas that ``above`` (f,) of the n values exceed; return them, their errors."""
     stairs = _staircases(q)
@@ -141,7 +154,10 @@ def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     )
     value = seen[1].mean(axis=0)
     raw = _mean(s.node_sigma(above) for s in stairs)
-    smoothing = np.maximum(np.ptp(seen, axis=(0, 1)) / 4.0, 0.75 * np.abs(value - raw))
+    # From node to node a staircase is off by up to half a stair. That means something where it
+    # is at one side of a gap, which the window has filled.
+    missed = np.minimum(0.75 * np.abs(value - raw), _gap(stairs, q, above))
+    smoothing = np.maximum(np.ptp(seen, axis=(0, 1)) / 4.0, missed)
     low, high, half = _neighbours(stairs, above)
     slope = (high - low) / np.maximum(2.0 * half, 1.0)
     steep = high > low

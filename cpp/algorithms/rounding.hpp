@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Products that are rounded more than blocks are, for steps that only choose directions, and what that does to them.
+//
+// A search may begin on products of numbers in bf16, and go on with such of two parts of bf16 each. That moves A by E,
+// |E| ~ noise: the space is then that of A + E, good until residuals come down to the noise, and T is off by a share.
+// Values, vectors and residuals are always read from A itself.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+namespace sigmascope {
+
+enum class Products {
+  rounded,  // of numbers in bf16: 8 bits
+  split,    // of two parts of bf16 each: 16 bits, where a device is faster with them
+  full      // as a device's blocks are
+};
+
+struct Rounding {
+  double noise = 0;  // sigma: what it adds to a residual, if every entry of A, or of a block, is rounded by itself
+  double share = 0;  // of T's numbers, if every entry is rounded the same way
+
+  static Rounding of(Products products, double fro2, std::int64_t n) {
+    if (products == Products::full) return {};
+    const double unit = products == Products::rounded ? 0x1p-9 : 0x1p-18;
+    return {.noise = unit * std::sqrt(fro2 / static_cast<double>(n)), .share = 4 * unit};
+  }
+  bool any() const { return share > 0; }
+  // Of T's numbers, six times what is likely: of n roundings, of the block and of its image.
+  double likely(std::int64_t n) const { return std::min(share, 3.75 * share / std::sqrt(static_cast<double>(n))); }
+};
+
+}  // namespace sigmascope

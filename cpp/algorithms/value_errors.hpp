@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How wrong the values of a Krylov space may be: from their residuals, from what has not converged, from each other.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+namespace sigmascope {
+
+// What may lie outside the k Ritz vectors, lambda.
+struct Unseen {
+  double eta = 0;     // what has not converged
+  double inside = 0;  // what T may not have told from the first k; 0 unless products are rounded
+  double above = 0;   // what T puts next, with the rounding that is likely; 0 unless they are
+};
+
+// Whether there may be more vectors near a Ritz value than the space holds.
+struct Crowd {
+  double distance = std::numeric_limits<double>::infinity();  // lambda, to the nearest; 0: the value is in it
+  double tangent = 1;  // of the angle to the vector that counts, if in it: very likely less
+};
+
+// Error bound of one value, in sigma, from its residual (sigma) and the gap to what has not converged, or is mixed with
+// it by rounding: four times the first-order value of the quadratic bound, since eta is itself an estimate. At or below
+// eta the residual speaks of the nearest singular value only; others, up to sqrt(eta), may still be missing above it,
+// as may be what a T of rounded products has put outside the k Ritz vectors, up to sqrt(above). A crowd is a gap that
+// is not known.
+inline double value_error(double sigma, double residual, const Unseen& unseen, const Crowd& crowd) {
+  const double eta = unseen.eta, theta = sigma * sigma, below = std::max(eta, unseen.inside);
+  residual = std::max(residual, std::sqrt(unseen.above) - sigma);
+  if (theta <= eta) return std::max(residual, 1.1 * std::sqrt(eta) - sigma);  // eta may be short by a few per cent
+  if (crowd.distance <= 0) return residual * crowd.tangent;
+  const double gap = std::min(theta - below, crowd.distance);
+  return gap > 0 ? std::min(residual, 4 * residual * residual * sigma / gap) : residual;
+}
+
+// A value read from a subspace is at most the singular value of its place (Cauchy), and that is at most any before it:
+// of values close together the later need not have converged to be known to what is between.
+inline void bound_by_earlier(const std::vector<double>& values, std::vector<double>& errors) {
+  double upper = std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < errors.size(); ++i) {
+    upper = std::min(upper, values[i] + errors[i]);
+    errors[i] = std::max(upper - values[i], 0.0);
+  }
+}
+
+// Bounds on |s_i - sigma_i|. Converged: value_error of the residual. Not converged: Weyl's inequality with all that
+// the space has not captured, sigma_i^2 <= theta_i + ||A - A V V^T||_F^2, loose but never wrong. Plus rounding.
+inline std::vector<double> value_errors(const std::vector<double>& values, const std::vector<double>& residuals,
+                                        bool converged, const Unseen& unseen, const std::vector<Crowd>& crowds,
+                                        double missing, double floor) {
+  std::vector<double> errors;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double s = values[i], weyl = std::sqrt(s * s + missing) - s;
+    errors.push_back(converged ? std::min(weyl, value_error(s, residuals[i], unseen, crowds[i])) : weyl);
+  }
+  bound_by_earlier(values, errors);
+  for (double& error : errors) error += floor;
+  return errors;
+}
+
+}  // namespace sigmascope
