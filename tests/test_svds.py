@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 # What LAPACK itself and the rounding of a float64 product leave, in units of sigma_1.
 ORACLE = 2e-14
-FLOOR = {"mixed": 3e-6, "float32": 3e-6, "float64": ORACLE}
+FLOOR = {"mixed": 3e-6, "split": 3e-6, "float32": 3e-6, "float64": ORACLE}
 
 
 def lapack(A: NDArray[np.floating]) -> Array:
@@ -121,7 +121,7 @@ def problems(draw: st.DrawFn) -> tuple[NDArray[np.floating], int, dict[str, obje
         if sigma is None
         else ks.prescribed(m, n, sigma, int(rng.integers(2**31)))[0]
     )
-    precision = draw(st.sampled_from(["mixed", "float32", "float64"]))
+    precision = draw(st.sampled_from(["mixed", "split", "float32", "float64"]))
     dtype = "float64" if precision == "float64" else "float32"
     A = (A * 2.0 ** draw(st.integers(-60, 60))).astype(dtype)
     tol = draw(st.sampled_from([1e-1, 1e-2, 1e-3, 1e-4, 1e-5]))
@@ -159,7 +159,7 @@ def test_no_silent_miss(problem: tuple[NDArray[np.floating], int, dict[str, obje
 
 
 @pytest.mark.parametrize("vectors", [False, True])
-@pytest.mark.parametrize("precision", ["mixed", "float32"])
+@pytest.mark.parametrize("precision", ["mixed", "split", "float32"])
 @pytest.mark.parametrize("block", [3, 4, 8, 16, 24])
 def test_crowds_hide_no_error(block: int, precision: str, vectors: bool) -> None:
     """Values closer than a loose search resolves, more than it holds, share its Ritz vectors."""

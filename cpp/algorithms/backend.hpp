@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "algorithms/rounding.hpp"
 #include "matrix/small.hpp"
 
 namespace sigmascope {
@@ -28,17 +29,17 @@ concept Backend = requires(B& device, typename B::Block& y, const typename B::Bl
 
 // A (rows x cols) on a device; algorithms iterate on A^T A, so cols should be the smaller side.
 template <class A>
-concept LinearOperator = requires(A& a, const typename A::Block& x, typename A::Block* y) {
+concept LinearOperator = requires(A& a, const typename A::Block& x, typename A::Block* y, Products p) {
   { a.rows() } -> std::convertible_to<std::int64_t>;
   { a.cols() } -> std::convertible_to<std::int64_t>;
-  { a.multiply(x) } -> std::same_as<typename A::Block>;          // A x, one read of A
-  { a.multiply_adjoint(x) } -> std::same_as<typename A::Block>;  // A^T x, one read
-  { a.gram_step(x, y) } -> std::same_as<typename A::Block>;      // A^T (A x), one read; *y = A x unless null
-  { a.split_step(x) } -> std::same_as<typename A::Block>;        // the same, perhaps with 16 bits of every number
-  { a.steer(x) } -> std::same_as<typename A::Block>;             // the same, perhaps with 8
-  { a.gram() } -> std::same_as<Small>;                           // A^T A in fp64, its lower triangle, one read
-  { a.fast_gram() } -> std::same_as<Gram>;                       // the same in fewer bits, one read
-  { a.reads() } -> std::convertible_to<std::int64_t>;            // reads of A so far
+  { a.multiply(x, p) } -> std::same_as<typename A::Block>;          // A x, one read of A; full, or perhaps not
+  { a.multiply_adjoint(x, p) } -> std::same_as<typename A::Block>;  // A^T x, one read
+  { a.gram_step(x, y) } -> std::same_as<typename A::Block>;         // A^T (A x), one read; *y = A x unless null
+  { a.split_step(x) } -> std::same_as<typename A::Block>;           // the same, perhaps with 16 bits of every number
+  { a.steer(x) } -> std::same_as<typename A::Block>;                // the same, perhaps with 8
+  { a.gram() } -> std::same_as<Small>;                              // A^T A in fp64, its lower triangle, one read
+  { a.fast_gram() } -> std::same_as<Gram>;                          // the same in fewer bits, one read
+  { a.reads() } -> std::convertible_to<std::int64_t>;               // reads of A so far
 };
 
 }  // namespace sigmascope

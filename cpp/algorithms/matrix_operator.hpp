@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "algorithms/backend.hpp"
+#include "algorithms/rounding.hpp"
 #include "matrix/matrix.hpp"
 
 namespace sigmascope {
@@ -21,15 +22,23 @@ class MatrixOperator {
   std::int64_t cols() const { return view_.cols(); }
   std::int64_t reads() const { return reads_; }
 
-  Block multiply(const Block& x) { return ++reads_, backend_.multiply(view_, x); }
-  Block multiply_adjoint(const Block& y) { return ++reads_, backend_.multiply_adjoint(view_, y); }
+  Block multiply(const Block& x, Products products = Products::full) {
+    ++reads_;
+    return products == Products::full ? backend_.multiply(view_, x) : backend_.multiply(view_, x, split_parts);
+  }
+  Block multiply_adjoint(const Block& y, Products products = Products::full) {
+    ++reads_;
+    return products == Products::full ? backend_.multiply_adjoint(view_, y)
+                                      : backend_.multiply_adjoint(view_, y, split_parts);
+  }
   Block gram_step(const Block& x, Block* y) { return ++reads_, backend_.gram_step(view_, x, y); }
-  Block split_step(const Block& x) { return ++reads_, backend_.gram_step(view_, x, nullptr, 2); }
+  Block split_step(const Block& x) { return ++reads_, backend_.gram_step(view_, x, nullptr, split_parts); }
   Block steer(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
   Small gram() { return ++reads_, backend_.gram(view_, false).values; }
   Gram fast_gram() { return ++reads_, backend_.gram(view_, true); }
 
  private:
+  static constexpr int split_parts = 2;
   B& backend_;
   MatrixView view_, rounded_;
   std::int64_t reads_ = 0;

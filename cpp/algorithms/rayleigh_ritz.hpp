@@ -44,8 +44,8 @@ inline Small completed(const Small& v) {
 // their residuals tell whether the range of A had more to give.
 template <Backend B, LinearOperator A>
 Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, std::int64_t k, std::uint64_t seed,
-                          bool with_residuals) {
-  auto product = a.multiply(basis);
+                          bool with_residuals, Products products = Products::full) {
+  auto product = a.multiply(basis, products);
   const double floor = 4 * B::epsilon() * largest_of(column_norms(device, product));
   auto image = orthonormalize(device, std::vector<typename B::Block>(), std::move(product), floor);  // A V = Q R
   const SmallSvd small = svd(image.r);                                                               // rank x D
@@ -71,7 +71,7 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, std::int64_t
     for (std::int64_t j = 0; j < fill.q.cols; ++j) place(j, rank + j) = 1;
     device.combine(result.u, fill.q, place);
   }
-  auto defect = a.multiply_adjoint(result.u);  // A^T U - V S
+  auto defect = a.multiply_adjoint(result.u, products);  // A^T U - V S
   Small minus(k, k);
   for (std::int64_t j = 0; j < k; ++j) minus(j, j) = -result.s[static_cast<std::size_t>(j)];
   device.combine(defect, result.v, minus);

@@ -3,7 +3,7 @@
 //
 // A search may begin on products of numbers in bf16, and go on with such of two parts of bf16 each. That moves A by E,
 // |E| ~ noise: the space is then that of A + E, good until residuals come down to the noise, and T is off by a share.
-// Values, vectors and residuals are always read from A itself.
+// Values, vectors and residuals are always read from A itself, of two parts at least.
 #pragma once
 
 #include <algorithm>

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "algorithms/matrix_operator.hpp"
@@ -53,7 +54,7 @@ struct Prepared : Problem {
         matrix(held(source, options.load_bytes)),
         backend(cpu_options(options)) {
     py::gil_scoped_release release;
-    const ElementSurvey seen = backend.survey(matrix);
+    ElementSurvey seen = backend.survey(matrix, rounded_copy && !matrix.mostly_column_major());
     require_finite(seen);
     if (seen.largest > 0) {
       int exponent = 0;
@@ -70,7 +71,7 @@ struct Prepared : Problem {
     }
     // In the range where rounding to bf16 commutes with the power of two, see Bf16Panels.
     const bool in_blocks = std::abs(std::log2(factor)) < 60;
-    if (rounded_copy && in_blocks) rounded = backend.rounded(matrix);
+    if (rounded_copy && in_blocks) rounded = seen.rounded ? std::move(*seen.rounded) : backend.rounded(matrix);
     if (options.gather && in_blocks && matrix.layers() > 1) matrix = backend.gathered(matrix);
     a.emplace(backend, MatrixView{&matrix, transposed, factor},
               MatrixView{rounded ? &*rounded : &matrix, transposed, factor});

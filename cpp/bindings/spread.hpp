@@ -27,8 +27,8 @@ class SpreadOperator {
   std::int64_t cols() const { return cols_; }
   std::int64_t reads() const { return reads_; }
 
-  Block multiply(const Block& x) { return product("multiply", x, rows_); }
-  Block multiply_adjoint(const Block& y) { return product("multiply_adjoint", y, cols_); }
+  Block multiply(const Block& x, Products = Products::full) { return product("multiply", x, rows_); }
+  Block multiply_adjoint(const Block& y, Products = Products::full) { return product("multiply_adjoint", y, cols_); }
   Block split_step(const Block& x) { return gram_step(x, nullptr); }
   Block steer(const Block& x) { return product("steer", x, cols_); }
 

@@ -130,7 +130,7 @@ void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages, int parts)
   if (std::is_same_v<T, float> && isa_.tiles) return stream_tiles(a, stages, parts);
   const bool by_columns = a.transposed;
   if (by_columns && !a.matrix->in_memory())
-    return along_rows(a, stages, [&](const MatrixView& rows, const Stages& part, bool) { stream(rows, part); });
+    return along_rows(a, stages, [&](const MatrixView& rows, const Stages& part, bool) { stream(rows, part, parts); });
   const std::int64_t rows = a.rows(), cols = a.cols();
   const std::int64_t ld_block = (stages.x ? stages.x : stages.given)->ld;
   const std::int64_t height = std::min(panel_height(a, ld_block), std::max<std::int64_t>(rows, 1));
@@ -196,16 +196,16 @@ void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages, int parts)
 }
 
 template <class T>
-Block<T> CpuBackend<T>::multiply(const MatrixView& a, const Block& x) {
+Block<T> CpuBackend<T>::multiply(const MatrixView& a, const Block& x, int parts) {
   Block y(a.rows(), x.cols);
-  stream(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr});
+  stream(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr}, parts);
   return y;
 }
 
 template <class T>
-Block<T> CpuBackend<T>::multiply_adjoint(const MatrixView& a, const Block& y) {
+Block<T> CpuBackend<T>::multiply_adjoint(const MatrixView& a, const Block& y, int parts) {
   Block z(a.cols(), y.cols);
-  stream(a, {.x = nullptr, .given = &y, .y = nullptr, .z = &z});
+  stream(a, {.x = nullptr, .given = &y, .y = nullptr, .z = &z}, parts);
   return z;
 }
 

@@ -30,6 +30,7 @@ struct ElementSurvey {
   std::vector<double> row_squares;  // the sum of each row's squares
   std::int64_t nans = 0, infinities = 0;
   std::int64_t first_row = -1, first_col = -1;  // the first NaN or infinity, in the order of rows
+  std::optional<Matrix> rounded;                // what CpuBackend::rounded makes, where that is no work
 };
 
 // Sums over the entries w of one matrix and d = w' - w, what another of its shape has more.
@@ -69,10 +70,10 @@ class CpuBackend {
   // y += x c
   void combine(Block& y, const Block& x, const Small& c);
 
-  Block multiply(const MatrixView& a, const Block& x);          // A x
-  Block multiply_adjoint(const MatrixView& a, const Block& y);  // A^T y
-  // A^T (A x) in one read of A; y, if asked for, receives A x. Where products are of parts of bf16, of so many: two
-  // hold 16 bits of a number.
+  // Where products are of parts of bf16, numbers have so many at most: two hold 16 bits.
+  Block multiply(const MatrixView& a, const Block& x, int parts = tile_parts);          // A x
+  Block multiply_adjoint(const MatrixView& a, const Block& y, int parts = tile_parts);  // A^T y
+  // A^T (A x) in one read of A; y, if asked for, receives A x.
   Block gram_step(const MatrixView& a, const Block& x, Block* y, int parts = tile_parts);
   // The same in one read with A, x and A x rounded to bf16 (float; double: gram_step): for directions, not for values.
   Block steer(const MatrixView& a, const Block& x);
@@ -86,7 +87,7 @@ class CpuBackend {
   // Eigenvalues of a symmetric matrix, ascending; overwrites it. Fast: with the large products in fp32.
   std::vector<double> eigvalsh(Small& a, bool fast);
   ElementMoments moments(const Matrix& a, bool count_codes);
-  ElementSurvey survey(const Matrix& a);
+  ElementSurvey survey(const Matrix& a, bool round = false);  // the rounded copy too, if it can
   ChangeSums change(const Matrix& before, const Matrix& after);
   // Decoded rows [i0, i1) x columns [j0, j1), row-major, ld = j1 - j0.
   void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out);
@@ -110,7 +111,7 @@ class CpuBackend {
     sweep(rows, {.x = nullptr, .given = stages.x, .y = nullptr, .z = &y}, true);
     if (stages.z) sweep(rows, {.x = &y, .given = nullptr, .y = stages.z, .z = nullptr}, false);
   }
-  void stream(const MatrixView& a, const Stages& stages, int parts = tile_parts);
+  void stream(const MatrixView& a, const Stages& stages, int parts);
   void stream_tiles(const MatrixView& a, const Stages& stages, int parts);  // float
   void tiles_at_hand(const MatrixView& a, const Stages& stages, int parts);
   void tiles_by_rows(const MatrixView& a, const Stages& stages, int parts, bool counted);

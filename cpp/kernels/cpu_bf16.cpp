@@ -13,6 +13,7 @@
 
 #include "kernels/bf16_panels.hpp"
 #include "kernels/cpu_backend.hpp"
+#include "kernels/rounded_copy.hpp"
 
 namespace sigmascope {
 
@@ -89,26 +90,19 @@ Block<T> CpuBackend<T>::multiply_bf16(const MatrixView& a, const Block& x) {
 template <class T>
 Matrix CpuBackend<T>::rounded(const Matrix& a) {
   if (is_plain_bf16(a)) return a;
-  const std::int64_t ld = spread<std::uint16_t>(a.cols);
-  const std::shared_ptr<std::uint16_t[]> codes = aligned_array<std::uint16_t>(a.rows * ld);
+  const RoundedCopy copy(a.rows, a.cols);
   std::vector<DecodeScratch> scratch(static_cast<std::size_t>(pool_.threads()));
   PanelStream panels(a, false, row_chunk * pool_.threads());
   for (std::int64_t index = 0; index < panels.count(); ++index) {
     const Panel panel = panels.next();
     pool_.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * row_chunk;
-      decode_bf16(isa_, panel, i, std::min(i + row_chunk, panel.rows), 0, a.cols, 1.0,
-                  codes.get() + (panel.row0 + i) * ld, ld, scratch[static_cast<std::size_t>(worker)]);
+      decode_bf16(isa_, panel, i, std::min(i + row_chunk, panel.rows), 0, a.cols, 1.0, copy.row(panel.row0 + i),
+                  copy.ld, scratch[static_cast<std::size_t>(worker)]);
     });
     observe(panel);
   }
-  Tile tile;
-  tile.bytes = Bytes::in_memory(reinterpret_cast<const std::byte*>(codes.get()),
-                                static_cast<std::uint64_t>(2 * a.rows * ld), codes);
-  tile.dtype = DType::bf16;
-  tile.rows = a.rows, tile.cols = a.cols;
-  tile.row_stride = 2 * ld, tile.col_stride = 2;
-  return {a.rows, a.cols, {tile}};
+  return copy.matrix();
 }
 
 template Matrix CpuBackend<float>::rounded(const Matrix&);

@@ -1,22 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The norm, the largest entry and what is not finite, at the speed of memory.
+// The norm, the largest entry and what is not finite, at the speed of memory; and a copy in bf16, if that is wanted and
+// the numbers are of fp32 as they lie, which are at hand.
 #include <algorithm>
+#include <atomic>
+#include <optional>
 
 #include "kernels/cpu_backend.hpp"
 #include "kernels/element_pass.hpp"
+#include "kernels/rounded_copy.hpp"
 
 namespace sigmascope {
 
 template <class T>
-ElementSurvey CpuBackend<T>::survey(const Matrix& a) {
+ElementSurvey CpuBackend<T>::survey(const Matrix& a, bool round) {
   ElementSurvey result;
   result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
   const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
   std::vector<Survey> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
-  const auto look = [&](const Panel&, const ElementCodes& codes, std::int64_t i, std::int64_t j, std::int64_t n) {
+  std::optional<RoundedCopy> copy;
+  if (round) copy.emplace(a.rows, a.cols);
+  std::atomic<bool> copied = round;
+  const auto look = [&](const Panel& panel, const ElementCodes& codes, std::int64_t i, std::int64_t j, std::int64_t n) {
     Survey* here = found.data() + j / stretch_length * height + i;
-    for (std::int64_t r = 0; r < codes.rows; ++r)
-      isa_.survey(codes.dtype, codes.data + r * codes.stride, n, codes.stride, here + r);
+    if (codes.dtype != DType::f32 || reinterpret_cast<std::uintptr_t>(codes.data) % alignof(float) != 0) copied = false;
+    const bool copies = copied;
+    for (std::int64_t r = 0; r < codes.rows; ++r) {
+      const std::byte* row = codes.data + r * codes.stride;
+      isa_.survey(codes.dtype, row, n, codes.stride, here + r);
+      if (copies) isa_.round_bf16(reinterpret_cast<const float*>(row), n, 1.0f, copy->row(panel.row0 + i + r) + j);
+    }
   };
   pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {
     for (std::int64_t i = 0; i < panel.rows; ++i)
@@ -33,10 +45,11 @@ ElementSurvey CpuBackend<T>::survey(const Matrix& a) {
       }
     observe(panel);
   });
+  if (copied) result.rounded = copy->matrix();
   return result;
 }
 
-template ElementSurvey CpuBackend<float>::survey(const Matrix&);
-template ElementSurvey CpuBackend<double>::survey(const Matrix&);
+template ElementSurvey CpuBackend<float>::survey(const Matrix&, bool);
+template ElementSurvey CpuBackend<double>::survey(const Matrix&, bool);
 
 }  // namespace sigmascope

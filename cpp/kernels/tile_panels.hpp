@@ -4,7 +4,7 @@
 // fp32: A is decoded to fp32 and split into as many bf16 numbers as hold it (1 for bf16 and fp8, 2 for fp16, 3 for
 // fp32: found from the values, so that no bit depends on how they are stored), a block into 3. The products of parts
 // that reach 2^-24 are summed in fp32: exact to what fp32 rounds, at 1/3 to 1/6 of 16 times its rate.
-// Fewer parts of a block, and then of A, for steps that only choose directions: two hold 16 bits, three products in
+// Fewer parts of a block, and then of A, where that is good enough (rounding.hpp): two hold 16 bits, three products in
 // place of six; one is rounding (cpu_bf16.cpp).
 //
 // Sums start afresh every tile_sum terms of the matrix, wherever its panels end, so that no bit depends on the panel,

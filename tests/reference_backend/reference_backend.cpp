@@ -81,7 +81,7 @@ struct PlainOperator {
   std::int64_t rows() const { return a.rows; }
   std::int64_t cols() const { return a.cols; }
   std::int64_t reads() const { return count; }
-  Block multiply(const Block& x) {
+  Block multiply(const Block& x, Products = Products::full) {
     ++count;
     Block y = device.zeros(a.rows, x.cols);
     for (std::int64_t i = 0; i < a.rows; ++i)
@@ -89,7 +89,7 @@ struct PlainOperator {
         for (std::int64_t j = 0; j < x.cols; ++j) y.at(i, j) += a.at(i, p) * x.at(p, j);
     return y;
   }
-  Block multiply_adjoint(const Block& y) {
+  Block multiply_adjoint(const Block& y, Products = Products::full) {
     ++count;
     Block z = device.zeros(a.cols, y.cols);
     for (std::int64_t i = 0; i < a.rows; ++i)
