@@ -164,16 +164,26 @@ def test_values_under_the_rounding_are_found_without_it() -> None:
     assert np.all(np.abs(result.s - sigma[:60]) <= result.errors + 1e-9)
 
 
-def test_entries_that_all_round_the_same_way_do_not_deceive() -> None:
-    """A constant of 1 + 2^-9 rounds down everywhere: T is off, the values are not."""
+@pytest.mark.parametrize("constant", [1 + 2.0**-9, 1 + 2.0**-9 + 0.99 * 2.0**-18])
+@pytest.mark.parametrize("noise", [1e-2, 0.0])
+def test_entries_that_all_round_the_same_way_do_not_deceive(constant: float, noise: float) -> None:
+    """A constant of 1 + 2^-9 rounds down everywhere: T is off, the values are not.
+
+    The other is not held by two parts either.
+    """
     rng = np.random.default_rng(4)
-    A = np.full((700, 600), 1 + 2.0**-9, np.float32)
-    A += np.float32(1e-2) * rng.standard_normal(A.shape, dtype=np.float32)
+    A = np.full((700, 600), constant, np.float32)
+    A += np.float32(noise) * rng.standard_normal(A.shape, dtype=np.float32)
+    A[:5] *= 1 + np.arange(5, dtype=np.float32)[:, None]
     sigma = np.linalg.svd(A.astype(np.float64), compute_uv=False)
-    for tol in (1e-2, 1e-4):
+    for tol in (1e-2, 1e-3, 1e-4):
         result = ss.svds(A, 6, tol=tol, method="krylov", precision="mixed")
         assert result.converged
         assert np.all(np.abs(result.s - sigma[:6]) <= result.errors)
+        assert result.U is not None
+        assert result.Vt is not None
+        left = np.linalg.norm(A.T.astype(float) @ result.U - result.Vt.T * result.s, axis=0)
+        assert np.all(left <= result.residuals + 3e-6 * sigma[0])
 
 
 @pytest.mark.parametrize("name", ["spiked", "llm", "polynomial"])

@@ -141,19 +141,22 @@ class TopSearch {
     }
     const Small chosen =
         all ? Small::identity(space_->columns()) : assessment_.ritz.vectors.part(0, space_->columns(), 0, k);
-    // Of two parts where that is as good, for a search that may be rounded at all.
-    const double noise = rounding(Products::split).noise, theta = assessment_.theta(0);
-    const bool split =
-        options_.products != Products::full && !all && 64 * noise <= options_.tolerance * std::sqrt(theta);
+    // Of two parts where what that errs by, 4 noise + share s, is far below what a search that steers is allowed.
+    const Rounding two = rounding(Products::split);
+    const double largest = std::sqrt(assessment_.theta(0)), allowed_rounding = options_.tolerance * largest / 16;
+    const bool split = options_.products == Products::rounded && !all &&
+                       std::max(4 * two.noise, two.share * largest) <= allowed_rounding;
     auto& triplets = result_.triplets =
         rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), k, options_.seed + 1, measure,
                       split ? Products::split : Products::full);
     result_.residuals = triplets.residuals;
     if (split)
-      for (double& residual : result_.residuals) residual += noise;
+      for (std::size_t i = 0; i < result_.residuals.size(); ++i)
+        result_.residuals[i] += 4 * two.noise + two.share * triplets.s[i];
     if (!measure)
       for (std::int64_t i = 0; i < k; ++i) result_.residuals.push_back(ritz_residual(assessment_, i, B::epsilon()));
-    const double least = rounding_floor<B>(triplets.s), floor = least + (split ? 4 * noise : 0),
+    const double least = rounding_floor<B>(triplets.s),
+                 floor = least + (split ? 4 * two.noise + two.share * triplets.s.front() : 0),
                  allowed = options_.tolerance * triplets.s.front() + least,
                  missing = missing_mass(*space_, fro2_, rounding(products_));
     // Nor does T tell then what lies outside: ask A, with the block that would be next.

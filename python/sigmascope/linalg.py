@@ -56,10 +56,11 @@ def svds(
         Of the blocks; float64 if any tile of A is f64, else float32. In float32 nothing below
         about 3e-6 * sigma_1 is resolved, and the errors say so. "mixed" is float32 with a search
         steered by products rounded to bfloat16, twice as fast: values, vectors and residuals come
-        from float32 products all the same (from 16 bits of every number where what that errs by,
-        2^-18 ||A||_F / sqrt(n), is below a 64th of the tolerance), and where the tolerance is finer
-        than the rounding, the last steps have better ones. Default where the processor multiplies
-        bfloat16 (AVX-512 BF16) and min(m, n) >= 512. "split" begins with 16 bits of every number,
+        from float32 products all the same (from 16 bits of every number where what that may err by,
+        2^-16 ||A||_F / sqrt(n) + 2^-16 sigma, is below a 16th of the tolerance; it is part of
+        residuals and errors), and where the tolerance is finer than the rounding, the last steps
+        have better ones. Default where the processor multiplies bfloat16 (AVX-512 BF16) and
+        min(m, n) >= 512. "split" begins with 16 bits of every number,
         as two parts of bfloat16; on a processor without tiles (AMX) that is float32.
     seed : int
         Of the random start. Same seed, same bits, whatever the threads.
