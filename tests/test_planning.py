@@ -229,7 +229,7 @@ def test_rates_are_of_this_machine(tmp_path: Path) -> None:
     rates = measure(1, tmp_path / "nothing")
     assert rates.file is None
     assert rates.threads == 1
-    for name in ("float32", "mixed", "float64", "elements", "eigen"):
+    for name in ("float32", "split", "mixed", "float64", "elements", "eigen"):
         assert getattr(rates, name) > 0
     path = sparse(tmp_path / "x.safetensors", 2000, 2000)
     assert (measure(1, path).file or 0) > 1e6
@@ -237,7 +237,7 @@ def test_rates_are_of_this_machine(tmp_path: Path) -> None:
 
 def test_estimates_follow_the_rates() -> None:
     slow = Rates(1, 1e11, 1e11, 1.8e11, 5e10, 1e10, 1e-10, 1e9)
-    quick = replace(slow, float32=2e11, mixed=3.6e11, float64=1e11, eigen=0.5e-10)
+    quick = replace(slow, float32=2e11, split=2e11, mixed=3.6e11, float64=1e11, eigen=0.5e-10)
     shape = (4000, 3000)
     for fast in (False, True):
         assert quick.values_seconds(shape, fast=fast) == pytest.approx(
@@ -246,7 +246,7 @@ def test_estimates_follow_the_rates() -> None:
     assert slow.values_seconds(shape, fast=False) == pytest.approx(
         4000 * 3000**2 / 5e10 + 1e-10 * (0.12 + 0.88 * 640 / 3000) * 3000**3, rel=0.15
     )
-    for precision in ("float32", "mixed", "float64"):
+    for precision in ("float32", "split", "mixed", "float64"):
         times = [r.krylov_seconds(shape, 32, 32, 1e-3, precision) for r in (quick, slow)]
         assert 1.8 <= times[1] / times[0] <= 2
 

@@ -41,18 +41,24 @@ def rounded(x: NDArray[Any]) -> NDArray[np.float64]:
     return x.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)
 
 
+def problem(
+    shape: tuple[int, int, int], dtype: str, transposed: bool, seed: int
+) -> tuple[ss.Matrix, NDArray[np.float32]]:
+    m, n, k = shape
+    rng = np.random.default_rng(seed)
+    stored = rng.standard_normal((m, n)).astype(STORED[dtype])
+    A = ss.matrix(stored).T if transposed else ss.matrix(stored)
+    return A, rng.standard_normal((A.shape[1], k)).astype(np.float32)
+
+
 @settings(max_examples=80, deadline=None)
 @given(SHAPES, st.sampled_from(sorted(STORED)), st.booleans(), st.integers(0, 2**32 - 1))
 def test_products_of_rounded_numbers(
     shape: tuple[int, int, int], dtype: str, transposed: bool, seed: int
 ) -> None:
     """As if every number had been rounded first, but for fp32 sums."""
-    m, n, k = shape
-    rng = np.random.default_rng(seed)
-    stored = rng.standard_normal((m, n)).astype(STORED[dtype])
-    A = ss.matrix(stored).T if transposed else ss.matrix(stored)
+    A, X = problem(shape, dtype, transposed, seed)
     dense = rounded(np.asarray(A, np.float32))
-    X = rng.standard_normal((A.shape[1], k)).astype(np.float32)
     unit = 64 * 2.0**-23
     image = product(A, X, "multiply_bf16")
     exact = dense @ rounded(X)
@@ -71,13 +77,9 @@ def test_products_of_split_numbers(
     shape: tuple[int, int, int], dtype: str, transposed: bool, seed: int
 ) -> None:
     """To 2^-16 of every product of numbers: the block, its image and A, 2^-18 each and a cross."""
-    m, n, k = shape
-    rng = np.random.default_rng(seed)
-    stored = rng.standard_normal((m, n)).astype(STORED[dtype])
-    A = ss.matrix(stored).T if transposed else ss.matrix(stored)
-    dense = np.abs(np.asarray(A, np.float64))
-    X = rng.standard_normal((A.shape[1], k)).astype(np.float32)
+    A, X = problem(shape, dtype, transposed, seed)
     exact = np.asarray(A, np.float64)
+    dense = np.abs(exact)
     exact = exact.T @ (exact @ X)
     error = np.abs(product(A, X, "split") - exact)
     assert np.all(error <= (2.0**-15 + 64 * 2.0**-23) * (dense.T @ (dense @ np.abs(X))))
@@ -228,7 +230,9 @@ def test_the_default_is_the_coarsest_that_pays() -> None:
         assert plan.Run.of(ss.matrix(small), precisions=kinds).precision == "float32"
         assert plan.Run.of(ss.matrix(large.astype(float)), precisions=kinds).precision == "float64"
     assert plan.Run.of(ss.matrix(large)).precision == "float32"
-    assert ss.spectrum(large, effort="density").precision in (densities, "float64")
+    spread = ks.llm(900, 800)[0].astype(np.float32)
+    found = ss.spectrum(spread, k=8)
+    assert (found.effort, found.precision) == ("density", densities)
 
 
 @pytest.mark.parametrize("precision", rounding.SEARCHES)

@@ -6,7 +6,7 @@
 // step only chooses the next directions, so it may (block_krylov.hpp, "steering"); values, vectors and residuals are
 // then read from fp32 products. A block split into bf16 hi + lo parts would be exact to 2^-17, but takes two dot
 // products for each fp32 multiply-add: measured 220 against 200 GF/s, not worth a third kind of number. Where the
-// processor has tiles (Intel AMX) both kinds of products are theirs: tile_panels.hpp.
+// processor has tiles (Intel AMX) all products are theirs, those of two parts too: tile_panels.hpp.
 #include <algorithm>
 #include <type_traits>
 #include <vector>
