@@ -42,7 +42,7 @@ class TopSearch {
         n_(a.cols()),
         k_(options.k),
         block_(std::min(options.block, a.cols())),
-        products_(options.products) {
+        products_(options.products == Products::split && !a.splits() ? Products::full : options.products) {
     begin();
   }
 
@@ -74,7 +74,7 @@ class TopSearch {
   // Better products from here on: of two parts where their noise is below what is allowed.
   void sharpen() {
     const double allowed = options_.tolerance * std::sqrt(assessment_.theta(0));
-    const bool enough = options_.of_residuals() && rounding(Products::split).noise < allowed;
+    const bool enough = a_.splits() && options_.of_residuals() && rounding(Products::split).noise < allowed;
     products_ = products_ == Products::rounded && enough ? Products::split : Products::full;
     result_.refined = true;
   }
@@ -144,7 +144,7 @@ class TopSearch {
     // Of two parts where what that errs by, 4 noise + share s, is far below what a search that steers is allowed.
     const Rounding two = rounding(Products::split);
     const double largest = std::sqrt(assessment_.theta(0)), allowed_rounding = options_.tolerance * largest / 16;
-    const bool split = options_.products == Products::rounded && !all &&
+    const bool split = a_.splits() && options_.products == Products::rounded && !all &&
                        std::max(4 * two.noise, two.share * largest) <= allowed_rounding;
     auto& triplets = result_.triplets =
         rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), k, options_.seed + 1, measure,

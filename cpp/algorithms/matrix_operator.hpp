@@ -21,6 +21,7 @@ class MatrixOperator {
   std::int64_t rows() const { return view_.rows(); }
   std::int64_t cols() const { return view_.cols(); }
   std::int64_t reads() const { return reads_; }
+  bool splits() const { return backend_.splits(); }
 
   Block multiply(const Block& x, Products products = Products::full) {
     ++reads_;

@@ -26,6 +26,7 @@ class SpreadOperator {
   std::int64_t rows() const { return rows_; }
   std::int64_t cols() const { return cols_; }
   std::int64_t reads() const { return reads_; }
+  bool splits() const { return false; }
 
   Block multiply(const Block& x, Products = Products::full) { return product("multiply", x, rows_); }
   Block multiply_adjoint(const Block& y, Products = Products::full) { return product("multiply_adjoint", y, cols_); }

@@ -58,6 +58,7 @@ class CpuBackend {
   explicit CpuBackend(CpuOptions options);
 
   static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
+  bool splits() const { return sizeof(T) == 4 && isa_.tiles != nullptr; }  // whether products are of parts of bf16
 
   Block zeros(std::int64_t rows, std::int64_t cols);
   // Entry (i, j) is a function of (seed, i, column0 + j).

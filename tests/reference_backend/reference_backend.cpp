@@ -103,6 +103,7 @@ struct PlainOperator {
     if (y != nullptr) *y = std::move(image);
     return z;
   }
+  bool splits() const { return false; }
   Block split_step(const Block& x) { return gram_step(x, nullptr); }
   Block steer(const Block& x) { return gram_step(x, nullptr); }
   Small gram() {

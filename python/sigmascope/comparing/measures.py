@@ -20,9 +20,11 @@ from .analysis import Findings
 from .couples import Sums
 from .rows import GROUPS, LISTS
 
-_UNIT = {"float64": 2.0**-53}
-_ROUNDED = 48.0
-"""Units of roundoff times sigma_1, by which A v - s u may differ from zero."""
+_ROUNDED = {"float64": 48.0 * 2.0**-53, "mixed": 2.0**-15}
+"""Of sigma_1, by which A v - s u may differ from zero; else 48 units of float32's roundoff.
+
+What a steered search has read last may have had 16 bits of every number: see `block_krylov.hpp`.
+"""
 
 
 def pair_columns(found: Findings, num_threads: int, threads: int) -> Row:
@@ -151,7 +153,7 @@ def _angles(
 
 
 def _bounds(svd: SVD) -> NDArray[np.float64]:
-    rounding = _ROUNDED * _UNIT.get(svd.precision, 2.0**-24) * float(svd.s[0])
+    rounding = _ROUNDED.get(svd.precision, 48.0 * 2.0**-24) * float(svd.s[0])
     rest = [0.0] if svd.method == METHOD and len(svd.s) == svd.columns else []  # all else is 0
     s, e, r = (np.append(x, rest) for x in (svd.s, svd.errors, svd.residuals))
     return pairs.subspace_errors(s, e, r, rounding)
