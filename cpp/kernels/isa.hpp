@@ -86,6 +86,8 @@ struct TileKernels {
   void (*pair_rows)(const std::uint16_t* x, std::int64_t ld, std::int64_t tiles, std::uint16_t* out,
                     std::int64_t apart);
   void (*transpose)(const float* x, std::int64_t ld, float* out, std::int64_t ld_out);  // 16 x 16
+  void (*configure)();  // the registers of this thread for `multiply`, until `release`
+  void (*release)();
   // C (rows x cols tiles) += left right over so many steps, in sums of tile_sum terms or as one chain. One of them is a
   // block, the other A.
   void (*multiply)(std::int64_t rows, std::int64_t cols, std::int64_t steps, const TileOperand& left,

@@ -36,6 +36,18 @@ std::int64_t own_rows(std::int64_t row_bytes, std::int64_t beside, int parts) {
 
 std::int64_t whole(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
 
+// This thread's tile registers, ready: that takes as long as ten products of tiles.
+class TileRegisters {
+ public:
+  explicit TileRegisters(const TileKernels& tiles) : tiles_(tiles) { tiles_.configure(); }
+  ~TileRegisters() { tiles_.release(); }
+  TileRegisters(const TileRegisters&) = delete;
+  TileRegisters& operator=(const TileRegisters&) = delete;
+
+ private:
+  const TileKernels& tiles_;
+};
+
 }  // namespace
 
 PackedBlock::PackedBlock(std::int64_t rows, std::int64_t width, int p)
@@ -175,6 +187,7 @@ void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms
   const std::int64_t chunk = std::min(row_chunk, whole(chunks(all, pool_.threads()), depth));
   pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
     const std::int64_t i = index * chunk, count = std::min(chunk, all - i);
+    const TileRegisters ready(tiles_);
     tiles_.multiply(count / side, width_ / side, steps, panel_rows(i, j0), b.operand(steps), false, c + i * width_,
                     width_, mode);
   });
@@ -198,6 +211,7 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
                             .step = step_bytes,
                             .part = across * bytes,
                             .parts = parts_};
+    const TileRegisters ready(tiles_);
     const std::int64_t end = std::min(index * chunk + chunk, all);
     for (std::int64_t j = index * chunk; j < end; j += strip) {
       const std::int64_t count = std::min(strip, end - j) / side;

@@ -147,19 +147,15 @@ inline void tile_block(std::int64_t steps, const TileOperand& left, const TileOp
   each_tile_of<R * S>([&]<int TILE>() { store_tile<TILE>(at(TILE), 4 * sums.ld); });
 }
 
-// The tile registers' shape, while it lives.
-struct TileUnit {
-  TileUnit() {
-    static constexpr TileConfig config;
-    _tile_loadconfig(&config);
-  }
-  ~TileUnit() { _tile_release(); }
-};
+void configure() {
+  static constexpr TileConfig config;
+  _tile_loadconfig(&config);
+}
+void release() { _tile_release(); }
 
 // See TileKernels::multiply.
 void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps, const TileOperand& left,
                     const TileOperand& right, bool block_left, float* c, std::int64_t ldc, Accumulate mode) {
-  const TileUnit unit;
   const PartProducts parts(left, right, block_left);
   const bool chain = mode == Accumulate::chain;
   alignas(64) float fresh[4 * tile_side * tile_side];
@@ -195,7 +191,8 @@ void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps, co
   }
 }
 
-constexpr TileKernels own_tiles{split, split_sum, pack_right, pack_left, pair_rows, transpose, multiply_tiles};
+constexpr TileKernels own_tiles{split,     split_sum, pack_right, pack_left,     pair_rows,
+                                  transpose, configure, release,    multiply_tiles};
 constexpr const TileKernels* tiles = &own_tiles;
 #else
 constexpr const TileKernels* tiles = nullptr;
