@@ -5,33 +5,33 @@
 
 namespace sigmascope {
 
-ChainSums::ChainSums(std::int64_t size) : size_(size), z_(aligned_array<float>(size)) {
+ChainSums::ChainSums(std::int64_t size, std::int64_t part)
+    : part_(part),
+      parts_(chunks(size, part)),
+      z_(aligned_array<float>(size)),
+      next_(std::make_unique<std::atomic<int>[]>(static_cast<std::size_t>(parts_))) {
   std::fill_n(z_.get(), size, 0.0f);
 }
 
-void ChainSums::add(std::int64_t index, float* chain, ThreadPool& pool) {
-  {
-    std::unique_lock lock(mutex_);
-    next_.wait(lock, [&] { return turn_ == index || given_up_; });
-    if (given_up_) return;
+float* ChainSums::turn(std::int64_t index, std::int64_t part) {
+  for (int seen = next(part).load(); seen != index; seen = next(part).load()) {
+    if (seen < 0) return nullptr;
+    next(part).wait(seen);
   }
-  constexpr std::int64_t part = std::int64_t{1} << 14;
-  pool.run(chunks(size_, part), [&](std::int64_t chunk, int) {
-    float *z = z_.get() + chunk * part, *sum = chain + chunk * part;
-    for (std::int64_t e = 0; e < std::min(part, size_ - chunk * part); ++e) {
-      z[e] += sum[e];
-      sum[e] = 0;
-    }
-  });
-  const std::lock_guard lock(mutex_);
-  ++turn_;
-  next_.notify_all();
+  return z_.get() + part * part_;
+}
+
+void ChainSums::done(std::int64_t index, std::int64_t part) {
+  auto seen = static_cast<int>(index);
+  next(part).compare_exchange_strong(seen, seen + 1);  // unless all have given up
+  next(part).notify_all();
 }
 
 void ChainSums::give_up() {
-  const std::lock_guard lock(mutex_);
-  given_up_ = true;
-  next_.notify_all();
+  for (std::int64_t part = 0; part < parts_; ++part) {
+    next(part).store(-1);
+    next(part).notify_all();
+  }
 }
 
 }  // namespace sigmascope

@@ -18,7 +18,7 @@ void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, int
     TilePanels all(isa_, pool_, a, ld, parts, true, options_.panel_rows);
     const auto x = stages.x ? all.packed(*stages.x) : nullptr;
     std::optional<ChainSums> sums;
-    if (stages.z) sums.emplace(all.sums_size());
+    if (stages.z) all.make(sums);
     struct Own {
       ThreadPool pool{1};
       std::optional<TilePanels> step;
@@ -43,7 +43,6 @@ void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, int
           if (stages.z) step->adjoint(y);
           if (counted) done += panel.stored_bytes();
         }
-        if (stages.z) step->end();
         if (worker == 0 && options_.observer) options_.observer(done.exchange(0));
       } catch (...) {
         if (sums) sums->give_up();
@@ -77,7 +76,10 @@ void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, int 
     TilePanels step(isa_, pool_, a, width, parts, false, options_.panel_rows);
     std::optional<ChainSums> sums;
     if (stages.x) step.multiply_with(step.packed(*stages.x));
-    if (stages.z) step.sum_in(sums.emplace(step.sums_size()));
+    if (stages.z) {
+      step.make(sums);
+      step.sum_in(*sums);
+    }
     PanelStream panels(*a.matrix, a.transposed, step.height());
     for (std::int64_t index = 0; index < panels.count(); ++index) {
       const Panel panel = panels.next();
@@ -88,9 +90,7 @@ void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, int 
       if (stages.z) step.adjoint(y);
       observe(panel);
     }
-    if (!stages.z) return;
-    step.end();
-    step.result(*sums, *stages.z);
+    if (stages.z) step.result(*sums, *stages.z);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "kernels/block.hpp"
 #include "kernels/isa.hpp"
 #include "kernels/thread_pool.hpp"
+#include "kernels/tile_registers.hpp"
 #include "matrix/small.hpp"
 
 namespace sigmascope {
@@ -83,8 +84,10 @@ inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const 
     auto& sum = sums[static_cast<std::size_t>(worker)];
     if (!sum) sum = aligned_array<float>(gram_tile * gram_tile);
     std::fill_n(sum.get(), gram_tile * gram_tile, 0.0f);
+    const TileRegisters ready(tiles);
     tiles.multiply(chunks(t.cols, tile_side), chunks(t.rows, tile_side), steps, operand(packed.left, t.j),
-                   operand(packed.right, t.i), true, sum.get(), gram_tile, Accumulate::chain);
+                   operand(packed.right, t.i), true, {sum.get(), gram_tile, tile_side * gram_tile, tile_side},
+                   Accumulate::chain);
     for (std::int64_t j = 0; j < t.cols; ++j) {
       double* column = &g(t.i, t.j + j);
       const float* from = sum.get() + j * gram_tile;

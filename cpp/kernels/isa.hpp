@@ -65,6 +65,12 @@ struct TileOperand {
   int parts;
 };
 
+// Where sums lie, in numbers: rows of a tile `stride` apart; the next tile of the same columns, and of the same rows.
+struct TileSums {
+  float* data;
+  std::int64_t stride, below, beside;
+};
+
 // A row of bf16 numbers, at any address, times a factor. What lies `ahead` bytes further is fetched meanwhile.
 struct Summand {
   const std::byte* codes;
@@ -86,12 +92,13 @@ struct TileKernels {
   void (*pair_rows)(const std::uint16_t* x, std::int64_t ld, std::int64_t tiles, std::uint16_t* out,
                     std::int64_t apart);
   void (*transpose)(const float* x, std::int64_t ld, float* out, std::int64_t ld_out);  // 16 x 16
+  void (*move_sums)(float* from, std::int64_t n, float* to);                            // to += from, from = 0
   void (*configure)();  // the registers of this thread for `multiply`, until `release`
   void (*release)();
   // C (rows x cols tiles) += left right over so many steps, in sums of tile_sum terms or as one chain. One of them is a
   // block, the other A.
   void (*multiply)(std::int64_t rows, std::int64_t cols, std::int64_t steps, const TileOperand& left,
-                   const TileOperand& right, bool block_left, float* c, std::int64_t ldc, Accumulate);
+                   const TileOperand& right, bool block_left, const TileSums& c, Accumulate);
 };
 
 struct Isa {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/stored_parts.hpp"
+#include "kernels/tile_registers.hpp"
 
 namespace sigmascope {
 
@@ -36,17 +37,9 @@ std::int64_t own_rows(std::int64_t row_bytes, std::int64_t beside, int parts) {
 
 std::int64_t whole(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// This thread's tile registers, ready: that takes as long as ten products of tiles.
-class TileRegisters {
- public:
-  explicit TileRegisters(const TileKernels& tiles) : tiles_(tiles) { tiles_.configure(); }
-  ~TileRegisters() { tiles_.release(); }
-  TileRegisters(const TileRegisters&) = delete;
-  TileRegisters& operator=(const TileRegisters&) = delete;
-
- private:
-  const TileKernels& tiles_;
-};
+std::int64_t columns_at_a_time(std::int64_t cols, int threads) {
+  return std::min(column_chunk, whole(chunks(whole(cols, depth), threads), strip));
+}
 
 }  // namespace
 
@@ -71,8 +64,10 @@ TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, st
       by_columns_(a.transposed),
       most_parts_(std::min(stored_parts(*a.matrix), parts)),
       block_parts_(parts),
+      rows_(a.rows()),
       cols_(a.cols()),
-      width_(width) {
+      width_(width),
+      sum_rows_(columns_at_a_time(cols_, alone ? 1 : pool.threads())) {
   const std::int64_t row_bytes = 2 * std::max<std::int64_t>(cols_, 1) * most_parts_;
   const std::int64_t fitting = alone ? own_rows(row_bytes, width * cols_ * (2 * block_parts_ + 4), most_parts_)
                                      : shared_rows(row_bytes, pool.threads());
@@ -97,13 +92,18 @@ std::shared_ptr<const PackedBlock> TilePanels::packed(const Block<float>& x) {
 void TilePanels::multiply_with(std::shared_ptr<const PackedBlock> x) {
   first_ = std::move(x);
   y_ = aligned_array<float>(height_ * width_);
-  if (by_columns_) turned_ = aligned_array<float>(2 * width_ * spread<float>(whole(height_, depth)));
+  if (by_columns_) turned_ = aligned_array<float>(2 * width_ * whole(height_, depth));
+}
+
+void TilePanels::make(std::optional<ChainSums>& sums) const {
+  sums.emplace(width_ * whole(cols_, depth), width_ * sum_rows_);
 }
 
 void TilePanels::sum_in(ChainSums& sums) {
   sums_ = &sums;
-  chain_ = aligned_array<float>(sums.size());
-  std::fill_n(chain_.get(), sums.size(), 0.0f);
+  const std::int64_t size = width_ * whole(cols_, depth);
+  chain_ = aligned_array<float>(size);
+  std::fill_n(chain_.get(), size, 0.0f);
 }
 
 // Rows [0, rows) of a row-major block, times the factor.
@@ -188,17 +188,17 @@ void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms
   pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
     const std::int64_t i = index * chunk, count = std::min(chunk, all - i);
     const TileRegisters ready(tiles_);
-    tiles_.multiply(count / side, width_ / side, steps, panel_rows(i, j0), b.operand(steps), false, c + i * width_,
-                    width_, mode);
+    tiles_.multiply(count / side, width_ / side, steps, panel_rows(i, j0), b.operand(steps), false,
+                    {c + i * width_, width_, side * width_, side}, mode);
   });
 }
 
-// C^T += B^T P, for `cols` columns and, from row i0, `rows` rows of the panel: one chain. If there is a `total`, C is
-// zero, and added to it and made zero again after every tile_sum rows.
+// C^T += B^T P, turned, for `cols` columns and, from row i0, `rows` rows of the panel: a chain of every tile_sum rows,
+// which goes on from what is in C. finish(j, end) of columns whose chain is whole, while they are at hand.
+template <class Finish>
 void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const PackedBlock& b, float* c,
-                             std::int64_t ldc, float* total) {
-  const std::int64_t steps = whole(rows, depth) / depth, all = whole(cols, depth),
-                     chunk = std::min(column_chunk, whole(chunks(all, pool_.threads()), strip));
+                             std::int64_t chunk, const Finish& finish) {
+  const std::int64_t steps = whole(rows, depth) / depth, all = whole(cols, depth);
   constexpr std::int64_t across = strip / side, bytes = 2 * tile_codes, fresh = tile_sum / tile_depth;
   const std::int64_t step_bytes = parts_ * across * bytes, most = strip_bytes / step_bytes;
   static_assert(strip_bytes >= tile_parts * across * bytes);
@@ -223,13 +223,9 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
                              paired.get() + (s * parts_ + q) * across * tile_codes, tile_codes);
         TileOperand left = b.operand(steps);
         left.data += s0 * left.step;
-        tiles_.multiply(width_ / side, count, length, left, right, true, c + j, ldc, Accumulate::chain);
-        if (!total || ((s0 + length) % fresh != 0 && s0 + length < steps)) continue;
-        for (std::int64_t r = 0; r < width_; ++r)
-          for (std::int64_t e = j; e < j + count * side; ++e) {
-            total[r * ldc + e] += c[r * ldc + e];
-            c[r * ldc + e] = 0;
-          }
+        tiles_.multiply(width_ / side, count, length, left, right, true,
+                        {c + j * width_, side, side * side, side * width_}, Accumulate::chain);
+        if ((s0 + length) % fresh == 0 || s0 + length == steps) finish(j, j + count * side);
       }
     }
   });
@@ -241,34 +237,41 @@ const float* TilePanels::forward() {
     add_rows(here_, 0, cols_, *first_, y_.get(), Accumulate::sum_blocks);
     return y_.get();
   }
-  const std::int64_t ld = spread<float>(whole(height_, depth));
-  std::fill_n(turned_.get(), 2 * width_ * ld, 0.0f);
-  add_columns(0, cols_, here_, *first_, turned_.get() + width_ * ld, ld, turned_.get());
+  float *total = turned_.get(), *chain = total + width_ * whole(height_, depth);
+  std::fill_n(total, 2 * width_ * whole(height_, depth), 0.0f);
+  add_columns(0, cols_, here_, *first_, chain, columns_at_a_time(here_, pool_.threads()),
+              [&](std::int64_t j, std::int64_t end) {
+                tiles_.move_sums(chain + j * width_, (end - j) * width_, total + j * width_);
+              });
   for (std::int64_t i = 0; i < whole(here_, depth); i += side)
     for (std::int64_t j = 0; j < width_; j += side)
-      tiles_.transpose(turned_.get() + j * ld + i, ld, y_.get() + i * width_ + j, width_);
+      tiles_.transpose(total + i * width_ + j * side, side, y_.get() + i * width_ + j, width_);
   return y_.get();
 }
 
-std::int64_t TilePanels::sums_size() const {
-  return width_ * (by_columns_ ? whole(cols_, depth) : spread<float>(whole(cols_, depth)));
-}
-
 void TilePanels::adjoint(const float* y) {
-  const std::int64_t ld = by_columns_ ? width_ : spread<float>(whole(cols_, depth));
+  const std::int64_t all = whole(cols_, depth);
   for (std::int64_t i = 0; i < here_;) {
-    const std::int64_t run = std::min(here_ - i, tile_sum - before_ % tile_sum);
+    const std::int64_t run = std::min(here_ - i, tile_sum - before_ % tile_sum), index = before_ / tile_sum;
+    const bool ends = (before_ + run) % tile_sum == 0 || before_ + run == rows_;
+    const auto finish = [&](std::int64_t j, std::int64_t end) {
+      if (!ends) return;
+      const std::int64_t part = j / sum_rows_;
+      if (float* sum = sums_->turn(index, part))
+        tiles_.move_sums(chain_.get() + j * width_, (end - j) * width_, sum + (j - part * sum_rows_) * width_);
+      if (end % sum_rows_ == 0 || end == all) sums_->done(index, part);
+    };
     pack(second_, !by_columns_, y + i * width_, run);
-    if (by_columns_) add_rows(cols_, i, run, second_, chain_.get(), Accumulate::chain);
-    else add_columns(i, run, cols_, second_, chain_.get(), ld, nullptr);
+    if (by_columns_) {
+      add_rows(cols_, i, run, second_, chain_.get(), Accumulate::chain);
+      pool_.run(chunks(all, sum_rows_),
+                [&](std::int64_t part, int) { finish(part * sum_rows_, std::min(part * sum_rows_ + sum_rows_, all)); });
+    } else {
+      add_columns(i, run, cols_, second_, chain_.get(), sum_rows_, finish);
+    }
     i += run;
     before_ += run;
-    if (before_ % tile_sum == 0) sums_->add(before_ / tile_sum - 1, chain_.get(), pool_);
   }
-}
-
-void TilePanels::end() {
-  if (before_ % tile_sum != 0) sums_->add(before_ / tile_sum, chain_.get(), pool_);
 }
 
 void TilePanels::result(const ChainSums& sums, Block<float>& z) const {
@@ -276,13 +279,12 @@ void TilePanels::result(const ChainSums& sums, Block<float>& z) const {
     std::copy_n(sums.data(), cols_ * width_, z.data.get());
     return;
   }
-  const std::int64_t ld = spread<float>(whole(cols_, depth));
   constexpr std::int64_t part = 256;
   pool_.run(chunks(cols_, part), [&](std::int64_t chunk, int) {
     alignas(64) float turned[side * side];
     for (std::int64_t i = chunk * part; i < std::min(cols_, chunk * part + part); i += side)
       for (std::int64_t j = 0; j < width_; j += side) {
-        tiles_.transpose(sums.data() + j * ld + i, ld, turned, side);
+        tiles_.transpose(sums.data() + i * width_ + j * side, side, turned, side);
         for (std::int64_t r = 0; r < std::min(side, cols_ - i); ++r)
           std::copy_n(turned + r * side, side, z.row(i + r) + j);
       }

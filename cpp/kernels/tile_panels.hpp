@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kernels/block.hpp"
@@ -46,13 +47,12 @@ class TilePanels {
 
   std::shared_ptr<const PackedBlock> packed(const Block<float>& x);
   void multiply_with(std::shared_ptr<const PackedBlock> x);  // what `forward` multiplies with
-  void sum_in(ChainSums& sums);                              // what `adjoint` adds to
-  std::int64_t sums_size() const;
+  void sum_in(ChainSums& sums);                              // what `adjoint` adds to, made by:
+  void make(std::optional<ChainSums>& sums) const;
   void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
   void take(const Panel& panel);  // the next: its numbers, ready for both products; it must outlive them
   const float* forward();         // y = (rows of op(A) in the panel) x
   void adjoint(const float* y);   // z += (rows of op(A) in the panel)^T y
-  void end();                     // of the rows: the last chain
   void result(const ChainSums& sums, Block<float>& z) const;
 
  private:
@@ -60,21 +60,24 @@ class TilePanels {
   TileOperand panel_rows(std::int64_t i, std::int64_t j) const;
   void add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const PackedBlock& b, float* c,
                 Accumulate mode) const;
+  template <class Finish>
   void add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const PackedBlock& b, float* c,
-                   std::int64_t ldc, float* total);
+                   std::int64_t chunk, const Finish& finish);
 
   const Isa& isa_;
   const TileKernels& tiles_;
   ThreadPool& pool_;
   bool by_columns_;
   int most_parts_, block_parts_;
-  std::int64_t cols_, width_, height_ = 0;  // cols of op(A)
+  std::int64_t rows_, cols_, width_, height_ = 0;  // rows and cols of op(A)
+  std::int64_t sum_rows_;                          // of z, a part of the sums
   float block_factor_ = 1;
   double panel_factor_ = 1;
   std::shared_ptr<const PackedBlock> first_;  // x
   PackedBlock second_;                        // y
-  AlignedArray<float> y_, turned_;            // of a panel; turned if `by_columns_`
-  AlignedArray<float> chain_;                 // turned unless `by_columns_`: the sum that is not yet whole
+  // Turned: 16 x 16 numbers after each other, of one column of tiles of op(A) after another.
+  AlignedArray<float> y_, turned_;  // of a panel; turned if `by_columns_`
+  AlignedArray<float> chain_;       // turned unless `by_columns_`: the sum that is not yet whole
   ChainSums* sums_ = nullptr;
   AlignedArray<std::uint16_t> own_;  // of a panel, unless A's own bytes serve
   std::vector<DecodeScratch> decoding_;

@@ -33,7 +33,7 @@ inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t
     __m512i out[tile_parts];
     const std::int64_t rest = n - i;
     const __mmask32 there = rest >= 32 ? 0xffffffffU : (1U << rest) - 1;
-    __m512 low, high;
+    __m512 low = _mm512_setzero_ps(), high = low;
     numbers(i, there, low, high);
     split_32(low, high, parts, out);
     for (int q = 0; q < parts; ++q) _mm512_storeu_si512(dst + q * apart + i, out[q]);
@@ -102,6 +102,13 @@ void transpose(const float* x, std::int64_t ld, float* out, std::int64_t ld_out)
   __m512 turned[16];
   transpose_16(x, ld, turned);
   for (int i = 0; i < 16; ++i) _mm512_storeu_ps(out + i * ld_out, turned[i]);
+}
+
+void move_sums(float* from, std::int64_t n, float* to) {
+  for (std::int64_t i = 0; i < n; i += 16) {
+    _mm512_store_ps(to + i, _mm512_add_ps(_mm512_load_ps(to + i), _mm512_load_ps(from + i)));
+    _mm512_store_ps(from + i, _mm512_setzero_ps());
+  }
 }
 
 // See TileKernels::pack_right.

@@ -85,12 +85,6 @@ struct PartProducts {
   }
 };
 
-// Where 16 x 16 sums lie: rows `ld` apart.
-struct TileSums {
-  float* data;
-  std::int64_t ld;
-};
-
 template <int TILES, class Task>
 inline void each_tile_of(const Task& task) {
   task.template operator()<0>();
@@ -121,8 +115,8 @@ inline void one_step_of_four(const std::byte* a, const TileOperand& of_a, const 
 template <int R, int S>
 inline void tile_block(std::int64_t steps, const TileOperand& left, const TileOperand& right, const PartProducts& parts,
                        const TileSums& sums) {
-  const auto at = [&](int tile) { return sums.data + tile / S * 16 * sums.ld + tile % S * 16; };
-  each_tile_of<R * S>([&]<int TILE>() { load_tile<TILE>(at(TILE), 4 * sums.ld); });
+  const auto at = [&](int tile) { return sums.data + tile / S * sums.below + tile % S * sums.beside; };
+  each_tile_of<R * S>([&]<int TILE>() { load_tile<TILE>(at(TILE), 4 * sums.stride); });
   for (std::int64_t s = 0; s < steps; ++s) {
     const std::byte *l = left.data + s * left.step, *r = right.data + s * right.step;
     if constexpr (R == 4) one_step_of_four<false>(l, left, r, right);
@@ -144,7 +138,7 @@ inline void tile_block(std::int64_t steps, const TileOperand& left, const TileOp
         if constexpr (R == 2 && S == 2) multiply_tile<3, 5, 7>();
       }
   }
-  each_tile_of<R * S>([&]<int TILE>() { store_tile<TILE>(at(TILE), 4 * sums.ld); });
+  each_tile_of<R * S>([&]<int TILE>() { store_tile<TILE>(at(TILE), 4 * sums.stride); });
 }
 
 void configure() {
@@ -155,7 +149,7 @@ void release() { _tile_release(); }
 
 // See TileKernels::multiply.
 void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps, const TileOperand& left,
-                    const TileOperand& right, bool block_left, float* c, std::int64_t ldc, Accumulate mode) {
+                    const TileOperand& right, bool block_left, const TileSums& c, Accumulate mode) {
   const PartProducts parts(left, right, block_left);
   const bool chain = mode == Accumulate::chain;
   alignas(64) float fresh[4 * tile_side * tile_side];
@@ -166,13 +160,15 @@ void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps, co
       TileOperand l = left, r = right;
       l.data += i * left.tile + s * left.step;
       r.data += j * right.tile + s * right.step;
-      float* corner = c + i * 16 * ldc + j * 16;
-      if (chain) return tile_block<R, S>(length, l, r, parts, {corner, ldc});
+      const TileSums there{c.data + i * c.below + j * c.beside, c.stride, c.below, c.beside};
+      if (chain) return tile_block<R, S>(length, l, r, parts, there);
       for (int e = 0; e < 256 * R * S; e += 16) store(fresh + e, Vector<float>{});
-      tile_block<R, S>(length, l, r, parts, {fresh, 16 * S});
-      for (int row = 0; row < 16 * R; ++row)
-        for (int col = 0; col < 16 * S; col += 16)
-          store(corner + row * ldc + col, load(corner + row * ldc + col) + load(fresh + row * 16 * S + col));
+      tile_block<R, S>(length, l, r, parts, {fresh, 16, 256 * S, 256});
+      for (int row = 0; row < 16 * R * S; ++row) {
+        const int tile = row / 16;
+        float* sum = there.data + tile / S * c.below + tile % S * c.beside + row % 16 * c.stride;
+        store(sum, load(sum) + load(fresh + 16 * row));
+      }
     };
     for (std::int64_t i = 0; i < rows;) {
       const std::int64_t below = cols == 1 && rows - i >= 4 && !block_left ? 4 : rows - i >= 2 ? 2 : 1;
@@ -191,8 +187,8 @@ void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps, co
   }
 }
 
-constexpr TileKernels own_tiles{split,     split_sum, pack_right, pack_left,     pair_rows,
-                                  transpose, configure, release,    multiply_tiles};
+constexpr TileKernels own_tiles{split,     split_sum, pack_right, pack_left, pair_rows,
+                                transpose, move_sums, configure,  release,   multiply_tiles};
 constexpr const TileKernels* tiles = &own_tiles;
 #else
 constexpr const TileKernels* tiles = nullptr;
