@@ -34,9 +34,8 @@ concept LinearOperator = requires(A& a, const typename A::Block& x, typename A::
   { a.cols() } -> std::convertible_to<std::int64_t>;
   { a.multiply(x, p) } -> std::same_as<typename A::Block>;          // A x, one read of A; full, or perhaps not
   { a.multiply_adjoint(x, p) } -> std::same_as<typename A::Block>;  // A^T x, one read
-  { a.gram_step(x, y) } -> std::same_as<typename A::Block>;         // A^T (A x), one read; *y = A x unless null
-  { a.split_step(x) } -> std::same_as<typename A::Block>;           // the same, perhaps with 16 bits of every number
-  { a.steer(x) } -> std::same_as<typename A::Block>;                // the same, perhaps with 8
+  { a.gram_step(x, y, p) } -> std::same_as<typename A::Block>;      // A^T (A x), one read; *y = A x unless null
+  { a.steer(x) } -> std::same_as<typename A::Block>;                // the same, perhaps with 8 bits of every number
   { a.splits() } -> std::convertible_to<bool>;                      // whether 16 bits are not all of them
   { a.gram() } -> std::same_as<Small>;                              // A^T A in fp64, its lower triangle, one read
   { a.fast_gram() } -> std::same_as<Gram>;                          // the same in fewer bits, one read

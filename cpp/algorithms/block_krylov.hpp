@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The k largest singular values and vectors to a tolerance, with a stopping rule and two guards against missed copies.
 //
-// Reads of A: one per step and two at the end (one without residuals). Memory: (n D + m k + n k) numbers.
+// Reads of A: one per step and one at the end; two where what A has is drowned or lost, see rayleigh_ritz. Memory: (n D
+// + m k + n k) numbers.
 #pragma once
 
 #include <algorithm>
@@ -147,8 +148,8 @@ class TopSearch {
     const bool split = a_.splits() && options_.products == Products::rounded && !all &&
                        std::max(4 * two.noise, two.share * largest) <= allowed_rounding;
     auto& triplets = result_.triplets =
-        rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), k, options_.seed + 1, measure,
-                      split ? Products::split : Products::full);
+        rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), all ? Columns::any : Columns::ritz,
+                      k, options_.seed + 1, measure, split ? Products::split : Products::full);
     result_.residuals = triplets.residuals;
     if (split)
       for (std::size_t i = 0; i < result_.residuals.size(); ++i)

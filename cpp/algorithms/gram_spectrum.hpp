@@ -122,11 +122,12 @@ inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
   return result;
 }
 
-// The k largest triplets from the eigenvectors of A^T A: no stopping rule, nothing can be missed. Three reads.
+// The k largest triplets from the eigenvectors of A^T A: no stopping rule, nothing can be missed. Two reads, three
+// where a value is lost in rounding.
 template <Backend B, LinearOperator A>
 Triplets<B> gram_triplets(B& device, A& a, std::int64_t k, std::uint64_t seed) {
   const Eigen top = Diagonalized(a.gram()).top(k);
-  return rayleigh_ritz(device, a, device.from_host(top.vectors), k, seed, true);
+  return rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, k, seed, true);
 }
 
 // Bounds on |s_i - sigma_i| for gram_triplets. A subspace's values are never above sigma_i; sigma_i^2 is at most d

@@ -33,9 +33,7 @@ class KrylovSpace {
   // With rounded products, of which there is no image, the space is as good, what is read off T a little wrong.
   template <LinearOperator A>
   void expand(A& a, Block* image, Products products = Products::full) {
-    Block z = products == Products::rounded ? a.steer(next_)
-              : products == Products::split ? a.split_step(next_)
-                                            : a.gram_step(next_, image);
+    Block z = products == Products::rounded ? a.steer(next_) : a.gram_step(next_, image, products);
     const std::int64_t before = columns(), width = next_.cols;
     basis_.push_back(std::move(next_));
     // Rounding leaves at most about epsilon |A|^2 in z; what is no larger holds no direction of A. Where the wanted

@@ -32,8 +32,10 @@ class MatrixOperator {
     return products == Products::full ? backend_.multiply_adjoint(view_, y)
                                       : backend_.multiply_adjoint(view_, y, split_parts);
   }
-  Block gram_step(const Block& x, Block* y) { return ++reads_, backend_.gram_step(view_, x, y); }
-  Block split_step(const Block& x) { return ++reads_, backend_.gram_step(view_, x, nullptr, split_parts); }
+  Block gram_step(const Block& x, Block* y, Products products = Products::full) {
+    ++reads_;
+    return products == Products::full ? backend_.gram_step(view_, x, y) : backend_.gram_step(view_, x, y, split_parts);
+  }
   Block steer(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
   Small gram() { return ++reads_, backend_.gram(view_, false).values; }
   Gram fast_gram() { return ++reads_, backend_.gram(view_, true); }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -39,14 +40,40 @@ inline Small completed(const Small& v) {
   return whole;
 }
 
+// Columns W diag(1/s) of what turns A^T A V into A^T U, where rounding of its columns, each as large as the norm of
+// A V's, grows little: where V holds Ritz vectors, and W hardly mixes large with small.
+inline std::optional<Small> unmixed(const SmallSvd& small, const std::vector<double>& norms, std::int64_t k) {
+  constexpr double most = 2;
+  Small turned = small.v.part(0, small.v.rows, 0, k);
+  for (std::int64_t j = 0; j < k; ++j) {
+    const double s = small.s[static_cast<std::size_t>(j)];
+    double square = 0;
+    for (std::int64_t i = 0; i < turned.rows; ++i) {
+      const double part = norms[static_cast<std::size_t>(i)] * turned(i, j);
+      square += part * part;
+      turned(i, j) /= s;
+    }
+    if (!(square <= most * most * s * s)) return std::nullopt;
+  }
+  return turned;
+}
+
+// What the columns of a basis are: those of Ritz vectors are nearly singular vectors.
+enum class Columns : std::uint8_t { any, ritz };
+
 // The k largest triplets that a basis of D >= k columns holds. One read of A for the values (D columns), a second for
-// the residuals (k columns). Where A V is rank-deficient the left vectors are completed by random orthonormal ones;
-// their residuals tell whether the range of A had more to give.
+// the residuals (k columns); of Ritz vectors one read for both, if they are as good as they should be. Where A V is
+// rank-deficient the left vectors are completed by random orthonormal ones; their residuals tell whether the range of A
+// had more to give.
 template <Backend B, LinearOperator A>
-Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, std::int64_t k, std::uint64_t seed,
+Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns columns, std::int64_t k, std::uint64_t seed,
                           bool with_residuals, Products products = Products::full) {
-  auto product = a.multiply(basis, products);
-  const double floor = 4 * B::epsilon() * largest_of(column_norms(device, product));
+  typename B::Block product, squared;  // A V, A^T A V
+  const bool at_once = with_residuals && columns == Columns::ritz;
+  if (at_once) squared = a.gram_step(basis, &product, products);
+  else product = a.multiply(basis, products);
+  const std::vector<double> norms = column_norms(device, product);
+  const double floor = 4 * B::epsilon() * largest_of(norms);
   auto image = orthonormalize(device, std::vector<typename B::Block>(), std::move(product), floor);  // A V = Q R
   const SmallSvd small = svd(image.r);                                                               // rank x D
   const std::int64_t rank = std::min(image.q.cols, k);
@@ -71,7 +98,14 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, std::int64_t
     for (std::int64_t j = 0; j < fill.q.cols; ++j) place(j, rank + j) = 1;
     device.combine(result.u, fill.q, place);
   }
-  auto defect = a.multiply_adjoint(result.u, products);  // A^T U - V S
+  typename B::Block defect;  // A^T U - V S
+  const auto turned = at_once && rank == k ? unmixed(small, norms, k) : std::nullopt;
+  if (turned) {
+    defect = device.zeros(basis.rows, k);
+    device.combine(defect, squared, *turned);
+  } else {
+    defect = a.multiply_adjoint(result.u, products);
+  }
   Small minus(k, k);
   for (std::int64_t j = 0; j < k; ++j) minus(j, j) = -result.s[static_cast<std::size_t>(j)];
   device.combine(defect, result.v, minus);

@@ -30,10 +30,9 @@ class SpreadOperator {
 
   Block multiply(const Block& x, Products = Products::full) { return product("multiply", x, rows_); }
   Block multiply_adjoint(const Block& y, Products = Products::full) { return product("multiply_adjoint", y, cols_); }
-  Block split_step(const Block& x) { return gram_step(x, nullptr); }
   Block steer(const Block& x) { return product("steer", x, cols_); }
 
-  Block gram_step(const Block& x, Block* y) {
+  Block gram_step(const Block& x, Block* y, Products = Products::full) {
     if (y == nullptr) return product("gram_step", x, cols_);
     ++reads_;
     const py::gil_scoped_acquire gil;

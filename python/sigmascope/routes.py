@@ -102,11 +102,11 @@ class Route:
 
     @property
     def passes(self) -> int:
-        """Reads of the matrix expected: statistics, range, steps, values; steered, residuals."""
+        """Reads of the matrix expected: statistics, range, steps, values; steered, a sharper step."""
         if self.search is None:
             reads = 6 if self.vectors else 3
         else:
-            reads = self.steps + (5 if self.search.precision == "mixed" else 3)
+            reads = self.steps + (4 if self.search.precision == "mixed" else 3)
         return reads + self.permutes
 
     def need(self, reading: Reading) -> Need:

@@ -97,14 +97,13 @@ struct PlainOperator {
         for (std::int64_t j = 0; j < y.cols; ++j) z.at(p, j) += a.at(i, p) * y.at(i, j);
     return z;
   }
-  Block gram_step(const Block& x, Block* y) {
+  Block gram_step(const Block& x, Block* y, Products = Products::full) {
     Block image = multiply(x), z = multiply_adjoint(image);
     --count;
     if (y != nullptr) *y = std::move(image);
     return z;
   }
   bool splits() const { return false; }
-  Block split_step(const Block& x) { return gram_step(x, nullptr); }
   Block steer(const Block& x) { return gram_step(x, nullptr); }
   Small gram() {
     ++count;
