@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <mutex>
 #include <vector>
@@ -21,6 +22,12 @@ constexpr std::size_t large = std::size_t{256} << 10;
 constexpr std::size_t most_kept = std::size_t{16} << 20;
 
 constexpr std::size_t whole(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+// What is taken from the system for so many bytes: powers of two as far as it is kept, so that what grows finds what
+// it was before the last step. Nothing is there of a page that is not touched.
+constexpr std::size_t run_of(std::size_t bytes) {
+  return bytes <= most_kept ? std::bit_ceil(bytes) : whole(bytes, page);
+}
 
 void* map(std::size_t bytes) {
   const std::size_t unit = bytes >= 4 * huge_page ? huge_page : page, spare = unit - page;
@@ -90,14 +97,14 @@ void* take_memory(std::size_t bytes) {
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
   }
-  bytes = whole(bytes, page);
+  bytes = run_of(bytes);
   void* memory = kept().take(bytes);
   return memory != nullptr ? memory : map(bytes);
 }
 
 void give_memory(void* memory, std::size_t bytes) noexcept {
   if (bytes < large) std::free(memory);
-  else kept().give(memory, whole(bytes, page));
+  else kept().give(memory, run_of(bytes));
 }
 
 }  // namespace sigmascope
