@@ -98,7 +98,7 @@ def krylov_need(
     restart = basis + small
     look = (48 if density else 40) * d**2
     read_out = (4 * N + 3 * M) * wanted + -(-M // 1024) * k * padded(k, width) * 8 + small
-    read_out += products(reading, k, width)
+    read_out += products(reading, k, width, both=steered or vectors)
     answer = (M + N) * k * width if vectors else 0
     first = elementwise_need(reading)
     working = max(sum(first), step, restart, look, read_out)
