@@ -19,14 +19,14 @@ constexpr std::size_t large = SIZE_MAX;  // pages of their own are nothing that 
 #else
 constexpr std::size_t large = std::size_t{256} << 10;
 #endif
-constexpr std::size_t most_kept = std::size_t{16} << 20;
+constexpr std::size_t most_kept = std::size_t{32} << 20, largest_kept = most_kept / 4;  // one must not displace all
 
 constexpr std::size_t whole(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 // What is taken from the system for so many bytes: powers of two as far as it is kept, so that what grows finds what
 // it was before the last step. Nothing is there of a page that is not touched.
 constexpr std::size_t run_of(std::size_t bytes) {
-  return bytes <= most_kept ? std::bit_ceil(bytes) : whole(bytes, page);
+  return bytes <= largest_kept ? std::bit_ceil(bytes) : whole(bytes, page);
 }
 
 void* map(std::size_t bytes) {
@@ -58,7 +58,7 @@ class Kept {
   }
 
   void give(void* memory, std::size_t bytes) noexcept {
-    if (bytes > most_kept) {
+    if (bytes > largest_kept) {
       ::munmap(memory, bytes);
       return;
     }
