@@ -33,13 +33,6 @@ struct ElementSurvey {
   std::optional<Matrix> rounded;                // what CpuBackend::rounded makes, where that is no work
 };
 
-// Sums over the entries w of one matrix and d = w' - w, what another of its shape has more.
-struct ChangeSums {
-  double before2 = 0.0;  // w w
-  double change2 = 0.0;  // d d
-  double product = 0.0;  // w d
-};
-
 // Called by the calling thread after each panel with the stored bytes just used; throws to stop.
 using Observer = std::function<void(std::int64_t bytes)>;
 

@@ -4,6 +4,7 @@
 
 #include "kernels/bf16.hpp"
 #include "kernels/cells.hpp"
+#include "kernels/change.hpp"
 #include "kernels/chase.hpp"
 #include "kernels/decode.hpp"
 #include "kernels/product.hpp"
@@ -29,7 +30,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles,
     decode<float>, decode<double>,
     product<float>, product<double>, product<Pair>, round_bf16, interleave,
-    stretches, survey,
+    stretches, survey, change,
     narrowest, pack_cells, gram_cells,
     chase,
 };

@@ -32,6 +32,13 @@ struct Survey {
   std::int64_t nans, infinities, first_nonfinite;
 };
 
+// Sums over the entries w of one matrix and d = w' - w, what another of its shape has more.
+struct ChangeSums {
+  double before2 = 0.0;  // w w
+  double change2 = 0.0;  // d d
+  double product = 0.0;  // w d
+};
+
 // A symmetric band matrix on its way to tridiagonal form: element (i, j), i >= j, at band[j*band_ld + i - j]. While
 // reflectors are applied the band is twice as wide; the gap after each column takes what vectors write beside it.
 inline constexpr int band_width = 64;
@@ -131,6 +138,7 @@ struct Isa {
                     Stretch* out);
   // What lies `ahead` bytes further is fetched meanwhile.
   void (*survey)(DType, const void* codes, std::int64_t n, std::int64_t ahead, Survey*);
+  ChangeSums (*change)(DType, const void* before, const void* after, std::int64_t n);  // of one stretch
 
   // bf16 only where there are dot products for it.
   Narrow (*narrowest)(const double* x, std::int64_t n);

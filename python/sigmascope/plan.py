@@ -16,10 +16,10 @@ from . import _core, costs, rounding
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
 from .memory import MINIMUM, Need
-from .panels import Reading
+from .panels import MIB, TILES, Reading
 from .threads import amount, resolve_memory, resolve_threads
 
-_FEW_LAYERS = 4
+_FEW_LAYERS, _CACHED = 4, 64 * MIB
 LOWEST_PANEL = 16
 _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
@@ -182,7 +182,8 @@ class Run:
     def copy_of(self, a: Matrix) -> int:
         """Bytes of a copy that steps would read: rounded, or what a sum of tiles adds up to.
 
-        A sum of few layers is added up as fast as it is read, unless each step reads it twice.
+        A sum of few layers is added up as fast as it is read, unless that is twice a step, or a sum
+        that the cache holds in the parts that products want.
         """
         if self.executor is not None or self.precision == "float64":
             return 0
@@ -190,7 +191,8 @@ class Run:
             width = 2 * (a.dtype != "bf16")
         else:
             layers = a._native.layers
-            width = 4 * (layers > 1 and (self.reading(a).wide or layers > _FEW_LAYERS))
+            parts = TILES and self.precision == "split" and 4 * a.size <= _CACHED
+            width = 4 * (layers > 1 and (self.reading(a).wide or layers > _FEW_LAYERS or parts))
         return width * a.shape[0] * (a.shape[1] + 64)
 
     @property
