@@ -102,7 +102,7 @@ class Route:
 
     @property
     def passes(self) -> int:
-        """Reads of the matrix expected: statistics, range, steps, values; steered, a sharper step."""
+        """Reads expected: statistics, range, steps, values; steered, a sharper step."""
         if self.search is None:
             reads = 6 if self.vectors else 3
         else:
