@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,17 @@ def test_what_is_no_sum_is_left_as_it_is() -> None:
 
 def test_it_is_held_where_it_pays() -> None:
     wide, tall = difference((96, 320), np.float32), difference((320, 96), np.float32)
-    assert Run.of(wide).copy_of(wide) == 4 * 96 * (320 + 64)
+    held = 4 * 320 * (96 + 64)  # along whichever side, in lines of the cache
+    assert Run.of(wide).copy_of(wide) == held
     assert Run.of(wide, precision="float64").copy_of(wide) == 0
     assert Run.of(tall).copy_of(tall) == 0  # two tiles, and each step reads them once
+    in_parts = replace(Run.of(tall), precision="split").copy_of(tall)
+    assert in_parts == (held if _core.config()["tiles"] else 0)  # which tiles want, and the cache
     shards = ss.vstack([tall[i : i + 32] for i in range(0, 320, 32)])  # twenty tiles, two layers
     assert len(shards._native.dtypes) == 20
     assert Run.of(shards).copy_of(shards) == 0
     many = adapted((320, 96), np.float32)
-    assert Run.of(many).copy_of(many) == 4 * 320 * (96 + 64)
+    assert Run.of(many).copy_of(many) == held
 
 
 def test_the_memory_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,7 @@ struct Prepared : Problem {
   using Backend = CpuBackend<T>;
   Matrix matrix;                  // row-major as far as it can be
   std::optional<Matrix> rounded;  // a copy in bf16
+  Matrix gathered;                // a sum of tiles, added up, if it may be
   CpuBackend<T> backend;
   std::optional<MatrixOperator<CpuBackend<T>>> a;
 
@@ -72,9 +73,9 @@ struct Prepared : Problem {
     // In the range where rounding to bf16 commutes with the power of two, see Bf16Panels.
     const bool in_blocks = std::abs(std::log2(factor)) < 60;
     if (rounded_copy && in_blocks) rounded = seen.rounded ? std::move(*seen.rounded) : backend.rounded(matrix);
-    if (options.gather && in_blocks && matrix.layers() > 1) matrix = backend.gathered(matrix);
-    a.emplace(backend, MatrixView{&matrix, transposed, factor},
-              MatrixView{rounded ? &*rounded : &matrix, transposed, factor});
+    MatrixView view{&matrix, transposed, factor};
+    if (options.gather && in_blocks && matrix.layers() > 1) view = backend.gathered(view, gathered);
+    a.emplace(backend, view, rounded ? MatrixView{&*rounded, transposed, factor} : view);
   }
 };
 

@@ -73,8 +73,9 @@ class CpuBackend {
   Block steer(const MatrixView& a, const Block& x);
   // A in memory as bf16, for many such steps: half an fp32 matrix, and none of it decoded again.
   Matrix rounded(const Matrix& a);
-  // A sum of tiles in memory as what products add it up to, so that they need not: as many bytes as fp32 (fp64) takes.
-  Matrix gathered(const Matrix& a);
+  // A sum of tiles in memory as what products add it up to, so that they need not, and along its rows if they can: as
+  // many bytes as fp32 (fp64) takes. `to` may not be the matrix of the view.
+  MatrixView gathered(const MatrixView& a, Matrix& to);
   Block multiply_bf16(const MatrixView& a, const Block& x);  // A x, both rounded to bf16, sums in fp32
   // A^T A, its lower triangle, in fp64 whatever T is; or faster, with an error.
   Gram gram(const MatrixView& a, bool fast);
@@ -109,7 +110,7 @@ class CpuBackend {
   void stream_tiles(const MatrixView& a, const Stages& stages, int parts);  // float
   void tiles_at_hand(const MatrixView& a, const Stages& stages, int parts);
   void tiles_by_rows(const MatrixView& a, const Stages& stages, int parts, bool counted);
-  std::optional<Matrix> gathered_parts(const Matrix& a);               // float
+  std::optional<Matrix> gathered_parts(const Matrix& a, bool turned);  // float
   void rounded_along_rows(const MatrixView& a, const Stages& stages);  // float
   std::int64_t panel_height(const MatrixView& a, std::int64_t block) const;
   std::int64_t panel_chunk(std::int64_t height) const;

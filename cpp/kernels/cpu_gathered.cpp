@@ -38,63 +38,83 @@ void each_row(const Matrix& a, const Isa& isa, ThreadPool& pool, const Use& use,
 }
 
 template <class Element>
-Tile tile_of(const std::shared_ptr<Element[]>& memory, std::int64_t offset, const Matrix& a, DType dtype,
-             std::int64_t ld) {
+Tile tile_of(const std::shared_ptr<Element[]>& memory, std::int64_t offset, std::int64_t rows, std::int64_t cols,
+             DType dtype, std::int64_t ld) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(Element));
   Tile tile;
   tile.bytes = Bytes::in_memory(reinterpret_cast<const std::byte*>(memory.get() + offset),
-                                static_cast<std::uint64_t>(size * a.rows * ld), memory);
+                                static_cast<std::uint64_t>(size * rows * ld), memory);
   tile.dtype = dtype;
-  tile.rows = a.rows, tile.cols = a.cols;
+  tile.rows = rows, tile.cols = cols;
   tile.row_stride = size * ld, tile.col_stride = size;
   return tile;
+}
+
+// `count` rows of codes, at most row_chunk, as columns: one cache line for each.
+void turn(const std::uint16_t* rows, std::int64_t ld, std::int64_t count, std::int64_t cols, std::uint16_t* to,
+          std::int64_t ld_to) {
+  constexpr std::int64_t tile = 32;
+  for (std::int64_t j0 = 0; j0 < cols; j0 += tile)
+    for (std::int64_t j = j0; j < std::min(cols, j0 + tile); ++j)
+      for (std::int64_t i = 0; i < count; ++i) to[j * ld_to + i] = rows[i * ld + j];
 }
 
 }  // namespace
 
 // As the numbers of bf16 that products by tiles want (tile_panels.hpp); nothing if a number takes more than two.
 template <class T>
-std::optional<Matrix> CpuBackend<T>::gathered_parts(const Matrix& a) {
-  const std::int64_t ld = spread<std::uint16_t>(a.cols), size = a.rows * ld;
+std::optional<Matrix> CpuBackend<T>::gathered_parts(const Matrix& a, bool turned) {
+  const std::int64_t rows = turned ? a.cols : a.rows, cols = turned ? a.rows : a.cols;
+  const std::int64_t ld = spread<std::uint16_t>(cols), size = rows * ld, row = spread<std::uint16_t>(a.cols);
   const std::shared_ptr<std::uint16_t[]> codes = aligned_array<std::uint16_t>(most_kept * size);
-  std::vector<std::vector<std::uint16_t>> parts(static_cast<std::size_t>(pool_.threads()),
-                                                std::vector<std::uint16_t>(static_cast<std::size_t>(tile_parts * ld)));
+  // Of a row; of a chunk of rows, part after part, if they are to be turned.
+  const std::int64_t held = turned ? row_chunk : 1;
+  std::vector<std::vector<std::uint16_t>> parts(
+      static_cast<std::size_t>(pool_.threads()),
+      std::vector<std::uint16_t>(static_cast<std::size_t>(tile_parts * held * row)));
   std::vector<int> most(parts.size(), 1);
   std::atomic<bool> more = false;
   const auto split = [&](std::int64_t i, const float* numbers, std::size_t worker) {
     if (more) return;
-    const int found = isa_.tiles->split(numbers, a.cols, tile_parts, parts[worker].data(), ld);
+    std::uint16_t* own = parts[worker].data();
+    const int found = isa_.tiles->split(numbers, a.cols, tile_parts, own + i % held * row, held * row);
     more = more || found > most_kept;
     most[worker] = std::max(most[worker], found);
+    const std::int64_t count = i % held + 1;
+    if (count < held && i + 1 < a.rows) return;
     for (int q = 0; q < most_kept; ++q)
-      std::memcpy(codes.get() + q * size + i * ld, parts[worker].data() + q * ld, static_cast<std::size_t>(2 * ld));
+      if (turned) turn(own + q * held * row, row, count, a.cols, codes.get() + q * size + i / held * held, ld);
+      else std::memcpy(codes.get() + q * size + i * ld, own + q * row, static_cast<std::size_t>(2 * ld));
   };
   each_row<float>(a, isa_, pool_, split, [&](const Panel& panel) { return observe(panel), !more; });
   if (more) return std::nullopt;
-  Matrix result{a.rows, a.cols, {}};
+  Matrix result{rows, cols, {}};
   for (int q = 0; q < *std::max_element(most.begin(), most.end()); ++q) {
-    result.tiles.push_back(tile_of(codes, q * size, a, DType::bf16, ld));
+    result.tiles.push_back(tile_of(codes, q * size, rows, cols, DType::bf16, ld));
     result.tiles.back().remainder = q > 0;
   }
   return result;
 }
 
 template <class T>
-Matrix CpuBackend<T>::gathered(const Matrix& a) {
+MatrixView CpuBackend<T>::gathered(const MatrixView& view, Matrix& to) {
+  const Matrix& a = *view.matrix;
   if constexpr (std::is_same_v<T, float>)
     if (isa_.tiles)
-      if (auto parts = gathered_parts(a)) return std::move(*parts);
+      if (auto parts = gathered_parts(a, view.transposed))
+        return to = std::move(*parts), MatrixView{&to, false, view.factor};
   const std::int64_t ld = spread<T>(a.cols);
   const std::shared_ptr<T[]> numbers = aligned_array<T>(a.rows * ld);
   const auto keep = [&](std::int64_t i, const T* row, std::size_t) {
     std::copy_n(row, a.cols, numbers.get() + i * ld);
   };
   each_row<T>(a, isa_, pool_, keep, [&](const Panel& panel) { return observe(panel), true; });
-  return {a.rows, a.cols, {tile_of(numbers, 0, a, std::is_same_v<T, float> ? DType::f32 : DType::f64, ld)}};
+  to = {a.rows, a.cols, {tile_of(numbers, 0, a.rows, a.cols, std::is_same_v<T, float> ? DType::f32 : DType::f64, ld)}};
+  return {&to, view.transposed, view.factor};
 }
 
-template std::optional<Matrix> CpuBackend<float>::gathered_parts(const Matrix&);
-template Matrix CpuBackend<float>::gathered(const Matrix&);
-template Matrix CpuBackend<double>::gathered(const Matrix&);
+template std::optional<Matrix> CpuBackend<float>::gathered_parts(const Matrix&, bool);
+template MatrixView CpuBackend<float>::gathered(const MatrixView&, Matrix&);
+template MatrixView CpuBackend<double>::gathered(const MatrixView&, Matrix&);
 
 }  // namespace sigmascope

@@ -193,7 +193,7 @@ class Run:
             layers = a._native.layers
             parts = TILES and self.precision == "split" and 4 * a.size <= _CACHED
             width = 4 * (layers > 1 and (self.reading(a).wide or layers > _FEW_LAYERS or parts))
-        return width * a.shape[0] * (a.shape[1] + 64)
+        return width * (a.size + 64 * max(a.shape))
 
     @property
     def file_bytes(self) -> int:

@@ -23,7 +23,7 @@ from sigmascope.spectra import Spectrum
 from .couples import Adapted, AnyCouple
 from .sharing import MOST_AT_ONCE, Share
 
-STEPS = 8
+STEPS = 6
 """Of a density that need not resolve the largest values."""
 
 
