@@ -290,3 +290,17 @@ def test_plan_on_the_command_line(model: Path, tmp_path: Path) -> None:
     wrong = invoke(path, "--memory", "much")
     assert wrong.exit_code == 2
     assert not list(tmp_path.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(20_000, 300), (9000, 600)])
+def test_vectors_beside_every_value_are_planned(shape: tuple[int, int], threads: int) -> None:
+    """The search for them takes more than all values of a tall matrix."""
+    rng = np.random.default_rng(0)
+    A = ss.matrix(rng.standard_normal(shape, dtype=np.float32))
+    options: dict[str, Any] = {"effort": "exact", "k": 64, "vectors": True, "num_threads": threads}
+    how = {"tol": 1e-3, "accuracy": "reference", "memory_limit": "4GiB"}
+    _, need = routes.in_memory(A, **options, **how)
+    found = ss.spectrum(A, **options, memory_limit=need.limit)
+    assert found.svd is not None
+    assert found.svd.converged

@@ -19,7 +19,7 @@ from .memory import Need, values_need
 from .panels import MIB, Reading
 from .plan import Run
 from .requested import farms_need, permutation_need
-from .rounding import DENSITIES, SEARCHES
+from .rounding import DENSITIES, SEARCHES, coarsest
 from .threads import amount
 
 EFFORTS = ("top", "density", "exact")
@@ -46,6 +46,8 @@ class Route:
         Those on request (:mod:`sigmascope.requested`).
     vectors : bool
         Whether the vectors of the k largest values are wanted as well.
+    apart : Search or None
+        The search that finds them, where every value is found without.
     """
 
     asked: str
@@ -57,6 +59,7 @@ class Route:
     width: int = 4
     measures: tuple[str, ...] = ()
     vectors: bool = False
+    apart: Search | None = None
 
     @classmethod
     def every(cls, a: Matrix, k: int, accuracy: str, measures: tuple[str, ...] = ()) -> Route:
@@ -124,7 +127,8 @@ class Route:
     def _once(self, reading: Reading) -> Need:
         if self.search is None:
             needed = values_need(reading, fast=self.accuracy == "fast")
-            needed = needed.beside(8 * sum(self.shape) * self.k if self.vectors else 0)
+            if self.apart is not None:
+                needed = needed.then(self.apart.need(reading))
         else:
             needed = self.search.need(reading)
         return Need(needed.arrays + self.seen_bytes, needed.working + 2**19)  # counts of codes
@@ -248,7 +252,12 @@ def route(
 def _route(
     a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run, vectors: bool
 ) -> Route:
-    every = replace(Route.every(a, k, accuracy), vectors=vectors)
+    every = Route.every(a, k, accuracy)
+    if vectors:
+        precision = run.precision if run.precision == "float64" else coarsest(SEARCHES, a.shape)
+        block = min(costs.best_block(a.shape, k, tol, precision), *a.shape)
+        apart = Search(a.shape, every.k, tol, block, precision, vectors, density=False)
+        every = replace(every, vectors=True, apart=apart)
     wanted = {"vectors": vectors, "of_values": vectors}
     if effort == "top":
         block = min(costs.best_block(a.shape, k, tol, run.precision), *a.shape)
@@ -258,7 +267,7 @@ def _route(
         search = Search(a.shape, k, tol, _wide(k, a.shape), precision, density=True, **wanted)
     else:
         return every
-    return replace(every, asked=effort, effort=effort, search=search)
+    return replace(every, asked=effort, effort=effort, search=search, apart=None)
 
 
 def _wide(k: int, shape: tuple[int, int]) -> int:
