@@ -47,7 +47,7 @@ class Route:
     vectors : bool
         Whether the vectors of the k largest values are wanted as well.
     apart : Search or None
-        The search that finds them, where every value is found without.
+        The search that finds them, if every value is found without.
     """
 
     asked: str
@@ -267,7 +267,7 @@ def _route(
         search = Search(a.shape, k, tol, _wide(k, a.shape), precision, density=True, **wanted)
     else:
         return every
-    return replace(every, asked=effort, effort=effort, search=search, apart=None)
+    return replace(every, asked=effort, effort=effort, search=search)
 
 
 def _wide(k: int, shape: tuple[int, int]) -> int:
