@@ -91,11 +91,11 @@ def svds(
 
     Notes
     -----
-    Passes over A: one for norm and range, one per Krylov step, two (one without vectors) at the
-    end; for a step, a wide matrix in files is read along its rows twice. Memory: min(m, n) *
-    columns numbers of the basis, (m + n) * k of the result, three times that when they are read
-    out (:mod:`sigmascope.memory`). The basis is restarted at twice the columns that are expected,
-    or sooner where there is no memory for them.
+    Passes over A: one for norm and range, one per Krylov step, one at the end (two where values
+    are lost in rounding); a wide matrix in files is read along its rows twice for each. Memory:
+    min(m, n) * columns numbers of the basis, (m + n) * k of the result, three times that when they
+    are read out (:mod:`sigmascope.memory`). The basis is restarted at twice the columns that are
+    expected, or sooner where there is no memory for them.
 
     Randomized block Krylov iteration (Musco & Musco 2015; Yuan, Gu & Li 2018) with full
     reorthogonalisation, thick restart (Wu & Simon 2000), residual-based stopping and two guards
