@@ -3,7 +3,8 @@
 
     python benchmarks/product.py 4096 4096 bf16 gram 32 --threads 2
 
-VERB is multiply (A X), adjoint (A^T X), gram (A^T A X) or steer (the same, rounded to bf16).
+VERB is multiply (A X), adjoint (A^T X), gram (A^T A X), split (the same with 16 bits of every
+number) or steer (with 8).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def main() -> None:
     arguments.add_argument("rows", type=int)
     arguments.add_argument("columns", type=int)
     arguments.add_argument("dtype", choices=sorted(workloads.DTYPES))
-    arguments.add_argument("verb", choices=["multiply", "adjoint", "gram", "steer"])
+    arguments.add_argument("verb", choices=["multiply", "adjoint", "gram", "split", "steer"])
     arguments.add_argument("width", type=int)
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--calls", type=int, default=60)

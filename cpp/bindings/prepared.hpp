@@ -46,7 +46,6 @@ struct Prepared : Problem {
   using Backend = CpuBackend<T>;
   Matrix matrix;                  // row-major as far as it can be
   std::optional<Matrix> rounded;  // a copy in bf16
-  Matrix gathered;                // a sum of tiles, added up, if it may be
   CpuBackend<T> backend;
   std::optional<MatrixOperator<CpuBackend<T>>> a;
 
@@ -74,7 +73,12 @@ struct Prepared : Problem {
     const bool in_blocks = std::abs(std::log2(factor)) < 60;
     if (rounded_copy && in_blocks) rounded = seen.rounded ? std::move(*seen.rounded) : backend.rounded(matrix);
     MatrixView view{&matrix, transposed, factor};
-    if (options.gather && in_blocks && matrix.layers() > 1) view = backend.gathered(view, gathered);
+    if (options.gather && in_blocks && matrix.layers() > 1) {
+      Matrix sum;
+      view = backend.gathered(view, sum);
+      matrix = std::move(sum);  // what was read for it is not needed any more
+      view.matrix = &matrix;
+    }
     a.emplace(backend, view, rounded ? MatrixView{&*rounded, transposed, factor} : view);
   }
 };
