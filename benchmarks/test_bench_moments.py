@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import peers
+import peers_of_moments
 import pytest
 import workloads
 
-PEERS = peers.MOMENTS
+PEERS = peers_of_moments.MOMENTS
 
 
 @lru_cache(maxsize=1)
@@ -54,5 +55,6 @@ def worst_error(found: dict[str, Any], wanted: dict[str, Any]) -> float:
     """Relative; but the mean and the skewness are near zero: of the deviation, and of one."""
     scale = {**wanted, "mean": wanted["std"], "skewness": 1.0}
     return max(
-        float(np.max(np.abs(found[name] - wanted[name]) / scale[name])) for name in peers.MOMENTS_OF
+        float(np.max(np.abs(found[name] - wanted[name]) / scale[name]))
+        for name in peers_of_moments.MOMENTS_OF
     )

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import peers
+import peers_of_moments
 import pytest
 import workloads
 
-PEERS = peers.MOMENTS_OF_FILE
+PEERS = peers_of_moments.MOMENTS_OF_FILE
 
 
 @pytest.fixture(scope="module")
