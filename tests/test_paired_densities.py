@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.spectra import Difference
 
 NAMES = ("nuclear_norm", "effective_rank", "effective_rank_energy", "participation_ratio")
 
@@ -61,3 +62,42 @@ def test_few_probes_claim_no_more_than_the_sum() -> None:
     assert two.estimate is not None
     _, error = two.estimate.minus(one.estimate)
     assert error >= one.estimate.sampling + two.estimate.sampling
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-3])
+@pytest.mark.parametrize("same_way", [True, False])
+@pytest.mark.parametrize("case", ["square", "tall", "decaying"])
+def test_a_density_tells_of_a_near_matrix(case: str, same_way: bool, size: float) -> None:
+    """Also of one all of whose values are moved one way, as far as norms allow."""
+    A, s = {
+        "square": lambda: ks.spiked(200, 200),
+        "tall": lambda: ks.spiked(360, 160),
+        "decaying": lambda: ks.polynomial(260, 180),
+    }[case]()
+    U, _, Vt = np.linalg.svd(A, full_matrices=False)
+    E = U @ Vt if same_way else np.random.default_rng(2).standard_normal(A.shape)
+    E *= size * np.linalg.norm(A) / np.linalg.norm(E)
+    B = A + E
+    truth, values = exact(B), np.linalg.svd(B, compute_uv=False)
+    apart = Difference(float(np.linalg.norm(E, 2)), float(np.linalg.norm(E)))
+    x = float(np.sqrt(s[19] * s[20]))
+    for seed in range(4):
+        own = ss.spectral_density(A, passes=7, probes=16, seed=seed)
+        near = own.of_near(float(np.linalg.norm(B)), apart)
+        for name in NAMES:
+            found = getattr(near, name)()
+            assert found.error > getattr(own, name)().error
+            assert abs(found.value - truth[name]) <= 4 * found.error
+        median, count = near.quantile(0.5), near.count_above(x)
+        assert abs(median.value - np.median(values)) <= 4 * median.error
+        assert abs(count.value - np.sum(values > x)) <= 4 * count.error
+        assert near.fro_norm**2 == pytest.approx(np.sum(near.weights * near.nodes), rel=1e-2)
+
+
+def test_a_count_at_a_value_that_may_have_moved_is_in_doubt() -> None:
+    A, s = ks.low_rank(120, 100, rank=4)
+    own = ss.spectral_density(A, passes=6, probes=16)
+    near = own.of_near(own.fro_norm, Difference(1e-3, 2e-3))
+    x = float(s[2]) + 5e-4
+    assert (own.count_above(x).value, own.count_above(x).error) == (2, 0)
+    assert near.count_above(x).error == 1

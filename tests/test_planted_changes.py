@@ -102,6 +102,25 @@ def test_what_stands_above_the_edge_is_within_its_interval(
     assert np.mean(close) >= 0.95
 
 
+def test_the_projected_change_is_within_its_errors(
+    found: ss.Comparison, planted: dict[str, tuple[Array, Array]]
+) -> None:
+    """Whether its density is its own or that of the change, from which the decay is so far."""
+    ratios, methods = [], set()
+    for row in found.rows:
+        w, d = planted[row["name"]]
+        change = numbers(bf16(w + d)) - w
+        s = np.linalg.svd(change - row["decay_coefficient"] * w, compute_uv=False)
+        assert row["projected_fro_norm"] == pytest.approx(np.linalg.norm(s), rel=1e-6)
+        for name, true in (("effective_rank", effective_rank(s)), ("nuclear_norm", s.sum())):
+            error = row[f"projected_{name}_error"] + 1e-6 * true
+            ratios.append(abs(row[f"projected_{name}"] - true) / error)
+        methods.add(row["method"].split(", ")[-1])
+    assert max(ratios) <= 4, max(ratios)
+    assert np.mean(np.array(ratios) <= 2) >= 0.95
+    assert any("distance" in method for method in methods), methods
+
+
 def test_the_change_opens_new_directions(found: ss.Comparison) -> None:
     """A random update is nearly orthogonal to what was there, on both sides."""
     for row in found.rows:

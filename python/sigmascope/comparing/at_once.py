@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from sigmascope.matrices import Matrix
 from sigmascope.memory import Need
 from sigmascope.routes import in_memory, run_for
 from sigmascope.scanning.tasks import Options, Read
-from sigmascope.spectra import Spectrum
+from sigmascope.spectra import Difference, Spectrum
 
 from .couples import Adapted, AnyCouple
 from .sharing import MOST_AT_ONCE, Share
@@ -211,44 +212,58 @@ class Spectra:
             held = {name: shared[name] for name in ("memory_limit", "reserved")}
             return a.spectrum(options.k, vectors=True, **held)
         if group == "projected":
-            before, delta = known["before"], known["delta"]
-            shift = abs(self._decay) * float(before.top[0] + before.top_errors[0])
-            small = shift <= options.tol * float(delta.top[0])
-            if small and delta.density is not None and not options.measures:
-                return shifted(a, delta, shift, **shared)
+            near = projected(a, known["before"], known["delta"], self._decay, options, **shared)
+            if near is not None:
+                return near
         wanted = group != "projected"
         return spectrum(a, vectors=wanted, elements=False, **_how(options), **shared)
 
 
-def shifted(a: Matrix, near: Spectrum, shift: float, **options: Any) -> Spectrum:
-    """Compute the spectrum of a matrix that differs from another by a matrix of norm `shift`.
+def projected(
+    a: Matrix, before: Spectrum, delta: Spectrum, decay: float, options: Options, **how: Any
+) -> Spectrum | None:
+    """Compute the spectrum of P = dW - c W from those of W and dW; None if c W is too much.
 
-    By Weyl no singular value differs by more, so that the largest are known to the errors that they
-    have in the other and that; the rest comes from an own density of a few steps.
+    By Weyl no singular value differs from that of dW by more than ||c W||_2, so that the largest
+    are known to that and the errors that they have in dW. So is the rest, if ||c W||_F moves the
+    nuclear norm by no more than its error (see :class:`Quadrature`); else it comes from an own
+    density of a few steps. ||P||_F^2 = ||dW||_F^2 - ||c W||_F^2, since P and W are orthogonal.
     """
-    density = spectral_density(a, passes=STEPS, probes=max(near.block, 2), **options)
-    errors = near.top_errors + shift
+    apart = Difference(
+        abs(decay) * float(before.top[0] + before.top_errors[0]),
+        abs(decay) * before.measures["fro_norm"].value,
+    )
+    small = apart.spectral <= options.tol * float(delta.top[0])
+    if not small or delta.density is None or options.measures:
+        return None
+    fro_norm = delta.density.fro_norm
+    fro_norm *= math.sqrt(1.0 - min((apart.frobenius / fro_norm) ** 2, 1.0))
+    density, alone, passes = delta.density.of_near(fro_norm, apart), delta.density, 0
+    if density.nuclear_norm().error > 2.0 * alone.nuclear_norm().error:
+        density = spectral_density(a, passes=STEPS, probes=max(delta.block, 2), **how)
+        passes = density.passes
+    errors = delta.top_errors + apart.spectral
     return Spectrum(
-        shape=near.shape,
-        effort=near.effort,
-        k=near.k,
-        top=near.top,
+        shape=delta.shape,
+        effort=delta.effort,
+        k=delta.k,
+        top=delta.top,
         top_errors=errors,
         values=None,
         value_errors=None,
         density=density,
         moments=None,
         measures=statistics.measures_from_density(
-            density, near.top, errors, near.shape, density.fro_norm
+            density, delta.top, errors, delta.shape, density.fro_norm
         ),
-        method="quadrature, largest values by Weyl",
+        method="quadrature, largest values by Weyl" if passes else "from dW and its distance",
         precision=density.precision,
-        passes=density.passes,
+        passes=passes,
         block=density.block,
         columns=density.block * density.steps,
         seed=density.seed,
-        seconds=density.seconds,
-        num_threads=options["num_threads"],
-        converged=near.converged,
+        seconds=density.seconds if passes else 0.0,
+        num_threads=how["num_threads"],
+        converged=delta.converged,
         notes=("the decay moves no singular value beyond the tolerance",),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import staircase
 from .measure import Measure
-from .quadrature import CONVERGED, Function, Quadrature, check_rules, from_rules
+from .quadrature import CONVERGED, Difference, Function, Quadrature, check_rules, from_rules
 
 Array = NDArray[np.float64]
 Gradient = Callable[..., tuple[float, ...]]
@@ -123,6 +123,11 @@ class Density:
             seconds=seconds,
             quadrature=quadrature,
         )
+
+    def of_near(self, fro_norm: float, apart: Difference) -> Density:
+        """Return it for B, of this exact ||B||_F, so near that it tells of B - A in its errors."""
+        near = self.quadrature.of_near(fro_norm**2, apart)
+        return replace(self, fro_norm=fro_norm, quadrature=near)
 
     def __repr__(self) -> str:
         return (
@@ -261,8 +266,8 @@ class Density:
         if not self.exact:
             return staircase.quantiles(self.quadrature, (1.0 - q) * self.n)
         low, mid, high = (
-            np.quantile(np.sqrt(np.maximum(self.quadrature.converged + shift, 0.0)), q)
-            for shift in self.quadrature.resolution * np.array([-1.0, 0.0, 1.0])
+            np.quantile(np.sqrt(self.quadrature.moved(self.quadrature.converged, sign)), q)
+            for sign in (-1.0, 0.0, 1.0)
         )
         return mid, np.maximum(high - mid, mid - low)
 

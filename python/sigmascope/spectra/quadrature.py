@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from .rule import Array, Rule
+
 Function = Callable[[Array], Array]
 
 # A node is converged when its residual is below this share of it.
@@ -42,7 +44,7 @@ BIAS_SHARE = 0.1
 class Trace:
     """tr f by both rules, and the residual function of each on its own nodes; (...,) of several f.
 
-    ``drift`` (..., c + d) is how far the part of each node moves when it moves by its resolution.
+    ``drift`` (..., c + d) is how far the part of each node moves when it is where it may be.
     """
 
     gauss: Array
@@ -61,7 +63,8 @@ class Estimate:
     value
         (2 Gauss + Radau) / 3.
     sampling, bias, rounding
-        Standard error over the probes; a quarter of Gauss - Radau; what rounding may have moved.
+        Standard error over the probes; a quarter of Gauss - Radau; what rounding may have moved,
+        and the distance of the matrix that the rules are of.
     probes
         (b,) how far each probe alone would take the value, to first order; their mean is 0.
     """
@@ -94,55 +97,24 @@ class Estimate:
         return self.value - other.value, sampling + bias + self.rounding + other.rounding
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What follows the converged run: nodes (d,) descending in lambda, weights (d, b) per probe.
+class Difference(NamedTuple):
+    """Norms (sigma) of what a matrix has more than the one that a quadrature was made of."""
 
-    ``basis`` (d, c) spans the control variates 1 and lambda, orthonormal under the ``mean`` weights
-    (d,); ``calibrated`` (d,) are these corrected so that both have their exact trace, and
-    sum_j calibrated_j f(node_j) is the estimate of tr f (the regression estimator of survey
-    sampling). A few calibrated weights may be slightly negative.
-    """
+    spectral: float
+    frobenius: float
 
-    nodes: Array
-    weights: Array
-    basis: Array
-    mean: Array
-    calibrated: Array
 
-    @classmethod
-    def fit(cls, nodes: Array, weights: Array, count: float, energy: float) -> Rule:
-        """Orthonormalise 1 and lambda on the nodes; ``count`` and ``energy`` are their traces."""
-        scale = np.array([1.0, nodes.max(initial=0.0) or 1.0])
-        variates = np.stack([np.ones_like(nodes), nodes], axis=1) / scale
-        mean = weights.mean(axis=1)
-        _, s, Vt = np.linalg.svd(variates * np.sqrt(mean)[:, None], full_matrices=False)
-        keep = s > 1e-10 * s.max(initial=0.0)
-        back = Vt[keep].T / s[keep]
-        basis = variates @ back
-        known = (np.array([count, energy]) / scale) @ back
-        return cls(nodes, weights, basis, mean, mean * (basis @ known))
-
-    def residual(self, y: Array) -> Array:
-        """Return the part of y (..., d) that the control variates do not explain."""
-        return np.asarray(y - ((self.mean * y) @ self.basis) @ self.basis.T)
-
-    def standard_error(self, residual: Array) -> Array:
-        """Return that of the mean over probes: Gaussian theory, or what is seen if larger."""
-        b = self.weights.shape[1]
-        if b < 2 or residual.shape[-1] == 0:
-            return np.zeros(residual.shape[:-1])
-        theory = 2.0 * np.maximum(residual**2 @ self.calibrated, 0.0)
-        seen = np.var(residual @ self.weights, axis=-1, ddof=1)
-        # The two control variates are fitted to the same probes: two degrees of freedom less.
-        return np.asarray(np.sqrt(np.maximum(theory, seen) / max(b - 2, 1)))
+SAME = Difference(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quadrature:
     """The converged lambdas (c,) and the two rules for the n - c others.
 
-    ``resolution`` (lambda) is how far rounding may have moved any node.
+    ``resolution`` (lambda) is how far rounding may have moved any node. ``apart``: of the matrix
+    that is meant from the one that the rules are of. By Weyl no sigma moves by more than its
+    spectral norm; all together, in the root mean square, by no more than its Frobenius norm over
+    sqrt(n) (Hoffman & Wielandt 1953), which each that has not converged is taken to do.
     """
 
     n: int
@@ -151,6 +123,21 @@ class Quadrature:
     gauss: Rule
     radau: Rule
     resolution: float
+    apart: Difference = SAME
+
+    def of_near(self, fro2: float, apart: Difference) -> Quadrature:
+        """Return it for a matrix of this ||A||_F^2 which is so far from its own."""
+        scale = fro2 / self.fro2
+        gauss, radau = (replace(r, nodes=scale * r.nodes) for r in (self.gauss, self.radau))
+        return replace(
+            self,
+            fro2=fro2,
+            converged=scale * self.converged,
+            gauss=gauss,
+            radau=radau,
+            resolution=scale * self.resolution,
+            apart=apart,
+        )
 
     @property
     def exhausted(self) -> bool:
@@ -163,10 +150,7 @@ class Quadrature:
         g, r = finite(f, self.gauss.nodes), finite(f, self.radau.nodes)
         nodes = np.concatenate([self.converged, self.gauss.nodes])
         counts = np.concatenate([np.ones(len(self.converged)), self.gauss.calibrated])
-        up, down = (
-            finite(f, nodes + self.resolution),
-            finite(f, np.maximum(nodes - self.resolution, 0)),
-        )
+        up, down = (finite(f, self.moved(nodes, sign)) for sign in (1.0, -1.0))
         return Trace(
             gauss=base + g @ self.gauss.calibrated,
             radau=base + r @ self.radau.calibrated,
@@ -174,6 +158,15 @@ class Quadrature:
             radau_residual=self.radau.residual(r),
             drift=counts * (up - down) / 2.0,
         )
+
+    def moved(self, nodes: Array, sign: float) -> Array:
+        """Return nodes, of which the first have converged, as far up or down as they may be."""
+        if self.apart.frobenius > 0:
+            most = np.full(nodes.shape, self.apart.spectral)
+            rest = slice(len(self.converged), None)
+            most[rest] = np.minimum(most[rest], self.apart.frobenius / math.sqrt(self.n))
+            nodes = np.maximum(np.sqrt(nodes) + sign * most, 0.0) ** 2
+        return np.asarray(np.maximum(nodes + sign * self.resolution, 0.0))
 
     def traces(self, f: Function) -> tuple[Array, Array]:
         """Estimate the traces of several functions, f from nodes (d,) to (..., d); their errors."""
@@ -211,7 +204,7 @@ class Quadrature:
 
 
 def _rounding(value: Array, drift: Array) -> Array:
-    """Return what the nodes' resolution, and the sum itself, may have moved values."""
+    """Return what the nodes' places, and the sum itself, may have moved values."""
     return np.asarray(np.abs(drift).sum(axis=-1) + 16.0 * np.finfo(np.float64).eps * np.abs(value))
 
 

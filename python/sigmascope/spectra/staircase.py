@@ -16,7 +16,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .quadrature import Array, Quadrature, Rule
+from .quadrature import Quadrature
+from .rule import Array, Rule
 
 # Window widths, in nodes per probe. The answer uses the middle one.
 WIDTHS = (0.75, 1.0, 1.5)
@@ -173,7 +174,12 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
     """Estimate how many values exceed each x (f,), sigma; return the counts and their errors."""
     singles = np.sqrt(q.converged)
     exact = np.sum(singles > x[:, None], axis=1)
-    near = np.sum(np.abs(q.converged - x[:, None] ** 2) <= q.resolution, axis=1)
+    least, most = np.maximum(x - q.apart.spectral, 0.0), x + q.apart.spectral
+    near = np.sum(
+        (q.converged >= least[:, None] ** 2 - q.resolution)
+        & (q.converged <= most[:, None] ** 2 + q.resolution),
+        axis=1,
+    )
     resolved = resolves(q, x)
     if np.all(resolved):
         return exact.astype(np.float64), near.astype(np.float64)

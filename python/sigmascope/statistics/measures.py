@@ -215,7 +215,7 @@ def _certain_rank(density: Density, rtol: float) -> Measure | None:
     values = rule.converged
     if density.fro_norm == 0:
         return Measure(0.0, 0.0, "density")
-    if len(values) == 0:
+    if len(values) == 0 or rule.apart.frobenius > 0:
         return None
     cut = rtol**2 * float(values[0])
     # A node is known to its resolution, and one that was taken for 0 to twice that.
