@@ -47,9 +47,9 @@ def findings(
     MemoryLimitError
         A spectrum does not fit into the memory limit.
     """
-    with share.threads(budget.workers):
+    with share.threads(budget.workers, spare=True) as part:
         sums = couple.sums(
-            num_threads=budget.threads,
+            num_threads=options.threads_of(part),
             memory_limit=options.memory_limit,
             reserved=budget.beside_others,
             progress=tally.part(),

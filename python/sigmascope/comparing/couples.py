@@ -9,8 +9,9 @@ the change itself is given, s B A, exactly, and `after` is the list of tiles tha
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class Couple:
 
     def load(self) -> Couple:
         """Read both into memory."""
-        return Couple(self.before.load(), self.after.load())
+        return Couple(*_loaded(self.before, self.after))
 
     def sums(self, **options: Any) -> Sums:
         """Add up, in a pass over each and one over both; options as for :func:`moments`.
@@ -125,7 +126,7 @@ class Adapted:
 
     def load(self) -> Adapted:
         """Read both into memory."""
-        return Adapted(self.before.load(), self.delta.load())
+        return Adapted(*_loaded(self.before, self.delta))
 
     def sums_need(self, num_threads: int) -> Need:
         """What the second pass of :meth:`sums` takes."""
@@ -176,7 +177,7 @@ class Adapters:
 
     def load(self) -> Adapters:
         """Read both into memory."""
-        return Adapters(self.before.load(), self.after.load())
+        return Adapters(*_loaded(self.before, self.after))
 
     def sums(self, **options: Any) -> Sums:
         """Add up, from the triplets of both; as :meth:`Adapted.sums`."""
@@ -200,6 +201,15 @@ class Adapters:
 
 
 AnyCouple = Couple | Adapted | Adapters
+One = TypeVar("One", Matrix, LowRank)
+Two = TypeVar("Two", Matrix, LowRank)
+
+
+def _loaded(one: One, two: Two) -> tuple[One, Two]:
+    """Read both into memory, side by side: what is new there costs more than what is read."""
+    with ThreadPoolExecutor(1, thread_name_prefix="sigmascope-load") as beside:
+        second = beside.submit(two.load)
+        return one.load(), second.result()
 
 
 def _moments(side: str, a: Matrix, **options: Any) -> Moments:

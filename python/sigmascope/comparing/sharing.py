@@ -61,10 +61,10 @@ class Sharing:
                 self._changed.notify_all()
 
     @contextmanager
-    def threads(self, workers: int) -> Iterator[float]:
+    def threads(self, workers: int, *, spare: bool = False) -> Iterator[float]:
         """Hold the threads of one of so many workers; whoever asks first is served first.
 
-        Their share of all is what is yielded.
+        `spare`: and those that nobody holds or waits for. Their share of all is what is yielded.
         """
         parts, ticket = self.parts // min(workers, self.parts), object()
         with self._changed:
@@ -73,6 +73,7 @@ class Sharing:
                 lambda: self._waiting[0] is ticket and self._free >= parts  # none overtakes
             )
             self._waiting.popleft()
+            parts = self._free if spare and not self._waiting else parts
             self._take(parts)
         try:
             yield parts / self.parts
@@ -115,12 +116,12 @@ class Share:
             self.seconds += seconds
 
     @contextmanager
-    def threads(self, workers: int) -> Iterator[None]:
-        """Hold the threads of one of so many workers."""
-        with self._sharing.threads(workers) as share:
+    def threads(self, workers: int, *, spare: bool = False) -> Iterator[float]:
+        """Hold the threads of one of so many workers; see :meth:`Sharing.threads`."""
+        with self._sharing.threads(workers, spare=spare) as share:
             began = time.perf_counter()
             try:
-                yield
+                yield share
             finally:
                 self._add((time.perf_counter() - began) * share)
 

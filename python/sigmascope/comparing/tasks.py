@@ -179,5 +179,5 @@ def _columns(
         budget, couple = replace(budget, held=0, workers=1, threads=options.num_threads), stored
         found = findings(couple, options, budget, tally, share)
     del couple  # what is held of it: the vectors are enough now
-    with share.threads(budget.workers):
-        return pair_columns(found, options.num_threads, budget.threads)
+    with share.threads(budget.workers, spare=True) as part:
+        return pair_columns(found, options.num_threads, options.threads_of(part))

@@ -83,6 +83,10 @@ class Options:
         """Return them as a header of a saved scan holds them: plain JSON."""
         return asdict(self) | {"measures": list(self.measures)}
 
+    def threads_of(self, part: float) -> int:
+        """How many threads a part of them is, at least one."""
+        return max(int(part * self.num_threads), 1)
+
     def shared(self, workers: int) -> Options:
         """What each of so many workers gets, who work at once."""
         return replace(
