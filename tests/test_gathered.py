@@ -64,6 +64,56 @@ def test_no_bit_changes(shape: tuple[int, int], kind: Any, make: Any, products: 
             assert found["fro2"] == expected["fro2"]
 
 
+def updated(shape: tuple[int, int]) -> ss.Matrix:
+    """What training changes of bf16 numbers: most of it is such numbers, of few bits."""
+    before = stored(shape, ml_dtypes.bfloat16, 0)
+    update = stored(shape, np.float32, 1) / 90
+    after = (before.astype(np.float32) + update).astype(ml_dtypes.bfloat16)
+    left = np.asarray(after, np.float32) - np.asarray(before, np.float32)
+    share = np.mean(left != left.astype(ml_dtypes.bfloat16).astype(np.float32))
+    assert 0 < share < 1 / 64
+    return ss.matrix(after) - ss.matrix(before)
+
+
+QUADRATURE = ("gauss_nodes", "gauss_weights", "radau_nodes", "residuals")
+
+
+@pytest.mark.skipif(not _core.config()["tiles"], reason="products of parts are those of tiles")
+@pytest.mark.parametrize("shape", [*SHAPES, (1100, 96), (64, 2100)])
+def test_what_bf16_leaves_of_a_change_is_kept_by_itself(shape: tuple[int, int]) -> None:
+    """As good as both parts of every number, and no bit depends on who holds what."""
+    A = updated(shape)
+    for B in (A, A.T):
+        full, split = native(B, products="full"), native(B, products="split")
+        expected = native(B, products="split", separate=True)
+        assert expected["gauss_nodes"].tobytes() != split["gauss_nodes"].tobytes()
+        assert expected["reads"] == split["reads"] + 1
+        off = {
+            name: np.abs(found["gauss_nodes"] - full["gauss_nodes"]).max()
+            for name, found in (("split", split), ("apart", expected))
+        }
+        largest = full["gauss_nodes"].max()
+        assert off["apart"] <= max(2 * off["split"], 1e-6 * largest), off
+        for gather, threads, panel in ((True, 1, 0), (True, 3, 40), (False, 2, 40), (False, 1, 0)):
+            found = native(
+                B, products="split", separate=True, gather=gather, threads=threads, panel_rows=panel
+            )
+            for name in QUADRATURE:
+                assert found[name].tobytes() == expected[name].tobytes(), (name, gather, threads)
+            assert found["fro2"] == expected["fro2"]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("make", [difference, adapted])
+def test_where_much_is_left_nothing_is_kept_by_itself(kind: Any, make: Any) -> None:
+    A = make((320, 96), kind)
+    expected = native(A, products="split")
+    for gather in (True, False):
+        found = native(A, products="split", separate=True, gather=gather)
+        for name in QUADRATURE:
+            assert found[name].tobytes() == expected[name].tobytes(), name
+
+
 def test_what_is_no_sum_is_left_as_it_is() -> None:
     a = stored((64, 96), np.float32, 0)
     A = ss.matrix(a)

@@ -32,9 +32,10 @@ struct RunOptions {
   std::int64_t load_bytes = 0;  // a matrix whose stored bytes are no more is read into memory once
   py::object progress;          // None, or called with the stored bytes used so far
   bool gather = false;          // whether there is memory for what the tiles of a matrix add up to
+  bool separate = false;        // whether what bf16 leaves of a sum of tiles is kept by itself, if it is little
 };
 
-RunOptions run_options(const py::kwargs& kwargs, bool gather = false);
+RunOptions run_options(const py::kwargs& kwargs, bool gather = false, bool separate = false);
 
 // Checks for Ctrl-C and reports progress about twenty times a second, taking the GIL only then.
 Observer make_observer(const py::object& progress);

@@ -30,9 +30,10 @@ inline Matrix held(const Matrix& source, std::int64_t most) {
 
 // What is known of the operator of an algorithm, whoever makes its products.
 struct Problem {
-  bool flipped = false;  // the operator is the transpose of the caller's matrix
-  double factor = 1.0;   // a power of two: the largest entry becomes at most 1
-  double fro2 = 0.0;     // of the scaled matrix
+  bool flipped = false;    // the operator is the transpose of the caller's matrix
+  double factor = 1.0;     // a power of two: the largest entry becomes at most 1
+  double fro2 = 0.0;       // of the scaled matrix
+  std::int64_t looks = 1;  // at every element, before the products
 
   std::vector<double> unscaled(std::vector<double> values) const {
     for (double& value : values) value /= factor;
@@ -46,6 +47,7 @@ struct Prepared : Problem {
   using Backend = CpuBackend<T>;
   Matrix matrix;                  // row-major as far as it can be
   std::optional<Matrix> rounded;  // a copy in bf16
+  Sparse beside;                  // what bf16 leaves of a sum of tiles
   CpuBackend<T> backend;
   std::optional<MatrixOperator<CpuBackend<T>>> a;
 
@@ -73,11 +75,17 @@ struct Prepared : Problem {
     const bool in_blocks = std::abs(std::log2(factor)) < 60;
     if (rounded_copy && in_blocks) rounded = seen.rounded ? std::move(*seen.rounded) : backend.rounded(matrix);
     MatrixView view{&matrix, transposed, factor};
-    if (options.gather && in_blocks && matrix.layers() > 1) {
+    if (in_blocks && matrix.layers() > 1) {
       Matrix sum;
-      view = backend.gathered(view, sum);
-      matrix = std::move(sum);  // what was read for it is not needed any more
-      view.matrix = &matrix;
+      std::optional<MatrixView> found;
+      if (options.separate) found = backend.separated(view, options.gather, sum, beside);
+      if (options.separate && !options.gather) ++looks;
+      if (!found && options.gather) found = backend.gathered(view, sum);
+      if (found) view = *found;
+      if (options.gather) {
+        matrix = std::move(sum);  // what was read for it is not needed any more
+        view.matrix = &matrix;
+      }
     }
     a.emplace(backend, view, rounded ? MatrixView{&*rounded, transposed, factor} : view);
   }

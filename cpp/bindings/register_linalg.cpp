@@ -62,7 +62,7 @@ py::dict krylov(P& p, const TopOptions& options) {
   result["columns"] = top.columns;
   result["unread"] = top.unread;
   result["steps"] = top.steps;
-  result["reads"] = p.a->reads() + 1;
+  result["reads"] = p.a->reads() + p.looks;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
   if (top.quadrature) result["quadrature"] = quadrature_dict(*top.quadrature, p.factor);
   return result;
@@ -83,7 +83,7 @@ py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t see
   }();
   py::dict result = quadrature_dict(rule, p.factor);
   result["steps"] = taken;
-  result["reads"] = p.a->reads() + 1;
+  result["reads"] = p.a->reads() + p.looks;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
   return result;
 }
@@ -99,7 +99,7 @@ py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes,
   result["captured"] = factors.captured / (p.factor * p.factor);
   result["columns"] = factors.columns;
   result["steps"] = factors.steps;
-  result["reads"] = p.a->reads() + 1;
+  result["reads"] = p.a->reads() + p.looks;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
   return result;
 }
@@ -114,7 +114,7 @@ py::dict gram_top(P& p, std::int64_t k, std::uint64_t seed) {
   put_factors(result, p, triplets, true);
   result["residuals"] = to_numpy(p.unscaled(triplets.residuals));
   result["errors"] = to_numpy(p.unscaled(gram_triplet_errors<CpuBackend<double>>(triplets.s)));
-  result["reads"] = p.a->reads() + 1;
+  result["reads"] = p.a->reads() + p.looks;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
   return result;
 }
@@ -132,7 +132,7 @@ py::dict every_value(P& p, bool fast) {
   result["precision"] = std::string(spectrum.precision);
   result["fallen_back"] = spectrum.fallen_back;
   result["fast_reduction"] = spectrum.fast_reduction;
-  result["reads"] = p.a->reads() + 1;
+  result["reads"] = p.a->reads() + p.looks;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
   return result;
 }
@@ -200,7 +200,7 @@ void register_linalg(py::module_& module) {
       [](const py::object& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
          std::int64_t restart_columns, std::int64_t max_columns, std::int64_t most_columns,
          std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool with_density, const std::string& products,
-         bool of_values, bool rounded_copy, bool f64, bool gather, const py::kwargs& kwargs) {
+         bool of_values, bool rounded_copy, bool f64, bool gather, bool separate, const py::kwargs& kwargs) {
         const TopOptions options{k,
                                  tol,
                                  block,
@@ -214,19 +214,21 @@ void register_linalg(py::module_& module) {
                                  with_density,
                                  products_of(products),
                                  of_values};
-        return solved(a, f64, run_options(kwargs, gather), [&](auto& p) { return krylov(p, options); }, rounded_copy);
+        return solved(
+            a, f64, run_options(kwargs, gather, separate), [&](auto& p) { return krylov(p, options); }, rounded_copy);
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a,
       "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "density"_a, "products"_a, "of_values"_a,
-      "rounded_copy"_a, "f64"_a, "gather"_a = false);
+      "rounded_copy"_a, "f64"_a, "gather"_a = false, "separate"_a = false);
   module.def(
       "density",
       [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,
-         const std::string& products, bool gather, const py::kwargs& kwargs) {
+         const std::string& products, bool gather, bool separate, const py::kwargs& kwargs) {
         const auto run = [&](auto& p) { return density(p, block, steps, seed, products_of(products)); };
-        return solved(a, f64, run_options(kwargs, gather), run);
+        return solved(a, f64, run_options(kwargs, gather, separate), run);
       },
-      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a, "products"_a = "full", "gather"_a = false);
+      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a, "products"_a = "full", "gather"_a = false,
+      "separate"_a = false);
   module.def(
       "low_rank",
       [](const py::object& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, bool f64,

@@ -131,9 +131,10 @@ Observer make_observer(const py::object& progress) {
   };
 }
 
-RunOptions run_options(const py::kwargs& kwargs, bool gather) {
+RunOptions run_options(const py::kwargs& kwargs, bool gather, bool separate) {
   RunOptions options;
   options.gather = gather;
+  options.separate = separate;
   options.threads = kwargs["threads"].cast<int>();
   options.panel_rows = kwargs["panel_rows"].cast<std::int64_t>();
   options.load_bytes = kwargs["load_bytes"].cast<std::int64_t>();

@@ -76,6 +76,9 @@ class CpuBackend {
   // A sum of tiles in memory as what products add it up to, so that they need not, and along its rows if they can: as
   // many bytes as fp32 (fp64) takes. `to` may not be the matrix of the view.
   MatrixView gathered(const MatrixView& a, Matrix& to);
+  // Where products are by tiles: a sum of tiles as numbers of bf16 and what they leave, if that is not zero for one in
+  // 64 at most. `gather`: the numbers of bf16 in memory, half of what `gathered` takes.
+  std::optional<MatrixView> separated(const MatrixView& a, bool gather, Matrix& to, Sparse& beside);
   Block multiply_bf16(const MatrixView& a, const Block& x);  // A x, both rounded to bf16, sums in fp32
   // A^T A, its lower triangle, in fp64 whatever T is; or faster, with an error.
   Gram gram(const MatrixView& a, bool fast);
@@ -99,7 +102,7 @@ class CpuBackend {
   // file has no columns. sweep(rows of A, stages, whether it is the first).
   template <class Sweep>
   static void along_rows(const MatrixView& a, const Stages& stages, const Sweep& sweep) {
-    const MatrixView rows{a.matrix, false, a.factor};
+    const MatrixView rows{a.matrix, false, a.factor, a.beside};
     if (!stages.x) return sweep(rows, {.x = stages.given, .given = nullptr, .y = stages.z, .z = nullptr}, true);
     Block own = stages.y ? Block() : Block(a.matrix->cols, stages.x->cols);
     Block& y = stages.y ? *stages.y : own;
@@ -110,8 +113,9 @@ class CpuBackend {
   void stream_tiles(const MatrixView& a, const Stages& stages, int parts);  // float
   void tiles_at_hand(const MatrixView& a, const Stages& stages, int parts);
   void tiles_by_rows(const MatrixView& a, const Stages& stages, int parts, bool counted);
-  std::optional<Matrix> gathered_parts(const Matrix& a, bool turned);  // float
-  void rounded_along_rows(const MatrixView& a, const Stages& stages);  // float
+  std::optional<Matrix> gathered_parts(const Matrix& a, bool turned);                      // float
+  std::optional<Matrix> apart(const Matrix& a, bool turned, bool gather, Sparse& beside);  // float
+  void rounded_along_rows(const MatrixView& a, const Stages& stages);                      // float
   std::int64_t panel_height(const MatrixView& a, std::int64_t block) const;
   std::int64_t panel_chunk(std::int64_t height) const;
   void observe(const Panel& panel) const {

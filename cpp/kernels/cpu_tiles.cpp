@@ -11,9 +11,32 @@
 
 namespace sigmascope {
 
+namespace {
+
+// What is beside A: y += f S x, for its rows from `row` to `end`.
+void add_beside(const Isa& isa, const MatrixView& a, const Block<float>& x, std::int64_t row, std::int64_t end,
+                float* y) {
+  const Sparse& s = *a.beside;
+  const std::int64_t e = s.first[static_cast<std::size_t>(row)], count = s.first[static_cast<std::size_t>(end)] - e;
+  isa.add_entries(count, s.cols.data() + e, s.rows.data() + e, s.values.data() + e, static_cast<float>(a.factor), x.ld,
+                  x.data.get(), row, y);
+}
+
+// z += f S^T y, in the order of rows.
+void add_beside_adjoint(const Isa& isa, const MatrixView& a, const Block<float>& y, Block<float>& z) {
+  const Sparse& s = *a.beside;
+  isa.add_entries(s.size(), s.rows.data(), s.cols.data(), s.values.data(), static_cast<float>(a.factor), y.ld,
+                  y.data.get(), 0, z.data.get());
+}
+
+}  // namespace
+
 template <class T>
-void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, int parts, bool counted) {
+void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& asked, int parts, bool counted) {
   if constexpr (std::is_same_v<T, float>) {
+    Stages stages = asked;
+    Block products;
+    if (a.beside && stages.x && stages.z && !stages.y) stages.y = &(products = Block(a.rows(), stages.x->cols));
     const std::int64_t ld = (stages.x ? stages.x : stages.given)->ld;
     TilePanels all(isa_, pool_, a, ld, parts, true, options_.panel_rows);
     const auto x = stages.x ? all.packed(*stages.x) : nullptr;
@@ -38,7 +61,9 @@ void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, int
         for (std::int64_t row = chain * tile_sum; row < end; row += step->height()) {
           const Panel panel = fetch_panel(*a.matrix, row, std::min(row + step->height(), end), 0, a.cols());
           step->take(panel);
-          const float* y = stages.x ? step->forward() : stages.given->row(row);
+          float* own_y = stages.x ? step->forward() : nullptr;
+          if (own_y && a.beside) add_beside(isa_, a, *stages.x, row, row + panel.rows, own_y);
+          const float* y = own_y ? own_y : stages.given->row(row);
           if (stages.y) std::copy_n(y, panel.rows * ld, stages.y->row(row));
           if (stages.z) step->adjoint(y);
           if (counted) done += panel.stored_bytes();
@@ -51,6 +76,7 @@ void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& stages, int
     });
     if (options_.observer) options_.observer(done.exchange(0));
     if (sums) all.result(*sums, *stages.z);
+    if (sums && a.beside) add_beside_adjoint(isa_, a, stages.x ? *stages.y : *stages.given, *stages.z);
   }
 }
 
@@ -65,14 +91,17 @@ void CpuBackend<T>::tiles_at_hand(const MatrixView& a, const Stages& stages, int
 
 // Panel after panel, all threads at each.
 template <class T>
-void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, int parts) {
+void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& asked, int parts) {
   if constexpr (std::is_same_v<T, float>) {
-    const std::int64_t width = (stages.x ? stages.x : stages.given)->ld;
-    if (a.matrix->in_memory() && chunks(a.matrix->rows, tile_sum) >= pool_.threads())
-      return tiles_at_hand(a, stages, parts);
+    const std::int64_t width = (asked.x ? asked.x : asked.given)->ld;
+    if (a.matrix->in_memory() && (chunks(a.matrix->rows, tile_sum) >= pool_.threads() || a.beside))
+      return tiles_at_hand(a, asked, parts);
     if (a.transposed && !a.matrix->in_memory())
-      return along_rows(a, stages,
+      return along_rows(a, asked,
                         [&](const MatrixView& rows, const Stages& part, bool) { stream_tiles(rows, part, parts); });
+    Stages stages = asked;
+    Block products;
+    if (a.beside && stages.x && stages.z && !stages.y) stages.y = &(products = Block(a.rows(), stages.x->cols));
     TilePanels step(isa_, pool_, a, width, parts, false, options_.panel_rows);
     std::optional<ChainSums> sums;
     if (stages.x) step.multiply_with(step.packed(*stages.x));
@@ -85,12 +114,15 @@ void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, int 
       const Panel panel = panels.next();
       const std::int64_t row0 = a.transposed ? panel.col0 : panel.row0, here = a.transposed ? panel.cols : panel.rows;
       step.take(panel);
-      const float* y = stages.x ? step.forward() : stages.given->row(row0);
+      float* own_y = stages.x ? step.forward() : nullptr;
+      if (own_y && a.beside) add_beside(isa_, a, *stages.x, row0, row0 + here, own_y);
+      const float* y = own_y ? own_y : stages.given->row(row0);
       if (stages.y) std::copy_n(y, here * stages.y->ld, stages.y->row(row0));
       if (stages.z) step.adjoint(y);
       observe(panel);
     }
     if (stages.z) step.result(*sums, *stages.z);
+    if (stages.z && a.beside) add_beside_adjoint(isa_, a, stages.x ? *stages.y : *stages.given, *stages.z);
   }
 }
 

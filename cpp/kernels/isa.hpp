@@ -131,6 +131,10 @@ struct Isa {
                        std::int64_t ldc, Accumulate);
   void (*round_bf16)(const float* src, std::int64_t n, float factor, std::uint16_t* dst);  // bf16(factor src)
   void (*interleave)(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst);
+  // Row to[e] - start of y += factor * values[e] * row from[e] of x, one entry after the other; rows of `width`
+  // numbers, whole lines of 64 bytes.
+  void (*add_entries)(std::int64_t count, const std::uint32_t* from, const std::uint32_t* to, const float* values,
+                      float factor, std::int64_t width, const float* x, std::int64_t start, float* y);
 
   // Of stretches of n codes (0 < n <= stretch_length) that lie `stride` bytes apart, one per row: statistics of each;
   // columns[0..n) += x^2 row after row, the finite ones. Equal numbers give equal bits, whatever the dtype.

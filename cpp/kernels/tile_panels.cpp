@@ -62,7 +62,7 @@ TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, st
       tiles_(*isa.tiles),
       pool_(pool),
       by_columns_(a.transposed),
-      most_parts_(std::min(stored_parts(*a.matrix), parts)),
+      most_parts_(a.beside ? 1 : std::min(stored_parts(*a.matrix), parts)),
       block_parts_(parts),
       rows_(a.rows()),
       cols_(a.cols()),
@@ -231,7 +231,7 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
   });
 }
 
-const float* TilePanels::forward() {
+float* TilePanels::forward() {
   if (!by_columns_) {
     std::fill_n(y_.get(), whole(here_, depth) * width_, 0.0f);
     add_rows(here_, 0, cols_, *first_, y_.get(), Accumulate::sum_blocks);

@@ -51,7 +51,7 @@ class TilePanels {
   void make(std::optional<ChainSums>& sums) const;
   void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
   void take(const Panel& panel);  // the next: its numbers, ready for both products; it must outlive them
-  const float* forward();         // y = (rows of op(A) in the panel) x
+  float* forward();               // y = (rows of op(A) in the panel) x
   void adjoint(const float* y);   // z += (rows of op(A) in the panel)^T y
   void result(const ChainSums& sums, Block<float>& z) const;
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "matrix/dtype.hpp"
+#include "matrix/sparse.hpp"
 #include "storage/bytes.hpp"
 
 namespace sigmascope {
@@ -87,11 +88,13 @@ struct Rectangle {
 };
 Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows, std::int64_t cols);
 
-// op(A) = factor * A or its transpose.
+// op(A) = factor * A or its transpose; in products by tiles A is the matrix as numbers of bf16 and what is `beside` it,
+// if there is that.
 struct MatrixView {
   const Matrix* matrix;
   bool transposed = false;
   double factor = 1.0;
+  const Sparse* beside = nullptr;
 
   std::int64_t rows() const { return transposed ? matrix->cols : matrix->rows; }
   std::int64_t cols() const { return transposed ? matrix->rows : matrix->cols; }

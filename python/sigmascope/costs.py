@@ -69,7 +69,7 @@ def krylov_parts(
     """Cost of the k largest triplets by block Krylov; `file_bytes` are read again at each pass."""
     n, m = sorted(shape)
     columns = min(basis_columns(k, block, tol), n)
-    held = min(columns, max(3 * k + 2 * block, 128))  # restarted, see plan.restart_columns
+    held = min(columns, max(3 * k + 2 * block, 128))  # restarted, see krylov._restart_columns
     final = "float64" if precision == "float64" else "float32"
     slow = 2 if precision == "float64" else 1
     steps = columns / block

@@ -79,6 +79,7 @@ def spectral_density(
         products=run.products,
         f64=run.precision == "float64",
         gather=run.gathers,
+        separate=run.separate,
         **run.native(),
     )
     seconds = time.perf_counter() - started

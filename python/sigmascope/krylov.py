@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from . import _core, plan, spread
+from . import _core, costs, plan, spread
 from .errors import MemoryLimitError
 from .matrices import Matrix
 from .memory import Need, graded_need, krylov_need
@@ -47,7 +49,7 @@ class Search:
     @property
     def columns(self) -> int:
         """Columns of the basis at which it is restarted at the latest: twice those expected."""
-        return plan.basis_columns(min(self.shape), self.k, self.block, self.tol)
+        return basis_columns(min(self.shape), self.k, self.block, self.tol)
 
     @property
     def width(self) -> int:
@@ -79,7 +81,7 @@ class Search:
         def fits(columns: int) -> bool:
             return run.has(self.need(reading, columns))
 
-        return plan.most_columns(least, self.columns, fits) or least
+        return _most_columns(least, self.columns, fits) or least
 
 
 def krylov(
@@ -121,9 +123,9 @@ def krylov(
     def fits(columns: int) -> bool:
         return run.has(search.need(reading, columns).beside(held))
 
-    most = plan.most_columns(columns, n, fits)
-    allowed = plan.most_columns(1, most, lambda d: run.has(graded(d)))
-    restart = plan.restart_columns(n, search.k, search.block)
+    most = _most_columns(columns, n, fits)
+    allowed = _most_columns(1, most, lambda d: run.has(graded(d)))
+    restart = _restart_columns(n, search.k, search.block)
     if search.density:  # which wants a longer basis than the values do
         restart = columns if columns < n else 0
     result = _core.krylov(
@@ -184,3 +186,27 @@ def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
             "rounded products did not reach the tolerance; the last steps have better ones"
         )
     return tuple(notes)
+
+
+def basis_columns(n: int, k: int, block: int, tol: float) -> int:
+    """Columns of the basis at which it is restarted at the latest: twice those expected.
+
+    It follows from the matrix and the tolerance alone: a smaller memory refuses, and changes no
+    bit.
+    """
+    return int(min(2 * costs.basis_columns(k, block, tol) + 2 * block, n))
+
+
+def _most_columns(least: int, most: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest of `least` to `most` columns that fits; 0 if none does."""
+    index = bisect_right(range(least, most + 1), False, key=lambda columns: not fits(columns))
+    return least + index - 1 if index else 0
+
+
+def _restart_columns(n: int, k: int, block: int) -> int:
+    """Basis columns at which a restart costs no step; 0: never.
+
+    A shorter basis is cheaper to keep orthogonal and to look at.
+    """
+    columns = max(3 * k + 2 * block, 3 * k // 2 + 5 * block, 128)
+    return columns if 2 * columns < n else 0

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import operator
-from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, costs, rounding
+from . import _core, rounding
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
 from .memory import MINIMUM, Need
@@ -20,6 +19,10 @@ from .panels import MIB, TILES, Reading
 from .threads import amount, resolve_memory, resolve_threads
 
 _FEW_LAYERS, _CACHED = 4, 64 * MIB
+_LEFT = 24 / 64
+"""Bytes for each number of a sum: 12 for one in 64 that bfloat16 does not hold, made of as many
+(cpp/kernels/cpu_gathered.cpp). A copy holds them too."""
+
 LOWEST_PANEL = 16
 _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
@@ -42,8 +45,12 @@ class Run:
     load_bytes : int
         A matrix in files that fits beside what the call needs is read into memory once: its stored
         bytes. 0: it is in memory already, or is read again at each pass.
+    copied : bool
+        Whether the copy of :meth:`copy_of` fits as well.
+    separate : bool
+        Whether what bfloat16 leaves of a sum of tiles is kept by itself, if it is little.
     copy_bytes : int
-        Of :meth:`copy_of`, if it fits as well.
+        Of both.
     stored_bytes : int
         Of the matrix in files; 0 if it is in memory, or others read it.
     panel_rows : int
@@ -68,6 +75,8 @@ class Run:
     memory: int
     reserved: int
     load_bytes: int
+    copied: bool
+    separate: bool
     copy_bytes: int
     stored_bytes: int
     panel_rows: int
@@ -119,6 +128,8 @@ class Run:
             memory=resolve_memory(memory_limit),
             reserved=reserved,
             load_bytes=0,
+            copied=False,
+            separate=False,
             copy_bytes=0,
             stored_bytes=a.nbytes if here and not a.in_memory else 0,
             panel_rows=panel_rows or 0,
@@ -146,15 +157,21 @@ class Run:
             the call in the message, `instead` ends it.
         """
         heights = (self.panel_rows,) if self.panel_rows else _PANEL_ROWS
+        copy, least = self.copy_of(a), self.left_of(a)
         for held in (a.nbytes, 0) if self.stored_bytes and hold else (0,):
             for rows in heights:
-                needed = need(self.reading(a, rows, held=bool(held)))
-                if self.has(needed.beside(held)):
-                    copy = self.copy_of(a)
-                    fits = copy > 0 and self.has(needed.beside(held + copy))
+                needed = need(self.reading(a, rows, held=bool(held))).beside(held)
+                if self.has(needed.beside(least)):
+                    copied = copy > 0 and self.has(needed.beside(copy))
                     return replace(
-                        self, load_bytes=held, panel_rows=rows, copy_bytes=copy if fits else 0
+                        self,
+                        load_bytes=held,
+                        panel_rows=rows,
+                        copied=copied,
+                        separate=least > 0,
+                        copy_bytes=copy if copied else least,
                     )
+        needed = needed.beside(least)
         raise MemoryLimitError(self.refusal(what, needed) + instead)
 
     def reading(self, a: Matrix, panel_rows: int | None = None, *, held: bool = False) -> Reading:
@@ -195,6 +212,11 @@ class Run:
             width = 4 * (layers > 1 and (self.reading(a).wide or layers > _FEW_LAYERS or parts))
         return width * (a.size + 64 * max(a.shape))
 
+    def left_of(self, a: Matrix) -> int:
+        """Bytes of what bfloat16 leaves of a sum of tiles, where that is kept by itself."""
+        separate = TILES and self.precision == "split" and self.copy_of(a) > 0
+        return int(_LEFT * a.size) if separate else 0
+
     @property
     def file_bytes(self) -> int:
         """Stored bytes that every pass will read again, as far as half the memory tells."""
@@ -213,14 +235,15 @@ class Run:
     @property
     def gathers(self) -> bool:
         """Whether the tiles of a sum are added up once, in memory."""
-        return self.copy_bytes > 0 and self.precision in ("split", "float32")
+        return self.copied and self.precision in ("split", "float32")
 
     def search(self) -> dict[str, Any]:
         """The keyword arguments of the native algorithms that search by Krylov steps."""
         return {
             "products": self.products,
-            "rounded_copy": self.copy_bytes > 0 and self.precision == "mixed",
+            "rounded_copy": self.copied and self.precision == "mixed",
             "gather": self.gathers,
+            "separate": self.separate,
             "f64": self.precision == "float64",
         }
 
@@ -274,27 +297,3 @@ def check_accuracy(accuracy: str) -> None:
 def of_shape(shape: tuple[int, int]) -> str:
     """Show a shape: "384 x 1536"."""
     return f"{shape[0]} x {shape[1]}"
-
-
-def basis_columns(n: int, k: int, block: int, tol: float) -> int:
-    """Columns of the basis at which it is restarted at the latest: twice those expected.
-
-    It follows from the matrix and the tolerance alone: a smaller memory refuses, and changes no
-    bit.
-    """
-    return int(min(2 * costs.basis_columns(k, block, tol) + 2 * block, n))
-
-
-def most_columns(least: int, most: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest of `least` to `most` columns that fits; 0 if none does."""
-    index = bisect_right(range(least, most + 1), False, key=lambda columns: not fits(columns))
-    return least + index - 1 if index else 0
-
-
-def restart_columns(n: int, k: int, block: int) -> int:
-    """Basis columns at which a restart costs no step; 0: never.
-
-    A shorter basis is cheaper to keep orthogonal and to look at.
-    """
-    columns = max(3 * k + 2 * block, 3 * k // 2 + 5 * block, 128)
-    return columns if 2 * columns < n else 0

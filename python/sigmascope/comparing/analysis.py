@@ -51,7 +51,7 @@ def findings(
         sums = couple.sums(
             num_threads=options.threads_of(part),
             memory_limit=options.memory_limit,
-            reserved=budget.beside_others,
+            reserved=budget.reserved,
             progress=tally.part(),
         )
     jobs, known = _jobs(couple, sums, options.k)

@@ -17,6 +17,7 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.memory import Need
+from sigmascope.plan import Run
 from sigmascope.routes import in_memory, run_for
 from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Difference, Spectrum
@@ -74,7 +75,7 @@ class Budget:
             each = most(threads)
             together = Need(workers * each.arrays, workers * each.working).then(alone)
             together = together.beside(couple.nbytes + kept)
-            for more in (_copies(couple, options, workers), 0):
+            for more in _copies(couple, options, workers):
                 if together.beside(more).limit <= options.memory_limit:
                     room = max(options.memory_limit - together.beside(more).peak, 0)
                     return cls(couple.nbytes, kept, workers, threads, sum(each), room)
@@ -95,13 +96,17 @@ class Budget:
         return other.held + other.kept <= self.room
 
 
-def _copies(couple: AnyCouple, options: Options, workers: int) -> int:
-    """Bytes of the sums of tiles that are added up, of as many as there are at once."""
+def _copies(couple: AnyCouple, options: Options, workers: int) -> tuple[int, int]:
+    """Bytes of the sums of tiles that are added up, of as many as there are at once; the least."""
+    if options.effort == "exact":
+        return 0, 0
     sums = [a for a in (couple.after, couple.delta) if isinstance(a, Matrix)]
     how = {"num_threads": options.num_threads, "memory_limit": options.memory_limit}
-    one = max((run_for(a, options.effort, **how).copy_of(a) for a in sums), default=0)
-    several = isinstance(couple, Adapted)  # else the projected change follows the change
-    return (min(workers, 2) if several else 1) * one if options.effort != "exact" else 0
+    runs = [(run_for(a, options.effort, **how), a) for a in sums]
+    # The projected change follows the change.
+    times = min(workers, 2) if isinstance(couple, Adapted) else 1
+    copies, least = ([0, *(of(run, a) for run, a in runs)] for of in (Run.copy_of, Run.left_of))
+    return times * max(copies), times * max(least)
 
 
 def _need(a: Matrix | LowRank, **how: Any) -> Need:

@@ -169,13 +169,14 @@ def _columns(
     if budget.held and not stored.in_memory:
         with share.without_threads():
             couple = stored.load()
-    tally = Tally(read)
+    tally, found = Tally(read), None
     try:
         found = findings(couple, options, budget, tally, share)
     except MemoryLimitError:
         if not budget.held:
             raise
-        # Held, it leaves too little for a basis that grows: from the files then.
+    if found is None:  # held, it leaves too little for a basis that grows: from the files then
+        # Not while there is the error, whose traceback holds what is held.
         budget, couple = replace(budget, held=0, workers=1, threads=options.num_threads), stored
         found = findings(couple, options, budget, tally, share)
     del couple  # what is held of it: the vectors are enough now

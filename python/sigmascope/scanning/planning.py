@@ -203,7 +203,7 @@ def _reads(a: Matrix, chosen: Route, run: Run) -> int:
     """How often the stored bytes are read from disk."""
     if run.load_bytes or not run.stored_bytes:
         return 1
-    if run.copy_bytes:  # the steps read the copy, made in one more
+    if run.copied:  # the steps read the copy, made in one more
         return chosen.passes - max(chosen.steps - 1, 0)
     return chosen.passes + (chosen.steps if run.reading(a).wide else 0)  # each reads rows twice
 
