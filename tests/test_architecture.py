@@ -61,7 +61,7 @@ PYTHON_ROOMS = {
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
         "panels memory costs rates rounding plan workers spread krylov distributions changes "
-        "linalg randomized",
+        "linalg randomized engine",
         "_core ground spectra matrices",
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scans import bits
 
 import sigmascope as ss
+from sigmascope import _core
 from sigmascope.comparing import at_once
 from sigmascope.comparing.rows import COLUMNS, COMPARISON, GROUPS
 from sigmascope.scanning import ScanEvent, ScanInterrupted
@@ -477,6 +478,33 @@ def test_every_spectrum_is_computed_once(
     seen.clear()
     ss.compare(tmp_path / "before", tmp_path / "after", **OPTIONS | {"num_threads": threads})
     assert sorted(seen) == [((40, 30), each)] * 4 + [((700, 640), each)] * 4
+
+
+def test_no_spectrum_looks_for_a_norm_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of W, W' and dW; of dW - c W, which may be as good as zero, it is looked for."""
+    seen: dict[int, tuple[float | None, int]] = {}
+    real = _core.krylov
+
+    def listening(a: Any, **options: Any) -> Any:
+        found = real(a, **options)
+        seen[round(1e6 * found["fro2"])] = options["fro2"], found["reads"] - found["steps"]
+        return found
+
+    monkeypatch.setattr(_core, "krylov", listening)
+    rng = np.random.default_rng(1)
+    w = weights(700, 640, rng)
+    v = 0.5 * w + update(w, 0.1, rng)
+    row = row_of(tmp_path, w, v, effort="density", num_threads=1)
+    d = v - w
+    projected = d - row["decay_coefficient"] * w
+    assert len(seen) == 4
+    for a in (w, v, d):
+        fro2, others = seen[round(1e6 * np.sum(a**2))]
+        assert fro2 == pytest.approx(np.sum(a**2), rel=1e-12)
+        assert others == 1  # what is read out
+    assert seen[round(1e6 * np.sum(projected**2))] == (None, 2)
 
 
 # ------------------------------------------------------------------- journals, tables, workers

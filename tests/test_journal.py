@@ -237,8 +237,8 @@ def test_another_engine_is_refused(
 ) -> None:
     path = tmp_path / "x.jsonl"
     interrupted(folder, path)
-    engine = ss.plan.engine() | {"isa": "none"}
-    monkeypatch.setattr("sigmascope.plan.engine", lambda: engine)
+    engine = ss.engine.engine() | {"isa": "none"}
+    monkeypatch.setattr("sigmascope.scanning.loop.engine", lambda: engine)
     with pytest.raises(ValueError, match=r"isa was '.*', is 'none'"):
         ss.scan(folder, resume=path, **OPTIONS)
 

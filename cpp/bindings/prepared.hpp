@@ -56,7 +56,14 @@ struct Prepared : Problem {
         matrix(held(source, options.load_bytes)),
         backend(cpu_options(options)) {
     py::gil_scoped_release release;
-    ElementSurvey seen = backend.survey(matrix, rounded_copy && !matrix.mostly_column_major());
+    ElementSurvey seen;
+    if (options.fro2) {
+      --looks;
+      seen.largest = std::sqrt(*options.fro2);  // at most
+      seen.row_squares = {*options.fro2};
+    } else {
+      seen = backend.survey(matrix, rounded_copy && !matrix.mostly_column_major());
+    }
     require_finite(seen);
     if (seen.largest > 0) {
       int exponent = 0;

@@ -139,6 +139,7 @@ RunOptions run_options(const py::kwargs& kwargs, bool gather, bool separate) {
   options.panel_rows = kwargs["panel_rows"].cast<std::int64_t>();
   options.load_bytes = kwargs["load_bytes"].cast<std::int64_t>();
   options.progress = kwargs["progress"];
+  if (kwargs.contains("fro2")) options.fro2 = kwargs["fro2"].cast<std::optional<double>>();
   return options;
 }
 

@@ -16,6 +16,7 @@ from .analysis import spectrum
 from .checkpoint import Checkpoint, open_checkpoint
 from .comparing import Comparison, compare
 from .distributions import moments, spectral_density
+from .engine import available_devices
 from .errors import (
     CheckpointError,
     ConvergenceWarning,
@@ -27,7 +28,6 @@ from .errors import (
 from .linalg import svds, svdvals
 from .low_rank import LowRank
 from .matrices import Matrix, multiply
-from .plan import available_devices
 from .randomized import randomized_svd
 from .scanning import Scan, ScanPlan, merge, plan_scan, scan
 from .series import Reference, Trajectory, reference, trajectory

@@ -254,7 +254,7 @@ def _with_requested(
     """Add the measures on request; what is cut out or put in random order stays in this process."""
     if not chosen.measures:
         return found
-    here = {name: value for name, value in options.items() if name != "executor"}
+    here = {name: value for name, value in options.items() if name not in ("executor", "fro2")}
     measures, seed = dict(found.measures), found.seed
     if "alpha_farms" in chosen.measures:
         shared = {name: value for name, value in here.items() if name != "precision"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, rounding
+from . import rounding
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
 from .memory import MINIMUM, Need
@@ -53,6 +53,8 @@ class Run:
         Of both.
     stored_bytes : int
         Of the matrix in files; 0 if it is in memory, or others read it.
+    fro2 : float or None
+        ||A||_F^2 of a matrix that somebody has looked at, and found finite: spares that look.
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
@@ -84,6 +86,7 @@ class Run:
     progress: Callable[[int], object] | None
     executor: Executor | None = None
     worker_threads: int = 1
+    fro2: float | None = None
 
     @classmethod
     def of(
@@ -98,6 +101,7 @@ class Run:
         panel_rows: int | None = None,
         progress: Callable[[int], object] | None = None,
         executor: Executor | None = None,
+        fro2: float | None = None,
         precisions: tuple[str, ...] = ("float32", "float64"),
     ) -> Run:
         """Resolve the options of one call on `a`; ValueError or DeviceError if they are off.
@@ -137,6 +141,7 @@ class Run:
             progress=progress,
             executor=executor,
             worker_threads=num_threads or 1,
+            fro2=fro2,
         )
 
     def within(
@@ -254,18 +259,8 @@ class Run:
             "panel_rows": self.panel_rows,
             "load_bytes": self.load_bytes,
             "progress": self.progress,
+            "fro2": self.fro2,
         }
-
-
-def available_devices() -> list[str]:
-    """Devices that this build can compute on."""
-    return ["cpu"]
-
-
-def engine() -> dict[str, str]:
-    """What decides the last bits of a result besides its options: version, kernels, BLAS."""
-    config = _core.config()
-    return {name: config[name] for name in ("version", "isa", "blas_core")}
 
 
 def check_rank(k: int, shape: tuple[int, int]) -> None:

@@ -10,19 +10,18 @@ is no such list but its product, whose spectrum is exact; it is one where it is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from sigmascope import statistics
-from sigmascope.low_rank import LowRank
-from sigmascope.matrices import Matrix
 from sigmascope.scanning.tasks import Options
 from sigmascope.spectra import Spectrum
 
-from .at_once import Budget, Spectra, Tally
-from .couples import AnyCouple, Sums
+from .at_once import Budget, Job, Spectra, Tally
+from .couples import AnyCouple, Couple, Sums
 from .rows import GROUPS
 from .sharing import Share
 
@@ -65,12 +64,10 @@ def findings(
     return Findings(sums, {g: spectra[g] for g in GROUPS if g in spectra})
 
 
-def _jobs(
-    couple: AnyCouple, sums: Sums, k: int
-) -> tuple[dict[str, Matrix | LowRank], dict[str, Spectrum]]:
+def _jobs(couple: AnyCouple, sums: Sums, k: int) -> tuple[dict[str, Job], dict[str, Spectrum]]:
     """Say which matrices have a spectrum to compute, and which spectra are known: those of zero."""
     zero, change = _of_zero(couple.before.shape, k), sums.change
-    jobs: dict[str, Matrix | LowRank] = {}
+    jobs: dict[str, Job] = {}
     known = {}
     for group, a, norm2 in (
         ("before", couple.before, change.before2),
@@ -80,11 +77,14 @@ def _jobs(
         if norm2 == 0:
             known[group] = zero
         else:
-            jobs[group] = a
+            seen = isinstance(couple, Couple) and math.isfinite(
+                norm2
+            )  # not what an adapter adds to
+            jobs[group] = Job(a, norm2 if seen else None)
     if change.change2 == 0:
         jobs.pop("after", None)  # the same as before
     elif change.product != 0:
-        jobs["projected"] = couple.without(change.product / change.before2)
+        jobs["projected"] = Job(couple.without(change.product / change.before2))
     return jobs, known
 
 

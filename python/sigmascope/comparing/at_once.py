@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from sigmascope import statistics
 from sigmascope.analysis import spectrum
@@ -144,12 +144,19 @@ def _how(options: Options) -> dict[str, Any]:
     return {name: getattr(options, name) for name in _HOW}
 
 
+class Job(NamedTuple):
+    """A matrix whose spectrum is computed, and its ||A||_F^2 if it is known, and finite."""
+
+    matrix: Matrix | LowRank
+    fro2: float | None = None
+
+
 class Spectra:
     """The spectra of one pair, several computed at once."""
 
     def __init__(
         self,
-        jobs: Mapping[str, Matrix | LowRank],
+        jobs: Mapping[str, Job],
         decay: float,
         options: Options,
         budget: Budget,
@@ -212,7 +219,7 @@ class Spectra:
             "reserved": budget.reserved if alone else budget.beside_others,
             "progress": self._tally.part(),
         }
-        a = self._jobs[group]
+        a, fro2 = self._jobs[group]
         if isinstance(a, LowRank):
             held = {name: shared[name] for name in ("memory_limit", "reserved")}
             return a.spectrum(options.k, vectors=True, **held)
@@ -221,7 +228,7 @@ class Spectra:
             if near is not None:
                 return near
         wanted = group != "projected"
-        return spectrum(a, vectors=wanted, elements=False, **_how(options), **shared)
+        return spectrum(a, vectors=wanted, elements=False, fro2=fro2, **_how(options), **shared)
 
 
 def projected(
@@ -245,6 +252,7 @@ def projected(
     fro_norm *= math.sqrt(1.0 - min((apart.frobenius / fro_norm) ** 2, 1.0))
     density, alone, passes = delta.density.of_near(fro_norm, apart), delta.density, 0
     if density.nuclear_norm().error > 2.0 * alone.nuclear_norm().error:
+        how["fro2"] = fro_norm**2
         density = spectral_density(a, passes=STEPS, probes=max(delta.block, 2), **how)
         passes = density.passes
     errors = delta.top_errors + apart.spectral

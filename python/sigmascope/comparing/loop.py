@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
-from sigmascope import plan
 from sigmascope.adapters import Adapter, Scannable, as_scannable
 from sigmascope.checkpoint import FileIdentity
+from sigmascope.engine import engine
 from sigmascope.scanning.ahead import Threads
 from sigmascope.scanning.events import Progress
 from sigmascope.scanning.executors import Borrowed
@@ -119,7 +119,7 @@ def compare(
             expected=len(pairs),
             notes=tuple(_notes(*both)),
             files=(*_named("before", files[0]), *_named("after", files[1])),
-            engine=plan.engine(),
+            engine=engine(),
         )
         rows = PairRows(outputs.begin(begun), pairs, f"{begun.before} with {begun.after}")
         if executor is None:

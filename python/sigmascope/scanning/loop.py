@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
-from sigmascope import plan
 from sigmascope.adapters import Scannable, as_scannable
+from sigmascope.engine import engine
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.threads import resolve_threads
@@ -150,7 +150,7 @@ def scan(
             expected=len(items),
             notes=opened.notes,
             files=identities(opened),
-            engine=plan.engine(),
+            engine=engine(),
             shard=part,
         )
         rows = ScanRows(outputs.begin(begun), items, str(opened.path))
