@@ -248,8 +248,10 @@ def principal_angles(X: Vectors, Y: Vectors, product: Product = _by_numpy) -> Ar
         X, Y = Y, X
     S, T = (np.linalg.inv(np.linalg.cholesky(product(x, x)).T) for x in (X, Y))
     C = S.T @ product(X, Y) @ T  # of Q = X S and P = Y T, orthonormal: Q^T P
-    D = product(Y.T, T) - product(X.T, S @ C)  # P - Q Q^T P, m x q
     cosines = np.clip(np.linalg.svd(C, compute_uv=False), 0.0, 1.0)
+    if cosines[0] ** 2 < 0.5:  # so that no sine is small
+        return np.asarray(np.arccos(cosines))
+    D = product(Y.T, T) - product(X.T, S @ C)  # P - Q Q^T P, m x q
     sines = np.sqrt(np.clip(np.linalg.eigvalsh(product(D, D)), 0.0, 1.0))
     return np.asarray(np.where(sines**2 < 0.5, np.arcsin(sines), np.arccos(cosines)))
 
