@@ -112,6 +112,9 @@ def pair(found: dict[str, Any]) -> Section:
     note += (
         "and floors; modeldelta the singular values of the difference, and a few numbers of them."
     )
+    if found["decay"]:
+        title += f", {found['decay']:g} of W gone"
+        note += " The projected changes are too far from the changes to be told from them."
     return title, note, tools(found)
 
 

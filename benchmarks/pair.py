@@ -34,6 +34,7 @@ def main() -> None:
     arguments.add_argument("--modeldelta", metavar="COMMAND", help="of an environment that has it")
     arguments.add_argument("--folder", type=Path, help="where the checkpoints are, or are made")
     arguments.add_argument("--size", type=float, default=SIZE, help="of the update: |dW| / |W|")
+    arguments.add_argument("--decay", type=float, default=0.0, help="how much of W is gone")
     arguments.add_argument("--threads", type=int, default=None)
     arguments.add_argument("--turns", type=int, default=3)
     arguments.add_argument("--json", type=Path)
@@ -42,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         # In a process of its own: what is timed inherits the peak memory of this one.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            made = pool.submit(write, given.folder or Path(scratch), given.size)
+            made = pool.submit(write, given.folder or Path(scratch), given.size, given.decay)
             before, after = made.result()
         ours = [sys.executable, "-m", "sigmascope", "compare", str(before), str(after)]
         ours += ["--quiet", "--threads", str(len(cores)), "--out", f"{scratch}/found.jsonl"]
@@ -55,6 +56,7 @@ def main() -> None:
             "machine": describe(len(cores)),
             "parameters": sum(m * n for _, (m, n) in layout()),
             "size": given.size,
+            "decay": given.decay,
         }
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
         for turn in range(given.turns):

@@ -68,16 +68,18 @@ def weights(shape: Shape, seed: int) -> NDArray[np.float32]:
     return np.float32(0.02) * noise + low_rank(shape, spikes, seed + 1)
 
 
-def pair(shape: Shape, seed: int, size: float = SIZE) -> tuple[NDArray[np.uint16], ...]:
-    """Codes of one matrix before and after an update of ||dW|| = size ||W||."""
+def pair(
+    shape: Shape, seed: int, size: float = SIZE, decay: float = 0.0
+) -> tuple[NDArray[np.uint16], ...]:
+    """Codes of W before, and after an update U of ||U|| = size ||W||: of W + U - decay W."""
     before = bf16(weights(shape, seed))
     w = float32(before)
     update = low_rank(shape, np.linspace(1.5, 0.5, UPDATE_RANK), seed + 2)
     update *= np.float32(size * np.linalg.norm(w) / np.linalg.norm(update))
-    return before, bf16(w + update)
+    return before, bf16(w + update - np.float32(decay) * w)
 
 
-def write(folder: Path, size: float = SIZE) -> tuple[Path, Path]:
+def write(folder: Path, size: float = SIZE, decay: float = 0.0) -> tuple[Path, Path]:
     """Make both checkpoints, two shards each, unless they are there; a matrix at a time."""
     folders = folder / "before", folder / "after"
     names = list(layout())
@@ -103,7 +105,7 @@ def write(folder: Path, size: float = SIZE) -> tuple[Path, Path]:
                 out.write(len(text).to_bytes(8, "little") + text)
             for name, shape in tensors:
                 seed = 10 * [n for n, _ in names].index(name)
-                for out, codes in zip((one, two), pair(shape, seed, size), strict=True):
+                for out, codes in zip((one, two), pair(shape, seed, size, decay), strict=True):
                     out.write(codes.tobytes())
     index = {
         "metadata": {"total_size": sum(2 * m * n for _, (m, n) in names)},
