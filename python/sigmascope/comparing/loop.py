@@ -11,7 +11,7 @@ from dataclasses import replace
 from sigmascope.adapters import Adapter, Scannable, as_scannable
 from sigmascope.checkpoint import FileIdentity
 from sigmascope.engine import engine
-from sigmascope.scanning.ahead import Threads
+from sigmascope.scanning.ahead import Threads, turns
 from sigmascope.scanning.events import Progress
 from sigmascope.scanning.executors import Borrowed
 from sigmascope.scanning.filling import Rows
@@ -161,7 +161,8 @@ def _here(
     def analyse(index: int, read: Read) -> Row:
         return compared(couples, links[index], options, sharing, read)
 
-    rows.fill(Threads(analyse, 2), outputs, progress)
+    begun = turns(rows.matrices, lambda index: rows.items[index].stored_bytes)
+    rows.fill(Threads(analyse, 2), outputs, progress, begun)
 
 
 def _notes(before: Scannable, after: Scannable) -> Iterator[str]:

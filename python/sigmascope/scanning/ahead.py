@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
@@ -12,6 +12,11 @@ from .rows import Row
 from .tasks import Read
 
 _POLL = 0.05
+_BEGUN = 4
+"""Matrices per worker."""
+
+_EARLIER = 2 * _BEGUN - 2
+"""Places by which one may be begun before its turn, so that two workers still hold its row."""
 
 
 class Stopped(BaseException):
@@ -39,7 +44,7 @@ class Crew(Protocol):
 
 
 class Ahead:
-    """Rows in the order of `indices`, with at most four matrices per worker begun or waiting.
+    """Rows, with at most four matrices per worker begun or waiting, in the order of `indices`.
 
     They are taken by the thread that began; it alone hears from `tell`, so that a listener is
     called from there, and Ctrl-C arrives there.
@@ -52,7 +57,7 @@ class Ahead:
 
     def row(self, index: int, tell: Read) -> Row:
         """Wait for a row, telling the bytes read meanwhile, and once more when it is there."""
-        while self._to_come and len(self._begun) < 4 * self._crew.workers:
+        while self._to_come and len(self._begun) < _BEGUN * self._crew.workers:
             later = self._to_come.popleft()
             self._begun[later] = self._crew.submit(later)
         future = self._begun[index]
@@ -70,6 +75,25 @@ class Ahead:
         for future in self._begun.values():
             future.cancel()
         self._crew.leave()
+
+
+def turns(indices: Sequence[int], size: Callable[[int], int]) -> list[int]:
+    """Return the order in which to begin matrices whose rows are wanted in the order of indices.
+
+    Embeddings are the first and the last of many files. A large one is not read first, while
+    nobody computes, nor computed last, when there is nothing beside it.
+    """
+    order = list(indices)
+    if len(order) > 1 and size(order[0]) > size(order[1]):
+        order[:2] = order[1], order[0]
+    if len(order) > 2:
+        last = order.pop()
+        place, behind = len(order), 0
+        while place > max(len(order) - _EARLIER, 1) and behind < size(last):
+            place -= 1
+            behind += size(order[place])
+        order.insert(place, last)
+    return order
 
 
 class Threads:

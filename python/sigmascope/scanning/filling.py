@@ -67,15 +67,21 @@ class Rows(Generic[T, I]):
             self._places.insert(at, index)
             self.table.rows.insert(at, row)
 
-    def fill(self, crew: Crew, outputs: Outputs[T], progress: Progress | None) -> None:
-        """Take the rows as they come, in order, and write them."""
+    def fill(
+        self,
+        crew: Crew,
+        outputs: Outputs[T],
+        progress: Progress | None,
+        begun: Sequence[int] | None = None,
+    ) -> None:
+        """Take the rows in order, begun in another if that is given, and write them."""
         items = self.items
         meter = Meter(
             progress,
             count=sum(item.matrix for item in items),
             total_bytes=sum(items[index].stored_bytes for index in self.matrices),
         )
-        with Ahead(crew, self.matrices) as ahead:
+        with Ahead(crew, begun or self.matrices) as ahead:
             try:
                 for index, item in enumerate(items):
                     if index in self.kept:
