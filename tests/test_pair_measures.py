@@ -39,7 +39,7 @@ def test_sums_are_those_of_the_entries(m: int, n: int, seed: int, dtype: str, tu
     v = (w + 1e-3 * rng.standard_normal((m, n))).astype(dtype)
     exact = sums_of(w.astype(np.float64), v.astype(np.float64))
     before = ss.matrix(np.ascontiguousarray(w.T)).T if turned else ss.matrix(w)
-    found = change(before, ss.matrix(v), num_threads=2)
+    found = change(before, ss.matrix(v), num_threads=2).change
     scale = math.sqrt(exact[0] * exact[1])
     assert found.before2 == pytest.approx(exact[0], rel=1e-13)
     assert found.change2 == pytest.approx(exact[1], rel=1e-13)
@@ -63,7 +63,7 @@ def test_a_small_change_is_not_drowned_by_the_norms() -> None:
     w = rng.standard_normal((200, 300))
     d = 1e-9 * rng.standard_normal((200, 300))
     v = w + d
-    found = change(ss.matrix(w), ss.matrix(v))
+    found = change(ss.matrix(w), ss.matrix(v)).change
     assert found.product == pytest.approx(float(np.sum((v - w) * w)), rel=1e-9)
     polarised = (np.sum(v * v) - found.before2 - found.change2) / 2
     assert abs(polarised - found.product) > 1e-6 * abs(found.product)
@@ -103,7 +103,7 @@ def test_errors_of_directions_hold(seed: int, size: float) -> None:
     rng = np.random.default_rng(seed)
     w, d = rng.standard_normal((2, 30, 40))
     v = w + size * d
-    found = change(ss.matrix(w), ss.matrix(v))
+    found = change(ss.matrix(w), ss.matrix(v)).change
     exact = sums_of(w.astype(np.longdouble), v.astype(np.longdouble))
     for measure in (pairs.cosine, pairs.decay_coefficient):
         got, true = measure(*found), measure(*exact)
@@ -152,6 +152,43 @@ def test_rounding_variance_is_that_of_rounding(dtype: str) -> None:
     found = pairs.rounding_variance(pairs.Rounding(a.dtype, seen.fro_norm**2, seen.histogram))
     assert found is not None
     assert found == pytest.approx(np.sum((codes.astype(np.float64) - x) ** 2), rel=0.03)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "f16"])
+def test_units_tell_what_counts_of_codes_do(dtype: str) -> None:
+    """Also of zeros, subnormal numbers and powers of two; in stretches that end anywhere."""
+    rng = np.random.default_rng(5)
+    kind = DTYPES[dtype]
+    least = float(np.finfo(np.float16).tiny) if dtype == "f16" else 2.0**-126
+    w = rng.standard_normal((37, 4103)) * 2.0 ** rng.integers(-6, 6, (37, 1))
+    w[3, :900] = 2.0 ** rng.integers(-9, 9, 900)
+    w[4], w[5] = 0, least * rng.uniform(-3, 3, w.shape[1])
+    both = w.astype(kind), (w * rng.uniform(0.9, 1.1, w.shape)).astype(kind)
+    one, two = (ss.matrix(x) for x in both)
+    for a, b in ((one, two), (one.T, two.T), (one[:, 5:900], two[:, 5:900])):
+        seen = change(a, b)
+        assert seen.units2 is not None
+        assert change(a, b, num_threads=3, panel_rows=5) == seen
+        for x, norm2, units2 in zip(
+            (a, b), (seen.change.before2, seen.after2), seen.units2, strict=True
+        ):
+            all_ = ss.moments(x)
+            assert norm2 == pytest.approx(all_.fro_norm**2, rel=1e-12)
+            counted = pairs.Rounding(x.dtype, norm2, all_.histogram)
+            summed = pairs.Rounding(x.dtype, norm2, units2=units2)
+            assert counted.counted
+            assert not summed.counted
+            assert pairs.rounding_variance(summed) == pytest.approx(
+                pairs.rounding_variance(counted), rel=1e-12
+            )
+
+
+def test_units_are_of_16_bits_as_they_are_stored() -> None:
+    x = np.random.default_rng(6).standard_normal((20, 30))
+    half, fine = ss.matrix(x.astype(np.float16)), ss.matrix(x)
+    assert change(half, half).units2 is not None
+    for a, b in ((fine, fine), (half, fine), (half, 2.0 * half)):
+        assert change(a, b).units2 is None
 
 
 def test_rounding_of_scaled_codes_is_scaled() -> None:

@@ -61,7 +61,12 @@ py::dict change(const Matrix& before, const Matrix& after, const RunOptions& run
     return backend.change(before, after);
   }();
   py::dict result;
+  const bool units = sums.units == before.rows * before.cols;
+  const auto known = [&](double units2) { return units ? py::object(py::float_(units2)) : py::object(py::none()); };
   result["before2"] = sums.before2;
+  result["after2"] = sums.after2;
+  result["before_units2"] = known(sums.before_units2);
+  result["after_units2"] = known(sums.after_units2);
   result["change2"] = sums.change2;
   result["product"] = sums.product;
   return result;

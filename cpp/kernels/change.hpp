@@ -14,15 +14,42 @@
 namespace sigmascope {
 namespace {
 
-template <class V>
+// The smallest exponent of numbers that are not subnormal; none of formats whose units are not summed.
+template <class From>
+constexpr double least_unit = 0;
+template <>
+constexpr double least_unit<FromBf16> = 0x1p-126;
+template <>
+constexpr double least_unit<FromF16> = 0x1p-14;
+
+// See ChangeSums.
+template <class From>
+Vector<double> unit_squared(Vector<double> x) {
+  constexpr double least = least_unit<From>;
+  using Bits = Vector<std::int64_t>;
+  const Bits exponent = broadcast(std::int64_t{0x7ff} << 52), magnitude = broadcast(~(std::int64_t{1} << 63));
+  const auto power = (Vector<double>)((Bits)x & exponent), size = (Vector<double>)((Bits)x & magnitude);
+  const Vector<double> smallest = broadcast(least), unit = power < smallest ? smallest : power;
+  const Vector<double> square = unit * unit;
+  return (size == unit) & (unit > smallest) ? square * 0.75 : square;
+}
+
+template <class From>
 struct ChangeLanes {
-  V before2{}, change2{}, product{};
+  using V = typename Numbers<From>::V;
+  V before2{}, after2{}, change2{}, product{};
+  Vector<double> before_units2{}, after_units2{};
 
   void add(V w, V next) {
     const V d = next - w;
     before2 = multiply_add(w, w, before2);
+    after2 = multiply_add(next, next, after2);
     change2 = multiply_add(d, d, change2);
     product = multiply_add(w, d, product);
+    if constexpr (least_unit<From> > 0) {
+      before_units2 += unit_squared<From>(w);
+      after_units2 += unit_squared<From>(next);
+    }
   }
 };
 
@@ -31,19 +58,29 @@ ChangeSums change_as(const char* before, const char* after, std::int64_t n) {
   using Of = Numbers<From>;
   constexpr std::int64_t width = lanes<double>, size = sizeof(typename From::Code);
   constexpr int chains = 2;  // additions of one wait for each other
-  ChangeLanes<typename Of::V> lane[chains];
+  ChangeLanes<From> lane[chains];
   std::int64_t j = 0;
   for (; j + chains * width <= n; j += chains * width)
     for (int c = 0; c < chains; ++c)
       lane[c].add(Of::at(before + (j + c * width) * size), Of::at(after + (j + c * width) * size));
-  if (j < n) {  // what is added is zero
+  double beyond = 0;
+  if (j < n) {  // what is added is zero, but for its units
     char was[chains * width * size] = {}, is[chains * width * size] = {};
     __builtin_memcpy(was, before + j * size, static_cast<std::size_t>((n - j) * size));
     __builtin_memcpy(is, after + j * size, static_cast<std::size_t>((n - j) * size));
     for (int c = 0; c < chains; ++c) lane[c].add(Of::at(was + c * width * size), Of::at(is + c * width * size));
+    beyond = static_cast<double>(j + chains * width - n) * least_unit<From> * least_unit<From>;
   }
-  return {sum_lanes(joined(lane[0].before2 + lane[1].before2)), sum_lanes(joined(lane[0].change2 + lane[1].change2)),
-          sum_lanes(joined(lane[0].product + lane[1].product))};
+  const auto sum = [&](auto part) { return sum_lanes(joined(part(lane[0]) + part(lane[1]))); };
+  ChangeSums found;
+  found.before2 = sum([](const auto& l) { return l.before2; });
+  found.after2 = sum([](const auto& l) { return l.after2; });
+  found.change2 = sum([](const auto& l) { return l.change2; });
+  found.product = sum([](const auto& l) { return l.product; });
+  found.before_units2 = sum([](const auto& l) { return l.before_units2; }) - beyond;
+  found.after_units2 = sum([](const auto& l) { return l.after_units2; }) - beyond;
+  found.units = least_unit<From> > 0 ? n : 0;
+  return found;
 }
 
 // See Isa::change.

@@ -14,8 +14,12 @@ constexpr std::int64_t few_rows = 4;  // at a time, of both matrices: decoded, t
 
 void add(ChangeSums& to, const ChangeSums& more) {
   to.before2 += more.before2;
+  to.after2 += more.after2;
   to.change2 += more.change2;
   to.product += more.product;
+  to.before_units2 += more.before_units2;
+  to.after_units2 += more.after_units2;
+  to.units += more.units;
 }
 
 // Rows [i, i + rows) of the panel in columns [j, j + n) as numbers of fp64.

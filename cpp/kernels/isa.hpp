@@ -35,8 +35,13 @@ struct Survey {
 // Sums over the entries w of one matrix and d = w' - w, what another of its shape has more.
 struct ChangeSums {
   double before2 = 0.0;  // w w
+  double after2 = 0.0;   // w' w'
   double change2 = 0.0;  // d d
   double product = 0.0;  // w d
+  // 2^2e of the exponents e of w and of w', by which rounding to a format of 16 bits errs; three quarters at powers of
+  // two, below which the next number is half as far. Of so many entries, of such formats.
+  double before_units2 = 0.0, after_units2 = 0.0;
+  std::int64_t units = 0;
 };
 
 // A symmetric band matrix on its way to tridiagonal form: element (i, j), i >= j, at band[j*band_ld + i - j]. While

@@ -145,7 +145,7 @@ def change(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
-) -> dict[str, float]: ...
+) -> dict[str, float | None]: ...
 def product_f32(
     a: Matrix,
     x: NDArray[Any],

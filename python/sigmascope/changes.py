@@ -34,7 +34,27 @@ class Change(NamedTuple):
     rounding: float = 0.0
 
 
-def change(before: Matrix, after: Matrix, **options: Any) -> Change:
+class Sums(NamedTuple):
+    """What one pass over two matrices adds up to.
+
+    Attributes
+    ----------
+    change
+        ||W||_F^2, ||dW||_F^2 and <dW, W>.
+    after2
+        ||W'||_F^2.
+    units2
+        Of both, the sum of 2^(2 e) over the exponents e of their entries, no smaller than that of
+        the least number that is not subnormal, and three quarters of that at powers of two; None
+        unless both are of 16 bits and neither is multiplied.
+    """
+
+    change: Change
+    after2: float
+    units2: tuple[float, float] | None
+
+
+def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     """Sum w^2, d^2 and d w over the entries of two matrices in one pass over both.
 
     Parameters
@@ -46,10 +66,11 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Change:
 
     Returns
     -------
-    Change
-        In float64. Entries of formats up to float32 are subtracted as good as exactly, so that the
-        sums err by about 1e-14 of ||W||^2, ||dW||^2 and ||W|| ||dW||, however small dW is: by
-        polarisation <dW, W> = (||W'||^2 - ||W||^2 - ||dW||^2) / 2 would err by 1e-14 of ||W||^2.
+    Sums
+        In float64; NaN or infinite where an entry is. Entries of formats up to float32 are
+        subtracted as good as exactly, so that the sums err by about 1e-14 of ||W||^2, ||dW||^2 and
+        ||W|| ||dW||, however small dW is: by polarisation
+        <dW, W> = (||W'||^2 - ||W||^2 - ||dW||^2) / 2 would err by 1e-14 of ||W||^2.
 
     Raises
     ------
@@ -64,12 +85,13 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Change:
     run = Run.of(both, **options)
     what = f"a look at every element of two matrices of {plan.of_shape(before.shape)}"
     run = run.within(both, elementwise_need, what, hold=False)
-    return Change(
-        **{
-            name: float(value)
-            for name, value in _core.change(before._native, after._native, **run.native()).items()
-        }
-    )
+    found = _core.change(before._native, after._native, **run.native())
+    sums = {name: float(value) for name, value in found.items() if value is not None}
+    units = None
+    if "before_units2" in sums:
+        units = sums["before_units2"], sums["after_units2"]
+    known = Change(*(sums[name] for name in ("before2", "change2", "product")))
+    return Sums(known, sums["after2"], units)
 
 
 def inner(svd: SVD, a: Matrix, **options: Any) -> float:

@@ -38,12 +38,15 @@ class Sums(NamedTuple):
         ||dW|| expected of rounding alone, or None; see :mod:`sigmascope.statistics.pairs`.
     floor_rank
         The effective rank of that, or None: of an adapter it has the form of the change.
+    passes
+        Over each matrix.
     """
 
     change: Change
     after2: float
     floor: float | None
     floor_rank: float | None = None
+    passes: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +80,35 @@ class Couple:
         return Couple(*_loaded(self.before, self.after))
 
     def sums(self, **options: Any) -> Sums:
-        """Add up, in a pass over each and one over both; options as for :func:`moments`.
+        """Add up, in a pass over both; options as for :func:`moments`.
+
+        Another over a matrix of 8 bits, or whose codes are multiplied, counts its codes.
 
         Raises
         ------
         NonFiniteError
             One of them holds NaN or infinity.
         """
-        before = _moments("before", self.before, **options)
-        after = _moments("after", self.after, **options)
-        floor = pairs.rounding_floor(
-            pairs.Rounding(self.before.dtype, before.fro_norm**2, before.histogram),
-            pairs.Rounding(self.after.dtype, after.fro_norm**2, after.histogram),
-        )
+        seen = change(self.before, self.after, **options)
+        norms2, units2 = (seen.change.before2, seen.after2), seen.units2 or (None, None)
+        finite = math.isfinite(sum(norms2) + seen.change.change2)
+        stored = [
+            pairs.Rounding(a.dtype, norm2, units2=units)
+            for a, norm2, units in zip((self.before, self.after), norms2, units2, strict=True)
+        ]
+        passes = 1
+        for i, side in enumerate(("before", "after")):
+            if stored[i].counted or not finite:  # then it says where
+                found = _moments(side, getattr(self, side), **options)
+                stored[i] = stored[i]._replace(histogram=found.histogram)
+                passes = 2
+        floor = pairs.rounding_floor(*stored)
         return Sums(
-            change(self.before, self.after, **options),
-            after.fro_norm**2,
+            seen.change,
+            seen.after2,
             floor,
             None if floor is None else pairs.noise_effective_rank(self.before.shape),
+            passes,
         )
 
 

@@ -91,11 +91,11 @@ def compare(
     -----
     Of each pair W and W' are read once, if both fit into memory beside one spectrum, and the next
     pair is begun meanwhile, on the threads that this one leaves idle, if it fits as well. Passes:
-    one over each for the statistics of its elements, one over both for <W, W>, <dW, dW> and
-    <dW, W>, then those of :func:`spectrum` for W, W', dW = W' - W and dW - c W, c = <dW, W> /
-    <W, W>. Memory as for :func:`spectrum`; as many of the four are computed at once, on a part of
-    the threads each, as it allows: no number depends on that. A pair of identical matrices has one
-    spectrum. dW is summed entry by entry as it is decoded.
+    one over both for their norms, that of dW, <dW, W> and what rounding errs by (another over each
+    of 8 bits, or with scales), then those of :func:`spectrum` for W, W', dW = W' - W and
+    dW - c W, c = <dW, W> / <W, W>. Memory as for :func:`spectrum`; as many of the four are computed
+    at once, on a part of the threads each, as it allows: no number depends on that. A pair of
+    identical matrices has one spectrum. dW is summed entry by entry as it is decoded.
 
     Examples
     --------

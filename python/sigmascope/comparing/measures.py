@@ -30,7 +30,7 @@ What a steered search has read last may have had 16 bits of every number: see `b
 def pair_columns(found: Findings, num_threads: int, threads: int) -> Row:
     """Return the evidence, the measures and the lists of one pair, on some of its threads."""
     spectra = found.spectra
-    row = _evidence(spectra, num_threads)
+    row = _evidence(spectra, found.sums.passes, num_threads)
     for group in GROUPS:
         if group in spectra:
             row |= _of_group(group, spectra[group])
@@ -41,7 +41,7 @@ def pair_columns(found: Findings, num_threads: int, threads: int) -> Row:
     return row | _angles("delta_", delta, before, threads, together=False)
 
 
-def _evidence(spectra: Mapping[str, Spectrum], num_threads: int) -> Row:
+def _evidence(spectra: Mapping[str, Spectrum], passes: int, num_threads: int) -> Row:
     first = spectra["before"]
     return {
         "rows": first.shape[0],
@@ -50,7 +50,7 @@ def _evidence(spectra: Mapping[str, Spectrum], num_threads: int) -> Row:
         "k": first.k,
         "method": _joined(one.method for one in spectra.values()),
         "precision": _joined(one.precision for one in spectra.values()),
-        "passes": 2 + sum(one.passes for one in spectra.values()),
+        "passes": passes + sum(one.passes for one in spectra.values()),
         "seed": first.seed,
         "num_threads": num_threads,
         "converged": all(one.converged for one in spectra.values()),

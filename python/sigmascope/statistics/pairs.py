@@ -87,12 +87,19 @@ def decay_coefficient(
 class Rounding(NamedTuple):
     """What a stored matrix tells of its rounding: its squared norm, and what was stored.
 
-    `histogram` counts its codes, or is None where the format has more than 16 bits.
+    `histogram` counts its codes; a format of 16 bits can do with `units2`, the sum of 2^(2 e) over
+    the exponents of its entries (:class:`sigmascope.changes.Sums`), wider ones with neither.
     """
 
     dtype: str
     norm2: float
-    histogram: NDArray[np.int64] | None
+    histogram: NDArray[np.int64] | None = None
+    units2: float | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether codes have to be counted."""
+        return self.dtype in _FORMATS and self.dtype not in _WIDE and self.units2 is None
 
 
 class Codes(NamedTuple):
@@ -128,15 +135,19 @@ def rounding_variance(stored: Rounding) -> float | None:
     """Return the squared Frobenius norm expected of the rounding of one matrix to its format.
 
     The sum over the entries of ulp(w)^2 / 12, a little less at powers of two (:func:`codes_of`).
-    From counts of codes it is exact; where stored codes are multiplied by scales, their spread is
-    taken to be alike under every scale. Of f32 and f64 mantissas are taken as spread evenly in the
-    logarithm. None for a format that is not known.
+    From counts of codes, or sums of units, it is exact; where stored codes are multiplied by
+    scales, their spread is taken to be alike under every scale. Of f32 and f64 mantissas are taken
+    as spread evenly in the logarithm. None for a format that is not known.
     """
     if stored.dtype in _WIDE:
         digits = _WIDE[stored.dtype]
         share = 3 / (8 * math.log(2)) * 4.0 ** (1 - digits)  # of ulp(w)^2 in w^2, 1 <= w < 2
         return share * stored.norm2 / 12
-    if stored.dtype not in _FORMATS or stored.histogram is None:
+    if stored.dtype not in _FORMATS:
+        return None
+    if stored.units2 is not None:
+        return stored.units2 * 4.0 ** -_FORMATS[stored.dtype][1] / 12
+    if stored.histogram is None:
         return None
     codes, counts = codes_of(stored.dtype), stored.histogram.astype(np.float64)
     norm2 = float(counts @ codes.number**2)
