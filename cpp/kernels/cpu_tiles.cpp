@@ -22,6 +22,15 @@ void add_beside(const Isa& isa, const MatrixView& a, const Block<float>& x, std:
                   x.data.get(), row, y);
 }
 
+// Rows of y = op(A) x from `row` to `end`, which the panel holds; without x, of the y that is given.
+const float* image(const Isa& isa, const MatrixView& a, const Block<float>* x, const Block<float>* given,
+                   TilePanels& step, std::int64_t row, std::int64_t end) {
+  if (x == nullptr) return given->row(row);
+  float* y = step.forward();
+  if (a.beside) add_beside(isa, a, *x, row, end, y);
+  return y;
+}
+
 // z += f S^T y, in the order of rows.
 void add_beside_adjoint(const Isa& isa, const MatrixView& a, const Block<float>& y, Block<float>& z) {
   const Sparse& s = *a.beside;
@@ -61,9 +70,7 @@ void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& asked, int 
         for (std::int64_t row = chain * tile_sum; row < end; row += step->height()) {
           const Panel panel = fetch_panel(*a.matrix, row, std::min(row + step->height(), end), 0, a.cols());
           step->take(panel);
-          float* own_y = stages.x ? step->forward() : nullptr;
-          if (own_y && a.beside) add_beside(isa_, a, *stages.x, row, row + panel.rows, own_y);
-          const float* y = own_y ? own_y : stages.given->row(row);
+          const float* y = image(isa_, a, stages.x, stages.given, *step, row, row + panel.rows);
           if (stages.y) std::copy_n(y, panel.rows * ld, stages.y->row(row));
           if (stages.z) step->adjoint(y);
           if (counted) done += panel.stored_bytes();
@@ -114,9 +121,7 @@ void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& asked, int p
       const Panel panel = panels.next();
       const std::int64_t row0 = a.transposed ? panel.col0 : panel.row0, here = a.transposed ? panel.cols : panel.rows;
       step.take(panel);
-      float* own_y = stages.x ? step.forward() : nullptr;
-      if (own_y && a.beside) add_beside(isa_, a, *stages.x, row0, row0 + here, own_y);
-      const float* y = own_y ? own_y : stages.given->row(row0);
+      const float* y = image(isa_, a, stages.x, stages.given, step, row0, row0 + here);
       if (stages.y) std::copy_n(y, here * stages.y->ld, stages.y->row(row0));
       if (stages.z) step.adjoint(y);
       observe(panel);
