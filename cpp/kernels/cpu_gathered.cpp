@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A sum of tiles, such as the difference of two checkpoints, added up once for many products. The numbers are those
-// that every product would add up for itself, so that no bit changes.
+// that every product would add up for itself, so that no bit changes. And such a sum as numbers of bf16, and the few
+// entries that these do not hold: whether the former are kept changes no bit either.
 #include <algorithm>
 #include <atomic>
 #include <bit>

@@ -189,7 +189,7 @@ class Run:
     def least(self, a: Matrix, need: Callable[[Reading], Need]) -> int:
         """Return the least memory limit that allows a call."""
         needed = need(self.reading(a, self.panel_rows or LOWEST_PANEL))
-        return needed.beside(self.reserved).limit
+        return needed.beside(self.reserved + self.left_of(a)).limit
 
     def has(self, need: Need) -> bool:
         """Whether there is memory for it."""

@@ -77,9 +77,8 @@ def _jobs(couple: AnyCouple, sums: Sums, k: int) -> tuple[dict[str, Job], dict[s
         if norm2 == 0:
             known[group] = zero
         else:
-            seen = isinstance(couple, Couple) and math.isfinite(
-                norm2
-            )  # not what an adapter adds to
+            # Of what an adapter adds to, the norm is not summed entry by entry.
+            seen = isinstance(couple, Couple) and math.isfinite(norm2)
             jobs[group] = Job(a, norm2 if seen else None)
     if change.change2 == 0:
         jobs.pop("after", None)  # the same as before
