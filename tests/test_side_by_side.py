@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from checkpoints import of_array, write_file
+from hypothesis import given
+from hypothesis import strategies as st
 
 import sigmascope as ss
 from sigmascope.panels import MIB
+from sigmascope.scanning.ahead import turns
 from sigmascope.scanning.items import listed
 from sigmascope.scanning.side_by_side import Shares, Turns
 from sigmascope.scanning.tasks import Options
@@ -144,3 +147,22 @@ def test_one_alone_waits_and_is_waited_for() -> None:
     leave["d"].set()
     for thread in threads:
         thread.join()
+
+
+@given(st.lists(st.integers(1, 1000), max_size=40))
+def test_large_matrices_are_begun_neither_first_nor_last(sizes: list[int]) -> None:
+    """And each while its row is not yet wanted, with two workers."""
+    indices = [3 * i for i in range(len(sizes))]
+    order = turns(indices, lambda index: sizes[index // 3])
+    assert sorted(order) == indices
+    if len(sizes) > 1:
+        assert sizes[order[0] // 3] == min(sizes[:2])
+    if len(sizes) > 2:
+        assert order[-1] != indices[-1]
+    begun: set[int] = set()
+    to_come = iter(order)
+    for index in indices:  # as Ahead does it
+        while len(begun) < 8 and (later := next(to_come, None)) is not None:
+            begun.add(later)
+        assert index in begun
+        begun.remove(index)
