@@ -142,10 +142,10 @@ class TopSearch {
     }
     const Small chosen =
         all ? Small::identity(space_->columns()) : assessment_.ritz.vectors.part(0, space_->columns(), 0, k);
-    // Of two parts where what that errs by, 4 noise + share s, is far below what a search that steers is allowed.
+    // Of two parts where what that errs by, 4 noise + share s, is far below what the search is allowed.
     const Rounding two = rounding(Products::split);
     const double largest = std::sqrt(assessment_.theta(0)), allowed_rounding = options_.tolerance * largest / 16;
-    const bool split = a_.splits() && options_.products == Products::rounded && !all &&
+    const bool split = a_.splits() && options_.products != Products::full && !all &&
                        std::max(4 * two.noise, two.share * largest) <= allowed_rounding;
     auto& triplets = result_.triplets =
         rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), all ? Columns::any : Columns::ritz,

@@ -60,8 +60,8 @@ def svds(
         2^-16 ||A||_F / sqrt(n) + 2^-16 sigma, is below a 16th of the tolerance; it is part of
         residuals and errors), and where the tolerance is finer than the rounding, the last steps
         have better ones. Default where the processor multiplies bfloat16 (AVX-512 BF16) and
-        min(m, n) >= 512. "split" begins with 16 bits of every number,
-        as two parts of bfloat16; on a processor without tiles (AMX) that is float32.
+        min(m, n) >= 512. "split" begins with 16 bits of every number, as two parts of bfloat16, and
+        reads the answer as "mixed" does; on a processor without tiles (AMX) it is float32.
     seed : int
         Of the random start. Same seed, same bits, whatever the threads.
     **options

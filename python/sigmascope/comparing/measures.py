@@ -20,10 +20,11 @@ from .analysis import Findings
 from .couples import Sums
 from .rows import GROUPS, LISTS
 
-_ROUNDED = {"float64": 48.0 * 2.0**-53, "mixed": 2.0**-15}
+_ROUNDED = {"float64": 48.0 * 2.0**-53, "mixed": 2.0**-15, "split": 2.0**-15}
 """Of sigma_1, by which A v - s u may differ from zero; else 48 units of float32's roundoff.
 
-What a steered search has read last may have had 16 bits of every number: see `block_krylov.hpp`.
+What a search with rounded products has read last may have had 16 bits of every number: see
+`block_krylov.hpp`.
 """
 
 
