@@ -78,7 +78,7 @@ def updated(shape: tuple[int, int]) -> ss.Matrix:
 QUADRATURE = ("gauss_nodes", "gauss_weights", "radau_nodes", "residuals")
 
 
-@pytest.mark.skipif(not _core.config()["tiles"], reason="products of parts are those of tiles")
+@pytest.mark.skipif(not _core.config()["tiles"], reason="needs a processor with tiles (Intel AMX)")
 @pytest.mark.parametrize("shape", [*SHAPES, (1100, 96), (64, 2100)])
 def test_what_bf16_leaves_of_a_change_is_kept_by_itself(shape: tuple[int, int]) -> None:
     """As good as both parts of every number, and no bit depends on who holds what."""
