@@ -49,8 +49,13 @@ class Kept {
  public:
   void* take(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
+    held_ += bytes;
+    most_held_ = std::max(most_held_, held_);
     const auto found = std::find_if(runs_.rbegin(), runs_.rend(), [&](const Run& run) { return run.bytes == bytes; });
-    if (found == runs_.rend()) return nullptr;
+    if (found == runs_.rend()) {
+      while (keeping_ > 0 && total_ > most_kept && held_ + total_ > most_held_) drop_oldest();
+      return nullptr;
+    }
     void* memory = found->memory;
     total_ -= bytes;
     runs_.erase(std::next(found).base());
@@ -58,30 +63,58 @@ class Kept {
   }
 
   void give(void* memory, std::size_t bytes) noexcept {
-    if (bytes > largest_kept) {
+    const std::lock_guard lock(mutex_);
+    held_ -= bytes;
+    const std::size_t most = keeping_ > 0 ? std::max(most_held_ - held_, most_kept) : most_kept;
+    if (bytes > (keeping_ > 0 ? most : largest_kept)) {
       ::munmap(memory, bytes);
       return;
     }
-    const std::lock_guard lock(mutex_);
-    while (total_ + bytes > most_kept || runs_.size() == runs_.capacity()) {
-      ::munmap(runs_.front().memory, runs_.front().bytes);
-      total_ -= runs_.front().bytes;
-      runs_.erase(runs_.begin());
-    }
+    while (total_ + bytes > most || runs_.size() == runs_.capacity()) drop_oldest();
     runs_.push_back({memory, bytes});
     total_ += bytes;
   }
 
-  Kept() { runs_.reserve(most_kept / large + 1); }
+  void was_not_there(std::size_t bytes) noexcept {
+    const std::lock_guard lock(mutex_);
+    held_ -= bytes;
+  }
+
+  void keep() {
+    const std::lock_guard lock(mutex_);
+    if (keeping_++ == 0) most_held_ = held_;
+  }
+
+  void keep_no_more() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (--keeping_ > 0) return;
+    const auto is_large = [](const Run& run) { return run.bytes > largest_kept; };
+    for (const Run& run : runs_)
+      if (is_large(run)) ::munmap(run.memory, run.bytes), total_ -= run.bytes;
+    std::erase_if(runs_, is_large);
+    while (total_ > most_kept) drop_oldest();
+  }
+
+  Kept() { runs_.reserve(most_runs); }
 
  private:
+  static constexpr std::size_t most_runs = 1024;
   struct Run {
     void* memory;
     std::size_t bytes;
   };
+
+  void drop_oldest() noexcept {
+    ::munmap(runs_.front().memory, runs_.front().bytes);
+    total_ -= runs_.front().bytes;
+    runs_.erase(runs_.begin());
+  }
+
   std::mutex mutex_;
   std::vector<Run> runs_;
-  std::size_t total_ = 0;
+  std::size_t total_ = 0;                  // kept
+  std::size_t held_ = 0, most_held_ = 0;   // by others; the most since `keep`
+  int keeping_ = 0;
 };
 
 Kept& kept() {
@@ -98,13 +131,25 @@ void* take_memory(std::size_t bytes) {
     return memory;
   }
   bytes = run_of(bytes);
-  void* memory = kept().take(bytes);
-  return memory != nullptr ? memory : map(bytes);
+  if (void* memory = kept().take(bytes)) return memory;
+  try {
+    return map(bytes);
+  } catch (...) {
+    kept().was_not_there(bytes);
+    throw;
+  }
 }
 
 void give_memory(void* memory, std::size_t bytes) noexcept {
   if (bytes < large) std::free(memory);
   else kept().give(memory, run_of(bytes));
+}
+
+KeepingMemory::KeepingMemory() { kept().keep(); }
+
+void KeepingMemory::end() noexcept {
+  if (!ended_) kept().keep_no_more();
+  ended_ = true;
 }
 
 }  // namespace sigmascope

@@ -16,6 +16,20 @@ namespace sigmascope {
 void* take_memory(std::size_t bytes);
 void give_memory(void* memory, std::size_t bytes) noexcept;
 
+// While there is one of these, all that is freed is kept, up to what was once held at the same time: the process grows
+// no larger, and what is read next finds pages that are there. First touching a page costs as much as reading it.
+class KeepingMemory {
+ public:
+  KeepingMemory();
+  ~KeepingMemory() { end(); }
+  KeepingMemory(const KeepingMemory&) = delete;
+  KeepingMemory& operator=(const KeepingMemory&) = delete;
+  void end() noexcept;
+
+ private:
+  bool ended_ = false;
+};
+
 struct GiveMemory {
   std::size_t bytes = 0;
   void operator()(void* memory) const noexcept { give_memory(memory, bytes); }
