@@ -135,7 +135,11 @@ class TopSearch {
   // tolerance and the values are in their places.
   void read_out(Place place) {
     const std::int64_t k = std::min(k_, static_cast<std::int64_t>(assessment_.rho.size()));
-    const bool all = graded<B>(assessment_, k), measure = options_.vectors || all || products_ == Products::rounded;
+    // What comes with the values has the residuals of the recurrence: nothing is asked of them.
+    const bool all = graded<B>(assessment_, k),
+               measure = options_.of_residuals() || all || products_ == Products::rounded;
+    const Wanted beside = options_.vectors ? Wanted::vectors : Wanted::values,
+                 wanted = measure ? Wanted::residuals : beside;
     if (all && options_.readout_columns > 0 && space_->columns() > options_.readout_columns) {
       result_.unread = space_->columns();
       return;
@@ -149,12 +153,13 @@ class TopSearch {
                        std::max(4 * two.noise, two.share * largest) <= allowed_rounding;
     auto& triplets = result_.triplets =
         rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), all ? Columns::any : Columns::ritz,
-                      k, options_.seed + 1, measure, split ? Products::split : Products::full);
+                      k, options_.seed + 1, wanted, split ? Products::split : Products::full);
     result_.residuals = triplets.residuals;
     if (split)
       for (std::size_t i = 0; i < result_.residuals.size(); ++i)
         result_.residuals[i] += 4 * two.noise + two.share * triplets.s[i];
-    if (!measure)
+    const bool measured = !result_.residuals.empty();
+    if (!measured)
       for (std::int64_t i = 0; i < k; ++i) result_.residuals.push_back(ritz_residual(assessment_, i, B::epsilon()));
     const double least = rounding_floor<B>(triplets.s),
                  floor = least + (split ? 4 * two.noise + two.share * triplets.s.front() : 0),
@@ -167,7 +172,7 @@ class TopSearch {
       const auto image = a_.multiply(space_->next());
       eta = std::max(eta, eigh(device_.inner(image, image)).values.front());
     }
-    if (measure)
+    if (measured)
       for (std::size_t i = 0; i < result_.residuals.size(); ++i)
         if (const double s = triplets.s[i], r = result_.residuals[i]; r > unconverged * s + floor)
           eta = std::max(eta, s * (s + r));

@@ -22,6 +22,9 @@ struct Triplets {
   std::vector<double> residuals;  // |A^T u - s v|, measured; A v = s u holds to rounding. Empty: not measured
 };
 
+// What is wanted beside the values and the right vectors; residuals also where left vectors had to be made up.
+enum class Wanted : std::uint8_t { values, vectors, residuals };
+
 // Rounding of a value read from QR(A V): measured below 25 epsilon sigma_1 over the test suite.
 template <Backend B>
 double rounding_floor(const std::vector<double>& s) {
@@ -67,9 +70,9 @@ enum class Columns : std::uint8_t { any, ritz };
 // had more to give.
 template <Backend B, LinearOperator A>
 Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns columns, std::int64_t k, std::uint64_t seed,
-                          bool with_residuals, Products products = Products::full) {
+                          Wanted wanted, Products products = Products::full) {
   typename B::Block product, squared;  // A V, A^T A V
-  const bool at_once = with_residuals && columns == Columns::ritz;
+  const bool at_once = wanted == Wanted::residuals && columns == Columns::ritz;
   if (at_once) squared = a.gram_step(basis, &product, products);
   else product = a.multiply(basis, products);
   const std::vector<double> norms = column_norms(device, product);
@@ -84,7 +87,7 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
   const Small right = image.q.cols < k ? completed(small.v) : small.v;
   result.v = device.zeros(basis.rows, k);
   device.combine(result.v, basis, right.part(0, basis.cols, 0, k));
-  if (!with_residuals) return result;
+  if (wanted == Wanted::values) return result;
 
   result.u = device.zeros(a.rows(), k);
   Small left(image.q.cols, k);
@@ -98,6 +101,7 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
     for (std::int64_t j = 0; j < fill.q.cols; ++j) place(j, rank + j) = 1;
     device.combine(result.u, fill.q, place);
   }
+  if (wanted == Wanted::vectors && rank == k) return result;
   typename B::Block defect;  // A^T U - V S
   const auto turned = at_once && rank == k ? unmixed(small, norms, k) : std::nullopt;
   if (turned) {
