@@ -341,3 +341,39 @@ def test_needs_grow_with_the_matrix_and_shrink_with_panels(files: bool) -> None:
     for low, high in zip(needs(30_000, 20_000, 16), needs(30_000, 20_000), strict=True):
         assert low.arrays == high.arrays
         assert low.working <= high.working
+
+
+_KEPT = """
+import numpy as np, sigmascope as ss
+from sigmascope.memory import keeping
+
+def resident():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * 4096 / 2**20
+
+def load(rows):
+    held = ss.matrix({path!r})[:rows].load()
+    return resident() if held.in_memory else None
+
+before = resident()
+with keeping():
+    seen = [load(24 * 1024)]  # rows of 1 KiB
+    seen += [resident(), load(24 * 1024), load(64 * 1024), resident()]
+print(*(round(x - before) for x in [*seen, resident()]))
+"""
+
+
+@pytest.mark.unsanitized
+def test_what_is_freed_is_kept_up_to_what_was_held_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((64 * 1024, 256), np.float32))
+    work = [sys.executable, "-c", _KEPT.format(path=str(path))]
+    found = subprocess.run(work, capture_output=True, text=True, check=True).stdout
+    first, freed, again, larger, kept, after = map(int, found.split())
+    slack = 4
+    assert 24 <= first <= 24 + slack
+    assert freed >= 24  # its pages are still there,
+    assert again <= first + slack  # and are those of the next
+    assert larger <= 64 + 32 + slack  # 32 MiB are kept whatever is held
+    assert kept >= 64
+    assert after <= 32 + slack

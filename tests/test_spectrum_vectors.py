@@ -27,7 +27,7 @@ def test_vectors_come_with_the_values(effort: str, shape: tuple[int, int]) -> No
     if effort == "density":
         assert np.array_equal(svd.s, found.top)
         assert found["effective_rank"] == plain["effective_rank"]
-        assert found.passes == plain.passes  # the read of the values measures the residuals too
+        assert found.passes == plain.passes
     U, s, Vt = svd
     assert U is not None
     assert s is not None

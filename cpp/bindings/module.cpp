@@ -7,7 +7,6 @@
 #include "bindings/bindings.hpp"
 #include "bindings/spread.hpp"
 #include "kernels/lapack.hpp"
-#include "storage/memory.hpp"
 
 #ifndef SIGMASCOPE_VERSION
 #define SIGMASCOPE_VERSION "unknown"
@@ -66,7 +65,4 @@ PYBIND11_MODULE(_core, module) {
   sigmascope::register_elements(module);
   sigmascope::register_gram(module);
   module.def("config", &sigmascope::config);
-  pybind11::class_<sigmascope::KeepingMemory>(module, "KeepingMemory")
-      .def(pybind11::init<>())
-      .def("end", &sigmascope::KeepingMemory::end);
 }

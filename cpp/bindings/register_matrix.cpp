@@ -180,6 +180,7 @@ void register_matrix(py::module_& module) {
       .def("loaded", &Matrix::loaded, py::call_guard<py::gil_scoped_release>())
       .def("decode_f32", &decode<float>, "threads"_a)
       .def("decode_f64", &decode<double>, "threads"_a);
+  py::class_<KeepingMemory>(module, "KeepingMemory").def(py::init<>()).def("end", &KeepingMemory::end);
 }
 
 }  // namespace sigmascope

@@ -47,9 +47,10 @@ void* map(std::size_t bytes) {
 // What was freed last, newest last.
 class Kept {
  public:
-  void* take(std::size_t bytes) {
+  void* take(std::size_t wanted) {
+    const std::size_t bytes = run_of(wanted);
     const std::lock_guard lock(mutex_);
-    held_ += bytes;
+    held_ += wanted;
     most_held_ = std::max(most_held_, held_);
     const auto found = std::find_if(runs_.rbegin(), runs_.rend(), [&](const Run& run) { return run.bytes == bytes; });
     if (found == runs_.rend()) {
@@ -62,9 +63,10 @@ class Kept {
     return memory;
   }
 
-  void give(void* memory, std::size_t bytes) noexcept {
+  void give(void* memory, std::size_t wanted) noexcept {
+    const std::size_t bytes = run_of(wanted);
     const std::lock_guard lock(mutex_);
-    held_ -= bytes;
+    held_ -= wanted;
     const std::size_t most = keeping_ > 0 ? std::max(most_held_ - held_, most_kept) : most_kept;
     if (bytes > (keeping_ > 0 ? most : largest_kept)) {
       ::munmap(memory, bytes);
@@ -75,9 +77,9 @@ class Kept {
     total_ += bytes;
   }
 
-  void was_not_there(std::size_t bytes) noexcept {
+  void was_not_there(std::size_t wanted) noexcept {
     const std::lock_guard lock(mutex_);
-    held_ -= bytes;
+    held_ -= wanted;
   }
 
   void keep() {
@@ -112,8 +114,8 @@ class Kept {
 
   std::mutex mutex_;
   std::vector<Run> runs_;
-  std::size_t total_ = 0;                  // kept
-  std::size_t held_ = 0, most_held_ = 0;   // by others; the most since `keep`
+  std::size_t total_ = 0;                 // kept
+  std::size_t held_ = 0, most_held_ = 0;  // by others; the most since `keep`
   int keeping_ = 0;
 };
 
@@ -130,10 +132,9 @@ void* take_memory(std::size_t bytes) {
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
   }
-  bytes = run_of(bytes);
   if (void* memory = kept().take(bytes)) return memory;
   try {
-    return map(bytes);
+    return map(run_of(bytes));
   } catch (...) {
     kept().was_not_there(bytes);
     throw;
@@ -142,7 +143,7 @@ void* take_memory(std::size_t bytes) {
 
 void give_memory(void* memory, std::size_t bytes) noexcept {
   if (bytes < large) std::free(memory);
-  else kept().give(memory, run_of(bytes));
+  else kept().give(memory, bytes);
 }
 
 KeepingMemory::KeepingMemory() { kept().keep(); }

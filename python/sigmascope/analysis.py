@@ -62,7 +62,7 @@ def spectrum(
         (:mod:`sigmascope.requested`).
     vectors : bool
         Whether the vectors of the k largest values are wanted as well, as `svd`: they come from the
-        same steps, and are as good as their residuals say.
+        same steps, and are as good as their residuals say (with a density those of the recurrence).
     elements : bool
         Whether the statistics of the elements are wanted; without, one pass less.
     max_passes, seed, **options

@@ -9,8 +9,11 @@ the sums against what fresh interpreters are measured to take.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from ._core import KeepingMemory
 from .panels import MIB, PANELS, TILES, Reading, padded, products, rounded_products
 
 OVERHEAD = 27 * MIB
@@ -23,6 +26,19 @@ _MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/band_reduct
 _TWO_STAGE = 1024  # cpp/kernels/tridiagonal.cpp
 _GRAM_ROWS = 512  # cpp/kernels/gram_tiles.hpp
 _STRETCH, _FOUND = 4096, 96  # cpp/kernels/isa.hpp, element_pass.hpp
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """Keep what the engine frees meanwhile, up to the most that it held at once: for many calls.
+
+    Arrays of NumPy's do not count: it is for calls whose engine takes nearly all.
+    """
+    kept = KeepingMemory()
+    try:
+        yield
+    finally:
+        kept.end()
 
 
 class Need(NamedTuple):

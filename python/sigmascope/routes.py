@@ -18,7 +18,7 @@ from .matrices import Matrix
 from .memory import Need, values_need
 from .panels import MIB, Reading
 from .plan import Run
-from .requested import farms_need, permutation_need
+from .requested import GENERATORS, farms_need, permutation_need
 from .rounding import DENSITIES, SEARCHES, coarsest
 from .threads import amount
 
@@ -122,7 +122,7 @@ class Route:
             again = self._once(replace(reading, stored=self.width, files=False))
             kept = 2 * MIB  # of other sizes, by the allocator, beyond OVERHEAD: measured
             needed = needed.then(gathered).then(again.beside(gathered.arrays + kept))
-        return needed
+        return needed._replace(working=needed.working + GENERATORS) if self.measures else needed
 
     def _once(self, reading: Reading) -> Need:
         if self.search is None:

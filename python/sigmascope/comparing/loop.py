@@ -11,6 +11,7 @@ from dataclasses import replace
 from sigmascope.adapters import Adapter, Scannable, as_scannable
 from sigmascope.checkpoint import FileIdentity
 from sigmascope.engine import engine
+from sigmascope.memory import keeping
 from sigmascope.scanning.ahead import Threads, turns
 from sigmascope.scanning.events import Progress
 from sigmascope.scanning.executors import Borrowed
@@ -162,7 +163,8 @@ def _here(
         return compared(couples, links[index], options, sharing, read)
 
     begun = turns(rows.matrices, lambda index: rows.items[index].stored_bytes)
-    rows.fill(Threads(analyse, 2), outputs, progress, begun)
+    with keeping():  # half of the bytes that are loaded have been so before: pages that are there
+        rows.fill(Threads(analyse, 2), outputs, progress, begun)
 
 
 def _notes(before: Scannable, after: Scannable) -> Iterator[str]:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
-from sigmascope._core import KeepingMemory
-
 from .rows import Row
 from .tasks import Read
 
@@ -106,7 +104,6 @@ class Threads:
         self._analyse = analyse
         self._stopped = False
         self._counts: dict[int, list[int]] = {}
-        self._memory = KeepingMemory()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sigmascope-scan")
 
     def submit(self, index: int) -> Future[Row]:
@@ -138,4 +135,3 @@ class Threads:
         """Stop every analysis at its next look at the clock, and wait for that."""
         self._stopped = True
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._memory.end()
