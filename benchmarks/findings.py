@@ -3,7 +3,7 @@
 
 Whole checkpoints have a page of their own, of what `scale.py`, `shares.py` and `pair.py` found:
 
-    python benchmarks/findings.py benchmarks/results/{scale,exact,shares,pair,pair-decay}.json
+    python benchmarks/findings.py benchmarks/results/{scale,exact,shares,pair,pair-decay,pair-amx,pair-decay-amx}.json
 """
 
 from __future__ import annotations
