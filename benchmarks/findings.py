@@ -3,7 +3,8 @@
 
 Whole checkpoints have a page of their own, of what `scale.py`, `shares.py` and `pair.py` found:
 
-    python benchmarks/findings.py benchmarks/results/{scale,exact,shares,pair,pair-decay,pair-amx,pair-decay-amx}.json
+    cd benchmarks/results
+    python ../findings.py {scale,exact,shares}.json pair{,-decay}{,-amx}.json
 """
 
 from __future__ import annotations
