@@ -146,11 +146,23 @@ class Bf16Panels {
   void adjoint(const Panel& panel, const float* y, float* z) {
     const std::int64_t here = by_columns_ ? panel.cols : panel.rows;
     pack(left_, y, here);
+    if (narrow()) return add_narrow(here);
     if (!by_columns_) return add_by_columns(0, cols_, here, left_, z, Accumulate::chain);
     pool_.run(chunks(cols_, row_chunk), [&](std::int64_t chunk, int) {
       const std::int64_t i = chunk * row_chunk;
       add_rows(isa_, row(i), ld_, std::min(row_chunk, cols_ - i), even(here) / 2, left_, 0, z + i * width_,
                Accumulate::chain);
+    });
+  }
+
+  // What `adjoint` has kept to itself, into z, which is zero but for that.
+  void finish(float* z) {
+    if (!narrow()) return;
+    pool_.run(chunks(cols_, strip), [&](std::int64_t chunk, int) {
+      for (std::int64_t j = chunk * strip; j < std::min(cols_, (chunk + 1) * strip); ++j) {
+        const float* tile = turned_.get() + j / narrow_tile * narrow_tile * width_ + narrow_place(j % narrow_tile);
+        for (std::int64_t c = 0; c < width_; ++c) z[j * width_ + c] = tile[c * narrow_tile];
+      }
     });
   }
 
@@ -172,6 +184,23 @@ class Bf16Panels {
   }
 
  private:
+  bool narrow() const { return isa_.narrow_adjoint && !by_columns_ && width_ == narrow_width; }
+
+  // z^T += y^T (the panel), as tiles of 32 columns.
+  void add_narrow(std::int64_t rows) {
+    if (!turned_) {
+      const std::int64_t size = chunks(cols_, narrow_tile) * narrow_tile * width_;
+      turned_ = aligned_array<float>(size);
+      std::fill_n(turned_.get(), size, 0.0f);
+    }
+    const std::int64_t size = std::min(strip, chunks(chunks(cols_, pool_.threads()), narrow_tile) * narrow_tile);
+    pool_.run(chunks(cols_, size), [&](std::int64_t chunk, int) {
+      for (std::int64_t j = chunk * size; j < std::min(cols_, (chunk + 1) * size); j += narrow_tile)
+        isa_.narrow_adjoint(codes_ + j, ld_, rows, std::min(narrow_tile, cols_ - j), left_.at(0, 0),
+                            turned_.get() + j * width_);
+    });
+  }
+
   void pack(Packed& to, const float* x, std::int64_t rows) const {
     pool_.run(chunks(rows, 2 * row_chunk), [&](std::int64_t chunk, int) {
       const std::int64_t i = chunk * 2 * row_chunk;
@@ -224,6 +253,7 @@ class Bf16Panels {
   AlignedArray<std::uint16_t> own_;                     // of a panel, unless A's own bytes serve
   std::optional<Packed> right_;
   Packed left_;
+  AlignedArray<float> turned_;  // z^T, see add_narrow
   std::vector<DecodeScratch> decoding_;
   std::vector<std::vector<std::uint32_t>> pairs_;
   float block_factor_ = 1;

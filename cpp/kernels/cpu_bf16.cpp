@@ -61,6 +61,7 @@ Block<T> CpuBackend<T>::steer(const MatrixView& a, const Block& x) {
       step.adjoint(panel, y.data.get(), z.data.get());
       observe(panel);
     }
+    step.finish(z.data.get());
     return z;
   }
 }

@@ -8,6 +8,7 @@
 #include "kernels/chase.hpp"
 #include "kernels/decode.hpp"
 #include "kernels/entries.hpp"
+#include "kernels/narrow_adjoint.hpp"
 #include "kernels/product.hpp"
 #include "kernels/stretch.hpp"
 #include "kernels/tiles.hpp"
@@ -30,7 +31,7 @@ extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
 const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles,
     decode<float>, decode<double>,
-    product<float>, product<double>, product<Pair>, round_bf16, interleave, add_entries,
+    product<float>, product<double>, product<Pair>, narrow_adjoint_or_none, round_bf16, interleave, add_entries,
     stretches, survey, change,
     narrowest, pack_cells, gram_cells,
     chase,

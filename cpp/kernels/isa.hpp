@@ -70,6 +70,11 @@ struct CellTile {
 inline constexpr int tile_side = 16, tile_depth = 32, tile_codes = tile_side * tile_depth, tile_parts = 3;
 inline constexpr int tile_sum = 512;  // terms of a fresh sum
 
+// Products with a block of 16 columns, by vectors of 32 columns of a panel. Pairs of rows come as unpacking leaves them:
+// four columns, then the same of the next eight.
+inline constexpr std::int64_t narrow_width = 16, narrow_tile = 32;
+inline constexpr std::int64_t narrow_place(std::int64_t j) { return j / 8 * 4 + j % 4 + (j % 8 >= 4 ? 16 : 0); }
+
 // Where tiles lie, in bytes: rows of a tile `stride` apart; the next tile, step of terms, and part.
 struct TileOperand {
   const std::byte* data;
@@ -134,6 +139,10 @@ struct Isa {
   void (*product_bf16)(std::int64_t rows, std::int64_t cols, std::int64_t pairs, const std::uint32_t* a,
                        std::int64_t row_step, std::int64_t k_step, const std::uint32_t* b, std::int64_t ldb, float* c,
                        std::int64_t ldc, Accumulate);
+  // (P^T Y)^T += for 32 columns of P, or the last of them, and a Y of 16 columns in pairs of rows: column c of Y at
+  // sums[32 c], its number for column j of P at narrow_place(j). Null where there are no dot products.
+  void (*narrow_adjoint)(const std::uint16_t* p, std::int64_t ld, std::int64_t rows, std::int64_t cols,
+                         const std::uint32_t* y, float* sums);
   void (*round_bf16)(const float* src, std::int64_t n, float factor, std::uint16_t* dst);  // bf16(factor src)
   void (*interleave)(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst);
   // Row to[e] - start of y += factor * values[e] * row from[e] of x, one entry after the other; rows of `width`
