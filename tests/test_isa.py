@@ -51,6 +51,17 @@ for m, n, k in [(1, 1, 1), (129, 65, 17), (301, 193, 70)]:
         again = rounded(dense).T @ rounded(got)
         assert np.linalg.norm(both - again) <= 1e-5 * np.linalg.norm(again), (m, n, k)
 
+# Columns of a narrow block, which have kernels of their own, are those of a wide one to the bit.
+for m, n in [(1, 33), (301, 193), (517, 1090), (1030, 64)]:
+    A, X = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, n), (n, 40)))
+    M = ss.matrix(A)
+    wide = _core.product_f32(M._native, X, "steer", **options)
+    for k in (1, 9, 16):
+        for panel_rows in (0, 50):
+            asked = options | {"panel_rows": panel_rows}
+            narrow = _core.product_f32(M._native, X[:, :k], "steer", **asked)
+            assert config["isa"] == "amx" or np.array_equal(narrow, wide[:, :k]), (m, n, k)
+
 A = rng.standard_normal((400, 250)) * np.arange(1, 251) ** -0.5
 exact = np.linalg.svd(A, compute_uv=False)
 for dtype in (np.float32, np.float64):

@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -51,9 +52,14 @@ py::array_t<T> to_numpy(const Block<T>& block, bool transposed) {
   const std::int64_t rows = transposed ? block.cols : block.rows, cols = transposed ? block.rows : block.cols;
   py::array_t<T> array({rows, cols});
   T* out = array.mutable_data();
-  for (std::int64_t i = 0; i < block.rows; ++i)
+  if (!transposed) {
+    for (std::int64_t i = 0; i < block.rows; ++i) std::copy_n(block.row(i), block.cols, out + i * block.cols);
+    return array;
+  }
+  constexpr auto line = static_cast<std::int64_t>(64 / sizeof(T));  // written as a whole
+  for (std::int64_t i0 = 0; i0 < block.rows; i0 += line)
     for (std::int64_t j = 0; j < block.cols; ++j)
-      out[transposed ? j * block.rows + i : i * block.cols + j] = block.row(i)[j];
+      for (std::int64_t i = i0; i < std::min(block.rows, i0 + line); ++i) out[j * block.rows + i] = block.row(i)[j];
   return array;
 }
 
@@ -72,8 +78,9 @@ py::array_t<T> to_numpy(const std::vector<T>& values) {
 
 inline py::array_t<double> to_numpy(const Small& x) {
   py::array_t<double> array({x.rows, x.cols});
+  double* out = array.mutable_data();
   for (std::int64_t i = 0; i < x.rows; ++i)
-    for (std::int64_t j = 0; j < x.cols; ++j) array.mutable_at(i, j) = x(i, j);
+    for (std::int64_t j = 0; j < x.cols; ++j) *out++ = x(i, j);
   return array;
 }
 

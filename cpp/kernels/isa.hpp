@@ -70,8 +70,8 @@ struct CellTile {
 inline constexpr int tile_side = 16, tile_depth = 32, tile_codes = tile_side * tile_depth, tile_parts = 3;
 inline constexpr int tile_sum = 512;  // terms of a fresh sum
 
-// Products with a block of 16 columns, by vectors of 32 columns of a panel. Pairs of rows come as unpacking leaves them:
-// four columns, then the same of the next eight.
+// Products with a block of 16 columns, by vectors of 32 columns of a panel. Pairs of rows come as unpacking leaves
+// them: four columns, then the same of the next eight.
 inline constexpr std::int64_t narrow_width = 16, narrow_tile = 32;
 inline constexpr std::int64_t narrow_place(std::int64_t j) { return j / 8 * 4 + j % 4 + (j % 8 >= 4 ? 16 : 0); }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // (P^T Y)^T for a Y of 16 columns, P and Y in bf16: vectors lie along the rows of P, whose pairs are made in registers,
-// and numbers of Y are broadcast. Where Y is so narrow, pairs of P broadcast for one vector of Y each are what a product
-// waits for. The sums are those of `product`, as one chain. For isa.cpp alone: everything has internal linkage.
+// and numbers of Y are broadcast. Where Y is so narrow, pairs of P broadcast for one vector of Y each are what a
+// product waits for. The sums are those of `product`, as one chain. For isa.cpp alone: everything has internal linkage.
 #pragma once
 
 #include <cstdint>

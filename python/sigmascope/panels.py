@@ -107,7 +107,7 @@ def rounded_products(reading: Reading, columns: int) -> int:
     height = min(reading.panel_rows or fitting, lines) + 1
     own = 2 * max(height * _spread(across, 2), across * _spread(height, 2))
     blocks = 2 * (across + 2) * ld + 6 * height * ld + _between(reading, 8 * ld)
-    pairs = 393_216 * reading.threads
+    pairs = max(393_216 * reading.threads, 64 * (across + 32))  # or sums by tiles of 32 columns
     return own + blocks + pairs + reading.raw(height, across, lines)
 
 
