@@ -33,8 +33,8 @@ template <class E>
 using SumOf = typename Sums<E>::type;
 
 // ROWS x VECTORS accumulators live in registers: at most 24 of AVX-512's 32, 12 of the others' 16. Pairs are multiplied
-// where a matrix lies, and never in more than 8 rows: those of a matrix whose width is a multiple of 4 KiB share one
-// set of the 8-way L1 cache, and 12 or 16 of them would be fetched again at every step (measured: half the rate).
+// where a matrix lies, and in no more than 8 rows if these are a multiple of 4 KiB apart: they share one set of the
+// 8-way L1 cache, and 12 or 16 of them would be fetched again at every step (measured: half the rate).
 template <class E, int ROWS, int VECTORS, Accumulate MODE>
 inline void micro(std::int64_t k, const E* a, std::int64_t row_step, std::int64_t k_step, const E* b, std::int64_t ldb,
                   SumOf<E>* c, std::int64_t ldc) {
@@ -89,7 +89,8 @@ template <class E, Accumulate MODE>
 void columns_of(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a, std::int64_t row_step,
                 std::int64_t k_step, const E* b, std::int64_t ldb, SumOf<E>* c, std::int64_t ldc) {
   constexpr bool many = vector_bytes == 64;  // 32 registers
-  constexpr int rows2 = !many ? 6 : Sums<E>::in_place ? 8 : 12, rows1 = many && !Sums<E>::in_place ? 16 : 8;
+  constexpr int rows2 = many ? 12 : 6, rows1 = !many ? 8 : Sums<E>::in_place ? 12 : 16;
+  const bool few = Sums<E>::in_place && row_step * static_cast<std::int64_t>(sizeof(E)) % 4096 == 0;
   constexpr std::int64_t width = lanes<E>;
   std::int64_t vectors = cols / width;
   for (std::int64_t j = 0; vectors > 0;) {
@@ -99,8 +100,12 @@ void columns_of(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a
       if (take == 4) rows_of<E, 6, 4, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
       if (take == 3) rows_of<E, 8, 3, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
     }
-    if (take == 2) rows_of<E, rows2, 2, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
-    if (take == 1) rows_of<E, rows1, 1, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
+    const auto rows_by = [&]<int MOST, int FEW, int VECTORS>() {
+      if (few) rows_of<E, FEW, VECTORS, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
+      else rows_of<E, MOST, VECTORS, MODE>(rows, k, a, row_step, k_step, b + j, ldb, c + j, ldc);
+    };
+    if (take == 2) rows_by.template operator()<rows2, many ? 8 : rows2, 2>();
+    if (take == 1) rows_by.template operator()<rows1, 8, 1>();
     j += take * width;
     vectors -= take;
   }
