@@ -13,7 +13,7 @@ namespace sigmascope {
 namespace {
 
 #if defined(__AVX512BF16__)
-// 8 of the 16 columns of Y, `pairs` pairs of rows: from P, which leaves them in `kept`, or from there.
+// 8 of the 16 columns of Y; pairs of rows from P, which leaves them in `kept`, or from there.
 template <bool FIRST>
 inline void eight_columns(const std::uint16_t* p, std::int64_t ld, std::int64_t rows, __mmask32 mask,
                           const std::uint32_t* y, __m512i* kept, float* sums) {

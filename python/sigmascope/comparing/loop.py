@@ -163,7 +163,7 @@ def _here(
         return compared(couples, links[index], options, sharing, read)
 
     begun = turns(rows.matrices, lambda index: rows.items[index].stored_bytes)
-    with keeping():  # half of the bytes that are loaded have been so before: pages that are there
+    with keeping():  # a third of what is loaded finds pages that are there
         rows.fill(Threads(analyse, 2), outputs, progress, begun)
 
 
