@@ -45,6 +45,24 @@ def test_vectors_come_with_the_values(effort: str, shape: tuple[int, int]) -> No
     assert svd.residuals[0] <= 1e-2 * scale
 
 
+@pytest.mark.parametrize("rank", [0, 5, 12])
+def test_vectors_of_a_matrix_that_has_fewer(rank: int) -> None:
+    """What is made up is orthonormal, and its residuals say how good it is."""
+    rng = np.random.default_rng(rank)
+    A = rng.standard_normal((600, rank)) @ rng.standard_normal((rank, 900))
+    svd = ss.spectrum(A.astype(np.float32), effort="density", k=16, vectors=True).svd
+    assert svd is not None
+    U, s, Vt = svd
+    assert U is not None
+    assert Vt is not None
+    assert np.all(s[rank:] <= 1e-5 * s[0])
+    assert np.allclose(U.T @ U, np.eye(16), atol=1e-5)
+    assert np.allclose(Vt @ Vt.T, np.eye(16), atol=1e-5)
+    rounding = 1e-5 * float(s[0])
+    assert np.all(np.linalg.norm(A.T @ U - Vt.T * s, axis=0) <= svd.residuals + rounding)
+    assert np.all(np.linalg.norm(A @ Vt.T - U * s, axis=0) <= svd.residuals + rounding)
+
+
 def test_values_close_together_are_bounded_by_the_first_of_them() -> None:
     """Sixteen spikes and the edge of noise, whose values need not all have converged."""
     rng = np.random.default_rng(5)
