@@ -357,8 +357,8 @@ def load(rows):
 
 before = resident()
 with keeping():
-    seen = [load(24 * 1024)]  # rows of 1 KiB
-    seen += [resident(), load(24 * 1024), load(64 * 1024), resident()]
+    seen = [load(40 * 1024)]  # rows of 1 KiB
+    seen += [resident(), load(40 * 1024), load(64 * 1024), resident()]
 print(*(round(x - before) for x in [*seen, resident()]))
 """
 
@@ -371,9 +371,9 @@ def test_what_is_freed_is_kept_up_to_what_was_held_at_once(tmp_path: Path) -> No
     found = subprocess.run(work, capture_output=True, text=True, check=True).stdout
     first, freed, again, larger, kept, after = map(int, found.split())
     slack = 4
-    assert 24 <= first <= 24 + slack
-    assert freed >= 24  # its pages are still there,
+    assert 40 <= first <= 40 + slack
+    assert freed >= 40  # its pages are still there,
     assert again <= first + slack  # and are those of the next
-    assert larger <= 64 + 32 + slack  # 32 MiB are kept whatever is held
+    assert 64 <= larger <= 64 + slack  # they make room where another size is held
     assert kept >= 64
     assert after <= 32 + slack

@@ -16,8 +16,8 @@ namespace sigmascope {
 void* take_memory(std::size_t bytes);
 void give_memory(void* memory, std::size_t bytes) noexcept;
 
-// While there is one of these, all that is freed is kept, up to what was once held at the same time: the process grows
-// no larger, and what is read next finds pages that are there. First touching a page costs as much as reading it.
+// While there is one of these, all that is freed is kept, up to what was once held at the same time (or what is kept
+// anyway): the process grows no larger, and what is read next finds pages that are there, which need not be cleared.
 class KeepingMemory {
  public:
   KeepingMemory();
