@@ -66,7 +66,7 @@ py::array_t<T> to_numpy(const Block<T>& block, bool transposed) {
 template <class T>
 Block<T> from_numpy(const py::array_t<T, py::array::c_style | py::array::forcecast>& array) {
   if (array.ndim() != 2) throw std::invalid_argument("a block must have 2 dimensions");
-  Block<T> block(array.shape(0), array.shape(1));
+  auto block = Block<T>::to_fill(array.shape(0), array.shape(1));
   for (std::int64_t i = 0; i < block.rows; ++i) std::copy_n(array.data() + i * block.cols, block.cols, block.row(i));
   return block;
 }

@@ -1,28 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Panels of a matrix as bf16, and products with them by pairs: Isa::product_bf16. For cpu_bf16.cpp alone.
+// Products with panels of a matrix in bf16 by pairs: Isa::product_bf16. For cpu_bf16.cpp alone.
+//
+// Sums start afresh every tile_sum terms of the matrix, wherever its panels end, so that no bit depends on the panel,
+// on how often A is read, or on which product it is.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "kernels/block.hpp"
+#include "kernels/chain_sums.hpp"
 #include "kernels/decode_panel.hpp"
 #include "kernels/isa.hpp"
+#include "kernels/stored_parts.hpp"
 #include "kernels/thread_pool.hpp"
 #include "matrix/panel.hpp"
 
 namespace sigmascope {
 namespace {
 
-constexpr std::int64_t group = 64;                           // columns of a block packed side by side: 4 vectors
-constexpr std::int64_t depth = 1024;                         // K decoded and multiplied at a time
-constexpr std::int64_t row_chunk = 48;                       // rows per task, whole tiles of every micro-kernel
-constexpr std::int64_t strip = 192;                          // columns per task of a transposed product
-constexpr std::int64_t ahead = 8;                            // rows prefetched before they are interleaved
-constexpr std::int64_t chain = 512;                          // rows of one: k_block pairs (product.hpp)
-constexpr std::int64_t panel_bytes = std::int64_t{2} << 20;  // of bf16; the block's chain of sums is read once a panel
+constexpr std::int64_t group = 64;      // columns of a block packed side by side: 4 vectors
+constexpr std::int64_t depth = 2048;    // K multiplied at a time: long runs of every row
+constexpr std::int64_t row_chunk = 64;  // rows per task
+constexpr std::int64_t strip = 192;     // columns per task of a transposed product
+constexpr std::int64_t ahead = 8;       // rows prefetched before they are interleaved
+
+// Rows of a panel that one thread passes over twice: its L2 cache holds those of most matrices. All threads at one: as
+// many bytes as make the sums of the transposed product a small part of the work.
+constexpr std::int64_t own_rows = 64, own_rows_wide = 128, shared_bytes = std::int64_t{2} << 20;
 
 std::int64_t even(std::int64_t n) { return (n + 1) / 2 * 2; }
 
@@ -52,31 +61,29 @@ struct Packed {
 
 // C += P B for rows of a bf16 panel that lie `ld` apart: pairs along a row are pairs in memory.
 void add_rows(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, std::int64_t rows, std::int64_t pairs,
-              const Packed& b, std::int64_t pair0, float* c, Accumulate mode) {
+              const Packed& b, std::int64_t pair0, float* c) {
   for (std::int64_t j = 0; j < b.cols; j += group)
     isa.product_bf16(rows, b.width(j), pairs, reinterpret_cast<const std::uint32_t*>(panel), ld / 2, 1, b.at(pair0, j),
-                     b.width(j), c + j, b.cols, mode);
+                     b.width(j), c + j, b.cols, Accumulate::sum_blocks);
 }
 
-// C += P^T B for `count` columns and `rows` rows of a panel: its rows interleaved in pairs first.
+// C += P^T B for `count` columns and `rows` rows of a panel, of one chain: its rows interleaved in pairs first.
 void add_columns(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, std::int64_t rows, std::int64_t count,
-                 const Packed& b, float* c, Accumulate mode, std::vector<std::uint32_t>& scratch) {
+                 const Packed& b, float* c, std::vector<std::uint32_t>& scratch) {
   static constexpr std::uint16_t no_row[strip] = {};
-  scratch.resize(static_cast<std::size_t>(depth / 2 * strip));
-  for (std::int64_t i = 0; i < rows; i += depth) {
-    const std::int64_t end = std::min(rows, i + depth), pairs = even(end - i) / 2;
-    for (std::int64_t p = 0; p < pairs; ++p) {
-      const std::uint16_t* first = panel + (i + 2 * p) * ld;
-      for (std::int64_t e = 0; e < count; e += 32) {  // short runs of many rows: the processor does not see them coming
-        __builtin_prefetch(first + ahead * ld + e);
-        __builtin_prefetch(first + (ahead + 1) * ld + e);
-      }
-      isa.interleave(first, i + 2 * p + 1 < end ? first + ld : no_row, count, scratch.data() + p * strip);
+  scratch.resize(static_cast<std::size_t>(tile_sum / 2 * strip));
+  const std::int64_t pairs = even(rows) / 2;
+  for (std::int64_t p = 0; p < pairs; ++p) {
+    const std::uint16_t* first = panel + 2 * p * ld;
+    for (std::int64_t e = 0; e < count; e += 32) {  // short runs of many rows: the processor does not see them coming
+      __builtin_prefetch(first + ahead * ld + e);
+      __builtin_prefetch(first + (ahead + 1) * ld + e);
     }
-    for (std::int64_t j = 0; j < b.cols; j += group)
-      isa.product_bf16(count, b.width(j), pairs, scratch.data(), 1, strip, b.at(i / 2, j), b.width(j), c + j, b.cols,
-                       mode);
+    isa.interleave(first, 2 * p + 1 < rows ? first + ld : no_row, count, scratch.data() + p * strip);
   }
+  for (std::int64_t j = 0; j < b.cols; j += group)
+    isa.product_bf16(count, b.width(j), pairs, scratch.data(), 1, strip, b.at(0, j), b.width(j), c + j, b.cols,
+                     Accumulate::chain);
 }
 
 // Whether a matrix's own bytes can be multiplied: bf16, pairs along whole rows, nothing to scale.
@@ -88,19 +95,26 @@ bool is_plain_bf16(const Matrix& a) {
          t.cols == a.cols && reinterpret_cast<std::uintptr_t>(t.bytes.data() + t.origin) % 4 == 0;
 }
 
-// One read of A: its panels as bf16, and what is multiplied with them.
+// Products with A (m x n), panel after panel of its rows.
 class Bf16Panels {
  public:
-  Bf16Panels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, std::int64_t asked_height)
+  static constexpr bool columns = false;  // A^T goes along the rows of A
+
+  // `alone`: other threads take other panels.
+  Bf16Panels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int, bool alone,
+             std::int64_t asked_height)
       : isa_(isa),
         pool_(pool),
-        by_columns_(a.transposed),
         rows_(a.rows()),
         cols_(a.cols()),
         width_(width),
-        height_(std::min(asked_height > 0 ? even(asked_height) : fitting_height(), even(a.rows()))),
-        ld_own_(spread<std::uint16_t>(by_columns_ ? height_ : cols_)),
-        left_(height_, width_),
+        strip_(std::min(strip, chunks(chunks(cols_, alone ? 1 : pool.threads()), adjoint_tile) * adjoint_tile)),
+        height_(std::min(asked_height > 0  ? even(asked_height)
+                         : !alone          ? shared_rows()
+                         : width_ <= group ? own_rows
+                                           : own_rows_wide,
+                         even(a.rows()))),
+        left_(std::min<std::int64_t>(height_, tile_sum), width_),
         decoding_(static_cast<std::size_t>(pool.threads())),
         pairs_(static_cast<std::size_t>(pool.threads())) {
     // A power of two commutes with rounding: it goes into the blocks, so that stored bf16 needs no arithmetic, unless
@@ -108,158 +122,137 @@ class Bf16Panels {
     const bool in_blocks = std::abs(std::log2(a.factor)) < 60;
     block_factor_ = static_cast<float>(in_blocks ? a.factor : 1.0);
     panel_factor_ = in_blocks ? 1.0 : a.factor;
-    if (!in_blocks || !is_plain_bf16(*a.matrix)) {
-      const std::int64_t size = (by_columns_ ? cols_ : height_) * ld_own_;
-      own_ = aligned_array<std::uint16_t>(size);
-      std::fill_n(own_.get(), size, std::uint16_t{0});
-    }
   }
 
   std::int64_t height() const { return height_; }
 
-  // What `forward` multiplies with.
-  void multiply_with(const Block<float>& x) {
-    right_.emplace(cols_, width_);
-    pack(*right_, x.data.get(), cols_);
+  std::shared_ptr<const Packed> packed(const Block<float>& x) {
+    auto block = std::make_shared<Packed>(cols_, width_);
+    pack(*block, x.data.get(), cols_);
+    return block;
   }
 
-  // y += (rows of op(A) in the panel) x, for zero y.
-  void forward(const Panel& panel, float* y, Accumulate mode = Accumulate::sum_blocks) {
-    take(panel);
-    if (by_columns_) {
-      if (own_) decode_all(panel);
-      add_by_columns(0, panel.cols, panel.rows, *right_, y, mode);
-      return;
+  void multiply_with(std::shared_ptr<const Packed> x) {  // what `forward` multiplies with
+    right_ = std::move(x);
+    y_ = aligned_array<float>(height_ * width_);
+  }
+
+  void make(std::optional<ChainSums>& sums) const { sums.emplace(width_ * sum_rows(), width_ * strip_); }
+
+  void sum_in(ChainSums& sums) {  // what `adjoint` adds to
+    sums_ = &sums;
+    chain_ = aligned_array<float>(width_ * sum_rows());
+    std::fill_n(chain_.get(), width_ * sum_rows(), 0.0f);
+  }
+
+  void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
+
+  // The next: its numbers where they are stored, or decoded; it must outlive them.
+  void take(const Panel& panel) {
+    here_ = panel.rows;
+    std::int64_t apart = 0;
+    if (panel_factor_ == 1.0 && panel.cols % 2 == 0 && parts_at_hand(panel, apart) == 1) {
+      const Piece& piece = panel.pieces.front();
+      if (piece.row_stride % 4 == 0 && piece.aligned_to(4)) {
+        codes_ = reinterpret_cast<const std::uint16_t*>(piece.data);
+        ld_ = piece.row_stride / 2;
+        return;
+      }
     }
-    const std::int64_t here = panel.rows, size = std::min(row_chunk, even(chunks(here, pool_.threads())));
-    pool_.run(chunks(here, size), [&](std::int64_t chunk, int worker) {
-      const std::int64_t i = chunk * size, end = std::min(i + size, here);
-      for (std::int64_t p = 0; p < cols_; p += depth) {
-        const std::int64_t stop = std::min(p + depth, cols_);
-        if (own_) decode(panel, i, end, p, stop, worker);
-        add_rows(isa_, row(i) + p, ld_, end - i, even(stop - p) / 2, *right_, p / 2, y + i * width_, mode);
-      }
+    ld_ = spread<std::uint16_t>(cols_);
+    if (!own_) own_ = aligned_array<std::uint16_t>(height_ * ld_);
+    codes_ = own_.get();
+    constexpr std::int64_t few = 16;
+    pool_.run(chunks(here_, few), [&](std::int64_t chunk, int worker) {
+      const std::int64_t i = chunk * few, end = std::min(i + few, here_);
+      decode_bf16(isa_, panel, i, end, 0, cols_, panel_factor_, own_.get() + i * ld_, ld_,
+                  decoding_[static_cast<std::size_t>(worker)]);
+      if (cols_ % 2 != 0)
+        for (std::int64_t r = i; r < end; ++r) own_[r * ld_ + cols_] = 0;
     });
   }
 
-  // z += (rows of op(A) in the panel)^T y, after forward(panel, y).
-  void adjoint(const Panel& panel, const float* y, float* z) {
-    const std::int64_t here = by_columns_ ? panel.cols : panel.rows;
-    pack(left_, y, here);
-    if (narrow()) return add_narrow(here);
-    if (!by_columns_) return add_by_columns(0, cols_, here, left_, z, Accumulate::chain);
-    pool_.run(chunks(cols_, row_chunk), [&](std::int64_t chunk, int) {
-      const std::int64_t i = chunk * row_chunk;
-      add_rows(isa_, row(i), ld_, std::min(row_chunk, cols_ - i), even(here) / 2, left_, 0, z + i * width_,
-               Accumulate::chain);
+  // y = (rows of A in the panel) x
+  float* forward() {
+    const std::int64_t size = std::min(row_chunk, even(chunks(here_, pool_.threads())));
+    pool_.run(chunks(here_, size), [&](std::int64_t chunk, int) {
+      const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
+      std::fill_n(y_.get() + i * width_, count * width_, 0.0f);
+      for (std::int64_t p = 0; p < cols_; p += depth)
+        add_rows(isa_, codes_ + i * ld_ + p, ld_, count, even(std::min(depth, cols_ - p)) / 2, *right_, p / 2,
+                 y_.get() + i * width_);
     });
+    return y_.get();
   }
 
-  // What `adjoint` has kept to itself, into z, which is zero but for that.
-  void finish(float* z) {
-    if (!narrow()) return;
-    pool_.run(chunks(cols_, strip), [&](std::int64_t chunk, int) {
-      for (std::int64_t j = chunk * strip; j < std::min(cols_, (chunk + 1) * strip); ++j) {
-        const float* tile = turned_.get() + j / narrow_tile * narrow_tile * width_ + narrow_place(j % narrow_tile);
-        for (std::int64_t c = 0; c < width_; ++c) z[j * width_ + c] = tile[c * narrow_tile];
-      }
-    });
-  }
-
-  // z += (the panel)^T y for panels of rows alone, in the order of `forward` of columns; `sums` is zero between chains.
-  void adjoint_in_chains(const Panel& panel, const float* y, Block<float>& sums, Block<float>& z) {
-    take(panel);
-    if (own_) decode_all(panel);
-    for (std::int64_t i = 0, run = 0; i < panel.rows; i += run) {
-      const std::int64_t row = panel.row0 + i;
-      run = std::min(panel.rows - i, chain - row % chain);
+  // z += (rows of A in the panel)^T y
+  void adjoint(const float* y) {
+    for (std::int64_t i = 0, run = 0; i < here_; i += run, before_ += run) {
+      run = std::min(here_ - i, tile_sum - before_ % tile_sum);
+      const std::int64_t index = before_ / tile_sum;
+      const bool ends = (before_ + run) % tile_sum == 0 || before_ + run == rows_;
       pack(left_, y + i * width_, run);
-      add_by_columns(i, cols_, run, left_, sums.data.get(), Accumulate::chain);
-      if ((row + run) % chain != 0 && row + run != rows_) continue;
-      pool_.run(chunks(cols_, strip), [&](std::int64_t chunk, int) {
-        const std::int64_t begin = chunk * strip * width_, end = std::min(begin + strip * width_, cols_ * width_);
-        for (std::int64_t e = begin; e < end; ++e) z.data[e] += sums.data[e], sums.data[e] = 0.0f;
+      pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int worker) {
+        const std::int64_t j = part * strip_, count = std::min(strip_, cols_ - j);
+        const std::uint16_t* codes = codes_ + i * ld_ + j;
+        float* chain = chain_.get() + j * width_;
+        if (turned())
+          for (std::int64_t g = 0; g < width_; g += group)
+            isa_.adjoint_bf16(codes, ld_, run, count, left_.at(0, g), left_.width(g), chain + adjoint_tile * g,
+                              adjoint_tile * width_);
+        else add_columns(isa_, codes, ld_, run, count, left_, chain, pairs_[static_cast<std::size_t>(worker)]);
+        if (!ends) return;
+        if (float* sum = sums_->turn(index, part))
+          isa_.move_sums(chain, std::min(strip_, sum_rows() - j) * width_, sum);
+        sums_->done(index, part);
       });
     }
   }
 
- private:
-  bool narrow() const { return isa_.narrow_adjoint && !by_columns_ && width_ == narrow_width; }
-
-  // z^T += y^T (the panel), as tiles of 32 columns.
-  void add_narrow(std::int64_t rows) {
-    if (!turned_) {
-      const std::int64_t size = chunks(cols_, narrow_tile) * narrow_tile * width_;
-      turned_ = aligned_array<float>(size);
-      std::fill_n(turned_.get(), size, 0.0f);
-    }
-    const std::int64_t size = std::min(strip, chunks(chunks(cols_, pool_.threads()), narrow_tile) * narrow_tile);
-    pool_.run(chunks(cols_, size), [&](std::int64_t chunk, int) {
-      for (std::int64_t j = chunk * size; j < std::min(cols_, (chunk + 1) * size); j += narrow_tile)
-        isa_.narrow_adjoint(codes_ + j, ld_, rows, std::min(narrow_tile, cols_ - j), left_.at(0, 0),
-                            turned_.get() + j * width_);
+  void result(const ChainSums& sums, Block<float>& z) const {
+    pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
+      const std::int64_t first = part * strip_, end = std::min(cols_, first + strip_);
+      if (!turned()) {
+        std::copy_n(sums.data() + first * width_, (end - first) * width_, z.row(first));
+        return;
+      }
+      for (std::int64_t j = first; j < end; ++j) {
+        const float* tile = sums.data() + j / adjoint_tile * adjoint_tile * width_ + adjoint_place(j % adjoint_tile);
+        for (std::int64_t c = 0; c < width_; ++c) z.row(j)[c] = tile[c * adjoint_tile];
+      }
     });
+  }
+
+ private:
+  bool turned() const { return isa_.adjoint_bf16 != nullptr; }  // sums are those of z^T, as tiles of 32 columns
+  std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
+
+  std::int64_t shared_rows() const {
+    const std::int64_t turn = row_chunk * pool_.threads(), most = std::max<std::int64_t>(tile_sum / turn, 1);
+    return std::clamp<std::int64_t>(shared_bytes / (2 * std::max<std::int64_t>(cols_, 1) * turn), 1, most) * turn;
   }
 
   void pack(Packed& to, const float* x, std::int64_t rows) const {
-    pool_.run(chunks(rows, 2 * row_chunk), [&](std::int64_t chunk, int) {
-      const std::int64_t i = chunk * 2 * row_chunk;
-      to.pack(isa_, x, i, std::min(rows, i + 2 * row_chunk), block_factor_);
-    });
-  }
-
-  const std::uint16_t* row(std::int64_t i) const { return codes_ + i * ld_; }
-
-  // The panel's numbers: where they are stored, or where they will be decoded to.
-  void take(const Panel& panel) {
-    codes_ = own_ ? own_.get() : reinterpret_cast<const std::uint16_t*>(panel.pieces.front().data);
-    ld_ = own_ ? ld_own_ : panel.pieces.front().row_stride / 2;
-  }
-
-  std::int64_t fitting_height() const {
-    const std::int64_t turn = row_chunk * pool_.threads(), most = std::max(depth / turn, std::int64_t{1});
-    return std::clamp<std::int64_t>(panel_bytes / (2 * cols_ * turn), 1, most) * turn;
-  }
-
-  void decode(const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, int worker) {
-    decode_bf16(isa_, panel, i0, i1, j0, j1, panel_factor_, own_.get() + i0 * ld_ + j0, ld_,
-                decoding_[static_cast<std::size_t>(worker)]);
-  }
-
-  void decode_all(const Panel& panel) {
-    pool_.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
-      const std::int64_t i = chunk * row_chunk, end = std::min(i + row_chunk, panel.rows);
-      decode(panel, i, end, 0, panel.cols, worker);
-      if (panel.cols % 2 != 0)  // there are codes of the panel before
-        for (std::int64_t r = i; r < end; ++r) own_[r * ld_ + panel.cols] = 0;
-    });
-  }
-
-  // C += P^T B for the first `count` columns and, from row i0, `rows` rows of the panel.
-  void add_by_columns(std::int64_t i0, std::int64_t count, std::int64_t rows, const Packed& b, float* c,
-                      Accumulate mode) {
-    const std::int64_t size = std::min(strip, even(chunks(count, pool_.threads())));
-    pool_.run(chunks(count, size), [&](std::int64_t chunk, int worker) {
-      const std::int64_t j = chunk * size;
-      add_columns(isa_, codes_ + i0 * ld_ + j, ld_, rows, std::min(size, count - j), b, c + j * width_, mode,
-                  pairs_[static_cast<std::size_t>(worker)]);
+    constexpr std::int64_t few = 96;
+    pool_.run(chunks(rows, few), [&](std::int64_t chunk, int) {
+      to.pack(isa_, x, chunk * few, std::min(rows, chunk * few + few), block_factor_);
     });
   }
 
   const Isa& isa_;
   ThreadPool& pool_;
-  bool by_columns_;
-  std::int64_t rows_, cols_, width_, height_, ld_own_;  // of op(A)
-  AlignedArray<std::uint16_t> own_;                     // of a panel, unless A's own bytes serve
-  std::optional<Packed> right_;
+  std::int64_t rows_, cols_, width_, strip_, height_;
+  AlignedArray<std::uint16_t> own_;  // of a panel, unless A's own bytes serve
+  std::shared_ptr<const Packed> right_;
   Packed left_;
-  AlignedArray<float> turned_;  // z^T, see add_narrow
+  AlignedArray<float> y_, chain_;  // the sum that is not yet whole
+  ChainSums* sums_ = nullptr;
   std::vector<DecodeScratch> decoding_;
   std::vector<std::vector<std::uint32_t>> pairs_;
   float block_factor_ = 1;
   double panel_factor_ = 1;
   const std::uint16_t* codes_ = nullptr;
-  std::int64_t ld_ = 0;
+  std::int64_t here_ = 0, before_ = 0, ld_ = 0;
 };
 
 }  // namespace

@@ -30,9 +30,17 @@ struct Block {
   AlignedArray<T> data;
 
   Block() = default;
-  Block(std::int64_t m, std::int64_t k)
-      : rows(m), cols(k), ld((k + padding - 1) / padding * padding), data(aligned_array<T>(m * ld)) {
-    std::memset(static_cast<void*>(data.get()), 0, static_cast<std::size_t>(m * ld) * sizeof(T));
+  Block(std::int64_t m, std::int64_t k) : Block(to_fill(m, k)) {
+    if (ld == cols) std::memset(static_cast<void*>(data.get()), 0, static_cast<std::size_t>(m * ld) * sizeof(T));
+  }
+  // Whose columns are yet to be written; what pads them is zero.
+  static Block to_fill(std::int64_t m, std::int64_t k) {
+    Block block;
+    block.rows = m, block.cols = k, block.ld = (k + padding - 1) / padding * padding;
+    block.data = aligned_array<T>(m * block.ld);
+    if (block.ld != k)
+      std::memset(static_cast<void*>(block.data.get()), 0, static_cast<std::size_t>(m * block.ld) * sizeof(T));
+    return block;
   }
 
   T* row(std::int64_t i) { return data.get() + i * ld; }

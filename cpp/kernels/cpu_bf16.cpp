@@ -12,80 +12,32 @@
 #include <vector>
 
 #include "kernels/bf16_panels.hpp"
-#include "kernels/cpu_backend.hpp"
+#include "kernels/panel_products.hpp"
 #include "kernels/rounded_copy.hpp"
 
 namespace sigmascope {
 
-// One of the two products, every sum in the order that it has where the matrix is read by columns.
 template <class T>
-void CpuBackend<T>::rounded_along_rows(const MatrixView& a, const Stages& stages) {
-  if constexpr (std::is_same_v<T, float>) {
-    const Block& block = stages.x ? *stages.x : *stages.given;
-    Bf16Panels step(isa_, pool_, a, block.ld, options_.panel_rows);
-    if (stages.x) step.multiply_with(block);
-    Block sums = stages.x ? Block() : Block(a.cols(), block.cols);
-    PanelStream panels(*a.matrix, false, step.height());
-    for (std::int64_t index = 0; index < panels.count(); ++index) {
-      const Panel panel = panels.next();
-      if (stages.x) step.forward(panel, stages.y->row(panel.row0), Accumulate::chain);
-      else step.adjoint_in_chains(panel, block.row(panel.row0), sums, *stages.z);
-      observe(panel);
-    }
-  }
+void CpuBackend<T>::stream_bf16(const MatrixView& a, const Stages& stages, int parts) {
+  if constexpr (std::is_same_v<T, float>) by_panels<Bf16Panels>(a, stages, parts, true);
 }
 
 template <class T>
 Block<T> CpuBackend<T>::steer(const MatrixView& a, const Block& x) {
-  if constexpr (std::is_same_v<T, double>) {
-    return gram_step(a, x, nullptr);
-  } else if (isa_.tiles) {
-    Block z(a.cols(), x.cols);
-    stream_tiles(a, {.x = &x, .given = nullptr, .y = nullptr, .z = &z}, 1);
-    return z;
-  } else {
-    Block z(a.cols(), x.cols);
-    if (a.transposed && !a.matrix->in_memory()) {
-      along_rows(a, {.x = &x, .given = nullptr, .y = nullptr, .z = &z},
-                 [&](const auto& rows, const Stages& part, bool) { rounded_along_rows(rows, part); });
-      return z;
-    }
-    Bf16Panels step(isa_, pool_, a, x.ld, options_.panel_rows);
-    step.multiply_with(x);
-    Block y(step.height(), x.cols);
-    PanelStream panels(*a.matrix, a.transposed, step.height());
-    for (std::int64_t index = 0; index < panels.count(); ++index) {
-      const Panel panel = panels.next();
-      std::fill_n(y.data.get(), y.rows * y.ld, 0.0f);
-      step.forward(panel, y.data.get());
-      step.adjoint(panel, y.data.get(), z.data.get());
-      observe(panel);
-    }
-    step.finish(z.data.get());
-    return z;
-  }
+  if (std::is_same_v<T, double>) return gram_step(a, x, nullptr);
+  Block z(a.cols(), x.cols);
+  const Stages stages{.x = &x, .given = nullptr, .y = nullptr, .z = &z};
+  isa_.tiles ? stream_tiles(a, stages, 1) : stream_bf16(a, stages, 1);
+  return z;
 }
 
 template <class T>
 Block<T> CpuBackend<T>::multiply_bf16(const MatrixView& a, const Block& x) {
-  if constexpr (std::is_same_v<T, double>) {
-    return multiply(a, x);
-  } else if (isa_.tiles) {
-    Block y(a.rows(), x.cols);
-    stream_tiles(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr}, 1);
-    return y;
-  } else {
-    Bf16Panels step(isa_, pool_, a, x.ld, options_.panel_rows);
-    step.multiply_with(x);
-    Block y(a.rows(), x.cols);
-    PanelStream panels(*a.matrix, a.transposed, step.height());
-    for (std::int64_t index = 0; index < panels.count(); ++index) {
-      const Panel panel = panels.next();
-      step.forward(panel, y.row(a.transposed ? panel.col0 : panel.row0));
-      observe(panel);
-    }
-    return y;
-  }
+  if (std::is_same_v<T, double>) return multiply(a, x);
+  Block y(a.rows(), x.cols);
+  const Stages stages{.x = &x, .given = nullptr, .y = &y, .z = nullptr};
+  isa_.tiles ? stream_tiles(a, stages, 1) : stream_bf16(a, stages, 1);
+  return y;
 }
 
 template <class T>
@@ -108,8 +60,8 @@ Matrix CpuBackend<T>::rounded(const Matrix& a) {
 
 template Matrix CpuBackend<float>::rounded(const Matrix&);
 template Matrix CpuBackend<double>::rounded(const Matrix&);
-template void CpuBackend<float>::rounded_along_rows(const MatrixView&, const Stages&);
-template void CpuBackend<double>::rounded_along_rows(const MatrixView&, const Stages&);
+template void CpuBackend<float>::stream_bf16(const MatrixView&, const Stages&, int);
+template void CpuBackend<double>::stream_bf16(const MatrixView&, const Stages&, int);
 template Block<float> CpuBackend<float>::steer(const MatrixView&, const Block&);
 template Block<double> CpuBackend<double>::steer(const MatrixView&, const Block&);
 template Block<float> CpuBackend<float>::multiply_bf16(const MatrixView&, const Block&);

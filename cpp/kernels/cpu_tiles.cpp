@@ -1,141 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The verbs of CpuBackend by tiles: who takes which panels.
-#include <algorithm>
-#include <atomic>
-#include <optional>
+// The verbs of CpuBackend by tiles.
 #include <type_traits>
-#include <vector>
 
-#include "kernels/cpu_backend.hpp"
+#include "kernels/panel_products.hpp"
 #include "kernels/tile_panels.hpp"
 
 namespace sigmascope {
 
-namespace {
-
-// What is beside A: y += f S x, for its rows from `row` to `end`.
-void add_beside(const Isa& isa, const MatrixView& a, const Block<float>& x, std::int64_t row, std::int64_t end,
-                float* y) {
-  const Sparse& s = *a.beside;
-  const std::int64_t e = s.first[static_cast<std::size_t>(row)], count = s.first[static_cast<std::size_t>(end)] - e;
-  isa.add_entries(count, s.cols.data() + e, s.rows.data() + e, s.values.data() + e, static_cast<float>(a.factor), x.ld,
-                  x.data.get(), row, y);
-}
-
-// Rows of y = op(A) x from `row` to `end`, which the panel holds; without x, of the y that is given.
-const float* image(const Isa& isa, const MatrixView& a, const Block<float>* x, const Block<float>* given,
-                   TilePanels& step, std::int64_t row, std::int64_t end) {
-  if (x == nullptr) return given->row(row);
-  float* y = step.forward();
-  if (a.beside) add_beside(isa, a, *x, row, end, y);
-  return y;
-}
-
-// z += f S^T y, in the order of rows.
-void add_beside_adjoint(const Isa& isa, const MatrixView& a, const Block<float>& y, Block<float>& z) {
-  const Sparse& s = *a.beside;
-  isa.add_entries(s.size(), s.rows.data(), s.cols.data(), s.values.data(), static_cast<float>(a.factor), y.ld,
-                  y.data.get(), 0, z.data.get());
-}
-
-}  // namespace
-
 template <class T>
-void CpuBackend<T>::tiles_by_rows(const MatrixView& a, const Stages& asked, int parts, bool counted) {
-  if constexpr (std::is_same_v<T, float>) {
-    Stages stages = asked;
-    Block products;
-    if (a.beside && stages.x && stages.z && !stages.y) stages.y = &(products = Block(a.rows(), stages.x->cols));
-    const std::int64_t ld = (stages.x ? stages.x : stages.given)->ld;
-    TilePanels all(isa_, pool_, a, ld, parts, true, options_.panel_rows);
-    const auto x = stages.x ? all.packed(*stages.x) : nullptr;
-    std::optional<ChainSums> sums;
-    if (stages.z) all.make(sums);
-    struct Own {
-      ThreadPool pool{1};
-      std::optional<TilePanels> step;
-    };
-    std::vector<Own> own(static_cast<std::size_t>(pool_.threads()));
-    std::atomic<std::int64_t> done = 0;
-    pool_.run(chunks(a.rows(), tile_sum), [&](std::int64_t chain, int worker) {
-      try {
-        auto& [pool, step] = own[static_cast<std::size_t>(worker)];
-        if (!step) {
-          step.emplace(isa_, pool, a, ld, parts, true, options_.panel_rows);
-          if (x) step->multiply_with(x);
-          if (sums) step->sum_in(*sums);
-        }
-        const std::int64_t end = std::min(chain * tile_sum + tile_sum, a.rows());
-        step->start(chain * tile_sum);
-        for (std::int64_t row = chain * tile_sum; row < end; row += step->height()) {
-          const Panel panel = fetch_panel(*a.matrix, row, std::min(row + step->height(), end), 0, a.cols());
-          step->take(panel);
-          const float* y = image(isa_, a, stages.x, stages.given, *step, row, row + panel.rows);
-          if (stages.y) std::copy_n(y, panel.rows * ld, stages.y->row(row));
-          if (stages.z) step->adjoint(y);
-          if (counted) done += panel.stored_bytes();
-        }
-        if (worker == 0 && options_.observer) options_.observer(done.exchange(0));
-      } catch (...) {
-        if (sums) sums->give_up();
-        throw;
-      }
-    });
-    if (options_.observer) options_.observer(done.exchange(0));
-    if (sums) all.result(*sums, *stages.z);
-    if (sums && a.beside) add_beside_adjoint(isa_, a, stages.x ? *stages.y : *stages.given, *stages.z);
-  }
-}
-
-// Every thread takes chains of rows, and of each a few rows at a time: its own caches hold them for the second product,
-// and nobody waits for the others. Along A's rows, whichever product comes first: columns of A are not near each other.
-template <class T>
-void CpuBackend<T>::tiles_at_hand(const MatrixView& a, const Stages& stages, int parts) {
-  if (!a.transposed) return tiles_by_rows(a, stages, parts, true);
-  along_rows(a, stages,
-             [&](const MatrixView& rows, const Stages& part, bool first) { tiles_by_rows(rows, part, parts, first); });
-}
-
-// Panel after panel, all threads at each.
-template <class T>
-void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& asked, int parts) {
-  if constexpr (std::is_same_v<T, float>) {
-    const std::int64_t width = (asked.x ? asked.x : asked.given)->ld;
-    if (a.matrix->in_memory() && (chunks(a.matrix->rows, tile_sum) >= pool_.threads() || a.beside))
-      return tiles_at_hand(a, asked, parts);
-    if (a.transposed && !a.matrix->in_memory())
-      return along_rows(a, asked,
-                        [&](const MatrixView& rows, const Stages& part, bool) { stream_tiles(rows, part, parts); });
-    Stages stages = asked;
-    Block products;
-    if (a.beside && stages.x && stages.z && !stages.y) stages.y = &(products = Block(a.rows(), stages.x->cols));
-    TilePanels step(isa_, pool_, a, width, parts, false, options_.panel_rows);
-    std::optional<ChainSums> sums;
-    if (stages.x) step.multiply_with(step.packed(*stages.x));
-    if (stages.z) {
-      step.make(sums);
-      step.sum_in(*sums);
-    }
-    PanelStream panels(*a.matrix, a.transposed, step.height());
-    for (std::int64_t index = 0; index < panels.count(); ++index) {
-      const Panel panel = panels.next();
-      const std::int64_t row0 = a.transposed ? panel.col0 : panel.row0, here = a.transposed ? panel.cols : panel.rows;
-      step.take(panel);
-      const float* y = image(isa_, a, stages.x, stages.given, step, row0, row0 + here);
-      if (stages.y) std::copy_n(y, here * stages.y->ld, stages.y->row(row0));
-      if (stages.z) step.adjoint(y);
-      observe(panel);
-    }
-    if (stages.z) step.result(*sums, *stages.z);
-    if (stages.z && a.beside) add_beside_adjoint(isa_, a, stages.x ? *stages.y : *stages.given, *stages.z);
-  }
+void CpuBackend<T>::stream_tiles(const MatrixView& a, const Stages& stages, int parts) {
+  if constexpr (std::is_same_v<T, float>) by_panels<TilePanels>(a, stages, parts, true);
 }
 
 template void CpuBackend<float>::stream_tiles(const MatrixView&, const Stages&, int);
 template void CpuBackend<double>::stream_tiles(const MatrixView&, const Stages&, int);
-template void CpuBackend<float>::tiles_at_hand(const MatrixView&, const Stages&, int);
-template void CpuBackend<double>::tiles_at_hand(const MatrixView&, const Stages&, int);
-template void CpuBackend<float>::tiles_by_rows(const MatrixView&, const Stages&, int, bool);
-template void CpuBackend<double>::tiles_by_rows(const MatrixView&, const Stages&, int, bool);
 
 }  // namespace sigmascope

@@ -2,13 +2,13 @@
 // Compiled once per instruction set (see CMakeLists.txt): the same kernels, other vectors.
 #include "kernels/isa.hpp"
 
+#include "kernels/adjoint_bf16.hpp"
 #include "kernels/bf16.hpp"
 #include "kernels/cells.hpp"
 #include "kernels/change.hpp"
 #include "kernels/chase.hpp"
 #include "kernels/decode.hpp"
 #include "kernels/entries.hpp"
-#include "kernels/narrow_adjoint.hpp"
 #include "kernels/product.hpp"
 #include "kernels/stretch.hpp"
 #include "kernels/tiles.hpp"
@@ -31,7 +31,8 @@ extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
 const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles,
     decode<float>, decode<double>,
-    product<float>, product<double>, product<Pair>, narrow_adjoint_or_none, round_bf16, interleave, add_entries,
+    product<float>, product<double>, product<Pair>, adjoint_bf16_or_none, move_sums, round_bf16, interleave,
+    add_entries,
     stretches, survey, change,
     narrowest, pack_cells, gram_cells,
     chase,

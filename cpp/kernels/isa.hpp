@@ -70,10 +70,10 @@ struct CellTile {
 inline constexpr int tile_side = 16, tile_depth = 32, tile_codes = tile_side * tile_depth, tile_parts = 3;
 inline constexpr int tile_sum = 512;  // terms of a fresh sum
 
-// Products with a block of 16 columns, by vectors of 32 columns of a panel. Pairs of rows come as unpacking leaves
-// them: four columns, then the same of the next eight.
-inline constexpr std::int64_t narrow_width = 16, narrow_tile = 32;
-inline constexpr std::int64_t narrow_place(std::int64_t j) { return j / 8 * 4 + j % 4 + (j % 8 >= 4 ? 16 : 0); }
+// Transposed products by vectors of 32 columns of a panel. Pairs of rows come as unpacking leaves them: four columns,
+// then the same of the next eight.
+inline constexpr std::int64_t adjoint_tile = 32;
+inline constexpr std::int64_t adjoint_place(std::int64_t j) { return j / 8 * 4 + j % 4 + (j % 8 >= 4 ? 16 : 0); }
 
 // Where tiles lie, in bytes: rows of a tile `stride` apart; the next tile, step of terms, and part.
 struct TileOperand {
@@ -109,7 +109,6 @@ struct TileKernels {
   void (*pair_rows)(const std::uint16_t* x, std::int64_t ld, std::int64_t tiles, std::uint16_t* out,
                     std::int64_t apart);
   void (*transpose)(const float* x, std::int64_t ld, float* out, std::int64_t ld_out);  // 16 x 16
-  void (*move_sums)(float* from, std::int64_t n, float* to);                            // to += from, from = 0
   void (*configure)();  // the registers of this thread for `multiply`, until `release`
   void (*release)();
   // C (rows x cols tiles) += left right over so many steps, in sums of tile_sum terms or as one chain. One of them is a
@@ -139,10 +138,12 @@ struct Isa {
   void (*product_bf16)(std::int64_t rows, std::int64_t cols, std::int64_t pairs, const std::uint32_t* a,
                        std::int64_t row_step, std::int64_t k_step, const std::uint32_t* b, std::int64_t ldb, float* c,
                        std::int64_t ldc, Accumulate);
-  // (P^T Y)^T += for 32 columns of P, or the last of them, and a Y of 16 columns in pairs of rows: column c of Y at
-  // sums[32 c], its number for column j of P at narrow_place(j). Null where there are no dot products.
-  void (*narrow_adjoint)(const std::uint16_t* p, std::int64_t ld, std::int64_t rows, std::int64_t cols,
-                         const std::uint32_t* y, float* sums);
+  // (P^T Y)^T += for a Y of `width` columns, a multiple of 8, in pairs of rows: for 32 columns of P after another, the
+  // last may be fewer, sums `apart`: those of column c of Y from 32 c on, of column j of P at adjoint_place(j). As one
+  // chain. Null where there are no dot products.
+  void (*adjoint_bf16)(const std::uint16_t* p, std::int64_t ld, std::int64_t rows, std::int64_t cols,
+                       const std::uint32_t* y, std::int64_t width, float* sums, std::int64_t apart);
+  void (*move_sums)(float* from, std::int64_t n, float* to);  // to += from, from = 0; whole lines of 64 bytes
   void (*round_bf16)(const float* src, std::int64_t n, float factor, std::uint16_t* dst);  // bf16(factor src)
   void (*interleave)(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst);
   // Row to[e] - start of y += factor * values[e] * row from[e] of x, one entry after the other; rows of `width`

@@ -14,7 +14,8 @@
 namespace sigmascope {
 namespace {
 
-// K per fresh accumulator: fp32 sums stay at the error of 256 terms, and B's slice (256 x 2 vectors) in the L1 cache.
+// K per fresh accumulator: fp32 sums stay at the error of 256 terms (pairs: 512), and B's slice (256 x 2 vectors) in
+// the L1 cache.
 constexpr std::int64_t k_block = 256;
 
 // Two bf16 numbers that follow each other in K, the first in the low half.
@@ -36,8 +37,8 @@ using SumOf = typename Sums<E>::type;
 // where a matrix lies, and in no more than 8 rows if these are a multiple of 4 KiB apart: they share one set of the
 // 8-way L1 cache, and 12 or 16 of them would be fetched again at every step (measured: half the rate).
 template <class E, int ROWS, int VECTORS, Accumulate MODE>
-inline void micro(std::int64_t k, const E* a, std::int64_t row_step, std::int64_t k_step, const E* b, std::int64_t ldb,
-                  SumOf<E>* c, std::int64_t ldc) {
+inline void micro(std::int64_t k, const E* a, std::int64_t row_step, std::int64_t k_step, const E* next, const E* b,
+                  std::int64_t ldb, SumOf<E>* c, std::int64_t ldc) {
   using T = SumOf<E>;
   constexpr int width = lanes<T>;
   Vector<T> sum[ROWS][VECTORS];
@@ -47,10 +48,10 @@ inline void micro(std::int64_t k, const E* a, std::int64_t row_step, std::int64_
     for (int v = 0; v < VECTORS; ++v)
       sum[i][v] = MODE == Accumulate::chain ? load(c + i * ldc + v * width) : Vector<T>{};
   for (std::int64_t p = 0; p < k; ++p) {
-    if constexpr (Sums<E>::in_place)
+    if constexpr (Sums<E>::in_place && MODE == Accumulate::sum_blocks)
       if (p % (64 / static_cast<std::int64_t>(sizeof(E))) == 0)
 #pragma GCC unroll 32
-        for (int i = 0; i < ROWS; ++i) __builtin_prefetch(a + (ROWS + i) * row_step + p * k_step);
+        for (int i = 0; i < ROWS; ++i) __builtin_prefetch(next + i * row_step + p * k_step);
     Vector<E> right[VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) right[v] = load(b + p * ldb + v * width);
@@ -73,16 +74,20 @@ inline void micro(std::int64_t k, const E* a, std::int64_t row_step, std::int64_
 template <class E, int ROWS, int VECTORS, Accumulate MODE>
 void rows_of(std::int64_t rows, std::int64_t k, const E* a, std::int64_t row_step, std::int64_t k_step, const E* b,
              std::int64_t ldb, SumOf<E>* c, std::int64_t ldc) {
+  // After the last rows come the first ones' next K.
+  const auto tile = [&]<int COUNT>(std::int64_t i) {
+    const E *here = a + i * row_step, *next = i + COUNT < rows ? here + COUNT * row_step : a + k * k_step;
+    for (std::int64_t p = 0; p < k; p += k_block)
+      micro<E, COUNT, VECTORS, MODE>(k - p < k_block ? k - p : k_block, here + p * k_step, row_step, k_step,
+                                     next + p * k_step, b + p * ldb, ldb, c + i * ldc, ldc);
+  };
   std::int64_t i = 0;
   if constexpr (ROWS == 12)  // 8 + 8, not 12 + 4: four rows keep too few sums in flight
-    for (; rows - i >= 8 && (rows - i) % 12 >= 4; i += 8)
-      micro<E, 8, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
-  for (; i + ROWS <= rows; i += ROWS)
-    micro<E, ROWS, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
+    for (; rows - i >= 8 && (rows - i) % 12 >= 4; i += 8) tile.template operator()<8>(i);
+  for (; i + ROWS <= rows; i += ROWS) tile.template operator()<ROWS>(i);
   if constexpr (ROWS > 4)
-    for (; i + 4 <= rows; i += 4)
-      micro<E, 4, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
-  for (; i < rows; ++i) micro<E, 1, VECTORS, MODE>(k, a + i * row_step, row_step, k_step, b, ldb, c + i * ldc, ldc);
+    for (; i + 4 <= rows; i += 4) tile.template operator()<4>(i);
+  for (; i < rows; ++i) tile.template operator()<1>(i);
 }
 
 template <class E, Accumulate MODE>
@@ -111,6 +116,13 @@ void columns_of(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a
   }
 }
 
+void move_sums(float* from, std::int64_t n, float* to) {
+  for (std::int64_t i = 0; i < n; i += lanes<float>) {
+    store(to + i, load(to + i) + load(from + i));
+    store(from + i, Vector<float>{});
+  }
+}
+
 template <class E>
 void product(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a, std::int64_t row_step,
              std::int64_t k_step, const E* b, std::int64_t ldb, SumOf<E>* c, std::int64_t ldc, Accumulate mode) {
@@ -118,8 +130,10 @@ void product(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a, s
     columns_of<E, Accumulate::chain>(rows, cols, k, a, row_step, k_step, b, ldb, c, ldc);
     return;
   }
-  for (std::int64_t p = 0; p < k; p += k_block) {
-    const std::int64_t length = k - p < k_block ? k - p : k_block;
+  // Pairs come from memory: all K of a few rows, one after the other, in long runs.
+  const std::int64_t most = Sums<E>::in_place ? k : k_block;
+  for (std::int64_t p = 0; p < k; p += most) {
+    const std::int64_t length = k - p < most ? k - p : most;
     columns_of<E, Accumulate::sum_blocks>(rows, cols, length, a + p * k_step, row_step, k_step, b + p * ldb, ldb, c,
                                           ldc);
   }

@@ -39,6 +39,8 @@ struct PackedBlock {
 // Products with op(A) (m x n), panel after panel of its rows.
 class TilePanels {
  public:
+  static constexpr bool columns = true;  // op(A) may be A^T
+
   // `parts`: of everything, at most. `alone`: other threads take other panels.
   TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int parts, bool alone,
              std::int64_t asked_height);

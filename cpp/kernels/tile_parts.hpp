@@ -104,13 +104,6 @@ void transpose(const float* x, std::int64_t ld, float* out, std::int64_t ld_out)
   for (int i = 0; i < 16; ++i) _mm512_storeu_ps(out + i * ld_out, turned[i]);
 }
 
-void move_sums(float* from, std::int64_t n, float* to) {
-  for (std::int64_t i = 0; i < n; i += 16) {
-    _mm512_store_ps(to + i, _mm512_add_ps(_mm512_load_ps(to + i), _mm512_load_ps(from + i)));
-    _mm512_store_ps(from + i, _mm512_setzero_ps());
-  }
-}
-
 // See TileKernels::pack_right.
 void pack_right(const float* x, std::int64_t ld, std::int64_t rows, float factor, int parts, std::uint16_t* out) {
   alignas(64) static constexpr std::uint16_t pairs[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,

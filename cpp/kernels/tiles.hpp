@@ -187,8 +187,8 @@ void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps, co
   }
 }
 
-constexpr TileKernels own_tiles{split,     split_sum, pack_right, pack_left, pair_rows,
-                                transpose, move_sums, configure,  release,   multiply_tiles};
+constexpr TileKernels own_tiles{split,     split_sum, pack_right, pack_left,     pair_rows,
+                                transpose, configure, release,    multiply_tiles};
 constexpr const TileKernels* tiles = &own_tiles;
 #else
 constexpr const TileKernels* tiles = nullptr;

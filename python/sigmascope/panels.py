@@ -97,18 +97,26 @@ def _between(reading: Reading, row: int) -> int:
 
 
 def rounded_products(reading: Reading, columns: int) -> int:
-    """A pass of products rounded to bfloat16: Bf16Panels of cpp/kernels/bf16_panels.hpp."""
+    """A pass of products rounded to bfloat16: Bf16Panels of cpp/kernels/bf16_panels.hpp.
+
+    A matrix in memory is read along its lines, by every thread for itself: with a panel and a sum
+    for each.
+    """
     if TILES:
         return _tile_products(reading, columns)
-    lines, across = reading.lines
+    lines, across = (reading.N, reading.M) if reading.wide else (reading.M, reading.N)
     ld = padded(columns, 4)
-    turn = 48 * reading.threads
-    fitting = min(max(2 * MIB // (2 * across * turn), 1), max(1024 // turn, 1)) * turn
-    height = min(reading.panel_rows or fitting, lines) + 1
-    own = 2 * max(height * _spread(across, 2), across * _spread(height, 2))
-    blocks = 2 * (across + 2) * ld + 6 * height * ld + _between(reading, 8 * ld)
-    pairs = max(393_216 * reading.threads, 64 * (across + 32))  # or sums by tiles of 32 columns
-    return own + blocks + pairs + reading.raw(height, across, lines)
+    times, height = reading.threads, 64 if ld <= 64 else 128
+    if reading.files or lines <= 512 * (reading.threads - 1):  # all threads at one panel
+        turn = 64 * reading.threads
+        times = 1
+        height = min(max(2 * MIB // (2 * across * turn), 1), max(512 // turn, 1)) * turn
+    height = min(reading.panel_rows or height, lines) + 1
+    sums = 4 * (across + 32) * ld
+    each = 2 * height * _spread(across, 2) + 6 * height * ld + sums
+    between = 4 * reading.M * ld if reading.wide else 0
+    blocks = 2 * (across + 2) * ld + sums + between
+    return blocks + times * each + 196_608 * reading.threads + reading.raw(height, across, lines)
 
 
 def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
