@@ -77,9 +77,11 @@ void rows_of(std::int64_t rows, std::int64_t k, const E* a, std::int64_t row_ste
   // After the last rows come the first ones' next K.
   const auto tile = [&]<int COUNT>(std::int64_t i) {
     const E *here = a + i * row_step, *next = i + COUNT < rows ? here + COUNT * row_step : a + k * k_step;
-    for (std::int64_t p = 0; p < k; p += k_block)
-      micro<E, COUNT, VECTORS, MODE>(k - p < k_block ? k - p : k_block, here + p * k_step, row_step, k_step,
-                                     next + p * k_step, b + p * ldb, ldb, c + i * ldc, ldc);
+    if constexpr (Sums<E>::in_place && MODE == Accumulate::sum_blocks)
+      for (std::int64_t p = 0; p < k; p += k_block)
+        micro<E, COUNT, VECTORS, MODE>(k - p < k_block ? k - p : k_block, here + p * k_step, row_step, k_step,
+                                       next + p * k_step, b + p * ldb, ldb, c + i * ldc, ldc);
+    else micro<E, COUNT, VECTORS, MODE>(k, here, row_step, k_step, next, b, ldb, c + i * ldc, ldc);
   };
   std::int64_t i = 0;
   if constexpr (ROWS == 12)  // 8 + 8, not 12 + 4: four rows keep too few sums in flight
