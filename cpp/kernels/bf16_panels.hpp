@@ -27,7 +27,6 @@ constexpr std::int64_t group = 64;      // columns of a block packed side by sid
 constexpr std::int64_t depth = 2048;    // K multiplied at a time: long runs of every row
 constexpr std::int64_t row_chunk = 64;  // rows per task
 constexpr std::int64_t strip = 192;     // columns per task of a transposed product
-constexpr std::int64_t ahead = 8;       // rows prefetched before they are interleaved
 
 // Rows of a panel that one thread passes over twice: its L2 cache holds those of most matrices. All threads at one: as
 // many bytes as make the sums of the transposed product a small part of the work.
@@ -67,25 +66,6 @@ void add_rows(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, std::
                      b.width(j), c + j, b.cols, Accumulate::sum_blocks);
 }
 
-// C += P^T B for `count` columns and `rows` rows of a panel, of one chain: its rows interleaved in pairs first.
-void add_columns(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, std::int64_t rows, std::int64_t count,
-                 const Packed& b, float* c, std::vector<std::uint32_t>& scratch) {
-  static constexpr std::uint16_t no_row[strip] = {};
-  scratch.resize(static_cast<std::size_t>(tile_sum / 2 * strip));
-  const std::int64_t pairs = even(rows) / 2;
-  for (std::int64_t p = 0; p < pairs; ++p) {
-    const std::uint16_t* first = panel + 2 * p * ld;
-    for (std::int64_t e = 0; e < count; e += 32) {  // short runs of many rows: the processor does not see them coming
-      __builtin_prefetch(first + ahead * ld + e);
-      __builtin_prefetch(first + (ahead + 1) * ld + e);
-    }
-    isa.interleave(first, 2 * p + 1 < rows ? first + ld : no_row, count, scratch.data() + p * strip);
-  }
-  for (std::int64_t j = 0; j < b.cols; j += group)
-    isa.product_bf16(count, b.width(j), pairs, scratch.data(), 1, strip, b.at(0, j), b.width(j), c + j, b.cols,
-                     Accumulate::chain);
-}
-
 // Whether a matrix's own bytes can be multiplied: bf16, pairs along whole rows, nothing to scale.
 bool is_plain_bf16(const Matrix& a) {
   if (a.tiles.size() != 1) return false;
@@ -99,6 +79,7 @@ bool is_plain_bf16(const Matrix& a) {
 class Bf16Panels {
  public:
   static constexpr bool columns = false;  // A^T goes along the rows of A
+  static constexpr std::int64_t chain = tile_sum;
 
   // `alone`: other threads take other panels.
   Bf16Panels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int, bool alone,
@@ -114,9 +95,8 @@ class Bf16Panels {
                          : width_ <= group ? own_rows
                                            : own_rows_wide,
                          even(a.rows()))),
-        left_(std::min<std::int64_t>(height_, tile_sum), width_),
-        decoding_(static_cast<std::size_t>(pool.threads())),
-        pairs_(static_cast<std::size_t>(pool.threads())) {
+        left_(std::min(height_, chain), width_),
+        decoding_(static_cast<std::size_t>(pool.threads())) {
     // A power of two commutes with rounding: it goes into the blocks, so that stored bf16 needs no arithmetic, unless
     // it is so large that a block would leave the range.
     const bool in_blocks = std::abs(std::log2(a.factor)) < 60;
@@ -137,9 +117,9 @@ class Bf16Panels {
     y_ = aligned_array<float>(height_ * width_);
   }
 
-  void make(std::optional<ChainSums>& sums) const { sums.emplace(width_ * sum_rows(), width_ * strip_); }
+  void make(std::optional<ChainSums<float>>& sums) const { sums.emplace(width_ * sum_rows(), width_ * strip_); }
 
-  void sum_in(ChainSums& sums) {  // what `adjoint` adds to
+  void sum_in(ChainSums<float>& sums) {  // what `adjoint` adds to
     sums_ = &sums;
     chain_ = aligned_array<float>(width_ * sum_rows());
     std::fill_n(chain_.get(), width_ * sum_rows(), 0.0f);
@@ -188,47 +168,40 @@ class Bf16Panels {
   // z += (rows of A in the panel)^T y
   void adjoint(const float* y) {
     for (std::int64_t i = 0, run = 0; i < here_; i += run, before_ += run) {
-      run = std::min(here_ - i, tile_sum - before_ % tile_sum);
-      const std::int64_t index = before_ / tile_sum;
-      const bool ends = (before_ + run) % tile_sum == 0 || before_ + run == rows_;
+      run = std::min(here_ - i, chain - before_ % chain);
+      const std::int64_t index = before_ / chain;
+      const bool ends = (before_ + run) % chain == 0 || before_ + run == rows_;
       pack(left_, y + i * width_, run);
-      pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int worker) {
+      pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
         const std::int64_t j = part * strip_, count = std::min(strip_, cols_ - j);
         const std::uint16_t* codes = codes_ + i * ld_ + j;
-        float* chain = chain_.get() + j * width_;
-        if (turned())
-          for (std::int64_t g = 0; g < width_; g += group)
-            isa_.adjoint_bf16(codes, ld_, run, count, left_.at(0, g), left_.width(g), chain + adjoint_tile * g,
-                              adjoint_tile * width_);
-        else add_columns(isa_, codes, ld_, run, count, left_, chain, pairs_[static_cast<std::size_t>(worker)]);
+        float* sum = chain_.get() + j * width_;
+        for (std::int64_t g = 0; g < width_; g += group)
+          isa_.adjoint_bf16(codes, ld_, run, count, left_.at(0, g), left_.width(g), left_.width(g),
+                            sum + adjoint_tile * g, adjoint_tile * width_);
         if (!ends) return;
-        if (float* sum = sums_->turn(index, part))
-          isa_.move_sums(chain, std::min(strip_, sum_rows() - j) * width_, sum);
+        if (float* total = sums_->turn(index, part))
+          isa_.move_f32(sum, std::min(strip_, sum_rows() - j) * width_, total);
         sums_->done(index, part);
       });
     }
   }
 
-  void result(const ChainSums& sums, Block<float>& z) const {
+  void result(const ChainSums<float>& sums, Block<float>& z) const {
     pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
       const std::int64_t first = part * strip_, end = std::min(cols_, first + strip_);
-      if (!turned()) {
-        std::copy_n(sums.data() + first * width_, (end - first) * width_, z.row(first));
-        return;
-      }
       for (std::int64_t j = first; j < end; ++j) {
-        const float* tile = sums.data() + j / adjoint_tile * adjoint_tile * width_ + adjoint_place(j % adjoint_tile);
+        const float* tile = sums.data() + j / adjoint_tile * adjoint_tile * width_ + isa_.pair_places[j % adjoint_tile];
         for (std::int64_t c = 0; c < width_; ++c) z.row(j)[c] = tile[c * adjoint_tile];
       }
     });
   }
 
  private:
-  bool turned() const { return isa_.adjoint_bf16 != nullptr; }  // sums are those of z^T, as tiles of 32 columns
   std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
 
   std::int64_t shared_rows() const {
-    const std::int64_t turn = row_chunk * pool_.threads(), most = std::max<std::int64_t>(tile_sum / turn, 1);
+    const std::int64_t turn = row_chunk * pool_.threads(), most = std::max<std::int64_t>(chain / turn, 1);
     return std::clamp<std::int64_t>(shared_bytes / (2 * std::max<std::int64_t>(cols_, 1) * turn), 1, most) * turn;
   }
 
@@ -246,9 +219,8 @@ class Bf16Panels {
   std::shared_ptr<const Packed> right_;
   Packed left_;
   AlignedArray<float> y_, chain_;  // the sum that is not yet whole
-  ChainSums* sums_ = nullptr;
+  ChainSums<float>* sums_ = nullptr;
   std::vector<DecodeScratch> decoding_;
-  std::vector<std::vector<std::uint32_t>> pairs_;
   float block_factor_ = 1;
   double panel_factor_ = 1;
   const std::uint16_t* codes_ = nullptr;

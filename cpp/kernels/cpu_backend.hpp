@@ -112,7 +112,7 @@ class CpuBackend {
   void stream(const MatrixView& a, const Stages& stages, int parts);
   void stream_tiles(const MatrixView& a, const Stages& stages, int parts);  // float
   void stream_bf16(const MatrixView& a, const Stages& stages, int parts);   // float
-  // Of float, by TilePanels or Bf16Panels: panel_products.hpp.
+  // By TilePanels or Bf16Panels (float), or NumberPanels: panel_products.hpp.
   template <class Step>
   void by_panels(const MatrixView& a, const Stages& stages, int parts, bool counted);
   template <class Step>
@@ -121,8 +121,6 @@ class CpuBackend {
   void shared_panels(const MatrixView& a, const Stages& stages, int parts, bool counted);
   std::optional<Matrix> gathered_parts(const Matrix& a, bool turned);                      // float
   std::optional<Matrix> apart(const Matrix& a, bool turned, bool gather, Sparse& beside);  // float
-  std::int64_t panel_height(const MatrixView& a, std::int64_t block) const;
-  std::int64_t panel_chunk(std::int64_t height) const;
   void observe(const Panel& panel) const {
     if (options_.observer) options_.observer(panel.stored_bytes());
   }

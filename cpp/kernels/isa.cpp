@@ -2,7 +2,7 @@
 // Compiled once per instruction set (see CMakeLists.txt): the same kernels, other vectors.
 #include "kernels/isa.hpp"
 
-#include "kernels/adjoint_bf16.hpp"
+#include "kernels/adjoint.hpp"
 #include "kernels/bf16.hpp"
 #include "kernels/cells.hpp"
 #include "kernels/change.hpp"
@@ -31,8 +31,8 @@ extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
 const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles,
     decode<float>, decode<double>,
-    product<float>, product<double>, product<Pair>, adjoint_bf16_or_none, move_sums, round_bf16, interleave,
-    add_entries,
+    product<float>, product<double>, product<Pair>, adjoint<float>, adjoint<double>, adjoint<Pair>, pair_places.of,
+    move_sums<double>, move_sums<float>, round_bf16, interleave, add_entries,
     stretches, survey, change,
     narrowest, pack_cells, gram_cells,
     chase,

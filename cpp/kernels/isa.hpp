@@ -70,10 +70,8 @@ struct CellTile {
 inline constexpr int tile_side = 16, tile_depth = 32, tile_codes = tile_side * tile_depth, tile_parts = 3;
 inline constexpr int tile_sum = 512;  // terms of a fresh sum
 
-// Transposed products by vectors of 32 columns of a panel. Pairs of rows come as unpacking leaves them: four columns,
-// then the same of the next eight.
+// Columns of a panel whose sums lie together in a transposed product.
 inline constexpr std::int64_t adjoint_tile = 32;
-inline constexpr std::int64_t adjoint_place(std::int64_t j) { return j / 8 * 4 + j % 4 + (j % 8 >= 4 ? 16 : 0); }
 
 // Where tiles lie, in bytes: rows of a tile `stride` apart; the next tile, step of terms, and part.
 struct TileOperand {
@@ -138,12 +136,18 @@ struct Isa {
   void (*product_bf16)(std::int64_t rows, std::int64_t cols, std::int64_t pairs, const std::uint32_t* a,
                        std::int64_t row_step, std::int64_t k_step, const std::uint32_t* b, std::int64_t ldb, float* c,
                        std::int64_t ldc, Accumulate);
-  // (P^T Y)^T += for a Y of `width` columns, a multiple of 8, in pairs of rows: for 32 columns of P after another, the
-  // last may be fewer, sums `apart`: those of column c of Y from 32 c on, of column j of P at adjoint_place(j). As one
-  // chain. Null where there are no dot products.
+  // (P^T Y)^T += for a Y of `width` columns, a multiple of 8, rows of Y `ldy` apart (bf16: pairs of rows): for
+  // adjoint_tile columns of P after another, the last may be fewer, sums `apart`: that of column c of Y and j of P at
+  // c*adjoint_tile + j (bf16: + pair_places[j]). As one chain.
+  void (*adjoint_f32)(const float* p, std::int64_t ld, std::int64_t rows, std::int64_t cols, const float* y,
+                      std::int64_t ldy, std::int64_t width, float* sums, std::int64_t apart);
+  void (*adjoint_f64)(const double* p, std::int64_t ld, std::int64_t rows, std::int64_t cols, const double* y,
+                      std::int64_t ldy, std::int64_t width, double* sums, std::int64_t apart);
   void (*adjoint_bf16)(const std::uint16_t* p, std::int64_t ld, std::int64_t rows, std::int64_t cols,
-                       const std::uint32_t* y, std::int64_t width, float* sums, std::int64_t apart);
-  void (*move_sums)(float* from, std::int64_t n, float* to);  // to += from, from = 0; whole lines of 64 bytes
+                       const std::uint32_t* y, std::int64_t ldy, std::int64_t width, float* sums, std::int64_t apart);
+  const std::uint8_t* pair_places;
+  void (*move_f64)(double* from, std::int64_t n, double* to);  // to += from, from = 0; whole lines of 64 bytes
+  void (*move_f32)(float* from, std::int64_t n, float* to);
   void (*round_bf16)(const float* src, std::int64_t n, float factor, std::uint16_t* dst);  // bf16(factor src)
   void (*interleave)(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst);
   // Row to[e] - start of y += factor * values[e] * row from[e] of x, one entry after the other; rows of `width`
@@ -181,11 +185,15 @@ template <>
 struct IsaOf<float> {
   static auto decode(const Isa& isa) { return isa.decode_f32; }
   static auto product(const Isa& isa) { return isa.product_f32; }
+  static auto adjoint(const Isa& isa) { return isa.adjoint_f32; }
+  static auto move(const Isa& isa) { return isa.move_f32; }
 };
 template <>
 struct IsaOf<double> {
   static auto decode(const Isa& isa) { return isa.decode_f64; }
   static auto product(const Isa& isa) { return isa.product_f64; }
+  static auto adjoint(const Isa& isa) { return isa.adjoint_f64; }
+  static auto move(const Isa& isa) { return isa.move_f64; }
 };
 
 }  // namespace sigmascope

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products of a matrix with a block from its panels in bf16: who takes which panels. Step is TilePanels or Bf16Panels.
+// Products of a matrix with a block from its panels: who takes which. Step is TilePanels, Bf16Panels or NumberPanels.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/chain_sums.hpp"
@@ -29,12 +30,13 @@ inline void add_beside_adjoint(const Isa& isa, const MatrixView& a, const Block<
 }
 
 // Rows of y = op(A) x from `row` to `end`, which the panel holds; without x, of the y that is given.
-template <class Step>
-const float* image(const Isa& isa, const MatrixView& a, const Block<float>* x, const Block<float>* given, Step& step,
-                   std::int64_t row, std::int64_t end) {
+template <class T, class Step>
+const T* image(const Isa& isa, const MatrixView& a, const Block<T>* x, const Block<T>* given, Step& step,
+               std::int64_t row, std::int64_t end) {
   if (x == nullptr) return given->row(row);
-  float* y = step.forward();
-  if (a.beside) add_beside(isa, a, *x, row, end, y);
+  T* y = step.forward();
+  if constexpr (std::is_same_v<T, float>)
+    if (a.beside) add_beside(isa, a, *x, row, end, y);
   return y;
 }
 
@@ -43,7 +45,7 @@ const float* image(const Isa& isa, const MatrixView& a, const Block<float>* x, c
 template <class T>
 template <class Step>
 void CpuBackend<T>::by_panels(const MatrixView& a, const Stages& asked, int parts, bool counted) {
-  const bool at_hand = a.matrix->in_memory() && (chunks(a.matrix->rows, tile_sum) >= pool_.threads() || a.beside);
+  const bool at_hand = a.matrix->in_memory() && (chunks(a.matrix->rows, Step::chain) >= pool_.threads() || a.beside);
   if (a.transposed && (at_hand || !a.matrix->in_memory() || !Step::columns))
     return along_rows(a, asked, [&](const MatrixView& rows, const Stages& part, bool first) {
       by_panels<Step>(rows, part, parts, first || !a.matrix->in_memory());
@@ -53,7 +55,8 @@ void CpuBackend<T>::by_panels(const MatrixView& a, const Stages& asked, int part
   if (a.beside && stages.x && stages.z && !stages.y) stages.y = &(products = Block(a.rows(), stages.x->cols));
   if (at_hand) at_hand_panels<Step>(a, stages, parts, counted);
   else shared_panels<Step>(a, stages, parts, counted);
-  if (a.beside && stages.z) add_beside_adjoint(isa_, a, stages.x ? *stages.y : *stages.given, *stages.z);
+  if constexpr (std::is_same_v<T, float>)
+    if (a.beside && stages.z) add_beside_adjoint(isa_, a, stages.x ? *stages.y : *stages.given, *stages.z);
 }
 
 // Every thread takes chains of rows, and of each a few rows at a time: its own caches hold them for the second product,
@@ -64,7 +67,7 @@ void CpuBackend<T>::at_hand_panels(const MatrixView& a, const Stages& stages, in
   const std::int64_t ld = (stages.x ? stages.x : stages.given)->ld;
   Step all(isa_, pool_, a, ld, parts, true, options_.panel_rows);
   const auto x = stages.x ? all.packed(*stages.x) : nullptr;
-  std::optional<ChainSums> sums;
+  std::optional<ChainSums<T>> sums;
   if (stages.z) all.make(sums);
   struct Own {
     ThreadPool pool{1};
@@ -72,7 +75,7 @@ void CpuBackend<T>::at_hand_panels(const MatrixView& a, const Stages& stages, in
   };
   std::vector<Own> own(static_cast<std::size_t>(pool_.threads()));
   std::atomic<std::int64_t> done = 0;
-  pool_.run(chunks(a.rows(), tile_sum), [&](std::int64_t chain, int worker) {
+  pool_.run(chunks(a.rows(), Step::chain), [&](std::int64_t chain, int worker) {
     try {
       auto& [pool, step] = own[static_cast<std::size_t>(worker)];
       if (!step) {
@@ -80,12 +83,12 @@ void CpuBackend<T>::at_hand_panels(const MatrixView& a, const Stages& stages, in
         if (x) step->multiply_with(x);
         if (sums) step->sum_in(*sums);
       }
-      const std::int64_t end = std::min(chain * tile_sum + tile_sum, a.rows());
-      step->start(chain * tile_sum);
-      for (std::int64_t row = chain * tile_sum; row < end; row += step->height()) {
+      const std::int64_t end = std::min((chain + 1) * Step::chain, a.rows());
+      step->start(chain * Step::chain);
+      for (std::int64_t row = chain * Step::chain; row < end; row += step->height()) {
         const Panel panel = fetch_panel(*a.matrix, row, std::min(row + step->height(), end), 0, a.cols());
         step->take(panel);
-        const float* y = image(isa_, a, stages.x, stages.given, *step, row, row + panel.rows);
+        const T* y = image<T>(isa_, a, stages.x, stages.given, *step, row, row + panel.rows);
         if (stages.y) std::copy_n(y, panel.rows * ld, stages.y->row(row));
         if (stages.z) step->adjoint(y);
         if (counted) done += panel.stored_bytes();
@@ -106,7 +109,7 @@ template <class Step>
 void CpuBackend<T>::shared_panels(const MatrixView& a, const Stages& stages, int parts, bool counted) {
   const std::int64_t width = (stages.x ? stages.x : stages.given)->ld;
   Step step(isa_, pool_, a, width, parts, false, options_.panel_rows);
-  std::optional<ChainSums> sums;
+  std::optional<ChainSums<T>> sums;
   if (stages.x) step.multiply_with(step.packed(*stages.x));
   if (stages.z) {
     step.make(sums);
@@ -117,7 +120,7 @@ void CpuBackend<T>::shared_panels(const MatrixView& a, const Stages& stages, int
     const Panel panel = panels.next();
     const std::int64_t row0 = a.transposed ? panel.col0 : panel.row0, here = a.transposed ? panel.cols : panel.rows;
     step.take(panel);
-    const float* y = image(isa_, a, stages.x, stages.given, step, row0, row0 + here);
+    const T* y = image<T>(isa_, a, stages.x, stages.given, step, row0, row0 + here);
     if (stages.y) std::copy_n(y, here * stages.y->ld, stages.y->row(row0));
     if (stages.z) step.adjoint(y);
     if (options_.observer) options_.observer(counted ? panel.stored_bytes() : 0);

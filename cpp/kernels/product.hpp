@@ -23,12 +23,10 @@ using Pair = std::uint32_t;
 template <class E>
 struct Sums {
   using type = E;
-  static constexpr bool in_place = false;  // A is a copy, whose rows do not collide in the cache
 };
 template <>
 struct Sums<Pair> {
   using type = float;
-  static constexpr bool in_place = true;
 };
 template <class E>
 using SumOf = typename Sums<E>::type;
@@ -48,7 +46,7 @@ inline void micro(std::int64_t k, const E* a, std::int64_t row_step, std::int64_
     for (int v = 0; v < VECTORS; ++v)
       sum[i][v] = MODE == Accumulate::chain ? load(c + i * ldc + v * width) : Vector<T>{};
   for (std::int64_t p = 0; p < k; ++p) {
-    if constexpr (Sums<E>::in_place && MODE == Accumulate::sum_blocks)
+    if constexpr (MODE == Accumulate::sum_blocks)
       if (p % (64 / static_cast<std::int64_t>(sizeof(E))) == 0)
 #pragma GCC unroll 32
         for (int i = 0; i < ROWS; ++i) __builtin_prefetch(next + i * row_step + p * k_step);
@@ -77,7 +75,7 @@ void rows_of(std::int64_t rows, std::int64_t k, const E* a, std::int64_t row_ste
   // After the last rows come the first ones' next K.
   const auto tile = [&]<int COUNT>(std::int64_t i) {
     const E *here = a + i * row_step, *next = i + COUNT < rows ? here + COUNT * row_step : a + k * k_step;
-    if constexpr (Sums<E>::in_place && MODE == Accumulate::sum_blocks)
+    if constexpr (MODE == Accumulate::sum_blocks)
       for (std::int64_t p = 0; p < k; p += k_block)
         micro<E, COUNT, VECTORS, MODE>(k - p < k_block ? k - p : k_block, here + p * k_step, row_step, k_step,
                                        next + p * k_step, b + p * ldb, ldb, c + i * ldc, ldc);
@@ -96,8 +94,8 @@ template <class E, Accumulate MODE>
 void columns_of(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a, std::int64_t row_step,
                 std::int64_t k_step, const E* b, std::int64_t ldb, SumOf<E>* c, std::int64_t ldc) {
   constexpr bool many = vector_bytes == 64;  // 32 registers
-  constexpr int rows2 = many ? 12 : 6, rows1 = !many ? 8 : Sums<E>::in_place ? 12 : 16;
-  const bool few = Sums<E>::in_place && row_step * static_cast<std::int64_t>(sizeof(E)) % 4096 == 0;
+  constexpr int rows2 = many ? 12 : 6, rows1 = many ? 12 : 8;
+  const bool few = row_step * static_cast<std::int64_t>(sizeof(E)) % 4096 == 0;
   constexpr std::int64_t width = lanes<E>;
   std::int64_t vectors = cols / width;
   for (std::int64_t j = 0; vectors > 0;) {
@@ -118,27 +116,20 @@ void columns_of(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a
   }
 }
 
-void move_sums(float* from, std::int64_t n, float* to) {
-  for (std::int64_t i = 0; i < n; i += lanes<float>) {
+template <class T>
+void move_sums(T* from, std::int64_t n, T* to) {
+  for (std::int64_t i = 0; i < n; i += lanes<T>) {
     store(to + i, load(to + i) + load(from + i));
-    store(from + i, Vector<float>{});
+    store(from + i, Vector<T>{});
   }
 }
 
 template <class E>
 void product(std::int64_t rows, std::int64_t cols, std::int64_t k, const E* a, std::int64_t row_step,
              std::int64_t k_step, const E* b, std::int64_t ldb, SumOf<E>* c, std::int64_t ldc, Accumulate mode) {
-  if (mode == Accumulate::chain) {
-    columns_of<E, Accumulate::chain>(rows, cols, k, a, row_step, k_step, b, ldb, c, ldc);
-    return;
-  }
-  // Pairs come from memory: all K of a few rows, one after the other, in long runs.
-  const std::int64_t most = Sums<E>::in_place ? k : k_block;
-  for (std::int64_t p = 0; p < k; p += most) {
-    const std::int64_t length = k - p < most ? k - p : most;
-    columns_of<E, Accumulate::sum_blocks>(rows, cols, length, a + p * k_step, row_step, k_step, b + p * ldb, ldb, c,
-                                          ldc);
-  }
+  const auto with =
+      mode == Accumulate::chain ? columns_of<E, Accumulate::chain> : columns_of<E, Accumulate::sum_blocks>;
+  with(rows, cols, k, a, row_step, k_step, b, ldb, c, ldc);
 }
 
 }  // namespace

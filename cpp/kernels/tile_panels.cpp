@@ -95,11 +95,11 @@ void TilePanels::multiply_with(std::shared_ptr<const PackedBlock> x) {
   if (by_columns_) turned_ = aligned_array<float>(2 * width_ * whole(height_, depth));
 }
 
-void TilePanels::make(std::optional<ChainSums>& sums) const {
+void TilePanels::make(std::optional<ChainSums<float>>& sums) const {
   sums.emplace(width_ * whole(cols_, depth), width_ * sum_rows_);
 }
 
-void TilePanels::sum_in(ChainSums& sums) {
+void TilePanels::sum_in(ChainSums<float>& sums) {
   sums_ = &sums;
   const std::int64_t size = width_ * whole(cols_, depth);
   chain_ = aligned_array<float>(size);
@@ -241,7 +241,7 @@ float* TilePanels::forward() {
   std::fill_n(total, 2 * width_ * whole(height_, depth), 0.0f);
   add_columns(0, cols_, here_, *first_, chain, columns_at_a_time(here_, pool_.threads()),
               [&](std::int64_t j, std::int64_t end) {
-                isa_.move_sums(chain + j * width_, (end - j) * width_, total + j * width_);
+                isa_.move_f32(chain + j * width_, (end - j) * width_, total + j * width_);
               });
   for (std::int64_t i = 0; i < whole(here_, depth); i += side)
     for (std::int64_t j = 0; j < width_; j += side)
@@ -258,7 +258,7 @@ void TilePanels::adjoint(const float* y) {
       if (!ends) return;
       const std::int64_t part = j / sum_rows_;
       if (float* sum = sums_->turn(index, part))
-        isa_.move_sums(chain_.get() + j * width_, (end - j) * width_, sum + (j - part * sum_rows_) * width_);
+        isa_.move_f32(chain_.get() + j * width_, (end - j) * width_, sum + (j - part * sum_rows_) * width_);
       if (end % sum_rows_ == 0 || end == all) sums_->done(index, part);
     };
     pack(second_, !by_columns_, y + i * width_, run);
@@ -274,7 +274,7 @@ void TilePanels::adjoint(const float* y) {
   }
 }
 
-void TilePanels::result(const ChainSums& sums, Block<float>& z) const {
+void TilePanels::result(const ChainSums<float>& sums, Block<float>& z) const {
   if (by_columns_) {
     std::copy_n(sums.data(), cols_ * width_, z.data.get());
     return;

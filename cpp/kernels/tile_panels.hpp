@@ -40,6 +40,7 @@ struct PackedBlock {
 class TilePanels {
  public:
   static constexpr bool columns = true;  // op(A) may be A^T
+  static constexpr std::int64_t chain = tile_sum;
 
   // `parts`: of everything, at most. `alone`: other threads take other panels.
   TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int parts, bool alone,
@@ -49,13 +50,13 @@ class TilePanels {
 
   std::shared_ptr<const PackedBlock> packed(const Block<float>& x);
   void multiply_with(std::shared_ptr<const PackedBlock> x);  // what `forward` multiplies with
-  void sum_in(ChainSums& sums);                              // what `adjoint` adds to, made by:
-  void make(std::optional<ChainSums>& sums) const;
+  void sum_in(ChainSums<float>& sums);                       // what `adjoint` adds to, made by:
+  void make(std::optional<ChainSums<float>>& sums) const;
   void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
   void take(const Panel& panel);  // the next: its numbers, ready for both products; it must outlive them
   float* forward();               // y = (rows of op(A) in the panel) x
   void adjoint(const float* y);   // z += (rows of op(A) in the panel)^T y
-  void result(const ChainSums& sums, Block<float>& z) const;
+  void result(const ChainSums<float>& sums, Block<float>& z) const;
 
  private:
   void pack(PackedBlock& to, bool left, const float* x, std::int64_t rows) const;
@@ -80,7 +81,7 @@ class TilePanels {
   // Turned: 16 x 16 numbers after each other, of one column of tiles of op(A) after another.
   AlignedArray<float> y_, turned_;  // of a panel; turned if `by_columns_`
   AlignedArray<float> chain_;       // turned unless `by_columns_`: the sum that is not yet whole
-  ChainSums* sums_ = nullptr;
+  ChainSums<float>* sums_ = nullptr;
   AlignedArray<std::uint16_t> own_;  // of a panel, unless A's own bytes serve
   std::vector<DecodeScratch> decoding_;
   std::vector<AlignedArray<std::uint16_t>> strips_;  // of columns, paired

@@ -72,51 +72,46 @@ def _spread(extent: int, width: int) -> int:
 
 
 def products(reading: Reading, columns: int, width: int, *, both: bool = True) -> int:
-    """A pass of products with a block: panel, as stored and decoded, and the chains of its sums.
+    """A pass of products with a block: panels, as stored and decoded, and the sums of the second.
 
-    `both`: A X and A^T (A X) in one pass, else one of them.
+    NumberPanels of cpp/kernels/number_panels.hpp. `both`: A X and A^T (A X), else one of them.
     """
     if TILES and width == 4:
         return _tile_products(reading, columns, both=both)
-    lines, across = reading.lines
     ld = padded(columns, width)
-    height = reading.panel_rows
-    if not height:  # CpuBackend::panel_height, at most
-        height = min(max(9 * MIB // ((across + ld) * width), 1), 960)
-        whole = 256 if height >= 256 else 64 * reading.threads
-        height = height if height < whole else height // whole * whole
-    height = min(height, lines)
-    decoded = width * max(height * _spread(across, width), across * _spread(height, width))
-    blocks = (height + across) * ld * width + _between(reading, ld * width)
-    return decoded + blocks + reading.raw(height, across, lines)
-
-
-def _between(reading: Reading, row: int) -> int:
-    """Bytes between two passes along a wide matrix in files: the whole of the first product."""
-    return reading.M * row if reading.files and reading.wide else 0
+    lines, across, times, height = _by_lines(reading, ld, width, 4 * MIB, 256)
+    sums = width * (across + 32) * ld
+    each = width * height * (_spread(across, width) + 2 * ld) + sums
+    blocks = width * across * ld + sums + (width * reading.M * ld if reading.wide and both else 0)
+    return blocks + times * each + reading.raw(height, across, lines)
 
 
 def rounded_products(reading: Reading, columns: int) -> int:
-    """A pass of products rounded to bfloat16: Bf16Panels of cpp/kernels/bf16_panels.hpp.
-
-    A matrix in memory is read along its lines, by every thread for itself: with a panel and a sum
-    for each.
-    """
+    """A pass of products rounded to bfloat16: Bf16Panels of cpp/kernels/bf16_panels.hpp."""
     if TILES:
         return _tile_products(reading, columns)
-    lines, across = (reading.N, reading.M) if reading.wide else (reading.M, reading.N)
     ld = padded(columns, 4)
-    times, height = reading.threads, 64 if ld <= 64 else 128
-    if reading.files or lines <= 512 * (reading.threads - 1):  # all threads at one panel
-        turn = 64 * reading.threads
-        times = 1
-        height = min(max(2 * MIB // (2 * across * turn), 1), max(512 // turn, 1)) * turn
-    height = min(reading.panel_rows or height, lines) + 1
+    lines, across, times, height = _by_lines(reading, ld, 2, 2 * MIB, 512)
     sums = 4 * (across + 32) * ld
     each = 2 * height * _spread(across, 2) + 6 * height * ld + sums
-    between = 4 * reading.M * ld if reading.wide else 0
-    blocks = 2 * (across + 2) * ld + sums + between
-    return blocks + times * each + 196_608 * reading.threads + reading.raw(height, across, lines)
+    blocks = 2 * (across + 2) * ld + sums + (4 * reading.M * ld if reading.wide else 0)
+    return blocks + times * each + reading.raw(height, across, lines)
+
+
+def _by_lines(
+    reading: Reading, ld: int, width: int, shared: int, chain: int
+) -> tuple[int, int, int, int]:
+    """Of products along the lines of a matrix: their number, length, panels at once, and height.
+
+    Every thread has a panel where there are chains enough in memory, else all of them one.
+    """
+    lines, across = (reading.N, reading.M) if reading.wide else (reading.M, reading.N)
+    times, height = reading.threads, 64 if ld <= 64 else 128
+    if reading.files or lines <= chain * (reading.threads - 1):
+        turn = 64 * reading.threads
+        times, most = 1, max(chain // turn, 1)
+        height = min(max(shared // (width * across * turn), 1), most) * turn
+    return lines, across, times, min(reading.panel_rows or height, lines) + 1
 
 
 def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
@@ -143,7 +138,8 @@ def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
         panel = max(panel, 2 * parts * max(rows * _spread(across, 2), across * _spread(rows, 2)))
         tallest = max(tallest, rows)
     sums = 4 * (1 + times) if both else 4
-    blocks = ((6 + sums) * across + times * (6 + 4 + 8) * tallest) * ld + _between(reading, 4 * ld)
+    blocks = ((6 + sums) * across + times * (6 + 4 + 8) * tallest) * ld
+    blocks += 4 * ld * reading.M if reading.files and reading.wide else 0
     strips = 16_384 * reading.threads
     return times * panel + blocks + strips + reading.raw(min(tallest, lines), length, lines)
 

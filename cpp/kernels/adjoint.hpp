@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// (P^T Y)^T for a few rows P of a matrix and a thin block Y: vectors lie along the rows of P, and numbers of Y are
+// broadcast, so that nothing of P is turned. The sums are those of `product`, as one chain. For isa.cpp alone:
+// everything has internal linkage.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/bf16.hpp"
+#include "kernels/isa.hpp"
+#include "kernels/product.hpp"
+#include "kernels/vector.hpp"
+
+namespace sigmascope {
+namespace {
+
+// How numbers of P become vectors of E: float and double as they lie; bf16 in pairs of rows, the second may be missing.
+template <class E>
+struct RowsOf {
+  using Number = E;
+  static constexpr std::int64_t at_a_time = 1;
+  static void two_vectors(const E* p, std::int64_t, bool, Vector<E>& a, Vector<E>& b) {
+    a = load(p), b = load(p + lanes<E>);
+  }
+};
+template <>
+struct RowsOf<Pair> {
+  using Number = std::uint16_t;
+  static constexpr std::int64_t at_a_time = 2;
+  static void two_vectors(const Number* p, std::int64_t ld, bool second, Vector<Pair>& a, Vector<Pair>& b) {
+#if defined(__AVX512BW__)
+    const __m512i one = _mm512_loadu_si512(p), other = second ? _mm512_loadu_si512(p + ld) : _mm512_setzero_si512();
+    a = (Vector<Pair>)_mm512_unpacklo_epi16(one, other), b = (Vector<Pair>)_mm512_unpackhi_epi16(one, other);
+#else
+    static constexpr Number none[2 * lanes<Pair>] = {};
+    Pair pairs[2 * lanes<Pair>];
+    interleave(p, second ? p + ld : none, 2 * lanes<Pair>, pairs);
+    a = load(pairs), b = load(pairs + lanes<Pair>);
+#endif
+  }
+};
+
+template <class E>
+constexpr std::int64_t step_rows = RowsOf<E>::at_a_time;
+
+// Where pairs of a tile's columns are: unpacking leaves four columns together, then the same of the next eight.
+struct Places {
+  std::uint8_t of[adjoint_tile];
+};
+constexpr Places pair_places = [] {
+  Places places{};
+  for (int j = 0; j < adjoint_tile; ++j)
+#if defined(__AVX512BW__)
+    places.of[j] = static_cast<std::uint8_t>(j / 8 * 4 + j % 4 + (j % 8 >= 4 ? 16 : 0));
+#else
+    places.of[j] = static_cast<std::uint8_t>(j);
+#endif
+  return places;
+}();
+
+// Sums of two vectors of columns of P, and so many of Y, over the rows of P; `kept` has their vectors, adjoint_tile
+// numbers a step. FIRST: they come from P, and are left there. FETCH: what comes next of P is fetched.
+template <class E, int COLS, bool FIRST, bool FETCH>
+inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, const E* y,
+                         std::int64_t ldy, E* kept, SumOf<E>* sums) {
+  using S = SumOf<E>;
+  constexpr int width = lanes<E>;
+  Vector<S> low[COLS], high[COLS];
+#pragma GCC unroll 8
+  for (int c = 0; c < COLS; ++c) {
+    low[c] = load(sums + adjoint_tile * c);
+    high[c] = load(sums + adjoint_tile * c + width);
+  }
+  for (std::int64_t i = 0; i < rows; i += step_rows<E>, kept += adjoint_tile, y += ldy) {
+    Vector<E> a, b;
+    if constexpr (FIRST) {
+      RowsOf<E>::two_vectors(p + i * ld, ld, i + 1 < rows, a, b);
+      store(kept, a), store(kept + width, b);
+    } else {
+      a = load(kept), b = load(kept + width);
+    }
+    if constexpr (FETCH)
+      for (std::int64_t r = i; r < i + step_rows<E>; ++r) {
+        __builtin_prefetch(p + r * ld, 0, 2);
+        if constexpr (sizeof(p[0]) * adjoint_tile > 64) __builtin_prefetch(p + r * ld + adjoint_tile / 2, 0, 2);
+      }
+#pragma GCC unroll 8
+    for (int c = 0; c < COLS; ++c) {
+      const Vector<E> right = broadcast(y[c]);
+      low[c] = multiply_add(a, right, low[c]);
+      high[c] = multiply_add(b, right, high[c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int c = 0; c < COLS; ++c) {
+    store(sums + adjoint_tile * c, low[c]);
+    store(sums + adjoint_tile * c + width, high[c]);
+  }
+}
+
+// One step of up to adjoint_tile columns, the others zero.
+template <class E>
+void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std::int64_t cols, E* kept) {
+  using Number = typename RowsOf<E>::Number;
+  Number padded[2][adjoint_tile] = {};
+  if (cols < adjoint_tile) {
+    const auto bytes = static_cast<std::size_t>(cols) * sizeof(Number);
+    __builtin_memcpy(padded[0], p, bytes);
+    if (second) __builtin_memcpy(padded[1], p + ld, bytes);
+    p = padded[0], ld = adjoint_tile;
+  }
+  for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<E>) {
+    Vector<E> a, b;
+    RowsOf<E>::two_vectors(p + e, ld, second, a, b);
+    store(kept + e, a), store(kept + e + lanes<E>, b);
+  }
+}
+
+template <class E>
+void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, std::int64_t cols, const E* y,
+             std::int64_t ldy, std::int64_t width, SumOf<E>* sums, std::int64_t apart) {
+  constexpr int columns = vector_bytes == 64 ? 8 : 4;  // of Y at a time: 16 of 32 registers, 8 of 16
+  constexpr std::int64_t across = 6, ahead = 4 * adjoint_tile;
+  constexpr std::int64_t steps = 24576 / (adjoint_tile * static_cast<std::int64_t>(sizeof(E)));  // half of the L1 cache
+  constexpr std::int64_t rows_alone = (steps < 64 ? steps : 64) * step_rows<E>,
+                         rows_beside = steps / across * step_rows<E>;
+  alignas(64) E kept[steps * adjoint_tile];
+  // Rows a multiple of 4 KiB apart share one set of the cache, and a line of each after the other comes in slowly: some
+  // tiles side by side, then.
+  const bool collide = ld * static_cast<std::int64_t>(sizeof(p[0])) % 4096 == 0;
+  const std::int64_t together = collide ? across : 1, some = collide ? rows_beside : rows_alone;
+  for (std::int64_t i = 0; i < rows; i += some) {
+    const std::int64_t here = rows - i < some ? rows - i : some;
+    const E* right = y + i / step_rows<E> * ldy;
+    for (std::int64_t j0 = 0; j0 < cols; j0 += together * adjoint_tile) {
+      const std::int64_t end = cols - j0 < together * adjoint_tile ? cols : j0 + together * adjoint_tile;
+      const bool apart_from_sums = collide || end - j0 < adjoint_tile;
+      if (apart_from_sums)
+        for (std::int64_t r = 0; r < here; r += step_rows<E>)
+          for (std::int64_t j = j0; j < end; j += adjoint_tile)
+            keep<E>(p + (i + r) * ld + j, ld, r + 1 < here, end - j,
+                    kept + ((j - j0) / adjoint_tile * some + r) / step_rows<E> * adjoint_tile);
+      for (std::int64_t j = j0; j < end; j += adjoint_tile) {
+        const auto* first = p + i * ld + j;
+        E* pairs = kept + (j - j0) / adjoint_tile * some / step_rows<E> * adjoint_tile;
+        for (std::int64_t c = 0; c < width; c += columns) {
+          SumOf<E>* tile = sums + j / adjoint_tile * apart + adjoint_tile * c;
+          for (std::int64_t e = 0; e < adjoint_tile * columns; e += 64 / static_cast<std::int64_t>(sizeof(SumOf<E>)))
+            __builtin_prefetch(tile + apart + e, 1);
+          for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<E>) {
+            if (c == 0 && !apart_from_sums)
+              some_columns<E, columns, true, false>(first + e, ld, here, right, ldy, pairs + e, tile + e);
+            else if (c == columns && e == 0)
+              some_columns<E, columns, false, true>(first + ahead, ld, here, right + c, ldy, pairs + e, tile + e);
+            else some_columns<E, columns, false, false>(nullptr, ld, here, right + c, ldy, pairs + e, tile + e);
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sigmascope

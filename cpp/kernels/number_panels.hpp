@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Products with panels of a matrix in T, the precision of blocks: Isa::product_f32, adjoint_f32 and those of fp64. For
+// cpu_backend.cpp alone.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "kernels/block.hpp"
+#include "kernels/chain_sums.hpp"
+#include "kernels/decode_panel.hpp"
+#include "kernels/isa.hpp"
+#include "kernels/thread_pool.hpp"
+#include "matrix/panel.hpp"
+
+namespace sigmascope {
+namespace {
+
+// Products with A (m x n), panel after panel of its rows.
+template <class T>
+class NumberPanels {
+ public:
+  static constexpr bool columns = false;  // A^T goes along the rows of A
+  // Rows of z = A^T y are summed in chains of so many, each added to the total: the error of a sum then grows with
+  // 256 + m / 256, not m, and the cut lies in the matrix, not in the panel, so that no bit depends on the panel.
+  static constexpr std::int64_t chain = 256;
+
+  // `alone`: other threads take other panels.
+  NumberPanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int, bool alone,
+               std::int64_t asked_height)
+      : isa_(isa),
+        pool_(pool),
+        rows_(a.rows()),
+        cols_(a.cols()),
+        width_(width),
+        strip_(std::min(strip, chunks(chunks(cols_, alone ? 1 : pool.threads()), adjoint_tile) * adjoint_tile)),
+        height_(std::min(asked_height > 0 ? asked_height
+                         : !alone         ? shared_rows()
+                         : width_ <= 64   ? own_rows
+                                          : own_rows_wide,
+                         std::max(a.rows(), one))),
+        scratch_(static_cast<std::size_t>(pool.threads())) {
+    // A power of two commutes with rounding: it goes into the blocks, so that stored numbers need no arithmetic, unless
+    // it is so large that a block would leave the range.
+    const bool in_blocks = std::abs(std::log2(a.factor)) < 60;
+    block_factor_ = static_cast<T>(in_blocks ? a.factor : 1.0);
+    panel_factor_ = in_blocks ? 1.0 : a.factor;
+  }
+
+  std::int64_t height() const { return height_; }
+
+  // x times the factor; x itself, which must outlive this, if that is 1.
+  std::shared_ptr<const Block<T>> packed(const Block<T>& x) const {
+    if (block_factor_ == T(1)) return {std::shared_ptr<const Block<T>>(), &x};
+    auto scaled = std::make_shared<Block<T>>(x.rows, x.cols);
+    scale(x.data.get(), x.rows, scaled->data.get());
+    return scaled;
+  }
+
+  void multiply_with(std::shared_ptr<const Block<T>> x) {  // what `forward` multiplies with
+    x_ = std::move(x);
+    y_ = aligned_array<T>(height_ * width_);
+  }
+
+  void make(std::optional<ChainSums<T>>& sums) const { sums.emplace(width_ * sum_rows(), width_ * strip_); }
+
+  void sum_in(ChainSums<T>& sums) {  // what `adjoint` adds to
+    sums_ = &sums;
+    chain_ = aligned_array<T>(width_ * sum_rows());
+    std::fill_n(chain_.get(), width_ * sum_rows(), T(0));
+    if (block_factor_ != T(1)) scaled_ = aligned_array<T>(height_ * width_);
+  }
+
+  void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
+
+  // The next: its numbers where they are stored, or decoded; it must outlive them.
+  void take(const Panel& panel) {
+    here_ = panel.rows;
+    if (panel_factor_ == 1.0 && is_plain<T>(panel, sizeof(T) == 4 ? DType::f32 : DType::f64)) {
+      numbers_ = reinterpret_cast<const T*>(panel.pieces.front().data);
+      ld_ = panel.pieces.front().row_stride / static_cast<std::int64_t>(sizeof(T));
+      if (ld_ * static_cast<std::int64_t>(sizeof(T)) == panel.pieces.front().row_stride) return;
+    }
+    ld_ = spread<T>(cols_);
+    if (!own_) own_ = aligned_array<T>(height_ * ld_);
+    numbers_ = own_.get();
+    constexpr std::int64_t few = 16;
+    pool_.run(chunks(here_, few), [&](std::int64_t chunk, int worker) {
+      const std::int64_t i = chunk * few;
+      decode_panel(isa_, panel, i, std::min(i + few, here_), 0, cols_, panel_factor_, own_.get() + i * ld_, ld_,
+                   scratch_[static_cast<std::size_t>(worker)]);
+    });
+  }
+
+  // y = (rows of A in the panel) x
+  T* forward() {
+    const auto product = IsaOf<T>::product(isa_);
+    const std::int64_t size = std::min(row_chunk, chunks(here_, pool_.threads()));
+    pool_.run(chunks(here_, size), [&](std::int64_t chunk, int) {
+      const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
+      T* y = y_.get() + i * width_;
+      std::fill_n(y, count * width_, T(0));
+      for (std::int64_t p = 0; p < cols_; p += depth)
+        product(count, width_, std::min(depth, cols_ - p), numbers_ + i * ld_ + p, ld_, 1, x_->row(p), width_, y,
+                width_, Accumulate::sum_blocks);
+    });
+    return y_.get();
+  }
+
+  // z += (rows of A in the panel)^T y
+  void adjoint(const T* y) {
+    const auto adjoint = IsaOf<T>::adjoint(isa_);
+    if (scaled_) scale(y, here_, scaled_.get()), y = scaled_.get();
+    for (std::int64_t i = 0, run = 0; i < here_; i += run, before_ += run) {
+      run = std::min(here_ - i, chain - before_ % chain);
+      const std::int64_t index = before_ / chain;
+      const bool ends = (before_ + run) % chain == 0 || before_ + run == rows_;
+      pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
+        const std::int64_t j = part * strip_, count = std::min(strip_, cols_ - j);
+        T* sum = chain_.get() + j * width_;
+        adjoint(numbers_ + i * ld_ + j, ld_, run, count, y + i * width_, width_, width_, sum, adjoint_tile * width_);
+        if (!ends) return;
+        if (T* total = sums_->turn(index, part))
+          IsaOf<T>::move(isa_)(sum, std::min(strip_, sum_rows() - j) * width_, total);
+        sums_->done(index, part);
+      });
+    }
+  }
+
+  void result(const ChainSums<T>& sums, Block<T>& z) const {
+    pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
+      for (std::int64_t j = part * strip_; j < std::min(cols_, (part + 1) * strip_); ++j) {
+        const T* tile = sums.data() + j / adjoint_tile * adjoint_tile * width_ + j % adjoint_tile;
+        for (std::int64_t c = 0; c < width_; ++c) z.row(j)[c] = tile[c * adjoint_tile];
+      }
+    });
+  }
+
+ private:
+  static constexpr std::int64_t one = 1;
+  static constexpr std::int64_t depth = 1024;    // K multiplied at a time: long runs of every row
+  static constexpr std::int64_t row_chunk = 64;  // rows per task
+  static constexpr std::int64_t strip = 192;     // columns per task of a transposed product
+  // Rows of a panel that one thread passes over twice. All threads at one: as many bytes as make the sums of the
+  // transposed product a small part of the work.
+  static constexpr std::int64_t own_rows = 64, own_rows_wide = 128, shared_bytes = std::int64_t{4} << 20;
+
+  std::int64_t shared_rows() const {
+    const std::int64_t row_bytes = static_cast<std::int64_t>(sizeof(T)) * std::max(cols_, one),
+                       turn = 64 * pool_.threads();
+    return std::clamp(shared_bytes / (row_bytes * turn), one, std::max(chain / turn, one)) * turn;
+  }
+  std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
+
+  void scale(const T* x, std::int64_t rows, T* to) const {
+    pool_.run(chunks(rows, row_chunk), [&](std::int64_t chunk, int) {
+      const std::int64_t e = chunk * row_chunk * width_, end = std::min(rows * width_, e + row_chunk * width_);
+      for (std::int64_t i = e; i < end; ++i) to[i] = block_factor_ * x[i];
+    });
+  }
+
+  const Isa& isa_;
+  ThreadPool& pool_;
+  std::int64_t rows_, cols_, width_, strip_, height_;
+  AlignedArray<T> own_;  // of a panel, unless A's own numbers serve
+  std::shared_ptr<const Block<T>> x_;
+  AlignedArray<T> y_, scaled_, chain_;  // the sum that is not yet whole
+  ChainSums<T>* sums_ = nullptr;
+  std::vector<std::vector<std::byte>> scratch_;
+  T block_factor_ = 1;
+  double panel_factor_ = 1;
+  const T* numbers_ = nullptr;
+  std::int64_t here_ = 0, before_ = 0, ld_ = 0;
+};
+
+}  // namespace
+}  // namespace sigmascope
