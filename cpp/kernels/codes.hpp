@@ -204,52 +204,72 @@ struct Extremes {
   bool finite;  // else the others mean nothing
 };
 
-// n > 0 codes of a stretch of at most `stretch_length`: a lane of 16 bits counts those that are not zero.
+// Of n > 0 codes of a stretch of at most `stretch_length`: a lane of 16 bits counts those that are not zero.
 template <class From>
-Extremes extremes_of(const char* codes, std::int64_t n) {
+class ExtremeLanes {
   using S = Signed<From>;
   using U = Unsigned<From>;
-  constexpr int width = lanes<S>;
-  constexpr auto size = static_cast<std::int64_t>(sizeof(S));
-  Vector<S> highest = Vector<S>{} + static_cast<S>(sign_bit<From>);
-  Vector<U> largest{}, nonzeros{};
-  const Vector<U> one = Vector<U>{} + U{1};
-  const auto look = [&](Vector<S> v) {
+  static constexpr int width = lanes<S>;
+  static constexpr auto size = static_cast<std::int64_t>(sizeof(S));
+
+ public:
+  static constexpr std::int64_t at_a_time = width;
+
+  void look(const char* codes) { look(load_bytes<Vector<S>>(codes)); }
+
+  // After whole vectors of them were looked at.
+  Extremes of(const char* codes, std::int64_t n) {
+    const std::int64_t whole = n / width * width;
+    std::int64_t zeros = n;
+    if (whole < n) {  // the rest of a vector repeats the first code
+      const U start = __builtin_bit_cast(U, code_at<From>(codes, 0));
+      Vector<U> last = Vector<U>{} + start;
+      __builtin_memcpy(&last, codes + whole * size, static_cast<std::size_t>((n - whole) * size));
+      look(__builtin_bit_cast(Vector<S>, last));
+      if (static_cast<U>(start + start) != 0) zeros += width - (n - whole);
+    }
+    auto high = static_cast<S>(sign_bit<From>);
+    U large = 0;
+    for (int i = 0; i < width; ++i) {
+      high = highest_[i] > high ? highest_[i] : high;
+      large = largest_[i] > large ? largest_[i] : large;
+      zeros -= static_cast<std::int64_t>(nonzeros_[i]);
+    }
+    const bool positive = high >= 0, negative = large >= sign_bit<From>;
+    const U top = static_cast<U>(high);
+    if ((positive && top >= infinity_code<From>) ||
+        (negative && large >= static_cast<U>(sign_bit<From> | infinity_code<From>)))
+      return {0, 0, 0, false};
+    U small = large;  // needed only where all signs are equal: the number of least magnitude
+    if (!positive || !negative)
+      for (std::int64_t i = 0; i < n; ++i) {
+        const U u = __builtin_bit_cast(U, code_at<From>(codes, i));
+        small = u < small ? u : small;
+      }
+    return {number_of<From>(negative ? large : small) + 0.0, number_of<From>(positive ? top : small) + 0.0, zeros,
+            true};
+  }
+
+ private:
+  void look(Vector<S> v) {
+    const Vector<U> one = Vector<U>{} + U{1};
     const auto u = __builtin_bit_cast(Vector<U>, v);
     const Vector<U> magnitude = u + u;
-    highest = v > highest ? v : highest;
-    largest = u > largest ? u : largest;
-    nonzeros += magnitude < one ? magnitude : one;
-  };
-  const std::int64_t whole = n / width * width;
-  for (std::int64_t i = 0; i < whole; i += width) look(load_bytes<Vector<S>>(codes + i * size));
-  std::int64_t zeros = n;
-  if (whole < n) {  // the rest of a vector repeats the first code
-    const U start = __builtin_bit_cast(U, code_at<From>(codes, 0));
-    Vector<U> last = Vector<U>{} + start;
-    __builtin_memcpy(&last, codes + whole * size, static_cast<std::size_t>((n - whole) * size));
-    look(__builtin_bit_cast(Vector<S>, last));
-    if (static_cast<U>(start + start) != 0) zeros += width - (n - whole);
+    highest_ = v > highest_ ? v : highest_;
+    largest_ = u > largest_ ? u : largest_;
+    nonzeros_ += magnitude < one ? magnitude : one;
   }
-  auto high = static_cast<S>(sign_bit<From>);
-  U large = 0;
-  for (int i = 0; i < width; ++i) {
-    high = highest[i] > high ? highest[i] : high;
-    large = largest[i] > large ? largest[i] : large;
-    zeros -= static_cast<std::int64_t>(nonzeros[i]);
-  }
-  const bool positive = high >= 0, negative = large >= sign_bit<From>;
-  const U top = static_cast<U>(high);
-  if ((positive && top >= infinity_code<From>) ||
-      (negative && large >= static_cast<U>(sign_bit<From> | infinity_code<From>)))
-    return {0, 0, 0, false};
-  U small = large;  // needed only where all signs are equal: the number of least magnitude
-  if (!positive || !negative)
-    for (std::int64_t i = 0; i < n; ++i) {
-      const U u = __builtin_bit_cast(U, code_at<From>(codes, i));
-      small = u < small ? u : small;
-    }
-  return {number_of<From>(negative ? large : small) + 0.0, number_of<From>(positive ? top : small) + 0.0, zeros, true};
+
+  Vector<S> highest_ = Vector<S>{} + static_cast<S>(sign_bit<From>);
+  Vector<U> largest_{}, nonzeros_{};
+};
+
+template <class From>
+Extremes extremes_of(const char* codes, std::int64_t n) {
+  ExtremeLanes<From> lanes;
+  for (std::int64_t i = 0; i + lanes.at_a_time <= n; i += lanes.at_a_time)
+    lanes.look(codes + i * static_cast<std::int64_t>(sizeof(typename From::Code)));
+  return lanes.of(codes, n);
 }
 
 }  // namespace
