@@ -120,7 +120,7 @@ template <class E>
 void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, std::int64_t cols, const E* y,
              std::int64_t ldy, std::int64_t width, SumOf<E>* sums, std::int64_t apart) {
   constexpr int columns = vector_bytes == 64 ? 8 : 4;  // of Y at a time: 16 of 32 registers, 8 of 16
-  constexpr std::int64_t across = 6, ahead = 4 * adjoint_tile;
+  constexpr std::int64_t across = 6;
   constexpr std::int64_t steps = 24576 / (adjoint_tile * static_cast<std::int64_t>(sizeof(E)));  // half of the L1 cache
   constexpr std::int64_t rows_alone = (steps < 64 ? steps : 64) * step_rows<E>,
                          rows_beside = steps / across * step_rows<E>;
@@ -129,6 +129,7 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
   // tiles side by side, then.
   const bool collide = ld * static_cast<std::int64_t>(sizeof(p[0])) % 4096 == 0;
   const std::int64_t together = collide ? across : 1, some = collide ? rows_beside : rows_alone;
+  const std::int64_t ahead = (collide ? 2 * across : 4) * adjoint_tile;  // what is fetched
   for (std::int64_t i = 0; i < rows; i += some) {
     const std::int64_t here = rows - i < some ? rows - i : some;
     const E* right = y + i / step_rows<E> * ldy;

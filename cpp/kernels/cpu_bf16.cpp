@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Products with A and the blocks rounded to bf16, summed in fp32: twice the rate of fp32 where the processor has the
-// dot product (AVX-512 BF16), half the traffic between the cores' caches everywhere.
+// dot product (AVX-512 BF16), half the traffic to and from memory everywhere.
 //
 // What may be rounded. Rounding moves A by E with |E| about 2^-9 |A|_F / sqrt(n), and a block likewise. A Krylov
 // step only chooses the next directions, so it may (block_krylov.hpp, "steering"); values, vectors and residuals are
-// then read from fp32 products. A block split into bf16 hi + lo parts would be exact to 2^-17, but takes two dot
-// products for each fp32 multiply-add: measured 220 against 200 GF/s, not worth a third kind of number. Where the
+// then read from fp32 products. A block split into bf16 hi + lo parts would be exact to 2^-17 if all of A were numbers of
+// bf16, for two dot products in place of each fp32 multiply-add (439 against 391 GFLOP/s at 64 columns). Where the
 // processor has tiles (Intel AMX) all products are theirs, those of two parts too: tile_panels.hpp.
 #include <algorithm>
 #include <type_traits>
