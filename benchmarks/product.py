@@ -4,7 +4,7 @@
     python benchmarks/product.py 4096 4096 bf16 gram 32 --threads 2
 
 VERB is multiply (A X), adjoint (A^T X), gram (A^T A X), split (the same with 16 bits of every
-number) or steer (with 8).
+number), steer (with 8) or multiply_bf16 (A X with 8).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def main() -> None:
     arguments.add_argument("rows", type=int)
     arguments.add_argument("columns", type=int)
     arguments.add_argument("dtype", choices=sorted(workloads.DTYPES))
-    arguments.add_argument("verb", choices=["multiply", "adjoint", "gram", "split", "steer"])
+    verbs = ["multiply", "adjoint", "gram", "split", "steer", "multiply_bf16"]
+    arguments.add_argument("verb", choices=verbs)
     arguments.add_argument("width", type=int)
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--calls", type=int, default=60)

@@ -234,6 +234,35 @@ def test_same_bits_of_many_chains_in_memory_and_in_a_file(
                     assert np.vstack(found).tobytes() == expected.tobytes(), (verb, threads, panel)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("width", [1, 16, 24, 64, 100, 130])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, ml_dtypes.bfloat16])
+def test_same_bits_wherever_rows_lie(kind: Any, width: int, turned: bool) -> None:
+    """Rows side by side, 4 KiB apart (they share a set of the cache), or off every line."""
+    m, n, double = 1100, 300, kind == np.float64
+    rng = np.random.default_rng(width)
+    numbers = rng.standard_normal((m, n)).astype(kind)
+    apart, off = np.zeros((m, 4096 // numbers.itemsize), kind), np.zeros((m, n + 37), kind)
+    apart[:, :n] = off[:, 5 : n + 5] = numbers
+    exact = numbers.astype(np.float64).T if turned else numbers.astype(np.float64)
+    unit = 64 * float(np.finfo(np.float64 if double else np.float32).eps)
+    for verb in ("multiply", "adjoint", "gram", "multiply_bf16", "steer"):
+        x = rng.standard_normal((exact.shape[verb != "adjoint"], width)).astype(np.float32)
+        found = []
+        for stored in (numbers, apart[:, :n], off[:, 5 : n + 5]):
+            A = ss.matrix(stored).T if turned else ss.matrix(stored)
+            got = product(A, x, verb, double=double)
+            found.append(got[0] if verb == "gram" else got)
+        assert np.array_equal(found[0], found[1])
+        assert np.array_equal(found[0], found[2])
+        left = exact.T if verb == "adjoint" else exact
+        y, bound = left @ x, np.abs(left) @ np.abs(x)
+        if verb in ("gram", "steer"):
+            y, bound = exact.T @ y, np.abs(exact.T) @ bound
+        rounded = verb in ("multiply_bf16", "steer") and not double
+        assert np.all(np.abs(found[0] - y) <= (2.0**-6 if rounded else 2 * unit) * bound)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("verb", ["multiply", "adjoint", "gram", "split", "steer"])
 def test_a_product_can_be_stopped(verb: str, threads: int) -> None:

@@ -125,6 +125,7 @@ class Bf16Panels {
     std::fill_n(chain_.get(), width_ * sum_rows(), 0.0f);
   }
 
+  void sum_no_more() { chain_.reset(); }
   void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
 
   // The next: its numbers where they are stored, or decoded; it must outlive them.

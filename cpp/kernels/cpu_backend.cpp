@@ -110,22 +110,22 @@ void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages, int parts)
 
 template <class T>
 Block<T> CpuBackend<T>::multiply(const MatrixView& a, const Block& x, int parts) {
-  Block y(a.rows(), x.cols);
+  Block y;
   stream(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr}, parts);
   return y;
 }
 
 template <class T>
 Block<T> CpuBackend<T>::multiply_adjoint(const MatrixView& a, const Block& y, int parts) {
-  Block z(a.cols(), y.cols);
+  Block z;
   stream(a, {.x = nullptr, .given = &y, .y = nullptr, .z = &z}, parts);
   return z;
 }
 
 template <class T>
 Block<T> CpuBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y, int parts) {
-  Block z(a.cols(), x.cols);
-  if (y != nullptr) *y = Block(a.rows(), x.cols);
+  Block z;
+  if (y != nullptr) *y = Block();
   stream(a, {.x = &x, .given = nullptr, .y = y, .z = &z}, parts);
   return z;
 }

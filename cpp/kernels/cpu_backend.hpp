@@ -91,7 +91,7 @@ class CpuBackend {
   void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out);
 
  private:
-  // What one read of op(A) is used for: y = op(A) x and, from the same panel, z = op(A)^T y.
+  // What one read of op(A) is used for: y = op(A) x and, from the same panel, z = op(A)^T y, which may be empty blocks.
   struct Stages {
     const Block* x = nullptr;  // null: y is given
     const Block* given = nullptr;
@@ -104,7 +104,7 @@ class CpuBackend {
   static void along_rows(const MatrixView& a, const Stages& stages, const Sweep& sweep) {
     const MatrixView rows{a.matrix, false, a.factor, a.beside};
     if (!stages.x) return sweep(rows, {.x = stages.given, .given = nullptr, .y = stages.z, .z = nullptr}, true);
-    Block own = stages.y ? Block() : Block(a.matrix->cols, stages.x->cols);
+    Block own;
     Block& y = stages.y ? *stages.y : own;
     sweep(rows, {.x = nullptr, .given = stages.x, .y = nullptr, .z = &y}, true);
     if (stages.z) sweep(rows, {.x = &y, .given = nullptr, .y = stages.z, .z = nullptr}, false);

@@ -25,7 +25,7 @@ void CpuBackend<T>::stream_bf16(const MatrixView& a, const Stages& stages, int p
 template <class T>
 Block<T> CpuBackend<T>::steer(const MatrixView& a, const Block& x) {
   if (std::is_same_v<T, double>) return gram_step(a, x, nullptr);
-  Block z(a.cols(), x.cols);
+  Block z;
   const Stages stages{.x = &x, .given = nullptr, .y = nullptr, .z = &z};
   isa_.tiles ? stream_tiles(a, stages, 1) : stream_bf16(a, stages, 1);
   return z;
@@ -34,7 +34,7 @@ Block<T> CpuBackend<T>::steer(const MatrixView& a, const Block& x) {
 template <class T>
 Block<T> CpuBackend<T>::multiply_bf16(const MatrixView& a, const Block& x) {
   if (std::is_same_v<T, double>) return multiply(a, x);
-  Block y(a.rows(), x.cols);
+  Block y;
   const Stages stages{.x = &x, .given = nullptr, .y = &y, .z = nullptr};
   isa_.tiles ? stream_tiles(a, stages, 1) : stream_bf16(a, stages, 1);
   return y;

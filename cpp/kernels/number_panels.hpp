@@ -44,8 +44,8 @@ class NumberPanels {
                                           : own_rows_wide,
                          std::max(a.rows(), one))),
         scratch_(static_cast<std::size_t>(pool.threads())) {
-    // A power of two commutes with rounding: it goes into the blocks, so that stored numbers need no arithmetic, unless
-    // it is so large that a block would leave the range.
+    // A power of two commutes with rounding: it goes into y, so that stored numbers need no arithmetic, unless it is so
+    // large that sums would leave the range.
     const bool in_blocks = std::abs(std::log2(a.factor)) < 60;
     block_factor_ = static_cast<T>(in_blocks ? a.factor : 1.0);
     panel_factor_ = in_blocks ? 1.0 : a.factor;
@@ -53,13 +53,8 @@ class NumberPanels {
 
   std::int64_t height() const { return height_; }
 
-  // x times the factor; x itself, which must outlive this, if that is 1.
-  std::shared_ptr<const Block<T>> packed(const Block<T>& x) const {
-    if (block_factor_ == T(1)) return {std::shared_ptr<const Block<T>>(), &x};
-    auto scaled = std::make_shared<Block<T>>(x.rows, x.cols);
-    scale(x.data.get(), x.rows, scaled->data.get());
-    return scaled;
-  }
+  // x itself, which must outlive this.
+  std::shared_ptr<const Block<T>> packed(const Block<T>& x) const { return {std::shared_ptr<const Block<T>>(), &x}; }
 
   void multiply_with(std::shared_ptr<const Block<T>> x) {  // what `forward` multiplies with
     x_ = std::move(x);
@@ -75,6 +70,7 @@ class NumberPanels {
     if (block_factor_ != T(1)) scaled_ = aligned_array<T>(height_ * width_);
   }
 
+  void sum_no_more() { chain_.reset(); }
   void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
 
   // The next: its numbers where they are stored, or decoded; it must outlive them.
@@ -107,6 +103,7 @@ class NumberPanels {
       for (std::int64_t p = 0; p < cols_; p += depth)
         product(count, width_, std::min(depth, cols_ - p), numbers_ + i * ld_ + p, ld_, 1, x_->row(p), width_, y,
                 width_, Accumulate::sum_blocks);
+      if (block_factor_ != T(1)) scale(y, count, y);
     });
     return y_.get();
   }
@@ -157,10 +154,7 @@ class NumberPanels {
   std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
 
   void scale(const T* x, std::int64_t rows, T* to) const {
-    pool_.run(chunks(rows, row_chunk), [&](std::int64_t chunk, int) {
-      const std::int64_t e = chunk * row_chunk * width_, end = std::min(rows * width_, e + row_chunk * width_);
-      for (std::int64_t i = e; i < end; ++i) to[i] = block_factor_ * x[i];
-    });
+    for (std::int64_t e = 0; e < rows * width_; ++e) to[e] = block_factor_ * x[e];
   }
 
   const Isa& isa_;

@@ -51,8 +51,10 @@ void CpuBackend<T>::by_panels(const MatrixView& a, const Stages& asked, int part
       by_panels<Step>(rows, part, parts, first || !a.matrix->in_memory());
     });
   Stages stages = asked;
+  const std::int64_t cols = (stages.x ? stages.x : stages.given)->cols;
+  if (stages.y && !stages.y->data) *stages.y = Block(a.rows(), cols);
   Block products;
-  if (a.beside && stages.x && stages.z && !stages.y) stages.y = &(products = Block(a.rows(), stages.x->cols));
+  if (a.beside && stages.x && stages.z && !stages.y) stages.y = &(products = Block(a.rows(), cols));
   if (at_hand) at_hand_panels<Step>(a, stages, parts, counted);
   else shared_panels<Step>(a, stages, parts, counted);
   if constexpr (std::is_same_v<T, float>)
@@ -100,7 +102,8 @@ void CpuBackend<T>::at_hand_panels(const MatrixView& a, const Stages& stages, in
     }
   });
   if (options_.observer) options_.observer(done.exchange(0));
-  if (sums) all.result(*sums, *stages.z);
+  own.clear();  // their sums, before there is another
+  if (sums) all.result(*sums, *stages.z = Block::to_fill(a.cols(), (stages.x ? stages.x : stages.given)->cols));
 }
 
 // Panel after panel, all threads at each.
@@ -125,7 +128,9 @@ void CpuBackend<T>::shared_panels(const MatrixView& a, const Stages& stages, int
     if (stages.z) step.adjoint(y);
     if (options_.observer) options_.observer(counted ? panel.stored_bytes() : 0);
   }
-  if (stages.z) step.result(*sums, *stages.z);
+  if (!stages.z) return;
+  step.sum_no_more();
+  step.result(*sums, *stages.z = Block::to_fill(a.cols(), (stages.x ? stages.x : stages.given)->cols));
 }
 
 }  // namespace sigmascope

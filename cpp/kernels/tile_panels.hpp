@@ -52,6 +52,7 @@ class TilePanels {
   void multiply_with(std::shared_ptr<const PackedBlock> x);  // what `forward` multiplies with
   void sum_in(ChainSums<float>& sums);                       // what `adjoint` adds to, made by:
   void make(std::optional<ChainSums<float>>& sums) const;
+  void sum_no_more() { chain_.reset(); }
   void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
   void take(const Panel& panel);  // the next: its numbers, ready for both products; it must outlive them
   float* forward();               // y = (rows of op(A) in the panel) x

@@ -82,8 +82,8 @@ def products(reading: Reading, columns: int, width: int, *, both: bool = True) -
     lines, across, times, height = _by_lines(reading, ld, width, 4 * MIB, 256)
     sums = width * (across + 32) * ld
     each = width * height * (_spread(across, width) + 2 * ld) + sums
-    blocks = width * across * ld + sums + (width * reading.M * ld if reading.wide and both else 0)
-    return blocks + times * each + reading.raw(height, across, lines)
+    between = width * reading.M * ld if reading.wide and both else 0
+    return between + times * each + reading.raw(height, across, lines)
 
 
 def rounded_products(reading: Reading, columns: int) -> int:
@@ -94,7 +94,7 @@ def rounded_products(reading: Reading, columns: int) -> int:
     lines, across, times, height = _by_lines(reading, ld, 2, 2 * MIB, 512)
     sums = 4 * (across + 32) * ld
     each = 2 * height * _spread(across, 2) + 6 * height * ld + sums
-    blocks = 2 * (across + 2) * ld + sums + (4 * reading.M * ld if reading.wide else 0)
+    blocks = 2 * (across + 2) * ld + (4 * reading.M * ld if reading.wide else 0)
     return blocks + times * each + reading.raw(height, across, lines)
 
 
