@@ -42,7 +42,7 @@ class NumberPanels {
                          : !alone         ? shared_rows()
                          : width_ <= 64   ? own_rows
                                           : own_rows_wide,
-                         std::max(a.rows(), one))),
+                         std::max<std::int64_t>(a.rows(), 1))),
         scratch_(static_cast<std::size_t>(pool.threads())) {
     // A power of two commutes with rounding: it goes into y, so that stored numbers need no arithmetic, unless it is so
     // large that sums would leave the range.
@@ -111,7 +111,10 @@ class NumberPanels {
   // z += (rows of A in the panel)^T y
   void adjoint(const T* y) {
     const auto adjoint = IsaOf<T>::adjoint(isa_);
-    if (scaled_) scale(y, here_, scaled_.get()), y = scaled_.get();
+    if (scaled_) {
+      scale(y, here_, scaled_.get());
+      y = scaled_.get();
+    }
     for (std::int64_t i = 0, run = 0; i < here_; i += run, before_ += run) {
       run = std::min(here_ - i, chain - before_ % chain);
       const std::int64_t index = before_ / chain;
@@ -138,7 +141,6 @@ class NumberPanels {
   }
 
  private:
-  static constexpr std::int64_t one = 1;
   static constexpr std::int64_t depth = 1024;    // K multiplied at a time: long runs of every row
   static constexpr std::int64_t row_chunk = 64;  // rows per task
   static constexpr std::int64_t strip = 192;     // columns per task of a transposed product
@@ -147,9 +149,9 @@ class NumberPanels {
   static constexpr std::int64_t own_rows = 64, own_rows_wide = 128, shared_bytes = std::int64_t{4} << 20;
 
   std::int64_t shared_rows() const {
-    const std::int64_t row_bytes = static_cast<std::int64_t>(sizeof(T)) * std::max(cols_, one),
+    const std::int64_t row_bytes = static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols_, 1),
                        turn = 64 * pool_.threads();
-    return std::clamp(shared_bytes / (row_bytes * turn), one, std::max(chain / turn, one)) * turn;
+    return std::clamp<std::int64_t>(shared_bytes / (row_bytes * turn), 1, std::max<std::int64_t>(chain / turn, 1)) * turn;
   }
   std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
 
