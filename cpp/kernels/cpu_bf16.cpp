@@ -5,8 +5,9 @@
 // What may be rounded. Rounding moves A by E with |E| about 2^-9 |A|_F / sqrt(n), and a block likewise. A Krylov
 // step only chooses the next directions, so it may (block_krylov.hpp, "steering"); values, vectors and residuals are
 // then read from fp32 products. A block split into bf16 hi + lo parts would be exact to 2^-17 if all of A were numbers
-// of bf16, for two dot products in place of each fp32 multiply-add (439 against 391 GFLOP/s at 64 columns). Where the
-// processor has tiles (Intel AMX) all products are theirs, those of two parts too: tile_panels.hpp.
+// of bf16, but takes two dot products for each fp32 multiply-add: a step takes as long, not worth a third kind of
+// number. Where the processor has tiles (Intel AMX) all products are theirs, those of two
+// parts too: tile_panels.hpp.
 #include <algorithm>
 #include <type_traits>
 #include <vector>
