@@ -151,7 +151,8 @@ class NumberPanels {
   std::int64_t shared_rows() const {
     const std::int64_t row_bytes = static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols_, 1),
                        turn = 64 * pool_.threads();
-    return std::clamp<std::int64_t>(shared_bytes / (row_bytes * turn), 1, std::max<std::int64_t>(chain / turn, 1)) * turn;
+    return std::clamp<std::int64_t>(shared_bytes / (row_bytes * turn), 1, std::max<std::int64_t>(chain / turn, 1)) *
+           turn;
   }
   std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
 
