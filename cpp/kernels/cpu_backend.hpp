@@ -97,6 +97,7 @@ class CpuBackend {
     const Block* given = nullptr;
     Block* y = nullptr;  // receives op(A) x, if wanted
     Block* z = nullptr;  // receives op(A)^T y, if wanted
+    const Block* block() const { return x ? x : given; }
   };
   // A wide matrix in files would be read by columns: along its rows instead, twice if both products are wanted, for a
   // file has no columns. sweep(rows of A, stages, whether it is the first).

@@ -45,13 +45,14 @@ const T* image(const Isa& isa, const MatrixView& a, const Block<T>* x, const Blo
 template <class T>
 template <class Step>
 void CpuBackend<T>::by_panels(const MatrixView& a, const Stages& asked, int parts, bool counted) {
+  if (!asked.block()) return;  // nothing to multiply
   const bool at_hand = a.matrix->in_memory() && (chunks(a.matrix->rows, Step::chain) >= pool_.threads() || a.beside);
   if (a.transposed && (at_hand || !a.matrix->in_memory() || !Step::columns))
     return along_rows(a, asked, [&](const MatrixView& rows, const Stages& part, bool first) {
       by_panels<Step>(rows, part, parts, first || !a.matrix->in_memory());
     });
   Stages stages = asked;
-  const std::int64_t cols = (stages.x ? stages.x : stages.given)->cols;
+  const std::int64_t cols = stages.block()->cols;
   if (stages.y && !stages.y->data) *stages.y = Block(a.rows(), cols);
   Block products;
   if (a.beside && stages.x && stages.z && !stages.y) stages.y = &(products = Block(a.rows(), cols));
@@ -66,7 +67,7 @@ void CpuBackend<T>::by_panels(const MatrixView& a, const Stages& asked, int part
 template <class T>
 template <class Step>
 void CpuBackend<T>::at_hand_panels(const MatrixView& a, const Stages& stages, int parts, bool counted) {
-  const std::int64_t ld = (stages.x ? stages.x : stages.given)->ld;
+  const std::int64_t ld = stages.block()->ld;
   Step all(isa_, pool_, a, ld, parts, true, options_.panel_rows);
   const auto x = stages.x ? all.packed(*stages.x) : nullptr;
   std::optional<ChainSums<T>> sums;
@@ -103,14 +104,14 @@ void CpuBackend<T>::at_hand_panels(const MatrixView& a, const Stages& stages, in
   });
   if (options_.observer) options_.observer(done.exchange(0));
   own.clear();  // their sums, before there is another
-  if (sums) all.result(*sums, *stages.z = Block::to_fill(a.cols(), (stages.x ? stages.x : stages.given)->cols));
+  if (sums) all.result(*sums, *stages.z = Block::to_fill(a.cols(), stages.block()->cols));
 }
 
 // Panel after panel, all threads at each.
 template <class T>
 template <class Step>
 void CpuBackend<T>::shared_panels(const MatrixView& a, const Stages& stages, int parts, bool counted) {
-  const std::int64_t width = (stages.x ? stages.x : stages.given)->ld;
+  const std::int64_t width = stages.block()->ld;
   Step step(isa_, pool_, a, width, parts, false, options_.panel_rows);
   std::optional<ChainSums<T>> sums;
   if (stages.x) step.multiply_with(step.packed(*stages.x));
@@ -130,7 +131,7 @@ void CpuBackend<T>::shared_panels(const MatrixView& a, const Stages& stages, int
   }
   if (!stages.z) return;
   step.sum_no_more();
-  step.result(*sums, *stages.z = Block::to_fill(a.cols(), (stages.x ? stages.x : stages.given)->cols));
+  step.result(*sums, *stages.z = Block::to_fill(a.cols(), stages.block()->cols));
 }
 
 }  // namespace sigmascope
