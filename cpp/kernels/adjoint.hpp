@@ -102,8 +102,9 @@ inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, s
 template <class E>
 void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std::int64_t cols, E* kept) {
   using Number = typename RowsOf<E>::Number;
-  Number padded[2][adjoint_tile] = {};
+  Number padded[2][adjoint_tile];
   if (cols < adjoint_tile) {
+    __builtin_memset(padded, 0, sizeof(padded));
     const auto bytes = static_cast<std::size_t>(cols) * sizeof(Number);
     __builtin_memcpy(padded[0], p, bytes);
     if (second) __builtin_memcpy(padded[1], p + ld, bytes);

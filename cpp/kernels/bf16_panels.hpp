@@ -97,11 +97,9 @@ class Bf16Panels {
                          even(a.rows()))),
         left_(std::min(height_, chain), width_),
         decoding_(static_cast<std::size_t>(pool.threads())) {
-    // A power of two commutes with rounding: it goes into the blocks, so that stored bf16 needs no arithmetic, unless
-    // it is so large that a block would leave the range.
-    const bool in_blocks = std::abs(std::log2(a.factor)) < 60;
-    block_factor_ = static_cast<float>(in_blocks ? a.factor : 1.0);
-    panel_factor_ = in_blocks ? 1.0 : a.factor;
+    const Factors factors(a.factor);
+    block_factor_ = static_cast<float>(factors.block);
+    panel_factor_ = factors.panel;
   }
 
   std::int64_t height() const { return height_; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -115,6 +116,14 @@ bool is_plain(const Panel& panel, DType dtype) {
   return piece.tile->dtype == dtype && piece.tile->coefficient == 1.0 && !piece.tile->scale &&
          piece.col_stride == sizeof(T) && piece.aligned_to(alignof(T));
 }
+
+// A power of two commutes with rounding: a view's factor goes into the blocks, so that stored numbers need no
+// arithmetic, unless it is so large that a block would leave the range.
+struct Factors {
+  double block, panel;
+  explicit Factors(double factor)
+      : block(std::abs(std::log2(factor)) < 60 ? factor : 1.0), panel(block == factor ? 1.0 : factor) {}
+};
 
 struct DecodeScratch {
   std::vector<std::byte> codes;

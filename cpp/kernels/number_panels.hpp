@@ -44,11 +44,9 @@ class NumberPanels {
                                           : own_rows_wide,
                          std::max<std::int64_t>(a.rows(), 1))),
         scratch_(static_cast<std::size_t>(pool.threads())) {
-    // A power of two commutes with rounding: it goes into y, so that stored numbers need no arithmetic, unless it is so
-    // large that sums would leave the range.
-    const bool in_blocks = std::abs(std::log2(a.factor)) < 60;
-    block_factor_ = static_cast<T>(in_blocks ? a.factor : 1.0);
-    panel_factor_ = in_blocks ? 1.0 : a.factor;
+    const Factors factors(a.factor);
+    block_factor_ = static_cast<T>(factors.block);
+    panel_factor_ = factors.panel;
   }
 
   std::int64_t height() const { return height_; }

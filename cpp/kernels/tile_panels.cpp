@@ -73,11 +73,9 @@ TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, st
                                      : shared_rows(row_bytes, pool.threads());
   height_ = std::min(asked_height > 0 ? whole(asked_height, depth) : std::max(fitting / depth * depth, depth),
                      whole(a.rows(), depth));
-  // A power of two goes into the blocks, so that stored bf16 needs no arithmetic, unless it is so large that a block
-  // would leave the range.
-  const bool in_blocks = std::abs(std::log2(a.factor)) < 60;
-  block_factor_ = static_cast<float>(in_blocks ? a.factor : 1.0);
-  panel_factor_ = in_blocks ? 1.0 : a.factor;
+  const Factors factors(a.factor);
+  block_factor_ = static_cast<float>(factors.block);
+  panel_factor_ = factors.panel;
   decoding_.resize(static_cast<std::size_t>(pool.threads()));
   strips_.resize(static_cast<std::size_t>(pool.threads()));
   second_ = PackedBlock(height_, width_, block_parts_);
