@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/block.hpp"
 #include "kernels/cpu_backend.hpp"
 #include "kernels/element_pass.hpp"
 
@@ -68,54 +69,87 @@ bool has_countable_codes(const Matrix& a) {
          std::all_of(a.tiles.begin(), a.tiles.end(), [&](const Tile& t) { return t.dtype == dtype; });
 }
 
-// Column sums of squares, a chain for each group of rows; a group that the panel cuts goes on in the next.
-class ColumnSums {
+// Sums of a panel's rows and columns, in groups of rows; a group that the panel cuts goes on in the next.
+class Groups {
  public:
-  ColumnSums(std::int64_t rows, std::int64_t cols, std::int64_t panel_rows)
-      : rows_(rows), cols_(cols), slots_(std::min(panel_rows / group_rows + 2, parts(rows, group_rows))) {
-    totals.assign(static_cast<std::size_t>(cols), 0.0);
-    chains_.assign(static_cast<std::size_t>(slots_ * cols), 0.0);
+  Groups(const Matrix& a, std::int64_t panel_rows)
+      : rows_(a.rows),
+        cols_(a.cols),
+        slots_(std::min(panel_rows / group_rows + 2, parts(a.rows, group_rows))),
+        columns_(slots_, cols_) {
+    result.all = empty_stretch;
+    result.row_squares.assign(static_cast<std::size_t>(rows_), 0.0);
+    result.col_squares.assign(static_cast<std::size_t>(cols_), 0.0);
+    rows_of_.assign(static_cast<std::size_t>(slots_), Rows{});
   }
 
-  // The chain of the group that holds a row of the matrix.
-  double* chain(std::int64_t row) { return chains_.data() + row / group_rows % slots_ * cols_; }
+  // Column sums of squares of the group that holds a row of the matrix: a chain, row after row.
+  double* columns(std::int64_t row) { return columns_.row(static_cast<std::int64_t>(slot(row))); }
 
-  // Adds the groups that end with rows [row0, row1).
-  void close(std::int64_t row0, std::int64_t row1, ThreadPool& pool) {
+  // Takes in rows [row0, row1), stretch `part` of each at found[part * height + row - row0], and adds up the groups
+  // that end there.
+  void close(std::int64_t row0, std::int64_t row1, const Stretch* found, std::int64_t height, ThreadPool& pool) {
+    const std::int64_t first = row0 / group_rows, groups = parts(row1, group_rows) - first;
+    pool.run(groups, [&](std::int64_t index, int) {
+      const std::int64_t start = (first + index) * group_rows;
+      Rows& group = rows_of_[slot(start)];
+      for (std::int64_t i = std::max(start, row0); i < std::min(start + group_rows, row1); ++i) {
+        Stretch row = empty_stretch;
+        for (std::int64_t part = 0; part < parts(cols_, stretch_length); ++part)
+          merge(row, found[part * height + i - row0], part * stretch_length);
+        if (group.first_row < 0 && row.first_nonfinite >= 0) group.first_row = i;
+        result.row_squares[static_cast<std::size_t>(i)] = row.sum_squares;
+        merge(group.sums, row, 0);
+      }
+    });
     pool.run(parts(cols_, stretch_length), [&](std::int64_t part, int) {
       const std::int64_t left = part * stretch_length, right = std::min(cols_, left + stretch_length);
-      for (std::int64_t row = row0 / group_rows * group_rows; row < row1; row += group_rows) {
-        if (std::min(row + group_rows, rows_) > row1) break;
-        double* sums = chain(row);
-        for (std::int64_t j = left; j < right; ++j) totals[static_cast<std::size_t>(j)] += sums[j];
+      for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row); row += group_rows) {
+        double* sums = columns(row);
+        for (std::int64_t j = left; j < right; ++j) result.col_squares[static_cast<std::size_t>(j)] += sums[j];
         std::fill(sums + left, sums + right, 0.0);
       }
     });
+    for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row); row += group_rows) {
+      Rows& group = rows_of_[slot(row)];
+      if (result.first_row < 0 && group.first_row >= 0) {
+        result.first_row = group.first_row;
+        result.first_col = group.sums.first_nonfinite;
+      }
+      merge(result.all, group.sums, 0);
+      group = Rows{};
+    }
   }
 
-  std::vector<double> totals;
+  ElementMoments result;
 
  private:
+  struct Rows {
+    Stretch sums = empty_stretch;
+    std::int64_t first_row = -1;  // that holds a nonfinite number
+  };
+
+  std::size_t slot(std::int64_t row) const { return static_cast<std::size_t>(row / group_rows % slots_); }
+  bool ends_by(std::int64_t row1, std::int64_t row) const { return std::min(row + group_rows, rows_) <= row1; }
+
   std::int64_t rows_, cols_, slots_;
-  std::vector<double> chains_;
+  Block<double> columns_;  // a row for each group
+  std::vector<Rows> rows_of_;
 };
 
 }  // namespace
 
 template <class T>
 ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
-  ElementMoments result;
-  result.all = empty_stretch;
-  result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
   count_codes = count_codes && has_countable_codes(a);
   const std::size_t codes = count_codes ? (info(a.tiles.front().dtype).size == 2 ? 65536 : 256) : 0;
   std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(pool_.threads()),
                                                 std::vector<std::int64_t>(codes, 0));
   const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
   std::vector<Stretch> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
-  ColumnSums columns(a.rows, a.cols, height);
+  Groups groups(a, height);
   const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i, std::int64_t j, std::int64_t n) {
-    isa_.stretches(here.dtype, here.data, here.stride, here.rows, n, columns.chain(panel.row0 + i) + j,
+    isa_.stretches(here.dtype, here.data, here.stride, here.rows, n, groups.columns(panel.row0 + i) + j,
                    found.data() + j / stretch_length * height + i);
   };
   pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {
@@ -123,21 +157,10 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
       pool_.run(panel.rows, [&](std::int64_t i, int worker) {
         count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)].data());
       });
-    columns.close(panel.row0, panel.row0 + panel.rows, pool_);
-    for (std::int64_t i = 0; i < panel.rows; ++i) {
-      Stretch row = empty_stretch;
-      for (std::int64_t part = 0; part < across; ++part)
-        merge(row, found[static_cast<std::size_t>(part * height + i)], part * stretch_length);
-      if (result.first_row < 0 && row.first_nonfinite >= 0) {
-        result.first_row = panel.row0 + i;
-        result.first_col = row.first_nonfinite;
-      }
-      result.row_squares[static_cast<std::size_t>(panel.row0 + i)] = row.sum_squares;
-      merge(result.all, row, 0);
-    }
+    groups.close(panel.row0, panel.row0 + panel.rows, found.data(), height, pool_);
     observe(panel);
   });
-  result.col_squares = std::move(columns.totals);
+  ElementMoments result = std::move(groups.result);
   for (const auto& part : counts) {
     result.code_counts.resize(codes, 0);
     for (std::size_t code = 0; code < codes; ++code) result.code_counts[code] += part[code];
