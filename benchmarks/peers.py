@@ -219,9 +219,13 @@ def ours_rounded_product(A: Array, X: Array, verb: str) -> Any:
 
 def ours_two_part_product(A: Array, X: Array, verb: str) -> Any:
     """The block as a sum of two parts in bf16, hi + lo: A hi + A lo, both in one read."""
-    high = (X.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-    both = ours_product(A, np.hstack([high, X - high]), "multiply_bf16")
-    return both[:, : X.shape[1]] + both[:, X.shape[1] :]
+    k = X.shape[1]
+    parts = np.empty((len(X), 2 * k), np.float32)
+    high, low = parts[:, :k], parts[:, k:]
+    np.bitwise_and(X.view(np.uint32), np.uint32(0xFFFF0000), out=high.view(np.uint32))
+    np.subtract(X, high, out=low)
+    both = ours_product(A, parts, "multiply_bf16")
+    return both[:, :k] + both[:, k:]
 
 
 TWO_PARTS = "sigmascope, block as hi + lo"

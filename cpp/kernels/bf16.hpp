@@ -42,5 +42,28 @@ void interleave(const std::uint16_t* first, const std::uint16_t* second, std::in
   for (; i < n; ++i) dst[i] = first[i] | static_cast<std::uint32_t>(second[i]) << 16;
 }
 
+// Rows of a block, `ld` apart, as pairs of rows: word (i / 2, j) at dst[i/2*cols + j] = (bf16(factor x[i][j]), that of
+// row i + 1, or zero after the last). cols is a multiple of 16.
+void pack_pairs(const float* x, std::int64_t ld, std::int64_t rows, std::int64_t cols, float factor,
+                std::uint32_t* dst) {
+  for (std::int64_t i = 0; i < rows; i += 2, dst += cols) {
+    const float *first = x + i * ld, *second = i + 1 < rows ? first + ld : nullptr;
+    std::int64_t j = 0;
+#if defined(__AVX512BF16__)
+    alignas(64) static constexpr std::uint16_t in_turn[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                              21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                              11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const __m512i places = _mm512_load_si512(in_turn);
+    const Vector<float> f = broadcast(factor);
+    for (; j < cols; j += 16) {
+      const Vector<float> low = load(first + j) * f, high = second ? load(second + j) * f : Vector<float>{};
+      _mm512_storeu_si512(dst + j, _mm512_permutexvar_epi16(places, (__m512i)_mm512_cvtne2ps_pbh(high, low)));
+    }
+#endif
+    for (; j < cols; ++j)
+      dst[j] = to_bf16(factor * first[j]) | static_cast<std::uint32_t>(second ? to_bf16(factor * second[j]) : 0) << 16;
+  }
+}
+
 }  // namespace
 }  // namespace sigmascope

@@ -46,15 +46,8 @@ struct Packed {
 
   // Rows [i0, i1) of a row-major block that starts at x, as bf16(factor x); i0 is even, a missing row is zero.
   void pack(const Isa& isa, const float* x, std::int64_t i0, std::int64_t i1, float factor) {
-    std::uint16_t rows[2][group];
-    for (std::int64_t i = i0; i < i1; i += 2)
-      for (std::int64_t j = 0; j < cols; j += group) {
-        const std::int64_t w = width(j);
-        isa.round_bf16(x + i * cols + j, w, factor, rows[0]);
-        if (i + 1 < i1) isa.round_bf16(x + (i + 1) * cols + j, w, factor, rows[1]);
-        else std::fill_n(rows[1], w, std::uint16_t{0});
-        isa.interleave(rows[0], rows[1], w, data.get() + j * pairs + i / 2 * w);
-      }
+    for (std::int64_t j = 0; j < cols; j += group)
+      isa.pack_pairs(x + i0 * cols + j, cols, i1 - i0, width(j), factor, data.get() + j * pairs + i0 / 2 * width(j));
   }
 };
 

@@ -32,7 +32,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles,
     decode<float>, decode<double>,
     product<float>, product<double>, product<Pair>, adjoint<float>, adjoint<double>, adjoint<Pair>, pair_places.of,
-    move_sums<double>, move_sums<float>, round_bf16, interleave, add_entries,
+    move_sums<double>, move_sums<float>, round_bf16, pack_pairs, add_entries,
     stretches, survey, change,
     narrowest, pack_cells, gram_cells,
     chase,

@@ -149,7 +149,10 @@ struct Isa {
   void (*move_f64)(double* from, std::int64_t n, double* to);  // to += from, from = 0; whole lines of 64 bytes
   void (*move_f32)(float* from, std::int64_t n, float* to);
   void (*round_bf16)(const float* src, std::int64_t n, float factor, std::uint16_t* dst);  // bf16(factor src)
-  void (*interleave)(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst);
+  // Rows of a block, `ld` apart, as pairs of rows, a missing one zero: word (i / 2, j) at dst[i/2*cols + j] =
+  // bf16(factor x) of (i, j) and (i + 1, j). cols is a multiple of 16.
+  void (*pack_pairs)(const float* x, std::int64_t ld, std::int64_t rows, std::int64_t cols, float factor,
+                     std::uint32_t* dst);
   // Row to[e] - start of y += factor * values[e] * row from[e] of x, one entry after the other; rows of `width`
   // numbers, whole lines of 64 bytes.
   void (*add_entries)(std::int64_t count, const std::uint32_t* from, const std::uint32_t* to, const float* values,

@@ -78,7 +78,8 @@ void CpuBackend<T>::at_hand_panels(const MatrixView& a, const Stages& stages, in
   };
   std::vector<Own> own(static_cast<std::size_t>(pool_.threads()));
   std::atomic<std::int64_t> done = 0;
-  pool_.run(chunks(a.rows(), Step::chain), [&](std::int64_t chain, int worker) {
+  const std::int64_t size = stages.z ? Step::chain : all.height();  // what is not summed may be cut anywhere
+  pool_.run(chunks(a.rows(), size), [&](std::int64_t part, int worker) {
     try {
       auto& [pool, step] = own[static_cast<std::size_t>(worker)];
       if (!step) {
@@ -86,9 +87,9 @@ void CpuBackend<T>::at_hand_panels(const MatrixView& a, const Stages& stages, in
         if (x) step->multiply_with(x);
         if (sums) step->sum_in(*sums);
       }
-      const std::int64_t end = std::min((chain + 1) * Step::chain, a.rows());
-      step->start(chain * Step::chain);
-      for (std::int64_t row = chain * Step::chain; row < end; row += step->height()) {
+      const std::int64_t start = part * size, end = std::min(start + size, a.rows());
+      step->start(start);
+      for (std::int64_t row = start; row < end; row += step->height()) {
         const Panel panel = fetch_panel(*a.matrix, row, std::min(row + step->height(), end), 0, a.cols());
         step->take(panel);
         const T* y = image<T>(isa_, a, stages.x, stages.given, *step, row, row + panel.rows);
