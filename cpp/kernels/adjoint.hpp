@@ -14,10 +14,12 @@
 namespace sigmascope {
 namespace {
 
-// How numbers of P become vectors of E: float and double as they lie; bf16 in pairs of rows, the second may be missing.
+// How numbers of P become vectors of V: float and double as they lie; bf16 in pairs of rows, the second may be missing,
+// or widened to fp32.
 template <class E>
 struct RowsOf {
   using Number = E;
+  using V = E;
   static constexpr std::int64_t at_a_time = 1;
   static void two_vectors(const E* p, std::int64_t, bool, Vector<E>& a, Vector<E>& b) {
     a = load(p), b = load(p + lanes<E>);
@@ -26,6 +28,7 @@ struct RowsOf {
 template <>
 struct RowsOf<Pair> {
   using Number = std::uint16_t;
+  using V = Pair;
   static constexpr std::int64_t at_a_time = 2;
   static void two_vectors(const Number* p, std::int64_t ld, bool second, Vector<Pair>& a, Vector<Pair>& b) {
 #if defined(__AVX512BW__)
@@ -40,6 +43,17 @@ struct RowsOf<Pair> {
   }
 };
 
+template <>
+struct RowsOf<Wide> {
+  using Number = std::uint16_t;
+  using V = float;
+  static constexpr std::int64_t at_a_time = 1;
+  static void two_vectors(const Number* p, std::int64_t, bool, Vector<float>& a, Vector<float>& b) {
+    a = widened(p), b = widened(p + lanes<float>);
+  }
+};
+template <class E>
+using RowVector = typename RowsOf<E>::V;
 template <class E>
 constexpr std::int64_t step_rows = RowsOf<E>::at_a_time;
 
@@ -61,10 +75,10 @@ constexpr Places pair_places = [] {
 // Sums of two vectors of columns of P, and so many of Y, over the rows of P; `kept` has their vectors, adjoint_tile
 // numbers a step. FIRST: they come from P, and are left there. FETCH: what comes next of P is fetched.
 template <class E, int COLS, bool FIRST, bool FETCH>
-inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, const E* y,
-                         std::int64_t ldy, E* kept, SumOf<E>* sums) {
+inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, const RowVector<E>* y,
+                         std::int64_t ldy, RowVector<E>* kept, SumOf<E>* sums) {
   using S = SumOf<E>;
-  constexpr int width = lanes<E>;
+  constexpr int width = lanes<S>;
   Vector<S> low[COLS], high[COLS];
 #pragma GCC unroll 8
   for (int c = 0; c < COLS; ++c) {
@@ -72,7 +86,7 @@ inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, s
     high[c] = load(sums + adjoint_tile * c + width);
   }
   for (std::int64_t i = 0; i < rows; i += step_rows<E>, kept += adjoint_tile, y += ldy) {
-    Vector<E> a, b;
+    Vector<RowVector<E>> a, b;
     if constexpr (FIRST) {
       RowsOf<E>::two_vectors(p + i * ld, ld, i + 1 < rows, a, b);
       store(kept, a), store(kept + width, b);
@@ -86,7 +100,7 @@ inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, s
       }
 #pragma GCC unroll 8
     for (int c = 0; c < COLS; ++c) {
-      const Vector<E> right = broadcast(y[c]);
+      const Vector<RowVector<E>> right = broadcast(y[c]);
       low[c] = multiply_add(a, right, low[c]);
       high[c] = multiply_add(b, right, high[c]);
     }
@@ -100,7 +114,7 @@ inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, s
 
 // One step of up to adjoint_tile columns, the others zero.
 template <class E>
-void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std::int64_t cols, E* kept) {
+void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std::int64_t cols, RowVector<E>* kept) {
   using Number = typename RowsOf<E>::Number;
   Number padded[2][adjoint_tile];
   if (cols < adjoint_tile) {
@@ -110,22 +124,24 @@ void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std
     if (second) __builtin_memcpy(padded[1], p + ld, bytes);
     p = padded[0], ld = adjoint_tile;
   }
-  for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<E>) {
-    Vector<E> a, b;
+  constexpr int width = lanes<RowVector<E>>;
+  for (std::int64_t e = 0; e < adjoint_tile; e += 2 * width) {
+    Vector<RowVector<E>> a, b;
     RowsOf<E>::two_vectors(p + e, ld, second, a, b);
-    store(kept + e, a), store(kept + e + lanes<E>, b);
+    store(kept + e, a), store(kept + e + width, b);
   }
 }
 
 template <class E>
-void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, std::int64_t cols, const E* y,
-             std::int64_t ldy, std::int64_t width, SumOf<E>* sums, std::int64_t apart) {
+void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, std::int64_t cols,
+             const RowVector<E>* y, std::int64_t ldy, std::int64_t width, SumOf<E>* sums, std::int64_t apart) {
+  using V = RowVector<E>;
   constexpr int columns = vector_bytes == 64 ? 8 : 4;  // of Y at a time: 16 of 32 registers, 8 of 16
   constexpr std::int64_t across = 6;
-  constexpr std::int64_t steps = 24576 / (adjoint_tile * static_cast<std::int64_t>(sizeof(E)));  // half of the L1 cache
+  constexpr std::int64_t steps = 24576 / (adjoint_tile * static_cast<std::int64_t>(sizeof(V)));  // half of the L1 cache
   constexpr std::int64_t rows_alone = (steps < 64 ? steps : 64) * step_rows<E>,
                          rows_beside = steps / across * step_rows<E>;
-  alignas(64) E kept[steps * adjoint_tile];
+  alignas(64) V kept[steps * adjoint_tile];
   // Rows a multiple of 4 KiB apart share one set of the cache, and a line of each after the other comes in slowly: some
   // tiles side by side, then.
   const bool collide = ld * static_cast<std::int64_t>(sizeof(p[0])) % 4096 == 0;
@@ -133,7 +149,7 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
   const std::int64_t ahead = (collide ? 2 * across : 4) * adjoint_tile;  // what is fetched
   for (std::int64_t i = 0; i < rows; i += some) {
     const std::int64_t here = rows - i < some ? rows - i : some;
-    const E* right = y + i / step_rows<E> * ldy;
+    const V* right = y + i / step_rows<E> * ldy;
     for (std::int64_t j0 = 0; j0 < cols; j0 += together * adjoint_tile) {
       const std::int64_t end = cols - j0 < together * adjoint_tile ? cols : j0 + together * adjoint_tile;
       const bool apart_from_sums = collide || end - j0 < adjoint_tile;
@@ -144,12 +160,12 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
                     kept + ((j - j0) / adjoint_tile * some + r) / step_rows<E> * adjoint_tile);
       for (std::int64_t j = j0; j < end; j += adjoint_tile) {
         const auto* first = p + i * ld + j;
-        E* pairs = kept + (j - j0) / adjoint_tile * some / step_rows<E> * adjoint_tile;
+        V* pairs = kept + (j - j0) / adjoint_tile * some / step_rows<E> * adjoint_tile;
         for (std::int64_t c = 0; c < width; c += columns) {
           SumOf<E>* tile = sums + j / adjoint_tile * apart + adjoint_tile * c;
           for (std::int64_t e = 0; e < adjoint_tile * columns; e += 64 / static_cast<std::int64_t>(sizeof(SumOf<E>)))
             __builtin_prefetch(tile + apart + e, 1);
-          for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<E>) {
+          for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<V>) {
             if (c == 0 && !apart_from_sums)
               some_columns<E, columns, true, false>(first + e, ld, here, right, ldy, pairs + e, tile + e);
             else if (c == columns && e == 0)

@@ -27,7 +27,7 @@ void round_bf16(const float* src, std::int64_t n, float factor, std::uint16_t* d
 }
 
 // dst[i] = the pair (first[i], second[i]).
-void interleave(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst) {
+inline void interleave(const std::uint16_t* first, const std::uint16_t* second, std::int64_t n, std::uint32_t* dst) {
   std::int64_t i = 0;
 #if defined(__AVX512BW__)
   alignas(64) static constexpr std::uint16_t low[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,

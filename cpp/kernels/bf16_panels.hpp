@@ -38,6 +38,7 @@ std::int64_t even(std::int64_t n) { return (n + 1) / 2 * 2; }
 struct Packed {
   std::int64_t pairs, cols;  // cols: padded to whole vectors
   AlignedArray<std::uint32_t> data;
+  Turned<std::uint32_t> turned;  // the same, where there are dot products along rows
 
   Packed(std::int64_t rows, std::int64_t ld)
       : pairs(even(rows) / 2), cols(ld), data(aligned_array<std::uint32_t>(pairs * ld)) {}
@@ -61,11 +62,10 @@ void add_rows(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, std::
 
 // Whether a matrix's own bytes can be multiplied: bf16, pairs along whole rows, nothing to scale.
 bool is_plain_bf16(const Matrix& a) {
-  if (a.tiles.size() != 1) return false;
+  if (!is_one_of_bf16(a)) return false;
   const Tile& t = a.tiles.front();
-  return t.bytes.data() != nullptr && t.dtype == DType::bf16 && t.coefficient == 1.0 && !t.scale && t.col_stride == 2 &&
-         t.row_stride % 4 == 0 && a.cols % 2 == 0 && t.row0 == 0 && t.col0 == 0 && t.rows == a.rows &&
-         t.cols == a.cols && reinterpret_cast<std::uintptr_t>(t.bytes.data() + t.origin) % 4 == 0;
+  return t.bytes.data() != nullptr && t.row_stride % 4 == 0 && a.cols % 2 == 0 &&
+         reinterpret_cast<std::uintptr_t>(t.bytes.data() + t.origin) % 4 == 0;
 }
 
 // Products with A (m x n), panel after panel of its rows.
@@ -100,6 +100,7 @@ class Bf16Panels {
   std::shared_ptr<const Packed> packed(const Block<float>& x) {
     auto block = std::make_shared<Packed>(cols_, width_);
     pack(*block, x.data.get(), cols_);
+    if (isa_.dots && width_ == dot_width) block->turned = Turned(block->data.get(), block->pairs, pool_);
     return block;
   }
 
@@ -150,6 +151,8 @@ class Bf16Panels {
     pool_.run(chunks(here_, size), [&](std::int64_t chunk, int) {
       const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
       std::fill_n(y_.get() + i * width_, count * width_, 0.0f);
+      if (const auto& x = right_->turned; x.words)
+        return isa_.dots->bf16(count, even(cols_), codes_ + i * ld_, ld_, x.words.get(), x.half, y_.get() + i * width_);
       for (std::int64_t p = 0; p < cols_; p += depth)
         add_rows(isa_, codes_ + i * ld_ + p, ld_, count, even(std::min(depth, cols_ - p)) / 2, *right_, p / 2,
                  y_.get() + i * width_);

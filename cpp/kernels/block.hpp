@@ -2,9 +2,12 @@
 // A tall, thin matrix in host memory: row-major, each row padded with zeros to whole vectors.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/isa.hpp"
+#include "kernels/thread_pool.hpp"
 #include "storage/memory.hpp"
 
 namespace sigmascope {
@@ -45,6 +48,26 @@ struct Block {
 
   T* row(std::int64_t i) { return data.get() + i * ld; }
   const T* row(std::int64_t i) const { return data.get() + i * ld; }
+};
+
+// A block of dot_width columns as Isa::dots take it, from rows of words that follow each other.
+template <class Word>
+struct Turned {
+  std::int64_t half = 0;
+  AlignedArray<Word> words;
+
+  Turned() = default;
+  Turned(const Word* x, std::int64_t rows, ThreadPool& pool) : half(chunks(rows, 16) * 16 * (dot_width / 2)) {
+    words = aligned_array<Word>(2 * half);
+    constexpr std::int64_t few = 64;
+    pool.run(chunks(chunks(rows, 16), few), [&](std::int64_t part, int) {
+      for (std::int64_t i0 = part * few * 16; i0 < std::min(rows, (part + 1) * few * 16); i0 += 16)
+        for (std::int64_t c = 0; c < dot_width; ++c) {
+          Word* to = words.get() + c / (dot_width / 2) * half + i0 * (dot_width / 2) + c % (dot_width / 2) * 16;
+          for (std::int64_t i = 0; i < 16; ++i) to[i] = i0 + i < rows ? x[(i0 + i) * dot_width + c] : Word(0);
+        }
+    });
+  }
 };
 
 }  // namespace sigmascope

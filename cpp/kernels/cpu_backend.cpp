@@ -103,22 +103,25 @@ void CpuBackend<T>::combine(Block& y, const Block& x, const Small& c) {
 }
 
 template <class T>
-void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages, int parts) {
-  if (std::is_same_v<T, float> && isa_.tiles) return stream_tiles(a, stages, parts);
-  by_panels<NumberPanels<T>>(a, stages, parts, true);
+void CpuBackend<T>::stream(const MatrixView& a, const Stages& stages, int parts, bool step) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (isa_.tiles) return stream_tiles(a, stages, parts);
+    if (step) return by_panels<NumberPanels<T, true>>(a, stages, parts, true);
+  }
+  by_panels<NumberPanels<T, false>>(a, stages, parts, true);
 }
 
 template <class T>
 Block<T> CpuBackend<T>::multiply(const MatrixView& a, const Block& x, int parts) {
   Block y;
-  stream(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr}, parts);
+  stream(a, {.x = &x, .given = nullptr, .y = &y, .z = nullptr}, parts, false);
   return y;
 }
 
 template <class T>
 Block<T> CpuBackend<T>::multiply_adjoint(const MatrixView& a, const Block& y, int parts) {
   Block z;
-  stream(a, {.x = nullptr, .given = &y, .y = nullptr, .z = &z}, parts);
+  stream(a, {.x = nullptr, .given = &y, .y = nullptr, .z = &z}, parts, false);
   return z;
 }
 
@@ -126,7 +129,7 @@ template <class T>
 Block<T> CpuBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y, int parts) {
   Block z;
   if (y != nullptr) *y = Block();
-  stream(a, {.x = &x, .given = nullptr, .y = y, .z = &z}, parts);
+  stream(a, {.x = &x, .given = nullptr, .y = y, .z = &z}, parts, true);
   return z;
 }
 

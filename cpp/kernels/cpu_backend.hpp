@@ -110,7 +110,8 @@ class CpuBackend {
     sweep(rows, {.x = nullptr, .given = stages.x, .y = nullptr, .z = &y}, true);
     if (stages.z) sweep(rows, {.x = &y, .given = nullptr, .y = stages.z, .z = nullptr}, false);
   }
-  void stream(const MatrixView& a, const Stages& stages, int parts);
+  // `step`: of a search, whose sums may be in any order; else A x has the bits of the adjoint of A's transpose.
+  void stream(const MatrixView& a, const Stages& stages, int parts, bool step);
   void stream_tiles(const MatrixView& a, const Stages& stages, int parts);  // float
   void stream_bf16(const MatrixView& a, const Stages& stages, int parts);   // float
   // By TilePanels or Bf16Panels (float), or NumberPanels: panel_products.hpp.

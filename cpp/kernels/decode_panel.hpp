@@ -117,6 +117,14 @@ bool is_plain(const Panel& panel, DType dtype) {
          piece.col_stride == sizeof(T) && piece.aligned_to(alignof(T));
 }
 
+// Whether a matrix is one tensor of bf16 numbers, stored by rows, nothing to scale; so are its panels.
+inline bool is_one_of_bf16(const Matrix& a) {
+  if (a.tiles.size() != 1) return false;
+  const Tile& t = a.tiles.front();
+  return t.dtype == DType::bf16 && t.coefficient == 1.0 && !t.scale && t.col_stride == 2 && t.row0 == 0 &&
+         t.col0 == 0 && t.rows == a.rows && t.cols == a.cols;
+}
+
 // A power of two commutes with rounding: a view's factor goes into the blocks, so that stored numbers need no
 // arithmetic, unless it is so large that a block would leave the range.
 struct Factors {

@@ -8,6 +8,7 @@
 #include "kernels/change.hpp"
 #include "kernels/chase.hpp"
 #include "kernels/decode.hpp"
+#include "kernels/dots.hpp"
 #include "kernels/entries.hpp"
 #include "kernels/product.hpp"
 #include "kernels/stretch.hpp"
@@ -29,9 +30,10 @@ constexpr bool dot_bf16 = false;
 extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
 // clang-format off
 const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
-    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles,
+    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles, dot_kernels,
     decode<float>, decode<double>,
-    product<float>, product<double>, product<Pair>, adjoint<float>, adjoint<double>, adjoint<Pair>, pair_places.of,
+    product<float>, product<double>, product<Pair>, product<Wide>,
+    adjoint<float>, adjoint<double>, adjoint<Pair>, adjoint<Wide>, pair_places.of,
     move_sums<double>, move_sums<float>, round_bf16, pack_pairs, add_entries,
     stretches, survey, change,
     narrowest, pack_cells, gram_cells,

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products with panels of a matrix in T, the precision of blocks: Isa::product_f32, adjoint_f32 and those of fp64. For
+// Products with panels of a matrix in T, the precision of blocks: Isa::product_f32, adjoint_f32 and those of fp64, or,
+// where the matrix is stored in bf16, their like that widen its numbers on the way: half the bytes, the same bits. For
 // cpu_backend.cpp alone.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,9 +23,15 @@
 namespace sigmascope {
 namespace {
 
-// Products with A (m x n), panel after panel of its rows.
-template <class T>
+// Products with A (m x n), panel after panel of its rows. DOTS: a block of dot_width columns may be multiplied by dot
+// products along A's rows, faster; else sums are those of the adjoint of A's transpose, bit by bit.
+template <class T, bool DOTS>
 class NumberPanels {
+  struct Right {
+    const Block<T>* x;
+    Turned<T> turned;
+  };
+
  public:
   static constexpr bool columns = false;  // A^T goes along the rows of A
   // Rows of z = A^T y are summed in chains of so many, each added to the total: the error of a sum then grows with
@@ -47,15 +56,20 @@ class NumberPanels {
     const Factors factors(a.factor);
     block_factor_ = static_cast<T>(factors.block);
     panel_factor_ = factors.panel;
+    wide_ = std::is_same_v<T, float> && panel_factor_ == 1.0 && cols_ % 2 == 0 && is_one_of_bf16(*a.matrix);
   }
 
   std::int64_t height() const { return height_; }
 
-  // x itself, which must outlive this.
-  std::shared_ptr<const Block<T>> packed(const Block<T>& x) const { return {std::shared_ptr<const Block<T>>(), &x}; }
+  std::shared_ptr<const Right> packed(const Block<T>& x) const {  // of an x that outlives it
+    auto right = std::make_shared<Right>(Right{&x, {}});
+    if constexpr (DOTS)
+      if (isa_.dots && width_ == dot_width) right->turned = Turned(x.data.get(), cols_, pool_);
+    return right;
+  }
 
-  void multiply_with(std::shared_ptr<const Block<T>> x) {  // what `forward` multiplies with
-    x_ = std::move(x);
+  void multiply_with(std::shared_ptr<const Right> x) {  // what `forward` multiplies with
+    right_ = std::move(x);
     y_ = aligned_array<T>(height_ * width_);
   }
 
@@ -74,6 +88,7 @@ class NumberPanels {
   // The next: its numbers where they are stored, or decoded; it must outlive them.
   void take(const Panel& panel) {
     here_ = panel.rows;
+    if (wide_) return take_codes(panel.pieces.front());
     if (panel_factor_ == 1.0 && is_plain<T>(panel, sizeof(T) == 4 ? DType::f32 : DType::f64)) {
       numbers_ = reinterpret_cast<const T*>(panel.pieces.front().data);
       ld_ = panel.pieces.front().row_stride / static_cast<std::int64_t>(sizeof(T));
@@ -92,15 +107,15 @@ class NumberPanels {
 
   // y = (rows of A in the panel) x
   T* forward() {
-    const auto product = IsaOf<T>::product(isa_);
     const std::int64_t size = std::min(row_chunk, chunks(here_, pool_.threads()));
     pool_.run(chunks(here_, size), [&](std::int64_t chunk, int) {
       const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
       T* y = y_.get() + i * width_;
       std::fill_n(y, count * width_, T(0));
-      for (std::int64_t p = 0; p < cols_; p += depth)
-        product(count, width_, std::min(depth, cols_ - p), numbers_ + i * ld_ + p, ld_, 1, x_->row(p), width_, y,
-                width_, Accumulate::sum_blocks);
+      if constexpr (DOTS)
+        if (right_->turned.words) dots(i, count, y);
+      if (!right_->turned.words)
+        for (std::int64_t p = 0; p < cols_; p += depth) product(i, p, count, std::min(depth, cols_ - p), y);
       if (block_factor_ != T(1)) scale(y, count, y);
     });
     return y_.get();
@@ -108,7 +123,6 @@ class NumberPanels {
 
   // z += (rows of A in the panel)^T y
   void adjoint(const T* y) {
-    const auto adjoint = IsaOf<T>::adjoint(isa_);
     if (scaled_) {
       scale(y, here_, scaled_.get());
       y = scaled_.get();
@@ -120,7 +134,7 @@ class NumberPanels {
       pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
         const std::int64_t j = part * strip_, count = std::min(strip_, cols_ - j);
         T* sum = chain_.get() + j * width_;
-        adjoint(numbers_ + i * ld_ + j, ld_, run, count, y + i * width_, width_, width_, sum, adjoint_tile * width_);
+        adjoint(i, j, run, count, y + i * width_, sum);
         if (!ends) return;
         if (T* total = sums_->turn(index, part))
           IsaOf<T>::move(isa_)(sum, std::min(strip_, sum_rows() - j) * width_, total);
@@ -154,6 +168,43 @@ class NumberPanels {
   }
   std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
 
+  // Pairs of codes, at addresses of words.
+  void take_codes(const Piece& piece) {
+    codes_ = reinterpret_cast<const std::uint16_t*>(piece.data);
+    ld_ = piece.row_stride / 2;
+    if (piece.aligned_to(4)) return;
+    ld_ = spread<std::uint16_t>(cols_);
+    if (!own_codes_) own_codes_ = aligned_array<std::uint16_t>(height_ * ld_);
+    codes_ = own_codes_.get();
+    for (std::int64_t i = 0; i < here_; ++i)
+      std::memcpy(own_codes_.get() + i * ld_, piece.data + i * piece.row_stride, static_cast<std::size_t>(2 * cols_));
+  }
+
+  // y (rows x width) += rows from i, columns from j of the panel, times those rows of x.
+  void product(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, T* y) const {
+    if constexpr (std::is_same_v<T, float>)
+      if (wide_)
+        return isa_.product_wide(rows, width_, cols, reinterpret_cast<const std::uint32_t*>(codes_ + i * ld_ + j),
+                                 ld_ / 2, 1, right_->x->row(j), width_, y, width_, Accumulate::sum_blocks);
+    IsaOf<T>::product(isa_)(rows, width_, cols, numbers_ + i * ld_ + j, ld_, 1, right_->x->row(j), width_, y, width_,
+                            Accumulate::sum_blocks);
+  }
+
+  // The same of all columns, the block turned.
+  void dots(std::int64_t i, std::int64_t rows, T* y) const {
+    const auto& [half, words] = right_->turned;
+    if (wide_) isa_.dots->wide(rows, cols_, codes_ + i * ld_, ld_, words.get(), half, y);
+    else isa_.dots->f32(rows, cols_, numbers_ + i * ld_, ld_, words.get(), half, y);
+  }
+
+  // Sums of columns += those rows and columns, turned, times y.
+  void adjoint(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, const T* y, T* sums) const {
+    if constexpr (std::is_same_v<T, float>)
+      if (wide_)
+        return isa_.adjoint_wide(codes_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums, adjoint_tile * width_);
+    IsaOf<T>::adjoint(isa_)(numbers_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums, adjoint_tile * width_);
+  }
+
   void scale(const T* x, std::int64_t rows, T* to) const {
     for (std::int64_t e = 0; e < rows * width_; ++e) to[e] = block_factor_ * x[e];
   }
@@ -161,14 +212,17 @@ class NumberPanels {
   const Isa& isa_;
   ThreadPool& pool_;
   std::int64_t rows_, cols_, width_, strip_, height_;
-  AlignedArray<T> own_;  // of a panel, unless A's own numbers serve
-  std::shared_ptr<const Block<T>> x_;
+  bool wide_;            // codes, not numbers
+  AlignedArray<T> own_;  // of a panel, unless A's own numbers or codes serve
+  AlignedArray<std::uint16_t> own_codes_;
+  std::shared_ptr<const Right> right_;
   AlignedArray<T> y_, scaled_, chain_;  // the sum that is not yet whole
   ChainSums<T>* sums_ = nullptr;
   std::vector<std::vector<std::byte>> scratch_;
   T block_factor_ = 1;
   double panel_factor_ = 1;
   const T* numbers_ = nullptr;
+  const std::uint16_t* codes_ = nullptr;
   std::int64_t here_ = 0, before_ = 0, ld_ = 0;
 };
 

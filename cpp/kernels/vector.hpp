@@ -79,15 +79,27 @@ inline V multiply_add(V a, V b, V c) {
 }
 #endif
 
+// The first numbers of pairs of bf16, or the second ones, as fp32.
+template <int WHICH>
+inline Vector<float> widened(Vector<std::uint32_t> pairs) {
+  return (Vector<float>)(WHICH == 0 ? pairs << 16 : pairs & 0xffff0000u);
+}
+
+// bf16 numbers that follow each other as fp32.
+inline Vector<float> widened(const std::uint16_t* from) {
+  typedef std::uint16_t Codes __attribute__((vector_size(vector_bytes / 2)));
+  Codes codes;
+  __builtin_memcpy(&codes, from, sizeof(codes));
+  return (Vector<float>)(__builtin_convertvector(codes, Vector<std::uint32_t>) << 16);
+}
+
 // a0 b0 + a1 b1 + c for pairs of bf16 numbers. The processor's own instruction rounds after each product and takes
 // subnormal numbers for zero.
 inline Vector<float> multiply_add(Vector<std::uint32_t> a, Vector<std::uint32_t> b, Vector<float> c) {
 #if defined(__AVX512BF16__)
   return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
 #else
-  const auto low = [](Vector<std::uint32_t> x) { return (Vector<float>)(x << 16); };
-  const auto high = [](Vector<std::uint32_t> x) { return (Vector<float>)(x & 0xffff0000u); };
-  return multiply_add(high(a), high(b), multiply_add(low(a), low(b), c));
+  return multiply_add(widened<1>(a), widened<1>(b), multiply_add(widened<0>(a), widened<0>(b), c));
 #endif
 }
 
