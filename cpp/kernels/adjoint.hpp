@@ -142,17 +142,17 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
   constexpr std::int64_t rows_alone = (steps < 64 ? steps : 64) * step_rows<E>,
                          rows_beside = steps / across * step_rows<E>;
   alignas(64) V kept[steps * adjoint_tile];
-  // Rows a multiple of 4 KiB apart share one set of the cache, and a line of each after the other comes in slowly: some
-  // tiles side by side, then.
-  const bool collide = ld * static_cast<std::int64_t>(sizeof(p[0])) % 4096 == 0;
-  const std::int64_t together = collide ? across : 1, some = collide ? rows_beside : rows_alone;
-  const std::int64_t ahead = (collide ? 2 * across : 4) * adjoint_tile;  // what is fetched
+  // Rows a multiple of 4 KiB apart share one set of the cache, and a line of each after the other comes in slowly:
+  // pairs of some tiles side by side, then, and what is fetched lies further ahead.
+  const bool collide = ld * static_cast<std::int64_t>(sizeof(p[0])) % 4096 == 0, beside = collide && step_rows<E> == 2;
+  const std::int64_t together = beside ? across : 1, some = beside ? rows_beside : rows_alone;
+  const std::int64_t ahead = (collide ? 2 * across : 4) * adjoint_tile;
   for (std::int64_t i = 0; i < rows; i += some) {
     const std::int64_t here = rows - i < some ? rows - i : some;
     const V* right = y + i / step_rows<E> * ldy;
     for (std::int64_t j0 = 0; j0 < cols; j0 += together * adjoint_tile) {
       const std::int64_t end = cols - j0 < together * adjoint_tile ? cols : j0 + together * adjoint_tile;
-      const bool apart_from_sums = collide || end - j0 < adjoint_tile;
+      const bool apart_from_sums = beside || end - j0 < adjoint_tile;
       if (apart_from_sums)
         for (std::int64_t r = 0; r < here; r += step_rows<E>)
           for (std::int64_t j = j0; j < end; j += adjoint_tile)
