@@ -52,8 +52,8 @@ for m, n, k in [(1, 1, 1), (129, 65, 17), (301, 193, 70)]:
         again = rounded(dense).T @ rounded(got)
         assert np.linalg.norm(both - again) <= 1e-5 * np.linalg.norm(again), (m, n, k)
 
-# Columns of a narrow block, which have kernels of their own, are those of a wide one: to the bit where all sums are
-# exact, else as far as another order of them goes.
+# Columns of a narrow block, which have kernels of their own, are those of a wide one: to the bit
+# where all sums are exact, else as far as another order of them goes.
 for m, n in [(1, 33), (301, 193), (517, 1090), (1030, 64)]:
     for kind in ("integers", "normal"):
         if kind == "integers":

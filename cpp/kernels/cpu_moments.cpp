@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Statistics of every element in one pass, fp64; every sum in an order that the matrix fixes.
 #include <algorithm>
+#include <array>
 #include <limits>
 
-#include "kernels/block.hpp"
 #include "kernels/cpu_backend.hpp"
 #include "kernels/element_pass.hpp"
 
@@ -76,7 +76,8 @@ class Groups {
       : rows_(a.rows),
         cols_(a.cols),
         slots_(std::min(panel_rows / group_rows + 2, parts(a.rows, group_rows))),
-        columns_(slots_, cols_) {
+        ld_(parts(cols_, line)),
+        columns_(static_cast<std::size_t>(slots_ * ld_)) {
     result.all = empty_stretch;
     result.row_squares.assign(static_cast<std::size_t>(rows_), 0.0);
     result.col_squares.assign(static_cast<std::size_t>(cols_), 0.0);
@@ -84,7 +85,7 @@ class Groups {
   }
 
   // Column sums of squares of the group that holds a row of the matrix: a chain, row after row.
-  double* columns(std::int64_t row) { return columns_.row(static_cast<std::int64_t>(slot(row))); }
+  double* columns(std::int64_t row) { return columns_[slot(row) * static_cast<std::size_t>(ld_)].sums.data(); }
 
   // Takes in rows [row0, row1), stretch `part` of each at found[part * height + row - row0], and adds up the groups
   // that end there.
@@ -124,6 +125,10 @@ class Groups {
   ElementMoments result;
 
  private:
+  static constexpr std::int64_t line = 8;
+  struct alignas(64) Line {
+    std::array<double, line> sums{};
+  };
   struct Rows {
     Stretch sums = empty_stretch;
     std::int64_t first_row = -1;  // that holds a nonfinite number
@@ -132,8 +137,8 @@ class Groups {
   std::size_t slot(std::int64_t row) const { return static_cast<std::size_t>(row / group_rows % slots_); }
   bool ends_by(std::int64_t row1, std::int64_t row) const { return std::min(row + group_rows, rows_) <= row1; }
 
-  std::int64_t rows_, cols_, slots_;
-  Block<double> columns_;  // a row for each group
+  std::int64_t rows_, cols_, slots_, ld_;
+  std::vector<Line> columns_;  // a row for each group
   std::vector<Rows> rows_of_;
 };
 

@@ -83,7 +83,8 @@ def products(reading: Reading, columns: int, width: int, *, both: bool = True) -
     sums = width * (across + 32) * ld
     each = width * height * (_spread(across, width) + 2 * ld) + sums
     between = width * reading.M * ld if reading.wide and both else 0
-    return between + times * each + reading.raw(height, across, lines)
+    turned = 4 * (across + 16) * ld if (width, ld) == (4, 16) and both else 0  # dots.hpp
+    return between + turned + times * each + reading.raw(height, across, lines)
 
 
 def rounded_products(reading: Reading, columns: int) -> int:
@@ -95,6 +96,7 @@ def rounded_products(reading: Reading, columns: int) -> int:
     sums = 4 * (across + 32) * ld
     each = 2 * height * _spread(across, 2) + 6 * height * ld + sums
     blocks = 2 * (across + 2) * ld + (4 * reading.M * ld if reading.wide else 0)
+    blocks += 2 * (across + 32) * ld if ld == 16 else 0  # turned: dots.hpp
     return blocks + times * each + reading.raw(height, across, lines)
 
 

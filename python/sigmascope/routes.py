@@ -120,7 +120,7 @@ class Route:
         if self.permutes:
             gathered = permutation_need(reading, self.width).beside(self.seen_bytes)
             again = self._once(replace(reading, stored=self.width, files=False))
-            kept = 2 * MIB  # of other sizes, by the allocator, beyond OVERHEAD: measured
+            kept = 3 * MIB  # of other sizes, by the allocator, beyond OVERHEAD: measured
             needed = needed.then(gathered).then(again.beside(gathered.arrays + kept))
         return needed._replace(working=needed.working + GENERATORS) if self.measures else needed
 
