@@ -83,6 +83,12 @@ class TopSearch {
     sharpen();
     begin();
   }
+  // After the second step: what two blocks tell of sigma_1 is enough, and less than two is lost.
+  bool should_not_steer() const {
+    return rough() && !a_.splits() && result_.steps == 2 &&
+           out_of_reach(std::sqrt(std::max(Diagonalized(space_->t()).top(1).values.front(), 0.0)), rounding(products_),
+                        options_);
+  }
 
   // One more block; true when the answer has been read.
   bool step() {
@@ -92,6 +98,12 @@ class TopSearch {
     const std::int64_t d = space_->columns();
     const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_,
                last = out_of_steps || (whole && !rough());
+    if (!last && should_not_steer()) {
+      products_ = Products::full;
+      result_.refined = true;
+      begin();
+      return false;
+    }
     const bool early = options_.density && result_.steps < least_density_steps && !space_->exhausted();
     if (!last && !whole && (early || d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart())))
       return false;
