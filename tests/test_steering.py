@@ -259,3 +259,20 @@ def test_refined_vectors_keep_what_they_lack(k: int) -> None:
     assert result.passes < 40
     assert np.max(result.residuals) <= (tol + 3e-6) * sigma[0]
     assert np.all(np.abs(result.s - sigma[:k]) <= result.errors)
+
+
+@pytest.mark.skipif(_core.config()["tiles"], reason="with tiles steering reaches further")
+def test_residuals_out_of_its_reach_are_not_steered_for() -> None:
+    A = ks.llm(900, 800)[0].astype(np.float32)
+    default = rounding.coarsest(rounding.SEARCHES, A.shape)
+    least = 2.0**-7 / np.sqrt(800)
+    assert ss.svds(A, 12, tol=2 * least).precision == default
+    assert ss.svds(A, 12, tol=0.5 * least).precision == "float32"
+    assert ss.svds(A, 12, tol=0.5 * least, vectors=False).precision == default
+    # Asked to be steered all the same, a search gives up after its second step.
+    options: dict[str, Any] = {"tol": 1e-5, "method": "krylov", "block": 8, "seed": 3}
+    full, mixed = (ss.svds(A, 40, precision=p, **options) for p in ("float32", "mixed"))
+    assert full.converged
+    assert mixed.converged
+    assert mixed.passes == full.passes + 2
+    assert mixed.s.tobytes() == full.s.tobytes()

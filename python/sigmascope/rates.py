@@ -21,9 +21,9 @@ from .sources import matrix
 from .threads import resolve_threads
 
 _ROWS, _COLUMNS, _BLOCK, _ORDER = 2048, 1024, 32, 640
-_SEARCH = 1.8 if TILES else 1.2
+_SEARCH = 1.8 if TILES else 1.0
 """A matrix beyond the caches takes longer than the one that is timed: measured, 2 to 2.9; without
-tiles 0.7 to 1.3, where products wait less for memory."""
+tiles 0.56 to 1.3, where products wait less for memory."""
 
 _QUADRATURE = 1.2e-9
 """Seconds per D^3 of the two eigenproblems of a quadrature, as the constants of costs.py."""
