@@ -53,7 +53,8 @@ for m, n, k in [(1, 1, 1), (129, 65, 17), (301, 193, 70)]:
         assert np.linalg.norm(both - again) <= 1e-5 * np.linalg.norm(again), (m, n, k)
 
 # Columns of a narrow block, which have kernels of their own, are those of a wide one: to the bit
-# where all sums are exact, else as far as another order of them goes.
+# where all sums are exact or vectors have less than 64 bytes, else as far as another order of
+# them goes.
 for m, n in [(1, 33), (301, 193), (517, 1090), (1030, 64)]:
     for kind in ("integers", "normal"):
         if kind == "integers":
@@ -71,7 +72,9 @@ for m, n in [(1, 33), (301, 193), (517, 1090), (1030, 64)]:
                         found = _core.product_f32(M._native, X[:, :k], verb, **asked)
                         narrow = found[0] if verb == "gram" else found
                         apart = np.abs(narrow - wide[:, :k]).max()
-                        bound = 0 if kind == "integers" else 1e-5 if verb != "steer" else 3e-3
+                        bound = 1e-5 if verb != "steer" else 3e-3
+                        if kind == "integers" or config["vector_bits"] < 512:
+                            bound = 0
                         assert apart <= bound * np.abs(wide).max(), (m, n, k, verb, kind)
 
 A = rng.standard_normal((400, 250)) * np.arange(1, 251) ** -0.5

@@ -35,6 +35,7 @@ def test_products_and_gram_step(
 ) -> None:
     """A X, A^T Y and (A^T A X, A X) within the rounding of sums of that length."""
     m, n, k = shape
+    has = _core.config()
     rng = np.random.default_rng(seed)
     kind = np.float64 if double else np.float32
     stored = rng.standard_normal((m, n)).astype(kind)
@@ -48,8 +49,9 @@ def test_products_and_gram_step(
     adjoint = product(A, Y, "adjoint", double=double)
     assert np.all(np.abs(adjoint - dense.T @ Y) <= unit * (np.abs(dense.T) @ np.abs(Y)))
     both, same = product(A, X, "gram", double=double)
-    if k > 16:  # a narrow block's sums have an order of their own where vectors have 64 bytes
-        assert np.array_equal(same, image)
+    # A narrow block's sums of float32 have an order of their own where vectors have 64 bytes.
+    dots = not double and k <= 16 and has["vector_bits"] == 512 and not has["tiles"]
+    assert dots or np.array_equal(same, image)
     assert np.all(np.abs(same - dense @ X) <= unit * (np.abs(dense) @ np.abs(X)))
     bound = unit * (np.abs(dense.T) @ (np.abs(dense) @ np.abs(X)))
     assert np.all(np.abs(both - dense.T @ (dense @ X)) <= 2 * bound)

@@ -74,8 +74,8 @@ class TopSearch {
 
   // Better products from here on: of two parts where their noise is below what is allowed.
   void sharpen() {
-    const double allowed = options_.tolerance * std::sqrt(assessment_.theta(0));
-    const bool enough = a_.splits() && options_.of_residuals() && rounding(Products::split).noise < allowed;
+    const bool enough = a_.splits() && options_.of_residuals() &&
+                        rounding(Products::split).noise < options_.tolerance * std::sqrt(assessment_.theta(0));
     products_ = products_ == Products::rounded && enough ? Products::split : Products::full;
     result_.refined = true;
   }
@@ -83,7 +83,7 @@ class TopSearch {
     sharpen();
     begin();
   }
-  // After the second step: what two blocks tell of sigma_1 is enough, and less than two is lost.
+  // After the second step, which two blocks tell enough of sigma_1: the two steps are all that is lost.
   bool should_not_steer() const {
     return rough() && !a_.splits() && result_.steps == 2 &&
            out_of_reach(std::sqrt(std::max(Diagonalized(space_->t()).top(1).values.front(), 0.0)), rounding(products_),
@@ -99,9 +99,7 @@ class TopSearch {
     const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_,
                last = out_of_steps || (whole && !rough());
     if (!last && should_not_steer()) {
-      products_ = Products::full;
-      result_.refined = true;
-      begin();
+      begin_sharper();
       return false;
     }
     const bool early = options_.density && result_.steps < least_density_steps && !space_->exhausted();

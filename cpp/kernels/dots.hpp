@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Products with a block of one vector of columns, C (rows x 16) += A B, as dot products along A's rows: a broadcast for
 // every multiply-add, as in product.hpp, would take longer than it. B is turned: vectors lie along its columns, half of
-// them after another, and each is multiplied with three rows. Sums are of lanes, added up at the end of every call.
+// them after another, and each is multiplied with three rows. Sums are of lanes, added up at the end of every run.
 // For isa.cpp alone: everything has internal linkage.
 #pragma once
 
