@@ -16,6 +16,7 @@
 #include "algorithms/krylov_space.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
 #include "algorithms/spectral_density.hpp"
+#include "algorithms/steering.hpp"
 #include "algorithms/stopping.hpp"
 
 namespace sigmascope {
@@ -43,7 +44,7 @@ class TopSearch {
         n_(a.cols()),
         k_(options.k),
         block_(std::min(options.block, a.cols())),
-        products_(options.products == Products::split && !a.splits() ? Products::full : options.products) {
+        begun_(first_products(options, a.splits(), a.cols())) {
     begin();
   }
 
@@ -65,27 +66,37 @@ class TopSearch {
  private:
   void begin() {
     space_.emplace(device_, n_, block_, options_.seed);
+    products_ = coarsest_ = begun_;
     next_check_ = taken_ + k_ + block_;
     looked_off_ = 0;
   }
 
-  bool rough() const { return products_ != Products::full; }
+  bool rough() const { return coarsest_ != Products::full; }
   Rounding rounding(Products products) const { return Rounding::of(products, fro2_, n_); }
 
   // Better products from here on: of two parts where their noise is below what is allowed.
   void sharpen() {
     const bool enough = a_.splits() && options_.of_residuals() &&
                         rounding(Products::split).noise < options_.tolerance * std::sqrt(assessment_.theta(0));
-    products_ = products_ == Products::rounded && enough ? Products::split : Products::full;
+    begun_ = products_ = coarsest_ = begun_ == Products::rounded && enough ? Products::split : Products::full;
     result_.refined = true;
   }
   void begin_sharper() {
     sharpen();
     begin();
   }
+  bool can_relax() const {
+    return options_.products == Products::rounded && begun_ == Products::full && !a_.splits() && !settled_;
+  }
+  void relax() {  // or back to full products, until the next look
+    const Rounding rounded = rounding(Products::rounded);
+    const std::int64_t blocks = std::max<std::int64_t>(1, (next_check_ - taken_) / block_);
+    products_ = may_be_rounded(*space_, assessment_, rounded, blocks, options_) ? Products::rounded : Products::full;
+    if (products_ == Products::rounded) coarsest_ = Products::rounded;
+  }
   // After the second step, which two blocks tell enough of sigma_1: the two steps are all that is lost.
   bool should_not_steer() const {
-    return rough() && !a_.splits() && result_.steps == 2 &&
+    return begun_ != Products::full && !a_.splits() && result_.steps == 2 &&
            out_of_reach(std::sqrt(std::max(Diagonalized(space_->t()).top(1).values.front(), 0.0)), rounding(products_),
                         options_);
   }
@@ -93,7 +104,7 @@ class TopSearch {
   // One more block; true when the answer has been read.
   bool step() {
     taken_ += space_->next_columns();
-    space_->expand(a_, nullptr, products_);
+    space_->expand(a_, nullptr, rounding(products_));
     ++result_.steps;
     const std::int64_t d = space_->columns();
     const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_,
@@ -106,8 +117,8 @@ class TopSearch {
     if (!last && !whole && (early || d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart())))
       return false;
     assessment_.t.reset();  // before the next is made
-    assessment_ = assess(*space_, k_, kept() + 2 * block_, rounding(products_), options_.density);
-    if (rough() && !last && drowned(assessment_, options_)) {
+    assessment_ = assess(*space_, k_, kept() + 2 * block_, rounding(coarsest_), options_.density);
+    if (begun_ != Products::full && !last && drowned(assessment_, options_)) {
       begin_sharper();
       return false;
     }
@@ -115,7 +126,10 @@ class TopSearch {
     const bool done = off < 1;
     const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated(assessment_, k_)), last);
     next_check_ = taken_ + (confirmation_.active ? 1 : until_next_look(d, off));
-    if (!last && place == Place::open) return false;
+    if (!last && place == Place::open) {
+      if (can_relax()) relax();
+      return false;
+    }
     if (last || done || !rough()) {
       read_out(place);
       if (result_.unread > 0 || result_.converged || last) return true;
@@ -147,7 +161,7 @@ class TopSearch {
     const std::int64_t k = std::min(k_, static_cast<std::int64_t>(assessment_.rho.size()));
     // What comes with the values has the residuals of the recurrence: nothing is asked of them.
     const bool all = graded<B>(assessment_, k),
-               measure = options_.of_residuals() || all || products_ == Products::rounded;
+               measure = options_.of_residuals() || all || coarsest_ == Products::rounded;
     const Wanted beside = options_.vectors ? Wanted::vectors : Wanted::values,
                  wanted = measure ? Wanted::residuals : beside;
     if (all && options_.readout_columns > 0 && space_->columns() > options_.readout_columns) {
@@ -174,7 +188,7 @@ class TopSearch {
     const double least = rounding_floor<B>(triplets.s),
                  floor = least + (split ? 4 * two.noise + two.share * triplets.s.front() : 0),
                  allowed = options_.tolerance * triplets.s.front() + least,
-                 missing = missing_mass(*space_, fro2_, rounding(products_));
+                 missing = missing_mass(*space_, fro2_, rounding(coarsest_));
     // Nor does T tell then what lies outside: ask A, with the block that would be next.
     Unseen unseen = assessment_.unseen;
     double& eta = unseen.eta;
@@ -211,6 +225,7 @@ class TopSearch {
   // From the best of the space, with better products; afresh if that is most of all there is.
   void refine() {
     snapshot();
+    settled_ = true;
     if (2 * kept() > n_) return begin_sharper();
     sharpen();
     const Small& ritz = assessment_.ritz.vectors;
@@ -264,7 +279,8 @@ class TopSearch {
   double fro2_;
   TopOptions options_;
   std::int64_t n_, k_, block_;
-  Products products_;
+  Products begun_, products_, coarsest_;  // of the first step of a space, of the next, of the roughest so far
+  bool settled_ = false;                  // what was rounded was too much once
   int restarts_ = 0;
   std::int64_t taken_ = 0, next_check_ = 0;  // columns multiplied so far, over all restarts
   std::int64_t looked_ = 0;                  // such, at the last look,

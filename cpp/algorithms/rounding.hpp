@@ -19,17 +19,36 @@ enum class Products {
 };
 
 struct Rounding {
+  Products products = Products::full;
+  double rms = 0;    // |A|_F / sqrt(n)
   double noise = 0;  // sigma: what it adds to a residual, if every entry of A, or of a block, is rounded by itself
   double share = 0;  // of T's numbers, if every entry is rounded the same way
 
   static Rounding of(Products products, double fro2, std::int64_t n) {
-    if (products == Products::full) return {};
-    const double unit = products == Products::rounded ? 0x1p-9 : 0x1p-18;
-    return {.noise = unit * std::sqrt(fro2 / static_cast<double>(n)), .share = 4 * unit};
+    const double rms = std::sqrt(fro2 / static_cast<double>(n)), unit = unit_of(products);
+    return {.products = products, .rms = rms, .noise = unit * rms, .share = 4 * unit};
   }
   bool any() const { return share > 0; }
   // Of T's numbers, six times what is likely: of n roundings, of the block and of its image.
   double likely(std::int64_t n) const { return std::min(share, 3.75 * share / std::sqrt(static_cast<double>(n))); }
+
+ private:
+  static double unit_of(Products products) {
+    if (products == Products::full) return 0;
+    return products == Products::rounded ? 0x1p-9 : 0x1p-18;
+  }
+};
+
+// How much of a column of a basis, or of a combination of columns, was multiplied with rounded products.
+struct Rough {
+  double weight = 0;  // square of the part that was; 1: all
+  double image2 = 0;  // |A x|^2 of it, lambda
+
+  Rough& operator+=(const Rough& other) {
+    weight += other.weight, image2 += other.image2;
+    return *this;
+  }
+  Rough operator*(double factor) const { return {.weight = weight * factor, .image2 = image2 * factor}; }
 };
 
 }  // namespace sigmascope

@@ -61,6 +61,7 @@ struct Assessment {
   std::optional<Diagonalized> t;  // of the projection, if it is kept
   Eigen ritz;                     // more than k of them, where the space has more
   std::vector<double> rho;        // |A^T A v - theta v|, lambda
+  std::vector<double> moved;      // what rounded products add to rho, lambda; zero without
   std::vector<Crowd> crowds;      // of the first k
   Unseen unseen;
   Rounding rounding;
@@ -114,18 +115,27 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t leas
   if (!keep) a.t.reset();
   a.rho = column_norms(matmul(space.coupling(), a.ritz.vectors));
   const auto found = static_cast<std::int64_t>(a.rho.size());
+  const std::vector<Rough> rough = space.rough(a.ritz.vectors);
+  // Of theta_j, at most, where every entry is rounded the same way; or of what is likely of it.
+  const auto at_most = [&](std::int64_t j, double share) {
+    return a.theta(j) * (1 + share * rough[static_cast<std::size_t>(j)].weight);
+  };
   bool any = false;
-  for (std::int64_t j = 0; j < found; ++j)
+  for (std::int64_t j = 0; j < found; ++j) {
+    const auto& [weight, image2] = rough[static_cast<std::size_t>(j)];
+    // Of a vector that such columns make up, |A x|^2 is theta, whatever theirs are.
+    const double image = weight > 0.5 ? a.theta(j) : image2;
+    a.moved.push_back(rounding.noise * std::sqrt(image + weight * rounding.rms * rounding.rms));
     if (const double rho = a.rho[static_cast<std::size_t>(j)]; rho > unconverged * a.theta(j)) {
-      a.unseen.eta = std::max(a.unseen.eta, a.theta(j) + rho);
+      a.unseen.eta = std::max(a.unseen.eta, at_most(j, rounding.share) + rho);
       any = true;
     }
+  }
   if (!any && found < space.columns() && space.columns() < space.size())
-    a.unseen.eta = 0.9 * a.theta(found - 1);  // of a cluster that goes on, no member is missed
-  if (rounding.any()) {
-    a.unseen.eta *= 1 + rounding.share;
-    if (found > k) a.unseen.inside = a.theta(k) * (1 + rounding.share);
-    if (found > k) a.unseen.above = a.theta(k) * (1 + rounding.likely(space.size()));
+    a.unseen.eta = 0.9 * at_most(found - 1, rounding.share);  // of a cluster that goes on, no member is missed
+  if (rounding.any() && found > k) {
+    a.unseen.inside = at_most(k, rounding.share);
+    a.unseen.above = at_most(k, rounding.likely(space.size()));
   }
   a.crowds = crowds(space, a, k);
   return a;
@@ -135,31 +145,8 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t leas
 inline double ritz_residual(const Assessment& a, std::int64_t i, double epsilon) {
   const double least = std::sqrt(epsilon * a.theta(0));
   const double sigma = std::max(std::sqrt(a.theta(i)), least);
-  return sigma > 0 ? std::hypot(a.rho[static_cast<std::size_t>(i)] / sigma, a.rounding.noise) : 0.0;
-}
-
-// Steering shows nothing more: the k residuals are down to its noise.
-inline bool saturated(const Assessment& a, std::int64_t k) {
-  if (!a.rounding.any() || static_cast<std::int64_t>(a.rho.size()) < k) return false;
-  for (std::int64_t i = 0; i < k; ++i)
-    if (a.rho[static_cast<std::size_t>(i)] > a.rounding.noise * std::sqrt(a.theta(i))) return false;
-  return true;
-}
-
-// Whether residuals are asked for that a search steered by these products can hardly reach. Measured, of the time with
-// full products alone, where those are not much dearer: 0.8 at 2.0, 2.5 and 3.3 times the noise; 1.6 at 2.6 times, of
-// a steep spectrum; 1.2 to 1.5 at 1.6 times and below.
-inline bool out_of_reach(double largest, const Rounding& rounding, const TopOptions& options) {
-  return rounding.any() && options.of_residuals() && options.tolerance * largest < 2.3 * rounding.noise;
-}
-
-// Steering is not worth its end: the k-th value itself is of the order of its noise, or residuals far below the noise
-// are asked for, and most of the search would be made again.
-inline bool drowned(const Assessment& a, const TopOptions& options) {
-  const double noise = a.rounding.noise;
-  if (!a.rounding.any() || static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
-  const bool too_fine = options.of_residuals() && 4 * options.tolerance * std::sqrt(a.theta(0)) < noise;
-  return too_fine || std::sqrt(a.theta(options.k - 1)) < 16 * noise;
+  const auto e = static_cast<std::size_t>(i);
+  return sigma > 0 ? std::hypot(a.rho[e], a.moved[e]) / sigma : 0.0;
 }
 
 // The largest error of the k values over the one allowed; 0 if all are.
@@ -210,7 +197,9 @@ bool suspects_missed_copies(const KrylovSpace<B>& space, const Assessment& a, co
 // What of ||A||_F^2 lies outside the space, and the rounding of that difference.
 template <Backend B>
 double missing_mass(const KrylovSpace<B>& space, double fro2, const Rounding& rounding) {
-  return std::max(fro2 - space.captured(), 0.0) + std::max(2 * rounding.share, 64 * B::epsilon()) * fro2;
+  double roughly = 0;
+  for (const Rough& column : space.rough()) roughly += column.image2;
+  return std::max(fro2 - space.captured(), 0.0) + std::max(2 * rounding.share * roughly, 64 * B::epsilon() * fro2);
 }
 
 // How sure it is that the k values found are the k largest.

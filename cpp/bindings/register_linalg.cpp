@@ -76,7 +76,7 @@ py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t see
     py::gil_scoped_release release;
     KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), seed);
     while (taken < steps && !space.exhausted()) {
-      space.expand(*p.a, nullptr, products);
+      space.expand(*p.a, nullptr, Rounding{.products = products});
       ++taken;
     }
     return quadrature(space);

@@ -60,10 +60,8 @@ def svds(
         2^-16 ||A||_F / sqrt(n) + 2^-16 sigma, is below a 16th of the tolerance; it is part of
         residuals and errors), and where the tolerance is finer than the rounding, the last steps
         have better ones. Default where the processor multiplies bfloat16 (AVX-512 BF16) and
-        min(m, n) >= 512, but, without tiles (AMX), not for residuals finer than 2^-7 / sqrt(n),
-        n = min(m, n), which float32 reaches sooner. "split" begins with 16 bits of every number, as
-        two parts of bfloat16, and reads the answer as "mixed" does; on a processor without tiles it
-        is float32.
+        min(m, n) >= 512. "split" begins with 16 bits of every number, as two parts of bfloat16, and
+        reads the answer as "mixed" does; on a processor without tiles (AMX) it is float32.
     seed : int
         Of the random start. Same seed, same bits, whatever the threads.
     **options
@@ -109,8 +107,7 @@ def svds(
     Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
     """
     a = matrix(A)
-    residual = tol if vectors else None
-    run = Run.of(a, precision=precision, precisions=SEARCHES, residual=residual, **options)
+    run = Run.of(a, precision=precision, precisions=SEARCHES, **options)
     plan.check_rank(k, a.shape)
     plan.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):

@@ -103,7 +103,6 @@ class Run:
         executor: Executor | None = None,
         fro2: float | None = None,
         precisions: tuple[str, ...] = ("float32", "float64"),
-        residual: float | None = None,
     ) -> Run:
         """Resolve the options of one call on `a`; ValueError or DeviceError if they are off.
 
@@ -126,7 +125,7 @@ class Run:
         if precision is None:
             precision = a.precision
             if precision == "float32":
-                precision = rounding.coarsest(precisions, a.shape, residual)
+                precision = rounding.coarsest(precisions, a.shape)
         here = executor is None  # else workers read, and this process holds nothing of the matrix
         return cls(
             threads=resolve_threads(num_threads),
