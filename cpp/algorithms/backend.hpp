@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "algorithms/rounding.hpp"
@@ -13,19 +14,30 @@
 namespace sigmascope {
 
 template <class B>
-concept Backend = requires(B& device, typename B::Block& y, const typename B::Block& x, const Small& c, Small& host,
-                           std::int64_t n, std::uint64_t seed, bool fast) {
-  { B::epsilon() } -> std::convertible_to<double>;  // unit roundoff of a block's numbers
-  { x.rows } -> std::convertible_to<std::int64_t>;
-  { x.cols } -> std::convertible_to<std::int64_t>;
-  { device.zeros(n, n) } -> std::same_as<typename B::Block>;
-  { device.gaussian(n, n, seed, n) } -> std::same_as<typename B::Block>;  // rows, cols, seed, first column
-  { device.inner(x, x) } -> std::same_as<Small>;                          // x^T y
-  { device.combine(y, x, c) };                                            // y += x c
-  { device.eigvalsh(host, fast) } -> std::same_as<std::vector<double>>;   // ascending; overwrites its argument
-  { device.to_host(x) } -> std::same_as<Small>;
-  { device.from_host(c) } -> std::same_as<typename B::Block>;
-};
+concept Backend =
+    requires(B& device, typename B::Block& y, const typename B::Block& x, std::span<const typename B::Block> xs,
+             const Small& c, Small& host, std::int64_t n, std::uint64_t seed, bool fast) {
+      { B::epsilon() } -> std::convertible_to<double>;  // unit roundoff of a block's numbers
+      { x.rows } -> std::convertible_to<std::int64_t>;
+      { x.cols } -> std::convertible_to<std::int64_t>;
+      { device.zeros(n, n) } -> std::same_as<typename B::Block>;
+      { device.gaussian(n, n, seed, n) } -> std::same_as<typename B::Block>;  // rows, cols, seed, first column
+      { device.inner(xs, x) } -> std::same_as<Small>;                         // [x_1 x_2 ...]^T y
+      { device.combine(y, xs, c) };                                           // y += [x_1 x_2 ...] c
+      { device.eigvalsh(host, fast) } -> std::same_as<std::vector<double>>;   // ascending; overwrites its argument
+      { device.to_host(x) } -> std::same_as<Small>;
+      { device.from_host(c) } -> std::same_as<typename B::Block>;
+    };
+
+// Both of one block.
+template <Backend B>
+Small inner(B& device, const typename B::Block& x, const typename B::Block& y) {
+  return device.inner(std::span(&x, 1), y);
+}
+template <Backend B>
+void combine(B& device, typename B::Block& y, const typename B::Block& x, const Small& c) {
+  device.combine(y, std::span(&x, 1), c);
+}
 
 // A (rows x cols) on a device; algorithms iterate on A^T A, so cols should be the smaller side.
 template <class A>

@@ -194,7 +194,7 @@ class TopSearch {
     double& eta = unseen.eta;
     if (all && space_->next_columns() > 0) {
       const auto image = a_.multiply(space_->next());
-      eta = std::max(eta, eigh(device_.inner(image, image)).values.front());
+      eta = std::max(eta, eigh(inner(device_, image, image)).values.front());
     }
     if (measured)
       for (std::size_t i = 0; i < result_.residuals.size(); ++i)
@@ -209,16 +209,16 @@ class TopSearch {
     if (!result_.converged) result_.errors = errors(false);
   }
 
-  // Columns after which T is worth another look: where that costs as much as steps that may have been needless, or
-  // where the last two looks expect it to be the last. A look takes 1.7e-10 d^3 seconds (`costs.py`), a column
-  // 4 m n / 424e9. Sooner where A is large.
+  // Columns after which T is worth another look: where looks cost as much as steps that may have been needless. A look
+  // takes 1.7e-10 d^3 seconds (`costs.py`), a column 4 m n / 424e9: of `left` columns that are still to come,
+  // 6 sqrt(left d^3 / (m n)). As many as the last two looks expect, for convergence only quickens; else d / 4.
   std::int64_t until_next_look(std::int64_t d, double off) {
     const double size = static_cast<double>(a_.rows()) * static_cast<double>(n_), columns = static_cast<double>(d);
-    double wait = std::min(columns / 2, 3 * columns * columns / std::sqrt(size));
-    // Convergence only quickens.
+    double left = columns / 4;
     if (off > 1 && looked_off_ > off && looked_ < taken_)
-      wait = std::min(wait, std::log(off) / std::log(looked_off_ / off) * static_cast<double>(taken_ - looked_));
+      left = std::log(off) / std::log(looked_off_ / off) * static_cast<double>(taken_ - looked_);
     looked_ = taken_, looked_off_ = off;
+    const double wait = std::min({left, columns / 2, 6 * std::sqrt(left * columns * columns * columns / size)});
     return std::max(block_, static_cast<std::int64_t>(wait));
   }
 

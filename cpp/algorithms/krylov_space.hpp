@@ -77,8 +77,8 @@ class KrylovSpace {
     Small left(held.cols, wide.cols), right(added.q.cols, wide.cols);
     for (std::int64_t j = 0; j < held.cols; ++j) left(j, j) = 1;
     for (std::int64_t j = 0; j < added.q.cols; ++j) right(j, held.cols + j) = 1;
-    device_.combine(wide, held, left);
-    device_.combine(wide, added.q, right);
+    combine(device_, wide, held, left);
+    combine(device_, wide, added.q, right);
     basis_.pop_back();
     next_ = std::move(wide);
     const std::int64_t added_columns = added.q.cols;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -33,17 +34,13 @@ std::int64_t columns_of(const std::vector<typename B::Block>& basis) {
 template <Backend B>
 typename B::Block combine_basis(B& device, const std::vector<typename B::Block>& basis, const Small& c) {
   typename B::Block result = device.zeros(basis.front().rows, c.cols);
-  std::int64_t row = 0;
-  for (const auto& block : basis) {
-    device.combine(result, block, c.part(row, row + block.cols, 0, c.cols));
-    row += block.cols;
-  }
+  device.combine(result, std::span(basis), c);
   return result;
 }
 
 template <Backend B>
 std::vector<double> column_norms(B& device, const typename B::Block& x) {
-  const Small square = device.inner(x, x);
+  const Small square = inner(device, x, x);
   std::vector<double> norms;
   norms.reserve(static_cast<std::size_t>(square.cols));
   for (std::int64_t j = 0; j < square.cols; ++j) norms.push_back(std::sqrt(std::max(square(j, j), 0.0)));
@@ -57,19 +54,13 @@ inline double largest_of(const std::vector<double>& values) {
 // z -= V (V^T z) for the last blocks of V, classical Gram-Schmidt; returns V^T z, zero for the others.
 template <Backend B>
 Small project_out(B& device, const std::vector<typename B::Block>& basis, std::size_t blocks, typename B::Block& z) {
-  const std::size_t first = basis.size() - std::min(blocks, basis.size());
   Small c(columns_of<B>(basis), z.cols);
-  std::int64_t row = 0;
-  for (std::size_t i = 0; i < basis.size(); row += basis[i++].cols)
-    if (i >= first) c.set_part(row, 0, device.inner(basis[i], z));
-  row = 0;
-  for (std::size_t i = 0; i < basis.size(); row += basis[i++].cols) {
-    if (i < first) continue;
-    const auto& block = basis[i];
-    Small negative = c.part(row, row + block.cols, 0, z.cols);
-    for (double& value : negative.values) value = -value;
-    device.combine(z, block, negative);
-  }
+  if (basis.empty()) return c;
+  const auto last = std::span(basis).last(std::min(blocks, basis.size()));
+  Small part = device.inner(last, z);
+  c.set_part(c.rows - part.rows, 0, part);
+  for (double& value : part.values) value = -value;
+  device.combine(z, last, part);
   return c;
 }
 
@@ -81,7 +72,7 @@ Small project_out(B& device, const std::vector<typename B::Block>& basis, std::s
 // below the clamp in a late pass as well, after its columns had been normalised, is rounding and goes.
 template <Backend B>
 double orthonormalize_pass(B& device, typename B::Block& z, Small& r, const std::vector<double>& floors, bool late) {
-  const Small gram = device.inner(z, z);
+  const Small gram = inner(device, z, z);
   std::vector<std::int64_t> kept;
   for (std::int64_t j = 0; j < z.cols; ++j) {
     const double norm = std::sqrt(std::max(gram(j, j), 0.0));
@@ -139,7 +130,7 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r, const std:
     for (std::int64_t l = 0; l < r.cols; ++l) kept_rows(i, l) = r(kept[ii], l) * norm[ii];
   }
   auto rotated = device.zeros(z.rows, right.cols);
-  device.combine(rotated, z, change);
+  combine(device, rotated, z, change);
   z = std::move(rotated);
   r = matmul(back, kept_rows);
   return deviation;

@@ -81,7 +81,7 @@ LowRank<B> randomized_svd(B& device, A& a, std::int64_t k, std::int64_t block, s
   result.u = combine_basis(device, left, small.v.part(0, small.v.rows, 0, found));
   result.v = combine_basis(device, space.basis(), small.u.part(0, d, 0, found));
   if (space.next_columns() > 0)
-    device.combine(result.v, space.next(), small.u.part(d, d + space.next_columns(), 0, found));
+    combine(device, result.v, space.next(), small.u.part(d, d + space.next_columns(), 0, found));
   result.columns = d;
   return result;
 }

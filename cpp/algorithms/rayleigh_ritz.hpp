@@ -86,34 +86,34 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
 
   const Small right = image.q.cols < k ? completed(small.v) : small.v;
   result.v = device.zeros(basis.rows, k);
-  device.combine(result.v, basis, right.part(0, basis.cols, 0, k));
+  combine(device, result.v, basis, right.part(0, basis.cols, 0, k));
   if (wanted == Wanted::values) return result;
 
   result.u = device.zeros(a.rows(), k);
   Small left(image.q.cols, k);
   left.set_part(0, 0, small.u.part(0, image.q.cols, 0, rank));
-  if (rank > 0) device.combine(result.u, image.q, left);
+  if (rank > 0) combine(device, result.u, image.q, left);
   if (rank < k) {
     std::vector<typename B::Block> found;
     found.push_back(std::move(image.q));
     auto fill = orthonormalize(device, found, device.gaussian(a.rows(), k - rank, seed, 0), 0.0);
     Small place(fill.q.cols, k);
     for (std::int64_t j = 0; j < fill.q.cols; ++j) place(j, rank + j) = 1;
-    device.combine(result.u, fill.q, place);
+    combine(device, result.u, fill.q, place);
   }
   if (wanted == Wanted::vectors && rank == k) return result;
   typename B::Block defect;  // A^T U - V S
   const auto turned = at_once && rank == k ? unmixed(small, norms, k) : std::nullopt;
   if (turned) {
     defect = device.zeros(basis.rows, k);
-    device.combine(defect, squared, *turned);
+    combine(device, defect, squared, *turned);
   } else {
     defect = a.multiply_adjoint(result.u, products);
   }
   Small minus(k, k);
   for (std::int64_t j = 0; j < k; ++j) minus(j, j) = -result.s[static_cast<std::size_t>(j)];
-  device.combine(defect, result.v, minus);
-  const Small square = device.inner(defect, defect);
+  combine(device, defect, result.v, minus);
+  const Small square = inner(device, defect, defect);
   for (std::int64_t j = 0; j < k; ++j) result.residuals.push_back(std::sqrt(std::max(square(j, j), 0.0)));
   return result;
 }

@@ -65,40 +65,49 @@ Block<T> CpuBackend<T>::from_host(const Small& x) {
 }
 
 template <class T>
-Small CpuBackend<T>::inner(const Block& x, const Block& y) {
-  constexpr std::int64_t part = 1024, run = 64;
+Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
+  constexpr std::int64_t part = 1024, run = 64;  // of y: what the L1 cache holds meets every x
   const auto product = IsaOf<T>::product(isa_);
-  const std::int64_t parts = chunks(x.rows, part), size = x.cols * y.ld;
-  Small partial(size, parts);
+  std::int64_t cols = 0, widest = 0;
+  for (const Block& x : xs) cols += x.cols, widest = std::max(widest, x.cols);
+  const std::int64_t parts = chunks(y.rows, part);
+  Small partial(cols * y.ld, parts);
   pool_.run(parts, [&](std::int64_t p, int) {
-    auto sums = aligned_array<T>(size);
-    double* total = partial.data() + p * size;
-    for (std::int64_t i = p * part; i < std::min(x.rows, (p + 1) * part); i += run) {
-      std::fill_n(sums.get(), size, T(0));
-      product(x.cols, y.ld, std::min(run, x.rows - i), x.row(i), 1, x.ld, y.row(i), y.ld, sums.get(), y.ld,
-              Accumulate::chain);
-      for (std::int64_t e = 0; e < size; ++e) total[e] += static_cast<double>(sums[e]);
+    auto sums = aligned_array<T>(widest * y.ld);
+    for (std::int64_t i = p * part; i < std::min(y.rows, (p + 1) * part); i += run) {
+      double* total = partial.data() + p * cols * y.ld;
+      for (const Block& x : xs) {
+        const std::int64_t size = x.cols * y.ld;
+        std::fill_n(sums.get(), size, T(0));
+        product(x.cols, y.ld, std::min(run, y.rows - i), x.row(i), 1, x.ld, y.row(i), y.ld, sums.get(), y.ld,
+                Accumulate::chain);
+        for (std::int64_t e = 0; e < size; ++e) *total++ += static_cast<double>(sums[e]);
+      }
     }
   });
-  Small result(x.cols, y.cols);
+  Small result(cols, y.cols);
   for (std::int64_t p = 0; p < parts; ++p)
-    for (std::int64_t i = 0; i < x.cols; ++i)
+    for (std::int64_t i = 0; i < cols; ++i)
       for (std::int64_t j = 0; j < y.cols; ++j) result(i, j) += partial(i * y.ld + j, p);
   return result;
 }
 
 template <class T>
-void CpuBackend<T>::combine(Block& y, const Block& x, const Small& c) {
-  auto right = aligned_array<T>(x.cols * y.ld);
-  std::fill_n(right.get(), x.cols * y.ld, T(0));
+void CpuBackend<T>::combine(Block& y, std::span<const Block> xs, const Small& c) {
+  auto right = aligned_array<T>(c.rows * y.ld);
+  std::fill_n(right.get(), c.rows * y.ld, T(0));
   for (std::int64_t j = 0; j < c.cols; ++j)
     for (std::int64_t i = 0; i < c.rows; ++i) right[i * y.ld + j] = static_cast<T>(c(i, j));
   const auto product = IsaOf<T>::product(isa_);
   constexpr std::int64_t chunk = 240;
   pool_.run(chunks(y.rows, chunk), [&](std::int64_t part, int) {
     const std::int64_t i = part * chunk;
-    product(std::min(chunk, y.rows - i), y.ld, x.cols, x.row(i), x.ld, 1, right.get(), y.ld, y.row(i), y.ld,
-            Accumulate::chain);
+    const T* factors = right.get();
+    for (const Block& x : xs) {
+      product(std::min(chunk, y.rows - i), y.ld, x.cols, x.row(i), x.ld, 1, factors, y.ld, y.row(i), y.ld,
+              Accumulate::chain);
+      factors += x.cols * y.ld;
+    }
   });
 }
 

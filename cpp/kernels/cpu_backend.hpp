@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "kernels/block.hpp"
@@ -59,10 +60,10 @@ class CpuBackend {
   Small to_host(const Block& x);
   Block from_host(const Small& x);
 
-  // x^T y, in T over 64 rows at a time, in fp64 above.
-  Small inner(const Block& x, const Block& y);
-  // y += x c
-  void combine(Block& y, const Block& x, const Small& c);
+  // [x_1 x_2 ...]^T y, in T over 64 rows at a time, in fp64 above.
+  Small inner(std::span<const Block> xs, const Block& y);
+  // y += [x_1 x_2 ...] c
+  void combine(Block& y, std::span<const Block> xs, const Small& c);
 
   // Where products are of parts of bf16, numbers have so many at most: two hold 16 bits.
   Block multiply(const MatrixView& a, const Block& x, int parts = tile_parts);          // A x

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "algorithms/block_krylov.hpp"
@@ -37,18 +38,27 @@ struct PlainBackend {
     return x;
   }
 
-  Small inner(const Block& x, const Block& y) {
-    Small c(x.cols, y.cols);
-    for (std::int64_t i = 0; i < x.rows; ++i)
-      for (std::int64_t a = 0; a < x.cols; ++a)
-        for (std::int64_t b = 0; b < y.cols; ++b) c(a, b) += x.at(i, a) * y.at(i, b);
+  Small inner(std::span<const Block> xs, const Block& y) {
+    std::int64_t cols = 0, first = 0;
+    for (const Block& x : xs) cols += x.cols;
+    Small c(cols, y.cols);
+    for (const Block& x : xs) {
+      for (std::int64_t i = 0; i < x.rows; ++i)
+        for (std::int64_t a = 0; a < x.cols; ++a)
+          for (std::int64_t b = 0; b < y.cols; ++b) c(first + a, b) += x.at(i, a) * y.at(i, b);
+      first += x.cols;
+    }
     return c;
   }
 
-  void combine(Block& y, const Block& x, const Small& c) {
-    for (std::int64_t i = 0; i < y.rows; ++i)
-      for (std::int64_t a = 0; a < x.cols; ++a)
-        for (std::int64_t b = 0; b < y.cols; ++b) y.at(i, b) += x.at(i, a) * c(a, b);
+  void combine(Block& y, std::span<const Block> xs, const Small& c) {
+    std::int64_t first = 0;
+    for (const Block& x : xs) {
+      for (std::int64_t i = 0; i < y.rows; ++i)
+        for (std::int64_t a = 0; a < x.cols; ++a)
+          for (std::int64_t b = 0; b < y.cols; ++b) y.at(i, b) += x.at(i, a) * c(first + a, b);
+      first += x.cols;
+    }
   }
 
   Small to_host(const Block& x) {
@@ -107,7 +117,7 @@ struct PlainOperator {
   Block steer(const Block& x) { return gram_step(x, nullptr); }
   Small gram() {
     ++count;
-    return device.inner(a, a);
+    return inner(device, a, a);
   }
   Gram fast_gram() { return Gram{gram()}; }
 };
