@@ -59,9 +59,11 @@ def svds(
         from float32 products all the same (from 16 bits of every number where what that may err by,
         2^-16 ||A||_F / sqrt(n) + 2^-16 sigma, is below a 16th of the tolerance; it is part of
         residuals and errors), and where the tolerance is finer than the rounding, the last steps
-        have better ones. Default where the processor multiplies bfloat16 (AVX-512 BF16) and
-        min(m, n) >= 512. "split" begins with 16 bits of every number, as two parts of bfloat16, and
-        reads the answer as "mixed" does; on a processor without tiles (AMX) it is float32.
+        have better ones; for a tolerance below 2^-7 / sqrt(min(m, n)), without tiles, the first,
+        and late ones are rounded where that does no harm. Default where the processor multiplies
+        bfloat16 (AVX-512 BF16) and min(m, n) >= 512. "split" begins with 16 bits of every number,
+        as two parts of bfloat16, and reads the answer as "mixed" does; on a processor without tiles
+        (AMX) it is float32.
     seed : int
         Of the random start. Same seed, same bits, whatever the threads.
     **options
