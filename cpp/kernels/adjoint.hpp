@@ -112,22 +112,18 @@ inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, s
   }
 }
 
-// One step of up to adjoint_tile columns, the others zero.
+// One step of fewer columns than adjoint_tile, the others zero.
 template <class E>
 void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std::int64_t cols, RowVector<E>* kept) {
   using Number = typename RowsOf<E>::Number;
-  Number padded[2][adjoint_tile];
-  if (cols < adjoint_tile) {
-    __builtin_memset(padded, 0, sizeof(padded));
-    const auto bytes = static_cast<std::size_t>(cols) * sizeof(Number);
-    __builtin_memcpy(padded[0], p, bytes);
-    if (second) __builtin_memcpy(padded[1], p + ld, bytes);
-    p = padded[0], ld = adjoint_tile;
-  }
+  Number padded[2][adjoint_tile] = {};
+  const auto bytes = static_cast<std::size_t>(cols) * sizeof(Number);
+  __builtin_memcpy(padded[0], p, bytes);
+  if (second) __builtin_memcpy(padded[1], p + ld, bytes);
   constexpr int width = lanes<RowVector<E>>;
   for (std::int64_t e = 0; e < adjoint_tile; e += 2 * width) {
     Vector<RowVector<E>> a, b;
-    RowsOf<E>::two_vectors(p + e, ld, second, a, b);
+    RowsOf<E>::two_vectors(padded[0] + e, adjoint_tile, second, a, b);
     store(kept + e, a), store(kept + e + width, b);
   }
 }
@@ -137,41 +133,31 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
              const RowVector<E>* y, std::int64_t ldy, std::int64_t width, SumOf<E>* sums, std::int64_t apart) {
   using V = RowVector<E>;
   constexpr int columns = vector_bytes == 64 ? 8 : 4;  // of Y at a time: 16 of 32 registers, 8 of 16
-  constexpr std::int64_t across = 6;
   constexpr std::int64_t steps = 24576 / (adjoint_tile * static_cast<std::int64_t>(sizeof(V)));  // half of the L1 cache
-  constexpr std::int64_t rows_alone = (steps < 64 ? steps : 64) * step_rows<E>,
-                         rows_beside = steps / across * step_rows<E>;
-  alignas(64) V kept[steps * adjoint_tile];
-  // Rows a multiple of 4 KiB apart share one set of the cache, and a line of each after the other comes in slowly:
-  // pairs of some tiles side by side, then, and what is fetched lies further ahead.
-  const bool collide = ld * static_cast<std::int64_t>(sizeof(p[0])) % 4096 == 0, beside = collide && step_rows<E> == 2;
-  const std::int64_t together = beside ? across : 1, some = beside ? rows_beside : rows_alone;
-  const std::int64_t ahead = (collide ? 2 * across : 4) * adjoint_tile;
+  constexpr std::int64_t some = (steps < 64 ? steps : 64) * step_rows<E>;
+  alignas(64) V kept[some / step_rows<E> * adjoint_tile];
+  // Rows a multiple of 4 KiB apart share one set of the cache: what is fetched lies further ahead.
+  const bool collide = ld * static_cast<std::int64_t>(sizeof(p[0])) % 4096 == 0;
+  const std::int64_t ahead = (collide ? 12 : 4) * adjoint_tile;
   for (std::int64_t i = 0; i < rows; i += some) {
     const std::int64_t here = rows - i < some ? rows - i : some;
     const V* right = y + i / step_rows<E> * ldy;
-    for (std::int64_t j0 = 0; j0 < cols; j0 += together * adjoint_tile) {
-      const std::int64_t end = cols - j0 < together * adjoint_tile ? cols : j0 + together * adjoint_tile;
-      const bool apart_from_sums = beside || end - j0 < adjoint_tile;
-      if (apart_from_sums)
+    for (std::int64_t j = 0; j < cols; j += adjoint_tile) {
+      const auto* first = p + i * ld + j;
+      const bool whole = j + adjoint_tile <= cols;
+      if (!whole)
         for (std::int64_t r = 0; r < here; r += step_rows<E>)
-          for (std::int64_t j = j0; j < end; j += adjoint_tile)
-            keep<E>(p + (i + r) * ld + j, ld, r + 1 < here, end - j,
-                    kept + ((j - j0) / adjoint_tile * some + r) / step_rows<E> * adjoint_tile);
-      for (std::int64_t j = j0; j < end; j += adjoint_tile) {
-        const auto* first = p + i * ld + j;
-        V* pairs = kept + (j - j0) / adjoint_tile * some / step_rows<E> * adjoint_tile;
-        for (std::int64_t c = 0; c < width; c += columns) {
-          SumOf<E>* tile = sums + j / adjoint_tile * apart + adjoint_tile * c;
-          for (std::int64_t e = 0; e < adjoint_tile * columns; e += 64 / static_cast<std::int64_t>(sizeof(SumOf<E>)))
-            __builtin_prefetch(tile + apart + e, 1);
-          for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<V>) {
-            if (c == 0 && !apart_from_sums)
-              some_columns<E, columns, true, false>(first + e, ld, here, right, ldy, pairs + e, tile + e);
-            else if (c == columns && e == 0)
-              some_columns<E, columns, false, true>(first + ahead, ld, here, right + c, ldy, pairs + e, tile + e);
-            else some_columns<E, columns, false, false>(nullptr, ld, here, right + c, ldy, pairs + e, tile + e);
-          }
+          keep<E>(first + r * ld, ld, r + 1 < here, cols - j, kept + r / step_rows<E> * adjoint_tile);
+      for (std::int64_t c = 0; c < width; c += columns) {
+        SumOf<E>* tile = sums + j / adjoint_tile * apart + adjoint_tile * c;
+        for (std::int64_t e = 0; e < adjoint_tile * columns; e += 64 / static_cast<std::int64_t>(sizeof(SumOf<E>)))
+          __builtin_prefetch(tile + apart + e, 1);
+        for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<V>) {
+          if (c == 0 && whole)
+            some_columns<E, columns, true, false>(first + e, ld, here, right, ldy, kept + e, tile + e);
+          else if (c == columns && e == 0)
+            some_columns<E, columns, false, true>(first + ahead, ld, here, right + c, ldy, kept + e, tile + e);
+          else some_columns<E, columns, false, false>(nullptr, ld, here, right + c, ldy, kept + e, tile + e);
         }
       }
     }
