@@ -198,7 +198,8 @@ bool suspects_missed_copies(const KrylovSpace<B>& space, const Assessment& a, co
 template <Backend B>
 double missing_mass(const KrylovSpace<B>& space, double fro2, const Rounding& rounding) {
   double roughly = 0;
-  for (const Rough& column : space.rough()) roughly += column.image2;
+  for (std::int64_t j = 0; j < space.columns(); ++j)
+    roughly += space.rough()[static_cast<std::size_t>(j)].weight * space.t()(j, j);
   return std::max(fro2 - space.captured(), 0.0) + std::max(2 * rounding.share * roughly, 64 * B::epsilon() * fro2);
 }
 
