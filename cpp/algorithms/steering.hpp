@@ -11,7 +11,8 @@
 
 namespace sigmascope {
 
-// Without tiles, full products where what is asked for is far below the noise, if |A|_F is 1.7 sigma_1.
+// Without tiles, full products where less is asked for than 2.3 times the noise of a matrix with |A|_F = 1.7 sigma_1,
+// see out_of_reach.
 inline Products first_products(const TopOptions& options, bool splits, std::int64_t n) {
   const bool fine = options.tolerance < 0x1p-7 / std::sqrt(static_cast<double>(n));
   return !splits && (options.products == Products::split || fine) ? Products::full : options.products;

@@ -66,29 +66,39 @@ Block<T> CpuBackend<T>::from_host(const Small& x) {
 
 template <class T>
 Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
-  constexpr std::int64_t part = 1024, run = 64;  // of y: what the L1 cache holds meets every x
+  // Of y, what the L1 cache holds meets some blocks; of these no more than `krylov_need` (memory.py) has room to sum.
+  constexpr std::int64_t part = 1024, run = 64, together = 48;
   const auto product = IsaOf<T>::product(isa_);
-  std::int64_t cols = 0, widest = 0;
-  for (const Block& x : xs) cols += x.cols, widest = std::max(widest, x.cols);
   const std::int64_t parts = chunks(y.rows, part);
-  Small partial(cols * y.ld, parts);
-  pool_.run(parts, [&](std::int64_t p, int) {
-    auto sums = aligned_array<T>(widest * y.ld);
-    for (std::int64_t i = p * part; i < std::min(y.rows, (p + 1) * part); i += run) {
-      double* total = partial.data() + p * cols * y.ld;
-      for (const Block& x : xs) {
-        const std::int64_t size = x.cols * y.ld;
-        std::fill_n(sums.get(), size, T(0));
-        product(x.cols, y.ld, std::min(run, y.rows - i), x.row(i), 1, x.ld, y.row(i), y.ld, sums.get(), y.ld,
-                Accumulate::chain);
-        for (std::int64_t e = 0; e < size; ++e) *total++ += static_cast<double>(sums[e]);
+  std::int64_t all = 0, first = 0;
+  for (const Block& x : xs) all += x.cols;
+  Small result(all, y.cols);
+  while (!xs.empty()) {
+    std::int64_t cols = xs.front().cols, widest = cols;
+    std::size_t count = 1;
+    for (; count < xs.size() && cols + xs[count].cols <= together; ++count)
+      cols += xs[count].cols, widest = std::max(widest, xs[count].cols);
+    const auto some = xs.first(count);
+    Small partial(cols * y.ld, parts);
+    pool_.run(parts, [&](std::int64_t p, int) {
+      auto sums = aligned_array<T>(widest * y.ld);
+      for (std::int64_t i = p * part; i < std::min(y.rows, (p + 1) * part); i += run) {
+        double* total = partial.data() + p * cols * y.ld;
+        for (const Block& x : some) {
+          const std::int64_t size = x.cols * y.ld;
+          std::fill_n(sums.get(), size, T(0));
+          product(x.cols, y.ld, std::min(run, y.rows - i), x.row(i), 1, x.ld, y.row(i), y.ld, sums.get(), y.ld,
+                  Accumulate::chain);
+          for (std::int64_t e = 0; e < size; ++e) *total++ += static_cast<double>(sums[e]);
+        }
       }
-    }
-  });
-  Small result(cols, y.cols);
-  for (std::int64_t p = 0; p < parts; ++p)
-    for (std::int64_t i = 0; i < cols; ++i)
-      for (std::int64_t j = 0; j < y.cols; ++j) result(i, j) += partial(i * y.ld + j, p);
+    });
+    for (std::int64_t p = 0; p < parts; ++p)
+      for (std::int64_t i = 0; i < cols; ++i)
+        for (std::int64_t j = 0; j < y.cols; ++j) result(first + i, j) += partial(i * y.ld + j, p);
+    first += cols;
+    xs = xs.subspan(count);
+  }
   return result;
 }
 
