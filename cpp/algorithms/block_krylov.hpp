@@ -124,7 +124,7 @@ class TopSearch {
     }
     const double off = d >= k_ ? excess<B>(assessment_, options_) : std::numeric_limits<double>::infinity();
     const bool done = off < 1;
-    const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated(assessment_, k_)), last);
+    const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated<B>(assessment_, options_)), last);
     next_check_ = taken_ + (confirmation_.active ? 1 : until_next_look(d, off));
     if (!last && place == Place::open) {
       if (can_relax()) relax();

@@ -18,11 +18,14 @@ inline Products first_products(const TopOptions& options, bool splits, std::int6
   return !splits && (options.products == Products::split || fine) ? Products::full : options.products;
 }
 
-// Steering shows nothing more: the k residuals are down to its noise.
-inline bool saturated(const Assessment& a, std::int64_t k) {
-  if (!a.rounding.any() || static_cast<std::int64_t>(a.rho.size()) < k) return false;
-  for (std::int64_t i = 0; i < k; ++i)
-    if (a.rho[static_cast<std::size_t>(i)] > a.moved[static_cast<std::size_t>(i)]) return false;
+// Further steps show nothing more: each of the k residuals is as small as it must be, or down to what was rounded.
+template <Backend B>
+bool saturated(const Assessment& a, const TopOptions& options) {
+  if (!a.rounding.any() || static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
+  const double allowed = options.of_residuals() ? options.tolerance * std::sqrt(a.theta(0)) : 0;
+  for (std::int64_t i = 0; i < options.k; ++i)
+    if (const auto e = static_cast<std::size_t>(i); a.rho[e] > a.moved[e] && ritz_residual(a, i, B::epsilon()) > allowed)
+      return false;
   return true;
 }
 
@@ -45,11 +48,12 @@ inline bool drowned(const Assessment& a, const TopOptions& options) {
 // Whether rounded products will do for so many blocks more. A later block has about rho / (theta - t) of a wanted
 // vector, where t is what theta the block has itself, and its errors come with that (inexact Krylov methods: Bouras &
 // Fraysse 2005; Simoncini & Szyld 2003). A vector that is still being found is one of the Ritz vectors that follow it,
-// as many as a block is wide. The errors may be half of what is allowed, with those of earlier blocks.
+// as many as a block is wide, or 16. The errors may be half of what is allowed, with those of earlier blocks.
 template <Backend B>
 bool may_be_rounded(const KrylovSpace<B>& space, const Assessment& a, const Rounding& rounded, std::int64_t blocks,
                     const TopOptions& options) {
   const auto found = static_cast<std::int64_t>(a.rho.size());
+  constexpr std::int64_t least = 16;
   if (space.exhausted() || found < options.k) return false;
   double t = 0;
   for (std::int64_t j = space.columns() - space.last(); j < space.columns(); ++j) t = std::max(t, space.t()(j, j));
@@ -58,7 +62,7 @@ bool may_be_rounded(const KrylovSpace<B>& space, const Assessment& a, const Roun
   for (std::int64_t i = 0; i < options.k; ++i) {
     const double theta = a.theta(i);
     const auto first = a.rho.begin() + i;
-    const double rho = *std::max_element(first, first + std::min(space.last() + 1, found - i)),
+    const double rho = *std::max_element(first, first + std::min(std::max(space.last(), least) + 1, found - i)),
                  off = std::hypot(a.moved[static_cast<std::size_t>(i)], moved * rho / (theta - t));
     if (!(theta > t && off <= allowed * std::sqrt(theta))) return false;
   }

@@ -49,7 +49,9 @@ struct RowsOf<Wide> {
   using V = float;
   static constexpr std::int64_t at_a_time = 1;
   static void two_vectors(const Number* p, std::int64_t, bool, Vector<float>& a, Vector<float>& b) {
-    a = widened(p), b = widened(p + lanes<float>);
+    Vector<Pair> along;
+    __builtin_memcpy(&along, p, sizeof(along));
+    a = widened<0>(along), b = widened<1>(along);
   }
 };
 template <class E>
@@ -57,7 +59,8 @@ using RowVector = typename RowsOf<E>::V;
 template <class E>
 constexpr std::int64_t step_rows = RowsOf<E>::at_a_time;
 
-// Where pairs of a tile's columns are: unpacking leaves four columns together, then the same of the next eight.
+// Where a tile's columns are. Pairs of rows: unpacking leaves four columns together, then the same of the next eight.
+// Widened: those of even numbers of two vectors, then the odd ones.
 struct Places {
   std::uint8_t of[adjoint_tile];
 };
@@ -71,12 +74,23 @@ constexpr Places pair_places = [] {
 #endif
   return places;
 }();
+constexpr Places wide_places = [] {
+  Places places{};
+  for (int j = 0; j < adjoint_tile; ++j) {
+    constexpr int width = lanes<float>;
+    places.of[j] = static_cast<std::uint8_t>(j / (2 * width) * (2 * width) + j % 2 * width + j % (2 * width) / 2);
+  }
+  return places;
+}();
+
+// Where the vectors of P's columns come from: P alone, P and are kept for further columns of Y, or what was kept.
+enum class Vectors { read, read_and_kept, kept };
 
 // Sums of two vectors of columns of P, and so many of Y, over the rows of P; `kept` has their vectors, adjoint_tile
-// numbers a step. FIRST: they come from P, and are left there. FETCH: what comes next of P is fetched.
-template <class E, int COLS, bool FIRST, bool FETCH>
+// numbers a step. FETCH: what lies `ahead` in P is fetched.
+template <class E, int COLS, Vectors FROM, bool FETCH>
 inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, const RowVector<E>* y,
-                         std::int64_t ldy, RowVector<E>* kept, SumOf<E>* sums) {
+                         std::int64_t ldy, RowVector<E>* kept, SumOf<E>* sums, std::int64_t ahead) {
   using S = SumOf<E>;
   constexpr int width = lanes<S>;
   Vector<S> low[COLS], high[COLS];
@@ -87,16 +101,13 @@ inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, s
   }
   for (std::int64_t i = 0; i < rows; i += step_rows<E>, kept += adjoint_tile, y += ldy) {
     Vector<RowVector<E>> a, b;
-    if constexpr (FIRST) {
-      RowsOf<E>::two_vectors(p + i * ld, ld, i + 1 < rows, a, b);
-      store(kept, a), store(kept + width, b);
-    } else {
-      a = load(kept), b = load(kept + width);
-    }
+    if constexpr (FROM == Vectors::kept) a = load(kept), b = load(kept + width);
+    else RowsOf<E>::two_vectors(p + i * ld, ld, i + 1 < rows, a, b);
+    if constexpr (FROM == Vectors::read_and_kept) store(kept, a), store(kept + width, b);
     if constexpr (FETCH)
       for (std::int64_t r = i; r < i + step_rows<E>; ++r) {
-        __builtin_prefetch(p + r * ld, 0, 2);
-        if constexpr (sizeof(p[0]) * adjoint_tile > 64) __builtin_prefetch(p + r * ld + adjoint_tile / 2, 0, 2);
+        __builtin_prefetch(p + r * ld + ahead, 0, 2);
+        if constexpr (sizeof(p[0]) * adjoint_tile > 64) __builtin_prefetch(p + r * ld + ahead + adjoint_tile / 2, 0, 2);
       }
 #pragma GCC unroll 8
     for (int c = 0; c < COLS; ++c) {
@@ -153,11 +164,14 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
         for (std::int64_t e = 0; e < adjoint_tile * columns; e += 64 / static_cast<std::int64_t>(sizeof(SumOf<E>)))
           __builtin_prefetch(tile + apart + e, 1);
         for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<V>) {
-          if (c == 0 && whole)
-            some_columns<E, columns, true, false>(first + e, ld, here, right, ldy, kept + e, tile + e);
-          else if (c == columns && e == 0)
-            some_columns<E, columns, false, true>(first + ahead, ld, here, right + c, ldy, kept + e, tile + e);
-          else some_columns<E, columns, false, false>(nullptr, ld, here, right + c, ldy, kept + e, tile + e);
+          const auto sum = [&]<Vectors FROM, bool FETCH>() {
+            some_columns<E, columns, FROM, FETCH>(first + e, ld, here, right + c, ldy, kept + e, tile + e, ahead - e);
+          };
+          if (whole && width == columns)
+            e == 0 ? sum.template operator()<Vectors::read, true>() : sum.template operator()<Vectors::read, false>();
+          else if (whole && c == 0) sum.template operator()<Vectors::read_and_kept, false>();
+          else if (c == columns && e == 0) sum.template operator()<Vectors::kept, true>();
+          else sum.template operator()<Vectors::kept, false>();
         }
       }
     }

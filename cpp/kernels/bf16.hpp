@@ -43,7 +43,7 @@ inline void interleave(const std::uint16_t* first, const std::uint16_t* second, 
 }
 
 // Rows of a block, `ld` apart, as pairs of rows: word (i / 2, j) at dst[i/2*cols + j] = (bf16(factor x[i][j]), that of
-// row i + 1, or zero after the last). cols is a multiple of 16.
+// row i + 1, or zero after the last). cols is a multiple of 8.
 void pack_pairs(const float* x, std::int64_t ld, std::int64_t rows, std::int64_t cols, float factor,
                 std::uint32_t* dst) {
   for (std::int64_t i = 0; i < rows; i += 2, dst += cols) {
@@ -54,10 +54,18 @@ void pack_pairs(const float* x, std::int64_t ld, std::int64_t rows, std::int64_t
                                                               21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
                                                               11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     const __m512i places = _mm512_load_si512(in_turn);
+    const __m256i halves = _mm256_set_epi16(15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0);
     const Vector<float> f = broadcast(factor);
-    for (; j < cols; j += 16) {
+    for (; j + 16 <= cols; j += 16) {
       const Vector<float> low = load(first + j) * f, high = second ? load(second + j) * f : Vector<float>{};
       _mm512_storeu_si512(dst + j, _mm512_permutexvar_epi16(places, (__m512i)_mm512_cvtne2ps_pbh(high, low)));
+    }
+    if (j < cols) {
+      const __m256 low = _mm256_loadu_ps(first + j), high = second ? _mm256_loadu_ps(second + j) : _mm256_setzero_ps();
+      const Vector<float> both = _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1) * f;
+      const auto codes = (__m256i)_mm512_cvtneps_pbh(both);
+      _mm256_storeu_si256((__m256i*)(dst + j), _mm256_permutexvar_epi16(halves, codes));
+      j += 8;
     }
 #endif
     for (; j < cols; ++j)

@@ -100,7 +100,7 @@ class Bf16Panels {
   std::shared_ptr<const Packed> packed(const Block<float>& x) {
     auto block = std::make_shared<Packed>(cols_, width_);
     pack(*block, x.data.get(), cols_);
-    if (isa_.dots && width_ == dot_width) block->turned = Turned(block->data.get(), block->pairs, pool_);
+    if (isa_.dots && width_ <= 2 * dot_columns) block->turned = Turned(block->data.get(), block->pairs, width_, pool_);
     return block;
   }
 
@@ -152,7 +152,8 @@ class Bf16Panels {
       const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
       std::fill_n(y_.get() + i * width_, count * width_, 0.0f);
       if (const auto& x = right_->turned; x.words)
-        return isa_.dots->bf16(count, even(cols_), codes_ + i * ld_, ld_, x.words.get(), x.half, y_.get() + i * width_);
+        return isa_.dots->bf16(count, even(cols_), codes_ + i * ld_, ld_, x.words.get(), x.half, width_,
+                               y_.get() + i * width_);
       for (std::int64_t p = 0; p < cols_; p += depth)
         add_rows(isa_, codes_ + i * ld_ + p, ld_, count, even(std::min(depth, cols_ - p)) / 2, *right_, p / 2,
                  y_.get() + i * width_);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A tall, thin matrix in host memory: row-major, each row padded with zeros to whole vectors.
+// A tall, thin matrix in host memory: row-major, each row padded with zeros to whole vectors, or to half of one.
 #pragma once
 
 #include <algorithm>
@@ -24,8 +24,12 @@ std::int64_t spread(std::int64_t width) {
 
 template <class T>
 struct Block {
-  // 64 bytes: the widest vector, so that a block means the same to every instruction set.
-  static constexpr std::int64_t padding = 64 / sizeof(T);
+  // Numbers that a row is padded to: 64 bytes, the widest vector. Few columns of fp32 are those of Isa::dots, and half
+  // a vector of everything else; tiles are of whole ones.
+  static std::int64_t padding(std::int64_t k) {
+    constexpr std::int64_t whole = 64 / sizeof(T);
+    return sizeof(T) == 4 && k <= dot_columns && best_isa().tiles == nullptr ? dot_columns : whole;
+  }
 
   std::int64_t rows = 0;
   std::int64_t cols = 0;
@@ -39,7 +43,7 @@ struct Block {
   // Whose columns are yet to be written; what pads them is zero.
   static Block to_fill(std::int64_t m, std::int64_t k) {
     Block block;
-    block.rows = m, block.cols = k, block.ld = (k + padding - 1) / padding * padding;
+    block.rows = m, block.cols = k, block.ld = chunks(k, padding(k)) * padding(k);
     block.data = aligned_array<T>(m * block.ld);
     if (block.ld != k)
       std::memset(static_cast<void*>(block.data.get()), 0, static_cast<std::size_t>(m * block.ld) * sizeof(T));
@@ -50,21 +54,21 @@ struct Block {
   const T* row(std::int64_t i) const { return data.get() + i * ld; }
 };
 
-// A block of dot_width columns as Isa::dots take it, from rows of words that follow each other.
+// A block as Isa::dots take it, from rows of `width` words that follow each other, eight or sixteen.
 template <class Word>
 struct Turned {
   std::int64_t half = 0;
   AlignedArray<Word> words;
 
   Turned() = default;
-  Turned(const Word* x, std::int64_t rows, ThreadPool& pool) : half(chunks(rows, 16) * 16 * (dot_width / 2)) {
-    words = aligned_array<Word>(2 * half);
+  Turned(const Word* x, std::int64_t rows, std::int64_t width, ThreadPool& pool)
+      : half(chunks(rows, 16) * 16 * dot_columns), words(aligned_array<Word>(width / dot_columns * half)) {
     constexpr std::int64_t few = 64;
     pool.run(chunks(chunks(rows, 16), few), [&](std::int64_t part, int) {
       for (std::int64_t i0 = part * few * 16; i0 < std::min(rows, (part + 1) * few * 16); i0 += 16)
-        for (std::int64_t c = 0; c < dot_width; ++c) {
-          Word* to = words.get() + c / (dot_width / 2) * half + i0 * (dot_width / 2) + c % (dot_width / 2) * 16;
-          for (std::int64_t i = 0; i < 16; ++i) to[i] = i0 + i < rows ? x[(i0 + i) * dot_width + c] : Word(0);
+        for (std::int64_t c = 0; c < width; ++c) {
+          Word* to = words.get() + c / dot_columns * half + i0 * dot_columns + c % dot_columns * 16;
+          for (std::int64_t i = 0; i < 16; ++i) to[i] = i0 + i < rows ? x[(i0 + i) * width + c] : Word(0);
         }
     });
   }

@@ -68,7 +68,7 @@ template <class T>
 Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
   // Of y, what the L1 cache holds meets some blocks; of these no more than `krylov_need` (memory.py) has room to sum.
   constexpr std::int64_t part = 1024, run = 64, together = 48;
-  const auto product = IsaOf<T>::product(isa_);
+  const auto product = IsaOf<T>::product(isa_.of<T>(y.ld));
   const std::int64_t parts = chunks(y.rows, part);
   std::int64_t all = 0, first = 0;
   for (const Block& x : xs) all += x.cols;
@@ -108,7 +108,7 @@ void CpuBackend<T>::combine(Block& y, std::span<const Block> xs, const Small& c)
   std::fill_n(right.get(), c.rows * y.ld, T(0));
   for (std::int64_t j = 0; j < c.cols; ++j)
     for (std::int64_t i = 0; i < c.rows; ++i) right[i * y.ld + j] = static_cast<T>(c(i, j));
-  const auto product = IsaOf<T>::product(isa_);
+  const auto product = IsaOf<T>::product(isa_.of<T>(y.ld));
   constexpr std::int64_t chunk = 240;
   pool_.run(chunks(y.rows, chunk), [&](std::int64_t part, int) {
     const std::int64_t i = part * chunk;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products with a block of one vector of columns, C (rows x 16) += A B, as dot products along A's rows: a broadcast for
-// every multiply-add, as in product.hpp, would take longer than it. B is turned: vectors lie along its columns, half of
-// them after another, and each is multiplied with three rows. Sums are of lanes, added up at the end of every run.
+// Products with a block of 8 or 16 columns, C += A B, as dot products along A's rows: a broadcast for every
+// multiply-add, as in product.hpp, would take longer than it. B is turned: vectors lie along its columns, eight of them
+// after the other, and each is multiplied with three rows. Sums are of lanes, added up at the end of every run.
 // For isa.cpp alone: everything has internal linkage.
 #pragma once
 
@@ -57,27 +57,28 @@ inline void add_lanes(float* c, const Vector<float>* sums) {
   _mm256_storeu_ps(c, _mm256_add_ps(_mm256_loadu_ps(c), _mm512_castps512_ps256(all)));
 }
 
-constexpr int dot_columns = dot_width / 2;  // at a time
+// Which eight columns: all that there are, or a half of 16.
+enum class Eight { only, first, second };
 
-// SECOND: the other half of the columns. What is multiplied next is `ahead` numbers further: each half fetches every
-// other line of it.
-template <class E, int ROWS, bool SECOND>
+// What is multiplied next is `ahead` numbers further: of two halves each fetches every other line of it. C has rows
+// `ldc` apart.
+template <class E, int ROWS, Eight EIGHT>
 inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, std::int64_t ahead, const RightOf<E>* x,
-                      RightOf<E>* kept, float* c) {
+                      RightOf<E>* kept, float* c, std::int64_t ldc) {
   using A = AlongRow<E>;
   constexpr int width = lanes<float>;
-  constexpr bool keeps = sizeof(AlongNumber<E>) * A::numbers < 64;  // what was widened
+  constexpr bool widens = sizeof(AlongNumber<E>) * A::numbers < 64;  // which the first half leaves to the second
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(AlongNumber<E>));
   Vector<float> sums[ROWS][dot_columns] = {};
   const auto step = [&](const AlongNumber<E>* const* rows, std::int64_t at) {
     Vector<RightOf<E>> left[ROWS];
 #pragma GCC unroll 4
     for (int r = 0; r < ROWS; ++r) {
-      if constexpr (keeps && SECOND) left[r] = load(kept + r * width);
+      if constexpr (widens && EIGHT == Eight::second) left[r] = load(kept + r * width);
       else left[r] = A::load(rows[r] + at);
-      if constexpr (keeps && !SECOND) store(kept + r * width, left[r]);
+      if constexpr (widens && EIGHT == Eight::first) store(kept + r * width, left[r]);
     }
-    if constexpr (keeps) kept += ROWS * width;
+    if constexpr (widens && EIGHT != Eight::only) kept += ROWS * width;
 #pragma GCC unroll 8
     for (int j = 0; j < dot_columns; ++j, x += width) {
       const Vector<RightOf<E>> right = rounded(load(x));  // one load, not one for every row
@@ -89,9 +90,9 @@ inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, 
   for (int r = 0; r < ROWS; ++r) rows[r] = a + r * ld;
   std::int64_t p = 0;
   for (; p + A::numbers <= k; p += A::numbers) {
-    if (p % (2 * line) == (SECOND ? line : 0))
+    if (EIGHT == Eight::only ? p % line == 0 : p % (2 * line) == (EIGHT == Eight::second ? line : 0))
 #pragma GCC unroll 4
-      for (int r = 0; r < ROWS; ++r) __builtin_prefetch(rows[r] + ahead + p);
+      for (int r = 0; r < ROWS; ++r) __builtin_prefetch(rows[r] + ahead + p, 0, 2);
     step(rows, p);
   }
   if (p < k) {  // the rest of a vector is zero
@@ -103,20 +104,22 @@ inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, 
     step(rows, 0);
   }
 #pragma GCC unroll 4
-  for (int r = 0; r < ROWS; ++r) add_lanes(c + r * dot_width, sums[r]);
+  for (int r = 0; r < ROWS; ++r) add_lanes(c + r * ldc, sums[r]);
 }
 
 template <class E>
 void dots(std::int64_t rows, std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, const RightOf<E>* x,
-          std::int64_t half, float* c) {
+          std::int64_t half, std::int64_t width, float* c) {
   constexpr std::int64_t run = dot_run * (AlongRow<E>::numbers / lanes<float>);
   alignas(64) RightOf<E> kept[3 * dot_run];
   for (std::int64_t p = 0; p < k; p += run, x += dot_run * dot_columns) {
     const std::int64_t here = k - p < run ? k - p : run, ahead = p + run < k ? run : rows * ld - p;
     const auto some = [&]<int ROWS>(std::int64_t i) {
       const AlongNumber<E>* from = a + i * ld + p;
-      some_dots<E, ROWS, false>(here, from, ld, ahead, x, kept, c + i * dot_width);
-      some_dots<E, ROWS, true>(here, from, ld, ahead, x + half, kept, c + i * dot_width + dot_columns);
+      float* to = c + i * width;
+      if (width == dot_columns) return some_dots<E, ROWS, Eight::only>(here, from, ld, ahead, x, kept, to, width);
+      some_dots<E, ROWS, Eight::first>(here, from, ld, ahead, x, kept, to, width);
+      some_dots<E, ROWS, Eight::second>(here, from, ld, ahead, x + half, kept, to + dot_columns, width);
     };
     std::int64_t i = 0;
     for (; i + 3 <= rows; i += 3) some.template operator()<3>(i);

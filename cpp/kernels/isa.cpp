@@ -26,14 +26,21 @@ constexpr bool dot_bf16 = true;
 #else
 constexpr bool dot_bf16 = false;
 #endif
+#if defined(__AVX512F__)
+extern const Isa isa_avx2;
+constexpr const Isa* half = &isa_avx2;
+#else
+constexpr const Isa* half = nullptr;
+#endif
 
 extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
 // clang-format off
 const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
-    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles, dot_kernels,
+    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles, dot_kernels, half,
     decode<float>, decode<double>,
     product<float>, product<double>, product<Pair>, product<Wide>,
     adjoint<float>, adjoint<double>, adjoint<Pair>, adjoint<Wide>, pair_places.of,
+    wide_places.of,
     move_sums<double>, move_sums<float>, round_bf16, pack_pairs, add_entries,
     stretches, survey, change,
     narrowest, pack_cells, gram_cells,

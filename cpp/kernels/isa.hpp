@@ -70,9 +70,9 @@ struct CellTile {
 inline constexpr int tile_side = 16, tile_depth = 32, tile_codes = tile_side * tile_depth, tile_parts = 3;
 inline constexpr int tile_sum = 512;  // terms of a fresh sum
 
-// Columns of a block that are multiplied as dot products along the rows of a matrix, half of them after another, and
-// words of a row at a time. Turned, a half has its columns' next 16 words one after another, then those that follow.
-inline constexpr std::int64_t dot_width = 16, dot_run = 256;
+// A block of so many columns, or of twice as many, is multiplied as dot products along the rows of a matrix, so many
+// words of a row at a time. Turned, it has the next 16 words of each of eight columns, then those that follow.
+inline constexpr std::int64_t dot_columns = 8, dot_run = 256;
 
 // Columns of a panel whose sums lie together in a transposed product.
 inline constexpr std::int64_t adjoint_tile = 32;
@@ -119,15 +119,15 @@ struct TileKernels {
                    const TileOperand& right, bool block_left, const TileSums& c, Accumulate);
 };
 
-// C (rows x dot_width, rows dot_width apart) += A B, B turned, its second half `half` words after the first. Words are
-// of fp32, or pairs of bf16; wide: bf16 in A, fp32 in B, and the bits of f32.
+// C (rows x width) += A B, B turned; of 16 columns the second eight `half` words after the first. Words are of fp32, or
+// pairs of bf16; wide: bf16 in A, fp32 in B, and the bits of f32.
 struct DotKernels {
   void (*f32)(std::int64_t rows, std::int64_t k, const float* a, std::int64_t ld, const float* x, std::int64_t half,
-              float* c);
+              std::int64_t width, float* c);
   void (*bf16)(std::int64_t rows, std::int64_t k, const std::uint16_t* a, std::int64_t ld, const std::uint32_t* x,
-               std::int64_t half, float* c);
+               std::int64_t half, std::int64_t width, float* c);
   void (*wide)(std::int64_t rows, std::int64_t k, const std::uint16_t* a, std::int64_t ld, const float* x,
-               std::int64_t half, float* c);
+               std::int64_t half, std::int64_t width, float* c);
 };
 
 struct Isa {
@@ -136,6 +136,13 @@ struct Isa {
   bool dot_bf16;             // product_bf16 is an instruction of the processor, twice as fast as product_f32
   const TileKernels* tiles;  // null if the processor has none
   const DotKernels* dots;    // null if a vector has less than 64 bytes
+  const Isa* half;           // the set of vectors of 32 bytes, if these have 64
+
+  // Whose vectors rows of so many numbers of a block are whole.
+  template <class T>
+  const Isa& of(std::int64_t numbers) const {
+    return numbers * static_cast<std::int64_t>(sizeof(T)) % vector_bytes == 0 ? *this : *half;
+  }
 
   // dst[0..n) = or += factor * decoded src[0..n); src is contiguous.
   void (*decode_f32)(DType, const void* src, std::int64_t n, float factor, bool add, float* dst);
@@ -158,7 +165,8 @@ struct Isa {
                        std::int64_t ldc, Accumulate);
   // (P^T Y)^T += for a Y of `width` columns, a multiple of 8, rows of Y `ldy` apart (bf16: pairs of rows): for
   // adjoint_tile columns of P after another, the last may be fewer, sums `apart`: that of column c of Y and j of P at
-  // c*adjoint_tile + j (bf16: + pair_places[j]). As one chain. Wide: bf16 times fp32, the bits of fp32.
+  // c*adjoint_tile + j (bf16: + pair_places[j], wide: + wide_places[j]). As one chain. Wide: bf16 times fp32, the bits
+  // of fp32.
   void (*adjoint_f32)(const float* p, std::int64_t ld, std::int64_t rows, std::int64_t cols, const float* y,
                       std::int64_t ldy, std::int64_t width, float* sums, std::int64_t apart);
   void (*adjoint_f64)(const double* p, std::int64_t ld, std::int64_t rows, std::int64_t cols, const double* y,
@@ -167,12 +175,12 @@ struct Isa {
                        const std::uint32_t* y, std::int64_t ldy, std::int64_t width, float* sums, std::int64_t apart);
   void (*adjoint_wide)(const std::uint16_t* p, std::int64_t ld, std::int64_t rows, std::int64_t cols, const float* y,
                        std::int64_t ldy, std::int64_t width, float* sums, std::int64_t apart);
-  const std::uint8_t* pair_places;
+  const std::uint8_t *pair_places, *wide_places;
   void (*move_f64)(double* from, std::int64_t n, double* to);  // to += from, from = 0; whole lines of 64 bytes
   void (*move_f32)(float* from, std::int64_t n, float* to);
   void (*round_bf16)(const float* src, std::int64_t n, float factor, std::uint16_t* dst);  // bf16(factor src)
   // Rows of a block, `ld` apart, as pairs of rows, a missing one zero: word (i / 2, j) at dst[i/2*cols + j] =
-  // bf16(factor x) of (i, j) and (i + 1, j). cols is a multiple of 16.
+  // bf16(factor x) of (i, j) and (i + 1, j). cols is a multiple of 8.
   void (*pack_pairs)(const float* x, std::int64_t ld, std::int64_t rows, std::int64_t cols, float factor,
                      std::uint32_t* dst);
   // Row to[e] - start of y += factor * values[e] * row from[e] of x, one entry after the other; rows of `width`

@@ -23,7 +23,7 @@
 namespace sigmascope {
 namespace {
 
-// Products with A (m x n), panel after panel of its rows. DOTS: a block of dot_width columns may be multiplied by dot
+// Products with A (m x n), panel after panel of its rows. DOTS: a block of few columns may be multiplied by dot
 // products along A's rows, faster; else sums are those of the adjoint of A's transpose, bit by bit.
 template <class T, bool DOTS>
 class NumberPanels {
@@ -64,7 +64,7 @@ class NumberPanels {
   std::shared_ptr<const Right> packed(const Block<T>& x) const {  // of an x that outlives it
     auto right = std::make_shared<Right>(Right{&x, {}});
     if constexpr (DOTS)
-      if (isa_.dots && width_ == dot_width) right->turned = Turned(x.data.get(), cols_, pool_);
+      if (isa_.dots && width_ <= 2 * dot_columns) right->turned = Turned(x.data.get(), cols_, width_, pool_);
     return right;
   }
 
@@ -146,7 +146,8 @@ class NumberPanels {
   void result(const ChainSums<T>& sums, Block<T>& z) const {
     pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
       for (std::int64_t j = part * strip_; j < std::min(cols_, (part + 1) * strip_); ++j) {
-        const T* tile = sums.data() + j / adjoint_tile * adjoint_tile * width_ + j % adjoint_tile;
+        const std::int64_t place = wide_ ? isa_.wide_places[j % adjoint_tile] : j % adjoint_tile;
+        const T* tile = sums.data() + j / adjoint_tile * adjoint_tile * width_ + place;
         for (std::int64_t c = 0; c < width_; ++c) z.row(j)[c] = tile[c * adjoint_tile];
       }
     });
@@ -182,19 +183,20 @@ class NumberPanels {
 
   // y (rows x width) += rows from i, columns from j of the panel, times those rows of x.
   void product(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, T* y) const {
+    const Isa& isa = isa_.of<T>(width_);
     if constexpr (std::is_same_v<T, float>)
       if (wide_)
-        return isa_.product_wide(rows, width_, cols, reinterpret_cast<const std::uint32_t*>(codes_ + i * ld_ + j),
-                                 ld_ / 2, 1, right_->x->row(j), width_, y, width_, Accumulate::sum_blocks);
-    IsaOf<T>::product(isa_)(rows, width_, cols, numbers_ + i * ld_ + j, ld_, 1, right_->x->row(j), width_, y, width_,
-                            Accumulate::sum_blocks);
+        return isa.product_wide(rows, width_, cols, reinterpret_cast<const std::uint32_t*>(codes_ + i * ld_ + j),
+                                ld_ / 2, 1, right_->x->row(j), width_, y, width_, Accumulate::sum_blocks);
+    IsaOf<T>::product(isa)(rows, width_, cols, numbers_ + i * ld_ + j, ld_, 1, right_->x->row(j), width_, y, width_,
+                           Accumulate::sum_blocks);
   }
 
   // The same of all columns, the block turned.
   void dots(std::int64_t i, std::int64_t rows, T* y) const {
     const auto& [half, words] = right_->turned;
-    if (wide_) isa_.dots->wide(rows, cols_, codes_ + i * ld_, ld_, words.get(), half, y);
-    else isa_.dots->f32(rows, cols_, numbers_ + i * ld_, ld_, words.get(), half, y);
+    if (wide_) isa_.dots->wide(rows, cols_, codes_ + i * ld_, ld_, words.get(), half, width_, y);
+    else isa_.dots->f32(rows, cols_, numbers_ + i * ld_, ld_, words.get(), half, width_, y);
   }
 
   // Sums of columns += those rows and columns, turned, times y.

@@ -11,20 +11,26 @@ as fast this machine is, part by part, and that never reaches a choice.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
+from . import _core
+
 _BLOCKS = (8, 16, 32, 64, 128)
 
 _STEP_RATE = {
-    "mixed": ((8, 16, 32, 64), (70e9, 135e9, 170e9, 190e9)),
-    "float32": ((8, 16, 32, 64), (40e9, 75e9, 95e9, 103e9)),
+    "mixed": ((8, 16, 32, 64), (120e9, 160e9, 185e9, 195e9)),
+    "float32": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
     "float64": ((8, 16, 32, 64), (20e9, 36e9, 46e9, 50e9)),
     # As float32: that processor has no tiles.
-    "split": ((8, 16, 32, 64), (40e9, 75e9, 95e9, 103e9)),
+    "split": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
 }
 """Flops per second of A^T (A X), by columns of X."""
+
+_TILE = 16
+"""Columns of X of which a processor with tiles takes as many at least."""
 
 _BASIS_RATE = 60e9
 """Of orthogonalisation in float32, where 2 n D w flops run over n (D + w) numbers."""
@@ -56,11 +62,14 @@ class Parts(NamedTuple):
 
 
 def basis_columns(k: int, block: int, tol: float) -> float:
-    """Columns multiplied for slowly decaying spectra, +- 15 %: a fit over trained weights."""
+    """Columns multiplied for slowly decaying spectra, +- 20 %: a fit over those of `bench`.
+
+    Of spectra that decay fast it takes half as many.
+    """
     digits = -np.log10(np.clip(tol, 1e-6, 1e-2))
     per_value = np.interp(digits, (2, 3, 6), (2.9, 3.3, 4.0))
-    per_block = np.interp(digits, (2, 3, 6), (4.2, 5.5, 8.0))
-    return float(per_value * k + per_block * block)
+    per_block = np.interp(digits, (2, 3, 6), (4.5, 7.5, 15.0))
+    return float(per_value * k + per_block * block * (0.5 + min(k, 64) / 128))
 
 
 def krylov_parts(
@@ -68,13 +77,14 @@ def krylov_parts(
 ) -> Parts:
     """Cost of the k largest triplets by block Krylov; `file_bytes` are read again at each pass."""
     n, m = sorted(shape)
+    steps_in = "float32" if precision == "mixed" and _begins_full(n, tol) else precision
     columns = min(basis_columns(k, block, tol), n)
     held = min(columns, max(3 * k + 2 * block, 128))  # restarted, see krylov._restart_columns
     final = "float64" if precision == "float64" else "float32"
     slow = 2 if precision == "float64" else 1
     steps = columns / block
     return Parts(
-        products=4 * m * n * columns / step_rate(precision, block),
+        products=4 * m * n * columns / step_rate(steps_in, block),
         final=4 * m * n * k / step_rate(final, k),
         basis=slow * 8 * n * columns * held * 0.7 / _BASIS_RATE,
         checks=columns / max(block, held / 4) * _SMALL_EIGEN * held**3,
@@ -122,4 +132,16 @@ def best_block(
 def step_rate(precision: str, columns: int) -> float:
     """Flops per second of A^T (A X) by one thread."""
     widths, rates = _STEP_RATE[precision]
+    if _has_tiles() and columns < _TILE:
+        return step_rate(precision, _TILE) * columns / _TILE
     return float(np.interp(np.log2(columns), np.log2(widths), rates))
+
+
+@cache
+def _has_tiles() -> bool:
+    return bool(_core.config()["tiles"])
+
+
+def _begins_full(n: int, tol: float) -> bool:
+    """Whether most products of a mixed search are in float32: first_products, steering.hpp."""
+    return not _has_tiles() and tol < 2**-7 / np.sqrt(n)

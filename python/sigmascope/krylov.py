@@ -191,10 +191,11 @@ def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
 def basis_columns(n: int, k: int, block: int, tol: float) -> int:
     """Columns of the basis at which it is restarted at the latest: twice those expected.
 
-    It follows from the matrix and the tolerance alone: a smaller memory refuses, and changes no
-    bit.
+    At least as many as it has where a restart costs nothing. It follows from the matrix and the
+    tolerance alone: a smaller memory refuses, and changes no bit.
     """
-    return int(min(2 * costs.basis_columns(k, block, tol) + 2 * block, n))
+    expected = costs.basis_columns(k, block, tol)
+    return int(min(2 * max(expected, _restart_columns(n, k, block) / 2) + 2 * block, n))
 
 
 def _most_columns(least: int, most: int, fits: Callable[[int], bool]) -> int:
