@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "algorithms/krylov_space.hpp"
+#include "algorithms/looks.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
 #include "algorithms/spectral_density.hpp"
 #include "algorithms/steering.hpp"
@@ -44,6 +45,7 @@ class TopSearch {
         n_(a.cols()),
         k_(options.k),
         block_(std::min(options.block, a.cols())),
+        looks_(static_cast<double>(a.rows()) * static_cast<double>(a.cols()), block_),
         begun_(first_products(options, a.splits(), a.cols())) {
     begin();
   }
@@ -68,7 +70,8 @@ class TopSearch {
     space_.emplace(device_, n_, block_, options_.seed);
     products_ = coarsest_ = begun_;
     next_check_ = taken_ + k_ + block_;
-    looked_off_ = 0;
+    rounded_from_ = never;
+    looks_.afresh();
   }
 
   bool rough() const { return coarsest_ != Products::full; }
@@ -88,11 +91,11 @@ class TopSearch {
   bool can_relax() const {
     return options_.products == Products::rounded && begun_ == Products::full && !a_.splits() && !settled_;
   }
-  void relax() {  // or back to full products, until the next look
-    const Rounding rounded = rounding(Products::rounded);
-    const std::int64_t blocks = std::max<std::int64_t>(1, (next_check_ - taken_) / block_);
-    products_ = may_be_rounded(*space_, assessment_, rounded, blocks, options_) ? Products::rounded : Products::full;
-    if (products_ == Products::rounded) coarsest_ = Products::rounded;
+  void relax() {  // from which of the columns on that come before the next look, if from any
+    const std::int64_t blocks = (next_check_ - taken_ + block_ - 1) / block_;
+    const double shrink = std::pow(looks_.shrink(), static_cast<double>(block_) / 2);  // half as fast as it was
+    const std::int64_t full = full_blocks(*space_, assessment_, rounding(Products::rounded), blocks, shrink, options_);
+    rounded_from_ = full < blocks ? taken_ + block_ * full : never;
   }
   // After the second step, which two blocks tell enough of sigma_1: the two steps are all that is lost.
   bool should_not_steer() const {
@@ -103,6 +106,8 @@ class TopSearch {
 
   // One more block; true when the answer has been read.
   bool step() {
+    if (can_relax()) products_ = taken_ < rounded_from_ ? Products::full : Products::rounded;
+    if (products_ == Products::rounded) coarsest_ = products_;
     taken_ += space_->next_columns();
     space_->expand(a_, nullptr, rounding(products_));
     ++result_.steps;
@@ -125,7 +130,7 @@ class TopSearch {
     const double off = d >= k_ ? excess<B>(assessment_, options_) : std::numeric_limits<double>::infinity();
     const bool done = off < 1;
     const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated<B>(assessment_, options_)), last);
-    next_check_ = taken_ + (confirmation_.active ? 1 : until_next_look(d, off));
+    next_check_ = taken_ + (confirmation_.active ? 1 : looks_.until_next(taken_, d, off));
     if (!last && place == Place::open) {
       if (can_relax()) relax();
       return false;
@@ -135,7 +140,7 @@ class TopSearch {
       if (result_.unread > 0 || result_.converged || last) return true;
     }
     if (rough()) refine();
-    else next_check_ = taken_ + until_next_look(d, off);  // the measured residuals say that T was too hopeful
+    else next_check_ = taken_ + looks_.until_next(taken_, d, off);  // the measured residuals say that T was too hopeful
     return false;
   }
 
@@ -209,19 +214,6 @@ class TopSearch {
     if (!result_.converged) result_.errors = errors(false);
   }
 
-  // Columns after which T is worth another look: where looks cost as much as steps that may have been needless. A look
-  // takes 1.7e-10 d^3 seconds (`costs.py`), a column 4 m n / 424e9: of `left` columns that are still to come,
-  // 6 sqrt(left d^3 / (m n)). As many as the last two looks expect, for convergence only quickens; else d / 4.
-  std::int64_t until_next_look(std::int64_t d, double off) {
-    const double size = static_cast<double>(a_.rows()) * static_cast<double>(n_), columns = static_cast<double>(d);
-    double left = columns / 4;
-    if (off > 1 && looked_off_ > off && looked_ < taken_)
-      left = std::log(off) / std::log(looked_off_ / off) * static_cast<double>(taken_ - looked_);
-    looked_ = taken_, looked_off_ = off;
-    const double wait = std::min({left, columns / 2, 6 * std::sqrt(left * columns * columns * columns / size)});
-    return std::max(block_, static_cast<std::int64_t>(wait));
-  }
-
   // From the best of the space, with better products; afresh if that is most of all there is.
   void refine() {
     snapshot();
@@ -232,7 +224,7 @@ class TopSearch {
     space_->begin_again(ritz.part(0, ritz.rows, 0, std::min(ritz.cols, kept())),
                         std::sqrt(fro2_ / static_cast<double>(n_)));
     next_check_ = taken_ + 1;
-    looked_off_ = 0;
+    looks_.afresh();
   }
 
   // How many Ritz vectors a new beginning keeps: those wanted, all that belong to the cluster of the last of them, and
@@ -260,31 +252,33 @@ class TopSearch {
     const Eigen& ritz = assessment_.ritz;  // there is always a check before
     space_->restart(ritz.vectors.part(0, ritz.vectors.rows, 0, std::min(ritz.vectors.cols, kept())), ritz.values);
     result_.restarted = true;
-    looked_off_ = 0;
+    looks_.afresh();
     ++restarts_;
   }
   void inject() {
     snapshot();
     space_->inject(std::max<std::int64_t>(block_, 16));
     result_.injected = true;
-    looked_off_ = 0;
+    looks_.afresh();
   }
   void snapshot() {
     if (options_.density && !result_.quadrature && space_->pure())
       result_.quadrature = quadrature(*space_, assessment_.t);
   }
 
+  static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+
   B& device_;
   A& a_;
   double fro2_;
   TopOptions options_;
   std::int64_t n_, k_, block_;
+  Looks looks_;
   Products begun_, products_, coarsest_;  // of the first step of a space, of the next, of the roughest so far
   bool settled_ = false;                  // what was rounded was too much once
   int restarts_ = 0;
   std::int64_t taken_ = 0, next_check_ = 0;  // columns multiplied so far, over all restarts
-  std::int64_t looked_ = 0;                  // such, at the last look,
-  double looked_off_ = 0;                    // and its excess; 0: the space was another
+  std::int64_t rounded_from_ = never;        // of `taken_`
   std::optional<KrylovSpace<B>> space_;
   Assessment assessment_;
   Confirmation confirmation_;

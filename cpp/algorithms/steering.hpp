@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "algorithms/stopping.hpp"
 
@@ -24,7 +25,8 @@ bool saturated(const Assessment& a, const TopOptions& options) {
   if (!a.rounding.any() || static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
   const double allowed = options.of_residuals() ? options.tolerance * std::sqrt(a.theta(0)) : 0;
   for (std::int64_t i = 0; i < options.k; ++i)
-    if (const auto e = static_cast<std::size_t>(i); a.rho[e] > a.moved[e] && ritz_residual(a, i, B::epsilon()) > allowed)
+    if (const auto e = static_cast<std::size_t>(i);
+        a.rho[e] > a.moved[e] && ritz_residual(a, i, B::epsilon()) > allowed)
       return false;
   return true;
 }
@@ -45,28 +47,33 @@ inline bool drowned(const Assessment& a, const TopOptions& options) {
   return too_fine || std::sqrt(a.theta(options.k - 1)) < 16 * noise;
 }
 
-// Whether rounded products will do for so many blocks more. A later block has about rho / (theta - t) of a wanted
-// vector, where t is what theta the block has itself, and its errors come with that (inexact Krylov methods: Bouras &
-// Fraysse 2005; Simoncini & Szyld 2003). A vector that is still being found is one of the Ritz vectors that follow it,
-// as many as a block is wide, or 16. The errors may be half of what is allowed, with those of earlier blocks.
+// How many of so many blocks must be full before rounded products will do for the others. A later block has about
+// rho / (theta - t) of a wanted vector, where t is what theta the block has itself, and its errors come with that
+// (inexact Krylov methods: Bouras & Fraysse 2005; Simoncini & Szyld 2003). A vector that is still being found is one of
+// the Ritz vectors that follow it, as many as a block is wide, or 16. From one block to the next rho becomes `shrink`
+// times as large. The errors may be half of what is allowed, with those of earlier blocks.
 template <Backend B>
-bool may_be_rounded(const KrylovSpace<B>& space, const Assessment& a, const Rounding& rounded, std::int64_t blocks,
-                    const TopOptions& options) {
-  const auto found = static_cast<std::int64_t>(a.rho.size());
+std::int64_t full_blocks(const KrylovSpace<B>& space, const Assessment& a, const Rounding& rounded, std::int64_t blocks,
+                         double shrink, const TopOptions& options) {
   constexpr std::int64_t least = 16;
-  if (space.exhausted() || found < options.k) return false;
+  const auto found = static_cast<std::int64_t>(a.rho.size());
+  if (space.exhausted() || found < options.k) return blocks;
   double t = 0;
   for (std::int64_t j = space.columns() - space.last(); j < space.columns(); ++j) t = std::max(t, space.t()(j, j));
-  const double moved = rounded.noise * std::sqrt((t + rounded.rms * rounded.rms) * static_cast<double>(blocks)),
+  const double moved = rounded.noise * std::sqrt(t + rounded.rms * rounded.rms),
                allowed = options.tolerance * std::sqrt(a.theta(0)) / 2;
+  double room = std::numeric_limits<double>::infinity();  // for the sum of shrink^2j over the blocks j
   for (std::int64_t i = 0; i < options.k; ++i) {
-    const double theta = a.theta(i);
+    const double theta = a.theta(i), before = a.moved[static_cast<std::size_t>(i)];
+    if (!(theta > t)) return blocks;
     const auto first = a.rho.begin() + i;
     const double rho = *std::max_element(first, first + std::min(std::max(space.last(), least) + 1, found - i)),
-                 off = std::hypot(a.moved[static_cast<std::size_t>(i)], moved * rho / (theta - t));
-    if (!(theta > t && off <= allowed * std::sqrt(theta))) return false;
+                 first_block = moved * rho / (theta - t);
+    room = std::min(room, (allowed * allowed * theta - before * before) / (first_block * first_block));
   }
-  return true;
+  for (std::int64_t j = blocks - 1; j >= 0; --j)
+    if ((room -= std::pow(shrink, 2 * static_cast<double>(j))) < 0) return j + 1;
+  return 0;
 }
 
 }  // namespace sigmascope
