@@ -21,7 +21,7 @@ from . import _core
 _BLOCKS = (8, 16, 32, 64, 128)
 
 _STEP_RATE = {
-    "mixed": ((8, 16, 32, 64), (120e9, 160e9, 185e9, 195e9)),
+    "mixed": ((8, 16, 32, 64), (120e9, 152e9, 185e9, 195e9)),
     "float32": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
     "float64": ((8, 16, 32, 64), (20e9, 36e9, 46e9, 50e9)),
     # As float32: that processor has no tiles.
