@@ -71,8 +71,10 @@ std::int64_t full_blocks(const KrylovSpace<B>& space, const Assessment& a, const
                  first_block = moved * rho / (theta - t);
     room = std::min(room, (allowed * allowed * theta - before * before) / (first_block * first_block));
   }
-  for (std::int64_t j = blocks - 1; j >= 0; --j)
-    if ((room -= std::pow(shrink, 2 * static_cast<double>(j))) < 0) return j + 1;
+  for (std::int64_t j = blocks - 1; j >= 0; --j) {
+    room -= std::pow(shrink, 2 * static_cast<double>(j));
+    if (room < 0) return j + 1;
+  }
   return 0;
 }
 
