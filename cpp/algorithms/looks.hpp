@@ -14,7 +14,7 @@ class Looks {
  public:
   Looks(double size, std::int64_t block) : size_(size), block_(block) {}  // size: m n
 
-  void afresh() { off_ = 0; }  // the space is another
+  void afresh() { off_ = 0, shrink_ = 1; }  // the space is another
 
   // Columns from here to the next, where `taken` were multiplied, T has d, and the largest error is `off` times what is
   // allowed. As many are left as the last two looks expect, for convergence only quickens; else d / 4.

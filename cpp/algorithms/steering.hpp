@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "algorithms/stopping.hpp"
 
@@ -19,15 +20,15 @@ inline Products first_products(const TopOptions& options, bool splits, std::int6
   return !splits && (options.products == Products::split || fine) ? Products::full : options.products;
 }
 
-// Further steps show nothing more: each of the k residuals is as small as it must be, or down to what was rounded.
+// Further steps show nothing more: each of the k values is as good as it must be, or its residual down to what was
+// rounded.
 template <Backend B>
 bool saturated(const Assessment& a, const TopOptions& options) {
   if (!a.rounding.any() || static_cast<std::int64_t>(a.rho.size()) < options.k) return false;
-  const double allowed = options.of_residuals() ? options.tolerance * std::sqrt(a.theta(0)) : 0;
-  for (std::int64_t i = 0; i < options.k; ++i)
-    if (const auto e = static_cast<std::size_t>(i);
-        a.rho[e] > a.moved[e] && ritz_residual(a, i, B::epsilon()) > allowed)
-      return false;
+  const std::vector<double> off = estimated<B>(a, options);
+  const double allowed = options.tolerance * std::sqrt(a.theta(0));
+  for (std::size_t i = 0; i < off.size(); ++i)
+    if (a.rho[i] > a.moved[i] && off[i] > allowed) return false;
   return true;
 }
 

@@ -149,10 +149,9 @@ inline double ritz_residual(const Assessment& a, std::int64_t i, double epsilon)
   return sigma > 0 ? std::hypot(a.rho[e], a.moved[e]) / sigma : 0.0;
 }
 
-// The largest error of the k values over the one allowed; 0 if all are.
+// What is asked of the k values: their residuals, or the errors that these leave.
 template <Backend B>
-double excess(const Assessment& a, const TopOptions& options) {
-  if (static_cast<std::int64_t>(a.rho.size()) < options.k) return std::numeric_limits<double>::infinity();
+std::vector<double> estimated(const Assessment& a, const TopOptions& options) {
   std::vector<double> values, off;
   for (std::int64_t i = 0; i < options.k; ++i) {
     const double residual = ritz_residual(a, i, B::epsilon());
@@ -162,6 +161,14 @@ double excess(const Assessment& a, const TopOptions& options) {
                       : value_error(values.back(), residual, a.unseen, a.crowds[static_cast<std::size_t>(i)]));
   }
   if (!options.of_residuals()) bound_by_earlier(values, off);
+  return off;
+}
+
+// The largest of them over the one allowed; 0 if all are.
+template <Backend B>
+double excess(const Assessment& a, const TopOptions& options) {
+  if (static_cast<std::int64_t>(a.rho.size()) < options.k) return std::numeric_limits<double>::infinity();
+  const std::vector<double> off = estimated<B>(a, options);
   const double most = *std::max_element(off.begin(), off.end());
   const double allowed = options.tolerance * std::sqrt(a.theta(0));
   return most > allowed ? most / allowed : 0.0;

@@ -11,12 +11,11 @@ as fast this machine is, part by part, and that never reaches a choice.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from . import _core
+from .panels import TILES
 
 _BLOCKS = (8, 16, 32, 64, 128)
 
@@ -30,7 +29,7 @@ _STEP_RATE = {
 """Flops per second of A^T (A X), by columns of X."""
 
 _TILE = 16
-"""Columns of X of which a processor with tiles takes as many at least."""
+"""Columns of X that tiles hold: fewer take as long."""
 
 _BASIS_RATE = 60e9
 """Of orthogonalisation in float32, where 2 n D w flops run over n (D + w) numbers."""
@@ -132,16 +131,11 @@ def best_block(
 def step_rate(precision: str, columns: int) -> float:
     """Flops per second of A^T (A X) by one thread."""
     widths, rates = _STEP_RATE[precision]
-    if _has_tiles() and columns < _TILE:
+    if TILES and columns < _TILE:
         return step_rate(precision, _TILE) * columns / _TILE
     return float(np.interp(np.log2(columns), np.log2(widths), rates))
 
 
-@cache
-def _has_tiles() -> bool:
-    return bool(_core.config()["tiles"])
-
-
 def _begins_full(n: int, tol: float) -> bool:
     """Whether most products of a mixed search are in float32: first_products, steering.hpp."""
-    return not _has_tiles() and tol < 2**-7 / np.sqrt(n)
+    return not TILES and tol < 2**-7 / np.sqrt(n)

@@ -194,8 +194,8 @@ def basis_columns(n: int, k: int, block: int, tol: float) -> int:
     At least as many as it has where a restart costs nothing. It follows from the matrix and the
     tolerance alone: a smaller memory refuses, and changes no bit.
     """
-    expected = costs.basis_columns(k, block, tol)
-    return int(min(2 * max(expected, _restart_columns(n, k, block) / 2) + 2 * block, n))
+    columns = max(2 * costs.basis_columns(k, block, tol), _restart_columns(n, k, block))
+    return int(min(columns + 2 * block, n))
 
 
 def _most_columns(least: int, most: int, fits: Callable[[int], bool]) -> int:
