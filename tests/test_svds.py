@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -204,7 +205,7 @@ def test_copies_beyond_the_block_are_found_for_every_seed() -> None:
     for seed in range(20):
         result = ss.svds(A, 48, tol=1e-3, method="krylov", block=8, seed=seed)
         assert result.converged
-        assert "injected" in " ".join(result.notes)
+        assert re.search("injected|took its place", " ".join(result.notes))
         assert np.max(np.abs(result.s - sigma[:48])) < 1e-3
 
 
@@ -253,10 +254,8 @@ def test_randomized_svd_is_a_projection_with_honest_bounds() -> None:
         assert Vt is not None
         assert np.abs(U.T @ U - np.eye(40)).max() < 1e-10
         assert np.abs(Vt @ Vt.T - np.eye(40)).max() < 1e-10
-        assert np.abs(A.T @ U - Vt.T * s).max() < 1e-8 * sigma[0]  # from the left: exact
-        right = np.linalg.norm(A @ Vt.T - U * s, axis=0)
-        assert np.all(right <= result.residuals)
-        assert result.passes == passes + 1
+        check_triplets(result, A)
+        assert result.passes == passes + 2  # one before for the norm, one after that measures
         errors.append(np.max((sigma[:40] - s) / sigma[:40]))
     assert errors[0] > 2 * errors[1] > 4 * errors[2]  # each pass earns its read
 

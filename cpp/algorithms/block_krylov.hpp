@@ -19,15 +19,18 @@
 #include "algorithms/spectral_density.hpp"
 #include "algorithms/steering.hpp"
 #include "algorithms/stopping.hpp"
+#include "algorithms/work.hpp"
 
 namespace sigmascope {
 
 template <Backend B>
 struct TopResult {
   Triplets<B> triplets;
-  std::vector<double> residuals;  // |A^T u - s v|: measured if vectors, else by the recurrence
+  std::vector<double> residuals;  // measured, and what their own products may err by
   std::vector<double> errors;     // bounds |s_i - sigma_i|, see value_errors
   bool converged = false;
+  bool consistent = true;  // U, V are orthonormal to rounding, and the values are no larger than ||A||_F allows
+  bool costly = false;     // there is no answer: the work would have passed that of every value
   bool injected = false, restarted = false, refined = false;
   std::int64_t columns = 0, steps = 0;
   std::int64_t unread = 0;  // columns of the basis, or to be read out of it, that were too many: there is no answer
@@ -46,7 +49,10 @@ class TopSearch {
         k_(options.k),
         block_(std::min(options.block, a.cols())),
         looks_(static_cast<double>(a.rows()) * static_cast<double>(a.cols()), block_),
-        begun_(first_products(options, a.splits(), a.cols())) {
+        begun_(first_products(options, a.splits(), a.cols())),
+        work_(a.rows(), a.cols(), options.bounded) {
+    // T is known no better: what is finer is the same to every rule.
+    options_.tolerance = std::max(options.tolerance, 4 * B::epsilon());
     begin();
   }
 
@@ -57,6 +63,10 @@ class TopSearch {
       const std::int64_t next = space_->columns() + space_->next_columns();
       if (options_.most_columns > 0 && next > options_.most_columns) {
         result_.unread = next;
+        break;
+      }
+      if (work_.spent()) {
+        result_.costly = true;
         break;
       }
     }
@@ -109,6 +119,7 @@ class TopSearch {
     if (can_relax()) products_ = taken_ < rounded_from_ ? Products::full : Products::rounded;
     if (products_ == Products::rounded) coarsest_ = products_;
     taken_ += space_->next_columns();
+    work_.step(space_->next_columns(), space_->columns());
     space_->expand(a_, nullptr, rounding(products_));
     ++result_.steps;
     const std::int64_t d = space_->columns();
@@ -121,8 +132,9 @@ class TopSearch {
     const bool early = options_.density && result_.steps < least_density_steps && !space_->exhausted();
     if (!last && !whole && (early || d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart())))
       return false;
+    work_.look(d);
     assessment_.t.reset();  // before the next is made
-    assessment_ = assess(*space_, k_, kept() + 2 * block_, rounding(coarsest_), options_.density);
+    assessment_ = assess(*space_, fro2_, k_, kept() + 2 * block_, rounding(coarsest_), options_.density);
     if (begun_ != Products::full && !last && drowned(assessment_, options_)) {
       begin_sharper();
       return false;
@@ -150,13 +162,14 @@ class TopSearch {
     const Place place = proved_place(*space_, assessment_, fro2_, options_);
     // Of a space almost whole, the rest costs least.
     if (place != Place::open || last || 4 * space_->columns() >= 3 * n_) return place;
-    const bool clear = confirmation_.active ? confirmation_.step(assessment_, options_)
-                                            : !suspects_missed_copies(*space_, assessment_, options_);
-    if (clear) return Place::sure;
-    if (!confirmation_.active) {
-      confirmation_.start(assessment_, k_);
-      inject();
-    }
+    const bool still = confirmation_.active;
+    if (still && !confirmation_.step<B>(assessment_, options_)) return Place::open;
+    // A cluster may be larger than all that was drawn for it; what is counted in the start is found by one injection.
+    if (!may_lack_copies(*space_, assessment_, options_) &&
+        (still || !counts_more(*space_, assessment_, options_)))
+      return Place::sure;
+    confirmation_.start(assessment_, k_);
+    inject();
     return Place::open;
   }
 
@@ -164,15 +177,12 @@ class TopSearch {
   // tolerance and the values are in their places.
   void read_out(Place place) {
     const std::int64_t k = std::min(k_, static_cast<std::int64_t>(assessment_.rho.size()));
-    // What comes with the values has the residuals of the recurrence: nothing is asked of them.
-    const bool all = graded<B>(assessment_, k),
-               measure = options_.of_residuals() || all || coarsest_ == Products::rounded;
-    const Wanted beside = options_.vectors ? Wanted::vectors : Wanted::values,
-                 wanted = measure ? Wanted::residuals : beside;
+    const bool all = graded<B>(assessment_, k);
     if (all && options_.readout_columns > 0 && space_->columns() > options_.readout_columns) {
       result_.unread = space_->columns();
       return;
     }
+    work_.read_out(all ? space_->columns() : k);
     const Small chosen =
         all ? Small::identity(space_->columns()) : assessment_.ritz.vectors.part(0, space_->columns(), 0, k);
     // Of two parts where what that errs by, 4 noise + share s, is far below what the search is allowed.
@@ -182,14 +192,11 @@ class TopSearch {
                        std::max(4 * two.noise, two.share * largest) <= allowed_rounding;
     auto& triplets = result_.triplets =
         rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), all ? Columns::any : Columns::ritz,
-                      k, options_.seed + 1, wanted, split ? Products::split : Products::full);
+                      k, options_.seed + 1, split ? Products::split : Products::full);
     result_.residuals = triplets.residuals;
     if (split)
       for (std::size_t i = 0; i < result_.residuals.size(); ++i)
         result_.residuals[i] += 4 * two.noise + two.share * triplets.s[i];
-    const bool measured = !result_.residuals.empty();
-    if (!measured)
-      for (std::int64_t i = 0; i < k; ++i) result_.residuals.push_back(ritz_residual(assessment_, i, B::epsilon()));
     const double least = rounding_floor<B>(triplets.s),
                  floor = least + (split ? 4 * two.noise + two.share * triplets.s.front() : 0),
                  allowed = options_.tolerance * triplets.s.front() + least,
@@ -201,16 +208,20 @@ class TopSearch {
       const auto image = a_.multiply(space_->next());
       eta = std::max(eta, eigh(inner(device_, image, image)).values.front());
     }
-    if (measured)
-      for (std::size_t i = 0; i < result_.residuals.size(); ++i)
-        if (const double s = triplets.s[i], r = result_.residuals[i]; r > unconverged * s + floor)
-          eta = std::max(eta, s * (s + r));
+    for (std::size_t i = 0; i < result_.residuals.size(); ++i)
+      if (const double s = triplets.s[i], r = result_.residuals[i]; r > unconverged * s + floor)
+        eta = std::max(eta, s * (s + r));
     const auto errors = [&](bool sure) {
       return value_errors(triplets.s, result_.residuals, sure, unseen, assessment_.crowds, missing, floor);
     };
     result_.errors = errors(place == Place::sure);
     const auto& judged = options_.of_residuals() ? result_.residuals : result_.errors;
-    result_.converged = place != Place::open && *std::max_element(judged.begin(), judged.end()) <= allowed;
+    double squares = 0;
+    for (const double s : triplets.s) squares += s * s;
+    result_.consistent = triplets.deviation <= orthonormal_to<B>() &&
+                         squares <= fro2_ * (1 + 1024 * B::epsilon() + (split ? two.share : 0));
+    result_.converged = result_.consistent && place != Place::open &&
+                        *std::max_element(judged.begin(), judged.end()) <= allowed;
     if (!result_.converged) result_.errors = errors(false);
   }
 
@@ -277,6 +288,7 @@ class TopSearch {
   Products begun_, products_, coarsest_;  // of the first step of a space, of the next, of the roughest so far
   bool settled_ = false;                  // what was rounded was too much once
   int restarts_ = 0;
+  Work work_;
   std::int64_t taken_ = 0, next_check_ = 0;  // columns multiplied so far, over all restarts
   std::int64_t rounded_from_ = never;        // of `taken_`
   std::optional<KrylovSpace<B>> space_;

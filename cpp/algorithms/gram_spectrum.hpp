@@ -127,7 +127,7 @@ inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
 template <Backend B, LinearOperator A>
 Triplets<B> gram_triplets(B& device, A& a, std::int64_t k, std::uint64_t seed) {
   const Eigen top = Diagonalized(a.gram()).top(k);
-  return rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, k, seed, Wanted::residuals);
+  return rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, k, seed);
 }
 
 // Bounds on |s_i - sigma_i| for gram_triplets. A subspace's values are never above sigma_i; sigma_i^2 is at most d

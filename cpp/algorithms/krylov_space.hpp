@@ -37,12 +37,18 @@ class KrylovSpace {
     Block z = products == Products::rounded ? a.steer(next_) : a.gram_step(next_, image, products);
     const std::int64_t before = columns(), width = next_.cols;
     basis_.push_back(std::move(next_));
-    // Rounding leaves at most about epsilon |A|^2 in z; what is no larger holds no direction of A. Where the wanted
-    // vectors are begun with, z holds what they lack, and that is small: there the rounding that is likely counts, of
-    // the column itself and of a sum over all of A.
+    // A x is rounded by epsilon |A|, which A^T multiplies with what A is outside V, and A^T y by epsilon |A| |y|: what
+    // rounding leaves in z, outside V, is epsilon |A| times the largest |A x| of the block. What is no larger holds no
+    // direction of A: a vector of it has a residual, in sigma, of some epsilon |A|. Where the wanted vectors are begun
+    // with, z holds what they lack, and that is small: there the rounding that is likely counts, of the column itself
+    // and of a sum over all of A.
     std::vector<double> floors = column_norms(device_, z);
     if (before == 0) largest_ = largest_of(floors);
-    for (double& floor : floors) floor = 16 * B::epsilon() * std::min(largest_, floor + std::sqrt(largest_) * rms_);
+    const Small quotients = inner(device_, basis_.back(), z);
+    double image2 = 0;  // the largest |A x|^2
+    for (std::int64_t j = 0; j < width; ++j) image2 = std::max(image2, quotients(j, j));
+    const double seen = std::min(std::sqrt(largest_ * image2), largest_);
+    for (double& floor : floors) floor = 16 * B::epsilon() * std::min(seen, floor + std::sqrt(largest_) * rms_);
     auto step = orthonormalize(device_, basis_, std::move(z), floors);
     // The new columns of T against the older ones are known from when those were expanded. The coefficients just
     // found say the same, with errors of the products times |A|^2 instead of times what the columns have left of it.
@@ -60,6 +66,7 @@ class KrylovSpace {
     t_ = std::move(t);
     start_ = stacked(start_, next_start_);
     next_ = std::move(step.q);
+    if (next_.cols < width) lost_ = std::max(lost_, largest_of(floors));
     next_start_ = Small(next_.cols, start_.cols);
     coupling_ = Small(next_.cols, columns());
     coupling_.set_part(0, before, step.r);
@@ -145,6 +152,10 @@ class KrylovSpace {
   // V^T G for the random block G that the space began with.
   const Small& start() const { return start_; }
   std::int64_t last() const { return last_; }
+  // What the coupling lacks at most, lambda: columns were dropped that were no larger than their rounding.
+  double lost() const { return lost_; }
+  // Random columns that the space has begun with or was given: it holds no more copies of a value.
+  std::int64_t drawn() const { return drawn_; }
 
  private:
   static Small stacked(const Small& above, const Small& below) {
@@ -169,7 +180,7 @@ class KrylovSpace {
   Block next_;
   Small t_, coupling_, start_, next_start_;
   std::int64_t last_ = 0;
-  double largest_ = 0;
+  double largest_ = 0, lost_ = 0;
   double rms_ = std::numeric_limits<double>::infinity();
   bool pure_ = true;
   bool begun_again_ = false;

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The best rank-k approximation that a fixed number of reads affords.
+// The best rank-k approximation that a fixed number of reads affords, and one read more that measures it.
 // Halko, Martinsson & Tropp 2011 with all blocks kept (Musco & Musco 2015), projected from the left: each gram step has
 // A X = Y and A^T Y, so for U = orth([Y_1 ... Y_p]) = Y R^+ the product A^T U = [Z_1 ... Z_p] R^+ needs no further read
 // (Yu, Gu, Li & Li 2017 for p = 1, where one read gives what the classical method takes two for).
-// Reads: p. Memory: (m + n) p b numbers. Accuracy in fp32: about 1e-7 sigma_1^2 / sigma.
+// R^+ magnifies rounding: what is divided by r errs by epsilon sigma_1^2 / r. So A^T U only chooses right vectors, where
+// r is large, and R those of the rest; values, left vectors and residuals are measured by a product with A.
+// Reads: p + 1, the last of b + `tests` columns. Memory: (m + n) p b numbers. Accuracy: 48 epsilon sigma_1.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
 #include "algorithms/krylov_space.hpp"
+#include "algorithms/rayleigh_ritz.hpp"
+#include "algorithms/stopping.hpp"
 
 namespace sigmascope {
 
 template <Backend B>
 struct LowRank {
-  typename B::Block u;
-  std::vector<double> s;
-  typename B::Block v;
-  double captured = 0;  // ||U^T A||_F^2
+  Triplets<B> triplets;
+  std::vector<double> errors;  // bounds on |s_i - sigma_i|
+  bool converged = false;      // exact to rounding
   std::int64_t columns = 0, steps = 0;
 };
+
+// Random columns outside the basis, which tell what it has not captured (Halko, Martinsson & Tropp 2011, section 4.3).
+inline constexpr std::int64_t tests = 10;
 
 // [V next] [T; coupling]: A^T A V, in the coordinates of the space.
 template <Backend B>
@@ -35,55 +42,161 @@ Small extended_projection(const KrylovSpace<B>& space) {
   return extended;
 }
 
-// R^+ for a wide or square R of full row rank, as V S^-1 U^T.
-inline Small pseudo_inverse(const Small& r) {
-  const SmallSvd factors = svd(r);
-  Small scaled = factors.v;
-  for (std::int64_t j = 0; j < scaled.cols; ++j) {
-    const double s = factors.s[static_cast<std::size_t>(j)];
-    for (std::int64_t i = 0; i < scaled.rows; ++i)
-      scaled(i, j) = s > 1e-14 * factors.s.front() ? scaled(i, j) / s : 0.0;
+// Right vectors in the coordinates of [V next], best first: left singular vectors of A^T U for the directions U of A V
+// that stand out of rounding, then right singular vectors of A V, which lie half a step behind. A^T U errs by a share
+// epsilon (sigma_1 / r)^2: at most epsilon^1/3.
+template <Backend B>
+Small right_vectors(const KrylovSpace<B>& space, const Small& r, std::int64_t count) {
+  const std::int64_t d = space.columns(), all = d + space.next_columns();
+  const SmallSvd image = svd(r);
+  std::int64_t clear = 0;
+  while (clear < static_cast<std::int64_t>(image.s.size()) &&
+         image.s[static_cast<std::size_t>(clear)] > std::cbrt(B::epsilon()) * image.s.front())
+    ++clear;
+  Small scaled = image.v.part(0, d, 0, clear);
+  for (std::int64_t j = 0; j < clear; ++j)
+    for (std::int64_t i = 0; i < d; ++i) scaled(i, j) /= image.s[static_cast<std::size_t>(j)];
+  Small chosen(all, count);
+  if (clear > 0) {
+    const SmallSvd projected = svd(matmul(extended_projection(space), scaled));
+    chosen.set_part(0, 0, projected.u.part(0, all, 0, std::min(clear, count)));
   }
-  return matmul(scaled, factors.u.transposed());
+  const Small rest = completed(image.v);  // R may have fewer rows than columns
+  if (clear < count) chosen.set_part(0, clear, rest.part(0, d, clear, count));
+  return chosen;
+}
+
+// What the blocks of a basis deviate by from orthonormal, all of them together.
+template <Backend B>
+double deviation_of(B& device, const std::vector<typename B::Block>& basis) {
+  double most = 0;
+  std::int64_t before = 0;
+  for (const auto& block : basis) {
+    const Small square = device.inner(std::span(basis), block);
+    for (std::int64_t j = 0; j < square.cols; ++j)
+      for (std::int64_t i = 0; i < square.rows; ++i)
+        most = std::max(most, std::abs(square(i, j) - (i == before + j ? 1.0 : 0.0)));
+    before += block.cols;
+  }
+  return most;
+}
+
+// ||A||_F^2 outside what was multiplied, at most; epsilon ||A||_F^2 is not known.
+template <Backend B>
+double remainder(double fro2, double captured) {
+  return std::max(fro2 - captured, 0.0) + 64 * B::epsilon() * fro2;
 }
 
 template <Backend B, LinearOperator A>
-LowRank<B> randomized_svd(B& device, A& a, std::int64_t k, std::int64_t block, std::int64_t passes,
-                          std::uint64_t seed) {
+class RandomizedSvd {
   using Block = typename B::Block;
-  KrylovSpace<B> space(device, a.cols(), std::min(block, a.cols()), seed);
-  std::vector<Block> left;  // orthonormal, spans [Y_1 ... Y_p]
-  std::vector<Small> factors;
-  LowRank<B> result;
-  while (result.steps < passes && !space.exhausted()) {
-    Block image;
-    space.expand(a, &image);
-    ++result.steps;
-    auto step = orthonormalize(device, left, std::move(image), 0.0);
-    Small column(step.coefficients.rows + step.r.rows, step.r.cols);
-    column.set_part(0, 0, step.coefficients);
-    column.set_part(step.coefficients.rows, 0, step.r);
-    factors.push_back(std::move(column));
-    left.push_back(std::move(step.q));
+
+ public:
+  RandomizedSvd(B& device, A& a, double fro2, std::int64_t block, std::uint64_t seed)
+      : device_(device), a_(a), fro2_(fro2), seed_(seed), space_(device, a.cols(), std::min(block, a.cols()), seed) {}
+
+  LowRank<B> run(std::int64_t k, std::int64_t passes) {
+    LowRank<B> result;
+    const std::int64_t width = space_.next_columns();
+    const Small r = search(passes, result.steps);
+    result.columns = space_.columns();
+    const Diagonalized t(space_.t());
+    const std::vector<double> theta = t.top(std::min(k, result.columns)).values;
+    const double within = deviation_of(device_, space_.basis()) <= orthonormal_to<B>()
+                              ? remainder<B>(fro2_, space_.captured())
+                              : std::numeric_limits<double>::infinity();
+    Block basis = vectors(right_vectors(space_, r, width));
+    const double outside = widened(basis, result.triplets, k);
+    bounds(result, theta, within, outside);
+    return result;
   }
-  Small r(columns_of<B>(left), space.columns());
-  std::int64_t at = 0;
-  for (const Small& factor : factors) {
-    r.set_part(0, at, factor);
-    at += factor.cols;
+
+ private:
+  // The steps; R of [Y_1 ... Y_p] = U R.
+  Small search(std::int64_t passes, std::int64_t& steps) {
+    std::vector<Block> left;
+    std::vector<Small> factors;
+    double largest = 0;
+    while (steps < passes && !space_.exhausted()) {
+      Block image;
+      space_.expand(a_, &image);
+      ++steps;
+      largest = std::max(largest, largest_of(column_norms(device_, image)));
+      auto step = orthonormalize(device_, left, std::move(image), 4 * B::epsilon() * largest);
+      Small column(step.coefficients.rows + step.r.rows, step.r.cols);
+      column.set_part(0, 0, step.coefficients);
+      column.set_part(step.coefficients.rows, 0, step.r);
+      factors.push_back(std::move(column));
+      left.push_back(std::move(step.q));
+    }
+    Small r(columns_of<B>(left), space_.columns());
+    std::int64_t at = 0;
+    for (const Small& factor : factors) {
+      r.set_part(0, at, factor);
+      at += factor.cols;
+    }
+    return r;
   }
-  // A^T U = [V next] M, M = P S Q^T: right vectors [V next] P, left vectors U Q.
-  const Small projected = matmul(extended_projection(space), pseudo_inverse(r));
-  const SmallSvd small = svd(projected);
-  for (const double s : small.s) result.captured += s * s;
-  const std::int64_t d = space.columns(), found = std::min<std::int64_t>(k, static_cast<std::int64_t>(small.s.size()));
-  result.s.assign(small.s.begin(), small.s.begin() + found);
-  result.u = combine_basis(device, left, small.v.part(0, small.v.rows, 0, found));
-  result.v = combine_basis(device, space.basis(), small.u.part(0, d, 0, found));
-  if (space.next_columns() > 0)
-    combine(device, result.v, space.next(), small.u.part(d, d + space.next_columns(), 0, found));
-  result.columns = d;
-  return result;
+
+  Block vectors(const Small& chosen) {
+    const std::int64_t d = space_.columns(), w = space_.next_columns();
+    Block basis = combine_basis(device_, space_.basis(), chosen.part(0, d, 0, chosen.cols));
+    if (w > 0) combine(device_, basis, space_.next(), chosen.part(d, d + w, 0, chosen.cols));
+    return repaired(device_, std::move(basis), seed_ + 1);
+  }
+
+  // The triplets of the basis and of random columns outside it, w = V c + q r. Returns a bound on ||A - A V V^T||_F^2
+  // from |A q r|^2, which has that mean: it fails in one case of a million.
+  double widened(Block& basis, Triplets<B>& triplets, std::int64_t k) {
+    const std::int64_t n = basis.rows, width = basis.cols, count = std::min(tests, n - width);
+    std::vector<Block> parts;
+    parts.push_back(std::move(basis));
+    Small r;
+    if (count > 0) {
+      auto outside = orthonormalize(device_, parts, device_.gaussian(n, count, seed_ + 1, 0), 0.0);
+      r = std::move(outside.r);
+      parts.push_back(std::move(outside.q));
+    }
+    Block all = combine_basis(device_, parts, Small::identity(columns_of<B>(parts)));
+    parts.clear();
+    triplets = rayleigh_ritz(device_, a_, std::move(all), Columns::ritz, k, seed_ + 2);
+    if (count <= 0) return 0;
+    const Small images = matmul(triplets.r.part(0, triplets.r.rows, width, triplets.r.cols), r);
+    double mean = 0;
+    for (const double image : images.values) mean += image * image / static_cast<double>(count);
+    return mean / least_share(count);
+  }
+
+  // By Weyl, sigma_i^2 <= lambda_i(A P A^T) + ||A - A P||^2 for any projector P: on the vectors that were measured, and
+  // on the whole space, whose products theta knows.
+  void bounds(LowRank<B>& result, const std::vector<double>& theta, double within, double outside) const {
+    const Triplets<B>& triplets = result.triplets;
+    double captured = 0;
+    for (const double value : triplets.r.values) captured += value * value;
+    const double measured = std::min(remainder<B>(fro2_, captured), outside), floor = rounding_floor<B>(triplets.s);
+    double most = 0;
+    for (std::size_t i = 0; i < triplets.s.size(); ++i) {
+      const double square = triplets.s[i] * triplets.s[i], known = std::max(square, i < theta.size() ? theta[i] : 0.0);
+      result.errors.push_back(std::sqrt(std::min(square + measured, known + within)) - triplets.s[i] + floor);
+      most = std::max(most, triplets.residuals[i]);
+    }
+    result.converged = triplets.deviation <= orthonormal_to<B>() && captured <= fro2_ * (1 + 1024 * B::epsilon()) &&
+                       most <= 256 * B::epsilon() * std::sqrt(fro2_) &&
+                       std::min(measured, within) <= 128 * B::epsilon() * fro2_;
+  }
+
+  B& device_;
+  A& a_;
+  double fro2_;
+  std::uint64_t seed_;
+  KrylovSpace<B> space_;
+};
+
+// fro2 = ||A||_F^2.
+template <Backend B, LinearOperator A>
+LowRank<B> randomized_svd(B& device, A& a, double fro2, std::int64_t k, std::int64_t block, std::int64_t passes,
+                          std::uint64_t seed) {
+  return RandomizedSvd<B, A>(device, a, fro2, block, seed).run(k, passes);
 }
 
 }  // namespace sigmascope

@@ -17,7 +17,11 @@
 // Crowds. Values closer than the search resolves, more of them than the block is wide, share its Ritz vectors: x is e
 // of the largest and y of the others, the residual is d |e y| where it should be the distance d, and no Ritz value next
 // to it tells of d. There the error is the residual times tan(e, x), which the Gaussian start measures: |R0^T x|^2 / b
-// vectors stand behind x, of which the one that counts has its chi-square share.
+// vectors stand behind x, of which the one that counts has its chi-square share. A block of b columns tells b close
+// values apart, and b - 2 of them surely: no vector outside the space is nearer to a Ritz value, in lambda, than the
+// (b - 2)-th nearest of the others (Saad 1980: a block converges with the gap to the (b + 1)-th value).
+//
+// Rounding. T is known to some epsilon theta_1, so that no guard compares Ritz values more finely.
 //
 // Rounded products (rounding.hpp) move what T tells by a share of it, and hide what is below their noise.
 #pragma once
@@ -47,6 +51,7 @@ struct TopOptions {
   std::int64_t readout_columns = 0;  // of a graded space all columns are read out, if there are no more; 0: any
   std::uint64_t seed = 0;
   bool vectors = true;
+  bool bounded = false;                // there is no answer if the work would pass that of every value
   bool density = false;                // also the quadrature of the space, before any restart or injection
   Products products = Products::full;  // to begin with
   bool of_values = false;              // the tolerance is of the values even with vectors
@@ -71,43 +76,86 @@ struct Assessment {
 // A Ritz value counts as converged once rho is at most this share of theta.
 inline constexpr double unconverged = 0.003;
 
-// The mean square of b Gaussian numbers is less in one case of a thousand, if that: P(chi^2_b < q) < (q/2)^(b/2) /
+// The mean square of b Gaussian numbers is less in one case of a million, if that: P(chi^2_b < q) < (q/2)^(b/2) /
 // (b/2)!
 inline double least_share(std::int64_t block) {
   const double half = static_cast<double>(block) / 2;
-  return std::exp((std::log(0.001) + std::lgamma(half + 1)) / half) / half;
+  return std::min(std::exp((std::log(1e-6) + std::lgamma(half + 1)) / half) / half, 1.0);
+}
+
+// What rounding may have done to a number of T, lambda.
+template <Backend B>
+double blur(const Assessment& a) {
+  return 16 * B::epsilon() * a.theta(0);
+}
+
+// The distance in lambda from a Ritz value to the n-th nearest of the others; infinity if there are not so many.
+inline double nearest(const Assessment& a, std::int64_t i, std::int64_t n) {
+  const auto found = static_cast<std::int64_t>(a.rho.size());
+  constexpr double none = std::numeric_limits<double>::infinity();
+  double distance = none;
+  for (std::int64_t above = i - 1, below = i + 1; n > 0; --n) {
+    const double up = above >= 0 ? a.theta(above) - a.theta(i) : none,
+                 down = below < found ? a.theta(i) - a.theta(below) : none;
+    distance = std::min(up, down);
+    if (distance == none) return none;
+    if (up <= down) --above;
+    else ++below;
+  }
+  return distance;
 }
 
 // In a crowd of b and more, of which the space holds b, the others spread over rho / tan, and tan^2 >= 1/b: within
-// twice that, b Ritz values are a crowd.
+// twice that, as many Ritz values as a block tells apart are a crowd. So is one Ritz vector with more of the start in
+// it than one singular vector has: six deviations of chi^2_b.
 template <Backend B>
 std::vector<Crowd> crowds(const KrylovSpace<B>& space, const Assessment& a, std::int64_t k) {
   const std::int64_t b = space.start().cols, found = static_cast<std::int64_t>(a.rho.size());
   std::vector<Crowd> of(static_cast<std::size_t>(std::min(k, found)));
-  std::vector<double> crowded;  // the values
-  for (std::int64_t j = 0; j < found; ++j) {
-    const double reach = 2 * std::sqrt(static_cast<double>(b)) * a.rho[static_cast<std::size_t>(j)];
-    std::int64_t first = j, last = j;
-    while (first > 0 && a.theta(first - 1) <= a.theta(j) + reach) --first;
-    while (last + 1 < found && a.theta(last + 1) >= a.theta(j) - reach) ++last;
-    if (last - first + 1 >= b) crowded.push_back(a.theta(j));
-  }
   const std::int64_t k_found = static_cast<std::int64_t>(of.size());
+  if (space.columns() >= space.size()) return of;  // nothing is outside
   const Small weights = probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, k_found), space.start());
+  const auto width = static_cast<double>(b);
   for (std::int64_t i = 0; i < k_found; ++i) {
     Crowd& crowd = of[static_cast<std::size_t>(i)];
-    for (const double value : crowded) crowd.distance = std::min(crowd.distance, std::abs(value - a.theta(i)));
+    crowd.distance = nearest(a, i, std::max<std::int64_t>(b - 2, 1));
     double count = 0;
-    for (std::int64_t j = 0; j < b; ++j) count += weights(i, j) / static_cast<double>(b);
-    if (crowd.distance == 0) crowd.tangent = std::sqrt(std::max(count, 1.0) / least_share(b));
-    if (space.begun_again()) crowd.distance = 0;  // rounded products have spread the crowds
+    for (std::int64_t j = 0; j < b; ++j) count += weights(i, j) / width;
+    const double reach = 2 * std::sqrt(width) * std::hypot(a.rho[static_cast<std::size_t>(i)], space.lost());
+    if (crowd.distance > reach + blur<B>(a) && count < 1 + 6 * std::sqrt(2 / width)) continue;
+    crowd.distance = 0;
+    // Rounded products have spread the crowds of a space that was begun again.
+    if (!space.begun_again()) crowd.tangent = std::sqrt(std::max(count, 1.0) / least_share(b));
   }
   return of;
 }
 
+// What of ||A||_F^2 rounding may hide in the difference to what the space holds.
 template <Backend B>
-Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t least, const Rounding& rounding,
-                  bool keep) {
+double hidden_mass(const KrylovSpace<B>& space, double fro2, const Rounding& rounding) {
+  double roughly = 0;
+  for (std::int64_t j = 0; j < space.columns(); ++j)
+    roughly += space.rough()[static_cast<std::size_t>(j)].weight * space.t()(j, j);
+  return std::max(2 * rounding.share * roughly, 64 * B::epsilon() * fro2);
+}
+
+// What of ||A||_F^2 lies outside the space, at most.
+template <Backend B>
+double missing_mass(const KrylovSpace<B>& space, double fro2, const Rounding& rounding) {
+  return std::max(fro2 - space.captured(), 0.0) + hidden_mass(space, fro2, rounding);
+}
+
+// The mean of the eigenvalues outside the space, at least: the largest of them is no smaller.
+template <Backend B>
+double mean_outside(const KrylovSpace<B>& space, double fro2, const Rounding& rounding) {
+  const std::int64_t outside = space.size() - space.columns();
+  const double mass = fro2 - space.captured() - hidden_mass(space, fro2, rounding);
+  return outside > 0 ? std::max(mass, 0.0) / static_cast<double>(outside) : 0.0;
+}
+
+template <Backend B>
+Assessment assess(const KrylovSpace<B>& space, double fro2, std::int64_t k, std::int64_t least,
+                  const Rounding& rounding, bool keep) {
   Assessment a;
   a.rounding = rounding;
   a.t.emplace(space.t());
@@ -133,6 +181,7 @@ Assessment assess(const KrylovSpace<B>& space, std::int64_t k, std::int64_t leas
   }
   if (!any && found < space.columns() && space.columns() < space.size())
     a.unseen.eta = 0.9 * at_most(found - 1, rounding.share);  // of a cluster that goes on, no member is missed
+  a.unseen.eta = std::max(a.unseen.eta, mean_outside(space, fro2, rounding));
   if (rounding.any() && found > k) {
     a.unseen.inside = at_most(k, rounding.share);
     a.unseen.above = at_most(k, rounding.likely(space.size()));
@@ -182,32 +231,30 @@ inline bool has_full_cluster(const Assessment& a, std::int64_t block, double sha
   return false;
 }
 
+// Of the k values, as many agree as random columns were drawn: the space holds no more copies than that.
 template <Backend B>
-bool suspects_missed_copies(const KrylovSpace<B>& space, const Assessment& a, const TopOptions& options) {
+bool may_lack_copies(const KrylovSpace<B>& space, const Assessment& a, const TopOptions& options) {
+  const std::int64_t copies = std::max<std::int64_t>(space.drawn(), 1);
+  for (std::int64_t i = 0; i + copies - 1 < options.k; ++i)
+    if (a.theta(i) - a.theta(i + copies - 1) <= 4 * options.tolerance * a.theta(i) + blur<B>(a)) return true;
+  return false;
+}
+
+// More vectors stand behind the values found than were found.
+template <Backend B>
+bool counts_more(const KrylovSpace<B>& space, const Assessment& a, const TopOptions& options) {
   const std::int64_t b = space.start().cols;
   std::int64_t above = 0;
   // Only converged values: one that has not converged stands for several.
-  while (above < options.k && a.theta(above) > a.theta(options.k - 1) * (1 + 2 * options.tolerance) &&
+  while (above < options.k && a.theta(above) > a.theta(options.k - 1) * (1 + 2 * options.tolerance) + blur<B>(a) &&
          a.rho[static_cast<std::size_t>(above)] <= unconverged * a.theta(above))
     ++above;
-  // Values that agree: a cluster as wide as the block may go on below.
-  for (std::int64_t i = 0; i + b - 1 < options.k; ++i)
-    if (a.theta(i) - a.theta(i + b - 1) <= 4 * options.tolerance * a.theta(i)) return true;
   if (above == 0) return false;
   const Small weights = probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, above), space.start());
   double count = 0;
   for (const double weight : weights.values) count += weight / static_cast<double>(b);
   const auto n = static_cast<double>(above);
   return (count - n) / std::sqrt(2 * n / static_cast<double>(b)) > 4;
-}
-
-// What of ||A||_F^2 lies outside the space, and the rounding of that difference.
-template <Backend B>
-double missing_mass(const KrylovSpace<B>& space, double fro2, const Rounding& rounding) {
-  double roughly = 0;
-  for (std::int64_t j = 0; j < space.columns(); ++j)
-    roughly += space.rough()[static_cast<std::size_t>(j)].weight * space.t()(j, j);
-  return std::max(fro2 - space.captured(), 0.0) + std::max(2 * rounding.share * roughly, 64 * B::epsilon() * fro2);
 }
 
 // How sure it is that the k values found are the k largest.
@@ -238,11 +285,12 @@ struct Confirmation {
     reference.assign(a.ritz.values.begin(), a.ritz.values.begin() + k);
   }
   // True when the values have stood still for three steps.
+  template <Backend B>
   bool step(const Assessment& a, const TopOptions& options) {
     const double allowed = 2 * options.tolerance * std::sqrt(a.theta(0));  // d theta = 2 sigma d sigma
     for (std::int64_t i = 0; i < options.k; ++i) {
       const double before = std::max(reference[static_cast<std::size_t>(i)], 0.0);
-      if (std::abs(a.theta(i) - before) > allowed * std::sqrt(a.theta(i))) {
+      if (std::abs(a.theta(i) - before) > allowed * std::sqrt(a.theta(i)) + blur<B>(a)) {
         start(a, options.k);
         return false;
       }

@@ -59,6 +59,8 @@ py::dict krylov(P& p, const TopOptions& options) {
   result["injected"] = top.injected;
   result["restarted"] = top.restarted;
   result["refined"] = top.refined;
+  result["consistent"] = top.consistent;
+  result["costly"] = top.costly;
   result["columns"] = top.columns;
   result["unread"] = top.unread;
   result["steps"] = top.steps;
@@ -92,11 +94,13 @@ template <class P>
 py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed) {
   const auto factors = [&] {
     py::gil_scoped_release release;
-    return randomized_svd(p.backend, *p.a, k, block, passes, seed);
+    return randomized_svd(p.backend, *p.a, p.fro2, k, block, passes, seed);
   }();
   py::dict result;
-  put_factors(result, p, factors, true);
-  result["captured"] = factors.captured / (p.factor * p.factor);
+  put_factors(result, p, factors.triplets, true);
+  result["residuals"] = to_numpy(p.unscaled(factors.triplets.residuals));
+  result["errors"] = to_numpy(p.unscaled(factors.errors));
+  result["converged"] = factors.converged;
   result["columns"] = factors.columns;
   result["steps"] = factors.steps;
   result["reads"] = p.a->reads() + p.looks;
@@ -199,8 +203,8 @@ void register_linalg(py::module_& module) {
       "krylov",
       [](const py::object& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
          std::int64_t restart_columns, std::int64_t max_columns, std::int64_t most_columns,
-         std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool with_density, const std::string& products,
-         bool of_values, bool rounded_copy, bool f64, bool gather, bool separate, const py::kwargs& kwargs) {
+         std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool bounded, bool with_density,
+         const std::string& products, bool of_values, bool rounded_copy, bool f64, bool gather, bool separate, const py::kwargs& kwargs) {
         const TopOptions options{k,
                                  tol,
                                  block,
@@ -211,6 +215,7 @@ void register_linalg(py::module_& module) {
                                  readout_columns,
                                  seed,
                                  vectors,
+                                 bounded,
                                  with_density,
                                  products_of(products),
                                  of_values};
@@ -218,7 +223,7 @@ void register_linalg(py::module_& module) {
             a, f64, run_options(kwargs, gather, separate), [&](auto& p) { return krylov(p, options); }, rounded_copy);
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a,
-      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "density"_a, "products"_a, "of_values"_a,
+      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "bounded"_a, "density"_a, "products"_a, "of_values"_a,
       "rounded_copy"_a, "f64"_a, "gather"_a = false, "separate"_a = false);
   module.def(
       "density",

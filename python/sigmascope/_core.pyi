@@ -61,6 +61,7 @@ def krylov(
     readout_columns: int,
     seed: int,
     vectors: bool,
+    bounded: bool,
     density: bool,
     products: str,
     of_values: bool,

@@ -132,11 +132,12 @@ def _seen(
             f"the first at {seen.first_nonfinite}"
         )
     options["reserved"] = shared["reserved"] = run.reserved + held + chosen.seen_bytes
-    if chosen.search is None:
-        found = _exact(a, chosen, tol, seed, seen, shared, started)
-    else:
+    found = None
+    if chosen.search is not None:
         run = run_for(a, chosen.asked, **options)
         found = _searched(a, chosen, chosen.search, run, max_passes, seed, seen, started)
+    if found is None:
+        found = _exact(a, chosen.all_values, tol, seed, seen, shared, started)
     return _with_requested(found, a, chosen, max_passes, options, started)
 
 
@@ -189,9 +190,17 @@ def _search(
 ) -> tuple[dict[str, Any], Density | None, Run]:
     """The k largest values and, at effort "density", the quadrature of the same basis."""
     result, run = krylov(
-        a, run, search, search.columns, chosen.what, max_steps=max_passes, seed=seed, strict=True
+        a,
+        run,
+        search,
+        search.columns,
+        chosen.what,
+        max_steps=max_passes,
+        seed=seed,
+        strict=True,
+        bounded=chosen.may_find_all(a, run),
     )
-    if not search.density:
+    if not search.density or result["costly"]:
         return result, None, run
     rule = result["quadrature"]
     steps = -(-rule["columns"] // search.block)
@@ -209,8 +218,11 @@ def _searched(
     seed: int,
     seen: Moments | None,
     started: float,
-) -> Spectrum:
+) -> Spectrum | None:
+    """None: a search would take more work than every value."""
     result, density, run = _search(a, chosen, search, run, max_passes, seed, started)
+    if result["costly"]:
+        return None
     seconds = time.perf_counter() - started
     top, errors = result["s"].astype(np.float64), result["errors"]
     fro_norm = float(np.sqrt(result["fro2"])) if seen is None else seen.fro_norm
@@ -279,12 +291,13 @@ def _with_requested(
 def _known(a: Matrix, chosen: Route, max_passes: int, seed: int, options: dict[str, Any]) -> Known:
     """What the same route finds of another matrix of the same shape."""
     n = min(a.shape)
-    if chosen.search is None:
+    if chosen.search is not None:
+        run = run_for(a, chosen.effort, **options)
+        result, density, _ = _search(
+            a, chosen, chosen.search, run, max_passes, seed, time.perf_counter()
+        )
+    if chosen.search is None or result["costly"]:
         shared = {name: value for name, value in options.items() if name != "precision"}
         every = svdvals(a, accuracy=chosen.accuracy, **shared)
         return Known(n, every.values, every.errors)
-    run = run_for(a, chosen.effort, **options)
-    result, density, _ = _search(
-        a, chosen, chosen.search, run, max_passes, seed, time.perf_counter()
-    )
     return Known(n, result["s"].astype(np.float64), result["errors"], density)

@@ -19,6 +19,13 @@ from .plan import Run
 from .spectra import SVD
 
 
+FLOOR = (48 * 2.0**-24, 192 * 2.0**-53)
+"""What blocks of float32 and of float64 resolve, in sigma_1: rounding_floor, rayleigh_ritz.hpp."""
+
+GIVEN_UP = "the search would have taken more work than every value: the Gram matrix took its place"
+"""What a result says that was to be searched for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """What decides the bits of a search, beside matrix, seed and the number of steps.
@@ -94,8 +101,11 @@ def krylov(
     max_steps: int,
     seed: int,
     strict: bool,
+    bounded: bool,
 ) -> tuple[dict[str, Any], Run]:
     """Run a search that plans with `columns` of a basis; its dictionary, and how it was run.
+
+    `bounded`: the search is given up ("costly") where its work would pass that of every value.
 
     Where a restart would do harm (values that span much, clusters), the basis grows on as long as
     there is memory. Then it is restarted all the same; `strict`: the search is refused instead, so
@@ -140,6 +150,7 @@ def krylov(
         readout_columns=max(allowed, 1) if allowed < most else 0,
         seed=plan.check_seed(seed),
         vectors=search.vectors,
+        bounded=bounded,
         density=search.density,
         of_values=search.of_values,
         **run.search(),
@@ -170,7 +181,7 @@ def triplets_of(result: dict[str, Any], run: Run, search: Search, seed: int, sec
         seconds=seconds,
         num_threads=run.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
-        notes=krylov_notes(result),
+        notes=tolerance_note(search.tol, run.precision) + krylov_notes(result),
     )
 
 
@@ -185,7 +196,18 @@ def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
         notes.append(
             "rounded products did not reach the tolerance; the last steps have better ones"
         )
+    if not result["consistent"]:
+        notes.append("not converged: the vectors are not orthonormal, or hold more than ||A||_F")
     return tuple(notes)
+
+
+def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
+    """Say so where a tolerance is below what blocks of a precision resolve."""
+    floor = FLOOR[precision == "float64"]
+    if tol >= floor:
+        return ()
+    kind = "float64" if precision == "float64" else "float32"
+    return (f"tol = {tol:g} is below the floor of {kind}, {floor:.2g} sigma_1, which took its place",)
 
 
 def basis_columns(n: int, k: int, block: int, tol: float) -> int:

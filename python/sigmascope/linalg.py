@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from . import _core, costs, plan, spread
 from .errors import ConvergenceWarning
-from .krylov import Search, krylov, triplets_of
+from .krylov import GIVEN_UP, Search, krylov, krylov_notes, triplets_of
 from .matrices import Matrix
 from .memory import gram_need, values_need
 from .plan import Run
@@ -41,15 +42,18 @@ def svds(
     k : int
         How many; at most min(m, n).
     tol : float
-        In units of sigma_1. With vectors: every residual ||A^T u - sigma v|| <= tol * sigma_1.
-        Without: every value's error bound <= tol * sigma_1, which takes fewer passes.
+        In units of sigma_1. With vectors: every residual <= tol * sigma_1. Without: every value's
+        error bound <= tol * sigma_1, which takes fewer passes. Below the floor of the precision (48
+        units of roundoff of float32, 192 of float64) it acts as the floor, and a note says so.
     vectors : bool
         Whether U and Vt are wanted.
     method : {"auto", "krylov", "gram"}
         Block Krylov, or the eigenvectors of the whole Gram matrix (exact, costs m n^2), or the
         cheaper of the two.
     max_passes : int
-        Krylov steps, one read of A each, after which to stop without convergence.
+        Krylov steps, one read of A each, after which to stop without convergence. A search whose
+        work would pass that of every value ends sooner: the Gram matrix takes its place, if there
+        is memory for it, and a note says so.
     block : int, optional
         Columns per Krylov step; by default those of least cost (:mod:`sigmascope.costs`).
     precision : {"mixed", "split", "float32", "float64"}, optional
@@ -74,8 +78,10 @@ def svds(
     -------
     SVD
         U (m, k), s (k,) descending, Vt (k, n) in `precision`, with the residuals (sigma), the
-        error bound of each value (sigma), passes and whether it converged. Without vectors the
-        residuals come from the recurrence, else they are measured.
+        error bound of each value (sigma), passes and whether it converged. The residuals are of
+        both sides, and measured by products that the search had no part in, with 12 units of
+        roundoff for their own rounding. What is not orthonormal, or holds more than ||A||_F, has
+        not converged.
 
     Raises
     ------
@@ -89,7 +95,7 @@ def svds(
     Warns
     -----
     ConvergenceWarning
-        If the tolerance, plus rounding (48 units of roundoff times sigma_1), was not reached.
+        If the tolerance, plus the floor of the precision, was not reached.
 
     Notes
     -----
@@ -102,10 +108,11 @@ def svds(
     Randomized block Krylov iteration (Musco & Musco 2015; Yuan, Gu & Li 2018) with full
     reorthogonalisation, thick restart (Wu & Simon 2000), residual-based stopping and two guards
     against missed copies of multiple values. The bound on a converged value is quadratic in its
-    residual once it is separated from the rest; among more values than the block is wide, closer
-    than the search resolves, it is the residual times the tangent of an angle that the random start
-    bounds (it fails in one case of a thousand). That every copy was found is a probabilistic
-    certificate. The bound on one that has not converged is Weyl's, with ||A - A V V^T||_F. By the
+    residual once it is separated from the rest: by the distance to the (block - 2)-th nearest of
+    the other values, since a block tells no more apart (Saad 1980). Among more values than that,
+    closer than the search resolves, it is the residual times the tangent of an angle that the
+    random start bounds (it fails in one case of a million). That every copy was found is a
+    probabilistic certificate. The bound on one that has not converged is Weyl's, with ||A - A V V^T||_F. By the
     Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
     """
     a = matrix(A)
@@ -151,10 +158,22 @@ def triplets(
     search = Search(a.shape, k, tol, b, run.precision, vectors, density=False)
     what = f"a basis for the {k} largest singular values of {plan.of_shape(a.shape)}"
     columns = search.fitting(a, run)
-    result, run = krylov(
-        a, run, search, columns, what, max_steps=max_passes, seed=seed, strict=False
+    result, searched = krylov(
+        a,
+        run,
+        search,
+        columns,
+        what,
+        max_steps=max_passes,
+        seed=seed,
+        strict=False,
+        bounded=_fits_gram(a, k, run),
     )
-    return triplets_of(result, run, search, seed, time.perf_counter() - started)
+    if not result["costly"]:
+        return triplets_of(result, searched, search, seed, time.perf_counter() - started)
+    every = _svds_by_gram(a, k, tol, vectors, seed, run, started)
+    passes = every.passes + result["reads"]
+    return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
 
 
 def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:
@@ -162,6 +181,10 @@ def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:
         return False
     if not costs.prefers_gram(a.shape, k, block, tol, run.precision, file_bytes=run.file_bytes):
         return False
+    return _fits_gram(a, k, run)
+
+
+def _fits_gram(a: Matrix, k: int, run: Run) -> bool:
     return run.least(a, lambda reading: gram_need(reading, k)) <= run.memory
 
 

@@ -25,6 +25,7 @@ MINIMUM = 64 * MIB
 _MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/band_reduction.hpp
 _TWO_STAGE = 1024  # cpp/kernels/tridiagonal.cpp
 _GRAM_ROWS = 512  # cpp/kernels/gram_tiles.hpp
+_TESTS = 10  # cpp/algorithms/randomized_svd.hpp
 _STRETCH, _FOUND = 4096, 96  # cpp/kernels/isa.hpp, element_pass.hpp
 
 
@@ -114,7 +115,7 @@ def krylov_need(
     restart = basis + small
     look = (48 if density else 40) * d**2
     read_out = (4 * N + 3 * M) * wanted + -(-M // 1024) * k * padded(k, width) * 8 + small
-    read_out += products(reading, k, width, both=steered or vectors)
+    read_out += products(reading, k, width, both=True)
     answer = (M + N) * k * width if vectors else 0
     first = elementwise_need(reading)
     working = max(sum(first), step, restart, look, read_out)
@@ -174,8 +175,10 @@ def low_rank_need(reading: Reading, k: int, block: int, passes: int, width: int)
     inner = -(-reading.M // 1024) * block * padded(block, width) * 8
     step = 3 * one + inner + products(reading, block, width)
     small = 96 * d**2
+    measured = padded(block + _TESTS, width) * width
+    read_out = (5 * reading.N + 4 * reading.M) * measured + products(reading, block + _TESTS, width)
     first = elementwise_need(reading)
-    working = max(sum(first), step + 24 * d**2, small + 2 * both * padded(k, width) * width)
+    working = max(sum(first), step + 24 * d**2, small + read_out)
     return Need(passes * one + both * k * width, working)
 
 

@@ -68,6 +68,21 @@ class Route:
         return cls("exact", "exact", a.shape, min(k, *a.shape), accuracy, None, width, measures)
 
     @property
+    def all_values(self) -> Route:
+        """The route of every value that takes the place of a search."""
+        return replace(self, effort="exact", search=None)
+
+    def may_find_all(self, a: Matrix, run: Run) -> bool:
+        """Whether there is memory for :attr:`all_values`.
+
+        What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
+        """
+        if run.executor is not None:  # every worker would have to send a Gram matrix
+            return False
+        lowest = run.reading(a, run.panel_rows or plan.LOWEST_PANEL)
+        return self.all_values.need(lowest).limit <= run.memory
+
+    @property
     def what(self) -> str:
         """Its name in a refusal."""
         call = "svdvals" if self.search is None else f"effort {self.effort!r}"
@@ -240,13 +255,8 @@ def route(
     if asked.search is None:
         return asked
     base = "float64" if run.precision == "float64" else "float32"
-    every = replace(asked, effort="exact", search=None)
     cheaper = costs.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
-    cheaper = cheaper and run.executor is None  # every worker would have to send a Gram matrix
-    # What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
-    lowest = run.reading(a, run.panel_rows or plan.LOWEST_PANEL)
-    fits = cheaper and every.need(lowest).limit <= run.memory
-    return every if fits else asked
+    return asked.all_values if cheaper and asked.may_find_all(a, run) else asked
 
 
 def _route(

@@ -149,7 +149,7 @@ extern "C" int plain_krylov(const double* values, std::int64_t m, std::int64_t n
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
-  const TopOptions options{k, tolerance, block, max_steps, 0, max_columns, 0, 0, seed, vectors != 0, true};
+  const TopOptions options{k, tolerance, block, max_steps, 0, max_columns, 0, 0, seed, vectors != 0, false, true};
   const auto result = block_krylov(device, a, norm2(matrix), options);
   std::copy(result.triplets.s.begin(), result.triplets.s.end(), s);
   std::copy(result.residuals.begin(), result.residuals.end(), residuals);
@@ -161,13 +161,15 @@ extern "C" int plain_krylov(const double* values, std::int64_t m, std::int64_t n
 
 extern "C" void plain_randomized_svd(const double* values, std::int64_t m, std::int64_t n, std::int64_t k,
                                      std::int64_t block, std::int64_t passes, std::uint64_t seed, double* s,
-                                     double* captured) {
+                                     double* errors) {
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
-  const auto result = randomized_svd(device, a, k, block, passes, seed);
-  std::copy(result.s.begin(), result.s.end(), s);
-  *captured = result.captured;
+  double fro2 = 0;
+  for (std::int64_t e = 0; e < m * n; ++e) fro2 += values[e] * values[e];
+  const auto result = randomized_svd(device, a, fro2, k, block, passes, seed);
+  std::copy(result.triplets.s.begin(), result.triplets.s.end(), s);
+  std::copy(result.errors.begin(), result.errors.end(), errors);
 }
 
 extern "C" void plain_gram_spectrum(const double* values, std::int64_t m, std::int64_t n, double* s) {
