@@ -165,19 +165,29 @@ class TopSearch {
     const bool still = confirmation_.active;
     if (still && !confirmation_.step<B>(assessment_, options_)) return Place::open;
     // A cluster may be larger than all that was drawn for it; what is counted in the start is found by one injection.
-    if (!may_lack_copies(*space_, assessment_, options_) &&
-        (still || !counts_more(*space_, assessment_, options_)))
+    if (!may_lack_copies(*space_, assessment_, options_) && (still || !counts_more(*space_, assessment_, options_)))
       return Place::sure;
     confirmation_.start(assessment_, k_);
     inject();
     return Place::open;
   }
 
-  // Reads the answer off the space: values, vectors, residuals, errors; converged only if what was measured meets the
-  // tolerance and the values are in their places.
+  // Reads the answer off the space: from T's k vectors, or from all of the basis where rounding makes T a poor guide.
   void read_out(Place place) {
     const std::int64_t k = std::min(k_, static_cast<std::int64_t>(assessment_.rho.size()));
-    const bool all = graded<B>(assessment_, k);
+    widely_ = widely_ || graded<B>(assessment_, k);
+    read_out(place, k, widely_);
+    const bool poor =
+        space_->columns() >= n_ ||
+        blur<B>(assessment_) > options_.tolerance * std::sqrt(assessment_.theta(0) * assessment_.theta(k - 1));
+    if (result_.converged || result_.unread > 0 || place == Place::open || widely_ || rough() || !poor) return;
+    widely_ = true;
+    read_out(place, k, widely_);
+  }
+
+  // Values, vectors, residuals, errors; converged only if what was measured meets the tolerance and the values are in
+  // their places.
+  void read_out(Place place, std::int64_t k, bool all) {
     if (all && options_.readout_columns > 0 && space_->columns() > options_.readout_columns) {
       result_.unread = space_->columns();
       return;
@@ -199,7 +209,7 @@ class TopSearch {
         result_.residuals[i] += 4 * two.noise + two.share * triplets.s[i];
     const double least = rounding_floor<B>(triplets.s),
                  floor = least + (split ? 4 * two.noise + two.share * triplets.s.front() : 0),
-                 allowed = options_.tolerance * triplets.s.front() + least,
+                 allowed = std::max(options_.tolerance * triplets.s.front(), least) + least,
                  missing = missing_mass(*space_, fro2_, rounding(coarsest_));
     // Nor does T tell then what lies outside: ask A, with the block that would be next.
     Unseen unseen = assessment_.unseen;
@@ -220,8 +230,8 @@ class TopSearch {
     for (const double s : triplets.s) squares += s * s;
     result_.consistent = triplets.deviation <= orthonormal_to<B>() &&
                          squares <= fro2_ * (1 + 1024 * B::epsilon() + (split ? two.share : 0));
-    result_.converged = result_.consistent && place != Place::open &&
-                        *std::max_element(judged.begin(), judged.end()) <= allowed;
+    result_.converged =
+        result_.consistent && place != Place::open && *std::max_element(judged.begin(), judged.end()) <= allowed;
     if (!result_.converged) result_.errors = errors(false);
   }
 
@@ -286,6 +296,7 @@ class TopSearch {
   std::int64_t n_, k_, block_;
   Looks looks_;
   Products begun_, products_, coarsest_;  // of the first step of a space, of the next, of the roughest so far
+  bool widely_ = false;                   // all of the basis is read out
   bool settled_ = false;                  // what was rounded was too much once
   int restarts_ = 0;
   Work work_;

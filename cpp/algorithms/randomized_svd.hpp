@@ -3,8 +3,8 @@
 // Halko, Martinsson & Tropp 2011 with all blocks kept (Musco & Musco 2015), projected from the left: each gram step has
 // A X = Y and A^T Y, so for U = orth([Y_1 ... Y_p]) = Y R^+ the product A^T U = [Z_1 ... Z_p] R^+ needs no further read
 // (Yu, Gu, Li & Li 2017 for p = 1, where one read gives what the classical method takes two for).
-// R^+ magnifies rounding: what is divided by r errs by epsilon sigma_1^2 / r. So A^T U only chooses right vectors, where
-// r is large, and R those of the rest; values, left vectors and residuals are measured by a product with A.
+// R^+ magnifies rounding: what is divided by r errs by epsilon sigma_1^2 / r. So A^T U only chooses right vectors,
+// where r is large, and R those of the rest; values, left vectors and residuals are measured by a product with A.
 // Reads: p + 1, the last of b + `tests` columns. Memory: (m + n) p b numbers. Accuracy: 48 epsilon sigma_1.
 #pragma once
 

@@ -25,8 +25,8 @@ struct Triplets {
   double deviation = 0;           // of U^T U and V^T V from I, the largest element
 };
 
-// Rounding of a value read from QR(A V): in fp32 measured below 25 epsilon sigma_1 over the test suite. In fp64 where all
-// entries have one sign, and the rounding of long sums with them, up to 110.
+// Rounding of a value read from QR(A V): in fp32 measured below 25 epsilon sigma_1 over the test suite. In fp64 where
+// all entries have one sign, and the rounding of long sums with them, up to 110.
 template <Backend B>
 double rounding_floor(const std::vector<double>& s) {
   const double roundings = B::epsilon() < 1e-12 ? 192 : 48;
@@ -72,8 +72,7 @@ double deviation(B& device, const typename B::Block& x) {
   const Small square = inner(device, x, x);
   double most = 0;
   for (std::int64_t j = 0; j < square.cols; ++j)
-    for (std::int64_t i = 0; i < square.rows; ++i)
-      most = std::max(most, std::abs(square(i, j) - (i == j ? 1.0 : 0.0)));
+    for (std::int64_t i = 0; i < square.rows; ++i) most = std::max(most, std::abs(square(i, j) - (i == j ? 1.0 : 0.0)));
   return most;
 }
 
@@ -150,9 +149,9 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
   result.residuals = defects(device, product, right, result.u, result.s);
   product = {};
   const auto turned = at_once && rank == k ? unmixed(small, norms, k) : std::nullopt;
-  const auto adjoint = turned ? defects(device, squared, *turned, result.v, result.s)
-                              : defects(device, a.multiply_adjoint(result.u, products), Small::identity(k), result.v,
-                                        result.s);
+  const auto adjoint =
+      turned ? defects(device, squared, *turned, result.v, result.s)
+             : defects(device, a.multiply_adjoint(result.u, products), Small::identity(k), result.v, result.s);
   const double measuring = 12 * B::epsilon() * result.s.front();  // what rounding hides of a residual
   for (std::int64_t j = 0; j < k; ++j) {
     auto& residual = result.residuals[static_cast<std::size_t>(j)];

@@ -204,27 +204,17 @@ void register_linalg(py::module_& module) {
       [](const py::object& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
          std::int64_t restart_columns, std::int64_t max_columns, std::int64_t most_columns,
          std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool bounded, bool with_density,
-         const std::string& products, bool of_values, bool rounded_copy, bool f64, bool gather, bool separate, const py::kwargs& kwargs) {
-        const TopOptions options{k,
-                                 tol,
-                                 block,
-                                 max_steps,
-                                 restart_columns,
-                                 max_columns,
-                                 most_columns,
-                                 readout_columns,
-                                 seed,
-                                 vectors,
-                                 bounded,
-                                 with_density,
-                                 products_of(products),
-                                 of_values};
+         const std::string& products, bool of_values, bool rounded_copy, bool f64, bool gather, bool separate,
+         const py::kwargs& kwargs) {
+        const TopOptions options{
+            k,    tol,     block,   max_steps,    restart_columns,       max_columns, most_columns, readout_columns,
+            seed, vectors, bounded, with_density, products_of(products), of_values};
         return solved(
             a, f64, run_options(kwargs, gather, separate), [&](auto& p) { return krylov(p, options); }, rounded_copy);
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a,
-      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "bounded"_a, "density"_a, "products"_a, "of_values"_a,
-      "rounded_copy"_a, "f64"_a, "gather"_a = false, "separate"_a = false);
+      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "bounded"_a, "density"_a, "products"_a,
+      "of_values"_a, "rounded_copy"_a, "f64"_a, "gather"_a = false, "separate"_a = false);
   module.def(
       "density",
       [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,

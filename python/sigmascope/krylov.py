@@ -19,9 +19,6 @@ from .plan import Run
 from .spectra import SVD
 
 
-FLOOR = (48 * 2.0**-24, 192 * 2.0**-53)
-"""What blocks of float32 and of float64 resolve, in sigma_1: rounding_floor, rayleigh_ritz.hpp."""
-
 GIVEN_UP = "the search would have taken more work than every value: the Gram matrix took its place"
 """What a result says that was to be searched for."""
 
@@ -201,9 +198,14 @@ def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def floor_of(precision: str) -> float:
+    """What blocks of a precision resolve, in sigma_1: rounding_floor, rayleigh_ritz.hpp."""
+    return 192 * 2.0**-53 if precision == "float64" else 48 * 2.0**-24
+
+
 def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
     """Say so where a tolerance is below what blocks of a precision resolve."""
-    floor = FLOOR[precision == "float64"]
+    floor = floor_of(precision)
     if tol >= floor:
         return ()
     kind = "float64" if precision == "float64" else "float32"
