@@ -162,7 +162,7 @@ def of_svds(result: ss.SVD, truth: Truth, tol: float, warned: bool, must: bool) 
 
 
 def of_randomized(result: ss.SVD, truth: Truth) -> list[str]:
-    """All of the above; what converged leaves nothing of A but rounding, 64 eps of its energy."""
+    """All of the above; what converged is the best of its rank, to 64 eps of the energy of A."""
     problems = of_values(result.s, result.errors, truth) + of_energy(result, truth)
     problems += of_vectors(result, truth)
     if result.converged:
@@ -171,8 +171,9 @@ def of_randomized(result: ss.SVD, truth: Truth) -> list[str]:
         s = truth.units(result.s)
         rest = truth.exact - (result.U.astype(float) * s) @ result.Vt.astype(float)
         energy = np.sum(truth.exact**2)
-        left = np.array([np.sum(rest**2)])
-        problems += beyond("converged, energy left", left, 128 * roundoff(result) * energy, 0.0)
+        left, best = np.array([np.sum(rest**2)]), np.sum(truth.sigma[len(s) :] ** 2)
+        allowed = best + 128 * roundoff(result) * energy
+        problems += beyond("converged, energy left", left, allowed, 0.0)
     return problems
 
 

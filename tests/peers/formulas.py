@@ -135,7 +135,7 @@ def frank(n: int) -> Array:
 
 
 def magic(n: int) -> Array:
-    """A magic square of odd order by the siamese method: of full rank, sigma_1 = n (n^2 + 1) / 2."""
+    """A magic square of odd order, by the siamese method: of full rank."""
     n -= 1 - n % 2
     i, j = indices(n)
     return n * ((i + j + (n - 3) // 2) % n) + (i + 2 * j - 2) % n + 1.0
