@@ -195,7 +195,11 @@ def of_measures(found: Callable[[str], Any], names: str, truth: Truth) -> list[s
     problems, scale = [], {"nuclear_norm": truth.exponent}
     for name, true in measures_of(truth.sigma).items():
         if name in names.split():
-            measure = found(name)
+            try:
+                measure = found(name)
+            except KeyError as error:
+                problems.append(str(error))
+                continue
             value, error = np.ldexp([measure.value, measure.error], -scale.get(name, 0))
             off = np.array([abs(value - true)])
             what = f"{name} {value:.9g} +- {error:.2g} for {true:.9g}, 4 errors"

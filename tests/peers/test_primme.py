@@ -108,7 +108,7 @@ def test_stiffness(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("null", [1, 3, 10])
 def test_singular(null: int, dtype: str) -> None:
-    """A matrix with a null space, every value asked for: those of rounding are within their bound."""
+    """A null space, and every value asked for: those of rounding are within their bounds."""
     A = mikota(30)
     A[:, :null] = A[:, null : 2 * null]
     A = A.astype(dtype)
