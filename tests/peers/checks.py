@@ -210,3 +210,42 @@ def of_measures(found: Callable[[str], Any], names: str, truth: Truth) -> list[s
 def gathered(where: str, problems: list[str]) -> list[str]:
     """The problems of one call, each with the call."""
     return [f"{where}: {problem}" for problem in problems]
+
+
+def solved(A: NDArray[np.floating], k: int, tol: float = 1e-6, **options: Any) -> ss.SVD:
+    """svds, which has to converge and to pass every check."""
+    truth = Truth.of(A)
+    result, warned = called(ss.svds, A, k, tol=tol, **options)
+    assert isinstance(result, ss.SVD)
+    problems = of_svds(result, truth, tol, warned, must=True)
+    assert not problems, "\n".join(problems)
+    assert len(result.s) == k
+    assert result.U is None or result.U.shape == (A.shape[0], k)
+    assert result.Vt is None or result.Vt.shape == (k, A.shape[1])
+    return result
+
+
+def randomized(A: NDArray[np.floating], k: int, **options: Any) -> ss.SVD:
+    """randomized_svd, which has to pass every check."""
+    result = ss.randomized_svd(A, k, **options)
+    problems = of_randomized(result, Truth.of(A))
+    assert not problems, "\n".join(problems)
+    return result
+
+
+def product(result: ss.SVD) -> Array:
+    """U diag(s) Vt."""
+    assert result.U is not None
+    assert result.Vt is not None
+    return np.asarray((result.U.astype(float) * result.s) @ result.Vt.astype(float))
+
+
+def components(result: ss.SVD) -> Array:
+    assert result.Vt is not None
+    return np.abs(result.Vt.astype(float))
+
+
+def scores(A: NDArray[np.floating], result: ss.SVD) -> Array:
+    """A V: what a transform gives."""
+    assert result.Vt is not None
+    return np.asarray(A @ result.Vt.T.astype(float))

@@ -243,3 +243,11 @@ def elastic_rod(n: int) -> Array:
     stiffness = tridiag(n) * 2.1e11 * 1e-4 * n
     stiffness[-1, -1] /= 2.0
     return stiffness
+
+
+def low_rank_matrix(m: int, n: int, rank: float, tail: float, seed: int = 0) -> Array:
+    """As sklearn.datasets.make_low_rank_matrix: a bell of width `rank`, and a tail."""
+    rng, i = np.random.default_rng(seed), np.arange(min(m, n)) / rank
+    sigma = (1 - tail) * np.exp(-(i**2)) + tail * np.exp(-0.1 * i)
+    U = np.linalg.qr(rng.standard_normal((m, len(i))))[0]
+    return np.asarray((U * sigma) @ np.linalg.qr(rng.standard_normal((n, len(i))))[0].T)
