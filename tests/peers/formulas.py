@@ -238,3 +238,29 @@ def rosser(n: int) -> Array:
     D = np.array([[411, -599, 208, 208], [0, 411, 208, 208], [0, 0, 99, -911], [0, 0, 0, 99]])
     upper = np.block([[B, C], [np.zeros((4, 4)), D]]).astype(np.float64)
     return np.asarray(upper + np.triu(upper, 1).T)
+
+
+def wilson(n: int) -> Array:
+    """Of order 4: gallery(4), symmetric positive definite with an integer inverse."""
+    del n
+    return np.array([[10.0, 7, 8, 7], [7, 5, 6, 5], [8, 6, 10, 9], [7, 5, 9, 10]])
+
+
+def wilk_3(n: int) -> Array:
+    """Of order 3, Wilkinson: upper triangular and nearly singular."""
+    del n
+    return np.array([[1e-10, 0.9, -0.4], [0.0, 0.9, -0.4], [0.0, 0.0, 1e-10]])
+
+
+def wilk_4(n: int) -> Array:
+    """Of order 4, Wilkinson: lower triangular with a tiny diagonal."""
+    del n
+    A = np.diag([0.9143e-4, 0.7156e-4, 0.9504e-4, 0.7123e-4])
+    A[np.tril_indices(4, -1)] = [0.8762, 0.7943, 0.8143, 0.8017, 0.6123, 0.7165]
+    return A
+
+
+def wilk_5(n: int) -> Array:
+    """Of order 5, Wilkinson: a part of Hilbert's matrix."""
+    del n
+    return 1.8144 * hilb(6)[:5, 1:]

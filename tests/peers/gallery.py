@@ -22,7 +22,7 @@ _FORMULAS = (
     "binomial cauchy chebspec chebspec_nonsingular chebvand fiedler frank gallery_3 gallery_5 "
     "gcdmat hilb invhilb invol ipjfact ipjfact_inverse_entries kms lauchli lehmer lotkin magic "
     "magic_of_doubly_even_order minij moler parter pascal pascal_lower pei prolate redheff riemann "
-    "ris rosser sampling vander"
+    "ris rosser sampling vander wilk_3 wilk_4 wilk_5 wilson"
 )
 _STRUCTURED = (
     "chow circul clement clement_symmetric compan condex_1 condex_2 condex_3 condex_4 dorr "
@@ -57,6 +57,10 @@ AT_MOST = {
     "pascal": 40,
     "pascal_lower": 60,
     "rosser": 8,
+    "wilk_3": 3,
+    "wilk_4": 4,
+    "wilk_5": 5,
+    "wilson": 4,
 }
 """Orders above which float32 does not hold the entries, or there are no others."""
 

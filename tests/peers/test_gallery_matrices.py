@@ -98,6 +98,7 @@ PROPERTIES: dict[str, Callable[[Array], tuple[object, object]]] = {
     "toeppd": lambda A: (A, toeplitz_of(A)),
     "tridiag": lambda A: (values(A), 4 * np.cos(angles(len(A), 2 * len(A) + 2)) ** 2),
     "triw": lambda A: (np.linalg.inv(A)[0, -1], 2.0 ** (len(A) - 2)),
+    "wilson": lambda A: (np.linalg.inv(A), np.rint(np.linalg.inv(A))),
     "wilkinson": lambda A: (A, A[::-1, ::-1]),
 }
 """What should be equal, for a matrix of order 12 or less."""
