@@ -21,6 +21,10 @@ Array = NDArray[np.float64]
 LAPACK = 1e-14
 """What LAPACK in float64 may itself be off by, in units of sigma_1."""
 
+ORTHONORMAL, ROUNDED, FLOOR = 100, 2, 48
+"""In units of roundoff: how far from I the products of vectors may be; what rounding u and v to
+their precision may add to a residual, times sigma_1; what a tolerance is always given, likewise."""
+
 
 @dataclass(frozen=True, eq=False)
 class Truth:
@@ -117,14 +121,14 @@ def residuals(result: ss.SVD, truth: Truth) -> Array:
 def of_vectors(result: ss.SVD, truth: Truth) -> list[str]:
     """Orthonormal, and no residual of either side larger than reported.
 
-    Beside that, what rounding the vectors to their precision does to a residual: 2 roundoffs.
+    Beside that, what rounding the vectors to their precision does to a residual.
     """
     u, k, problems = roundoff(result), len(result.s), []
     for name, X in (("U", result.U), ("V", result.Vt.T if result.Vt is not None else None)):
         assert X is not None
         off = np.abs(X.T.astype(float) @ X.astype(float) - np.eye(k)).max()
-        problems += beyond(f"|{name}^T {name} - I|", np.array([off]), 100 * u, 0.0)
-    slack = truth.slack + 2 * u * truth.largest
+        problems += beyond(f"|{name}^T {name} - I|", np.array([off]), ORTHONORMAL * u, 0.0)
+    slack = truth.slack + ROUNDED * u * truth.largest
     reported = truth.units(result.residuals)
     return problems + beyond("residuals", residuals(result, truth), reported, slack)
 
@@ -143,7 +147,7 @@ def of_energy(result: ss.SVD, truth: Truth) -> list[str]:
 def of_svds(result: ss.SVD, truth: Truth, tol: float, warned: bool, must: bool) -> list[str]:
     """All of the above; what converged is within the tolerance plus 48 roundoffs of sigma_1."""
     problems = of_values(result.s, result.errors, truth) + of_energy(result, truth)
-    allowed = (tol + 48 * roundoff(result)) * truth.largest
+    allowed = (tol + FLOOR * roundoff(result)) * truth.largest
     if result.U is not None:
         problems += of_vectors(result, truth)
     if result.converged:
