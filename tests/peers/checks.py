@@ -145,9 +145,15 @@ def of_energy(result: ss.SVD, truth: Truth) -> list[str]:
 
 
 def of_svds(result: ss.SVD, truth: Truth, tol: float, warned: bool, must: bool) -> list[str]:
-    """All of the above; what converged is within the tolerance plus 48 roundoffs of sigma_1."""
+    """All of the above; what converged is within the tolerance, plus 48 roundoffs of sigma_1.
+
+    A tolerance below these 48 acts as they do, and a note says so.
+    """
     problems = of_values(result.s, result.errors, truth) + of_energy(result, truth)
-    allowed = (tol + FLOOR * roundoff(result)) * truth.largest
+    floor = FLOOR * roundoff(result)
+    allowed = (max(tol, floor) + floor) * truth.largest
+    if tol < floor and not any("floor" in note for note in result.notes):
+        problems.append(f"no note says that tol = {tol:g} is below the floor, {floor:.2g} sigma_1")
     if result.U is not None:
         problems += of_vectors(result, truth)
     if result.converged:
