@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .rule import Array, Rule
 
@@ -34,6 +34,8 @@ Function = Callable[[Array], Array]
 CONVERGED = 0.01
 # Weight of so many standard deviations above the count means copies that the block missed.
 MISSED_COPIES = 4.0
+# Of the resolution, how far apart rounding may have put copies of one value.
+ROUNDED = 10.0
 # With fewer probes the variance that is seen over them is erratic.
 MANY_PROBES = 16
 # Of the bias of a rule, what need not be common to two matrices that are alike.
@@ -250,7 +252,7 @@ def from_rules(
     (gn, gw), (rn, rw) = _sorted(*gauss), _sorted(*radau)
     cut = resolution * float(gn.max(initial=0.0))
     gn[gn < cut] = rn[rn < cut] = 0.0
-    c = n if len(gn) >= n else _converged_run(gn, gw, rho)
+    c = n if len(gn) >= n else _converged_run(gn, gw, rho, ROUNDED * cut)
     count, energy = float(n - c), max(fro2 - float(gn[:c].sum()), 0.0)
     return Quadrature(
         n=n,
@@ -268,17 +270,30 @@ def _sorted(nodes: ArrayLike, weights: ArrayLike) -> tuple[Array, Array]:
     return theta[order], np.asarray(weights, dtype=np.float64)[order]
 
 
-def _converged_run(nodes: Array, weights: Array, rho: Array) -> int:
-    """Count the leading nodes that are single, converged singular values.
+def _converged_run(nodes: Array, weights: Array, rho: Array, rounding: float) -> int:
+    """Count the leading nodes that are converged singular values, one each.
 
-    A block narrower than a multiplicity finds too few copies, yet their weights still hold the
-    mass of all; there the run ends, since weight 1 each would lose the missing ones. The weights
-    of c true singles sum to chi^2 with c b degrees of freedom over b (Wilson & Hilferty 1931).
+    A block of b columns holds b copies at most of a multiple value, and shares among b nodes what
+    lies closer together than their residuals tell apart: where so many nodes crowd, how many
+    values they stand for is in their weights alone, and the run ends. It also ends where those
+    weights hold more than one each: of c single values they sum to chi^2 with c b degrees of
+    freedom over b (Wilson & Hilferty 1931).
     """
-    good = (rho < CONVERGED * nodes) & (nodes > 0)
-    run = len(good) if good.all() else int(np.argmin(good))
-    degrees = weights.shape[1] * np.arange(1, run + 1)
+    d, b = weights.shape
+    good = (rho < CONVERGED * nodes) & (nodes > 0) & ~_crowded(nodes, rho, b, rounding)
+    run = d if good.all() else int(np.argmin(good))
+    # Of fewer nodes than values some stand for several: the last block, if no other.
+    run = max(min(run, d - b), 0)
+    degrees = b * np.arange(1, run + 1)
     ratio = np.cumsum(weights[:run].sum(axis=1)) / degrees
     spread = 2.0 / (9.0 * degrees)
     missed = np.flatnonzero((np.cbrt(ratio) - 1.0 + spread) / np.sqrt(spread) > MISSED_COPIES)
     return int(missed[0]) if len(missed) else run
+
+
+def _crowded(nodes: Array, rho: Array, b: int, rounding: float) -> NDArray[np.bool_]:
+    """Whether b of the nodes (d,), descending, are as near to each as it may be off, or nearer."""
+    reach = 2.0 * math.sqrt(b) * rho + rounding
+    first = np.searchsorted(-nodes, -(nodes + reach), side="left")
+    last = np.searchsorted(-nodes, -(nodes - reach), side="right")
+    return np.asarray(last - first >= b)
