@@ -282,6 +282,10 @@ def _converged_run(nodes: Array, weights: Array, rho: Array, rounding: float) ->
     d, b = weights.shape
     good = (rho < CONVERGED * nodes) & (nodes > 0) & ~_crowded(nodes, rho, b, rounding)
     run = d if good.all() else int(np.argmin(good))
+    # Copies that have converged are those that the probes hold most of: where others have not, all
+    # of them are told by their weights.
+    unsure = float(np.max(nodes[run:] + rho[run:], initial=0.0))
+    run = int(np.searchsorted(-nodes[:run], -unsure))
     # Of fewer nodes than values some stand for several: the last block, if no other.
     run = max(min(run, d - b), 0)
     degrees = b * np.arange(1, run + 1)
