@@ -46,7 +46,8 @@ BIAS_SHARE = 0.1
 class Trace:
     """tr f by both rules, and the residual function of each on its own nodes; (...,) of several f.
 
-    ``drift`` (..., c + d) is how far the part of each node moves when it is where it may be.
+    ``drift`` (..., c + d) is how far the part of each node moves when it is where it may be, and
+    ``pull`` how far that of the others does, whose weights then share another energy.
     """
 
     gauss: Array
@@ -54,6 +55,7 @@ class Trace:
     gauss_residual: Array
     radau_residual: Array
     drift: Array
+    pull: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,13 +154,15 @@ class Quadrature:
         g, r = finite(f, self.gauss.nodes), finite(f, self.radau.nodes)
         nodes = np.concatenate([self.converged, self.gauss.nodes])
         counts = np.concatenate([np.ones(len(self.converged)), self.gauss.calibrated])
-        up, down = (finite(f, self.moved(nodes, sign)) for sign in (1.0, -1.0))
+        above, below = self.moved(nodes, 1.0), self.moved(nodes, -1.0)
+        slope = self.gauss.slope(g)[..., None]
         return Trace(
             gauss=base + g @ self.gauss.calibrated,
             radau=base + r @ self.radau.calibrated,
             gauss_residual=self.gauss.residual(g),
             radau_residual=self.radau.residual(r),
-            drift=counts * (up - down) / 2.0,
+            drift=counts * (finite(f, above) - finite(f, below)) / 2.0,
+            pull=counts * slope * (above - below) / 2.0,
         )
 
     def moved(self, nodes: Array, sign: float) -> Array:
@@ -175,7 +179,7 @@ class Quadrature:
         t = self.trace(f)
         value = (2.0 * t.gauss + t.radau) / 3.0
         error = self._sampling(t.gauss_residual, t.radau_residual) + np.abs(t.gauss - t.radau) / 4.0
-        return value, error + _rounding(value, t.drift)
+        return value, error + _rounding(value, t.drift, t.pull)
 
     def _sampling(self, gauss_residual: Array, radau_residual: Array) -> Array:
         both = self.gauss.standard_error(gauss_residual), self.radau.standard_error(radau_residual)
@@ -191,23 +195,27 @@ class Quadrature:
         traces = [self.trace(f) for f in fs]
         gauss = function(*[float(t.gauss) for t in traces])
         radau = function(*[float(t.radau) for t in traces])
-        slope = gradient(*[float(2.0 * t.gauss + t.radau) / 3.0 for t in traces])
-        g = sum((s * t.gauss_residual for s, t in zip(slope, traces, strict=True)), np.zeros(1))
-        r = sum((s * t.radau_residual for s, t in zip(slope, traces, strict=True)), np.zeros(1))
-        drift = sum((s * t.drift for s, t in zip(slope, traces, strict=True)), np.zeros(1))
         value = (2.0 * gauss + radau) / 3.0
+        slope = gradient(*[float(2.0 * t.gauss + t.radau) / 3.0 for t in traces])
+
+        def along(part: Callable[[Trace], Array]) -> Array:
+            return np.asarray(sum(s * part(t) for s, t in zip(slope, traces, strict=True)))
+
+        g, r = along(lambda t: t.gauss_residual), along(lambda t: t.radau_residual)
+        rounding = _rounding(np.asarray(value), along(lambda t: t.drift), along(lambda t: t.pull))
         return Estimate(
             value=value,
             sampling=float(self._sampling(g, r)),
             bias=(gauss - radau) / 4.0,
-            rounding=float(_rounding(np.asarray(value), drift)),
+            rounding=float(rounding),
             probes=(2.0 * (g @ self.gauss.weights) + r @ self.radau.weights) / 3.0,
         )
 
 
-def _rounding(value: Array, drift: Array) -> Array:
+def _rounding(value: Array, drift: Array, pull: Array) -> Array:
     """Return what the nodes' places, and the sum itself, may have moved values."""
-    return np.asarray(np.abs(drift).sum(axis=-1) + 16.0 * np.finfo(np.float64).eps * np.abs(value))
+    moved = np.maximum(np.abs(drift), np.abs(drift - pull)).sum(axis=-1)
+    return np.asarray(moved + 16.0 * np.finfo(np.float64).eps * np.abs(value))
 
 
 def finite(f: Function, nodes: Array) -> Array:
@@ -258,8 +266,8 @@ def from_rules(
         n=n,
         fro2=fro2,
         converged=gn[:c],
-        gauss=Rule.fit(gn[c:], gw[c:], count, energy),
-        radau=Rule.fit(rn[c:], rw[c:], count, energy),
+        gauss=Rule.fit(gn[c:], gw[c:], count, energy, resolution),
+        radau=Rule.fit(rn[c:], rw[c:], count, energy, resolution),
         resolution=cut,
     )
 
