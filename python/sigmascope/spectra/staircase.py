@@ -25,6 +25,12 @@ WIDTHS = (0.75, 1.0, 1.5)
 SAG = 0.4
 # Share of what an end cuts off a window that is charged as error of a quantile.
 CUT = 0.5
+# Share of what the last stair leaves open that is charged as error of a count.
+END = 0.25
+# How uneven the slope of a staircase is where its values lie evenly.
+UNEVEN = 1.5
+# Errors of a position within which a quantile is to be right.
+TIMES = np.array([1.0, 2.0, 4.0])
 
 
 class Staircase:
@@ -167,7 +173,35 @@ def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     # Near an end there is no room for a window, and a stair has no steps inside.
     cut = _mean(s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs)
     # Half a count either way: a quantile of a finite set is only known to its neighbours.
-    return value, slope * (count_error + CUT * np.maximum(cut, 0.0) + 0.5) + smoothing
+    place = count_error + CUT * np.maximum(cut, 0.0) + 0.5
+    moved = slope * place
+    # From node to node the slope is uneven: what is far beyond it is a gap.
+    gaps = np.maximum(_across(stairs, above, place) - UNEVEN * moved, 0.0)
+    return value, moved + gaps + smoothing
+
+
+def _across(stairs: tuple[Staircase, Staircase], above: Array, place: Array) -> Array:
+    """Return what sigma may be off by where its position is off by ``place``, gaps included.
+
+    So much that so many errors cover what so many errors of the position reach. Both rules must
+    see a gap: below the least value the Radau rule has one of its own, down to its node at 0.
+    """
+    reach = TIMES[:, None] * np.array([[[1.0]], [[-1.0]]]) * place
+    ends = np.clip(above + reach, 0.0, stairs[0].count[-1])
+    moved = np.minimum(*(np.abs(s.node_sigma(ends) - s.node_sigma(above)) for s in stairs))
+    return np.asarray(np.max(moved / TIMES[:, None], axis=(0, 1)))
+
+
+def _uncertain_end(stairs: tuple[Staircase, Staircase], q: Quadrature, x: Array) -> Array:
+    """Return the count that the last stair leaves open at x: how its values lie is not seen."""
+    raw = _mean(s.raw_count(x) for s in stairs)
+    half = _mean(s.half_stair(raw, 1.0) for s in stairs)
+    open_count = np.maximum(half - np.abs(q.n - raw), 0.0)
+    last, before = (
+        _mean(s.mean_sigma(end, half / 2.0) for s in stairs) for end in (q.n - half, q.n - 3.0 * half)
+    )
+    width = np.maximum(before - last, 1e-9 * math.sqrt(q.fro2))
+    return np.asarray(END * open_count * np.clip((x - last) / width + 1.0, 0.0, 1.0))
 
 
 def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
@@ -188,6 +222,7 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
     values, errors = q.traces(lambda y: ramp(y, low, high))
     smoothing = np.maximum(np.ptp(values, axis=0) / 4.0, 0.75 * np.abs(values[1] - raw))
     value = np.clip(values[1], len(singles), q.n)
+    smoothing += _uncertain_end(_staircases(q), q, x)
     return np.where(resolved, exact, value), np.where(resolved, near, errors[1] + smoothing + 0.5)
 
 
