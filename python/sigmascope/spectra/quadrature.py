@@ -115,10 +115,11 @@ SAME = Difference(0.0, 0.0)
 class Quadrature:
     """The converged lambdas (c,) and the two rules for the n - c others.
 
-    ``resolution`` (lambda) is how far rounding may have moved any node. ``apart``: of the matrix
-    that is meant from the one that the rules are of. By Weyl no sigma moves by more than its
-    spectral norm; all together, in the root mean square, by no more than its Frobenius norm over
-    sqrt(n) (Hoffman & Wielandt 1953), which each that has not converged is taken to do.
+    ``residuals`` are those of the Gauss rule's nodes, ``resolution`` (lambda) is how far rounding
+    may have moved any node. ``apart``: of the matrix that is meant from the one that the rules are
+    of. By Weyl no sigma moves by more than its spectral norm; all together, in the root mean
+    square, by no more than its Frobenius norm over sqrt(n) (Hoffman & Wielandt 1953), which each
+    that has not converged is taken to do.
     """
 
     n: int
@@ -126,6 +127,7 @@ class Quadrature:
     converged: Array
     gauss: Rule
     radau: Rule
+    residuals: Array
     resolution: float
     apart: Difference = SAME
 
@@ -139,6 +141,7 @@ class Quadrature:
             converged=scale * self.converged,
             gauss=gauss,
             radau=radau,
+            residuals=scale * self.residuals,
             resolution=scale * self.resolution,
             apart=apart,
         )
@@ -268,6 +271,7 @@ def from_rules(
         converged=gn[:c],
         gauss=Rule.fit(gn[c:], gw[c:], count, energy, resolution),
         radau=Rule.fit(rn[c:], rw[c:], count, energy, resolution),
+        residuals=rho[c:],
         resolution=cut,
     )
 

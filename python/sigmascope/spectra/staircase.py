@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .quadrature import Quadrature
+from .quadrature import CONVERGED, Quadrature
 from .rule import Array, Rule
 
 # Window widths, in nodes per probe. The answer uses the middle one.
@@ -192,18 +192,6 @@ def _across(stairs: tuple[Staircase, Staircase], above: Array, place: Array) -> 
     return np.asarray(np.max(moved / TIMES[:, None], axis=(0, 1)))
 
 
-def _uncertain_end(stairs: tuple[Staircase, Staircase], q: Quadrature, x: Array) -> Array:
-    """Return the count that the last stair leaves open at x: how its values lie is not seen."""
-    raw = _mean(s.raw_count(x) for s in stairs)
-    half = _mean(s.half_stair(raw, 1.0) for s in stairs)
-    open_count = np.maximum(half - np.abs(q.n - raw), 0.0)
-    last, before = (
-        _mean(s.mean_sigma(end, half / 2.0) for s in stairs) for end in (q.n - half, q.n - 3.0 * half)
-    )
-    width = np.maximum(before - last, 1e-9 * math.sqrt(q.fro2))
-    return np.asarray(END * open_count * np.clip((x - last) / width + 1.0, 0.0, 1.0))
-
-
 def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
     """Estimate how many values exceed each x (f,), sigma; return the counts and their errors."""
     singles = np.sqrt(q.converged)
@@ -217,13 +205,43 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
     resolved = resolves(q, x)
     if np.all(resolved):
         return exact.astype(np.float64), near.astype(np.float64)
-    raw = _mean(s.raw_count(x) for s in _staircases(q))
+    (smooth, off), (steps, apart) = _through_ramps(q, x), _through_steps(q, x)
+    value = np.clip(np.where(apart < off, steps, smooth), len(singles), q.n)
+    # Half a count for the rounding to an integer.
+    error = np.minimum(off, apart) + 0.5
+    return np.where(resolved, exact, value), np.where(resolved, near, error)
+
+
+def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
+    """Count above x where the values lie evenly, and the error of it."""
+    stairs = _staircases(q)
+    raw = _mean(s.raw_count(x) for s in stairs)
     low, high = np.stack([stair_around(q, x, width) for width in WIDTHS], axis=1)
     values, errors = q.traces(lambda y: ramp(y, low, high))
     smoothing = np.maximum(np.ptp(values, axis=0) / 4.0, 0.75 * np.abs(values[1] - raw))
-    value = np.clip(values[1], len(singles), q.n)
-    smoothing += _uncertain_end(_staircases(q), q, x)
-    return np.where(resolved, exact, value), np.where(resolved, near, errors[1] + smoothing + 0.5)
+    # How the values of the last stair lie is not seen: in the middle of it, or at its end.
+    half = _mean(s.half_stair(raw, 1.0) for s in stairs)
+    ends = np.stack([q.n - half, q.n - 3.0 * half])
+    last, before = _mean(s.mean_sigma(ends, half / 2.0) for s in stairs)
+    width = np.maximum(before - last, 1e-9 * math.sqrt(q.fro2))
+    left = np.maximum(half - np.abs(q.n - raw), 0.0) * np.clip((x - last) / width + 1.0, 0.0, 1.0)
+    return values[1], errors[1] + smoothing + END * left
+
+
+def _through_steps(q: Quadrature, x: Array) -> tuple[Array, Array]:
+    """Count above x where it lies in a gap that the nodes see, and the error of it.
+
+    Of a Ritz vector whose node is d from x^2 with the residual rho, less than rho / d is of
+    singular vectors beyond x.
+    """
+    nodes, cut = np.concatenate([q.converged, q.gauss.nodes]), x[:, None] ** 2
+    values, errors = q.traces(lambda y: np.where(y > cut, 1.0, 0.0))
+    distance = np.abs(nodes - cut) - q.moved(nodes, 1.0) + nodes
+    rho = np.concatenate([CONVERGED * q.converged, q.residuals])
+    inside = rho < distance
+    beyond = np.where(inside, rho / np.where(inside, distance, 1.0), 1.0)
+    counts = np.concatenate([np.ones(len(q.converged)), np.maximum(q.gauss.calibrated, 0.0)])
+    return values, errors + beyond @ counts
 
 
 def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:
