@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import staircase
+from .deflation import CONVERGED
 from .measure import Measure
-from .quadrature import CONVERGED, Difference, Function, Quadrature, check_rules, from_rules
+from .quadrature import Difference, Function, Quadrature, check_rules, from_rules
 
 Array = NDArray[np.float64]
 Gradient = Callable[..., tuple[float, ...]]

@@ -16,7 +16,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .quadrature import CONVERGED, Quadrature
+from .deflation import CONVERGED
+from .quadrature import Quadrature
 from .rule import Array, Rule
 
 # Window widths, in nodes per probe. The answer uses the middle one.
