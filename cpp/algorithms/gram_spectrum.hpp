@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "algorithms/backend.hpp"
+#include "algorithms/gram_errors.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
 
 namespace sigmascope {
@@ -68,24 +69,28 @@ inline double sigma_error(double value, double d, double first) {
   return value > d ? std::sqrt(value) - std::sqrt(value - d) + 4e-16 * first : std::sqrt(d);
 }
 
-// From the Gram matrix, which is used up.
+// From the Gram matrix, which is used up, and what it was seen to err by.
 template <Backend B>
-GramSpectrum spectrum_of_gram(B& device, Gram g) {
+GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
   GramSpectrum result;
   result.precision = g.precision;
   result.fast_reduction = g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
   const double relative = result.fast_reduction ? reduction_relative : 0.0;
-  const double e = result.fast_reduction ? std::hypot(g.error, g.reduction_error) : g.error;
+  const double of_elements = std::max(g.error, seen.deviation),
+               e = result.fast_reduction ? std::hypot(of_elements, g.reduction_error) : of_elements;
   std::vector<double> lambda = device.eigvalsh(g.values, result.fast_reduction);
   std::reverse(lambda.begin(), lambda.end());
-  const double rounding = gram_error * (lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0));
-  result.floor = std::sqrt(rounding + displacement(lambda, 0.0, e));
+  const double first = lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0), rounding = gram_error * first;
+  const auto moved = [&](double value) {
+    return std::max(displacement(lambda, value, error_at(g, e, value)), error_at(g, seen.coherent, value)) +
+           (2 * value > first ? seen.largest : 0.0) + relative * std::abs(value);
+  };
+  result.floor = std::sqrt(rounding + moved(0.0));
   result.values.reserve(lambda.size());
   result.errors.reserve(lambda.size());
   for (const double value : lambda) {
-    const double d = rounding + displacement(lambda, value, error_at(g, e, value)) + relative * std::abs(value);
     result.values.push_back(std::sqrt(std::max(value, 0.0)));
-    result.errors.push_back(sigma_error(value, d, result.values.front()));
+    result.errors.push_back(sigma_error(value, rounding + moved(value), result.values.front()));
   }
   return result;
 }
@@ -98,7 +103,8 @@ GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
     g = Gram();  // not two of them at a time
     g = Gram{a.gram()};
   }
-  GramSpectrum result = spectrum_of_gram(device, std::move(g));
+  const GramErrors seen = g.error > 0 ? measured_errors(device, a, g) : GramErrors();
+  GramSpectrum result = spectrum_of_gram(device, std::move(g), seen);
   result.fallen_back = fallen_back;
   return result;
 }
@@ -108,7 +114,15 @@ struct GramVectors {
   Small vectors;                                  // right ones, in columns
 };
 
-// The k largest from the Gram matrix alone, in fp64. A^T u - sigma v = (A^T A v - sigma^2 v) / sigma.
+// Bound on the residual of a pair of the Gram matrix, theta and v, with |G v - theta v| = rho and |G - A^T A| <= d.
+// With u along A v it is that of A^T A over |A v| >= (theta - d)^1/2. Where A v may be anything that is small, there is
+// a u of which A^T takes as little: the left vector of the least value.
+inline double pair_residual(double theta, double rho, double d) {
+  const double lost = std::sqrt(theta + rho + d) + std::sqrt(theta);
+  return theta > d ? std::min((rho + 2 * d) / std::sqrt(theta - d), lost) : lost;
+}
+
+// The k largest from the Gram matrix alone, in fp64.
 inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
   Eigen top = Diagonalized(g).top(k);
   GramVectors result{{}, {}, symmetric_residuals(g, top), std::move(top.vectors)};
@@ -117,7 +131,7 @@ inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
     const double sigma = std::sqrt(std::max(top.values[i], 0.0));
     result.values.push_back(sigma);
     result.errors.push_back(sigma_error(top.values[i], d, result.values.front()));
-    result.residuals[i] = d > 0 ? (result.residuals[i] + d) / std::max(sigma, std::sqrt(d)) : 0.0;
+    result.residuals[i] = pair_residual(sigma * sigma, result.residuals[i], d);
   }
   return result;
 }

@@ -19,6 +19,9 @@ from .rounding import SEARCHES
 from .sources import matrix
 from .spectra import SVD, SingularValues
 
+GRAM_FLOOR = 2e-7
+"""Of sigma_1: what is below is lost in the rounding of the Gram matrix, sqrt(4e-14)."""
+
 
 def svds(
     A: Any,
@@ -106,7 +109,8 @@ def svds(
     than the search resolves, it is the residual times the tangent of an angle that the random start
     bounds (it fails in one case of a thousand). That every copy was found is a probabilistic
     certificate. The bound on one that has not converged is Weyl's, with ||A - A V V^T||_F. By the
-    Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
+    Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma: a
+    tolerance below 2e-7 may then be out of reach of small values, which a note counts.
     """
     a = matrix(A)
     run = Run.of(a, precision=precision, precisions=SEARCHES, **options)
@@ -168,9 +172,10 @@ def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:
 def _told(top: SVD, tol: float) -> SVD:
     """Warn the caller of svds if the tolerance was not reached."""
     if not top.converged:
-        worst = float(np.max(top.residuals / max(float(top.s[0]), np.finfo(float).tiny)))
+        of, judged = ("error", top.errors) if top.U is None else ("residual", top.residuals)
+        worst = float(np.max(judged / max(float(top.s[0]), np.finfo(float).tiny)))
         warnings.warn(
-            f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst residual is "
+            f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst {of} is "
             f"{worst:.2g} sigma_1; the error bounds hold all the same",
             ConvergenceWarning,
             stacklevel=3,
@@ -185,15 +190,20 @@ def _svds_by_gram(
     what = f"the Gram matrix of {plan.of_shape(a.shape)}"
     run = run.within(a, lambda reading: gram_need(reading, k), what)
     result = _core.gram_top(spread.operand(a, run), k=k, seed=plan.check_seed(seed), **run.native())
-    s, residuals = result["s"], result["residuals"]
-    floor = 48 * 2.0**-53 * (s[0] if k else 0.0)
+    s, residuals, errors = result["s"], result["residuals"], result["errors"]
+    allowed = (tol + 48 * 2.0**-53) * s[0]
+    unresolved = int(np.sum(s < GRAM_FLOOR * s[0]))
+    notes = (
+        f"{unresolved} of the values lie below {GRAM_FLOOR:g} sigma_1, which the Gram matrix "
+        "cannot tell from 0; method='krylov' with precision='float64' resolves more",
+    )
     return SVD(
         U=result["u"] if vectors else None,
         s=s,
         Vt=result["vt"] if vectors else None,
         residuals=residuals,
-        errors=result["errors"],
-        converged=bool(np.all(residuals <= tol * s[0] + floor)),
+        errors=errors,
+        converged=bool(np.all((residuals if vectors else errors) <= allowed)),
         passes=result["reads"],
         block=0,
         columns=n,
@@ -203,7 +213,7 @@ def _svds_by_gram(
         seconds=time.perf_counter() - started,
         num_threads=run.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
-        notes=(),
+        notes=notes if unresolved else (),
     )
 
 
@@ -244,14 +254,17 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
 
     Notes
     -----
-    Two reads of A. Work: m n^2 + (4/3) n^3 flops with n the smaller side. Memory: about n^2
-    + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang & Sun
-    2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
+    Two reads of A; with "fast" four. Work: m n^2 + (4/3) n^3 flops with n the smaller side. Memory:
+    about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang
+    & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
 
     In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
     that adds little to the error, as when one value is far above the others (a note says so).
     The bounds of "fast" are statistical, with a margin over the errors of many spectra: rounding
-    errors are taken for independent, except those of equal rows.
+    errors are taken for independent, except those of equal rows. Two of its reads multiply A^T A by
+    a few vectors in float64, which shows what the Gram matrix errs by: errors that are larger, or
+    alike (of Toeplitz matrices, of few distinct values), and so far above independent ones in norm,
+    are charged as measured.
     """
     a = matrix(A)
     run = Run.of(a, **options)

@@ -4,8 +4,9 @@
 The two rules come from one randomized block Lanczos run on A^T A; b Gaussian probes share its
 nodes. Four things make the estimate and its error good:
 
-- deflation: a leading run of converged nodes counts as singular values, each with weight exactly 1
-  (Persson, Cortinovis & Kressner 2022; Chen & Hallman 2023);
+- deflation: a leading run of converged nodes that do not crowd counts as singular values, each with
+  weight exactly 1 (Persson, Cortinovis & Kressner 2022; Chen & Hallman 2023). Where values are more
+  copies, or closer together, than the block can hold, their number is what the weights say;
 - control variates: the part of f that 1 and lambda explain is replaced by its exact trace, known
   from n and ||A||_F^2; together with deflation this cuts the variance 100 to 200 times;
 - Gauss with Radau at 0: on square matrices sigma reaches down to 0, where sqrt(lambda) is not
