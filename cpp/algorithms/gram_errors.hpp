@@ -1,75 +1,91 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a fast Gram matrix G errs by, measured: E = G - A^T A times vectors, of which A^T A comes from products in fp64.
 //
-// What its elements err by is estimated as if rounding errors were independent. Where products repeat, they are not: E
-// of a Toeplitz matrix is nearly one, E of few distinct values nearly a multiple of ones, and its norm is far above
-// that of independent errors of the same size. E is scaled by the norms of the columns, so that of independent errors
-// it is much the same everywhere, with the norm 2 n^1/2 f where f is their rms (Wigner 1958). Two reads of A.
+// What E does to eigenvalues is estimated as if rounding errors were independent: then v^T E v is as small as an
+// element. Where products repeat, they are not, and E is like G: of a Toeplitz matrix nearly one, of few distinct
+// values nearly a multiple of ones. Ritz vectors of G show that, from a Lanczos run on G (Golub & Meurant 2010): each
+// is made of singular vectors near its own value, and y^T E y is what E moves those by in the mean. One read of A.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "algorithms/backend.hpp"
-#include "algorithms/orthonormalize.hpp"
+#include "algorithms/small_dense.hpp"
 
 namespace sigmascope {
 
 struct GramErrors {
-  double deviation = 0;  // rms of the elements, as Gram::error is, twice what was seen
-  double coherent = 0;  // bound on what E moves an eigenvalue of typical columns by; 0: no more than independent errors
-  double largest = 0;   // the same of the largest eigenvalue
+  double deviation = 0;         // rms of the elements, as Gram::error is, twice what was seen
+  std::vector<double> nodes;    // lambda, descending,
+  std::vector<double> moved{};  // and how far E was seen to move what is there
+
+  // What eigenvalues at this place were seen to move by, twice: at the two nodes on each side.
+  double at(double value) const {
+    const auto next = std::lower_bound(nodes.begin(), nodes.end(), value, std::greater<>()) - nodes.begin();
+    const auto size = static_cast<std::ptrdiff_t>(nodes.size());
+    double most = 0;
+    for (auto j = std::max<std::ptrdiff_t>(next - 2, 0); j < std::min(next + 2, size); ++j)
+      most = std::max(most, 2 * moved[static_cast<std::size_t>(j)]);
+    return most;
+  }
 };
 
-// Each row of x by its factor.
-inline Small scaled_rows(Small x, const std::vector<double>& factors) {
-  for (std::int64_t j = 0; j < x.cols; ++j)
-    for (std::int64_t i = 0; i < x.rows; ++i) x(i, j) *= factors[static_cast<std::size_t>(i)];
-  return x;
+// Ritz vectors of a symmetric matrix from a random start, and their values, descending: Lanczos with all vectors
+// orthogonalised twice.
+inline Eigen lanczos(const Small& g, Small start, std::int64_t steps) {
+  const std::int64_t n = g.rows;
+  Small v(n, 0), t(0, 0), next = std::move(start);
+  double scale = 0;
+  while (v.cols < steps) {
+    const double norm = column_norms(next).front();
+    if (!(norm > 1e-10 * scale)) break;
+    for (double& x : next.values) x /= norm;
+    Small longer(n, v.cols + 1), larger(v.cols + 1, v.cols + 1);
+    longer.set_part(0, 0, v);
+    longer.set_part(0, v.cols, next);
+    v = std::move(longer);
+    next = symmetric_product(g, next);
+    larger.set_part(0, 0, t);
+    for (int pass = 0; pass < 2; ++pass) {
+      const Small c = matmul_adjoint(v, next), back = matmul(v, c);
+      for (std::size_t e = 0; e < next.values.size(); ++e) next.values[e] -= back.values[e];
+      for (std::int64_t i = 0; i < v.cols; ++i) larger(i, v.cols - 1) += c(i, 0);
+    }
+    for (std::int64_t i = 0; i < v.cols; ++i) larger(v.cols - 1, i) = larger(i, v.cols - 1);
+    t = std::move(larger);
+    scale = std::max(scale, t(v.cols - 1, v.cols - 1));
+  }
+  if (v.cols == 0) return {};
+  Eigen ritz = eigh(t);
+  ritz.vectors = matmul(v, ritz.vectors);
+  return ritz;
 }
 
 template <Backend B, LinearOperator A>
 GramErrors measured_errors(B& device, A& a, const Gram& gram) {
-  constexpr std::int64_t width = 8;
-  constexpr double independent = 3;  // norm over n^1/2 f: 2, and a margin
+  constexpr std::int64_t steps = 32;
   const Small& g = gram.values;
-  const std::int64_t n = g.rows;
-  std::vector<double> scale(static_cast<std::size_t>(n), 0.0);
-  for (std::int64_t i = 0; i < n; ++i)
-    if (g(i, i) > 0) scale[static_cast<std::size_t>(i)] = 1 / std::sqrt(g(i, i));
-  const auto errors = [&](const Small& x) {
-    Small e = symmetric_product(g, x);
-    const Small truth = device.to_host(a.gram_step(device.from_host(x), nullptr, Products::full));
-    for (std::size_t l = 0; l < e.values.size(); ++l) e.values[l] -= truth.values[l];
-    return e;
-  };
-  const auto orthonormal = [&](const Small& x) {
-    return device.to_host(orthonormalize(device, std::vector<typename B::Block>(), device.from_host(x), 0.0).q);
-  };
-
-  // Beside random vectors, one near that of the largest eigenvalue.
-  Small random = orthonormal(device.to_host(device.gaussian(n, width, 0, 0))), top = random.part(0, n, 0, 1);
-  for (int step = 0; step < 8; ++step) top = orthonormal(symmetric_product(g, top));
-  if (top.cols == 0) return {};
-  Small first(n, width + 1);
-  first.set_part(0, 0, scaled_rows(random, scale));
-  first.set_part(0, width, top);
-  const Small e = errors(first), once = scaled_rows(e.part(0, n, 0, width), scale);
-  double square = 0, largest = 0;
-  for (const double value : once.values) square += value * value;
-  for (std::int64_t i = 0; i < n; ++i) largest += top(i, 0) * e(i, width);
-  const double rms = std::sqrt(square / static_cast<double>(width * n));
-  if (rms == 0) return {.largest = 2 * std::abs(largest)};
-
-  const Small twice = scaled_rows(errors(scaled_rows(orthonormal(once), scale)), scale);
-  const double norm = std::sqrt(std::max(eigh(matmul_adjoint(twice, twice)).values.front(), 0.0));
-  const bool of_independent = norm <= independent * std::sqrt(static_cast<double>(n)) * rms;
-  return {.deviation = 2 * rms * gram.typical,
-          .coherent = of_independent ? 0 : 2 * norm * gram.typical,
-          .largest = 2 * std::abs(largest)};
+  const Eigen ritz = lanczos(g, device.to_host(device.gaussian(g.rows, 1, 0, 0)), steps);
+  GramErrors found{.nodes = ritz.values};
+  if (ritz.values.empty()) return found;
+  Small errors = symmetric_product(g, ritz.vectors);
+  const Small exact = device.to_host(a.gram_step(device.from_host(ritz.vectors), nullptr, Products::full));
+  for (std::size_t e = 0; e < errors.values.size(); ++e) errors.values[e] -= exact.values[e];
+  for (std::int64_t j = 0; j < errors.cols; ++j) {
+    double quotient = 0;
+    for (std::int64_t i = 0; i < errors.rows; ++i) quotient += ritz.vectors(i, j) * errors(i, j);
+    found.moved.push_back(std::abs(quotient));
+  }
+  std::vector<double> norms = column_norms(errors);
+  const auto middle = norms.begin() + static_cast<std::ptrdiff_t>(norms.size() / 2);
+  std::nth_element(norms.begin(), middle, norms.end());
+  found.deviation = 2 * *middle / std::sqrt(static_cast<double>(g.rows));
+  return found;
 }
 
 }  // namespace sigmascope

@@ -82,8 +82,7 @@ GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
   std::reverse(lambda.begin(), lambda.end());
   const double first = lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0), rounding = gram_error * first;
   const auto moved = [&](double value) {
-    return std::max(displacement(lambda, value, error_at(g, e, value)), error_at(g, seen.coherent, value)) +
-           (2 * value > first ? seen.largest : 0.0) + relative * std::abs(value);
+    return std::max(displacement(lambda, value, error_at(g, e, value)), seen.at(value)) + relative * std::abs(value);
   };
   result.floor = std::sqrt(rounding + moved(0.0));
   result.values.reserve(lambda.size());

@@ -254,17 +254,16 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
 
     Notes
     -----
-    Two reads of A; with "fast" four. Work: m n^2 + (4/3) n^3 flops with n the smaller side. Memory:
-    about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang
+    Two reads of A; with "fast" three. Work: m n^2 + (4/3) n^3 flops with n the smaller side.
+    Memory: about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang
     & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
 
     In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
     that adds little to the error, as when one value is far above the others (a note says so).
     The bounds of "fast" are statistical, with a margin over the errors of many spectra: rounding
-    errors are taken for independent, except those of equal rows. Two of its reads multiply A^T A by
-    a few vectors in float64, which shows what the Gram matrix errs by: errors that are larger, or
-    alike (of Toeplitz matrices, of few distinct values), and so far above independent ones in norm,
-    are charged as measured.
+    errors are taken for independent, except those of equal rows. One read multiplies A^T A by
+    vectors in float64, which shows what the Gram matrix errs by: errors that are larger than
+    estimated, or alike (of Toeplitz matrices, of few distinct values), are charged as measured.
     """
     a = matrix(A)
     run = Run.of(a, **options)
