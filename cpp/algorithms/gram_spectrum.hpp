@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "algorithms/backend.hpp"
+#include "algorithms/gram_errors.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
 
 namespace sigmascope {
@@ -68,24 +69,27 @@ inline double sigma_error(double value, double d, double first) {
   return value > d ? std::sqrt(value) - std::sqrt(value - d) + 4e-16 * first : std::sqrt(d);
 }
 
-// From the Gram matrix, which is used up.
+// From the Gram matrix, which is used up, and what it was seen to err by.
 template <Backend B>
-GramSpectrum spectrum_of_gram(B& device, Gram g) {
+GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
   GramSpectrum result;
   result.precision = g.precision;
   result.fast_reduction = g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
   const double relative = result.fast_reduction ? reduction_relative : 0.0;
-  const double e = result.fast_reduction ? std::hypot(g.error, g.reduction_error) : g.error;
+  const double of_elements = std::max(g.error, seen.deviation),
+               e = result.fast_reduction ? std::hypot(of_elements, g.reduction_error) : of_elements;
   std::vector<double> lambda = device.eigvalsh(g.values, result.fast_reduction);
   std::reverse(lambda.begin(), lambda.end());
-  const double rounding = gram_error * (lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0));
-  result.floor = std::sqrt(rounding + displacement(lambda, 0.0, e));
+  const double first = lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0), rounding = gram_error * first;
+  const auto moved = [&](double value) {
+    return std::max(displacement(lambda, value, error_at(g, e, value)), seen.at(value)) + relative * std::abs(value);
+  };
+  result.floor = std::sqrt(rounding + moved(0.0));
   result.values.reserve(lambda.size());
   result.errors.reserve(lambda.size());
   for (const double value : lambda) {
-    const double d = rounding + displacement(lambda, value, error_at(g, e, value)) + relative * std::abs(value);
     result.values.push_back(std::sqrt(std::max(value, 0.0)));
-    result.errors.push_back(sigma_error(value, d, result.values.front()));
+    result.errors.push_back(sigma_error(value, rounding + moved(value), result.values.front()));
   }
   return result;
 }
@@ -98,7 +102,8 @@ GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
     g = Gram();  // not two of them at a time
     g = Gram{a.gram()};
   }
-  GramSpectrum result = spectrum_of_gram(device, std::move(g));
+  const GramErrors seen = g.error > 0 ? measured_errors(device, a, g) : GramErrors();
+  GramSpectrum result = spectrum_of_gram(device, std::move(g), seen);
   result.fallen_back = fallen_back;
   return result;
 }
@@ -108,7 +113,15 @@ struct GramVectors {
   Small vectors;                                  // right ones, in columns
 };
 
-// The k largest from the Gram matrix alone, in fp64. A^T u - sigma v = (A^T A v - sigma^2 v) / sigma.
+// Bound on the residual of a pair of the Gram matrix, theta and v, with |G v - theta v| = rho and |G - A^T A| <= d.
+// With u along A v it is that of A^T A over |A v| >= (theta - d)^1/2. Where A v may be anything that is small, there is
+// a u of which A^T takes as little: the left vector of the least value.
+inline double pair_residual(double theta, double rho, double d) {
+  const double lost = std::sqrt(theta + rho + d) + std::sqrt(theta);
+  return theta > d ? std::min((rho + 2 * d) / std::sqrt(theta - d), lost) : lost;
+}
+
+// The k largest from the Gram matrix alone, in fp64.
 inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
   Eigen top = Diagonalized(g).top(k);
   GramVectors result{{}, {}, symmetric_residuals(g, top), std::move(top.vectors)};
@@ -117,22 +130,14 @@ inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
     const double sigma = std::sqrt(std::max(top.values[i], 0.0));
     result.values.push_back(sigma);
     result.errors.push_back(sigma_error(top.values[i], d, result.values.front()));
-    result.residuals[i] = d > 0 ? (result.residuals[i] + d) / std::max(sigma, std::sqrt(d)) : 0.0;
+    result.residuals[i] = pair_residual(sigma * sigma, result.residuals[i], d);
   }
   return result;
 }
 
-// The k largest triplets from the eigenvectors of A^T A: no stopping rule, nothing can be missed. Two reads, three
-// where a value is lost in rounding.
-template <Backend B, LinearOperator A>
-Triplets<B> gram_triplets(B& device, A& a, std::int64_t k, std::uint64_t seed) {
-  const Eigen top = Diagonalized(a.gram()).top(k);
-  return rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, k, seed);
-}
-
-// Bounds on |s_i - sigma_i| for gram_triplets. A subspace's values are never above sigma_i; sigma_i^2 is at most d
-// above the i-th computed eigenvalue, and that at most d above s_i^2. A residual would not do: below sqrt(d) the
-// eigenvectors mix, and a value with a small residual may stand in another's place.
+// Bounds on |s_i - sigma_i| for vectors of the k leading eigenvalues. A subspace's values are never above sigma_i;
+// sigma_i^2 is at most d above the i-th computed eigenvalue, and that at most d above s_i^2. A residual would not do:
+// below sqrt(d) the eigenvectors mix, and a value with a small residual may stand in another's place.
 template <Backend B>
 std::vector<double> gram_triplet_errors(const std::vector<double>& s) {
   const double floor = rounding_floor<B>(s), d = gram_error * (s.empty() ? 0.0 : s.front() * s.front());
@@ -140,6 +145,48 @@ std::vector<double> gram_triplet_errors(const std::vector<double>& s) {
   errors.reserve(s.size());
   for (const double value : s) errors.push_back(std::sqrt(value * value + 2 * d) - value + floor);
   return errors;
+}
+
+template <Backend B>
+struct GramTriplets {
+  Triplets<B> triplets;
+  std::vector<double> errors;
+  bool converged = false;  // the residuals, or the errors, are within the tolerance and the floor
+  bool complete = false;   // all eigenvectors were multiplied with A
+};
+
+struct GramOptions {
+  std::int64_t k = 6;
+  double tolerance = 1e-4;    // of sigma_1: residuals if vectors, else errors of the values
+  bool vectors = true;
+  bool may_complete = false;  // there is memory for it
+  std::uint64_t seed = 0;
+};
+
+// The k largest triplets from the eigenvectors of A^T A: no stopping rule, nothing can be missed. Two reads, three
+// where a value is lost in rounding. Where that is not enough, QR of A V for all eigenvectors V, which is a complete
+// decomposition: nothing is squared, and every value is right to rounding. A read or two more, m n numbers and 4 m n^2
+// flops.
+template <Backend B, LinearOperator A>
+GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
+  const std::int64_t k = options.k;
+  const Diagonalized gram(a.gram());
+  GramTriplets<B> result;
+  const auto read = [&](std::int64_t columns, Columns kind) {
+    result.triplets =
+        rayleigh_ritz(device, a, device.from_host(gram.top(columns).vectors), kind, k, options.seed);
+    const auto& s = result.triplets.s;
+    result.errors = result.complete ? std::vector<double>(s.size(), rounding_floor<B>(s)) : gram_triplet_errors<B>(s);
+    const auto& judged = options.vectors ? result.triplets.residuals : result.errors;
+    result.converged = result.triplets.deviation <= orthonormal_to<B>() &&
+                       *std::max_element(judged.begin(), judged.end()) <=
+                           options.tolerance * s.front() + rounding_floor<B>(s);
+  };
+  read(k, Columns::ritz);
+  if (result.converged || !options.may_complete) return result;
+  result.complete = true;
+  read(a.cols(), Columns::any);
+  return result;
 }
 
 }  // namespace sigmascope

@@ -140,6 +140,15 @@ EigenRows Diagonalized::rows(std::int64_t first, std::int64_t last) const {
   return result;
 }
 
+Small symmetric_product(const Small& a, const Small& x) {
+  Small product(x.rows, x.cols);
+  const int n = to_int(x.rows), k = to_int(x.cols);
+  if (n == 0 || k == 0) return product;
+  const double one = 1, zero = 0;
+  scipy_dsymm_("L", "L", &n, &k, &one, a.data(), &n, x.data(), &n, &zero, product.data(), &n);
+  return product;
+}
+
 std::vector<double> symmetric_residuals(const Small& a, const Eigen& pairs) {
   Small defect = pairs.vectors;
   const int n = to_int(defect.rows), k = to_int(defect.cols);

@@ -52,6 +52,7 @@ class Diagonalized {
   std::vector<double> values_, tau_;  // values ascending
 };
 // The norms of a x - lambda x for such pairs; the lower triangle of a is read.
+Small symmetric_product(const Small& a, const Small& x);  // a x, of a the lower triangle
 std::vector<double> symmetric_residuals(const Small& a, const Eigen& pairs);
 SmallSvd svd(Small a);
 // Upper triangular R with R^T R = a, unless a is not positive definite.

@@ -109,15 +109,17 @@ py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes,
 }
 
 template <class P>
-py::dict gram_top(P& p, std::int64_t k, std::uint64_t seed) {
-  const auto triplets = [&] {
+py::dict gram_top(P& p, const GramOptions& options) {
+  const auto top = [&] {
     py::gil_scoped_release release;
-    return gram_triplets(p.backend, *p.a, k, seed);
+    return gram_triplets(p.backend, *p.a, options);
   }();
   py::dict result;
-  put_factors(result, p, triplets, true);
-  result["residuals"] = to_numpy(p.unscaled(triplets.residuals));
-  result["errors"] = to_numpy(p.unscaled(gram_triplet_errors<CpuBackend<double>>(triplets.s)));
+  put_factors(result, p, top.triplets, true);
+  result["residuals"] = to_numpy(p.unscaled(top.triplets.residuals));
+  result["errors"] = to_numpy(p.unscaled(top.errors));
+  result["converged"] = top.converged;
+  result["complete"] = top.complete;
   result["reads"] = p.a->reads() + p.looks;
   result["fro2"] = p.fro2 / (p.factor * p.factor);
   return result;
@@ -234,10 +236,12 @@ void register_linalg(py::module_& module) {
       "a"_a, py::kw_only(), "k"_a, "block"_a, "passes"_a, "seed"_a, "f64"_a, "gather"_a = false);
   module.def(
       "gram_top",
-      [](const py::object& a, std::int64_t k, std::uint64_t seed, const py::kwargs& kwargs) {
-        return solved_in<double>(a, run_options(kwargs), [&](auto& p) { return gram_top(p, k, seed); });
+      [](const py::object& a, std::int64_t k, double tol, bool vectors, bool may_complete, std::uint64_t seed,
+         const py::kwargs& kwargs) {
+        const GramOptions options{k, tol, vectors, may_complete, seed};
+        return solved_in<double>(a, run_options(kwargs), [&](auto& p) { return gram_top(p, options); });
       },
-      "a"_a, py::kw_only(), "k"_a, "seed"_a);
+      "a"_a, py::kw_only(), "k"_a, "tol"_a, "vectors"_a, "may_complete"_a, "seed"_a);
   module.def(
       "every_value",
       [](const py::object& a, bool fast, const py::kwargs& kwargs) {

@@ -20,6 +20,9 @@ from .rounding import SEARCHES
 from .sources import matrix
 from .spectra import SVD, SingularValues
 
+GRAM_FLOOR = 2e-7
+"""Of sigma_1: what is below is lost in the rounding of the Gram matrix, sqrt(4e-14)."""
+
 
 def svds(
     A: Any,
@@ -112,8 +115,12 @@ def svds(
     the other values, since a block tells no more apart (Saad 1980). Among more values than that,
     closer than the search resolves, it is the residual times the tangent of an angle that the
     random start bounds (it fails in one case of a million). That every copy was found is a
-    probabilistic certificate. The bound on one that has not converged is Weyl's, with ||A - A V V^T||_F. By the
-    Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
+    probabilistic certificate. The bound on one that has not converged is Weyl's, with
+    ||A - A V V^T||_F.
+
+    By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
+    Where that, or a residual, is above the tolerance, and there is memory for it, all of its
+    eigenvectors are multiplied with A in float64: every value is then right to the floor.
     """
     a = matrix(A)
     run = Run.of(a, precision=precision, precisions=SEARCHES, **options)
@@ -192,9 +199,10 @@ def _fits_gram(a: Matrix, k: int, run: Run) -> bool:
 def _told(top: SVD, tol: float) -> SVD:
     """Warn the caller of svds if the tolerance was not reached."""
     if not top.converged:
-        worst = float(np.max(top.residuals / max(float(top.s[0]), np.finfo(float).tiny)))
+        of, judged = ("error", top.errors) if top.U is None else ("residual", top.residuals)
+        worst = float(np.max(judged / max(float(top.s[0]), np.finfo(float).tiny)))
         warnings.warn(
-            f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst residual is "
+            f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst {of} is "
             f"{worst:.2g} sigma_1; the error bounds hold all the same",
             ConvergenceWarning,
             stacklevel=3,
@@ -207,17 +215,33 @@ def _svds_by_gram(
 ) -> SVD:
     n = min(a.shape)
     what = f"the Gram matrix of {plan.of_shape(a.shape)}"
-    run = run.within(a, lambda reading: gram_need(reading, k), what)
-    result = _core.gram_top(spread.operand(a, run), k=k, seed=plan.check_seed(seed), **run.native())
-    s, residuals = result["s"], result["residuals"]
-    floor = 48 * 2.0**-53 * (s[0] if k else 0.0)
+    complete = run.least(a, lambda reading: gram_need(reading, k, complete=True)) <= run.memory
+    run = run.within(a, lambda reading: gram_need(reading, k, complete=complete), what)
+    result = _core.gram_top(
+        spread.operand(a, run),
+        k=k,
+        tol=tol,
+        vectors=vectors,
+        may_complete=complete,
+        seed=plan.check_seed(seed),
+        **run.native(),
+    )
+    s = result["s"]
+    notes: tuple[str, ...] = ()
+    if result["complete"]:
+        notes = ("all eigenvectors of the Gram matrix were multiplied with A, for the tolerance",)
+    elif unresolved := int(np.sum(s < GRAM_FLOOR * s[0])):
+        notes = (
+            f"{unresolved} of the values lie below {GRAM_FLOOR:g} sigma_1, which the Gram matrix "
+            "cannot tell from 0; a finer tolerance with more memory resolves them",
+        )
     return SVD(
         U=result["u"] if vectors else None,
         s=s,
         Vt=result["vt"] if vectors else None,
-        residuals=residuals,
+        residuals=result["residuals"],
         errors=result["errors"],
-        converged=bool(np.all(residuals <= tol * s[0] + floor)),
+        converged=result["converged"],
         passes=result["reads"],
         block=0,
         columns=n,
@@ -227,7 +251,7 @@ def _svds_by_gram(
         seconds=time.perf_counter() - started,
         num_threads=run.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
-        notes=(),
+        notes=notes,
     )
 
 
@@ -268,14 +292,16 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
 
     Notes
     -----
-    Two reads of A. Work: m n^2 + (4/3) n^3 flops with n the smaller side. Memory: about n^2
-    + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang & Sun
-    2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
+    Two reads of A; with "fast" three. Work: m n^2 + (4/3) n^3 flops with n the smaller side.
+    Memory: about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang
+    & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
 
     In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
     that adds little to the error, as when one value is far above the others (a note says so).
     The bounds of "fast" are statistical, with a margin over the errors of many spectra: rounding
-    errors are taken for independent, except those of equal rows.
+    errors are taken for independent, except those of equal rows. One read multiplies A^T A by
+    vectors in float64, which shows what the Gram matrix errs by: errors that are larger than
+    estimated, or alike (of Toeplitz matrices, of few distinct values), are charged as measured.
     """
     a = matrix(A)
     run = Run.of(a, **options)

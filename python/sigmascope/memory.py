@@ -148,14 +148,21 @@ def values_need(reading: Reading, *, fast: bool = False) -> Need:
     return Need(square + 512 * n, max(sum(first), panel, reduction))
 
 
-def gram_need(reading: Reading, k: int) -> Need:
-    """The k leading triplets by the eigenvectors of the whole Gram matrix: three squares."""
+def gram_need(reading: Reading, k: int, *, complete: bool = False) -> Need:
+    """The k leading triplets by the eigenvectors of the whole Gram matrix: three squares.
+
+    `complete`: and, if they are not good enough, A times all of its eigenvectors.
+    """
     M, n = reading.M, reading.N
     square = 8 * n**2
     panel = 8 * _GRAM_ROWS * n + reading.raw(_GRAM_ROWS, n, M) + 2 * MIB * reading.threads
     eigenvectors = 2 * square + 8 * n * (padded(k, 8) + 80)
     wanted = padded(k, 8) * 8
     read_out = (4 * n + 3 * M) * wanted + -(-M // 1024) * k * wanted + products(reading, k, 8)
+    if complete:  # the eigenvectors, turned and as a basis, A V and its factors
+        wide = padded(n, 8) * 8
+        every = (4 * n + 3 * M) * wide + -(-M // 1024) * n * wide + 104 * n**2
+        read_out = max(read_out, 2 * square + every + products(reading, n, 8))
     first = elementwise_need(reading)
     # the Gram matrix is gone when vectors are read out
     working = max(sum(first), panel, eigenvectors, read_out - square)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import staircase
+from .deflation import CONVERGED
 from .measure import Measure
-from .quadrature import CONVERGED, Difference, Function, Quadrature, check_rules, from_rules
+from .quadrature import Difference, Function, Quadrature, check_rules, from_rules
 
 Array = NDArray[np.float64]
 Gradient = Callable[..., tuple[float, ...]]
@@ -47,9 +48,12 @@ class Density:
     wider than the block, and 'llm', with blocks of 8, 16 and 32 and 4 to 12 steps. In the worst
     of these 49 settings value +- 2 error held the truth in 94 % of runs for nuclear norm, effective
     ranks and participation ratio, in 92 % for energy ranks, 97 % for counts and 98 % for the
-    median; value +- 4 error in all. On a hard edge errors are two to four times too large. A
-    quantile at a gap in the spectrum is covered in 75 % (by 3 errors: always). With fewer than 4
-    steps an error is a guess.
+    median; value +- 4 error in all. On a hard edge errors are two to four times too large.
+
+    Of spectra that crowd (few distinct values, nearly flat, copies about as many as probes; order
+    20 to 313, 2 to 32 probes, both precisions, 3000 matrices) value +- 2 error held the truth in
+    99 % for these measures and counts, value +- 4 error in 99.97 %. One or two distinct values are
+    known from n and ||A||_F^2. With fewer than 4 steps an error is a guess.
     """
 
     n: int

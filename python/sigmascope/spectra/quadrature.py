@@ -4,8 +4,9 @@
 The two rules come from one randomized block Lanczos run on A^T A; b Gaussian probes share its
 nodes. Four things make the estimate and its error good:
 
-- deflation: a leading run of converged nodes counts as singular values, each with weight exactly 1
-  (Persson, Cortinovis & Kressner 2022; Chen & Hallman 2023);
+- deflation: a leading run of converged nodes that do not crowd counts as singular values, each with
+  weight exactly 1 (Persson, Cortinovis & Kressner 2022; Chen & Hallman 2023). Where values are more
+  copies, or closer together, than the block can hold, their number is what the weights say;
 - control variates: the part of f that 1 and lambda explain is replaced by its exact trace, known
   from n and ||A||_F^2; together with deflation this cuts the variance 100 to 200 times;
 - Gauss with Radau at 0: on square matrices sigma reaches down to 0, where sqrt(lambda) is not
@@ -26,14 +27,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .deflation import converged_run
 from .rule import Array, Rule
 
 Function = Callable[[Array], Array]
 
-# A node is converged when its residual is below this share of it.
-CONVERGED = 0.01
-# Weight of so many standard deviations above the count means copies that the block missed.
-MISSED_COPIES = 4.0
 # With fewer probes the variance that is seen over them is erratic.
 MANY_PROBES = 16
 # Of the bias of a rule, what need not be common to two matrices that are alike.
@@ -44,7 +42,8 @@ BIAS_SHARE = 0.1
 class Trace:
     """tr f by both rules, and the residual function of each on its own nodes; (...,) of several f.
 
-    ``drift`` (..., c + d) is how far the part of each node moves when it is where it may be.
+    ``drift`` (..., c + d) is how far the part of each node moves when it is where it may be, and
+    ``pull`` how far that of the others does, whose weights then share another energy.
     """
 
     gauss: Array
@@ -52,6 +51,7 @@ class Trace:
     gauss_residual: Array
     radau_residual: Array
     drift: Array
+    pull: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,10 +111,11 @@ SAME = Difference(0.0, 0.0)
 class Quadrature:
     """The converged lambdas (c,) and the two rules for the n - c others.
 
-    ``resolution`` (lambda) is how far rounding may have moved any node. ``apart``: of the matrix
-    that is meant from the one that the rules are of. By Weyl no sigma moves by more than its
-    spectral norm; all together, in the root mean square, by no more than its Frobenius norm over
-    sqrt(n) (Hoffman & Wielandt 1953), which each that has not converged is taken to do.
+    ``residuals`` are those of the Gauss rule's nodes, ``resolution`` (lambda) is how far rounding
+    may have moved any node. ``apart``: of the matrix that is meant from the one that the rules are
+    of. By Weyl no sigma moves by more than its spectral norm; all together, in the root mean
+    square, by no more than its Frobenius norm over sqrt(n) (Hoffman & Wielandt 1953), which each
+    that has not converged is taken to do.
     """
 
     n: int
@@ -122,6 +123,7 @@ class Quadrature:
     converged: Array
     gauss: Rule
     radau: Rule
+    residuals: Array
     resolution: float
     apart: Difference = SAME
 
@@ -135,6 +137,7 @@ class Quadrature:
             converged=scale * self.converged,
             gauss=gauss,
             radau=radau,
+            residuals=scale * self.residuals,
             resolution=scale * self.resolution,
             apart=apart,
         )
@@ -150,13 +153,15 @@ class Quadrature:
         g, r = finite(f, self.gauss.nodes), finite(f, self.radau.nodes)
         nodes = np.concatenate([self.converged, self.gauss.nodes])
         counts = np.concatenate([np.ones(len(self.converged)), self.gauss.calibrated])
-        up, down = (finite(f, self.moved(nodes, sign)) for sign in (1.0, -1.0))
+        above, below = self.moved(nodes, 1.0), self.moved(nodes, -1.0)
+        slope = self.gauss.slope(g)[..., None]
         return Trace(
             gauss=base + g @ self.gauss.calibrated,
             radau=base + r @ self.radau.calibrated,
             gauss_residual=self.gauss.residual(g),
             radau_residual=self.radau.residual(r),
-            drift=counts * (up - down) / 2.0,
+            drift=counts * (finite(f, above) - finite(f, below)) / 2.0,
+            pull=counts * slope * (above - below) / 2.0,
         )
 
     def moved(self, nodes: Array, sign: float) -> Array:
@@ -173,7 +178,7 @@ class Quadrature:
         t = self.trace(f)
         value = (2.0 * t.gauss + t.radau) / 3.0
         error = self._sampling(t.gauss_residual, t.radau_residual) + np.abs(t.gauss - t.radau) / 4.0
-        return value, error + _rounding(value, t.drift)
+        return value, error + _rounding(value, t.drift, t.pull)
 
     def _sampling(self, gauss_residual: Array, radau_residual: Array) -> Array:
         both = self.gauss.standard_error(gauss_residual), self.radau.standard_error(radau_residual)
@@ -189,23 +194,27 @@ class Quadrature:
         traces = [self.trace(f) for f in fs]
         gauss = function(*[float(t.gauss) for t in traces])
         radau = function(*[float(t.radau) for t in traces])
-        slope = gradient(*[float(2.0 * t.gauss + t.radau) / 3.0 for t in traces])
-        g = sum((s * t.gauss_residual for s, t in zip(slope, traces, strict=True)), np.zeros(1))
-        r = sum((s * t.radau_residual for s, t in zip(slope, traces, strict=True)), np.zeros(1))
-        drift = sum((s * t.drift for s, t in zip(slope, traces, strict=True)), np.zeros(1))
         value = (2.0 * gauss + radau) / 3.0
+        slope = gradient(*[float(2.0 * t.gauss + t.radau) / 3.0 for t in traces])
+
+        def along(part: Callable[[Trace], Array]) -> Array:
+            return np.asarray(sum(s * part(t) for s, t in zip(slope, traces, strict=True)))
+
+        g, r = along(lambda t: t.gauss_residual), along(lambda t: t.radau_residual)
+        rounding = _rounding(np.asarray(value), along(lambda t: t.drift), along(lambda t: t.pull))
         return Estimate(
             value=value,
             sampling=float(self._sampling(g, r)),
             bias=(gauss - radau) / 4.0,
-            rounding=float(_rounding(np.asarray(value), drift)),
+            rounding=float(rounding),
             probes=(2.0 * (g @ self.gauss.weights) + r @ self.radau.weights) / 3.0,
         )
 
 
-def _rounding(value: Array, drift: Array) -> Array:
+def _rounding(value: Array, drift: Array, pull: Array) -> Array:
     """Return what the nodes' places, and the sum itself, may have moved values."""
-    return np.asarray(np.abs(drift).sum(axis=-1) + 16.0 * np.finfo(np.float64).eps * np.abs(value))
+    moved = np.maximum(np.abs(drift), np.abs(drift - pull)).sum(axis=-1)
+    return np.asarray(moved + 16.0 * np.finfo(np.float64).eps * np.abs(value))
 
 
 def finite(f: Function, nodes: Array) -> Array:
@@ -250,14 +259,15 @@ def from_rules(
     (gn, gw), (rn, rw) = _sorted(*gauss), _sorted(*radau)
     cut = resolution * float(gn.max(initial=0.0))
     gn[gn < cut] = rn[rn < cut] = 0.0
-    c = n if len(gn) >= n else _converged_run(gn, gw, rho)
+    c = n if len(gn) >= n else converged_run(gn, gw, rho, cut)
     count, energy = float(n - c), max(fro2 - float(gn[:c].sum()), 0.0)
     return Quadrature(
         n=n,
         fro2=fro2,
         converged=gn[:c],
-        gauss=Rule.fit(gn[c:], gw[c:], count, energy),
-        radau=Rule.fit(rn[c:], rw[c:], count, energy),
+        gauss=Rule.fit(gn[c:], gw[c:], count, energy, resolution),
+        radau=Rule.fit(rn[c:], rw[c:], count, energy, resolution),
+        residuals=rho[c:],
         resolution=cut,
     )
 
@@ -266,19 +276,3 @@ def _sorted(nodes: ArrayLike, weights: ArrayLike) -> tuple[Array, Array]:
     theta = np.maximum(np.asarray(nodes, dtype=np.float64), 0.0)
     order = np.argsort(-theta, kind="stable")
     return theta[order], np.asarray(weights, dtype=np.float64)[order]
-
-
-def _converged_run(nodes: Array, weights: Array, rho: Array) -> int:
-    """Count the leading nodes that are single, converged singular values.
-
-    A block narrower than a multiplicity finds too few copies, yet their weights still hold the
-    mass of all; there the run ends, since weight 1 each would lose the missing ones. The weights
-    of c true singles sum to chi^2 with c b degrees of freedom over b (Wilson & Hilferty 1931).
-    """
-    good = (rho < CONVERGED * nodes) & (nodes > 0)
-    run = len(good) if good.all() else int(np.argmin(good))
-    degrees = weights.shape[1] * np.arange(1, run + 1)
-    ratio = np.cumsum(weights[:run].sum(axis=1)) / degrees
-    spread = 2.0 / (9.0 * degrees)
-    missed = np.flatnonzero((np.cbrt(ratio) - 1.0 + spread) / np.sqrt(spread) > MISSED_COPIES)
-    return int(missed[0]) if len(missed) else run

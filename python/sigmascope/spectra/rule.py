@@ -18,7 +18,8 @@ class Rule:
     ``basis`` (d, c) spans the control variates 1 and lambda, orthonormal under the ``mean`` weights
     (d,); ``calibrated`` (d,) are these corrected so that both have their exact trace, and
     sum_j calibrated_j f(node_j) is the estimate of tr f (the regression estimator of survey
-    sampling). A few calibrated weights may be slightly negative.
+    sampling). A few calibrated weights may be slightly negative. ``slopes`` (c,) are those of the
+    basis in lambda.
     """
 
     nodes: Array
@@ -26,23 +27,34 @@ class Rule:
     basis: Array
     mean: Array
     calibrated: Array
+    slopes: Array
 
     @classmethod
-    def fit(cls, nodes: Array, weights: Array, count: float, energy: float) -> Rule:
-        """Orthonormalise 1 and lambda on the nodes; ``count`` and ``energy`` are their traces."""
+    def fit(
+        cls, nodes: Array, weights: Array, count: float, energy: float, resolution: float
+    ) -> Rule:
+        """Orthonormalise 1 and lambda on the nodes; ``count`` and ``energy`` are their traces.
+
+        Of nodes that are within the ``resolution`` of each other, a share of the largest, lambda
+        tells no more than 1 does.
+        """
         scale = np.array([1.0, nodes.max(initial=0.0) or 1.0])
         variates = np.stack([np.ones_like(nodes), nodes], axis=1) / scale
         mean = weights.mean(axis=1)
         _, s, Vt = np.linalg.svd(variates * np.sqrt(mean)[:, None], full_matrices=False)
-        keep = s > 1e-10 * s.max(initial=0.0)
+        keep = s > max(1e-10, resolution) * s.max(initial=0.0)
         back = Vt[keep].T / s[keep]
         basis = variates @ back
         known = (np.array([count, energy]) / scale) @ back
-        return cls(nodes, weights, basis, mean, mean * (basis @ known))
+        return cls(nodes, weights, basis, mean, mean * (basis @ known), back[1] / scale[1])
 
     def residual(self, y: Array) -> Array:
         """Return the part of y (..., d) that the control variates do not explain."""
         return np.asarray(y - ((self.mean * y) @ self.basis) @ self.basis.T)
+
+    def slope(self, y: Array) -> Array:
+        """Return the slope in lambda of what the control variates explain of y (..., d)."""
+        return np.asarray(((self.mean * y) @ self.basis) @ self.slopes)
 
     def standard_error(self, residual: Array) -> Array:
         """Return that of the mean over probes: Gaussian theory, or what is seen if larger."""

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from .deflation import CONVERGED
 from .quadrature import Quadrature
 from .rule import Array, Rule
 
@@ -25,6 +26,12 @@ WIDTHS = (0.75, 1.0, 1.5)
 SAG = 0.4
 # Share of what an end cuts off a window that is charged as error of a quantile.
 CUT = 0.5
+# Share of what the last stair leaves open that is charged as error of a count.
+END = 0.25
+# How uneven the slope of a staircase is where its values lie evenly.
+UNEVEN = 1.5
+# Errors of a position within which a quantile is to be right.
+TIMES = np.array([1.0, 2.0, 4.0])
 
 
 class Staircase:
@@ -167,7 +174,23 @@ def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     # Near an end there is no room for a window, and a stair has no steps inside.
     cut = _mean(s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs)
     # Half a count either way: a quantile of a finite set is only known to its neighbours.
-    return value, slope * (count_error + CUT * np.maximum(cut, 0.0) + 0.5) + smoothing
+    place = count_error + CUT * np.maximum(cut, 0.0) + 0.5
+    moved = slope * place
+    # From node to node the slope is uneven: what is far beyond it is a gap.
+    gaps = np.maximum(_across(stairs, above, place) - UNEVEN * moved, 0.0)
+    return value, moved + gaps + smoothing
+
+
+def _across(stairs: tuple[Staircase, Staircase], above: Array, place: Array) -> Array:
+    """Return what sigma may be off by where its position is off by ``place``, gaps included.
+
+    So much that so many errors cover what so many errors of the position reach. Both rules must
+    see a gap: below the least value the Radau rule has one of its own, down to its node at 0.
+    """
+    reach = TIMES[:, None] * np.array([[[1.0]], [[-1.0]]]) * place
+    ends = np.clip(above + reach, 0.0, stairs[0].count[-1])
+    moved = np.minimum(*(np.abs(s.node_sigma(ends) - s.node_sigma(above)) for s in stairs))
+    return np.asarray(np.max(moved / TIMES[:, None], axis=(0, 1)))
 
 
 def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
@@ -183,12 +206,43 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
     resolved = resolves(q, x)
     if np.all(resolved):
         return exact.astype(np.float64), near.astype(np.float64)
-    raw = _mean(s.raw_count(x) for s in _staircases(q))
+    (smooth, off), (steps, apart) = _through_ramps(q, x), _through_steps(q, x)
+    value = np.clip(np.where(apart < off, steps, smooth), len(singles), q.n)
+    # Half a count for the rounding to an integer.
+    error = np.minimum(off, apart) + 0.5
+    return np.where(resolved, exact, value), np.where(resolved, near, error)
+
+
+def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
+    """Count above x where the values lie evenly, and the error of it."""
+    stairs = _staircases(q)
+    raw = _mean(s.raw_count(x) for s in stairs)
     low, high = np.stack([stair_around(q, x, width) for width in WIDTHS], axis=1)
     values, errors = q.traces(lambda y: ramp(y, low, high))
     smoothing = np.maximum(np.ptp(values, axis=0) / 4.0, 0.75 * np.abs(values[1] - raw))
-    value = np.clip(values[1], len(singles), q.n)
-    return np.where(resolved, exact, value), np.where(resolved, near, errors[1] + smoothing + 0.5)
+    # How the values of the last stair lie is not seen: in the middle of it, or at its end.
+    half = _mean(s.half_stair(raw, 1.0) for s in stairs)
+    ends = np.stack([q.n - half, q.n - 3.0 * half])
+    last, before = _mean(s.mean_sigma(ends, half / 2.0) for s in stairs)
+    width = np.maximum(before - last, 1e-9 * math.sqrt(q.fro2))
+    left = np.maximum(half - np.abs(q.n - raw), 0.0) * np.clip((x - last) / width + 1.0, 0.0, 1.0)
+    return values[1], errors[1] + smoothing + END * left
+
+
+def _through_steps(q: Quadrature, x: Array) -> tuple[Array, Array]:
+    """Count above x where it lies in a gap that the nodes see, and the error of it.
+
+    Of a Ritz vector whose node is d from x^2 with the residual rho, less than rho / d is of
+    singular vectors beyond x.
+    """
+    nodes, cut = np.concatenate([q.converged, q.gauss.nodes]), x[:, None] ** 2
+    values, errors = q.traces(lambda y: np.where(y > cut, 1.0, 0.0))
+    distance = np.abs(nodes - cut) - q.moved(nodes, 1.0) + nodes
+    rho = np.concatenate([CONVERGED * q.converged, q.residuals])
+    inside = rho < distance
+    beyond = np.where(inside, rho / np.where(inside, distance, 1.0), 1.0)
+    counts = np.concatenate([np.ones(len(q.converged)), np.maximum(q.gauss.calibrated, 0.0)])
+    return values, errors + beyond @ counts
 
 
 def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:

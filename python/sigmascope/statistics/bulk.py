@@ -83,7 +83,9 @@ def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measure
     edge = mp.mp_edge(middle.value, shape)
     error = edge * middle.error / middle.value
     soft = (edge / top.value) ** 2
-    soft_error = 2 * soft * (middle.error / middle.value + top.error / top.value)
+    # A square, to be right within four errors of what is squared.
+    off = middle.error / middle.value + top.error / top.value
+    soft_error = soft * (2 * off + 4 * off**2)
     lifted = count(known, Cut(edge, error)).value
     rest = known.quantile(0.5 * (1.0 - min(lifted / known.n, 1.0)))
     cut = Cut(

@@ -128,8 +128,9 @@ class GramAccumulator(RowAccumulator):
     def svd(self, k: int) -> SVD:
         """Return the k largest singular values and right vectors; U is None, since it is as long.
 
-        `residuals` is ||A^T u - sigma v|| with u along A v, measured on the Gram matrix, and
-        `errors` the bounds of :func:`svdvals`: nothing below 1.4e-7 sigma_1 is resolved.
+        `residuals` bounds those of the pair and its best u, along A v where that is resolved, from
+        ||A^T A v - sigma^2 v|| as measured on the Gram matrix; `errors` are the bounds of
+        :func:`svdvals`: nothing below 1.4e-7 sigma_1 is resolved.
 
         Raises
         ------

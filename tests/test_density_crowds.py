@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Densities of spectra that crowd: more copies of a value, or values closer together, than probes.
+
+A Krylov space of b probes holds b copies of a value at most, and rounding ends it before it is the
+whole space. How many values a node stands for is then known from weights and traces alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import known_spectra as ks
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from numpy.typing import NDArray
+
+import sigmascope as ss
+from sigmascope.spectra import Density
+from sigmascope.statistics import measures_from_values
+
+Array = NDArray[np.float64]
+Spectra = Callable[[np.random.Generator, int, int], Array]
+
+NAMES = (
+    "nuclear_norm", "effective_rank", "effective_rank_energy", "participation_ratio",
+)  # fmt: skip
+
+
+def _near_the_block(rng: np.random.Generator, n: int, b: int) -> int:
+    """A number of copies about as large as the block."""
+    return int(np.clip(b + rng.integers(-3, 9), 1, n // 2))
+
+
+def two_values(rng: np.random.Generator, n: int, b: int) -> Array:
+    m = _near_the_block(rng, n, b)
+    return np.r_[np.full(m, 2.0), np.full(n - m, rng.choice([1.9, 1.0, 0.5, 0.0]))]
+
+
+def several_values(rng: np.random.Generator, n: int, b: int) -> Array:
+    count = int(rng.integers(2, 9))
+    copies = rng.multinomial(n, rng.dirichlet(np.ones(count)))
+    return np.repeat(rng.uniform(0.1, 3.0, count), copies)
+
+
+def nearly_flat(rng: np.random.Generator, n: int, b: int) -> Array:
+    return np.asarray(1.0 + 10.0 ** rng.uniform(-9, -2) * rng.uniform(-0.5, 0.5, n))
+
+
+def crowd_over_a_tail(rng: np.random.Generator, n: int, b: int) -> Array:
+    m, width = _near_the_block(rng, n, b), 10.0 ** rng.uniform(-12, -2)
+    tail = 0.9 * np.arange(1, n - m + 1) ** -rng.choice([0.3, 0.5, 1.0])
+    return np.r_[1.0 + width * rng.uniform(-0.5, 0.5, m), tail]
+
+
+def crowd_between(rng: np.random.Generator, n: int, b: int) -> Array:
+    m, spikes = _near_the_block(rng, n, b), int(rng.integers(1, 5))
+    return np.r_[np.linspace(4.0, 3.0, spikes), np.ones(m), np.zeros(n - m - spikes)]
+
+
+def projection(rng: np.random.Generator, n: int, b: int) -> Array:
+    m = int(rng.integers(1, n))
+    return np.r_[np.ones(m), np.zeros(n - m)]
+
+
+def equal_blocks(rng: np.random.Generator, n: int, b: int) -> Array:
+    of_one = np.linalg.svd(rng.standard_normal((4, 4)), compute_uv=False)
+    return np.r_[np.repeat(of_one, n // 4), np.zeros(n % 4)]
+
+
+CROWDS: dict[str, Spectra] = {
+    "two values": two_values,
+    "several values": several_values,
+    "nearly flat": nearly_flat,
+    "crowd over a tail": crowd_over_a_tail,
+    "crowd between": crowd_between,
+    "projection": projection,
+    "equal blocks": equal_blocks,
+}
+
+
+def missed(density: Density, A: Array) -> list[float]:
+    """How far each measure is off, in its errors."""
+    s = np.linalg.svd(A, compute_uv=False)
+    truth = measures_from_values(s, np.zeros(len(s)), A.shape, float(np.linalg.norm(A)), k=1)
+    found = [(getattr(density, name)(), truth[name].value) for name in NAMES]
+    # LAPACK's own rounding.
+    return [abs(m.value - value) / (m.error + 1e-12 * value) for m, value in found]
+
+
+def hadamard(order: int) -> Array:
+    H = np.ones((1, 1))
+    while len(H) < order:
+        H = np.block([[H, H], [H, -H]])
+    return H
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("family", CROWDS)
+def test_errors_hold_where_values_crowd(family: str, dtype: type[np.floating]) -> None:
+    ratios = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        b, steps = int(rng.choice([4, 8, 16, 32])), int(rng.integers(2, 13))
+        n = max(int(rng.choice([30, 60, 100, 150])), b + 4)
+        sigma = CROWDS[family](rng, n, b)
+        A = ks.prescribed(n + int(rng.choice([0, 20])), n, sigma, seed)[0].astype(dtype)
+        density = ss.spectral_density(A, probes=b, passes=steps, seed=seed)
+        ratios += missed(density, A.astype(np.float64))
+    assert max(ratios) <= 4
+    assert np.mean(np.array(ratios) <= 2) >= 0.95
+
+
+@pytest.mark.parametrize("width", [1e-8, 1e-6, 4e-6, 1e-5, 1e-4, 1e-2])
+@pytest.mark.parametrize("n", [60, 313])
+def test_a_space_that_rounding_ends_is_not_the_whole(n: int, width: float) -> None:
+    """Blocks of noise converge like any other; a few directions of n are never found."""
+    rng = np.random.default_rng(n)
+    sigma = 1.0 + width * rng.uniform(-0.5, 0.5, n)
+    A = ks.prescribed(n, n, sigma, 3)[0].astype(np.float32)
+    for seed in range(3):
+        density = ss.spectral_density(A, seed=seed)
+        assert max(missed(density, A.astype(np.float64))) <= 4
+        assert density.nuclear_norm().error < 1e-4 * n
+        assert_allclose(density.weights.sum(), n, rtol=1e-6)
+
+
+@pytest.mark.parametrize("copies", [1, 5, 16, 17, 20, 40])
+@pytest.mark.parametrize("other", [1.0, 0.0])
+def test_two_values_are_known_from_the_traces(copies: int, other: float) -> None:
+    """n and the norm leave two multiplicities no choice, however many copies the probes miss."""
+    sigma = np.r_[np.full(copies, 2.0), np.full(60 - copies, other)]
+    A, _ = ks.prescribed(70, 60, sigma, copies)
+    density = ss.spectral_density(A, probes=16, passes=5)
+    for name in NAMES:
+        found = getattr(density, name)()
+        assert found.error < (1e-5 if other else 1e-3) * found.value, name
+    assert max(missed(density, A)) <= 4
+    assert abs(density.count_above(1.5).value - copies) <= 1e-6
+    assert density.nuclear_norm().value == pytest.approx(sigma.sum(), rel=1e-6)
+
+
+def test_a_step_where_rounding_has_moved_the_values() -> None:
+    """The energy of a node that has moved is shared by the others: their weights are off."""
+    A = ks.prescribed(200, 200, two_values(np.random.default_rng(0), 200, 60), 1)[0]
+    A = A.astype(np.float32)
+    s = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+    middle = (s[0] ** 2 + s[-1] ** 2) / 2
+    for seed in range(5):
+        count = ss.spectral_density(A, seed=seed).moment(lambda x: 1.0 * (x > middle))
+        assert abs(count.value - np.sum(s**2 > middle)) <= 2 * count.error < 1e-2
+
+
+@pytest.mark.parametrize("shape", [(150, 150), (200, 256), (190, 200)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_of_a_hadamard_matrix(shape: tuple[int, int], dtype: type[np.floating]) -> None:
+    A = hadamard(256)[: shape[0], : shape[1]]
+    for seed in range(5):
+        density = ss.spectral_density(A.astype(dtype), probes=16, passes=6, seed=seed)
+        assert max(missed(density, A)) <= 4
+
+
+@pytest.mark.parametrize("family", CROWDS)
+def test_counts_and_quantiles_hold_where_values_crowd(family: str) -> None:
+    """A quantile at a gap belongs to one side or the other: its error spans the gap."""
+    counts, quantiles = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(100 + seed)
+        b, n = int(rng.choice([8, 16])), int(rng.choice([60, 120]))
+        A, s = ks.prescribed(n + 10, n, CROWDS[family](rng, n, b), seed)
+        density = ss.spectral_density(A, probes=b, passes=6, seed=seed)
+        for fraction in (0.1, 0.5, 0.8):
+            x = 1.02 * float(np.quantile(s, fraction)) + 1e-3
+            count, place = density.count_above(x), density.quantile(fraction)
+            counts.append(abs(count.value - np.sum(s > x)) / max(count.error, 1e-9))
+            nearest = np.quantile(s, np.clip([fraction - 0.5 / n, fraction + 0.5 / n], 0, 1))
+            off = max(nearest[0] - place.value, place.value - nearest[1], 0.0)
+            quantiles.append(off / (place.error + 1e-7))
+    for ratios in (counts, quantiles):
+        assert max(ratios) <= 4
+        assert np.mean(np.array(ratios) <= 2) >= 0.9
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_measure_of_a_spectrum_of_few_values(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 520
+    sigma = several_values(rng, n, 32) if seed % 2 else two_values(rng, n, 40)
+    A = ks.prescribed(n, n, sigma, seed)[0].astype(np.float32)
+    s = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+    found = ss.spectrum(A, effort="density", k=4, seed=seed)
+    assert found["effective_rank"].basis == "density"
+    truth = measures_from_values(
+        s, np.zeros(n), A.shape, float(np.linalg.norm(A.astype(np.float64))), k=4, floor=1e-6
+    )
+    for name in found.measures.keys() & truth.keys() - {"numerical_rank"}:
+        m, value = found[name], truth[name].value
+        assert abs(m.value - value) <= 4 * m.error + 1e-9 * abs(value), name
