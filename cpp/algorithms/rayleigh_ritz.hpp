@@ -152,7 +152,7 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
   const auto adjoint =
       turned ? defects(device, squared, *turned, result.v, result.s)
              : defects(device, a.multiply_adjoint(result.u, products), Small::identity(k), result.v, result.s);
-  const double measuring = 12 * B::epsilon() * result.s.front();  // what rounding hides of a residual
+  const double measuring = 32 * B::epsilon() * result.s.front();  // what rounding hides of a residual
   for (std::int64_t j = 0; j < k; ++j) {
     auto& residual = result.residuals[static_cast<std::size_t>(j)];
     residual = std::max(residual, adjoint[static_cast<std::size_t>(j)]) + measuring;

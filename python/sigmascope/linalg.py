@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core, costs, plan, spread
 from .errors import ConvergenceWarning
-from .krylov import GIVEN_UP, Search, floor_of, krylov, krylov_notes, triplets_of
+from .krylov import GIVEN_UP, Search, krylov, krylov_notes, triplets_of
 from .matrices import Matrix
 from .memory import gram_need, values_need
 from .plan import Run
@@ -82,7 +82,7 @@ def svds(
     SVD
         U (m, k), s (k,) descending, Vt (k, n) in `precision`, with the residuals (sigma), the
         error bound of each value (sigma), passes and whether it converged. The residuals are of
-        both sides, and measured by products that the search had no part in, with 12 units of
+        both sides, and measured by products that the search had no part in, with 32 units of
         roundoff for their own rounding. What is not orthonormal, or holds more than ||A||_F, has
         not converged.
 
@@ -178,7 +178,6 @@ def triplets(
     )
     if not result["costly"]:
         return triplets_of(result, searched, search, seed, time.perf_counter() - started)
-    tol = max(tol, floor_of(run.precision))
     every = _svds_by_gram(a, k, tol, vectors, seed, run, started)
     passes = every.passes + result["reads"]
     return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
