@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,8 @@ def stored(numbers: Array, dtype: str, layout: str = "plain", seed: int = 0) -> 
         rows, columns = _cuts(draw, m), _cuts(draw, n)
         return ss.block(
             [
-                [np.ascontiguousarray(A[i:j, p:q]) for p, q in zip(columns, columns[1:])]
-                for i, j in zip(rows, rows[1:])
+                [np.ascontiguousarray(A[i:j, p:q]) for p, q in pairwise(columns)]
+                for i, j in pairwise(rows)
             ]
         )
     if layout in ("slice", "strided"):

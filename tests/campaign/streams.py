@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def parts(case: Case, A: Any) -> list[tuple[int, Any]]:
     draw = random.Random(case.matrix_seed)
     inside = draw.sample(range(1, m), min(case.options["parts"] - 1, m - 1)) if m > 1 else []
     edges = [0, *sorted(inside), m]
-    runs = [(i, A[i:j]) for i, j in zip(edges, edges[1:])]
+    runs = [(i, A[i:j]) for i, j in pairwise(edges)]
     draw.shuffle(runs)
     return runs
 
@@ -50,7 +51,7 @@ def sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     if found is None:
         return
     outcome.z.clear()
-    s, errors, residuals = _values(found, truth, outcome)
+    s, _, residuals = _values(found, truth, outcome)
     if s is None:
         return
     assert found.Vt is not None

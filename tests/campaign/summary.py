@@ -97,9 +97,8 @@ class Summary:
             f"{'function':22}{'cases':>8}{'failed':>8}{'not converged':>16}",
         ]
         for name in sorted(self.cases):
-            rate = (
-                f"{self.unconverged[name] / self.searches[name]:.1%}" if self.searches[name] else ""
-            )
+            searches = self.searches[name]
+            rate = f"{self.unconverged[name] / searches:.1%}" if searches else ""
             lines.append(f"{name:22}{self.cases[name]:8}{self.failed[name]:8}{rate:>16}")
         lines += ["", f"{'measure':40}{'cases':>8}{'<= 2 errors':>13}{'<= 4':>9}"]
         for name, (count, two, four) in sorted(self.z.items()):
