@@ -70,7 +70,7 @@ def draw(seed: int, index: int) -> Case:
     rng = random.Random(f"{seed}:{index}")
     function = rng.choices(list(FUNCTIONS), list(FUNCTIONS.values()))[0]
     kind = rng.choice(list(generators.CLASSES))
-    m, n = _shape(rng)
+    m, n = _shape(rng, large=function == "spectrum" and rng.random() < 0.15)
     dtype = rng.choices(list(DTYPES), [6, 7, 1, 3, 1, 1])[0]
     if function in ("sketch", "linear_sketch", "gram_accumulator", "moments_accumulator"):
         layout = rng.choice(("plain", "fortran"))
@@ -91,8 +91,14 @@ def draw(seed: int, index: int) -> Case:
     )
 
 
-def _shape(rng: random.Random) -> tuple[int, int]:
+_LARGE = 280
+"""From about this order on a density is cheaper than every value."""
+
+
+def _shape(rng: random.Random, *, large: bool) -> tuple[int, int]:
     least, most = rng.choices([(1, 48), (32, 128), (128, 330)], [70, 26, 4])[0]
+    if large:
+        least, most = _LARGE, 2 * _LARGE
     n = round(math.exp(rng.uniform(math.log(least), math.log(most))))
     m = n if rng.random() < 0.35 else round(n * math.exp(rng.uniform(0, math.log(4))))
     if rng.random() < 0.03:
@@ -166,6 +172,8 @@ def _svdvals(rng: random.Random, m: int, n: int) -> dict[str, Any]:
 def _spectrum(rng: random.Random, m: int, n: int) -> dict[str, Any]:
     options: dict[str, Any] = {"effort": rng.choice(("top", "density", "density", "exact"))}
     options["k"] = _rank(rng, min(m, n))
+    if min(m, n) >= _LARGE:
+        options = {"effort": "density", "k": rng.randint(1, 16)}
     if rng.random() < 0.5:
         options["tol"] = float(f"{10 ** -rng.uniform(1, 8):.1e}")
     if rng.random() < 0.2:

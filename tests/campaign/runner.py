@@ -65,6 +65,7 @@ class Campaign:
     next: int = 0
     saved: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    processes: set[subprocess.Popen[str]] = field(default_factory=set)
 
     def work(self) -> None:
         """One worker after the other, until time or cases are at their end."""
@@ -77,6 +78,12 @@ class Campaign:
             isa = self.isas[first // CHUNK % len(self.isas)]
             while first < end and time.time() <= self.until:
                 first = self._run(first, end, isa)
+
+    def stop(self) -> None:
+        """End the workers, and count no case of theirs."""
+        self.until = 0
+        for process in list(self.processes):
+            process.terminate()
 
     def _run(self, first: int, end: int, isa: str) -> int:
         """Run a process on cases from `first` on; the first case that is still to be run."""
@@ -98,7 +105,9 @@ class Campaign:
             env=environment(isa),
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is the runner's
         )
+        self.processes.add(process)
         began, done = None, True
         assert process.stdout is not None
         for line in process.stdout:
@@ -112,7 +121,8 @@ class Campaign:
             else:
                 began = told["began"]
         code = process.wait()
-        if code == 0:
+        self.processes.discard(process)
+        if code == 0 or self.until == 0:
             return end
         if began is None:
             raise RuntimeError(
@@ -207,8 +217,11 @@ def main(arguments: list[str] | None = None) -> int:
     threads = [threading.Thread(target=campaign.work) for _ in range(asked.workers)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        campaign.stop()
     print("\n" + campaign.summary.text())
     if asked.json:
         asked.json.write_text(json.dumps(campaign.summary.record(), indent=1), encoding="utf-8")

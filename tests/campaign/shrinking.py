@@ -15,7 +15,7 @@ from .calls import run
 from .cases import Case
 from .outcome import Outcome
 
-SECONDS = 20.0
+SECONDS = 6.0
 """How long to look for a smaller case."""
 
 

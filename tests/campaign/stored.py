@@ -67,13 +67,19 @@ def stored(numbers: Array, dtype: str, layout: str = "plain", seed: int = 0) -> 
         larger = np.ones((step * m + 3, n + 5)).astype(A.dtype)
         larger[1 : 1 + step * m : step, 2 : 2 + n] = A
         return ss.matrix(larger)[1 : 1 + step * m : step, 2 : 2 + n]
-    if layout == "parts":  # exact: what bfloat16 leaves of a float32 number is one
-        high = A.astype(ml_dtypes.bfloat16)
-        low = A.astype(np.float64) - high.astype(np.float64)
-        if dtype != "f32" or not np.array_equal(low, low.astype(np.float32).astype(np.float64)):
-            return A
-        return ss.matrix(high) + ss.matrix(low.astype(np.float32))
+    if layout == "parts":
+        return _in_parts(A) if dtype == "f32" else A
     return _in_file(A, dtype)
+
+
+def _in_parts(A: Any) -> Any:
+    """What bfloat16 holds of float32 numbers, and what it leaves, where that is exact."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        high = A.astype(ml_dtypes.bfloat16)
+        left = A.astype(np.float64) - high.astype(np.float64)
+        low = left.astype(np.float32)
+    exact = np.array_equal(low.astype(np.float64), left)
+    return ss.matrix(high) + ss.matrix(low) if exact else A
 
 
 def _cuts(draw: random.Random, extent: int) -> list[int]:
