@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from campaign import runner, shrinking, showing, streams
+from campaign import runner, showing, shrinking, streams
 from campaign.calls import run
 from campaign.cases import FUNCTIONS, Case, draw
 from campaign.generators import CLASSES, make
