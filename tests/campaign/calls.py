@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -39,11 +40,16 @@ def run(case: Case) -> Outcome:
         warnings.simplefilter("ignore")  # those of the call itself are caught around it
         numbers: Array = case.numbers()
         A = stored(numbers, case.dtype, case.layout, case.matrix_seed)
-        if case.function == "low_rank":
-            pair = measures.factors(case)
-            right = stored(pair[1], case.dtype)
-            measures.low_rank(case, A, right, measures.product(case, pair), outcome)
-        else:
-            CHECKS[case.function](case, A, Truth(numbers), outcome)
+        try:
+            if case.function == "low_rank":
+                pair = measures.factors(case)
+                right = stored(pair[1], case.dtype)
+                measures.low_rank(case, A, right, measures.product(case, pair), outcome)
+            else:
+                CHECKS[case.function](case, A, Truth(numbers), outcome)
+        except Exception as error:  # of what is asked of an answer, or of the same call again
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+            outcome.wrong("exception", np.inf, text)
     outcome.z.pop("warned of convergence", None)
     return outcome

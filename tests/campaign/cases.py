@@ -10,6 +10,7 @@ from typing import Any
 
 from . import generators
 from .gallery import Array
+from .sequences import SEQUENCES
 from .stored import DTYPES, EXPONENTS, LAYOUTS, rounded
 
 FUNCTIONS = {
@@ -69,8 +70,8 @@ def draw(seed: int, index: int) -> Case:
     """The case of this number: the same for ever, as long as this file and the classes are."""
     rng = random.Random(f"{seed}:{index}")
     function = rng.choices(list(FUNCTIONS), list(FUNCTIONS.values()))[0]
-    kind = rng.choice(list(generators.CLASSES))
-    m, n = _shape(rng, large=function == "spectrum" and rng.random() < 0.15)
+    kind = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+    m, n = _shape(rng, large=rng.random() < _LARGE_SHARE.get(function, 0.0))
     dtype = rng.choices(list(DTYPES), [6, 7, 1, 3, 1, 1])[0]
     if function in ("sketch", "linear_sketch", "gram_accumulator", "moments_accumulator"):
         layout = rng.choice(("plain", "fortran"))
@@ -91,6 +92,9 @@ def draw(seed: int, index: int) -> Case:
     )
 
 
+_WEIGHTS = {kind: 3 if kind in SEQUENCES else 1 for kind in generators.CLASSES}
+"""Sequences of values have parameters of many dimensions, and most of what was ever wrong."""
+_LARGE_SHARE = {"spectrum": 0.15, "svds": 0.01, "spectral_density": 0.02}
 _LARGE = 280
 """From about this order on a density is cheaper than every value."""
 
@@ -131,8 +135,11 @@ def _seed(rng: random.Random) -> dict[str, Any]:
 
 
 def _rank(rng: random.Random, most: int) -> int:
-    if rng.random() < 0.05:
+    kind = rng.random()
+    if kind < 0.05:
         return most
+    if kind < 0.4:
+        return rng.randint(1, min(most, 40))
     return max(1, min(most, round(math.exp(rng.uniform(0, math.log(most + 0.4))))))
 
 

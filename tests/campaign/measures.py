@@ -15,7 +15,7 @@ from .cases import Case
 from .gallery import Array
 from .outcome import FLOOR, Outcome, call
 from .stored import rounded
-from .triplets import check
+from .triplets import check, same_bits
 from .truth import Truth
 
 ALWAYS = 8.0
@@ -34,6 +34,14 @@ def svdvals(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     if found is not None:
         outcome.z.clear()
         every(found, truth, outcome)
+        _same(case, ss.svdvals, found, outcome, "values", "errors")
+
+
+def _same(case: Case, function: Any, found: Any, outcome: Outcome, *names: str) -> None:
+    def again(B: Any, more: dict[str, Any]) -> Any:
+        return function(B, **case.options | more)
+
+    same_bits(case, again, found, outcome, names)
 
 
 def every(found: ss.SingularValues, truth: Truth, outcome: Outcome) -> None:
@@ -85,6 +93,7 @@ def spectrum(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     of_spectrum(found, truth, outcome)
     if found.moments is not None:
         of_moments(found.moments, case.numbers(), truth, outcome)
+    _same(case, ss.spectrum, found, outcome, "top", "top_errors", "values")
 
 
 def _digits(precision: str) -> str:
@@ -143,6 +152,7 @@ def spectral_density(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None
     if found is None:
         return
     outcome.z.clear()
+    _same(case, ss.spectral_density, found, outcome, "nodes", "weights")
     s = truth.values
     if s[0] <= 0:
         return
@@ -198,6 +208,7 @@ def moments(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     if found is not None:
         outcome.z.clear()
         of_moments(found, case.numbers(), truth, outcome)
+        _same(case, ss.moments, found, outcome, "mean", "std", "kurtosis", "column_norms")
 
 
 def of_moments(found: ss.Moments, numbers: Array, truth: Truth, outcome: Outcome) -> None:

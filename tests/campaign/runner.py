@@ -64,6 +64,7 @@ class Campaign:
     summary: Summary
     next: int = 0
     saved: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    told: float = field(default_factory=time.time)
     lock: threading.Lock = field(default_factory=threading.Lock)
     processes: set[subprocess.Popen[str]] = field(default_factory=set)
 
@@ -78,6 +79,13 @@ class Campaign:
             isa = self.isas[first // CHUNK % len(self.isas)]
             while first < end and time.time() <= self.until:
                 first = self._run(first, end, isa)
+
+    def progress(self) -> None:
+        """Say how far it is, once a minute."""
+        if time.time() > self.told + 60:
+            self.told = time.time()
+            cases, failed = (sum(x.values()) for x in (self.summary.cases, self.summary.failed))
+            print(f"{cases} cases, {failed} failed", file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         """End the workers, and count no case of theirs."""
@@ -184,7 +192,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="classes, functions, dtypes, with commas")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--isa", default="", help="instruction sets, with commas; default: all")
-    parser.add_argument("--folder", type=Path, default=Path("campaign-failures"))
+    parser.add_argument("--folder", type=Path, default=Path("build/campaign"))
     parser.add_argument("--each", type=int, default=1, help="failures saved of a kind and class")
     parser.add_argument("--json", type=Path, help="where to write the summary")
     parser.add_argument("--case", help="SEED:INDEX: run one case, and say everything of it")
@@ -218,8 +226,10 @@ def main(arguments: list[str] | None = None) -> int:
     for thread in threads:
         thread.start()
     try:
-        for thread in threads:
-            thread.join()
+        while any(thread.is_alive() for thread in threads):
+            for thread in threads:
+                thread.join(timeout=5)
+            campaign.progress()
     except KeyboardInterrupt:
         campaign.stop()
     print("\n" + campaign.summary.text())

@@ -124,14 +124,18 @@ def _vectors(found: ss.SVD, s: Any, residuals: Any, truth: Truth, outcome: Outco
 
 
 def same_bits(
-    case: Case, again: Callable[[Any, dict[str, Any]], Any], found: Any, outcome: Outcome
+    case: Case,
+    again: Callable[[Any, dict[str, Any]], Any],
+    found: Any,
+    outcome: Outcome,
+    names: tuple[str, ...] = ("s", "errors", "residuals", "U", "Vt"),
 ) -> None:
     """One case in sixteen: other threads, panels and shards give the same bits."""
     if case.index % 16 or case.layout not in SHARDED or "memory_limit" in case.options:
         return
     for layout, more in (("grid", {"num_threads": 2}), ("plain", {"panel_rows": 16})):
         other = again(stored(case.numbers(), case.dtype, layout, case.matrix_seed), more)
-        for name in ("s", "errors", "residuals", "U", "Vt"):
+        for name in names:
             one, two = getattr(found, name), getattr(other, name)
             if one is not None and not np.array_equal(one, two):
                 outcome.wrong("other bits", np.inf, f"{name} of layout {layout}, {more}")
