@@ -100,7 +100,7 @@ _LARGE = 280
 
 
 def _shape(rng: random.Random, *, large: bool) -> tuple[int, int]:
-    least, most = rng.choices([(1, 48), (32, 128), (128, 330)], [70, 26, 4])[0]
+    least, most = rng.choices([(1, 48), (32, 128), (128, 400)], [45, 40, 15])[0]
     if large:
         least, most = _LARGE, 2 * _LARGE
     n = round(math.exp(rng.uniform(math.log(least), math.log(most))))

@@ -20,6 +20,8 @@ WORK = 2.0
 """Most processor time of a search, in units of that of the full decomposition."""
 _CALL = 0.005
 """Seconds that any call may take beside."""
+_FASTEST = 2e10
+"""Flops per second that no decomposition is faster than: a search that took less needs no look."""
 _WORTH_TIMING = 128
 """Below this order calls take their time by themselves, and the decomposition takes none."""
 
@@ -146,7 +148,8 @@ def work(
     search: Callable[[], Any], seconds: float, truth: Truth, vectors: bool, outcome: Outcome
 ) -> float | None:
     """Processor time of a search over LAPACK's of the full decomposition, of large matrices."""
-    if min(truth.shape) < _WORTH_TIMING:
+    short, long = sorted(truth.shape)
+    if short < _WORTH_TIMING or seconds < 2 * long * short**2 / _FASTEST:
         return None
 
     # LAPACK is sooner done with a special matrix: what is meant is the cost of any.
