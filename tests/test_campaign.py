@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,66 @@ def test_a_case_is_the_same_for_ever() -> None:
     assert {case.layout for case in seen} == set(LAYOUTS)
     of = [case for case in seen if case.matches(["hilbert", "lehmer", "svds"])]
     assert {(case.kind, case.function) for case in of} == {("hilbert", "svds"), ("lehmer", "svds")}
+
+
+SOUND = (
+    "svdvals",
+    "moments",
+    "low_rank",
+    "linear_sketch",
+    "gram_accumulator",
+    "moments_accumulator",
+)
+"""Functions that no campaign has found wrong, but for matrices at the ends of float64's range."""
+SLICE = 12
+
+
+def slice_of(function: str) -> list[Case]:
+    """The first cases of campaign 0 that call this function."""
+    cases = (draw(0, index) for index in count())
+    return list(islice((c for c in cases if c.function == function and c.exponent == 0), SLICE))
+
+
+@pytest.mark.parametrize("function", SOUND)
+def test_a_slice_of_the_campaign_finds_nothing(function: str) -> None:
+    for case in slice_of(function):
+        wrong = [finding for finding in run(case).findings if finding.what != "work"]
+        assert wrong == [], f"python -m tests.campaign --case {case.name}"
+
+
+def test_the_command_runs_cases_in_workers_and_writes_what_it_saw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    isa = ss.show_config()["isa"]
+    written = tmp_path / "seen.json"
+    only = ["svdvals", "moments"]
+    asked = {
+        "--seed": 0,
+        "--cases": 60,
+        "--workers": 2,
+        "--only": ",".join(only),
+        "--isa": isa,
+        "--folder": tmp_path,
+        "--json": written,
+    }
+    code = runner.main([str(word) for option in asked.items() for word in option])
+    record = json.loads(written.read_text(encoding="utf-8"))
+    drawn = [
+        case for case in map(draw, repeat(0), range(60)) if case.matches(["svdvals", "moments"])
+    ]
+    assert record["cases"] == len(drawn) > 0
+    assert set(record["functions"]) == {case.function for case in drawn}
+    assert code == (1 if record["failures"] else 0)
+    assert f"{len(drawn)} cases" in capsys.readouterr().out
+
+
+def test_what_cannot_be_run_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="no class, function or dtype: svd, vandermond"):
+        runner.main(["--only", "svds,svd,vandermond", "--isa", "scalar"])
+    monkeypatch.setattr(runner, "FOLDER", tmp_path)  # where no worker is
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    with pytest.raises(SystemExit, match="a worker ended with 1 before its first case"):
+        runner.main(["--cases", "9", "--workers", "2", "--isa", "scalar"])
 
 
 HEALTHY = Case(0, 1, "gaussian", 5, 40, 30, "f64", 0, "plain", "svds", {})

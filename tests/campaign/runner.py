@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from .cases import Case, draw
+from .cases import FUNCTIONS, Case, draw
+from .generators import CLASSES
+from .stored import DTYPES
 from .summary import Summary
 
 ISAS = ("scalar", "avx2", "avx512", "avx512bf16", "amx")
@@ -63,6 +65,8 @@ class Campaign:
     isas: list[str]
     summary: Summary
     next: int = 0
+    broken: str = ""
+    """Why no worker can run."""
     saved: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     told: float = field(default_factory=time.time)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -108,14 +112,29 @@ class Campaign:
             "saved": saved,
             "isa": isa,
         }
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "campaign.worker", json.dumps(job)],
             env=environment(isa),
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,  # Ctrl-C is the runner's
-        )
-        self.processes.add(process)
+        ) as process:
+            self.processes.add(process)
+            began, done = self._listen(process, isa)
+        self.processes.discard(process)
+        code = process.returncode
+        if code == 0 or self.until == 0:
+            return end
+        if began is None:
+            self.broken = f"a worker ended with {code} before its first case"
+            self.stop()
+            return end
+        if not done:
+            self._seen(ended(draw(self.seed, began), code), isa)
+        return began + 1
+
+    def _listen(self, process: subprocess.Popen[str], isa: str) -> tuple[int | None, bool]:
+        """Take in what a worker tells: the case that it began last, and whether that is done."""
         began, done = None, True
         assert process.stdout is not None
         for line in process.stdout:
@@ -128,17 +147,7 @@ class Campaign:
                 self._seen(told, isa)
             else:
                 began = told["began"]
-        code = process.wait()
-        self.processes.discard(process)
-        if code == 0 or self.until == 0:
-            return end
-        if began is None:
-            raise RuntimeError(
-                f"a worker ended with {code} before its first case; it says why above"
-            )
-        if not done:
-            self._seen(ended(draw(self.seed, began), code), isa)
-        return began + 1
+        return began, done
 
     def _seen(self, told: dict[str, Any], isa: str) -> None:
         with self.lock:
@@ -209,11 +218,15 @@ def main(arguments: list[str] | None = None) -> int:
         return show(asked.case, asked.file)
     seed = int(time.strftime("%Y%m%d")) if asked.seed is None else asked.seed
     isas = asked.isa.split(",") if asked.isa else available()
+    only = [name for name in asked.only.replace("/", ",").split(",") if name]
+    unknown = set(only).difference(CLASSES, FUNCTIONS, DTYPES)
+    if unknown:
+        sys.exit(f"no class, function or dtype: {', '.join(sorted(unknown))}")
     print(f"campaign seed {seed}, instruction sets {' '.join(isas)}, {where()}", flush=True)
     minutes = asked.minutes or (1e9 if asked.cases else 30.0)
     campaign = Campaign(
         seed=seed,
-        only=[name for name in asked.only.replace("/", ",").split(",") if name],
+        only=only,
         cases=asked.first + asked.cases if asked.cases else 2**62,
         until=time.time() + 60 * minutes,
         folder=asked.folder,
@@ -232,6 +245,8 @@ def main(arguments: list[str] | None = None) -> int:
             campaign.progress()
     except KeyboardInterrupt:
         campaign.stop()
+    if campaign.broken:
+        sys.exit(campaign.broken)
     print("\n" + campaign.summary.text())
     if asked.json:
         asked.json.write_text(json.dumps(campaign.summary.record(), indent=1), encoding="utf-8")
