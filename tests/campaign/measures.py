@@ -85,7 +85,7 @@ def spectrum(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
         _within(truth.down(found.values), truth.down(found.value_errors), truth, outcome)
     elif found.converged:
         tolerance = case.options.get("tol", 1e-3) + FLOOR[_digits(found.precision)]
-        limit = top[0] * tolerance * 1.001 + truth.quantum
+        limit = top[0] * tolerance * 1.01 + truth.quantum
         outcome.require("converged above tolerance", errors, limit)
     if found.svd is not None:
         check(found.svd, len(found.svd.s), truth, outcome, vectors=found.svd.U is not None)

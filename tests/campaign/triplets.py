@@ -44,7 +44,7 @@ def svds(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     if found.converged:
         reached = found.residuals if options["vectors"] else found.errors
         limit = options.get("tol", 1e-4) + FLOOR[_digits(found.precision)]
-        limit = truth.down(float(found.s[0])) * limit * 1.001 + truth.quantum
+        limit = truth.down(float(found.s[0])) * limit * 1.01 + truth.quantum
         outcome.require("converged above tolerance", truth.down(reached), limit)
     same_bits(case, lambda B, more: ss.svds(B, k, **options | more), found, outcome)
     alone = options | {"num_threads": 1}
