@@ -132,8 +132,9 @@ def _compare(
     basis: str,
     outcome: Outcome,
 ) -> None:
-    if not (np.isfinite(value) and np.isfinite(error)):
-        outcome.wrong("not finite", np.inf, f"{name} = {value} +- {error} for {true:.6g}")
+    if not (np.isfinite(value) and np.isfinite(error) and error >= 0):
+        what = "malformed" if error < 0 else "not finite"
+        outcome.wrong(what, np.inf, f"{name} = {value} +- {error} for {true:.6g}")
         return
     off = max(abs(value - true) - doubt - 1e-13 * abs(true), 0.0)
     z = off / max(error, 1e-300) if off > 0 else 0.0
