@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command: workers over all cores and instruction sets, failures shrunk and saved."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cases import FUNCTIONS, Case, draw
+from .generators import CLASSES
+from .stored import DTYPES
+from .summary import Summary
+
+ISAS = ("scalar", "avx2", "avx512", "avx512bf16", "amx")
+CHUNK = 250
+"""Cases of one worker process, all with one instruction set."""
+FOLDER = Path(__file__).parent.parent
+
+
+def environment(isa: str) -> dict[str, str]:
+    path = os.pathsep.join([str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
+    more = {"SIGMASCOPE_ISA": isa} if isa else {}
+    single = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {**os.environ, **single, **more, "PYTHONPATH": path}
+
+
+def available() -> list[str]:
+    """The instruction sets that this machine has."""
+    code = "import sigmascope; print(sigmascope.show_config()['isa'])"
+    found = []
+    for isa in ISAS:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment(isa),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.stdout.strip() == isa:
+            found.append(isa)
+    return found or [""]
+
+
+@dataclass
+class Campaign:
+    seed: int
+    only: list[str]
+    cases: int
+    until: float
+    folder: Path
+    each: int
+    isas: list[str]
+    summary: Summary
+    next: int = 0
+    broken: str = ""
+    """Why no worker can run."""
+    saved: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    told: float = field(default_factory=time.time)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    processes: set[subprocess.Popen[str]] = field(default_factory=set)
+
+    def work(self) -> None:
+        """One worker after the other, until time or cases are at their end."""
+        while True:
+            with self.lock:
+                first, end = self.next, min(self.next + CHUNK, self.cases)
+                self.next = end
+            if first >= end or time.time() > self.until:
+                return
+            isa = self.isas[first // CHUNK % len(self.isas)]
+            while first < end and time.time() <= self.until:
+                first = self._run(first, end, isa)
+
+    def progress(self) -> None:
+        """Say how far it is, once a minute."""
+        if time.time() > self.told + 60:
+            self.told = time.time()
+            cases, failed = (sum(x.values()) for x in (self.summary.cases, self.summary.failed))
+            print(f"{cases} cases, {failed} failed", file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """End the workers, and count no case of theirs."""
+        self.until = 0
+        for process in list(self.processes):
+            process.terminate()
+
+    def _run(self, first: int, end: int, isa: str) -> int:
+        """Run a process on cases from `first` on; the first case that is still to be run."""
+        with self.lock:
+            saved = [[*group, count] for group, count in self.saved.items()]
+        job = {
+            "seed": self.seed,
+            "first": first,
+            "end": end,
+            "only": self.only,
+            "until": self.until,
+            "folder": str(self.folder),
+            "each": self.each,
+            "saved": saved,
+            "isa": isa,
+        }
+        with subprocess.Popen(
+            [sys.executable, "-m", "campaign.worker", json.dumps(job)],
+            env=environment(isa),
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is the runner's
+        ) as process:
+            self.processes.add(process)
+            began, done = self._listen(process, isa)
+        self.processes.discard(process)
+        code = process.returncode
+        if code == 0 or self.until == 0:
+            return end
+        if began is None:
+            self.broken = f"a worker ended with {code} before its first case"
+            self.stop()
+            return end
+        if not done:
+            self._seen(ended(draw(self.seed, began), code), isa)
+        return began + 1
+
+    def _listen(self, process: subprocess.Popen[str], isa: str) -> tuple[int | None, bool]:
+        """Take in what a worker tells: the case that it began last, and whether that is done."""
+        began, done = None, True
+        assert process.stdout is not None
+        for line in process.stdout:
+            if not line.startswith("{"):  # of something else that prints
+                print(line, end="")
+                continue
+            told = json.loads(line)
+            done = "began" not in told
+            if done:
+                self._seen(told, isa)
+            else:
+                began = told["began"]
+        return began, done
+
+    def _seen(self, told: dict[str, Any], isa: str) -> None:
+        with self.lock:
+            self.summary.add(told)
+            if told["line"]:
+                self.saved[told["function"], told["main"], told["kind"]] += 1
+                line = f"{told['line']} | {rerun(isa, self.seed, told['index'])}"
+                print(f"FAILED {line}", flush=True)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with (self.folder / "failures.txt").open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+
+
+def where() -> str:
+    """Which sigmascope is tried: not always the one that is meant."""
+    spec = importlib.util.find_spec("sigmascope")
+    return str(spec.origin if spec else "no sigmascope")
+
+
+def rerun(isa: str, seed: int, index: int) -> str:
+    return f"SIGMASCOPE_ISA={isa} python -m tests.campaign --case {seed}:{index}"
+
+
+def ended(case: Case, code: int) -> dict[str, Any]:
+    """What is told of a case that ended its process."""
+    late = code in (-signal.SIGPROF, -signal.SIGALRM)
+    what = "out of time" if late else "crash"
+    text = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    return {
+        "index": case.index,
+        "function": case.function,
+        "kind": case.kind,
+        "dtype": case.dtype,
+        "findings": [{"what": what, "ratio": float(np.finfo(float).max), "detail": text}],
+        "converged": None,
+        "z": {},
+        "seconds": 0.0,
+        "work": None,
+        "refused": "",
+        "main": what,
+        "line": f"{case.function} {case.record()} | {what}: {text}",
+    }
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=0.0, help="stop after so long")
+    parser.add_argument("--cases", type=int, default=0, help="stop after so many numbers of cases")
+    parser.add_argument("--seed", type=int, help="of the campaign; default: the day")
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--only", default="", help="classes, functions, dtypes, with commas")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--isa", default="", help="instruction sets, with commas; default: all")
+    parser.add_argument("--folder", type=Path, default=Path("build/campaign"))
+    parser.add_argument("--each", type=int, default=1, help="failures saved of a kind and class")
+    parser.add_argument("--json", type=Path, help="where to write the summary")
+    parser.add_argument("--case", help="SEED:INDEX: run one case, and say everything of it")
+    parser.add_argument("--file", type=Path, help="a saved failure: run it again")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what the command line asks for; 1 if anything failed."""
+    asked = parsed(arguments)
+    if asked.case or asked.file:
+        from .showing import show
+
+        return show(asked.case, asked.file)
+    seed = int(time.strftime("%Y%m%d")) if asked.seed is None else asked.seed
+    isas = asked.isa.split(",") if asked.isa else available()
+    only = [name for name in asked.only.replace("/", ",").split(",") if name]
+    unknown = set(only).difference(CLASSES, FUNCTIONS, DTYPES)
+    if unknown:
+        sys.exit(f"no class, function or dtype: {', '.join(sorted(unknown))}")
+    print(f"campaign seed {seed}, instruction sets {' '.join(isas)}, {where()}", flush=True)
+    minutes = asked.minutes or (1e9 if asked.cases else 30.0)
+    campaign = Campaign(
+        seed=seed,
+        only=only,
+        cases=asked.first + asked.cases if asked.cases else 2**62,
+        until=time.time() + 60 * minutes,
+        folder=asked.folder,
+        each=asked.each,
+        isas=isas,
+        summary=Summary(seed, isas),
+        next=asked.first,
+    )
+    threads = [threading.Thread(target=campaign.work) for _ in range(asked.workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        while any(thread.is_alive() for thread in threads):
+            for thread in threads:
+                thread.join(timeout=5)
+            campaign.progress()
+    except KeyboardInterrupt:
+        campaign.stop()
+    if campaign.broken:
+        sys.exit(campaign.broken)
+    print("\n" + campaign.summary.text())
+    if asked.json:
+        asked.json.write_text(json.dumps(campaign.summary.record(), indent=1), encoding="utf-8")
+    return 1 if sum(campaign.summary.failed.values()) else 0

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""svds and randomized_svd: values within their errors, vectors as good as they are said to be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import sigmascope as ss
+
+from .cases import Case
+from .outcome import FLOOR, ORTHOGONAL, Outcome, call
+from .stored import SHARDED, stored
+from .truth import Truth
+
+WORK = 2.0
+"""Most processor time of a search, in units of that of the full decomposition."""
+_CALL = 0.005
+"""Seconds that any call may take beside."""
+_FASTEST = 2e10
+"""Flops per second that no decomposition is faster than: a search that took less needs no look."""
+_WORTH_TIMING = 128
+"""Below this order calls take their time by themselves, and the decomposition takes none."""
+
+
+def svds(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
+    options = dict(case.options)
+    k = options.pop("k")
+    allowed: dict[type[Exception], str] = {}
+    if "memory_limit" in options:
+        allowed[ss.MemoryLimitError] = "memory limit"
+    if options.get("max_passes", 300) * options.get("block", 1) < k:
+        allowed[ValueError] = "cannot hold"
+    found = call(outcome, lambda: ss.svds(A, k, **options), allowed)
+    if found is None:
+        return
+    warned = outcome.z.pop("warned of convergence") > 0
+    if warned == found.converged:
+        outcome.wrong("warning", 1.0, f"converged {found.converged}, warned {warned}")
+    check(found, k, truth, outcome, vectors=options["vectors"])
+    if found.converged:
+        reached = found.residuals if options["vectors"] else found.errors
+        limit = options.get("tol", 1e-4) + FLOOR[_digits(found.precision)]
+        limit = truth.down(float(found.s[0])) * limit * 1.01 + truth.quantum
+        outcome.require("converged above tolerance", truth.down(reached), limit)
+    same_bits(case, lambda B, more: ss.svds(B, k, **options | more), found, outcome)
+    alone = options | {"num_threads": 1}
+    outcome.work = work(
+        lambda: ss.svds(A, k, **alone), outcome.seconds, truth, options["vectors"], outcome
+    )
+
+
+def randomized_svd(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
+    options = dict(case.options)
+    k = options.pop("k")
+    allowed: dict[type[Exception], str] = {}
+    if "memory_limit" in options:
+        allowed[ss.MemoryLimitError] = "memory limit"
+    found = call(outcome, lambda: ss.randomized_svd(A, k, **options), allowed)
+    if found is None:
+        return
+    outcome.z.pop("warned of convergence")
+    check(found, k, truth, outcome, vectors=True)
+    if found.converged:
+        # Of the energy nothing is left but rounding; of a value that may be the root of it.
+        exact = np.sqrt(64 * np.finfo(_digits(found.precision)).eps) * truth.fro + truth.quantum
+        outcome.require("converged above tolerance", truth.down(found.errors), exact)
+    same_bits(case, lambda B, more: ss.randomized_svd(B, k, **options | more), found, outcome)
+
+
+def _digits(precision: str) -> str:
+    return "float64" if precision == "float64" else "float32"
+
+
+def check(found: ss.SVD, k: int, truth: Truth, outcome: Outcome, *, vectors: bool) -> None:
+    """What holds of every SVD, whatever made it; the residuals are made afresh."""
+    outcome.converged = found.converged
+    s, errors = truth.down(found.s), truth.down(found.errors)
+    residuals = truth.down(found.residuals)
+    numbers = [s, errors, residuals, found.fro_norm]
+    numbers += [x for x in (found.U, found.Vt) if x is not None]
+    if not all(np.isfinite(x).all() for x in numbers):
+        outcome.wrong("not finite", np.inf, f"s {s[:3]}, errors {errors[:3]}")
+        return
+    if len(s) != k or np.any(np.diff(s) > 0) or min(s.min(), errors.min(), residuals.min()) < 0:
+        outcome.wrong("malformed", np.inf, f"{len(s)} values {s[:4]}, errors {errors[:4]}")
+        return
+    off, outside = truth.beyond(s, errors)
+    bad = outside > 0
+    if bad.any():
+        i = int(np.argmax(np.where(bad, off / np.maximum(errors, 1e-300), 0)))
+        first = max(truth.values[0], 1e-300)
+        outcome.wrong(
+            "outside bound",
+            off[i] / max(errors[i], 1e-300),
+            f"value {i} of {k}: off {off[i] / first:.3g}, bound {errors[i] / first:.3g} sigma_1, "
+            f"{'converged' if found.converged else 'not converged'}, {bad.sum()} such",
+        )
+    digits = _digits(found.precision)
+    fro = truth.down(found.fro_norm)
+    outcome.require("norm", abs(fro - truth.fro), 1e-12 * truth.fro + truth.quantum, "||A||_F")
+    slack = 1e-12 if digits == "float64" else 4e-6
+    outcome.require("values beyond the norm", np.linalg.norm(s), truth.fro * (1 + slack))
+    if vectors:
+        _vectors(found, s, residuals, truth, outcome)
+
+
+def _vectors(found: ss.SVD, s: Any, residuals: Any, truth: Truth, outcome: Outcome) -> None:
+    assert found.U is not None
+    assert found.Vt is not None
+    U, V = found.U.astype(np.float64), found.Vt.T.astype(np.float64)
+    for name, Q, stored_as in (("U", U, found.U), ("V", V, found.Vt)):
+        worst = np.abs(Q.T @ Q - np.eye(len(s))).max()
+        outcome.require("not orthonormal", worst, ORTHOGONAL[str(stored_as.dtype)], name)
+    # Of the vectors as they are stored; float64 makes these to 1e-15 sigma_1.
+    limit = 1.01 * residuals + 4e-15 * truth.values[0] + truth.quantum
+    rounding = FLOOR[_digits(found.precision)] * truth.values[0]
+    left = np.linalg.norm(truth.X @ V - U * s, axis=0)
+    right = np.linalg.norm(truth.X.T @ U - V * s, axis=0)
+    for name, rest in (("A v - s u", left), ("A^T u - s v", right)):
+        far = np.any(rest > limit + rounding)
+        outcome.require("residual" if far else "residual, by rounding", rest, limit, name)
+
+
+def same_bits(
+    case: Case,
+    again: Callable[[Any, dict[str, Any]], Any],
+    found: Any,
+    outcome: Outcome,
+    names: tuple[str, ...] = ("s", "errors", "residuals", "U", "Vt"),
+) -> None:
+    """One case in sixteen: other threads, panels and shards give the same bits."""
+    if case.index % 16 or case.layout not in SHARDED or "memory_limit" in case.options:
+        return
+    for layout, more in (("grid", {"num_threads": 2}), ("plain", {"panel_rows": 16})):
+        other = again(stored(case.numbers(), case.dtype, layout, case.matrix_seed), more)
+        for name in names:
+            one, two = getattr(found, name), getattr(other, name)
+            if one is not None and not np.array_equal(one, two):
+                outcome.wrong("other bits", np.inf, f"{name} of layout {layout}, {more}")
+                return
+
+
+def work(
+    search: Callable[[], Any], seconds: float, truth: Truth, vectors: bool, outcome: Outcome
+) -> float | None:
+    """Processor time of a search over LAPACK's of the full decomposition, of large matrices."""
+    short, long = sorted(truth.shape)
+    if short < _WORTH_TIMING or seconds < 2 * long * short**2 / _FASTEST:
+        return None
+
+    # LAPACK is sooner done with a special matrix: what is meant is the cost of any.
+    dense = np.random.default_rng(0).standard_normal(truth.shape)
+
+    def full() -> float:
+        started = time.process_time()
+        np.linalg.svd(dense, full_matrices=False, compute_uv=vectors)
+        return time.process_time() - started
+
+    whole = full()
+    for _ in range(3):  # what is seen once may be the machine's
+        if not WORK * whole < seconds - _CALL < 10 * WORK * whole:
+            break
+        started = time.process_time()
+        search()
+        seconds = min(seconds, time.process_time() - started)
+        whole = max(whole, full())
+    ratio = seconds / max(whole, 1e-4)
+    if seconds - _CALL > WORK * whole:
+        outcome.wrong("work", ratio, f"{seconds:.3f} s for {whole:.3f} s of the decomposition")
+    return ratio
