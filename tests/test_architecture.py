@@ -66,7 +66,7 @@ PYTHON_ROOMS = {
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
     "analysis": Modules(
-        "requested low_rank routes analysis",
+        "requested low_rank routes admission analysis",
         "_core ground spectra statistics matrices linalg",
     ),
     "checkpoint": Modules("checkpoint", "ground matrices"),

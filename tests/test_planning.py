@@ -16,7 +16,7 @@ from test_report import screen, shown
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope import report, routes
+from sigmascope import admission, report, routes
 from sigmascope.cli import app
 from sigmascope.memory import OVERHEAD
 from sigmascope.panels import MIB
@@ -194,11 +194,11 @@ def test_room_beside_is_what_a_matrix_leaves(model: Path) -> None:
     a = ss.open_checkpoint(model)["model.layers.0.mlp.up_proj.weight"]
     options = {"effort": "density", "k": 12, "tol": 1e-3, "accuracy": "reference"}
     planned = ss.plan_scan(model, effort="density", k=12, memory_limit="1GiB", num_threads=1)
-    left = routes.room_beside(a, memory_limit="1GiB", num_threads=1, **options)  # type: ignore[arg-type]
+    left = admission.room_beside(a, memory_limit="1GiB", num_threads=1, **options)
     assert left == 2**30 - planned["model.layers.0.mlp.up_proj.weight"].peak_bytes
-    loaded = routes.room_beside(a.load(), memory_limit="1GiB", num_threads=1, **options)  # type: ignore[arg-type]
+    loaded = admission.room_beside(a.load(), memory_limit="1GiB", num_threads=1, **options)
     assert loaded <= left
-    assert routes.room_beside(a, memory_limit="100kB", num_threads=1, **options) == 0  # type: ignore[arg-type]
+    assert admission.room_beside(a, memory_limit="100kB", num_threads=1, **options) == 0
     with pytest.raises(ss.MemoryLimitError, match="limit is 1 GiB"):
         ss.spectrum(a, memory_limit="1GiB", reserved=2**30)
     with pytest.raises(ValueError, match="reserved must not be negative, it is -1"):
@@ -303,7 +303,7 @@ def test_vectors_beside_every_value_are_planned(
     A = ss.matrix(rng.standard_normal(shape, dtype=np.float32))
     options: dict[str, Any] = {"effort": effort, "k": 64, "vectors": True, "num_threads": threads}
     how = {"tol": 1e-3, "accuracy": "reference", "memory_limit": "4GiB"}
-    _, need = routes.in_memory(A, **options, **how)
+    _, need = admission.in_memory(A, **options, **how)
     found = ss.spectrum(A, **options, memory_limit=need.limit)
     assert found.svd is not None
     assert found.svd.converged

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import plan, requested, statistics
+from .admission import Asked
 from .distributions import density_of, moments
 from .errors import MemoryLimitError, NonFiniteError
 from .krylov import Search, krylov, krylov_notes, triplets_of
@@ -21,9 +22,10 @@ from .matrices import Matrix
 from .plan import Run
 from .requested import REQUESTED, check_measures
 from .rounding import SEARCHES
-from .routes import EFFORTS, Route, route, run_for
+from .routes import EFFORTS, Route, run_for
 from .sources import matrix, partly_loaded
 from .spectra import Density, Known, Moments, Spectrum
+from .threads import resolve_memory
 
 __all__ = ["EFFORTS", "REQUESTED", "spectrum"]
 
@@ -94,20 +96,23 @@ def spectrum(
     a = matrix(A)
     plan.check_positive(max_passes=max_passes)
     plan.check_seed(seed)
-    run = run_for(a, effort, **options)
-    chosen = route(a, effort, k, tol, accuracy, run, check_measures(measures), vectors)
-    run = chosen.within(a, run)
-    started = time.perf_counter()
-    options["memory_limit"] = run.memory
-    how = chosen, run, elements, tol, max_passes, seed, options, started
+    options["memory_limit"] = resolve_memory(options.get("memory_limit"))
+    asked = Asked(effort, k, tol, accuracy, check_measures(measures), vectors, options)
+    chosen, run = asked.chosen(a)
+    run = asked.within(a, chosen, run)
+    how = chosen, run, elements, tol, max_passes, seed, options, time.perf_counter()
     if run.load_bytes:  # one read of the file for everything that follows
-        return _seen(a.load(), run.load_bytes, *how)
-    part, held = partly_loaded(a, chosen.spare(a, run))
+        part, held = a.load(), run.load_bytes
+    else:
+        part, held = partly_loaded(a, chosen.spare(a, run))
     if held:
         with suppress(MemoryLimitError):  # its basis may grow beyond what is expected of one
             return _seen(part, held, *how)
-        del part
-    return _seen(a, 0, *how)
+    del part
+    try:
+        return _seen(a, 0, *how)
+    except MemoryLimitError as error:
+        raise asked.refused(a, chosen, error) from None
 
 
 def _seen(

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, NamedTuple, Self
 
 from sigmascope import statistics
+from sigmascope.admission import in_memory
 from sigmascope.analysis import spectrum
 from sigmascope.distributions import spectral_density
 from sigmascope.errors import MemoryLimitError
@@ -18,7 +19,7 @@ from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.memory import Need
 from sigmascope.plan import Run
-from sigmascope.routes import in_memory, run_for
+from sigmascope.routes import run_for
 from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Difference, Spectrum
 

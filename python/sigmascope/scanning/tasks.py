@@ -13,6 +13,7 @@ from typing import Any, overload
 
 from sigmascope import plan
 from sigmascope.adapters import AdapterOrigin, Scannable, reopened
+from sigmascope.admission import room_beside
 from sigmascope.analysis import EFFORTS, spectrum
 from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
 from sigmascope.distributions import moments
@@ -20,7 +21,6 @@ from sigmascope.errors import CheckpointError, MemoryLimitError, NonFiniteError,
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.requested import check_measures
-from sigmascope.routes import room_beside
 from sigmascope.spectra import Spectrum, weightwatcher
 from sigmascope.threads import resolve_memory, resolve_threads
 
