@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,8 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     assert planned.refused == [tensor]
     assert tensor.refused is not None
     assert tensor.refused.startswith("svdvals of 16384 x 16384 needs 2.")
-    assert " GiB, the memory limit is 1 GiB; effort 'density' needs 1" in tensor.refused
+    offer = "; what fits unless its values span much: effort 'density', or effort 'top'"
+    assert tensor.refused.endswith(f" GiB, the memory limit is 1 GiB{offer}")
     assert tensor.peak_bytes > 2**31
     with pytest.raises(ss.MemoryLimitError) as refused:
         ss.spectrum(ss.open_checkpoint(path)["w"], effort="exact", memory_limit="1GiB")
@@ -138,7 +140,12 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     below = ss.plan_scan(path, effort="density", k=256, memory_limit="128MiB")["w"].refused
     assert below is not None
     assert below.startswith("effort 'density' of 16384 x 16384 needs ")
-    assert "; effort 'top' needs " in below
+    offers = re.search(
+        r"; what fits unless its values span much: effort 'top', or k = (\d+)$", below
+    )
+    assert offers is not None
+    for less in ({"effort": "top", "k": 256}, {"effort": "density", "k": int(offers[1])}):
+        assert ss.plan_scan(path, memory_limit="128MiB", **less)["w"].refused is None
 
 
 def test_a_plan_of_a_checkpoint_larger_than_the_disk(tmp_path: Path) -> None:

@@ -123,13 +123,13 @@ def _changes(a: Matrix, asked: Asked, refused: Route) -> Iterator[tuple[str, Ask
     """Give the calls that differ in one thing, nearest to what was asked first."""
     options = dict(asked.options)
     if options.pop("panel_rows", None) is not None:
-        yield "panel_rows left to the default", replace(asked, options=options)
+        yield "the same with panel_rows left to the default", replace(asked, options=options)
     if asked.measures:
-        yield f"no {' or '.join(asked.measures)}", replace(asked, measures=())
+        yield f"the same without {' and '.join(asked.measures)}", replace(asked, measures=())
     for effort in reversed(EFFORTS):
         if effort not in (asked.effort, refused.effort):
             yield f"effort {effort!r}", replace(asked, effort=effort)
-    if refused.search is not None or asked.vectors:
+    if asked.effort != "exact" or asked.vectors:
         ranks = (
             _largest_rank(a, asked, refused.k - 1, fits) for fits in (_Fits.SURELY, _Fits.EXPECTED)
         )
@@ -140,7 +140,7 @@ def _changes(a: Matrix, asked: Asked, refused: Route) -> Iterator[tuple[str, Ask
 
 def _combined(a: Matrix, asked: Asked, refused: Route, fits: _Fits) -> list[str]:
     """Return the first effort that fits with nothing on request, and the largest k that does."""
-    without = f", no {' or '.join(asked.measures)}" if asked.measures else ""
+    without = f", without {' and '.join(asked.measures)}" if asked.measures else ""
     for effort in reversed(EFFORTS):
         k = _largest_rank(a, replace(_bare(asked), effort=effort), refused.k, fits)
         if k:
@@ -167,18 +167,17 @@ def _largest_rank(a: Matrix, asked: Asked, most: int, fits: _Fits) -> int:
     """Return the largest k up to `most` that fits; 0 if none does."""
 
     def lacks(k: int) -> bool:
-        return _fits(a, replace(asked, k=k)) < fits
+        return _fits(a, replace(asked, k=k), fits) < fits
 
     return bisect_left(range(1, most + 1), True, key=lacks)
 
 
-def _fits(a: Matrix, asked: Asked) -> _Fits:
-    """Whether a call is within the memory."""
+def _fits(a: Matrix, asked: Asked, wanted: _Fits = _Fits.SURELY) -> _Fits:
+    """How much of a call is within the memory, up to what is wanted."""
     for chosen, run in _valid(a, asked):
-        if chosen.most(a, run) <= run.memory:
-            return _Fits.SURELY
         if run.least(a, chosen.need) <= run.memory:
-            return _Fits.EXPECTED
+            surely = wanted == _Fits.SURELY and chosen.most(a, run) <= run.memory
+            return _Fits.SURELY if surely else _Fits.EXPECTED
     return _Fits.NOT
 
 

@@ -71,7 +71,7 @@ class Route:
     @property
     def what(self) -> str:
         """Its name in a refusal."""
-        call = "svdvals" if self.search is None else f"effort {self.effort!r}"
+        call = "svdvals" if self.asked == "exact" else f"effort {self.asked!r}"
         extra = f" with {' and '.join(self.measures)}" if self.measures else ""
         return f"{call} of {plan.of_shape(self.shape)}{extra}"
 
@@ -204,12 +204,17 @@ def route(
         return asked
     base = "float64" if run.precision == "float64" else "float32"
     every = replace(asked, effort="exact", search=None)
+    if min(a.shape) == 1:  # no density has a single value
+        return every
     cheaper = costs.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
     cheaper = cheaper and run.executor is None  # every worker would have to send a Gram matrix
+    if not cheaper:
+        return asked
     # What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
-    lowest = run.reading(a, run.panel_rows or plan.LOWEST_PANEL)
-    fits = cheaper and every.need(lowest).limit <= run.memory
-    return every if fits else asked
+    alone = replace(run, reserved=0)
+    least, least_asked = (alone.least(a, one.need) for one in (every, asked))
+    # If neither fits, what is refused is the one that takes less.
+    return every if least <= run.memory or least < least_asked else asked
 
 
 def _route(
