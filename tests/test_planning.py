@@ -140,12 +140,11 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     below = ss.plan_scan(path, effort="density", k=256, memory_limit="128MiB")["w"].refused
     assert below is not None
     assert below.startswith("effort 'density' of 16384 x 16384 needs ")
-    offers = re.search(
-        r"; what fits unless its values span much: effort 'top', or k = (\d+)$", below
-    )
-    assert offers is not None
-    for less in ({"effort": "top", "k": 256}, {"effort": "density", "k": int(offers[1])}):
-        assert ss.plan_scan(path, memory_limit="128MiB", **less)["w"].refused is None
+    offer = re.search(r"the memory limit is 128 MiB; what fits unless .* much: k = (\d+)$", below)
+    assert offer is not None
+    for k in (int(offer[1]), int(offer[1]) + 1):
+        again = ss.plan_scan(path, effort="density", k=k, memory_limit="128MiB")["w"].refused
+        assert (again is None) == (k == int(offer[1]))
 
 
 def test_a_plan_of_a_checkpoint_larger_than_the_disk(tmp_path: Path) -> None:
@@ -270,7 +269,8 @@ def test_a_plan_on_the_terminal(model: Path, tmp_path: Path) -> None:
         assert max(map(len, text.splitlines()[2:5])) <= width
         assert "1500 x 1100" in text
     assert "GFLOP/s" in text
-    assert "the limit is 28.7 MiB" in text
+    assert planned.peak_bytes > planned.memory_limit
+    assert "the limit of 28.7 MiB bounds what grows with a matrix" in text
     assert "GFLOP/s in float32" in text
     path = sparse(tmp_path / "large.safetensors", 16384, 16384)
     out = screen(200)
