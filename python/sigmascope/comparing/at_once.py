@@ -239,8 +239,9 @@ def projected(
 
     By Weyl no singular value differs from that of dW by more than ||c W||_2, so that the largest
     are known to that and the errors that they have in dW. So is the rest, if ||c W||_F moves the
-    nuclear norm by no more than its error (see :class:`Quadrature`); else it comes from an own
-    density of a few steps. ||P||_F^2 = ||dW||_F^2 - ||c W||_F^2, since P and W are orthogonal.
+    nuclear norm by no more than its error (:class:`sigmascope.spectra.quadrature.Quadrature`); else
+    it comes from an own density of a few steps. ||P||_F^2 = ||dW||_F^2 - ||c W||_F^2, since P and W
+    are orthogonal.
     """
     apart = Difference(
         abs(decay) * float(before.top[0] + before.top_errors[0]),

@@ -88,9 +88,9 @@ def scan(
     Returns
     -------
     Scan
-        One row per tensor in file order, one per slice of a stack; see :mod:`sigmascope.rows`. An
-        error in one tensor (NaN or infinity, a file that cannot be read, a memory limit that is
-        too small) is the reason in its row, with status "failed".
+        One row per tensor in file order, one per slice of a stack; see
+        :mod:`sigmascope.scanning.rows`. An error in one tensor (NaN or infinity, a file that cannot
+        be read, a memory limit that is too small) is the reason in its row, with status "failed".
 
     Raises
     ------
