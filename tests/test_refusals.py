@@ -11,6 +11,7 @@ from typing import Any
 import known_spectra as ks
 import numpy as np
 import pytest
+from checkpoints import of_array, write_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,8 +81,9 @@ def offers(parts: re.Match[str], call: dict[str, Any]) -> Iterator[tuple[bool, d
             yield found["unless"] is None, {**call, **changes}
 
 
-def late(parts: re.Match[str]) -> bool:
-    return ", which took " in parts["what"]
+def late(parts: re.Match[str] | None) -> bool:
+    """Whether the search began, and was refused as its basis grew."""
+    return parts is not None and ", which took " in parts["what"]
 
 
 def least_of(A: ss.Matrix, call: dict[str, Any]) -> int:
@@ -165,16 +167,16 @@ def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "A.npy"
     np.save(path, ks.exponential(300, 300, rate=0.2)[0].astype(np.float16))
     A = ss.matrix(path)
-    call: dict[str, Any] = {"effort": "top", "k": 60, "num_threads": 1}
+    call: dict[str, Any] = {"effort": "density", "k": 60, "num_threads": 1}
     asked = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000)
     route, run = asked.chosen(A)
-    assert route.effort == "top"
     expected, most = run.least(A, route.need), route.most(A, run)
     held = expected + A.nbytes
     assert expected < most < held < most + A.nbytes
     wanted = ss.spectrum(A.load(), **call, memory_limit=most)
     for limit in range(most, most + A.nbytes, A.nbytes // 5):
         found = ss.spectrum(path, **call, memory_limit=limit)
+        assert found.effort == "density"
         assert found.top.tobytes() == wanted.top.tobytes()
     refused = refusal(path, **call, memory_limit=expected)
     assert refused is not None
@@ -182,3 +184,20 @@ def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path) -> None:
     assert expected < resolve_memory(refused["least"]) <= most + 2**10
     again = ss.spectrum(path, **call, memory_limit=refused["least"])
     assert again.top.tobytes() == wanted.top.tobytes()
+
+
+def test_no_row_is_refused_for_what_is_read_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A basis that grows into the room of the next matrix has it: that is read at its turn."""
+    numbers = ks.exponential(300, 300, rate=0.2)[0].astype(np.float16)
+    tensors = [of_array(f"w{i}", "F16", numbers) for i in range(3)]
+    path = write_file(tmp_path / "m.safetensors", *tensors)
+    A = ss.open_checkpoint(path)["w0"]
+    call: dict[str, Any] = {"effort": "density", "k": 60, "num_threads": 1}
+    route, run = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000).chosen(A)
+    limit, expected = route.most(A, run), run.least(A, route.need)
+    monkeypatch.setattr("sigmascope.scanning.tasks.room_beside", lambda *_, **__: limit - expected)
+    assert late(refusal(A, **call, memory_limit=limit, reserved=limit - expected))
+    found = ss.scan(path, **call, memory_limit=limit)
+    assert [(row["status"], row["effort"]) for row in found] == [("analysed", "density")] * 3

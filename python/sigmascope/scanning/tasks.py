@@ -235,11 +235,11 @@ def _spectrum(
         try:
             return spectrum(a, seed=seed, progress=read, reserved=room + held, **how)
         except MemoryLimitError:
-            if not a.in_memory:
+            if not (room or held):
                 raise
-            # Read ahead, it leaves too little for itself: from the file then.
-            again = matrices.afresh(name)
-            return spectrum(again, seed=seed, progress=read, reserved=room, **how)
+    # Read ahead, it leaves too little for itself, or what is read beside it does: alone then.
+    matrices.give_up()
+    return spectrum(matrices.afresh(name), seed=seed, progress=read, **how)
 
 
 def failed(error: Exception, began: float) -> Row:
