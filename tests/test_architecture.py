@@ -61,12 +61,12 @@ PYTHON_ROOMS = {
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
         "panels memory costs rates rounding plan workers spread krylov distributions changes "
-        "linalg randomized engine",
+        "gram linalg randomized engine",
         "_core ground spectra matrices",
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
     "analysis": Modules(
-        "requested low_rank routes analysis",
+        "requested low_rank routes admission searching analysis",
         "_core ground spectra statistics matrices linalg",
     ),
     "checkpoint": Modules("checkpoint", "ground matrices"),

@@ -39,6 +39,10 @@ backends.BACKENDS = (dataclasses.replace(numpy, solve=solve),)
 """A library whose second setting misbehaves."""
 
 
+PATIENCE = 600
+"""Seconds in which a process surely ends, on a machine that is busy with ten others too."""
+
+
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -59,7 +63,9 @@ def strange(act: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backen
 
 
 def test_what_a_climb_reports(job: dict[str, Any], cores: list[int]) -> None:
-    found = run_worker(select(["numpy"])[0], {**job, "kind": "climb"}, cores=cores, timeout=60)
+    found = run_worker(
+        select(["numpy"])[0], {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE
+    )
     assert (found.status, found.message) == ("done", "")
     assert found.every("import_seconds")[0] > 0
     single, double = found.every("rung")
@@ -72,7 +78,7 @@ def test_what_a_climb_reports(job: dict[str, Any], cores: list[int]) -> None:
 def test_what_is_timed_is_checked(job: dict[str, Any], cores: list[int]) -> None:
     asked = {**job, "kind": "time", "settings": [{}, {"dtype": "float64"}], "seed": 1}
     numpy = select(["numpy"])[0]
-    found = run_worker(numpy, {**asked, "seconds": 0.0}, cores=cores, timeout=60)
+    found = run_worker(numpy, {**asked, "seconds": 0.0}, cores=cores, timeout=PATIENCE)
     runs = {line["number"]: line for line in found.lines if "number" in line}
     assert list(runs) == [1, 0]  # an odd turn goes backwards
     assert runs[0]["residual"] > 1e-9 > runs[1]["residual"]
@@ -88,29 +94,26 @@ def test_a_check_takes_the_fastest_that_holds(job: dict[str, Any], cores: list[i
         "turns": 2,
         "candidates": [[1e-2, settings], [1e-12, settings]],
     }
-    found = run_worker(select(["numpy"])[0], asked, cores=cores, timeout=60)
+    found = run_worker(select(["numpy"])[0], asked, cores=cores, timeout=PATIENCE)
     assert [line for line in found.lines if "accuracy" in line] == [
         {"accuracy": 1e-2, "setting": {}},
         {"accuracy": 1e-12, "setting": {"dtype": "float64"}},
     ]
     hopeless = {**job, "kind": "check", "turns": 2, "candidates": [[1e-30, settings]]}
-    found = run_worker(select(["numpy"])[0], hopeless, cores=cores, timeout=60)
+    found = run_worker(select(["numpy"])[0], hopeless, cores=cores, timeout=PATIENCE)
     assert found.lines[-1] == {"accuracy": 1e-30, "setting": {"dtype": "float64"}}
 
 
 @pytest.mark.parametrize(
-    ("act", "timeout", "status", "message"),
+    ("act", "message"),
     [
-        ("os.abort()", 60, "crashed", "killed by SIGABRT"),
-        ("os._exit(3)", 60, "crashed", "exit status 3"),
-        ("raise SystemExit('out of luck')", 60, "crashed", "out of luck"),
-        ("time.sleep(60)", 3, "did not finish", "did not finish in 3 s"),
+        ("os.abort()", "killed by SIGABRT"),
+        ("os._exit(3)", "exit status 3"),
+        ("raise SystemExit('out of luck')", "out of luck"),
     ],
 )
 def test_a_bad_end_keeps_what_was_found(
     act: str,
-    timeout: float,
-    status: str,
     message: str,
     job: dict[str, Any],
     cores: list[int],
@@ -118,8 +121,24 @@ def test_a_bad_end_keeps_what_was_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     backend = strange(act, tmp_path, monkeypatch)
-    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=timeout)
-    assert (found.status, found.message) == (status, message)
+    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE)
+    assert (found.status, found.message) == ("crashed", message)
+    assert [rung["setting"] for rung in found.every("rung")] == [{}]
+
+
+def test_what_does_not_end_keeps_what_was_found(
+    job: dict[str, Any], cores: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a busy machine takes to the first rung: that one ends, the next does not."""
+    backend = strange(f"time.sleep({10 * PATIENCE})", tmp_path, monkeypatch)
+    timeout = 3
+    while True:
+        found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=timeout)
+        assert found.status == "did not finish"
+        assert found.message == f"did not finish in {timeout} s"
+        if found.every("rung") or timeout > PATIENCE:
+            break
+        timeout *= 4
     assert [rung["setting"] for rung in found.every("rung")] == [{}]
 
 
@@ -127,14 +146,14 @@ def test_a_failing_setting_is_one_rung(
     job: dict[str, Any], cores: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = strange("raise ArithmeticError('no  ' + chr(10) + ' luck')", tmp_path, monkeypatch)
-    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=60)
+    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE)
     assert found.status == "done"
     assert found.every("rung")[1]["message"] == "ArithmeticError: no luck"
 
 
 def test_a_library_that_cannot_be_imported(cores: list[int], job: dict[str, Any]) -> None:
     backend = replace(select(["numpy"])[0], module="surely_not_there")
-    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=60)
+    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE)
     assert found.status == "crashed"
     assert found.message == "ModuleNotFoundError: No module named 'surely_not_there'"
     assert found.lines == []
@@ -145,7 +164,7 @@ def test_threads_are_pinned(
 ) -> None:
     told = "os.environ['OPENBLAS_NUM_THREADS'], len(os.sched_getaffinity(0))"
     backend = strange(f"raise ValueError({told})", tmp_path, monkeypatch)
-    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=60)
+    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE)
     assert found.every("rung")[1]["message"] == "ValueError: ('1', 1)"
 
 

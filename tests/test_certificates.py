@@ -152,9 +152,7 @@ def test_what_has_not_settled_is_in_the_bound(
         A64, k = draw(rng)
         A, tol, vectors = A64.astype(dtype), 10.0 ** -rng.uniform(1, 10), bool(seed % 2)
         block = None if seed % 4 else int(rng.integers(2, 10))
-        found = ss.svds(
-            A, k, tol=tol, vectors=vectors, block=block, method="krylov", seed=seed
-        )
+        found = ss.svds(A, k, tol=tol, vectors=vectors, block=block, method="krylov", seed=seed)
         check(found, A)
         assert found.converged
         asked = found.residuals if vectors else found.errors

@@ -297,6 +297,34 @@ def test_ctrl_c_ends_the_processes_too(
     assert ss.Scan.load(path).rows[0]["name"] == "first"
 
 
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
+def test_ctrl_c_is_ignored_where_the_parent_ignores_it(tmp_path: Path, workers: list[str]) -> None:
+    """As in a shell's background: the scan goes on to its end, and so do its processes."""
+    rng = np.random.default_rng(0)
+    tensors = [of_array("first", "F32", rng.standard_normal((8, 8)).astype("f4"))]
+    numbers = rng.standard_normal((700, 600)).astype("f4")
+    tensors += [of_array(f"w.{i}", "F32", numbers) for i in range(4)]
+    path, journal = write_file(tmp_path / "m.safetensors", *tensors), tmp_path / "x.jsonl"
+    options = ["--quiet", "--effort", "exact", "--out", str(journal), *workers]
+    with subprocess.Popen(
+        ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *COMMAND, "scan", str(path), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            while process.poll() is None:
+                if journal.exists() and b"\n" in journal.read_bytes():
+                    os.killpg(process.pid, signal.SIGINT)
+                time.sleep(0.02)
+            _, stderr = process.communicate()
+        finally:
+            process.kill()
+    assert (process.returncode, stderr) == (0, "")
+    assert len(ss.Scan.load(journal).analysed) == 5
+
+
 def test_a_hard_kill_leaves_a_journal(slow: Path, tmp_path: Path) -> None:
     found = stopped(slow, tmp_path, signal.SIGKILL)
     assert found.returncode == -signal.SIGKILL

@@ -77,7 +77,7 @@ def opened(browser: Browser, files: dict[str, Path]) -> Iterator[Open]:
             viewport={"width": width, "height": 900}, reduced_motion="reduce", **options
         )
         contexts.append(context)
-        context.set_default_timeout(5000)
+        context.set_default_timeout(60_000)  # a busy machine is slow
         one = context.new_page()
         uri = files[kind].as_uri()
         one.on("console", lambda said: wrong.append(f"console: {said.text}"))

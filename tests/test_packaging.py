@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import subprocess
 import sys
+import tarfile
 import tomllib
 from importlib import metadata, resources
 from pathlib import Path
@@ -56,6 +58,22 @@ def test_version_is_that_of_the_project() -> None:
 def test_changelog_has_an_entry_for_the_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"\n## {PROJECT['version']}" in changelog
+
+
+def test_the_source_distribution_has_every_file(tmp_path: Path) -> None:
+    """So that tests and links in it find what they name; .ci/run runs those tests from it."""
+    build = pytest.importorskip("scikit_build_core.build")
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout: what is committed is not known")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    with contextlib.chdir(ROOT):
+        archive = tmp_path / build.build_sdist(str(tmp_path))
+    with tarfile.open(archive) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    committed = {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
+    assert committed - names == set()
 
 
 def test_package_says_that_it_is_typed() -> None:

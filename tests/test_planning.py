@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from test_report import screen, shown
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope import report, routes
+from sigmascope import admission, report, routes
 from sigmascope.cli import app
 from sigmascope.memory import OVERHEAD
 from sigmascope.panels import MIB
@@ -126,7 +127,8 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     assert planned.refused == [tensor]
     assert tensor.refused is not None
     assert tensor.refused.startswith("svdvals of 16384 x 16384 needs 2.")
-    assert " GiB, the memory limit is 1 GiB; effort 'density' needs 1" in tensor.refused
+    offer = "; what fits unless its values span much: effort 'density', or effort 'top'"
+    assert tensor.refused.endswith(f" GiB, the memory limit is 1 GiB{offer}")
     assert tensor.peak_bytes > 2**31
     with pytest.raises(ss.MemoryLimitError) as refused:
         ss.spectrum(ss.open_checkpoint(path)["w"], effort="exact", memory_limit="1GiB")
@@ -138,7 +140,11 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     below = ss.plan_scan(path, effort="density", k=256, memory_limit="128MiB")["w"].refused
     assert below is not None
     assert below.startswith("effort 'density' of 16384 x 16384 needs ")
-    assert "; effort 'top' needs " in below
+    offer = re.search(r"the memory limit is 128 MiB; what fits unless .* much: k = (\d+)$", below)
+    assert offer is not None
+    for k in (int(offer[1]), int(offer[1]) + 1):
+        again = ss.plan_scan(path, effort="density", k=k, memory_limit="128MiB")["w"].refused
+        assert (again is None) == (k == int(offer[1]))
 
 
 def test_a_plan_of_a_checkpoint_larger_than_the_disk(tmp_path: Path) -> None:
@@ -194,11 +200,11 @@ def test_room_beside_is_what_a_matrix_leaves(model: Path) -> None:
     a = ss.open_checkpoint(model)["model.layers.0.mlp.up_proj.weight"]
     options = {"effort": "density", "k": 12, "tol": 1e-3, "accuracy": "reference"}
     planned = ss.plan_scan(model, effort="density", k=12, memory_limit="1GiB", num_threads=1)
-    left = routes.room_beside(a, memory_limit="1GiB", num_threads=1, **options)  # type: ignore[arg-type]
+    left = admission.room_beside(a, memory_limit="1GiB", num_threads=1, **options)
     assert left == 2**30 - planned["model.layers.0.mlp.up_proj.weight"].peak_bytes
-    loaded = routes.room_beside(a.load(), memory_limit="1GiB", num_threads=1, **options)  # type: ignore[arg-type]
+    loaded = admission.room_beside(a.load(), memory_limit="1GiB", num_threads=1, **options)
     assert loaded <= left
-    assert routes.room_beside(a, memory_limit="100kB", num_threads=1, **options) == 0  # type: ignore[arg-type]
+    assert admission.room_beside(a, memory_limit="100kB", num_threads=1, **options) == 0
     with pytest.raises(ss.MemoryLimitError, match="limit is 1 GiB"):
         ss.spectrum(a, memory_limit="1GiB", reserved=2**30)
     with pytest.raises(ValueError, match="reserved must not be negative, it is -1"):
@@ -263,7 +269,8 @@ def test_a_plan_on_the_terminal(model: Path, tmp_path: Path) -> None:
         assert max(map(len, text.splitlines()[2:5])) <= width
         assert "1500 x 1100" in text
     assert "GFLOP/s" in text
-    assert "the limit is 28.7 MiB" in text
+    assert planned.peak_bytes > planned.memory_limit
+    assert "the limit of 28.7 MiB bounds what grows with a matrix" in text
     assert "GFLOP/s in float32" in text
     path = sparse(tmp_path / "large.safetensors", 16384, 16384)
     out = screen(200)
@@ -303,7 +310,7 @@ def test_vectors_beside_every_value_are_planned(
     A = ss.matrix(rng.standard_normal(shape, dtype=np.float32))
     options: dict[str, Any] = {"effort": effort, "k": 64, "vectors": True, "num_threads": threads}
     how = {"tol": 1e-3, "accuracy": "reference", "memory_limit": "4GiB"}
-    _, need = routes.in_memory(A, **options, **how)
+    _, need = admission.in_memory(A, **options, **how)
     found = ss.spectrum(A, **options, memory_limit=need.limit)
     assert found.svd is not None
     assert found.svd.converged

@@ -256,12 +256,16 @@ def test_what_others_keep_warm_stays_warm(large: Path) -> None:
     except OSError:
         pytest.skip("this file system has no O_DIRECT")
 
-    drop(large)
-    for _ in range(2):  # pages that were used once are the first that a busy system takes back
-        ss.open_checkpoint(large)["tall"].load()
-    warm = settled(large)
-    ss.open_checkpoint(large, reading="uncached")["tall"].load()
-    assert resident(large) == warm
+    def stays_warm() -> bool:
+        drop(large)
+        for _ in range(2):  # pages that were used once are the first that a busy system takes back
+            ss.open_checkpoint(large)["tall"].load()
+        warm = settled(large)
+        ss.open_checkpoint(large, reading="uncached")["tall"].load()
+        return warm > 0 and resident(large) == warm
+
+    # A system short of memory takes pages back by itself at times; we would do it every time.
+    assert any(stays_warm() for _ in range(5))
     drop(large)
 
 

@@ -115,6 +115,50 @@ def test_ctrl_c(call: str, place: str, tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["interrupted 0", "True"]
 
 
+IGNORING = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+
+
+def test_ctrl_c_is_heard_by_tests_in_the_background() -> None:
+    """A shell starts background jobs with SIGINT ignored, and what they start inherits that."""
+    tests = ["tests/test_running.py", "-k", "test_ctrl_c and memory and svds"]
+    done = subprocess.run(
+        [*IGNORING, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+DEAF = """
+import os, signal
+import numpy as np
+import sigmascope as ss
+
+assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+A = np.random.default_rng(0).standard_normal((300, 200))
+told = []
+
+def progress(done):
+    told.append(done)
+    os.kill(os.getpid(), signal.SIGINT)
+
+found = ss.svds(A, 20, method="krylov", progress=progress)
+assert told and found.converged
+assert found.s.tobytes() == ss.svds(A, 20, method="krylov").s.tobytes()
+assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+"""
+
+
+def test_ctrl_c_that_is_ignored_changes_nothing() -> None:
+    done = subprocess.run(
+        [*IGNORING, sys.executable, "-c", DEAF], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # -------------------------------------------------------------------------------- threads, config
 
 

@@ -15,27 +15,13 @@
 
 #include "algorithms/krylov_space.hpp"
 #include "algorithms/looks.hpp"
-#include "algorithms/rayleigh_ritz.hpp"
+#include "algorithms/measured.hpp"
 #include "algorithms/spectral_density.hpp"
 #include "algorithms/steering.hpp"
 #include "algorithms/stopping.hpp"
 #include "algorithms/work.hpp"
 
 namespace sigmascope {
-
-template <Backend B>
-struct TopResult {
-  Triplets<B> triplets;
-  std::vector<double> residuals;  // measured, and what their own products may err by
-  std::vector<double> errors;     // bounds |s_i - sigma_i|, see value_errors
-  bool converged = false;
-  bool consistent = true;  // U, V are orthonormal to rounding, and the values are no larger than ||A||_F allows
-  bool costly = false;     // there is no answer: the work would have passed that of every value
-  bool injected = false, restarted = false, refined = false;
-  std::int64_t columns = 0, steps = 0;
-  std::int64_t unread = 0;  // columns of the basis, or to be read out of it, that were too many: there is no answer
-  std::optional<Quadrature> quadrature;
-};
 
 template <Backend B, LinearOperator A>
 class TopSearch {
@@ -176,63 +162,22 @@ class TopSearch {
   void read_out(Place place) {
     const std::int64_t k = std::min(k_, static_cast<std::int64_t>(assessment_.rho.size()));
     widely_ = widely_ || graded<B>(assessment_, k);
-    read_out(place, k, widely_);
+    read(place, k);
     const bool poor =
         space_->columns() >= n_ ||
         blur<B>(assessment_) > options_.tolerance * std::sqrt(assessment_.theta(0) * assessment_.theta(k - 1));
     if (result_.converged || result_.unread > 0 || place == Place::open || widely_ || rough() || !poor) return;
     widely_ = true;
-    read_out(place, k, widely_);
+    read(place, k);
   }
-
-  // Values, vectors, residuals, errors; converged only if what was measured meets the tolerance and the values are in
-  // their places.
-  void read_out(Place place, std::int64_t k, bool all) {
-    if (all && options_.readout_columns > 0 && space_->columns() > options_.readout_columns) {
-      result_.unread = space_->columns();
+  void read(Place place, std::int64_t k) {
+    const std::int64_t columns = space_->columns();
+    if (widely_ && options_.readout_columns > 0 && columns > options_.readout_columns) {
+      result_.unread = columns;
       return;
     }
-    work_.read_out(all ? space_->columns() : k);
-    const Small chosen =
-        all ? Small::identity(space_->columns()) : assessment_.ritz.vectors.part(0, space_->columns(), 0, k);
-    // Of two parts where what that errs by, 4 noise + share s, is far below what the search is allowed.
-    const Rounding two = rounding(Products::split);
-    const double largest = std::sqrt(assessment_.theta(0)), allowed_rounding = options_.tolerance * largest / 16;
-    const bool split = a_.splits() && options_.products != Products::full && !all &&
-                       std::max(4 * two.noise, two.share * largest) <= allowed_rounding;
-    auto& triplets = result_.triplets =
-        rayleigh_ritz(device_, a_, combine_basis(device_, space_->basis(), chosen), all ? Columns::any : Columns::ritz,
-                      k, options_.seed + 1, split ? Products::split : Products::full);
-    result_.residuals = triplets.residuals;
-    if (split)
-      for (std::size_t i = 0; i < result_.residuals.size(); ++i)
-        result_.residuals[i] += 4 * two.noise + two.share * triplets.s[i];
-    const double least = rounding_floor<B>(triplets.s),
-                 floor = least + (split ? 4 * two.noise + two.share * triplets.s.front() : 0),
-                 allowed = std::max(options_.tolerance * triplets.s.front(), least) + least,
-                 missing = missing_mass(*space_, fro2_, rounding(coarsest_));
-    // Nor does T tell then what lies outside: ask A, with the block that would be next.
-    Unseen unseen = assessment_.unseen;
-    double& eta = unseen.eta;
-    if (all && space_->next_columns() > 0) {
-      const auto image = a_.multiply(space_->next());
-      eta = std::max(eta, eigh(inner(device_, image, image)).values.front());
-    }
-    for (std::size_t i = 0; i < result_.residuals.size(); ++i)
-      if (const double s = triplets.s[i], r = result_.residuals[i]; r > unconverged * s + floor)
-        eta = std::max(eta, s * (s + r));
-    const auto errors = [&](bool sure) {
-      return value_errors(triplets.s, result_.residuals, sure, unseen, assessment_.crowds, missing, floor);
-    };
-    result_.errors = errors(place == Place::sure);
-    const auto& judged = options_.of_residuals() ? result_.residuals : result_.errors;
-    double squares = 0;
-    for (const double s : triplets.s) squares += s * s;
-    result_.consistent = triplets.deviation <= orthonormal_to<B>() &&
-                         squares <= fro2_ * (1 + 1024 * B::epsilon() + (split ? two.share : 0));
-    result_.converged =
-        result_.consistent && place != Place::open && *std::max_element(judged.begin(), judged.end()) <= allowed;
-    if (!result_.converged) result_.errors = errors(false);
+    work_.read_out(widely_ ? columns : k);
+    measure(result_, device_, a_, *space_, assessment_, {fro2_, coarsest_, place, k, widely_}, options_);
   }
 
   // From the best of the space, with better products; afresh if that is most of all there is.

@@ -157,7 +157,7 @@ struct GramTriplets {
 
 struct GramOptions {
   std::int64_t k = 6;
-  double tolerance = 1e-4;    // of sigma_1: residuals if vectors, else errors of the values
+  double tolerance = 1e-4;  // of sigma_1: residuals if vectors, else errors of the values
   bool vectors = true;
   bool may_complete = false;  // there is memory for it
   std::uint64_t seed = 0;
@@ -173,14 +173,13 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
   const Diagonalized gram(a.gram());
   GramTriplets<B> result;
   const auto read = [&](std::int64_t columns, Columns kind) {
-    result.triplets =
-        rayleigh_ritz(device, a, device.from_host(gram.top(columns).vectors), kind, k, options.seed);
+    result.triplets = rayleigh_ritz(device, a, device.from_host(gram.top(columns).vectors), kind, k, options.seed);
     const auto& s = result.triplets.s;
     result.errors = result.complete ? std::vector<double>(s.size(), rounding_floor<B>(s)) : gram_triplet_errors<B>(s);
     const auto& judged = options.vectors ? result.triplets.residuals : result.errors;
-    result.converged = result.triplets.deviation <= orthonormal_to<B>() &&
-                       *std::max_element(judged.begin(), judged.end()) <=
-                           options.tolerance * s.front() + rounding_floor<B>(s);
+    result.converged =
+        result.triplets.deviation <= orthonormal_to<B>() &&
+        *std::max_element(judged.begin(), judged.end()) <= options.tolerance * s.front() + rounding_floor<B>(s);
   };
   read(k, Columns::ritz);
   if (result.converged || !options.may_complete) return result;

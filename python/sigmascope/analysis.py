@@ -12,18 +12,21 @@ from typing import Any
 import numpy as np
 
 from . import plan, requested, statistics
-from .distributions import density_of, moments
+from .admission import Asked
+from .distributions import moments
 from .errors import MemoryLimitError, NonFiniteError
-from .krylov import Search, krylov, krylov_notes, triplets_of
+from .krylov import Search, krylov_notes, triplets_of
 from .linalg import svdvals, triplets
 from .low_rank import LowRank
 from .matrices import Matrix
 from .plan import Run
 from .requested import REQUESTED, check_measures
 from .rounding import SEARCHES
-from .routes import EFFORTS, Route, route, run_for
+from .routes import EFFORTS, Route, run_for
+from .searching import known_of, search_of
 from .sources import matrix, partly_loaded
-from .spectra import Density, Known, Moments, Spectrum
+from .spectra import Moments, Spectrum
+from .threads import resolve_memory
 
 __all__ = ["EFFORTS", "REQUESTED", "spectrum"]
 
@@ -94,20 +97,23 @@ def spectrum(
     a = matrix(A)
     plan.check_positive(max_passes=max_passes)
     plan.check_seed(seed)
-    run = run_for(a, effort, **options)
-    chosen = route(a, effort, k, tol, accuracy, run, check_measures(measures), vectors)
-    run = chosen.within(a, run)
-    started = time.perf_counter()
-    options["memory_limit"] = run.memory
-    how = chosen, run, elements, tol, max_passes, seed, options, started
+    options["memory_limit"] = resolve_memory(options.get("memory_limit"))
+    asked = Asked(effort, k, tol, accuracy, check_measures(measures), vectors, options)
+    chosen, run = asked.chosen(a)
+    run = asked.within(a, chosen, run)
+    how = chosen, run, elements, tol, max_passes, seed, options, time.perf_counter()
     if run.load_bytes:  # one read of the file for everything that follows
-        return _seen(a.load(), run.load_bytes, *how)
-    part, held = partly_loaded(a, chosen.spare(a, run))
+        part, held = a.load(), run.load_bytes
+    else:
+        part, held = partly_loaded(a, chosen.spare(a, run))
     if held:
         with suppress(MemoryLimitError):  # its basis may grow beyond what is expected of one
             return _seen(part, held, *how)
-        del part
-    return _seen(a, 0, *how)
+    del part
+    try:
+        return _seen(a, 0, *how)
+    except MemoryLimitError as error:
+        raise asked.refused(a, chosen, error) from None
 
 
 def _seen(
@@ -185,30 +191,6 @@ def _exact(
     )
 
 
-def _search(
-    a: Matrix, chosen: Route, search: Search, run: Run, max_passes: int, seed: int, started: float
-) -> tuple[dict[str, Any], Density | None, Run]:
-    """The k largest values and, at effort "density", the quadrature of the same basis."""
-    result, run = krylov(
-        a,
-        run,
-        search,
-        search.columns,
-        chosen.what,
-        max_steps=max_passes,
-        seed=seed,
-        strict=True,
-        bounded=chosen.may_find_all(a, run),
-    )
-    if not search.density or result["costly"]:
-        return result, None, run
-    rule = result["quadrature"]
-    steps = -(-rule["columns"] // search.block)
-    seconds = time.perf_counter() - started
-    density = density_of(min(a.shape), rule, result, run.precision, seed, steps, seconds)
-    return result, density, run
-
-
 def _searched(
     a: Matrix,
     chosen: Route,
@@ -220,7 +202,7 @@ def _searched(
     started: float,
 ) -> Spectrum | None:
     """None: a search would take more work than every value."""
-    result, density, run = _search(a, chosen, search, run, max_passes, seed, started)
+    result, density, run = search_of(a, chosen, search, run, max_passes, seed, started)
     if result["costly"]:
         return None
     seconds = time.perf_counter() - started
@@ -276,7 +258,7 @@ def _with_requested(
     if chosen.permutes:
         here["reserved"] += chosen.width * a.size
         randomized = [
-            _known(permuted, chosen, max_passes, seed, here)
+            known_of(permuted, chosen, max_passes, seed, here)
             for permuted in requested.permutations(a, seed, here.get("num_threads"))
         ]
         measures["randomized_distance"] = statistics.randomized_distance(found.known, randomized)
@@ -286,18 +268,3 @@ def _with_requested(
         passes=found.passes + chosen.permutes,
         seconds=time.perf_counter() - started,
     )
-
-
-def _known(a: Matrix, chosen: Route, max_passes: int, seed: int, options: dict[str, Any]) -> Known:
-    """What the same route finds of another matrix of the same shape."""
-    n = min(a.shape)
-    if chosen.search is not None:
-        run = run_for(a, chosen.effort, **options)
-        result, density, _ = _search(
-            a, chosen, chosen.search, run, max_passes, seed, time.perf_counter()
-        )
-    if chosen.search is None or result["costly"]:
-        shared = {name: value for name, value in options.items() if name != "precision"}
-        every = svdvals(a, accuracy=chosen.accuracy, **shared)
-        return Known(n, every.values, every.errors)
-    return Known(n, result["s"].astype(np.float64), result["errors"], density)

@@ -140,10 +140,15 @@ def scan(
             seed=seed,
             num_threads=threads,
             memory_limit=memory,
+            reading=reading,
             include=include,
             exclude=exclude,
             heads=heads,
             rules=rules,
+            out=out,
+            resume=resume,
+            shard=shard,
+            workers=workers,
         )
     run_scan(
         lambda: path,

@@ -12,6 +12,7 @@ import typer
 
 from . import report
 from .adapters import as_scannable
+from .cli_scan import shard_of
 from .exits import DONE, INCOMPLETE, clean_errors
 from .report.tables import console
 from .scanning import plan_scan
@@ -25,11 +26,20 @@ PlanOption = Annotated[
 ]
 
 
-def show_plan(path: Path, as_json: bool, **options: Any) -> NoReturn:
+def show_plan(
+    path: Path,
+    as_json: bool,
+    *,
+    heads: bool,
+    rules: Path | None,
+    reading: str,
+    shard: str | None,
+    **options: Any,
+) -> NoReturn:
     """Print the plan of a scan; with JSON a line per matrix, and one of the totals."""
     with clean_errors():
-        opened = as_scannable(path, heads=options.pop("heads"), rules=options.pop("rules"))
-        found = plan_scan(opened, **options)
+        opened = as_scannable(path, reading, heads=heads, rules=rules)
+        found = plan_scan(opened, shard=shard_of(shard), **options)
         if as_json:
             for tensor in found:
                 sys.stdout.write(json_line(asdict(tensor)))

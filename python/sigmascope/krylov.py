@@ -17,7 +17,7 @@ from .memory import Need, graded_need, krylov_need
 from .panels import Reading
 from .plan import Run
 from .spectra import SVD
-
+from .threads import amount
 
 GIVEN_UP = "the search would have taken more work than every value: the Gram matrix took its place"
 """What a result says that was to be searched for."""
@@ -77,6 +77,11 @@ class Search:
         """What it takes where the k-th value is so small that all of the basis is read out."""
         return graded_need(reading, self.k, self.block, columns, self.width)
 
+    def grown_need(self, reading: Reading, planned: int, grown: int) -> Need:
+        """What it takes if its basis has grown to so many columns, all of which are read out."""
+        both = self.need(reading, max(planned, grown)), self.graded_need(reading, grown)
+        return max(both, key=lambda need: need.limit)
+
     def fitting(self, a: Matrix, run: Run) -> int:
         """Columns of the longest basis that there is memory for; the shortest, if for none."""
         least = min(3 * self.k + 2 * self.block, self.columns)
@@ -115,12 +120,43 @@ def krylov(
     MemoryLimitError
         If it does not fit into the memory; if the basis grows too long, or its read-out.
     """
-    n = min(a.shape)
     if not search.density and search.block * max_steps < search.k:
         raise ValueError(
             f"max_passes = {max_steps} blocks of {search.block} cannot hold k = {search.k} vectors"
         )
-    run = run.within(a, lambda reading: search.need(reading, columns), what)
+    how = run.within(a, lambda reading: search.need(reading, columns), what)
+    options: dict[str, Any] = {"max_steps": max_steps, "seed": seed}
+    options |= {"strict": strict, "bounded": bounded}
+    while True:
+        result = _attempt(a, how, search, columns, **options)
+        grown = result["unread"]
+        if not grown:
+            return result, how
+
+        def need(reading: Reading, grown: int = grown) -> Need:
+            return search.grown_need(reading, columns, grown)
+
+        least = run.least(a, need)
+        if least > run.memory:
+            more = "" if grown == result["columns"] else " or more"
+            what += f", which took {grown} columns{more},"
+            raise MemoryLimitError(run.refusal(what, amount(least)))
+        how = run.leanest(a, need)  # what was held, or higher panels, took the room
+
+
+def _attempt(
+    a: Matrix,
+    run: Run,
+    search: Search,
+    columns: int,
+    *,
+    max_steps: int,
+    seed: int,
+    strict: bool,
+    bounded: bool,
+) -> dict[str, Any]:
+    """Run a search once; of one that there is no memory for, "unread" says how far it came."""
+    n = min(a.shape)
     held = run.load_bytes + run.copy_bytes
     reading = run.reading(a, held=run.load_bytes > 0)
 
@@ -135,7 +171,7 @@ def krylov(
     restart = _restart_columns(n, search.k, search.block)
     if search.density:  # which wants a longer basis than the values do
         restart = columns if columns < n else 0
-    result = _core.krylov(
+    result: dict[str, Any] = _core.krylov(
         spread.operand(a, run),
         k=search.k,
         tol=search.tol,
@@ -153,11 +189,7 @@ def krylov(
         **run.search(),
         **run.native(),
     )
-    if result["unread"]:
-        what += f", which took {result['unread']} columns,"
-        needs = graded(result["unread"]), search.need(reading, result["unread"]).beside(held)
-        raise MemoryLimitError(run.refusal(what, max(needs, key=lambda need: need.limit)))
-    return result, run
+    return result
 
 
 def triplets_of(result: dict[str, Any], run: Run, search: Search, seed: int, seconds: float) -> SVD:
@@ -209,7 +241,9 @@ def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
     if tol >= floor:
         return ()
     kind = "float64" if precision == "float64" else "float32"
-    return (f"tol = {tol:g} is below the floor of {kind}, {floor:.2g} sigma_1, which took its place",)
+    return (
+        f"tol = {tol:g} is below the floor of {kind}, {floor:.2g} sigma_1, which took its place",
+    )
 
 
 def basis_columns(n: int, k: int, block: int, tol: float) -> int:

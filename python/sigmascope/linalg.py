@@ -12,16 +12,14 @@ import numpy as np
 
 from . import _core, costs, plan, spread
 from .errors import ConvergenceWarning
+from .gram import fits_gram, svds_by_gram
 from .krylov import GIVEN_UP, Search, krylov, krylov_notes, triplets_of
 from .matrices import Matrix
-from .memory import gram_need, values_need
+from .memory import values_need
 from .plan import Run
 from .rounding import SEARCHES
 from .sources import matrix
 from .spectra import SVD, SingularValues
-
-GRAM_FLOOR = 2e-7
-"""Of sigma_1: what is below is lost in the rounding of the Gram matrix, sqrt(4e-14)."""
 
 
 def svds(
@@ -161,7 +159,7 @@ def triplets(
     b = min(block or costs.best_block(a.shape, k, tol, run.precision, run.file_bytes), n)
     started = time.perf_counter()
     if method == "gram" or (method == "auto" and _prefers_gram(a, k, b, tol, run)):
-        return _svds_by_gram(a, k, tol, vectors, seed, run, started)
+        return svds_by_gram(a, k, tol, vectors, seed, run, started)
     search = Search(a.shape, k, tol, b, run.precision, vectors, density=False)
     what = f"a basis for the {k} largest singular values of {plan.of_shape(a.shape)}"
     columns = search.fitting(a, run)
@@ -174,11 +172,11 @@ def triplets(
         max_steps=max_passes,
         seed=seed,
         strict=False,
-        bounded=_fits_gram(a, k, run),
+        bounded=fits_gram(a, k, run),
     )
     if not result["costly"]:
         return triplets_of(result, searched, search, seed, time.perf_counter() - started)
-    every = _svds_by_gram(a, k, tol, vectors, seed, run, started)
+    every = svds_by_gram(a, k, tol, vectors, seed, run, started)
     passes = every.passes + result["reads"]
     return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
 
@@ -188,11 +186,7 @@ def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:
         return False
     if not costs.prefers_gram(a.shape, k, block, tol, run.precision, file_bytes=run.file_bytes):
         return False
-    return _fits_gram(a, k, run)
-
-
-def _fits_gram(a: Matrix, k: int, run: Run) -> bool:
-    return run.least(a, lambda reading: gram_need(reading, k)) <= run.memory
+    return fits_gram(a, k, run)
 
 
 def _told(top: SVD, tol: float) -> SVD:
@@ -207,51 +201,6 @@ def _told(top: SVD, tol: float) -> SVD:
             stacklevel=3,
         )
     return top
-
-
-def _svds_by_gram(
-    a: Any, k: int, tol: float, vectors: bool, seed: int, run: Run, started: float
-) -> SVD:
-    n = min(a.shape)
-    what = f"the Gram matrix of {plan.of_shape(a.shape)}"
-    complete = run.least(a, lambda reading: gram_need(reading, k, complete=True)) <= run.memory
-    run = run.within(a, lambda reading: gram_need(reading, k, complete=complete), what)
-    result = _core.gram_top(
-        spread.operand(a, run),
-        k=k,
-        tol=tol,
-        vectors=vectors,
-        may_complete=complete,
-        seed=plan.check_seed(seed),
-        **run.native(),
-    )
-    s = result["s"]
-    notes: tuple[str, ...] = ()
-    if result["complete"]:
-        notes = ("all eigenvectors of the Gram matrix were multiplied with A, for the tolerance",)
-    elif unresolved := int(np.sum(s < GRAM_FLOOR * s[0])):
-        notes = (
-            f"{unresolved} of the values lie below {GRAM_FLOOR:g} sigma_1, which the Gram matrix "
-            "cannot tell from 0; a finer tolerance with more memory resolves them",
-        )
-    return SVD(
-        U=result["u"] if vectors else None,
-        s=s,
-        Vt=result["vt"] if vectors else None,
-        residuals=result["residuals"],
-        errors=result["errors"],
-        converged=result["converged"],
-        passes=result["reads"],
-        block=0,
-        columns=n,
-        precision="float64",
-        method="Gram matrix",
-        seed=seed,
-        seconds=time.perf_counter() - started,
-        num_threads=run.threads,
-        fro_norm=float(np.sqrt(result["fro2"])),
-        notes=notes,
-    )
 
 
 def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularValues:
@@ -292,8 +241,8 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     Notes
     -----
     Two reads of A; with "fast" three. Work: m n^2 + (4/3) n^3 flops with n the smaller side.
-    Memory: about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang
-    & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
+    Memory: about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation
+    (Bischof, Lang & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
 
     In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
     that adds little to the error, as when one value is far above the others (a note says so).

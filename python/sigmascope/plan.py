@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -145,39 +145,38 @@ class Run:
         )
 
     def within(
-        self,
-        a: Matrix,
-        need: Callable[[Reading], Need],
-        what: str,
-        instead: str = "",
-        *,
-        hold: bool = True,
+        self, a: Matrix, need: Callable[[Reading], Need], what: str, *, hold: bool = True
     ) -> Run:
         """Choose what is held, and how high panels are, so that `need` is within the memory.
 
         Raises
         ------
         MemoryLimitError
-            If even the lowest panels of a matrix read again at each pass need more: `what` names
-            the call in the message, `instead` ends it.
+            If no way of reading the matrix fits: `what` names the call in the message, and the
+            number is the least limit that allows it.
         """
+        copy, left = self.copy_of(a), self.left_of(a)
+        for held, rows, needed in self._ways(a, need, hold):
+            if self.has(needed.beside(left)):
+                copied = copy > 0 and self.has(needed.beside(copy))
+                return replace(
+                    self,
+                    load_bytes=held,
+                    panel_rows=rows,
+                    copied=copied,
+                    separate=left > 0,
+                    copy_bytes=copy if copied else left,
+                )
+        raise MemoryLimitError(self.refusal(what, amount(self.least(a, need, hold=hold))))
+
+    def _ways(
+        self, a: Matrix, need: Callable[[Reading], Need], hold: bool
+    ) -> Iterator[tuple[int, int, Need]]:
+        """Give what may be held and how high panels may be, best first, and what that takes."""
         heights = (self.panel_rows,) if self.panel_rows else _PANEL_ROWS
-        copy, least = self.copy_of(a), self.left_of(a)
         for held in (a.nbytes, 0) if self.stored_bytes and hold else (0,):
             for rows in heights:
-                needed = need(self.reading(a, rows, held=bool(held))).beside(held)
-                if self.has(needed.beside(least)):
-                    copied = copy > 0 and self.has(needed.beside(copy))
-                    return replace(
-                        self,
-                        load_bytes=held,
-                        panel_rows=rows,
-                        copied=copied,
-                        separate=least > 0,
-                        copy_bytes=copy if copied else least,
-                    )
-        needed = needed.beside(least)
-        raise MemoryLimitError(self.refusal(what, needed) + instead)
+                yield held, rows, need(self.reading(a, rows, held=held > 0)).beside(held)
 
     def reading(self, a: Matrix, panel_rows: int | None = None, *, held: bool = False) -> Reading:
         """How `a` is read, if its stored bytes are held or are not."""
@@ -186,20 +185,27 @@ class Run:
         wide = (a.shape[0] < a.shape[1]) != turned
         return Reading(a.shape, a.nbytes / a.size, files, self.threads, rows, wide)
 
-    def least(self, a: Matrix, need: Callable[[Reading], Need]) -> int:
-        """Return the least memory limit that allows a call."""
-        needed = need(self.reading(a, self.panel_rows or LOWEST_PANEL))
-        return needed.beside(self.reserved + self.left_of(a)).limit
+    def least(self, a: Matrix, need: Callable[[Reading], Need], *, hold: bool = True) -> int:
+        """Return the least memory limit that allows a call, by whichever way of reading."""
+        beside = self.reserved + self.left_of(a)
+        return min(needed.beside(beside).limit for *_, needed in self._ways(a, need, hold))
+
+    def leanest(self, a: Matrix, need: Callable[[Reading], Need]) -> Run:
+        """Read the matrix in the way that :meth:`least` speaks of, whether it fits or not."""
+        left, beside = self.left_of(a), self.reserved + self.left_of(a)
+        ways = self._ways(a, need, hold=True)
+        held, rows, _ = min(ways, key=lambda way: way[2].beside(beside).limit)
+        how = replace(self, load_bytes=held, panel_rows=rows, copied=False)
+        return replace(how, separate=left > 0, copy_bytes=left)
 
     def has(self, need: Need) -> bool:
         """Whether there is memory for it."""
         peak = self.reserved + need.peak
         return self.reserved + need.arrays <= self.memory and peak <= max(self.memory, MINIMUM)
 
-    def refusal(self, what: str, need: Need) -> str:
-        """Say that something is too large, with both numbers."""
-        needed = need.beside(self.reserved).limit
-        return f"{what} needs {amount(needed)}, the memory limit is {amount(self.memory)}"
+    def refusal(self, what: str, needed: str) -> str:
+        """Say that something is too large, with what it needs and what there is."""
+        return f"{what} needs {needed}, the memory limit is {amount(self.memory)}"
 
     def copy_of(self, a: Matrix) -> int:
         """Bytes of a copy that steps would read: rounded, or what a sum of tiles adds up to.

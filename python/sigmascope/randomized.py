@@ -102,4 +102,3 @@ def randomized_svd(
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=(),
     )
-

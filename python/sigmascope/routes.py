@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from . import costs, plan
@@ -79,13 +80,12 @@ class Route:
         """
         if run.executor is not None:  # every worker would have to send a Gram matrix
             return False
-        lowest = run.reading(a, run.panel_rows or plan.LOWEST_PANEL)
-        return self.all_values.need(lowest).limit <= run.memory
+        return replace(run, reserved=0).least(a, self.all_values.need) <= run.memory
 
     @property
     def what(self) -> str:
         """Its name in a refusal."""
-        call = "svdvals" if self.search is None else f"effort {self.effort!r}"
+        call = "svdvals" if self.asked == "exact" else f"effort {self.asked!r}"
         extra = f" with {' and '.join(self.measures)}" if self.measures else ""
         return f"{call} of {plan.of_shape(self.shape)}{extra}"
 
@@ -127,40 +127,48 @@ class Route:
             reads = self.steps + (4 if self.search.precision == "mixed" else 3)
         return reads + self.permutes
 
-    def need(self, reading: Reading) -> Need:
-        """What it holds, the statistics of the elements included."""
-        needed = self._once(reading)
+    def need(self, reading: Reading, *, grown: bool = False) -> Need:
+        """What it holds, the statistics of the elements included.
+
+        `grown`: the most that it can come to, with bases of min(m, n) columns, all of them read
+        out; else what is expected.
+        """
+        needed = self._once(reading, grown)
         if "alpha_farms" in self.measures:
             needed = needed.then(farms_need(reading).beside(self.seen_bytes))
         if self.permutes:
             gathered = permutation_need(reading, self.width).beside(self.seen_bytes)
-            again = self._once(replace(reading, stored=self.width, files=False))
+            again = self._once(replace(reading, stored=self.width, files=False), grown)
             kept = 3 * MIB  # of other sizes, by the allocator, beyond OVERHEAD: measured
             needed = needed.then(gathered).then(again.beside(gathered.arrays + kept))
         return needed._replace(working=needed.working + GENERATORS) if self.measures else needed
 
-    def _once(self, reading: Reading) -> Need:
+    def _once(self, reading: Reading, grown: bool) -> Need:
+        def of(search: Search) -> Need:
+            if grown:
+                return search.grown_need(reading, search.columns, reading.N)
+            return search.need(reading)
+
         if self.search is None:
             needed = values_need(reading, fast=self.accuracy == "fast")
             if self.apart is not None:
-                needed = needed.then(self.apart.need(reading))
+                needed = needed.then(of(self.apart))
         else:
-            needed = self.search.need(reading)
+            needed = of(self.search)
         return Need(needed.arrays + self.seen_bytes, needed.working + 2**19)  # counts of codes
 
+    def most(self, a: Matrix, run: Run) -> int:
+        """The least limit that allows it whatever the values are."""
+        return run.least(a, partial(self.need, grown=True))
+
     def within(self, a: Matrix, run: Run) -> Run:
-        """Choose what is held; MemoryLimitError says what it needs, and what less would need."""
-        instead = ""
-        if self.measures:
-            needed = amount(run.least(a, replace(self, measures=()).need))
-            instead = f"; without {' and '.join(self.measures)} it needs {needed}"
-        elif self.effort != EFFORTS[0]:
-            cheaper = EFFORTS[EFFORTS.index(self.effort) - 1]
-            tol = self.search.tol if self.search else 1e-3
-            other = _route(a, cheaper, self.k, tol, self.accuracy, run, self.vectors)
-            needed = amount(run.least(a, other.need))
-            instead = f"; effort {other.effort!r} needs {needed}"
-        return run.within(a, self.need, self.what, instead)
+        """Choose what is held; MemoryLimitError says the least limit that would allow it."""
+        least = run.least(a, self.need)
+        if least > run.memory:
+            most = self.most(a, run)
+            more = f" (up to {amount(most)} if its values span much)" if most > least else ""
+            raise MemoryLimitError(run.refusal(self.what, amount(least) + more))
+        return run.within(a, self.need, self.what)
 
     def spare(self, a: Matrix, run: Run) -> int:
         """Bytes of the limit that are left for a part of a matrix read again at each pass.
@@ -179,52 +187,6 @@ def run_for(a: Matrix, effort: str, **options: Any) -> Run:
     """Resolve the options of :func:`sigmascope.spectrum`, whose effort says what may be rounded."""
     precisions = SEARCHES if effort == "top" else DENSITIES
     return Run.of(a, precisions=precisions, **options)
-
-
-def room_beside(
-    a: Matrix,
-    *,
-    effort: str,
-    k: int,
-    tol: float,
-    accuracy: str,
-    measures: tuple[str, ...] = (),
-    **options: Any,
-) -> int:
-    """Bytes of the limit that :func:`sigmascope.spectrum` of `a` leaves, for the next matrix.
-
-    0 if the call would be refused, or reads the file again at each pass, and so holds as much of
-    it as it can. If `a` is in memory, its own bytes are taken off as well, as if they had been
-    read for this call.
-    """
-    run = run_for(a, effort, **options)
-    chosen = route(a, effort, k, tol, accuracy, run, measures)
-    try:
-        run = chosen.within(a, run)
-    except MemoryLimitError:
-        return 0
-    held = a.nbytes if a.in_memory else run.load_bytes
-    if not held:
-        return 0
-    needed = chosen.need(run.reading(a, held=run.load_bytes > 0)).beside(held + run.copy_bytes)
-    return max(run.memory - run.reserved - needed.peak, 0)
-
-
-def in_memory(
-    a: Matrix,
-    *,
-    effort: str,
-    k: int,
-    tol: float,
-    accuracy: str,
-    vectors: bool,
-    measures: tuple[str, ...] = (),
-    **options: Any,
-) -> tuple[Route, Need]:
-    """What :func:`sigmascope.spectrum` runs on `a`, and takes beside its bytes once it is read."""
-    run = run_for(a, effort, **options)
-    chosen = route(a, effort, k, tol, accuracy, run, measures, vectors)
-    return chosen, chosen.need(run.reading(a, held=True))
 
 
 def route(
@@ -255,8 +217,16 @@ def route(
     if asked.search is None:
         return asked
     base = "float64" if run.precision == "float64" else "float32"
+    if min(a.shape) == 1:  # no density has a single value
+        return asked.all_values
     cheaper = costs.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
-    return asked.all_values if cheaper and asked.may_find_all(a, run) else asked
+    if not cheaper or run.executor is not None:
+        return asked
+    if asked.may_find_all(a, run):
+        return asked.all_values
+    # If neither fits, what is refused is the one that takes less.
+    alone, every = replace(run, reserved=0), asked.all_values
+    return every if alone.least(a, every.need) < alone.least(a, asked.need) else asked
 
 
 def _route(

@@ -14,6 +14,7 @@ from .errors import MemoryLimitError, NonFiniteError
 from .matrices import Matrix
 from .memory import Need
 from .plan import Run
+from .threads import amount
 from .workers import Workers, row_blocks
 
 
@@ -96,7 +97,8 @@ class Spread:
         need = Need(4 * size, 0)
         if not self._run.has(need):
             what = f"the Gram matrix of order {self.cols}, and those of its blocks,"
-            raise MemoryLimitError(self._run.refusal(what, need))
+            needed = amount(need.beside(self._run.reserved).limit)
+            raise MemoryLimitError(self._run.refusal(what, needed))
         return _sum(self._each("gram matrix", None, size))
 
     def _each(self, verb: str, x: Any, result_bytes: int) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, NamedTuple, Self
 
 from sigmascope import statistics
+from sigmascope.admission import in_memory
 from sigmascope.analysis import spectrum
 from sigmascope.distributions import spectral_density
 from sigmascope.errors import MemoryLimitError
@@ -18,7 +19,7 @@ from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.memory import Need
 from sigmascope.plan import Run
-from sigmascope.routes import in_memory, run_for
+from sigmascope.routes import run_for
 from sigmascope.scanning.tasks import Options, Read
 from sigmascope.spectra import Difference, Spectrum
 
@@ -238,8 +239,9 @@ def projected(
 
     By Weyl no singular value differs from that of dW by more than ||c W||_2, so that the largest
     are known to that and the errors that they have in dW. So is the rest, if ||c W||_F moves the
-    nuclear norm by no more than its error (see :class:`Quadrature`); else it comes from an own
-    density of a few steps. ||P||_F^2 = ||dW||_F^2 - ||c W||_F^2, since P and W are orthogonal.
+    nuclear norm by no more than its error (:class:`sigmascope.spectra.quadrature.Quadrature`); else
+    it comes from an own density of a few steps. ||P||_F^2 = ||dW||_F^2 - ||c W||_F^2, since P and W
+    are orthogonal.
     """
     apart = Difference(
         abs(decay) * float(before.top[0] + before.top_errors[0]),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
@@ -56,17 +56,51 @@ def _lines(tensors: Sequence[TensorPlan]) -> list[list[str]]:
 
 
 def _totals(out: Console, plan: ScanPlan) -> None:
+    for line in _part(plan):
+        out.print(line, soft_wrap=True)
+    if plan.accepted:
+        at_once = f", {plan.workers} at once" if plan.workers > 1 else ""
+        out.print(
+            f"{counted(len(plan.accepted), 'matrix', 'matrices')}{at_once}: {size(plan.nbytes)} "
+            f"stored, {size(plan.read_bytes)} read, in about {duration(plan.seconds)} "
+            f"({duration(plan.least_seconds)} to {duration(plan.most_seconds)})."
+        )
+    for line in _memory(plan):
+        out.print(line, soft_wrap=True)
     rates = plan.rates
-    at_once = f", {plan.workers} at once" if plan.workers > 1 else ""
-    out.print(
-        f"{counted(len(plan.accepted), 'matrix', 'matrices')}{at_once}: {size(plan.nbytes)} "
-        f"stored, {size(plan.read_bytes)} read, in about {duration(plan.seconds)} "
-        f"({duration(plan.least_seconds)} to {duration(plan.most_seconds)})."
-    )
-    out.print(
-        f"At most {amount(plan.peak_bytes)} of memory; the limit is "
-        f"{amount(plan.options['memory_limit'])}."
-    )
     parts = [f"{rates.float32 / 1e9:.0f} GFLOP/s in float32", f"{rates.threads} threads"]
     parts += [f"files at {size(rates.file)}/s"] if rates.file else []
     out.print(f"Measured just now: {', '.join(parts)}.")
+
+
+def _part(plan: ScanPlan) -> Iterator[str]:
+    """Say which part of a scan this is."""
+    if plan.shard is not None:
+        shard = plan.shard
+        yield f"Part {shard} of the scan: {len(shard.positions):,} of {shard.total:,} rows."
+    if plan.kept:
+        have = "has its row" if plan.kept == 1 else "have their rows"
+        yield f"{counted(plan.kept, 'matrix', 'matrices')} {have} in the journal already."
+
+
+def _memory(plan: ScanPlan) -> Iterator[str]:
+    """Say how much memory it takes, what the limit means, and what is refused for want of more."""
+    limit, refused, short = amount(plan.memory_limit), plan.refused, plan.refused_for_memory
+    if plan.accepted:
+        where = f" in {counted(plan.workers, 'process', 'processes')}" if plan.processes else ""
+        most = f"At most {amount(plan.peak_bytes)} of memory{where}"
+        if plan.peak_bytes <= plan.memory_limit:
+            yield f"{most}; the limit is {limit}."
+        else:
+            yield (
+                f"{most}: the limit of {limit} bounds what grows with a matrix, and the scan may "
+                f"take {amount(plan.floor_bytes)} whatever it is."
+            )
+    if refused:
+        reason = "reason" if len(refused) == 1 else "reasons"
+        yield f"{counted(len(refused), 'matrix', 'matrices')} refused, with the {reason} above."
+    if short:
+        yield (
+            f"A limit of {amount(plan.sufficient_limit)}, instead of {limit}, is the least at "
+            "which none is refused for want of memory."
+        )

@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 from zlib import crc32
@@ -129,6 +130,35 @@ def _unsealed(path: Path, number: int, line: bytes) -> dict[str, Any]:
     return record
 
 
+def _lock(file: FileIO, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        reason = "another scan is writing this journal"
+        raise BlockingIOError(error.errno, reason, str(path)) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def look(path: Path, schema: Schema, *, resume: bool) -> tuple[Header | None, list[Row]]:
+    """Return what a :class:`Journal` of these arguments begins with; no file is made or changed.
+
+    Raises
+    ------
+    ValueError, OSError
+        As opening the journal would.
+    """
+    with naming(path), open(path, "r+b", buffering=0) as file:
+        _lock(file, path)
+        if not resume:
+            return None, []
+        header, rows, _ = parsed(path, file.readall(), schema, torn=True)
+        return header, rows
+
+
 class Journal:
     """The file of a journal while it is written; no two scans can write one at a time.
 
@@ -161,7 +191,7 @@ class Journal:
             # Unbuffered: what was written is safe from a kill, nothing is left to fail on close.
             self._file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115
             try:
-                self._lock()
+                _lock(self._file, path)
                 if resume:
                     content = self._file.readall()
                     self.header, self.rows, self._size = parsed(path, content, schema, torn=True)
@@ -169,18 +199,6 @@ class Journal:
                 self._file.close()
                 raise
         _OPEN.add(self)
-
-    def _lock(self) -> None:
-        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            reason = "another scan is writing this journal"
-            raise BlockingIOError(error.errno, reason, str(self.path)) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
 
     def begin(self, header: Header) -> None:
         """Cut off what is replaced or torn, and write the header if there is none."""

@@ -9,26 +9,21 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from sigmascope.adapters import Scannable, as_scannable
-from sigmascope.engine import engine
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.threads import resolve_threads
 
 from .ahead import Threads
+from .beginning import ScanRows, empty_table, listed_part
 from .events import Progress
 from .executors import Borrowed
-from .filling import Rows
-from .items import Item, Patterns, as_list, listed
+from .items import Patterns
 from .outputs import Outputs, PathLike, Paths
 from .prefetch import Prefetch
-from .provenance import identities
 from .result import Scan
 from .rows import Row
-from .shards import Shard
 from .side_by_side import Shares, Turns
 from .tasks import Options, Read, Task, analysed, run
-
-ScanRows = Rows[Scan, Item]
 
 
 def scan(
@@ -93,9 +88,9 @@ def scan(
     Returns
     -------
     Scan
-        One row per tensor in file order, one per slice of a stack; see :mod:`sigmascope.rows`. An
-        error in one tensor (NaN or infinity, a file that cannot be read, a memory limit that is
-        too small) is the reason in its row, with status "failed".
+        One row per tensor in file order, one per slice of a stack; see
+        :mod:`sigmascope.scanning.rows`. An error in one tensor (NaN or infinity, a file that cannot
+        be read, a memory limit that is too small) is the reason in its row, with status "failed".
 
     Raises
     ------
@@ -133,26 +128,11 @@ def scan(
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
     workers = at_once(executor, workers)
     opened = as_scannable(checkpoint, reading)
-    items = list(listed(opened, as_list(include), as_list(exclude)))
-    part = None
-    if shard is not None:
-        part = Shard.of(shard, [item.stored_bytes if item.matrix else None for item in items])
-        items = [items[position] for position in part.positions]
+    items, part = listed_part(opened, include, exclude, shard)
     with Outputs(out, resume, Scan) as outputs:
         if memory_limit is None and outputs.memory_limit is not None:
             options = replace(options, memory_limit=outputs.memory_limit)
-        begun = Scan(
-            checkpoint=str(opened.path),
-            options=options.recorded()
-            | {"include": as_list(include), "exclude": as_list(exclude)}
-            | opened.choices,
-            rows=[],
-            expected=len(items),
-            notes=opened.notes,
-            files=identities(opened),
-            engine=engine(),
-            shard=part,
-        )
+        begun = empty_table(opened, options, include, exclude, len(items), part)
         rows = ScanRows(outputs.begin(begun), items, str(opened.path))
         if executor is None:
             _here(opened, options, rows, outputs, progress)

@@ -8,20 +8,84 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from sigmascope.threads import available_memory
 
 from . import saving
-from .journal import Header, Journal
+from .journal import Header, Journal, look
 from .provenance import differences
 from .rows import Row
+from .schema import Schema
 from .table import OutputError, Table
 
 PathLike = str | os.PathLike[str]
 Paths = PathLike | Sequence[PathLike] | None
 
 T = TypeVar("T", bound=Table)
+
+
+class Places(NamedTuple):
+    """Where a run writes: the journal that it goes on with, other journals, other files."""
+
+    resumed: Path | None
+    journals: list[Path]
+    tables: list[Path]
+
+    @classmethod
+    def of(cls, out: Paths, resume: PathLike | None, schema: Schema) -> Self:
+        """Sort paths by their formats; ValueError or ImportError if one has none."""
+        paths = [out] if isinstance(out, (str, os.PathLike)) else list(out or ())
+        formats = {Path(path): saving.suffix_of(Path(path), schema) for path in paths}
+        journals = [path for path, suffix in formats.items() if suffix == ".jsonl"]
+        tables = [path for path, suffix in formats.items() if suffix != ".jsonl"]
+        if resume is None:
+            return cls(None, journals, tables)
+        begun = Path(resume)
+        if saving.suffix_of(begun, schema) != ".jsonl":
+            raise ValueError(f"{begun}: what a {schema.what} is resumed from is a .jsonl")
+        others = [path for path in journals if path.absolute() != begun.absolute()]
+        return cls(begun, others, tables)
+
+
+def foreseen(
+    out: Paths, resume: PathLike | None, schema: Schema
+) -> tuple[Header | None, list[Row]]:
+    """Return what the journal that is gone on with holds; no file is made or changed.
+
+    Raises
+    ------
+    ValueError, ImportError, OSError
+        As :class:`Outputs` would.
+    """
+    places = Places.of(out, resume, schema)
+    for path in places.journals:
+        if path.exists():
+            look(path, schema, resume=False)
+        else:
+            saving.probe(path)
+    for path in places.tables:
+        saving.probe(path)
+    if places.resumed is None:
+        return None, []
+    if places.resumed.exists():
+        return look(places.resumed, schema, resume=True)
+    saving.probe(places.resumed)
+    return None, []
+
+
+def limit_of(header: Header | None) -> int | None:
+    """Return the memory limit that a run began with, if the machine still has that."""
+    limit: int | None = None if header is None else header["options"]["memory_limit"]
+    return limit if limit is not None and limit <= available_memory() else None
+
+
+def resumed(path: Path, header: Header, rows: list[Row], now: T) -> T:
+    """Return the table that goes on; ValueError if the journal is of another, with differences."""
+    found = differences(header, now.header(), among=("expected", "engine", "shard"))
+    if found:
+        raise ValueError(f"{path}: the journal of another {now.schema.what}: {'; '.join(found)}")
+    return type(now).of_header(header, list(rows))
 
 
 class Outputs(Generic[T]):
@@ -32,24 +96,17 @@ class Outputs(Generic[T]):
     """
 
     def __init__(self, out: Paths, resume: PathLike | None, kind: type[T]) -> None:
-        paths = [out] if isinstance(out, (str, os.PathLike)) else list(out or ())
         schema = kind.schema
-        formats = {Path(path): saving.suffix_of(Path(path), schema) for path in paths}
-        new = [path for path, suffix in formats.items() if suffix == ".jsonl"]
-        self._tables = [path for path, suffix in formats.items() if suffix != ".jsonl"]
-        for path in self._tables:
+        places = Places.of(out, resume, schema)
+        for path in places.tables:
             saving.probe(path)
-        self._kind = kind
+        self._tables = places.tables
         self._table: T | None = None
         self._resumed: Journal | None = None
         with ExitStack() as files:
-            if resume is not None:
-                begun = Path(resume)
-                if saving.suffix_of(begun, schema) != ".jsonl":
-                    raise ValueError(f"{begun}: what a {schema.what} is resumed from is a .jsonl")
-                self._resumed = files.enter_context(Journal(begun, schema, resume=True))
-                new = [path for path in new if path.absolute() != begun.absolute()]
-            self._new = [files.enter_context(Journal(path, schema)) for path in new]
+            if places.resumed is not None:
+                self._resumed = files.enter_context(Journal(places.resumed, schema, resume=True))
+            self._new = [files.enter_context(Journal(path, schema)) for path in places.journals]
             self._files = files.pop_all()
 
     @property
@@ -64,8 +121,7 @@ class Outputs(Generic[T]):
     @property
     def memory_limit(self) -> int | None:
         """The limit that it began with, if there is one and the machine still has that."""
-        limit: int | None = None if self.begun is None else self.begun["options"]["memory_limit"]
-        return limit if limit is not None and limit <= available_memory() else None
+        return limit_of(self.begun)
 
     def begin(self, table: T) -> T:
         """Write what comes before the first row; return the table that goes on.
@@ -78,14 +134,8 @@ class Outputs(Generic[T]):
             A file cannot be written.
         """
         if self._resumed is not None and self._resumed.header is not None:
-            header, now = self._resumed.header, table.header()
-            found = differences(header, now, among=("expected", "engine", "shard"))
-            if found:
-                raise ValueError(
-                    f"{self._resumed.path}: the journal of another {self._kind.schema.what}: "
-                    f"{'; '.join(found)}"
-                )
-            table = self._kind.of_header(header, list(self._resumed.rows))
+            journal = self._resumed
+            table = resumed(journal.path, self._resumed.header, journal.rows, table)
         self._table = table
         for journal in self._journals:
             self._do(partial(journal.begin, table.header()))

@@ -7,9 +7,11 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
-from sigmascope import rates
+from sigmascope import plan, rates
 from sigmascope.adapters import Scannable, as_scannable
+from sigmascope.admission import Asked
 from sigmascope.errors import MemoryLimitError
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
@@ -17,11 +19,13 @@ from sigmascope.memory import OVERHEAD
 from sigmascope.plan import Run
 from sigmascope.rates import Rates
 from sigmascope.requested import PARTS, PERMUTATIONS, SIDE
-from sigmascope.routes import Route, route, run_for
-from sigmascope.threads import amount
+from sigmascope.routes import Route
 
-from .items import Item, Patterns, as_list, listed
+from .beginning import ScanRows, empty_table, listed_part
+from .items import Item, Patterns, as_list
+from .outputs import PathLike, Paths, foreseen, limit_of, resumed
 from .plans import ScanPlan, TensorPlan
+from .result import Scan
 from .side_by_side import Shares
 from .tasks import TENSOR_ERRORS, Options, reason_of
 
@@ -39,6 +43,10 @@ def plan_scan(
     memory_limit: int | str | None = None,
     include: Patterns = None,
     exclude: Patterns = None,
+    out: Paths = None,
+    resume: PathLike | None = None,
+    shard: tuple[int, int] | None = None,
+    workers: int | None = None,
 ) -> ScanPlan:
     """Say what :func:`scan` of the same arguments will do, from the headers alone.
 
@@ -48,6 +56,13 @@ def plan_scan(
         As for :func:`scan`.
     include, exclude
         As for :func:`scan`.
+    out, resume
+        As for :func:`scan`: they are checked, and no file is made or changed. Matrices whose rows
+        are in the journal, and would stay, are not planned again.
+    shard
+        As for :func:`scan`: the plan is of that part.
+    workers
+        Of the executor that the scan is to have, as for :func:`scan`; None: it has none.
 
     Returns
     -------
@@ -57,7 +72,7 @@ def plan_scan(
 
     Raises
     ------
-    CheckpointError, ValueError
+    CheckpointError, ValueError, ImportError, OSError
         As for :func:`scan`.
 
     Notes
@@ -67,29 +82,49 @@ def plan_scan(
     tensors nothing is read but scales of quantised ones.
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
+    if workers is not None:
+        plan.check_positive(workers=workers)
     opened = as_scannable(checkpoint)
-    items = list(listed(opened, as_list(include), as_list(exclude)))
+    items, part = listed_part(opened, include, exclude, shard)
+    header, rows = foreseen(out, resume, Scan.schema)
+    begun = limit_of(header)
+    if memory_limit is None and begun is not None:
+        options = replace(options, memory_limit=begun)
+    table = empty_table(opened, options, include, exclude, len(items), part)
+    if header is not None and resume is not None:
+        table = resumed(Path(resume), header, rows, table)
+    to_come = ScanRows(table, items, str(opened.path))
     matrices = [item for item in items if item.matrix]
-    shares = Shares.of(opened, matrices, options)
+    if workers is None:
+        shares = Shares.of(opened, matrices, options)
+    else:
+        shares = Shares(workers, options.shared(workers), options)
     largest = max(opened.files, key=_size, default=None)
     measured = rates.measure(shares.each.num_threads, largest)
-    unreadable = {
-        item.name: item.reason or ""
-        for item in items
-        if item.record["status"] == "unreadable" and item.status == "not analysed"
-    }
+    planned = [items[index] for index in to_come.matrices]
     return ScanPlan(
         checkpoint=str(opened.path),
         options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
         tensors=tuple(
-            _planned(opened, item, shares.options_of(item.name), measured) for item in matrices
+            _planned(opened, item, shares.options_of(item.name), measured) for item in planned
         ),
-        unreadable=unreadable,
+        unreadable=_unreadable(items),
         workers=shares.workers,
         alone=shares.alone,
         rates=measured,
         notes=opened.notes,
+        kept=len(matrices) - len(planned),
+        shard=part,
+        processes=workers is not None,
     )
+
+
+def _unreadable(items: Sequence[Item]) -> dict[str, str]:
+    return {
+        item.name: item.reason or ""
+        for item in items
+        if item.record["status"] == "unreadable" and item.status == "not analysed"
+    }
 
 
 def _size(path: os.PathLike[str]) -> int:
@@ -105,21 +140,16 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
         a = checkpoint[item.name]
         if isinstance(a, LowRank):
             return _of_product(a, unknown, options, measured)
-        run = run_for(
-            a,
-            options.effort,
+        asked = Asked.of(
+            effort=options.effort,
+            k=options.k,
+            tol=options.tol,
+            accuracy=options.accuracy,
+            measures=options.measures,
             num_threads=options.num_threads,
             memory_limit=options.memory_limit,
         )
-        chosen = route(
-            a,
-            options.effort,
-            options.k,
-            options.tol,
-            options.accuracy,
-            run,
-            options.measures,
-        )
+        chosen, run = asked.chosen(a)
     except TENSOR_ERRORS as error:
         return replace(unknown, refused=reason_of(error))
     search = chosen.search
@@ -135,7 +165,7 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
         passes=chosen.passes,
     )
     try:
-        run = chosen.within(a, run)
+        run = asked.within(a, chosen, run)
     except MemoryLimitError as error:
         return replace(known, refused=str(error), peak_bytes=run.least(a, chosen.need))
     held = run.load_bytes + run.copy_bytes
@@ -166,9 +196,10 @@ def _of_product(a: LowRank, unknown: TensorPlan, options: Options, measured: Rat
         read_bytes=a.nbytes,
         peak_bytes=needed,
     )
-    if a.working_bytes > options.memory_limit:
-        refused = f"a product of rank {a.rank} needs {amount(a.working_bytes)}"
-        return replace(known, refused=refused)
+    try:
+        a.check_memory(options.memory_limit)
+    except MemoryLimitError as error:
+        return replace(known, refused=str(error), peak_bytes=a.working_bytes)
     flops = 8 * sum(a.shape) * a.rank**2 + 20 * a.rank**3
     return replace(known, seconds=flops * measured.threads / measured.speed("float64"))
 

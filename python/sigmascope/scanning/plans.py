@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sigmascope.memory import OVERHEAD
+from sigmascope.memory import MINIMUM, OVERHEAD
 from sigmascope.rates import Rates
 from sigmascope.threads import amount
+
+from .shards import Shard
 
 WITHIN = 2.0
 """Times that a matrix takes are estimated to within this factor; a benchmark asserts it."""
@@ -45,7 +47,7 @@ class TensorPlan:
         Expected, to within a factor of 2.
     refused
         Why it cannot be done, else None: the reason that the row will have. `peak_bytes` is then
-        what it would need.
+        the least limit that allows it; 0 if none does.
     """
 
     name: str
@@ -83,8 +85,14 @@ class ScanPlan:
         A plan for each matrix, in file order.
     unreadable
         Weights that cannot be read, with the reason.
+    kept
+        Matrices whose rows are in the journal that is gone on with, and stay.
+    shard
+        Which part of the scan this is, if it is one.
     workers
         Matrices that are analysed at once.
+    processes
+        Whether each worker is one of an executor's, with memory of its own.
     alone
         The names of those that are analysed alone, as they need all the memory.
     rates
@@ -101,6 +109,9 @@ class ScanPlan:
     alone: frozenset[str]
     rates: Rates
     notes: tuple[str, ...]
+    kept: int = 0
+    shard: Shard | None = None
+    processes: bool = False
 
     def __iter__(self) -> Iterator[TensorPlan]:
         return iter(self.tensors)
@@ -131,6 +142,11 @@ class ScanPlan:
         return [tensor for tensor in self.tensors if tensor.refused is not None]
 
     @property
+    def refused_for_memory(self) -> list[TensorPlan]:
+        """What a larger limit would allow."""
+        return [tensor for tensor in self.refused if tensor.peak_bytes]
+
+    @property
     def nbytes(self) -> int:
         """Stored bytes of the matrices that will be analysed."""
         return sum(tensor.nbytes for tensor in self.accepted)
@@ -142,11 +158,32 @@ class ScanPlan:
 
     @property
     def peak_bytes(self) -> int:
-        """Memory above the imported package, at most: of the matrices analysed at once."""
+        """Memory above the imported package, at most: of the matrices analysed at once.
+
+        Of processes the sum, each above its own.
+        """
         alone = [tensor.peak_bytes for tensor in self.accepted if tensor.name in self.alone]
         beside = [tensor.peak_bytes for tensor in self.accepted if tensor.name not in self.alone]
         peaks = sorted(beside)[-self.workers :]
-        return max([sum(peaks) - max(len(peaks) - 1, 0) * OVERHEAD, *alone])
+        shared = 0 if self.processes else max(len(peaks) - 1, 0) * OVERHEAD
+        return max([sum(peaks) - shared, *alone])
+
+    @property
+    def memory_limit(self) -> int:
+        """Bytes that the scan was given, of all that it does at once."""
+        limit: int = self.options["memory_limit"]
+        return limit
+
+    @property
+    def floor_bytes(self) -> int:
+        """What the scan may take whatever the limit is, which then bounds the arrays alone."""
+        return MINIMUM * (self.workers if self.processes else 1)
+
+    @property
+    def sufficient_limit(self) -> int:
+        """The least limit, of all that is done at once, at which nothing would be refused."""
+        times = self.workers if self.processes else 1
+        return max([self.memory_limit, *(t.peak_bytes * times for t in self.refused_for_memory)])
 
     @property
     def seconds(self) -> float:
@@ -170,6 +207,9 @@ class ScanPlan:
             "options": self.options,
             "matrices": len(self.accepted),
             "refused": len(self.refused),
+            "sufficient_limit": self.sufficient_limit,
+            "kept": self.kept,
+            "shard": None if self.shard is None else str(self.shard),
             "unreadable": self.unreadable,
             "nbytes": self.nbytes,
             "read_bytes": self.read_bytes,
@@ -178,6 +218,7 @@ class ScanPlan:
             "least_seconds": self.least_seconds,
             "most_seconds": self.most_seconds,
             "workers": self.workers,
+            "processes": self.processes,
             "alone": sorted(self.alone),
             "rates": asdict(self.rates),
         }

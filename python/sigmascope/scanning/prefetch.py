@@ -74,6 +74,14 @@ class Prefetch(Generic[M]):
             with self._lock:
                 del self._rooms[name]
 
+    def give_up(self) -> None:
+        """Let go of what was read ahead, for a matrix that needs the room; its turn reads it."""
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None and not held[1].cancel():
+            with suppress(Exception):
+                held[1].result()
+
     def afresh(self, name: str) -> M:
         """Return a matrix of which nothing is held."""
         return self._checkpoint[name]

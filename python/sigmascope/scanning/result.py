@@ -29,7 +29,7 @@ class Scan(Table):
         effort, k, tol, accuracy, measures, seed, num_threads, memory_limit (bytes), include,
         exclude.
     rows
-        Records of the columns that :mod:`sigmascope.rows` lists; they are plain JSON.
+        Records of the columns that :mod:`sigmascope.scanning.rows` lists; they are plain JSON.
     expected, notes, files, engine
         As for :class:`Table`.
     shard

@@ -11,9 +11,9 @@ from threading import Condition
 from typing import Self
 
 from sigmascope.adapters import Scannable
+from sigmascope.admission import in_memory
 from sigmascope.low_rank import LowRank
 from sigmascope.memory import MINIMUM
-from sigmascope.routes import in_memory
 
 from .items import Item
 from .tasks import TENSOR_ERRORS, Options

@@ -13,6 +13,7 @@ from typing import Any, overload
 
 from sigmascope import plan
 from sigmascope.adapters import AdapterOrigin, Scannable, reopened
+from sigmascope.admission import room_beside
 from sigmascope.analysis import EFFORTS, spectrum
 from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
 from sigmascope.distributions import moments
@@ -20,7 +21,6 @@ from sigmascope.errors import CheckpointError, MemoryLimitError, NonFiniteError,
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.requested import check_measures
-from sigmascope.routes import room_beside
 from sigmascope.spectra import Spectrum, weightwatcher
 from sigmascope.threads import resolve_memory, resolve_threads
 
@@ -235,11 +235,11 @@ def _spectrum(
         try:
             return spectrum(a, seed=seed, progress=read, reserved=room + held, **how)
         except MemoryLimitError:
-            if not a.in_memory:
+            if not (room or held):
                 raise
-            # Read ahead, it leaves too little for itself: from the file then.
-            again = matrices.afresh(name)
-            return spectrum(again, seed=seed, progress=read, reserved=room, **how)
+    # Read ahead, it leaves too little for itself, or what is read beside it does: alone then.
+    matrices.give_up()
+    return spectrum(matrices.afresh(name), seed=seed, progress=read, **how)
 
 
 def failed(error: Exception, began: float) -> Row:

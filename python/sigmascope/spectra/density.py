@@ -29,7 +29,7 @@ def entropy_term(x: Array) -> Array:
 class Density:
     """Spectral density of A^T A by stochastic Lanczos quadrature, with its evidence.
 
-    Built by :meth:`from_quadrature`; the estimator is explained in :mod:`sigmascope.quadrature`.
+    Built by :meth:`from_quadrature`; :mod:`sigmascope.spectra.quadrature` explains the estimator.
 
     Attributes
     ----------

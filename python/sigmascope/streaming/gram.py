@@ -13,7 +13,7 @@ from sigmascope import _core
 from sigmascope.errors import MemoryLimitError
 from sigmascope.sources import matrix
 from sigmascope.spectra import SVD, SingularValues
-from sigmascope.threads import resolve_memory, resolve_threads
+from sigmascope.threads import amount, resolve_memory, resolve_threads
 
 from .accumulator import LOST, RowAccumulator, native_options, require_finite
 from .exact_sum import ExactSum, grid_of
@@ -188,8 +188,8 @@ class GramAccumulator(RowAccumulator):
         needed = (bytes_per_element + 8 * (grids - 1)) * self.n_cols**2 + 11200 * self.n_cols
         if needed > self._memory:
             raise MemoryLimitError(
-                f"{what} a Gram matrix of order {self.n_cols} needs {needed / 2**30:.2g} GiB, the "
-                f"memory limit is {self._memory / 2**30:.2g} GiB; a Sketch needs less"
+                f"{what} a Gram matrix of order {self.n_cols} needs {amount(needed)}, the memory "
+                f"limit is {amount(self._memory)}; a Sketch grows with the order, not its square"
             )
 
     def _options(self) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a scan begins with: the rows to come, and the table without them."""
+
+from __future__ import annotations
+
+from sigmascope.adapters import Scannable
+from sigmascope.engine import engine
+
+from .filling import Rows
+from .items import Item, Patterns, as_list, listed
+from .provenance import identities
+from .result import Scan
+from .shards import Shard
+from .tasks import Options
+
+ScanRows = Rows[Scan, Item]
+
+
+def listed_part(
+    checkpoint: Scannable, include: Patterns, exclude: Patterns, shard: tuple[int, int] | None
+) -> tuple[list[Item], Shard | None]:
+    """List the rows to come, of one part only if `shard` says so."""
+    items = list(listed(checkpoint, as_list(include), as_list(exclude)))
+    if shard is None:
+        return items, None
+    part = Shard.of(shard, [item.stored_bytes if item.matrix else None for item in items])
+    return [items[position] for position in part.positions], part
+
+
+def empty_table(
+    checkpoint: Scannable,
+    options: Options,
+    include: Patterns,
+    exclude: Patterns,
+    expected: int,
+    part: Shard | None,
+) -> Scan:
+    """Return the scan before its first row."""
+    patterns = {"include": as_list(include), "exclude": as_list(exclude)}
+    return Scan(
+        checkpoint=str(checkpoint.path),
+        options=options.recorded() | patterns | checkpoint.choices,
+        rows=[],
+        expected=expected,
+        notes=checkpoint.notes,
+        files=identities(checkpoint),
+        engine=engine(),
+        shard=part,
+    )
