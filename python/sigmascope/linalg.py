@@ -255,8 +255,8 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     Notes
     -----
     Two reads of A; with "fast" three. Work: m n^2 + (4/3) n^3 flops with n the smaller side.
-    Memory: about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation (Bischof, Lang
-    & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
+    Memory: about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation
+    (Bischof, Lang & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
 
     In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
     that adds little to the error, as when one value is far above the others (a note says so).
