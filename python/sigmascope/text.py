@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Numbers, sizes and names as people read them.
 
-:func:`with_error` is the one way in which a number that has an error is written, in terminals, pages,
-plots and the repr of results; `html/parts/numbers.js` is the same function in the browser.
+:func:`with_error` is the one way in which a number that has an error is written: in terminals,
+pages, plots and the repr of results. `html/parts/numbers.js` is the same function in the browser.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _is_whole(number: Decimal) -> bool:
 
 
 def _fixed(number: Decimal, places: int, rounding: str = ROUND_HALF_UP) -> str:
-    """Write a number with so many decimals; halves are rounded away from zero, and 0 has no sign."""
+    """Write a number with so many decimals; halves go away from zero, and 0 has no sign."""
     rounded = number.quantize(Decimal((0, (1,), -places)), rounding)
     return f"{abs(rounded) if rounded == 0 else rounded:f}"
 
@@ -141,6 +141,11 @@ def bounds(low: float, high: float, digits: int = 3) -> tuple[str, str]:
     ('0.123', '12.4')
     """
     return _bound(low, digits, ROUND_FLOOR), _bound(high, digits, ROUND_CEILING)
+
+
+def at_most(bound: float, digits: int = 1) -> str:
+    """Show a bound with a few significant digits, rounded up."""
+    return _bound(bound, digits, ROUND_CEILING)
 
 
 def _bound(value: float, digits: int, rounding: str) -> str:

@@ -13,13 +13,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from sigmascope.text import at_most, with_error
+
 Array = NDArray[np.float64]
 
 
-def _few(values: Array, count: int = 3) -> str:
-    """Show the first values in brackets, with dots where there are more."""
-    shown = ", ".join(f"{v:.6g}" for v in values[:count])
+def _few(values: Array, errors: Array, count: int = 3) -> str:
+    """Show the first values in brackets, with dots where there are more.
+
+    Six digits where the error is below the last of them, else the value with its error.
+    """
+    shown = ", ".join(
+        f"{v:.6g}" if e < 5e-7 * abs(v) else with_error(v, e)
+        for v, e in zip(values[:count].tolist(), errors[:count].tolist(), strict=True)
+    )
     return f"[{shown}{', ...' if len(values) > count else ''}]"
+
+
+def _at_most(bound: float) -> str:
+    """Show a bound with one digit, rounded up."""
+    return f"{float(at_most(bound)):.1g}"
 
 
 def state(converged: bool) -> str:
@@ -73,8 +86,8 @@ class SVD:
 
     def __repr__(self) -> str:
         return (
-            f"SVD(k = {len(self.s)}, sigma = {_few(self.s)}, "
-            f"error <= {self.errors.max(initial=0.0):.1g}, {state(self.converged)}, "
+            f"SVD(k = {len(self.s)}, sigma = {_few(self.s, self.errors)}, "
+            f"error <= {_at_most(self.errors.max(initial=0.0))}, {state(self.converged)}, "
             f"{self.passes} passes, {self.precision}, {self.seconds:.2f} s)"
         )
 
@@ -121,8 +134,8 @@ class SingularValues:
 
     def __repr__(self) -> str:
         return (
-            f"SingularValues({len(self)} values, sigma = {_few(self.values)}, "
-            f"floor {self.floor:.1g}, {self.method}, {self.precision}, {self.seconds:.2f} s)"
+            f"SingularValues({len(self)} values, sigma = {_few(self.values, self.errors)}, "
+            f"floor {_at_most(self.floor)}, {self.method}, {self.precision}, {self.seconds:.2f} s)"
         )
 
 
