@@ -210,7 +210,7 @@ def test_numbers_that_are_none() -> None:
     assert compact(None) is None
     assert compact(math.nan) is None
     assert compact(3.0) == 3
-    assert json.dumps(compact(0.123456789, 0.01)) == "0.123"
+    assert json.dumps(compact(0.123456789, 0.01)) == "0.12346"  # 0.123 and two more digits
     assert compact_error(None, None) == 0
 
 

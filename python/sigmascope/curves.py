@@ -106,6 +106,73 @@ def histogram(curve: Curve, edges: Array) -> Array:
     return density
 
 
+@dataclass(frozen=True, slots=True)
+class Density:
+    """The density of a whole curve as it is drawn, up to where the axis ends.
+
+    Attributes
+    ----------
+    end
+        Of the axis, which begins at 0: twice the noise edge, or a little more than most values.
+    shares
+        (n,) of the values between neighbouring edges of n equal bars.
+    error
+        The most that one of them may be off.
+    beyond, beyond_error
+        How many values are greater than `end`, and how far that may be off.
+    above
+        Those of the largest values, each known by itself, between the noise edge and `end`.
+    """
+
+    end: float
+    shares: Array
+    error: float
+    beyond: int
+    beyond_error: int
+    above: Array
+
+    @property
+    def edges(self) -> Array:
+        """(n + 1,) where the bars begin and end."""
+        return np.linspace(0.0, self.end, len(self.shares) + 1)
+
+
+def density_of(curve: Curve, edge: float | None) -> Density:
+    """Return the density of a whole curve, beside noise that ends at an edge if there is one."""
+    place = np.searchsorted(curve.ranks, 0.02 * curve.full).clip(max=len(curve.sigma) - 1)
+    usual = 1.08 * float(curve.sigma[place])
+    end = min(1.04 * float(curve.sigma[0]), 2.0 * edge if edge else usual) or 1.0
+    edges = np.linspace(0.0, end, min(32, max(8, round(1.5 * curve.full**0.5))) + 1)
+    shares = histogram(curve, edges) * np.diff(edges)
+    counts, errors = counts_above(curve, edges)
+    single = curve.sigma[curve.ranks == np.round(curve.ranks)]
+    above = single[(single > edge) & (single <= end)] if edge else single[:0]
+    worst = float(np.max(errors[1:] + errors[:-1])) / curve.full
+    return Density(end, shares, worst, round(counts[-1]), math.ceil(errors[-1]), above)
+
+
+def counts_above(curve: Curve, x: Array) -> tuple[Array, Array]:
+    """Return how many values of a whole curve are greater than each x, and how far that may be off.
+
+    Exact as far as the curve has every value and no error reaches over x. Between two quantiles the
+    count is interpolated; it may be any that they allow.
+    """
+    low, high = _brackets(curve, curve.sigma, x)
+    least, _ = _brackets(curve, np.minimum.accumulate(curve.sigma - curve.errors), x)
+    _, most = _brackets(curve, np.minimum.accumulate(curve.sigma + curve.errors), x)
+    place = np.interp(x, curve.sigma[::-1], curve.ranks[::-1]) - 0.5
+    counts = np.round(np.clip(place, low, high))
+    return counts, np.maximum(most - counts, counts - least)
+
+
+def _brackets(curve: Curve, sigma: Array, x: Array) -> tuple[Array, Array]:
+    """The least and the greatest number of values above each x that the points of a curve allow."""
+    before = np.concatenate([[0.0], np.floor(curve.ranks)])
+    after = np.append(np.ceil(curve.ranks) - 1.0, curve.full)
+    place = np.searchsorted(-sigma, -x, side="left")
+    return before[place], np.maximum(before[place], after[place])
+
+
 def noise_of(edge: float, shape: tuple[int, int]) -> float:
     """Return the standard deviation of the entries of noise that ends at an edge."""
     return edge / (math.sqrt(shape[0]) + math.sqrt(shape[1]))

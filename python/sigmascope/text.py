@@ -11,13 +11,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
 _DIGITS = 4
 """Significant digits of a number whose error is below the last of them."""
-
-_HALF = Decimal("0.5")
 
 
 def with_error(value: float | None, error: float | None = 0.0) -> str:
@@ -50,23 +49,21 @@ def with_error(value: float | None, error: float | None = 0.0) -> str:
     return f"({mantissa})e{power}" if visible else f"{mantissa}e{power}"
 
 
+@lru_cache(maxsize=256)  # a page asks twice: for the value, and for the error
 def digits_of(value: float, error: float) -> tuple[int, int, bool]:
     """Return how :func:`with_error` writes a number: power of ten, decimals, whether with error.
 
-    An error has one digit, two if the first is a 1, and all those of a whole number.
+    An error has one digit, two if the first is a 1, and all of its whole part. Whole numbers stay
+    whole where their error is whole too, or is not shown.
     """
-    v, e = abs(Decimal(value)), abs(Decimal(error))
-    power = _power(max(v, e))
-    v, e = v.scaleb(-power), e.scaleb(-power)
-    whole = _is_whole(v) and _is_whole(e)
-    least = 0 if not v or (whole and not e) else max(0, _DIGITS - 1 - _order(v))
-    if not e or (v and e < _HALF.scaleb(-least)):
-        return power, least, False
-    if whole:
+    power = _power(max(abs(value), error))
+    least = max(0, _DIGITS - 1 + power - _order(value)) if value else 0
+    if not error or (value and error < float(f"5e{power - least - 1}")):
+        return power, 0 if _is_whole(value, power) else least, False
+    if _is_whole(value, power) and _is_whole(error, power):
         return power, 0, True
-    rounded = Decimal(f"{e:.1e}")
-    first = rounded.scaleb(-rounded.adjusted())
-    return power, max(0, -rounded.adjusted() + (first < 2)), True
+    digits, _, order = f"{error:.1e}".partition("e")
+    return power, max(0, power - int(order) + digits.startswith("1")), True
 
 
 def _without_known_error(value: float, error: float | None) -> str:
@@ -77,19 +74,22 @@ def _without_known_error(value: float, error: float | None) -> str:
     return f"{number} ± {short(error, 2) if known else '?'}"
 
 
-def _power(size: Decimal) -> int:
+def _power(size: float) -> int:
     """Return the power of ten that is written out; 0 for numbers of a usual size."""
     order = _order(size) if size else 0
     return 0 if -3 <= order < 6 else order
 
 
-def _order(size: Decimal) -> int:
+def _order(number: float) -> int:
     """Return the power of ten of the first digit once there are as many as are shown."""
-    return Decimal(f"{size:.{_DIGITS - 1}e}").adjusted()
+    return int(f"{number:.{_DIGITS - 1}e}".partition("e")[2])
 
 
-def _is_whole(number: Decimal) -> bool:
-    return number == number.to_integral_value()
+def _is_whole(number: float, power: int) -> bool:
+    if power == 0:
+        return float(number).is_integer()
+    scaled = Decimal(repr(float(number))).scaleb(-power)
+    return scaled == scaled.to_integral_value()
 
 
 def _fixed(number: Decimal, places: int, rounding: str = ROUND_HALF_UP) -> str:
@@ -161,12 +161,10 @@ def short(value: float | None, digits: int = 3) -> str:
 def _significant(value: float, digits: int, rounding: str) -> str:
     if not math.isfinite(value):
         return f"{value}"
-    number = Decimal(repr(float(value)))
-    power = _power(abs(number))
-    number = number.scaleb(-power)
-    whole = power == 0 and _is_whole(number)
-    places = 0 if whole else max(0, digits - 1 - _order(abs(number)))
-    text = _fixed(number, places, rounding)
+    power = _power(abs(value))
+    whole = power == 0 and _is_whole(value, 0)
+    places = 0 if whole else max(0, digits - 1 + power - _order(value))
+    text = _fixed(Decimal(repr(float(value))).scaleb(-power), places, rounding)
     return f"{text}e{power}" if power else text
 
 
