@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -161,8 +162,9 @@ def counts_above(curve: Curve, x: Array) -> tuple[Array, Array]:
     least, _ = _brackets(curve, np.minimum.accumulate(curve.sigma - curve.errors), x)
     _, most = _brackets(curve, np.minimum.accumulate(curve.sigma + curve.errors), x)
     place = np.interp(x, curve.sigma[::-1], curve.ranks[::-1]) - 0.5
-    counts = np.round(np.clip(place, low, high))
-    return counts, np.maximum(most - counts, counts - least)
+    counts = np.asarray(np.rint(np.clip(place, low, high)), dtype=np.float64)
+    errors: Array = np.maximum(most - counts, counts - least)
+    return counts, errors
 
 
 def _brackets(curve: Curve, sigma: Array, x: Array) -> tuple[Array, Array]:
@@ -192,6 +194,23 @@ def marchenko_pastur(sigma: Array, edge: float, shape: tuple[int, int]) -> Array
     root = np.maximum(np.sqrt(x), 1e-12)
     density: Array = inside / (math.pi * beta * root * math.sqrt(scale))
     return density
+
+
+@lru_cache(maxsize=256)
+def noise_rank(measure: str, shape: tuple[int, int]) -> float:
+    """Return the effective or the stable rank of large pure noise of a shape.
+
+    With the law of Marchenko and Pastur: stable, M N / (sqrt(M) + sqrt(N))^2; effective,
+    M E[sigma] exp(-E[sigma ln sigma] / E[sigma]) in terms of means over its density.
+    """
+    M, N = min(shape), max(shape)
+    if measure == "stable_rank":
+        return M * N / (math.sqrt(M) + math.sqrt(N)) ** 2
+    sigma = (np.arange(4000) + 0.5) / 4000
+    weights = marchenko_pastur(sigma, 1.0, shape)
+    weights /= weights.sum()
+    mean = float(weights @ sigma)
+    return M * mean * math.exp(-float(weights @ (sigma * np.log(sigma))) / mean)
 
 
 def least_random_angle(k: int, dimension: int) -> float | None:

@@ -150,20 +150,22 @@ def at_most(bound: float, digits: int = 1) -> str:
 
 def _bound(value: float, digits: int, rounding: str) -> str:
     # What is beyond a short number by rounding alone is that number.
-    return _significant(float(f"{value:.12g}"), digits, rounding)
+    whole = math.isfinite(value) and _is_whole(value, 0)
+    return _significant(float(f"{value:.12g}"), digits, rounding, whole)
 
 
 def short(value: float | None, digits: int = 3) -> str:
     """Show a few significant digits of a number that has no error."""
-    return "-" if value is None else _significant(value, digits, ROUND_HALF_UP)
+    if value is None:
+        return "-"
+    return _significant(value, digits, ROUND_HALF_UP, math.isfinite(value) and _is_whole(value, 0))
 
 
-def _significant(value: float, digits: int, rounding: str) -> str:
+def _significant(value: float, digits: int, rounding: str, whole: bool) -> str:
     if not math.isfinite(value):
         return f"{value}"
     power = _power(abs(value))
-    whole = power == 0 and _is_whole(value, 0)
-    places = 0 if whole else max(0, digits - 1 + power - _order(value))
+    places = 0 if whole and not power else max(0, digits - 1 + power - _order(value))
     text = _fixed(Decimal(repr(float(value))).scaleb(-power), places, rounding)
     return f"{text}e{power}" if power else text
 
