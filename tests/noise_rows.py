@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of models in which there is nothing: matrices of noise of many kinds, and noise added to them.
+"""Rows of models in which there is nothing: matrices of noise of many kinds, noise added to them.
 
 Small matrices, and only the columns that findings are made of, so that hundreds of models take
 seconds.
@@ -88,6 +88,7 @@ def scan_of(matrices: dict[tuple[str, int], Array], top: bool = False) -> list[R
         moments = ss.moments(w)
         found["outlier_rows"] = len(moments.outlier_rows())
         found["outlier_columns"] = len(moments.outlier_columns())
+        found["min"], found["max"] = float(moments.min), float(moments.max)
         rows.append(row | found)
     return rows
 

@@ -174,5 +174,29 @@ def _far_enough(having: Sequence[Row], column: str, places: Sequence[int]) -> It
         row, away = having[place], logs[place] - centre
         error = _ERRORS * (row.get(f"{column}_error") or 0.0)
         far = abs(away) > max(OUTLIER * spread, math.log(LEAST.factor))
-        if far and abs(row[column] - among.value) > error:
+        if far and abs(row[column] - among.value) > error and _stays(row, column, centre, away):
             yield Outlier(row, column, among, away / spread)
+
+
+def _stays(row: Row, column: str, centre: float, away: float) -> bool:
+    """Whether a value is as far from the median without the largest entry of its matrix.
+
+    Of entries with heavy tails there is always one matrix that has the largest; that alone is no
+    news of the matrix. Where the entries are not known, nothing is taken away.
+    """
+    largest = max(abs(row.get("min") or 0.0), abs(row.get("max") or 0.0)) ** 2
+    rest = {
+        name: row[name] ** 2 - largest
+        for name in ("fro_norm", "spectral_norm")
+        if row.get(name) is not None
+    }
+    if not largest or "spectral_norm" not in rest:
+        return True
+    if column in rest:
+        value = math.sqrt(max(rest[column], 0.0))
+    elif column == "stable_rank" and "fro_norm" in rest:
+        value = rest["fro_norm"] / rest["spectral_norm"] if rest["spectral_norm"] > 0 else 0.0
+    else:
+        return rest["spectral_norm"] > largest
+    further = math.log(value) - centre if value > 0 else 0.0
+    return further * math.copysign(1.0, away) > math.log(LEAST.factor)
