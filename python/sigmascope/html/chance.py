@@ -32,7 +32,7 @@ class Least:
 
     factor: float = 1.2
     """Of a matrix to the median of its role, of two roles, of the last layers to the first."""
-    rank: float = 1.25
+    rank: float = 1.1
     """Of the share of its rank that one role uses to that of another."""
     turned: float = 1.0
     """Degrees by which leading directions have turned."""

@@ -194,9 +194,10 @@ def compact_error(value: float | None, error: float | None) -> float | int | Non
         return 0
     if error is None or not math.isfinite(error):
         return None
-    if not digits_of(value, error)[2]:
+    power, places, visible = digits_of(value, error)
+    if not visible:
         return 0
-    return _cut(error, _OF_ERRORS - 1 - math.floor(math.log10(error)))
+    return _cut(error, max(_OF_ERRORS - 1 - math.floor(math.log10(error)), places + 1 - power))
 
 
 def _cut(value: float, places: int) -> float | int:

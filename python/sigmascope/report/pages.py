@@ -38,7 +38,7 @@ _LABELS = {
     "alpha": "alpha",
 }
 
-BY_ROLE = "By role: median (least-greatest, errors included)"
+BY_ROLE = "By role: median (least to greatest, errors included)"
 NO_ERROR = "Where no ± is given, the error is below the last digit shown."
 """What every table holds to: see :func:`sigmascope.text.with_error`."""
 

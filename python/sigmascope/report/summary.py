@@ -50,7 +50,7 @@ class Spread:
             text += f", {self.count} of {self.among}"
         if self.count == 1 or (self.low == self.high and not self.error):
             return text
-        return f"{text} ({'-'.join(bounds(self.low, self.high))})"
+        return f"{text} ({' to '.join(bounds(self.low, self.high))})"
 
 
 @dataclass(frozen=True, slots=True)
