@@ -123,6 +123,7 @@ def _by_role(changed: list[Row]) -> Iterator[Finding]:
     text += f"and smallest in {least}, {medians[least]}"
     tests = len(medians) * (len(medians) - 1) // 2
     known = verdicts.differ(roles[least], roles[most], tests)
+    text += f" (medians of {medians[most].count:,} and {medians[least].count:,} pairs)"
     text += "." if known else ": the roles are not distinguishable."
     yield Finding("Which roles", text)
 
@@ -146,7 +147,8 @@ def _by_depth(changed: list[Row]) -> Iterator[Finding]:
         text = (
             f"{f'In the {tower} tower, the' if with_tower else 'The'} relative change "
             f"{trend}: {first} in the first third of {len(layers)} layers, "
-            f"{centre} in the middle, {last} in the last."
+            f"{centre} in the middle, {last} in the last (medians of {first.count:,}, "
+            f"{centre.count:,} and {last.count:,} pairs)."
         )
         yield Finding("Which layers", text)
 
@@ -185,10 +187,11 @@ def _turned(changed: list[Row]) -> Iterator[Finding]:
     }
     if sides:
         k = max(len(row.get("angles_left") or row.get("angles_right") or ()) for row in changed)
+        count = " and ".join(sorted({f"{len(angles):,}" for angles in sides.values()}))
         parts = " and ".join(verdicts.turn(side, angles) for side, angles in sides.items())
         text = (
             f"The subspaces of up to {k} leading singular vectors turned by {parts}: the median "
-            "of their principal angles, median over the pairs. 0° is unchanged, 90° is new."
+            f"of their principal angles, median over {count} pairs. 0° is unchanged, 90° is new."
         )
         yield Finding("Directions", text)
 
@@ -267,7 +270,7 @@ def _decay(changed: Iterable[Row]) -> Iterator[Finding]:
     share = middle([(r["decay_coefficient"] / r["relative_change"]) ** 2 for r in having])
     text = (
         f"{verdicts.percent(share)} of the energy of ΔW is a multiple of W (coefficient "
-        f"{of_column(having, 'decay_coefficient')})"
+        f"{of_column(having, 'decay_coefficient')}, medians of {share.count:,} pairs)"
         f"{verdicts.decay(share.value, pairs_of(having, 'decay_coefficient'))}"
     )
     yield Finding("Weight decay", text)

@@ -197,6 +197,6 @@ def _stays(row: Row, column: str, centre: float, away: float) -> bool:
     elif column == "stable_rank" and "fro_norm" in rest:
         value = rest["fro_norm"] / rest["spectral_norm"] if rest["spectral_norm"] > 0 else 0.0
     else:
-        return rest["spectral_norm"] > largest
+        return bool(rest["spectral_norm"] > largest)
     further = math.log(value) - centre if value > 0 else 0.0
-    return further * math.copysign(1.0, away) > math.log(LEAST.factor)
+    return bool(further * math.copysign(1.0, away) > math.log(LEAST.factor))

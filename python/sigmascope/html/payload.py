@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the charts of a page are drawn from: columns of numbers, no longer than their errors allow.
+"""What the charts of a page are drawn from: columns of numbers, a little longer than is shown.
 
 A page is read in a browser, so it has a size to keep. A table of a thousand matrices fits whole; of
 a larger one the last measures and the spectra of some matrices are left out, and the page says so.

@@ -136,7 +136,9 @@ def _layers(out: Console, rows: Sequence[Row]) -> None:
         return
     texts = [[_cell(cell, grid.measure) for cell in line] for line in grid.cells]
     many = any(len(cell) > 1 for line in grid.cells for cell in line)
-    title = f"By layer: {_LABELS[grid.measure]}{', median where several' if many else ''}"
+    title = (
+        f"By layer: {_LABELS[grid.measure]}{', median where several, of how many' if many else ''}"
+    )
     widths = [max(len(role), *(len(t[j]) for t in texts)) for j, role in enumerate(grid.roles)]
     room = out.width - max(len("layer"), *map(len, grid.layers)) - 2
     for columns in dealt(widths, room):
@@ -154,7 +156,11 @@ def _cell(rows: Sequence[Row], measure: str) -> str:
     text = with_error(found.median, found.error)
     if len(rows) == 1:
         return text
-    return f"{text}, {found.count} of {found.among}" if found.count < len(rows) else text
+    return (
+        f"{text}, {found.count} of {len(rows)}"
+        if found.count < len(rows)
+        else f"{text} of {len(rows)}"
+    )
 
 
 def _extremes(out: Console, rows: Sequence[Row]) -> None:
