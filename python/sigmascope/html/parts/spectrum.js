@@ -76,7 +76,7 @@ function drawBelow(svg, i, sides, y, left, right, top, bottom) {
     const [, sigma, errors] = curveOf(i, side);
     return `${comparison ? `${SIDES[side]} ` : ''}${withError(sigma.at(-1), errors.at(-1))}`;
   });
-  if (least.length) svg.append(label(right - 4, bottom - 6, `↓ to ${least.join(', ')}`, { class: 'halo', 'text-anchor': 'end' }));
+  if (least.length) svg.append(label(right - 24, bottom - 6, `↓ to ${least.join(', ')}`, { class: 'halo', 'text-anchor': 'end' }));
 }
 
 // The noise edge of W in a scan, of ΔW in a comparison.
