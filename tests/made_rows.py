@@ -187,7 +187,7 @@ def pair_row(
     """A pair: a change of RANK directions that grows with depth, above rounding noise."""
     k, depth = min(16, *shape), 0 if layer is None else layer
     before = planted(noise(rng, shape, 1.0), spikes_of(layer, role, 1.0))
-    after = before * (before / before[0]) ** (-0.001 * (1 + depth / 10))
+    after = before * (before / before[0]) ** (-0.03 * (1 + depth / 10))
     rounding = noise(rng, shape, 0.002)
     strength = 0.01 * (1 + depth / 10) * (0.02 if role == "k" and depth < 4 else 1.0)
     changed = [rounding[0] + strength * 40 / (i + 1) for i in range(RANK)]

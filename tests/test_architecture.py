@@ -56,7 +56,7 @@ class Modules(NamedTuple):
 
 PYTHON_ROOMS = {
     "ground": Modules("errors threads cache reading text"),
-    "spectra": Modules("spectra"),
+    "spectra": Modules("spectra", "ground"),
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(

@@ -7,15 +7,31 @@ Chromium is looked for in SIGMASCOPE_CHROMIUM, in PATH, and where Playwright put
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
-from made_rows import ODD, comparison_header, comparison_rows, scan_header, scan_rows
+from made_rows import (
+    ODD,
+    columns_of,
+    comparison_header,
+    comparison_rows,
+    evidence,
+    noise,
+    planted,
+    scan_header,
+    scan_row,
+    scan_rows,
+)
 
 from sigmascope.html import page as make_page
+from sigmascope.html import payload as payloads
+from sigmascope.html.payload import compact, compact_error
+from sigmascope.text import short, with_error
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -144,6 +160,111 @@ def test_the_browser_refuses_what_is_not_of_the_page(
     )
     assert blocked[0].startswith("script-src")
     assert blocked[1]
+    page.close()
+
+
+def pairs_of_every_size(count: int) -> list[tuple[float, float | None]]:
+    """Numbers and errors of every size, whole ones, halves, and errors that are not known."""
+    rng = np.random.default_rng(0)
+    values = (
+        rng.choice([-1, 1], count) * rng.uniform(1, 10, count) * 10.0 ** rng.uniform(-9, 9, count)
+    )
+    errors = np.abs(values) * rng.uniform(1, 10, count) * 10.0 ** rng.integers(-7, 3, count)
+    found = list(zip(values.tolist(), errors.tolist(), strict=True))
+    found += [(float(round(v)), float(round(e))) for v, e in found[: count // 4] if abs(v) < 1e9]
+    found += [(round(v * 2) / 2, 0.0) for v, _ in found[: count // 4] if abs(v) < 1e9]
+    extreme = [(5e-324, 0.0), (1.7e308, 1e300), (0.0, 1e-12), (1e-9, 3.0), (999_999.7, 0.0)]
+    return [*found, *extreme, (68.0, 37.2), (0.00099996, 0.0), (3.0, None), (0.0, 0.0), (2.5, 3.2)]
+
+
+def test_the_page_writes_every_number_as_terminals_do(opened: Open) -> None:
+    """From the digits that it keeps, as from those of the row."""
+    pairs = pairs_of_every_size(2000)
+    kept = [[compact(v, e), compact_error(v, e)] for v, e in pairs]
+    script = (Path(payloads.__file__).parent / "parts" / "numbers.js").read_text(encoding="utf-8")
+    page = opened("scan")
+    run = f"(pairs) => {{ {script}; return pairs.map(([v, e]) => [withError(v, e), short(v)]); }}"
+    expected = [with_error(v, e) for v, e in pairs]
+    assert [text for text, _ in page.evaluate(run, kept)] == expected
+    assert page.evaluate(run, [list(p) for p in pairs]) == [
+        [text, short(v)] for text, (v, _) in zip(expected, pairs, strict=True)
+    ]
+
+
+def wide_row(count: int, k: int, error: float) -> dict[str, Any]:
+    """A matrix with so many values far beyond its noise, of which k are in the row."""
+    rng = np.random.default_rng(count)
+    shape = (240, 300)
+    values = planted(noise(rng, shape, 1.0), np.linspace(900.0, 300.0, count).tolist())
+    row = scan_row("w", 0, "up", shape) | evidence(shape) | columns_of(values, shape, error, k)
+    return row | {"mp_outliers": 68.0, "mp_outliers_error": 36.9}
+
+
+@pytest.mark.parametrize(("count", "k"), [(1, 64), (38, 64), (38, 20), (64, 64), (64, 70)])
+def test_what_lies_beyond_is_counted_of_the_row(
+    browser: Browser, tmp_path: Path, count: int, k: int
+) -> None:
+    row = wide_row(count, k, 1e-6)
+    path = tmp_path / "r.html"
+    path.write_text(make_page(scan_header([row]), [row]), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    text = page.locator("#density text", has_text="beyond").text_content() or ""
+    found = re.match(r"([\d.]+)(?: ± ([\d.]+))? values? beyond, up to 900 →", text)
+    assert found
+    assert (found[2] is None) == (count < k), "exact where the row has them all"
+    assert abs(float(found[1]) - count) <= float(found[2] or 0)
+    cells = page.locator("#numbers tr", has_text="values above the noise edge").locator("td")
+    assert cells.first.text_content() == "68 ± 37"
+    page.close()
+
+
+def test_the_curve_by_rank_is_where_its_values_are(browser: Browser, tmp_path: Path) -> None:
+    shape = (64, 64)
+    values = np.append(np.linspace(9.0, 2.0, 63), 0.00245)
+    row = scan_row("w", 0, "up", shape) | evidence(shape) | columns_of(values, shape, 0.0, 64)
+    path = tmp_path / "r.html"
+    path.write_text(make_page(scan_header([row]), [row]), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    line = page.locator("#ranks path.series")
+    assert line.get_attribute("clip-path") == "url(#plot-of-ranks)"
+    places = [float(y) for y in re.findall(r"[ML][\d.]+ ([-\d.]+)", line.get_attribute("d") or "")]
+    ticks = [float(one.get_attribute("y1") or 0) for one in page.locator("#ranks line.grid").all()]
+    texts = page.locator("#ranks text[text-anchor=end]").all_text_contents()
+    known = [float(text) for text in texts[: len(ticks)]]
+    assert len(known) > 1
+    slope = (ticks[-1] - ticks[0]) / np.log(known[-1] / known[0])
+    drawn_values = known[0] * np.exp((np.array(places) - ticks[0]) / slope)
+    assert drawn_values[0] == pytest.approx(9.0, rel=0.02)
+    assert drawn_values[-1] == pytest.approx(0.00245, rel=0.1)
+    assert page.locator("#ranks text", has_text="↓ to 0.002450").count() == 1
+    page.close()
+
+
+def test_medians_say_their_error_and_of_how_many(browser: Browser, tmp_path: Path) -> None:
+    rows = [row for row in scan_rows(2) if row["role"] == "up"]
+    experts = [
+        row
+        | {
+            "name": f"{row['name']}.{e}",
+            "expert": e,
+            "stable_rank": value,
+            "stable_rank_error": 3.0,
+        }
+        for row in rows
+        for e, value in enumerate((20.0, 24.0, None, 31.0))
+    ]
+    path = tmp_path / "r.html"
+    path.write_text(make_page(scan_header(experts), experts), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.get_by_role("combobox", name="Measure").select_option("stable_rank")
+    page.locator("#depth svg").first.focus()
+    tip = page.locator("#tip")
+    assert "median 24 ± 3 of 3 (of 4), 20 ± 3 to 31 ± 3" in (tip.text_content() or "")
+    page.locator("#heatmap svg[tabindex]").focus()
+    assert "median 24 ± 3 of 3 (of 4) matrices" in (tip.text_content() or "")
     page.close()
 
 

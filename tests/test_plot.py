@@ -12,9 +12,18 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from checkpoints import of_array, write_file
-from made_rows import comparison_rows, scan_rows
+from made_rows import (
+    columns_of,
+    comparison_rows,
+    evidence,
+    noise,
+    planted,
+    scan_row,
+    scan_rows,
+)
 
 import sigmascope as ss
+from sigmascope.curves import counts_above, curve_of
 from sigmascope.plot import Plots
 
 mpl.use("Agg")
@@ -137,6 +146,25 @@ def test_density_with_noise_beside_it(of_pairs: Plots, side: str | None) -> None
     heights, edges, _ = ax.patches[0].get_data()
     share = float(heights @ np.diff(edges))
     assert 0.8 < share <= 1.001
+
+
+@pytest.mark.parametrize(("count", "k"), [(38, 64), (38, 20)])
+def test_what_lies_beyond_is_counted_of_the_row(count: int, k: int) -> None:
+    shape = (240, 300)
+    bulk = noise(np.random.default_rng(0), shape, 1.0)
+    values = planted(bulk, np.linspace(900.0, 300.0, count).tolist())
+    row = scan_row("w", 0, "up", shape) | evidence(shape) | columns_of(values, shape, 0.0, k)
+    ax = Plots([row]).density("w")
+    (text,) = [one.get_text() for one in ax.texts]
+    shown = text.partition(" beyond, up to 900 →")[0].split(" ± ")
+    assert len(shown) == 1 + (k < count)
+    assert abs(float(shown[0]) - count) <= float(shown[-1]) * (k < count)
+    curve = curve_of(row)
+    assert curve is not None
+    x = np.array([100.0, 299.0, 450.0, 899.0, 901.0])
+    counts, errors = counts_above(curve, x)
+    truth = (values[:, None] > x).sum(axis=0)
+    assert np.all(np.abs(counts - truth) <= errors)
 
 
 def test_density_needs_more_than_the_largest_values() -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sigmascope.curves import least_random_angle
-from sigmascope.text import counted, duration, short, with_error
+from sigmascope.text import counted, duration, number_of, short, with_error
 
-from .estimates import Middle, groups, middle, of_column
+from . import verdicts
+from .chance import COMPARISON, Pair
+from .estimates import groups, middle, of_column, pairs_of
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
 from .standing import standing_out
-
-_MARGIN = 3.0
-"""Degrees within which angles agree with chance, whose least angle fluctuates."""
 
 _FEWEST_LAYERS = 6
 """Fewer layers than this are not divided into thirds."""
@@ -33,7 +31,8 @@ def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
         found += [*_shape(changed), *_turned(changed), *_reinforced(changed)]
         found += [*_rank(pairs), *_decay(changed)]
         if changed:
-            found.append(standing_out(changed, ("relative_change", "delta_stable_rank")))
+            columns = ("relative_change", "delta_stable_rank")
+            found.append(standing_out(changed, columns, COMPARISON))
     return [*found, *outcomes(rows, ("pair", "pairs")), *_unpaired(rows)]
 
 
@@ -64,7 +63,7 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
         if row.get("above_rounding") is False and row.get("relative_change") != 0
     ]
     if among is not None:
-        text = f"‖ΔW‖/‖W‖ is {short(whole)} over all pairs together; " if whole is not None else ""
+        text = f"‖ΔW‖/‖W‖ is {with_error(*whole)} over all pairs together; " if whole else ""
         text += f"the median of a pair is {among}."
         if not changed:
             text += " No pair changed by more than rounding: the two are not distinguishable."
@@ -86,34 +85,46 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
             "of the storage formats: whether anything else changed there is not distinguishable. "
             "Such pairs are left out of what is said of the shape of the change."
         )
-        items = [(row["name"], f"‖ΔW‖/‖W‖ {short(row.get('relative_change'))}") for row in below]
+        items = [(row["name"], f"‖ΔW‖/‖W‖ {number_of(row, 'relative_change')}") for row in below]
         yield Finding("Below the rounding floor", text + more(len(below)), "notice", listing(items))
 
 
-def _whole(pairs: list[Row]) -> float | None:
-    """Relative change of all pairs taken as one vector."""
-    sizes = [(row.get("relative_change"), row.get("before_fro_norm")) for row in pairs]
-    known = [(change, norm) for change, norm in sizes if change is not None and norm]
-    total = math.fsum(norm**2 for _, norm in known)
+def _whole(pairs: list[Row]) -> Pair | None:
+    """Relative change of all pairs taken as one vector; its error by the triangle inequality."""
+    known = [
+        (row["relative_change"], row.get("relative_change_error") or 0.0, row["before_fro_norm"])
+        for row in pairs
+        if row.get("relative_change") is not None and row.get("before_fro_norm")
+    ]
+    total = math.fsum(norm**2 for _, _, norm in known)
     if not total:
         return None
-    return math.sqrt(math.fsum((change * norm) ** 2 for change, norm in known) / total)
+    change = math.sqrt(math.fsum((change * norm) ** 2 for change, _, norm in known) / total)
+    error = math.sqrt(math.fsum((error * norm) ** 2 for _, error, norm in known) / total)
+    return change, error
 
 
 def _by_role(changed: list[Row]) -> Iterator[Finding]:
     with_tower = several_towers(changed)
-    medians = {
-        role_name(group[0], with_tower): found
+    roles = {
+        role_name(group[0], with_tower): group
         for group in groups(changed, "tower", "role").values()
-        if len(group) > 1 and (found := of_column(group, "relative_change")) is not None
+        if len(group) > 1
+    }
+    medians = {
+        role: found
+        for role, group in roles.items()
+        if (found := of_column(group, "relative_change")) is not None
     }
     if len(medians) < 2:
         return
     least, most = (f(medians, key=lambda role: medians[role].value) for f in (min, max))
     text = f"By role, the relative change is largest in {most}, {medians[most]}, "
     text += f"and smallest in {least}, {medians[least]}"
-    apart = medians[least].high < medians[most].low
-    text += "." if apart else ": the intervals overlap, so the roles are not distinguishable."
+    tests = len(medians) * (len(medians) - 1) // 2
+    known = verdicts.differ(roles[least], roles[most], tests)
+    text += f" (medians of {medians[most].count:,} and {medians[least].count:,} pairs)"
+    text += "." if known else ": the roles are not distinguishable."
     yield Finding("Which roles", text)
 
 
@@ -121,34 +132,25 @@ def _by_depth(changed: list[Row]) -> Iterator[Finding]:
     """The relative change in the first, middle and last third of the layers of each tower."""
     layered = [row for row in changed if row.get("layer") is not None]
     with_tower = several_towers(layered)
-    for (tower,), group in groups(layered, "tower").items():
+    towers = groups(layered, "tower")
+    for (tower,), group in towers.items():
         layers = sorted({row["layer"] for row in group})
         if len(layers) < _FEWEST_LAYERS:
             continue
         cuts = [layers[len(layers) * i // 3] for i in (1, 2)]
-        thirds = [
-            of_column(
-                (r for r in group if sum(r["layer"] >= c for c in cuts) == i), "relative_change"
-            )
-            for i in range(3)
-        ]
-        first, centre, last = thirds
+        thirds = [[r for r in group if sum(r["layer"] >= c for c in cuts) == i] for i in range(3)]
+        first, centre, last = (of_column(third, "relative_change") for third in thirds)
         if first is None or centre is None or last is None:
             continue
+        known = verdicts.differ(thirds[0], thirds[2], len(towers))
+        trend = verdicts.trend(first, last) if known else verdicts.NO_TREND
         text = (
             f"{f'In the {tower} tower, the' if with_tower else 'The'} relative change "
-            f"{_trend(first, last)}: {first} in the first third of {len(layers)} layers, "
-            f"{centre} in the middle, {last} in the last."
+            f"{trend}: {first} in the first third of {len(layers)} layers, "
+            f"{centre} in the middle, {last} in the last (medians of {first.count:,}, "
+            f"{centre.count:,} and {last.count:,} pairs)."
         )
         yield Finding("Which layers", text)
-
-
-def _trend(first: Middle, last: Middle) -> str:
-    if first.high < last.low:
-        return f"grows with depth, by a factor of {short(last.value / first.value, 2)}"
-    if last.high < first.low:
-        return f"falls with depth, by a factor of {short(first.value / last.value, 2)}"
-    return "has no trend with depth that is distinguishable"
 
 
 def _shape(changed: list[Row]) -> Iterator[Finding]:
@@ -167,7 +169,7 @@ def _shape(changed: list[Row]) -> Iterator[Finding]:
             f"(medians of {count.count:,} pairs; the full rank is {short(full.value)})"
         )
     if ten is not None:
-        parts.append(f"Its ten strongest directions hold {_percent(ten)} of its energy")
+        parts.append(f"Its ten strongest directions hold {verdicts.percent(ten)} of its energy")
     if raw is not None:
         text = f"Its raw effective rank, which counts noise too, is {raw}"
         text += f"; rounding alone would read {rounding}" if rounding is not None else ""
@@ -176,33 +178,26 @@ def _shape(changed: list[Row]) -> Iterator[Finding]:
         yield Finding("Shape of the change", ". ".join(parts) + ".")
 
 
-def _percent(share: Middle) -> str:
-    low, high = max(share.low, 0.0), min(share.high, 1.0)
-    return f"{short(100 * share.value, 2)} % [{short(100 * low, 2)}, {short(100 * high, 2)}]"
-
-
 def _turned(changed: list[Row]) -> Iterator[Finding]:
     """By how much the leading subspaces turned."""
     sides = {
-        side: middle(
-            [_median_degrees(row[f"angles_{side}"]) for row in having],
-            [math.degrees(row.get(f"angles_{side}_error") or 0.0) for row in having],
-        )
+        side: [(_median_degrees(row[name]), _degrees(row.get(f"{name}_error"))) for row in having]
         for side in ("left", "right")
-        if (having := [row for row in changed if row.get(f"angles_{side}")])
+        if (having := [row for row in changed if row.get(name := f"angles_{side}")])
     }
     if sides:
         k = max(len(row.get("angles_left") or row.get("angles_right") or ()) for row in changed)
-        parts = " and ".join(
-            f"{replace(angle, low=max(angle.low, 0.0))}° "
-            f"({side}{'' if angle.low > 0 else ': not distinguishable from unchanged'})"
-            for side, angle in sides.items()
-        )
+        count = " and ".join(sorted({f"{len(angles):,}" for angles in sides.values()}))
+        parts = " and ".join(verdicts.turn(side, angles) for side, angles in sides.items())
         text = (
             f"The subspaces of up to {k} leading singular vectors turned by {parts}: the median "
-            "of their principal angles, median over the pairs. 0° is unchanged, 90° is new."
+            f"of their principal angles, median over {count} pairs. 0° is unchanged, 90° is new."
         )
         yield Finding("Directions", text)
+
+
+def _degrees(error: float | None) -> float:
+    return math.degrees(error or 0.0)
 
 
 def _median_degrees(angles: Sequence[float]) -> float:
@@ -211,27 +206,24 @@ def _median_degrees(angles: Sequence[float]) -> float:
 
 def _reinforced(changed: list[Row]) -> Iterator[Finding]:
     """Whether the change lies along what W already has, closer than chance."""
-    closest, chance = [], []
+    closest: list[Pair] = []
+    chance: list[float] = []
     for row in changed:
         for side, dimension in (("left", "rows"), ("right", "columns")):
-            angles = row.get(f"delta_angles_{side}")
+            name = f"delta_angles_{side}"
+            angles = row.get(name)
             random = least_random_angle(len(angles), row[dimension]) if angles else None
             if random is not None:
-                closest.append(math.degrees(min(row[f"delta_angles_{side}"])))
+                closest.append((math.degrees(min(row[name])), _degrees(row.get(f"{name}_error"))))
                 chance.append(math.degrees(random))
     if not closest:
         return
-    near, gap = middle(closest), middle([c - n for n, c in zip(closest, chance, strict=True)])
+    near = middle([n for n, _ in closest], [e for _, e in closest])
+    gaps = [(c - n, e) for (n, e), c in zip(closest, chance, strict=True)]
     text = (
-        f"The leading directions of ΔW come within {near}° of those of W; random ones would come "
-        f"within about {middle(chance).value:.0f}°. "
+        f"The leading directions of ΔW come within {near.text(unit='°')} of those of W; random "
+        f"ones would come within about {middle(chance).value:.0f}°. {verdicts.old_or_new(gaps)}"
     )
-    if gap.low > _MARGIN:
-        text += "The change reinforces, in part, directions that W already has."
-    elif gap.high < -_MARGIN:
-        text += "The change keeps away from the directions that W already has."
-    else:
-        text += "That is not distinguishable from chance: the directions are new ones."
     yield Finding("Old or new directions", text)
 
 
@@ -243,16 +235,23 @@ def _rank(pairs: Iterable[Row]) -> Iterator[Finding]:
     among = of_column(pairs, name)
     if among is None:
         return
-    sure = [row for row in having if abs(row[name]) > 2 * (row.get(f"{name}_error") or 0.0)]
-    up, down = sum(row[name] > 0 for row in sure), sum(row[name] < 0 for row in sure)
-    verdict = {1: "it expands", -1: "it contracts", 0: "not distinguishable from none"}[among.sign]
+    shares = [_share(row, name) for row in having]
+    moved = [row for row, yes in zip(having, verdicts.moved(shares), strict=True) if yes]
+    up, down = sum(row[name] > 0 for row in moved), sum(row[name] < 0 for row in moved)
     text = (
-        f"The effective rank rose beyond its error in {up:,} of {counted(len(having), 'pair')}, "
-        f"and fell in {down:,}. The median change is {among}: {verdict}."
+        f"The effective rank rose by a hundredth or more, beyond its error, in {up:,} of "
+        f"{counted(len(having), 'pair')}, and fell so in {down:,}. The median change is {among}: "
+        f"{verdicts.expansion(shares)}."
     )
-    far = sorted(sure, key=lambda row: -abs(row[name]))[:3]
+    far = sorted(moved, key=lambda row: -abs(row[name]))[:3]
     items = [(row["name"], _signed(row[name], row.get(f"{name}_error"))) for row in far]
     yield Finding("Effective rank", text, "plain", tuple(items))
+
+
+def _share(row: Row, name: str) -> Pair:
+    """The change of the effective rank, with its error, over the rank before."""
+    whole = row.get("before_effective_rank") or float(min(row["rows"], row["columns"]))
+    return row[name] / whole, (row.get(f"{name}_error") or 0.0) / whole
 
 
 def _signed(value: float, error: float | None) -> str:
@@ -268,12 +267,11 @@ def _decay(changed: Iterable[Row]) -> Iterator[Finding]:
     ]
     if not having:
         return
-    coefficient = of_column(having, "decay_coefficient")
     share = middle([(r["decay_coefficient"] / r["relative_change"]) ** 2 for r in having])
-    assert coefficient is not None
     text = (
-        f"{_percent(share)} of the energy of ΔW is a multiple of W (coefficient {coefficient}), as "
-        "weight decay makes it; the measures “without decay” leave it out."
+        f"{verdicts.percent(share)} of the energy of ΔW is a multiple of W (coefficient "
+        f"{of_column(having, 'decay_coefficient')}, medians of {share.count:,} pairs)"
+        f"{verdicts.decay(share.value, pairs_of(having, 'decay_coefficient'))}"
     )
     yield Finding("Weight decay", text)
 

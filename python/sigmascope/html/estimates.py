@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from sigmascope.text import short
+from sigmascope.text import bounds, short
+
+from .chance import LEAST, Pair, cut_off, far_out, holm
 
 Row = dict[str, Any]
 
@@ -20,11 +21,14 @@ OUTLIER = 3.5
 _FEWEST = 5
 """Fewer matrices than this have no rule that one could be an exception to."""
 
-_FEWEST_FOR_INTERVAL = 6
-"""The range of fewer values holds their median in less than 95 % of cases: no interval has more."""
+_SHOWN = 0.05
+"""Intervals in sentences hold the median in all cases but this share."""
 
-_LEAST_FACTOR = 1.2
-"""A value closer than this to the median is no news, however tight the others are."""
+_LEAST_SPREAD = 1e-2
+"""A standard deviation of logarithms below this is taken for it."""
+
+_ERRORS = 4.0
+"""So many errors of its own a value that stands out is from the median: more than it can err."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +42,32 @@ class Middle:
         six values it is their range.
     count
         How many values there are.
+    among
+        How many there could be; 0 if all are there.
     """
 
     value: float
     low: float
     high: float
     count: int
+    among: int = 0
 
     def __str__(self) -> str:
-        if self.count == 1 and self.low == self.high:
-            return short(self.value)
-        return f"{short(self.value)} [{short(self.low)}, {short(self.high)}]"
+        return self.text()
 
-    @property
-    def sign(self) -> int:
-        """1 or -1 if the interval lies on one side of zero, else 0."""
-        return (self.low > 0) - (self.high < 0)
+    def text(self, digits: int = 3, unit: str = "") -> str:
+        """Show it: "58.0 [23.1, 64.0]", with of how many if some are missing."""
+        found = f"{short(self.value, digits)}{unit}"
+        if self.count > 1 or self.low != self.high:
+            low, high = bounds(self.low, self.high, digits)
+            found += f" [{low}, {high}]"
+        some = self.count < self.among
+        return f"{found} (of {self.count:,} of {self.among:,})" if some else found
+
+    def times(self, factor: float) -> Middle:
+        """Return it multiplied by a positive factor."""
+        value, low, high = (factor * x for x in (self.value, self.low, self.high))
+        return Middle(value, low, high, self.count, self.among)
 
 
 def middle(values: Sequence[float], errors: Sequence[float] | None = None) -> Middle:
@@ -68,27 +82,14 @@ def middle(values: Sequence[float], errors: Sequence[float] | None = None) -> Mi
         range goes from the least value less twice its error to the greatest.
     """
     errors = [0.0] * len(values) if errors is None else errors
-    if len(values) < _FEWEST_FOR_INTERVAL:
+    cut = cut_off(len(values), _SHOWN)
+    if cut is None:
         low = min(v - 2 * e for v, e in zip(values, errors, strict=True))
         high = max(v + 2 * e for v, e in zip(values, errors, strict=True))
     else:
-        ranked, cut, width = sorted(values), _order(len(values)), 2 * median(errors)
+        ranked, width = sorted(values), 2 * median(errors)
         low, high = ranked[cut] - width, ranked[-1 - cut] + width
     return Middle(median(values), low, high, len(values))
-
-
-@lru_cache(maxsize=4096)
-def _order(count: int) -> int:
-    """How many values to cut off at each end: r - 1, with r the largest that keeps
-    P(Binomial(count, 1/2) < r) <= 2.5 %.
-    """
-    if count > 1000:
-        return int(count / 2 - 0.98 * math.sqrt(count)) - 1
-    below, total, r = 0, 2**count, 0
-    while 40 * (below + math.comb(count, r)) <= total:
-        below += math.comb(count, r)
-        r += 1
-    return max(r - 1, 0)
 
 
 def of_column(rows: Iterable[Row], column: str) -> Middle | None:
@@ -97,7 +98,17 @@ def of_column(rows: Iterable[Row], column: str) -> Middle | None:
     found = [row for row in rows if row.get(column) is not None]
     if not found or 2 * len(found) < len(rows):
         return None
-    return middle([r[column] for r in found], [r.get(f"{column}_error") or 0.0 for r in found])
+    among = middle([r[column] for r in found], [r.get(f"{column}_error") or 0.0 for r in found])
+    return replace(among, among=len(rows))
+
+
+def pairs_of(rows: Iterable[Row], column: str) -> list[Pair]:
+    """Return the values of a column that are there, each with its error."""
+    return [
+        (row[column], row.get(f"{column}_error") or 0.0)
+        for row in rows
+        if row.get(column) is not None
+    ]
 
 
 def groups(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], list[Row]]:
@@ -119,24 +130,73 @@ class Outlier:
     """In robust standard deviations, signed."""
 
 
-def outliers(rows: Iterable[Row], column: str) -> list[Outlier]:
+def outliers(rows: Iterable[Row], columns: Iterable[str], level: float) -> list[Outlier]:
     """Return what stands out within its tower and role, farthest first.
 
-    Values are compared as logarithms, by the median and the median absolute deviation; what is
-    within twice its error of the median does not count.
+    Values are compared as logarithms. One that stands out is beyond OUTLIER robust standard
+    deviations of the median and more than the least factor from it, by more than it can err; and it
+    is farther than chance puts any of so many: the groups of all columns are tested together.
+
+    Parameters
+    ----------
+    columns
+        The measures by which one may stand out.
+    level
+        The chance that anything stands out where all of a group are of one kind.
     """
-    found: list[Outlier] = []
-    for group in groups(rows, "tower", "role").values():
-        having = [row for row in group if (row.get(column) or 0.0) > 0.0]
-        if len(having) < _FEWEST:
-            continue
-        logs = [math.log(row[column]) for row in having]
-        centre = median(logs)
-        spread = max(1.4826 * median(abs(x - centre) for x in logs), 1e-2)
-        among = middle([row[column] for row in having])
-        for row, x in zip(having, logs, strict=True):
-            error = 2 * (row.get(f"{column}_error") or 0.0)
-            far = abs(x - centre) > max(OUTLIER * spread, math.log(_LEAST_FACTOR))
-            if far and abs(row[column] - among.value) > error:
-                found.append(Outlier(row, column, among, (x - centre) / spread))
-    return sorted(found, key=lambda outlier: -abs(outlier.distance))
+    names = list(columns)
+    tests = [
+        (column, having)
+        for group in groups(rows, "tower", "role").values()
+        for column in names
+        if len(having := [row for row in group if (row.get(column) or 0.0) > 0.0]) >= _FEWEST
+    ]
+    far = [
+        far_out([math.log(row[column]) for row in having], _LEAST_SPREAD)
+        for column, having in tests
+    ]
+    levels = holm([min(one.chances) for one in far], level)
+    every = [
+        outlier
+        for (column, having), one, share in zip(tests, far, levels, strict=True)
+        for outlier in _far_enough(having, column, one.at(share))
+    ]
+    return sorted(every, key=lambda outlier: -abs(outlier.distance))
+
+
+def _far_enough(having: Sequence[Row], column: str, places: Sequence[int]) -> Iterator[Outlier]:
+    """Those of a group that are also as far from its median as matters."""
+    logs = [math.log(row[column]) for row in having]
+    centre = median(logs)
+    spread = max(1.4826 * median(abs(x - centre) for x in logs), _LEAST_SPREAD)
+    among = middle([row[column] for row in having])
+    for place in places:
+        row, away = having[place], logs[place] - centre
+        error = _ERRORS * (row.get(f"{column}_error") or 0.0)
+        far = abs(away) > max(OUTLIER * spread, math.log(LEAST.factor))
+        if far and abs(row[column] - among.value) > error and _stays(row, column, centre, away):
+            yield Outlier(row, column, among, away / spread)
+
+
+def _stays(row: Row, column: str, centre: float, away: float) -> bool:
+    """Whether a value is as far from the median without the largest entry of its matrix.
+
+    Of entries with heavy tails there is always one matrix that has the largest; that alone is no
+    news of the matrix. Where the entries are not known, nothing is taken away.
+    """
+    largest = max(abs(row.get("min") or 0.0), abs(row.get("max") or 0.0)) ** 2
+    rest = {
+        name: row[name] ** 2 - largest
+        for name in ("fro_norm", "spectral_norm")
+        if row.get(name) is not None
+    }
+    if not largest or "spectral_norm" not in rest:
+        return True
+    if column in rest:
+        value = math.sqrt(max(rest[column], 0.0))
+    elif column == "stable_rank" and "fro_norm" in rest:
+        value = rest["fro_norm"] / rest["spectral_norm"] if rest["spectral_norm"] > 0 else 0.0
+    else:
+        return bool(rest["spectral_norm"] > largest)
+    further = math.log(value) - centre if value > 0 else 0.0
+    return bool(further * math.copysign(1.0, away) > math.log(LEAST.factor))

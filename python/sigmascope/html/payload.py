@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the charts of a page are drawn from: columns of numbers, no longer than their errors allow.
+"""What the charts of a page are drawn from: columns of numbers, a little longer than is shown.
 
 A page is read in a browser, so it has a size to keep. A table of a thousand matrices fits whole; of
 a larger one the last measures and the spectra of some matrices are left out, and the page says so.
@@ -11,10 +11,12 @@ import json
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_05UP, Decimal
 from typing import Any
 
 from sigmascope import glossary
-from sigmascope.curves import curve_of, thinned
+from sigmascope.curves import Curve, curve_of, density_of, thinned
+from sigmascope.text import digits_of
 
 Row = dict[str, Any]
 
@@ -24,11 +26,17 @@ BUDGET = 4_400_000
 _FOR_MEASURES = 0.6
 """Part of the budget that the measures may take."""
 
-_POINTS = 44
+_POINTS = 36
 """Points of a spectrum by rank, and half as many of principal angles: more than a line shows."""
 
-_DIGITS = 1e-4
-"""Relative precision of a number whose error is smaller."""
+_SPARE = 2
+"""Digits beyond those that are shown, so that a share or a multiple of a number is right too."""
+
+_OF_ERRORS = 4
+"""Digits of an error: no rule of how a number is written asks for more."""
+
+_STROKES = 24
+"""Single values that are drawn below a density; more are bars enough."""
 
 ANGLES = ("angles_left", "angles_right", "delta_angles_left", "delta_angles_right")
 
@@ -77,7 +85,7 @@ def payload(kind: str, rows: Sequence[Row], first: Collection[str] = ()) -> Payl
         spent += cost
         found["measures"].append(_description(column))
         found["values"][column] = values
-        if any(errors):
+        if any(error != 0 for error in errors):
             found["errors"][column] = errors
     sides = ("before", "after", "delta", "projected") if kind == "comparison" else ("",)
     found["curves"], left = _curves(rows, sides, BUDGET - spent, set(first))
@@ -143,34 +151,58 @@ def _both(row: Row, column: str) -> Any:
 def _column(rows: Sequence[Row], column: str) -> tuple[list[Any], list[Any]]:
     values, errors = [], []
     for row in rows:
-        value, error = row.get(column), row.get(f"{column}_error")
+        value, error = row.get(column), row.get(f"{column}_error", 0.0)
         # What a cosine lacks of 1 is what it says.
-        near = 1.0 - abs(value) if column == "cosine" and value is not None else None
+        near = 1.0 - abs(value) if column == "cosine" and value is not None else value
         values.append(compact(value, error, near))
-        errors.append(compact_error(value, error))
+        errors.append(compact_error(near, error))
     return values, errors
 
 
 def compact(
-    value: float | None, error: float | None = None, size: float | None = None
+    value: float | None,
+    error: float | None = 0.0,
+    size: float | None = None,
+    spare: int = _SPARE,
 ) -> float | int | None:
-    """Round a number to half of its error, or to five digits of it or of another size."""
+    """Shorten a number so that the page writes it as :func:`~sigmascope.text.with_error` does.
+
+    What is cut off is remembered by the last digit, which is never a 0 or a 5 that was not there:
+    a number that is rounded twice is then rounded as if it had been once (Boldo & Melquiond 2008).
+
+    Parameters
+    ----------
+    value, error
+        None where there is none, or where the error is not known.
+    size
+        The number that is shown for it, if another: what a cosine lacks of 1.
+    spare
+        Digits beyond those that are shown.
+    """
     if value is None or not math.isfinite(value):
         return None
-    least = max(abs(value if size is None else size) * _DIGITS, (error or 0.0) / 2.0)
-    if value == 0 or not math.isfinite(least):
-        return 0
-    if least == 0:
-        return value
-    rounded = round(value, -math.floor(math.log10(least)))
-    return int(rounded) if abs(rounded) < 1e15 and rounded == int(rounded) else rounded
+    known = error if error is not None and math.isfinite(error) else 0.0
+    power, places, visible = digits_of(value if size is None else size, known)
+    if not visible and not places:
+        places = 3 if power else 0
+    return _cut(value, places + spare - power)
 
 
-def compact_error(value: float | None, error: float | None) -> float | int:
-    """Round an error to two digits; 0 if it is below the last digit of the value."""
-    if not error or not math.isfinite(error) or error < abs(value or 0.0) * _DIGITS / 2.0:
+def compact_error(value: float | None, error: float | None) -> float | int | None:
+    """Shorten an error; 0 if it is below the last digit that is shown, None if it is not known."""
+    if value is None or not math.isfinite(value):
         return 0
-    return compact(float(f"{error:.2g}")) or 0
+    if error is None or not math.isfinite(error):
+        return None
+    power, places, visible = digits_of(value, error)
+    if not visible:
+        return 0
+    return _cut(error, max(_OF_ERRORS - 1 - math.floor(math.log10(error)), places + 1 - power))
+
+
+def _cut(value: float, places: int) -> float | int:
+    found = float(Decimal(repr(float(value))).quantize(Decimal((0, (1,), -places)), ROUND_05UP))
+    return int(found) if abs(found) < 1e15 and found == int(found) else found
 
 
 def _curves(
@@ -200,17 +232,35 @@ def _spread(i: int) -> float:
 
 
 def _curve(row: Row, side: str) -> list[Any] | None:
-    """Ranks, singular values, errors, and whether they reach the smallest one."""
+    """Ranks, singular values, errors, and their density if they reach the smallest one."""
     curve = curve_of(row, side)
     if curve is None:
         return None
     few = thinned(curve, _POINTS)
     pairs = list(zip(few.sigma.tolist(), few.errors.tolist(), strict=True))
+    edge = row.get(f"{side}_mp_edge" if side else "mp_edge")
     return [
-        [compact(rank) for rank in few.ranks.tolist()],
-        [compact(value, error) for value, error in pairs],
+        [compact(rank, spare=0) for rank in few.ranks.tolist()],
+        [compact(value, error, spare=1) for value, error in pairs],
         [compact_error(value, error) for value, error in pairs],
-        int(few.whole),
+        _density(curve, edge) if curve.whole else 0,
+    ]
+
+
+def _density(curve: Curve, edge: float | None) -> list[Any]:
+    """Its axis' end, shares of the bars in 1/10,000, their error, what is beyond, and strokes.
+
+    Strokes are the values between the noise edge and the end, in 1/1,000 of the axis.
+    """
+    found = density_of(curve, edge)
+    strokes = [round(1000 * value / found.end) for value in found.above]
+    return [
+        compact(found.end),
+        [round(10_000 * share) for share in found.shares.tolist()],
+        math.ceil(10_000 * found.error),
+        found.beyond,
+        found.beyond_error,
+        strokes if len(strokes) <= _STROKES else [],
     ]
 
 
@@ -222,9 +272,10 @@ def _angles(row: Row, name: str) -> list[Any] | None:
     step = -(-len(angles) // (_POINTS // 2))
     places = sorted({*range(0, len(angles), step), len(angles) - 1})
     error = row.get(f"{name}_error")
+    degrees = None if error is None else math.degrees(error)
     return [
         len(angles),
         [place + 1 for place in places],
-        [round(math.degrees(angles[place]), 2) for place in places],
-        0 if error is None else compact_error(1.0, math.degrees(error)),
+        [compact(math.degrees(angles[place]), degrees, spare=1) for place in places],
+        compact_error(0.0, degrees),
     ]

@@ -4,18 +4,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from statistics import median
 from typing import Any
 
+from sigmascope.curves import noise_rank
 from sigmascope.glossary import entry
-from sigmascope.text import counted, duration, kinds, size, with_error
+from sigmascope.text import counted, duration, kinds, number_of, size
 
-from .estimates import Middle, groups, middle
+from .chance import LEAST, SCAN, Pair, apart
+from .estimates import groups, middle
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
 from .standing import standing_out
 
 _TELLING = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 """The measures by which a matrix may stand out; the others follow them."""
+
+_LIKE_NOISE = 0.01
+"""More than this above the effective rank of noise, and one, is a flat spectrum and no noise."""
 
 _UNCERTAIN = 1e-3
 """A relative error that is worth a sentence."""
@@ -26,7 +32,7 @@ def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
     analysed = [row for row in rows if row["status"] == "analysed"]
     found = [_extent(header, rows, analysed), *outcomes(rows, ("matrix", "matrices"))]
     if analysed:
-        found += [standing_out(analysed, _TELLING), *_ranks(analysed), *_noise(analysed)]
+        found += [standing_out(analysed, _TELLING, SCAN), *_ranks(analysed), *_noise(analysed)]
         found += [*_uneven(analysed), *_least_certain(analysed)]
     return found
 
@@ -59,45 +65,80 @@ def _ranks(rows: list[Row]) -> Iterator[Finding]:
     name = next((n for n in _TELLING[:2] if any(r.get(n) is not None for r in rows)), None)
     if name is None:
         return
-    shares: dict[str, Middle] = {}
     with_tower = several_towers(rows)
-    for group in groups(rows, "tower", "role").values():
-        having = [row for row in group if row.get(name) is not None]
-        if len(having) > 1:
-            full = [min(row["rows"], row["columns"]) / 100 for row in having]
-            shares[role_name(group[0], with_tower)] = middle(
-                [row[name] / m for row, m in zip(having, full, strict=True)],
-                [(row.get(f"{name}_error") or 0) / m for row, m in zip(having, full, strict=True)],
-            )
-    if len(shares) < 2:
+    having = [row for row in rows if row.get(name) is not None]
+    roles = {
+        role_name(group[0], with_tower): group
+        for group in groups(having, "tower", "role").values()
+        if len(group) > 1
+    }
+    if len(roles) < 2:
         return
-    low = min(shares, key=lambda role: shares[role].value)
-    high = max(shares, key=lambda role: shares[role].value)
-    apart = shares[low].high < shares[high].low
+    shares = {role: _shares(group, name) for role, group in roles.items()}
+    medians = {role: middle(*zip(*pairs, strict=True)) for role, pairs in shares.items()}
+    low, high = (f(medians, key=lambda role: medians[role].value) for f in (min, max))
+    counts = [f"{len(roles[role]):,}" for role in (low, high)]
     text = (
         f"As a share of the full rank, the {entry(name).label} is lowest in {low}, "
-        f"{shares[low]} %, and highest in {high}, {shares[high]} % (medians over the layers)"
-        + ("." if apart else "; the intervals overlap: not distinguishable.")
+        f"{medians[low]} %, and highest in {high}, {medians[high]} % (medians of "
+        f"{' and '.join(counts)} matrices)"
     )
-    yield Finding("Rank by role", text)
+    tests = len(roles) * (len(roles) - 1) / 2
+    known = all(
+        _differ(measured[low], measured[high], tests)
+        for measured in (shares, {r: _shares(g, name, noise_rank) for r, g in roles.items()})
+    )
+    unsure = "; the roles are not distinguishable beyond their shapes and chance."
+    yield Finding("Rank by role", text + ("." if known else unsure))
+
+
+def _full_rank(_: str, shape: tuple[int, int]) -> float:
+    return float(min(shape))
+
+
+def _shares(
+    rows: Iterable[Row], name: str, of: Callable[[str, tuple[int, int]], float] = _full_rank
+) -> list[Pair]:
+    """A rank in per cent of the full one, or of that of noise of the same shape."""
+    return [
+        (100 * row[name] / whole, 100 * (row.get(f"{name}_error") or 0.0) / whole)
+        for row in rows
+        if (whole := of(name, _shape(row)))
+    ]
+
+
+def _differ(low: Sequence[Pair], high: Sequence[Pair], tests: float) -> bool:
+    """Whether two roles differ by what matters, in one of so many comparisons."""
+    factor = median(v for v, _ in high) / (median(v for v, _ in low) or 1.0)
+    return max(factor, 1 / factor) >= LEAST.rank and tests * apart(low, high) <= SCAN
 
 
 def _noise(rows: list[Row]) -> Iterator[Finding]:
     """Which matrices look like noise throughout."""
     having = [row for row in rows if row.get("mp_outliers") is not None]
-    blank = [row for row in having if row["mp_outliers"] <= (row.get("mp_outliers_error") or 0)]
+    blank = [row for row in having if _is_blank(row)]
     if blank:
         text = (
             f"{counted(len(blank), 'matrix', 'matrices')} of {len(having):,} "
             f"{'has' if len(blank) == 1 else 'have'} no singular value that is surely above the "
             "noise edge: by their values alone they are not distinguishable from random numbers."
         )
-        items = [(row["name"], _above(row)) for row in blank]
+        items = [
+            (row["name"], f"{number_of(row, 'mp_outliers')} above the noise edge") for row in blank
+        ]
         yield Finding("Like noise", text + more(len(items)), "notice", listing(items))
 
 
-def _above(row: Row) -> str:
-    return f"{with_error(row['mp_outliers'], row.get('mp_outliers_error'))} above the noise edge"
+def _is_blank(row: Row) -> bool:
+    """Nothing above the edge, and no flat spectrum, as orthogonal matrices have."""
+    rank, expected = row.get("effective_rank"), noise_rank("effective_rank", _shape(row))
+    error = 1.0 + _LIKE_NOISE * expected + 2 * (row.get("effective_rank_error") or 0.0)
+    flat = rank is not None and rank > expected + error
+    return not flat and bool(row["mp_outliers"] <= (row.get("mp_outliers_error") or 0))
+
+
+def _shape(row: Row) -> tuple[int, int]:
+    return row["rows"], row["columns"]
 
 
 def _uneven(rows: Iterable[Row]) -> Iterator[Finding]:
@@ -113,8 +154,8 @@ def _uneven(rows: Iterable[Row]) -> Iterator[Finding]:
     if found:
         text = (
             f"{counted(len(found), 'matrix', 'matrices')} "
-            f"{'has' if len(found) == 1 else 'have'} rows or columns with a norm far above the "
-            "median (outlier channels)."
+            f"{'has' if len(found) == 1 else 'have'} rows or columns of at least twice the median "
+            "norm (outlier channels). Noise has such ones in less than one matrix of a million."
         )
         yield Finding("Outlier channels", text + more(len(found)), "plain", listing(found))
 
@@ -130,6 +171,6 @@ def _least_certain(rows: Iterable[Row]) -> Iterator[Finding]:
         _, row, name = worst
         text = (
             f"Of the ranks and norms the least certain is the {entry(name).label} of one matrix: "
-            f"{with_error(row[name], row[f'{name}_error'])}."
+            f"{number_of(row, name)}."
         )
         yield Finding("Least certain", text, "plain", ((row["name"], ""),))

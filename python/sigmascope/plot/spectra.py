@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sigmascope.curves import curve_of, histogram, least_random_angle, marchenko_pastur
+from sigmascope.curves import curve_of, density_of, least_random_angle, marchenko_pastur
+from sigmascope.text import with_error
 
 from .axes import COLOURS, NOISE, SIDES, drawn_on, dressed
 
@@ -62,23 +63,19 @@ def draw_density(ax: Axes | None, row: Row, side: str) -> Axes:
     ax = drawn_on(ax, (6.0, 4.5))
     text, colour, _ = SIDES[side]
     edge = row.get(f"{side}_mp_edge" if side else "mp_edge")
-    usual = curve.sigma[
-        np.searchsorted(curve.ranks, 0.02 * curve.full).clip(max=len(curve.sigma) - 1)
-    ]
-    end = min(1.04 * float(curve.sigma[0]), 2.0 * edge if edge else 1.08 * float(usual)) or 1.0
-    edges = np.linspace(0.0, end, min(32, max(8, round(1.5 * curve.full**0.5))) + 1)
-    heights = histogram(curve, edges)
-    ax.stairs(heights, edges, fill=True, color=colour, alpha=0.35, label=text)
+    found = density_of(curve, edge)
+    end, edges = found.end, found.edges
+    ax.stairs(found.shares / np.diff(edges), edges, fill=True, color=colour, alpha=0.35, label=text)
     if edge:
         s = np.linspace(end / 100, min(edge, end), 300)
         noise = marchenko_pastur(s, edge, (row["rows"], row["columns"]))
         ax.plot(s, noise, color=NOISE, label="noise (Marchenko-Pastur)")
         ax.axvline(edge, color=NOISE, linewidth=1, linestyle=(0, (5, 4)), label="noise edge")
-        above = curve.sigma[(curve.sigma > edge) & (curve.ranks == np.round(curve.ranks))]
-        ax.plot(above, np.zeros_like(above), "|", color=colour, markersize=12, clip_on=True)
-    beyond = int(np.sum(curve.sigma > end))
-    if beyond:
-        said = f"{beyond} beyond, up to {curve.sigma[0]:.3g} →"
+        feet = np.zeros_like(found.above)
+        ax.plot(found.above, feet, "|", color=colour, markersize=12, clip_on=True)
+    if found.beyond or found.beyond_error:
+        largest = with_error(float(curve.sigma[0]), float(curve.errors[0]))
+        said = f"{with_error(found.beyond, found.beyond_error)} beyond, up to {largest} →"
         ax.annotate(said, (1, 0.06), xycoords="axes fraction", ha="right", fontsize="small")
     ax.set_xlim(0.0, end)
     ax.set_ylim(bottom=0.0)

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from sigmascope.comparing import Comparison
 from sigmascope.scanning.rows import Row
-from sigmascope.text import counted, duration, printable, short, size, with_error
+from sigmascope.text import counted, duration, number_of, printable, short, size
 
 from . import summary
-from .pages import listed
+from .pages import BY_ROLE, NO_ERROR, listed, ranged
 from .tables import show_table
 
 _LABELS = {
@@ -44,10 +44,7 @@ def show_comparison(out: Console, found: Comparison) -> None:
 
 
 def _pairs(out: Console, rows: Sequence[Row], measures: Sequence[str]) -> None:
-    lines = [
-        [row["name"], *(with_error(row[name], row[f"{name}_error"]) for name in measures)]
-        for row in rows
-    ]
+    lines = [[row["name"], *(number_of(row, name) for name in measures)] for row in rows]
     show_table(out, "", ["pair", *(_LABELS[name] for name in measures)], lines)
 
 
@@ -56,20 +53,12 @@ def _roles(out: Console, rows: Sequence[Row], measures: Sequence[str]) -> None:
         [
             group.name,
             str(len(group.rows)),
-            *(_range(summary.spread(group.rows, name)) for name in measures),
+            *(ranged(summary.spread(group.rows, name)) for name in measures),
         ]
         for group in summary.by_role(rows)
     ]
     headers = ["role", "n", *(_LABELS[name] for name in measures)]
-    show_table(out, "By role: median (least-greatest)", headers, lines)
-
-
-def _range(spread: summary.Spread | None) -> str:
-    if spread is None:
-        return "-"
-    if spread.low == spread.high:
-        return short(spread.median)
-    return f"{short(spread.median)} ({short(spread.low, 2)}-{short(spread.high, 2)})"
+    show_table(out, BY_ROLE, headers, lines)
 
 
 def _problems(out: Console, found: Comparison) -> None:
@@ -91,7 +80,7 @@ def _problems(out: Console, found: Comparison) -> None:
         out,
         "Not clearly above rounding:",
         [
-            f"{row['name']}: |dW| {short(row['delta_fro_norm'])}, "
+            f"{row['name']}: |dW| {number_of(row, 'delta_fro_norm')}, "
             f"rounding alone {short(row['rounding_floor'])}"
             for row in below
             if row["delta_fro_norm"] > 0
@@ -115,5 +104,5 @@ def _totals(out: Console, found: Comparison) -> None:
     out.print("; ".join(parts) + ".")
     out.print(
         f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
-        f"seed {options['seed']}. dW: after minus before."
+        f"seed {options['seed']}. dW: after minus before. {NO_ERROR}"
     )

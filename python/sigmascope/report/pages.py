@@ -17,8 +17,8 @@ from sigmascope.text import (
     counted,
     duration,
     kinds,
+    number_of,
     printable,
-    short,
     size,
     times,
     with_error,
@@ -37,6 +37,10 @@ _LABELS = {
     "mp_outliers": "above noise",
     "alpha": "alpha",
 }
+
+BY_ROLE = "By role: median (least to greatest, errors included)"
+NO_ERROR = "Where no ± is given, the error is below the last digit shown."
+"""What every table holds to: see :func:`sigmascope.text.with_error`."""
 
 _PRECISE = ("effective_rank", "stable_rank", "spectral_norm")
 
@@ -103,7 +107,7 @@ def show_scan(out: Console, scan: Scan) -> None:
 
 
 def _roles(out: Console, rows: Sequence[Row]) -> None:
-    """One line per role; median and, where it varies, least and greatest."""
+    """One line per role; median with its error and, where it varies, least and greatest."""
     measures = [name for name in _LABELS if any(row[name] is not None for row in rows)]
     headers = ["role", "n", *(_LABELS[name] for name in measures), "shape"]
     lines = []
@@ -113,19 +117,16 @@ def _roles(out: Console, rows: Sequence[Row]) -> None:
             [
                 group.name,
                 str(len(group.rows)),
-                *(_range(summary.spread(group.rows, name)) for name in measures),
+                *(ranged(summary.spread(group.rows, name)) for name in measures),
                 times(shapes.pop()) if len(shapes) == 1 else "various",
             ]
         )
-    show_table(out, "By role: median (least-greatest)", headers, lines)
+    show_table(out, BY_ROLE, headers, lines)
 
 
-def _range(spread: summary.Spread | None) -> str:
-    if spread is None:
-        return "-"
-    if spread.low == spread.high:
-        return short(spread.median)
-    return f"{short(spread.median)} ({short(spread.low, 2)}-{short(spread.high, 2)})"
+def ranged(spread: summary.Spread | None) -> str:
+    """Show a spread as tables do."""
+    return "-" if spread is None else str(spread)
 
 
 def _layers(out: Console, rows: Sequence[Row]) -> None:
@@ -135,7 +136,9 @@ def _layers(out: Console, rows: Sequence[Row]) -> None:
         return
     texts = [[_cell(cell, grid.measure) for cell in line] for line in grid.cells]
     many = any(len(cell) > 1 for line in grid.cells for cell in line)
-    title = f"By layer: {_LABELS[grid.measure]}{', median where several' if many else ''}"
+    title = (
+        f"By layer: {_LABELS[grid.measure]}{', median where several, of how many' if many else ''}"
+    )
     widths = [max(len(role), *(len(t[j]) for t in texts)) for j, role in enumerate(grid.roles)]
     room = out.width - max(len("layer"), *map(len, grid.layers)) - 2
     for columns in dealt(widths, room):
@@ -147,10 +150,17 @@ def _layers(out: Console, rows: Sequence[Row]) -> None:
 
 
 def _cell(rows: Sequence[Row], measure: str) -> str:
-    if len(rows) == 1:
-        return with_error(rows[0][measure], rows[0][f"{measure}_error"])
     found = summary.spread(rows, measure)
-    return "" if found is None else short(found.median, 4)
+    if found is None:
+        return "-" if rows else ""
+    text = with_error(found.median, found.error)
+    if len(rows) == 1:
+        return text
+    return (
+        f"{text}, {found.count} of {len(rows)}"
+        if found.count < len(rows)
+        else f"{text} of {len(rows)}"
+    )
 
 
 def _extremes(out: Console, rows: Sequence[Row]) -> None:
@@ -163,8 +173,8 @@ def _extremes(out: Console, rows: Sequence[Row]) -> None:
         lines = [
             [
                 row["name"],
-                f"{100 * summary.fraction(row, measure):.1f} %",
-                *(with_error(row[name], row[f"{name}_error"]) for name in shown),
+                f"{number_of(row, measure, 100 / summary.full_rank(row))} %",
+                *(number_of(row, name) for name in shown),
             ]
             for row in found
         ]
@@ -217,7 +227,7 @@ def _totals(out: Console, scan: Scan) -> None:
     out.print("; ".join(parts) + ".")
     out.print(
         f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
-        f"seed {options['seed']}. Where no ± is given, the error is below the last digit shown."
+        f"seed {options['seed']}. {NO_ERROR}"
     )
     worst = summary.least_certain(rows, _PRECISE)
     if worst is not None:
@@ -226,7 +236,7 @@ def _totals(out: Console, scan: Scan) -> None:
         if error > 1e-4 * abs(value):
             out.print(
                 f"Least certain: {_LABELS[measure]} of {printable(row['name'])}, "
-                f"{with_error(value, error)}."
+                f"{number_of(row, measure)}."
             )
 
 

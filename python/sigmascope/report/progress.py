@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from sigmascope.scanning.events import Progress as Listener
 from sigmascope.scanning.events import ScanEvent
 from sigmascope.scanning.rows import Row
-from sigmascope.text import duration, ending, printable, size, times, with_error
+from sigmascope.text import duration, ending, number_of, printable, size, times
 
 _FIRST_GUESS = 12.0
 """Passes over a matrix, before any is finished; the time left rests on it until then."""
@@ -152,13 +152,9 @@ def finding(row: Row) -> str:
     if pair and row["delta_fro_norm"] == 0:
         return f"{text}identical"
     what, norm = ("delta_", "fro_norm") if pair else ("", "spectral_norm")
-    text += f"{'|dW|' if pair else 'sigma_1'} {_with_its_error(row, what + norm)}"
+    text += f"{'|dW|' if pair else 'sigma_1'} {number_of(row, what + norm)}"
     shown = {"effective_rank": "effective rank", "stable_rank": "stable rank"}
     measure = next((m for m in shown if row[what + m] is not None), None)
     if measure is not None:
-        text += f", {shown[measure]} {_with_its_error(row, what + measure)}"
+        text += f", {shown[measure]} {number_of(row, what + measure)}"
     return text if row["converged"] else f"{text}, not converged"
-
-
-def _with_its_error(row: Row, name: str) -> str:
-    return with_error(row[name], row[f"{name}_error"])

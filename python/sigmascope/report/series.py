@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
-from statistics import median
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from sigmascope.scanning.rows import Row
 from sigmascope.series import Table, Trajectory
-from sigmascope.text import counted, short, with_error
+from sigmascope.text import bounds, counted, with_error
 
+from . import summary
+from .pages import NO_ERROR
 from .tables import show_table
 
 _STEPS = 6
 """Steps that have columns of their own: the first, the last, and some between."""
+
+_WITH_ANOTHER = ("error", "quantile_low", "quantile_high")
+"""Columns that are shown with the number that they belong to."""
 
 
 def show_trajectory(out: Console, run: Trajectory) -> None:
@@ -28,15 +33,21 @@ def show_trajectory(out: Console, run: Trajectory) -> None:
         groups.setdefault(key, {}).setdefault(row["step"], []).append(row)
     lines = []
     for (measure, tower, role), steps in groups.items():
-        values = [short(median(row["value"] for row in steps[step])) for step in shown]
-        moved = median(row["change"] for row in steps[run.steps[-1]])
-        error = max(row["change_error"] for row in steps[run.steps[-1]])
-        lines.append([f"{tower} {role}", measure, with_error(moved, error), *values])
-    headers = ["role", "measure", "change", *(f"{step:g}" for step in shown)]
-    show_table(out, "Median over the layers, by step", headers, lines, left=2)
+        values = [_median(steps[step], "value", "error") for step in shown]
+        last = steps[run.steps[-1]]
+        moved = _median(last, "change", "change_error")
+        lines.append([f"{tower} {role}", measure, str(len(last)), moved, *values])
+    headers = ["role", "measure", "n", "change", *(f"{step:.12g}" for step in shown)]
+    show_table(out, "Median over the n layers, by step", headers, lines, left=2)
+    out.print(f"{NO_ERROR}\n")
     if run.missing:
         left = counted(len(run.missing), "matrix", "matrices")
         out.print(f"Left out, since not every step has them: {left}.\n")
+
+
+def _median(rows: Sequence[Row], column: str, error: str) -> str:
+    found = summary.spread_of([(row[column], row[error]) for row in rows])
+    return "-" if found is None else with_error(found.median, found.error)
 
 
 def show_series(out: Console, table: Table) -> None:
@@ -44,15 +55,24 @@ def show_series(out: Console, table: Table) -> None:
     if not table:
         out.print("No place in common with another model.\n")
         return
-    numbers = [name for name in table.columns[6:] if not name.endswith("error")]
+    numbers = [name for name in table.columns[6:] if name not in _WITH_ANOTHER]
     lines = [
         [f"{row['tower']} {row['role']}", row["measure"], _depth(row), str(row["count"])]
-        + [short(row[name]) for name in numbers]
+        + [_number(row, name) for name in numbers]
         for row in table
     ]
     names = [name.replace("_", " ") for name in numbers]
     headers = ["role", "measure", "depth", "models", *names]
     show_table(out, "", headers, lines, left=3)
+    out.print(f"{NO_ERROR}\n")
+
+
+def _number(row: Row, name: str) -> str:
+    """A value with the error of its row; a quantile with its interval."""
+    if name != "quantile":
+        return with_error(row[name], row["error"])
+    low, high = bounds(row["quantile_low"], row["quantile_high"], 2)
+    return f"{row[name]:.2f} [{low}, {high}]"
 
 
 def _depth(row: Row) -> str:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from sigmascope.scanning.rows import Row
+from sigmascope.text import bounds, median_with_error, with_error
 
 RANKS = ("effective_rank", "stable_rank")
 """The measures that an overview is built on: the first that a scan has."""
@@ -24,12 +24,33 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, least and greatest of one measure over some rows, and how many have it."""
+    """What one measure is over some rows.
+
+    Attributes
+    ----------
+    median, error
+        Of the rows that have it, and how far that can be off; None where an error is not known.
+    low, high
+        All values with their errors are between them.
+    count, among
+        How many rows have it, of how many.
+    """
 
     median: float
+    error: float | None
     low: float
     high: float
     count: int
+    among: int
+
+    def __str__(self) -> str:
+        """The median, of how many if not of all, and the range where there are several."""
+        text = with_error(self.median, self.error)
+        if self.count < self.among:
+            text += f", {self.count} of {self.among}"
+        if self.count == 1 or (self.low == self.high and not self.error):
+            return text
+        return f"{text} ({' to '.join(bounds(self.low, self.high))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +76,22 @@ def by_role(rows: Iterable[Row]) -> list[Group]:
 
 def spread(rows: Iterable[Row], measure: str) -> Spread | None:
     """Summarise a measure over the rows that have it; None if none has."""
-    values = [row[measure] for row in rows if row[measure] is not None]
-    return Spread(median(values), min(values), max(values), len(values)) if values else None
+    rows = list(rows)
+    return spread_of([(row[measure], row.get(f"{measure}_error")) for row in rows])
+
+
+def spread_of(pairs: Sequence[tuple[float | None, float | None]]) -> Spread | None:
+    """Summarise values with their errors; None if no value is there."""
+    found = [(value, error) for value, error in pairs if value is not None]
+    if not found:
+        return None
+    return Spread(
+        *median_with_error(found),
+        min(value - (error or 0.0) for value, error in found),
+        max(value + (error or 0.0) for value, error in found),
+        len(found),
+        len(pairs),
+    )
 
 
 def rank_measure(rows: Iterable[Row]) -> str:
@@ -91,7 +126,12 @@ def by_layer(rows: Iterable[Row], most: int = 24) -> Grid:
 def fraction(row: Row, measure: str) -> float:
     """Return a rank as a fraction of the full rank, so that matrices of all sizes compare."""
     rank: float = row[measure]
-    return rank / float(min(row["rows"], row["columns"]))
+    return rank / full_rank(row)
+
+
+def full_rank(row: Row) -> int:
+    """Return how many singular values a matrix has."""
+    return int(min(row["rows"], row["columns"]))
 
 
 def extremes(rows: Iterable[Row], count: int = 3) -> tuple[list[Row], list[Row]]:

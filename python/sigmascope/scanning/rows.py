@@ -15,7 +15,8 @@ evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`
                      `passes` (reads of the matrix), `block`, `basis_columns`, `seed`, `seconds`,
                      `num_threads`, `converged`, `notes`
 moments              of the finite elements; `nan`, `inf` and the place `first_nonfinite`;
-                     `outlier_rows` and `outlier_columns` count norms far above the median
+                     `outlier_rows` and `outlier_columns` count norms far above the median, as
+                     :meth:`sigmascope.Moments.outlier_rows` does
 measures             value and `<name>_error`, see :mod:`sigmascope.statistics`; `alpha_farms` and
                      `randomized_distance` on request alone, see :mod:`sigmascope.requested`
 top                  the k largest singular values and their error bounds (`top`, `top_errors`)

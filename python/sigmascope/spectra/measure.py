@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sigmascope.text import with_error
+
 from .quadrature import Estimate
 
 Basis = Literal["exact", "top", "density", "spectrum", "sub-matrices"]
@@ -36,4 +38,4 @@ class Measure:
     estimate: Estimate | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        return f"Measure({self.value:.6g} ± {self.error:.1g}, {self.basis})"
+        return f"Measure({with_error(self.value, self.error)}, {self.basis})"

@@ -7,19 +7,34 @@ lambda their squares.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from sigmascope.text import at_most, with_error
+
 Array = NDArray[np.float64]
 
 
-def _few(values: Array, count: int = 3) -> str:
-    """Show the first values in brackets, with dots where there are more."""
-    shown = ", ".join(f"{v:.6g}" for v in values[:count])
+def _few(values: Array, errors: Array, count: int = 3) -> str:
+    """Show the first values in brackets, with dots where there are more.
+
+    Six digits where the error is below the last of them, else the value with its error.
+    """
+    shown = ", ".join(
+        f"{v:.6g}" if e < 5e-7 * abs(v) else with_error(v, e)
+        for v, e in zip(values[:count].tolist(), errors[:count].tolist(), strict=True)
+    )
     return f"[{shown}{', ...' if len(values) > count else ''}]"
+
+
+def _at_most(bound: float) -> str:
+    """Show a bound with one digit, rounded up."""
+    return f"{float(at_most(bound)):.1g}"
 
 
 def state(converged: bool) -> str:
@@ -73,8 +88,8 @@ class SVD:
 
     def __repr__(self) -> str:
         return (
-            f"SVD(k = {len(self.s)}, sigma = {_few(self.s)}, "
-            f"error <= {self.errors.max(initial=0.0):.1g}, {state(self.converged)}, "
+            f"SVD(k = {len(self.s)}, sigma = {_few(self.s, self.errors)}, "
+            f"error <= {_at_most(self.errors.max(initial=0.0))}, {state(self.converged)}, "
             f"{self.passes} passes, {self.precision}, {self.seconds:.2f} s)"
         )
 
@@ -121,8 +136,8 @@ class SingularValues:
 
     def __repr__(self) -> str:
         return (
-            f"SingularValues({len(self)} values, sigma = {_few(self.values)}, "
-            f"floor {self.floor:.1g}, {self.method}, {self.precision}, {self.seconds:.2f} s)"
+            f"SingularValues({len(self)} values, sigma = {_few(self.values, self.errors)}, "
+            f"floor {_at_most(self.floor)}, {self.method}, {self.precision}, {self.seconds:.2f} s)"
         )
 
 
@@ -168,15 +183,49 @@ class Moments:
     passes: int
     seconds: float
 
-    def outlier_rows(self, threshold: float = 6.0) -> NDArray[np.intp]:
-        """Return the rows whose norm exceeds median + threshold * 1.4826 * MAD of them all."""
+    def outlier_rows(self, threshold: float | None = None) -> NDArray[np.intp]:
+        """Return the rows whose norm is far above the median: outlier channels.
+
+        Parameters
+        ----------
+        threshold
+            A norm counts that exceeds the median by so many robust standard deviations, 1.4826 MAD.
+            Default: by 6 of them, and at least twice the median; and, with the largest entry of
+            the matrix left out of it, still by more than noise of as many rows and of the same
+            kurtosis does in one matrix of a million.
+
+        Returns
+        -------
+        (r,) int
+            Ascending.
+
+        Raises
+        ------
+        ValueError
+            The row norms were not kept.
+        """
         if self.row_norms is None:
             raise ValueError("the row norms were not kept; see MomentsAccumulator")
-        return _outliers(self.row_norms, threshold)
+        return self._outliers(self.row_norms, self.shape[1], threshold)
 
-    def outlier_columns(self, threshold: float = 6.0) -> NDArray[np.intp]:
-        """Return the columns whose norm exceeds median + threshold * 1.4826 * MAD of them all."""
-        return _outliers(self.column_norms, threshold)
+    def outlier_columns(self, threshold: float | None = None) -> NDArray[np.intp]:
+        """Return the columns whose norm is far above the median; see :meth:`outlier_rows`."""
+        return self._outliers(self.column_norms, self.shape[0], threshold)
+
+    def _outliers(self, norms: Array, entries: int, threshold: float | None) -> NDArray[np.intp]:
+        """Indices of outliers among the norms of lines of so many entries."""
+        if len(norms) == 0:
+            return np.zeros(0, dtype=np.intp)
+        median = float(np.median(norms))
+        # 1.4826 MAD estimates the standard deviation of a Gaussian.
+        spread = 1.4826 * float(np.median(np.abs(norms - median)))
+        far = norms > median + (_ROBUST if threshold is None else threshold) * spread
+        if threshold is None and median > 0:
+            factors = norms / median
+            rest = factors**2 - (self.abs_max / median) ** 2
+            least = noise_maximum(len(norms), entries, self.kurtosis)
+            far &= (factors >= _CHANNEL) & (rest > least)
+        return np.flatnonzero(far)
 
     def __repr__(self) -> str:
         bad = f", {self.nan} NaN, {self.inf} Inf" if self.nan or self.inf else ""
@@ -186,10 +235,30 @@ class Moments:
         )
 
 
-def _outliers(norms: Array, threshold: float) -> NDArray[np.intp]:
-    if len(norms) == 0:
-        return np.zeros(0, dtype=np.intp)
-    median = np.median(norms)
-    # 1.4826 MAD estimates the standard deviation of a Gaussian.
-    spread = 1.4826 * np.median(np.abs(norms - median))
-    return np.flatnonzero(norms > median + threshold * spread)
+_ROBUST = 6.0
+"""Robust standard deviations by which the norm of an outlier channel is above the median."""
+
+_CHANNEL = 2.0
+"""The least factor to the median norm that makes a row or a column an outlier channel."""
+
+_ONE_IN = 1e6
+"""So many matrices of noise there are to one with an outlier channel."""
+
+
+def noise_maximum(lines: int, entries: int, kurtosis: float) -> float:
+    """Return what the largest squared norm of lines of noise exceeds once in a million matrices.
+
+    In units of the mean squared norm. The sum of n squares of independent entries has the relative
+    variance (kurtosis - 1) / n, and about the distribution of chi-squared of that variance, whose
+    quantiles are those of Wilson & Hilferty 1931; of Gaussian entries it is exactly that.
+
+    Parameters
+    ----------
+    lines, entries
+        How many rows there are, and how many entries each has.
+    kurtosis
+        Of the entries, 3 for a Gaussian; taken as no less than 1.
+    """
+    z = NormalDist().inv_cdf(1.0 - 1.0 / (_ONE_IN * lines))
+    a = max(kurtosis - 1.0, 0.0) / (9.0 * max(entries, 1))  # 2 / (9 degrees of freedom)
+    return float(max(1.0 - a + z * math.sqrt(a), 1.0) ** 3)

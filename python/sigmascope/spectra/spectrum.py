@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sigmascope.text import with_error
+
 from . import weightwatcher
 from .density import Density
 from .known import FRACTIONS, Known
@@ -145,7 +147,7 @@ class Spectrum:
     def __repr__(self) -> str:
         shown = ("fro_norm", "spectral_norm", "stable_rank", "effective_rank")
         parts = [
-            f"{name} {self.measures[name].value:.5g} ± {self.measures[name].error:.1g}"
+            f"{name} {with_error(self.measures[name].value, self.measures[name].error)}"
             for name in shown
             if name in self.measures
         ]

@@ -7,8 +7,15 @@ const ANGLES = {
   delta_angles_right: ['ΔW against W, right', 'delta', true],
 };
 
-// About the least angle between random subspaces of k dimensions (Wachter): 4 a (1 - a), a = k / n.
-const byChance = (k, n) => (2 * k > n ? null : (Math.acos(2 * Math.sqrt((k / n) * (1 - k / n))) * 180) / Math.PI);
+// About the least angle between random subspaces of k dimensions, as sigmascope.curves has it (Johnstone 2008).
+function byChance(k, n) {
+  if (2 * k > n) return null;
+  const gamma = 2 * Math.asin(Math.sqrt((k - 0.5) / (n - 1)));
+  if (gamma > Math.PI / 2 - 1e-9) return 0;
+  const width = (16 / ((n - 1) ** 2 * Math.sin(2 * gamma) ** 2 * Math.sin(gamma) ** 2)) ** (1 / 3);
+  const logit = 2 * Math.log(Math.tan(gamma)) - 1.2065335746 * width;
+  return (Math.acos(Math.sqrt(1 / (1 + Math.exp(-logit)))) * 180) / Math.PI;
+}
 
 function drawAngles(i) {
   const box = byId('angles');

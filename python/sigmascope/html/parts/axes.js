@@ -23,7 +23,8 @@ function logTicks(low, high, count) {
   for (let power = first; power <= last; power += 1) {
     if (digits.length > 1 || power % every === 0) found.push(...digits.map((d) => d * 10 ** power));
   }
-  return found.filter(within);
+  const kept = found.filter(within);
+  return kept.length > 1 ? kept : linearTicks(low, high, count);
 }
 
 // Maps numbers to places. A logarithmic scale has no place for what is not positive.

@@ -33,11 +33,13 @@ function profile(group) {
     .map(([layer, rows]) => {
       const known = rows.map((i) => ({ i, ...shown(i) })).filter((p) => p.value !== undefined);
       if (!known.length) return { layer, value: null, row: rows[0], rows };
-      const middle = median(known.map((p) => p.value));
+      const { value: middle, error } = medianWithError(known);
       const near = known.reduce((a, b) => (Math.abs(b.value - middle) < Math.abs(a.value - middle) ? b : a));
-      const low = Math.min(...known.map((p) => (known.length > 1 ? p.value : p.value - 2 * p.error)));
-      const high = Math.max(...known.map((p) => (known.length > 1 ? p.value : p.value + 2 * p.error)));
-      return { layer, value: middle, low, high, row: near.i, rows, several: known.length > 1 };
+      const [least, most] = [(a, b) => (b.value < a.value ? b : a), (a, b) => (b.value > a.value ? b : a)].map((f) => known.reduce(f));
+      const low = Math.min(...known.map((p) => p.value - 2 * p.error));
+      const high = Math.max(...known.map((p) => p.value + 2 * p.error));
+      const text = `median ${withError(middle, error)} of ${ofHowMany(known, rows)}, ${withError(least.value, least.error)} to ${withError(most.value, most.error)}`;
+      return { layer, value: middle, low, high, row: near.i, rows, several: known.length > 1, text };
     })
     .sort((a, b) => a.layer - b.layer);
 }
@@ -101,7 +103,7 @@ function depthPoint(svg, point, x, y, base, radius) {
     return { ...place, text: `layer ${point.layer}\n${about(point.row)}` };
   }
   const text = point.several
-    ? `layer ${point.layer}: median ${short(point.value)} of ${point.rows.length}, ${short(point.low)} to ${short(point.high)}\nnearest: ${about(point.row)}`
+    ? `layer ${point.layer}: ${point.text}\nnearest: ${about(point.row)}`
     : `layer ${point.layer}\n${about(point.row)}`;
   if (!y.holds(point.value)) {
     svg.append(label(at, base - 3, '0', { 'text-anchor': 'middle' }));

@@ -54,9 +54,9 @@ function drawHeatmap(rows, choose) {
 
 function cell(rows) {
   const known = rows.map((i) => ({ i, ...shown(i) })).filter((p) => p.value !== undefined);
-  const value = known.length ? median(known.map((p) => p.value)) : null;
+  const { value, error } = known.length ? medianWithError(known) : { value: null, error: 0 };
   const near = known.length ? known.reduce((a, b) => (Math.abs(b.value - value) < Math.abs(a.value - value) ? b : a)).i : rows[0];
-  const more = rows.length > 1 ? `median ${short(value)} of ${rows.length} matrices; nearest: ` : '';
+  const more = rows.length > 1 ? `median ${withError(value, error)} of ${ofHowMany(known, rows)} matrices; nearest: ` : '';
   return {
     place: placeOf(rows[0]), tower: textOf('tower', rows[0]), layer: matrices.layer[rows[0]], value, rows, row: near,
     text: `layer ${matrices.layer[rows[0]]}, ${placeOf(rows[0])}\n${more}${about(near)}`,

@@ -9,7 +9,8 @@ const [UNCONVERGED, BELOW_ROUNDING] = [1, 2];
 
 const textOf = (column, i) => (matrices[column][i] === null ? null : data.texts[matrices[column][i]]);
 const valueOf = (key, i) => data.values[key]?.[i] ?? null;
-const errorOf = (key, i) => data.errors[key]?.[i] ?? 0;
+// null where it is not known, 0 where it is below the last digit that is shown.
+const errorOf = (key, i) => (data.errors[key] ? data.errors[key][i] : 0);
 const fullRank = (i) => Math.min(matrices.rows[i], matrices.columns[i]);
 const isBelow = (i) => (matrices.flags[i] & BELOW_ROUNDING) > 0;
 const towers = [...new Set(everyRow.map((i) => textOf('tower', i)))];
@@ -86,13 +87,13 @@ const allows = (measure, show) =>
 
 const medians = new Map();
 
-// The median of a measure over all matrices of the role of one.
+// The median of a measure over all matrices of the role of one, with its error.
 function medianOfRole(key, i) {
   if (!medians.has(key)) {
     const found = new Map();
     for (const [place, rows] of grouped(everyRow, placeOf)) {
-      const values = rows.map((r) => valueOf(key, r)).filter((v) => v !== null);
-      found.set(place, values.length ? median(values) : null);
+      const points = rows.map((r) => ({ value: valueOf(key, r), error: errorOf(key, r) })).filter((p) => p.value !== null);
+      found.set(place, points.length ? medianWithError(points) : null);
     }
     medians.set(key, found);
   }
@@ -103,9 +104,13 @@ function medianOfRole(key, i) {
 function shown(i) {
   const value = valueOf(state.measure, i);
   if (value === null) return null;
-  const divisor = state.show === 'share' ? fullRank(i) / 100 : state.show === 'ratio' ? medianOfRole(state.measure, i) : 1;
-  if (!divisor) return null;
-  return { value: value / divisor, error: errorOf(state.measure, i) / Math.abs(divisor) };
+  const one = { value: 1, error: 0 };
+  const divisor = state.show === 'share' ? { value: fullRank(i) / 100, error: 0 } : state.show === 'ratio' ? medianOfRole(state.measure, i) : one;
+  if (!divisor?.value) return null;
+  const shown = value / divisor.value;
+  const error = errorOf(state.measure, i);
+  const known = error !== null && divisor.error !== null;
+  return { value: shown, error: known ? (error + Math.abs(shown) * divisor.error) / Math.abs(divisor.value) : null };
 }
 
 const measure = () => measures.get(state.measure);

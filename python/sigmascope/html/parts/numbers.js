@@ -1,31 +1,54 @@
-// Numbers as people read them: to the digits that their errors leave.
+// Numbers as people read them: to the digits that their errors leave. The same rules as sigmascope.text.
 
-const places = (value) => (value && Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? 3 - Math.floor(Math.log10(Math.abs(value))) : 0);
+const orderOf = (value, digits = 4) => Number(Math.abs(value).toExponential(digits - 1).split('e')[1]);
 
-// A value with its error; without "±" where that is below the last digit shown.
-function withError(value, error = 0) {
-  if (value === null || value === undefined) return '–';
-  if (value && !(Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6)) {
-    const power = Math.floor(Math.log10(Math.abs(value)));
-    const mantissa = withError(value / 10 ** power, error / 10 ** power);
-    return mantissa.includes('±') ? `(${mantissa})e${power}` : `${mantissa}e${power}`;
-  }
-  const least = Number.isInteger(value) && !error ? 0 : Math.max(0, places(value));
-  if (!error || (value && error < 0.5 * 10 ** -least)) return value.toFixed(least);
-  let digits = Math.max(0, -Math.floor(Math.log10(error)));
-  if (digits > 0 && digits < 12 && error * 10 ** digits < 1.95) digits += 1;
-  digits = Math.min(digits, 20);
-  return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
+// The power of ten that is written out; 0 for numbers of a usual size.
+function powerOf(size) {
+  const order = size ? orderOf(size) : 0;
+  return order >= -3 && order < 6 ? 0 : order;
 }
 
-// A few significant digits.
+// A number over a power of ten, moved in its decimals alone.
+function shifted(value, power) {
+  if (!power) return value;
+  const [digits, order] = value.toExponential().split('e');
+  return Number(`${digits}e${Number(order) - power}`);
+}
+
+function fixed(value, places) {
+  const text = value.toFixed(places);
+  return Number(text) === 0 ? (0).toFixed(places) : text;
+}
+
+// A value with its error; without "±" where that is below the last digit shown, with "± ?" where it is not known.
+function withError(value, error = 0) {
+  if (value === null || value === undefined) return '–';
+  if (error === null) return `${short(value, 4)} ± ?`;
+  const power = powerOf(Math.max(Math.abs(value), error));
+  const [v, e] = [shifted(value, power), shifted(error, power)];
+  const least = v ? Math.max(0, 3 - orderOf(v)) : 0;
+  let number;
+  if (!e || (v && e < Number(`5e${-least - 1}`))) {
+    number = fixed(v, Number.isInteger(v) ? 0 : least);
+    return power ? `${number}e${power}` : number;
+  }
+  if (Number.isInteger(v) && Number.isInteger(e)) {
+    number = `${fixed(v, 0)} ± ${fixed(e, 0)}`;
+  } else {
+    const [digits, order] = e.toExponential(1).split('e');
+    const places = Math.max(0, -Number(order) + (digits.startsWith('1') ? 1 : 0));
+    number = `${fixed(v, places)} ± ${fixed(e, places)}`;
+  }
+  return power ? `(${number})e${power}` : number;
+}
+
+// A few significant digits of a number that has no error.
 function short(value, digits = 3) {
   if (value === null || value === undefined) return '–';
-  if (value && !(Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6)) {
-    const power = Math.floor(Math.log10(Math.abs(value)));
-    return `${(value / 10 ** power).toFixed(digits - 1)}e${power}`;
-  }
-  return value.toFixed(Number.isInteger(value) ? 0 : Math.max(0, places(value) + digits - 4));
+  const power = powerOf(value);
+  const v = shifted(value, power);
+  const places = !v || (!power && Number.isInteger(v)) ? 0 : Math.max(0, digits - 1 - orderOf(v));
+  return power ? `${fixed(v, places)}e${power}` : fixed(v, places);
 }
 
 const superscript = (power) => String(power).replace(/[-\d]/g, (c) => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(c)]);
@@ -47,5 +70,16 @@ function median(values) {
   const half = sorted.length >> 1;
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
+
+// The median of { value, error }, and how far it can be off if each is off by its error.
+function medianWithError(points) {
+  const value = median(points.map((p) => p.value));
+  if (points.some((p) => p.error === null)) return { value, error: null };
+  const [low, high] = [-1, 1].map((sign) => median(points.map((p) => p.value + sign * p.error)));
+  return { value, error: Math.max(high - value, value - low, 0) };
+}
+
+// What a median is of: the points that have a value, of all rows.
+const ofHowMany = (points, rows) => (points.length < rows.length ? `${points.length} (of ${rows.length})` : `${rows.length}`);
 
 const counted = (count, what, plural = `${what}s`) => `${count.toLocaleString('en')} ${count === 1 ? what : plural}`;

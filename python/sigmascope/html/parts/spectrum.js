@@ -30,6 +30,7 @@ function drawRanks(i) {
   bottomAxis(svg, x, top, height - bottom, Math.max(3, Math.floor(width / 90)));
   svg.append(label(width - right, height - 6, 'rank', { 'text-anchor': 'end' }), label(4, 12, 'singular value σ'));
   const ends = [];
+  drawBelow(svg, i, sides, y, left, width - right, top, height - bottom);
   const points = sides.flatMap((side, line) => rankSeries(svg, i, side, line, x, y, ends));
   drawEdges(svg, i, sides, y, left, width - right);
   if (comparison) {
@@ -40,25 +41,42 @@ function drawRanks(i) {
 }
 
 // The values that the axis is made for: the smallest of a square matrix are near zero, and would fill
-// the chart with decades; their line leaves it at the bottom.
+// the chart with decades; their line leaves it at the bottom, where it is said how far they go.
 function usual([, sigma]) {
   const [least, last] = sigma.slice(-2);
   return sigma.filter((v) => v > 0 && (sigma.length < 3 || v >= least * 0.3 || v !== last) && v > sigma[0] * 1e-6);
 }
 
+// A line stays where its values are: what is below the axis lies below the plot, which cuts it off there,
+// and zero has no place at all.
 function rankSeries(svg, i, side, line, x, y, ends) {
   const [ranks, sigma, errors] = curveOf(i, side);
-  const kept = ranks.map((rank, j) => [rank, sigma[j], errors[j]]);
-  const up = kept.map(([rank, value, error]) => [x(rank), y.clamped(value + 2 * error)]);
-  const down = kept.map(([rank, value, error]) => [x(rank), y.clamped(value - 2 * error)]);
-  const points = kept.map(([rank, value]) => [x(rank), y.clamped(value)]);
-  svg.append(draw('path', { d: area(up, down), class: `series-band ${side}` }));
-  svg.append(draw('path', { d: path(points), class: `series ${side}${side === 'projected' ? ' dashed' : ''}` }));
-  ends.push({ side, text: side === 'projected' ? 'no decay' : SIDES[side], y: points.at(-1)[1] });
-  return kept.map(([rank, value, error], j) => ({
-    x: points[j][0], y: points[j][1], column: points[j][0], line,
-    text: `${SIDES[side]}\nσ of rank ${Number.isInteger(rank) ? rank : rank.toFixed(0)}: ${withError(value, error)}`,
+  const floor = y.low / 10;
+  const kept = ranks.map((rank, j) => [rank, sigma[j], errors[j]]).filter(([, value]) => value > 0);
+  const at = (value) => y(Math.max(value, floor));
+  const up = kept.map(([rank, value, error]) => [x(rank), at(value + 2 * error)]);
+  const down = kept.map(([rank, value, error]) => [x(rank), at(value - 2 * error)]);
+  const points = kept.map(([rank, value]) => [x(rank), y(value)]);
+  const cut = { 'clip-path': 'url(#plot-of-ranks)' };
+  svg.append(draw('path', { d: area(up, down), class: `series-band ${side}`, ...cut }));
+  svg.append(draw('path', { d: path(points), class: `series ${side}${side === 'projected' ? ' dashed' : ''}`, ...cut }));
+  const inside = kept.map((k, j) => ({ rank: k[0], value: k[1], error: k[2], x: points[j][0], y: points[j][1] })).filter((p) => p.value >= y.low);
+  if (inside.length) ends.push({ side, text: side === 'projected' ? 'no decay' : SIDES[side], y: inside.at(-1).y });
+  return inside.map((p) => ({
+    x: p.x, y: p.y, column: p.x, line,
+    text: `${SIDES[side]}\nσ of rank ${Number.isInteger(p.rank) ? p.rank : `about ${p.rank.toFixed(0)}`}: ${withError(p.value, p.error)}`,
   }));
+}
+
+// The plot's frame, which cuts lines off; and how far those go that leave it.
+function drawBelow(svg, i, sides, y, left, right, top, bottom) {
+  svg.append(draw('defs', {}, draw('clipPath', { id: 'plot-of-ranks' }, draw('rect', { x: left, y: top, width: right - left, height: bottom - top }))));
+  const below = sides.filter((side) => curveOf(i, side)[1].some((value) => value < y.low));
+  const least = below.map((side) => {
+    const [, sigma, errors] = curveOf(i, side);
+    return `${comparison ? `${SIDES[side]} ` : ''}${withError(sigma.at(-1), errors.at(-1))}`;
+  });
+  if (least.length) svg.append(label(right - 24, bottom - 6, `↓ to ${least.join(', ')}`, { class: 'halo', 'text-anchor': 'end' }));
 }
 
 // The noise edge of W in a scan, of ΔW in a comparison.
@@ -67,7 +85,7 @@ function drawEdges(svg, i, sides, y, left, right) {
     const edge = valueOf(keyOf(side, 'mp_edge'), i);
     if (!edge || edge < y.low || edge > y.high) continue;
     svg.append(draw('line', { x1: left, x2: right, y1: y(edge), y2: y(edge), class: 'edge' }));
-    const text = `noise edge${comparison ? ' of ΔW' : ''} ${short(edge)}`;
+    const text = `noise edge${comparison ? ' of ΔW' : ''} ${withError(edge, errorOf(keyOf(side, 'mp_edge'), i))}`;
     const low = y(edge) + 20 > y(y.low);
     svg.append(label(left + 6, y(edge) + (low ? -6 : 15), text, { class: 'halo' }));
   }
@@ -83,18 +101,6 @@ function followed(svg, points, far) {
   }, null, far);
 }
 
-// The share of singular values at most x, from a curve by rank.
-function shareBelow([ranks, sigma], full) {
-  return (value) => {
-    const j = sigma.findIndex((s) => s <= value);
-    if (j === 0) return 1;
-    const at = (k) => 1 - (ranks[k] - 0.5) / full;
-    if (j < 0) return 0;
-    const step = sigma[j - 1] - sigma[j];
-    return step > 0 ? at(j) + ((at(j - 1) - at(j)) * (value - sigma[j])) / step : at(j);
-  };
-}
-
 // The density of pure noise that ends at an edge (Marchenko & Pastur).
 function noiseDensity(edge, m, n) {
   const [M, N] = [Math.min(m, n), Math.max(m, n)];
@@ -106,9 +112,6 @@ function noiseDensity(edge, m, n) {
   };
 }
 
-// As many bars as the number of values fills.
-const binsOf = (full) => Math.min(32, Math.max(8, Math.round(1.5 * Math.sqrt(full))));
-
 function drawDensity(i) {
   const box = byId('density');
   const side = curveOf(i, state.side) ? state.side : present(i)[0];
@@ -117,14 +120,10 @@ function drawDensity(i) {
   if (!curve?.[3]) return message(box, curve ? 'Only the largest values are in this table: a density needs quantiles, which the efforts “density” and “exact” give.' : 'This file holds no singular values of this matrix.');
   const width = widthOf(box);
   const { height, left, top, bottom } = PLOT;
-  const [ranks, sigma] = curve;
-  const full = fullRank(i);
+  const [end, parts, uncertain] = curve[3];
   const edge = valueOf(keyOf(side, 'mp_edge'), i);
-  const common = sigma[Math.max(0, ranks.findIndex((r) => r > full * 0.02))];
-  const end = Math.min(sigma[0] * 1.04, edge ? edge * 2 : common * 1.08) || 1;
-  const share = shareBelow(curve, full);
-  const step = end / binsOf(full);
-  const bars = Array.from({ length: binsOf(full) }, (_, b) => (share((b + 1) * step) - share(b * step)) / step);
+  const step = end / parts.length;
+  const bars = parts.map((part) => part / 1e4 / step);
   const noise = edge ? noiseDensity(edge, matrices.rows[i], matrices.columns[i]) : null;
   const line = noise ? Array.from({ length: 161 }, (_, j) => (j * Math.min(edge, end)) / 160).map((s) => [s, noise(s)]) : [];
   const usual = line.filter(([s]) => s > end / 100).map(([, v]) => v);
@@ -137,31 +136,30 @@ function drawDensity(i) {
   const points = bars.map((v, b) => {
     const [from, to] = [x(b * step), x((b + 1) * step)];
     svg.append(draw('rect', { x: from, y: y(Math.max(v, 0)), width: Math.max(to - from - 0.5, 0.5), height: Math.max(height - bottom - y(Math.max(v, 0)), 0), class: `series-bar ${side}` }));
-    const text = `σ from ${short(b * step)} to ${short((b + 1) * step)}\n${short(100 * v * step)} % of the values`;
+    const text = `σ from ${short(b * step)} to ${short((b + 1) * step)}\n${withError(parts[b] / 100, uncertain / 100)} % of the values`;
     return { x: (from + to) / 2, y: y(Math.max(v, 0)), text, column: b, line: 0 };
   });
-  if (noise) drawNoise(svg, line, edge, x, y, top, height - bottom, width);
-  drawBeyond(svg, curve, edge, end, x, width, height - bottom, side);
+  if (noise) drawNoise(svg, line, edge, errorOf(keyOf(side, 'mp_edge'), i), x, y, top, height - bottom, width);
+  drawBeyond(svg, curve, x, width, height - bottom, side);
   followed(svg, points, (dx) => dx);
   box.replaceChildren(svg);
 }
 
-function drawNoise(svg, line, edge, x, y, top, base, width) {
+function drawNoise(svg, line, edge, error, x, y, top, base, width) {
   svg.append(draw('path', { d: path(line.filter(([, v]) => v <= y.high).map(([s, v]) => [x(s), y(v)])), class: 'noise' }));
   if (edge > x.high) return;
   svg.append(draw('line', { x1: x(edge), x2: x(edge), y1: top, y2: base, class: 'edge' }));
   const before = x(edge) > width - 130;
-  svg.append(label(x(edge) + (before ? -6 : 6), top + 10, `noise edge ${short(edge)}`, { class: 'halo', 'text-anchor': before ? 'end' : 'start' }));
+  svg.append(label(x(edge) + (before ? -6 : 6), top + 10, `noise edge ${withError(edge, error)}`, { class: 'halo', 'text-anchor': before ? 'end' : 'start' }));
 }
 
-// Values above the noise edge as strokes, as far as the curve has them, and how many lie beyond the axis.
-function drawBeyond(svg, [ranks, sigma], edge, end, x, width, base, side) {
-  for (const value of sigma.filter((s, j) => s <= end && s > (edge ?? Infinity) && Number.isInteger(ranks[j]))) {
-    svg.append(draw('line', { x1: x(value), x2: x(value), y1: base - 9, y2: base, class: `series ${side}` }));
+// Values above the noise edge as strokes, where they are few, and how many lie beyond the axis.
+function drawBeyond(svg, [, sigma, errors, [end, , , beyond, error, strokes]], x, width, base, side) {
+  for (const place of strokes.map((part) => x((part / 1000) * end))) {
+    svg.append(draw('line', { x1: place, x2: place, y1: base - 9, y2: base, class: `series ${side}` }));
   }
-  const inside = sigma.findIndex((s) => s <= end);
-  if (inside <= 0) return;
-  const beyond = Math.max(1, Math.round(ranks[inside] - 1));
-  const text = `${counted(beyond, 'value')} beyond, up to ${short(sigma[0])} →`;
+  if (!beyond && !error) return;
+  const count = `${withError(beyond, error)} value${beyond === 1 && !error ? '' : 's'}`;
+  const text = `${count} beyond, up to ${withError(sigma[0], errors[0])} →`;
   svg.append(label(width - 14, PLOT.top + 28, text, { 'text-anchor': 'end', class: 'strong halo' }));
 }

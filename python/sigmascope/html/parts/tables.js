@@ -10,7 +10,13 @@ const numberCell = (key, i) => element('td', { class: valueOf(key, i) === null ?
 function numberText(key, i) {
   const value = valueOf(key, i);
   if (key !== 'cosine' || value === null || value < 0.99) return withError(value, errorOf(key, i));
-  return value === 1 ? '1' : `1 − ${withError(1 - value, errorOf(key, i))}`;
+  return value === 1 && !errorOf(key, i) ? '1' : `1 − ${withError(1 - value, errorOf(key, i))}`;
+}
+
+// A rank as a share of the full rank, with its error.
+function shareText(key, i) {
+  const [unit, error] = [fullRank(i) / 100, errorOf(key, i)];
+  return `${withError(valueOf(key, i) / unit, error === null ? null : error / unit)} %`;
 }
 
 const header = (text, number = false) => element('th', { scope: 'col', class: number ? 'number' : null }, text);
@@ -38,7 +44,7 @@ function drawNumbers(i) {
       body.append(element('tr', { class: 'group' }, element('th', { colspan: 3, scope: 'rowgroup' }, group)));
       for (const m of keys.map((j) => data.measures[j])) {
         const value = valueOf(m.key, i);
-        const share = m.rank && value !== null ? `${short((100 * value) / fullRank(i))} %` : '';
+        const share = m.rank && value !== null ? shareText(m.key, i) : '';
         body.append(element('tr', {}, named(m), numberCell(m.key, i), element('td', { class: 'number' }, share)));
       }
     }
