@@ -74,7 +74,7 @@ PYTHON_ROOMS = {
     "figures": Modules("glossary curves plot html", "ground", outside="matplotlib"),
     "scan": Modules(
         "scanning",
-        "ground spectra matrices linalg analysis checkpoint adapters figures",
+        "ground spectra statistics matrices linalg analysis checkpoint adapters figures",
         outside="pandas pyarrow",
     ),
     "compare": Modules(

@@ -58,10 +58,8 @@ class Adapter(Mapping[str, LowRank]):
         Changes that are no plain product (DoRA, stacked parameters) or incomplete, and why.
     notes, bases : tuple of str
         Remarks on the adapters; where the base models are said to be.
-    reading : str
-        See :mod:`sigmascope.reading`.
-    origin : AdapterOrigin
-        What :func:`reopened` takes.
+    reading, origin
+        How its factors are read; what :func:`reopened` takes.
     """
 
     def __init__(self, path: Path, origin: AdapterOrigin) -> None:

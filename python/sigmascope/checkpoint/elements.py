@@ -163,4 +163,5 @@ def _numbers(codes: NDArray[np.generic], dtype: str) -> Numbers:
 
     name = MATRIX_DTYPES[dtype]
     row = np.ascontiguousarray(codes)[None, :]
-    return np.asarray(matrix(row, dtype=name), dtype=np.float64)[0]
+    numbers: NDArray[np.float64] = np.asarray(matrix(row, dtype=name), dtype=np.float64)[0]
+    return numbers

@@ -24,6 +24,7 @@ from sigmascope.scanning.rows import Row
 from sigmascope.scanning.tasks import Options, Read
 
 from .adapted import adapted_pairs
+from .entrywise import compared_entrywise
 from .pairing import Pair, linked, members, selected
 from .result import Comparison
 from .sharing import Sharing
@@ -54,7 +55,7 @@ def compare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Compare every matrix of two checkpoints, and account for every other tensor of both.
+    """Compare every tensor of two checkpoints: matrices by their spectra, others entry by entry.
 
     Parameters
     ----------
@@ -122,7 +123,11 @@ def compare(
             files=(*_named("before", files[0]), *_named("after", files[1])),
             engine=engine(),
         )
-        rows = PairRows(outputs.begin(begun), pairs, f"{begun.before} with {begun.after}")
+
+        def look(pair: Pair) -> Row:
+            return compared_entrywise(both, pair)
+
+        rows = PairRows(outputs.begin(begun), pairs, f"{begun.before} with {begun.after}", look)
         if executor is None:
             _here(both, options, rows, outputs, progress)
         else:

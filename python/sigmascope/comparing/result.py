@@ -37,6 +37,7 @@ class Comparison(Table):
 
     def __repr__(self) -> str:
         parts = [f"{len(self.analysed)} pairs analysed"]
+        parts += [f"{len(self.entrywise)} compared entry by entry"] if self.entrywise else []
         parts += [f"{len(self.unpaired)} without a partner"] if self.unpaired else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         parts += [] if self.complete else [f"{len(self.rows)} of {self.expected} rows"]

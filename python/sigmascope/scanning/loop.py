@@ -15,6 +15,7 @@ from sigmascope.matrices import Matrix
 from sigmascope.threads import resolve_threads
 
 from .ahead import Threads
+from .entrywise import entrywise
 from .events import Progress
 from .executors import Borrowed
 from .filling import Rows
@@ -153,7 +154,11 @@ def scan(
             engine=engine(),
             shard=part,
         )
-        rows = ScanRows(outputs.begin(begun), items, str(opened.path))
+
+        def look(item: Item) -> Row:
+            return entrywise(opened, item.name, item.record["status"])
+
+        rows = ScanRows(outputs.begin(begun), items, str(opened.path), look)
         if executor is None:
             _here(opened, options, rows, outputs, progress)
         else:
