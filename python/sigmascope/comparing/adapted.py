@@ -11,10 +11,9 @@ from collections.abc import Iterator
 
 from sigmascope.adapters import Adapter, Changes, changes
 from sigmascope.checkpoint import Checkpoint
+from sigmascope.verdicts import NOT_ADAPTED
 
 from .pairing import Member, Pair, members
-
-NOT_ADAPTED = "not adapted"
 
 
 def adapted_pairs(base: Checkpoint, adapter: Adapter) -> Iterator[Pair]:

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What two checkpoints are to each other, as the rows of a comparison tell: every tensor counts.
+
+A verdict never says more than what was looked at: what was not is counted beside it, by the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sigmascope.text import counted
+
+Row = Mapping[str, Any]
+Outcome = Literal[
+    "changed", "within rounding", "identical", "not adapted", "shared", "not compared"
+]
+
+COMPARED = ("analysed", "entrywise")
+"""The statuses of rows whose numbers were compared."""
+
+NOT_ADAPTED = "not adapted"
+"""The reason of a weight that an adapter leaves as it is."""
+
+_UNSEEN = {
+    "failed": "failed",
+    "excluded": "excluded",
+    "unreadable": "cannot be read",
+    "other": "no tensor",
+    "whole": "saved whole",
+    "unpaired": "without a partner",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Every tensor of a comparison, by its name, in exactly one of these.
+
+    Attributes
+    ----------
+    changed
+        Tensors that differ by more than the rounding of their formats, or whose rounding is not
+        known.
+    within_rounding
+        Tensors that differ by no more than that.
+    identical
+        Tensors that are the same, number for number; empty ones among them.
+    not_adapted
+        Weights that an adapter does not change.
+    shared
+        Second names of tensors that are compared under their first.
+    not_compared
+        All others by what kept them from it: "failed", "excluded", "cannot be read", "no tensor",
+        "saved whole", "without a partner", or what they are, like "scale".
+    to_come
+        Rows that an interrupted comparison lacks.
+    matrices
+        How many tensors that were compared are matrices with spectra.
+    """
+
+    changed: tuple[str, ...]
+    within_rounding: tuple[str, ...]
+    identical: tuple[str, ...]
+    not_adapted: tuple[str, ...]
+    shared: tuple[str, ...]
+    not_compared: Mapping[str, tuple[str, ...]]
+    to_come: int
+    matrices: int
+
+    @property
+    def compared(self) -> int:
+        """How many tensors were compared."""
+        return len(self.changed) + len(self.within_rounding) + len(self.identical)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out."""
+        return not self.not_compared and not self.to_come
+
+    def __str__(self) -> str:
+        return " ".join([self._of_compared(), *self._of_others()])
+
+    def _of_compared(self) -> str:
+        changed, rounded, same = map(len, (self.changed, self.within_rounding, self.identical))
+        if not self.compared:
+            return "Nothing was compared."
+        what = self._what()
+        if changed:
+            text = f"{changed:,} of {what} changed"
+            text += f"; {rounded:,} by no more than rounding" if rounded else ""
+            return text + (f"; {same:,} the same, number for number." if same else ".")
+        if rounded:
+            who = "the two are" if self.complete else "what was compared is"
+            text = f"None of {what} changed by more than rounding: {who} not distinguishable."
+            return text + f" {same:,} the same, number for number." * bool(same)
+        return f"The same, number for number: {what}."
+
+    def _what(self) -> str:
+        others = self.compared - self.matrices
+        parts = [counted(self.matrices, "matrix", "matrices")] if self.matrices else []
+        parts += [counted(others, "other tensor") if parts else counted(others, "tensor")] * (
+            others > 0
+        )
+        return " and ".join(parts)
+
+    def _of_others(self) -> Iterator[str]:
+        if self.not_adapted:
+            yield f"Not adapted, and so as they were: {counted(len(self.not_adapted), 'tensor')}."
+        if self.not_compared:
+            total = sum(map(len, self.not_compared.values()))
+            parts = ", ".join(f"{len(names):,} {why}" for why, names in self.not_compared.items())
+            yield f"Not compared, so that nothing is said of them: {total:,} ({parts})."
+        if self.to_come:
+            yield f"Not finished: {counted(self.to_come, 'row')} to come."
+
+
+def verdict(rows: Iterable[Row], expected: int | None = None) -> Verdict:
+    """Sort the rows of a comparison.
+
+    Parameters
+    ----------
+    rows
+        Of a :class:`Comparison`; columns may be missing.
+    expected
+        How many rows there are in all, if some may be to come.
+    """
+    rows = list(rows)
+    found: dict[str, list[str]] = {}
+    lost: dict[str, list[str]] = {}
+    for row in rows:
+        group = outcome(row)
+        into, key = (lost, _why(row)) if group == "not compared" else (found, group)
+        into.setdefault(key, []).append(row["name"])
+    groups = ("changed", "within rounding", "identical", "not adapted", "shared")
+    changed, rounded, same, untouched, shared = (tuple(found.get(g, ())) for g in groups)
+    return Verdict(
+        changed=changed,
+        within_rounding=rounded,
+        identical=same,
+        not_adapted=untouched,
+        shared=shared,
+        not_compared={why: tuple(names) for why, names in lost.items()},
+        to_come=max((expected or 0) - len(rows), 0),
+        matrices=sum(row["status"] == "analysed" for row in rows),
+    )
+
+
+def outcome(row: Row) -> Outcome:
+    """Say what a row of a comparison tells of its pair; see :class:`Verdict`."""
+    if row["status"] in COMPARED:
+        if _same(row):
+            return "identical"
+        return "within rounding" if row.get("above_rounding") is False else "changed"
+    if row["status"] != "not analysed":
+        return "not compared"
+    if row.get("reason") == NOT_ADAPTED:
+        return "not adapted"
+    both = row.get("before") is not None and row.get("after") is not None
+    if both and row.get("kind") == "tied":
+        return "shared"
+    return "identical" if both and row.get("kind") == "empty" else "not compared"
+
+
+def _same(row: Row) -> bool:
+    """Whether every number of a pair is the same; the count is the surest sign of it."""
+    if row.get("changed_entries") is not None:
+        return bool(row["changed_entries"] == 0)
+    norm = row.get("delta_fro_norm")
+    return bool((row.get("relative_change") if norm is None else norm) == 0)
+
+
+def _why(row: Row) -> str:
+    kind = row.get("kind") or "without a reason"
+    if row["status"] == "not analysed" and kind in ("matrix", "stack", "kernel"):
+        return "no matrix in the other"
+    return _UNSEEN.get(row["status"]) or _UNSEEN.get(kind, kind)
