@@ -13,10 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sigmascope import statistics
+from sigmascope.distributions import moments
+from sigmascope.matrices import Matrix
+from sigmascope.scanning.structure import Structure, structure
 from sigmascope.scanning.tasks import Options
 from sigmascope.spectra import Spectrum
 
@@ -28,10 +32,11 @@ from .sharing import Share
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was computed of one pair: sums over the entries, spectra."""
+    """What was computed of one pair: sums over the entries, spectra, what makes either special."""
 
     sums: Sums
     spectra: Mapping[str, Spectrum]
+    structures: Mapping[str, Structure]
 
 
 def findings(
@@ -47,12 +52,17 @@ def findings(
         A spectrum does not fit into the memory limit.
     """
     with share.threads(budget.workers, spare=True) as part:
-        sums = couple.sums(
-            num_threads=options.threads_of(part),
-            memory_limit=options.memory_limit,
-            reserved=budget.reserved,
-            progress=tally.part(),
-        )
+        how: dict[str, Any] = {
+            "num_threads": options.threads_of(part),
+            "memory_limit": options.memory_limit,
+            "reserved": budget.reserved,
+        }
+        sums = couple.sums(progress=tally.part(), **how)
+        structures = {
+            side: structure(a, moments(a, histogram=False, progress=tally.part(), **how))
+            for side, a in (("before", couple.before), ("after", couple.after))
+            if isinstance(a, Matrix) and (side == "before" or isinstance(couple, Couple))
+        }
     jobs, known = _jobs(couple, sums, options.k)
     change = sums.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
@@ -61,7 +71,7 @@ def findings(
         spectra["after"] = spectra["before"]
     if change.product == 0 and change.before2 > 0:
         spectra["projected"] = spectra["delta"]
-    return Findings(sums, {g: spectra[g] for g in GROUPS if g in spectra})
+    return Findings(sums, {g: spectra[g] for g in GROUPS if g in spectra}, structures)
 
 
 def _jobs(couple: AnyCouple, sums: Sums, k: int) -> tuple[dict[str, Job], dict[str, Spectrum]]:
