@@ -71,7 +71,9 @@ PYTHON_ROOMS = {
     ),
     "checkpoint": Modules("checkpoint", "ground matrices"),
     "adapters": Modules("adapters", "ground matrices analysis checkpoint"),
-    "figures": Modules("glossary curves verdicts plot html", "ground", outside="matplotlib"),
+    "figures": Modules(
+        "glossary curves verdicts specials plot html", "ground", outside="matplotlib"
+    ),
     "scan": Modules(
         "scanning",
         "ground spectra statistics matrices linalg analysis checkpoint adapters figures",

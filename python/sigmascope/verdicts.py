@@ -56,7 +56,7 @@ class Verdict:
     to_come
         Rows that an interrupted comparison lacks.
     matrices
-        How many tensors that were compared are matrices with spectra.
+        Those that were compared, and have spectra.
     """
 
     changed: tuple[str, ...]
@@ -66,7 +66,7 @@ class Verdict:
     shared: tuple[str, ...]
     not_compared: Mapping[str, tuple[str, ...]]
     to_come: int
-    matrices: int
+    matrices: frozenset[str]
 
     @property
     def compared(self) -> int:
@@ -85,24 +85,26 @@ class Verdict:
         changed, rounded, same = map(len, (self.changed, self.within_rounding, self.identical))
         if not self.compared:
             return "Nothing was compared."
-        what = self._what()
+        what = counted(self.compared, "tensor")
+        rest = f" {same:,} {'is' if same == 1 else 'are'} the same, number for number."
         if changed:
-            text = f"{changed:,} of {what} changed"
-            text += f"; {rounded:,} by no more than rounding" if rounded else ""
-            return text + (f"; {same:,} the same, number for number." if same else ".")
+            text = f"{changed:,} of {what} changed{self._split()}."
+            text += f" {rounded:,} changed by no more than rounding." if rounded else ""
+            return text + rest * bool(same)
         if rounded:
             who = "the two are" if self.complete else "what was compared is"
             text = f"None of {what} changed by more than rounding: {who} not distinguishable."
-            return text + f" {same:,} the same, number for number." * bool(same)
+            return text + rest * bool(same)
         return f"The same, number for number: {what}."
 
-    def _what(self) -> str:
-        others = self.compared - self.matrices
-        parts = [counted(self.matrices, "matrix", "matrices")] if self.matrices else []
-        parts += [counted(others, "other tensor") if parts else counted(others, "tensor")] * (
-            others > 0
-        )
-        return " and ".join(parts)
+    def _split(self) -> str:
+        """Say how many of those that changed are matrices, where there are others too."""
+        matrices, of = len(self.matrices), len(self.matrices.intersection(self.changed))
+        others = self.compared - matrices
+        if not matrices or not others:
+            return ""
+        all_matrices = counted(matrices, "matrix", "matrices")
+        return f" ({of:,} of {all_matrices}, {len(self.changed) - of:,} of {others:,} others)"
 
     def _of_others(self) -> Iterator[str]:
         if self.not_adapted:
@@ -142,7 +144,7 @@ def verdict(rows: Iterable[Row], expected: int | None = None) -> Verdict:
         shared=shared,
         not_compared={why: tuple(names) for why, names in lost.items()},
         to_come=max((expected or 0) - len(rows), 0),
-        matrices=sum(row["status"] == "analysed" for row in rows),
+        matrices=frozenset(row["name"] for row in rows if row["status"] == "analysed"),
     )
 
 
