@@ -93,7 +93,7 @@ class Verdict:
             return text + rest * bool(same)
         if rounded:
             who = "the two are" if self.complete else "what was compared is"
-            text = f"None of {what} changed by more than rounding: {who} not distinguishable."
+            text = f"No tensor of {self.compared:,} changed by more than rounding: {who} not distinguishable."
             return text + rest * bool(same)
         return f"The same, number for number: {what}."
 

@@ -28,9 +28,9 @@ def special_matrices(rows: Iterable[Row]) -> Iterator[Finding]:
         few = len(found) == 1
         text = (
             f"{counted(len(found), 'matrix', 'matrices')} of {len(rows):,} "
-            f"{'is' if few else 'are'} zero, constant, of a rank below the full one, or "
-            f"{'has' if few else 'have'} rows or columns that are the same: most measures of such "
-            "a matrix mean nothing."
+            f"{'is' if few else 'are'} zero, constant or of a rank below the full one, or "
+            f"{'has' if few else 'have'} equal rows or columns. Of a matrix that is nearly zero, "
+            "constant or of low rank most measures mean nothing."
         )
         yield Finding("No ordinary matrix", text + more(len(found)), "problem", listing(found))
 
@@ -47,8 +47,7 @@ def left_out(rows: Sequence[Row], measures: Iterable[str]) -> Iterator[Finding]:
 def verdict_on(header: dict[str, Any], rows: Sequence[Row]) -> Finding:
     """Return what two checkpoints are to each other, every tensor counted."""
     found = verdict(rows, header.get("expected"))
-    kind = "plain" if found.complete and found.changed else "notice"
-    return Finding("Verdict", str(found), "plain" if kind == "plain" else "notice")
+    return Finding("Verdict", str(found), "plain" if found.complete else "notice")
 
 
 def changed_entrywise(rows: Iterable[Row]) -> Iterator[Finding]:

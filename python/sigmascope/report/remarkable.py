@@ -22,7 +22,11 @@ _SHOWN = 12
 def show_specials(out: Console, rows: Sequence[Row]) -> None:
     """Name the matrices that are no ordinary ones; nothing if there are none."""
     lines = [f"{name}: {said}" for name, said in specials(rows)]
-    listed(out, "No ordinary matrices (most of their measures mean nothing):", lines)
+    listed(
+        out,
+        "No ordinary matrices (zero, constant, of low rank, with equal rows or columns):",
+        lines,
+    )
 
 
 def show_omissions(out: Console, rows: Sequence[Row], labels: Mapping[str, str]) -> None:
@@ -46,8 +50,6 @@ def show_entrywise(out: Console, rows: Sequence[Row]) -> None:
             short(row["relative_change"]),
             short(row["cosine"]),
             f"{row['changed_entries']:,}",
-            short(row["before_abs_max"]),
-            short(row["after_abs_max"]),
             short(row["delta_abs_max"]),
         ]
         for row in changed[:_SHOWN]
@@ -56,6 +58,5 @@ def show_entrywise(out: Console, rows: Sequence[Row]) -> None:
         return
     title = f"Changed, without a spectrum: {len(changed):,} of {len(rows):,}"
     title += f", the {_SHOWN} largest" if len(changed) > _SHOWN else ""
-    headers = ["tensor", "kind", "|dv|/|v|", "cosine", "entries"]
-    headers += ["largest before", "after", "of dv"]
+    headers = ["tensor", "kind", "|dv|/|v|", "cosine", "entries", "largest dv"]
     show_table(out, title, headers, lines, left=2)
