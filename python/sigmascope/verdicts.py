@@ -93,8 +93,8 @@ class Verdict:
             return text + rest * bool(same)
         if rounded:
             who = "the two are" if self.complete else "what was compared is"
-            text = f"No tensor of {self.compared:,} changed by more than rounding: {who} not distinguishable."
-            return text + rest * bool(same)
+            text = f"No tensor of {self.compared:,} changed by more than rounding:"
+            return f"{text} {who} not distinguishable." + rest * bool(same)
         return f"The same, number for number: {what}."
 
     def _split(self) -> str:
