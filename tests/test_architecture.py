@@ -83,7 +83,9 @@ PYTHON_ROOMS = {
         "comparing",
         "ground spectra statistics matrices linalg analysis checkpoint adapters figures scan",
     ),
-    "series": Modules("series", "ground checkpoint adapters figures scan compare", outside="pandas"),
+    "series": Modules(
+        "series", "ground checkpoint adapters figures scan compare", outside="pandas"
+    ),
     "report": Modules(
         "report",
         "ground checkpoint adapters figures scan compare series",

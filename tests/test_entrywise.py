@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import sigmascope as ss
 from sigmascope.checkpoint import elements
 from sigmascope.cli import app
+from sigmascope.html.page import page
 from sigmascope.scanning.journal import sealed_line
 from sigmascope.statistics.entries import Apart, Seen
 
@@ -152,6 +153,25 @@ def test_one_entry_far_beyond_rounding_is_a_change(tmp_path: Path) -> None:
     row = compared(tmp_path, [stored("v", x)], [stored("v", y)])["v"]
     assert row["delta_fro_norm"] ** 2 < row["rounding_floor"] ** 2
     assert (row["changed_entries"], row["beyond_rounding"], row["above_rounding"]) == (1, 1, True)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_entry_of_a_matrix_is_a_change_too(tmp_path: Path, turned: bool) -> None:
+    """Its norm is below what rounding may do, and the verdict still names the matrix."""
+    x = np.random.default_rng(1).standard_normal((400, 300))
+    y = x.copy()
+    y[17, 33] = x[17, 33] * 1.1
+    one, two = (stored("w", a.T if turned else a) for a in (x, y))
+    found = compared(tmp_path, [one], [two])
+    row = found["w"]
+    assert (row["changed_entries"], row["beyond_rounding"]) == (1, 1)
+    assert row["above_rounding"] is False
+    assert found.verdict.changed == ("w",)
+    shown = page(found.header(), found.rows)
+    assert "1 of 1 tensor changed" in shown
+    assert "Yet single entries changed by more than that." in shown
+    assert "not distinguishable" not in str(found.verdict)
+    assert compared(tmp_path, [one], [one])["w"]["changed_entries"] is None
 
 
 def test_rounding_alone_is_not_called_a_change(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ class Verdict:
     Attributes
     ----------
     changed
-        Tensors that differ by more than the rounding of their formats, or whose rounding is not
-        known.
+        Tensors that differ by more than the rounding of their formats, as a whole or in a single
+        entry, or whose rounding is not known.
     within_rounding
         Tensors that differ by no more than that.
     identical
@@ -153,7 +153,8 @@ def outcome(row: Row) -> Outcome:
     if row["status"] in COMPARED:
         if _same(row):
             return "identical"
-        return "within rounding" if row.get("above_rounding") is False else "changed"
+        single = (row.get("beyond_rounding") or 0) > 0
+        return "changed" if single or row.get("above_rounding") is not False else "within rounding"
     if row["status"] != "not analysed":
         return "not compared"
     if row.get("reason") == NOT_ADAPTED:

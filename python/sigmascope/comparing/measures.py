@@ -32,13 +32,13 @@ What a search with rounded products has read last may have had 16 bits of every 
 def pair_columns(found: Findings, num_threads: int, threads: int) -> Row:
     """Return the evidence, the measures and the lists of one pair, on some of its threads."""
     spectra = found.spectra
-    passes = found.sums.passes + bool(found.structures)
+    passes = found.sums.passes + bool(found.structures) + bool(found.entries)
     row = _evidence(spectra, passes, num_threads)
     for group in GROUPS:
         if group in spectra:
             row |= _of_group(group, spectra[group])
     row |= _changes(spectra["before"], spectra["after"])
-    row |= _of_entries(found.sums)
+    row |= _of_entries(found.sums) | found.entries
     row |= {
         f"{side}_structure": in_words(one, spectra[side]) for side, one in found.structures.items()
     }

@@ -23,7 +23,8 @@ of the pair          see :mod:`sigmascope.statistics.pairs`: `relative_change`, 
                      `decay_coefficient` (c), with errors; `rounding_floor`, `above_rounding`,
                      `rounding_effective_rank`
 entries              of pairs that are "entrywise", beside these and the norms `before_fro_norm` and
-                     so on: `changed_entries`, how many numbers are not the same;
+                     so on, and of matrices that are not above rounding as a whole:
+                     `changed_entries`, how many numbers are not the same;
                      `beyond_rounding`, how many differ by more than a unit in the last place of
                      the coarser format;
                      `before_abs_max`, `after_abs_max`, `delta_abs_max`, the largest magnitudes;

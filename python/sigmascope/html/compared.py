@@ -14,7 +14,14 @@ from sigmascope.verdicts import outcome
 
 from .estimates import Middle, groups, middle, of_column
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
-from .remarkable import changed_entrywise, left_out, special_matrices, verdict_on
+from .remarkable import (
+    below_floor,
+    changed_entrywise,
+    left_out,
+    on_below_floor,
+    special_matrices,
+    verdict_on,
+)
 from .standing import standing_out
 
 _MARGIN = 3.0
@@ -45,8 +52,8 @@ def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
 
 
 def is_changed(row: Row) -> bool:
-    """Whether a pair differs by more than the rounding of its formats."""
-    return outcome(row) == "changed"
+    """Whether a pair differs, as a whole, by more than the rounding of its formats."""
+    return row.get("above_rounding") is not False and outcome(row) == "changed"
 
 
 def _extent(header: dict[str, Any], rows: list[Row], pairs: list[Row]) -> Finding:
@@ -67,12 +74,12 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
     whole = _whole(pairs)
     among = of_column(pairs, "relative_change")
     same = [row for row in pairs if outcome(row) == "identical"]
-    below = [row for row in pairs if outcome(row) == "within rounding"]
+    below = below_floor(pairs)
     if among is not None:
         text = f"‖ΔW‖/‖W‖ is {short(whole)} over all pairs together; " if whole is not None else ""
         text += f"the median of a pair is {among}."
         if not changed:
-            text += " No pair of matrices changed by more than rounding."
+            text += " No pair of matrices changed, as a whole, by more than rounding."
         elif not below and any(row.get("above_rounding") for row in pairs):
             text += " Every change is above the rounding floor of the storage formats."
         yield Finding("How much", text, "notice" if not changed else "plain")
@@ -86,13 +93,7 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
             listing(items),
         )
     if below:
-        text = (
-            f"{counted(len(below), 'pair')} of {len(pairs):,} changed by no more than the rounding "
-            "of the storage formats: whether anything else changed there is not distinguishable. "
-            "Such pairs are left out of what is said of the shape of the change."
-        )
-        items = [(row["name"], f"‖ΔW‖/‖W‖ {short(row.get('relative_change'))}") for row in below]
-        yield Finding("Below the rounding floor", text + more(len(below)), "notice", listing(items))
+        yield on_below_floor(below, len(pairs))
 
 
 def _whole(pairs: list[Row]) -> float | None:

@@ -50,6 +50,34 @@ def verdict_on(header: dict[str, Any], rows: Sequence[Row]) -> Finding:
     return Finding("Verdict", str(found), "plain" if found.complete else "notice")
 
 
+def below_floor(pairs: Iterable[Row]) -> list[Row]:
+    """Return the pairs that changed, as a whole, by no more than rounding does."""
+    return [
+        row for row in pairs if row.get("above_rounding") is False and outcome(row) != "identical"
+    ]
+
+
+def on_below_floor(below: Sequence[Row], total: int) -> Finding:
+    """Return the finding on such pairs; single entries may tell more than the whole."""
+    single = sum(outcome(row) == "changed" for row in below)
+    text = f"{counted(len(below), 'pair')} of {total:,} changed, as a whole, by no more than "
+    text += "rounding to the storage formats does. "
+    if single < len(below):
+        text += "Whether anything else changed there is not distinguishable"
+        text += f", but in {single:,} of them single entries did. " if single else ". "
+    else:
+        text += "Yet single entries changed by more than that. "
+    text += "Such pairs are left out of what is said of the shape of the change."
+    items = [(row["name"], _of_below(row)) for row in below]
+    return Finding("Below the rounding floor", text + more(len(below)), "notice", listing(items))
+
+
+def _of_below(row: Row) -> str:
+    text = f"‖ΔW‖/‖W‖ {short(row.get('relative_change'))}"
+    beyond = row.get("beyond_rounding")
+    return f"{text}, {counted(beyond, 'entry', 'entries')} beyond rounding" if beyond else text
+
+
 def changed_entrywise(rows: Iterable[Row]) -> Iterator[Finding]:
     """Yield the finding on tensors without a spectrum that changed, the largest change first."""
     others = [row for row in rows if row["status"] == "entrywise"]

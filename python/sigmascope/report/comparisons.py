@@ -90,17 +90,27 @@ def _problems(out: Console, found: Comparison) -> None:
         [f"{row['name']}: {row['passes']} passes" for row in found.unconverged],
     )
     listed(out, "Identical:", found.verdict.identical)
-    below = [row for row in found.compared if outcome(row) == "within rounding"]
+    below = [
+        row
+        for row in found.compared
+        if row["above_rounding"] is False and outcome(row) != "identical"
+    ]
     listed(
         out,
         "Not clearly above rounding:",
         [
             f"{row['name']}: |dW| {short(row['delta_fro_norm'])}, "
-            f"rounding alone {short(row['rounding_floor'])}"
+            f"rounding alone {short(row['rounding_floor'])}{_beyond(row)}"
             for row in below
         ],
     )
     listed(out, "Remarks:", list(found.notes))
+
+
+def _beyond(row: Row) -> str:
+    """Say what single entries tell that the whole does not."""
+    count = row["beyond_rounding"]
+    return f"; {counted(count, 'entry', 'entries')} beyond rounding" if count else ""
 
 
 def _totals(out: Console, found: Comparison) -> None:
