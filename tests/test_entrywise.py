@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,10 @@ def test_a_verdict_says_what_was_not_looked_at(tmp_path: Path, case: str) -> Non
         f"Not compared, so that nothing is said of them: 1 ({said})."
     )
     assert not found.verdict.complete
+    paths = [str(tmp_path / f"{side}.safetensors") for side in ("before", "after")]
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    status = CliRunner().invoke(app, ["compare", *paths, "--quiet", *flags]).exit_code
+    assert status == (0 if case == "excluded" else 1)
 
 
 def test_one_entry_far_beyond_rounding_is_a_change(tmp_path: Path) -> None:
@@ -396,3 +401,37 @@ def test_nothing_finite_is_nothing_known() -> None:
     seen.add(np.array([np.nan, np.inf]))
     assert (seen.count, seen.nan, seen.inf, seen.first) == (2, 1, 1, 0)
     assert (seen.least, seen.greatest, seen.mean, seen.largest) == (None, None, None, 0.0)
+
+
+def test_pieces_on_ranks_are_all_looked_at(tmp_path: Path) -> None:
+    """Copies count once; pieces of which each is different are read one after the other."""
+    norm = np.arange(4, dtype="f4")
+    paths = []
+    for rank in range(2):
+        bias = np.full(3, 1.0 + rank, "f4")
+        if rank == 1:
+            bias[2] = np.inf
+        tensors = (of_array("norm.weight", "F32", norm), of_array("x.bias", "F32", bias))
+        paths.append(write_file(tmp_path / f"rank{rank}.safetensors", *tensors))
+    found = ss.scan(ss.open_checkpoint(paths), **OPTIONS)
+    assert found["norm.weight"]["fro_norm"] == pytest.approx(np.linalg.norm(norm))
+    bad = found["x.bias"]
+    assert (bad["status"], bad["inf"], bad["first_nonfinite"]) == ("failed", 1, [1, 2])
+    pair = ss.compare(ss.open_checkpoint(paths), ss.open_checkpoint(paths[:1]), **OPTIONS)
+    assert pair["norm.weight"]["changed_entries"] == 0
+    assert pair["x.bias"]["status"] == "unpaired"
+    assert pair["x.bias"]["reason"] == "in pieces: 6 numbers before, 3 after"
+    assert pair.verdict.not_compared == {"without a partner": ("x.bias",)}
+
+
+def test_an_executor_changes_no_bit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    tensors = {"w": rng.standard_normal((9, 8)), "v": rng.random(5), "u": np.ones(3)}
+    one = written(tmp_path / "a", tensors)
+    two = written(tmp_path / "b", {name: 1.5 * x for name, x in tensors.items()})
+    expected = ss.compare(one, two, **OPTIONS)
+    with ThreadPoolExecutor(2) as pool:
+        found = ss.compare(one, two, executor=pool, workers=2, **OPTIONS)
+        scan = ss.scan(one, executor=pool, workers=2, **OPTIONS)
+    assert bits(found.rows) == bits(expected.rows)
+    assert bits(scan.rows) == bits(ss.scan(one, **OPTIONS).rows)
