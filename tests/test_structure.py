@@ -64,7 +64,7 @@ def test_copies_are_counted_exactly(
     if x.min() == x.max():
         assert found == Structure(constant=float(x.min()))
     else:
-        assert found == Structure(None, copied(x), copied(x.T.copy()))
+        assert found[:3] == (None, copied(x), copied(x.T.copy()))
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4", "bf16"])
@@ -80,7 +80,7 @@ def test_equal_rows_have_equal_norms_to_the_bit(dtype: str, shape: tuple[int, in
         assert seen.row_norms is not None
         assert seen.row_norms[0] == seen.row_norms[-1]
         assert seen.column_norms[0] == seen.column_norms[-1]
-    assert structure(a, ss.moments(a)) == Structure(None, 1, 1)
+    assert structure(a, ss.moments(a)) == Structure(None, 1, 1, passes=1)
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

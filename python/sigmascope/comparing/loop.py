@@ -81,7 +81,8 @@ def compare(
         :mod:`sigmascope.comparing.rows`. Tensors are paired by name, or by their place in the
         model (:mod:`sigmascope.comparing.pairing`); what has no partner has the status "unpaired"
         and the reason, as have two of different shapes, but for embeddings of vocabularies of two
-        sizes, of which the common rows are compared.
+        sizes, of which the common rows are compared. Tensors without a spectrum are compared number
+        by number, status "entrywise". :attr:`Comparison.verdict` counts them all.
 
     Raises
     ------
@@ -94,7 +95,9 @@ def compare(
     Of each pair W and W' are read once, if both fit into memory beside one spectrum, and the next
     pair is begun meanwhile, on the threads that this one leaves idle, if it fits as well. Passes:
     one over both for their norms, that of dW, <dW, W> and what rounding errs by (another over each
-    of 8 bits, or with scales), then those of :func:`spectrum` for W, W', dW = W' - W and
+    of 8 bits, or with scales), one over each for what is special of it (a constant matrix, copies
+    of rows; another where norms of rows agree), one more where the change is not above rounding as
+    a whole, for its single entries, then those of :func:`spectrum` for W, W', dW = W' - W and
     dW - c W, c = <dW, W> / <W, W>. Memory as for :func:`spectrum`; as many of the four are computed
     at once, on a part of the threads each, as it allows: no number depends on that. A pair of
     identical matrices has one spectrum. dW is summed entry by entry as it is decoded.

@@ -33,6 +33,7 @@ def pair_columns(found: Findings, num_threads: int, threads: int) -> Row:
     """Return the evidence, the measures and the lists of one pair, on some of its threads."""
     spectra = found.spectra
     passes = found.sums.passes + bool(found.structures) + bool(found.entries)
+    passes += max((one.passes for one in found.structures.values()), default=0)
     row = _evidence(spectra, passes, num_threads)
     for group in GROUPS:
         if group in spectra:

@@ -96,7 +96,8 @@ def scan(
     Scan
         One row per tensor in file order, one per slice of a stack; see :mod:`sigmascope.rows`. An
         error in one tensor (NaN or infinity, a file that cannot be read, a memory limit that is
-        too small) is the reason in its row, with status "failed".
+        too small) is the reason in its row, with status "failed". Tensors without a spectrum are
+        read number by number, by this process, status "entrywise": NaN in one is such an error.
 
     Raises
     ------
@@ -119,8 +120,9 @@ def scan(
 
     Notes
     -----
-    Passes over each matrix and memory as for :func:`spectrum`. As many matrices as there are
-    threads are analysed at once, or half as many and so on, where the memory holds that many;
+    Passes over each matrix and memory as for :func:`spectrum`; one more where norms of rows or
+    columns agree to the bit, to count copies of them (:mod:`sigmascope.scanning.structure`). As
+    many matrices as there are threads are analysed at once, or half as many and so on, where the memory holds that many;
     those that need more of it have all to themselves. The next is read meanwhile, into what they
     leave. No number depends on that, nor on `executor`, `shard` or `resume`: all columns but those
     of `rows.TIMING` are the same bits, as long as the memory limit of a matrix allows the same

@@ -35,11 +35,14 @@ class Structure(NamedTuple):
         The number that all entries are; None of others.
     copied_rows, copied_columns
         How many are equal to an earlier one, number for number; 0 of a constant matrix.
+    passes
+        Reads of the matrix that this took.
     """
 
     constant: float | None = None
     copied_rows: int = 0
     copied_columns: int = 0
+    passes: int = 0
 
 
 def structure(a: Matrix, seen: Moments) -> Structure:
@@ -65,8 +68,10 @@ def structure(a: Matrix, seen: Moments) -> Structure:
     if not len(rows) and not len(columns):
         return Structure()
     if a._native.column_major:  # read along what lies together
-        return Structure(None, *reversed(_copies(a.T, columns, rows)))
-    return Structure(None, *_copies(a, rows, columns))
+        of_columns, of_rows = _copies(a.T, columns, rows)
+    else:
+        of_rows, of_columns = _copies(a, rows, columns)
+    return Structure(None, of_rows, of_columns, passes=1)
 
 
 def _alike(norms: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -126,4 +131,5 @@ def structure_columns(found: Structure, spectrum: Spectrum) -> Row:
         "structure": in_words(found, spectrum),
         "copied_rows": found.copied_rows,
         "copied_columns": found.copied_columns,
+        "passes": spectrum.passes + found.passes,
     }
