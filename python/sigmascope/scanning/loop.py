@@ -124,9 +124,9 @@ def scan(
     columns agree to the bit, to count copies of them (:mod:`sigmascope.scanning.structure`). As
     many matrices as there are threads are analysed at once, or half as many and so on, where the
     memory holds that many; those that need more of it have all to themselves. The next is read
-    meanwhile, into what they leave. No number depends on that, nor on `executor`, `shard` or `resume`: all columns but those
-    of `rows.TIMING` are the same bits, as long as the memory limit of a matrix allows the same
-    method.
+    meanwhile, into what they leave. No number depends on that, nor on `executor`, `shard` or
+    `resume`: all columns but those of `rows.TIMING` are the same bits, as long as the memory limit
+    of a matrix allows the same method.
 
     Examples
     --------
