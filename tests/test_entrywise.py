@@ -150,6 +150,17 @@ def test_a_verdict_says_what_was_not_looked_at(tmp_path: Path, case: str) -> Non
     assert status == (0 if case == "excluded" else 1)
 
 
+def test_common_rows_are_not_called_the_whole(tmp_path: Path) -> None:
+    x = np.arange(40, dtype="f4").reshape(8, 5)
+    name = "model.embed_tokens.weight"
+    found = compared(tmp_path, [of_array(name, "F32", x)], [of_array(name, "F32", x[:6].copy())])
+    assert str(found.verdict) == (
+        "The same, number for number: 1 tensor. "
+        "Of other sizes, and compared on their common rows alone: 1."
+    )
+    assert not found.verdict.complete
+
+
 def test_one_entry_far_beyond_rounding_is_a_change(tmp_path: Path) -> None:
     """Of a long vector the norm of that is below what rounding of all its numbers may do."""
     x = 1 + np.random.default_rng(1).random(50_000)

@@ -53,6 +53,8 @@ class Verdict:
     not_compared
         All others by what kept them from it: "failed", "excluded", "cannot be read", "no tensor",
         "saved whole", "without a partner", or what they are, like "scale".
+    in_part
+        Those of the first three of which only the common rows were compared: resized vocabularies.
     to_come
         Rows that an interrupted comparison lacks.
     matrices
@@ -65,6 +67,7 @@ class Verdict:
     not_adapted: tuple[str, ...]
     shared: tuple[str, ...]
     not_compared: Mapping[str, tuple[str, ...]]
+    in_part: tuple[str, ...]
     to_come: int
     matrices: frozenset[str]
 
@@ -76,7 +79,7 @@ class Verdict:
     @property
     def complete(self) -> bool:
         """Whether nothing was left out."""
-        return not self.not_compared and not self.to_come
+        return not self.not_compared and not self.in_part and not self.to_come
 
     def __str__(self) -> str:
         return " ".join([self._of_compared(), *self._of_others()])
@@ -113,6 +116,8 @@ class Verdict:
             total = sum(map(len, self.not_compared.values()))
             parts = ", ".join(f"{len(names):,} {why}" for why, names in self.not_compared.items())
             yield f"Not compared, so that nothing is said of them: {total:,} ({parts})."
+        if self.in_part:
+            yield f"Of other sizes, and compared on their common rows alone: {len(self.in_part):,}."
         if self.to_come:
             yield f"Not finished: {counted(self.to_come, 'row')} to come."
 
@@ -143,6 +148,7 @@ def verdict(rows: Iterable[Row], expected: int | None = None) -> Verdict:
         not_adapted=untouched,
         shared=shared,
         not_compared={why: tuple(names) for why, names in lost.items()},
+        in_part=tuple(row["name"] for row in rows if _in_part(row)),
         to_come=max((expected or 0) - len(rows), 0),
         matrices=frozenset(row["name"] for row in rows if row["status"] == "analysed"),
     )
@@ -171,6 +177,11 @@ def _same(row: Row) -> bool:
         return bool(row["changed_entries"] == 0)
     norm = row.get("delta_fro_norm")
     return bool((row.get("relative_change") if norm is None else norm) == 0)
+
+
+def _in_part(row: Row) -> bool:
+    shapes = row.get("before_shape"), row.get("after_shape")
+    return row["status"] in COMPARED and None not in shapes and shapes[0] != shapes[1]
 
 
 def _why(row: Row) -> str:
