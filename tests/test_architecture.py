@@ -71,18 +71,26 @@ PYTHON_ROOMS = {
     ),
     "checkpoint": Modules("checkpoint", "ground matrices"),
     "adapters": Modules("adapters", "ground matrices analysis checkpoint"),
-    "figures": Modules("glossary curves plot html", "ground", outside="matplotlib"),
+    "figures": Modules(
+        "glossary curves verdicts specials plot html", "ground", outside="matplotlib"
+    ),
     "scan": Modules(
         "scanning",
-        "ground spectra matrices linalg analysis checkpoint adapters figures",
+        "ground spectra statistics matrices linalg analysis checkpoint adapters figures",
         outside="pandas pyarrow",
     ),
     "compare": Modules(
-        "comparing", "ground spectra statistics matrices linalg analysis checkpoint adapters scan"
+        "comparing",
+        "ground spectra statistics matrices linalg analysis checkpoint adapters figures scan",
     ),
-    "series": Modules("series", "ground checkpoint adapters scan compare", outside="pandas"),
+    "series": Modules(
+        "series", "ground checkpoint adapters figures scan compare", outside="pandas"
+    ),
     "report": Modules(
-        "report", "ground checkpoint adapters scan compare series", outside="rich", extra=True
+        "report",
+        "ground checkpoint adapters figures scan compare series",
+        outside="rich",
+        extra=True,
     ),
     "bench": Modules(
         "bench",

@@ -184,7 +184,7 @@ def test_every_tensor_of_both_is_in_the_result(tmp_path: Path) -> None:
     assert sorted(row["before"] for row in found.rows if row["before"]) == sorted(base)
     assert sorted(row["after"] for row in found.rows if row["after"]) == sorted(other)
     norm = found["model.layers.0.input_layernorm.weight"]
-    assert (norm["status"], norm["kind"]) == ("not analysed", "vector")
+    assert (norm["status"], norm["kind"]) == ("entrywise", "vector")
     assert norm["after"] == "layers.0.input_layernorm.weight"
     assert all(set(row) == set(COLUMNS) for row in found.rows)
 
@@ -572,7 +572,7 @@ def test_every_measure_of_a_scan_has_its_columns() -> None:
     for measure in MEASURES:
         for group in (*GROUPS, "change"):
             assert COLUMNS[f"{group}_{measure}"] == COLUMNS[f"{group}_{measure}_error"] == "float"
-    assert (COMPARISON.name, COMPARISON.version) == ("sigmascope.comparison", 1)
+    assert (COMPARISON.name, COMPARISON.version) == ("sigmascope.comparison", 2)
 
 
 def test_an_executor_changes_no_bit(folders: tuple[Path, Path]) -> None:

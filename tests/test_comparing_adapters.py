@@ -381,7 +381,7 @@ def test_all_that_is_not_compared_is_listed_with_the_reason(tmp_path: Path) -> N
         | lora(UP, *factors(90, 40))
         | lora(LAYER.format(1) + "self_attn.q_proj", *factors(48, 40))
         | {
-            "lm_head.weight": np.ones((64, 40), np.float32),
+            "lm_head.weight": np.full((64, 40), 1.5, np.float32),
             LAYER.format(1) + "self_attn.q_proj.lora_magnitude_vector": np.ones(48, np.float32),
         }
     )
@@ -403,7 +403,9 @@ def test_all_that_is_not_compared_is_listed_with_the_reason(tmp_path: Path) -> N
     )
     assert (misfit["before_shape"], misfit["after_shape"]) == ([96, 40], [90, 40])
     head = rest.pop("lm_head.weight")
-    assert (head["status"], head["after"]) == ("not analysed", "lm_head.weight")
+    assert (head["status"], head["after"]) == ("entrywise", "lm_head.weight")
+    assert (head["relative_change"], head["changed_entries"]) == (0.5, 64 * 40)
+    assert str(found.verdict).endswith("3 (1 cannot be read, 2 without a partner).")
     assert head["reason"].startswith("saved whole beside the products")
     dora = rest.pop(LAYER.format(1) + "self_attn.q_proj.weight")
     assert (dora["status"], dora["kind"]) == ("not analysed", "unreadable")

@@ -162,11 +162,14 @@ def test_two_equal_checkpoints_are_not_distinguishable() -> None:
         if row["status"] == "analysed":
             row |= {"above_rounding": False, "relative_change": 1e-5}
     found = said(rows, pairs=True)
-    assert "not distinguishable" in found["How much"]
+    assert "what was compared is not distinguishable" in found["Verdict"]
+    assert "1 without a partner" in found["Verdict"]
+    whole = said([row for row in rows if row["status"] == "analysed"], pairs=True)
+    assert "the two are not distinguishable" in whole["Verdict"]
     assert not {"Which roles", "Which layers", "Shape of the change"} & set(found)
     for row in rows:
         if row["status"] == "analysed":
-            row["relative_change"] = 0.0
+            row |= {"relative_change": 0.0, "delta_fro_norm": 0.0}
     assert "number for number" in said(rows, pairs=True)["Identical"]
 
 

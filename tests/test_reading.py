@@ -128,7 +128,7 @@ def test_a_scan_gives_the_same_rows(small: Path) -> None:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in found]
 
     expected = rows()
-    assert [row["status"] for row in expected] == [*["analysed"] * 3, "not analysed"]
+    assert [row["status"] for row in expected] == [*["analysed"] * 3, "entrywise"]
     for reading in READINGS:
         assert rows(reading=reading) == expected
 

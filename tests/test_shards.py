@@ -70,7 +70,7 @@ def test_parts_make_the_whole(folder: Path, count: int) -> None:
     assert found.expected == whole.expected
     assert found.header() | {"options": None} == whole.header() | {"options": None}
     last = ss.Scan.load(paths[-1])
-    assert [row["name"] for row in last if row["status"] == "not analysed"] == (
+    assert [row["name"] for row in last if row["status"] == "entrywise"] == (
         ["norm"] if count == 1 else []
     )
 

@@ -104,8 +104,8 @@ def test_what_is_not_analysed_is_in_the_scan_with_its_reason(tmp_path: Path) -> 
         of_array("w.qweight", "I32", np.ones((4, 8), "<i4")),
         of_array("w.weight", "F32", np.eye(8, dtype="f4")),
     )
-    assert [row["status"] for row in found] == ["not analysed", "not analysed", "analysed"]
-    assert all(row["reason"] for row in found if row["status"] == "not analysed")
+    assert [row["status"] for row in found] == ["entrywise", "entrywise", "analysed"]
+    assert all(row["reason"] for row in found if row["status"] != "analysed")
 
 
 def test_alpha_is_never_without_its_stability_range(tmp_path: Path) -> None:

@@ -95,6 +95,9 @@ def run_compare(
 
 
 def status_of(found: Comparison) -> int:
-    """Return the exit status that the rows of a comparison deserve."""
-    lacking = found.failed or found.unreadable or found.unconverged or found.unpaired
-    return INCOMPLETE if lacking else DONE
+    """Return the exit status that the rows of a comparison deserve: every tensor counts.
+
+    What was excluded was asked for, and what is no tensor has nothing to compare.
+    """
+    lacking = found.verdict.not_compared.keys() - {"excluded", "no tensor"}
+    return INCOMPLETE if lacking or found.unconverged else DONE

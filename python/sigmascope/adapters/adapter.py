@@ -17,6 +17,7 @@ from sigmascope.checkpoint import (
 )
 from sigmascope.checkpoint import reopened as reopened_checkpoint
 from sigmascope.checkpoint.assembly import Origin
+from sigmascope.checkpoint.elements import Elements
 from sigmascope.checkpoint.roles import roles_of
 from sigmascope.checkpoint.rules import Source, Table, read_table, rules_for
 from sigmascope.errors import CheckpointError
@@ -27,12 +28,11 @@ from .modules import Module, modules_of
 from .settings import NAME, read_settings
 
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-
 PathLike = str | os.PathLike[str]
 
 
 class AdapterOrigin(NamedTuple):
-    """What an adapter was opened with: its absolute path, and the options of `open_adapter`."""
+    """An absolute path, and the options of `open_adapter`."""
 
     path: str
     rules: Table | None
@@ -43,9 +43,8 @@ class Adapter(Mapping[str, LowRank]):
     """What one or several LoRA adapters change: products B A by the names of the weights.
 
     The name is that of the weight in the base model, `model.layers.0.self_attn.q_proj.weight`; of
-    several adapters each has its own in brackets after it, `…q_proj.weight[second]`. Made by
-    `open_adapter`; pickled, it is the path, which is opened again. :func:`sigmascope.scan` takes it
-    as a checkpoint.
+    several adapters each has its own in brackets after it, `…q_proj.weight[second]`. Pickled, it is
+    the path, which is opened again. :func:`sigmascope.scan` takes it as a checkpoint.
 
     Attributes
     ----------
@@ -56,16 +55,11 @@ class Adapter(Mapping[str, LowRank]):
     roles : mapping of str to Role
         The role of every weight that is changed.
     unreadable : mapping of str to str
-        Changes that are no plain product (DoRA, stacked parameters) or incomplete, each with the
-        reason.
-    notes : tuple of str
-        Remarks on the adapters.
-    bases : tuple of str
-        Where the base models are said to be.
-    reading : str
-        How its factors are read; see :mod:`sigmascope.reading`.
-    origin : AdapterOrigin
-        What :func:`reopened` takes.
+        Changes that are no plain product (DoRA, stacked parameters) or incomplete, and why.
+    notes, bases : tuple of str
+        Remarks on the adapters; where the base models are said to be.
+    reading, origin
+        How its factors are read; what :func:`reopened` takes.
     """
 
     def __init__(self, path: Path, origin: AdapterOrigin) -> None:
@@ -143,6 +137,11 @@ class Adapter(Mapping[str, LowRank]):
         """What it was opened with that changes the rows of a scan: `rules`."""
         rules = self.origin.rules
         return {} if rules is None else {"rules": rules.digest}
+
+    def elements(self, name: str) -> Elements | None:
+        """Return the numbers of what is saved whole; None for a product, or if not decoded."""
+        module = self._modules[name]
+        return self._weights[name].elements(module.stored) if module.stored else None
 
     def weight_of(self, name: str) -> str:
         """Return the name of the weight in the base model that a change is of."""

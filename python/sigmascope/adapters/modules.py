@@ -42,6 +42,8 @@ class Module:
         As in its record.
     note : str or None
         A remark.
+    stored : str
+        The tensor that is "whole".
     """
 
     name: str
@@ -60,6 +62,7 @@ class Module:
     rank: int = 0
     turned: bool = False
     note: str | None = None
+    stored: str = ""
 
 
 @dataclass(slots=True)
@@ -128,6 +131,7 @@ def _whole(record: TensorRecord, label: str | None) -> Module:
         file=record["file"],
         offset=record["offset"],
         label=label,
+        stored=record["name"],
         reason="saved whole beside the products (modules_to_save, or a bias)",
     )
 

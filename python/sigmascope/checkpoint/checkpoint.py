@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from sigmascope.checkpoint.assembly import Origin, assembled
 from sigmascope.checkpoint.configuration import read_configuration
+from sigmascope.checkpoint.elements import Elements, is_decoded
 from sigmascope.checkpoint.files import Files, read_files, read_ranks
+from sigmascope.checkpoint.layouts import TIED
 from sigmascope.checkpoint.ranks import check_ranks
 from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.roles import Role
@@ -124,6 +126,24 @@ class Checkpoint(Mapping[str, "Matrix"]):
     def view_of(self, name: str) -> View:
         """Return where one matrix lies: extents of files, and what is cut out of them."""
         return self._views[name]
+
+    def elements(self, name: str) -> Elements | None:
+        """Return the numbers of a stored tensor one by one; its file is checked as they are read.
+
+        None for what is no tensor, empty, a second name of another, or not decoded: codes of fp8
+        with scales among these, which are numbers only together with them.
+        """
+        reading, pieces = self._readings[name], self._pieces[name]
+        if reading.status in ("unreadable", "other", "empty", "tied"):
+            return None
+        scaled = any(view.grid[0][0].scale is not None for view in reading.views)
+        return None if scaled or not is_decoded(pieces[0].entry) else Elements(pieces, self.reading)
+
+    def original_of(self, name: str) -> str | None:
+        """Return the tensor that one is a second name of; None if it is a tensor of its own."""
+        reading = self._readings[name]
+        tied = reading.status == "tied"
+        return (reading.reason or "").removeprefix(TIED) if tied else None
 
     def record_of(self, name: str) -> TensorRecord:
         """Return the record of one matrix: its tensor's, with its own role and bytes."""

@@ -47,6 +47,9 @@ _LAYOUTS = (
     ),
 )
 
+TIED = "shares storage with "
+"""Before the name of the tensor that another one is a second name of."""
+
 _BITSANDBYTES_STATE = ".quant_state.bitsandbytes__"
 
 
@@ -91,7 +94,7 @@ def tied_parts(entries: Iterable[tuple[Header, TensorEntry]]) -> dict[str, Part]
     for header, entry in entries:
         place = (header.path, entry.offset, entry.dtype, entry.shape, entry.strides)
         if entry.nbytes and seen.setdefault(place, entry.name) != entry.name:
-            parts[entry.name] = Part("tied", f"shares storage with {seen[place]}")
+            parts[entry.name] = Part("tied", TIED + seen[place])
     return parts
 
 

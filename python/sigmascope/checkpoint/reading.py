@@ -22,6 +22,9 @@ MATRIX_DTYPES: Mapping[str, str] = {
     "F8_E5M2": "f8_e5m2",
 }
 
+#: Exponents of two: scales, whether or not their weights are known.
+EXPONENTS = "F8_E8M0"
+
 #: A header of a hundred bytes can claim a stack of 2**40 slices; no model has more than this.
 MAX_SLICES = 4096
 
@@ -64,11 +67,12 @@ def read_as(
         return _packed(tensor, tensors[scales.name])
     if entry.dtype == "BOOL" or entry.dtype[0] in "UI":
         return Reading("integer", reason=f"{entry.dtype} holds no real numbers")
-    if len(entry.shape) < 2:
+    short = len(entry.shape) < 2
+    if entry.dtype not in MATRIX_DTYPES and not (short and entry.dtype == EXPONENTS):
+        return Reading("unreadable", reason=f"dtype {entry.dtype} is not decoded")
+    if short:
         status = "vector" if entry.shape else "scalar"
         return Reading(status, reason=f"{status}, no spectrum")
-    if entry.dtype not in MATRIX_DTYPES:
-        return Reading("unreadable", reason=f"dtype {entry.dtype} is not decoded")
     return _floating(tensor, tensors, block)
 
 

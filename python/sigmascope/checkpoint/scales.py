@@ -75,11 +75,15 @@ def _decode(codes: NDArray[np.generic], dtype: str) -> NDArray[np.float32]:
     if dtype == "BF16":
         return (codes.astype(np.uint32) << 16).view(np.float32)
     if dtype == "F8_E8M0":
-        # An exponent alone, biased by 127; the last code is NaN.
-        scales = np.ldexp(1.0, codes.astype(np.int32) - 127)
-        return np.where(codes == 255, np.nan, scales).astype(np.float32)
+        return decode_exponents(codes)
     with np.errstate(over="ignore"):  # an overflow is an infinity, which the caller reports
         return codes.astype(np.float32)
+
+
+def decode_exponents(codes: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return the numbers of F8_E8M0: an exponent alone, biased by 127; the last code is NaN."""
+    scales = np.ldexp(1.0, codes.astype(np.int32) - 127)
+    return np.where(codes == 255, np.nan, scales).astype(np.float32)
 
 
 def scale_names(name: str, names: Collection[str]) -> list[str]:

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 
 from sigmascope.adapters import Adapter, Changes, changes
 from sigmascope.checkpoint import Checkpoint
+from sigmascope.verdicts import NOT_ADAPTED
 
-from .pairing import Member, Pair, members
-
-NOT_ADAPTED = "not adapted"
+from .pairing import ENTRYWISE, Member, Pair, members
 
 
 def adapted_pairs(base: Checkpoint, adapter: Adapter) -> Iterator[Pair]:
@@ -41,5 +40,13 @@ def _pair(found: Changes, member: Member | None, change: str) -> Pair:
         return Pair(member, Member(change, record, member.shape), label=label)
     after = Member(change, record, record["shape"])
     if member is not None and not after.matrix:
-        return Pair(member, after, "not analysed", reason, label=label)
+        status = ENTRYWISE if _readable(found, member, after) else "not analysed"
+        return Pair(member, after, status, reason, label=label)
     return Pair(member, after, "unpaired", reason, label=label if member else "")
+
+
+def _readable(found: Changes, member: Member, after: Member) -> bool:
+    """Whether a tensor can be compared with what an adapter has saved in its place, by numbers."""
+    stored = member.name == member.record["name"] and found.base.elements(member.name) is not None
+    saved = found.adapter.elements(after.name) is not None
+    return stored and saved and member.shape == after.shape

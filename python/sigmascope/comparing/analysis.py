@@ -13,25 +13,35 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sigmascope import statistics
+from sigmascope.distributions import moments
+from sigmascope.matrices import Matrix
+from sigmascope.scanning.rows import Row
+from sigmascope.scanning.structure import Structure, structure
 from sigmascope.scanning.tasks import Options
 from sigmascope.spectra import Spectrum
 
 from .at_once import Budget, Job, Spectra, Tally
 from .couples import AnyCouple, Couple, Sums
+from .doubtful import entries_of
 from .rows import GROUPS
 from .sharing import Share
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was computed of one pair: sums over the entries, spectra."""
+    """What was computed of one pair: sums over the entries, spectra, what makes either special,
+    and, where the change may be rounding alone, what single entries tell.
+    """
 
     sums: Sums
     spectra: Mapping[str, Spectrum]
+    structures: Mapping[str, Structure]
+    entries: Row
 
 
 def findings(
@@ -47,12 +57,18 @@ def findings(
         A spectrum does not fit into the memory limit.
     """
     with share.threads(budget.workers, spare=True) as part:
-        sums = couple.sums(
-            num_threads=options.threads_of(part),
-            memory_limit=options.memory_limit,
-            reserved=budget.reserved,
-            progress=tally.part(),
-        )
+        how: dict[str, Any] = {
+            "num_threads": options.threads_of(part),
+            "memory_limit": options.memory_limit,
+            "reserved": budget.reserved,
+        }
+        sums = couple.sums(progress=tally.part(), **how)
+        structures = {
+            side: structure(a, moments(a, histogram=False, progress=tally.part(), **how))
+            for side, a in (("before", couple.before), ("after", couple.after))
+            if isinstance(a, Matrix) and (side == "before" or isinstance(couple, Couple))
+        }
+        entries = entries_of(couple, sums)
     jobs, known = _jobs(couple, sums, options.k)
     change = sums.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
@@ -61,7 +77,7 @@ def findings(
         spectra["after"] = spectra["before"]
     if change.product == 0 and change.before2 > 0:
         spectra["projected"] = spectra["delta"]
-    return Findings(sums, {g: spectra[g] for g in GROUPS if g in spectra})
+    return Findings(sums, {g: spectra[g] for g in GROUPS if g in spectra}, structures, entries)
 
 
 def _jobs(couple: AnyCouple, sums: Sums, k: int) -> tuple[dict[str, Job], dict[str, Spectrum]]:

@@ -24,6 +24,7 @@ from sigmascope.scanning.rows import Row
 from sigmascope.scanning.tasks import Options, Read
 
 from .adapted import adapted_pairs
+from .entrywise import compared_entrywise
 from .pairing import Pair, linked, members, selected
 from .result import Comparison
 from .sharing import Sharing
@@ -54,7 +55,7 @@ def compare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Compare every matrix of two checkpoints, and account for every other tensor of both.
+    """Compare every tensor of two checkpoints: matrices by their spectra, others entry by entry.
 
     Parameters
     ----------
@@ -80,7 +81,8 @@ def compare(
         :mod:`sigmascope.comparing.rows`. Tensors are paired by name, or by their place in the
         model (:mod:`sigmascope.comparing.pairing`); what has no partner has the status "unpaired"
         and the reason, as have two of different shapes, but for embeddings of vocabularies of two
-        sizes, of which the common rows are compared.
+        sizes, of which the common rows are compared. Tensors without a spectrum are compared number
+        by number, status "entrywise". :attr:`Comparison.verdict` counts them all.
 
     Raises
     ------
@@ -93,7 +95,9 @@ def compare(
     Of each pair W and W' are read once, if both fit into memory beside one spectrum, and the next
     pair is begun meanwhile, on the threads that this one leaves idle, if it fits as well. Passes:
     one over both for their norms, that of dW, <dW, W> and what rounding errs by (another over each
-    of 8 bits, or with scales), then those of :func:`spectrum` for W, W', dW = W' - W and
+    of 8 bits, or with scales), one over each for what is special of it (a constant matrix, copies
+    of rows; another where norms of rows agree), one more where the change is not above rounding as
+    a whole, for its single entries, then those of :func:`spectrum` for W, W', dW = W' - W and
     dW - c W, c = <dW, W> / <W, W>. Memory as for :func:`spectrum`; as many of the four are computed
     at once, on a part of the threads each, as it allows: no number depends on that. A pair of
     identical matrices has one spectrum. dW is summed entry by entry as it is decoded.
@@ -122,7 +126,11 @@ def compare(
             files=(*_named("before", files[0]), *_named("after", files[1])),
             engine=engine(),
         )
-        rows = PairRows(outputs.begin(begun), pairs, f"{begun.before} with {begun.after}")
+
+        def look(pair: Pair) -> Row:
+            return compared_entrywise(both, pair)
+
+        rows = PairRows(outputs.begin(begun), pairs, f"{begun.before} with {begun.after}", look)
         if executor is None:
             _here(both, options, rows, outputs, progress)
         else:

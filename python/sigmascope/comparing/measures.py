@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sigmascope.low_rank import METHOD
 from sigmascope.matrices import multiply
 from sigmascope.scanning.rows import MEASURES, Row, spectrum_columns
+from sigmascope.scanning.structure import in_words
 from sigmascope.sources import matrix
 from sigmascope.spectra import SVD, Measure, Spectrum
 from sigmascope.statistics import pairs
@@ -31,12 +32,17 @@ What a search with rounded products has read last may have had 16 bits of every 
 def pair_columns(found: Findings, num_threads: int, threads: int) -> Row:
     """Return the evidence, the measures and the lists of one pair, on some of its threads."""
     spectra = found.spectra
-    row = _evidence(spectra, found.sums.passes, num_threads)
+    passes = found.sums.passes + bool(found.structures) + bool(found.entries)
+    passes += max((one.passes for one in found.structures.values()), default=0)
+    row = _evidence(spectra, passes, num_threads)
     for group in GROUPS:
         if group in spectra:
             row |= _of_group(group, spectra[group])
     row |= _changes(spectra["before"], spectra["after"])
-    row |= _of_entries(found.sums)
+    row |= _of_entries(found.sums) | found.entries
+    row |= {
+        f"{side}_structure": in_words(one, spectra[side]) for side, one in found.structures.items()
+    }
     before, after, delta = (spectra[group].svd for group in ("before", "after", "delta"))
     row |= _angles("", before, after, threads, together=True)
     return row | _angles("delta_", delta, before, threads, together=False)

@@ -14,11 +14,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sigmascope.adapters import Scannable
-from sigmascope.checkpoint import TensorRecord
+from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.checkpoint.layouts import TIED
 from sigmascope.scanning.items import Selection
 from sigmascope.scanning.rows import Row
+from sigmascope.text import times
 
 from .rows import COLUMNS
+
+ENTRYWISE = "entrywise"
+"""The status of a pair without a spectrum, whose numbers are compared one by one."""
 
 Place = tuple[str, int | None, str, int | None, tuple[str, ...]]
 
@@ -28,16 +33,28 @@ VOCABULARY = ("embed", "unembed")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One matrix of a checkpoint, or a tensor of it that is none; `shape` is that of the matrix."""
+    """One matrix of a checkpoint, or a tensor of it that is none; `shape` is that of the matrix.
+
+    `elements`: whether its numbers can be read one by one. `source` is the tensor that it is a
+    second name of, if it is one; where its numbers are then looked up, `looked_up`.
+    """
 
     name: str
     record: TensorRecord
     shape: tuple[int, ...]
+    elements: bool = False
+    source: str | None = None
+    looked_up: bool = False
 
     @property
     def matrix(self) -> bool:
         """Whether it has a spectrum."""
         return bool(self.record["matrices"])
+
+    @property
+    def key(self) -> str:
+        """What it is looked up by in its checkpoint."""
+        return self.source if self.looked_up and self.source is not None else self.name
 
     @property
     def place(self) -> Place | None:
@@ -60,7 +77,7 @@ class Member:
 class Pair:
     """A row to come: two tensors that belong together, or one without a partner.
 
-    `status` and `reason` are those of a row that is not analysed; `rows` is how many rows compare,
+    `status` and `reason` are those of a row that has no spectra; `rows` is how many rows compare,
     where that is not all of them; `label` follows the name in that of the row, where one tensor has
     several.
     """
@@ -88,6 +105,11 @@ class Pair:
     def matrix(self) -> bool:
         """Whether it is to be analysed."""
         return self.status == "analysed"
+
+    @property
+    def entrywise(self) -> bool:
+        """Whether its numbers are to be compared one by one."""
+        return self.status == ENTRYWISE
 
     @property
     def stored_bytes(self) -> int:
@@ -119,7 +141,7 @@ class Pair:
                 row[f"{side}_shape"] = list(member.shape)
                 if member.record["status"] == "unreadable":
                     row["kind"] = "unreadable"
-        row["status"] = "not analysed" if self.matrix else self.status
+        row["status"] = "not analysed" if self.matrix or self.entrywise else self.status
         row["reason"], row["notes"] = self.reason, self.note
         return row
 
@@ -143,7 +165,10 @@ def members(checkpoint: Scannable) -> Iterator[Member]:
         for name in tensor["matrices"]:
             yield Member(name, checkpoint.record_of(name), checkpoint.shape_of(name))
         if not tensor["matrices"]:
-            yield Member(tensor["name"], tensor, tensor["shape"])
+            name = tensor["name"]
+            readable = checkpoint.elements(name) is not None
+            source = checkpoint.original_of(name) if isinstance(checkpoint, Checkpoint) else None
+            yield Member(name, tensor, tensor["shape"], readable, source)
 
 
 def linked(before: list[Member], after: list[Member]) -> Iterator[Pair]:
@@ -162,10 +187,11 @@ def linked(before: list[Member], after: list[Member]) -> Iterator[Pair]:
         ):
             partners[ours[0].name] = theirs[0]
     taken = {member.name for member in partners.values()}
+    originals = {member.name: member for member in before}, {m.name: m for m in after}
     for member in before:
         partner = partners.get(member.name)
         if partner is not None:
-            yield _judged(member, partner)
+            yield _judged(*_untied(member, partner, partners, originals))
         else:
             yield Pair(member, None, "unpaired", _alone(member, places, offers, "after"))
     for member in free:
@@ -208,19 +234,59 @@ def _words(place: Place) -> str:
     return text + (f", expert {expert}" if expert is not None else "")
 
 
+def _untied(
+    before: Member,
+    after: Member,
+    partners: dict[str, Member],
+    originals: tuple[dict[str, Member], dict[str, Member]],
+) -> tuple[Member, Member]:
+    """Put the tensors that two are second names of in their places, unless these are a pair too."""
+    known = partners.get(before.source or "")
+    if known is not None and after.source == known.name:
+        return before, after
+    return _original(before, originals[0]), _original(after, originals[1])
+
+
+def _original(member: Member, members: dict[str, Member]) -> Member:
+    """Return what is looked up for a second name, under that name."""
+    original = members.get(member.source or "")
+    if original is None:
+        return member
+    record = member.record.copy()
+    record["matrices"] = original.record["matrices"]
+    return replace(member, record=record, elements=original.elements, looked_up=True)
+
+
 def _judged(before: Member, after: Member) -> Pair:
     """Say whether two that belong together can be compared, and how much of them."""
-    for side, member in (("before", before), ("after", after)):
-        if not member.matrix:
-            both = not (before.matrix or after.matrix)
-            reason = member.record["reason"]
-            return Pair(before, after, "not analysed", reason if both else f"{side}: {reason}")
+    members = (("before", before), ("after", after))
+    notes = [f"{side}: {TIED}{one.source}" for side, one in members if one.looked_up]
+    note = "; ".join(notes) or None
+    if before.matrix and after.matrix:
+        return _matrices(before, after, note)
+    lost = [f"{side}: {one.record['reason']}" for side, one in members if not one.matrix]
+    if len(lost) == 1:
+        return Pair(before, after, "not analysed", lost[0], note=note)
+    known = all(one.elements or one.record["status"] == "empty" for _, one in members)
+    if known and before.shape != after.shape:
+        return Pair(before, after, "unpaired", _shapes_differ(before, after))
+    status = ENTRYWISE if before.elements and after.elements else "not analysed"
+    return Pair(before, after, status, before.record["reason"], note=note)
+
+
+def _matrices(before: Member, after: Member, note: str | None) -> Pair:
+    """Say how much of two matrices can be compared."""
     if before.shape == after.shape:
-        return Pair(before, after)
-    m, n = (" x ".join(map(str, member.shape)) for member in (before, after))
+        return Pair(before, after, note=note)
     role = before.record["role"]
     if role in VOCABULARY and role == after.record["role"] and before.shape[1] == after.shape[1]:
+        m, n = (times(member.shape) for member in (before, after))
         rows = min(before.shape[0], after.shape[0])
-        note = f"{m} before, {n} after: the first {rows} rows are compared"
-        return Pair(before, after, rows=rows, note=note)
-    return Pair(before, after, "unpaired", f"shapes differ: {m} before, {n} after")
+        cut = f"{m} before, {n} after: the first {rows} rows are compared"
+        return Pair(before, after, rows=rows, note="; ".join(filter(None, (cut, note))))
+    return Pair(before, after, "unpaired", _shapes_differ(before, after))
+
+
+def _shapes_differ(before: Member, after: Member) -> str:
+    m, n = (times(member.shape) or "a scalar" for member in (before, after))
+    return f"shapes differ: {m} before, {n} after"

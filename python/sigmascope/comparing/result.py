@@ -10,6 +10,7 @@ from sigmascope.scanning.journal import Header
 from sigmascope.scanning.rows import Row
 from sigmascope.scanning.schema import Schema
 from sigmascope.scanning.table import Table
+from sigmascope.verdicts import COMPARED, Verdict, verdict
 
 from .rows import COMPARISON
 
@@ -37,11 +38,22 @@ class Comparison(Table):
 
     def __repr__(self) -> str:
         parts = [f"{len(self.analysed)} pairs analysed"]
+        parts += [f"{len(self.entrywise)} compared entry by entry"] if self.entrywise else []
         parts += [f"{len(self.unpaired)} without a partner"] if self.unpaired else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         parts += [] if self.complete else [f"{len(self.rows)} of {self.expected} rows"]
         names = f"{self.before!r}, {self.after!r}"
         return f"Comparison({names}: {', '.join(parts)}, {self.seconds:.1f} s)"
+
+    @property
+    def compared(self) -> list[Row]:
+        """The rows whose numbers were compared: matrices, and what has no spectrum."""
+        return [row for row in self.rows if row["status"] in COMPARED]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the two are to each other: every tensor in one group, and a sentence on them all."""
+        return verdict(self.rows, self.expected)
 
     @property
     def unpaired(self) -> list[Row]:

@@ -9,8 +9,10 @@ pair                 `name` (unique: the name in `before`, or in `after` where t
                      `before`, `after`, and of each `..._file`, `..._dtype`, `..._shape` as stored;
                      `nbytes` of both, `kind` (as in the rows of a scan; "unreadable" if either is),
                      `layer`, `role`, `tower`, `expert`
-outcome              `status`: "analysed", "not analysed", "unpaired", "failed" or "excluded";
-                     `reason`; `failure`: "data", or "environment", which may go well another time
+outcome              `status`: "analysed", "entrywise" (no spectrum: vectors, scalars, integers,
+                     scales, whose numbers were compared one by one), "not analysed", "unpaired",
+                     "failed" or "excluded"; `reason`; `failure`: "data", or "environment", which
+                     may go well another time
 evidence             `rows` and `columns` that were compared, `effort`, `k`, `method`, `precision`,
                      `passes` (over all spectra), `seed`, `seconds` (of all threads: those of all
                      rows add up), `num_threads`, `converged`, `notes`
@@ -20,6 +22,15 @@ measures X           of the rows of a scan: `before_X`, `after_X`; `change_X`, a
 of the pair          see :mod:`sigmascope.statistics.pairs`: `relative_change`, `cosine`,
                      `decay_coefficient` (c), with errors; `rounding_floor`, `above_rounding`,
                      `rounding_effective_rank`
+entries              of pairs that are "entrywise", beside these and the norms `before_fro_norm` and
+                     so on, and of matrices that are not above rounding as a whole:
+                     `changed_entries`, how many numbers are not the same;
+                     `beyond_rounding`, how many differ by more than a unit in the last place of
+                     the coarser format;
+                     `before_abs_max`, `after_abs_max`, `delta_abs_max`, the largest magnitudes;
+                     `before_nan`, `before_inf`, `before_first_nonfinite`, and of `after`
+structure            `before_structure`, `after_structure`: as in the rows of a scan, what makes a
+                     matrix a special one: "all zero", "constant" and so on
 lists                of each of the four, as in the rows of a scan: `before_top` and so on
 angles               in radians, ascending: `angles_left`, `angles_right` between the leading
                      singular subspaces of before and after, `delta_angles_left` and
@@ -99,13 +110,33 @@ _CHANGE: dict[str, Kind] = {
     "above_rounding": "bool",
     "rounding_effective_rank": "float",
 }
+_ENTRIES: dict[str, Kind] = {
+    "changed_entries": "int",
+    "beyond_rounding": "int",
+    "before_abs_max": "float",
+    "after_abs_max": "float",
+    "delta_abs_max": "float",
+    **{
+        f"{side}_{name}": SCAN_COLUMNS[name]
+        for side in ("before", "after")
+        for name in ("nan", "inf", "first_nonfinite", "structure")
+    },
+}
 _LISTS: dict[str, Kind] = {f"{group}_{name}": "floats" for group in GROUPS for name in LISTS}
 _ANGLES: dict[str, Kind] = {}
 for _name in ANGLES:
     _ANGLES[_name] = "floats"
     _ANGLES[f"{_name}_error"] = "float"
 
-COLUMNS: dict[str, Kind] = {**_PAIR, **_EVIDENCE, **_CHANGE, **_MEASURES, **_LISTS, **_ANGLES}
+COLUMNS: dict[str, Kind] = {
+    **_PAIR,
+    **_EVIDENCE,
+    **_CHANGE,
+    **_ENTRIES,
+    **_MEASURES,
+    **_LISTS,
+    **_ANGLES,
+}
 """Every column of a row, in order, with its type; lists hold numbers."""
 
-COMPARISON = Schema("sigmascope.comparison", 1, "comparison", COLUMNS, (1,))
+COMPARISON = Schema("sigmascope.comparison", 2, "comparison", COLUMNS, (1, 2), frozenset(_ENTRIES))

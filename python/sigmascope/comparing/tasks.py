@@ -45,7 +45,7 @@ class Link:
         """Say what a pair that is to be analysed is."""
         assert pair.before is not None
         assert pair.after is not None
-        return cls(pair.name, pair.before.name, pair.after.name, pair.rows, pair.note)
+        return cls(pair.name, pair.before.key, pair.after.key, pair.rows, pair.note)
 
 
 class Couples(Mapping[str, AnyCouple]):

@@ -120,6 +120,9 @@ MEASURES: dict[str, Entry] = {
         unit="σ",
         log=True,
     ),
+    "abs_max": Entry(
+        "largest entry", "The largest magnitude of an entry.", _NORMS, unit="σ", log=True
+    ),
     "nuclear_norm": Entry(
         "nuclear norm", "Sum of all singular values.", _NORMS, unit="σ", log=True
     ),
@@ -258,6 +261,15 @@ PAIR: dict[str, Entry] = {
         _PAIR,
         unit="σ",
         log=True,
+    ),
+    "changed_entries": Entry(
+        "entries changed", "How many numbers are not the same, exactly.", _PAIR
+    ),
+    "beyond_rounding": Entry(
+        "entries beyond rounding",
+        "How many numbers differ by more than a unit in the last place of the coarser format, "
+        "which rounding one number twice cannot make.",
+        _PAIR,
     ),
     "rounding_effective_rank": Entry(
         "effective rank of rounding alone",

@@ -8,13 +8,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sigmascope.curves import least_random_angle
-from sigmascope.text import counted, duration, number_of, short, with_error
+from sigmascope.text import counted, duration, short, with_error
+from sigmascope.verdicts import outcome
 
 from . import verdicts
 from .chance import COMPARISON, Pair
 from .estimates import groups, middle, of_column, pairs_of
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
+from .remarkable import (
+    below_floor,
+    changed_entrywise,
+    left_out,
+    on_below_floor,
+    special_matrices,
+    verdict_on,
+)
 from .standing import standing_out
+
+_LEFT_OUT = ("delta_effective_rank", "delta_effective_rank_above_edge", "delta_mp_outliers")
+"""Medians that some pairs may have no number for, beside those that follow them."""
 
 _FEWEST_LAYERS = 6
 """Fewer layers than this are not divided into thirds."""
@@ -23,10 +35,12 @@ _FEWEST_LAYERS = 6
 def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
     """Return the sentences that a page of a comparison opens with, what matters first."""
     pairs = [row for row in rows if row["status"] == "analysed"]
-    found = [_extent(header, rows, pairs)]
+    found = [*special_matrices(pairs), verdict_on(header, rows), _extent(header, rows, pairs)]
+    found += changed_entrywise(rows)
     if pairs:
         changed = [row for row in pairs if is_changed(row)]
-        found += _amount(pairs, changed)
+        found += [*_amount(pairs, changed), *left_out(pairs, ("relative_change",))]
+        found += left_out(changed, _LEFT_OUT)
         found += [*_by_role(changed), *_by_depth(changed)]
         found += [*_shape(changed), *_turned(changed), *_reinforced(changed)]
         found += [*_rank(pairs), *_decay(changed)]
@@ -37,14 +51,16 @@ def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
 
 
 def is_changed(row: Row) -> bool:
-    """Whether a pair differs by more than the rounding of its formats."""
-    return row.get("above_rounding") is not False and row.get("relative_change") != 0
+    """Whether a pair differs, as a whole, by more than the rounding of its formats."""
+    return row.get("above_rounding") is not False and outcome(row) == "changed"
 
 
 def _extent(header: dict[str, Any], rows: list[Row], pairs: list[Row]) -> Finding:
     seconds = sum(row.get("seconds") or 0.0 for row in rows)
-    others = len(rows) - len(pairs)
+    read = sum(row["status"] == "entrywise" for row in rows)
+    others = len(rows) - len(pairs) - read
     text = f"{counted(len(pairs), 'pair')} of matrices in {duration(seconds)}."
+    text += f" Number by number: {counted(read, 'pair')} without a spectrum." if read else ""
     text += f" Not compared: {counted(others, 'tensor')}, listed below." if others else ""
     expected = header.get("expected", len(rows))
     if len(rows) < expected:
@@ -56,17 +72,13 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
     """How much: the relative change as a whole, and what is below the rounding floor."""
     whole = _whole(pairs)
     among = of_column(pairs, "relative_change")
-    same = [row for row in pairs if row.get("relative_change") == 0]
-    below = [
-        row
-        for row in pairs
-        if row.get("above_rounding") is False and row.get("relative_change") != 0
-    ]
+    same = [row for row in pairs if outcome(row) == "identical"]
+    below = below_floor(pairs)
     if among is not None:
         text = f"‖ΔW‖/‖W‖ is {with_error(*whole)} over all pairs together; " if whole else ""
         text += f"the median of a pair is {among}."
         if not changed:
-            text += " No pair changed by more than rounding: the two are not distinguishable."
+            text += " No pair of matrices changed, as a whole, by more than rounding."
         elif not below and any(row.get("above_rounding") for row in pairs):
             text += " Every change is above the rounding floor of the storage formats."
         yield Finding("How much", text, "notice" if not changed else "plain")
@@ -80,13 +92,7 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
             listing(items),
         )
     if below:
-        text = (
-            f"{counted(len(below), 'pair')} of {len(pairs):,} changed by no more than the rounding "
-            "of the storage formats: whether anything else changed there is not distinguishable. "
-            "Such pairs are left out of what is said of the shape of the change."
-        )
-        items = [(row["name"], f"‖ΔW‖/‖W‖ {number_of(row, 'relative_change')}") for row in below]
-        yield Finding("Below the rounding floor", text + more(len(below)), "notice", listing(items))
+        yield on_below_floor(below, len(pairs))
 
 
 def _whole(pairs: list[Row]) -> Pair | None:

@@ -64,7 +64,9 @@ def outcomes(rows: Iterable[Row], what: tuple[str, str]) -> list[Finding]:
     slow = [row for row in rows if row["status"] == "analysed" and row.get("converged") is False]
     found = []
     if failed:
-        text = f"{counted(len(failed), *what)} failed; there is no number for them."
+        others = any(row.get("rows") is None and row.get("nan") is not None for row in failed)
+        who = counted(len(failed), "tensor") if others else counted(len(failed), *what)
+        text = f"{who} failed; there is no number for them."
         items = listing([(row["name"], row.get("reason") or "") for row in failed])
         found.append(Finding("Failed", text + more(len(failed)), "problem", items))
     if lost:

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from sigmascope.text import counted, duration, printable, size
+from sigmascope.verdicts import COMPARED
 
 from .estimates import groups
 
@@ -27,9 +28,9 @@ def shown(text: object) -> str:
 
 def not_analysed(rows: Sequence[Row]) -> str:
     """Return the table of everything without numbers, grouped by reason."""
-    left = [row for row in rows if row["status"] != "analysed"]
+    left = [row for row in rows if row["status"] not in COMPARED]
     if not left:
-        return "<p>Nothing: every tensor was analysed.</p>"
+        return "<p>Nothing: every tensor was analysed, or read number by number.</p>"
     found = sorted(
         groups(left, "status", "kind", "reason").items(),
         key=lambda item: (_ORDER.index(item[0][0]) if item[0][0] in _ORDER else 9, -len(item[1])),

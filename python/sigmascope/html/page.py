@@ -23,6 +23,7 @@ from . import compared, scanned
 from .findings import Finding
 from .lists import not_analysed, provenance, shown
 from .payload import Payload, payload
+from .remarkable import without_spectrum
 from .terms import explained
 
 Row = dict[str, Any]
@@ -73,6 +74,7 @@ def page(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
         style=style,
         findings=_findings(found, {row["name"]: i for i, row in enumerate(analysed)}),
         left_out=_left_out(numbers),
+        without_spectrum=without_spectrum(rows, kind == "comparison"),
         not_analysed=not_analysed(rows),
         provenance=provenance(header, rows),
         data=numbers.text,

@@ -15,6 +15,7 @@ from sigmascope.text import counted, duration, kinds, number_of, size
 from .chance import LEAST, SCAN, Pair, apart
 from .estimates import groups, middle
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
+from .remarkable import left_out, special_matrices
 from .standing import standing_out
 
 _TELLING = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
@@ -30,8 +31,10 @@ _UNCERTAIN = 1e-3
 def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
     """Return the sentences that a page of a scan opens with, what matters first."""
     analysed = [row for row in rows if row["status"] == "analysed"]
-    found = [_extent(header, rows, analysed), *outcomes(rows, ("matrix", "matrices"))]
+    found = [*special_matrices(analysed), _extent(header, rows, analysed)]
+    found += outcomes(rows, ("matrix", "matrices"))
     if analysed:
+        found += left_out(analysed, _TELLING)
         found += [standing_out(analysed, _TELLING, SCAN), *_ranks(analysed), *_noise(analysed)]
         found += [*_uneven(analysed), *_least_certain(analysed)]
     return found
@@ -46,6 +49,8 @@ def _extent(header: dict[str, Any], rows: list[Row], analysed: list[Row]) -> Fin
         if header.get("options")
         else f"{counted(len(analysed), 'matrix', 'matrices')} of {counted(len(rows), 'tensor')}."
     )
+    read = Counter(row["kind"] for row in rows if row["status"] == "entrywise")
+    text += f" Without a spectrum, and read number by number: {kinds(read)}." if read else ""
     rest = Counter(
         row["status"] if row["status"] == "excluded" else row["kind"]
         for row in rows

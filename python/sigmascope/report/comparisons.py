@@ -10,10 +10,12 @@ from rich.console import Console
 from sigmascope.comparing import Comparison
 from sigmascope.scanning.rows import Row
 from sigmascope.text import counted, duration, number_of, printable, short, size
+from sigmascope.verdicts import outcome
 
 from . import summary
-from .pages import BY_ROLE, NO_ERROR, listed, ranged
-from .tables import show_table
+from .pages import BY_ROLE, NO_ERROR, ranged
+from .remarkable import show_entrywise, show_omissions, show_specials
+from .tables import listed, show_table
 
 _LABELS = {
     "relative_change": "|dW|/|W|",
@@ -31,14 +33,18 @@ _FEW = 12
 def show_comparison(out: Console, found: Comparison) -> None:
     """Print a comparison: by role, or pair by pair if they are few, what went wrong, the totals."""
     out.print(f"{printable(found.before)} -> {printable(found.after)}", soft_wrap=True)
+    out.print(str(found.verdict), soft_wrap=True)
     out.print()
     rows = found.analysed
+    show_specials(out, rows)
     if rows:
         measures = [name for name in _LABELS if any(row[name] is not None for row in rows)]
         if len(rows) <= _FEW:
             _pairs(out, rows, measures)
         else:
             _roles(out, rows, measures)
+            show_omissions(out, rows, {name: _LABELS[name] for name in measures})
+    show_entrywise(out, found.entrywise)
     _problems(out, found)
     _totals(out, found)
 
@@ -73,20 +79,28 @@ def _problems(out: Console, found: Comparison) -> None:
         "Did not converge (the errors hold all the same):",
         [f"{row['name']}: {row['passes']} passes" for row in found.unconverged],
     )
-    same = [row["name"] for row in found.analysed if row["delta_fro_norm"] == 0]
-    listed(out, "Identical:", same)
-    below = [row for row in found.analysed if row["above_rounding"] is False]
+    listed(out, "Identical:", found.verdict.identical)
+    below = [
+        row
+        for row in found.compared
+        if row["above_rounding"] is False and outcome(row) != "identical"
+    ]
     listed(
         out,
         "Not clearly above rounding:",
         [
             f"{row['name']}: |dW| {number_of(row, 'delta_fro_norm')}, "
-            f"rounding alone {short(row['rounding_floor'])}"
+            f"rounding alone {short(row['rounding_floor'])}{_beyond(row)}"
             for row in below
-            if row["delta_fro_norm"] > 0
         ],
     )
     listed(out, "Remarks:", list(found.notes))
+
+
+def _beyond(row: Row) -> str:
+    """Say what single entries tell that the whole does not."""
+    count = row["beyond_rounding"]
+    return f"; {counted(count, 'entry', 'entries')} beyond rounding" if count else ""
 
 
 def _totals(out: Console, found: Comparison) -> None:
@@ -94,6 +108,8 @@ def _totals(out: Console, found: Comparison) -> None:
     parts = [
         f"{counted(len(rows), 'pair')} analysed, {size(found.bytes)} in {duration(found.seconds)}"
     ]
+    others = len(found.entrywise)
+    parts += [f"{counted(others, 'tensor')} without a spectrum compared"] if others else []
     parts += [f"{len(found.failed):,} failed"] if found.failed else []
     parts += [f"{len(found.unreadable):,} cannot be read"] if found.unreadable else []
     parts += [f"{len(found.unpaired):,} without a partner"] if found.unpaired else []

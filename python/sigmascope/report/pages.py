@@ -25,10 +25,8 @@ from sigmascope.text import (
 )
 
 from . import summary
-from .tables import dealt, show_table
-
-_LISTED = 20
-"""Problems shown in full; the rest is counted."""
+from .remarkable import show_omissions, show_specials
+from .tables import dealt, listed, show_table
 
 _LABELS = {
     "effective_rank": "effective rank",
@@ -98,8 +96,10 @@ def show_scan(out: Console, scan: Scan) -> None:
     out.print(printable(scan.checkpoint), soft_wrap=True)
     out.print()
     rows = scan.analysed
+    show_specials(out, rows)
     if rows:
         _roles(out, rows)
+        show_omissions(out, rows, _LABELS)
         _layers(out, rows)
         _extremes(out, rows)
     _problems(out, scan)
@@ -195,18 +195,6 @@ def _problems(out: Console, scan: Scan) -> None:
         [f"{row['name']}: {row['passes']} passes" for row in scan.unconverged],
     )
     listed(out, "Remarks:", list(scan.notes))
-
-
-def listed(out: Console, title: str, lines: Sequence[str]) -> None:
-    """Print a title and lines below it, as many as are read; nothing if there are none."""
-    if not lines:
-        return
-    out.print(title, style="bold")
-    for line in lines[:_LISTED]:
-        out.print(f"  {printable(line)}", soft_wrap=True)
-    if len(lines) > _LISTED:
-        out.print(f"  and {len(lines) - _LISTED:,} more; --out keeps them all")
-    out.print()
 
 
 def _totals(out: Console, scan: Scan) -> None:

@@ -11,8 +11,7 @@ from sigmascope.scanning import ScanPlan, TensorPlan
 from sigmascope.text import counted, duration, printable, size, times
 from sigmascope.threads import amount
 
-from .pages import listed
-from .tables import show_table
+from .tables import listed, show_table
 
 _HEADERS = ["role", "shape", "dtype", "n", "effort", "passes", "read", "memory", "time"]
 

@@ -159,9 +159,9 @@ def least_certain(rows: Iterable[Row], measures: Sequence[str]) -> tuple[Row, st
 
 
 def without_spectrum(rows: Iterable[Row]) -> Counter[str]:
-    """Count the tensors that are not meant to have a spectrum, by what they are."""
+    """Count the tensors that are not meant to have a spectrum, by what they are, read or not."""
     return Counter(
         row["kind"]
         for row in rows
-        if row["status"] == "not analysed" and row["kind"] != "unreadable"
+        if row["status"] in ("not analysed", "entrywise") and row["kind"] != "unreadable"
     )

@@ -9,7 +9,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sigmascope.text import ending
+from sigmascope.text import ending, printable
+
+_LISTED = 20
+"""Problems shown in full; the rest is counted."""
 
 _GAP = 2
 _LEAST = 12
@@ -74,3 +77,15 @@ def dealt(widths: Sequence[int], room: int) -> list[list[int]]:
             tables.append([])
         tables[-1].append(j)
     return tables
+
+
+def listed(out: Console, title: str, lines: Sequence[str]) -> None:
+    """Print a title and lines below it, as many as are read; nothing if there are none."""
+    if not lines:
+        return
+    out.print(title, style="bold")
+    for line in lines[:_LISTED]:
+        out.print(f"  {printable(line)}", soft_wrap=True)
+    if len(lines) > _LISTED:
+        out.print(f"  and {len(lines) - _LISTED:,} more; --out keeps them all")
+    out.print()

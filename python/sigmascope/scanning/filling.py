@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
@@ -16,7 +16,7 @@ from .table import OutputError, ScanInterrupted, Table
 
 
 class Awaited(Protocol):
-    """A row to come; `matrix`: whether it is to be computed."""
+    """A row to come; `matrix`: whether it is to be computed, `entrywise`: read by itself."""
 
     @property
     def name(self) -> str:
@@ -25,6 +25,10 @@ class Awaited(Protocol):
     @property
     def matrix(self) -> bool:
         """Whether there is something to compute."""
+
+    @property
+    def entrywise(self) -> bool:
+        """Whether it has no spectrum, and its numbers are read one by one."""
 
     @property
     def stored_bytes(self) -> int:
@@ -39,11 +43,15 @@ T = TypeVar("T", bound=Table)
 
 
 class Rows(Generic[T, I]):
-    """The rows of a table in order: those that it began with, and those to come."""
+    """The rows of a table in order: those that it began with, and those to come.
 
-    def __init__(self, table: T, items: Sequence[I], what: str) -> None:
+    `look` gives what is to be read entry by entry its columns; that is little, and done here.
+    """
+
+    def __init__(self, table: T, items: Sequence[I], what: str, look: Callable[[I], Row]) -> None:
         self.table = table
         self.items = items
+        self._look = look
         places = {item.name: index for index, item in enumerate(items)}
         strange = [row["name"] for row in table.rows if row["name"] not in places]
         if strange:
@@ -52,11 +60,16 @@ class Rows(Generic[T, I]):
         self.kept = {
             index: row
             for index, row in zip(self._places, table.rows, strict=True)
-            if row["failure"] != "environment"
+            if row["failure"] != "environment" and not self._unread(items[index], row)
         }
         self.matrices = [
             index for index, item in enumerate(items) if item.matrix and index not in self.kept
         ]
+
+    @staticmethod
+    def _unread(item: I, row: Row) -> bool:
+        """Whether a row is of an earlier version, which read no tensor without a spectrum."""
+        return item.entrywise and row["status"] == "not analysed"
 
     def put(self, index: int, row: Row) -> None:
         """Put a row in its place, instead of one that failed before."""
@@ -91,6 +104,8 @@ class Rows(Generic[T, I]):
                     if item.matrix:
                         meter.start(item.name, item.stored_bytes)
                         row |= ahead.row(index, meter.read)
+                    elif item.entrywise:
+                        row |= self._look(item)
                     self.put(index, row)
                     outputs.append(row)
                     meter.finish(row, item.stored_bytes)

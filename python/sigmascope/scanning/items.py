@@ -17,13 +17,17 @@ Patterns = str | Sequence[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A row to come; a tensor that is to be analysed has `matrix` true, else there is a reason."""
+    """A row to come; a tensor that is to be analysed has `matrix` true, else there is a reason.
+
+    `entrywise`: it has no spectrum, and its numbers are read one by one.
+    """
 
     record: TensorRecord
     name: str
     matrix: bool
     status: str = "not analysed"
     reason: str | None = None
+    entrywise: bool = False
 
     @property
     def stored_bytes(self) -> int:
@@ -77,7 +81,8 @@ def listed(checkpoint: Scannable, include: list[str], exclude: list[str]) -> Ite
             elif record["matrices"]:
                 yield Item(record, name, True)
             else:
-                yield Item(record, name, False, "not analysed", record["reason"])
+                readable = checkpoint.elements(name) is not None
+                yield Item(record, name, False, "not analysed", record["reason"], readable)
     wanted.check(str(checkpoint.path))
 
 

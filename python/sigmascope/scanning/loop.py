@@ -15,9 +15,10 @@ from sigmascope.threads import resolve_threads
 
 from .ahead import Threads
 from .beginning import ScanRows, empty_table, listed_part
+from .entrywise import entrywise
 from .events import Progress
 from .executors import Borrowed
-from .items import Patterns
+from .items import Item, Patterns
 from .outputs import Outputs, PathLike, Paths
 from .prefetch import Prefetch
 from .result import Scan
@@ -91,6 +92,8 @@ def scan(
         One row per tensor in file order, one per slice of a stack; see
         :mod:`sigmascope.scanning.rows`. An error in one tensor (NaN or infinity, a file that cannot
         be read, a memory limit that is too small) is the reason in its row, with status "failed".
+        Tensors without a spectrum are read number by number, by this process, status "entrywise":
+        NaN in one is such an error.
 
     Raises
     ------
@@ -113,12 +116,13 @@ def scan(
 
     Notes
     -----
-    Passes over each matrix and memory as for :func:`spectrum`. As many matrices as there are
-    threads are analysed at once, or half as many and so on, where the memory holds that many;
-    those that need more of it have all to themselves. The next is read meanwhile, into what they
-    leave. No number depends on that, nor on `executor`, `shard` or `resume`: all columns but those
-    of `rows.TIMING` are the same bits, as long as the memory limit of a matrix allows the same
-    method.
+    Passes over each matrix and memory as for :func:`spectrum`; one more where norms of rows or
+    columns agree to the bit, to count copies of them (:mod:`sigmascope.scanning.structure`). As
+    many matrices as there are threads are analysed at once, or half as many and so on, where the
+    memory holds that many; those that need more of it have all to themselves. The next is read
+    meanwhile, into what they leave. No number depends on that, nor on `executor`, `shard` or
+    `resume`: all columns but those of `rows.TIMING` are the same bits, as long as the memory limit
+    of a matrix allows the same method.
 
     Examples
     --------
@@ -133,7 +137,11 @@ def scan(
         if memory_limit is None and outputs.memory_limit is not None:
             options = replace(options, memory_limit=outputs.memory_limit)
         begun = empty_table(opened, options, include, exclude, len(items), part)
-        rows = ScanRows(outputs.begin(begun), items, str(opened.path))
+
+        def look(item: Item) -> Row:
+            return entrywise(opened, item.name, item.record["status"])
+
+        rows = ScanRows(outputs.begin(begun), items, str(opened.path), look)
         if executor is None:
             _here(opened, options, rows, outputs, progress)
         else:

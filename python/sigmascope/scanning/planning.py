@@ -93,7 +93,7 @@ def plan_scan(
     table = empty_table(opened, options, include, exclude, len(items), part)
     if header is not None and resume is not None:
         table = resumed(Path(resume), header, rows, table)
-    to_come = ScanRows(table, items, str(opened.path))
+    to_come = ScanRows(table, items, str(opened.path), lambda _: {})  # a plan looks at nothing
     matrices = [item for item in items if item.matrix]
     if workers is None:
         shares = Shares.of(opened, matrices, options)

@@ -43,6 +43,7 @@ class Scan(Table):
 
     def __repr__(self) -> str:
         parts = [f"{len(self.analysed)} matrices analysed"]
+        parts += [f"{len(self.entrywise)} without a spectrum read"] if self.entrywise else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         parts += [] if self.complete else [f"{len(self.rows)} of {self.expected} rows"]
         return f"Scan({self.checkpoint!r}: {', '.join(parts)}, {self.seconds:.1f} s)"

@@ -9,14 +9,20 @@ tensor               `name` (unique; a slice is "tensor[3]", or "tensor[q]"), `t
                      checkpoint says it is: "matrix", "stack", "kernel", "vector", "unreadable" and
                      so on), `view` (how it is read, where that is not plain), `layer`, `role`,
                      `tower`, `expert`
-outcome              `status`: "analysed", "not analysed", "failed" or "excluded"; `reason`;
+outcome              `status`: "analysed", "entrywise" (a tensor without a spectrum, whose numbers
+                     were read one by one), "not analysed", "failed" or "excluded"; `reason`;
                      `failure`: "data", or "environment", which may go well another time
 evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`, `precision`,
                      `passes` (reads of the matrix), `block`, `basis_columns`, `seed`, `seconds`,
                      `num_threads`, `converged`, `notes`
-moments              of the finite elements; `nan`, `inf` and the place `first_nonfinite`;
-                     `outlier_rows` and `outlier_columns` count norms far above the median, as
-                     :meth:`sigmascope.Moments.outlier_rows` does
+moments              of the finite elements, `abs_max` the largest magnitude; `nan`, `inf` and the
+                     place `first_nonfinite`; `outlier_rows` and `outlier_columns` count norms far
+                     above the median, as :meth:`sigmascope.Moments.outlier_rows` does. Entrywise:
+                     `min`, `max`, `abs_max`, `mean`, `zeros`, and the norm as `fro_norm`
+structure            `structure`: in words, what makes a matrix a special one: "all zero",
+                     "constant", "rank 1", "rank 40 of 64", rows or columns that are the same;
+                     None for most. `copied_rows` and `copied_columns` count those that are equal
+                     to an earlier one, number for number
 measures             value and `<name>_error`, see :mod:`sigmascope.statistics`; `alpha_farms` and
                      `randomized_distance` on request alone, see :mod:`sigmascope.requested`
 top                  the k largest singular values and their error bounds (`top`, `top_errors`)
@@ -39,8 +45,8 @@ Row = dict[str, Any]
 Kind = Literal["str", "int", "float", "bool", "ints", "floats"]
 
 SCHEMA = "sigmascope.scan"
-VERSION = 3
-READS = (2, 3)
+VERSION = 4
+READS = (2, 3, 4)
 """Versions that are read; columns of later ones are None in files of earlier ones."""
 
 _TENSOR: dict[str, Kind] = {
@@ -79,6 +85,7 @@ _EVIDENCE: dict[str, Kind] = {
 _MOMENTS: dict[str, Kind] = {
     "min": "float",
     "max": "float",
+    "abs_max": "float",
     "mean": "float",
     "std": "float",
     "skewness": "float",
@@ -90,6 +97,7 @@ _MOMENTS: dict[str, Kind] = {
     "outlier_rows": "int",
     "outlier_columns": "int",
 }
+_STRUCTURE: dict[str, Kind] = {"structure": "str", "copied_rows": "int", "copied_columns": "int"}
 MEASURES = (
     "fro_norm",
     "spectral_norm",
@@ -141,6 +149,7 @@ COLUMNS: dict[str, Kind] = {
     **_TENSOR,
     **_EVIDENCE,
     **_MOMENTS,
+    **_STRUCTURE,
     **_MEASURES,
     **_LISTS,
     **_WEIGHTWATCHER,
@@ -148,10 +157,10 @@ COLUMNS: dict[str, Kind] = {
 """Every column of a row, in order, with its type; lists hold numbers."""
 
 _SINCE_3 = ("effective_rank_above_edge", "shoulder_200", "shoulder_286", "shoulder_400", *REQUESTED)
-ADDED = {*_WEIGHTWATCHER, "quantiles", "quantile_errors"} | {
+ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, "quantiles", "quantile_errors", "abs_max"} | {
     column for name in _SINCE_3 for column in (name, f"{name}_error")
 }
-"""Columns that version 2 did not have."""
+"""Columns that version 2 or 3 did not have."""
 
 TIMING = ("seconds", "num_threads")
 """The columns that tell how a row was come by; all others are the same bits in every run."""
@@ -189,6 +198,7 @@ def moment_columns(moments: Moments) -> Row:
     return {
         "min": float(moments.min),
         "max": float(moments.max),
+        "abs_max": float(moments.abs_max),
         "mean": float(moments.mean),
         "std": float(moments.std),
         "skewness": float(moments.skewness),

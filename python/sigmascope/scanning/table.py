@@ -76,6 +76,11 @@ class Table(ABC):
         return [row for row in self.rows if row["status"] == "analysed"]
 
     @property
+    def entrywise(self) -> list[Row]:
+        """The rows of tensors without a spectrum, whose numbers were read one by one."""
+        return [row for row in self.rows if row["status"] == "entrywise"]
+
+    @property
     def failed(self) -> list[Row]:
         """The rows whose analysis failed."""
         return [row for row in self.rows if row["status"] == "failed"]

@@ -27,6 +27,7 @@ from sigmascope.threads import resolve_memory, resolve_threads
 from .prefetch import Prefetch
 from .provenance import identities
 from .rows import Row, moment_columns, spectrum_columns
+from .structure import structure, structure_columns
 
 Read = Callable[[int], None]
 """Takes the stored bytes that one native call has used so far."""
@@ -212,13 +213,20 @@ def analysed(
             found = _spectrum(matrices, a, name, options, read)
         matrices.check_unchanged(name)  # while it was read, that is
         fit = weightwatcher.power_law(found.values)
-        return {"status": "analysed"} | spectrum_columns(found) | fit
+        return {"status": "analysed"} | spectrum_columns(found) | fit | _structure(a, found)
     except TENSOR_ERRORS as error:
         row = failed(error, began)
         if isinstance(error, NonFiniteError) and isinstance(a, Matrix):
             with suppress(*TENSOR_ERRORS):
                 row |= moment_columns(moments(a, histogram=False, num_threads=options.num_threads))
         return row
+
+
+def _structure(a: Matrix | LowRank, found: Spectrum) -> Row:
+    """Say what makes a matrix no ordinary one; a product of thin ones has a low rank by design."""
+    if isinstance(a, Matrix) and found.moments is not None:
+        return structure_columns(structure(a, found.moments), found)
+    return {"structure": "all zero"} if found["fro_norm"].value == 0 else {}
 
 
 def _spectrum(

@@ -15,6 +15,7 @@ from sigmascope.comparing import Comparison
 from sigmascope.scanning import Scan, scan
 from sigmascope.scanning.rows import Row
 from sigmascope.scanning.schema import OtherTableError
+from sigmascope.verdicts import COMPARED
 
 MEASURES = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 """What a series is of by default."""
@@ -129,7 +130,8 @@ def cells_of(rows: Sequence[Row], measure: str) -> Iterator[Cell]:
             last[row["tower"]] = max(last.get(row["tower"], 0), row["layer"])
     for row in rows:
         value, role = row.get(measure), row.get("role")
-        if row.get("status") != "analysed" or value is None or role in (None, "other"):
+        read = row.get("status") in COMPARED  # vectors have a norm
+        if not read or value is None or role in (None, "other"):
             continue
         layer, tower = row.get("layer"), row.get("tower") or "text"
         depth = None if layer is None else layer / max(last.get(tower, 0), 1)

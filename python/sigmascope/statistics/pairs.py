@@ -195,13 +195,26 @@ def product_floor(scale: float, B: Array, A: Array, dtypes: tuple[str, str]) -> 
 
 def _rounding_errors2(numbers: Array, dtype: str) -> Array:
     """Return the expected square of what rounding to a format added to each of these numbers."""
+    unit, closer = units_of(numbers, dtype)
+    return np.asarray(unit**2 / np.where(closer, 16, 12))
+
+
+def units_of(numbers: Array, dtype: str) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the unit in the last place of numbers of a format, and which are powers of two.
+
+    Below a power of two, of normal numbers, the next one is half a unit away.
+    """
     _, mantissa_bits, bias = _FORMATS[dtype]
     fraction, exponent = np.frexp(np.abs(numbers))  # 1/2 <= fraction < 1, or 0
     least = 2 - bias  # of the smallest number that is normal
     place = np.where(numbers == 0, least, np.maximum(exponent, least))
     unit = np.ldexp(1.0, place - 1 - mantissa_bits)
-    closer = (fraction == 0.5) & (exponent > least)
-    return np.asarray(unit**2 / np.where(closer, 16, 12))
+    return unit, np.asarray((fraction == 0.5) & (exponent > least))
+
+
+def is_rounded(dtype: str) -> bool:
+    """Whether numbers of a format are rounded in a way that is known."""
+    return dtype in _FORMATS
 
 
 def above_rounding(change2: float, floor: float) -> bool:

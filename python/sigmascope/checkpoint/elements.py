@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The numbers of a stored tensor of any shape, one after the other, in pieces of bounded memory.
+
+Vectors, scalars and integers have no spectrum; what they hold is read here. Floating point codes
+are decoded by the engine, as those of matrices are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.checkpoint.entries import DTYPE_BITS, TensorEntry
+from sigmascope.checkpoint.reading import EXPONENTS, MATRIX_DTYPES
+from sigmascope.checkpoint.scales import decode_exponents
+from sigmascope.checkpoint.views import Located
+from sigmascope.errors import CheckpointError
+from sigmascope.reading import read_span
+
+CHUNK = 1 << 17
+"""Numbers that are read at a time: one megabyte in float64."""
+
+_CODES = {"F64": "<f8", "F32": "<f4", "F16": "<u2", "BF16": "<u2"}
+
+Numbers = NDArray[np.float64] | NDArray[np.integer]
+
+
+def is_integer(dtype: str) -> bool:
+    """Whether tensors of this dtype, as the file calls it, hold whole numbers or truth values."""
+    return dtype == "BOOL" or dtype[0] in "UI"
+
+
+def is_decoded(entry: TensorEntry) -> bool:
+    """Whether the numbers of a tensor can be read one by one."""
+    whole = is_integer(entry.dtype) and entry.dtype in DTYPE_BITS
+    known = whole or entry.dtype in MATRIX_DTYPES or entry.dtype == EXPONENTS
+    return entry.foreign is None and known
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """The numbers of one stored tensor, in C order.
+
+    Attributes
+    ----------
+    pieces
+        Where they lie; of a tensor in pieces on several ranks, one after the other.
+    reading
+        How files are read; see :mod:`sigmascope.reading`. What does not lie together is mapped.
+    """
+
+    pieces: tuple[Located, ...]
+    reading: str
+
+    @property
+    def count(self) -> int:
+        """How many numbers there are."""
+        return sum(prod(piece.entry.shape) for piece in self.pieces)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor; of several pieces, their number comes first if they are alike."""
+        shapes = [piece.entry.shape for piece in self.pieces]
+        if len(shapes) == 1:
+            return shapes[0]
+        return (len(shapes), *shapes[0]) if len(set(shapes)) == 1 else (self.count,)
+
+    @property
+    def dtype(self) -> str:
+        """How a number is stored: "f32", "bf16", "i64", "bool" and so on."""
+        return self.pieces[0].entry.dtype.lower()
+
+    @property
+    def integer(self) -> bool:
+        """Whether they are whole numbers or truth values, which are not rounded."""
+        return is_integer(self.pieces[0].entry.dtype)
+
+    def once(self) -> Elements:
+        """Return one piece of several that hold the very same numbers, as norms on ranks do."""
+        first, *others = (Elements((piece,), self.reading) for piece in self.pieces)
+        same = all(
+            other.count == first.count
+            and all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+            for other in others
+        )
+        return first if same else self
+
+    def place(self, index: int) -> list[int]:
+        """Return the indices, one for each dimension, of a number by its place in C order."""
+        return [int(i) for i in np.unravel_index(index, self.shape)] if self.shape else []
+
+    def check_unchanged(self) -> None:
+        """CheckpointError if a file is no longer the one that was opened."""
+        for piece in self.pieces:
+            piece.header.check_unchanged()
+
+    def __iter__(self) -> Iterator[Numbers]:
+        """Give `CHUNK` numbers at a time: float64, or whole numbers in the type that is stored.
+
+        Raises
+        ------
+        CheckpointError
+            The file changed since it was opened, or ends early.
+        """
+        for piece in self.pieces:
+            piece.header.check_unchanged()
+            for start in range(0, prod(piece.entry.shape), CHUNK):
+                stop = min(start + CHUNK, prod(piece.entry.shape))
+                yield _numbers(self._codes(piece, start, stop), piece.entry.dtype)
+            piece.header.check_unchanged()
+
+    def _codes(self, piece: Located, start: int, stop: int) -> NDArray[np.generic]:
+        """Read the codes of some numbers."""
+        entry, path = piece.entry, piece.header.path
+        kind = _code_dtype(entry.dtype)
+        if entry.strides is not None:
+            return _strided(piece, kind).flat[start:stop]
+        offset, nbytes = entry.offset + start * kind.itemsize, (stop - start) * kind.itemsize
+        try:
+            raw = read_span(path, offset, nbytes, self.reading)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        if len(raw) != nbytes:
+            raise CheckpointError(
+                f"{path}: tensor {entry.name!r}: {len(raw)} of {nbytes} bytes at {offset}"
+            )
+        return np.frombuffer(raw, dtype=kind)
+
+
+def _code_dtype(dtype: str) -> np.dtype[np.generic]:
+    if dtype in _CODES:
+        return np.dtype(_CODES[dtype])
+    size = DTYPE_BITS[dtype] // 8
+    return np.dtype(f"<i{size}" if dtype[0] == "I" else f"<u{size}")
+
+
+def _strided(piece: Located, kind: np.dtype[np.generic]) -> NDArray[np.generic]:
+    """Map a tensor whose numbers do not follow each other; no page is read before it is used."""
+    entry, path = piece.entry, piece.header.path
+    strides = entry.strides or ()
+    span = 1 + sum((n - 1) * step for n, step in zip(entry.shape, strides, strict=True))
+    try:
+        if os.stat(path).st_size < entry.offset + span * kind.itemsize:
+            raise CheckpointError(f"{path}: tensor {entry.name!r} ends beyond the file")
+        codes = np.memmap(path, kind, "r", entry.offset, (span,))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    steps = tuple(step * kind.itemsize for step in strides)
+    return np.lib.stride_tricks.as_strided(codes, entry.shape, steps, writeable=False)
+
+
+def _numbers(codes: NDArray[np.generic], dtype: str) -> Numbers:
+    if is_integer(dtype):
+        return codes != 0 if dtype == "BOOL" else codes  # type: ignore[return-value]
+    if dtype == EXPONENTS:
+        return decode_exponents(codes).astype(np.float64)
+    from sigmascope.sources import matrix  # native: headers can be read without
+
+    name = MATRIX_DTYPES[dtype]
+    row = np.ascontiguousarray(codes)[None, :]
+    numbers: NDArray[np.float64] = np.asarray(matrix(row, dtype=name), dtype=np.float64)[0]
+    return numbers

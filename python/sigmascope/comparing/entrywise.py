@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pairs without a spectrum: vectors, scalars, integers, scales, compared number by number."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from sigmascope.adapters import Scannable
+from sigmascope.checkpoint.elements import Elements
+from sigmascope.scanning.entrywise import evidence, nonfinite, told
+from sigmascope.scanning.rows import Row
+from sigmascope.scanning.tasks import TENSOR_ERRORS, failed
+from sigmascope.statistics.entries import Apart, Seen
+from sigmascope.statistics.pairs import ROUNDING
+
+from .pairing import Pair
+
+
+def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
+    """Compare the numbers of two tensors; what is wrong with them becomes the reason.
+
+    Returns
+    -------
+    dict
+        The columns of the row that reading the headers does not give.
+
+    Notes
+    -----
+    One pass over both, a megabyte at a time, in float64; whole numbers are compared exactly.
+    """
+    began = time.perf_counter()
+    try:
+        elements = _elements(both, pair)
+        one, two = elements
+        if [piece.entry.shape for piece in one.pieces] != [p.entry.shape for p in two.pieces]:
+            reason = f"in pieces: {one.count} numbers before, {two.count} after"
+            return {"status": "unpaired", "reason": reason}
+        apart = Apart((one.dtype, two.dtype))
+        for before, after in zip(one, two, strict=True):
+            apart.add(before, after)
+    except TENSOR_ERRORS as error:
+        return failed(error, began)
+    row = {"status": "entrywise", "converged": True} | evidence(began)
+    for side, seen, stored in (("before", apart.before, one), ("after", apart.after, two)):
+        row |= _side(side, seen, stored)
+    row |= {"changed_entries": apart.changed, "delta_abs_max": apart.largest}
+    if apart.before.finite and apart.after.finite:
+        return row | _change(apart)
+    wrong = [
+        f"the {pair.row()['kind']} {side} holds {told(seen, stored)}"
+        for side, seen, stored in (("before", apart.before, one), ("after", apart.after, two))
+        if not seen.finite
+    ]
+    return row | nonfinite("; ".join(wrong))
+
+
+def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, Elements]:
+    """Return what is to be read: of copies on several ranks one, unless both have as many."""
+    assert pair.before is not None
+    assert pair.after is not None
+    one, two = both[0].elements(pair.before.key), both[1].elements(pair.after.key)
+    assert one is not None
+    assert two is not None
+    if len(one.pieces) != len(two.pieces):
+        one, two = one.once(), two.once()
+    return one, two
+
+
+def _side(side: str, seen: Seen, stored: Elements) -> Row:
+    """Return what is known of one of both."""
+    return {
+        f"{side}_nan": seen.nan,
+        f"{side}_inf": seen.inf,
+        f"{side}_first_nonfinite": None if seen.first is None else stored.place(seen.first),
+        f"{side}_abs_max": seen.largest,
+    }
+
+
+def _change(apart: Apart) -> Row:
+    """Return the measures of a pair of finite numbers."""
+    row: Row = {
+        "beyond_rounding": apart.beyond,
+        "rounding_floor": apart.floor,
+        "above_rounding": apart.above_rounding,
+    }
+    for name in ("relative_change", "cosine", "decay_coefficient"):
+        measure = getattr(apart, name)
+        if measure is not None and math.isfinite(measure.value):
+            row[name], row[f"{name}_error"] = measure.value, measure.error
+    norms = {"before": apart.before.squares, "after": apart.after.squares, "delta": apart.change}
+    for group, total in norms.items():
+        norm = total.root()
+        if norm is not None:
+            row[f"{group}_fro_norm"], row[f"{group}_fro_norm_error"] = norm, ROUNDING * norm
+    if "before_fro_norm" in row and "after_fro_norm" in row:
+        row["change_fro_norm"] = row["after_fro_norm"] - row["before_fro_norm"]
+        errors = (row["before_fro_norm_error"], row["after_fro_norm_error"])
+        row["change_fro_norm_error"] = sum(errors) if apart.changed else 0.0
+    return row

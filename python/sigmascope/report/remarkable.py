@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a table of matrices would hide: special ones, what medians leave out, other tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+
+from sigmascope.scanning.rows import Row
+from sigmascope.specials import omissions, specials
+from sigmascope.text import short
+from sigmascope.verdicts import outcome
+
+from . import summary
+from .tables import listed, show_table
+
+_SHOWN = 12
+"""Changed tensors without a spectrum that are shown one by one."""
+
+
+def show_specials(out: Console, rows: Sequence[Row]) -> None:
+    """Name the matrices that are no ordinary ones; nothing if there are none."""
+    lines = [f"{name}: {said}" for name, said in specials(rows)]
+    listed(
+        out,
+        "No ordinary matrices (zero, constant, of low rank, with equal rows or columns):",
+        lines,
+    )
+
+
+def show_omissions(out: Console, rows: Sequence[Row], labels: Mapping[str, str]) -> None:
+    """Say of how many matrices the medians of a role are, where not of all, and which lack."""
+    lines = [
+        f"{group.name}, {', '.join(labels[name] for name in left.measures)}: {left}"
+        for group in summary.by_role(rows)
+        for left in omissions(group.rows, labels)
+    ]
+    listed(out, "Medians that are not of all matrices of their role:", lines)
+
+
+def show_entrywise(out: Console, rows: Sequence[Row]) -> None:
+    """Print the tensors without a spectrum that changed, the largest change first."""
+    changed = [row for row in rows if outcome(row) == "changed"]
+    changed.sort(key=lambda row: -(row["relative_change"] or float("inf")))
+    lines = [
+        [
+            row["name"],
+            row["kind"],
+            short(row["relative_change"]),
+            short(row["cosine"]),
+            f"{row['changed_entries']:,}",
+            short(row["delta_abs_max"]),
+        ]
+        for row in changed[:_SHOWN]
+    ]
+    if not lines:
+        return
+    title = f"Changed, without a spectrum: {len(changed):,} of {len(rows):,}"
+    title += f", the {_SHOWN} largest" if len(changed) > _SHOWN else ""
+    headers = ["tensor", "kind", "|dv|/|v|", "cosine", "entries", "largest dv"]
+    show_table(out, title, headers, lines, left=2)
