@@ -186,7 +186,7 @@ def tensor(
         raise ValueError(f"offset {offset}, shape {shape}, row_stride {stride} (at least {least})")
     if offset + m * stride >= 2**63:
         raise CheckpointError(f"{os.fspath(path)} cannot hold {m} rows of {stride} bytes")
-    native = _core.Matrix.from_file(os.fspath(path), offset, m, n, dtype, stride, reading)
+    native = _core.Matrix.from_file(path, offset, m, n, dtype, stride, reading)
     if scale is not None:
         bh, bw = scale_block or (m, n)
         grid = np.atleast_2d(np.asarray(scale, dtype=np.float32))

@@ -15,7 +15,7 @@ from sigmascope.checkpoint.files import Files, read_files, read_ranks
 from sigmascope.checkpoint.ranks import check_ranks
 from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.roles import Role
-from sigmascope.checkpoint.rules import Source, read_table
+from sigmascope.checkpoint.table import Source, read_table
 from sigmascope.checkpoint.views import Located, View
 from sigmascope.reading import check_reading
 

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How much a file may ask for: every limit of the readers, in one place.
+
+Each is far above what real checkpoints have, and low enough that no file, whoever made it, takes
+more than a small multiple of its own size in memory, or more than minutes. What is above one is
+refused with both numbers.
+"""
+
+from __future__ import annotations
+
+MAX_RULES_BYTES = 1_000_000
+"""Of a file of rules for roles."""
+
+MAX_PATTERN_STEPS = 2000
+"""Of one regular expression in a file: letters, forks and places; repeats are written out."""
+
+MAX_RULE_STEPS = 50_000
+"""Of a rule for roles with all that is put into it: wrappers, parts and shorthands."""
+
+MAX_PATTERN_LETTERS = 10_000
+"""Of one regular expression in a file, as it is written."""
+
+MAX_LOOK = 32
+"""Letters that a regular expression in a file may look ahead or behind."""
+
+MAX_PATTERNS = 100_000
+"""Of an adapter's settings, each for ranks and for alphas."""
+
+MAX_PATTERN_WORK = 300_000_000
+"""Steps that looking up every module of an adapter in its patterns may take: letters of the longest
+name, times the steps of a pattern, times modules and patterns; where `re` does it, one."""
