@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
-from sigmascope.checkpoint.limits import MAX_LOOK, MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
 from sigmascope.checkpoint.patterns import LinearPattern, compiled_pattern
 from sigmascope.checkpoint.roles import role_of
 from sigmascope.checkpoint.rules import rules_for, standard_rules
 from sigmascope.checkpoint.table import read_table
+from sigmascope.limits import MAX_LOOK, MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
 
 EXPLOSIVE = [
     "(?:a|aa)+$",

@@ -9,12 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sigmascope.checkpoint import (
-    Checkpoint,
-    Role,
-    TensorRecord,
-    open_checkpoint,
-)
+from sigmascope.checkpoint import Checkpoint, Role, TensorRecord, open_checkpoint
 from sigmascope.checkpoint import reopened as reopened_checkpoint
 from sigmascope.checkpoint.assembly import Origin
 from sigmascope.checkpoint.roles import roles_of

@@ -10,9 +10,9 @@ from typing import Any
 
 from sigmascope.checkpoint.index import read_json
 from sigmascope.checkpoint.jsontext import Members, brief, unique
-from sigmascope.checkpoint.limits import MAX_PATTERN_WORK, MAX_PATTERNS
 from sigmascope.checkpoint.patterns import LinearPattern, compiled_pattern
 from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_PATTERN_WORK, MAX_PATTERNS
 
 NAME = "adapter_config.json"
 

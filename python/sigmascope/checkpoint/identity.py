@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from sigmascope.checkpoint.safetensors import MAX_HEADER_BYTES
 from sigmascope.errors import CheckpointError
+from sigmascope.reading import open_regular
 
 _PIECES = 8
 _PIECE = 4096
@@ -36,7 +37,7 @@ def file_identity(path: Path) -> FileIdentity:
         The file cannot be read.
     """
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(path) as file:
             # Without the read-ahead of the system, so that hardly a page is left in its cache.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             size = os.fstat(file.fileno()).st_size

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from sigmascope.checkpoint.entries import Header
 from sigmascope.checkpoint.jsontext import Members, brief, parse_json, unique
 from sigmascope.errors import CheckpointError
-
-MAX_JSON_BYTES = 100_000_000
+from sigmascope.limits import MAX_JSON_BYTES
+from sigmascope.reading import read_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,9 @@ def read_json(path: Path) -> dict[str, object]:
         The file cannot be read, is above 100 MB, or holds no JSON object.
     """
     try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_JSON_BYTES + 1)
+        raw = read_regular(path, MAX_JSON_BYTES)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_JSON_BYTES:
-        raise CheckpointError(f"{path}: above the limit of {MAX_JSON_BYTES} bytes")
     return unique(parse_json(raw, f"{path}: the text"), f"{path}: the text")
 
 

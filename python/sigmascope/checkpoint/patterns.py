@@ -17,10 +17,11 @@ import re
 from typing import Any, Protocol
 
 from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
 
 from .jsontext import brief
-from .limits import MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
-from .pike import Found, Program, UnknownPatternError, program_of, run
+from .letters import UnknownPatternError
+from .pike import Found, Program, program_of, run
 
 _WAYS = 100_000
 """So many ways `re` may try: a few hundredths of a second at most."""

@@ -13,11 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .limits import MAX_LOOK, MAX_PATTERN_STEPS
+from sigmascope.limits import MAX_LOOK, MAX_PATTERN_STEPS
 
-
-class UnknownPatternError(ValueError):
-    """A pattern that cannot be matched in linear time, or is above the limit of size."""
+from .letters import UnknownPatternError, letter_test, place_test
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +189,7 @@ def _emit(parsed: Any, program: Program) -> None:
     for op, argument in parsed:
         kind = str(op)
         if kind in ("LITERAL", "NOT_LITERAL", "ANY", "IN"):
-            program.put(Step(letter=_letter(kind, argument)))
+            program.put(Step(letter=letter_test(kind, argument)))
         elif kind == "SUBPATTERN":
             _emit_group(argument, program)
         elif kind == "BRANCH":
@@ -200,7 +198,7 @@ def _emit(parsed: Any, program: Program) -> None:
             least, most, body = argument
             _emit_repeat(int(least), int(most), body, kind == "MAX_REPEAT", program)
         elif kind == "AT":
-            program.put(Step(holds=_place(str(argument))))
+            program.put(Step(holds=place_test(str(argument))))
         elif kind in ("ASSERT", "ASSERT_NOT"):
             program.put(Step(holds=_look(argument, kind == "ASSERT", program)))
         else:
@@ -253,27 +251,6 @@ def _emit_repeat(least: int, most: int, body: Any, greedy: bool, program: Progra
         program.steps[fork] = Step(targets=ways if greedy else ways[::-1])
 
 
-_PLACES: dict[str, Callable[[str, int], bool]] = {
-    "AT_BEGINNING": lambda text, at: at == 0,
-    "AT_BEGINNING_STRING": lambda text, at: at == 0,
-    "AT_END": lambda text, at: at == len(text) or (at == len(text) - 1 and text[at] == "\n"),
-    "AT_END_STRING": lambda text, at: at == len(text),
-    "AT_BOUNDARY": lambda text, at: _boundary(text, at),
-    "AT_NON_BOUNDARY": lambda text, at: bool(text) and not _boundary(text, at),
-}
-
-
-def _boundary(text: str, at: int) -> bool:
-    before = at > 0 and _is_word(text[at - 1])
-    return before != (at < len(text) and _is_word(text[at]))
-
-
-def _place(name: str) -> Callable[[str, int], bool]:
-    if name not in _PLACES:
-        raise UnknownPatternError(f"holds {name}, which is not known here")
-    return _PLACES[name]
-
-
 def _look(argument: Any, wanted: bool, outer: Program) -> Callable[[str, int], bool]:
     direction, body = argument
     width = body.getwidth()[1]
@@ -291,36 +268,3 @@ def _look(argument: Any, wanted: bool, outer: Program) -> Callable[[str, int], b
         return (at >= back and run(program, text, at - back) is not None) is wanted
 
     return holds
-
-
-def _is_word(letter: str) -> bool:
-    return letter.isalnum() or letter == "_"
-
-
-_CATEGORIES: dict[str, Callable[[str], bool]] = {
-    "CATEGORY_DIGIT": str.isdecimal,
-    "CATEGORY_NOT_DIGIT": lambda letter: not letter.isdecimal(),
-    "CATEGORY_SPACE": str.isspace,
-    "CATEGORY_NOT_SPACE": lambda letter: not letter.isspace(),
-    "CATEGORY_WORD": _is_word,
-    "CATEGORY_NOT_WORD": lambda letter: not _is_word(letter),
-}
-
-
-def _letter(kind: str, argument: Any) -> Callable[[str], bool]:
-    if kind == "LITERAL":
-        return chr(argument).__eq__
-    if kind == "NOT_LITERAL":
-        return chr(argument).__ne__
-    if kind == "ANY":
-        return "\n".__ne__
-    negated = bool(argument) and str(argument[0][0]) == "NEGATE"
-    tests = [_member(str(op), value) for op, value in argument[negated:]]
-    return lambda letter: any(test(letter) for test in tests) is not negated
-
-
-def _member(kind: str, value: Any) -> Callable[[str], bool]:
-    if kind == "CATEGORY":
-        return _CATEGORIES[str(value)]
-    low, high = (value, value) if kind == "LITERAL" else value
-    return lambda letter: low <= ord(letter) <= high

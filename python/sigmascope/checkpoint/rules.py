@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from sigmascope.checkpoint.jsontext import brief
-from sigmascope.checkpoint.limits import MAX_RULE_STEPS
 from sigmascope.checkpoint.patterns import Match, Pattern, compiled_pattern
 from sigmascope.checkpoint.table import Table, read_table
 from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_RULE_STEPS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

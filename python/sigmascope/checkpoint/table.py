@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from sigmascope.checkpoint.jsontext import brief
-from sigmascope.checkpoint.limits import MAX_RULES_BYTES
 from sigmascope.checkpoint.patterns import compiled_pattern
 from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_RULES_BYTES
+from sigmascope.reading import read_regular
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 """A file of rules, or what would be read from one."""
@@ -85,12 +86,9 @@ def read_table(source: Source) -> Table:
         return _table(dict(source), "rules")
     path = Path(source)
     try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_RULES_BYTES + 1)
+        raw = read_regular(path, MAX_RULES_BYTES)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_RULES_BYTES:
-        raise CheckpointError(f"{path}: above the limit of {MAX_RULES_BYTES} bytes for rules")
     if path.suffix not in (".toml", ".json"):
         raise CheckpointError(f"{path}: rules are a .toml or .json file, not {path.suffix!r}")
     try:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any, Self
 from zlib import crc32
 
+from sigmascope.reading import open_regular
+
 from .rows import Row
 from .schema import OtherTableError, Schema
 
@@ -157,7 +159,11 @@ class Journal:
         self._size = 0
         self._synced = time.monotonic()
         with naming(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            if resume and os.path.exists(path):
+                open_regular(path).close()  # what is gone on with has an end
+            # To read and write: so that a pipe is not waited for.
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+            descriptor = os.open(path, flags, 0o666)
             # Unbuffered: what was written is safe from a kill, nothing is left to fail on close.
             self._file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115
             try:

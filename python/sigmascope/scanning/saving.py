@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import errno
 import importlib.util
+import io
 import json
 import os
 import tempfile
@@ -13,6 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from sigmascope.limits import MAX_TABLE_BYTES
+from sigmascope.reading import open_regular, read_regular
 
 from .journal import Header, Journal, checked_header, naming, parsed
 from .rows import Row
@@ -90,7 +94,7 @@ def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     if suffix == ".html":
         raise ValueError(f"{path}: a page to read, which cannot be loaded; save a .jsonl beside it")
     if suffix == ".jsonl":
-        header, rows, _ = parsed(path, path.read_bytes(), schema)
+        header, rows, _ = parsed(path, read_regular(path, MAX_TABLE_BYTES), schema)
         if header is None:
             raise ValueError(f"{path}: not a {schema.what}, it has no complete line")
         return header, rows
@@ -111,7 +115,11 @@ def _cell(value: Any) -> Any:
 
 def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     columns = schema.columns
-    with open(path, encoding="utf-8", newline="") as file, _long_fields():
+    with (
+        open_regular(path) as raw,
+        io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8", newline="") as file,
+        _long_fields(),
+    ):
         reader = csv.DictReader(file)
         if set(columns) - schema.added - set(reader.fieldnames or ()):
             raise OtherTableError(f"{path}: not a {schema.what}, it lacks columns of one")
@@ -155,7 +163,8 @@ def _read_parquet(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     import pyarrow.parquet as parquet
 
     try:
-        table = parquet.read_table(path)
+        with open_regular(path) as file:
+            table = parquet.read_table(io.BufferedReader(file))
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: not a Parquet file: {error}") from error
     stored = (table.schema.metadata or {}).get(schema.name.encode(), b"{}")

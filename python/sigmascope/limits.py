@@ -8,6 +8,15 @@ refused with both numbers.
 
 from __future__ import annotations
 
+MAX_JSON_BYTES = 100_000_000
+"""Of a header, an index, a config.json or the settings of an adapter."""
+
+MAX_PICKLE_BYTES = 100_000_000
+"""Of the pickle in a file that PyTorch saved."""
+
+MAX_TABLE_BYTES = 4_000_000_000
+"""Of a saved scan or comparison."""
+
 MAX_RULES_BYTES = 1_000_000
 """Of a file of rules for roles."""
 
