@@ -76,10 +76,10 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     CheckpointError, OSError
         As for :func:`open_regular`.
     """
-    with open_regular(path) as file:
+    with io.BufferedReader(open_regular(path)) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= most:
-            raw = io.BufferedReader(file).read(most + 1)
+            raw = file.read(most + 1)
             size = len(raw)
     if size > most:
         raise CheckpointError(f"{os.fspath(path)}: {size} bytes, above the limit of {most} bytes")

@@ -116,8 +116,8 @@ def _cell(value: Any) -> Any:
 def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     columns = schema.columns
     with (
-        open_regular(path) as raw,
-        io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8", newline="") as file,
+        io.BufferedReader(open_regular(path)) as raw,
+        io.TextIOWrapper(raw, encoding="utf-8", newline="") as file,
         _long_fields(),
     ):
         reader = csv.DictReader(file)
@@ -163,8 +163,8 @@ def _read_parquet(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     import pyarrow.parquet as parquet
 
     try:
-        with open_regular(path) as file:
-            table = parquet.read_table(io.BufferedReader(file))
+        with io.BufferedReader(open_regular(path)) as file:
+            table = parquet.read_table(file)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: not a Parquet file: {error}") from error
     stored = (table.schema.metadata or {}).get(schema.name.encode(), b"{}")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope import _core
+from sigmascope.arrays import real_array
 from sigmascope.errors import CheckpointError, NonFiniteError
 from sigmascope.matrices import Matrix
 from sigmascope.reading import open_regular
@@ -259,7 +260,7 @@ class RowAccumulator(Accumulator):
 
 def _as_rows(part: Any) -> Matrix:
     if isinstance(part, (list, tuple)):
-        part = np.asarray(part, dtype=np.float64)
+        part = real_array(part)
     return matrix(part[None, :] if getattr(part, "ndim", 2) == 1 else part)
 
 

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Headers of .npy files."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import CheckpointError
+from .formats import LOOK, recognised
+
+MAGIC = b"\x93NUMPY"
+
+# What NumPy raises for a header that is none; the text of one is a Python literal.
+_BROKEN = (ValueError, EOFError, SyntaxError, TypeError, KeyError, IndexError, RecursionError)
+
+
+_CHECKPOINTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".index.json")
+"""Ends of the names of files that hold many tensors."""
+
+
+class NpyHeader(NamedTuple):
+    """What the header of a .npy file says, and the byte where the numbers begin."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+
+
+def check_npy_name(path: str) -> None:
+    """Raise TypeError if the name is that of a file of many arrays; it says how to open that."""
+    what = f"{path} is not a .npy file of one array"
+    if path.endswith(_CHECKPOINTS) or os.path.isdir(path):
+        raise TypeError(
+            f"{what} but a checkpoint of many: open_checkpoint({path!r})[name] is one of its "
+            f"matrices, scan({path!r}) takes all of them"
+        )
+    if path.endswith(".npz"):
+        raise TypeError(f"{what} but an archive of several: matrix(np.load({path!r})[name])")
+
+
+def read_npy_header(file: io.FileIO, path: str | os.PathLike[str]) -> NpyHeader:
+    """Read the header at the start of a file; nothing of it is run, and no numbers are read.
+
+    Raises
+    ------
+    CheckpointError
+        It is no .npy file, or one of records; the message says what it is, if that can be told.
+    """
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    name = os.fspath(path)
+    start = os.pread(file.fileno(), LOOK, 0)
+    if not start.startswith(MAGIC):
+        what = recognised(start) or f"it begins with {start[:8]!r}, not with {MAGIC!r}"
+        raise CheckpointError(f"{name} is no readable .npy file: {what}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of headers that Python 2 wrote, and of old names
+            version = np.lib.format.read_magic(file)
+            if version not in readers:
+                raise ValueError(f"version {version[0]}.{version[1]} is for arrays of records")
+            shape, fortran, dtype = readers[version](file)
+    except (*_BROKEN, MemoryError, OverflowError, Warning) as error:
+        raise CheckpointError(
+            f"{name} is no readable .npy file: {str(error) or type(error).__name__:.200}"
+        ) from None
+    if min(shape, default=0) < 0:
+        raise CheckpointError(f"{name}: shape {list(shape)} holds a negative size")
+    return NpyHeader(tuple(map(int, shape)), bool(fortran), dtype, file.tell())
