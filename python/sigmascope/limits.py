@@ -9,7 +9,37 @@ refused with both numbers.
 from __future__ import annotations
 
 MAX_JSON_BYTES = 100_000_000
-"""Of a header, an index, a config.json or the settings of an adapter."""
+"""Of the header of a safetensors file, as in its reference reader, and of an index."""
+
+MAX_CONFIG_BYTES = 10_000_000
+"""Of a config.json, and of the settings of an adapter."""
+
+MAX_JSON_VALUES = 16_000_000
+"""Objects, lists and members of them in one JSON text: each takes some hundred bytes of memory."""
+
+MAX_NAME = 1000
+"""Letters of the name of a tensor; of nested dicts, of all their keys joined."""
+
+MAX_NAMES = 100_000_000
+"""Letters of all names of one file together."""
+
+MAX_TENSORS = 1_000_000
+"""Tensors, and other entries, of one file; entries of an index."""
+
+MAX_DIMENSIONS = 64
+"""Of a tensor, as in NumPy and PyTorch."""
+
+MAX_NESTING = 100
+"""Dicts within dicts in a file that PyTorch saved."""
+
+MAX_NPY_HEADER = 10_000
+"""Bytes of the header of a .npy file, as in NumPy."""
+
+MAX_DIRECTORY_BYTES = 100_000_000
+"""Of the directory of a zip archive."""
+
+MAX_PICKLE_STEPS = 10_000_000
+"""Instructions of a pickle: some 40 are a tensor."""
 
 MAX_PICKLE_BYTES = 100_000_000
 """Of the pickle in a file that PyTorch saved."""
@@ -19,6 +49,9 @@ MAX_TABLE_BYTES = 4_000_000_000
 
 MAX_RULES_BYTES = 1_000_000
 """Of a file of rules for roles."""
+
+MAX_RULES = 10_000
+"""Rules in such a file, with those for some models."""
 
 MAX_PATTERN_STEPS = 2000
 """Of one regular expression in a file: letters, forks and places; repeats are written out."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from .errors import CheckpointError
 from .formats import LOOK, recognised
+from .limits import MAX_DIMENSIONS, MAX_NPY_HEADER
 
 MAGIC = b"\x93NUMPY"
 
@@ -44,6 +45,13 @@ def check_npy_name(path: str) -> None:
         raise TypeError(f"{what} but an archive of several: matrix(np.load({path!r})[name])")
 
 
+def _check_length(start: bytes) -> None:
+    """Look at how long a header says that it is, before it is read."""
+    length = int.from_bytes(start[8 : 10 if start[6:7] == b"\x01" else 12], "little")
+    if length > MAX_NPY_HEADER:
+        raise ValueError(f"a header of {length} bytes, above the limit of {MAX_NPY_HEADER}")
+
+
 def read_npy_header(file: io.FileIO, path: str | os.PathLike[str]) -> NpyHeader:
     """Read the header at the start of a file; nothing of it is run, and no numbers are read.
 
@@ -62,6 +70,7 @@ def read_npy_header(file: io.FileIO, path: str | os.PathLike[str]) -> NpyHeader:
         what = recognised(start) or f"it begins with {start[:8]!r}, not with {MAGIC!r}"
         raise CheckpointError(f"{name} is no readable .npy file: {what}")
     try:
+        _check_length(start)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of headers that Python 2 wrote, and of old names
             version = np.lib.format.read_magic(file)
@@ -74,4 +83,8 @@ def read_npy_header(file: io.FileIO, path: str | os.PathLike[str]) -> NpyHeader:
         ) from None
     if min(shape, default=0) < 0:
         raise CheckpointError(f"{name}: shape {list(shape)} holds a negative size")
+    if len(shape) > MAX_DIMENSIONS:
+        raise CheckpointError(
+            f"{name}: {len(shape)} dimensions, above the limit of {MAX_DIMENSIONS}"
+        )
     return NpyHeader(tuple(map(int, shape)), bool(fortran), dtype, file.tell())

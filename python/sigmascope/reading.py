@@ -51,15 +51,18 @@ def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
         It cannot be opened.
     """
     _check_regular(path, os.stat(path).st_mode)  # some devices act when they are opened
-    # What was put in its place meanwhile is not waited for.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    descriptor = os.open(path, flags)
+    file = open(path, "rb", buffering=0, opener=_without_waiting)  # noqa: SIM115
     try:
-        _check_regular(path, os.fstat(descriptor).st_mode)
-        return io.FileIO(descriptor)
+        _check_regular(path, os.stat(file.fileno()).st_mode)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open what may have been put in the place of a regular file meanwhile."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _check_regular(path: str | os.PathLike[str], mode: int) -> None:

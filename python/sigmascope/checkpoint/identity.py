@@ -8,8 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypedDict
 
-from sigmascope.checkpoint.safetensors import MAX_HEADER_BYTES
 from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_JSON_BYTES
 from sigmascope.reading import open_regular
 
 _PIECES = 8
@@ -44,7 +44,7 @@ def file_identity(path: Path) -> FileIdentity:
             digest = sha256()
             if path.suffix == ".safetensors":
                 length = int.from_bytes(os.pread(file.fileno(), 8, 0), "little")
-                digest.update(os.pread(file.fileno(), 8 + min(length, MAX_HEADER_BYTES), 0))
+                digest.update(os.pread(file.fileno(), 8 + min(length, MAX_JSON_BYTES), 0))
             for piece in range(_PIECES):
                 offset = max(size - _PIECE, 0) * piece // (_PIECES - 1)
                 digest.update(os.pread(file.fileno(), _PIECE, offset))

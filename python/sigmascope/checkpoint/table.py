@@ -21,7 +21,7 @@ from typing import Any
 from sigmascope.checkpoint.jsontext import brief
 from sigmascope.checkpoint.patterns import compiled_pattern
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_RULES_BYTES
+from sigmascope.limits import MAX_RULES, MAX_RULES_BYTES
 from sigmascope.reading import read_regular
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -32,6 +32,7 @@ Pairs = tuple[tuple[str, str, str], ...]
 
 _PAIRS = ("modules", "towers", "prefixes", "parts")
 _PATTERNS = ("layers", "experts", "wrappers")
+_DOTS = 200
 _OF_A_MODEL = ("modules", "towers", "prefixes")
 _NAME = re.compile(r"\w[\w.]*")
 
@@ -93,10 +94,18 @@ def read_table(source: Source) -> Table:
         raise CheckpointError(f"{path}: rules are a .toml or .json file, not {path.suffix!r}")
     try:
         text = raw.decode()
-        members = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        members = json.loads(text) if path.suffix == ".json" else tomllib.loads(_plain(text))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not {path.suffix[1:].upper()}: {error}") from error
     return _table(members, str(path))
+
+
+def _plain(text: str) -> str:
+    """Return TOML text; ValueError for headings that are so deep that its reader takes too long."""
+    for line in text.splitlines():
+        if line.lstrip().startswith("[") and line.count(".") > _DOTS:
+            raise ValueError(f"a line with more than {_DOTS} dots: {line[:60]}...")
+    return text
 
 
 def _table(members: object, where: str, model: bool = False) -> Table:
@@ -150,7 +159,12 @@ def _list(value: object, name: str, where: str) -> list[Any]:
 
 def _pairs(value: object, name: str, where: str) -> Pairs:
     found: list[tuple[str, str, str]] = []
-    for number, rule in enumerate(_list(value, name, where), 1):
+    rules = _list(value, name, where)
+    if len(rules) > MAX_RULES:
+        raise CheckpointError(
+            f"{where}: {name}: {len(rules)} rules, above the limit of {MAX_RULES}"
+        )
+    for number, rule in enumerate(rules, 1):
         here = f"{where}: {name}, rule {number}"
         most = 3 if name == "modules" else 2
         if (
