@@ -113,8 +113,8 @@ def parsed(
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{path}: line {number} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: line {number} is not JSON: {error!s:.200}") from None
     if not isinstance(record, dict):
         raise ValueError(f"{path}: line {number} is not an object")
     return record
