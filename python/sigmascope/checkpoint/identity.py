@@ -11,6 +11,7 @@ from typing import TypedDict
 from sigmascope.errors import CheckpointError
 from sigmascope.limits import MAX_JSON_BYTES
 from sigmascope.reading import open_regular
+from sigmascope.text import path_text
 
 _PIECES = 8
 _PIECE = 4096
@@ -50,4 +51,4 @@ def file_identity(path: Path) -> FileIdentity:
                 digest.update(os.pread(file.fileno(), _PIECE, offset))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    return FileIdentity(name=path.name, size=size, digest=digest.hexdigest())
+    return FileIdentity(name=path_text(path.name), size=size, digest=digest.hexdigest())

@@ -24,6 +24,7 @@ from typing import Any, Self
 from zlib import crc32
 
 from sigmascope.reading import open_regular
+from sigmascope.text import writable
 
 from .rows import Row
 from .schema import OtherTableError, Schema
@@ -49,7 +50,7 @@ def naming(path: Path) -> Iterator[None]:
 
 def json_line(record: dict[str, Any]) -> str:
     """One record as one line of strict JSON: no NaN, no infinity."""
-    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    return writable(json.dumps(record, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def _seal(text: bytes) -> bytes:

@@ -12,6 +12,7 @@ from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.engine import engine
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
+from sigmascope.text import path_text
 from sigmascope.threads import resolve_threads
 
 from .ahead import Threads
@@ -142,7 +143,7 @@ def scan(
         if memory_limit is None and outputs.memory_limit is not None:
             options = replace(options, memory_limit=outputs.memory_limit)
         begun = Scan(
-            checkpoint=str(opened.path),
+            checkpoint=path_text(opened.path),
             options=options.recorded()
             | {"include": as_list(include), "exclude": as_list(exclude)}
             | opened.choices,
@@ -153,7 +154,7 @@ def scan(
             engine=engine(),
             shard=part,
         )
-        rows = ScanRows(outputs.begin(begun), items, str(opened.path))
+        rows = ScanRows(outputs.begin(begun), items, path_text(opened.path))
         if executor is None:
             _here(opened, options, rows, outputs, progress)
         else:

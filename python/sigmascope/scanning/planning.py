@@ -18,6 +18,7 @@ from sigmascope.plan import Run
 from sigmascope.rates import Rates
 from sigmascope.requested import PARTS, PERMUTATIONS, SIDE
 from sigmascope.routes import Route, route, run_for
+from sigmascope.text import path_text
 from sigmascope.threads import amount
 
 from .items import Item, Patterns, as_list, listed
@@ -79,7 +80,7 @@ def plan_scan(
         if item.record["status"] == "unreadable" and item.status == "not analysed"
     }
     return ScanPlan(
-        checkpoint=str(opened.path),
+        checkpoint=path_text(opened.path),
         options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
         tensors=tuple(
             _planned(opened, item, shares.options_of(item.name), measured) for item in matrices

@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,12 +18,16 @@ from typing import Any
 
 from sigmascope.limits import MAX_TABLE_BYTES
 from sigmascope.reading import open_regular, read_regular
+from sigmascope.text import writable
 
 from .journal import Header, Journal, checked_header, naming, parsed
 from .rows import Row
 from .schema import OtherTableError, Schema
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".html")
+_BYTES = "surrogateescape"
+"""Names of files that are not UTF-8 are in a CSV as the system has them."""
+_ESCAPED = re.compile(r"\\(udc[89a-f][0-9a-f])")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
 
 
@@ -102,7 +107,7 @@ def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
 
 
 def _write_csv(path: Path, rows: Iterable[Row], schema: Schema) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    with open(path, "w", encoding="utf-8", errors=_BYTES, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(schema.columns)
         for row in rows:
@@ -117,7 +122,7 @@ def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     columns = schema.columns
     with (
         io.BufferedReader(open_regular(path)) as raw,
-        io.TextIOWrapper(raw, encoding="utf-8", newline="") as file,
+        io.TextIOWrapper(raw, encoding="utf-8", errors=_BYTES, newline="") as file,
         _long_fields(),
     ):
         reader = csv.DictReader(file)
@@ -155,7 +160,8 @@ def _parsed(path: Path, number: int, name: str, kind: str, cell: str | None) -> 
 def _write_parquet(path: Path, header: Header, rows: Sequence[Row], schema: Schema) -> None:
     import pyarrow.parquet as parquet
 
-    parquet.write_table(arrow_table(rows, header, schema), path)
+    with open(path, "wb") as file:  # pyarrow takes no path that is not UTF-8
+        parquet.write_table(arrow_table(rows, header, schema), file)
 
 
 def _read_parquet(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
@@ -168,8 +174,17 @@ def _read_parquet(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: not a Parquet file: {error}") from error
     stored = (table.schema.metadata or {}).get(schema.name.encode(), b"{}")
-    rows = [schema.row(record) for record in table.to_pylist()]
+    texts = [name for name, kind in schema.columns.items() if kind == "str"]
+    records: list[Row] = table.to_pylist()
+    for record in records:
+        record |= {name: _unescaped(record[name]) for name in texts if record.get(name)}
+    rows = [schema.row(record) for record in records]
     return checked_header(path, json.loads(stored), schema), rows
+
+
+def _unescaped(text: str) -> str:
+    """Take back what `writable` did, as a reader of JSON does."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1][1:], 16)), text) if "\\u" in text else text
 
 
 def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
@@ -194,7 +209,9 @@ def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
     }
     fields = [pa.field(name, types[kind]) for name, kind in schema.columns.items()]
     metadata = {schema.name: json.dumps(header)}
-    return pa.Table.from_pylist(list(rows), schema=pa.schema(fields, metadata=metadata))
+    texts = [name for name, kind in schema.columns.items() if kind == "str"]
+    rows = [row | {name: writable(row[name]) for name in texts if row.get(name)} for row in rows]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=metadata))
 
 
 def pandas_frame(rows: Sequence[Row], schema: Schema) -> Any:
