@@ -59,9 +59,8 @@ def read(reader: str, path: Path) -> str:
         for name, a in opened.items():
             if reader != "adapter" and a.size <= 10**6:
                 values = np.asarray(a)
-                if reader == "npy":
+                if reader == "npy" and len(opened) == 1:
                     np.testing.assert_array_equal(values, np.load(path).reshape(values.shape))
-                del values
             assert name in opened
     except (SigmascopeError, OSError) as error:
         _check_named(error, str(path), "rules")
@@ -90,6 +89,8 @@ def agrees_with_safetensors(path: Path, records: list[Any]) -> None:
 
 def worker(reader: str, first: int, count: int) -> None:
     """Read files one after another; the last seed that is printed is the one that is at work."""
+    with tempfile.TemporaryDirectory() as folder:
+        make(reader, first, Path(folder))  # what it needs is imported before the limit
     if "libasan" not in os.environ.get("LD_PRELOAD", ""):  # it needs terabytes
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + BYTES,) * 2)

@@ -81,12 +81,11 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     """
     with io.BufferedReader(open_regular(path)) as file:
         size = os.fstat(file.fileno()).st_size
-        if size <= most:
-            raw = file.read(most + 1)
-            size = len(raw)
-    if size > most:
-        raise CheckpointError(f"{os.fspath(path)}: {size} bytes, above the limit of {most} bytes")
-    return raw
+        if size > most:
+            raise CheckpointError(
+                f"{os.fspath(path)}: {size} bytes, above the limit of {most} bytes"
+            )
+        return file.read(size)  # what is appended meanwhile is another's
 
 
 def read_span(path: str | os.PathLike[str], offset: int, count: int, reading: str) -> bytes:

@@ -27,7 +27,7 @@ from sigmascope.reading import open_regular
 from sigmascope.text import writable
 
 from .rows import Row
-from .schema import OtherTableError, Schema
+from .schema import OtherTableError, Schema, check_header
 
 Header = dict[str, Any]
 
@@ -73,6 +73,10 @@ def checked_header(path: Path, header: Header, schema: Schema) -> Header:
             f"{path}: {what} version {version!r}, "
             f"this sigmascope reads {' and '.join(map(str, schema.reads))}"
         )
+    try:
+        check_header(header)
+    except ValueError as error:
+        raise ValueError(f"{path}: a {what} with a broken header: {error}") from None
     return header
 
 
@@ -105,6 +109,10 @@ def parsed(
                 break
             raise
         if number > 1:
+            try:
+                schema.check(record)
+            except ValueError as error:
+                raise ValueError(f"{path}: line {number}: {error}") from None
             rows[record["name"]] = schema.row(record)
         length += len(line) + 1
     header.pop("checksum")
