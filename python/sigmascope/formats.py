@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 LOOK = 4096
@@ -67,12 +68,10 @@ def recognised(start: bytes) -> str | None:
 
 
 def _text(start: bytes) -> str | None:
-    try:
-        text = start[: len(start) // 4 * 4 or 4].decode("utf-8-sig", "strict").lstrip()
-    except UnicodeDecodeError as error:
-        if error.start < len(start) - 8:
-            return None
-        text = start[: error.start].decode("utf-8-sig").lstrip()
+    try:  # the last letter may be cut
+        text = codecs.getincrementaldecoder("utf-8")().decode(start).lstrip("\ufeff \t\r\n")
+    except UnicodeDecodeError:
+        return None
     if not text or any(ord(letter) < 32 and letter not in "\t\r\n\f" for letter in text):
         return None
     small = text[:200].lower()
