@@ -56,6 +56,10 @@ File::File(std::string path, Caching caching)
   if (descriptor_ < 0) fail("cannot open", path_);
   try {
     const struct stat status = status_of(descriptor_, path_);
+    if (S_ISDIR(status.st_mode)) {
+      errno = EISDIR;
+      fail("cannot read", path_);
+    }
     if (!S_ISREG(status.st_mode)) throw NotRegularFile(path_ + ": not a regular file");
     size_ = static_cast<std::uint64_t>(status.st_size);
     modified_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;

@@ -19,7 +19,7 @@ class TruncatedFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A pipe, a device, a socket or a folder: no bytes at positions.
+// A pipe, a device or a socket: no bytes at positions.
 class NotRegularFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
