@@ -34,7 +34,7 @@ SECONDS = 20
 """For one file, on a machine that is busy; most take milliseconds."""
 BYTES = 1 << 30
 """Of memory beyond what the process begins with."""
-BATCH = 200
+BATCH = 100
 
 
 def read(reader: str, path: Path) -> str:
@@ -154,6 +154,8 @@ def main(arguments: list[str]) -> int:
             refused, accepted, seeds[reader], failures = batch(reader, seeds[reader], BATCH)
             totals[reader][0] += refused
             totals[reader][1] += accepted
+            done = f"{seeds[reader] - first} files, {failed + len(failures)} failures so far"
+            print(f"{reader}: seeds to {seeds[reader] - 1}, {done}", flush=True)
             for seed, why in failures:
                 failed += 1
                 print(

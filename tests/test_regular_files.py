@@ -121,7 +121,7 @@ def test_a_config_that_is_no_regular_file_is_noted(
 def test_the_engine_opens_regular_files_alone(put: Callable[[Path], None], tmp_path: Path) -> None:
     put(tmp_path / "x")
     for reading in ("buffered", "uncached", "mapped"):
-        with pytest.raises((ss.CheckpointError, OSError), match=r"x: (not a regular|No such dev|Is a dir)"):
+        with pytest.raises((ss.CheckpointError, OSError), match=r"x: (not a|No such|Is a)"):
             ss.tensor(tmp_path / "x", 0, (2, 2), "f32", reading=reading)
 
 
