@@ -45,7 +45,7 @@ def read(reader: str, path: Path) -> str:
                 try:
                     load(path)
                 except ValueError as error:  # what these document
-                    _check_named(error, path.name, "part")
+                    _check_named(error, path.name, "part", "shards missing")
             return "read"
         if reader == "adapter":
             opened: Any = ss.open_adapter(path)
