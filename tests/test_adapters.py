@@ -268,7 +268,7 @@ def test_halves_and_misfits(tensors: dict[str, Any], reason: str, tmp_path: Path
         ({"rank_pattern": {"q": 0}}, "rank_pattern: 'q' 0 is no positive whole number"),
         ({"rank_pattern": []}, None),
         ({"rank_pattern": [3]}, r"rank_pattern is \[3\], not an object"),
-        ({"alpha_pattern": {"(": 1}}, r"alpha_pattern: '\(': missing \)"),
+        ({"alpha_pattern": {"(": 1}}, r"alpha_pattern: '\(' is no regular expression: missing \)"),
         ({"use_rslora": "yes"}, "use_rslora 'yes' is not true or false"),
         ({"target_parameters": "x"}, "target_parameters 'x' is not a list of names"),
         ({"use_qalora": True}, "use_qalora True: this form is not known"),

@@ -55,7 +55,7 @@ class Modules(NamedTuple):
 
 
 PYTHON_ROOMS = {
-    "ground": Modules("errors threads cache reading text"),
+    "ground": Modules("errors limits threads cache formats reading npy arrays text"),
     "spectra": Modules("spectra", "ground"),
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),

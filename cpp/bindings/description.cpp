@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -16,7 +17,7 @@ namespace {
 constexpr int description_version = 1;
 
 // A file in one state, and how it is read: absolute path, size, time of the last write, whether it stays in the cache.
-using Stamp = std::tuple<std::string, std::uint64_t, std::int64_t, bool>;
+using Stamp = std::tuple<std::filesystem::path, std::uint64_t, std::int64_t, bool>;
 
 Stamp stamp(const File& file) {
   return {file.absolute(), file.size(), file.modified(), file.caching() == Caching::kept};
@@ -102,7 +103,8 @@ Matrix described(const py::tuple& state) {
     throw std::invalid_argument("this description of a matrix was written by another version of sigmascope");
   std::vector<std::shared_ptr<const File>> files;
   for (const auto& then : state[3].cast<std::vector<Stamp>>()) {
-    auto file = std::make_shared<const File>(std::get<0>(then), std::get<3>(then) ? Caching::kept : Caching::none);
+    auto file =
+        std::make_shared<const File>(std::get<0>(then).string(), std::get<3>(then) ? Caching::kept : Caching::none);
     if (const Stamp now = stamp(*file); now != then)
       throw ChangedFile(file->path() + " was changed: it had " + std::to_string(std::get<1>(then)) +
                         " bytes, last written at " + std::to_string(std::get<2>(then)) + " ns; now it has " +

@@ -23,8 +23,12 @@ namespace {
 // OSError with its number, so that Python makes PermissionError and the like of it.
 void register_errors() {
   py::register_exception_translator([](std::exception_ptr error) {
-    const auto raise = [](const char* name, const char* message) {
-      py::set_error(py::module_::import("sigmascope.errors").attr(name), message);
+    // Messages name paths, whose bytes need not be UTF-8.
+    const auto text = [](const char* message) {
+      return py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefault(message));
+    };
+    const auto raise = [&text](const char* name, const char* message) {
+      py::set_error(py::module_::import("sigmascope.errors").attr(name), text(message));
     };
     try {
       if (error) std::rethrow_exception(error);
@@ -32,10 +36,12 @@ void register_errors() {
       raise("NonFiniteError", e.what());
     } catch (const TruncatedFile& e) {
       raise("CheckpointError", e.what());
+    } catch (const NotRegularFile& e) {
+      raise("CheckpointError", e.what());
     } catch (const ChangedFile& e) {
       raise("CheckpointError", e.what());
     } catch (const std::system_error& e) {
-      const py::tuple arguments = py::make_tuple(e.code().value(), e.what());
+      const py::tuple arguments = py::make_tuple(e.code().value(), text(e.what()));
       PyErr_SetObject(PyExc_OSError, arguments.ptr());
     }
   });

@@ -63,7 +63,7 @@ Matrix from_dlpack(py::capsule capsule) {
 }
 
 // `row_stride` in bytes, or in elements if some share a byte.
-Matrix from_file(const std::string& path, std::uint64_t offset, std::int64_t rows, std::int64_t cols,
+Matrix from_file(const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows, std::int64_t cols,
                  const std::string& dtype, std::int64_t row_stride, const std::string& reading) {
   Tile tile;
   tile.dtype = dtype_from_name(dtype);
@@ -74,9 +74,9 @@ Matrix from_file(const std::string& path, std::uint64_t offset, std::int64_t row
       rows > 0 && cols > 0
           ? static_cast<std::uint64_t>(((rows - 1) * row_stride + cols * tile.col_stride + packed - 1) / packed)
           : 0;
-  auto file = std::make_shared<const File>(path, reading == "uncached" ? Caching::none : Caching::kept);
+  auto file = std::make_shared<const File>(path.string(), reading == "uncached" ? Caching::none : Caching::kept);
   if (length > file->size() || offset > file->size() - length)
-    throw TruncatedFile(path + " has " + std::to_string(file->size()) + " bytes; a " + dtype + " matrix of " +
+    throw TruncatedFile(path.string() + " has " + std::to_string(file->size()) + " bytes; a " + dtype + " matrix of " +
                         std::to_string(rows) + " x " + std::to_string(cols) + " at offset " + std::to_string(offset) +
                         " needs " + std::to_string(length) + " more");
   tile.bytes = Bytes::in_file(std::move(file), offset, length);

@@ -49,13 +49,18 @@ File::File(std::string path, Caching caching)
       modified_(0),
       direct_(false),
       cached_descriptor_(-1) {
-  constexpr int mode = O_RDONLY | O_CLOEXEC;
+  constexpr int mode = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   if (caching_ == Caching::none) descriptor_ = ::open(path_.c_str(), mode | O_DIRECT);
   direct_ = descriptor_ >= 0;
   if (!direct_) descriptor_ = ::open(path_.c_str(), mode);
   if (descriptor_ < 0) fail("cannot open", path_);
   try {
     const struct stat status = status_of(descriptor_, path_);
+    if (S_ISDIR(status.st_mode)) {
+      errno = EISDIR;
+      fail("cannot read", path_);
+    }
+    if (!S_ISREG(status.st_mode)) throw NotRegularFile(path_ + ": not a regular file");
     size_ = static_cast<std::uint64_t>(status.st_size);
     modified_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
   } catch (...) {

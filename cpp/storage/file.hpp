@@ -19,6 +19,11 @@ class TruncatedFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A pipe, a device or a socket: no bytes at positions.
+class NotRegularFile : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 // The file is another than the one that was described.
 class ChangedFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -39,7 +44,7 @@ struct Buffer {
 
 class File {
  public:
-  // Throws std::system_error that names the path.
+  // Never waits, as opening a pipe would. Throws std::system_error that names the path, or NotRegularFile.
   explicit File(std::string path, Caching caching = Caching::kept);
   ~File();
   File(const File&) = delete;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The native engine. Every algorithm takes the keyword arguments of ``plan.Run.native``."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,13 @@ class Matrix:
     def from_dlpack(capsule: object) -> Matrix: ...
     @staticmethod
     def from_file(
-        path: str, offset: int, rows: int, cols: int, dtype: str, row_stride: int, reading: str
+        path: str | os.PathLike[str],
+        offset: int,
+        rows: int,
+        cols: int,
+        dtype: str,
+        row_stride: int,
+        reading: str,
     ) -> Matrix: ...
     def transposed(self) -> Matrix: ...
     def slice(

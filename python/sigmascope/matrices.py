@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from .arrays import check_unmasked
 from .threads import resolve_threads
 
 
@@ -171,6 +172,7 @@ def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDAr
     array (m,) or (m, k)
         float64 if `a` or `x` is, else float32; sums are cut into blocks of 256 terms.
     """
+    check_unmasked(x)
     right = np.asarray(x)
     if right.ndim not in (1, 2) or right.shape[0] != a.shape[1]:
         raise ValueError(f"cannot multiply a matrix {a.shape} by an array {right.shape}")

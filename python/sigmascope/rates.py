@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from . import _core, costs
+from .errors import CheckpointError
 from .panels import TILES
+from .reading import open_regular
 from .sources import matrix
 from .threads import resolve_threads
 
@@ -146,7 +148,7 @@ def _fastest(call: Callable[[], object], rounds: int) -> float:
 def _file_rate(path: Path) -> float | None:
     """Bytes per second; None if the file cannot be read or holds nothing."""
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             began, got = time.perf_counter(), 0
             for piece in range(min(_CHUNKS, -(-size // _CHUNK))):
@@ -155,5 +157,5 @@ def _file_rate(path: Path) -> float | None:
                 if time.perf_counter() - began > 0.2:
                     break
             return got / max(time.perf_counter() - began, 1e-6) if got else None
-    except OSError:
+    except (OSError, CheckpointError):
         return None

@@ -11,8 +11,12 @@ while it is used ends the process (SIGBUS), as with every mapping. The numbers a
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
+import stat
+
+from .errors import CheckpointError
 
 READINGS = ("buffered", "uncached", "mapped")
 
@@ -24,13 +28,72 @@ def check_reading(reading: str) -> str:
     return str(reading)  # of an enumeration the value
 
 
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
+    """Open a regular file, or a symbolic link to one, to read; never waits for another program.
+
+    Everything that this package reads is opened here, or by the native engine in the same way:
+    opening a pipe would wait for a writer, reading a terminal for its user, for ever.
+
+    Raises
+    ------
+    CheckpointError
+        It is a folder, a pipe, a device or a socket.
+    OSError
+        It cannot be opened.
+    """
+    _check_regular(path, os.stat(path).st_mode)  # some devices act when they are opened
+    file = open(path, "rb", buffering=0, opener=_without_waiting)  # noqa: SIM115
+    try:
+        _check_regular(path, os.stat(file.fileno()).st_mode)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open what may have been put in the place of a regular file meanwhile."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def _check_regular(path: str | os.PathLike[str], mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise CheckpointError(f"{os.fspath(path)}: not a regular file but {kind}")
+
+
+def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
+    """Read a whole regular file; CheckpointError if it is larger than the limit of bytes, or none.
+
+    Raises
+    ------
+    CheckpointError, OSError
+        As for :func:`open_regular`.
+    """
+    with io.BufferedReader(open_regular(path)) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise CheckpointError(
+                f"{os.fspath(path)}: {size} bytes, above the limit of {most} bytes"
+            )
+        return file.read(size)  # what is appended meanwhile is another's
+
+
 def read_span(path: str | os.PathLike[str], offset: int, count: int, reading: str) -> bytes:
     """Read a few bytes of a file, without reading ahead; fewer where the file ends early.
 
     Parameters
     ----------
     path : path
-        A regular file.
     offset, count : int
         Where the bytes begin, and how many they are.
     reading : str
@@ -38,10 +101,10 @@ def read_span(path: str | os.PathLike[str], offset: int, count: int, reading: st
 
     Raises
     ------
-    OSError
-        If the file cannot be read.
+    CheckpointError, OSError
+        As for :func:`open_regular`.
     """
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
         parts: list[bytes] = []
         position, end = offset, offset + count

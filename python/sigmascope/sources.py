@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .arrays import check_unmasked, real_array, unsupported
 from .errors import CheckpointError
 from .matrices import Matrix, multiply
-from .reading import check_reading
+from .npy import check_npy_name, read_npy_header
+from .reading import check_reading, open_regular
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -67,6 +69,7 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
         return source
     if isinstance(source, (str, os.PathLike)):
         return _from_npy(os.fspath(source), dtype)
+    check_unmasked(source)
     if not isinstance(source, np.ndarray):
         if hasattr(source, "__dlpack__") and dtype is None:
             return _from_dlpack(source)
@@ -85,7 +88,7 @@ def _as_array(source: Any) -> NDArray[Any]:
     if hasattr(source, "__dlpack__"):
         return np.from_dlpack(source)
     try:
-        return np.asarray(source, dtype=np.float64)
+        return real_array(source)
     except (TypeError, ValueError) as error:
         raise TypeError(f"no matrix can be made of a {type(source).__name__}: {error}") from error
 
@@ -102,9 +105,7 @@ def _array_dtype(dtype: np.dtype[Any], asked: str | None) -> str:
             return asked
         raise TypeError(f"an array of {dtype} does not hold codes of {asked}")
     if dtype.name not in _DTYPES or not dtype.isnative:
-        raise TypeError(
-            f"a matrix of {dtype} is not supported; convert it, for example with .astype(float)"
-        )
+        raise TypeError(unsupported(dtype))
     return _DTYPES[dtype.name]
 
 
@@ -115,21 +116,20 @@ def _from_dlpack(source: Any) -> Matrix:
 
 
 def _from_npy(path: str, asked: str | None) -> Matrix:
+    check_npy_name(path)
+    with open_regular(path) as file:
+        shape, fortran, dtype, offset = read_npy_header(file, path)
+    if len(shape) != 2:
+        raise ValueError(f"{path} holds an array of shape {shape}, a matrix has 2 dimensions")
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise CheckpointError(f"{path} is no readable .npy file: {error}") from error
-    if not isinstance(array, np.memmap):
-        raise TypeError(f"{path} is not a .npy file of one array")
-    if array.ndim != 2:
-        raise ValueError(f"{path} holds an array of shape {array.shape}, a matrix has 2 dimensions")
-    try:
-        kind = _array_dtype(array.dtype, asked)
+        kind = _array_dtype(dtype, asked)
     except TypeError as error:
         raise TypeError(f"{path}: {error}") from None
-    fortran = not array.flags.c_contiguous
-    shape = array.shape[::-1] if fortran else array.shape
-    stored = tensor(path, int(array.offset), (shape[0], shape[1]), kind)
+    m, n = shape[::-1] if fortran else shape
+    try:
+        stored = tensor(path, offset, (m, n), kind)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is no readable .npy file: {error}") from None
     return stored.T if fortran else stored
 
 
@@ -186,10 +186,10 @@ def tensor(
         raise ValueError(f"offset {offset}, shape {shape}, row_stride {stride} (at least {least})")
     if offset + m * stride >= 2**63:
         raise CheckpointError(f"{os.fspath(path)} cannot hold {m} rows of {stride} bytes")
-    native = _core.Matrix.from_file(os.fspath(path), offset, m, n, dtype, stride, reading)
+    native = _core.Matrix.from_file(path, offset, m, n, dtype, stride, reading)
     if scale is not None:
         bh, bw = scale_block or (m, n)
-        grid = np.atleast_2d(np.asarray(scale, dtype=np.float32))
+        grid = np.atleast_2d(real_array(scale)).astype(np.float32)
         if not np.isfinite(grid).all():
             raise ValueError(f"the scales of a tensor in {os.fspath(path)} hold NaN or infinity")
         native = native.with_scale(grid, bh, bw)
@@ -243,6 +243,7 @@ def outer(u: NDArray[np.floating], v: NDArray[np.floating]) -> Matrix:
     A tile whose rows are one and the same, times a scale for each. Scales are float32, so that of
     numbers that are more, what rounding takes makes a tile of its own.
     """
+    check_unmasked((u, v))
     rows = matrix(np.broadcast_to(v, (len(u), len(v))))._native
     high = u.astype(np.float32)
     parts = [high, low] if (low := (u - high).astype(np.float32)).any() else [high]

@@ -8,6 +8,7 @@ pages, plots and the repr of results. `html/parts/numbers.js` is the same functi
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
@@ -187,6 +188,20 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def path_text(path: str | os.PathLike[str]) -> str:
+    r"""Return a path as the same text in every locale: UTF-8, what is not as lone surrogates.
+
+    These are those of Python's "surrogateescape", one for each byte. In JSON they are escapes
+    (`\udce9` for the byte 0xE9), in CSV the bytes again, so that no name is lost.
+    """
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def writable(text: str) -> str:
+    """Return text that is UTF-8: escapes, as in JSON, for lone surrogates."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def printable(text: str) -> str:

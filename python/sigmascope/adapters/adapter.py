@@ -9,17 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sigmascope.checkpoint import (
-    Checkpoint,
-    Role,
-    TensorRecord,
-    open_checkpoint,
-)
+from sigmascope.checkpoint import Checkpoint, Role, TensorRecord, open_checkpoint
 from sigmascope.checkpoint import reopened as reopened_checkpoint
 from sigmascope.checkpoint.assembly import Origin
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.checkpoint.roles import roles_of
-from sigmascope.checkpoint.rules import Source, Table, read_table, rules_for
+from sigmascope.checkpoint.rules import rules_for
+from sigmascope.checkpoint.table import Source, Table, read_table
 from sigmascope.errors import CheckpointError
 from sigmascope.low_rank import LowRank
 from sigmascope.reading import check_reading

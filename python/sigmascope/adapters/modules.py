@@ -107,6 +107,7 @@ def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> It
         if key not in pairs:
             found.append(pairs.setdefault(key, _Pair(*key)))
         pairs[key].take(match.groupdict(), record)
+    settings.check_work(module for module, _ in pairs)
     several = len({adapter for _, adapter in pairs}) > 1
     for entry in found:
         if isinstance(entry, _Pair):
@@ -190,11 +191,18 @@ def _other_form(pair: _Pair, settings: Settings) -> str | None:
             "DoRA: the rows of the changed weight are scaled as well, "
             "so that the change is no product of low rank"
         )
-    parents = {parameter.rpartition(".")[0] for parameter in settings.parameters}
     module = re.sub(r"(?:\.base_layer)+$", "", pair.module)
-    if any(module == parent or module.endswith(f".{parent}") for parent in parents):
+    if settings.stacked and not settings.stacked.isdisjoint(_ends(module)):
         return "target_parameters: the products of a stacked parameter are not taken apart"
     return None
+
+
+def _ends(name: str) -> Iterator[str]:
+    """List what a name is, and ends with, from a dot on."""
+    yield name
+    while "." in name:
+        name = name.partition(".")[2]
+        yield name
 
 
 def _flat(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sigmascope.checkpoint.index import read_json
 from sigmascope.checkpoint.jsontext import Members, brief, unique
+from sigmascope.checkpoint.patterns import LinearPattern, compiled_pattern
 from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_PATTERN_WORK, MAX_PATTERNS
 
 NAME = "adapter_config.json"
 
-Pattern = tuple[tuple[str, float], ...]
+Patterns = tuple[tuple[LinearPattern, float], ...]
 
 # Starts that change the weight beside the adapter, so that B A is not the change from the original.
 _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
@@ -31,27 +33,29 @@ class Settings:
         As for all modules that no pattern names.
     rslora : bool
         Scaled by alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023).
-    ranks, alphas : tuple of (pattern, number)
-        For the modules whose names end as the pattern, a regular expression, says; first match.
+    ranks, alphas : tuple of (LinearPattern, number)
+        For the modules whose names end as the pattern says; the first that matches counts.
     turned : bool
         `fan_in_fan_out`: the weights keep inputs as rows.
     dora : bool
-    parameters : tuple of str
-        `target_parameters`: stacked weights that are adapted whole.
+    stacked : frozenset of str
+        Modules, or ends of their names, whose stacked weights are adapted whole: those of
+        `target_parameters`.
     base : str or None
         Where its base is said to be.
     notes : tuple of str
         What makes B A something else than it seems.
     """
 
+    path: Path
     r: int
     alpha: float
     rslora: bool
-    ranks: Pattern
-    alphas: Pattern
+    ranks: Patterns
+    alphas: Patterns
     turned: bool
     dora: bool
-    parameters: tuple[str, ...]
+    stacked: frozenset[str]
     base: str | None
     notes: tuple[str, ...]
 
@@ -64,12 +68,24 @@ class Settings:
         alpha = _matched(self.alphas, module, self.alpha)
         return alpha / (rank**0.5 if self.rslora else rank)
 
+    def check_work(self, modules: Iterable[str]) -> None:
+        """Raise CheckpointError if looking these modules up takes more steps than the limit."""
+        patterns = [pattern for pattern, _ in (*self.ranks, *self.alphas)]
+        count, letters = 0, 0
+        for module in modules:
+            count, letters = count + 1, max(letters, len(module))
+        work = count * sum(pattern.work(letters) for pattern in patterns)
+        if work > MAX_PATTERN_WORK:
+            raise CheckpointError(
+                f"{self.path}: {len(patterns)} patterns of ranks and alphas for {count} modules "
+                f"with names of up to {letters} letters may take {work} steps, above the limit of "
+                f"{MAX_PATTERN_WORK}: simpler patterns, or fewer, help"
+            )
 
-def _matched(pattern: Pattern, module: str, otherwise: float) -> float:
-    """Return the number for a module, as PEFT looks it up."""
-    return next(
-        (value for key, value in pattern if re.match(rf"(.*\.)?({key})$", module)), otherwise
-    )
+
+def _matched(patterns: Patterns, module: str, otherwise: float) -> float:
+    """Return the number for a module."""
+    return next((value for pattern, value in patterns if pattern.match(module)), otherwise)
 
 
 def read_settings(path: Path) -> Settings:
@@ -97,14 +113,17 @@ def read_settings(path: Path) -> Settings:
     if members.get("layer_replication"):
         notes += ("layer_replication: layers are counted as they are in the enlarged model",)
     return Settings(
+        path=path,
         r=int(_number(members, "r", path, whole=True)),
         alpha=_number(members, "lora_alpha", path),
         rslora=_flag(members, "use_rslora", path),
-        ranks=_pattern(members, "rank_pattern", path, whole=True),
-        alphas=_pattern(members, "alpha_pattern", path),
+        ranks=_patterns(members, "rank_pattern", path, whole=True),
+        alphas=_patterns(members, "alpha_pattern", path),
         turned=_flag(members, "fan_in_fan_out", path),
         dora=_flag(members, "use_dora", path),
-        parameters=_texts(members, "target_parameters", path),
+        stacked=frozenset(
+            name.rpartition(".")[0] for name in _texts(members, "target_parameters", path)
+        ),
         base=base if isinstance(base, str) else None,
         notes=notes,
     )
@@ -139,12 +158,15 @@ def _texts(members: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _pattern(members: dict[str, Any], name: str, path: Path, whole: bool = False) -> Pattern:
-    found: list[tuple[str, float]] = []
-    for key, value in unique(members.get(name) or Members(), f"{path}: {name}").items():
-        try:
-            re.compile(key)
-        except re.error as error:
-            raise CheckpointError(f"{path}: {name}: {brief(key)}: {error}") from error
-        found.append((key, _checked(value, f"{path}: {name}: {brief(key)}", whole)))
+def _patterns(members: dict[str, Any], name: str, path: Path, whole: bool = False) -> Patterns:
+    entries = unique(members.get(name) or Members(), f"{path}: {name}")
+    if len(entries) > MAX_PATTERNS:
+        raise CheckpointError(
+            f"{path}: {name}: {len(entries)} patterns, above the limit of {MAX_PATTERNS}"
+        )
+    found: list[tuple[LinearPattern, float]] = []
+    for key, value in entries.items():
+        # PEFT: re.match(rf"(.*\.)?({key})$", name)
+        pattern = compiled_pattern(rf"(.*\.)?({key})$", f"{path}: {name}", shown=key)
+        found.append((pattern, _checked(value, f"{path}: {name}: {brief(key)}", whole)))
     return tuple(found)

@@ -14,7 +14,8 @@ from sigmascope.checkpoint.layouts import quantised_parts, tied_parts
 from sigmascope.checkpoint.ranks import joined, width_of
 from sigmascope.checkpoint.reading import read_as
 from sigmascope.checkpoint.roles import Role, roles_of
-from sigmascope.checkpoint.rules import Table, rules_for
+from sigmascope.checkpoint.rules import rules_for
+from sigmascope.checkpoint.table import Table
 from sigmascope.checkpoint.views import Located, Reading, View
 from sigmascope.errors import CheckpointError
 

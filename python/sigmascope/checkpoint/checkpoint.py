@@ -17,9 +17,10 @@ from sigmascope.checkpoint.layouts import TIED
 from sigmascope.checkpoint.ranks import check_ranks
 from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.roles import Role
-from sigmascope.checkpoint.rules import Source, read_table
+from sigmascope.checkpoint.table import Source, read_table
 from sigmascope.checkpoint.views import Located, View
 from sigmascope.reading import check_reading
+from sigmascope.text import path_text
 
 if TYPE_CHECKING:
     from sigmascope.matrices import Matrix
@@ -167,7 +168,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
             dtype=entry.dtype,
             shape=reading.shape or entry.shape,
             nbytes=sum(piece.entry.nbytes for piece in pieces),
-            file=header.path.name,
+            file=path_text(header.path.name),
             offset=entry.offset,
             status=reading.status,
             reason=reading.reason,

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sigmascope.errors import CheckpointError
+from sigmascope.reading import open_regular
 
 _DTYPES_OF_BITS = {
     4: "F4",
@@ -91,11 +91,8 @@ def opened(path: Path) -> Iterator[tuple[io.FileIO, FileStamp]]:
         It cannot be read, is no regular file, or changed while it was read.
     """
     try:
-        # A pipe would block in open(); a folder has its own, less clear error there.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise CheckpointError(f"{path}: not a regular file")
         # Unbuffered and without the system's read-ahead: tensor data are not touched.
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(path) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             stamp = FileStamp.of(os.fstat(file.fileno()))
             yield file, stamp

@@ -8,8 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypedDict
 
-from sigmascope.checkpoint.safetensors import MAX_HEADER_BYTES
 from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_JSON_BYTES
+from sigmascope.reading import open_regular
+from sigmascope.text import path_text
 
 _PIECES = 8
 _PIECE = 4096
@@ -36,17 +38,17 @@ def file_identity(path: Path) -> FileIdentity:
         The file cannot be read.
     """
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(path) as file:
             # Without the read-ahead of the system, so that hardly a page is left in its cache.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             size = os.fstat(file.fileno()).st_size
             digest = sha256()
             if path.suffix == ".safetensors":
                 length = int.from_bytes(os.pread(file.fileno(), 8, 0), "little")
-                digest.update(os.pread(file.fileno(), 8 + min(length, MAX_HEADER_BYTES), 0))
+                digest.update(os.pread(file.fileno(), 8 + min(length, MAX_JSON_BYTES), 0))
             for piece in range(_PIECES):
                 offset = max(size - _PIECE, 0) * piece // (_PIECES - 1)
                 digest.update(os.pread(file.fileno(), _PIECE, offset))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    return FileIdentity(name=path.name, size=size, digest=digest.hexdigest())
+    return FileIdentity(name=path_text(path.name), size=size, digest=digest.hexdigest())

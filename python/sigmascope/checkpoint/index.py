@@ -14,9 +14,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from sigmascope.checkpoint.entries import Header
 from sigmascope.checkpoint.jsontext import Members, brief, parse_json, unique
+from sigmascope.checkpoint.names import check_count, checked_name
 from sigmascope.errors import CheckpointError
-
-MAX_JSON_BYTES = 100_000_000
+from sigmascope.formats import LOOK, recognised
+from sigmascope.limits import MAX_CONFIG_BYTES, MAX_JSON_BYTES
+from sigmascope.reading import read_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +30,20 @@ class Index:
     total_size: object  # as written: the real ones are too often wrong to be refused
 
 
-def read_json(path: Path) -> dict[str, object]:
+def read_json(path: Path, most: int = MAX_CONFIG_BYTES) -> dict[str, object]:
     """Read the top-level object of a JSON file, repeated keys refused.
 
     Raises
     ------
     CheckpointError
-        The file cannot be read, is above 100 MB, or holds no JSON object.
+        The file cannot be read, is above the limit of bytes, or holds no JSON object.
     """
     try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_JSON_BYTES + 1)
+        raw = read_regular(path, most)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_JSON_BYTES:
-        raise CheckpointError(f"{path}: above the limit of {MAX_JSON_BYTES} bytes")
+    if not raw.lstrip().startswith((b"{", b"[")) and (what := recognised(raw[:LOOK])):
+        raise CheckpointError(f"{path}: no JSON object but {what}")
     return unique(parse_json(raw, f"{path}: the text"), f"{path}: the text")
 
 
@@ -55,13 +56,17 @@ def read_index(path: Path, suffixes: tuple[str, ...]) -> Index:
         The text is not JSON, repeats a key, has no weight_map of strings to plain file names of
         that kind, or has a metadata that is no object.
     """
-    members = read_json(path)
+    members = read_json(path, MAX_JSON_BYTES)
     if "weight_map" not in members:
-        raise CheckpointError(f"{path}: no 'weight_map' in the index")
+        raise CheckpointError(
+            f"{path}: no 'weight_map' in the index; of a model that has none, open the folder"
+        )
     weight_map = unique(members["weight_map"], f"{path}: weight_map")
     if not weight_map:
         raise CheckpointError(f"{path}: weight_map is empty")
+    check_count(weight_map, f"{path}: weight_map")
     for name, shard in weight_map.items():
+        checked_name(name, str(path))
         if not isinstance(shard, str):
             raise CheckpointError(
                 f"{path}: tensor {brief(name)}: shard {brief(shard)} is no string"

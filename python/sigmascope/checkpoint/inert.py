@@ -11,10 +11,12 @@ from __future__ import annotations
 import io
 import pickle
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NamedTuple
 
 from sigmascope.checkpoint.jsontext import brief
 from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_DIMENSIONS, MAX_PICKLE_STEPS
 
 _STORAGES = {
     "DoubleStorage": "F64",
@@ -86,9 +88,9 @@ class _Name(NamedTuple):
         if kind.startswith("_rebuild_tensor"):
             storage, offset, shape, strides = args[:4]
             dtype = _DTYPES[_last(args[6].name)] if kind == "_rebuild_tensor_v3" else storage.dtype
-            return _tensor(storage, offset, tuple(shape), tuple(strides), dtype)
+            return _tensor(storage, offset, _sizes(shape), _sizes(strides), dtype)
         if kind == "Size":
-            return tuple(args[0])
+            return _sizes(args[0])
         if kind == "device":
             return "device"
         raise CheckpointError(f"{self.name} is called")
@@ -96,6 +98,17 @@ class _Name(NamedTuple):
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
+
+
+def _sizes(value: object) -> tuple[Any, ...]:
+    """Take a shape, or strides, for what they are before they are copied."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"a shape, or strides, of type {type(value).__name__}")
+    if len(value) > MAX_DIMENSIONS:
+        raise CheckpointError(
+            f"a tensor of {len(value)} dimensions, above the limit of {MAX_DIMENSIONS}"
+        )
+    return tuple(value)
 
 
 def _tensor(
@@ -112,14 +125,98 @@ def _tensor(
     return Tensor(storage, numbers[0], shape, strides, dtype)
 
 
+class _OrderedDict(OrderedDict[Any, Any]):
+    """What becomes of OrderedDict: nothing is copied into one."""
+
+    def __init__(self, *args: object) -> None:
+        if any(args):
+            raise CheckpointError("an OrderedDict made of something else")
+        super().__init__()
+
+
+_OrderedDict.__name__ = "OrderedDict"
+
+_PLAIN = (str, int, float, bytes, type(None))
+_Handler = Callable[[Any], None]
+
+
+def _check_keys(keys: Iterable[object]) -> None:
+    """Refuse keys whose hash may take for ever: that of tuples of tuples, made of each other."""
+    for key in keys:
+        parts = key if type(key) is tuple else (key,)
+        if not all(type(part) in _PLAIN or type(part) is bool for part in parts):
+            raise CheckpointError(f"a dict or set has a key of type {type(key).__name__}")
+
+
+def _counted(handler: _Handler) -> _Handler:
+    def step(reader: Any) -> None:
+        reader.steps += 1
+        if reader.steps > MAX_PICKLE_STEPS:
+            raise CheckpointError(f"its pickle has more than {MAX_PICKLE_STEPS} instructions")
+        handler(reader)
+
+    return step
+
+
+def _refused(reader: Any) -> None:
+    raise CheckpointError("its pickle has an instruction that no file of tensors has")
+
+
+def _set_one(reader: Any) -> None:
+    _check_keys(reader.stack[-2:-1])
+    pickle._Unpickler.dispatch[pickle.SETITEM[0]](reader)
+
+
+def _set_many(reader: Any) -> None:
+    _check_keys(reader.stack[::2])
+    pickle._Unpickler.dispatch[pickle.SETITEMS[0]](reader)
+
+
+def _make_dict(reader: Any) -> None:
+    _check_keys(reader.stack[::2])
+    pickle._Unpickler.dispatch[pickle.DICT[0]](reader)
+
+
+def _add_items(reader: Any) -> None:
+    _check_keys(reader.stack)
+    pickle._Unpickler.dispatch[pickle.ADDITEMS[0]](reader)
+
+
+def _make_set(reader: Any) -> None:
+    _check_keys(reader.stack)
+    pickle._Unpickler.dispatch[pickle.FROZENSET[0]](reader)
+
+
+def _build(reader: Any) -> None:
+    """Drop the attributes of an OrderedDict, versions of modules mostly; nothing else has any."""
+    reader.stack.pop()
+    if not isinstance(reader.stack[-1], _OrderedDict):
+        raise CheckpointError(f"a {type(reader.stack[-1]).__name__} is given attributes")
+
+
 # In Python, not in C: there a pickle of ten bytes can make the table of what it remembers as
 # large as it likes.
 class _Inert(pickle._Unpickler):
     """Reads a pickle without importing or running anything that it names."""
 
+    dispatch: ClassVar[dict[int, _Handler]] = pickle._Unpickler.dispatch | {
+        pickle.SETITEM[0]: _set_one,
+        pickle.SETITEMS[0]: _set_many,
+        pickle.DICT[0]: _make_dict,
+        pickle.ADDITEMS[0]: _add_items,
+        pickle.FROZENSET[0]: _make_set,
+        pickle.BUILD[0]: _build,
+        # It makes room for as many bytes as it says, before it looks for them.
+        pickle.BYTEARRAY8[0]: _refused,
+        pickle.NEXT_BUFFER[0]: _refused,
+        pickle.READONLY_BUFFER[0]: _refused,
+    }
+    dispatch = {code: _counted(handler) for code, handler in dispatch.items()}
+    steps = 0
+
     def find_class(self, module: str, name: str, /) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return _OrderedDict
         if f"{module}.{name}" in _KNOWN:
             return _Name(f"{module}.{name}")
         raise CheckpointError(

@@ -8,6 +8,7 @@ import math
 from typing import Any, NoReturn
 
 from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_JSON_VALUES
 
 # 2**64 - 1 has 20 digits; nothing longer can be a size or an offset, and int() of a very long
 # text costs quadratic time.
@@ -48,6 +49,9 @@ def parse_json(raw: bytes, where: str) -> Any:
     CheckpointError
         The bytes are not UTF-8, or the text is not JSON.
     """
+    values = raw.count(b",") + raw.count(b"[") + raw.count(b"{")
+    if values > MAX_JSON_VALUES:
+        raise CheckpointError(f"{where} has {values} values, above the limit of {MAX_JSON_VALUES}")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -6,10 +6,9 @@ from __future__ import annotations
 from math import prod
 from pathlib import Path
 
-import numpy as np
-
 from sigmascope.checkpoint.entries import Header, TensorEntry, opened
 from sigmascope.errors import CheckpointError
+from sigmascope.npy import read_npy_header
 
 _NAMES = {
     "float64": "F64",
@@ -31,21 +30,8 @@ def read_npy(path: Path) -> Header:
     CheckpointError
         It is no .npy file, or is cut short.
     """
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
     with opened(path) as (file, stamp):
-        try:
-            version = np.lib.format.read_magic(file)
-            if version not in readers:
-                raise ValueError(f"version {version[0]}.{version[1]} is for arrays of records")
-            shape, fortran, dtype = readers[version](file)
-        except (ValueError, EOFError) as error:
-            raise CheckpointError(f"{path} is no readable .npy file: {error}") from None
-        offset = file.tell()
-    if min(shape, default=0) < 0:
-        raise CheckpointError(f"{path}: shape {list(shape)} holds a negative size")
+        shape, fortran, dtype, offset = read_npy_header(file, path)
     if dtype.kind not in "fiubcV" or dtype.names is not None:
         foreign = f"an array of {dtype}, no tensor"
         return Header(path, (TensorEntry(path.stem, "object", (), 0, 0, None, foreign),), {}, stamp)
@@ -58,5 +44,5 @@ def read_npy(path: Path) -> Header:
             f"the file ends at {stamp.size}"
         )
     strides = tuple(prod(shape[:axis]) for axis in range(len(shape))) if fortran else None
-    entry = TensorEntry(path.stem, name, tuple(shape), offset, nbytes, strides)
+    entry = TensorEntry(path.stem, name, shape, offset, nbytes, strides)
     return Header(path, (entry,), {}, stamp)

@@ -9,6 +9,7 @@ the file here as well, and is read like one of a safetensors file; PyTorch is no
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -19,14 +20,18 @@ from typing import Any, NamedTuple
 from sigmascope.checkpoint.entries import DTYPE_BITS, Header, TensorEntry, opened
 from sigmascope.checkpoint.inert import Tensor, unpickled
 from sigmascope.checkpoint.jsontext import brief
+from sigmascope.checkpoint.names import joined
 from sigmascope.errors import CheckpointError
+from sigmascope.formats import LOOK, recognised
+from sigmascope.limits import (
+    MAX_DIRECTORY_BYTES,
+    MAX_NAMES,
+    MAX_NESTING,
+    MAX_PICKLE_BYTES,
+    MAX_TENSORS,
+)
 
 SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
-
-MAX_PICKLE_BYTES = 100_000_000
-# A few hundred bytes can name one tensor 2**40 times, or a dict that holds itself.
-MAX_ENTRIES = 1_000_000
-MAX_DEPTH = 100
 
 #: Keys under which training scripts put the weights beside everything else.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
@@ -42,6 +47,18 @@ _BROKEN_ARCHIVE = (
     EOFError,
     struct.error,
 )
+
+
+class _Directory(io.FileIO):
+    """A file that is read in no larger pieces than a directory may have."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read; CheckpointError for more than the limit, as a broken directory asks for."""
+        if size is not None and size > MAX_DIRECTORY_BYTES:
+            raise CheckpointError(
+                f"a directory of {size} bytes, above the limit of {MAX_DIRECTORY_BYTES}"
+            )
+        return super().read(size) or b""
 
 
 class _Record(NamedTuple):
@@ -64,13 +81,12 @@ def read_pickled(path: Path) -> Header:
         tensors and plain containers.
     """
     with opened(path) as (file, stamp):
-        if file.read(4) != b"PK\x03\x04":
-            raise CheckpointError(
-                f"{path}: no zip archive, as PyTorch writes since 1.6: load it there and save it "
-                "anew, best as safetensors"
-            )
+        start = os.pread(file.fileno(), LOOK, 0)
+        if not start.startswith(b"PK\x03\x04"):
+            what = recognised(start) or "load it there and save it anew, best as safetensors"
+            raise CheckpointError(f"{path}: no zip archive, as PyTorch writes since 1.6: {what}")
         try:
-            with zipfile.ZipFile(file) as archive:
+            with zipfile.ZipFile(_Directory(file.fileno(), closefd=False)) as archive:
                 prefix, root = _unpickled(archive)
                 records = _records(archive, file, prefix, stamp.size)
             note, weights, beside = _weights(root, path.stem)
@@ -88,17 +104,29 @@ def read_pickled(path: Path) -> Header:
 
 def _unpickled(archive: zipfile.ZipFile) -> tuple[str, object]:
     """The folder inside the archive, and what its pickle holds."""
-    found = [name for name in archive.namelist() if name.endswith("data.pkl")]
+    names = set(archive.namelist())
+    if len(names) > MAX_TENSORS:
+        raise CheckpointError(f"{len(names)} records, above the limit of {MAX_TENSORS}")
+    found = [name for name in names if name.endswith("data.pkl")]
     if len(found) != 1 or found[0].rpartition("/")[2] != "data.pkl":
         raise CheckpointError(f"a zip archive with {len(found)} pickles, PyTorch writes one")
-    info = archive.getinfo(found[0])
-    if info.file_size > MAX_PICKLE_BYTES or info.compress_type != zipfile.ZIP_STORED:
-        raise CheckpointError(f"{found[0]} is compressed, or above {MAX_PICKLE_BYTES} bytes")
     prefix = found[0].removesuffix("data.pkl")
     order = prefix + "byteorder"
-    if order in archive.namelist() and archive.read(order) != b"little":
+    if order in names and _content(archive, order, 16) != b"little":
         raise CheckpointError("its numbers are big-endian")
-    return prefix, unpickled(archive.read(found[0]))
+    return prefix, unpickled(_content(archive, found[0], MAX_PICKLE_BYTES))
+
+
+def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """Return a record as it lies there: what is packed may be a thousand times as large."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise CheckpointError(f"{brief(name, 200)} is compressed")
+    if info.file_size > most:
+        raise CheckpointError(
+            f"{brief(name, 200)} has {info.file_size} bytes, above the limit of {most}"
+        )
+    return archive.read(name)
 
 
 def _records(
@@ -111,13 +139,13 @@ def _records(
         if not info.filename.startswith(start):
             continue
         if info.compress_type != zipfile.ZIP_STORED:
-            raise CheckpointError(f"{info.filename} is compressed")
+            raise CheckpointError(f"{brief(info.filename, 200)} is compressed")
         file.seek(info.header_offset)
         magic, name, extra = struct.unpack("<4s22xHH", file.read(30))
         offset = info.header_offset + 30 + name + extra
         if magic != b"PK\x03\x04" or offset + info.file_size > size:
             raise CheckpointError(
-                f"{info.filename} reaches byte {offset + info.file_size} of {size}"
+                f"{brief(info.filename, 200)} reaches byte {offset + info.file_size} of {size}"
             )
         records[info.filename.removeprefix(start)] = _Record(offset, info.file_size)
     return records
@@ -134,28 +162,55 @@ def _weights(
     for key in _WRAPPERS:
         inner = root.get(key)
         if isinstance(inner, dict) and any(isinstance(x, Tensor) for _, x in _leaves(inner)):
-            beside = [(str(name), value) for name, value in root.items() if name != key]
+            beside = [(joined("", name), value) for name, value in root.items() if name != key]
             return key, inner, beside
     return None, root, []
 
 
 def _leaves(values: Mapping[Any, Any]) -> Iterator[tuple[str, object]]:
-    """Everything in dicts within dicts, and in lists that hold tensors, in order."""
-    pending: list[tuple[str, object, int]] = [("", values, 0)]
-    for _ in range(MAX_ENTRIES):
-        if not pending:
-            return
-        name, value, depth = pending.pop()
-        if isinstance(value, list | tuple) and not isinstance(value, Tensor):
-            value = dict(enumerate(value)) if any(isinstance(x, Tensor) for x in value) else value
-        if not isinstance(value, dict) or (not value and depth):
+    """Everything in dicts within dicts, and in lists that hold tensors, in order.
+
+    A few hundred bytes can name one tensor 2**40 times, or a dict that holds itself, and a name of
+    megabytes at each level: entries and letters are counted before a name is put together.
+    """
+    pending: list[tuple[str, Iterator[tuple[Any, object]]]] = [("", iter(values.items()))]
+    has_tensors: dict[int, bool] = {}
+    count, letters = 0, 0
+    while pending:
+        above, entries = pending[-1]
+        key, value = next(entries, (_END, None))
+        if key is _END:
+            pending.pop()
+            continue
+        name = joined(above, key)
+        count, letters = count + 1, letters + len(name)
+        if count > MAX_TENSORS:
+            raise CheckpointError(f"more than {MAX_TENSORS} entries")
+        if letters > MAX_NAMES:
+            raise CheckpointError(f"names of more than {MAX_NAMES} letters together")
+        inner = _inner(value, has_tensors)
+        if inner is None:
             yield name, value
             continue
-        if depth == MAX_DEPTH:
-            raise CheckpointError("nested too deeply")
-        inner = [(f"{name}.{key}" if depth else f"{key}", x, depth + 1) for key, x in value.items()]
-        pending += reversed(inner)
-    raise CheckpointError(f"more than {MAX_ENTRIES} entries")
+        if len(pending) == MAX_NESTING:
+            raise CheckpointError(
+                f"{brief(name, 200)}: nested too deeply, in more than {MAX_NESTING} dicts"
+            )
+        pending.append((f"{name}.", inner))
+
+
+_END = object()
+
+
+def _inner(value: object, has_tensors: dict[int, bool]) -> Iterator[tuple[Any, object]] | None:
+    """What a dict that is not empty holds, or a list with tensors; `has_tensors` by their ids."""
+    if isinstance(value, dict):
+        return iter(value.items()) if value else None
+    if not isinstance(value, list | tuple) or isinstance(value, Tensor):
+        return None
+    if id(value) not in has_tensors:
+        has_tensors[id(value)] = any(isinstance(part, Tensor) for part in value)
+    return enumerate(value) if has_tensors[id(value)] else None
 
 
 def _entry(name: str, value: object, records: Mapping[str, _Record]) -> TensorEntry:
@@ -163,7 +218,8 @@ def _entry(name: str, value: object, records: Mapping[str, _Record]) -> TensorEn
         return _foreign(name, value, ", no tensor")
     storage, shape, dtype = value.storage, value.shape, value.dtype
     if storage.key not in records:
-        raise CheckpointError(f"tensor {brief(name, 200)}: no record of storage {storage.key!r}")
+        key = brief(storage.key, 200)
+        raise CheckpointError(f"tensor {brief(name, 200)}: no record of storage {key}")
     record = records[storage.key]
     size = 16 if dtype == "C128" else DTYPE_BITS[dtype] // 8
     count = prod(shape)
@@ -171,7 +227,7 @@ def _entry(name: str, value: object, records: Mapping[str, _Record]) -> TensorEn
     if count and (value.offset + reach) * size > record.nbytes:
         raise CheckpointError(
             f"tensor {brief(name, 200)}: {(value.offset + reach) * size} bytes of storage "
-            f"{storage.key!r}, which has {record.nbytes}"
+            f"{brief(storage.key, 200)}, which has {record.nbytes}"
         )
     strides = None if _is_dense(shape, value.strides) else value.strides
     at = record.offset + (value.offset * size if count else 0)

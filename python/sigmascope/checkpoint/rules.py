@@ -1,82 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables that roles are read from: those of this package, and a user's own before them.
-
-A file of rules is TOML or JSON with some of the members of roles.toml, each a list: `modules`,
-`towers`, `prefixes`, `parts` of [name, pattern] (modules with a third: what must stand beside),
-`layers`, `experts`, `wrappers` of patterns, `shorthands`, and `models`, rules for some `type`s.
-"""
+"""The rules that roles are read by: those of this package, and a user's own before them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from sigmascope.checkpoint.jsontext import brief
+from sigmascope.checkpoint.patterns import Match, Pattern, compiled_pattern
+from sigmascope.checkpoint.table import Table, read_table
 from sigmascope.errors import CheckpointError
-
-Source = str | os.PathLike[str] | Mapping[str, Any]
-"""A file of rules, or what would be read from one."""
-
-Pairs = tuple[tuple[str, str, str], ...]
-"""Name, pattern, and what must stand beside it (or "")."""
-
-_PAIRS = ("modules", "towers", "prefixes", "parts")
-_PATTERNS = ("layers", "experts", "wrappers")
-_OF_A_MODEL = ("modules", "towers", "prefixes")
-_NAME = re.compile(r"\w[\w.]*")
-MAX_BYTES = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rules as they are written, checked, in the order in which they are tried."""
-
-    modules: Pairs = ()
-    towers: Pairs = ()
-    prefixes: Pairs = ()
-    parts: Pairs = ()
-    layers: tuple[str, ...] = ()
-    experts: tuple[str, ...] = ()
-    wrappers: tuple[str, ...] = ()
-    shorthands: tuple[tuple[str, str], ...] = ()
-    models: tuple[tuple[tuple[str, ...], Table], ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """What tells these rules from others."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
-
-    def before(self, other: Table) -> Table:
-        """Return the rules of both, these first."""
-        return Table(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
-
-    def of_model(self, model_type: str | None) -> Table:
-        """Return the rules with those for a model_type at their head."""
-        found = self
-        for types, table in reversed(self.models):
-            if model_type in types:
-                found = table.before(found)
-        return found
+from sigmascope.limits import MAX_RULE_STEPS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rules:
     """Rules ready for use."""
 
-    modules: tuple[tuple[str, re.Pattern[str], str], ...]
-    towers: tuple[tuple[str, re.Pattern[str]], ...]
-    prefixes: tuple[tuple[str, re.Pattern[str]], ...]
-    parts: tuple[tuple[str, re.Pattern[str]], ...]
-    layer: re.Pattern[str]
-    expert: re.Pattern[str]
+    modules: tuple[tuple[str, Pattern, str], ...]
+    towers: tuple[tuple[str, Pattern], ...]
+    prefixes: tuple[tuple[str, Pattern], ...]
+    parts: tuple[tuple[str, Pattern], ...]
+    layer: Pattern
+    expert: Pattern
     known: dict[tuple[str, frozenset[str]], tuple[str, str]] = field(default_factory=dict)
 
     def numbers(self, name: str) -> tuple[int | None, int | None, str]:
@@ -105,22 +53,23 @@ class Rules:
     def _part(self, text: str | None) -> str:
         if text is None:
             return "weight"
-        return next(part or text for part, rule in self.parts if rule.fullmatch(text))
+        return next((part or text for part, rule in self.parts if rule.fullmatch(text)), text)
 
 
-def _beside(match: re.Match[str], module: str) -> str:
+def _beside(match: Match, module: str) -> str:
     """Return the name that a module would have which stands beside the one matched."""
     whole = match["module"]
     end = match.start("module") + (whole.rfind(".") + 1)
     return match.string[:end] + module
 
 
-def _cut_number(pattern: re.Pattern[str], name: str) -> tuple[int | None, str]:
+def _cut_number(pattern: Pattern, name: str) -> tuple[int | None, str]:
     """Return the number a pattern finds in a name, and the name without it."""
     match = pattern.search(name)
     if match is None:
         return None, name
-    return int(match[1]), f"{name[: match.start(1)]}#{name[match.end(1) :]}"
+    start, end = match.start("number"), match.end("number")
+    return int(name[start:end]), f"{name[:start]}#{name[end:]}"
 
 
 @lru_cache(maxsize=64)
@@ -128,6 +77,7 @@ def compiled(table: Table) -> Rules:
     """Make rules ready for use; they have been checked."""
     top = f"^(?:(?:{'|'.join(table.wrappers)})\\.)*" if table.wrappers else "^"
     parts = "|".join(pattern for _, pattern, _ in table.parts)
+    standard = standard_table()
 
     def whole(pattern: str) -> str:
         for name, meaning in table.shorthands:
@@ -136,26 +86,50 @@ def compiled(table: Table) -> Rules:
             raise CheckpointError(f"rules: {brief(pattern)}: no shorthand {unknown[0]}")
         return re.sub(r"(?<![\[\\])\^", lambda _: top, pattern)
 
-    def within(pattern: str) -> re.Pattern[str]:
-        return re.compile(rf"(?:^|\.)(?:{whole(pattern)})")
+    def is_ours(pattern: str) -> bool:
+        """Whether it is one of this package, and what is put into it is, too."""
+        return (
+            pattern in _texts(standard)
+            and ("^" not in pattern or table.wrappers == standard.wrappers)
+            and ("<" not in pattern or table.shorthands == standard.shorthands)
+        )
 
-    def numbered(patterns: tuple[str, ...]) -> re.Pattern[str]:
-        return re.compile(rf"(?:^|\.)(?:{'|'.join(patterns)})\.(\d{{1,6}})\.")
+    def within(pattern: str) -> Pattern:
+        return _ready(rf"(?:^|\.)(?:{whole(pattern)})", is_ours(pattern))
+
+    def module(end: str) -> Pattern:
+        text = rf"(?:^|\.)(?P<module>{whole(end)})(?:[._](?P<part>{parts}))?$"
+        return _ready(text, is_ours(end) and table.parts == standard.parts, ("module", "part"))
+
+    def numbered(patterns: tuple[str, ...], ours: tuple[str, ...]) -> Pattern:
+        text = rf"(?:^|\.)(?:{'|'.join(patterns)})\.(?P<number>\d{{1,6}})\."
+        return _ready(text, patterns == ours, ("number",))
 
     return Rules(
-        modules=tuple(
-            (
-                role,
-                re.compile(rf"(?:^|\.)(?P<module>{whole(end)})(?:[._](?P<part>{parts}))?$"),
-                beside,
-            )
-            for role, end, beside in table.modules
-        ),
+        modules=tuple((role, module(end), beside) for role, end, beside in table.modules),
         towers=tuple((tower, within(pattern)) for tower, pattern, _ in table.towers),
         prefixes=tuple((prefix, within(pattern)) for prefix, pattern, _ in table.prefixes),
-        parts=tuple((part, re.compile(pattern)) for part, pattern, _ in table.parts),
-        layer=numbered(table.layers),
-        expert=numbered(table.experts),
+        parts=tuple((part, _ready(end, end in _texts(standard))) for part, end, _ in table.parts),
+        layer=numbered(table.layers, standard.layers),
+        expert=numbered(table.experts, standard.experts),
+    )
+
+
+def _ready(pattern: str, ours: bool, groups: tuple[str, ...] = ()) -> Pattern:
+    """Compile a pattern: by `re` one of this package, whose rules have been looked at."""
+    return (
+        re.compile(pattern)
+        if ours
+        else compiled_pattern(pattern, "rules", groups, most=MAX_RULE_STEPS)
+    )
+
+
+@lru_cache(maxsize=16)
+def _texts(table: Table) -> frozenset[str]:
+    """List all patterns of a table."""
+    pairs = (*table.modules, *table.towers, *table.prefixes, *table.parts)
+    return frozenset(pattern for _, pattern, _ in pairs).union(
+        *(_texts(model) for _, model in table.models)
     )
 
 
@@ -174,126 +148,3 @@ def rules_for(own: Table | None, model_type: str | None) -> Rules:
     """Return the rules for one model: a user's first, then those for its type, then the rest."""
     table = standard_table()
     return compiled((own.before(table) if own else table).of_model(model_type))
-
-
-def read_table(source: Source) -> Table:
-    """Read and check rules.
-
-    Parameters
-    ----------
-    source : path-like or mapping
-        A `.toml` or `.json` file, or the members of one.
-
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read or is not of that form, or a rule is none: file, member, number
-        and the text at fault are named.
-    """
-    if isinstance(source, Mapping):
-        return _table(dict(source), "rules")
-    path = Path(source)
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_BYTES:
-        raise CheckpointError(f"{path}: above the limit of {MAX_BYTES} bytes for rules")
-    if path.suffix not in (".toml", ".json"):
-        raise CheckpointError(f"{path}: rules are a .toml or .json file, not {path.suffix!r}")
-    try:
-        text = raw.decode()
-        members = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not {path.suffix[1:].upper()}: {error}") from error
-    return _table(members, str(path))
-
-
-def _table(members: object, where: str, model: bool = False) -> Table:
-    allowed = {*_OF_A_MODEL, "type"} if model else {*_PAIRS, *_PATTERNS, "shorthands", "models"}
-    if not isinstance(members, dict):
-        raise CheckpointError(f"{where}: {brief(members)} is not a table of rules")
-    if strange := sorted(map(str, members.keys() - allowed)):
-        raise CheckpointError(
-            f"{where}: no rules are called {brief(strange[0])}; there are "
-            f"{', '.join(sorted(allowed))}"
-        )
-    shorthands = members.get("shorthands", {})
-    if not isinstance(shorthands, dict) or not all(
-        isinstance(text, str) for text in shorthands.values()
-    ):
-        raise CheckpointError(f"{where}: shorthands {brief(shorthands)} are not a table of text")
-    for name, pattern in shorthands.items():
-        _check_pattern(pattern, f"{where}: shorthands, {name}")
-    pairs = {name: _pairs(members.get(name, []), name, where) for name in _PAIRS}
-    patterns = {name: _patterns(members.get(name, []), name, where) for name in _PATTERNS}
-    found = Table(
-        modules=pairs["modules"],
-        towers=pairs["towers"],
-        prefixes=pairs["prefixes"],
-        parts=pairs["parts"],
-        layers=patterns["layers"],
-        experts=patterns["experts"],
-        wrappers=patterns["wrappers"],
-        shorthands=tuple(shorthands.items()),
-    )
-    if model:
-        return found
-    models = members.get("models", [])
-    if not isinstance(models, list):
-        raise CheckpointError(f"{where}: models {brief(models)} is not a list")
-    return replace(found, models=tuple(_model(m, f"{where}: models") for m in models))
-
-
-def _model(members: object, where: str) -> tuple[tuple[str, ...], Table]:
-    types = members.get("type") if isinstance(members, dict) else None
-    if not isinstance(types, list) or not all(isinstance(t, str) for t in types):
-        raise CheckpointError(f"{where}: type {brief(types)} is not a list of model types")
-    return tuple(types), _table(members, where, model=True)
-
-
-def _list(value: object, name: str, where: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise CheckpointError(f"{where}: {name} {brief(value)} is not a list")
-    return value
-
-
-def _pairs(value: object, name: str, where: str) -> Pairs:
-    found: list[tuple[str, str, str]] = []
-    for number, rule in enumerate(_list(value, name, where), 1):
-        here = f"{where}: {name}, rule {number}"
-        most = 3 if name == "modules" else 2
-        if (
-            not isinstance(rule, list | tuple)
-            or not 2 <= len(rule) <= most
-            or not all(isinstance(text, str) for text in rule)
-        ):
-            form = '["role", "pattern"]' if most == 2 else '["role", "pattern"] or with a third'
-            raise CheckpointError(f"{here}: {brief(rule)} is not of the form {form}")
-        if not _NAME.fullmatch(rule[0]) and (name, rule[0]) != ("parts", ""):
-            raise CheckpointError(f"{here}: {brief(rule[0])} is no name: letters, digits, _ and .")
-        _check_pattern(rule[1], here)
-        found.append((rule[0], rule[1], rule[2] if len(rule) > 2 else ""))
-    return tuple(found)
-
-
-def _patterns(value: object, name: str, where: str) -> tuple[str, ...]:
-    patterns = _list(value, name, where)
-    for number, pattern in enumerate(patterns, 1):
-        here = f"{where}: {name}, rule {number}"
-        if not isinstance(pattern, str):
-            raise CheckpointError(f"{here}: {brief(pattern)} is not a pattern")
-        _check_pattern(pattern, here)
-    return tuple(patterns)
-
-
-def _check_pattern(pattern: str, where: str) -> None:
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise CheckpointError(
-            f"{where}: {brief(pattern)} is no regular expression: {error}"
-        ) from error
-    if groups:
-        raise CheckpointError(f"{where}: {brief(pattern)} has a group: write (?:...)")

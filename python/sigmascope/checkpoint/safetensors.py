@@ -17,17 +17,12 @@ from pathlib import Path
 
 from sigmascope.checkpoint.entries import DTYPE_BITS, Header, TensorEntry, opened
 from sigmascope.checkpoint.jsontext import brief, parse_json, unique
+from sigmascope.checkpoint.names import check_count, checked_name
 from sigmascope.errors import CheckpointError
+from sigmascope.formats import LOOK, recognised
+from sigmascope.limits import MAX_DIMENSIONS, MAX_JSON_BYTES
 
-MAX_HEADER_BYTES = 100_000_000
 MAX_SIZE = 2**63 - 1
-
-# What people most often have in place of the file: (first bytes, what it is).
-_OTHER_FORMATS = (
-    (b"version ", "a Git LFS pointer, not the file itself (git lfs pull fetches it)"),
-    (b"PK\x03\x04", "a zip archive, as PyTorch writes .bin and .pt files"),
-    (b"GGUF", "a GGUF file, which is not read yet"),
-)
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -58,16 +53,20 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 def _read_header_bytes(file: io.FileIO, size: int, path: Path) -> bytes:
     """Read the JSON text, once its length is known to be sane."""
+    if 0 < size < 8 and (what := recognised(os.pread(file.fileno(), size, 0))):
+        raise CheckpointError(f"{path}: no safetensors file but {what}")
     if size < 8:
         raise CheckpointError(f"{path}: {size} bytes, shorter than the 8 of a header length")
     prefix = _read_exactly(file, 8, path)
     length = int.from_bytes(prefix, "little")
-    if length > MAX_HEADER_BYTES:
-        for magic, what in _OTHER_FORMATS:
-            if prefix.startswith(magic):
-                raise CheckpointError(f"{path}: {what}")
+    start = os.pread(file.fileno(), LOOK, 0)
+    # Some formats begin with what could be a length: only where no header follows are they told.
+    if start[8:9] != b"{" and (what := recognised(start)):
+        raise CheckpointError(f"{path}: no safetensors file but {what}")
+    if length > MAX_JSON_BYTES:
         raise CheckpointError(
-            f"{path}: header length {length} above the limit of {MAX_HEADER_BYTES} bytes"
+            f"{path}: no safetensors file, or a damaged one: header length {length} above the "
+            f"limit of {MAX_JSON_BYTES} bytes"
         )
     if length > size - 8:
         raise CheckpointError(
@@ -119,7 +118,11 @@ def parse_header(
         metadata = _metadata(tensors.pop("__metadata__"), path)
     data_start = 8 + len(raw)
     data_size = file_size - data_start
-    entries = [_entry(name, value, data_start, data_size, path) for name, value in tensors.items()]
+    check_count(tensors, str(path))
+    entries = [
+        _entry(checked_name(name, str(path)), value, data_start, data_size, path)
+        for name, value in tensors.items()
+    ]
     entries.sort(key=lambda entry: (entry.offset, entry.nbytes))
     _check_cover(entries, data_start, data_size, path)
     return tuple(entries), metadata
@@ -149,6 +152,10 @@ def _entry(name: str, value: object, data_start: int, data_size: int, path: Path
         raise CheckpointError(f"{where}: unknown dtype {brief(dtype)}")
     shape = _shape(fields["shape"], where)
     nbytes = _nbytes(shape, dtype, where)
+    if len(shape) > MAX_DIMENSIONS:
+        raise CheckpointError(
+            f"{where}: {len(shape)} dimensions, above the limit of {MAX_DIMENSIONS}"
+        )
     begin, end = _offsets(fields["data_offsets"], data_start, data_size, where)
     if end - begin != nbytes:
         raise CheckpointError(

@@ -22,6 +22,7 @@ from sigmascope.scanning.outputs import Outputs, PathLike, Paths
 from sigmascope.scanning.provenance import identities
 from sigmascope.scanning.rows import Row
 from sigmascope.scanning.tasks import Options, Read
+from sigmascope.text import path_text
 
 from .adapted import adapted_pairs
 from .entrywise import compared_entrywise
@@ -117,8 +118,8 @@ def compare(
         if memory_limit is None and outputs.memory_limit is not None:
             options = replace(options, memory_limit=outputs.memory_limit)
         begun = Comparison(
-            before=str(both[0].path),
-            after=str(both[1].path),
+            before=path_text(both[0].path),
+            after=path_text(both[1].path),
             options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
             rows=[],
             expected=len(pairs),

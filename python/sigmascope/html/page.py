@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sigmascope.text import counted, printable
+from sigmascope.text import counted, printable, writable
 
 from . import compared, scanned
 from .findings import Finding
@@ -48,7 +48,7 @@ def write(path: Path, header: Mapping[str, Any], rows: Sequence[Row]) -> None:
     OSError
         It cannot be written.
     """
-    path.write_text(page(header, rows), encoding="utf-8")
+    path.write_text(writable(page(header, rows)), encoding="utf-8")
 
 
 def page(header: Mapping[str, Any], rows: Sequence[Row]) -> str:

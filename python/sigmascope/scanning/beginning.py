@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from sigmascope.adapters import Scannable
 from sigmascope.engine import engine
+from sigmascope.text import path_text
 
 from .filling import Rows
 from .items import Item, Patterns, as_list, listed
@@ -38,7 +39,7 @@ def empty_table(
     """Return the scan before its first row."""
     patterns = {"include": as_list(include), "exclude": as_list(exclude)}
     return Scan(
-        checkpoint=str(checkpoint.path),
+        checkpoint=path_text(checkpoint.path),
         options=options.recorded() | patterns | checkpoint.choices,
         rows=[],
         expected=expected,

@@ -24,8 +24,11 @@ from pathlib import Path
 from typing import Any, Self
 from zlib import crc32
 
+from sigmascope.reading import open_regular
+from sigmascope.text import writable
+
 from .rows import Row
-from .schema import OtherTableError, Schema
+from .schema import OtherTableError, Schema, check_header
 
 Header = dict[str, Any]
 
@@ -48,7 +51,7 @@ def naming(path: Path) -> Iterator[None]:
 
 def json_line(record: dict[str, Any]) -> str:
     """One record as one line of strict JSON: no NaN, no infinity."""
-    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    return writable(json.dumps(record, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def _seal(text: bytes) -> bytes:
@@ -71,6 +74,10 @@ def checked_header(path: Path, header: Header, schema: Schema) -> Header:
             f"{path}: {what} version {version!r}, "
             f"this sigmascope reads {' and '.join(map(str, schema.reads))}"
         )
+    try:
+        check_header(header)
+    except ValueError as error:
+        raise ValueError(f"{path}: a {what} with a broken header: {error}") from None
     return header
 
 
@@ -103,6 +110,10 @@ def parsed(
                 break
             raise
         if number > 1:
+            try:
+                schema.check(record)
+            except ValueError as error:
+                raise ValueError(f"{path}: line {number}: {error}") from None
             rows[record["name"]] = schema.row(record)
         length += len(line) + 1
     header.pop("checksum")
@@ -112,8 +123,8 @@ def parsed(
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{path}: line {number} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: line {number} is not JSON: {error!s:.200}") from None
     if not isinstance(record, dict):
         raise ValueError(f"{path}: line {number} is not an object")
     return record
@@ -187,7 +198,11 @@ class Journal:
         self._size = 0
         self._synced = time.monotonic()
         with naming(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            if resume and os.path.exists(path):
+                open_regular(path).close()  # what is gone on with has an end
+            # To read and write: so that a pipe is not waited for.
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+            descriptor = os.open(path, flags, 0o666)
             # Unbuffered: what was written is safe from a kill, nothing is left to fail on close.
             self._file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115
             try:

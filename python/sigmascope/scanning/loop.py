@@ -11,6 +11,7 @@ from dataclasses import replace
 from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
+from sigmascope.text import path_text
 from sigmascope.threads import resolve_threads
 
 from .ahead import Threads
@@ -141,7 +142,7 @@ def scan(
         def look(item: Item) -> Row:
             return entrywise(opened, item.name, item.record["status"])
 
-        rows = ScanRows(outputs.begin(begun), items, str(opened.path), look)
+        rows = ScanRows(outputs.begin(begun), items, path_text(opened.path), look)
         if executor is None:
             _here(opened, options, rows, outputs, progress)
         else:

@@ -20,6 +20,7 @@ from sigmascope.plan import Run
 from sigmascope.rates import Rates
 from sigmascope.requested import PARTS, PERMUTATIONS, SIDE
 from sigmascope.routes import Route
+from sigmascope.text import path_text
 
 from .beginning import ScanRows, empty_table, listed_part
 from .items import Item, Patterns, as_list
@@ -93,7 +94,9 @@ def plan_scan(
     table = empty_table(opened, options, include, exclude, len(items), part)
     if header is not None and resume is not None:
         table = resumed(Path(resume), header, rows, table)
-    to_come = ScanRows(table, items, str(opened.path), lambda _: {})  # a plan looks at nothing
+    to_come = ScanRows(
+        table, items, path_text(opened.path), lambda _: {}
+    )  # a plan looks at nothing
     matrices = [item for item in items if item.matrix]
     if workers is None:
         shares = Shares.of(opened, matrices, options)
@@ -103,7 +106,7 @@ def plan_scan(
     measured = rates.measure(shares.each.num_threads, largest)
     planned = [items[index] for index in to_come.matrices]
     return ScanPlan(
-        checkpoint=str(opened.path),
+        checkpoint=path_text(opened.path),
         options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
         tensors=tuple(
             _planned(opened, item, shares.options_of(item.name), measured) for item in planned

@@ -10,6 +10,7 @@ from typing import Any
 from sigmascope.adapters import Adapter, Scannable
 from sigmascope.checkpoint import FileIdentity, file_identity
 from sigmascope.errors import CheckpointError
+from sigmascope.text import path_text
 
 from .journal import Header
 
@@ -27,10 +28,10 @@ def _identity(path: Path, checkpoint: Scannable) -> FileIdentity:
     try:
         found = file_identity(path)
         if isinstance(checkpoint, Adapter):  # of several, each in its folder
-            found["name"] = path.relative_to(checkpoint.origin.path).as_posix()
+            found["name"] = path_text(path.relative_to(checkpoint.origin.path).as_posix())
         return found
     except CheckpointError:  # its rows will say it
-        return FileIdentity(name=path.name, size=0, digest="")
+        return FileIdentity(name=path_text(path.name), size=0, digest="")
 
 
 def differences(then: Header, now: Header, *, among: Iterable[str] = ()) -> list[str]:

@@ -6,19 +6,28 @@ from __future__ import annotations
 import csv
 import errno
 import importlib.util
+import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from sigmascope.limits import MAX_TABLE_BYTES
+from sigmascope.reading import open_regular, read_regular
+from sigmascope.text import writable
+
 from .journal import Header, Journal, checked_header, naming, parsed
 from .rows import Row
 from .schema import OtherTableError, Schema
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".html")
+_BYTES = "surrogateescape"
+"""Names of files that are not UTF-8 are in a CSV as the system has them."""
+_ESCAPED = re.compile(r"\\(udc[89a-f][0-9a-f])")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
 
 
@@ -90,7 +99,7 @@ def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     if suffix == ".html":
         raise ValueError(f"{path}: a page to read, which cannot be loaded; save a .jsonl beside it")
     if suffix == ".jsonl":
-        header, rows, _ = parsed(path, path.read_bytes(), schema)
+        header, rows, _ = parsed(path, read_regular(path, MAX_TABLE_BYTES), schema)
         if header is None:
             raise ValueError(f"{path}: not a {schema.what}, it has no complete line")
         return header, rows
@@ -98,7 +107,7 @@ def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
 
 
 def _write_csv(path: Path, rows: Iterable[Row], schema: Schema) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    with open(path, "w", encoding="utf-8", errors=_BYTES, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(schema.columns)
         for row in rows:
@@ -111,7 +120,11 @@ def _cell(value: Any) -> Any:
 
 def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     columns = schema.columns
-    with open(path, encoding="utf-8", newline="") as file, _long_fields():
+    with (
+        io.BufferedReader(open_regular(path)) as raw,
+        io.TextIOWrapper(raw, encoding="utf-8", errors=_BYTES, newline="") as file,
+        _long_fields(),
+    ):
         reader = csv.DictReader(file)
         if set(columns) - schema.added - set(reader.fieldnames or ()):
             raise OtherTableError(f"{path}: not a {schema.what}, it lacks columns of one")
@@ -147,7 +160,8 @@ def _parsed(path: Path, number: int, name: str, kind: str, cell: str | None) -> 
 def _write_parquet(path: Path, header: Header, rows: Sequence[Row], schema: Schema) -> None:
     import pyarrow.parquet as parquet
 
-    parquet.write_table(arrow_table(rows, header, schema), path)
+    with open(path, "wb") as file:  # pyarrow takes no path that is not UTF-8
+        parquet.write_table(arrow_table(rows, header, schema), file)
 
 
 def _read_parquet(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
@@ -155,12 +169,22 @@ def _read_parquet(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     import pyarrow.parquet as parquet
 
     try:
-        table = parquet.read_table(path)
+        with io.BufferedReader(open_regular(path)) as file:
+            table = parquet.read_table(file)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: not a Parquet file: {error}") from error
     stored = (table.schema.metadata or {}).get(schema.name.encode(), b"{}")
-    rows = [schema.row(record) for record in table.to_pylist()]
+    texts = [name for name, kind in schema.columns.items() if kind == "str"]
+    records: list[Row] = table.to_pylist()
+    for record in records:
+        record |= {name: _unescaped(record[name]) for name in texts if record.get(name)}
+    rows = [schema.row(record) for record in records]
     return checked_header(path, json.loads(stored), schema), rows
+
+
+def _unescaped(text: str) -> str:
+    """Take back what `writable` did, as a reader of JSON does."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1][1:], 16)), text) if "\\u" in text else text
 
 
 def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
@@ -185,7 +209,9 @@ def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
     }
     fields = [pa.field(name, types[kind]) for name, kind in schema.columns.items()]
     metadata = {schema.name: json.dumps(header)}
-    return pa.Table.from_pylist(list(rows), schema=pa.schema(fields, metadata=metadata))
+    texts = [name for name, kind in schema.columns.items() if kind == "str"]
+    rows = [row | {name: writable(row[name]) for name in texts if row.get(name)} for row in rows]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=metadata))
 
 
 def pandas_frame(rows: Sequence[Row], schema: Schema) -> Any:

@@ -71,7 +71,7 @@ class Table(Sequence[Row]):
             raise ValueError(f"{target}: saved as .csv or .jsonl, not {target.suffix!r}")
         with (
             replacing(target) as temporary,
-            open(temporary, "w", encoding="utf-8", newline="") as file,
+            open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
             if target.suffix == ".jsonl":
                 file.writelines(json.dumps(row) + "\n" for row in self.rows)

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope import _core
+from sigmascope.arrays import real_array
 from sigmascope.errors import CheckpointError, NonFiniteError
 from sigmascope.matrices import Matrix
+from sigmascope.reading import open_regular
 from sigmascope.sources import matrix
 from sigmascope.threads import resolve_threads
 
@@ -150,7 +152,7 @@ class Accumulator(ABC):
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read one that :meth:`save` wrote; CheckpointError, naming the file, if it is not one."""
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            with open_regular(path) as raw, np.load(raw, allow_pickle=False) as stored:
                 return cls._of({name: stored[name] for name in stored.files})
         except (*_DAMAGE, OSError) as error:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a seek to nowhere
@@ -258,7 +260,7 @@ class RowAccumulator(Accumulator):
 
 def _as_rows(part: Any) -> Matrix:
     if isinstance(part, (list, tuple)):
-        part = np.asarray(part, dtype=np.float64)
+        part = real_array(part)
     return matrix(part[None, :] if getattr(part, "ndim", 2) == 1 else part)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sigmascope import plan
+from sigmascope.arrays import check_unmasked, real_array
 from sigmascope.errors import NonFiniteError
 from sigmascope.sources import matrix
 from sigmascope.spectra import SVD
@@ -146,7 +147,7 @@ class LinearSketch(Accumulator):
         OverflowError
             If products of their entries overflow; the sketch is then unchanged.
         """
-        U, V = (np.asarray(x, dtype=np.float64) for x in (u, v))
+        U, V = real_array(u), real_array(v)
         if U.ndim == V.ndim == 1:
             U, V = U[:, None], V[:, None]
         if not U.ndim == V.ndim == 2 or U.shape[1] != V.shape[1]:
@@ -170,7 +171,8 @@ class LinearSketch(Accumulator):
         OverflowError
             If products of the values overflow; the sketch is then unchanged.
         """
-        rows, cols, numbers = np.asarray(i), np.asarray(j), np.asarray(values, dtype=np.float64)
+        check_unmasked((i, j))
+        rows, cols, numbers = np.asarray(i), np.asarray(j), real_array(values)
         if not rows.shape == cols.shape == numbers.shape or numbers.ndim != 1:
             raise ValueError(f"i {rows.shape}, j {cols.shape}, values {numbers.shape} do not match")
         if len(numbers) == 0:

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays at the door: what becomes of them says all that they say, or they are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_COMPLEX = (
+    "is not supported; the real np.block([[A.real, -A.imag], [A.imag, A.real]]) of shape "
+    "(2 m, 2 n) has the singular values of the complex A, each of them twice"
+)
+_MASKED = (
+    "a masked array is not supported, for a matrix has a number everywhere: say what stands where "
+    "none is, x.filled(0), or leave out the rows with gaps, x[~np.ma.getmaskarray(x).any(1)].data"
+)
+_NESTED = 4
+"""Sequences within sequences that are looked into: no array of ours has more dimensions."""
+
+
+def check_unmasked(x: Any, nested: int = _NESTED) -> None:
+    """Raise TypeError for a masked array, or a sequence that holds one: nothing here knows masks.
+
+    What is masked is anything, and would be taken for a number.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(_MASKED)
+    if isinstance(x, list | tuple) and nested:
+        for part in x:
+            check_unmasked(part, nested - 1)
+
+
+def check_real(dtype: np.dtype[Any]) -> None:
+    """Raise TypeError for a dtype whose numbers are complex: half of each would be dropped."""
+    if dtype.kind == "c":
+        raise TypeError(f"a matrix of {dtype} {_COMPLEX}")
+
+
+def real_array(x: Any) -> NDArray[np.float64]:
+    """Return an array, or what becomes one, as float64.
+
+    Raises
+    ------
+    TypeError
+        It is masked, complex, or of what are no numbers.
+    ValueError
+        Its rows differ in length, or it holds text.
+    """
+    check_unmasked(x)
+    array = np.asarray(x)
+    check_real(array.dtype)
+    if array.dtype.kind in "SUmM":
+        raise TypeError(f"an array of {array.dtype} holds no numbers")
+    if array.dtype.kind == "O" and any(isinstance(each, complex) for each in array.flat):
+        raise TypeError(f"a matrix of complex numbers {_COMPLEX}")
+    return np.asarray(array, dtype=np.float64)
+
+
+def unsupported(dtype: np.dtype[Any]) -> str:
+    """Return why no matrix is made of an array of this dtype, and what helps."""
+    check_real(dtype)
+    what = f"a matrix of {dtype} is not supported"
+    if not dtype.isnative:
+        return f"{what}, whose bytes are in the other order; x.astype(np.{dtype.name}) turns them"
+    if dtype.kind in "iub":
+        exact = " (exact up to 2**53)" if dtype.itemsize == 8 else ""
+        return f"{what}; convert it with x.astype(np.float64){exact}"
+    if dtype.kind == "O":
+        return f"{what}: it holds Python objects; if all are numbers, x.astype(np.float64) converts"
+    if dtype.kind == "f":
+        return f"{what}; x.astype(np.float64) rounds it"
+    if dtype.kind == "V":
+        return f"{what}; say which numbers its bytes are: matrix(x, dtype=...)"
+    return f"{what}: it holds no numbers"

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Read strange files for a while: python -m tests.fuzz --minutes 60 [--reader NAME] [--seed 0]
+
+Files are read in processes of their own, with bounded memory and time. A file must be refused with
+a documented error, or read as the reference reader of its format does. What is not so is saved, and
+named with its seed; the exit status is then 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import numpy as np  # noqa: E402
+from fuzzing import READERS, make  # noqa: E402
+
+import sigmascope as ss  # noqa: E402
+from sigmascope.errors import SigmascopeError  # noqa: E402
+
+SECONDS = 20
+"""For one file, on a machine that is busy; most take milliseconds."""
+BYTES = 1 << 30
+"""Of memory beyond what the process begins with."""
+BATCH = 100
+
+
+def read(reader: str, path: Path) -> str:
+    """Read one file by everything that reads such; AssertionError if another reader disagrees."""
+    try:
+        if reader == "table":
+            for load in (ss.Scan.load, ss.Comparison.load, lambda each: ss.merge([each])):
+                try:
+                    load(path)
+                except ValueError as error:  # what these document
+                    _check_named(error, path.name, "part", "shards missing")
+            return "read"
+        if reader == "adapter":
+            opened: Any = ss.open_adapter(path)
+        elif reader == "rules":
+            opened = ss.open_checkpoint(path, rules=path / "rules.json")
+        else:
+            opened = ss.open_checkpoint(path, heads=True)
+        records = opened.info()
+        if reader == "safetensors":
+            agrees_with_safetensors(path, records)
+        for name, a in opened.items():
+            if reader != "adapter" and a.size <= 10**6:
+                values = np.asarray(a)
+                if reader == "npy" and len(opened) == 1:
+                    np.testing.assert_array_equal(values, np.load(path).reshape(values.shape))
+            assert name in opened
+    except (SigmascopeError, OSError) as error:
+        _check_named(error, str(path), "rules")
+        return "refused"
+    return "read"
+
+
+def _check_named(error: Exception, *names: str) -> None:
+    """AssertionError unless the message names the file, in no more letters than can be read."""
+    text = str(error)
+    if len(text) > 3000 or not any(name in text for name in names):
+        raise AssertionError(f"the message {text[:300]!r}...") from error
+
+
+def agrees_with_safetensors(path: Path, records: list[Any]) -> None:
+    """What is accepted here is accepted there, with the same shapes."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as theirs:
+        assert set(theirs.keys()) == {record["name"] for record in records}
+        for record in records:
+            part = theirs.get_slice(record["name"])
+            assert tuple(part.get_shape()) == tuple(record["shape"])
+            assert part.get_dtype() == record["dtype"]
+
+
+def worker(reader: str, first: int, count: int) -> None:
+    """Read files one after another; the last seed that is printed is the one that is at work."""
+    with tempfile.TemporaryDirectory() as folder:
+        make(reader, first, Path(folder))  # what it needs is imported before the limit
+    if "libasan" not in os.environ.get("LD_PRELOAD", ""):  # it needs terabytes
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + BYTES,) * 2)
+    for seed in range(first, first + count):
+        print(seed, end=" ", flush=True)
+        signal.alarm(SECONDS)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                print(read(reader, make(reader, seed, Path(folder))), flush=True)
+            except Exception:
+                traceback.print_exc()
+                print("failed", flush=True)
+        signal.alarm(0)
+
+
+def batch(reader: str, first: int, count: int) -> tuple[int, int, int, list[tuple[int, str]]]:
+    """Run one worker; return how many files were refused and read, the next seed, and failures."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--worker", reader, str(first), str(count)],
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    refused, accepted, failures, seed = 0, 0, [], first
+    for line in done.stdout.splitlines():
+        number, _, what = line.partition(" ")
+        seed = int(number)
+        refused, accepted = refused + (what == "refused"), accepted + (what == "read")
+        if what == "failed":
+            failures.append((seed, done.stderr[-3000:]))
+    if done.returncode:
+        failures.append((seed, f"ended with {done.returncode}: {done.stderr[-3000:]}"))
+    return refused, accepted, seed + 1, failures
+
+
+def save(reader: str, seed: int, into: Path) -> Path:
+    """Make the file of a seed where it stays."""
+    folder = into / f"{reader}-{seed}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return make(reader, seed, folder)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--reader", choices=READERS, action="append")
+    parser.add_argument(
+        "--seed", type=int, default=None, help="the first; by default another each day"
+    )
+    parser.add_argument("--save", type=Path, default=Path("fuzz-failures"))
+    asked = parser.parse_args(arguments)
+    readers = asked.reader or list(READERS)
+    first = int(time.time()) // 86400 * 1_000_000 if asked.seed is None else asked.seed
+    print(f"seeds from {first} on, of {', '.join(readers)}", flush=True)
+    ends, seeds, failed = time.monotonic() + 60 * asked.minutes, dict.fromkeys(readers, first), 0
+    totals = {reader: [0, 0] for reader in readers}
+    while time.monotonic() < ends:
+        for reader in readers:
+            refused, accepted, seeds[reader], failures = batch(reader, seeds[reader], BATCH)
+            totals[reader][0] += refused
+            totals[reader][1] += accepted
+            done = f"{seeds[reader] - first} files, {failed + len(failures)} failures so far"
+            print(f"{reader}: seeds to {seeds[reader] - 1}, {done}", flush=True)
+            for seed, why in failures:
+                failed += 1
+                print(
+                    f"FAILED {reader} seed {seed}, saved as {save(reader, seed, asked.save)}\n{why}"
+                )
+    for reader, (refused, accepted) in totals.items():
+        print(f"{reader}: {refused} refused, {accepted} read")
+    print(f"{failed} failures")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        sys.exit(main(sys.argv[1:]))
