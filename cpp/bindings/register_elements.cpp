@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bindings/bindings.hpp"
+#include "bindings/prepared.hpp"
 
 namespace sigmascope {
 
@@ -22,7 +23,8 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
                                     {"m4", m.all.m4},
                                     {"sum_squares", m.all.sum_squares},
                                     {"min", m.all.minimum},
-                                    {"max", m.all.maximum}})
+                                    {"max", m.all.maximum},
+                                    {"least", m.all.least}})
     result[name] = value;
   result["zeros"] = m.all.zeros;
   result["nan"] = m.all.nans;
@@ -37,14 +39,17 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
 
 py::dict survey(const Matrix& matrix, const RunOptions& run) {
   CpuBackend<float> backend(cpu_options(run));
-  const ElementSurvey seen = [&] {
+  ElementSurvey seen;
+  Problem problem;
+  {
     py::gil_scoped_release release;
-    return backend.survey(matrix);
-  }();
-  double fro2 = 0;
-  for (const double square : seen.row_squares) fro2 += square;
+    seen = backend.survey(matrix);
+    problem.exponent = door_exponent(matrix, seen.largest);
+    problem.fro2 = scaled_squares(backend, matrix, seen, problem.exponent, problem.looks);
+  }
   py::dict result;
-  result["fro2"] = fro2;
+  result["fro2"] = problem.in_squared_units(problem.fro2);
+  result["unit"] = problem.unit();
   result["largest"] = seen.largest;
   result["nan"] = seen.nans;
   result["inf"] = seen.infinities;
@@ -75,6 +80,7 @@ py::dict change(const Matrix& before, const Matrix& after, const RunOptions& run
 }  // namespace
 
 void register_elements(py::module_& module) {
+  module.def("door_exponent", &door_exponent, "a"_a, "largest"_a);
   module.def(
       "moments",
       [](const Matrix& a, bool histogram, const py::kwargs& kwargs) {

@@ -23,6 +23,7 @@ inline constexpr std::int64_t stretch_length = 4096;
 struct Stretch {
   double count, mean, m2, m3, m4;  // central sums
   double sum_squares, minimum, maximum;
+  double least;  // magnitude of what is not zero, of fp64; of other formats, whose squares fp64 holds, infinite
   std::int64_t zeros, nans, infinities, first_nonfinite;  // -1: none
 };
 

@@ -15,7 +15,7 @@ from . import plan, requested, statistics
 from .distributions import density_of, moments
 from .errors import MemoryLimitError, NonFiniteError
 from .krylov import Search, krylov, krylov_notes, triplets_of
-from .linalg import svdvals, triplets
+from .linalg import every_value, svdvals, triplets
 from .low_rank import LowRank
 from .matrices import Matrix
 from .plan import Run
@@ -24,6 +24,7 @@ from .rounding import SEARCHES
 from .routes import EFFORTS, Route, route, run_for
 from .sources import matrix, partly_loaded
 from .spectra import Density, Known, Moments, Spectrum
+from .spectra.units import beyond, scaled, scaled_errors
 
 __all__ = ["EFFORTS", "REQUESTED", "spectrum"]
 
@@ -150,11 +151,12 @@ def _exact(
     started: float,
 ) -> Spectrum:
     k = chosen.k
-    result = svdvals(a, accuracy=chosen.accuracy, **options)
-    fro_norm = result.fro_norm if seen is None else seen.fro_norm
+    result, unit = every_value(a, chosen.accuracy, **options)
+    fro_norm = result.fro_norm if seen is None or unit else seen.fro_norm
     measures = statistics.measures_from_values(
-        result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k
+        result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k, unit=unit
     )
+    result = result.scaled(unit)
     svd = None
     if chosen.vectors:
         run = Run.of(a, precisions=SEARCHES, **options)
@@ -212,18 +214,20 @@ def _searched(
 ) -> Spectrum:
     result, density, run = _search(a, chosen, search, run, max_passes, seed, started)
     seconds = time.perf_counter() - started
-    top, errors = result["s"].astype(np.float64), result["errors"]
-    fro_norm = float(np.sqrt(result["fro2"])) if seen is None else seen.fro_norm
+    top, errors, unit = result["s"], result["errors"], result["unit"]
+    fro_norm = float(np.sqrt(result["fro2"])) if seen is None or unit else seen.fro_norm
     if density is not None:
-        measures = statistics.measures_from_density(density, top, errors, a.shape, fro_norm)
+        measures = statistics.measures_from_density(
+            density, top, errors, a.shape, fro_norm, unit=unit
+        )
     else:
-        measures = statistics.measures_from_top(result["s"], errors, a.shape, fro_norm)
+        measures = statistics.measures_from_top(top, errors, a.shape, fro_norm, unit=unit)
     return Spectrum(
         shape=a.shape,
         effort=chosen.effort,
         k=chosen.k,
-        top=top if search.density else result["s"],
-        top_errors=errors,
+        top=scaled(top, unit),
+        top_errors=scaled_errors(errors, top, unit),
         values=None,
         value_errors=None,
         density=density,
@@ -238,7 +242,7 @@ def _searched(
         seconds=seconds,
         num_threads=run.threads,
         converged=result["converged"],
-        notes=chosen.notes + krylov_notes(result),
+        notes=chosen.notes + krylov_notes(result) + beyond(unit, fro_norm),
         svd=triplets_of(result, run, search, seed, seconds) if chosen.vectors else None,
     )
 
@@ -287,4 +291,5 @@ def _known(a: Matrix, chosen: Route, max_passes: int, seed: int, options: dict[s
     result, density, _ = _search(
         a, chosen, chosen.search, run, max_passes, seed, time.perf_counter()
     )
-    return Known(n, result["s"].astype(np.float64), result["errors"], density)
+    s, errors, unit = result["s"], result["errors"], result["unit"]
+    return Known(n, scaled(s, unit), scaled_errors(errors, s, unit), density)

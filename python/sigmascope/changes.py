@@ -12,6 +12,7 @@ from .matrices import Matrix
 from .memory import Need, elementwise_need, product_need
 from .plan import Run
 from .spectra import SVD
+from .spectra.units import scaled
 
 
 class Change(NamedTuple):
@@ -40,9 +41,9 @@ class Sums(NamedTuple):
     Attributes
     ----------
     change
-        ||W||_F^2, ||dW||_F^2 and <dW, W>.
+        ||W||_F^2, ||dW||_F^2 and <dW, W>, in units of 4^unit, 4^delta_unit and 4^unit.
     after2
-        ||W'||_F^2.
+        ||W'||_F^2, in units of 4^unit.
     units2
         Of both, the sum of 2^(2 e) over the exponents e of their entries, no smaller than that of
         the least number that is not subnormal, and three quarters of that at powers of two; None
@@ -52,6 +53,8 @@ class Sums(NamedTuple):
     change: Change
     after2: float
     units2: tuple[float, float] | None
+    unit: int = 0
+    delta_unit: int = 0
 
 
 def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
@@ -91,7 +94,30 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     if "before_units2" in sums:
         units = sums["before_units2"], sums["after_units2"]
     known = Change(*(sums[name] for name in ("before2", "change2", "product")))
-    return Sums(known, sums["after2"], units)
+    result = Sums(known, sums["after2"], units)
+    if both.precision == "float64" and not all(map(_in_range, (*known[:2], result.after2))):
+        return _of_any_size(before, after, result, run)
+    return result
+
+
+def _in_range(square: float) -> bool:
+    """Whether a sum of squares cannot have left float64's range, not even a part that counts."""
+    return 2.0**-800 < square < 2.0**800
+
+
+def _of_any_size(before: Matrix, after: Matrix, found: Sums, run: Run) -> Sums:
+    """Sum again, of matrices times powers of two; zero is zero then, and not underflow."""
+    seen = [_core.survey(a._native, **run.native()) for a in (before, after, after - before)]
+    if any(one["nan"] or one["inf"] for one in seen):
+        return found
+    unit = max(one["unit"] for one in seen[:2])
+    if unit == 0 and all(one["unit"] == 0 for one in seen):
+        return found
+    down = 2.0**-unit
+    product = _core.change((before * down)._native, (after * down)._native, **run.native())
+    before2, after2 = (scaled(one["fro2"], 2 * (one["unit"] - unit)) for one in seen[:2])
+    known = Change(before2, seen[2]["fro2"], float(product["product"] or 0.0))
+    return Sums(known, after2, found.units2, unit, seen[2]["unit"])
 
 
 def inner(svd: SVD, a: Matrix, **options: Any) -> float:

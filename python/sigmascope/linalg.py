@@ -168,7 +168,8 @@ def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:
 def _told(top: SVD, tol: float) -> SVD:
     """Warn the caller of svds if the tolerance was not reached."""
     if not top.converged:
-        worst = float(np.max(top.residuals / max(float(top.s[0]), np.finfo(float).tiny)))
+        with np.errstate(invalid="ignore"):
+            worst = float(np.max(top.residuals / max(float(top.s[0]), 2.0**-1074)))
         warnings.warn(
             f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst residual is "
             f"{worst:.2g} sigma_1; the error bounds hold all the same",
@@ -204,7 +205,7 @@ def _svds_by_gram(
         num_threads=run.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=(),
-    )
+    ).scaled(result["unit"])
 
 
 def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularValues:
@@ -253,7 +254,12 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     The bounds of "fast" are statistical, with a margin over the errors of many spectra: rounding
     errors are taken for independent, except those of equal rows.
     """
-    a = matrix(A)
+    values, unit = every_value(matrix(A), accuracy, **options)
+    return values.scaled(unit)
+
+
+def every_value(a: Matrix, accuracy: str, **options: Any) -> tuple[SingularValues, int]:
+    """Compute what :func:`svdvals` gives in units of 2^unit; and that exponent."""
     run = Run.of(a, **options)
     plan.check_accuracy(accuracy)
     fast = accuracy == "fast"
@@ -269,7 +275,7 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         notes.append("columns are parallel or few have nearly all of the norm: float64 after all")
     if result["fast_reduction"]:
         notes.append("the eigenvalues were found by float32 products too")
-    return SingularValues(
+    found = SingularValues(
         values=result["values"],
         errors=result["errors"],
         floor=result["floor"],
@@ -281,3 +287,4 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=tuple(notes),
     )
+    return found, result["unit"]

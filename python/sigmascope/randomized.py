@@ -101,7 +101,7 @@ def randomized_svd(
         num_threads=run.threads,
         fro_norm=float(np.sqrt(fro2)),
         notes=(),
-    )
+    ).scaled(result["unit"])
 
 
 def _completed(vectors: Any, k: int) -> Any:

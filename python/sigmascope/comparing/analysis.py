@@ -79,6 +79,7 @@ def _jobs(couple: AnyCouple, sums: Sums, k: int) -> tuple[dict[str, Job], dict[s
         else:
             # Of what an adapter adds to, the norm is not summed entry by entry.
             seen = isinstance(couple, Couple) and math.isfinite(norm2)
+            seen = seen and sums.unit == sums.delta_unit == 0  # a square that float64 holds
             jobs[group] = Job(a, norm2 if seen else None)
     if change.change2 == 0:
         jobs.pop("after", None)  # the same as before

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import staircase
 from .measure import Measure
 from .quadrature import CONVERGED, Difference, Function, Quadrature, check_rules, from_rules
+from .units import scaled, scaled_errors
 
 Array = NDArray[np.float64]
 Gradient = Callable[..., tuple[float, ...]]
@@ -36,6 +37,10 @@ class Density:
         Number of singular values, min(m, n) of the matrix.
     fro_norm
         The exactly known Frobenius norm (sigma units).
+    exponent
+        The quadrature is of the matrix times 2^-exponent: 0 but for matrices whose squares would
+        leave the range (:mod:`sigmascope.spectra.units`). What the methods take and give is of the
+        matrix itself.
     steps, block, seed, passes, method, precision, seconds
         How the run was made. ``passes`` counts reads of A.
 
@@ -62,6 +67,7 @@ class Density:
     precision: str
     seconds: float
     quadrature: Quadrature
+    exponent: int = 0
 
     @classmethod
     def from_quadrature(
@@ -81,6 +87,7 @@ class Density:
         method: str = "block Lanczos quadrature",
         precision: str = "float64",
         seconds: float = 0.0,
+        exponent: int = 0,
     ) -> Density:
         """Build the density from the Gauss and the Gauss-Radau rule of one block Lanczos run.
 
@@ -101,6 +108,8 @@ class Density:
             How far rounding may have moved a node, relative to lambda_1: about 1e-14 for float64
             blocks, 1e-7 for float32. Nodes below it count as 0, and what a shift of every node by
             it would change is part of every error.
+        exponent
+            All of these are of the matrix times 2^-exponent.
 
         Raises
         ------
@@ -113,7 +122,7 @@ class Density:
         quadrature = from_rules(n, fro2, (gauss_nodes, g), (radau_nodes, r), rho, resolution)
         return cls(
             n=n,
-            fro_norm=math.sqrt(fro2),
+            fro_norm=scaled(math.sqrt(fro2), exponent),
             steps=steps,
             block=g.shape[1],
             seed=seed,
@@ -122,11 +131,23 @@ class Density:
             precision=precision,
             seconds=seconds,
             quadrature=quadrature,
+            exponent=exponent,
         )
+
+    def in_units(self) -> Density:
+        """Return that of the matrix times 2^-exponent."""
+        return replace(self, fro_norm=self._norm, exponent=0) if self.exponent else self
+
+    @property
+    def _norm(self) -> float:
+        """||A||_F in the units of the quadrature."""
+        return math.sqrt(self.quadrature.fro2) if self.exponent else self.fro_norm
 
     def of_near(self, fro_norm: float, apart: Difference) -> Density:
         """Return it for B, of this exact ||B||_F, so near that it tells of B - A in its errors."""
-        near = self.quadrature.of_near(fro_norm**2, apart)
+        norm = scaled(fro_norm, -self.exponent)
+        apart = Difference(*(scaled(x, -self.exponent) for x in apart))
+        near = self.quadrature.of_near(norm**2, apart)
         return replace(self, fro_norm=fro_norm, quadrature=near)
 
     def __repr__(self) -> str:
@@ -148,8 +169,12 @@ class Density:
 
     @property
     def nodes(self) -> Array:
-        """Nodes (d,) descending, in lambda: the converged ones, then the Gauss rule's."""
-        return np.concatenate([self.quadrature.converged, self.quadrature.gauss.nodes])
+        """Nodes (d,) descending, in lambda: the converged ones, then the Gauss rule's.
+
+        Where lambda is out of float64's range, 0 or infinite.
+        """
+        nodes = np.concatenate([self.quadrature.converged, self.quadrature.gauss.nodes])
+        return scaled(nodes, 2 * self.exponent)
 
     @property
     def weights(self) -> Array:
@@ -165,12 +190,19 @@ class Density:
         """
         if unit not in ("lambda", "sigma"):
             raise ValueError(f"unit must be 'lambda' or 'sigma', not {unit!r}")
-        g = f if unit == "lambda" else lambda x: f(np.sqrt(x))
+        if unit == "lambda":
+            return self._measure(
+                lambda t: t, lambda t: (1.0,), lambda x: f(scaled(x, 2 * self.exponent))
+            )
+
+        def g(x: Array) -> Array:
+            return f(scaled(np.sqrt(x), self.exponent))
+
         return self._measure(lambda t: t, lambda t: (1.0,), g)
 
     def nuclear_norm(self) -> Measure:
         """Estimate sum sigma (sigma units)."""
-        return self._measure(lambda s: s, lambda s: (1.0,), np.sqrt)
+        return self._measure(lambda s: s, lambda s: (1.0,), np.sqrt).scaled(self.exponent)
 
     def schatten(self, p: float) -> Measure:
         """Estimate the Schatten norm (sum sigma^p)^(1/p), p > 0 (sigma units)."""
@@ -178,13 +210,13 @@ class Density:
             raise ValueError(f"p must be > 0, not {p}")
         if self.fro_norm == 0:
             return Measure(0.0, 0.0, "density")
-        scale = self.fro_norm
+        scale = self._norm
         norm = self._measure(
             lambda t: max(t, 0.0) ** (1 / p),
             lambda t: (max(t, 1e-300) ** (1 / p - 1) / p,),
             lambda x: (x / scale**2) ** (p / 2),
         )
-        return Measure(scale * norm.value, scale * norm.error, "density")
+        return Measure(scale * norm.value, scale * norm.error, "density").scaled(self.exponent)
 
     def effective_rank(self) -> Measure:
         """Estimate exp of the entropy of sigma / sum sigma, in [1, n] (Roy & Vetterli 2007)."""
@@ -197,6 +229,7 @@ class Density:
         count = self.count_above(x)
         if count.value < 0.5:
             return Measure(0.0, count.error, "density")
+        x = scaled(float(x), -self.exponent)
         cut = np.asarray(x)
         if staircase.resolves(self.quadrature, cut):
             rank = self._rank_of_shares(lambda y: np.asarray(np.sqrt(y) > x, dtype=np.float64))
@@ -215,7 +248,7 @@ class Density:
 
     def _rank_of_shares(self, share: Function) -> Measure:
         """Estimate exp of the entropy of sigma / sum sigma, where share(lambda) of each counts."""
-        scale = self.fro_norm
+        scale = self._norm
 
         def rank(s: float, e: float) -> float:
             return s * math.exp(-e / s) if s > 0 else 0.0
@@ -236,7 +269,7 @@ class Density:
     def effective_rank_energy(self) -> Measure:
         """Estimate exp of the entropy of lambda / sum lambda, in [1, n]."""
         self._require_nonzero()
-        total = self.fro_norm**2
+        total = self._norm**2
         return self._measure(
             lambda e: math.exp(-e), lambda e: (-math.exp(-e),), lambda x: entropy_term(x / total)
         )
@@ -244,7 +277,7 @@ class Density:
     def participation_ratio(self) -> Measure:
         """Estimate (sum lambda)^2 / sum lambda^2, in [1, n]."""
         self._require_nonzero()
-        total = self.fro_norm**2
+        total = self._norm**2
         return self._measure(lambda t: 1 / t, lambda t: (-1 / t**2,), lambda x: (x / total) ** 2)
 
     def energy_rank(self, q: float) -> Measure:
@@ -263,6 +296,10 @@ class Density:
 
     def quantiles(self, q: Array) -> tuple[Array, Array]:
         """Estimate the sigma below which each fraction q (f,) in [0, 1] lies, and its error."""
+        sigma, errors = self._quantiles(q)
+        return scaled(sigma, self.exponent), scaled_errors(errors, sigma, self.exponent)
+
+    def _quantiles(self, q: Array) -> tuple[Array, Array]:
         if not self.exact:
             return staircase.quantiles(self.quadrature, (1.0 - q) * self.n)
         low, mid, high = (
@@ -278,7 +315,7 @@ class Density:
 
     def counts_above(self, x: Array) -> tuple[Array, Array]:
         """Estimate how many singular values exceed each x (f,), sigma, and the errors."""
-        return staircase.counts_above(self.quadrature, x)
+        return staircase.counts_above(self.quadrature, scaled(x, -self.exponent))
 
     def cdf(self, x: float) -> tuple[float, float]:
         """Estimate the fraction of singular values <= x (sigma units); return it and its error."""
