@@ -329,5 +329,8 @@ class Density:
     def _measure(
         self, function: Callable[..., float], gradient: Gradient, *fs: Function
     ) -> Measure:
-        e = self.quadrature.estimate(function, gradient, *fs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            e = self.quadrature.estimate(function, gradient, *fs)
+        if not math.isfinite(e.value):  # no number of float64
+            return Measure(math.inf, math.inf, "density")
         return Measure(e.value, e.error, "density", e)

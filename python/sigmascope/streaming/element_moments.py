@@ -82,7 +82,9 @@ class MomentsAccumulator(RowAccumulator):
                 self._count[name] += int(raw[name])
             self._range = min(self._range[0], raw["min"]), max(self._range[1], raw["max"])
             for unit, _, columns in raw["bands"]:
-                self._sums["c"].add(columns, unit=2 * unit)
+                low = columns < columns.max(initial=0.0) * 2.0**-_BAND  # beyond what a term holds
+                for part in (np.where(low, 0.0, columns), np.where(low, columns, 0.0)):
+                    self._sums["c"].add(part, unit=2 * unit)
             if self._first is None and raw["first_nonfinite"] is not None:
                 row, column = raw["first_nonfinite"]
                 self._first = self.rows + row, column
