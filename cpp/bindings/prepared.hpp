@@ -48,10 +48,14 @@ inline int door_exponent(const Matrix& matrix, double largest) {
 // is exact, and so is the way back. Singular values and norms are returned in units of 2^unit, their squares in those
 // of 4^unit: 1 in the usual range, else that of the operator, so that no square leaves the range.
 struct Problem {
-  bool flipped = false;    // the operator is the transpose of the caller's matrix
-  int exponent = 0;        // the largest entry becomes at most 1
-  double fro2 = 0.0;       // of the scaled matrix
-  std::int64_t looks = 1;  // at every element, before the products
+  bool flipped = false;           // the operator is the transpose of the caller's matrix
+  int exponent = 0;               // the largest entry becomes at most 1
+  double fro2 = 0.0;              // of the scaled matrix
+  std::int64_t looks = 1;         // at every element, before the products
+  std::uint64_t fingerprint = 0;  // of the matrix, or one that several share
+
+  // The seed of random numbers: nobody makes a matrix with a direction orthogonal to those of its own.
+  std::uint64_t start(std::uint64_t seed) const { return start_of(fingerprint, seed); }
 
   double factor() const { return std::ldexp(1.0, -exponent); }
   int unit() const { return std::abs(exponent) > usual_exponent ? exponent : 0; }
@@ -90,12 +94,12 @@ struct Prepared : Problem {
   std::optional<MatrixOperator<CpuBackend<T>>> a;
 
   Prepared(const Matrix& source, const RunOptions& options, bool rounded_copy = false)
-      : Problem{.flipped = source.rows < source.cols},
+      : Problem{.flipped = source.rows < source.cols, .fingerprint = options.fingerprint.value_or(0)},
         matrix(held(source, options.load_bytes)),
         backend(cpu_options(options)) {
     py::gil_scoped_release release;
     ElementSurvey seen;
-    if (options.fro2) {
+    if (options.fro2 && options.fingerprint) {
       --looks;
       exponent = door_exponent(matrix, std::sqrt(*options.fro2));  // at most
       fro2 = std::ldexp(*options.fro2, -2 * exponent);
@@ -103,6 +107,8 @@ struct Prepared : Problem {
       seen = backend.survey(matrix, rounded_copy && !matrix.mostly_column_major());
       require_finite(seen);
       exponent = door_exponent(matrix, seen.largest);
+      if (!options.fingerprint)
+        fingerprint = sigmascope::fingerprint(backend.isa(), seen.digest, seen.largest, matrix.rows, matrix.cols);
       fro2 = scaled_squares(backend, matrix, seen, exponent, looks);
     }
     const double factor = this->factor();

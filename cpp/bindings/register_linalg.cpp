@@ -53,7 +53,8 @@ py::dict quadrature_dict(const Quadrature& rule, const Problem& p) {
 }
 
 template <class P>
-py::dict krylov(P& p, const TopOptions& options) {
+py::dict krylov(P& p, TopOptions options) {
+  options.seed = p.start(options.seed);
   const auto top = [&] {
     py::gil_scoped_release release;
     return block_krylov(p.backend, *p.a, p.fro2, options);
@@ -80,7 +81,7 @@ py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t see
   std::int64_t taken = 0;
   const Quadrature rule = [&] {
     py::gil_scoped_release release;
-    KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), seed);
+    KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), p.start(seed));
     while (taken < steps && !space.exhausted()) {
       space.expand(*p.a, nullptr, Rounding{.products = products});
       ++taken;
@@ -97,7 +98,7 @@ template <class P>
 py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed) {
   const auto factors = [&] {
     py::gil_scoped_release release;
-    return randomized_svd(p.backend, *p.a, k, block, passes, seed);
+    return randomized_svd(p.backend, *p.a, k, block, passes, p.start(seed));
   }();
   py::dict result;
   put_factors(result, p, factors, true);
@@ -112,7 +113,7 @@ template <class P>
 py::dict gram_top(P& p, std::int64_t k, std::uint64_t seed) {
   const auto triplets = [&] {
     py::gil_scoped_release release;
-    return gram_triplets(p.backend, *p.a, k, seed);
+    return gram_triplets(p.backend, *p.a, k, p.start(seed));
   }();
   py::dict result;
   put_factors(result, p, triplets, true);

@@ -84,7 +84,8 @@ struct Spread : Problem {
       : Problem{.flipped = matrix.attr("flipped").cast<bool>(),
                 .exponent = matrix.attr("exponent").cast<int>(),
                 .fro2 = matrix.attr("fro2").cast<double>(),
-                .looks = matrix.attr("looks").cast<std::int64_t>()},
+                .looks = matrix.attr("looks").cast<std::int64_t>(),
+                .fingerprint = options.fingerprint.value_or(matrix.attr("fingerprint").cast<std::uint64_t>())},
         backend({.threads = options.threads, .panel_rows = 0, .observer = make_observer(py::none())}),
         a(matrix) {}
 };

@@ -154,7 +154,8 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
   std::vector<Stretch> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
   Groups groups(a, height);
-  const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i, std::int64_t j, std::int64_t n) {
+  const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i, std::int64_t j, std::int64_t n,
+                        int) {
     isa_.stretches(here.dtype, here.data, here.stride, here.rows, n, groups.columns(panel.row0 + i) + j,
                    found.data() + j / stretch_length * height + i);
   };

@@ -33,6 +33,11 @@ struct Survey {
   std::int64_t nans, infinities, first_nonfinite;
 };
 
+// Sums mod 2^64 over entries: of words times keys, and of the keys of zeros. See fingerprint.hpp.
+struct Digest {
+  std::uint64_t sum = 0, zeros = 0;
+};
+
 // Sums over the entries w of one matrix and d = w' - w, what another of its shape has more.
 struct ChangeSums {
   double before2 = 0.0;  // w w
@@ -196,6 +201,12 @@ struct Isa {
   // What lies `ahead` bytes further is fetched meanwhile.
   void (*survey)(DType, const void* codes, std::int64_t n, std::int64_t ahead, Survey*);
   ChangeSums (*change)(DType, const void* before, const void* after, std::int64_t n);  // of one stretch
+
+  // Adds n codes of a stretch whose keys are keys[j] xor other. `whole`: all bits of fp64, else those of fp32 nearest.
+  void (*digest)(DType, const void* codes, std::int64_t n, const std::uint32_t* keys, std::uint32_t other, bool whole,
+                 Digest* to);
+  // Of n places on the longer or the shorter side of a matrix.
+  void (*digest_keys)(std::int64_t first, std::int64_t n, bool longer, std::uint32_t* keys);
 
   // bf16 only where there are dot products for it.
   Narrow (*narrowest)(const double* x, std::int64_t n);

@@ -136,8 +136,17 @@ def moments(
 ) -> dict[str, Any]: ...
 def door_exponent(a: Matrix, largest: float) -> int: ...
 def survey(
-    a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
+    a: Matrix,
+    *,
+    place: tuple[int, int] = (0, 0),
+    shape: tuple[int, int] | None = None,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
 ) -> dict[str, Any]: ...
+def fingerprint(digest: tuple[int, int], largest: float, rows: int, cols: int) -> int: ...
+def start_of(fingerprint: int, seed: int) -> int: ...
 def change(
     before: Matrix,
     after: Matrix,
@@ -146,7 +155,7 @@ def change(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
-) -> dict[str, float | None]: ...
+) -> dict[str, Any]: ...
 def product_f32(
     a: Matrix,
     x: NDArray[Any],

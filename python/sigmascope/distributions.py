@@ -152,11 +152,11 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
     Notes
     -----
     One read of A, and others where squares of float64 entries would leave its range: those of the
-    matrix times a power of two. float64 sums in an order fixed by the matrix, so that no bit depends
-    on how it is stored. Per 4096 elements of a row, sums of powers, taken again about the mean where
-    that holds more than 7/8 of the squares, so that a large mean costs no digits; merged by Pebay's
-    formulas (2008). Norms, mean and deviation are good to about 1e-13, skewness and kurtosis to
-    1e-11, of what is stored, times mean / deviation where the mean is the larger.
+    matrix times a power of two. float64 sums in an order fixed by the matrix, so that no bit
+    depends on how it is stored. Per 4096 elements of a row, sums of powers, taken again about the
+    mean where that holds more than 7/8 of the squares, so that a large mean costs no digits; merged
+    by Pebay's formulas (2008). Norms, mean and deviation are good to about 1e-13, skewness and
+    kurtosis to 1e-11, of what is stored, times mean / deviation where the mean is the larger.
     """
     a = matrix(A)
     run = Run.of(a, **options)

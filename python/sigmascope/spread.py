@@ -42,6 +42,8 @@ class Spread:
         The square of the Frobenius norm, of the multiplied operator.
     looks : int
         Reads of the matrix so far.
+    fingerprint : int
+        A hash of its numbers; see :class:`sigmascope.plan.Run`.
 
     Notes
     -----
@@ -59,7 +61,7 @@ class Spread:
         self._cuts = row_blocks(tall.shape)
         self._run = run
         self._workers = Workers(run)
-        self.exponent, self.fro2, self.looks = _surveyed(a, self._workers)
+        self.exponent, self.fro2, self.looks, self.fingerprint = _surveyed(a, self._workers)
         self._workers.hold([tall[i0:i1] * 2.0**-self.exponent for i0, i1 in self._cuts])
 
     def multiply(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -164,17 +166,20 @@ def _moved(place: tuple[int, int] | None, start: int, flipped: bool) -> tuple[in
     return (place[0], place[1] + start) if flipped else (place[0] + start, place[1])
 
 
-def _surveyed(a: Matrix, workers: Workers) -> tuple[int, float, int]:
+def _surveyed(a: Matrix, workers: Workers) -> tuple[int, float, int, int]:
     """The exponent of the largest magnitude, the sum of the squares over its square, and looks.
 
-    NonFiniteError where there is one.
+    And the fingerprint. NonFiniteError where there is one.
     """
     flipped = a.shape[0] < a.shape[1]
     cuts = row_blocks(a.shape[::-1] if flipped else a.shape)
     workers.hold(_stored_blocks(a, cuts, flipped))
     largest, nans, infinities, squares = 0.0, 0, 0, []
     places = []
-    for (start, _), seen in zip(cuts, workers.each("survey", [None] * len(cuts), 1), strict=True):
+    digest = [0, 0]
+    blocks = [((0, i0) if flipped else (i0, 0), a.shape) for i0, _ in cuts]
+    for (start, _), seen in zip(cuts, workers.each("survey", blocks, 1), strict=True):
+        digest = [(x + y) % 2**64 for x, y in zip(digest, seen["digest"], strict=True)]
         largest = max(largest, seen["largest"])
         squares.append((seen["fro2"], seen["unit"]))
         nans += seen["nan"]
@@ -189,7 +194,8 @@ def _surveyed(a: Matrix, workers: Workers) -> tuple[int, float, int]:
         )
     exponent = _core.door_exponent(a._native, largest)
     fro2 = sum(math.ldexp(x, 2 * (unit - exponent)) for x, unit in squares)
-    return exponent, fro2, 1 + any(unit for _, unit in squares)
+    fingerprint = _core.fingerprint((digest[0], digest[1]), largest, *a.shape)
+    return exponent, fro2, 1 + any(unit for _, unit in squares), fingerprint
 
 
 def _sum(terms: Iterator[NDArray[Any]]) -> NDArray[np.float64]:

@@ -56,7 +56,9 @@ def findings(
     jobs, known = _jobs(couple, sums, options.k)
     change = sums.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
-    spectra = known | Spectra(jobs, decay, options, budget, tally, share).computed()
+    spectra = (
+        known | Spectra(jobs, decay, sums.fingerprint, options, budget, tally, share).computed()
+    )
     if change.change2 == 0:
         spectra["after"] = spectra["before"]
     if change.product == 0 and change.before2 > 0:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from sigmascope.changes import Change, change, inner, inner_need
+from sigmascope.changes import Change, change, fingerprint, inner, inner_need
 from sigmascope.distributions import moments
 from sigmascope.errors import NonFiniteError
 from sigmascope.low_rank import LowRank
@@ -42,6 +42,8 @@ class Sums(NamedTuple):
         The effective rank of that, or None: of an adapter it has the form of the change.
     passes
         Over each matrix.
+    fingerprint
+        A hash of the numbers of both, for the random numbers that all their spectra share.
     """
 
     change: Change
@@ -51,6 +53,7 @@ class Sums(NamedTuple):
     passes: int = 2
     unit: int = 0
     delta_unit: int = 0
+    fingerprint: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Couple:
             passes,
             seen.unit,
             seen.delta_unit,
+            seen.fingerprint,
         )
 
 
@@ -168,7 +172,9 @@ class Adapted:
         unit = exponent_of(norm)
         W = self.before * 2.0**-unit if unit else self.before
         product = inner(svd.scaled(-unit), W, **options)
-        return _of_svd(norm, unit, svd, product, _lost(svd), _floor(self.delta))
+        found = _of_svd(norm, unit, svd, product, _lost(svd), _floor(self.delta))
+        own = fingerprint(self.before, self.delta.B, self.delta.A, **options)
+        return found._replace(fingerprint=own, passes=3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import staircase
+from . import shares, staircase
 from .measure import Measure
-from .quadrature import CONVERGED, Difference, Function, Quadrature, check_rules, from_rules
+from .quadrature import Difference, Function, Quadrature, check_rules, from_rules
+from .shares import entropy_term
 from .units import scaled, scaled_errors
 
 Array = NDArray[np.float64]
 Gradient = Callable[..., tuple[float, ...]]
-
-
-def entropy_term(x: Array) -> Array:
-    """Return x ln x, with 0 ln 0 = 0."""
-    return np.asarray(x * np.log(np.where(x > 0, x, 1.0)))
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -221,7 +217,7 @@ class Density:
     def effective_rank(self) -> Measure:
         """Estimate exp of the entropy of sigma / sum sigma, in [1, n] (Roy & Vetterli 2007)."""
         self._require_nonzero()
-        return self._rank_of_shares(np.ones_like)
+        return shares.rank(self._measure, self._norm, np.ones_like)
 
     def effective_rank_above(self, x: float) -> Measure:
         """Estimate the effective rank of the values that exceed x (sigma units); 0 if none does."""
@@ -229,42 +225,8 @@ class Density:
         count = self.count_above(x)
         if count.value < 0.5:
             return Measure(0.0, count.error, "density")
-        x = scaled(float(x), -self.exponent)
-        cut = np.asarray(x)
-        if staircase.resolves(self.quadrature, cut):
-            rank = self._rank_of_shares(lambda y: np.asarray(np.sqrt(y) > x, dtype=np.float64))
-            return Measure(rank.value, rank.error + CONVERGED**2 * rank.value, "density")
-        low, high = staircase.stair_around(self.quadrature, cut)
-
-        def share(y: Array) -> Array:
-            return staircase.ramp(y, low, high)
-
-        rank = self._rank_of_shares(share)
-        total = self._measure(lambda s: s, lambda s: (1.0,), lambda y: share(y) * np.sqrt(y))
-        # One value more at x, r times the mean of those above, adds r (1 - ln r) <= 1 to the rank.
-        r = min(max(rank.value, 1.0) * x / total.value, 1.0) if total.value > 0 else 1.0
-        error = rank.error + (r * (1.0 - math.log(r)) * count.error if r > 0 else 0.0)
-        return Measure(max(rank.value, 0.0), error, "density")
-
-    def _rank_of_shares(self, share: Function) -> Measure:
-        """Estimate exp of the entropy of sigma / sum sigma, where share(lambda) of each counts."""
-        scale = self._norm
-
-        def rank(s: float, e: float) -> float:
-            return s * math.exp(-e / s) if s > 0 else 0.0
-
-        def slope(s: float, e: float) -> tuple[float, float]:
-            if s <= 0:
-                return 0.0, 0.0
-            r = rank(s, e)
-            return r * (1.0 / s + e / s**2), -r / s
-
-        return self._measure(
-            rank,
-            slope,
-            lambda x: share(x) * (np.sqrt(x) / scale),
-            lambda x: share(x) * entropy_term(np.sqrt(x) / scale),
-        )
+        cut = scaled(float(x), -self.exponent)
+        return shares.rank_above(self.quadrature, self._measure, self._norm, cut, count)
 
     def effective_rank_energy(self) -> Measure:
         """Estimate exp of the entropy of lambda / sum lambda, in [1, n]."""

@@ -53,6 +53,12 @@ def exponent_of(x: float) -> int:
     return exponent if abs(exponent) > USUAL else 0
 
 
+def in_units(x: Array, step: int) -> tuple[Array, int]:
+    """Return numbers in units of 2^unit, in which squares are in range; and a multiple of step."""
+    unit = exponent_of(float(np.abs(x).max(initial=0.0))) // step * step
+    return scaled(x, -unit), unit
+
+
 def beyond(exponent: int, *values: float) -> tuple[str, ...]:
     """Return a note if one of these times 2^exponent is beyond float64."""
     if not any(math.isfinite(x) and math.isinf(scaled(x, exponent)) for x in values):

@@ -13,7 +13,7 @@ from sigmascope import plan
 from sigmascope.errors import NonFiniteError
 from sigmascope.sources import matrix
 from sigmascope.spectra import SVD
-from sigmascope.spectra.units import exponent_of, scaled
+from sigmascope.spectra.units import in_units, scaled
 
 from .accumulator import Accumulator, at_the_door, native_options
 from .chances import chi_square_mean
@@ -22,8 +22,7 @@ from .linear_images import Images, TestMatrices
 
 Array = NDArray[np.float64]
 
-_STEP = 16
-"""Units of updates are powers of two of multiples of this, as sums take them."""
+_STEP = 16  # units of updates are powers of two of multiples of it, as sums take them
 
 _RARE = 3.090
 """Standard deviations of a normal number that are exceeded with probability 1e-3."""
@@ -156,7 +155,7 @@ class LinearSketch(Accumulator):
         _require_numbers(U, V)
         if U.size == 0:
             return self
-        (U, left), (V, right) = _in_units(U), _in_units(V)
+        (U, left), (V, right) = in_units(U, _STEP), in_units(V, _STEP)
         return self._add(self._test.of_outer(U, V), left + right)
 
     def add_entries(self, i: ArrayLike, j: ArrayLike, values: ArrayLike) -> Self:
@@ -183,7 +182,7 @@ class LinearSketch(Accumulator):
                 seen = f"{places.min()} to {places.max()}"
                 raise ValueError(f"{name} is {seen}, the sketch has the shape {self.shape}")
         _require_numbers(numbers)
-        numbers, unit = _in_units(numbers)
+        numbers, unit = in_units(numbers, _STEP)
         return self._add(self._test.of_entries(rows, cols, numbers), unit)
 
     def _add(self, images: Images, unit: int) -> Self:
@@ -292,12 +291,6 @@ class LinearSketch(Accumulator):
         """Shape and what was seen."""
         m, n = self.shape
         return f"LinearSketch({m} x {n}, k={self.k}, width={self.width}, {self.updates} updates)"
-
-
-def _in_units(x: Array) -> tuple[Array, int]:
-    """Return numbers in units of 2^unit, in which products of them are in range; and unit."""
-    unit = exponent_of(float(np.abs(x).max(initial=0.0))) // _STEP * _STEP
-    return scaled(x, -unit), unit
 
 
 def _require_numbers(*arrays: Array) -> None:
