@@ -65,7 +65,10 @@ def svds(
         as two parts of bfloat16, and reads the answer as "mixed" does; on a processor without tiles
         (AMX) it is float32.
     seed : int
-        Of the random start. Same seed, same bits, whatever the threads.
+        Of the random start, which follows from it and from a hash of the numbers of A: same A and
+        seed, same bits, whatever the storage and the threads. A matrix that hides a direction from
+        its start would have to invert the hash, which is not cryptographic, and know the seed:
+        for matrices from strangers, ``secrets.randbits(64)`` is one that nobody knows.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
         :class:`sigmascope.plan.Run`.

@@ -51,7 +51,7 @@ class LinearSketch(Accumulator):
     probes : int
         Rows of Theta, at least 4.
     seed : int
-        Of the random matrices; sketches merge only if all but k agree.
+        Of the random matrices, alone; sketches merge only if all but k agree. As of `Sketch`.
 
     Notes
     -----

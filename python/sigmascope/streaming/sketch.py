@@ -35,7 +35,8 @@ class Sketch(RowAccumulator):
     width : int, optional
         Columns of Omega, at least k; 2 k + 10 by default, at most n_cols. Errors fall with it.
     seed : int
-        Of Omega; sketches merge only if n_cols, width and seed agree.
+        Of Omega, alone: sketches merge only if n_cols, width and seed agree. Whoever knows it can
+        make rows that the sketch does not see; of rows from strangers, ``secrets.randbits(64)``.
 
     Notes
     -----
