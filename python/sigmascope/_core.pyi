@@ -72,6 +72,8 @@ def krylov(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def density(
     a: Operand,
@@ -87,6 +89,8 @@ def density(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def low_rank(
     a: Operand,
@@ -101,6 +105,8 @@ def low_rank(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def gram_top(
     a: Operand,
@@ -111,9 +117,19 @@ def gram_top(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def every_value(
-    a: Operand, *, fast: bool, threads: int, panel_rows: int, load_bytes: int, progress: Progress
+    a: Operand,
+    *,
+    fast: bool,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def gram(
     a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
