@@ -48,7 +48,7 @@ py::dict survey(const Matrix& matrix, const std::pair<std::int64_t, std::int64_t
   {
     py::gil_scoped_release release;
     if (!shape) shape = {matrix.rows, matrix.cols};
-    seen = backend.survey(matrix, false, Place{place.first, place.second, shape->first >= shape->second});
+    seen = backend.survey(matrix, false, BlockPlace{place.first, place.second, shape->first >= shape->second});
     problem.exponent = door_exponent(matrix, seen.largest);
     problem.fro2 = scaled_squares(backend, matrix, seen, problem.exponent, problem.looks);
   }

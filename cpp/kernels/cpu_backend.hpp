@@ -89,8 +89,10 @@ class CpuBackend {
   std::vector<double> eigvalsh(Small& a, bool fast);
   ElementMoments moments(const Matrix& a, bool count_codes);
   // The rounded copy too, if it can; of a block of another matrix at its place.
-  ElementSurvey survey(const Matrix& a, bool round, const Place& place);
-  ElementSurvey survey(const Matrix& a, bool round = false) { return survey(a, round, Place{0, 0, a.rows >= a.cols}); }
+  ElementSurvey survey(const Matrix& a, bool round, const BlockPlace& place);
+  ElementSurvey survey(const Matrix& a, bool round = false) {
+    return survey(a, round, BlockPlace{0, 0, a.rows >= a.cols});
+  }
   // Digests of both too.
   ChangeSums change(const Matrix& before, const Matrix& after, Digest& was, Digest& is);
   const Isa& isa() const { return isa_; }

@@ -44,7 +44,7 @@ ChangeSums CpuBackend<T>::change(const Matrix& before, const Matrix& after, Dige
   struct Both {
     CodeBuffers before, after;
   };
-  const Place place{0, 0, before.rows >= before.cols};
+  const BlockPlace place{0, 0, before.rows >= before.cols};
   std::vector<Digester> old_digests(static_cast<std::size_t>(pool_.threads()), Digester(isa_, place, before.has_f64())),
       fresh_digests(static_cast<std::size_t>(pool_.threads()), Digester(isa_, place, after.has_f64()));
   std::vector<Both> buffers(static_cast<std::size_t>(pool_.threads()));

@@ -12,7 +12,7 @@
 namespace sigmascope {
 
 template <class T>
-ElementSurvey CpuBackend<T>::survey(const Matrix& a, bool round, const Place& place) {
+ElementSurvey CpuBackend<T>::survey(const Matrix& a, bool round, const BlockPlace& place) {
   ElementSurvey result;
   result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
   const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
@@ -53,7 +53,7 @@ ElementSurvey CpuBackend<T>::survey(const Matrix& a, bool round, const Place& pl
   return result;
 }
 
-template ElementSurvey CpuBackend<float>::survey(const Matrix&, bool, const Place&);
-template ElementSurvey CpuBackend<double>::survey(const Matrix&, bool, const Place&);
+template ElementSurvey CpuBackend<float>::survey(const Matrix&, bool, const BlockPlace&);
+template ElementSurvey CpuBackend<double>::survey(const Matrix&, bool, const BlockPlace&);
 
 }  // namespace sigmascope

@@ -16,7 +16,7 @@
 namespace sigmascope {
 
 // Where a block lies in the matrix that is hashed, and whether that has as many rows as columns at least.
-struct Place {
+struct BlockPlace {
   std::int64_t row0 = 0, col0 = 0;
   bool tall = true;
 };
@@ -24,7 +24,7 @@ struct Place {
 // What one thread adds up.
 class Digester {
  public:
-  Digester(const Isa& isa, const Place& place, bool whole) : isa_(&isa), place_(place), whole_(whole) {}
+  Digester(const Isa& isa, const BlockPlace& place, bool whole) : isa_(&isa), place_(place), whole_(whole) {}
 
   // Codes of columns [j, j + n) of one stretch in row i.
   void add(DType dtype, const void* codes, std::int64_t i, std::int64_t j, std::int64_t n) {
@@ -41,7 +41,7 @@ class Digester {
 
  private:
   const Isa* isa_;
-  Place place_;
+  BlockPlace place_;
   bool whole_;
   std::int64_t first_ = -1;
   std::vector<std::uint32_t> keys_;
