@@ -26,7 +26,7 @@ from sigmascope.threads import resolve_threads
 
 from .exact_sum import MOST_TERMS, ExactSum
 
-FORMAT = 2
+FORMAT = 1
 """Of the files; one of a later format is refused."""
 
 _DAMAGE = (

@@ -84,7 +84,7 @@ class MomentsAccumulator(RowAccumulator):
             for unit, _, columns in raw["bands"]:
                 low = columns < columns.max(initial=0.0) * 2.0**-_BAND  # beyond what a term holds
                 for part in (np.where(low, 0.0, columns), np.where(low, columns, 0.0)):
-                    self._sums["c"].add(part, unit=2 * unit)
+                    self._sums["c"].add(part, 0, 2 * unit)
             if self._first is None and raw["first_nonfinite"] is not None:
                 row, column = raw["first_nonfinite"]
                 self._first = self.rows + row, column
@@ -219,6 +219,8 @@ class MomentsAccumulator(RowAccumulator):
             row, column = counts["first"]
             self._first = int(row), int(column)
         self._dtype = str(counts["dtype"])
+        if "row_squares" in arrays:  # as files had it before
+            arrays = {**arrays, "row_norms": np.sqrt(arrays["row_squares"])}
         rows, codes = arrays["row_norms"], arrays["codes"]
         if len(self._powers) != 5 or len(rows) != (self.rows if self.row_norms else 0):
             raise ValueError(f"{len(self._powers)} powers, {len(rows)} row norms")

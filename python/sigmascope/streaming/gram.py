@@ -72,8 +72,8 @@ class GramAccumulator(RowAccumulator):
         if held and grid_of(float(packed.max(initial=0.0))) + 2 * unit not in held:
             self._require_memory(20, "another grid of sums in", more=1)
         with self._changing():
-            self._sums["g"].add(packed, unit=2 * unit)
-            self._sums["f"].add(np.float64(fro2), unit=2 * unit)
+            self._sums["g"].add(packed, 0, 2 * unit)
+            self._sums["f"].add(np.float64(fro2), 0, 2 * unit)
             self.rows += a.shape[0]
         return self
 

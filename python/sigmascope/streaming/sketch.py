@@ -82,7 +82,7 @@ class Sketch(RowAccumulator):
         gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's depends on threads
         with self._changing():
             for name, term in {"z": z, "y": gram, "f": np.float64(fro2)}.items():
-                self._sums[name].add(term, unit=2 * unit)
+                self._sums[name].add(term, 0, 2 * unit)
             self.rows += a.shape[0]
         return self
 
