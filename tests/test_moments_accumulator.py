@@ -125,15 +125,13 @@ def test_beyond_the_range_of_fourth_powers() -> None:
     A = np.random.default_rng(7).standard_normal((30, 4)) * 1e120
     seen, batch = streamed(A, 3), ss.moments(A)
     assert seen.std == pytest.approx(batch.std, rel=1e-13)
-    assert np.isnan(seen.kurtosis)
-    assert np.isnan(batch.kurtosis)
+    assert seen.kurtosis == pytest.approx(batch.kurtosis, rel=1e-12)
+    assert batch.kurtosis == pytest.approx(ss.moments(A * 1e-120).kurtosis, rel=1e-12)
 
 
 def test_what_is_refused_changes_nothing() -> None:
     held = ss.MomentsAccumulator(5, row_norms=True).update(np.arange(20.0).reshape(4, 5))
     before = moments_bits(held)
-    with pytest.raises(OverflowError, match="squares of the entries overflow"):
-        held.update(np.full((2, 5), 1e200))
     with pytest.raises(ValueError, match="rows of 4 columns"):
         held.update(np.ones((2, 4)))
     with pytest.raises(ValueError, match=r"'row_norms': True.*'row_norms': False"):
@@ -146,12 +144,12 @@ def test_what_is_refused_changes_nothing() -> None:
         ss.MomentsAccumulator(0)
 
 
-def test_sums_that_overflow_together() -> None:
+@pytest.mark.parametrize("each", [5e153, 1e200, 1e-200])
+def test_sums_of_squares_beyond_the_range(each: float) -> None:
     held = ss.MomentsAccumulator(3)
     for _ in range(40):
-        held.update(np.full((2, 3), 5e153))
-    with pytest.raises(OverflowError, match="sum of the squares"):
-        held.result()
+        held.update(np.full((2, 3), each))
+    assert held.result().fro_norm == pytest.approx(each * 240**0.5, rel=1e-14)
 
 
 def test_the_threads_change_no_bit() -> None:

@@ -169,8 +169,6 @@ def test_rows_that_are_not_finite_change_nothing(spoilt: float) -> None:
     kind = "2 NaN and 0 infinite" if np.isnan(spoilt) else "0 NaN and 2 infinite"
     with pytest.raises(ss.NonFiniteError, match=rf"{kind} entries, the first at \(2, 5\)"):
         sketch.update(bad)
-    with pytest.raises(OverflowError, match="squares of the entries overflow"):
-        sketch.update(1e200 * good)
     assert (bits(sketch), sketch.rows) == (before, 4)
 
 

@@ -38,7 +38,7 @@ def squares(A: Any, *, threads: int = 1, panel_rows: int = 0, load_bytes: int = 
         load_bytes=load_bytes,
         progress=None,
     )
-    return float(found["fro2"])
+    return float(np.ldexp(found["fro2"], 2 * found["unit"]))
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (3, 31), (150, 4097), (4097, 5)])

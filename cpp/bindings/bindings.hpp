@@ -32,11 +32,12 @@ class NonFinite : public std::runtime_error {
 struct RunOptions {
   int threads = 1;
   std::int64_t panel_rows = 0;
-  std::int64_t load_bytes = 0;  // a matrix whose stored bytes are no more is read into memory once
-  py::object progress;          // None, or called with the stored bytes used so far
-  std::optional<double> fro2;   // ||A||_F^2 of a matrix that somebody has looked at, and found no NaN
-  bool gather = false;          // whether there is memory for what the tiles of a matrix add up to
-  bool separate = false;        // whether what bf16 leaves of a sum of tiles is kept by itself, if it is little
+  std::int64_t load_bytes = 0;               // a matrix whose stored bytes are no more is read into memory once
+  py::object progress;                       // None, or called with the stored bytes used so far
+  std::optional<double> fro2;                // ||A||_F^2 of a matrix that somebody has looked at, and found no NaN
+  std::optional<std::uint64_t> fingerprint;  // that several matrices share, for the same random numbers; else their own
+  bool gather = false;                       // whether there is memory for what the tiles of a matrix add up to
+  bool separate = false;  // whether what bf16 leaves of a sum of tiles is kept by itself, if it is little
 };
 
 RunOptions run_options(const py::kwargs& kwargs, bool gather = false, bool separate = false);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One look at every element, of one matrix or of two.
+#include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "bindings/bindings.hpp"
+#include "bindings/prepared.hpp"
 
 namespace sigmascope {
 
@@ -22,7 +25,8 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
                                     {"m4", m.all.m4},
                                     {"sum_squares", m.all.sum_squares},
                                     {"min", m.all.minimum},
-                                    {"max", m.all.maximum}})
+                                    {"max", m.all.maximum},
+                                    {"least", m.all.least}})
     result[name] = value;
   result["zeros"] = m.all.zeros;
   result["nan"] = m.all.nans;
@@ -35,17 +39,24 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
   return result;
 }
 
-py::dict survey(const Matrix& matrix, const RunOptions& run) {
+// `shape`: of the matrix that this is a block of, at `place`.
+py::dict survey(const Matrix& matrix, const std::pair<std::int64_t, std::int64_t>& place,
+                std::optional<std::pair<std::int64_t, std::int64_t>> shape, const RunOptions& run) {
   CpuBackend<float> backend(cpu_options(run));
-  const ElementSurvey seen = [&] {
+  ElementSurvey seen;
+  Problem problem;
+  {
     py::gil_scoped_release release;
-    return backend.survey(matrix);
-  }();
-  double fro2 = 0;
-  for (const double square : seen.row_squares) fro2 += square;
+    if (!shape) shape = {matrix.rows, matrix.cols};
+    seen = backend.survey(matrix, false, BlockPlace{place.first, place.second, shape->first >= shape->second});
+    problem.exponent = door_exponent(matrix, seen.largest);
+    problem.fro2 = scaled_squares(backend, matrix, seen, problem.exponent, problem.looks);
+  }
   py::dict result;
-  result["fro2"] = fro2;
+  result["fro2"] = problem.in_squared_units(problem.fro2);
+  result["unit"] = problem.unit();
   result["largest"] = seen.largest;
+  result["digest"] = py::make_tuple(seen.digest.sum, seen.digest.zeros);
   result["nan"] = seen.nans;
   result["inf"] = seen.infinities;
   result["first_nonfinite"] =
@@ -56,11 +67,13 @@ py::dict survey(const Matrix& matrix, const RunOptions& run) {
 py::dict change(const Matrix& before, const Matrix& after, const RunOptions& run) {
   if (before.rows != after.rows || before.cols != after.cols) throw std::invalid_argument("matrices of two shapes");
   CpuBackend<float> backend(cpu_options(run));
+  Digest was, is;
   const ChangeSums sums = [&] {
     py::gil_scoped_release release;
-    return backend.change(before, after);
+    return backend.change(before, after, was, is);
   }();
   py::dict result;
+  result["digests"] = py::make_tuple(py::make_tuple(was.sum, was.zeros), py::make_tuple(is.sum, is.zeros));
   const bool units = sums.units == before.rows * before.cols;
   const auto known = [&](double units2) { return units ? py::object(py::float_(units2)) : py::object(py::none()); };
   result["before2"] = sums.before2;
@@ -75,6 +88,7 @@ py::dict change(const Matrix& before, const Matrix& after, const RunOptions& run
 }  // namespace
 
 void register_elements(py::module_& module) {
+  module.def("door_exponent", &door_exponent, "a"_a, "largest"_a);
   module.def(
       "moments",
       [](const Matrix& a, bool histogram, const py::kwargs& kwargs) {
@@ -82,8 +96,18 @@ void register_elements(py::module_& module) {
       },
       "a"_a, py::kw_only(), "histogram"_a);
   module.def(
-      "survey", [](const Matrix& a, const py::kwargs& kwargs) { return survey(a, run_options(kwargs)); }, "a"_a,
-      py::kw_only());
+      "survey",
+      [](const Matrix& a, std::pair<std::int64_t, std::int64_t> place,
+         std::optional<std::pair<std::int64_t, std::int64_t>> shape,
+         const py::kwargs& kwargs) { return survey(a, place, shape, run_options(kwargs)); },
+      "a"_a, py::kw_only(), "place"_a = std::pair<std::int64_t, std::int64_t>{0, 0}, "shape"_a = py::none());
+  module.def(
+      "fingerprint",
+      [](std::pair<std::uint64_t, std::uint64_t> digest, double largest, std::int64_t rows, std::int64_t cols) {
+        return fingerprint(best_isa(), {digest.first, digest.second}, largest, rows, cols);
+      },
+      "digest"_a, "largest"_a, "rows"_a, "cols"_a);
+  module.def("start_of", &start_of, "fingerprint"_a, "seed"_a);
   module.def(
       "change",
       [](const Matrix& before, const Matrix& after, const py::kwargs& kwargs) {

@@ -17,10 +17,17 @@ namespace {
 
 template <class P, class Factors>
 void put_factors(py::dict& result, const P& p, const Factors& f, bool vectors) {
-  result["s"] = to_numpy(p.unscaled(f.s));
+  result["s"] = to_numpy(p.in_units(f.s));
   if (!vectors) return;
   result["u"] = to_numpy(p.flipped ? f.v : f.u, false);
   result["vt"] = to_numpy(p.flipped ? f.u : f.v, true);
+}
+
+template <class P>
+void put_evidence(py::dict& result, const P& p) {
+  result["reads"] = p.a->reads() + p.looks;
+  result["fro2"] = p.in_squared_units(p.fro2);
+  result["unit"] = p.unit();
 }
 
 Products products_of(const std::string& name) {
@@ -30,9 +37,9 @@ Products products_of(const std::string& name) {
   throw std::invalid_argument("products are rounded, split or full, not " + name);
 }
 
-py::dict quadrature_dict(const Quadrature& rule, double factor) {
+py::dict quadrature_dict(const Quadrature& rule, const Problem& p) {
   const auto nodes = [&](std::vector<double> values) {
-    for (double& value : values) value /= factor * factor;
+    for (double& value : values) value = p.in_squared_units(value);
     return to_numpy(values);
   };
   py::dict result;
@@ -46,15 +53,16 @@ py::dict quadrature_dict(const Quadrature& rule, double factor) {
 }
 
 template <class P>
-py::dict krylov(P& p, const TopOptions& options) {
+py::dict krylov(P& p, TopOptions options) {
+  options.seed = p.start(options.seed);
   const auto top = [&] {
     py::gil_scoped_release release;
     return block_krylov(p.backend, *p.a, p.fro2, options);
   }();
   py::dict result;
   put_factors(result, p, top.triplets, options.vectors);
-  result["residuals"] = to_numpy(p.unscaled(top.residuals));
-  result["errors"] = to_numpy(p.unscaled(top.errors));
+  result["residuals"] = to_numpy(p.in_units(top.residuals));
+  result["errors"] = to_numpy(p.in_units(top.errors));
   result["converged"] = top.converged;
   result["injected"] = top.injected;
   result["restarted"] = top.restarted;
@@ -64,9 +72,8 @@ py::dict krylov(P& p, const TopOptions& options) {
   result["columns"] = top.columns;
   result["unread"] = top.unread;
   result["steps"] = top.steps;
-  result["reads"] = p.a->reads() + p.looks;
-  result["fro2"] = p.fro2 / (p.factor * p.factor);
-  if (top.quadrature) result["quadrature"] = quadrature_dict(*top.quadrature, p.factor);
+  put_evidence(result, p);
+  if (top.quadrature) result["quadrature"] = quadrature_dict(*top.quadrature, p);
   return result;
 }
 
@@ -76,17 +83,16 @@ py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t see
   std::int64_t taken = 0;
   const Quadrature rule = [&] {
     py::gil_scoped_release release;
-    KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), seed);
+    KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), p.start(seed));
     while (taken < steps && !space.exhausted()) {
       space.expand(*p.a, nullptr, Rounding{.products = products});
       ++taken;
     }
     return quadrature(space);
   }();
-  py::dict result = quadrature_dict(rule, p.factor);
+  py::dict result = quadrature_dict(rule, p);
   result["steps"] = taken;
-  result["reads"] = p.a->reads() + p.looks;
-  result["fro2"] = p.fro2 / (p.factor * p.factor);
+  put_evidence(result, p);
   return result;
 }
 
@@ -94,17 +100,16 @@ template <class P>
 py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed) {
   const auto factors = [&] {
     py::gil_scoped_release release;
-    return randomized_svd(p.backend, *p.a, p.fro2, k, block, passes, seed);
+    return randomized_svd(p.backend, *p.a, p.fro2, k, block, passes, p.start(seed));
   }();
   py::dict result;
   put_factors(result, p, factors.triplets, true);
-  result["residuals"] = to_numpy(p.unscaled(factors.triplets.residuals));
-  result["errors"] = to_numpy(p.unscaled(factors.errors));
+  result["residuals"] = to_numpy(p.in_units(factors.triplets.residuals));
+  result["errors"] = to_numpy(p.in_units(factors.errors));
   result["converged"] = factors.converged;
   result["columns"] = factors.columns;
   result["steps"] = factors.steps;
-  result["reads"] = p.a->reads() + p.looks;
-  result["fro2"] = p.fro2 / (p.factor * p.factor);
+  put_evidence(result, p);
   return result;
 }
 
@@ -112,16 +117,17 @@ template <class P>
 py::dict gram_top(P& p, const GramOptions& options) {
   const auto top = [&] {
     py::gil_scoped_release release;
-    return gram_triplets(p.backend, *p.a, options);
+    GramOptions mixed = options;
+    mixed.seed = p.start(options.seed);
+    return gram_triplets(p.backend, *p.a, mixed);
   }();
   py::dict result;
   put_factors(result, p, top.triplets, true);
-  result["residuals"] = to_numpy(p.unscaled(top.triplets.residuals));
-  result["errors"] = to_numpy(p.unscaled(top.errors));
+  result["residuals"] = to_numpy(p.in_units(top.triplets.residuals));
+  result["errors"] = to_numpy(p.in_units(top.errors));
   result["converged"] = top.converged;
   result["complete"] = top.complete;
-  result["reads"] = p.a->reads() + p.looks;
-  result["fro2"] = p.fro2 / (p.factor * p.factor);
+  put_evidence(result, p);
   return result;
 }
 
@@ -132,14 +138,13 @@ py::dict every_value(P& p, bool fast) {
     return gram_spectrum(p.backend, *p.a, fast);
   }();
   py::dict result;
-  result["values"] = to_numpy(p.unscaled(spectrum.values));
-  result["errors"] = to_numpy(p.unscaled(spectrum.errors));
-  result["floor"] = spectrum.floor / p.factor;
+  result["values"] = to_numpy(p.in_units(spectrum.values));
+  result["errors"] = to_numpy(p.in_units(spectrum.errors));
+  result["floor"] = p.in_units(spectrum.floor);
   result["precision"] = std::string(spectrum.precision);
   result["fallen_back"] = spectrum.fallen_back;
   result["fast_reduction"] = spectrum.fast_reduction;
-  result["reads"] = p.a->reads() + p.looks;
-  result["fro2"] = p.fro2 / (p.factor * p.factor);
+  put_evidence(result, p);
   return result;
 }
 

@@ -140,6 +140,7 @@ RunOptions run_options(const py::kwargs& kwargs, bool gather, bool separate) {
   options.load_bytes = kwargs["load_bytes"].cast<std::int64_t>();
   options.progress = kwargs["progress"];
   if (kwargs.contains("fro2")) options.fro2 = kwargs["fro2"].cast<std::optional<double>>();
+  if (kwargs.contains("fingerprint")) options.fingerprint = kwargs["fingerprint"].cast<std::optional<std::uint64_t>>();
   return options;
 }
 

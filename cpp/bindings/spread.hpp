@@ -82,8 +82,10 @@ struct Spread : Problem {
 
   Spread(const py::object& matrix, const RunOptions& options)
       : Problem{.flipped = matrix.attr("flipped").cast<bool>(),
-                .factor = matrix.attr("factor").cast<double>(),
-                .fro2 = matrix.attr("fro2").cast<double>()},
+                .exponent = matrix.attr("exponent").cast<int>(),
+                .fro2 = matrix.attr("fro2").cast<double>(),
+                .looks = matrix.attr("looks").cast<std::int64_t>(),
+                .fingerprint = options.fingerprint.value_or(matrix.attr("fingerprint").cast<std::uint64_t>())},
         backend({.threads = options.threads, .panel_rows = 0, .observer = make_observer(py::none())}),
         a(matrix) {}
 };

@@ -200,6 +200,7 @@ struct Largest {
 
 struct Extremes {
   double minimum, maximum;  // never -0, which some orders of looking would find and others not
+  double least;             // see Stretch
   std::int64_t zeros;
   bool finite;  // else the others mean nothing
 };
@@ -239,18 +240,25 @@ class ExtremeLanes {
     const U top = static_cast<U>(high);
     if ((positive && top >= infinity_code<From>) ||
         (negative && large >= static_cast<U>(sign_bit<From> | infinity_code<From>)))
-      return {0, 0, 0, false};
+      return {0, 0, 0, 0, false};
     U small = large;  // needed only where all signs are equal: the number of least magnitude
     if (!positive || !negative)
       for (std::int64_t i = 0; i < n; ++i) {
         const U u = __builtin_bit_cast(U, code_at<From>(codes, i));
         small = u < small ? u : small;
       }
-    return {number_of<From>(negative ? large : small) + 0.0, number_of<From>(positive ? top : small) + 0.0, zeros,
-            true};
+    return {number_of<From>(negative ? large : small) + 0.0, number_of<From>(positive ? top : small) + 0.0, least(),
+            zeros, true};
   }
 
  private:
+  double least() const {
+    if constexpr (sizeof(S) < 8) return __builtin_inf();
+    U small = ~U{0};
+    for (int i = 0; i < width; ++i) small = least_[i] < small ? least_[i] : small;
+    return small == static_cast<U>(~U{0}) ? __builtin_inf() : number_of<From>(static_cast<U>((small + 1) / 2));
+  }
+
   void look(Vector<S> v) {
     const Vector<U> one = Vector<U>{} + U{1};
     const auto u = __builtin_bit_cast(Vector<U>, v);
@@ -258,10 +266,15 @@ class ExtremeLanes {
     highest_ = v > highest_ ? v : highest_;
     largest_ = u > largest_ ? u : largest_;
     nonzeros_ += magnitude < one ? magnitude : one;
+    if constexpr (sizeof(S) == 8) {
+      const Vector<U> less = magnitude - one;  // zero is the largest
+      least_ = less < least_ ? less : least_;
+    }
   }
 
   Vector<S> highest_ = Vector<S>{} + static_cast<S>(sign_bit<From>);
   Vector<U> largest_{}, nonzeros_{};
+  Vector<U> least_ = ~Vector<U>{};  // twice the least code without its sign, less one
 };
 
 template <class From>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/block.hpp"
+#include "kernels/fingerprint.hpp"
 #include "kernels/isa.hpp"
 #include "kernels/thread_pool.hpp"
 #include "matrix/panel.hpp"
@@ -31,6 +32,7 @@ struct ElementSurvey {
   std::vector<double> row_squares;  // the sum of each row's squares
   std::int64_t nans = 0, infinities = 0;
   std::int64_t first_row = -1, first_col = -1;  // the first NaN or infinity, in the order of rows
+  Digest digest;                                // of all
   std::optional<Matrix> rounded;                // what CpuBackend::rounded makes, where that is no work
 };
 
@@ -86,8 +88,14 @@ class CpuBackend {
   // Eigenvalues of a symmetric matrix, ascending; overwrites it. Fast: with the large products in fp32.
   std::vector<double> eigvalsh(Small& a, bool fast);
   ElementMoments moments(const Matrix& a, bool count_codes);
-  ElementSurvey survey(const Matrix& a, bool round = false);  // the rounded copy too, if it can
-  ChangeSums change(const Matrix& before, const Matrix& after);
+  // The rounded copy too, if it can; of a block of another matrix at its place.
+  ElementSurvey survey(const Matrix& a, bool round, const BlockPlace& place);
+  ElementSurvey survey(const Matrix& a, bool round = false) {
+    return survey(a, round, BlockPlace{0, 0, a.rows >= a.cols});
+  }
+  // Digests of both too.
+  ChangeSums change(const Matrix& before, const Matrix& after, Digest& was, Digest& is);
+  const Isa& isa() const { return isa_; }
   // Decoded rows [i0, i1) x columns [j0, j1), row-major, ld = j1 - j0.
   void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out);
 

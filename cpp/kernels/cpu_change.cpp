@@ -33,7 +33,8 @@ ElementCodes decoded(const Isa& isa, const Panel& panel, std::int64_t i, std::in
 }  // namespace
 
 template <class T>
-ChangeSums CpuBackend<T>::change(const Matrix& before, const Matrix& after) {
+ChangeSums CpuBackend<T>::change(const Matrix& before, const Matrix& after, Digest& digest_before,
+                                 Digest& digest_after) {
   ChangeSums result;
   std::int64_t height =
       std::min(rows_at_a_time(before, options_.panel_rows), rows_at_a_time(after, options_.panel_rows));
@@ -43,6 +44,9 @@ ChangeSums CpuBackend<T>::change(const Matrix& before, const Matrix& after) {
   struct Both {
     CodeBuffers before, after;
   };
+  const BlockPlace place{0, 0, before.rows >= before.cols};
+  std::vector<Digester> old_digests(static_cast<std::size_t>(pool_.threads()), Digester(isa_, place, before.has_f64())),
+      fresh_digests(static_cast<std::size_t>(pool_.threads()), Digester(isa_, place, after.has_f64()));
   std::vector<Both> buffers(static_cast<std::size_t>(pool_.threads()));
   PanelStream old(before, false, height), fresh(after, false, height);
   for (std::int64_t index = 0; index < old.count(); ++index) {
@@ -59,9 +63,12 @@ ChangeSums CpuBackend<T>::change(const Matrix& before, const Matrix& after) {
           w = decoded(isa_, was, i, w.rows, j, n, buffer.before);
           next = decoded(isa_, is, i, w.rows, j, n, buffer.after);
         }
-        for (std::int64_t r = 0; r < w.rows; ++r)
-          found[static_cast<std::size_t>((i + r) * across + part % across)] =
-              isa_.change(w.dtype, w.data + r * w.stride, next.data + r * next.stride, n);
+        for (std::int64_t r = 0; r < w.rows; ++r) {
+          const std::byte *was_row = w.data + r * w.stride, *is_row = next.data + r * next.stride;
+          found[static_cast<std::size_t>((i + r) * across + part % across)] = isa_.change(w.dtype, was_row, is_row, n);
+          old_digests[static_cast<std::size_t>(worker)].add(w.dtype, was_row, was.row0 + i + r, j, n);
+          fresh_digests[static_cast<std::size_t>(worker)].add(next.dtype, is_row, is.row0 + i + r, j, n);
+        }
         i += w.rows;
       }
     });
@@ -74,10 +81,12 @@ ChangeSums CpuBackend<T>::change(const Matrix& before, const Matrix& after) {
     observe(was);
     observe(is);
   }
+  digest_before = sum_of(old_digests);
+  digest_after = sum_of(fresh_digests);
   return result;
 }
 
-template ChangeSums CpuBackend<float>::change(const Matrix&, const Matrix&);
-template ChangeSums CpuBackend<double>::change(const Matrix&, const Matrix&);
+template ChangeSums CpuBackend<float>::change(const Matrix&, const Matrix&, Digest&, Digest&);
+template ChangeSums CpuBackend<double>::change(const Matrix&, const Matrix&, Digest&, Digest&);
 
 }  // namespace sigmascope

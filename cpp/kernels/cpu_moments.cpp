@@ -11,8 +11,8 @@ namespace sigmascope {
 
 namespace {
 
-constexpr Stretch empty_stretch{
-    0, 0, 0, 0, 0, 0, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), 0, 0, 0, -1};
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr Stretch empty_stretch{0, 0, 0, 0, 0, 0, infinity, -infinity, infinity, 0, 0, 0, -1};
 
 // Pebay 2008, "Formulas for robust, one-pass parallel computation of covariances and arbitrary-order moments".
 void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
@@ -22,6 +22,7 @@ void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
   a.zeros += b.zeros;
   a.minimum = std::min(a.minimum, b.minimum);
   a.maximum = std::max(a.maximum, b.maximum);
+  a.least = std::min(a.least, b.least);
   a.sum_squares += b.sum_squares;
   if (b.count == 0) return;
   if (a.count == 0) {
@@ -153,7 +154,8 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
   std::vector<Stretch> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
   Groups groups(a, height);
-  const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i, std::int64_t j, std::int64_t n) {
+  const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i, std::int64_t j, std::int64_t n,
+                        int) {
     isa_.stretches(here.dtype, here.data, here.stride, here.rows, n, groups.columns(panel.row0 + i) + j,
                    found.data() + j / stretch_length * height + i);
   };

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/isa.hpp"
@@ -16,6 +18,29 @@ namespace sigmascope {
 constexpr std::int64_t short_run = 2048;  // bytes
 constexpr std::int64_t rows_ahead = 12;
 constexpr std::int64_t summed_bytes = std::int64_t{24} << 10;  // half of an L1 cache
+
+// Decodes n contiguous codes, times a coefficient. Where stored numbers, or the coefficient, may be none of fp32's
+// while their product is, the product is made in fp64.
+inline bool of_usual_size(double coefficient) {
+  return std::abs(coefficient) <= 0x1p60 && std::abs(coefficient) >= 0x1p-60;
+}
+
+template <class T>
+void decode_times(const Isa& isa, DType dtype, const std::byte* source, std::int64_t n, double coefficient, bool add,
+                  T* dst) {
+  if (std::is_same_v<T, double> || of_usual_size(coefficient))
+    return IsaOf<T>::decode(isa)(dtype, source, n, static_cast<T>(coefficient), add, dst);
+  constexpr std::int64_t at_once = 256;
+  std::array<double, at_once> exact;
+  for (std::int64_t e = 0; e < n; e += at_once) {
+    const std::int64_t here = std::min(at_once, n - e);
+    isa.decode_f64(dtype, source + e * info(dtype).size, here, coefficient, false, exact.data());
+    for (std::int64_t i = 0; i < here; ++i) {
+      const T number = static_cast<T>(exact[static_cast<std::size_t>(i)]);
+      dst[e + i] = add ? dst[e + i] + number : number;
+    }
+  }
+}
 
 // Decodes `count` elements that start at (i, j) of the piece and run along its columns (or down its rows) into dst,
 // in runs that share one scale.
@@ -32,9 +57,8 @@ void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t
       std::memcpy(scratch.data() + e * size, source + e * step, static_cast<std::size_t>(size));
     source = scratch.data();
   }
-  const auto decode = IsaOf<T>::decode(isa);
   const double coefficient = factor * tile.coefficient;
-  if (!tile.scale) return decode(tile.dtype, source, count, static_cast<T>(coefficient), add, dst);
+  if (!tile.scale) return decode_times(isa, tile.dtype, source, count, coefficient, add, dst);
   const std::int64_t row = tile.scale_row0 + (piece.tile_row0 + i) * tile.scale_row_step;
   const std::int64_t col = tile.scale_col0 + (piece.tile_col0 + j) * tile.scale_col_step;
   const std::int64_t block = down ? tile.scale->block_rows : tile.scale->block_cols;
@@ -43,7 +67,7 @@ void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t
     const std::int64_t at = (down ? row : col) + e * apart;
     const std::int64_t run = std::min(count - e, (block - at % block + apart - 1) / apart);
     const float scale = down ? tile.scale->at(at, col) : tile.scale->at(row, at);
-    decode(tile.dtype, source + e * size, run, static_cast<T>(coefficient * scale), add, dst + e);
+    decode_times(isa, tile.dtype, source + e * size, run, coefficient * scale, add, dst + e);
     e += run;
   }
 }
@@ -54,6 +78,15 @@ void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t
 template <class T>
 void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0,
                   std::int64_t j1, double factor, T* out, std::int64_t ld, std::vector<std::byte>& scratch) {
+  if (!panel.covered_once && !of_usual_size(factor)) {  // of the sum: its terms, times that, may be none of T's numbers
+    std::vector<double> row(static_cast<std::size_t>(j1 - j0));
+    for (std::int64_t i = i0; i < i1; ++i) {
+      decode_panel(isa, panel, i, i + 1, j0, j1, 1.0, row.data(), j1 - j0, scratch);
+      for (std::int64_t j = 0; j < j1 - j0; ++j)
+        out[(i - i0) * ld + j] = static_cast<T>(factor * row[static_cast<std::size_t>(j)]);
+    }
+    return;
+  }
   const auto covers = [&](const Piece& p) {
     return p.row0 <= i0 && i1 <= p.row0 + p.rows && p.col0 <= j0 && j1 <= p.col0 + p.cols;
   };

@@ -29,8 +29,8 @@ inline std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
   return std::clamp<std::int64_t>(rows < group_rows ? rows : rows / group_rows * group_rows, 1, most);
 }
 
-// Panels of `height` rows, one after another: look(panel, codes, i, j, n) in parallel for every run of rows of codes
-// from row i of the panel in columns [j, j + n) of one stretch; then join(panel).
+// Panels of `height` rows, one after another: look(panel, codes, i, j, n, worker) in parallel for every run of rows of
+// codes from row i of the panel in columns [j, j + n) of one stretch; then join(panel).
 template <class Look, class Join>
 void pass_over(const Matrix& a, std::int64_t height, const Isa& isa, ThreadPool& pool, const Look& look,
                const Join& join) {
@@ -47,7 +47,7 @@ void pass_over(const Matrix& a, std::int64_t height, const Isa& isa, ThreadPool&
       for (std::int64_t i = std::max<std::int64_t>(start, 0); i < end;) {
         const ElementCodes codes =
             element_codes(isa, panel, i, end - i, j, n, buffers[static_cast<std::size_t>(worker)]);
-        look(panel, codes, i, j, n);
+        look(panel, codes, i, j, n, worker);
         i += codes.rows;
       }
     });

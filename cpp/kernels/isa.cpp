@@ -8,6 +8,7 @@
 #include "kernels/change.hpp"
 #include "kernels/chase.hpp"
 #include "kernels/decode.hpp"
+#include "kernels/digest.hpp"
 #include "kernels/dots.hpp"
 #include "kernels/entries.hpp"
 #include "kernels/product.hpp"
@@ -41,7 +42,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     product<float>, product<double>, product<Pair>, product<Wide>,
     adjoint<float>, adjoint<double>, adjoint<Pair>, adjoint<Wide>, pair_places.of, wide_places.of,
     move_sums<double>, move_sums<float>, round_bf16, pack_pairs, add_entries,
-    stretches, survey, change,
+    stretches, survey, change, digest, digest_keys,
     narrowest, pack_cells, gram_cells,
     chase,
 };

@@ -23,6 +23,7 @@ inline constexpr std::int64_t stretch_length = 4096;
 struct Stretch {
   double count, mean, m2, m3, m4;  // central sums
   double sum_squares, minimum, maximum;
+  double least;  // magnitude of what is not zero, of fp64; of other formats, whose squares fp64 holds, infinite
   std::int64_t zeros, nans, infinities, first_nonfinite;  // -1: none
 };
 
@@ -30,6 +31,11 @@ struct Stretch {
 struct Survey {
   double sum_squares, largest;  // largest magnitude
   std::int64_t nans, infinities, first_nonfinite;
+};
+
+// Sums mod 2^64 over entries: of words times keys, and of the keys of zeros. See fingerprint.hpp.
+struct Digest {
+  std::uint64_t sum = 0, zeros = 0;
 };
 
 // Sums over the entries w of one matrix and d = w' - w, what another of its shape has more.
@@ -195,6 +201,12 @@ struct Isa {
   // What lies `ahead` bytes further is fetched meanwhile.
   void (*survey)(DType, const void* codes, std::int64_t n, std::int64_t ahead, Survey*);
   ChangeSums (*change)(DType, const void* before, const void* after, std::int64_t n);  // of one stretch
+
+  // Adds n codes of a stretch whose keys are keys[j] xor other. `whole`: all bits of fp64, else those of fp32 nearest.
+  void (*digest)(DType, const void* codes, std::int64_t n, const std::uint32_t* keys, std::uint32_t other, bool whole,
+                 Digest* to);
+  // Of n places on the longer or the shorter side of a matrix.
+  void (*digest_keys)(std::int64_t first, std::int64_t n, bool longer, std::uint32_t* keys);
 
   // bf16 only where there are dot products for it.
   Narrow (*narrowest)(const double* x, std::int64_t n);

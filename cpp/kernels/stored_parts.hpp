@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/decode_panel.hpp"
 #include "kernels/isa.hpp"
 #include "matrix/panel.hpp"
 
@@ -64,8 +65,10 @@ class Summands {
       return piece.tile->dtype == DType::bf16 && !piece.tile->scale && piece.col_stride == 2 &&
              piece.rows == panel.rows && piece.cols == panel.cols;
     };
+    const auto fits = [&](const Piece& piece) { return of_usual_size(factor * piece.tile->coefficient); };
     if (panel.pieces.size() > 1 && panel.pieces.size() <= most &&
-        std::all_of(panel.pieces.begin(), panel.pieces.end(), whole_bf16))
+        std::all_of(panel.pieces.begin(), panel.pieces.end(), whole_bf16) &&
+        std::all_of(panel.pieces.begin(), panel.pieces.end(), fits))
       count_ = static_cast<int>(panel.pieces.size());
   }
   int count() const { return count_; }

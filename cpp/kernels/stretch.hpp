@@ -133,6 +133,7 @@ void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Ex
   out->sum_squares = s.second;
   out->minimum = e.minimum;
   out->maximum = e.maximum;
+  out->least = e.least;
   out->zeros = e.zeros;
   out->nans = out->infinities = 0;
   out->first_nonfinite = -1;
@@ -148,7 +149,7 @@ template <class From>
 void stretch_nonfinite(const char* codes, std::int64_t n, double* columns, Stretch* out) {
   double zeroed[stretch_length] = {}, finite[stretch_length], unused[stretch_length];
   std::int64_t count = 0;
-  Stretch bad{0, 0, 0, 0, 0, 0, __builtin_inf(), -__builtin_inf(), 0, 0, 0, -1};
+  Stretch bad{0, 0, 0, 0, 0, 0, __builtin_inf(), -__builtin_inf(), __builtin_inf(), 0, 0, 0, -1};
   for (std::int64_t i = 0; i < n; ++i) {
     const auto x = static_cast<double>(From::value(code_at<From>(codes, i)));
     zeroed[i] = __builtin_isfinite(x) ? x : 0.0;

@@ -80,6 +80,8 @@ def krylov(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def density(
     a: Operand,
@@ -95,6 +97,8 @@ def density(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def low_rank(
     a: Operand,
@@ -109,6 +113,8 @@ def low_rank(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def gram_top(
     a: Operand,
@@ -122,9 +128,19 @@ def gram_top(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def every_value(
-    a: Operand, *, fast: bool, threads: int, panel_rows: int, load_bytes: int, progress: Progress
+    a: Operand,
+    *,
+    fast: bool,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
+    fro2: float | None = None,
+    fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
 def gram(
     a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
@@ -145,9 +161,19 @@ def moments(
     load_bytes: int,
     progress: Progress,
 ) -> dict[str, Any]: ...
+def door_exponent(a: Matrix, largest: float) -> int: ...
 def survey(
-    a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
+    a: Matrix,
+    *,
+    place: tuple[int, int] = (0, 0),
+    shape: tuple[int, int] | None = None,
+    threads: int,
+    panel_rows: int,
+    load_bytes: int,
+    progress: Progress,
 ) -> dict[str, Any]: ...
+def fingerprint(digest: tuple[int, int], largest: float, rows: int, cols: int) -> int: ...
+def start_of(fingerprint: int, seed: int) -> int: ...
 def change(
     before: Matrix,
     after: Matrix,
@@ -156,7 +182,7 @@ def change(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
-) -> dict[str, float | None]: ...
+) -> dict[str, Any]: ...
 def product_f32(
     a: Matrix,
     x: NDArray[Any],

@@ -16,7 +16,7 @@ from .admission import Asked
 from .distributions import moments
 from .errors import MemoryLimitError, NonFiniteError
 from .krylov import Search, krylov_notes, triplets_of
-from .linalg import svdvals, triplets
+from .linalg import every_value, triplets
 from .low_rank import LowRank
 from .matrices import Matrix
 from .plan import Run
@@ -26,6 +26,7 @@ from .routes import EFFORTS, Route, run_for
 from .searching import known_of, search_of
 from .sources import matrix, partly_loaded
 from .spectra import Moments, Spectrum
+from .spectra.units import beyond, scaled, scaled_errors
 from .threads import resolve_memory
 
 __all__ = ["EFFORTS", "REQUESTED", "spectrum"]
@@ -157,11 +158,12 @@ def _exact(
     started: float,
 ) -> Spectrum:
     k = chosen.k
-    result = svdvals(a, accuracy=chosen.accuracy, **options)
-    fro_norm = result.fro_norm if seen is None else seen.fro_norm
+    result, unit = every_value(a, chosen.accuracy, **options)
+    fro_norm = result.fro_norm if seen is None or unit else seen.fro_norm
     measures = statistics.measures_from_values(
-        result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k
+        result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k, unit=unit
     )
+    result = result.scaled(unit)
     svd = None
     if chosen.vectors:
         run = Run.of(a, precisions=SEARCHES, **options)
@@ -206,18 +208,20 @@ def _searched(
     if result["costly"]:
         return None
     seconds = time.perf_counter() - started
-    top, errors = result["s"].astype(np.float64), result["errors"]
-    fro_norm = float(np.sqrt(result["fro2"])) if seen is None else seen.fro_norm
+    top, errors, unit = result["s"], result["errors"], result["unit"]
+    fro_norm = float(np.sqrt(result["fro2"])) if seen is None or unit else seen.fro_norm
     if density is not None:
-        measures = statistics.measures_from_density(density, top, errors, a.shape, fro_norm)
+        measures = statistics.measures_from_density(
+            density, top, errors, a.shape, fro_norm, unit=unit
+        )
     else:
-        measures = statistics.measures_from_top(result["s"], errors, a.shape, fro_norm)
+        measures = statistics.measures_from_top(top, errors, a.shape, fro_norm, unit=unit)
     return Spectrum(
         shape=a.shape,
         effort=chosen.effort,
         k=chosen.k,
-        top=top if search.density else result["s"],
-        top_errors=errors,
+        top=scaled(top, unit),
+        top_errors=scaled_errors(errors, top, unit),
         values=None,
         value_errors=None,
         density=density,
@@ -232,7 +236,7 @@ def _searched(
         seconds=seconds,
         num_threads=run.threads,
         converged=result["converged"],
-        notes=chosen.notes + krylov_notes(result),
+        notes=chosen.notes + krylov_notes(result) + beyond(unit, fro_norm),
         svd=triplets_of(result, run, search, seed, seconds) if chosen.vectors else None,
     )
 

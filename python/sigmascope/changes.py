@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from .matrices import Matrix
 from .memory import Need, elementwise_need, product_need
 from .plan import Run
 from .spectra import SVD
+from .spectra.units import scaled
 
 
 class Change(NamedTuple):
@@ -40,18 +42,23 @@ class Sums(NamedTuple):
     Attributes
     ----------
     change
-        ||W||_F^2, ||dW||_F^2 and <dW, W>.
+        ||W||_F^2, ||dW||_F^2 and <dW, W>, in units of 4^unit, 4^delta_unit and 4^unit.
     after2
-        ||W'||_F^2.
+        ||W'||_F^2, in units of 4^unit.
     units2
         Of both, the sum of 2^(2 e) over the exponents e of their entries, no smaller than that of
         the least number that is not subnormal, and three quarters of that at powers of two; None
         unless both are of 16 bits and neither is multiplied.
+    fingerprint
+        A hash of the numbers of both: see :class:`sigmascope.plan.Run`.
     """
 
     change: Change
     after2: float
     units2: tuple[float, float] | None
+    fingerprint: int
+    unit: int = 0
+    delta_unit: int = 0
 
 
 def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
@@ -86,12 +93,56 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     what = f"a look at every element of two matrices of {plan.of_shape(before.shape)}"
     run = run.within(both, elementwise_need, what, hold=False)
     found = _core.change(before._native, after._native, **run.native())
+    digests = found.pop("digests")
     sums = {name: float(value) for name, value in found.items() if value is not None}
     units = None
     if "before_units2" in sums:
         units = sums["before_units2"], sums["after_units2"]
     known = Change(*(sums[name] for name in ("before2", "change2", "product")))
-    return Sums(known, sums["after2"], units)
+    norms = (math.sqrt(sums[name]) for name in ("before2", "after2"))
+    known_by = [
+        _core.fingerprint(digest, norm, *before.shape)
+        for digest, norm in zip(digests, norms, strict=True)
+    ]
+    result = Sums(known, sums["after2"], units, _core.start_of(*known_by))
+    if both.precision == "float64" and not all(map(_in_range, (*known[:2], result.after2))):
+        return _of_any_size(before, after, result, run)
+    return result
+
+
+def _in_range(square: float) -> bool:
+    """Whether a sum of squares cannot have left float64's range, not even a part that counts."""
+    return 2.0**-800 < square < 2.0**800
+
+
+def _of_any_size(before: Matrix, after: Matrix, found: Sums, run: Run) -> Sums:
+    """Sum again, of matrices times powers of two; zero is zero then, and not underflow."""
+    seen = [_core.survey(a._native, **run.native()) for a in (before, after, after - before)]
+    if any(one["nan"] or one["inf"] for one in seen):
+        return found
+    unit = max(one["unit"] for one in seen[:2])
+    if unit == 0 and all(one["unit"] == 0 for one in seen):
+        return found
+    down = 2.0**-unit
+    product = _core.change((before * down)._native, (after * down)._native, **run.native())
+    before2, after2 = (scaled(one["fro2"], 2 * (one["unit"] - unit)) for one in seen[:2])
+    known = Change(before2, seen[2]["fro2"], float(product["product"] or 0.0))
+    return Sums(known, after2, found.units2, found.fingerprint, unit, seen[2]["unit"])
+
+
+def fingerprint(*matrices: Matrix, **options: Any) -> int:
+    """Return a hash of the numbers of several matrices, in one pass over each.
+
+    Options as for :func:`change`; see :class:`sigmascope.plan.Run` for what it is for.
+    """
+    together = 0
+    for a in matrices:
+        run = Run.of(a, **options)
+        run = run.within(a, elementwise_need, f"a look at {plan.of_shape(a.shape)}", hold=False)
+        seen = _core.survey(a._native, **run.native())
+        own = _core.fingerprint(seen["digest"], seen["largest"], *a.shape)
+        together = _core.start_of(own, together)
+    return together
 
 
 def inner(svd: SVD, a: Matrix, **options: Any) -> float:

@@ -65,4 +65,4 @@ def svds_by_gram(
         num_threads=run.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=notes,
-    )
+    ).scaled(result["unit"])

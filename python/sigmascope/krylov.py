@@ -211,7 +211,7 @@ def triplets_of(result: dict[str, Any], run: Run, search: Search, seed: int, sec
         num_threads=run.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=tolerance_note(search.tol, run.precision) + krylov_notes(result),
-    )
+    ).scaled(result["unit"])
 
 
 def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:

@@ -70,7 +70,10 @@ def svds(
         as two parts of bfloat16, and reads the answer as "mixed" does; on a processor without tiles
         (AMX) it is float32.
     seed : int
-        Of the random start. Same seed, same bits, whatever the threads.
+        Of the random start, which follows from it and from a hash of the numbers of A: same A and
+        seed, same bits, whatever the storage and the threads. A matrix that hides a direction from
+        its start would have to invert the hash, which is not cryptographic, and know the seed:
+        for matrices from strangers, ``secrets.randbits(64)`` is one that nobody knows.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
         :class:`sigmascope.plan.Run`.
@@ -193,7 +196,8 @@ def _told(top: SVD, tol: float) -> SVD:
     """Warn the caller of svds if the tolerance was not reached."""
     if not top.converged:
         of, judged = ("error", top.errors) if top.U is None else ("residual", top.residuals)
-        worst = float(np.max(judged / max(float(top.s[0]), np.finfo(float).tiny)))
+        with np.errstate(invalid="ignore"):
+            worst = float(np.max(judged / max(float(top.s[0]), 2.0**-1074)))
         warnings.warn(
             f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst {of} is "
             f"{worst:.2g} sigma_1; the error bounds hold all the same",
@@ -251,7 +255,12 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     vectors in float64, which shows what the Gram matrix errs by: errors that are larger than
     estimated, or alike (of Toeplitz matrices, of few distinct values), are charged as measured.
     """
-    a = matrix(A)
+    values, unit = every_value(matrix(A), accuracy, **options)
+    return values.scaled(unit)
+
+
+def every_value(a: Matrix, accuracy: str, **options: Any) -> tuple[SingularValues, int]:
+    """Compute what :func:`svdvals` gives in units of 2^unit; and that exponent."""
     run = Run.of(a, **options)
     plan.check_accuracy(accuracy)
     fast = accuracy == "fast"
@@ -267,7 +276,7 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         notes.append("columns are parallel or few have nearly all of the norm: float64 after all")
     if result["fast_reduction"]:
         notes.append("the eigenvalues were found by float32 products too")
-    return SingularValues(
+    found = SingularValues(
         values=result["values"],
         errors=result["errors"],
         floor=result["floor"],
@@ -279,3 +288,4 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=tuple(notes),
     )
+    return found, result["unit"]

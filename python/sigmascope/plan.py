@@ -49,12 +49,14 @@ class Run:
         Whether the copy of :meth:`copy_of` fits as well.
     separate : bool
         Whether what bfloat16 leaves of a sum of tiles is kept by itself, if it is little.
-    copy_bytes : int
-        Of both.
+    copy_bytes : of both
     stored_bytes : int
         Of the matrix in files; 0 if it is in memory, or others read it.
     fro2 : float or None
-        ||A||_F^2 of a matrix that somebody has looked at, and found finite: spares that look.
+        ||A||_F^2 of a matrix that was looked at; with a fingerprint it spares that.
+    fingerprint : int or None
+        64 bits, which random numbers follow from, beside the seed. None: a hash of the numbers of
+        the matrix (docs/architecture.md). Matrices that share one have the same probes.
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
@@ -67,8 +69,7 @@ class Run:
         From `executor`: its workers read the matrix, in blocks of rows, and multiply with it
         (:mod:`sigmascope.spread`); what is smaller stays in this process. Threads, processes, or
         anything with that interface; but for a ThreadPoolExecutor the matrix must be in files that
-        the workers can open. No bit depends on the workers. A block whose worker dies is given to
-        another, and at last computed here.
+        the workers can open. No bit depends on them. A lost worker's block is given to another.
     worker_threads : int
         Of each worker: `num_threads`, or 1.
     """
@@ -87,6 +88,7 @@ class Run:
     executor: Executor | None = None
     worker_threads: int = 1
     fro2: float | None = None
+    fingerprint: int | None = None
 
     @classmethod
     def of(
@@ -102,6 +104,7 @@ class Run:
         progress: Callable[[int], object] | None = None,
         executor: Executor | None = None,
         fro2: float | None = None,
+        fingerprint: int | None = None,
         precisions: tuple[str, ...] = ("float32", "float64"),
     ) -> Run:
         """Resolve the options of one call on `a`; ValueError or DeviceError if they are off.
@@ -122,6 +125,7 @@ class Run:
             raise TypeError(f"executor is a concurrent.futures.Executor, not {executor!r}")
         if reserved < 0:
             raise ValueError(f"reserved must not be negative, it is {reserved}")
+        check_seed(fingerprint or 0, "fingerprint")
         if precision is None:
             precision = a.precision
             if precision == "float32":
@@ -142,6 +146,7 @@ class Run:
             executor=executor,
             worker_threads=num_threads or 1,
             fro2=fro2,
+            fingerprint=fingerprint,
         )
 
     def within(
@@ -266,6 +271,7 @@ class Run:
             "load_bytes": self.load_bytes,
             "progress": self.progress,
             "fro2": self.fro2,
+            "fingerprint": self.fingerprint,
         }
 
 
@@ -282,10 +288,10 @@ def check_positive(**values: float) -> None:
             raise ValueError(f"{name} must be positive, not {value}")
 
 
-def check_seed(seed: int) -> int:
+def check_seed(seed: int, name: str = "seed") -> int:
     """ValueError unless seed fits 64 bits."""
     if not 0 <= operator.index(seed) < 2**64:
-        raise ValueError(f"seed must be between 0 and 2**64 - 1, not {seed}")
+        raise ValueError(f"{name} must be between 0 and 2**64 - 1, not {seed}")
     return int(seed)
 
 

@@ -101,4 +101,4 @@ def randomized_svd(
         num_threads=run.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=(),
-    )
+    ).scaled(result["unit"])

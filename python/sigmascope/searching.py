@@ -6,8 +6,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
-
 from .distributions import density_of
 from .krylov import Search, krylov
 from .linalg import svdvals
@@ -15,6 +13,7 @@ from .matrices import Matrix
 from .plan import Run
 from .routes import Route, run_for
 from .spectra import Density, Known
+from .spectra.units import scaled, scaled_errors
 
 
 def search_of(
@@ -55,4 +54,5 @@ def known_of(
         shared = {name: value for name, value in options.items() if name != "precision"}
         every = svdvals(a, accuracy=chosen.accuracy, **shared)
         return Known(n, every.values, every.errors)
-    return Known(n, result["s"].astype(np.float64), result["errors"], density)
+    s, errors, unit = result["s"], result["errors"], result["unit"]
+    return Known(n, scaled(s, unit), scaled_errors(errors, s, unit), density)

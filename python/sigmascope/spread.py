@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _core
 from .errors import MemoryLimitError, NonFiniteError
 from .matrices import Matrix
 from .memory import Need
@@ -36,10 +37,14 @@ class Spread:
         Of the operator: the matrix or its transpose, whichever is tall.
     flipped : bool
         It is the transpose.
-    factor : float
-        A power of two that it is multiplied by: its largest entry is then at most 1.
+    exponent : int
+        The operator is multiplied by 2^-exponent: its largest entry is then at most 1.
     fro2 : float
         The square of the Frobenius norm, of the multiplied operator.
+    looks : int
+        Reads of the matrix so far.
+    fingerprint : int
+        A hash of its numbers; see :class:`sigmascope.plan.Run`.
 
     Notes
     -----
@@ -57,10 +62,8 @@ class Spread:
         self._cuts = row_blocks(tall.shape)
         self._run = run
         self._workers = Workers(run)
-        largest, fro2 = _surveyed(a, self._workers)
-        self.factor = math.ldexp(1.0, -math.frexp(largest)[1]) if largest > 0 else 1.0
-        self.fro2 = fro2 * self.factor * self.factor
-        self._workers.hold([tall[i0:i1] * self.factor for i0, i1 in self._cuts])
+        self.exponent, self.fro2, self.looks, self.fingerprint = _surveyed(a, self._workers)
+        self._workers.hold([tall[i0:i1] * 2.0**-self.exponent for i0, i1 in self._cuts])
 
     def multiply(self, x: NDArray[Any]) -> NDArray[Any]:
         """A x, (rows, b), for x (cols, b)."""
@@ -129,6 +132,7 @@ def _merged(a: dict[str, Any], b: dict[str, Any], across: str) -> dict[str, Any]
     """Moments of the entries of two blocks together (Pebay 2008)."""
     added = ("zeros", "nan", "inf", "sum_squares", f"{across}_squares", "count")
     both = {name: a[name] + b[name] for name in added}
+    both["least"] = min(a["least"], b["least"])
     both["histogram"] = None if a["histogram"] is None else a["histogram"] + b["histogram"]
     places = [raw["first_nonfinite"] for raw in (a, b) if raw["first_nonfinite"] is not None]
     both["first_nonfinite"] = min(places, default=None)
@@ -138,14 +142,15 @@ def _merged(a: dict[str, Any], b: dict[str, Any], across: str) -> dict[str, Any]
         return both | {name: one[name] for name in ("mean", "m2", "m3", "m4", "min", "max")}
     d = b["mean"] - a["mean"]
     u, v = p / n, q / n
+    d2 = d * d
     both["mean"] = a["mean"] + v * d
-    both["m2"] = a["m2"] + b["m2"] + d**2 * p * v
-    both["m3"] = a["m3"] + b["m3"] + d**3 * p * v * (u - v) + 3 * d * (u * b["m2"] - v * a["m2"])
+    both["m2"] = a["m2"] + b["m2"] + d2 * p * v
+    both["m3"] = a["m3"] + b["m3"] + d2 * d * p * v * (u - v) + 3 * d * (u * b["m2"] - v * a["m2"])
     both["m4"] = (
         a["m4"]
         + b["m4"]
-        + d**4 * p * v * (u * u - u * v + v * v)
-        + 6 * d**2 * (u * u * b["m2"] + v * v * a["m2"])
+        + d2 * d2 * p * v * (u * u - u * v + v * v)
+        + 6 * d2 * (u * u * b["m2"] + v * v * a["m2"])
         + 4 * d * (u * b["m3"] - v * a["m3"])
     )
     return both | {"min": min(a["min"], b["min"]), "max": max(a["max"], b["max"])}
@@ -163,16 +168,22 @@ def _moved(place: tuple[int, int] | None, start: int, flipped: bool) -> tuple[in
     return (place[0], place[1] + start) if flipped else (place[0] + start, place[1])
 
 
-def _surveyed(a: Matrix, workers: Workers) -> tuple[float, float]:
-    """The largest magnitude and the sum of the squares; NonFiniteError, OverflowError."""
+def _surveyed(a: Matrix, workers: Workers) -> tuple[int, float, int, int]:
+    """The exponent of the largest magnitude, the sum of the squares over its square, and looks.
+
+    And the fingerprint. NonFiniteError where there is one.
+    """
     flipped = a.shape[0] < a.shape[1]
     cuts = row_blocks(a.shape[::-1] if flipped else a.shape)
     workers.hold(_stored_blocks(a, cuts, flipped))
-    largest, fro2, nans, infinities = 0.0, 0.0, 0, 0
+    largest, nans, infinities, squares = 0.0, 0, 0, []
     places = []
-    for (start, _), seen in zip(cuts, workers.each("survey", [None] * len(cuts), 1), strict=True):
+    digest = [0, 0]
+    blocks = [((0, i0) if flipped else (i0, 0), a.shape) for i0, _ in cuts]
+    for (start, _), seen in zip(cuts, workers.each("survey", blocks, 1), strict=True):
+        digest = [(x + y) % 2**64 for x, y in zip(digest, seen["digest"], strict=True)]
         largest = max(largest, seen["largest"])
-        fro2 += seen["fro2"]
+        squares.append((seen["fro2"], seen["unit"]))
         nans += seen["nan"]
         infinities += seen["inf"]
         place = _moved(seen["first_nonfinite"], start, flipped)
@@ -183,9 +194,10 @@ def _surveyed(a: Matrix, workers: Workers) -> tuple[float, float]:
             f"the matrix holds {nans} NaN and {infinities} infinite entries, "
             f"the first at {min(places)}"
         )
-    if not math.isfinite(fro2):
-        raise OverflowError("the squares of the entries overflow double precision")
-    return largest, fro2
+    exponent = _core.door_exponent(a._native, largest)
+    fro2 = sum(math.ldexp(x, 2 * (unit - exponent)) for x, unit in squares)
+    fingerprint = _core.fingerprint((digest[0], digest[1]), largest, *a.shape)
+    return exponent, fro2, 1 + any(unit for _, unit in squares), fingerprint
 
 
 def _sum(terms: Iterator[NDArray[Any]]) -> NDArray[np.float64]:

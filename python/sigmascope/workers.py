@@ -127,7 +127,8 @@ def _perform(part: Any, verb: str, argument: Any, options: dict[str, int]) -> An
 
 def _done(block: _core.Matrix, verb: str, argument: Any, options: dict[str, Any]) -> Any:
     if verb == "survey":
-        return _core.survey(block, **options)
+        place, shape = argument
+        return _core.survey(block, place=place, shape=shape, **options)
     if verb == "moments":
         return _core.moments(block, histogram=argument, **options)
     if block.column_major and not block.in_memory:

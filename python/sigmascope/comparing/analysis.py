@@ -72,7 +72,9 @@ def findings(
     jobs, known = _jobs(couple, sums, options.k)
     change = sums.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
-    spectra = known | Spectra(jobs, decay, options, budget, tally, share).computed()
+    spectra = (
+        known | Spectra(jobs, decay, sums.fingerprint, options, budget, tally, share).computed()
+    )
     if change.change2 == 0:
         spectra["after"] = spectra["before"]
     if change.product == 0 and change.before2 > 0:
@@ -95,6 +97,7 @@ def _jobs(couple: AnyCouple, sums: Sums, k: int) -> tuple[dict[str, Job], dict[s
         else:
             # Of what an adapter adds to, the norm is not summed entry by entry.
             seen = isinstance(couple, Couple) and math.isfinite(norm2)
+            seen = seen and sums.unit == sums.delta_unit == 0  # a square that float64 holds
             jobs[group] = Job(a, norm2 if seen else None)
     if change.change2 == 0:
         jobs.pop("after", None)  # the same as before

@@ -159,12 +159,14 @@ class Spectra:
         self,
         jobs: Mapping[str, Job],
         decay: float,
+        fingerprint: int | None,
         options: Options,
         budget: Budget,
         tally: Tally,
         share: Share,
     ) -> None:
         self._jobs = jobs
+        self._fingerprint = fingerprint
         self._decay = decay
         self._options = options
         self._budget = budget
@@ -215,6 +217,7 @@ class Spectra:
         options, budget = self._options, self._budget
         shared: dict[str, Any] = {
             "seed": options.seed,
+            "fingerprint": self._fingerprint,  # the same probes of all
             "num_threads": options.num_threads if alone else budget.threads,
             "memory_limit": options.memory_limit,
             "reserved": budget.reserved if alone else budget.beside_others,

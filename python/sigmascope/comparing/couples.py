@@ -15,13 +15,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from sigmascope.changes import Change, change, inner, inner_need
+from sigmascope.changes import Change, change, fingerprint, inner, inner_need
 from sigmascope.distributions import moments
 from sigmascope.errors import NonFiniteError
 from sigmascope.low_rank import LowRank
 from sigmascope.matrices import Matrix
 from sigmascope.memory import Need
 from sigmascope.spectra import SVD, Moments
+from sigmascope.spectra.units import exponent_of, scaled
 from sigmascope.statistics import pairs
 
 
@@ -31,15 +32,18 @@ class Sums(NamedTuple):
     Attributes
     ----------
     change
-        ||W||^2, ||dW||^2 and <dW, W>.
+        ||W||^2, ||dW||^2 and <dW, W>, in units of 4^unit, 4^delta_unit and 4^unit.
     after2
-        ||W'||^2.
+        ||W'||^2, in units of 4^unit.
     floor
-        ||dW|| expected of rounding alone, or None; see :mod:`sigmascope.statistics.pairs`.
+        ||dW|| expected of rounding alone, in units of 2^unit, or None; see
+        :mod:`sigmascope.statistics.pairs`.
     floor_rank
         The effective rank of that, or None: of an adapter it has the form of the change.
     passes
         Over each matrix.
+    fingerprint
+        A hash of the numbers of both, for the random numbers that all their spectra share.
     """
 
     change: Change
@@ -47,6 +51,9 @@ class Sums(NamedTuple):
     floor: float | None
     floor_rank: float | None = None
     passes: int = 2
+    unit: int = 0
+    delta_unit: int = 0
+    fingerprint: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,9 @@ class Couple:
             floor,
             None if floor is None else pairs.noise_effective_rank(self.before.shape),
             passes,
+            seen.unit,
+            seen.delta_unit,
+            seen.fingerprint,
         )
 
 
@@ -159,8 +169,12 @@ class Adapted:
         self.delta.check_memory(options["memory_limit"], options["reserved"])
         svd = self.delta.svd()
         norm = _moments("before", self.before, histogram=False, **options).fro_norm
-        product = inner(svd, self.before, **options)
-        return _of_svd(norm**2, svd, product, _lost(svd), _floor(self.delta))
+        unit = exponent_of(norm)
+        W = self.before * 2.0**-unit if unit else self.before
+        product = inner(svd.scaled(-unit), W, **options)
+        found = _of_svd(norm, unit, svd, product, _lost(svd), _floor(self.delta))
+        own = fingerprint(self.before, self.delta.B, self.delta.A, **options)
+        return found._replace(fingerprint=own, passes=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +213,16 @@ class Adapters:
         was, floors = self.before.svd(), (_floor(self.before), _floor(self.after))
         known = [floor for floor in floors if floor is not None]
         floor = math.hypot(*known) if len(known) == 2 else None
-        norm2 = was.fro_norm**2
+        unit = exponent_of(was.fro_norm)
         if self._same:  # not what rounding leaves of B A - B A
-            return Sums(Change(norm2, 0.0, 0.0), norm2, floor)
+            norm2 = scaled(was.fro_norm, -unit) ** 2
+            floor = None if floor is None else scaled(floor, -unit)
+            return Sums(Change(norm2, 0.0, 0.0), norm2, floor, unit=unit, delta_unit=unit)
         svd = self.delta.svd()
         U, V, P, Q = (np.asarray(x) for x in (svd.U, svd.Vt, was.U, was.Vt))
-        product = float(svd.s @ ((U.T @ P) * (V @ Q.T)) @ was.s)
-        return _of_svd(norm2, svd, product, _lost(svd) + _lost(was), floor)
+        s, t = (scaled(x.s, -unit) for x in (svd, was))
+        product = float(s @ ((U.T @ P) * (V @ Q.T)) @ t)
+        return _of_svd(was.fro_norm, unit, svd, product, _lost(svd) + _lost(was), floor)
 
     @property
     def _same(self) -> bool:
@@ -236,9 +253,16 @@ def _moments(side: str, a: Matrix, **options: Any) -> Moments:
     return seen
 
 
-def _of_svd(before2: float, svd: SVD, product: float, lost: float, floor: float | None) -> Sums:
-    change2 = svd.fro_norm**2
-    return Sums(Change(before2, change2, product, lost), before2 + 2 * product + change2, floor)
+def _of_svd(
+    norm: float, unit: int, svd: SVD, product: float, lost: float, floor: float | None
+) -> Sums:
+    """Of ||W||_F, of W + dW, where `product` is in units of 4^unit."""
+    before2, delta_unit = scaled(norm, -unit) ** 2, exponent_of(svd.fro_norm)
+    change2 = scaled(svd.fro_norm, -delta_unit) ** 2
+    after2 = before2 + 2 * product + scaled(change2, 2 * (delta_unit - unit))
+    floor = None if floor is None else scaled(floor, -unit)
+    change = Change(before2, change2, product, lost)
+    return Sums(change, after2, floor, unit=unit, delta_unit=delta_unit)
 
 
 def _lost(svd: SVD) -> float:

@@ -15,6 +15,7 @@ from sigmascope.scanning.rows import MEASURES, Row, spectrum_columns
 from sigmascope.scanning.structure import in_words
 from sigmascope.sources import matrix
 from sigmascope.spectra import SVD, Measure, Spectrum
+from sigmascope.spectra.units import scaled
 from sigmascope.statistics import pairs
 
 from .analysis import Findings
@@ -110,9 +111,11 @@ def _finite(x: float) -> float | None:
 
 
 def _of_entries(sums: Sums) -> Row:
-    change, row = sums.change, Row()
+    row, apart = Row(), sums.delta_unit - sums.unit
+    relative = pairs.relative_change(sums.change.before2, sums.change.change2, sums.change.rounding)
+    change = sums.change._replace(change2=scaled(sums.change.change2, 2 * apart))
     measures: dict[str, Measure | None] = {
-        "relative_change": pairs.relative_change(change.before2, change.change2, change.rounding),
+        "relative_change": None if relative is None else relative.scaled(apart),
         "cosine": pairs.cosine(*change),
         "decay_coefficient": pairs.decay_coefficient(*change),
     }
@@ -120,7 +123,7 @@ def _of_entries(sums: Sums) -> Row:
         if measure is not None:
             row[name], row[f"{name}_error"] = measure.value, measure.error
     if sums.floor is not None:
-        row["rounding_floor"] = sums.floor
+        row["rounding_floor"] = scaled(sums.floor, sums.unit)
         row["above_rounding"] = pairs.above_rounding(change.change2, sums.floor)
         row["rounding_effective_rank"] = sums.floor_rank
     return row

@@ -7,16 +7,28 @@ values of the r x r core are all of its values but zeros, and m x n numbers are 
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope.spectra import SVD, SingularValues
+from sigmascope.spectra.units import USUAL, scaled
 
 Array = NDArray[np.float64]
 
 METHOD = "low-rank product, exact"
+
+
+def _in_units(B: Array, A: Array, scale: float) -> tuple[Array, Array, float, int]:
+    """Return B, A and s times powers of two, which is exact; the product is in units of 2^unit."""
+    exponents = [math.frexp(float(np.abs(x).max(initial=0.0)))[1] for x in (B, A)]
+    s, unit = math.frexp(scale)
+    if sum(map(abs, exponents)) + abs(unit) <= USUAL:
+        return B, A, scale, 0
+    B, A = (scaled(x, -e) for x, e in zip((B, A), exponents, strict=True))
+    return B, A, s, unit + sum(exponents)
 
 
 def svd_of(B: Array, A: Array, scale: float, k: int | None) -> SVD:
@@ -29,6 +41,7 @@ def svd_of(B: Array, A: Array, scale: float, k: int | None) -> SVD:
     k : at most min(m, n, r) are given
     """
     began = time.perf_counter()
+    B, A, scale, unit = _in_units(B, A, scale)
     Q_B, R_B = np.linalg.qr(B)  # m x q, q x r
     Q_A, R_A = np.linalg.qr(A.T)  # n x p, p x r
     X, s, Yt = np.linalg.svd(scale * (R_B @ R_A.T), full_matrices=False)
@@ -54,19 +67,23 @@ def svd_of(B: Array, A: Array, scale: float, k: int | None) -> SVD:
         seconds=time.perf_counter() - began,
         num_threads=1,
         fro_norm=float(np.linalg.norm(s)),
-    )
+    ).scaled(unit)
 
 
-def values_of(B: Array, A: Array, scale: float) -> SingularValues:
-    """Compute all min(m, n) singular values; those beyond the r-th are exactly 0."""
+def values_of(B: Array, A: Array, scale: float) -> tuple[SingularValues, int]:
+    """Compute all min(m, n) singular values in units of 2^unit, and that exponent.
+
+    Those beyond the r-th are exactly 0.
+    """
     began = time.perf_counter()
+    B, A, scale, unit = _in_units(B, A, scale)
     m, n = len(B), A.shape[1]
     R_B, R_A = (np.asarray(np.linalg.qr(x, mode="r")) for x in (B, A.T))
     s = np.linalg.svd(scale * (R_B @ R_A.T), compute_uv=False)
     values, errors = np.zeros((2, min(m, n)))
     values[: len(s)] = s
     errors[: len(s)] = _rounding(R_B, R_A, scale, m + n)
-    return SingularValues(
+    found = SingularValues(
         values=values,
         errors=errors,
         floor=float(errors[0]),
@@ -77,6 +94,7 @@ def values_of(B: Array, A: Array, scale: float) -> SingularValues:
         num_threads=1,
         fro_norm=float(np.linalg.norm(s)),
     )
+    return found, unit
 
 
 def _rounding(R_B: Array, R_A: Array, scale: float, extent: int) -> float:

@@ -175,7 +175,8 @@ class LowRank:
         NonFiniteError
             B or A holds NaN or infinity.
         """
-        return values_of(*self._factors(), self.scale)
+        found, unit = values_of(*self._factors(), self.scale)
+        return found.scaled(unit)
 
     def check_memory(self, memory_limit: int | str | None = None, reserved: int = 0) -> None:
         """MemoryLimitError, with both numbers, if `working_bytes` do not fit into the limit."""
@@ -221,18 +222,20 @@ class LowRank:
         if k < 1:
             raise ValueError(f"k = {k} must be at least 1")
         self.check_memory(memory_limit, reserved)
-        found = self.singular_values()
+        found, unit = values_of(*self._factors(), self.scale)
+        measures = self._measures(found, (k := min(k, *self.shape)), unit)
+        found = found.scaled(unit)
         return Spectrum(
             shape=self.shape,
             effort="exact",
-            k=(k := min(k, *self.shape)),
+            k=k,
             top=found.values[:k],
             top_errors=found.errors[:k],
             values=found.values,
             value_errors=found.errors,
             density=None,
             moments=None,
-            measures=self._measures(found, k),
+            measures=measures,
             method=found.method,
             precision=found.precision,
             passes=found.passes,
@@ -242,7 +245,7 @@ class LowRank:
             seconds=found.seconds,
             num_threads=found.num_threads,
             converged=True,
-            notes=(f"rank {self.rank} or less by its form",),
+            notes=(f"rank {self.rank} or less by its form", *found.notes),
             svd=self.svd(k) if vectors else None,
         )
 
@@ -272,9 +275,15 @@ class LowRank:
             found.append(array)
         return found[0], found[1]
 
-    def _measures(self, found: SingularValues, k: int) -> dict[str, Measure]:
+    def _measures(self, found: SingularValues, k: int, unit: int) -> dict[str, Measure]:
         measures = statistics.measures_from_values(
-            found.values, found.errors, self.shape, found.fro_norm, floor=found.floor, k=k
+            found.values,
+            found.errors,
+            self.shape,
+            found.fro_norm,
+            floor=found.floor,
+            k=k,
+            unit=unit,
         )
         if self.rank >= min(self.shape):
             return measures

@@ -11,18 +11,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import staircase
-from .deflation import CONVERGED
+from . import shares, staircase
 from .measure import Measure
 from .quadrature import Difference, Function, Quadrature, check_rules, from_rules
+from .shares import entropy_term
+from .units import scaled, scaled_errors
 
 Array = NDArray[np.float64]
 Gradient = Callable[..., tuple[float, ...]]
-
-
-def entropy_term(x: Array) -> Array:
-    """Return x ln x, with 0 ln 0 = 0."""
-    return np.asarray(x * np.log(np.where(x > 0, x, 1.0)))
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -37,6 +33,10 @@ class Density:
         Number of singular values, min(m, n) of the matrix.
     fro_norm
         The exactly known Frobenius norm (sigma units).
+    exponent
+        The quadrature is of the matrix times 2^-exponent: 0 but for matrices whose squares would
+        leave the range (:mod:`sigmascope.spectra.units`). What the methods take and give is of the
+        matrix itself.
     steps, block, seed, passes, method, precision, seconds
         How the run was made. ``passes`` counts reads of A.
 
@@ -66,6 +66,7 @@ class Density:
     precision: str
     seconds: float
     quadrature: Quadrature
+    exponent: int = 0
 
     @classmethod
     def from_quadrature(
@@ -85,6 +86,7 @@ class Density:
         method: str = "block Lanczos quadrature",
         precision: str = "float64",
         seconds: float = 0.0,
+        exponent: int = 0,
     ) -> Density:
         """Build the density from the Gauss and the Gauss-Radau rule of one block Lanczos run.
 
@@ -105,6 +107,8 @@ class Density:
             How far rounding may have moved a node, relative to lambda_1: about 1e-14 for float64
             blocks, 1e-7 for float32. Nodes below it count as 0, and what a shift of every node by
             it would change is part of every error.
+        exponent
+            All of these are of the matrix times 2^-exponent.
 
         Raises
         ------
@@ -117,7 +121,7 @@ class Density:
         quadrature = from_rules(n, fro2, (gauss_nodes, g), (radau_nodes, r), rho, resolution)
         return cls(
             n=n,
-            fro_norm=math.sqrt(fro2),
+            fro_norm=scaled(math.sqrt(fro2), exponent),
             steps=steps,
             block=g.shape[1],
             seed=seed,
@@ -126,11 +130,23 @@ class Density:
             precision=precision,
             seconds=seconds,
             quadrature=quadrature,
+            exponent=exponent,
         )
+
+    def in_units(self) -> Density:
+        """Return that of the matrix times 2^-exponent."""
+        return replace(self, fro_norm=self._norm, exponent=0) if self.exponent else self
+
+    @property
+    def _norm(self) -> float:
+        """||A||_F in the units of the quadrature."""
+        return math.sqrt(self.quadrature.fro2) if self.exponent else self.fro_norm
 
     def of_near(self, fro_norm: float, apart: Difference) -> Density:
         """Return it for B, of this exact ||B||_F, so near that it tells of B - A in its errors."""
-        near = self.quadrature.of_near(fro_norm**2, apart)
+        norm = scaled(fro_norm, -self.exponent)
+        apart = Difference(*(scaled(x, -self.exponent) for x in apart))
+        near = self.quadrature.of_near(norm**2, apart)
         return replace(self, fro_norm=fro_norm, quadrature=near)
 
     def __repr__(self) -> str:
@@ -152,8 +168,12 @@ class Density:
 
     @property
     def nodes(self) -> Array:
-        """Nodes (d,) descending, in lambda: the converged ones, then the Gauss rule's."""
-        return np.concatenate([self.quadrature.converged, self.quadrature.gauss.nodes])
+        """Nodes (d,) descending, in lambda: the converged ones, then the Gauss rule's.
+
+        Where lambda is out of float64's range, 0 or infinite.
+        """
+        nodes = np.concatenate([self.quadrature.converged, self.quadrature.gauss.nodes])
+        return scaled(nodes, 2 * self.exponent)
 
     @property
     def weights(self) -> Array:
@@ -169,12 +189,19 @@ class Density:
         """
         if unit not in ("lambda", "sigma"):
             raise ValueError(f"unit must be 'lambda' or 'sigma', not {unit!r}")
-        g = f if unit == "lambda" else lambda x: f(np.sqrt(x))
+        if unit == "lambda":
+            return self._measure(
+                lambda t: t, lambda t: (1.0,), lambda x: f(scaled(x, 2 * self.exponent))
+            )
+
+        def g(x: Array) -> Array:
+            return f(scaled(np.sqrt(x), self.exponent))
+
         return self._measure(lambda t: t, lambda t: (1.0,), g)
 
     def nuclear_norm(self) -> Measure:
         """Estimate sum sigma (sigma units)."""
-        return self._measure(lambda s: s, lambda s: (1.0,), np.sqrt)
+        return self._measure(lambda s: s, lambda s: (1.0,), np.sqrt).scaled(self.exponent)
 
     def schatten(self, p: float) -> Measure:
         """Estimate the Schatten norm (sum sigma^p)^(1/p), p > 0 (sigma units)."""
@@ -182,18 +209,18 @@ class Density:
             raise ValueError(f"p must be > 0, not {p}")
         if self.fro_norm == 0:
             return Measure(0.0, 0.0, "density")
-        scale = self.fro_norm
+        scale = self._norm
         norm = self._measure(
             lambda t: max(t, 0.0) ** (1 / p),
             lambda t: (max(t, 1e-300) ** (1 / p - 1) / p,),
             lambda x: (x / scale**2) ** (p / 2),
         )
-        return Measure(scale * norm.value, scale * norm.error, "density")
+        return Measure(scale * norm.value, scale * norm.error, "density").scaled(self.exponent)
 
     def effective_rank(self) -> Measure:
         """Estimate exp of the entropy of sigma / sum sigma, in [1, n] (Roy & Vetterli 2007)."""
         self._require_nonzero()
-        return self._rank_of_shares(np.ones_like)
+        return shares.rank(self._measure, self._norm, np.ones_like)
 
     def effective_rank_above(self, x: float) -> Measure:
         """Estimate the effective rank of the values that exceed x (sigma units); 0 if none does."""
@@ -201,46 +228,13 @@ class Density:
         count = self.count_above(x)
         if count.value < 0.5:
             return Measure(0.0, count.error, "density")
-        cut = np.asarray(x)
-        if staircase.resolves(self.quadrature, cut):
-            rank = self._rank_of_shares(lambda y: np.asarray(np.sqrt(y) > x, dtype=np.float64))
-            return Measure(rank.value, rank.error + CONVERGED**2 * rank.value, "density")
-        low, high = staircase.stair_around(self.quadrature, cut)
-
-        def share(y: Array) -> Array:
-            return staircase.ramp(y, low, high)
-
-        rank = self._rank_of_shares(share)
-        total = self._measure(lambda s: s, lambda s: (1.0,), lambda y: share(y) * np.sqrt(y))
-        # One value more at x, r times the mean of those above, adds r (1 - ln r) <= 1 to the rank.
-        r = min(max(rank.value, 1.0) * x / total.value, 1.0) if total.value > 0 else 1.0
-        error = rank.error + (r * (1.0 - math.log(r)) * count.error if r > 0 else 0.0)
-        return Measure(max(rank.value, 0.0), error, "density")
-
-    def _rank_of_shares(self, share: Function) -> Measure:
-        """Estimate exp of the entropy of sigma / sum sigma, where share(lambda) of each counts."""
-        scale = self.fro_norm
-
-        def rank(s: float, e: float) -> float:
-            return s * math.exp(-e / s) if s > 0 else 0.0
-
-        def slope(s: float, e: float) -> tuple[float, float]:
-            if s <= 0:
-                return 0.0, 0.0
-            r = rank(s, e)
-            return r * (1.0 / s + e / s**2), -r / s
-
-        return self._measure(
-            rank,
-            slope,
-            lambda x: share(x) * (np.sqrt(x) / scale),
-            lambda x: share(x) * entropy_term(np.sqrt(x) / scale),
-        )
+        cut = scaled(float(x), -self.exponent)
+        return shares.rank_above(self.quadrature, self._measure, self._norm, cut, count)
 
     def effective_rank_energy(self) -> Measure:
         """Estimate exp of the entropy of lambda / sum lambda, in [1, n]."""
         self._require_nonzero()
-        total = self.fro_norm**2
+        total = self._norm**2
         return self._measure(
             lambda e: math.exp(-e), lambda e: (-math.exp(-e),), lambda x: entropy_term(x / total)
         )
@@ -248,7 +242,7 @@ class Density:
     def participation_ratio(self) -> Measure:
         """Estimate (sum lambda)^2 / sum lambda^2, in [1, n]."""
         self._require_nonzero()
-        total = self.fro_norm**2
+        total = self._norm**2
         return self._measure(lambda t: 1 / t, lambda t: (-1 / t**2,), lambda x: (x / total) ** 2)
 
     def energy_rank(self, q: float) -> Measure:
@@ -267,6 +261,10 @@ class Density:
 
     def quantiles(self, q: Array) -> tuple[Array, Array]:
         """Estimate the sigma below which each fraction q (f,) in [0, 1] lies, and its error."""
+        sigma, errors = self._quantiles(q)
+        return scaled(sigma, self.exponent), scaled_errors(errors, sigma, self.exponent)
+
+    def _quantiles(self, q: Array) -> tuple[Array, Array]:
         if not self.exact:
             return staircase.quantiles(self.quadrature, (1.0 - q) * self.n)
         low, mid, high = (
@@ -282,7 +280,7 @@ class Density:
 
     def counts_above(self, x: Array) -> tuple[Array, Array]:
         """Estimate how many singular values exceed each x (f,), sigma, and the errors."""
-        return staircase.counts_above(self.quadrature, x)
+        return staircase.counts_above(self.quadrature, scaled(x, -self.exponent))
 
     def cdf(self, x: float) -> tuple[float, float]:
         """Estimate the fraction of singular values <= x (sigma units); return it and its error."""
@@ -296,5 +294,8 @@ class Density:
     def _measure(
         self, function: Callable[..., float], gradient: Gradient, *fs: Function
     ) -> Measure:
-        e = self.quadrature.estimate(function, gradient, *fs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            e = self.quadrature.estimate(function, gradient, *fs)
+        if not math.isfinite(e.value):  # no number of float64
+            return Measure(math.inf, math.inf, "density")
         return Measure(e.value, e.error, "density", e)

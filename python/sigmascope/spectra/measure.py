@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sigmascope.text import with_error
 
 from .quadrature import Estimate
+from .units import scaled, scaled_errors
 
 Basis = Literal["exact", "top", "density", "spectrum", "sub-matrices"]
 
@@ -36,6 +37,17 @@ class Measure:
     error: float
     basis: Basis
     estimate: Estimate | None = field(default=None, repr=False, compare=False)
+
+    def scaled(self, exponent: int) -> Measure:
+        """Return it times 2^exponent."""
+        if exponent == 0:
+            return self
+        return replace(
+            self,
+            value=scaled(self.value, exponent),
+            error=scaled_errors(self.error, self.value, exponent),
+            estimate=None if self.estimate is None else self.estimate.scaled(exponent),
+        )
 
     def __repr__(self) -> str:
         return f"Measure({with_error(self.value, self.error)}, {self.basis})"

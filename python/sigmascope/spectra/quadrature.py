@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike
 
 from .deflation import converged_run
 from .rule import Array, Rule
+from .units import scaled
 
 Function = Callable[[Array], Array]
 
@@ -79,6 +80,16 @@ class Estimate:
     def error(self) -> float:
         """Of the value."""
         return self.sampling + abs(self.bias) + self.rounding
+
+    def scaled(self, exponent: int) -> Estimate:
+        """Return it of the function times 2^exponent."""
+        return Estimate(
+            value=scaled(self.value, exponent),
+            sampling=scaled(self.sampling, exponent),
+            bias=scaled(self.bias, exponent),
+            rounding=scaled(self.rounding, exponent),
+            probes=scaled(self.probes, exponent),
+        )
 
     def minus(self, other: Estimate) -> tuple[float, float]:
         """Return the difference of two that were made with the same probes, and its error.

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sigmascope.text import at_most, with_error
+
+from .units import beyond, scaled, scaled_errors
 
 Array = NDArray[np.float64]
 
@@ -83,6 +85,19 @@ class SVD:
     fro_norm: float
     notes: tuple[str, ...] = ()
 
+    def scaled(self, exponent: int) -> SVD:
+        """Return the triplets of the matrix times 2^exponent (:mod:`sigmascope.spectra.units`)."""
+        if exponent == 0:
+            return self
+        return replace(
+            self,
+            s=scaled(self.s, exponent),
+            residuals=scaled_errors(self.residuals, self.s, exponent),
+            errors=scaled_errors(self.errors, self.s, exponent),
+            fro_norm=scaled(self.fro_norm, exponent),
+            notes=self.notes + beyond(exponent, self.fro_norm, float(self.s.max(initial=0.0))),
+        )
+
     def __iter__(self) -> Iterator[NDArray[np.floating] | None]:
         return iter((self.U, self.s, self.Vt))
 
@@ -118,6 +133,19 @@ class SingularValues:
     num_threads: int
     fro_norm: float
     notes: tuple[str, ...] = ()
+
+    def scaled(self, exponent: int) -> SingularValues:
+        """Return the values of the matrix times 2^exponent (:mod:`sigmascope.spectra.units`)."""
+        if exponent == 0:
+            return self
+        return replace(
+            self,
+            values=scaled(self.values, exponent),
+            errors=scaled_errors(self.errors, self.values, exponent),
+            floor=scaled_errors(self.floor, self.floor, exponent),
+            fro_norm=scaled(self.fro_norm, exponent),
+            notes=self.notes + beyond(exponent, self.fro_norm),
+        )
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None

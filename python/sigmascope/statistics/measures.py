@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sigmascope.spectra import Basis, Density, Known, Measure
+from sigmascope.spectra.units import exponent_of, scaled, scaled_errors
 
 from . import bulk, power_law, ranks
 
@@ -23,6 +24,9 @@ Measures = dict[str, Measure]
 
 ENERGY_SHARES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
 ROUNDING = 2.0**-48  # of a Frobenius norm summed in float64, relative
+
+_SIGMAS = {"fro_norm": 1, "spectral_norm": 1, "nuclear_norm": 1, "mp_edge": 1, "alpha_x_min": 2}
+"""Powers of sigma that measures have as their unit; the others have none, or are logarithms."""
 
 
 def measures_from_values(
@@ -34,6 +38,7 @@ def measures_from_values(
     floor: float = 0.0,
     k: int | None = None,
     rtol: float = ranks.RANK_RTOL,
+    unit: int = 0,
 ) -> Measures:
     """Compute all measures of one matrix from all its singular values.
 
@@ -49,6 +54,8 @@ def measures_from_values(
         For ``concentration_k``; min(64, min(m, n)) if None.
     rtol
         Relative cut of ``numerical_rank``.
+    unit
+        Values, errors, fro_norm and floor are in units of 2^unit; the measures are not.
 
     Raises
     ------
@@ -58,6 +65,9 @@ def measures_from_values(
     s, e = _checked(values, errors, shape, fro_norm)
     if len(s) != min(shape):
         raise ValueError(f"{len(s)} singular values for a {shape[0]} x {shape[1]} matrix")
+    if (shift := exponent_of(float(s[0]))) != 0:
+        s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
+        fro_norm, floor, unit = scaled(fro_norm, -shift), scaled(floor, -shift), unit + shift
     k = min(64, len(s)) if k is None else k
     found = _from_top(s, e, fro_norm, min(k, len(s)), "spectrum")
     found["nuclear_norm"] = Measure(float(s.sum()), float(e.sum()), "spectrum")
@@ -65,17 +75,17 @@ def measures_from_values(
     cut = bulk.Cut(max(rtol * float(s[0]), floor))
     found["numerical_rank"] = bulk.count(known, cut)
     if s[0] == 0:
-        return found
+        return _of_unit(found, unit)
     found |= _ranks(s / s[0], e / s[0])
     if s[-1] > floor and s[-1] > 2 * e[-1]:
         value = ranks.condition(s)
         worst = (1 + float(e[0] / s[0])) / (1 - float(e[-1] / s[-1]))
         found["condition"] = Measure(value, value * (worst - 1), "spectrum")
-    found |= power_law.tail_measures(s, e, floor)
+    found |= power_law.tail_measures(s, e, floor, unit)
     middle = float(np.median(s))
     if middle > floor:
         found |= bulk.bulk_measures(known, found["spectral_norm"], shape)
-    return found
+    return _of_unit(found, unit)
 
 
 def measures_from_density(
@@ -87,20 +97,26 @@ def measures_from_density(
     *,
     k: int | None = None,
     rtol: float = ranks.RANK_RTOL,
+    unit: int = 0,
 ) -> Measures:
     """Compute what a density and the top k values allow: all but condition and power laws.
 
     ``numerical_rank`` is there only if it is certain: the resolved values hold all the energy but
-    what (rtol sigma_1)^2 could, so that no other value can exceed the cut.
+    what (rtol sigma_1)^2 could, so that no other value can exceed the cut. ``top``, ``top_errors``
+    and ``fro_norm`` are in units of 2^unit.
     """
     s, e = _checked(top, top_errors, shape, fro_norm)
+    if (shift := density.exponent - unit) != 0:
+        s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
+        fro_norm, unit = scaled(fro_norm, -shift), density.exponent
+    density = density.in_units()
     found = _from_top(s, e, fro_norm, min(k or len(s), len(s)), "top")
     found["nuclear_norm"] = density.nuclear_norm()
     rank = _certain_rank(density, rtol)
     if rank is not None:
         found["numerical_rank"] = rank
     if fro_norm == 0:
-        return found
+        return _of_unit(found, unit)
     nuclear = found["nuclear_norm"]
     rank_of_norm = (nuclear.value / fro_norm) ** 2
     found["nuclear_rank"] = Measure(
@@ -116,21 +132,35 @@ def measures_from_density(
     middle = known.quantile(0.5)
     if middle.value > 2 * middle.error:
         found |= bulk.bulk_measures(known, found["spectral_norm"], shape)
-    return found
+    return _of_unit(found, unit)
 
 
 def measures_from_top(
-    top: ArrayLike, top_errors: ArrayLike, shape: tuple[int, int], fro_norm: float
+    top: ArrayLike,
+    top_errors: ArrayLike,
+    shape: tuple[int, int],
+    fro_norm: float,
+    *,
+    unit: int = 0,
 ) -> Measures:
     """Compute what the top k values and the exact ||A||_F allow.
 
     Norms, stable rank, concentrations, and those energy ranks that the k values reach. With
-    k = min(m, n) they are the whole spectrum, and so is the answer.
+    k = min(m, n) they are the whole spectrum, and so is the answer. ``top``, ``top_errors`` and
+    ``fro_norm`` are in units of 2^unit.
     """
     s, e = _checked(top, top_errors, shape, fro_norm)
     if len(s) == min(shape):
-        return measures_from_values(s, e, shape, fro_norm, k=len(s))
-    return _from_top(s, e, fro_norm, len(s), "top")
+        return measures_from_values(s, e, shape, fro_norm, k=len(s), unit=unit)
+    if (shift := exponent_of(float(s[0]))) != 0:
+        s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
+        fro_norm, unit = scaled(fro_norm, -shift), unit + shift
+    return _of_unit(_from_top(s, e, fro_norm, len(s), "top"), unit)
+
+
+def _of_unit(found: Measures, unit: int) -> Measures:
+    """Return measures of a matrix as those of the matrix times 2^unit."""
+    return {name: m.scaled(_SIGMAS.get(name, 0) * unit) for name, m in found.items()}
 
 
 def _checked(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope.spectra import Measure
+from sigmascope.spectra.units import exponent_of, scaled
 
 from .marchenko_pastur import angles_of_noise
 
@@ -187,28 +188,33 @@ def product_floor(scale: float, B: Array, A: Array, dtypes: tuple[str, str]) -> 
     """
     if not set(dtypes) <= {"f64", "f32", "bf16", "f16"}:
         return None
-    b2, a2 = (B**2).sum(axis=0), (A**2).sum(axis=1)
-    e_b = _rounding_errors2(B, dtypes[0]).sum(axis=0)
-    e_a = _rounding_errors2(A, dtypes[1]).sum(axis=1)
-    return abs(scale) * math.sqrt(float(np.sum(e_b * a2 + b2 * e_a + e_b * e_a)))
+    p, q = (exponent_of(float(np.abs(x).max(initial=0.0))) for x in (B, A))
+    b2, a2 = (scaled(B, -p) ** 2).sum(axis=0), (scaled(A, -q) ** 2).sum(axis=1)
+    e_b = _rounding_errors2(B, dtypes[0], p).sum(axis=0)
+    e_a = _rounding_errors2(A, dtypes[1], q).sum(axis=1)
+    norm = math.sqrt(float(np.sum(e_b * a2 + b2 * e_a + e_b * e_a)))
+    return scaled(abs(scale) * norm, p + q)
 
 
-def _rounding_errors2(numbers: Array, dtype: str) -> Array:
-    """Return the expected square of what rounding to a format added to each of these numbers."""
-    unit, closer = units_of(numbers, dtype)
+def _rounding_errors2(numbers: Array, dtype: str, shift: int) -> Array:
+    """Return the expected square of what rounding to a format added to each of these numbers.
+
+    In units of 4^shift.
+    """
+    unit, closer = units_of(numbers, dtype, shift)
     return np.asarray(unit**2 / np.where(closer, 16, 12))
 
 
-def units_of(numbers: Array, dtype: str) -> tuple[Array, NDArray[np.bool_]]:
+def units_of(numbers: Array, dtype: str, shift: int = 0) -> tuple[Array, NDArray[np.bool_]]:
     """Return the unit in the last place of numbers of a format, and which are powers of two.
 
-    Below a power of two, of normal numbers, the next one is half a unit away.
+    In units of 2^shift. Below a power of two, of normal numbers, the next one is half a unit away.
     """
     _, mantissa_bits, bias = _FORMATS[dtype]
     fraction, exponent = np.frexp(np.abs(numbers))  # 1/2 <= fraction < 1, or 0
     least = 2 - bias  # of the smallest number that is normal
     place = np.where(numbers == 0, least, np.maximum(exponent, least))
-    unit = np.ldexp(1.0, place - 1 - mantissa_bits)
+    unit = np.ldexp(1.0, np.asarray(place - 1 - mantissa_bits - shift))
     return unit, np.asarray((fraction == 0.5) & (exponent > least))
 
 

@@ -124,7 +124,7 @@ def alpha_hill(sigma: ArrayLike, floor: float = 0.0) -> float:
     return 1.0 + k / total
 
 
-def tail_measures(sigma: Array, errors: Array, floor: float) -> dict[str, Measure]:
+def tail_measures(sigma: Array, errors: Array, floor: float, unit: int = 0) -> dict[str, Measure]:
     """Compute the power laws of all p singular values; each is absent where it cannot be fitted.
 
     alpha, alpha_low, alpha_high
@@ -133,7 +133,7 @@ def tail_measures(sigma: Array, errors: Array, floor: float) -> dict[str, Measur
     alpha_D, alpha_x_min, alpha_tail
         No unit, lambda, a count; exact for the values found but for their errors.
     alpha_weighted, log_alpha_norm
-        log10 of lambda; the error is that of alpha.
+        log10 of lambda, sigma in units of 2^unit; the error is that of alpha.
     alpha_hill
         Range (1, inf); the error is (alpha - 1) / sqrt(k).
 
@@ -153,12 +153,14 @@ def tail_measures(sigma: Array, errors: Array, floor: float) -> dict[str, Measur
         put("alpha_tail", float(fit.tail))
         put("alpha_low", fit.low)
         put("alpha_high", fit.high)
-        decades = 2 * math.log10(float(sigma[0]))
+        lifted = 2 * unit * math.log10(2.0)
+        decades = 2 * math.log10(float(sigma[0])) + lifted
         put("alpha_weighted", fit.alpha * decades, fit.standard_error * abs(decades))
         powers = (sigma / sigma[0]) ** (2 * fit.alpha)
-        logs = np.log10(np.where(sigma > 0, sigma, sigma[0])) * 2
+        logs = np.log10(np.where(sigma > 0, sigma, sigma[0])) * 2 + lifted
         slope = abs(float(powers @ logs / powers.sum()))
-        put("log_alpha_norm", log_alpha_norm(fit, sigma), slope * fit.standard_error)
+        log_norm = log_alpha_norm(fit, sigma) + fit.alpha * lifted
+        put("log_alpha_norm", log_norm, slope * fit.standard_error)
     with suppress(ValueError):
         hill = alpha_hill(sigma, floor)
         put("alpha_hill", hill, (hill - 1) / math.sqrt(len(sigma) // 2))

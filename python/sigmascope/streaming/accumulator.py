@@ -23,15 +23,13 @@ from sigmascope.errors import CheckpointError, NonFiniteError
 from sigmascope.matrices import Matrix
 from sigmascope.reading import open_regular
 from sigmascope.sources import matrix
+from sigmascope.spectra.units import scaled
 from sigmascope.threads import resolve_threads
 
 from .exact_sum import MOST_TERMS, ExactSum
 
 FORMAT = 1
 """Of the files; one of a later format is refused."""
-
-LOST = 2.0**-511
-"""Squares of entries below this are none of float64's."""
 
 _DAMAGE = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError),
@@ -274,12 +272,19 @@ def native_options(num_threads: int | None) -> dict[str, Any]:
     }
 
 
-def require_finite(a: Matrix, what: str, options: dict[str, Any]) -> float:
-    """Look at every entry: ||a||_F^2, or NonFiniteError."""
+def at_the_door(
+    a: Matrix, what: str, options: dict[str, Any], step: int = 8
+) -> tuple[Matrix, float, int]:
+    """Look at every entry: a 2^-unit, its ||.||_F^2, and unit; or NonFiniteError.
+
+    The unit is 0 but where squares would leave float64's range, and a multiple of `step`.
+    """
     seen = _core.survey(a._native, **options)
     if seen["nan"] or seen["inf"]:
         raise NonFiniteError(
             f"the {what} hold {seen['nan']} NaN and {seen['inf']} infinite entries, "
             f"the first at {seen['first_nonfinite']}"
         )
-    return float(seen["fro2"])
+    unit = int(seen["unit"]) // step * step
+    fro2 = scaled(float(seen["fro2"]), 2 * (int(seen["unit"]) - unit))
+    return (a * 2.0**-unit if unit else a), fro2, unit

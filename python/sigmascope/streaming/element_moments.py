@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope import _core
-from sigmascope.distributions import moments_of
+from sigmascope.distributions import element_sums, moments_of, norms_of, unit_of
 from sigmascope.sources import matrix
 from sigmascope.spectra import Moments
+from sigmascope.spectra.units import scaled
 
 from .accumulator import RowAccumulator, native_options
 from .exact_sum import ExactSum
 
 _COUNTED = ("zeros", "nan", "inf")
+
+_BAND = 800
+"""Binary orders of magnitude of squares that are read at a time."""
 
 
 class MomentsAccumulator(RowAccumulator):
@@ -49,10 +53,9 @@ class MomentsAccumulator(RowAccumulator):
         self._count = dict.fromkeys(_COUNTED, 0)
         self._powers = [Fraction(0)] * 5  # sums of x^0 to x^4 over the finite entries
         self._squares = Fraction(0)
-        self._overflown = 5  # the least power whose sum some update could not give
         self._range = np.inf, -np.inf
         self._first: tuple[int, int] | None = None
-        self._row_squares: list[NDArray[np.float64]] = []
+        self._row_norms: list[NDArray[np.float64]] = []
         self._dtype = ""  # of the codes, or "mixed"
         self._codes: NDArray[np.int64] | None = None
 
@@ -65,42 +68,43 @@ class MomentsAccumulator(RowAccumulator):
         ------
         ValueError
             If the width differs.
-        OverflowError
-            If squares of the entries overflow; nothing is then changed.
         """
         a = self._of_width(matrix(rows))
         if a.shape[0] == 0:
             return self
-        raw = _core.moments(a._native, histogram=self.histogram, **native_options(num_threads))
-        if not np.isfinite(raw["sum_squares"]):
-            raise OverflowError("the squares of the entries overflow double precision")
+        options = native_options(num_threads)
+        raw = element_sums(
+            a, lambda b: _core.moments(b._native, histogram=self.histogram, **options)
+        )
         with self._changing():
             self._add_powers(raw)
             for name in _COUNTED:
                 self._count[name] += int(raw[name])
             self._range = min(self._range[0], raw["min"]), max(self._range[1], raw["max"])
-            self._sums["c"].add(raw["column_squares"])
+            for unit, _, columns in raw["bands"]:
+                low = columns < columns.max(initial=0.0) * 2.0**-_BAND  # beyond what a term holds
+                for part in (np.where(low, 0.0, columns), np.where(low, columns, 0.0)):
+                    self._sums["c"].add(part, 0, 2 * unit)
             if self._first is None and raw["first_nonfinite"] is not None:
                 row, column = raw["first_nonfinite"]
                 self._first = self.rows + row, column
             if self.row_norms:
-                self._row_squares.append(raw["row_squares"])
+                self._row_norms.append(norms_of((unit, rows) for unit, rows, _ in raw["bands"]))
             self._add_codes(a.dtype, raw["histogram"])
             self.rows += a.shape[0]
         return self
 
     def _add_powers(self, raw: dict[str, Any]) -> None:
         """Sums of powers from central ones, exactly."""
-        n = int(raw["count"])
-        self._squares += Fraction(raw["sum_squares"])
+        n, unit = int(raw["count"]), Fraction(2) ** raw["unit"]
+        self._squares += Fraction(raw["sum_squares"]) * unit**2
         self._powers[0] += n
         if n == 0:
             return
-        central = [float(raw[name]) for name in ("m2", "m3", "m4")]
-        known = next((i for i, m in enumerate(central) if not np.isfinite(m)), 3)
-        self._overflown = min(self._overflown, 2 + known)
-        mean = Fraction(raw["mean"])
-        m2, m3, m4 = [Fraction(m) for m in central[:known]] + [Fraction(0)] * (3 - known)
+        mean = Fraction(raw["mean"]) * unit
+        m2, m3, m4 = (
+            Fraction(raw[name]) * unit**power for power, name in enumerate(("m2", "m3", "m4"), 2)
+        )
         sums = [
             n * mean,
             m2 + n * mean**2,
@@ -128,44 +132,54 @@ class MomentsAccumulator(RowAccumulator):
         ------
         ValueError
             If nothing was seen.
-        OverflowError
-            If the sum of the squares exceeds double precision.
         """
         self._require_whole()
         if self.rows == 0:
             raise ValueError("the accumulator has seen no rows")
         started = time.perf_counter()
-        column_squares = self._sums["c"].value()
         raw: dict[str, Any] = {
             **self._count,
             **self._central(),
             "min": self._range[0],
             "max": self._range[1],
             "first_nonfinite": self._first,
-            "column_squares": column_squares,
-            "row_squares": np.concatenate(self._row_squares) if self.row_norms else None,
+            "column_norms": self._column_norms(),
+            "row_norms": np.concatenate(self._row_norms) if self.row_norms else None,
             "histogram": self._codes,
-            "sum_squares": _float(self._squares),
+            "passes": 1,
         }
-        if not np.isfinite(raw["sum_squares"]):
-            raise OverflowError("the sum of the squares overflows double precision")
         return moments_of((self.rows, self.n_cols), raw, time.perf_counter() - started)
 
+    def _column_norms(self) -> NDArray[np.float64]:
+        """Each from the highest grids that hold it, in units in which its square is in range."""
+        sums, found = self._sums["c"], np.zeros(self.n_cols)
+        for unit in range(sums.highest, -2160, -_BAND):
+            squares = sums.value(unit)
+            new = (found == 0.0) & (squares > 2.0**-_BAND)
+            found[new] = scaled(np.sqrt(squares[new]), unit // 2)
+            if np.all(new | (found > 0.0)):
+                break
+        return found
+
     def _central(self) -> dict[str, float]:
-        """Count, mean and sums of central powers, each rounded once; infinite if overflown."""
-        n, s1, s2, s3, s4 = self._powers
+        """Count, and mean and sums of powers in units of 2^unit, each rounded once."""
+        n = self._powers[0]
         if n == 0:
-            return {"count": 0.0, "mean": 0.0, "m2": 0.0, "m3": 0.0, "m4": 0.0}
+            names = ("count", "mean", "m2", "m3", "m4", "sum_squares", "unit")
+            return dict.fromkeys(names, 0)
+        unit = unit_of(max(self._range[1], -self._range[0]))
+        s1, s2, s3, s4 = (
+            s / Fraction(2) ** (power * unit) for power, s in enumerate(self._powers[1:], 1)
+        )
         mean = s1 / n
         central = {
             "m2": s2 - mean * s1,
             "m3": s3 - 3 * mean * s2 + 2 * mean**2 * s1,
             "m4": s4 - 4 * mean * s3 + 6 * mean**2 * s2 - 3 * mean**3 * s1,
         }
-        rounded = {name: _float(value) for name, value in central.items()}
-        for name in list(rounded)[self._overflown - 2 :]:
-            rounded[name] = np.inf
-        return {"count": float(n), "mean": _float(mean), **rounded}
+        central["sum_squares"] = self._squares / Fraction(4) ** unit
+        rounded = {name: float(value) for name, value in central.items()}
+        return {"count": float(n), "mean": float(mean), "unit": unit, **rounded}
 
     def _absorb(self, other: Self) -> None:
         if self._first is None and other._first is not None:
@@ -175,9 +189,8 @@ class MomentsAccumulator(RowAccumulator):
             self._count[name] += other._count[name]
         self._powers = [a + b for a, b in zip(self._powers, other._powers, strict=True)]
         self._squares += other._squares
-        self._overflown = min(self._overflown, other._overflown)
         self._range = min(self._range[0], other._range[0]), max(self._range[1], other._range[1])
-        self._row_squares += other._row_squares
+        self._row_norms += other._row_norms
         if other._dtype:
             self._add_codes(other._dtype, other._codes)
 
@@ -186,32 +199,32 @@ class MomentsAccumulator(RowAccumulator):
             **super()._counts(),
             **self._count,
             "powers": [_dyadic(x) for x in (*self._powers, self._squares)],
-            "overflown": self._overflown,
             "range": [x.hex() for x in self._range],
             "first": self._first,
             "dtype": self._dtype,
         }
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        rows = np.concatenate([np.zeros(0), *self._row_squares])
+        rows = np.concatenate([np.zeros(0), *self._row_norms])
         codes = np.zeros(0, np.int64) if self._codes is None else self._codes
-        return {**super()._arrays(), "row_squares": rows, "codes": codes}
+        return {**super()._arrays(), "row_norms": rows, "codes": codes}
 
     def _restore(self, counts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         super()._restore(counts, arrays)
         self._count = {name: int(counts[name]) for name in _COUNTED}
         *self._powers, self._squares = (_of_dyadic(x) for x in counts["powers"])
-        self._overflown = int(counts["overflown"])
         low, high = (float.fromhex(x) for x in counts["range"])
         self._range = low, high
         if counts["first"] is not None:
             row, column = counts["first"]
             self._first = int(row), int(column)
         self._dtype = str(counts["dtype"])
-        rows, codes = arrays["row_squares"], arrays["codes"]
+        if "row_squares" in arrays:  # as files had it before
+            arrays = {**arrays, "row_norms": np.sqrt(arrays["row_squares"])}
+        rows, codes = arrays["row_norms"], arrays["codes"]
         if len(self._powers) != 5 or len(rows) != (self.rows if self.row_norms else 0):
             raise ValueError(f"{len(self._powers)} powers, {len(rows)} row norms")
-        self._row_squares = [rows]
+        self._row_norms = [rows]
         self._codes = codes if len(codes) else None
 
     def _options(self) -> dict[str, Any]:
@@ -220,14 +233,6 @@ class MomentsAccumulator(RowAccumulator):
     def __repr__(self) -> str:
         """Shape."""
         return f"MomentsAccumulator({self.rows} rows x {self.n_cols})"
-
-
-def _float(x: Fraction) -> float:
-    """Rounded, and infinite where float64 ends."""
-    try:
-        return float(x)
-    except OverflowError:
-        return np.inf if x > 0 else -np.inf
 
 
 def _dyadic(x: Fraction) -> list[Any]:

@@ -25,6 +25,9 @@ class ExactSum:
     grid of exponent e. With `whole`, what a grid leaves of a term goes into a finer one, so that
     nothing above 2^-1000 of the largest entry is rounded.
 
+    Terms may be given in units of a power of two, and the sum be asked for in such: nothing that
+    float64 has a number for is out of range then.
+
     Memory: 16 bytes for every element and grid. At most `MOST_TERMS` terms, which whoever holds the
     sum must see to.
     """
@@ -35,13 +38,19 @@ class ExactSum:
         self.whole = whole
         self.grids: dict[int, NDArray[np.int64]] = {}
 
-    def add(self, term: NDArray[np.float64] | np.float64, first_row: int = 0) -> None:
-        """Add a term of finite numbers: all of the array, or rows of it from `first_row` on."""
+    def add(
+        self, term: NDArray[np.float64] | np.float64, first_row: int = 0, unit: int = 0
+    ) -> None:
+        """Add a term of finite numbers: all of the array, or rows of it from `first_row` on.
+
+        They are in units of 2^unit, a multiple of 16.
+        """
+        assert unit % _STEP == 0
         flat = np.ascontiguousarray(term, dtype=np.float64).reshape(-1)
         start = first_row * math.prod(self.shape[1:])
         while (largest := max(flat.max(initial=0.0), -flat.min(initial=0.0))) > 0.0:
             exponent = grid_of(float(largest))
-            units = self._grid(exponent)
+            units = self._grid(exponent + unit)
             rest = np.empty_like(flat) if self.whole else None
             for i in range(0, len(flat), _CHUNK):
                 part = _scaled(flat[i : i + _CHUNK], _BITS - exponent)
@@ -63,15 +72,20 @@ class ExactSum:
             held = self._grid(exponent)
             held += units
 
-    def value(self) -> NDArray[np.float64]:
-        """The sum, rounded to float64; infinite where it exceeds that."""
+    @property
+    def highest(self) -> int:
+        """The exponent of the highest grid, a multiple of 16: terms are below 2^highest."""
+        return max(self.grids, default=0)
+
+    def value(self, unit: int = 0) -> NDArray[np.float64]:
+        """The sum in units of 2^unit, rounded to float64; infinite where it exceeds that."""
         total = np.zeros(self.size)
         with np.errstate(over="ignore", invalid="ignore"):
             for exponent in sorted(self.grids):
                 for i in range(0, self.size, _CHUNK):
                     upper, lower = self.grids[exponent][:, i : i + _CHUNK].astype(np.float64)
-                    total[i : i + _CHUNK] += _scaled(lower, exponent - 2 * _BITS)
-                    total[i : i + _CHUNK] += _scaled(upper, exponent - _BITS)
+                    total[i : i + _CHUNK] += _scaled(lower, exponent - unit - 2 * _BITS)
+                    total[i : i + _CHUNK] += _scaled(upper, exponent - unit - _BITS)
         return total.reshape(self.shape)
 
     def arrays(self) -> dict[str, NDArray[np.int64]]:

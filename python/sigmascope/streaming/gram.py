@@ -15,7 +15,7 @@ from sigmascope.sources import matrix
 from sigmascope.spectra import SVD, SingularValues
 from sigmascope.threads import amount, resolve_memory, resolve_threads
 
-from .accumulator import LOST, RowAccumulator, native_options, require_finite
+from .accumulator import RowAccumulator, at_the_door, native_options
 from .exact_sum import ExactSum, grid_of
 
 
@@ -58,8 +58,6 @@ class GramAccumulator(RowAccumulator):
             If the width differs.
         NonFiniteError
             If a row holds NaN or infinity; nothing is then changed.
-        OverflowError
-            If squares of the entries overflow; nothing is then changed.
         MemoryLimitError
             If entries of other magnitudes than before would take more memory than the limit;
             nothing is then changed.
@@ -68,16 +66,14 @@ class GramAccumulator(RowAccumulator):
         if a.shape[0] == 0:
             return self
         options = native_options(num_threads)
-        fro2 = require_finite(a, "rows", options)
-        if not np.isfinite(fro2):
-            raise OverflowError("the squares of the entries overflow double precision")
+        a, fro2, unit = at_the_door(a, "rows", options)
         packed = _core.packed_gram(a._native, **options)
         held = self._sums["g"].grids
-        if held and grid_of(float(packed.max(initial=0.0))) not in held:
+        if held and grid_of(float(packed.max(initial=0.0))) + 2 * unit not in held:
             self._require_memory(20, "another grid of sums in", more=1)
         with self._changing():
-            self._sums["g"].add(packed)
-            self._sums["f"].add(np.float64(fro2))
+            self._sums["g"].add(packed, 0, 2 * unit)
+            self._sums["f"].add(np.float64(fro2), 0, 2 * unit)
             self.rows += a.shape[0]
         return self
 
@@ -98,8 +94,6 @@ class GramAccumulator(RowAccumulator):
             If nothing was seen.
         MemoryLimitError
             If what it takes does not fit into memory_limit.
-        OverflowError
-            If the sum of the squares exceeds double precision.
 
         Notes
         -----
@@ -108,14 +102,13 @@ class GramAccumulator(RowAccumulator):
         self._require_memory(21, "svdvals of")
         started = time.perf_counter()
         threads = resolve_threads(num_threads)
-        packed, scale, fro = self._scaled()
+        packed, unit, fro = self._in_units()
         found = _core.packed_spectrum(packed, self.n_cols, top=0, threads=threads)
         count = min(self.rows, self.n_cols)
-        lost = self._lost()
         return SingularValues(
-            values=found["values"][:count] * scale,
-            errors=found["errors"][:count] * scale + lost,
-            floor=found["floor"] * scale + lost,
+            values=found["values"][:count],
+            errors=found["errors"][:count],
+            floor=found["floor"],
             method="Gram matrix of a stream",
             precision="float64",
             passes=1,
@@ -123,7 +116,7 @@ class GramAccumulator(RowAccumulator):
             num_threads=threads,
             fro_norm=fro,
             notes=(f"{self.rows} rows seen",),
-        )
+        ).scaled(unit)
 
     def svd(self, k: int) -> SVD:
         """Return the k largest singular values and right vectors; U is None, since it is as long.
@@ -136,7 +129,7 @@ class GramAccumulator(RowAccumulator):
         ------
         ValueError
             If k is not between 1 and min(rows, n_cols).
-        MemoryLimitError, OverflowError
+        MemoryLimitError
             As :meth:`svdvals`.
         """
         if not 1 <= k <= min(self.rows, self.n_cols):
@@ -144,15 +137,15 @@ class GramAccumulator(RowAccumulator):
             raise ValueError(f"k = {k} must be between 1 and min(rows, n_cols) of {shape}")
         self._require_memory(46, "singular vectors of")
         started = time.perf_counter()
-        packed, scale, fro = self._scaled()
+        packed, unit, fro = self._in_units()
         found = _core.packed_spectrum(packed, self.n_cols, top=k, threads=1)
-        s, residuals = found["values"] * scale, found["residuals"] * scale + self._lost()
+        s, residuals = found["values"], found["residuals"]
         return SVD(
             U=None,
             s=s,
             Vt=found["v"].T,
             residuals=residuals,
-            errors=found["errors"] * scale + self._lost(),
+            errors=found["errors"],
             converged=bool(np.all(residuals <= 1e-6 * s[0])),
             passes=1,
             block=0,
@@ -164,23 +157,16 @@ class GramAccumulator(RowAccumulator):
             num_threads=1,
             fro_norm=fro,
             notes=(f"{self.rows} rows seen",),
-        )
+        ).scaled(unit)
 
-    def _scaled(self) -> tuple[NDArray[np.float64], float, float]:
-        """The packed Gram matrix over scale^2, a power of two; scale; ||A||_F."""
+    def _in_units(self) -> tuple[NDArray[np.float64], int, float]:
+        """The packed Gram matrix in units of 4^unit; unit; ||A||_F in units of 2^unit."""
         self._require_whole()
         if self.rows == 0:
             raise ValueError("the Gram matrix has seen no rows")
-        packed, fro2 = self._sums["g"].value(), float(self._sums["f"].value())
-        if not (np.isfinite(packed).all() and np.isfinite(fro2)):
-            raise OverflowError("the sums of squares overflow double precision")
-        exponent = int(np.frexp(packed.max(initial=0.0))[1]) // 2
-        np.ldexp(packed, -2 * exponent, out=packed)
-        return packed, 2.0**exponent, float(np.sqrt(fro2))
-
-    def _lost(self) -> float:
-        """What squares below float64's range may hide of a singular value."""
-        return LOST * float(np.sqrt(float(self.rows) * self.n_cols))
+        unit = self._sums["g"].highest // 2
+        packed, fro2 = (self._sums[name].value(2 * unit) for name in "gf")
+        return packed, unit, float(np.sqrt(fro2))
 
     def _require_memory(self, bytes_per_element: int, what: str, more: int = 0) -> None:
         """MemoryLimitError unless it fits; every grid beyond the first takes 8 bytes more."""

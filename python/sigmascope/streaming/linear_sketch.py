@@ -14,13 +14,16 @@ from sigmascope.arrays import check_unmasked, real_array
 from sigmascope.errors import NonFiniteError
 from sigmascope.sources import matrix
 from sigmascope.spectra import SVD
+from sigmascope.spectra.units import in_units, scaled
 
-from .accumulator import Accumulator, native_options, require_finite
+from .accumulator import Accumulator, at_the_door, native_options
 from .chances import chi_square_mean
 from .exact_sum import ExactSum
 from .linear_images import Images, TestMatrices
 
 Array = NDArray[np.float64]
+
+_STEP = 16  # units of updates are powers of two of multiples of it, as sums take them
 
 _RARE = 3.090
 """Standard deviations of a normal number that are exceeded with probability 1e-3."""
@@ -49,7 +52,7 @@ class LinearSketch(Accumulator):
     probes : int
         Rows of Theta, at least 4.
     seed : int
-        Of the random matrices; sketches merge only if all but k agree.
+        Of the random matrices, alone; sketches merge only if all but k agree. As of `Sketch`.
 
     Notes
     -----
@@ -117,8 +120,6 @@ class LinearSketch(Accumulator):
             If it does not fit.
         NonFiniteError
             If it holds NaN or infinity; the sketch is then unchanged.
-        OverflowError
-            If products of its entries overflow; the sketch is then unchanged.
         """
         a = matrix(delta)
         i, j = row or 0, column or 0
@@ -132,8 +133,8 @@ class LinearSketch(Accumulator):
         if 0 in a.shape:
             return self
         options = native_options(num_threads)
-        require_finite(a, "numbers of the update", options)
-        return self._add(self._test.of_block(a, i, j, options))
+        a, _, unit = at_the_door(a, "numbers of the update", options, step=_STEP)
+        return self._add(self._test.of_block(a, i, j, options), unit)
 
     def update_outer(self, u: ArrayLike, v: ArrayLike) -> Self:
         """Add u v^T: vectors (m,) and (n,), or matrices (m, p) and (n, p).
@@ -144,8 +145,6 @@ class LinearSketch(Accumulator):
             If the shapes do not fit.
         NonFiniteError
             If they hold NaN or infinity; the sketch is then unchanged.
-        OverflowError
-            If products of their entries overflow; the sketch is then unchanged.
         """
         U, V = real_array(u), real_array(v)
         if U.ndim == V.ndim == 1:
@@ -155,7 +154,10 @@ class LinearSketch(Accumulator):
         if (len(U), len(V)) != self.shape:
             raise ValueError(f"u v^T is {len(U)} x {len(V)}, the sketch has {self.shape}")
         _require_numbers(U, V)
-        return self if U.size == 0 else self._add(self._test.of_outer(U, V))
+        if U.size == 0:
+            return self
+        (U, left), (V, right) = in_units(U, _STEP), in_units(V, _STEP)
+        return self._add(self._test.of_outer(U, V), left + right)
 
     def add_entries(self, i: ArrayLike, j: ArrayLike, values: ArrayLike) -> Self:
         """Add values[t] to entry (i[t], j[t]) for every t; places may repeat.
@@ -168,8 +170,6 @@ class LinearSketch(Accumulator):
             If the places are no integers.
         NonFiniteError
             If a value is NaN or infinite; the sketch is then unchanged.
-        OverflowError
-            If products of the values overflow; the sketch is then unchanged.
         """
         check_unmasked((i, j))
         rows, cols, numbers = np.asarray(i), np.asarray(j), real_array(values)
@@ -184,21 +184,19 @@ class LinearSketch(Accumulator):
                 seen = f"{places.min()} to {places.max()}"
                 raise ValueError(f"{name} is {seen}, the sketch has the shape {self.shape}")
         _require_numbers(numbers)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._add(self._test.of_entries(rows, cols, numbers))
+        numbers, unit = in_units(numbers, _STEP)
+        return self._add(self._test.of_entries(rows, cols, numbers), unit)
 
-    def _add(self, images: Images) -> Self:
+    def _add(self, images: Images, unit: int) -> Self:
         terms = {
             "x": (images.corange, images.column),
             "y": (images.range, images.row),
             "z": (images.core, 0),
             "w": (images.theta, images.column),
         }
-        if not all(np.isfinite(term).all() for term, _ in terms.values()):
-            raise OverflowError("products of the update overflow double precision")
         with self._changing():
             for name, (term, first) in terms.items():
-                self._sums[name].add(term, first)
+                self._sums[name].add(term, first, unit)
         return self
 
     def svd(self, k: int | None = None) -> SVD:
@@ -239,7 +237,7 @@ class LinearSketch(Accumulator):
             num_threads=1,
             fro_norm=float("nan"),
             notes=(f"{self.updates} updates seen", f"core {self.core}, {self.probes} probes"),
-        )
+        ).scaled(self._unit)
 
     def residual_norm(self, k: int | None = None) -> tuple[float, float, float]:
         """Estimate ||A - A_hat_k||_F, A_hat cut to rank k; k = 0: ||A||_F; None: not cut.
@@ -256,18 +254,21 @@ class LinearSketch(Accumulator):
         if not 0 <= k <= len(s):
             raise ValueError(f"k = {k} must be between 0 and width = {len(s)}")
         seen = float(np.linalg.norm(self._unexplained(U[:, :k], s[:k], V[:, :k])))
-        value = seen / float(np.sqrt(self.probes))
+        value = scaled(seen / float(np.sqrt(self.probes)), self._unit)
         few, many = (float(np.sqrt(chi_square_mean(self.probes, x))) for x in (-_RARE, _RARE))
         return value, value / many, value / few
+
+    @property
+    def _unit(self) -> int:
+        """The sums are read in units of 2^unit, in which they are of usual size."""
+        return max(held.highest for held in self._sums.values())
 
     def _factors(self) -> tuple[Array, Array, Array]:
         """A_hat = U diag(s) V^T of rank `width`: their algorithm for it, by least squares."""
         self._require_whole()
         if self.updates == 0:
             raise ValueError("nothing was added to the sketch")
-        sums = {name: held.value() for name, held in self._sums.items()}
-        if not all(np.isfinite(held).all() for held in sums.values()):
-            raise OverflowError("the sums of the updates overflow double precision")
+        sums = {name: held.value(self._unit) for name, held in self._sums.items()}
         Q = np.linalg.qr(sums["y"])[0]  # m x width
         P = np.linalg.qr(sums["x"])[0]  # n x width
         half = np.linalg.lstsq(self._test.phi.T @ Q, sums["z"], rcond=None)[0]  # width x core
@@ -277,7 +278,9 @@ class LinearSketch(Accumulator):
 
     def _unexplained(self, U: Array, s: Array, V: Array) -> Array:
         """(Theta (A - U diag(s) V^T))^T, n x probes."""
-        return np.asarray(self._sums["w"].value() - V @ (s[:, None] * (U.T @ self._test.theta)))
+        return np.asarray(
+            self._sums["w"].value(self._unit) - V @ (s[:, None] * (U.T @ self._test.theta))
+        )
 
     def _options(self) -> dict[str, Any]:
         names = ("k", "width", "core", "probes", "seed")

@@ -13,8 +13,9 @@ from sigmascope import _core, plan
 from sigmascope.matrices import multiply
 from sigmascope.sources import matrix
 from sigmascope.spectra import SVD
+from sigmascope.spectra.units import scaled
 
-from .accumulator import LOST, RowAccumulator, native_options, require_finite
+from .accumulator import RowAccumulator, at_the_door, native_options
 from .chances import missed_by_sketch
 from .exact_sum import ExactSum
 
@@ -34,7 +35,8 @@ class Sketch(RowAccumulator):
     width : int, optional
         Columns of Omega, at least k; 2 k + 10 by default, at most n_cols. Errors fall with it.
     seed : int
-        Of Omega; sketches merge only if n_cols, width and seed agree.
+        Of Omega, alone: sketches merge only if n_cols, width and seed agree. Whoever knows it can
+        make rows that the sketch does not see; of rows from strangers, ``secrets.randbits(64)``.
 
     Notes
     -----
@@ -68,25 +70,19 @@ class Sketch(RowAccumulator):
             If the width differs.
         NonFiniteError
             If a row holds NaN or infinity; the sketch is then unchanged.
-        OverflowError
-            If squares of the entries overflow; the sketch is then unchanged.
         """
         a = self._of_width(matrix(rows))
         if a.shape[0] == 0:
             return self
         options = native_options(num_threads)
-        fro2 = require_finite(a, "rows", options)
+        a, fro2, unit = at_the_door(a, "rows", options)
         if self._omega is None:
             self._omega = _core.gaussian(self.n_cols, self.width, self.seed, 0, 1)
         z, y = _core.product_f64(a._native, self._omega, "gram", **options)
-        with np.errstate(over="ignore", invalid="ignore"):
-            gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's depends on threads
-            terms = {"z": z, "y": gram, "f": np.float64(fro2)}
-        if not all(np.isfinite(term).all() for term in terms.values()):
-            raise OverflowError("the squares of the entries overflow double precision")
+        gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's depends on threads
         with self._changing():
-            for name, term in terms.items():
-                self._sums[name].add(term)
+            for name, term in {"z": z, "y": gram, "f": np.float64(fro2)}.items():
+                self._sums[name].add(term, 0, 2 * unit)
             self.rows += a.shape[0]
         return self
 
@@ -107,8 +103,6 @@ class Sketch(RowAccumulator):
         ------
         ValueError
             If k exceeds the sketch's k, or nothing was seen.
-        OverflowError
-            If the sum of the squares exceeds double precision.
         """
         k = self.k if k is None else k
         if not 1 <= k <= self.k:
@@ -117,9 +111,8 @@ class Sketch(RowAccumulator):
             raise ValueError("the sketch has seen no rows")
         self._require_whole()
         started = time.perf_counter()
-        z, y2, fro2 = (self._sums[name].value() for name in "zyf")
-        if not (np.isfinite(z).all() and np.isfinite(y2).all() and np.isfinite(fro2)):
-            raise OverflowError("the squares of the entries overflow double precision")
+        unit = self._sums["f"].highest // 2
+        z, y2, fro2 = (self._sums[name].value(2 * unit) for name in "zyf")
         fro = float(np.sqrt(fro2))
         s, V, certain, likely = _factors(z, y2, float(fro2))
         missed = min(certain, likely)
@@ -128,10 +121,11 @@ class Sketch(RowAccumulator):
         values[:found] = s[:found]
         vt = np.zeros((k, self.n_cols))
         vt[:found] = V[:, :found].T
-        rounding = 1e-6 * fro + LOST * np.sqrt(float(self.rows) * self.n_cols)
+        rounding = 1e-6 * fro
         told = "residuals from the norm of A: certain"
         if likely < certain:
-            told = f"residuals by leaving columns out; {np.sqrt(certain):.3g} is certain"
+            most = scaled(float(np.sqrt(certain)), unit)
+            told = f"residuals by leaving columns out; {most:.3g} is certain"
         return SVD(
             U=None,
             s=values,
@@ -149,7 +143,7 @@ class Sketch(RowAccumulator):
             num_threads=1,
             fro_norm=fro,
             notes=(f"{self.rows} rows seen", told),
-        )
+        ).scaled(unit)
 
     def _options(self) -> dict[str, Any]:
         return {"n_cols": self.n_cols, "k": self.k, "width": self.width, "seed": self.seed}

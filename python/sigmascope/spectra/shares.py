@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Effective ranks from a density: of all values, and of those above a threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import staircase
+from .deflation import CONVERGED
+from .measure import Measure
+from .quadrature import Function, Quadrature
+
+Array = NDArray[np.float64]
+Estimator = Callable[..., Measure]
+"""Of a function of traces, its gradient, and what the traces are of: `Density._measure`."""
+
+
+def entropy_term(x: Array) -> Array:
+    """Return x ln x, with 0 ln 0 = 0."""
+    return np.asarray(x * np.log(np.where(x > 0, x, 1.0)))
+
+
+def rank(measure: Estimator, scale: float, share: Function) -> Measure:
+    """Estimate exp of the entropy of sigma / sum sigma, where share(lambda) of each counts.
+
+    `scale` is any sigma of the size of the largest.
+    """
+
+    def of_traces(s: float, e: float) -> float:
+        return s * math.exp(-e / s) if s > 0 else 0.0
+
+    def slope(s: float, e: float) -> tuple[float, float]:
+        if s <= 0:
+            return 0.0, 0.0
+        r = of_traces(s, e)
+        return r * (1.0 / s + e / s**2), -r / s
+
+    return measure(
+        of_traces,
+        slope,
+        lambda x: share(x) * (np.sqrt(x) / scale),
+        lambda x: share(x) * entropy_term(np.sqrt(x) / scale),
+    )
+
+
+def rank_above(
+    q: Quadrature, measure: Estimator, scale: float, x: float, count: Measure
+) -> Measure:
+    """Estimate it of the values that exceed x (sigma), of which there are `count`."""
+    cut = np.asarray(x)
+    if staircase.resolves(q, cut):
+        found = rank(measure, scale, lambda y: np.asarray(np.sqrt(y) > x, dtype=np.float64))
+        return Measure(found.value, found.error + CONVERGED**2 * found.value, "density")
+    low, high = staircase.stair_around(q, cut)
+
+    def share(y: Array) -> Array:
+        return staircase.ramp(y, low, high)
+
+    found = rank(measure, scale, share)
+    total = measure(lambda s: s, lambda s: (1.0,), lambda y: share(y) * np.sqrt(y))
+    # One value more at x, r times the mean of those above, adds r (1 - ln r) <= 1 to the rank.
+    r = min(max(found.value, 1.0) * x / total.value, 1.0) if total.value > 0 else 1.0
+    error = found.error + (r * (1.0 - math.log(r)) * count.error if r > 0 else 0.0)
+    return Measure(max(found.value, 0.0), error, "density")

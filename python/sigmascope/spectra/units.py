@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Numbers in units of a power of two: what is computed where no square leaves float64's range.
+
+A matrix whose largest entry is beyond 2^200 or below 2^-200 is multiplied by a power of two, which
+is exact, before anything is squared; results are multiplied back at the end, which is exact too
+unless they leave the range of normal numbers. Then they are rounded to subnormal ones, which their
+errors cover, or are infinite, with infinite errors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Number = TypeVar("Number", float, Array)
+
+NORMAL = 2.0**-1022
+"""The least positive number that is not subnormal."""
+
+USUAL = 200
+"""Exponents up to this, of either sign, are those of numbers whose squares are in range."""
+
+
+def scaled(x: Number, exponent: int) -> Number:
+    """Return x 2^exponent, rounded once; infinite where that is beyond float64."""
+    if exponent == 0:
+        return x
+    with np.errstate(over="ignore", under="ignore"):
+        found = np.ldexp(x, exponent)
+    return found if isinstance(x, np.ndarray) else float(found)
+
+
+def scaled_errors(errors: Number, values: Number, exponent: int) -> Number:
+    """Return bounds on the errors of `values` 2^exponent, with what rounding to these may add."""
+    if exponent == 0:
+        return errors
+    e, v = np.asarray(scaled(errors, exponent)), np.abs(np.asarray(scaled(values, exponent)))
+    known = (np.asarray(errors) != 0) | (np.asarray(values) != 0)
+    rounded = known & ((v < NORMAL) | (e < NORMAL))
+    found = np.where(np.isinf(v), np.inf, e + np.where(rounded, 2.0**-1074, 0.0))
+    return found if isinstance(errors, np.ndarray) else float(found)
+
+
+def exponent_of(x: float) -> int:
+    """Return the exponent of the power of two above |x|, if that is not a usual one; else 0."""
+    if x == 0 or not math.isfinite(x):
+        return 0
+    exponent = math.frexp(x)[1]
+    return exponent if abs(exponent) > USUAL else 0
+
+
+def in_units(x: Array, step: int) -> tuple[Array, int]:
+    """Return numbers in units of 2^unit, in which squares are in range; and a multiple of step."""
+    unit = exponent_of(float(np.abs(x).max(initial=0.0))) // step * step
+    return scaled(x, -unit), unit
+
+
+def beyond(exponent: int, *values: float) -> tuple[str, ...]:
+    """Return a note if one of these times 2^exponent is beyond float64."""
+    if not any(math.isfinite(x) and math.isinf(scaled(x, exponent)) for x in values):
+        return ()
+    return (
+        "values beyond float64's range are given as infinite; of the matrix times 2**-64 they are "
+        "finite",
+    )
