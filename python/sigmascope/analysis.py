@@ -15,7 +15,7 @@ from . import plan, requested, statistics
 from .admission import Asked
 from .distributions import moments
 from .errors import MemoryLimitError, NonFiniteError
-from .krylov import Search, krylov_notes, triplets_of
+from .krylov import GIVEN_UP, Search, krylov_notes, triplets_of
 from .linalg import every_value, triplets
 from .low_rank import LowRank
 from .matrices import Matrix
@@ -25,7 +25,7 @@ from .rounding import SEARCHES
 from .routes import EFFORTS, Route, run_for
 from .searching import known_of, search_of
 from .sources import matrix, partly_loaded
-from .spectra import Moments, Spectrum
+from .spectra import Density, Moments, Spectrum
 from .spectra.units import beyond, scaled, scaled_errors
 from .threads import resolve_memory
 
@@ -139,12 +139,18 @@ def _seen(
             f"the first at {seen.first_nonfinite}"
         )
     options["reserved"] = shared["reserved"] = run.reserved + held + chosen.seen_bytes
-    found = None
+    found, passes = None, 0
     if chosen.search is not None:
         run = run_for(a, chosen.asked, **options)
-        found = _searched(a, chosen, chosen.search, run, max_passes, seed, seen, started)
+        outcome = search_of(a, chosen, chosen.search, run, max_passes, seed, started)
+        passes = outcome[0]["reads"]
+        if not outcome[0]["costly"]:
+            found = _searched(a, chosen, chosen.search, outcome, seed, seen, started)
     if found is None:
         found = _exact(a, chosen.all_values, tol, seed, seen, shared, started)
+    if passes and found.effort == "exact":  # the search was given up
+        notes = tuple(note for note in found.notes if note not in chosen.all_values.notes)
+        found = replace(found, passes=found.passes + passes, notes=(GIVEN_UP, *notes))
     return _with_requested(found, a, chosen, max_passes, options, started)
 
 
@@ -197,16 +203,12 @@ def _searched(
     a: Matrix,
     chosen: Route,
     search: Search,
-    run: Run,
-    max_passes: int,
+    outcome: tuple[dict[str, Any], Density | None, Run],
     seed: int,
     seen: Moments | None,
     started: float,
-) -> Spectrum | None:
-    """None: a search would take more work than every value."""
-    result, density, run = search_of(a, chosen, search, run, max_passes, seed, started)
-    if result["costly"]:
-        return None
+) -> Spectrum:
+    result, density, run = outcome
     seconds = time.perf_counter() - started
     top, errors, unit = result["s"], result["errors"], result["unit"]
     fro_norm = float(np.sqrt(result["fro2"])) if seen is None or unit else seen.fro_norm
