@@ -60,7 +60,7 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "panels memory costs rates rounding plan workers spread krylov distributions changes "
+        "panels memory costs rates rounding arguments plan workers spread krylov distributions changes "
         "gram linalg randomized engine",
         "_core ground spectra matrices",
     ),

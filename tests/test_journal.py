@@ -238,7 +238,7 @@ def test_another_engine_is_refused(
     path = tmp_path / "x.jsonl"
     interrupted(folder, path)
     engine = ss.engine.engine() | {"isa": "none"}
-    monkeypatch.setattr("sigmascope.scanning.loop.engine", lambda: engine)
+    monkeypatch.setattr("sigmascope.scanning.beginning.engine", lambda: engine)
     with pytest.raises(ValueError, match=r"isa was '.*', is 'none'"):
         ss.scan(folder, resume=path, **OPTIONS)
 

@@ -128,7 +128,9 @@ def test_stub_names_the_arguments_of_the_native_functions(function: ast.Function
     signature = (inspect.getdoc(getattr(_core, function.name)) or "").split("\n")[0]
     wanted = [arg.arg for arg in [*function.args.args, *function.args.kwonlyargs]]
     shared = ["threads", "panel_rows", "load_bytes", "progress"]
+    known = ["fro2", "fingerprint"]  # of a matrix that was looked at before
     if "**kwargs" in signature:
+        wanted = [name for name in wanted if name not in known]
         assert wanted[-4:] == shared
         wanted = wanted[:-4]
     positions = [signature.find(f"{name}: ") for name in wanted]

@@ -228,7 +228,10 @@ def comment(line: str) -> list[str]:
     return re.findall(r"(?:^|\s)#(?!:)\s(.*)", line)
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *PAGES], ids=name_of)
+OWN = [path for path in SOURCES if path.parent.name != "peers"]  # which names files of others
+
+
+@pytest.mark.parametrize("path", [*OWN, *PAGES], ids=name_of)
 def test_files_that_are_named_are_there(path: Path) -> None:
     for line, text in prose(path):
         for found in FILE.finditer(text):
@@ -346,7 +349,9 @@ def test_options_in_code_are_those_of_a_command(path: Path) -> None:
         if re.match(r"--[a-z]", code):
             option = re.match(r"--[\w-]+", code)
             assert option is not None
-            named = any(option[0] in text_of(p) for p in (ROOT / "benchmarks").glob("*.py"))
+            commands = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tests").glob("*/*.py")]
+            commands += [ROOT / "tests" / "fuzz.py"]
+            named = any(option[0] in text_of(p) for p in commands)
             assert option[0] in ours | OTHERS or named, f"{name_of(path)}: {code}"
 
 

@@ -142,7 +142,7 @@ def test_what_does_not_belong_together(folder: Path, tmp_path: Path) -> None:
 def test_another_engine_is_noted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ss.scan(folder, shard=(0, 2), **OPTIONS)
     engine = ss.engine.engine() | {"isa": "other"}
-    monkeypatch.setattr("sigmascope.scanning.loop.engine", lambda: engine)
+    monkeypatch.setattr("sigmascope.scanning.beginning.engine", lambda: engine)
     found = ss.merge([first, ss.scan(folder, shard=(1, 2), **OPTIONS)])
     assert "different engines" in found.notes[-1]
     assert "other" in found.notes[-1]

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -112,6 +113,10 @@ struct Prepared : Problem {
       fro2 = scaled_squares(backend, matrix, seen, exponent, looks);
     }
     const double factor = this->factor();
+    // Beyond the door's reach, numbers are too small for the squares of squares that fp32 sums up.
+    if (sizeof(T) == 4 && fro2 > 0 && fro2 < 0x1p-20)
+      throw std::invalid_argument("float32 blocks hold no matrix whose largest entry is below 2^-1000; "
+                                  "precision='float64' does");
     bool transposed = flipped;
     if (matrix.mostly_column_major()) {
       matrix = matrix.transposed();

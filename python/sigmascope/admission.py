@@ -149,12 +149,13 @@ def _combined(a: Matrix, asked: Asked, refused: Route, fits: _Fits) -> list[str]
 
 
 def _least_of_all(a: Matrix, asked: Asked) -> str:
-    needed, effort = min(
-        (run.least(a, chosen.need), effort)
+    needed, memory, effort = min(
+        (run.least(a, chosen.need), run.memory, effort)
         for effort in EFFORTS
         for chosen, run in _valid(a, replace(_bare(asked), effort=effort, k=1))
     )
-    return f"nothing less fits: effort {effort!r} with k = 1 needs {amount(needed)}"
+    sure = "fits" if needed > memory else "is sure to fit"
+    return f"nothing less {sure}: effort {effort!r} with k = 1 needs {amount(needed)}"
 
 
 def _bare(asked: Asked) -> Asked:

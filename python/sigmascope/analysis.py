@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import plan, requested, statistics
+from . import arguments, requested, statistics
 from .admission import Asked
 from .distributions import moments
 from .errors import MemoryLimitError, NonFiniteError
@@ -96,8 +96,8 @@ def spectrum(
     if isinstance(A, LowRank):
         return A.spectrum(k, memory_limit=options.get("memory_limit"))
     a = matrix(A)
-    plan.check_positive(max_passes=max_passes)
-    plan.check_seed(seed)
+    arguments.check_positive(max_passes=max_passes)
+    arguments.check_seed(seed)
     options["memory_limit"] = resolve_memory(options.get("memory_limit"))
     asked = Asked(effort, k, tol, accuracy, check_measures(measures), vectors, options)
     chosen, run = asked.chosen(a)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _core, plan
+from . import _core, arguments
 from .matrices import Matrix
 from .memory import Need, elementwise_need, product_need
 from .plan import Run
@@ -90,7 +90,7 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
         raise ValueError(f"two shapes: {before.shape} and {after.shape}")
     both = after - before  # for what it takes to read them at once
     run = Run.of(both, **options)
-    what = f"a look at every element of two matrices of {plan.of_shape(before.shape)}"
+    what = f"a look at every element of two matrices of {arguments.of_shape(before.shape)}"
     run = run.within(both, elementwise_need, what, hold=False)
     found = _core.change(before._native, after._native, **run.native())
     digests = found.pop("digests")
@@ -138,7 +138,9 @@ def fingerprint(*matrices: Matrix, **options: Any) -> int:
     together = 0
     for a in matrices:
         run = Run.of(a, **options)
-        run = run.within(a, elementwise_need, f"a look at {plan.of_shape(a.shape)}", hold=False)
+        run = run.within(
+            a, elementwise_need, f"a look at {arguments.of_shape(a.shape)}", hold=False
+        )
         seen = _core.survey(a._native, **run.native())
         own = _core.fingerprint(seen["digest"], seen["largest"], *a.shape)
         together = _core.start_of(own, together)
@@ -170,7 +172,7 @@ def inner(svd: SVD, a: Matrix, **options: Any) -> float:
     assert svd.Vt is not None
     rank = len(svd.s)
     run = Run.of(a, **options)
-    what = f"a product of {plan.of_shape(a.shape)} with {rank} columns"
+    what = f"a product of {arguments.of_shape(a.shape)} with {rank} columns"
     run = run.within(a, lambda reading: product_need(reading, rank), what, hold=False)
     images = _core.product_f64(a._native, svd.Vt.T, "multiply", **run.native())
     return float(np.sum(svd.U * images * svd.s))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, plan, spread
+from . import _core, arguments, spread
 from .matrices import Matrix
 from .memory import density_need, elementwise_need
 from .plan import Run
@@ -63,7 +63,7 @@ def spectral_density(
     """
     a = matrix(A)
     run = Run.of(a, precision=precision, precisions=DENSITIES, **options)
-    plan.check_positive(passes=passes)
+    arguments.check_positive(passes=passes)
     n = min(a.shape)
     if probes < 2:
         raise ValueError(f"a standard error needs at least 2 probes, not {probes}")
@@ -73,14 +73,14 @@ def spectral_density(
     run = run.within(
         a,
         lambda reading: density_need(reading, probes, passes, run.itemsize),
-        f"a basis of {passes} blocks of {probes} columns for {plan.of_shape(a.shape)}",
+        f"a basis of {passes} blocks of {probes} columns for {arguments.of_shape(a.shape)}",
     )
     started = time.perf_counter()
     result = _core.density(
         spread.operand(a, run),
         block=probes,
         steps=passes,
-        seed=plan.check_seed(seed),
+        seed=arguments.check_seed(seed),
         products=run.products,
         f64=run.precision == "float64",
         gather=run.gathers,
@@ -160,7 +160,7 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
     """
     a = matrix(A)
     run = Run.of(a, **options)
-    what = f"a look at every element of {plan.of_shape(a.shape)}"
+    what = f"a look at every element of {arguments.of_shape(a.shape)}"
     run = run.within(a, elementwise_need, what, hold=False)
     started = time.perf_counter()
 

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from . import _core, plan, spread
+from . import _core, arguments, spread
 from .matrices import Matrix
 from .memory import gram_need
 from .plan import Run
@@ -27,7 +27,7 @@ def svds_by_gram(
 ) -> SVD:
     """:func:`sigmascope.svds` by the Gram matrix, of arguments that are checked."""
     n = min(a.shape)
-    what = f"the Gram matrix of {plan.of_shape(a.shape)}"
+    what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
     complete = run.least(a, lambda reading: gram_need(reading, k, complete=True)) <= run.memory
     run = run.within(a, lambda reading: gram_need(reading, k, complete=complete), what)
     result = _core.gram_top(
@@ -36,7 +36,7 @@ def svds_by_gram(
         tol=tol,
         vectors=vectors,
         may_complete=complete,
-        seed=plan.check_seed(seed),
+        seed=arguments.check_seed(seed),
         **run.native(),
     )
     s = result["s"]

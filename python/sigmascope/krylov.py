@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, costs, plan, spread
+from . import _core, arguments, costs, plan, spread
 from .errors import MemoryLimitError
 from .matrices import Matrix
 from .memory import Need, graded_need, krylov_need
@@ -181,7 +181,7 @@ def _attempt(
         max_columns=0 if strict or most == n else most,
         most_columns=most if strict and most < n else 0,
         readout_columns=max(allowed, 1) if allowed < most else 0,
-        seed=plan.check_seed(seed),
+        seed=arguments.check_seed(seed),
         vectors=search.vectors,
         bounded=bounded,
         density=search.density,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, costs, plan, spread
+from . import _core, arguments, costs, spread
 from .errors import ConvergenceWarning
 from .gram import fits_gram, svds_by_gram
 from .krylov import GIVEN_UP, Search, krylov, krylov_notes, triplets_of
@@ -125,8 +125,8 @@ def svds(
     """
     a = matrix(A)
     run = Run.of(a, precision=precision, precisions=SEARCHES, **options)
-    plan.check_rank(k, a.shape)
-    plan.check_positive(tol=tol, max_passes=max_passes)
+    arguments.check_rank(k, a.shape)
+    arguments.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):
         raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
     if block is not None and block < 1:
@@ -164,7 +164,7 @@ def triplets(
     if method == "gram" or (method == "auto" and _prefers_gram(a, k, b, tol, run)):
         return svds_by_gram(a, k, tol, vectors, seed, run, started)
     search = Search(a.shape, k, tol, b, run.precision, vectors, density=False)
-    what = f"a basis for the {k} largest singular values of {plan.of_shape(a.shape)}"
+    what = f"a basis for the {k} largest singular values of {arguments.of_shape(a.shape)}"
     columns = search.fitting(a, run)
     result, searched = krylov(
         a,
@@ -262,9 +262,9 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
 def every_value(a: Matrix, accuracy: str, **options: Any) -> tuple[SingularValues, int]:
     """Compute what :func:`svdvals` gives in units of 2^unit; and that exponent."""
     run = Run.of(a, **options)
-    plan.check_accuracy(accuracy)
+    arguments.check_accuracy(accuracy)
     fast = accuracy == "fast"
-    what = f"svdvals of {plan.of_shape(a.shape)}"
+    what = f"svdvals of {arguments.of_shape(a.shape)}"
     run = run.within(a, lambda reading: values_need(reading, fast=fast), what)
     started = time.perf_counter()
     fast = fast and run.executor is None

@@ -129,7 +129,7 @@ def graded_need(reading: Reading, k: int, block: int, columns: int, width: int) 
     d = min(columns, N)
     wide = padded(d, width)
     basis = -(-d // block) * N * padded(block, width) * width
-    working = (2 * M + 2 * N) * wide * width + -(-M // 1024) * d * wide * 8 + 104 * d**2
+    working = (3 * M + 2 * N) * wide * width + -(-M // 1024) * d * wide * 8 + 104 * d**2
     working += products(reading, d, width)
     return Need(basis + (M + N) * k * width, working)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, plan, spread
+from . import _core, arguments, spread
 from .memory import low_rank_need
 from .plan import Run
 from .sources import matrix
@@ -66,12 +66,12 @@ def randomized_svd(
     """
     a = matrix(A)
     run = Run.of(a, precision=precision, **options)
-    plan.check_rank(k, a.shape)
-    plan.check_positive(passes=passes)
+    arguments.check_rank(k, a.shape)
+    arguments.check_positive(passes=passes)
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
     if b < k:
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
-    what = f"{passes} blocks of {b} columns for {plan.of_shape(a.shape)}"
+    what = f"{passes} blocks of {b} columns for {arguments.of_shape(a.shape)}"
     run = run.within(a, lambda reading: low_rank_need(reading, k, b, passes, run.itemsize), what)
     started = time.perf_counter()
     result = _core.low_rank(
@@ -79,7 +79,7 @@ def randomized_svd(
         k=k,
         block=b,
         passes=passes,
-        seed=plan.check_seed(seed),
+        seed=arguments.check_seed(seed),
         f64=run.precision == "float64",
         gather=run.gathers,
         **run.native(),

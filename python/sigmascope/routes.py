@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from . import costs, plan
+from . import arguments, costs
 from .errors import MemoryLimitError
 from .krylov import Search
 from .matrices import Matrix
@@ -87,7 +87,7 @@ class Route:
         """Its name in a refusal."""
         call = "svdvals" if self.asked == "exact" else f"effort {self.asked!r}"
         extra = f" with {' and '.join(self.measures)}" if self.measures else ""
-        return f"{call} of {plan.of_shape(self.shape)}{extra}"
+        return f"{call} of {arguments.of_shape(self.shape)}{extra}"
 
     @property
     def permutes(self) -> bool:
@@ -210,8 +210,8 @@ def route(
         raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
     if operator.index(k) < 1:
         raise ValueError(f"k = {k} must be at least 1")
-    plan.check_positive(tol=tol)
-    plan.check_accuracy(accuracy)
+    arguments.check_positive(tol=tol)
+    arguments.check_accuracy(accuracy)
     k = min(k, *a.shape)
     asked = replace(_route(a, str(effort), k, tol, accuracy, run, vectors), measures=measures)
     if asked.search is None:

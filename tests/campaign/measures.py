@@ -84,7 +84,8 @@ def spectrum(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     if found.values is not None and found.value_errors is not None:
         _within(truth.down(found.values), truth.down(found.value_errors), truth, outcome)
     elif found.converged:
-        tolerance = case.options.get("tol", 1e-3) + FLOOR[_digits(found.precision)]
+        floor = FLOOR[_digits(found.precision)]
+        tolerance = max(case.options.get("tol", 1e-3), floor) + floor
         limit = top[0] * tolerance * 1.01 + truth.quantum
         outcome.require("converged above tolerance", errors, limit)
     if found.svd is not None:
@@ -231,7 +232,7 @@ def of_moments(found: ss.Moments, numbers: Array, truth: Truth, outcome: Outcome
     outcome.require("moments", off, 1e-12 * truth.fro + truth.quantum, "||A||_F")
     columns = np.sqrt(np.sum(X * X, axis=0)).astype(np.float64)
     off = np.abs(truth.down(found.column_norms) - columns)
-    outcome.require("moments", off, 1e-12 * columns + truth.quantum, "column norms")
+    outcome.require("moments", off, 1e-12 * columns + 4 * truth.quantum, "column norms")
     if std > 1e-6 * size:
         z = (X - mean) / std
         loss = 1e-9 * max(1.0, float(abs(mean) / std)) ** 2

@@ -41,7 +41,7 @@ def test_low_rank(dtype: str, passes: int) -> None:
 def test_integers_are_refused(dtype: str) -> None:
     """test_randomized_svd_low_rank_all_dtypes and test_integers (TruncatedSVD): a clear refusal."""
     A = (100 * low_rank_matrix(30, 20, 5, 0.0)).astype(dtype)
-    with pytest.raises(TypeError, match=r"astype\(float\)"):
+    with pytest.raises(TypeError, match=r"astype\(np\.float64\)"):
         ss.randomized_svd(A, 3)
 
 
@@ -115,7 +115,9 @@ def test_uniform(shape: tuple[int, int], k: int, passes: int) -> None:
         assert result.Vt is not None
         along = np.einsum("ik,ij,kj->k", result.U.astype(float), A, result.Vt.astype(float))
         assert np.all(along >= 0)
-    assert_allclose(results[0].s, results[1].s, rtol=1e-3)
+    # Their starts differ: the numbers are rounded. So each is as near the truth as it says.
+    within = results[0].errors + results[1].errors
+    assert np.all(np.abs(results[0].s - results[1].s) <= within)
 
 
 @DTYPES

@@ -99,7 +99,7 @@ def _problems(out: Console, found: Comparison) -> None:
 
 def _beyond(row: Row) -> str:
     """Say what single entries tell that the whole does not."""
-    count = row["beyond_rounding"]
+    count = row.get("beyond_rounding")
     return f"; {counted(count, 'entry', 'entries')} beyond rounding" if count else ""
 
 

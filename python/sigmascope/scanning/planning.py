@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from sigmascope import plan, rates
+from sigmascope import arguments, rates
 from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.admission import Asked
 from sigmascope.errors import MemoryLimitError
@@ -84,7 +84,7 @@ def plan_scan(
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
     if workers is not None:
-        plan.check_positive(workers=workers)
+        arguments.check_positive(workers=workers)
     opened = as_scannable(checkpoint)
     items, part = listed_part(opened, include, exclude, shard)
     header, rows = foreseen(out, resume, Scan.schema)

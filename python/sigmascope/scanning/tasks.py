@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, overload
 
-from sigmascope import plan
+from sigmascope import arguments
 from sigmascope.adapters import AdapterOrigin, Scannable, reopened
 from sigmascope.admission import room_beside
 from sigmascope.analysis import EFFORTS, spectrum
@@ -67,14 +67,14 @@ class Options:
         """Check every option; ValueError names the first that is off."""
         if effort not in EFFORTS:
             raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
-        plan.check_positive(k=k, tol=tol)
-        plan.check_accuracy(accuracy)
+        arguments.check_positive(k=k, tol=tol)
+        arguments.check_accuracy(accuracy)
         return cls(
             effort=str(effort),  # of an enumeration the value
             k=int(k),
             tol=float(tol),
             accuracy=str(accuracy),
-            seed=plan.check_seed(seed),
+            seed=arguments.check_seed(seed),
             num_threads=resolve_threads(num_threads),
             memory_limit=resolve_memory(memory_limit),
             measures=check_measures(measures),

@@ -265,13 +265,12 @@ class Density:
         return scaled(sigma, self.exponent), scaled_errors(errors, sigma, self.exponent)
 
     def _quantiles(self, q: Array) -> tuple[Array, Array]:
-        if not self.exact:
-            return staircase.quantiles(self.quadrature, (1.0 - q) * self.n)
-        low, mid, high = (
-            np.quantile(np.sqrt(self.quadrature.moved(self.quadrature.converged, sign)), q)
-            for sign in (-1.0, 0.0, 1.0)
-        )
-        return mid, np.maximum(high - mid, mid - low)
+        if self.exact:
+            sigma, errors = staircase.quantiles_of_all(self.quadrature, q)
+        else:
+            sigma, errors = staircase.quantiles(self.quadrature, (1.0 - q) * self.n)
+        # Nothing is known of a sigma more finely than rounding leaves its square.
+        return sigma, np.maximum(errors, np.sqrt(sigma**2 + self.quadrature.resolution) - sigma)
 
     def count_above(self, x: float) -> Measure:
         """Estimate how many singular values exceed x (sigma units)."""

@@ -176,13 +176,18 @@ class Quadrature:
         )
 
     def moved(self, nodes: Array, sign: float) -> Array:
-        """Return nodes, of which the first have converged, as far up or down as they may be."""
+        """Return nodes, of which the first have converged, as far up or down as they may be.
+
+        Sums of one sign round alike, which moves a node by a share of itself: seen was 12 times the
+        resolution, of the largest.
+        """
         if self.apart.frobenius > 0:
             most = np.full(nodes.shape, self.apart.spectral)
             rest = slice(len(self.converged), None)
             most[rest] = np.minimum(most[rest], self.apart.frobenius / math.sqrt(self.n))
             nodes = np.maximum(np.sqrt(nodes) + sign * most, 0.0) ** 2
-        return np.asarray(np.maximum(nodes + sign * self.resolution, 0.0))
+        share = nodes / max(float(nodes.max(initial=0.0)), np.finfo(float).tiny)
+        return np.asarray(np.maximum(nodes + sign * self.resolution * (1.0 + _ALIKE * share), 0.0))
 
     def traces(self, f: Function) -> tuple[Array, Array]:
         """Estimate the traces of several functions, f from nodes (d,) to (..., d); their errors."""
@@ -220,6 +225,9 @@ class Quadrature:
             rounding=float(rounding),
             probes=(2.0 * (g @ self.gauss.weights) + r @ self.radau.weights) / 3.0,
         )
+
+
+_ALIKE = 20.0
 
 
 def _rounding(value: Array, drift: Array, pull: Array) -> Array:

@@ -154,6 +154,14 @@ def _gap(stairs: tuple[Staircase, Staircase], q: Quadrature, above: Array) -> Ar
     return np.where(room, np.maximum(here - np.maximum(before, after), 0.0), np.inf)
 
 
+def quantiles_of_all(q: Quadrature, fractions: Array) -> tuple[Array, Array]:
+    """Return the sigma below which each fraction lies, where every value has converged."""
+    low, sigma, high = (
+        np.quantile(np.sqrt(q.moved(q.converged, sign)), fractions) for sign in (-1.0, 0.0, 1.0)
+    )
+    return sigma, np.maximum(high - sigma, sigma - low)
+
+
 def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     """Estimate the sigmas that ``above`` (f,) of the n values exceed; return them, their errors."""
     stairs = _staircases(q)

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sigmascope import plan
+from sigmascope import arguments
 from sigmascope.arrays import check_unmasked, real_array
 from sigmascope.errors import NonFiniteError
 from sigmascope.sources import matrix
@@ -78,8 +78,8 @@ class LinearSketch(Accumulator):
         m, n = (int(extent) for extent in shape)
         if min(m, n) < 1:
             raise ValueError(f"a sketch of shape {(m, n)} holds nothing")
-        plan.check_rank(k, (m, n))
-        self.shape, self.k, self.seed = (m, n), int(k), plan.check_seed(seed)
+        arguments.check_rank(k, (m, n))
+        self.shape, self.k, self.seed = (m, n), int(k), arguments.check_seed(seed)
         self.width = min(4 * k + 1 if width is None else int(width), m, n)
         if self.width < k:
             raise ValueError(f"width = {self.width} must be at least k = {k}")

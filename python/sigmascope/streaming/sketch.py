@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope import _core, plan
+from sigmascope import _core, arguments
 from sigmascope.matrices import multiply
 from sigmascope.sources import matrix
 from sigmascope.spectra import SVD
@@ -49,7 +49,7 @@ class Sketch(RowAccumulator):
     def __init__(self, n_cols: int, k: int, *, width: int | None = None, seed: int = 0) -> None:
         if n_cols < 1 or not 1 <= k <= n_cols:
             raise ValueError(f"k = {k} must be between 1 and n_cols = {n_cols}")
-        self.k, self.seed = int(k), plan.check_seed(seed)
+        self.k, self.seed = int(k), arguments.check_seed(seed)
         self.width = min(2 * k + 10 if width is None else int(width), n_cols)
         if self.width < k:
             raise ValueError(f"width = {self.width} must be at least k = {k}")
@@ -165,14 +165,18 @@ def _factors(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
     """Values and right vectors; and two bounds on the norm of A^T A - V s^2 V^T.
 
-    Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, by eigenvectors of Y^T Y.
+    Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, by eigenvectors of Y^T Y. Those
+    of a small eigenvalue lambda err by a share epsilon lambda_1 / lambda, and so does what B has
+    of them.
     """
     lam, W = np.linalg.eigh(y2)
     kept = lam > 1e-12 * max(lam[-1], 0.0)
     Bt = z @ (W[:, kept] / np.sqrt(lam[kept]))
     V, s, _ = np.linalg.svd(Bt, full_matrices=False)
-    certain = max(fro2 - float(np.sum(s**2)), 0.0)
+    shares = 2.0**-48 * lam[-1] / lam[kept]
+    rounded = float(np.sum(shares * np.sum(Bt**2, axis=0)))
+    certain = max(fro2 - float(np.sum(s**2)), 0.0) + rounded
     likely = np.inf
     if kept.all():  # in units of ||A||_F^2, since it takes the fourth power
-        likely = fro2 * missed_by_sketch(z / fro2, y2 / fro2)
+        likely = fro2 * missed_by_sketch(z / fro2, y2 / fro2) + rounded
     return s, V, certain, likely
