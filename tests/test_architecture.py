@@ -60,8 +60,8 @@ PYTHON_ROOMS = {
     "statistics": Modules("statistics", "spectra"),
     "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
     "linalg": Modules(
-        "panels memory costs rates rounding arguments plan workers spread krylov distributions changes "
-        "gram linalg randomized engine",
+        "panels memory costs rates rounding arguments plan workers spread krylov distributions "
+        "changes gram linalg randomized engine",
         "_core ground spectra matrices",
     ),
     "streaming": Modules("streaming", "_core ground spectra matrices linalg"),

@@ -41,7 +41,8 @@ REFUSAL = re.compile(
 )
 OFFER = re.compile(r"what fits(?P<unless> unless its values span much)?: (?P<calls>.*)")
 LESS = re.compile(
-    r"nothing less (?P<sure>fits|is sure to fit): effort '(?P<effort>\w+)' with k = 1 needs (?P<least>.*)"
+    r"nothing less (?P<sure>fits|is sure to fit): "
+    r"effort '(?P<effort>\w+)' with k = 1 needs (?P<least>.*)"
 )
 
 

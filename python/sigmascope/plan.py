@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import rounding
+from . import arguments, rounding
 from .errors import DeviceError, MemoryLimitError
 from .matrices import Matrix
 from .memory import MINIMUM, Need
@@ -122,7 +122,7 @@ class Run:
             raise TypeError(f"executor is a concurrent.futures.Executor, not {executor!r}")
         if reserved < 0:
             raise ValueError(f"reserved must not be negative, it is {reserved}")
-        check_seed(fingerprint or 0, "fingerprint")
+        arguments.check_seed(fingerprint or 0, "fingerprint")
         if precision is None:
             precision = a.precision
             if precision == "float32":

@@ -278,9 +278,8 @@ class LinearSketch(Accumulator):
 
     def _unexplained(self, U: Array, s: Array, V: Array) -> Array:
         """(Theta (A - U diag(s) V^T))^T, n x probes."""
-        return np.asarray(
-            self._sums["w"].value(self._unit) - V @ (s[:, None] * (U.T @ self._test.theta))
-        )
+        seen = self._sums["w"].value(self._unit)
+        return np.asarray(seen - V @ (s[:, None] * (U.T @ self._test.theta)))
 
     def _options(self) -> dict[str, Any]:
         names = ("k", "width", "core", "probes", "seed")
@@ -297,6 +296,5 @@ class LinearSketch(Accumulator):
 
 def _require_numbers(*arrays: Array) -> None:
     for array in arrays:
-        if not np.isfinite(array).all():
-            bad = int(np.sum(~np.isfinite(array)))
+        if bad := int(np.sum(~np.isfinite(array))):
             raise NonFiniteError(f"the numbers of the update hold {bad} NaN or infinite entries")
