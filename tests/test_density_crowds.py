@@ -99,7 +99,7 @@ def hadamard(order: int) -> Array:
 @pytest.mark.parametrize("family", CROWDS)
 def test_errors_hold_where_values_crowd(family: str, dtype: type[np.floating]) -> None:
     ratios = []
-    for seed in range(40):
+    for seed in range(80):
         rng = np.random.default_rng(seed)
         b, steps = int(rng.choice([4, 8, 16, 32])), int(rng.integers(2, 13))
         n = max(int(rng.choice([30, 60, 100, 150])), b + 4)
@@ -188,7 +188,8 @@ def test_every_measure_of_a_spectrum_of_few_values(seed: int) -> None:
     sigma = several_values(rng, n, 32) if seed % 2 else two_values(rng, n, 40)
     A = ks.prescribed(n, n, sigma, seed)[0].astype(np.float32)
     s = np.linalg.svd(A.astype(np.float64), compute_uv=False)
-    found = ss.spectrum(A, effort="density", k=4, seed=seed)
+    # Every value is cheaper, where there is memory for it.
+    found = ss.spectrum(A, effort="density", k=4, seed=seed, memory_limit="2MiB")
     assert found["effective_rank"].basis == "density"
     truth = measures_from_values(
         s, np.zeros(n), A.shape, float(np.linalg.norm(A.astype(np.float64))), k=4, floor=1e-6

@@ -192,7 +192,7 @@ def test_a_search_that_outgrows_the_limit_is_refused_within_it(folder: Path, imp
     rng = np.random.default_rng(0)
     left = np.linalg.qr(rng.standard_normal((30_000, 40)))[0]
     right = np.linalg.qr(rng.standard_normal((2400, 40)))[0]
-    np.save(path, ((left * np.logspace(0, -4, 40)) @ right.T).astype(np.float32))
+    np.save(path, ((left * np.logspace(0, -5, 40)) @ right.T).astype(np.float32))
     work = f"""
 import sigmascope as ss
 options = dict(effort="top", k=24, precision="float32", memory_limit="100MiB", num_threads=2)

@@ -69,7 +69,7 @@ def test_values_close_together_are_bounded_by_the_first_of_them() -> None:
     A = rng.standard_normal((1500, 1200)) / 80
     U, V = (np.linalg.qr(rng.standard_normal((m, 16)))[0] for m in A.shape)
     A = (A + U * np.linspace(40, 10, 16) @ V.T).astype(np.float32)
-    found = ss.spectrum(A, k=64, tol=1e-3)
+    found = ss.spectrum(A, k=64, tol=1e-3, seed=2)
     every = np.linalg.svd(A.astype(np.float64), compute_uv=False)
     off = np.abs(found.top - every[:64])
     assert found.converged
