@@ -24,13 +24,15 @@ struct GramErrors {
   std::vector<double> nodes;    // lambda, descending,
   std::vector<double> moved{};  // and how far E was seen to move what is there
 
-  // What eigenvalues at this place were seen to move by, twice: at the two nodes on each side.
+  // What eigenvalues at this place were seen to move by, times a margin: at the two nodes on each side. A mean over
+  // vectors near a node hides that some move further; of Hankel matrices, 4.8 times as far.
+  static constexpr double margin = 10;
   double at(double value) const {
     const auto next = std::lower_bound(nodes.begin(), nodes.end(), value, std::greater<>()) - nodes.begin();
     const auto size = static_cast<std::ptrdiff_t>(nodes.size());
     double most = 0;
     for (auto j = std::max<std::ptrdiff_t>(next - 2, 0); j < std::min(next + 2, size); ++j)
-      most = std::max(most, 2 * moved[static_cast<std::size_t>(j)]);
+      most = std::max(most, margin * moved[static_cast<std::size_t>(j)]);
     return most;
   }
 };

@@ -115,8 +115,9 @@ struct Prepared : Problem {
     const double factor = this->factor();
     // Beyond the door's reach, numbers are too small for the squares of squares that fp32 sums up.
     if (sizeof(T) == 4 && fro2 > 0 && fro2 < 0x1p-20)
-      throw std::invalid_argument("float32 blocks hold no matrix whose largest entry is below 2^-1000; "
-                                  "precision='float64' does");
+      throw std::invalid_argument(
+          "float32 blocks hold no matrix whose largest entry is below 2^-1000; "
+          "precision='float64' does");
     bool transposed = flipped;
     if (matrix.mostly_column_major()) {
       matrix = matrix.transposed();
