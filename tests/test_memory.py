@@ -190,20 +190,21 @@ def test_a_search_that_outgrows_the_limit_is_refused_within_it(folder: Path, imp
     """All columns of the basis are read out where values span much: too many are refused."""
     path = folder / "graded.npy"
     rng = np.random.default_rng(0)
-    left = np.linalg.qr(rng.standard_normal((30_000, 40)))[0]
-    right = np.linalg.qr(rng.standard_normal((2400, 40)))[0]
-    np.save(path, ((left * np.logspace(0, -5, 40)) @ right.T).astype(np.float32))
+    left = np.linalg.qr(rng.standard_normal((30_000, 400)))[0]
+    right = np.linalg.qr(rng.standard_normal((2400, 400)))[0]
+    sigma = np.concatenate([np.logspace(0, -4, 20), np.full(380, 1e-4)])
+    np.save(path, ((left * sigma) @ right.T).astype(np.float32))
     work = f"""
 import sigmascope as ss
-options = dict(effort="top", k=24, precision="float32", memory_limit="100MiB", num_threads=2)
+options = dict(effort="top", k=24, precision="float32", memory_limit="72MiB", num_threads=2)
 try:
     ss.spectrum({str(path)!r}, **options)
 except ss.MemoryLimitError as refused:
-    assert "columns, needs " in str(refused) and "the memory limit is 100 MiB" in str(refused)
+    assert "columns, needs " in str(refused) and "the memory limit is 72 MiB" in str(refused)
 else:
     raise AssertionError("not refused")
 """
-    assert peak(work) - imported <= 100 * MIB
+    assert peak(work) - imported <= 72 * MIB
 
 
 _COMPARE = """
