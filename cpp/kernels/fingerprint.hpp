@@ -40,12 +40,12 @@ class Digester {
   const Digest& found() const { return digest_; }
 
  private:
-  const Isa* isa_;
-  BlockPlace place_;
-  bool whole_;
-  std::int64_t first_ = -1;
-  std::vector<std::uint32_t> keys_;
   alignas(64) Digest digest_;
+  const Isa* isa_;
+  std::int64_t first_ = -1;
+  BlockPlace place_;
+  std::vector<std::uint32_t> keys_;
+  bool whole_;
 };
 
 inline Digest sum_of(const std::vector<Digester>& parts) {
