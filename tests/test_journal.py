@@ -54,8 +54,10 @@ def interrupted(folder: Path, path: Path, name: str = "w.3", **options: Any) -> 
 # ------------------------------------------------------------------------------- lines
 
 RECORDS = st.dictionaries(
-    st.text(), st.none() | st.text() | st.integers() | st.lists(st.integers()), min_size=1
-).filter(lambda record: "checksum" not in record)
+    st.text().map("no column: {}".format),  # those have types
+    st.none() | st.text() | st.integers() | st.lists(st.integers()),
+    min_size=1,
+)
 
 
 @given(RECORDS, st.data())

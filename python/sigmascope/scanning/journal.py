@@ -162,8 +162,9 @@ def look(path: Path, schema: Schema, *, resume: bool) -> tuple[Header | None, li
     ValueError, OSError
         As opening the journal would.
     """
-    with naming(path):
-        open_regular(path).close()
+    if not path.is_dir():
+        with naming(path):
+            open_regular(path).close()
     with naming(path), open(path, "r+b", buffering=0) as file:
         _lock(file, path)
         if not resume:
