@@ -63,6 +63,7 @@ void measure(TopResult<B>& result, B& device, A& a, const KrylovSpace<B>& space,
   // Nor does T tell then what lies outside: ask A, with the block that would be next.
   Unseen unseen = assessment.unseen;
   double& eta = unseen.eta;
+  if (how.all) unseen.blur = 0;
   if (how.all && space.next_columns() > 0) {
     const auto image = a.multiply(space.next());
     eta = std::max(eta, eigh(inner(device, image, image)).values.front());
@@ -70,8 +71,10 @@ void measure(TopResult<B>& result, B& device, A& a, const KrylovSpace<B>& space,
   for (std::size_t i = 0; i < result.residuals.size(); ++i)
     if (const double s = triplets.s[i], r = result.residuals[i]; r > unconverged * s + floor)
       eta = std::max(eta, s * (s + r));
+  std::vector<double> seen = result.residuals;  // an error counts rounding by itself: the floor
+  for (double& r : seen) r -= triplets.measuring;
   const auto errors = [&](bool sure) {
-    return value_errors(triplets.s, result.residuals, sure, unseen, assessment.crowds, missing, floor);
+    return value_errors(triplets.s, seen, sure, unseen, assessment.crowds, missing, floor);
   };
   result.errors = errors(how.place == Place::sure);
   const auto& judged = options.of_residuals() ? result.residuals : result.errors;

@@ -22,6 +22,7 @@ struct Triplets {
   typename B::Block v;            // n x k
   std::vector<double> residuals;  // max(|A v - s u|, |A^T u - s v|), from products of A
   Small r;                        // A V = Q R for the basis V that they were taken from
+  double measuring = 0;           // what rounding may hide of a residual, which they contain
   double deviation = 0;           // of U^T U and V^T V from I, the largest element
 };
 
@@ -152,10 +153,10 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
   const auto adjoint =
       turned ? defects(device, squared, *turned, result.v, result.s)
              : defects(device, a.multiply_adjoint(result.u, products), Small::identity(k), result.v, result.s);
-  const double measuring = 32 * B::epsilon() * result.s.front();  // what rounding hides of a residual
+  result.measuring = 48 * B::epsilon() * result.s.front();  // seen: 42
   for (std::int64_t j = 0; j < k; ++j) {
     auto& residual = result.residuals[static_cast<std::size_t>(j)];
-    residual = std::max(residual, adjoint[static_cast<std::size_t>(j)]) + measuring;
+    residual = std::max(residual, adjoint[static_cast<std::size_t>(j)]) + result.measuring;
     if (!std::isfinite(residual + result.s[static_cast<std::size_t>(j)]))
       throw std::runtime_error("a singular value or its residual is not finite");
   }

@@ -176,6 +176,10 @@ Assessment assess(const KrylovSpace<B>& space, double fro2, std::int64_t k, std:
   if (!any && found < space.columns() && space.columns() < space.size())
     a.unseen.eta = 0.9 * at_most(found - 1, rounding.share);  // of a cluster that goes on, no member is missed
   a.unseen.eta = std::max(a.unseen.eta, mean_outside(space, fro2, rounding));
+  if (found > k) {
+    a.unseen.next = a.theta(k);
+    a.unseen.blur = blur<B>(a);
+  }
   if (rounding.any() && found > k) {
     a.unseen.inside = at_most(k, rounding.share);
     a.unseen.above = at_most(k, rounding.likely(space.size()));

@@ -15,6 +15,8 @@ struct Unseen {
   double eta = 0;     // what has not converged
   double inside = 0;  // what T may not have told from the first k; 0 unless products are rounded
   double above = 0;   // what T puts next, with the rounding that is likely; 0 unless they are
+  double next = 0;    // what T puts next, of vectors that are in the space and not read out
+  double blur = 0;    // rounding of T's numbers, which mixes those with the ones that are; 0 if all are read out
 };
 
 // Whether there may be more vectors near a Ritz value than the space holds.
@@ -22,6 +24,13 @@ struct Crowd {
   double distance = std::numeric_limits<double>::infinity();  // lambda, to the nearest; 0: the value is in it
   double tangent = 1;  // of the angle to the vector that counts, if in it: very likely less
 };
+
+// What a value lacks, in sigma, since rounding of T turned its vector to others of the space, by blur / gap.
+inline double mixing(double sigma, const Unseen& unseen) {
+  if (unseen.blur <= 0 || sigma <= 0) return 0;
+  const double gap = sigma * sigma - unseen.next;
+  return unseen.blur / (2 * sigma) * (gap > unseen.blur ? unseen.blur / gap : 1.0);
+}
 
 // Error bound of one value, in sigma, from its residual (sigma) and the gap to what has not converged, or is mixed with
 // it by rounding: four times the first-order value of the quadratic bound, since eta is itself an estimate. At or below
@@ -33,8 +42,9 @@ inline double value_error(double sigma, double residual, const Unseen& unseen, c
   residual = std::max(residual, std::sqrt(unseen.above) - sigma);
   if (theta <= eta) return std::max(residual, 1.1 * std::sqrt(eta) - sigma);  // eta may be short by a few per cent
   if (crowd.distance <= 0) return residual * crowd.tangent;
-  const double gap = std::min(theta - below, crowd.distance);
-  return gap > 0 ? std::min(residual, 4 * residual * residual * sigma / gap) : residual;
+  const double gap = std::min(theta - below, crowd.distance),
+               quadratic = gap > 0 ? 4 * residual * residual * sigma / gap : residual;
+  return std::min(residual, quadratic + mixing(sigma, unseen));
 }
 
 // A value read from a subspace is at most the singular value of its place (Cauchy), and that is at most any before it:

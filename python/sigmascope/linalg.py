@@ -83,7 +83,7 @@ def svds(
     SVD
         U (m, k), s (k,) descending, Vt (k, n) in `precision`, with the residuals (sigma), the
         error bound of each value (sigma), passes and whether it converged. The residuals are of
-        both sides, and measured by products that the search had no part in, with 32 units of
+        both sides, and measured by products that the search had no part in, with 48 units of
         roundoff for their own rounding. What is not orthonormal, or holds more than ||A||_F, has
         not converged.
 
