@@ -68,11 +68,10 @@ void measure(TopResult<B>& result, B& device, A& a, const KrylovSpace<B>& space,
     const auto image = a.multiply(space.next());
     eta = std::max(eta, eigh(inner(device, image, image)).values.front());
   }
-  for (std::size_t i = 0; i < result.residuals.size(); ++i)
-    if (const double s = triplets.s[i], r = result.residuals[i]; r > unconverged * s + floor)
-      eta = std::max(eta, s * (s + r));
   std::vector<double> seen = result.residuals;  // an error counts rounding by itself: the floor
   for (double& r : seen) r -= triplets.measuring;
+  for (std::size_t i = 0; i < seen.size(); ++i)
+    if (const double s = triplets.s[i], r = seen[i]; r > unconverged * s + floor) eta = std::max(eta, s * (s + r));
   const auto errors = [&](bool sure) {
     return value_errors(triplets.s, seen, sure, unseen, assessment.crowds, missing, floor);
   };
