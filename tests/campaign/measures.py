@@ -15,7 +15,7 @@ from .cases import Case
 from .gallery import Array
 from .outcome import FLOOR, Outcome, call
 from .stored import rounded
-from .triplets import check, same_bits
+from .triplets import check, refusals, same_bits
 from .truth import Truth
 
 ALWAYS = 8.0
@@ -30,7 +30,7 @@ REFERENCE = 4e-15
 
 
 def svdvals(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
-    found = call(outcome, lambda: ss.svdvals(A, **case.options), _memory(case))
+    found = call(outcome, lambda: ss.svdvals(A, **case.options), refusals(case, truth))
     if found is not None:
         outcome.z.clear()
         every(found, truth, outcome)
@@ -71,7 +71,7 @@ def _within(values: Array, errors: Array, truth: Truth, outcome: Outcome) -> Non
 
 
 def spectrum(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
-    found = call(outcome, lambda: ss.spectrum(A, **case.options), _memory(case))
+    found = call(outcome, lambda: ss.spectrum(A, **case.options), refusals(case, truth))
     if found is None:
         return
     outcome.z.clear()
@@ -99,10 +99,6 @@ def spectrum(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
 
 def _digits(precision: str) -> str:
     return "float64" if precision == "float64" else "float32"
-
-
-def _memory(case: Case) -> dict[type[Exception], str]:
-    return {ss.MemoryLimitError: "memory limit"} if "memory_limit" in case.options else {}
 
 
 def of_spectrum(found: ss.Spectrum, truth: Truth, outcome: Outcome) -> None:
@@ -147,9 +143,9 @@ def _compare(
 
 def spectral_density(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     options = dict(case.options)
-    allowed = _memory(case)
+    allowed = refusals(case, truth)
     if min(truth.shape) < 2:
-        allowed[ValueError] = "at least 2 singular values"
+        allowed.append((ValueError, "at least 2 singular values"))
     found = call(outcome, lambda: ss.spectral_density(A, **options), allowed)
     if found is None:
         return
@@ -206,7 +202,7 @@ def _steps(found: ss.Density, truth: Truth, outcome: Outcome) -> None:
 
 
 def moments(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
-    found = call(outcome, lambda: ss.moments(A, **case.options), _memory(case))
+    found = call(outcome, lambda: ss.moments(A, **case.options), refusals(case, truth))
     if found is not None:
         outcome.z.clear()
         of_moments(found, case.numbers(), truth, outcome)
