@@ -152,7 +152,7 @@ struct GramTriplets {
   Triplets<B> triplets;
   std::vector<double> errors;
   bool converged = false;  // the residuals, or the errors, are within the tolerance and the floor
-  bool complete = false;   // all eigenvectors were multiplied with A
+  bool complete = false;   // the vectors are of a decomposition of A itself
 };
 
 struct GramOptions {
@@ -163,28 +163,44 @@ struct GramOptions {
   std::uint64_t seed = 0;
 };
 
+// The k largest triplets by LAPACK, of A itself: nothing is squared, and every value is right to rounding. Reads of A:
+// one that brings it to the host, two for the residuals.
+template <Backend B, LinearOperator A>
+Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
+  const std::int64_t n = a.cols();
+  const SmallSvd whole = svd(device.to_host(a.multiply(device.from_host(Small::identity(n)))));
+  Triplets<B> result;
+  result.u = device.from_host(whole.u.part(0, whole.u.rows, 0, k));
+  result.v = device.from_host(whole.v.part(0, n, 0, k));
+  result.s.assign(whole.s.begin(), whole.s.begin() + k);
+  const Small one = Small::identity(k);
+  finish(device, result, defects(device, a.multiply(result.v), one, result.u, result.s),
+         defects(device, a.multiply_adjoint(result.u), one, result.v, result.s));
+  return result;
+}
+
 // The k largest triplets from the eigenvectors of A^T A: no stopping rule, nothing can be missed. Two reads, three
-// where a value is lost in rounding. Where that is not enough, QR of A V for all eigenvectors V, which is a complete
-// decomposition: nothing is squared, and every value is right to rounding. A read or two more, m n numbers and 4 m n^2
-// flops.
+// where a value is lost in rounding; where that is not enough, those of a complete decomposition.
 template <Backend B, LinearOperator A>
 GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
-  const std::int64_t k = options.k;
   const Diagonalized gram(a.gram());
   GramTriplets<B> result;
-  const auto read = [&](std::int64_t columns, Columns kind) {
-    result.triplets = rayleigh_ritz(device, a, device.from_host(gram.top(columns).vectors), kind, k, options.seed);
+  const auto judge = [&] {
     const auto& s = result.triplets.s;
-    result.errors = result.complete ? std::vector<double>(s.size(), rounding_floor<B>(s)) : gram_triplet_errors<B>(s);
     const auto& judged = options.vectors ? result.triplets.residuals : result.errors;
     result.converged =
         result.triplets.deviation <= orthonormal_to<B>() &&
         *std::max_element(judged.begin(), judged.end()) <= options.tolerance * s.front() + rounding_floor<B>(s);
   };
-  read(k, Columns::ritz);
+  result.triplets =
+      rayleigh_ritz(device, a, device.from_host(gram.top(options.k).vectors), Columns::ritz, options.k, options.seed);
+  result.errors = gram_triplet_errors<B>(result.triplets.s);
+  judge();
   if (result.converged || !options.may_complete) return result;
   result.complete = true;
-  read(a.cols(), Columns::any);
+  result.triplets = complete_triplets(device, a, options.k);
+  result.errors.assign(result.triplets.s.size(), rounding_floor<B>(result.triplets.s));
+  judge();
   return result;
 }
 

@@ -108,6 +108,18 @@ std::vector<double> defects(B& device, const typename B::Block& x, const Small& 
   return column_norms(device, defect);
 }
 
+// What is said of triplets: residuals from |A v - s u| and |A^T u - s v|, and whether the vectors are orthonormal.
+template <Backend B>
+void finish(B& device, Triplets<B>& of, const std::vector<double>& right, const std::vector<double>& left) {
+  of.measuring = of.s.empty() ? 0 : 48 * B::epsilon() * of.s.front();  // seen: 42
+  for (std::size_t j = 0; j < of.s.size(); ++j) {
+    of.residuals.push_back(std::max(right[j], left[j]) + of.measuring);
+    if (!std::isfinite(of.residuals[j] + of.s[j]))
+      throw std::runtime_error("a singular value or its residual is not finite");
+  }
+  of.deviation = std::max(deviation(device, of.u), deviation(device, of.v));
+}
+
 // The k largest triplets that a basis of D >= k columns holds. One read of A for the values (D columns), a second for
 // the residuals (k columns); of Ritz vectors one read for both, if they are as good as they should be. Where A V is
 // rank-deficient the left vectors are completed by random orthonormal ones; their residuals tell whether the range of A
@@ -147,21 +159,14 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
     combine(device, result.u, fill.q, place);
   }
   factor.q = {};
-  result.residuals = defects(device, product, right, result.u, result.s);
+  const auto right_defects = defects(device, product, right, result.u, result.s);
   product = {};
   const auto turned = at_once && rank == k ? unmixed(small, norms, k) : std::nullopt;
   const auto adjoint =
       turned ? defects(device, squared, *turned, result.v, result.s)
              : defects(device, a.multiply_adjoint(result.u, products), Small::identity(k), result.v, result.s);
-  result.measuring = 48 * B::epsilon() * result.s.front();  // seen: 42
-  for (std::int64_t j = 0; j < k; ++j) {
-    auto& residual = result.residuals[static_cast<std::size_t>(j)];
-    residual = std::max(residual, adjoint[static_cast<std::size_t>(j)]) + result.measuring;
-    if (!std::isfinite(residual + result.s[static_cast<std::size_t>(j)]))
-      throw std::runtime_error("a singular value or its residual is not finite");
-  }
   result.r = std::move(factor.r);
-  result.deviation = std::max(deviation(device, result.u), deviation(device, result.v));
+  finish(device, result, right_defects, adjoint);
   return result;
 }
 

@@ -42,7 +42,9 @@ def svds_by_gram(
     s = result["s"]
     notes: tuple[str, ...] = ()
     if result["complete"]:
-        notes = ("all eigenvectors of the Gram matrix were multiplied with A, for the tolerance",)
+        notes = (
+            "a decomposition of A itself took the place of its Gram matrix, for the tolerance",
+        )
     elif unresolved := int(np.sum(s < GRAM_FLOOR * s[0])):
         notes = (
             f"{unresolved} of the values lie below {GRAM_FLOOR:g} sigma_1, which the Gram matrix "

@@ -120,8 +120,8 @@ def svds(
     ||A - A V V^T||_F.
 
     By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
-    Where that, or a residual, is above the tolerance, and there is memory for it, all of its
-    eigenvectors are multiplied with A in float64: every value is then right to the floor.
+    Where that, or a residual, is above the tolerance, and there is memory for A in float64, A itself
+    is decomposed (LAPACK's dgesdd): every value is then right to the floor.
     """
     a = matrix(A)
     run = Run.of(a, precision=precision, precisions=SEARCHES, **options)

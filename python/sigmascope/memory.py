@@ -151,7 +151,7 @@ def values_need(reading: Reading, *, fast: bool = False) -> Need:
 def gram_need(reading: Reading, k: int, *, complete: bool = False) -> Need:
     """The k leading triplets by the eigenvectors of the whole Gram matrix: three squares.
 
-    `complete`: and, if they are not good enough, A times all of its eigenvectors.
+    `complete`: and, if they are not good enough, a decomposition of A itself, by LAPACK.
     """
     M, n = reading.M, reading.N
     square = 8 * n**2
@@ -159,10 +159,9 @@ def gram_need(reading: Reading, k: int, *, complete: bool = False) -> Need:
     eigenvectors = 2 * square + 8 * n * (padded(k, 8) + 80)
     wanted = padded(k, 8) * 8
     read_out = (4 * n + 3 * M) * wanted + -(-M // 1024) * k * wanted + products(reading, k, 8)
-    if complete:  # the eigenvectors, turned and as a basis, A V and its factors
-        wide = padded(n, 8) * 8
-        every = (4 * n + 3 * M) * wide + -(-M // 1024) * n * wide + 104 * n**2
-        read_out = max(read_out, 2 * square + every + products(reading, n, 8))
+    if complete:  # A, what LAPACK makes of it, its vectors; before them A as a block
+        dense = 8 * (4 * M * n + 8 * n**2) + products(reading, n, 8)
+        read_out = max(read_out, square + dense)
     first = elementwise_need(reading)
     # the Gram matrix is gone when vectors are read out
     working = max(sum(first), panel, eigenvectors, read_out - square)
