@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import known_spectra as ks
 import numpy as np
@@ -157,6 +158,18 @@ def test_what_has_not_settled_is_in_the_bound(
         assert found.converged
         asked = found.residuals if vectors else found.errors
         assert asked.max() <= (max(tol, floor) + floor) * found.s[0]
+
+
+def test_a_start_that_lacks_one_of_the_vectors_it_reaches_is_not_the_end() -> None:
+    """An edge over copies of one value: nothing but a step more tells that a place is not taken."""
+    for seed in range(800):
+        rng = np.random.default_rng(seed)
+        n, epsilon, g = int(rng.integers(20, 90)), 10.0 ** -rng.uniform(1, 14), rng.uniform(1.1, 10)
+        sigma = 2 - np.minimum(epsilon * g ** np.arange(n, dtype=np.float64), 1.5)
+        A, _ = ks.prescribed(n + 8, n, sigma, seed)
+        options: dict[str, Any] = {"tol": 10.0 ** -rng.uniform(1, 10), "vectors": bool(seed % 2)}
+        block, k = [4, 8, 16][seed % 3], int(rng.integers(1, 10))
+        check(ss.svds(A, k, method="krylov", block=block, seed=seed, **options), A)
 
 
 @pytest.mark.parametrize(("dtype", "tol"), [(np.float32, 1e-7), (np.float64, 1e-15)])

@@ -39,10 +39,12 @@ class TopSearch {
         work_(a.rows(), a.cols(), options.bounded) {
     // T is known no better: what is finer is the same to every rule.
     options_.tolerance = std::max(options.tolerance, 4 * B::epsilon());
-    begin();
   }
 
   TopResult<B> run() {
+    result_.costly = becomes_whole(block_);
+    if (result_.costly) return std::move(result_);
+    begin();
     while (!step()) {
       if (space_->exhausted()) inject();
       if (must_restart()) restart();
@@ -51,10 +53,8 @@ class TopSearch {
         result_.unread = next;
         break;
       }
-      if (work_.spent()) {
-        result_.costly = true;
-        break;
-      }
+      result_.costly = becomes_whole(next) || (options_.bounded && work_.spent());
+      if (result_.costly) break;
     }
     snapshot();
     result_.columns = space_->columns();
@@ -69,6 +69,9 @@ class TopSearch {
     rounded_from_ = never;
     looks_.afresh();
   }
+
+  // A basis of so many columns is the whole space: no search any more.
+  bool becomes_whole(std::int64_t columns) const { return options_.bounded && !options_.density && columns >= n_; }
 
   bool rough() const { return coarsest_ != Products::full; }
   Rounding rounding(Products products) const { return Rounding::of(products, fro2_, n_); }
@@ -127,15 +130,16 @@ class TopSearch {
     }
     const double off = d >= k_ ? excess<B>(assessment_, options_) : std::numeric_limits<double>::infinity();
     const bool done = off < 1;
+    const bool waited = waited_;
     const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated<B>(assessment_, options_)), last);
-    next_check_ = taken_ + (confirmation_.active ? 1 : looks_.until_next(taken_, d, off));
+    next_check_ = taken_ + (confirmation_.active || waited_ != waited ? 1 : looks_.until_next(taken_, d, off));
     if (!last && place == Place::open) {
       if (can_relax()) relax();
       return false;
     }
     if (last || done || !rough()) {
       read_out(place);
-      if (result_.unread > 0 || result_.converged || last) return true;
+      if (result_.unread > 0 || result_.costly || result_.converged || last) return true;
     }
     if (rough()) refine();
     else next_check_ = taken_ + looks_.until_next(taken_, d, off);  // the measured residuals say that T was too hopeful
@@ -146,12 +150,19 @@ class TopSearch {
   Place judge(bool seems_done, bool last) {
     if (!seems_done) return Place::open;
     const Place place = proved_place(*space_, assessment_, fro2_, options_);
+    // A start that lacks little of the space it can reach may lack what is nearest to the values wanted.
+    if (place == Place::open && !last && !waited_ && !space_->exhausted() && space_->nearly_exhausted()) {
+      waited_ = true;
+      return place;
+    }
     // Of a space almost whole, the rest costs least.
     if (place != Place::open || last || 4 * space_->columns() >= 3 * n_) return place;
     const bool still = confirmation_.active;
     if (still && !confirmation_.step<B>(assessment_, options_)) return Place::open;
     // A cluster may be larger than all that was drawn for it; what is counted in the start is found by one injection.
-    if (!may_lack_copies(*space_, assessment_, options_) && (still || !counts_more(*space_, assessment_, options_)))
+    const bool few = block_ < least_drawn && !result_.injected;
+    if (!few && !may_lack_copies(*space_, assessment_, options_) &&
+        (still || !counts_more(*space_, assessment_, options_)))
       return Place::sure;
     confirmation_.start(assessment_, k_);
     inject();
@@ -177,6 +188,8 @@ class TopSearch {
       return;
     }
     work_.read_out(widely_ ? columns : k);
+    result_.costly = widely_ && options_.bounded && work_.spent();
+    if (result_.costly) return;
     measure(result_, device_, a_, *space_, assessment_, {fro2_, coarsest_, place, k, widely_}, options_);
   }
 
@@ -232,6 +245,7 @@ class TopSearch {
       result_.quadrature = quadrature(*space_, assessment_.t);
   }
 
+  static constexpr std::int64_t least_drawn = 4;  // columns: fewer may all be nearly orthogonal to what is wanted
   static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
   B& device_;
@@ -242,6 +256,7 @@ class TopSearch {
   Looks looks_;
   Products begun_, products_, coarsest_;  // of the first step of a space, of the next, of the roughest so far
   bool widely_ = false;                   // all of the basis is read out
+  bool waited_ = false;                   // a step more was taken where the space was nearly exhausted
   bool settled_ = false;                  // what was rounded was too much once
   int restarts_ = 0;
   Work work_;

@@ -140,7 +140,14 @@ class KrylovSpace {
     return of;
   }
   bool exhausted() const { return next_.cols == 0; }  // the space is invariant
-  bool pure() const { return pure_; }                 // V is a block Krylov space of its start alone
+  // What A^T A makes of the last block lies in the space nearly, but for fewer directions than it has columns: all that
+  // the start can reach may be in the space after the next.
+  bool nearly_exhausted() const {
+    if (next_.cols < last_) return true;
+    const std::vector<double> s = svd(coupling_.part(0, next_.cols, columns() - last_, columns())).s;
+    return s.back() < std::sqrt(B::epsilon()) * s.front();
+  }
+  bool pure() const { return pure_; }  // V is a block Krylov space of its start alone
   bool begun_again() const { return begun_again_; }
   std::int64_t size() const { return n_; }
   std::int64_t next_columns() const { return next_.cols; }

@@ -83,6 +83,47 @@ double blur(const Assessment& a) {
   return 16 * B::epsilon() * a.theta(0);
 }
 
+// The values nearest to value i, fewer than `most` of them, for which what is outside disturbs least: the space has no
+// other value, taken with its residual, as near as the distance. To first order the values are then those of Theta +
+// C^T C / distance, for C the couplings of all of these to what is outside.
+inline Crowd least_disturbed(const Assessment& a, std::int64_t i, std::int64_t most) {
+  struct Other {
+    double away, rho;
+  };
+  std::vector<Other> others;
+  for (std::int64_t j = 0; j < static_cast<std::int64_t>(a.rho.size()); ++j)
+    if (j != i) others.push_back({std::abs(a.theta(j) - a.theta(i)), a.rho[static_cast<std::size_t>(j)]});
+  std::sort(others.begin(), others.end(), [](const Other& x, const Other& y) { return x.away < y.away; });
+  std::vector<double> free(others.size() + 1, std::numeric_limits<double>::infinity());  // from the j-th on
+  for (std::size_t j = others.size(); j-- > 0;) free[j] = std::min(free[j + 1], others[j].away - 1.0 * others[j].rho);
+  Crowd best;
+  best.distance = 0;
+  const double own = std::pow(a.rho[static_cast<std::size_t>(i)], 2);
+  double nearer = 0, least = std::numeric_limits<double>::infinity();
+  for (std::size_t j = 0; j < free.size() && static_cast<std::int64_t>(j) < most; ++j) {
+    if (const double error = (own + nearer) / free[j]; free[j] > 0 && error < least) {
+      least = error;
+      best.distance = free[j];
+      best.nearer = std::sqrt(nearer);
+    }
+    if (j < others.size()) nearer += others[j].rho * others[j].rho;
+  }
+  return best;
+}
+
+// The chain of values that value i belongs to, first and last: each is no further from the next than ten times the
+// residual of one of the two.
+inline std::pair<std::int64_t, std::int64_t> chain(const Assessment& a, std::int64_t i) {
+  const auto linked = [&a](std::int64_t j) {  // to j + 1
+    const auto e = static_cast<std::size_t>(j);
+    return a.theta(j) - a.theta(j + 1) <= 10 * std::max(a.rho[e], a.rho[e + 1]);
+  };
+  std::int64_t first = i, last = i;
+  while (first > 0 && linked(first - 1)) --first;
+  while (last + 1 < static_cast<std::int64_t>(a.rho.size()) && linked(last)) ++last;
+  return {first, last};
+}
+
 // The distance in lambda from a Ritz value to the n-th nearest of the others; infinity if there are not so many.
 inline double nearest(const Assessment& a, std::int64_t i, std::int64_t n) {
   const auto found = static_cast<std::int64_t>(a.rho.size());
@@ -110,16 +151,23 @@ std::vector<Crowd> crowds(const KrylovSpace<B>& space, const Assessment& a, std:
   if (space.columns() >= space.size()) return of;  // nothing is outside
   const Small weights = probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, k_found), space.start());
   const auto width = static_cast<double>(b);
+  const std::int64_t resolved = std::max<std::int64_t>(b - 2, 1);
   for (std::int64_t i = 0; i < k_found; ++i) {
     Crowd& crowd = of[static_cast<std::size_t>(i)];
-    crowd.distance = nearest(a, i, std::max<std::int64_t>(b - 2, 1));
+    crowd = least_disturbed(a, i, resolved);
     double count = 0;
     for (std::int64_t j = 0; j < b; ++j) count += weights(i, j) / width;
-    const double reach = 2 * std::sqrt(width) * std::hypot(a.rho[static_cast<std::size_t>(i)], space.lost());
-    if (crowd.distance > reach + blur<B>(a) && count < 1 + 6 * std::sqrt(2 / width)) continue;
-    crowd.distance = 0;
     // Rounded products have spread the crowds of a space that was begun again.
     if (!space.begun_again()) crowd.tangent = std::sqrt(std::max(count, 1.0) / least_share(b));
+    const double reach = 2 * std::sqrt(width) * std::hypot(a.rho[static_cast<std::size_t>(i)], space.lost());
+    const auto [first, last] = chain(a, i);
+    if (crowd.distance > 0 && last - first < resolved && nearest(a, i, resolved) > reach + blur<B>(a) &&
+        count < 1 + 6 * std::sqrt(2 / width))
+      continue;
+    crowd.distance = 0;
+    double above = 0;  // a value too many there would put all that follow one place too high
+    for (std::int64_t j = first; j < i; ++j) above += std::pow(a.rho[static_cast<std::size_t>(j)], 2);
+    crowd.nearer = std::sqrt(above);
   }
   return of;
 }

@@ -19,10 +19,12 @@ struct Unseen {
   double blur = 0;    // rounding of T's numbers, which mixes those with the ones that are; 0 if all are read out
 };
 
-// Whether there may be more vectors near a Ritz value than the space holds.
+// How far from a Ritz value, and from those of the space that are nearer, something may be that the space does not
+// hold.
 struct Crowd {
-  double distance = std::numeric_limits<double>::infinity();  // lambda, to the nearest; 0: the value is in it
-  double tangent = 1;  // of the angle to the vector that counts, if in it: very likely less
+  double distance = std::numeric_limits<double>::infinity();  // lambda; 0: not known, the value is in a crowd
+  double tangent = 1;  // of the angle to the vector that counts, if in one: very likely less
+  double nearer = 0;   // lambda: the residuals of those nearer values, root of the sum of squares
 };
 
 // What a value lacks, in sigma, since rounding of T turned its vector to others of the space, by blur / gap.
@@ -33,18 +35,19 @@ inline double mixing(double sigma, const Unseen& unseen) {
 }
 
 // Error bound of one value, in sigma, from its residual (sigma) and the gap to what has not converged, or is mixed with
-// it by rounding: four times the first-order value of the quadratic bound, since eta is itself an estimate. At or below
-// eta the residual speaks of the nearest singular value only; others, up to sqrt(eta), may still be missing above it,
-// as may be what a T of rounded products has put outside the k Ritz vectors, up to sqrt(above). A crowd is a gap that
-// is not known.
+// it by rounding: four times the first-order value of the quadratic bound, since eta is itself an estimate. The
+// residual is that of the value and of those that are nearer than the gap, whose vectors may be mixed with its own. By
+// itself it speaks of the nearest singular value, not of its place: a vector that the space lacks has a share of those
+// that stand for it, and the residual is the less the more of the place it has; hence the tangent. At or below eta
+// others, up to sqrt(eta), may still be missing above it, as may be what a T of rounded products has put outside the k
+// Ritz vectors, up to sqrt(above). A crowd is a gap that is not known.
 inline double value_error(double sigma, double residual, const Unseen& unseen, const Crowd& crowd) {
   const double eta = unseen.eta, theta = sigma * sigma, below = std::max(eta, unseen.inside);
   residual = std::max(residual, std::sqrt(unseen.above) - sigma);
   if (theta <= eta) return std::max(residual, 1.1 * std::sqrt(eta) - sigma);  // eta may be short by a few per cent
-  if (crowd.distance <= 0) return residual * crowd.tangent;
-  const double gap = std::min(theta - below, crowd.distance),
-               quadratic = gap > 0 ? 4 * residual * residual * sigma / gap : residual;
-  return std::min(residual, quadratic + mixing(sigma, unseen));
+  const double of_all = std::hypot(residual, crowd.nearer / sigma), most = of_all * crowd.tangent,
+               gap = std::min(theta - below, crowd.distance);
+  return gap > 0 ? std::min(most, 4 * of_all * of_all * sigma / gap + mixing(sigma, unseen)) : most;
 }
 
 // A value read from a subspace is at most the singular value of its place (Cauchy), and that is at most any before it:

@@ -122,8 +122,8 @@ def prefers_gram(
 def best_block(
     shape: tuple[int, int], k: int, tol: float, precision: str, file_bytes: int = 0
 ) -> int:
-    """Columns per Krylov step at the least cost."""
-    fitting = [b for b in _BLOCKS if b <= min(shape)] or [min(shape)]
+    """Columns per Krylov step at the least cost, of those of which eight do not fill the space."""
+    fitting = [b for b in _BLOCKS if 8 * b <= min(shape)] or [min(_BLOCKS[0], *shape)]
     costs = [krylov_seconds(shape, k, b, tol, precision, file_bytes) for b in fitting]
     return fitting[int(np.argmin(costs))]
 

@@ -52,9 +52,10 @@ def svds(
         Block Krylov, or the eigenvectors of the whole Gram matrix (exact, costs m n^2), or the
         cheaper of the two.
     max_passes : int
-        Krylov steps, one read of A each, after which to stop without convergence. A search whose
-        work would pass that of every value ends sooner: the Gram matrix takes its place, if there
-        is memory for it, and a note says so.
+        Krylov steps, one read of A each, after which to stop without convergence. A search ends
+        sooner where its basis would be the whole space, or its work half of that of a full
+        decomposition: the Gram matrix takes its place, if there is memory for it, and a note says
+        so. Both together take less than twice a full decomposition.
     block : int, optional
         Columns per Krylov step; by default those of least cost (:mod:`sigmascope.costs`).
     precision : {"mixed", "split", "float32", "float64"}, optional

@@ -50,6 +50,13 @@ def geometric_edge(rng: np.random.Generator, n: int) -> Array:
     return np.r_[top, np.linspace(0.5, 0.0, n - len(top) + 1)[1:]][:n]
 
 
+def edge_over_a_level(rng: np.random.Generator, n: int) -> Array:
+    """1 - epsilon g^i, perhaps several of each, over copies of one value: a start reaches few."""
+    epsilon, g = log_uniform(rng, 1e-14, 0.1), log_uniform(rng, 1.1, 10)
+    steps = np.minimum(np.arange(n), 300 / np.log10(g)) // rng.choice([1, 1, 2, 5])
+    return np.asarray(1.0 - np.minimum(epsilon * g**steps, rng.uniform(0.2, 0.9)))
+
+
 def edge_from_above(rng: np.random.Generator, n: int) -> Array:
     """1 + g^-i: values that fall towards an edge geometrically, over a flat rest."""
     return 0.5 * (1.0 + log_uniform(rng, 1.2, 20) ** -np.arange(n, dtype=np.float64))
@@ -153,6 +160,7 @@ SEQUENCES: dict[str, Sequence] = {
         graded,
         arithmetic,
         geometric_edge,
+        edge_over_a_level,
         edge_from_above,
         bulk,
         cluster,
