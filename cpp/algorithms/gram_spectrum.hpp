@@ -159,7 +159,8 @@ struct GramOptions {
   std::int64_t k = 6;
   double tolerance = 1e-4;  // of sigma_1: residuals if vectors, else errors of the values
   bool vectors = true;
-  bool may_complete = false;  // there is memory for it
+  bool may_complete = false;  // there is memory for a decomposition of A itself
+  bool at_once = false;       // of so many triplets that it costs less
   std::uint64_t seed = 0;
 };
 
@@ -169,13 +170,20 @@ template <Backend B, LinearOperator A>
 Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
   const std::int64_t n = a.cols();
   const SmallSvd whole = svd(device.to_host(a.multiply(device.from_host(Small::identity(n)))));
+  const Small u = whole.u.part(0, whole.u.rows, 0, k), v = whole.v.part(0, n, 0, k);
   Triplets<B> result;
-  result.u = device.from_host(whole.u.part(0, whole.u.rows, 0, k));
-  result.v = device.from_host(whole.v.part(0, n, 0, k));
+  result.u = device.from_host(u);
+  result.v = device.from_host(v);
   result.s.assign(whole.s.begin(), whole.s.begin() + k);
-  const Small one = Small::identity(k);
-  finish(device, result, defects(device, a.multiply(result.v), one, result.u, result.s),
-         defects(device, a.multiply_adjoint(result.u), one, result.v, result.s));
+  const auto defects = [&result](Small product, const Small& scaled) {
+    for (std::int64_t j = 0; j < product.cols; ++j)
+      for (std::int64_t i = 0; i < product.rows; ++i)
+        product(i, j) -= result.s[static_cast<std::size_t>(j)] * scaled(i, j);
+    return column_norms(product);
+  };
+  finish(result, defects(device.to_host(a.multiply(result.v)), u),
+         defects(device.to_host(a.multiply_adjoint(result.u)), v));
+  result.deviation = std::max(deviation(matmul_adjoint(u, u)), deviation(matmul_adjoint(v, v)));
   return result;
 }
 
@@ -183,24 +191,31 @@ Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
 // where a value is lost in rounding; where that is not enough, those of a complete decomposition.
 template <Backend B, LinearOperator A>
 GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
-  const Diagonalized gram(a.gram());
   GramTriplets<B> result;
-  const auto judge = [&] {
-    const auto& s = result.triplets.s;
-    const auto& judged = options.vectors ? result.triplets.residuals : result.errors;
-    result.converged =
-        result.triplets.deviation <= orthonormal_to<B>() &&
-        *std::max_element(judged.begin(), judged.end()) <= options.tolerance * s.front() + rounding_floor<B>(s);
+  const auto within = [&](const std::vector<double>& judged, const std::vector<double>& s) {
+    return *std::max_element(judged.begin(), judged.end()) <= options.tolerance * s.front() + rounding_floor<B>(s);
   };
-  result.triplets =
-      rayleigh_ritz(device, a, device.from_host(gram.top(options.k).vectors), Columns::ritz, options.k, options.seed);
-  result.errors = gram_triplet_errors<B>(result.triplets.s);
-  judge();
-  if (result.converged || !options.may_complete) return result;
+  const auto judge = [&](Triplets<B> triplets, std::vector<double> errors) {
+    result.converged = triplets.deviation <= orthonormal_to<B>() &&
+                       within(options.vectors ? triplets.residuals : errors, triplets.s);
+    result.triplets = std::move(triplets);
+    result.errors = std::move(errors);
+  };
+  if (!options.may_complete || !options.at_once) {
+    const Eigen top = Diagonalized(a.gram()).top(options.k);
+    std::vector<double> s;
+    for (const double value : top.values) s.push_back(std::sqrt(std::max(value, 0.0)));
+    if (!options.may_complete || options.vectors || within(gram_triplet_errors<B>(s), s)) {
+      auto read = rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, options.k, options.seed);
+      auto errors = gram_triplet_errors<B>(read.s);
+      judge(std::move(read), std::move(errors));
+      if (result.converged || !options.may_complete) return result;
+    }
+  }
+  auto whole = complete_triplets(device, a, options.k);
+  std::vector<double> errors(whole.s.size(), rounding_floor<B>(whole.s));
+  judge(std::move(whole), std::move(errors));
   result.complete = true;
-  result.triplets = complete_triplets(device, a, options.k);
-  result.errors.assign(result.triplets.s.size(), rounding_floor<B>(result.triplets.s));
-  judge();
   return result;
 }
 

@@ -67,14 +67,16 @@ inline std::optional<Small> unmixed(const SmallSvd& small, const std::vector<dou
 // What the columns of a basis are: those of Ritz vectors are nearly singular vectors.
 enum class Columns : std::uint8_t { any, ritz };
 
-// The largest element of X^T X - I.
-template <Backend B>
-double deviation(B& device, const typename B::Block& x) {
-  const Small square = inner(device, x, x);
+// The largest element of X^T X - I, from X^T X.
+inline double deviation(const Small& square) {
   double most = 0;
   for (std::int64_t j = 0; j < square.cols; ++j)
     for (std::int64_t i = 0; i < square.rows; ++i) most = std::max(most, std::abs(square(i, j) - (i == j ? 1.0 : 0.0)));
   return most;
+}
+template <Backend B>
+double deviation(B& device, const typename B::Block& x) {
+  return deviation(inner(device, x, x));
 }
 
 // Vectors that deviate more are not orthonormal to rounding.
@@ -108,16 +110,15 @@ std::vector<double> defects(B& device, const typename B::Block& x, const Small& 
   return column_norms(device, defect);
 }
 
-// What is said of triplets: residuals from |A v - s u| and |A^T u - s v|, and whether the vectors are orthonormal.
+// What is said of triplets: residuals from |A v - s u| and |A^T u - s v|.
 template <Backend B>
-void finish(B& device, Triplets<B>& of, const std::vector<double>& right, const std::vector<double>& left) {
+void finish(Triplets<B>& of, const std::vector<double>& right, const std::vector<double>& left) {
   of.measuring = of.s.empty() ? 0 : 48 * B::epsilon() * of.s.front();  // seen: 42
   for (std::size_t j = 0; j < of.s.size(); ++j) {
     of.residuals.push_back(std::max(right[j], left[j]) + of.measuring);
     if (!std::isfinite(of.residuals[j] + of.s[j]))
       throw std::runtime_error("a singular value or its residual is not finite");
   }
-  of.deviation = std::max(deviation(device, of.u), deviation(device, of.v));
 }
 
 // The k largest triplets that a basis of D >= k columns holds. One read of A for the values (D columns), a second for
@@ -166,7 +167,8 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
       turned ? defects(device, squared, *turned, result.v, result.s)
              : defects(device, a.multiply_adjoint(result.u, products), Small::identity(k), result.v, result.s);
   result.r = std::move(factor.r);
-  finish(device, result, right_defects, adjoint);
+  finish(result, right_defects, adjoint);
+  result.deviation = std::max(deviation(device, result.u), deviation(device, result.v));
   return result;
 }
 

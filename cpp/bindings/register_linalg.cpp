@@ -241,12 +241,12 @@ void register_linalg(py::module_& module) {
       "a"_a, py::kw_only(), "k"_a, "block"_a, "passes"_a, "seed"_a, "f64"_a, "gather"_a = false);
   module.def(
       "gram_top",
-      [](const py::object& a, std::int64_t k, double tol, bool vectors, bool may_complete, std::uint64_t seed,
-         const py::kwargs& kwargs) {
-        const GramOptions options{k, tol, vectors, may_complete, seed};
+      [](const py::object& a, std::int64_t k, double tol, bool vectors, bool may_complete, bool at_once,
+         std::uint64_t seed, const py::kwargs& kwargs) {
+        const GramOptions options{k, tol, vectors, may_complete, at_once, seed};
         return solved_in<double>(a, run_options(kwargs), [&](auto& p) { return gram_top(p, options); });
       },
-      "a"_a, py::kw_only(), "k"_a, "tol"_a, "vectors"_a, "may_complete"_a, "seed"_a);
+      "a"_a, py::kw_only(), "k"_a, "tol"_a, "vectors"_a, "may_complete"_a, "at_once"_a, "seed"_a);
   module.def(
       "every_value",
       [](const py::object& a, bool fast, const py::kwargs& kwargs) {

@@ -123,6 +123,7 @@ def gram_top(
     tol: float,
     vectors: bool,
     may_complete: bool,
+    at_once: bool,
     seed: int,
     threads: int,
     panel_rows: int,

@@ -26,7 +26,7 @@ def svds_by_gram(
     a: Matrix, k: int, tol: float, vectors: bool, seed: int, run: Run, started: float
 ) -> SVD:
     """:func:`sigmascope.svds` by the Gram matrix, of arguments that are checked."""
-    n = min(a.shape)
+    n, m = sorted(a.shape)
     what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
     complete = run.least(a, lambda reading: gram_need(reading, k, complete=True)) <= run.memory
     run = run.within(a, lambda reading: gram_need(reading, k, complete=complete), what)
@@ -36,15 +36,14 @@ def svds_by_gram(
         tol=tol,
         vectors=vectors,
         may_complete=complete,
+        at_once=2 * k >= n and m <= 4 * n,  # where it costs less than eigenvectors that are checked
         seed=arguments.check_seed(seed),
         **run.native(),
     )
     s = result["s"]
     notes: tuple[str, ...] = ()
     if result["complete"]:
-        notes = (
-            "a decomposition of A itself took the place of its Gram matrix, for the tolerance",
-        )
+        notes = ("A itself was decomposed in place of its Gram matrix",)
     elif unresolved := int(np.sum(s < GRAM_FLOOR * s[0])):
         notes = (
             f"{unresolved} of the values lie below {GRAM_FLOOR:g} sigma_1, which the Gram matrix "
@@ -61,7 +60,7 @@ def svds_by_gram(
         block=0,
         columns=n,
         precision="float64",
-        method="Gram matrix",
+        method="full decomposition" if result["complete"] else "Gram matrix",
         seed=seed,
         seconds=time.perf_counter() - started,
         num_threads=run.threads,

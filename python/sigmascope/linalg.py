@@ -121,8 +121,9 @@ def svds(
     ||A - A V V^T||_F.
 
     By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
-    Where that, or a residual, is above the tolerance, and there is memory for A in float64, A itself
-    is decomposed (LAPACK's dgesdd): every value is then right to the floor.
+    Where that, or a residual, is above the tolerance, or where k is at least half of min(m, n) and
+    neither side four times the other, A itself is decomposed (LAPACK's dgesdd), if there is memory
+    for it in float64: every value is then right to the floor.
     """
     a = matrix(A)
     run = Run.of(a, precision=precision, precisions=SEARCHES, **options)
