@@ -197,3 +197,15 @@ def test_every_measure_of_a_spectrum_of_few_values(seed: int) -> None:
     for name in found.measures.keys() & truth.keys() - {"numerical_rank"}:
         m, value = found[name], truth[name].value
         assert abs(m.value - value) <= 4 * m.error + 1e-9 * abs(value), name
+
+
+def test_the_rank_above_a_gap_is_that_of_the_values_above_it() -> None:
+    """A step where the count has one: 44 equal values have a rank of 44 above any gap below."""
+    for seed in range(6):
+        values = np.r_[np.full(44, 10.0), np.full(266, 1.2)]
+        A, _ = ks.prescribed(350, 310, values, seed)
+        density = ss.spectral_density(A, passes=4, probes=32, seed=seed)
+        for x in (1.5, 2.8, 5.0, 9.0):
+            rank, count = density.effective_rank_above(x), density.count_above(x)
+            assert abs(rank.value - 44) <= rank.error < 2
+            assert abs(count.value - 44) <= count.error < 2

@@ -42,7 +42,7 @@ class TopSearch {
   }
 
   TopResult<B> run() {
-    result_.costly = becomes_whole(std::max(2 * k_, k_ + 2 * block_));  // of so many, a search never is the cheaper
+    result_.costly = becomes_whole(std::max(4 * k_, k_ + 2 * block_));  // of so many, a search is not the cheaper
     if (result_.costly) return std::move(result_);
     begin();
     while (!step()) {

@@ -196,8 +196,8 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
     return *std::max_element(judged.begin(), judged.end()) <= options.tolerance * s.front() + rounding_floor<B>(s);
   };
   const auto judge = [&](Triplets<B> triplets, std::vector<double> errors) {
-    result.converged = triplets.deviation <= orthonormal_to<B>() &&
-                       within(options.vectors ? triplets.residuals : errors, triplets.s);
+    result.converged =
+        triplets.deviation <= orthonormal_to<B>() && within(options.vectors ? triplets.residuals : errors, triplets.s);
     result.triplets = std::move(triplets);
     result.errors = std::move(errors);
   };

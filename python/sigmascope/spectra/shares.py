@@ -52,14 +52,20 @@ def rank_above(
 ) -> Measure:
     """Estimate it of the values that exceed x (sigma), of which there are `count`."""
     cut = np.asarray(x)
+
+    def step(y: Array) -> Array:
+        return np.asarray(np.sqrt(y) > x, dtype=np.float64)
+
     if staircase.resolves(q, cut):
-        found = rank(measure, scale, lambda y: np.asarray(np.sqrt(y) > x, dtype=np.float64))
+        found = rank(measure, scale, step)
         return Measure(found.value, found.error + CONVERGED**2 * found.value, "density")
     low, high = staircase.stair_around(q, cut)
 
-    def share(y: Array) -> Array:
+    def slope(y: Array) -> Array:
         return staircase.ramp(y, low, high)
 
+    # The same choice as for the count, so that there is no rank above it.
+    share = step if staircase.steps_at(q, cut[None])[0] else slope
     found = rank(measure, scale, share)
     total = measure(lambda s: s, lambda s: (1.0,), lambda y: share(y) * np.sqrt(y))
     # One value more at x, r times the mean of those above, adds r (1 - ln r) <= 1 to the rank.

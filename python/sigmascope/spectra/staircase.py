@@ -221,6 +221,11 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
     return np.where(resolved, exact, value), np.where(resolved, near, error)
 
 
+def steps_at(q: Quadrature, x: Array) -> NDArray[np.bool_]:
+    """Whether x (sigma) lies in a gap that the nodes see, so that a step errs less than a ramp."""
+    return np.asarray(_through_steps(q, x)[1] < _through_ramps(q, x)[1])
+
+
 def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
     """Count above x where the values lie evenly, and the error of it."""
     stairs = _staircases(q)
