@@ -16,6 +16,7 @@ from changed import stored, written
 from checkpoints import Stored, of_array, write_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_changes import FLOATS, WHOLE, Pair, models
 from scans import bits
 from typer.testing import CliRunner
 
@@ -25,9 +26,6 @@ from sigmascope.cli import app
 from sigmascope.html.page import page
 from sigmascope.scanning.journal import sealed_line
 from sigmascope.statistics.entries import Apart, Seen
-
-ml_dtypes = pytest.importorskip("ml_dtypes")
-from made_changes import FLOATS, WHOLE, Pair, models  # noqa: E402
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
 
@@ -381,8 +379,6 @@ def test_exit_statuses_count_every_tensor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_rows_are_saved_and_loaded(tmp_path: Path, suffix: str) -> None:
-    if suffix == ".parquet":
-        pytest.importorskip("pyarrow")
     found = compared(tmp_path, [f32("v", 1, 2)], [f32("v", 1, 3)])
     found.save(tmp_path / f"x{suffix}")
     assert bits(ss.Comparison.load(tmp_path / f"x{suffix}").rows) == bits(found.rows)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scikit_build_core import build
 
 import sigmascope as ss
 from sigmascope import _core
@@ -62,7 +63,6 @@ def test_changelog_has_an_entry_for_the_version() -> None:
 
 def test_the_source_distribution_has_every_file(tmp_path: Path) -> None:
     """So that tests and links in it find what they name; .ci/run runs those tests from it."""
-    build = pytest.importorskip("scikit_build_core.build")
     if not (ROOT / ".git").exists():
         pytest.skip("this is no checkout: what is committed is not known")
     listed = subprocess.run(

@@ -20,7 +20,7 @@ from .threads import amount
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a call asks for; `options` are those of :meth:`sigmascope.plan.Run.of`."""
+    """Arguments of one call; `options` are those of :meth:`sigmascope.plan.Run.of`."""
 
     effort: str
     k: int
@@ -98,7 +98,7 @@ def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
 
 
 class _Fits(IntEnum):
-    """How much of a call is within the memory: nothing, what is expected of it, all it can take."""
+    """Degree to which a call fits: not at all, as it is expected to run, or at its worst."""
 
     NOT = 0
     EXPECTED = 1

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import linalg
 
 import sigmascope as ss
 from peers.checks import Truth, of_values, solved
@@ -261,8 +263,6 @@ def test_tiny_rows_in_a_sparse_matrix(shape: tuple[int, int], dtype: str) -> Non
 
 def test_what_is_not_dense_is_refused() -> None:
     """test_svd_simple's csc_array and LinearOperator: no such input, and no wrong answer."""
-    sparse = pytest.importorskip("scipy.sparse")
-    linalg = pytest.importorskip("scipy.sparse.linalg")
     for A in (sparse.csc_array(A1), linalg.aslinearoperator(A1), A1 + 1j):
         with pytest.raises(TypeError):
             ss.svds(A, 1)

@@ -59,12 +59,12 @@ class Elements:
 
     @property
     def count(self) -> int:
-        """How many numbers there are."""
+        """Number of elements, of all pieces together."""
         return sum(prod(piece.entry.shape) for piece in self.pieces)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the tensor; of several pieces, their number comes first if they are alike."""
+        """Shape of the tensor; several pieces of one shape are stacked along a new first axis."""
         shapes = [piece.entry.shape for piece in self.pieces]
         if len(shapes) == 1:
             return shapes[0]
@@ -77,7 +77,7 @@ class Elements:
 
     @property
     def integer(self) -> bool:
-        """Whether they are whole numbers or truth values, which are not rounded."""
+        """Whether the elements are integers or booleans, which are not rounded."""
         return is_integer(self.pieces[0].entry.dtype)
 
     def once(self) -> Elements:
