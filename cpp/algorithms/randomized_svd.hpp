@@ -5,7 +5,7 @@
 // (Yu, Gu, Li & Li 2017 for p = 1, where one read gives what the classical method takes two for).
 // R^+ magnifies rounding: what is divided by r errs by epsilon sigma_1^2 / r. So A^T U only chooses right vectors,
 // where r is large, and R those of the rest; values, left vectors and residuals are measured by a product with A.
-// Reads: p + 1, the last of b + `tests` columns. Memory: (m + n) p b numbers. Accuracy: 48 epsilon sigma_1.
+// Reads: p + 1, the last of b + `tests` columns. Memory: (m + n) p b numbers. Accuracy: the rounding floor.
 #pragma once
 
 #include <algorithm>

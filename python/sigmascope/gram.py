@@ -26,7 +26,7 @@ def svds_by_gram(
     a: Matrix, k: int, tol: float, vectors: bool, seed: int, run: Run, started: float
 ) -> SVD:
     """:func:`sigmascope.svds` by the Gram matrix, of arguments that are checked."""
-    n, m = sorted(a.shape)
+    n = min(a.shape)
     what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
     complete = run.least(a, lambda reading: gram_need(reading, k, complete=True)) <= run.memory
     run = run.within(a, lambda reading: gram_need(reading, k, complete=complete), what)
@@ -36,7 +36,7 @@ def svds_by_gram(
         tol=tol,
         vectors=vectors,
         may_complete=complete,
-        at_once=2 * k >= n and m <= 4 * n,  # where it costs less than eigenvectors that are checked
+        at_once=2 * k >= n,  # where it costs less than eigenvectors that are checked
         seed=arguments.check_seed(seed),
         **run.native(),
     )

@@ -232,7 +232,7 @@ def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
 
 def floor_of(precision: str) -> float:
     """What blocks of a precision resolve, in sigma_1: rounding_floor, rayleigh_ritz.hpp."""
-    return 192 * 2.0**-53 if precision == "float64" else 48 * 2.0**-24
+    return 192 * 2.0**-53 if precision == "float64" else 96 * 2.0**-24
 
 
 def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:

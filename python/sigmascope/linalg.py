@@ -44,7 +44,7 @@ def svds(
         How many; at most min(m, n).
     tol : float
         In units of sigma_1. With vectors: every residual <= tol * sigma_1. Without: every value's
-        error bound <= tol * sigma_1, which takes fewer passes. Below the floor of the precision (48
+        error bound <= tol * sigma_1, which takes fewer passes. Below the floor of the precision (96
         units of roundoff of float32, 192 of float64) it acts as the floor, and a note says so.
     vectors : bool
         Whether U and Vt are wanted.
@@ -55,12 +55,13 @@ def svds(
         Krylov steps, one read of A each, after which to stop without convergence. A search ends
         sooner where its basis would be the whole space, or its work half of that of a full
         decomposition: the Gram matrix takes its place, if there is memory for it, and a note says
-        so. Both together take less than twice a full decomposition.
+        so. So it does at once where k is at least a quarter of min(m, n). Both together take less
+        than twice a full decomposition.
     block : int, optional
         Columns per Krylov step; by default those of least cost (:mod:`sigmascope.costs`).
     precision : {"mixed", "split", "float32", "float64"}, optional
         Of the blocks; float64 if any tile of A is f64, else float32. In float32 nothing below
-        about 3e-6 * sigma_1 is resolved, and the errors say so. "mixed" is float32 with a search
+        about 6e-6 * sigma_1 is resolved, and the errors say so. "mixed" is float32 with a search
         steered by products rounded to bfloat16, twice as fast: values, vectors and residuals come
         from float32 products all the same (from 16 bits of every number where what that may err by,
         2^-16 ||A||_F / sqrt(n) + 2^-16 sigma, is below a 16th of the tolerance; it is part of
@@ -121,9 +122,9 @@ def svds(
     ||A - A V V^T||_F.
 
     By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
-    Where that, or a residual, is above the tolerance, or where k is at least half of min(m, n) and
-    neither side four times the other, A itself is decomposed (LAPACK's dgesdd), if there is memory
-    for it in float64: every value is then right to the floor.
+    Where that, or a residual, is above the tolerance, or where k is at least half of min(m, n), A
+    itself is decomposed (LAPACK's dgesdd), if there is memory for it in float64: every value is
+    then right to the floor.
     """
     a = matrix(A)
     run = Run.of(a, precision=precision, precisions=SEARCHES, **options)
