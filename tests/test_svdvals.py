@@ -54,6 +54,16 @@ def test_two_stage_eigenvalues_agree_with_lapack(n: int, kind: str) -> None:
     assert np.max(np.abs(fast - exact)) <= 2e-7 * largest
 
 
+@pytest.mark.parametrize("n", [210, 1100])
+def test_eigenvalues_are_right_to_a_few_units_of_roundoff(n: int) -> None:
+    """Of two clusters rounded to a short format, where those of dsterf were off by 3e-14."""
+    for seed in (3, 6, 11):
+        sigma = np.r_[np.ones(n // 2 + 40), np.full(n - n // 2 - 40, 2e-4)]
+        A = ks.prescribed(n, n, sigma, seed)[0].astype(ml_dtypes.bfloat16).astype(np.float64)
+        found, exact = ss.svdvals(A).values, lapack(A)
+        assert np.max(np.abs(found**2 - exact**2)) <= 8e-15 * exact[0] ** 2
+
+
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("n", [130, 300, 1000])
 def test_eigenvalues_have_the_same_bits_on_any_number_of_threads(n: int, fast: bool) -> None:
@@ -247,6 +257,7 @@ import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 import known_spectra as ks
+import ml_dtypes
 import ml_dtypes
 import sigmascope as ss
 from sigmascope import _core

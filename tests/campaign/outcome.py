@@ -18,7 +18,7 @@ Refusal = tuple[type[Exception], str]
 
 ORTHOGONAL = {"float64": 1e-12, "float32": 1e-5}
 """How far |U^T U - I| may be from 0, by the dtype of U."""
-FLOOR = {"float64": 192 * 2.0**-53, "float32": 48 * 2.0**-24}
+FLOOR = {"float64": 192 * 2.0**-53, "float32": 96 * 2.0**-24}
 """What rounding may add to a tolerance, in units of sigma_1."""
 
 

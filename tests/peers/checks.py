@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 LAPACK = 1e-14
 """What LAPACK in float64 may itself be off by, in units of sigma_1."""
 
-ORTHONORMAL, ROUNDED, FLOOR = 100, 2, 48
+ORTHONORMAL, ROUNDED, FLOOR = 100, 2, 96
 """In units of roundoff: how far from I the products of vectors may be; what rounding u and v to
 their precision may add to a residual, times sigma_1; what a tolerance is always given, likewise."""
 
@@ -145,9 +145,9 @@ def of_energy(result: ss.SVD, truth: Truth) -> list[str]:
 
 
 def of_svds(result: ss.SVD, truth: Truth, tol: float, warned: bool, must: bool) -> list[str]:
-    """All of the above; what converged is within the tolerance, plus 48 roundoffs of sigma_1.
+    """All of the above; what converged is within the tolerance, plus 96 roundoffs of sigma_1.
 
-    A tolerance below these 48 acts as they do, and a note says so.
+    A tolerance below these 96 acts as they do, and a note says so.
     """
     problems = of_values(result.s, result.errors, truth) + of_energy(result, truth)
     floor = FLOOR * roundoff(result)
