@@ -209,3 +209,13 @@ def test_the_rank_above_a_gap_is_that_of_the_values_above_it() -> None:
             rank, count = density.effective_rank_above(x), density.count_above(x)
             assert abs(rank.value - 44) <= rank.error < 2
             assert abs(count.value - 44) <= count.error < 2
+
+
+def test_quantiles_of_equal_values_of_any_size() -> None:
+    """One more than 2^119 is the same number: no window is made so."""
+    for exponent in (-300, 0, 119, 300):
+        A = np.ldexp(np.eye(10)[np.random.default_rng(0).permutation(10)], exponent)
+        density = ss.spectral_density(A, probes=8)
+        for q in (0.25, 0.5, 0.75):
+            found = density.quantile(q)
+            assert abs(found.value - 2.0**exponent) <= found.error + 1e-12 * 2.0**exponent

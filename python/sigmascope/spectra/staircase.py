@@ -177,7 +177,7 @@ def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     low, high, half = _neighbours(stairs, above)
     slope = (high - low) / np.maximum(2.0 * half, 1.0)
     steep = high > low
-    top = np.where(steep, high, low + 1.0)
+    top = np.where(steep, high, 2.0 * low + 1.0)  # any number above: it is not used
     count_error = np.where(steep, q.traces(lambda x: ramp(x, low, top))[1], 0.0)
     # Near an end there is no room for a window, and a stair has no steps inside.
     cut = _mean(s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs)
