@@ -219,3 +219,15 @@ def test_quantiles_of_equal_values_of_any_size() -> None:
         for q in (0.25, 0.5, 0.75):
             found = density.quantile(q)
             assert abs(found.value - 2.0**exponent) <= found.error + 1e-12 * 2.0**exponent
+
+
+def test_what_nodes_lack_of_their_values_is_in_the_errors() -> None:
+    """Where little else is left: values next to each other, which two probes tell apart slowly."""
+    sigma = np.r_[1.0, 0.9998, 0.9987, 0.98, 0.84, 0.44, 0.1 * 0.3 ** np.arange(29.0)]
+    true = np.sum(sigma**2) ** 2 / np.sum(sigma**4)
+    for seed in range(12):
+        A, _ = ks.prescribed(35, 35, sigma, seed)
+        for probes, passes in ((2, 5), (3, 4), (4, 3)):
+            density = ss.spectral_density(A, passes=passes, probes=probes, seed=seed)
+            found = density.participation_ratio()
+            assert abs(found.value - true) <= 4 * found.error + 1e-12

@@ -43,6 +43,27 @@ def converged_run(nodes: Array, weights: Array, rho: Array, resolution: float) -
     return int(missed[0]) if len(missed) else run
 
 
+def strays(nodes: Array, rho: Array, run: int, b: int) -> Array:
+    """Bound how far each node of a converged run may be below its singular value (lambda).
+
+    To first order R^2 / gap: R^2 the sum of the squared residuals of the node and of those nearest
+    to it, fewer than b - 1, and gap the distance to the others, less their residuals. Twice the
+    least of these, for any number of nearest; no more than the node's own residual.
+    """
+    bounds = rho[:run].copy()
+    most = max(b - 1, 1)
+    for i in range(run):
+        others = np.argsort(np.abs(nodes - nodes[i]), kind="stable")
+        others = others[others != i]
+        away = np.abs(nodes[others] - nodes[i]) - rho[others]
+        gap = np.append(np.minimum.accumulate(away[::-1])[::-1], math.inf)[:most]
+        squares = np.append(rho[i] ** 2, rho[others] ** 2).cumsum()[:most]
+        usable = gap[: len(squares)] > 0
+        first_order = squares[usable] / gap[: len(squares)][usable]
+        bounds[i] = min(bounds[i], 2.0 * float(first_order.min(initial=math.inf)))
+    return bounds
+
+
 def _crowded(nodes: Array, rho: Array, b: int, rounding: float) -> NDArray[np.bool_]:
     """Whether b of the nodes (d,), descending, are as near to each as it may be off, or nearer."""
     reach = 2.0 * math.sqrt(b) * rho + rounding

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .deflation import converged_run
+from .deflation import converged_run, strays
 from .rule import Array, Rule
 from .units import scaled
 
@@ -44,7 +44,8 @@ class Trace:
     """tr f by both rules, and the residual function of each on its own nodes; (...,) of several f.
 
     ``drift`` (..., c + d) is how far the part of each node moves when it is where it may be, and
-    ``pull`` how far that of the others does, whose weights then share another energy.
+    ``pull`` how far that of the others does, whose weights then share another energy. ``stray``
+    (..., c) is both together of each converged node, for what it had not converged.
     """
 
     gauss: Array
@@ -53,6 +54,7 @@ class Trace:
     radau_residual: Array
     drift: Array
     pull: Array
+    stray: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +65,10 @@ class Estimate:
     ----------
     value
         (2 Gauss + Radau) / 3.
-    sampling, bias, rounding
-        Standard error over the probes; a quarter of Gauss - Radau; what rounding may have moved,
-        and the distance of the matrix that the rules are of.
+    sampling, bias, stray, rounding
+        Standard error over the probes; a quarter of Gauss - Radau; what converged nodes lack of
+        their singular values; what rounding may have moved, and the distance of the matrix that
+        the rules are of.
     probes
         (b,) how far each probe alone would take the value, to first order; their mean is 0.
     """
@@ -73,13 +76,14 @@ class Estimate:
     value: float
     sampling: float
     bias: float
+    stray: float
     rounding: float
     probes: Array
 
     @property
     def error(self) -> float:
-        """Of the value."""
-        return self.sampling + abs(self.bias) + self.rounding
+        """Return the error of the value, the sum of its parts."""
+        return self.sampling + abs(self.bias) + self.stray + self.rounding
 
     def scaled(self, exponent: int) -> Estimate:
         """Return it of the function times 2^exponent."""
@@ -87,6 +91,7 @@ class Estimate:
             value=scaled(self.value, exponent),
             sampling=scaled(self.sampling, exponent),
             bias=scaled(self.bias, exponent),
+            stray=scaled(self.stray, exponent),
             rounding=scaled(self.rounding, exponent),
             probes=scaled(self.probes, exponent),
         )
@@ -103,9 +108,14 @@ class Estimate:
         sampling = most
         if b >= MANY_PROBES:
             sampling = min(math.sqrt(float(np.var(apart, ddof=1)) / (b - 2)), most)
-        bias = abs(self.bias - other.bias) + BIAS_SHARE * max(abs(self.bias), abs(other.bias))
-        bias = min(bias, abs(self.bias) + abs(other.bias))
+        bias = _left(self.bias, other.bias) + _left(self.stray, other.stray)
         return self.value - other.value, sampling + bias + self.rounding + other.rounding
+
+
+def _left(one: float, other: float) -> float:
+    """Return what is left of two errors that matrices which are alike have in common."""
+    left = abs(one - other) + BIAS_SHARE * max(abs(one), abs(other))
+    return min(left, abs(one) + abs(other))
 
 
 class Difference(NamedTuple):
@@ -122,7 +132,8 @@ SAME = Difference(0.0, 0.0)
 class Quadrature:
     """The converged lambdas (c,) and the two rules for the n - c others.
 
-    ``residuals`` are those of the Gauss rule's nodes, ``resolution`` (lambda) is how far rounding
+    ``residuals`` are those of the Gauss rule's nodes, ``strays`` (c,) how far below their singular
+    values the converged may be, in lambda; ``resolution`` (lambda) is how far rounding
     may have moved any node. ``apart``: of the matrix that is meant from the one that the rules are
     of. By Weyl no sigma moves by more than its spectral norm; all together, in the root mean
     square, by no more than its Frobenius norm over sqrt(n) (Hoffman & Wielandt 1953), which each
@@ -135,6 +146,7 @@ class Quadrature:
     gauss: Rule
     radau: Rule
     residuals: Array
+    strays: Array
     resolution: float
     apart: Difference = SAME
 
@@ -149,6 +161,7 @@ class Quadrature:
             gauss=gauss,
             radau=radau,
             residuals=scale * self.residuals,
+            strays=scale * self.strays,
             resolution=scale * self.resolution,
             apart=apart,
         )
@@ -166,6 +179,7 @@ class Quadrature:
         counts = np.concatenate([np.ones(len(self.converged)), self.gauss.calibrated])
         above, below = self.moved(nodes, 1.0), self.moved(nodes, -1.0)
         slope = self.gauss.slope(g)[..., None]
+        raised = finite(f, self.converged + self.strays) - finite(f, self.converged)
         return Trace(
             gauss=base + g @ self.gauss.calibrated,
             radau=base + r @ self.radau.calibrated,
@@ -173,6 +187,7 @@ class Quadrature:
             radau_residual=self.radau.residual(r),
             drift=counts * (finite(f, above) - finite(f, below)) / 2.0,
             pull=counts * slope * (above - below) / 2.0,
+            stray=raised - slope * self.strays,
         )
 
     def moved(self, nodes: Array, sign: float) -> Array:
@@ -194,6 +209,7 @@ class Quadrature:
         t = self.trace(f)
         value = (2.0 * t.gauss + t.radau) / 3.0
         error = self._sampling(t.gauss_residual, t.radau_residual) + np.abs(t.gauss - t.radau) / 4.0
+        error += np.abs(t.stray).sum(axis=-1)
         return value, error + _rounding(value, t.drift, t.pull)
 
     def _sampling(self, gauss_residual: Array, radau_residual: Array) -> Array:
@@ -222,6 +238,7 @@ class Quadrature:
             value=value,
             sampling=float(self._sampling(g, r)),
             bias=(gauss - radau) / 4.0,
+            stray=float(np.abs(along(lambda t: t.stray)).sum()),
             rounding=float(rounding),
             probes=(2.0 * (g @ self.gauss.weights) + r @ self.radau.weights) / 3.0,
         )
@@ -287,6 +304,7 @@ def from_rules(
         gauss=Rule.fit(gn[c:], gw[c:], count, energy, resolution),
         radau=Rule.fit(rn[c:], rw[c:], count, energy, resolution),
         residuals=rho[c:],
+        strays=strays(gn, rho, c, gw.shape[1]) if c < n else np.zeros(c),
         resolution=cut,
     )
 
