@@ -36,7 +36,7 @@ def svds_by_gram(
         tol=tol,
         vectors=vectors,
         may_complete=complete,
-        at_once=2 * k >= n,  # where it costs less than eigenvectors that are checked
+        at_once=3 * k >= n,  # where it costs less than eigenvectors that are checked
         seed=arguments.check_seed(seed),
         **run.native(),
     )

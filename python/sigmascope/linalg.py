@@ -122,8 +122,8 @@ def svds(
     ||A - A V V^T||_F.
 
     By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
-    Where that, or a residual, is above the tolerance, or where k is at least half of min(m, n), A
-    itself is decomposed (LAPACK's dgesdd), if there is memory for it in float64: every value is
+    Where that, or a residual, is above the tolerance, or where k is at least a third of min(m, n),
+    A itself is decomposed (LAPACK's dgesdd), if there is memory for it in float64: every value is
     then right to the floor.
     """
     a = matrix(A)
