@@ -204,6 +204,7 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
   if (!options.may_complete || !options.at_once) {
     const Eigen top = Diagonalized(a.gram()).top(options.k);
     std::vector<double> s;
+    s.reserve(top.values.size());
     for (const double value : top.values) s.push_back(std::sqrt(std::max(value, 0.0)));
     if (!options.may_complete || options.vectors || within(gram_triplet_errors<B>(s), s)) {
       auto read = rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, options.k, options.seed);

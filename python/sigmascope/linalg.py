@@ -16,7 +16,7 @@ from .gram import fits_gram, svds_by_gram
 from .krylov import GIVEN_UP, Search, krylov, krylov_notes, triplets_of
 from .matrices import Matrix
 from .memory import values_need
-from .plan import Run
+from .plan import Run, going_on
 from .rounding import SEARCHES
 from .sources import matrix
 from .spectra import SVD, SingularValues
@@ -182,6 +182,7 @@ def triplets(
     )
     if not result["costly"]:
         return triplets_of(result, searched, search, seed, time.perf_counter() - started)
+    run = replace(run, progress=going_on(run.progress, result["reads"] * a.nbytes))
     every = svds_by_gram(a, k, tol, vectors, seed, run, started)
     passes = every.passes + result["reads"]
     return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
@@ -249,7 +250,7 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     -----
     Two reads of A; with "fast" three. Work: m n^2 + (4/3) n^3 flops with n the smaller side.
     Memory: about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation
-    (Bischof, Lang & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dsterf.
+    (Bischof, Lang & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dqds.
 
     In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
     that adds little to the error, as when one value is far above the others (a note says so).

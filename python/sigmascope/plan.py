@@ -25,6 +25,14 @@ _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
 
 
+Progress = Callable[[int], object]
+
+
+def going_on(progress: Progress | None, done: int) -> Progress | None:
+    """Return what to call in place of `progress` once so many bytes have been used."""
+    return None if progress is None else lambda more: progress(done + more)
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """The options that every algorithm shares, resolved.

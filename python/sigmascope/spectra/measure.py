@@ -8,7 +8,7 @@ from typing import Literal
 
 from sigmascope.text import with_error
 
-from .quadrature import Estimate
+from .estimate import Estimate
 from .units import scaled, scaled_errors
 
 Basis = Literal["exact", "top", "density", "spectrum", "sub-matrices"]
