@@ -231,3 +231,14 @@ def test_what_nodes_lack_of_their_values_is_in_the_errors() -> None:
             density = ss.spectral_density(A, passes=passes, probes=probes, seed=seed)
             found = density.participation_ratio()
             assert abs(found.value - true) <= 4 * found.error + 1e-12
+
+
+def test_a_quantile_is_on_its_side_of_a_gap() -> None:
+    """Few levels, each with more values than probes: the median is among the 180 of the first."""
+    sigma = np.repeat([22.6, 16.0, 11.3, 8.0, 5.7, 2.8], [180, 76, 52, 12, 20, 6])
+    for seed in range(6):
+        A, _ = ks.prescribed(346, 346, sigma, seed)
+        density = ss.spectral_density(A, passes=5, probes=32, seed=seed)
+        for q, true in ((0.25, 11.3), (0.5, 22.6), (0.75, 22.6)):
+            found = density.quantile(q)
+            assert abs(found.value - true) <= 4 * found.error

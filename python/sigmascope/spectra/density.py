@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import shares, staircase
+from . import quantiles, shares, staircase
 from .measure import Measure
 from .quadrature import Difference, Function, Quadrature, check_rules, from_rules
 from .shares import entropy_term
@@ -266,9 +266,9 @@ class Density:
 
     def _quantiles(self, q: Array) -> tuple[Array, Array]:
         if self.exact:
-            sigma, errors = staircase.quantiles_of_all(self.quadrature, q)
+            sigma, errors = quantiles.quantiles_of_all(self.quadrature, q)
         else:
-            sigma, errors = staircase.quantiles(self.quadrature, (1.0 - q) * self.n)
+            sigma, errors = quantiles.quantiles(self.quadrature, (1.0 - q) * self.n)
         # Nothing is known of a sigma more finely than rounding leaves its square.
         return sigma, np.maximum(errors, np.sqrt(sigma**2 + self.quadrature.resolution) - sigma)
 

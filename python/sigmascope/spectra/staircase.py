@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Counts, quantiles and energy ranks from the staircases of two quadrature rules.
+"""Counts and energy ranks from the staircases of two quadrature rules.
 
 A step function is the worst integrand for quadrature: a rule of q steps is a staircase of q stairs,
 each the b nodes of one step. So counts are taken through ramps about one stair wide, quantiles are
@@ -24,14 +24,8 @@ from .rule import Array, Rule
 WIDTHS = (0.75, 1.0, 1.5)
 # Share of the sag of a one-stair chord that is charged as error of an energy rank.
 SAG = 0.4
-# Share of what an end cuts off a window that is charged as error of a quantile.
-CUT = 0.5
 # Share of what the last stair leaves open that is charged as error of a count.
 END = 0.25
-# How uneven the slope of a staircase is where its values lie evenly.
-UNEVEN = 1.5
-# Errors of a position within which a quantile is to be right.
-TIMES = np.array([1.0, 2.0, 4.0])
 
 
 class Staircase:
@@ -95,7 +89,8 @@ class Staircase:
 
 
 @lru_cache(maxsize=8)  # one density is asked often
-def _staircases(q: Quadrature) -> tuple[Staircase, Staircase]:
+def staircases(q: Quadrature) -> tuple[Staircase, Staircase]:
+    """Return those of the Gauss and of the Gauss-Radau rule."""
     return Staircase(q.converged, q.gauss), Staircase(q.converged, q.radau)
 
 
@@ -120,85 +115,26 @@ def stair_around(q: Quadrature, x: Array, width: float = 1.0) -> tuple[Array, Ar
     At the edge of a gap it goes no farther into the values there than it must: a stair reaches
     from one side of the gap to the other.
     """
-    stairs = _staircases(q)
-    low, high, _ = _neighbours(stairs, _mean(s.raw_count(x) for s in stairs))
+    stairs = staircases(q)
+    low, high, _ = neighbours(stairs, mean_of(s.raw_count(x) for s in stairs))
     least = 1e-9 * math.sqrt(q.fro2)
     half = np.maximum(high - low, least) / 2.0
     below, above = (np.minimum(half, np.maximum(2.0 * gap, least)) for gap in (x - low, high - x))
     return np.maximum(x - width * below, 0.0), x + width * above
 
 
-def _mean(both: Iterable[Array]) -> Array:
+def mean_of(both: Iterable[Array]) -> Array:
+    """Return the mean of what the two rules say."""
     one, other = both
     return np.asarray((one + other) / 2.0)
 
 
-def _neighbours(stairs: tuple[Staircase, Staircase], above: Array) -> tuple[Array, Array, Array]:
+def neighbours(stairs: tuple[Staircase, Staircase], above: Array) -> tuple[Array, Array, Array]:
     """Return the sigmas half a window below and above a position, and half the window."""
-    half = _mean(s.half_window(above, 1.0) for s in stairs)
+    half = mean_of(s.half_window(above, 1.0) for s in stairs)
     low, high = np.minimum(above + half, stairs[0].count[-1]), np.maximum(above - half, 0.0)
-    sigmas = [_mean(s.mean_sigma(end, half / 2.0) for s in stairs) for end in (low, high)]
+    sigmas = [mean_of(s.mean_sigma(end, half / 2.0) for s in stairs) for end in (low, high)]
     return sigmas[0], sigmas[1], (low - high) / 2.0
-
-
-def _gap(stairs: tuple[Staircase, Staircase], q: Quadrature, above: Array) -> Array:
-    """Return by how much (sigma) the stair at a position is wider than both of its neighbours.
-
-    Infinity where one of them is missing.
-    """
-    half = _mean(s.half_stair(above, 1.0) for s in stairs)
-    ends = np.clip(above + np.array([[-3.0], [-1.0], [1.0], [3.0]]) * half, 0.0, float(q.n))
-    sigmas = _mean(s.mean_sigma(ends, s.half_window(ends, 0.5)) for s in stairs)
-    before, here, after = sigmas[:-1] - sigmas[1:]
-    room = (above - 3.0 * half >= len(q.converged)) & (above + 3.0 * half <= q.n)
-    return np.where(room, np.maximum(here - np.maximum(before, after), 0.0), np.inf)
-
-
-def quantiles_of_all(q: Quadrature, fractions: Array) -> tuple[Array, Array]:
-    """Return the sigma below which each fraction lies, where every value has converged."""
-    low, sigma, high = (
-        np.quantile(np.sqrt(q.moved(q.converged, sign)), fractions) for sign in (-1.0, 0.0, 1.0)
-    )
-    return sigma, np.maximum(high - sigma, sigma - low)
-
-
-def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
-    """Estimate the sigmas that ``above`` (f,) of the n values exceed; return them, their errors."""
-    stairs = _staircases(q)
-    seen = np.array(
-        [[s.mean_sigma(above, s.half_window(above, width)) for s in stairs] for width in WIDTHS]
-    )
-    value = seen[1].mean(axis=0)
-    raw = _mean(s.node_sigma(above) for s in stairs)
-    # From node to node a staircase is off by up to half a stair. That means something where it
-    # is at one side of a gap, which the window has filled.
-    missed = np.minimum(0.75 * np.abs(value - raw), _gap(stairs, q, above))
-    smoothing = np.maximum(np.ptp(seen, axis=(0, 1)) / 4.0, missed)
-    low, high, half = _neighbours(stairs, above)
-    slope = (high - low) / np.maximum(2.0 * half, 1.0)
-    steep = high > low
-    top = np.where(steep, high, 2.0 * low + 1.0)  # any number above: it is not used
-    count_error = np.where(steep, q.traces(lambda x: ramp(x, low, top))[1], 0.0)
-    # Near an end there is no room for a window, and a stair has no steps inside.
-    cut = _mean(s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs)
-    # Half a count either way: a quantile of a finite set is only known to its neighbours.
-    place = count_error + CUT * np.maximum(cut, 0.0) + 0.5
-    moved = slope * place
-    # From node to node the slope is uneven: what is far beyond it is a gap.
-    gaps = np.maximum(_across(stairs, above, place) - UNEVEN * moved, 0.0)
-    return value, moved + gaps + smoothing
-
-
-def _across(stairs: tuple[Staircase, Staircase], above: Array, place: Array) -> Array:
-    """Return what sigma may be off by where its position is off by ``place``, gaps included.
-
-    So much that so many errors cover what so many errors of the position reach. Both rules must
-    see a gap: below the least value the Radau rule has one of its own, down to its node at 0.
-    """
-    reach = TIMES[:, None] * np.array([[[1.0]], [[-1.0]]]) * place
-    ends = np.clip(above + reach, 0.0, stairs[0].count[-1])
-    moved = np.minimum(*(np.abs(s.node_sigma(ends) - s.node_sigma(above)) for s in stairs))
-    return np.asarray(np.max(moved / TIMES[:, None], axis=(0, 1)))
 
 
 def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
@@ -228,15 +164,15 @@ def steps_at(q: Quadrature, x: Array) -> NDArray[np.bool_]:
 
 def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
     """Count above x where the values lie evenly, and the error of it."""
-    stairs = _staircases(q)
-    raw = _mean(s.raw_count(x) for s in stairs)
+    stairs = staircases(q)
+    raw = mean_of(s.raw_count(x) for s in stairs)
     low, high = np.stack([stair_around(q, x, width) for width in WIDTHS], axis=1)
     values, errors = q.traces(lambda y: ramp(y, low, high))
     smoothing = np.maximum(np.ptp(values, axis=0) / 4.0, 0.75 * np.abs(values[1] - raw))
     # How the values of the last stair lie is not seen: in the middle of it, or at its end.
-    half = _mean(s.half_stair(raw, 1.0) for s in stairs)
+    half = mean_of(s.half_stair(raw, 1.0) for s in stairs)
     ends = np.stack([q.n - half, q.n - 3.0 * half])
-    last, before = _mean(s.mean_sigma(ends, half / 2.0) for s in stairs)
+    last, before = mean_of(s.mean_sigma(ends, half / 2.0) for s in stairs)
     width = np.maximum(before - last, 1e-9 * math.sqrt(q.fro2))
     left = np.maximum(half - np.abs(q.n - raw), 0.0) * np.clip((x - last) / width + 1.0, 0.0, 1.0)
     return values[1], errors[1] + smoothing + END * left
@@ -272,7 +208,7 @@ def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:
         return float(k), float(close)
     if q.exhausted:
         return float(q.n), 0.0
-    stairs = _staircases(q)
+    stairs = staircases(q)
     (gauss, level_g), (radau, level_r) = (s.energy_rank(target) for s in stairs)
     level = (level_g + level_r) / 2.0
     error = float(q.traces(lambda x: np.maximum(x / level - 1.0, 0.0))[1])

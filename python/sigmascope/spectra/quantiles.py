@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Quantiles from the staircases of two quadrature rules, on the right side of every gap."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .quadrature import Quadrature
+from .staircase import (
+    WIDTHS,
+    Staircase,
+    counts_above,
+    mean_of,
+    neighbours,
+    ramp,
+    staircases,
+    steps_at,
+)
+
+Array = NDArray[np.float64]
+
+# Share of what an end cuts off a window that is charged as error of a quantile.
+CUT = 0.5
+# How uneven the slope of a staircase is where its values lie evenly.
+UNEVEN = 1.5
+# Errors of a position within which a quantile is to be right.
+TIMES = np.array([1.0, 2.0, 4.0])
+
+
+def _gap(stairs: tuple[Staircase, Staircase], q: Quadrature, above: Array) -> Array:
+    """Return by how much (sigma) the stair at a position is wider than both of its neighbours.
+
+    Infinity where one of them is missing.
+    """
+    half = mean_of(s.half_stair(above, 1.0) for s in stairs)
+    ends = np.clip(above + np.array([[-3.0], [-1.0], [1.0], [3.0]]) * half, 0.0, float(q.n))
+    sigmas = mean_of(s.mean_sigma(ends, s.half_window(ends, 0.5)) for s in stairs)
+    before, here, after = sigmas[:-1] - sigmas[1:]
+    room = (above - 3.0 * half >= len(q.converged)) & (above + 3.0 * half <= q.n)
+    return np.where(room, np.maximum(here - np.maximum(before, after), 0.0), np.inf)
+
+
+def quantiles_of_all(q: Quadrature, fractions: Array) -> tuple[Array, Array]:
+    """Return the sigma below which each fraction lies, where every value has converged."""
+    low, sigma, high = (
+        np.quantile(np.sqrt(q.moved(q.converged, sign)), fractions) for sign in (-1.0, 0.0, 1.0)
+    )
+    return sigma, np.maximum(high - sigma, sigma - low)
+
+
+def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
+    """Estimate the sigmas that ``above`` (f,) of the n values exceed; return them, their errors."""
+    stairs = staircases(q)
+    seen = np.array(
+        [[s.mean_sigma(above, s.half_window(above, width)) for s in stairs] for width in WIDTHS]
+    )
+    value = seen[1].mean(axis=0)
+    raw = mean_of(s.node_sigma(above) for s in stairs)
+    # From node to node a staircase is off by up to half a stair. That means something where it
+    # is at one side of a gap, which the window has filled.
+    missed = np.minimum(0.75 * np.abs(value - raw), _gap(stairs, q, above))
+    smoothing = np.maximum(np.ptp(seen, axis=(0, 1)) / 4.0, missed)
+    low, high, half = neighbours(stairs, above)
+    slope = (high - low) / np.maximum(2.0 * half, 1.0)
+    steep = high > low
+    top = np.where(steep, high, 2.0 * low + 1.0)  # any number above: it is not used
+    count_error = np.where(steep, q.traces(lambda x: ramp(x, low, top))[1], 0.0)
+    # Near an end there is no room for a window, and a stair has no steps inside.
+    cut = mean_of(s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs)
+    # Half a count either way: a quantile of a finite set is only known to its neighbours.
+    place = count_error + CUT * np.maximum(cut, 0.0) + 0.5
+    moved = slope * place
+    # From node to node the slope is uneven: what is far beyond it is a gap.
+    gaps = np.maximum(_across(stairs, above, place) - UNEVEN * moved, 0.0)
+    return _beside_gaps(q, above, value, moved + gaps + smoothing)
+
+
+def _beside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tuple[Array, Array]:
+    """Bring each quantile (f,) to the side of the widest gap in its window that it is on.
+
+    A count at the middle of the gap tells which. Where it does not, within its error and half a
+    count, the error reaches both sides.
+    """
+    stairs = staircases(q)
+    half = mean_of(s.half_window(above, 1.0) for s in stairs)
+    nodes, places = stairs[0].roots, stairs[0].middles
+    value, error = value.copy(), error.copy()
+    for i in range(len(above)):
+        first = max(int(np.searchsorted(places, above[i] - half[i])) - 1, 0)
+        last = min(int(np.searchsorted(places, above[i] + half[i])) + 1, len(nodes))
+        if last - first < 2:
+            continue
+        j = first + int(np.argmax(nodes[first : last - 1] - nodes[first + 1 : last]))
+        high, low = float(nodes[j]), float(nodes[j + 1])
+        if high - low <= error[i] or not low < value[i] < high:
+            continue
+        middle = np.array([(high + low) / 2.0])
+        if not steps_at(q, middle)[0]:  # the end of a stair
+            continue
+        count, off = (float(x[0]) for x in counts_above(q, middle))
+        if count - off > above[i] + 0.5:
+            value[i] = high
+        elif count + off < above[i] - 0.5:
+            value[i] = low
+        else:
+            error[i] = max(error[i], high - value[i], value[i] - low)
+    return value, error
+
+
+def _across(stairs: tuple[Staircase, Staircase], above: Array, place: Array) -> Array:
+    """Return what sigma may be off by where its position is off by ``place``, gaps included.
+
+    So much that so many errors cover what so many errors of the position reach. Both rules must
+    see a gap: below the least value the Radau rule has one of its own, down to its node at 0.
+    """
+    reach = TIMES[:, None] * np.array([[[1.0]], [[-1.0]]]) * place
+    ends = np.clip(above + reach, 0.0, stairs[0].count[-1])
+    moved = np.minimum(*(np.abs(s.node_sigma(ends) - s.node_sigma(above)) for s in stairs))
+    return np.asarray(np.max(moved / TIMES[:, None], axis=(0, 1)))
