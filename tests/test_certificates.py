@@ -173,7 +173,7 @@ def test_a_start_that_lacks_one_of_the_vectors_it_reaches_is_not_the_end() -> No
 
 
 def test_sums_of_one_sign_are_within_the_floor() -> None:
-    """All are rounded the same way: 56 units of roundoff, in float32."""
+    """Long sums of one sign round the same way: up to 56 units of roundoff in float32."""
     for n in (275, 458, 497, 980):
         A = np.zeros((n + 1, n), np.float32)
         A[0], A[1:] = 1.0, 6e-7 * np.eye(n)

@@ -212,7 +212,7 @@ def test_the_rank_above_a_gap_is_that_of_the_values_above_it() -> None:
 
 
 def test_quantiles_of_equal_values_of_any_size() -> None:
-    """One more than 2^119 is the same number: no window is made so."""
+    """Adding 1 to 2^119 gives the same number, so a window must not be made that way."""
     for exponent in (-300, 0, 119, 300):
         A = np.ldexp(np.eye(10)[np.random.default_rng(0).permutation(10)], exponent)
         density = ss.spectral_density(A, probes=8)
@@ -222,7 +222,7 @@ def test_quantiles_of_equal_values_of_any_size() -> None:
 
 
 def test_what_nodes_lack_of_their_values_is_in_the_errors() -> None:
-    """Where little else is left: values next to each other, which two probes tell apart slowly."""
+    """Values next to each other, which two probes tell apart slowly, hold nearly all the energy."""
     sigma = np.r_[1.0, 0.9998, 0.9987, 0.98, 0.84, 0.44, 0.1 * 0.3 ** np.arange(29.0)]
     true = np.sum(sigma**2) ** 2 / np.sum(sigma**4)
     for seed in range(12):
