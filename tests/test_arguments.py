@@ -131,7 +131,7 @@ def test_whatever_fits_into_the_shape_is_taken() -> None:
     several: list[Any] = [1, 30, np.int64(7)]
     for k in several:
         assert len(ss.svds(A, k).s) == k
-    assert ss.svds(A, 2, block=1000, method="krylov").columns == 30
+    assert ss.svds(A, 2, block=1000, method="krylov").block == 30
     assert ss.spectrum(A, k=1000).k == 30
 
 

@@ -52,7 +52,7 @@ CASES: list[tuple[str, Callable[[], ks.Case], int]] = [
     ("polynomial", lambda: ks.polynomial(90, 60), 10),
     ("clustered", lambda: ks.clustered(120, 100, multiplicity=40), 24),
     ("low rank", lambda: ks.low_rank(80, 60, rank=9), 14),
-    ("graded", lambda: ks.graded(190, 180), 40),
+    ("graded", lambda: ks.graded(90, 80), 40),
     ("Gaussian", lambda: ks.gaussian(100, 100), 8),
     ("zero", lambda: ks.zero(40, 30), 4),
     ("everything", lambda: ks.gaussian(50, 30), 30),

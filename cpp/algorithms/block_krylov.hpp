@@ -71,7 +71,9 @@ class TopSearch {
   }
 
   // A basis of so many columns is the whole space: no search any more.
-  bool becomes_whole(std::int64_t columns) const { return options_.bounded && !options_.density && columns >= n_; }
+  bool becomes_whole(std::int64_t columns) const {
+    return options_.bounded && !options_.density && n_ >= Work::worth_saving && columns >= n_;
+  }
 
   bool rough() const { return coarsest_ != Products::full; }
   Rounding rounding(Products products) const { return Rounding::of(products, fro2_, n_); }

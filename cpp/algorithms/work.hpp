@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The work of a search, limited to half of that of every singular value: with what then takes its place, the
-// Gram matrix and its eigenvectors, a search costs no more than twice a full decomposition.
+// Gram matrix and its eigenvectors, a search costs no more than twice a full decomposition. Of small matrices, whose
+// calls take their time by themselves, to all of it.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,13 @@ namespace sigmascope {
 // of threads: the same matrix is given up at the same step.
 class Work {
  public:
+  static constexpr std::int64_t worth_saving = 128;  // order
+
   Work(std::int64_t m, std::int64_t n, bool bounded)
       : m_(static_cast<double>(m)),
         n_(static_cast<double>(n)),
-        most_(bounded ? (m_ + 12.5 * n_) * n_ * n_ : std::numeric_limits<double>::infinity()) {}
+        most_(bounded ? (n < worth_saving ? 1.0 : 0.5) * (2 * m_ + 25 * n_) * n_ * n_
+                      : std::numeric_limits<double>::infinity()) {}
 
   // A^T (A X) for X of so many columns, made orthogonal to a basis. Products take them by eight.
   void step(std::int64_t columns, std::int64_t basis) {

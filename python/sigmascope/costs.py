@@ -49,6 +49,9 @@ _FILE_RATE = 1.5e9
 
 _STEP_OVERHEAD = 60e-6
 
+WORTH_SAVING = 128
+"""Order from which a search gives way to a decomposition early: Work, work.hpp."""
+
 
 class Parts(NamedTuple):
     """Seconds of a Krylov search by what they go into."""
@@ -122,8 +125,10 @@ def prefers_gram(
 def best_block(
     shape: tuple[int, int], k: int, tol: float, precision: str, file_bytes: int = 0
 ) -> int:
-    """Columns per Krylov step at the least cost, of those of which eight do not fill the space."""
-    fitting = [b for b in _BLOCKS if 8 * b <= min(shape)] or [min(_BLOCKS[0], *shape)]
+    """Columns per Krylov step at the least cost; of large matrices eight do not fill the space."""
+    n = min(shape)
+    steps = 1 if n < WORTH_SAVING else 8
+    fitting = [b for b in _BLOCKS if steps * b <= n] or [n]
     costs = [krylov_seconds(shape, k, b, tol, precision, file_bytes) for b in fitting]
     return fitting[int(np.argmin(costs))]
 

@@ -21,9 +21,10 @@ Array = NDArray[np.float64]
 LAPACK = 1e-14
 """What LAPACK in float64 may itself be off by, in units of sigma_1."""
 
-ORTHONORMAL, ROUNDED, FLOOR = 100, 2, 96
+ORTHONORMAL, ROUNDED, FLOOR, FLOOR32 = 100, 2, 48, 96
 """In units of roundoff: how far from I the products of vectors may be; what rounding u and v to
-their precision may add to a residual, times sigma_1; what a tolerance is always given, likewise."""
+their precision may add to a residual, times sigma_1; what a tolerance is always given, likewise,
+in float64 and in float32, where sums of one sign round more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +146,13 @@ def of_energy(result: ss.SVD, truth: Truth) -> list[str]:
 
 
 def of_svds(result: ss.SVD, truth: Truth, tol: float, warned: bool, must: bool) -> list[str]:
-    """All of the above; what converged is within the tolerance, plus 96 roundoffs of sigma_1.
+    """All of the above; what converged is within the tolerance, plus the floor.
 
-    A tolerance below these 96 acts as they do, and a note says so.
+    A tolerance below the floor acts as it does, and a note says so.
     """
     problems = of_values(result.s, result.errors, truth) + of_energy(result, truth)
-    floor = FLOOR * roundoff(result)
+    u = roundoff(result)
+    floor = (FLOOR32 if u > 1e-10 else FLOOR) * u
     allowed = (max(tol, floor) + floor) * truth.largest
     if tol < floor and not any("floor" in note for note in result.notes):
         problems.append(f"no note says that tol = {tol:g} is below the floor, {floor:.2g} sigma_1")

@@ -138,6 +138,9 @@ def test_shape_and_dtype(m: int, n: int, dtype: str) -> None:
     assert result.Vt is not None
     precision = {"mixed": "float32", "split": "float32"}.get(result.precision, result.precision)
     assert (result.U.dtype, result.Vt.dtype, result.s.dtype) == (precision, precision, "float64")
+    krylov = ss.svds(A, min(m, n), method="krylov")
+    assert krylov.U is not None
+    assert krylov.U.dtype == dtype
     assert not of_vectors(ss.randomized_svd(A, min(m, n)), Truth.of(A))
 
 
