@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The work of a search, limited to half of that of every singular value: with what then takes its place, the
-// Gram matrix and its eigenvectors, a search costs no more than twice a full decomposition. Of small matrices, whose
+// Gram matrix and its eigenvectors, a search costs about twice a full decomposition at most. Of small matrices, whose
 // calls take their time by themselves, to all of it.
 #pragma once
 
