@@ -42,7 +42,7 @@ assert row["converged"] and row["effort"] == {ran!r}
 _CALL = """
 import sigmascope as ss
 A = ss.open_checkpoint({path!r})["w"]
-ss.{call}(A, {arguments} memory_limit={limit}, num_threads={threads})
+found = ss.{call}(A, {arguments} memory_limit={limit}, num_threads={threads})
 """
 
 
@@ -183,6 +183,20 @@ def test_other_calls(
         reading = Reading((9000, 1600), 4, files=limit == 100, threads=2)
         held = 0 if reading.files else 9000 * 1600 * 4
         assert need(reading).beside(held).peak <= 4 * max(used, OVERHEAD)
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize(("limit", "method"), [(400, "Gram matrix"), (800, "full decomposition")])
+def test_a_decomposition_of_the_matrix_itself(
+    folder: Path, imported: int, limit: int, method: str
+) -> None:
+    """A third of all triplets: of A itself where that fits, else of its Gram matrix."""
+    path = written(folder, 9000, 1600)
+    call = _CALL.format(
+        path=str(path), call="svds", arguments="600, method='gram',", limit=limit * MIB, threads=2
+    )
+    used = peak(call + f"assert found.method == {method!r}, found.method\n") - imported
+    assert used <= limit * MIB, f"{used / MIB:.0f} MiB"
 
 
 @pytest.mark.unsanitized

@@ -49,6 +49,7 @@ concept LinearOperator = requires(A& a, const typename A::Block& x, typename A::
   { a.gram_step(x, y, p) } -> std::same_as<typename A::Block>;      // A^T (A x), one read; *y = A x unless null
   { a.steer(x) } -> std::same_as<typename A::Block>;                // the same, perhaps with 8 bits of every number
   { a.splits() } -> std::convertible_to<bool>;                      // whether 16 bits are not all of them
+  { a.dense() } -> std::same_as<Small>;                             // A itself in fp64, one read
   { a.gram() } -> std::same_as<Small>;                              // A^T A in fp64, its lower triangle, one read
   { a.fast_gram() } -> std::same_as<Gram>;                          // the same in fewer bits, one read
   { a.reads() } -> std::convertible_to<std::int64_t>;               // reads of A so far

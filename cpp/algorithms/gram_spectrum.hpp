@@ -164,26 +164,26 @@ struct GramOptions {
   std::uint64_t seed = 0;
 };
 
-// The k largest triplets by LAPACK, of A itself: nothing is squared, and every value is right to rounding. Reads of A:
-// one that brings it to the host, two for the residuals.
+// The k largest triplets by LAPACK, of A itself: nothing is squared, and every value is right to rounding. Two reads of
+// A: LAPACK uses up the first, the residuals come from the second.
 template <Backend B, LinearOperator A>
 Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
-  const std::int64_t n = a.cols();
-  const SmallSvd whole = svd(device.to_host(a.multiply(device.from_host(Small::identity(n)))));
-  const Small u = whole.u.part(0, whole.u.rows, 0, k), v = whole.v.part(0, n, 0, k);
+  auto [u, s, v] = svd(a.dense());
+  u.keep_columns(k);
+  v.keep_columns(k);
   Triplets<B> result;
   result.u = device.from_host(u);
   result.v = device.from_host(v);
-  result.s.assign(whole.s.begin(), whole.s.begin() + k);
+  result.s.assign(s.begin(), s.begin() + k);
   const auto defects = [&result](Small product, const Small& scaled) {
     for (std::int64_t j = 0; j < product.cols; ++j)
       for (std::int64_t i = 0; i < product.rows; ++i)
         product(i, j) -= result.s[static_cast<std::size_t>(j)] * scaled(i, j);
     return column_norms(product);
   };
-  finish(result, defects(device.to_host(a.multiply(result.v)), u),
-         defects(device.to_host(a.multiply_adjoint(result.u)), v));
-  result.deviation = std::max(deviation(matmul_adjoint(u, u)), deviation(matmul_adjoint(v, v)));
+  const Small again = a.dense();
+  finish(result, defects(matmul(again, v), u), defects(matmul_adjoint(again, u), v));
+  result.deviation = std::max(deviation(gram_of(u)), deviation(gram_of(v)));
   return result;
 }
 

@@ -37,6 +37,7 @@ class MatrixOperator {
     return products == Products::full ? backend_.gram_step(view_, x, y) : backend_.gram_step(view_, x, y, split_parts);
   }
   Block steer(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
+  Small dense() { return ++reads_, backend_.dense(view_); }
   Small gram() { return ++reads_, backend_.gram(view_, false).values; }
   Gram fast_gram() { return ++reads_, backend_.gram(view_, true); }
 

@@ -67,11 +67,11 @@ inline std::optional<Small> unmixed(const SmallSvd& small, const std::vector<dou
 // What the columns of a basis are: those of Ritz vectors are nearly singular vectors.
 enum class Columns : std::uint8_t { any, ritz };
 
-// The largest element of X^T X - I, from X^T X.
+// The largest element of X^T X - I, from the upper triangle of X^T X.
 inline double deviation(const Small& square) {
   double most = 0;
   for (std::int64_t j = 0; j < square.cols; ++j)
-    for (std::int64_t i = 0; i < square.rows; ++i) most = std::max(most, std::abs(square(i, j) - (i == j ? 1.0 : 0.0)));
+    for (std::int64_t i = 0; i <= j; ++i) most = std::max(most, std::abs(square(i, j) - (i == j ? 1.0 : 0.0)));
   return most;
 }
 template <Backend B>

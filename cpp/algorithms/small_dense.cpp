@@ -9,6 +9,8 @@
 extern "C" {
 void scipy_dgemm_(const char*, const char*, const int*, const int*, const int*, const double*, const double*,
                   const int*, const double*, const int*, const double*, double*, const int*);
+void scipy_dsyrk_(const char*, const char*, const int*, const int*, const double*, const double*, const int*,
+                  const double*, double*, const int*);
 void scipy_dsymm_(const char*, const char*, const int*, const int*, const double*, const double*, const int*,
                   const double*, const int*, const double*, double*, const int*);
 void scipy_dsyevd_(const char*, const char*, const int*, double*, const int*, double*, double*, const int*, int*,
@@ -52,6 +54,15 @@ Small gemm(const char* transa, const Small& a, const Small& b, std::int64_t m, s
 
 Small matmul(const Small& a, const Small& b) { return gemm("N", a, b, a.rows, a.cols); }
 Small matmul_adjoint(const Small& a, const Small& b) { return gemm("T", a, b, a.cols, a.rows); }
+
+Small gram_of(const Small& a) {
+  Small square(a.cols, a.cols);
+  const int n = to_int(a.cols), k = to_int(a.rows);
+  if (n == 0 || k == 0) return square;
+  const double one = 1, zero = 0;
+  scipy_dsyrk_("U", "T", &n, &k, &one, a.data(), &k, &zero, square.data(), &n);
+  return square;
+}
 
 std::vector<double> column_norms(const Small& a) {
   std::vector<double> norms(static_cast<std::size_t>(a.cols));

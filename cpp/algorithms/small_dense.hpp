@@ -26,6 +26,7 @@ struct SmallSvd {
 
 Small matmul(const Small& a, const Small& b);          // a b
 Small matmul_adjoint(const Small& a, const Small& b);  // a^T b
+Small gram_of(const Small& a);                         // a^T a, its upper triangle
 std::vector<double> column_norms(const Small& a);
 
 // All eigenpairs of a symmetric matrix (lower triangle read), descending: dsyevd.

@@ -41,6 +41,16 @@ class SpreadOperator {
     return block(both[0], cols_, x.cols);
   }
 
+  Small dense() {  // A I: exact
+    Block identity(cols_, cols_);
+    for (std::int64_t j = 0; j < cols_; ++j) identity.row(j)[j] = T(1);
+    const Block found = multiply(identity);
+    Small result(rows_, cols_);
+    for (std::int64_t j = 0; j < cols_; ++j)
+      for (std::int64_t i = 0; i < rows_; ++i) result(i, j) = static_cast<double>(found.row(i)[j]);
+    return result;
+  }
+
   Small gram() {
     ++reads_;
     const py::gil_scoped_acquire gil;

@@ -153,6 +153,30 @@ Block<T> CpuBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y,
 }
 
 template <class T>
+Small CpuBackend<T>::dense(const MatrixView& a) {
+  const Matrix& stored = *a.matrix;
+  Small all(a.rows(), a.cols());
+  PanelStream panels(stored, false, decode_chunk * pool_.threads());
+  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool_.threads()));
+  for (std::int64_t index = 0; index < panels.count(); ++index) {
+    const Panel panel = panels.next();
+    pool_.run(chunks(panel.rows, decode_chunk), [&](std::int64_t chunk, int worker) {
+      const std::int64_t first = chunk * decode_chunk, end = std::min(first + decode_chunk, panel.rows),
+                         ld = stored.cols;
+      auto& bytes = scratch[static_cast<std::size_t>(worker)];
+      if (a.transposed)  // a row of the panel is a column
+        return decode_panel(isa_, panel, first, end, 0, ld, a.factor, &all(0, panel.row0 + first), ld, bytes);
+      auto rows = aligned_array<double>((end - first) * ld);
+      decode_panel(isa_, panel, first, end, 0, ld, a.factor, rows.get(), ld, bytes);
+      for (std::int64_t j = 0; j < ld; ++j)
+        for (std::int64_t i = first; i < end; ++i) all(panel.row0 + i, j) = rows[(i - first) * ld + j];
+    });
+    observe(panel);
+  }
+  return all;
+}
+
+template <class T>
 std::vector<double> CpuBackend<T>::eigvalsh(Small& a, bool fast) {
   return symmetric_eigenvalues(isa_, pool_, a, fast, [this] {
     if (options_.observer) options_.observer(0);

@@ -83,6 +83,7 @@ class CpuBackend {
   // 64 at most. `gather`: the numbers of bf16 in memory, half of what `gathered` takes.
   std::optional<MatrixView> separated(const MatrixView& a, bool gather, Matrix& to, Sparse& beside);
   Block multiply_bf16(const MatrixView& a, const Block& x);  // A x, both rounded to bf16, sums in fp32
+  Small dense(const MatrixView& a);                          // A itself, in fp64 whatever T is
   // A^T A, its lower triangle, in fp64 whatever T is; or faster, with an error.
   Gram gram(const MatrixView& a, bool fast);
   // Eigenvalues of a symmetric matrix, ascending; overwrites it. Fast: with the large products in fp32.

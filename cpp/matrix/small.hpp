@@ -38,6 +38,11 @@ struct Small {
     return piece;
   }
 
+  void keep_columns(std::int64_t count) {  // the first ones
+    cols = count;
+    values.resize(static_cast<std::size_t>(rows * count));
+  }
+
   void set_part(std::int64_t i0, std::int64_t j0, const Small& piece) {
     for (std::int64_t j = 0; j < piece.cols; ++j)
       for (std::int64_t i = 0; i < piece.rows; ++i) (*this)(i0 + i, j0 + j) = piece(i, j);

@@ -25,6 +25,7 @@ MINIMUM = 64 * MIB
 _MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/band_reduction.hpp
 _TWO_STAGE = 1024  # cpp/kernels/tridiagonal.cpp
 _GRAM_ROWS = 512  # cpp/kernels/gram_tiles.hpp
+_DENSE_ROWS = 64  # of each thread: cpp/kernels/cpu_backend.cpp
 _TESTS = 10  # cpp/algorithms/randomized_svd.hpp
 _STRETCH, _FOUND = 4096, 96  # cpp/kernels/isa.hpp, element_pass.hpp
 
@@ -159,8 +160,9 @@ def gram_need(reading: Reading, k: int, *, complete: bool = False) -> Need:
     eigenvectors = 2 * square + 8 * n * (padded(k, 8) + 80)
     wanted = padded(k, 8) * 8
     read_out = (4 * n + 3 * M) * wanted + -(-M // 1024) * k * wanted + products(reading, k, 8)
-    if complete:  # A, what LAPACK makes of it, its vectors; before them A as a block
-        dense = 8 * (4 * M * n + 8 * n**2) + products(reading, n, 8)
+    if complete:  # A, what LAPACK makes of it, its vectors; a panel that A is read by
+        height = _DENSE_ROWS * reading.threads
+        dense = 8 * (4 * M * n + 8 * n**2 + height * M) + reading.raw(height, M, n)
         read_out = max(read_out, square + dense)
     first = elementwise_need(reading)
     # the Gram matrix is gone when vectors are read out

@@ -25,16 +25,23 @@ from .stored import DTYPES
 from .summary import Summary
 
 ISAS = ("scalar", "avx2", "avx512", "avx512bf16", "amx")
+PROCESSORS = {"scalar": "Prescott", "avx2": "Haswell"}
+"""OpenBLAS's name of a processor with these instructions: LAPACK's time is of the same machine."""
 CHUNK = 250
 """Cases of one worker process, all with one instruction set."""
 FOLDER = Path(__file__).parent.parent
 
 
+def instructions(isa: str) -> dict[str, str]:
+    """Variables by which the engine, and LAPACK with it, keep to an instruction set."""
+    found = {"SIGMASCOPE_ISA": isa} if isa else {}
+    return found | ({"OPENBLAS_CORETYPE": PROCESSORS[isa]} if isa in PROCESSORS else {})
+
+
 def environment(isa: str) -> dict[str, str]:
     path = os.pathsep.join([str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
-    more = {"SIGMASCOPE_ISA": isa} if isa else {}
     single = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**os.environ, **single, **more, "PYTHONPATH": path}
+    return {**os.environ, **single, **instructions(isa), "PYTHONPATH": path}
 
 
 def available() -> list[str]:
@@ -168,7 +175,8 @@ def where() -> str:
 
 
 def rerun(isa: str, seed: int, index: int) -> str:
-    return f"SIGMASCOPE_ISA={isa} python -m tests.campaign --case {seed}:{index}"
+    switches = " ".join(f"{name}={value}" for name, value in instructions(isa).items())
+    return f"{switches} python -m tests.campaign --case {seed}:{index}"
 
 
 def ended(case: Case, code: int) -> dict[str, Any]:
@@ -235,6 +243,8 @@ def main(arguments: list[str] | None = None) -> int:
         summary=Summary(seed, isas),
         next=asked.first,
     )
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a background shell ignores the first
+        signal.signal(stop, signal.default_int_handler)
     threads = [threading.Thread(target=campaign.work) for _ in range(asked.workers)]
     for thread in threads:
         thread.start()
