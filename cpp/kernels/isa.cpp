@@ -13,6 +13,7 @@
 #include "kernels/entries.hpp"
 #include "kernels/product.hpp"
 #include "kernels/stretch.hpp"
+#include "kernels/sturm.hpp"
 #include "kernels/tiles.hpp"
 
 #define SIGMASCOPE_TEXT_(x) #x
@@ -44,7 +45,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
     move_sums<double>, move_sums<float>, round_bf16, pack_pairs, add_entries,
     stretches, survey, change, digest, digest_keys,
     narrowest, pack_cells, gram_cells,
-    chase,
+    chase, counts_below,
 };
 // clang-format on
 

@@ -219,6 +219,10 @@ struct Isa {
   // One step of one sweep of the reduction of a band to tridiagonal form; v (band_width, aligned) and tau go from step
   // to step of a sweep. False: it was the last. Zeros must follow the band: 2 band_width columns.
   bool (*chase)(double* band, std::int64_t n, std::int64_t sweep, std::int64_t step, double* v, double* tau);
+  // How many eigenvalues of a symmetric tridiagonal matrix lie below each x; `squares` of the elements beside the
+  // diagonal. `count` is a multiple of 8. Pivots below `least` are -least.
+  void (*counts_below)(std::int64_t n, const double* diagonal, const double* squares, double least, std::int64_t count,
+                       const double* x, double* counts);
 };
 
 // Overridden for tests by the environment variable SIGMASCOPE_ISA (scalar, avx2, avx512, avx512bf16, amx).

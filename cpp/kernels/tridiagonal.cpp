@@ -63,10 +63,94 @@ void chase_band(const Isa& isa, ThreadPool& pool, double* band, std::int64_t n) 
   });
 }
 
-// The eigenvalues, ascending, of a symmetric tridiagonal matrix that is positive semidefinite to rounding, by dqds of
-// its Cholesky factor (Fernando & Parlett 1994): right to a few epsilon of the largest, where dsterf, without square
-// roots, has been off by 330. A shift that makes it positive definite costs no digit, as long as it is no larger.
-std::vector<double> tridiagonal_eigenvalues(const std::vector<double>& diagonal, const std::vector<double>& beside) {
+// Sturm counts of one tridiagonal matrix.
+class Counts {
+ public:
+  Counts(const Isa& isa, ThreadPool& pool, const std::vector<double>& diagonal, const std::vector<double>& beside)
+      : isa_(isa), pool_(pool), diagonal_(diagonal), squares_(beside) {
+    for (double& x : squares_) {
+      x *= x;
+      least_ = std::max(least_, x * std::numeric_limits<double>::min());
+    }
+  }
+
+  // How many eigenvalues lie below each x.
+  std::vector<double> below(std::vector<double> x) const {
+    constexpr std::int64_t together = 32;
+    const std::size_t wanted = x.size();
+    x.resize(static_cast<std::size_t>(chunks(static_cast<std::int64_t>(wanted), together) * together), 0.0);
+    std::vector<double> counts(x.size());
+    pool_.run(static_cast<std::int64_t>(x.size()) / together, [&](std::int64_t chunk, int) {
+      isa_.counts_below(static_cast<std::int64_t>(diagonal_.size()), diagonal_.data(), squares_.data(), least_,
+                        together, x.data() + chunk * together, counts.data() + chunk * together);
+    });
+    counts.resize(wanted);
+    return counts;
+  }
+
+ private:
+  const Isa& isa_;
+  ThreadPool& pool_;
+  const std::vector<double>& diagonal_;
+  std::vector<double> squares_;
+  double least_ = std::numeric_limits<double>::min();
+};
+
+// Moves approximate eigenvalues, ascending, to within 16 units of roundoff of the largest: most are, two counts show it,
+// and the others are bisected.
+void refine(const Counts& counts, std::vector<double>& values) {
+  const double within = 0x1p-49 * std::max(std::abs(values.front()), std::abs(values.back()));
+  struct Bracket {
+    std::size_t index;
+    double low, high, reach;
+  };
+  std::vector<Bracket> open, settled;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    open.push_back({i, values[i] - within, values[i] + within, 2 * within});
+  while (!open.empty()) {  // until value `index` is between low and high
+    std::vector<double> ends;
+    for (const Bracket& b : open) ends.insert(ends.end(), {b.low, b.high});
+    const std::vector<double> below = counts.below(std::move(ends));
+    std::vector<Bracket> missed;
+    for (std::size_t i = 0; i < open.size(); ++i) {
+      Bracket b = open[i];
+      const auto index = static_cast<double>(b.index);
+      if (below[2 * i] > index) {
+        b.high = b.low;
+        b.low -= b.reach;
+      } else if (below[2 * i + 1] <= index) {
+        b.low = b.high;
+        b.high += b.reach;
+      } else {
+        settled.push_back(b);
+        continue;
+      }
+      b.reach *= 4;
+      missed.push_back(b);
+    }
+    open = std::move(missed);
+  }
+  std::erase_if(settled, [&](const Bracket& b) { return b.high - b.low <= 2.5 * within; });
+  while (!settled.empty()) {
+    std::vector<double> middle;
+    for (const Bracket& b : settled) middle.push_back(b.low + (b.high - b.low) / 2);
+    const std::vector<double> below = counts.below(middle);
+    for (std::size_t i = 0; i < settled.size(); ++i) {
+      Bracket& b = settled[i];
+      (below[i] > static_cast<double>(b.index) ? b.high : b.low) = middle[i];
+      values[b.index] = b.low + (b.high - b.low) / 2;
+    }
+    std::erase_if(settled, [&](const Bracket& b) { return b.high - b.low <= 2.5 * within; });
+  }
+  std::sort(values.begin(), values.end());
+}
+
+// The eigenvalues, ascending, of a symmetric tridiagonal matrix that is positive semidefinite to rounding: by dqds of
+// its Cholesky factor (Fernando & Parlett 1994), refined. LAPACK's dlasq takes an eigenvalue for found within 200 units
+// of roundoff of it, and in clusters of close values many are as far off, as some of dsterf are. A shift that makes the
+// matrix positive definite costs no digit, as long as it is no larger.
+std::vector<double> tridiagonal_eigenvalues(const Isa& isa, ThreadPool& pool, const std::vector<double>& diagonal,
+                                            const std::vector<double>& beside) {
   const int n = static_cast<int>(diagonal.size());
   double largest = 0, sum = 0;
   for (const std::vector<double>* of : {&diagonal, &beside})
@@ -93,10 +177,11 @@ std::vector<double> tridiagonal_eigenvalues(const std::vector<double>& diagonal,
   check("dlasq1", failed);
   for (double& x : d) x = x * x - shift;
   std::reverse(d.begin(), d.end());
+  refine(Counts(isa, pool, diagonal, beside), d);
   return d;
 }
 
-std::vector<double> by_lapack(Small& a) {
+std::vector<double> by_lapack(const Isa& isa, ThreadPool& pool, Small& a) {
   const int n = static_cast<int>(a.rows);
   std::vector<double> diagonal(static_cast<std::size_t>(n)), beside(diagonal.size()), tau(diagonal.size());
   double work_size = 0;
@@ -106,7 +191,7 @@ std::vector<double> by_lapack(Small& a) {
   Small work(lwork, 1);
   scipy_dsytrd_("L", &n, a.data(), &n, diagonal.data(), beside.data(), tau.data(), work.data(), &lwork, &failed);
   check("dsytrd", failed);
-  return tridiagonal_eigenvalues(diagonal, beside);
+  return tridiagonal_eigenvalues(isa, pool, diagonal, beside);
 }
 
 }  // namespace
@@ -127,13 +212,13 @@ std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Smal
     beside[static_cast<std::size_t>(i)] = band[i * band_ld + 1];
   }
   beside.back() = 0;
-  return tridiagonal_eigenvalues(values, beside);
+  return tridiagonal_eigenvalues(isa, pool, values, beside);
 }
 
 std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a, bool fast,
                                           const std::function<void()>& pulse) {
   if (a.rows >= two_stage_order) return two_stage_eigenvalues(isa, pool, a, fast, pulse);
-  return a.rows > 0 ? by_lapack(a) : std::vector<double>();
+  return a.rows > 0 ? by_lapack(isa, pool, a) : std::vector<double>();
 }
 
 }  // namespace sigmascope

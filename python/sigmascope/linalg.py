@@ -121,7 +121,8 @@ def svds(
     probabilistic certificate. The bound on one that has not converged is Weyl's, with
     ||A - A V V^T||_F.
 
-    By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma.
+    By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma
+    up to order n = 2048, above it sqrt(n / 2048) times 4e-14.
     Where that, or a residual, is above the tolerance, or where k is at least a third of min(m, n),
     A itself is decomposed (LAPACK's dgesdd), if there is memory for it in float64: every value is
     then right to the floor.
@@ -231,7 +232,8 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     SingularValues
         (min(m, n),) values (sigma), descending, with the error bound of each, about
         min(d / 2 sigma, sqrt(d)), and the floor below which none can be told from zero.
-        "reference": d = 2e-14 * sigma_1^2, so that the floor is 1.4e-7 * sigma_1. "fast": d is
+        "reference": d = 2e-14 * sigma_1^2, so that the floor is 1.4e-7 * sigma_1, and above order
+        n = 2048 sqrt(n / 2048) times that. "fast": d is
         estimated from the matrix, typically 1e-9 to 1e-7 * sigma_1^2, more where values are
         equal, and the floor 3e-5 to 3e-4 * sigma_1. `precision` is that of the products, so
         "float64" where fast fell back to the reference: below order 512, and where its estimate
