@@ -172,6 +172,25 @@ def test_a_start_that_lacks_one_of_the_vectors_it_reaches_is_not_the_end() -> No
         check(ss.svds(A, k, method="krylov", block=block, seed=seed, **options), A)
 
 
+@pytest.mark.parametrize("small", [1e-11, 1e-12, 1e-13])
+@pytest.mark.parametrize("n", [150, 366])
+def test_residuals_of_values_near_rounding_are_those_of_the_vectors(n: int, small: float) -> None:
+    """The left vectors of small values are right to roundings of the largest alone.
+
+    Their residuals were computed as if they were exact, and were off by 150 units of roundoff.
+    """
+    sigma = np.r_[1.0, small * np.linspace(1, 0.1, n - 1)]
+    A = ks.prescribed(n, n, sigma, 1)[0]
+    found = ss.randomized_svd(A, 2 * n // 5, passes=3)
+    assert found.U is not None
+    assert found.Vt is not None
+    V = found.Vt.T
+    left = np.linalg.norm(A.T @ found.U - V * found.s, axis=0)
+    right = np.linalg.norm(A @ V - found.U * found.s, axis=0)
+    said = found.residuals - 48 * 2.0**-53 * found.s[0]  # rayleigh_ritz.hpp: `measuring`
+    assert np.max(np.abs(said - np.maximum(left, right))) <= 8 * 2.0**-53 * found.s[0]
+
+
 def test_sums_of_one_sign_are_within_the_floor() -> None:
     """Long sums of one sign round the same way: up to 56 units of roundoff in float32."""
     for n in (275, 458, 497, 980):

@@ -46,20 +46,22 @@ inline Small completed(const Small& v) {
   return whole;
 }
 
-// Columns W diag(1/s) of what turns A^T A V into A^T U, where rounding of its columns, each as large as the norm of
-// A V's, grows little: where V holds Ritz vectors, and W hardly mixes large with small.
-inline std::optional<Small> unmixed(const SmallSvd& small, const std::vector<double>& norms, std::int64_t k) {
+// C with A^T A V C = A^T U for U = Q L and A V = Q R, which is R^-1 L, where rounding of the columns of A^T A V, each
+// as large as the norm of A V's, grows little: where V holds Ritz vectors, and C hardly mixes large with small. V
+// diag(1/s) of the SVD of R would not do: its small vectors are right to roundings of the largest value alone, and so
+// is U.
+inline std::optional<Small> unmixed(const Small& r, const Small& left, const std::vector<double>& norms) {
   constexpr double most = 2;
-  Small turned = small.v.part(0, small.v.rows, 0, k);
-  for (std::int64_t j = 0; j < k; ++j) {
-    const double s = small.s[static_cast<std::size_t>(j)];
+  if (r.rows != r.cols) return std::nullopt;
+  std::optional<Small> turned = solution(r, left);
+  if (!turned) return std::nullopt;
+  for (std::int64_t j = 0; j < left.cols; ++j) {
     double square = 0;
-    for (std::int64_t i = 0; i < turned.rows; ++i) {
-      const double part = norms[static_cast<std::size_t>(i)] * turned(i, j);
+    for (std::int64_t i = 0; i < r.cols; ++i) {
+      const double part = norms[static_cast<std::size_t>(i)] * (*turned)(i, j);
       square += part * part;
-      turned(i, j) /= s;
     }
-    if (!(square <= most * most * s * s)) return std::nullopt;
+    if (!(square <= most * most)) return std::nullopt;
   }
   return turned;
 }
@@ -162,7 +164,7 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
   factor.q = {};
   const auto right_defects = defects(device, product, right, result.u, result.s);
   product = {};
-  const auto turned = at_once && rank == k ? unmixed(small, norms, k) : std::nullopt;
+  const auto turned = at_once && rank == k ? unmixed(factor.r, left, norms) : std::nullopt;
   const auto adjoint =
       turned ? defects(device, squared, *turned, result.v, result.s)
              : defects(device, a.multiply_adjoint(result.u, products), Small::identity(k), result.v, result.s);

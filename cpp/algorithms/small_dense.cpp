@@ -22,6 +22,7 @@ void scipy_dormtr_(const char*, const char*, const char*, const int*, const int*
                    const double*, double*, const int*, double*, const int*, int*);
 void scipy_dgesdd_(const char*, const int*, const int*, double*, const int*, double*, double*, const int*, double*,
                    const int*, double*, const int*, int*, int*);
+void scipy_dgesv_(const int*, const int*, double*, const int*, int*, double*, const int*, int*);
 void scipy_dpotrf_(const char*, const int*, double*, const int*, int*);
 void scipy_dtrtri_(const char*, const char*, const int*, double*, const int*, int*);
 }
@@ -208,6 +209,16 @@ Small inverse_upper(Small r) {
   if (n > 0) scipy_dtrtri_("U", "N", &n, r.data(), &n, &failed);
   check("dtrtri", failed);
   return r;
+}
+
+std::optional<Small> solution(Small a, Small b) {
+  const int n = to_int(a.rows), k = to_int(b.cols);
+  std::vector<int> pivots(static_cast<std::size_t>(n));
+  int failed = 0;
+  if (n > 0) scipy_dgesv_(&n, &k, a.data(), &n, pivots.data(), b.data(), &n, &failed);
+  if (failed > 0) return std::nullopt;
+  check("dgesv", failed);
+  return b;
 }
 
 }  // namespace sigmascope

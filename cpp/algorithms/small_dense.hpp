@@ -59,5 +59,7 @@ SmallSvd svd(Small a);
 // Upper triangular R with R^T R = a, unless a is not positive definite.
 std::optional<Small> cholesky(Small a);
 Small inverse_upper(Small r);
+// a^-1 b, unless a is singular: LU with partial pivoting.
+std::optional<Small> solution(Small a, Small b);
 
 }  // namespace sigmascope

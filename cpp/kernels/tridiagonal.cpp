@@ -96,8 +96,8 @@ class Counts {
   double least_ = std::numeric_limits<double>::min();
 };
 
-// Moves approximate eigenvalues, ascending, to within 16 units of roundoff of the largest: most are, two counts show it,
-// and the others are bisected.
+// Moves approximate eigenvalues, ascending, to within 16 units of roundoff of the largest: most are, two counts show
+// it, and the others are bisected.
 void refine(const Counts& counts, std::vector<double>& values) {
   const double within = 0x1p-49 * std::max(std::abs(values.front()), std::abs(values.back()));
   struct Bracket {
@@ -133,6 +133,7 @@ void refine(const Counts& counts, std::vector<double>& values) {
   std::erase_if(settled, [&](const Bracket& b) { return b.high - b.low <= 2.5 * within; });
   while (!settled.empty()) {
     std::vector<double> middle;
+    middle.reserve(settled.size());
     for (const Bracket& b : settled) middle.push_back(b.low + (b.high - b.low) / 2);
     const std::vector<double> below = counts.below(middle);
     for (std::size_t i = 0; i < settled.size(); ++i) {

@@ -115,6 +115,10 @@ struct PlainOperator {
   }
   bool splits() const { return false; }
   Block steer(const Block& x) { return gram_step(x, nullptr); }
+  Small dense() {
+    ++count;
+    return device.to_host(a);
+  }
   Small gram() {
     ++count;
     return inner(device, a, a);
