@@ -56,12 +56,21 @@ class TopSearch {
       result_.costly = becomes_whole(next) || (options_.bounded && work_.spent());
       if (result_.costly) break;
     }
+    if (result_.costly) estimate();
     snapshot();
     result_.columns = space_->columns();
     return std::move(result_);
   }
 
  private:
+  // What a search that is given up knows of the values, for whoever takes its place.
+  void estimate() {
+    const std::vector<double>& theta = assessment_.ritz.values;
+    result_.triplets.s.clear();
+    for (std::int64_t i = 0; i < std::min(k_, static_cast<std::int64_t>(theta.size())); ++i)
+      result_.triplets.s.push_back(std::sqrt(std::max(theta[static_cast<std::size_t>(i)], 0.0)));
+  }
+
   void begin() {
     space_.emplace(device_, n_, block_, options_.seed);
     products_ = coarsest_ = begun_;

@@ -21,7 +21,7 @@ struct TopResult {
   std::vector<double> errors;     // bounds |s_i - sigma_i|, see value_errors
   bool converged = false;
   bool consistent = true;  // U, V are orthonormal to rounding, and the values are no larger than ||A||_F allows
-  bool costly = false;     // there is no answer: the work would have passed that of every value
+  bool costly = false;     // there is no answer, but estimates of values: the work would have passed that of every one
   bool injected = false, restarted = false, refined = false;
   std::int64_t columns = 0, steps = 0;
   std::int64_t unread = 0;  // columns of the basis, or to be read out of it, that were too many: there is no answer

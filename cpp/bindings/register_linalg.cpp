@@ -247,6 +247,7 @@ void register_linalg(py::module_& module) {
         return solved_in<double>(a, run_options(kwargs), [&](auto& p) { return gram_top(p, options); });
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "vectors"_a, "may_complete"_a, "at_once"_a, "seed"_a);
+  module.def("gram_error", &gram_error, "n"_a);
   module.def(
       "every_value",
       [](const py::object& a, bool fast, const py::kwargs& kwargs) {

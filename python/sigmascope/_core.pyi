@@ -132,6 +132,7 @@ def gram_top(
     fro2: float | None = None,
     fingerprint: int | None = None,
 ) -> dict[str, Any]: ...
+def gram_error(n: int) -> float: ...
 def every_value(
     a: Operand,
     *,

@@ -22,6 +22,11 @@ class Truth:
         """``doubt``: by how much the numbers themselves may be off, in the 2-norm."""
         self.shape = numbers.shape
         self.shift = int(np.frexp(np.abs(numbers).max(initial=0.0))[1])
+        if (
+            0 < self.shift < 500
+            and np.abs(numbers).min(where=numbers != 0, initial=1.0) < 2.0**-1000
+        ):
+            self.shift = 0  # halves of subnormal numbers are rounded
         self.X = np.ldexp(numbers, -self.shift)
         self.doubt = float(np.ldexp(doubt, -self.shift))
         self.values: Array = np.linalg.svd(self.X, compute_uv=False)
