@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from sigmascope.bench.machine import chosen_cores, describe, thread_environment
-from sigmascope.demo import fetch
+from sigmascope.cli.demo import fetch
 
 ANALYZE = """
 import sys, weightwatcher

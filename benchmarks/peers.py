@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 import sigmascope as ss
 from sigmascope import _core
+from sigmascope._host.threads import resolve_threads
 from sigmascope.bench.machine import installed
-from sigmascope.threads import resolve_threads
 
 Array = NDArray[Any]
 

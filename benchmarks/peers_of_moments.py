@@ -14,7 +14,7 @@ from peers import OURS, Array, Peer
 
 import sigmascope as ss
 from sigmascope import _core
-from sigmascope.threads import resolve_threads
+from sigmascope._host.threads import resolve_threads
 
 # --------------------------------------- statistics of a stored array: those of `MOMENTS_OF`
 

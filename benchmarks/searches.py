@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import sigmascope as ss
-from sigmascope.threads import set_numpy_threads
+from sigmascope._host.threads import set_numpy_threads
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import pytest
 import workloads
 
 import sigmascope as ss
-from sigmascope import costs
+from sigmascope._execution import costs
 
 CASES = [
     ("llm", 512, 512, 16, 1e-3),

@@ -132,5 +132,5 @@ def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         made.append({"path": path, "offset": offset, "shape": shape, "dtype": dtype, **options})
         return made[-1]
 
-    monkeypatch.setitem(sys.modules, "sigmascope.sources", SimpleNamespace(tensor=tensor))
+    monkeypatch.setitem(sys.modules, "sigmascope.matrices.sources", SimpleNamespace(tensor=tensor))
     return made

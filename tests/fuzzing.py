@@ -330,7 +330,7 @@ def table(rng: Rng, folder: Path) -> Path:
     """A saved scan, sealed anew: what a checksum cannot tell."""
     from made_scan import LINES
 
-    from sigmascope.scanning.journal import _seal
+    from sigmascope._tables.journal import _seal
 
     lines = []
     for line in LINES:

@@ -166,7 +166,7 @@ FILES: list[tuple[str, Callable[[Path], Path]]] = [
 
 def journals() -> Iterator[tuple[str, bytes]]:
     """Saved scans that are none: each line sealed as one of ours would be."""
-    from sigmascope.scanning.journal import _seal
+    from sigmascope._tables.journal import _seal
 
     def sealed(text: bytes) -> bytes:
         return text[:-1] + _seal(text) + b"\n"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import sigmascope as ss
 from sigmascope.adapters import as_scannable, changes, is_adapter
-from sigmascope.checkpoint.roles import Role
+from sigmascope.checkpoint.naming.roles import Role
 
 Q = "model.layers.0.self_attn.q_proj"
 DOWN = "model.layers.1.mlp.down_proj"

@@ -44,72 +44,67 @@ BLAS = ("kernels/", "algorithms/small_dense.cpp", "bindings/module.cpp")
 """Where BLAS and LAPACK may be named."""
 
 
-class Modules(NamedTuple):
-    names: str
-    """The modules of this room, from the ground up."""
+class Folder(NamedTuple):
     may: str = ""
-    """Rooms that they may use, besides their own, NumPy and the standard library."""
+    """Rooms that its modules may use, besides NumPy and the standard library."""
     outside: str = ""
     """Packages that they may import; at the top of a file only in rooms that an extra installs."""
     extra: bool = False
 
 
 PYTHON_ROOMS = {
-    "ground": Modules("errors limits threads cache formats reading npy arrays text"),
-    "spectra": Modules("spectra", "ground"),
-    "statistics": Modules("statistics", "spectra"),
-    "matrices": Modules("matrices sources", "_core ground", outside="scipy"),
-    "linalg": Modules(
-        "panels memory costs rates rounding arguments plan workers spread krylov distributions "
-        "changes gram linalg randomized engine",
-        "_core ground spectra matrices",
+    "errors": Folder(),
+    "limits": Folder(),
+    "_host": Folder("_core errors"),
+    "_display": Folder(outside="matplotlib"),
+    "spectra": Folder("_display"),
+    "statistics": Folder("spectra"),
+    "matrices": Folder("_host errors limits", outside="scipy"),
+    "_execution": Folder("_display _host errors matrices"),
+    "solvers": Folder("_display _execution _host errors matrices spectra"),
+    "analysis": Folder("_display _execution _host errors matrices solvers spectra statistics"),
+    "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
+    "checkpoint": Folder("_display _host errors limits matrices"),
+    "adapters": Folder("_host analysis checkpoint errors limits matrices"),
+    "_tables": Folder("_display _host adapters checkpoint errors limits", outside="pandas pyarrow"),
+    "_running": Folder("_execution _host _tables adapters analysis checkpoint errors"),
+    "scanning": Folder(
+        "_display _execution _running _tables adapters analysis checkpoint errors matrices "
+        "solvers spectra statistics",
+        outside="pandas",
     ),
-    "streaming": Modules("streaming", "_core ground spectra matrices linalg"),
-    "analysis": Modules(
-        "requested low_rank routes admission searching analysis",
-        "_core ground spectra statistics matrices linalg",
+    "comparing": Folder(
+        "_display _execution _running _tables adapters analysis checkpoint errors matrices "
+        "scanning solvers spectra statistics"
     ),
-    "checkpoint": Modules("checkpoint", "ground matrices"),
-    "adapters": Modules("adapters", "ground matrices analysis checkpoint"),
-    "figures": Modules(
-        "glossary curves verdicts specials plot html", "ground", outside="matplotlib"
-    ),
-    "scan": Modules(
-        "scanning",
-        "ground spectra statistics matrices linalg analysis checkpoint adapters figures",
-        outside="pandas pyarrow",
-    ),
-    "compare": Modules(
-        "comparing",
-        "ground spectra statistics matrices linalg analysis checkpoint adapters figures scan",
-    ),
-    "series": Modules(
-        "series", "ground checkpoint adapters figures scan compare", outside="pandas"
-    ),
-    "report": Modules(
-        "report",
-        "ground checkpoint adapters figures scan compare series",
+    "series": Folder("_display _tables adapters comparing scanning", outside="pandas"),
+    "report": Folder(
+        "_display _running _tables adapters checkpoint comparing scanning series",
         outside="rich",
         extra=True,
     ),
-    "bench": Modules(
-        "bench",
-        "ground matrices checkpoint report package",
+    "bench": Folder(
+        "_host checkpoint matrices report package",
         outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
     ),
-    "cli": Modules(
-        "demo exits cli_options cli_bench cli_plan cli_scan cli_compare cli_series cli __main__",
-        "ground checkpoint adapters scan compare series report bench package",
+    "cli": Folder(
+        "_display _host _tables adapters bench checkpoint comparing errors report scanning series "
+        "package",
         outside="typer rich",
         extra=True,
     ),
-    "package": Modules(
-        "__init__",
-        "_core ground spectra matrices linalg streaming analysis checkpoint adapters scan compare "
-        "series",
+    "package": Folder(
+        "_execution _host adapters analysis checkpoint cli comparing errors matrices "
+        "scanning series solvers spectra streaming"
     ),
 }
-"""Nothing of the terminal, and nothing that an extra installs, is read with the package."""
+"""The folders of the package, each after those that it may use; `package` is its own files.
+
+Nothing of the terminal, and nothing that an extra installs, is read with the package.
+"""
+
+MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 21
+"""Of the package. Arrows of the package's own files and of the compiled extension do not count."""
 
 # ---------------------------------------------------------------------------------------- C++
 
@@ -226,9 +221,12 @@ def deferred_nodes(tree: ast.Module) -> set[ast.AST]:
     return found
 
 
-def is_module(name: str) -> bool:
-    found = [PACKAGE / f"{name}.py", PACKAGE / f"{name}.pyi", PACKAGE / name / "__init__.py"]
-    return any(path.is_file() for path in found)
+def room_of(names: list[str]) -> str:
+    """The room of a module of ours, by the parts of its name."""
+    first = names[1] if len(names) > 1 else ""
+    if first == "_core":
+        return "_core"
+    return first if first in PYTHON_ROOMS else "package"
 
 
 def imports(path: Path) -> Iterator[Import]:
@@ -241,31 +239,26 @@ def imports(path: Path) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
-            inside = module == "sigmascope"  # from . import a, b: each is a module of ours
+            inside = module == "sigmascope"  # from . import a, b: each may be a room
             names = [f"{module}.{alias.name}" for alias in node.names] if inside else [module]
         else:
             continue
         for name in names:
-            first, _, rest = name.partition(".")
-            target = rest.split(".")[0] if is_module(rest.split(".")[0]) else "__init__"
-            ours = first == "sigmascope"
-            yield Import(target if ours else f":{first}", node.lineno, node in deferred)
+            parts = name.split(".")
+            ours = parts[0] == "sigmascope"
+            yield Import(room_of(parts) if ours else f":{parts[0]}", node.lineno, node in deferred)
 
 
-def module_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def room_of(module: str) -> str:
-    for room, modules in PYTHON_ROOMS.items():
-        if module in modules.names.split():
-            return room
-    raise AssertionError(f"{module} is in no room of PYTHON_ROOMS: give it a place there")
+def home_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    room = room_of(["sigmascope", *parts])
+    assert room != "package" or len(parts) == 1, f"{path}: its folder is not in PYTHON_ROOMS"
+    return room
 
 
 @pytest.mark.parametrize("path", sources(PACKAGE, ".py"), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_python_module_imports_only_what_its_room_may_use(path: Path) -> None:
-    home = room_of(module_of(path))
+    home = home_of(path)
     room = PYTHON_ROOMS[home]
     for found in imports(path):
         where = f"{path.relative_to(ROOT)}:{found.line}"
@@ -276,21 +269,88 @@ def test_python_module_imports_only_what_its_room_may_use(path: Path) -> None:
             assert package in room.outside.split(), f"{where}: {package} in {home}"
             assert room.extra or found.deferred, f"{where}: {package} is not always installed"
         else:
-            uses = "_core" if found.target == "_core" else room_of(found.target)
-            assert uses in {home, *room.may.split()}, f"{where}: {home} may not use {uses}"
+            assert found.target in {home, *room.may.split()}, (
+                f"{where}: {home} may not use {found.target}"
+            )
 
 
-def test_python_imports_have_no_cycle() -> None:
-    """Below the package itself, every module can be read before those that use it."""
-    uses: dict[str, set[str]] = {}
+def test_one_module_imports_the_extension() -> None:
+    users = {path for path in sources(PACKAGE, ".py") for i in imports(path) if i.target == "_core"}
+    assert users == {PACKAGE / "_host" / "native.py"}
+
+
+def test_rooms_use_those_before_them() -> None:
+    """No arrow goes up, so that there is no circle; `package` is for what stands on all of it."""
+    before: set[str] = {"_core", "package"}
+    for name, room in PYTHON_ROOMS.items():
+        assert set(room.may.split()) <= before, f"{name} uses a room after it"
+        before.add(name)
+
+
+def test_every_arrow_of_the_table_is_used_and_there_are_few() -> None:
+    used: dict[str, set[str]] = {name: set() for name in PYTHON_ROOMS}
     for path in sources(PACKAGE, ".py"):
-        module = module_of(path)
-        targets = {found.target for found in imports(path) if not found.target.startswith(":")}
-        uses.setdefault(module, set()).update(targets - {module, "_core", "__init__"})
+        home = home_of(path)
+        used[home] |= {found.target for found in imports(path)} - {home}
+    for name, room in PYTHON_ROOMS.items():
+        idle = set(room.may.split()) - used[name]
+        assert not idle, f"{name} does not use {', '.join(sorted(idle))}"
+    counted = {
+        (name, other)
+        for name, others in used.items()
+        for other in others
+        if other in PYTHON_ROOMS and "package" not in (name, other)
+    }
+    print(f"{len(PYTHON_ROOMS)} rooms, {len(counted)} arrows")
+    assert len(PYTHON_ROOMS) <= MOST_ROOMS
+    assert len(counted) <= MOST_ARROWS
+
+
+def test_the_package_has_few_names_at_its_top() -> None:
+    own = {"__init__", "__main__", "_core", "py", "_libs", "__pycache__"}
+    names = {path.name.split(".")[0] for path in PACKAGE.iterdir()} - own
+    assert names == set(PYTHON_ROOMS) - {"package"}
+    assert len(names) <= MOST_NAMES
+
+
+def test_python_modules_have_no_cycle() -> None:
+    """Below the package itself, every module can be read before those that use it."""
+    files = {path: name_of(path) for path in sources(PACKAGE, ".py")}
+    known = set(files.values())
+    uses: dict[str, set[str]] = {}
+    for path, name in files.items():
+        if "." in name:
+            uses[name] = {found for found in modules_of(path) if found in known and found != name}
     while uses:
         ready = {module for module, targets in uses.items() if not targets & uses.keys()}
         assert ready, f"a cycle among {sorted(uses)}"
         uses = {module: targets for module, targets in uses.items() if module not in ready}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules_of(path: Path) -> Iterator[str]:
+    """What a module of ours may import when it is read, the submodules of packages too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    deferred = deferred_nodes(tree)
+    package = ["sigmascope", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node not in deferred:
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            named = [f"{module}.{alias.name}" for alias in node.names]
+            submodules = [name for name in named if is_module(name)]
+            yield from submodules
+            if len(submodules) < len(named):
+                yield module
+
+
+def is_module(name: str) -> bool:
+    place = PACKAGE.parent.joinpath(*name.split("."))
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
 
 
 # --------------------------------------------------------------------------------- every file

@@ -15,7 +15,7 @@ import pytest
 from calls import CALLS, EVERY, SEEDED, Call
 
 import sigmascope as ss
-from sigmascope.threads import resolve_memory
+from sigmascope._host.memory import resolve_memory
 
 A = ks.polynomial(50, 30)[0]
 

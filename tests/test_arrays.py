@@ -12,7 +12,7 @@ import pytest
 from checkpoints import Stored, write_file
 
 import sigmascope as ss
-from sigmascope.low_rank import LowRank
+from sigmascope.analysis.low_rank import LowRank
 
 A = np.random.default_rng(0).standard_normal((8, 6))
 Z = A + 1j * np.random.default_rng(1).standard_normal((8, 6))

@@ -12,7 +12,7 @@ from checkpoints import of_array, write_file
 from typer.testing import CliRunner
 
 from sigmascope.bench import BACKENDS
-from sigmascope.cli import app
+from sigmascope.cli.app import app
 
 
 @pytest.fixture(autouse=True)

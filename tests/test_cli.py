@@ -17,8 +17,8 @@ from checkpoints import Stored, of_array, write_file
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope.cli import app
-from sigmascope.demo import DemoError
+from sigmascope.cli.app import app
+from sigmascope.cli.demo import DemoError
 
 COMMAND = [sys.executable, "-m", "sigmascope"]
 
@@ -144,7 +144,7 @@ def test_version_and_config() -> None:
 
 
 def test_demo_scans_what_was_fetched(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sigmascope.cli.fetch", lambda: good)
+    monkeypatch.setattr("sigmascope.cli.app.fetch", lambda: good)
     for options in ([], ["--quiet"]):
         status, out, _ = invoke("demo", *options)
         assert status == 0
@@ -155,7 +155,7 @@ def test_demo_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch() -> Path:
         raise DemoError("could not download it. Or scan a model of your own")
 
-    monkeypatch.setattr("sigmascope.cli.fetch", fetch)
+    monkeypatch.setattr("sigmascope.cli.app.fetch", fetch)
     status, out, err = invoke("demo", "--quiet")
     assert (status, out) == (2, "")
     assert err == "sigmascope: could not download it. Or scan a model of your own\n"

@@ -17,7 +17,7 @@ from changed import update, weights, written
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope.cli import app
+from sigmascope.cli.app import app
 
 COMMAND = [sys.executable, "-m", "sigmascope", "compare"]
 NAMES = [f"model.layers.{i}.mlp.up_proj.weight" for i in range(3)]

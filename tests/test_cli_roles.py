@@ -11,7 +11,7 @@ from adapters import factors, lora, write_adapter
 from families import FAMILIES
 from typer.testing import CliRunner
 
-from sigmascope.cli import app
+from sigmascope.cli.app import app
 
 Q = "model.layers.0.self_attn.q_proj"
 

@@ -21,7 +21,7 @@ from scans import bits
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope.cli import app
+from sigmascope.cli.app import app
 from sigmascope.comparing import Comparison
 from sigmascope.comparing.rows import COLUMNS, GROUPS
 from sigmascope.statistics import pairs

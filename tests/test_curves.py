@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_rows import columns_of
 
-from sigmascope import glossary
-from sigmascope.curves import (
+from sigmascope._display import glossary
+from sigmascope._display.curves import (
     curve_of,
     histogram,
     least_random_angle,

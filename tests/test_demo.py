@@ -11,7 +11,7 @@ import pytest
 from checkpoints import Stored, encoded
 
 from sigmascope import open_checkpoint
-from sigmascope.demo import DemoError, Model, cache_folder, fetch
+from sigmascope.cli.demo import DemoError, Model, cache_folder, fetch
 
 WEIGHTS = encoded([Stored("a", "F32", (4, 3)), Stored("b", "F32", (3,))])
 MODEL = Model(

@@ -21,10 +21,10 @@ from scans import bits
 from typer.testing import CliRunner
 
 import sigmascope as ss
+from sigmascope._display.html.page import page
+from sigmascope._tables.journal import sealed_line
 from sigmascope.checkpoint import elements
-from sigmascope.cli import app
-from sigmascope.html.page import page
-from sigmascope.scanning.journal import sealed_line
+from sigmascope.cli.app import app
 from sigmascope.statistics.entries import Apart, Seen
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}

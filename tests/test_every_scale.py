@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
-from sigmascope.changes import change
+from sigmascope.solvers.change import change
 from sigmascope.spectra import Measure
 
 SIGMAS = {"fro_norm": 1, "spectral_norm": 1, "nuclear_norm": 1, "mp_edge": 1, "alpha_x_min": 2}

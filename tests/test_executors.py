@@ -21,11 +21,12 @@ from checkpoints import write_file
 from scans import bits, model, normal
 
 import sigmascope as ss
+from sigmascope._running.tasks import Options
+from sigmascope._tables.provenance import identities
 from sigmascope.checkpoint import Origin, reopened
 from sigmascope.scanning import ScanEvent, ScanInterrupted
-from sigmascope.scanning.provenance import identities
 from sigmascope.scanning.rows import TIMING
-from sigmascope.scanning.tasks import Options, Task, run
+from sigmascope.scanning.tasks import Task, run
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 4, "memory_limit": "4GiB"}
 
@@ -180,7 +181,7 @@ def test_a_worker_opens_a_checkpoint_once(tmp_path: Path, monkeypatch: pytest.Mo
         return reopened(origin)
 
     tasks = [task_of(path, name) for name in "abab"]
-    monkeypatch.setattr("sigmascope.scanning.tasks.reopened", counting)
+    monkeypatch.setattr("sigmascope._running.tasks.reopened", counting)
     assert {run(task)["status"] for task in tasks} == {"analysed"}
     assert opened == [(str(path),)]
     os.utime(path)  # another stamp, the same content

@@ -12,8 +12,8 @@ from checkpoints import of_array, opened
 from families import FAMILIES, Family
 
 import sigmascope as ss
-from sigmascope.checkpoint.roles import Role, role_of, roles_of
-from sigmascope.checkpoint.rules import rules_for
+from sigmascope.checkpoint.naming.roles import Role, role_of, roles_of
+from sigmascope.checkpoint.naming.rules import rules_for
 
 # Buffers, and marks put between image tokens: no place of a layer.
 NO_ROLE = (

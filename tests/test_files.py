@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
-from sigmascope.reading import READINGS
+from sigmascope._host.files import READINGS
 
 A = np.random.default_rng(0).standard_normal((60, 40))
 

@@ -13,7 +13,7 @@ from noise_rows import KINDS, comparison_of, model, scan_of
 from scipy import stats
 
 import sigmascope as ss
-from sigmascope.html.chance import (
+from sigmascope._display.html.chance import (
     COMPARISON,
     LEAST,
     LEVEL,
@@ -27,8 +27,8 @@ from sigmascope.html.chance import (
     t_of,
     tail,
 )
-from sigmascope.html.compared import findings as comparison_findings
-from sigmascope.html.scanned import findings as scan_findings
+from sigmascope._display.html.compared import findings as comparison_findings
+from sigmascope._display.html.scanned import findings as scan_findings
 from sigmascope.spectra.results import noise_maximum
 
 Row = dict[str, Any]

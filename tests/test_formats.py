@@ -16,7 +16,7 @@ import pytest
 from checkpoints import Stored, write_file
 
 import sigmascope as ss
-from sigmascope.formats import recognised
+from sigmascope._host.formats import recognised
 
 
 def packed() -> bytes:

@@ -13,8 +13,8 @@ import pytest
 
 import sigmascope as ss
 from sigmascope import _core
-from sigmascope.plan import Run
-from sigmascope.sources import outer
+from sigmascope._execution.options import Run
+from sigmascope.matrices.joins import outer
 
 SHAPES = [(96, 320), (320, 96), (77, 333), (640, 1056)]
 

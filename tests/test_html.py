@@ -27,13 +27,13 @@ from made_rows import (
 )
 
 import sigmascope as ss
-from sigmascope.html import page
-from sigmascope.html import payload as payloads
-from sigmascope.html.compared import findings as comparison_findings
-from sigmascope.html.estimates import middle, outliers
-from sigmascope.html.payload import compact, compact_error
-from sigmascope.html.scanned import findings as scan_findings
-from sigmascope.html.terms import TERMS, explained
+from sigmascope._display.html import page
+from sigmascope._display.html import payload as payloads
+from sigmascope._display.html.compared import findings as comparison_findings
+from sigmascope._display.html.estimates import middle, outliers
+from sigmascope._display.html.payload import compact, compact_error
+from sigmascope._display.html.scanned import findings as scan_findings
+from sigmascope._display.html.terms import TERMS, explained
 
 EVIL = "</script><img src=x onerror=alert(1)>'\"&\u2028<!--\x1b[31m"
 """A name that is markup, the end of a script, and that a terminal would obey."""

@@ -28,10 +28,10 @@ from made_rows import (
     scan_rows,
 )
 
-from sigmascope.html import page as make_page
-from sigmascope.html import payload as payloads
-from sigmascope.html.payload import compact, compact_error
-from sigmascope.text import short, with_error
+from sigmascope._display.html import page as make_page
+from sigmascope._display.html import payload as payloads
+from sigmascope._display.html.payload import compact, compact_error
+from sigmascope._display.text import short, with_error
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
-from sigmascope.requested import REQUESTED
+from sigmascope.analysis.requested import REQUESTED
 from sigmascope.spectra import Measure, Spectrum
 
 # How a measure scales with the matrix: value(c W) = c^power value(W).

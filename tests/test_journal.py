@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from scans import bits, model, normal
 
 import sigmascope as ss
+from sigmascope._execution import build
+from sigmascope._tables.journal import Journal, parsed, sealed_line
 from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted
-from sigmascope.scanning.journal import Journal, parsed, sealed_line
-from sigmascope.scanning.schema import SCAN as SCHEMA
+from sigmascope.scanning.rows import SCAN as SCHEMA
 
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
@@ -239,7 +240,7 @@ def test_another_engine_is_refused(
 ) -> None:
     path = tmp_path / "x.jsonl"
     interrupted(folder, path)
-    engine = ss.engine.engine() | {"isa": "none"}
+    engine = build.engine() | {"isa": "none"}
     monkeypatch.setattr("sigmascope.scanning.beginning.engine", lambda: engine)
     with pytest.raises(ValueError, match=r"isa was '.*', is 'none'"):
         ss.scan(folder, resume=path, **OPTIONS)
@@ -523,7 +524,7 @@ def test_an_error_of_the_disk_is_an_output_error(
     def fsync(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("sigmascope.scanning.journal.os.fsync", fsync)
+    monkeypatch.setattr("sigmascope._tables.journal.os.fsync", fsync)
     path = tmp_path / "x.jsonl"
     with pytest.raises(OutputError, match=r"Input/output error: .*x\.jsonl") as caught:
         ss.scan(folder, resume=path, **OPTIONS)
@@ -536,7 +537,7 @@ def test_file_systems_without_locks_are_written_to(
     def flock(file: Any, how: int) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("sigmascope.scanning.journal.fcntl.flock", flock)
+    monkeypatch.setattr("sigmascope._tables.journal.fcntl.flock", flock)
     path = write_file(tmp_path / "m.safetensors", Stored("ids", "I64", (4,)))
     assert len(ss.scan(path, resume=tmp_path / "x.jsonl")) == 1
     assert len(ss.Scan.load(tmp_path / "x.jsonl")) == 1

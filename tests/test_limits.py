@@ -157,18 +157,33 @@ def _values(folder: Path, count: int) -> Path:
 
 
 COUNTS = [
-    ("sigmascope.checkpoint.names.MAX_TENSORS", 10, _tensors, "11 entries, above the limit of 10"),
-    ("sigmascope.checkpoint.pickles.MAX_TENSORS", 10, _entries, "more than 10 entries"),
-    ("sigmascope.checkpoint.pickles.MAX_NAMES", 20, _letters, "more than 20 letters together"),
-    ("sigmascope.checkpoint.inert.MAX_PICKLE_STEPS", 21, _instructions, "more than 21 instruct"),
     (
-        "sigmascope.checkpoint.pickles.MAX_PICKLE_BYTES",
+        "sigmascope.checkpoint.formats.names.MAX_TENSORS",
+        10,
+        _tensors,
+        "11 entries, above the limit of 10",
+    ),
+    ("sigmascope.checkpoint.formats.pickles.MAX_TENSORS", 10, _entries, "more than 10 entries"),
+    (
+        "sigmascope.checkpoint.formats.pickles.MAX_NAMES",
+        20,
+        _letters,
+        "more than 20 letters together",
+    ),
+    (
+        "sigmascope.checkpoint.formats.inert.MAX_PICKLE_STEPS",
+        21,
+        _instructions,
+        "more than 21 instruct",
+    ),
+    (
+        "sigmascope.checkpoint.formats.pickles.MAX_PICKLE_BYTES",
         40,
         _pickle,
         "41 bytes, above the limit",
     ),
     (
-        "sigmascope.checkpoint.jsontext.MAX_JSON_VALUES",
+        "sigmascope.checkpoint.formats.jsontext.MAX_JSON_VALUES",
         12,
         _values,
         "13 values, above the limit",
@@ -202,7 +217,7 @@ def test_settings_at_the_limit_of_bytes(tmp_path: Path) -> None:
 
 def test_rules_at_their_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.safetensors").write_bytes(header(["w"]))
-    monkeypatch.setattr("sigmascope.checkpoint.table.MAX_RULES", 200)
+    monkeypatch.setattr("sigmascope.checkpoint.naming.table.MAX_RULES", 200)
     for count, refused in ((200, False), (201, True)):
         rules = {"modules": [["q", f"m{i}"] for i in range(count)]}
         if not refused:

@@ -15,10 +15,10 @@ from adapters import factors, lora, write_adapter
 from checkpoints import entry
 
 import sigmascope as ss
-from sigmascope import memory
-from sigmascope.memory import MINIMUM, OVERHEAD, Need
-from sigmascope.panels import MIB, Reading
-from sigmascope.sources import partly_loaded
+from sigmascope._execution import memory
+from sigmascope._execution.memory import MINIMUM, OVERHEAD, Need
+from sigmascope._execution.passes import MIB, Reading
+from sigmascope.matrices.joins import partly_loaded
 
 LIMITS = ("1GiB", "90MiB", "70MiB")
 
@@ -360,7 +360,7 @@ def test_needs_grow_with_the_matrix_and_shrink_with_panels(files: bool) -> None:
 
 _KEPT = """
 import numpy as np, sigmascope as ss
-from sigmascope.memory import keeping
+from sigmascope._execution.memory import keeping
 
 def resident():
     with open("/proc/self/statm") as f:

@@ -19,10 +19,10 @@ from rich.console import Console
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope.html.payload import compact, compact_error
+from sigmascope._display.html.payload import compact, compact_error
+from sigmascope._display.text import bounds, median_with_error, number_of, short, with_error
 from sigmascope.report import pages, summary
 from sigmascope.spectra import Measure
-from sigmascope.text import bounds, median_with_error, number_of, short, with_error
 
 Row = dict[str, Any]
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sigmascope as ss
-from sigmascope.changes import change
+from sigmascope.solvers.change import change
 from sigmascope.statistics import pairs
 
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
-from sigmascope.checkpoint.patterns import LinearPattern, compiled_pattern
-from sigmascope.checkpoint.roles import role_of
-from sigmascope.checkpoint.rules import rules_for, standard_rules
-from sigmascope.checkpoint.table import read_table
+from sigmascope.checkpoint.naming.patterns import LinearPattern, compiled_pattern
+from sigmascope.checkpoint.naming.roles import role_of
+from sigmascope.checkpoint.naming.rules import rules_for, standard_rules
+from sigmascope.checkpoint.naming.table import read_table
 from sigmascope.limits import MAX_LOOK, MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
 
 EXPLOSIVE = [

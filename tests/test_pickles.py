@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import sigmascope as ss
 from sigmascope.checkpoint import Checkpoint, open_checkpoint
-from sigmascope.checkpoint.pickles import SUFFIXES
+from sigmascope.checkpoint.formats.pickles import SUFFIXES
 from sigmascope.errors import CheckpointError
 
 torch: Any = pytest.importorskip("torch")

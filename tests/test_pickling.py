@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
-from sigmascope.reading import READINGS
-from sigmascope.sources import ITEMSIZE
+from sigmascope._host.files import READINGS
+from sigmascope.matrices.sources import ITEMSIZE
 
 
 def arrived(a: ss.Matrix) -> ss.Matrix:

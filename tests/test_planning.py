@@ -17,13 +17,14 @@ from test_report import screen, shown
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope import admission, report, routes
-from sigmascope.cli import app
-from sigmascope.memory import OVERHEAD
-from sigmascope.panels import MIB
-from sigmascope.plan import Run
-from sigmascope.rates import Rates, measure
-from sigmascope.threads import amount
+from sigmascope import report
+from sigmascope._display.text import amount
+from sigmascope._execution.memory import OVERHEAD
+from sigmascope._execution.options import Run
+from sigmascope._execution.passes import MIB
+from sigmascope._execution.rates import Rates, measure
+from sigmascope.analysis import admission, routes
+from sigmascope.cli.app import app
 
 
 def stored(name: str, m: int, n: int, dtype: str = "F32") -> Stored:

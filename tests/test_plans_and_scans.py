@@ -20,11 +20,12 @@ from test_report import screen, shown
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope import cli, report
-from sigmascope.rates import Rates
+from sigmascope import report
+from sigmascope._execution.rates import Rates
+from sigmascope._tables.journal import Journal
+from sigmascope.cli import app as cli
 from sigmascope.scanning import ScanEvent, ScanInterrupted
-from sigmascope.scanning.journal import Journal
-from sigmascope.scanning.schema import SCAN
+from sigmascope.scanning.rows import SCAN
 
 LIMITS = ["20kB", "100kB", "200kB", "400kB", "1MB", "19.1MiB", "70MiB", "200MiB"]
 
@@ -36,7 +37,7 @@ def no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(threads: int, path: Path | None) -> Rates:
         return Rates(threads, 1e11, 1e11, 1e11, 1e11, 1e10, 1e-10, 1e9)
 
-    monkeypatch.setattr("sigmascope.rates.measure", measured)
+    monkeypatch.setattr("sigmascope._execution.rates.measure", measured)
 
 
 @pytest.fixture(scope="module")

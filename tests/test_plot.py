@@ -23,8 +23,8 @@ from made_rows import (
 )
 
 import sigmascope as ss
-from sigmascope.curves import counts_above, curve_of
-from sigmascope.plot import Plots
+from sigmascope._display.curves import counts_above, curve_of
+from sigmascope._display.plot import Plots
 
 mpl.use("Agg")
 

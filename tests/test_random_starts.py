@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import sigmascope as ss
 from sigmascope import _core
-from sigmascope.changes import change, fingerprint
+from sigmascope.solvers.change import change, fingerprint
 
 NUMBERS: dict[str, Any] = {"f64": np.float64, "f32": np.float32, "bf16": ml_dtypes.bfloat16}
 
@@ -216,8 +216,8 @@ def test_one_start_for_all_ways_to_compute(tmp_path: Path) -> None:
             )
     spread = ss.svds(tmp_path / "a.npy", 3, method="krylov", tol=1e-3, executor=Shuffling())
     np.testing.assert_allclose(spread.s, plain.s, rtol=1e-12)
-    from sigmascope.plan import Run
-    from sigmascope.spread import Spread
+    from sigmascope._execution.distributed import Spread
+    from sigmascope._execution.options import Run
 
     for source in (tmp_path / "a.npy", tmp_path / "a.npy"):
         for a in (ss.matrix(source), ss.matrix(source).T):

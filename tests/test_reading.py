@@ -23,9 +23,10 @@ from page_cache import drop, resident
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope.checkpoint.safetensors import read_header
-from sigmascope.cli import app
-from sigmascope.reading import READINGS, read_span
+from sigmascope._host.files import READINGS, read_span
+from sigmascope.checkpoint.formats.safetensors import read_header
+from sigmascope.cli.app import app
+from sigmascope.matrices import sources
 
 FORMATS: dict[str, Any] = {
     "f64": np.float64,
@@ -376,7 +377,7 @@ def test_a_file_replaced_while_a_matrix_is_made(
 ) -> None:
     """Between the look at the file and its opening."""
     checkpoint = ss.open_checkpoint(small, reading=reading)
-    real = ss.sources.tensor
+    real = sources.tensor
 
     def replaced(path: Path, *arguments: Any, **options: Any) -> ss.Matrix:
         copy = path.with_suffix(".copy")
@@ -384,7 +385,7 @@ def test_a_file_replaced_while_a_matrix_is_made(
         copy.replace(path)
         return real(path, *arguments, **options)
 
-    monkeypatch.setattr("sigmascope.sources.tensor", replaced)
+    monkeypatch.setattr("sigmascope.matrices.sources.tensor", replaced)
     with pytest.raises(ss.CheckpointError, match=r"small.* changed since it was opened"):
         checkpoint["a"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import sigmascope as ss
 from sigmascope import statistics
-from sigmascope.demo import DemoError, fetch
+from sigmascope.cli.demo import DemoError, fetch
 
 MATRICES = 40
 ESTIMATES = ("nuclear_norm", "effective_rank", "effective_rank_energy", "participation_ratio")

@@ -17,8 +17,8 @@ import pytest
 from typer.main import get_command
 
 import sigmascope as ss
-from sigmascope.cli import app
-from sigmascope.plan import Run
+from sigmascope._execution.options import Run
+from sigmascope.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "sigmascope"
@@ -147,12 +147,16 @@ def test_docstrings_name_what_is_there(path: Path) -> None:
 def test_a_reference_that_leads_nowhere_is_found() -> None:
     assert fits("func", resolved("svds", ss))
     assert fits("mod", resolved("sigmascope.scanning.rows"))
-    assert fits("attr", resolved("Run.load_bytes", importlib.import_module("sigmascope.plan")))
+    assert fits(
+        "attr", resolved("Run.load_bytes", importlib.import_module("sigmascope._execution.options"))
+    )
     assert not fits("mod", resolved("sigmascope.rows"))
     assert not fits("mod", resolved("sigmascope.scan"))  # which is a function
     assert not fits("func", resolved("svdss", ss))
     assert not fits("class", resolved("svds", ss))
-    assert not fits("attr", resolved("Run.loaded", importlib.import_module("sigmascope.plan")))
+    assert not fits(
+        "attr", resolved("Run.loaded", importlib.import_module("sigmascope._execution.options"))
+    )
 
 
 DOTTED = re.compile(r"(?<![\w./-])(?:sigmascope|ss)((?:\.[A-Za-z_]\w*)+)(?![\w/-])")

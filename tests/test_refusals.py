@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
-from sigmascope.admission import Asked
-from sigmascope.threads import resolve_memory
+from sigmascope._host.memory import resolve_memory
+from sigmascope.analysis.admission import Asked
 
 SPECTRA = {
     "noise": lambda m, n: np.random.default_rng(0).standard_normal((m, n)),

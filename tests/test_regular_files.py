@@ -17,7 +17,7 @@ from adapters import lora, write_adapter
 from checkpoints import Stored, write_file
 
 import sigmascope as ss
-from sigmascope.reading import open_regular, read_regular, read_span
+from sigmascope._host.files import open_regular, read_regular, read_span
 
 ROOT = Path(__file__).parent.parent / "python" / "sigmascope"
 B, A = np.eye(6, 4, dtype=np.float32), np.eye(4, 5, dtype=np.float32)
@@ -178,16 +178,16 @@ except ss.CheckpointError as error:
 
 
 def test_nothing_of_a_user_is_opened_elsewhere() -> None:
-    """Readers of the package open files through `reading`; others write, or know their file."""
+    """Readers of the package open files through `_host.files`; others write, or know their file."""
     known = {
-        "threads.py": 1,  # /proc/meminfo
-        "reading.py": 2,
+        "_host/memory.py": 1,  # /proc/meminfo
+        "_host/files.py": 2,
         "streaming/accumulator.py": 1,  # writes
-        "scanning/saving.py": 2,  # writes
-        "scanning/journal.py": 3,  # writes
+        "_tables/saving.py": 2,  # writes
+        "_tables/journal.py": 3,  # writes
         "series/tables.py": 1,  # writes
-        "exits.py": 1,  # the null device
-        "demo.py": 2,  # its own files in the user's cache
+        "cli/exits.py": 1,  # the null device
+        "cli/demo.py": 2,  # its own files in the user's cache
     }
     seen = {}
     for path in sorted(ROOT.rglob("*.py")):

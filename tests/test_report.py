@@ -16,11 +16,11 @@ from rich.console import Console
 
 import sigmascope as ss
 from sigmascope import report
+from sigmascope._display.text import duration, ending, printable, short, size, with_error
+from sigmascope._running.progress import Kind, ScanEvent
 from sigmascope.report import summary
 from sigmascope.report.progress import Estimate, LineProgress, LiveProgress
 from sigmascope.report.tables import show_table
-from sigmascope.scanning.events import Kind, ScanEvent
-from sigmascope.text import duration, ending, printable, short, size, with_error
 
 EVIL = "[red]evil\x1b[31m[/red]"
 """A name that is markup, and that a terminal would obey."""

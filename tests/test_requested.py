@@ -17,10 +17,10 @@ from test_memory import peak, written
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope import requested
-from sigmascope.cli import app
-from sigmascope.memory import MIB
-from sigmascope.requested import REQUESTED, check_measures, windows
+from sigmascope._execution.memory import MIB
+from sigmascope.analysis import requested
+from sigmascope.analysis.requested import REQUESTED, check_measures, windows
+from sigmascope.cli.app import app
 
 FARMS, RANDOM = REQUESTED
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigmascope.checkpoint.roles import Role, role_of, roles_of
+from sigmascope.checkpoint.naming.roles import Role, role_of, roles_of
 
 # Below the name of its family: name, layer, role, tower, expert.
 NAMES = """

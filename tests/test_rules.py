@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
-from sigmascope.checkpoint.roles import Role, role_of, roles_of
-from sigmascope.checkpoint.rules import compiled, read_table, rules_for, standard_table
+from sigmascope.checkpoint.naming.roles import Role, role_of, roles_of
+from sigmascope.checkpoint.naming.rules import compiled, read_table, rules_for, standard_table
 
 NAME = "stack.cells.3.mix.key_map.weight"
 OWN = r"""

@@ -243,7 +243,7 @@ def test_an_error_in_one_thread_leaves_the_others_alone() -> None:
 _NUMPY_THREADS = """
 import ctypes
 from importlib import import_module
-from sigmascope.threads import set_numpy_threads
+from sigmascope._host.threads import set_numpy_threads
 library = ctypes.CDLL(import_module("numpy.linalg._umath_linalg").__file__)
 names = "scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_"
 get = next((getattr(library, name) for name in names if hasattr(library, name)), None)

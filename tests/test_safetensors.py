@@ -22,7 +22,7 @@ from malformed import FILES, Case
 from malformed_folders import FOLDERS, INDEXES
 
 from sigmascope.checkpoint import open_checkpoint
-from sigmascope.checkpoint.safetensors import DTYPE_BITS, Header, read_header
+from sigmascope.checkpoint.formats.safetensors import DTYPE_BITS, Header, read_header
 from sigmascope.errors import CheckpointError, SigmascopeError
 
 deserialize: Any = safetensors.deserialize  # untyped

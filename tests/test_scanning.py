@@ -16,8 +16,8 @@ import pytest
 from checkpoints import Stored, encoded, of_array, opened, write_file
 
 import sigmascope as ss
+from sigmascope._tables.journal import Journal, sealed_line
 from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted
-from sigmascope.scanning.journal import Journal, sealed_line
 from sigmascope.scanning.rows import ADDED, COLUMNS, MEASURES
 
 UP = "model.layers.0.mlp.up_proj.weight"
@@ -476,7 +476,7 @@ def test_full_disk_loses_no_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -
             journals[0].close()
             journals[0]._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
 
-    monkeypatch.setattr("sigmascope.scanning.outputs.Journal", Full)
+    monkeypatch.setattr("sigmascope._tables.outputs.Journal", Full)
     with pytest.raises(OutputError, match=r"No space left on device: .*x\.jsonl") as caught:
         ss.scan(folder, out=[path, other], progress=listener)
     assert isinstance(caught.value, OSError)

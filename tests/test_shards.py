@@ -14,6 +14,7 @@ from scans import bits, model
 from test_cli import invoke
 
 import sigmascope as ss
+from sigmascope._execution import build
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.shards import Shard
 
@@ -141,7 +142,7 @@ def test_what_does_not_belong_together(folder: Path, tmp_path: Path) -> None:
 
 def test_another_engine_is_noted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ss.scan(folder, shard=(0, 2), **OPTIONS)
-    engine = ss.engine.engine() | {"isa": "other"}
+    engine = build.engine() | {"isa": "other"}
     monkeypatch.setattr("sigmascope.scanning.beginning.engine", lambda: engine)
     found = ss.merge([first, ss.scan(folder, shard=(1, 2), **OPTIONS)])
     assert "different engines" in found.notes[-1]

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sigmascope as ss
-from sigmascope.panels import MIB
-from sigmascope.scanning.ahead import turns
+from sigmascope._execution.passes import MIB
+from sigmascope._running.ahead import turns
+from sigmascope._running.tasks import Options
 from sigmascope.scanning.items import listed
 from sigmascope.scanning.side_by_side import Shares, Turns
-from sigmascope.scanning.tasks import Options
 
 SMALL = 24
 

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from streams import bits as sketch_bits
 
 import sigmascope as ss
-from sigmascope import _core, workers
+from sigmascope import _core
+from sigmascope._execution import workers
 
 SHAPES = {"tall": (1400, 260), "wide": (230, 1500), "square": (900, 900)}
 

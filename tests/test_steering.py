@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import sigmascope as ss
-from sigmascope import _core, costs, plan, rounding
+from sigmascope import _core
+from sigmascope._execution import costs, rounding
+from sigmascope._execution import options as plan
 
 TILES = _core.config()["tiles"]
 

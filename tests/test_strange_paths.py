@@ -15,7 +15,7 @@ import pytest
 from checkpoints import of_array, write_file
 
 import sigmascope as ss
-from sigmascope.text import path_text
+from sigmascope._display.text import path_text
 
 BYTES = b"m\xe9\xff\xc3\xa9"
 A = np.random.default_rng(0).standard_normal((12, 10))
@@ -88,7 +88,10 @@ def test_errors_of_the_engine_name_them(tmp_path: Path) -> None:
 
 
 def test_a_path_is_the_same_text_in_every_locale(tmp_path: Path) -> None:
-    code = "import sys; from sigmascope.text import path_text; print(ascii(path_text(sys.argv[1])))"
+    code = (
+        "import sys; from sigmascope._display.text import path_text; "
+        "print(ascii(path_text(sys.argv[1])))"
+    )
     texts = {
         subprocess.run(
             [os.fsencode(sys.executable), b"-c", code.encode(), BYTES],

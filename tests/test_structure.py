@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope.cli import app
-from sigmascope.html.page import page
+from sigmascope._display.html.page import page
+from sigmascope._display.specials import omissions, special
+from sigmascope.cli.app import app
 from sigmascope.scanning import structure as room
 from sigmascope.scanning.structure import Structure, structure
-from sigmascope.specials import omissions, special
 
 Array = NDArray[np.float64]
 OPTIONS: dict[str, Any] = {"k": 8, "num_threads": 2, "memory_limit": "1GiB"}

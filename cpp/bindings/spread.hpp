@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A matrix whose products others make: an object of Python (spread.py) that has the verbs of an operator and hands
+// A matrix whose products others make: an object of Python (distributed.py) that has the verbs of an operator and hands
 // them to workers. Everything else is computed here. The algorithms call it without the GIL.
 #pragma once
 

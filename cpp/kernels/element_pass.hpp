@@ -18,7 +18,7 @@ inline std::int64_t parts(std::int64_t extent, std::int64_t part) { return (exte
 
 // Rows of a panel: as asked; else whole groups of them, where that, with what is found in it, is not too much to hold.
 // Of a matrix in files three panels live, one read, one ready, one in use; reads of 8 MiB in order keep a disk at its
-// steadiest. sigmascope/memory.py counts on both numbers.
+// steadiest. _execution/memory.py counts on both numbers.
 inline std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
   constexpr std::int64_t bytes_in_memory = std::int64_t{32} << 20, bytes_in_files = std::int64_t{8} << 20;
   const std::int64_t most = std::max<std::int64_t>(a.rows, 1);

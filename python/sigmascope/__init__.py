@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _core
-from .adapters import Adapter, open_adapter
-from .analysis import spectrum
-from .checkpoint import Checkpoint, open_checkpoint
-from .comparing import Comparison, compare
-from .distributions import moments, spectral_density
-from .engine import available_devices
-from .errors import (
+from sigmascope._execution.build import available_devices
+from sigmascope._host.native import _core
+from sigmascope._host.threads import set_num_threads
+from sigmascope.adapters import Adapter, open_adapter
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.analysis.spectrum import spectrum
+from sigmascope.checkpoint import Checkpoint, open_checkpoint
+from sigmascope.comparing import Comparison, compare
+from sigmascope.errors import (
     CheckpointError,
     ConvergenceWarning,
     DeviceError,
@@ -25,16 +26,19 @@ from .errors import (
     NonFiniteError,
     SigmascopeError,
 )
-from .linalg import svds, svdvals
-from .low_rank import LowRank
-from .matrices import Matrix, multiply
-from .randomized import randomized_svd
-from .scanning import Scan, ScanPlan, merge, plan_scan, scan
-from .series import Reference, Trajectory, reference, trajectory
-from .sources import aslinearoperator, block, hstack, matrix, tensor, vstack
-from .spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
-from .streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
-from .threads import set_num_threads
+from sigmascope.matrices.joins import block, hstack, vstack
+from sigmascope.matrices.matrix import Matrix, multiply
+from sigmascope.matrices.scipy_operator import aslinearoperator
+from sigmascope.matrices.sources import matrix, tensor
+from sigmascope.scanning import Scan, ScanPlan, merge, plan_scan, scan
+from sigmascope.series import Reference, Trajectory, reference, trajectory
+from sigmascope.solvers.density import spectral_density
+from sigmascope.solvers.moments import moments
+from sigmascope.solvers.randomized import randomized_svd
+from sigmascope.solvers.svds import svds
+from sigmascope.solvers.svdvals import svdvals
+from sigmascope.spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
+from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 __version__: str = _core.config()["version"]
 
@@ -93,7 +97,7 @@ __all__ = [
 
 def show_config() -> dict[str, Any]:
     """Return what this build and machine use: version, instruction set, BLAS, devices, threads."""
-    from .threads import resolve_threads
+    from sigmascope._host.threads import resolve_threads
 
     config = dict(_core.config())
     config["devices"] = available_devices()

@@ -11,7 +11,7 @@ NEEDED = ("typer", "rich")
 def main() -> None:
     """Run the command line; without its extra, say how to get it, and exit with status 2."""
     try:
-        from .cli import run
+        from sigmascope.cli.app import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in NEEDED:
             raise

@@ -9,16 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from sigmascope._host.files import check_reading
+from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint import Checkpoint, Role, TensorRecord, open_checkpoint
 from sigmascope.checkpoint import reopened as reopened_checkpoint
 from sigmascope.checkpoint.assembly import Origin
 from sigmascope.checkpoint.elements import Elements
-from sigmascope.checkpoint.roles import roles_of
-from sigmascope.checkpoint.rules import rules_for
-from sigmascope.checkpoint.table import Source, Table, read_table
+from sigmascope.checkpoint.naming.roles import roles_of
+from sigmascope.checkpoint.naming.rules import rules_for
+from sigmascope.checkpoint.naming.table import Source, Table, read_table
 from sigmascope.errors import CheckpointError
-from sigmascope.low_rank import LowRank
-from sigmascope.reading import check_reading
 
 from .modules import Module, modules_of
 from .settings import NAME, read_settings

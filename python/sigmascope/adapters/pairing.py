@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint import Checkpoint, TensorRecord
 from sigmascope.checkpoint.views import Cut
-from sigmascope.low_rank import LowRank
-from sigmascope.matrices import Matrix
-from sigmascope.sources import hstack, vstack
+from sigmascope.matrices.joins import hstack, vstack
+from sigmascope.matrices.matrix import Matrix
 
 from .adapter import Adapter
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.cache import cache_folder
+from sigmascope._host.cache import cache_folder
 
 _ROWS = 1024
 """Rows that are widened to float64 at a time."""

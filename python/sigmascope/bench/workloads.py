@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope.checkpoint import open_checkpoint
-from sigmascope.sources import matrix
+from sigmascope.matrices.sources import matrix
 
 TUNED, TIMED = 0, 1
 """Seeds: settings are chosen on one synthetic matrix and timed on another."""

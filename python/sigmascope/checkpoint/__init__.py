@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checkpoints on disk: which files, which tensors, what they are, and which are matrices."""
 
-from sigmascope.checkpoint.assembly import Origin
-from sigmascope.checkpoint.checkpoint import Checkpoint, as_checkpoint, open_checkpoint, reopened
-from sigmascope.checkpoint.identity import FileIdentity, file_identity
-from sigmascope.checkpoint.record import TensorRecord
-from sigmascope.checkpoint.roles import Role, role_of
+from .assembly import Origin
+from .checkpoint import Checkpoint, as_checkpoint, open_checkpoint, reopened
+from .formats.identity import FileIdentity, file_identity
+from .naming.roles import Role, role_of
+from .record import TensorRecord
 
 __all__ = [
     "Checkpoint",

@@ -6,18 +6,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sigmascope.checkpoint.configuration import Configuration
-from sigmascope.checkpoint.fused import role_of_view, split, whole_notes
-from sigmascope.checkpoint.heads import by_heads, key_heads
-from sigmascope.checkpoint.jsontext import brief
-from sigmascope.checkpoint.layouts import quantised_parts, tied_parts
-from sigmascope.checkpoint.ranks import joined, width_of
-from sigmascope.checkpoint.reading import read_as
-from sigmascope.checkpoint.roles import Role, roles_of
-from sigmascope.checkpoint.rules import rules_for
-from sigmascope.checkpoint.table import Table
-from sigmascope.checkpoint.views import Located, Reading, View
 from sigmascope.errors import CheckpointError
+
+from .configuration import Configuration
+from .formats.jsontext import brief
+from .fused import role_of_view, split, whole_notes
+from .heads import by_heads, key_heads
+from .naming.roles import Role, roles_of
+from .naming.rules import rules_for
+from .naming.table import Table
+from .quantised.layouts import quantised_parts, tied_parts
+from .ranks import joined, width_of
+from .reading import read_as
+from .views import Located, Reading, View
 
 
 class Origin(NamedTuple):

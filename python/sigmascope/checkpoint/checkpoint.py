@@ -9,21 +9,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sigmascope.checkpoint.assembly import Origin, assembled
-from sigmascope.checkpoint.configuration import read_configuration
-from sigmascope.checkpoint.elements import Elements, is_decoded
-from sigmascope.checkpoint.files import Files, read_files, read_ranks
-from sigmascope.checkpoint.layouts import TIED
-from sigmascope.checkpoint.ranks import check_ranks
-from sigmascope.checkpoint.record import TensorRecord
-from sigmascope.checkpoint.roles import Role
-from sigmascope.checkpoint.table import Source, read_table
-from sigmascope.checkpoint.views import Located, View
-from sigmascope.reading import check_reading
-from sigmascope.text import path_text
+from sigmascope._display.text import path_text
+from sigmascope._host.files import check_reading
+
+from .assembly import Origin, assembled
+from .configuration import read_configuration
+from .elements import Elements, is_decoded
+from .formats.files import Files, read_files, read_ranks
+from .naming.roles import Role
+from .naming.table import Source, read_table
+from .quantised.layouts import TIED
+from .ranks import check_ranks
+from .record import TensorRecord
+from .views import Located, View
 
 if TYPE_CHECKING:
-    from sigmascope.matrices import Matrix
+    from sigmascope.matrices.matrix import Matrix
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -51,7 +52,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         Remarks on the files: a wrong total size in the index, files left out, weights that are not
         split.
     reading : str
-        How its matrices are read; see :mod:`sigmascope.reading`.
+        How its matrices are read; see :mod:`sigmascope._host.files`.
     origin : Origin
         Paths and options that it was opened with: what :func:`reopened` takes.
     """
@@ -215,7 +216,7 @@ def open_checkpoint(
         read from one; see docs/roles.md.
     reading : str
         How matrices are read: "buffered", "uncached" (nothing of them stays in the page cache) or
-        "mapped"; see :mod:`sigmascope.reading`. No number depends on it.
+        "mapped"; see :mod:`sigmascope._host.files`. No number depends on it.
 
     Returns
     -------

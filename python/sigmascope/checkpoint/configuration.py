@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sigmascope.checkpoint.index import read_json
-from sigmascope.checkpoint.jsontext import Members, brief
 from sigmascope.errors import CheckpointError
+
+from .formats.index import read_json
+from .formats.jsontext import Members, brief
 
 # Where the settings of a tower stand; the first that is there counts. Any other tower is text.
 _TEXT = ("text_config", "llm_config", "language_config")

@@ -15,12 +15,13 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.checkpoint.entries import DTYPE_BITS, TensorEntry
-from sigmascope.checkpoint.reading import EXPONENTS, MATRIX_DTYPES
-from sigmascope.checkpoint.scales import decode_exponents
-from sigmascope.checkpoint.views import Located
+from sigmascope._host.files import read_span
 from sigmascope.errors import CheckpointError
-from sigmascope.reading import read_span
+
+from .formats.entries import DTYPE_BITS, TensorEntry
+from .quantised.scales import decode_exponents
+from .reading import EXPONENTS, MATRIX_DTYPES
+from .views import Located
 
 CHUNK = 1 << 17
 """Numbers that are read at a time: one megabyte in float64."""
@@ -51,7 +52,7 @@ class Elements:
     pieces
         Where they lie; of a tensor in pieces on several ranks, one after the other.
     reading
-        How files are read; see :mod:`sigmascope.reading`. What does not lie together is mapped.
+        How files are read; see :mod:`sigmascope._host.files`. What does not lie together is mapped.
     """
 
     pieces: tuple[Located, ...]
@@ -159,7 +160,7 @@ def _numbers(codes: NDArray[np.generic], dtype: str) -> Numbers:
         return codes != 0 if dtype == "BOOL" else codes  # type: ignore[return-value]
     if dtype == EXPONENTS:
         return decode_exponents(codes).astype(np.float64)
-    from sigmascope.sources import matrix  # native: headers can be read without
+    from sigmascope.matrices.sources import matrix
 
     name = MATRIX_DTYPES[dtype]
     row = np.ascontiguousarray(codes)[None, :]

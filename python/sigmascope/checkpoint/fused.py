@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sigmascope.checkpoint.configuration import Configuration
-from sigmascope.checkpoint.heads import GROUPS, HEAD_WIDTH, HEADS, WIDTH, first, grouping
-from sigmascope.checkpoint.jsontext import brief
-from sigmascope.checkpoint.roles import Role
-from sigmascope.checkpoint.views import Cut, Reading, View
+from .configuration import Configuration
+from .formats.jsontext import brief
+from .heads import GROUPS, HEAD_WIDTH, HEADS, WIDTH, first, grouping
+from .naming.roles import Role
+from .views import Cut, Reading, View
 
 # How q, k and v lie: one after another, or alternating (GROUPS).
 _RUNS = "phi3 phi4mm phi4_multimodal gpt2 gpt_bigcode qwen mpt dbrx chatglm modernbert"

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sigmascope.checkpoint.configuration import Configuration
-from sigmascope.checkpoint.jsontext import Members
-from sigmascope.checkpoint.roles import Role
-from sigmascope.checkpoint.views import Cut, Reading, View
+from .configuration import Configuration
+from .formats.jsontext import Members
+from .naming.roles import Role
+from .views import Cut, Reading, View
 
 #: How q, k and v alternate in these: for each key head its query heads, itself, its values.
 GROUPS = "gpt_neox gpt_neox_japanese bloom falcon refinedweb refinedwebmodel internlm2 persimmon"

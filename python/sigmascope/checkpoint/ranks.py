@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sigmascope.checkpoint.index import listed
-from sigmascope.checkpoint.roles import Role
-from sigmascope.checkpoint.views import Extent, Located, Reading, View
 from sigmascope.errors import CheckpointError
+
+from .formats.index import listed
+from .naming.roles import Role
+from .views import Extent, Located, Reading, View
 
 _ROWS = {"q", "k", "v", "qkv", "gate", "up", "gate_up", "unembed"}
 _COLUMNS = {"o", "down"}

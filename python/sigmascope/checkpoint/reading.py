@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import prod
 
-from sigmascope.checkpoint.entries import DTYPE_BITS, TensorEntry
-from sigmascope.checkpoint.layouts import Part
-from sigmascope.checkpoint.mxfp4 import GROUP, packed_grid, packed_scales
-from sigmascope.checkpoint.scales import ScaleGrid, scale_grid, scale_names
-from sigmascope.checkpoint.views import Extent, Located, Reading, View, by, size_of
+from .formats.entries import DTYPE_BITS, TensorEntry
+from .quantised.layouts import Part
+from .quantised.mxfp4 import GROUP, packed_grid, packed_scales
+from .quantised.scales import ScaleGrid, scale_grid, scale_names
+from .views import Extent, Located, Reading, View, by, size_of
 
 #: Dtypes that the engine decodes, by their names in the file.
 MATRIX_DTYPES: Mapping[str, str] = {

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from sigmascope.checkpoint.entries import Header, TensorEntry
-from sigmascope.checkpoint.scales import ScaleGrid
+from .formats.entries import Header, TensorEntry
+from .quantised.scales import ScaleGrid
 
 if TYPE_CHECKING:
-    from sigmascope.matrices import Matrix
+    from sigmascope.matrices.matrix import Matrix
 
 PACKED = ("f4_e2m1",)
 """Dtypes of which several numbers share a byte."""
@@ -48,7 +48,7 @@ class Extent:
 
     def matrix(self, reading: str) -> Matrix:
         """Read the scales, check that the file is unchanged, and make the matrix."""
-        from sigmascope.sources import tensor
+        from sigmascope.matrices.sources import tensor
 
         self.header.check_unchanged()
         if reading == "mapped" and self.dtype in PACKED:
@@ -122,14 +122,14 @@ class View:
         parts = [[extent.matrix(reading) for extent in row] for row in self.grid]
         found = parts[0][0]
         if len(parts) > 1 or len(parts[0]) > 1:
-            from sigmascope.sources import block
+            from sigmascope.matrices.joins import block
 
             found = block(parts)
         return found if self.cut is None else _taken(found, self.cut)
 
 
 def _taken(whole: Matrix, cut: Cut) -> Matrix:
-    from sigmascope.sources import hstack, vstack
+    from sigmascope.matrices.joins import hstack, vstack
 
     if cut.axis == 0:
         return vstack([whole[start:stop:step] for start, stop, step in cut.runs])

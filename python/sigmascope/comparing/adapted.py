@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sigmascope._display.verdicts import NOT_ADAPTED
 from sigmascope.adapters import Adapter, Changes, changes
 from sigmascope.checkpoint import Checkpoint
-from sigmascope.verdicts import NOT_ADAPTED
 
 from .pairing import ENTRYWISE, Member, Pair, members
 

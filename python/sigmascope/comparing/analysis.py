@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 
 from sigmascope import statistics
-from sigmascope.distributions import moments
-from sigmascope.matrices import Matrix
-from sigmascope.scanning.rows import Row
+from sigmascope._running.sharing import Share
+from sigmascope._running.tasks import Options
+from sigmascope._tables.schema import Row
+from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.structure import Structure, structure
-from sigmascope.scanning.tasks import Options
+from sigmascope.solvers.moments import moments
 from sigmascope.spectra import Spectrum
 
 from .at_once import Budget, Job, Spectra, Tally
 from .couples import AnyCouple, Couple, Sums
 from .doubtful import entries_of
 from .rows import GROUPS
-from .sharing import Share
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,20 @@ from threading import Lock
 from typing import Any, NamedTuple, Self
 
 from sigmascope import statistics
-from sigmascope.admission import in_memory
-from sigmascope.analysis import spectrum
-from sigmascope.distributions import spectral_density
+from sigmascope._execution.memory import Need
+from sigmascope._execution.options import Run
+from sigmascope._running.sharing import MOST_AT_ONCE, Share
+from sigmascope._running.tasks import Options, Read
+from sigmascope.analysis.admission import in_memory
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.analysis.routes import run_for
+from sigmascope.analysis.spectrum import spectrum
 from sigmascope.errors import MemoryLimitError
-from sigmascope.low_rank import LowRank
-from sigmascope.matrices import Matrix
-from sigmascope.memory import Need
-from sigmascope.plan import Run
-from sigmascope.routes import run_for
-from sigmascope.scanning.tasks import Options, Read
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.solvers.density import spectral_density
 from sigmascope.spectra import Difference, Spectrum
 
 from .couples import Adapted, AnyCouple
-from .sharing import MOST_AT_ONCE, Share
 
 STEPS = 6
 """Of a density that need not resolve the largest values."""

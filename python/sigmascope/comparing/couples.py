@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from sigmascope.changes import Change, change, fingerprint, inner, inner_need
-from sigmascope.distributions import moments
+from sigmascope._execution.memory import Need
+from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import NonFiniteError
-from sigmascope.low_rank import LowRank
-from sigmascope.matrices import Matrix
-from sigmascope.memory import Need
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.solvers.change import Change, change, fingerprint, inner, inner_need
+from sigmascope.solvers.moments import moments
 from sigmascope.spectra import SVD, Moments
 from sigmascope.spectra.units import exponent_of, scaled
 from sigmascope.statistics import pairs

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sigmascope._tables.schema import Row
 from sigmascope.checkpoint.elements import CHUNK
-from sigmascope.scanning.rows import Row
 from sigmascope.statistics import pairs
 from sigmascope.statistics.entries import Apart
 

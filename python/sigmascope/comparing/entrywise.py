@@ -6,11 +6,11 @@ from __future__ import annotations
 import math
 import time
 
+from sigmascope._running.tasks import TENSOR_ERRORS, failed
+from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.scanning.entrywise import evidence, nonfinite, told
-from sigmascope.scanning.rows import Row
-from sigmascope.scanning.tasks import TENSOR_ERRORS, failed
 from sigmascope.statistics.entries import Apart, Seen
 from sigmascope.statistics.pairs import ROUNDING
 

@@ -8,27 +8,26 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
+from sigmascope._display.text import path_text
+from sigmascope._execution.build import engine
+from sigmascope._execution.memory import keeping
+from sigmascope._running.ahead import Threads, turns
+from sigmascope._running.executors import Borrowed, at_once
+from sigmascope._running.filling import Rows
+from sigmascope._running.progress import Progress
+from sigmascope._running.selection import Patterns, as_list
+from sigmascope._running.sharing import Sharing
+from sigmascope._running.tasks import Options, Read
+from sigmascope._tables.outputs import Outputs, PathLike, Paths
+from sigmascope._tables.provenance import identities
+from sigmascope._tables.schema import Row
 from sigmascope.adapters import Adapter, Scannable, as_scannable
 from sigmascope.checkpoint import FileIdentity
-from sigmascope.engine import engine
-from sigmascope.memory import keeping
-from sigmascope.scanning.ahead import Threads, turns
-from sigmascope.scanning.events import Progress
-from sigmascope.scanning.executors import Borrowed
-from sigmascope.scanning.filling import Rows
-from sigmascope.scanning.items import Patterns, as_list
-from sigmascope.scanning.loop import at_once
-from sigmascope.scanning.outputs import Outputs, PathLike, Paths
-from sigmascope.scanning.provenance import identities
-from sigmascope.scanning.rows import Row
-from sigmascope.scanning.tasks import Options, Read
-from sigmascope.text import path_text
 
 from .adapted import adapted_pairs
 from .entrywise import compared_entrywise
 from .pairing import Pair, linked, members, selected
 from .result import Comparison
-from .sharing import Sharing
 from .tasks import Couples, Link, PairTask, compared, run
 
 Source = Scannable | str | os.PathLike[str]

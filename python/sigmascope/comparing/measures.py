@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.low_rank import METHOD
-from sigmascope.matrices import multiply
-from sigmascope.scanning.rows import MEASURES, Row, spectrum_columns
+from sigmascope._tables.schema import Row
+from sigmascope.analysis.low_rank import METHOD
+from sigmascope.matrices.matrix import multiply
+from sigmascope.matrices.sources import matrix
+from sigmascope.scanning.rows import MEASURES, spectrum_columns
 from sigmascope.scanning.structure import in_words
-from sigmascope.sources import matrix
 from sigmascope.spectra import SVD, Measure, Spectrum
 from sigmascope.spectra.units import scaled
 from sigmascope.statistics import pairs

@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from sigmascope._display.text import times
+from sigmascope._running.selection import Selection
+from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint import Checkpoint, TensorRecord
-from sigmascope.checkpoint.layouts import TIED
-from sigmascope.scanning.items import Selection
-from sigmascope.scanning.rows import Row
-from sigmascope.text import times
+from sigmascope.checkpoint.quantised.layouts import TIED
 
 from .rows import COLUMNS
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from sigmascope.scanning.journal import Header
-from sigmascope.scanning.rows import Row
-from sigmascope.scanning.schema import Schema
-from sigmascope.scanning.table import Table
-from sigmascope.verdicts import COMPARED, Verdict, verdict
+from sigmascope._display.verdicts import COMPARED, Verdict, verdict
+from sigmascope._tables.journal import Header
+from sigmascope._tables.schema import Row, Schema
+from sigmascope._tables.table import Table
 
 from .rows import COMPARISON
 

@@ -44,9 +44,9 @@ where there are several, and `rounding_effective_rank` is None, as are the measu
 
 from __future__ import annotations
 
+from sigmascope._tables.schema import Kind, Schema
 from sigmascope.scanning.rows import COLUMNS as SCAN_COLUMNS
-from sigmascope.scanning.rows import MEASURES, Kind
-from sigmascope.scanning.schema import Schema
+from sigmascope.scanning.rows import MEASURES
 
 GROUPS = ("before", "after", "delta", "projected")
 """The four matrices whose spectra are computed."""

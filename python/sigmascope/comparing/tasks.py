@@ -8,11 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
-from sigmascope.checkpoint import FileIdentity, Origin
-from sigmascope.errors import MemoryLimitError
-from sigmascope.scanning.rows import Row
-from sigmascope.scanning.tasks import (
+from sigmascope._running.sharing import Share, Sharing
+from sigmascope._running.tasks import (
     TENSOR_ERRORS,
     Known,
     Options,
@@ -21,13 +18,16 @@ from sigmascope.scanning.tasks import (
     known_files,
     opened,
 )
+from sigmascope._tables.schema import Row
+from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
+from sigmascope.checkpoint import FileIdentity, Origin
+from sigmascope.errors import MemoryLimitError
 
 from .analysis import findings
 from .at_once import Budget, Tally
 from .couples import Adapted, Adapters, AnyCouple, Couple
 from .measures import pair_columns
 from .pairing import Pair
-from .sharing import Share, Sharing
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from sigmascope._display.text import counted, duration, number_of, printable, short, size
+from sigmascope._display.verdicts import outcome
+from sigmascope._tables.schema import Row
 from sigmascope.comparing import Comparison
-from sigmascope.scanning.rows import Row
-from sigmascope.text import counted, duration, number_of, printable, short, size
-from sigmascope.verdicts import outcome
 
 from . import summary
 from .pages import BY_ROLE, NO_ERROR, ranged

@@ -9,11 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sigmascope.adapters import Scannable
-from sigmascope.checkpoint import TensorRecord
-from sigmascope.scanning import Scan
-from sigmascope.scanning.rows import Row
-from sigmascope.text import (
+from sigmascope._display.text import (
     counted,
     duration,
     kinds,
@@ -23,6 +19,10 @@ from sigmascope.text import (
     times,
     with_error,
 )
+from sigmascope._tables.schema import Row
+from sigmascope.adapters import Scannable
+from sigmascope.checkpoint import TensorRecord
+from sigmascope.scanning import Scan
 
 from . import summary
 from .remarkable import show_omissions, show_specials
@@ -38,7 +38,7 @@ _LABELS = {
 
 BY_ROLE = "By role: median (least to greatest, errors included)"
 NO_ERROR = "Where no ± is given, the error is below the last digit shown."
-"""What every table holds to: see :func:`sigmascope.text.with_error`."""
+"""What every table holds to: see :func:`sigmascope._display.text.with_error`."""
 
 _PRECISE = ("effective_rank", "stable_rank", "spectral_norm")
 

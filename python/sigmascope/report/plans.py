@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from sigmascope._display.text import amount, counted, duration, printable, size, times
 from sigmascope.scanning import ScanPlan, TensorPlan
-from sigmascope.text import counted, duration, printable, size, times
-from sigmascope.threads import amount
 
 from .tables import listed, show_table
 

@@ -9,10 +9,10 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from sigmascope.scanning.events import Progress as Listener
-from sigmascope.scanning.events import ScanEvent
-from sigmascope.scanning.rows import Row
-from sigmascope.text import duration, ending, number_of, printable, size, times
+from sigmascope._display.text import duration, ending, number_of, printable, size, times
+from sigmascope._running.progress import Progress as Listener
+from sigmascope._running.progress import ScanEvent
+from sigmascope._tables.schema import Row
 
 _FIRST_GUESS = 12.0
 """Passes over a matrix, before any is finished; the time left rests on it until then."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from sigmascope.scanning.rows import Row
-from sigmascope.specials import omissions, specials
-from sigmascope.text import short
-from sigmascope.verdicts import outcome
+from sigmascope._display.specials import omissions, specials
+from sigmascope._display.text import short
+from sigmascope._display.verdicts import outcome
+from sigmascope._tables.schema import Row
 
 from . import summary
 from .tables import listed, show_table

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from sigmascope.scanning.rows import Row
+from sigmascope._display.text import bounds, counted, with_error
+from sigmascope._tables.schema import Row
 from sigmascope.series import Table, Trajectory
-from sigmascope.text import bounds, counted, with_error
 
 from . import summary
 from .pages import NO_ERROR

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sigmascope.scanning.rows import Row
-from sigmascope.text import bounds, median_with_error, with_error
+from sigmascope._display.text import bounds, median_with_error, with_error
+from sigmascope._tables.schema import Row
 
 RANKS = ("effective_rank", "stable_rank")
 """The measures that an overview is built on: the first that a scan has."""

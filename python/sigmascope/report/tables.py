@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sigmascope.text import ending, printable
+from sigmascope._display.text import ending, printable
 
 _LISTED = 20
 """Problems shown in full; the rest is counted."""

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from .events import Progress, ScanEvent
+from sigmascope._running.progress import Progress, ScanEvent
+from sigmascope._tables.table import OutputError, ScanInterrupted, Table
+
 from .loop import scan
 from .merging import merge
 from .planning import plan_scan
 from .plans import ScanPlan, TensorPlan
 from .result import Scan
-from .table import OutputError, ScanInterrupted, Table
 
 __all__ = [
     "OutputError",

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+from sigmascope._display.text import path_text
+from sigmascope._execution.build import engine
+from sigmascope._running.filling import Rows
+from sigmascope._running.selection import Patterns, as_list
+from sigmascope._running.tasks import Options
+from sigmascope._tables.provenance import identities
 from sigmascope.adapters import Scannable
-from sigmascope.engine import engine
-from sigmascope.text import path_text
 
-from .filling import Rows
-from .items import Item, Patterns, as_list, listed
-from .provenance import identities
+from .items import Item, listed
 from .result import Scan
 from .shards import Shard
-from .tasks import Options
 
 ScanRows = Rows[Scan, Item]
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sigmascope._tables.saving import TABLE_HINT
+from sigmascope._tables.schema import Row
 from sigmascope.spectra import Measure, weightwatcher
-
-from .rows import Row
-from .saving import TABLE_HINT
 
 
 def details_frame(rows: Sequence[Row]) -> Any:

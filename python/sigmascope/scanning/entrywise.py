@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import time
 
+from sigmascope._running.tasks import TENSOR_ERRORS, failed
+from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.statistics.entries import Seen
 from sigmascope.statistics.pairs import ROUNDING
-
-from .rows import Row
-from .tasks import TENSOR_ERRORS, failed
 
 METHOD = "entry by entry"
 

@@ -8,24 +8,25 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
+from sigmascope._display.text import path_text
+from sigmascope._running.ahead import Threads
+from sigmascope._running.executors import Borrowed, at_once
+from sigmascope._running.prefetch import Prefetch
+from sigmascope._running.progress import Progress
+from sigmascope._running.selection import Patterns
+from sigmascope._running.tasks import Options, Read
+from sigmascope._tables.outputs import Outputs, PathLike, Paths
+from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable, as_scannable
-from sigmascope.low_rank import LowRank
-from sigmascope.matrices import Matrix
-from sigmascope.text import path_text
-from sigmascope.threads import resolve_threads
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.matrices.matrix import Matrix
 
-from .ahead import Threads
 from .beginning import ScanRows, empty_table, listed_part
 from .entrywise import entrywise
-from .events import Progress
-from .executors import Borrowed
-from .items import Item, Patterns
-from .outputs import Outputs, PathLike, Paths
-from .prefetch import Prefetch
+from .items import Item
 from .result import Scan
-from .rows import Row
 from .side_by_side import Shares, Turns
-from .tasks import Options, Read, Task, analysed, run
+from .tasks import Task, analysed, run
 
 
 def scan(
@@ -148,15 +149,6 @@ def scan(
         else:
             _elsewhere(opened, options, rows, outputs, progress, executor, workers)
     return rows.table
-
-
-def at_once(executor: Executor | None, workers: int | None) -> int:
-    """Return how many tasks an executor does at once; ValueError if that makes no sense."""
-    if workers is not None and executor is None:
-        raise ValueError(f"workers = {workers} are those of an executor, and there is none")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, not {workers}")
-    return workers or resolve_threads(None)
 
 
 def _here(

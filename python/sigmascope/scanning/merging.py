@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .provenance import differences
+from sigmascope._tables.provenance import differences
+from sigmascope._tables.schema import Row
+
 from .result import Scan
-from .rows import Row
 from .shards import Shard
 
 

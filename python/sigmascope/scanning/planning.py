@@ -9,26 +9,27 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from sigmascope import arguments, rates
+from sigmascope._display.text import path_text
+from sigmascope._execution import arguments, rates
+from sigmascope._execution.memory import OVERHEAD
+from sigmascope._execution.options import Run
+from sigmascope._execution.rates import Rates
+from sigmascope._running.selection import Patterns, as_list
+from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
+from sigmascope._tables.outputs import PathLike, Paths, foreseen, limit_of, resumed
 from sigmascope.adapters import Scannable, as_scannable
-from sigmascope.admission import Asked
+from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.analysis.requested import PARTS, PERMUTATIONS, SIDE
+from sigmascope.analysis.routes import Route
 from sigmascope.errors import MemoryLimitError
-from sigmascope.low_rank import LowRank
-from sigmascope.matrices import Matrix
-from sigmascope.memory import OVERHEAD
-from sigmascope.plan import Run
-from sigmascope.rates import Rates
-from sigmascope.requested import PARTS, PERMUTATIONS, SIDE
-from sigmascope.routes import Route
-from sigmascope.text import path_text
+from sigmascope.matrices.matrix import Matrix
 
 from .beginning import ScanRows, empty_table, listed_part
-from .items import Item, Patterns, as_list
-from .outputs import PathLike, Paths, foreseen, limit_of, resumed
+from .items import Item
 from .plans import ScanPlan, TensorPlan
 from .result import Scan
 from .side_by_side import Shares
-from .tasks import TENSOR_ERRORS, Options, reason_of
 
 
 def plan_scan(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sigmascope.memory import MINIMUM, OVERHEAD
-from sigmascope.rates import Rates
-from sigmascope.threads import amount
+from sigmascope._display.text import amount
+from sigmascope._execution.memory import MINIMUM, OVERHEAD
+from sigmascope._execution.rates import Rates
 
 from .shards import Shard
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from sigmascope._tables.journal import Header
+from sigmascope._tables.schema import Row, Schema
+from sigmascope._tables.table import Table
+
 from .details import details_frame
-from .journal import Header
-from .rows import Row
-from .schema import SCAN, Schema
+from .rows import SCAN
 from .shards import Shard
-from .table import Table
 
 if TYPE_CHECKING:
     import pandas as pd

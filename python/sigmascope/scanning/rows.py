@@ -24,7 +24,8 @@ structure            `structure`: in words, what makes a matrix a special one: "
                      None for most. `copied_rows` and `copied_columns` count those that are equal
                      to an earlier one, number for number
 measures             value and `<name>_error`, see :mod:`sigmascope.statistics`; `alpha_farms` and
-                     `randomized_distance` on request alone, see :mod:`sigmascope.requested`
+                     `randomized_distance` on request alone:
+                     see :mod:`sigmascope.analysis.requested`
 top                  the k largest singular values and their error bounds (`top`, `top_errors`)
 quantiles            sigma below which 0, 1/32, ..., 1 of all values lie, and their errors
                      (`quantiles`, `quantile_errors`); None at effort "top"
@@ -35,14 +36,10 @@ weightwatcher        `ww_alpha`, `ww_D`, `ww_xmin`, `ww_num_pl_spikes`, `ww_log_
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from sigmascope.analysis import REQUESTED
+from sigmascope._tables.schema import Kind, Row, Schema
+from sigmascope.analysis.spectrum import REQUESTED
 from sigmascope.checkpoint import TensorRecord
 from sigmascope.spectra import Moments, Spectrum, weightwatcher
-
-Row = dict[str, Any]
-Kind = Literal["str", "int", "float", "bool", "ints", "floats"]
 
 SCHEMA = "sigmascope.scan"
 VERSION = 4
@@ -161,6 +158,8 @@ ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, "quantiles", "quantile_errors", "abs_max"
     column for name in _SINCE_3 for column in (name, f"{name}_error")
 }
 """Columns that version 2 or 3 did not have."""
+
+SCAN = Schema(SCHEMA, VERSION, "scan", COLUMNS, READS, frozenset(ADDED))
 
 TIMING = ("seconds", "num_threads")
 """The columns that tell how a row was come by; all others are the same bits in every run."""

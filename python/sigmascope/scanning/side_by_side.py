@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from threading import Condition
 from typing import Self
 
+from sigmascope._execution.memory import MINIMUM
+from sigmascope._running.tasks import TENSOR_ERRORS, Options
 from sigmascope.adapters import Scannable
-from sigmascope.admission import in_memory
-from sigmascope.low_rank import LowRank
-from sigmascope.memory import MINIMUM
+from sigmascope.analysis.admission import in_memory
+from sigmascope.analysis.low_rank import LowRank
 
 from .items import Item
-from .tasks import TENSOR_ERRORS, Options
 
 LEAST_SHARE = 0.9
 """Of all stored bytes, those of matrices that can be analysed beside others."""

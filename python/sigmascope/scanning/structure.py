@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.matrices import Matrix
+from sigmascope._display.text import counted, short
+from sigmascope._tables.schema import Row
+from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Moments, Spectrum
-from sigmascope.text import counted, short
-
-from .rows import Row
 
 _BLOCK_BYTES = 1 << 23
 """Of rows that are decoded at a time to be told apart."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sigmascope.scanning.rows import Row
+from sigmascope._tables.schema import Row
 
 from .sources import MEASURES, Cell, Source, cells_of, check_measures, read_source
 from .tables import Table

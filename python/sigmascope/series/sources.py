@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sigmascope._display.verdicts import COMPARED
+from sigmascope._tables.schema import OtherTableError, Row
 from sigmascope.adapters import Scannable
 from sigmascope.comparing import Comparison
 from sigmascope.scanning import Scan, scan
-from sigmascope.scanning.rows import Row
-from sigmascope.scanning.schema import OtherTableError
-from sigmascope.verdicts import COMPARED
 
 MEASURES = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 """What a series is of by default."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sigmascope.scanning.rows import Row
-from sigmascope.scanning.saving import TABLE_HINT, replacing
+from sigmascope._tables.saving import TABLE_HINT, replacing
+from sigmascope._tables.schema import Row
 
 
 class Table(Sequence[Row]):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sigmascope.scanning.rows import Row
+from sigmascope._tables.schema import Row
 
 from .sources import MEASURES, Cell, Source, cells_of, check_measures, path_of, read_source
 from .tables import Table

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sigmascope.text import with_error
+from sigmascope._display.text import with_error
 
 from .estimate import Estimate
 from .units import scaled, scaled_errors

@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sigmascope.text import at_most, with_error
+from sigmascope._display.text import at_most, with_error
 
 from .units import beyond, scaled, scaled_errors
 

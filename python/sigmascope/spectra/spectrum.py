@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sigmascope.text import with_error
+from sigmascope._display.text import with_error
 
 from . import weightwatcher
 from .density import Density

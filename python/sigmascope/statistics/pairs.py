@@ -89,7 +89,7 @@ class Rounding(NamedTuple):
     """What a stored matrix tells of its rounding: its squared norm, and what was stored.
 
     `histogram` counts its codes; a format of 16 bits can do with `units2`, the sum of 2^(2 e) over
-    the exponents of its entries (:class:`sigmascope.changes.Sums`), wider ones with neither.
+    the exponents of its entries (:class:`sigmascope.solvers.change.Sums`), wider ones with neither.
     """
 
     dtype: str

@@ -193,7 +193,7 @@ def alpha_farms(parts: Sequence[ArrayLike], floor: float = 0.0) -> Measure:
     Notes
     -----
     Hu, Goel, Killiakov & Yang 2025 (FARMS, arXiv 2506.06280). They take a regular grid of windows;
-    which ones a spectrum takes here is in :mod:`sigmascope.requested`.
+    which ones a spectrum takes here is in :mod:`sigmascope.analysis.requested`.
     """
     pooled = np.sort(np.concatenate([np.asarray(part, dtype=np.float64) for part in parts]))[::-1]
     alpha = alpha_hill(pooled, floor)

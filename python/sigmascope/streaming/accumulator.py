@@ -17,14 +17,14 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope import _core
-from sigmascope.arrays import real_array
+from sigmascope._host.files import open_regular
+from sigmascope._host.native import _core
+from sigmascope._host.threads import resolve_threads
 from sigmascope.errors import CheckpointError, NonFiniteError
-from sigmascope.matrices import Matrix
-from sigmascope.reading import open_regular
-from sigmascope.sources import matrix
+from sigmascope.matrices.arrays import real_array
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.matrices.sources import matrix
 from sigmascope.spectra.units import scaled
-from sigmascope.threads import resolve_threads
 
 from .exact_sum import MOST_TERMS, ExactSum
 

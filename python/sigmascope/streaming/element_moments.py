@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope import _core
-from sigmascope.distributions import element_sums, moments_of, norms_of, unit_of
-from sigmascope.sources import matrix
+from sigmascope._host.native import _core
+from sigmascope.matrices.sources import matrix
+from sigmascope.solvers.moments import element_sums, moments_of, norms_of, unit_of
 from sigmascope.spectra import Moments
 from sigmascope.spectra.units import scaled
 

@@ -9,11 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope import _core
+from sigmascope._display.text import amount
+from sigmascope._host.memory import resolve_memory
+from sigmascope._host.native import _core
+from sigmascope._host.threads import resolve_threads
 from sigmascope.errors import MemoryLimitError
-from sigmascope.sources import matrix
+from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD, SingularValues
-from sigmascope.threads import amount, resolve_memory, resolve_threads
 
 from .accumulator import RowAccumulator, at_the_door, native_options
 from .exact_sum import ExactSum, grid_of

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope import _core
-from sigmascope.matrices import Matrix, multiply
-from sigmascope.sources import matrix
+from sigmascope._host.native import _core
+from sigmascope.matrices.matrix import Matrix, multiply
+from sigmascope.matrices.sources import matrix
 
 Array = NDArray[np.float64]
 

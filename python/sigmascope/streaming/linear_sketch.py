@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sigmascope import arguments
-from sigmascope.arrays import check_unmasked, real_array
+from sigmascope._execution import arguments
 from sigmascope.errors import NonFiniteError
-from sigmascope.sources import matrix
+from sigmascope.matrices.arrays import check_unmasked, real_array
+from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import in_units, scaled
 

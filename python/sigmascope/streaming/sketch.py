@@ -9,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope import _core, arguments
-from sigmascope.matrices import multiply
-from sigmascope.sources import matrix
+from sigmascope._execution import arguments
+from sigmascope._host.native import _core
+from sigmascope.matrices.matrix import multiply
+from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import scaled
 

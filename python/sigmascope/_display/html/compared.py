@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The findings of a comparison: where, how much, and in what shape a model changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sigmascope._display.curves import least_random_angle
+from sigmascope._display.text import counted, duration, short, with_error
+from sigmascope._display.verdicts import outcome
+
+from . import verdicts
+from .chance import COMPARISON, Pair
+from .estimates import groups, middle, of_column, pairs_of
+from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
+from .remarkable import (
+    below_floor,
+    changed_entrywise,
+    left_out,
+    on_below_floor,
+    special_matrices,
+    verdict_on,
+)
+from .standing import standing_out
+
+_LEFT_OUT = ("delta_effective_rank", "delta_effective_rank_above_edge", "delta_mp_outliers")
+"""Medians that some pairs may have no number for, beside those that follow them."""
+
+_FEWEST_LAYERS = 6
+"""Fewer layers than this are not divided into thirds."""
+
+
+def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
+    """Return the sentences that a page of a comparison opens with, what matters first."""
+    pairs = [row for row in rows if row["status"] == "analysed"]
+    found = [*special_matrices(pairs), verdict_on(header, rows), _extent(header, rows, pairs)]
+    found += changed_entrywise(rows)
+    if pairs:
+        changed = [row for row in pairs if is_changed(row)]
+        found += [*_amount(pairs, changed), *left_out(pairs, ("relative_change",))]
+        found += left_out(changed, _LEFT_OUT)
+        found += [*_by_role(changed), *_by_depth(changed)]
+        found += [*_shape(changed), *_turned(changed), *_reinforced(changed)]
+        found += [*_rank(pairs), *_decay(changed)]
+        if changed:
+            columns = ("relative_change", "delta_stable_rank")
+            found.append(standing_out(changed, columns, COMPARISON))
+    return [*found, *outcomes(rows, ("pair", "pairs")), *_unpaired(rows)]
+
+
+def is_changed(row: Row) -> bool:
+    """Whether a pair differs, as a whole, by more than the rounding of its formats."""
+    return row.get("above_rounding") is not False and outcome(row) == "changed"
+
+
+def _extent(header: dict[str, Any], rows: list[Row], pairs: list[Row]) -> Finding:
+    seconds = sum(row.get("seconds") or 0.0 for row in rows)
+    read = sum(row["status"] == "entrywise" for row in rows)
+    others = len(rows) - len(pairs) - read
+    text = f"{counted(len(pairs), 'pair')} of matrices in {duration(seconds)}."
+    text += f" Number by number: {counted(read, 'pair')} without a spectrum." if read else ""
+    text += f" Not compared: {counted(others, 'tensor')}, listed below." if others else ""
+    expected = header.get("expected", len(rows))
+    if len(rows) < expected:
+        text += f" The comparison is not finished: {len(rows):,} of {expected:,} rows."
+    return Finding("Compared", text, "problem" if len(rows) < expected else "plain")
+
+
+def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
+    """How much: the relative change as a whole, and what is below the rounding floor."""
+    whole = _whole(pairs)
+    among = of_column(pairs, "relative_change")
+    same = [row for row in pairs if outcome(row) == "identical"]
+    below = below_floor(pairs)
+    if among is not None:
+        text = f"‖ΔW‖/‖W‖ is {with_error(*whole)} over all pairs together; " if whole else ""
+        text += f"the median of a pair is {among}."
+        if not changed:
+            text += " No pair of matrices changed, as a whole, by more than rounding."
+        elif not below and any(row.get("above_rounding") for row in pairs):
+            text += " Every change is above the rounding floor of the storage formats."
+        yield Finding("How much", text, "notice" if not changed else "plain")
+    if same:
+        items = [(row["name"], "") for row in same]
+        yield Finding(
+            "Identical",
+            f"{counted(len(same), 'pair')} {'is' if len(same) == 1 else 'are'} the same, "
+            f"number for number.{more(len(same))}",
+            "plain",
+            listing(items),
+        )
+    if below:
+        yield on_below_floor(below, len(pairs))
+
+
+def _whole(pairs: list[Row]) -> Pair | None:
+    """Relative change of all pairs taken as one vector; its error by the triangle inequality."""
+    known = [
+        (row["relative_change"], row.get("relative_change_error") or 0.0, row["before_fro_norm"])
+        for row in pairs
+        if row.get("relative_change") is not None and row.get("before_fro_norm")
+    ]
+    total = math.fsum(norm**2 for _, _, norm in known)
+    if not total:
+        return None
+    change = math.sqrt(math.fsum((change * norm) ** 2 for change, _, norm in known) / total)
+    error = math.sqrt(math.fsum((error * norm) ** 2 for _, error, norm in known) / total)
+    return change, error
+
+
+def _by_role(changed: list[Row]) -> Iterator[Finding]:
+    with_tower = several_towers(changed)
+    roles = {
+        role_name(group[0], with_tower): group
+        for group in groups(changed, "tower", "role").values()
+        if len(group) > 1
+    }
+    medians = {
+        role: found
+        for role, group in roles.items()
+        if (found := of_column(group, "relative_change")) is not None
+    }
+    if len(medians) < 2:
+        return
+    least, most = (f(medians, key=lambda role: medians[role].value) for f in (min, max))
+    text = f"By role, the relative change is largest in {most}, {medians[most]}, "
+    text += f"and smallest in {least}, {medians[least]}"
+    tests = len(medians) * (len(medians) - 1) // 2
+    known = verdicts.differ(roles[least], roles[most], tests)
+    text += f" (medians of {medians[most].count:,} and {medians[least].count:,} pairs)"
+    text += "." if known else ": the roles are not distinguishable."
+    yield Finding("Which roles", text)
+
+
+def _by_depth(changed: list[Row]) -> Iterator[Finding]:
+    """The relative change in the first, middle and last third of the layers of each tower."""
+    layered = [row for row in changed if row.get("layer") is not None]
+    with_tower = several_towers(layered)
+    towers = groups(layered, "tower")
+    for (tower,), group in towers.items():
+        layers = sorted({row["layer"] for row in group})
+        if len(layers) < _FEWEST_LAYERS:
+            continue
+        cuts = [layers[len(layers) * i // 3] for i in (1, 2)]
+        thirds = [[r for r in group if sum(r["layer"] >= c for c in cuts) == i] for i in range(3)]
+        first, centre, last = (of_column(third, "relative_change") for third in thirds)
+        if first is None or centre is None or last is None:
+            continue
+        known = verdicts.differ(thirds[0], thirds[2], len(towers))
+        trend = verdicts.trend(first, last) if known else verdicts.NO_TREND
+        text = (
+            f"{f'In the {tower} tower, the' if with_tower else 'The'} relative change "
+            f"{trend}: {first} in the first third of {len(layers)} layers, "
+            f"{centre} in the middle, {last} in the last (medians of {first.count:,}, "
+            f"{centre.count:,} and {last.count:,} pairs)."
+        )
+        yield Finding("Which layers", text)
+
+
+def _shape(changed: list[Row]) -> Iterator[Finding]:
+    """How concentrated the change is, beside what rounding alone would look like."""
+    above = of_column(changed, "delta_effective_rank_above_edge")
+    count = of_column(changed, "delta_mp_outliers")
+    ten = of_column(changed, "delta_concentration_10")
+    raw = of_column(changed, "delta_effective_rank")
+    rounding = of_column(changed, "rounding_effective_rank")
+    parts = []
+    if count is not None:
+        full = middle([min(row["rows"], row["columns"]) for row in changed])
+        rank = f" with an effective rank of {above}" if above is not None else ""
+        parts.append(
+            f"Above the noise edge, ΔW has {count} singular values{rank} "
+            f"(medians of {count.count:,} pairs; the full rank is {short(full.value)})"
+        )
+    if ten is not None:
+        parts.append(f"Its ten strongest directions hold {verdicts.percent(ten)} of its energy")
+    if raw is not None:
+        text = f"Its raw effective rank, which counts noise too, is {raw}"
+        text += f"; rounding alone would read {rounding}" if rounding is not None else ""
+        parts.append(text)
+    if parts:
+        yield Finding("Shape of the change", ". ".join(parts) + ".")
+
+
+def _turned(changed: list[Row]) -> Iterator[Finding]:
+    """By how much the leading subspaces turned."""
+    sides = {
+        side: [(_median_degrees(row[name]), _degrees(row.get(f"{name}_error"))) for row in having]
+        for side in ("left", "right")
+        if (having := [row for row in changed if row.get(name := f"angles_{side}")])
+    }
+    if sides:
+        k = max(len(row.get("angles_left") or row.get("angles_right") or ()) for row in changed)
+        count = " and ".join(sorted({f"{len(angles):,}" for angles in sides.values()}))
+        parts = " and ".join(verdicts.turn(side, angles) for side, angles in sides.items())
+        text = (
+            f"The subspaces of up to {k} leading singular vectors turned by {parts}: the median "
+            f"of their principal angles, median over {count} pairs. 0° is unchanged, 90° is new."
+        )
+        yield Finding("Directions", text)
+
+
+def _degrees(error: float | None) -> float:
+    return math.degrees(error or 0.0)
+
+
+def _median_degrees(angles: Sequence[float]) -> float:
+    return math.degrees(sorted(angles)[len(angles) // 2])
+
+
+def _reinforced(changed: list[Row]) -> Iterator[Finding]:
+    """Whether the change lies along what W already has, closer than chance."""
+    closest: list[Pair] = []
+    chance: list[float] = []
+    for row in changed:
+        for side, dimension in (("left", "rows"), ("right", "columns")):
+            name = f"delta_angles_{side}"
+            angles = row.get(name)
+            random = least_random_angle(len(angles), row[dimension]) if angles else None
+            if random is not None:
+                closest.append((math.degrees(min(row[name])), _degrees(row.get(f"{name}_error"))))
+                chance.append(math.degrees(random))
+    if not closest:
+        return
+    near = middle([n for n, _ in closest], [e for _, e in closest])
+    gaps = [(c - n, e) for (n, e), c in zip(closest, chance, strict=True)]
+    text = (
+        f"The leading directions of ΔW come within {near.text(unit='°')} of those of W; random "
+        f"ones would come within about {middle(chance).value:.0f}°. {verdicts.old_or_new(gaps)}"
+    )
+    yield Finding("Old or new directions", text)
+
+
+def _rank(pairs: Iterable[Row]) -> Iterator[Finding]:
+    """The signed change of the effective rank."""
+    name = "change_effective_rank"
+    pairs = list(pairs)
+    having = [row for row in pairs if row.get(name) is not None]
+    among = of_column(pairs, name)
+    if among is None:
+        return
+    shares = [_share(row, name) for row in having]
+    moved = [row for row, yes in zip(having, verdicts.moved(shares), strict=True) if yes]
+    up, down = sum(row[name] > 0 for row in moved), sum(row[name] < 0 for row in moved)
+    text = (
+        f"The effective rank rose by a hundredth or more, beyond its error, in {up:,} of "
+        f"{counted(len(having), 'pair')}, and fell so in {down:,}. The median change is {among}: "
+        f"{verdicts.expansion(shares)}."
+    )
+    far = sorted(moved, key=lambda row: -abs(row[name]))[:3]
+    items = [(row["name"], _signed(row[name], row.get(f"{name}_error"))) for row in far]
+    yield Finding("Effective rank", text, "plain", tuple(items))
+
+
+def _share(row: Row, name: str) -> Pair:
+    """The change of the effective rank, with its error, over the rank before."""
+    whole = row.get("before_effective_rank") or float(min(row["rows"], row["columns"]))
+    return row[name] / whole, (row.get(f"{name}_error") or 0.0) / whole
+
+
+def _signed(value: float, error: float | None) -> str:
+    return f"{'+' if value > 0 else ''}{with_error(value, error)}"
+
+
+def _decay(changed: Iterable[Row]) -> Iterator[Finding]:
+    """How much of the change is a multiple of W."""
+    having = [
+        row
+        for row in changed
+        if row.get("decay_coefficient") is not None and row.get("relative_change")
+    ]
+    if not having:
+        return
+    share = middle([(r["decay_coefficient"] / r["relative_change"]) ** 2 for r in having])
+    text = (
+        f"{verdicts.percent(share)} of the energy of ΔW is a multiple of W (coefficient "
+        f"{of_column(having, 'decay_coefficient')}, medians of {share.count:,} pairs)"
+        f"{verdicts.decay(share.value, pairs_of(having, 'decay_coefficient'))}"
+    )
+    yield Finding("Weight decay", text)
+
+
+def _unpaired(rows: Iterable[Row]) -> Iterator[Finding]:
+    found = [row for row in rows if row["status"] == "unpaired"]
+    if found:
+        text = (
+            f"{counted(len(found), 'tensor')} {'has' if len(found) == 1 else 'have'} no partner in "
+            "the other checkpoint; nothing was guessed."
+        )
+        items = [(row["name"], row.get("reason") or "") for row in found]
+        yield Finding("Not paired", text + more(len(found)), "notice", listing(items))

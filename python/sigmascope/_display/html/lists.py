@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The lists at the end of a page: what was not analysed and why, and how it was all computed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from sigmascope._display.text import counted, duration, printable, size
+from sigmascope._display.verdicts import COMPARED
+
+from .estimates import groups
+
+Row = dict[str, Any]
+
+_NAMES = 2000
+"""Names listed of one group."""
+
+_ORDER = ("failed", "not analysed", "unpaired", "excluded")
+
+
+def shown(text: object) -> str:
+    """Return a text as it may stand in a page: names come out of files."""
+    return escape(printable(str(text)))
+
+
+def not_analysed(rows: Sequence[Row]) -> str:
+    """Return the table of everything without numbers, grouped by reason."""
+    left = [row for row in rows if row["status"] not in COMPARED]
+    if not left:
+        return "<p>Nothing: every tensor was analysed, or read number by number.</p>"
+    found = sorted(
+        groups(left, "status", "kind", "reason").items(),
+        key=lambda item: (_ORDER.index(item[0][0]) if item[0][0] in _ORDER else 9, -len(item[1])),
+    )
+    lines = "".join(
+        f"<tr><td>{shown(status)}</td><td>{shown(reason or kind or 'no reason given')}</td>"
+        f"<td class='number'>{len(group):,}</td><td>{_names(group)}</td></tr>"
+        for (status, kind, reason), group in found
+    )
+    return (
+        f"<p>{counted(len(left), 'tensor')} of {len(rows):,}.</p>"
+        "<div class='scroll' tabindex='0' role='region' aria-label='Not analysed'><table>"
+        "<thead><tr><th scope='col'>What</th><th scope='col'>Why</th>"
+        "<th scope='col' class='number'>How many</th><th scope='col'>Names</th></tr></thead>"
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _names(group: Sequence[Row]) -> str:
+    if len(group) == 1:
+        return f"<code>{shown(group[0]['name'])}</code>"
+    names = [f"<li><code>{shown(row['name'])}</code></li>" for row in group[:_NAMES]]
+    if len(group) > _NAMES:
+        names.append(f"<li>and {len(group) - _NAMES:,} more</li>")
+    return _folded(f"{len(group):,} names", names)
+
+
+def _folded(summary: str, lines: Sequence[str]) -> str:
+    return f"<details><summary>{summary}</summary><ul class='names'>{''.join(lines)}</ul></details>"
+
+
+def provenance(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Return how the numbers were come by: versions, options, methods, files, remarks."""
+    facts = "".join(
+        f"<dt>{shown(name)}</dt><dd>{shown(value)}</dd>" for name, value in _facts(header, rows)
+    )
+    notes = "".join(f"<li>{shown(note)}</li>" for note in header.get("notes") or ())
+    remarks = f"<h3>Remarks</h3><ul>{notes}</ul>" if notes else ""
+    return f"<dl class='facts'>{facts}</dl>{_files(header)}{remarks}"
+
+
+def _facts(header: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    engine = header.get("engine") or {}
+    yield "sigmascope", ", ".join(f"{name} {value}" for name, value in engine.items()) or "unknown"
+    yield "table", f"{header.get('schema')}, version {header.get('version')}"
+    for name, value in (header.get("options") or {}).items():
+        if value not in (None, [], ()):
+            values = value if isinstance(value, (list, tuple)) else [value]
+            text = size(value) if name == "memory_limit" else ", ".join(map(str, values))
+            yield name.replace("_", " "), text
+    analysed = [row for row in rows if row["status"] == "analysed"]
+    for column in ("method", "precision", "effort", "seed", "num_threads"):
+        counts = Counter(row.get(column) for row in analysed if row.get(column) is not None)
+        if counts:
+            text = ", ".join(f"{value} ({count:,})" for value, count in counts.most_common())
+            yield f"{column.replace('_', ' ')} of each matrix", text
+    passes = [row["passes"] for row in analysed if row.get("passes") is not None]
+    if passes:
+        yield "passes over a matrix", f"{min(passes)} to {max(passes)}"
+    yield "time in all", duration(sum(row.get("seconds") or 0.0 for row in rows))
+
+
+def _files(header: Mapping[str, Any]) -> str:
+    files = [file for file in header.get("files") or () if isinstance(file, Mapping)]
+    lines = [
+        f"<li><code>{shown(file.get('name'))}</code> {size(file.get('size') or 0)}, "
+        f"digest <code>{shown(file.get('digest'))}</code></li>"
+        for file in files
+    ]
+    return _folded(f"{counted(len(files), 'file')}, with size and digest", lines) if lines else ""

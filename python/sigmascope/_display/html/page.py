@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The page put together: its parts, the sentences and the numbers, all escaped.
+
+Names of tensors come out of files, and may hold anything. Text goes through :func:`html.escape`,
+numbers and names for the charts through JSON without "<", and the browser is told to run these very
+scripts and no other, and to load nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sigmascope._display.text import counted, printable, writable
+
+from . import compared, scanned
+from .findings import Finding
+from .lists import not_analysed, provenance, shown
+from .payload import Payload, payload
+from .remarkable import without_spectrum
+from .terms import explained
+
+Row = dict[str, Any]
+
+_SCRIPTS = (
+    *("dom", "numbers", "axes", "model"),
+    *("depth", "heatmap", "spectrum", "angles", "tables", "main"),
+)
+
+
+def write(path: Path, header: Mapping[str, Any], rows: Sequence[Row]) -> None:
+    """Write the page of a scan or of a comparison.
+
+    Parameters
+    ----------
+    path : Path
+    header, rows
+        As :meth:`Scan.header` and `Scan.rows` give them, or those of a comparison.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    path.write_text(writable(page(header, rows)), encoding="utf-8")
+
+
+def page(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Return the page of a scan or of a comparison; see :func:`write`."""
+    kind = "comparison" if header.get("schema") == "sigmascope.comparison" else "scan"
+    rows = list(rows)
+    analysed = [row for row in rows if row["status"] == "analysed"]
+    found = (compared if kind == "comparison" else scanned).findings(dict(header), rows)
+    named = [name for finding in found for name, _ in finding.items]
+    numbers = payload(kind, analysed, named)
+    style = _part("style.css")
+    script = "(() => {\n'use strict';\n" + "\n".join(_part(f"{n}.js") for n in _SCRIPTS) + "})();\n"
+    title, heading, where = _titles(kind, header)
+    return _filled(
+        _part("page.html"),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        version=escape(str((header.get("engine") or {}).get("version", ""))),
+        title=escape(title),
+        kind="Comparison of two checkpoints" if kind == "comparison" else "Scan of a checkpoint",
+        heading=heading,
+        where=where,
+        style=style,
+        findings=_findings(found, {row["name"]: i for i, row in enumerate(analysed)}),
+        left_out=_left_out(numbers),
+        without_spectrum=without_spectrum(rows, kind == "comparison"),
+        not_analysed=not_analysed(rows),
+        provenance=provenance(header, rows),
+        data=numbers.text,
+        script=script,
+    )
+
+
+def _part(name: str) -> str:
+    return resources.files(__package__).joinpath("parts", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def _filled(template: str, **values: str) -> str:
+    """Fill in every {{name}} once; what is filled in is not looked at again."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def _titles(kind: str, header: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the title of the window, the heading, and the paths below it."""
+    names = ("before", "after") if kind == "comparison" else ("checkpoint",)
+    paths = [printable(str(header.get(name) or "")) for name in names]
+    short = [Path(path).name or path or "unknown" for path in paths]
+    title = f"{' → '.join(short)}: spectra"
+    heading = " <span class='arrow'>→</span> ".join(escape(name) for name in short)
+    where = "<br>".join(f"<span class='path'>{escape(path)}</span>" for path in paths if path)
+    return title, heading, where
+
+
+def _findings(found: Sequence[Finding], places: Mapping[str, int]) -> str:
+    return "\n".join(
+        f"<li class='finding {finding.kind}'><h3>{shown(finding.title)}</h3>"
+        f"<p>{explained(shown(finding.text))}</p>{_items(finding, places)}</li>"
+        for finding in found
+    )
+
+
+def _items(finding: Finding, places: Mapping[str, int]) -> str:
+    lines = []
+    for name, text in finding.items:
+        place = places.get(name)
+        label = (
+            f"<code>{shown(name)}</code>"
+            if place is None
+            else f"<button type='button' class='go' data-row='{place}'>{shown(name)}</button>"
+        )
+        said = f" <span>{shown(text)}</span>" if text else ""
+        lines.append(f"<li>{label}{said}</li>")
+    return f"<ul class='items'>{''.join(lines)}</ul>" if lines else ""
+
+
+def _left_out(numbers: Payload) -> str:
+    parts = []
+    if numbers.spectra:
+        parts.append(f"the spectra of {counted(numbers.spectra, 'matrix', 'matrices')}")
+    if numbers.measures:
+        parts.append(counted(numbers.measures, "measure"))
+    if not parts:
+        return ""
+    return (
+        f"<p class='note'>To keep this file small, {' and '.join(parts)} are not in it; a table "
+        "(--out scan.parquet) has everything.</p>"
+    )

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Words of the findings that explain themselves, on hover and on focus."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from sigmascope._display.glossary import MEASURES, PAIR
+
+TERMS = {
+    "robust standard deviations": "1.4826 times the median distance from the median: a standard "
+    "deviation that outliers do not move.",
+    "noise edge": MEASURES["mp_edge"].meaning,
+    "stable rank": MEASURES["stable_rank"].meaning,
+    "effective rank": MEASURES["effective_rank"].meaning,
+    MEASURES["spectral_norm"].label: MEASURES["spectral_norm"].meaning,
+    MEASURES["fro_norm"].label: MEASURES["fro_norm"].meaning,
+    "full rank": "The smaller one of the numbers of rows and columns: no matrix of this shape has "
+    "more directions.",
+    "outlier channels": "Rows or columns whose norm is far above the median one.",
+    "relative change": PAIR["relative_change"].meaning,
+    "‖ΔW‖/‖W‖": PAIR["relative_change"].meaning,
+    "ΔW": "The change: the matrix after less the matrix before.",
+    "rounding floor": PAIR["rounding_floor"].meaning,
+    "principal angles": "The angles between two subspaces, from the closest pair of directions on: "
+    "0° where they share a direction, 90° where they have nothing in common.",
+    "singular values": "How strongly a matrix stretches along each of its directions.",
+    "energy": "The sum of the squared singular values, which is that of the squared entries.",
+}
+
+_ANY = re.compile("|".join(sorted(map(re.escape, TERMS), key=len, reverse=True)))
+
+
+def explained(text: str) -> str:
+    """Return a text as markup in which each term, where it first stands, has its explanation.
+
+    Parameters
+    ----------
+    text : str
+        Already escaped; no term holds a character that escaping changes.
+    """
+    seen: set[str] = set()
+
+    def marked(match: re.Match[str]) -> str:
+        word = match[0]
+        if word in seen:
+            return word
+        seen.add(word)
+        meaning = escape(TERMS[word])
+        return f"<span class='term' tabindex='0' data-meaning='{meaning}'>{word}</span>"
+
+    return _ANY.sub(marked, text)

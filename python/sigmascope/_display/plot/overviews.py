@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One measure of all matrices: across depth, and by layer and role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._display.glossary import entry, role_rank
+
+from .axes import COLOURS, STYLES, drawn_on, dressed, is_log, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = dict[str, Any]
+Places = dict[str, dict[int, list[Row]]]
+
+
+def by_place(rows: Iterable[Row], column: str) -> Places:
+    """Return the rows that have a measure, by role (and tower, if there are several) and layer."""
+    rows = [row for row in rows if row.get("layer") is not None]
+    towers = list(dict.fromkeys(row.get("tower") for row in rows))
+    rows.sort(key=lambda row: (towers.index(row.get("tower")), role_rank(row.get("role") or "")))
+    several = len(towers) > 1
+    found: Places = {}
+    for row in rows:
+        role = row.get("role") or "other"
+        layers = found.setdefault(f"{row.get('tower')} {role}" if several else role, {})
+        layers.setdefault(row["layer"], [])
+        if row.get(column) is not None:
+            layers[row["layer"]].append(row)
+    if not any(any(layers.values()) for layers in found.values()):
+        raise ValueError(f"no matrix in a layer has {column}")
+    return found
+
+
+def draw_depth(ax: Axes | None, rows: Iterable[Row], column: str) -> Axes:
+    """Draw a line for each role; bands are two errors wide, or the range of several matrices."""
+    places = by_place(rows, column)
+    ax = drawn_on(ax, (8.0, 4.5))
+    middles: list[float] = []
+    for number, (place, layers) in enumerate(places.items()):
+        style: dict[str, Any] = {
+            "color": COLOURS[number % len(COLOURS)],
+            "linestyle": STYLES[number // len(COLOURS) % len(STYLES)],
+        }
+        x = np.arange(min(layers), max(layers) + 1)
+        low, middle, high = np.array([_at(layers.get(n, []), column) for n in x.tolist()]).T
+        middles += middle[np.isfinite(middle)].tolist()
+        ax.plot(x, middle, marker="o", markersize=3, linewidth=1.5, label=place, **style)
+        ax.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)
+    if is_log(column, middles):
+        ax.set_yscale("log")
+    if entry(column).signed:
+        ax.axhline(0.0, color="0.6", linewidth=0.8)
+    ax.set_xlabel("layer")
+    ax.set_ylabel(words(column))
+    ax.locator_params(axis="x", integer=True)
+    ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return dressed(ax)
+
+
+def _at(rows: Sequence[Row], column: str) -> tuple[float, float, float]:
+    """Low end, median, high end; nan where there is no value, which breaks the line."""
+    if not rows:
+        return (np.nan, np.nan, np.nan)
+    values = [row[column] for row in rows]
+    width = 2 * (rows[0].get(f"{column}_error") or 0.0) if len(rows) == 1 else 0.0
+    return min(values) - width, median(values), max(values) + width
+
+
+def draw_heatmap(ax: Axes | None, rows: Iterable[Row], column: str) -> Axes:
+    """Draw roles by layers as colours, with their scale; what has no value is hatched."""
+    places = by_place(rows, column)
+    layers = sorted({layer for found in places.values() for layer in found})
+    grid = np.full((len(places), len(layers)), np.nan)
+    for i, found in enumerate(places.values()):
+        for j, layer in enumerate(layers):
+            if found.get(layer):
+                grid[i, j] = median(row[column] for row in found[layer])
+    ax = drawn_on(ax, (min(4 + 0.25 * len(layers), 14), 1.5 + 0.35 * len(places)))
+    ax.set_facecolor("0.95")
+    missing = np.where(np.isnan(grid), 1.0, np.nan)
+    edges = np.arange(len(layers) + 1) - 0.5, np.arange(len(places) + 1) - 0.5
+    ax.pcolor(*edges, np.ma.masked_invalid(missing), hatch="///", alpha=0.0, edgecolor="0.6")
+    image = ax.pcolormesh(*edges, np.ma.masked_invalid(grid), **_colours(column, grid))
+    step = max(1, len(layers) // 20)
+    ax.set_xticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
+    ax.set_yticks(range(len(places)), list(places))
+    ax.invert_yaxis()
+    ax.set_xlabel("layer")
+    ax.figure.colorbar(image, ax=ax, label=words(column), pad=0.02)
+    return ax
+
+
+def _colours(column: str, grid: NDArray[np.float64]) -> dict[str, Any]:
+    """Return palette and scale: a change meets zero in the middle."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    known = grid[np.isfinite(grid)].tolist()
+    if entry(column).signed:
+        far = max(map(abs, known)) or 1.0
+        return {"cmap": "PuOr_r", "norm": Normalize(-far, far)}
+    norm = LogNorm if is_log(column, known) else Normalize
+    return {"cmap": "cividis", "norm": norm(min(known), max(known))}

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a search for the largest singular values costs: a model that picks block and method.
+
+Seconds of one thread of the processor on which the constants were measured (EPYC, Zen 4); only
+their ratios matter. No number of threads and no clock enters, so that neither changes a bit of a
+result. `benchmarks/test_bench_costs.py` holds the choices against the measured optimum.
+
+Estimates of time are another use of the same model: :mod:`sigmascope._execution.rates` measures how
+many times as fast this machine is, part by part, and that never reaches a choice.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .passes import TILES
+
+_BLOCKS = (8, 16, 32, 64, 128)
+
+_STEP_RATE = {
+    "mixed": ((8, 16, 32, 64), (120e9, 152e9, 185e9, 195e9)),
+    "float32": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
+    "float64": ((8, 16, 32, 64), (20e9, 36e9, 46e9, 50e9)),
+    # As float32: that processor has no tiles.
+    "split": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
+}
+"""Flops per second of A^T (A X), by columns of X."""
+
+_TILE = 16
+"""Columns of X that tiles hold: fewer take as long."""
+
+_BASIS_RATE = 60e9
+"""Of orthogonalisation in float32, where 2 n D w flops run over n (D + w) numbers."""
+
+_SMALL_EIGEN = 1.7e-10
+"""Seconds per D^3 to look at a D x D projection: tridiagonal, divide and conquer, few vectors."""
+
+GRAM_RATE = 50e9
+VALUES_EIGEN = 1.5e-10
+"""Seconds per n^3 of every eigenvalue."""
+
+_GRAM_EIGEN = (VALUES_EIGEN, 2.5e-10)
+"""The same, and of the leading eigenvectors as well."""
+
+_FILE_RATE = 1.5e9
+"""Bytes per second of what is read again at each pass."""
+
+_STEP_OVERHEAD = 60e-6
+
+WORTH_SAVING = 128
+"""Order from which a search gives way to a decomposition early: Work, work.hpp."""
+
+
+class Parts(NamedTuple):
+    """Seconds of a Krylov search by what they go into."""
+
+    products: float
+    final: float
+    basis: float
+    checks: float
+    steps: float
+
+
+def basis_columns(k: int, block: int, tol: float) -> float:
+    """Columns multiplied for slowly decaying spectra, +- 20 %: a fit over those of `bench`.
+
+    Of spectra that decay fast it takes half as many.
+    """
+    digits = -np.log10(np.clip(tol, 1e-6, 1e-2))
+    per_value = np.interp(digits, (2, 3, 6), (2.9, 3.3, 4.0))
+    per_block = np.interp(digits, (2, 3, 6), (4.5, 7.5, 15.0))
+    return float(per_value * k + per_block * block * (0.5 + min(k, 64) / 128))
+
+
+def krylov_parts(
+    shape: tuple[int, int], k: int, block: int, tol: float, precision: str, file_bytes: int = 0
+) -> Parts:
+    """Cost of the k largest triplets by block Krylov; `file_bytes` are read again at each pass."""
+    n, m = sorted(shape)
+    steps_in = "float32" if precision == "mixed" and _begins_full(n, tol) else precision
+    columns = min(basis_columns(k, block, tol), n)
+    held = min(columns, max(3 * k + 2 * block, 128))  # restarted, see krylov._restart_columns
+    final = "float64" if precision == "float64" else "float32"
+    slow = 2 if precision == "float64" else 1
+    steps = columns / block
+    return Parts(
+        products=4 * m * n * columns / step_rate(steps_in, block),
+        final=4 * m * n * k / step_rate(final, k),
+        basis=slow * 8 * n * columns * held * 0.7 / _BASIS_RATE,
+        checks=columns / max(block, held / 4) * _SMALL_EIGEN * held**3,
+        steps=steps * (_STEP_OVERHEAD + file_bytes / _FILE_RATE),
+    )
+
+
+def krylov_seconds(
+    shape: tuple[int, int], k: int, block: int, tol: float, precision: str, file_bytes: int = 0
+) -> float:
+    """Cost of the k largest triplets by block Krylov, in all."""
+    return sum(krylov_parts(shape, k, block, tol, precision, file_bytes))
+
+
+def gram_seconds(shape: tuple[int, int], *, vectors: bool) -> float:
+    """Cost of the whole Gram matrix of the smaller side and its eigenvalues, in float64."""
+    n, m = sorted(shape)
+    return m * n**2 / GRAM_RATE + _GRAM_EIGEN[vectors] * n**3
+
+
+def prefers_gram(
+    shape: tuple[int, int],
+    k: int,
+    block: int,
+    tol: float,
+    precision: str,
+    *,
+    file_bytes: int = 0,
+    vectors: bool = True,
+) -> bool:
+    """Whether the whole Gram matrix costs less than a Krylov search."""
+    search = krylov_seconds(shape, k, block, tol, precision, file_bytes)
+    return gram_seconds(shape, vectors=vectors) < search
+
+
+def best_block(
+    shape: tuple[int, int], k: int, tol: float, precision: str, file_bytes: int = 0
+) -> int:
+    """Columns per Krylov step at the least cost; of large matrices eight do not fill the space."""
+    n = min(shape)
+    steps = 1 if n < WORTH_SAVING else 8
+    fitting = [b for b in _BLOCKS if steps * b <= n] or [n]
+    costs = [krylov_seconds(shape, k, b, tol, precision, file_bytes) for b in fitting]
+    return fitting[int(np.argmin(costs))]
+
+
+def step_rate(precision: str, columns: int) -> float:
+    """Flops per second of A^T (A X) by one thread."""
+    widths, rates = _STEP_RATE[precision]
+    if TILES and columns < _TILE:
+        return step_rate(precision, _TILE) * columns / _TILE
+    return float(np.interp(np.log2(columns), np.log2(widths), rates))
+
+
+def _begins_full(n: int, tol: float) -> bool:
+    """Whether most products of a mixed search are in float32: first_products, steering.hpp."""
+    return not TILES and tol < 2**-7 / np.sqrt(n)

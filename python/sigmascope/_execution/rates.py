@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How fast this machine is just now, in a third of a second: for estimates, never for a choice.
+
+What decides bits (block, method) comes from :mod:`sigmascope._execution.costs` alone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sigmascope._host.files import open_regular
+from sigmascope._host.native import _core
+from sigmascope._host.threads import resolve_threads
+from sigmascope.errors import CheckpointError
+from sigmascope.matrices.sources import matrix
+
+from . import costs
+from .passes import TILES
+
+_ROWS, _COLUMNS, _BLOCK, _ORDER = 2048, 1024, 32, 640
+_SEARCH = 1.8 if TILES else 1.0
+"""A matrix beyond the caches takes longer than the one that is timed: measured, 2 to 2.9; without
+tiles 0.56 to 1.3, where products wait less for memory."""
+
+_QUADRATURE = 1.2e-9
+"""Seconds per D^3 of the two eigenproblems of a quadrature, as the constants of costs.py."""
+
+_CHUNK, _CHUNKS = 2**20, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What was measured, by `threads` threads together.
+
+    Attributes
+    ----------
+    threads : int
+    float32, split, mixed, float64 : float
+        Flops per second of a Krylov step on a block of 32 columns.
+    elements : float
+        Stored bytes per second of the statistics of every element, of float32.
+    eigen : float
+        Seconds per n^3 of every eigenvalue, at order 640.
+    file : float or None
+        Bytes per second read from a file of the checkpoint: from a cache if it is in one. None: not
+        measured.
+    """
+
+    threads: int
+    float32: float
+    split: float
+    mixed: float
+    float64: float
+    elements: float
+    eigen: float
+    file: float | None = None
+
+    def speed(self, precision: str) -> float:
+        """Return how many times as fast products are as in the model.
+
+        The model: :mod:`sigmascope._execution.costs`.
+        """
+        measured: float = getattr(self, precision)
+        return measured / costs.step_rate(precision, _BLOCK)
+
+    def values_seconds(self, shape: tuple[int, int], *, fast: bool) -> float:
+        """Estimate every singular value; "fast" as in float32, where it does not fall back."""
+        n, m = sorted(shape)
+        products = m * n**2 / (costs.GRAM_RATE * self.speed("float64"))
+        share = 0.12 + 0.88 * _ORDER / n  # larger problems take less per n^3
+        seconds = products + self.eigen * share * n**3
+        return 0.6 * seconds if fast and n >= 1024 else seconds
+
+    def krylov_seconds(
+        self,
+        shape: tuple[int, int],
+        k: int,
+        block: int,
+        tol: float,
+        precision: str,
+        *,
+        density: bool = False,
+    ) -> float:
+        """Estimate a search for the k largest values, of a spectrum that decays slowly."""
+        parts = costs.krylov_parts(shape, k, block, tol, precision)
+        final = "float64" if precision == "float64" else "float32"
+        speed, plain = self.speed(precision), self.speed(final)
+        small = plain / self.threads  # LAPACK on small matrices, by one thread
+        columns = min(costs.basis_columns(k, block, tol), float(min(shape)))
+        looks = parts.checks + (_QUADRATURE * columns**3 if density else 0.0)
+        basis = (parts.basis + parts.final) / plain + looks / small
+        return _SEARCH * (parts.products / speed + basis + parts.steps)
+
+    def elements_seconds(self, nbytes: int) -> float:
+        """Estimate a look at every element."""
+        return nbytes / self.elements
+
+
+def measure(threads: int | None = None, path: Path | None = None) -> Rates:
+    """Time a Krylov step, a look at every element, an eigenvalue problem and, if asked, a file.
+
+    Parameters
+    ----------
+    threads : int, optional
+    path : Path, optional
+        16 MiB of it are read, in pieces from all over it. They are not looked at.
+    """
+    count = resolve_threads(threads)
+    run: dict[str, Any] = {"threads": count, "panel_rows": 0, "load_bytes": 0, "progress": None}
+    a = _core.gaussian(_ROWS, _COLUMNS, 0, 0, count)
+    single = matrix(a.astype(np.float32))._native
+    double = matrix(a)._native
+    x = _core.gaussian(_COLUMNS, _BLOCK, 1, 0, count)
+    narrow = x.astype(np.float32)
+    flops = 4.0 * _ROWS * _COLUMNS * _BLOCK
+    square = a[:_ORDER].T @ a[:_ORDER]
+    square = np.ascontiguousarray(square[:_ORDER, :_ORDER])
+    eigen = _fastest(lambda: _core.two_stage_eigenvalues(square, False, count), 2)
+    verbs = {
+        "float32": lambda: _core.product_f32(single, narrow, "gram", **run),
+        "split": lambda: _core.product_f32(single, narrow, "split", **run),
+        "mixed": lambda: _core.product_f32(single, narrow, "steer", **run),
+        "float64": lambda: _core.product_f64(double, x, "gram", **run),
+    }
+    found = {name: flops / _fastest(call, 5) for name, call in verbs.items()}
+    moments = _fastest(lambda: _core.moments(single, histogram=False, **run), 3)
+    return Rates(
+        threads=count,
+        **found,
+        elements=4 * _ROWS * _COLUMNS / moments,
+        eigen=eigen / _ORDER**3,
+        file=None if path is None else _file_rate(path),
+    )
+
+
+def _fastest(call: Callable[[], object], rounds: int) -> float:
+    """Seconds of the fastest of some rounds, after one that warms up."""
+    seconds = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])
+
+
+def _file_rate(path: Path) -> float | None:
+    """Bytes per second; None if the file cannot be read or holds nothing."""
+    try:
+        with open_regular(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            began, got = time.perf_counter(), 0
+            for piece in range(min(_CHUNKS, -(-size // _CHUNK))):
+                file.seek(size // _CHUNKS * piece)
+                got += len(file.read(_CHUNK))
+                if time.perf_counter() - began > 0.2:
+                    break
+            return got / max(time.perf_counter() - began, 1e-6) if got else None
+    except (OSError, CheckpointError):
+        return None

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How much memory a call may take: what it may leave to a default."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+_UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def resolve_memory(limit: float | str | None) -> int:
+    """Bytes of a memory limit: a number, a text like "2GiB"; None: half of what is free.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read or is not positive.
+    """
+    if limit is None:
+        return max(available_memory() // 2, 2**28)
+    if isinstance(limit, str):
+        number = r"([0-9]+\.?[0-9]*|\.[0-9]+)"
+        match = re.fullmatch(rf"\s*{number}\s*([kmgt]?i?)b?\s*", limit.lower())
+        if match is None or match[2] not in _UNITS:
+            raise ValueError(f"memory_limit {limit!r} is not a size like '2GiB' or '500MB'")
+        limit = float(match[1]) * _UNITS[match[2]]
+    if limit < 1:
+        raise ValueError(f"memory_limit must be positive, not {limit:g}")
+    return int(limit)
+
+
+def available_memory() -> int:
+    """Bytes that this machine can still give without swapping."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

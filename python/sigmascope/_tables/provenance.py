@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether two scans belong together: of one checkpoint, with options that give the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sigmascope._display.text import path_text
+from sigmascope.adapters import Adapter, Scannable
+from sigmascope.checkpoint import FileIdentity, file_identity
+from sigmascope.errors import CheckpointError
+
+from .journal import Header
+
+FREE = ("num_threads", "memory_limit")
+"""The options that two such scans may differ in. No number depends on the first. The second may
+choose another method; a row says which, and a scan that goes on keeps the limit it began with."""
+
+
+def identities(checkpoint: Scannable) -> tuple[FileIdentity, ...]:
+    """Return what every file of a checkpoint is known by; the path to it is not part of that."""
+    return tuple(_identity(path, checkpoint) for path in checkpoint.files)
+
+
+def _identity(path: Path, checkpoint: Scannable) -> FileIdentity:
+    try:
+        found = file_identity(path)
+        if isinstance(checkpoint, Adapter):  # of several, each in its folder
+            found["name"] = path_text(path.relative_to(checkpoint.origin.path).as_posix())
+        return found
+    except CheckpointError:  # its rows will say it
+        return FileIdentity(name=path_text(path.name), size=0, digest="")
+
+
+def differences(then: Header, now: Header, *, among: Iterable[str] = ()) -> list[str]:
+    """Say what keeps a scan from being part of another: each value before and after.
+
+    Parameters
+    ----------
+    then, now
+        Headers of both.
+    among
+        Members of the header to look at besides files and options: "engine", "shard", "expected".
+    """
+    found = list(_files(then["files"], now["files"]))
+    found += _changes(then["options"], now["options"])
+    for member in among:
+        before, after = then.get(member), now.get(member)  # a comparison has no shard
+        if member == "engine":
+            found += _changes(then[member], now[member])
+        elif before != after:
+            found.append(f"{member} was {_brief(before)}, is {_brief(after)}")
+    return found
+
+
+def _brief(value: Any) -> str:
+    return f"{value['index']}/{value['count']}" if isinstance(value, Mapping) else str(value)
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*then, *now} - {*FREE}):
+        if then.get(name) != now.get(name):
+            yield f"{name} was {then.get(name)!r}, is {now.get(name)!r}"
+
+
+def _files(then: Sequence[FileIdentity], now: Sequence[FileIdentity]) -> Iterator[str]:
+    before, after = ({file["name"]: file for file in files} for files in (then, now))
+    for name in sorted({*before, *after}):
+        if name not in after:
+            yield f"{name} is not there"
+        elif name not in before:
+            yield f"{name} was not there"
+        elif before[name]["size"] != after[name]["size"]:
+            yield f"{name} had {before[name]['size']} bytes, has {after[name]['size']}"
+        elif before[name]["digest"] != after[name]["digest"]:
+            yield f"{name} has other content of the same size"

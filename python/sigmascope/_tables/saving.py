@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables in files of other formats than journals, CSV and Parquet, and files that appear whole."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import importlib.util
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sigmascope._display.text import writable
+from sigmascope._host.files import open_regular, read_regular
+from sigmascope.limits import MAX_TABLE_BYTES
+
+from .journal import Header, Journal, checked_header, naming, parsed
+from .schema import OtherTableError, Row, Schema
+
+SUFFIXES = (".jsonl", ".csv", ".parquet", ".html")
+_BYTES = "surrogateescape"
+"""Names of files that are not UTF-8 are in a CSV as the system has them."""
+_ESCAPED = re.compile(r"\\(udc[89a-f][0-9a-f])")
+TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
+
+
+def suffix_of(path: Path, schema: Schema) -> str:
+    """Return the format of a path; ValueError if it is none, ImportError if it is not installed."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(
+            f"{path}: a {schema.what} is saved as {', '.join(SUFFIXES)}, not {path.suffix!r}"
+        )
+    if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise ImportError(f"{path}: Parquet {TABLE_HINT}")
+    return path.suffix
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside path that takes its place if all goes well, else vanishes."""
+    with naming(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        try:
+            yield Path(name)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(name, 0o666 & ~mask)  # mkstemp keeps files private
+            os.replace(name, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name)
+            raise
+
+
+def probe(path: Path) -> None:
+    """Make sure that a file can be put in place of path; OSError, naming it, if not."""
+    with naming(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        tempfile.TemporaryFile(dir=path.parent).close()
+
+
+def write(path: Path, header: Header, rows: Sequence[Row], schema: Schema) -> None:
+    """Write a whole table in the format of the path's suffix, atomically."""
+    suffix = suffix_of(path, schema)
+    with replacing(path) as temporary:
+        if suffix == ".jsonl":
+            with Journal(temporary, schema) as journal:
+                journal.begin(header)
+                for row in rows:
+                    journal.write(row)
+        elif suffix == ".csv":
+            _write_csv(temporary, rows, schema)
+        elif suffix == ".html":
+            from sigmascope._display import html
+
+            html.write(temporary, header, rows)
+        else:
+            _write_parquet(temporary, header, rows, schema)
+
+
+def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
+    """Read a table back; a CSV has no header record, so its options are lost.
+
+    Raises
+    ------
+    ValueError
+        The file is no such table; the message names it, and the line.
+    """
+    suffix = suffix_of(path, schema)
+    if suffix == ".html":
+        raise ValueError(f"{path}: a page to read, which cannot be loaded; save a .jsonl beside it")
+    if suffix == ".jsonl":
+        header, rows, _ = parsed(path, read_regular(path, MAX_TABLE_BYTES), schema)
+        if header is None:
+            raise ValueError(f"{path}: not a {schema.what}, it has no complete line")
+        return header, rows
+    return _read_csv(path, schema) if suffix == ".csv" else _read_parquet(path, schema)
+
+
+def _write_csv(path: Path, rows: Iterable[Row], schema: Schema) -> None:
+    with open(path, "w", encoding="utf-8", errors=_BYTES, newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(schema.columns)
+        for row in rows:
+            writer.writerow([_cell(row[name]) for name in schema.columns])
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, (list, bool)) else value
+
+
+def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
+    columns = schema.columns
+    with (
+        io.BufferedReader(open_regular(path)) as raw,
+        io.TextIOWrapper(raw, encoding="utf-8", errors=_BYTES, newline="") as file,
+        _long_fields(),
+    ):
+        reader = csv.DictReader(file)
+        if set(columns) - schema.added - set(reader.fieldnames or ()):
+            raise OtherTableError(f"{path}: not a {schema.what}, it lacks columns of one")
+        rows = [
+            {
+                name: _parsed(path, reader.line_num, name, kind, line.get(name))
+                for name, kind in columns.items()
+            }
+            for line in reader
+        ]
+    return {"schema": schema.name, "version": schema.version}, rows
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Allow fields of any length: a list of singular values is one."""
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _parsed(path: Path, number: int, name: str, kind: str, cell: str | None) -> Any:
+    if not cell:
+        return None
+    try:
+        return cell if kind == "str" else float(cell) if kind == "float" else json.loads(cell)
+    except ValueError as error:
+        raise ValueError(f"{path}: line {number}: {name} is {cell!r}, not {kind}") from error
+
+
+def _write_parquet(path: Path, header: Header, rows: Sequence[Row], schema: Schema) -> None:
+    import pyarrow.parquet as parquet
+
+    with open(path, "wb") as file:  # pyarrow takes no path that is not UTF-8
+        parquet.write_table(arrow_table(rows, header, schema), file)
+
+
+def _read_parquet(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    try:
+        with io.BufferedReader(open_regular(path)) as file:
+            table = parquet.read_table(file)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: not a Parquet file: {error}") from error
+    stored = (table.schema.metadata or {}).get(schema.name.encode(), b"{}")
+    texts = [name for name, kind in schema.columns.items() if kind == "str"]
+    records: list[Row] = table.to_pylist()
+    for record in records:
+        record |= {name: _unescaped(record[name]) for name in texts if record.get(name)}
+    rows = [schema.row(record) for record in records]
+    return checked_header(path, json.loads(stored), schema), rows
+
+
+def _unescaped(text: str) -> str:
+    """Take back what `writable` did, as a reader of JSON does."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1][1:], 16)), text) if "\\u" in text else text
+
+
+def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
+    """Return rows as a pyarrow Table of typed columns, the header among its metadata.
+
+    Raises
+    ------
+    ImportError
+        Without pyarrow.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise ImportError(f"an Arrow table {TABLE_HINT}") from error
+    types = {
+        "str": pa.string(),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "ints": pa.list_(pa.int64()),
+        "floats": pa.list_(pa.float64()),
+    }
+    fields = [pa.field(name, types[kind]) for name, kind in schema.columns.items()]
+    metadata = {schema.name: json.dumps(header)}
+    texts = [name for name, kind in schema.columns.items() if kind == "str"]
+    rows = [row | {name: writable(row[name]) for name in texts if row.get(name)} for row in rows]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=metadata))
+
+
+def pandas_frame(rows: Sequence[Row], schema: Schema) -> Any:
+    """Return rows as a pandas DataFrame of nullable columns; lists stay lists.
+
+    Raises
+    ------
+    ImportError
+        Without pandas.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(f"a DataFrame {TABLE_HINT}") from error
+    types = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
+    return pd.DataFrame(
+        {
+            name: pd.Series([row[name] for row in rows], dtype=types.get(kind, "object"))
+            for name, kind in schema.columns.items()
+        }
+    )

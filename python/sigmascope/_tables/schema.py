@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a saved table is: its schema, so that journals and files are written and read alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+Row = dict[str, Any]
+"""A row of a table: values by the names of columns."""
+
+Kind = Literal["str", "int", "float", "bool", "ints", "floats"]
+"""The type of a column."""
+
+_NUMBER = (int, float)
+_HEADER: Mapping[str, type | tuple[type, ...]] = {
+    "checkpoint": str,
+    "before": str,
+    "after": str,
+    "options": dict,
+    "expected": int,
+    "notes": list,
+    "files": list,
+    "before_files": list,
+    "after_files": list,
+    "engine": dict,
+    "shard": (dict, type(None)),
+}
+_SHARD: Mapping[str, type] = {"index": int, "count": int, "total": int, "positions": list}
+_FILE: Mapping[str, type] = {"name": str, "size": int, "digest": str}
+
+
+def _is(value: object, kind: Kind) -> bool:
+    """Whether a value may stand in a column of a kind."""
+    if kind in ("ints", "floats"):
+        number = int if kind == "ints" else _NUMBER
+        return isinstance(value, list) and all(
+            isinstance(each, number) and not isinstance(each, bool) for each in value
+        )
+    if isinstance(value, bool) or kind == "bool":
+        return isinstance(value, bool) and kind == "bool"
+    kinds: Mapping[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": _NUMBER}
+    return isinstance(value, kinds[kind])
+
+
+class OtherTableError(ValueError):
+    """A saved table is of another kind."""
+
+
+class Schema(NamedTuple):
+    """The rows of one kind of table.
+
+    Attributes
+    ----------
+    name, version
+        As in the header of a file.
+    what
+        In words: "scan".
+    columns
+        Every column of a row, in order, with its type.
+    reads
+        Versions that are read, `version` among them.
+    added
+        Columns that earlier versions lack.
+    """
+
+    name: str
+    version: int
+    what: str
+    columns: Mapping[str, Kind]
+    reads: tuple[int, ...]
+    added: frozenset[str] = frozenset()
+
+    def check(self, record: Mapping[str, object]) -> None:
+        """ValueError if a record has a value that its column cannot have; both are named."""
+        if not isinstance(record.get("name"), str):
+            raise ValueError(f"name is {_brief(record.get('name'))}, not str")
+        for name, kind in self.columns.items():
+            value = record.get(name)
+            if value is not None and not _is(value, kind):
+                raise ValueError(f"{name} is {_brief(value)}, not {kind}")
+
+    def row(self, record: Mapping[str, object]) -> Row:
+        """Return a row with every column there is, and no other."""
+        return {name: record.get(name) for name in self.columns}
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, list | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"{value!r:.80}"
+
+
+def check_header(header: Mapping[str, object]) -> None:
+    """ValueError if a member of a header is of another type than we write; it is named."""
+    _check_members(header, _HEADER, "")
+    shard = header.get("shard")
+    if isinstance(shard, dict):
+        _check_members(shard, _SHARD, "shard, ", whole=True)
+        if not _is(shard["positions"], "ints"):
+            raise ValueError("shard, positions are not whole numbers")
+    files = header.get("files")
+    for file in files if isinstance(files, list) else ():
+        if not isinstance(file, dict):
+            raise ValueError(f"files hold {_brief(file)}")
+        _check_members(file, _FILE, "files, ", whole=True)
+
+
+def _check_members(
+    members: Mapping[str, object],
+    known: Mapping[str, type | tuple[type, ...]],
+    where: str,
+    whole: bool = False,
+) -> None:
+    if whole and members.keys() != known.keys():
+        raise ValueError(f"{where}{', '.join(known)} are expected")
+    for name, kind in known.items():
+        value = members.get(name)
+        if name in members and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ValueError(f"{where}{name} is {_brief(value)}")

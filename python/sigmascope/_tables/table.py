@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A table of rows with its evidence, saved and loaded alike whatever its rows are about."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from sigmascope.checkpoint import FileIdentity
+from sigmascope.errors import SigmascopeError
+
+from . import saving
+from .journal import Header
+from .schema import Row, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sigmascope._display.plot import Plots
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
+class Table(ABC):
+    """What a scan and a comparison have in common: one row for every tensor.
+
+    Attributes
+    ----------
+    options
+        How the rows were computed.
+    rows
+        Plain records of the columns of `schema`.
+    expected
+        How many rows the whole has; more than ``len(rows)`` if it was interrupted.
+    notes
+        Remarks on the files.
+    files
+        Name, size and digest of every file that was read.
+    engine
+        Version, instruction set and BLAS: what decides the last bits, besides the options.
+    """
+
+    schema: ClassVar[Schema]
+
+    options: dict[str, Any]
+    rows: list[Row]
+    expected: int
+    notes: tuple[str, ...] = ()
+    files: tuple[FileIdentity, ...] = ()
+    engine: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __getitem__(self, name: str) -> Row:
+        for row in self.rows:
+            if row["name"] == name:
+                return row
+        raise KeyError(f"no row {name!r} among {len(self.rows)}")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is there."""
+        return len(self.rows) >= self.expected
+
+    @property
+    def analysed(self) -> list[Row]:
+        """The rows that were computed."""
+        return [row for row in self.rows if row["status"] == "analysed"]
+
+    @property
+    def entrywise(self) -> list[Row]:
+        """The rows of tensors without a spectrum, whose numbers were read one by one."""
+        return [row for row in self.rows if row["status"] == "entrywise"]
+
+    @property
+    def failed(self) -> list[Row]:
+        """The rows whose analysis failed."""
+        return [row for row in self.rows if row["status"] == "failed"]
+
+    @property
+    def unconverged(self) -> list[Row]:
+        """The analysed rows that did not reach the tolerance; their errors hold all the same."""
+        return [row for row in self.analysed if not row["converged"]]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the matrices."""
+        return float(sum(row["seconds"] or 0.0 for row in self.rows))
+
+    @property
+    def bytes(self) -> int:
+        """Stored bytes of the matrices that were analysed."""
+        return sum(row["nbytes"] for row in self.analysed)
+
+    @abstractmethod
+    def header(self) -> Header:
+        """Return the first line of a saved table: schema, version, and all but the rows."""
+
+    @classmethod
+    @abstractmethod
+    def of_header(cls, header: Header, rows: list[Row]) -> Self:
+        """Return the table that a header and its rows make; a CSV's header says nothing."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows as a pandas DataFrame; ImportError without the extra ``table``."""
+        frame: pd.DataFrame = saving.pandas_frame(self.rows, self.schema)
+        return frame
+
+    def to_arrow(self) -> Any:
+        """Return the rows as a pyarrow Table; ImportError without the extra ``table``."""
+        return saving.arrow_table(self.rows, self.header(), self.schema)
+
+    @property
+    def plot(self) -> Plots:
+        """Plots of the rows (extra ``plot``): `scan.plot.depth("stable_rank")` and so on."""
+        from sigmascope._display.plot import Plots
+
+        return Plots(self.rows, comparison=self.schema.what == "comparison")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save as `.jsonl`, `.csv`, `.parquet` or `.html`, a page to read that is not loaded again.
+
+        The file appears whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            Another suffix.
+        ImportError
+            Parquet without the extra ``table``.
+        OSError
+            It cannot be written; the path is named.
+        """
+        saving.write(Path(path), self.header(), self.rows, self.schema)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Load what was saved; also the journal of a run that was killed, to its last whole line.
+
+        A CSV holds the rows alone: paths and options are empty then.
+
+        Raises
+        ------
+        ValueError
+            The file is no such table, or of another version; file and line are named.
+        OSError
+            It cannot be read.
+        """
+        return cls.of_header(*saving.read(Path(path), cls.schema))
+
+
+class ScanInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended a scan or a comparison; `scan` holds its rows so far, and it is saved."""
+
+    def __init__(self, scan: Table) -> None:
+        super().__init__(f"{len(scan)} of {scan.expected} rows done")
+        self.scan: Any = scan
+
+
+class OutputError(SigmascopeError, OSError):
+    """An output could not be written; the path is named, and `scan` holds the rows done."""
+
+    def __init__(self, error: OSError, scan: Table) -> None:
+        super().__init__(error.errno, error.strerror, error.filename)
+        self.scan: Any = scan

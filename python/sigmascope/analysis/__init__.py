@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The spectrum of one matrix: which solver, which measures, within which memory."""

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether a call of :func:`sigmascope.spectrum` is within its memory, and what is if it is not."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+from sigmascope._display.text import amount
+from sigmascope._execution.memory import Need
+from sigmascope._execution.options import Run
+from sigmascope.errors import MemoryLimitError
+from sigmascope.matrices.matrix import Matrix
+
+from .routes import EFFORTS, Route, route, run_for
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Arguments of one call.
+
+    `options` are those of :meth:`sigmascope._execution.options.Run.of`.
+    """
+
+    effort: str
+    k: int
+    tol: float
+    accuracy: str
+    measures: tuple[str, ...]
+    vectors: bool
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        effort: str,
+        k: int,
+        tol: float,
+        accuracy: str,
+        measures: tuple[str, ...] = (),
+        vectors: bool = False,
+        **options: Any,
+    ) -> Asked:
+        """Take the arguments of :func:`sigmascope.spectrum` that decide what it holds."""
+        return cls(effort, k, tol, accuracy, measures, vectors, options)
+
+    def chosen(self, a: Matrix) -> tuple[Route, Run]:
+        """Choose what to run on a matrix; ValueError if an argument is out of range."""
+        run = run_for(a, self.effort, **self.options)
+        how = self.effort, self.k, self.tol, self.accuracy, run, self.measures, self.vectors
+        return route(a, *how), run
+
+    def within(self, a: Matrix, chosen: Route, run: Run) -> Run:
+        """Choose what is held of a matrix beside what was chosen for it.
+
+        Raises
+        ------
+        MemoryLimitError
+            It says the least limit that allows the call, and what of less is within this one.
+        """
+        try:
+            return chosen.within(a, run)
+        except MemoryLimitError as error:
+            raise MemoryLimitError(f"{error}; {_advice(a, self, chosen)}") from None
+
+    def refused(self, a: Matrix, chosen: Route, error: MemoryLimitError) -> MemoryLimitError:
+        """Add to what a call met whose basis grew too long what surely is within the memory."""
+        return MemoryLimitError(f"{error}; {_advice(a, self, chosen, surely=True)}")
+
+
+def room_beside(a: Matrix, **how: Any) -> int:
+    """Bytes of the limit that :func:`sigmascope.spectrum` of `a` leaves, for the next matrix.
+
+    0 if the call would be refused, or reads the file again at each pass, and so holds as much of
+    it as it can. If `a` is in memory, its own bytes are taken off as well, as if they had been
+    read for this call. `how`: the arguments, as :meth:`Asked.of` takes them.
+    """
+    chosen, run = Asked.of(**how).chosen(a)
+    try:
+        run = chosen.within(a, run)
+    except MemoryLimitError:
+        return 0
+    held = a.nbytes if a.in_memory else run.load_bytes
+    if not held:
+        return 0
+    needed = chosen.need(run.reading(a, held=run.load_bytes > 0)).beside(held + run.copy_bytes)
+    return max(run.memory - run.reserved - needed.peak, 0)
+
+
+def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
+    """What :func:`sigmascope.spectrum` runs on `a`, and takes beside its bytes once it is read."""
+    chosen, run = Asked.of(**how).chosen(a)
+    return chosen, chosen.need(run.reading(a, held=True))
+
+
+# ------------------------------------------------------------------------------- what of less fits
+
+
+class _Fits(IntEnum):
+    """Degree to which a call fits: not at all, as it is expected to run, or at its worst."""
+
+    NOT = 0
+    EXPECTED = 1
+    SURELY = 2
+
+
+def _advice(a: Matrix, asked: Asked, refused: Route, *, surely: bool = False) -> str:
+    """Say what of less is within the memory; if nothing is, what the least would need."""
+    single = [(words, _fits(a, less)) for words, less in _changes(a, asked, refused)]
+    sure = [words for words, fits in single if fits == _Fits.SURELY]
+    hoped = [words for words, fits in single if fits == _Fits.EXPECTED]
+    sure = sure or _combined(a, asked, refused, _Fits.SURELY)
+    if not sure and not hoped:
+        hoped = _combined(a, asked, refused, _Fits.EXPECTED)
+    parts = [f"what fits: {', or '.join(sure)}"] if sure else []
+    if hoped and not surely:
+        parts.append(f"what fits unless its values span much: {', or '.join(hoped)}")
+    return "; ".join(parts) or _least_of_all(a, asked)
+
+
+def _changes(a: Matrix, asked: Asked, refused: Route) -> Iterator[tuple[str, Asked]]:
+    """Give the calls that differ in one thing, nearest to what was asked first."""
+    options = dict(asked.options)
+    if options.pop("panel_rows", None) is not None:
+        yield "the same with panel_rows left to the default", replace(asked, options=options)
+    if asked.measures:
+        yield f"the same without {' and '.join(asked.measures)}", replace(asked, measures=())
+    for effort in reversed(EFFORTS):
+        if effort not in (asked.effort, refused.effort):
+            yield f"effort {effort!r}", replace(asked, effort=effort)
+    if asked.effort != "exact" or asked.vectors:
+        ranks = (
+            _largest_rank(a, asked, refused.k - 1, fits) for fits in (_Fits.SURELY, _Fits.EXPECTED)
+        )
+        k = next(filter(None, ranks), 0)
+        if k:
+            yield f"k = {k}", replace(asked, k=k)
+
+
+def _combined(a: Matrix, asked: Asked, refused: Route, fits: _Fits) -> list[str]:
+    """Return the first effort that fits with nothing on request, and the largest k that does."""
+    without = f", without {' and '.join(asked.measures)}" if asked.measures else ""
+    for effort in reversed(EFFORTS):
+        k = _largest_rank(a, replace(_bare(asked), effort=effort), refused.k, fits)
+        if k:
+            return [f"effort {effort!r} with k = {k}{without}"]
+    return []
+
+
+def _least_of_all(a: Matrix, asked: Asked) -> str:
+    needed, memory, effort = min(
+        (run.least(a, chosen.need), run.memory, effort)
+        for effort in EFFORTS
+        for chosen, run in _valid(a, replace(_bare(asked), effort=effort, k=1))
+    )
+    sure = "fits" if needed > memory else "is sure to fit"
+    return f"nothing less {sure}: effort {effort!r} with k = 1 needs {amount(needed)}"
+
+
+def _bare(asked: Asked) -> Asked:
+    """Ask for the same without measures on request, panels as high as they may be."""
+    options = {name: value for name, value in asked.options.items() if name != "panel_rows"}
+    return replace(asked, measures=(), options=options)
+
+
+def _largest_rank(a: Matrix, asked: Asked, most: int, fits: _Fits) -> int:
+    """Return the largest k up to `most` that fits; 0 if none does."""
+
+    def lacks(k: int) -> bool:
+        return _fits(a, replace(asked, k=k), fits) < fits
+
+    return bisect_left(range(1, most + 1), True, key=lacks)
+
+
+def _fits(a: Matrix, asked: Asked, wanted: _Fits = _Fits.SURELY) -> _Fits:
+    """How much of a call is within the memory, up to what is wanted."""
+    for chosen, run in _valid(a, asked):
+        if run.least(a, chosen.need) <= run.memory:
+            surely = wanted == _Fits.SURELY and chosen.most(a, run) <= run.memory
+            return _Fits.SURELY if surely else _Fits.EXPECTED
+    return _Fits.NOT
+
+
+def _valid(a: Matrix, asked: Asked) -> Iterator[tuple[Route, Run]]:
+    """Give what a call would run; nothing if its effort has not the precision that was asked."""
+    with suppress(ValueError):
+        yield asked.chosen(a)

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The matrix s B A as a value: its shape, its parts, sums of such, and what its spectrum means.
+
+An adapter (LoRA; Hu et al. 2021) changes an m x n weight by such a product of rank r.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope import statistics
+from sigmascope._display.text import amount
+from sigmascope._host.memory import resolve_memory
+from sigmascope.errors import MemoryLimitError, NonFiniteError
+from sigmascope.matrices.joins import hstack, outer, vstack
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.matrices.sources import matrix
+from sigmascope.spectra import SVD, Measure, SingularValues, Spectrum
+
+from .exact import svd_of, values_of
+
+Array = NDArray[np.float64]
+
+# Where all but r of the values are 0 there is no bulk, no tail and no least value to speak of.
+_OF_A_BULK = ("mp_", "alpha", "log_alpha", "shoulder_", "effective_rank_above", "condition")
+
+
+class LowRank:
+    """The matrix s B A, which is never formed unless it is asked for.
+
+    Parameters
+    ----------
+    B : Matrix or anything that :func:`matrix` takes, shape (m, r)
+    A : likewise, shape (r, n)
+    scale : float
+        s.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit, one is empty, or the scale is not finite.
+    """
+
+    __array_ufunc__ = None  # so that a NumPy number times it is a product again
+    __slots__ = ("A", "B", "scale")
+
+    def __init__(self, B: Any, A: Any, scale: float = 1.0) -> None:
+        self.B, self.A, self.scale = matrix(B), matrix(A), float(scale)
+        if self.B.shape[1] != self.A.shape[0] or 0 in (*self.B.shape, *self.A.shape):
+            raise ValueError(f"no product of shapes {self.B.shape} and {self.A.shape}")
+        if not np.isfinite(self.scale):
+            raise ValueError(f"the scale of a product must be finite, not {scale}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return self.B.shape[0], self.A.shape[1]
+
+    @property
+    def rank(self) -> int:
+        """r, the most that its rank can be."""
+        return self.A.shape[0]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def dtype(self) -> str:
+        """How B and A are stored."""
+        return self.B.dtype if self.B.dtype == self.A.dtype else "mixed"
+
+    @property
+    def nbytes(self) -> int:
+        """Stored bytes of B and A."""
+        return self.B.nbytes + self.A.nbytes
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether neither has to be read from a file."""
+        return self.B.in_memory and self.A.in_memory
+
+    @property
+    def working_bytes(self) -> int:
+        """Memory that its spectrum takes: both in float64, with their orthogonal factors."""
+        m, n = self.shape
+        return 8 * (3 * (m + n) * self.rank + 6 * self.rank**2 + 4 * min(m, n))
+
+    @property
+    def T(self) -> LowRank:
+        """The transpose."""
+        return LowRank(self.A.T, self.B.T, self.scale)
+
+    def __getitem__(self, key: Any) -> LowRank:
+        """Rows and columns by slices, as of a Matrix."""
+        rows, columns = (*(key if isinstance(key, tuple) else (key,)), slice(None))[:2]
+        return LowRank(self.B[rows], self.A[:, columns], self.scale)
+
+    def __mul__(self, factor: float) -> LowRank:
+        """A multiple."""
+        return LowRank(self.B, self.A, self.scale * factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> LowRank:
+        """-s B A."""
+        return self * -1.0
+
+    @overload
+    def __add__(self, other: LowRank) -> LowRank: ...
+    @overload
+    def __add__(self, other: Matrix) -> Matrix: ...
+    def __add__(self, other: LowRank | Matrix) -> LowRank | Matrix:
+        """A product of rank r + r', or the matrix with this added to it, lazily."""
+        if isinstance(other, Matrix):
+            return self.matrix() + other  # small terms first
+        if not isinstance(other, LowRank):
+            return NotImplemented
+        if self.shape != other.shape:
+            raise ValueError(f"cannot add products of shapes {self.shape} and {other.shape}")
+        B = hstack([self.scale * self.B, other.scale * other.B])
+        return LowRank(B, vstack([self.A, other.A]))
+
+    def __radd__(self, other: Matrix) -> Matrix:
+        """A matrix with this added to it, lazily."""
+        return self + other if isinstance(other, Matrix) else NotImplemented
+
+    @overload
+    def __sub__(self, other: LowRank) -> LowRank: ...
+    @overload
+    def __sub__(self, other: Matrix) -> Matrix: ...
+    def __sub__(self, other: LowRank | Matrix) -> LowRank | Matrix:
+        """A difference, as a sum."""
+        return self + (-other) if isinstance(other, LowRank | Matrix) else NotImplemented
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LowRank, (self.B, self.A, self.scale)
+
+    def __repr__(self) -> str:
+        m, n = self.shape
+        return f"LowRank({m} x {n}, rank {self.rank}, {self.dtype}, scale {self.scale:.6g})"
+
+    def load(self) -> LowRank:
+        """Read both into memory, as stored."""
+        return LowRank(self.B.load(), self.A.load(), self.scale)
+
+    def svd(self, k: int | None = None) -> SVD:
+        """Compute the k largest singular triplets, or all min(m, n, r) that may not be 0.
+
+        Raises
+        ------
+        ValueError
+            k is below 1 or above min(m, n).
+        NonFiniteError
+            B or A holds NaN or infinity.
+
+        Notes
+        -----
+        One read of B and A; O((m + n) r^2) time, everything in float64. Values beyond the r-th are
+        0, and their vectors are not made: k is cut down to min(m, n, r).
+        """
+        if k is not None and not 1 <= k <= min(self.shape):
+            raise ValueError(f"k = {k} must be between 1 and min(m, n) = {min(self.shape)}")
+        return svd_of(*self._factors(), self.scale, k)
+
+    def singular_values(self) -> SingularValues:
+        """Compute all min(m, n) singular values; those beyond the r-th are exactly 0.
+
+        Raises
+        ------
+        NonFiniteError
+            B or A holds NaN or infinity.
+        """
+        found, unit = values_of(*self._factors(), self.scale)
+        return found.scaled(unit)
+
+    def check_memory(self, memory_limit: int | str | None = None, reserved: int = 0) -> None:
+        """MemoryLimitError, with both numbers, if `working_bytes` do not fit into the limit."""
+        needed, limit = self.working_bytes + reserved, resolve_memory(memory_limit)
+        if needed > limit:
+            raise MemoryLimitError(
+                f"the spectrum of a product of rank {self.rank} needs "
+                f"{amount(needed)}, memory_limit is {amount(limit)}"
+            )
+
+    def spectrum(
+        self,
+        k: int = 64,
+        *,
+        vectors: bool = False,
+        memory_limit: int | str | None = None,
+        reserved: int = 0,
+    ) -> Spectrum:
+        """Compute every measure that means something for a matrix of rank r, all of them exact.
+
+        Parameters
+        ----------
+        k : int
+            Largest values wanted; min(m, n) if that is less.
+        vectors, memory_limit, reserved
+            As for :func:`spectrum`.
+
+        Returns
+        -------
+        Spectrum
+            With effort "exact". Measures of a bulk, of a tail or of the least value are absent
+            where r < min(m, n), and so are the statistics of the elements, which are never made.
+
+        Raises
+        ------
+        ValueError
+            k is below 1.
+        NonFiniteError
+            B or A holds NaN or infinity.
+        MemoryLimitError
+            `working_bytes` are above the limit.
+        """
+        if k < 1:
+            raise ValueError(f"k = {k} must be at least 1")
+        self.check_memory(memory_limit, reserved)
+        found, unit = values_of(*self._factors(), self.scale)
+        measures = self._measures(found, (k := min(k, *self.shape)), unit)
+        found = found.scaled(unit)
+        return Spectrum(
+            shape=self.shape,
+            effort="exact",
+            k=k,
+            top=found.values[:k],
+            top_errors=found.errors[:k],
+            values=found.values,
+            value_errors=found.errors,
+            density=None,
+            moments=None,
+            measures=measures,
+            method=found.method,
+            precision=found.precision,
+            passes=found.passes,
+            block=0,
+            columns=self.rank,
+            seed=0,
+            seconds=found.seconds,
+            num_threads=found.num_threads,
+            converged=True,
+            notes=(f"rank {self.rank} or less by its form", *found.notes),
+            svd=self.svd(k) if vectors else None,
+        )
+
+    def matrix(self) -> Matrix:
+        """Make it a list of tiles, one for each of r: its elements are summed as they are decoded.
+
+        No m x n numbers are held: B and A are, A in float32 or, if B or A is, in float64. What is
+        decoded to float64 is exact to its rounding; to float32, to about r roundings of a term.
+        """
+        B, A = self._factors()
+        double = "float64" in (self.B.precision, self.A.precision)
+        rows = A if double else A.astype(np.float32)
+        return self.scale * reduce(add, map(outer, B.T, rows))
+
+    def _factors(self) -> tuple[Array, Array]:
+        """B (m, r) and A (r, n) in float64."""
+        found = []
+        for name, factor in (("B", self.B), ("A", self.A)):
+            array = np.asarray(factor, dtype=np.float64)
+            bad = np.argwhere(~np.isfinite(array))
+            if len(bad):
+                i, j = bad[0].tolist()
+                raise NonFiniteError(
+                    f"factor {name} of a product holds {len(bad)} NaN or infinite entries, "
+                    f"the first at ({i}, {j})"
+                )
+            found.append(array)
+        return found[0], found[1]
+
+    def _measures(self, found: SingularValues, k: int, unit: int) -> dict[str, Measure]:
+        measures = statistics.measures_from_values(
+            found.values,
+            found.errors,
+            self.shape,
+            found.fro_norm,
+            floor=found.floor,
+            k=k,
+            unit=unit,
+        )
+        if self.rank >= min(self.shape):
+            return measures
+        return {
+            name: measure for name, measure in measures.items() if not name.startswith(_OF_A_BULK)
+        }

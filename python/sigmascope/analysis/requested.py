@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measures that read the matrix once more, or compute its spectrum again: made on request.
+
+alpha_farms
+    The Hill exponent over sub-matrices of one aspect ratio (:func:`statistics.alpha_farms`), at any
+    effort: at most 8 square ones, of side min(m, n, 1024). They lie along the diagonal of the
+    matrix, one in each eighth of the way at a place that the seed chooses, so that the transpose
+    has the same ones transposed. Every singular value of each.
+randomized_distance
+    The Wasserstein-1 distance to the spectrum of the matrix with its entries in random order
+    (:func:`statistics.randomized_distance`), at efforts "density" and "exact": two permutations,
+    each analysed as the matrix itself was. The decoded entries are held for it, 4 bytes each (8 of
+    float64), and read once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._execution.memory import Need, values_need
+from sigmascope._execution.passes import MIB, Reading
+from sigmascope._host.threads import resolve_threads
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.matrices.sources import matrix
+from sigmascope.solvers.svdvals import svdvals
+
+REQUESTED = ("alpha_farms", "randomized_distance")
+"""Their names."""
+
+SIDE, PARTS, PERMUTATIONS = 1024, 8, 2
+
+GENERATORS = 3 * MIB
+"""What importing `numpy.random` takes, which nothing else here does: 2.4 MiB measured."""
+
+_CHUNK = 8 * MIB
+
+
+def check_measures(measures: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of what is requested, each once and in one order; ValueError if unknown."""
+    asked = (measures,) if isinstance(measures, str) else tuple(measures or ())
+    for name in asked:
+        if name not in REQUESTED:
+            raise ValueError(f"measures on request are {', '.join(REQUESTED)}, not {name!r}")
+    return tuple(name for name in REQUESTED if name in asked)
+
+
+def windows(shape: tuple[int, int], seed: int) -> list[tuple[slice, slice]]:
+    """Return rows and columns of the square sub-matrices of :func:`farms`, each once."""
+    side = min(*shape, SIDE)
+    bits = np.random.PCG64(seed).random_raw(PARTS)  # a stream that no NumPy will change
+    way = (np.arange(PARTS) + (bits >> np.uint64(11)) * 2.0**-53) / PARTS
+    starts = {
+        tuple(min(int(share * (extent - side + 1)), extent - side) for extent in shape)
+        for share in way
+    }
+    return [(slice(i, i + side), slice(j, j + side)) for i, j in sorted(starts)]
+
+
+def farms(a: Matrix, seed: int, **options: Any) -> tuple[list[NDArray[np.float64]], float]:
+    """Compute every singular value of the sub-matrices, and the floor below which none is told."""
+    found = [svdvals(a[rows, columns], **options) for rows, columns in windows(a.shape, seed)]
+    return [part.values for part in found], max(part.floor for part in found)
+
+
+def farms_need(reading: Reading) -> Need:
+    """What :func:`farms` holds: one sub-matrix at a time."""
+    side = min(*reading.shape, SIDE)
+    part = replace(reading, shape=(side, side))
+    return values_need(part).beside(PARTS * 8 * side + int(reading.stored * side**2))
+
+
+def permutations(a: Matrix, seed: int, num_threads: int | None) -> Iterator[Matrix]:
+    """Give the matrix with its entries in one random order after another, in the same memory.
+
+    The order is that of the longer side, so that it does not matter which of the two is first.
+    """
+    numbers = _decoded(a, resolve_threads(num_threads))
+    # The legacy generator, since its streams are frozen; a seed of 64 bits through SeedSequence.
+    random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
+    for _ in range(PERMUTATIONS):
+        random.shuffle(numbers.reshape(-1))
+        yield matrix(numbers)
+
+
+def permutation_need(reading: Reading, width: int) -> Need:
+    """What is held while the entries, of `width` bytes, are gathered."""
+    m, n = reading.shape
+    most = max(_CHUNK, n * 8)
+    return Need(m * n * width, int(2 * most + most / 8 * reading.stored))
+
+
+def _decoded(a: Matrix, threads: int) -> NDArray[Any]:
+    """Decode a matrix a few rows at a time; the longer side first."""
+    m, n = a.shape
+    numbers = np.empty((max(m, n), min(m, n)), dtype=a.precision)
+    height = max(_CHUNK // (8 * n), 1)
+    for i in range(0, m, height):
+        part = a[i : i + height]._native
+        rows = part.decode_f64(threads) if numbers.itemsize == 8 else part.decode_f32(threads)
+        if m >= n:
+            numbers[i : i + height] = rows
+        else:
+            numbers[:, i : i + height] = rows.T
+    return numbers

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every file format comes to: a header of tensors, each a run of bytes in its file."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sigmascope._host.files import open_regular
+from sigmascope.errors import CheckpointError
+
+_DTYPES_OF_BITS = {
+    4: "F4",
+    6: "F6_E2M3 F6_E3M2",
+    8: "BOOL U8 I8 F8_E4M3 F8_E5M2 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ",
+    16: "U16 I16 F16 BF16",
+    32: "U32 I32 F32",
+    64: "U64 I64 F64 C64",
+}
+#: Bits per element of every dtype of the safetensors format, whose names all formats get here.
+DTYPE_BITS: Mapping[str, int] = {
+    name: bits for bits, names in _DTYPES_OF_BITS.items() for name in names.split()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What tells that a file is still the one whose header was read."""
+
+    size: int
+    modified_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileStamp:
+        """Return the stamp in the answer of a stat call."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """One tensor of a file: `offset` in bytes from the start of the file.
+
+    `strides` count elements and are None for C order. What is no tensor has a reason in `foreign`,
+    and its Python type as `dtype`.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    nbytes: int
+    strides: tuple[int, ...] | None = None
+    foreign: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A validated header; `entries` stand in file order (by offset)."""
+
+    path: Path
+    entries: tuple[TensorEntry, ...]
+    metadata: Mapping[str, str]
+    stamp: FileStamp
+    notes: tuple[str, ...] = ()
+
+    def check_unchanged(self) -> None:
+        """Raise CheckpointError unless the file is still the one that was opened."""
+        try:
+            now = FileStamp.of(os.stat(self.path))
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror}") from error
+        if now != self.stamp:
+            raise CheckpointError(
+                f"{self.path}: the file changed since it was opened "
+                f"({self.stamp.size} bytes then, {now.size} now): open the checkpoint again"
+            )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[io.FileIO, FileStamp]]:
+    """Open a regular file to read its header, with its stamp; it must not change meanwhile.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be read, is no regular file, or changed while it was read.
+    """
+    try:
+        # Unbuffered and without the system's read-ahead: tensor data are not touched.
+        with open_regular(path) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+            stamp = FileStamp.of(os.fstat(file.fileno()))
+            yield file, stamp
+            if FileStamp.of(os.fstat(file.fileno())) != stamp:
+                raise CheckpointError(f"{path}: the file changed while its header was read")
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which files a checkpoint consists of: one file, a folder with or without an index, or ranks.
+
+A folder holds safetensors files, else PyTorch's, else .npy files; the first kind that is there is
+read. It is read by its `model.safetensors.index.json` (`pytorch_model.bin.index.json`), else by
+the only other index of that kind in it, else as `model.safetensors` (`pytorch_model.bin`) alone,
+else as all files of the kind. Files in the folder that take no part are noted, never read in
+silence. Files `consolidated.00`, `consolidated.01` and so on that hold the same tensors are the
+ranks of tensor parallelism: each holds a piece of every matrix.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from sigmascope.errors import CheckpointError
+
+from .entries import Header
+from .index import check_index, listed, read_index, size_note
+from .jsontext import brief
+from .npy import read_npy
+from .pickles import SUFFIXES as PICKLES
+from .pickles import read_pickled
+from .safetensors import read_header
+
+
+class _Kind(NamedTuple):
+    """Files that one folder may consist of, and the names by which writers tell the whole."""
+
+    suffixes: tuple[str, ...]
+    index_suffix: str
+    whole: str
+
+    @property
+    def main_index(self) -> str:
+        return self.whole.partition(".")[0] + self.index_suffix
+
+
+_KINDS = (
+    _Kind((".safetensors",), ".safetensors.index.json", "model.safetensors"),
+    _Kind(PICKLES, ".bin.index.json", "pytorch_model.bin"),
+    _Kind((".npy",), "", ""),
+)
+_UNREAD = {".gguf": "GGUF is not read yet", ".npz": "save the arrays as .npy files"}
+_SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)\.(?:safetensors|bin|pt)")
+_RANK_NAME = re.compile(r"consolidated\.(\d\d)\.(?:safetensors|pth|pt)")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The headers of a checkpoint in file-name order, apart for each rank, and remarks."""
+
+    folder: Path
+    ranks: tuple[tuple[Header, ...], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def headers(self) -> tuple[Header, ...]:
+        """All headers, rank after rank."""
+        return tuple(header for rank in self.ranks for header in rank)
+
+
+def read_files(path: str | os.PathLike[str]) -> Files:
+    """Find the files of a checkpoint and validate every header, and the index against them.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, an index file, or a folder.
+
+    Raises
+    ------
+    CheckpointError
+        Nothing to read, a file that is not what it claims to be, or files and index that
+        disagree. One bad shard fails the whole: half a checkpoint is no checkpoint.
+    """
+    path = Path(path).absolute()
+    try:
+        if path.is_dir():
+            return _read_folder(path)
+        path.stat()
+        if path.suffix == ".json":
+            torch = path.name.endswith(_KINDS[1].index_suffix)
+            return _read_indexed(path, _KINDS[1] if torch else _KINDS[0])
+        return _files(path.parent, (_read_file(path),), ())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_ranks(paths: Sequence[str | os.PathLike[str]]) -> Files:
+    """Read one checkpoint for each rank of tensor parallelism, in the order of the ranks.
+
+    Raises
+    ------
+    CheckpointError
+        As for `read_files`, or one of them is cut into ranks itself.
+    """
+    found = [read_files(path) for path in paths]
+    if not found:
+        raise CheckpointError("no paths of ranks")
+    for files, path in zip(found, paths, strict=True):
+        if len(files.ranks) > 1:
+            raise CheckpointError(f"{path}: {len(files.ranks)} ranks, where one is expected")
+    notes = tuple(dict.fromkeys(note for files in found for note in files.notes))
+    return Files(found[0].folder, tuple(files.ranks[0] for files in found), notes)
+
+
+def _read_file(path: Path) -> Header:
+    if path.suffix in _UNREAD:
+        raise CheckpointError(f"{path}: {_UNREAD[path.suffix]}")
+    if path.suffix in PICKLES:
+        return read_pickled(path)
+    return read_npy(path) if path.suffix == ".npy" else read_header(path)
+
+
+def _files(folder: Path, headers: tuple[Header, ...], notes: tuple[str, ...]) -> Files:
+    return Files(folder, (headers,), notes + tuple(n for header in headers for n in header.notes))
+
+
+def _read_folder(folder: Path) -> Files:
+    names = _visible(folder)
+    for kind in _KINDS:
+        indexes = [name for name in names if kind.whole and name.endswith(kind.index_suffix)]
+        files = [name for name in names if name.endswith(kind.suffixes)]
+        if kind.main_index in indexes:
+            return _read_indexed(folder / kind.main_index, kind)
+        if len(indexes) > 1:
+            raise CheckpointError(f"{folder}: several indexes, open one of them: {listed(indexes)}")
+        if indexes:
+            return _read_indexed(folder / indexes[0], kind)
+        if files:
+            chosen = [kind.whole] if kind.whole in files else files
+            return _read_all(folder, chosen, _left_out(names, chosen))
+    raise CheckpointError(f"{folder}: no .safetensors file{_elsewhere(folder, names)}")
+
+
+def _read_all(folder: Path, names: list[str], notes: tuple[str, ...]) -> Files:
+    _check_numbering(folder, names)
+    headers = tuple(_read_file(folder / name) for name in names)
+    ranks = [match for name in names if (match := _RANK_NAME.fullmatch(name))]
+    held = [{entry.name for entry in header.entries} for header in headers]
+    if len(ranks) == len(names) > 1 and any(other == held[0] for other in held[1:]):
+        numbers = [int(match[1]) for match in ranks]
+        if numbers != list(range(len(ranks))):
+            raise CheckpointError(f"{folder}: ranks {numbers} are here, counting from 0")
+        notes += tuple(note for header in headers for note in header.notes)
+        return Files(folder, tuple((header,) for header in headers), notes)
+    _check_distinct(headers)
+    return _files(folder, headers, notes)
+
+
+def _read_indexed(path: Path, kind: _Kind) -> Files:
+    index = read_index(path, kind.suffixes)
+    folder = path.parent
+    shards = sorted(set(index.weight_map.values()))
+    missing = [shard for shard in shards if not os.path.exists(folder / shard)]
+    if missing:
+        raise CheckpointError(f"{path}: shards missing from the folder: {listed(missing)}")
+    headers = tuple(_read_file(folder / shard) for shard in shards)
+    _check_distinct(headers)
+    check_index(index, headers)
+    return _files(folder, headers, size_note(index, headers) + _left_out(_visible(folder), shards))
+
+
+def _visible(folder: Path) -> list[str]:
+    # Names with a leading dot are other programs' own: half-done downloads, resource forks.
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+
+
+def _check_distinct(headers: Iterable[Header]) -> None:
+    seen: dict[str, Path] = {}
+    for header in headers:
+        for entry in header.entries:
+            if entry.name in seen:
+                raise CheckpointError(
+                    f"{header.path}: tensor {brief(entry.name, 200)} stands in "
+                    f"{seen[entry.name].name} too (pieces of one matrix, the ranks of tensor "
+                    "parallelism, are opened as a list of paths)"
+                )
+            seen[entry.name] = header.path
+
+
+def _check_numbering(folder: Path, names: Iterable[str]) -> None:
+    """Without an index, the names of numbered shards tell whether one is absent."""
+    numbered: dict[tuple[str, str], set[int]] = {}
+    for name in names:
+        if match := _SHARD_NAME.fullmatch(name):
+            key = match["stem"], match["total"]
+            numbered.setdefault(key, set()).add(int(match["number"]))
+    for (stem, total), numbers in numbered.items():
+        # Counting starts at 1 in most writers and at 0 in a few.
+        if len(numbers) < int(total):
+            raise CheckpointError(
+                f"{folder}: {len(numbers)} of the {int(total)} shards {stem}-*-of-{total} "
+                "are here, and no index"
+            )
+
+
+def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
+    """Remark on files with weights that are not read."""
+    suffixes = tuple(suffix for kind in _KINDS for suffix in kind.suffixes) + tuple(_UNREAD)
+    others = sorted({name for name in present if name.endswith(suffixes)} - set(chosen))
+    unread = {_UNREAD[Path(name).suffix] for name in others if Path(name).suffix in _UNREAD}
+    why = f" ({'; '.join(sorted(unread))})" if unread else ""
+    return (f"files not part of the checkpoint: {listed(others)}{why}",) if others else ()
+
+
+def _elsewhere(folder: Path, names: Iterable[str]) -> str:
+    """Hint where the weights may be, for the message that there are none."""
+    below = {path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*.safetensors")}
+    below |= {
+        path.parent.relative_to(folder).as_posix()
+        for path in folder.glob("snapshots/*/*.safetensors")
+    }
+    if below:
+        return f"; sub-folders with some: {listed(sorted(below))}"
+    others = [name for name in names if name.endswith(tuple(_UNREAD))]
+    why = "; ".join(sorted({_UNREAD[Path(name).suffix] for name in others}))
+    return f" (not read: {listed(others)}: {why})" if others else ""

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""An index of shards: which tensor stands in which file of the folder.
+
+Shard names in an index are plain file names; separators, drives and `..` are refused. The file
+of that name may be a symbolic link to anywhere: download caches keep their blobs elsewhere, and
+the link was made by the owner of the folder, not by the author of the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from sigmascope._host.files import read_regular
+from sigmascope._host.formats import LOOK, recognised
+from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_CONFIG_BYTES, MAX_JSON_BYTES
+
+from .entries import Header
+from .jsontext import Members, brief, parse_json, unique
+from .names import check_count, checked_name
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A validated index file: which tensor stands in which shard."""
+
+    path: Path
+    weight_map: Mapping[str, str]
+    total_size: object  # as written: the real ones are too often wrong to be refused
+
+
+def read_json(path: Path, most: int = MAX_CONFIG_BYTES) -> dict[str, object]:
+    """Read the top-level object of a JSON file, repeated keys refused.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, is above the limit of bytes, or holds no JSON object.
+    """
+    try:
+        raw = read_regular(path, most)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    if not raw.lstrip().startswith((b"{", b"[")) and (what := recognised(raw[:LOOK])):
+        raise CheckpointError(f"{path}: no JSON object but {what}")
+    return unique(parse_json(raw, f"{path}: the text"), f"{path}: the text")
+
+
+def read_index(path: Path, suffixes: tuple[str, ...]) -> Index:
+    """Read and validate one index of shards whose names end in one of `suffixes`.
+
+    Raises
+    ------
+    CheckpointError
+        The text is not JSON, repeats a key, has no weight_map of strings to plain file names of
+        that kind, or has a metadata that is no object.
+    """
+    members = read_json(path, MAX_JSON_BYTES)
+    if "weight_map" not in members:
+        raise CheckpointError(
+            f"{path}: no 'weight_map' in the index; of a model that has none, open the folder"
+        )
+    weight_map = unique(members["weight_map"], f"{path}: weight_map")
+    if not weight_map:
+        raise CheckpointError(f"{path}: weight_map is empty")
+    check_count(weight_map, f"{path}: weight_map")
+    for name, shard in weight_map.items():
+        checked_name(name, str(path))
+        if not isinstance(shard, str):
+            raise CheckpointError(
+                f"{path}: tensor {brief(name)}: shard {brief(shard)} is no string"
+            )
+        if not _is_plain(shard):
+            raise CheckpointError(
+                f"{path}: tensor {brief(name)}: shard {brief(shard)} is not a plain file name"
+            )
+        if not shard.endswith(suffixes):
+            raise CheckpointError(
+                f"{path}: tensor {brief(name)}: shard {brief(shard)} is no {suffixes[0]} file"
+            )
+    metadata = unique(members.get("metadata", Members()), f"{path}: metadata")
+    return Index(path, weight_map, metadata.get("total_size"))
+
+
+def _is_plain(name: str) -> bool:
+    # Both flavours on every platform: the same index must not mean two things.
+    return (
+        name not in ("", ".", "..")
+        and "\0" not in name
+        and PurePosixPath(name).name == name
+        and PureWindowsPath(name).name == name
+    )
+
+
+def check_index(index: Index, headers: Iterable[Header]) -> None:
+    """Index and shards must name the same tensors in the same places."""
+    promises: dict[str, set[str]] = {}
+    for name, shard in index.weight_map.items():
+        promises.setdefault(shard, set()).add(name)
+    for header in headers:
+        shard = header.path.name
+        held, promised = {entry.name for entry in header.entries}, promises[shard]
+        if promised - held:
+            raise CheckpointError(
+                f"{index.path}: tensors not in their shard {shard}: "
+                f"{listed(sorted(promised - held))}"
+            )
+        if held - promised:
+            raise CheckpointError(
+                f"{index.path}: tensors of {shard} not in the index: "
+                f"{listed(sorted(held - promised))}"
+            )
+
+
+def size_note(index: Index, headers: Iterable[Header]) -> tuple[str, ...]:
+    """Return a remark if the index states another size than its shards have."""
+    total = sum(entry.nbytes for header in headers for entry in header.entries)
+    if index.total_size is None or index.total_size == total:
+        return ()
+    claim = f"{index.path.name}: total_size {brief(index.total_size)}"
+    return (f"{claim}, but the tensors take {total} bytes",)
+
+
+def listed(names: list[str], limit: int = 5) -> str:
+    """Return names for a message, the first few of them."""
+    shown = ", ".join(brief(name, 200) for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pickles of tensors, read without running them.
+
+A pickle is a program that may call whatever it can name. Of the names in it this reader knows a
+dozen, each of which becomes an inert record that is no function of PyTorch's; any other name ends
+the reading. What it makes are tuples, dicts and lists, checked before a number of theirs is used.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NamedTuple
+
+from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_DIMENSIONS, MAX_PICKLE_STEPS
+
+from .jsontext import brief
+
+_STORAGES = {
+    "DoubleStorage": "F64",
+    "FloatStorage": "F32",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    "LongStorage": "I64",
+    "IntStorage": "I32",
+    "ShortStorage": "I16",
+    "CharStorage": "I8",
+    "ByteStorage": "U8",
+    "BoolStorage": "BOOL",
+    "ComplexFloatStorage": "C64",
+    "ComplexDoubleStorage": "C128",
+    "UntypedStorage": "U8",
+}
+_DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "float8_e8m0fnu": "F8_E8M0",
+    "float8_e4m3fnuz": "F8_E4M3FNUZ",
+    "float8_e5m2fnuz": "F8_E5M2FNUZ",
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
+}
+_KNOWN = {
+    "torch.Size",
+    "torch.device",
+    "torch.storage.UntypedStorage",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_tensor_v3",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+} | {f"torch.{name}" for name in (*_STORAGES, *_DTYPES)}
+
+
+class Storage(NamedTuple):
+    """What a pickle says of a storage: the dtype it was saved as, and the name of its record."""
+
+    dtype: str
+    key: str
+
+
+class Tensor(NamedTuple):
+    """What a pickle says of a tensor."""
+
+    storage: Storage
+    offset: int  # in elements, as strides
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+
+
+class _Name(NamedTuple):
+    """A name in a pickle. Calling it makes a record: nothing of that name is ever imported."""
+
+    name: str
+
+    def __call__(self, *args: Any) -> Any:
+        kind = self.name.rpartition(".")[2]
+        if kind.startswith("_rebuild_parameter"):
+            return args[0]
+        if kind.startswith("_rebuild_tensor"):
+            storage, offset, shape, strides = args[:4]
+            dtype = _DTYPES[_last(args[6].name)] if kind == "_rebuild_tensor_v3" else storage.dtype
+            return _tensor(storage, offset, _sizes(shape), _sizes(strides), dtype)
+        if kind == "Size":
+            return _sizes(args[0])
+        if kind == "device":
+            return "device"
+        raise CheckpointError(f"{self.name} is called")
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _sizes(value: object) -> tuple[Any, ...]:
+    """Take a shape, or strides, for what they are before they are copied."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"a shape, or strides, of type {type(value).__name__}")
+    if len(value) > MAX_DIMENSIONS:
+        raise CheckpointError(
+            f"a tensor of {len(value)} dimensions, above the limit of {MAX_DIMENSIONS}"
+        )
+    return tuple(value)
+
+
+def _tensor(
+    storage: object, offset: object, shape: tuple[Any, ...], strides: tuple[Any, ...], dtype: str
+) -> Tensor:
+    """Check what a pickle says of a tensor; how far it reaches is checked against the file."""
+    numbers = (offset, *shape, *strides)
+    if not isinstance(storage, Storage) or len(shape) != len(strides):
+        raise CheckpointError(
+            f"a tensor of shape {brief(list(shape))} has no storage, or no stride"
+        )
+    if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+        raise CheckpointError(f"a tensor has shape, strides or offset {brief(list(numbers))}")
+    return Tensor(storage, numbers[0], shape, strides, dtype)
+
+
+class _OrderedDict(OrderedDict[Any, Any]):
+    """What becomes of OrderedDict: nothing is copied into one."""
+
+    def __init__(self, *args: object) -> None:
+        if any(args):
+            raise CheckpointError("an OrderedDict made of something else")
+        super().__init__()
+
+
+_OrderedDict.__name__ = "OrderedDict"
+
+_PLAIN = (str, int, float, bytes, type(None))
+_Handler = Callable[[Any], None]
+
+
+def _check_keys(keys: Iterable[object]) -> None:
+    """Refuse keys whose hash may take for ever: that of tuples of tuples, made of each other."""
+    for key in keys:
+        parts = key if type(key) is tuple else (key,)
+        if not all(type(part) in _PLAIN or type(part) is bool for part in parts):
+            raise CheckpointError(f"a dict or set has a key of type {type(key).__name__}")
+
+
+def _counted(handler: _Handler) -> _Handler:
+    def step(reader: Any) -> None:
+        reader.steps += 1
+        if reader.steps > MAX_PICKLE_STEPS:
+            raise CheckpointError(f"its pickle has more than {MAX_PICKLE_STEPS} instructions")
+        handler(reader)
+
+    return step
+
+
+def _refused(reader: Any) -> None:
+    raise CheckpointError("its pickle has an instruction that no file of tensors has")
+
+
+def _set_one(reader: Any) -> None:
+    _check_keys(reader.stack[-2:-1])
+    pickle._Unpickler.dispatch[pickle.SETITEM[0]](reader)
+
+
+def _set_many(reader: Any) -> None:
+    _check_keys(reader.stack[::2])
+    pickle._Unpickler.dispatch[pickle.SETITEMS[0]](reader)
+
+
+def _make_dict(reader: Any) -> None:
+    _check_keys(reader.stack[::2])
+    pickle._Unpickler.dispatch[pickle.DICT[0]](reader)
+
+
+def _add_items(reader: Any) -> None:
+    _check_keys(reader.stack)
+    pickle._Unpickler.dispatch[pickle.ADDITEMS[0]](reader)
+
+
+def _make_set(reader: Any) -> None:
+    _check_keys(reader.stack)
+    pickle._Unpickler.dispatch[pickle.FROZENSET[0]](reader)
+
+
+def _build(reader: Any) -> None:
+    """Drop the attributes of an OrderedDict, versions of modules mostly; nothing else has any."""
+    reader.stack.pop()
+    if not isinstance(reader.stack[-1], _OrderedDict):
+        raise CheckpointError(f"a {type(reader.stack[-1]).__name__} is given attributes")
+
+
+# In Python, not in C: there a pickle of ten bytes can make the table of what it remembers as
+# large as it likes.
+class _Inert(pickle._Unpickler):
+    """Reads a pickle without importing or running anything that it names."""
+
+    dispatch: ClassVar[dict[int, _Handler]] = pickle._Unpickler.dispatch | {
+        pickle.SETITEM[0]: _set_one,
+        pickle.SETITEMS[0]: _set_many,
+        pickle.DICT[0]: _make_dict,
+        pickle.ADDITEMS[0]: _add_items,
+        pickle.FROZENSET[0]: _make_set,
+        pickle.BUILD[0]: _build,
+        # It makes room for as many bytes as it says, before it looks for them.
+        pickle.BYTEARRAY8[0]: _refused,
+        pickle.NEXT_BUFFER[0]: _refused,
+        pickle.READONLY_BUFFER[0]: _refused,
+    }
+    dispatch = {code: _counted(handler) for code, handler in dispatch.items()}
+    steps = 0
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return _OrderedDict
+        if f"{module}.{name}" in _KNOWN:
+            return _Name(f"{module}.{name}")
+        raise CheckpointError(
+            f"refused, for its pickle asks for {brief(f'{module}.{name}')}, which is no part of a "
+            "tensor; nothing of it was run"
+        )
+
+    def persistent_load(self, pid: Any) -> Storage:
+        kind, storage, key, _, _ = pid
+        if kind != "storage" or not isinstance(storage, _Name) or type(key) is not str:
+            raise CheckpointError(f"a reference to {brief(kind)} is no storage")
+        return Storage(_STORAGES[_last(storage.name)], key)
+
+
+def unpickled(raw: bytes) -> object:
+    """Return what a pickle holds: `Tensor` where it has one, and plain containers and numbers.
+
+    Raises
+    ------
+    CheckpointError
+        It names something else, or is no pickle.
+    """
+    try:
+        return _Inert(io.BytesIO(raw), encoding="utf-8").load()
+    except CheckpointError:
+        raise
+    except Exception as error:  # a broken pickle may raise anything
+        raise CheckpointError(
+            f"no readable pickle: {type(error).__name__}: {error!s:.200}"
+        ) from None

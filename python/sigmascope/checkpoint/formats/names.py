@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Names of tensors as files give them: bounded before they are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+
+from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_NAME, MAX_TENSORS
+
+from .jsontext import brief
+
+
+def checked_name(name: str, where: str) -> str:
+    """Return a name; CheckpointError if it is longer than the limit."""
+    if len(name) > MAX_NAME:
+        raise CheckpointError(
+            f"{where}: tensor {brief(name, 60)}: a name of {len(name)} letters, above the limit of "
+            f"{MAX_NAME}"
+        )
+    return name
+
+
+def check_count(entries: Sized, where: str) -> None:
+    """Raise CheckpointError if a file has more entries than the limit."""
+    if len(entries) > MAX_TENSORS:
+        raise CheckpointError(f"{where}: {len(entries)} entries, above the limit of {MAX_TENSORS}")
+
+
+def joined(above: str, key: object) -> str:
+    """Return the name of an entry of a dict, whose own name and dot are `above`."""
+    if isinstance(key, int):
+        text = str(key) if key.bit_length() <= 64 else "a large number"
+    elif isinstance(key, str):
+        text = key
+    else:
+        text = "" if isinstance(key, bytes) and len(key) > MAX_NAME else brief(key, MAX_NAME)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise CheckpointError(f"tensor {brief(above + text[:60], 60)}: a name that is no text")
+    if len(above) + len(text) > MAX_NAME:
+        raise CheckpointError(
+            f"tensor {brief(above + text[:60], 60)}: a name of {len(above) + len(text)} letters, "
+            f"above the limit of {MAX_NAME}"
+        )
+    return above + text

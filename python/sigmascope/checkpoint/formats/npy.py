@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A .npy file as a checkpoint of one tensor, named as the file is."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+from sigmascope.errors import CheckpointError
+from sigmascope.matrices.npy import read_npy_header
+
+from .entries import Header, TensorEntry, opened
+
+_NAMES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bool": "BOOL",
+    "complex64": "C64",
+    "complex128": "C128",
+}
+_NAMES |= {f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)}
+_NAMES |= {f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)}
+
+
+def read_npy(path: Path) -> Header:
+    """Read and validate the header of a .npy file; numbers stay where they are.
+
+    Raises
+    ------
+    CheckpointError
+        It is no .npy file, or is cut short.
+    """
+    with opened(path) as (file, stamp):
+        shape, fortran, dtype, offset = read_npy_header(file, path)
+    if dtype.kind not in "fiubcV" or dtype.names is not None:
+        foreign = f"an array of {dtype}, no tensor"
+        return Header(path, (TensorEntry(path.stem, "object", (), 0, 0, None, foreign),), {}, stamp)
+    # What ml_dtypes adds is stored without its name: as V2 and V1.
+    name = _NAMES.get(dtype.name, dtype.str.lstrip("<|=")) if dtype.isnative else dtype.str
+    nbytes = prod(shape) * dtype.itemsize
+    if offset + nbytes > stamp.size:
+        raise CheckpointError(
+            f"{path}: {dtype} {list(shape)} takes {nbytes} bytes from byte {offset} on, "
+            f"the file ends at {stamp.size}"
+        )
+    strides = tuple(prod(shape[:axis]) for axis in range(len(shape))) if fortran else None
+    entry = TensorEntry(path.stem, name, shape, offset, nbytes, strides)
+    return Header(path, (entry,), {}, stamp)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rules that roles are read by: those of this package, and a user's own before them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from sigmascope.checkpoint.formats.jsontext import brief
+from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_RULE_STEPS
+
+from .patterns import Match, Pattern, compiled_pattern
+from .table import Table, read_table
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """Rules ready for use."""
+
+    modules: tuple[tuple[str, Pattern, str], ...]
+    towers: tuple[tuple[str, Pattern], ...]
+    prefixes: tuple[tuple[str, Pattern], ...]
+    parts: tuple[tuple[str, Pattern], ...]
+    layer: Pattern
+    expert: Pattern
+    known: dict[tuple[str, frozenset[str]], tuple[str, str]] = field(default_factory=dict)
+
+    def numbers(self, name: str) -> tuple[int | None, int | None, str]:
+        """Return the numbers of layer and expert in a name, and the name with "#" for them."""
+        layer, name = _cut_number(self.layer, name)
+        expert, name = _cut_number(self.expert, name)
+        return layer, expert, name
+
+    def place(self, name: str, modules: frozenset[str]) -> tuple[str, str]:
+        """Return role and tower of a name without numbers, among the modules beside it."""
+        key = name, modules
+        if key not in self.known:  # a large model has only some dozens of them
+            self.known[key] = self._place(name, modules)
+        return self.known[key]
+
+    def _place(self, name: str, modules: frozenset[str]) -> tuple[str, str]:
+        tower = next((tower for tower, rule in self.towers if rule.search(name)), "text")
+        prefix = "".join(prefix for prefix, rule in self.prefixes if rule.search(name))
+        for role, rule, beside in self.modules:
+            match = rule.search(name)
+            if match and (not beside or _beside(match, beside) in modules):
+                part = self._part(match["part"])
+                return prefix + role + ("" if part == "weight" else f".{part}"), tower
+        return "other", tower
+
+    def _part(self, text: str | None) -> str:
+        if text is None:
+            return "weight"
+        return next((part or text for part, rule in self.parts if rule.fullmatch(text)), text)
+
+
+def _beside(match: Match, module: str) -> str:
+    """Return the name that a module would have which stands beside the one matched."""
+    whole = match["module"]
+    end = match.start("module") + (whole.rfind(".") + 1)
+    return match.string[:end] + module
+
+
+def _cut_number(pattern: Pattern, name: str) -> tuple[int | None, str]:
+    """Return the number a pattern finds in a name, and the name without it."""
+    match = pattern.search(name)
+    if match is None:
+        return None, name
+    start, end = match.start("number"), match.end("number")
+    return int(name[start:end]), f"{name[:start]}#{name[end:]}"
+
+
+@lru_cache(maxsize=64)
+def compiled(table: Table) -> Rules:
+    """Make rules ready for use; they have been checked."""
+    top = f"^(?:(?:{'|'.join(table.wrappers)})\\.)*" if table.wrappers else "^"
+    parts = "|".join(pattern for _, pattern, _ in table.parts)
+    standard = standard_table()
+
+    def whole(pattern: str) -> str:
+        for name, meaning in table.shorthands:
+            pattern = pattern.replace(f"<{name}>", meaning)
+        if unknown := re.search(r"<\w+>", pattern):
+            raise CheckpointError(f"rules: {brief(pattern)}: no shorthand {unknown[0]}")
+        return re.sub(r"(?<![\[\\])\^", lambda _: top, pattern)
+
+    def is_ours(pattern: str) -> bool:
+        """Whether it is one of this package, and what is put into it is, too."""
+        return (
+            pattern in _texts(standard)
+            and ("^" not in pattern or table.wrappers == standard.wrappers)
+            and ("<" not in pattern or table.shorthands == standard.shorthands)
+        )
+
+    def within(pattern: str) -> Pattern:
+        return _ready(rf"(?:^|\.)(?:{whole(pattern)})", is_ours(pattern))
+
+    def module(end: str) -> Pattern:
+        text = rf"(?:^|\.)(?P<module>{whole(end)})(?:[._](?P<part>{parts}))?$"
+        return _ready(text, is_ours(end) and table.parts == standard.parts, ("module", "part"))
+
+    def numbered(patterns: tuple[str, ...], ours: tuple[str, ...]) -> Pattern:
+        text = rf"(?:^|\.)(?:{'|'.join(patterns)})\.(?P<number>\d{{1,6}})\."
+        return _ready(text, patterns == ours, ("number",))
+
+    return Rules(
+        modules=tuple((role, module(end), beside) for role, end, beside in table.modules),
+        towers=tuple((tower, within(pattern)) for tower, pattern, _ in table.towers),
+        prefixes=tuple((prefix, within(pattern)) for prefix, pattern, _ in table.prefixes),
+        parts=tuple((part, _ready(end, end in _texts(standard))) for part, end, _ in table.parts),
+        layer=numbered(table.layers, standard.layers),
+        expert=numbered(table.experts, standard.experts),
+    )
+
+
+def _ready(pattern: str, ours: bool, groups: tuple[str, ...] = ()) -> Pattern:
+    """Compile a pattern: by `re` one of this package, whose rules have been looked at."""
+    return (
+        re.compile(pattern)
+        if ours
+        else compiled_pattern(pattern, "rules", groups, most=MAX_RULE_STEPS)
+    )
+
+
+@lru_cache(maxsize=16)
+def _texts(table: Table) -> frozenset[str]:
+    """List all patterns of a table."""
+    pairs = (*table.modules, *table.towers, *table.prefixes, *table.parts)
+    return frozenset(pattern for _, pattern, _ in pairs).union(
+        *(_texts(model) for _, model in table.models)
+    )
+
+
+@lru_cache(maxsize=1)
+def standard_table() -> Table:
+    """Return the table of this package, roles.toml."""
+    return read_table(Path(__file__).with_name("roles.toml"))
+
+
+def standard_rules() -> Rules:
+    """Return the rules of this package, ready for use."""
+    return compiled(standard_table())
+
+
+def rules_for(own: Table | None, model_type: str | None) -> Rules:
+    """Return the rules for one model: a user's first, then those for its type, then the rest."""
+    table = standard_table()
+    return compiled((own.before(table) if own else table).of_model(model_type))

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Quantised layouts: which tensors are codes, scales and tables of one packed weight.
+
+Their parts can look like matrices (the scales of a 4-bit weight are two-dimensional and
+floating point), so they must be recognised even where the codes are not decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sigmascope.checkpoint.formats.entries import Header, TensorEntry
+
+from .mxfp4 import packed_scales
+from .scales import is_quantised, scale_names
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A tensor of a quantised weight, or of several names: its status, and why it has no matrix.
+
+    `status` is "unreadable" for codes that are not decoded.
+    """
+
+    status: str
+    reason: str
+
+
+# (end of the codes' name, ends of the scales' names, ends of other parts, layout)
+_LAYOUTS = (
+    (".qweight", (".scales",), (".qzeros", ".g_idx"), "GPTQ or AWQ"),
+    (
+        ".weight_packed",
+        (".weight_scale", ".weight_global_scale"),
+        (".weight_shape", ".weight_zero_point", ".weight_g_idx"),
+        "compressed-tensors",
+    ),
+    ("_blocks", ("_scales",), (), "MXFP4"),
+    (".blocks", (".scales",), (), "MXFP4"),
+    (".q_weight", (".q_scale", ".q_scale_max"), (".q_groups", ".q_invperm"), "EXL2"),
+    (".codes", (".scales",), (".codebooks",), "AQLM"),
+    (
+        ".weight",
+        (".weight.absmax", ".weight.nested_absmax", ".SCB"),
+        (".weight.quant_map", ".weight.nested_quant_map", ".weight_format"),
+        "bitsandbytes",
+    ),
+)
+
+TIED = "shares storage with "
+"""Before the name of the tensor that another one is a second name of."""
+
+_BITSANDBYTES_STATE = ".quant_state.bitsandbytes__"
+
+
+def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> dict[str, Part]:
+    """Find the tensors that belong to packed weights, each with what it is.
+
+    Parameters
+    ----------
+    entries : mapping
+        All tensors of the checkpoint by name.
+    method : str or None
+        `quant_method` of the model's configuration, to name the layout by.
+    """
+    parts: dict[str, Part] = {}
+    for name, entry in entries.items():
+        if entry.foreign or entry.dtype[0] not in "UI":
+            continue
+        if held := packed_scales(entry, entries):
+            parts[held.name] = Part("scale", f"scale of {name}")
+            continue
+        for ending, scales, others, layout in _LAYOUTS:
+            if name.endswith(ending):
+                stem = name.removesuffix(ending)
+                found = {stem + end: "scale of" for end in scales}
+                found |= {stem + end: "part of" for end in others}
+                found |= _states(name, entries)
+                _add(parts, entries, name, found, method or layout)
+    for name, entry in entries.items():
+        if name not in parts and is_quantised(entry.dtype) and not packed_scales(entry, entries):
+            found = dict.fromkeys(scale_names(name, entries), "scale of")
+            if entry.dtype in ("F8_E4M3", "F8_E5M2"):
+                parts |= {part: Part("scale", f"scale of {name}") for part in found}
+            else:
+                _add(parts, entries, name, found, method or "codes with scales")
+    return parts
+
+
+def tied_parts(entries: Iterable[tuple[Header, TensorEntry]]) -> dict[str, Part]:
+    """Find the tensors that are another one under a second name: the very same bytes."""
+    seen: dict[tuple[object, ...], str] = {}
+    parts: dict[str, Part] = {}
+    for header, entry in entries:
+        place = (header.path, entry.offset, entry.dtype, entry.shape, entry.strides)
+        if entry.nbytes and seen.setdefault(place, entry.name) != entry.name:
+            parts[entry.name] = Part("tied", TIED + seen[place])
+    return parts
+
+
+def _states(name: str, entries: Mapping[str, TensorEntry]) -> dict[str, str]:
+    states = (name + _BITSANDBYTES_STATE + kind for kind in ("nf4", "fp4"))
+    return {state: "part of" for state in states if state in entries}
+
+
+def _add(
+    parts: dict[str, Part],
+    entries: Mapping[str, TensorEntry],
+    name: str,
+    found: Mapping[str, str],
+    layout: str,
+) -> None:
+    present = {part: what for part, what in found.items() if part in entries}
+    if not present:
+        return
+    reason = f"quantised weight ({layout}): {entries[name].dtype} codes are not decoded"
+    parts[name] = Part("unreadable", reason)
+    for part, what in present.items():
+        status = "scale" if what == "scale of" else "part"
+        parts.setdefault(part, Part(status, f"{what} {name}"))

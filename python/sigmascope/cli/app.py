@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: info, scan, compare, merge, trajectory, reference, … (extra ``cli``)."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from sigmascope import __version__, report, show_config
+from sigmascope._tables.journal import json_line
+from sigmascope.adapters import as_scannable
+from sigmascope.report.tables import console
+
+from .bench import bench
+from .compare import compare
+from .demo import fetch
+from .exits import DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors
+from .options import (
+    Accuracy,
+    AccuracyOption,
+    CheckpointArgument,
+    Effort,
+    EffortOption,
+    ExcludeOption,
+    HeadsOption,
+    IncludeOption,
+    JsonOption,
+    MemoryOption,
+    OutOption,
+    QuietOption,
+    RankOption,
+    Reading,
+    ReadingOption,
+    RulesOption,
+    SeedOption,
+    ThreadsOption,
+    TolOption,
+)
+from .plan import PlanOption, show_plan
+from .scan import (
+    MeasuresOption,
+    ResumeOption,
+    ShardOption,
+    Terminated,
+    WorkersOption,
+    merge,
+    run_scan,
+)
+from .series import reference, trajectory
+
+app = typer.Typer(
+    name="sigmascope",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Spectra of the weights in huge checkpoints, each number with its error.",
+    epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
+    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (what was done is written).",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"sigmascope {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def info(
+    path: CheckpointArgument,
+    every: Annotated[bool, typer.Option("--all", help="Every tensor, not grouped.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON line per tensor on standard output.")
+    ] = False,
+    heads: HeadsOption = False,
+    rules: RulesOption = None,
+) -> None:
+    """Show what a checkpoint holds, and what cannot be read."""
+    with clean_errors():
+        checkpoint = as_scannable(path, heads=heads, rules=rules)
+        if as_json:
+            for record in checkpoint.info():
+                sys.stdout.write(json_line(dict(record)))
+        else:
+            report.show_info(console(), checkpoint, every=every)
+        sys.stdout.flush()
+    raise typer.Exit(INCOMPLETE if checkpoint.unreadable else DONE)
+
+
+@app.command()
+def scan(
+    path: CheckpointArgument,
+    effort: EffortOption = Effort.DENSITY,
+    k: RankOption = 64,
+    tol: TolOption = 1e-3,
+    accuracy: AccuracyOption = Accuracy.REFERENCE,
+    memory: MemoryOption = None,
+    threads: ThreadsOption = None,
+    measures: MeasuresOption = None,
+    seed: SeedOption = 0,
+    reading: ReadingOption = Reading.BUFFERED,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    out: OutOption = None,
+    heads: HeadsOption = False,
+    rules: RulesOption = None,
+    resume: ResumeOption = None,
+    shard: ShardOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    plan: PlanOption = False,
+) -> None:
+    """Compute the spectrum of every matrix of a checkpoint."""
+    if plan:
+        show_plan(
+            path,
+            as_json,
+            effort=effort,
+            k=k,
+            tol=tol,
+            accuracy=accuracy,
+            measures=measures,
+            seed=seed,
+            num_threads=threads,
+            memory_limit=memory,
+            reading=reading,
+            include=include,
+            exclude=exclude,
+            heads=heads,
+            rules=rules,
+            out=out,
+            resume=resume,
+            shard=shard,
+            workers=workers,
+        )
+    run_scan(
+        lambda: path,
+        quiet,
+        as_json,
+        effort=effort,
+        k=k,
+        tol=tol,
+        accuracy=accuracy,
+        measures=measures,
+        seed=seed,
+        num_threads=threads,
+        memory_limit=memory,
+        reading=reading,
+        include=include,
+        exclude=exclude,
+        heads=heads,
+        rules=rules,
+        out=out,
+        resume=resume,
+        shard=shard,
+        workers=workers,
+    )
+
+
+@app.command()
+def demo(
+    effort: EffortOption = Effort.EXACT,
+    k: RankOption = 64,
+    tol: TolOption = 1e-3,
+    memory: MemoryOption = None,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Scan a small real model, fetched once (91 MB)."""
+    run_scan(
+        lambda: _demo_model(quiet),
+        quiet,
+        as_json,
+        effort=effort,
+        k=k,
+        tol=tol,
+        seed=seed,
+        num_threads=threads,
+        memory_limit=memory,
+        include=include,
+        exclude=exclude,
+        out=out,
+    )
+
+
+app.command()(compare)
+app.command()(merge)
+app.command()(trajectory)
+app.command()(reference)
+app.command()(bench)
+
+
+@app.command()
+def config() -> None:
+    """Show version, instruction set, BLAS and devices."""
+    out = console()
+    for name, value in show_config().items():
+        shown = ", ".join(value) if isinstance(value, list) else value
+        out.print(f"{name:<12} {shown}", soft_wrap=True)
+
+
+def _demo_model(quiet: bool) -> Path:
+    """Return the demonstration model; a download of minutes must not look like a hang."""
+    if quiet:
+        return fetch()
+    with console(stderr=True).status("fetching the model all-MiniLM-L6-v2, once"):
+        return fetch()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def run() -> None:
+    """Run the command line, and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an old terminal may know no "±"
+    try:
+        app()
+    except KeyboardInterrupt as stop:
+        sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command `sigmascope bench` (extra ``cli``)."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sigmascope.report.tables import console
+
+from .exits import DONE, INCOMPLETE, clean_errors
+
+_SHAPE, _SPECTRUM, _DTYPE = "2048x2048", "llm", "float32"
+
+MatrixArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[MATRIX]",
+        help="A .npy file, or a .safetensors file or folder with --tensor; else a synthetic one.",
+        show_default=False,
+    ),
+]
+TensorOption = Annotated[
+    str | None, typer.Option("--tensor", metavar="NAME", help="Which tensor of the checkpoint.")
+]
+ShapeOption = Annotated[
+    str | None, typer.Option(metavar="MxN", help=f"Of a synthetic matrix. Default: {_SHAPE}.")
+]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help=f"Stored as float64, float32, float16 or bfloat16. Default: {_DTYPE}, or that of the "
+        "file.",
+    ),
+]
+SpectrumOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help=f"llm, decay, clustered or flat; synthetic. Default: {_SPECTRUM}."
+    ),
+]
+RankOption = Annotated[
+    int, typer.Option("-k", "--k", min=1, metavar="N", help="Triplets wanted: U, values and V.")
+]
+AccuracyOption = Annotated[
+    str,
+    typer.Option(
+        "--accuracy", "--tol", metavar="X,...", help="Worst relative errors of the k values."
+    ),
+]
+BackendsOption = Annotated[
+    str, typer.Option(metavar="NAME,...", help="Backends or libraries; --list names them.")
+]
+TurnsOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Timed processes of each backend.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Of every library. Default: all cores.")
+]
+TimeoutOption = Annotated[
+    float, typer.Option(metavar="S", help="Seconds after which a process is ended.")
+]
+SeedOption = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Settings are sought on it, timed on the next.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--json", "--out", metavar="FILE", help="Everything, as JSON.")
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Time against accuracy, .png, .svg or .pdf (matplotlib)."),
+]
+GrowthOption = Annotated[
+    bool,
+    typer.Option("--growth", help="Instead: how svds grows with the matrix, from --shape to 8x."),
+]
+ListOption = Annotated[
+    bool, typer.Option("--list", help="Name the backends, and what installs those that are missing")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def bench(
+    matrix: MatrixArgument = None,
+    tensor: TensorOption = None,
+    shape: ShapeOption = None,
+    dtype: DtypeOption = None,
+    spectrum: SpectrumOption = None,
+    k: RankOption = 32,
+    accuracy: AccuracyOption = "1e-2,1e-3,1e-6",
+    backends: BackendsOption = "all",
+    turns: TurnsOption = 3,
+    threads: ThreadsOption = None,
+    timeout: TimeoutOption = 120.0,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    plot: PlotOption = None,
+    growth: GrowthOption = False,
+    names: ListOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare the SVD backends that are installed, on your matrix or a synthetic one.
+
+    Every backend runs in processes of its own, with the same threads on the same cores. Its fastest
+    setting for each accuracy is looked for first, then timed in turns and checked again.
+    """
+    from sigmascope import bench as room
+
+    with clean_errors():
+        if names:
+            _show_names(room)
+            raise typer.Exit(DONE)
+        _check(matrix, tensor, shape, spectrum, growth, out, plot)
+        chosen = room.select(backends.split(","))
+        m, n = _pair(shape or _SHAPE)
+        with _telling(quiet) as tell:
+            plan = room.Plan(
+                k=k,
+                accuracies=_numbers(accuracy),
+                turns=turns,
+                threads=threads,
+                timeout=timeout,
+                seed=seed,
+                tell=tell,
+            )
+            if growth:
+                tol = min(plan.accuracies, key=lambda a: abs(a - 1e-3))
+                found: Any = room.grow(
+                    spectrum or _SPECTRUM, (m, n), dtype or _DTYPE, tol=tol, plan=plan
+                )
+            elif matrix is not None:
+                found = room.compare(room.given(matrix, tensor, dtype), plan, chosen)
+            else:
+                workload = room.synthetic(spectrum or _SPECTRUM, m, n, dtype or _DTYPE)
+                found = room.compare(workload, plan, chosen)
+        whole = _show(found, growth, out, plot)
+    raise typer.Exit(DONE if whole else INCOMPLETE)
+
+
+def _check(
+    matrix: Path | None,
+    tensor: str | None,
+    shape: str | None,
+    spectrum: str | None,
+    growth: bool,
+    out: Path | None,
+    plot: Path | None,
+) -> None:
+    """Refuse, before anything is measured, what could not be done after."""
+    if matrix is not None and (shape or spectrum):
+        raise ValueError("--shape and --spectrum are of synthetic matrices, MATRIX is one already")
+    if matrix is not None and growth:
+        raise ValueError("--growth makes its own matrices: give --shape and --spectrum, not MATRIX")
+    if matrix is None and tensor is not None:
+        raise ValueError("--tensor needs MATRIX, the checkpoint that holds it")
+    if matrix is not None and not matrix.exists():
+        raise FileNotFoundError(2, "No such file or directory", str(matrix))
+    if plot is not None:
+        if growth:
+            raise ValueError("--plot is for comparisons, --growth prints a table")
+        if plot.suffix not in (".png", ".svg", ".pdf"):
+            raise ValueError(f"{plot}: a plot is saved as .png, .svg or .pdf")
+        if find_spec("matplotlib") is None:
+            raise ImportError("--plot needs matplotlib: pip install 'sigmascope[plot]'")
+    for path in (out, plot):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+
+
+def _pair(shape: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9][0-9]*)[xX×]([1-9][0-9]*)", shape)
+    if found is None:
+        raise ValueError(f"shape {shape!r} is not like 4096x11008")
+    return int(found[1]), int(found[2])
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"accuracy {text!r} is not like 1e-2,1e-3") from None
+
+
+def _show(found: Any, growth: bool, out: Path | None, plot: Path | None) -> bool:
+    """Write and print; whether nothing crashed or ran out of time."""
+    from sigmascope.bench.table import show_comparison, show_growth
+
+    if out is not None:
+        out.write_text(json.dumps(found.record(), indent=1) + "\n", encoding="utf-8")
+    if plot is not None:
+        from sigmascope.bench.plot import save_plot
+
+        save_plot(found, plot)
+    if growth:
+        show_growth(console(), found)
+        whole = all(p.timing.seconds for line in found.lines for p in line.points)
+    else:
+        show_comparison(console(), found)
+        whole = all(entry.status in ("done", "not installed") for entry in found.entries)
+    sys.stdout.flush()
+    return whole
+
+
+def _show_names(room: Any) -> None:
+    out = console()
+    for backend in room.BACKENDS:
+        state = backend.version or "installed" if backend.installed else backend.install
+        out.print(f"{backend.name:<14} {backend.group:<8} {backend.title:<30} {state}")
+
+
+@contextmanager
+def _telling(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Progress on standard error: one changing line on a terminal, else a line for each step."""
+    errors = console(stderr=True)
+    if quiet:
+        yield lambda text: None
+    elif errors.is_terminal:
+        with errors.status("starting") as status:
+            yield status.update
+    else:
+        yield lambda text: errors.print(text, soft_wrap=True)

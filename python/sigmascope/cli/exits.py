@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a command ends: its exit status, and errors in one line (extra ``cli``)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from sigmascope._display.text import printable
+from sigmascope.errors import SigmascopeError
+
+DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+@contextmanager
+def clean_errors() -> Iterator[None]:
+    """Turn what is wrong with the input into one line and exit status 2."""
+    try:
+        yield
+    except BrokenPipeError:
+        # The reader has left. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(INCOMPLETE) from None
+    except (SigmascopeError, OSError, ValueError, ImportError) as error:
+        complain(error)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+def complain(error: Exception) -> None:
+    """Say what is wrong in one line on standard error."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    print(f"sigmascope: {printable(' '.join(text.split()))}", file=sys.stderr)

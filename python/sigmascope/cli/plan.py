@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a scan will do, on the command line: ``sigmascope scan --plan`` (extra ``cli``)."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from sigmascope import report
+from sigmascope._tables.journal import json_line
+from sigmascope.adapters import as_scannable
+from sigmascope.report.tables import console
+from sigmascope.scanning import plan_scan
+
+from .exits import DONE, INCOMPLETE, clean_errors
+from .scan import shard_of
+
+PlanOption = Annotated[
+    bool,
+    typer.Option(
+        "--plan", help="Only say what would be done, with how much memory and about how long."
+    ),
+]
+
+
+def show_plan(
+    path: Path,
+    as_json: bool,
+    *,
+    heads: bool,
+    rules: Path | None,
+    reading: str,
+    shard: str | None,
+    **options: Any,
+) -> NoReturn:
+    """Print the plan of a scan; with JSON a line per matrix, and one of the totals."""
+    with clean_errors():
+        opened = as_scannable(path, reading, heads=heads, rules=rules)
+        found = plan_scan(opened, shard=shard_of(shard), **options)
+        if as_json:
+            for tensor in found:
+                sys.stdout.write(json_line(asdict(tensor)))
+            sys.stdout.write(json_line({"totals": found.totals()}))
+        else:
+            report.show_plan(console(), found)
+        sys.stdout.flush()
+    raise typer.Exit(INCOMPLETE if found.refused or found.unreadable else DONE)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Several scans on the command line: a run over its steps, a model among those of its family."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sigmascope import report
+from sigmascope._tables.journal import json_line
+from sigmascope.report.tables import console
+from sigmascope.series import reference as gather
+from sigmascope.series import trajectory as follow
+from sigmascope.series.sources import MEASURES
+
+from .exits import DONE, clean_errors
+
+ScansArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SCAN...",
+        help="Saved scans or comparisons, or checkpoints to scan.",
+        show_default=False,
+    ),
+]
+MeasureOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A column of the rows; may be repeated."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Save the table as .csv or .jsonl.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
+
+
+def trajectory(
+    run: ScansArgument,
+    step: Annotated[
+        list[float] | None,
+        typer.Option(metavar="N", help="Of each in turn; default: the last number in its name."),
+    ] = None,
+    measure: MeasureOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow measures over the steps of one training run."""
+    with clean_errors():
+        found = follow(run, steps=step or None, measures=measure or MEASURES)
+        if out is not None:
+            found.save(out)
+        if as_json:
+            sys.stdout.writelines(map(json_line, found))
+        else:
+            report.show_trajectory(console(), found)
+        sys.stdout.flush()
+    raise typer.Exit(DONE)
+
+
+def reference(
+    models: ScansArgument,
+    place: Annotated[
+        Path | None,
+        typer.Option(metavar="SCAN", help="Where this model stands among them, instead."),
+    ] = None,
+    measure: MeasureOption = None,
+    bands: Annotated[int, typer.Option(min=1, metavar="N", help="Bands of relative depth.")] = 4,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Gather models of one family: a distribution per role and depth."""
+    with clean_errors():
+        family = gather(models, measures=measure or MEASURES, bands=bands)
+        found = family if place is None else family.place(place)
+        if out is not None:
+            found.save(out)
+        if as_json:
+            sys.stdout.writelines(map(json_line, found))
+        else:
+            report.show_series(console(), found)
+        sys.stdout.flush()
+    raise typer.Exit(DONE)

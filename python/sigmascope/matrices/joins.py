@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices made of matrices: shards joined, outer products, a part in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._host.native import _core
+
+from .arrays import check_unmasked
+from .matrix import Matrix
+from .sources import matrix
+
+if TYPE_CHECKING:
+    pass
+
+
+def block(parts: Sequence[Sequence[Any]]) -> Matrix:
+    """Join shards into one matrix, as ``numpy.block`` does, lazily.
+
+    Parameters
+    ----------
+    parts : list of lists
+        Rows of matrices (anything that :func:`matrix` takes), of equal heights within a row and
+        equal total widths; dtypes may differ.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit; both are named.
+    """
+    if len(parts) == 0 or any(len(row) == 0 for row in parts):
+        raise ValueError("block needs at least one matrix in every row")
+    return vstack([hstack(row) for row in parts])
+
+
+def vstack(parts: Sequence[Any]) -> Matrix:
+    """Join matrices of equal width, one below the other, lazily; ValueError if widths differ."""
+    return hstack([matrix(part).T for part in parts], _names=("width", 1)).T
+
+
+def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> Matrix:
+    """Join matrices of equal height, side by side, lazily; ValueError if heights differ."""
+    matrices = [matrix(part) for part in parts]
+    if not matrices:
+        raise ValueError("nothing to join")
+    rows = matrices[0].shape[0]
+    for part in matrices:
+        if part.shape[0] != rows:
+            raise ValueError(f"cannot join matrices of {_names[0]} {rows} and {part.shape[0]}")
+    joined = _core.Matrix(rows, sum(part.shape[1] for part in matrices))
+    column = 0
+    for part in matrices:
+        joined = joined.added(part._native, 0, column)
+        column += part.shape[1]
+    return Matrix(joined)
+
+
+def outer(u: NDArray[np.floating], v: NDArray[np.floating]) -> Matrix:
+    """Make u v^T of two vectors, lazily: m + n numbers are held.
+
+    A tile whose rows are one and the same, times a scale for each. Scales are float32, so that of
+    numbers that are more, what rounding takes makes a tile of its own.
+    """
+    check_unmasked((u, v))
+    rows = matrix(np.broadcast_to(v, (len(u), len(v))))._native
+    high = u.astype(np.float32)
+    parts = [high, low] if (low := (u - high).astype(np.float32)).any() else [high]
+    tiles = [Matrix(rows.with_scale(part[:, None], 1, len(v))) for part in parts]
+    return sum(tiles[1:], tiles[0])
+
+
+def partly_loaded(a: Matrix, room: int) -> tuple[Matrix, int]:
+    """Read the rows that come first into memory, or the columns of a matrix stored by columns.
+
+    Returns
+    -------
+    Matrix, int
+        The same matrix, and how many bytes of it are in memory now, at most `room`.
+    """
+    turned = a._native.column_major
+    b = a.T if turned else a
+    rows = min(b.shape[0] * room // b.nbytes, b.shape[0])
+    if rows == 0:
+        return a, 0
+    first = b[:rows].load()
+    both = vstack([first, b[rows:]])
+    return both.T if turned else both, first.nbytes

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices as tiles that add up; nothing is copied or decoded until it is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sigmascope._host.native import _core
+from sigmascope._host.threads import resolve_threads
+
+from .arrays import check_unmasked
+
+
+class Matrix:
+    """A lazy m x n matrix.
+
+    Made by :func:`sigmascope.matrix`, :func:`sigmascope.block` or a checkpoint.
+
+    Slices, transposes, sums, differences and multiples are lazy too: they are lists of tiles over
+    the same bytes. Overlapping tiles are summed while they are decoded, before any product, so that
+    ``A - B`` keeps the accuracy of its entries however small they are.
+    """
+
+    __array_ufunc__ = None  # so that no arithmetic with an array decodes the whole matrix unasked
+    __slots__ = ("_native",)
+
+    def __init__(self, native: _core.Matrix) -> None:
+        self._native = native
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self._native.rows, self._native.cols
+
+    @property
+    def ndim(self) -> int:
+        """2."""
+        return 2
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self._native.rows * self._native.cols
+
+    @property
+    def dtype(self) -> str:
+        """How it is stored: f64, f32, f16, bf16, f8_e4m3, f8_e5m2, f4_e2m1, or "mixed"."""
+        kinds = set(self._native.dtypes)
+        return kinds.pop() if len(kinds) == 1 else "mixed"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as they are held in memory without decoding, over all tiles.
+
+        These are the bytes as stored, but for f4_e2m1: two of its numbers share a byte in a file,
+        and each takes one in memory.
+        """
+        return self._native.nbytes
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no tile has to be read from a file."""
+        return self._native.in_memory
+
+    @property
+    def precision(self) -> str:
+        """The precision that computing with it needs: float64 if any tile is f64, else float32."""
+        return "float64" if "f64" in self._native.dtypes else "float32"
+
+    @property
+    def T(self) -> Matrix:
+        """The transpose, lazily."""
+        return Matrix(self._native.transposed())
+
+    def __getitem__(self, key: Any) -> Matrix:
+        """Rows and columns by slices, lazily: ``A[10:20]``, ``A[:, :64]``, ``A[::2]``."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if len(keys) > 2:
+            raise IndexError(f"a matrix has 2 dimensions, not {len(keys)}")
+        rows, cols = (*keys, slice(None), slice(None))[:2]
+        i0, i1, row_step = _bounds(rows, self.shape[0])
+        j0, j1, col_step = _bounds(cols, self.shape[1])
+        return Matrix(self._native.slice(i0, i1, j0, j1, row_step, col_step))
+
+    def __mul__(self, factor: float | np.floating[Any] | np.integer[Any]) -> Matrix:
+        """A multiple, lazily."""
+        if not isinstance(factor, (int, float, np.floating, np.integer)):
+            return NotImplemented
+        if not np.isfinite(factor):
+            raise ValueError(f"a matrix can be multiplied by a finite number, not {factor}")
+        return Matrix(self._native.scaled(float(factor)))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Matrix:
+        """A multiple by 1/divisor, lazily."""
+        return self * (1.0 / divisor)
+
+    def __neg__(self) -> Matrix:
+        """-A, lazily."""
+        return self * -1.0
+
+    def __add__(self, other: Matrix) -> Matrix:
+        """A sum, lazily: exact in fp32 for bf16, f16 and fp8 terms of similar exponents."""
+        if not isinstance(other, Matrix):
+            return NotImplemented
+        if self.shape != other.shape:
+            raise ValueError(f"cannot add matrices of shapes {self.shape} and {other.shape}")
+        return Matrix(self._native.added(other._native, 0, 0))
+
+    def __sub__(self, other: Matrix) -> Matrix:
+        """A difference, lazily."""
+        return self + (-other) if isinstance(other, Matrix) else NotImplemented
+
+    def __matmul__(self, x: ArrayLike) -> NDArray[Any]:
+        """A @ x for a NumPy vector (n,) or block (n, k), in :attr:`precision`; one pass over A."""
+        return multiply(self, x)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Decode it all: float64 if any tile is f64 or float64 is asked for, else float32."""
+        if copy is False:
+            raise ValueError("decoding a matrix makes a new array; copy=False cannot be met")
+        wanted = np.dtype(self.precision if dtype is None else dtype)
+        threads = resolve_threads(None)
+        if wanted == np.float64:
+            return self._native.decode_f64(threads)
+        return self._native.decode_f32(threads).astype(wanted, copy=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle where it lies: paths, offsets, places; no numbers. All tiles must be in files.
+
+        Unpickled, possibly by another process, it opens those files again; CheckpointError if one
+        was written in between. TypeError, when it is pickled, if a tile lies in memory alone.
+        """
+        return Matrix, (self._native,)
+
+    def load(self) -> Matrix:
+        """Read every tile that lies in a file into memory, as stored; the rest is shared.
+
+        May be called from any thread, and other threads run meanwhile: the next matrix can be read
+        while this one is used.
+        """
+        return Matrix(self._native.loaded())
+
+    def __repr__(self) -> str:
+        """Shape, dtype and size."""
+        place = "" if self.in_memory else ", in files"
+        m, n = self.shape
+        return f"Matrix({m} x {n}, {self.dtype}, {self.nbytes:,} bytes{place})"
+
+
+def _bounds(key: Any, extent: int) -> tuple[int, int, int]:
+    if not isinstance(key, slice):
+        raise TypeError(f"a matrix is indexed by slices, not {key!r}; write A[{key!r}:{key!r} + 1]")
+    start, stop, step = key.indices(extent)
+    if step < 1:
+        raise ValueError(f"slices of a matrix have a positive step, not {step}")
+    return start, max(start, stop), min(step, max(extent, 1))
+
+
+def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDArray[Any]:
+    """A @ x.
+
+    Parameters
+    ----------
+    a : Matrix (m, n)
+    x : array (n,) or (n, k)
+    num_threads : int, optional
+
+    Returns
+    -------
+    array (m,) or (m, k)
+        float64 if `a` or `x` is, else float32; sums are cut into blocks of 256 terms.
+    """
+    check_unmasked(x)
+    right = np.asarray(x)
+    if right.ndim not in (1, 2) or right.shape[0] != a.shape[1]:
+        raise ValueError(f"cannot multiply a matrix {a.shape} by an array {right.shape}")
+    if np.iscomplexobj(right):
+        raise TypeError("a matrix multiplies real arrays; take the real and imaginary parts apart")
+    wide = right if right.ndim == 2 else right[:, None]
+    double = a.precision == "float64" or right.dtype == np.float64
+    product = _core.product_f64 if double else _core.product_f32
+    options = {"threads": resolve_threads(num_threads), "panel_rows": 0, "load_bytes": 0}
+    result: NDArray[Any] = product(a._native, wide, "multiply", progress=None, **options)
+    return result if right.ndim == 2 else result[:, 0]

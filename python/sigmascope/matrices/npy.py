@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Headers of .npy files."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sigmascope._host.formats import LOOK, recognised
+from sigmascope.errors import CheckpointError
+from sigmascope.limits import MAX_DIMENSIONS, MAX_NPY_HEADER
+
+MAGIC = b"\x93NUMPY"
+
+_CHECKPOINTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".index.json")
+"""Ends of the names of files that hold many tensors."""
+
+
+class NpyHeader(NamedTuple):
+    """What the header of a .npy file says, and the byte where the numbers begin."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+
+
+def check_npy_name(path: str) -> None:
+    """Raise TypeError if the name is that of a file of many arrays; it says how to open that."""
+    what = f"{path} is not a .npy file of one array"
+    if path.endswith(_CHECKPOINTS) or os.path.isdir(path):
+        raise TypeError(
+            f"{what} but a checkpoint of many: open_checkpoint({path!r})[name] is one of its "
+            f"matrices, scan({path!r}) takes all of them"
+        )
+    if path.endswith(".npz"):
+        raise TypeError(f"{what} but an archive of several: matrix(np.load({path!r})[name])")
+
+
+def _check_length(start: bytes) -> None:
+    """Look at how long a header says that it is, before it is read."""
+    length = int.from_bytes(start[8 : 10 if start[6:7] == b"\x01" else 12], "little")
+    if length > MAX_NPY_HEADER:
+        raise ValueError(f"a header of {length} bytes, above the limit of {MAX_NPY_HEADER}")
+
+
+def read_npy_header(file: io.FileIO, path: str | os.PathLike[str]) -> NpyHeader:
+    """Read the header at the start of a file; nothing of it is run, and no numbers are read.
+
+    Raises
+    ------
+    CheckpointError
+        It is no .npy file, or one of records; the message says what it is, if that can be told.
+    """
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    name = os.fspath(path)
+    start = os.pread(file.fileno(), LOOK, 0)
+    if not start.startswith(MAGIC):
+        what = recognised(start) or f"it begins with {start[:8]!r}, not with {MAGIC!r}"
+        raise CheckpointError(f"{name} is no readable .npy file: {what}")
+    try:
+        _check_length(start)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of headers that Python 2 wrote, and of old names
+            version = np.lib.format.read_magic(file)
+            if version not in readers:
+                raise ValueError(f"version {version[0]}.{version[1]} is for arrays of records")
+            shape, fortran, dtype = readers[version](file)
+    except OSError:
+        raise
+    except Exception as error:  # the text of a header is a Python literal: it may raise anything
+        raise CheckpointError(
+            f"{name} is no readable .npy file: {str(error) or type(error).__name__:.200}"
+        ) from None
+    if min(shape, default=0) < 0:
+        raise CheckpointError(f"{name}: shape {list(shape)} holds a negative size")
+    if len(shape) > MAX_DIMENSIONS:
+        raise CheckpointError(
+            f"{name}: {len(shape)} dimensions, above the limit of {MAX_DIMENSIONS}"
+        )
+    return NpyHeader(tuple(map(int, shape)), bool(fortran), dtype, file.tell())

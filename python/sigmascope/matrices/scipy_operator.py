@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A matrix as a linear operator of SciPy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .matrix import multiply
+from .sources import matrix
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
+
+
+def aslinearoperator(a: Any) -> LinearOperator:
+    """The matrix as a ``scipy.sparse.linalg.LinearOperator`` (extra ``scipy``), in float64.
+
+    Raises
+    ------
+    ImportError
+        Without SciPy.
+    """
+    try:
+        from scipy.sparse.linalg import LinearOperator
+    except ImportError as error:
+        message = "aslinearoperator needs SciPy: pip install 'sigmascope[scipy]'"
+        raise ImportError(message) from error
+    held = matrix(a)
+
+    def forward(x: NDArray[Any]) -> NDArray[Any]:
+        return multiply(held, np.asarray(x, dtype=np.float64))
+
+    def adjoint(y: NDArray[Any]) -> NDArray[Any]:
+        return multiply(held.T, np.asarray(y, dtype=np.float64))
+
+    return LinearOperator(
+        held.shape,
+        matvec=forward,
+        rmatvec=adjoint,
+        matmat=forward,
+        rmatmat=adjoint,
+        dtype=np.float64,
+    )

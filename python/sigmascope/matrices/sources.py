@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where matrices come from: arrays, tensors, files, and shards of one matrix joined."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._host.files import check_reading, open_regular
+from sigmascope._host.native import _core
+from sigmascope.errors import CheckpointError
+
+from .arrays import check_unmasked, real_array, unsupported
+from .matrix import Matrix
+from .npy import check_npy_name, read_npy_header
+
+if TYPE_CHECKING:
+    pass
+
+
+_DTYPES = {
+    "float64": "f64",
+    "float32": "f32",
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "float8_e4m3fn": "f8_e4m3",
+    "float8_e5m2": "f8_e5m2",
+    "float4_e2m1fn": "f4_e2m1",
+}
+
+ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2, "f8_e4m3": 1, "f8_e5m2": 1, "f4_e2m1": 1}
+"""Bytes in memory of each dtype that a matrix may have."""
+
+_PACKED = {"f4_e2m1": 2}
+"""Numbers that share a byte in a file, the first in its low bits."""
+
+
+def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
+    """Make a :class:`Matrix` of anything that holds one; no copy.
+
+    Parameters
+    ----------
+    source : Matrix, array, tensor, scipy-free path
+        A 2-D NumPy array or memmap (float64, float32, float16, ml_dtypes' bfloat16, float8_e4m3fn,
+        float8_e5m2 and float4_e2m1fn; any strides), an object with ``__dlpack__`` on the host (a
+        torch tensor, bfloat16 too), or the path of a ``.npy`` file, which stays on disk.
+    dtype : str, optional
+        Reads a uint8 or uint16 array as the codes of this dtype: "bf16", "f16", "f8_e4m3",
+        "f8_e5m2" or "f4_e2m1" (a code in the low half of each byte); a ``.npy`` file of
+        ml_dtypes' numbers needs it, since it does not name them.
+
+    Returns
+    -------
+    Matrix
+        It keeps `source` alive, and sees later changes of its numbers.
+
+    Raises
+    ------
+    TypeError
+        If `source` is none of these or has another dtype.
+    ValueError
+        If it does not have 2 dimensions.
+    CheckpointError
+        If the file is no .npy file, or is cut short.
+    """
+    if isinstance(source, Matrix):
+        if dtype not in (None, source.dtype):
+            raise TypeError(f"a matrix of {source.dtype} cannot be read as {dtype}")
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return _from_npy(os.fspath(source), dtype)
+    check_unmasked(source)
+    if not isinstance(source, np.ndarray):
+        if hasattr(source, "__dlpack__") and dtype is None:
+            return _from_dlpack(source)
+        source = _as_array(source)
+    kind = _array_dtype(source.dtype, dtype)
+    if source.ndim != 2:
+        raise ValueError(f"a matrix has 2 dimensions, this array has shape {source.shape}")
+    return Matrix(
+        _core.Matrix.from_memory(
+            source.__array_interface__["data"][0], source, kind, *source.shape, *source.strides
+        )
+    )
+
+
+def _as_array(source: Any) -> NDArray[Any]:
+    if hasattr(source, "__dlpack__"):
+        return np.from_dlpack(source)
+    try:
+        return real_array(source)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"no matrix can be made of a {type(source).__name__}: {error}") from error
+
+
+def _array_dtype(dtype: np.dtype[Any], asked: str | None) -> str:
+    if asked is not None:
+        if asked not in ITEMSIZE:
+            raise TypeError(f"unknown dtype {asked!r}; known: {', '.join(ITEMSIZE)}")
+        if _DTYPES.get(dtype.name) == asked:
+            return asked
+        # A .npy file holds ml_dtypes' numbers as bytes without a meaning (void).
+        codes = dtype.kind == "u" or (dtype.type is np.void and dtype.names is None)
+        if codes and dtype.itemsize == ITEMSIZE[asked]:
+            return asked
+        raise TypeError(f"an array of {dtype} does not hold codes of {asked}")
+    if dtype.name not in _DTYPES or not dtype.isnative:
+        raise TypeError(unsupported(dtype))
+    return _DTYPES[dtype.name]
+
+
+def _from_dlpack(source: Any) -> Matrix:
+    if getattr(source, "requires_grad", False):
+        source = source.detach()
+    return Matrix(_core.Matrix.from_dlpack(source.__dlpack__()))
+
+
+def _from_npy(path: str, asked: str | None) -> Matrix:
+    check_npy_name(path)
+    with open_regular(path) as file:
+        shape, fortran, dtype, offset = read_npy_header(file, path)
+    if len(shape) != 2:
+        raise ValueError(f"{path} holds an array of shape {shape}, a matrix has 2 dimensions")
+    try:
+        kind = _array_dtype(dtype, asked)
+    except TypeError as error:
+        raise TypeError(f"{path}: {error}") from None
+    m, n = shape[::-1] if fortran else shape
+    try:
+        stored = tensor(path, offset, (m, n), kind)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is no readable .npy file: {error}") from None
+    return stored.T if fortran else stored
+
+
+def tensor(
+    path: str | os.PathLike[str],
+    offset: int,
+    shape: tuple[int, int],
+    dtype: str,
+    *,
+    row_stride: int | None = None,
+    scale: NDArray[np.floating[Any]] | None = None,
+    scale_block: tuple[int, int] | None = None,
+    reading: str = "buffered",
+) -> Matrix:
+    """Make a matrix of bytes that lie in a file, row after row; they are read when used.
+
+    Parameters
+    ----------
+    path : path
+        The file; it is kept open.
+    offset : int
+        Byte of element (0, 0); any alignment.
+    shape : (int, int)
+        Rows and columns.
+    dtype : str
+        "f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2", or "f4_e2m1": two numbers to a byte, the
+        first in its low half.
+    row_stride : int, optional
+        Bytes from one row to the next; by default rows follow each other without a gap, those of
+        "f4_e2m1" within a byte too.
+    scale : array (ceil(m / bh), ceil(n / bw)), optional
+        Element (i, j) is multiplied by ``scale[i // bh, j // bw]`` (float32).
+    scale_block : (int, int), optional
+        (bh, bw): (m, n) is per tensor, (1, n) per row, (128, 128) per block.
+    reading : str
+        "buffered", "uncached" or "mapped"; see :mod:`sigmascope._host.files`. A mapped file must
+        not be cut short while the matrix is used: the system would end the process. "f4_e2m1" is
+        unpacked when it is read, and cannot be mapped.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is too short.
+    OSError
+        If it cannot be opened.
+    """
+    m, n = (int(extent) for extent in shape)
+    reading = check_reading(reading)
+    if dtype not in ITEMSIZE:
+        raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(ITEMSIZE)}")
+    least = n * ITEMSIZE[dtype]  # of a packed dtype in numbers, as its stride
+    stride = least if row_stride is None else row_stride * _PACKED.get(dtype, 1)
+    if offset < 0 or m < 0 or n < 0 or stride < least:
+        raise ValueError(f"offset {offset}, shape {shape}, row_stride {stride} (at least {least})")
+    if offset + m * stride >= 2**63:
+        raise CheckpointError(f"{os.fspath(path)} cannot hold {m} rows of {stride} bytes")
+    native = _core.Matrix.from_file(path, offset, m, n, dtype, stride, reading)
+    if scale is not None:
+        bh, bw = scale_block or (m, n)
+        grid = np.atleast_2d(real_array(scale)).astype(np.float32)
+        if not np.isfinite(grid).all():
+            raise ValueError(f"the scales of a tensor in {os.fspath(path)} hold NaN or infinity")
+        native = native.with_scale(grid, bh, bw)
+    return Matrix(native)

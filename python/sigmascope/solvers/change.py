@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What one matrix has more than another, against what it had: sums over the entries."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sigmascope._execution import arguments
+from sigmascope._execution.memory import Need, elementwise_need, product_need
+from sigmascope._execution.options import Run
+from sigmascope._host.native import _core
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.spectra import SVD
+from sigmascope.spectra.units import scaled
+
+
+class Change(NamedTuple):
+    """Sums over the entries w of W and d of dW = W' - W.
+
+    Attributes
+    ----------
+    before2, change2
+        ||W||_F^2 and ||dW||_F^2.
+    product
+        <dW, W>, the sum of d w.
+    rounding
+        Of ||dW||: by how much dW as it was computed may be off, where it is not the difference of
+        stored numbers.
+    """
+
+    before2: float
+    change2: float
+    product: float
+    rounding: float = 0.0
+
+
+class Sums(NamedTuple):
+    """What one pass over two matrices adds up to.
+
+    Attributes
+    ----------
+    change
+        ||W||_F^2, ||dW||_F^2 and <dW, W>, in units of 4^unit, 4^delta_unit and 4^unit.
+    after2
+        ||W'||_F^2, in units of 4^unit.
+    units2
+        Of both, the sum of 2^(2 e) over the exponents e of their entries, no smaller than that of
+        the least number that is not subnormal, and three quarters of that at powers of two; None
+        unless both are of 16 bits and neither is multiplied.
+    fingerprint
+        A hash of the numbers of both: see :class:`sigmascope._execution.options.Run`.
+    """
+
+    change: Change
+    after2: float
+    units2: tuple[float, float] | None
+    fingerprint: int
+    unit: int = 0
+    delta_unit: int = 0
+
+
+def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
+    """Sum w^2, d^2 and d w over the entries of two matrices in one pass over both.
+
+    Parameters
+    ----------
+    before, after : Matrix, shape (m, n)
+    **options
+        num_threads, memory_limit, reserved, panel_rows, progress: see
+        :class:`sigmascope._execution.options.Run`.
+
+    Returns
+    -------
+    Sums
+        In float64; NaN or infinite where an entry is. Entries of formats up to float32 are
+        subtracted as good as exactly, so that the sums err by about 1e-14 of ||W||^2, ||dW||^2 and
+        ||W|| ||dW||, however small dW is: by polarisation
+        <dW, W> = (||W'||^2 - ||W||^2 - ||dW||^2) / 2 would err by 1e-14 of ||W||^2.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    MemoryLimitError
+        If the panels do not fit into memory_limit.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"two shapes: {before.shape} and {after.shape}")
+    both = after - before  # for what it takes to read them at once
+    run = Run.of(both, **options)
+    what = f"a look at every element of two matrices of {arguments.of_shape(before.shape)}"
+    run = run.within(both, elementwise_need, what, hold=False)
+    found = _core.change(before._native, after._native, **run.native())
+    digests = found.pop("digests")
+    sums = {name: float(value) for name, value in found.items() if value is not None}
+    units = None
+    if "before_units2" in sums:
+        units = sums["before_units2"], sums["after_units2"]
+    known = Change(*(sums[name] for name in ("before2", "change2", "product")))
+    norms = (math.sqrt(sums[name]) for name in ("before2", "after2"))
+    known_by = [
+        _core.fingerprint(digest, norm, *before.shape)
+        for digest, norm in zip(digests, norms, strict=True)
+    ]
+    result = Sums(known, sums["after2"], units, _core.start_of(*known_by))
+    if both.precision == "float64" and not all(map(_in_range, (*known[:2], result.after2))):
+        return _of_any_size(before, after, result, run)
+    return result
+
+
+def _in_range(square: float) -> bool:
+    """Whether a sum of squares cannot have left float64's range, not even a part that counts."""
+    return 2.0**-800 < square < 2.0**800
+
+
+def _of_any_size(before: Matrix, after: Matrix, found: Sums, run: Run) -> Sums:
+    """Sum again, of matrices times powers of two; zero is zero then, and not underflow."""
+    seen = [_core.survey(a._native, **run.native()) for a in (before, after, after - before)]
+    if any(one["nan"] or one["inf"] for one in seen):
+        return found
+    unit = max(one["unit"] for one in seen[:2])
+    if unit == 0 and all(one["unit"] == 0 for one in seen):
+        return found
+    down = 2.0**-unit
+    product = _core.change((before * down)._native, (after * down)._native, **run.native())
+    before2, after2 = (scaled(one["fro2"], 2 * (one["unit"] - unit)) for one in seen[:2])
+    known = Change(before2, seen[2]["fro2"], float(product["product"] or 0.0))
+    return Sums(known, after2, found.units2, found.fingerprint, unit, seen[2]["unit"])
+
+
+def fingerprint(*matrices: Matrix, **options: Any) -> int:
+    """Return a hash of the numbers of several matrices, in one pass over each.
+
+    Options as for :func:`change`; see :class:`sigmascope._execution.options.Run` for what it is
+    for.
+    """
+    together = 0
+    for a in matrices:
+        run = Run.of(a, **options)
+        run = run.within(
+            a, elementwise_need, f"a look at {arguments.of_shape(a.shape)}", hold=False
+        )
+        seen = _core.survey(a._native, **run.native())
+        own = _core.fingerprint(seen["digest"], seen["largest"], *a.shape)
+        together = _core.start_of(own, together)
+    return together
+
+
+def inner(svd: SVD, a: Matrix, **options: Any) -> float:
+    """Sum the products of the entries of U S V^T and of A, in one pass over A.
+
+    Parameters
+    ----------
+    svd : SVD of r triplets
+    a : Matrix, shape (m, n)
+    **options
+        As for :func:`change`.
+
+    Returns
+    -------
+    float
+        The sum of s_k u_k^T (A v_k), products and sums in float64: it errs by about 1e-14 of
+        ||S|| ||A||, however small S is.
+
+    Raises
+    ------
+    MemoryLimitError
+        If A V does not fit into memory_limit.
+    """
+    assert svd.U is not None
+    assert svd.Vt is not None
+    rank = len(svd.s)
+    run = Run.of(a, **options)
+    what = f"a product of {arguments.of_shape(a.shape)} with {rank} columns"
+    run = run.within(a, lambda reading: product_need(reading, rank), what, hold=False)
+    images = _core.product_f64(a._native, svd.Vt.T, "multiply", **run.native())
+    return float(np.sum(svd.U * images * svd.s))
+
+
+def inner_need(a: Matrix, rank: int, num_threads: int) -> Need:
+    """What :func:`inner` takes with so many triplets, beside a matrix that is in memory."""
+    return product_need(Run.of(a, num_threads=num_threads).reading(a, held=True), rank)

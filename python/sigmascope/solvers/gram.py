@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The largest singular values and vectors from the eigenvectors of the whole Gram matrix."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._execution import arguments, distributed
+from sigmascope._execution.memory import gram_need
+from sigmascope._execution.options import Run
+from sigmascope._host.native import _core
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.spectra import SVD
+
+
+def fits_gram(a: Matrix, k: int, run: Run) -> bool:
+    """Whether there is memory for it."""
+    return run.least(a, lambda reading: gram_need(reading, k)) <= run.memory
+
+
+def svds_by_gram(
+    a: Matrix,
+    k: int,
+    tol: float,
+    vectors: bool,
+    seed: int,
+    run: Run,
+    started: float,
+    known: NDArray[np.float64] | None = None,
+) -> SVD:
+    """:func:`sigmascope.svds` by the Gram matrix, of arguments that are checked.
+
+    `known`: estimates of the values, from a search that was given up. Where they show that the Gram
+    matrix does not resolve them to the tolerance, A itself is decomposed at once.
+    """
+    n = min(a.shape)
+    error = _core.gram_error(n)
+    resolved = True
+    if known is not None and len(known) == k:
+        resolved = np.sqrt(known[-1] ** 2 + 2 * error * known[0] ** 2) - known[-1] <= tol * known[0]
+    what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
+    complete = run.least(a, lambda reading: gram_need(reading, k, complete=True)) <= run.memory
+    run = run.within(a, lambda reading: gram_need(reading, k, complete=complete), what)
+    result = _core.gram_top(
+        distributed.operand(a, run),
+        k=k,
+        tol=tol,
+        vectors=vectors,
+        may_complete=complete,
+        at_once=3 * k >= n or not resolved,  # a third: costs less than eigenvectors and their check
+        seed=arguments.check_seed(seed),
+        **run.native(),
+    )
+    s = result["s"]
+    notes: tuple[str, ...] = ()
+    if result["complete"]:
+        notes = ("A itself was decomposed in place of its Gram matrix",)
+    elif unresolved := int(np.sum(s < (floor := np.sqrt(2 * error)) * s[0])):
+        notes = (
+            f"{unresolved} of the values lie below {floor:.2g} sigma_1, which the Gram matrix "
+            "cannot tell from 0; a finer tolerance with more memory resolves them",
+        )
+    return SVD(
+        U=result["u"] if vectors else None,
+        s=s,
+        Vt=result["vt"] if vectors else None,
+        residuals=result["residuals"],
+        errors=result["errors"],
+        converged=result["converged"],
+        passes=result["reads"],
+        block=0,
+        columns=n,
+        precision="float64",
+        method="full decomposition" if result["complete"] else "Gram matrix",
+        seed=seed,
+        seconds=time.perf_counter() - started,
+        num_threads=run.threads,
+        fro_norm=float(np.sqrt(result["fro2"])),
+        notes=notes,
+    ).scaled(result["unit"])

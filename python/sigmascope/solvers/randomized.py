@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Low-rank approximation in a fixed number of passes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from sigmascope._execution import arguments, distributed
+from sigmascope._execution.memory import low_rank_need
+from sigmascope._execution.options import Run
+from sigmascope._host.native import _core
+from sigmascope.matrices.sources import matrix
+from sigmascope.spectra import SVD
+
+
+def randomized_svd(
+    A: Any,
+    k: int,
+    *,
+    passes: int = 2,
+    oversampling: int | None = None,
+    precision: str | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> SVD:
+    """Compute the best rank-k approximation that a fixed number of passes affords.
+
+    Parameters
+    ----------
+    A : Matrix or anything that :func:`matrix` takes, shape (m, n)
+    k : int
+        Rank; at most min(m, n).
+    passes : int
+        Products A^T (A X), each one read of A. One read more looks at the norm and for NaN, and
+        another, of k + oversampling + 10 columns, measures the answer.
+    oversampling : int, optional
+        The block has k + oversampling columns; 10 by default, and at most min(m, n) in all.
+    precision, seed, **options
+        As for :func:`sigmascope.svds`.
+
+    Returns
+    -------
+    SVD
+        `residuals` are measured by that last product, and so are the values, which are never above
+        those of A by more than rounding (96 units of roundoff of float32, 192 of float64, times
+        sigma_1). `errors` is Weyl's bound, sqrt(sigma^2 + ||A - A P||_F^2) - sigma: that norm from
+        what is left of ||A||_F^2, or from ten random vectors, whichever is less (the latter fails
+        in one case of a million).
+        `converged` is true only if the approximation is exact to rounding: a fixed budget promises
+        nothing more.
+
+    Raises
+    ------
+    ValueError
+        If k or passes is out of range.
+    NonFiniteError
+        If A holds NaN or infinity.
+
+    Notes
+    -----
+    Memory: (m + n) * passes * (k + oversampling) numbers. Halko, Martinsson & Tropp 2011 with all
+    blocks kept (Musco & Musco 2015) and projected from the left, so that one read does what their
+    two-pass method does (Yu, Gu, Li & Li 2017); their section 4.3 for the random vectors. For data
+    seen only once: :class:`Sketch`.
+    """
+    a = matrix(A)
+    run = Run.of(a, precision=precision, **options)
+    arguments.check_rank(k, a.shape)
+    arguments.check_positive(passes=passes)
+    b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
+    if b < k:
+        raise ValueError(f"oversampling must not be negative, it is {oversampling}")
+    what = f"{passes} blocks of {b} columns for {arguments.of_shape(a.shape)}"
+    run = run.within(a, lambda reading: low_rank_need(reading, k, b, passes, run.itemsize), what)
+    started = time.perf_counter()
+    result = _core.low_rank(
+        distributed.operand(a, run),
+        k=k,
+        block=b,
+        passes=passes,
+        seed=arguments.check_seed(seed),
+        f64=run.precision == "float64",
+        gather=run.gathers,
+        **run.native(),
+    )
+    return SVD(
+        U=result["u"],
+        s=result["s"],
+        Vt=result["vt"],
+        residuals=result["residuals"],
+        errors=result["errors"],
+        converged=result["converged"],
+        passes=result["reads"],
+        block=b,
+        columns=result["columns"],
+        precision=run.precision,
+        method="randomized block Krylov, measured",
+        seed=seed,
+        seconds=time.perf_counter() - started,
+        num_threads=run.threads,
+        fro_norm=float(np.sqrt(result["fro2"])),
+        notes=(),
+    ).scaled(result["unit"])

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Singular values and vectors of matrices, each with its evidence."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sigmascope._execution import arguments, costs
+from sigmascope._execution.options import Run, going_on
+from sigmascope._execution.rounding import SEARCHES
+from sigmascope.errors import ConvergenceWarning
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.matrices.sources import matrix
+from sigmascope.spectra import SVD
+
+from .gram import fits_gram, svds_by_gram
+from .krylov import GIVEN_UP, Search, krylov, krylov_notes, triplets_of
+
+
+def svds(
+    A: Any,
+    k: int = 6,
+    *,
+    tol: float = 1e-4,
+    vectors: bool = True,
+    method: str = "auto",
+    max_passes: int = 300,
+    block: int | None = None,
+    precision: str | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> SVD:
+    """Compute the k largest singular values and vectors to a tolerance.
+
+    Parameters
+    ----------
+    A : Matrix or anything that :func:`matrix` takes, shape (m, n)
+    k : int
+        How many; at most min(m, n).
+    tol : float
+        In units of sigma_1. With vectors: every residual <= tol * sigma_1. Without: every value's
+        error bound <= tol * sigma_1, which takes fewer passes. Below the floor of the precision (96
+        units of roundoff of float32, 192 of float64) it acts as the floor, and a note says so.
+    vectors : bool
+        Whether U and Vt are wanted.
+    method : {"auto", "krylov", "gram"}
+        Block Krylov, or the eigenvectors of the whole Gram matrix (exact, costs m n^2), or the
+        cheaper of the two.
+    max_passes : int
+        Krylov steps, one read of A each, after which to stop without convergence. A search ends
+        sooner where its basis would be the whole space, or its work half of that of a full
+        decomposition: the Gram matrix takes its place, if there is memory for it, and a note says
+        so. So it does at once where k is at least a quarter of min(m, n). Both together take about
+        twice a full decomposition at most. Below order 128 a search may take all of that work.
+    block : int, optional
+        Columns per Krylov step; by default those of least cost
+        (:mod:`sigmascope._execution.costs`).
+    precision : {"mixed", "split", "float32", "float64"}, optional
+        Of the blocks; float64 if any tile of A is f64, else float32. In float32 nothing below
+        about 6e-6 * sigma_1 is resolved, and the errors say so. "mixed" is float32 with a search
+        steered by products rounded to bfloat16, twice as fast: values, vectors and residuals come
+        from float32 products all the same (from 16 bits of every number where what that may err by,
+        2^-16 ||A||_F / sqrt(n) + 2^-16 sigma, is below a 16th of the tolerance; it is part of
+        residuals and errors), and where the tolerance is finer than the rounding, the last steps
+        have better ones; for a tolerance below 2^-7 / sqrt(min(m, n)), without tiles, the first,
+        and late ones are rounded where that does no harm. Default where the processor multiplies
+        bfloat16 (AVX-512 BF16) and min(m, n) >= 512. "split" begins with 16 bits of every number,
+        as two parts of bfloat16, and reads the answer as "mixed" does; on a processor without tiles
+        (AMX) it is float32.
+    seed : int
+        Of the random start, which follows from it and from a hash of the numbers of A: same A and
+        seed, same bits, whatever the storage and the threads. A matrix that hides a direction from
+        its start would have to invert the hash, which is not cryptographic, and know the seed:
+        for matrices from strangers, ``secrets.randbits(64)`` is one that nobody knows.
+    **options
+        device, num_threads, memory_limit, panel_rows, progress, executor: see
+        :class:`sigmascope._execution.options.Run`.
+
+    Returns
+    -------
+    SVD
+        U (m, k), s (k,) descending, Vt (k, n) in `precision`, with the residuals (sigma), the
+        error bound of each value (sigma), passes and whether it converged. The residuals are of
+        both sides, and measured by products that the search had no part in, with 48 units of
+        roundoff for their own rounding. What is not orthonormal, or holds more than ||A||_F, has
+        not converged.
+
+    Raises
+    ------
+    ValueError
+        If k < 1, k > min(m, n), or another argument is out of range.
+    NonFiniteError
+        If A holds NaN or infinity.
+    MemoryLimitError
+        If not even a restarted basis fits into memory_limit.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the tolerance, plus the floor of the precision, was not reached.
+
+    Notes
+    -----
+    Passes over A: one for norm and range, one per Krylov step, one at the end (two where values
+    are lost in rounding); a wide matrix in files is read along its rows twice for each. Memory:
+    min(m, n) * columns numbers of the basis, (m + n) * k of the result, three times that when they
+    are read out (:mod:`sigmascope._execution.memory`). The basis is restarted at twice the columns
+    that are expected, or sooner where there is no memory for them.
+
+    Randomized block Krylov iteration (Musco & Musco 2015; Yuan, Gu & Li 2018) with full
+    reorthogonalisation, thick restart (Wu & Simon 2000), residual-based stopping and two guards
+    against missed copies of multiple values. The bound on a converged value is quadratic in its
+    residual once it is separated from the rest: by the distance to the (block - 2)-th nearest of
+    the other values, since a block tells no more apart (Saad 1980). Among more values than that,
+    closer than the search resolves, it is the residual times the tangent of an angle that the
+    random start bounds (it fails in one case of a million). That every copy was found is a
+    probabilistic certificate. The bound on one that has not converged is Weyl's, with
+    ||A - A V V^T||_F.
+
+    By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma
+    up to order n = 2048, above it sqrt(n / 2048) times 4e-14.
+    Where that, or a residual, is above the tolerance, or where k is at least a third of min(m, n),
+    A itself is decomposed (LAPACK's dgesdd), if there is memory for it in float64: every value is
+    then right to the floor.
+    """
+    a = matrix(A)
+    run = Run.of(a, precision=precision, precisions=SEARCHES, **options)
+    arguments.check_rank(k, a.shape)
+    arguments.check_positive(tol=tol, max_passes=max_passes)
+    if method not in ("auto", "krylov", "gram"):
+        raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
+    if block is not None and block < 1:
+        raise ValueError(f"block must be at least 1, not {block}")
+    found = triplets(
+        a,
+        run,
+        k,
+        tol=tol,
+        vectors=vectors,
+        method=method,
+        max_passes=max_passes,
+        block=block,
+        seed=seed,
+    )
+    return _told(found, tol)
+
+
+def triplets(
+    a: Matrix,
+    run: Run,
+    k: int,
+    *,
+    tol: float,
+    seed: int,
+    vectors: bool = True,
+    method: str = "auto",
+    max_passes: int = 300,
+    block: int | None = None,
+) -> SVD:
+    """:func:`sigmascope.svds` of arguments that are checked, without a warning."""
+    n = min(a.shape)
+    b = min(block or costs.best_block(a.shape, k, tol, run.precision, run.file_bytes), n)
+    started = time.perf_counter()
+    if method == "gram" or (method == "auto" and _prefers_gram(a, k, b, tol, run)):
+        return svds_by_gram(a, k, tol, vectors, seed, run, started)
+    search = Search(a.shape, k, tol, b, run.precision, vectors, density=False)
+    what = f"a basis for the {k} largest singular values of {arguments.of_shape(a.shape)}"
+    columns = search.fitting(a, run)
+    result, searched = krylov(
+        a,
+        run,
+        search,
+        columns,
+        what,
+        max_steps=max_passes,
+        seed=seed,
+        strict=False,
+        bounded=fits_gram(a, k, run),
+    )
+    if not result["costly"]:
+        return triplets_of(result, searched, search, seed, time.perf_counter() - started)
+    run = replace(run, progress=going_on(run.progress, result["reads"] * a.nbytes))
+    every = svds_by_gram(a, k, tol, vectors, seed, run, started, result["s"])
+    passes = every.passes + result["reads"]
+    return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
+
+
+def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:
+    if run.executor is not None:  # every worker would have to send one
+        return False
+    if not costs.prefers_gram(a.shape, k, block, tol, run.precision, file_bytes=run.file_bytes):
+        return False
+    return fits_gram(a, k, run)
+
+
+def _told(top: SVD, tol: float) -> SVD:
+    """Warn the caller of svds if the tolerance was not reached."""
+    if not top.converged:
+        of, judged = ("error", top.errors) if top.U is None else ("residual", top.residuals)
+        with np.errstate(invalid="ignore"):
+            worst = float(np.max(judged / max(float(top.s[0]), 2.0**-1074)))
+        warnings.warn(
+            f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst {of} is "
+            f"{worst:.2g} sigma_1; the error bounds hold all the same",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return top
