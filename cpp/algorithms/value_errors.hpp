@@ -60,8 +60,9 @@ inline void bound_by_earlier(const std::vector<double>& values, std::vector<doub
   }
 }
 
-// Bounds on |s_i - sigma_i|. Converged: value_error of the residual. Not converged: Weyl's inequality with all that
-// the space has not captured, sigma_i^2 <= theta_i + ||A - A V V^T||_F^2, loose but never wrong. Plus rounding.
+// Bounds on |s_i - sigma_i|. Converged: value_error of the residual, and mixing, since a residual does not tell which
+// of several close values rounding has put into this place. Not converged: Weyl's inequality with all that the space
+// has not captured, sigma_i^2 <= theta_i + ||A - A V V^T||_F^2, loose but never wrong. Plus rounding.
 inline std::vector<double> value_errors(const std::vector<double>& values, const std::vector<double>& residuals,
                                         bool converged, const Unseen& unseen, const std::vector<Crowd>& crowds,
                                         double missing, double floor) {
@@ -71,7 +72,8 @@ inline std::vector<double> value_errors(const std::vector<double>& values, const
     errors.push_back(converged ? std::min(weyl, value_error(s, residuals[i], unseen, crowds[i])) : weyl);
   }
   bound_by_earlier(values, errors);
-  for (double& error : errors) error += floor;
+  for (std::size_t i = 0; i < errors.size(); ++i)
+    errors[i] = std::max(errors[i], converged ? mixing(values[i], unseen) : 0.0) + floor;
   return errors;
 }
 

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-UNLIKELY = 3.719
-"""Standard deviations of a normal number that are exceeded with probability 1e-4."""
+UNLIKELY = 1e-6
+"""Probability with which a sketch may miss more than its estimate, by the model of that."""
+
+_DEVIATIONS = 4.753
+"""Standard deviations of a normal number that are exceeded with that probability."""
 
 LEAST_COLUMNS = 6
 """Fewer columns of a sketch say too little of what it misses."""
@@ -20,6 +25,16 @@ def chi_square_mean(degrees: int, deviations: float) -> float:
     """Quantile of chi^2 over its degrees of freedom; Wilson & Hilferty 1931: low ones too low."""
     spread = 2.0 / (9.0 * degrees)
     return float(max(1.0 - spread + deviations * np.sqrt(spread), 0.0) ** 3)
+
+
+def least_mean_square(degrees: int) -> float:
+    """Return what the mean square of Gaussian numbers is below with probability `UNLIKELY` at most.
+
+    P(chi^2 < q) < (q/2)^h / h! for h = degrees / 2, or by :func:`chi_square_mean`: both are low.
+    """
+    half = degrees / 2
+    series = math.exp((math.log(UNLIKELY) + math.lgamma(half + 1)) / half) / half
+    return max(series, chi_square_mean(degrees, -_DEVIATIONS))
 
 
 def missed_by_sketch(z: NDArray[np.float64], y2: NDArray[np.float64]) -> float:
@@ -51,4 +66,4 @@ def missed_by_sketch(z: NDArray[np.float64], y2: NDArray[np.float64]) -> float:
     pairs = cross / determinants**2  # omega_i^T E_J^2 omega_j
     np.fill_diagonal(pairs, 0.0)
     fourth = float(np.sum(pairs**2)) / (width * (width - 1))
-    return float(fourth**0.25 / np.sqrt(chi_square_mean(min(width, MOST_COLUMNS), -UNLIKELY)))
+    return float(fourth**0.25 / np.sqrt(least_mean_square(min(width, MOST_COLUMNS))))
