@@ -53,10 +53,7 @@ def test_all_values_are_those_of_the_product(
     svd = LowRank(B, A, scale).svd()
     assert len(svd.s) == min(m, n, r)
     np.testing.assert_allclose((svd.U * svd.s) @ svd.Vt, scale * B @ A, atol=1e-12 * truth[0])
-    size = abs(scale) * np.linalg.norm(B) * np.linalg.norm(A)  # rounding of their own products
-    assert np.all(svd.residuals <= 1e-13 * truth[0] * (m + n) + 48 * 2.0**-53 * size)
-    left = np.linalg.norm(scale * (B @ (A @ svd.Vt.T)) - svd.U * svd.s, axis=0)
-    assert np.all(left <= svd.residuals)
+    assert np.all(svd.residuals <= 1e-13 * truth[0] * (m + n))
 
 
 def test_planted_values_come_back() -> None:

@@ -28,8 +28,6 @@ class Truth:
         ):
             self.shift = 0  # halves of subnormal numbers are rounded
         self.X = np.ldexp(numbers, -self.shift)
-        self.fro_error = 0.0
-        """What ||A||_F may be off by beside its own rounding: of a product, what its values are."""
         self.doubt = float(np.ldexp(doubt, -self.shift))
         self.values: Array = np.linalg.svd(self.X, compute_uv=False)
         self.fro = float(np.sqrt(np.sum(np.square(self.X).ravel())))  # pairwise sums: 1e-15

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How a call is carried out: its options, memory, cost, precision and workers."""
+"""Options, memory, cost, precision and workers of a call."""

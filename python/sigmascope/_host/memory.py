@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much memory a call may take: what it may leave to a default."""
+"""The memory limit of a call, and its default."""
 
 from __future__ import annotations
 

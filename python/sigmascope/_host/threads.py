@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How many threads to use, and how much memory: what every call may leave to a default."""
+"""The number of threads of a call, and its default."""
 
 from __future__ import annotations
 

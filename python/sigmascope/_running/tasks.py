@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What tasks of a long run share: options, opened checkpoints, and what a failure becomes."""
+"""Options, opened checkpoints and failures that the tasks of a long run share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ENVIRONMENT = (CheckpointError, OSError, MemoryError)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How each matrix is analysed, resolved once so that all rows are made alike."""
+    """Options of the analysis of each matrix, resolved once for all rows."""
 
     effort: str
     k: int

@@ -65,8 +65,7 @@ class SVD:
     precision, method, seed, seconds, num_threads, notes
         How it was computed, and what is worth knowing about it.
     fro_norm
-        ||A||_F, exact to rounding, of a LowRank as exact as its values; NaN from a LinearSketch,
-        which can only estimate it.
+        ||A||_F, exact to rounding; NaN from a LinearSketch, which can only estimate it.
     """
 
     U: NDArray[np.floating] | None

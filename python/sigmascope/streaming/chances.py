@@ -17,7 +17,7 @@ _DEVIATIONS = 4.753
 LEAST_COLUMNS = 6
 """Fewer columns of a sketch say too little of what it misses."""
 
-MOST_COLUMNS = 16
+MOST_COLUMNS = 19
 """More are not trusted to narrow a quantile: what a sketch misses depends on all of them."""
 
 
@@ -49,7 +49,7 @@ def missed_by_sketch(z: NDArray[np.float64], y2: NDArray[np.float64]) -> float:
     randomized matrix computations"; pairs for the fourth power are those of Kong & Valiant 2017.
     The mean over pairs errs by chance: where E has one direction, it is ||E||^4 times the square of
     chi^2_l / l, by whose quantile it is divided. On steep spectra E itself is a matter of chance,
-    and the mean over pairs has heavy tails, so that l counts as no more than 16 there. That is a
+    and the mean over pairs has heavy tails, so that l counts as no more than 19 there. That is a
     model and a margin, not a theorem; how often it holds was measured, see :meth:`Sketch.svd`.
     """
     width = len(y2)
