@@ -96,8 +96,8 @@ class Sketch(RowAccumulator):
         bound on every ||A v - sigma u||. ||E|| is at most its trace, which is known exactly, and is
         estimated, with a margin, by leaving the sketch's own columns out in pairs: the lesser of
         the two counts, and `notes` say which. The estimate is no theorem: by its model it fails in
-        one case of a million. On slowly decaying spectra it is a fifth to a third of the trace, once
-        the width is 30.
+        one case of a million. On slowly decaying spectra it is a fifth to a third of the trace,
+        once the width is 30.
 
         Raises
         ------
