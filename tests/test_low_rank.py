@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import ml_dtypes
@@ -190,6 +191,62 @@ def test_memory_is_held_against_the_limit() -> None:
     product.spectrum(memory_limit="1MiB")
     with pytest.raises(ss.MemoryLimitError, match=r"memory_limit is 1 MiB"):
         product.spectrum(memory_limit="1MiB", reserved=2**19)
+
+
+def cancelling(m: int, n: int, r: int, rest: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of integers whose terms cancel in pairs, and a last pair that is left."""
+    rng = np.random.default_rng(seed)
+    B, A = rng.integers(-9, 10, (m, r)), rng.integers(-9, 10, (r, n)).astype(float)
+    tail = rest * rng.integers(-9, 10, (m, 1)), rng.integers(-9, 10, (1, n))
+    return np.hstack([B, B, tail[0]]), np.vstack([A, -A, tail[1]]).astype(np.float64)
+
+
+@settings(deadline=None)
+@given(
+    m=st.integers(1, 30),
+    n=st.integers(1, 30),
+    r=st.integers(1, 8),
+    rest=st.sampled_from([0.0, 2.0**-400, 2.0**-80, 2.0**-40, 2.0**-20, 1.0]),
+    scale=st.sampled_from([1.0, -0.3, 7.0]),
+    power=st.sampled_from([0, -30, 400]),
+    seed=st.integers(0, 99),
+)
+def test_products_that_cancel_are_measured_in_more_digits(
+    m: int, n: int, r: int, rest: float, scale: float, power: int, seed: int
+) -> None:
+    """The norm is that of the product, to its own rounding; residuals are those of the vectors."""
+    B, A = cancelling(m, n, r, rest, seed)
+    product = LowRank(np.ldexp(B, power), A, scale)
+    exact = scale * np.ldexp(B[:, -1:] * A[-1:], power)  # of rank 1
+    norm = float(np.ldexp(np.linalg.norm(np.ldexp(exact, -power)), power))
+    kept = norm if rest > 2.0**-300 else 0.0
+    for found in (product.svd(), product.singular_values()):
+        assert found.fro_norm == pytest.approx(kept, rel=4e-15)
+        values = found.s if isinstance(found, ss.SVD) else found.values
+        assert np.linalg.norm(values) <= found.fro_norm * (1 + 1e-15)
+        assert abs(values[0] - norm) <= found.errors[0]
+    svd = product.svd()
+    left = np.linalg.norm(exact @ svd.Vt.T - svd.U * svd.s, axis=0)
+    right = np.linalg.norm(exact.T @ svd.U - svd.Vt.T * svd.s, axis=0)
+    assert np.all(np.maximum(left, right) <= svd.residuals + 4e-15 * norm)
+
+
+@pytest.mark.parametrize("shape", [(40, 1, 30), (30, 16, 50), (3000, 16, 500), (90, 90, 90)])
+@pytest.mark.parametrize("vectors", [False, True])
+def test_memory_is_as_it_says(shape: tuple[int, int, int], vectors: bool) -> None:
+    """Of entries over 200 bits, which cancel, so that all slices are needed."""
+    m, r, n = shape
+    B, A = (thin(a, b, a) * np.exp(24 * thin(a, 1)) for a, b in ((m, r), (r, n)))
+    product = LowRank(np.hstack([B, B]), np.vstack([A, -A]))
+    tracemalloc.start()
+    try:
+        product.spectrum(vectors=vectors)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(ss.MemoryLimitError):
+        product.check_memory(peak, vectors=vectors)
+    product.check_memory(4 * peak + 2**16, vectors=vectors)
 
 
 @settings(deadline=None, max_examples=30)

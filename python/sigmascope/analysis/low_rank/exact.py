@@ -16,9 +16,18 @@ from numpy.typing import NDArray
 from sigmascope.spectra import SVD, SingularValues
 from sigmascope.spectra.units import USUAL, scaled
 
+from . import error_free
+
 Array = NDArray[np.float64]
 
 METHOD = "low-rank product, exact"
+
+
+def needed_bytes(m: int, n: int, r: int, *, vectors: bool = False) -> int:
+    """Count what `values_of`, or `svd_of`, takes: both factors, and their QR or their slices."""
+    factors, slices = (m + n) * r, (2**13 + 24 * r) * r
+    both = 5 * factors + slices if vectors else factors + max(2 * factors, slices)
+    return 8 * (both + 4 * min(m, n))
 
 
 def _in_units(B: Array, A: Array, scale: float) -> tuple[Array, Array, float, int]:
@@ -45,17 +54,18 @@ def svd_of(B: Array, A: Array, scale: float, k: int | None) -> SVD:
     Q_B, R_B = np.linalg.qr(B)  # m x q, q x r
     Q_A, R_A = np.linalg.qr(A.T)  # n x p, p x r
     X, s, Yt = np.linalg.svd(scale * (R_B @ R_A.T), full_matrices=False)
+    cancels = _cancels(R_B, R_A, scale, s)
+    s, norm = _with_norm(B, A, scale, s, cancels)
     k = len(s) if k is None else min(k, len(s))
-    U, Vt = Q_B @ X[:, :k], Yt[:k] @ Q_A.T
-    left = scale * (B @ (A @ Vt.T)) - U * s[:k]
-    right = scale * ((U.T @ B) @ A) - s[:k, None] * Vt
-    residuals = np.maximum(np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=1))
+    U, V, s = Q_B @ X[:, :k], Q_A @ Yt[:k].T, s[:k]
+    defects = error_free.defects if cancels else _defects
+    left, right = defects(B, A, scale, V, U, s), defects(A.T, B.T, scale, U, V, s)
     rank = B.shape[1]
     return SVD(
         U=U,
-        s=s[:k],
-        Vt=Vt,
-        residuals=residuals,
+        s=s,
+        Vt=V.T,
+        residuals=np.maximum(left, right),
         errors=np.full(k, _rounding(R_B, R_A, scale, len(B) + A.shape[1])),
         converged=True,
         passes=1,
@@ -66,7 +76,7 @@ def svd_of(B: Array, A: Array, scale: float, k: int | None) -> SVD:
         seed=0,
         seconds=time.perf_counter() - began,
         num_threads=1,
-        fro_norm=float(np.linalg.norm(s)),
+        fro_norm=norm,
     ).scaled(unit)
 
 
@@ -80,6 +90,7 @@ def values_of(B: Array, A: Array, scale: float) -> tuple[SingularValues, int]:
     m, n = len(B), A.shape[1]
     R_B, R_A = (np.asarray(np.linalg.qr(x, mode="r")) for x in (B, A.T))
     s = np.linalg.svd(scale * (R_B @ R_A.T), compute_uv=False)
+    s, norm = _with_norm(B, A, scale, s, _cancels(R_B, R_A, scale, s))
     values, errors = np.zeros((2, min(m, n)))
     values[: len(s)] = s
     errors[: len(s)] = _rounding(R_B, R_A, scale, m + n)
@@ -92,9 +103,36 @@ def values_of(B: Array, A: Array, scale: float) -> tuple[SingularValues, int]:
         passes=1,
         seconds=time.perf_counter() - began,
         num_threads=1,
-        fro_norm=float(np.linalg.norm(s)),
+        fro_norm=norm,
     )
     return found, unit
+
+
+def _cancels(R_B: Array, R_A: Array, scale: float, s: Array) -> bool:
+    """Tell whether the product is so much smaller than its terms that float64 cannot measure it.
+
+    Of random factors ||B||_F ||A||_F / ||B A||_F is sqrt(r), and of parallel ones it is 1.
+    """
+    size = abs(scale) * float(np.linalg.norm(R_B) * np.linalg.norm(R_A))
+    return size > 2 * math.sqrt(R_B.shape[1]) * float(np.linalg.norm(s))
+
+
+def _with_norm(B: Array, A: Array, scale: float, s: Array, cancels: bool) -> tuple[Array, float]:
+    """Return the values and ||s B A||_F; where they are larger than it, they are shrunk to it.
+
+    The true values lie in that ball, and no projection to it moves values away from them: what
+    bounds the 2-norm of the errors bounds it still.
+    """
+    found = float(np.linalg.norm(s))
+    if not cancels:
+        return s, found
+    norm = error_free.fro_norm(B, A, scale)
+    return (s * (norm / found) if found > norm else s), norm
+
+
+def _defects(B: Array, A: Array, scale: float, v: Array, u: Array, s: Array) -> Array:
+    """Compute the norms of s_B B A v - s u, column by column."""
+    return np.asarray(np.linalg.norm(scale * (B @ (A @ v)) - u * s, axis=0))
 
 
 def _rounding(R_B: Array, R_A: Array, scale: float, extent: int) -> float:

@@ -22,7 +22,7 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD, Measure, SingularValues, Spectrum
 
-from .exact import svd_of, values_of
+from .exact import needed_bytes, svd_of, values_of
 
 Array = NDArray[np.float64]
 
@@ -88,9 +88,8 @@ class LowRank:
 
     @property
     def working_bytes(self) -> int:
-        """Memory that its spectrum takes: both in float64, with their orthogonal factors."""
-        m, n = self.shape
-        return 8 * (3 * (m + n) * self.rank + 6 * self.rank**2 + 4 * min(m, n))
+        """Memory that its spectrum takes: both in float64, and their QR, or then their slices."""
+        return needed_bytes(*self.shape, self.rank)
 
     @property
     def T(self) -> LowRank:
@@ -180,9 +179,12 @@ class LowRank:
         found, unit = values_of(*self._factors(), self.scale)
         return found.scaled(unit)
 
-    def check_memory(self, memory_limit: int | str | None = None, reserved: int = 0) -> None:
-        """MemoryLimitError, with both numbers, if `working_bytes` do not fit into the limit."""
-        needed, limit = self.working_bytes + reserved, resolve_memory(memory_limit)
+    def check_memory(
+        self, memory_limit: int | str | None = None, reserved: int = 0, *, vectors: bool = False
+    ) -> None:
+        """MemoryLimitError, with both numbers, if its spectrum does not fit into the limit."""
+        needed = needed_bytes(*self.shape, self.rank, vectors=vectors) + reserved
+        limit = resolve_memory(memory_limit)
         if needed > limit:
             raise MemoryLimitError(
                 f"the spectrum of a product of rank {self.rank} needs "
@@ -219,11 +221,11 @@ class LowRank:
         NonFiniteError
             B or A holds NaN or infinity.
         MemoryLimitError
-            `working_bytes` are above the limit.
+            What it takes is above the limit: `working_bytes`, and more with vectors.
         """
         if k < 1:
             raise ValueError(f"k = {k} must be at least 1")
-        self.check_memory(memory_limit, reserved)
+        self.check_memory(memory_limit, reserved, vectors=vectors)
         found, unit = values_of(*self._factors(), self.scale)
         measures = self._measures(found, (k := min(k, *self.shape)), unit)
         found = found.scaled(unit)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Products of thin matrices whose terms cancel: without rounding, or to 30 digits.
+
+A matrix is cut into slices of so few bits that BLAS multiplies two of them without rounding
+(Ozaki, Ogita, Oishi and Rump 2012).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_TERMS = 128
+"""Of a scalar product that is taken at once."""
+_ALL = 16
+"""Slices at most: what is below 2^-320 of the largest entry is left out."""
+_BITS = (53 - (_TERMS * _ALL).bit_length()) // 2
+"""Of a slice: the sum of 16 products of 128 terms is an integer below 2^53."""
+_DOUBLED = 6
+"""Slices that hold the 106 bits of two float64 numbers."""
+
+
+def fro_norm(B: Array, A: Array, scale: float) -> float:
+    """Compute ||s B A||_F = |s| sqrt(tr(B^T B A A^T)), with sums of integers, without rounding.
+
+    Parameters
+    ----------
+    B, A, scale : (m, r), (r, n), s
+    """
+    total, r = 0, B.shape[1]
+    rows = max(1, 2**13 // r, r // 32)
+    b, a = _exponent(B), _exponent(A)
+    for start in range(0, r, rows):
+        part = slice(start, start + rows)
+        total += np.sum(_integers(B.T[part], B, b) * _integers(A[part], A.T, a))
+    root = math.isqrt(int(total) << 128)  # 64 bits more than those of an integer
+    return abs(scale) * math.ldexp(root, b + a - 64 - 2 * _BITS * _ALL)
+
+
+def defects(B: Array, A: Array, scale: float, v: Array, u: Array, s: Array) -> Array:
+    """Compute the norms of s_B B A v - s u, column by column, in twice the digits of float64.
+
+    What those digits hide, 2^-100 |s_B| ||B||_F ||A||_F, is added.
+
+    Parameters
+    ----------
+    B, A, scale : (m, r), (r, n), s_B
+    v, u, s : (n, k), (m, k), (k,)
+    """
+    if scale == 0:
+        return np.asarray(s * np.linalg.norm(u, axis=0))
+    exponent = _exponent(B)
+    B, scale = np.ldexp(B, -exponent), math.ldexp(scale, exponent)
+    high, low = product(A, v)
+    ratio = s / scale
+    pairs = zip(s, ratio, strict=True)
+    rest = [float(Fraction(x) / Fraction(scale) - Fraction(q)) for x, q in pairs]
+    right = np.vstack([high, -np.diag(ratio)])
+    found = np.empty_like(u)
+    for start in range(0, len(B), _TERMS):
+        part = slice(start, start + _TERMS)
+        whole = product(np.hstack([B[part], u[part]]), right)
+        found[part] = whole[0] + (whole[1] + B[part] @ low - u[part] * rest)
+    hidden = 2.0**-100 * np.linalg.norm(B) * np.linalg.norm(A)
+    return np.asarray(abs(scale) * (np.linalg.norm(found, axis=0) + hidden))
+
+
+def product(X: Array, Y: Array) -> tuple[Array, Array]:
+    """Compute X Y as the sum of two arrays, to about 2^-110 of the product of their largest."""
+    high, low = np.zeros((2, len(X), Y.shape[1]))
+    x, y = _exponent(X), _exponent(Y)
+    for start in range(0, X.shape[1], _TERMS):
+        part = slice(start, start + _TERMS)
+        for level, exact in _levels(X[:, part], Y[part], x, y, _DOUBLED):
+            term = np.ldexp(exact, x + y - _BITS * level)
+            total = high + term
+            back = total - high
+            low += (high - (total - back)) + (term - back)  # what rounding took (Knuth 1969)
+            high = total
+    return high, low
+
+
+def _integers(X: Array, Y: Array, exponent: int) -> NDArray[Any]:
+    """Return X Y as integers of Python, in units of 2^(2 exponent - 2 _BITS _ALL)."""
+    total = np.zeros((len(X), Y.shape[1]), dtype=object)
+    for first in range(0, X.shape[1], _TERMS * 2**9):
+        sums = np.zeros((2 * _ALL + 1, *total.shape), dtype=np.int64)  # of 2^9 numbers below 2^53
+        for start in range(first, min(first + _TERMS * 2**9, X.shape[1]), _TERMS):
+            part = slice(start, start + _TERMS)
+            for level, exact in _levels(X[:, part], Y[part], exponent, exponent, 2 * _ALL):
+                sums[level] += exact.astype(np.int64)
+        for level in np.flatnonzero(sums.any(axis=(1, 2))).tolist():
+            total += sums[level].astype(object) << _BITS * (2 * _ALL - level)
+    return total
+
+
+def _levels(X: Array, Y: Array, x: int, y: int, count: int) -> Iterator[tuple[int, Array]]:
+    """The sums X_i Y_j of i + j = level <= count + 1, each of them integers, and exact."""
+    length = X.shape[1]
+    rows, columns = _slices(X, x, count), _slices(Y.T, y, count)
+    p, q = (part.shape[1] // length for part in (rows, columns))
+    columns = columns.reshape(-1, q, length)[:, ::-1].reshape(-1, q * length)  # Y_q ... Y_1
+    for level in range(2, min(p + q, count + 1) + 1):
+        first, last = max(1, level - q), min(p, level - 1)
+        i = slice((first - 1) * length, last * length)
+        j = slice((q - level + first) * length, (q - level + last + 1) * length)
+        yield level, rows[:, i] @ columns[:, j].T
+
+
+def _slices(X: Array, exponent: int, count: int) -> Array:
+    """Cut X into integers [X_1 X_2 ...] with X = 2^exponent sum_i 2^(-i _BITS) X_i."""
+    found = np.empty((len(X), min(count, _ALL), X.shape[1]))
+    rest, used = np.ldexp(X, -exponent), 0  # below 1
+    while used < found.shape[1] and rest.any():
+        np.rint(np.ldexp(rest, _BITS, out=rest), out=found[:, used])
+        rest -= found[:, used]
+        used += 1
+    return found[:, :used].reshape(len(X), -1)
+
+
+def _exponent(X: Array) -> int:
+    return math.frexp(float(np.abs(X).max(initial=0.0)))[1]
