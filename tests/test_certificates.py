@@ -12,6 +12,7 @@ from typing import Any
 import known_spectra as ks
 import numpy as np
 import pytest
+from campaign.structures import repeated_numbers
 from numpy.typing import NDArray
 
 import sigmascope as ss
@@ -91,6 +92,17 @@ def test_a_basis_of_rounding_noise_is_no_answer(
         found = ss.randomized_svd(A, k, passes=int(rng.integers(1, 6)), seed=seed)
         check(found, A)
         assert np.sum(found.s**2) <= np.linalg.norm(A.astype(float)) ** 2 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_sums_of_repeated_numbers_are_within_the_bound(turned: bool) -> None:
+    """Each rounding of a running sum has the same sign: float32 erred by 140 roundings in 256."""
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        m, n = (int(x) for x in rng.choice([40, 301, 511, 777, 1500, 3000], 2))
+        A = repeated_numbers(rng, m, n).astype(np.float32)
+        found = ss.randomized_svd(np.ascontiguousarray(A.T) if turned else A, 8, passes=4)
+        check(found, A.T if turned else A)
 
 
 @pytest.mark.parametrize("draw", NUMERICALLY_LOW_RANK)

@@ -109,7 +109,9 @@ class Bf16Panels {
     y_ = aligned_array<float>(height_ * width_);
   }
 
-  void make(std::optional<ChainSums<float>>& sums) const { sums.emplace(width_ * sum_rows(), width_ * strip_); }
+  void make(std::optional<ChainSums<float>>& sums) const {
+    sums.emplace(width_ * sum_rows(), width_ * strip_, chunks(rows_, chain));
+  }
 
   void sum_in(ChainSums<float>& sums) {  // what `adjoint` adds to
     sums_ = &sums;

@@ -34,9 +34,11 @@ class NumberPanels {
 
  public:
   static constexpr bool columns = false;  // A^T goes along the rows of A
-  // Rows of z = A^T y are summed in chains of so many, each added to the total: the error of a sum then grows with
-  // 256 + m / 256, not m, and the cut lies in the matrix, not in the panel, so that no bit depends on the panel.
-  static constexpr std::int64_t chain = 256;
+  // Rows of z = A^T y are summed in chains of so many, and these in groups of 16 (`ChainSums`), as `forward` sums K:
+  // the error grows with 64 + 16 + m / 1024, not with m. Longer chains are no faster, and rows of one repeated number
+  // made them err by 140 roundings (chains of 256) where now it is 21. The cuts lie in the matrix, not in the panel,
+  // so that no bit depends on the panel.
+  static constexpr std::int64_t chain = 64;
 
   // `alone`: other threads take other panels.
   NumberPanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int, bool alone,
@@ -71,9 +73,12 @@ class NumberPanels {
   void multiply_with(std::shared_ptr<const Right> x) {  // what `forward` multiplies with
     right_ = std::move(x);
     y_ = aligned_array<T>(height_ * width_);
+    if (cols_ > depth) more_ = aligned_array<T>(pool_.threads() * row_chunk * width_);
   }
 
-  void make(std::optional<ChainSums<T>>& sums) const { sums.emplace(width_ * sum_rows(), width_ * strip_); }
+  void make(std::optional<ChainSums<T>>& sums) const {
+    sums.emplace(width_ * sum_rows(), width_ * strip_, chunks(rows_, chain));
+  }
 
   void sum_in(ChainSums<T>& sums) {  // what `adjoint` adds to
     sums_ = &sums;
@@ -108,14 +113,21 @@ class NumberPanels {
   // y = (rows of A in the panel) x
   T* forward() {
     const std::int64_t size = std::min(row_chunk, chunks(here_, pool_.threads()));
-    pool_.run(chunks(here_, size), [&](std::int64_t chunk, int) {
+    pool_.run(chunks(here_, size), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
       T* y = y_.get() + i * width_;
       std::fill_n(y, count * width_, T(0));
       if constexpr (DOTS)
         if (right_->turned.words) dots(i, count, y);
-      if (!right_->turned.words)
-        for (std::int64_t p = 0; p < cols_; p += depth) product(i, p, count, std::min(depth, cols_ - p), y);
+      if (!right_->turned.words) {
+        product(i, 0, count, std::min(depth, cols_), y);
+        for (std::int64_t p = depth; p < cols_; p += depth) {
+          T* more = more_.get() + worker * row_chunk * width_;
+          std::fill_n(more, count * width_, T(0));
+          product(i, p, count, std::min(depth, cols_ - p), more);
+          for (std::int64_t e = 0; e < count * width_; ++e) y[e] += more[e];
+        }
+      }
       if (block_factor_ != T(1)) scale(y, count, y);
     });
     return y_.get();
@@ -127,20 +139,20 @@ class NumberPanels {
       scale(y, here_, scaled_.get());
       y = scaled_.get();
     }
-    for (std::int64_t i = 0, run = 0; i < here_; i += run, before_ += run) {
-      run = std::min(here_ - i, chain - before_ % chain);
-      const std::int64_t index = before_ / chain;
-      const bool ends = (before_ + run) % chain == 0 || before_ + run == rows_;
-      pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
-        const std::int64_t j = part * strip_, count = std::min(strip_, cols_ - j);
-        T* sum = chain_.get() + j * width_;
+    pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
+      const std::int64_t j = part * strip_, count = std::min(strip_, cols_ - j);
+      T* sum = chain_.get() + j * width_;
+      for (std::int64_t i = 0, run = 0; i < here_; i += run) {
+        const std::int64_t before = before_ + i, index = before / chain;
+        run = std::min(here_ - i, chain - before % chain);
         adjoint(i, j, run, count, y + i * width_, sum);
-        if (!ends) return;
+        if ((before + run) % chain != 0 && before + run != rows_) continue;
         if (T* total = sums_->turn(index, part))
           IsaOf<T>::move(isa_)(sum, std::min(strip_, sum_rows() - j) * width_, total);
         sums_->done(index, part);
-      });
-    }
+      }
+    });
+    before_ += here_;
   }
 
   void result(const ChainSums<T>& sums, Block<T>& z) const {
@@ -154,17 +166,18 @@ class NumberPanels {
   }
 
  private:
-  static constexpr std::int64_t depth = 1024;    // K multiplied at a time: long runs of every row
-  static constexpr std::int64_t row_chunk = 64;  // rows per task
-  static constexpr std::int64_t strip = 192;     // columns per task of a transposed product
+  static constexpr std::int64_t depth = ChainSums<T>::group * chain;  // K summed at a time: long runs of every row
+  static constexpr std::int64_t row_chunk = 64;                       // rows per task
+  static constexpr std::int64_t strip = 192;                          // columns per task of a transposed product
   // Rows of a panel that one thread passes over twice. All threads at one: as many bytes as make the sums of the
   // transposed product a small part of the work.
-  static constexpr std::int64_t own_rows = 64, own_rows_wide = 128, shared_bytes = std::int64_t{4} << 20;
+  static constexpr std::int64_t own_rows = 64, own_rows_wide = 128, most_rows = 256,
+                                shared_bytes = std::int64_t{4} << 20;
 
   std::int64_t shared_rows() const {
     const std::int64_t row_bytes = static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols_, 1),
                        turn = 64 * pool_.threads();
-    return std::clamp<std::int64_t>(shared_bytes / (row_bytes * turn), 1, std::max<std::int64_t>(chain / turn, 1)) *
+    return std::clamp<std::int64_t>(shared_bytes / (row_bytes * turn), 1, std::max<std::int64_t>(most_rows / turn, 1)) *
            turn;
   }
   std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
@@ -218,7 +231,7 @@ class NumberPanels {
   AlignedArray<T> own_;  // of a panel, unless A's own numbers or codes serve
   AlignedArray<std::uint16_t> own_codes_;
   std::shared_ptr<const Right> right_;
-  AlignedArray<T> y_, scaled_, chain_;  // the sum that is not yet whole
+  AlignedArray<T> y_, more_, scaled_, chain_;  // the sum that is not yet whole
   ChainSums<T>* sums_ = nullptr;
   std::vector<std::vector<std::byte>> scratch_;
   T block_factor_ = 1;

@@ -14,9 +14,9 @@
 namespace sigmascope {
 namespace {
 
-// K per fresh accumulator: fp32 sums stay at the error of 256 terms (pairs: 512), and B's slice (256 x 2 vectors) in
-// the L1 cache.
-constexpr std::int64_t k_block = 256;
+// K per fresh accumulator: fp32 sums stay at the error of 64 terms (pairs: 128), and B's slice (64 x 2 vectors) in the
+// L1 cache.
+constexpr std::int64_t k_block = 64;
 
 // Two bf16 numbers that follow each other in K, the first in the low half.
 using Pair = std::uint32_t;

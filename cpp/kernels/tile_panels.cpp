@@ -94,7 +94,7 @@ void TilePanels::multiply_with(std::shared_ptr<const PackedBlock> x) {
 }
 
 void TilePanels::make(std::optional<ChainSums<float>>& sums) const {
-  sums.emplace(width_ * whole(cols_, depth), width_ * sum_rows_);
+  sums.emplace(width_ * whole(cols_, depth), width_ * sum_rows_, chunks(rows_, chain));
 }
 
 void TilePanels::sum_in(ChainSums<float>& sums) {

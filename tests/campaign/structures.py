@@ -134,6 +134,16 @@ def outlier_rows(rng: np.random.Generator, m: int, n: int) -> Array:
     return A
 
 
+def repeated_numbers(rng: np.random.Generator, m: int, n: int) -> Array:
+    """Rows of one number after a larger first: each rounding of a running sum has the same sign."""
+    A = log_uniform(rng, 1e-7, 0.1) * rng.standard_normal((m, n)) / max(m, n) ** 0.5
+    for _ in range(int(rng.integers(1, 5))):
+        row = np.full(n, log_uniform(rng, 1e-5, 1))
+        row[rng.integers(n) if rng.random() < 0.5 else 0] = rng.uniform(0.5, 1)
+        A[rng.integers(m)] += row
+    return A
+
+
 def heavy_tailed(rng: np.random.Generator, m: int, n: int) -> Array:
     return rng.standard_t(rng.choice([0.5, 1.0, 2.0, 3.0]), (m, n))
 
@@ -212,6 +222,7 @@ STRUCTURES: dict[str, Maker] = {
         signed_copies,
         outlier_entries,
         outlier_rows,
+        repeated_numbers,
         heavy_tailed,
         sparse,
         signs,

@@ -80,12 +80,14 @@ def products(reading: Reading, columns: int, width: int, *, both: bool = True) -
     if TILES and width == 4:
         return _tile_products(reading, columns, both=both)
     ld = padded(columns, width)
-    lines, across, times, height = _by_lines(reading, ld, width, 4 * MIB, 256)
+    lines, across, times, height = _by_lines(reading, ld, width, 4 * MIB, 64, 256)
     sums = width * (across + 32) * ld
+    groups = sums if lines > 16 * 64 else 0  # chain_sums.hpp
     each = width * height * (_spread(across, width) + 2 * ld) + sums
     between = width * reading.M * ld if reading.wide and both else 0
     turned = 4 * (across + 16) * ld if (width, ld) == (4, 16) and both else 0  # dots.hpp
-    return between + turned + times * each + reading.raw(height, across, lines)
+    more = width * 64 * ld * reading.threads  # of a row's sum beyond 1024 numbers
+    return between + turned + groups + more + times * each + reading.raw(height, across, lines)
 
 
 def rounded_products(reading: Reading, columns: int) -> int:
@@ -93,16 +95,17 @@ def rounded_products(reading: Reading, columns: int) -> int:
     if TILES:
         return _tile_products(reading, columns)
     ld = padded(columns, 4)
-    lines, across, times, height = _by_lines(reading, ld, 2, 2 * MIB, 512)
+    lines, across, times, height = _by_lines(reading, ld, 2, 2 * MIB, 512, 512)
     sums = 4 * (across + 32) * ld
+    groups = sums if lines > 16 * 512 else 0
     each = 2 * height * _spread(across, 2) + 6 * height * ld + sums
     blocks = 2 * (across + 2) * ld + (4 * reading.M * ld if reading.wide else 0)
     blocks += 2 * (across + 32) * ld if ld == 16 else 0  # turned: dots.hpp
-    return blocks + times * each + reading.raw(height, across, lines)
+    return blocks + groups + times * each + reading.raw(height, across, lines)
 
 
 def _by_lines(
-    reading: Reading, ld: int, width: int, shared: int, chain: int
+    reading: Reading, ld: int, width: int, shared: int, chain: int, rows: int
 ) -> tuple[int, int, int, int]:
     """Of products along the lines of a matrix: their number, length, panels at once, and height.
 
@@ -112,7 +115,7 @@ def _by_lines(
     times, height = reading.threads, 64 if ld <= 64 else 128
     if reading.files or lines <= chain * (reading.threads - 1):
         turn = 64 * reading.threads
-        times, most = 1, max(chain // turn, 1)
+        times, most = 1, max(rows // turn, 1)
         height = min(max(shared // (width * across * turn), 1), most) * turn
     return lines, across, times, min(reading.panel_rows or height, lines) + 1
 
@@ -120,7 +123,7 @@ def _by_lines(
 def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
     """The same by tiles, whatever parts numbers take: TilePanels of cpp/kernels/tile_panels.cpp.
 
-    The panel in parts; the block and its product in three, and in float32; two sums of the result.
+    The panel in parts; the block and its product in three, and in float32; sums of the result.
     A matrix in memory is read along its rows, by every thread for itself: as long as the longer
     side, with a panel and a sum for each.
     """
@@ -140,7 +143,7 @@ def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
         rows = min(rows, _whole(lines, 32))
         panel = max(panel, 2 * parts * max(rows * _spread(across, 2), across * _spread(rows, 2)))
         tallest = max(tallest, rows)
-    sums = 4 * (1 + times) if both else 4
+    sums = 4 * (1 + times + (lines > 16 * 512)) if both else 4
     blocks = ((6 + sums) * across + times * (6 + 4 + 8) * tallest) * ld
     blocks += 4 * ld * reading.M if reading.files and reading.wide else 0
     strips = 16_384 * reading.threads
