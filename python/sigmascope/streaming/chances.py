@@ -8,17 +8,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-UNLIKELY = 1e-6
-"""Probability with which a sketch may miss more than its estimate, by the model of that."""
-
-_DEVIATIONS = 4.753
-"""Standard deviations of a normal number that are exceeded with that probability."""
+UNLIKELY = 5e-5
+"""Probability with which a sketch may miss more than its bound, at most."""
 
 LEAST_COLUMNS = 6
 """Fewer columns of a sketch say too little of what it misses."""
 
-MOST_COLUMNS = 19
-"""More are not trusted to narrow a quantile: what a sketch misses depends on all of them."""
+_SPLITS = 4
+"""Choices of columns that are left out; the best of their bounds counts."""
 
 
 def chi_square_mean(degrees: int, deviations: float) -> float:
@@ -27,43 +24,61 @@ def chi_square_mean(degrees: int, deviations: float) -> float:
     return float(max(1.0 - spread + deviations * np.sqrt(spread), 0.0) ** 3)
 
 
-def least_mean_square(degrees: int) -> float:
-    """Return what the mean square of Gaussian numbers is below with probability `UNLIKELY` at most.
+def least_mean_square(degrees: int, chance: float = UNLIKELY) -> float:
+    """Return what the mean square of an even number of Gaussian numbers is below by that chance.
 
-    P(chi^2 < q) < (q/2)^h / h! for h = degrees / 2, or by :func:`chi_square_mean`: both are low.
+    P(chi^2_2h < 2 x) = exp(-x) sum_{j >= h} x^j / j!, by bisection.
     """
-    half = degrees / 2
-    series = math.exp((math.log(UNLIKELY) + math.lgamma(half + 1)) / half) / half
-    return max(series, chi_square_mean(degrees, -_DEVIATIONS))
+    half = degrees // 2
+
+    def below(x: float) -> float:
+        term = total = math.exp(half * math.log(x) - x - math.lgamma(half + 1))
+        j = half
+        while term > 1e-17 * total:
+            j += 1
+            term *= x / j
+            total += term
+        return total
+
+    low, high = 0.0, float(half)
+    while high - low > 1e-9 * high:
+        x = (low + high) / 2
+        low, high = (x, high) if below(x) < chance else (low, x)
+    return low / half
 
 
-def missed_by_sketch(z: NDArray[np.float64], y2: NDArray[np.float64]) -> float:
-    """Bound the norm of E = A^T (I - Q Q^T) A with Q = orth(A Omega), by leaving out.
+def missed_by_sketch(
+    z: NDArray[np.float64], y2: NDArray[np.float64], chance: float = UNLIKELY
+) -> float:
+    """Bound the norm of E = A^T (I - Q Q^T) A with Q = orth(A Omega), by leaving columns out.
 
-    z = A^T A Omega is n x l, y2 = (A Omega)^T (A Omega) l x l and not singular. Leave two columns
-    out, J = {i, j}: what their Q_J misses is E_J >= E, of which omega_i and omega_j are
-    independent, so that (omega_i^T E_J^2 omega_j)^2 has the mean tr E_J^4 >= ||E||^4. All pairs
-    come from one inverse, M = y2^-1: with C = z M, E_J Omega_J = C_J (M_JJ)^-1.
+    Parameters
+    ----------
+    z : A^T A Omega (n, l)
+    y2 : (A Omega)^T (A Omega) (l, l), not singular
+    chance : the probability over Gaussian Omega that ||E|| is larger, at most
+
+    Notes
+    -----
+    Leave h columns J out. What the others' Q misses is E_J >= E, and Omega_J does not depend on it.
+    Let v be E_J's first eigenvector: x = Omega_J^T v is Gaussian, and v^T E_J Omega_J =
+    ||E_J|| x^T. So ||E_J Omega_J|| >= ||E_J|| ||x||, and ||x||^2 is below its quantile of chi^2_h
+    by the chance of that quantile alone. Four choices of J share the chance. E_J Omega_J =
+    z_J - z_K Y_KK^-1 Y_KJ, with K the other columns and Y = y2.
 
     Leaving out is that of Epperly & Tropp 2024, "Efficient error and variance estimation for
-    randomized matrix computations"; pairs for the fourth power are those of Kong & Valiant 2017.
-    The mean over pairs errs by chance: where E has one direction, it is ||E||^4 times the square of
-    chi^2_l / l, by whose quantile it is divided. On steep spectra E itself is a matter of chance,
-    and the mean over pairs has heavy tails, so that l counts as no more than 19 there. That is a
-    model and a margin, not a theorem; how often it holds was measured, see :meth:`Sketch.svd`.
+    randomized matrix computations"; the norm is bounded as by Halko, Martinsson & Tropp 2011,
+    section 4.3, but by the norm of a block, where they take the largest of its columns.
     """
     width = len(y2)
     if width < LEAST_COLUMNS:
         return np.inf
-    M = np.linalg.inv(y2)
-    C = z @ M
-    G = C.T @ C
-    m, g = np.diag(M), np.diag(G)
-    squares = M**2
-    determinants = np.outer(m, m) - squares
-    np.fill_diagonal(determinants, 1.0)
-    cross = (np.outer(m, m) + squares) * G - M * (np.outer(g, m) + np.outer(m, g))
-    pairs = cross / determinants**2  # omega_i^T E_J^2 omega_j
-    np.fill_diagonal(pairs, 0.0)
-    fourth = float(np.sum(pairs**2)) / (width * (width - 1))
-    return float(fourth**0.25 / np.sqrt(least_mean_square(min(width, MOST_COLUMNS))))
+    out = 2 * round(0.21 * width)  # wide for a large chi^2, and narrow for a small E_J
+    least = out * least_mean_square(out, chance / _SPLITS)
+    order = np.arange(width)
+    norms = []
+    for split in range(_SPLITS):
+        J, K = np.split(np.roll(order, -(split * width // _SPLITS)), [out])
+        images = z[:, J] - z[:, K] @ np.linalg.solve(y2[np.ix_(K, K)], y2[np.ix_(K, J)])
+        norms.append(np.linalg.norm(images, 2))
+    return float(min(norms) / math.sqrt(least))

@@ -94,10 +94,9 @@ class Sketch(RowAccumulator):
         With E = A^T A - V s^2 V^T over all of the sketch's triplets, which is what the sketch has
         missed, `errors` is sqrt(s^2 + ||E||) - s, Weyl's bound, and `residuals` is sqrt(||E||), the
         bound on every ||A v - sigma u||. ||E|| is at most its trace, which is known exactly, and is
-        estimated, with a margin, by leaving the sketch's own columns out in pairs: the lesser of
-        the two counts, and `notes` say which. The estimate is no theorem: by its model it fails in
-        one case of a million. On slowly decaying spectra it is a fifth to a third of the trace,
-        once the width is 30.
+        bounded by leaving the sketch's own columns out, which fails for one seed in 20,000 at most:
+        the lesser of the two counts, and `notes` say which. On slowly decaying spectra the second
+        is a fifth to a half of the trace, once the width is 30.
 
         Raises
         ------
@@ -177,6 +176,6 @@ def _factors(
     rounded = float(np.sum(shares * np.sum(Bt**2, axis=0)))
     certain = max(fro2 - float(np.sum(s**2)), 0.0) + rounded
     likely = np.inf
-    if kept.all():  # in units of ||A||_F^2, since it takes the fourth power
-        likely = fro2 * missed_by_sketch(z / fro2, y2 / fro2) + rounded
+    if kept.all():
+        likely = missed_by_sketch(z, y2) + rounded
     return s, V, certain, likely
