@@ -287,6 +287,7 @@ def index(rng: Rng, folder: Path) -> Path:
 
 
 def config(rng: Rng, folder: Path) -> Path:
+    """A checkpoint with a config.json, which is never refused: a note says what is not used."""
     names = ["q_proj", "k_proj", "v_proj", "o_proj"]
     fields = {}
     for number, name in enumerate(names):
