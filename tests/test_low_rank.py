@@ -231,6 +231,21 @@ def test_products_that_cancel_are_measured_in_more_digits(
     assert np.all(np.maximum(left, right) <= svd.residuals + 4e-15 * norm)
 
 
+@pytest.mark.parametrize("shape", [(1, 2, 1), (47, 184, 59), (300, 4, 3), (5, 300, 200)])
+def test_factors_that_share_no_direction_have_a_product_of_zero(
+    shape: tuple[int, int, int],
+) -> None:
+    """Columns of B are zero where rows of A are not: slices of some blocks are empty."""
+    m, r, n = shape
+    B, A = thin(m, r), thin(r, n)
+    B[:, r // 2 :] = A[: r // 2] = 0
+    for found in (LowRank(B, A).svd(), LowRank(A.T, B.T).svd()):
+        assert found.fro_norm == 0
+        assert np.all(found.s == 0)
+        assert np.all(found.residuals <= 1e-28 * np.linalg.norm(B) * np.linalg.norm(A))
+    assert np.all(LowRank(B, A).spectrum().values == 0)
+
+
 @pytest.mark.parametrize("shape", [(40, 1, 30), (30, 16, 50), (3000, 16, 500), (90, 90, 90)])
 @pytest.mark.parametrize("vectors", [False, True])
 def test_memory_is_as_it_says(shape: tuple[int, int, int], vectors: bool) -> None:

@@ -106,6 +106,8 @@ def _levels(X: Array, Y: Array, x: int, y: int, count: int) -> Iterator[tuple[in
     length = X.shape[1]
     rows, columns = _slices(X, x, count), _slices(Y.T, y, count)
     p, q = (part.shape[1] // length for part in (rows, columns))
+    if not p or not q:
+        return
     columns = columns.reshape(-1, q, length)[:, ::-1].reshape(-1, q * length)  # Y_q ... Y_1
     for level in range(2, min(p + q, count + 1) + 1):
         first, last = max(1, level - q), min(p, level - 1)
@@ -122,7 +124,7 @@ def _slices(X: Array, exponent: int, count: int) -> Array:
         np.rint(np.ldexp(rest, _BITS, out=rest), out=found[:, used])
         rest -= found[:, used]
         used += 1
-    return found[:, :used].reshape(len(X), -1)
+    return found[:, :used].reshape(len(X), used * X.shape[1])
 
 
 def _exponent(X: Array) -> int:
