@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import pytest
 
 import sigmascope as ss
 from sigmascope import _core
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import copy_nbytes
+from sigmascope._execution.options import CallOptions
 from sigmascope.matrices.joins import outer
 
 SHAPES = [(96, 320), (320, 96), (77, 333), (640, 1056)]
@@ -120,22 +120,22 @@ def test_what_is_no_sum_is_left_as_it_is() -> None:
     halves = ss.vstack([a[:32], a[32:]])
     assert A._native.layers == halves._native.layers == 1
     assert native(A, gather=True)["fro2"] == native(A)["fro2"]
-    assert Run.of(A).copy_of(A) == 0
+    assert copy_nbytes(A, CallOptions.of(A)) == 0
 
 
 def test_it_is_held_where_it_pays() -> None:
     wide, tall = difference((96, 320), np.float32), difference((320, 96), np.float32)
     held = 4 * 320 * (96 + 64)  # along whichever side, in lines of the cache
-    assert Run.of(wide).copy_of(wide) == held
-    assert Run.of(wide, precision="float64").copy_of(wide) == 0
-    assert Run.of(tall).copy_of(tall) == 0  # two tiles, and each step reads them once
-    in_parts = replace(Run.of(tall), precision="split").copy_of(tall)
+    assert copy_nbytes(wide, CallOptions.of(wide)) == held
+    assert copy_nbytes(wide, CallOptions.of(wide, precision="float64")) == 0
+    assert copy_nbytes(tall, CallOptions.of(tall)) == 0  # two tiles, and each step reads them once
+    in_parts = copy_nbytes(tall, CallOptions.of(tall).with_precision("split"))
     assert in_parts == (held if _core.config()["tiles"] else 0)  # which tiles want, and the cache
     shards = ss.vstack([tall[i : i + 32] for i in range(0, 320, 32)])  # twenty tiles, two layers
     assert len(shards._native.dtypes) == 20
-    assert Run.of(shards).copy_of(shards) == 0
+    assert copy_nbytes(shards, CallOptions.of(shards)) == 0
     many = adapted((320, 96), np.float32)
-    assert Run.of(many).copy_of(many) == held
+    assert copy_nbytes(many, CallOptions.of(many)) == held
 
 
 def test_the_memory_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

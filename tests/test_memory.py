@@ -17,7 +17,7 @@ from checkpoints import entry
 import sigmascope as ss
 from sigmascope._execution import memory
 from sigmascope._execution.memory import MINIMUM, OVERHEAD, Need
-from sigmascope._execution.passes import MIB, Reading
+from sigmascope._execution.passes import MIB, PassLayout
 from sigmascope.matrices.joins import partly_loaded
 
 LIMITS = ("1GiB", "90MiB", "70MiB")
@@ -180,9 +180,9 @@ def test_other_calls(
     used = peak(work) - imported
     assert used <= limit * MIB, f"{used / MIB:.0f} MiB"
     if need is not None:
-        reading = Reading((9000, 1600), 4, files=limit == 100, threads=2)
+        reading = PassLayout((9000, 1600), 4, files=limit == 100, threads=2)
         held = 0 if reading.files else 9000 * 1600 * 4
-        assert need(reading).beside(held).peak <= 4 * max(used, OVERHEAD)
+        assert need(reading).plus(held).peak <= 4 * max(used, OVERHEAD)
 
 
 @pytest.mark.unsanitized
@@ -305,16 +305,16 @@ def test_a_need_says_its_limit() -> None:
     assert Need(MIB, MIB).limit == MIB  # all else is below the minimum
     large = Need(10 * MIB, 90 * MIB)
     assert large.limit == large.peak == 100 * MIB + OVERHEAD
-    assert large.beside(MIB) == Need(11 * MIB, 90 * MIB)
+    assert large.plus(MIB) == Need(11 * MIB, 90 * MIB)
     assert Need(MINIMUM - OVERHEAD, 0).limit == MINIMUM - OVERHEAD
     assert Need(MINIMUM - OVERHEAD + 1, 0).limit == MINIMUM + 1
 
 
 def test_formulas_in_exact_bytes() -> None:
-    held = Reading((16384, 16384), 2, files=False, threads=2)
+    held = PassLayout((16384, 16384), 2, files=False, threads=2)
     values = memory.values_need(held)
     assert values.arrays == 8 * 16384**2 + 512 * 16384  # "2 GiB": the Gram matrix in float64
-    again = Reading((16384, 16384), 2, files=True, threads=2)
+    again = PassLayout((16384, 16384), 2, files=True, threads=2)
     # panels of 512 rows, decoded to float64, and three of them as stored, are less than the band
     assert (
         memory.values_need(again).working
@@ -339,7 +339,7 @@ def test_formulas_in_exact_bytes() -> None:
 @pytest.mark.parametrize("files", [False, True])
 def test_needs_grow_with_the_matrix_and_shrink_with_panels(files: bool) -> None:
     def needs(m: int, n: int, panel_rows: int = 0) -> list[Need]:
-        r = Reading((m, n), 4, files, 2, panel_rows)
+        r = PassLayout((m, n), 4, files, 2, panel_rows)
         return [
             memory.elementwise_need(r),
             memory.krylov_need(r, 64, 32, 774, 4, steered=True, density=True),

@@ -20,7 +20,8 @@ import sigmascope as ss
 from sigmascope import report
 from sigmascope._display.text import amount
 from sigmascope._execution.memory import OVERHEAD
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.options import CallOptions
 from sigmascope._execution.passes import MIB
 from sigmascope._execution.rates import Rates, measure
 from sigmascope.analysis import admission, routes
@@ -61,14 +62,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opening(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each matrix that spectrum() went on with was read from its file at each pass."""
     seen: list[bool] = []
-    native = routes.Route.within
+    native = routes.Route.fit_memory
 
-    def within(self: routes.Route, a: ss.Matrix, run: Run) -> Run:
-        run = native(self, a, run)
-        seen.append(run.load_bytes == 0 and not a.in_memory)
-        return run
+    def fit_memory(self: routes.Route, a: ss.Matrix, call: CallOptions) -> MemoryPlan:
+        plan = native(self, a, call)
+        seen.append(plan.loaded_nbytes == 0 and not a.in_memory)
+        return plan
 
-    monkeypatch.setattr(routes.Route, "within", within)
+    monkeypatch.setattr(routes.Route, "fit_memory", fit_memory)
     return seen
 
 

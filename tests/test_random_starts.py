@@ -216,13 +216,13 @@ def test_one_start_for_all_ways_to_compute(tmp_path: Path) -> None:
             )
     spread = ss.svds(tmp_path / "a.npy", 3, method="krylov", tol=1e-3, executor=Shuffling())
     np.testing.assert_allclose(spread.s, plain.s, rtol=1e-12)
-    from sigmascope._execution.distributed import Spread
-    from sigmascope._execution.options import Run
+    from sigmascope._execution.distributed import DistributedOperator
+    from sigmascope._execution.options import CallOptions
 
     for source in (tmp_path / "a.npy", tmp_path / "a.npy"):
         for a in (ss.matrix(source), ss.matrix(source).T):
-            run = Run.of(a, executor=Shuffling())
-            assert _core.start_of(Spread(a, run).fingerprint, 0) == mark(a)
+            run = CallOptions.of(a, executor=Shuffling())
+            assert _core.start_of(DistributedOperator(a, run).fingerprint, 0) == mark(a)
 
 
 def test_seeds_differ_and_are_what_the_caller_gave() -> None:

@@ -17,7 +17,7 @@ import pytest
 from typer.main import get_command
 
 import sigmascope as ss
-from sigmascope._execution.options import Run
+from sigmascope._execution.options import CallOptions
 from sigmascope.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -148,14 +148,18 @@ def test_a_reference_that_leads_nowhere_is_found() -> None:
     assert fits("func", resolved("svds", ss))
     assert fits("mod", resolved("sigmascope.scanning.rows"))
     assert fits(
-        "attr", resolved("Run.load_bytes", importlib.import_module("sigmascope._execution.options"))
+        "attr",
+        resolved(
+            "CallOptions.panel_rows", importlib.import_module("sigmascope._execution.options")
+        ),
     )
     assert not fits("mod", resolved("sigmascope.rows"))
     assert not fits("mod", resolved("sigmascope.scan"))  # which is a function
     assert not fits("func", resolved("svdss", ss))
     assert not fits("class", resolved("svds", ss))
     assert not fits(
-        "attr", resolved("Run.loaded", importlib.import_module("sigmascope._execution.options"))
+        "attr",
+        resolved("CallOptions.panels", importlib.import_module("sigmascope._execution.options")),
     )
 
 
@@ -395,7 +399,7 @@ def calls(path: Path) -> Iterator[ast.Call]:
 
 @each_page
 def test_calls_on_pages_have_their_arguments(path: Path) -> None:
-    shared = set(inspect.signature(Run.of).parameters)
+    shared = set(inspect.signature(CallOptions.of).parameters)
     for call in calls(path):
         if not (isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)):
             continue

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
+from sigmascope._execution.memory_plan import least_memory
 from sigmascope._host.memory import resolve_memory
 from sigmascope.analysis.admission import Asked
 
@@ -90,8 +91,8 @@ def late(parts: re.Match[str] | None) -> bool:
 
 
 def least_of(A: ss.Matrix, call: dict[str, Any]) -> int:
-    route, run = Asked.of(**{"tol": 1e-3, **call}).chosen(A)
-    return run.least(A, route.need)
+    route, options = Asked.of(**{"tol": 1e-3, **call}).chosen(A)
+    return least_memory(A, options, route.need)
 
 
 @settings(max_examples=40, deadline=None)
@@ -151,7 +152,7 @@ def test_what_is_offered_for_large_matrices_is_admitted(
     def admitted(**call: Any) -> ss.MemoryLimitError | None:
         asked = Asked.of(**call)
         try:
-            asked.within(A, *asked.chosen(A))
+            asked.fit_memory(A, *asked.chosen(A))
         except ss.MemoryLimitError as error:
             return error
         return None
@@ -173,8 +174,8 @@ def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path) -> None:
     A = ss.matrix(path)
     call: dict[str, Any] = {"effort": "density", "k": 100, "num_threads": 1}
     asked = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000)
-    route, run = asked.chosen(A)
-    expected, most = run.least(A, route.need), route.most(A, run)
+    route, options = asked.chosen(A)
+    expected, most = least_memory(A, options, route.need), route.most(A, options)
     held = expected + A.nbytes
     assert expected < most < held < most + A.nbytes
     wanted = ss.spectrum(A.load(), **call, memory_limit=most)
@@ -199,8 +200,9 @@ def test_no_row_is_refused_for_what_is_read_beside_it(
     path = write_file(tmp_path / "m.safetensors", *tensors)
     A = ss.open_checkpoint(path)["w0"]
     call: dict[str, Any] = {"effort": "density", "k": 100, "num_threads": 1}
-    route, run = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000).chosen(A)
-    limit, expected = route.most(A, run), run.least(A, route.need)
+    asked = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000)
+    route, options = asked.chosen(A)
+    limit, expected = route.most(A, options), least_memory(A, options, route.need)
     monkeypatch.setattr("sigmascope.scanning.tasks.room_beside", lambda *_, **__: limit - expected)
     assert late(refusal(A, **call, memory_limit=limit, reserved=limit - expected))
     found = ss.scan(path, **call, memory_limit=limit)

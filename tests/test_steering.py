@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import sigmascope as ss
 from sigmascope import _core
 from sigmascope._execution import costs, rounding
-from sigmascope._execution import options as plan
+from sigmascope._execution.options import CallOptions
 
 TILES = _core.config()["tiles"]
 
@@ -230,10 +230,12 @@ def test_the_default_is_the_coarsest_that_pays() -> None:
         "split" if has["tiles"] else "float32",
     )
     for kinds, best in ((rounding.SEARCHES, searches), (rounding.DENSITIES, densities)):
-        assert plan.Run.of(ss.matrix(large), precisions=kinds).precision == best
-        assert plan.Run.of(ss.matrix(small), precisions=kinds).precision == "float32"
-        assert plan.Run.of(ss.matrix(large.astype(float)), precisions=kinds).precision == "float64"
-    assert plan.Run.of(ss.matrix(large)).precision == "float32"
+        assert CallOptions.of(ss.matrix(large), precisions=kinds).precision == best
+        assert CallOptions.of(ss.matrix(small), precisions=kinds).precision == "float32"
+        assert (
+            CallOptions.of(ss.matrix(large.astype(float)), precisions=kinds).precision == "float64"
+        )
+    assert CallOptions.of(ss.matrix(large)).precision == "float32"
     spread = ks.llm(900, 800)[0].astype(np.float32)
     found = ss.spectrum(spread, k=8)
     assert (found.effort, found.precision) == ("density", densities)

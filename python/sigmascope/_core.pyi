@@ -53,7 +53,7 @@ class Matrix:
     def decode_f64(self, threads: int) -> NDArray[np.float64]: ...
 
 Progress = Callable[[int], object] | None
-Operand = Matrix | Any  # or an object with the verbs of spread.Spread
+Operand = Matrix | Any  # or an object with the verbs of distributed.DistributedOperator
 
 def krylov(
     a: Operand,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What this build computes with."""
+"""Devices and kernels of this build."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from sigmascope._host.native import _core
 
 
 def available_devices() -> list[str]:
-    """Devices that this build can compute on."""
+    """Return the devices that this build can compute on."""
     return ["cpu"]
 
 
 def engine() -> dict[str, str]:
-    """What decides the last bits of a result besides its options: version, kernels, BLAS."""
+    """Return version, kernels and BLAS: with the options they decide the last bits of a result."""
     config = _core.config()
     return {name: config[name] for name in ("version", "isa", "blas_core")}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a search for the largest singular values costs: a model that picks block and method.
+"""Cost model of a search for the largest singular values, which picks block and method.
 
 Seconds of one thread of the processor on which the constants were measured (EPYC, Zen 4); only
 their ratios matter. No number of threads and no clock enters, so that neither changes a bit of a
@@ -32,7 +32,7 @@ _TILE = 16
 """Columns of X that tiles hold: fewer take as long."""
 
 _BASIS_RATE = 60e9
-"""Of orthogonalisation in float32, where 2 n D w flops run over n (D + w) numbers."""
+"""Flops per second of orthogonalisation in float32: 2 n D w flops over n (D + w) numbers."""
 
 _SMALL_EIGEN = 1.7e-10
 """Seconds per D^3 to look at a D x D projection: tridiagonal, divide and conquer, few vectors."""
@@ -42,7 +42,7 @@ VALUES_EIGEN = 1.5e-10
 """Seconds per n^3 of every eigenvalue."""
 
 _GRAM_EIGEN = (VALUES_EIGEN, 2.5e-10)
-"""The same, and of the leading eigenvectors as well."""
+"""Seconds per n^3 of every eigenvalue; and with the leading eigenvectors."""
 
 _FILE_RATE = 1.5e9
 """Bytes per second of what is read again at each pass."""
@@ -117,7 +117,7 @@ def prefers_gram(
     file_bytes: int = 0,
     vectors: bool = True,
 ) -> bool:
-    """Whether the whole Gram matrix costs less than a Krylov search."""
+    """Tell whether the whole Gram matrix costs less than a Krylov search."""
     search = krylov_seconds(shape, k, block, tol, precision, file_bytes)
     return gram_seconds(shape, vectors=vectors) < search
 
@@ -142,5 +142,5 @@ def step_rate(precision: str, columns: int) -> float:
 
 
 def _begins_full(n: int, tol: float) -> bool:
-    """Whether most products of a mixed search are in float32: first_products, steering.hpp."""
+    """Tell whether most products of a mixed search are in float32, as steering.hpp decides."""
     return not TILES and tol < 2**-7 / np.sqrt(n)

@@ -16,16 +16,16 @@ from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 
 from .memory import Need
-from .options import Run
+from .options import CallOptions
 from .workers import Workers, row_blocks
 
 
-def operand(a: Matrix, run: Run) -> Any:
-    """What a native algorithm multiplies with: the matrix, or the same spread over run.executor."""
-    return a._native if run.executor is None else Spread(a, run)
+def operand(a: Matrix, options: CallOptions) -> Any:
+    """Return the operator that a native algorithm multiplies with: the matrix, or its workers."""
+    return a._native if options.executor is None else DistributedOperator(a, options)
 
 
-class Spread:
+class DistributedOperator:
     """A matrix as a linear operator whose products workers make.
 
     Sums over blocks are in float64 and in the order of the blocks, and these depend on the shape
@@ -45,7 +45,7 @@ class Spread:
     looks : int
         Reads of the matrix so far.
     fingerprint : int
-        A hash of its numbers; see :class:`sigmascope._execution.options.Run`.
+        A hash of its numbers; see :class:`sigmascope._execution.options.CallOptions`.
 
     Notes
     -----
@@ -56,13 +56,13 @@ class Spread:
     cache of pages, or reads the file again.
     """
 
-    def __init__(self, a: Matrix, run: Run) -> None:
+    def __init__(self, a: Matrix, options: CallOptions) -> None:
         self.flipped = a.shape[0] < a.shape[1]
         tall = a.T if self.flipped else a
         self.rows, self.cols = tall.shape
         self._cuts = row_blocks(tall.shape)
-        self._run = run
-        self._workers = Workers(run)
+        self._options = options
+        self._workers = Workers(options)
         self.exponent, self.fro2, self.looks, self.fingerprint = _surveyed(a, self._workers)
         self._workers.hold([tall[i0:i1] * 2.0**-self.exponent for i0, i1 in self._cuts])
 
@@ -83,7 +83,7 @@ class Spread:
         return _sum(self._each("step", x, x.nbytes)).astype(x.dtype)
 
     def steer(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The same of products rounded to bfloat16."""
+        """A^T (A x), (cols, b), by products rounded to bfloat16."""
         return _sum(self._each("steer", x, x.nbytes)).astype(x.dtype)
 
     def gram_step_with_image(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -99,21 +99,21 @@ class Spread:
         """A^T A in float64: the upper triangle of (cols, cols)."""
         size = 8 * self.cols**2
         need = Need(4 * size, 0)
-        if not self._run.has(need):
+        if not self._options.has(need):
             what = f"the Gram matrix of order {self.cols}, and those of its blocks,"
-            needed = amount(need.beside(self._run.reserved).limit)
-            raise MemoryLimitError(self._run.refusal(what, needed))
+            needed = amount(need.plus(self._options.reserved).limit)
+            raise MemoryLimitError(self._options.refusal(what, needed))
         return _sum(self._each("gram matrix", None, size))
 
     def _each(self, verb: str, x: Any, result_bytes: int) -> Iterator[Any]:
         return self._workers.each(verb, [x] * len(self._cuts), result_bytes)
 
 
-def moments(a: Matrix, run: Run, *, histogram: bool) -> dict[str, Any]:
+def moments(a: Matrix, options: CallOptions, *, histogram: bool) -> dict[str, Any]:
     """Compute what `_core.moments` does, block by block; sums are merged by Pebay's formulas."""
     flipped = a.shape[0] < a.shape[1]
     cuts = row_blocks(a.shape[::-1] if flipped else a.shape)
-    workers = Workers(run)
+    workers = Workers(options)
     workers.hold(_stored_blocks(a, cuts, flipped))
     along, across = ("column", "row") if flipped else ("row", "column")
     merged: dict[str, Any] = {}
@@ -158,21 +158,26 @@ def _merged(a: dict[str, Any], b: dict[str, Any], across: str) -> dict[str, Any]
 
 
 def _stored_blocks(a: Matrix, cuts: list[tuple[int, int]], flipped: bool) -> list[Matrix]:
-    """The blocks as they lie in the caller's matrix."""
+    """Return the blocks as they lie in the caller's matrix."""
     return [a[:, i0:i1] if flipped else a[i0:i1] for i0, i1 in cuts]
 
 
 def _moved(place: tuple[int, int] | None, start: int, flipped: bool) -> tuple[int, int] | None:
-    """A place in a block as one in the caller's matrix."""
+    """Return the place in the caller's matrix of a place in a block."""
     if place is None:
         return None
     return (place[0], place[1] + start) if flipped else (place[0] + start, place[1])
 
 
 def _surveyed(a: Matrix, workers: Workers) -> tuple[int, float, int, int]:
-    """The exponent of the largest magnitude, the sum of the squares over its square, and looks.
+    """Read a matrix once: exponent of its largest entry, sum of squares, reads, and fingerprint.
 
-    And the fingerprint. NonFiniteError where there is one.
+    The sum is in units of 4^exponent.
+
+    Raises
+    ------
+    NonFiniteError
+        An entry is NaN or infinite.
     """
     flipped = a.shape[0] < a.shape[1]
     cuts = row_blocks(a.shape[::-1] if flipped else a.shape)
@@ -202,7 +207,7 @@ def _surveyed(a: Matrix, workers: Workers) -> tuple[int, float, int, int]:
 
 
 def _sum(terms: Iterator[NDArray[Any]]) -> NDArray[np.float64]:
-    """In float64, in the order in which they come."""
+    """Sum terms in float64, in the order in which they come."""
     total = next(terms).astype(np.float64)
     for term in terms:
         total += term

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What each call holds in memory, in bytes: every formula that `memory_limit` is held against.
+"""Memory of each call, in bytes: every formula that `memory_limit` is compared with.
 
 Of an m x n matrix let M = max(m, n) and N = min(m, n). Every function returns a :class:`Need`:
 *arrays*, which live through the call, and *working*, the most that one of its phases takes beside
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sigmascope._host.native import _core
 
-from .passes import MIB, PANELS, TILES, Reading, padded, products, rounded_products
+from .passes import MIB, PANELS, TILES, PassLayout, padded, products, rounded_products
 
 OVERHEAD = 27 * MIB
 """Stacks of threads, buffers of LAPACK, what the allocator keeps: measured below this."""
@@ -61,34 +61,34 @@ class Need(NamedTuple):
         """Resident bytes above those of the imported package, at most."""
         return self.arrays + self.working + OVERHEAD
 
-    def then(self, other: Need) -> Need:
-        """The most of this and of another call that follows it."""
+    def followed_by(self, other: Need) -> Need:
+        """Return the need of this call and of another one that follows it."""
         arrays = max(self.arrays, other.arrays)
         return Need(arrays, max(sum(self), sum(other)) - arrays)
 
-    def beside(self, held: int) -> Need:
-        """The same with further arrays."""
+    def plus(self, held: int) -> Need:
+        """Return this need with so many more bytes of arrays."""
         return Need(self.arrays + held, self.working)
 
 
-def elementwise_need(reading: Reading) -> Need:
-    """One look at every element, by moments and before every algorithm: norms of rows, columns."""
-    m, n = reading.shape
+def elementwise_need(layout: PassLayout) -> Need:
+    """Return the need of one look at every element, as before every algorithm: norms of lines."""
+    m, n = layout.shape
     across = -(-n // _STRETCH)
-    most = (8 if reading.files else 32) * MIB
-    rows = reading.panel_rows or int(most // (n * reading.stored + across * _FOUND))
-    if not reading.panel_rows and rows >= 128:
+    most = (8 if layout.files else 32) * MIB
+    rows = layout.panel_rows or int(most // (n * layout.stored + across * _FOUND))
+    if not layout.panel_rows and rows >= 128:
         rows = rows // 128 * 128
     rows = min(max(rows, 1), m)
     chains = (rows // 128 + 3) * n * 8
-    codes = 2**19 * (reading.threads + 1) if reading.stored <= 2 else 0
-    buffers = 3 * MIB // 2 * reading.threads
-    panels = int(PANELS * rows * n * reading.stored) if reading.files else 0
+    codes = 2**19 * (layout.threads + 1) if layout.stored <= 2 else 0
+    buffers = 3 * MIB // 2 * layout.threads
+    panels = int(PANELS * rows * n * layout.stored) if layout.files else 0
     return Need(32 * (m + n), panels + rows * across * _FOUND + chains + codes + buffers)
 
 
 def krylov_need(
-    reading: Reading,
+    layout: PassLayout,
     k: int,
     block: int,
     columns: int,
@@ -98,104 +98,115 @@ def krylov_need(
     vectors: bool = False,
     density: bool = False,
 ) -> Need:
-    """A block Krylov search whose basis grows to `columns`, of numbers of `width` bytes.
+    """Return the need of a block Krylov search whose basis has `columns` of `width`-byte numbers.
 
     Arrays: the basis, the next block, the answer. Phases: a step (its products, z turned against
     the basis), a restart (the vectors that are kept, beside the basis), a look at the projected
     D x D matrix (5 of them in float64, 6 for the quadrature), the read-out (A V and its factors).
     """
-    M, N = reading.M, reading.N
+    M, N = layout.M, layout.N
     d = min(columns, N)
     one, wanted = N * padded(block, width) * width, padded(k, width) * width
     basis = -(-d // block) * one
     small = 24 * d**2
     kept = min(3 * k // 2 + 3 * block, d)
     inner = -(-N // 1024) * max(block * padded(block, width), kept * padded(kept, width)) * 8
-    step = 2 * one + inner + small + products(reading, block, width)
+    step = 2 * one + inner + small + products(layout, block, width)
     if steered:
-        step = max(step, 2 * one + inner + small + rounded_products(reading, block))
+        step = max(step, 2 * one + inner + small + rounded_products(layout, block))
     restart = basis + small
     look = (48 if density else 40) * d**2
     read_out = (4 * N + 3 * M) * wanted + -(-M // 1024) * k * padded(k, width) * 8 + small
-    read_out += products(reading, k, width, both=True)
+    read_out += products(layout, k, width, both=True)
     answer = (M + N) * k * width if vectors else 0
-    first = elementwise_need(reading)
+    first = elementwise_need(layout)
     working = max(sum(first), step, restart, look, read_out)
-    working += 2 * MIB * max(reading.threads - 2, 0)  # stacks and scratch beyond OVERHEAD: measured
+    working += 2 * MIB * max(layout.threads - 2, 0)  # stacks and scratch beyond OVERHEAD: measured
     return Need(basis + one + answer, working)
 
 
-def graded_need(reading: Reading, k: int, block: int, columns: int, width: int) -> Need:
-    """The same, where the k values span so much that all columns of the basis are read out."""
-    M, N = reading.M, reading.N
+def graded_need(layout: PassLayout, k: int, block: int, columns: int, width: int) -> Need:
+    """Return the need of a search whose k values span so much that all its columns are read out."""
+    M, N = layout.M, layout.N
     d = min(columns, N)
     wide = padded(d, width)
     basis = -(-d // block) * N * padded(block, width) * width
     working = (3 * M + 2 * N) * wide * width + -(-M // 1024) * d * wide * 8 + 104 * d**2
-    working += products(reading, d, width)
+    working += products(layout, d, width)
     return Need(basis + (M + N) * k * width, working)
 
 
-def values_need(reading: Reading, *, fast: bool = False) -> Need:
-    """Every singular value: the Gram matrix in float64, panels of 512 rows, then a band."""
-    n = reading.N
+def grown_need(
+    layout: PassLayout, k: int, block: int, planned: int, grown: int, width: int, **how: bool
+) -> Need:
+    """Return the need of a search whose basis has grown, and is read out as a whole.
+
+    `planned`, `grown`: columns of the basis. `how`: as for :func:`krylov_need`.
+    """
+    expected = krylov_need(layout, k, block, max(planned, grown), width, **how)
+    return max(expected, graded_need(layout, k, block, grown, width), key=lambda need: need.limit)
+
+
+def values_need(layout: PassLayout, *, fast: bool = False) -> Need:
+    """Return the need of every singular value: a Gram matrix in float64, panels, then a band."""
+    n = layout.N
     square = 8 * n**2
-    panel = 8 * _GRAM_ROWS * n + reading.raw(_GRAM_ROWS, n, reading.M) + 2 * MIB * reading.threads
+    panel = 8 * _GRAM_ROWS * n + layout.raw(_GRAM_ROWS, n, layout.M) + 2 * MIB * layout.threads
     if fast:
-        panel += (12 if TILES else 4) * _GRAM_ROWS * (n + 32) + 24 * reading.M
+        panel += (12 if TILES else 4) * _GRAM_ROWS * (n + 32) + 24 * layout.M
     lanes = min(max(-(-n // _TILE) // 2, 1), _MOST_LANES)
-    band = 8 * n * (_BAND_LD + (9 + lanes) * _BAND) + 16 * _TILE**2 * (reading.threads + 4)
+    band = 8 * n * (_BAND_LD + (9 + lanes) * _BAND) + 16 * _TILE**2 * (layout.threads + 4)
     reduction = band if n >= _TWO_STAGE else 512 * n
-    first = elementwise_need(reading)
+    first = elementwise_need(layout)
     return Need(square + 512 * n, max(sum(first), panel, reduction))
 
 
-def gram_need(reading: Reading, k: int, *, complete: bool = False) -> Need:
-    """The k leading triplets by the eigenvectors of the whole Gram matrix: three squares.
+def gram_need(layout: PassLayout, k: int, *, complete: bool = False) -> Need:
+    """Return the need of k triplets by eigenvectors of the whole Gram matrix: three squares.
 
-    `complete`: and, if they are not good enough, a decomposition of A itself, by LAPACK.
+    `complete`: also of a decomposition of A itself by LAPACK, if they are not good enough.
     """
-    M, n = reading.M, reading.N
+    M, n = layout.M, layout.N
     square = 8 * n**2
-    panel = 8 * _GRAM_ROWS * n + reading.raw(_GRAM_ROWS, n, M) + 2 * MIB * reading.threads
+    panel = 8 * _GRAM_ROWS * n + layout.raw(_GRAM_ROWS, n, M) + 2 * MIB * layout.threads
     eigenvectors = 2 * square + 8 * n * (padded(k, 8) + 80)
     wanted = padded(k, 8) * 8
-    read_out = (4 * n + 3 * M) * wanted + -(-M // 1024) * k * wanted + products(reading, k, 8)
+    read_out = (4 * n + 3 * M) * wanted + -(-M // 1024) * k * wanted + products(layout, k, 8)
     if complete:  # A, what LAPACK makes of it, its vectors; a panel that A is read by
-        height = _DENSE_ROWS * reading.threads
-        dense = 8 * (4 * M * n + 8 * n**2 + height * M) + reading.raw(height, M, n)
+        height = _DENSE_ROWS * layout.threads
+        dense = 8 * (4 * M * n + 8 * n**2 + height * M) + layout.raw(height, M, n)
         read_out = max(read_out, square + dense)
-    first = elementwise_need(reading)
+    first = elementwise_need(layout)
     # the Gram matrix is gone when vectors are read out
     working = max(sum(first), panel, eigenvectors, read_out - square)
     return Need(square + (M + n) * k * 8, working)
 
 
-def product_need(reading: Reading, columns: int) -> Need:
-    """One pass of products in float64: vectors of both sides, blocks, and a copy of each."""
-    return Need(24 * columns * (reading.M + reading.N), products(reading, columns, 8))
+def product_need(layout: PassLayout, columns: int) -> Need:
+    """Return the need of a pass of products in float64: vectors, blocks, and a copy of each."""
+    return Need(24 * columns * (layout.M + layout.N), products(layout, columns, 8))
 
 
-def low_rank_need(reading: Reading, k: int, block: int, passes: int, width: int) -> Need:
-    """A fixed number of passes: blocks on both sides."""
-    both = reading.M + reading.N
-    d = min(passes * block, reading.N)
+def low_rank_need(layout: PassLayout, k: int, block: int, passes: int, width: int) -> Need:
+    """Return the need of a fixed number of passes: blocks on both sides."""
+    both = layout.M + layout.N
+    d = min(passes * block, layout.N)
     one = both * padded(block, width) * width
-    inner = -(-reading.M // 1024) * block * padded(block, width) * 8
-    step = 3 * one + inner + products(reading, block, width)
+    inner = -(-layout.M // 1024) * block * padded(block, width) * 8
+    step = 3 * one + inner + products(layout, block, width)
     small = 96 * d**2
     measured = padded(block + _TESTS, width) * width
-    read_out = (5 * reading.N + 4 * reading.M) * measured + products(reading, block + _TESTS, width)
-    first = elementwise_need(reading)
+    read_out = (5 * layout.N + 4 * layout.M) * measured + products(layout, block + _TESTS, width)
+    first = elementwise_need(layout)
     working = max(sum(first), step + 24 * d**2, small + read_out)
     return Need(passes * one + both * k * width, working)
 
 
-def density_need(reading: Reading, probes: int, passes: int, width: int) -> Need:
-    """A fixed number of Krylov steps, for their quadrature."""
-    d = min(probes * passes, reading.N)
-    one = reading.N * padded(probes, width) * width
-    inner = -(-reading.N // 1024) * probes * padded(probes, width) * 8
-    step = 2 * one + inner + 24 * d**2 + products(reading, probes, width)
-    first = elementwise_need(reading)
+def density_need(layout: PassLayout, probes: int, passes: int, width: int) -> Need:
+    """Return the need of a fixed number of Krylov steps, for their quadrature."""
+    d = min(probes * passes, layout.N)
+    one = layout.N * padded(probes, width) * width
+    inner = -(-layout.N // 1024) * probes * padded(probes, width) * 8
+    step = 2 * one + inner + 24 * d**2 + products(layout, probes, width)
+    first = elementwise_need(layout)
     return Need(-(-d // probes) * one + one, max(sum(first), step, 48 * d**2))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How fast this machine is just now, in a third of a second: for estimates, never for a choice.
+"""Speed of this machine, measured in a third of a second: for estimates, never for a choice.
 
 What decides bits (block, method) comes from :mod:`sigmascope._execution.costs` alone.
 """
@@ -37,7 +37,7 @@ _CHUNK, _CHUNKS = 2**20, 16
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What was measured, by `threads` threads together.
+    """Measured rates of `threads` threads together.
 
     Attributes
     ----------

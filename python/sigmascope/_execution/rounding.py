@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which products of a search may be rounded more than its blocks are."""
+"""The precisions of a search: blocks, and products that are rounded more than blocks are."""
 
 from __future__ import annotations
 
 from sigmascope._host.native import _core
+from sigmascope.matrices.matrix import Matrix
 
 SEARCHES = ("mixed", "split", "float32", "float64")
-"""What `precision` may be where Krylov steps only choose directions."""
+"""Values of `precision` where Krylov steps only choose directions."""
 
 DENSITIES = SEARCHES[1:]
-"""The same where a density is read off the steps: what is rounded to 8 bits would add to it."""
+"""Values of `precision` of a density, to which rounding to 8 bits would add."""
 
 PRODUCTS = {"mixed": "rounded", "split": "split", "float32": "full", "float64": "full"}
-"""What the steps begin with."""
+"""Precision of the products of the first steps."""
 
 _PAYS_FROM = 512
 _NEEDS = {"mixed": "dot_bf16", "split": "tiles"}
@@ -26,3 +27,8 @@ def coarsest(precisions: tuple[str, ...], shape: tuple[int, int]) -> str:
     has = _core.config()
     fast = [name for name, instruction in _NEEDS.items() if name in precisions and has[instruction]]
     return fast[0] if fast and min(shape) >= _PAYS_FROM else "float32"
+
+
+def coarsest_for(a: Matrix, precisions: tuple[str, ...]) -> str:
+    """Return the precision that a call on `a` takes by default, of those it allows."""
+    return "float64" if a.precision == "float64" else coarsest(precisions, a.shape)

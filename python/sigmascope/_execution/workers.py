@@ -15,20 +15,20 @@ import numpy as np
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
 
-from .options import Run
+from .options import CallOptions
 
 _BLOCKS = 64
 _ELEMENTS = (2**23, 2**26)
 _ROWS = 2048
-"""Into how many blocks a matrix is cut, of how many elements, and of how many rows at least: a step
-of b columns sends 8 b bytes, float32, for every column of a block, and so 8 b / rows for every
-element of it."""
+"""Number of blocks of a matrix, bounds on the elements of a block, and its least number of rows: a
+step of b columns sends 8 b bytes, float32, for every column of a block, and so 8 b / rows for
+every element of it."""
 
-_CHAIN = 256
-"""Rows that products sum in one chain: blocks are multiples of it."""
+_ROW_UNIT = 256
+"""Blocks have multiples of so many rows: whole chains of the sums of products."""
 
 _ATTEMPTS = 3
-"""How often a task is submitted whose worker is lost."""
+"""Times that a task is submitted whose worker is lost."""
 
 _AHEAD = 64
 """Tasks that may be under way at once."""
@@ -38,18 +38,18 @@ def row_blocks(shape: tuple[int, int]) -> list[tuple[int, int]]:
     """Cut the rows of a tall matrix, at places that its shape alone fixes: first and last + 1."""
     m, n = shape
     elements = min(max(m * n // _BLOCKS, _ELEMENTS[0]), _ELEMENTS[1])
-    height = -(-max(elements // n, _ROWS) // _CHAIN) * _CHAIN
+    height = -(-max(elements // n, _ROWS) // _ROW_UNIT) * _ROW_UNIT
     return [(i, min(i + height, m)) for i in range(0, m, height)]
 
 
 class Workers:
     """An executor, and the blocks of a matrix as its workers are told of them."""
 
-    def __init__(self, run: Run) -> None:
-        assert run.executor is not None
-        self._executor: Executor = run.executor
-        self._run = run
-        self._options = {"threads": run.worker_threads, "panel_rows": run.panel_rows}
+    def __init__(self, options: CallOptions) -> None:
+        assert options.executor is not None
+        self._executor: Executor = options.executor
+        self._memory, self._progress = options.memory, options.progress
+        self._native = {"threads": options.worker_threads, "panel_rows": options.panel_rows}
         self._used = 0
         self._alone = False
         self._parts: list[Any] = []
@@ -62,17 +62,17 @@ class Workers:
         self._sizes = [b.nbytes for b in blocks]
 
     def each(self, verb: str, arguments: Iterable[Any], result_bytes: int) -> Iterator[Any]:
-        """The results of a verb on every block, in order.
+        """Give the results of a verb on every block, in order.
 
         A quarter of the memory limit, but two results, may be waiting for their turn.
         """
-        ahead = min(max(self._run.memory // (4 * max(result_bytes, 1)), 2), _AHEAD)
+        ahead = min(max(self._memory // (4 * max(result_bytes, 1)), 2), _AHEAD)
         waiting: deque[tuple[Future[Any] | None, tuple[Any, ...], int]] = deque()
         try:
             for part, argument, size in zip(self._parts, arguments, self._sizes, strict=True):
                 if len(waiting) == ahead:
                     yield self._taken(*waiting.popleft())
-                task = (part, verb, argument, self._options)
+                task = (part, verb, argument, self._native)
                 waiting.append((self._submitted(task), task, size))
             while waiting:
                 yield self._taken(*waiting.popleft())
@@ -88,7 +88,7 @@ class Workers:
             return None
 
     def _taken(self, future: Future[Any] | None, task: tuple[Any, ...], size: int) -> Any:
-        """The result; if its worker is lost, of the same task again, and in the end from here."""
+        """Return the result of a task; if its worker is lost, submit it again, or compute it here."""
         for attempt in range(_ATTEMPTS):
             if attempt > 0:
                 future = self._submitted(task)
@@ -112,8 +112,8 @@ class Workers:
         if isinstance(result, Exception):
             raise result
         self._used += size
-        if self._run.progress is not None:
-            self._run.progress(self._used)
+        if self._progress is not None:
+            self._progress(self._used)
         return result
 
 

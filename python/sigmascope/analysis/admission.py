@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether a call of :func:`sigmascope.spectrum` is within its memory, and what is if it is not."""
+"""Admission of a call of :func:`sigmascope.spectrum` to its memory, and advice on what fits."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typing import Any
 
 from sigmascope._display.text import amount
 from sigmascope._execution.memory import Need
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import MemoryPlan, layout_of, least_memory
+from sigmascope._execution.options import CallOptions
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 
-from .routes import EFFORTS, Route, route, run_for
+from .routes import EFFORTS, Route, options_for, route
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Arguments of one call.
 
-    `options` are those of :meth:`sigmascope._execution.options.Run.of`.
+    `options` are those of :meth:`sigmascope._execution.options.CallOptions.of`.
     """
 
     effort: str
@@ -49,13 +50,13 @@ class Asked:
         """Take the arguments of :func:`sigmascope.spectrum` that decide what it holds."""
         return cls(effort, k, tol, accuracy, measures, vectors, options)
 
-    def chosen(self, a: Matrix) -> tuple[Route, Run]:
-        """Choose what to run on a matrix; ValueError if an argument is out of range."""
-        run = run_for(a, self.effort, **self.options)
-        how = self.effort, self.k, self.tol, self.accuracy, run, self.measures, self.vectors
-        return route(a, *how), run
+    def chosen(self, a: Matrix) -> tuple[Route, CallOptions]:
+        """Choose the route of a matrix; ValueError if an argument is out of range."""
+        call = options_for(a, self.effort, **self.options)
+        how = self.effort, self.k, self.tol, self.accuracy, call, self.measures, self.vectors
+        return route(a, *how), call
 
-    def within(self, a: Matrix, chosen: Route, run: Run) -> Run:
+    def fit_memory(self, a: Matrix, chosen: Route, call: CallOptions) -> MemoryPlan:
         """Choose what is held of a matrix beside what was chosen for it.
 
         Raises
@@ -64,7 +65,7 @@ class Asked:
             It says the least limit that allows the call, and what of less is within this one.
         """
         try:
-            return chosen.within(a, run)
+            return chosen.fit_memory(a, call)
         except MemoryLimitError as error:
             raise MemoryLimitError(f"{error}; {_advice(a, self, chosen)}") from None
 
@@ -80,22 +81,22 @@ def room_beside(a: Matrix, **how: Any) -> int:
     it as it can. If `a` is in memory, its own bytes are taken off as well, as if they had been
     read for this call. `how`: the arguments, as :meth:`Asked.of` takes them.
     """
-    chosen, run = Asked.of(**how).chosen(a)
+    chosen, call = Asked.of(**how).chosen(a)
     try:
-        run = chosen.within(a, run)
+        plan = chosen.fit_memory(a, call)
     except MemoryLimitError:
         return 0
-    held = a.nbytes if a.in_memory else run.load_bytes
+    held = a.nbytes if a.in_memory else plan.loaded_nbytes
     if not held:
         return 0
-    needed = chosen.need(run.reading(a, held=run.load_bytes > 0)).beside(held + run.copy_bytes)
-    return max(run.memory - run.reserved - needed.peak, 0)
+    needed = chosen.need(plan.layout).plus(held + plan.copy_nbytes)
+    return max(call.memory - call.reserved - needed.peak, 0)
 
 
 def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
-    """What :func:`sigmascope.spectrum` runs on `a`, and takes beside its bytes once it is read."""
-    chosen, run = Asked.of(**how).chosen(a)
-    return chosen, chosen.need(run.reading(a, held=True))
+    """Return the route of `a`, and its need beside the bytes of `a` once these are read."""
+    chosen, call = Asked.of(**how).chosen(a)
+    return chosen, chosen.need(layout_of(a, call, held=True))
 
 
 # ------------------------------------------------------------------------------- what of less fits
@@ -154,9 +155,9 @@ def _combined(a: Matrix, asked: Asked, refused: Route, fits: _Fits) -> list[str]
 
 def _least_of_all(a: Matrix, asked: Asked) -> str:
     needed, memory, effort = min(
-        (run.least(a, chosen.need), run.memory, effort)
+        (least_memory(a, call, chosen.need), call.memory, effort)
         for effort in EFFORTS
-        for chosen, run in _valid(a, replace(_bare(asked), effort=effort, k=1))
+        for chosen, call in _valid(a, replace(_bare(asked), effort=effort, k=1))
     )
     sure = "fits" if needed > memory else "is sure to fit"
     return f"nothing less {sure}: effort {effort!r} with k = 1 needs {amount(needed)}"
@@ -178,15 +179,15 @@ def _largest_rank(a: Matrix, asked: Asked, most: int, fits: _Fits) -> int:
 
 
 def _fits(a: Matrix, asked: Asked, wanted: _Fits = _Fits.SURELY) -> _Fits:
-    """How much of a call is within the memory, up to what is wanted."""
-    for chosen, run in _valid(a, asked):
-        if run.least(a, chosen.need) <= run.memory:
-            surely = wanted == _Fits.SURELY and chosen.most(a, run) <= run.memory
+    """Return the degree to which a call fits the memory, up to the one that is wanted."""
+    for chosen, call in _valid(a, asked):
+        if least_memory(a, call, chosen.need) <= call.memory:
+            surely = wanted == _Fits.SURELY and chosen.most(a, call) <= call.memory
             return _Fits.SURELY if surely else _Fits.EXPECTED
     return _Fits.NOT
 
 
-def _valid(a: Matrix, asked: Asked) -> Iterator[tuple[Route, Run]]:
-    """Give what a call would run; nothing if its effort has not the precision that was asked."""
+def _valid(a: Matrix, asked: Asked) -> Iterator[tuple[Route, CallOptions]]:
+    """Give the route of a call; nothing if its effort has not the precision that was asked."""
     with suppress(ValueError):
         yield asked.chosen(a)

@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution.memory import Need, values_need
-from sigmascope._execution.passes import MIB, Reading
-from sigmascope._host.threads import resolve_threads
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.passes import MIB, PassLayout
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
-from sigmascope.solvers.svdvals import svdvals
+from sigmascope.solvers.svdvals import every_value
 
 REQUESTED = ("alpha_farms", "randomized_distance")
 """Their names."""
@@ -35,7 +35,7 @@ REQUESTED = ("alpha_farms", "randomized_distance")
 SIDE, PARTS, PERMUTATIONS = 1024, 8, 2
 
 GENERATORS = 3 * MIB
-"""What importing `numpy.random` takes, which nothing else here does: 2.4 MiB measured."""
+"""Bytes that importing `numpy.random` takes, and nothing else here imports it: 2.4 MiB measured."""
 
 _CHUNK = 8 * MIB
 
@@ -61,25 +61,27 @@ def windows(shape: tuple[int, int], seed: int) -> list[tuple[slice, slice]]:
     return [(slice(i, i + side), slice(j, j + side)) for i, j in sorted(starts)]
 
 
-def farms(a: Matrix, seed: int, **options: Any) -> tuple[list[NDArray[np.float64]], float]:
+def farms(a: Matrix, seed: int, call: CallOptions) -> tuple[list[NDArray[np.float64]], float]:
     """Compute every singular value of the sub-matrices, and the floor below which none is told."""
-    found = [svdvals(a[rows, columns], **options) for rows, columns in windows(a.shape, seed)]
+    parts = (a[rows, columns] for rows, columns in windows(a.shape, seed))
+    every = [every_value(part, "reference", call) for part in parts]
+    found = [values.scaled(unit) for values, unit in every]
     return [part.values for part in found], max(part.floor for part in found)
 
 
-def farms_need(reading: Reading) -> Need:
-    """What :func:`farms` holds: one sub-matrix at a time."""
-    side = min(*reading.shape, SIDE)
-    part = replace(reading, shape=(side, side))
-    return values_need(part).beside(PARTS * 8 * side + int(reading.stored * side**2))
+def farms_need(layout: PassLayout) -> Need:
+    """Return the need of :func:`farms`: one sub-matrix at a time."""
+    side = min(*layout.shape, SIDE)
+    part = replace(layout, shape=(side, side))
+    return values_need(part).plus(PARTS * 8 * side + int(layout.stored * side**2))
 
 
-def permutations(a: Matrix, seed: int, num_threads: int | None) -> Iterator[Matrix]:
+def permutations(a: Matrix, seed: int, threads: int) -> Iterator[Matrix]:
     """Give the matrix with its entries in one random order after another, in the same memory.
 
     The order is that of the longer side, so that it does not matter which of the two is first.
     """
-    numbers = _decoded(a, resolve_threads(num_threads))
+    numbers = _decoded(a, threads)
     # The legacy generator, since its streams are frozen; a seed of 64 bits through SeedSequence.
     random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
     for _ in range(PERMUTATIONS):
@@ -87,11 +89,11 @@ def permutations(a: Matrix, seed: int, num_threads: int | None) -> Iterator[Matr
         yield matrix(numbers)
 
 
-def permutation_need(reading: Reading, width: int) -> Need:
-    """What is held while the entries, of `width` bytes, are gathered."""
-    m, n = reading.shape
+def permutation_need(layout: PassLayout, width: int) -> Need:
+    """Return the need of gathering the entries, of `width` bytes each."""
+    m, n = layout.shape
     most = max(_CHUNK, n * 8)
-    return Need(m * n * width, int(2 * most + most / 8 * reading.stored))
+    return Need(m * n * width, int(2 * most + most / 8 * layout.stored))
 
 
 def _decoded(a: Matrix, threads: int) -> NDArray[Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How :func:`sigmascope.spectrum` goes about a matrix: from its shape, the options and the memory.
+"""Routes of :func:`sigmascope.spectrum`: its method for a matrix, by shape, options and memory.
 
 The memory decides whether an effort is possible, what is held and how often files are read, and
 whether the whole spectrum may take the place of a part of it; never a bit of what is computed.
@@ -15,12 +15,13 @@ from typing import Any
 from sigmascope._display.text import amount
 from sigmascope._execution import arguments, costs
 from sigmascope._execution.memory import Need, values_need
-from sigmascope._execution.options import Run
-from sigmascope._execution.passes import MIB, Reading
+from sigmascope._execution.memory_plan import MemoryPlan, least_memory
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.passes import MIB, PassLayout
 from sigmascope._execution.rounding import DENSITIES, SEARCHES, coarsest
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.solvers.krylov import Search
+from sigmascope.solvers.krylov import KrylovSettings
 
 from .requested import GENERATORS, farms_need, permutation_need
 
@@ -29,7 +30,7 @@ EFFORTS = ("top", "density", "exact")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What will be run.
+    """The method and settings of one call.
 
     Attributes
     ----------
@@ -39,16 +40,16 @@ class Route:
     k : int
         min(m, n) if that is less than was asked for.
     accuracy : str
-        Of every value.
-    search : Search or None
+        Accuracy of every value, as for :func:`svdvals`.
+    search : KrylovSettings or None
         None at effort "exact".
     width : int
         Bytes of an element that is decoded.
     measures : tuple of str
-        Those on request (:mod:`sigmascope.analysis.requested`).
+        Measures on request (:mod:`sigmascope.analysis.requested`).
     vectors : bool
-        Whether the vectors of the k largest values are wanted as well.
-    apart : Search or None
+        If the vectors of the k largest values are wanted as well.
+    vector_search : KrylovSettings or None
         The search that finds them, if every value is found without.
     """
 
@@ -57,15 +58,15 @@ class Route:
     shape: tuple[int, int]
     k: int
     accuracy: str
-    search: Search | None
+    search: KrylovSettings | None
     width: int = 4
     measures: tuple[str, ...] = ()
     vectors: bool = False
-    apart: Search | None = None
+    vector_search: KrylovSettings | None = None
 
     @classmethod
     def every(cls, a: Matrix, k: int, accuracy: str, measures: tuple[str, ...] = ()) -> Route:
-        """The route of every value."""
+        """Return the route of every value."""
         width = 8 if a.precision == "float64" else 4
         return cls("exact", "exact", a.shape, min(k, *a.shape), accuracy, None, width, measures)
 
@@ -74,14 +75,14 @@ class Route:
         """The route of every value that takes the place of a search."""
         return replace(self, effort="exact", search=None)
 
-    def may_find_all(self, a: Matrix, run: Run) -> bool:
-        """Whether there is memory for :attr:`all_values`.
+    def may_find_all(self, a: Matrix, call: CallOptions) -> bool:
+        """Tell whether there is memory for :attr:`all_values`.
 
         What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
         """
-        if run.executor is not None:  # every worker would have to send a Gram matrix
+        if call.executor is not None:  # every worker would have to send a Gram matrix
             return False
-        return replace(run, reserved=0).least(a, self.all_values.need) <= run.memory
+        return least_memory(a, call.with_reserved(0), self.all_values.need) <= call.memory
 
     @property
     def what(self) -> str:
@@ -92,12 +93,12 @@ class Route:
 
     @property
     def permutes(self) -> bool:
-        """Whether the matrix is analysed again with its entries in random order."""
+        """True if the matrix is analysed again with its entries in random order."""
         return "randomized_distance" in self.measures and self.effort != "top"
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the result says of the choice."""
+        """Notes of the result on the choice of the route."""
         notes = []
         if self.effort != self.asked:
             notes.append(f"every value, cheaper here than effort {self.asked!r}")
@@ -115,8 +116,8 @@ class Route:
         return max(-(-int(columns) // s.block), 1)
 
     @property
-    def seen_bytes(self) -> int:
-        """Of the statistics of the elements, which are there while the spectrum is sought."""
+    def statistics_nbytes(self) -> int:
+        """Bytes of the element statistics, held while the spectrum is computed."""
         return 32 * sum(self.shape)
 
     @property
@@ -128,66 +129,69 @@ class Route:
             reads = self.steps + (4 if self.search.precision == "mixed" else 3)
         return reads + self.permutes
 
-    def need(self, reading: Reading, *, grown: bool = False) -> Need:
-        """What it holds, the statistics of the elements included.
+    def need(self, layout: PassLayout, *, grown: bool = False) -> Need:
+        """Return the need of the call, with the statistics of the elements.
 
         `grown`: the most that it can come to, with bases of min(m, n) columns, all of them read
         out; else what is expected.
         """
-        needed = self._once(reading, grown)
+        needed = self._once(layout, grown)
         if "alpha_farms" in self.measures:
-            needed = needed.then(farms_need(reading).beside(self.seen_bytes))
+            needed = needed.followed_by(farms_need(layout).plus(self.statistics_nbytes))
         if self.permutes:
-            gathered = permutation_need(reading, self.width).beside(self.seen_bytes)
-            again = self._once(replace(reading, stored=self.width, files=False), grown)
+            gathered = permutation_need(layout, self.width).plus(self.statistics_nbytes)
+            again = self._once(replace(layout, stored=self.width, files=False), grown)
             kept = 3 * MIB  # of other sizes, by the allocator, beyond OVERHEAD: measured
-            needed = needed.then(gathered).then(again.beside(gathered.arrays + kept))
+            needed = needed.followed_by(gathered).followed_by(again.plus(gathered.arrays + kept))
         return needed._replace(working=needed.working + GENERATORS) if self.measures else needed
 
-    def _once(self, reading: Reading, grown: bool) -> Need:
-        def of(search: Search) -> Need:
+    def _once(self, layout: PassLayout, grown: bool) -> Need:
+        def of(search: KrylovSettings) -> Need:
             if grown:
-                return search.grown_need(reading, search.columns, reading.N)
-            return search.need(reading)
+                return search.grown_need(search.columns, layout.N)(layout)
+            return search.need()(layout)
 
         if self.search is None:
-            needed = values_need(reading, fast=self.accuracy == "fast")
-            if self.apart is not None:
-                needed = needed.then(of(self.apart))
+            needed = values_need(layout, fast=self.accuracy == "fast")
+            if self.vector_search is not None:
+                needed = needed.followed_by(of(self.vector_search))
         else:
             needed = of(self.search)
-        return Need(needed.arrays + self.seen_bytes, needed.working + 2**19)  # counts of codes
+        return Need(
+            needed.arrays + self.statistics_nbytes, needed.working + 2**19
+        )  # counts of codes
 
-    def most(self, a: Matrix, run: Run) -> int:
-        """The least limit that allows it whatever the values are."""
-        return run.least(a, partial(self.need, grown=True))
+    def most(self, a: Matrix, call: CallOptions) -> int:
+        """Return the least limit that allows the call whatever the values are."""
+        return least_memory(a, call, partial(self.need, grown=True))
 
-    def within(self, a: Matrix, run: Run) -> Run:
+    def fit_memory(self, a: Matrix, call: CallOptions) -> MemoryPlan:
         """Choose what is held; MemoryLimitError says the least limit that would allow it."""
-        least = run.least(a, self.need)
-        if least > run.memory:
-            most = self.most(a, run)
+        least = least_memory(a, call, self.need)
+        if least > call.memory:
+            most = self.most(a, call)
             more = f" (up to {amount(most)} if its values span much)" if most > least else ""
-            raise MemoryLimitError(run.refusal(self.what, amount(least) + more))
-        return run.within(a, self.need, self.what)
+            raise MemoryLimitError(call.refusal(self.what, amount(least) + more))
+        return MemoryPlan.fit(a, call, self.need, self.what)
 
-    def spare(self, a: Matrix, run: Run) -> int:
-        """Bytes of the limit that are left for a part of a matrix read again at each pass.
+    def spare(self, a: Matrix, plan: MemoryPlan) -> int:
+        """Return the bytes of the limit that are left for a part of a matrix that is read again.
 
         0 if that is less than an eighth of the matrix; a sixteenth of the limit stays free, since
         the formulas do not know how an allocator rounds.
         """
-        if run.load_bytes or not run.stored_bytes:
+        call = plan.options
+        if plan.loaded_nbytes or not call.file_nbytes(a):
             return 0
-        needed = self.need(run.reading(a)).beside(run.reserved + run.copy_bytes)
-        left = run.memory - run.memory // 16 - needed.peak
+        needed = self.need(plan.layout).plus(call.reserved + plan.copy_nbytes)
+        left = call.memory - call.memory // 16 - needed.peak
         return left if 8 * left >= a.nbytes else 0
 
 
-def run_for(a: Matrix, effort: str, **options: Any) -> Run:
+def options_for(a: Matrix, effort: str, **options: Any) -> CallOptions:
     """Resolve the options of :func:`sigmascope.spectrum`, whose effort says what may be rounded."""
     precisions = SEARCHES if effort == "top" else DENSITIES
-    return Run.of(a, precisions=precisions, **options)
+    return CallOptions.of(a, precisions=precisions, **options)
 
 
 def route(
@@ -196,7 +200,7 @@ def route(
     k: int,
     tol: float,
     accuracy: str,
-    run: Run,
+    call: CallOptions,
     measures: tuple[str, ...] = (),
     vectors: bool = False,
 ) -> Route:
@@ -214,38 +218,43 @@ def route(
     arguments.check_positive(tol=tol)
     arguments.check_accuracy(accuracy)
     k = min(k, *a.shape)
-    asked = replace(_route(a, str(effort), k, tol, accuracy, run, vectors), measures=measures)
+    asked = replace(_route(a, str(effort), k, tol, accuracy, call, vectors), measures=measures)
     if asked.search is None:
         return asked
-    base = "float64" if run.precision == "float64" else "float32"
+    base = "float64" if call.precision == "float64" else "float32"
     if min(a.shape) == 1:  # no density has a single value
         return asked.all_values
     cheaper = costs.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
-    if not cheaper or run.executor is not None:
+    if not cheaper or call.executor is not None:
         return asked
-    if asked.may_find_all(a, run):
+    if asked.may_find_all(a, call):
         return asked.all_values
     # If neither fits, what is refused is the one that takes less.
-    alone, every = replace(run, reserved=0), asked.all_values
-    return every if alone.least(a, every.need) < alone.least(a, asked.need) else asked
+    alone, every = call.with_reserved(0), asked.all_values
+    cheaper = least_memory(a, alone, every.need) < least_memory(a, alone, asked.need)
+    return every if cheaper else asked
 
 
 def _route(
-    a: Matrix, effort: str, k: int, tol: float, accuracy: str, run: Run, vectors: bool
+    a: Matrix, effort: str, k: int, tol: float, accuracy: str, call: CallOptions, vectors: bool
 ) -> Route:
     every = Route.every(a, k, accuracy)
     if vectors:
-        precision = run.precision if run.precision == "float64" else coarsest(SEARCHES, a.shape)
+        precision = call.precision if call.precision == "float64" else coarsest(SEARCHES, a.shape)
         block = min(costs.best_block(a.shape, k, tol, precision), *a.shape)
-        apart = Search(a.shape, every.k, tol, block, precision, vectors, density=False)
-        every = replace(every, vectors=True, apart=apart)
+        vectors_too = KrylovSettings(
+            a.shape, every.k, tol, block, precision, vectors, density=False
+        )
+        every = replace(every, vectors=True, vector_search=vectors_too)
     wanted = {"vectors": vectors, "of_values": vectors}
     if effort == "top":
-        block = min(costs.best_block(a.shape, k, tol, run.precision), *a.shape)
-        search = Search(a.shape, k, tol, block, run.precision, density=False, **wanted)
+        block = min(costs.best_block(a.shape, k, tol, call.precision), *a.shape)
+        search = KrylovSettings(a.shape, k, tol, block, call.precision, density=False, **wanted)
     elif effort == "density":
-        precision = "split" if run.precision == "mixed" else run.precision
-        search = Search(a.shape, k, tol, _wide(k, a.shape), precision, density=True, **wanted)
+        precision = "split" if call.precision == "mixed" else call.precision
+        search = KrylovSettings(
+            a.shape, k, tol, _wide(k, a.shape), precision, density=True, **wanted
+        )
     else:
         return every
     return replace(every, asked=effort, effort=effort, search=search)

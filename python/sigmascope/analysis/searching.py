@@ -1,59 +1,60 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the search of one effort finds: the largest values, and the density of the same basis."""
+"""Search of one effort: the largest values, and the density of the same basis."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from sigmascope._execution.options import Run
+from sigmascope._execution.options import CallOptions
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.density import density_of
-from sigmascope.solvers.krylov import Search, krylov
-from sigmascope.solvers.svdvals import svdvals
+from sigmascope.solvers.krylov import KrylovSettings, krylov
+from sigmascope.solvers.svdvals import every_value
 from sigmascope.spectra import Density, Known
 from sigmascope.spectra.units import scaled, scaled_errors
 
-from .routes import Route, run_for
+from .routes import Route
 
 
 def search_of(
-    a: Matrix, chosen: Route, search: Search, run: Run, max_passes: int, seed: int, started: float
-) -> tuple[dict[str, Any], Density | None, Run]:
-    """The k largest values and, at effort "density", the quadrature of the same basis."""
-    result, run = krylov(
+    a: Matrix,
+    route: Route,
+    search: KrylovSettings,
+    call: CallOptions,
+    max_passes: int,
+    seed: int,
+    started: float,
+) -> tuple[dict[str, Any], Density | None]:
+    """Search for the k largest values; at effort "density" with the quadrature of the basis."""
+    result = krylov(
         a,
-        run,
+        call,
         search,
         search.columns,
-        chosen.what,
+        route.what,
         max_steps=max_passes,
         seed=seed,
         strict=True,
-        bounded=chosen.may_find_all(a, run),
+        bounded=route.may_find_all(a, call),
     )
     if not search.density or result["costly"]:
-        return result, None, run
+        return result, None
     rule = result["quadrature"]
     steps = -(-rule["columns"] // search.block)
     seconds = time.perf_counter() - started
-    density = density_of(min(a.shape), rule, result, run.precision, seed, steps, seconds)
-    return result, density, run
+    return result, density_of(min(a.shape), rule, result, call.precision, seed, steps, seconds)
 
 
-def known_of(
-    a: Matrix, chosen: Route, max_passes: int, seed: int, options: dict[str, Any]
-) -> Known:
-    """What the same route finds of another matrix of the same shape."""
+def known_of(a: Matrix, route: Route, call: CallOptions, max_passes: int, seed: int) -> Known:
+    """Find by the same route what is known of another matrix of the same shape."""
     n = min(a.shape)
-    if chosen.search is not None:
-        run = run_for(a, chosen.effort, **options)
-        result, density, _ = search_of(
-            a, chosen, chosen.search, run, max_passes, seed, time.perf_counter()
-        )
-    if chosen.search is None or result["costly"]:
-        shared = {name: value for name, value in options.items() if name != "precision"}
-        every = svdvals(a, accuracy=chosen.accuracy, **shared)
+    if route.search is not None:
+        started = time.perf_counter()
+        result, density = search_of(a, route, route.search, call, max_passes, seed, started)
+    if route.search is None or result["costly"]:
+        every, unit = every_value(a, route.accuracy, call.with_precision(a.precision))
+        every = every.scaled(unit)
         return Known(n, every.values, every.errors)
     s, errors, unit = result["s"], result["errors"], result["unit"]
     return Known(n, scaled(s, unit), scaled_errors(errors, s, unit), density)

@@ -6,22 +6,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sigmascope import statistics
 from sigmascope._execution import arguments
-from sigmascope._execution.options import Run
-from sigmascope._execution.rounding import SEARCHES
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.rounding import SEARCHES, coarsest_for
 from sigmascope._host.memory import resolve_memory
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.joins import partly_loaded
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
-from sigmascope.solvers.krylov import GIVEN_UP, Search, krylov_notes, triplets_of
-from sigmascope.solvers.moments import moments
+from sigmascope.solvers.krylov import GIVEN_UP, KrylovSettings, krylov_notes, triplets_of
+from sigmascope.solvers.moments import element_moments
 from sigmascope.solvers.svds import triplets
 from sigmascope.solvers.svdvals import every_value
 from sigmascope.spectra import Density, Moments, Spectrum
@@ -31,7 +31,7 @@ from . import requested
 from .admission import Asked
 from .low_rank import LowRank
 from .requested import REQUESTED, check_measures
-from .routes import EFFORTS, Route, run_for
+from .routes import EFFORTS, Route
 from .searching import known_of, search_of
 
 __all__ = ["EFFORTS", "REQUESTED", "spectrum"]
@@ -106,80 +106,86 @@ def spectrum(
     arguments.check_seed(seed)
     options["memory_limit"] = resolve_memory(options.get("memory_limit"))
     asked = Asked(effort, k, tol, accuracy, check_measures(measures), vectors, options)
-    chosen, run = asked.chosen(a)
-    run = asked.within(a, chosen, run)
-    how = chosen, run, elements, tol, max_passes, seed, options, time.perf_counter()
-    if run.load_bytes:  # one read of the file for everything that follows
-        part, held = a.load(), run.load_bytes
+    chosen, call = asked.chosen(a)
+    plan = asked.fit_memory(a, chosen, call)
+    request = Request(chosen, call, tol, max_passes, seed, elements, time.perf_counter())
+    if plan.loaded_nbytes:  # one read of the file for everything that follows
+        part, held = a.load(), plan.loaded_nbytes
     else:
-        part, held = partly_loaded(a, chosen.spare(a, run))
+        part, held = partly_loaded(a, chosen.spare(a, plan))
     if held:
         with suppress(MemoryLimitError):  # its basis may grow beyond what is expected of one
-            return _seen(part, held, *how)
+            return _with_statistics(part, request.beside(held))
     del part
     try:
-        return _seen(a, 0, *how)
+        return _with_statistics(a, request)
     except MemoryLimitError as error:
         raise asked.refused(a, chosen, error) from None
 
 
-def _seen(
-    a: Matrix,
-    held: int,
-    chosen: Route,
-    run: Run,
-    elements: bool,
-    tol: float,
-    max_passes: int,
-    seed: int,
-    options: dict[str, Any],
-    started: float,
-) -> Spectrum:
-    """Look at every element once, then compute; `held` bytes of the matrix are in memory."""
-    options = options | {"reserved": run.reserved + held}
-    shared = {name: value for name, value in options.items() if name != "precision"}
-    seen = moments(a, **shared) if elements else None
-    if seen is not None and (seen.nan or seen.inf):
-        raise NonFiniteError(
-            f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
-            f"the first at {seen.first_nonfinite}"
-        )
-    options["reserved"] = shared["reserved"] = run.reserved + held + chosen.seen_bytes
-    found, passes = None, 0
-    if chosen.search is not None:
-        run = run_for(a, chosen.asked, **options)
-        outcome = search_of(a, chosen, chosen.search, run, max_passes, seed, started)
-        passes = outcome[0]["reads"]
-        if not outcome[0]["costly"]:
-            found = _searched(a, chosen, chosen.search, outcome, seed, seen, started)
-    if found is None:
-        found = _exact(a, chosen.all_values, tol, seed, seen, shared, started)
-    if passes and found.effort == "exact":  # the search was given up
-        notes = tuple(note for note in found.notes if note not in chosen.all_values.notes)
-        found = replace(found, passes=found.passes + passes, notes=(GIVEN_UP, *notes))
-    return _with_requested(found, a, chosen, max_passes, options, started)
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of :func:`spectrum`, resolved: its route, its options, and when it began."""
+
+    route: Route
+    call: CallOptions
+    tol: float
+    max_passes: int
+    seed: int
+    elements: bool
+    started: float
+
+    def beside(self, nbytes: int) -> Request:
+        """Return the same request, with so many more bytes of the memory taken."""
+        return replace(self, call=self.call.with_reserved(self.call.reserved + nbytes))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the call began."""
+        return time.perf_counter() - self.started
 
 
-def _exact(
-    a: Matrix,
-    chosen: Route,
-    tol: float,
-    seed: int,
-    seen: Moments | None,
-    options: dict[str, Any],
-    started: float,
-) -> Spectrum:
-    k = chosen.k
-    result, unit = every_value(a, chosen.accuracy, **options)
+def _with_statistics(a: Matrix, request: Request) -> Spectrum:
+    """Look at every element once, then compute the spectrum and the measures on request."""
+    seen = None
+    if request.elements:
+        seen = element_moments(a, request.call.with_precision(a.precision))
+        if seen.nan or seen.inf:
+            raise NonFiniteError(
+                f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
+                f"the first at {seen.first_nonfinite}"
+            )
+    request = request.beside(request.route.statistics_nbytes)
+    return _with_requested(_spectrum(a, request, seen), a, request)
+
+
+def _spectrum(a: Matrix, request: Request, seen: Moments | None) -> Spectrum:
+    """Search for the largest values, or compute every value, as the route says."""
+    route = request.route
+    if route.search is None:
+        return _exact(a, route, request, seen)
+    result, density = search_of(
+        a, route, route.search, request.call, request.max_passes, request.seed, request.started
+    )
+    if not result["costly"]:
+        return _searched(a, route.search, request, seen, result, density)
+    found = _exact(a, route.all_values, request, seen)
+    notes = tuple(note for note in found.notes if note not in route.all_values.notes)
+    return replace(found, passes=found.passes + result["reads"], notes=(GIVEN_UP, *notes))
+
+
+def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> Spectrum:
+    k, call = route.k, request.call.with_precision(a.precision)
+    result, unit = every_value(a, route.accuracy, call)
     fro_norm = result.fro_norm if seen is None or unit else seen.fro_norm
     measures = statistics.measures_from_values(
         result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k, unit=unit
     )
     result = result.scaled(unit)
     svd = None
-    if chosen.vectors:
-        run = Run.of(a, precisions=SEARCHES, **options)
-        svd = triplets(a, run, k, tol=tol, seed=seed)
+    if route.vectors:
+        search = call.with_precision(coarsest_for(a, SEARCHES))
+        svd = triplets(a, search, k, tol=request.tol, seed=request.seed)
     return Spectrum(
         shape=a.shape,
         effort="exact",
@@ -196,26 +202,24 @@ def _exact(
         passes=result.passes + (seen.passes if seen else 0) + (svd.passes if svd else 0),
         block=0,
         columns=len(result.values),
-        seed=seed,
-        seconds=time.perf_counter() - started,
+        seed=request.seed,
+        seconds=request.elapsed,
         num_threads=result.num_threads,
         converged=True,
-        notes=chosen.notes + result.notes,
+        notes=route.notes + result.notes,
         svd=svd,
     )
 
 
 def _searched(
     a: Matrix,
-    chosen: Route,
-    search: Search,
-    outcome: tuple[dict[str, Any], Density | None, Run],
-    seed: int,
+    search: KrylovSettings,
+    request: Request,
     seen: Moments | None,
-    started: float,
+    result: dict[str, Any],
+    density: Density | None,
 ) -> Spectrum:
-    result, density, run = outcome
-    seconds = time.perf_counter() - started
+    route, call, seed, seconds = request.route, request.call, request.seed, request.elapsed
     top, errors, unit = result["s"], result["errors"], result["unit"]
     fro_norm = float(np.sqrt(result["fro2"])) if seen is None or unit else seen.fro_norm
     if density is not None:
@@ -226,8 +230,8 @@ def _searched(
         measures = statistics.measures_from_top(top, errors, a.shape, fro_norm, unit=unit)
     return Spectrum(
         shape=a.shape,
-        effort=chosen.effort,
-        k=chosen.k,
+        effort=route.effort,
+        k=route.k,
         top=scaled(top, unit),
         top_errors=scaled_errors(errors, top, unit),
         values=None,
@@ -236,47 +240,36 @@ def _searched(
         moments=seen,
         measures=measures,
         method="block Krylov with quadrature" if search.density else "block Krylov",
-        precision=run.precision,
+        precision=call.precision,
         passes=result["reads"] + (seen.passes if seen else 0),
         block=search.block,
         columns=result["columns"],
         seed=seed,
         seconds=seconds,
-        num_threads=run.threads,
+        num_threads=call.threads,
         converged=result["converged"],
-        notes=chosen.notes + krylov_notes(result) + beyond(unit, fro_norm),
-        svd=triplets_of(result, run, search, seed, seconds) if chosen.vectors else None,
+        notes=route.notes + krylov_notes(result) + beyond(unit, fro_norm),
+        svd=triplets_of(result, call, search, seed, seconds) if route.vectors else None,
     )
 
 
-def _with_requested(
-    found: Spectrum,
-    a: Matrix,
-    chosen: Route,
-    max_passes: int,
-    options: dict[str, Any],
-    started: float,
-) -> Spectrum:
+def _with_requested(found: Spectrum, a: Matrix, request: Request) -> Spectrum:
     """Add the measures on request; what is cut out or put in random order stays in this process."""
-    if not chosen.measures:
+    route, seed = request.route, request.seed
+    if not route.measures:
         return found
-    here = {name: value for name, value in options.items() if name not in ("executor", "fro2")}
-    measures, seed = dict(found.measures), found.seed
-    if "alpha_farms" in chosen.measures:
-        shared = {name: value for name, value in here.items() if name != "precision"}
-        parts, floor = requested.farms(a, seed, **shared)
+    here = replace(request.call, executor=None, fro2=None)
+    measures = dict(found.measures)
+    if "alpha_farms" in route.measures:
+        parts, floor = requested.farms(a, seed, here.with_precision(a.precision))
         with suppress(ValueError):  # undefined: no power law in half of the values
             measures["alpha_farms"] = statistics.alpha_farms(parts, floor)
-    if chosen.permutes:
-        here["reserved"] += chosen.width * a.size
+    if route.permutes:
+        here = here.with_reserved(here.reserved + route.width * a.size)
         randomized = [
-            known_of(permuted, chosen, max_passes, seed, here)
-            for permuted in requested.permutations(a, seed, here.get("num_threads"))
+            known_of(permuted, route, here, request.max_passes, seed)
+            for permuted in requested.permutations(a, seed, here.threads)
         ]
         measures["randomized_distance"] = statistics.randomized_distance(found.known, randomized)
-    return replace(
-        found,
-        measures=measures,
-        passes=found.passes + chosen.permutes,
-        seconds=time.perf_counter() - started,
-    )
+    passes = found.passes + route.permutes
+    return replace(found, measures=measures, passes=passes, seconds=request.elapsed)

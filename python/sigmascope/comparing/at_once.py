@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Self
 
 from sigmascope import statistics
 from sigmascope._execution.memory import Need
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import copy_nbytes, remainder_nbytes
 from sigmascope._running.sharing import MOST_AT_ONCE, Share
 from sigmascope._running.tasks import Options, Read
 from sigmascope.analysis.admission import in_memory
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.analysis.routes import run_for
+from sigmascope.analysis.routes import options_for
 from sigmascope.analysis.spectrum import spectrum
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
@@ -74,11 +74,11 @@ class Budget:
                 continue
             threads = options.num_threads // workers
             each = most(threads)
-            together = Need(workers * each.arrays, workers * each.working).then(alone)
-            together = together.beside(couple.nbytes + kept)
+            together = Need(workers * each.arrays, workers * each.working).followed_by(alone)
+            together = together.plus(couple.nbytes + kept)
             for more in _copies(couple, options, workers):
-                if together.beside(more).limit <= options.memory_limit:
-                    room = max(options.memory_limit - together.beside(more).peak, 0)
+                if together.plus(more).limit <= options.memory_limit:
+                    room = max(options.memory_limit - together.plus(more).peak, 0)
                     return cls(couple.nbytes, kept, workers, threads, sum(each), room)
         return cls(0, kept, 1, options.num_threads, 0, 0)
 
@@ -103,10 +103,10 @@ def _copies(couple: AnyCouple, options: Options, workers: int) -> tuple[int, int
         return 0, 0
     sums = [a for a in (couple.after, couple.delta) if isinstance(a, Matrix)]
     how = {"num_threads": options.num_threads, "memory_limit": options.memory_limit}
-    runs = [(run_for(a, options.effort, **how), a) for a in sums]
+    calls = [(a, options_for(a, options.effort, **how)) for a in sums]
     # The projected change follows the change.
     times = min(workers, 2) if isinstance(couple, Adapted) else 1
-    copies, least = ([0, *(of(run, a) for run, a in runs)] for of in (Run.copy_of, Run.left_of))
+    copies, least = ([0, *(of(*each) for each in calls)] for of in (copy_nbytes, remainder_nbytes))
     return times * max(copies), times * max(least)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sigmascope._display.text import path_text
 from sigmascope._execution import arguments, rates
 from sigmascope._execution.memory import OVERHEAD
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import MemoryPlan, least_memory
 from sigmascope._execution.rates import Rates
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
@@ -153,7 +153,7 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
             num_threads=options.num_threads,
             memory_limit=options.memory_limit,
         )
-        chosen, run = asked.chosen(a)
+        chosen, call = asked.chosen(a)
     except TENSOR_ERRORS as error:
         return replace(unknown, refused=reason_of(error))
     search = chosen.search
@@ -169,19 +169,18 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
         passes=chosen.passes,
     )
     try:
-        run = asked.within(a, chosen, run)
+        plan = asked.fit_memory(a, chosen, call)
     except MemoryLimitError as error:
-        return replace(known, refused=str(error), peak_bytes=run.least(a, chosen.need))
-    held = run.load_bytes + run.copy_bytes
-    needed = chosen.need(run.reading(a, held=run.load_bytes > 0)).beside(held)
-    part = min(chosen.spare(a, run), a.nbytes)
-    read = (a.nbytes - part) * _reads(a, chosen, run) + part
+        return replace(known, refused=str(error), peak_bytes=least_memory(a, call, chosen.need))
+    needed = chosen.need(plan.layout).plus(plan.held_nbytes)
+    part = min(chosen.spare(a, plan), a.nbytes)
+    read = (a.nbytes - part) * _reads(a, chosen, plan) + part
     return replace(
         known,
-        held=run.load_bytes > 0,
+        held=plan.loaded_nbytes > 0,
         read_bytes=read,
         peak_bytes=needed.peak + part,
-        seconds=_seconds(a, chosen, run, read, measured),
+        seconds=_seconds(a, chosen, plan, read, measured),
     )
 
 
@@ -234,16 +233,16 @@ def _unknown(item: Item, options: Options) -> TensorPlan:
     )
 
 
-def _reads(a: Matrix, chosen: Route, run: Run) -> int:
-    """How often the stored bytes are read from disk."""
-    if run.load_bytes or not run.stored_bytes:
+def _reads(a: Matrix, chosen: Route, plan: MemoryPlan) -> int:
+    """Count the times that the stored bytes are read from disk."""
+    if plan.loaded_nbytes or not plan.layout.files:
         return 1
-    if run.copied:  # the steps read the copy, made in one more
+    if plan.holds_copy:  # the steps read the copy, made in one more
         return chosen.passes - max(chosen.steps - 1, 0)
-    return chosen.passes + (chosen.steps if run.reading(a).wide else 0)  # each reads rows twice
+    return chosen.passes + (chosen.steps if plan.layout.wide else 0)  # each reads rows twice
 
 
-def _seconds(a: Matrix, chosen: Route, run: Run, read: int, measured: Rates) -> float:
+def _seconds(a: Matrix, chosen: Route, plan: MemoryPlan, read: int, measured: Rates) -> float:
     """Estimate the time of one matrix: what is read again is read while it is computed."""
     search = chosen.search
     computing = (2 if search else 3) * measured.elements_seconds(a.nbytes)
@@ -264,4 +263,4 @@ def _seconds(a: Matrix, chosen: Route, run: Run, read: int, measured: Rates) -> 
         side = min(*a.shape, SIDE)
         computing += PARTS * measured.values_seconds((side, side), fast=False)
     reading = read / measured.file if measured.file and not a.in_memory else 0.0
-    return computing + reading if run.load_bytes else max(computing, reading)
+    return computing + reading if plan.loaded_nbytes else max(computing, reading)

@@ -88,7 +88,7 @@ def _fits(checkpoint: Scannable, name: str, share: Options, whole: Options) -> b
             )
             for options in (share, whole)
         )
-        return chosen.effort == wanted.effort and needed.beside(a.nbytes).peak <= share.memory_limit
+        return chosen.effort == wanted.effort and needed.plus(a.nbytes).peak <= share.memory_limit
     return True
 
 

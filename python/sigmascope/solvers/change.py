@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one matrix has more than another, against what it had: sums over the entries."""
+"""Difference of two matrices of one shape: sums over the entries."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import Need, elementwise_need, product_need
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import MemoryPlan, layout_of
+from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
@@ -27,8 +29,7 @@ class Change(NamedTuple):
     product
         <dW, W>, the sum of d w.
     rounding
-        Of ||dW||: by how much dW as it was computed may be off, where it is not the difference of
-        stored numbers.
+        Bound on the error of ||dW|| where dW is not the difference of stored numbers.
     """
 
     before2: float
@@ -38,7 +39,7 @@ class Change(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What one pass over two matrices adds up to.
+    """Sums of one pass over two matrices.
 
     Attributes
     ----------
@@ -47,11 +48,12 @@ class Sums(NamedTuple):
     after2
         ||W'||_F^2, in units of 4^unit.
     units2
-        Of both, the sum of 2^(2 e) over the exponents e of their entries, no smaller than that of
-        the least number that is not subnormal, and three quarters of that at powers of two; None
-        unless both are of 16 bits and neither is multiplied.
+        For each of the two, the sum of 2^(2 e) over the exponents e of its entries, which is
+        proportional to the expected squared error of rounding to 16 bits. Subnormal numbers have
+        the least exponent of the others; powers of two count three quarters, because the next
+        smaller number is half as far away. None unless both are of 16 bits, and not multiplied.
     fingerprint
-        A hash of the numbers of both: see :class:`sigmascope._execution.options.Run`.
+        A hash of the numbers of both: see :class:`sigmascope._execution.options.CallOptions`.
     """
 
     change: Change
@@ -70,7 +72,7 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     before, after : Matrix, shape (m, n)
     **options
         num_threads, memory_limit, reserved, panel_rows, progress: see
-        :class:`sigmascope._execution.options.Run`.
+        :class:`sigmascope._execution.options.CallOptions`.
 
     Returns
     -------
@@ -90,10 +92,10 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     if before.shape != after.shape:
         raise ValueError(f"two shapes: {before.shape} and {after.shape}")
     both = after - before  # for what it takes to read them at once
-    run = Run.of(both, **options)
+    call = CallOptions.of(both, **options)
     what = f"a look at every element of two matrices of {arguments.of_shape(before.shape)}"
-    run = run.within(both, elementwise_need, what, hold=False)
-    found = _core.change(before._native, after._native, **run.native())
+    plan = MemoryPlan.fit(both, call, elementwise_need, what, hold=False)
+    found = _core.change(before._native, after._native, **plan.native())
     digests = found.pop("digests")
     sums = {name: float(value) for name, value in found.items() if value is not None}
     units = None
@@ -107,25 +109,25 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     ]
     result = Sums(known, sums["after2"], units, _core.start_of(*known_by))
     if both.precision == "float64" and not all(map(_in_range, (*known[:2], result.after2))):
-        return _of_any_size(before, after, result, run)
+        return _of_any_size(before, after, result, plan)
     return result
 
 
 def _in_range(square: float) -> bool:
-    """Whether a sum of squares cannot have left float64's range, not even a part that counts."""
+    """Tell whether no part that counts of a sum of squares can have left float64's range."""
     return 2.0**-800 < square < 2.0**800
 
 
-def _of_any_size(before: Matrix, after: Matrix, found: Sums, run: Run) -> Sums:
+def _of_any_size(before: Matrix, after: Matrix, found: Sums, plan: MemoryPlan) -> Sums:
     """Sum again, of matrices times powers of two; zero is zero then, and not underflow."""
-    seen = [_core.survey(a._native, **run.native()) for a in (before, after, after - before)]
+    seen = [_core.survey(a._native, **plan.native()) for a in (before, after, after - before)]
     if any(one["nan"] or one["inf"] for one in seen):
         return found
     unit = max(one["unit"] for one in seen[:2])
     if unit == 0 and all(one["unit"] == 0 for one in seen):
         return found
     down = 2.0**-unit
-    product = _core.change((before * down)._native, (after * down)._native, **run.native())
+    product = _core.change((before * down)._native, (after * down)._native, **plan.native())
     before2, after2 = (scaled(one["fro2"], 2 * (one["unit"] - unit)) for one in seen[:2])
     known = Change(before2, seen[2]["fro2"], float(product["product"] or 0.0))
     return Sums(known, after2, found.units2, found.fingerprint, unit, seen[2]["unit"])
@@ -134,16 +136,15 @@ def _of_any_size(before: Matrix, after: Matrix, found: Sums, run: Run) -> Sums:
 def fingerprint(*matrices: Matrix, **options: Any) -> int:
     """Return a hash of the numbers of several matrices, in one pass over each.
 
-    Options as for :func:`change`; see :class:`sigmascope._execution.options.Run` for what it is
-    for.
+    Options as for :func:`change`; the hash is the `fingerprint` of
+    :class:`sigmascope._execution.options.CallOptions`.
     """
     together = 0
     for a in matrices:
-        run = Run.of(a, **options)
-        run = run.within(
-            a, elementwise_need, f"a look at {arguments.of_shape(a.shape)}", hold=False
-        )
-        seen = _core.survey(a._native, **run.native())
+        what = f"a look at {arguments.of_shape(a.shape)}"
+        call = CallOptions.of(a, **options)
+        plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
+        seen = _core.survey(a._native, **plan.native())
         own = _core.fingerprint(seen["digest"], seen["largest"], *a.shape)
         together = _core.start_of(own, together)
     return together
@@ -173,13 +174,14 @@ def inner(svd: SVD, a: Matrix, **options: Any) -> float:
     assert svd.U is not None
     assert svd.Vt is not None
     rank = len(svd.s)
-    run = Run.of(a, **options)
+    call = CallOptions.of(a, **options)
     what = f"a product of {arguments.of_shape(a.shape)} with {rank} columns"
-    run = run.within(a, lambda reading: product_need(reading, rank), what, hold=False)
-    images = _core.product_f64(a._native, svd.Vt.T, "multiply", **run.native())
+    plan = MemoryPlan.fit(a, call, partial(product_need, columns=rank), what, hold=False)
+    images = _core.product_f64(a._native, svd.Vt.T, "multiply", **plan.native())
     return float(np.sum(svd.U * images * svd.s))
 
 
 def inner_need(a: Matrix, rank: int, num_threads: int) -> Need:
-    """What :func:`inner` takes with so many triplets, beside a matrix that is in memory."""
-    return product_need(Run.of(a, num_threads=num_threads).reading(a, held=True), rank)
+    """Return the need of :func:`inner` with so many triplets, for a matrix that is in memory."""
+    call = CallOptions.of(a, num_threads=num_threads)
+    return product_need(layout_of(a, call, held=True), rank)

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import density_need
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
 from sigmascope._host.native import _core
 from sigmascope.matrices.sources import matrix
@@ -58,7 +60,7 @@ def spectral_density(
     ||A||_F^2 as control variates, Gauss paired with Gauss-Radau.
     """
     a = matrix(A)
-    run = Run.of(a, precision=precision, precisions=DENSITIES, **options)
+    call = CallOptions.of(a, precision=precision, precisions=DENSITIES, **options)
     arguments.check_positive(passes=passes)
     n = min(a.shape)
     if probes < 2:
@@ -66,29 +68,27 @@ def spectral_density(
     if n < 2:
         raise ValueError(f"a density needs at least 2 singular values, shape {a.shape} has {n}")
     probes = min(probes, n)
-    run = run.within(
-        a,
-        lambda reading: density_need(reading, probes, passes, run.itemsize),
-        f"a basis of {passes} blocks of {probes} columns for {arguments.of_shape(a.shape)}",
-    )
+    need = partial(density_need, probes=probes, passes=passes, width=call.itemsize)
+    what = f"a basis of {passes} blocks of {probes} columns for {arguments.of_shape(a.shape)}"
+    plan = MemoryPlan.fit(a, call, need, what)
     started = time.perf_counter()
     result = _core.density(
-        distributed.operand(a, run),
+        distributed.operand(a, call),
         block=probes,
         steps=passes,
         seed=arguments.check_seed(seed),
-        products=run.products,
-        f64=run.precision == "float64",
-        gather=run.gathers,
-        separate=run.separate,
-        **run.native(),
+        products=call.products,
+        f64=call.precision == "float64",
+        gather=plan.adds_tiles,
+        separate=plan.splits_remainder,
+        **plan.native(),
     )
     seconds = time.perf_counter() - started
-    return density_of(n, result, result, run.precision, seed, result["steps"], seconds)
+    return density_of(n, result, result, call.precision, seed, result["steps"], seconds)
 
 
 def _resolution(n: int, fro2: float, largest: float, precision: str) -> float:
-    """How far rounding may have moved a node, beside 1e-6 of itself, of the largest one.
+    """Return how far rounding may have moved a node, in units of the largest one.
 
     A block and its image rounded to 2^-18 err by that times ||A||_F / sqrt(n), and the image has
     the size of sigma_1 where it holds what is largest; seen was 0.6 of their product.

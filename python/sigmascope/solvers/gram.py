@@ -4,21 +4,24 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import gram_need
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import MemoryPlan, least_memory
+from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 
 
-def fits_gram(a: Matrix, k: int, run: Run) -> bool:
-    """Whether there is memory for it."""
-    return run.least(a, lambda reading: gram_need(reading, k)) <= run.memory
+def fits_gram(a: Matrix, k: int, options: CallOptions, *, complete: bool = False) -> bool:
+    """Tell whether there is memory for the Gram matrix, or for the whole decomposition as well."""
+    need = partial(gram_need, k=k, complete=complete)
+    return least_memory(a, options, need) <= options.memory
 
 
 def svds_by_gram(
@@ -27,7 +30,7 @@ def svds_by_gram(
     tol: float,
     vectors: bool,
     seed: int,
-    run: Run,
+    options: CallOptions,
     started: float,
     known: NDArray[np.float64] | None = None,
 ) -> SVD:
@@ -42,17 +45,17 @@ def svds_by_gram(
     if known is not None and len(known) == k:
         resolved = np.sqrt(known[-1] ** 2 + 2 * error * known[0] ** 2) - known[-1] <= tol * known[0]
     what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
-    complete = run.least(a, lambda reading: gram_need(reading, k, complete=True)) <= run.memory
-    run = run.within(a, lambda reading: gram_need(reading, k, complete=complete), what)
+    complete = fits_gram(a, k, options, complete=True)
+    plan = MemoryPlan.fit(a, options, partial(gram_need, k=k, complete=complete), what)
     result = _core.gram_top(
-        distributed.operand(a, run),
+        distributed.operand(a, options),
         k=k,
         tol=tol,
         vectors=vectors,
         may_complete=complete,
         at_once=3 * k >= n or not resolved,  # a third: costs less than eigenvectors and their check
         seed=arguments.check_seed(seed),
-        **run.native(),
+        **plan.native(),
     )
     s = result["s"]
     notes: tuple[str, ...] = ()
@@ -77,7 +80,7 @@ def svds_by_gram(
         method="full decomposition" if result["complete"] else "Gram matrix",
         seed=seed,
         seconds=time.perf_counter() - started,
-        num_threads=run.threads,
+        num_threads=options.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=notes,
     ).scaled(result["unit"])

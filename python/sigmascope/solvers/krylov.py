@@ -1,33 +1,39 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A block Krylov search as it is set up: its basis, what it needs, and what it met on its way."""
+"""A block Krylov search: its settings, its need of memory, its call, and notes on its course."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sigmascope._display.text import amount
 from sigmascope._execution import arguments, costs, distributed
-from sigmascope._execution import options as plan
-from sigmascope._execution.memory import Need, graded_need, krylov_need
-from sigmascope._execution.options import Run
-from sigmascope._execution.passes import Reading
+from sigmascope._execution.memory import graded_need, grown_need, krylov_need
+from sigmascope._execution.memory_plan import (
+    LOWEST_PANEL,
+    MemoryPlan,
+    NeedOf,
+    layout_of,
+    least_memory,
+)
+from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 
 GIVEN_UP = "the search would have taken more work than every value: the Gram matrix took its place"
-"""What a result says that was to be searched for."""
+"""Note of a result for which a search was begun."""
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """What decides the bits of a search, beside matrix, seed and the number of steps.
+class KrylovSettings:
+    """The settings that decide the bits of a search, with the matrix, seed and number of steps.
 
     Attributes
     ----------
@@ -62,43 +68,53 @@ class Search:
         """Bytes of a number of a block."""
         return 8 if self.precision == "float64" else 4
 
-    def need(self, reading: Reading, columns: int | None = None) -> Need:
-        """What it takes, with the basis it is to have or a shorter one."""
-        return krylov_need(
-            reading,
-            self.k,
-            self.block,
-            columns or self.columns,
-            self.width,
-            steered=self.precision == "mixed",
-            vectors=self.vectors,
-            density=self.density,
+    def need(self, columns: int | None = None) -> NeedOf:
+        """Return the need with a basis of so many columns (default: `self.columns`)."""
+        return partial(
+            krylov_need,
+            k=self.k,
+            block=self.block,
+            columns=columns or self.columns,
+            width=self.width,
+            **self._phases,
         )
 
-    def graded_need(self, reading: Reading, columns: int) -> Need:
-        """What it takes where the k-th value is so small that all of the basis is read out."""
-        return graded_need(reading, self.k, self.block, columns, self.width)
+    def graded_need(self, columns: int) -> NeedOf:
+        """Return the need where the k-th value is so small that all of the basis is read out."""
+        return partial(graded_need, k=self.k, block=self.block, columns=columns, width=self.width)
 
-    def grown_need(self, reading: Reading, planned: int, grown: int) -> Need:
-        """What it takes if its basis has grown to so many columns, all of which are read out."""
-        both = self.need(reading, max(planned, grown)), self.graded_need(reading, grown)
-        return max(both, key=lambda need: need.limit)
+    def grown_need(self, planned: int, grown: int) -> NeedOf:
+        """Return the need of a basis that has grown to so many columns, all of them read out."""
+        return partial(
+            grown_need,
+            k=self.k,
+            block=self.block,
+            planned=planned,
+            grown=grown,
+            width=self.width,
+            **self._phases,
+        )
 
-    def fitting(self, a: Matrix, run: Run) -> int:
-        """Columns of the longest basis that there is memory for; the shortest, if for none."""
+    @property
+    def _phases(self) -> dict[str, Any]:
+        steered = self.precision == "mixed"
+        return {"steered": steered, "vectors": self.vectors, "density": self.density}
+
+    def columns_that_fit(self, a: Matrix, call: CallOptions) -> int:
+        """Return the columns of the longest basis that fits the memory, or of the shortest."""
         least = min(3 * self.k + 2 * self.block, self.columns)
-        reading = run.reading(a, run.panel_rows or plan.LOWEST_PANEL)
+        layout = layout_of(a, call, call.panel_rows or LOWEST_PANEL)
 
         def fits(columns: int) -> bool:
-            return run.has(self.need(reading, columns))
+            return call.has(self.need(columns)(layout))
 
         return _most_columns(least, self.columns, fits) or least
 
 
 def krylov(
     a: Matrix,
-    run: Run,
-    search: Search,
+    call: CallOptions,
+    settings: KrylovSettings,
     columns: int,
     what: str,
     *,
@@ -106,8 +122,8 @@ def krylov(
     seed: int,
     strict: bool,
     bounded: bool,
-) -> tuple[dict[str, Any], Run]:
-    """Run a search that plans with `columns` of a basis; its dictionary, and how it was run.
+) -> dict[str, Any]:
+    """Run a search that plans with `columns` of a basis; return its dictionary.
 
     `bounded`: the search is given up ("costly") where its work would pass that of every value.
 
@@ -122,79 +138,69 @@ def krylov(
     MemoryLimitError
         If it does not fit into the memory; if the basis grows too long, or its read-out.
     """
-    if not search.density and search.block * max_steps < search.k:
-        raise ValueError(
-            f"max_passes = {max_steps} blocks of {search.block} cannot hold k = {search.k} vectors"
-        )
-    how = run.within(a, lambda reading: search.need(reading, columns), what)
-    options: dict[str, Any] = {"max_steps": max_steps, "seed": seed}
-    options |= {"strict": strict, "bounded": bounded}
+    k, block = settings.k, settings.block
+    if not settings.density and block * max_steps < k:
+        raise ValueError(f"max_passes = {max_steps} blocks of {block} cannot hold k = {k} vectors")
+    plan = MemoryPlan.fit(a, call, settings.need(columns), what)
+    steps: dict[str, Any] = {"max_steps": max_steps, "seed": seed, "bounded": bounded}
     while True:
-        result = _attempt(a, how, search, columns, **options)
+        result = _attempt(a, plan, settings, columns, strict=strict, **steps)
         grown = result["unread"]
         if not grown:
-            return result, how
-
-        def need(reading: Reading, grown: int = grown) -> Need:
-            return search.grown_need(reading, columns, grown)
-
-        least = run.least(a, need)
-        if least > run.memory:
+            return result
+        need = settings.grown_need(columns, grown)
+        least = least_memory(a, call, need)
+        if least > call.memory:
             more = "" if grown == result["columns"] else " or more"
             what += f", which took {grown} columns{more},"
-            raise MemoryLimitError(run.refusal(what, amount(least)))
-        how = run.leanest(a, need)  # what was held, or higher panels, took the room
+            raise MemoryLimitError(call.refusal(what, amount(least)))
+        plan = MemoryPlan.leanest(a, call, need)  # a held matrix, or higher panels, took the room
 
 
 def _attempt(
     a: Matrix,
-    run: Run,
-    search: Search,
+    plan: MemoryPlan,
+    settings: KrylovSettings,
     columns: int,
     *,
-    max_steps: int,
-    seed: int,
     strict: bool,
-    bounded: bool,
+    seed: int,
+    **steps: Any,
 ) -> dict[str, Any]:
     """Run a search once; of one that there is no memory for, "unread" says how far it came."""
-    n = min(a.shape)
-    held = run.load_bytes + run.copy_bytes
-    reading = run.reading(a, held=run.load_bytes > 0)
+    n, call = min(a.shape), plan.options
 
-    def graded(columns: int) -> Need:
-        return search.graded_need(reading, columns).beside(held)
+    def fits(need: NeedOf) -> bool:
+        return call.has(need(plan.layout).plus(plan.held_nbytes))
 
-    def fits(columns: int) -> bool:
-        return run.has(search.need(reading, columns).beside(held))
-
-    most = _most_columns(columns, n, fits)
-    allowed = _most_columns(1, most, lambda d: run.has(graded(d)))
-    restart = _restart_columns(n, search.k, search.block)
-    if search.density:  # which wants a longer basis than the values do
+    most = _most_columns(columns, n, lambda d: fits(settings.need(d)))
+    allowed = _most_columns(1, most, lambda d: fits(settings.graded_need(d)))
+    restart = _restart_columns(n, settings.k, settings.block)
+    if settings.density:  # which wants a longer basis than the values do
         restart = columns if columns < n else 0
     result: dict[str, Any] = _core.krylov(
-        distributed.operand(a, run),
-        k=search.k,
-        tol=search.tol,
-        block=search.block,
-        max_steps=max_steps,
+        distributed.operand(a, call),
+        k=settings.k,
+        tol=settings.tol,
+        block=settings.block,
         restart_columns=restart,
         max_columns=0 if strict or most == n else most,
         most_columns=most if strict and most < n else 0,
         readout_columns=max(allowed, 1) if allowed < most else 0,
         seed=arguments.check_seed(seed),
-        vectors=search.vectors,
-        bounded=bounded,
-        density=search.density,
-        of_values=search.of_values,
-        **run.search(),
-        **run.native(),
+        vectors=settings.vectors,
+        density=settings.density,
+        of_values=settings.of_values,
+        **steps,
+        **plan.search(),
+        **plan.native(),
     )
     return result
 
 
-def triplets_of(result: dict[str, Any], run: Run, search: Search, seed: int, seconds: float) -> SVD:
+def triplets_of(
+    result: dict[str, Any], call: CallOptions, settings: KrylovSettings, seed: int, seconds: float
+) -> SVD:
     """Return the values that a search found, and their vectors if it was to have them."""
     return SVD(
         U=result.get("u"),
@@ -204,20 +210,20 @@ def triplets_of(result: dict[str, Any], run: Run, search: Search, seed: int, sec
         errors=result["errors"],
         converged=result["converged"],
         passes=result["reads"],
-        block=search.block,
+        block=settings.block,
         columns=result["columns"],
-        precision=run.precision,
+        precision=call.precision,
         method="block Krylov",
         seed=seed,
         seconds=seconds,
-        num_threads=run.threads,
+        num_threads=call.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
-        notes=tolerance_note(search.tol, run.precision) + krylov_notes(result),
+        notes=tolerance_note(settings.tol, call.precision) + krylov_notes(result),
     ).scaled(result["unit"])
 
 
 def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
-    """What a Krylov run met on its way, in words."""
+    """Return notes for the user on the course of a search: injections, restarts, refinement."""
     notes = []
     if result["injected"]:
         notes.append("random columns were injected to look for further copies of multiple values")
@@ -233,12 +239,12 @@ def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def floor_of(precision: str) -> float:
-    """What blocks of a precision resolve, in sigma_1: rounding_floor, rayleigh_ritz.hpp."""
+    """Return the resolution of blocks in sigma_1: the engine's `rounding_floor`."""
     return 192 * 2.0**-53 if precision == "float64" else 96 * 2.0**-24
 
 
 def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
-    """Say so where a tolerance is below what blocks of a precision resolve."""
+    """Return a note where a tolerance is below the resolution of blocks of a precision."""
     floor = floor_of(precision)
     if tol >= floor:
         return ()

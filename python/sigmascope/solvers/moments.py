@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import elementwise_need
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
@@ -31,7 +32,7 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
         Count the stored codes, for a matrix of one 8- or 16-bit dtype.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
-        :class:`sigmascope._execution.options.Run`.
+        :class:`sigmascope._execution.options.CallOptions`.
 
     Returns
     -------
@@ -48,15 +49,19 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
     kurtosis to 1e-11, of what is stored, times mean / deviation where the mean is the larger.
     """
     a = matrix(A)
-    run = Run.of(a, **options)
+    return element_moments(a, CallOptions.of(a, **options), histogram=histogram)
+
+
+def element_moments(a: Matrix, call: CallOptions, *, histogram: bool = False) -> Moments:
+    """Compute :func:`moments`, of options that are resolved."""
     what = f"a look at every element of {arguments.of_shape(a.shape)}"
-    run = run.within(a, elementwise_need, what, hold=False)
+    plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
     started = time.perf_counter()
 
     def look(b: Matrix) -> dict[str, Any]:
-        if run.executor is not None:
-            return distributed.moments(b, run, histogram=histogram)
-        return _core.moments(b._native, histogram=histogram, **run.native())
+        if call.executor is not None:
+            return distributed.moments(b, call, histogram=histogram)
+        return _core.moments(b._native, histogram=histogram, **plan.native())
 
     return moments_of(a.shape, element_sums(a, look), time.perf_counter() - started)
 

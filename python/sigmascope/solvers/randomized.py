@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import low_rank_need
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
@@ -67,24 +69,25 @@ def randomized_svd(
     seen only once: :class:`Sketch`.
     """
     a = matrix(A)
-    run = Run.of(a, precision=precision, **options)
+    call = CallOptions.of(a, precision=precision, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(passes=passes)
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
     if b < k:
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
     what = f"{passes} blocks of {b} columns for {arguments.of_shape(a.shape)}"
-    run = run.within(a, lambda reading: low_rank_need(reading, k, b, passes, run.itemsize), what)
+    need = partial(low_rank_need, k=k, block=b, passes=passes, width=call.itemsize)
+    plan = MemoryPlan.fit(a, call, need, what)
     started = time.perf_counter()
     result = _core.low_rank(
-        distributed.operand(a, run),
+        distributed.operand(a, call),
         k=k,
         block=b,
         passes=passes,
         seed=arguments.check_seed(seed),
-        f64=run.precision == "float64",
-        gather=run.gathers,
-        **run.native(),
+        f64=call.precision == "float64",
+        gather=plan.adds_tiles,
+        **plan.native(),
     )
     return SVD(
         U=result["u"],
@@ -96,11 +99,11 @@ def randomized_svd(
         passes=result["reads"],
         block=b,
         columns=result["columns"],
-        precision=run.precision,
+        precision=call.precision,
         method="randomized block Krylov, measured",
         seed=seed,
         seconds=time.perf_counter() - started,
-        num_threads=run.threads,
+        num_threads=call.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=(),
     ).scaled(result["unit"])

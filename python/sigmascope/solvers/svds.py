@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sigmascope._execution import arguments, costs
-from sigmascope._execution.options import Run, going_on
+from sigmascope._execution.options import CallOptions, going_on
 from sigmascope._execution.rounding import SEARCHES
 from sigmascope.errors import ConvergenceWarning
 from sigmascope.matrices.matrix import Matrix
@@ -19,7 +19,7 @@ from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 
 from .gram import fits_gram, svds_by_gram
-from .krylov import GIVEN_UP, Search, krylov, krylov_notes, triplets_of
+from .krylov import GIVEN_UP, KrylovSettings, krylov, krylov_notes, triplets_of
 
 
 def svds(
@@ -79,7 +79,7 @@ def svds(
         for matrices from strangers, ``secrets.randbits(64)`` is one that nobody knows.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
-        :class:`sigmascope._execution.options.Run`.
+        :class:`sigmascope._execution.options.CallOptions`.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def svds(
     then right to the floor.
     """
     a = matrix(A)
-    run = Run.of(a, precision=precision, precisions=SEARCHES, **options)
+    call = CallOptions.of(a, precision=precision, precisions=SEARCHES, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):
@@ -138,7 +138,7 @@ def svds(
         raise ValueError(f"block must be at least 1, not {block}")
     found = triplets(
         a,
-        run,
+        call,
         k,
         tol=tol,
         vectors=vectors,
@@ -152,7 +152,7 @@ def svds(
 
 def triplets(
     a: Matrix,
-    run: Run,
+    call: CallOptions,
     k: int,
     *,
     tol: float,
@@ -164,38 +164,38 @@ def triplets(
 ) -> SVD:
     """:func:`sigmascope.svds` of arguments that are checked, without a warning."""
     n = min(a.shape)
-    b = min(block or costs.best_block(a.shape, k, tol, run.precision, run.file_bytes), n)
+    b = min(block or costs.best_block(a.shape, k, tol, call.precision, call.reread_nbytes(a)), n)
     started = time.perf_counter()
-    if method == "gram" or (method == "auto" and _prefers_gram(a, k, b, tol, run)):
-        return svds_by_gram(a, k, tol, vectors, seed, run, started)
-    search = Search(a.shape, k, tol, b, run.precision, vectors, density=False)
+    if method == "gram" or (method == "auto" and _prefers_gram(a, k, b, tol, call)):
+        return svds_by_gram(a, k, tol, vectors, seed, call, started)
+    settings = KrylovSettings(a.shape, k, tol, b, call.precision, vectors, density=False)
     what = f"a basis for the {k} largest singular values of {arguments.of_shape(a.shape)}"
-    columns = search.fitting(a, run)
-    result, searched = krylov(
+    result = krylov(
         a,
-        run,
-        search,
-        columns,
+        call,
+        settings,
+        settings.columns_that_fit(a, call),
         what,
         max_steps=max_passes,
         seed=seed,
         strict=False,
-        bounded=fits_gram(a, k, run),
+        bounded=fits_gram(a, k, call),
     )
     if not result["costly"]:
-        return triplets_of(result, searched, search, seed, time.perf_counter() - started)
-    run = replace(run, progress=going_on(run.progress, result["reads"] * a.nbytes))
-    every = svds_by_gram(a, k, tol, vectors, seed, run, started, result["s"])
+        return triplets_of(result, call, settings, seed, time.perf_counter() - started)
+    call = replace(call, progress=going_on(call.progress, result["reads"] * a.nbytes))
+    every = svds_by_gram(a, k, tol, vectors, seed, call, started, result["s"])
     passes = every.passes + result["reads"]
     return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
 
 
-def _prefers_gram(a: Matrix, k: int, block: int, tol: float, run: Run) -> bool:
-    if run.executor is not None:  # every worker would have to send one
+def _prefers_gram(a: Matrix, k: int, block: int, tol: float, call: CallOptions) -> bool:
+    if call.executor is not None:  # every worker would have to send one
         return False
-    if not costs.prefers_gram(a.shape, k, block, tol, run.precision, file_bytes=run.file_bytes):
+    reread = call.reread_nbytes(a)
+    if not costs.prefers_gram(a.shape, k, block, tol, call.precision, file_bytes=reread):
         return False
-    return fits_gram(a, k, run)
+    return fits_gram(a, k, call)
 
 
 def _told(top: SVD, tol: float) -> SVD:

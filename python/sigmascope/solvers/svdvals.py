@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import values_need
-from sigmascope._execution.options import Run
+from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
@@ -30,7 +32,7 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         they are stored. Sooner, from 1.4 times at order 1024 to twice at 4096; a higher floor.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
-        :class:`sigmascope._execution.options.Run`.
+        :class:`sigmascope._execution.options.CallOptions`.
 
     Returns
     -------
@@ -66,20 +68,23 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     vectors in float64, which shows what the Gram matrix errs by: errors that are larger than
     estimated, or alike (of Toeplitz matrices, of few distinct values), are charged as measured.
     """
-    values, unit = every_value(matrix(A), accuracy, **options)
+    a = matrix(A)
+    arguments.check_accuracy(accuracy)
+    values, unit = every_value(a, accuracy, CallOptions.of(a, **options))
     return values.scaled(unit)
 
 
-def every_value(a: Matrix, accuracy: str, **options: Any) -> tuple[SingularValues, int]:
-    """Compute what :func:`svdvals` gives in units of 2^unit; and that exponent."""
-    run = Run.of(a, **options)
-    arguments.check_accuracy(accuracy)
+def every_value(a: Matrix, accuracy: str, call: CallOptions) -> tuple[SingularValues, int]:
+    """Compute :func:`svdvals` in units of 2^unit, of options that are resolved; and that exponent.
+
+    Results of a matrix whose values leave float64's range can be combined in these units.
+    """
     fast = accuracy == "fast"
     what = f"svdvals of {arguments.of_shape(a.shape)}"
-    run = run.within(a, lambda reading: values_need(reading, fast=fast), what)
+    plan = MemoryPlan.fit(a, call, partial(values_need, fast=fast), what)
     started = time.perf_counter()
-    fast = fast and run.executor is None
-    result = _core.every_value(distributed.operand(a, run), fast=fast, **run.native())
+    fast = fast and call.executor is None
+    result = _core.every_value(distributed.operand(a, call), fast=fast, **plan.native())
     notes = []
     if accuracy == "fast" and not fast:
         notes.append("workers form the Gram matrix in float64, whatever the accuracy asked for")
@@ -95,7 +100,7 @@ def every_value(a: Matrix, accuracy: str, **options: Any) -> tuple[SingularValue
         precision=result["precision"],
         passes=result["reads"],
         seconds=time.perf_counter() - started,
-        num_threads=run.threads,
+        num_threads=call.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=tuple(notes),
     )

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _TERMS = 128
-"""Of a scalar product that is taken at once."""
+"""Terms of a scalar product that are summed at once."""
 _ALL = 16
 """Slices at most: what is below 2^-320 of the largest entry is left out."""
 _BITS = (53 - (_TERMS * _ALL).bit_length()) // 2
-"""Of a slice: the sum of 16 products of 128 terms is an integer below 2^53."""
+"""Bits of a slice: the sum of 16 products of 128 terms is an integer below 2^53."""
 _DOUBLED = 6
 """Slices that hold the 106 bits of two float64 numbers."""
 

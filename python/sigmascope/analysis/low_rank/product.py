@@ -73,7 +73,7 @@ class LowRank:
 
     @property
     def dtype(self) -> str:
-        """How B and A are stored."""
+        """Stored dtype of B and A, or "mixed"."""
         return self.B.dtype if self.B.dtype == self.A.dtype else "mixed"
 
     @property
@@ -83,7 +83,7 @@ class LowRank:
 
     @property
     def in_memory(self) -> bool:
-        """Whether neither has to be read from a file."""
+        """True if neither has to be read from a file."""
         return self.B.in_memory and self.A.in_memory
 
     @property

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Plan of one call on one matrix within its memory: what is held, which panels, which copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sigmascope._display.text import amount
+from sigmascope.errors import MemoryLimitError
+from sigmascope.matrices.matrix import Matrix
+
+from .memory import Need
+from .options import CallOptions
+from .passes import MIB, TILES, PassLayout
+
+NeedOf = Callable[[PassLayout], Need]
+"""The need of a call, as a function of how it reads the matrix."""
+
+LOWEST_PANEL = 16
+_PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
+"""Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
+
+_FEW_LAYERS, _CACHED = 4, 64 * MIB
+_REMAINDER = 24 / 64
+"""Bytes for each number of a sum: 12 for one in 64 that bfloat16 does not hold, made of as many
+(the kernel of summed tiles). A copy holds them too."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """The way in which a call reads a matrix, and what it holds of it.
+
+    Attributes
+    ----------
+    options : CallOptions
+    layout : PassLayout
+        The way in which a pass reads the matrix.
+    loaded_nbytes : int
+        Stored bytes of a matrix in files that is read into memory once, since it fits beside what
+        the call needs. 0: it is in memory already, or is read again at each pass.
+    holds_copy : bool
+        Whether the copy of :func:`copy_nbytes` fits as well.
+    splits_remainder : bool
+        Whether entries of a sum of tiles that bfloat16 cannot represent are stored sparsely.
+    copy_nbytes : int
+        Total bytes of the copy and of this sparse remainder.
+    """
+
+    options: CallOptions
+    layout: PassLayout
+    loaded_nbytes: int
+    holds_copy: bool
+    splits_remainder: bool
+    copy_nbytes: int
+
+    @classmethod
+    def fit(
+        cls, a: Matrix, options: CallOptions, need: NeedOf, what: str, *, hold: bool = True
+    ) -> Self:
+        """Choose what is held, and how high panels are, so that `need` is within the memory.
+
+        Raises
+        ------
+        MemoryLimitError
+            If no way of reading the matrix fits: `what` names the call in the message, and the
+            number is the least limit that allows it.
+        """
+        copy, remainder = copy_nbytes(a, options), remainder_nbytes(a, options)
+        for loaded, layout, needed in _ways(a, options, need, hold):
+            if options.has(needed.plus(remainder)):
+                copied = copy > 0 and options.has(needed.plus(copy))
+                held = copy if copied else remainder
+                return cls(options, layout, loaded, copied, remainder > 0, held)
+        least = least_memory(a, options, need, hold=hold)
+        raise MemoryLimitError(options.refusal(what, amount(least)))
+
+    @classmethod
+    def leanest(cls, a: Matrix, options: CallOptions, need: NeedOf) -> Self:
+        """Read the matrix in the way of :func:`least_memory`, whether that fits or not."""
+        remainder = remainder_nbytes(a, options)
+        ways = _ways(a, options, need, hold=True)
+        taken = options.reserved + remainder
+        loaded, layout, _ = min(ways, key=lambda way: way[2].plus(taken).limit)
+        return cls(options, layout, loaded, False, remainder > 0, remainder)
+
+    @property
+    def held_nbytes(self) -> int:
+        """Bytes of the matrix that the call holds: as it is stored, and copied."""
+        return self.loaded_nbytes + self.copy_nbytes
+
+    @property
+    def adds_tiles(self) -> bool:
+        """True if the tiles of a sum are added up once, in memory."""
+        return self.holds_copy and self.options.precision in ("split", "float32")
+
+    def search(self) -> dict[str, Any]:
+        """Return the keyword arguments of the native algorithms that search by Krylov steps."""
+        return {
+            "products": self.options.products,
+            "rounded_copy": self.holds_copy and self.options.precision == "mixed",
+            "gather": self.adds_tiles,
+            "separate": self.splits_remainder,
+            "f64": self.options.precision == "float64",
+        }
+
+    def native(self) -> dict[str, Any]:
+        """Return the keyword arguments of every native algorithm."""
+        return {
+            "threads": self.options.threads,
+            "panel_rows": self.layout.panel_rows,
+            "load_bytes": self.loaded_nbytes,
+            "progress": self.options.progress,
+            "fro2": self.options.fro2,
+            "fingerprint": self.options.fingerprint,
+        }
+
+
+def layout_of(
+    a: Matrix, options: CallOptions, panel_rows: int | None = None, *, held: bool = False
+) -> PassLayout:
+    """Return how `a` is read, if its stored bytes are held or are not."""
+    files, by_columns = options.file_nbytes(a) > 0 and not held, a._native.column_major
+    rows = options.panel_rows if panel_rows is None else panel_rows
+    wide = (a.shape[0] < a.shape[1]) != by_columns
+    return PassLayout(a.shape, a.nbytes / a.size, files, options.threads, rows, wide)
+
+
+def least_memory(a: Matrix, options: CallOptions, need: NeedOf, *, hold: bool = True) -> int:
+    """Return the least memory limit that allows a call, by whichever way of reading."""
+    taken = options.reserved + remainder_nbytes(a, options)
+    return min(needed.plus(taken).limit for *_, needed in _ways(a, options, need, hold))
+
+
+def _ways(
+    a: Matrix, options: CallOptions, need: NeedOf, hold: bool
+) -> Iterator[tuple[int, PassLayout, Need]]:
+    """Give the ways of reading a matrix, best first: bytes that are loaded, layout, and need."""
+    heights = (options.panel_rows,) if options.panel_rows else _PANEL_ROWS
+    for loaded in (a.nbytes, 0) if options.file_nbytes(a) and hold else (0,):
+        for rows in heights:
+            layout = layout_of(a, options, rows, held=loaded > 0)
+            yield loaded, layout, need(layout).plus(loaded)
+
+
+def copy_nbytes(a: Matrix, options: CallOptions) -> int:
+    """Return the bytes of a copy that steps would read: rounded, or the sum of overlapping tiles.
+
+    A sum of few layers is added up as fast as it is read, unless that is twice a step, or a sum
+    that the cache holds in the parts that products want.
+    """
+    if options.executor is not None or options.precision == "float64":
+        return 0
+    if options.precision == "mixed":
+        width = 2 * (a.dtype != "bf16")
+    else:
+        layers = a._native.layers
+        parts = TILES and options.precision == "split" and 4 * a.size <= _CACHED
+        width = 4 * (layers > 1 and (layout_of(a, options).wide or layers > _FEW_LAYERS or parts))
+    return width * (a.size + 64 * max(a.shape))
+
+
+def remainder_nbytes(a: Matrix, options: CallOptions) -> int:
+    """Return the bytes of the entries of a sum of tiles that bfloat16 cannot represent."""
+    splits = TILES and options.precision == "split" and copy_nbytes(a, options) > 0
+    return int(_REMAINDER * a.size) if splits else 0
