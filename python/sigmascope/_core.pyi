@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The native engine. Every algorithm takes the keyword arguments of ``plan.Run.native``."""
+"""The native engine. Every algorithm takes the keyword arguments of ``MemoryPlan.native``."""
 
 import os
 from collections.abc import Callable
@@ -7,6 +7,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sigmascope._host.results import (
+    DensityResult,
+    GramResult,
+    KrylovResult,
+    LowRankResult,
+    SurveyResult,
+    ValuesResult,
+)
 
 class Matrix:
     rows: int
@@ -82,7 +91,7 @@ def krylov(
     progress: Progress,
     fro2: float | None = None,
     fingerprint: int | None = None,
-) -> dict[str, Any]: ...
+) -> KrylovResult: ...
 def density(
     a: Operand,
     *,
@@ -99,7 +108,7 @@ def density(
     progress: Progress,
     fro2: float | None = None,
     fingerprint: int | None = None,
-) -> dict[str, Any]: ...
+) -> DensityResult: ...
 def low_rank(
     a: Operand,
     *,
@@ -115,7 +124,7 @@ def low_rank(
     progress: Progress,
     fro2: float | None = None,
     fingerprint: int | None = None,
-) -> dict[str, Any]: ...
+) -> LowRankResult: ...
 def gram_top(
     a: Operand,
     *,
@@ -131,7 +140,7 @@ def gram_top(
     progress: Progress,
     fro2: float | None = None,
     fingerprint: int | None = None,
-) -> dict[str, Any]: ...
+) -> GramResult: ...
 def gram_error(n: int) -> float: ...
 def every_value(
     a: Operand,
@@ -143,7 +152,7 @@ def every_value(
     progress: Progress,
     fro2: float | None = None,
     fingerprint: int | None = None,
-) -> dict[str, Any]: ...
+) -> ValuesResult: ...
 def gram(
     a: Matrix, *, threads: int, panel_rows: int, load_bytes: int, progress: Progress
 ) -> NDArray[np.float64]: ...
@@ -173,7 +182,7 @@ def survey(
     panel_rows: int,
     load_bytes: int,
     progress: Progress,
-) -> dict[str, Any]: ...
+) -> SurveyResult: ...
 def fingerprint(digest: tuple[int, int], largest: float, rows: int, cols: int) -> int: ...
 def start_of(fingerprint: int, seed: int) -> int: ...
 def change(

@@ -88,7 +88,7 @@ class Workers:
             return None
 
     def _taken(self, future: Future[Any] | None, task: tuple[Any, ...], size: int) -> Any:
-        """Return the result of a task; if its worker is lost, submit it again, or compute it here."""
+        """Return the result of a task; if its worker is lost, submit it again, or do it here."""
         for attempt in range(_ATTEMPTS):
             if attempt > 0:
                 future = self._submitted(task)

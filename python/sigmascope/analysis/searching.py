@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from sigmascope._execution.options import CallOptions
+from sigmascope._host.results import KrylovResult
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.density import density_of
 from sigmascope.solvers.krylov import KrylovSettings, krylov
@@ -25,7 +25,7 @@ def search_of(
     max_passes: int,
     seed: int,
     started: float,
-) -> tuple[dict[str, Any], Density | None]:
+) -> tuple[KrylovResult, Density | None]:
     """Search for the k largest values; at effort "density" with the quadrature of the basis."""
     result = krylov(
         a,

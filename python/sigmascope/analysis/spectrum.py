@@ -16,6 +16,7 @@ from sigmascope._execution import arguments
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import SEARCHES, coarsest_for
 from sigmascope._host.memory import resolve_memory
+from sigmascope._host.results import KrylovResult
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.joins import partly_loaded
 from sigmascope.matrices.matrix import Matrix
@@ -216,7 +217,7 @@ def _searched(
     search: KrylovSettings,
     request: Request,
     seen: Moments | None,
-    result: dict[str, Any],
+    result: KrylovResult,
     density: Density | None,
 ) -> Spectrum:
     route, call, seed, seconds = request.route, request.call, request.seed, request.elapsed

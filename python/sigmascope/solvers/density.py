@@ -15,6 +15,7 @@ from sigmascope._execution.memory_plan import MemoryPlan
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
 from sigmascope._host.native import _core
+from sigmascope._host.results import Problem, QuadratureRule
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import Density
 
@@ -88,7 +89,7 @@ def spectral_density(
 
 
 def _resolution(n: int, fro2: float, largest: float, precision: str) -> float:
-    """Return how far rounding may have moved a node, in units of the largest one.
+    """Return the effect of rounding on a node, in units of the largest one, beyond 1e-6 of itself.
 
     A block and its image rounded to 2^-18 err by that times ||A||_F / sqrt(n), and the image has
     the size of sigma_1 where it holds what is largest; seen was 0.6 of their product.
@@ -102,8 +103,8 @@ def _resolution(n: int, fro2: float, largest: float, precision: str) -> float:
 
 def density_of(
     n: int,
-    rule: dict[str, Any],
-    run: dict[str, Any],
+    rule: QuadratureRule,
+    problem: Problem,
     precision: str,
     seed: int,
     steps: int,
@@ -112,17 +113,17 @@ def density_of(
     """Build the Density of a native quadrature."""
     return Density.from_quadrature(
         n,
-        run["fro2"],
+        problem["fro2"],
         rule["gauss_nodes"],
         rule["gauss_weights"],
         rule["radau_nodes"],
         rule["radau_weights"],
         rule["residuals"],
-        resolution=_resolution(n, run["fro2"], float(np.max(rule["gauss_nodes"])), precision),
+        resolution=_resolution(n, problem["fro2"], float(np.max(rule["gauss_nodes"])), precision),
         steps=steps,
         seed=seed,
-        passes=run["reads"],
+        passes=problem["reads"],
         precision=precision,
         seconds=seconds,
-        exponent=run["unit"],
+        exponent=problem["unit"],
     )

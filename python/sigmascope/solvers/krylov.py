@@ -23,6 +23,7 @@ from sigmascope._execution.memory_plan import (
 )
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
+from sigmascope._host.results import KrylovResult
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
@@ -122,8 +123,8 @@ def krylov(
     seed: int,
     strict: bool,
     bounded: bool,
-) -> dict[str, Any]:
-    """Run a search that plans with `columns` of a basis; return its dictionary.
+) -> KrylovResult:
+    """Run a search that plans with a basis of so many columns.
 
     `bounded`: the search is given up ("costly") where its work would pass that of every value.
 
@@ -166,7 +167,7 @@ def _attempt(
     strict: bool,
     seed: int,
     **steps: Any,
-) -> dict[str, Any]:
+) -> KrylovResult:
     """Run a search once; of one that there is no memory for, "unread" says how far it came."""
     n, call = min(a.shape), plan.options
 
@@ -178,7 +179,7 @@ def _attempt(
     restart = _restart_columns(n, settings.k, settings.block)
     if settings.density:  # which wants a longer basis than the values do
         restart = columns if columns < n else 0
-    result: dict[str, Any] = _core.krylov(
+    return _core.krylov(
         distributed.operand(a, call),
         k=settings.k,
         tol=settings.tol,
@@ -195,11 +196,10 @@ def _attempt(
         **plan.search(),
         **plan.native(),
     )
-    return result
 
 
 def triplets_of(
-    result: dict[str, Any], call: CallOptions, settings: KrylovSettings, seed: int, seconds: float
+    result: KrylovResult, call: CallOptions, settings: KrylovSettings, seed: int, seconds: float
 ) -> SVD:
     """Return the values that a search found, and their vectors if it was to have them."""
     return SVD(
@@ -222,7 +222,7 @@ def triplets_of(
     ).scaled(result["unit"])
 
 
-def krylov_notes(result: dict[str, Any]) -> tuple[str, ...]:
+def krylov_notes(result: KrylovResult) -> tuple[str, ...]:
     """Return notes for the user on the course of a search: injections, restarts, refinement."""
     notes = []
     if result["injected"]:
