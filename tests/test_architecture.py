@@ -385,3 +385,31 @@ def test_files_stay_readable_at_one_sitting() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 300
     }
     assert not long, f"more than 300 lines; look for the second idea in: {long}"
+
+
+MANY_PARAMETERS = {
+    "scan": "options of a public call, which are keywords",
+    "compare": "options of a public call, which are keywords",
+    "plan_scan": "options of a public call, which are keywords",
+    "spectrum": "options of a public call, which are keywords",
+    "svds": "options of a public call, which are keywords",
+    "triplets": "those of svds",
+    "of": "options that every call shares, which are keywords",
+    "from_quadrature": "two rules with the facts of their run, which are keywords",
+    "demo": "options of the command line",
+    "bench": "options of the command line",
+}
+"""Functions with more than eight parameters, and why."""
+
+
+def test_functions_have_few_parameters() -> None:
+    """At most eight; more only by keyword, and for a reason."""
+    for path in sources(PACKAGE, ".py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                told = node.args
+                named = [arg.arg for arg in (*told.posonlyargs, *told.args)]
+                named = named[1:] if named[:1] in (["self"], ["cls"]) else named
+                assert "cli" in path.parts or len(named) <= 8, (path, node.name)
+                many = len(named) + len(told.kwonlyargs) > 8
+                assert not many or node.name in MANY_PARAMETERS, (path, node.name)

@@ -31,7 +31,6 @@ def search_of(
         a,
         call,
         search,
-        search.columns,
         route.what,
         max_steps=max_passes,
         seed=seed,

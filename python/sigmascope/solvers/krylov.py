@@ -116,7 +116,6 @@ def krylov(
     a: Matrix,
     call: CallOptions,
     settings: KrylovSettings,
-    columns: int,
     what: str,
     *,
     max_steps: int,
@@ -124,13 +123,17 @@ def krylov(
     strict: bool,
     bounded: bool,
 ) -> KrylovResult:
-    """Run a search that plans with a basis of so many columns.
+    """Run a search.
 
-    `bounded`: the search is given up ("costly") where its work would pass that of every value.
-
-    Where a restart would do harm (values that span much, clusters), the basis grows on as long as
-    there is memory. Then it is restarted all the same; `strict`: the search is refused instead, so
-    that no bit depends on the memory.
+    Parameters
+    ----------
+    what : the call, as a refusal names it
+    strict : no bit may depend on the memory
+        The search is refused if its basis of `settings.columns` columns does not fit, or grows
+        beyond the memory. Else a shorter basis is taken, and restarted where it has to be. Where a
+        restart would do harm (values that span much, clusters), the basis grows in both cases as
+        long as there is memory.
+    bounded : the search is given up ("costly") where its work would pass that of every value
 
     Raises
     ------
@@ -142,6 +145,7 @@ def krylov(
     k, block = settings.k, settings.block
     if not settings.density and block * max_steps < k:
         raise ValueError(f"max_passes = {max_steps} blocks of {block} cannot hold k = {k} vectors")
+    columns = settings.columns if strict else settings.columns_that_fit(a, call)
     plan = MemoryPlan.fit(a, call, settings.need(columns), what)
     steps: dict[str, Any] = {"max_steps": max_steps, "seed": seed, "bounded": bounded}
     while True:

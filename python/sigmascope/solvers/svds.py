@@ -174,7 +174,6 @@ def triplets(
         a,
         call,
         settings,
-        settings.columns_that_fit(a, call),
         what,
         max_steps=max_passes,
         seed=seed,
