@@ -52,7 +52,7 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
     return element_moments(a, CallOptions.of(a, **options), histogram=histogram)
 
 
-def element_moments(a: Matrix, call: CallOptions, *, histogram: bool = False) -> Moments:
+def element_moments(a: Matrix, call: CallOptions, *, histogram: bool = True) -> Moments:
     """Compute :func:`moments`, of options that are resolved."""
     what = f"a look at every element of {arguments.of_shape(a.shape)}"
     plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
