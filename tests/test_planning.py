@@ -198,15 +198,15 @@ def test_totals_are_sums(model: Path) -> None:
         planned["nothing"]
 
 
-def test_room_beside_is_what_a_matrix_leaves(model: Path) -> None:
+def test_memory_left_is_what_a_matrix_leaves(model: Path) -> None:
     a = ss.open_checkpoint(model)["model.layers.0.mlp.up_proj.weight"]
     options = {"effort": "density", "k": 12, "tol": 1e-3, "accuracy": "reference"}
     planned = ss.plan_scan(model, effort="density", k=12, memory_limit="1GiB", num_threads=1)
-    left = admission.room_beside(a, memory_limit="1GiB", num_threads=1, **options)
+    left = admission.memory_left(a, memory_limit="1GiB", num_threads=1, **options)
     assert left == 2**30 - planned["model.layers.0.mlp.up_proj.weight"].peak_bytes
-    loaded = admission.room_beside(a.load(), memory_limit="1GiB", num_threads=1, **options)
+    loaded = admission.memory_left(a.load(), memory_limit="1GiB", num_threads=1, **options)
     assert loaded <= left
-    assert admission.room_beside(a, memory_limit="100kB", num_threads=1, **options) == 0
+    assert admission.memory_left(a, memory_limit="100kB", num_threads=1, **options) == 0
     with pytest.raises(ss.MemoryLimitError, match="limit is 1 GiB"):
         ss.spectrum(a, memory_limit="1GiB", reserved=2**30)
     with pytest.raises(ValueError, match="reserved must not be negative, it is -1"):

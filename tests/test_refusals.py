@@ -203,7 +203,7 @@ def test_no_row_is_refused_for_what_is_read_beside_it(
     asked = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000)
     route, options = asked.chosen(A)
     limit, expected = route.most(A, options), least_memory(A, options, route.need)
-    monkeypatch.setattr("sigmascope.scanning.tasks.room_beside", lambda *_, **__: limit - expected)
+    monkeypatch.setattr("sigmascope.scanning.tasks.memory_left", lambda *_, **__: limit - expected)
     assert late(refusal(A, **call, memory_limit=limit, reserved=limit - expected))
     found = ss.scan(path, **call, memory_limit=limit)
     assert [(row["status"], row["effort"]) for row in found] == [("analysed", "density")] * 3

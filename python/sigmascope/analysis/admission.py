@@ -74,7 +74,7 @@ class Asked:
         return MemoryLimitError(f"{error}; {_advice(a, self, chosen, surely=True)}")
 
 
-def room_beside(a: Matrix, **how: Any) -> int:
+def memory_left(a: Matrix, **how: Any) -> int:
     """Bytes of the limit that :func:`sigmascope.spectrum` of `a` leaves, for the next matrix.
 
     0 if the call would be refused, or reads the file again at each pass, and so holds as much of

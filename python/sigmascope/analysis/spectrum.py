@@ -116,7 +116,7 @@ def spectrum(
         part, held = partly_loaded(a, chosen.spare(a, plan))
     if held:
         with suppress(MemoryLimitError):  # its basis may grow beyond what is expected of one
-            return _with_statistics(part, request.beside(held))
+            return _with_statistics(part, request.reserving(held))
     del part
     try:
         return _with_statistics(a, request)
@@ -136,7 +136,7 @@ class Request:
     elements: bool
     started: float
 
-    def beside(self, nbytes: int) -> Request:
+    def reserving(self, nbytes: int) -> Request:
         """Return the same request, with so many more bytes of the memory taken."""
         return replace(self, call=self.call.with_reserved(self.call.reserved + nbytes))
 
@@ -156,7 +156,7 @@ def _with_statistics(a: Matrix, request: Request) -> Spectrum:
                 f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
                 f"the first at {seen.first_nonfinite}"
             )
-    request = request.beside(request.route.statistics_nbytes)
+    request = request.reserving(request.route.statistics_nbytes)
     return _with_requested(_spectrum(a, request, seen), a, request)
 
 

@@ -19,7 +19,7 @@ from sigmascope._running.tasks import (
 )
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import AdapterOrigin, Scannable
-from sigmascope.analysis.admission import room_beside
+from sigmascope.analysis.admission import memory_left
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import spectrum
 from sigmascope.checkpoint import FileIdentity, Origin
@@ -130,7 +130,7 @@ def _spectrum(
     seed = how.pop("seed")
     # Nothing at effort "exact", where computing takes far longer than reading.
     ahead = matrices.reads_ahead and options.effort != "exact"
-    room = room_beside(a, **how) if ahead else 0
+    room = memory_left(a, **how) if ahead else 0
     held = a.nbytes if a.in_memory else 0
     with matrices.beside(name, room):
         try:
