@@ -216,7 +216,7 @@ class VectorChange:
     @property
     def floor(self) -> float | None:
         """Expected ||after - before|| of rounding alone; None if a format is not known."""
-        known = all(is_rounded(kind) or _is_whole(kind) for kind in self.formats)
+        known = all(is_rounded(kind) or _is_integer(kind) for kind in self.formats)
         return self.rounding.root() if known else None
 
     @property
@@ -231,7 +231,7 @@ class VectorChange:
         return ratio is None or ratio > ABOVE
 
 
-def _is_whole(kind: str) -> bool:
+def _is_integer(kind: str) -> bool:
     return kind == "bool" or kind[0] in "ui"
 
 
