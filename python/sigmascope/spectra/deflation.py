@@ -46,7 +46,7 @@ def converged_run(nodes: Array, weights: Array, rho: Array, resolution: float) -
     return int(missed[0]) if len(missed) else run
 
 
-def strays(nodes: Array, rho: Array, run: int, b: int) -> Array:
+def convergence_bounds(nodes: Array, rho: Array, run: int, b: int) -> Array:
     """Bound how far each node of a converged run may be below its eigenvalue (lambda).
 
     To first order the distance is R^2 / gap. R^2 is the sum of the squared residuals of the node

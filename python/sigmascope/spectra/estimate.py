@@ -25,7 +25,7 @@ class Estimate:
     ----------
     value
         (2 Gauss + Radau) / 3.
-    sampling, bias, stray, rounding
+    sampling, bias, convergence, rounding
         Standard error over the probes; a quarter of Gauss - Radau; the effect of the distance
         between converged nodes and their eigenvalues; the effect of rounding, and of the distance
         to the matrix that the rules were computed from.
@@ -36,14 +36,14 @@ class Estimate:
     value: float
     sampling: float
     bias: float
-    stray: float
+    convergence: float
     rounding: float
     probes: Array
 
     @property
     def error(self) -> float:
         """Error of the value, the sum of its parts."""
-        return self.sampling + abs(self.bias) + self.stray + self.rounding
+        return self.sampling + abs(self.bias) + self.convergence + self.rounding
 
     def scaled(self, exponent: int) -> Estimate:
         """Return the estimate of the function times 2^exponent."""
@@ -51,7 +51,7 @@ class Estimate:
             value=scaled(self.value, exponent),
             sampling=scaled(self.sampling, exponent),
             bias=scaled(self.bias, exponent),
-            stray=scaled(self.stray, exponent),
+            convergence=scaled(self.convergence, exponent),
             rounding=scaled(self.rounding, exponent),
             probes=scaled(self.probes, exponent),
         )
@@ -68,7 +68,7 @@ class Estimate:
         sampling = most
         if b >= MANY_PROBES:
             sampling = min(math.sqrt(float(np.var(deviations, ddof=1)) / (b - 2)), most)
-        bias = _not_common(self.bias, other.bias) + _not_common(self.stray, other.stray)
+        bias = _not_common(self.bias, other.bias) + _not_common(self.convergence, other.convergence)
         return self.value - other.value, sampling + bias + self.rounding + other.rounding
 
 

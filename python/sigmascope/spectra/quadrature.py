@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .deflation import converged_run, strays
+from .deflation import converged_run, convergence_bounds
 from .estimate import Estimate
 from .rule import Array, Rule
 
@@ -40,7 +40,8 @@ class Trace:
 
     When a node moves as far as its uncertainty allows, ``drift`` (..., c + d) is the change of its
     own term, and ``pull`` the change of the others' terms, whose weights then share a different
-    energy. ``stray`` (..., c) is the sum of both when a converged node moves to its eigenvalue.
+    energy. ``convergence`` (..., c) is the sum of both when a converged node moves as far as its
+    eigenvalue may be.
     """
 
     gauss: Array
@@ -49,7 +50,7 @@ class Trace:
     radau_residual: Array
     drift: Array
     pull: Array
-    stray: Array
+    convergence: Array
 
 
 class Difference(NamedTuple):
@@ -66,8 +67,8 @@ SAME = Difference(0.0, 0.0)
 class Quadrature:
     """The converged lambdas (c,) and the two rules for the n - c others.
 
-    ``residuals`` belong to the nodes of the Gauss rule. ``strays`` (c,) bounds how far the
-    converged nodes may be below their eigenvalues, and ``resolution`` how far rounding may have
+    ``residuals`` belong to the nodes of the Gauss rule. ``convergence_bounds`` (c,) bounds how far
+    the converged nodes may be below their eigenvalues, and ``resolution`` how far rounding may have
     moved any node; both in lambda. ``distance`` is the difference between the matrix that the
     quadrature describes and the one that its rules were computed from. By Weyl's inequality it
     moves no sigma by more than its spectral norm; the root mean square of all movements is at most
@@ -81,7 +82,7 @@ class Quadrature:
     gauss: Rule
     radau: Rule
     residuals: Array
-    strays: Array
+    convergence_bounds: Array
     resolution: float
     distance: Difference = SAME
 
@@ -96,7 +97,7 @@ class Quadrature:
             gauss=gauss,
             radau=radau,
             residuals=scale * self.residuals,
-            strays=scale * self.strays,
+            convergence_bounds=scale * self.convergence_bounds,
             resolution=scale * self.resolution,
             distance=distance,
         )
@@ -114,7 +115,7 @@ class Quadrature:
         counts = np.concatenate([np.ones(len(self.converged)), self.gauss.calibrated])
         above, below = self.moved(nodes, 1.0), self.moved(nodes, -1.0)
         slope = self.gauss.slope(g)[..., None]
-        raised = finite(f, self.converged + self.strays) - finite(f, self.converged)
+        raised = finite(f, self.converged + self.convergence_bounds) - finite(f, self.converged)
         return Trace(
             gauss=base + g @ self.gauss.calibrated,
             radau=base + r @ self.radau.calibrated,
@@ -122,7 +123,7 @@ class Quadrature:
             radau_residual=self.radau.residual(r),
             drift=counts * (finite(f, above) - finite(f, below)) / 2.0,
             pull=counts * slope * (above - below) / 2.0,
-            stray=raised - slope * self.strays,
+            convergence=raised - slope * self.convergence_bounds,
         )
 
     def moved(self, nodes: Array, sign: float) -> Array:
@@ -146,7 +147,7 @@ class Quadrature:
         t = self.trace(f)
         value = (2.0 * t.gauss + t.radau) / 3.0
         error = self._sampling(t.gauss_residual, t.radau_residual) + np.abs(t.gauss - t.radau) / 4.0
-        error += np.abs(t.stray).sum(axis=-1)
+        error += np.abs(t.convergence).sum(axis=-1)
         return value, error + _rounding(value, t.drift, t.pull)
 
     def _sampling(self, gauss_residual: Array, radau_residual: Array) -> Array:
@@ -175,7 +176,7 @@ class Quadrature:
             value=value,
             sampling=float(self._sampling(g, r)),
             bias=(gauss - radau) / 4.0,
-            stray=float(np.abs(along(lambda t: t.stray)).sum()),
+            convergence=float(np.abs(along(lambda t: t.convergence)).sum()),
             rounding=float(rounding),
             probes=(2.0 * (g @ self.gauss.weights) + r @ self.radau.weights) / 3.0,
         )
@@ -242,7 +243,7 @@ def from_rules(
         gauss=Rule.fit(gn[c:], gw[c:], count, energy, resolution),
         radau=Rule.fit(rn[c:], rw[c:], count, energy, resolution),
         residuals=rho[c:],
-        strays=strays(gn, rho, c, gw.shape[1]) if c < n else np.zeros(c),
+        convergence_bounds=convergence_bounds(gn, rho, c, gw.shape[1]) if c < n else np.zeros(c),
         resolution=cut,
     )
 
