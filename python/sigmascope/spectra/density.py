@@ -46,12 +46,12 @@ class Density:
     measured against LAPACK over 100 seeds each on 256 x 256 and 512 x 256 Gaussians with
     40 spikes (the square one has a hard edge at 0), polynomial and exponential decay, a cluster
     wider than the block, and 'llm', with blocks of 8, 16 and 32 and 4 to 12 steps. In the worst
-    of these 49 settings value +- 2 error held the truth in 94 % of runs for nuclear norm, effective
+    of these 49 settings value +- 2 error was correct in 94 % of runs for nuclear norm, effective
     ranks and participation ratio, in 92 % for energy ranks, 97 % for counts and 98 % for the
     median; value +- 4 error in all. On a hard edge errors are two to four times too large.
 
     For clustered spectra (few distinct values, nearly flat, or about as many copies as probes;
-    order 20 to 313, 2 to 32 probes, both precisions) value +- 2 error held the truth in 99 % for
+    order 20 to 313, 2 to 32 probes, both precisions) value +- 2 error was correct in 99 % for
     these four measures, in 97 % for counts and medians; value +- 4 error in 99.9 % and 99 %. One or
     two distinct values follow from n and ||A||_F^2. With fewer than 4 steps an error is a guess.
     """

@@ -24,7 +24,7 @@ class Measure:
         The measure, in the unit that its definition gives it.
     error
         One standard error plus the bounds on everything else, never negative; value +- 2 error is
-        meant to hold the truth in about 95 % of cases, value +- 4 error always.
+        meant to contain the true value in about 95 % of cases, value +- 4 error always.
     basis
         Data that it was computed from: ``"exact"`` (one pass), ``"top"`` (the top k values),
         ``"density"`` (quadrature), ``"spectrum"`` (every singular value) or ``"sub-matrices"``

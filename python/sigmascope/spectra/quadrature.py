@@ -14,7 +14,7 @@ nodes. Four things make the estimate and its error good:
   (2 Gauss + Radau)/3 and the quadrature error |Gauss - Radau|/4 (weights found by experiment);
 - the variance of a Gaussian probe, var(g^T r g) = 2 tr r^2, comes from the same rules, with r the
   part of f that the control variates leave. It is steady down to b = 4, where the sample variance
-  over the probes is erratic (misses of 22 of its standard errors were seen; 6 with b = 8).
+  over the probes is erratic (errors of 22 of its standard errors occurred; of 6 with b = 8).
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Staircase:
         return np.asarray(np.maximum(np.minimum(self.half_stair(above, width), room), 0.5))
 
     def mean_sigma(self, above: Array, half: Array) -> Array:
-        """Return the mean of the sigmas whose rank lies within ``half`` of ``above``."""
+        """Return the mean of the sigmas whose position is within ``half`` of ``above``."""
         high = np.minimum(above + half, self.count[-1])
         low = np.minimum(np.maximum(above - half, 0.0), high - 0.5)
         last, first = (np.interp(end, self.count, self.sigma) for end in (high, low))
@@ -158,7 +158,7 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
 
 
 def steps_at(q: Quadrature, x: Array) -> NDArray[np.bool_]:
-    """Return whether a step errs less than a ramp at x (sigma): x is then in a gap of the nodes."""
+    """Return whether a step is more accurate than a ramp at x (sigma), as in a gap of the nodes."""
     return np.asarray(_through_steps(q, x)[1] < _through_ramps(q, x)[1])
 
 

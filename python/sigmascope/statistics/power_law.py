@@ -129,9 +129,9 @@ def tail_measures(sigma: Array, errors: Array, floor: float, unit: int = 0) -> d
 
     alpha, alpha_low, alpha_high
         See :class:`PowerLawFit`. Range (1, inf), no unit. The error of alpha is its standard error
-        for the x_min chosen, the range is exact for the values found.
+        for the chosen x_min; the range is exact for the computed values.
     alpha_D, alpha_x_min, alpha_tail
-        No unit, lambda, a count; exact for the values found but for their errors.
+        No unit, lambda, a count; exact for the computed values, up to their errors.
     alpha_weighted, log_alpha_norm
         log10 of lambda, for sigma in units of 2^unit; the error follows from that of alpha.
     alpha_hill

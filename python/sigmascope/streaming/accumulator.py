@@ -39,7 +39,7 @@ _DAMAGE = (
 
 
 class Accumulator(ABC):
-    """Exact sums over parts of the data, each part seen once.
+    """Exact sums over parts of the data, each of which is added once.
 
     Attributes
     ----------

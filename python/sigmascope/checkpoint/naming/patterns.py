@@ -131,7 +131,7 @@ def compiled_pattern(
     Parameters
     ----------
     groups : tuple of str
-        Names of the groups that are asked of a match.
+        Names of the groups whose text is needed.
     shown : str, optional
         Text for messages, if only a part of the pattern stands in the file.
     most : int
