@@ -57,8 +57,8 @@ def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     )
     value = seen[1].mean(axis=0)
     raw = mean_of(s.node_sigma(above) for s in stairs)
-    # The error of interpolation from node to node is up to half a stair. The difference to the windowed
-    # mean matters at the side of a gap, since the window averages over the gap.
+    # The error of interpolation from node to node is up to half a stair. The difference to the
+    # windowed mean matters at the side of a gap, since the window averages over the gap.
     missed = np.minimum(0.75 * np.abs(value - raw), _gap(stairs, q, above))
     smoothing = np.maximum(np.ptp(seen, axis=(0, 1)) / 4.0, missed)
     low, high, half = neighbours(stairs, above)
