@@ -25,7 +25,7 @@ from sigmascope._display.html.page import page
 from sigmascope._tables.journal import sealed_line
 from sigmascope.checkpoint import elements
 from sigmascope.cli.app import app
-from sigmascope.statistics.entries import Apart, Seen
+from sigmascope.statistics.entries import VectorChange, VectorStatistics
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
 
@@ -230,7 +230,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20))
 def test_sums_hold_from_the_least_number_to_the_greatest(found: list[tuple[float, float]]) -> None:
     x, y = (np.array(side) for side in zip(*found, strict=True))
-    apart = Apart(("f64", "f64"))
+    apart = VectorChange(("f64", "f64"))
     for part in np.array_split(np.arange(len(x)), 3):
         if len(part):
             apart.add(x[part], y[part])
@@ -255,7 +255,7 @@ def test_whole_numbers_are_compared_exactly() -> None:
         (("u64", "i64"), np.array([big + 1, 3], np.uint64), np.array([big, 3])),
         (("i64", "f64"), np.array([2**53 + 1, 3]), np.array([2.0**53, 3.0])),
     ):
-        apart = Apart(kinds)
+        apart = VectorChange(kinds)
         apart.add(x, y)
         assert apart.changed == 1, kinds
         if "f64" not in kinds:
@@ -404,7 +404,7 @@ def test_journals_are_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_nothing_finite_is_nothing_known() -> None:
-    seen = Seen()
+    seen = VectorStatistics()
     seen.add(np.array([np.nan, np.inf]))
     assert (seen.count, seen.nan, seen.inf, seen.first) == (2, 1, 1, 0)
     assert (seen.least, seen.greatest, seen.mean, seen.largest) == (None, None, None, 0.0)

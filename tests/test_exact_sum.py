@@ -17,14 +17,14 @@ numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=6), st.data())
-def test_a_whole_sum_is_rounded_once_per_grid(
+def test_a_sum_with_remainders_is_rounded_once_per_grid(
     terms: list[list[float]], data: st.DataObject
 ) -> None:
     """In any order, and split in two: the same bits, near the exact sum."""
-    straight = ExactSum((3,), whole=True)
+    straight = ExactSum((3,), keep_remainder=True)
     for term in terms:
         straight.add(np.array(term))
-    halves = [ExactSum((3,), whole=True), ExactSum((3,), whole=True)]
+    halves = [ExactSum((3,), keep_remainder=True), ExactSum((3,), keep_remainder=True)]
     for term in data.draw(st.permutations(terms)):
         halves[data.draw(st.integers(0, 1))].add(np.array(term))
     halves[0].merge(halves[1])
@@ -41,10 +41,10 @@ def test_a_whole_sum_is_rounded_once_per_grid(
 
 
 @pytest.mark.parametrize("exponent", [-1060, -900, -300, 0, 300, 900, 1000])
-@pytest.mark.parametrize("whole", [False, True])
-def test_terms_of_any_magnitude(exponent: int, whole: bool) -> None:
+@pytest.mark.parametrize("keep", [False, True])
+def test_terms_of_any_magnitude(exponent: int, keep: bool) -> None:
     term = np.ldexp(np.array([[1.0, -0.75], [2.0**-12, 0.0]]), exponent)
-    held = ExactSum((2, 2), whole=whole)
+    held = ExactSum((2, 2), keep_remainder=keep)
     for _ in range(5):
         held.add(term)
     np.testing.assert_array_equal(held.value(), 5 * term)
@@ -56,11 +56,11 @@ def test_terms_of_any_magnitude(exponent: int, whole: bool) -> None:
 def test_small_beside_large() -> None:
     """65 bits below the largest entry of a term, or all of it."""
     term = np.array([1.0, 2.0**-60, 2.0**-200])
-    rounded, whole = ExactSum((3,)), ExactSum((3,), whole=True)
-    for held in (rounded, whole):
+    rounded, kept = ExactSum((3,)), ExactSum((3,), keep_remainder=True)
+    for held in (rounded, kept):
         held.add(term)
     np.testing.assert_array_equal(rounded.value(), [1.0, 2.0**-60, 0.0])
-    np.testing.assert_array_equal(whole.value(), term)
+    np.testing.assert_array_equal(kept.value(), term)
 
 
 def test_rows_alone() -> None:

@@ -96,7 +96,7 @@ __all__ = [
 
 
 def show_config() -> dict[str, Any]:
-    """Return what this build and machine use: version, instruction set, BLAS, devices, threads."""
+    """Return version, instruction set, BLAS, devices and threads of this build and machine."""
     from sigmascope._host.threads import resolve_threads
 
     config = dict(_core.config())

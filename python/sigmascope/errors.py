@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The exceptions and warnings that sigmascope raises beside ValueError and TypeError."""
+"""The exceptions and warnings that sigmascope raises in addition to ValueError and TypeError."""
 
 from __future__ import annotations
 
 
 class SigmascopeError(Exception):
-    """Base of every error that is sigmascope's own."""
+    """Base class of every error that sigmascope defines."""
 
 
 class CheckpointError(SigmascopeError, ValueError):
@@ -13,16 +13,16 @@ class CheckpointError(SigmascopeError, ValueError):
 
 
 class NonFiniteError(SigmascopeError, ValueError):
-    """A matrix holds NaN or infinity, so it has no spectrum; the message says how many, where."""
+    """A matrix holds NaN or infinity, so it has no spectrum; the message gives number and place."""
 
 
 class DeviceError(SigmascopeError):
-    """A device was asked for that this machine or this build does not have."""
+    """The requested device is not available on this machine or in this build."""
 
 
 class ConvergenceWarning(UserWarning):
-    """A result did not reach the tolerance asked for; its errors and residuals still hold."""
+    """A result did not reach the requested tolerance; its errors and residuals are still valid."""
 
 
 class MemoryLimitError(SigmascopeError, MemoryError):
-    """The memory limit is too small for what was asked; the message says what is needed."""
+    """The memory limit is too small for the call; the message states how much it needs."""

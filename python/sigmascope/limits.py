@@ -1,73 +1,79 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much a file may ask for: every limit of the readers, in one place.
+"""Limits on what a file may ask for: every limit of the readers, in one place.
 
-Each is far above what real checkpoints have, and low enough that no file, whoever made it, takes
-more than a small multiple of its own size in memory, or more than minutes. What is above one is
-refused with both numbers.
+Each limit is far above what real checkpoints need, and low enough that no file, whoever made it,
+takes more than a small multiple of its own size in memory, or more than minutes. A file above a
+limit is refused with an error that states both numbers.
 """
 
 from __future__ import annotations
 
 MAX_JSON_BYTES = 100_000_000
-"""Of the header of a safetensors file, as in its reference reader, and of an index."""
+"""Largest size in bytes of a safetensors header, as in its reference reader, and of an index."""
 
 MAX_CONFIG_BYTES = 10_000_000
-"""Of a config.json, and of the settings of an adapter."""
+"""Largest size in bytes of a config.json and of the settings of an adapter."""
 
 MAX_JSON_VALUES = 16_000_000
-"""Objects, lists and members of them in one JSON text: each takes some hundred bytes of memory."""
+"""Largest number of values in one JSON text: each takes some hundred bytes of memory."""
 
 MAX_NAME = 1000
-"""Letters of the name of a tensor; of nested dicts, of all their keys joined."""
+"""Longest name of a tensor, in characters; in nested dicts, all joined keys count."""
 
 MAX_NAMES = 100_000_000
-"""Letters of all names of one file together."""
+"""Largest total length of all names in one file, in characters."""
 
 MAX_TENSORS = 1_000_000
-"""Tensors, and other entries, of one file; entries of an index."""
+"""Largest number of tensors and other entries in one file, and of entries in an index."""
 
 MAX_DIMENSIONS = 64
-"""Of a tensor, as in NumPy and PyTorch."""
+"""Largest number of dimensions of a tensor, as in NumPy and PyTorch."""
 
 MAX_NESTING = 100
-"""Dicts within dicts in a file that PyTorch saved."""
+"""Deepest nesting of dicts in a file that PyTorch saved."""
 
 MAX_NPY_HEADER = 10_000
-"""Bytes of the header of a .npy file, as in NumPy."""
+"""Largest size in bytes of the header of a .npy file, as in NumPy."""
 
 MAX_DIRECTORY_BYTES = 100_000_000
-"""Of the directory of a zip archive."""
+"""Largest size in bytes of the directory of a zip archive."""
 
 MAX_PICKLE_STEPS = 10_000_000
-"""Instructions of a pickle: some 40 are a tensor."""
+"""Largest number of instructions in a pickle; one tensor takes about 40."""
 
 MAX_PICKLE_BYTES = 100_000_000
-"""Of the pickle in a file that PyTorch saved."""
+"""Largest size in bytes of the pickle in a file that PyTorch saved."""
 
 MAX_TABLE_BYTES = 4_000_000_000
-"""Of a saved scan or comparison."""
+"""Largest size in bytes of a saved scan or comparison."""
 
 MAX_RULES_BYTES = 1_000_000
-"""Of a file of rules for roles."""
+"""Largest size in bytes of a file of rules for roles."""
 
 MAX_RULES = 10_000
-"""Rules in such a file, with those for some models."""
+"""Largest number of rules in a file of rules, including those for single model types."""
 
 MAX_PATTERN_STEPS = 2000
-"""Of one regular expression in a file: letters, forks and places; repeats are written out."""
+"""Largest number of instructions that one regular expression in a file is compiled to.
+
+Repeats are written out before they are counted.
+"""
 
 MAX_RULE_STEPS = 50_000
-"""Of a rule for roles with all that is put into it: wrappers, parts and shorthands."""
+"""Largest number of instructions of a rule for roles, with its wrappers, parts and shorthands."""
 
 MAX_PATTERN_LETTERS = 10_000
-"""Of one regular expression in a file, as it is written."""
+"""Longest text of one regular expression in a file, in characters."""
 
 MAX_LOOK = 32
-"""Letters that a regular expression in a file may look ahead or behind."""
+"""Largest width of a lookahead or lookbehind of a regular expression in a file."""
 
 MAX_PATTERNS = 100_000
-"""Of an adapter's settings, each for ranks and for alphas."""
+"""Largest number of patterns in an adapter's settings, for ranks and for alphas each."""
 
 MAX_PATTERN_WORK = 300_000_000
-"""Steps that looking up every module of an adapter in its patterns may take: letters of the longest
-name, times the steps of a pattern, times modules and patterns; where `re` does it, one."""
+"""Largest number of steps for matching every module of an adapter against its patterns.
+
+The count is the length of the longest name, times the steps of a pattern, times the numbers of
+modules and of patterns. A pattern that `re` can match safely counts as one step.
+"""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An adapter as a mapping from the names of the weights that it changes to low-rank products."""
+"""An adapter as a mapping from names of changed weights to low-rank products."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PathLike = str | os.PathLike[str]
 
 
 class AdapterOrigin(NamedTuple):
-    """An absolute path, and the options of `open_adapter`."""
+    """Absolute path and options of `open_adapter`, from which it can be opened again."""
 
     path: str
     rules: Table | None
@@ -36,26 +36,26 @@ class AdapterOrigin(NamedTuple):
 
 
 class Adapter(Mapping[str, LowRank]):
-    """What one or several LoRA adapters change: products B A by the names of the weights.
+    """The changes of one or several LoRA adapters: products B A by the names of the weights.
 
-    The name is that of the weight in the base model, `model.layers.0.self_attn.q_proj.weight`; of
-    several adapters each has its own in brackets after it, `…q_proj.weight[second]`. Pickled, it is
-    the path, which is opened again. :func:`sigmascope.scan` takes it as a checkpoint.
+    A name is that of the weight in the base model, `model.layers.0.self_attn.q_proj.weight`; with
+    several adapters, that of the adapter follows in brackets, `…q_proj.weight[second]`. A pickle
+    holds the path, which is opened again. :func:`sigmascope.scan` takes an adapter as a checkpoint.
 
     Attributes
     ----------
     path : Path
-        What was opened.
+        The path that was opened.
     files : tuple of Path
         Weights and settings of each adapter.
     roles : mapping of str to Role
         The role of every weight that is changed.
     unreadable : mapping of str to str
-        Changes that are no plain product (DoRA, stacked parameters) or incomplete, and why.
+        Changes that are no plain product (DoRA, stacked parameters) or incomplete, with the reason.
     notes, bases : tuple of str
-        Remarks on the adapters; where the base models are said to be.
+        Remarks on the adapters; paths or names of the base models, from the settings.
     reading, origin
-        How its factors are read; what :func:`reopened` takes.
+        File mode for reading factors; the argument of :func:`reopened`.
     """
 
     def __init__(self, path: Path, origin: AdapterOrigin) -> None:
@@ -97,12 +97,12 @@ class Adapter(Mapping[str, LowRank]):
         return {module.name: roles[module.weight] for module in self._modules.values()}
 
     def __getitem__(self, name: str) -> LowRank:
-        """Return the change of that name, its file checked to be unchanged.
+        """Return the change with that name, after checking that its file is unchanged.
 
         Raises
         ------
         KeyError
-            There is no such change, or it is no product: the message gives the reason.
+            There is no such change, or it is no product; the message gives the reason.
         CheckpointError
             The file changed since the adapter was opened.
         """
@@ -111,7 +111,7 @@ class Adapter(Mapping[str, LowRank]):
             raise KeyError(f"{name}: {module.reason}")
         weights = self._weights[name]
         found = LowRank(weights[module.B], weights[module.A], module.scale)
-        return found.T if module.turned else found
+        return found.T if module.transposed else found
 
     def __iter__(self) -> Iterator[str]:
         return (m.name for m in self._modules.values() if m.status == "product")
@@ -130,21 +130,21 @@ class Adapter(Mapping[str, LowRank]):
 
     @property
     def choices(self) -> dict[str, object]:
-        """What it was opened with that changes the rows of a scan: `rules`."""
+        """Options that change the rows of a scan: `rules`."""
         rules = self.origin.rules
         return {} if rules is None else {"rules": rules.digest}
 
     def elements(self, name: str) -> Elements | None:
-        """Return the numbers of what is saved whole; None for a product, or if not decoded."""
+        """Return the elements of a tensor saved in full; None for a product, or if not decoded."""
         module = self._modules[name]
         return self._weights[name].elements(module.stored) if module.stored else None
 
     def weight_of(self, name: str) -> str:
-        """Return the name of the weight in the base model that a change is of."""
+        """Return the name of the weight in the base model that a change belongs to."""
         return self._modules[name].weight
 
     def label_of(self, name: str) -> str:
-        """Return what the name of a change has after that of its weight: "[second]", or nothing."""
+        """Return the label of the adapter in the name of a change: "[second]", or nothing."""
         label = self._modules[name].label
         return "" if label is None else f"[{label}]"
 
@@ -155,8 +155,8 @@ class Adapter(Mapping[str, LowRank]):
     def info(self) -> list[TensorRecord]:
         """Return one record for every weight that is changed or replaced, in file order.
 
-        `status` is "product", "whole" (saved beside the products: `modules_to_save`, biases) or
-        "unreadable"; `shape` is that of the change, `nbytes` of what is stored.
+        `status` is "product", "whole" (a tensor saved in full: `modules_to_save`, biases) or
+        "unreadable". `shape` belongs to the change, `nbytes` to the stored tensors.
         """
         return [self.record_of(name) for name in self._modules]
 
@@ -184,18 +184,18 @@ class Adapter(Mapping[str, LowRank]):
 
 
 Scannable = Checkpoint | Adapter
-"""What a scan goes through."""
+"""Types that a scan takes."""
 
 
 def is_adapter(path: object) -> bool:
-    """Whether a path is a folder with an adapter, or with folders of such."""
+    """Return whether a path is a folder with an adapter, or with folders of adapters."""
     if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
         return False
     return os.path.exists(Path(path) / NAME) or bool(_below(Path(path)))
 
 
 def _below(path: Path) -> list[Path]:
-    """Folders of adapters in a folder that holds no model of its own."""
+    """List the folders of adapters in a folder that holds no model."""
     if any(path.glob("*.safetensors")) or any(path.glob("*.bin")):
         return []
     return sorted(found.parent for found in path.glob(f"*/{NAME}"))
@@ -205,7 +205,7 @@ def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         raise CheckpointError(f"{path}: an adapter is a folder with {NAME}")
     own = [path] if (path / NAME).exists() else []
-    # PEFT keeps the adapter called "default" in the folder itself, the others below it.
+    # PEFT stores the adapter called "default" in the folder itself, the others in folders below.
     found = own + sorted(each.parent for each in path.glob(f"*/{NAME}"))
     if not found:
         raise CheckpointError(f"{path}: no {NAME}")
@@ -228,7 +228,7 @@ def open_adapter(
     ----------
     path : path-like
         A folder with `adapter_config.json` and `adapter_model.safetensors` (or `.bin`), or with
-        folders of such, or both: several adapters.
+        several such folders, or both.
     rules : path-like or mapping, optional
         Rules for roles, as for :func:`open_checkpoint`.
     reading : str
@@ -238,7 +238,7 @@ def open_adapter(
     -------
     Adapter
         A mapping from names of weights to :class:`LowRank`: s B A with s = alpha / r, or
-        alpha / sqrt(r) with rsLoRA, `rank_pattern` and `alpha_pattern` heeded.
+        alpha / sqrt(r) with rsLoRA; `rank_pattern` and `alpha_pattern` are applied.
 
     Raises
     ------
@@ -258,21 +258,21 @@ def as_scannable(
     heads: bool = False,
     rules: Source | None = None,
 ) -> Scannable:
-    """Open what a path holds, a checkpoint or an adapter, unless it is open.
+    """Open the checkpoint or adapter of a path; return an open one as it is.
 
     Parameters
     ----------
     source : Checkpoint, Adapter or path
     reading, heads, rules
-        As for :func:`open_checkpoint`; what is open has its own.
+        As for :func:`open_checkpoint`; an open source has its own options.
 
     Raises
     ------
     CheckpointError
         As for `open_checkpoint` and `open_adapter`.
     ValueError
-        There is no such `reading`, it was opened with another one, or heads of an adapter are
-        asked for.
+        There is no such `reading`, the source was opened with another one, or heads of an adapter
+        are requested.
     """
     if isinstance(source, Checkpoint | Adapter):
         if reading is not None and check_reading(reading) != source.reading:
@@ -289,7 +289,7 @@ def as_scannable(
 
 
 def reopened(origin: Origin | AdapterOrigin) -> Scannable:
-    """Open a checkpoint or an adapter again, in another process perhaps, as it was opened."""
+    """Open a checkpoint or an adapter again with the same options, possibly in another process."""
     if isinstance(origin, AdapterOrigin):
         return Adapter(Path(origin.path), origin)
     return reopened_checkpoint(origin)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tensors of an adapter's file, put together: A and B of every module, and what is neither."""
+"""The changes in a file of adapter weights: A and B of every module, and tensors saved in full."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class Module:
     Attributes
     ----------
     name, weight : str
-        Of the change, and of the weight in the base model.
+        Names of the change and of the weight in the base model.
     label : str or None
-        Of the adapter, where there are several.
+        Name of the adapter, if there are several.
     status : str
-        "product", "whole" or "unreadable"; of the latter two there is a `reason`.
+        "product", "whole" or "unreadable"; the latter two have a `reason`.
     A, B : str
-        The tensors.
+        Names of the factors.
     scale, rank : float, int
         The product is scale B A.
-    turned : bool
-        Whether the weight is the transpose of such a product.
+    transposed : bool
+        True if the weight is the transpose of the product.
     dtype, shape, nbytes, file, offset
         As in its record.
     note : str or None
         A remark.
     stored : str
-        The tensor that is "whole".
+        Name of the tensor that is saved in full.
     """
 
     name: str
@@ -60,14 +60,14 @@ class Module:
     B: str = ""
     scale: float = 0.0
     rank: int = 0
-    turned: bool = False
+    transposed: bool = False
     note: str | None = None
     stored: str = ""
 
 
 @dataclass(slots=True)
 class _Pair:
-    """What was found of one module."""
+    """The tensors of one module."""
 
     module: str
     adapter: str | None
@@ -77,7 +77,7 @@ class _Pair:
     magnitude: bool = False
 
     def take(self, fields: Mapping[str, str | None], record: TensorRecord) -> None:
-        """Put a tensor where it belongs."""
+        """Add a tensor as A, B or magnitude."""
         self.embedding |= fields.get("embedding") is not None
         if "side" not in fields:
             self.magnitude = True
@@ -93,7 +93,7 @@ def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> It
     Parameters
     ----------
     label : str or None
-        The name of this adapter, where there are several.
+        The name of this adapter, if there are several.
     """
     pairs: dict[tuple[str, str | None], _Pair] = {}
     found: list[_Pair | TensorRecord] = []
@@ -113,14 +113,14 @@ def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> It
         if isinstance(entry, _Pair):
             yield _product(entry, settings, label or (entry.adapter if several else None))
         else:
-            yield _whole(entry, label)
+            yield _saved_in_full(entry, label)
 
 
 def _named(weight: str, label: str | None) -> str:
     return weight if label is None else f"{weight}[{label}]"
 
 
-def _whole(record: TensorRecord, label: str | None) -> Module:
+def _saved_in_full(record: TensorRecord, label: str | None) -> Module:
     name = record["name"].removeprefix(PREFIX)
     return Module(
         name=_named(name, label),
@@ -169,23 +169,23 @@ def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
         if not settings.ranks:
             return replace(lost, reason=f"rank {r} by its shape, {said} by the settings")
         note = f"{weight}: rank {r} by its shape, {said} by rank_pattern; the shape counts"
-    turned = settings.turned or pair.embedding
+    transposed = settings.transposed or pair.embedding
     return replace(
         lost,
         status="product",
         dtype=A["dtype"] if A["dtype"] == B["dtype"] else "mixed",
-        shape=(n, m) if turned else (m, n),
+        shape=(n, m) if transposed else (m, n),
         A=A["name"],
         B=B["name"],
         scale=settings.scale_of(pair.module, r),
         rank=r,
-        turned=turned,
+        transposed=transposed,
         note=note,
     )
 
 
 def _other_form(pair: _Pair, settings: Settings) -> str | None:
-    """Why the change is no plain product of its factors."""
+    """Return the reason why a change is no plain product of its factors, or None."""
     if settings.dora or pair.magnitude:
         return (
             "DoRA: the rows of the changed weight are scaled as well, "
@@ -198,7 +198,7 @@ def _other_form(pair: _Pair, settings: Settings) -> str | None:
 
 
 def _ends(name: str) -> Iterator[str]:
-    """List what a name is, and ends with, from a dot on."""
+    """List a name and all its suffixes that follow a dot."""
     yield name
     while "." in name:
         name = name.partition(".")[2]
@@ -206,5 +206,5 @@ def _ends(name: str) -> Iterator[str]:
 
 
 def _flat(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Rows and columns of a factor; of a convolution's, all but the first axis together."""
+    """Return rows and columns of a factor; all axes but the first of a convolution are columns."""
     return shape[0], prod(shape[1:])

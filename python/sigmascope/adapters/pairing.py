@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An adapter against its base: every weight W, its change, and W + change."""
+"""Pairs of an adapter and its base: every weight W, its change, and W + change."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from .adapter import Adapter
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One matrix of the base, and what the adapter adds to it.
+    """One matrix of the base, and its change by an adapter.
 
     Attributes
     ----------
     name : str
-        Of the matrix in the base; "…[q]" or "…[head 0]" if the base was opened so.
+        Name of the matrix in the base; "…[q]" or "…[head 0]" if the base is split into these.
     change : str
-        The name in the adapter.
+        Name of the change in the adapter.
     how : str
-        What paired them: "name" or "role".
+        Criterion by which they were paired: "name" or "role".
     before : Matrix
         W.
     delta : LowRank
-        What is added, of W's shape.
+        The change, of the shape of W.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Changes:
-    """What of an adapter belongs to what of its base; iterating makes the matrices one by one.
+    """Pairs of matrices of a base and changes of an adapter; iterating makes them one by one.
 
     Attributes
     ----------
     base, adapter : Checkpoint, Adapter
     pairs : tuple of (name in the base, name in the adapter, "name" or "role")
     unpaired : mapping of str to str
-        The changes without a weight in the base, or of another shape, or that are no product (DoRA,
-        weights saved whole), each with the reason.
+        The changes without a weight in the base, with another shape, or that are no product (DoRA,
+        weights saved in full), each with the reason.
     tensors : mapping of str to str
-        Of every change, unpaired or not, the tensor of the base that it is of, where there is one.
+        For every change, unpaired ones included, the tensor of the base, if there is one.
     """
 
     base: Checkpoint
@@ -80,10 +80,10 @@ class Changes:
 
 
 def delta_of(base: Checkpoint, name: str, adapter: Adapter, change: str) -> LowRank:
-    """Return what a change adds to a matrix of the base, which may be a part of the weight."""
+    """Return the change of a matrix of the base, which may be a part of a weight."""
     delta, view = adapter[change], base.view_of(name)
-    if delta.shape != view.whole:
-        delta = delta.T  # the base keeps its weights turned
+    if delta.shape != view.full_shape:
+        delta = delta.T  # the base stores its weights transposed
     return delta if view.cut is None else _taken(delta, view.cut)
 
 
@@ -94,11 +94,11 @@ def _taken(delta: LowRank, cut: Cut) -> LowRank:
 
 
 def changes(base: Checkpoint, adapter: Adapter) -> Changes:
-    """Find the weight of the base that each change of an adapter is of.
+    """Find the weight of the base for each change of an adapter.
 
-    By its name; else by its role, if that is known and stands once in the base and once in the
-    adapter (the base may have been saved under other prefixes). Nothing is guessed: what is left is
-    in `unpaired`. A base that was opened with its fused weights split, or by heads, gives a change
+    Weights are found by name; else by role, if the role is known and occurs once in the base and
+    once in the adapter (the base may have been saved with other prefixes). All other changes are
+    in `unpaired`. If the base was opened with fused weights split, or by heads, there is a change
     for every part.
 
     Parameters
@@ -138,13 +138,13 @@ def changes(base: Checkpoint, adapter: Adapter) -> Changes:
 
 
 def _misfit(base: Checkpoint, weight: TensorRecord, change: TensorRecord) -> str | None:
-    """Say why a change cannot be added to a weight."""
+    """Return the reason why a change cannot be added to a weight, or None."""
     if weight["status"] not in ("matrix", "kernel"):
         return f"{weight['name']}: {weight['reason'] or weight['view']}"
-    whole, shape = base.view_of(weight["matrices"][0]).whole, change["shape"]
-    if shape in (whole, whole[::-1]):
+    full, shape = base.view_of(weight["matrices"][0]).full_shape, change["shape"]
+    if shape in (full, full[::-1]):
         return None
     return (
-        f"{weight['name']} of {weight['file']} is {list(whole)}, "
+        f"{weight['name']} of {weight['file']} is {list(full)}, "
         f"the change in {change['file']} {list(shape)}"
     )

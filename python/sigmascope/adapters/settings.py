@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What adapter_config.json says: by how much each product is scaled, and which way it lies."""
+"""The settings of an adapter, adapter_config.json: scales, ranks and orientation of products."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME = "adapter_config.json"
 
 Patterns = tuple[tuple[LinearPattern, float], ...]
 
-# Starts that change the weight beside the adapter, so that B A is not the change from the original.
+# Initialisations that change the base weight too, so that B A is not the change from the original.
 _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 _OTHER_FORMS = ("use_qalora", "use_bdlora")
 
@@ -30,21 +30,22 @@ class Settings:
     Attributes
     ----------
     r, alpha : int, float
-        As for all modules that no pattern names.
+        Rank and alpha of all modules that no pattern names.
     rslora : bool
-        Scaled by alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023).
+        If True, the scale is alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023).
     ranks, alphas : tuple of (LinearPattern, number)
-        For the modules whose names end as the pattern says; the first that matches counts.
-    turned : bool
-        `fan_in_fan_out`: the weights keep inputs as rows.
+        Values for the modules whose names end with a match; the first matching pattern counts.
+    transposed : bool
+        `fan_in_fan_out`: the rows of the weights are inputs.
     dora : bool
+        If True, the rows of the changed weight are scaled as well.
     stacked : frozenset of str
-        Modules, or ends of their names, whose stacked weights are adapted whole: those of
-        `target_parameters`.
+        Modules of `target_parameters`, or ends of their names: their stacked weights are adapted
+        as one parameter.
     base : str or None
-        Where its base is said to be.
+        Path or name of the base model.
     notes : tuple of str
-        What makes B A something else than it seems.
+        Settings that change the meaning of B A.
     """
 
     path: Path
@@ -53,23 +54,23 @@ class Settings:
     rslora: bool
     ranks: Patterns
     alphas: Patterns
-    turned: bool
+    transposed: bool
     dora: bool
     stacked: frozenset[str]
     base: str | None
     notes: tuple[str, ...]
 
     def rank_of(self, module: str) -> int:
-        """Return the rank that a module is said to have."""
+        """Return the rank of a module by the settings."""
         return int(_matched(self.ranks, module, self.r))
 
     def scale_of(self, module: str, rank: int) -> float:
-        """Return the factor of a module's product of this rank."""
+        """Return the scale of the product of a module with this rank."""
         alpha = _matched(self.alphas, module, self.alpha)
         return alpha / (rank**0.5 if self.rslora else rank)
 
     def check_work(self, modules: Iterable[str]) -> None:
-        """Raise CheckpointError if looking these modules up takes more steps than the limit."""
+        """Raise CheckpointError if matching all patterns may take more steps than the limit."""
         patterns = [pattern for pattern, _ in (*self.ranks, *self.alphas)]
         count, letters = 0, 0
         for module in modules:
@@ -84,7 +85,7 @@ class Settings:
 
 
 def _matched(patterns: Patterns, module: str, otherwise: float) -> float:
-    """Return the number for a module."""
+    """Return the value of the first pattern that matches a module."""
     return next((value for pattern, value in patterns if pattern.match(module)), otherwise)
 
 
@@ -94,7 +95,8 @@ def read_settings(path: Path) -> Settings:
     Raises
     ------
     CheckpointError
-        It cannot be read, is of another kind of adapter, or a value is off; it is named.
+        It cannot be read, belongs to another kind of adapter, or has an invalid value, which the
+        message names.
     """
     members = read_json(path)
     kind = members.get("peft_type")
@@ -114,12 +116,12 @@ def read_settings(path: Path) -> Settings:
         notes += ("layer_replication: layers are counted as they are in the enlarged model",)
     return Settings(
         path=path,
-        r=int(_number(members, "r", path, whole=True)),
+        r=int(_number(members, "r", path, integer=True)),
         alpha=_number(members, "lora_alpha", path),
         rslora=_flag(members, "use_rslora", path),
-        ranks=_patterns(members, "rank_pattern", path, whole=True),
+        ranks=_patterns(members, "rank_pattern", path, integer=True),
         alphas=_patterns(members, "alpha_pattern", path),
-        turned=_flag(members, "fan_in_fan_out", path),
+        transposed=_flag(members, "fan_in_fan_out", path),
         dora=_flag(members, "use_dora", path),
         stacked=frozenset(
             name.rpartition(".")[0] for name in _texts(members, "target_parameters", path)
@@ -129,19 +131,19 @@ def read_settings(path: Path) -> Settings:
     )
 
 
-def _checked(value: object, where: str, whole: bool) -> float:
+def _checked(value: object, where: str, integer: bool) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or (whole and not (isinstance(value, int) and value > 0)):
-        kind = "positive whole number" if whole else "number"
+    if not number or (integer and not (isinstance(value, int) and value > 0)):
+        kind = "positive whole number" if integer else "number"
         raise CheckpointError(f"{where} {brief(value)} is no {kind}")
     assert isinstance(value, int | float)
     return float(value)
 
 
-def _number(members: dict[str, Any], name: str, path: Path, whole: bool = False) -> float:
+def _number(members: dict[str, Any], name: str, path: Path, integer: bool = False) -> float:
     if name not in members:
         raise CheckpointError(f"{path}: no {name!r}")
-    return _checked(members[name], f"{path}: {name}", whole)
+    return _checked(members[name], f"{path}: {name}", integer)
 
 
 def _flag(members: dict[str, Any], name: str, path: Path) -> bool:
@@ -158,7 +160,7 @@ def _texts(members: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _patterns(members: dict[str, Any], name: str, path: Path, whole: bool = False) -> Patterns:
+def _patterns(members: dict[str, Any], name: str, path: Path, integer: bool = False) -> Patterns:
     entries = unique(members.get(name) or Members(), f"{path}: {name}")
     if len(entries) > MAX_PATTERNS:
         raise CheckpointError(
@@ -168,5 +170,5 @@ def _patterns(members: dict[str, Any], name: str, path: Path, whole: bool = Fals
     for key, value in entries.items():
         # PEFT: re.match(rf"(.*\.)?({key})$", name)
         pattern = compiled_pattern(rf"(.*\.)?({key})$", f"{path}: {name}", shown=key)
-        found.append((pattern, _checked(value, f"{path}: {name}: {brief(key)}", whole)))
+        found.append((pattern, _checked(value, f"{path}: {name}: {brief(key)}", integer)))
     return tuple(found)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checkpoints on disk: which files, which tensors, what they are, and which are matrices."""
+"""Checkpoints on disk: their files, tensors, roles, and matrices."""
 
 from .assembly import Origin
 from .checkpoint import Checkpoint, as_checkpoint, open_checkpoint, reopened

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""All tensors of a checkpoint put together: how each is read, its matrices, and their roles."""
+"""Assembly of a checkpoint: the interpretation of every tensor, the matrices, and their roles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sigmascope.errors import CheckpointError
 
 from .configuration import Configuration
 from .formats.jsontext import brief
-from .fused import role_of_view, split, whole_notes
+from .fused import role_of_view, split, unsplit_notes
 from .heads import by_heads, key_heads
 from .naming.roles import Role, roles_of
 from .naming.rules import rules_for
@@ -22,7 +22,7 @@ from .views import Located, Reading, View
 
 
 class Origin(NamedTuple):
-    """What a checkpoint was opened with: absolute paths, and the options of `open_checkpoint`."""
+    """Absolute paths and options of `open_checkpoint`, from which it can be opened again."""
 
     paths: tuple[str, ...]
     split_fused: bool
@@ -32,13 +32,13 @@ class Origin(NamedTuple):
 
     @property
     def choices(self) -> dict[str, object]:
-        """What of it changes the rows of a scan, as plain JSON; nothing where it is the default."""
+        """Options that change the rows of a scan and are not the default, as plain JSON."""
         found: dict[str, object] = {"heads": True} if self.heads else {}
         return found if self.rules is None else found | {"rules": self.rules.digest}
 
 
 class Assembly(NamedTuple):
-    """How every tensor is read, the matrices by name, the role of each of both, and remarks."""
+    """Interpretation of every tensor, matrices by name, roles of tensors and matrices, notes."""
 
     readings: Mapping[str, Reading]
     views: Mapping[str, View]
@@ -49,7 +49,7 @@ class Assembly(NamedTuple):
 def assembled(
     ranks: Sequence[Mapping[str, Located]], config: Configuration, origin: Origin
 ) -> Assembly:
-    """Put together what the ranks of a checkpoint hold; there is mostly one.
+    """Assemble the tensors of the ranks of a checkpoint; mostly there is one rank.
 
     Raises
     ------
@@ -60,12 +60,12 @@ def assembled(
     readings = _read(ranks, roles, config)
     notes: tuple[str, ...] = ()
     if origin.split_fused and len(ranks) == 1:
-        readings, whole = split(readings, roles, config)
-        notes += whole_notes(whole)
+        readings, unsplit = split(readings, roles, config)
+        notes += unsplit_notes(unsplit)
     roles |= _roles_of_views(readings, roles)
     if origin.heads:
-        readings, whole = by_heads(readings, roles, config)
-        notes += whole_notes(whole, "attention weights")
+        readings, unsplit = by_heads(readings, roles, config)
+        notes += unsplit_notes(unsplit, "attention weights")
         roles |= _roles_of_views(readings, roles)
     return Assembly(readings, _by_name(readings), roles, notes)
 
@@ -73,7 +73,7 @@ def assembled(
 def _read(
     ranks: Sequence[Mapping[str, Located]], roles: Mapping[str, Role], config: Configuration
 ) -> dict[str, Reading]:
-    """Read every tensor as each rank has it, and join what the ranks have."""
+    """Interpret every tensor on each rank, and join the pieces of the ranks."""
     readings: list[dict[str, Reading]] = []
     for rank in ranks:
         entries = {name: located.entry for name, located in rank.items()}
@@ -97,7 +97,7 @@ def _roles_of_views(readings: Mapping[str, Reading], roles: Mapping[str, Role]) 
 
 
 def _by_name(readings: Mapping[str, Reading]) -> dict[str, View]:
-    """Collect all views; a slice must not bear the name of another stored tensor."""
+    """Collect all views; a slice must not have the name of another stored tensor."""
     views: dict[str, View] = {}
     for reading in readings.values():
         for view in reading.views:

@@ -35,26 +35,26 @@ class Checkpoint(Mapping[str, "Matrix"]):
     Slices of a stacked tensor are named `name[0]`, `name[1]` and so on, parts of a fused one
     `name[q]`, `name[k]`, `name[v]`, `name[gate]` and `name[up]`, heads `name[head 0]` and so on.
     Opening reads headers only; a matrix reads its data when it is used, and its scales when it is
-    looked up. Made by `open_checkpoint`; pickled, it is the paths, which are opened again.
+    looked up. It is made by `open_checkpoint`; a pickle holds the paths, which are opened again.
 
     Attributes
     ----------
     path : Path
-        What was opened.
+        The path that was opened.
     files : tuple of Path
-        Its files, in the order of their names, rank after rank.
+        Files, in the order of their names, rank after rank.
     roles : mapping of str to Role
         The role of every matrix and of every stored tensor.
     unreadable : mapping of str to str
         Weights that cannot be analysed, with the reason. Vectors, scalars, integers and parts
         of quantised weights are not among them: see `info()`.
     notes : tuple of str
-        Remarks on the files: a wrong total size in the index, files left out, weights that are not
+        Remarks on the files: a wrong total size in the index, ignored files, weights that are not
         split.
     reading : str
-        How its matrices are read; see :mod:`sigmascope._host.files`.
+        File mode for reading matrices; see :mod:`sigmascope._host.files`.
     origin : Origin
-        Paths and options that it was opened with: what :func:`reopened` takes.
+        Paths and options, the argument of :func:`reopened`.
     """
 
     def __init__(self, path: Path, files: Files, origin: Origin) -> None:
@@ -122,18 +122,18 @@ class Checkpoint(Mapping[str, "Matrix"]):
 
     @property
     def choices(self) -> dict[str, object]:
-        """What it was opened with that changes the rows of a scan: `heads`, `rules`."""
+        """Options that change the rows of a scan: `heads`, `rules`."""
         return self.origin.choices
 
     def view_of(self, name: str) -> View:
-        """Return where one matrix lies: extents of files, and what is cut out of them."""
+        """Return the view of one matrix: its extents in files, and the part that is cut out."""
         return self._views[name]
 
     def elements(self, name: str) -> Elements | None:
-        """Return the numbers of a stored tensor one by one; its file is checked as they are read.
+        """Return the elements of a stored tensor; its file is checked while they are read.
 
-        None for what is no tensor, empty, a second name of another, or not decoded: codes of fp8
-        with scales among these, which are numbers only together with them.
+        None for an entry that is no tensor, is empty, is a second name of another tensor, or is not
+        decoded, as fp8 codes with scales, which are numbers only together with them.
         """
         reading, pieces = self._readings[name], self._pieces[name]
         if reading.status in ("unreadable", "other", "empty", "tied"):
@@ -142,13 +142,13 @@ class Checkpoint(Mapping[str, "Matrix"]):
         return None if scaled or not is_decoded(pieces[0].entry) else Elements(pieces, self.reading)
 
     def original_of(self, name: str) -> str | None:
-        """Return the tensor that one is a second name of; None if it is a tensor of its own."""
+        """Return the tensor that shares its bytes under another name; None if there is none."""
         reading = self._readings[name]
         tied = reading.status == "tied"
         return (reading.reason or "").removeprefix(TIED) if tied else None
 
     def record_of(self, name: str) -> TensorRecord:
-        """Return the record of one matrix: its tensor's, with its own role and bytes."""
+        """Return the record of the tensor of a matrix, with role and bytes of the matrix."""
         view = self._views[name]
         record, role = self._record(view.tensor), self.roles[name]
         record["nbytes"], record["matrices"] = view.nbytes, (name,)
@@ -201,22 +201,23 @@ def open_checkpoint(
         safetensors if there are any, else PyTorch's, else `.npy` files. Without an index a folder
         is read as its `model.safetensors` or `pytorch_model.bin`, or else as all files of its kind.
 
-        A sequence is the ranks of tensor parallelism in their order, each a path that holds a
-        piece of every matrix; files `consolidated.00.pth` and so on in a folder are seen to be
-        such. The pieces are joined by what each tensor does.
+        A sequence gives the ranks of tensor parallelism in their order, each a path that holds a
+        piece of every matrix; files `consolidated.00.pth` and so on in a folder are recognised as
+        ranks. The role of a tensor decides along which axis its pieces are joined.
     split_fused : bool
         Read q, k and v, or gate and up, out of one fused weight, where config.json names a model
-        whose layout is known; a note says which are read whole, and why. False: all whole, under
-        their own names.
+        whose layout is known; a note names those that are not split, and the reason. If False, no
+        weight is split.
     heads : bool
         Cut q, k, v and o into their attention heads, each a matrix: rows of q, k and v, columns of
-        o. Numbers and widths are those of config.json; a note says what is read whole, and why.
+        o. Their number and width come from config.json; a note names the weights that are not cut,
+        and the reason.
     rules : path-like or mapping, optional
-        Rules for roles, before those of this package: a `.toml` or `.json` file, or what would be
-        read from one; see docs/roles.md.
+        Rules for roles, tried before those of this package: a `.toml` or `.json` file, or its
+        contents; see docs/roles.md.
     reading : str
-        How matrices are read: "buffered", "uncached" (nothing of them stays in the page cache) or
-        "mapped"; see :mod:`sigmascope._host.files`. No number depends on it.
+        File mode: "buffered", "uncached" (no data stay in the page cache) or "mapped"; see
+        :mod:`sigmascope._host.files`. No result depends on it.
 
     Returns
     -------
@@ -226,8 +227,8 @@ def open_checkpoint(
     Raises
     ------
     CheckpointError
-        A file, the index, the rules or the folder is not what it claims to be. One bad shard fails
-        the whole; the message names file and tensor, and the values that disagree.
+        A file, the index, the rules or the folder is not what it claims to be. One bad shard makes
+        the call fail; the message names file and tensor, and the values that disagree.
     ValueError
         There is no such `reading`.
 
@@ -255,7 +256,7 @@ def as_checkpoint(checkpoint: Checkpoint | Paths, reading: str | None = None) ->
     Parameters
     ----------
     checkpoint : Checkpoint or path
-        Or paths, as for `open_checkpoint`.
+        A checkpoint, or a path or paths as for `open_checkpoint`.
     reading : str, optional
         As for `open_checkpoint`; None: "buffered", or as the checkpoint was opened.
 
@@ -276,7 +277,7 @@ def as_checkpoint(checkpoint: Checkpoint | Paths, reading: str | None = None) ->
 
 
 def reopened(origin: Origin) -> Checkpoint:
-    """Open a checkpoint again, in another process perhaps, as it was opened."""
+    """Open a checkpoint again with the same paths and options, possibly in another process."""
     paths = origin.paths
     files = read_ranks(paths) if len(paths) > 1 else read_files(paths[0])
     return Checkpoint(Path(paths[0]), files, origin)

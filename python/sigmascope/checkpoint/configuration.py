@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the config.json (or params.json) of a model says: quantisation, heads, sizes."""
+"""The config.json (or params.json) of a model: quantisation, heads, sizes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from sigmascope.errors import CheckpointError
 from .formats.index import read_json
 from .formats.jsontext import Members, brief
 
-# Where the settings of a tower stand; the first that is there counts. Any other tower is text.
+# Keys under which the settings of a tower are nested; the first that is present counts. Towers that
+# are not listed use those of text.
 _TEXT = ("text_config", "llm_config", "language_config")
 _NESTED = {"vision": ("vision_config", "vit_config"), "audio": ("audio_config",), "projector": ()}
-# Models that are one such tower alone, with its settings at the top.
+# Models that consist of one tower, with its settings at the top level.
 _ALONE = {
     "vision": (
         "clip_vision_model siglip_vision_model siglip2_vision_model aimv2_vision_model "
@@ -28,12 +29,12 @@ _ALONE = {
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The settings, and remarks if they could not be read.
+    """The settings of a model, with notes if they could not be read.
 
     Attributes
     ----------
     method : str or None
-        `quant_method`, to name a layout by.
+        `quant_method`, which names the layout of quantised weights.
     block : tuple of int or None
         Block size of fp8 scales.
     model : mapping
@@ -47,15 +48,15 @@ class Configuration:
 
     @property
     def model_type(self) -> str | None:
-        """The model_type, if there is one."""
+        """The model_type, or None."""
         named = self.model.get("model_type")
         return named if isinstance(named, str) else None
 
     def of_tower(self, tower: str) -> Mapping[str, Any]:
-        """Return the settings of one tower; those of the whole model are the text's own.
+        """Return the settings of one tower: nested ones, else for text those of the top level.
 
-        Where they stand inside those of the whole without a model_type of their own, they have that
-        of the whole. A model that is such a tower alone has them at the top.
+        Nested settings without a model_type get that of the model. A model that consists of this
+        tower has its settings at the top level.
         """
         for name in _NESTED.get(tower, _TEXT):
             nested = self.model.get(name)
@@ -66,9 +67,9 @@ class Configuration:
 
 
 def read_configuration(folder: Path) -> Configuration:
-    """Read the config.json of a folder, else its params.json; nothing if there is none.
+    """Read the config.json of a folder, else its params.json; empty if there is neither.
 
-    One that cannot be understood is noted, not refused: the weights do not need it.
+    A file that cannot be read gives a note, not an error: the weights can be read without it.
     """
     found = (folder / name for name in ("config.json", "params.json"))
     path = next((path for path in found if path.exists()), None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The numbers of a stored tensor of any shape, one after the other, in pieces of bounded memory.
+"""Elements of a stored tensor of any shape, in chunks of bounded memory.
 
-Vectors, scalars and integers have no spectrum; what they hold is read here. Floating point codes
-are decoded by the engine, as those of matrices are.
+Vectors, scalars and integers have no spectrum; their elements are read here. The native module
+decodes floating point codes, as it does for matrices.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .reading import EXPONENTS, MATRIX_DTYPES
 from .views import Located
 
 CHUNK = 1 << 17
-"""Numbers that are read at a time: one megabyte in float64."""
+"""Number of elements that are read at a time: one megabyte in float64."""
 
 _CODES = {"F64": "<f8", "F32": "<f4", "F16": "<u2", "BF16": "<u2"}
 
@@ -32,12 +32,12 @@ Numbers = NDArray[np.float64] | NDArray[np.integer]
 
 
 def is_integer(dtype: str) -> bool:
-    """Whether tensors of this dtype, as the file calls it, hold whole numbers or truth values."""
+    """Return whether tensors of this dtype, named as in the file, hold integers or booleans."""
     return dtype == "BOOL" or dtype[0] in "UI"
 
 
 def is_decoded(entry: TensorEntry) -> bool:
-    """Whether the numbers of a tensor can be read one by one."""
+    """Return whether the elements of a tensor can be decoded."""
     whole = is_integer(entry.dtype) and entry.dtype in DTYPE_BITS
     known = whole or entry.dtype in MATRIX_DTYPES or entry.dtype == EXPONENTS
     return entry.foreign is None and known
@@ -45,14 +45,14 @@ def is_decoded(entry: TensorEntry) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """The numbers of one stored tensor, in C order.
+    """The elements of one stored tensor, in C order.
 
     Attributes
     ----------
     pieces
-        Where they lie; of a tensor in pieces on several ranks, one after the other.
+        Places of the tensor in files; the pieces of several ranks follow each other.
     reading
-        How files are read; see :mod:`sigmascope._host.files`. What does not lie together is mapped.
+        File mode; see :mod:`sigmascope._host.files`. Tensors that are not contiguous are mapped.
     """
 
     pieces: tuple[Located, ...]
@@ -60,7 +60,7 @@ class Elements:
 
     @property
     def count(self) -> int:
-        """Number of elements, of all pieces together."""
+        """Number of elements in all pieces."""
         return sum(prod(piece.entry.shape) for piece in self.pieces)
 
     @property
@@ -73,16 +73,16 @@ class Elements:
 
     @property
     def dtype(self) -> str:
-        """How a number is stored: "f32", "bf16", "i64", "bool" and so on."""
+        """Format in which an element is stored: "f32", "bf16", "i64", "bool" and so on."""
         return self.pieces[0].entry.dtype.lower()
 
     @property
     def integer(self) -> bool:
-        """Whether the elements are integers or booleans, which are not rounded."""
+        """True if the elements are integers or booleans, which are not rounded."""
         return is_integer(self.pieces[0].entry.dtype)
 
     def once(self) -> Elements:
-        """Return one piece of several that hold the very same numbers, as norms on ranks do."""
+        """Return one of several pieces if all are equal, as for norms, which every rank stores."""
         first, *others = (Elements((piece,), self.reading) for piece in self.pieces)
         same = all(
             other.count == first.count
@@ -92,16 +92,16 @@ class Elements:
         return first if same else self
 
     def place(self, index: int) -> list[int]:
-        """Return the indices, one for each dimension, of a number by its place in C order."""
+        """Return the multi-index of an element from its place in C order."""
         return [int(i) for i in np.unravel_index(index, self.shape)] if self.shape else []
 
     def check_unchanged(self) -> None:
-        """CheckpointError if a file is no longer the one that was opened."""
+        """Raise CheckpointError if a file has changed since it was opened."""
         for piece in self.pieces:
             piece.header.check_unchanged()
 
     def __iter__(self) -> Iterator[Numbers]:
-        """Give `CHUNK` numbers at a time: float64, or whole numbers in the type that is stored.
+        """Iterate over chunks of `CHUNK` numbers: float64, or integers of the stored type.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class Elements:
             piece.header.check_unchanged()
 
     def _codes(self, piece: Located, start: int, stop: int) -> NDArray[np.generic]:
-        """Read the codes of some numbers."""
+        """Read the codes of elements start .. stop of a piece."""
         entry, path = piece.entry, piece.header.path
         kind = _code_dtype(entry.dtype)
         if entry.strides is not None:
@@ -141,7 +141,7 @@ def _code_dtype(dtype: str) -> np.dtype[np.generic]:
 
 
 def _strided(piece: Located, kind: np.dtype[np.generic]) -> NDArray[np.generic]:
-    """Map a tensor whose numbers do not follow each other; no page is read before it is used."""
+    """Map a tensor that is not contiguous; a page is read only when it is used."""
     entry, path = piece.entry, piece.header.path
     strides = entry.strides or ()
     span = 1 + sum((n - 1) * step for n, step in zip(entry.shape, strides, strict=True))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fused weights: where q, k and v, or gate and up, lie in the one matrix that holds them.
+"""Fused weights: the places of q, k and v, or of gate and up, in the matrix that holds them.
 
-Shapes alone do not tell: q, k and v may follow each other (Phi-3, GPT-2) or alternate head by head
-(GPT-NeoX, Falcon), and gate and up may be halves or alternate (gpt-oss). So a weight is split only
-where config.json names a model whose layout is known, and its sizes fit; else it stays whole, with
-the reason. The layouts are those of the models' code in Transformers.
+Shapes alone do not determine them: q, k and v may follow each other (Phi-3, GPT-2) or alternate
+head by head (GPT-NeoX, Falcon), and gate and up may be halves or alternate (gpt-oss). So a weight
+is split only where config.json names a model whose layout is known, and its sizes fit; else it is
+not split, and a note gives the reason. Layouts are those of the models' code in Transformers.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .heads import GROUPS, HEAD_WIDTH, HEADS, WIDTH, first, grouping
 from .naming.roles import Role
 from .views import Cut, Reading, View
 
-# How q, k and v lie: one after another, or alternating (GROUPS).
+# Models whose q, k and v follow each other; in those of GROUPS they alternate.
 _RUNS = "phi3 phi4mm phi4_multimodal gpt2 gpt_bigcode qwen mpt dbrx chatglm modernbert"
 _VISION_RUNS = (
     "qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe intern_vit_6b aimv2 andesvl-aimv2-qwen3 glm4v "
     "moonvit blip_2_vision_model siglip siglip2 siglip_vision_model siglip2_vision_model "
     "phi4_multimodal_vision"
 )
-# Of two halves the first is the gate, but in these.
+# Models in which the second half is the gate; in all others it is the first.
 _UP_FIRST = ("phi4_multimodal_audio",)
-_TURNED_STACKS = ("gpt_oss", "llama4", "llama4_text", "qwen3_vl_moe", "qwen3_vl_moe_text")
+_TRANSPOSED_STACKS = ("gpt_oss", "llama4", "llama4_text", "qwen3_vl_moe", "qwen3_vl_moe_text")
 
 _INNER = (
     "intermediate_size",
@@ -42,17 +42,17 @@ _INNER = (
 def split(
     readings: Mapping[str, Reading], roles: Mapping[str, Role], config: Configuration
 ) -> tuple[dict[str, Reading], dict[str, str]]:
-    """Split fused weights where it is known how.
+    """Split fused weights whose layout is known.
 
     Returns
     -------
     readings : dict
         All of them, those of fused weights with a view for each part.
-    whole : dict
-        The fused weights that are read whole, each with the reason.
+    unsplit : dict
+        Fused weights that are not split, each with the reason.
     """
     done: dict[str, Reading] = {}
-    whole: dict[str, str] = {}
+    unsplit: dict[str, str] = {}
     for name, reading in readings.items():
         done[name] = reading
         kind = _fused_kind(roles[name])
@@ -60,10 +60,10 @@ def split(
             continue
         packed = reading.views[0].grid[0][0].dtype == "f4_e2m1"
         settings = config.of_tower(roles[name].tower)
-        shape = reading.views[0].whole
+        shape = reading.views[0].full_shape
         cuts = cuts_of(kind, shape, reading.status == "stack", packed, settings)
         if isinstance(cuts, str):
-            whole[name] = cuts
+            unsplit[name] = cuts
             continue
         views = tuple(
             replace(view, name=f"{view.name}[{part}]", part=part, cut=cut)
@@ -72,7 +72,7 @@ def split(
         )
         how = "; ".join(filter(None, (reading.how, f"split into {', '.join(cuts)}")))
         done[name] = replace(reading, views=views, how=how)
-    return done, whole
+    return done, unsplit
 
 
 def _fused_kind(role: Role) -> str | None:
@@ -81,7 +81,7 @@ def _fused_kind(role: Role) -> str | None:
 
 
 def role_of_view(role: Role, view: View) -> Role:
-    """Return the role of a matrix: its tensor's, but for its expert, and what is cut out of it."""
+    """Return the role of a matrix: that of its tensor, with its own expert, part and head."""
     name = role.role.removesuffix(".blocks")
     kind = _fused_kind(role)
     if view.part is not None and kind is not None:
@@ -90,10 +90,10 @@ def role_of_view(role: Role, view: View) -> Role:
     return replace(role, role=name, expert=expert, head=view.head)
 
 
-def whole_notes(whole: Mapping[str, str], what: str = "fused weights") -> tuple[str, ...]:
-    """Return one remark for each reason why weights are read whole."""
+def unsplit_notes(unsplit: Mapping[str, str], what: str = "fused weights") -> tuple[str, ...]:
+    """Return one note for each reason why weights are not split."""
     names: dict[str, list[str]] = {}
-    for name, why in whole.items():
+    for name, why in unsplit.items():
         names.setdefault(why, []).append(name)
     return tuple(
         f"{what} read whole: {found[0]}"
@@ -106,17 +106,19 @@ def whole_notes(whole: Mapping[str, str], what: str = "fused weights") -> tuple[
 def cuts_of(
     kind: str, shape: tuple[int, int], stack: bool, packed: bool, config: Mapping[str, Any]
 ) -> dict[str, Cut] | str:
-    """Return the cut of every part, in order, or why the parts cannot be told.
+    """Return the cut of every part, in order, or the reason why the layout is not known.
 
     Parameters
     ----------
     kind : str
         "qkv" or "gate_up".
     shape : tuple of int
-        Of the whole matrix; one of a stack where `stack`.
+        Shape of the matrix that holds the parts.
+    stack : bool
+        True if the matrix is a slice of a stacked tensor.
     packed : bool
-        Whether it is MXFP4, whose rows are outputs also where the same stack in bf16 has them
-        as columns.
+        True for MXFP4, whose rows are outputs even where the same stack in bf16 has outputs as
+        columns.
     config : mapping
         The settings of the model; empty if there are none.
     """
@@ -140,7 +142,7 @@ def _attention(shape: tuple[int, int], config: Mapping[str, Any]) -> dict[str, C
     total = (heads + 2 * keys) * each
     if total not in shape or heads % keys:
         return f"{heads} + 2 x {keys} heads of {each} by config.json do not fit {list(shape)}"
-    axis = 0 if shape[0] == total else 1  # GPT-2 keeps its weights turned
+    axis = 0 if shape[0] == total else 1  # GPT-2 stores its weights transposed
     groups = keys if alternate else 1
     size, of_keys = total // groups, keys // groups * each
     ends = {"q": (0, size - 2 * of_keys), "k": (size - 2 * of_keys, size - of_keys)}
@@ -160,9 +162,9 @@ def _gated(
     axes = [axis for axis in (0, 1) if shape[axis] in inner and shape[1 - axis] == width]
     if not axes:
         return f"twice an intermediate size of config.json does not fit {list(shape)}"
-    # A square one: layers keep outputs as rows, the stacks of these models as columns.
-    turned = stack and not packed and model in _TURNED_STACKS
-    axis = axes[0] if len(axes) == 1 else int(turned)
+    # If both axes fit, outputs are rows in layers, and columns in the stacks of these models.
+    transposed = stack and not packed and model in _TRANSPOSED_STACKS
+    axis = axes[0] if len(axes) == 1 else int(transposed)
     total = shape[axis]
     if model == "gpt_oss":
         return {"gate": Cut(axis, ((0, total, 2),)), "up": Cut(axis, ((1, total, 2),))}

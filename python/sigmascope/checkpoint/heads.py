@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attention heads: how many and how wide config.json says they are, and each as a matrix.
+"""Attention heads as matrices: number and width from config.json, and their places in weights.
 
-A head of q, k or v is a run of outputs, one of o a run of inputs. Rows are outputs, but in models
-that keep their weights turned (GPT-2's Conv1D). With grouped queries there are fewer heads of k and
-v than of q and o. Sizes are those of the models' code in Transformers; where they do not fit the
-matrix it stays whole, with the reason.
+A head of q, k or v is a range of outputs, a head of o a range of inputs. Rows are outputs, except
+in models that store their weights transposed (GPT-2's Conv1D). With grouped queries there are fewer
+heads of k and v than of q and o. Sizes are those of the models' code in Transformers; a matrix that
+they do not fit is not split, and a note gives the reason.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .formats.jsontext import Members
 from .naming.roles import Role
 from .views import Cut, Reading, View
 
-#: How q, k and v alternate in these: for each key head its query heads, itself, its values.
+#: Models whose q, k and v alternate: for each key head its query heads, its keys, its values.
 GROUPS = "gpt_neox gpt_neox_japanese bloom falcon refinedweb refinedwebmodel internlm2 persimmon"
-#: These keep weights with inputs as rows.
-TURNED = ("gpt2", "openai-gpt", "imagegpt", "decision_transformer")
+#: Models that store weights with inputs as rows.
+TRANSPOSED = ("gpt2", "openai-gpt", "imagegpt", "decision_transformer")
 
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads")
 WIDTH = ("n_embd", "embed_dim", "hidden_size", "d_model", "n_embed", "dim")
@@ -48,7 +48,7 @@ def key_heads(settings: Mapping[str, Any]) -> int | None:
 
 
 def grouping(model: str, heads: int, settings: Mapping[str, Any]) -> tuple[int, bool]:
-    """Heads of keys, and whether fused q, k and v alternate, by the rules of some models."""
+    """Return the number of key heads, and whether fused q, k and v alternate, for a model."""
     attention: Any = settings.get("attn_config")
     nested = dict(attention) if isinstance(attention, Members) else {}
     found = first(nested, _KEY_HEADS) or first(settings, _KEY_HEADS) or heads
@@ -74,31 +74,31 @@ def by_heads(
     Parameters
     ----------
     readings : mapping
-        Of all tensors, fused ones split.
+        Those of all tensors, after fused weights are split.
     roles : mapping
-        Of every matrix, by the name of its view.
+        Role of every matrix, by the name of its view.
 
     Returns
     -------
     readings : dict
         All of them, with a view for each head.
-    whole : dict
-        The matrices that are read whole, each with the reason.
+    unsplit : dict
+        Matrices that are not split, each with the reason.
     """
     done: dict[str, Reading] = {}
-    whole: dict[str, str] = {}
+    unsplit: dict[str, str] = {}
     for name, reading in readings.items():
         views: list[View] = []
         for view in reading.views:
             cuts = _cuts(view, roles[view.name], config)
             if isinstance(cuts, str):
-                whole[view.name] = cuts
+                unsplit[view.name] = cuts
             views += [view] if not isinstance(cuts, list) else _each(view, cuts)
         done[name] = reading
         if len(views) > len(reading.views):
             how = "; ".join(filter(None, (reading.how, f"by heads, {len(views)} matrices")))
             done[name] = replace(reading, views=tuple(views), how=how)
-    return done, whole
+    return done, unsplit
 
 
 def _each(view: View, cuts: list[Cut]) -> list[View]:
@@ -109,7 +109,7 @@ def _each(view: View, cuts: list[Cut]) -> list[View]:
 
 
 def _cuts(view: View, role: Role, config: Configuration) -> list[Cut] | str | None:
-    """The cut of every head; why they cannot be told; None for what has no heads."""
+    """Return the cuts of all heads, or the reason why they are not known; None without heads."""
     place = next((p for p in reversed(_PLACES) if role.role.startswith(p)), "")
     part = role.role.removeprefix(place)
     if part not in _PARTS:
@@ -121,9 +121,9 @@ def _cuts(view: View, role: Role, config: Configuration) -> list[Cut] | str | No
     if count is None:
         return "config.json gives no number of heads"
     width = _width(part, role.tower, settings)
-    turned = settings.get("model_type") in TURNED
-    axis = view.cut.axis if view.cut is not None else int((part == "o") != turned)
-    extent = view.whole[axis] if view.cut is None else view.cut.extent()
+    transposed = settings.get("model_type") in TRANSPOSED
+    axis = view.cut.axis if view.cut is not None else int((part == "o") != transposed)
+    extent = view.full_shape[axis] if view.cut is None else view.cut.extent()
     if width is None or count * width != extent:
         what = ("rows", "columns")[axis]
         return f"{count} heads of {width} by config.json do not fit {extent} {what}"
@@ -152,7 +152,7 @@ def _width(part: str, tower: str, settings: Mapping[str, Any]) -> int | None:
 
 
 def within(cut: Cut | None, axis: int, start: int, stop: int) -> Cut:
-    """Return rows or columns start .. stop of what a cut takes."""
+    """Return the cut of rows or columns start .. stop within another cut."""
     if cut is None:
         return Cut(axis, ((start, stop, 1),))
     runs: list[tuple[int, int, int]] = []

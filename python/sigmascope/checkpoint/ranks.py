@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensor parallelism: the pieces of every matrix that the ranks hold, joined.
+"""Tensor parallelism: the pieces of a matrix on several ranks, joined.
 
-Which axis was cut is told by what a tensor does (Megatron; Shoeybi et al. 2019): outputs, the
-rows, where a layer begins (q, k, v, gate, up, and the head); inputs, the columns, where it ends
-(o, down); embeddings either way, which the width of the model tells. Norms and routers are whole
-on every rank. Where neither name nor shape tells, the tensor is unreadable, never guessed at.
+The role of a tensor determines the axis that was cut (Megatron; Shoeybi et al. 2019): the outputs,
+which are rows, where a layer begins (q, k, v, gate, up, and the head); the inputs, which are
+columns, where it ends (o, down); either axis for embeddings, where the width of the model decides.
+Every rank stores norms and routers in full. A tensor is unreadable if neither role nor shape
+decides.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ _WHOLE = {"router", "positions", "token_types"}
 
 
 def check_ranks(ranks: Sequence[Mapping[str, Located]]) -> None:
-    """Every rank must hold the same tensors, in the same dtypes.
+    """Check that every rank holds the same tensors, in the same dtypes.
 
     Raises
     ------
     CheckpointError
-        They differ: the message names the ranks' files and the tensors.
+        They differ: the message names files and tensors.
     """
     first = ranks[0]
     for number, rank in enumerate(ranks[1:], 1):
@@ -46,7 +47,7 @@ def check_ranks(ranks: Sequence[Mapping[str, Located]]) -> None:
 
 
 def width_of(tensors: Mapping[str, Located], roles: Mapping[str, Role]) -> int | None:
-    """Return the width of a model, the length of the norms of its stream, if they agree."""
+    """Return the width of a model: the length of its norm vectors, if they agree."""
     found = {
         located.entry.shape[0]
         for name, located in tensors.items()
@@ -59,19 +60,19 @@ def width_of(tensors: Mapping[str, Located], roles: Mapping[str, Role]) -> int |
 def joined(
     pieces: Sequence[Reading], role: Role, width: int | None, key_heads: int | None
 ) -> Reading:
-    """Join what the ranks hold of one tensor.
+    """Join the pieces of one tensor.
 
     Parameters
     ----------
     pieces : sequence of Reading
-        The tensor as each rank has it, in their order.
+        The piece of each rank, in the order of the ranks.
     role : Role
-        What it does.
+        Role of the tensor.
     width : int or None
-        Width of the model, if it is known: the axis that is not cut must have it.
+        Width of the model, if it is known; the length of the axis that is not cut.
     key_heads : int or None
-        Heads of keys and values, if they are known: were they fewer than the ranks, several ranks
-        would hold copies.
+        Number of heads of keys and values, if it is known. With fewer heads than ranks, several
+        ranks hold copies.
     """
     first, count = pieces[0], len(pieces)
     if not first.views:
@@ -81,15 +82,15 @@ def joined(
     if role.role in ("k", "v") and key_heads is not None and key_heads < count:
         reason = f"{key_heads} heads on {count} ranks: some hold copies, which ones is not known"
         return Reading("unreadable", reason=reason)
-    axis = _axis(role, first.views[0].whole, width, count)
+    axis = _axis(role, first.views[0].full_shape, width, count)
     if isinstance(axis, str):
         return Reading("unreadable", reason=axis)
     if axis is None:
         how = f"whole on each of {count} ranks, that of rank 0 is read"
         return Reading(first.status, first.views, "; ".join(filter(None, (first.how, how))))
-    across = {piece.views[0].whole[1 - axis] for piece in pieces}
+    across = {piece.views[0].full_shape[1 - axis] for piece in pieces}
     if len(across) > 1 or (width is not None and role.role != "embed" and across != {width}):
-        sizes = [list(piece.views[0].whole) for piece in pieces]
+        sizes = [list(piece.views[0].full_shape) for piece in pieces]
         what = ("rows", "columns")[axis]
         reason = f"pieces {sizes} do not join by {what} to a matrix of width {width or 'one'}"
         return Reading("unreadable", reason=reason)
@@ -97,14 +98,14 @@ def joined(
         _joined_view([piece.views[index] for piece in pieces], axis)
         for index in range(len(first.views))
     )
-    whole = views[0].whole
+    full = views[0].full_shape
     how = f"{('rows', 'columns')[axis]} of {count} ranks joined"
-    shape = whole if first.status == "matrix" else (len(views), *whole)
+    shape = full if first.status == "matrix" else (len(views), *full)
     return Reading(first.status, views, "; ".join(filter(None, (first.how, how))), shape=shape)
 
 
 def _axis(role: Role, shape: tuple[int, int], width: int | None, count: int) -> int | str | None:
-    """Return the axis that is cut, None if none is, or why it cannot be told."""
+    """Return the axis that is cut, None if none is, or the reason why it is not known."""
     name = role.role.removesuffix(".blocks").removeprefix("cross_").removeprefix("shared_")
     if name in _WHOLE or name.endswith("norm"):
         return None

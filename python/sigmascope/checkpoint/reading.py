@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How each stored tensor is read: as a matrix, as a stack of them, as a kernel, or why not."""
+"""Interpretation of stored tensors: as a matrix, a stack of matrices, a kernel, or none."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .formats.entries import DTYPE_BITS, TensorEntry
 from .quantised.layouts import Part
 from .quantised.mxfp4 import GROUP, packed_grid, packed_scales
 from .quantised.scales import ScaleGrid, scale_grid, scale_names
-from .views import Extent, Located, Reading, View, by, size_of
+from .views import Extent, Located, Reading, View, dimensions, size_of
 
-#: Dtypes that the engine decodes, by their names in the file.
+#: Dtypes that the native module decodes, by their names in the file.
 MATRIX_DTYPES: Mapping[str, str] = {
     "F64": "f64",
     "F32": "f32",
@@ -22,10 +22,10 @@ MATRIX_DTYPES: Mapping[str, str] = {
     "F8_E5M2": "f8_e5m2",
 }
 
-#: Exponents of two: scales, whether or not their weights are known.
+#: Dtype of scales that are powers of two.
 EXPONENTS = "F8_E8M0"
 
-#: A header of a hundred bytes can claim a stack of 2**40 slices; no model has more than this.
+#: Largest number of slices of a stack: a header of a hundred bytes can claim 2**40 of them.
 MAX_SLICES = 4096
 
 
@@ -35,16 +35,16 @@ def read_as(
     parts: Mapping[str, Part],
     block: tuple[int, int] | None,
 ) -> Reading:
-    """Decide how one tensor is read.
+    """Decide how one tensor is interpreted.
 
     Parameters
     ----------
     tensor : Located
         The tensor.
     tensors : mapping
-        All tensors of the checkpoint, among which its scales are looked for.
+        All tensors of the checkpoint, which may include its scales.
     parts : mapping
-        The tensors that belong to quantised weights, or are others under a second name.
+        Tensors that belong to quantised weights, or are second names of others.
     block : tuple of int or None
         Block size of fp8 scales from the model's configuration.
 
@@ -52,7 +52,7 @@ def read_as(
     -------
     Reading
         status "matrix", "stack" or "kernel" with views; else "scalar", "vector", "empty",
-        "integer", "scale", "part", "tied" or "other" (nothing is lost by leaving these out), or
+        "integer", "scale", "part", "tied" or "other" (none of which has a spectrum), or
         "unreadable".
     """
     entry = tensor.entry
@@ -83,7 +83,7 @@ def _near(entry: TensorEntry, tensors: Mapping[str, Located]) -> Iterator[tuple[
 
 
 def _packed(codes: Located, scales: Located) -> Reading:
-    """An MXFP4 weight: one matrix of rows x 32 groups, or one for each expert."""
+    """Interpret an MXFP4 weight: one matrix of rows x 32 groups, or one for each expert."""
     *experts, rows, groups, _ = codes.entry.shape
     shape, count = (rows, GROUP * groups), experts[0] if experts else 1
     if count > MAX_SLICES:
@@ -98,7 +98,7 @@ def _packed(codes: Located, scales: Located) -> Reading:
     how = f"MXFP4, scale per 1 x {GROUP} block, {scales.entry.name}"
     if not experts:
         return Reading("matrix", tuple(views), how)
-    return Reading("stack", tuple(views), f"stack of {count} matrices {by(shape)}; {how}")
+    return Reading("stack", tuple(views), f"stack of {count} matrices {dimensions(shape)}; {how}")
 
 
 def _view(entry: TensorEntry, extent: Extent, index: int | None) -> View:
@@ -118,11 +118,11 @@ def _floating(
         rows, columns = shape[0], prod(shape[1:])
         if rows == 1 or columns == 1:
             return Reading("vector", reason=f"vector of shape {list(shape)}, no spectrum")
-        how = f"kernel {by(shape)} read as {by((rows, columns))}"
+        how = f"kernel {dimensions(shape)} read as {dimensions((rows, columns))}"
         return _views(tensor, tensors, block, "kernel", (rows, columns), how)
     if shape[0] > MAX_SLICES:
         return Reading("unreadable", reason=f"stack of {shape[0]} slices, above {MAX_SLICES}")
-    how = f"stack of {shape[0]} matrices {by(shape[1:])}"
+    how = f"stack of {shape[0]} matrices {dimensions(shape[1:])}"
     return _views(tensor, tensors, block, "stack", (shape[1], shape[2]), how)
 
 
@@ -164,15 +164,15 @@ def _views(
 
 
 def _strided(tensor: Located, scale: Located | None) -> Reading:
-    """A matrix that does not lie row after row: rows with gaps, or the transpose of such."""
+    """Interpret a matrix with strides: rows with gaps between them, or the transpose of such."""
     entry = tensor.entry
     strides = entry.strides or ()
     if len(entry.shape) != 2 or min(strides) != 1 or scale is not None:
         lies = "scaled, but" if scale is not None else "neither rows nor columns lie together:"
         return Reading("unreadable", reason=f"{lies} strides {list(strides)}")
-    turned = strides[1] != 1 or (strides[0] == 1 and entry.shape[1] > 1)
+    transposed = strides[1] != 1 or (strides[0] == 1 and entry.shape[1] > 1)
     m, n = entry.shape
-    stored, stride = ((n, m), strides[1]) if turned else ((m, n), strides[0])
+    stored, stride = ((n, m), strides[1]) if transposed else ((m, n), strides[0])
     if stride < stored[1]:
         return Reading("unreadable", reason=f"elements overlap: strides {list(strides)}")
     extent = Extent(
@@ -182,9 +182,10 @@ def _strided(tensor: Located, scale: Located | None) -> Reading:
         MATRIX_DTYPES[entry.dtype],
         entry.nbytes,
         row_stride=stride * DTYPE_BITS[entry.dtype] // 8,
-        turned=turned,
+        transposed=transposed,
     )
-    how = "stored turned" if turned else f"rows of {stride} elements, of which {stored[1]} are read"
+    gaps = f"rows of {stride} elements, of which {stored[1]} are read"
+    how = "stored turned" if transposed else gaps
     return Reading("matrix", (_view(entry, extent, None),), how)
 
 
@@ -194,8 +195,8 @@ def _scaling(view: View, shape: tuple[int, int], block: tuple[int, int] | None) 
         return "no scale stored"
     if grid.block == shape:
         return f"one scale, {grid.entry.name}"
-    # Blocks larger than the matrix and per-row scales need no configuration to be sure of.
+    # Blocks larger than the matrix, and scales per row, are certain without a configuration.
     assumed = block is None and min(grid.block) > 1
-    return f"scale per {by(grid.block)} block, {grid.entry.name}" + (
+    return f"scale per {dimensions(grid.block)} block, {grid.entry.name}" + (
         " (block size assumed)" if assumed else ""
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is known of a stored tensor without reading its data."""
+"""The record of a stored tensor."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TypedDict
 
 
 class TensorRecord(TypedDict):
-    """What is known of one stored tensor without reading its data.
+    """Properties of one stored tensor that are known without reading its data.
 
-    `status` is "matrix", "stack" or "kernel" for tensors that can be analysed, `matrices` then
-    names their matrices in the checkpoint and `view` says how they are read where that is not
-    plain. Otherwise `reason` says why there is no spectrum, and `status` is "scalar", "vector",
-    "empty", "integer", "scale" or "part" where none is to be expected, "tied" where it is another
-    tensor under a second name, "other" where it is no tensor, and "unreadable" where a weight is
-    lost to the analysis. Of a tensor in pieces on several ranks, `shape` is that of the whole,
-    `nbytes` the sum, and `file` and `offset` are those of the first piece.
+    `status` is "matrix", "stack" or "kernel" for tensors that can be analysed; `matrices` then
+    names their matrices in the checkpoint, and `view` describes how they are read if that is not
+    obvious. Otherwise `reason` says why there is no spectrum, and `status` is "scalar", "vector",
+    "empty", "integer", "scale" or "part" for tensors that have none, "tied" for a second name of
+    another tensor, "other" for an entry that is no tensor, and "unreadable" for a weight that
+    cannot be analysed. For a tensor in pieces on several ranks `shape` is that of the joined
+    tensor, `nbytes` the sum, and `file` and `offset` are those of the first piece.
     """
 
     name: str

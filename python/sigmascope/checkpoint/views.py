@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The matrices of stored tensors: what of which files they are, and how they are put together."""
+"""Matrices of stored tensors as extents of files, joined and cut."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
 
 PACKED = ("f4_e2m1",)
-"""Dtypes of which several numbers share a byte."""
+"""Dtypes with several numbers per byte."""
 
-# The engine is native: it is imported when a matrix is made, so that headers can be read without.
+# The native module is imported when a matrix is made, so that reading headers does not need it.
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A tensor and the file it stands in."""
+    """A tensor and the header of its file."""
 
     header: Header
     entry: TensorEntry
@@ -29,7 +29,7 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Rows of numbers in a file; of a matrix that is stored turned, its columns."""
+    """Rows of numbers in a file; if `transposed`, they are the columns of the matrix."""
 
     header: Header
     offset: int
@@ -38,13 +38,13 @@ class Extent:
     nbytes: int
     scale: ScaleGrid | None = None
     row_stride: int | None = None  # in bytes; None: row after row
-    turned: bool = False
+    transposed: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(m, n) of the matrix."""
+        """Shape (m, n) of the matrix."""
         rows, columns = self.stored_shape
-        return (columns, rows) if self.turned else (rows, columns)
+        return (columns, rows) if self.transposed else (rows, columns)
 
     def matrix(self, reading: str) -> Matrix:
         """Read the scales, check that the file is unchanged, and make the matrix."""
@@ -52,7 +52,7 @@ class Extent:
 
         self.header.check_unchanged()
         if reading == "mapped" and self.dtype in PACKED:
-            reading = "buffered"  # it is unpacked when it is read
+            reading = "buffered"  # packed numbers are unpacked when they are read
         found = tensor(
             self.header.path,
             self.offset,
@@ -63,28 +63,28 @@ class Extent:
             scale_block=None if self.scale is None else self.scale.block,
             reading=reading,
         )
-        self.header.check_unchanged()  # what is open or mapped now is what was checked before
-        return found.T if self.turned else found
+        self.header.check_unchanged()  # the file that is open now is the one that was checked
+        return found.T if self.transposed else found
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Rows (axis 0) or columns (axis 1) of a matrix, run after run: (start, stop, step) each."""
+    """Rows (axis 0) or columns (axis 1) of a matrix, as runs of (start, stop, step)."""
 
     axis: int
     runs: tuple[tuple[int, int, int], ...]
 
     def extent(self) -> int:
-        """How many rows or columns they are."""
+        """Return the number of rows or columns."""
         return sum(len(range(*run)) for run in self.runs)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One matrix: extents joined as `block` does, and what is cut out of that.
+    """One matrix: extents joined as by `block`, and a cut of the joined matrix.
 
-    `tensor` is the stored tensor it belongs to, `index` its place in a stack, `part` what is cut
-    out ("q", "gate"), `head` the number of the attention head that is.
+    `tensor` is the stored tensor that it belongs to, `index` its place in a stack, `part` the name
+    of the part that is cut out ("q", "gate"), `head` the number of the attention head.
     """
 
     name: str
@@ -96,26 +96,26 @@ class View:
     cut: Cut | None = None
 
     @property
-    def whole(self) -> tuple[int, int]:
-        """(m, n) of the extents joined."""
+    def full_shape(self) -> tuple[int, int]:
+        """Shape (m, n) of the joined extents, before the cut."""
         rows = sum(row[0].shape[0] for row in self.grid)
         return rows, sum(extent.shape[1] for extent in self.grid[0])
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(m, n) of what is left after the cut."""
-        m, n = self.whole
+        """Shape (m, n) after the cut."""
+        m, n = self.full_shape
         if self.cut is None:
             return m, n
         return (self.cut.extent(), n) if self.cut.axis == 0 else (m, self.cut.extent())
 
     @property
     def nbytes(self) -> int:
-        """Stored bytes of what is left after the cut."""
+        """Stored bytes after the cut."""
         total = sum(extent.nbytes for row in self.grid for extent in row)
         if self.cut is None:
             return total
-        return total * self.cut.extent() // self.whole[self.cut.axis]
+        return total * self.cut.extent() // self.full_shape[self.cut.axis]
 
     def matrix(self, reading: str) -> Matrix:
         """Make the matrix; its numbers are read when it is used."""
@@ -128,19 +128,20 @@ class View:
         return found if self.cut is None else _taken(found, self.cut)
 
 
-def _taken(whole: Matrix, cut: Cut) -> Matrix:
+def _taken(full: Matrix, cut: Cut) -> Matrix:
+    """Return the rows or columns of a cut."""
     from sigmascope.matrices.joins import hstack, vstack
 
     if cut.axis == 0:
-        return vstack([whole[start:stop:step] for start, stop, step in cut.runs])
-    return hstack([whole[:, start:stop:step] for start, stop, step in cut.runs])
+        return vstack([full[start:stop:step] for start, stop, step in cut.runs])
+    return hstack([full[:, start:stop:step] for start, stop, step in cut.runs])
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What becomes of one stored tensor; `reason` is None exactly where there are views.
+    """Interpretation of one stored tensor; `reason` is None exactly where there are views.
 
-    `shape` is that of a tensor which several ranks hold together.
+    `shape` is that of a tensor joined from several ranks.
     """
 
     status: str
@@ -150,11 +151,11 @@ class Reading:
     shape: tuple[int, ...] | None = None
 
 
-def by(shape: tuple[int, ...]) -> str:
-    """Return a shape as people write it: 2 x 3."""
+def dimensions(shape: tuple[int, ...]) -> str:
+    """Return a shape as text: "2 x 3"."""
     return " x ".join(map(str, shape))
 
 
 def size_of(shape: tuple[int, ...], bits: int) -> int:
-    """Return the bytes of so many numbers."""
+    """Return the bytes of a matrix whose numbers have ``bits`` bits."""
     return prod(shape) * bits // 8

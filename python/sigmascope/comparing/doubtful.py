@@ -11,7 +11,7 @@ import numpy as np
 from sigmascope._tables.schema import Row
 from sigmascope.checkpoint.elements import CHUNK
 from sigmascope.statistics import pairs
-from sigmascope.statistics.entries import Apart
+from sigmascope.statistics.entries import VectorChange
 
 from .couples import AnyCouple, Couple, Sums
 
@@ -34,7 +34,7 @@ def entries_of(couple: AnyCouple, sums: Sums) -> Row:
     one, two = couple.before, couple.after
     if one._native.column_major:  # read along what lies together
         one, two = one.T, two.T
-    apart = Apart((one.dtype, two.dtype))
+    apart = VectorChange((one.dtype, two.dtype))
     height = max(CHUNK // one.shape[1], 1)
     for start in range(0, one.shape[0], height):
         rows = (a[start : start + height] for a in (one, two))

@@ -11,7 +11,7 @@ from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.scanning.entrywise import evidence, nonfinite, told
-from sigmascope.statistics.entries import Apart, Seen
+from sigmascope.statistics.entries import VectorChange, VectorStatistics
 from sigmascope.statistics.pairs import ROUNDING
 
 from .pairing import Pair
@@ -36,7 +36,7 @@ def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
         if [piece.entry.shape for piece in one.pieces] != [p.entry.shape for p in two.pieces]:
             reason = f"in pieces: {one.count} numbers before, {two.count} after"
             return {"status": "unpaired", "reason": reason}
-        apart = Apart((one.dtype, two.dtype))
+        apart = VectorChange((one.dtype, two.dtype))
         for before, after in zip(one, two, strict=True):
             apart.add(before, after)
     except TENSOR_ERRORS as error:
@@ -67,7 +67,7 @@ def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, 
     return one, two
 
 
-def _side(side: str, seen: Seen, stored: Elements) -> Row:
+def _side(side: str, seen: VectorStatistics, stored: Elements) -> Row:
     """Return what is known of one of both."""
     return {
         f"{side}_nan": seen.nan,
@@ -77,7 +77,7 @@ def _side(side: str, seen: Seen, stored: Elements) -> Row:
     }
 
 
-def _change(apart: Apart) -> Row:
+def _change(apart: VectorChange) -> Row:
     """Return the measures of a pair of finite numbers."""
     row: Row = {
         "beyond_rounding": apart.beyond,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Lazy matrices: arrays, tensors and files as tiles that add up, joined and sliced."""
+"""Lazy matrices: sums of tiles over arrays, tensors and files, joined and sliced."""

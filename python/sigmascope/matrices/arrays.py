@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Arrays at the door: what becomes of them says all that they say, or they are refused."""
+"""Checks of arrays that become matrices: what a matrix cannot represent is refused."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MASKED = (
     "none is, x.filled(0), or leave out the rows with gaps, x[~np.ma.getmaskarray(x).any(1)].data"
 )
 _NESTED = 4
-"""Sequences within sequences that are looked into: no array of ours has more dimensions."""
+"""Depth to which nested sequences are checked; no array of this package has more dimensions."""
 
 
 def check_unmasked(x: Any, nested: int = _NESTED) -> None:
-    """Raise TypeError for a masked array, or a sequence that holds one: nothing here knows masks.
+    """Raise TypeError for a masked array, or a sequence that holds one.
 
-    What is masked is anything, and would be taken for a number.
+    Masks are not supported: the arbitrary values under a mask would count as numbers.
     """
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(_MASKED)
@@ -39,12 +39,12 @@ def check_real(dtype: np.dtype[Any]) -> None:
 
 
 def real_array(x: Any) -> NDArray[np.float64]:
-    """Return an array, or what becomes one, as float64.
+    """Convert an array-like to float64.
 
     Raises
     ------
     TypeError
-        It is masked, complex, or of what are no numbers.
+        It is masked, complex, or does not hold numbers.
     ValueError
         Its rows differ in length, or it holds text.
     """
@@ -59,7 +59,7 @@ def real_array(x: Any) -> NDArray[np.float64]:
 
 
 def unsupported(dtype: np.dtype[Any]) -> str:
-    """Return why no matrix is made of an array of this dtype, and what helps."""
+    """Return the message for an array dtype that a matrix cannot have, with a remedy."""
     check_real(dtype)
     what = f"a matrix of {dtype} is not supported"
     if not dtype.isnative:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices made of matrices: shards joined, outer products, a part in memory."""
+"""Matrices made of matrices: joined shards, outer products, matrices partly in memory."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> 
 
 
 def outer(u: NDArray[np.floating], v: NDArray[np.floating]) -> Matrix:
-    """Make u v^T of two vectors, lazily: m + n numbers are held.
+    """Make the outer product u v^T of two vectors, lazily, in O(m + n) memory.
 
-    A tile whose rows are one and the same, times a scale for each. Scales are float32, so that of
-    numbers that are more, what rounding takes makes a tile of its own.
+    It is a tile whose rows are all v (stride 0), with one scale per row. Scales are float32; if u
+    has more digits, its rounding error becomes the scales of a second tile.
     """
     check_unmasked((u, v))
     rows = matrix(np.broadcast_to(v, (len(u), len(v))))._native
@@ -75,18 +75,18 @@ def outer(u: NDArray[np.floating], v: NDArray[np.floating]) -> Matrix:
 
 
 def partly_loaded(a: Matrix, room: int) -> tuple[Matrix, int]:
-    """Read the rows that come first into memory, or the columns of a matrix stored by columns.
+    """Read as many leading rows as fit into memory; columns, if the matrix is stored by columns.
 
     Returns
     -------
     Matrix, int
-        The same matrix, and how many bytes of it are in memory now, at most `room`.
+        The same matrix, and the number of its bytes that are now in memory, at most `room`.
     """
-    turned = a._native.column_major
-    b = a.T if turned else a
+    by_columns = a._native.column_major
+    b = a.T if by_columns else a
     rows = min(b.shape[0] * room // b.nbytes, b.shape[0])
     if rows == 0:
         return a, 0
     first = b[:rows].load()
     both = vstack([first, b[rows:]])
-    return both.T if turned else both, first.nbytes
+    return both.T if by_columns else both, first.nbytes

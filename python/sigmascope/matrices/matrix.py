@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices as tiles that add up; nothing is copied or decoded until it is used."""
+"""Lazy matrices as sums of tiles; nothing is copied or decoded until it is used."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .arrays import check_unmasked
 class Matrix:
     """A lazy m x n matrix.
 
-    Made by :func:`sigmascope.matrix`, :func:`sigmascope.block` or a checkpoint.
+    It is made by :func:`sigmascope.matrix`, :func:`sigmascope.block` or a checkpoint.
 
     Slices, transposes, sums, differences and multiples are lazy too: they are lists of tiles over
     the same bytes. Overlapping tiles are summed while they are decoded, before any product, so that
     ``A - B`` keeps the accuracy of its entries however small they are.
     """
 
-    __array_ufunc__ = None  # so that no arithmetic with an array decodes the whole matrix unasked
+    __array_ufunc__ = None  # arithmetic with an array must not decode the whole matrix
     __slots__ = ("_native",)
 
     def __init__(self, native: _core.Matrix) -> None:
@@ -32,12 +32,12 @@ class Matrix:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Numbers of rows and columns, (m, n)."""
         return self._native.rows, self._native.cols
 
     @property
     def ndim(self) -> int:
-        """2."""
+        """Number of dimensions, 2."""
         return 2
 
     @property
@@ -47,36 +47,36 @@ class Matrix:
 
     @property
     def dtype(self) -> str:
-        """How it is stored: f64, f32, f16, bf16, f8_e4m3, f8_e5m2, f4_e2m1, or "mixed"."""
+        """Storage format: f64, f32, f16, bf16, f8_e4m3, f8_e5m2, f4_e2m1, or "mixed"."""
         kinds = set(self._native.dtypes)
         return kinds.pop() if len(kinds) == 1 else "mixed"
 
     @property
     def nbytes(self) -> int:
-        """Bytes as they are held in memory without decoding, over all tiles.
+        """Bytes of all tiles in memory, not decoded.
 
-        These are the bytes as stored, but for f4_e2m1: two of its numbers share a byte in a file,
-        and each takes one in memory.
+        These are the stored bytes, except for f4_e2m1: two of its numbers share a byte in a file,
+        and each takes one byte in memory.
         """
         return self._native.nbytes
 
     @property
     def in_memory(self) -> bool:
-        """Whether no tile has to be read from a file."""
+        """True if no tile has to be read from a file."""
         return self._native.in_memory
 
     @property
     def precision(self) -> str:
-        """The precision that computing with it needs: float64 if any tile is f64, else float32."""
+        """Precision for computing with the matrix: float64 if any tile is f64, else float32."""
         return "float64" if "f64" in self._native.dtypes else "float32"
 
     @property
     def T(self) -> Matrix:
-        """The transpose, lazily."""
+        """Transpose, lazily."""
         return Matrix(self._native.transposed())
 
     def __getitem__(self, key: Any) -> Matrix:
-        """Rows and columns by slices, lazily: ``A[10:20]``, ``A[:, :64]``, ``A[::2]``."""
+        """Slice rows and columns, lazily: ``A[10:20]``, ``A[:, :64]``, ``A[::2]``."""
         keys = key if isinstance(key, tuple) else (key,)
         if len(keys) > 2:
             raise IndexError(f"a matrix has 2 dimensions, not {len(keys)}")
@@ -86,7 +86,7 @@ class Matrix:
         return Matrix(self._native.slice(i0, i1, j0, j1, row_step, col_step))
 
     def __mul__(self, factor: float | np.floating[Any] | np.integer[Any]) -> Matrix:
-        """A multiple, lazily."""
+        """Multiply by a number, lazily."""
         if not isinstance(factor, (int, float, np.floating, np.integer)):
             return NotImplemented
         if not np.isfinite(factor):
@@ -96,15 +96,15 @@ class Matrix:
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float) -> Matrix:
-        """A multiple by 1/divisor, lazily."""
+        """Divide by a number, lazily: multiplies by 1 / divisor."""
         return self * (1.0 / divisor)
 
     def __neg__(self) -> Matrix:
-        """-A, lazily."""
+        """Negate, lazily."""
         return self * -1.0
 
     def __add__(self, other: Matrix) -> Matrix:
-        """A sum, lazily: exact in fp32 for bf16, f16 and fp8 terms of similar exponents."""
+        """Add, lazily: exact in fp32 for bf16, f16 and fp8 terms of similar exponents."""
         if not isinstance(other, Matrix):
             return NotImplemented
         if self.shape != other.shape:
@@ -112,15 +112,15 @@ class Matrix:
         return Matrix(self._native.added(other._native, 0, 0))
 
     def __sub__(self, other: Matrix) -> Matrix:
-        """A difference, lazily."""
+        """Subtract, lazily."""
         return self + (-other) if isinstance(other, Matrix) else NotImplemented
 
     def __matmul__(self, x: ArrayLike) -> NDArray[Any]:
-        """A @ x for a NumPy vector (n,) or block (n, k), in :attr:`precision`; one pass over A."""
+        """Compute A @ x for a vector (n,) or block (n, k), in :attr:`precision`, in one pass."""
         return multiply(self, x)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Decode it all: float64 if any tile is f64 or float64 is asked for, else float32."""
+        """Decode the matrix: float64 if any tile is f64 or float64 is requested, else float32."""
         if copy is False:
             raise ValueError("decoding a matrix makes a new array; copy=False cannot be met")
         wanted = np.dtype(self.precision if dtype is None else dtype)
@@ -130,23 +130,23 @@ class Matrix:
         return self._native.decode_f32(threads).astype(wanted, copy=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle where it lies: paths, offsets, places; no numbers. All tiles must be in files.
+        """Pickle paths, offsets and places of the tiles, but no numbers; all must be in files.
 
-        Unpickled, possibly by another process, it opens those files again; CheckpointError if one
-        was written in between. TypeError, when it is pickled, if a tile lies in memory alone.
+        Unpickling, possibly in another process, opens those files again; CheckpointError if one was
+        written in between. Pickling raises TypeError if a tile is only in memory.
         """
         return Matrix, (self._native,)
 
     def load(self) -> Matrix:
-        """Read every tile that lies in a file into memory, as stored; the rest is shared.
+        """Read every tile that is in a file into memory, as stored; other tiles are shared.
 
-        May be called from any thread, and other threads run meanwhile: the next matrix can be read
-        while this one is used.
+        It may be called from any thread and releases the GIL: one matrix can be read while another
+        one is used.
         """
         return Matrix(self._native.loaded())
 
     def __repr__(self) -> str:
-        """Shape, dtype and size."""
+        """Return shape, dtype and size."""
         place = "" if self.in_memory else ", in files"
         m, n = self.shape
         return f"Matrix({m} x {n}, {self.dtype}, {self.nbytes:,} bytes{place})"
@@ -162,7 +162,7 @@ def _bounds(key: Any, extent: int) -> tuple[int, int, int]:
 
 
 def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDArray[Any]:
-    """A @ x.
+    """Compute A @ x in one pass over A.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDAr
     Returns
     -------
     array (m,) or (m, k)
-        float64 if `a` or `x` is, else float32; sums are cut into blocks of 256 terms.
+        float64 if `a` or `x` is, else float32. Sums are split into blocks of 256 terms.
     """
     check_unmasked(x)
     right = np.asarray(x)

@@ -17,11 +17,11 @@ from sigmascope.limits import MAX_DIMENSIONS, MAX_NPY_HEADER
 MAGIC = b"\x93NUMPY"
 
 _CHECKPOINTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".index.json")
-"""Ends of the names of files that hold many tensors."""
+"""Suffixes of files that hold many tensors."""
 
 
 class NpyHeader(NamedTuple):
-    """What the header of a .npy file says, and the byte where the numbers begin."""
+    """The header of a .npy file: shape, order and dtype, and the byte where the numbers begin."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -30,7 +30,7 @@ class NpyHeader(NamedTuple):
 
 
 def check_npy_name(path: str) -> None:
-    """Raise TypeError if the name is that of a file of many arrays; it says how to open that."""
+    """Raise TypeError, with the call to use, if the name is that of a file of many arrays."""
     what = f"{path} is not a .npy file of one array"
     if path.endswith(_CHECKPOINTS) or os.path.isdir(path):
         raise TypeError(
@@ -42,19 +42,19 @@ def check_npy_name(path: str) -> None:
 
 
 def _check_length(start: bytes) -> None:
-    """Look at how long a header says that it is, before it is read."""
+    """Raise ValueError if the stated length of a header is above the limit, before it is read."""
     length = int.from_bytes(start[8 : 10 if start[6:7] == b"\x01" else 12], "little")
     if length > MAX_NPY_HEADER:
         raise ValueError(f"a header of {length} bytes, above the limit of {MAX_NPY_HEADER}")
 
 
 def read_npy_header(file: io.FileIO, path: str | os.PathLike[str]) -> NpyHeader:
-    """Read the header at the start of a file; nothing of it is run, and no numbers are read.
+    """Read the header at the start of a file; nothing in it is executed, and no numbers are read.
 
     Raises
     ------
     CheckpointError
-        It is no .npy file, or one of records; the message says what it is, if that can be told.
+        It is no .npy file, or one of records; the message names its format if it is recognised.
     """
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -68,14 +68,16 @@ def read_npy_header(file: io.FileIO, path: str | os.PathLike[str]) -> NpyHeader:
     try:
         _check_length(start)
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of headers that Python 2 wrote, and of old names
+            warnings.simplefilter(
+                "error"
+            )  # NumPy warns of headers that Python 2 wrote, and of old names
             version = np.lib.format.read_magic(file)
             if version not in readers:
                 raise ValueError(f"version {version[0]}.{version[1]} is for arrays of records")
             shape, fortran, dtype = readers[version](file)
     except OSError:
         raise
-    except Exception as error:  # the text of a header is a Python literal: it may raise anything
+    except Exception as error:  # a header is a Python literal: parsing it may raise anything
         raise CheckpointError(
             f"{name} is no readable .npy file: {str(error) or type(error).__name__:.200}"
         ) from None

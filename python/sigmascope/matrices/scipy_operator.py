@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 
 def aslinearoperator(a: Any) -> LinearOperator:
-    """The matrix as a ``scipy.sparse.linalg.LinearOperator`` (extra ``scipy``), in float64.
+    """Return a matrix as a ``scipy.sparse.linalg.LinearOperator`` (extra ``scipy``), in float64.
 
     Raises
     ------
     ImportError
-        Without SciPy.
+        SciPy is not installed.
     """
     try:
         from scipy.sparse.linalg import LinearOperator
     except ImportError as error:
         message = "aslinearoperator needs SciPy: pip install 'sigmascope[scipy]'"
         raise ImportError(message) from error
-    held = matrix(a)
+    lazy = matrix(a)
 
     def forward(x: NDArray[Any]) -> NDArray[Any]:
-        return multiply(held, np.asarray(x, dtype=np.float64))
+        return multiply(lazy, np.asarray(x, dtype=np.float64))
 
     def adjoint(y: NDArray[Any]) -> NDArray[Any]:
-        return multiply(held.T, np.asarray(y, dtype=np.float64))
+        return multiply(lazy.T, np.asarray(y, dtype=np.float64))
 
     return LinearOperator(
-        held.shape,
+        lazy.shape,
         matvec=forward,
         rmatvec=adjoint,
         matmat=forward,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where matrices come from: arrays, tensors, files, and shards of one matrix joined."""
+"""Sources of matrices: arrays, tensors, .npy files, and bytes within other files."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ _DTYPES = {
 }
 
 ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2, "f8_e4m3": 1, "f8_e5m2": 1, "f4_e2m1": 1}
-"""Bytes in memory of each dtype that a matrix may have."""
+"""Bytes that one number of each dtype takes in memory."""
 
 _PACKED = {"f4_e2m1": 2}
-"""Numbers that share a byte in a file, the first in its low bits."""
+"""Numbers per byte of the packed dtypes in a file; the first is in the low bits."""
 
 
 def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
-    """Make a :class:`Matrix` of anything that holds one; no copy.
+    """Make a :class:`Matrix` from an array, a tensor or a .npy file, without a copy.
 
     Parameters
     ----------
-    source : Matrix, array, tensor, scipy-free path
+    source : Matrix, array, tensor or path
         A 2-D NumPy array or memmap (float64, float32, float16, ml_dtypes' bfloat16, float8_e4m3fn,
         float8_e5m2 and float4_e2m1fn; any strides), an object with ``__dlpack__`` on the host (a
         torch tensor, bfloat16 too), or the path of a ``.npy`` file, which stays on disk.
     dtype : str, optional
-        Reads a uint8 or uint16 array as the codes of this dtype: "bf16", "f16", "f8_e4m3",
-        "f8_e5m2" or "f4_e2m1" (a code in the low half of each byte); a ``.npy`` file of
-        ml_dtypes' numbers needs it, since it does not name them.
+        Read a uint8 or uint16 array as codes of this dtype: "bf16", "f16", "f8_e4m3", "f8_e5m2" or
+        "f4_e2m1" (a code in the low half of each byte). A ``.npy`` file with a dtype of ml_dtypes
+        needs it, since such a file does not name its dtype.
 
     Returns
     -------
     Matrix
-        It keeps `source` alive, and sees later changes of its numbers.
+        It keeps `source` alive; later changes of its numbers change the matrix.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def _array_dtype(dtype: np.dtype[Any], asked: str | None) -> str:
             raise TypeError(f"unknown dtype {asked!r}; known: {', '.join(ITEMSIZE)}")
         if _DTYPES.get(dtype.name) == asked:
             return asked
-        # A .npy file holds ml_dtypes' numbers as bytes without a meaning (void).
+        # A .npy file stores the dtypes of ml_dtypes as void, bytes without a type.
         codes = dtype.kind == "u" or (dtype.type is np.void and dtype.names is None)
         if codes and dtype.itemsize == ITEMSIZE[asked]:
             return asked
@@ -147,29 +147,30 @@ def tensor(
     scale_block: tuple[int, int] | None = None,
     reading: str = "buffered",
 ) -> Matrix:
-    """Make a matrix of bytes that lie in a file, row after row; they are read when used.
+    """Make a matrix from bytes in a file, row after row; they are read when they are used.
 
     Parameters
     ----------
     path : path
         The file; it is kept open.
     offset : int
-        Byte of element (0, 0); any alignment.
+        Position of element (0, 0) in bytes; any alignment.
     shape : (int, int)
         Rows and columns.
     dtype : str
         "f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2", or "f4_e2m1": two numbers to a byte, the
         first in its low half.
     row_stride : int, optional
-        Bytes from one row to the next; by default rows follow each other without a gap, those of
-        "f4_e2m1" within a byte too.
+        Bytes from one row to the next. By default rows follow each other without a gap; a row of
+        "f4_e2m1" may then begin within a byte.
     scale : array (ceil(m / bh), ceil(n / bw)), optional
         Element (i, j) is multiplied by ``scale[i // bh, j // bw]`` (float32).
     scale_block : (int, int), optional
-        (bh, bw): (m, n) is per tensor, (1, n) per row, (128, 128) per block.
+        (bh, bw), the part of the matrix that shares a scale: (m, n) for one scale, (1, n) for one
+        per row.
     reading : str
         "buffered", "uncached" or "mapped"; see :mod:`sigmascope._host.files`. A mapped file must
-        not be cut short while the matrix is used: the system would end the process. "f4_e2m1" is
+        not be truncated while the matrix is used: the system would end the process. "f4_e2m1" is
         unpacked when it is read, and cannot be mapped.
 
     Raises
@@ -183,7 +184,7 @@ def tensor(
     reading = check_reading(reading)
     if dtype not in ITEMSIZE:
         raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(ITEMSIZE)}")
-    least = n * ITEMSIZE[dtype]  # of a packed dtype in numbers, as its stride
+    least = n * ITEMSIZE[dtype]  # for a packed dtype in numbers, as its stride
     stride = least if row_stride is None else row_stride * _PACKED.get(dtype, 1)
     if offset < 0 or m < 0 or n < 0 or stride < least:
         raise ValueError(f"offset {offset}, shape {shape}, row_stride {stride} (at least {least})")

@@ -9,7 +9,7 @@ from sigmascope._running.tasks import TENSOR_ERRORS, failed
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint.elements import Elements
-from sigmascope.statistics.entries import Seen
+from sigmascope.statistics.entries import VectorStatistics
 from sigmascope.statistics.pairs import ROUNDING
 
 METHOD = "entry by entry"
@@ -40,7 +40,7 @@ def entrywise(checkpoint: Scannable, name: str, kind: str) -> Row:
         elements = checkpoint.elements(name)
         assert elements is not None
         elements = elements.once()
-        seen = Seen()
+        seen = VectorStatistics()
         for numbers in elements:
             seen.add(numbers)
     except TENSOR_ERRORS as error:
@@ -51,7 +51,7 @@ def entrywise(checkpoint: Scannable, name: str, kind: str) -> Row:
     return row | evidence(began)
 
 
-def columns_of(seen: Seen, elements: Elements) -> Row:
+def columns_of(seen: VectorStatistics, elements: Elements) -> Row:
     """Return what the numbers of one tensor tell."""
     norm = seen.squares.root()
     return {
@@ -68,7 +68,7 @@ def columns_of(seen: Seen, elements: Elements) -> Row:
     }
 
 
-def told(seen: Seen, elements: Elements) -> str:
+def told(seen: VectorStatistics, elements: Elements) -> str:
     """Say how much of a tensor is not finite, and where that begins."""
     assert seen.first is not None
     place = elements.place(seen.first)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is known of a spectrum, and how: the result types, and the density from a quadrature."""
+"""Result types with their evidence, and the spectral density from a quadrature."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which nodes of a block Lanczos run are singular values, counted once each."""
+"""Deflation: the nodes of a block Lanczos run that count as one singular value each."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from numpy.typing import NDArray
 
 from .rule import Array
 
-# A node is converged when its residual is below this share of it.
+# A node is converged when its residual is below this fraction of its value.
 CONVERGED = 0.01
-# Weight of so many standard deviations above the count means copies that the block missed.
+# Weights that exceed the number of nodes by this many standard deviations reveal copies of a
+# multiple value that the block has missed.
 MISSED_COPIES = 4.0
-# Of the resolution, how far apart rounding may have put copies of one value.
+# Largest distance that rounding may put between copies of one value, in units of the resolution.
 ROUNDED = 10.0
 
 
 def converged_run(nodes: Array, weights: Array, rho: Array, resolution: float) -> int:
     """Count the leading nodes that are converged singular values, one each.
 
-    A block of b columns holds b copies at most of a multiple value, and shares among b nodes what
-    lies closer together than their residuals tell apart: where so many nodes crowd, how many
-    values they stand for is in their weights alone, and the run ends. It also ends where those
-    weights hold more than one each: of c single values they sum to chi^2 with c b degrees of
-    freedom over b (Wilson & Hilferty 1931).
+    A block of b columns holds at most b copies of a multiple value, and it represents values that
+    are closer together than their residuals by b nodes. Where b nodes form such a cluster, only
+    their weights tell how many values they stand for, and the run ends. The run also ends where the
+    weights indicate more than one value per node: the weights of c single values sum to chi^2 with
+    c b degrees of freedom over b (Wilson & Hilferty 1931).
     """
     d, b = weights.shape
-    good = (rho < CONVERGED * nodes) & (nodes > 0) & ~_crowded(nodes, rho, b, ROUNDED * resolution)
+    good = (
+        (rho < CONVERGED * nodes) & (nodes > 0) & ~_clustered(nodes, rho, b, ROUNDED * resolution)
+    )
     run = d if good.all() else int(np.argmin(good))
-    # Copies that have converged are those that the probes hold most of: where others have not, all
-    # of them are told by their weights.
+    # The copies of a value that converge first are those that the probes contain most of. While
+    # other copies have not converged, only the weights count all of them.
     unsure = float(np.max(nodes[run:] + rho[run:], initial=0.0))
     run = int(np.searchsorted(-nodes[:run], -unsure))
-    # Of fewer nodes than values some stand for several: the last block, if no other.
+    # With fewer nodes than values some nodes stand for several: at least those of the last block.
     run = max(min(run, d - b), 0)
     degrees = b * np.arange(1, run + 1)
     ratio = np.cumsum(weights[:run].sum(axis=1)) / degrees
@@ -43,12 +46,13 @@ def converged_run(nodes: Array, weights: Array, rho: Array, resolution: float) -
     return int(missed[0]) if len(missed) else run
 
 
-def strays(nodes: Array, rho: Array, run: int, b: int) -> Array:
-    """Bound how far each node of a converged run may be below its singular value (lambda).
+def convergence_bounds(nodes: Array, rho: Array, run: int, b: int) -> Array:
+    """Bound how far each node of a converged run may be below its eigenvalue (lambda).
 
-    To first order R^2 / gap: R^2 the sum of the squared residuals of the node and of those nearest
-    to it, fewer than b - 1, and gap the distance to the others, less their residuals. Twice the
-    least of these, for any number of nearest; no more than the node's own residual.
+    To first order the distance is R^2 / gap. R^2 is the sum of the squared residuals of the node
+    and of its nearest nodes, fewer than b - 1 of them; gap is the distance to the other nodes, less
+    their residuals. The bound is twice the least R^2 / gap over all numbers of nearest nodes, and
+    at most the node's own residual.
     """
     bounds = rho[:run].copy()
     most = max(b - 1, 1)
@@ -64,8 +68,8 @@ def strays(nodes: Array, rho: Array, run: int, b: int) -> Array:
     return bounds
 
 
-def _crowded(nodes: Array, rho: Array, b: int, rounding: float) -> NDArray[np.bool_]:
-    """Whether b of the nodes (d,), descending, are as near to each as it may be off, or nearer."""
+def _clustered(nodes: Array, rho: Array, b: int, rounding: float) -> NDArray[np.bool_]:
+    """Return for each node (d,), descending, whether b nodes are within its uncertainty."""
     reach = 2.0 * math.sqrt(b) * rho + rounding
     first = np.searchsorted(-nodes, -(nodes + reach), side="left")
     last = np.searchsorted(-nodes, -(nodes - reach), side="right")

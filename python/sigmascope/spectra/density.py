@@ -34,9 +34,9 @@ class Density:
     fro_norm
         The exactly known Frobenius norm (sigma units).
     exponent
-        The quadrature is of the matrix times 2^-exponent: 0 but for matrices whose squares would
-        leave the range (:mod:`sigmascope.spectra.units`). What the methods take and give is of the
-        matrix itself.
+        The quadrature belongs to the matrix times 2^-exponent; 0 except for matrices whose squares
+        would leave the range of float64 (:mod:`sigmascope.spectra.units`). Arguments and results of
+        the methods belong to the matrix itself.
     steps, block, seed, passes, method, precision, seconds
         How the run was made. ``passes`` counts reads of A.
 
@@ -46,14 +46,14 @@ class Density:
     measured against LAPACK over 100 seeds each on 256 x 256 and 512 x 256 Gaussians with
     40 spikes (the square one has a hard edge at 0), polynomial and exponential decay, a cluster
     wider than the block, and 'llm', with blocks of 8, 16 and 32 and 4 to 12 steps. In the worst
-    of these 49 settings value +- 2 error held the truth in 94 % of runs for nuclear norm, effective
+    of these 49 settings value +- 2 error was correct in 94 % of runs for nuclear norm, effective
     ranks and participation ratio, in 92 % for energy ranks, 97 % for counts and 98 % for the
     median; value +- 4 error in all. On a hard edge errors are two to four times too large.
 
-    Of spectra that crowd (few distinct values, nearly flat, copies about as many as probes; order
-    20 to 313, 2 to 32 probes, both precisions) value +- 2 error held the truth in 99 % for these
-    four measures, in 97 % for counts and medians; value +- 4 error in 99.9 % and 99 %. One or two
-    distinct values are known from n and ||A||_F^2. With fewer than 4 steps an error is a guess.
+    For clustered spectra (few distinct values, nearly flat, or about as many copies as probes;
+    order 20 to 313, 2 to 32 probes, both precisions) value +- 2 error was correct in 99 % for
+    these four measures, in 97 % for counts and medians; value +- 4 error in 99.9 % and 99 %. One or
+    two distinct values follow from n and ||A||_F^2. With fewer than 4 steps an error is a guess.
     """
 
     n: int
@@ -104,11 +104,11 @@ class Density:
         rho
             (D,) residual norms ||A^T A v_i - theta_i v_i|| of the Gauss nodes (lambda units).
         resolution
-            How far rounding may have moved a node, relative to lambda_1: about 1e-14 for float64
-            blocks, 1e-7 for float32. Nodes below it count as 0, and what a shift of every node by
-            it would change is part of every error.
+            Largest distance by which rounding may have moved a node, relative to lambda_1: about
+            1e-14 for float64 blocks, 1e-7 for float32. Nodes below it count as 0, and the effect of
+            shifting every node by it is part of every error.
         exponent
-            All of these are of the matrix times 2^-exponent.
+            All other arguments belong to the matrix times 2^-exponent.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Density:
         )
 
     def in_units(self) -> Density:
-        """Return that of the matrix times 2^-exponent."""
+        """Return the density of the matrix times 2^-exponent."""
         return replace(self, fro_norm=self._norm, exponent=0) if self.exponent else self
 
     @property
@@ -142,11 +142,11 @@ class Density:
         """||A||_F in the units of the quadrature."""
         return math.sqrt(self.quadrature.fro2) if self.exponent else self.fro_norm
 
-    def of_near(self, fro_norm: float, apart: Difference) -> Density:
-        """Return it for B, of this exact ||B||_F, so near that it tells of B - A in its errors."""
+    def of_near(self, fro_norm: float, distance: Difference) -> Density:
+        """Return the density of a nearby B with this exact ||B||_F; errors include B - A."""
         norm = scaled(fro_norm, -self.exponent)
-        apart = Difference(*(scaled(x, -self.exponent) for x in apart))
-        near = self.quadrature.of_near(norm**2, apart)
+        distance = Difference(*(scaled(x, -self.exponent) for x in distance))
+        near = self.quadrature.scaled_to(norm**2, distance)
         return replace(self, fro_norm=fro_norm, quadrature=near)
 
     def __repr__(self) -> str:
@@ -163,21 +163,21 @@ class Density:
 
     @property
     def exact(self) -> bool:
-        """Whether the run exhausted the space, so that every singular value is known."""
+        """True if the run exhausted the space, so that every singular value is known."""
         return self.quadrature.exhausted
 
     @property
     def nodes(self) -> Array:
-        """Nodes (d,) descending, in lambda: the converged ones, then the Gauss rule's.
+        """Nodes (d,) descending, in lambda: the converged ones, then those of the Gauss rule.
 
-        Where lambda is out of float64's range, 0 or infinite.
+        A lambda outside the range of float64 is given as 0 or infinity.
         """
         nodes = np.concatenate([self.quadrature.converged, self.quadrature.gauss.nodes])
         return scaled(nodes, 2 * self.exponent)
 
     @property
     def weights(self) -> Array:
-        """How many singular values each node stands for, (d,), non-negative, about n in all."""
+        """Number of values that each node stands for, (d,), non-negative, about n in all."""
         singles = np.ones(len(self.quadrature.converged))
         return np.concatenate([singles, np.maximum(self.quadrature.gauss.calibrated, 0.0)])
 
@@ -269,7 +269,7 @@ class Density:
             sigma, errors = quantiles.quantiles_of_all(self.quadrature, q)
         else:
             sigma, errors = quantiles.quantiles(self.quadrature, (1.0 - q) * self.n)
-        # Nothing is known of a sigma more finely than rounding leaves its square.
+        # The square of a sigma is known to the resolution at best.
         return sigma, np.maximum(errors, np.sqrt(sigma**2 + self.quadrature.resolution) - sigma)
 
     def count_above(self, x: float) -> Measure:
@@ -295,6 +295,6 @@ class Density:
     ) -> Measure:
         with np.errstate(over="ignore", invalid="ignore"):
             e = self.quadrature.estimate(function, gradient, *fs)
-        if not math.isfinite(e.value):  # no number of float64
+        if not math.isfinite(e.value):  # beyond float64
             return Measure(math.inf, math.inf, "density")
         return Measure(e.value, e.error, "density", e)

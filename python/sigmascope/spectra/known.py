@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is known of n singular values: all of them, or the largest and a density of the rest."""
+"""Known singular values of a matrix: all n, or the largest and a density."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .measure import Basis, Measure
 Array = NDArray[np.float64]
 
 FRACTIONS = np.linspace(0.0, 1.0, 33)
-"""Where the quantiles of a spectrum are taken; a binary fraction each."""
+"""Fractions at which the quantiles of a spectrum are taken: multiples of 1/32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """The largest of n singular values with their errors, all n or fewer with a density.
+    """The largest of n singular values with their errors: all n, or fewer and a density.
 
     Attributes
     ----------
     n
-        Singular values in all, min(m, n) of the matrix.
+        Number of singular values, min(m, n) of the matrix.
     values, errors
         (k,) descending, k <= n, and a bound on the error of each; sigma units.
     density
-        Of all n values; not needed if k = n.
+        Density of all n values; not needed if k = n.
     """
 
     n: int
@@ -38,16 +38,16 @@ class Known:
 
     @property
     def complete(self) -> bool:
-        """Whether every value is known."""
+        """True if every value is known."""
         return len(self.values) == self.n
 
     @property
     def basis(self) -> Basis:
-        """Of measures that need the whole spectrum."""
+        """Basis of the measures that need the whole spectrum."""
         return "spectrum" if self.complete else "density"
 
     def reaches(self, x: float) -> bool:
-        """Whether every value that exceeds x (sigma) is one of ``values``."""
+        """Return whether every value that exceeds x (sigma) is one of ``values``."""
         return self.complete or bool(self.values[-1] < x)
 
     def quantiles(self, fractions: ArrayLike) -> tuple[Array, Array]:
@@ -62,8 +62,8 @@ class Known:
         -------
         sigma, errors
             (f,) each. The value at q has the place (1 - q)(n - 1) in descending order, counted from
-            0, and lies on a straight line between its neighbours, as in ``numpy.quantile``. Bounds
-            where those are known, else the standard errors of the density.
+            0, and lies on a straight line between its neighbours, as in ``numpy.quantile``. Errors
+            are bounds where the values are known, else the standard errors of the density.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Known:
         if q.ndim != 1 or np.any((q < 0) | (q > 1)):
             raise ValueError(f"fractions must be a vector of numbers in [0, 1], not {fractions!r}")
         place = (1.0 - q) * (self.n - 1)
-        nearest = np.rint(place)  # what is a whole number but for rounding is one
+        nearest = np.rint(place)  # undo the rounding of places that are integers
         place = np.where(np.abs(place - nearest) < 1e-15 * self.n, nearest, place)
         known = np.arange(len(self.values))
         sigma = np.interp(place, known, self.values)
@@ -84,7 +84,7 @@ class Known:
             if self.density is None:
                 which = f"the quantile {q[rest][0]:g} of {self.n} values"
                 raise ValueError(f"{which} needs a density, or all of them")
-            # The density counts half of a value on each side of its place.
+            # In the density half of a value lies on each side of its place.
             middle = q[rest] if self.density.exact else 1.0 - (place[rest] + 0.5) / self.n
             found, errors[rest] = self.density.quantiles(middle)
             sigma[rest] = np.minimum(found, self.values[-1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A number with its error: what every measure of a spectrum is."""
+"""A number with its error: the type of every measure of a spectrum."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Measure:
         The measure, in the unit that its definition gives it.
     error
         One standard error plus the bounds on everything else, never negative; value +- 2 error is
-        meant to hold the truth in about 95 % of cases, value +- 4 error always.
+        meant to contain the true value in about 95 % of cases, value +- 4 error always.
     basis
-        What it was computed from: ``"exact"`` (one pass), ``"top"`` (the top k values),
+        Data that it was computed from: ``"exact"`` (one pass), ``"top"`` (the top k values),
         ``"density"`` (quadrature), ``"spectrum"`` (every singular value) or ``"sub-matrices"``
         (every value of some parts of the matrix).
     estimate
-        How a quadrature came by it, for differences of two; else None.
+        Its evaluation by quadrature, for differences of two measures; else None.
     """
 
     value: float
@@ -39,7 +39,7 @@ class Measure:
     estimate: Estimate | None = field(default=None, repr=False, compare=False)
 
     def scaled(self, exponent: int) -> Measure:
-        """Return it times 2^exponent."""
+        """Return the measure times 2^exponent."""
         if exponent == 0:
             return self
         return replace(

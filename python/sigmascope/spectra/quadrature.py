@@ -4,17 +4,17 @@
 The two rules come from one randomized block Lanczos run on A^T A; b Gaussian probes share its
 nodes. Four things make the estimate and its error good:
 
-- deflation: a leading run of converged nodes that do not crowd counts as singular values, each with
-  weight exactly 1 (Persson, Cortinovis & Kressner 2022; Chen & Hallman 2023). Where values are more
-  copies, or closer together, than the block can hold, their number is what the weights say;
+- deflation: a leading run of converged nodes outside clusters counts as singular values, each with
+  weight exactly 1 (Persson, Cortinovis & Kressner 2022; Chen & Hallman 2023). Where a value has
+  more copies than the block can hold, or values are too close, the weights give their number;
 - control variates: the part of f that 1 and lambda explain is replaced by its exact trace, known
   from n and ||A||_F^2; together with deflation this cuts the variance 100 to 200 times;
 - Gauss with Radau at 0: on square matrices sigma reaches down to 0, where sqrt(lambda) is not
-  smooth, and both rules are biased, with opposite signs and about 1 : 2 in size. So the value is
+  smooth, and both rules are biased, with opposite signs and sizes of about 1 : 2. So the value is
   (2 Gauss + Radau)/3 and the quadrature error |Gauss - Radau|/4 (weights found by experiment);
 - the variance of a Gaussian probe, var(g^T r g) = 2 tr r^2, comes from the same rules, with r the
   part of f that the control variates leave. It is steady down to b = 4, where the sample variance
-  over the probes is erratic (misses of 22 of its standard errors were seen; 6 with b = 8).
+  over the probes is erratic (errors of 22 of its standard errors occurred; of 6 with b = 8).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .deflation import converged_run, strays
+from .deflation import converged_run, convergence_bounds
 from .estimate import Estimate
 from .rule import Array, Rule
 
@@ -36,11 +36,12 @@ Function = Callable[[Array], Array]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """tr f by both rules, and the residual function of each on its own nodes; (...,) of several f.
+    """tr f by both rules, and the residual of f on the nodes of each; (...,) for several f.
 
-    ``drift`` (..., c + d) is how far the part of each node moves when it is where it may be, and
-    ``pull`` how far that of the others does, whose weights then share another energy. ``stray``
-    (..., c) is both together of each converged node, for what it had not converged.
+    When a node moves as far as its uncertainty allows, ``drift`` (..., c + d) is the change of its
+    own term, and ``pull`` the change of the others' terms, whose weights then share a different
+    energy. ``convergence`` (..., c) is the sum of both when a converged node moves as far as its
+    eigenvalue may be.
     """
 
     gauss: Array
@@ -49,11 +50,11 @@ class Trace:
     radau_residual: Array
     drift: Array
     pull: Array
-    stray: Array
+    convergence: Array
 
 
 class Difference(NamedTuple):
-    """Norms (sigma) of what a matrix has more than the one that a quadrature was made of."""
+    """Norms (sigma) of B - A, for the matrix A of a quadrature that is used for B."""
 
     spectral: float
     frobenius: float
@@ -66,12 +67,13 @@ SAME = Difference(0.0, 0.0)
 class Quadrature:
     """The converged lambdas (c,) and the two rules for the n - c others.
 
-    ``residuals`` are those of the Gauss rule's nodes, ``strays`` (c,) how far below their singular
-    values the converged may be, in lambda; ``resolution`` (lambda) is how far rounding
-    may have moved any node. ``apart``: of the matrix that is meant from the one that the rules are
-    of. By Weyl no sigma moves by more than its spectral norm; all together, in the root mean
-    square, by no more than its Frobenius norm over sqrt(n) (Hoffman & Wielandt 1953), which each
-    that has not converged is taken to do.
+    ``residuals`` belong to the nodes of the Gauss rule. ``convergence_bounds`` (c,) bounds how far
+    the converged nodes may be below their eigenvalues, and ``resolution`` how far rounding may have
+    moved any node; both in lambda. ``distance`` is the difference between the matrix that the
+    quadrature describes and the one that its rules were computed from. By Weyl's inequality it
+    moves no sigma by more than its spectral norm; the root mean square of all movements is at most
+    its Frobenius norm over sqrt(n) (Hoffman & Wielandt 1953), which is assumed for every sigma that
+    has not converged.
     """
 
     n: int
@@ -80,12 +82,12 @@ class Quadrature:
     gauss: Rule
     radau: Rule
     residuals: Array
-    strays: Array
+    convergence_bounds: Array
     resolution: float
-    apart: Difference = SAME
+    distance: Difference = SAME
 
-    def of_near(self, fro2: float, apart: Difference) -> Quadrature:
-        """Return it for a matrix of this ||A||_F^2 which is so far from its own."""
+    def scaled_to(self, fro2: float, distance: Difference) -> Quadrature:
+        """Scale to a matrix B with ||B||_F^2 = fro2; ``distance`` holds the norms of B - A."""
         scale = fro2 / self.fro2
         gauss, radau = (replace(r, nodes=scale * r.nodes) for r in (self.gauss, self.radau))
         return replace(
@@ -95,14 +97,14 @@ class Quadrature:
             gauss=gauss,
             radau=radau,
             residuals=scale * self.residuals,
-            strays=scale * self.strays,
+            convergence_bounds=scale * self.convergence_bounds,
             resolution=scale * self.resolution,
-            apart=apart,
+            distance=distance,
         )
 
     @property
     def exhausted(self) -> bool:
-        """Whether the Krylov space was the whole space, so that nothing is estimated."""
+        """True if the Krylov space was the whole space, so that nothing is estimated."""
         return len(self.converged) == self.n
 
     def trace(self, f: Function) -> Trace:
@@ -113,7 +115,7 @@ class Quadrature:
         counts = np.concatenate([np.ones(len(self.converged)), self.gauss.calibrated])
         above, below = self.moved(nodes, 1.0), self.moved(nodes, -1.0)
         slope = self.gauss.slope(g)[..., None]
-        raised = finite(f, self.converged + self.strays) - finite(f, self.converged)
+        raised = finite(f, self.converged + self.convergence_bounds) - finite(f, self.converged)
         return Trace(
             gauss=base + g @ self.gauss.calibrated,
             radau=base + r @ self.radau.calibrated,
@@ -121,29 +123,31 @@ class Quadrature:
             radau_residual=self.radau.residual(r),
             drift=counts * (finite(f, above) - finite(f, below)) / 2.0,
             pull=counts * slope * (above - below) / 2.0,
-            stray=raised - slope * self.strays,
+            convergence=raised - slope * self.convergence_bounds,
         )
 
     def moved(self, nodes: Array, sign: float) -> Array:
-        """Return nodes, of which the first have converged, as far up or down as they may be.
+        """Move nodes, the converged ones first, up or down as far as their uncertainty allows.
 
-        Sums of one sign round alike, which moves a node by a share of itself: seen was 12 times the
-        resolution, of the largest.
+        Rounding errors of sums whose terms have one sign add up, and move a node by a fraction of
+        itself: 12 times the resolution was observed, for the largest node.
         """
-        if self.apart.frobenius > 0:
-            most = np.full(nodes.shape, self.apart.spectral)
+        if self.distance.frobenius > 0:
+            most = np.full(nodes.shape, self.distance.spectral)
             rest = slice(len(self.converged), None)
-            most[rest] = np.minimum(most[rest], self.apart.frobenius / math.sqrt(self.n))
+            most[rest] = np.minimum(most[rest], self.distance.frobenius / math.sqrt(self.n))
             nodes = np.maximum(np.sqrt(nodes) + sign * most, 0.0) ** 2
         share = nodes / max(float(nodes.max(initial=0.0)), np.finfo(float).tiny)
-        return np.asarray(np.maximum(nodes + sign * self.resolution * (1.0 + _ALIKE * share), 0.0))
+        return np.asarray(
+            np.maximum(nodes + sign * self.resolution * (1.0 + _SAME_SIGN * share), 0.0)
+        )
 
     def traces(self, f: Function) -> tuple[Array, Array]:
-        """Estimate the traces of several functions, f from nodes (d,) to (..., d); their errors."""
+        """Estimate the traces of several functions, f from nodes (d,) to (..., d), with errors."""
         t = self.trace(f)
         value = (2.0 * t.gauss + t.radau) / 3.0
         error = self._sampling(t.gauss_residual, t.radau_residual) + np.abs(t.gauss - t.radau) / 4.0
-        error += np.abs(t.stray).sum(axis=-1)
+        error += np.abs(t.convergence).sum(axis=-1)
         return value, error + _rounding(value, t.drift, t.pull)
 
     def _sampling(self, gauss_residual: Array, radau_residual: Array) -> Array:
@@ -156,7 +160,7 @@ class Quadrature:
         gradient: Callable[..., tuple[float, ...]],
         *fs: Function,
     ) -> Estimate:
-        """Return function(tr f_1, ...), its errors by the delta method with ``gradient``."""
+        """Estimate function(tr f_1, ...); its errors by the delta method with ``gradient``."""
         traces = [self.trace(f) for f in fs]
         gauss = function(*[float(t.gauss) for t in traces])
         radau = function(*[float(t.radau) for t in traces])
@@ -172,17 +176,18 @@ class Quadrature:
             value=value,
             sampling=float(self._sampling(g, r)),
             bias=(gauss - radau) / 4.0,
-            stray=float(np.abs(along(lambda t: t.stray)).sum()),
+            convergence=float(np.abs(along(lambda t: t.convergence)).sum()),
             rounding=float(rounding),
             probes=(2.0 * (g @ self.gauss.weights) + r @ self.radau.weights) / 3.0,
         )
 
 
-_ALIKE = 20.0
+_SAME_SIGN = 20.0
+"""Bound on the relative movement of a node by sums of one sign, in units of the resolution."""
 
 
 def _rounding(value: Array, drift: Array, pull: Array) -> Array:
-    """Return what the nodes' places, and the sum itself, may have moved values."""
+    """Bound the error of values from the uncertainty of the nodes and from rounding of sums."""
     moved = np.maximum(np.abs(drift), np.abs(drift - pull)).sum(axis=-1)
     return np.asarray(moved + 16.0 * np.finfo(np.float64).eps * np.abs(value))
 
@@ -223,7 +228,7 @@ def from_rules(
     residuals: ArrayLike,
     resolution: float,
 ) -> Quadrature:
-    """Sort, clean and deflate; ``resolution`` is relative to the largest node."""
+    """Build a quadrature: sort and deflate; ``resolution`` is relative to the largest node."""
     order = np.argsort(-np.asarray(gauss[0], dtype=np.float64), kind="stable")
     rho = np.asarray(residuals, dtype=np.float64)[order]
     (gn, gw), (rn, rw) = _sorted(*gauss), _sorted(*radau)
@@ -238,7 +243,7 @@ def from_rules(
         gauss=Rule.fit(gn[c:], gw[c:], count, energy, resolution),
         radau=Rule.fit(rn[c:], rw[c:], count, energy, resolution),
         residuals=rho[c:],
-        strays=strays(gn, rho, c, gw.shape[1]) if c < n else np.zeros(c),
+        convergence_bounds=convergence_bounds(gn, rho, c, gw.shape[1]) if c < n else np.zeros(c),
         resolution=cut,
     )
 

@@ -20,18 +20,18 @@ from .staircase import (
 
 Array = NDArray[np.float64]
 
-# Share of what an end cuts off a window that is charged as error of a quantile.
+# Fraction of the part of a window beyond the ends that counts as error of a quantile.
 CUT = 0.5
-# How uneven the slope of a staircase is where its values lie evenly.
+# Largest ratio of local to mean slope of a staircase whose values are evenly spaced.
 UNEVEN = 1.5
-# Errors of a position within which a quantile is to be right.
+# Multiples of the error of a position for which the error of the quantile must cover the change.
 TIMES = np.array([1.0, 2.0, 4.0])
 
 
 def _gap(stairs: tuple[Staircase, Staircase], q: Quadrature, above: Array) -> Array:
-    """Return by how much (sigma) the stair at a position is wider than both of its neighbours.
+    """Return the excess width (sigma) of the stair at a position over both of its neighbours.
 
-    Infinity where one of them is missing.
+    Infinity where a neighbour is missing.
     """
     half = mean_of(s.half_stair(above, 1.0) for s in stairs)
     ends = np.clip(above + np.array([[-3.0], [-1.0], [1.0], [3.0]]) * half, 0.0, float(q.n))
@@ -42,7 +42,7 @@ def _gap(stairs: tuple[Staircase, Staircase], q: Quadrature, above: Array) -> Ar
 
 
 def quantiles_of_all(q: Quadrature, fractions: Array) -> tuple[Array, Array]:
-    """Return the sigma below which each fraction lies, where every value has converged."""
+    """Return the sigma below which each fraction lies, and errors, if every value has converged."""
     low, sigma, high = (
         np.quantile(np.sqrt(q.moved(q.converged, sign)), fractions) for sign in (-1.0, 0.0, 1.0)
     )
@@ -50,37 +50,37 @@ def quantiles_of_all(q: Quadrature, fractions: Array) -> tuple[Array, Array]:
 
 
 def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
-    """Estimate the sigmas that ``above`` (f,) of the n values exceed; return them, their errors."""
+    """Estimate the sigmas that ``above`` (f,) of the n values exceed, with their errors."""
     stairs = staircases(q)
     seen = np.array(
         [[s.mean_sigma(above, s.half_window(above, width)) for s in stairs] for width in WIDTHS]
     )
     value = seen[1].mean(axis=0)
     raw = mean_of(s.node_sigma(above) for s in stairs)
-    # From node to node a staircase is off by up to half a stair. That means something where it
-    # is at one side of a gap, which the window has filled.
+    # The error of interpolation from node to node is up to half a stair. The difference to the
+    # windowed mean matters at the side of a gap, since the window averages over the gap.
     missed = np.minimum(0.75 * np.abs(value - raw), _gap(stairs, q, above))
     smoothing = np.maximum(np.ptp(seen, axis=(0, 1)) / 4.0, missed)
     low, high, half = neighbours(stairs, above)
     slope = (high - low) / np.maximum(2.0 * half, 1.0)
     steep = high > low
-    top = np.where(steep, high, 2.0 * low + 1.0)  # any number above: it is not used
+    top = np.where(steep, high, 2.0 * low + 1.0)  # any number above low; its result is unused
     count_error = np.where(steep, q.traces(lambda x: ramp(x, low, top))[1], 0.0)
-    # Near an end there is no room for a window, and a stair has no steps inside.
+    # Near an end the window is cut off, and nothing is known of the values inside the last stair.
     cut = mean_of(s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs)
-    # Half a count either way: a quantile of a finite set is only known to its neighbours.
+    # Half a count either way: a quantile of a finite set is determined only to its neighbours.
     place = count_error + CUT * np.maximum(cut, 0.0) + 0.5
     moved = slope * place
-    # From node to node the slope is uneven: what is far beyond it is a gap.
+    # The slope varies from node to node; a change far beyond that variation is a gap.
     gaps = np.maximum(_across(stairs, above, place) - UNEVEN * moved, 0.0)
-    return _beside_gaps(q, above, value, moved + gaps + smoothing)
+    return _outside_gaps(q, above, value, moved + gaps + smoothing)
 
 
-def _beside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tuple[Array, Array]:
-    """Bring each quantile (f,) to the side of the widest gap in its window that it is on.
+def _outside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tuple[Array, Array]:
+    """Move each quantile (f,) inside the widest gap of its window to the correct side.
 
-    A count at the middle of the gap tells which. Where it does not, within its error and half a
-    count, the error reaches both sides.
+    The count at the middle of the gap decides. Where it cannot, within its error and half a count,
+    the error is enlarged to reach both sides.
     """
     stairs = staircases(q)
     half = mean_of(s.half_window(above, 1.0) for s in stairs)
@@ -109,10 +109,11 @@ def _beside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tup
 
 
 def _across(stairs: tuple[Staircase, Staircase], above: Array, place: Array) -> Array:
-    """Return what sigma may be off by where its position is off by ``place``, gaps included.
+    """Return the error of sigma if its position has the error ``place``, gaps included.
 
-    So much that so many errors cover what so many errors of the position reach. Both rules must
-    see a gap: below the least value the Radau rule has one of its own, down to its node at 0.
+    For each multiple in `TIMES`, that multiple of the result covers the change of sigma over the
+    same multiple of ``place``. A gap counts only if both rules have it: the Radau rule has one of
+    its own between the least value and its node at 0.
     """
     reach = TIMES[:, None] * np.array([[[1.0]], [[-1.0]]]) * place
     ends = np.clip(above + reach, 0.0, stairs[0].count[-1])

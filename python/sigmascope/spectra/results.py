@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Result types: what the functions of :mod:`sigmascope` return, with the evidence for it.
+"""Result types of the functions of :mod:`sigmascope`, each with its evidence.
 
 Everything is frozen; arrays are float64 unless said otherwise. sigma means singular values,
 lambda their squares.
@@ -40,7 +40,7 @@ def _at_most(bound: float) -> str:
 
 
 def state(converged: bool) -> str:
-    """Say whether it converged."""
+    """Return "converged" or "NOT converged"."""
     return "converged" if converged else "NOT converged"
 
 
@@ -57,13 +57,13 @@ class SVD:
     errors
         (k,) bound on |s_i - sigma_i|, sigma units.
     converged
-        Whether what was asked for was reached: the residuals (with vectors) or the errors (without)
-        are within the tolerance. An error bound may be larger than a residual: it also covers
-        values that may be missing above one that has not yet come apart from the rest.
+        True if the residuals (with vectors) or the errors (without) are within the tolerance. An
+        error bound may be larger than a residual: it also covers values that may be missing above
+        one that is not yet separated from the rest.
     passes, block, columns
-        Reads of A; width of the Krylov block; columns of the basis in the end.
+        Reads of A; width of the Krylov block; columns of the basis at the end.
     precision, method, seed, seconds, num_threads, notes
-        How it was computed, and what is worth knowing about it.
+        How the result was computed, and remarks on it.
     fro_norm
         ||A||_F, exact to rounding; NaN from a LinearSketch, which can only estimate it.
     """
@@ -116,9 +116,9 @@ class SingularValues:
     Attributes
     ----------
     values, errors
-        (p,) descending, and the bound on each error, p = min(m, n); sigma units.
+        (p,) descending, and a bound on the error of each, p = min(m, n); sigma units.
     floor
-        Below this sigma the method cannot tell a value from zero.
+        Rounding floor: below this sigma the method cannot tell a value from zero.
     method, precision, passes, seconds, num_threads, fro_norm, notes
         As for :class:`SVD`.
     """
@@ -176,7 +176,7 @@ class Moments:
     Attributes
     ----------
     shape, count, zeros, nan, inf
-        Entries in all, exact zeros, NaNs, infinities.
+        (m, n); numbers of entries, exact zeros, NaNs and infinities.
     first_nonfinite
         (row, column) of the first NaN or infinity in row order, or None.
     min, max, mean, std, skewness, kurtosis
@@ -184,9 +184,9 @@ class Moments:
     fro_norm, abs_max
         Frobenius norm and largest magnitude, over the finite entries.
     row_norms, column_norms
-        Euclidean norms, (m,) and (n,); no row norms (None) where a stream did not keep them.
+        Euclidean norms, (m,) and (n,); row norms are None where a stream did not keep them.
     histogram
-        How often each code occurs: 65536 or 256 counts for 16- and 8-bit dtypes, else None.
+        Number of occurrences of each code: 65536 or 256 counts for 16- and 8-bit dtypes, else None.
     passes, seconds
         Reads of A (1), and wall time.
     """
@@ -217,15 +217,15 @@ class Moments:
         Parameters
         ----------
         threshold
-            A norm counts that exceeds the median by so many robust standard deviations, 1.4826 MAD.
-            Default: by 6 of them, and at least twice the median; and, with the largest entry of
-            the matrix left out of it, still by more than noise of as many rows and of the same
-            kurtosis does in one matrix of a million.
+            A row is an outlier if its norm exceeds the median by this number of robust standard
+            deviations (1.4826 MAD). By default it must exceed the median by 6 of them, and be at
+            least twice the median; and, without the largest entry of the matrix, it must exceed
+            what noise with as many rows and the same kurtosis reaches in one matrix of a million.
 
         Returns
         -------
         (r,) int
-            Ascending.
+            Indices, ascending.
 
         Raises
         ------
@@ -241,7 +241,7 @@ class Moments:
         return self._outliers(self.column_norms, self.shape[0], threshold)
 
     def _outliers(self, norms: Array, entries: int, threshold: float | None) -> NDArray[np.intp]:
-        """Indices of outliers among the norms of lines of so many entries."""
+        """Return the indices of outliers among norms of rows or columns of ``entries`` numbers."""
         if len(norms) == 0:
             return np.zeros(0, dtype=np.intp)
         median = float(np.median(norms))
@@ -264,28 +264,28 @@ class Moments:
 
 
 _ROBUST = 6.0
-"""Robust standard deviations by which the norm of an outlier channel is above the median."""
+"""Least distance of the norm of an outlier channel from the median, in robust deviations."""
 
 _CHANNEL = 2.0
-"""The least factor to the median norm that makes a row or a column an outlier channel."""
+"""Least ratio of the norm of an outlier channel to the median norm."""
 
 _ONE_IN = 1e6
-"""So many matrices of noise there are to one with an outlier channel."""
+"""Number of matrices of noise among which one has an outlier channel."""
 
 
 def noise_maximum(lines: int, entries: int, kurtosis: float) -> float:
-    """Return what the largest squared norm of lines of noise exceeds once in a million matrices.
+    """Return the level that the largest squared norm of noise exceeds once in a million matrices.
 
-    In units of the mean squared norm. The sum of n squares of independent entries has the relative
-    variance (kurtosis - 1) / n, and about the distribution of chi-squared of that variance, whose
-    quantiles are those of Wilson & Hilferty 1931; of Gaussian entries it is exactly that.
+    The level is in units of the mean squared norm. The sum of n squares of independent entries has
+    the relative variance (kurtosis - 1) / n and approximately a chi-squared distribution of that
+    variance (exactly, for Gaussian entries), whose quantiles follow Wilson & Hilferty 1931.
 
     Parameters
     ----------
     lines, entries
-        How many rows there are, and how many entries each has.
+        Number of rows (or columns), and number of entries in each.
     kurtosis
-        Of the entries, 3 for a Gaussian; taken as no less than 1.
+        Kurtosis of the entries, 3 for a Gaussian; values below 1 count as 1.
     """
     z = NormalDist().inv_cdf(1.0 - 1.0 / (_ONE_IN * lines))
     a = max(kurtosis - 1.0, 0.0) / (9.0 * max(entries, 1))  # 2 / (9 degrees of freedom)

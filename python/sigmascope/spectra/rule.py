@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One quadrature rule of a block Lanczos run, corrected by what is known exactly."""
+"""One quadrature rule of a block Lanczos run, calibrated by two exactly known traces."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What follows the converged run: nodes (d,) descending in lambda, weights (d, b) per probe.
+    """The rule after the converged run: nodes (d,) descending in lambda, weights (d, b) per probe.
 
     ``basis`` (d, c) spans the control variates 1 and lambda, orthonormal under the ``mean`` weights
-    (d,); ``calibrated`` (d,) are these corrected so that both have their exact trace, and
-    sum_j calibrated_j f(node_j) is the estimate of tr f (the regression estimator of survey
-    sampling). A few calibrated weights may be slightly negative. ``slopes`` (c,) are those of the
-    basis in lambda.
+    (d,). ``calibrated`` (d,) are the mean weights, corrected so that both variates have their exact
+    trace; sum_j calibrated_j f(node_j) is then the estimate of tr f (the regression estimator of
+    survey sampling). A few calibrated weights may be slightly negative. ``slopes`` (c,) are the
+    derivatives of the basis functions with respect to lambda.
     """
 
     nodes: Array
@@ -35,8 +35,8 @@ class Rule:
     ) -> Rule:
         """Orthonormalise 1 and lambda on the nodes; ``count`` and ``energy`` are their traces.
 
-        Of nodes that are within the ``resolution`` of each other, a share of the largest, lambda
-        tells no more than 1 does.
+        If all nodes agree to within ``resolution``, relative to the largest, lambda is no
+        independent variate and is left out.
         """
         scale = np.array([1.0, nodes.max(initial=0.0) or 1.0])
         variates = np.stack([np.ones_like(nodes), nodes], axis=1) / scale
@@ -57,7 +57,7 @@ class Rule:
         return np.asarray(((self.mean * y) @ self.basis) @ self.slopes)
 
     def standard_error(self, residual: Array) -> Array:
-        """Return that of the mean over probes: Gaussian theory, or what is seen if larger."""
+        """Return the standard error of the mean over probes: the larger of theory and sample."""
         b = self.weights.shape[1]
         if b < 2 or residual.shape[-1] == 0:
             return np.zeros(residual.shape[:-1])

@@ -16,7 +16,10 @@ from .quadrature import Function, Quadrature
 
 Array = NDArray[np.float64]
 Estimator = Callable[..., Measure]
-"""Of a function of traces, its gradient, and what the traces are of: `Density._measure`."""
+"""Estimator of a function of traces: `Density._measure`.
+
+Arguments are the function, its gradient, and the functions of lambda to take the traces of.
+"""
 
 
 def entropy_term(x: Array) -> Array:
@@ -25,9 +28,9 @@ def entropy_term(x: Array) -> Array:
 
 
 def rank(measure: Estimator, scale: float, share: Function) -> Measure:
-    """Estimate exp of the entropy of sigma / sum sigma, where share(lambda) of each counts.
+    """Estimate exp of the entropy of sigma / sum sigma, each value weighted by share(lambda).
 
-    `scale` is any sigma of the size of the largest.
+    `scale` is any sigma of the order of magnitude of the largest.
     """
 
     def of_traces(s: float, e: float) -> float:
@@ -50,7 +53,7 @@ def rank(measure: Estimator, scale: float, share: Function) -> Measure:
 def rank_above(
     q: Quadrature, measure: Estimator, scale: float, x: float, count: Measure
 ) -> Measure:
-    """Estimate it of the values that exceed x (sigma), of which there are `count`."""
+    """Estimate the effective rank of the values that exceed x (sigma); `count` is their number."""
     cut = np.asarray(x)
 
     def step(y: Array) -> Array:
@@ -64,11 +67,11 @@ def rank_above(
     def slope(y: Array) -> Array:
         return staircase.ramp(y, low, high)
 
-    # The same choice as for the count, so that there is no rank above it.
+    # The same choice as for the count, so that the rank does not exceed the count.
     share = step if staircase.steps_at(q, cut[None])[0] else slope
     found = rank(measure, scale, share)
     total = measure(lambda s: s, lambda s: (1.0,), lambda y: share(y) * np.sqrt(y))
-    # One value more at x, r times the mean of those above, adds r (1 - ln r) <= 1 to the rank.
+    # One more value at x, which is r times the mean of those above, adds r (1 - ln r) <= 1.
     r = min(max(found.value, 1.0) * x / total.value, 1.0) if total.value > 0 else 1.0
     error = found.error + (r * (1.0 - math.log(r)) * count.error if r > 0 else 0.0)
     return Measure(max(found.value, 0.0), error, "density")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The spectrum of one matrix: values or density, every measure of them, and how they were found."""
+"""The spectrum of one matrix: values or density, all measures, and their evidence."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Spectrum:
-    """What one matrix's spectrum says, by one of the efforts "top", "density", "exact".
+    """The spectrum of one matrix by one of the efforts "top", "density", "exact".
 
     Attributes
     ----------
     shape, effort, k
-        Of the matrix, and what was asked for.
+        Shape of the matrix, and the requested effort and number of values.
     top, top_errors
         (k,) largest singular values and their error bounds (sigma).
     values, value_errors
-        All min(m, n) of them with effort "exact", else None.
+        All min(m, n) singular values and their error bounds with effort "exact", else None.
     density
-        With effort "density", else None.
+        The spectral density with effort "density", else None.
     moments
         One-pass statistics, or None.
     svd
-        The k largest values with their vectors, each with its residual, if they were asked for.
+        The k largest values with their vectors, each with its residual, if requested.
     measures
-        By name, each with its error and basis; one that this effort does not allow is absent.
+        Measures by name, each with its error and basis; any that the effort cannot give is absent.
     method, precision, passes, block, columns, seed, seconds, num_threads, converged, notes
         As for :class:`SVD`.
     """
@@ -81,7 +81,7 @@ class Spectrum:
 
     @property
     def known(self) -> Known:
-        """What is known of its min(m, n) singular values."""
+        """Known singular values: all min(m, n), or the largest and the density if there is one."""
         n = min(self.shape)
         if self.values is not None and self.value_errors is not None:
             return Known(n, self.values, self.value_errors)
@@ -109,8 +109,8 @@ class Spectrum:
         """Return the columns that weightwatcher 0.7.7 would print of this matrix.
 
         Names and units are its own (``spectral_norm`` is lambda_1), and so is the power law, which
-        needs effort "exact": see :mod:`sigmascope.spectra.weightwatcher`. What this effort cannot
-        tell is None. O(p^2) time for p = min(m, n) values.
+        needs effort "exact": see :mod:`sigmascope.spectra.weightwatcher`. Columns that this effort
+        cannot give are None. O(p^2) time for p = min(m, n) values.
         """
         least = self.quantiles([0.0])
         return weightwatcher.details(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Counts and energy ranks from the staircases of two quadrature rules.
 
-A step function is the worst integrand for quadrature: a rule of q steps is a staircase of q stairs,
-each the b nodes of one step. So counts are taken through ramps about one stair wide, quantiles are
-means over such a window, and energy ranks go through the Lorenz curve, whose corners are exact
-minima over hinges. The spread over three window widths enters every error.
+A step function is the worst integrand for quadrature: the cumulative count of a rule of q steps is
+a staircase of q stairs, each made of the b nodes of one step. So counts use ramps about one stair
+wide, quantiles are means over such a window, and energy ranks use the Lorenz curve, whose corners
+are exact minima over hinge functions. The spread over three window widths enters every error.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .rule import Array, Rule
 
 # Window widths, in nodes per probe. The answer uses the middle one.
 WIDTHS = (0.75, 1.0, 1.5)
-# Share of the sag of a one-stair chord that is charged as error of an energy rank.
+# Fraction of the sag of a one-stair chord that counts as error of an energy rank.
 SAG = 0.4
-# Share of what the last stair leaves open that is charged as error of a count.
+# Fraction of the uncertainty within the last stair that counts as error of a count.
 END = 0.25
 
 
 class Staircase:
-    """One rule, after the converged run, as cumulative counts against sigma.
+    """The converged run and one rule as cumulative counts against sigma.
 
-    Positions, widths and what is read there are arrays of one shape.
+    Methods take positions and widths as arrays, and return arrays of the same shape.
     """
 
     def __init__(self, converged: Array, rule: Rule) -> None:
@@ -47,7 +47,7 @@ class Staircase:
         self.energy = np.concatenate([[0.0], np.cumsum(weights * self.lambdas)])
 
     def half_stair(self, above: Array, width: float) -> Array:
-        """Return half the count that the width * b nodes around a position stand for."""
+        """Return half the number of values that the width * b nodes around a position stand for."""
         nodes = int(width * self.probes)
         position = np.searchsorted(self.count, above)
         low = np.maximum(position - nodes // 2, self.singles)
@@ -56,27 +56,27 @@ class Staircase:
         return np.asarray((self.count[high] - self.count[low]) / 2.0)
 
     def half_window(self, above: Array, width: float) -> Array:
-        """Return the same, or what room there is to the ends."""
+        """Return `half_stair`, limited to the distance to the nearer end."""
         room = np.minimum(np.abs(above - self.singles), np.abs(self.count[-1] - above))
         return np.asarray(np.maximum(np.minimum(self.half_stair(above, width), room), 0.5))
 
     def mean_sigma(self, above: Array, half: Array) -> Array:
-        """Return the mean of the sigmas whose rank lies within ``half`` of ``above``."""
+        """Return the mean of the sigmas whose position is within ``half`` of ``above``."""
         high = np.minimum(above + half, self.count[-1])
         low = np.minimum(np.maximum(above - half, 0.0), high - 0.5)
         last, first = (np.interp(end, self.count, self.sigma) for end in (high, low))
         return np.asarray((last - first) / (high - low))
 
     def node_sigma(self, above: Array) -> Array:
-        """Read sigma at a position, straight from node to node."""
+        """Return sigma at a position, by linear interpolation between nodes."""
         return np.asarray(np.interp(above, self.middles, self.roots))
 
     def raw_count(self, x: Array) -> Array:
-        """Read the count above x, straight from node to node."""
+        """Return the count above x, by linear interpolation between nodes."""
         return np.asarray(np.interp(-x, -self.roots, self.middles))
 
     def sag(self, above: float) -> float:
-        """Return the energy by which the Lorenz curve bulges over a chord one stair wide."""
+        """Return the height of the Lorenz curve (energy) above a chord one stair wide."""
         half = float(self.half_window(np.asarray(above), 1.0))
         ends = np.interp([above - half, above, above + half], self.count, self.energy)
         return float(ends[1] - (ends[0] + ends[2]) / 2.0)
@@ -88,14 +88,14 @@ class Staircase:
         return float(np.interp(target, self.energy, self.count)), float(self.lambdas[node])
 
 
-@lru_cache(maxsize=8)  # one density is asked often
+@lru_cache(maxsize=8)  # the measures of one density share them
 def staircases(q: Quadrature) -> tuple[Staircase, Staircase]:
-    """Return those of the Gauss and of the Gauss-Radau rule."""
+    """Return the staircases of the Gauss rule and of the Gauss-Radau rule."""
     return Staircase(q.converged, q.gauss), Staircase(q.converged, q.radau)
 
 
 def resolves(q: Quadrature, x: Array) -> NDArray[np.bool_]:
-    """Whether every value that exceeds x (sigma) has converged, so that a step is exact."""
+    """Return whether every value that exceeds x (sigma) has converged: a step is then exact."""
     least = math.sqrt(q.converged[-1]) if len(q.converged) else math.inf
     return np.asarray(q.exhausted | (x >= least))
 
@@ -103,17 +103,17 @@ def resolves(q: Quadrature, x: Array) -> NDArray[np.bool_]:
 def ramp(lambdas: Array, low: Array, high: Array) -> Array:
     """Return 0 where sigma <= low, 1 where it is >= high, and a straight line between.
 
-    (..., d) of lambdas (d,), for ends (...,).
+    The result is (..., d) for lambdas (d,) and ends (...,).
     """
     first, last = low[..., None], high[..., None]
     return np.asarray(np.clip((np.sqrt(lambdas) - first) / (last - first), 0.0, 1.0))
 
 
 def stair_around(q: Quadrature, x: Array, width: float = 1.0) -> tuple[Array, Array]:
-    """Return the ends (sigma) of a ramp about x, so many stairs wide.
+    """Return the ends (sigma) of a ramp about x with a width in stairs.
 
-    At the edge of a gap it goes no farther into the values there than it must: a stair reaches
-    from one side of the gap to the other.
+    On each side it reaches at most twice as far as the end of the window around x, so that at the
+    edge of a gap, which one stair spans, it does not extend far into the values there.
     """
     stairs = staircases(q)
     low, high, _ = neighbours(stairs, mean_of(s.raw_count(x) for s in stairs))
@@ -124,13 +124,13 @@ def stair_around(q: Quadrature, x: Array, width: float = 1.0) -> tuple[Array, Ar
 
 
 def mean_of(both: Iterable[Array]) -> Array:
-    """Return the mean of what the two rules say."""
+    """Return the mean of the results of the two rules."""
     one, other = both
     return np.asarray((one + other) / 2.0)
 
 
 def neighbours(stairs: tuple[Staircase, Staircase], above: Array) -> tuple[Array, Array, Array]:
-    """Return the sigmas half a window below and above a position, and half the window."""
+    """Return the sigmas half a window below and above a position, and the half window."""
     half = mean_of(s.half_window(above, 1.0) for s in stairs)
     low, high = np.minimum(above + half, stairs[0].count[-1]), np.maximum(above - half, 0.0)
     sigmas = [mean_of(s.mean_sigma(end, half / 2.0) for s in stairs) for end in (low, high)]
@@ -138,10 +138,10 @@ def neighbours(stairs: tuple[Staircase, Staircase], above: Array) -> tuple[Array
 
 
 def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
-    """Estimate how many values exceed each x (f,), sigma; return the counts and their errors."""
+    """Estimate how many values exceed each x (f,), sigma; with the errors of the counts."""
     singles = np.sqrt(q.converged)
     exact = np.sum(singles > x[:, None], axis=1)
-    least, most = np.maximum(x - q.apart.spectral, 0.0), x + q.apart.spectral
+    least, most = np.maximum(x - q.distance.spectral, 0.0), x + q.distance.spectral
     near = np.sum(
         (q.converged >= least[:, None] ** 2 - q.resolution)
         & (q.converged <= most[:, None] ** 2 + q.resolution),
@@ -150,26 +150,26 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
     resolved = resolves(q, x)
     if np.all(resolved):
         return exact.astype(np.float64), near.astype(np.float64)
-    (smooth, off), (steps, apart) = _through_ramps(q, x), _through_steps(q, x)
-    value = np.clip(np.where(apart < off, steps, smooth), len(singles), q.n)
+    (by_ramps, ramp_error), (by_steps, step_error) = _through_ramps(q, x), _through_steps(q, x)
+    value = np.clip(np.where(step_error < ramp_error, by_steps, by_ramps), len(singles), q.n)
     # Half a count for the rounding to an integer.
-    error = np.minimum(off, apart) + 0.5
+    error = np.minimum(ramp_error, step_error) + 0.5
     return np.where(resolved, exact, value), np.where(resolved, near, error)
 
 
 def steps_at(q: Quadrature, x: Array) -> NDArray[np.bool_]:
-    """Whether x (sigma) lies in a gap that the nodes see, so that a step errs less than a ramp."""
+    """Return whether a step is more accurate than a ramp at x (sigma), as in a gap of the nodes."""
     return np.asarray(_through_steps(q, x)[1] < _through_ramps(q, x)[1])
 
 
 def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
-    """Count above x where the values lie evenly, and the error of it."""
+    """Count the values above x through ramps, for evenly spaced values; with the error."""
     stairs = staircases(q)
     raw = mean_of(s.raw_count(x) for s in stairs)
     low, high = np.stack([stair_around(q, x, width) for width in WIDTHS], axis=1)
     values, errors = q.traces(lambda y: ramp(y, low, high))
     smoothing = np.maximum(np.ptp(values, axis=0) / 4.0, 0.75 * np.abs(values[1] - raw))
-    # How the values of the last stair lie is not seen: in the middle of it, or at its end.
+    # The positions of the values within the last stair are unknown.
     half = mean_of(s.half_stair(raw, 1.0) for s in stairs)
     ends = np.stack([q.n - half, q.n - 3.0 * half])
     last, before = mean_of(s.mean_sigma(ends, half / 2.0) for s in stairs)
@@ -179,10 +179,10 @@ def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
 
 
 def _through_steps(q: Quadrature, x: Array) -> tuple[Array, Array]:
-    """Count above x where it lies in a gap that the nodes see, and the error of it.
+    """Count the values above x through a step, for x in a gap of the nodes; with the error.
 
-    Of a Ritz vector whose node is d from x^2 with the residual rho, less than rho / d is of
-    singular vectors beyond x.
+    A Ritz vector with residual rho, whose node has the distance d from x^2, has a component of
+    norm less than rho / d in the singular vectors beyond x.
     """
     nodes, cut = np.concatenate([q.converged, q.gauss.nodes]), x[:, None] ** 2
     values, errors = q.traces(lambda y: np.where(y > cut, 1.0, 0.0))
@@ -197,14 +197,14 @@ def _through_steps(q: Quadrature, x: Array) -> tuple[Array, Array]:
 def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:
     """Estimate the least k whose k largest lambdas hold ``share`` of ||A||_F^2, and its error.
 
-    The k largest hold min over x of k x + tr (lambda - x)_+, so k is a maximum over x of a hinge
-    trace; at that x the error of k is the error of the trace over x.
+    The sum of the k largest is the minimum over x of k x + tr (lambda - x)_+, so k is a maximum
+    over x of a hinge trace; at that x the error of k is the error of the trace, divided by x.
     """
     target = share * q.fro2
-    held = np.cumsum(q.converged)
-    k = int(np.searchsorted(held, target)) + 1
-    if k <= len(held):
-        close = np.abs(held[max(k - 2, 0) : k] - target).min() < 1e-3 * q.converged[k - 1]
+    energy = np.cumsum(q.converged)
+    k = int(np.searchsorted(energy, target)) + 1
+    if k <= len(energy):
+        close = np.abs(energy[max(k - 2, 0) : k] - target).min() < 1e-3 * q.converged[k - 1]
         return float(k), float(close)
     if q.exhausted:
         return float(q.n), 0.0

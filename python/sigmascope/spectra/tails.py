@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How far the tails of a spectrum are from power laws: the search for where a tail begins."""
+"""Distances of the tails of a spectrum from power laws, to find where a tail begins."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _CHUNK = 1024
 def least_distances(
     log: Array, counts: NDArray[np.intp], alphas: Array, slack: float, *, both: bool
 ) -> Array:
-    """Return the Kolmogorov-Smirnov distances of tails that are near the least of them.
+    """Compute the Kolmogorov-Smirnov distances of the tails whose distance is near the least.
 
     Parameters
     ----------
     log
         (p,) logarithms, descending.
     counts, alphas
-        (t,) each: a tail is the first ``count`` values, its law x^-alpha from the last of them on.
+        (t,) each: a tail is the first ``count`` values; its law is x^-alpha from the last one on.
     slack
-        Distances up to this factor above the least are wanted.
+        Distances up to this factor above the least are computed.
     both
-        Whether the law is held against both sides of each step of the tail, or its upper side.
+        If True, the law is compared with both sides of each step of the tail, else with the upper.
 
     Returns
     -------
     array (t,)
-        inf where it is certainly more than wanted: at 48 points of it the tail is that far off
-        already. O(p t) time at worst, mostly O(48 t), and O(p) memory.
+        inf where the distance at 48 points of the tail already exceeds that factor. O(p t) time at
+        worst, mostly O(48 t), and O(p) memory.
     """
     rough = np.concatenate(
         [
@@ -54,7 +54,7 @@ def least_distances(
 
 
 def _at(log: Array, counts: NDArray[np.intp], alphas: Array, both: bool) -> Array:
-    """Return the largest distance at some places of each tail."""
+    """Return the largest distance at up to 48 places of each tail."""
     n = counts[:, None]
     places = np.rint(_POINTS * (n - 1)).astype(np.intp)
     law = np.exp((1.0 - alphas[:, None]) * (log[places] - log[n - 1]))
@@ -62,5 +62,6 @@ def _at(log: Array, counts: NDArray[np.intp], alphas: Array, both: bool) -> Arra
 
 
 def _farthest(law: Array, places: NDArray[np.intp], n: int | NDArray[np.intp], both: bool) -> Array:
+    """Return the largest distance between a law and the empirical distribution at places."""
     upper = np.abs(law - (places + 1) / n).max(axis=-1)
     return np.asarray(np.maximum(upper, np.abs(law - places / n).max(axis=-1)) if both else upper)

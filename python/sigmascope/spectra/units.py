@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbers in units of a power of two: what is computed where no square leaves float64's range.
+"""Numbers in units of a power of two, so that no square leaves the range of float64.
 
 A matrix whose largest entry is beyond 2^200 or below 2^-200 is multiplied by a power of two, which
-is exact, before anything is squared; results are multiplied back at the end, which is exact too
-unless they leave the range of normal numbers. Then they are rounded to subnormal ones, which their
-errors cover, or are infinite, with infinite errors.
+is exact, before anything is squared. Results are multiplied back at the end, which is exact too
+unless they leave the range of normal numbers: then they are rounded to subnormal numbers, and their
+errors include that rounding, or they are infinite, with infinite errors.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Array = NDArray[np.float64]
 Number = TypeVar("Number", float, Array)
 
 NORMAL = 2.0**-1022
-"""The least positive number that is not subnormal."""
+"""Least positive normal number of float64."""
 
 USUAL = 200
-"""Exponents up to this, of either sign, are those of numbers whose squares are in range."""
+"""Largest magnitude of an exponent for which no unit is needed: squares are well in range."""
 
 
 def scaled(x: Number, exponent: int) -> Number:
@@ -35,7 +35,7 @@ def scaled(x: Number, exponent: int) -> Number:
 
 
 def scaled_errors(errors: Number, values: Number, exponent: int) -> Number:
-    """Return bounds on the errors of `values` 2^exponent, with what rounding to these may add."""
+    """Return bounds on the errors of `values` 2^exponent, including their rounding."""
     if exponent == 0:
         return errors
     e, v = np.asarray(scaled(errors, exponent)), np.abs(np.asarray(scaled(values, exponent)))
@@ -46,7 +46,7 @@ def scaled_errors(errors: Number, values: Number, exponent: int) -> Number:
 
 
 def exponent_of(x: float) -> int:
-    """Return the exponent of the power of two above |x|, if that is not a usual one; else 0."""
+    """Return the exponent of the power of two above |x|; 0 if it is at most `USUAL`."""
     if x == 0 or not math.isfinite(x):
         return 0
     exponent = math.frexp(x)[1]
@@ -54,7 +54,7 @@ def exponent_of(x: float) -> int:
 
 
 def in_units(x: Array, step: int) -> tuple[Array, int]:
-    """Return numbers in units of 2^unit, in which squares are in range; and a multiple of step."""
+    """Return x in units of 2^unit, in which squares are in range, and unit, a multiple of step."""
     unit = exponent_of(float(np.abs(x).max(initial=0.0))) // step * step
     return scaled(x, -unit), unit
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The columns of weightwatcher 0.7.7, from what is known of a spectrum.
+"""The columns of weightwatcher 0.7.7, computed from a spectrum.
 
 Names and units are those of its table ``details``: spectral_norm and xmin are eigenvalues lambda =
-sigma^2, norm is their sum. So are its rules, which differ from ours: eigenvalues at or below 1e-5,
-whatever the scale of the matrix, are left out of its power law, and the distance D is taken on one
-side of each step. Where it would print a placeholder (an alpha of -1, which its thresholds then
-call over-trained) there is None, and so where this effort cannot tell. One column is estimated in
-another way than its own, and named in :func:`details`.
+sigma^2, norm is their sum. Its rules are kept where they differ from those of this package: its
+power law leaves out eigenvalues at or below 1e-5, whatever the scale of the matrix, and takes the
+distance D on one side of each step. A column is None where weightwatcher would print a placeholder
+(an alpha of -1, which its thresholds then call over-trained), and where the effort cannot give it.
+The one column that is estimated in another way is named in :func:`details`.
 
 Checked in the tests against its published formulas (Martin & Mahoney 2021) and, where it is
 installed, against weightwatcher itself.
@@ -25,7 +25,7 @@ from .measure import Measure
 from .tails import least_distances
 
 FIT = ("ww_alpha", "ww_D", "ww_xmin", "ww_num_pl_spikes", "ww_log_alpha_norm")
-"""What :func:`power_law` finds; a scan keeps it, since its rows hold no spectrum."""
+"""Results of :func:`power_law`; a scan stores them, since its rows hold no spectrum."""
 
 THRESHOLD = 1e-5
 SMALL, LEAST_TAIL = 20, 8
@@ -46,9 +46,9 @@ def power_law(sigma: ArrayLike | None) -> dict[str, float | None]:
     dict
         The columns `FIT`: alpha = 1 + n / sum ln(lambda / xmin) over the n values from xmin up;
         D, the largest |F(lambda_j) - (j - 1)/n| of these in ascending order; xmin (lambda), the
-        value of the least D; how many values lie from there up; log10 sum lambda^alpha. With fewer
-        than 20 values alpha has n - 1 for n, and tails have 8 of them or more. All None where there
-        is nothing to fit. O(p^2) time at worst, O(p) memory.
+        value of the least D; the number of values from there up; log10 sum lambda^alpha. With fewer
+        than 20 values alpha has n - 1 in place of n, and tails have at least 8 values. All None
+        where there is nothing to fit. O(p^2) time at worst, O(p) memory.
     """
     nothing: dict[str, float | None] = dict.fromkeys(FIT)
     if sigma is None:
@@ -66,7 +66,7 @@ def power_law(sigma: ArrayLike | None) -> dict[str, float | None]:
         return nothing
     alphas = 1.0 + (count[usable] - few) / excess[usable]
     D = least_distances(log, count[usable], alphas, 1.0, both=False)
-    best = len(D) - 1 - int(np.argmin(D[::-1]))  # of equal ones the longest tail
+    best = len(D) - 1 - int(np.argmin(D[::-1]))  # the longest tail among equal ones
     alpha, xmin, top = float(alphas[best]), float(x[usable[best]]), float(every[0])
     powers = math.log10(float(np.sum((every / top) ** alpha)))
     spikes = float(np.sum(every >= xmin))
@@ -82,15 +82,15 @@ def details(record: Mapping[str, Any], least: Measure | None) -> dict[str, Any]:
     record
         ``rows``, ``columns``, ``effort``, measures and their errors by our names, and `FIT`.
     least
-        The least singular value (sigma), if something is known of it.
+        The least singular value (sigma), if it is known or estimated.
 
     Notes
     -----
     ``entropy`` is -sum p ln p / ln rank of p = lambda / sum lambda, without the 1e-10 that
     weightwatcher adds to each p. ``mp_softrank``, the edge of the bulk / lambda_max, takes the
     scale of the noise from the median singular value, not from a fit to a smoothed histogram,
-    which a few large values spoil. ``rank_loss``, ``weak_rank_loss``, ``matrix_rank`` and
-    ``entropy`` are given where the rank is certainly full.
+    which a few large values would distort. ``rank_loss``, ``weak_rank_loss``, ``matrix_rank`` and
+    ``entropy`` are given only where the rank is certainly full.
     """
     M, N = sorted((int(record["rows"]), int(record["columns"])))
     norm, top = _square(record.get("fro_norm")), _square(record.get("spectral_norm"))
@@ -131,7 +131,7 @@ def details(record: Mapping[str, Any], least: Measure | None) -> dict[str, Any]:
 
 
 def _failed(record: Mapping[str, Any]) -> str | None:
-    """Whether a fit was tried: it needs every value."""
+    """Return "failed" if a fit was tried, which needs every value; else None."""
     return "failed" if record.get("effort") == "exact" else None
 
 

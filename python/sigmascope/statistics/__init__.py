@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Statistics of spectra: every measure as a function of singular values, and all of them at once.
 
-``ranks``: norms, ranks, concentrations; ``marchenko_pastur``: the noise edge; ``bulk``: what stands
+``ranks``: norms, ranks, concentrations; ``marchenko_pastur``: the noise edge; ``bulk``: outliers
 above the bulk; ``power_law``: alpha; ``wasserstein``: distances between spectra; ``measures``: a
-whole dictionary, each measure with its error. NumPy only; no files.
+dictionary of all measures with their errors. NumPy only; no files.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The bulk of a spectrum and what stands above it: the noise edge, outliers, the shoulder.
+"""The bulk of a spectrum and the values above it: the noise edge, outliers, the shoulder.
 
 Thresholds are multiples of the median singular value, so that a few strong directions do not move
-them. Every count is that of :class:`Known` values where they reach below the threshold, else of
-the density; each says how many values its own error, and the noise, leave undecided.
+them. A count uses the :class:`Known` values if they reach below the threshold, else the density.
+Its error is the number of values that the error of the threshold, and noise, leave undecided.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ Array = NDArray[np.float64]
 Measures = dict[str, Measure]
 
 SHOULDERS = {"200": 2.0, "286": 2.86, "400": 4.0}
-"""Multiples of the median; 2.86 median is the best cut of noise of unknown scale (Gavish & Donoho
-2014, for square matrices)."""
+"""Thresholds of the shoulder counts, as multiples of the median, by name.
+
+The best threshold for noise of unknown scale is 2.86 (Gavish & Donoho 2014, square matrices).
+"""
 
 
 TIMES = np.array([1.0, 2.0, 4.0])
-"""Errors of a threshold within which a number is to be right."""
+"""Multiples of the error of a threshold for which the error of a count must cover the change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A threshold (sigma) with its error, and how far below and above it a value is undecided."""
+    """A threshold (sigma) with its error, and margins below and above it of undecided values."""
 
     value: float
     error: float = 0.0
@@ -41,23 +43,24 @@ class Cut:
     above: float = 0.0
 
     def ends(self, times: Array) -> tuple[Array, Array]:
-        """Return the least and the largest threshold that so many errors (j,) allow."""
+        """Return the least and the largest threshold within multiples (j,) of the error."""
         slack = times * self.error
         return np.maximum(self.value - self.below - slack, 0.0), self.value + self.above + slack
 
     def moved(self, known: Known, number: Callable[[Array, Array], tuple[Array, Array]]) -> float:
-        """Return the error of a number that is to be right within two errors, and surely in four.
+        """Return the error of a number that depends on the threshold.
 
-        ``number(low, high)`` are what it is at the ends (j,) less what it is, and the reverse. The
-        error of the cut is a bound where every value is known; else the number, which has steps,
-        must be right at two and at four errors as well.
+        ``number(low, high)`` returns its value at the low ends (j,) less its value at the
+        threshold, and its value at the threshold less that at the high ends. The error of the
+        threshold is a bound where every value is known. Else it is a standard error, and since the
+        number has steps, its error must also cover the changes at two and at four errors.
         """
         times = TIMES[:1] if known.complete else TIMES
         return float(np.max(np.abs(number(*self.ends(times))) / times))
 
 
 def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measures:
-    """Compute what needs the median: shoulder counts, and the noise edge where there is a bulk.
+    """Compute the measures that need the median: shoulder counts, and the edge of a noise bulk.
 
     shoulder_t
         #{sigma > t median}, t = 2, 2.86 and 4. Range 0 .. p / 2, no unit.
@@ -68,10 +71,10 @@ def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measure
     effective_rank_above_edge
         exp of the entropy of sigma / sum sigma over these. Range [1, mp_outliers], or 0.
 
-    The edge's error is that of the median. That of a count, and of the rank, is the most that it
-    could change: by values whose errors reach over the threshold; above the edge, by those that
-    noise reaches in one matrix of a hundred (Tracy-Widom); below, by those that exceed the edge
-    of the other values, which the outliers themselves have lifted. O(p) beside the median.
+    The error of the edge follows from that of the median. The error of a count, and of the rank, is
+    the largest possible change: by values whose errors reach over the threshold; above the edge, by
+    values that noise reaches in one matrix of a hundred (Tracy-Widom); below, by values that exceed
+    the edge computed without the outliers, which raise the median. O(p) in addition to the median.
     """
     middle = known.quantile(0.5)
     found = {
@@ -83,7 +86,7 @@ def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measure
     edge = mp.mp_edge(middle.value, shape)
     error = edge * middle.error / middle.value
     soft = (edge / top.value) ** 2
-    # A square, to be right within four errors of what is squared.
+    # The error of a square must also cover four errors of its base.
     off = middle.error / middle.value + top.error / top.value
     soft_error = soft * (2 * off + 4 * off**2)
     lifted = count(known, Cut(edge, error)).value
@@ -103,10 +106,10 @@ def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measure
 
 
 def count(known: Known, cut: Cut) -> Measure:
-    """Count the values above a threshold; the error is how many it leaves undecided."""
+    """Count the values above a threshold; the error is the number of undecided values."""
     if _covered(known, cut):
         s, e = known.values, known.errors
-        # The slack keeps a tie a tie when the matrix is scaled.
+        # The tolerance keeps a tie a tie when the matrix is scaled.
         above = int(np.sum(s > cut.value * (1.0 + ranks.TIE)))
 
         def undecided(low: Array, high: Array) -> tuple[Array, Array]:
@@ -146,15 +149,15 @@ def effective_rank_above(known: Known, cut: Cut) -> Measure:
     density = _density(known)
     found = density.effective_rank_above(cut.value)
 
-    def apart(ends: Array) -> Array:
+    def change(ends: Array) -> Array:
         return np.array([density.effective_rank_above(float(x)).value for x in ends]) - found.value
 
-    error = cut.moved(known, lambda low, high: (apart(low), apart(high)))
+    error = cut.moved(known, lambda low, high: (change(low), change(high)))
     return Measure(found.value, found.error + error, "density")
 
 
 def _covered(known: Known, cut: Cut) -> bool:
-    """Whether the known values are all that matter; a density reaches below them."""
+    """Return whether the known values reach below the threshold, so that no density is needed."""
     return known.density is None or known.reaches(float(cut.ends(TIMES)[0][-1]))
 
 

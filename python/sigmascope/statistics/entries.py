@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the numbers of a vector add up to, and what two of them have apart, chunk by chunk.
+"""Sums over the elements of a vector, and over the differences of two vectors, chunk by chunk.
 
-Sums are kept as numbers of moderate size times powers of two, so that neither numbers whose squares
-underflow nor such whose squares overflow are lost. Within a chunk they are pairwise, over the
-chunks exact: they err by about 1e-15 of the sum of the magnitudes.
+Sums are stored as numbers of moderate size times powers of two, so that elements whose squares
+underflow or overflow are not lost. Summation is pairwise within a chunk and exact over the chunks:
+the error is about 1e-15 of the sum of the magnitudes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Array = NDArray[np.float64]
 Numbers = NDArray[np.float64] | NDArray[np.integer]
 
 _HUGE = 2.0**1021
-"""Numbers beyond are halved before they are subtracted: their difference may be no float64."""
+"""Magnitude above which numbers are halved before subtraction, since differences may overflow."""
 
 _WHOLE = 2.0**53
-"""Beyond, float64 does not hold every whole number."""
+"""Magnitude above which float64 does not hold every integer."""
 
 
 class Total:
@@ -45,7 +45,7 @@ class Total:
         """Return a number and an even exponent: the sum is number * 2**exponent."""
         top = max((e for _, e in self._parts), default=0)
         top += top % 2
-        # Of what is 2**-1000 of the largest part, float64 would keep nothing beside it.
+        # Parts below 2**-1000 of the largest do not change the sum in float64.
         return math.fsum(math.ldexp(s, max(e - top, -1000)) for s, e in self._parts), top
 
     def root(self) -> float | None:
@@ -69,17 +69,17 @@ def _power(number: float, exponent: int) -> float | None:
 
 
 @dataclass(slots=True)
-class Seen:
-    """What is known of the numbers of one vector.
+class VectorStatistics:
+    """Statistics of the numbers of one vector.
 
     Attributes
     ----------
     count, zeros, nan, inf
-        Numbers in all, exact zeros, NaNs, infinities.
+        Numbers of elements, exact zeros, NaNs and infinities.
     first
         Place of the first NaN or infinity in C order, or None.
     least, greatest
-        Of the finite ones; None without any.
+        Least and greatest finite number; None if there is none.
     """
 
     count: int = 0
@@ -93,7 +93,7 @@ class Seen:
     sum: Total = field(default_factory=Total)
 
     def add(self, numbers: Numbers) -> Array:
-        """Take in a chunk; returns it in float64, with zeros in place of NaN and infinity."""
+        """Add a chunk; return it in float64, with zeros in place of NaN and infinity."""
         x = np.asarray(numbers, dtype=np.float64)
         finite = np.isfinite(x)
         if not finite.all():
@@ -115,44 +115,44 @@ class Seen:
 
     @property
     def finite(self) -> bool:
-        """Whether no number is NaN or infinite."""
+        """True if no number is NaN or infinite."""
         return self.nan == self.inf == 0
 
     @property
     def largest(self) -> float:
-        """The largest magnitude of a finite number; 0 if there is none."""
+        """Largest magnitude of a finite number; 0 if there is none."""
         return max(-(self.least or 0.0), self.greatest or 0.0, 0.0)
 
     @property
     def mean(self) -> float | None:
-        """Of the finite numbers; None without any."""
+        """Mean of the finite numbers; None if there is none."""
         number, exponent = self.sum.split()
         known = self.count - self.nan - self.inf
         return _power(number / known, exponent) if known else None
 
 
 @dataclass(slots=True)
-class Apart:
-    """What two vectors of one length have apart: before, after, and after - before.
+class VectorChange:
+    """Statistics of two vectors of one length: before, after, and after - before.
 
     Attributes
     ----------
     formats
-        How both are stored: "f32", "bf16", "i64" and so on; whole numbers are not rounded.
+        Formats in which both are stored: "f32", "bf16", "i64" and so on; integers are not rounded.
     before, after
-        What is known of each.
+        Statistics of each vector.
     changed
-        How many numbers are not the same, exactly; NaN is the same as NaN.
+        Number of elements that are not exactly the same; NaN is the same as NaN.
     beyond
-        Of these, how many differ by more than a unit in the last place of the coarser format,
-        which is the most that rounding both makes of one number; whole numbers are not rounded.
+        Number of these that differ by more than a unit in the last place of the coarser format,
+        the largest difference that rounding both makes of one number; integers are not rounded.
     largest
-        The largest magnitude of a difference of finite numbers; None where it is beyond float64.
+        Largest magnitude of a difference of finite numbers; None where it is beyond float64.
     """
 
     formats: tuple[str, str]
-    before: Seen = field(default_factory=Seen)
-    after: Seen = field(default_factory=Seen)
+    before: VectorStatistics = field(default_factory=VectorStatistics)
+    after: VectorStatistics = field(default_factory=VectorStatistics)
     changed: int = 0
     beyond: int = 0
     largest: float | None = 0.0
@@ -162,7 +162,7 @@ class Apart:
     rounding: Total = field(default_factory=Total)
 
     def add(self, one: Numbers, two: Numbers) -> None:
-        """Take in the numbers at the same places of both."""
+        """Add the numbers at the same places of both vectors."""
         differ = _differ(one, two)
         self.changed += int(differ.sum())
         x, y = self.before.add(one), self.after.add(two)
@@ -175,7 +175,7 @@ class Apart:
                 error = unit / np.where(closer, 4.0, math.sqrt(12.0))
                 self.rounding.add(error, error)
                 reach = np.maximum(reach, np.ldexp(unit, -power))
-        # Whole numbers beyond 2**53 may differ where their difference in float64 is zero.
+        # Integers beyond 2**53 may differ although their difference in float64 is zero.
         self.beyond += int(np.sum(differ & ((np.abs(d) > reach) | (reach == 0.0))))
         largest = _power(float(np.max(np.abs(d), initial=0.0)), power)
         both = self.largest is not None and largest is not None
@@ -195,7 +195,7 @@ class Apart:
 
     @property
     def cosine(self) -> Measure | None:
-        """The cosine between before and after; None if one of them is zero."""
+        """Cosine between before and after; None if one of them is zero."""
         inner, e = self.inner.split()
         (one, f), (two, g) = self.before.squares.split(), self.after.squares.split()
         if one == 0.0 or two == 0.0:
@@ -205,7 +205,7 @@ class Apart:
 
     @property
     def decay_coefficient(self) -> Measure | None:
-        """The multiple of before that is in the change; None if before is zero."""
+        """Coefficient c of the projection c before of the change; None if before is zero."""
         (product, e), (before, f) = self.product.split(), self.before.squares.split()
         change = self.relative_change
         if before == 0.0 or change is None:
@@ -215,13 +215,13 @@ class Apart:
 
     @property
     def floor(self) -> float | None:
-        """||after - before|| expected of rounding alone; None where a format is not known."""
-        known = all(is_rounded(kind) or _is_whole(kind) for kind in self.formats)
+        """Expected ||after - before|| of rounding alone; None if a format is not known."""
+        known = all(is_rounded(kind) or _is_integer(kind) for kind in self.formats)
         return self.rounding.root() if known else None
 
     @property
     def above_rounding(self) -> bool | None:
-        """Whether at least half of the squared change, or one number's, cannot be rounding."""
+        """True if rounding cannot explain half of the squared change, or that of one element."""
         if self.floor is None:
             return None
         (change, e), (rounding, f) = self.change.split(), self.rounding.split()
@@ -231,12 +231,12 @@ class Apart:
         return ratio is None or ratio > ABOVE
 
 
-def _is_whole(kind: str) -> bool:
+def _is_integer(kind: str) -> bool:
     return kind == "bool" or kind[0] in "ui"
 
 
 def _differ(one: Numbers, two: Numbers) -> NDArray[np.bool_]:
-    """Say which numbers are not the same, whatever their types, exactly."""
+    """Return which numbers differ, compared exactly, whatever their types."""
     whole = [x for x in (one, two) if x.dtype.kind != "f"]
     mixed = one.dtype.kind != two.dtype.kind
     if mixed and any(np.any(np.abs(x.astype(np.float64)) >= _WHOLE) for x in whole):

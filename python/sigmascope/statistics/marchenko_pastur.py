@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The Marchenko-Pastur law: what the singular values of pure noise look like, and where they end.
+"""The Marchenko-Pastur law: the distribution of the singular values of pure noise, and its edge.
 
 For an M x N matrix (M <= N) of independent entries of variance s^2, lambda / (N s^2) follows the
-law with beta = M / N on [(1 - sqrt(beta))^2, (1 + sqrt(beta))^2]. Its median tells s from the
-median singular value, untouched by a few strong directions (Gavish & Donoho 2014); then every value
-above the edge s (sqrt(N) + sqrt(M)) is more than noise.
+law with beta = M / N on [(1 - sqrt(beta))^2, (1 + sqrt(beta))^2]. The median of the law gives s
+from the median singular value, which a few strong directions do not change (Gavish & Donoho 2014).
+Every value above the edge s (sqrt(N) + sqrt(M)) is then more than noise.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Fewer singular values than this have no bulk whose median means anything.
+# With fewer singular values than this the median does not represent a bulk.
 MIN_VALUES = 10
-# The Tracy-Widom law of real noise lies above this with probability 0.01 (Johnstone 2001, table 1).
-# Of the law's variable; a width of `tracy_widom_width` is one unit of it.
+# 99 % quantile of the Tracy-Widom law of real noise (Johnstone 2001, table 1), in units of
+# `tracy_widom_width`.
 TRACY_WIDOM_99 = 2.02
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)

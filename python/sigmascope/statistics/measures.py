@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every measure that an effort allows, each with its error: values, density, or top k in, dict out.
+"""Dictionaries of all measures with their errors, from all values, a density, or the top k values.
 
-A measure is in the result only if what was computed supports it. An effective rank of the twenty
-values that a sketch kept is not an effective rank; what is undefined (a ratio of a zero matrix, an
-entropy of one value, a condition number below the floor) is absent too. Errors of the values are
-propagated as bounds, to first order and all at their worst.
+A measure is in the result only if the input determines it: the effective rank of the twenty values
+of a sketch is not the effective rank of the matrix. Undefined measures (a ratio of a zero matrix,
+an entropy of one value, a condition number below the floor) are absent too. Errors of the values
+are propagated as bounds, to first order and all with their worst signs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Array = NDArray[np.float64]
 Measures = dict[str, Measure]
 
 ENERGY_SHARES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
-ROUNDING = 2.0**-48  # of a Frobenius norm summed in float64, relative
+ROUNDING = 2.0**-48  # relative error of a Frobenius norm summed in float64
 
 _SIGMAS = {"fro_norm": 1, "spectral_norm": 1, "nuclear_norm": 1, "mp_edge": 1, "alpha_x_min": 2}
-"""Powers of sigma that measures have as their unit; the others have none, or are logarithms."""
+"""Powers of sigma in the units of measures; all others have no unit, or are logarithms."""
 
 
 def measures_from_values(
@@ -49,11 +49,11 @@ def measures_from_values(
     shape, fro_norm
         (m, n), and the exact ||A||_F.
     floor
-        Below this sigma the method cannot tell a value from zero.
+        Rounding floor: below this sigma the method cannot tell a value from zero.
     k
-        For ``concentration_k``; min(64, min(m, n)) if None.
+        Number of values of ``concentration_k``; min(64, min(m, n)) if None.
     rtol
-        Relative cut of ``numerical_rank``.
+        Relative threshold of ``numerical_rank``.
     unit
         Values, errors, fro_norm and floor are in units of 2^unit; the measures are not.
 
@@ -99,11 +99,11 @@ def measures_from_density(
     rtol: float = ranks.RANK_RTOL,
     unit: int = 0,
 ) -> Measures:
-    """Compute what a density and the top k values allow: all but condition and power laws.
+    """Compute the measures of a density and the top k values: all but condition and power laws.
 
-    ``numerical_rank`` is there only if it is certain: the resolved values hold all the energy but
-    what (rtol sigma_1)^2 could, so that no other value can exceed the cut. ``top``, ``top_errors``
-    and ``fro_norm`` are in units of 2^unit.
+    ``numerical_rank`` is present only if it is certain: the energy outside the resolved values is
+    at most (rtol sigma_1)^2, so that no other value can exceed the threshold. ``top``,
+    ``top_errors`` and ``fro_norm`` are in units of 2^unit.
     """
     s, e = _checked(top, top_errors, shape, fro_norm)
     if (shift := density.exponent - unit) != 0:
@@ -143,11 +143,11 @@ def measures_from_top(
     *,
     unit: int = 0,
 ) -> Measures:
-    """Compute what the top k values and the exact ||A||_F allow.
+    """Compute the measures that follow from the top k values and the exact ||A||_F.
 
-    Norms, stable rank, concentrations, and those energy ranks that the k values reach. With
-    k = min(m, n) they are the whole spectrum, and so is the answer. ``top``, ``top_errors`` and
-    ``fro_norm`` are in units of 2^unit.
+    These are norms, stable rank, concentrations, and the energy ranks that the k values reach. With
+    k = min(m, n) the values are the whole spectrum, and the result is that of
+    :func:`measures_from_values`. ``top``, ``top_errors`` and ``fro_norm`` are in units of 2^unit.
     """
     s, e = _checked(top, top_errors, shape, fro_norm)
     if len(s) == min(shape):
@@ -177,7 +177,7 @@ def _checked(
 
 
 def _from_top(s: Array, e: Array, fro: float, k: int, basis: Basis) -> Measures:
-    """Norms, stable rank, concentrations, and the energy ranks within reach."""
+    """Compute norms, stable rank, concentrations, and the energy ranks that the values reach."""
     found: Measures = {
         "fro_norm": Measure(fro, ROUNDING * fro, "exact"),
         "spectral_norm": Measure(float(s[0]), float(e[0]), basis),
@@ -188,30 +188,31 @@ def _from_top(s: Array, e: Array, fro: float, k: int, basis: Basis) -> Measures:
     spread = (2 * s * e + e**2) / fro**2
     stable = 1.0 / float(share[0])
     found["stable_rank"] = Measure(stable, stable * (2 * float(e[0] / s[0]) + ROUNDING), basis)
-    held, slack = np.cumsum(share), np.cumsum(spread)
+    energy, slack = np.cumsum(share), np.cumsum(spread)
     for name, count in (("1", 1), ("10", 10), ("k", k)):
         if count <= len(s):
-            value = min(float(held[count - 1]), 1.0)
+            value = min(float(energy[count - 1]), 1.0)
             error = float(slack[count - 1]) + ROUNDING * value
             found[f"concentration_{name}"] = Measure(value, error, basis)
     for name, q in ENERGY_SHARES.items():
-        rank = _energy_rank(held, slack, q, basis)
+        rank = _energy_rank(energy, slack, q, basis)
         if rank is not None:
             found[f"energy_rank_{name}"] = rank
     return found
 
 
-def _energy_rank(held: Array, slack: Array, q: float, basis: Basis) -> Measure | None:
-    """Least k that holds q, with the ranks that the slack of the energies allows as its error."""
+def _energy_rank(energy: Array, slack: Array, q: float, basis: Basis) -> Measure | None:
+    """Return the least k whose cumulative energy (k,) reaches q, as uncertain as the energies."""
     target = q * (1.0 - ranks.TIE)
-    k, least, most = (int(np.searchsorted(x, target)) for x in (held, held + slack, held - slack))
-    if k == len(held):
+    bounds = energy, energy + slack, energy - slack
+    k, least, most = (int(np.searchsorted(x, target)) for x in bounds)
+    if k == len(energy):
         return None
     return Measure(float(k + 1), float(max(k - least, most - k)), basis)
 
 
 def _ranks(s: Array, e: Array) -> Measures:
-    """Ranks that need every value; s and e relative to sigma_1."""
+    """Compute the ranks that need every value; s and e are relative to sigma_1."""
     x, d = s**2, 2 * s * e + e**2
     p = len(s)
     effective = _entropy_rank(ranks.effective_rank(s), s, e)
@@ -240,15 +241,15 @@ def _spectral_entropy(rank: Measure, p: int) -> Measures:
 
 
 def _certain_rank(density: Density, rtol: float) -> Measure | None:
-    """Return the numerical rank if rounding and the energy left over cannot change it."""
+    """Return the numerical rank if neither rounding nor the remaining energy can change it."""
     rule = density.quadrature
     values = rule.converged
     if density.fro_norm == 0:
         return Measure(0.0, 0.0, "density")
-    if len(values) == 0 or rule.apart.frobenius > 0:
+    if len(values) == 0 or rule.distance.frobenius > 0:
         return None
     cut = rtol**2 * float(values[0])
-    # A node is known to its resolution, and one that was taken for 0 to twice that.
+    # The error of a node is at most the resolution; twice that if it was set to 0.
     doubtful = bool(np.any(np.abs(values - cut) <= 2.0 * rule.resolution))
     left = abs(density.fro_norm**2 - float(values.sum())) + len(values) * rule.resolution
     if doubtful or not (density.exact or left <= cut):

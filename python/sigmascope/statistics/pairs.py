@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measures of a pair of matrices, before (W) and after (W'), and of their difference dW = W' - W.
 
-Sizes and directions follow from three sums over the entries; the rounding floor from the formats in
-which both are stored; angles between singular subspaces from vectors and their residuals.
+Sizes and directions follow from three sums over the entries, the rounding floor from the formats in
+which both are stored, and angles between singular subspaces from vectors and their residuals.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Vectors = NDArray[np.floating]
 Product = Callable[[Vectors, Vectors], Array]
 
 ROUNDING = 2.0**-44
-"""Of a sum of products over all entries, relative to the norms of both factors."""
+"""Error of a sum of products over all entries, relative to the norms of both factors."""
 
 MOST = 0.05
-"""Sine of the angle by which a subspace may be wrong that is called resolved."""
+"""Largest sine of the error angle of a subspace that counts as resolved."""
 
 _FORMATS = {
     "f64": (11, 52, 1023),
@@ -38,19 +38,19 @@ _FORMATS = {
     "f8_e5m2": (5, 2, 15),
     "f4_e2m1": (2, 1, 1),
 }
-"""Of a floating point format: bits of the exponent, of the mantissa, and the bias."""
+"""Floating point formats: bits of the exponent, bits of the mantissa, and bias."""
 
 _WIDE = {"f32": 24, "f64": 53}
-"""Digits of formats whose codes are not counted."""
+"""Binary digits of the formats whose codes are not counted."""
 
 ABOVE = 2.0
-"""A change is above rounding where its squared norm is so many times that expected of rounding."""
+"""Ratio of the squared norm of a change to that expected of rounding, beyond which it is real."""
 
 
 def relative_change(before2: float, change2: float, rounding: float = 0.0) -> Measure | None:
     """Return ||dW||_F / ||W||_F, in [0, inf); None if W is zero.
 
-    `rounding`, here and below: by how much of ||dW||_F dW itself may be off.
+    `rounding`, here and below, is a bound on the error of dW relative to ||dW||_F.
     """
     if before2 == 0:
         return None
@@ -61,7 +61,7 @@ def relative_change(before2: float, change2: float, rounding: float = 0.0) -> Me
 def cosine(before2: float, change2: float, product: float, rounding: float = 0.0) -> Measure | None:
     """Return <W, W'> / ||W|| ||W'||, in [-1, 1]; None if one of them is zero.
 
-    `product` is <dW, W>. The error is that of three sums; 1 - cosine is known no better.
+    `product` is <dW, W>. The error is that of three sums; 1 - cosine has the same absolute error.
     """
     after2 = before2 + 2 * product + change2
     if before2 == 0 or after2 <= 0:
@@ -86,10 +86,10 @@ def decay_coefficient(
 
 
 class Rounding(NamedTuple):
-    """What a stored matrix tells of its rounding: its squared norm, and what was stored.
+    """The data of a stored matrix that determine its rounding error: format, norm, and codes.
 
-    `histogram` counts its codes; a format of 16 bits can do with `units2`, the sum of 2^(2 e) over
-    the exponents of its entries (:class:`sigmascope.solvers.change.Sums`), wider ones with neither.
+    `histogram` counts its codes. For a format of 16 bits `units2` suffices, the sum of 2^(2 e) over
+    the exponents of its entries (:mod:`sigmascope.solvers.change`); wider formats need neither.
     """
 
     dtype: str
@@ -99,13 +99,12 @@ class Rounding(NamedTuple):
 
     @property
     def counted(self) -> bool:
-        """Whether codes have to be counted."""
+        """True if the codes have to be counted."""
         return self.dtype in _FORMATS and self.dtype not in _WIDE and self.units2 is None
 
 
 class Codes(NamedTuple):
-    """Of every code of a format: its number, its unit in the last place, and the square of the
-    error that rounding to it makes, as expected.
+    """Number, unit in the last place, and expected squared rounding error of each code of a format.
 
     Codes of NaN and infinity count as numbers beyond the largest.
     """
@@ -116,10 +115,10 @@ class Codes(NamedTuple):
 
 
 def codes_of(dtype: str) -> Codes:
-    """Return the codes of an 8- or 16-bit format, from 0 on.
+    """Return all codes of an 8- or 16-bit format, from 0 on.
 
-    What is rounded to a number lies within half a unit of it, evenly: unit^2 / 12. Below a power of
-    two the next number is half as far, which makes unit^2 / 16.
+    Values that round to a number are taken to lie evenly within half a unit of it, with the mean
+    square unit^2 / 12. The number below a power of two is half as far, which gives unit^2 / 16.
     """
     exponent_bits, mantissa_bits, bias = _FORMATS[dtype]
     size = 1 << 16 if exponent_bits + mantissa_bits == 15 else 1 << 8
@@ -135,14 +134,14 @@ def codes_of(dtype: str) -> Codes:
 def rounding_variance(stored: Rounding) -> float | None:
     """Return the squared Frobenius norm expected of the rounding of one matrix to its format.
 
-    The sum over the entries of ulp(w)^2 / 12, a little less at powers of two (:func:`codes_of`).
-    From counts of codes, or sums of units, it is exact; where stored codes are multiplied by
-    scales, their spread is taken to be alike under every scale. Of f32 and f64 mantissas are taken
-    as spread evenly in the logarithm. None for a format that is not known.
+    It is the sum over the entries of ulp(w)^2 / 12, less at powers of two (:func:`codes_of`). It is
+    exact if it comes from counts of codes or sums of units; where stored codes are multiplied by
+    scales, the distribution of codes is taken to be the same under every scale. Mantissas of f32
+    and f64 are taken to be uniform in the logarithm. None for an unknown format.
     """
     if stored.dtype in _WIDE:
         digits = _WIDE[stored.dtype]
-        share = 3 / (8 * math.log(2)) * 4.0 ** (1 - digits)  # of ulp(w)^2 in w^2, 1 <= w < 2
+        share = 3 / (8 * math.log(2)) * 4.0 ** (1 - digits)  # mean of ulp(w)^2 / w^2, 1 <= w < 2
         return share * stored.norm2 / 12
     if stored.dtype not in _FORMATS:
         return None
@@ -156,10 +155,10 @@ def rounding_variance(stored: Rounding) -> float | None:
 
 
 def rounding_floor(before: Rounding, after: Rounding) -> float | None:
-    """Return the Frobenius norm that a difference of both has by their rounding alone, as expected.
+    """Return the expected Frobenius norm of the difference of both due to their rounding alone.
 
-    As if each had been rounded once, independently. A matrix that was not rounded, since its run
-    began with what is stored, makes that too much by up to sqrt(2).
+    Each matrix is taken to have been rounded once, independently. If one was not rounded, because
+    training began with the stored numbers, the result is too large by a factor of up to sqrt(2).
     """
     variances = rounding_variance(before), rounding_variance(after)
     if variances[0] is None or variances[1] is None:
@@ -168,23 +167,23 @@ def rounding_floor(before: Rounding, after: Rounding) -> float | None:
 
 
 def product_floor(scale: float, B: Array, A: Array, dtypes: tuple[str, str]) -> float | None:
-    """Return the Frobenius norm that rounding of its factors is expected to give a product s B A.
+    """Return the expected Frobenius norm of the error of s B A due to rounding of its factors.
 
-    As if every number b of B and a of A had been rounded once, independently, with the variances
-    e(b) and e(a) = ulp^2 / 12 of :func:`codes_of`. With E and F for what that added,
+    Every number b of B and a of A is taken to have been rounded once, independently, with the
+    variances e(b) and e(a) = ulp^2 / 12 of :func:`codes_of`. With E and F for the rounding errors,
     (B + E)(A + F) - B A = E A + B F + E F has the expected square
 
         sum over k of  e(b_k) |a_k|^2 + |b_k|^2 e(a_k) + e(b_k) e(a_k),
 
-    b_k the k-th column of B and a_k the k-th row of A, and e(b_k) a sum over its entries: the three
-    terms are uncorrelated. None for a format that is not a plain float of 16 bits or more.
+    where b_k is the k-th column of B, a_k the k-th row of A, and e(b_k) a sum over its entries: the
+    three terms are uncorrelated. None for a format that is not a plain float of 16 bits or more.
 
     Parameters
     ----------
     scale, B, A
-        s, (m, r), (r, n).
+        s; (m, r); (r, n).
     dtypes
-        How B and A are stored.
+        Formats in which B and A are stored.
     """
     if not set(dtypes) <= {"f64", "f32", "bf16", "f16"}:
         return None
@@ -197,39 +196,36 @@ def product_floor(scale: float, B: Array, A: Array, dtypes: tuple[str, str]) -> 
 
 
 def _rounding_errors2(numbers: Array, dtype: str, shift: int) -> Array:
-    """Return the expected square of what rounding to a format added to each of these numbers.
-
-    In units of 4^shift.
-    """
+    """Return the expected squared rounding error of each number, in units of 4^shift."""
     unit, closer = units_of(numbers, dtype, shift)
     return np.asarray(unit**2 / np.where(closer, 16, 12))
 
 
 def units_of(numbers: Array, dtype: str, shift: int = 0) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the unit in the last place of numbers of a format, and which are powers of two.
+    """Return the unit in the last place of each number of a format, and which are powers of two.
 
-    In units of 2^shift. Below a power of two, of normal numbers, the next one is half a unit away.
+    Units are in units of 2^shift. The number below a normal power of two is half a unit away.
     """
     _, mantissa_bits, bias = _FORMATS[dtype]
     fraction, exponent = np.frexp(np.abs(numbers))  # 1/2 <= fraction < 1, or 0
-    least = 2 - bias  # of the smallest number that is normal
+    least = 2 - bias  # exponent of the least normal number
     place = np.where(numbers == 0, least, np.maximum(exponent, least))
     unit = np.ldexp(1.0, np.asarray(place - 1 - mantissa_bits - shift))
     return unit, np.asarray((fraction == 0.5) & (exponent > least))
 
 
 def is_rounded(dtype: str) -> bool:
-    """Whether numbers of a format are rounded in a way that is known."""
+    """Return whether the rounding of numbers of a format is known."""
     return dtype in _FORMATS
 
 
 def above_rounding(change2: float, floor: float) -> bool:
-    """Whether at least half of ||dW||_F^2 cannot be rounding."""
+    """Return whether at least half of ||dW||_F^2 cannot be rounding."""
     return change2 > ABOVE * floor**2
 
 
 def noise_effective_rank(shape: tuple[int, int]) -> float:
-    """Return the effective rank of pure noise of a shape: what rounding alone would read as.
+    """Return the effective rank of pure noise of a shape, such as rounding errors.
 
     exp of the entropy of sigma / sum sigma under the Marchenko-Pastur law, for large matrices.
     """
@@ -239,17 +235,17 @@ def noise_effective_rank(shape: tuple[int, int]) -> float:
 
 
 def subspace_errors(values: Array, errors: Array, residuals: Array, rounding: float) -> Array:
-    """Bound the sine of the angle by which the first j computed vectors may be off, j = 1..k - 1.
+    """Bound the sine of the error angle of the span of the first j vectors, j = 1 .. k - 1.
 
-    Wedin 1972: sqrt(sum of squared residuals of both sides) / gap, where the gap is from s_j to all
-    true values beyond the j-th, at most s_{j+1} + error. inf where there is no gap.
+    Wedin 1972: sqrt(sum of squared residuals of both sides) / gap, where the gap is the distance
+    from s_j to all true values beyond the j-th, which are at most s_{j+1} + error. inf without gap.
 
     Parameters
     ----------
     values, errors, residuals
         (k,) descending, their error bounds, and max(||A v - s u||, ||A^T u - s v||); sigma units.
     rounding
-        sigma; of the residual that is zero but for rounding.
+        Rounding error (sigma) of a residual that would be zero in exact arithmetic.
     """
     s, e, r = (np.asarray(x, dtype=np.float64) for x in (values, errors, residuals))
     gap = s[:-1] - (s[1:] + e[1:])
@@ -258,7 +254,7 @@ def subspace_errors(values: Array, errors: Array, residuals: Array, rounding: fl
 
 
 def resolved(bounds: Array, most: float = MOST) -> int:
-    """Return the largest j whose bound is at most that; 0 if there is none."""
+    """Return the largest j whose bound is at most `most`; 0 if there is none."""
     good = np.flatnonzero(bounds <= most)
     return int(good[-1]) + 1 if len(good) else 0
 
@@ -270,16 +266,16 @@ def _by_numpy(A: Vectors, B: Vectors) -> Array:
 def principal_angles(X: Vectors, Y: Vectors, product: Product = _by_numpy) -> Array:
     """Return the angles between the spans of the columns of X and of Y, ascending, in radians.
 
-    min(p, q) of them, for X (m, p) and Y (m, q) of columns that are nearly orthonormal. Sines where
-    they are small, cosines where they are large, so that both ends are accurate (Bjoerck & Golub
-    1973): to about 1e-8. `product` makes A^T B in float64.
+    There are min(p, q) angles for X (m, p) and Y (m, q) with nearly orthonormal columns. Small
+    angles come from sines and large ones from cosines, so that both are accurate (Bjoerck & Golub
+    1973), to about 1e-8. `product` computes A^T B in float64.
     """
     if X.shape[1] < Y.shape[1]:
         X, Y = Y, X
     S, T = (np.linalg.inv(np.linalg.cholesky(product(x, x)).T) for x in (X, Y))
-    C = S.T @ product(X, Y) @ T  # of Q = X S and P = Y T, orthonormal: Q^T P
+    C = S.T @ product(X, Y) @ T  # Q^T P for the orthonormal Q = X S and P = Y T
     cosines = np.clip(np.linalg.svd(C, compute_uv=False), 0.0, 1.0)
-    if cosines[0] ** 2 < 0.5:  # so that no sine is small
+    if cosines[0] ** 2 < 0.5:  # no sine is small
         return np.asarray(np.arccos(cosines))
     D = product(Y.T, T) - product(X.T, S @ C)  # P - Q Q^T P, m x q
     sines = np.sqrt(np.clip(np.linalg.eigvalsh(product(D, D)), 0.0, 1.0))
@@ -287,9 +283,9 @@ def principal_angles(X: Vectors, Y: Vectors, product: Product = _by_numpy) -> Ar
 
 
 def angle_error(first: float, second: float) -> float:
-    """Bound the error of every principal angle between two subspaces, each off by such a sine.
+    """Bound the error of every principal angle from the sines of both subspace errors.
 
-    No angle between two subspaces changes by more than the largest between a subspace and what
-    takes its place (Qiu, Zhang & Li 2005).
+    No angle between two subspaces changes by more than the largest angle between a subspace and
+    its replacement (Qiu, Zhang & Li 2005).
     """
     return math.asin(min(first, 1.0)) + math.asin(min(second, 1.0))

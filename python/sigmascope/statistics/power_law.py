@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Power-law fits of the tail of lambda, and how far they can be trusted."""
+"""Power-law fits of the tail of lambda, with their uncertainty."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .ranks import relative, spectral_norm
 
 Array = NDArray[np.float64]
 
-# lambda below this share of lambda_1 is left out. A relative cut: an absolute one turns the alpha
-# of a small matrix into nonsense.
+# lambda below this fraction of lambda_1 is left out. The threshold is relative: an absolute one
+# would make the alpha of a matrix of small scale meaningless.
 RELATIVE_CUT = 1e-10
 # No tail shorter than this is fitted: with a handful of values every law fits.
 MIN_TAIL = 10
-# Tails whose D is within this factor of the best D are as good.
+# Tails whose D is within this factor of the least D count as equally good.
 STABLE = 1.05
 
 
@@ -38,7 +38,7 @@ class PowerLawFit:
     D
         Kolmogorov-Smirnov distance between the tail and the law.
     x_min, tail
-        Where the tail begins (lambda units), and how many values it has.
+        Least value of the tail (lambda units), and its number of values.
     low, high
         Stability range: least and largest alpha over all x_min with D <= 1.05 D_min.
     """
@@ -53,7 +53,7 @@ class PowerLawFit:
 
 
 def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
-    """Fit alpha by Clauset, Shalizi & Newman 2009: x_min is the lambda_(i) with the least D.
+    """Fit alpha by Clauset, Shalizi & Newman 2009: x_min is the lambda_i with the least D.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
     Notes
     -----
     The distance is two-sided at every step, so D >= 1 / (2 tail) and short tails are not favoured.
-    The fit often has two nearly equal minima far apart: look at ``low`` and ``high``.
+    D often has two nearly equal minima with very different alpha: compare ``low`` and ``high``.
     """
     s = relative(sigma)
     top = spectral_norm(sigma)
@@ -129,11 +129,11 @@ def tail_measures(sigma: Array, errors: Array, floor: float, unit: int = 0) -> d
 
     alpha, alpha_low, alpha_high
         See :class:`PowerLawFit`. Range (1, inf), no unit. The error of alpha is its standard error
-        for the x_min chosen, the range is exact for the values found.
+        for the chosen x_min; the range is exact for the computed values.
     alpha_D, alpha_x_min, alpha_tail
-        No unit, lambda, a count; exact for the values found but for their errors.
+        No unit, lambda, a count; exact for the computed values, up to their errors.
     alpha_weighted, log_alpha_norm
-        log10 of lambda, sigma in units of 2^unit; the error is that of alpha.
+        log10 of lambda, for sigma in units of 2^unit; the error follows from that of alpha.
     alpha_hill
         Range (1, inf); the error is (alpha - 1) / sqrt(k).
 
@@ -176,14 +176,15 @@ def alpha_farms(parts: Sequence[ArrayLike], floor: float = 0.0) -> Measure:
         Every singular value of each sub-matrix, (p,) descending. They have one shape, so that
         the aspect ratio, which biases :func:`alpha_hill`, is the same whatever matrix they are of.
     floor
-        Sigma that no part resolves.
+        Rounding floor: values at or below this sigma are not resolved.
 
     Returns
     -------
     Measure
-        1 + k / sum_{i <= k} ln(lambda_i / lambda_k) over the k = half of all values that are
-        largest. Range (1, inf), no unit. Its standard error is the larger of (alpha - 1) / sqrt(k)
-        and that of the mean over the parts, which overlap: where there is one part, the former.
+        1 + k / sum_{i <= k} ln(lambda_i / lambda_k) over the k largest of all values, k half of
+        their number. Range (1, inf), no unit. The standard error is the larger of
+        (alpha - 1) / sqrt(k) and the standard error of the mean over the parts, which overlap; with
+        one part it is the former.
 
     Raises
     ------
@@ -192,8 +193,8 @@ def alpha_farms(parts: Sequence[ArrayLike], floor: float = 0.0) -> Measure:
 
     Notes
     -----
-    Hu, Goel, Killiakov & Yang 2025 (FARMS, arXiv 2506.06280). They take a regular grid of windows;
-    which ones a spectrum takes here is in :mod:`sigmascope.analysis.requested`.
+    Hu, Goel, Killiakov & Yang 2025 (FARMS, arXiv 2506.06280). They use a regular grid of windows;
+    the windows of this package are defined in :mod:`sigmascope.analysis.requested`.
     """
     pooled = np.sort(np.concatenate([np.asarray(part, dtype=np.float64) for part in parts]))[::-1]
     alpha = alpha_hill(pooled, floor)

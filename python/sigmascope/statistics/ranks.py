@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-# Values at or below this share of sigma_1 do not count in a numerical rank.
+# Values at or below this fraction of sigma_1 do not count in a numerical rank.
 RANK_RTOL = 1e-6
-# A share of the energy that is reached to within rounding is reached.
+# A share of the energy counts as reached if only rounding is missing.
 TIE = 1e-12
 
 
@@ -48,12 +48,12 @@ def entropy(p: Array) -> float:
 
 
 def entropy_rank_error(rank: float, weights: Array, errors: Array) -> float:
-    """Bound, to first order, what errors (p,) of the weights (p,) do to exp of their entropy.
+    """Bound, to first order, the error of exp of the entropy from errors (p,) of weights (p,).
 
     d entropy / d weight_i = -(ln p_i + entropy) / total, for p = weights / total.
     """
     total = weights.sum()
-    # ln p is infinite at 0; over the error of a value it is no worse than at that error.
+    # ln p is infinite at 0; for a weight below its error the value at the error is used.
     p = np.maximum(weights, np.maximum(errors, np.finfo(np.float64).tiny)) / total
     slope = np.abs(np.log(p) + math.log(rank)) / total
     return float(rank * (slope @ errors)) + 1e-14 * rank

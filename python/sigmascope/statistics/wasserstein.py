@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Distances between spectra: Wasserstein-1, and that to a randomized matrix."""
+"""Wasserstein-1 distances between spectra, and from a spectrum to those of randomized matrices."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from sigmascope.spectra import Known, Measure
 
 NODES = 63
-"""Places at which values that are known by a density alone are compared; and a third of them."""
+"""Number of quantiles at which densities are compared; a third of them gives the error."""
 
 
 def wasserstein(a: Known, b: Known) -> Measure:
     """Compute the Wasserstein-1 distance of two spectra of n values each.
 
-    mean_i |sigma_i - sigma'_i|, the i-th largest with the i-th largest: the least mean distance by
+    It is mean_i |sigma_i - sigma'_i| over pairs of i-th largest values: the least mean distance by
     which the values of one must be moved to become those of the other. Range [0, inf), unit sigma.
-    Exact but for the errors of the values where all are known. Else the largest are compared so,
-    and the others at 63 quantiles of the densities; the error then holds those of the quantiles,
-    all at their worst, and what a third of the places would change. O(n).
+    If all values are known it is exact up to their errors. Else the largest values are compared
+    directly, and the others at 63 quantiles of the densities; the error then is the sum of the
+    errors of the quantiles and of the difference to a third of the quantiles. O(n).
 
     Raises
     ------
     ValueError
-        Two spectra of different length, or too little known of one.
+        Two spectra of different length, or a quantile that needs a missing density.
     """
     if a.n != b.n:
         raise ValueError(f"spectra of {a.n} and {b.n} values; only equal numbers are compared")
@@ -40,7 +40,7 @@ def wasserstein(a: Known, b: Known) -> Measure:
 
 
 def _between(a: Known, b: Known, k: int, nodes: int) -> tuple[float, float]:
-    """Sum the distances of all but the k largest, from so many places; and their errors."""
+    """Sum the distances of all but the k largest, from ``nodes`` quantiles; with the error."""
     each = (a.n - k) / nodes
     places = k - 0.5 + each * (np.arange(nodes) + 0.5)
     fractions = np.clip(1.0 - places / (a.n - 1), 0.0, 1.0)
@@ -51,17 +51,17 @@ def _between(a: Known, b: Known, k: int, nodes: int) -> tuple[float, float]:
 def randomized_distance(spectrum: Known, randomized: Sequence[Known]) -> Measure:
     """Compare a spectrum with those of its matrix after random permutations of the entries.
 
-    The mean of :func:`wasserstein` over the permutations, of which there are two or more. Range
-    [0, inf), unit sigma; near 0 for a matrix of independent entries, whatever their distribution.
-    Its error is the mean of theirs, and the distance of the first two randomized spectra from
-    each other, which is about how far another permutation would be.
+    The result is the mean of :func:`wasserstein` over two or more permutations. Range [0, inf),
+    unit sigma; near 0 for a matrix of independent entries, whatever their distribution. Its error
+    is the mean of the errors plus the distance between the first two randomized spectra, which
+    estimates the effect of another permutation.
 
-    Not a divergence of sorted singular values taken for probabilities, which weightwatcher's
-    rand_distance is.
+    weightwatcher's rand_distance differs: it is a divergence of sorted singular values, taken as
+    probabilities.
     """
     if len(randomized) < 2:
         raise ValueError(f"{len(randomized)} permutation tells nothing of another; two do")
     found = [wasserstein(spectrum, other) for other in randomized]
-    apart = wasserstein(randomized[0], randomized[1])
+    between = wasserstein(randomized[0], randomized[1])
     value, error = np.mean([[m.value, m.error] for m in found], axis=0)
-    return Measure(float(value), float(error) + apart.value, found[0].basis)
+    return Measure(float(value), float(error) + between.value, found[0].basis)

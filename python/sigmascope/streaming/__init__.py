@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Data that are seen once: what is kept of them adds up, in any order and any number of places."""
+"""Streaming: accumulators and sketches of data that are read once, which merge in any order."""
 
 from __future__ import annotations
 

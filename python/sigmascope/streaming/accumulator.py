@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all accumulators share: they merge, are pickled and saved, and know when they are broken."""
+"""Base of all accumulators: merging, saving, loading, and detection of interrupted updates."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from sigmascope.spectra.units import scaled
 from .exact_sum import MOST_TERMS, ExactSum
 
 FORMAT = 1
-"""Of the files; one of a later format is refused."""
+"""Version of the file format; any other version is refused."""
 
 _DAMAGE = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError),
     *(NotImplementedError, RuntimeError, MemoryError, struct.error, BadZipFile, zlib.error),
 )
-"""What reading a damaged file may raise, beside the system's own errors."""
+"""Exceptions that reading a damaged file may raise, in addition to OSError."""
 
 
 class Accumulator(ABC):
-    """Exact sums over parts of the data, each part seen once.
+    """Exact sums over parts of the data, each of which is added once.
 
     Attributes
     ----------
     updates : int
-        Parts seen, those of merged accumulators included; at most 2**22.
+        Number of updates, including those of merged accumulators; at most 2**22.
     """
 
     def __init__(self, **sums: ExactSum) -> None:
@@ -54,23 +54,23 @@ class Accumulator(ABC):
 
     @abstractmethod
     def _options(self) -> dict[str, Any]:
-        """What it was made with, in JSON's types; the constructor takes it."""
+        """Return the arguments of the constructor, as JSON types."""
 
     def _key(self) -> dict[str, Any]:
-        """The options on which two accumulators must agree."""
+        """Return the options on which two accumulators must agree to be merged."""
         return self._options()
 
     def _absorb(self, other: Self) -> None:
-        """Add what the other holds."""
+        """Add the sums of another accumulator."""
         for name, held in self._sums.items():
             held.merge(other._sums[name])
 
     def _counts(self) -> dict[str, Any]:
-        """What a file has of it beside arrays, in JSON's types."""
+        """Return the state to save, other than arrays, as JSON types."""
         return {}
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays that a file has of it."""
+        """Return the arrays to save."""
         return {
             f"{name}_{part}": values
             for name, held in self._sums.items()
@@ -78,7 +78,7 @@ class Accumulator(ABC):
         }
 
     def _restore(self, counts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        """Take over what a file has of it; ValueError, TypeError or KeyError if that is wrong."""
+        """Restore a saved state; ValueError, TypeError or KeyError if it is not valid."""
         for name, held in self._sums.items():
             prefix = f"{name}_"
             own = {
@@ -87,9 +87,9 @@ class Accumulator(ABC):
             held.restore(own)
 
     def merge(self, other: Self) -> Self:
-        """Add what another accumulator has seen; ValueError unless their options agree.
+        """Add the data of another accumulator; ValueError unless their options agree.
 
-        The other one stays as it is. Merged in any order, no bit changes.
+        The other accumulator is not changed. The order of merges does not change any bit.
         """
         if type(other) is not type(self):
             kinds = f"a {type(self).__name__} and a {type(other).__name__}"
@@ -98,15 +98,15 @@ class Accumulator(ABC):
         if mine != theirs:
             name = type(self).__name__
             raise ValueError(f"a {name} of {mine} and one of {theirs} do not add up")
-        other._require_whole()
+        other._require_intact()
         with self._changing(other.updates):
             self._absorb(other)
         return self
 
     @contextmanager
     def _changing(self, updates: int = 1) -> Iterator[None]:
-        """Around every change: one that Ctrl-C cuts in two is not taken for whole."""
-        self._require_whole()
+        """Mark the accumulator as broken during a change, to detect an interrupted one."""
+        self._require_intact()
         if self.updates + updates > MOST_TERMS:
             raise OverflowError(f"at most {MOST_TERMS} updates add up; make each larger")
         self._broken = True
@@ -114,18 +114,18 @@ class Accumulator(ABC):
         self.updates += updates
         self._broken = False
 
-    def _require_whole(self) -> None:
+    def _require_intact(self) -> None:
         if self._broken:
             raise RuntimeError(
                 f"an update of this {type(self).__name__} was interrupted half-way; load another"
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file of NumPy arrays (.npz), versioned; a file that is there is replaced.
+        """Write the accumulator to a versioned .npz file; an existing file is replaced.
 
-        The new file takes the old one's place only once it is whole.
+        The new file replaces the old one only when it is complete.
         """
-        self._require_whole()
+        self._require_intact()
         head = {
             "kind": type(self).__name__,
             "format": FORMAT,
@@ -148,7 +148,7 @@ class Accumulator(ABC):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read one that :meth:`save` wrote; CheckpointError, naming the file, if it is not one."""
+        """Read an accumulator that :meth:`save` wrote; CheckpointError if the file holds none."""
         try:
             with open_regular(path) as raw, np.load(raw, allow_pickle=False) as stored:
                 return cls._of({name: stored[name] for name in stored.files})
@@ -181,7 +181,7 @@ class RowAccumulator(Accumulator):
     n_cols : int
         Columns of the matrix.
     rows : int
-        Rows seen.
+        Number of rows added.
     """
 
     def __init__(self, n_cols: int, **sums: ExactSum) -> None:
@@ -193,20 +193,20 @@ class RowAccumulator(Accumulator):
 
     @abstractmethod
     def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
-        """Add rows, each seen once."""
+        """Add rows, each of them once."""
 
     def extend(self, parts: Iterable[Any], *, num_threads: int | None = None) -> Self:
-        """Add what an iterable yields: rows (n_cols,) or blocks of rows (any, n_cols).
+        """Add the items of an iterable: rows (n_cols,) or blocks of rows (any, n_cols).
 
-        Each is copied before the next is asked for, and they are collected into panels of up to
-        1024 rows, each of which is one update. If the iterable or an update fails, what had come
-        before is added, and `rows` says how much that is; but of a panel with a row that is refused
-        no row is added.
+        Each item is copied before the next is requested. Items are collected into panels of up to
+        1024 rows, each of which is one update. If the iterable or an update fails, the preceding
+        items are added, and `rows` is their number; but no row of a panel with a refused row is
+        added.
 
         Parameters
         ----------
         parts : iterable
-            Of anything that :func:`matrix` takes, and of rows; a generator, for example.
+            Items are rows, or anything that :func:`matrix` takes; a generator, for example.
         num_threads : int, optional
         """
         height, waiting, collected = self._panel_rows(), list[NDArray[Any]](), 0
@@ -233,7 +233,7 @@ class RowAccumulator(Accumulator):
         return self
 
     def _panel_rows(self) -> int:
-        """Rows that are worth an update of their own: at most 1024 and 64 MiB of float64."""
+        """Return the number of rows of a panel: at most 1024, and 64 MiB of float64."""
         return min(max(2**23 // self.n_cols, 16), 1024)
 
     def _of_width(self, a: Matrix) -> Matrix:
@@ -263,7 +263,7 @@ def _as_rows(part: Any) -> Matrix:
 
 
 def native_options(num_threads: int | None) -> dict[str, Any]:
-    """The keyword arguments of every native algorithm, for data in hand."""
+    """Return the common keyword arguments of the native algorithms, for data in memory."""
     return {
         "threads": resolve_threads(num_threads),
         "panel_rows": 0,
@@ -272,12 +272,12 @@ def native_options(num_threads: int | None) -> dict[str, Any]:
     }
 
 
-def at_the_door(
+def surveyed(
     a: Matrix, what: str, options: dict[str, Any], step: int = 8
 ) -> tuple[Matrix, float, int]:
-    """Look at every entry: a 2^-unit, its ||.||_F^2, and unit; or NonFiniteError.
+    """Return a 2^-unit, its ||.||_F^2, and unit; NonFiniteError if an entry is not finite.
 
-    The unit is 0 but where squares would leave float64's range, and a multiple of `step`.
+    The unit is a multiple of `step`, and 0 unless squares would leave the range of float64.
     """
     seen = _core.survey(a._native, **options)
     if seen["nan"] or seen["inf"]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How large an error is, from its products with Gaussian vectors."""
+"""Bounds on the norm of an error from its products with Gaussian vectors."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNLIKELY = 5e-5
-"""Probability with which a sketch may miss more than its bound, at most."""
+"""Largest probability with which the error of a sketch may exceed its bound."""
 
 LEAST_COLUMNS = 6
-"""Fewer columns of a sketch say too little of what it misses."""
+"""Least number of columns of a sketch from which its error is estimated."""
 
 _SPLITS = 4
-"""Choices of columns that are left out; the best of their bounds counts."""
+"""Number of choices of columns that are left out; the least of their bounds counts."""
 
 
 def chi_square_mean(degrees: int, deviations: float) -> float:
-    """Quantile of chi^2 over its degrees of freedom; Wilson & Hilferty 1931: low ones too low."""
+    """Return a quantile of chi^2 over its degrees of freedom; low quantiles are slightly too low.
+
+    ``deviations`` is the quantile of the normal distribution (Wilson & Hilferty 1931).
+    """
     spread = 2.0 / (9.0 * degrees)
     return float(max(1.0 - spread + deviations * np.sqrt(spread), 0.0) ** 3)
 
 
 def least_mean_square(degrees: int, chance: float = UNLIKELY) -> float:
-    """Return what the mean square of an even number of Gaussian numbers is below by that chance.
+    """Return the level that the mean square of Gaussian numbers is below with probability `chance`.
 
-    P(chi^2_2h < 2 x) = exp(-x) sum_{j >= h} x^j / j!, by bisection.
+    Their number must be even. P(chi^2_2h < 2 x) = exp(-x) sum_{j >= h} x^j / j!, by bisection.
     """
     half = degrees // 2
 
@@ -56,24 +59,24 @@ def missed_by_sketch(
     ----------
     z : A^T A Omega (n, l)
     y2 : (A Omega)^T (A Omega) (l, l), not singular
-    chance : the probability over Gaussian Omega that ||E|| is larger, at most
+    chance : largest probability over Gaussian Omega that ||E|| exceeds the bound
 
     Notes
     -----
-    Leave h columns J out. What the others' Q misses is E_J >= E, and Omega_J does not depend on it.
-    Let v be E_J's first eigenvector: x = Omega_J^T v is Gaussian, and v^T E_J Omega_J =
-    ||E_J|| x^T. So ||E_J Omega_J|| >= ||E_J|| ||x||, and ||x||^2 is below its quantile of chi^2_h
-    by the chance of that quantile alone. Four choices of J share the chance. E_J Omega_J =
-    z_J - z_K Y_KK^-1 Y_KJ, with K the other columns and Y = y2.
+    Leave out h columns J. The Q of the other columns has the error E_J >= E, which does not depend
+    on Omega_J. Let v be the first eigenvector of E_J: x = Omega_J^T v is Gaussian, and
+    v^T E_J Omega_J = ||E_J|| x^T. So ||E_J Omega_J|| >= ||E_J|| ||x||, and ||x||^2 is below a
+    quantile of chi^2_h with the probability of that quantile. Four choices of J share `chance`.
+    E_J Omega_J = z_J - z_K Y_KK^-1 Y_KJ, where K are the other columns and Y = y2.
 
-    Leaving out is that of Epperly & Tropp 2024, "Efficient error and variance estimation for
-    randomized matrix computations"; the norm is bounded as by Halko, Martinsson & Tropp 2011,
-    section 4.3, but by the norm of a block, where they take the largest of its columns.
+    Leaving columns out follows Epperly & Tropp 2024, "Efficient error and variance estimation for
+    randomized matrix computations". The bound follows Halko, Martinsson & Tropp 2011, section 4.3,
+    but uses the norm of a block, where they use the largest norm of its columns.
     """
     width = len(y2)
     if width < LEAST_COLUMNS:
         return np.inf
-    out = 2 * round(0.21 * width)  # wide for a large chi^2, and narrow for a small E_J
+    out = 2 * round(0.21 * width)  # a compromise: more columns raise chi^2_h, fewer keep E_J small
     least = out * least_mean_square(out, chance / _SPLITS)
     order = np.arange(width)
     norms = []

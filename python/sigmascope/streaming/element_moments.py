@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Statistics of the entries of rows that are seen once."""
+"""Statistics of the entries of rows that are read once."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from .exact_sum import ExactSum
 _COUNTED = ("zeros", "nan", "inf")
 
 _BAND = 800
-"""Binary orders of magnitude of squares that are read at a time."""
+"""Width in binary orders of the band of squares that is converted to float64 at a time."""
 
 
 class MomentsAccumulator(RowAccumulator):
-    """What :func:`moments` says, of rows that are seen once.
+    """The statistics of :func:`moments`, for rows that are read once.
 
     Parameters
     ----------
     n_cols : int
         Columns n of the matrix; its rows may be any number.
     row_norms : bool
-        Keep the norm of every row, 8 bytes each, in the order in which they came. Else the result
-        has none.
+        Keep the norm of every row, 8 bytes each, in the order of arrival. If False, the result has
+        no row norms.
     histogram : bool
         Count the stored codes, while all rows are of one 8- or 16-bit dtype.
 
     Notes
     -----
-    Memory: 16 bytes for each column, and twice or three times that where their norms differ by many
-    powers of ten; 512 KiB for the histogram. The sums of an update's powers are made of its moments
-    in rational arithmetic, which is exact, as are those of the columns: merged in any order, no bit
-    changes, but for what is said in terms of that order, `row_norms` and `first_nonfinite`. What
-    a single update is given is as :func:`moments` has it, to the bit.
+    Memory: 16 bytes for each column, two or three times as much where their norms differ by many
+    powers of ten; 512 KiB for the histogram. The moments of an update are converted to sums of
+    powers in rational arithmetic, and column sums are exact too: the order of merges changes no
+    bit, except in `row_norms` and `first_nonfinite`, which depend on it by definition. The result
+    for a single update has the bits of :func:`moments`.
     """
 
     def __init__(self, n_cols: int, *, row_norms: bool = False, histogram: bool = True) -> None:
-        super().__init__(n_cols, c=ExactSum((n_cols,), whole=True))
+        super().__init__(n_cols, c=ExactSum((n_cols,), keep_remainder=True))
         self.row_norms, self.histogram = bool(row_norms), bool(histogram)
         self._count = dict.fromkeys(_COUNTED, 0)
         self._powers = [Fraction(0)] * 5  # sums of x^0 to x^4 over the finite entries
@@ -56,13 +56,13 @@ class MomentsAccumulator(RowAccumulator):
         self._range = np.inf, -np.inf
         self._first: tuple[int, int] | None = None
         self._row_norms: list[NDArray[np.float64]] = []
-        self._dtype = ""  # of the codes, or "mixed"
+        self._dtype = ""  # dtype of the counted codes, or "mixed"
         self._codes: NDArray[np.int64] | None = None
 
     def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
-        """Add rows, each seen once: anything that :func:`matrix` takes, of shape (any, n_cols).
+        """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
 
-        NaN and infinity are counted, and left out of everything else.
+        NaN and infinity are counted, and left out of all other statistics.
 
         Raises
         ------
@@ -82,7 +82,9 @@ class MomentsAccumulator(RowAccumulator):
                 self._count[name] += int(raw[name])
             self._range = min(self._range[0], raw["min"]), max(self._range[1], raw["max"])
             for unit, _, columns in raw["bands"]:
-                low = columns < columns.max(initial=0.0) * 2.0**-_BAND  # beyond what a term holds
+                low = (
+                    columns < columns.max(initial=0.0) * 2.0**-_BAND
+                )  # beyond the range of one term
                 for part in (np.where(low, 0.0, columns), np.where(low, columns, 0.0)):
                     self._sums["c"].add(part, 0, 2 * unit)
             if self._first is None and raw["first_nonfinite"] is not None:
@@ -95,7 +97,7 @@ class MomentsAccumulator(RowAccumulator):
         return self
 
     def _add_powers(self, raw: dict[str, Any]) -> None:
-        """Sums of powers from central ones, exactly."""
+        """Add the sums of powers that follow from central moments, exactly."""
         n, unit = int(raw["count"]), Fraction(2) ** raw["unit"]
         self._squares += Fraction(raw["sum_squares"]) * unit**2
         self._powers[0] += n
@@ -122,18 +124,18 @@ class MomentsAccumulator(RowAccumulator):
             self._codes = counts if self._codes is None else self._codes + counts
 
     def _panel_rows(self) -> int:
-        """An update costs little beside its rows, and their dtype is to be seen."""
+        """Return 1: updates are cheap, and collecting rows would lose their dtype."""
         return 1
 
     def result(self) -> Moments:
-        """Return the statistics of all rows seen; `row_norms` are None unless they are kept.
+        """Return the statistics of all added rows; `row_norms` are None unless they are kept.
 
         Raises
         ------
         ValueError
-            If nothing was seen.
+            No rows were added.
         """
-        self._require_whole()
+        self._require_intact()
         if self.rows == 0:
             raise ValueError("the accumulator has seen no rows")
         started = time.perf_counter()
@@ -151,7 +153,7 @@ class MomentsAccumulator(RowAccumulator):
         return moments_of((self.rows, self.n_cols), raw, time.perf_counter() - started)
 
     def _column_norms(self) -> NDArray[np.float64]:
-        """Each from the highest grids that hold it, in units in which its square is in range."""
+        """Compute each norm from its highest grids, in units in which its square is in range."""
         sums, found = self._sums["c"], np.zeros(self.n_cols)
         for unit in range(sums.highest, -2160, -_BAND):
             squares = sums.value(unit)
@@ -162,7 +164,7 @@ class MomentsAccumulator(RowAccumulator):
         return found
 
     def _central(self) -> dict[str, float]:
-        """Count, and mean and sums of powers in units of 2^unit, each rounded once."""
+        """Return count, mean and central sums of powers in units of 2^unit, each rounded once."""
         n = self._powers[0]
         if n == 0:
             names = ("count", "mean", "m2", "m3", "m4", "sum_squares", "unit")
@@ -219,7 +221,7 @@ class MomentsAccumulator(RowAccumulator):
             row, column = counts["first"]
             self._first = int(row), int(column)
         self._dtype = str(counts["dtype"])
-        if "row_squares" in arrays:  # as files had it before
+        if "row_squares" in arrays:  # written by earlier versions
             arrays = {**arrays, "row_norms": np.sqrt(arrays["row_squares"])}
         rows, codes = arrays["row_norms"], arrays["codes"]
         if len(self._powers) != 5 or len(rows) != (self.rows if self.row_norms else 0):
@@ -231,12 +233,12 @@ class MomentsAccumulator(RowAccumulator):
         return {"n_cols": self.n_cols, "row_norms": self.row_norms, "histogram": self.histogram}
 
     def __repr__(self) -> str:
-        """Shape."""
+        """Return the shape."""
         return f"MomentsAccumulator({self.rows} rows x {self.n_cols})"
 
 
 def _dyadic(x: Fraction) -> list[Any]:
-    """A sum of floats: an integer, as text, and the power of two below it."""
+    """Return a dyadic fraction: its numerator, hexadecimal, and the exponent of its denominator."""
     return [hex(x.numerator), x.denominator.bit_length() - 1]
 
 

@@ -14,36 +14,34 @@ _STEP = 16
 _CHUNK = 2**16
 
 MOST_TERMS = 2**22
-"""Of one sum: with words of 40 bits, they fit into 63."""
+"""Largest number of terms of a sum, so that sums of 40-bit words fit into 63 bits."""
 
 
 class ExactSum:
-    """A sum of arrays, kept as integers: addition is then associative.
+    """A sum of arrays, stored as integers, so that addition is associative.
 
     Each term is rounded once to a grid at least 65 bits below its own largest entry (in steps of 16
     bits) and added as two words of 40 bits: units[0] * 2^(e - 40) + units[1] * 2^(e - 80) for the
-    grid of exponent e. With `whole`, what a grid leaves of a term goes into a finer one, so that
-    nothing above 2^-1000 of the largest entry is rounded.
+    grid of exponent e. With `keep_remainder`, the rounding error of a term is added to a finer
+    grid, so that nothing above 2^-1000 of the largest entry is lost.
 
-    Terms may be given in units of a power of two, and the sum be asked for in such: nothing that
-    float64 has a number for is out of range then.
+    Terms and sums may be in units of a power of two, so that every number of float64 is in range.
 
-    Memory: 16 bytes for every element and grid. At most `MOST_TERMS` terms, which whoever holds the
-    sum must see to.
+    Memory: 16 bytes for every element and grid. The caller must add at most `MOST_TERMS` terms.
     """
 
-    def __init__(self, shape: tuple[int, ...], *, whole: bool = False) -> None:
+    def __init__(self, shape: tuple[int, ...], *, keep_remainder: bool = False) -> None:
         self.shape = shape
         self.size = math.prod(shape)
-        self.whole = whole
+        self.keep_remainder = keep_remainder
         self.grids: dict[int, NDArray[np.int64]] = {}
 
     def add(
         self, term: NDArray[np.float64] | np.float64, first_row: int = 0, unit: int = 0
     ) -> None:
-        """Add a term of finite numbers: all of the array, or rows of it from `first_row` on.
+        """Add a term of finite numbers: a whole array, or rows of it from `first_row` on.
 
-        They are in units of 2^unit, a multiple of 16.
+        The numbers are in units of 2^unit; `unit` is a multiple of 16.
         """
         assert unit % _STEP == 0
         flat = np.ascontiguousarray(term, dtype=np.float64).reshape(-1)
@@ -51,7 +49,7 @@ class ExactSum:
         while (largest := max(flat.max(initial=0.0), -flat.min(initial=0.0))) > 0.0:
             exponent = grid_of(float(largest))
             units = self._grid(exponent + unit)
-            rest = np.empty_like(flat) if self.whole else None
+            rest = np.empty_like(flat) if self.keep_remainder else None
             for i in range(0, len(flat), _CHUNK):
                 part = _scaled(flat[i : i + _CHUNK], _BITS - exponent)
                 upper = np.rint(part)
@@ -67,18 +65,18 @@ class ExactSum:
             flat = rest
 
     def merge(self, other: ExactSum) -> None:
-        """Add another sum, which stays as it is."""
+        """Add another sum, which is not changed."""
         for exponent, units in list(other.grids.items()):
-            held = self._grid(exponent)
-            held += units
+            total = self._grid(exponent)
+            total += units
 
     @property
     def highest(self) -> int:
-        """The exponent of the highest grid, a multiple of 16: terms are below 2^highest."""
+        """Exponent of the highest grid, a multiple of 16: terms are below 2^highest."""
         return max(self.grids, default=0)
 
     def value(self, unit: int = 0) -> NDArray[np.float64]:
-        """The sum in units of 2^unit, rounded to float64; infinite where it exceeds that."""
+        """Return the sum in units of 2^unit, rounded to float64; infinite where out of range."""
         total = np.zeros(self.size)
         with np.errstate(over="ignore", invalid="ignore"):
             for exponent in sorted(self.grids):
@@ -89,12 +87,12 @@ class ExactSum:
         return total.reshape(self.shape)
 
     def arrays(self) -> dict[str, NDArray[np.int64]]:
-        """All that it holds, for a file: the exponents, and an array for each."""
+        """Return the state to save: the exponents of the grids, and an array for each."""
         units = {f"units_{exponent}": units for exponent, units in self.grids.items()}
         return {"exponents": np.array(list(self.grids), np.int64), **units}
 
     def restore(self, arrays: Mapping[str, NDArray[np.int64]]) -> None:
-        """Take over what :meth:`arrays` gave; KeyError or ValueError if it does not fit."""
+        """Restore the state of :meth:`arrays`; KeyError or ValueError if it does not fit."""
         for exponent in arrays["exponents"].tolist():
             units = arrays[f"units_{exponent}"]
             if units.shape != (2, self.size) or units.dtype != np.int64:
@@ -109,7 +107,7 @@ class ExactSum:
 
 
 def grid_of(largest: float) -> int:
-    """The exponent of the grid that a term with this largest entry is put on."""
+    """Return the exponent of the grid for a term with this largest entry."""
     return -(-math.frexp(largest)[1] // _STEP) * _STEP
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The Gram matrix of rows that are seen once: every singular value, from n^2 numbers."""
+"""The Gram matrix of rows that are read once: every singular value from n^2 numbers."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD, SingularValues
 
-from .accumulator import RowAccumulator, at_the_door, native_options
+from .accumulator import RowAccumulator, native_options, surveyed
 from .exact_sum import ExactSum, grid_of
 
 
 class GramAccumulator(RowAccumulator):
-    """A^T A of rows that are seen once, in float64: nothing is sketched, nothing random.
+    """A^T A of rows that are read once, in float64: neither sketched nor random.
 
     Parameters
     ----------
     n_cols : int
         Columns n of the matrix; its rows may be any number.
     memory_limit : int or str, optional
-        Bytes, as for :func:`svdvals`: refused at once, with the numbers, is what updates, values or
-        vectors would need beyond it. Not part of what is saved.
+        Bytes, as for :func:`svdvals`. Updates, values or vectors that need more are refused before
+        they begin, with both numbers. It is not saved.
 
     Notes
     -----
-    Memory: n^2 numbers of 8 bytes (half of the matrix, as integers of 128 bits), as much again for
-    every factor of 2^16 between the largest entries of its updates' Gram matrices; 12 bytes more
-    per n^2 during an update or for the values, 38 for vectors. Work of an update of h rows: h n^2
-    flops and about n^2 / 2 integer sums, so that updates of fewer than a few hundred rows cost
-    more than they must (:meth:`extend` collects them).
+    Memory: 8 n^2 bytes (half of the matrix, as integers of 128 bits), and as much again for every
+    factor of 2^16 between the largest entries of the Gram matrices of its updates; 12 n^2 bytes
+    more during an update or for the values, 38 n^2 for vectors. An update of h rows takes h n^2
+    flops and about n^2 / 2 integer sums, so that updates of fewer than a few hundred rows are
+    inefficient (:meth:`extend` collects them).
 
-    Terms are summed as integers of 80 bits: merged in any order, no bit changes. What an update is
-    made of is one term, so cutting rows into other updates changes last bits.
+    Terms are summed as integers of 80 bits: the order of merges changes no bit. An update is one
+    term, so dividing the rows into other updates changes the last bits.
     """
 
     def __init__(self, n_cols: int, *, memory_limit: int | str | None = None) -> None:
@@ -52,26 +52,26 @@ class GramAccumulator(RowAccumulator):
         self._require_memory(20, "an update of")
 
     def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
-        """Add rows, each seen once: anything that :func:`matrix` takes, of shape (any, n_cols).
+        """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
 
         Raises
         ------
         ValueError
             If the width differs.
         NonFiniteError
-            If a row holds NaN or infinity; nothing is then changed.
+            A row holds NaN or infinity; the accumulator is then unchanged.
         MemoryLimitError
-            If entries of other magnitudes than before would take more memory than the limit;
-            nothing is then changed.
+            Entries of other magnitudes than before would need more memory than the limit; the
+            accumulator is then unchanged.
         """
         a = self._of_width(matrix(rows))
         if a.shape[0] == 0:
             return self
         options = native_options(num_threads)
-        a, fro2, unit = at_the_door(a, "rows", options)
+        a, fro2, unit = surveyed(a, "rows", options)
         packed = _core.packed_gram(a._native, **options)
-        held = self._sums["g"].grids
-        if held and grid_of(float(packed.max(initial=0.0))) + 2 * unit not in held:
+        grids = self._sums["g"].grids
+        if grids and grid_of(float(packed.max(initial=0.0))) + 2 * unit not in grids:
             self._require_memory(20, "another grid of sums in", more=1)
         with self._changing():
             self._sums["g"].add(packed, 0, 2 * unit)
@@ -80,7 +80,7 @@ class GramAccumulator(RowAccumulator):
         return self
 
     def merge(self, other: Self) -> Self:
-        """Add what another one has seen, as for any; MemoryLimitError as for updates."""
+        """Add the data of another accumulator; MemoryLimitError as for updates."""
         if isinstance(other, GramAccumulator):
             grids = self._sums["g"].grids.keys() | other._sums["g"].grids.keys()
             more = len(grids) - max(len(self._sums["g"].grids), 1)
@@ -88,14 +88,14 @@ class GramAccumulator(RowAccumulator):
         return super().merge(other)
 
     def svdvals(self, *, num_threads: int | None = None) -> SingularValues:
-        """Every singular value, min(rows, n_cols) of them, with errors and floor as `svdvals`.
+        """Compute all min(rows, n_cols) singular values, with errors and floor as `svdvals`.
 
         Raises
         ------
         ValueError
-            If nothing was seen.
+            No rows were added.
         MemoryLimitError
-            If what it takes does not fit into memory_limit.
+            The computation needs more than memory_limit.
 
         Notes
         -----
@@ -121,11 +121,11 @@ class GramAccumulator(RowAccumulator):
         ).scaled(unit)
 
     def svd(self, k: int) -> SVD:
-        """Return the k largest singular values and right vectors; U is None, since it is as long.
+        """Compute the k largest singular values and right vectors; U (rows, k) is not kept: None.
 
-        `residuals` bounds those of the pair and its best u, along A v where that is resolved, from
-        ||A^T A v - sigma^2 v|| as measured on the Gram matrix; `errors` are the bounds of
-        :func:`svdvals`: nothing below 1.4e-7 sigma_1 is resolved.
+        `residuals` bounds the residuals of v, s and the best u, which is along A v where A v is
+        resolved; it follows from ||A^T A v - sigma^2 v||, measured on the Gram matrix. `errors` are
+        the bounds of :func:`svdvals`: nothing below 1.4e-7 sigma_1 is resolved.
 
         Raises
         ------
@@ -162,8 +162,8 @@ class GramAccumulator(RowAccumulator):
         ).scaled(unit)
 
     def _in_units(self) -> tuple[NDArray[np.float64], int, float]:
-        """The packed Gram matrix in units of 4^unit; unit; ||A||_F in units of 2^unit."""
-        self._require_whole()
+        """Return the packed Gram matrix in units of 4^unit; unit; ||A||_F in units of 2^unit."""
+        self._require_intact()
         if self.rows == 0:
             raise ValueError("the Gram matrix has seen no rows")
         unit = self._sums["g"].highest // 2
@@ -171,7 +171,7 @@ class GramAccumulator(RowAccumulator):
         return packed, unit, float(np.sqrt(fro2))
 
     def _require_memory(self, bytes_per_element: int, what: str, more: int = 0) -> None:
-        """MemoryLimitError unless it fits; every grid beyond the first takes 8 bytes more."""
+        """Raise MemoryLimitError if the limit is exceeded; each further grid takes 8 n^2 bytes."""
         grids = max(len(self._sums["g"].grids), 1) + more
         needed = (bytes_per_element + 8 * (grids - 1)) * self.n_cols**2 + 11200 * self.n_cols
         if needed > self._memory:
@@ -184,5 +184,5 @@ class GramAccumulator(RowAccumulator):
         return {"n_cols": self.n_cols}
 
     def __repr__(self) -> str:
-        """Shape."""
+        """Return the shape."""
         return f"GramAccumulator({self.rows} rows x {self.n_cols})"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The four linear images of an update that :class:`LinearSketch` keeps the sums of."""
+"""The four linear images of an update whose sums form a :class:`LinearSketch`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sigmascope.matrices.sources import matrix
 Array = NDArray[np.float64]
 
 _RIGHT = 2**32
-"""Where the columns of the right test matrices begin among the random numbers of a seed."""
+"""First column of the right test matrices among the random numbers of a seed."""
 
 _ENTRIES = 2**14
-"""Entries that are multiplied at a time."""
+"""Number of entries that are multiplied at a time."""
 
 
 class Images(NamedTuple):
-    """Of an update H. What is not of H's rows or columns is zero, and left out."""
+    """Images of an update H; rows that are zero, since H has no entries there, are left out."""
 
     corange: Array
     """(Upsilon H)^T, rows from `column` on, width columns."""
@@ -40,8 +40,8 @@ class Images(NamedTuple):
 class TestMatrices:
     """Gaussian Upsilon, Phi and Theta (from the left, on m), Omega and Psi (from the right, on n).
 
-    Every entry is a function of the seed and its place. Sums run in an order that does not depend
-    on the number of threads.
+    Every entry is a function of the seed and its place. The order of summation does not depend on
+    the number of threads.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class TestMatrices:
         return np.hstack([self._left[:, : self.width], self.theta])
 
     def of_block(self, a: Matrix, row: int, column: int, options: dict[str, Any]) -> Images:
-        """Of a dense block whose first entry is at (row, column)."""
+        """Return the images of a dense block whose first entry is at (row, column)."""
         rows, columns = slice(row, row + a.shape[0]), slice(column, column + a.shape[1])
         images = _core.product_f64(a._native, self._right[columns], "multiply", **options)
         adjoints = _core.product_f64(a._native, self._outer[rows], "adjoint", **options)
@@ -89,14 +89,14 @@ class TestMatrices:
         return self._images(images, adjoints, core, row, column)
 
     def of_outer(self, U: Array, V: Array) -> Images:
-        """Of U V^T, (m, p) and (n, p)."""
+        """Return the images of U V^T, for U (m, p) and V (n, p)."""
         small, adjoint = _inner(V, self._right), _inner(U, self._outer)  # p x ...
         images = multiply(matrix(U), small)
         core = _inner(_inner(U, self.phi), small[:, self.width :])
         return self._images(images, multiply(matrix(V), adjoint), core, 0, 0)
 
     def of_entries(self, i: NDArray[Any], j: NDArray[Any], values: Array) -> Images:
-        """Of values[t] at (i[t], j[t]), at least one."""
+        """Return the images of a matrix with values[t] at (i[t], j[t]); at least one entry."""
         core = np.zeros((self.core, self.core))
         for t in range(0, len(values), _ENTRIES):
             part = slice(t, t + _ENTRIES)
@@ -110,13 +110,13 @@ class TestMatrices:
         return Images(upsilon, images[:, : self.width], core, theta, row, column)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the numbers out of pickles: they are functions of the seed."""
+        """Return the arguments of the constructor; the random numbers follow from the seed."""
         names = ("shape", "width", "core", "probes", "seed")
         return {name: getattr(self, name) for name in names}
 
 
 def _inner(x: Array, y: Array) -> Array:
-    """x^T y with the same bits whatever the threads, which NumPy does not promise."""
+    """Compute x^T y with bits that do not depend on the number of threads, unlike NumPy."""
     return multiply(matrix(x).T, y)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A sketch of a matrix that is only ever changed by adding to it."""
+"""A sketch of a matrix that changes by additive updates."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import in_units, scaled
 
-from .accumulator import Accumulator, at_the_door, native_options
+from .accumulator import Accumulator, native_options, surveyed
 from .chances import chi_square_mean
 from .exact_sum import ExactSum
 from .linear_images import Images, TestMatrices
 
 Array = NDArray[np.float64]
 
-_STEP = 16  # units of updates are powers of two of multiples of it, as sums take them
+_STEP = 16  # exponents of units are multiples of it, as ExactSum requires
 
 _RARE = 3.090
-"""Standard deviations of a normal number that are exceeded with probability 1e-3."""
+"""Quantile of the normal distribution that is exceeded with probability 1e-3."""
 
 
 class LinearSketch(Accumulator):
-    """The linear sketches of an m x n matrix A, of which only additive updates are seen.
+    """The linear sketches of an m x n matrix A that is given by additive updates.
 
-    Each is a linear function of A, so that A + H has the sum of their sketches: the range A Omega^T
-    and the co-range Upsilon A, the core Phi A Psi^T, and Theta A, which tells the error.
+    Each is a linear function of A, so that the sketch of A + H is the sum of their sketches: the
+    range A Omega^T and the co-range Upsilon A, the core Phi A Psi^T, and Theta A for the error.
 
-    **Where rows come once, use** :class:`Sketch`. On slowly decaying spectra, such as those of
-    trained weights, the values of this one are off by 100 % and more, as its `errors` say
-    (docs/streaming.md has the table); it is for data that come in no other way.
+    **For rows that come once, use** :class:`Sketch`. On slowly decaying spectra, such as those of
+    trained weights, the values of this sketch have errors of 100 % and more, as its `errors` state
+    (docs/streaming.md has the table); it is for data that cannot come as rows.
 
     Parameters
     ----------
     shape : (int, int)
         m and n.
     k : int
-        Singular values wanted.
+        Number of singular values.
     width : int, optional
         Rows of Upsilon and Omega, at least k; 4 k + 1 by default, at most min(m, n).
     core : int, optional
@@ -52,14 +52,14 @@ class LinearSketch(Accumulator):
     probes : int
         Rows of Theta, at least 4.
     seed : int
-        Of the random matrices, alone; sketches merge only if all but k agree. As of `Sketch`.
+        Seed of the random matrices, as for `Sketch`; sketches merge only if all but k agree.
 
     Notes
     -----
     Memory: (m + n) (width + core) + m probes numbers of 8 bytes for the random matrices, and twice
-    as many as (m + n) width + core^2 + n probes for the sums, and as many again for every factor of
-    2^16 between the largest entries of its updates. Terms are summed as integers of 80 bits: no bit
-    depends on their order, and what is added and taken away again leaves nothing.
+    (m + n) width + core^2 + n probes for the sums, as much again for every factor of 2^16 between
+    the largest entries of its updates. Terms are summed as integers of 80 bits: no bit depends on
+    their order, and a term that is added and subtracted again leaves nothing.
 
     Tropp, Yurtsever, Udell & Cevher 2019, "Streaming low-rank matrix approximation with an
     application to scientific simulation", with Gaussian matrices and the sizes for flat spectra.
@@ -105,12 +105,12 @@ class LinearSketch(Accumulator):
         column: int | None = None,
         num_threads: int | None = None,
     ) -> Self:
-        """Add a dense matrix, all of A's shape, or a block of it from (row, column) on.
+        """Add a dense matrix of the shape of A, or a block whose first entry is at (row, column).
 
         Parameters
         ----------
         delta : anything that :func:`matrix` takes
-            m x n; smaller, if `row` or `column` says where it begins (the other is then 0).
+            m x n; smaller if `row` or `column` gives its place (the other is then 0).
         row, column : int, optional
         num_threads : int, optional
 
@@ -133,7 +133,7 @@ class LinearSketch(Accumulator):
         if 0 in a.shape:
             return self
         options = native_options(num_threads)
-        a, _, unit = at_the_door(a, "numbers of the update", options, step=_STEP)
+        a, _, unit = surveyed(a, "numbers of the update", options, step=_STEP)
         return self._add(self._test.of_block(a, i, j, options), unit)
 
     def update_outer(self, u: ArrayLike, v: ArrayLike) -> Self:
@@ -203,14 +203,14 @@ class LinearSketch(Accumulator):
         """Return the k largest singular triplets of the approximation A_hat = Q C P^T.
 
         `errors` and `residuals` are the bound ||Theta (A - A_hat)|| / chi on ||A - A_hat||, where
-        chi^2 is the 0.1 % quantile of chi^2 of `probes` degrees of freedom: Theta was not used for
-        A_hat, so that it fails with a chance of 1e-3. `fro_norm` is NaN, since it is not known but
-        estimated, by ``residual_norm(0)``.
+        chi^2 is the 0.1 % quantile of chi^2 with `probes` degrees of freedom. A_hat does not depend
+        on Theta, so the bound fails with probability 1e-3. `fro_norm` is NaN; ``residual_norm(0)``
+        estimates it.
 
         Raises
         ------
         ValueError
-            If k exceeds the sketch's k, or nothing was added.
+            k exceeds that of the sketch, or nothing was added.
         """
         k = self.k if k is None else k
         if not 1 <= k <= self.k:
@@ -240,14 +240,14 @@ class LinearSketch(Accumulator):
         ).scaled(self._unit)
 
     def residual_norm(self, k: int | None = None) -> tuple[float, float, float]:
-        """Estimate ||A - A_hat_k||_F, A_hat cut to rank k; k = 0: ||A||_F; None: not cut.
+        """Estimate ||A - A_hat_k||_F, A_hat truncated to rank k; k = 0: ||A||_F; None: all of it.
 
         Returns
         -------
         (float, float, float)
-            The estimate, whose square is that of the norm in the mean, and an interval that holds
-            the norm with a chance of at least 99.8 %: at worst, where A - A_hat_k has rank one,
-            the square is spread as chi^2 of `probes` degrees of freedom.
+            The estimate, whose square has the square of the norm as its mean, and an interval that
+            holds the norm with a probability of at least 99.8 %: at worst (rank one), the square
+            has a chi^2 distribution with `probes` degrees of freedom.
         """
         U, s, V = self._factors()
         k = len(s) if k is None else k
@@ -260,15 +260,15 @@ class LinearSketch(Accumulator):
 
     @property
     def _unit(self) -> int:
-        """The sums are read in units of 2^unit, in which they are of usual size."""
-        return max(held.highest for held in self._sums.values())
+        """Exponent of the units 2^unit in which the sums are read, so that no square overflows."""
+        return max(total.highest for total in self._sums.values())
 
     def _factors(self) -> tuple[Array, Array, Array]:
-        """A_hat = U diag(s) V^T of rank `width`: their algorithm for it, by least squares."""
-        self._require_whole()
+        """Compute A_hat = U diag(s) V^T of rank `width` by least squares (Tropp et al. 2019)."""
+        self._require_intact()
         if self.updates == 0:
             raise ValueError("nothing was added to the sketch")
-        sums = {name: held.value(self._unit) for name, held in self._sums.items()}
+        sums = {name: total.value(self._unit) for name, total in self._sums.items()}
         Q = np.linalg.qr(sums["y"])[0]  # m x width
         P = np.linalg.qr(sums["x"])[0]  # n x width
         half = np.linalg.lstsq(self._test.phi.T @ Q, sums["z"], rcond=None)[0]  # width x core
@@ -277,7 +277,7 @@ class LinearSketch(Accumulator):
         return Q @ U, s, P @ Vt.T
 
     def _unexplained(self, U: Array, s: Array, V: Array) -> Array:
-        """(Theta (A - U diag(s) V^T))^T, n x probes."""
+        """Compute (Theta (A - U diag(s) V^T))^T, n x probes."""
         seen = self._sums["w"].value(self._unit)
         return np.asarray(seen - V @ (s[:, None] * (U.T @ self._test.theta)))
 
@@ -289,7 +289,7 @@ class LinearSketch(Accumulator):
         return {name: value for name, value in self._options().items() if name != "k"}
 
     def __repr__(self) -> str:
-        """Shape and what was seen."""
+        """Return shape, options and number of updates."""
         m, n = self.shape
         return f"LinearSketch({m} x {n}, k={self.k}, width={self.width}, {self.updates} updates)"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A sketch of a matrix whose rows are seen once, in any order, in any number of places."""
+"""A sketch of a matrix whose rows are read once, in any order, by any number of processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import scaled
 
-from .accumulator import RowAccumulator, at_the_door, native_options
+from .accumulator import RowAccumulator, native_options, surveyed
 from .chances import missed_by_sketch
 from .exact_sum import ExactSum
 
@@ -24,27 +24,27 @@ from .exact_sum import ExactSum
 class Sketch(RowAccumulator):
     """A one-read sketch: A^T A Omega, (A Omega)^T (A Omega) and ||A||_F^2, by rows.
 
-    Each row panel A_i adds A_i^T (A_i Omega), so that one read does what the classical randomized
-    SVD takes two passes for. Sketches of parts add up: merge in any order, no bit changes.
+    Each row panel A_i adds A_i^T (A_i Omega), so that one read replaces the two passes of the
+    classical randomized SVD. Sketches of parts add up, and the order of merges changes no bit.
 
     Parameters
     ----------
     n_cols : int
         Columns n of the matrix; its rows may be any number.
     k : int
-        Singular values wanted.
+        Number of singular values.
     width : int, optional
         Columns of Omega, at least k; 2 k + 10 by default, at most n_cols. Errors fall with it.
     seed : int
-        Of Omega, alone: sketches merge only if n_cols, width and seed agree. Whoever knows it can
-        make rows that the sketch does not see; of rows from strangers, ``secrets.randbits(64)``.
+        Seed of Omega; sketches merge only if n_cols, width and seed agree. Whoever knows the seed
+        can make rows that the sketch misses: for data from strangers use ``secrets.randbits(64)``.
 
     Notes
     -----
-    Memory: n_cols * width numbers of 8 bytes, three times over, and twice more for every factor of
-    2^16 between the largest entries of its updates. Terms are summed as integers of 80 bits, so the
-    sums are as exact as their terms. Halko, Martinsson & Tropp 2011; Yu, Gu, Li & Li 2017. For data
-    that come as additive updates, and not as rows: :class:`LinearSketch`.
+    Memory: 24 n_cols * width bytes, and 16 n_cols * width more for every factor of 2^16 between the
+    largest entries of its updates. Terms are summed as integers of 80 bits, so the sums are as
+    exact as their terms. Halko, Martinsson & Tropp 2011; Yu, Gu, Li & Li 2017. For data that come
+    as additive updates, not as rows, see :class:`LinearSketch`.
     """
 
     def __init__(self, n_cols: int, k: int, *, width: int | None = None, seed: int = 0) -> None:
@@ -63,7 +63,7 @@ class Sketch(RowAccumulator):
         self._omega: NDArray[np.float64] | None = None
 
     def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
-        """Add rows, each seen once: anything that :func:`matrix` takes, of shape (any, n_cols).
+        """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
 
         Raises
         ------
@@ -76,11 +76,11 @@ class Sketch(RowAccumulator):
         if a.shape[0] == 0:
             return self
         options = native_options(num_threads)
-        a, fro2, unit = at_the_door(a, "rows", options)
+        a, fro2, unit = surveyed(a, "rows", options)
         if self._omega is None:
             self._omega = _core.gaussian(self.n_cols, self.width, self.seed, 0, 1)
         z, y = _core.product_f64(a._native, self._omega, "gram", **options)
-        gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's depends on threads
+        gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's bits depend on threads
         with self._changing():
             for name, term in {"z": z, "y": gram, "f": np.float64(fro2)}.items():
                 self._sums[name].add(term, 0, 2 * unit)
@@ -90,25 +90,25 @@ class Sketch(RowAccumulator):
     def svd(self, k: int | None = None) -> SVD:
         """Return the k largest singular values and right vectors, from one read of the data.
 
-        The left vectors are not kept (U is None); a rank found below k leaves rows of zeros in Vt.
-        With E = A^T A - V s^2 V^T over all of the sketch's triplets, which is what the sketch has
-        missed, `errors` is sqrt(s^2 + ||E||) - s, Weyl's bound, and `residuals` is sqrt(||E||), the
-        bound on every ||A v - sigma u||. ||E|| is at most its trace, which is known exactly, and is
-        bounded by leaving the sketch's own columns out, which fails for one seed in 20,000 at most:
-        the lesser of the two counts, and `notes` say which. On slowly decaying spectra the second
-        is a fifth to a half of the trace, once the width is 30.
+        The left vectors are not kept (U is None); if the rank of the data is below k, the last rows
+        of Vt are zero. Let E = A^T A - V s^2 V^T with all triplets of the sketch, its error. Then
+        `errors` is Weyl's bound sqrt(s^2 + ||E||) - s, and `residuals` is sqrt(||E||), a bound on
+        every ||A v - sigma u||. ||E|| has two bounds: its trace, which is known exactly, and an
+        estimate that leaves out columns of the sketch, which fails for at most one seed in 20,000.
+        The lesser one is used, and `notes` say which. On slowly decaying spectra the second is a
+        fifth to a half of the trace, once the width is 30.
 
         Raises
         ------
         ValueError
-            If k exceeds the sketch's k, or nothing was seen.
+            k exceeds that of the sketch, or no rows were added.
         """
         k = self.k if k is None else k
         if not 1 <= k <= self.k:
             raise ValueError(f"k = {k} must be between 1 and the sketch's k = {self.k}")
         if self.rows == 0:
             raise ValueError("the sketch has seen no rows")
-        self._require_whole()
+        self._require_intact()
         started = time.perf_counter()
         unit = self._sums["f"].highest // 2
         z, y2, fro2 = (self._sums[name].value(2 * unit) for name in "zyf")
@@ -151,31 +151,31 @@ class Sketch(RowAccumulator):
         return {name: value for name, value in self._options().items() if name != "k"}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave Omega out of pickles: it is a function of the seed."""
+        """Return the state without Omega, which is a function of the seed."""
         return {**self.__dict__, "_omega": None}
 
     def __repr__(self) -> str:
-        """Shape and what was seen."""
+        """Return shape and options."""
         return f"Sketch({self.rows} rows x {self.n_cols}, k={self.k}, width={self.width})"
 
 
 def _factors(
     z: NDArray[np.float64], y2: NDArray[np.float64], fro2: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
-    """Values and right vectors; and two bounds on the norm of A^T A - V s^2 V^T.
+    """Compute values and right vectors, and two bounds on the norm of A^T A - V s^2 V^T.
 
-    Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, by eigenvectors of Y^T Y. Those
-    of a small eigenvalue lambda err by a share epsilon lambda_1 / lambda, and so does what B has
-    of them.
+    Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, by eigenvectors of Y^T Y. The
+    relative error of an eigenvector of a small eigenvalue lambda, and of the corresponding part of
+    B, is epsilon lambda_1 / lambda.
     """
     lam, W = np.linalg.eigh(y2)
-    kept = lam > 1e-12 * max(lam[-1], 0.0)
-    Bt = z @ (W[:, kept] / np.sqrt(lam[kept]))
+    resolved = lam > 1e-12 * max(lam[-1], 0.0)
+    Bt = z @ (W[:, resolved] / np.sqrt(lam[resolved]))
     V, s, _ = np.linalg.svd(Bt, full_matrices=False)
-    shares = 2.0**-48 * lam[-1] / lam[kept]
+    shares = 2.0**-48 * lam[-1] / lam[resolved]
     rounded = float(np.sum(shares * np.sum(Bt**2, axis=0)))
     certain = max(fro2 - float(np.sum(s**2)), 0.0) + rounded
     likely = np.inf
-    if kept.all():
+    if resolved.all():
         likely = missed_by_sketch(z, y2) + rounded
     return s, V, certain, likely

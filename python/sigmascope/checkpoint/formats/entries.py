@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every file format comes to: a header of tensors, each a run of bytes in its file."""
+"""The result of every format reader: a header of tensors, each a range of bytes in its file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DTYPES_OF_BITS = {
     32: "U32 I32 F32",
     64: "U64 I64 F64 C64",
 }
-#: Bits per element of every dtype of the safetensors format, whose names all formats get here.
+#: Bits per element of every dtype, by its name in the safetensors format.
 DTYPE_BITS: Mapping[str, int] = {
     name: bits for bits, names in _DTYPES_OF_BITS.items() for name in names.split()
 }
@@ -29,7 +29,7 @@ DTYPE_BITS: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What tells that a file is still the one whose header was read."""
+    """Size, time and inode of a file, by which a change after reading its header is detected."""
 
     size: int
     modified_ns: int
@@ -37,7 +37,7 @@ class FileStamp:
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileStamp:
-        """Return the stamp in the answer of a stat call."""
+        """Make the stamp from the result of a stat call."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
@@ -45,8 +45,8 @@ class FileStamp:
 class TensorEntry:
     """One tensor of a file: `offset` in bytes from the start of the file.
 
-    `strides` count elements and are None for C order. What is no tensor has a reason in `foreign`,
-    and its Python type as `dtype`.
+    `strides` count elements and are None for C order. For an entry that is no tensor, `foreign` is
+    the reason and `dtype` the name of its Python type.
     """
 
     name: str
@@ -60,7 +60,7 @@ class TensorEntry:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A validated header; `entries` stand in file order (by offset)."""
+    """A validated header; `entries` are in file order (by offset)."""
 
     path: Path
     entries: tuple[TensorEntry, ...]
@@ -69,7 +69,7 @@ class Header:
     notes: tuple[str, ...] = ()
 
     def check_unchanged(self) -> None:
-        """Raise CheckpointError unless the file is still the one that was opened."""
+        """Raise CheckpointError if the file has changed since it was opened."""
         try:
             now = FileStamp.of(os.stat(self.path))
         except OSError as error:
@@ -83,7 +83,7 @@ class Header:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[io.FileIO, FileStamp]]:
-    """Open a regular file to read its header, with its stamp; it must not change meanwhile.
+    """Open a regular file to read its header, with its stamp; the file must not change meanwhile.
 
     Raises
     ------

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which files a checkpoint consists of: one file, a folder with or without an index, or ranks.
+"""The files of a checkpoint: one file, a folder with or without an index, or ranks.
 
-A folder holds safetensors files, else PyTorch's, else .npy files; the first kind that is there is
-read. It is read by its `model.safetensors.index.json` (`pytorch_model.bin.index.json`), else by
+In a folder the first kind of files that is present is read: safetensors, PyTorch, .npy. The files
+are those of its `model.safetensors.index.json` (`pytorch_model.bin.index.json`), else by
 the only other index of that kind in it, else as `model.safetensors` (`pytorch_model.bin`) alone,
-else as all files of the kind. Files in the folder that take no part are noted, never read in
-silence. Files `consolidated.00`, `consolidated.01` and so on that hold the same tensors are the
-ranks of tensor parallelism: each holds a piece of every matrix.
+else all files of the kind. A note names the weight files that are not read. Files
+`consolidated.00`, `consolidated.01` and so on that hold the same tensors are the ranks of tensor
+parallelism: each holds a piece of every matrix.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from .safetensors import read_header
 
 
 class _Kind(NamedTuple):
-    """Files that one folder may consist of, and the names by which writers tell the whole."""
+    """A kind of weight files: suffixes, suffix of an index, and name of an unsharded checkpoint."""
 
     suffixes: tuple[str, ...]
     index_suffix: str
-    whole: str
+    main_file: str
 
     @property
     def main_index(self) -> str:
-        return self.whole.partition(".")[0] + self.index_suffix
+        return self.main_file.partition(".")[0] + self.index_suffix
 
 
 _KINDS = (
@@ -53,7 +53,7 @@ _RANK_NAME = re.compile(r"consolidated\.(\d\d)\.(?:safetensors|pth|pt)")
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The headers of a checkpoint in file-name order, apart for each rank, and remarks."""
+    """The headers of a checkpoint in file-name order, for each rank, and notes."""
 
     folder: Path
     ranks: tuple[tuple[Header, ...], ...]
@@ -76,8 +76,8 @@ def read_files(path: str | os.PathLike[str]) -> Files:
     Raises
     ------
     CheckpointError
-        Nothing to read, a file that is not what it claims to be, or files and index that
-        disagree. One bad shard fails the whole: half a checkpoint is no checkpoint.
+        There is nothing to read, a file is not what it claims to be, or files and index disagree.
+        One bad shard makes the call fail: no part of a checkpoint is used without the rest.
     """
     path = Path(path).absolute()
     try:
@@ -98,7 +98,7 @@ def read_ranks(paths: Sequence[str | os.PathLike[str]]) -> Files:
     Raises
     ------
     CheckpointError
-        As for `read_files`, or one of them is cut into ranks itself.
+        As for `read_files`, or one of the paths holds several ranks itself.
     """
     found = [read_files(path) for path in paths]
     if not found:
@@ -125,7 +125,7 @@ def _files(folder: Path, headers: tuple[Header, ...], notes: tuple[str, ...]) ->
 def _read_folder(folder: Path) -> Files:
     names = _visible(folder)
     for kind in _KINDS:
-        indexes = [name for name in names if kind.whole and name.endswith(kind.index_suffix)]
+        indexes = [name for name in names if kind.main_file and name.endswith(kind.index_suffix)]
         files = [name for name in names if name.endswith(kind.suffixes)]
         if kind.main_index in indexes:
             return _read_indexed(folder / kind.main_index, kind)
@@ -134,7 +134,7 @@ def _read_folder(folder: Path) -> Files:
         if indexes:
             return _read_indexed(folder / indexes[0], kind)
         if files:
-            chosen = [kind.whole] if kind.whole in files else files
+            chosen = [kind.main_file] if kind.main_file in files else files
             return _read_all(folder, chosen, _left_out(names, chosen))
     raise CheckpointError(f"{folder}: no .safetensors file{_elsewhere(folder, names)}")
 
@@ -143,8 +143,8 @@ def _read_all(folder: Path, names: list[str], notes: tuple[str, ...]) -> Files:
     _check_numbering(folder, names)
     headers = tuple(_read_file(folder / name) for name in names)
     ranks = [match for name in names if (match := _RANK_NAME.fullmatch(name))]
-    held = [{entry.name for entry in header.entries} for header in headers]
-    if len(ranks) == len(names) > 1 and any(other == held[0] for other in held[1:]):
+    tensors = [{entry.name for entry in header.entries} for header in headers]
+    if len(ranks) == len(names) > 1 and any(other == tensors[0] for other in tensors[1:]):
         numbers = [int(match[1]) for match in ranks]
         if numbers != list(range(len(ranks))):
             raise CheckpointError(f"{folder}: ranks {numbers} are here, counting from 0")
@@ -168,7 +168,7 @@ def _read_indexed(path: Path, kind: _Kind) -> Files:
 
 
 def _visible(folder: Path) -> list[str]:
-    # Names with a leading dot are other programs' own: half-done downloads, resource forks.
+    # Names with a leading dot belong to other programs: partial downloads, resource forks.
     return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
@@ -186,14 +186,14 @@ def _check_distinct(headers: Iterable[Header]) -> None:
 
 
 def _check_numbering(folder: Path, names: Iterable[str]) -> None:
-    """Without an index, the names of numbered shards tell whether one is absent."""
+    """Raise CheckpointError if numbered shards are missing; without an index, names show that."""
     numbered: dict[tuple[str, str], set[int]] = {}
     for name in names:
         if match := _SHARD_NAME.fullmatch(name):
             key = match["stem"], match["total"]
             numbered.setdefault(key, set()).add(int(match["number"]))
     for (stem, total), numbers in numbered.items():
-        # Counting starts at 1 in most writers and at 0 in a few.
+        # Most writers count from 1 and some from 0, so only the number of shards is checked.
         if len(numbers) < int(total):
             raise CheckpointError(
                 f"{folder}: {len(numbers)} of the {int(total)} shards {stem}-*-of-{total} "
@@ -202,7 +202,7 @@ def _check_numbering(folder: Path, names: Iterable[str]) -> None:
 
 
 def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
-    """Remark on files with weights that are not read."""
+    """Return a note on files with weights that are not read."""
     suffixes = tuple(suffix for kind in _KINDS for suffix in kind.suffixes) + tuple(_UNREAD)
     others = sorted({name for name in present if name.endswith(suffixes)} - set(chosen))
     unread = {_UNREAD[Path(name).suffix] for name in others if Path(name).suffix in _UNREAD}
@@ -211,7 +211,7 @@ def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
 
 
 def _elsewhere(folder: Path, names: Iterable[str]) -> str:
-    """Hint where the weights may be, for the message that there are none."""
+    """Return a hint where weights may be, for the message that there are none."""
     below = {path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*.safetensors")}
     below |= {
         path.parent.relative_to(folder).as_posix()

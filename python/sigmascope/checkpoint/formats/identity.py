@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What tells one checkpoint from another, wherever it stands: names, sizes, and a look inside."""
+"""Identity of checkpoint files, independent of their folder: names, sizes, and digests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PIECE = 4096
 
 
 class FileIdentity(TypedDict):
-    """One file of a checkpoint: its name without folders, bytes, and a digest of its content."""
+    """Identity of a file: its name without folders, its size in bytes, and a digest of samples."""
 
     name: str
     size: int
@@ -26,11 +26,11 @@ class FileIdentity(TypedDict):
 
 
 def file_identity(path: Path) -> FileIdentity:
-    """Return what a copy of the file shares with it, and no other model of that shape.
+    """Return the identity of a file: equal for copies, different for other weights of that shape.
 
     The digest is the SHA-256 of a safetensors file's header, and of eight pieces of 4 KiB spread
-    evenly over the file: two checkpoints of one training run differ in their numbers alone.
-    Reads these bytes; a change that misses every piece is not noticed.
+    evenly over the file: two checkpoints of one training run differ only in their numbers. Only
+    these bytes are read, so a change outside of them is not detected.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def file_identity(path: Path) -> FileIdentity:
     """
     try:
         with open_regular(path) as file:
-            # Without the read-ahead of the system, so that hardly a page is left in its cache.
+            # Without read-ahead, so that few pages of the file enter the page cache.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             size = os.fstat(file.fileno()).st_size
             digest = sha256()

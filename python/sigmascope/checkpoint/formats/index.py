@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An index of shards: which tensor stands in which file of the folder.
+"""An index of shards: the file of the folder that holds each tensor.
 
 Shard names in an index are plain file names; separators, drives and `..` are refused. The file
 of that name may be a symbolic link to anywhere: download caches keep their blobs elsewhere, and
@@ -24,11 +24,11 @@ from .names import check_count, checked_name
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A validated index file: which tensor stands in which shard."""
+    """A validated index file: the shard of each tensor."""
 
     path: Path
     weight_map: Mapping[str, str]
-    total_size: object  # as written: the real ones are too often wrong to be refused
+    total_size: object  # as written: wrong sizes are too common to be refused
 
 
 def read_json(path: Path, most: int = MAX_CONFIG_BYTES) -> dict[str, object]:
@@ -85,7 +85,7 @@ def read_index(path: Path, suffixes: tuple[str, ...]) -> Index:
 
 
 def _is_plain(name: str) -> bool:
-    # Both flavours on every platform: the same index must not mean two things.
+    # Both path syntaxes are checked on every platform: an index must have one meaning.
     return (
         name not in ("", ".", "..")
         and "\0" not in name
@@ -95,27 +95,27 @@ def _is_plain(name: str) -> bool:
 
 
 def check_index(index: Index, headers: Iterable[Header]) -> None:
-    """Index and shards must name the same tensors in the same places."""
+    """Raise CheckpointError unless index and shards agree on the place of every tensor."""
     promises: dict[str, set[str]] = {}
     for name, shard in index.weight_map.items():
         promises.setdefault(shard, set()).add(name)
     for header in headers:
         shard = header.path.name
-        held, promised = {entry.name for entry in header.entries}, promises[shard]
-        if promised - held:
+        present, promised = {entry.name for entry in header.entries}, promises[shard]
+        if promised - present:
             raise CheckpointError(
                 f"{index.path}: tensors not in their shard {shard}: "
-                f"{listed(sorted(promised - held))}"
+                f"{listed(sorted(promised - present))}"
             )
-        if held - promised:
+        if present - promised:
             raise CheckpointError(
                 f"{index.path}: tensors of {shard} not in the index: "
-                f"{listed(sorted(held - promised))}"
+                f"{listed(sorted(present - promised))}"
             )
 
 
 def size_note(index: Index, headers: Iterable[Header]) -> tuple[str, ...]:
-    """Return a remark if the index states another size than its shards have."""
+    """Return a note if the total size in the index differs from that of its shards."""
     total = sum(entry.nbytes for header in headers for entry in header.entries)
     if index.total_size is None or index.total_size == total:
         return ()
@@ -124,6 +124,6 @@ def size_note(index: Index, headers: Iterable[Header]) -> tuple[str, ...]:
 
 
 def listed(names: list[str], limit: int = 5) -> str:
-    """Return names for a message, the first few of them."""
+    """Join the first names of a list for a message."""
     shown = ", ".join(brief(name, 200) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

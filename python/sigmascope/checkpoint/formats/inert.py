@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pickles of tensors, read without running them.
+"""Pickles of tensors, read without executing them.
 
-A pickle is a program that may call whatever it can name. Of the names in it this reader knows a
-dozen, each of which becomes an inert record that is no function of PyTorch's; any other name ends
-the reading. What it makes are tuples, dicts and lists, checked before a number of theirs is used.
+A pickle is a program that may call anything it can name. This reader knows about a dozen names, and
+replaces each by an inert record that never calls PyTorch; any other name is an error. The result
+consists of tuples, dicts and lists, which are checked before their numbers are used.
 """
 
 from __future__ import annotations
@@ -61,24 +61,24 @@ _KNOWN = {
 
 
 class Storage(NamedTuple):
-    """What a pickle says of a storage: the dtype it was saved as, and the name of its record."""
+    """A storage in a pickle: the dtype that it was saved as, and the name of its record."""
 
     dtype: str
     key: str
 
 
 class Tensor(NamedTuple):
-    """What a pickle says of a tensor."""
+    """A tensor in a pickle."""
 
     storage: Storage
-    offset: int  # in elements, as strides
+    offset: int  # in elements, like the strides
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: str
 
 
 class _Name(NamedTuple):
-    """A name in a pickle. Calling it makes a record: nothing of that name is ever imported."""
+    """A name in a pickle. Calling it makes a record; the named object is never imported."""
 
     name: str
 
@@ -102,7 +102,7 @@ def _last(name: str) -> str:
 
 
 def _sizes(value: object) -> tuple[Any, ...]:
-    """Take a shape, or strides, for what they are before they are copied."""
+    """Convert a shape or strides to a tuple, after checking their type and length."""
     if not isinstance(value, list | tuple):
         raise TypeError(f"a shape, or strides, of type {type(value).__name__}")
     if len(value) > MAX_DIMENSIONS:
@@ -115,7 +115,7 @@ def _sizes(value: object) -> tuple[Any, ...]:
 def _tensor(
     storage: object, offset: object, shape: tuple[Any, ...], strides: tuple[Any, ...], dtype: str
 ) -> Tensor:
-    """Check what a pickle says of a tensor; how far it reaches is checked against the file."""
+    """Check a tensor of a pickle; its extent is checked later, against the size of the file."""
     numbers = (offset, *shape, *strides)
     if not isinstance(storage, Storage) or len(shape) != len(strides):
         raise CheckpointError(
@@ -127,7 +127,7 @@ def _tensor(
 
 
 class _OrderedDict(OrderedDict[Any, Any]):
-    """What becomes of OrderedDict: nothing is copied into one."""
+    """The replacement of OrderedDict: it can only be made empty."""
 
     def __init__(self, *args: object) -> None:
         if any(args):
@@ -142,7 +142,7 @@ _Handler = Callable[[Any], None]
 
 
 def _check_keys(keys: Iterable[object]) -> None:
-    """Refuse keys whose hash may take for ever: that of tuples of tuples, made of each other."""
+    """Refuse keys other than plain values: hashing nested tuples may take exponential time."""
     for key in keys:
         parts = key if type(key) is tuple else (key,)
         if not all(type(part) in _PLAIN or type(part) is bool for part in parts):
@@ -189,16 +189,16 @@ def _make_set(reader: Any) -> None:
 
 
 def _build(reader: Any) -> None:
-    """Drop the attributes of an OrderedDict, versions of modules mostly; nothing else has any."""
+    """Ignore attributes of an OrderedDict, mostly versions of modules; refuse all others."""
     reader.stack.pop()
     if not isinstance(reader.stack[-1], _OrderedDict):
         raise CheckpointError(f"a {type(reader.stack[-1]).__name__} is given attributes")
 
 
-# In Python, not in C: there a pickle of ten bytes can make the table of what it remembers as
-# large as it likes.
+# The unpickler written in Python, since that in C lets a pickle of ten bytes allocate a memo table
+# of any size.
 class _Inert(pickle._Unpickler):
-    """Reads a pickle without importing or running anything that it names."""
+    """An unpickler that neither imports nor runs anything that a pickle names."""
 
     dispatch: ClassVar[dict[int, _Handler]] = pickle._Unpickler.dispatch | {
         pickle.SETITEM[0]: _set_one,
@@ -207,7 +207,7 @@ class _Inert(pickle._Unpickler):
         pickle.ADDITEMS[0]: _add_items,
         pickle.FROZENSET[0]: _make_set,
         pickle.BUILD[0]: _build,
-        # It makes room for as many bytes as it says, before it looks for them.
+        # BYTEARRAY8 allocates the stated number of bytes before it reads them.
         pickle.BYTEARRAY8[0]: _refused,
         pickle.NEXT_BUFFER[0]: _refused,
         pickle.READONLY_BUFFER[0]: _refused,
@@ -233,12 +233,12 @@ class _Inert(pickle._Unpickler):
 
 
 def unpickled(raw: bytes) -> object:
-    """Return what a pickle holds: `Tensor` where it has one, and plain containers and numbers.
+    """Read a pickle: tensors become `Tensor`, the rest plain containers and numbers.
 
     Raises
     ------
     CheckpointError
-        It names something else, or is no pickle.
+        It names anything else, or is no pickle.
     """
     try:
         return _Inert(io.BytesIO(raw), encoding="utf-8").load()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Strict JSON: repeated keys survive parsing so that they can be refused with their place."""
+"""Strict JSON: repeated keys are kept by the parser, so that they can be refused."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from sigmascope.errors import CheckpointError
 from sigmascope.limits import MAX_JSON_VALUES
 
-# 2**64 - 1 has 20 digits; nothing longer can be a size or an offset, and int() of a very long
-# text costs quadratic time.
+# 2**64 - 1 has 20 digits; a longer number is no size or offset, and int() takes quadratic time for
+# very long text.
 _MAX_DIGITS = 20
 
 
@@ -20,11 +20,11 @@ class Members(list[tuple[str, Any]]):
 
 
 def brief(value: object, limit: int = 80) -> str:
-    """Text of a parsed value for an error message, cut after `limit` characters."""
+    """Return a parsed value as text for an error message, cut after `limit` characters."""
     if isinstance(value, Members):
         return "an object"
     if isinstance(value, list):
-        # Nesting is not followed: it may be deeper than repr() can go.
+        # Nested lists are abbreviated: they may be too deep for repr().
         head = ["[...]" if isinstance(item, list) else brief(item, limit) for item in value[:limit]]
         text = "[" + ", ".join(head) + ("]" if len(value) <= limit else ", ")
     else:
@@ -39,10 +39,9 @@ def parse_json(raw: bytes, where: str) -> Any:
     ----------
     raw : bytes
         The text. NaN, Infinity, lone surrogates, numbers of more than 20 digits and numbers
-        beyond float64 are refused: all of them are outside JSON or mean different things to
-        different readers.
+        beyond float64 are refused: they are not JSON, or readers disagree on their meaning.
     where : str
-        What the text is, as the beginning of an error message.
+        Name of the text, with which error messages begin.
 
     Raises
     ------
@@ -100,7 +99,7 @@ def unique(value: object, where: str) -> dict[str, Any]:
 def _members(pairs: list[tuple[str, Any]]) -> Members:
     for key, value in pairs:
         for text in (key, value):
-            # A lone surrogate cannot be written back as UTF-8, not even into an error report.
+            # A lone surrogate cannot be written as UTF-8, not even in an error message.
             if isinstance(text, str) and not _encodable(text):
                 raise ValueError(f"lone surrogate in the string {text!a:.80}")
     return Members(pairs)
@@ -119,7 +118,7 @@ def _encodable(text: str) -> bool:
 def _integer(text: str) -> int | float:
     if len(text) > _MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} characters")
-    # "-0" is a floating-point zero to the reference reader, so it is no size here either.
+    # The reference reader takes "-0" as a floating point zero, which is no size.
     return -0.0 if text == "-0" else int(text)
 
 

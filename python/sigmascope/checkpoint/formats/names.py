@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Names of tensors as files give them: bounded before they are put together."""
+"""Names of tensors in files: their length is checked before they are joined."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .jsontext import brief
 
 
 def checked_name(name: str, where: str) -> str:
-    """Return a name; CheckpointError if it is longer than the limit."""
+    """Return the name; raise CheckpointError if it is longer than the limit."""
     if len(name) > MAX_NAME:
         raise CheckpointError(
             f"{where}: tensor {brief(name, 60)}: a name of {len(name)} letters, above the limit of "
@@ -28,7 +28,7 @@ def check_count(entries: Sized, where: str) -> None:
 
 
 def joined(above: str, key: object) -> str:
-    """Return the name of an entry of a dict, whose own name and dot are `above`."""
+    """Return the name of an entry of a dict; `above` is the name of the dict and a dot."""
     if isinstance(key, int):
         text = str(key) if key.bit_length() <= 64 else "a large number"
     elif isinstance(key, str):

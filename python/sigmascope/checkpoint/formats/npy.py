@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A .npy file as a checkpoint of one tensor, named as the file is."""
+"""A .npy file as a checkpoint of one tensor with the name of the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMES |= {f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)}
 
 
 def read_npy(path: Path) -> Header:
-    """Read and validate the header of a .npy file; numbers stay where they are.
+    """Read and validate the header of a .npy file, without its numbers.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def read_npy(path: Path) -> Header:
     if dtype.kind not in "fiubcV" or dtype.names is not None:
         foreign = f"an array of {dtype}, no tensor"
         return Header(path, (TensorEntry(path.stem, "object", (), 0, 0, None, foreign),), {}, stamp)
-    # What ml_dtypes adds is stored without its name: as V2 and V1.
+    # The dtypes of ml_dtypes are stored without their names, as V2 and V1.
     name = _NAMES.get(dtype.name, dtype.str.lstrip("<|=")) if dtype.isnative else dtype.str
     nbytes = prod(shape) * dtype.itemsize
     if offset + nbytes > stamp.size:

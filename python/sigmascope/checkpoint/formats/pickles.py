@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""PyTorch's .bin, .pt and .pth files: which tensor lies where, without running a pickle.
+"""PyTorch's .bin, .pt and .pth files: the places of their tensors, without running a pickle.
 
 Since PyTorch 1.6 such a file is a zip archive that stores, uncompressed, one record of raw numbers
-per storage, and a pickle that says which tensors lie in them. So a tensor is a run of bytes in
-the file here as well, and is read like one of a safetensors file; PyTorch is not needed.
+per storage, and a pickle with the places of tensors in them. So a tensor is a range of bytes in the
+file, and is read like that of a safetensors file; PyTorch is not needed.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from .names import joined
 
 SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 
-#: Keys under which training scripts put the weights beside everything else.
+#: Keys under which training scripts store the weights, next to other data.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 
 
-# What zipfile raises for bytes that are not, or not quite, a zip archive.
+# Exceptions that zipfile raises for damaged archives.
 _BROKEN_ARCHIVE = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -51,10 +51,10 @@ _BROKEN_ARCHIVE = (
 
 
 class _Directory(io.FileIO):
-    """A file that is read in no larger pieces than a directory may have."""
+    """A file that limits the size of one read, since a damaged archive may ask for any size."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read; CheckpointError for more than the limit, as a broken directory asks for."""
+        """Read; raise CheckpointError for more than the limit of a zip directory."""
         if size is not None and size > MAX_DIRECTORY_BYTES:
             raise CheckpointError(
                 f"a directory of {size} bytes, above the limit of {MAX_DIRECTORY_BYTES}"
@@ -63,17 +63,17 @@ class _Directory(io.FileIO):
 
 
 class _Record(NamedTuple):
-    """The bytes of one storage in the file."""
+    """Place of one storage in the file, in bytes."""
 
     offset: int
     nbytes: int
 
 
 def read_pickled(path: Path) -> Header:
-    """Read which tensors lie where in a file that PyTorch saved; no tensor data is read.
+    """Read the places of the tensors in a file that PyTorch saved; no tensor data is read.
 
-    Dicts within dicts are flattened, their keys joined by dots; where the weights stand under
-    "state_dict", "model" or the like, beside other things, they are named without it.
+    Nested dicts are flattened, and their keys joined by dots. If the weights are stored under
+    "state_dict", "model" or the like, next to other data, that key is not part of their names.
 
     Raises
     ------
@@ -90,21 +90,21 @@ def read_pickled(path: Path) -> Header:
             with zipfile.ZipFile(_Directory(file.fileno(), closefd=False)) as archive:
                 prefix, root = _unpickled(archive)
                 records = _records(archive, file, prefix, stamp.size)
-            note, weights, beside = _weights(root, path.stem)
+            wrapper, weights, others = _weights(root, path.stem)
             entries = [_entry(name, tensor, records) for name, tensor in _leaves(weights)]
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         except _BROKEN_ARCHIVE as error:
             raise CheckpointError(f"{path}: no readable zip archive: {error}") from None
-    entries += [_foreign(name, value, f" beside {note!r}, not read") for name, value in beside]
+    entries += [_foreign(name, value, f" beside {wrapper!r}, not read") for name, value in others]
     _check_names(entries, path)
     entries.sort(key=lambda entry: (entry.foreign is not None, entry.offset))
-    notes = (f"{path.name}: the tensors of {note!r}, named without it",) if note else ()
+    notes = (f"{path.name}: the tensors of {wrapper!r}, named without it",) if wrapper else ()
     return Header(path, tuple(entries), {}, stamp, notes)
 
 
 def _unpickled(archive: zipfile.ZipFile) -> tuple[str, object]:
-    """The folder inside the archive, and what its pickle holds."""
+    """Return the folder inside the archive, and the contents of its pickle."""
     names = set(archive.namelist())
     if len(names) > MAX_TENSORS:
         raise CheckpointError(f"{len(names)} records, above the limit of {MAX_TENSORS}")
@@ -119,7 +119,7 @@ def _unpickled(archive: zipfile.ZipFile) -> tuple[str, object]:
 
 
 def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """Return a record as it lies there: what is packed may be a thousand times as large."""
+    """Return a stored record; compressed ones are refused, since they may expand a thousandfold."""
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED:
         raise CheckpointError(f"{brief(name, 200)} is compressed")
@@ -133,7 +133,7 @@ def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
 def _records(
     archive: zipfile.ZipFile, file: io.FileIO, prefix: str, size: int
 ) -> dict[str, _Record]:
-    """Where each storage lies; the directory of an archive does not say, the records' heads do."""
+    """Return the place of each storage, which only the local headers of the records determine."""
     records: dict[str, _Record] = {}
     start = prefix + "data/"
     for info in archive.infolist():
@@ -155,7 +155,7 @@ def _records(
 def _weights(
     root: object, stem: str
 ) -> tuple[str | None, Mapping[Any, Any], list[tuple[str, object]]]:
-    """The dict of weights, the key it stands under if any, and what stands beside it."""
+    """Return the key of the dict of weights if it has one, the dict, and the other entries."""
     if isinstance(root, Tensor):
         return None, {stem: root}, []
     if not isinstance(root, dict):
@@ -163,16 +163,17 @@ def _weights(
     for key in _WRAPPERS:
         inner = root.get(key)
         if isinstance(inner, dict) and any(isinstance(x, Tensor) for _, x in _leaves(inner)):
-            beside = [(joined("", name), value) for name, value in root.items() if name != key]
-            return key, inner, beside
+            others = [(joined("", name), value) for name, value in root.items() if name != key]
+            return key, inner, others
     return None, root, []
 
 
 def _leaves(values: Mapping[Any, Any]) -> Iterator[tuple[str, object]]:
-    """Everything in dicts within dicts, and in lists that hold tensors, in order.
+    """List all entries of nested dicts, and of lists that hold tensors, in order.
 
-    A few hundred bytes can name one tensor 2**40 times, or a dict that holds itself, and a name of
-    megabytes at each level: entries and letters are counted before a name is put together.
+    A file of a few hundred bytes can name a tensor 2**40 times, hold a dict that contains itself,
+    or have a name of megabytes at each level: entries and characters are counted before names are
+    joined.
     """
     pending: list[tuple[str, Iterator[tuple[Any, object]]]] = [("", iter(values.items()))]
     has_tensors: dict[int, bool] = {}
@@ -204,7 +205,7 @@ _END = object()
 
 
 def _inner(value: object, has_tensors: dict[int, bool]) -> Iterator[tuple[Any, object]] | None:
-    """What a dict that is not empty holds, or a list with tensors; `has_tensors` by their ids."""
+    """Return the items of a non-empty dict or a list with tensors; `has_tensors` caches by id."""
     if isinstance(value, dict):
         return iter(value.items()) if value else None
     if not isinstance(value, list | tuple) or isinstance(value, Tensor):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Headers of safetensors files, every claim checked before one byte count is trusted.
+"""Headers of safetensors files, completely validated before they are used.
 
 The format: 8 bytes little-endian header length, a JSON header, then tensor data without gaps.
-This reader is stricter than the reference one in six places, each a way to say two things at
-once: repeated tensor names, repeated metadata keys, unknown keys in an entry, entries written as
-lists, blanks before the first brace, and sizes above 2**63 - 1. Tensor data at addresses that are
-not a multiple of their item size are accepted: writers produce them, and they are well defined.
+This reader is stricter than the reference reader in six cases, all of which are ambiguous: repeated
+tensor names, repeated metadata keys, unknown keys in an entry, entries written as lists, blanks
+before the first brace, and sizes above 2**63 - 1. Tensor data at offsets that are not a multiple of
+their item size are accepted: writers produce them, and they are well defined.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     Returns
     -------
     Header
-        Reads the header alone, never tensor data; memory is a small multiple of the header.
+        The header; no tensor data is read. Memory is a small multiple of the header.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 
 def _read_header_bytes(file: io.FileIO, size: int, path: Path) -> bytes:
-    """Read the JSON text, once its length is known to be sane."""
+    """Read the JSON text, after its length is checked."""
     if 0 < size < 8 and (what := recognised(os.pread(file.fileno(), size, 0))):
         raise CheckpointError(f"{path}: no safetensors file but {what}")
     if size < 8:
@@ -61,7 +61,7 @@ def _read_header_bytes(file: io.FileIO, size: int, path: Path) -> bytes:
     prefix = _read_exactly(file, 8, path)
     length = int.from_bytes(prefix, "little")
     start = os.pread(file.fileno(), LOOK, 0)
-    # Some formats begin with what could be a length: only where no header follows are they told.
+    # Some formats begin with bytes that could be a length; they are recognised without a header.
     if start[8:9] != b"{" and (what := recognised(start)):
         raise CheckpointError(f"{path}: no safetensors file but {what}")
     if length > MAX_JSON_BYTES:
@@ -97,9 +97,9 @@ def parse_header(
     raw : bytes
         The JSON text that follows the 8 bytes of header length.
     file_size : int
-        Bytes of the whole file.
+        Size of the file in bytes.
     path : Path
-        Names the file in messages.
+        The file, for messages.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def _shape(value: object, where: str) -> tuple[int, ...]:
 
 
 def _nbytes(shape: tuple[int, ...], dtype: str, where: str) -> int:
-    # Zeros are left out of the product: [0, 2**40, 2**40] has strides that overflow all the same.
+    # Zeros are left out of the product, since the strides of [0, 2**40, 2**40] overflow too.
     bits = DTYPE_BITS[dtype]
     for size in shape:
         bits *= size or 1
@@ -216,7 +216,7 @@ def _offsets(value: object, data_start: int, data_size: int, where: str) -> tupl
 
 
 def _check_cover(entries: list[TensorEntry], data_start: int, data_size: int, path: Path) -> None:
-    """Tensors must tile the data: no overlap, no hole, nothing after the last."""
+    """Raise CheckpointError unless the tensors cover the data without overlap or hole."""
     position, previous = data_start, ""
     for entry in entries:
         where = f"{path}: tensor {brief(entry.name, 200)} at byte {entry.offset}"

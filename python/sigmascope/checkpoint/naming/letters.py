@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What regular expressions say of one letter, and of a place between two, as `re` has it."""
+"""Tests of single characters, and of positions between two, with the meaning of `re`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _boundary(text: str, at: int) -> bool:
 
 
 def place_test(name: str) -> Callable[[str, int], bool]:
-    """Return what tells whether a place in a text is of this kind."""
+    """Return the test whether a position in a text is of a kind, such as a word boundary."""
     if name not in _PLACES:
         raise UnknownPatternError(f"holds {name}, which is not known here")
     return _PLACES[name]
@@ -48,7 +48,7 @@ _CATEGORIES: dict[str, Callable[[str], bool]] = {
 
 
 def letter_test(kind: str, argument: Any) -> Callable[[str], bool]:
-    """Return what tells whether a letter is one that this part of a pattern takes."""
+    """Return the test whether a part of a pattern matches a character."""
     if kind == "LITERAL":
         return chr(argument).__eq__
     if kind == "NOT_LITERAL":

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Regular expressions of files, matched in time that is linear in the text.
+"""Regular expressions from files, matched in time linear in the length of the text.
 
-A pattern that comes with a file is a program for Python's `re`, which tries one way after another:
-`(a|aa)+$` takes for ever on a name of fifty letters. Here a pattern means what it means there, and
-is run by `re` only where the number of ways, counted from its parts, is small for the text at hand;
-else all ways are followed at once, letter by letter (K. Thompson 1968; with groups as in R. Pike's
-`sam`): time at most the length of the text times the size of the pattern.
+Python's `re` matches by backtracking: `(a|aa)+$` takes exponential time in the length of a name, so
+a pattern in a file could stop the program. Here a pattern has the same meaning, but `re` runs it
+only if the number of backtracking paths, bounded from its parts, is small for the text; else all
+paths are followed at once, character by character (K. Thompson 1968; with groups as in R. Pike's
+`sam`), in time at most the length of the text times the size of the pattern.
 
-What no such machine can do is refused: references to groups, atomic groups, flags, looking ahead
-of unlimited width.
+Constructs that need more are refused: references to groups, atomic groups, flags, lookahead of
+unlimited width.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from sigmascope.errors import CheckpointError
 from sigmascope.limits import MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
 
 from .letters import UnknownPatternError
-from .pike import Found, Program, program_of, run
+from .pike import PikeMatch, Program, program_of, run
 
 _WAYS = 100_000
-"""So many ways `re` may try: a few hundredths of a second at most."""
+"""Largest number of backtracking paths for `re`: a few hundredths of a second."""
 _AT_PARTS = r"(?:^|\.)"
-"""How patterns begin that match at the start of a name, or after a dot."""
+"""Start of the patterns that match at the start of a name, or after a dot."""
 _SINGLE = ("LITERAL", "NOT_LITERAL", "ANY", "IN")
 
 
 class Match(Protocol):
-    """What is used of a match, of `re` or of ours."""
+    """Protocol of a match, by `re` or by this package."""
 
     @property
     def string(self) -> str:
-        """The text."""
+        """Text that was searched."""
 
     def __getitem__(self, group: str | int, /) -> str | Any:
-        """The text of a group."""
+        """Return the text of a group."""
 
     def start(self, group: str | int = ..., /) -> int:
-        """Where a group begins."""
+        """Return the start of a group."""
 
     def end(self, group: str | int = ..., /) -> int:
-        """Where a group ends."""
+        """Return the end of a group."""
 
 
 class Pattern(Protocol):
-    """What is used of a compiled pattern, of `re` or of ours."""
+    """Protocol of a compiled pattern, of `re` or of this package."""
 
     def search(self, string: str) -> Match | None:
         """Find the first place that matches."""
@@ -61,14 +61,14 @@ class Pattern(Protocol):
 
 
 class LinearPattern:
-    """A pattern of a file; see the module.
+    """A pattern from a file, matched in linear time; see the module.
 
     Attributes
     ----------
     pattern : str
-        As it was written.
+        The regular expression as written.
     groups : int
-        How many groups it has.
+        Number of its groups.
     """
 
     def __init__(self, pattern: str, parsed: Any, groups: tuple[str, ...], most: int) -> None:
@@ -85,37 +85,37 @@ class LinearPattern:
         """Find the first place that matches."""
         if self._is_quick(len(string), starts=self._starts(string)):
             return self._quick.search(string)
-        return self._found(string, run(self._program, string, anywhere=True))
+        return self._as_match(string, run(self._program, string, anywhere=True))
 
     def match(self, string: str) -> Match | None:
         """Match from the start of the text."""
         if self._is_quick(len(string), starts=1):
             return self._quick.match(string)
-        return self._found(string, run(self._program, string))
+        return self._as_match(string, run(self._program, string))
 
     def fullmatch(self, string: str) -> Match | None:
         """Match the whole text."""
         if self._is_quick(len(string), starts=1):
             return self._quick.fullmatch(string)
-        return self._found(string, run(self._program, string, whole=True))
+        return self._as_match(string, run(self._program, string, to_end=True))
 
     def work(self, length: int) -> int:
-        """Return how many steps a match of a text may take; 1 where `re` does it."""
+        """Return the largest number of steps to match a text of a length; 1 where `re` is used."""
         return 1 if self._is_quick(length, starts=1) else length * self._program.work
 
     def _starts(self, string: str) -> int:
-        """Return how many places of a text a search may begin at."""
+        """Return the number of places of a text at which a match may begin."""
         return string.count(".") + 1 if self.pattern.startswith(_AT_PARTS) else len(string) + 1
 
     def _is_quick(self, length: int, starts: int) -> bool:
-        """Whether `re` has few ways to try in a text of this length, rounded up."""
+        """Return whether `re` has few paths to try in a text of this length, rounded up."""
         rounded = 1 << length.bit_length()
         if rounded not in self._ways:
             self._ways[rounded] = _ways(self._parsed, rounded)
         return self._ways[rounded] * starts <= _WAYS
 
-    def _found(self, string: str, places: tuple[int, ...] | None) -> Found | None:
-        return None if places is None else Found(string, places, self._names)
+    def _as_match(self, string: str, places: tuple[int, ...] | None) -> PikeMatch | None:
+        return None if places is None else PikeMatch(string, places, self._names)
 
 
 def compiled_pattern(
@@ -126,16 +126,16 @@ def compiled_pattern(
     shown: str | None = None,
     most: int = MAX_PATTERN_STEPS,
 ) -> LinearPattern:
-    """Make a pattern of a file ready for use.
+    """Compile a pattern from a file.
 
     Parameters
     ----------
     groups : tuple of str
-        The groups of which a match is asked.
+        Names of the groups whose text is needed.
     shown : str, optional
-        What stands in the file, where that is a part of it.
+        Text for messages, if only a part of the pattern stands in the file.
     most : int
-        Steps that it may have, and as many letters where that is more than the limit.
+        Largest number of steps; also of characters, if that is more than their limit.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def compiled_pattern(
 
 
 def _ways(parsed: Any, length: int) -> float:
-    """An upper bound of the ways in which a backtracking matcher may go through a pattern."""
+    """Bound the number of paths of a backtracking matcher through a pattern."""
     ways = 1.0
     for op, argument in parsed:
         kind = str(op)

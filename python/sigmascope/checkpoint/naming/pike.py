@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A machine that follows all ways through a regular expression at once; see `patterns`.
+"""A Pike machine: it follows all paths through a regular expression at once; see `patterns`.
 
-The threads of a position stand in the order in which `re` would try them, and no two are at the
-same instruction: the first that got there would win. So a position costs at most as many steps as
-the program has instructions, and the match found is the one that `re` finds; a loop over what may
-be empty is the exception, whose groups may lie elsewhere.
+The threads of a position are in the order in which `re` would try them, and no two are at the same
+instruction: the first one there has priority. So a position takes at most as many steps as the
+program has instructions, and the match is that of `re`, except that groups inside a loop over an
+expression that may be empty can differ.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from .letters import UnknownPatternError, letter_test, place_test
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One instruction: a letter, a fork, a place to remember, a condition, or the end.
+    """One instruction: a character, a fork, a position to store, a condition, or the end.
 
     Attributes
     ----------
     letter : callable, optional
-        Takes a letter and goes on with the next instruction.
+        Test of a character; if it matches, the thread moves to the next instruction.
     targets : tuple of int
-        Of a fork: instructions to go on with, in the order in which they count.
+        Next instructions of a fork, in order of priority.
     slot : int
-        Where to keep the position; -1 if this keeps none.
+        Slot in which the position is stored; -1 if it is not.
     holds : callable, optional
-        Goes on only where this is true of text and position.
+        Condition on text and position; the thread ends where it is false.
     """
 
     letter: Callable[[str], bool] | None = None
@@ -42,18 +42,18 @@ class Step:
 
 @dataclass(slots=True)
 class Program:
-    """What a pattern was translated to.
+    """The instructions of a pattern.
 
     Attributes
     ----------
     steps : list of Step
-        The one after the last is the end.
+        Instructions; the index after the last one means the end.
     groups : dict of int to int
-        Groups of the pattern that are kept, and their number here, from 1.
+        Groups of the pattern whose places are stored, and their numbers here, from 1.
     most, written : int
-        Steps that there may be, and that there are so far, with those of what is looked at.
+        Largest and current number of steps, including those of lookaheads and lookbehinds.
     work : int
-        At most so many steps are taken for each letter of a text.
+        Largest number of steps per character of a text.
     """
 
     groups: dict[int, int]
@@ -63,7 +63,7 @@ class Program:
     work: int = 0
 
     def put(self, step: Step) -> int:
-        """Append a step; return its place."""
+        """Append a step; return its index."""
         if self.written == self.most:
             raise UnknownPatternError(f"is above the limit of {self.most} steps")
         self.written += 1
@@ -72,8 +72,8 @@ class Program:
         return len(self.steps) - 1
 
 
-class Found:
-    """A match, as `re` has it, in what is used of it."""
+class PikeMatch:
+    """A match with the interface of `re.Match`, as far as it is used."""
 
     def __init__(self, string: str, places: tuple[int, ...], names: Mapping[str, int]) -> None:
         self.string = string
@@ -81,16 +81,16 @@ class Found:
         self._names = names
 
     def __getitem__(self, group: str | int, /) -> str | Any:
-        """Return the text of a group, None if it took no part."""
+        """Return the text of a group; None if it did not match."""
         start = self.start(group)
         return None if start < 0 else self.string[start : self.end(group)]
 
     def start(self, group: str | int = 0, /) -> int:
-        """Return where a group begins; -1 if it took no part."""
+        """Return the start of a group; -1 if it did not match."""
         return self._places[2 * self._number(group)]
 
     def end(self, group: str | int = 0, /) -> int:
-        """Return where a group ends; -1 if it took no part."""
+        """Return the end of a group; -1 if it did not match."""
         return self._places[2 * self._number(group) + 1]
 
     def _number(self, group: str | int) -> int:
@@ -98,16 +98,16 @@ class Found:
 
 
 def run(
-    program: Program, text: str, start: int = 0, *, anywhere: bool = False, whole: bool = False
+    program: Program, text: str, start: int = 0, *, anywhere: bool = False, to_end: bool = False
 ) -> tuple[int, ...] | None:
-    """Run a program; return where the groups begin and end, or None if nothing matches.
+    """Run a program; return starts and ends of the groups, or None if nothing matches.
 
     Parameters
     ----------
     start : int
-        Where the match begins; with `anywhere` there or later.
-    whole : bool
-        Whether it must reach the end of the text.
+        Position at which the match begins; with `anywhere`, at which it begins at the earliest.
+    to_end : bool
+        If True, the match must reach the end of the text.
     """
     steps, end, slots = program.steps, len(program.steps), 2 * len(program.groups) + 2
     threads: dict[int, tuple[int, ...]] = {}
@@ -122,7 +122,7 @@ def run(
         following: dict[int, tuple[int, ...]] = {}
         for at, places in threads.items():
             if at == end:
-                if not whole or position == len(text):
+                if not to_end or position == len(text):
                     best = places
                     break
                 continue
@@ -141,7 +141,7 @@ def _follow(
     text: str,
     position: int,
 ) -> None:
-    """Add a thread: all places that are reached without a letter, the first ones first."""
+    """Add all instructions that are reached without a character, in order of priority."""
     pending = [(at, places)]
     while pending:
         at, places = pending.pop()
@@ -159,19 +159,19 @@ def _follow(
             if step.holds(text, position):
                 pending.append((at + 1, places))
         else:
-            kept = (*places[: step.slot], position, *places[step.slot + 1 :])
-            pending.append((at + 1, kept))
+            stored = (*places[: step.slot], position, *places[step.slot + 1 :])
+            pending.append((at + 1, stored))
 
 
 def program_of(parsed: Any, groups: Sequence[int] = (), most: int = MAX_PATTERN_STEPS) -> Program:
-    """Translate a pattern that Python's own parser has read.
+    """Translate a pattern that Python's parser of regular expressions has read.
 
     Parameters
     ----------
     groups : sequence of int
-        Those to keep the places of: each makes every step dearer.
+        Groups whose places are stored; each of them makes every step slower.
     most : int
-        Steps that there may be.
+        Largest number of steps.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def _emit_branches(branches: Any, program: Program) -> None:
 
 def _emit_repeat(least: int, most: int, body: Any, greedy: bool, program: Program) -> None:
     endless = most >= 2**31
-    # A mark for each copy, so that copies of nothing count towards the limit too.
+    # One step for each copy, so that copies of an empty body count towards the limit too.
     for _ in range(least):
         program.put(Step(targets=(len(program.steps) + 1,)))
         _emit(body, program)
@@ -262,7 +262,7 @@ def _look(argument: Any, wanted: bool, outer: Program) -> Callable[[str, int], b
     _emit(body, program)
     outer.written = program.written
     outer.work += (MAX_LOOK + 1) * program.work
-    back = width if direction < 0 else 0  # Python looks behind by a fixed width alone
+    back = width if direction < 0 else 0  # lookbehind has a fixed width in Python
 
     def holds(text: str, at: int) -> bool:
         return (at >= back and run(program, text, at - back) is not None) is wanted

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a tensor does in its model, read from its name, and config.json where names do not tell.
+"""Roles of tensors in a model, from their names, and from config.json where names are ambiguous.
 
-Names differ between families, the parts do not: `model.layers.3.mlp.gate_proj.weight` and
-`layers.3.feed_forward.w1.weight` are the same place. The tables in roles.toml, and a user's own
-(:mod:`sigmascope.checkpoint.naming.rules`), are the whole knowledge; a name that none of them
-covers keeps the role "other", and nothing is guessed.
+Names differ between families of models, but their parts do not: the gate of layer 3 is called
+`model.layers.3.mlp.gate_proj.weight` or `layers.3.feed_forward.w1.weight`. Roles come only from the
+tables in roles.toml and from those of the user (:mod:`sigmascope.checkpoint.naming.rules`); a name
+that no rule matches has the role "other".
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Role:
     expert : int or None
         Number of its expert, or of the slice in a stacked tensor.
     head : int or None
-        Number of its attention head, where a matrix is one head of q, k, v or o; of k and v, among
+        Number of its attention head, if a matrix is one head of q, k, v or o; for k and v it counts
         the heads of keys and values.
     """
 
@@ -43,14 +43,14 @@ class Role:
 
 
 def role_of(name: str, rules: Rules | None = None) -> Role:
-    """Return the role of one tensor name; "other" where the tables know no answer.
+    """Return the role of one tensor name; "other" if no rule matches.
 
     Parameters
     ----------
     name : str
         A tensor name as stored, with any prefix of the model it was saved from.
     rules : Rules, optional
-        Tables with rules of the user's; those of this package alone by default.
+        Rules, possibly with those of the user; by default those of this package.
     """
     rules = rules or standard_rules()
     layer, expert, place = rules.numbers(name)
@@ -60,7 +60,7 @@ def role_of(name: str, rules: Rules | None = None) -> Role:
 def roles_of(names: Iterable[str], rules: Rules | None = None) -> dict[str, Role]:
     """Return the roles of all names of one checkpoint.
 
-    Two tensors cannot hold one place: where the tables give several names the same role (as in
+    Two tensors cannot have the same role: where the rules give several names the same one (as in
     models whose blocks are numbered in two levels), all of these become "other".
     """
     rules = rules or standard_rules()

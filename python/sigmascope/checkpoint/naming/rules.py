@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rules that roles are read by: those of this package, and a user's own before them."""
+"""Compiled rules for roles: those of the user first, then those of this package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .table import Table, read_table
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rules:
-    """Rules ready for use."""
+    """Compiled rules."""
 
     modules: tuple[tuple[str, Pattern, str], ...]
     towers: tuple[tuple[str, Pattern], ...]
@@ -35,18 +35,18 @@ class Rules:
         return layer, expert, name
 
     def place(self, name: str, modules: frozenset[str]) -> tuple[str, str]:
-        """Return role and tower of a name without numbers, among the modules beside it."""
+        """Return role and tower of a name without numbers, given all modules of the model."""
         key = name, modules
-        if key not in self.known:  # a large model has only some dozens of them
+        if key not in self.known:  # a large model has a few dozen of them
             self.known[key] = self._place(name, modules)
         return self.known[key]
 
     def _place(self, name: str, modules: frozenset[str]) -> tuple[str, str]:
         tower = next((tower for tower, rule in self.towers if rule.search(name)), "text")
         prefix = "".join(prefix for prefix, rule in self.prefixes if rule.search(name))
-        for role, rule, beside in self.modules:
+        for role, rule, sibling in self.modules:
             match = rule.search(name)
-            if match and (not beside or _beside(match, beside) in modules):
+            if match and (not sibling or _sibling(match, sibling) in modules):
                 part = self._part(match["part"])
                 return prefix + role + ("" if part == "weight" else f".{part}"), tower
         return "other", tower
@@ -57,15 +57,15 @@ class Rules:
         return next((part or text for part, rule in self.parts if rule.fullmatch(text)), text)
 
 
-def _beside(match: Match, module: str) -> str:
-    """Return the name that a module would have which stands beside the one matched."""
-    whole = match["module"]
-    end = match.start("module") + (whole.rfind(".") + 1)
+def _sibling(match: Match, module: str) -> str:
+    """Return the full name of a module with the same parent as the matched one."""
+    matched = match["module"]
+    end = match.start("module") + (matched.rfind(".") + 1)
     return match.string[:end] + module
 
 
 def _cut_number(pattern: Pattern, name: str) -> tuple[int | None, str]:
-    """Return the number a pattern finds in a name, and the name without it."""
+    """Return the number that a pattern finds in a name, and the name with "#" in its place."""
     match = pattern.search(name)
     if match is None:
         return None, name
@@ -75,12 +75,12 @@ def _cut_number(pattern: Pattern, name: str) -> tuple[int | None, str]:
 
 @lru_cache(maxsize=64)
 def compiled(table: Table) -> Rules:
-    """Make rules ready for use; they have been checked."""
+    """Compile the rules of a table that has been checked."""
     top = f"^(?:(?:{'|'.join(table.wrappers)})\\.)*" if table.wrappers else "^"
     parts = "|".join(pattern for _, pattern, _ in table.parts)
     standard = standard_table()
 
-    def whole(pattern: str) -> str:
+    def expanded(pattern: str) -> str:
         for name, meaning in table.shorthands:
             pattern = pattern.replace(f"<{name}>", meaning)
         if unknown := re.search(r"<\w+>", pattern):
@@ -88,7 +88,7 @@ def compiled(table: Table) -> Rules:
         return re.sub(r"(?<![\[\\])\^", lambda _: top, pattern)
 
     def is_ours(pattern: str) -> bool:
-        """Whether it is one of this package, and what is put into it is, too."""
+        """Return whether a pattern and all that is inserted into it come from this package."""
         return (
             pattern in _texts(standard)
             and ("^" not in pattern or table.wrappers == standard.wrappers)
@@ -96,10 +96,10 @@ def compiled(table: Table) -> Rules:
         )
 
     def within(pattern: str) -> Pattern:
-        return _ready(rf"(?:^|\.)(?:{whole(pattern)})", is_ours(pattern))
+        return _ready(rf"(?:^|\.)(?:{expanded(pattern)})", is_ours(pattern))
 
     def module(end: str) -> Pattern:
-        text = rf"(?:^|\.)(?P<module>{whole(end)})(?:[._](?P<part>{parts}))?$"
+        text = rf"(?:^|\.)(?P<module>{expanded(end)})(?:[._](?P<part>{parts}))?$"
         return _ready(text, is_ours(end) and table.parts == standard.parts, ("module", "part"))
 
     def numbered(patterns: tuple[str, ...], ours: tuple[str, ...]) -> Pattern:
@@ -107,7 +107,7 @@ def compiled(table: Table) -> Rules:
         return _ready(text, patterns == ours, ("number",))
 
     return Rules(
-        modules=tuple((role, module(end), beside) for role, end, beside in table.modules),
+        modules=tuple((role, module(end), sibling) for role, end, sibling in table.modules),
         towers=tuple((tower, within(pattern)) for tower, pattern, _ in table.towers),
         prefixes=tuple((prefix, within(pattern)) for prefix, pattern, _ in table.prefixes),
         parts=tuple((part, _ready(end, end in _texts(standard))) for part, end, _ in table.parts),
@@ -117,7 +117,7 @@ def compiled(table: Table) -> Rules:
 
 
 def _ready(pattern: str, ours: bool, groups: tuple[str, ...] = ()) -> Pattern:
-    """Compile a pattern: by `re` one of this package, whose rules have been looked at."""
+    """Compile a pattern; those of this package are known to be safe for `re`."""
     return (
         re.compile(pattern)
         if ours
@@ -127,7 +127,7 @@ def _ready(pattern: str, ours: bool, groups: tuple[str, ...] = ()) -> Pattern:
 
 @lru_cache(maxsize=16)
 def _texts(table: Table) -> frozenset[str]:
-    """List all patterns of a table."""
+    """Return all patterns of a table."""
     pairs = (*table.modules, *table.towers, *table.prefixes, *table.parts)
     return frozenset(pattern for _, pattern, _ in pairs).union(
         *(_texts(model) for _, model in table.models)
@@ -141,11 +141,11 @@ def standard_table() -> Table:
 
 
 def standard_rules() -> Rules:
-    """Return the rules of this package, ready for use."""
+    """Return the compiled rules of this package."""
     return compiled(standard_table())
 
 
 def rules_for(own: Table | None, model_type: str | None) -> Rules:
-    """Return the rules for one model: a user's first, then those for its type, then the rest."""
+    """Return the rules for one model: the user's, then those for its type, then the others."""
     table = standard_table()
     return compiled((own.before(table) if own else table).of_model(model_type))

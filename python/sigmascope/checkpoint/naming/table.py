@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables that roles are read from, as they are written: read from files, and checked.
+"""Tables of rules for roles: read from files and checked, but not compiled.
 
 A file of rules is TOML or JSON with some of the members of roles.toml, each a list: `modules`,
-`towers`, `prefixes`, `parts` of [name, pattern] (modules with a third: what must stand beside),
+`towers`, `prefixes`, `parts` of [name, pattern] (modules with a third: a required sibling),
 `layers`, `experts`, `wrappers` of patterns, `shorthands`, and `models`, rules for some `type`s.
 """
 
@@ -26,10 +26,10 @@ from sigmascope.limits import MAX_RULES, MAX_RULES_BYTES
 from .patterns import compiled_pattern
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
-"""A file of rules, or what would be read from one."""
+"""A file of rules, or its contents."""
 
 Pairs = tuple[tuple[str, str, str], ...]
-"""Name, pattern, and what must stand beside it (or "")."""
+"""Name, pattern, and the name of a required sibling module (or "")."""
 
 _PAIRS = ("modules", "towers", "prefixes", "parts")
 _PATTERNS = ("layers", "experts", "wrappers")
@@ -40,7 +40,7 @@ _NAME = re.compile(r"\w[\w.]*")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rules as they are written, checked, in the order in which they are tried."""
+    """Checked rules as written, in the order in which they are tried."""
 
     modules: Pairs = ()
     towers: Pairs = ()
@@ -54,15 +54,15 @@ class Table:
 
     @property
     def digest(self) -> str:
-        """What tells these rules from others."""
+        """Digest that identifies these rules."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
     def before(self, other: Table) -> Table:
-        """Return the rules of both, these first."""
+        """Return the rules of both tables, these first."""
         return Table(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     def of_model(self, model_type: str | None) -> Table:
-        """Return the rules with those for a model_type at their head."""
+        """Return the rules, those for a model_type first."""
         found = self
         for types, table in reversed(self.models):
             if model_type in types:
@@ -81,8 +81,8 @@ def read_table(source: Source) -> Table:
     Raises
     ------
     CheckpointError
-        The file cannot be read or is not of that form, or a rule is none: file, member, number
-        and the text at fault are named.
+        The file cannot be read or does not have that form, or a rule is not valid. The message
+        names file, member, number and the text at fault.
     """
     if isinstance(source, Mapping):
         return _table(dict(source), "rules")
@@ -102,7 +102,7 @@ def read_table(source: Source) -> Table:
 
 
 def _plain(text: str) -> str:
-    """Return TOML text; ValueError for headings that are so deep that its reader takes too long."""
+    """Return TOML text; ValueError for headings so deep that parsing them takes too long."""
     for line in text.splitlines():
         if line.lstrip().startswith("[") and line.count(".") > _DOTS:
             raise ValueError(f"a line with more than {_DOTS} dots: {line[:60]}...")

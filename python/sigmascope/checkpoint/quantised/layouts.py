@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Quantised layouts: which tensors are codes, scales and tables of one packed weight.
+"""Quantised layouts: the codes, scales and tables that form one packed weight.
 
-Their parts can look like matrices (the scales of a 4-bit weight are two-dimensional and
-floating point), so they must be recognised even where the codes are not decoded.
+These tensors can look like matrices (the scales of a 4-bit weight are two-dimensional and floating
+point), so they must be recognised even where the codes are not decoded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .scales import is_quantised, scale_names
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A tensor of a quantised weight, or of several names: its status, and why it has no matrix.
+    """Status of a tensor that is part of another weight, and the reason why it has no matrix.
 
     `status` is "unreadable" for codes that are not decoded.
     """
@@ -49,27 +49,27 @@ _LAYOUTS = (
 )
 
 TIED = "shares storage with "
-"""Before the name of the tensor that another one is a second name of."""
+"""Start of the reason of a tied tensor; the name of the other tensor follows."""
 
 _BITSANDBYTES_STATE = ".quant_state.bitsandbytes__"
 
 
 def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> dict[str, Part]:
-    """Find the tensors that belong to packed weights, each with what it is.
+    """Find the tensors that belong to packed weights, and their status.
 
     Parameters
     ----------
     entries : mapping
         All tensors of the checkpoint by name.
     method : str or None
-        `quant_method` of the model's configuration, to name the layout by.
+        `quant_method` of the model's configuration, the name of the layout.
     """
     parts: dict[str, Part] = {}
     for name, entry in entries.items():
         if entry.foreign or entry.dtype[0] not in "UI":
             continue
-        if held := packed_scales(entry, entries):
-            parts[held.name] = Part("scale", f"scale of {name}")
+        if scale := packed_scales(entry, entries):
+            parts[scale.name] = Part("scale", f"scale of {name}")
             continue
         for ending, scales, others, layout in _LAYOUTS:
             if name.endswith(ending):
@@ -89,7 +89,7 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
 
 
 def tied_parts(entries: Iterable[tuple[Header, TensorEntry]]) -> dict[str, Part]:
-    """Find the tensors that are another one under a second name: the very same bytes."""
+    """Find the tensors that are second names of others: those with the same bytes of a file."""
     seen: dict[tuple[object, ...], str] = {}
     parts: dict[str, Part] = {}
     for header, entry in entries:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""MXFP4 as gpt-oss stores it: which tensors hold the scales, and how codes make matrices.
+"""MXFP4 as gpt-oss stores it: the tensors of scales, and matrices from codes.
 
-A weight is two tensors: `*_blocks`, bytes (experts, rows, groups, 16), each of two E2M1 codes of
-which the first stands in the low half; and `*_scales`, bytes (experts, rows, groups), exponents of
-two biased by 127 (E8M0), one per 32 numbers of a row. A group's codes follow the last group's, so
-one expert is a matrix of rows x 32 groups, packed. Transformers turns it round when it decodes it
-(`convert_moe_packed_tensors` ends in a transpose); singular values do not know the difference.
+A weight is two tensors: `*_blocks`, bytes (experts, rows, groups, 16) of two E2M1 codes each, the
+first in the low half; and `*_scales`, bytes (experts, rows, groups), exponents of two biased by 127
+(E8M0), one per 32 numbers of a row. The codes of the groups follow each other, so one expert is a
+packed matrix of rows x 32 groups. Transformers transposes it when it decodes it (at the end of
+`convert_moe_packed_tensors`), which does not change the singular values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENDINGS = {"_blocks": "_scales", ".blocks": ".scales"}
 
 
 def packed_scales(entry: TensorEntry, entries: Mapping[str, TensorEntry]) -> TensorEntry | None:
-    """Return the scales of an MXFP4 weight; None if `entry` is none, by name, dtype and shape."""
+    """Return the scales of an MXFP4 weight; None if name, dtype or shape of `entry` differ."""
     ending = entry.name[-7:]
     if ending not in _ENDINGS or entry.dtype != "U8" or 0 in entry.shape:
         return None
@@ -36,7 +36,7 @@ def packed_scales(entry: TensorEntry, entries: Mapping[str, TensorEntry]) -> Ten
 
 
 def packed_grid(header: Header, scales: TensorEntry, index: int) -> ScaleGrid:
-    """Lay the scales of one expert over its matrix."""
+    """Return the grid of the scales of one expert over its matrix."""
     rows, groups = scales.shape[-2:]
     return ScaleGrid(
         header, scales, index * rows * groups, (rows, groups), (1, GROUP), exponents=True

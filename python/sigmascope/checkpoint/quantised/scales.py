@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scales of fp8 weights: which tensor holds them, and how they lie over the matrix.
+"""Scales of fp8 weights: the tensors that hold them, and the grid that they form.
 
-A stored code c stands for c times its scale, also where the scale is called an inverse
+A stored code c represents c times its scale, even where the scale is called an inverse
 (`weight_scale_inv`: the inverse of the factor that the writer multiplied with).
 """
 
@@ -17,7 +17,7 @@ from sigmascope._host.files import read_span
 from sigmascope.checkpoint.formats.entries import DTYPE_BITS, Header, TensorEntry
 from sigmascope.errors import CheckpointError
 
-#: The block of nearly all block-scaled checkpoints, assumed where no config.json gives one.
+#: Block size of nearly all block-scaled checkpoints, assumed if config.json gives none.
 DEFAULT_BLOCK = (128, 128)
 
 _NUMPY_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "F8_E8M0": "u1"}
@@ -32,10 +32,10 @@ class ScaleGrid:
     first: int
     shape: tuple[int, int]
     block: tuple[int, int]
-    exponents: bool = False  # bytes that are exponents, whatever the file calls them
+    exponents: bool = False  # the bytes are exponents, whatever dtype the file states
 
     def load(self, reading: str = "buffered") -> NDArray[np.float32]:
-        """Read the grid, past the page cache if `reading` is "uncached".
+        """Read the grid, bypassing the page cache if `reading` is "uncached".
 
         Returns
         -------
@@ -81,13 +81,13 @@ def _decode(codes: NDArray[np.generic], dtype: str) -> NDArray[np.float32]:
 
 
 def decode_exponents(codes: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Return the numbers of F8_E8M0: an exponent alone, biased by 127; the last code is NaN."""
+    """Decode F8_E8M0: powers of two with an exponent biased by 127; the last code is NaN."""
     scales = np.ldexp(1.0, codes.astype(np.int32) - 127)
     return np.where(codes == 255, np.nan, scales).astype(np.float32)
 
 
 def scale_names(name: str, names: Collection[str]) -> list[str]:
-    """Return the tensors among `names` that by their name hold the scales of `name`."""
+    """Return the tensors among `names` whose name says that they hold the scales of `name`."""
     stem = name.removesuffix(".weight")
     candidates = [name + "_scale_inv", name + "_scale"]
     if stem != name:
@@ -102,16 +102,16 @@ def scale_grid(
     block: tuple[int, int] | None,
     part: tuple[int, int] | None = None,
 ) -> ScaleGrid | str:
-    """Lay a scale tensor over a matrix, or say why its shape does not fit.
+    """Return the grid of a scale tensor over a matrix, or the reason why its shape does not fit.
 
     Parameters
     ----------
     header, entry : Header, TensorEntry
-        Where the scales are stored.
+        The tensor of scales and the header of its file.
     shape : tuple of int
         (m, n) of the matrix.
     block : tuple of int or None
-        Block size from the model's configuration; 128 x 128 is tried where there is none.
+        Block size from the model's configuration; 128 x 128 if there is none.
     part : tuple of int or None
         (index, count) for one slice of a stacked tensor: the scales then have a leading axis
         of that count, or are one number for all slices.
@@ -131,7 +131,7 @@ def scale_grid(
         (m, 1): (1, n),
         (1, 1): (m, n),
     }
-    # A list of scales without a second axis has one per row, the output channels.
+    # A vector of scales has one per row, for the output channels.
     grid = (1, 1) if _count(sizes) == 1 else (*sizes, 1) if len(sizes) == 1 else sizes
     if len(grid) == 2 and grid in grids:
         return ScaleGrid(header, entry, first, grid, grids[grid])
@@ -145,5 +145,5 @@ def _count(sizes: tuple[int, ...]) -> int:
 
 
 def is_quantised(dtype: str) -> bool:
-    """Whether tensors of this dtype hold codes that usually come with scales."""
+    """Return whether tensors of this dtype hold codes that usually have scales."""
     return DTYPE_BITS.get(dtype, 64) <= 8 and dtype != "BOOL"
