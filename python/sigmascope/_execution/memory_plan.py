@@ -41,7 +41,7 @@ class MemoryPlan:
         Stored bytes of a matrix in files that is read into memory once, since it fits beside what
         the call needs. 0: it is in memory already, or is read again at each pass.
     holds_copy : bool
-        Whether the copy of :func:`copy_nbytes` fits as well.
+        Whether the copy that steps would read, rounded or added up, fits as well.
     splits_remainder : bool
         Whether entries of a sum of tiles that bfloat16 cannot represent are stored sparsely.
     copy_nbytes : int
