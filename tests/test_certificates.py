@@ -150,12 +150,23 @@ def parter(rng: Generator) -> tuple[Array, int]:
     return 1 / (i[:, None] - i + 0.5), int(rng.integers(1, 15))
 
 
+def far_below(rng: Generator) -> tuple[Array, int]:
+    """A few large values, and k reaches a nearly flat bulk far below the tolerance."""
+    m, n = (int(x) for x in rng.integers(20, 200, 2))
+    p, large, few = min(m, n), int(rng.integers(1, 5)), int(rng.integers(0, 5))
+    level = 10.0 ** rng.uniform(-14, -2)
+    bulk = [level * 10.0 ** rng.uniform(0, 1.2, few), level * (1 + 0.2 * rng.random(p))]
+    sigma = np.sort(np.concatenate([rng.uniform(0.3, 1, large), *bulk])[:p])[::-1]
+    A = ks.prescribed(max(m, n), p, sigma, int(rng.integers(99)))[0]
+    return A, int(rng.integers(large, min(large + few + 4, p) + 1))
+
+
 def fast(rng: Generator) -> tuple[Array, int]:
     return exponential(rng), int(rng.integers(5, 60))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("draw", [copies, flat_bulk, edge, parter, fast])
+@pytest.mark.parametrize("draw", [copies, flat_bulk, edge, parter, far_below, fast])
 def test_what_has_not_settled_is_in_the_bound(
     draw: Callable[[Generator], tuple[Array, int]], dtype: type
 ) -> None:

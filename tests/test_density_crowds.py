@@ -242,3 +242,18 @@ def test_a_quantile_is_on_its_side_of_a_gap() -> None:
         for q, true in ((0.25, 11.3), (0.5, 22.6), (0.75, 22.6)):
             found = density.quantile(q)
             assert abs(found.value - true) <= 4 * found.error
+
+
+def test_counts_in_a_nearly_flat_bulk_say_that_a_node_may_stand_for_two() -> None:
+    """Values that approach an edge: 36 steps of 38 leave two directions out, and counts show it."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(20, 60))
+        sigma = 0.5 * (1 + rng.uniform(0.5, 1) ** np.arange(1, n + 1)) + 1e-3 * rng.random(n)
+        A = ks.prescribed(n, n, np.sort(sigma)[::-1], seed)[0].astype(np.float32)
+        truth = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+        probes = int(rng.integers(2, 9))
+        found = ss.spectral_density(A, probes=probes, passes=n // probes, seed=seed)
+        for x in np.sqrt(truth[1:] * truth[:-1]):
+            count = found.count_above(float(x))
+            assert abs(count.value - np.sum(truth > x)) <= 4 * max(count.error, 1e-9), (seed, x)

@@ -71,7 +71,8 @@ void measure(TopResult<B>& result, B& device, A& a, const KrylovSpace<B>& space,
   std::vector<double> seen = result.residuals;  // an error counts rounding by itself: the floor
   for (double& r : seen) r -= triplets.measuring;
   for (std::size_t i = 0; i < seen.size(); ++i)
-    if (const double s = triplets.s[i], r = seen[i]; r > unconverged * s + floor) eta = std::max(eta, s * (s + r));
+    if (const double s = triplets.s[i], r = seen[i]; r > unconverged * s + floor)
+      eta = std::max(eta, (s + r) * (s + r));
   const auto errors = [&](bool sure) {
     return value_errors(triplets.s, seen, sure, unseen, assessment.crowds, missing, floor);
   };

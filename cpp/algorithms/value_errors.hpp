@@ -44,9 +44,10 @@ inline double mixing(double sigma, const Unseen& unseen) {
 inline double value_error(double sigma, double residual, const Unseen& unseen, const Crowd& crowd) {
   const double eta = unseen.eta, theta = sigma * sigma, below = std::max(eta, unseen.inside);
   residual = std::max(residual, std::sqrt(unseen.above) - sigma);
-  if (theta <= eta) return std::max(residual, 1.1 * std::sqrt(eta) - sigma);  // eta may be short by a few per cent
-  const double of_all = std::hypot(residual, crowd.nearer / sigma), most = of_all * crowd.tangent,
-               gap = std::min(theta - below, crowd.distance);
+  const double of_all = sigma > 0 ? std::hypot(residual, crowd.nearer / sigma) : residual,
+               most = of_all * crowd.tangent, gap = std::min(theta - below, crowd.distance);
+  if (theta <= eta)  // eta may be short by a few per cent
+    return std::max(crowd.distance > 0 ? residual : most, 1.1 * std::sqrt(eta) - sigma);
   return gap > 0 ? std::min(most, 4 * of_all * of_all * sigma / gap + mixing(sigma, unseen)) : most;
 }
 

@@ -68,9 +68,14 @@ def convergence_bounds(nodes: Array, rho: Array, run: int, b: int) -> Array:
     return bounds
 
 
+def reach(rho: Array, b: int) -> Array:
+    """Return how far from nodes a value may be that shares their Ritz vectors, of b probes."""
+    return 2.0 * math.sqrt(b) * rho
+
+
 def _clustered(nodes: Array, rho: Array, b: int, rounding: float) -> NDArray[np.bool_]:
     """Return for each node (d,), descending, whether b nodes are within its uncertainty."""
-    reach = 2.0 * math.sqrt(b) * rho + rounding
-    first = np.searchsorted(-nodes, -(nodes + reach), side="left")
-    last = np.searchsorted(-nodes, -(nodes - reach), side="right")
+    off = reach(rho, b) + rounding
+    first = np.searchsorted(-nodes, -(nodes + off), side="left")
+    last = np.searchsorted(-nodes, -(nodes - off), side="right")
     return np.asarray(last - first >= b)

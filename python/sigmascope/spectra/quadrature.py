@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .deflation import converged_run, convergence_bounds
+from .deflation import converged_run, convergence_bounds, reach
 from .estimate import Estimate
 from .rule import Array, Rule
 
@@ -68,8 +68,9 @@ class Quadrature:
     """The converged lambdas (c,) and the two rules for the n - c others.
 
     ``residuals`` belong to the nodes of the Gauss rule. ``convergence_bounds`` (c,) bounds how far
-    the converged nodes may be below their eigenvalues, and ``resolution`` how far rounding may have
-    moved any node; both in lambda. ``distance`` is the difference between the matrix that the
+    the converged nodes may be below their eigenvalues, ``reach`` (c,) how far from them a value may
+    be that no node stands for yet, and ``resolution`` how far rounding may have moved any node; all
+    in lambda. ``distance`` is the difference between the matrix that the
     quadrature describes and the one that its rules were computed from. By Weyl's inequality it
     moves no sigma by more than its spectral norm; the root mean square of all movements is at most
     its Frobenius norm over sqrt(n) (Hoffman & Wielandt 1953), which is assumed for every sigma that
@@ -83,6 +84,7 @@ class Quadrature:
     radau: Rule
     residuals: Array
     convergence_bounds: Array
+    reach: Array
     resolution: float
     distance: Difference = SAME
 
@@ -98,6 +100,7 @@ class Quadrature:
             radau=radau,
             residuals=scale * self.residuals,
             convergence_bounds=scale * self.convergence_bounds,
+            reach=scale * self.reach,
             resolution=scale * self.resolution,
             distance=distance,
         )
@@ -244,6 +247,7 @@ def from_rules(
         radau=Rule.fit(rn[c:], rw[c:], count, energy, resolution),
         residuals=rho[c:],
         convergence_bounds=convergence_bounds(gn, rho, c, gw.shape[1]) if c < n else np.zeros(c),
+        reach=reach(rho[:c], gw.shape[1]) if c < n else np.zeros(c),
         resolution=cut,
     )
 

@@ -138,13 +138,17 @@ def neighbours(stairs: tuple[Staircase, Staircase], above: Array) -> tuple[Array
 
 
 def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
-    """Estimate how many values exceed each x (f,), sigma; with the errors of the counts."""
+    """Estimate how many values exceed each x (f,), sigma; with the errors of the counts.
+
+    Where all values above x have converged, the nodes are counted; each one that reaches x is an
+    error of one. Of two values closer than that reach, one node may stand for both for some steps.
+    """
     singles = np.sqrt(q.converged)
     exact = np.sum(singles > x[:, None], axis=1)
     least, most = np.maximum(x - q.distance.spectral, 0.0), x + q.distance.spectral
     near = np.sum(
-        (q.converged >= least[:, None] ** 2 - q.resolution)
-        & (q.converged <= most[:, None] ** 2 + q.resolution),
+        (q.converged + q.reach >= least[:, None] ** 2 - q.resolution)
+        & (q.converged - q.reach <= most[:, None] ** 2 + q.resolution),
         axis=1,
     )
     resolved = resolves(q, x)
