@@ -33,7 +33,7 @@ from sigmascope._display.html.compared import findings as comparison_findings
 from sigmascope._display.html.estimates import middle, outliers
 from sigmascope._display.html.payload import compact, compact_error
 from sigmascope._display.html.scanned import findings as scan_findings
-from sigmascope._display.html.terms import TERMS, explained
+from sigmascope._display.html.tooltips import TERMS, explained
 
 EVIL = "</script><img src=x onerror=alert(1)>'\"&\u2028<!--\x1b[31m"
 """A name that is markup, the end of a script, and that a terminal would obey."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pairs without a spectrum: vectors, scalars, integers, scales, compared number by number."""
+"""Rows of pairs without a spectrum (vectors, scalars, integers, scales), compared by entries."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from sigmascope._running.tasks import TENSOR_ERRORS, failed
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint.elements import Elements
-from sigmascope.scanning.entrywise import evidence, nonfinite, told
+from sigmascope.scanning.entrywise import evidence, nonfinite, nonfinite_counts
 from sigmascope.statistics.entries import Apart, Seen
 from sigmascope.statistics.pairs import ROUNDING
 
-from .pairing import Pair
+from .members import Pair
 
 
 def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
-    """Compare the numbers of two tensors; what is wrong with them becomes the reason.
+    """Compare the numbers of two tensors; an error becomes the reason in the row.
 
     Returns
     -------
     dict
-        The columns of the row that reading the headers does not give.
+        The columns of the row that the headers do not give.
 
     Notes
     -----
@@ -48,7 +48,7 @@ def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
     if apart.before.finite and apart.after.finite:
         return row | _change(apart)
     wrong = [
-        f"the {pair.row()['kind']} {side} holds {told(seen, stored)}"
+        f"the {pair.row()['kind']} {side} holds {nonfinite_counts(seen, stored)}"
         for side, seen, stored in (("before", apart.before, one), ("after", apart.after, two))
         if not seen.finite
     ]
@@ -56,7 +56,7 @@ def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
 
 
 def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, Elements]:
-    """Return what is to be read: of copies on several ranks one, unless both have as many."""
+    """Return the numbers of both; of copies on several ranks one, unless both have equally many."""
     assert pair.before is not None
     assert pair.after is not None
     one, two = both[0].elements(pair.before.key), both[1].elements(pair.after.key)
@@ -68,7 +68,7 @@ def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, 
 
 
 def _side(side: str, seen: Seen, stored: Elements) -> Row:
-    """Return what is known of one of both."""
+    """Return the columns for one of the two tensors."""
     return {
         f"{side}_nan": seen.nan,
         f"{side}_inf": seen.inf,

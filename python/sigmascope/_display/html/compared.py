@@ -15,6 +15,7 @@ from . import verdicts
 from .chance import COMPARISON, Pair
 from .estimates import groups, middle, of_column, pairs_of
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
+from .outliers import standing_out
 from .remarkable import (
     below_floor,
     changed_entrywise,
@@ -23,7 +24,6 @@ from .remarkable import (
     special_matrices,
     verdict_on,
 )
-from .standing import standing_out
 
 _LEFT_OUT = ("delta_effective_rank", "delta_effective_rank_above_edge", "delta_mp_outliers")
 """Medians that some pairs may have no number for, beside those that follow them."""

@@ -20,11 +20,11 @@ from typing import Any
 from sigmascope._display.text import counted, printable, writable
 
 from . import compared, scanned
+from .appendix import not_analysed, provenance, shown
 from .findings import Finding
-from .lists import not_analysed, provenance, shown
 from .payload import Payload, payload
 from .remarkable import without_spectrum
-from .terms import explained
+from .tooltips import explained
 
 Row = dict[str, Any]
 

@@ -15,8 +15,8 @@ from sigmascope._display.text import counted, duration, kinds, number_of, size
 from .chance import LEAST, SCAN, Pair, apart
 from .estimates import groups, middle
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
+from .outliers import standing_out
 from .remarkable import left_out, special_matrices
-from .standing import standing_out
 
 _TELLING = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 """The measures by which a matrix may stand out; the others follow them."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is compared: two stored matrices, a matrix and what an adapter adds to it, or two adapters'.
+"""Pairs of matrices: two stored ones, a weight and an adapter's change of it, or two such changes.
 
-Each has `before`, `after` and `delta`, their difference, of which one is made of the others: of
-stored matrices as a list of tiles, where each entry is subtracted as it is decoded; of an adapter
-the change itself is given, s B A, exactly, and `after` is the list of tiles that adds it.
+Each pair has `before`, `after` and their difference `delta`. For stored matrices `delta` is a list
+of tiles, and each entry is subtracted while it is decoded. For an adapter `delta` is the exact
+product s B A, and `after` is the list of tiles that adds it to `before`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from sigmascope.spectra.units import exponent_of, scaled
 from sigmascope.statistics import pairs
 
 
-class Sums(NamedTuple):
-    """What the entries of a pair add up to.
+class PairNorms(NamedTuple):
+    """Sums over the entries of a pair, of W before, W' after and dW = W' - W.
 
     Attributes
     ----------
@@ -36,14 +36,17 @@ class Sums(NamedTuple):
     after2
         ||W'||^2, in units of 4^unit.
     floor
-        ||dW|| expected of rounding alone, in units of 2^unit, or None; see
+        Expected ||dW|| if rounding made all of dW, in units of 2^unit, or None; see
         :mod:`sigmascope.statistics.pairs`.
     floor_rank
-        The effective rank of that, or None: of an adapter it has the form of the change.
+        Effective rank of such a dW, or None. It is None for an adapter, where rounding errors have
+        the low rank of the change.
     passes
-        Over each matrix.
+        Passes over each matrix.
+    unit, delta_unit
+        Binary exponents of the units above.
     fingerprint
-        A hash of the numbers of both, for the random numbers that all their spectra share.
+        Hash of the numbers of both, from which the random numbers of all their spectra follow.
     """
 
     change: Change
@@ -57,44 +60,44 @@ class Sums(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Couple:
-    """Two matrices of one shape, as they are stored."""
+class StoredPair:
+    """Two stored matrices of one shape."""
 
     before: Matrix
     after: Matrix
 
     @property
     def delta(self) -> Matrix:
-        """Their difference, lazily."""
+        """`after` - `before`, as a list of tiles."""
         return self.after - self.before
 
     @property
     def nbytes(self) -> int:
-        """Of both."""
+        """Stored bytes of both matrices."""
         return self.before.nbytes + self.after.nbytes
 
     @property
     def in_memory(self) -> bool:
-        """Whether nothing has to be read from a file."""
+        """True if nothing has to be read from a file."""
         return self.before.in_memory and self.after.in_memory
 
     def without(self, decay: float) -> Matrix:
-        """`delta` less so much of `before`, lazily."""
+        """Return `delta` - `decay` * `before`, as a list of tiles."""
         return self.delta - decay * self.before
 
-    def load(self) -> Couple:
-        """Read both into memory."""
-        return Couple(*_loaded(self.before, self.after))
+    def load(self) -> StoredPair:
+        """Return the pair with both matrices in memory."""
+        return StoredPair(*_loaded(self.before, self.after))
 
-    def sums(self, **options: Any) -> Sums:
-        """Add up, in a pass over both; options as for :func:`moments`.
+    def norms(self, **options: Any) -> PairNorms:
+        """Compute the sums, in a pass over both; options as for :func:`moments`.
 
-        Another over a matrix of 8 bits, or whose codes are multiplied, counts its codes.
+        A second pass over a matrix of 8-bit numbers, or of codes with scales, counts its codes.
 
         Raises
         ------
         NonFiniteError
-            One of them holds NaN or infinity.
+            If one of them holds NaN or infinity.
         """
         seen = change(self.before, self.after, **options)
         norms2, units2 = (seen.change.before2, seen.after2), seen.units2 or (None, None)
@@ -105,12 +108,12 @@ class Couple:
         ]
         passes = 1
         for i, side in enumerate(("before", "after")):
-            if stored[i].counted or not finite:  # then it says where
-                found = _moments(side, getattr(self, side), **options)
-                stored[i] = stored[i]._replace(histogram=found.histogram)
+            if stored[i].counted or not finite:  # _moments raises, with the place, if not finite
+                of_side = _moments(side, getattr(self, side), **options)
+                stored[i] = stored[i]._replace(histogram=of_side.histogram)
                 passes = 2
         floor = pairs.rounding_floor(*stored)
-        return Sums(
+        return PairNorms(
             seen.change,
             seen.after2,
             floor,
@@ -123,48 +126,50 @@ class Couple:
 
 
 @dataclass(frozen=True, slots=True)
-class Adapted:
-    """A matrix, and the change that an adapter adds to it."""
+class AdaptedPair:
+    """A stored matrix, and the change that an adapter adds to it."""
 
     before: Matrix
     delta: LowRank
 
     @property
     def after(self) -> Matrix:
-        """Their sum, lazily."""
+        """`before` + `delta`, as a list of tiles."""
         return self.before + self.delta
 
     @property
     def nbytes(self) -> int:
-        """Of the matrix and the factors of its change."""
+        """Stored bytes of the matrix and of the factors of its change."""
         return self.before.nbytes + self.delta.nbytes
 
     @property
     def in_memory(self) -> bool:
-        """Whether nothing has to be read from a file."""
+        """True if nothing has to be read from a file."""
         return self.before.in_memory and self.delta.in_memory
 
     def without(self, decay: float) -> Matrix:
-        """`delta` less so much of `before`, lazily."""
+        """Return `delta` - `decay` * `before`, as a list of tiles."""
         return self.delta - decay * self.before
 
-    def load(self) -> Adapted:
-        """Read both into memory."""
-        return Adapted(*_loaded(self.before, self.delta))
+    def load(self) -> AdaptedPair:
+        """Return the pair with the matrix and the factors in memory."""
+        return AdaptedPair(*_loaded(self.before, self.delta))
 
-    def sums_need(self, num_threads: int) -> Need:
-        """What the second pass of :meth:`sums` takes."""
+    def norms_need(self, num_threads: int) -> Need:
+        """Return the memory that the second pass of :meth:`norms` needs."""
         return inner_need(self.before, self.delta.rank, num_threads)
 
-    def sums(self, **options: Any) -> Sums:
-        """Add up, in two passes over the matrix, the second for <dW, W> by the triplets of dW.
+    def norms(self, **options: Any) -> PairNorms:
+        """Compute the sums in two passes over the matrix; the second gives <dW, W>.
+
+        <dW, W> is computed from the singular triplets of dW.
 
         Raises
         ------
         NonFiniteError
-            The matrix, or a factor of the change, holds NaN or infinity.
+            If the matrix, or a factor of the change, holds NaN or infinity.
         MemoryLimitError
-            The factors of the change, in float64, do not fit.
+            If the factors of the change, in float64, do not fit.
         """
         self.delta.check_memory(options["memory_limit"], options["reserved"])
         svd = self.delta.svd()
@@ -172,57 +177,58 @@ class Adapted:
         unit = exponent_of(norm)
         W = self.before * 2.0**-unit if unit else self.before
         product = inner(svd.scaled(-unit), W, **options)
-        found = _of_svd(norm, unit, svd, product, _lost(svd), _floor(self.delta))
+        norms = _norms_from_svd(norm, unit, svd, product, _relative_error(svd), _floor(self.delta))
         own = fingerprint(self.before, self.delta.B, self.delta.A, **options)
-        return found._replace(fingerprint=own, passes=3)
+        return norms._replace(fingerprint=own, passes=3)
 
 
 @dataclass(frozen=True, slots=True)
-class Adapters:
-    """What two adapters add to one weight."""
+class AdapterPair:
+    """The changes that two adapters make to one weight."""
 
     before: LowRank
     after: LowRank
 
     @property
     def delta(self) -> LowRank:
-        """Their difference, a product of rank r + r'."""
+        """`after` - `before`, a product of rank r + r'."""
         return self.after - self.before
 
     @property
     def nbytes(self) -> int:
-        """Of all factors."""
+        """Stored bytes of all factors."""
         return self.before.nbytes + self.after.nbytes
 
     @property
     def in_memory(self) -> bool:
-        """Whether nothing has to be read from a file."""
+        """True if nothing has to be read from a file."""
         return self.before.in_memory and self.after.in_memory
 
     def without(self, decay: float) -> LowRank:
-        """`delta` less so much of `before`."""
+        """Return `delta` - `decay` * `before`."""
         return self.after - (1.0 + decay) * self.before
 
-    def load(self) -> Adapters:
-        """Read both into memory."""
-        return Adapters(*_loaded(self.before, self.after))
+    def load(self) -> AdapterPair:
+        """Return the pair with all factors in memory."""
+        return AdapterPair(*_loaded(self.before, self.after))
 
-    def sums(self, **options: Any) -> Sums:
-        """Add up, from the triplets of both; as :meth:`Adapted.sums`."""
+    def norms(self, **options: Any) -> PairNorms:
+        """Compute the sums from the singular triplets of both, as :meth:`AdaptedPair.norms`."""
         self.delta.check_memory(options["memory_limit"], options["reserved"])
         was, floors = self.before.svd(), (_floor(self.before), _floor(self.after))
         known = [floor for floor in floors if floor is not None]
         floor = math.hypot(*known) if len(known) == 2 else None
         unit = exponent_of(was.fro_norm)
-        if self._same:  # not what rounding leaves of B A - B A
+        if self._same:  # B A - B A would leave rounding errors
             norm2 = scaled(was.fro_norm, -unit) ** 2
             floor = None if floor is None else scaled(floor, -unit)
-            return Sums(Change(norm2, 0.0, 0.0), norm2, floor, unit=unit, delta_unit=unit)
+            return PairNorms(Change(norm2, 0.0, 0.0), norm2, floor, unit=unit, delta_unit=unit)
         svd = self.delta.svd()
         U, V, P, Q = (np.asarray(x) for x in (svd.U, svd.Vt, was.U, was.Vt))
         s, t = (scaled(x.s, -unit) for x in (svd, was))
         product = float(s @ ((U.T @ P) * (V @ Q.T)) @ t)
-        return _of_svd(was.fro_norm, unit, svd, product, _lost(svd) + _lost(was), floor)
+        lost = _relative_error(svd) + _relative_error(was)
+        return _norms_from_svd(was.fro_norm, unit, svd, product, lost, floor)
 
     @property
     def _same(self) -> bool:
@@ -231,15 +237,15 @@ class Adapters:
         return one.scale == two.scale and all(np.array_equal(x, y) for x, y in alike)
 
 
-AnyCouple = Couple | Adapted | Adapters
+MatrixPair = StoredPair | AdaptedPair | AdapterPair
 One = TypeVar("One", Matrix, LowRank)
 Two = TypeVar("Two", Matrix, LowRank)
 
 
 def _loaded(one: One, two: Two) -> tuple[One, Two]:
-    """Read both into memory, side by side: what is new there costs more than what is read."""
-    with ThreadPoolExecutor(1, thread_name_prefix="sigmascope-load") as beside:
-        second = beside.submit(two.load)
+    """Read both into memory at once: making the pages of memory takes longer than reading."""
+    with ThreadPoolExecutor(1, thread_name_prefix="sigmascope-load") as pool:
+        second = pool.submit(two.load)
         return one.load(), second.result()
 
 
@@ -253,24 +259,40 @@ def _moments(side: str, a: Matrix, **options: Any) -> Moments:
     return seen
 
 
-def _of_svd(
+def _norms_from_svd(
     norm: float, unit: int, svd: SVD, product: float, lost: float, floor: float | None
-) -> Sums:
-    """Of ||W||_F, of W + dW, where `product` is in units of 4^unit."""
+) -> PairNorms:
+    """Return the sums of W and W + dW.
+
+    Parameters
+    ----------
+    norm
+        ||W||_F.
+    unit
+        Binary exponent of the unit of W.
+    svd
+        The singular triplets of dW.
+    product
+        <dW, W>, in units of 4^unit.
+    lost
+        Rounding error of the triplets, relative to ||dW||_F.
+    floor
+        Expected ||dW||_F if rounding made all of dW, or None.
+    """
     before2, delta_unit = scaled(norm, -unit) ** 2, exponent_of(svd.fro_norm)
     change2 = scaled(svd.fro_norm, -delta_unit) ** 2
     after2 = before2 + 2 * product + scaled(change2, 2 * (delta_unit - unit))
     floor = None if floor is None else scaled(floor, -unit)
     change = Change(before2, change2, product, lost)
-    return Sums(change, after2, floor, unit=unit, delta_unit=delta_unit)
+    return PairNorms(change, after2, floor, unit=unit, delta_unit=delta_unit)
 
 
-def _lost(svd: SVD) -> float:
-    """Bound what float64 took of a product, relative to its norm."""
+def _relative_error(svd: SVD) -> float:
+    """Bound the rounding error of a product's decomposition in float64, relative to its norm."""
     return float(svd.errors[0]) / svd.fro_norm if svd.fro_norm > 0 else 0.0
 
 
 def _floor(product: LowRank) -> float | None:
-    """What rounding of its factors, as they are stored, is expected to give a product."""
+    """Return the expected norm of a product's error from the rounding of its stored factors."""
     B, A = (np.asarray(factor, dtype=np.float64) for factor in (product.B, product.A))
     return pairs.product_floor(product.scale, B, A, (product.B.dtype, product.A.dtype))
