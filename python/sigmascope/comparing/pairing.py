@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sigmascope._display.text import times
+from sigmascope._display.text import dimensions
 from sigmascope.checkpoint.quantised.layouts import TIED
 
 from .members import ENTRYWISE, Member, Pair, Place
@@ -130,7 +130,7 @@ def _matrices(before: Member, after: Member, note: str | None) -> Pair:
         return Pair(before, after, note=note)
     role = before.record["role"]
     if role in VOCABULARY and role == after.record["role"] and before.shape[1] == after.shape[1]:
-        m, n = (times(member.shape) for member in (before, after))
+        m, n = (dimensions(member.shape) for member in (before, after))
         rows = min(before.shape[0], after.shape[0])
         cut = f"{m} before, {n} after: the first {rows} rows are compared"
         return Pair(before, after, rows=rows, note="; ".join(filter(None, (cut, note))))
@@ -138,5 +138,5 @@ def _matrices(before: Member, after: Member, note: str | None) -> Pair:
 
 
 def _shapes_differ(before: Member, after: Member) -> str:
-    m, n = (times(member.shape) or "a scalar" for member in (before, after))
+    m, n = (dimensions(member.shape) or "a scalar" for member in (before, after))
     return f"shapes differ: {m} before, {n} after"

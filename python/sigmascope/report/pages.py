@@ -11,12 +11,12 @@ from rich.console import Console
 
 from sigmascope._display.text import (
     counted,
+    dimensions,
     duration,
     kinds,
     number_of,
     printable,
     size,
-    times,
     with_error,
 )
 from sigmascope._tables.schema import Row
@@ -71,7 +71,8 @@ def _is_lost(record: TensorRecord) -> bool:
 
 def _every_tensor(out: Console, records: Sequence[TensorRecord]) -> None:
     lines = [
-        [r["name"], r["status"], r["dtype"], times(r["shape"]), size(r["nbytes"])] for r in records
+        [r["name"], r["status"], r["dtype"], dimensions(r["shape"]), size(r["nbytes"])]
+        for r in records
     ]
     show_table(out, "", ["tensor", "kind", "dtype", "shape", "size"], lines, left=3)
 
@@ -81,7 +82,7 @@ def _grouped_tensors(out: Console, records: Sequence[TensorRecord]) -> None:
     groups: dict[tuple[str, ...], list[TensorRecord]] = {}
     for record in records:
         role = f"{record['tower']} {record['role']}" if several else record["role"]
-        key = (role, record["status"], record["dtype"], times(record["shape"]))
+        key = (role, record["status"], record["dtype"], dimensions(record["shape"]))
         groups.setdefault(key, []).append(record)
     lines = [
         [*key, f"{len(found):,}", size(sum(record["nbytes"] for record in found))]
@@ -118,7 +119,7 @@ def _roles(out: Console, rows: Sequence[Row]) -> None:
                 group.name,
                 str(len(group.rows)),
                 *(ranged(summary.spread(group.rows, name)) for name in measures),
-                times(shapes.pop()) if len(shapes) == 1 else "various",
+                dimensions(shapes.pop()) if len(shapes) == 1 else "various",
             ]
         )
     show_table(out, BY_ROLE, headers, lines)

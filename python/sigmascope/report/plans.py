@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from sigmascope._display.text import amount, counted, duration, printable, size, times
+from sigmascope._display.text import amount, counted, dimensions, duration, printable, size
 from sigmascope.scanning import ScanPlan, TensorPlan
 
 from .tables import listed, show_table
@@ -33,7 +33,7 @@ def _lines(tensors: Sequence[TensorPlan]) -> list[list[str]]:
     groups: dict[tuple[str, ...], list[TensorPlan]] = {}
     for tensor in tensors:
         role = f"{tensor.tower} {tensor.role}" if several else tensor.role
-        shape = times((tensor.rows, tensor.columns))
+        shape = dimensions((tensor.rows, tensor.columns))
         read = "once" if tensor.held else "each pass"
         key = (role, shape, tensor.dtype, tensor.effort, str(tensor.passes), read)
         groups.setdefault(key, []).append(tensor)

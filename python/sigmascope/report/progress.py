@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from sigmascope._display.text import duration, ending, number_of, printable, size, times
+from sigmascope._display.text import dimensions, duration, ending, number_of, printable, size
 from sigmascope._running.progress import Progress as Listener
 from sigmascope._running.progress import ScanEvent
 from sigmascope._tables.schema import Row
@@ -148,7 +148,7 @@ def finding(row: Row) -> str:
     if row["status"] == "failed":
         return f"{name}: failed: {printable(row['reason'])}"
     pair = "relative_change" in row
-    text = f"{name} {times([row['rows'], row['columns']])}: "
+    text = f"{name} {dimensions([row['rows'], row['columns']])}: "
     if pair and row["delta_fro_norm"] == 0:
         return f"{text}identical"
     what, norm = ("delta_", "fro_norm") if pair else ("", "spectral_norm")
