@@ -223,7 +223,7 @@ def config() -> None:
 
 
 def _demo_model(quiet: bool) -> Path:
-    """Return the demonstration model; a download of minutes must not look like a hang."""
+    """Return the demonstration model; show a status, since a download may take minutes."""
     if quiet:
         return fetch()
     with console(stderr=True).status("fetching the model all-MiniLM-L6-v2, once"):
@@ -239,7 +239,7 @@ def run() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an old terminal may know no "±"
+            stream.reconfigure(errors="replace")  # the encoding of a terminal may lack "±"
     try:
         app()
     except KeyboardInterrupt as stop:

@@ -11,7 +11,7 @@ import typer
 
 
 class Effort(StrEnum):
-    """How much is computed of each matrix."""
+    """Extent of the computation for each matrix."""
 
     TOP = "top"
     DENSITY = "density"
@@ -19,14 +19,14 @@ class Effort(StrEnum):
 
 
 class Accuracy(StrEnum):
-    """Of every value, where every value is computed."""
+    """Accuracy at effort "exact"."""
 
     REFERENCE = "reference"
     FAST = "fast"
 
 
 class Reading(StrEnum):
-    """How files are read."""
+    """Mode of reading files."""
 
     BUFFERED = "buffered"
     UNCACHED = "uncached"
@@ -45,7 +45,7 @@ TolOption = Annotated[
 ]
 AccuracyOption = Annotated[
     Accuracy,
-    typer.Option(help="Of effort exact: sums in float64, or sooner with wider error bounds."),
+    typer.Option(help="At effort exact: sums in float64, or faster with wider error bounds."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same numbers.")]
 ThreadsOption = Annotated[
@@ -53,9 +53,7 @@ ThreadsOption = Annotated[
 ]
 MemoryOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="SIZE", help='For one matrix, like "2GiB". Default: half of what is free.'
-    ),
+    typer.Option(metavar="SIZE", help='Limit, like "2GiB". Default: half of the available memory.'),
 ]
 ReadingOption = Annotated[
     Reading,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Several scans at once: a run over its steps, and a model among those of its family."""
+"""Series of scans: the steps of a training run, and the models of a family."""
 
 from __future__ import annotations
 
