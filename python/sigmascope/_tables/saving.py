@@ -25,7 +25,7 @@ from .schema import OtherTableError, Row, Schema
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".html")
 _BYTES = "surrogateescape"
-"""How a CSV encodes names of files that are not UTF-8: by the bytes that the system has."""
+"""Error handler by which a CSV stores names of files that are not UTF-8 as their bytes."""
 _ESCAPED = re.compile(r"\\(udc[89a-f][0-9a-f])")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
 

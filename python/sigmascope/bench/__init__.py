@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which SVD to choose: backends side by side on one matrix, each in processes of its own.
+"""Benchmarks of SVD backends on one matrix, each backend in processes of its own.
 
-What is measured, and what makes it fair, is told in docs/benchmarking.md. The command line is
-``sigmascope bench``.
+docs/benchmarking.md describes the measurements and the conditions that make them fair. The command
+is ``sigmascope bench``.
 """
 
 from __future__ import annotations
