@@ -8,18 +8,18 @@ is ``sigmascope bench``.
 from __future__ import annotations
 
 from .backends import BACKENDS, Backend, select
-from .comparing import Plan, compare
+from .comparing import BenchmarkPlan, compare
 from .growth import grow
-from .results import Comparison, Growth
+from .results import BackendComparison, Growth
 from .workloads import SPECTRA, Workload, given, synthetic
 
 __all__ = [
     "BACKENDS",
     "SPECTRA",
     "Backend",
-    "Comparison",
+    "BackendComparison",
+    "BenchmarkPlan",
     "Growth",
-    "Plan",
     "Workload",
     "compare",
     "given",

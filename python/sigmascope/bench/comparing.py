@@ -15,14 +15,14 @@ from .accuracy import reference
 from .backends import Backend, select
 from .machine import chosen_cores, describe
 from .processes import Outcome, run_worker
-from .results import Comparison, Entry, Rung, Timing
+from .results import BackendComparison, BackendResult, Rung, Timing
 from .workloads import TIMED, TUNED, Workload
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """Options of a comparison of backends.
 
     Attributes
@@ -61,33 +61,33 @@ class Plan:
 
 
 def compare(
-    workload: Workload, plan: Plan | None = None, backends: Sequence[Backend] | None = None
-) -> Comparison:
+    workload: Workload, plan: BenchmarkPlan | None = None, backends: Sequence[Backend] | None = None
+) -> BackendComparison:
     """Compare backends on a workload.
 
     Parameters
     ----------
     workload : Workload
-    plan : Plan, optional
+    plan : BenchmarkPlan, optional
     backends : sequence of Backend, optional
         Backends to compare, by default all. The result lists those that are not installed.
 
     Returns
     -------
-    Comparison
+    BackendComparison
 
     Raises
     ------
     ValueError
         If k is larger than the matrix, or the matrix is not finite.
     """
-    plan = plan or Plan()
+    plan = plan or BenchmarkPlan()
     chosen = select() if backends is None else list(backends)
     cores = chosen_cores(plan.threads)
     machine = describe(len(cores), (b.distribution for b in chosen))
     with tempfile.TemporaryDirectory(prefix="sigmascope-bench-") as folder:
         tuned = stage(workload, plan, plan.seed + TUNED, Path(folder) / "tuned.npy")
-        entries = [Entry(b.name, b.title, b.version, b.install) for b in chosen]
+        entries = [BackendResult(b.name, b.title, b.version, b.install) for b in chosen]
         for backend, entry in zip(chosen, entries, strict=True):
             if not backend.installed:
                 entry.status, entry.message = "not installed", backend.install
@@ -99,7 +99,7 @@ def compare(
         for backend, entry in zip(chosen, entries, strict=True):
             _choose(backend, entry, timed, plan, cores)
         _take_turns(chosen, entries, timed, plan, cores)
-        return Comparison(
+        return BackendComparison(
             workload=workload.title,
             shape=timed["shape"],
             dtype=timed["dtype"],
@@ -112,7 +112,7 @@ def compare(
         )
 
 
-def stage(workload: Workload, plan: Plan, seed: int, path: Path) -> dict[str, Any]:
+def stage(workload: Workload, plan: BenchmarkPlan, seed: int, path: Path) -> dict[str, Any]:
     """Write the matrix and its singular values to files, and return the job with their paths."""
     plan.tell(f"preparing {workload.title}: its singular values in float64")
     A = workload.make(seed)
@@ -127,7 +127,11 @@ def stage(workload: Workload, plan: Plan, seed: int, path: Path) -> dict[str, An
 
 
 def _find_settings(
-    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+    backend: Backend,
+    entry: BackendResult,
+    job: dict[str, Any],
+    plan: BenchmarkPlan,
+    cores: list[int],
 ) -> None:
     """Find out the abilities of a backend, and measure the settings of its ladders."""
     plan.tell(f"{entry.title}: looking for its settings")
@@ -151,7 +155,11 @@ def candidates(rungs: Sequence[Rung], accuracy: float) -> list[dict[str, Any]]:
 
 
 def _choose(
-    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+    backend: Backend,
+    entry: BackendResult,
+    job: dict[str, Any],
+    plan: BenchmarkPlan,
+    cores: list[int],
 ) -> None:
     """Choose for each accuracy the fastest setting that reaches it on the matrix for timing."""
     asked = [
@@ -177,9 +185,9 @@ def _choose(
 
 def _take_turns(
     backends: Sequence[Backend],
-    entries: Sequence[Entry],
+    entries: Sequence[BackendResult],
     job: dict[str, Any],
-    plan: Plan,
+    plan: BenchmarkPlan,
     cores: list[int],
 ) -> None:
     """Time the chosen settings; the alternating order spreads a drift of speed over all."""
@@ -191,7 +199,11 @@ def _take_turns(
 
 
 def time_once(
-    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+    backend: Backend,
+    entry: BackendResult,
+    job: dict[str, Any],
+    plan: BenchmarkPlan,
+    cores: list[int],
 ) -> None:
     """Time all chosen settings of a backend in one process."""
     settings = [timing.setting for timing in entry.timings]
@@ -205,7 +217,7 @@ def time_once(
             entry.timings[line["number"]].add(line)
 
 
-def _note_end(entry: Entry, outcome: Outcome) -> None:
+def _note_end(entry: BackendResult, outcome: Outcome) -> None:
     """Record the status and message of the first process that did not finish its job."""
     if outcome.status != "done" and entry.status == "done":
         entry.status, entry.message = outcome.status, outcome.message

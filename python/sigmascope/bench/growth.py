@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .backends import select
-from .comparing import Plan, stage, time_once
+from .comparing import BenchmarkPlan, stage, time_once
 from .machine import chosen_cores, describe
-from .results import Entry, Growth, Line, Point, Timing
+from .results import BackendResult, Growth, Line, Point, Timing
 from .workloads import numpy_dtype, synthetic
 
 FACTORS = (1, 2, 4, 8)
@@ -23,7 +23,7 @@ def grow(
     dtype: str = "float32",
     *,
     tol: float = 1e-3,
-    plan: Plan | None = None,
+    plan: BenchmarkPlan | None = None,
     factors: Sequence[int] = FACTORS,
 ) -> Growth:
     """Time svds, in memory and out of core, on matrices that grow in both sides, or in rows only.
@@ -36,7 +36,7 @@ def grow(
         Spectrum, shape and dtype of the smallest matrix: see :func:`sigmascope.bench.synthetic`.
     tol : float
         Tolerance of svds.
-    plan : Plan, optional
+    plan : BenchmarkPlan, optional
         k, turns, threads, timeout and seed.
     factors : sequence of int
         Factors by which m n grows.
@@ -46,7 +46,7 @@ def grow(
     Growth
         Times and memory, and the slopes of log time and of log peak memory over log m n.
     """
-    plan = plan or Plan()
+    plan = plan or BenchmarkPlan()
     cores = chosen_cores(plan.threads)
     growth = Growth(spectrum, dtype, plan.k, tol, plan.turns, describe(len(cores)))
     ours = select(["ours"])
@@ -69,7 +69,7 @@ def grow(
                             line.points.append(
                                 Point((m, n), stored, Timing([], settings[backend.name]))
                             )
-                        entry = Entry(backend.name, backend.title, None, "")
+                        entry = BackendResult(backend.name, backend.title, None, "")
                         entry.timings = [line.points[-1].timing]
                         time_once(backend, entry, {**job, "seed": turn}, plan, cores)
                         if entry.message:

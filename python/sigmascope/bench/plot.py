@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .results import Comparison, Entry, Rung
+from .results import BackendComparison, BackendResult, Rung
 
 _BEYOND = 30.0
 """Ratio of the finest accuracy that was asked for to the error at the edge of the plot."""
@@ -26,7 +26,7 @@ def front(rungs: list[Rung]) -> list[Rung]:
     return best
 
 
-def save_plot(comparison: Comparison, path: Path) -> None:
+def save_plot(comparison: BackendComparison, path: Path) -> None:
     """Draw the comparison into a .png, .svg or .pdf file.
 
     Raises
@@ -57,7 +57,7 @@ def save_plot(comparison: Comparison, path: Path) -> None:
     figure.savefig(path, dpi=160)
 
 
-def _draw(axes: Any, entry: Entry, edge: float, style: dict[str, Any]) -> None:
+def _draw(axes: Any, entry: BackendResult, edge: float, style: dict[str, Any]) -> None:
     """Draw a thin curve through the settings that were tried, and large marks for timed ones."""
     tried = front(entry.rungs)
     axes.plot(
@@ -92,7 +92,7 @@ def _draw(axes: Any, entry: Entry, edge: float, style: dict[str, Any]) -> None:
     )
 
 
-def _label(figure: Any, axes: Any, comparison: Comparison, edge: float) -> None:
+def _label(figure: Any, axes: Any, comparison: BackendComparison, edge: float) -> None:
     """Set scales, labels, title and legend."""
     axes.set_xscale("log")
     axes.set_yscale("log")

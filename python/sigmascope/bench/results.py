@@ -116,7 +116,7 @@ class Timing:
 
 
 @dataclass
-class Entry:
+class BackendResult:
     """The results of one backend.
 
     Attributes
@@ -159,7 +159,7 @@ class Entry:
 
 
 @dataclass
-class Comparison:
+class BackendComparison:
     """The results of all backends on one workload."""
 
     workload: str
@@ -170,7 +170,7 @@ class Comparison:
     turns: int
     checked_on_another_matrix: bool
     machine: dict[str, Any]
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[BackendResult] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
         """Return the results as JSON."""

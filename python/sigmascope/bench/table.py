@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from sigmascope.report.tables import show_table
 
-from .results import Comparison, Entry, Growth, Timing
+from .results import BackendComparison, BackendResult, Growth, Timing
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def show_comparison(out: Console, comparison: Comparison) -> None:
+def show_comparison(out: Console, comparison: BackendComparison) -> None:
     """Print the times, abilities and settings of each backend."""
     _heading(out, comparison.workload, comparison.k, comparison.machine, comparison.turns)
     headers = ["backend", *(f"s to {a:g}" for a in comparison.accuracies)]
@@ -66,7 +66,7 @@ def megabytes(size: int | None) -> str:
     return "?" if size is None else f"{size / 1e6:.3g}"
 
 
-def cell(entry: Entry, accuracy: float) -> str:
+def cell(entry: BackendResult, accuracy: float) -> str:
     """Return the time to reach an accuracy, or the reason why there is none."""
     timing = entry.timing(accuracy)
     if timing is None:
@@ -76,7 +76,7 @@ def cell(entry: Entry, accuracy: float) -> str:
     return seconds(timing) if timing.error <= accuracy else f"missed: {timing.error:.1e}"
 
 
-def notes(comparison: Comparison) -> list[str]:
+def notes(comparison: BackendComparison) -> list[str]:
     """Return remarks on single backends: missing libraries, failures, warnings."""
     texts = []
     for entry in comparison.entries:
@@ -108,7 +108,7 @@ def _heading(out: Console, what: str, k: int, machine: dict[str, object], turns:
     )
 
 
-def _line(entry: Entry, accuracies: Sequence[float]) -> list[str]:
+def _line(entry: BackendResult, accuracies: Sequence[float]) -> list[str]:
     timed = [timing for timing in entry.timings if timing.seconds]
     peak = max((timing.peak for timing in timed if timing.peak is not None), default=None)
     busy = [value for timing in timed for value in timing.busy]
@@ -122,7 +122,7 @@ def _line(entry: Entry, accuracies: Sequence[float]) -> list[str]:
     ]
 
 
-def _fastest(entries: Sequence[Entry], accuracy: float) -> str:
+def _fastest(entries: Sequence[BackendResult], accuracy: float) -> str:
     good = [
         (t.median, e.title) for e in entries if e.stands(accuracy) and (t := e.timing(accuracy))
     ]
@@ -132,7 +132,7 @@ def _fastest(entries: Sequence[Entry], accuracy: float) -> str:
 _ABILITIES = ["backend", "bf16 in", "f16 in", "out of core", "error bound", "stops", "tells"]
 
 
-def _abilities(entry: Entry) -> list[str]:
+def _abilities(entry: BackendResult) -> list[str]:
     can = entry.can
     return [
         entry.title,

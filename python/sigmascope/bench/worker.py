@@ -66,7 +66,7 @@ def main(job_path: str, out_path: str, import_seconds: float) -> None:
         if job["kind"] == "probe":
             report(probe(backend))
             return
-        task = Task(backend, job)
+        task = BackendTask(backend, job)
         {"climb": task.climb, "check": task.check, "time": task.time}[job["kind"]](report)
 
 
@@ -125,7 +125,7 @@ def _takes(backend: Backend, stored: Any) -> str:
 # --------------------------------------------------------------------------------- what it takes
 
 
-class Task:
+class BackendTask:
     """The measurements of one backend on one matrix with known singular values."""
 
     def __init__(self, backend: Backend, job: dict[str, Any]) -> None:
@@ -169,7 +169,7 @@ class Task:
                     break
 
     def check(self, report: Report) -> None:
-        """Find the fastest setting for each accuracy that reaches it with all seeds of the turns."""
+        """Find the fastest setting for each accuracy that reaches it with all seeds."""
         seeds = range(self.job["turns"] if self.backend.random else 1)
         known: dict[str, float] = {}
         for accuracy, candidates in self.job["candidates"]:

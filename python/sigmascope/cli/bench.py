@@ -128,7 +128,7 @@ def bench(
         chosen = room.select(backends.split(","))
         m, n = _pair(shape or _SHAPE)
         with _telling(quiet) as tell:
-            plan = room.Plan(
+            plan = room.BenchmarkPlan(
                 k=k,
                 accuracies=_numbers(accuracy),
                 turns=turns,

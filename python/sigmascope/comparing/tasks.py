@@ -88,13 +88,13 @@ class PairTask:
     Attributes
     ----------
     origins, files
-        Origins and files of both checkpoints, as for :class:`sigmascope.scanning.tasks.Task`.
+        Origins and files of both checkpoints, as for :class:`sigmascope.scanning.tasks.MatrixTask`.
     link
         The pair of matrices.
     options
         Options of the analysis.
     attempt
-        Number of this attempt, from 0, as for :class:`sigmascope.scanning.tasks.Task`.
+        Number of this attempt, from 0, as for :class:`sigmascope.scanning.tasks.MatrixTask`.
     """
 
     origins: tuple[Origin | AdapterOrigin, Origin | AdapterOrigin]

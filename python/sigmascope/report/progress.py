@@ -18,7 +18,7 @@ _FIRST_GUESS = 12.0
 """Assumed number of passes over a matrix until the first matrix is finished."""
 
 
-class Estimate:
+class ProgressEstimate:
     """An estimate of the finished fraction of a scan, by bytes.
 
     The passes over the remaining matrices are estimated from those over the finished ones.
@@ -54,7 +54,7 @@ class LiveProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._estimate = Estimate()
+        self._estimate = ProgressEstimate()
         self._began = 0.0
         self._task: TaskID | None = None
         self._progress = Progress(
@@ -101,7 +101,7 @@ class LineProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._estimate = Estimate()
+        self._estimate = ProgressEstimate()
 
     def __enter__(self) -> Self:
         return self

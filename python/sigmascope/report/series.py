@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sigmascope._display.text import bounds, counted, with_error
 from sigmascope._tables.schema import Row
-from sigmascope.series import Table, Trajectory
+from sigmascope.series import SeriesTable, Trajectory
 
 from . import summary
 from .pages import NO_ERROR
@@ -50,7 +50,7 @@ def _median(rows: Sequence[Row], column: str, error: str) -> str:
     return "-" if spread is None else with_error(spread.median, spread.error)
 
 
-def show_series(out: Console, table: Table) -> None:
+def show_series(out: Console, table: SeriesTable) -> None:
     """Print a reference, or the place of a model in one, row by row."""
     if not table:
         out.print("No place in common with another model.\n")

@@ -26,7 +26,7 @@ from .concurrency import ConcurrencyPlan, ExclusiveQueue
 from .entrywise import entrywise
 from .items import Item
 from .result import Scan
-from .tasks import Task, analyse, run
+from .tasks import MatrixTask, analyse, run
 
 
 def scan(
@@ -197,7 +197,7 @@ def _on_executor(
     """Analyse the remaining matrices on an executor."""
     each = options.per_worker(workers)
 
-    def task(index: int) -> Task:
-        return Task.of(checkpoint, builder.table.files, builder.items[index].name, each)
+    def task(index: int) -> MatrixTask:
+        return MatrixTask.of(checkpoint, builder.table.files, builder.items[index].name, each)
 
     builder.fill(ExecutorTasks(executor, task, workers, run), outputs, progress)

@@ -33,7 +33,7 @@ from .structure import structure, structure_columns
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class MatrixTask:
     """The description of one analysis, for a process that can open the same files.
 
     It holds no array and takes a few kilobytes.
@@ -66,12 +66,12 @@ class Task:
         files: tuple[FileIdentity, ...],
         name: str,
         options: Options,
-    ) -> Task:
+    ) -> MatrixTask:
         """Describe the analysis of one matrix of a checkpoint."""
         return cls(checkpoint.origin, known_files(checkpoint, files), name, options)
 
 
-def run(task: Task) -> Row:
+def run(task: MatrixTask) -> Row:
     """Carry out a task: open the checkpoint, unless this process has it open, and analyse.
 
     Returns

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from .reference import Reference, reference
-from .tables import Table
+from .tables import SeriesTable
 from .trajectory import Trajectory, trajectory
 
-__all__ = ["Reference", "Table", "Trajectory", "reference", "trajectory"]
+__all__ = ["Reference", "SeriesTable", "Trajectory", "reference", "trajectory"]

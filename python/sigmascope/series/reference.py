@@ -12,7 +12,7 @@ import numpy as np
 from sigmascope._tables.schema import Row
 
 from .sources import MEASURES, Cell, Source, cells_of, check_measures, read_source
-from .tables import Table
+from .tables import SeriesTable
 
 COLUMNS = (
     "tower",
@@ -50,7 +50,7 @@ Value = tuple[float, float]
 """A model's value in a place, and its error."""
 
 
-class Reference(Table):
+class Reference(SeriesTable):
     """The result of :func:`reference`: a row for each place and measure.
 
     ==========================  ==================================================================
@@ -89,7 +89,7 @@ class Reference(Table):
     def __repr__(self) -> str:
         return f"Reference({len(self.models)} models, {len(self)} places and measures)"
 
-    def place(self, model: Source, *, confidence: float = 0.95, **options: Any) -> Table:
+    def place(self, model: Source, *, confidence: float = 0.95, **options: Any) -> SeriesTable:
         """Compute the quantiles of a model in the distributions of the reference.
 
         Parameters
@@ -103,7 +103,7 @@ class Reference(Table):
 
         Returns
         -------
-        Table
+        SeriesTable
             A row for each place and measure that both have. `value` and `error` are those of the
             model. `quantile` is the fraction of the reference below it; ties count half.
             `quantile_low` and `quantile_high` bound this fraction in the family of which the
@@ -127,7 +127,7 @@ class Reference(Table):
                 quantile = _quantile(value, error, others, confidence)
                 columns = (*_flat(place), len(others), value, error, *quantile)
                 placed.append(dict(zip(PLACED, columns, strict=True)))
-        return Table(PLACED, placed)
+        return SeriesTable(PLACED, placed)
 
 
 def reference(

@@ -22,7 +22,7 @@ MEASURES = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 _SAVED = (".jsonl", ".csv", ".parquet")
 
 
-class Rows(Protocol):
+class HasRows(Protocol):
     """An object with the rows of a scan or a comparison."""
 
     @property
@@ -30,7 +30,7 @@ class Rows(Protocol):
         """A record for each tensor."""
 
 
-Source = Rows | Sequence[Mapping[str, Any]] | Scannable | str | os.PathLike[str]
+Source = HasRows | Sequence[Mapping[str, Any]] | Scannable | str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sigmascope._tables.saving import TABLE_HINT, replacing
 from sigmascope._tables.schema import Row
 
 
-class Table(Sequence[Row]):
+class SeriesTable(Sequence[Row]):
     """Rows that have every column of `columns` in their order; None if a column does not apply.
 
     Attributes

@@ -12,7 +12,7 @@ from typing import Any
 from sigmascope._tables.schema import Row
 
 from .sources import MEASURES, Cell, Source, cells_of, check_measures, path_of, read_source
-from .tables import Table
+from .tables import SeriesTable
 
 COLUMNS = (
     "step",
@@ -33,7 +33,7 @@ Place = tuple[str, str, int | None]
 """Tower, role, layer."""
 
 
-class Trajectory(Table):
+class Trajectory(SeriesTable):
     """The result of :func:`trajectory`: a row for each step, place and measure, steps ascending.
 
     ===================  =========================================================================
