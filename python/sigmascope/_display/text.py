@@ -62,8 +62,8 @@ def digits_of(value: float, error: float) -> tuple[int, int, bool]:
     power = _power(max(abs(value), error))
     least = max(0, _DIGITS - 1 + power - _order(value)) if value else 0
     if not error or (value and error < float(f"5e{power - least - 1}")):
-        return power, 0 if _is_whole(value, power) else least, False
-    if _is_whole(value, power) and _is_whole(error, power):
+        return power, 0 if _is_integer(value, power) else least, False
+    if _is_integer(value, power) and _is_integer(error, power):
         return power, 0, True
     digits, _, order = f"{error:.1e}".partition("e")
     return power, max(0, power - int(order) + digits.startswith("1")), True
@@ -88,7 +88,7 @@ def _order(number: float) -> int:
     return int(f"{number:.{_DIGITS - 1}e}".partition("e")[2])
 
 
-def _is_whole(number: float, power: int) -> bool:
+def _is_integer(number: float, power: int) -> bool:
     if power == 0:
         return float(number).is_integer()
     scaled = Decimal(repr(float(number))).scaleb(-power)
@@ -153,22 +153,24 @@ def at_most(bound: float, digits: int = 1) -> str:
 
 def _bound(value: float, digits: int, rounding: str) -> str:
     # Twelve digits remove the rounding error of a number that has few.
-    whole = math.isfinite(value) and _is_whole(value, 0)
-    return _significant(float(f"{value:.12g}"), digits, rounding, whole)
+    integer = math.isfinite(value) and _is_integer(value, 0)
+    return _significant(float(f"{value:.12g}"), digits, rounding, integer)
 
 
 def short(value: float | None, digits: int = 3) -> str:
     """Write a number without error with a few significant digits."""
     if value is None:
         return "-"
-    return _significant(value, digits, ROUND_HALF_UP, math.isfinite(value) and _is_whole(value, 0))
+    return _significant(
+        value, digits, ROUND_HALF_UP, math.isfinite(value) and _is_integer(value, 0)
+    )
 
 
-def _significant(value: float, digits: int, rounding: str, whole: bool) -> str:
+def _significant(value: float, digits: int, rounding: str, integer: bool) -> str:
     if not math.isfinite(value):
         return f"{value}"
     power = _power(abs(value))
-    places = 0 if whole and not power else max(0, digits - 1 + power - _order(value))
+    places = 0 if integer and not power else max(0, digits - 1 + power - _order(value))
     text = _fixed(Decimal(repr(float(value))).scaleb(-power), places, rounding)
     return f"{text}e{power}" if power else text
 

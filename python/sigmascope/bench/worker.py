@@ -70,7 +70,7 @@ def main(job_path: str, out_path: str, import_seconds: float) -> None:
         {"climb": task.climb, "check": task.check, "time": task.time}[job["kind"]](report)
 
 
-def told(run: Callable[[], Any]) -> tuple[Any, str]:
+def capture_call(run: Callable[[], Any]) -> tuple[Any, str]:
     """Return the result of a call and its warnings; None and the reason if it failed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -108,7 +108,7 @@ def probe(backend: Backend) -> dict[str, Any]:
             source = Source(wide, Path(folder) / "wide.npy", 1)
             np.save(source.path, wide)
             hopeless = backend.hopeless
-            answer, message = told(lambda: backend.solve(source, 20, 0, **hopeless))
+            answer, message = capture_call(lambda: backend.solve(source, 20, 0, **hopeless))
         can["tells"] = answer is None or bool(message) or len(answer.s) < 20
     return {"can": can}
 
@@ -116,7 +116,7 @@ def probe(backend: Backend) -> dict[str, Any]:
 def _takes(backend: Backend, stored: Any) -> str:
     """Return the precision of the result for a stored array; empty if the library refuses it."""
     assert backend.direct is not None
-    result, _ = told(lambda: backend.direct(stored, 4))  # type: ignore[misc]
+    result, _ = capture_call(lambda: backend.direct(stored, 4))  # type: ignore[misc]
     if result is None:
         return ""
     return str(next(iter(result)).dtype).removeprefix("torch.")
@@ -140,7 +140,7 @@ class BackendTask:
 
     def solve(self, seed: int, setting: Setting) -> tuple[Answer | None, str]:
         """Run the backend; return None and the reason if it failed."""
-        return told(lambda: self.backend.solve(self.source, self.k, seed, **setting))
+        return capture_call(lambda: self.backend.solve(self.source, self.k, seed, **setting))
 
     def error(self, answer: Answer) -> float:
         """Return the worst relative error of the values; infinite if some are missing."""
@@ -211,7 +211,7 @@ class BackendTask:
         corner = np.ascontiguousarray(self.source.array[:side, :side])
         source = Source(corner, self.source.path, self.source.threads)
         k = min(self.k, *corner.shape)
-        told(lambda: self.backend.solve(source, k, 0, **self.backend.ladders(k)[0][0]))
+        capture_call(lambda: self.backend.solve(source, k, 0, **self.backend.ladders(k)[0][0]))
 
     # ------------------------------------------------------------------------------- the timing
 

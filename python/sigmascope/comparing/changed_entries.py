@@ -35,13 +35,13 @@ def changed_entries(pair: MatrixPair, norms: PairNorms) -> Row:
     one, two = pair.before, pair.after
     if one._native.column_major:  # decode along the contiguous direction
         one, two = one.T, two.T
-    apart = Apart((one.dtype, two.dtype))
+    difference = Apart((one.dtype, two.dtype))
     height = max(CHUNK // one.shape[1], 1)
     for start in range(0, one.shape[0], height):
         rows = (a[start : start + height] for a in (one, two))
-        apart.add(*(np.asarray(part, dtype=np.float64).ravel() for part in rows))
+        difference.add(*(np.asarray(part, dtype=np.float64).ravel() for part in rows))
     return {
-        "changed_entries": apart.changed,
-        "beyond_rounding": apart.beyond,
-        "delta_abs_max": apart.largest,
+        "changed_entries": difference.changed,
+        "beyond_rounding": difference.beyond,
+        "delta_abs_max": difference.largest,
     }

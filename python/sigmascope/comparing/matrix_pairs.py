@@ -260,7 +260,7 @@ def _moments(side: str, a: Matrix, **options: Any) -> Moments:
 
 
 def _norms_from_svd(
-    norm: float, unit: int, svd: SVD, product: float, lost: float, floor: float | None
+    norm: float, unit: int, svd: SVD, product: float, error: float, floor: float | None
 ) -> PairNorms:
     """Return the sums of W and W + dW.
 
@@ -274,7 +274,7 @@ def _norms_from_svd(
         The singular triplets of dW.
     product
         <dW, W>, in units of 4^unit.
-    lost
+    error
         Rounding error of the triplets, relative to ||dW||_F.
     floor
         Expected ||dW||_F if rounding made all of dW, or None.
@@ -283,7 +283,7 @@ def _norms_from_svd(
     change2 = scaled(svd.fro_norm, -delta_unit) ** 2
     after2 = before2 + 2 * product + scaled(change2, 2 * (delta_unit - unit))
     floor = None if floor is None else scaled(floor, -unit)
-    change = Change(before2, change2, product, lost)
+    change = Change(before2, change2, product, error)
     return PairNorms(change, after2, floor, unit=unit, delta_unit=delta_unit)
 
 

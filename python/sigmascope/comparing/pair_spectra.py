@@ -251,21 +251,21 @@ def projected(
     (:class:`sigmascope.spectra.quadrature.Quadrature`); else P has a density of its own, of a few
     steps. ||P||_F^2 = ||dW||_F^2 - ||c W||_F^2, since P and W are orthogonal.
     """
-    apart = Difference(
+    distance = Difference(
         abs(decay) * float(before.top[0] + before.top_errors[0]),
         abs(decay) * before.measures["fro_norm"].value,
     )
-    small = apart.spectral <= options.tol * float(delta.top[0])
+    small = distance.spectral <= options.tol * float(delta.top[0])
     if not small or delta.density is None or options.measures:
         return None
     fro_norm = delta.density.fro_norm
-    fro_norm *= math.sqrt(1.0 - min((apart.frobenius / fro_norm) ** 2, 1.0))
-    density, alone, passes = delta.density.of_near(fro_norm, apart), delta.density, 0
+    fro_norm *= math.sqrt(1.0 - min((distance.frobenius / fro_norm) ** 2, 1.0))
+    density, alone, passes = delta.density.of_near(fro_norm, distance), delta.density, 0
     if density.nuclear_norm().error > 2.0 * alone.nuclear_norm().error:
         how["fro2"] = fro_norm**2
         density = spectral_density(a, passes=STEPS, probes=max(delta.block, 2), **how)
         passes = density.passes
-    errors = delta.top_errors + apart.spectral
+    errors = delta.top_errors + distance.spectral
     return Spectrum(
         shape=delta.shape,
         effort=delta.effort,

@@ -52,11 +52,11 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
         f"{counted(len(checkpoint.files), 'file')}, {counted(len(records), 'tensor')}, "
         f"{counted(len(checkpoint), 'matrix', 'matrices')} to analyse, {size(total)}\n"
     )
-    plain = Counter(r["status"] for r in records if not r["matrices"] and not _is_lost(r))
+    plain = Counter(r["status"] for r in records if not r["matrices"] and not _is_unreadable(r))
     if every:
         _every_tensor(out, records)
     else:
-        _grouped_tensors(out, [r for r in records if r["matrices"] or _is_lost(r)])
+        _grouped_tensors(out, [r for r in records if r["matrices"] or _is_unreadable(r)])
         if plain:
             out.print(f"Without a spectrum: {kinds(plain)}; --all lists every tensor.\n")
     listed(out, "Remarks:", list(checkpoint.notes))
@@ -65,7 +65,7 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
     )
 
 
-def _is_lost(record: TensorRecord) -> bool:
+def _is_unreadable(record: TensorRecord) -> bool:
     return record["status"] == "unreadable"
 
 

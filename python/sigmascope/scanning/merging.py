@@ -74,11 +74,11 @@ def merge(parts: Iterable[str | os.PathLike[str] | Scan], *, partial: bool = Fal
 def _shard_of(label: str, scan: Scan, first: Scan) -> Shard:
     if scan.shard is None:
         raise ValueError(f"{label}: not a part of a scan, made with a shard")
-    found = differences(first.header(), scan.header())
+    others = differences(first.header(), scan.header())
     if first.shard is not None and scan.shard.count != first.shard.count:
-        found.append(f"{first.shard.count} shards in the one, {scan.shard.count} in the other")
-    if found:
-        raise ValueError(f"{label}: a part of another scan: {'; '.join(found)}")
+        others.append(f"{first.shard.count} shards in the one, {scan.shard.count} in the other")
+    if others:
+        raise ValueError(f"{label}: a part of another scan: {'; '.join(others)}")
     return scan.shard
 
 

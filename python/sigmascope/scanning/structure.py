@@ -46,14 +46,14 @@ class Structure(NamedTuple):
     passes: int = 0
 
 
-def structure(a: Matrix, seen: Moments) -> Structure:
+def structure(a: Matrix, moments: Moments) -> Structure:
     """Find out exactly if a matrix is constant, and count copies of rows and columns.
 
     Parameters
     ----------
     a : Matrix, shape (m, n)
         A matrix of finite numbers.
-    seen : Moments
+    moments : Moments
         Its moments, with the norms of rows and columns.
 
     Notes
@@ -63,10 +63,10 @@ def structure(a: Matrix, seen: Moments) -> Structure:
     matrix is decoded once more, 8 MiB at a time, and rows and columns with the same norm are
     compared by hashes of 128 bits. -0 counts as 0.
     """
-    if seen.min == seen.max:
-        return Structure(constant=float(seen.min))
-    assert seen.row_norms is not None
-    rows, columns = _alike(seen.row_norms), _alike(seen.column_norms)
+    if moments.min == moments.max:
+        return Structure(constant=float(moments.min))
+    assert moments.row_norms is not None
+    rows, columns = _alike(moments.row_norms), _alike(moments.column_norms)
     if not len(rows) and not len(columns):
         return Structure()
     if a._native.column_major:  # decode along the contiguous direction

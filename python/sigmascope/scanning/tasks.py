@@ -141,12 +141,12 @@ def _spectrum(
     # At effort "exact" computing takes far longer than reading, so that nothing is read ahead.
     ahead = matrices.reads_ahead and options.effort != "exact"
     room = room_beside(a, **how) if ahead else 0
-    held = a.nbytes if a.in_memory else 0
+    loaded = a.nbytes if a.in_memory else 0
     with matrices.reading_next(name, room):
         try:
-            return spectrum(a, seed=seed, progress=read, reserved=room + held, **how)
+            return spectrum(a, seed=seed, progress=read, reserved=room + loaded, **how)
         except MemoryLimitError:
-            if not (room or held):
+            if not (room or loaded):
                 raise
     # The bytes of this matrix, or of the next one, leave too little memory: compute from the file.
     matrices.discard()

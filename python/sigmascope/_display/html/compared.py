@@ -118,9 +118,9 @@ def _by_role(changed: list[Row]) -> Iterator[Finding]:
         if len(group) > 1
     }
     medians = {
-        role: found
+        role: median
         for role, group in roles.items()
-        if (found := of_column(group, "relative_change")) is not None
+        if (median := of_column(group, "relative_change")) is not None
     }
     if len(medians) < 2:
         return
