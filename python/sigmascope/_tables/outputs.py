@@ -89,9 +89,11 @@ def resumed(path: Path, header: Header, rows: list[Row], now: T) -> T:
     ValueError
         If the journal belongs to a table other than `now`; the message lists the differences.
     """
-    others = differences(header, now.header(), among=("expected", "engine", "shard"))
-    if others:
-        raise ValueError(f"{path}: the journal of another {now.schema.what}: {'; '.join(others)}")
+    mismatches = differences(header, now.header(), among=("expected", "engine", "shard"))
+    if mismatches:
+        raise ValueError(
+            f"{path}: the journal of another {now.schema.what}: {'; '.join(mismatches)}"
+        )
     return type(now).of_header(header, list(rows))
 
 

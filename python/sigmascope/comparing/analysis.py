@@ -28,7 +28,8 @@ from sigmascope.solvers.moments import moments
 from sigmascope.spectra import Spectrum
 
 from .changed_entries import changed_entries
-from .matrix_pairs import MatrixPair, PairNorms, StoredPair
+from .matrix_pairs import MatrixPair, StoredPair
+from .pair_norms import PairNorms
 from .pair_spectra import ByteCounter, Job, PairPlan, PairSpectra
 from .rows import GROUPS
 

@@ -14,7 +14,8 @@ from sigmascope.checkpoint.elements import CHUNK
 from sigmascope.statistics import pairs
 from sigmascope.statistics.entries import Apart
 
-from .matrix_pairs import MatrixPair, PairNorms, StoredPair
+from .matrix_pairs import MatrixPair, StoredPair
+from .pair_norms import PairNorms
 
 _PLAIN = {"f64", "f32", "f16", "bf16"}
 """Formats in which the rounding error of a number follows from the number, without scales."""

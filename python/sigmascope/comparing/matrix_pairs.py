@@ -9,9 +9,10 @@ product s B A, and `after` is the list of tiles that adds it to `before`.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,65 +22,49 @@ from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import Change, change, fingerprint, inner, inner_need
 from sigmascope.solvers.moments import moments
-from sigmascope.spectra import SVD, Moments
+from sigmascope.spectra import Moments
 from sigmascope.spectra.units import exponent_of, scaled
 from sigmascope.statistics import pairs
 
+from .pair_norms import PairNorms, norms_from_svd, relative_error
 
-class PairNorms(NamedTuple):
-    """Sums over the entries of a pair, of W before, W' after and dW = W' - W.
 
-    Attributes
-    ----------
-    change
-        ||W||^2, ||dW||^2 and <dW, W>, in units of 4^unit, 4^delta_unit and 4^unit.
-    after2
-        ||W'||^2, in units of 4^unit.
-    floor
-        Expected ||dW|| if rounding made all of dW, in units of 2^unit, or None; see
-        :mod:`sigmascope.statistics.pairs`.
-    floor_rank
-        Effective rank of such a dW, or None. It is None for an adapter, where rounding errors have
-        the low rank of the change.
-    passes
-        Passes over each matrix.
-    unit, delta_unit
-        Binary exponents of the units above.
-    fingerprint
-        Hash of the numbers of both, from which the random numbers of all their spectra follow.
-    """
+class _Pair(ABC):
+    """The common base of pairs: their stored bytes."""
 
-    change: Change
-    after2: float
-    floor: float | None
-    floor_rank: float | None = None
-    passes: int = 2
-    unit: int = 0
-    delta_unit: int = 0
-    fingerprint: int | None = None
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def _stored(self) -> tuple[Matrix | LowRank, Matrix | LowRank]:
+        """The two matrices or products that are stored; the third is made of them."""
+
+    @property
+    def nbytes(self) -> int:
+        """Stored bytes of the pair."""
+        return sum(part.nbytes for part in self._stored)
+
+    @property
+    def in_memory(self) -> bool:
+        """True if nothing has to be read from a file."""
+        return all(part.in_memory for part in self._stored)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPair:
+class StoredPair(_Pair):
     """Two stored matrices of one shape."""
 
     before: Matrix
     after: Matrix
 
     @property
+    def _stored(self) -> tuple[Matrix, Matrix]:
+        return self.before, self.after
+
+    @property
     def delta(self) -> Matrix:
         """`after` - `before`, as a list of tiles."""
         return self.after - self.before
-
-    @property
-    def nbytes(self) -> int:
-        """Stored bytes of both matrices."""
-        return self.before.nbytes + self.after.nbytes
-
-    @property
-    def in_memory(self) -> bool:
-        """True if nothing has to be read from a file."""
-        return self.before.in_memory and self.after.in_memory
 
     def without(self, decay: float) -> Matrix:
         """Return `delta` - `decay` * `before`, as a list of tiles."""
@@ -87,7 +72,7 @@ class StoredPair:
 
     def load(self) -> StoredPair:
         """Return the pair with both matrices in memory."""
-        return StoredPair(*_loaded(self.before, self.after))
+        return StoredPair(*_loaded(*self._stored))
 
     def norms(self, **options: Any) -> PairNorms:
         """Compute the sums, in a pass over both; options as for :func:`moments`.
@@ -126,26 +111,20 @@ class StoredPair:
 
 
 @dataclass(frozen=True, slots=True)
-class AdaptedPair:
+class AdaptedPair(_Pair):
     """A stored matrix, and the change that an adapter adds to it."""
 
     before: Matrix
     delta: LowRank
 
     @property
+    def _stored(self) -> tuple[Matrix, LowRank]:
+        return self.before, self.delta
+
+    @property
     def after(self) -> Matrix:
         """`before` + `delta`, as a list of tiles."""
         return self.before + self.delta
-
-    @property
-    def nbytes(self) -> int:
-        """Stored bytes of the matrix and of the factors of its change."""
-        return self.before.nbytes + self.delta.nbytes
-
-    @property
-    def in_memory(self) -> bool:
-        """True if nothing has to be read from a file."""
-        return self.before.in_memory and self.delta.in_memory
 
     def without(self, decay: float) -> Matrix:
         """Return `delta` - `decay` * `before`, as a list of tiles."""
@@ -153,7 +132,7 @@ class AdaptedPair:
 
     def load(self) -> AdaptedPair:
         """Return the pair with the matrix and the factors in memory."""
-        return AdaptedPair(*_loaded(self.before, self.delta))
+        return AdaptedPair(*_loaded(*self._stored))
 
     def norms_need(self, num_threads: int) -> Need:
         """Return the memory that the second pass of :meth:`norms` needs."""
@@ -177,32 +156,26 @@ class AdaptedPair:
         unit = exponent_of(norm)
         W = self.before * 2.0**-unit if unit else self.before
         product = inner(svd.scaled(-unit), W, **options)
-        norms = _norms_from_svd(norm, unit, svd, product, _relative_error(svd), _floor(self.delta))
+        norms = norms_from_svd(norm, unit, svd, product, relative_error(svd), _floor(self.delta))
         own = fingerprint(self.before, self.delta.B, self.delta.A, **options)
         return norms._replace(fingerprint=own, passes=3)
 
 
 @dataclass(frozen=True, slots=True)
-class AdapterPair:
+class AdapterPair(_Pair):
     """The changes that two adapters make to one weight."""
 
     before: LowRank
     after: LowRank
 
     @property
+    def _stored(self) -> tuple[LowRank, LowRank]:
+        return self.before, self.after
+
+    @property
     def delta(self) -> LowRank:
         """`after` - `before`, a product of rank r + r'."""
         return self.after - self.before
-
-    @property
-    def nbytes(self) -> int:
-        """Stored bytes of all factors."""
-        return self.before.nbytes + self.after.nbytes
-
-    @property
-    def in_memory(self) -> bool:
-        """True if nothing has to be read from a file."""
-        return self.before.in_memory and self.after.in_memory
 
     def without(self, decay: float) -> LowRank:
         """Return `delta` - `decay` * `before`."""
@@ -210,7 +183,7 @@ class AdapterPair:
 
     def load(self) -> AdapterPair:
         """Return the pair with all factors in memory."""
-        return AdapterPair(*_loaded(self.before, self.after))
+        return AdapterPair(*_loaded(*self._stored))
 
     def norms(self, **options: Any) -> PairNorms:
         """Compute the sums from the singular triplets of both, as :meth:`AdaptedPair.norms`."""
@@ -227,8 +200,8 @@ class AdapterPair:
         U, V, P, Q = (np.asarray(x) for x in (svd.U, svd.Vt, was.U, was.Vt))
         s, t = (scaled(x.s, -unit) for x in (svd, was))
         product = float(s @ ((U.T @ P) * (V @ Q.T)) @ t)
-        lost = _relative_error(svd) + _relative_error(was)
-        return _norms_from_svd(was.fro_norm, unit, svd, product, lost, floor)
+        lost = relative_error(svd) + relative_error(was)
+        return norms_from_svd(was.fro_norm, unit, svd, product, lost, floor)
 
     @property
     def _same(self) -> bool:
@@ -257,39 +230,6 @@ def _moments(side: str, a: Matrix, **options: Any) -> Moments:
             f"the first at {seen.first_nonfinite}"
         )
     return seen
-
-
-def _norms_from_svd(
-    norm: float, unit: int, svd: SVD, product: float, error: float, floor: float | None
-) -> PairNorms:
-    """Return the sums of W and W + dW.
-
-    Parameters
-    ----------
-    norm
-        ||W||_F.
-    unit
-        Binary exponent of the unit of W.
-    svd
-        The singular triplets of dW.
-    product
-        <dW, W>, in units of 4^unit.
-    error
-        Rounding error of the triplets, relative to ||dW||_F.
-    floor
-        Expected ||dW||_F if rounding made all of dW, or None.
-    """
-    before2, delta_unit = scaled(norm, -unit) ** 2, exponent_of(svd.fro_norm)
-    change2 = scaled(svd.fro_norm, -delta_unit) ** 2
-    after2 = before2 + 2 * product + scaled(change2, 2 * (delta_unit - unit))
-    floor = None if floor is None else scaled(floor, -unit)
-    change = Change(before2, change2, product, error)
-    return PairNorms(change, after2, floor, unit=unit, delta_unit=delta_unit)
-
-
-def _relative_error(svd: SVD) -> float:
-    """Bound the rounding error of a product's decomposition in float64, relative to its norm."""
-    return float(svd.errors[0]) / svd.fro_norm if svd.fro_norm > 0 else 0.0
 
 
 def _floor(product: LowRank) -> float | None:

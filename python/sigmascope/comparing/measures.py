@@ -20,7 +20,7 @@ from sigmascope.spectra.units import scaled
 from sigmascope.statistics import pairs
 
 from .analysis import Findings
-from .matrix_pairs import PairNorms
+from .pair_norms import PairNorms
 from .rows import GROUPS, LISTS
 
 _ROUNDED = {"float64": 48.0 * 2.0**-53, "mixed": 2.0**-15, "split": 2.0**-15}

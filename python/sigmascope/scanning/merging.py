@@ -74,11 +74,11 @@ def merge(parts: Iterable[str | os.PathLike[str] | Scan], *, partial: bool = Fal
 def _shard_of(label: str, scan: Scan, first: Scan) -> Shard:
     if scan.shard is None:
         raise ValueError(f"{label}: not a part of a scan, made with a shard")
-    others = differences(first.header(), scan.header())
+    mismatches = differences(first.header(), scan.header())
     if first.shard is not None and scan.shard.count != first.shard.count:
-        others.append(f"{first.shard.count} shards in the one, {scan.shard.count} in the other")
-    if others:
-        raise ValueError(f"{label}: a part of another scan: {'; '.join(others)}")
+        mismatches.append(f"{first.shard.count} shards in the one, {scan.shard.count} in the other")
+    if mismatches:
+        raise ValueError(f"{label}: a part of another scan: {'; '.join(mismatches)}")
     return scan.shard
 
 
