@@ -154,7 +154,7 @@ def test_tasks_are_small_and_few_are_sent_ahead(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": 2}, "workers = 2 are those of an executor, and there is none"),
+        ({"workers": 2}, "workers = 2 without an executor"),
         ({"workers": 0, "executor": ThreadPoolExecutor(1)}, "workers must be at least 1, not 0"),
     ],
 )

@@ -387,7 +387,7 @@ def test_a_scan_is_saved_as_a_page(tmp_path: Path, checkpoint: Path) -> None:
     assert "model.safetensors" in text
     found.save(tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
-    with pytest.raises(ValueError, match="a page to read, which cannot be loaded"):
+    with pytest.raises(ValueError, match="an HTML page cannot be loaded"):
         ss.Scan.load(out)
     with pytest.raises(FileNotFoundError, match=r"nowhere"):
         found.save(tmp_path / "nowhere" / "r.html")

@@ -93,7 +93,7 @@ class ExecutorTasks(Generic[T]):
 def concurrent_tasks(executor: Executor | None, workers: int | None) -> int:
     """Return how many tasks an executor runs at once; ValueError for contradictory arguments."""
     if workers is not None and executor is None:
-        raise ValueError(f"workers = {workers} are those of an executor, and there is none")
+        raise ValueError(f"workers = {workers} without an executor")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     return workers or resolve_threads(None)

@@ -72,7 +72,7 @@ class TableBuilder(Generic[T, I]):
         places = {item.name: index for index, item in enumerate(items)}
         strange = [row["name"] for row in table.rows if row["name"] not in places]
         if strange:
-            raise ValueError(f"the journal has a row {strange[0]!r}, {source} has none")
+            raise ValueError(f"the journal has a row {strange[0]!r}, which {source} does not have")
         self._places = [places[row["name"]] for row in table.rows]
         self.finished = {
             index: row

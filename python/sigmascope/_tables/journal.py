@@ -143,8 +143,8 @@ def _unsealed(path: Path, number: int, line: bytes) -> dict[str, Any]:
     text, seal = line[:-_SEAL_BYTES] + b"}", line[-_SEAL_BYTES:]
     if seal != _seal(text):
         raise ValueError(
-            f"{path}: line {number} is not as it was written: it ends with {seal!r}, "
-            f"its text asks for {_seal(text)!r}"
+            f"{path}: line {number} has a wrong checksum: it ends with {seal!r} "
+            f"instead of {_seal(text)!r}"
         )
     return record
 

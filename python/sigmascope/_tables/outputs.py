@@ -42,7 +42,7 @@ class OutputPaths(NamedTuple):
             return cls(None, journals, tables)
         journal = Path(resume)
         if saving.suffix_of(journal, schema) != ".jsonl":
-            raise ValueError(f"{journal}: what a {schema.what} is resumed from is a .jsonl")
+            raise ValueError(f"{journal}: a {schema.what} is resumed from a .jsonl file")
         others = [path for path in journals if path.absolute() != journal.absolute()]
         return cls(journal, others, tables)
 

@@ -96,7 +96,7 @@ def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     """
     suffix = suffix_of(path, schema)
     if suffix == ".html":
-        raise ValueError(f"{path}: a page to read, which cannot be loaded; save a .jsonl beside it")
+        raise ValueError(f"{path}: an HTML page cannot be loaded; save a .jsonl, too")
     if suffix == ".jsonl":
         header, rows, _ = parsed(path, read_regular(path, MAX_TABLE_BYTES), schema)
         if header is None:
@@ -126,7 +126,7 @@ def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     ):
         reader = csv.DictReader(file)
         if set(columns) - schema.added - set(reader.fieldnames or ()):
-            raise OtherTableError(f"{path}: not a {schema.what}, it lacks columns of one")
+            raise OtherTableError(f"{path}: not a {schema.what}, columns of one are missing")
         rows = [
             {
                 name: _parsed(path, reader.line_num, name, kind, line.get(name))

@@ -98,7 +98,7 @@ def check_header(header: Mapping[str, object]) -> None:
     if isinstance(shard, dict):
         _check_members(shard, _SHARD, "shard, ", exact=True)
         if not _has_kind(shard["positions"], "ints"):
-            raise ValueError("shard, positions are not whole numbers")
+            raise ValueError("shard, positions are not integers")
     files = header.get("files")
     for file in files if isinstance(files, list) else ():
         if not isinstance(file, dict):

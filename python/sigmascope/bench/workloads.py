@@ -92,7 +92,7 @@ def given(path: Path, tensor: str | None = None, dtype: str | None = None) -> Wo
             raise ValueError(f"{path} is one array; --tensor is for checkpoints")
         stored = matrix(path)
     elif tensor is None:
-        raise ValueError(f"which tensor of {path}? Name it with --tensor; `sigmascope info` lists")
+        raise ValueError(f"{path}: name a tensor with --tensor; `sigmascope info` lists them")
     else:
         checkpoint = open_checkpoint(path)
         if tensor not in checkpoint:

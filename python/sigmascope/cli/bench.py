@@ -162,7 +162,7 @@ def _check(
 ) -> None:
     """Check the options, so that none fails only after the measurements."""
     if matrix is not None and (shape or spectrum):
-        raise ValueError("--shape and --spectrum are of synthetic matrices, MATRIX is one already")
+        raise ValueError("--shape and --spectrum are for synthetic matrices, not for MATRIX")
     if matrix is not None and growth:
         raise ValueError("--growth makes its own matrices: give --shape and --spectrum, not MATRIX")
     if matrix is None and tensor is not None:

@@ -163,7 +163,7 @@ def reference(
         If a source is none of these.
     """
     if not models:
-        raise ValueError("a reference needs a model at least")
+        raise ValueError("a reference needs at least one model")
     if bands < 1:
         raise ValueError(f"bands must be at least 1, not {bands}")
     known = [read_source(model, options, number) for number, model in enumerate(models, 1)]

@@ -95,7 +95,7 @@ def read_source(source: Source, options: Mapping[str, Any], number: int = 0) -> 
         table = scan(source, **options)
     rows = getattr(table, "rows", table)
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
-        raise TypeError(f"no rows of a scan can be had of a {type(source).__name__}")
+        raise TypeError(f"no scan, file or checkpoint: {type(source).__name__}")
     files = getattr(table, "files", ())
     return SourceRows(
         rows=[dict(row) for row in rows],

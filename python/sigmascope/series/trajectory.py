@@ -142,7 +142,7 @@ def _by_step(
 ) -> dict[float, Source]:
     if isinstance(run, Mapping):
         if steps is not None:
-            raise ValueError("a mapping has its steps: no others can be given")
+            raise ValueError("the keys of a mapping are the steps: no others can be given")
         by_step = dict(run)
     else:
         sources = list(run)
@@ -153,7 +153,7 @@ def _by_step(
             raise ValueError(f"steps must be distinct, not {numbers}")
         by_step = dict(zip(numbers, sources, strict=True))
     if not by_step:
-        raise ValueError("a trajectory needs a step at least")
+        raise ValueError("a trajectory needs at least one step")
     return by_step
 
 
@@ -161,7 +161,7 @@ def _step_of(source: Source) -> float:
     path = path_of(source)
     numbers = re.findall(r"\d+", Path(os.path.abspath(path)).stem) if path else []
     if not numbers:
-        raise ValueError(f"the name {path!r} tells no step: give steps")
+        raise ValueError(f"the name {path!r} has no number for the step: give steps")
     return int(numbers[-1])
 
 
