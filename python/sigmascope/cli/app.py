@@ -63,7 +63,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Spectra of the weights in huge checkpoints, each number with its error.",
     epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
-    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (what was done is written).",
+    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (finished rows are written).",
 )
 
 
@@ -85,9 +85,9 @@ def _main(
 @app.command()
 def info(
     path: CheckpointArgument,
-    every: Annotated[bool, typer.Option("--all", help="Every tensor, not grouped.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List every tensor, not grouped.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON line per tensor on standard output.")
+        bool, typer.Option("--json", help="Print a JSON line per tensor on standard output.")
     ] = False,
     heads: HeadsOption = False,
     rules: RulesOption = None,

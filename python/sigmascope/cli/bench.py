@@ -39,18 +39,20 @@ DtypeOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"Stored as float64, float32, float16 or bfloat16. Default: {_DTYPE}, or that of the "
-        "file.",
+        help="Stored dtype: float64, float32, float16 or bfloat16. Default: that of the file, or "
+        f"{_DTYPE}.",
     ),
 ]
 SpectrumOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help=f"llm, decay, clustered or flat; synthetic. Default: {_SPECTRUM}."
+        metavar="NAME",
+        help="Spectrum of a synthetic matrix: llm, decay, clustered or flat. "
+        f"Default: {_SPECTRUM}.",
     ),
 ]
 RankOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, metavar="N", help="Triplets wanted: U, values and V.")
+    int, typer.Option("-k", "--k", min=1, metavar="N", help="Number of triplets: U, values and V.")
 ]
 AccuracyOption = Annotated[
     str,
@@ -62,7 +64,7 @@ BackendsOption = Annotated[
     str, typer.Option(metavar="NAME,...", help="Backends or libraries; --list names them.")
 ]
 TurnsOption = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Timed processes of each backend.")
+    int, typer.Option(min=1, metavar="N", help="Number of timed processes of each backend.")
 ]
 ThreadsOption = Annotated[
     int | None,
@@ -74,24 +76,30 @@ TimeoutOption = Annotated[
 SeedOption = Annotated[
     int,
     typer.Option(
-        min=0, metavar="N", help="Seed of the search for settings; later ones are for timing."
+        min=0,
+        metavar="N",
+        help="Seed of the synthetic matrix for settings; timing uses the next one.",
     ),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--json", "--out", metavar="FILE", help="Everything, as JSON.")
+    Path | None, typer.Option("--json", "--out", metavar="FILE", help="Save all results as JSON.")
 ]
 PlotOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Time against accuracy, .png, .svg or .pdf (matplotlib)."),
+    typer.Option(
+        metavar="FILE", help="Plot time against accuracy as .png, .svg or .pdf (matplotlib)."
+    ),
 ]
 GrowthOption = Annotated[
     bool,
-    typer.Option("--growth", help="Instead: how svds grows with the matrix, from --shape to 8x."),
+    typer.Option(
+        "--growth", help="Measure instead how svds grows with the matrix, from --shape to 8x."
+    ),
 ]
 ListOption = Annotated[
     bool, typer.Option("--list", help="Name the backends, and what installs those that are missing")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 def bench(

@@ -38,19 +38,22 @@ ResumeOption = Annotated[
 ShardOption = Annotated[
     str | None,
     typer.Option(
-        metavar="I/N", help="Only the I-th of N parts, I from 0; `sigmascope merge` joins them."
+        metavar="I/N",
+        help="Scan only the I-th of N parts, I from 0; `sigmascope merge` joins them.",
     ),
 ]
 MeasuresOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Also alpha_farms or randomized_distance, which read a matrix again; may be repeated.",
+        help="Compute also alpha_farms or randomized_distance (one more read); may be repeated.",
     ),
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Processes among which threads and memory are divided."),
+    typer.Option(
+        min=1, metavar="N", help="Number of processes among which threads and memory are divided."
+    ),
 ]
 
 T = TypeVar("T", bound=Table)
@@ -129,10 +132,10 @@ def merge(
         ),
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Also if parts are missing or unfinished.")
+        bool, typer.Option("--partial", help="Join also if parts are missing or unfinished.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Rows as JSON lines on standard output.")
+        bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
     ] = False,
 ) -> None:
     """Join the parts of a scan that were made with --shard."""

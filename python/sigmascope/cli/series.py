@@ -33,7 +33,9 @@ MeasureOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Save the table as .csv or .jsonl.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
+]
 
 
 def trajectory(
@@ -66,7 +68,9 @@ def reference(
         typer.Option(metavar="SCAN", help="Print the quantiles of this model among them instead."),
     ] = None,
     measure: MeasureOption = None,
-    bands: Annotated[int, typer.Option(min=1, metavar="N", help="Bands of relative depth.")] = 4,
+    bands: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of bands of relative depth.")
+    ] = 4,
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
