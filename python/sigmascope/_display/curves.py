@@ -115,7 +115,7 @@ def histogram(curve: Curve, edges: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """The density of a complete curve as it is drawn, from 0 to the end of the axis.
+    """The density of a complete curve for a drawing, from 0 to the end of the axis.
 
     Attributes
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices analysed ahead of the rows that are written: rows come in order, whoever makes them."""
+"""Rows that threads or an executor compute ahead, delivered in the order of the table."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ class Backend:
     direct : callable (array), optional
         The library's call without any conversion, which shows the dtypes that it takes.
     hopeless : dict, optional
-        A setting that cannot converge, for backends with a stopping rule. It shows if the backend
-        reports the failure.
+        A setting that cannot converge, for backends with a stopping rule. It shows whether the
+        backend reports the failure.
     random : bool
         True if a seed changes the answer.
     out_of_core : bool

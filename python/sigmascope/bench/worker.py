@@ -91,7 +91,7 @@ def _short(text: str) -> str:
 
 
 def probe(backend: Backend) -> dict[str, Any]:
-    """Find out which stored dtypes the library takes, and if it reports a failure."""
+    """Find out which stored dtypes the library takes, and whether it reports a failure."""
     rng = np.random.default_rng(0)
     A = rng.standard_normal((96, 64), dtype=np.float32)
     can: dict[str, Any] = {}

@@ -108,7 +108,7 @@ def _original(member: Member, members: dict[str, Member]) -> Member:
 
 
 def _comparable(before: Member, after: Member) -> Pair:
-    """Decide if two tensors of a pair can be compared, by spectra or entry by entry."""
+    """Decide whether two tensors of a pair are compared by spectra, by entries, or not."""
     members = (("before", before), ("after", after))
     notes = [f"{side}: {TIED}{one.source}" for side, one in members if one.looked_up]
     note = "; ".join(notes) or None
@@ -125,7 +125,7 @@ def _comparable(before: Member, after: Member) -> Pair:
 
 
 def _matrices(before: Member, after: Member, note: str | None) -> Pair:
-    """Decide if all rows of two matrices, their common rows, or none can be compared."""
+    """Decide whether all rows of two matrices, their common rows, or none are compared."""
     if before.shape == after.shape:
         return Pair(before, after, note=note)
     role = before.record["role"]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Matrices with a special structure: zero, constant, rank deficient, or with copies of rows.
 
-Most measures of such a matrix mean nothing, or do not exist. Summaries therefore name it, and leave
-it out of their medians.
+Most measures of such a matrix mean nothing, or do not exist. Summaries therefore name it before
+their medians.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Structure(NamedTuple):
 
 
 def structure(a: Matrix, moments: Moments) -> Structure:
-    """Find out exactly if a matrix is constant, and count copies of rows and columns.
+    """Find out exactly whether a matrix is constant, and count copies of rows and columns.
 
     Parameters
     ----------
@@ -118,8 +118,8 @@ def certain_rank(spectrum: Spectrum) -> int | None:
     """Return the numerical rank if it is certain; else None.
 
     The numerical rank counts the values above a millionth of the largest, and above the accuracy
-    limit of the method. Without that measure, only a rank of 1 can be told, from the two largest
-    values.
+    limit of the method. Without that measure, only a rank of 1 can be determined, from the two
+    largest values.
     """
     if "numerical_rank" in spectrum:
         rank = spectrum["numerical_rank"]

@@ -102,7 +102,7 @@ def trajectory(
     Returns
     -------
     Trajectory
-        Rows of the same matrix at all steps are matched by its name.
+        Measures at all steps; a matrix has the same name at each step.
 
     Raises
     ------

@@ -53,7 +53,10 @@ def rotation(side: str, angles: Sequence[Pair]) -> str:
 
 
 def old_or_new(gaps: Sequence[Pair]) -> str:
-    """Write if a change is along directions of W, from angles by which it is closer than chance."""
+    """Write whether a change lies along directions of W, closer than random directions do.
+
+    `gaps` are angles of random directions less those of the change, in degrees.
+    """
     low, high = interval(gaps, COMPARISON)
     if low > LEAST.chance:
         return "The change reinforces, in part, directions that W already has."
@@ -71,7 +74,7 @@ def moved(shares: Sequence[Pair]) -> list[bool]:
 
 
 def expansion(shares: Sequence[Pair]) -> str:
-    """Write if the effective ranks expand or contract in the median."""
+    """Write whether the effective ranks expand or contract in the median."""
     low, high = interval(shares, COMPARISON / 2)
     if low <= 0 <= high:
         return "not distinguishable from none"
