@@ -221,7 +221,7 @@ def noise_rank(measure: str, shape: tuple[int, int]) -> float:
 
 
 def least_random_angle(k: int, dimension: int) -> float | None:
-    """Return about the mean of the least principal angle of two random k-dimensional subspaces.
+    """Approximate the mean of the least principal angle of two random k-dimensional subspaces.
 
     The squared cosine of this angle is the largest root of a Jacobi ensemble, whose logit has a
     Tracy-Widom distribution (Johnstone 2008, theorem 1). From 16 dimensions on the result is within

@@ -33,7 +33,7 @@ class OutputPaths(NamedTuple):
 
     @classmethod
     def of(cls, out: Paths, resume: PathLike | None, schema: Schema) -> Self:
-        """Sort paths by format; ValueError for an unknown one, ImportError if its package lacks."""
+        """Sort paths by format; ValueError or ImportError for one that cannot be written."""
         paths = [out] if isinstance(out, (str, os.PathLike)) else list(out or ())
         formats = {Path(path): saving.suffix_of(Path(path), schema) for path in paths}
         journals = [path for path, suffix in formats.items() if suffix == ".jsonl"]
