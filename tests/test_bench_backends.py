@@ -14,7 +14,7 @@ import pytest
 from sigmascope.bench import BACKENDS, Backend, select, synthetic
 from sigmascope.bench.accuracy import worst_relative_error, worst_residual
 from sigmascope.bench.solvers import Source
-from sigmascope.bench.worker import probe, told
+from sigmascope.bench.worker import capture_call, probe
 
 K = 6
 
@@ -39,7 +39,7 @@ def test_the_top_of_its_ladders_is_accurate(name: str, source: Source) -> None:
     exact = np.linalg.svd(source.array.astype(np.float64), compute_uv=False)
     ladders = backend.ladders(K)
     for ladder in ladders if source.array.dtype == np.float32 else ladders[:1]:
-        answer, message = told(lambda: backend.solve(source, K, 1, **ladder[-1]))  # noqa: B023
+        answer, message = capture_call(lambda: backend.solve(source, K, 1, **ladder[-1]))  # noqa: B023
         assert answer is not None, message
         assert answer.U.shape == (120, K)
         assert answer.Vt.shape == (K, 90)
@@ -51,7 +51,7 @@ def test_the_top_of_its_ladders_is_accurate(name: str, source: Source) -> None:
 def test_a_seed_decides_the_answer(name: str, source: Source) -> None:
     backend = only_installed(name)
     setting = backend.ladders(K)[0][0]
-    runs = [told(lambda: backend.solve(source, K, 5, **setting))[0] for _ in range(2)]
+    runs = [capture_call(lambda: backend.solve(source, K, 5, **setting))[0] for _ in range(2)]
     assert np.array_equal(runs[0].s, runs[1].s)
 
 

@@ -71,7 +71,7 @@ def test_list() -> None:
         (["--tensor", "x"], "--tensor needs MATRIX"),
         (["--plot", "x.gif"], "x.gif: a plot is saved as .png, .svg or .pdf"),
         (["--json", "no/x.json"], "no/x.json: No such file or directory"),
-        (["{file}", "--shape", "4x4"], "--shape and --spectrum are of synthetic matrices"),
+        (["{file}", "--shape", "4x4"], "--shape and --spectrum are for synthetic matrices"),
         (["{file}", "--growth"], "--growth makes its own matrices"),
         (["--growth", "--plot", "x.png"], "--plot is for comparisons"),
     ],

@@ -12,21 +12,29 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sigmascope.bench import BACKENDS, Comparison, Plan, compare, grow, select, synthetic
+from sigmascope.bench import (
+    BACKENDS,
+    BackendComparison,
+    BenchmarkPlan,
+    compare,
+    grow,
+    select,
+    synthetic,
+)
 from sigmascope.bench.comparing import candidates
 from sigmascope.bench.plot import front, save_plot
-from sigmascope.bench.results import Entry, Rung, Timing, finite_record, slope
+from sigmascope.bench.results import BackendResult, Rung, Timing, finite_record, slope
 from sigmascope.bench.table import cell, notes, show_comparison, show_growth
 
 INF = float("inf")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comparison]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackendComparison]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         names = ["ours", "numpy", "cupy"]
-        plan = Plan(k=5, accuracies=[1e-3, 1e-1, 1e-15], turns=2, threads=1)
+        plan = BenchmarkPlan(k=5, accuracies=[1e-3, 1e-1, 1e-15], turns=2, threads=1)
         yield compare(synthetic("decay", 150, 120, "bf16"), plan, select(names))
 
 
@@ -36,7 +44,7 @@ def printed(show: object, found: object, width: int = 140) -> str:
     return out.getvalue()
 
 
-def test_every_backend_reaches_its_accuracies(found: Comparison) -> None:
+def test_every_backend_reaches_its_accuracies(found: BackendComparison) -> None:
     assert found.accuracies == [1e-1, 1e-3, 1e-15]
     assert (found.shape, found.dtype, found.checked_on_another_matrix) == (
         [150, 120],
@@ -58,14 +66,14 @@ def test_every_backend_reaches_its_accuracies(found: Comparison) -> None:
             assert 0 < low <= timing.median <= high
 
 
-def test_a_library_that_is_missing_is_listed(found: Comparison) -> None:
+def test_a_library_that_is_missing_is_listed(found: BackendComparison) -> None:
     entry = found.entries[-1]
     if entry.status != "not installed":
         pytest.skip("cupy is installed")
     assert "cupy.linalg.svd: not installed; pip install cupy-cuda12x" in notes(found)
 
 
-def test_the_record_is_json_of_a_known_shape(found: Comparison) -> None:
+def test_the_record_is_json_of_a_known_shape(found: BackendComparison) -> None:
     record = json.loads(json.dumps(found.record(), allow_nan=False))
     assert (record["schema"], record["kind"]) == (1, "comparison")
     assert {"workload", "shape", "dtype", "k", "accuracies", "turns", "machine"} <= record.keys()
@@ -85,7 +93,7 @@ def test_the_record_is_json_of_a_known_shape(found: Comparison) -> None:
 
 
 @pytest.mark.parametrize("width", [60, 140])
-def test_the_table_fits_and_names_all(found: Comparison, width: int) -> None:
+def test_the_table_fits_and_names_all(found: BackendComparison, width: int) -> None:
     text = printed(show_comparison, found, width)
     assert "decay, 150 x 120, bfloat16, k = 5" in text
     assert "Fastest to 0.1: " in text
@@ -95,7 +103,7 @@ def test_the_table_fits_and_names_all(found: Comparison, width: int) -> None:
 
 
 def test_the_plot_has_a_curve_for_every_backend(
-    found: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: BackendComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figure = pytest.importorskip("matplotlib.figure")
     drawn = []
@@ -112,7 +120,7 @@ def test_the_plot_has_a_curve_for_every_backend(
 
 def test_k_is_checked_before_anything_runs() -> None:
     with pytest.raises(ValueError, match=r"k = 9 > min\(m, n\) = 8"):
-        compare(synthetic("flat", 12, 8), Plan(k=9), select(["ours"]))
+        compare(synthetic("flat", 12, 8), BenchmarkPlan(k=9), select(["ours"]))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,7 @@ def test_k_is_checked_before_anything_runs() -> None:
 )
 def test_bad_plans(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Plan(**options)  # type: ignore[arg-type]
+        BenchmarkPlan(**options)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------------- single figures
@@ -144,9 +152,9 @@ def test_candidates_are_those_that_reach_it_from_the_fastest_on() -> None:
     assert [rung.error for rung in front(rungs)] == [0.5, 1e-2, 1e-3]
 
 
-def entry(status: str = "done", message: str = "", **timing: list[float]) -> Entry:
+def entry(status: str = "done", message: str = "", **timing: list[float]) -> BackendResult:
     timings = [Timing([0.1], {"n": 2}, **timing)] if timing else []  # type: ignore[arg-type]
-    return Entry("x", "X", None, "pip install x", status, message, timings=timings)
+    return BackendResult("x", "X", None, "pip install x", status, message, timings=timings)
 
 
 def test_what_stands_in_a_cell() -> None:
@@ -163,7 +171,7 @@ def test_what_is_noted() -> None:
     missed = entry(seconds=[1.0], busy=[1.0], errors=[0.2])
     failed = entry("did not finish", "did not finish in 9 s")
     failed.rungs = [Rung({}, message="ValueError: no")]
-    whole = Comparison("w", (9, 9), "float32", 3, [0.1], 1, False, {}, [missed, failed])
+    whole = BackendComparison("w", (9, 9), "float32", 3, [0.1], 1, False, {}, [missed, failed])
     assert notes(whole) == [
         "X: the setting for 0.1 gave 2.0e-01 on other seeds",
         "X: did not finish in 9 s",
@@ -194,7 +202,7 @@ def test_slope() -> None:
 
 def test_growth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    plan = Plan(k=3, turns=1, threads=1)
+    plan = BenchmarkPlan(k=3, turns=1, threads=1)
     found = grow("decay", (128, 96), "f16", tol=1e-2, plan=plan, factors=(1, 4))
     assert [(line.series, line.backend) for line in found.lines] == [
         ("both sides", "ours"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sigmascope.bench import Backend, Plan, select, synthetic
+from sigmascope.bench import Backend, BenchmarkPlan, select, synthetic
 from sigmascope.bench.comparing import stage
 from sigmascope.bench.machine import (
     THREAD_VARIABLES,
@@ -46,7 +46,7 @@ PATIENCE = 600
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    plan = Plan(k=4, accuracies=[1e-2, 1e-12])
+    plan = BenchmarkPlan(k=4, accuracies=[1e-2, 1e-12])
     return stage(synthetic("decay", 60, 40), plan, 0, tmp_path / "a.npy")
 
 

@@ -78,7 +78,7 @@ def test_a_given_file_and_tensor(tmp_path: Path) -> None:
     assert given(path, "h.0.weight", "f32").make(0).dtype == np.float32
     with pytest.raises(ValueError, match=r"holds no matrix 'h\.1\.weight'"):
         given(path, "h.1.weight")
-    with pytest.raises(ValueError, match="Name it with --tensor"):
+    with pytest.raises(ValueError, match="name a tensor with --tensor"):
         given(path)
     with pytest.raises(ValueError, match="--tensor is for checkpoints"):
         given(tmp_path / "a.npy", "x")

@@ -19,7 +19,7 @@ from scans import bits
 
 import sigmascope as ss
 from sigmascope import _core
-from sigmascope.comparing import at_once
+from sigmascope.comparing import pair_spectra
 from sigmascope.comparing.rows import COLUMNS, COMPARISON, GROUPS
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.rows import MEASURES
@@ -464,13 +464,13 @@ def test_every_spectrum_is_computed_once(
 ) -> None:
     """Side by side in the memory that was planned for that, not refused and begun again."""
     seen: list[tuple[tuple[int, int], int]] = []
-    real = at_once.spectrum
+    real = pair_spectra.spectrum
 
     def counted(a: Any, **options: Any) -> Any:
         seen.append((a.shape, options["num_threads"]))
         return real(a, **options)
 
-    monkeypatch.setattr(at_once, "spectrum", counted)
+    monkeypatch.setattr(pair_spectra, "spectrum", counted)
     rng = np.random.default_rng(1)
     w = {"v": weights(700, 640, rng), "w": weights(40, 30, rng, 3)}
     both(tmp_path, w, {name: 0.5 * x + update(x, 0.1, rng) for name, x in w.items()})

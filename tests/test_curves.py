@@ -30,7 +30,7 @@ def test_largest_values_and_quantiles_are_one_curve(full: int, k: int) -> None:
     values = np.linspace(2.0, 1.0, full) ** 3
     curve = curve_of(row_of(values, (full, 2 * full), min(k, full)))
     assert curve is not None
-    assert curve.whole
+    assert curve.complete
     assert np.all(np.diff(curve.ranks) > 0)
     assert np.all(np.diff(curve.sigma) <= 0)
     assert (curve.ranks[0], curve.ranks[-1]) == (1, full)
@@ -45,7 +45,7 @@ def test_without_quantiles_the_curve_ends_with_the_largest_values() -> None:
     del row["quantiles"]
     curve = curve_of(row)
     assert curve is not None
-    assert not curve.whole
+    assert not curve.complete
     assert curve.ranks.tolist() == list(range(1, 9))
     assert curve_of({**row, "top": None}) is None
     assert curve_of({**row, "rows": None}) is None

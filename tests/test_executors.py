@@ -26,7 +26,7 @@ from sigmascope._tables.provenance import identities
 from sigmascope.checkpoint import Origin, reopened
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.rows import TIMING
-from sigmascope.scanning.tasks import Task, run
+from sigmascope.scanning.tasks import MatrixTask, run
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 4, "memory_limit": "4GiB"}
 
@@ -119,7 +119,7 @@ class Recording(ThreadPoolExecutor):
 
     def __init__(self) -> None:
         super().__init__(3)
-        self.tasks: list[Task] = []
+        self.tasks: list[MatrixTask] = []
         self.most = 0
         self._unfinished = 0
         self._guard = threading.Lock()
@@ -154,7 +154,7 @@ def test_tasks_are_small_and_few_are_sent_ahead(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": 2}, "workers = 2 are those of an executor, and there is none"),
+        ({"workers": 2}, "workers = 2 without an executor"),
         ({"workers": 0, "executor": ThreadPoolExecutor(1)}, "workers must be at least 1, not 0"),
     ],
 )
@@ -166,10 +166,10 @@ def test_bad_workers(folder: Path, options: dict[str, Any], message: str) -> Non
 # ------------------------------------------------------------------------------- one task
 
 
-def task_of(path: Path, name: str = "a") -> Task:
+def task_of(path: Path, name: str = "a") -> MatrixTask:
     checkpoint = ss.open_checkpoint(path)
     options = Options.of("top", 2, 1e-3, "reference", 0, 1, "1GiB")
-    return Task.of(checkpoint, identities(checkpoint), name, options)
+    return MatrixTask.of(checkpoint, identities(checkpoint), name, options)
 
 
 def test_a_worker_opens_a_checkpoint_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

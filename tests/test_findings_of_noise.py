@@ -18,7 +18,6 @@ from sigmascope._display.html.chance import (
     LEAST,
     LEVEL,
     SCAN,
-    apart,
     cut_off,
     far_out,
     holm,
@@ -26,6 +25,7 @@ from sigmascope._display.html.chance import (
     sure,
     t_of,
     tail,
+    welch,
 )
 from sigmascope._display.html.compared import findings as comparison_findings
 from sigmascope._display.html.scanned import findings as scan_findings
@@ -265,15 +265,15 @@ def test_intervals_and_distances_hold_their_level(count: int) -> None:
         pairs = [[(v, 0.0) for v in group] for group in (one.tolist(), other.tolist())]
         low, high = interval(pairs[0], level)
         missed += not low <= 1.0 <= high
-        met += apart(*pairs) <= level
+        met += welch(*pairs) <= level
         far += min(far_out([*one, *other], 1e-9).chances, default=1.0) <= level
     assert max(missed, met, far) <= most_of(runs, level)
 
 
 def test_what_errs_alike_is_no_difference() -> None:
     groups = [[(v + shift, 0.05) for v in (1.0, 1.01, 0.99, 1.0)] for shift in (0.0, 0.15)]
-    assert apart(*groups) == 1.0
-    assert apart(*[[(v, 0.001) for v, _ in group] for group in groups]) < 1e-3
+    assert welch(*groups) == 1.0
+    assert welch(*[[(v, 0.001) for v, _ in group] for group in groups]) < 1e-3
     low, high = interval([(0.1, 0.06)] * 12, 0.05)
     assert low < 0 < high
     assert sure([(3.0, 1.0), (0.0, 0.0), (1.0, 0.0), (9.0, 1.0)], 0.05) == [True, False, True, True]

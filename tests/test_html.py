@@ -33,7 +33,7 @@ from sigmascope._display.html.compared import findings as comparison_findings
 from sigmascope._display.html.estimates import middle, outliers
 from sigmascope._display.html.payload import compact, compact_error
 from sigmascope._display.html.scanned import findings as scan_findings
-from sigmascope._display.html.terms import TERMS, explained
+from sigmascope._display.html.tooltips import TERMS, explained
 
 EVIL = "</script><img src=x onerror=alert(1)>'\"&\u2028<!--\x1b[31m"
 """A name that is markup, the end of a script, and that a terminal would obey."""
@@ -387,7 +387,7 @@ def test_a_scan_is_saved_as_a_page(tmp_path: Path, checkpoint: Path) -> None:
     assert "model.safetensors" in text
     found.save(tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
-    with pytest.raises(ValueError, match="a page to read, which cannot be loaded"):
+    with pytest.raises(ValueError, match="an HTML page cannot be loaded"):
         ss.Scan.load(out)
     with pytest.raises(FileNotFoundError, match=r"nowhere"):
         found.save(tmp_path / "nowhere" / "r.html")

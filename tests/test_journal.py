@@ -81,9 +81,9 @@ def test_a_changed_digit_is_noticed(folder: Path, tmp_path: Path) -> None:
     ss.scan(folder, out=path, **OPTIONS)
     text = path.read_text()
     path.write_text(text.replace('"nbytes": 2400', '"nbytes": 2401', 1))
-    with pytest.raises(ValueError, match=r"x\.jsonl: line 3 is not as it was written"):
+    with pytest.raises(ValueError, match=r"x\.jsonl: line 3 has a wrong checksum"):
         ss.Scan.load(path)
-    with pytest.raises(ValueError, match=r"x\.jsonl: line 3 is not as it was written"):
+    with pytest.raises(ValueError, match=r"x\.jsonl: line 3 has a wrong checksum"):
         ss.scan(folder, resume=path, **OPTIONS)
 
 
@@ -249,7 +249,7 @@ def test_another_engine_is_refused(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.csv", None, r"x\.csv: what a scan is resumed from is a \.jsonl"),
+        ("x.csv", None, r"x\.csv: a scan is resumed from a \.jsonl file"),
         ("x.txt", None, r"x\.txt: a scan is saved as"),
         ("x.jsonl", b'{"a": 1}\n', r"x\.jsonl: not a scan"),
         ("x.jsonl", b"hello\n", r"x\.jsonl: line 1 is not JSON"),

@@ -197,7 +197,7 @@ def test_outputs_are_checked_and_left_alone(model: Path, tmp_path: Path) -> None
                 call(model, k=8, out=tmp_path / name)
             messages.append((type(error.value), str(error.value)))
         assert messages[0] == messages[1]
-    with pytest.raises(ValueError, match=r"x\.csv: what a scan is resumed from is a \.jsonl"):
+    with pytest.raises(ValueError, match=r"x\.csv: a scan is resumed from a \.jsonl file"):
         ss.plan_scan(model, resume=tmp_path / "x.csv")
     with pytest.raises(ValueError, match=r"there\.jsonl: "):
         ss.plan_scan(model, resume=there)

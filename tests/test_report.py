@@ -19,7 +19,7 @@ from sigmascope import report
 from sigmascope._display.text import duration, ending, printable, short, size, with_error
 from sigmascope._running.progress import Kind, ScanEvent
 from sigmascope.report import summary
-from sigmascope.report.progress import Estimate, LineProgress, LiveProgress
+from sigmascope.report.progress import LineProgress, LiveProgress, ProgressEstimate
 from sigmascope.report.tables import show_table
 
 EVIL = "[red]evil\x1b[31m[/red]"
@@ -255,7 +255,7 @@ def event(kind: Kind, seconds: float, read: int, done: int, **more: Any) -> Scan
 
 
 def test_time_left_learns_the_passes() -> None:
-    estimate = Estimate()
+    estimate = ProgressEstimate()
     assert estimate.fraction(event("started", 0.0, 0, 0)) == 0.0
     assert estimate.fraction(event("reading", 1.0, 10**9, 0)) == pytest.approx(0.475)
     assert estimate.fraction(event("row", 4.0, 400, 100)) == 0.5

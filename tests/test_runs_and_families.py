@@ -137,12 +137,12 @@ def test_what_is_no_saved_table_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("run", "options", "message"),
     [
-        ([layers(1.0)], {}, "the name '' tells no step: give steps"),
-        (["model.jsonl"], {}, "the name 'model.jsonl' tells no step"),
+        ([layers(1.0)], {}, "the name '' has no number for the step: give steps"),
+        (["model.jsonl"], {}, "the name 'model.jsonl' has no number for the step"),
         ([layers(1.0)], {"steps": [1, 2]}, "2 steps for 1 sources"),
         ([layers(1.0), layers(2.0)], {"steps": [1, 1]}, r"steps must be distinct, not \[1, 1\]"),
-        ({0: layers(1.0)}, {"steps": [1]}, "a mapping has its steps"),
-        ([], {}, "a trajectory needs a step at least"),
+        ({0: layers(1.0)}, {"steps": [1]}, "the keys of a mapping are the steps"),
+        ([], {}, "a trajectory needs at least one step"),
         ({0: layers(1.0)}, {"measures": "unheard_of"}, "no column 'unheard_of' in the rows"),
     ],
 )
@@ -152,7 +152,7 @@ def test_runs_that_make_no_sense(run: Any, options: dict[str, Any], message: str
 
 
 def test_sources_without_rows() -> None:
-    with pytest.raises(TypeError, match="no rows of a scan can be had of a int"):
+    with pytest.raises(TypeError, match="no scan, file or checkpoint: int"):
         ss.trajectory({0: 3})  # type: ignore[dict-item]
 
 
@@ -272,7 +272,7 @@ def test_places_that_the_reference_lacks_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("models", "options", "message"),
     [
-        ([], {}, "a reference needs a model at least"),
+        ([], {}, "a reference needs at least one model"),
         (family(2), {"bands": 0}, "bands must be at least 1, not 0"),
         (family(2), {"measures": ["unheard_of"]}, "no column 'unheard_of'"),
     ],

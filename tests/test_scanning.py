@@ -404,7 +404,7 @@ def test_torn_journal_loads_up_to_its_last_whole_line(folder: Path) -> None:
         ("c.jsonl", b'{"schema": "sigmascope.scan", "version": 9}\n', "version 9"),
         ("d.jsonl", HEADER + b"x\n" + HEADER, "line 2 is not JSON"),
         ("e.jsonl", b"[1]\n", "line 1 is not an object"),
-        ("f.csv", b"name,status\na,b\n", "lacks columns"),
+        ("f.csv", b"name,status\na,b\n", "columns of one are missing"),
         ("g.parquet", b"PAR1", "not a Parquet file"),
         ("h.html", b"", "cannot be loaded"),
         ("h.xml", b"", "saved as"),

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 import sigmascope as ss
 from sigmascope._execution.passes import MIB
-from sigmascope._running.ahead import turns
+from sigmascope._running.ordered import submission_order
 from sigmascope._running.tasks import Options
+from sigmascope.scanning.concurrency import ConcurrencyPlan, ExclusiveQueue
 from sigmascope.scanning.items import listed
-from sigmascope.scanning.side_by_side import Shares, Turns
 
 SMALL = 24
 
@@ -40,10 +40,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shares(model: Path, effort: str, memory: int, num_threads: int) -> Shares:
+def shares(model: Path, effort: str, memory: int, num_threads: int) -> ConcurrencyPlan:
     options = Options.of(effort, 8, 1e-3, "reference", 0, num_threads, memory, None)
     checkpoint = ss.open_checkpoint(model)
-    return Shares.of(checkpoint, list(listed(checkpoint, [], [])), options)
+    return ConcurrencyPlan.of(checkpoint, list(listed(checkpoint, [], [])), options)
 
 
 @pytest.mark.parametrize("effort", ["top", "density", "exact"])
@@ -69,9 +69,9 @@ def test_no_bit_depends_on_who_is_beside(
     expected = rows(num_threads=1)
     for threads in (2, 5):
         assert rows(num_threads=threads, memory_limit=2**30) == expected
-    monkeypatch.setattr("sigmascope.scanning.side_by_side.LEAST_SHARE", 0.5)
+    monkeypatch.setattr("sigmascope.scanning.concurrency.LEAST_SHARE", 0.5)
     monkeypatch.setattr(
-        "sigmascope.scanning.side_by_side._fits", lambda checkpoint, name, *options: name != "w9x"
+        "sigmascope.scanning.concurrency._fits", lambda checkpoint, name, *options: name != "w9x"
     )
     found = shares(model, effort, 2**30, 2)
     assert found.alone == {"w9x"}
@@ -87,7 +87,7 @@ def test_a_share_of_the_memory_changes_no_method(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With many values wanted all of them are cheaper than a density, where the memory allows."""
-    monkeypatch.setattr("sigmascope.scanning.side_by_side.MINIMUM", 1)
+    monkeypatch.setattr("sigmascope.scanning.concurrency.MINIMUM", 1)
     write_file(
         tmp_path / "model.safetensors",
         *(of_array(f"w{i}", "F32", np.zeros((800, 700), np.float32)) for i in range(4)),
@@ -107,14 +107,14 @@ def test_a_share_of_the_memory_changes_no_method(
 
 def test_too_small_a_share_is_made_up_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a share of the memory refuses is analysed alone."""
-    monkeypatch.setattr("sigmascope.scanning.side_by_side._fits", lambda *_: True)
-    monkeypatch.setattr("sigmascope.scanning.side_by_side.MINIMUM", 1)
+    monkeypatch.setattr("sigmascope.scanning.concurrency._fits", lambda *_: True)
+    monkeypatch.setattr("sigmascope.scanning.concurrency.MINIMUM", 1)
     found = ss.scan(model, effort="exact", num_threads=2, memory_limit=3 * MIB)
     assert len(found.analysed) == SMALL + 1
 
 
 def test_one_alone_waits_and_is_waited_for() -> None:
-    turns, log, entered = Turns(), [], threading.Semaphore(0)
+    turns, log, entered = ExclusiveQueue(), [], threading.Semaphore(0)
     leave = {name: threading.Event() for name in "abcd"}
 
     def work(name: str, alone: bool) -> None:
@@ -154,7 +154,7 @@ def test_one_alone_waits_and_is_waited_for() -> None:
 def test_large_matrices_are_begun_neither_first_nor_last(sizes: list[int]) -> None:
     """And each while its row is not yet wanted, with two workers."""
     indices = [3 * i for i in range(len(sizes))]
-    order = turns(indices, lambda index: sizes[index // 3])
+    order = submission_order(indices, lambda index: sizes[index // 3])
     assert sorted(order) == indices
     if len(sizes) > 1:
         assert sizes[order[0] // 3] == min(sizes[:2])
@@ -162,7 +162,7 @@ def test_large_matrices_are_begun_neither_first_nor_last(sizes: list[int]) -> No
         assert order[-1] != indices[-1]
     begun: set[int] = set()
     to_come = iter(order)
-    for index in indices:  # as Ahead does it
+    for index in indices:  # as OrderedPrefetch does it
         while len(begun) < 8 and (later := next(to_come, None)) is not None:
             begun.add(later)
         assert index in begun

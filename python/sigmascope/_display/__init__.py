@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Results as people see them: numbers in words, curves, plots, pages, and the glossary."""
+"""Results for people: formatted numbers, curves, plots, HTML pages, and the glossary."""

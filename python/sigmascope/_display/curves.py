@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The curves that are drawn of a row: its spectrum by rank and as a density, noise, and chance.
+"""Curves of a row: its spectrum by rank and as a density, and those of noise and of chance.
 
-A row holds the k largest singular values and, where the effort allowed it, quantiles of all. Put
-together they are one curve from rank 1 to the last. NumPy alone; a row is a plain record.
+A row has the k largest singular values and, at efforts other than "top", quantiles of all values.
+Joined, they are one curve from rank 1 to the last. This module uses NumPy only; a row is a plain
+record.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TRACY_WIDOM_MEAN = -1.2065335746
-"""Of the law for real matrices."""
+"""Mean of the Tracy-Widom distribution for real matrices."""
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
@@ -29,20 +30,20 @@ class Curve:
     Attributes
     ----------
     ranks
-        (n,) ascending, from 1; between whole numbers where they come from quantiles.
+        (n,) ascending, from 1; those of quantiles are no integers.
     sigma, errors
         (n,) descending singular values and their errors.
     full
-        How many singular values there are: min(rows, columns).
-    whole
-        Whether the curve reaches the smallest one, so that it has a density.
+        Number of singular values of the matrix: min(rows, columns).
+    complete
+        True if the curve reaches the smallest value, so that it has a density.
     """
 
     ranks: Array
     sigma: Array
     errors: Array
     full: int
-    whole: bool
+    complete: bool
 
 
 def curve_of(row: Row, side: str = "") -> Curve | None:
@@ -51,9 +52,9 @@ def curve_of(row: Row, side: str = "") -> Curve | None:
     Parameters
     ----------
     row : dict
-        Of a scan, or of a comparison, as far as it has columns.
+        Row of a scan or of a comparison; columns may be missing.
     side : str
-        "before", "after", "delta" or "projected" of a comparison.
+        "before", "after", "delta" or "projected" for a comparison, "" for a scan.
     """
     prefix = f"{side}_" if side else ""
     top = _numbers(row.get(f"{prefix}top"))
@@ -63,16 +64,16 @@ def curve_of(row: Row, side: str = "") -> Curve | None:
     full = min(row["rows"], row["columns"])
     ranks = np.arange(1.0, len(top) + 1.0)
     quantiles = _numbers(row.get(f"{prefix}quantiles"))
-    whole = len(quantiles) > 1 or len(top) >= full
+    complete = len(quantiles) > 1 or len(top) >= full
     if len(quantiles) > 1 and len(top) < full:
-        wide = _numbers(row.get(f"{prefix}quantile_errors"), len(quantiles))
+        quantile_errors = _numbers(row.get(f"{prefix}quantile_errors"), len(quantiles))
         places = full - np.linspace(0.0, 1.0, len(quantiles)) * (full - 1)
         below = (places > len(top))[::-1]
         ranks = np.append(ranks, places[::-1][below])
         top = np.append(top, quantiles[::-1][below])
-        errors = np.append(errors, wide[::-1][below])
-    # Estimates of quantiles may cross the last of the values by their error.
-    return Curve(ranks, np.minimum.accumulate(np.maximum(top, 0.0)), errors, full, whole)
+        errors = np.append(errors, quantile_errors[::-1][below])
+    # An estimated quantile may exceed the last of the largest values by its error.
+    return Curve(ranks, np.minimum.accumulate(np.maximum(top, 0.0)), errors, full, complete)
 
 
 def _numbers(values: Any, count: int = 0) -> Array:
@@ -82,29 +83,31 @@ def _numbers(values: Any, count: int = 0) -> Array:
 
 
 def thinned(curve: Curve, most: int) -> Curve:
-    """Keep the points that a logarithmic axis of ranks can tell apart, at most about `most`."""
+    """Keep about `most` points of a curve, equally spaced on a logarithmic axis of ranks."""
     count = len(curve.ranks)
     if count <= most:
         return curve
     grid = np.geomspace(1.0, curve.ranks[-1], most)
-    kept = np.unique(np.searchsorted(curve.ranks, grid - 1e-9).clip(0, count - 1))
-    return Curve(curve.ranks[kept], curve.sigma[kept], curve.errors[kept], curve.full, curve.whole)
+    at = np.unique(np.searchsorted(curve.ranks, grid - 1e-9).clip(0, count - 1))
+    return Curve(curve.ranks[at], curve.sigma[at], curve.errors[at], curve.full, curve.complete)
 
 
 def histogram(curve: Curve, edges: Array) -> Array:
-    """Return the density of the singular values between edges; it integrates to their share.
+    """Return the mean density of the singular values in each of n intervals.
+
+    Density times width is the fraction of all values in an interval.
 
     Parameters
     ----------
     curve : Curve
-        A whole one.
+        A complete curve.
     edges : (n + 1,)
-        Ascending.
+        Ends of the intervals, ascending.
     """
     below = 1.0 - (curve.ranks - 0.5) / curve.full
     sigma = np.append(curve.sigma[::-1], curve.sigma[0])
     share = np.append(below[::-1], 1.0)
-    # Where values coincide, np.interp takes the last: a step, as a distribution function has.
+    # Of equal values np.interp takes the last, as the step of a distribution function demands.
     at = np.interp(edges, sigma, share, left=0.0, right=1.0)
     density: Array = np.diff(at) / np.diff(edges)
     return density
@@ -112,20 +115,20 @@ def histogram(curve: Curve, edges: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """The density of a whole curve as it is drawn, up to where the axis ends.
+    """The density of a complete curve for a drawing, from 0 to the end of the axis.
 
     Attributes
     ----------
     end
-        Of the axis, which begins at 0: twice the noise edge, or a little more than most values.
+        End of the axis: twice the noise edge, or a little above 98 % of the values.
     shares
-        (n,) of the values between neighbouring edges of n equal bars.
+        (n,) fractions of all values in each of n bars of equal width.
     error
-        The most that one of them may be off.
+        Largest error of a fraction.
     beyond, beyond_error
-        How many values are greater than `end`, and how far that may be off.
+        Number of values greater than `end`, and its error.
     above
-        Those of the largest values, each known by itself, between the noise edge and `end`.
+        The largest values that the row has one by one, between the noise edge and `end`.
     """
 
     end: float
@@ -137,12 +140,12 @@ class Density:
 
     @property
     def edges(self) -> Array:
-        """(n + 1,) where the bars begin and end."""
+        """Ends of the bars, (n + 1,)."""
         return np.linspace(0.0, self.end, len(self.shares) + 1)
 
 
 def density_of(curve: Curve, edge: float | None) -> Density:
-    """Return the density of a whole curve, beside noise that ends at an edge if there is one."""
+    """Return the density of a complete curve; `edge` is the noise edge, if there is one."""
     place = np.searchsorted(curve.ranks, 0.02 * curve.full).clip(max=len(curve.sigma) - 1)
     usual = 1.08 * float(curve.sigma[place])
     end = min(1.04 * float(curve.sigma[0]), 2.0 * edge if edge else usual) or 1.0
@@ -156,10 +159,10 @@ def density_of(curve: Curve, edge: float | None) -> Density:
 
 
 def counts_above(curve: Curve, x: Array) -> tuple[Array, Array]:
-    """Return how many values of a whole curve are greater than each x, and how far that may be off.
+    """Return how many values of a complete curve are greater than each x, and the errors of these.
 
-    Exact as far as the curve has every value and no error reaches over x. Between two quantiles the
-    count is interpolated; it may be any that they allow.
+    A count is exact if the curve has every value near x and no error reaches x. Between two
+    quantiles the count is interpolated, and its error includes all counts that they allow.
     """
     low, high = _brackets(curve, curve.sigma, x)
     least, _ = _brackets(curve, np.minimum.accumulate(curve.sigma - curve.errors), x)
@@ -171,7 +174,7 @@ def counts_above(curve: Curve, x: Array) -> tuple[Array, Array]:
 
 
 def _brackets(curve: Curve, sigma: Array, x: Array) -> tuple[Array, Array]:
-    """The least and the greatest number of values above each x that the points of a curve allow."""
+    """Return the least and the largest number of values above each x that a curve allows."""
     before = np.concatenate([[0.0], np.floor(curve.ranks)])
     after = np.append(np.ceil(curve.ranks) - 1.0, curve.full)
     place = np.searchsorted(-sigma, -x, side="left")
@@ -179,15 +182,15 @@ def _brackets(curve: Curve, sigma: Array, x: Array) -> tuple[Array, Array]:
 
 
 def noise_of(edge: float, shape: tuple[int, int]) -> float:
-    """Return the standard deviation of the entries of noise that ends at an edge."""
+    """Return the standard deviation of the entries of noise whose spectrum ends at an edge."""
     return edge / (math.sqrt(shape[0]) + math.sqrt(shape[1]))
 
 
 def marchenko_pastur(sigma: Array, edge: float, shape: tuple[int, int]) -> Array:
-    """Return the density of singular values of pure noise that ends at an edge.
+    """Return the density of the singular values of pure noise whose spectrum ends at an edge.
 
-    With x = sigma^2 / (N s^2) the law is sqrt((b - x)(x - a)) / (2 pi beta x), and in sigma that
-    times 2 sigma / (N s^2).
+    In x = sigma^2 / (N s^2) the density is sqrt((b - x)(x - a)) / (2 pi beta x); in sigma it is
+    that times 2 sigma / (N s^2).
     """
     M, N = min(shape), max(shape)
     beta, scale = M / N, N * noise_of(edge, shape) ** 2
@@ -201,10 +204,11 @@ def marchenko_pastur(sigma: Array, edge: float, shape: tuple[int, int]) -> Array
 
 @lru_cache(maxsize=256)
 def noise_rank(measure: str, shape: tuple[int, int]) -> float:
-    """Return the effective or the stable rank of large pure noise of a shape.
+    """Return the effective or the stable rank of a large matrix of pure noise.
 
-    With the law of Marchenko and Pastur: stable, M N / (sqrt(M) + sqrt(N))^2; effective,
-    M E[sigma] exp(-E[sigma ln sigma] / E[sigma]) in terms of means over its density.
+    They follow from the law of Marchenko and Pastur. The stable rank is
+    M N / (sqrt(M) + sqrt(N))^2; the effective rank is M E[sigma] exp(-E[sigma ln sigma] / E[sigma])
+    with means over the density.
     """
     M, N = min(shape), max(shape)
     if measure == "stable_rank":
@@ -217,12 +221,12 @@ def noise_rank(measure: str, shape: tuple[int, int]) -> float:
 
 
 def least_random_angle(k: int, dimension: int) -> float | None:
-    """Return about the mean of the least principal angle of random k-dimensional subspaces.
+    """Approximate the mean of the least principal angle of two random k-dimensional subspaces.
 
-    Its squared cosine is the largest root of a Jacobi ensemble, whose logit is distributed as Tracy
-    and Widom's law (Johnstone 2008, theorem 1); within three degrees of the mean from 16 dimensions
-    on, for a single direction too. In radians; None where the subspaces must meet, at
-    k > dimension / 2.
+    The squared cosine of this angle is the largest root of a Jacobi ensemble, whose logit has a
+    Tracy-Widom distribution (Johnstone 2008, theorem 1). From 16 dimensions on the result is within
+    three degrees of the mean, also for k = 1. It is in radians, and None for k > dimension / 2,
+    where two subspaces always intersect.
     """
     if 2 * k > dimension:
         return None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices that are no ordinary ones, and what medians leave out: named, with the reason.
+"""Matrices with a special structure, and matrices that medians leave out, each with the reason.
 
-A zero matrix has no effective rank, so a median over a role is one of fewer matrices than the role
-has. Rows are plain records here, of scans or of comparisons.
+A zero matrix has no effective rank, for example, so that a median over its role is one of fewer
+matrices than the role has. Rows are plain records here, of scans or of comparisons.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from typing import Any
 Row = Mapping[str, Any]
 
 NAMED = 3
-"""Names that one line holds; the rest is counted."""
+"""Largest number of names in one line; the rest is counted."""
 
 
 def special(row: Row) -> str | None:
-    """Say what makes the matrix of a row no ordinary one, or either of a pair; None if nothing."""
+    """Return words for the special structure of a row's matrix or matrices; None without one."""
     if row.get("structure"):
         return str(row["structure"])
     before, after = row.get("before_structure"), row.get("after_structure")
     if before == after:
         return None if before is None else f"{before}, before and after"
     sides = (("before", before), ("after", after))
-    return "; ".join(f"{side}: {found}" for side, found in sides if found)
+    return "; ".join(f"{side}: {words}" for side, words in sides if words)
 
 
 def specials(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    """List (name, what it is) of all that are no ordinary ones, the emptiest first."""
-    found = [(row["name"], said) for row in rows if (said := special(row))]
-    return sorted(found, key=lambda item: _order(item[1]))
+    """List (name, structure) of all matrices with a special structure, zero matrices first."""
+    items = [(row["name"], words) for row in rows if (words := special(row))]
+    return sorted(items, key=lambda item: _order(item[1]))
 
 
-def _order(said: str) -> int:
+def _order(structure: str) -> int:
     words = ("all zero", "constant", "rank 1", "rank")
-    return next((i for i, word in enumerate(words) if word in said), len(words))
+    return next((i for i, word in enumerate(words) if word in structure), len(words))
 
 
 @dataclass(frozen=True, slots=True)
 class Omission:
-    """Measures whose median is one of fewer matrices than there are.
+    """Measures whose median leaves out some matrices.
 
     Attributes
     ----------
     measures
-        Columns that the same matrices have no number in.
+        Columns in which the same matrices have no number.
     count, total
-        How many matrices have them, and how many there are.
+        Number of matrices with these measures, and number of all.
     names
-        Those that have not, each with the reason.
+        Names of the matrices without them, each with the reason.
     """
 
     measures: tuple[str, ...]
@@ -66,7 +66,7 @@ class Omission:
 
 
 def omissions(rows: Sequence[Row], measures: Iterable[str]) -> list[Omission]:
-    """Say which medians over some rows leave out which of them; nothing where none has a number."""
+    """List the measures that only some of the rows have, grouped by the rows that lack them."""
     groups: dict[tuple[int, ...], list[str]] = {}
     for measure in measures:
         lacking = tuple(i for i, row in enumerate(rows) if row.get(measure) is None)
@@ -74,17 +74,17 @@ def omissions(rows: Sequence[Row], measures: Iterable[str]) -> list[Omission]:
             groups.setdefault(lacking, []).append(measure)
     return [
         Omission(
-            tuple(found),
+            tuple(names),
             len(rows) - len(lacking),
             len(rows),
-            tuple((rows[i]["name"], _why(rows[i], rows, found[0])) for i in lacking),
+            tuple((rows[i]["name"], _why(rows[i], rows, names[0])) for i in lacking),
         )
-        for lacking, found in groups.items()
+        for lacking, names in groups.items()
     ]
 
 
 def _why(row: Row, rows: Sequence[Row], measure: str) -> str:
-    """Say why a matrix has no number where others of its rows have one."""
+    """Return the reason why a row lacks a measure that others have."""
     having = {other.get("effort") for other in rows if other.get(measure) is not None}
     effort = row.get("effort")
     absent = "undefined" if effort in having else f"not at effort {effort}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbers, sizes and names as people read them.
+"""Numbers, sizes and names as text.
 
-:func:`with_error` is the one way in which a number that has an error is written: in terminals,
-pages, plots and the repr of results. `html/parts/numbers.js` is the same function in the browser.
+:func:`with_error` writes every number that has an error, in terminals, pages, plots and the repr of
+results. `html/parts/numbers.js` is the same function for the browser.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ _DIGITS = 4
 
 
 def with_error(value: float | None, error: float | None = 0.0) -> str:
-    """Show a value to the digits that its error leaves; without "±" if that is below the last.
+    """Write a value with the digits that its error allows.
+
+    "±" and the error follow unless the error is below the last of four digits.
 
     Parameters
     ----------
     value
-        None where there is none: "-".
+        The value; None is written as "-".
     error
-        Its error, not negative; None where it is not known, which is shown as "± ?".
+        Its error, not negative; None, an unknown error, is written as "± ?".
 
     Examples
     --------
@@ -50,18 +52,18 @@ def with_error(value: float | None, error: float | None = 0.0) -> str:
     return f"({mantissa})e{power}" if visible else f"{mantissa}e{power}"
 
 
-@lru_cache(maxsize=256)  # a page asks twice: for the value, and for the error
+@lru_cache(maxsize=256)  # a page calls it twice, for the value and for the error
 def digits_of(value: float, error: float) -> tuple[int, int, bool]:
-    """Return how :func:`with_error` writes a number: power of ten, decimals, whether with error.
+    """Return how :func:`with_error` writes a number: power of ten, decimals, True with the error.
 
-    An error has one digit, two if the first is a 1, and all of its whole part. Whole numbers stay
-    whole where their error is whole too, or is not shown.
+    An error has one digit, or two if the first is a 1, and all digits of its integer part. Integers
+    have no decimals if their error is an integer, too, or is not written.
     """
     power = _power(max(abs(value), error))
     least = max(0, _DIGITS - 1 + power - _order(value)) if value else 0
     if not error or (value and error < float(f"5e{power - least - 1}")):
-        return power, 0 if _is_whole(value, power) else least, False
-    if _is_whole(value, power) and _is_whole(error, power):
+        return power, 0 if _is_integer(value, power) else least, False
+    if _is_integer(value, power) and _is_integer(error, power):
         return power, 0, True
     digits, _, order = f"{error:.1e}".partition("e")
     return power, max(0, power - int(order) + digits.startswith("1")), True
@@ -76,17 +78,17 @@ def _without_known_error(value: float, error: float | None) -> str:
 
 
 def _power(size: float) -> int:
-    """Return the power of ten that is written out; 0 for numbers of a usual size."""
+    """Return the power of ten that is written out; 0 from 0.001 to below 1,000,000."""
     order = _order(size) if size else 0
     return 0 if -3 <= order < 6 else order
 
 
 def _order(number: float) -> int:
-    """Return the power of ten of the first digit once there are as many as are shown."""
+    """Return the power of ten of the first digit, after rounding to the digits that are shown."""
     return int(f"{number:.{_DIGITS - 1}e}".partition("e")[2])
 
 
-def _is_whole(number: float, power: int) -> bool:
+def _is_integer(number: float, power: int) -> bool:
     if power == 0:
         return float(number).is_integer()
     scaled = Decimal(repr(float(number))).scaleb(-power)
@@ -94,20 +96,20 @@ def _is_whole(number: float, power: int) -> bool:
 
 
 def _fixed(number: Decimal, places: int, rounding: str = ROUND_HALF_UP) -> str:
-    """Write a number with so many decimals; halves go away from zero, and 0 has no sign."""
+    """Write a number with `places` decimals; halves are rounded away from zero, 0 has no sign."""
     rounded = number.quantize(Decimal((0, (1,), -places)), rounding)
     return f"{abs(rounded) if rounded == 0 else rounded:f}"
 
 
 def number_of(row: Mapping[str, Any], column: str, times: float = 1.0) -> str:
-    """Show a column of a row with the error that the row has for it; "± ?" if it has none.
+    """Write a column of a row with its error; with "± ?" if the row has none.
 
     Parameters
     ----------
     row
-        With `column`, and `column`_error.
+        Row with the columns `column` and `column`_error.
     times
-        What both are multiplied by: 100 for a percentage.
+        Factor for both: 100 for a percentage.
     """
     value, error = row.get(column), row.get(f"{column}_error")
     return with_error(
@@ -116,27 +118,27 @@ def number_of(row: Mapping[str, Any], column: str, times: float = 1.0) -> str:
 
 
 def median_with_error(pairs: Iterable[tuple[float, float | None]]) -> tuple[float, float | None]:
-    """Return the median of values, and how far it can be off if each is off by its error.
+    """Return the median of values, and a bound of its error from theirs.
 
-    A median rises with each of its values, so it lies between the medians of their ends. None for
-    the error if one is not known.
+    A median does not fall when a value rises, so it lies between the medians of the lower and of
+    the upper ends. The error is None if one of the errors is not known.
 
     Parameters
     ----------
     pairs
-        A value and its error each; one or more.
+        One or more values, each with its error.
     """
-    found = list(pairs)
-    middle = median(value for value, _ in found)
-    if any(error is None or not math.isfinite(error) for _, error in found):
+    values = list(pairs)
+    middle = median(value for value, _ in values)
+    if any(error is None or not math.isfinite(error) for _, error in values):
         return middle, None
-    low = median(value - (error or 0.0) for value, error in found)
-    high = median(value + (error or 0.0) for value, error in found)
+    low = median(value - (error or 0.0) for value, error in values)
+    high = median(value + (error or 0.0) for value, error in values)
     return middle, max(high - middle, middle - low, 0.0)
 
 
 def bounds(low: float, high: float, digits: int = 3) -> tuple[str, str]:
-    """Show the ends of an interval with a few significant digits, rounded outwards.
+    """Write the ends of an interval with a few significant digits, rounded outwards.
 
     >>> bounds(0.12345, 12.301)
     ('0.123', '12.4')
@@ -145,34 +147,36 @@ def bounds(low: float, high: float, digits: int = 3) -> tuple[str, str]:
 
 
 def at_most(bound: float, digits: int = 1) -> str:
-    """Show a bound with a few significant digits, rounded up."""
+    """Write an upper bound with a few significant digits, rounded up."""
     return _bound(bound, digits, ROUND_CEILING)
 
 
 def _bound(value: float, digits: int, rounding: str) -> str:
-    # What is beyond a short number by rounding alone is that number.
-    whole = math.isfinite(value) and _is_whole(value, 0)
-    return _significant(float(f"{value:.12g}"), digits, rounding, whole)
+    # Twelve digits remove the rounding error of a number that has few.
+    integer = math.isfinite(value) and _is_integer(value, 0)
+    return _significant(float(f"{value:.12g}"), digits, rounding, integer)
 
 
 def short(value: float | None, digits: int = 3) -> str:
-    """Show a few significant digits of a number that has no error."""
+    """Write a number without error with a few significant digits."""
     if value is None:
         return "-"
-    return _significant(value, digits, ROUND_HALF_UP, math.isfinite(value) and _is_whole(value, 0))
+    return _significant(
+        value, digits, ROUND_HALF_UP, math.isfinite(value) and _is_integer(value, 0)
+    )
 
 
-def _significant(value: float, digits: int, rounding: str, whole: bool) -> str:
+def _significant(value: float, digits: int, rounding: str, integer: bool) -> str:
     if not math.isfinite(value):
         return f"{value}"
     power = _power(abs(value))
-    places = 0 if whole and not power else max(0, digits - 1 + power - _order(value))
+    places = 0 if integer and not power else max(0, digits - 1 + power - _order(value))
     text = _fixed(Decimal(repr(float(value))).scaleb(-power), places, rounding)
     return f"{text}e{power}" if power else text
 
 
 def size(nbytes: float) -> str:
-    """Show bytes in decimal units: "90.9 MB"."""
+    """Write a number of bytes in decimal units: "90.9 MB"."""
     for unit in ("B", "kB", "MB", "GB"):
         if nbytes < 999.5:
             return f"{nbytes:.0f} B" if unit == "B" else f"{nbytes:.3g} {unit}"
@@ -181,7 +185,7 @@ def size(nbytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Show a time: "0.03 s", "12 s", "3 min 20 s", "2 h 05 min"."""
+    """Write a time: "0.03 s", "12 s", "3 min 20 s", "2 h 05 min"."""
     if seconds < 59.5:
         return f"{seconds:.0f} s" if seconds >= 9.95 or seconds < 5e-4 else f"{seconds:.2g} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -191,37 +195,37 @@ def duration(seconds: float) -> str:
 
 
 def path_text(path: str | os.PathLike[str]) -> str:
-    r"""Return a path as the same text in every locale: UTF-8, what is not as lone surrogates.
+    r"""Return a path as UTF-8 text, the same in every locale.
 
-    These are those of Python's "surrogateescape", one for each byte. In JSON they are escapes
-    (`\udce9` for the byte 0xE9), in CSV the bytes again, so that no name is lost.
+    A byte that is not UTF-8 becomes a lone surrogate, as by Python's "surrogateescape". JSON files
+    have these as escapes (`\udce9` for the byte 0xE9), CSV files as the original bytes.
     """
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def writable(text: str) -> str:
-    """Return text that is UTF-8: escapes, as in JSON, for lone surrogates."""
+    """Return text that can be encoded in UTF-8: lone surrogates become escapes, as in JSON."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def printable(text: str) -> str:
-    """Replace what a terminal would obey rather than show: names come out of files."""
+    """Replace control characters, which a name from a file may have and a terminal would obey."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def ending(text: str, width: int) -> str:
-    """Shorten a name to its end, which tells tensors of one model apart."""
+    """Shorten a name to its last `width` characters, in which the tensors of a model differ."""
     text = printable(text)
     return text if len(text) <= width else "…" + text[len(text) - max(width, 1) + 1 :]
 
 
-def times(shape: tuple[int, ...] | list[int]) -> str:
-    """Show a shape: "384 x 1536"."""
+def dimensions(shape: tuple[int, ...] | list[int]) -> str:
+    """Write a shape: "384 x 1536"."""
     return " x ".join(map(str, shape))
 
 
 def counted(count: int, what: str, plural: str | None = None) -> str:
-    """Show a count with its noun: "1 tensor", "40 tensors"."""
+    """Write a count with its noun: "1 tensor", "40 tensors"."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {plural or what + 's'}"
 
 
@@ -236,14 +240,14 @@ _KINDS = {
 
 
 def kinds(counts: Counter[str]) -> str:
-    """Show how many tensors there are of each kind that has no spectrum: "63 vectors"."""
+    """Write the number of tensors of each kind without a spectrum: "63 vectors"."""
     return ", ".join(
         counted(count, *_KINDS.get(kind, (kind,))) for kind, count in counts.most_common()
     )
 
 
 def amount(nbytes: int) -> str:
-    """Show bytes as memory is counted, three digits, rounded up.
+    """Write a number of bytes in binary units with three digits, rounded up.
 
     >>> amount(2_254_857_830), amount(2**28), amount(50_000)
     ('2.1 GiB', '256 MiB', '48.9 kiB')

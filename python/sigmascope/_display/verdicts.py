@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What two checkpoints are to each other, as the rows of a comparison tell: every tensor counts.
+"""The verdict of a comparison: the number of tensors that changed, are equal, or were not compared.
 
-A verdict never says more than what was looked at: what was not is counted beside it, by the reason.
+A verdict makes a claim only for the tensors that were compared, and counts the others by reason.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Outcome = Literal[
 ]
 
 COMPARED = ("analysed", "entrywise")
-"""The statuses of rows whose numbers were compared."""
+"""Statuses of rows whose numbers were compared."""
 
 NOT_ADAPTED = "not adapted"
-"""The reason of a weight that an adapter leaves as it is."""
+"""Reason in the row of a weight that an adapter does not change."""
 
 _UNSEEN = {
     "failed": "failed",
@@ -35,30 +35,33 @@ _UNSEEN = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Every tensor of a comparison, by its name, in exactly one of these.
+    """The tensors of a comparison, by name.
+
+    Every tensor is in exactly one of the first six groups.
 
     Attributes
     ----------
     changed
-        Tensors that differ by more than the rounding of their formats, as a whole or in a single
-        entry, or whose rounding is not known.
+        Tensors whose norm of the change, or change of a single entry, exceeds the rounding of their
+        formats, or whose rounding is not known.
     within_rounding
-        Tensors that differ by no more than that.
+        Tensors that differ, but not by more than the rounding of their formats.
     identical
-        Tensors that are the same, number for number; empty ones among them.
+        Tensors that are the same, entry by entry, including empty ones.
     not_adapted
         Weights that an adapter does not change.
     shared
-        Second names of tensors that are compared under their first.
+        Second names of tensors that are compared under their first name.
     not_compared
-        All others by what kept them from it: "failed", "excluded", "cannot be read", "no tensor",
-        "saved whole", "without a partner", or what they are, like "scale".
+        All other tensors by reason: "failed", "excluded", "cannot be read", "no tensor", "saved
+        whole", "without a partner", or the kind of tensor, like "scale".
     in_part
-        Those of the first three of which only the common rows were compared: resized vocabularies.
+        Tensors of the first three groups of which only the common rows were compared: resized
+        vocabularies.
     to_come
-        Rows that an interrupted comparison lacks.
+        Number of rows that an interrupted comparison lacks.
     matrices
-        Those that were compared, and have spectra.
+        Tensors that were compared and have spectra.
     """
 
     changed: tuple[str, ...]
@@ -73,12 +76,12 @@ class Verdict:
 
     @property
     def compared(self) -> int:
-        """How many tensors were compared."""
+        """Number of tensors that were compared."""
         return len(self.changed) + len(self.within_rounding) + len(self.identical)
 
     @property
     def complete(self) -> bool:
-        """Whether nothing was left out."""
+        """True if every tensor was compared with all its entries."""
         return not self.not_compared and not self.in_part and not self.to_come
 
     def __str__(self) -> str:
@@ -101,7 +104,7 @@ class Verdict:
         return f"The same, number for number: {what}."
 
     def _split(self) -> str:
-        """Say how many of those that changed are matrices, where there are others too."""
+        """Write how many of the changed tensors are matrices, if others were compared, too."""
         matrices, of = len(self.matrices), len(self.matrices.intersection(self.changed))
         others = self.compared - matrices
         if not matrices or not others:
@@ -128,26 +131,26 @@ def verdict(rows: Iterable[Row], expected: int | None = None) -> Verdict:
     Parameters
     ----------
     rows
-        Of a :class:`Comparison`; columns may be missing.
+        Rows of a :class:`Comparison`; columns may be missing.
     expected
-        How many rows there are in all, if some may be to come.
+        Number of rows of the complete comparison, if some may be missing.
     """
     rows = list(rows)
-    found: dict[str, list[str]] = {}
-    lost: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
+    by_reason: dict[str, list[str]] = {}
     for row in rows:
         group = outcome(row)
-        into, key = (lost, _why(row)) if group == "not compared" else (found, group)
+        into, key = (by_reason, _why(row)) if group == "not compared" else (by_group, group)
         into.setdefault(key, []).append(row["name"])
     groups = ("changed", "within rounding", "identical", "not adapted", "shared")
-    changed, rounded, same, untouched, shared = (tuple(found.get(g, ())) for g in groups)
+    changed, rounded, same, untouched, shared = (tuple(by_group.get(g, ())) for g in groups)
     return Verdict(
         changed=changed,
         within_rounding=rounded,
         identical=same,
         not_adapted=untouched,
         shared=shared,
-        not_compared={why: tuple(names) for why, names in lost.items()},
+        not_compared={why: tuple(names) for why, names in by_reason.items()},
         in_part=tuple(row["name"] for row in rows if _in_part(row)),
         to_come=max((expected or 0) - len(rows), 0),
         matrices=frozenset(row["name"] for row in rows if row["status"] == "analysed"),
@@ -155,7 +158,7 @@ def verdict(rows: Iterable[Row], expected: int | None = None) -> Verdict:
 
 
 def outcome(row: Row) -> Outcome:
-    """Say what a row of a comparison tells of its pair; see :class:`Verdict`."""
+    """Return the group of a row of a comparison; see :class:`Verdict`."""
     if row["status"] in COMPARED:
         if _same(row):
             return "identical"
@@ -172,7 +175,7 @@ def outcome(row: Row) -> Outcome:
 
 
 def _same(row: Row) -> bool:
-    """Whether every number of a pair is the same; the count is the surest sign of it."""
+    """Return True if both tensors are equal, by the count of changed entries if there is one."""
     if row.get("changed_entries") is not None:
         return bool(row["changed_entries"] == 0)
     norm = row.get("delta_fro_norm")

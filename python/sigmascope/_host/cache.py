@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where this user's files lie that can be made or fetched again."""
+"""The folder for this user's cached files, which can be made or fetched again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return the folder of this user for what can be fetched again."""
+    """Return the folder for this user's cached files."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path is to be ignored.
+    # The XDG specification says that a relative path must be ignored.
     root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     return root / "sigmascope"

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How files are read: what every function that opens one may be told.
+"""Regular files and the modes in which they are read.
 
-"buffered" reads at positions, through the page cache, and the system reads ahead: what fits into
-free memory is warm the next time. "uncached" reads past the page cache, so that scanning a large
-checkpoint does not push other programs' files out of it; where the file system refuses that,
-pages are dropped as soon as they have been read, also those that were warm before. "mapped"
-computes on the page cache itself: the fastest for files that are warm, but one that is cut short
-while it is used ends the process (SIGBUS), as with every mapping. The numbers are the same.
+Every function that opens a file takes one of three modes as its option `reading`. The numbers read
+are the same.
+
+"buffered" reads at positions through the page cache, and the system reads ahead. Bytes that fit
+into free memory need not be read from the disk the next time.
+
+"uncached" reads past the page cache, so that scanning a large checkpoint does not push the files of
+other programs out of it. If the file system refuses that, the pages of each read are dropped from
+the cache after it, also those that were there before.
+
+"mapped" computes on the page cache itself. It is the fastest mode for files in the cache, but if
+another program shortens the file meanwhile, the process ends (SIGBUS), as with every mapping.
 """
 
 from __future__ import annotations
@@ -22,10 +28,10 @@ READINGS = ("buffered", "uncached", "mapped")
 
 
 def check_reading(reading: str) -> str:
-    """Return it as a plain string; ValueError if there is no such way to read."""
+    """Return a mode of reading as a plain string; ValueError if there is no such mode."""
     if reading not in READINGS:
         raise ValueError(f"reading is one of {', '.join(READINGS)}, not {reading!r}")
-    return str(reading)  # of an enumeration the value
+    return str(reading)  # an enumeration becomes its value
 
 
 _KINDS = {
@@ -38,19 +44,19 @@ _KINDS = {
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
-    """Open a regular file, or a symbolic link to one, to read; never waits for another program.
+    """Open a regular file, or a symbolic link to one, for reading, without waiting.
 
-    Everything that this package reads is opened here, or by the native engine in the same way:
-    opening a pipe would wait for a writer, reading a terminal for its user, for ever.
+    Every file that this package reads is opened here, or by the native engine in the same way.
+    Opening a pipe would wait for a writer, and reading a terminal would wait for its user.
 
     Raises
     ------
     CheckpointError
-        It is a folder, a pipe, a device or a socket.
+        If the path is a folder, a pipe, a device or a socket.
     OSError
-        It cannot be opened.
+        If the file cannot be opened.
     """
-    _check_regular(path, os.stat(path).st_mode)  # some devices act when they are opened
+    _check_regular(path, os.stat(path).st_mode)  # before opening, which makes some devices act
     file = open(path, "rb", buffering=0, opener=_without_waiting)  # noqa: SIM115
     try:
         _check_regular(path, os.stat(file.fileno()).st_mode)
@@ -61,7 +67,7 @@ def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open what may have been put in the place of a regular file meanwhile."""
+    """Open a path without waiting, in case a pipe has replaced the regular file meanwhile."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
@@ -72,11 +78,13 @@ def _check_regular(path: str | os.PathLike[str], mode: int) -> None:
 
 
 def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
-    """Read a whole regular file; CheckpointError if it is larger than the limit of bytes, or none.
+    """Read all bytes of a regular file.
 
     Raises
     ------
-    CheckpointError, OSError
+    CheckpointError
+        If the file has more than `most` bytes; also as for :func:`open_regular`.
+    OSError
         As for :func:`open_regular`.
     """
     with io.BufferedReader(open_regular(path)) as file:
@@ -85,19 +93,19 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
             raise CheckpointError(
                 f"{os.fspath(path)}: {size} bytes, above the limit of {most} bytes"
             )
-        return file.read(size)  # what is appended meanwhile is another's
+        return file.read(size)  # without bytes that another program appends meanwhile
 
 
 def read_span(path: str | os.PathLike[str], offset: int, count: int, reading: str) -> bytes:
-    """Read a few bytes of a file, without reading ahead; fewer where the file ends early.
+    """Read a few bytes of a file without read-ahead; fewer if the file ends before them.
 
     Parameters
     ----------
     path : path
     offset, count : int
-        Where the bytes begin, and how many they are.
+        Position of the first byte, and number of bytes.
     reading : str
-        If "uncached", their pages are dropped from the page cache after it.
+        If "uncached", the pages of these bytes are dropped from the page cache after the read.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a file is by its first bytes, for messages on files that stand where others are expected."""
+"""Recognition of file formats by their first bytes, for messages about unexpected files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import codecs
 import re
 
 LOOK = 4096
-"""So many bytes are looked at."""
+"""Number of bytes from which a format is recognised."""
 
 _UNPACK = "unpack it first"
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -42,12 +42,12 @@ _TABLE = re.compile(r"[^\n]*\bname\b,[^\n]*\b(?:file|before_file)\b,")
 
 
 def recognised(start: bytes) -> str | None:
-    """Return what a file is that begins with these bytes, and what helps; None if that is open.
+    """Return the format of a file in words, with advice; None if it is not recognised.
 
     Parameters
     ----------
     start : bytes
-        The first :data:`LOOK` bytes, or all there are.
+        The first :data:`LOOK` bytes of the file, or all of a shorter one.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def recognised(start: bytes) -> str | None:
 
 
 def _text(start: bytes) -> str | None:
-    try:  # the last letter may be cut
+    try:  # incremental, since the last character may be incomplete
         text = codecs.getincrementaldecoder("utf-8")().decode(start).lstrip("\ufeff \t\r\n")
     except UnicodeDecodeError:
         return None

@@ -12,12 +12,17 @@ _UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 def resolve_memory(limit: float | str | None) -> int:
-    """Bytes of a memory limit: a number, a text like "2GiB"; None: half of what is free.
+    """Return a memory limit in bytes.
+
+    Parameters
+    ----------
+    limit : number, str or None
+        Bytes, or a text like "2GiB"; None stands for half of the available memory.
 
     Raises
     ------
     ValueError
-        If it cannot be read or is not positive.
+        If the text is not a size, or the limit is not positive.
     """
     if limit is None:
         return max(available_memory() // 2, 2**28)
@@ -33,7 +38,7 @@ def resolve_memory(limit: float | str | None) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that this machine can still give without swapping."""
+    """Return the bytes that this machine can allocate without swapping."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             for line in lines:

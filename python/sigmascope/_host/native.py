@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The compiled extension: every other module imports it from here."""
+"""The compiled extension, which every other module imports from here."""
 
 from sigmascope import _core
 

@@ -12,9 +12,9 @@ _chosen: int | None = None
 
 
 def set_num_threads(threads: int | None) -> None:
-    """Set how many threads later calls use; None: as many as this process has cores.
+    """Set the number of threads of later calls; None stands for the cores of this process.
 
-    No result depends on it, to the bit.
+    No bit of a result depends on it.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def set_num_threads(threads: int | None) -> None:
 
 
 def resolve_threads(threads: int | None) -> int:
-    """The threads of one call: as asked, else as set, else the cores this process may use."""
+    """Return the threads of a call: the argument, else the number set, else the cores."""
     if threads is None:
         return _chosen or len(os.sched_getaffinity(0))
     if threads < 1:
@@ -35,13 +35,19 @@ def resolve_threads(threads: int | None) -> int:
 
 
 def set_numpy_threads(threads: int) -> bool:
-    """Set the threads of NumPy's own BLAS, where that is the OpenBLAS of its wheels; else False.
+    """Set the number of threads of NumPy's BLAS, if that is the OpenBLAS of NumPy's wheels.
 
-    For a process that is ours alone. Those threads wait busily between calls, on the cores that the
-    engine's own would use; and with their number the last bits of a product may change.
+    Only for processes that belong to this package, such as the command line. The threads of
+    OpenBLAS wait busily between calls on the cores that the engine's threads use. With their number
+    the last bits of NumPy's products may change.
+
+    Returns
+    -------
+    bool
+        True if the number was set; False for another BLAS.
     """
     linked = import_module("numpy.linalg._umath_linalg").__file__
-    library = ctypes.CDLL(linked)  # which finds what it is linked with
+    library = ctypes.CDLL(linked)  # symbols of the libraries that it is linked with are found, too
     for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads64_"):
         with suppress(AttributeError):
             getattr(library, name)(ctypes.c_int(threads))

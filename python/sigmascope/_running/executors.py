@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tasks of a scan on an executor that its caller owns: processes, a Dask cluster, MPI."""
+"""Tasks of a scan on an executor that the caller owns: processes, a Dask cluster, MPI."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from sigmascope._tables.schema import Row
 _ATTEMPTS = 3
 
 
-class Sent(Protocol):
-    """A task: a dataclass that pickles."""
+class PicklableTask(Protocol):
+    """A dataclass that describes the analysis of one row and can be pickled."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """Name of the row."""
 
     @property
     def attempt(self) -> int:
-        """0, 1, ...: how often it was lost."""
+        """Number of times that the executor has lost this task."""
 
 
-T = TypeVar("T", bound=Sent)
+T = TypeVar("T", bound=PicklableTask)
 
 
-class Borrowed(Generic[T]):
-    """Sends tasks to an executor. One whose worker dies is sent again, or else done here.
+class ExecutorTasks(Generic[T]):
+    """A task runner that sends tasks to an executor.
 
-    `task(index)` describes the analysis of one row, `run` does it. What an executor has begun it
-    also ends, when the scan is interrupted; what it has not begun is cancelled.
+    A task whose worker dies is sent again, and is run in this process after three attempts.
+    `task(index)` describes the analysis of one row and `run` carries it out. When a scan is
+    interrupted, tasks that wait are cancelled and tasks that run are left to the executor.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Borrowed(Generic[T]):
         self._run = run
 
     def submit(self, index: int, attempt: int = 0) -> Future[Row]:
-        """Send one task; an executor that takes none gives a future that has failed."""
+        """Send one task; return a failed future if the executor refuses it."""
         try:
             return self._executor.submit(self._run, replace(self._task(index), attempt=attempt))
         except Exception as error:
@@ -60,12 +61,15 @@ class Borrowed(Generic[T]):
             refused.set_exception(error)
             return refused
 
-    def read(self, index: int) -> int:
-        """Return 0: nothing is heard of a task before its row."""
+    def bytes_read(self, index: int) -> int:
+        """Return 0: an executor reports nothing about a task before its row."""
         return 0
 
-    def row(self, index: int, future: Future[Row]) -> Row:
-        """Return the row. What is wrong with a matrix is in it; an exception is the executor's."""
+    def result(self, index: int, future: Future[Row]) -> Row:
+        """Return the row; an exception is a failure of the executor, and the task is repeated.
+
+        An error of the matrix is no exception but a part of the row.
+        """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return future.result()
@@ -82,14 +86,14 @@ class Borrowed(Generic[T]):
         )
         return self._run(task)
 
-    def leave(self) -> None:
-        """Do nothing: the executor is its owner's."""
+    def close(self) -> None:
+        """Do nothing: the caller closes the executor."""
 
 
-def at_once(executor: Executor | None, workers: int | None) -> int:
-    """Return how many tasks an executor does at once; ValueError if that makes no sense."""
+def concurrent_tasks(executor: Executor | None, workers: int | None) -> int:
+    """Return how many tasks an executor runs at once; ValueError for contradictory arguments."""
     if workers is not None and executor is None:
-        raise ValueError(f"workers = {workers} are those of an executor, and there is none")
+        raise ValueError(f"workers = {workers} without an executor")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     return workers or resolve_threads(None)

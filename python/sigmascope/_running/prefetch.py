@@ -10,89 +10,94 @@ from threading import Lock
 from typing import Generic, Protocol, Self, TypeVar
 
 
-class Stored(Protocol):
-    """What is read ahead."""
+class Loadable(Protocol):
+    """A matrix that can be read into memory."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
+        """Number of stored bytes."""
 
     def load(self) -> Self:
-        """Read them."""
+        """Return the matrix in memory."""
 
 
-M = TypeVar("M", bound=Stored)
+M = TypeVar("M", bound=Loadable)
 
 
 class Prefetch(Generic[M]):
-    """What a checkpoint holds, for readers that take those of `names` in their order.
+    """The matrices of a checkpoint, taken in the order of `names`, the next one read ahead.
 
-    Without names each is looked up when it is taken, and nothing is read ahead.
+    Without names each matrix is looked up when it is taken, and nothing is read ahead.
     """
 
     def __init__(self, checkpoint: Mapping[str, M], names: Sequence[str] = ()) -> None:
         self._checkpoint = checkpoint
         self._place = {name: place for place, name in enumerate(names)}
         self._names = names
-        self._to_come = 0  # place of the first that was neither taken nor begun
-        self._rooms: dict[str, int] = {}
+        self._next = 0  # place of the first matrix that was neither taken nor read ahead
+        self._free_bytes: dict[str, int] = {}  # by the names of matrices that are computed now
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="sigmascope-read")
-        self._held: tuple[str, Future[M]] | None = None
+        self._pending: tuple[str, Future[M]] | None = None
         self._lock = Lock()
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether anything is."""
+        """True if matrices are read ahead."""
         return bool(self._names)
 
     def take(self, name: str) -> M:
-        """Return a matrix, in memory if it was read ahead; raises what looking it up raises."""
+        """Return a matrix, in memory if it was read ahead; errors are those of a lookup."""
         with self._lock:
-            self._to_come = max(self._to_come, self._place.get(name, -1) + 1)
-            held = self._held if self._held is not None and self._held[0] == name else None
-            if held is not None:
-                self._held = None
-        if held is not None:
-            with suppress(Exception):  # what went wrong is met again, and told, by the analysis
-                return held[1].result()
+            self._next = max(self._next, self._place.get(name, -1) + 1)
+            matches = self._pending is not None and self._pending[0] == name
+            pending = self._pending if matches else None
+            if pending is not None:
+                self._pending = None
+        if pending is not None:
+            with suppress(Exception):  # the analysis meets the same error again, and reports it
+                return pending[1].result()
         return self._checkpoint[name]
 
     @contextmanager
-    def beside(self, name: str, room: int) -> Iterator[None]:
-        """Begin to read the next matrix if it fits into the room that all at work leave it."""
+    def reading_next(self, name: str, free_bytes: int) -> Iterator[None]:
+        """Read the next matrix meanwhile, if it fits into the memory that is left for it.
+
+        `free_bytes` is the memory that the computation of matrix `name` leaves for reading ahead.
+        It is added to that of the other matrices that are computed at the same time.
+        """
         with self._lock:
-            self._rooms[name] = room
-            if self._held is None and self._to_come < len(self._names):
-                room = sum(self._rooms.values())
-                later = self._names[self._to_come]
-                if room > 0:
-                    self._to_come += 1
-                    self._held = later, self._pool.submit(self._loaded, later, room)
+            self._free_bytes[name] = free_bytes
+            if self._pending is None and self._next < len(self._names):
+                total = sum(self._free_bytes.values())
+                later = self._names[self._next]
+                if total > 0:
+                    self._next += 1
+                    self._pending = later, self._pool.submit(self._loaded, later, total)
         try:
             yield
         finally:
             with self._lock:
-                del self._rooms[name]
+                del self._free_bytes[name]
 
-    def give_up(self) -> None:
-        """Let go of what was read ahead, for a matrix that needs the room; its turn reads it."""
+    def discard(self) -> None:
+        """Free the matrix that was read ahead; it is read again when it is taken."""
         with self._lock:
-            held, self._held = self._held, None
-        if held is not None and not held[1].cancel():
+            pending, self._pending = self._pending, None
+        if pending is not None and not pending[1].cancel():
             with suppress(Exception):
-                held[1].result()
+                pending[1].result()
 
-    def afresh(self, name: str) -> M:
-        """Return a matrix of which nothing is held."""
+    def lookup(self, name: str) -> M:
+        """Return a matrix as it is in the checkpoint, without bytes in memory."""
         return self._checkpoint[name]
 
-    def _loaded(self, name: str, room: int) -> M:
+    def _loaded(self, name: str, free_bytes: int) -> M:
         a = self._checkpoint[name]
-        return a.load() if a.nbytes <= room else a
+        return a.load() if a.nbytes <= free_bytes else a
 
     def check_unchanged(self, name: str) -> None:
-        """CheckpointError if the file of a matrix is no longer the one that was opened."""
-        self._checkpoint[name]  # looking it up checks that
+        """Raise CheckpointError if the file of a matrix is no longer the one that was opened."""
+        self._checkpoint[name]  # the lookup checks the file
 
     def __enter__(self) -> Self:
         return self

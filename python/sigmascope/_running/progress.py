@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a scan tells its listener while it runs."""
+"""Events that a scan sends to its listener while it runs."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ Kind = Literal["started", "reading", "row", "kept"]
 
 @dataclass(frozen=True, slots=True)
 class ScanEvent:
-    """What a scan is doing, for whoever shows it.
+    """One step in the progress of a scan or a comparison.
 
     Attributes
     ----------
     kind
-        "started": a matrix is begun; "reading": some of it was read, about 20 times a second;
-        "row": the row of a tensor is there, analysed or not; "kept": it was there before a scan
-        was resumed.
+        "started": the analysis of a matrix starts; "reading": a part of it was read, sent about 20
+        times a second; "row": the row of a tensor is finished, analysed or not; "kept": the row
+        comes from the journal of a scan that is resumed.
     name
-        Of the tensor or the slice.
+        Name of the tensor or the slice.
     index, count
         Number of this matrix among those to be analysed, from 1, and how many there are. A row
         that is not analysed has the index of the matrix before it.
     stored_bytes, read_bytes
-        Of this matrix: as stored, and read so far over all passes.
+        Stored bytes of this matrix, and bytes read so far over all its passes.
     done_bytes, total_bytes
-        Stored bytes of the matrices that are finished, and of all that are to be analysed; those of
-        kept rows count in neither.
+        Stored bytes of the matrices that are finished, and of all that are to be analysed; kept
+        rows count in neither.
     seconds
-        Since the scan began.
+        Time since the scan began.
     row
-        With kinds "row" and "kept", else None.
+        The row, if the kind is "row" or "kept"; else None.
     """
 
     kind: Kind
@@ -56,7 +56,7 @@ Progress = Callable[[ScanEvent], object]
 
 @dataclass(slots=True)
 class Meter:
-    """Tells the listener how far the scan is."""
+    """The progress of a scan, reported to its listener."""
 
     listener: Progress | None
     count: int
@@ -69,26 +69,26 @@ class Meter:
     read_bytes: int = 0
 
     def start(self, name: str, stored_bytes: int) -> None:
-        """Begin a matrix."""
+        """Report that the analysis of a matrix starts."""
         self.index += 1
         self.name, self.stored_bytes = name, stored_bytes
         self.read_bytes = 0
         self.tell("started")
 
     def read(self, nbytes: int) -> None:
-        """Take the bytes of this matrix that were read so far, over all passes."""
+        """Report the bytes of this matrix that were read so far, over all passes."""
         self.read_bytes = nbytes
         self.tell("reading")
 
     def finish(self, row: Row, stored_bytes: int) -> None:
-        """Report a row; its matrix, if it has one, is done."""
+        """Report a finished row."""
         self.done_bytes += stored_bytes
         self.name = row["name"]
         self.tell("row", row)
         self.stored_bytes = self.read_bytes = 0
 
     def keep(self, row: Row, matrix: bool) -> None:
-        """Report a row that was there before; whether it is that of a matrix."""
+        """Report a row of the journal; `matrix` is True if it is the row of a matrix."""
         self.index += matrix
         self.name = row["name"]
         self.tell("kept", row)

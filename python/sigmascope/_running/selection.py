@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which tensors are wanted: patterns of their names."""
+"""Selection of tensors by patterns of their names."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ Patterns = str | Sequence[str] | None
 
 
 def as_list(patterns: Patterns) -> list[str]:
-    """Return the patterns of an option, however it was given."""
+    """Return the patterns of an option as a list."""
     return [patterns] if isinstance(patterns, str) else list(patterns or ())
 
 
 class Selection:
-    """Which tensors are wanted: patterns to include and to exclude, and whether each is of use."""
+    """Patterns of tensors to include and to exclude, and those to include that matched nothing."""
 
     def __init__(self, include: list[str], exclude: list[str]) -> None:
         self._include = include
         self._exclude = exclude
-        self._useless = set(include)
+        self._unmatched = set(include)
 
     def reason(self, names: set[str]) -> str | None:
         """Return why a tensor of these names is excluded; None if it is wanted."""
-        found = [pattern for pattern in self._include if _matches(names, pattern)]
-        self._useless -= set(found)
-        dropped = next((pattern for pattern in self._exclude if _matches(names, pattern)), None)
-        if self._include and not found:
+        included = [pattern for pattern in self._include if _matches(names, pattern)]
+        self._unmatched -= set(included)
+        excluded = next((pattern for pattern in self._exclude if _matches(names, pattern)), None)
+        if self._include and not included:
             return "matches no pattern to include"
-        return None if dropped is None else f"matches {dropped!r}"
+        return None if excluded is None else f"matches {excluded!r}"
 
     def check(self, where: str) -> None:
-        """ValueError if some pattern to include has selected nothing."""
-        if self._useless:
+        """Raise ValueError if a pattern to include has matched nothing."""
+        if self._unmatched:
             raise ValueError(
-                f"{where}: no tensor matches {', '.join(map(repr, sorted(self._useless)))}"
+                f"{where}: no tensor matches {', '.join(map(repr, sorted(self._unmatched)))}"
             )
 
 

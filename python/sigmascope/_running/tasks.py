@@ -21,13 +21,13 @@ from sigmascope.analysis.spectrum import EFFORTS
 from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
 from sigmascope.errors import CheckpointError, SigmascopeError
 
-Read = Callable[[int], None]
-"""Takes the stored bytes that one native call has used so far."""
+ByteListener = Callable[[int], None]
+"""A function that is called with the stored bytes that one native call has used so far."""
 
-# What one tensor may raise without ending the scan of the others.
+# Errors of one tensor that do not end the scan of the others.
 TENSOR_ERRORS = (SigmascopeError, OSError, MemoryError, ValueError, ArithmeticError, RuntimeError)
 
-# Of these, what another machine, another day or another memory limit may not raise.
+# Those of TENSOR_ERRORS that may not occur on another machine or with another memory limit.
 _ENVIRONMENT = (CheckpointError, OSError, MemoryError)
 
 
@@ -56,13 +56,13 @@ class Options:
         memory_limit: int | str | None,
         measures: str | Sequence[str] | None = (),
     ) -> Options:
-        """Check every option; ValueError names the first that is off."""
+        """Check every option and resolve the defaults; ValueError names the first invalid one."""
         if effort not in EFFORTS:
             raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
         arguments.check_positive(k=k, tol=tol)
         arguments.check_accuracy(accuracy)
         return cls(
-            effort=str(effort),  # of an enumeration the value
+            effort=str(effort),  # an enumeration becomes its value
             k=int(k),
             tol=float(tol),
             accuracy=str(accuracy),
@@ -73,15 +73,15 @@ class Options:
         )
 
     def recorded(self) -> dict[str, Any]:
-        """Return them as a header of a saved scan holds them: plain JSON."""
+        """Return the options as plain JSON, as the header of a saved scan holds them."""
         return asdict(self) | {"measures": list(self.measures)}
 
-    def threads_of(self, part: float) -> int:
-        """How many threads a part of them is, at least one."""
-        return max(int(part * self.num_threads), 1)
+    def threads_of(self, fraction: float) -> int:
+        """Return a fraction of the threads, rounded down, but at least one."""
+        return max(int(fraction * self.num_threads), 1)
 
-    def shared(self, workers: int) -> Options:
-        """What each of so many workers gets, who work at once."""
+    def per_worker(self, workers: int) -> Options:
+        """Return the options with the threads and the memory of one of `workers` equal workers."""
         return replace(
             self,
             num_threads=max(self.num_threads // workers, 1),
@@ -89,26 +89,26 @@ class Options:
         )
 
 
-Known = tuple[tuple[str, str], ...]
-"""Paths of files, absolute, and the digests that they are known by."""
+KnownFiles = tuple[tuple[str, str], ...]
+"""Absolute paths of files, and their digests."""
 
 
-def known_files(checkpoint: Scannable, files: Sequence[FileIdentity]) -> Known:
-    """Pair the files of a checkpoint with what they are known by."""
+def known_files(checkpoint: Scannable, files: Sequence[FileIdentity]) -> KnownFiles:
+    """Return the files of a checkpoint with the digests that `files` gives."""
     paths = (os.path.abspath(path) for path in checkpoint.files)
     return tuple(zip(paths, (file["digest"] for file in files), strict=True))
 
 
 @overload
-def opened(origin: Origin, files: Known) -> Checkpoint: ...
+def opened(origin: Origin, files: KnownFiles) -> Checkpoint: ...
 
 
 @overload
-def opened(origin: Origin | AdapterOrigin, files: Known) -> Scannable: ...
+def opened(origin: Origin | AdapterOrigin, files: KnownFiles) -> Scannable: ...
 
 
-def opened(origin: Origin | AdapterOrigin, files: Known) -> Scannable:
-    """Open a checkpoint, once per process; CheckpointError if its files are others by now."""
+def opened(origin: Origin | AdapterOrigin, files: KnownFiles) -> Scannable:
+    """Open a checkpoint, once per process; CheckpointError if its files have changed."""
     return _opened(origin, files, tuple(_stamp(path) for path, _ in files))
 
 
@@ -120,19 +120,19 @@ def _stamp(path: str) -> tuple[int, int, int]:
 @lru_cache(maxsize=2)
 def _opened(
     origin: Origin | AdapterOrigin,
-    files: Known,
+    files: KnownFiles,
     stamps: tuple[tuple[int, int, int], ...],
 ) -> Scannable:
-    """Open a checkpoint, and again when a file has another stamp."""
+    """Open a checkpoint; the cache opens it again when a size or a time of a file has changed."""
     checkpoint = reopened(origin)
-    found = [file["digest"] for file in identities(checkpoint)]
-    if found != [digest for _, digest in files]:
+    digests = [file["digest"] for file in identities(checkpoint)]
+    if digests != [digest for _, digest in files]:
         raise CheckpointError(f"{checkpoint.path}: not the checkpoint that the scan began with")
     return checkpoint
 
 
 def failed(error: Exception, began: float) -> Row:
-    """Return the columns of a row whose analysis has failed."""
+    """Return the columns of a row whose analysis failed with this error."""
     return {
         "status": "failed",
         "reason": reason_of(error),
@@ -143,7 +143,7 @@ def failed(error: Exception, began: float) -> Row:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the message of an error in one line; with its kind where it is not one of ours."""
+    """Return the message of an error in one line, with its type if it is not an own error."""
     text = " ".join(str(error).split()) or "no message"
     own = isinstance(error, (SigmascopeError, OSError))
     return text if own else f"{type(error).__name__}: {text}"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Journals: a table as JSON lines that grow row by row, each line sealed, and can be gone on with.
+"""Journals: tables as JSON lines that grow row by row, have checksums and can be resumed.
 
-A journal is one line of header (see :meth:`sigmascope._tables.table.Table.header`), then one line
-per row in file order. The last member of a line is the CRC-32 of the line without it. A line is
-handed to the system when it is written, so that a killed scan leaves what it had done, and to the
-disk within a second or so of the next. A row that stands there twice, since it failed and was tried
-again, counts as written last, in its first place.
+The first line of a journal is the header (see :meth:`sigmascope._tables.table.Table.header`); each
+further line is a row, in file order. The last member of a line is the CRC-32 of the line without
+that member. Lines are written without a buffer, so that a killed scan leaves every row it had made;
+they are flushed to the disk about once a second. A row that failed and was computed again is in the
+journal twice: the later line counts, in the place of the earlier one.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Header = dict[str, Any]
 _SEAL_BYTES = len(', "checksum": "00000000"}')
 _SYNC_SECONDS = 1.0
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What file systems that know no locks answer, as some of clusters do."""
+"""Errors of file systems without locks, as some clusters have."""
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an OSError name the path: a full disk is reported by writes, which know no name."""
+    """Add the path to an OSError that has none, such as that of a write to a full disk."""
     try:
         yield
     except OSError as error:
@@ -49,7 +49,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def json_line(record: dict[str, Any]) -> str:
-    """One record as one line of strict JSON: no NaN, no infinity."""
+    """Return a record as one line of strict JSON, which has no NaN and no infinity."""
     return writable(json.dumps(record, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
@@ -58,13 +58,13 @@ def _seal(text: bytes) -> bytes:
 
 
 def sealed_line(record: dict[str, Any]) -> bytes:
-    """One record as one line of a journal, its checksum as the last member."""
+    """Return a record as one line of a journal, with its checksum as the last member."""
     text = json_line(record)[:-1].encode()
     return text[:-1] + _seal(text) + b"\n"
 
 
 def checked_header(path: Path, header: Header, schema: Schema) -> Header:
-    """Return the header of a saved table; ValueError if it is of another kind or version."""
+    """Return the header of a saved table; ValueError if its schema or version is another."""
     what, version = schema.what, header.get("version")
     if header.get("schema") != schema.name:
         raise OtherTableError(f"{path}: not a {what}, its schema is {header.get('schema')!r}")
@@ -83,16 +83,25 @@ def checked_header(path: Path, header: Header, schema: Schema) -> Header:
 def parsed(
     path: Path, text: bytes, schema: Schema, *, torn: bool = False
 ) -> tuple[Header | None, list[Row], int]:
-    """Take a journal apart: its header, None if there is none yet, its rows, and how long it is.
+    """Parse a journal.
 
-    What follows the last line break is the torn end of a line that a killed scan was writing; it
-    does not count. If `torn`, neither does a last line that is whole but wrong, as a machine that
-    lost its power leaves.
+    Text after the last line break is the start of a line that a killed scan was writing, and is
+    ignored. With `torn`, a last line with a wrong checksum is ignored, too: a machine that loses
+    its power may leave one.
+
+    Returns
+    -------
+    header : dict or None
+        The header; None if the journal has no line.
+    rows : list of dict
+        The rows.
+    length : int
+        Bytes of the lines that count.
 
     Raises
     ------
     ValueError
-        It is no journal, or a line is not what was written; file and line are named.
+        If the text is no journal, or a line has a wrong checksum; the message has file and line.
     """
     lines = text.split(b"\n")
     lines.pop()
@@ -134,8 +143,8 @@ def _unsealed(path: Path, number: int, line: bytes) -> dict[str, Any]:
     text, seal = line[:-_SEAL_BYTES] + b"}", line[-_SEAL_BYTES:]
     if seal != _seal(text):
         raise ValueError(
-            f"{path}: line {number} is not as it was written: it ends with {seal!r}, "
-            f"its text asks for {_seal(text)!r}"
+            f"{path}: line {number} has a wrong checksum: it ends with {seal!r} "
+            f"instead of {_seal(text)!r}"
         )
     return record
 
@@ -153,13 +162,15 @@ def _lock(file: FileIO, path: Path) -> None:
             raise
 
 
-def look(path: Path, schema: Schema, *, resume: bool) -> tuple[Header | None, list[Row]]:
-    """Return what a :class:`Journal` of these arguments begins with; no file is made or changed.
+def check_journal(path: Path, schema: Schema, *, resume: bool) -> tuple[Header | None, list[Row]]:
+    """Return header and rows that a :class:`Journal` of these arguments would have at first.
+
+    No file is made or changed.
 
     Raises
     ------
     ValueError, OSError
-        As opening the journal would.
+        As :class:`Journal` would.
     """
     if not path.is_dir():
         with naming(path):
@@ -173,24 +184,26 @@ def look(path: Path, schema: Schema, *, resume: bool) -> tuple[Header | None, li
 
 
 class Journal:
-    """The file of a journal while it is written; no two scans can write one at a time.
+    """The file of a journal while it is written, locked against other scans.
 
-    An existing file is replaced, or gone on with if `resume`, but not before :meth:`begin`.
+    An existing file is continued with `resume`, else replaced; :meth:`begin` makes the first
+    change.
 
     Attributes
     ----------
     path : Path
     header : dict or None
-        With `resume`, what the file begins with, if it has a first line.
+        With `resume`, the header of an existing file, if it has one.
     rows : list
-        With `resume`, the rows that are in it.
+        With `resume`, the rows of an existing file.
 
     Raises
     ------
     ValueError
-        With `resume`, the file is no journal.
+        With `resume`, if the file is no journal.
     OSError
-        It cannot be opened, or another scan is writing it (BlockingIOError); the path is named.
+        If the file cannot be opened, or another scan is writing it (BlockingIOError); the message
+        has the path.
     """
 
     def __init__(self, path: Path, schema: Schema, *, resume: bool = False) -> None:
@@ -201,11 +214,11 @@ class Journal:
         self._synced = time.monotonic()
         with naming(path):
             if resume and os.path.exists(path):
-                open_regular(path).close()  # what is gone on with has an end
-            # To read and write: so that a pipe is not waited for.
+                open_regular(path).close()  # a pipe or a device cannot be resumed
+            # Read and write: opening a pipe only to write would wait for a reader.
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
             descriptor = os.open(path, flags, 0o666)
-            # Unbuffered: what was written is safe from a kill, nothing is left to fail on close.
+            # Unbuffered: a killed process loses no line, and closing has nothing left to write.
             self._file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115
             try:
                 _lock(self._file, path)
@@ -218,7 +231,7 @@ class Journal:
         _OPEN.add(self)
 
     def begin(self, header: Header) -> None:
-        """Cut off what is replaced or torn, and write the header if there is none."""
+        """Cut off the old content or an incomplete line, and write the header if there is none."""
         with naming(self.path):
             if self._file.seekable():
                 if os.fstat(self._file.fileno()).st_size > self._size:
@@ -229,7 +242,7 @@ class Journal:
             self.write(header)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one line; OSError, naming the path, if it cannot be written whole."""
+        """Append one line; OSError, with the path, if it cannot be written completely."""
         line = sealed_line(record)
         rest = memoryview(line)
         with naming(self.path):
@@ -238,14 +251,14 @@ class Journal:
                     rest = rest[self._file.write(rest) :]
             except OSError:
                 with suppress(OSError):
-                    self._file.truncate(self._size)  # no half a line
+                    self._file.truncate(self._size)  # leave no incomplete line
                 raise
         self._size += len(line)
         if time.monotonic() - self._synced >= _SYNC_SECONDS:
             self.sync()
 
     def sync(self) -> None:
-        """Wait until what was written is on the disk; OSError, naming the path, if it fails."""
+        """Wait until all lines are on the disk; OSError, with the path, if that fails."""
         with naming(self.path):
             try:
                 os.fsync(self._file.fileno())
@@ -268,10 +281,10 @@ class Journal:
 _OPEN: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
-def _let_go() -> None:
+def _close_all() -> None:
     for journal in list(_OPEN):
         journal.close()
 
 
-# A forked worker that outlives its scan must not keep the lock.
-os.register_at_fork(after_in_child=_let_go)
+# A forked worker must not keep the lock when its scan has ended.
+os.register_at_fork(after_in_child=_close_all)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The files of a run: journals that grow with it, others that are saved when it ends."""
+"""The output files of a run: journals that grow row by row, others that are saved at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, Self, TypeVar
 from sigmascope._host.memory import available_memory
 
 from . import saving
-from .journal import Header, Journal, look
+from .journal import Header, Journal, check_journal
 from .provenance import differences
 from .schema import Row, Schema
 from .table import OutputError, Table
@@ -24,8 +24,8 @@ Paths = PathLike | Sequence[PathLike] | None
 T = TypeVar("T", bound=Table)
 
 
-class Places(NamedTuple):
-    """Where a run writes: the journal that it goes on with, other journals, other files."""
+class OutputPaths(NamedTuple):
+    """Paths of a run's output files: the journal that is resumed, new journals, other formats."""
 
     resumed: Path | None
     journals: list[Path]
@@ -33,79 +33,89 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, out: Paths, resume: PathLike | None, schema: Schema) -> Self:
-        """Sort paths by their formats; ValueError or ImportError if one has none."""
+        """Sort paths by format; ValueError or ImportError for one that cannot be written."""
         paths = [out] if isinstance(out, (str, os.PathLike)) else list(out or ())
         formats = {Path(path): saving.suffix_of(Path(path), schema) for path in paths}
         journals = [path for path, suffix in formats.items() if suffix == ".jsonl"]
         tables = [path for path, suffix in formats.items() if suffix != ".jsonl"]
         if resume is None:
             return cls(None, journals, tables)
-        begun = Path(resume)
-        if saving.suffix_of(begun, schema) != ".jsonl":
-            raise ValueError(f"{begun}: what a {schema.what} is resumed from is a .jsonl")
-        others = [path for path in journals if path.absolute() != begun.absolute()]
-        return cls(begun, others, tables)
+        journal = Path(resume)
+        if saving.suffix_of(journal, schema) != ".jsonl":
+            raise ValueError(f"{journal}: a {schema.what} is resumed from a .jsonl file")
+        others = [path for path in journals if path.absolute() != journal.absolute()]
+        return cls(journal, others, tables)
 
 
-def foreseen(
+def check_outputs(
     out: Paths, resume: PathLike | None, schema: Schema
 ) -> tuple[Header | None, list[Row]]:
-    """Return what the journal that is gone on with holds; no file is made or changed.
+    """Check the paths of outputs, and return header and rows of the journal to resume.
+
+    No file is made or changed. Without a journal to resume the header is None.
 
     Raises
     ------
     ValueError, ImportError, OSError
         As :class:`Outputs` would.
     """
-    places = Places.of(out, resume, schema)
-    for path in places.journals:
+    paths = OutputPaths.of(out, resume, schema)
+    for path in paths.journals:
         if path.exists():
-            look(path, schema, resume=False)
+            check_journal(path, schema, resume=False)
         else:
             saving.probe(path)
-    for path in places.tables:
+    for path in paths.tables:
         saving.probe(path)
-    if places.resumed is None:
+    if paths.resumed is None:
         return None, []
-    if places.resumed.exists():
-        return look(places.resumed, schema, resume=True)
-    saving.probe(places.resumed)
+    if paths.resumed.exists():
+        return check_journal(paths.resumed, schema, resume=True)
+    saving.probe(paths.resumed)
     return None, []
 
 
 def limit_of(header: Header | None) -> int | None:
-    """Return the memory limit that a run began with, if the machine still has that."""
+    """Return the memory limit in a journal's header, or None if this machine has less memory."""
     limit: int | None = None if header is None else header["options"]["memory_limit"]
     return limit if limit is not None and limit <= available_memory() else None
 
 
 def resumed(path: Path, header: Header, rows: list[Row], now: T) -> T:
-    """Return the table that goes on; ValueError if the journal is of another, with differences."""
-    found = differences(header, now.header(), among=("expected", "engine", "shard"))
-    if found:
-        raise ValueError(f"{path}: the journal of another {now.schema.what}: {'; '.join(found)}")
+    """Return a table with the rows of a journal.
+
+    Raises
+    ------
+    ValueError
+        If the journal belongs to a table other than `now`; the message lists the differences.
+    """
+    mismatches = differences(header, now.header(), among=("expected", "engine", "shard"))
+    if mismatches:
+        raise ValueError(
+            f"{path}: the journal of another {now.schema.what}: {'; '.join(mismatches)}"
+        )
     return type(now).of_header(header, list(rows))
 
 
 class Outputs(Generic[T]):
-    """The files that a run writes, and the journal that it goes on with.
+    """The files that a run writes, and the journal that it resumes.
 
-    Opening raises what :func:`scan` documents for `out` and `resume`, before any work is done;
-    no file is changed before :meth:`begin`.
+    The constructor raises the errors that :func:`scan` documents for `out` and `resume`. It changes
+    no file; :meth:`begin` does.
     """
 
     def __init__(self, out: Paths, resume: PathLike | None, kind: type[T]) -> None:
         schema = kind.schema
-        places = Places.of(out, resume, schema)
-        for path in places.tables:
+        paths = OutputPaths.of(out, resume, schema)
+        for path in paths.tables:
             saving.probe(path)
-        self._tables = places.tables
+        self._tables = paths.tables
         self._table: T | None = None
         self._resumed: Journal | None = None
         with ExitStack() as files:
-            if places.resumed is not None:
-                self._resumed = files.enter_context(Journal(places.resumed, schema, resume=True))
-            self._new = [files.enter_context(Journal(path, schema)) for path in places.journals]
+            if paths.resumed is not None:
+                self._resumed = files.enter_context(Journal(paths.resumed, schema, resume=True))
+            self._new = [files.enter_context(Journal(path, schema)) for path in paths.journals]
             self._files = files.pop_all()
 
     @property
@@ -113,24 +123,19 @@ class Outputs(Generic[T]):
         return self._new if self._resumed is None else [self._resumed, *self._new]
 
     @property
-    def begun(self) -> Header | None:
-        """The header of what is gone on with, if there is one."""
-        return None if self._resumed is None else self._resumed.header
-
-    @property
     def memory_limit(self) -> int | None:
-        """The limit that it began with, if there is one and the machine still has that."""
-        return limit_of(self.begun)
+        """Memory limit of the journal that is resumed; None without one, or with less memory."""
+        return limit_of(None if self._resumed is None else self._resumed.header)
 
     def begin(self, table: T) -> T:
-        """Write what comes before the first row; return the table that goes on.
+        """Write headers, and the rows of a resumed journal into new ones; return the table.
 
         Raises
         ------
         ValueError
-            The journal is that of another run; the differences are listed.
+            If the journal is that of another run; the message lists the differences.
         OutputError
-            A file cannot be written.
+            If a file cannot be written.
         """
         if self._resumed is not None and self._resumed.header is not None:
             journal = self._resumed
@@ -149,7 +154,7 @@ class Outputs(Generic[T]):
             self._do(partial(journal.write, row))
 
     def finish(self) -> None:
-        """Save the other files, as many as can be; OutputError for the first that cannot."""
+        """Save all files; then raise OutputError for the first that could not be written."""
         assert self._table is not None
         failed: OutputError | None = None
         saves: list[Callable[[], None]] = [journal.sync for journal in self._journals]

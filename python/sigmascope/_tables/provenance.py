@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether two scans belong together: of one checkpoint, with options that give the same bits."""
+"""Comparison of two tables' headers: the same checkpoint, with options that give the same bits."""
 
 from __future__ import annotations
 
@@ -15,44 +15,52 @@ from sigmascope.errors import CheckpointError
 from .journal import Header
 
 FREE = ("num_threads", "memory_limit")
-"""The options that two such scans may differ in. No number depends on the first. The second may
-choose another method; a row says which, and a scan that goes on keeps the limit it began with."""
+"""Options that may differ between two parts of one scan.
+
+No number depends on the first. The second may lead to another method, which the row states; a scan
+that is resumed uses the limit of its journal.
+"""
 
 
 def identities(checkpoint: Scannable) -> tuple[FileIdentity, ...]:
-    """Return what every file of a checkpoint is known by; the path to it is not part of that."""
+    """Return name, size and digest of every file of a checkpoint, without its folder's path."""
     return tuple(_identity(path, checkpoint) for path in checkpoint.files)
 
 
 def _identity(path: Path, checkpoint: Scannable) -> FileIdentity:
     try:
-        found = file_identity(path)
-        if isinstance(checkpoint, Adapter):  # of several, each in its folder
-            found["name"] = path_text(path.relative_to(checkpoint.origin.path).as_posix())
-        return found
-    except CheckpointError:  # its rows will say it
+        identity = file_identity(path)
+        if isinstance(checkpoint, Adapter):  # several adapters have a folder each
+            identity["name"] = path_text(path.relative_to(checkpoint.origin.path).as_posix())
+        return identity
+    except CheckpointError:  # the rows of its tensors will have the error
         return FileIdentity(name=path_text(path.name), size=0, digest="")
 
 
 def differences(then: Header, now: Header, *, among: Iterable[str] = ()) -> list[str]:
-    """Say what keeps a scan from being part of another: each value before and after.
+    """List the differences because of which two tables are not parts of one scan.
 
     Parameters
     ----------
     then, now
         Headers of both.
     among
-        Members of the header to look at besides files and options: "engine", "shard", "expected".
+        Members of the header to compare besides files and options: "engine", "shard", "expected".
+
+    Returns
+    -------
+    list of str
+        A sentence for each difference, with both values.
     """
-    found = list(_files(then["files"], now["files"]))
-    found += _changes(then["options"], now["options"])
+    texts = list(_files(then["files"], now["files"]))
+    texts += _changes(then["options"], now["options"])
     for member in among:
         before, after = then.get(member), now.get(member)  # a comparison has no shard
         if member == "engine":
-            found += _changes(then[member], now[member])
+            texts += _changes(then[member], now[member])
         elif before != after:
-            found.append(f"{member} was {_brief(before)}, is {_brief(after)}")
-    return found
+            texts.append(f"{member} was {_brief(before)}, is {_brief(after)}")
+    return texts
 
 
 def _brief(value: Any) -> str:

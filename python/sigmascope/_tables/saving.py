@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables in files of other formats than journals, CSV and Parquet, and files that appear whole."""
+"""Tables saved to and read from files of every format, and files that are replaced atomically."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from .schema import OtherTableError, Row, Schema
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".html")
 _BYTES = "surrogateescape"
-"""Names of files that are not UTF-8 are in a CSV as the system has them."""
+"""Error handler by which a CSV stores names of files that are not UTF-8 as their bytes."""
 _ESCAPED = re.compile(r"\\(udc[89a-f][0-9a-f])")
 TABLE_HINT = "needs pandas and pyarrow: pip install 'sigmascope[table]'"
 
 
 def suffix_of(path: Path, schema: Schema) -> str:
-    """Return the format of a path; ValueError if it is none, ImportError if it is not installed."""
+    """Return the suffix of a path; ValueError if unknown, ImportError if its package is missing."""
     if path.suffix not in SUFFIXES:
         raise ValueError(
             f"{path}: a {schema.what} is saved as {', '.join(SUFFIXES)}, not {path.suffix!r}"
@@ -43,7 +43,7 @@ def suffix_of(path: Path, schema: Schema) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside path that takes its place if all goes well, else vanishes."""
+    """Yield a temporary path in the same folder; it replaces `path` unless an error occurs."""
     with naming(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -51,7 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield Path(name)
             mask = os.umask(0)
             os.umask(mask)
-            os.chmod(name, 0o666 & ~mask)  # mkstemp keeps files private
+            os.chmod(name, 0o666 & ~mask)  # mkstemp makes files that only the user may read
             os.replace(name, path)
         except BaseException:
             with suppress(OSError):
@@ -60,7 +60,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def probe(path: Path) -> None:
-    """Make sure that a file can be put in place of path; OSError, naming it, if not."""
+    """Check that a file can be written at a path; OSError, with the path, if not."""
     with naming(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -68,7 +68,7 @@ def probe(path: Path) -> None:
 
 
 def write(path: Path, header: Header, rows: Sequence[Row], schema: Schema) -> None:
-    """Write a whole table in the format of the path's suffix, atomically."""
+    """Write a table in the format of the path's suffix; the file is replaced atomically."""
     suffix = suffix_of(path, schema)
     with replacing(path) as temporary:
         if suffix == ".jsonl":
@@ -87,16 +87,16 @@ def write(path: Path, header: Header, rows: Sequence[Row], schema: Schema) -> No
 
 
 def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
-    """Read a table back; a CSV has no header record, so its options are lost.
+    """Read a table; a CSV has no header record, so its options are lost.
 
     Raises
     ------
     ValueError
-        The file is no such table; the message names it, and the line.
+        If the file is no such table; the message has file and line.
     """
     suffix = suffix_of(path, schema)
     if suffix == ".html":
-        raise ValueError(f"{path}: a page to read, which cannot be loaded; save a .jsonl beside it")
+        raise ValueError(f"{path}: an HTML page cannot be loaded; save a .jsonl, too")
     if suffix == ".jsonl":
         header, rows, _ = parsed(path, read_regular(path, MAX_TABLE_BYTES), schema)
         if header is None:
@@ -126,7 +126,7 @@ def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     ):
         reader = csv.DictReader(file)
         if set(columns) - schema.added - set(reader.fieldnames or ()):
-            raise OtherTableError(f"{path}: not a {schema.what}, it lacks columns of one")
+            raise OtherTableError(f"{path}: not a {schema.what}, columns of one are missing")
         rows = [
             {
                 name: _parsed(path, reader.line_num, name, kind, line.get(name))
@@ -139,7 +139,7 @@ def _read_csv(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
 
 @contextmanager
 def _long_fields() -> Iterator[None]:
-    """Allow fields of any length: a list of singular values is one."""
+    """Allow fields of any length, since a list of singular values is one field."""
     limit = csv.field_size_limit(2**31 - 1)
     try:
         yield
@@ -182,12 +182,12 @@ def _read_parquet(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
 
 
 def _unescaped(text: str) -> str:
-    """Take back what `writable` did, as a reader of JSON does."""
+    """Undo the escapes of :func:`writable`, as a reader of JSON does."""
     return _ESCAPED.sub(lambda match: chr(int(match[1][1:], 16)), text) if "\\u" in text else text
 
 
 def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
-    """Return rows as a pyarrow Table of typed columns, the header among its metadata.
+    """Return rows as a pyarrow Table of typed columns, with the header in its metadata.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a saved table is: its schema, so that journals and files are written and read alike."""
+"""The schema of a saved table: columns and header, the same in journals and in other files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 Row = dict[str, Any]
-"""A row of a table: values by the names of columns."""
+"""A row of a table: the value of each column by its name."""
 
 Kind = Literal["str", "int", "float", "bool", "ints", "floats"]
 """The type of a column."""
@@ -30,8 +30,8 @@ _SHARD: Mapping[str, type] = {"index": int, "count": int, "total": int, "positio
 _FILE: Mapping[str, type] = {"name": str, "size": int, "digest": str}
 
 
-def _is(value: object, kind: Kind) -> bool:
-    """Whether a value may stand in a column of a kind."""
+def _has_kind(value: object, kind: Kind) -> bool:
+    """Return True if a column of this type may hold the value."""
     if kind in ("ints", "floats"):
         number = int if kind == "ints" else _NUMBER
         return isinstance(value, list) and all(
@@ -44,22 +44,22 @@ def _is(value: object, kind: Kind) -> bool:
 
 
 class OtherTableError(ValueError):
-    """A saved table is of another kind."""
+    """A saved table has another schema than the one expected."""
 
 
 class Schema(NamedTuple):
-    """The rows of one kind of table.
+    """The columns and versions of one kind of table.
 
     Attributes
     ----------
     name, version
-        As in the header of a file.
+        Schema and version as in the header of a file.
     what
-        In words: "scan".
+        Word for such a table in messages: "scan".
     columns
         Every column of a row, in order, with its type.
     reads
-        Versions that are read, `version` among them.
+        Versions that can be read, including `version`.
     added
         Columns that earlier versions lack.
     """
@@ -72,16 +72,16 @@ class Schema(NamedTuple):
     added: frozenset[str] = frozenset()
 
     def check(self, record: Mapping[str, object]) -> None:
-        """ValueError if a record has a value that its column cannot have; both are named."""
+        """Raise ValueError, with column and value, if a column has a value of another type."""
         if not isinstance(record.get("name"), str):
             raise ValueError(f"name is {_brief(record.get('name'))}, not str")
         for name, kind in self.columns.items():
             value = record.get(name)
-            if value is not None and not _is(value, kind):
+            if value is not None and not _has_kind(value, kind):
                 raise ValueError(f"{name} is {_brief(value)}, not {kind}")
 
     def row(self, record: Mapping[str, object]) -> Row:
-        """Return a row with every column there is, and no other."""
+        """Return a row with exactly the columns of the schema."""
         return {name: record.get(name) for name in self.columns}
 
 
@@ -92,27 +92,27 @@ def _brief(value: object) -> str:
 
 
 def check_header(header: Mapping[str, object]) -> None:
-    """ValueError if a member of a header is of another type than we write; it is named."""
+    """Raise ValueError, with its name, if a member of a header has an unexpected type."""
     _check_members(header, _HEADER, "")
     shard = header.get("shard")
     if isinstance(shard, dict):
-        _check_members(shard, _SHARD, "shard, ", whole=True)
-        if not _is(shard["positions"], "ints"):
-            raise ValueError("shard, positions are not whole numbers")
+        _check_members(shard, _SHARD, "shard, ", exact=True)
+        if not _has_kind(shard["positions"], "ints"):
+            raise ValueError("shard, positions are not integers")
     files = header.get("files")
     for file in files if isinstance(files, list) else ():
         if not isinstance(file, dict):
             raise ValueError(f"files hold {_brief(file)}")
-        _check_members(file, _FILE, "files, ", whole=True)
+        _check_members(file, _FILE, "files, ", exact=True)
 
 
 def _check_members(
     members: Mapping[str, object],
     known: Mapping[str, type | tuple[type, ...]],
     where: str,
-    whole: bool = False,
+    exact: bool = False,
 ) -> None:
-    if whole and members.keys() != known.keys():
+    if exact and members.keys() != known.keys():
         raise ValueError(f"{where}{', '.join(known)} are expected")
     for name, kind in known.items():
         value = members.get(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A table of rows with its evidence, saved and loaded alike whatever its rows are about."""
+"""A table of rows and the header that describes it: the common base of scans and comparisons."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
 class Table(ABC):
-    """What a scan and a comparison have in common: one row for every tensor.
+    """The common base of a scan and a comparison: one row for every tensor.
 
     Attributes
     ----------
     options
-        How the rows were computed.
+        Options with which the rows were computed.
     rows
-        Plain records of the columns of `schema`.
+        Plain records with the columns of `schema`.
     expected
-        How many rows the whole has; more than ``len(rows)`` if it was interrupted.
+        Number of rows of the complete table; more than ``len(rows)`` if it was interrupted.
     notes
         Remarks on the files.
     files
         Name, size and digest of every file that was read.
     engine
-        Version, instruction set and BLAS: what decides the last bits, besides the options.
+        Version, instruction set and BLAS. Together with the options they decide every bit.
     """
 
     schema: ClassVar[Schema]
@@ -66,27 +66,27 @@ class Table(ABC):
 
     @property
     def complete(self) -> bool:
-        """Whether every row is there."""
+        """True if the table has every row."""
         return len(self.rows) >= self.expected
 
     @property
     def analysed(self) -> list[Row]:
-        """The rows that were computed."""
+        """Rows with a spectrum."""
         return [row for row in self.rows if row["status"] == "analysed"]
 
     @property
     def entrywise(self) -> list[Row]:
-        """The rows of tensors without a spectrum, whose numbers were read one by one."""
+        """Rows of tensors without a spectrum, whose numbers were read one by one."""
         return [row for row in self.rows if row["status"] == "entrywise"]
 
     @property
     def failed(self) -> list[Row]:
-        """The rows whose analysis failed."""
+        """Rows whose analysis failed."""
         return [row for row in self.rows if row["status"] == "failed"]
 
     @property
     def unconverged(self) -> list[Row]:
-        """The analysed rows that did not reach the tolerance; their errors hold all the same."""
+        """Analysed rows that did not reach the tolerance; their error bounds hold nevertheless."""
         return [row for row in self.analysed if not row["converged"]]
 
     @property
@@ -101,12 +101,12 @@ class Table(ABC):
 
     @abstractmethod
     def header(self) -> Header:
-        """Return the first line of a saved table: schema, version, and all but the rows."""
+        """Return the first line of a saved table: the schema and every attribute but the rows."""
 
     @classmethod
     @abstractmethod
     def of_header(cls, header: Header, rows: list[Row]) -> Self:
-        """Return the table that a header and its rows make; a CSV's header says nothing."""
+        """Make a table from a header and its rows; the header of a CSV is nearly empty."""
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame; ImportError without the extra ``table``."""
@@ -125,39 +125,39 @@ class Table(ABC):
         return Plots(self.rows, comparison=self.schema.what == "comparison")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save as `.jsonl`, `.csv`, `.parquet` or `.html`, a page to read that is not loaded again.
+        """Save the table as `.jsonl`, `.csv`, `.parquet` or `.html`, a page that cannot be loaded.
 
-        The file appears whole or not at all.
+        The file is replaced by one operation: no other program sees an incomplete file.
 
         Raises
         ------
         ValueError
-            Another suffix.
+            If the suffix is another.
         ImportError
-            Parquet without the extra ``table``.
+            If pyarrow (extra ``table``) is missing for Parquet.
         OSError
-            It cannot be written; the path is named.
+            If the file cannot be written; the message has the path.
         """
         saving.write(Path(path), self.header(), self.rows, self.schema)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Load what was saved; also the journal of a run that was killed, to its last whole line.
+        """Load a saved table, or the complete lines of the journal of a run that was killed.
 
-        A CSV holds the rows alone: paths and options are empty then.
+        A CSV has only the rows: paths and options are then empty.
 
         Raises
         ------
         ValueError
-            The file is no such table, or of another version; file and line are named.
+            If the file is not such a table, or has another version; the message has file and line.
         OSError
-            It cannot be read.
+            If the file cannot be read.
         """
         return cls.of_header(*saving.read(Path(path), cls.schema))
 
 
 class ScanInterrupted(KeyboardInterrupt):
-    """Ctrl-C ended a scan or a comparison; `scan` holds its rows so far, and it is saved."""
+    """Ctrl-C ended a scan or a comparison; its outputs are saved, and `scan` has its rows."""
 
     def __init__(self, scan: Table) -> None:
         super().__init__(f"{len(scan)} of {scan.expected} rows done")
@@ -165,7 +165,7 @@ class ScanInterrupted(KeyboardInterrupt):
 
 
 class OutputError(SigmascopeError, OSError):
-    """An output could not be written; the path is named, and `scan` holds the rows done."""
+    """An output could not be written; the message has the path, and `scan` the rows so far."""
 
     def __init__(self, error: OSError, scan: Table) -> None:
         super().__init__(error.errno, error.strerror, error.filename)

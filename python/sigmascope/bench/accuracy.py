@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How good an answer is: held against singular values in float64, which are kept on disk."""
+"""Errors of an answer against singular values in float64, which are cached on disk."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from numpy.typing import NDArray
 from sigmascope._host.cache import cache_folder
 
 _ROWS = 1024
-"""Rows that are widened to float64 at a time."""
+"""Number of rows that are converted to float64 at a time."""
 
 GRAM_FLOOR = 1e-7
-"""What the Gram matrix in float64 does not resolve, in units of sigma_1."""
+"""Smallest value that the Gram matrix in float64 resolves, in units of sigma_1."""
 
 _LAPACK_ORDER = 2048
+"""Largest order for which LAPACK's SVD makes the reference."""
 
 
 def reference(A: NDArray[Any], folder: Path | None = None) -> NDArray[np.float64]:
-    """Every singular value of A, descending, in float64; computed once for each content.
+    """Return every singular value of A, descending, in float64.
 
-    LAPACK's SVD up to order 2048; above, the eigenvalues of the Gram matrix, which are as good for
+    Values of the same matrix are computed once and cached in `folder`. Up to order 2048 they come
+    from LAPACK's SVD, above that from the eigenvalues of the Gram matrix, which are as accurate for
     the large values and resolve nothing below 1e-8 sigma_1.
     """
     content = hashlib.blake2b(np.ascontiguousarray(A).view(np.uint8).data, digest_size=16)
     content.update(f"{A.shape} {A.dtype.name}".encode())
     folder = cache_folder() / "bench" if folder is None else folder
-    kept = folder / f"{content.hexdigest()}.npy"
-    if kept.exists():
-        return np.asarray(np.load(kept))
+    cached = folder / f"{content.hexdigest()}.npy"
+    if cached.exists():
+        return np.asarray(np.load(cached))
     if min(A.shape) <= _LAPACK_ORDER:
         values = np.linalg.svd(A.astype(np.float64), compute_uv=False)
     else:
@@ -42,12 +44,12 @@ def reference(A: NDArray[Any], folder: Path | None = None) -> NDArray[np.float64
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
         np.save(part, values)
-    os.replace(part.name, kept)
+    os.replace(part.name, cached)
     return np.asarray(values)
 
 
 def _gram(A: NDArray[Any]) -> NDArray[np.float64]:
-    """The Gram matrix of the smaller side, in float64."""
+    """Return the Gram matrix of the smaller side, in float64."""
     tall = A if A.shape[0] >= A.shape[1] else A.T
     total = np.zeros((tall.shape[1], tall.shape[1]))
     for i in range(0, tall.shape[0], _ROWS):
@@ -57,10 +59,10 @@ def _gram(A: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def worst_relative_error(s: NDArray[Any], exact: NDArray[np.float64]) -> float:
-    """Max |s_i - sigma_i| / sigma_i over the values in s; infinite if one is not finite.
+    """Return the largest |s_i - sigma_i| / sigma_i over the values in s; infinite for NaN.
 
-    Values below `GRAM_FLOOR` are not resolved by the reference: there it is the error in units of
-    that floor.
+    The reference does not resolve values below `GRAM_FLOOR`; their errors are relative to that
+    floor.
     """
     truth = exact[: len(s)]
     scale = np.maximum(truth, GRAM_FLOOR * exact[0])
@@ -69,7 +71,7 @@ def worst_relative_error(s: NDArray[Any], exact: NDArray[np.float64]) -> float:
 
 
 def worst_residual(A: NDArray[Any], U: NDArray[Any], s: NDArray[Any], Vt: NDArray[Any]) -> float:
-    """The largest ||A v - sigma u|| or ||A^T u - sigma v||, in units of sigma_1, in float64."""
+    """Return the largest ||A v - sigma u|| or ||A^T u - sigma v|| over sigma_1, in float64."""
     U, s, Vt = (np.asarray(part, dtype=np.float64) for part in (U, s, Vt))
     right = np.zeros(len(s))
     left = -(Vt.T * s)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The SVD backends: how each is called, from cheap to accurate, and what it can do."""
+"""The SVD backends: their calls, their settings from cheap to accurate, and their abilities."""
 
 from __future__ import annotations
 
@@ -21,33 +21,35 @@ _DOUBLE = {"dtype": "float64"}
 
 @dataclass(frozen=True)
 class Backend:
-    """One way to the k largest singular triplets.
+    """A library's function that computes the k largest singular triplets.
 
     Attributes
     ----------
     name, title : str
-        As it is asked for, and what is called.
+        Name for the command line, and the function that is called.
     group : str
-        The name that selects all backends of one library.
+        Name that selects all backends of one library.
     module, distribution : str
-        What is imported, and what pip installs.
+        The imported module, and the package that pip installs.
     solve : callable (source, k, seed, **setting) -> Answer
-        In any dtype that is stored: what has to be converted is converted inside.
+        The call. It takes every stored dtype and converts the matrix if necessary.
     ladders : callable (k) -> list of ladders
-        Each climbs from cheap to accurate.
+        Lists of settings, each from cheap to accurate.
     direct : callable (array), optional
-        The library's own call, given the array as it is stored: shows which dtypes it takes.
+        The library's call without any conversion, which shows the dtypes that it takes.
     hopeless : dict, optional
-        A setting that cannot converge, for backends that decide themselves when to stop: shows
-        whether they tell.
+        A setting that cannot converge, for backends with a stopping rule. It shows whether the
+        backend reports the failure.
     random : bool
-        Whether a seed changes the answer.
+        True if a seed changes the answer.
     out_of_core : bool
-        Whether it reads a matrix from its file by itself, never holding it.
+        True if it reads a matrix from its file without having all of it in memory.
     error_bound : str
-        What comes with the values to judge them by; empty: nothing.
+        The error bound that is returned with the values; empty if there is none.
     blas_threads : int, optional
         Threads of the BLAS, if the backend has threads of its own above it.
+    pip : str
+        The package as pip needs it, if it is not `distribution`.
     """
 
     name: str
@@ -67,22 +69,22 @@ class Backend:
 
     @property
     def installed(self) -> bool:
-        """Whether its library can be imported."""
+        """True if its library can be imported."""
         return installed(self.module.partition(".")[0])
 
     @property
     def version(self) -> str | None:
-        """Of its library."""
+        """Version of its library; None if it is not installed."""
         return version_of(self.distribution)
 
     @property
     def stops_itself(self) -> bool:
-        """Whether it has a stopping rule of its own, not a count of iterations."""
+        """True if it has a stopping rule, and not only a number of iterations."""
         return self.hopeless is not None
 
     @property
     def install(self) -> str:
-        """The command that installs its library."""
+        """Command that installs its library."""
         return f"pip install {self.pip or self.distribution}"
 
 
@@ -95,7 +97,7 @@ def _torch_ladders(k: int) -> list[Ladder]:
 
 
 def _sklearn_ladders(k: int) -> list[Ladder]:
-    # Without a normaliser, which is what "auto" means for n_iter <= 2, float32 loses the values.
+    # "auto" means no normaliser for n_iter <= 2; without one, float32 loses the values.
     return [
         [
             {"n_oversamples": more * k, "n_iter": n, "power_iteration_normalizer": "LU"}
@@ -110,7 +112,7 @@ def _fbpca_ladders(k: int) -> list[Ladder]:
 
 
 def _dask_ladders(k: int) -> list[Ladder]:
-    # Its default, power iterations without a normaliser, diverges.
+    # The default, power iterations without a normaliser, diverges.
     steps = _STEPS[1:]
     return [
         [{"n_oversamples": more * k, "n_power_iter": n, "iterator": "QR"} for n in steps]
@@ -119,7 +121,7 @@ def _dask_ladders(k: int) -> list[Ladder]:
 
 
 def _arpack_ladders(k: int) -> list[Ladder]:
-    # ncv is the size of its basis; it is cut to the smaller side of the matrix.
+    # ncv is the size of the basis; `solvers.arpack` limits it to the smaller side of the matrix.
     single = [
         [{"tol": tol, "ncv": ncv} for tol in _TOLERANCES] for ncv in (2 * k + 1, 3 * k, 3 * k // 2)
     ]
@@ -218,12 +220,12 @@ BACKENDS = (
 
 
 def select(names: Iterable[str] | None = None) -> list[Backend]:
-    """The backends of these names or groups, in the order of `BACKENDS`; None: all.
+    """Return the backends of these names or groups, in the order of `BACKENDS`; all for None.
 
     Raises
     ------
     ValueError
-        If a name is none of them.
+        If a name is not known, or no name is given.
     """
     if names is None:
         return list(BACKENDS)

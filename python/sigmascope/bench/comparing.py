@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The comparison: find the setting of every backend for each accuracy, then time them in turns."""
+"""The comparison: a search for each backend's setting per accuracy, then timing in turns."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from .accuracy import reference
 from .backends import Backend, select
 from .machine import chosen_cores, describe
 from .processes import Outcome, run_worker
-from .results import Comparison, Entry, Rung, Timing
+from .results import BackendComparison, BackendResult, Rung, Timing
 from .workloads import TIMED, TUNED, Workload
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How backends are compared.
+class BenchmarkPlan:
+    """Options of a comparison of backends.
 
     Attributes
     ----------
     k : int
-        Triplets wanted.
+        Number of triplets.
     accuracies : sequence of float
-        Worst relative errors of the values to be reached.
+        Worst relative errors of the values that are to be reached.
     turns : int
-        How often each backend is timed; every other turn goes backwards.
+        Number of times that each backend is timed; every other turn has the reverse order.
     threads : int, optional
-        Of every library, at most and by default as many as there are cores.
+        Threads of every library; at most, and by default, the number of cores.
     timeout : float
-        Seconds that one process may take.
+        Seconds after which a process is ended.
     seed : int
-        Of synthetic matrices.
+        Seed of synthetic matrices.
     tell : callable (text)
-        Hears what is done next.
+        Function that is called with a description of the next step.
     """
 
     k: int = 32
@@ -61,45 +61,45 @@ class Plan:
 
 
 def compare(
-    workload: Workload, plan: Plan | None = None, backends: Sequence[Backend] | None = None
-) -> Comparison:
+    workload: Workload, plan: BenchmarkPlan | None = None, backends: Sequence[Backend] | None = None
+) -> BackendComparison:
     """Compare backends on a workload.
 
     Parameters
     ----------
     workload : Workload
-    plan : Plan, optional
+    plan : BenchmarkPlan, optional
     backends : sequence of Backend, optional
-        All by default; those that are not installed are listed as such.
+        Backends to compare, by default all. The result lists those that are not installed.
 
     Returns
     -------
-    Comparison
+    BackendComparison
 
     Raises
     ------
     ValueError
         If k is larger than the matrix, or the matrix is not finite.
     """
-    plan = plan or Plan()
+    plan = plan or BenchmarkPlan()
     chosen = select() if backends is None else list(backends)
     cores = chosen_cores(plan.threads)
     machine = describe(len(cores), (b.distribution for b in chosen))
     with tempfile.TemporaryDirectory(prefix="sigmascope-bench-") as folder:
         tuned = stage(workload, plan, plan.seed + TUNED, Path(folder) / "tuned.npy")
-        entries = [Entry(b.name, b.title, b.version, b.install) for b in chosen]
+        entries = [BackendResult(b.name, b.title, b.version, b.install) for b in chosen]
         for backend, entry in zip(chosen, entries, strict=True):
             if not backend.installed:
                 entry.status, entry.message = "not installed", backend.install
                 continue
-            _look_for_settings(backend, entry, tuned, plan, cores)
+            _find_settings(backend, entry, tuned, plan, cores)
         timed = tuned
         if workload.synthetic:
             timed = stage(workload, plan, plan.seed + TIMED, Path(folder) / "timed.npy")
         for backend, entry in zip(chosen, entries, strict=True):
             _choose(backend, entry, timed, plan, cores)
         _take_turns(chosen, entries, timed, plan, cores)
-        return Comparison(
+        return BackendComparison(
             workload=workload.title,
             shape=timed["shape"],
             dtype=timed["dtype"],
@@ -112,13 +112,13 @@ def compare(
         )
 
 
-def stage(workload: Workload, plan: Plan, seed: int, path: Path) -> dict[str, Any]:
-    """Write the matrix and its singular values, and return the job that names them."""
+def stage(workload: Workload, plan: BenchmarkPlan, seed: int, path: Path) -> dict[str, Any]:
+    """Write the matrix and its singular values to files, and return the job with their paths."""
     plan.tell(f"preparing {workload.title}: its singular values in float64")
     A = workload.make(seed)
     if plan.k > min(A.shape):
         raise ValueError(f"k = {plan.k} > min(m, n) = {min(A.shape)}")
-    # .npy files do not know bfloat16: its codes.
+    # The format .npy has no bfloat16, so its codes are saved.
     np.save(path, A.view(np.uint16) if A.dtype.name == "bfloat16" else A)
     exact = path.with_suffix(".values.npy")
     np.save(exact, reference(A))
@@ -126,34 +126,42 @@ def stage(workload: Workload, plan: Plan, seed: int, path: Path) -> dict[str, An
     return job | {"accuracies": list(plan.accuracies), "shape": list(A.shape)}
 
 
-def _look_for_settings(
-    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+def _find_settings(
+    backend: Backend,
+    entry: BackendResult,
+    job: dict[str, Any],
+    plan: BenchmarkPlan,
+    cores: list[int],
 ) -> None:
-    """Try what the backend can do, and climb its ladders."""
+    """Find out the abilities of a backend, and measure the settings of its ladders."""
     plan.tell(f"{entry.title}: looking for its settings")
-    can = run_worker(backend, {"kind": "probe"}, cores=cores, timeout=plan.timeout)
-    _note_end(entry, can)
+    abilities = run_worker(backend, {"kind": "probe"}, cores=cores, timeout=plan.timeout)
+    _note_end(entry, abilities)
     entry.can = {
         "out_of_core": backend.out_of_core,
         "error_bound": backend.error_bound,
         "stops_itself": backend.stops_itself,
-        **dict(*can.every("can")),
+        **dict(*abilities.every("can")),
     }
-    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=plan.timeout)
-    _note_end(entry, found)
-    entry.rungs = [Rung(**rung) for rung in found.every("rung")]
+    outcome = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=plan.timeout)
+    _note_end(entry, outcome)
+    entry.rungs = [Rung(**rung) for rung in outcome.every("rung")]
 
 
 def candidates(rungs: Sequence[Rung], accuracy: float) -> list[dict[str, Any]]:
-    """The settings that reached an accuracy, the fastest first."""
+    """Return the settings that reached an accuracy, the fastest first."""
     within = [rung for rung in rungs if rung.error <= accuracy]
     return [rung.setting for rung in sorted(within, key=lambda rung: rung.seconds)]
 
 
 def _choose(
-    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+    backend: Backend,
+    entry: BackendResult,
+    job: dict[str, Any],
+    plan: BenchmarkPlan,
+    cores: list[int],
 ) -> None:
-    """Settle on the fastest setting for each accuracy that holds on the matrix that is timed."""
+    """Choose for each accuracy the fastest setting that reaches it on the matrix for timing."""
     asked = [
         (accuracy, settings)
         for accuracy in sorted(plan.accuracies, reverse=True)
@@ -163,9 +171,9 @@ def _choose(
         return
     plan.tell(f"{entry.title}: checking its settings")
     job = {**job, "kind": "check", "candidates": asked, "turns": plan.turns}
-    found = run_worker(backend, job, cores=cores, timeout=plan.timeout)
-    _note_end(entry, found)
-    for line in found.lines:
+    outcome = run_worker(backend, job, cores=cores, timeout=plan.timeout)
+    _note_end(entry, outcome)
+    for line in outcome.lines:
         if "accuracy" not in line:
             continue
         same = next((t for t in entry.timings if t.setting == line["setting"]), None)
@@ -177,12 +185,12 @@ def _choose(
 
 def _take_turns(
     backends: Sequence[Backend],
-    entries: Sequence[Entry],
+    entries: Sequence[BackendResult],
     job: dict[str, Any],
-    plan: Plan,
+    plan: BenchmarkPlan,
     cores: list[int],
 ) -> None:
-    """Time what was chosen: every other turn backwards, so that what drifts drifts for all."""
+    """Time the chosen settings; the alternating order spreads a drift of speed over all."""
     pairs = [(b, e) for b, e in zip(backends, entries, strict=True) if e.timings]
     for turn in range(plan.turns):
         for backend, entry in pairs if turn % 2 == 0 else pairs[::-1]:
@@ -191,21 +199,25 @@ def _take_turns(
 
 
 def time_once(
-    backend: Backend, entry: Entry, job: dict[str, Any], plan: Plan, cores: list[int]
+    backend: Backend,
+    entry: BackendResult,
+    job: dict[str, Any],
+    plan: BenchmarkPlan,
+    cores: list[int],
 ) -> None:
-    """One process of a backend: all its settings."""
+    """Time all chosen settings of a backend in one process."""
     settings = [timing.setting for timing in entry.timings]
     first = next((r.seconds for r in entry.rungs if r.setting == settings[0]), 0.0)
     asked = {**job, "kind": "time", "settings": settings, "seconds": first}
-    found = run_worker(backend, asked, cores=cores, timeout=plan.timeout)
-    _note_end(entry, found)
-    entry.import_seconds += found.every("import_seconds")
-    for line in found.lines:
+    outcome = run_worker(backend, asked, cores=cores, timeout=plan.timeout)
+    _note_end(entry, outcome)
+    entry.import_seconds += outcome.every("import_seconds")
+    for line in outcome.lines:
         if "number" in line:
             entry.timings[line["number"]].add(line)
 
 
-def _note_end(entry: Entry, outcome: Outcome) -> None:
-    """Keep the first process that did not end well."""
+def _note_end(entry: BackendResult, outcome: Outcome) -> None:
+    """Record the status and message of the first process that did not finish its job."""
     if outcome.status != "done" and entry.status == "done":
         entry.status, entry.message = outcome.status, outcome.message

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How the time and memory of svds grow with the matrix, at a fixed k."""
+"""Growth of the time and memory of svds with the matrix, at a fixed k."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .backends import select
-from .comparing import Plan, stage, time_once
+from .comparing import BenchmarkPlan, stage, time_once
 from .machine import chosen_cores, describe
-from .results import Entry, Growth, Line, Point, Timing
+from .results import BackendResult, Growth, Line, Point, Timing
 from .workloads import numpy_dtype, synthetic
 
 FACTORS = (1, 2, 4, 8)
-"""Of m n."""
+"""Factors by which m n grows."""
 
 
 def grow(
@@ -23,35 +23,35 @@ def grow(
     dtype: str = "float32",
     *,
     tol: float = 1e-3,
-    plan: Plan | None = None,
+    plan: BenchmarkPlan | None = None,
     factors: Sequence[int] = FACTORS,
 ) -> Growth:
-    """Time svds, in memory and out of core, on matrices that grow in both sides, or in rows alone.
+    """Time svds, in memory and out of core, on matrices that grow in both sides, or in rows only.
 
-    Out of core under one memory limit at every size: the bytes of the smallest matrix.
+    Out of core, the memory limit is the same at every size: the bytes of the smallest matrix.
 
     Parameters
     ----------
     spectrum, shape, dtype
-        Of the smallest matrix: see :func:`sigmascope.bench.synthetic`.
+        Spectrum, shape and dtype of the smallest matrix: see :func:`sigmascope.bench.synthetic`.
     tol : float
-        Of svds.
-    plan : Plan, optional
-        k, turns, threads, timeout, seed.
+        Tolerance of svds.
+    plan : BenchmarkPlan, optional
+        k, turns, threads, timeout and seed.
     factors : sequence of int
-        By which m n grows.
+        Factors by which m n grows.
 
     Returns
     -------
     Growth
-        With the slope of log time, and of log peak memory, over log m n.
+        Times and memory, and the slopes of log time and of log peak memory over log m n.
     """
-    plan = plan or Plan()
+    plan = plan or BenchmarkPlan()
     cores = chosen_cores(plan.threads)
-    found = Growth(spectrum, dtype, plan.k, tol, plan.turns, describe(len(cores)))
+    growth = Growth(spectrum, dtype, plan.k, tol, plan.turns, describe(len(cores)))
     ours = select(["ours"])
     setting = {"tol": tol, "method": "krylov"}  # one method for all sizes
-    # One limit for all: the bytes of the smallest, so that none is held, and no copy.
+    # With this limit no matrix stays in memory, and no copy is made.
     limited = {"memory_limit": shape[0] * shape[1] * numpy_dtype(dtype).itemsize}
     settings = {"ours": setting, "ours-file": setting | limited}
     for series in ("both sides", "rows"):
@@ -69,19 +69,19 @@ def grow(
                             line.points.append(
                                 Point((m, n), stored, Timing([], settings[backend.name]))
                             )
-                        entry = Entry(backend.name, backend.title, None, "")
+                        entry = BackendResult(backend.name, backend.title, None, "")
                         entry.timings = [line.points[-1].timing]
                         time_once(backend, entry, {**job, "seed": turn}, plan, cores)
                         if entry.message:
                             entry.timings[0].messages.append(entry.message)
         for line in lines:
             line.fit()
-        found.lines += lines
-    return found
+        growth.lines += lines
+    return growth
 
 
 def _grown(shape: tuple[int, int], factor: int, series: str) -> tuple[int, int]:
-    """Both sides by the root of the factor, rounded to 64, or the rows by all of it."""
+    """Multiply both sides by the root of the factor, rounded to 64, or the rows by the factor."""
     if series == "rows":
         return shape[0] * factor, shape[1]
     m, n = (max(round(extent * factor**0.5 / 64), 1) * 64 for extent in shape)

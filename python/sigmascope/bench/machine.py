@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The same cores and the same number of threads for every library, and what machine that was."""
+"""Cores and threads that are the same for every library, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ THREAD_VARIABLES = (
     "BLIS_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""What the libraries read, when they are loaded, to know how many threads they may use."""
+"""Variables from which libraries take their number of threads when they are loaded."""
 
 
 def installed(package: str) -> bool:
-    """Whether a package can be imported."""
+    """Return True if a package can be imported."""
     return find_spec(package) is not None
 
 
 def physical_cores(processors: Iterable[int]) -> list[int]:
-    """One logical processor of every core among these."""
+    """Return one logical processor of every core among these processors."""
     first: dict[str, int] = {}
     for cpu in sorted(processors):
         siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
@@ -39,18 +39,18 @@ def physical_cores(processors: Iterable[int]) -> list[int]:
 
 
 def chosen_cores(threads: int | None) -> list[int]:
-    """As many whole cores as asked, at most and by default all that this process may use."""
+    """Return one processor each of `threads` cores; at most, and by default, all allowed ones."""
     cores = physical_cores(os.sched_getaffinity(0))
     return cores[: min(threads or len(cores), len(cores))]
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """The environment of this process, with the number of threads of every library in it."""
+    """Return the environment of this process with the number of threads for every library."""
     return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
 
 
 def processor() -> str:
-    """The processor's name."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -60,7 +60,7 @@ def processor() -> str:
 
 
 def version_of(distribution: str) -> str | None:
-    """The installed version; None if there is none."""
+    """Return the installed version of a package; None if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -68,12 +68,12 @@ def version_of(distribution: str) -> str | None:
 
 
 def describe(threads: int, distributions: Iterable[str] = ()) -> dict[str, Any]:
-    """What a reader must know to repeat a timing; no host name."""
+    """Return what is needed to repeat a timing: processor, threads, versions; no host name."""
     config = show_config()
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     versions = {"python": platform.python_version(), "sigmascope": __version__}
-    found = {name: version_of(name) for name in dict.fromkeys(["numpy", *distributions])}
-    versions |= {name: version for name, version in found.items() if version}
+    others = {name: version_of(name) for name in dict.fromkeys(["numpy", *distributions])}
+    versions |= {name: version for name, version in others.items() if version}
     return {
         "processor": processor(),
         "cores": len(physical_cores(range(os.cpu_count() or 1))),

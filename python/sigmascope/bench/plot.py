@@ -1,32 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Time against accuracy, one curve for every backend (extra ``plot``)."""
+"""Plot of time against accuracy, one curve for every backend (extra ``plot``)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from .results import Comparison, Entry, Rung
+from .results import BackendComparison, BackendResult, Rung
 
 _BEYOND = 30.0
-"""What is as much more accurate than the finest accuracy asked for is drawn at the edge."""
+"""Ratio of the finest accuracy that was asked for to the error at the edge of the plot."""
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#8C6D00")
-"""Okabe and Ito's palette, which colour-blind readers tell apart; its yellow darkened."""
+"""Okabe and Ito's palette for colour-blind readers, with a darker yellow."""
 
 _MARKERS = "osD^vPX<>*hp8"
 
 
 def front(rungs: list[Rung]) -> list[Rung]:
-    """The rungs that no other beats in both time and error, from cheap to accurate."""
-    kept: list[Rung] = []
+    """Return the rungs that no other beats in both time and error, from cheap to accurate."""
+    best: list[Rung] = []
     for rung in sorted(rungs, key=lambda rung: (rung.seconds, rung.error)):
-        if rung.error < min((other.error for other in kept), default=float("inf")):
-            kept.append(rung)
-    return kept
+        if rung.error < min((other.error for other in best), default=float("inf")):
+            best.append(rung)
+    return best
 
 
-def save_plot(found: Comparison, path: Path) -> None:
+def save_plot(comparison: BackendComparison, path: Path) -> None:
     """Draw the comparison into a .png, .svg or .pdf file.
 
     Raises
@@ -34,7 +34,7 @@ def save_plot(found: Comparison, path: Path) -> None:
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the file's suffix is no format that it knows.
+        If matplotlib has no format with the suffix of the path.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -44,8 +44,8 @@ def save_plot(found: Comparison, path: Path) -> None:
     figure = Figure(figsize=(9.5, 5.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    edge = min(found.accuracies) / _BEYOND
-    for number, entry in enumerate(found.entries):
+    edge = min(comparison.accuracies) / _BEYOND
+    for number, entry in enumerate(comparison.entries):
         if front(entry.rungs):
             style = {
                 "color": _COLOURS[number % len(_COLOURS)],
@@ -53,12 +53,12 @@ def save_plot(found: Comparison, path: Path) -> None:
                 "linestyle": "-" if number < len(_COLOURS) else "--",
             }
             _draw(axes, entry, edge, style)
-    _dress(figure, axes, found, edge)
+    _label(figure, axes, comparison, edge)
     figure.savefig(path, dpi=160)
 
 
-def _draw(axes: Any, entry: Entry, edge: float, style: dict[str, Any]) -> None:
-    """A thin curve through the settings that were tried; what was timed in turns above it."""
+def _draw(axes: Any, entry: BackendResult, edge: float, style: dict[str, Any]) -> None:
+    """Draw a thin curve through the settings that were tried, and large marks for timed ones."""
     tried = front(entry.rungs)
     axes.plot(
         [max(rung.error, edge) for rung in tried],
@@ -92,25 +92,27 @@ def _draw(axes: Any, entry: Entry, edge: float, style: dict[str, Any]) -> None:
     )
 
 
-def _dress(figure: Any, axes: Any, found: Comparison, edge: float) -> None:
+def _label(figure: Any, axes: Any, comparison: BackendComparison, edge: float) -> None:
+    """Set scales, labels, title and legend."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(right=edge, left=1.0)
-    for accuracy in found.accuracies:
+    for accuracy in comparison.accuracies:
         axes.axvline(accuracy, color="0.75", linewidth=0.8, linestyle="--", zorder=0)
     axes.set_xlabel(
-        f"worst relative error of the {found.k} values; more accurate to the right, at the edge "
-        f"{edge:.0e} or better"
+        f"worst relative error of the {comparison.k} values; more accurate to the right, "
+        f"at the edge {edge:.0e} or better"
     )
     axes.set_ylabel("seconds")
     axes.grid(axis="y", which="major", color="0.92", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    machine = found.machine
-    axes.set_title(f"{found.workload}, k = {found.k}", loc="left", fontweight="bold", pad=24)
+    machine = comparison.machine
+    title = f"{comparison.workload}, k = {comparison.k}"
+    axes.set_title(title, loc="left", fontweight="bold", pad=24)
     axes.annotate(
-        f"{machine['processor']}, threads: {machine['threads']}. Large: medians of {found.turns} "
-        "turns, with quartiles. Small: settings as they were tried",
+        f"{machine['processor']}, threads: {machine['threads']}. Large: medians of "
+        f"{comparison.turns} turns, with quartiles. Small: settings as they were tried",
         (0, 1),
         (0, 8),
         xycoords="axes fraction",

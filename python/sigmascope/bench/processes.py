@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A fresh process for every measurement, on given cores, with a time limit."""
+"""New processes for measurements, on given cores and with a time limit."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ seconds = time.perf_counter() - started
 from sigmascope.bench.worker import main
 main(job, out, seconds)
 """
-"""The library is imported into an interpreter that has read nothing else, and that is timed."""
+"""Program of a process: it imports the library first of all, and times that import."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a process left.
+    """The result of a process.
 
     Attributes
     ----------
     lines : list of dict
-        What it reported, all of it or up to its end.
+        The records that it reported before its end.
     status : {"done", "did not finish", "crashed"}
     message : str
-        The last words of one that crashed.
+        Reason of a crash or of a missing end; else empty.
     """
 
     lines: list[dict[str, Any]]
@@ -47,14 +47,14 @@ class Outcome:
     message: str
 
     def every(self, name: str) -> list[Any]:
-        """What was reported under this name."""
+        """Return the values that were reported under a name."""
         return [line[name] for line in self.lines if name in line]
 
 
 def run_worker(
     backend: Backend, job: dict[str, Any], *, cores: list[int], timeout: float
 ) -> Outcome:
-    """Run one job of `worker` in a process of its own."""
+    """Run one job of `worker` in a new process."""
     job = {**job, "backend": backend.name, "threads": len(cores)}
     with tempfile.TemporaryDirectory(prefix="sigmascope-bench-") as folder:
         asked, out, errors = (Path(folder) / name for name in ("job", "out", "errors"))
@@ -87,7 +87,7 @@ def run_worker(
 
 
 def _end(code: int | None, timeout: float, errors: Path) -> tuple[str, str]:
-    """How it ended, and what is to be said of it."""
+    """Return status and message of a process with this exit code; None is a timeout."""
     if code is None:
         return "did not finish", f"did not finish in {timeout:g} s"
     if code == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a comparison found, as plain records."""
+"""Results of a benchmark, as plain records."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 SCHEMA = 1
-"""Of the JSON; raised when a name in it changes its meaning or goes."""
+"""Version of the JSON, increased when a name in it changes its meaning or is removed."""
 
 
 @dataclass
 class Rung:
-    """One setting, tried while the accuracies were looked for.
+    """One setting that was tried in the search for the accuracies.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Rung:
     seconds, error : float
         Least time and worst error over the seeds tried; infinite if it failed.
     message : str
-        Why it failed, or what the library warned of.
+        Reason of a failure, or warnings of the library.
     """
 
     setting: dict[str, Any]
@@ -33,20 +33,20 @@ class Rung:
 
 @dataclass
 class Timing:
-    """The setting chosen for some accuracies, in all turns.
+    """The measurements of a chosen setting over all turns.
 
     Attributes
     ----------
     accuracies : list of float
-        The fastest setting that reached these.
+        The accuracies for which this is the fastest setting.
     setting : dict
     seconds, busy, peaks, errors, residuals : lists
-        Of every timed run: wall time; processor time over wall time; bytes added to the process at
-        the peak; worst relative error of the values; worst residual over sigma_1.
+        For every timed run: wall time; processor time over wall time; peak of the added bytes;
+        worst relative error of the values; worst residual over sigma_1.
     passes : int, optional
-        Reads of the matrix, where the backend tells.
+        Reads of the matrix, if the backend reports them.
     messages : list of str
-        Why a run failed, or what the library warned of.
+        Reasons of failures, and warnings of the library.
     """
 
     accuracies: list[float]
@@ -61,19 +61,19 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """Seconds; infinite if no run came to its end."""
+        """Median of the seconds; infinite if no run finished."""
         return float(np.median(self.seconds)) if self.seconds else float("inf")
 
     @property
     def processor_seconds(self) -> float:
-        """Of all cores together: tells more than the wall where others use the machine."""
+        """Median processor time of all cores, which other programs disturb less than wall time."""
         if not self.seconds:
             return float("inf")
         return float(np.median(np.multiply(self.seconds, self.busy)))
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """Of the seconds."""
+        """First and third quartile of the seconds."""
         if not self.seconds:
             return float("inf"), float("inf")
         low, high = np.percentile(self.seconds, [25, 75])
@@ -81,22 +81,22 @@ class Timing:
 
     @property
     def peak(self) -> int | None:
-        """The largest, in bytes."""
+        """Largest peak of the added memory, in bytes."""
         return max(self.peaks, default=None)
 
     @property
     def error(self) -> float:
-        """The worst of all turns."""
+        """Largest error of all turns."""
         return max(self.errors, default=float("inf"))
 
     @property
     def residual(self) -> float:
-        """The worst of all turns."""
+        """Largest residual of all turns."""
         return max(self.residuals, default=float("inf"))
 
     def add(self, run: dict[str, Any]) -> None:
-        """Take in what a worker reported of one process."""
-        if run["message"] and not self.messages:  # its numbers differ from run to run
+        """Add the runs of one process, as its worker reported them."""
+        if run["message"] and not self.messages:  # the same warning differs by its numbers
             self.messages.append(run["message"])
         self.seconds += run["seconds"]
         self.busy += run["busy"]
@@ -108,24 +108,24 @@ class Timing:
         self.passes = run["passes"] or self.passes
 
     def record(self) -> dict[str, Any]:
-        """As JSON, with the figures drawn from the runs."""
-        found = asdict(self)
-        found |= {"median": self.median, "quartiles": list(self.quartiles), "peak": self.peak}
-        found |= {"processor_seconds": self.processor_seconds}
-        return found | {"error": self.error, "residual": self.residual}
+        """Return the measurements and their statistics as JSON."""
+        record = asdict(self)
+        record |= {"median": self.median, "quartiles": list(self.quartiles), "peak": self.peak}
+        record |= {"processor_seconds": self.processor_seconds}
+        return record | {"error": self.error, "residual": self.residual}
 
 
 @dataclass
-class Entry:
-    """One backend.
+class BackendResult:
+    """The results of one backend.
 
     Attributes
     ----------
     name, title, version, install : str
     status : {"done", "not installed", "did not finish", "crashed"}
-        How its last process ended.
+        Status of the first process that did not finish its job, or "done".
     message : str
-        What is to be said of that.
+        Message to that status.
     can : dict
         Abilities, as tried or as declared: see docs/benchmarking.md.
     import_seconds : list of float
@@ -145,22 +145,22 @@ class Entry:
     timings: list[Timing] = field(default_factory=list)
 
     def timing(self, accuracy: float) -> Timing | None:
-        """Of the setting chosen for an accuracy; None if none reaches it."""
+        """Return the timing of the setting for an accuracy; None if no setting reaches it."""
         return next((t for t in self.timings if accuracy in t.accuracies), None)
 
     def stands(self, accuracy: float) -> bool:
-        """Whether an accuracy was reached, and again in every turn."""
+        """Return True if an accuracy was reached in every turn."""
         timing = self.timing(accuracy)
         return timing is not None and bool(timing.seconds) and timing.error <= accuracy
 
     def record(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the results as JSON."""
         return asdict(self) | {"timings": [timing.record() for timing in self.timings]}
 
 
 @dataclass
-class Comparison:
-    """All backends on one workload."""
+class BackendComparison:
+    """The results of all backends on one workload."""
 
     workload: str
     shape: tuple[int, int]
@@ -170,18 +170,18 @@ class Comparison:
     turns: int
     checked_on_another_matrix: bool
     machine: dict[str, Any]
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[BackendResult] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
-        """As JSON."""
-        found: dict[str, Any] = {"schema": SCHEMA, "kind": "comparison", **asdict(self)}
-        found["entries"] = [entry.record() for entry in self.entries]
-        return finite_record(found)
+        """Return the results as JSON."""
+        record: dict[str, Any] = {"schema": SCHEMA, "kind": "comparison", **asdict(self)}
+        record["entries"] = [entry.record() for entry in self.entries]
+        return finite_record(record)
 
 
 @dataclass
 class Point:
-    """One size of the growth figure."""
+    """The measurements at one size of a growing matrix."""
 
     shape: tuple[int, int]
     stored: int
@@ -190,7 +190,7 @@ class Point:
 
 @dataclass
 class Line:
-    """One way to grow: its points, and the slopes of log time and log memory over log m n."""
+    """The points of one way to grow, and slopes of log time and log memory over log m n."""
 
     series: str
     backend: str
@@ -207,7 +207,7 @@ class Line:
 
 @dataclass
 class Growth:
-    """How time and memory of svds grow with the matrix."""
+    """Time and memory of svds for matrices of growing size."""
 
     spectrum: str
     dtype: str
@@ -218,22 +218,22 @@ class Growth:
     lines: list[Line] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
-        """As JSON."""
-        found: dict[str, Any] = {"schema": SCHEMA, "kind": "growth", **asdict(self)}
-        for line, kept in zip(found["lines"], self.lines, strict=True):
-            for point, of in zip(line["points"], kept.points, strict=True):
-                point["timing"] = of.timing.record()
-        return finite_record(found)
+        """Return the results as JSON."""
+        record: dict[str, Any] = {"schema": SCHEMA, "kind": "growth", **asdict(self)}
+        for line_record, line in zip(record["lines"], self.lines, strict=True):
+            for point_record, point in zip(line_record["points"], line.points, strict=True):
+                point_record["timing"] = point.timing.record()
+        return finite_record(record)
 
 
 def slope(x: list[float], y: list[float]) -> float:
-    """Of log y over log x, by least squares, over the points where y is positive and finite."""
-    kept = np.log([(a, b) for a, b in zip(x, y, strict=True) if 0 < b < float("inf")])
-    return float(np.polyfit(kept[:, 0], kept[:, 1], 1)[0]) if len(kept) > 1 else float("nan")
+    """Fit the slope of log y over log x by least squares, where y is positive and finite."""
+    logs = np.log([(a, b) for a, b in zip(x, y, strict=True) if 0 < b < float("inf")])
+    return float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0]) if len(logs) > 1 else float("nan")
 
 
 def finite_record(record: dict[str, Any]) -> dict[str, Any]:
-    """The same with null for infinity and NaN, which JSON does not know."""
+    """Replace infinity and NaN, which JSON does not have, by null."""
     return {name: _finite(value) for name, value in record.items()}
 
 

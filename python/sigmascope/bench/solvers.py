@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The calls of the backends: a stored matrix in, k triplets out, values descending.
+"""The calls of the backends, from a stored matrix to k triplets with descending values.
 
-Each library is imported inside the function that calls it. What it cannot take as it is stored is
-converted inside, as its user would have to; with ``dtype="float64"`` to that.
+Each library is imported inside the function that calls it. A dtype that the library does not take
+is converted inside, as its user would have to do, to float32, or with ``dtype="float64"`` to that.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Source:
     Attributes
     ----------
     array : array (m, n)
-        As it is stored.
+        The matrix in the dtype in which it is stored.
     path : Path
-        A .npy file of the same; of bfloat16 its codes.
+        A .npy file of the matrix; for bfloat16 it has the codes.
     threads : int
-        How many are allowed.
+        Number of threads that are allowed.
     """
 
     array: Array
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Answer:
-    """U (m, k), s (k,) descending, Vt (k, n); reads of the matrix where the backend tells."""
+    """U (m, k), s (k,) descending, Vt (k, n), and reads of the matrix if the backend has them."""
 
     U: Array
     s: Array
@@ -49,7 +49,7 @@ class Answer:
 
 
 def _widened(A: Array, dtype: str | None) -> Array:
-    """A in a dtype that LAPACK knows: float32, or float64 if A is or if asked."""
+    """Return A in float32, or in float64 if A is float64 or `dtype` says so."""
     wide = dtype or ("float64" if A.dtype == np.float64 else "float32")
     return A.astype(wide, copy=False)
 
@@ -58,19 +58,19 @@ def _widened(A: Array, dtype: str | None) -> Array:
 
 
 def ours(source: Source, k: int, seed: int, **setting: Any) -> Answer:
-    """Svds of the array, with no conversion."""
+    """Run sigmascope's svds on the array, without conversion."""
     return _ours(source.array, source, k, seed, setting)
 
 
 def ours_from_file(source: Source, k: int, seed: int, **setting: Any) -> Answer:
-    """Svds of the file, with a memory limit under which it may not be held.
+    """Run sigmascope's svds on the file, with a memory limit that its bytes exceed.
 
-    A `memory_limit` in the setting takes its place. A matrix so small that even the least basis is
-    larger has no limit: it is held.
+    A `memory_limit` in the setting replaces this limit. There is no limit for a matrix that is
+    smaller than the smallest basis.
     """
     bf16 = source.array.dtype.name == "bfloat16"
     stored = matrix(source.path, dtype="bf16" if bf16 else None)
-    limit = stored.nbytes  # a file is held if it fits beside what the search needs
+    limit = stored.nbytes  # too little for the stored bytes and the search together
     try:
         return _ours(stored, source, k, seed, {"memory_limit": limit, **setting})
     except MemoryLimitError:
@@ -86,7 +86,7 @@ def _ours(A: Any, source: Source, k: int, seed: int, setting: dict[str, Any]) ->
 
 
 def ours_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run sigmascope's svds without conversion."""
     return svds(A, k, method="krylov")
 
 
@@ -94,20 +94,20 @@ def ours_direct(A: Array, k: int) -> Any:
 
 
 def numpy_full(source: Source, k: int, seed: int, *, dtype: str | None = None) -> Answer:
-    """LAPACK's gesdd: every triplet."""
+    """Compute every triplet by LAPACK's gesdd."""
     U, s, Vt = np.linalg.svd(_widened(source.array, dtype), full_matrices=False)
     return Answer(U[:, :k], s[:k], Vt[:k])
 
 
 def numpy_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run NumPy's svd without conversion."""
     return np.linalg.svd(A, full_matrices=False)
 
 
 def arpack(
     source: Source, k: int, seed: int, *, dtype: str | None = None, **setting: Any
 ) -> Answer:
-    """Implicitly restarted Lanczos on the smaller Gram matrix."""
+    """Run implicitly restarted Lanczos iteration on the smaller Gram matrix."""
     A = _widened(source.array, dtype)
     if "ncv" in setting:
         setting["ncv"] = min(max(setting["ncv"], k + 2), min(A.shape))
@@ -117,7 +117,7 @@ def arpack(
 def propack(
     source: Source, k: int, seed: int, *, dtype: str | None = None, **setting: Any
 ) -> Answer:
-    """Lanczos bidiagonalisation with partial reorthogonalisation."""
+    """Run Lanczos bidiagonalisation with partial reorthogonalisation."""
     A = _widened(source.array, dtype)
     return _scipy(A, k, "propack", _start(A, A.shape[0], seed), setting)
 
@@ -125,7 +125,7 @@ def propack(
 def lobpcg(
     source: Source, k: int, seed: int, *, dtype: str | None = None, **setting: Any
 ) -> Answer:
-    """Locally optimal block conjugate gradients on the smaller Gram matrix."""
+    """Run locally optimal block conjugate gradients on the smaller Gram matrix."""
     return _scipy(_widened(source.array, dtype), k, "lobpcg", None, setting, seed)
 
 
@@ -144,7 +144,7 @@ def _scipy(
 
 
 def scipy_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run SciPy's svds without conversion."""
     from scipy.sparse.linalg import svds
 
     return svds(A, k)
@@ -156,37 +156,37 @@ def scipy_direct(A: Array, k: int) -> Any:
 def sklearn(
     source: Source, k: int, seed: int, *, dtype: str | None = None, **setting: Any
 ) -> Answer:
-    """Subspace iteration."""
+    """Run scikit-learn's subspace iteration."""
     from sklearn.utils.extmath import randomized_svd
 
     return Answer(*randomized_svd(_widened(source.array, dtype), k, random_state=seed, **setting))
 
 
 def sklearn_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run scikit-learn's randomized_svd without conversion."""
     from sklearn.utils.extmath import randomized_svd
 
     return randomized_svd(A, k, random_state=0)
 
 
 def fbpca(source: Source, k: int, seed: int, **setting: Any) -> Answer:
-    """Subspace iteration."""
+    """Run fbpca's subspace iteration."""
     from fbpca import pca
 
-    np.random.seed(seed)  # noqa: NPY002 - it draws from the global generator
+    np.random.seed(seed)  # noqa: NPY002 - fbpca uses the global generator
     setting["l"] = min(setting["l"], *source.array.shape)
     return Answer(*pca(_widened(source.array, None), k, raw=True, **setting))
 
 
 def fbpca_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run fbpca's pca without conversion."""
     from fbpca import pca
 
     return pca(A, k, raw=True)
 
 
 def dask(source: Source, k: int, seed: int, **setting: Any) -> Answer:
-    """Subspace iteration over blocks of rows, in as many threads as are allowed."""
+    """Run Dask's subspace iteration over blocks of rows, with the allowed number of threads."""
     import dask as scheduler
     from dask.base import compute
 
@@ -198,14 +198,14 @@ def dask(source: Source, k: int, seed: int, **setting: Any) -> Answer:
 def _dask(A: Array, k: int, threads: int, **setting: Any) -> Any:
     import dask.array as da
 
-    # Blocks of rows, four for each thread, that stay taller than they are wide where possible.
+    # Four blocks of rows per thread, each with more rows than columns if possible.
     rows = min(max(A.shape[0] // (4 * threads), min(A.shape)), 4096)
     blocks = da.from_array(A, chunks=(min(rows, -(-A.shape[0] // threads)), A.shape[1]))
     return da.linalg.svd_compressed(blocks, k, **setting)
 
 
 def dask_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run Dask's svd_compressed without conversion."""
     from dask.base import compute
 
     return compute(*_dask(A, k, 1))
@@ -214,14 +214,14 @@ def dask_direct(A: Array, k: int) -> Any:
 def primme(
     source: Source, k: int, seed: int, *, dtype: str | None = None, **setting: Any
 ) -> Answer:
-    """Preconditioned iterative eigensolvers, restarted; it draws its own start."""
+    """Run PRIMME's restarted eigensolvers, which choose their own start vectors."""
     import primme as library
 
     return Answer(*library.svds(_widened(source.array, dtype), k, **setting))
 
 
 def primme_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run PRIMME's svds without conversion."""
     import primme as library
 
     return library.svds(A, k)
@@ -231,7 +231,7 @@ def primme_direct(A: Array, k: int) -> Any:
 
 
 def _tensor(A: Array) -> Any:
-    """The same bytes as a torch tensor."""
+    """Return a torch tensor of the same bytes."""
     import torch
 
     if A.dtype.name == "bfloat16":
@@ -248,7 +248,7 @@ def _torch_wide(A: Array, dtype: str | None) -> Any:
 
 
 def torch_lowrank(source: Source, k: int, seed: int, *, q: int, niter: int) -> Answer:
-    """Subspace iteration."""
+    """Run PyTorch's subspace iteration."""
     import torch
 
     torch.manual_seed(seed)
@@ -258,14 +258,14 @@ def torch_lowrank(source: Source, k: int, seed: int, *, q: int, niter: int) -> A
 
 
 def torch_lowrank_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run PyTorch's svd_lowrank without conversion."""
     import torch
 
     return torch.svd_lowrank(_tensor(A), q=k)
 
 
 def torch_full(source: Source, k: int, seed: int, *, dtype: str | None = None) -> Answer:
-    """LAPACK's gesdd: every triplet."""
+    """Compute every triplet by LAPACK's gesdd, called by PyTorch."""
     import torch
 
     U, s, Vt = torch.linalg.svd(_torch_wide(source.array, dtype), full_matrices=False)
@@ -273,7 +273,7 @@ def torch_full(source: Source, k: int, seed: int, *, dtype: str | None = None) -
 
 
 def torch_full_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run PyTorch's svd without conversion."""
     import torch
 
     return torch.linalg.svd(_tensor(A), full_matrices=False)
@@ -283,7 +283,7 @@ def torch_full_direct(A: Array, k: int) -> Any:
 
 
 def cupy_full(source: Source, k: int, seed: int, *, dtype: str | None = None) -> Answer:
-    """cuSOLVER: every triplet; the copies to the device and back are in the time."""
+    """Compute every triplet by cuSOLVER; the time includes copies to the device and back."""
     import cupy
 
     on_device = cupy.asarray(_widened(source.array, dtype))
@@ -292,7 +292,7 @@ def cupy_full(source: Source, k: int, seed: int, *, dtype: str | None = None) ->
 
 
 def cupy_direct(A: Array, k: int) -> Any:
-    """As it is stored."""
+    """Run CuPy's svd without conversion of the dtype."""
     import cupy
 
     return cupy.linalg.svd(cupy.asarray(A), full_matrices=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A comparison on the terminal (extra ``cli``)."""
+"""Results of a benchmark as terminal tables (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import TYPE_CHECKING
 
 from sigmascope.report.tables import show_table
 
-from .results import Comparison, Entry, Growth, Timing
+from .results import BackendComparison, BackendResult, Growth, Timing
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def show_comparison(out: Console, found: Comparison) -> None:
-    """Print what each backend took, what it can do, and how it was called."""
-    _heading(out, found.workload, found.k, found.machine, found.turns)
-    headers = ["backend", *(f"s to {a:g}" for a in found.accuracies)]
+def show_comparison(out: Console, comparison: BackendComparison) -> None:
+    """Print the times, abilities and settings of each backend."""
+    _heading(out, comparison.workload, comparison.k, comparison.machine, comparison.turns)
+    headers = ["backend", *(f"s to {a:g}" for a in comparison.accuracies)]
     headers += ["MB added", "cores busy", "import s"]
-    ran = [e for e in found.entries if e.status != "not installed"]
-    show_table(out, "", headers, [_line(entry, found.accuracies) for entry in ran])
-    best = [f"{a:g}: {_fastest(ran, a)}" for a in found.accuracies]
+    ran = [e for e in comparison.entries if e.status != "not installed"]
+    show_table(out, "", headers, [_line(entry, comparison.accuracies) for entry in ran])
+    best = [f"{a:g}: {_fastest(ran, a)}" for a in comparison.accuracies]
     out.print(f"Fastest to {'; '.join(best)}", soft_wrap=True)
     out.print()
     show_table(out, "What it can do", _ABILITIES, [_abilities(entry) for entry in ran])
-    lines = [[e.title, _setting(t), *_found(t)] for e in ran for t in e.timings]
+    lines = [[e.title, _setting(t), *_worst(t)] for e in ran for t in e.timings]
     if lines:
         headers = ["backend", "setting", "to", "error", "residual", "MB added", "CPU s"]
         show_table(out, "How it was called, and the worst that came of it", headers, lines, left=2)
-    for text in notes(found):
+    for text in notes(comparison):
         out.print(text, soft_wrap=True)
 
 
-def show_growth(out: Console, found: Growth) -> None:
+def show_growth(out: Console, growth: Growth) -> None:
     """Print seconds and memory of every size, and the slopes."""
-    title = f"{found.spectrum}, {found.dtype}, tol = {found.tol:g}"
-    _heading(out, title, found.k, found.machine, found.turns)
+    title = f"{growth.spectrum}, {growth.dtype}, tol = {growth.tol:g}"
+    _heading(out, title, growth.k, growth.machine, growth.turns)
     titles = {"ours": "in memory", "ours-file": "from its file"}
-    for line in found.lines:
+    for line in growth.lines:
         rows = []
         for point in line.points:
             timing = point.timing
@@ -54,7 +54,7 @@ def show_growth(out: Console, found: Growth) -> None:
 
 
 def seconds(timing: Timing) -> str:
-    """Median with quartiles; what stopped it if nothing did finish."""
+    """Return the median with quartiles, or "failed" if no run finished."""
     if not timing.seconds:
         return "failed"
     low, high = timing.quartiles
@@ -62,12 +62,12 @@ def seconds(timing: Timing) -> str:
 
 
 def megabytes(size: int | None) -> str:
-    """Of bytes, in units of 10**6."""
+    """Return a number of bytes in units of 10**6, as text."""
     return "?" if size is None else f"{size / 1e6:.3g}"
 
 
-def cell(entry: Entry, accuracy: float) -> str:
-    """What an accuracy takes; why there is no number, if there is none."""
+def cell(entry: BackendResult, accuracy: float) -> str:
+    """Return the time to reach an accuracy, or the reason why there is none."""
     timing = entry.timing(accuracy)
     if timing is None:
         return "did not finish" if entry.status == "did not finish" else "not reached"
@@ -76,10 +76,10 @@ def cell(entry: Entry, accuracy: float) -> str:
     return seconds(timing) if timing.error <= accuracy else f"missed: {timing.error:.1e}"
 
 
-def notes(found: Comparison) -> list[str]:
-    """What a reader should know of single backends."""
+def notes(comparison: BackendComparison) -> list[str]:
+    """Return remarks on single backends: missing libraries, failures, warnings."""
     texts = []
-    for entry in found.entries:
+    for entry in comparison.entries:
         if entry.status == "not installed":
             texts.append(f"{entry.title}: not installed; {entry.install}")
         elif entry.message:
@@ -90,7 +90,8 @@ def notes(found: Comparison) -> list[str]:
         for timing in entry.timings:
             texts += [f"{entry.title}, {_setting(timing)}: {text}" for text in timing.messages]
             if timing.errors and timing.error > min(timing.accuracies):
-                where = "the timed matrix" if found.checked_on_another_matrix else "other seeds"
+                other = comparison.checked_on_another_matrix
+                where = "the timed matrix" if other else "other seeds"
                 texts.append(
                     f"{entry.title}: the setting for {min(timing.accuracies):g} gave "
                     f"{timing.error:.1e} on {where}"
@@ -107,7 +108,7 @@ def _heading(out: Console, what: str, k: int, machine: dict[str, object], turns:
     )
 
 
-def _line(entry: Entry, accuracies: Sequence[float]) -> list[str]:
+def _line(entry: BackendResult, accuracies: Sequence[float]) -> list[str]:
     timed = [timing for timing in entry.timings if timing.seconds]
     peak = max((timing.peak for timing in timed if timing.peak is not None), default=None)
     busy = [value for timing in timed for value in timing.busy]
@@ -121,7 +122,7 @@ def _line(entry: Entry, accuracies: Sequence[float]) -> list[str]:
     ]
 
 
-def _fastest(entries: Sequence[Entry], accuracy: float) -> str:
+def _fastest(entries: Sequence[BackendResult], accuracy: float) -> str:
     good = [
         (t.median, e.title) for e in entries if e.stands(accuracy) and (t := e.timing(accuracy))
     ]
@@ -131,7 +132,7 @@ def _fastest(entries: Sequence[Entry], accuracy: float) -> str:
 _ABILITIES = ["backend", "bf16 in", "f16 in", "out of core", "error bound", "stops", "tells"]
 
 
-def _abilities(entry: Entry) -> list[str]:
+def _abilities(entry: BackendResult) -> list[str]:
     can = entry.can
     return [
         entry.title,
@@ -146,7 +147,7 @@ def _abilities(entry: Entry) -> list[str]:
     ]
 
 
-def _found(timing: Timing) -> list[str]:
+def _worst(timing: Timing) -> list[str]:
     accuracies = " ".join(f"{a:g}" for a in timing.accuracies)
     if not timing.seconds:
         return [accuracies, "failed", "", "", ""]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What runs in the process of one backend: reads a job, and appends what it finds to a file.
+"""The program of a backend's process: it reads a job and appends results to a file.
 
-Every line is whole when it is written, so that a process that dies leaves what it had found.
+Every result is flushed as a complete line, so that a process that dies leaves its results.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ from .solvers import Answer, Source
 from .workloads import numpy_dtype
 
 SEEDS = 2
-"""A setting of a random method that would be chosen is tried with as many seeds."""
+"""Number of seeds with which a setting of a random method is tried before it is chosen."""
 
 MARGIN = 2.0
-"""A ladder is climbed until an accuracy is reached with this to spare: settings that just reach it
-may fail on another matrix."""
+"""Factor by which an error must be below an accuracy before the search in a ladder ends.
+
+A setting that barely reaches an accuracy may miss it on another matrix.
+"""
 
 SPARE = 2
-"""So many dearer settings of a ladder are tried beyond that, should the others fail there."""
+"""Number of slower settings that are tried beyond that, in case the faster ones fail later."""
 
 MOST_CHECKED = 6
-"""So many settings are checked for one accuracy, from the fastest on."""
+"""Largest number of settings that are checked for one accuracy, the fastest first."""
 
 LONG_SECONDS = 1.0
-"""A run that takes longer is not warmed up at its full size: a corner does."""
+"""Longest run for which a warm-up uses the whole matrix; else it uses a corner."""
 
 REPEAT_SECONDS = 0.3
-"""Runs are repeated, up to `MOST_RUNS`, until they took as long: a short one says little alone."""
+"""Total time up to which short runs are repeated, at most `MOST_RUNS` times."""
 
 MOST_RUNS = 5
 
@@ -47,7 +49,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def main(job_path: str, out_path: str, import_seconds: float) -> None:
-    """Do the job; `import_seconds` is what importing the library has taken."""
+    """Carry out a job; `import_seconds` is the time that importing the library took."""
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
     backend = next(backend for backend in BACKENDS if backend.name == job["backend"])
     if backend.group == "torch":
@@ -64,12 +66,12 @@ def main(job_path: str, out_path: str, import_seconds: float) -> None:
         if job["kind"] == "probe":
             report(probe(backend))
             return
-        task = Task(backend, job)
+        task = BackendTask(backend, job)
         {"climb": task.climb, "check": task.check, "time": task.time}[job["kind"]](report)
 
 
-def told(run: Callable[[], Any]) -> tuple[Any, str]:
-    """The result of a call and what it warned of; None and why if it failed."""
+def capture_call(run: Callable[[], Any]) -> tuple[Any, str]:
+    """Return the result of a call and its warnings; None and the reason if it failed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -89,7 +91,7 @@ def _short(text: str) -> str:
 
 
 def probe(backend: Backend) -> dict[str, Any]:
-    """Which dtypes the library takes as they are stored, and whether it tells of a failure."""
+    """Find out which stored dtypes the library takes, and whether it reports a failure."""
     rng = np.random.default_rng(0)
     A = rng.standard_normal((96, 64), dtype=np.float32)
     can: dict[str, Any] = {}
@@ -106,25 +108,25 @@ def probe(backend: Backend) -> dict[str, Any]:
             source = Source(wide, Path(folder) / "wide.npy", 1)
             np.save(source.path, wide)
             hopeless = backend.hopeless
-            found, message = told(lambda: backend.solve(source, 20, 0, **hopeless))
-        can["tells"] = found is None or bool(message) or len(found.s) < 20
+            answer, message = capture_call(lambda: backend.solve(source, 20, 0, **hopeless))
+        can["tells"] = answer is None or bool(message) or len(answer.s) < 20
     return {"can": can}
 
 
 def _takes(backend: Backend, stored: Any) -> str:
-    """In which precision it computes with an array as it is stored; empty: it does not."""
+    """Return the precision of the result for a stored array; empty if the library refuses it."""
     assert backend.direct is not None
-    found, _ = told(lambda: backend.direct(stored, 4))  # type: ignore[misc]
-    if found is None:
+    result, _ = capture_call(lambda: backend.direct(stored, 4))  # type: ignore[misc]
+    if result is None:
         return ""
-    return str(next(iter(found)).dtype).removeprefix("torch.")
+    return str(next(iter(result)).dtype).removeprefix("torch.")
 
 
 # --------------------------------------------------------------------------------- what it takes
 
 
-class Task:
-    """One backend on one matrix, against its singular values in float64."""
+class BackendTask:
+    """The measurements of one backend on one matrix with known singular values."""
 
     def __init__(self, backend: Backend, job: dict[str, Any]) -> None:
         self.backend, self.job = backend, job
@@ -137,11 +139,11 @@ class Task:
         self.k: int = job["k"]
 
     def solve(self, seed: int, setting: Setting) -> tuple[Answer | None, str]:
-        """Run it; None and the reason if it failed."""
-        return told(lambda: self.backend.solve(self.source, self.k, seed, **setting))
+        """Run the backend; return None and the reason if it failed."""
+        return capture_call(lambda: self.backend.solve(self.source, self.k, seed, **setting))
 
     def error(self, answer: Answer) -> float:
-        """Worst relative error of the values; infinite if some are missing."""
+        """Return the worst relative error of the values; infinite if some are missing."""
         if len(answer.s) < self.k:
             return float("inf")
         return worst_relative_error(answer.s, self.exact)
@@ -149,7 +151,7 @@ class Task:
     # ---------------------------------------------------------------- looking for the settings
 
     def climb(self, report: Report) -> None:
-        """Try every ladder from cheap to accurate, until the rest cannot be the fastest."""
+        """Try every ladder from cheap to accurate, until no later setting can be the fastest."""
         wanted = [accuracy / MARGIN for accuracy in self.job["accuracies"]]
         best = dict.fromkeys(wanted, float("inf"))
         self._warm_up_small()
@@ -167,7 +169,7 @@ class Task:
                     break
 
     def check(self, report: Report) -> None:
-        """Find the fastest setting for each accuracy that holds with the seeds of all turns."""
+        """Find the fastest setting for each accuracy that reaches it with all seeds."""
         seeds = range(self.job["turns"] if self.backend.random else 1)
         known: dict[str, float] = {}
         for accuracy, candidates in self.job["candidates"]:
@@ -185,7 +187,7 @@ class Task:
                 report({"accuracy": accuracy, "setting": best})
 
     def _attempt(self, setting: Setting, best: dict[float, float]) -> dict[str, Any]:
-        """Time and error of a setting; with more seeds where it would be chosen."""
+        """Measure time and error of a setting; if it may be chosen, with several seeds."""
         seconds: list[float] = []
         worst, message = 0.0, ""
         for seed in range(SEEDS if self.backend.random else 1):
@@ -204,17 +206,17 @@ class Task:
         return {"setting": setting, "seconds": seconds, "error": error, "message": message}
 
     def _warm_up_small(self) -> None:
-        """Let the library start its threads and allocate its buffers, on a corner of the matrix."""
+        """Run the backend on a corner of the matrix, to start its threads and allocate buffers."""
         side = max(8 * self.k, 256)
         corner = np.ascontiguousarray(self.source.array[:side, :side])
         source = Source(corner, self.source.path, self.source.threads)
         k = min(self.k, *corner.shape)
-        told(lambda: self.backend.solve(source, k, 0, **self.backend.ladders(k)[0][0]))
+        capture_call(lambda: self.backend.solve(source, k, 0, **self.backend.ladders(k)[0][0]))
 
     # ------------------------------------------------------------------------------- the timing
 
     def time(self, report: Report) -> None:
-        """One run apart to warm up, then the timed runs of every setting, each answer checked."""
+        """Warm up by one run that does not count, then time and check every setting."""
         settings: list[Setting] = self.job["settings"]
         seed: int = self.job["seed"]
         if self.job["seconds"] > LONG_SECONDS:
@@ -225,14 +227,14 @@ class Task:
             report({"number": number, **self._timed(seed, settings[number])})
 
     def _order(self, count: int) -> Iterator[int]:
-        """The settings alternate over the turns as the backends do."""
+        """Return the order of the settings, which is reversed in every other turn."""
         turn: int = self.job["seed"]
         return iter(range(count) if turn % 2 == 0 else range(count)[::-1])
 
     def _timed(self, seed: int, setting: Setting) -> dict[str, Any]:
         run: dict[str, Any] = {"seconds": [], "busy": [], "passes": None}
         run |= {"peak": None, "error": None, "residual": None, "message": ""}
-        time.sleep(0.05)  # let waiting threads go to sleep
+        time.sleep(0.05)  # threads that wait busily go to sleep
         while sum(run["seconds"]) < REPEAT_SECONDS and len(run["seconds"]) < MOST_RUNS:
             answer = None
             added = AddedMemory()

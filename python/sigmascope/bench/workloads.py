@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The matrices that backends are compared on: synthetic, all seeded, or the user's own."""
+"""The matrices of benchmarks: synthetic ones, made from seeds, or the user's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sigmascope.checkpoint import open_checkpoint
 from sigmascope.matrices.sources import matrix
 
 TUNED, TIMED = 0, 1
-"""Seeds: settings are chosen on one synthetic matrix and timed on another."""
+"""Offsets of the seeds of two synthetic matrices: for the choice of settings, and for timing."""
 
 DTYPES = {
     "float64": "float64",
@@ -27,7 +27,7 @@ DTYPES = {
     "bfloat16": "bfloat16",
     "bf16": "bfloat16",
 }
-"""The dtypes that a matrix may be stored in, under all their names."""
+"""Dtypes in which a matrix may be stored, by all their names."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Workload:
     Attributes
     ----------
     title : str
-        What it is, in words.
+        Description in words.
     make : callable (seed) -> array
-        As it is stored, in any of `DTYPES`.
+        Function that returns the matrix in its stored dtype, one of `DTYPES`.
     synthetic : bool
-        Whether another seed gives another matrix.
+        True if another seed gives another matrix.
     """
 
     title: str
@@ -50,12 +50,12 @@ class Workload:
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The dtype of one of the names in `DTYPES`.
+    """Return the NumPy dtype of a name in `DTYPES`.
 
     Raises
     ------
     ValueError
-        If there is none of that name.
+        If the name is not known.
     ImportError
         If it is bfloat16 and ml_dtypes is not installed.
     """
@@ -75,24 +75,24 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 def given(path: Path, tensor: str | None = None, dtype: str | None = None) -> Workload:
-    """The matrix of a .npy file, or a tensor of a checkpoint.
+    """Return the workload of a .npy file, or of a tensor of a checkpoint.
 
     Parameters
     ----------
     path : Path
         A .npy file; a .safetensors file or a folder of them.
     tensor : str, optional
-        Its name in the checkpoint.
+        Name of the tensor in the checkpoint.
     dtype : str, optional
-        What it is stored in for the comparison; by default what it is stored in there, and float32
-        where NumPy has nothing like it (fp8 with scales).
+        Stored dtype for the benchmark; by default that of the file, or float32 if NumPy has no such
+        dtype (fp8 with scales).
     """
     if path.suffix == ".npy":
         if tensor is not None:
             raise ValueError(f"{path} is one array; --tensor is for checkpoints")
         stored = matrix(path)
     elif tensor is None:
-        raise ValueError(f"which tensor of {path}? Name it with --tensor; `sigmascope info` lists")
+        raise ValueError(f"{path}: name a tensor with --tensor; `sigmascope info` lists them")
     else:
         checkpoint = open_checkpoint(path)
         if tensor not in checkpoint:
@@ -115,7 +115,7 @@ def given(path: Path, tensor: str | None = None, dtype: str | None = None) -> Wo
 
 
 def synthetic(spectrum: str, m: int, n: int, dtype: str = "float32") -> Workload:
-    """An m x n matrix with a spectrum of `SPECTRA`, rounded to a dtype."""
+    """Return the workload of an m x n matrix with a spectrum of `SPECTRA`, rounded to a dtype."""
     if spectrum not in SPECTRA:
         raise ValueError(f"unknown spectrum {spectrum!r}; known: {', '.join(SPECTRA)}")
     kind, make = numpy_dtype(dtype), SPECTRA[spectrum]
@@ -124,9 +124,9 @@ def synthetic(spectrum: str, m: int, n: int, dtype: str = "float32") -> Workload
 
 
 def llm(m: int, n: int, seed: int) -> NDArray[Any]:
-    """Like trained weights: a Marchenko-Pastur bulk, four outliers, a mild power-law tail.
+    """Make a matrix like trained weights: Marchenko-Pastur bulk, four outliers, power-law tail.
 
-    Slow decay: sigma_64 / sigma_256 is 1.2 at 4096 x 4096. The hard case, and the real one.
+    The values decay slowly: sigma_64 / sigma_256 is 1.2 at 4096 x 4096. This makes it a hard case.
     """
     rng = np.random.default_rng(seed)
     bulk = rng.standard_normal((m, n), dtype=np.float32) * np.float32(0.02)
@@ -139,18 +139,18 @@ def llm(m: int, n: int, seed: int) -> NDArray[Any]:
 
 
 def decay(m: int, n: int, seed: int) -> NDArray[Any]:
-    """sigma_i = 1 / i: polynomial decay, the easy case."""
+    """Make a matrix with sigma_i = 1 / i, whose polynomial decay makes it an easy case."""
     return _with_values(m, n, 1.0 / np.arange(1, min(m, n) + 1), seed)
 
 
 def clustered(m: int, n: int, seed: int) -> NDArray[Any]:
-    """Every value eightfold, up to rounding: sigma = j^(-1/2), eight for each j."""
+    """Make a matrix with sigma = j^(-1/2), eight equal values for each j, up to rounding."""
     plateau = 1 + np.arange(min(m, n)) // 8
     return _with_values(m, n, plateau**-0.5, seed)
 
 
 def flat(m: int, n: int, seed: int) -> NDArray[Any]:
-    """Gaussian noise: the values crowd below the edge, and nothing sets the first k apart."""
+    """Make Gaussian noise, whose values are dense below the edge, without a gap after the k-th."""
     return np.random.default_rng(seed).standard_normal((m, n), dtype=np.float32)
 
 
@@ -163,12 +163,12 @@ SPECTRA: dict[str, Callable[[int, int, int], NDArray[Any]]] = {
 
 
 def _orthonormal(m: int, k: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """M x k with orthonormal columns, from the QR factorisation of a Gaussian matrix."""
+    """Return an m x k matrix with orthonormal columns, the Q factor of a Gaussian matrix."""
     return np.linalg.qr(rng.standard_normal((m, k)))[0]
 
 
 def _with_values(m: int, n: int, sigma: NDArray[Any], seed: int) -> NDArray[np.float32]:
-    """An m x n matrix with these singular values, and vectors mixed over all entries."""
+    """Return an m x n matrix with these singular values and dense singular vectors."""
     rng = np.random.default_rng(seed)
     A = np.zeros((m, n))
     np.fill_diagonal(A, sigma)
@@ -176,16 +176,16 @@ def _with_values(m: int, n: int, sigma: NDArray[Any], seed: int) -> NDArray[np.f
 
 
 def _mixed(A: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """A times a random orthogonal matrix, from the right, in O(m n log n).
+    """Multiply A from the right by a random orthogonal matrix, in O(m n log n).
 
-    Twice random signs and a Hartley transform, (Re - Im) of the discrete Fourier transform over
-    sqrt(n), which is orthogonal for every n. A QR factorisation would cost O(n^3), and for methods
-    that start at random all orthogonal matrices are alike.
+    The matrix is a product of random signs and a Hartley transform, (Re - Im) of the discrete
+    Fourier transform over sqrt(n), applied twice; it is orthogonal for every n. A QR factorisation
+    would cost O(n^3). For methods with a random start all orthogonal matrices are equivalent.
     """
     n = A.shape[1]
     for _ in range(2):
         signs = rng.choice([-1.0, 1.0], n)
-        for i in range(0, A.shape[0], 256):  # so that the complex copy stays small
+        for i in range(0, A.shape[0], 256):  # 256 rows at a time, for a small complex copy
             image = np.fft.fft(A[i : i + 256] * signs, axis=1)
             A[i : i + 256] = (image.real - image.imag) / np.sqrt(n)
     return A

@@ -63,7 +63,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Spectra of the weights in huge checkpoints, each number with its error.",
     epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
-    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (what was done is written).",
+    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (finished rows are written).",
 )
 
 
@@ -85,9 +85,9 @@ def _main(
 @app.command()
 def info(
     path: CheckpointArgument,
-    every: Annotated[bool, typer.Option("--all", help="Every tensor, not grouped.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List every tensor, not grouped.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON line per tensor on standard output.")
+        bool, typer.Option("--json", help="Print a JSON line per tensor on standard output.")
     ] = False,
     heads: HeadsOption = False,
     rules: RulesOption = None,
@@ -223,7 +223,7 @@ def config() -> None:
 
 
 def _demo_model(quiet: bool) -> Path:
-    """Return the demonstration model; a download of minutes must not look like a hang."""
+    """Return the demonstration model; show a status, since a download may take minutes."""
     if quiet:
         return fetch()
     with console(stderr=True).status("fetching the model all-MiniLM-L6-v2, once"):
@@ -239,7 +239,7 @@ def run() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an old terminal may know no "±"
+            stream.reconfigure(errors="replace")  # the encoding of a terminal may lack "±"
     try:
         app()
     except KeyboardInterrupt as stop:

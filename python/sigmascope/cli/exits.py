@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How a command ends: its exit status, and errors in one line (extra ``cli``)."""
+"""Exit statuses, and error messages in one line (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 @contextmanager
 def clean_errors() -> Iterator[None]:
-    """Turn what is wrong with the input into one line and exit status 2."""
+    """Print an error of the input in one line, and exit with status 2."""
     try:
         yield
     except BrokenPipeError:
-        # The reader has left. Python would complain once more when it flushes at exit.
+        # The reader has closed the pipe. Python would report it once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(INCOMPLETE) from None
     except (SigmascopeError, OSError, ValueError, ImportError) as error:
@@ -31,7 +31,7 @@ def clean_errors() -> Iterator[None]:
 
 
 def complain(error: Exception) -> None:
-    """Say what is wrong in one line on standard error."""
+    """Print an error in one line on standard error."""
     text = str(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
         text = f"{error.filename}: {error.strerror}"

@@ -11,7 +11,7 @@ import typer
 
 
 class Effort(StrEnum):
-    """How much is computed of each matrix."""
+    """Extent of the computation for each matrix."""
 
     TOP = "top"
     DENSITY = "density"
@@ -19,14 +19,14 @@ class Effort(StrEnum):
 
 
 class Accuracy(StrEnum):
-    """Of every value, where every value is computed."""
+    """Accuracy at effort "exact"."""
 
     REFERENCE = "reference"
     FAST = "fast"
 
 
 class Reading(StrEnum):
-    """How files are read."""
+    """Mode of reading files."""
 
     BUFFERED = "buffered"
     UNCACHED = "uncached"
@@ -35,38 +35,43 @@ class Reading(StrEnum):
 
 EffortOption = Annotated[
     Effort,
-    typer.Option(help="The k largest values; these and the spectral density; every value."),
+    typer.Option(
+        help="top: the k largest values; density: also the spectral density; exact: every value."
+    ),
 ]
 RankOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, metavar="N", help="Largest values wanted.")
+    int, typer.Option("-k", "--k", min=1, metavar="N", help="Number of largest values.")
 ]
 TolOption = Annotated[
     float, typer.Option(metavar="X", help="Error of the k values, in units of the largest one.")
 ]
 AccuracyOption = Annotated[
     Accuracy,
-    typer.Option(help="Of effort exact: sums in float64, or sooner with wider error bounds."),
+    typer.Option(help="At effort exact: sums in float64, or faster with wider error bounds."),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same numbers.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Random seed; the same seed gives the same numbers.")
+]
 ThreadsOption = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Default: all cores. Changes no result.")
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Number of threads. Default: all cores. Changes no result."
+    ),
 ]
 MemoryOption = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE", help='For one matrix, like "2GiB". Default: half of what is free.'
+        metavar="SIZE", help='Memory limit, like "2GiB". Default: half of the available memory.'
     ),
 ]
 ReadingOption = Annotated[
     Reading,
-    typer.Option(
-        help="Through the page cache, past it (nothing stays there), or mapped. Changes no result."
-    ),
+    typer.Option(help="Read through the page cache, past it, or mapped. Changes no result."),
 ]
 IncludeOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="PATTERN", help='Only tensors that match, like "*.mlp.*"; may be repeated.'
+        metavar="PATTERN", help='Analyse only tensors that match, like "*.mlp.*"; may be repeated.'
     ),
 ]
 ExcludeOption = Annotated[
@@ -80,16 +85,16 @@ OutOption = Annotated[
         help="Save as .jsonl (grows row by row), .csv, .parquet or .html (to read); repeatable.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 HeadsOption = Annotated[
     bool, typer.Option("--heads", help="Cut q, k, v and o into attention heads, a row each.")
 ]
 RulesOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="Rules for roles of your own, .toml or .json; see docs/roles.md."
-    ),
+    typer.Option(metavar="FILE", help="Own rules for roles, .toml or .json; see docs/roles.md."),
 ]
 CheckpointArgument = Annotated[
     Path,

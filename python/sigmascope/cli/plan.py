@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a scan will do, on the command line: ``sigmascope scan --plan`` (extra ``cli``)."""
+"""The option ``sigmascope scan --plan`` (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .scan import shard_of
 PlanOption = Annotated[
     bool,
     typer.Option(
-        "--plan", help="Only say what would be done, with how much memory and about how long."
+        "--plan", help="Only print what would be done, the memory and the approximate time."
     ),
 ]
 
@@ -40,12 +40,12 @@ def show_plan(
     """Print the plan of a scan; with JSON a line per matrix, and one of the totals."""
     with clean_errors():
         opened = as_scannable(path, reading, heads=heads, rules=rules)
-        found = plan_scan(opened, shard=shard_of(shard), **options)
+        plan = plan_scan(opened, shard=shard_of(shard), **options)
         if as_json:
-            for tensor in found:
+            for tensor in plan:
                 sys.stdout.write(json_line(asdict(tensor)))
-            sys.stdout.write(json_line({"totals": found.totals()}))
+            sys.stdout.write(json_line({"totals": plan.totals()}))
         else:
-            report.show_plan(console(), found)
+            report.show_plan(console(), plan)
         sys.stdout.flush()
-    raise typer.Exit(INCOMPLETE if found.refused or found.unreadable else DONE)
+    raise typer.Exit(INCOMPLETE if plan.refused or plan.unreadable else DONE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scans in parts on the command line: resumed, spread over processes and machines, merged."""
+"""The commands ``sigmascope scan`` and ``merge``: journals, parts and processes (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -32,26 +32,27 @@ from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_e
 ResumeOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Go on with this .jsonl, and append to it; begin it if there is none."
+        metavar="FILE", help="Continue this .jsonl and append to it; create it if there is none."
     ),
 ]
 ShardOption = Annotated[
     str | None,
     typer.Option(
-        metavar="I/N", help="Only the I-th of N parts, I from 0; `sigmascope merge` joins them."
+        metavar="I/N",
+        help="Scan only the I-th of N parts, I from 0; `sigmascope merge` joins them.",
     ),
 ]
 MeasuresOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Also alpha_farms or randomized_distance, which read a matrix again; may be repeated.",
+        help="Compute also alpha_farms or randomized_distance (one more read); may be repeated.",
     ),
 ]
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Processes among which threads and memory are shared out."
+        min=1, metavar="N", help="Number of processes among which threads and memory are divided."
     ),
 ]
 
@@ -61,7 +62,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Terminated(KeyboardInterrupt):
-    """A polite kill: handled as Ctrl-C is, so that it leaves what was done."""
+    """The signal SIGTERM, which is handled like Ctrl-C, so that finished rows are saved."""
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:
@@ -76,19 +77,19 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
 
 @contextmanager
 def processes(count: int | None) -> Iterator[Executor | None]:
-    """Give that many processes; None, if none are wanted."""
+    """Yield an executor with `count` processes; None without a count."""
     if count is None:
         yield None
         return
     context = multiprocessing.get_context("spawn")
     hook = threading.excepthook
     try:
-        with ProcessPoolExecutor(count, mp_context=context, initializer=_of_the_scan) as pool:
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
             _start(pool, count)
             try:
                 yield pool
-            except BaseException:  # what the processes still do is for nobody
-                threading.excepthook = _unheard
+            except BaseException:  # nobody needs the results of the processes any more
+                threading.excepthook = _ignore
                 for child in multiprocessing.active_children():
                     child.terminate()
                 raise
@@ -97,27 +98,27 @@ def processes(count: int | None) -> Iterator[Executor | None]:
 
 
 def _start(pool: ProcessPoolExecutor, count: int) -> None:
-    """Start the workers deaf to Ctrl-C: it ends the scan, which ends them."""
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # they inherit it
+    """Start workers that ignore Ctrl-C, which ends the scan; the scan then ends them."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the workers inherit it
     try:
         for _ in range(count):
             pool.submit(int)
     finally:
-        signal.signal(signal.SIGINT, heard)
+        signal.signal(signal.SIGINT, handler)
 
 
-def _of_the_scan() -> None:
-    """Let a worker end when the scan does, by a hard kill too."""
+def _end_with_parent() -> None:
+    """Make the system end this worker when the scan ends, also if that is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _unheard(error: threading.ExceptHookArgs) -> None:
-    """Say nothing: the thread of a pool that is ended stumbles over futures that are cancelled."""
+def _ignore(error: threading.ExceptHookArgs) -> None:
+    """Do nothing: the thread of a pool that was ended raises errors about cancelled futures."""
 
 
-def status_of(found: Scan) -> int:
-    """Return the exit status that the rows of a scan deserve."""
-    return INCOMPLETE if found.failed or found.unreadable or found.unconverged else DONE
+def status_of(scan: Scan) -> int:
+    """Return the exit status of a scan: INCOMPLETE if rows failed or did not converge."""
+    return INCOMPLETE if scan.failed or scan.unreadable or scan.unconverged else DONE
 
 
 def merge(
@@ -131,24 +132,24 @@ def merge(
         ),
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Also if parts are missing or unfinished.")
+        bool, typer.Option("--partial", help="Join also if parts are missing or unfinished.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Rows as JSON lines on standard output.")
+        bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
     ] = False,
 ) -> None:
     """Join the parts of a scan that were made with --shard."""
     with clean_errors():
-        found = merge_parts(parts, partial=partial)
+        merged = merge_parts(parts, partial=partial)
         for path in out or ():
-            found.save(path)
+            merged.save(path)
         if as_json:
-            sys.stdout.writelines(map(json_line, found))
+            sys.stdout.writelines(map(json_line, merged))
         else:
-            report.show_scan(console(), found)
+            report.show_scan(console(), merged)
             report.show_saved(console(), out or ())
         sys.stdout.flush()
-    raise typer.Exit(status_of(found) or (DONE if found.complete else INCOMPLETE))
+    raise typer.Exit(status_of(merged) or (DONE if merged.complete else INCOMPLETE))
 
 
 def run_scan(
@@ -162,7 +163,7 @@ def run_scan(
     reading: str | None = None,
     **options: Any,
 ) -> NoReturn:
-    """Scan, show, and leave with the exit status that the result deserves."""
+    """Scan a checkpoint, print the result, and exit with its status."""
 
     def work(progress: Progress | None, pool: Executor | None) -> Scan:
         how = options | {"shard": shard_of(shard), "workers": workers}
@@ -181,25 +182,25 @@ def run_table(
     workers: int | None,
     saved: Sequence[Path],
 ) -> NoReturn:
-    """Fill a table, show it, and leave with the exit status that it deserves."""
+    """Make a table, print it, and exit with its status."""
     set_numpy_threads(1)
     with clean_errors():
         status = DONE
         try:
             with _watching(quiet) as watcher, processes(workers) as pool:
-                found = work(both(watcher, _print_row) if as_json else watcher, pool)
+                table = work(both(watcher, _print_row) if as_json else watcher, pool)
         except ScanInterrupted as stop:
-            found = stop.scan
+            table = stop.scan
             status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
         except OutputError as error:
             complain(error)
-            found, status = error.scan, BAD_INPUT
+            table, status = error.scan, BAD_INPUT
         if not as_json:
-            show(console(), found)
+            show(console(), table)
             if status != BAD_INPUT:
                 report.show_saved(console(), saved)
         sys.stdout.flush()
-    raise typer.Exit(status or status_of_rows(found))
+    raise typer.Exit(status or status_of_rows(table))
 
 
 def _print_row(event: ScanEvent) -> None:
@@ -209,5 +210,5 @@ def _print_row(event: ScanEvent) -> None:
 
 
 def _watching(quiet: bool) -> AbstractContextManager[Progress | None]:
-    """Progress goes to standard error, so that standard output holds the results alone."""
+    """Return the progress display on standard error; standard output has only results."""
     return nullcontext() if quiet else watching(console(stderr=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Several scans on the command line: a run over its steps, a model among those of its family."""
+"""The commands ``sigmascope trajectory`` and ``reference`` (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ MeasureOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Save the table as .csv or .jsonl.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Rows as JSON lines on standard output.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
+]
 
 
 def trajectory(
     run: ScansArgument,
     step: Annotated[
         list[float] | None,
-        typer.Option(metavar="N", help="Of each in turn; default: the last number in its name."),
+        typer.Option(metavar="N", help="Step of each scan; default: the last number in its name."),
     ] = None,
     measure: MeasureOption = None,
     out: OutOption = None,
@@ -48,13 +50,13 @@ def trajectory(
 ) -> None:
     """Follow measures over the steps of one training run."""
     with clean_errors():
-        found = follow(run, steps=step or None, measures=measure or MEASURES)
+        table = follow(run, steps=step or None, measures=measure or MEASURES)
         if out is not None:
-            found.save(out)
+            table.save(out)
         if as_json:
-            sys.stdout.writelines(map(json_line, found))
+            sys.stdout.writelines(map(json_line, table))
         else:
-            report.show_trajectory(console(), found)
+            report.show_trajectory(console(), table)
         sys.stdout.flush()
     raise typer.Exit(DONE)
 
@@ -63,22 +65,24 @@ def reference(
     models: ScansArgument,
     place: Annotated[
         Path | None,
-        typer.Option(metavar="SCAN", help="Where this model stands among them, instead."),
+        typer.Option(metavar="SCAN", help="Print the quantiles of this model among them instead."),
     ] = None,
     measure: MeasureOption = None,
-    bands: Annotated[int, typer.Option(min=1, metavar="N", help="Bands of relative depth.")] = 4,
+    bands: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of bands of relative depth.")
+    ] = 4,
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Gather models of one family: a distribution per role and depth."""
     with clean_errors():
         family = gather(models, measures=measure or MEASURES, bands=bands)
-        found = family if place is None else family.place(place)
+        table = family if place is None else family.place(place)
         if out is not None:
-            found.save(out)
+            table.save(out)
         if as_json:
-            sys.stdout.writelines(map(json_line, found))
+            sys.stdout.writelines(map(json_line, table))
         else:
-            report.show_series(console(), found)
+            report.show_series(console(), table)
         sys.stdout.flush()
     raise typer.Exit(DONE)

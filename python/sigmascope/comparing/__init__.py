@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two checkpoints side by side: which tensors belong together, and what changed in each."""
+"""The comparison of two checkpoints: pairs of tensors, and the change of each."""
 
 from __future__ import annotations
 

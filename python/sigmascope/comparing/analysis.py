@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The four spectra of one pair, within one memory limit, and what is common to them.
+"""The computations for one pair: norms, special structure, changed entries and four spectra.
 
-Before, after, dW = after - before and the projected dW - c before are lists of tiles over the same
-stored bytes, which are read once if they fit. Each entry of dW is summed while it is decoded, in
-float32 unless one of them is f64: exactly, but where their exponents are far apart. -c w is rounded
-when it is added to that: by at most 2^-24 of |c w| and of the sum. The change that an adapter makes
-is no such list but its product, whose spectrum is exact; it is one where it is added to another.
+The four matrices are `before`, `after`, dW = after - before and the projected dW - c before. Each
+is a list of tiles over the same stored bytes, which are read once if they fit into memory. An entry
+of dW is summed while it is decoded, in float64 if either matrix is f64 and else in float32. The sum
+is exact unless the exponents of the two entries are far apart. Adding -c w rounds by at most 2^-24
+of |c w| and of the sum. The change that an adapter makes is a product of thin matrices, whose
+spectrum is exact; it becomes a list of tiles where it is added to another matrix.
 """
 
 from __future__ import annotations
@@ -18,95 +19,105 @@ from typing import Any
 import numpy as np
 
 from sigmascope import statistics
-from sigmascope._running.sharing import Share
 from sigmascope._running.tasks import Options
+from sigmascope._running.thread_budget import ThreadLease
 from sigmascope._tables.schema import Row
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.structure import Structure, structure
 from sigmascope.solvers.moments import moments
 from sigmascope.spectra import Spectrum
 
-from .at_once import Budget, Job, Spectra, Tally
-from .couples import AnyCouple, Couple, Sums
-from .doubtful import entries_of
+from .changed_entries import changed_entries
+from .matrix_pairs import MatrixPair, StoredPair
+from .pair_norms import PairNorms
+from .pair_spectra import ByteCounter, Job, PairPlan, PairSpectra
 from .rows import GROUPS
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was computed of one pair: sums over the entries, spectra, what makes either special,
-    and, where the change may be rounding alone, what single entries tell.
+    """The results for one pair.
+
+    Attributes
+    ----------
+    norms
+        Sums over the entries of both matrices.
+    spectra
+        Spectra by the names of `GROUPS`.
+    structures
+        Special structure of the stored matrices.
+    entries
+        Columns that count changed entries, if the change may be rounding alone; else empty.
     """
 
-    sums: Sums
+    norms: PairNorms
     spectra: Mapping[str, Spectrum]
     structures: Mapping[str, Structure]
     entries: Row
 
 
 def findings(
-    couple: AnyCouple, options: Options, budget: Budget, tally: Tally, share: Share
+    pair: MatrixPair, options: Options, plan: PairPlan, counter: ByteCounter, lease: ThreadLease
 ) -> Findings:
-    """Compute all that a row tells of two matrices.
+    """Compute the results for two matrices.
 
     Raises
     ------
     NonFiniteError
-        One of them holds NaN or infinity.
+        If one of them holds NaN or infinity.
     MemoryLimitError
-        A spectrum does not fit into the memory limit.
+        If a spectrum does not fit into the memory limit.
     """
-    with share.threads(budget.workers, spare=True) as part:
+    with lease.threads(plan.workers, spare=True) as fraction:
         how: dict[str, Any] = {
-            "num_threads": options.threads_of(part),
+            "num_threads": options.threads_of(fraction),
             "memory_limit": options.memory_limit,
-            "reserved": budget.reserved,
+            "reserved": plan.reserved,
         }
-        sums = couple.sums(progress=tally.part(), **how)
+        norms = pair.norms(progress=counter.listener(), **how)
         structures = {
-            side: structure(a, moments(a, histogram=False, progress=tally.part(), **how))
-            for side, a in (("before", couple.before), ("after", couple.after))
-            if isinstance(a, Matrix) and (side == "before" or isinstance(couple, Couple))
+            side: structure(a, moments(a, histogram=False, progress=counter.listener(), **how))
+            for side, a in (("before", pair.before), ("after", pair.after))
+            if isinstance(a, Matrix) and (side == "before" or isinstance(pair, StoredPair))
         }
-        entries = entries_of(couple, sums)
-    jobs, known = _jobs(couple, sums, options.k)
-    change = sums.change
+        entries = changed_entries(pair, norms)
+    jobs, known = _jobs(pair, norms, options.k)
+    change = norms.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
-    spectra = (
-        known | Spectra(jobs, decay, sums.fingerprint, options, budget, tally, share).computed()
-    )
+    computation = PairSpectra(jobs, decay, norms.fingerprint, options, plan, counter, lease)
+    spectra = known | computation.run()
     if change.change2 == 0:
         spectra["after"] = spectra["before"]
     if change.product == 0 and change.before2 > 0:
         spectra["projected"] = spectra["delta"]
-    return Findings(sums, {g: spectra[g] for g in GROUPS if g in spectra}, structures, entries)
+    return Findings(norms, {g: spectra[g] for g in GROUPS if g in spectra}, structures, entries)
 
 
-def _jobs(couple: AnyCouple, sums: Sums, k: int) -> tuple[dict[str, Job], dict[str, Spectrum]]:
-    """Say which matrices have a spectrum to compute, and which spectra are known: those of zero."""
-    zero, change = _of_zero(couple.before.shape, k), sums.change
+def _jobs(pair: MatrixPair, norms: PairNorms, k: int) -> tuple[dict[str, Job], dict[str, Spectrum]]:
+    """Return the spectra to compute, and those that are known since their matrix is zero."""
+    zero, change = _zero_spectrum(pair.before.shape, k), norms.change
     jobs: dict[str, Job] = {}
     known = {}
     for group, a, norm2 in (
-        ("before", couple.before, change.before2),
-        ("after", couple.after, sums.after2),
-        ("delta", couple.delta, change.change2),
+        ("before", pair.before, change.before2),
+        ("after", pair.after, norms.after2),
+        ("delta", pair.delta, change.change2),
     ):
         if norm2 == 0:
             known[group] = zero
         else:
-            # Of what an adapter adds to, the norm is not summed entry by entry.
-            seen = isinstance(couple, Couple) and math.isfinite(norm2)
-            seen = seen and sums.unit == sums.delta_unit == 0  # a square that float64 holds
-            jobs[group] = Job(a, norm2 if seen else None)
+            # The norm of a weight plus an adapter's change is not a sum over its entries.
+            summed = isinstance(pair, StoredPair) and math.isfinite(norm2)
+            summed = summed and norms.unit == norms.delta_unit == 0  # a square that float64 holds
+            jobs[group] = Job(a, norm2 if summed else None)
     if change.change2 == 0:
         jobs.pop("after", None)  # the same as before
     elif change.product != 0:
-        jobs["projected"] = Job(couple.without(change.product / change.before2))
+        jobs["projected"] = Job(pair.without(change.product / change.before2))
     return jobs, known
 
 
-def _of_zero(shape: tuple[int, int], k: int) -> Spectrum:
+def _zero_spectrum(shape: tuple[int, int], k: int) -> Spectrum:
     n = min(shape)
     zeros = np.zeros(n)
     k = min(k, n)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pairs without a spectrum: vectors, scalars, integers, scales, compared number by number."""
+"""Rows of pairs without a spectrum (vectors, scalars, integers, scales), compared by entries."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from sigmascope._running.tasks import TENSOR_ERRORS, failed
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint.elements import Elements
-from sigmascope.scanning.entrywise import evidence, nonfinite, told
+from sigmascope.scanning.entrywise import evidence, nonfinite, nonfinite_counts
 from sigmascope.statistics.entries import VectorChange, VectorStatistics
 from sigmascope.statistics.pairs import ROUNDING
 
-from .pairing import Pair
+from .members import Pair
 
 
 def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
-    """Compare the numbers of two tensors; what is wrong with them becomes the reason.
+    """Compare the numbers of two tensors; an error becomes the reason in the row.
 
     Returns
     -------
     dict
-        The columns of the row that reading the headers does not give.
+        The columns of the row that the headers do not give.
 
     Notes
     -----
@@ -36,27 +36,33 @@ def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
         if [piece.entry.shape for piece in one.pieces] != [p.entry.shape for p in two.pieces]:
             reason = f"in pieces: {one.count} numbers before, {two.count} after"
             return {"status": "unpaired", "reason": reason}
-        apart = VectorChange((one.dtype, two.dtype))
+        difference = VectorChange((one.dtype, two.dtype))
         for before, after in zip(one, two, strict=True):
-            apart.add(before, after)
+            difference.add(before, after)
     except TENSOR_ERRORS as error:
         return failed(error, began)
     row = {"status": "entrywise", "converged": True} | evidence(began)
-    for side, seen, stored in (("before", apart.before, one), ("after", apart.after, two)):
+    for side, seen, stored in (
+        ("before", difference.before, one),
+        ("after", difference.after, two),
+    ):
         row |= _side(side, seen, stored)
-    row |= {"changed_entries": apart.changed, "delta_abs_max": apart.largest}
-    if apart.before.finite and apart.after.finite:
-        return row | _change(apart)
+    row |= {"changed_entries": difference.changed, "delta_abs_max": difference.largest}
+    if difference.before.finite and difference.after.finite:
+        return row | _change(difference)
     wrong = [
-        f"the {pair.row()['kind']} {side} holds {told(seen, stored)}"
-        for side, seen, stored in (("before", apart.before, one), ("after", apart.after, two))
+        f"the {pair.row()['kind']} {side} holds {nonfinite_counts(seen, stored)}"
+        for side, seen, stored in (
+            ("before", difference.before, one),
+            ("after", difference.after, two),
+        )
         if not seen.finite
     ]
     return row | nonfinite("; ".join(wrong))
 
 
 def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, Elements]:
-    """Return what is to be read: of copies on several ranks one, unless both have as many."""
+    """Return the numbers of both; of copies on several ranks one, unless both have equally many."""
     assert pair.before is not None
     assert pair.after is not None
     one, two = both[0].elements(pair.before.key), both[1].elements(pair.after.key)
@@ -68,7 +74,7 @@ def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, 
 
 
 def _side(side: str, seen: VectorStatistics, stored: Elements) -> Row:
-    """Return what is known of one of both."""
+    """Return the columns for one of the two tensors."""
     return {
         f"{side}_nan": seen.nan,
         f"{side}_inf": seen.inf,
@@ -77,18 +83,22 @@ def _side(side: str, seen: VectorStatistics, stored: Elements) -> Row:
     }
 
 
-def _change(apart: VectorChange) -> Row:
+def _change(difference: VectorChange) -> Row:
     """Return the measures of a pair of finite numbers."""
     row: Row = {
-        "beyond_rounding": apart.beyond,
-        "rounding_floor": apart.floor,
-        "above_rounding": apart.above_rounding,
+        "beyond_rounding": difference.beyond,
+        "rounding_floor": difference.floor,
+        "above_rounding": difference.above_rounding,
     }
     for name in ("relative_change", "cosine", "decay_coefficient"):
-        measure = getattr(apart, name)
+        measure = getattr(difference, name)
         if measure is not None and math.isfinite(measure.value):
             row[name], row[f"{name}_error"] = measure.value, measure.error
-    norms = {"before": apart.before.squares, "after": apart.after.squares, "delta": apart.change}
+    norms = {
+        "before": difference.before.squares,
+        "after": difference.after.squares,
+        "delta": difference.change,
+    }
     for group, total in norms.items():
         norm = total.root()
         if norm is not None:
@@ -96,5 +106,5 @@ def _change(apart: VectorChange) -> Row:
     if "before_fro_norm" in row and "after_fro_norm" in row:
         row["change_fro_norm"] = row["after_fro_norm"] - row["before_fro_norm"]
         errors = (row["before_fro_norm_error"], row["after_fro_norm_error"])
-        row["change_fro_norm_error"] = sum(errors) if apart.changed else 0.0
+        row["change_fro_norm_error"] = sum(errors) if difference.changed else 0.0
     return row

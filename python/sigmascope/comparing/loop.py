@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two checkpoints side by side, pair by pair."""
+"""The function compare: two checkpoints, pair by pair."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import replace
 from sigmascope._display.text import path_text
 from sigmascope._execution.build import engine
 from sigmascope._execution.memory import keeping
-from sigmascope._running.ahead import Threads, turns
-from sigmascope._running.executors import Borrowed, at_once
-from sigmascope._running.filling import Rows
+from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
+from sigmascope._running.ordered import ThreadTasks, submission_order
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns, as_list
-from sigmascope._running.sharing import Sharing
-from sigmascope._running.tasks import Options, Read
+from sigmascope._running.table_builder import TableBuilder
+from sigmascope._running.tasks import ByteListener, Options
+from sigmascope._running.thread_budget import ThreadBudget
 from sigmascope._tables.outputs import Outputs, PathLike, Paths
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
@@ -26,12 +26,13 @@ from sigmascope.checkpoint import FileIdentity
 
 from .adapted import adapted_pairs
 from .entrywise import compared_entrywise
-from .pairing import Pair, linked, members, selected
+from .members import Pair, members, selected
+from .pairing import linked
 from .result import Comparison
-from .tasks import Couples, Link, PairTask, compared, run
+from .tasks import Link, MatrixPairs, PairTask, compare_matrices, run
 
 Source = Scannable | str | os.PathLike[str]
-PairRows = Rows[Comparison, Pair]
+PairBuilder = TableBuilder[Comparison, Pair]
 
 
 def compare(
@@ -62,45 +63,49 @@ def compare(
     before, after : Checkpoint, Adapter or path
         As for :func:`open_checkpoint`; `after` may be a LoRA adapter of `before`, or both adapters.
     effort, k, tol, accuracy, measures, seed
-        Of each of the four spectra of a pair, as for :func:`spectrum`. All four begin with the same
-        random block.
+        Options of each of the four spectra of a pair, as for :func:`spectrum`. All four start from
+        the same random block.
     num_threads, memory_limit
-        Of all spectra that are computed at once. Without a limit, a comparison that is resumed
-        keeps the one it began with, if this machine has as much.
+        Threads and memory of all spectra that are computed at once. If no limit is given, a resumed
+        comparison uses the limit of its journal, if this machine has as much.
     reading : str, optional
         As for :func:`open_checkpoint`; an open checkpoint has its own.
     include, exclude : str or sequence of str, optional
-        As for :func:`scan`; a pair is known by the names of both.
+        As for :func:`scan`; a pattern matches a pair if it matches the name of either tensor.
     out, resume, executor, workers, progress
         As for :func:`scan`.
 
     Returns
     -------
     Comparison
-        One row per pair in the order of `before`, then what only `after` has; see
-        :mod:`sigmascope.comparing.rows`. Tensors are paired by name, or by their place in the
-        model (:mod:`sigmascope.comparing.pairing`); what has no partner has the status "unpaired"
-        and the reason, as have two of different shapes, but for embeddings of vocabularies of two
-        sizes, of which the common rows are compared. Tensors without a spectrum are compared number
-        by number, status "entrywise". :attr:`Comparison.verdict` counts them all.
+        One row per pair in the order of `before`, then the tensors that only `after` has; see
+        :mod:`sigmascope.comparing.rows`. Tensors are paired by name, or by their place in the model
+        (:mod:`sigmascope.comparing.pairing`). A tensor without a partner has status "unpaired" and
+        a reason, as do two tensors of different shapes. Embeddings of vocabularies of two sizes are
+        an exception: their common rows are compared. Tensors without a spectrum are compared number
+        by number, with status "entrywise". :attr:`Comparison.verdict` counts them all.
 
     Raises
     ------
     CheckpointError, ValueError, ImportError, OSError, OutputError, ScanInterrupted
-        As for :func:`scan`; the last two carry the Comparison so far as `scan`. ValueError also if
-        `before` is an adapter and `after` is not.
+        As for :func:`scan`; the attribute `scan` of the last two has the Comparison so far.
+        ValueError also if `before` is an adapter and `after` is not.
 
     Notes
     -----
-    Of each pair W and W' are read once, if both fit into memory beside one spectrum, and the next
-    pair is begun meanwhile, on the threads that this one leaves idle, if it fits as well. Passes:
-    one over both for their norms, that of dW, <dW, W> and what rounding errs by (another over each
-    of 8 bits, or with scales), one over each for what is special of it (a constant matrix, copies
-    of rows; another where norms of rows agree), one more where the change is not above rounding as
-    a whole, for its single entries, then those of :func:`spectrum` for W, W', dW = W' - W and
-    dW - c W, c = <dW, W> / <W, W>. Memory as for :func:`spectrum`; as many of the four are computed
-    at once, on a part of the threads each, as it allows: no number depends on that. A pair of
-    identical matrices has one spectrum. dW is summed entry by entry as it is decoded.
+    Both matrices W and W' of a pair are read once, if they fit into memory together with one
+    spectrum. The next pair is computed at the same time, on threads that would be idle, if it fits
+    as well.
+
+    Passes: one over both matrices for their norms, the norm of dW = W' - W, <dW, W> and the
+    expected rounding error (a second one over numbers of 8 bits, or with scales); one over each for
+    special structure (a constant matrix, copies of rows; a second one where norms of rows agree);
+    one over both for single entries, if the change is not above rounding; then those of
+    :func:`spectrum` for W, W', dW and dW - c W, where c = <dW, W> / <W, W>. A pair of identical
+    matrices has one spectrum. dW is summed entry by entry while it is decoded.
+
+    Memory is that of :func:`spectrum`. As many of the four spectra are computed at once as it
+    allows, each on a part of the threads; no number depends on that.
 
     Examples
     --------
@@ -108,7 +113,7 @@ def compare(
     >>> found.to_pandas().groupby("role").change_effective_rank.median()       # doctest: +SKIP
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
-    workers = at_once(executor, workers)
+    workers = concurrent_tasks(executor, workers)
     both = as_scannable(before, reading), as_scannable(after, reading)
     where = f"{both[0].path} and {both[1].path}"
     pairs = selected(_pairs(*both), as_list(include), as_list(exclude), where)
@@ -116,7 +121,7 @@ def compare(
     with Outputs(out, resume, Comparison) as outputs:
         if memory_limit is None and outputs.memory_limit is not None:
             options = replace(options, memory_limit=outputs.memory_limit)
-        begun = Comparison(
+        start = Comparison(
             before=path_text(both[0].path),
             after=path_text(both[1].path),
             options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
@@ -127,24 +132,25 @@ def compare(
             engine=engine(),
         )
 
-        def look(pair: Pair) -> Row:
+        def read_entries(pair: Pair) -> Row:
             return compared_entrywise(both, pair)
 
-        rows = PairRows(outputs.begin(begun), pairs, f"{begun.before} with {begun.after}", look)
+        source = f"{start.before} with {start.after}"
+        builder = PairBuilder(outputs.begin(start), pairs, source, read_entries)
         if executor is None:
-            _here(both, options, rows, outputs, progress)
+            _on_threads(both, options, builder, outputs, progress)
         else:
-            each = options.shared(workers)
+            each = options.per_worker(workers)
 
             def task(index: int) -> PairTask:
                 return PairTask.of(both, files, Link.of(pairs[index]), each)
 
-            rows.fill(Borrowed(executor, task, workers, run), outputs, progress)
-    return rows.table
+            builder.fill(ExecutorTasks(executor, task, workers, run), outputs, progress)
+    return builder.table
 
 
 def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:
-    """List the rows to come, by what is compared."""
+    """List the pairs of two checkpoints, two adapters, or a checkpoint and an adapter of it."""
     if isinstance(before, Adapter) == isinstance(after, Adapter):
         return linked(list(members(before)), list(members(after)))
     if isinstance(before, Adapter):
@@ -156,23 +162,23 @@ def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:
     return adapted_pairs(before, after)
 
 
-def _here(
+def _on_threads(
     both: tuple[Scannable, Scannable],
     options: Options,
-    rows: PairRows,
+    builder: PairBuilder,
     outputs: Outputs[Comparison],
     progress: Progress | None,
 ) -> None:
-    """Analyse what is left in this process, a pair and the next."""
-    links = {index: Link.of(rows.items[index]) for index in rows.matrices}
-    couples, sharing = Couples(*both, links.values()), Sharing(options.num_threads)
+    """Compare the remaining pairs in this process, at most two at a time."""
+    links = {index: Link.of(builder.items[index]) for index in builder.matrices}
+    matrices, budget = MatrixPairs(*both, links.values()), ThreadBudget(options.num_threads)
 
-    def analyse(index: int, read: Read) -> Row:
-        return compared(couples, links[index], options, sharing, read)
+    def row_of(index: int, read: ByteListener) -> Row:
+        return compare_matrices(matrices, links[index], options, budget, read)
 
-    begun = turns(rows.matrices, lambda index: rows.items[index].stored_bytes)
-    with keeping():  # a third of what is loaded finds pages that are there
-        rows.fill(Threads(analyse, 2), outputs, progress, begun)
+    order = submission_order(builder.matrices, lambda index: builder.items[index].stored_bytes)
+    with keeping():  # about a third of the loaded bytes reuse memory whose pages exist
+        builder.fill(ThreadTasks(row_of, 2), outputs, progress, order)
 
 
 def _notes(before: Scannable, after: Scannable) -> Iterator[str]:

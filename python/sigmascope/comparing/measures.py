@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The columns that the findings of one pair fill."""
+"""The columns of a row from the results for its pair of matrices."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from sigmascope.spectra.units import scaled
 from sigmascope.statistics import pairs
 
 from .analysis import Findings
-from .couples import Sums
+from .pair_norms import PairNorms
 from .rows import GROUPS, LISTS
 
 _ROUNDED = {"float64": 48.0 * 2.0**-53, "mixed": 2.0**-15, "split": 2.0**-15}
-"""Of sigma_1, by which A v - s u may differ from zero; else 48 units of float32's roundoff.
+"""Rounding error of A v - s u by the precision of the products, as a fraction of sigma_1.
 
-What a search with rounded products has read last may have had 16 bits of every number: see
-`block_krylov.hpp`.
+For a precision that is not listed it is 48 units of float32's roundoff. A search with rounded
+products may compute its last residuals from 16 bits of every number; see `block_krylov.hpp`.
 """
 
 
-def pair_columns(found: Findings, num_threads: int, threads: int) -> Row:
-    """Return the evidence, the measures and the lists of one pair, on some of its threads."""
-    spectra = found.spectra
-    passes = found.sums.passes + bool(found.structures) + bool(found.entries)
-    passes += max((one.passes for one in found.structures.values()), default=0)
+def pair_columns(results: Findings, num_threads: int, threads: int) -> Row:
+    """Return the columns of one pair; `threads` is the number that may be used for this."""
+    spectra = results.spectra
+    passes = results.norms.passes + bool(results.structures) + bool(results.entries)
+    passes += max((one.passes for one in results.structures.values()), default=0)
     row = _evidence(spectra, passes, num_threads)
     for group in GROUPS:
         if group in spectra:
             row |= _of_group(group, spectra[group])
     row |= _changes(spectra["before"], spectra["after"])
-    row |= _of_entries(found.sums) | found.entries
+    row |= _of_norms(results.norms) | results.entries
     row |= {
-        f"{side}_structure": in_words(one, spectra[side]) for side, one in found.structures.items()
+        f"{side}_structure": in_words(one, spectra[side])
+        for side, one in results.structures.items()
     }
     before, after, delta = (spectra[group].svd for group in ("before", "after", "delta"))
     row |= _angles("", before, after, threads, together=True)
@@ -72,12 +73,12 @@ def _joined(words: Iterable[str]) -> str:
 
 
 def _notes(spectra: Mapping[str, Spectrum]) -> str | None:
-    said: dict[str, list[str]] = {}
+    groups_of: dict[str, list[str]] = {}
     for group, one in spectra.items():
         for note in one.notes:
-            said.setdefault(note, []).append(group)
-    found = [f"{', '.join(groups)}: {note}" for note, groups in said.items()]
-    return "; ".join(found) or None
+            groups_of.setdefault(note, []).append(group)
+    notes = [f"{', '.join(groups)}: {note}" for note, groups in groups_of.items()]
+    return "; ".join(notes) or None
 
 
 def _of_group(group: str, spectrum: Spectrum) -> Row:
@@ -87,10 +88,11 @@ def _of_group(group: str, spectrum: Spectrum) -> Row:
 
 
 def _changes(before: Spectrum, after: Spectrum) -> Row:
-    """Return after minus before.
+    """Return the columns of `after` minus `before`.
 
-    The errors add up, for they may have any signs, but where both were estimated with the same
-    probes: what these do is nearly the same to both.
+    The errors of both are added, since their signs are unknown. If both were estimated with the
+    same probes, the difference of the estimates has a smaller error, since the probes change both
+    by nearly the same amount.
     """
     row: Row = {}
     alike = (before.seed, before.block) == (after.seed, after.block)
@@ -111,31 +113,33 @@ def _finite(x: float) -> float | None:
     return float(x) if math.isfinite(x) else None
 
 
-def _of_entries(sums: Sums) -> Row:
-    row, apart = Row(), sums.delta_unit - sums.unit
-    relative = pairs.relative_change(sums.change.before2, sums.change.change2, sums.change.rounding)
-    change = sums.change._replace(change2=scaled(sums.change.change2, 2 * apart))
+def _of_norms(norms: PairNorms) -> Row:
+    row, shift = Row(), norms.delta_unit - norms.unit
+    change = norms.change
+    relative = pairs.relative_change(change.before2, change.change2, change.rounding)
+    change = change._replace(change2=scaled(change.change2, 2 * shift))
     measures: dict[str, Measure | None] = {
-        "relative_change": None if relative is None else relative.scaled(apart),
+        "relative_change": None if relative is None else relative.scaled(shift),
         "cosine": pairs.cosine(*change),
         "decay_coefficient": pairs.decay_coefficient(*change),
     }
     for name, measure in measures.items():
         if measure is not None:
             row[name], row[f"{name}_error"] = measure.value, measure.error
-    if sums.floor is not None:
-        row["rounding_floor"] = scaled(sums.floor, sums.unit)
-        row["above_rounding"] = pairs.above_rounding(change.change2, sums.floor)
-        row["rounding_effective_rank"] = sums.floor_rank
+    if norms.floor is not None:
+        row["rounding_floor"] = scaled(norms.floor, norms.unit)
+        row["above_rounding"] = pairs.above_rounding(change.change2, norms.floor)
+        row["rounding_effective_rank"] = norms.floor_rank
     return row
 
 
 def _angles(
     prefix: str, one: SVD | None, two: SVD | None, num_threads: int, *, together: bool
 ) -> Row:
-    """Return the principal angles between leading subspaces that are told apart from the rest.
+    """Return the principal angles between the leading singular subspaces of two matrices.
 
-    `together`: of the same number of dimensions, the most that both resolve; else of each the most.
+    Each subspace is the largest that the errors of its vectors resolve. With `together`, both have
+    the same dimension, the largest that both resolve.
     """
     if one is None or two is None:
         return {}
@@ -150,7 +154,7 @@ def _angles(
     error = pairs.angle_error(float(first[i - 1]), float(second[j - 1]))
 
     def product(A: pairs.Vectors, B: pairs.Vectors) -> NDArray[np.float64]:
-        """A^T B by the engine, whose threads are those of this call, and no other library's."""
+        """Return A^T B by the engine, which uses the threads of this call only."""
         return multiply(matrix(A).T, B.astype(np.float64), num_threads=num_threads)
 
     row: Row = {}
@@ -165,6 +169,7 @@ def _angles(
 
 def _bounds(svd: SVD) -> NDArray[np.float64]:
     rounding = _ROUNDED.get(svd.precision, 48.0 * 2.0**-24) * float(svd.s[0])
-    rest = [0.0] if svd.method == METHOD and len(svd.s) == svd.columns else []  # all else is 0
+    # An exact decomposition of a product has all nonzero values; one zero stands for the rest.
+    rest = [0.0] if svd.method == METHOD and len(svd.s) == svd.columns else []
     s, e, r = (np.append(x, rest) for x in (svd.s, svd.errors, svd.residuals))
     return pairs.subspace_errors(s, e, r, rounding)

@@ -16,18 +16,18 @@ from .rows import COMPARISON
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
 class Comparison(Table):
-    """What a comparison found: one row per pair, in the order of `before`, then what has none.
+    """The result of a comparison: a row per pair, in the order of `before`, then rows of `after`.
 
     Attributes
     ----------
     before, after
-        Paths of what was compared; empty if loaded from a CSV.
+        Paths of the two checkpoints; empty if loaded from a CSV.
     options
         effort, k, tol, seed, num_threads, memory_limit (bytes), include, exclude.
     rows
-        Records of the columns that :mod:`sigmascope.comparing.rows` lists; they are plain JSON.
+        Records with the columns that :mod:`sigmascope.comparing.rows` lists, as plain JSON.
     expected, notes, files, engine
-        As for :class:`Table`; the names of files are preceded by "before/" and "after/".
+        As for :class:`Table`; the names of files begin with "before/" or "after/".
     """
 
     schema: ClassVar[Schema] = COMPARISON
@@ -46,22 +46,22 @@ class Comparison(Table):
 
     @property
     def compared(self) -> list[Row]:
-        """The rows whose numbers were compared: matrices, and what has no spectrum."""
+        """Rows whose numbers were compared, with and without spectra."""
         return [row for row in self.rows if row["status"] in COMPARED]
 
     @property
     def verdict(self) -> Verdict:
-        """What the two are to each other: every tensor in one group, and a sentence on them all."""
+        """Groups that count every tensor, and a sentence that sums up the comparison."""
         return verdict(self.rows, self.expected)
 
     @property
     def unpaired(self) -> list[Row]:
-        """The rows of tensors without a partner that they could be compared with."""
+        """Rows of tensors without a partner, or with a partner of another shape."""
         return [row for row in self.rows if row["status"] == "unpaired"]
 
     @property
     def unreadable(self) -> list[Row]:
-        """The rows of weights that this version cannot decode; excluded ones do not count."""
+        """Rows of weights that this version cannot decode, without those that were excluded."""
         return [
             row
             for row in self.rows
@@ -69,7 +69,7 @@ class Comparison(Table):
         ]
 
     def header(self) -> Header:
-        """Return the first line of a saved comparison: schema, version, and all but the rows."""
+        """Return the first line of a saved comparison: schema and attributes except the rows."""
         return {
             "schema": self.schema.name,
             "version": self.schema.version,
@@ -84,7 +84,7 @@ class Comparison(Table):
 
     @classmethod
     def of_header(cls, header: Header, rows: list[Row]) -> Self:
-        """Return the comparison that a header and its rows make; a CSV's header says nothing."""
+        """Make a comparison from a header and its rows; the header of a CSV is nearly empty."""
         return cls(
             before=header.get("before", ""),
             after=header.get("after", ""),

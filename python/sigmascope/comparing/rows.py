@@ -1,45 +1,45 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rows of a comparison: one for every pair of tensors, and for every tensor without a partner.
+"""The columns of a comparison's rows: one for every pair, and for every tensor without a partner.
 
-Every row has every column of `COLUMNS`, in this order; None where there is nothing to say. In the
-order of `before`, then what only `after` has.
+Every row has every column of `COLUMNS`, in this order; None if a column does not apply. Rows are in
+the order of `before`, then those of tensors that only `after` has.
 
 ===================  ============================================================================
-pair                 `name` (unique: the name in `before`, or in `after` where there is none),
+pair                 `name` (unique: the name in `before`, or in `after` if there is none there),
                      `before`, `after`, and of each `..._file`, `..._dtype`, `..._shape` as stored;
                      `nbytes` of both, `kind` (as in the rows of a scan; "unreadable" if either is),
                      `layer`, `role`, `tower`, `expert`
 outcome              `status`: "analysed", "entrywise" (no spectrum: vectors, scalars, integers,
                      scales, whose numbers were compared one by one), "not analysed", "unpaired",
                      "failed" or "excluded"; `reason`; `failure`: "data", or "environment", which
-                     may go well another time
+                     may not occur again
 evidence             `rows` and `columns` that were compared, `effort`, `k`, `method`, `precision`,
                      `passes` (over all spectra), `seed`, `seconds` (of all threads: those of all
                      rows add up), `num_threads`, `converged`, `notes`
-measures X           of the rows of a scan: `before_X`, `after_X`; `change_X`, after minus before;
-                     `delta_X` of dW = after - before; `projected_X` of dW - c before, the part of
-                     dW that is orthogonal to `before`; each with `..._error`
-of the pair          see :mod:`sigmascope.statistics.pairs`: `relative_change`, `cosine`,
+measures X           for every measure X of a scan: `before_X`, `after_X`; `change_X`, after minus
+                     before; `delta_X` of dW = after - before; `projected_X` of dW - c before, the
+                     part of dW that is orthogonal to `before`; each with `..._error`
+pair as a whole      see :mod:`sigmascope.statistics.pairs`: `relative_change`, `cosine`,
                      `decay_coefficient` (c), with errors; `rounding_floor`, `above_rounding`,
                      `rounding_effective_rank`
-entries              of pairs that are "entrywise", beside these and the norms `before_fro_norm` and
-                     so on, and of matrices that are not above rounding as a whole:
-                     `changed_entries`, how many numbers are not the same;
-                     `beyond_rounding`, how many differ by more than a unit in the last place of
-                     the coarser format;
-                     `before_abs_max`, `after_abs_max`, `delta_abs_max`, the largest magnitudes;
-                     `before_nan`, `before_inf`, `before_first_nonfinite`, and of `after`
-structure            `before_structure`, `after_structure`: as in the rows of a scan, what makes a
-                     matrix a special one: "all zero", "constant" and so on
-lists                of each of the four, as in the rows of a scan: `before_top` and so on
+entries              for rows with status "entrywise", and for matrices whose change is not above
+                     the rounding floor: `changed_entries`, the number of entries that differ;
+                     `beyond_rounding`, the number that differ by more than a unit in the last place
+                     of the coarser format; `before_abs_max`, `after_abs_max`, `delta_abs_max`, the
+                     largest magnitudes; `before_nan`, `before_inf`, `before_first_nonfinite`, and
+                     the same of `after`
+structure            `before_structure`, `after_structure`: words for a special structure, as in the
+                     rows of a scan: "all zero", "constant" and so on
+lists                of each of the four matrices, as in the rows of a scan: `before_top` and so on
 angles               in radians, ascending: `angles_left`, `angles_right` between the leading
                      singular subspaces of before and after, `delta_angles_left` and
-                     `delta_angles_right` between those of dW and of before; of as many dimensions,
-                     at most k, as are told apart from the rest, with one `..._error` for each list
+                     `delta_angles_right` between those of dW and of before; of the largest
+                     dimension, at most k, that the errors resolve, with one `..._error` per list
 ===================  ============================================================================
 
-Against an adapter `after` is the name of the change, `name` ends with the adapter's in brackets
-where there are several, and `rounding_effective_rank` is None, as are the measures of a bulk of dW.
+In a comparison with an adapter, `after` is the name of the change, and `name` ends with the
+adapter's name in brackets if there are several. `rounding_effective_rank` and the measures of the
+bulk of dW are None.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from sigmascope.scanning.rows import COLUMNS as SCAN_COLUMNS
 from sigmascope.scanning.rows import MEASURES
 
 GROUPS = ("before", "after", "delta", "projected")
-"""The four matrices whose spectra are computed."""
+"""Prefixes of the four matrices whose spectra are computed."""
 
 LISTS = tuple(name for name, kind in SCAN_COLUMNS.items() if kind == "floats")
 """Columns of a scan that hold a list of singular values, or of their errors."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The analysis of one pair of a comparison, in this process or wherever a task is sent."""
+"""The comparison of one pair of matrices, in this process or in a worker of an executor."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sigmascope._running.sharing import Share, Sharing
 from sigmascope._running.tasks import (
     TENSOR_ERRORS,
-    Known,
+    ByteListener,
+    KnownFiles,
     Options,
-    Read,
     failed,
     known_files,
     opened,
 )
+from sigmascope._running.thread_budget import ThreadBudget, ThreadLease
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
 from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError
 
 from .analysis import findings
-from .at_once import Budget, Tally
-from .couples import Adapted, Adapters, AnyCouple, Couple
+from .matrix_pairs import AdaptedPair, AdapterPair, MatrixPair, StoredPair
 from .measures import pair_columns
-from .pairing import Pair
+from .members import Pair
+from .pair_spectra import ByteCounter, PairPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Which matrices of two checkpoints are compared, and how many rows of them, if not all."""
+    """The names of two matrices to compare, and the number of rows to compare, if not all."""
 
     name: str
     before: str
@@ -42,35 +42,35 @@ class Link:
 
     @classmethod
     def of(cls, pair: Pair) -> Self:
-        """Say what a pair that is to be analysed is."""
+        """Return the link of a pair that is to be analysed."""
         assert pair.before is not None
         assert pair.after is not None
         return cls(pair.name, pair.before.key, pair.after.key, pair.rows, pair.note)
 
 
-class Couples(Mapping[str, AnyCouple]):
-    """The matrices of pairs, by the names of their rows; looked up, files are checked."""
+class MatrixPairs(Mapping[str, MatrixPair]):
+    """The matrices of pairs by the names of their rows; each lookup checks the files."""
 
     def __init__(self, before: Scannable, after: Scannable, links: Iterable[Link]) -> None:
         self._before = before
         self._after = after
         self._links = {link.name: link for link in links}
 
-    def __getitem__(self, name: str) -> AnyCouple:
+    def __getitem__(self, name: str) -> MatrixPair:
         link, one, two = self._links[name], self._before, self._after
         if isinstance(one, Adapter):
             assert isinstance(two, Adapter)
-            return Adapters(one[link.before], two[link.after])
+            return AdapterPair(one[link.before], two[link.after])
         if isinstance(two, Adapter):
-            return Adapted(one[link.before], delta_of(one, link.before, two, link.after))
+            return AdaptedPair(one[link.before], delta_of(one, link.before, two, link.after))
         before, after = one[link.before], two[link.after]
         if link.rows is not None:
             before, after = before[: link.rows], after[: link.rows]
-        return Couple(before, after)
+        return StoredPair(before, after)
 
     def check_unchanged(self, name: str) -> None:
-        """CheckpointError if a file of a pair is no longer the one that was opened."""
-        self[name]  # looking it up checks that
+        """Raise CheckpointError if a file of a pair is no longer the one that was opened."""
+        self[name]  # the lookup checks the files
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._links)
@@ -81,29 +81,31 @@ class Couples(Mapping[str, AnyCouple]):
 
 @dataclass(frozen=True, slots=True)
 class PairTask:
-    """One pair to analyse, for whoever can open the same files: no array, a few kilobytes.
+    """The description of one comparison, for a process that can open the same files.
+
+    It holds no array and takes a few kilobytes.
 
     Attributes
     ----------
     origins, files
-        Of both checkpoints, as for :class:`sigmascope.scanning.tasks.Task`.
+        Origins and files of both checkpoints, as for :class:`sigmascope.scanning.tasks.MatrixTask`.
     link
-        What is compared.
+        The pair of matrices.
     options
-        Of the analysis.
+        Options of the analysis.
     attempt
-        0, 1, ...: an executor that remembers results must not repeat a failure from memory.
+        Number of this attempt, from 0, as for :class:`sigmascope.scanning.tasks.MatrixTask`.
     """
 
     origins: tuple[Origin | AdapterOrigin, Origin | AdapterOrigin]
-    files: tuple[Known, Known]
+    files: tuple[KnownFiles, KnownFiles]
     link: Link
     options: Options
     attempt: int = 0
 
     @property
     def name(self) -> str:
-        """Of the row."""
+        """Name of the row."""
         return self.link.name
 
     @classmethod
@@ -121,64 +123,75 @@ class PairTask:
 
 
 def run(task: PairTask) -> Row:
-    """Do a task: open the checkpoints, if this process does not hold them yet, and analyse.
+    """Carry out a task: open the checkpoints, unless this process has them open, and compare.
 
     Returns
     -------
     dict
-        The columns that :func:`compared` gives; what is wrong with a file is one of them.
+        The columns that :func:`compare_matrices` gives; an error of a file is one of them.
     """
     began = time.perf_counter()
     try:
         before, after = (opened(*one) for one in zip(task.origins, task.files, strict=True))
     except TENSOR_ERRORS as error:
         return failed(error, began)
-    couples = Couples(before, after, [task.link])
-    return compared(couples, task.link, task.options, Sharing(task.options.num_threads))
+    matrices = MatrixPairs(before, after, [task.link])
+    budget = ThreadBudget(task.options.num_threads)
+    return compare_matrices(matrices, task.link, task.options, budget)
 
 
-def compared(
-    couples: Couples, link: Link, options: Options, sharing: Sharing, read: Read | None = None
+def compare_matrices(
+    matrices: MatrixPairs,
+    link: Link,
+    options: Options,
+    budget: ThreadBudget,
+    read: ByteListener | None = None,
 ) -> Row:
-    """Analyse one pair; what is wrong with it becomes the reason in its row.
+    """Compare one pair of matrices; an error becomes the reason in its row.
 
     Returns
     -------
     dict
-        The columns of its row that reading the headers does not give.
+        The columns of its row that the headers do not give.
     """
     began = time.perf_counter()
     try:
-        couple = couples[link.name]
-        budget = Budget.of(couple, options)
-        with sharing.pair(budget) as share:
-            columns = _columns(couple, budget, options, share, read)
-        couples.check_unchanged(link.name)  # while it was read, that is
+        pair = matrices[link.name]
+        plan = PairPlan.of(pair, options)
+        with budget.pair(plan) as lease:
+            columns = _columns(pair, plan, options, lease, read)
+        matrices.check_unchanged(link.name)  # the files may have changed while they were read
     except TENSOR_ERRORS as error:
         return failed(error, began)
     notes = [note for note in (link.note, columns["notes"]) if note]
-    evidence = {"notes": "; ".join(notes) or None, "seconds": share.seconds}
+    evidence = {"notes": "; ".join(notes) or None, "seconds": lease.seconds}
     return {"status": "analysed"} | columns | evidence
 
 
 def _columns(
-    stored: AnyCouple, budget: Budget, options: Options, share: Share, read: Read | None
+    stored: MatrixPair,
+    plan: PairPlan,
+    options: Options,
+    lease: ThreadLease,
+    read: ByteListener | None,
 ) -> Row:
     """Compute the columns; both matrices are read once if they fit into memory."""
-    couple = stored
-    if budget.held and not stored.in_memory:
-        with share.without_threads():
-            couple = stored.load()
-    tally, found = Tally(read), None
+    pair = stored
+    if plan.matrix_bytes and not stored.in_memory:
+        with lease.without_threads():
+            pair = stored.load()
+    counter, results = ByteCounter(read), None
     try:
-        found = findings(couple, options, budget, tally, share)
+        results = findings(pair, options, plan, counter, lease)
     except MemoryLimitError:
-        if not budget.held:
+        if not plan.matrix_bytes:
             raise
-    if found is None:  # held, it leaves too little for a basis that grows: from the files then
-        # Not while there is the error, whose traceback holds what is held.
-        budget, couple = replace(budget, held=0, workers=1, threads=options.num_threads), stored
-        found = findings(couple, options, budget, tally, share)
-    del couple  # what is held of it: the vectors are enough now
-    with share.threads(budget.workers, spare=True) as part:
-        return pair_columns(found, options.num_threads, options.threads_of(part))
+    if results is None:
+        # With the matrices in memory a basis had no room to grow: compute from the files. This is
+        # outside of the except block, where the traceback would keep the matrices alive.
+        plan = replace(plan, matrix_bytes=0, workers=1, threads=options.num_threads)
+        pair = stored
+        results = findings(pair, options, plan, counter, lease)
+    del pair  # frees the matrices, since the rest needs only vectors
+    with lease.threads(plan.workers, spare=True) as fraction:
+        return pair_columns(results, options.num_threads, options.threads_of(fraction))

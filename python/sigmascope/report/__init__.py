@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people read in a terminal: checkpoints, plans, scans, comparisons (extra ``cli``)."""
+"""Checkpoints, plans, scans and comparisons as text in a terminal (extra ``cli``)."""
 
 from __future__ import annotations
 

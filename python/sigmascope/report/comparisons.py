@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Comparisons as terminal tables: the change by role, or pair by pair, and what is lacking."""
+"""Comparisons as terminal tables: the change by role or pair by pair, problems, and totals."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _LABELS = {
 }
 
 _FEW = 12
-"""So many pairs are shown one by one."""
+"""Largest number of pairs that are shown one by one."""
 
 
-def show_comparison(out: Console, found: Comparison) -> None:
-    """Print a comparison: by role, or pair by pair if they are few, what went wrong, the totals."""
-    out.print(f"{printable(found.before)} -> {printable(found.after)}", soft_wrap=True)
-    out.print(str(found.verdict), soft_wrap=True)
+def show_comparison(out: Console, comparison: Comparison) -> None:
+    """Print a comparison: its verdict, changes by role or pair by pair, problems, and totals."""
+    out.print(f"{printable(comparison.before)} -> {printable(comparison.after)}", soft_wrap=True)
+    out.print(str(comparison.verdict), soft_wrap=True)
     out.print()
-    rows = found.analysed
+    rows = comparison.analysed
     show_specials(out, rows)
     if rows:
         measures = [name for name in _LABELS if any(row[name] is not None for row in rows)]
@@ -44,9 +44,9 @@ def show_comparison(out: Console, found: Comparison) -> None:
         else:
             _roles(out, rows, measures)
             show_omissions(out, rows, {name: _LABELS[name] for name in measures})
-    show_entrywise(out, found.entrywise)
-    _problems(out, found)
-    _totals(out, found)
+    show_entrywise(out, comparison.entrywise)
+    _problems(out, comparison)
+    _totals(out, comparison)
 
 
 def _pairs(out: Console, rows: Sequence[Row], measures: Sequence[str]) -> None:
@@ -67,22 +67,22 @@ def _roles(out: Console, rows: Sequence[Row], measures: Sequence[str]) -> None:
     show_table(out, BY_ROLE, headers, lines)
 
 
-def _problems(out: Console, found: Comparison) -> None:
+def _problems(out: Console, comparison: Comparison) -> None:
     for title, rows in (
-        ("Failed:", found.failed),
-        ("Cannot be read:", found.unreadable),
-        ("Without a partner:", found.unpaired),
+        ("Failed:", comparison.failed),
+        ("Cannot be read:", comparison.unreadable),
+        ("Without a partner:", comparison.unpaired),
     ):
         listed(out, title, [f"{row['name']}: {row['reason']}" for row in rows])
     listed(
         out,
         "Did not converge (the errors hold all the same):",
-        [f"{row['name']}: {row['passes']} passes" for row in found.unconverged],
+        [f"{row['name']}: {row['passes']} passes" for row in comparison.unconverged],
     )
-    listed(out, "Identical:", found.verdict.identical)
+    listed(out, "Identical:", comparison.verdict.identical)
     below = [
         row
-        for row in found.compared
+        for row in comparison.compared
         if row["above_rounding"] is False and outcome(row) != "identical"
     ]
     listed(
@@ -94,29 +94,30 @@ def _problems(out: Console, found: Comparison) -> None:
             for row in below
         ],
     )
-    listed(out, "Remarks:", list(found.notes))
+    listed(out, "Remarks:", list(comparison.notes))
 
 
 def _beyond(row: Row) -> str:
-    """Say what single entries tell that the whole does not."""
+    """Write how many single entries changed by more than rounding."""
     count = row.get("beyond_rounding")
     return f"; {counted(count, 'entry', 'entries')} beyond rounding" if count else ""
 
 
-def _totals(out: Console, found: Comparison) -> None:
-    rows, options = found.analysed, found.options
+def _totals(out: Console, comparison: Comparison) -> None:
+    rows, options = comparison.analysed, comparison.options
     parts = [
-        f"{counted(len(rows), 'pair')} analysed, {size(found.bytes)} in {duration(found.seconds)}"
+        f"{counted(len(rows), 'pair')} analysed, "
+        f"{size(comparison.bytes)} in {duration(comparison.seconds)}"
     ]
-    others = len(found.entrywise)
+    others = len(comparison.entrywise)
     parts += [f"{counted(others, 'tensor')} without a spectrum compared"] if others else []
-    parts += [f"{len(found.failed):,} failed"] if found.failed else []
-    parts += [f"{len(found.unreadable):,} cannot be read"] if found.unreadable else []
-    parts += [f"{len(found.unpaired):,} without a partner"] if found.unpaired else []
-    excluded = sum(row["status"] == "excluded" for row in found.rows)
+    parts += [f"{len(comparison.failed):,} failed"] if comparison.failed else []
+    parts += [f"{len(comparison.unreadable):,} cannot be read"] if comparison.unreadable else []
+    parts += [f"{len(comparison.unpaired):,} without a partner"] if comparison.unpaired else []
+    excluded = sum(row["status"] == "excluded" for row in comparison.rows)
     parts += [f"{excluded:,} excluded"] if excluded else []
-    if not found.complete:
-        parts.append(f"interrupted after {len(found.rows):,} of {found.expected:,} rows")
+    if not comparison.complete:
+        parts.append(f"interrupted after {len(comparison.rows):,} of {comparison.expected:,} rows")
     out.print("; ".join(parts) + ".")
     out.print(
         f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "

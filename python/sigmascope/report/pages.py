@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people read: checkpoints and scans as terminal tables (extra ``cli``)."""
+"""Checkpoints and scans as terminal tables (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.console import Console
 
 from sigmascope._display.text import (
     counted,
+    dimensions,
     duration,
     kinds,
     number_of,
     printable,
     size,
-    times,
     with_error,
 )
 from sigmascope._tables.schema import Row
@@ -26,7 +26,7 @@ from sigmascope.scanning import Scan
 
 from . import summary
 from .remarkable import show_omissions, show_specials
-from .tables import dealt, listed, show_table
+from .tables import listed, show_table, split_columns
 
 _LABELS = {
     "effective_rank": "effective rank",
@@ -38,13 +38,13 @@ _LABELS = {
 
 BY_ROLE = "By role: median (least to greatest, errors included)"
 NO_ERROR = "Where no ± is given, the error is below the last digit shown."
-"""What every table holds to: see :func:`sigmascope._display.text.with_error`."""
+"""The rule by which every table writes errors: see :func:`sigmascope._display.text.with_error`."""
 
 _PRECISE = ("effective_rank", "stable_rank", "spectral_norm")
 
 
 def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> None:
-    """Print what a checkpoint holds, by role or tensor by tensor, and what is wrong with it."""
+    """Print the tensors of a checkpoint, by role or one by one, remarks and unreadable tensors."""
     records = checkpoint.info()
     total = sum(record["nbytes"] for record in records if record["status"] != "tied")
     out.print(printable(str(checkpoint.path)), soft_wrap=True)
@@ -52,11 +52,11 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
         f"{counted(len(checkpoint.files), 'file')}, {counted(len(records), 'tensor')}, "
         f"{counted(len(checkpoint), 'matrix', 'matrices')} to analyse, {size(total)}\n"
     )
-    plain = Counter(r["status"] for r in records if not r["matrices"] and not _is_lost(r))
+    plain = Counter(r["status"] for r in records if not r["matrices"] and not _is_unreadable(r))
     if every:
         _every_tensor(out, records)
     else:
-        _grouped_tensors(out, [r for r in records if r["matrices"] or _is_lost(r)])
+        _grouped_tensors(out, [r for r in records if r["matrices"] or _is_unreadable(r)])
         if plain:
             out.print(f"Without a spectrum: {kinds(plain)}; --all lists every tensor.\n")
     listed(out, "Remarks:", list(checkpoint.notes))
@@ -65,13 +65,14 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
     )
 
 
-def _is_lost(record: TensorRecord) -> bool:
+def _is_unreadable(record: TensorRecord) -> bool:
     return record["status"] == "unreadable"
 
 
 def _every_tensor(out: Console, records: Sequence[TensorRecord]) -> None:
     lines = [
-        [r["name"], r["status"], r["dtype"], times(r["shape"]), size(r["nbytes"])] for r in records
+        [r["name"], r["status"], r["dtype"], dimensions(r["shape"]), size(r["nbytes"])]
+        for r in records
     ]
     show_table(out, "", ["tensor", "kind", "dtype", "shape", "size"], lines, left=3)
 
@@ -81,18 +82,18 @@ def _grouped_tensors(out: Console, records: Sequence[TensorRecord]) -> None:
     groups: dict[tuple[str, ...], list[TensorRecord]] = {}
     for record in records:
         role = f"{record['tower']} {record['role']}" if several else record["role"]
-        key = (role, record["status"], record["dtype"], times(record["shape"]))
+        key = (role, record["status"], record["dtype"], dimensions(record["shape"]))
         groups.setdefault(key, []).append(record)
     lines = [
-        [*key, f"{len(found):,}", size(sum(record["nbytes"] for record in found))]
-        for key, found in groups.items()
+        [*key, f"{len(group):,}", size(sum(record["nbytes"] for record in group))]
+        for key, group in groups.items()
     ]
     if lines:
         show_table(out, "", ["role", "kind", "dtype", "shape", "tensors", "size"], lines, left=3)
 
 
 def show_scan(out: Console, scan: Scan) -> None:
-    """Print a scan: by role, by layer, what stands out, what went wrong, and the totals."""
+    """Print a scan: measures by role and by layer, extremes, problems, and totals."""
     out.print(printable(scan.checkpoint), soft_wrap=True)
     out.print()
     rows = scan.analysed
@@ -107,7 +108,7 @@ def show_scan(out: Console, scan: Scan) -> None:
 
 
 def _roles(out: Console, rows: Sequence[Row]) -> None:
-    """One line per role; median with its error and, where it varies, least and greatest."""
+    """Print one line per role, with the median, its error, and the range if values differ."""
     measures = [name for name in _LABELS if any(row[name] is not None for row in rows)]
     headers = ["role", "n", *(_LABELS[name] for name in measures), "shape"]
     lines = []
@@ -118,19 +119,19 @@ def _roles(out: Console, rows: Sequence[Row]) -> None:
                 group.name,
                 str(len(group.rows)),
                 *(ranged(summary.spread(group.rows, name)) for name in measures),
-                times(shapes.pop()) if len(shapes) == 1 else "various",
+                dimensions(shapes.pop()) if len(shapes) == 1 else "various",
             ]
         )
     show_table(out, BY_ROLE, headers, lines)
 
 
 def ranged(spread: summary.Spread | None) -> str:
-    """Show a spread as tables do."""
+    """Return a spread as text, or "-" without one."""
     return "-" if spread is None else str(spread)
 
 
 def _layers(out: Console, rows: Sequence[Row]) -> None:
-    """Print the rank by layer and role, in as many tables as the width asks for."""
+    """Print the rank by layer and role, in as many tables as the width requires."""
     grid = summary.by_layer(rows)
     if len(grid.layers) < 2:
         return
@@ -141,7 +142,7 @@ def _layers(out: Console, rows: Sequence[Row]) -> None:
     )
     widths = [max(len(role), *(len(t[j]) for t in texts)) for j, role in enumerate(grid.roles)]
     room = out.width - max(len("layer"), *map(len, grid.layers)) - 2
-    for columns in dealt(widths, room):
+    for columns in split_columns(widths, room):
         headers = ["layer", *(grid.roles[j] for j in columns)]
         lines = [
             [name, *(t[j] for j in columns)] for name, t in zip(grid.layers, texts, strict=True)
@@ -150,15 +151,15 @@ def _layers(out: Console, rows: Sequence[Row]) -> None:
 
 
 def _cell(rows: Sequence[Row], measure: str) -> str:
-    found = summary.spread(rows, measure)
-    if found is None:
+    spread = summary.spread(rows, measure)
+    if spread is None:
         return "-" if rows else ""
-    text = with_error(found.median, found.error)
+    text = with_error(spread.median, spread.error)
     if len(rows) == 1:
         return text
     return (
-        f"{text}, {found.count} of {len(rows)}"
-        if found.count < len(rows)
+        f"{text}, {spread.count} of {len(rows)}"
+        if spread.count < len(rows)
         else f"{text} of {len(rows)}"
     )
 
@@ -169,14 +170,14 @@ def _extremes(out: Console, rows: Sequence[Row]) -> None:
     low, high = summary.extremes(rows)
     shown = [name for name in _PRECISE if any(row[name] is not None for row in low + high)]
     headers = ["matrix", "share", *(_LABELS[name] for name in shown)]
-    for found, which in ((low, "Lowest"), (high, "Highest")):
+    for extreme, which in ((low, "Lowest"), (high, "Highest")):
         lines = [
             [
                 row["name"],
                 f"{number_of(row, measure, 100 / summary.full_rank(row))} %",
                 *(number_of(row, name) for name in shown),
             ]
-            for row in found
+            for row in extreme
         ]
         if lines:
             title = f"{which} {_LABELS[measure]} as a share of the full rank"
@@ -229,6 +230,6 @@ def _totals(out: Console, scan: Scan) -> None:
 
 
 def show_saved(out: Console, paths: Sequence[Path]) -> None:
-    """Print where the rows were saved, if anywhere."""
+    """Print the paths of the files in which the rows were saved, if there are any."""
     if paths:
         out.print(f"Saved: {', '.join(printable(str(path)) for path in paths)}.", soft_wrap=True)

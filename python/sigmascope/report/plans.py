@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from sigmascope._display.text import amount, counted, duration, printable, size, times
+from sigmascope._display.text import amount, counted, dimensions, duration, printable, size
 from sigmascope.scanning import ScanPlan, TensorPlan
 
 from .tables import listed, show_table
@@ -16,7 +16,7 @@ _HEADERS = ["role", "shape", "dtype", "n", "effort", "passes", "read", "memory",
 
 
 def show_plan(out: Console, plan: ScanPlan) -> None:
-    """Print what a scan will do: by role and shape, what it refuses, and the totals."""
+    """Print the plan of a scan: by role and shape, refusals, and totals."""
     out.print(printable(plan.checkpoint), soft_wrap=True)
     out.print()
     if plan.accepted:
@@ -28,12 +28,12 @@ def show_plan(out: Console, plan: ScanPlan) -> None:
 
 
 def _lines(tensors: Sequence[TensorPlan]) -> list[list[str]]:
-    """One line for all matrices that are alike in what is done with them."""
+    """Return one line for all matrices of the same role, shape and plan."""
     several = len({tensor.tower for tensor in tensors}) > 1
     groups: dict[tuple[str, ...], list[TensorPlan]] = {}
     for tensor in tensors:
         role = f"{tensor.tower} {tensor.role}" if several else tensor.role
-        shape = times((tensor.rows, tensor.columns))
+        shape = dimensions((tensor.rows, tensor.columns))
         read = "once" if tensor.held else "each pass"
         key = (role, shape, tensor.dtype, tensor.effort, str(tensor.passes), read)
         groups.setdefault(key, []).append(tensor)
@@ -42,14 +42,14 @@ def _lines(tensors: Sequence[TensorPlan]) -> list[list[str]]:
             role,
             shape,
             dtype,
-            f"{len(found):,}",
+            f"{len(group):,}",
             effort,
             passes if effort == "exact" else f"~{passes}",
             read,
-            amount(max(tensor.peak_bytes for tensor in found)),
-            duration(sum(tensor.seconds for tensor in found)),
+            amount(max(tensor.peak_bytes for tensor in group)),
+            duration(sum(tensor.seconds for tensor in group)),
         ]
-        for (role, shape, dtype, effort, passes, read), found in groups.items()
+        for (role, shape, dtype, effort, passes, read), group in groups.items()
     ]
 
 
@@ -72,7 +72,7 @@ def _totals(out: Console, plan: ScanPlan) -> None:
 
 
 def _part(plan: ScanPlan) -> Iterator[str]:
-    """Say which part of a scan this is."""
+    """Yield sentences on the part of the scan that is planned, and on rows in the journal."""
     if plan.shard is not None:
         shard = plan.shard
         yield f"Part {shard} of the scan: {len(shard.positions):,} of {shard.total:,} rows."
@@ -82,7 +82,7 @@ def _part(plan: ScanPlan) -> Iterator[str]:
 
 
 def _memory(plan: ScanPlan) -> Iterator[str]:
-    """Say how much memory it takes, what the limit means, and what is refused for want of more."""
+    """Yield sentences on the memory of the scan, its limit, and refusals for lack of memory."""
     limit, refused, short = amount(plan.memory_limit), plan.refused, plan.refused_for_memory
     if plan.accepted:
         where = f" in {counted(plan.workers, 'process', 'processes')}" if plan.processes else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Progress of a scan: a live line on a terminal, one line per matrix elsewhere (extra ``cli``)."""
+"""Progress of a scan: one live line on a terminal, else one line per matrix (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -9,49 +9,52 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from sigmascope._display.text import duration, ending, number_of, printable, size, times
+from sigmascope._display.text import dimensions, duration, ending, number_of, printable, size
 from sigmascope._running.progress import Progress as Listener
 from sigmascope._running.progress import ScanEvent
 from sigmascope._tables.schema import Row
 
 _FIRST_GUESS = 12.0
-"""Passes over a matrix, before any is finished; the time left rests on it until then."""
+"""Assumed number of passes over a matrix until the first matrix is finished."""
 
 
-class Estimate:
-    """How much of a scan is done, by bytes; the passes to come are guessed from those made."""
+class ProgressEstimate:
+    """An estimate of the finished fraction of a scan, by bytes.
+
+    The passes over the remaining matrices are estimated from those over the finished ones.
+    """
 
     def __init__(self) -> None:
         self._read = 0
         self._stored = 0
 
     def fraction(self, event: ScanEvent) -> float:
-        """Between 0 and 1."""
+        """Return the finished fraction, between 0 and 1."""
         if event.kind == "row" and event.stored_bytes:
             self._read += event.read_bytes
             self._stored += event.stored_bytes
         done = float(event.done_bytes)
         if event.kind != "row":
             passes = self._read / self._stored if self._stored else _FIRST_GUESS
-            # An unfinished matrix is never counted whole.
+            # An unfinished matrix counts at most 95 %.
             done += event.stored_bytes * min(
                 event.read_bytes / (max(passes, 1.0) * max(event.stored_bytes, 1)), 0.95
             )
         return done / event.total_bytes if event.total_bytes else 1.0
 
     def left(self, event: ScanEvent, fraction: float) -> str:
-        """Time left in words; none while it would be a bare guess."""
+        """Return the remaining time in words; empty as long as it would be a mere guess."""
         if event.seconds < 1.0 or fraction < 0.005 or fraction >= 1.0:
             return ""
         return f"{duration(event.seconds * (1.0 - fraction) / fraction)} left"
 
 
 class LiveProgress:
-    """Tensor, rate and time left on one line of a terminal that stays in its place."""
+    """A line of a terminal with tensor, rate and remaining time, which is updated in place."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._estimate = Estimate()
+        self._estimate = ProgressEstimate()
         self._began = 0.0
         self._task: TaskID | None = None
         self._progress = Progress(
@@ -94,11 +97,11 @@ class LiveProgress:
 
 
 class LineProgress:
-    """One line per matrix when it is finished, for logs."""
+    """A printer of one line per finished matrix, for logs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._estimate = Estimate()
+        self._estimate = ProgressEstimate()
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +135,7 @@ def watching(out: Console) -> LiveProgress | LineProgress:
 
 
 def both(first: Listener | None, second: Listener) -> Listener:
-    """Return a listener that passes events on to two, of which the first may be missing."""
+    """Return a listener that passes events on to both; the first may be None."""
 
     def listen(event: ScanEvent) -> None:
         if first is not None:
@@ -143,12 +146,12 @@ def both(first: Listener | None, second: Listener) -> Listener:
 
 
 def finding(row: Row) -> str:
-    """One row in one line."""
+    """Return one row as one line of text."""
     name = printable(row["name"])
     if row["status"] == "failed":
         return f"{name}: failed: {printable(row['reason'])}"
     pair = "relative_change" in row
-    text = f"{name} {times([row['rows'], row['columns']])}: "
+    text = f"{name} {dimensions([row['rows'], row['columns']])}: "
     if pair and row["delta_fro_norm"] == 0:
         return f"{text}identical"
     what, norm = ("delta_", "fro_norm") if pair else ("", "spectral_norm")

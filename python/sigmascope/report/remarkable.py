@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a table of matrices would hide: special ones, what medians leave out, other tensors."""
+"""Special matrices, matrices that medians leave out, and tensors without a spectrum, as text."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from . import summary
 from .tables import listed, show_table
 
 _SHOWN = 12
-"""Changed tensors without a spectrum that are shown one by one."""
+"""Largest number of changed tensors without a spectrum that are shown one by one."""
 
 
 def show_specials(out: Console, rows: Sequence[Row]) -> None:
-    """Name the matrices that are no ordinary ones; nothing if there are none."""
-    lines = [f"{name}: {said}" for name, said in specials(rows)]
+    """Print the matrices with a special structure, if there are any."""
+    lines = [f"{name}: {structure}" for name, structure in specials(rows)]
     listed(
         out,
         "No ordinary matrices (zero, constant, of low rank, with equal rows or columns):",
@@ -30,7 +30,7 @@ def show_specials(out: Console, rows: Sequence[Row]) -> None:
 
 
 def show_omissions(out: Console, rows: Sequence[Row], labels: Mapping[str, str]) -> None:
-    """Say of how many matrices the medians of a role are, where not of all, and which lack."""
+    """Print the medians by role that leave out matrices, and these matrices."""
     lines = [
         f"{group.name}, {', '.join(labels[name] for name in left.measures)}: {left}"
         for group in summary.by_role(rows)

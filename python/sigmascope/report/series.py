@@ -9,21 +9,21 @@ from rich.console import Console
 
 from sigmascope._display.text import bounds, counted, with_error
 from sigmascope._tables.schema import Row
-from sigmascope.series import Table, Trajectory
+from sigmascope.series import SeriesTable, Trajectory
 
 from . import summary
 from .pages import NO_ERROR
 from .tables import show_table
 
 _STEPS = 6
-"""Steps that have columns of their own: the first, the last, and some between."""
+"""Largest number of steps that are shown: the first, the last, and some between."""
 
 _WITH_ANOTHER = ("error", "quantile_low", "quantile_high")
-"""Columns that are shown with the number that they belong to."""
+"""Columns that are shown together with another number."""
 
 
 def show_trajectory(out: Console, run: Trajectory) -> None:
-    """Print for each role and measure the median over its layers, step by step."""
+    """Print the median over the layers for each role, measure and step."""
     count = min(_STEPS, len(run.steps))
     places = (i * (len(run.steps) - 1) // max(count - 1, 1) for i in range(count))
     shown = [run.steps[place] for place in places]
@@ -46,12 +46,12 @@ def show_trajectory(out: Console, run: Trajectory) -> None:
 
 
 def _median(rows: Sequence[Row], column: str, error: str) -> str:
-    found = summary.spread_of([(row[column], row[error]) for row in rows])
-    return "-" if found is None else with_error(found.median, found.error)
+    spread = summary.spread_of([(row[column], row[error]) for row in rows])
+    return "-" if spread is None else with_error(spread.median, spread.error)
 
 
-def show_series(out: Console, table: Table) -> None:
-    """Print a reference, or where a model stands in one, row by row."""
+def show_series(out: Console, table: SeriesTable) -> None:
+    """Print a reference, or the place of a model in one, row by row."""
     if not table:
         out.print("No place in common with another model.\n")
         return
@@ -68,7 +68,7 @@ def show_series(out: Console, table: Table) -> None:
 
 
 def _number(row: Row, name: str) -> str:
-    """A value with the error of its row; a quantile with its interval."""
+    """Return a value with the error of its row, or a quantile with its interval."""
     if name != "quantile":
         return with_error(row[name], row["error"])
     low, high = bounds(row["quantile_low"], row["quantile_high"], 2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a scan says as a whole: its rows by role and by layer, and those that stand out."""
+"""Summaries of a scan: rows by role and by layer, extremes, and the least certain number."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sigmascope._display.text import bounds, median_with_error, with_error
 from sigmascope._tables.schema import Row
 
 RANKS = ("effective_rank", "stable_rank")
-"""The measures that an overview is built on: the first that a scan has."""
+"""Measures for overviews; the first one that the rows have is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that belong together, under a name."""
+    """Rows of one role, and its name."""
 
     name: str
     rows: tuple[Row, ...]
@@ -24,16 +24,16 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What one measure is over some rows.
+    """Median and range of one measure over some rows.
 
     Attributes
     ----------
     median, error
-        Of the rows that have it, and how far that can be off; None where an error is not known.
+        Median of the rows that have the measure, and its error; None if an error is not known.
     low, high
-        All values with their errors are between them.
+        Ends of the range of all values, with their errors.
     count, among
-        How many rows have it, of how many.
+        Number of rows that have the measure, and number of all.
     """
 
     median: float
@@ -44,7 +44,7 @@ class Spread:
     among: int
 
     def __str__(self) -> str:
-        """The median, of how many if not of all, and the range where there are several."""
+        """Return the median, the count if some rows lack the measure, and the range."""
         text = with_error(self.median, self.error)
         if self.count < self.among:
             text += f", {self.count} of {self.among}"
@@ -55,7 +55,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """One measure by layer and role: `cells[i][j]` are the rows of layers i and role j."""
+    """Rows by layer and role for one measure: `cells[i][j]` has those of line i and role j.
+
+    A line has one layer or several neighbouring ones.
+    """
 
     measure: str
     layers: tuple[str, ...]
@@ -71,25 +74,25 @@ def by_role(rows: Iterable[Row]) -> list[Group]:
     for row in rows:
         name = f"{row['tower']} {row['role']}" if several else row["role"]
         groups.setdefault(name, []).append(row)
-    return [Group(name, tuple(found)) for name, found in groups.items()]
+    return [Group(name, tuple(group)) for name, group in groups.items()]
 
 
 def spread(rows: Iterable[Row], measure: str) -> Spread | None:
-    """Summarise a measure over the rows that have it; None if none has."""
+    """Return the spread of a measure over the rows that have it; None if no row has it."""
     rows = list(rows)
     return spread_of([(row[measure], row.get(f"{measure}_error")) for row in rows])
 
 
 def spread_of(pairs: Sequence[tuple[float | None, float | None]]) -> Spread | None:
-    """Summarise values with their errors; None if no value is there."""
-    found = [(value, error) for value, error in pairs if value is not None]
-    if not found:
+    """Return the spread of values with their errors; None if there is no value."""
+    known = [(value, error) for value, error in pairs if value is not None]
+    if not known:
         return None
     return Spread(
-        *median_with_error(found),
-        min(value - (error or 0.0) for value, error in found),
-        max(value + (error or 0.0) for value, error in found),
-        len(found),
+        *median_with_error(known),
+        min(value - (error or 0.0) for value, error in known),
+        max(value + (error or 0.0) for value, error in known),
+        len(known),
         len(pairs),
     )
 
@@ -101,14 +104,14 @@ def rank_measure(rows: Iterable[Row]) -> str:
 
 
 def by_layer(rows: Iterable[Row], most: int = 24) -> Grid:
-    """Arrange the rows that belong to a layer; neighbours share a line if there are many layers.
+    """Arrange rows by layer and role; neighbouring layers share a line if there are many.
 
     Parameters
     ----------
     rows
         Analysed rows; those without a layer are left out.
     most
-        Lines at most.
+        Largest number of lines.
     """
     rows = [row for row in rows if row["layer"] is not None]
     numbers = sorted({row["layer"] for row in rows})
@@ -124,18 +127,18 @@ def by_layer(rows: Iterable[Row], most: int = 24) -> Grid:
 
 
 def fraction(row: Row, measure: str) -> float:
-    """Return a rank as a fraction of the full rank, so that matrices of all sizes compare."""
+    """Return a rank as a fraction of the full rank, which compares matrices of all sizes."""
     rank: float = row[measure]
     return rank / full_rank(row)
 
 
 def full_rank(row: Row) -> int:
-    """Return how many singular values a matrix has."""
+    """Return the number of singular values of a matrix."""
     return int(min(row["rows"], row["columns"]))
 
 
 def extremes(rows: Iterable[Row], count: int = 3) -> tuple[list[Row], list[Row]]:
-    """Return the rows of lowest rank as a fraction of full rank, and those of highest."""
+    """Return the rows of lowest and of highest rank, as a fraction of full rank."""
     rows = list(rows)
     measure = rank_measure(rows)
     known = sorted(
@@ -146,7 +149,7 @@ def extremes(rows: Iterable[Row], count: int = 3) -> tuple[list[Row], list[Row]]
 
 
 def least_certain(rows: Iterable[Row], measures: Sequence[str]) -> tuple[Row, str] | None:
-    """Return the row and the measure of the largest relative error; None if all are exact."""
+    """Return the row and measure with the largest relative error; None if all are exact."""
     worst: tuple[float, Row, str] | None = None
     for row in rows:
         for measure in measures:
@@ -159,7 +162,7 @@ def least_certain(rows: Iterable[Row], measures: Sequence[str]) -> tuple[Row, st
 
 
 def without_spectrum(rows: Iterable[Row]) -> Counter[str]:
-    """Count the tensors that are not meant to have a spectrum, by what they are, read or not."""
+    """Count the tensors that have no spectrum by nature, by kind, read or not."""
     return Counter(
         row["kind"]
         for row in rows

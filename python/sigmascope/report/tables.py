@@ -12,15 +12,15 @@ from rich.table import Table
 from sigmascope._display.text import ending, printable
 
 _LISTED = 20
-"""Problems shown in full; the rest is counted."""
+"""Largest number of lines of a list; the rest is counted."""
 
 _GAP = 2
 _LEAST = 12
-"""A name is shortened to this width before columns are dropped."""
+"""Least width to which names are shortened before columns are dropped."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a console that shows texts as they are: names from files are no markup."""
+    """Return a console that prints text without markup, since names come from files."""
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
@@ -34,23 +34,23 @@ def show_table(
 ) -> None:
     """Print a table that is no wider than the console.
 
-    The first column holds names; they are shortened from the front if need be. Columns that do
-    not fit even so are dropped from the end, so the most telling come first.
+    The first column has names, which lose their first characters if the table is too wide. Then
+    columns are dropped from the end; so the most important ones should come first.
 
     Parameters
     ----------
     out : Console
     title : str
-        Above the table; none if empty.
+        Line above the table; none if empty.
     headers, lines : sequences of equal lengths
     left : int
-        This many columns are aligned to the left, the others to the right.
+        Number of columns that are aligned to the left; the others are aligned to the right.
     """
     widths = [max(map(len, column)) for column in zip(headers, *lines, strict=True)]
-    kept = len(headers)
-    while kept > 1 and sum(widths[1:kept]) + _GAP * (kept - 1) + min(widths[0], _LEAST) > out.width:
-        kept -= 1
-    room = max(out.width - sum(widths[1:kept]) - _GAP * (kept - 1), _LEAST)
+    n = len(headers)
+    while n > 1 and sum(widths[1:n]) + _GAP * (n - 1) + min(widths[0], _LEAST) > out.width:
+        n -= 1
+    room = max(out.width - sum(widths[1:n]) - _GAP * (n - 1), _LEAST)
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -58,18 +58,18 @@ def show_table(
         header_style="bold",
         pad_edge=False,
     )
-    for j, header in enumerate(headers[:kept]):
+    for j, header in enumerate(headers[:n]):
         table.add_column(header, justify="left" if j < left else "right", no_wrap=True)
     for line in lines:
-        table.add_row(ending(line[0], room), *line[1:kept])
+        table.add_row(ending(line[0], room), *line[1:n])
     if title:
         out.print(title, style="bold")
     out.print(table)
     out.print()
 
 
-def dealt(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Deal columns, by number, into tables of at most `room` characters; none is dropped."""
+def split_columns(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Divide columns, by number, among tables of at most `room` characters; none is dropped."""
     tables: list[list[int]] = [[]]
     for j, width in enumerate(widths):
         taken = sum(widths[i] + _GAP for i in tables[-1])
@@ -80,7 +80,7 @@ def dealt(widths: Sequence[int], room: int) -> list[list[int]]:
 
 
 def listed(out: Console, title: str, lines: Sequence[str]) -> None:
-    """Print a title and lines below it, as many as are read; nothing if there are none."""
+    """Print a title and the first lines below it; print nothing if there are no lines."""
     if not lines:
         return
     out.print(title, style="bold")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every tensor of a checkpoint as a row of a table: the scan, what it returns, tells and writes."""
+"""The scan of a checkpoint: a table with a row for every tensor; its plan, events and files."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a scan begins with: the rows to come, and the table without them."""
+"""The start of a scan: the list of rows to make, and the table before its first row."""
 
 from __future__ import annotations
 
 from sigmascope._display.text import path_text
 from sigmascope._execution.build import engine
-from sigmascope._running.filling import Rows
 from sigmascope._running.selection import Patterns, as_list
+from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.tasks import Options
 from sigmascope._tables.provenance import identities
 from sigmascope.adapters import Scannable
@@ -15,13 +15,13 @@ from .items import Item, listed
 from .result import Scan
 from .shards import Shard
 
-ScanRows = Rows[Scan, Item]
+ScanBuilder = TableBuilder[Scan, Item]
 
 
 def listed_part(
     checkpoint: Scannable, include: Patterns, exclude: Patterns, shard: tuple[int, int] | None
 ) -> tuple[list[Item], Shard | None]:
-    """List the rows to come, of one part only if `shard` says so."""
+    """List the rows to make: all, or those of the part that `shard` names."""
     items = list(listed(checkpoint, as_list(include), as_list(exclude)))
     if shard is None:
         return items, None
@@ -37,7 +37,7 @@ def empty_table(
     expected: int,
     part: Shard | None,
 ) -> Scan:
-    """Return the scan before its first row."""
+    """Return the table of a scan before its first row."""
     patterns = {"include": as_list(include), "exclude": as_list(exclude)}
     return Scan(
         checkpoint=path_text(checkpoint.path),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensors without a spectrum in a scan: vectors, scalars, integers, scales, read one by one."""
+"""Rows of tensors without a spectrum (vectors, scalars, integers, scales), read entry by entry."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ METHOD = "entry by entry"
 
 
 def entrywise(checkpoint: Scannable, name: str, kind: str) -> Row:
-    """Read the numbers of a tensor; what is wrong with it becomes the reason in its row.
+    """Read the numbers of a tensor; an error becomes the reason in its row.
 
     Parameters
     ----------
     checkpoint, name
-        The tensor; :meth:`Checkpoint.elements` has numbers of it.
+        The tensor; :meth:`Checkpoint.elements` must have its numbers.
     kind
-        What it is: "vector", "scalar", "integer" and so on.
+        The status of the tensor: "vector", "scalar", "integer" and so on.
 
     Returns
     -------
     dict
-        The columns of its row that reading the headers does not give.
+        The columns of its row that the headers do not give.
 
     Notes
     -----
-    One pass, a megabyte at a time, in float64. Of pieces on several ranks that are all the same,
-    one counts.
+    One pass, a megabyte at a time, in float64. Identical copies on several ranks count once.
     """
     began = time.perf_counter()
     try:
@@ -47,12 +46,12 @@ def entrywise(checkpoint: Scannable, name: str, kind: str) -> Row:
         return failed(error, began)
     row = {"status": "entrywise", "converged": True} | columns_of(seen, elements)
     if not seen.finite:
-        row |= nonfinite(f"the {kind} holds {told(seen, elements)}")
+        row |= nonfinite(f"the {kind} holds {nonfinite_counts(seen, elements)}")
     return row | evidence(began)
 
 
 def columns_of(seen: VectorStatistics, elements: Elements) -> Row:
-    """Return what the numbers of one tensor tell."""
+    """Return the statistics of the numbers of one tensor."""
     norm = seen.squares.root()
     return {
         "min": seen.least,
@@ -68,20 +67,20 @@ def columns_of(seen: VectorStatistics, elements: Elements) -> Row:
     }
 
 
-def told(seen: VectorStatistics, elements: Elements) -> str:
-    """Say how much of a tensor is not finite, and where that begins."""
+def nonfinite_counts(seen: VectorStatistics, elements: Elements) -> str:
+    """Say how many entries of a tensor are not finite, and where the first of them is."""
     assert seen.first is not None
     place = elements.place(seen.first)
     return f"{seen.nan} NaN and {seen.inf} infinite entries, the first at {place}"
 
 
 def nonfinite(reason: str) -> Row:
-    """Return the columns of a row that fails for what is in the tensor."""
+    """Return the columns of a row that fails because of entries that are not finite."""
     return {"status": "failed", "reason": reason, "failure": "data", "converged": False}
 
 
 def evidence(began: float) -> Row:
-    """Return how such a row was come by."""
+    """Return the columns that say how such a row was computed."""
     return {
         "method": METHOD,
         "precision": "float64",

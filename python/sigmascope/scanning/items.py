@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rows of a scan before anything is analysed: which tensors are, which are not, and why."""
+"""The rows of a scan before the analysis: tensors to analyse, and reasons to leave others out."""
 
 from __future__ import annotations
 
@@ -16,9 +16,20 @@ from .rows import start_row
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A row to come; a tensor that is to be analysed has `matrix` true, else there is a reason.
+    """A row that the scan is to make.
 
-    `entrywise`: it has no spectrum, and its numbers are read one by one.
+    Attributes
+    ----------
+    record
+        The tensor as the checkpoint describes it.
+    name
+        Name of the row.
+    matrix
+        True if the spectrum of the tensor is to be computed.
+    status, reason
+        Status of the row and reason for it, if there is no spectrum.
+    entrywise
+        True if the tensor has no spectrum and its numbers are read one by one.
     """
 
     record: TensorRecord
@@ -30,16 +41,16 @@ class Item:
 
     @property
     def stored_bytes(self) -> int:
-        """Of the matrix that is to be analysed; 0 if there is none."""
+        """Stored bytes of the matrix that is to be analysed; 0 if there is none."""
         return self.record["nbytes"] // len(self.record["matrices"]) if self.matrix else 0
 
     def row(self) -> Row:
-        """Begin its row, with what the headers tell."""
+        """Return the row with the columns that the headers give."""
         return start_row(self.record, self.name, self.status, self.reason)
 
 
 def listed(checkpoint: Scannable, include: list[str], exclude: list[str]) -> Iterator[Item]:
-    """List the rows to come, in file order; every pattern of `include` must select something."""
+    """List the rows to make, in file order; every pattern of `include` must match something."""
     wanted = Selection(include, exclude)
     for tensor in checkpoint.info():
         for name in tensor["matrices"] or (tensor["name"],):

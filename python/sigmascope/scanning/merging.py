@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The parts of a scan put together."""
+"""The function merge: the parts of a scan joined to one table."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from .shards import Shard
 
 
 def merge(parts: Iterable[str | os.PathLike[str] | Scan], *, partial: bool = False) -> Scan:
-    """Put the parts of a scan together that ``scan(..., shard=(i, n))`` made.
+    """Join the parts of a scan that ``scan(..., shard=(i, n))`` made.
 
     Parameters
     ----------
     parts : paths or Scans
         `.jsonl` or `.parquet` files, in any order.
     partial : bool
-        Whether parts may be missing, or have rows to come; the result is not complete then.
+        Allow parts that are missing or unfinished; the result is then not complete.
 
     Returns
     -------
     Scan
-        Row for row what one scan of everything gives, in file order. If the parts were computed
-        with other instruction sets, or another BLAS, their numbers agree within their errors and
-        not to the bit: a note says so.
+        The same rows as one scan of the whole checkpoint, in file order. If parts were computed
+        with different instruction sets, or a different BLAS, their numbers agree within their
+        errors but not to the bit, and a note says so.
 
     Raises
     ------
     ValueError
-        There is no part, one is a whole scan or stands twice, they are of different checkpoints
+        If there is no part, one is not a part or is given twice, parts are of different checkpoints
         or options, or, unless `partial`, one is missing or unfinished.
     OSError
-        A file cannot be read.
+        If a file cannot be read.
 
     Examples
     --------
@@ -65,19 +65,20 @@ def merge(parts: Iterable[str | os.PathLike[str] | Scan], *, partial: bool = Fal
         notes.append(f"parts computed by different engines: {'; '.join(kinds)}")
     rows: dict[int, Row] = {}
     for _, shard, scan in by_index.values():
-        rows |= zip(shard.positions, scan.rows, strict=False)  # an unfinished part has the first
-    whole = [rows[position] for position in sorted(rows)]
-    return replace(first, rows=whole, expected=first.shard.total, notes=tuple(notes), shard=None)
+        # An unfinished part has the first of its rows.
+        rows |= zip(shard.positions, scan.rows, strict=False)
+    merged = [rows[position] for position in sorted(rows)]
+    return replace(first, rows=merged, expected=first.shard.total, notes=tuple(notes), shard=None)
 
 
 def _shard_of(label: str, scan: Scan, first: Scan) -> Shard:
     if scan.shard is None:
         raise ValueError(f"{label}: not a part of a scan, made with a shard")
-    found = differences(first.header(), scan.header())
+    mismatches = differences(first.header(), scan.header())
     if first.shard is not None and scan.shard.count != first.shard.count:
-        found.append(f"{first.shard.count} shards in the one, {scan.shard.count} in the other")
-    if found:
-        raise ValueError(f"{label}: a part of another scan: {'; '.join(found)}")
+        mismatches.append(f"{first.shard.count} shards in the one, {scan.shard.count} in the other")
+    if mismatches:
+        raise ValueError(f"{label}: a part of another scan: {'; '.join(mismatches)}")
     return scan.shard
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a scan will do, how much memory and about how long it takes, and what it will refuse."""
+"""The function plan_scan: effort, memory, time and refusals of a scan, from headers alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sigmascope._execution.memory_plan import MemoryPlan, least_memory
 from sigmascope._execution.rates import Rates
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
-from sigmascope._tables.outputs import PathLike, Paths, foreseen, limit_of, resumed
+from sigmascope._tables.outputs import PathLike, Paths, check_outputs, limit_of, resumed
 from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.analysis.admission import Asked
 from sigmascope.analysis.low_rank import LowRank
@@ -25,11 +25,11 @@ from sigmascope.analysis.routes import Route
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 
-from .beginning import ScanRows, empty_table, listed_part
+from .beginning import ScanBuilder, empty_table, listed_part
+from .concurrency import ConcurrencyPlan
 from .items import Item
 from .plans import ScanPlan, TensorPlan
 from .result import Scan
-from .side_by_side import Shares
 
 
 def plan_scan(
@@ -50,7 +50,7 @@ def plan_scan(
     shard: tuple[int, int] | None = None,
     workers: int | None = None,
 ) -> ScanPlan:
-    """Say what :func:`scan` of the same arguments will do, from the headers alone.
+    """Plan the :func:`scan` with the same arguments, from the headers alone.
 
     Parameters
     ----------
@@ -59,18 +59,19 @@ def plan_scan(
     include, exclude
         As for :func:`scan`.
     out, resume
-        As for :func:`scan`: they are checked, and no file is made or changed. Matrices whose rows
-        are in the journal, and would stay, are not planned again.
+        As for :func:`scan`; they are checked, and no file is made or changed. Matrices whose rows
+        the scan would take from the journal are not planned.
     shard
-        As for :func:`scan`: the plan is of that part.
+        As for :func:`scan`; the plan is for that part.
     workers
-        Of the executor that the scan is to have, as for :func:`scan`; None: it has none.
+        Number of workers of the scan's executor, as for :func:`scan`; None for a scan without
+        executor.
 
     Returns
     -------
     ScanPlan
-        Effort, passes, memory and time of every matrix; what is refused has the reason that its row
-        would have.
+        Effort, passes, memory and time of every matrix. A matrix that will be refused has the
+        reason that its row would have.
 
     Raises
     ------
@@ -79,33 +80,32 @@ def plan_scan(
 
     Notes
     -----
-    What fits and how it is read is decided by the code that a scan runs; times come from a model
-    and a third of a second of measurement, for which 16 MiB of the largest file are read. Of the
-    tensors nothing is read but scales of quantised ones.
+    The code that a scan runs decides here, too, what fits into memory and how it is read. Times
+    come from a model and from a measurement of a third of a second, for which 16 MiB of the largest
+    file are read. Of the tensors, only the scales of quantised ones are read.
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
     if workers is not None:
         arguments.check_positive(workers=workers)
     opened = as_scannable(checkpoint)
     items, part = listed_part(opened, include, exclude, shard)
-    header, rows = foreseen(out, resume, Scan.schema)
-    begun = limit_of(header)
-    if memory_limit is None and begun is not None:
-        options = replace(options, memory_limit=begun)
+    header, rows = check_outputs(out, resume, Scan.schema)
+    journal_limit = limit_of(header)
+    if memory_limit is None and journal_limit is not None:
+        options = replace(options, memory_limit=journal_limit)
     table = empty_table(opened, options, include, exclude, len(items), part)
     if header is not None and resume is not None:
         table = resumed(Path(resume), header, rows, table)
-    to_come = ScanRows(
-        table, items, path_text(opened.path), lambda _: {}
-    )  # a plan looks at nothing
+    # A plan reads no entries of tensors.
+    builder = ScanBuilder(table, items, path_text(opened.path), lambda _: {})
     matrices = [item for item in items if item.matrix]
     if workers is None:
-        shares = Shares.of(opened, matrices, options)
+        shares = ConcurrencyPlan.of(opened, matrices, options)
     else:
-        shares = Shares(workers, options.shared(workers), options)
+        shares = ConcurrencyPlan(workers, options.per_worker(workers), options)
     largest = max(opened.files, key=_size, default=None)
     measured = rates.measure(shares.each.num_threads, largest)
-    planned = [items[index] for index in to_come.matrices]
+    planned = [items[index] for index in builder.matrices]
     return ScanPlan(
         checkpoint=path_text(opened.path),
         options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
@@ -138,7 +138,7 @@ def _size(path: os.PathLike[str]) -> int:
 
 
 def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rates) -> TensorPlan:
-    """Plan one matrix; what is wrong with it becomes the reason why it is refused."""
+    """Plan the analysis of one matrix; an error becomes the reason why it is refused."""
     unknown = _unknown(item, options)
     try:
         a = checkpoint[item.name]
@@ -185,7 +185,7 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
 
 
 def _of_product(a: LowRank, unknown: TensorPlan, options: Options, measured: Rates) -> TensorPlan:
-    """Plan the change that an adapter makes, which is done exactly whatever the effort."""
+    """Plan the change that an adapter makes; its spectrum is exact at every effort."""
     needed = a.working_bytes + OVERHEAD
     known = replace(
         unknown,
@@ -208,7 +208,7 @@ def _of_product(a: LowRank, unknown: TensorPlan, options: Options, measured: Rat
 
 
 def _unknown(item: Item, options: Options) -> TensorPlan:
-    """What the record of a tensor alone tells."""
+    """Return a plan with the entries that the record of a tensor gives."""
     record = item.record
     shape = record["shape"]
     return TensorPlan(
@@ -234,16 +234,16 @@ def _unknown(item: Item, options: Options) -> TensorPlan:
 
 
 def _reads(a: Matrix, chosen: Route, plan: MemoryPlan) -> int:
-    """Count the times that the stored bytes are read from disk."""
+    """Return how often the stored bytes are read from disk."""
     if plan.loaded_nbytes or not plan.layout.files:
         return 1
-    if plan.holds_copy:  # the steps read the copy, made in one more
+    if plan.holds_copy:  # one read makes the copy, which all other steps read
         return chosen.passes - max(chosen.steps - 1, 0)
     return chosen.passes + (chosen.steps if plan.layout.wide else 0)  # each reads rows twice
 
 
 def _seconds(a: Matrix, chosen: Route, plan: MemoryPlan, read: int, measured: Rates) -> float:
-    """Estimate the time of one matrix: what is read again is read while it is computed."""
+    """Estimate the seconds of one matrix; reads after the first one overlap with computing."""
     search = chosen.search
     computing = (2 if search else 3) * measured.elements_seconds(a.nbytes)
     if search is None:

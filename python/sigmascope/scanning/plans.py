@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The plan of a scan: what is done with each matrix, with how much memory, in about what time."""
+"""The plan of a scan: the work, memory and estimated time of each matrix."""
 
 from __future__ import annotations
 
@@ -14,40 +14,42 @@ from sigmascope._execution.rates import Rates
 from .shards import Shard
 
 WITHIN = 2.0
-"""Times that a matrix takes are estimated to within this factor; a benchmark asserts it."""
+"""Factor within which the time of a matrix is estimated; a benchmark asserts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorPlan:
-    """What is planned for one matrix.
+    """The plan of one matrix.
 
     Attributes
     ----------
     name, tensor, role, tower
-        As in the row to come.
+        As in the row of the scan.
     rows, columns, dtype, nbytes
-        Of the matrix, as stored.
+        Shape, stored format and stored bytes of the matrix.
     asked, effort
         The effort that was asked for, and the one that will run: "exact" where that costs less.
     block, basis_columns
-        Columns of a Krylov step, and those at which the basis is restarted; 0 at effort "exact".
+        Columns of a Krylov step, and number of columns at which the basis is restarted; 0 at effort
+        "exact".
     precision
-        Of products: "float64", "float32", or "mixed".
+        Precision of products: "float64", "float32", or "mixed".
     held
-        Whether the stored bytes are read from disk once and held; else every pass reads them.
+        True if the stored bytes are read from disk once and stay in memory; if False, every pass
+        reads them.
     passes
-        Reads of the matrix: known at effort "exact", else those expected of a spectrum that decays
+        Reads of the matrix: known at effort "exact", else expected for a spectrum that decays
         slowly.
     read_bytes
-        From disk.
+        Bytes read from disk.
     peak_bytes
-        Of memory, above the imported package, at most; where the k-th value is below 0.006 of the
-        first, as much as the limit allows.
+        Largest memory above that of the imported package. It can be larger, up to the limit, if the
+        k-th value is below 0.006 of the first.
     seconds
-        Expected, to within a factor of 2.
+        Expected time, to within a factor of 2.
     refused
-        Why it cannot be done, else None: the reason that the row will have. `peak_bytes` is then
-        the least limit that allows it; 0 if none does.
+        Reason why the matrix cannot be analysed, as in the row of the scan; None if it can.
+        `peak_bytes` is then the least limit that allows it, or 0 if none does.
     """
 
     name: str
@@ -73,30 +75,30 @@ class TensorPlan:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ScanPlan:
-    """What a scan will do.
+    """The plan of a scan.
 
     Attributes
     ----------
     checkpoint
-        Path of what is to be scanned.
+        Path of the checkpoint.
     options
-        As resolved, for a whole scan.
+        The resolved options of the whole scan.
     tensors
         A plan for each matrix, in file order.
     unreadable
         Weights that cannot be read, with the reason.
     kept
-        Matrices whose rows are in the journal that is gone on with, and stay.
+        Number of matrices whose rows are taken from the journal that is resumed.
     shard
-        Which part of the scan this is, if it is one.
+        The part of the scan that is planned; None for the whole.
     workers
-        Matrices that are analysed at once.
+        Number of matrices that are analysed at once.
     processes
-        Whether each worker is one of an executor's, with memory of its own.
+        True if each worker is a process of an executor, with memory of its own.
     alone
-        The names of those that are analysed alone, as they need all the memory.
+        Names of the matrices that are analysed alone, as they need all the memory.
     rates
-        How fast this machine was found to be.
+        Measured speed of this machine.
     notes
         Remarks of the checkpoint on its files.
     """
@@ -133,17 +135,17 @@ class ScanPlan:
 
     @property
     def accepted(self) -> list[TensorPlan]:
-        """What can be done."""
+        """Plans of the matrices that will be analysed."""
         return [tensor for tensor in self.tensors if tensor.refused is None]
 
     @property
     def refused(self) -> list[TensorPlan]:
-        """What cannot."""
+        """Plans of the matrices that cannot be analysed."""
         return [tensor for tensor in self.tensors if tensor.refused is not None]
 
     @property
     def refused_for_memory(self) -> list[TensorPlan]:
-        """What a larger limit would allow."""
+        """Plans of the matrices that a larger memory limit would allow."""
         return [tensor for tensor in self.refused if tensor.peak_bytes]
 
     @property
@@ -153,55 +155,55 @@ class ScanPlan:
 
     @property
     def read_bytes(self) -> int:
-        """Bytes read from disk for them."""
+        """Bytes read from disk for the matrices that will be analysed."""
         return sum(tensor.read_bytes for tensor in self.accepted)
 
     @property
     def peak_bytes(self) -> int:
-        """Memory above the imported package, at most: of the matrices analysed at once.
+        """Largest memory of the scan above that of the imported package.
 
-        Of processes the sum, each above its own.
+        For processes, the sum over all, each above its own imported package.
         """
         alone = [tensor.peak_bytes for tensor in self.accepted if tensor.name in self.alone]
-        beside = [tensor.peak_bytes for tensor in self.accepted if tensor.name not in self.alone]
-        peaks = sorted(beside)[-self.workers :]
+        others = [tensor.peak_bytes for tensor in self.accepted if tensor.name not in self.alone]
+        peaks = sorted(others)[-self.workers :]
         shared = 0 if self.processes else max(len(peaks) - 1, 0) * OVERHEAD
         return max([sum(peaks) - shared, *alone])
 
     @property
     def memory_limit(self) -> int:
-        """Bytes that the scan was given, of all that it does at once."""
+        """Memory limit of the scan in bytes, for all matrices that are analysed at once."""
         limit: int = self.options["memory_limit"]
         return limit
 
     @property
     def floor_bytes(self) -> int:
-        """What the scan may take whatever the limit is, which then bounds the arrays alone."""
+        """Bytes that the scan may take whatever the limit; a smaller limit bounds arrays only."""
         return MINIMUM * (self.workers if self.processes else 1)
 
     @property
     def sufficient_limit(self) -> int:
-        """The least limit, of all that is done at once, at which nothing would be refused."""
+        """Least memory limit of the scan at which no matrix would be refused for memory."""
         times = self.workers if self.processes else 1
         return max([self.memory_limit, *(t.peak_bytes * times for t in self.refused_for_memory)])
 
     @property
     def seconds(self) -> float:
-        """Time expected, of all."""
+        """Expected time of the scan."""
         return sum(tensor.seconds for tensor in self.accepted) / self.workers
 
     @property
     def least_seconds(self) -> float:
-        """The least of the range that the estimate stands for."""
+        """Lower end of the range of the expected time."""
         return self.seconds / WITHIN
 
     @property
     def most_seconds(self) -> float:
-        """The most of it."""
+        """Upper end of the range of the expected time."""
         return self.seconds * WITHIN
 
     def totals(self) -> dict[str, Any]:
-        """Return the sums, and what they rest on, as plain JSON."""
+        """Return the sums over all matrices, the options and the rates, as plain JSON."""
         return {
             "checkpoint": self.checkpoint,
             "options": self.options,

@@ -10,9 +10,9 @@ from sigmascope._tables.journal import Header
 from sigmascope._tables.schema import Row, Schema
 from sigmascope._tables.table import Table
 
-from .details import details_frame
 from .rows import SCAN
 from .shards import Shard
+from .weightwatcher_frame import details_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
 class Scan(Table):
-    """What a scan found: one row per tensor of the checkpoint, in file order.
+    """The result of a scan: one row per tensor of the checkpoint, in file order.
 
     Attributes
     ----------
     checkpoint
-        Path of what was scanned; empty if loaded from a CSV.
+        Path of the checkpoint that was scanned; empty if loaded from a CSV.
     options
         effort, k, tol, accuracy, measures, seed, num_threads, memory_limit (bytes), include,
         exclude.
     rows
-        Records of the columns that :mod:`sigmascope.scanning.rows` lists; they are plain JSON.
+        Records with the columns that :mod:`sigmascope.scanning.rows` lists, as plain JSON.
     expected, notes, files, engine
         As for :class:`Table`.
     shard
-        Which part this is, and of what, if it was made with a shard.
+        The part that this is, and its rows' places in the whole scan; None for a whole scan.
     """
 
     schema: ClassVar[Schema] = SCAN
@@ -51,7 +51,7 @@ class Scan(Table):
 
     @property
     def unreadable(self) -> list[Row]:
-        """The rows of weights that this version cannot decode; excluded ones do not count."""
+        """Rows of weights that this version cannot decode, without those that were excluded."""
         return [
             row
             for row in self.rows
@@ -59,7 +59,7 @@ class Scan(Table):
         ]
 
     def header(self) -> Header:
-        """Return the first line of a saved scan: schema, version, and all but the rows."""
+        """Return the first line of a saved scan: the schema and every attribute but the rows."""
         return {
             "schema": self.schema.name,
             "version": self.schema.version,
@@ -74,7 +74,7 @@ class Scan(Table):
 
     @classmethod
     def of_header(cls, header: Header, rows: list[Row]) -> Self:
-        """Return the scan that a header and its rows make; a CSV's header says nothing."""
+        """Make a scan from a header and its rows; the header of a CSV is nearly empty."""
         return cls(
             checkpoint=header.get("checkpoint", ""),
             options=header.get("options", {}),
@@ -87,11 +87,11 @@ class Scan(Table):
         )
 
     def to_weightwatcher(self) -> pd.DataFrame:
-        """Return the columns of weightwatcher 0.7.7's details, a line for each analysed matrix.
+        """Return the columns of weightwatcher 0.7.7's details, one line per analysed matrix.
 
-        Names, units and rules are its own: see :mod:`sigmascope.spectra.weightwatcher`, which says
-        what is not. What the effort of a row cannot tell is missing; the power law needs "exact".
-        ``layer_id`` counts the analysed matrices from 0.
+        Names, units and rules are those of weightwatcher; :mod:`sigmascope.spectra.weightwatcher`
+        lists the exceptions. Values that the effort of a row does not give are missing; the power
+        law needs effort "exact". ``layer_id`` counts the analysed matrices from 0.
 
         Raises
         ------

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rows of a scan: plain records of one fixed set of columns, whatever became of the tensor.
+"""The columns of a scan's rows: plain records that have the same columns for every tensor.
 
-Every row has every column of `COLUMNS`, in this order; None where there is nothing to say.
+Every row has every column of `COLUMNS`, in this order; None if a column does not apply.
 
 ===================  ============================================================================
 tensor               `name` (unique; a slice is "tensor[3]", or "tensor[q]"), `tensor`, `file`,
-                     `dtype`, `shape` as stored, `nbytes` (of this matrix), `kind` (what the
-                     checkpoint says it is: "matrix", "stack", "kernel", "vector", "unreadable" and
-                     so on), `view` (how it is read, where that is not plain), `layer`, `role`,
-                     `tower`, `expert`
+                     `dtype`, `shape` as stored, `nbytes` (of this matrix), `kind` (as the
+                     checkpoint says: "matrix", "stack", "kernel", "vector", "unreadable" and so
+                     on), `view` (the way in which the matrix is cut out of its tensor, if it is not
+                     the tensor itself), `layer`, `role`, `tower`, `expert`
 outcome              `status`: "analysed", "entrywise" (a tensor without a spectrum, whose numbers
                      were read one by one), "not analysed", "failed" or "excluded"; `reason`;
-                     `failure`: "data", or "environment", which may go well another time
+                     `failure`: "data", or "environment", which may not occur again
 evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`, `precision`,
                      `passes` (reads of the matrix), `block`, `basis_columns`, `seed`, `seconds`,
                      `num_threads`, `converged`, `notes`
@@ -19,18 +19,19 @@ moments              of the finite elements, `abs_max` the largest magnitude; `n
                      place `first_nonfinite`; `outlier_rows` and `outlier_columns` count norms far
                      above the median, as :meth:`sigmascope.Moments.outlier_rows` does. Entrywise:
                      `min`, `max`, `abs_max`, `mean`, `zeros`, and the norm as `fro_norm`
-structure            `structure`: in words, what makes a matrix a special one: "all zero",
+structure            `structure`: words for a matrix with a special structure: "all zero",
                      "constant", "rank 1", "rank 40 of 64", rows or columns that are the same;
-                     None for most. `copied_rows` and `copied_columns` count those that are equal
-                     to an earlier one, number for number
+                     None for most. `copied_rows` and `copied_columns` count rows and columns that
+                     are equal to an earlier one, number for number
 measures             value and `<name>_error`, see :mod:`sigmascope.statistics`; `alpha_farms` and
-                     `randomized_distance` on request alone:
+                     `randomized_distance` on request only:
                      see :mod:`sigmascope.analysis.requested`
 top                  the k largest singular values and their error bounds (`top`, `top_errors`)
 quantiles            sigma below which 0, 1/32, ..., 1 of all values lie, and their errors
                      (`quantiles`, `quantile_errors`); None at effort "top"
 weightwatcher        `ww_alpha`, `ww_D`, `ww_xmin`, `ww_num_pl_spikes`, `ww_log_alpha_norm`: a power
-                     law by other rules, for :meth:`Scan.to_weightwatcher`; at effort "exact"
+                     law by weightwatcher's rules, for :meth:`Scan.to_weightwatcher`; at effort
+                     "exact" only
 ===================  ============================================================================
 """
 
@@ -44,7 +45,7 @@ from sigmascope.spectra import Moments, Spectrum, weightwatcher
 SCHEMA = "sigmascope.scan"
 VERSION = 4
 READS = (2, 3, 4)
-"""Versions that are read; columns of later ones are None in files of earlier ones."""
+"""Versions of saved scans that can be read; columns that a version lacks are None."""
 
 _TENSOR: dict[str, Kind] = {
     "name": "str",
@@ -157,16 +158,16 @@ _SINCE_3 = ("effective_rank_above_edge", "shoulder_200", "shoulder_286", "should
 ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, "quantiles", "quantile_errors", "abs_max"} | {
     column for name in _SINCE_3 for column in (name, f"{name}_error")
 }
-"""Columns that version 2 or 3 did not have."""
+"""Columns that version 2 or 3 does not have."""
 
 SCAN = Schema(SCHEMA, VERSION, "scan", COLUMNS, READS, frozenset(ADDED))
 
 TIMING = ("seconds", "num_threads")
-"""The columns that tell how a row was come by; all others are the same bits in every run."""
+"""Columns that may differ between two runs; all others are the same bits in every run."""
 
 
 def start_row(record: TensorRecord, name: str, status: str, reason: str | None = None) -> Row:
-    """Make the row of a stored tensor, or of one matrix of it, with nothing analysed yet."""
+    """Return the row of a stored tensor, or of one matrix of it, before the analysis."""
     row: Row = dict.fromkeys(COLUMNS)
     row |= {column: record[column] for column in ("dtype", "file", "nbytes", "view")}
     row |= {column: record[column] for column in ("layer", "role", "tower", "expert")}
@@ -180,15 +181,15 @@ def spectrum_columns(spectrum: Spectrum) -> Row:
     unknown = set(spectrum.measures) - {*MEASURES, *REQUESTED}
     if unknown:
         raise KeyError(f"measures without a column in a scan: {', '.join(sorted(unknown))}")
-    found: Row = dict(spectrum.to_dict())
-    found["notes"] = found["notes"] or None
-    found["top"], found["top_errors"] = spectrum.top.tolist(), spectrum.top_errors.tolist()
+    row: Row = dict(spectrum.to_dict())
+    row["notes"] = row["notes"] or None
+    row["top"], row["top_errors"] = spectrum.top.tolist(), spectrum.top_errors.tolist()
     quantiles = spectrum.quantiles()
     if quantiles is not None:
-        found["quantiles"], found["quantile_errors"] = (x.tolist() for x in quantiles)
+        row["quantiles"], row["quantile_errors"] = (x.tolist() for x in quantiles)
     if spectrum.moments is not None:
-        found |= moment_columns(spectrum.moments)
-    return found
+        row |= moment_columns(spectrum.moments)
+    return row
 
 
 def moment_columns(moments: Moments) -> Row:

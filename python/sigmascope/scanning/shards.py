@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scans in parts, for machines that share a checkpoint and nothing else."""
+"""Scans in parts, for machines that share only the checkpoint."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One part of a scan, and which rows are its.
+    """One part of a scan.
 
     Attributes
     ----------
     index, count
-        Number of this part, from 0, and how many there are.
+        Number of this part, from 0, and number of parts.
     total
-        Rows of the whole scan.
+        Number of rows of the whole scan.
     positions
-        Where in the whole scan the rows of this part stand, in order.
+        Positions of this part's rows in the whole scan, ascending.
     """
 
     index: int
@@ -33,19 +33,20 @@ class Shard:
 
     @classmethod
     def of(cls, shard: tuple[int, int], sizes: Sequence[int | None]) -> Self:
-        """Deal the rows of a scan: each matrix, the largest first, to the part with least so far.
+        """Choose the rows of a part: each matrix, the largest first, goes to the smallest part.
 
         Parameters
         ----------
         shard
             Index and count.
         sizes
-            Of every row the bytes of its matrix; None for rows without one, which part 0 has.
+            Stored bytes of the matrix of every row; None for a row without one. Rows without a
+            matrix are in part 0.
 
         Raises
         ------
         ValueError
-            The index is not below the count.
+            If the index is not below the count.
         """
         index, count = shard
         if not 0 <= index < count:
@@ -58,16 +59,16 @@ class Shard:
         for size, position in sorted(matrices, key=lambda matrix: (-matrix[0], matrix[1])):
             load, owner[position] = heap[0]
             heapq.heapreplace(heap, (load + size, owner[position]))
-        mine = tuple(position for position, part in enumerate(owner) if part == index)
-        return cls(index, count, len(sizes), mine)
+        positions = tuple(position for position, part in enumerate(owner) if part == index)
+        return cls(index, count, len(sizes), positions)
 
     @classmethod
     def of_header(cls, stored: Mapping[str, Any] | None) -> Self | None:
-        """Return what a header holds, if it is that of a part."""
+        """Return the part that a header describes; None if it is that of a whole scan."""
         if stored is None:
             return None
         return cls(**{**stored, "positions": tuple(stored["positions"])})
 
     def to_header(self) -> dict[str, Any]:
-        """Return plain JSON."""
+        """Return the part as plain JSON."""
         return asdict(self) | {"positions": list(self.positions)}

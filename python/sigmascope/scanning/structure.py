@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices that are no ordinary ones: zero, constant, of too low a rank, with copies of rows.
+"""Matrices with a special structure: zero, constant, rank deficient, or with copies of rows.
 
-Most measures of such a matrix mean nothing, or are not there; so it is named before all medians.
+Most measures of such a matrix mean nothing, or do not exist. Summaries therefore name it before
+their medians.
 """
 
 from __future__ import annotations
@@ -19,23 +20,24 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Moments, Spectrum
 
 _BLOCK_BYTES = 1 << 23
-"""Of rows that are decoded at a time to be told apart."""
+"""Bytes of the rows that are decoded at a time to compare them."""
 
 _DEFICIENT = 1e-6
-"""Of the largest singular value: a second one below that is none, as for the numerical rank."""
+"""Fraction of the largest singular value below which a value counts as 0, as in the rank."""
 
 
 class Structure(NamedTuple):
-    """What the entries of a matrix tell of it.
+    """Special structure of a matrix, as its entries show it.
 
     Attributes
     ----------
     constant
-        The number that all entries are; None of others.
+        The value of all entries, if they are the same; else None.
     copied_rows, copied_columns
-        How many are equal to an earlier one, number for number; 0 of a constant matrix.
+        Number of rows and of columns that are equal to an earlier one, entry by entry; 0 for a
+        constant matrix.
     passes
-        Reads of the matrix that this took.
+        Reads of the matrix that finding this took.
     """
 
     constant: float | None = None
@@ -44,29 +46,30 @@ class Structure(NamedTuple):
     passes: int = 0
 
 
-def structure(a: Matrix, seen: Moments) -> Structure:
-    """Look for a constant matrix, and for copies of rows and columns, exactly.
+def structure(a: Matrix, moments: Moments) -> Structure:
+    """Find out exactly whether a matrix is constant, and count copies of rows and columns.
 
     Parameters
     ----------
-    a : Matrix, shape (m, n), of finite numbers
-    seen : Moments
-        Of it, with both kinds of norms.
+    a : Matrix, shape (m, n)
+        A matrix of finite numbers.
+    moments : Moments
+        Its moments, with the norms of rows and columns.
 
     Notes
     -----
-    Equal rows have equal norms, to the bit, for these are summed in one order. So where no two
-    norms are the same there is nothing to read, which costs a sort of m + n numbers; else the
-    matrix is decoded once more, 8 MiB at a time, and the rows and columns whose norms agree are
-    told apart by hashes of 128 bits. -0 counts as 0.
+    Equal rows have the same norm, to the bit, since norms are summed in one order. If no two norms
+    are the same, the matrix need not be read; finding that out is a sort of m + n numbers. Else the
+    matrix is decoded once more, 8 MiB at a time, and rows and columns with the same norm are
+    compared by hashes of 128 bits. -0 counts as 0.
     """
-    if seen.min == seen.max:
-        return Structure(constant=float(seen.min))
-    assert seen.row_norms is not None
-    rows, columns = _alike(seen.row_norms), _alike(seen.column_norms)
+    if moments.min == moments.max:
+        return Structure(constant=float(moments.min))
+    assert moments.row_norms is not None
+    rows, columns = _alike(moments.row_norms), _alike(moments.column_norms)
     if not len(rows) and not len(columns):
         return Structure()
-    if a._native.column_major:  # read along what lies together
+    if a._native.column_major:  # decode along the contiguous direction
         of_columns, of_rows = _copies(a.T, columns, rows)
     else:
         of_rows, of_columns = _copies(a, rows, columns)
@@ -74,47 +77,49 @@ def structure(a: Matrix, seen: Moments) -> Structure:
 
 
 def _alike(norms: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the places of numbers that occur more than once."""
+    """Return the indices of the norms that occur more than once."""
     _, place, count = np.unique(norms, return_inverse=True, return_counts=True)
     return np.flatnonzero(count[place] > 1)
 
 
 def _copies(a: Matrix, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tuple[int, int]:
-    """Count how many of these rows, and of these columns, are equal to an earlier one."""
+    """Count the rows and the columns, of those with these indices, that equal an earlier one."""
     m, n = a.shape
     height = max(_BLOCK_BYTES // (8 * n), 1)
     of_rows: Counter[bytes] = Counter()
     of_columns = [blake2b(digest_size=16) for _ in columns]
     for start in range(0, m, height):
-        here = rows[(rows >= start) & (rows < start + height)]
-        if not len(here) and not len(columns):
+        in_block = rows[(rows >= start) & (rows < start + height)]
+        if not len(in_block) and not len(columns):
             continue
-        numbers = np.asarray(a[start : start + height], dtype=np.float64) + 0.0
-        for i in here - start:
+        numbers = np.asarray(a[start : start + height], dtype=np.float64) + 0.0  # -0 becomes 0
+        for i in in_block - start:
             of_rows[blake2b(numbers[i].tobytes(), digest_size=16).digest()] += 1
-        for j, found in zip(columns, of_columns, strict=True):
-            found.update(np.ascontiguousarray(numbers[:, j]).tobytes())
-    copies = Counter(found.digest() for found in of_columns)
+        for j, digest in zip(columns, of_columns, strict=True):
+            digest.update(np.ascontiguousarray(numbers[:, j]).tobytes())
+    copies = Counter(digest.digest() for digest in of_columns)
     return sum(of_rows.values()) - len(of_rows), sum(copies.values()) - len(copies)
 
 
-def in_words(found: Structure, spectrum: Spectrum) -> str | None:
-    """Say what makes a matrix no ordinary one; None if nothing does."""
-    if found.constant is not None:
-        zero = found.constant == 0.0
-        return "all zero" if zero else f"constant {short(found.constant)}"
+def in_words(entries: Structure, spectrum: Spectrum) -> str | None:
+    """Return words for the special structure of a matrix; None if it has none."""
+    if entries.constant is not None:
+        zero = entries.constant == 0.0
+        return "all zero" if zero else f"constant {short(entries.constant)}"
     rank, full = certain_rank(spectrum), min(spectrum.shape)
     parts = [] if rank is None or rank == full else [f"rank {rank}" + f" of {full}" * (rank > 1)]
-    copies = (found.copied_rows, "row"), (found.copied_columns, "column")
-    said = [counted(count, what) for count, what in copies if count]
-    parts += [f"{' and '.join(said)} equal to others"] if said else []
+    copies = (entries.copied_rows, "row"), (entries.copied_columns, "column")
+    words = [counted(count, noun) for count, noun in copies if count]
+    parts += [f"{' and '.join(words)} equal to others"] if words else []
     return "; ".join(parts) or None
 
 
 def certain_rank(spectrum: Spectrum) -> int | None:
-    """Return the numerical rank where it is certain; from the largest values at least if it is 1.
+    """Return the numerical rank if it is certain; else None.
 
-    It counts what exceeds a millionth of the largest value, and the floor of the method.
+    The numerical rank counts the values above a millionth of the largest, and above the accuracy
+    limit of the method. Without that measure, only a rank of 1 can be determined, from the two
+    largest values.
     """
     if "numerical_rank" in spectrum:
         rank = spectrum["numerical_rank"]
@@ -124,11 +129,11 @@ def certain_rank(spectrum: Spectrum) -> int | None:
     return 1 if one else None
 
 
-def structure_columns(found: Structure, spectrum: Spectrum) -> Row:
-    """Return the columns of a row of a scan."""
+def structure_columns(entries: Structure, spectrum: Spectrum) -> Row:
+    """Return the columns of a scan that describe the structure of a matrix."""
     return {
-        "structure": in_words(found, spectrum),
-        "copied_rows": found.copied_rows,
-        "copied_columns": found.copied_columns,
-        "passes": spectrum.passes + found.passes,
+        "structure": in_words(entries, spectrum),
+        "copied_rows": entries.copied_rows,
+        "copied_columns": entries.copied_columns,
+        "passes": spectrum.passes + entries.passes,
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The analysis of one matrix of a scan, in this process or wherever a task is sent."""
+"""The analysis of one matrix of a scan, in this process or in a worker of an executor."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from sigmascope._running.prefetch import Prefetch
 from sigmascope._running.tasks import (
     TENSOR_ERRORS,
-    Known,
+    ByteListener,
+    KnownFiles,
     Options,
-    Read,
     failed,
     known_files,
     opened,
@@ -33,25 +33,28 @@ from .structure import structure, structure_columns
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One matrix to analyse, for whoever can open the same files: no array, a few kilobytes.
+class MatrixTask:
+    """The description of one analysis, for a process that can open the same files.
+
+    It holds no array and takes a few kilobytes.
 
     Attributes
     ----------
     origin
-        How the checkpoint was opened: absolute paths, and options.
+        Absolute paths and options with which the checkpoint was opened.
     files
-        Paths of its files, absolute, and what they are known by.
+        Absolute paths of its files, and their digests.
     name
-        Of the matrix.
+        Name of the matrix.
     options
-        Of the analysis.
+        Options of the analysis.
     attempt
-        0, 1, ...: an executor that remembers results must not repeat a failure from memory.
+        Number of this attempt, from 0. It makes each attempt a different task for an executor that
+        remembers the results of tasks.
     """
 
     origin: Origin | AdapterOrigin
-    files: Known
+    files: KnownFiles
     name: str
     options: Options
     attempt: int = 0
@@ -63,50 +66,53 @@ class Task:
         files: tuple[FileIdentity, ...],
         name: str,
         options: Options,
-    ) -> Task:
+    ) -> MatrixTask:
         """Describe the analysis of one matrix of a checkpoint."""
         return cls(checkpoint.origin, known_files(checkpoint, files), name, options)
 
 
-def run(task: Task) -> Row:
-    """Do a task: open the checkpoint, if this process does not hold it yet, and analyse.
+def run(task: MatrixTask) -> Row:
+    """Carry out a task: open the checkpoint, unless this process has it open, and analyse.
 
     Returns
     -------
     dict
-        The columns that :func:`analysed` gives; what is wrong with the file is one of them.
+        The columns that :func:`analyse` gives; an error of the file is one of them.
     """
     began = time.perf_counter()
     try:
         checkpoint = opened(task.origin, task.files)
     except TENSOR_ERRORS as error:
         return failed(error, began)
-    alone: Prefetch[Matrix | LowRank] = Prefetch(checkpoint)
-    with alone as matrices:
-        return analysed(matrices, task.name, task.options)
+    without_reading_ahead: Prefetch[Matrix | LowRank] = Prefetch(checkpoint)
+    with without_reading_ahead as matrices:
+        return analyse(matrices, task.name, task.options)
 
 
-def analysed(
-    matrices: Prefetch[Matrix | LowRank], name: str, options: Options, read: Read | None = None
+def analyse(
+    matrices: Prefetch[Matrix | LowRank],
+    name: str,
+    options: Options,
+    read: ByteListener | None = None,
 ) -> Row:
-    """Analyse one matrix; what is wrong with it becomes the reason in its row.
+    """Analyse one matrix; an error becomes the reason in its row.
 
     Returns
     -------
     dict
-        The columns of its row that reading the headers does not give.
+        The columns of its row that the headers do not give.
     """
     began = time.perf_counter()
     a: Matrix | LowRank | None = None
     try:
         a = matrices.take(name)
         if isinstance(a, LowRank):
-            found = a.spectrum(options.k, memory_limit=options.memory_limit)
+            result = a.spectrum(options.k, memory_limit=options.memory_limit)
         else:
-            found = _spectrum(matrices, a, name, options, read)
-        matrices.check_unchanged(name)  # while it was read, that is
-        fit = weightwatcher.power_law(found.values)
-        return {"status": "analysed"} | spectrum_columns(found) | fit | _structure(a, found)
+            result = _spectrum(matrices, a, name, options, read)
+        matrices.check_unchanged(name)  # the file may have changed while it was read
+        fit = weightwatcher.power_law(result.values)
+        return {"status": "analysed"} | spectrum_columns(result) | fit | _structure(a, result)
     except TENSOR_ERRORS as error:
         row = failed(error, began)
         if isinstance(error, NonFiniteError) and isinstance(a, Matrix):
@@ -115,29 +121,33 @@ def analysed(
         return row
 
 
-def _structure(a: Matrix | LowRank, found: Spectrum) -> Row:
-    """Say what makes a matrix no ordinary one; a product of thin ones has a low rank by design."""
-    if isinstance(a, Matrix) and found.moments is not None:
-        return structure_columns(structure(a, found.moments), found)
-    return {"structure": "all zero"} if found["fro_norm"].value == 0 else {}
+def _structure(a: Matrix | LowRank, result: Spectrum) -> Row:
+    """Return the columns for a special structure; the low rank of an adapter's change is none."""
+    if isinstance(a, Matrix) and result.moments is not None:
+        return structure_columns(structure(a, result.moments), result)
+    return {"structure": "all zero"} if result["fro_norm"].value == 0 else {}
 
 
 def _spectrum(
-    matrices: Prefetch[Matrix | LowRank], a: Matrix, name: str, options: Options, read: Read | None
+    matrices: Prefetch[Matrix | LowRank],
+    a: Matrix,
+    name: str,
+    options: Options,
+    read: ByteListener | None,
 ) -> Spectrum:
-    """Compute the spectrum, while the next matrix is read into the memory that is left."""
+    """Compute the spectrum while the next matrix is read into the memory that is left."""
     how = asdict(options)
     seed = how.pop("seed")
-    # Nothing at effort "exact", where computing takes far longer than reading.
+    # At effort "exact" computing takes far longer than reading, so that nothing is read ahead.
     ahead = matrices.reads_ahead and options.effort != "exact"
     room = memory_left(a, **how) if ahead else 0
-    held = a.nbytes if a.in_memory else 0
-    with matrices.beside(name, room):
+    loaded = a.nbytes if a.in_memory else 0
+    with matrices.reading_next(name, room):
         try:
-            return spectrum(a, seed=seed, progress=read, reserved=room + held, **how)
+            return spectrum(a, seed=seed, progress=read, reserved=room + loaded, **how)
         except MemoryLimitError:
-            if not (room or held):
+            if not (room or loaded):
                 raise
-    # Read ahead, it leaves too little for itself, or what is read beside it does: alone then.
-    matrices.give_up()
-    return spectrum(matrices.afresh(name), seed=seed, progress=read, **how)
+    # The bytes of this matrix, or of the next one, leave too little memory: compute from the file.
+    matrices.discard()
+    return spectrum(matrices.lookup(name), seed=seed, progress=read, **how)

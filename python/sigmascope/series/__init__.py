@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Several scans at once: a run over its steps, and a model among those of its family."""
+"""Series of scans: the steps of a training run, and the models of a family."""
 
 from __future__ import annotations
 
 from .reference import Reference, reference
-from .tables import Table
+from .tables import SeriesTable
 from .trajectory import Trajectory, trajectory
 
-__all__ = ["Reference", "Table", "Trajectory", "reference", "trajectory"]
+__all__ = ["Reference", "SeriesTable", "Trajectory", "reference", "trajectory"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The models of one family as a distribution, per role and depth, and where one stands in it."""
+"""Distributions of measures over the models of a family, and the place of one model in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from sigmascope._tables.schema import Row
 
 from .sources import MEASURES, Cell, Source, cells_of, check_measures, read_source
-from .tables import Table
+from .tables import SeriesTable
 
 COLUMNS = (
     "tower",
@@ -50,26 +50,28 @@ Value = tuple[float, float]
 """A model's value in a place, and its error."""
 
 
-class Reference(Table):
-    """What :func:`reference` returns: a row for each place and measure.
+class Reference(SeriesTable):
+    """The result of :func:`reference`: a row for each place and measure.
 
     ==========================  ==================================================================
-    `tower`, `role`             the place
-    `depth_from`, `depth_to`    the band of relative depth, 0 the first layer and 1 the last; None
-                                for what has no layer
-    `measure`                   as a column of a scan
-    `count`                     models that have such matrices; each counts once
-    `least` … `greatest`        of the models' values, each the median of its matrices there
-    `error`                     the largest error of these values
+    `tower`, `role`             tower and role of the place
+    `depth_from`, `depth_to`    its band of relative depth, 0 for the first layer and 1 for the
+                                last; None for matrices without a layer
+    `measure`                   name of a column of a scan
+    `count`                     number of models with such matrices
+    `least` … `greatest`        quartiles over the models; the value of a model is the median of its
+                                matrices there
+    `error`                     largest error of these values
     ==========================  ==================================================================
 
     Attributes
     ----------
     models : tuple of str
-        What the models are called.
+        Labels of the models.
     measures : tuple of str
+        Measures of the reference.
     bands : int
-        Bands of depth.
+        Number of bands of depth.
     """
 
     def __init__(
@@ -80,38 +82,39 @@ class Reference(Table):
         measures: tuple[str, ...],
         bands: int,
     ) -> None:
-        super().__init__(COLUMNS, [_summary(place, found) for place, found in values.items()])
+        super().__init__(COLUMNS, [_summary(place, by_model) for place, by_model in values.items()])
         self._values, self._identities = values, identities
         self.models, self.measures, self.bands = models, measures, bands
 
     def __repr__(self) -> str:
         return f"Reference({len(self.models)} models, {len(self)} places and measures)"
 
-    def place(self, model: Source, *, confidence: float = 0.95, **options: Any) -> Table:
-        """Say where a model stands among those of the reference.
+    def place(self, model: Source, *, confidence: float = 0.95, **options: Any) -> SeriesTable:
+        """Compute the quantiles of a model in the distributions of the reference.
 
         Parameters
         ----------
         model : Scan, file of one, or checkpoint
-            If its files are those of a model of the reference, that one is left out.
+            The model. If its files are those of a model of the reference, that one is left out.
         confidence : float
-            Of the intervals.
+            Confidence level of the intervals.
         **options
-            For the scan of a checkpoint.
+            Options for the scan of a checkpoint.
 
         Returns
         -------
-        Table
-            For each place and measure that both have: `value` and `error` of the model; `quantile`,
-            the share of the reference below it (ties count half); `quantile_low` and
-            `quantile_high`, which hold the share in the family that the reference is a sample of:
-            Clopper-Pearson bounds, with every value of either side as far off as its error allows.
-            `count` is that of the reference. Few models mean wide intervals.
+        SeriesTable
+            A row for each place and measure that both have. `value` and `error` are those of the
+            model. `quantile` is the fraction of the reference below it; ties count half.
+            `quantile_low` and `quantile_high` bound this fraction in the family of which the
+            reference is a sample; they are Clopper-Pearson bounds in which every value is as far
+            off as its error allows. `count` is the number of models of the reference; the fewer
+            they are, the wider are the intervals.
 
         Raises
         ------
         ValueError
-            The confidence is not between 0 and 1.
+            If the confidence is not between 0 and 1.
         """
         if not 0 < confidence < 1:
             raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
@@ -119,12 +122,12 @@ class Reference(Table):
         same = {i for i, known in enumerate(self._identities) if known and known == given.identity}
         placed: list[Row] = []
         for place, (value, error) in _values_of(given.rows, self.measures, self.bands).items():
-            others = [found for i, found in self._values.get(place, {}).items() if i not in same]
+            others = [other for i, other in self._values.get(place, {}).items() if i not in same]
             if others:
                 quantile = _quantile(value, error, others, confidence)
                 columns = (*_flat(place), len(others), value, error, *quantile)
                 placed.append(dict(zip(PLACED, columns, strict=True)))
-        return Table(PLACED, placed)
+        return SeriesTable(PLACED, placed)
 
 
 def reference(
@@ -139,13 +142,14 @@ def reference(
     Parameters
     ----------
     models : sequence of sources
-        Scans, files that they were saved in, or checkpoints, which are scanned.
+        Scans, files with saved scans, or checkpoints, which are scanned.
     measures : str or sequence of str
-        Columns of the rows. Those without a scale compare best between models of several sizes.
+        Names of columns. To compare models of different sizes, choose measures that do not scale
+        with the matrix.
     bands : int
-        Bands of equal width into which relative depth is cut.
+        Number of bands of equal width into which relative depth is divided.
     **options
-        For the scan of a checkpoint, as for :func:`scan`.
+        Options for the scan of a checkpoint, as for :func:`scan`.
 
     Returns
     -------
@@ -154,12 +158,12 @@ def reference(
     Raises
     ------
     ValueError
-        No models, fewer than one band, or a measure that no row has a column of.
+        If there is no model or less than one band, or if no row has one of the measures.
     TypeError
-        A source is none of these.
+        If a source is none of these.
     """
     if not models:
-        raise ValueError("a reference needs a model at least")
+        raise ValueError("a reference needs at least one model")
     if bands < 1:
         raise ValueError(f"bands must be at least 1, not {bands}")
     known = [read_source(model, options, number) for number, model in enumerate(models, 1)]
@@ -174,7 +178,7 @@ def reference(
 
 
 def _values_of(rows: Sequence[Row], measures: Sequence[str], bands: int) -> dict[Place, Value]:
-    """One model's values: of each place the median of its matrices."""
+    """Return the values of one model: for each place, the median of its matrices."""
     places: dict[Place, list[Cell]] = {}
     for measure in measures:
         for cell in cells_of(rows, measure):
@@ -183,7 +187,7 @@ def _values_of(rows: Sequence[Row], measures: Sequence[str], bands: int) -> dict
     return {
         place: (
             float(np.median([cell.value for cell in cells])),
-            max(cell.error for cell in cells),  # a median moves no further than its furthest value
+            max(cell.error for cell in cells),  # no median changes by more than all values do
         )
         for place, cells in places.items()
     }
@@ -201,17 +205,17 @@ def _flat(place: Place) -> tuple[Any, ...]:
     return tower, role, low, high, measure
 
 
-def _summary(place: Place, found: Mapping[int, Value]) -> Row:
-    values = np.array([value for value, _ in found.values()])
+def _summary(place: Place, by_model: Mapping[int, Value]) -> Row:
+    values = np.array([value for value, _ in by_model.values()])
     quartiles = np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
-    error = max(error for _, error in found.values())
+    error = max(error for _, error in by_model.values())
     return dict(zip(COLUMNS, (*_flat(place), len(values), *quartiles, error), strict=True))
 
 
 def _quantile(
     value: float, error: float, others: Sequence[Value], confidence: float
 ) -> tuple[float, float, float]:
-    """The share of others below a value, and an interval for it."""
+    """Return the fraction of others below a value, and an interval for it."""
     n = len(others)
     below = sum(other < value for other, _ in others)
     equal = sum(other == value for other, _ in others)
@@ -224,7 +228,7 @@ def _quantile(
 
 
 def _at_least(k: int, n: int, p: float) -> float:
-    """The chance of k successes or more in n trials, 0 < p < 1."""
+    """Return the probability of k or more successes in n trials, 0 < p < 1."""
     logs = (
         math.lgamma(n + 1)
         - math.lgamma(i + 1)
@@ -237,7 +241,7 @@ def _at_least(k: int, n: int, p: float) -> float:
 
 
 def _solve(chance: Callable[[float], float], tail: float, rising: bool = True) -> float:
-    """Where a chance that rises, or falls, with p is `tail`, by bisection."""
+    """Find p where chance(p), which rises or falls with p, is `tail`, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2

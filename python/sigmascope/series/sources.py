@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where the rows of a series come from: scans, comparisons, files of either, or checkpoints."""
+"""Sources of the rows of a series: scans, comparisons, files of either, or checkpoints."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from sigmascope.comparing import Comparison
 from sigmascope.scanning import Scan, scan
 
 MEASURES = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
-"""What a series is of by default."""
+"""Default measures of a series."""
 
 _SAVED = (".jsonl", ".csv", ".parquet")
 
 
-class Rows(Protocol):
-    """Anything with rows as a scan or a comparison has them."""
+class HasRows(Protocol):
+    """An object with the rows of a scan or a comparison."""
 
     @property
     def rows(self) -> list[Row]:
-        """One record for each matrix."""
+        """A record for each tensor."""
 
 
-Source = Rows | Sequence[Mapping[str, Any]] | Scannable | str | os.PathLike[str]
+Source = HasRows | Sequence[Mapping[str, Any]] | Scannable | str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,14 @@ class Cell:
     Attributes
     ----------
     name : str
+        Name of the row.
     tower, role : str
     layer : int or None
     depth : float or None
-        Of its layer, from 0 for the first of its tower to 1 for the last; None without a layer.
+        Relative depth of the layer, from 0 for the first of its tower to 1 for the last; None
+        without a layer.
     value, error : float
-        The measure, and its error; 0 where the row says none.
+        The measure, and its error; 0 if the row has no error.
     """
 
     name: str
@@ -58,16 +60,16 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """What was read of a source.
+class SourceRows:
+    """The rows of a source.
 
     Attributes
     ----------
     rows : list of dict
     label : str
-        What to call it: its path, or its number.
+        Label of the source: its path, or its number.
     identity : frozenset of str
-        Digests of the files that were scanned; empty if nothing says them.
+        Digests of the files that were scanned; empty if they are not known.
     """
 
     rows: list[Row]
@@ -75,35 +77,35 @@ class Read:
     identity: frozenset[str]
 
 
-def read_source(source: Source, options: Mapping[str, Any], number: int = 0) -> Read:
+def read_source(source: Source, options: Mapping[str, Any], number: int = 0) -> SourceRows:
     """Read the rows of a source; a checkpoint is scanned.
 
     Raises
     ------
     TypeError
-        It is none of these.
+        If the source has no rows and is no checkpoint.
     CheckpointError, ValueError, OSError
         As for :func:`scan`, :meth:`Scan.load` and :meth:`Comparison.load`.
     """
-    found: object = source
+    table: object = source
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        found = load(path) if path.suffix in _SAVED else scan(path, **options)
+        table = load(path) if path.suffix in _SAVED else scan(path, **options)
     elif isinstance(source, Scannable):
-        found = scan(source, **options)
-    rows = getattr(found, "rows", found)
+        table = scan(source, **options)
+    rows = getattr(table, "rows", table)
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
-        raise TypeError(f"no rows of a scan can be had of a {type(source).__name__}")
-    files = getattr(found, "files", ())
-    return Read(
+        raise TypeError(f"no scan, file or checkpoint: {type(source).__name__}")
+    files = getattr(table, "files", ())
+    return SourceRows(
         rows=[dict(row) for row in rows],
-        label=path_of(source) or path_of(found) or f"number {number}",
+        label=path_of(source) or path_of(table) or f"number {number}",
         identity=frozenset(file["digest"] for file in files),
     )
 
 
 def load(path: Path) -> Scan | Comparison:
-    """Load a saved scan or comparison, whichever the file says it is."""
+    """Load a saved scan or comparison, as the header of the file says."""
     try:
         return Scan.load(path)
     except OtherTableError as error:
@@ -113,7 +115,7 @@ def load(path: Path) -> Scan | Comparison:
 
 
 def path_of(source: object) -> str:
-    """Return the path of a source, or of what it is of; nothing if it has none."""
+    """Return the path of a source, or of its checkpoint; an empty text if it has none."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
     names = ("checkpoint", "after", "path")
@@ -122,14 +124,14 @@ def path_of(source: object) -> str:
 
 
 def cells_of(rows: Sequence[Row], measure: str) -> Iterator[Cell]:
-    """List the values of one measure; rows without one, or of no known role, are left out."""
+    """List the values of one measure, without rows that lack it or whose role is not known."""
     last: dict[str, int] = {}
     for row in rows:
         if row.get("layer") is not None and row.get("tower") is not None:
             last[row["tower"]] = max(last.get(row["tower"], 0), row["layer"])
     for row in rows:
         value, role = row.get(measure), row.get("role")
-        read = row.get("status") in COMPARED  # vectors have a norm
+        read = row.get("status") in COMPARED  # also tensors without a spectrum, which have a norm
         if not read or value is None or role in (None, "other"):
             continue
         layer, tower = row.get("layer"), row.get("tower") or "text"
@@ -139,7 +141,7 @@ def cells_of(rows: Sequence[Row], measure: str) -> Iterator[Cell]:
 
 
 def check_measures(measures: Sequence[str] | str, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return measures that rows have columns of; ValueError for one that none has."""
+    """Return the measures as a tuple; ValueError for one that no row has."""
     wanted = (measures,) if isinstance(measures, str) else tuple(measures)
     for measure in wanted:
         if not any(measure in row for row in rows):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables of a series: rows of fixed columns, to save and to hand on."""
+"""The table class of series: rows with fixed columns, saved as CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from sigmascope._tables.saving import TABLE_HINT, replacing
 from sigmascope._tables.schema import Row
 
 
-class Table(Sequence[Row]):
-    """Rows, each with every column of `columns` in their order; None where there is nothing.
+class SeriesTable(Sequence[Row]):
+    """Rows that have every column of `columns` in their order; None if a column does not apply.
 
     Attributes
     ----------
     columns : tuple of str
+        Names of the columns.
     rows : list of dict
-        Plain JSON.
+        Rows as plain JSON.
     """
 
     def __init__(self, columns: Sequence[str], rows: list[Row]) -> None:
@@ -42,7 +43,7 @@ class Table(Sequence[Row]):
         Raises
         ------
         ValueError
-            There is no such column.
+            If there is no such column.
         """
         if strange := sorted(values.keys() - set(self.columns)):
             raise ValueError(f"no column {strange[0]!r}; there are {', '.join(self.columns)}")
@@ -57,14 +58,14 @@ class Table(Sequence[Row]):
         return pd.DataFrame(self.rows, columns=list(self.columns))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save as `.csv` or `.jsonl`; the file appears whole or not at all.
+        """Save the table as `.csv` or `.jsonl`; the file is replaced atomically.
 
         Raises
         ------
         ValueError
-            Another suffix.
+            If the suffix is another.
         OSError
-            It cannot be written; the path is named.
+            If the file cannot be written; the message has the path.
         """
         target = Path(path)
         if target.suffix not in (".csv", ".jsonl"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One run over its steps: how each measure moves, role by role and layer by layer."""
+"""Measures over the steps of a training run, by role and layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from sigmascope._tables.schema import Row
 
 from .sources import MEASURES, Cell, Source, cells_of, check_measures, path_of, read_source
-from .tables import Table
+from .tables import SeriesTable
 
 COLUMNS = (
     "step",
@@ -33,26 +33,29 @@ Place = tuple[str, str, int | None]
 """Tower, role, layer."""
 
 
-class Trajectory(Table):
-    """What :func:`trajectory` returns: a row for each step, place and measure, steps ascending.
+class Trajectory(SeriesTable):
+    """The result of :func:`trajectory`: a row for each step, place and measure, steps ascending.
 
     ===================  =========================================================================
-    `step`               of the run
-    `tower` … `layer`    the place; `layer` is None for what has none
-    `measure`            as a column of a scan or a comparison
-    `count`              matrices of that place (experts, heads); 1 for most
-    `value`, `error`     their mean, and the mean of their errors: a bound where these are
-    `least`, `greatest`  among them
-    `change`             of the value since the first step, with `change_error`, the sum of both
+    `step`               step of the run
+    `tower` … `layer`    the place; `layer` is None for matrices without a layer
+    `measure`            name of a column of a scan or a comparison
+    `count`              number of matrices in that place (experts, heads); 1 for most
+    `value`, `error`     mean of their values, and mean of their errors; a bound if these are bounds
+    `least`, `greatest`  least and greatest of their values
+    `change`             change of the value since the first step; `change_error` is the sum of both
+                         errors
     ===================  =========================================================================
 
     Attributes
     ----------
     steps : tuple of float
+        Steps of the run.
     measures : tuple of str
+        Measures of the rows.
     missing : dict of (str, str) to tuple of float
-        Matrices and measures that not every step has, with the steps that have them not: these
-        are left out of every step, so that a mean is always of the same matrices.
+        Matrices and measures that some steps lack, with these steps. They are left out at every
+        step, so that each mean is over the same matrices.
     """
 
     def __init__(
@@ -86,28 +89,28 @@ def trajectory(
     Parameters
     ----------
     run : mapping of step to source, or sequence of sources
-        Scans or comparisons, files that they were saved in, or checkpoints, which are scanned.
+        Scans or comparisons, files of saved ones, or checkpoints, which are scanned.
     steps : sequence of float, optional
-        Of a sequence: the step of each. Default: the last number in the name of its path
+        Step of each source of a sequence. Default: the last number in the name of its path
         ("checkpoint-500").
     measures : str or sequence of str
-        Columns of the rows: of scans like "effective_rank", of comparisons like
-        "delta_effective_rank" too.
+        Names of columns, like "effective_rank", and for comparisons also like
+        "delta_effective_rank".
     **options
-        For the scan of a checkpoint, as for :func:`scan`.
+        Options for the scan of a checkpoint, as for :func:`scan`.
 
     Returns
     -------
     Trajectory
-        Matrices are told by their names, so a run must keep them.
+        Measures at all steps; a matrix has the same name at each step.
 
     Raises
     ------
     ValueError
-        Fewer than one source, steps that are not as many, not told by the names or not distinct,
-        or a measure that no row has a column of.
+        If there is no source, if the steps are not as many as the sources, not distinct or not in
+        the names, or if no row has one of the measures.
     TypeError
-        A source is none of these.
+        If a source is none of these.
 
     Examples
     --------
@@ -124,13 +127,13 @@ def trajectory(
             step: {cell.name: cell for cell in cells_of(table, measure)}
             for step, table in tables.items()
         }
-        names = list(dict.fromkeys(name for found in cells.values() for name in found))
+        names = list(dict.fromkeys(name for by_name in cells.values() for name in by_name))
         for name in names:
             if lacking := tuple(step for step in cells if name not in cells[step]):
                 missing[name, measure] = lacking
-        kept = [name for name in names if (name, measure) not in missing]
-        rows += _rows(measure, {step: [cells[step][name] for name in kept] for step in cells})
-    rows.sort(key=lambda row: row["step"])  # stable: places stay in the order of the files
+        common = [name for name in names if (name, measure) not in missing]
+        rows += _rows(measure, {step: [cells[step][name] for name in common] for step in cells})
+    rows.sort(key=lambda row: row["step"])  # the sort is stable: places stay in file order
     return Trajectory(rows, tuple(tables), wanted, missing)
 
 
@@ -139,8 +142,8 @@ def _by_step(
 ) -> dict[float, Source]:
     if isinstance(run, Mapping):
         if steps is not None:
-            raise ValueError("a mapping has its steps: no others can be given")
-        found = dict(run)
+            raise ValueError("the keys of a mapping are the steps: no others can be given")
+        by_step = dict(run)
     else:
         sources = list(run)
         numbers = list(steps) if steps is not None else [_step_of(s) for s in sources]
@@ -148,32 +151,32 @@ def _by_step(
             raise ValueError(f"{len(numbers)} steps for {len(sources)} sources")
         if len(set(numbers)) < len(numbers):
             raise ValueError(f"steps must be distinct, not {numbers}")
-        found = dict(zip(numbers, sources, strict=True))
-    if not found:
-        raise ValueError("a trajectory needs a step at least")
-    return found
+        by_step = dict(zip(numbers, sources, strict=True))
+    if not by_step:
+        raise ValueError("a trajectory needs at least one step")
+    return by_step
 
 
 def _step_of(source: Source) -> float:
     path = path_of(source)
     numbers = re.findall(r"\d+", Path(os.path.abspath(path)).stem) if path else []
     if not numbers:
-        raise ValueError(f"the name {path!r} tells no step: give steps")
+        raise ValueError(f"the name {path!r} has no number for the step: give steps")
     return int(numbers[-1])
 
 
 def _rows(measure: str, cells: Mapping[float, Sequence[Cell]]) -> list[Row]:
-    """Make the rows of one measure; every step has the same matrices in the same order."""
+    """Return the rows of one measure; every step has the same matrices in the same order."""
     rows: list[Row] = []
     first: dict[Place, tuple[float, float]] = {}
-    for step, found in cells.items():
+    for step, at_step in cells.items():
         places: dict[Place, list[Cell]] = {}
-        for cell in found:
+        for cell in at_step:
             places.setdefault((cell.tower, cell.role, cell.layer), []).append(cell)
         for place, group in places.items():
             value = sum(cell.value for cell in group) / len(group)
             error = sum(cell.error for cell in group) / len(group)
-            begun, begun_error = first.setdefault(place, (value, error))
+            first_value, first_error = first.setdefault(place, (value, error))
             rows.append(
                 {
                     "step": step,
@@ -186,8 +189,8 @@ def _rows(measure: str, cells: Mapping[float, Sequence[Cell]]) -> list[Row]:
                     "error": error,
                     "least": min(cell.value for cell in group),
                     "greatest": max(cell.value for cell in group),
-                    "change": value - begun,
-                    "change_error": 0.0 if step == next(iter(cells)) else error + begun_error,
+                    "change": value - first_value,
+                    "change_error": 0.0 if step == next(iter(cells)) else error + first_error,
                 }
             )
     return rows

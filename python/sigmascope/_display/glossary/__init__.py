@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the columns of scans and comparisons mean, in a line each: for legends, axes and help.
+"""The meaning of each column of scans and comparisons in one line, for legends, axes and help.
 
-A column that is not here is shown under its own name, so that a table of a later version loses
-nothing.
+A column without an entry is shown under its own name, so that tables of later versions are shown
+completely.
 """
 
 from __future__ import annotations

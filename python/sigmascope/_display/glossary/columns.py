@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The columns of measures that rows have, of a matrix, of a pair or of one side of it."""
+"""Entries for columns of measures: of a matrix, of a pair, or of one side of a pair."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ SIDES = {
     "before": ("before", "Before", "Before: "),
     "after": ("after", "After", "After: "),
 }
-"""Of a pair: the words beside a label, the heading, and what goes before the meaning."""
+"""For each side of a pair: words for the label, the heading, and a prefix of the meaning."""
 
 
 ROLES = ("q", "k", "v", "qkv", "o", "router", "gate", "up", "gate_up", "down")
-"""The order in which a block computes; roles that are not here follow as the file has them."""
+"""Roles in the order in which a block computes; other roles follow in the order of the file."""
 
 
 def role_rank(role: str) -> int:
-    """Return the place of a role among others."""
+    """Return the place of a role in `ROLES`; all other roles share the last place."""
     return ROLES.index(role) if role in ROLES else len(ROLES)
 
 
 def entry(column: str) -> Entry:
-    """Return what a column of measures means, of a matrix, of a pair or of one side of it."""
+    """Return the glossary entry of a column of measures."""
     if column in PAIR:
         return PAIR[column]
     side, _, name = column.partition("_")
@@ -52,14 +52,14 @@ def entry(column: str) -> Entry:
 
 
 def measured(rows: Iterable[Row]) -> list[str]:
-    """Return the columns of measures that some row has a number in, in the order to show them."""
-    there: dict[str, None] = {}
+    """Return the columns of measures that have a number in some row, in the order to show them."""
+    present: dict[str, None] = {}
     for row in rows:
         for column, value in row.items():
-            if column not in there and _is_measure(row, column, value):
-                there[column] = None
+            if column not in present and _is_measure(row, column, value):
+                present[column] = None
     known = [*PAIR, *(f"{side}_{name}" for side in SIDES for name in MEASURES), *MEASURES]
-    return [c for c in known if c in there] + [c for c in there if c not in set(known)]
+    return [c for c in known if c in present] + [c for c in present if c not in set(known)]
 
 
 def _is_measure(row: Row, column: str, value: Any) -> bool:

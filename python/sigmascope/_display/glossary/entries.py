@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every measure as people read it; docs/measures.md has the formulas, ranges and traps."""
+"""The glossary entry of every measure; docs/measures.md has formulas, ranges and pitfalls."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One measure as people read it.
+    """The glossary entry of one measure.
 
     Attributes
     ----------
     label
-        Its name in words.
+        Name in words.
     meaning
-        One sentence for somebody who has never met it.
+        One sentence for a reader who does not know the measure.
     group
-        The heading that it is listed under.
+        Heading under which the measure is listed.
     unit
         "σ" (scales with the matrix), "λ" (with its square), or "" (does not scale).
     log
-        Whether it spans decades, so that it is drawn on a logarithmic axis.
+        True if values span decades and are drawn on a logarithmic axis.
     rank
-        Whether it counts directions, so that its share of the full rank compares all shapes.
+        True if it counts directions, so that fractions of the full rank compare different shapes.
     signed
-        Whether it is a change, so that its colours meet at zero.
+        True if it is a change, so that its colour scale is centred at zero.
     """
 
     label: str

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What chance alone would make: the level of a page, the least size of a finding, and the tests.
+"""Statistical tests of a page's findings: the level of a page and the least size of a finding.
 
-Many matrices are looked at, and many differences between them. A page therefore says that something
-differs only where two things hold: the difference is at least of the size in `LEAST`, and its
-interval, at a level that is shared out among all that was looked at, does not hold "no difference".
-So at most one page in twenty of models in which there is nothing says that there is something.
+A page looks at many matrices and at many differences between them. It therefore says that something
+differs only under two conditions: the difference has at least the size in `LEAST`, and it is
+significant at a level that is divided among all differences that were tested. So of models that
+consist of noise, at most one page in twenty says that something differs.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ from functools import lru_cache
 from statistics import NormalDist, fmean, median, variance
 
 LEVEL = 0.05
-"""The chance that a page of nothing but noise says that something differs."""
+"""Largest probability that a page on noise says that something differs."""
 
 SCAN, COMPARISON = LEVEL / 2, LEVEL / 7
-"""What each kind of finding may take of it: two on the page of a scan, seven on a comparison's.
+"""Level of each kind of finding: a scan's page has two kinds, a comparison's has seven.
 
-Outlier channels are decided matrix by matrix, at a level that takes nothing of it: see
-:meth:`sigmascope.Moments.outlier_rows`.
+Outlier channels are not among them. They are decided for each matrix, at a level that is negligible
+here: see :meth:`sigmascope.Moments.outlier_rows`.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """The least sizes that are worth a sentence; `docs/measures.md` has them in one table."""
+    """Least sizes of findings; `docs/measures.md` has a table of them."""
 
     factor: float = 1.2
-    """Of a matrix to the median of its role, of two roles, of the last layers to the first."""
+    """Ratio of a matrix to the median of its role, of two roles, or of the last layers to the
+    first."""
     rank: float = 1.1
-    """Of the share of its rank that one role uses to that of another."""
-    turned: float = 1.0
-    """Degrees by which leading directions have turned."""
+    """Ratio of two roles' fractions of the full rank."""
+    rotation: float = 1.0
+    """Degrees by which leading directions turned."""
     chance: float = 3.0
     """Degrees between the angle of a change and that of random directions."""
     expands: float = 0.01
-    """Change of the effective rank over the rank before."""
+    """Change of the effective rank, relative to the rank before."""
     decay: float = 0.005
-    """Share of the energy of a change that is a multiple of what it changes."""
+    """Fraction of the energy of a change in its component along W."""
 
 
 LEAST = Least()
@@ -53,7 +54,7 @@ Pair = tuple[float, float]
 def tail(t: float, df: int) -> float:
     """Return P(|T| > t) of Student's distribution (Abramowitz & Stegun 26.7.3 and 26.7.4).
 
-    To about 1e-15, so what is below that may be 0.
+    The absolute error is about 1e-15, so that smaller probabilities may be 0.
     """
     theta = math.atan(abs(t) / math.sqrt(df))
     cos2, term, total = math.cos(theta) ** 2, 1.0, 0.0
@@ -81,27 +82,35 @@ def t_of(level: float, df: int) -> float:
 
 
 def holm(chances: Sequence[float], level: float) -> list[float]:
-    """Return for each test the level at which it is rejected, 0 if it is not (Holm 1979).
+    """Return for each test the level at which it is rejected, or 0 if it is not (Holm 1979).
 
-    The probability that any true hypothesis of these is rejected is at most `level`, whatever
-    depends on what.
+    The probability that any true hypothesis is rejected is at most `level`, also if the tests
+    depend on each other.
+
+    Parameters
+    ----------
+    chances
+        P-values of the tests.
+    level
+        Level of all tests together.
     """
-    found = [0.0] * len(chances)
+    levels = [0.0] * len(chances)
     order = sorted(range(len(chances)), key=chances.__getitem__)
     for rank, i in enumerate(order):
         share = level / (len(chances) - rank)
         if chances[i] > share:
             break
-        found[i] = share
-    return found
+        levels[i] = share
+    return levels
 
 
 @lru_cache(maxsize=4096)
 def cut_off(count: int, level: float) -> int | None:
     """Return how many sorted values to cut off at each end of an interval for their median.
 
-    r - 1, with r the largest that keeps P(Binomial(count, 1/2) < r) <= level / 2; None if even the
-    range of so few values holds their median with less than 1 - level.
+    It is r - 1, with the largest r for which P(Binomial(count, 1/2) < r) <= level / 2. The result
+    is None if there are too few values: then even their range contains the median with a
+    probability below 1 - level.
     """
     if count > 1000:
         z = NormalDist().inv_cdf(1 - level / 2)
@@ -114,11 +123,11 @@ def cut_off(count: int, level: float) -> int | None:
 
 
 def interval(pairs: Sequence[Pair], level: float) -> Pair:
-    """Return an interval that holds the middle of what values are drawn from with 1 - level.
+    """Return a confidence interval, at 1 - level, for the median of a population from a sample.
 
-    From order statistics, which assumes no distribution; of too few values for that, Student's
-    interval of their mean. It is widened by twice the median error, in case all err alike. Of one
-    value nothing is known of the others.
+    It comes from order statistics, which assumes no distribution. For too few values it is
+    Student's interval of their mean, and for one value it is infinite. It is widened by twice the
+    median error, in case all values err in the same direction.
     """
     if len(pairs) < 2:
         return -math.inf, math.inf
@@ -131,20 +140,24 @@ def interval(pairs: Sequence[Pair], level: float) -> Pair:
 
 
 def sure(pairs: Sequence[Pair], level: float) -> list[bool]:
-    """Return which of these values are not 0, beyond their errors, at a level for all of them."""
+    """Return True for each value that differs from 0 by more than its error allows.
+
+    `level` is that of all values together.
+    """
     normal = NormalDist()
     chances = [
         (2 * normal.cdf(-abs(v) / e) if math.isfinite(e) else 1.0) if e else float(v == 0)
         for v, e in pairs
     ]
-    return [found > 0 for found in holm(chances, level)]
+    return [rejected > 0 for rejected in holm(chances, level)]
 
 
-def apart(one: Sequence[Pair], other: Sequence[Pair]) -> float:
-    """Return the chance of two groups of positive values so far apart if they were of one kind.
+def welch(one: Sequence[Pair], other: Sequence[Pair]) -> float:
+    """Return the p-value of Welch's test that two groups of positive values have the same mean.
 
-    Welch's test of the logarithms, after the distance is lessened by twice the median relative
-    error of each group, in case all of a group err alike. 1 for fewer than two values in a group.
+    The test compares logarithms. Their distance is first reduced by twice the median relative error
+    of each group, in case all values of a group err in the same direction. The result is 1 if a
+    group has fewer than two values.
     """
     groups = [[(math.log(v), e / v) for v, e in group if v > 0] for group in (one, other)]
     if min(map(len, groups)) < 2:
@@ -164,23 +177,31 @@ def apart(one: Sequence[Pair], other: Sequence[Pair]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class FarOut:
-    """The values of a group from the farthest on, and the chance of so many so far out."""
+    """The values of a group that are farthest out, and the p-values of these distances.
+
+    Attributes
+    ----------
+    places
+        Places of the values in the group, the farthest first.
+    chances
+        P-value of each distance.
+    """
 
     places: tuple[int, ...]
     chances: tuple[float, ...]
 
     def at(self, level: float) -> tuple[int, ...]:
-        """Return the places of those that are too far out for a level."""
+        """Return the places of the outliers at a level."""
         last = max((i + 1 for i, p in enumerate(self.chances) if p <= level), default=0)
         return self.places[:last]
 
 
 def far_out(values: Sequence[float], least_spread: float) -> FarOut:
-    """Find what is far from the others of a group (generalised ESD, Rosner 1983).
+    """Find outliers of a group by the generalised extreme Studentised deviate (Rosner 1983).
 
-    The farthest value is taken away and the rest looked at again, so that several outliers do not
-    hide each other, up to a third of them. Every chance counts how many values there are and how
-    often it was looked, and is that of values that are distributed normally.
+    The farthest value is removed and the others are tested again, so that several outliers, up to a
+    third of the values, do not hide each other. P-values are for normally distributed values, times
+    the number of values and of repetitions.
     """
     left = dict(enumerate(values))
     rounds = max(1, len(values) // 3)
@@ -192,7 +213,7 @@ def far_out(values: Sequence[float], least_spread: float) -> FarOut:
         centre = fmean(left.values())
         place = max(left, key=lambda i: abs(left[i] - centre))
         rest = [v for i, v in left.items() if i != place]
-        # The distance from the others in their own standard deviation is Student's t.
+        # The distance of a value from the others, in their standard deviation, is Student's t.
         spread = max(math.sqrt(variance(rest)), least_spread)
         t = abs(left.pop(place) - fmean(rest)) / (spread * math.sqrt(1 + 1 / (n - 1)))
         places.append(place)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The findings of a comparison: where, how much, and in what shape a model changed."""
+"""The findings of a comparison: the places, the size and the shape of a model's change."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from . import verdicts
 from .chance import COMPARISON, Pair
 from .estimates import groups, middle, of_column, pairs_of
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
+from .outliers import standing_out
 from .remarkable import (
     below_floor,
     changed_entrywise,
@@ -23,35 +24,34 @@ from .remarkable import (
     special_matrices,
     verdict_on,
 )
-from .standing import standing_out
 
 _LEFT_OUT = ("delta_effective_rank", "delta_effective_rank_above_edge", "delta_mp_outliers")
-"""Medians that some pairs may have no number for, beside those that follow them."""
+"""Measures whose medians may leave out some pairs; a finding names these pairs."""
 
 _FEWEST_LAYERS = 6
-"""Fewer layers than this are not divided into thirds."""
+"""Least number of layers that are divided into thirds."""
 
 
 def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
-    """Return the sentences that a page of a comparison opens with, what matters first."""
+    """Return the findings at the top of a comparison's page, the most important first."""
     pairs = [row for row in rows if row["status"] == "analysed"]
-    found = [*special_matrices(pairs), verdict_on(header, rows), _extent(header, rows, pairs)]
-    found += changed_entrywise(rows)
+    parts = [*special_matrices(pairs), verdict_on(header, rows), _extent(header, rows, pairs)]
+    parts += changed_entrywise(rows)
     if pairs:
         changed = [row for row in pairs if is_changed(row)]
-        found += [*_amount(pairs, changed), *left_out(pairs, ("relative_change",))]
-        found += left_out(changed, _LEFT_OUT)
-        found += [*_by_role(changed), *_by_depth(changed)]
-        found += [*_shape(changed), *_turned(changed), *_reinforced(changed)]
-        found += [*_rank(pairs), *_decay(changed)]
+        parts += [*_amount(pairs, changed), *left_out(pairs, ("relative_change",))]
+        parts += left_out(changed, _LEFT_OUT)
+        parts += [*_by_role(changed), *_by_depth(changed)]
+        parts += [*_shape(changed), *_rotation(changed), *_reinforced(changed)]
+        parts += [*_rank(pairs), *_decay(changed)]
         if changed:
             columns = ("relative_change", "delta_stable_rank")
-            found.append(standing_out(changed, columns, COMPARISON))
-    return [*found, *outcomes(rows, ("pair", "pairs")), *_unpaired(rows)]
+            parts.append(standing_out(changed, columns, COMPARISON))
+    return [*parts, *outcomes(rows, ("pair", "pairs")), *_unpaired(rows)]
 
 
 def is_changed(row: Row) -> bool:
-    """Whether a pair differs, as a whole, by more than the rounding of its formats."""
+    """Return True if the norm of a pair's change exceeds the rounding of its formats."""
     return row.get("above_rounding") is not False and outcome(row) == "changed"
 
 
@@ -69,13 +69,13 @@ def _extent(header: dict[str, Any], rows: list[Row], pairs: list[Row]) -> Findin
 
 
 def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
-    """How much: the relative change as a whole, and what is below the rounding floor."""
-    whole = _whole(pairs)
+    """Yield findings on the size of the change, and on pairs below the rounding floor."""
+    total = _total(pairs)
     among = of_column(pairs, "relative_change")
     same = [row for row in pairs if outcome(row) == "identical"]
     below = below_floor(pairs)
     if among is not None:
-        text = f"‖ΔW‖/‖W‖ is {with_error(*whole)} over all pairs together; " if whole else ""
+        text = f"‖ΔW‖/‖W‖ is {with_error(*total)} over all pairs together; " if total else ""
         text += f"the median of a pair is {among}."
         if not changed:
             text += " No pair of matrices changed, as a whole, by more than rounding."
@@ -95,8 +95,8 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
         yield on_below_floor(below, len(pairs))
 
 
-def _whole(pairs: list[Row]) -> Pair | None:
-    """Relative change of all pairs taken as one vector; its error by the triangle inequality."""
+def _total(pairs: list[Row]) -> Pair | None:
+    """Return the relative change of all pairs as one vector, and a bound of its error."""
     known = [
         (row["relative_change"], row.get("relative_change_error") or 0.0, row["before_fro_norm"])
         for row in pairs
@@ -118,9 +118,9 @@ def _by_role(changed: list[Row]) -> Iterator[Finding]:
         if len(group) > 1
     }
     medians = {
-        role: found
+        role: median
         for role, group in roles.items()
-        if (found := of_column(group, "relative_change")) is not None
+        if (median := of_column(group, "relative_change")) is not None
     }
     if len(medians) < 2:
         return
@@ -135,7 +135,7 @@ def _by_role(changed: list[Row]) -> Iterator[Finding]:
 
 
 def _by_depth(changed: list[Row]) -> Iterator[Finding]:
-    """The relative change in the first, middle and last third of the layers of each tower."""
+    """Yield findings on the relative change in the thirds of the layers of each tower."""
     layered = [row for row in changed if row.get("layer") is not None]
     with_tower = several_towers(layered)
     towers = groups(layered, "tower")
@@ -160,7 +160,7 @@ def _by_depth(changed: list[Row]) -> Iterator[Finding]:
 
 
 def _shape(changed: list[Row]) -> Iterator[Finding]:
-    """How concentrated the change is, beside what rounding alone would look like."""
+    """Yield the finding on the rank and concentration of the change, compared with rounding."""
     above = of_column(changed, "delta_effective_rank_above_edge")
     count = of_column(changed, "delta_mp_outliers")
     ten = of_column(changed, "delta_concentration_10")
@@ -184,8 +184,8 @@ def _shape(changed: list[Row]) -> Iterator[Finding]:
         yield Finding("Shape of the change", ". ".join(parts) + ".")
 
 
-def _turned(changed: list[Row]) -> Iterator[Finding]:
-    """By how much the leading subspaces turned."""
+def _rotation(changed: list[Row]) -> Iterator[Finding]:
+    """Yield the finding on the angles by which the leading subspaces turned."""
     sides = {
         side: [(_median_degrees(row[name]), _degrees(row.get(f"{name}_error"))) for row in having]
         for side in ("left", "right")
@@ -194,7 +194,7 @@ def _turned(changed: list[Row]) -> Iterator[Finding]:
     if sides:
         k = max(len(row.get("angles_left") or row.get("angles_right") or ()) for row in changed)
         count = " and ".join(sorted({f"{len(angles):,}" for angles in sides.values()}))
-        parts = " and ".join(verdicts.turn(side, angles) for side, angles in sides.items())
+        parts = " and ".join(verdicts.rotation(side, angles) for side, angles in sides.items())
         text = (
             f"The subspaces of up to {k} leading singular vectors turned by {parts}: the median "
             f"of their principal angles, median over {count} pairs. 0° is unchanged, 90° is new."
@@ -211,7 +211,7 @@ def _median_degrees(angles: Sequence[float]) -> float:
 
 
 def _reinforced(changed: list[Row]) -> Iterator[Finding]:
-    """Whether the change lies along what W already has, closer than chance."""
+    """Yield the finding on the angles between leading directions of the change and of W."""
     closest: list[Pair] = []
     chance: list[float] = []
     for row in changed:
@@ -234,7 +234,7 @@ def _reinforced(changed: list[Row]) -> Iterator[Finding]:
 
 
 def _rank(pairs: Iterable[Row]) -> Iterator[Finding]:
-    """The signed change of the effective rank."""
+    """Yield the finding on the signed change of the effective rank."""
     name = "change_effective_rank"
     pairs = list(pairs)
     having = [row for row in pairs if row.get(name) is not None]
@@ -255,9 +255,9 @@ def _rank(pairs: Iterable[Row]) -> Iterator[Finding]:
 
 
 def _share(row: Row, name: str) -> Pair:
-    """The change of the effective rank, with its error, over the rank before."""
-    whole = row.get("before_effective_rank") or float(min(row["rows"], row["columns"]))
-    return row[name] / whole, (row.get(f"{name}_error") or 0.0) / whole
+    """Return the change of the effective rank, with its error, relative to the rank before."""
+    before = row.get("before_effective_rank") or float(min(row["rows"], row["columns"]))
+    return row[name] / before, (row.get(f"{name}_error") or 0.0) / before
 
 
 def _signed(value: float, error: float | None) -> str:
@@ -265,7 +265,7 @@ def _signed(value: float, error: float | None) -> str:
 
 
 def _decay(changed: Iterable[Row]) -> Iterator[Finding]:
-    """How much of the change is a multiple of W."""
+    """Yield the finding on the fraction of the change that is a multiple of W."""
     having = [
         row
         for row in changed
@@ -283,11 +283,11 @@ def _decay(changed: Iterable[Row]) -> Iterator[Finding]:
 
 
 def _unpaired(rows: Iterable[Row]) -> Iterator[Finding]:
-    found = [row for row in rows if row["status"] == "unpaired"]
-    if found:
+    alone = [row for row in rows if row["status"] == "unpaired"]
+    if alone:
         text = (
-            f"{counted(len(found), 'tensor')} {'has' if len(found) == 1 else 'have'} no partner in "
+            f"{counted(len(alone), 'tensor')} {'has' if len(alone) == 1 else 'have'} no partner in "
             "the other checkpoint; nothing was guessed."
         )
-        items = [(row["name"], row.get("reason") or "") for row in found]
-        yield Finding("Not paired", text + more(len(found)), "notice", listing(items))
+        items = [(row["name"], row.get("reason") or "") for row in alone]
+        yield Finding("Not paired", text + more(len(alone)), "notice", listing(items))

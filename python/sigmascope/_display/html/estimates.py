@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Medians with intervals, and what stands out among its like."""
+"""Medians with intervals, and outliers among the matrices of a role."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .chance import LEAST, Pair, cut_off, far_out, holm
 Row = dict[str, Any]
 
 OUTLIER = 3.5
-"""Robust standard deviations beyond which a value stands out (Iglewicz & Hoaglin 1993)."""
+"""Robust standard deviations beyond which a value is an outlier (Iglewicz & Hoaglin 1993)."""
 
 _FEWEST = 5
-"""Fewer matrices than this have no rule that one could be an exception to."""
+"""Least number of matrices in a group that is searched for outliers."""
 
 _SHOWN = 0.05
-"""Intervals in sentences hold the median in all cases but this share."""
+"""Probability that an interval in a sentence does not contain the median."""
 
 _LEAST_SPREAD = 1e-2
-"""A standard deviation of logarithms below this is taken for it."""
+"""Least standard deviation of logarithms; smaller ones are replaced by it."""
 
 _ERRORS = 4.0
-"""So many errors of its own a value that stands out is from the median: more than it can err."""
+"""Least distance of an outlier from the median, in errors of its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Middle:
     Attributes
     ----------
     value, low, high
-        The interval holds the median of what they are drawn from in 95 % of cases; with fewer than
-        six values it is their range.
+        The median, and an interval that contains the median of the population in 95 % of cases;
+        with fewer than six values it is their range.
     count
-        How many values there are.
+        Number of values.
     among
-        How many there could be; 0 if all are there.
+        Number of matrices, if some have no value; else 0 or `count`.
     """
 
     value: float
@@ -56,16 +56,16 @@ class Middle:
         return self.text()
 
     def text(self, digits: int = 3, unit: str = "") -> str:
-        """Show it: "58.0 [23.1, 64.0]", with of how many if some are missing."""
-        found = f"{short(self.value, digits)}{unit}"
+        """Write "58.0 [23.1, 64.0]", and the counts if some matrices have no value."""
+        text = f"{short(self.value, digits)}{unit}"
         if self.count > 1 or self.low != self.high:
             low, high = bounds(self.low, self.high, digits)
-            found += f" [{low}, {high}]"
+            text += f" [{low}, {high}]"
         some = self.count < self.among
-        return f"{found} (of {self.count:,} of {self.among:,})" if some else found
+        return f"{text} (of {self.count:,} of {self.among:,})" if some else text
 
     def times(self, factor: float) -> Middle:
-        """Return it multiplied by a positive factor."""
+        """Return the median and interval multiplied by a positive factor."""
         value, low, high = (factor * x for x in (self.value, self.low, self.high))
         return Middle(value, low, high, self.count, self.among)
 
@@ -76,10 +76,10 @@ def middle(values: Sequence[float], errors: Sequence[float] | None = None) -> Mi
     Parameters
     ----------
     values
-        One or more.
+        One or more values.
     errors
-        Of each value. The interval is widened by twice their median, in case all err alike; a
-        range goes from the least value less twice its error to the greatest.
+        Error of each value. The interval is widened by twice the median error, in case all values
+        err in the same direction; a range is widened at both ends by twice an error.
     """
     errors = [0.0] * len(values) if errors is None else errors
     cut = cut_off(len(values), _SHOWN)
@@ -93,17 +93,17 @@ def middle(values: Sequence[float], errors: Sequence[float] | None = None) -> Mi
 
 
 def of_column(rows: Iterable[Row], column: str) -> Middle | None:
-    """Return the middle of a column; None if it is missing in more than half of the rows."""
+    """Return the median of a column; None if it is missing in more than half of the rows."""
     rows = list(rows)
-    found = [row for row in rows if row.get(column) is not None]
-    if not found or 2 * len(found) < len(rows):
+    having = [row for row in rows if row.get(column) is not None]
+    if not having or 2 * len(having) < len(rows):
         return None
-    among = middle([r[column] for r in found], [r.get(f"{column}_error") or 0.0 for r in found])
-    return replace(among, among=len(rows))
+    errors = [row.get(f"{column}_error") or 0.0 for row in having]
+    return replace(middle([row[column] for row in having], errors), among=len(rows))
 
 
 def pairs_of(rows: Iterable[Row], column: str) -> list[Pair]:
-    """Return the values of a column that are there, each with its error."""
+    """Return the values of a column, each with its error, of the rows that have one."""
     return [
         (row[column], row.get(f"{column}_error") or 0.0)
         for row in rows
@@ -112,11 +112,11 @@ def pairs_of(rows: Iterable[Row], column: str) -> list[Pair]:
 
 
 def groups(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], list[Row]]:
-    """Sort rows by the values of some columns, in the order of their first appearance."""
-    found: dict[tuple[Any, ...], list[Row]] = {}
+    """Group rows by the values of some columns, in the order of their first appearance."""
+    by_values: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(row.get(column) for column in columns), []).append(row)
-    return found
+        by_values.setdefault(tuple(row.get(column) for column in columns), []).append(row)
+    return by_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +127,22 @@ class Outlier:
     column: str
     middle: Middle
     distance: float
-    """In robust standard deviations, signed."""
+    """Signed distance in robust standard deviations."""
 
 
 def outliers(rows: Iterable[Row], columns: Iterable[str], level: float) -> list[Outlier]:
-    """Return what stands out within its tower and role, farthest first.
+    """Return the outliers among the matrices of each tower and role, the farthest first.
 
-    Values are compared as logarithms. One that stands out is beyond OUTLIER robust standard
-    deviations of the median and more than the least factor from it, by more than it can err; and it
-    is farther than chance puts any of so many: the groups of all columns are tested together.
+    Values are compared as logarithms. An outlier is more than OUTLIER robust standard deviations
+    and more than the least factor from the median, by more than its error. It is also significant
+    in a test over the groups of all columns together.
 
     Parameters
     ----------
     columns
-        The measures by which one may stand out.
+        The measures to test.
     level
-        The chance that anything stands out where all of a group are of one kind.
+        Probability of any outlier if the values of every group have one distribution.
     """
     names = list(columns)
     tests = [
@@ -165,7 +165,7 @@ def outliers(rows: Iterable[Row], columns: Iterable[str], level: float) -> list[
 
 
 def _far_enough(having: Sequence[Row], column: str, places: Sequence[int]) -> Iterator[Outlier]:
-    """Those of a group that are also as far from its median as matters."""
+    """Yield those of the significant values of a group that are far enough from its median."""
     logs = [math.log(row[column]) for row in having]
     centre = median(logs)
     spread = max(1.4826 * median(abs(x - centre) for x in logs), _LEAST_SPREAD)
@@ -179,10 +179,10 @@ def _far_enough(having: Sequence[Row], column: str, places: Sequence[int]) -> It
 
 
 def _stays(row: Row, column: str, centre: float, away: float) -> bool:
-    """Whether a value is as far from the median without the largest entry of its matrix.
+    """Return True if a value is far from the median even without the largest entry of its matrix.
 
-    Of entries with heavy tails there is always one matrix that has the largest; that alone is no
-    news of the matrix. Where the entries are not known, nothing is taken away.
+    If entries have heavy tails, some matrix has the largest entry by chance; this alone does not
+    make it an outlier. If the entries are not known, the result is True.
     """
     largest = max(abs(row.get("min") or 0.0), abs(row.get("max") or 0.0)) ** 2
     rest = {

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The page put together: its parts, the sentences and the numbers, all escaped.
+"""The HTML page, made from its parts, the findings and the numbers, with all text escaped.
 
-Names of tensors come out of files, and may hold anything. Text goes through :func:`html.escape`,
-numbers and names for the charts through JSON without "<", and the browser is told to run these very
-scripts and no other, and to load nothing.
+Names of tensors come from files and may have any character. Text is escaped by :func:`html.escape`;
+numbers and names for the charts are JSON without "<". The content security policy of the page
+allows its own scripts by their hashes, and forbids loading anything.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 from sigmascope._display.text import counted, printable, writable
 
 from . import compared, scanned
+from .appendix import not_analysed, provenance, shown
 from .findings import Finding
-from .lists import not_analysed, provenance, shown
 from .payload import Payload, payload
 from .remarkable import without_spectrum
-from .terms import explained
+from .tooltips import explained
 
 Row = dict[str, Any]
 
@@ -41,12 +41,12 @@ def write(path: Path, header: Mapping[str, Any], rows: Sequence[Row]) -> None:
     ----------
     path : Path
     header, rows
-        As :meth:`Scan.header` and `Scan.rows` give them, or those of a comparison.
+        As given by :meth:`Scan.header` and `Scan.rows`, or by a comparison.
 
     Raises
     ------
     OSError
-        It cannot be written.
+        If the file cannot be written.
     """
     path.write_text(writable(page(header, rows)), encoding="utf-8")
 
@@ -56,8 +56,8 @@ def page(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
     kind = "comparison" if header.get("schema") == "sigmascope.comparison" else "scan"
     rows = list(rows)
     analysed = [row for row in rows if row["status"] == "analysed"]
-    found = (compared if kind == "comparison" else scanned).findings(dict(header), rows)
-    named = [name for finding in found for name, _ in finding.items]
+    findings = (compared if kind == "comparison" else scanned).findings(dict(header), rows)
+    named = [name for finding in findings for name, _ in finding.items]
     numbers = payload(kind, analysed, named)
     style = _part("style.css")
     script = "(() => {\n'use strict';\n" + "\n".join(_part(f"{n}.js") for n in _SCRIPTS) + "})();\n"
@@ -72,7 +72,7 @@ def page(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
         heading=heading,
         where=where,
         style=style,
-        findings=_findings(found, {row["name"]: i for i, row in enumerate(analysed)}),
+        findings=_findings(findings, {row["name"]: i for i, row in enumerate(analysed)}),
         left_out=_left_out(numbers),
         without_spectrum=without_spectrum(rows, kind == "comparison"),
         not_analysed=not_analysed(rows),
@@ -92,7 +92,7 @@ def _hash(text: str) -> str:
 
 
 def _filled(template: str, **values: str) -> str:
-    """Fill in every {{name}} once; what is filled in is not looked at again."""
+    """Replace every {{name}} of a template; values that have such a text are not changed."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
@@ -107,11 +107,11 @@ def _titles(kind: str, header: Mapping[str, Any]) -> tuple[str, str, str]:
     return title, heading, where
 
 
-def _findings(found: Sequence[Finding], places: Mapping[str, int]) -> str:
+def _findings(findings: Sequence[Finding], places: Mapping[str, int]) -> str:
     return "\n".join(
         f"<li class='finding {finding.kind}'><h3>{shown(finding.title)}</h3>"
         f"<p>{explained(shown(finding.text))}</p>{_items(finding, places)}</li>"
-        for finding in found
+        for finding in findings
     )
 
 
@@ -124,8 +124,8 @@ def _items(finding: Finding, places: Mapping[str, int]) -> str:
             if place is None
             else f"<button type='button' class='go' data-row='{place}'>{shown(name)}</button>"
         )
-        said = f" <span>{shown(text)}</span>" if text else ""
-        lines.append(f"<li>{label}{said}</li>")
+        remark = f" <span>{shown(text)}</span>" if text else ""
+        lines.append(f"<li>{label}{remark}</li>")
     return f"<ul class='items'>{''.join(lines)}</ul>" if lines else ""
 
 

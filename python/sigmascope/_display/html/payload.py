@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the charts of a page are drawn from: columns of numbers, a little longer than is shown.
+"""The numbers of a page's charts, as columns, with a few digits more than are shown.
 
-A page is read in a browser, so it has a size to keep. A table of a thousand matrices fits whole; of
-a larger one the last measures and the spectra of some matrices are left out, and the page says so.
+The size of a page is limited, since a browser has to load it. A table of a thousand matrices fits.
+Of a larger table the last measures and the spectra of some matrices are left out, and the page says
+so.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from sigmascope._display.text import digits_of
 Row = dict[str, Any]
 
 BUDGET = 4_400_000
-"""Characters of all numbers; the page around them takes about a tenth of a megabyte."""
+"""Largest number of characters of all numbers; the rest of the page has about 100,000."""
 
 _FOR_MEASURES = 0.6
-"""Part of the budget that the measures may take."""
+"""Fraction of the budget that the measures may use."""
 
 _POINTS = 36
-"""Points of a spectrum by rank, and half as many of principal angles: more than a line shows."""
+"""Number of points of a spectrum by rank; principal angles have half as many."""
 
 _SPARE = 2
-"""Digits beyond those that are shown, so that a share or a multiple of a number is right too."""
+"""Digits beyond those that are shown, so that multiples of a number can be shown, too."""
 
 _OF_ERRORS = 4
-"""Digits of an error: no rule of how a number is written asks for more."""
+"""Digits of an error; writing a number never needs more."""
 
 _STROKES = 24
-"""Single values that are drawn below a density; more are bars enough."""
+"""Largest number of single values that are drawn below a density."""
 
 ANGLES = ("angles_left", "angles_right", "delta_angles_left", "delta_angles_right")
 
@@ -48,11 +49,11 @@ class Payload:
     Attributes
     ----------
     text
-        JSON that may stand inside a script element.
+        JSON that is safe inside a script element.
     measures
-        How many measures were left out.
+        Number of measures that were left out.
     spectra
-        How many matrices have their spectrum left out.
+        Number of matrices whose spectra were left out.
     """
 
     text: str
@@ -68,28 +69,28 @@ def payload(kind: str, rows: Sequence[Row], first: Collection[str] = ()) -> Payl
     kind
         "scan" or "comparison".
     rows
-        The analysed ones, in the order in which the page counts them.
+        The analysed rows, in the order in which the page counts them.
     first
-        Names of those whose spectra matter most.
+        Names of matrices whose spectra are included first.
     """
-    found = _matrices(rows)
-    found["kind"], found["roles"] = kind, glossary.ROLES
+    data = _matrices(rows)
+    data["kind"], data["roles"] = kind, glossary.ROLES
     columns = glossary.measured(rows)
-    found["measures"], found["values"], found["errors"] = [], {}, {}
-    spent = len(_text(found))
+    data["measures"], data["values"], data["errors"] = [], {}, {}
+    spent = len(_text(data))
     for column in columns:
         values, errors = _column(rows, column)
         cost = len(_text(values)) + len(_text(errors))
         if spent + cost > _FOR_MEASURES * BUDGET:
             continue
         spent += cost
-        found["measures"].append(_description(column))
-        found["values"][column] = values
+        data["measures"].append(_description(column))
+        data["values"][column] = values
         if any(error != 0 for error in errors):
-            found["errors"][column] = errors
+            data["errors"][column] = errors
     sides = ("before", "after", "delta", "projected") if kind == "comparison" else ("",)
-    found["curves"], left = _curves(rows, sides, BUDGET - spent, set(first))
-    return Payload(_harmless(_text(found)), len(columns) - len(found["measures"]), left)
+    data["curves"], left = _curves(rows, sides, BUDGET - spent, set(first))
+    return Payload(_harmless(_text(data)), len(columns) - len(data["measures"]), left)
 
 
 def _text(value: Any) -> str:
@@ -97,28 +98,28 @@ def _text(value: Any) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Escape what could end a script element, or begin a comment in it."""
+    """Escape characters that could end a script element, or start a comment in it."""
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
 def _description(column: str) -> dict[str, Any]:
-    found = glossary.entry(column)
+    entry = glossary.entry(column)
     return {
         "key": column,
-        "label": found.label,
-        "meaning": found.meaning,
-        "group": found.group,
-        "unit": found.unit,
-        "log": found.log,
-        "rank": found.rank,
-        "signed": found.signed,
+        "label": entry.label,
+        "meaning": entry.meaning,
+        "group": entry.group,
+        "unit": entry.unit,
+        "log": entry.log,
+        "rank": entry.rank,
+        "signed": entry.signed,
     }
 
 
 def _matrices(rows: Sequence[Row]) -> dict[str, Any]:
-    """What is known of every matrix besides its measures; texts are numbers of a list of texts."""
+    """Return the columns of every matrix that are no measures; texts are indices into a list."""
     texts: dict[str, int] = {}
 
     def interned(text: Any) -> int | None:
@@ -141,7 +142,7 @@ def _matrices(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _both(row: Row, column: str) -> Any:
-    """Return a column of a scan, or those of both sides of a comparison."""
+    """Return a column of a scan, or the columns of both sides of a comparison as one text."""
     if column in row:
         return row[column]
     before, after = row.get(f"before_{column}"), row.get(f"after_{column}")
@@ -152,7 +153,7 @@ def _column(rows: Sequence[Row], column: str) -> tuple[list[Any], list[Any]]:
     values, errors = [], []
     for row in rows:
         value, error = row.get(column), row.get(f"{column}_error", 0.0)
-        # What a cosine lacks of 1 is what it says.
+        # A cosine is shown by its distance from 1.
         near = 1.0 - abs(value) if column == "cosine" and value is not None else value
         values.append(compact(value, error, near))
         errors.append(compact_error(near, error))
@@ -167,15 +168,15 @@ def compact(
 ) -> float | int | None:
     """Shorten a number so that the page writes it as ``_display.text.with_error`` does.
 
-    What is cut off is remembered by the last digit, which is never a 0 or a 5 that was not there:
-    a number that is rounded twice is then rounded as if it had been once (Boldo & Melquiond 2008).
+    The number is rounded to odd: its last digit is 0 or 5 only if nothing was cut off. Rounding the
+    result once more then gives the same as rounding the original (Boldo & Melquiond 2008).
 
     Parameters
     ----------
     value, error
-        None where there is none, or where the error is not known.
+        The value, or None; its error, or None if it is not known.
     size
-        The number that is shown for it, if another: what a cosine lacks of 1.
+        The number that is shown for the value, if it is another: a cosine's distance from 1.
     spare
         Digits beyond those that are shown.
     """
@@ -201,17 +202,17 @@ def compact_error(value: float | None, error: float | None) -> float | int | Non
 
 
 def _cut(value: float, places: int) -> float | int:
-    found = float(Decimal(repr(float(value))).quantize(Decimal((0, (1,), -places)), ROUND_05UP))
-    return int(found) if abs(found) < 1e15 and found == int(found) else found
+    cut = float(Decimal(repr(float(value))).quantize(Decimal((0, (1,), -places)), ROUND_05UP))
+    return int(cut) if abs(cut) < 1e15 and cut == int(cut) else cut
 
 
 def _curves(
     rows: Sequence[Row], sides: Iterable[str], room: int, first: set[str]
 ) -> tuple[list[Any], int]:
-    """Spectra and angles of every row, of as many as there is room for."""
+    """Return spectra and angles of as many rows as fit, and the number of rows left out."""
     sides = list(sides)
     order = sorted(range(len(rows)), key=lambda i: (rows[i]["name"] not in first, _spread(i)))
-    found: list[Any] = [None] * len(rows)
+    curves: list[Any] = [None] * len(rows)
     left = 0
     for i in order:
         one = {side or "w": c for side in sides if (c := _curve(rows[i], side)) is not None}
@@ -220,19 +221,19 @@ def _curves(
             continue
         room -= len(_text(one))
         if room > 0:
-            found[i] = one
+            curves[i] = one
         else:
             left += 1
-    return found, left
+    return curves, left
 
 
 def _spread(i: int) -> float:
-    """Order whole numbers so that every beginning of the order is spread over all of them."""
+    """Return a sort key by which the first few integers are spread evenly over all."""
     return i * 0.6180339887498949 % 1.0
 
 
 def _curve(row: Row, side: str) -> list[Any] | None:
-    """Ranks, singular values, errors, and their density if they reach the smallest one."""
+    """Return ranks, singular values, errors, and the density, or 0 if the curve has none."""
     curve = curve_of(row, side)
     if curve is None:
         return None
@@ -243,29 +244,31 @@ def _curve(row: Row, side: str) -> list[Any] | None:
         [compact(rank, spare=0) for rank in few.ranks.tolist()],
         [compact(value, error, spare=1) for value, error in pairs],
         [compact_error(value, error) for value, error in pairs],
-        _density(curve, edge) if curve.whole else 0,
+        _density(curve, edge) if curve.complete else 0,
     ]
 
 
 def _density(curve: Curve, edge: float | None) -> list[Any]:
-    """Its axis' end, shares of the bars in 1/10,000, their error, what is beyond, and strokes.
+    """Return the parts of a density.
 
-    Strokes are the values between the noise edge and the end, in 1/1,000 of the axis.
+    They are the end of the axis, the fractions of the bars in 1/10,000 and their error, the number
+    of values beyond the axis and its error, and the single values between the noise edge and the
+    end in 1/1,000 of the axis.
     """
-    found = density_of(curve, edge)
-    strokes = [round(1000 * value / found.end) for value in found.above]
+    density = density_of(curve, edge)
+    strokes = [round(1000 * value / density.end) for value in density.above]
     return [
-        compact(found.end),
-        [round(10_000 * share) for share in found.shares.tolist()],
-        math.ceil(10_000 * found.error),
-        found.beyond,
-        found.beyond_error,
+        compact(density.end),
+        [round(10_000 * share) for share in density.shares.tolist()],
+        math.ceil(10_000 * density.error),
+        density.beyond,
+        density.beyond_error,
         strokes if len(strokes) <= _STROKES else [],
     ]
 
 
 def _angles(row: Row, name: str) -> list[Any] | None:
-    """How many angles there are, the places of some, those in degrees, and the error of all."""
+    """Return the number of angles, the places of some, these in degrees, and the error of all."""
     angles = row.get(name)
     if not angles:
         return None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What comes before all medians: the verdict, special matrices, what medians leave out, and a
-table of the tensors that have no spectrum.
+"""The findings that precede all medians, and the table of tensors without a spectrum.
+
+These findings are the verdict, special matrices, and matrices that medians leave out.
 """
 
 from __future__ import annotations
@@ -17,48 +18,49 @@ from sigmascope._display.verdicts import outcome, verdict
 from .findings import Finding, Row, listing, more
 
 _LINES = 1000
-"""Tensors without a spectrum that a page lists; the rest is counted."""
+"""Largest number of tensors without a spectrum that a page lists; the rest is counted."""
 
 
 def special_matrices(rows: Iterable[Row]) -> Iterator[Finding]:
-    """Yield the finding on matrices that are no ordinary ones, if there are any."""
+    """Yield the finding on matrices with a special structure, if there are any."""
     rows = list(rows)
-    found = specials(rows)
-    if found:
-        few = len(found) == 1
+    special = specials(rows)
+    if special:
+        few = len(special) == 1
         text = (
-            f"{counted(len(found), 'matrix', 'matrices')} of {len(rows):,} "
+            f"{counted(len(special), 'matrix', 'matrices')} of {len(rows):,} "
             f"{'is' if few else 'are'} zero, constant or of a rank below the full one, or "
             f"{'has' if few else 'have'} equal rows or columns. Of a matrix that is nearly zero, "
             "constant or of low rank most measures mean nothing."
         )
-        yield Finding("No ordinary matrix", text + more(len(found)), "problem", listing(found))
+        yield Finding("No ordinary matrix", text + more(len(special)), "problem", listing(special))
 
 
 def left_out(rows: Sequence[Row], measures: Iterable[str]) -> Iterator[Finding]:
-    """Yield a finding on medians that are not of all matrices, and which lack."""
-    for found in omissions(rows, measures):
-        labels = ", ".join(entry(name).label for name in found.measures)
-        text = f"Median of {found.count:,} of {found.total:,}: {labels}. The others have none."
-        items = [(name, why) for name, why in found.names]
+    """Yield a finding on each set of matrices that some medians leave out."""
+    for omission in omissions(rows, measures):
+        labels = ", ".join(entry(name).label for name in omission.measures)
+        text = f"Median of {omission.count:,} of {omission.total:,}: {labels}. "
+        text += "The others have none."
+        items = [(name, why) for name, why in omission.names]
         yield Finding("Left out of medians", text + more(len(items)), "notice", listing(items))
 
 
 def verdict_on(header: dict[str, Any], rows: Sequence[Row]) -> Finding:
-    """Return what two checkpoints are to each other, every tensor counted."""
-    found = verdict(rows, header.get("expected"))
-    return Finding("Verdict", str(found), "plain" if found.complete else "notice")
+    """Return the finding with the verdict on two checkpoints."""
+    result = verdict(rows, header.get("expected"))
+    return Finding("Verdict", str(result), "plain" if result.complete else "notice")
 
 
 def below_floor(pairs: Iterable[Row]) -> list[Row]:
-    """Return the pairs that changed, as a whole, by no more than rounding does."""
+    """Return the pairs with a change whose norm does not exceed rounding."""
     return [
         row for row in pairs if row.get("above_rounding") is False and outcome(row) != "identical"
     ]
 
 
 def on_below_floor(below: Sequence[Row], total: int) -> Finding:
-    """Return the finding on such pairs; single entries may tell more than the whole."""
+    """Return the finding on pairs below the rounding floor, some of which have changed entries."""
     single = sum(outcome(row) == "changed" for row in below)
     text = f"{counted(len(below), 'pair')} of {total:,} changed, as a whole, by no more than "
     text += "rounding to the storage formats does. "
@@ -68,11 +70,11 @@ def on_below_floor(below: Sequence[Row], total: int) -> Finding:
     else:
         text += "Yet single entries changed by more than that. "
     text += "Such pairs are left out of what is said of the shape of the change."
-    items = [(row["name"], _of_below(row)) for row in below]
+    items = [(row["name"], _change_and_entries(row)) for row in below]
     return Finding("Below the rounding floor", text + more(len(below)), "notice", listing(items))
 
 
-def _of_below(row: Row) -> str:
+def _change_and_entries(row: Row) -> str:
     text = f"‖ΔW‖/‖W‖ {number_of(row, 'relative_change')}"
     beyond = row.get("beyond_rounding")
     return f"{text}, {counted(beyond, 'entry', 'entries')} beyond rounding" if beyond else text
@@ -89,7 +91,7 @@ def changed_entrywise(rows: Iterable[Row]) -> Iterator[Finding]:
         f"{len(changed):,} of {counted(len(others), 'tensor')} without a spectrum "
         "(vectors, scalars, integers, scales) changed; they are compared number by number."
     )
-    items = [(row["name"], _said(row)) for row in changed]
+    items = [(row["name"], _kind_and_change(row)) for row in changed]
     yield Finding("Other tensors", text + more(len(items)), "plain", listing(items))
 
 
@@ -98,7 +100,7 @@ def _size(row: Row) -> float:
     return float("inf") if change is None else float(change)
 
 
-def _said(row: Row) -> str:
+def _kind_and_change(row: Row) -> str:
     change = row.get("relative_change")
     size = "from zero" if change is None else f"‖Δv‖/‖v‖ {short(change)}"
     return f"{row.get('kind')}: {size}, {counted(row['changed_entries'], 'entry', 'entries')}"
@@ -118,18 +120,18 @@ _PAIR = {
 
 def without_spectrum(rows: Sequence[Row], pairs: bool) -> str:
     """Return the table of tensors whose numbers were read one by one; changed ones first."""
-    found = [row for row in rows if row["status"] == "entrywise"]
-    if not found:
+    tensors = [row for row in rows if row["status"] == "entrywise"]
+    if not tensors:
         return "<p>None was read: every tensor is a matrix, or is listed below.</p>"
     if pairs:
-        found.sort(key=lambda row: (outcome(row) != "changed", -_size(row)))
+        tensors.sort(key=lambda row: (outcome(row) != "changed", -_size(row)))
     columns = _PAIR if pairs else _SCAN
     heads = "".join(f"<th scope='col' class='number'>{head}</th>" for head in columns.values())
-    lines = "".join(_line(row, columns, pairs) for row in found[:_LINES])
-    rest = len(found) - _LINES
+    lines = "".join(_line(row, columns, pairs) for row in tensors[:_LINES])
+    rest = len(tensors) - _LINES
     note = f"<p class='note'>And {rest:,} more; a table has them all.</p>" if rest > 0 else ""
     return (
-        f"<p>{counted(len(found), 'tensor')} without a spectrum, read number by number.</p>"
+        f"<p>{counted(len(tensors), 'tensor')} without a spectrum, read number by number.</p>"
         "<div class='scroll' tabindex='0' role='region' aria-label='Without a spectrum'><table>"
         "<thead><tr><th scope='col'>Tensor</th><th scope='col'>What</th>"
         f"{'<th scope=col>Verdict</th>' * pairs}{heads}</tr></thead>"

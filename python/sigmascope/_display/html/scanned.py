@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The findings of a scan: what was analysed, what stands out, what is missing, how sure it is."""
+"""The findings of a scan: its extent, outliers, ranks by role, noise, and uncertain numbers."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from sigmascope._display.curves import noise_rank
 from sigmascope._display.glossary import entry
 from sigmascope._display.text import counted, duration, kinds, number_of, size
 
-from .chance import LEAST, SCAN, Pair, apart
+from .chance import LEAST, SCAN, Pair, welch
 from .estimates import groups, middle
 from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
+from .outliers import standing_out
 from .remarkable import left_out, special_matrices
-from .standing import standing_out
 
 _TELLING = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
-"""The measures by which a matrix may stand out; the others follow them."""
+"""The measures that are tested for outliers; most other measures depend on them."""
 
 _LIKE_NOISE = 0.01
-"""More than this above the effective rank of noise, and one, is a flat spectrum and no noise."""
+"""Relative excess over the effective rank of noise, plus 1, at which a spectrum is flat."""
 
 _UNCERTAIN = 1e-3
-"""A relative error that is worth a sentence."""
+"""Least relative error that a finding reports."""
 
 
 def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
-    """Return the sentences that a page of a scan opens with, what matters first."""
+    """Return the findings at the top of a scan's page, the most important first."""
     analysed = [row for row in rows if row["status"] == "analysed"]
-    found = [*special_matrices(analysed), _extent(header, rows, analysed)]
-    found += outcomes(rows, ("matrix", "matrices"))
+    parts = [*special_matrices(analysed), _extent(header, rows, analysed)]
+    parts += outcomes(rows, ("matrix", "matrices"))
     if analysed:
-        found += left_out(analysed, _TELLING)
-        found += [standing_out(analysed, _TELLING, SCAN), *_ranks(analysed), *_noise(analysed)]
-        found += [*_uneven(analysed), *_least_certain(analysed)]
-    return found
+        parts += left_out(analysed, _TELLING)
+        parts += [standing_out(analysed, _TELLING, SCAN), *_ranks(analysed), *_noise(analysed)]
+        parts += [*_outlier_channels(analysed), *_least_certain(analysed)]
+    return parts
 
 
 def _extent(header: dict[str, Any], rows: list[Row], analysed: list[Row]) -> Finding:
@@ -66,7 +66,7 @@ def _extent(header: dict[str, Any], rows: list[Row], analysed: list[Row]) -> Fin
 
 
 def _ranks(rows: list[Row]) -> Iterator[Finding]:
-    """Which roles use most, and which least, of the rank they could have."""
+    """Yield the finding on the roles with the largest and the smallest fraction of full rank."""
     name = next((n for n in _TELLING[:2] if any(r.get(n) is not None for r in rows)), None)
     if name is None:
         return
@@ -104,38 +104,41 @@ def _full_rank(_: str, shape: tuple[int, int]) -> float:
 def _shares(
     rows: Iterable[Row], name: str, of: Callable[[str, tuple[int, int]], float] = _full_rank
 ) -> list[Pair]:
-    """A rank in per cent of the full one, or of that of noise of the same shape."""
+    """Return ranks in per cent of the full rank, or of that of noise of the same shape."""
     return [
-        (100 * row[name] / whole, 100 * (row.get(f"{name}_error") or 0.0) / whole)
+        (100 * row[name] / total, 100 * (row.get(f"{name}_error") or 0.0) / total)
         for row in rows
-        if (whole := of(name, _shape(row)))
+        if (total := of(name, _shape(row)))
     ]
 
 
 def _differ(low: Sequence[Pair], high: Sequence[Pair], tests: float) -> bool:
-    """Whether two roles differ by what matters, in one of so many comparisons."""
+    """Return True if two roles differ by the least factor, and significantly in one of `tests`."""
     factor = median(v for v, _ in high) / (median(v for v, _ in low) or 1.0)
-    return max(factor, 1 / factor) >= LEAST.rank and tests * apart(low, high) <= SCAN
+    return max(factor, 1 / factor) >= LEAST.rank and tests * welch(low, high) <= SCAN
 
 
 def _noise(rows: list[Row]) -> Iterator[Finding]:
-    """Which matrices look like noise throughout."""
+    """Yield the finding on matrices whose spectra look like noise."""
     having = [row for row in rows if row.get("mp_outliers") is not None]
-    blank = [row for row in having if _is_blank(row)]
-    if blank:
+    noise = [row for row in having if _is_noise(row)]
+    if noise:
         text = (
-            f"{counted(len(blank), 'matrix', 'matrices')} of {len(having):,} "
-            f"{'has' if len(blank) == 1 else 'have'} no singular value that is surely above the "
+            f"{counted(len(noise), 'matrix', 'matrices')} of {len(having):,} "
+            f"{'has' if len(noise) == 1 else 'have'} no singular value that is surely above the "
             "noise edge: by their values alone they are not distinguishable from random numbers."
         )
         items = [
-            (row["name"], f"{number_of(row, 'mp_outliers')} above the noise edge") for row in blank
+            (row["name"], f"{number_of(row, 'mp_outliers')} above the noise edge") for row in noise
         ]
         yield Finding("Like noise", text + more(len(items)), "notice", listing(items))
 
 
-def _is_blank(row: Row) -> bool:
-    """Nothing above the edge, and no flat spectrum, as orthogonal matrices have."""
+def _is_noise(row: Row) -> bool:
+    """Return True without values above the noise edge, unless the spectrum is flat.
+
+    Orthogonal matrices have a flat spectrum.
+    """
     rank, expected = row.get("effective_rank"), noise_rank("effective_rank", _shape(row))
     error = 1.0 + _LIKE_NOISE * expected + 2 * (row.get("effective_rank_error") or 0.0)
     flat = rank is not None and rank > expected + error
@@ -146,23 +149,23 @@ def _shape(row: Row) -> tuple[int, int]:
     return row["rows"], row["columns"]
 
 
-def _uneven(rows: Iterable[Row]) -> Iterator[Finding]:
-    """Rows and columns far above the median norm: outlier channels."""
+def _outlier_channels(rows: Iterable[Row]) -> Iterator[Finding]:
+    """Yield the finding on rows and columns far above the median norm."""
     counts = [
         (row.get("outlier_rows") or 0, row.get("outlier_columns") or 0, row["name"]) for row in rows
     ]
-    found = [
+    items = [
         (name, f"{counted(m, 'row')}, {counted(n, 'column')}")
         for m, n, name in sorted(counts, key=lambda count: -count[0] - count[1])
         if m + n > 0
     ]
-    if found:
+    if items:
         text = (
-            f"{counted(len(found), 'matrix', 'matrices')} "
-            f"{'has' if len(found) == 1 else 'have'} rows or columns of at least twice the median "
+            f"{counted(len(items), 'matrix', 'matrices')} "
+            f"{'has' if len(items) == 1 else 'have'} rows or columns of at least twice the median "
             "norm (outlier channels). Noise has such ones in less than one matrix of a million."
         )
-        yield Finding("Outlier channels", text + more(len(found)), "plain", listing(found))
+        yield Finding("Outlier channels", text + more(len(items)), "plain", listing(items))
 
 
 def _least_certain(rows: Iterable[Row]) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What may be said of a comparison: verdicts that need the least size, and exclude chance.
+"""Decisions in a comparison's findings, by the least size and by significance.
 
-Each kind of finding has the level `COMPARISON`, shared out among all that it looked at.
+Each kind of finding has the level `COMPARISON`, which is divided among all its tests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import median
 
 from sigmascope._display.text import bounds, short
 
-from .chance import COMPARISON, LEAST, Pair, apart, interval, sure
+from .chance import COMPARISON, LEAST, Pair, interval, sure, welch
 from .estimates import Middle, middle, pairs_of
 from .findings import Row
 
@@ -21,14 +21,14 @@ NO_TREND = "has no trend with depth that is distinguishable"
 
 
 def differ(one: Iterable[Row], other: Iterable[Row], tests: int) -> bool:
-    """Whether two groups changed to an extent that differs, in one of so many comparisons."""
+    """Return True if two groups' relative changes differ, significantly in one of `tests`."""
     groups = [pairs_of(rows, "relative_change") for rows in (one, other)]
     low, high = sorted(median(value for value, _ in group) for group in groups)
-    return low > 0 and high / low >= LEAST.factor and tests * apart(*groups) <= COMPARISON
+    return low > 0 and high / low >= LEAST.factor and tests * welch(*groups) <= COMPARISON
 
 
 def trend(first: Middle, last: Middle) -> str:
-    """Say how layers that differ do so, with an interval that both medians' intervals allow."""
+    """Write how layers that differ change with depth, with an interval of the factor."""
     grows = first.value < last.value
     low, high = (first, last) if grows else (last, first)
     least = max(high.low, 0.0) / low.high
@@ -38,22 +38,25 @@ def trend(first: Middle, last: Middle) -> str:
 
 
 def percent(share: Middle) -> str:
-    """Show a share of something in per cent."""
+    """Write a fraction in per cent."""
     within = replace(share, low=max(share.low, 0.0), high=min(share.high, 1.0))
     return within.times(100.0).text(2, " %")
 
 
-def turn(side: str, angles: Sequence[Pair]) -> str:
-    """Say by how much the directions of one side turned, or that they may be the same."""
+def rotation(side: str, angles: Sequence[Pair]) -> str:
+    """Write by which angle the directions of one side turned, or that they may be unchanged."""
     shown = middle([angle for angle, _ in angles], [error for _, error in angles])
     low, _ = interval(angles, COMPARISON / 2)
-    turned = low > 0 and shown.value >= LEAST.turned
-    same = "" if turned else ": not distinguishable from unchanged"
+    rotated = low > 0 and shown.value >= LEAST.rotation
+    same = "" if rotated else ": not distinguishable from unchanged"
     return f"{replace(shown, low=max(shown.low, 0.0)).text(unit='°')} ({side}{same})"
 
 
 def old_or_new(gaps: Sequence[Pair]) -> str:
-    """Say whether a change is along what there was: by how much closer than chance, in degrees."""
+    """Write whether a change lies along directions of W, closer than random directions do.
+
+    `gaps` are angles of random directions less those of the change, in degrees.
+    """
     low, high = interval(gaps, COMPARISON)
     if low > LEAST.chance:
         return "The change reinforces, in part, directions that W already has."
@@ -63,7 +66,7 @@ def old_or_new(gaps: Sequence[Pair]) -> str:
 
 
 def moved(shares: Sequence[Pair]) -> list[bool]:
-    """Return which effective ranks changed, beyond their errors and by a share that matters."""
+    """Return True for each effective rank that changed beyond its error and by the least size."""
     beyond = sure(shares, COMPARISON / 2)
     return [
         yes and abs(share) >= LEAST.expands for yes, (share, _) in zip(beyond, shares, strict=True)
@@ -71,7 +74,7 @@ def moved(shares: Sequence[Pair]) -> list[bool]:
 
 
 def expansion(shares: Sequence[Pair]) -> str:
-    """Say what the effective ranks do as a whole."""
+    """Write whether the effective ranks expand or contract in the median."""
     low, high = interval(shares, COMPARISON / 2)
     if low <= 0 <= high:
         return "not distinguishable from none"
@@ -81,7 +84,7 @@ def expansion(shares: Sequence[Pair]) -> str:
 
 
 def decay(share: float, coefficients: Sequence[Pair]) -> str:
-    """End the sentence on how much of the energy of a change is a multiple of what it changes."""
+    """Write the end of the sentence on weight decay."""
     low, high = interval(coefficients, COMPARISON)
     if share < LEAST.decay or low <= 0 <= high:
         return ": no weight decay that is distinguishable from none."

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The charts of a page as matplotlib functions (extra ``plot``): `scan.plot`, `comparison.plot`.
 
-Each draws into the Axes that it is given, or into a new figure, and returns the Axes. matplotlib is
-imported when the first one draws.
+Each function draws into the given Axes, or into a new figure, and returns the Axes. matplotlib is
+imported at the first drawing.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What `scan.plot` and `comparison.plot` are."""
+"""The class of `scan.plot` and `comparison.plot`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SIDES = ("before", "after", "delta")
 class Plots:
     """Plots of the rows of a scan or of a comparison.
 
-    Every method draws into `ax`, or into a new figure, and returns the Axes; ImportError without
-    the extra ``plot``, ValueError where the rows do not hold what is to be drawn.
+    Every method draws into `ax`, or into a new figure, and returns the Axes. It raises ImportError
+    without the extra ``plot``, and ValueError if the rows lack the numbers to draw.
 
     Parameters
     ----------
     rows : sequence of dict
-        Those without numbers are left out.
+        Rows of the table; those without numbers are ignored.
     comparison : bool
-        Whether each row is a pair.
+        True if each row is a pair.
 
     Examples
     --------
@@ -44,20 +44,20 @@ class Plots:
         return f"Plots({len(self._rows)} matrices: depth, heatmap, spectrum, density, angles)"
 
     def depth(self, measure: str, *, ax: Axes | None = None) -> Axes:
-        """Draw a measure by layer, a line for each role, with bands of two errors.
+        """Draw a measure by layer, one line per role, with bands of two errors.
 
         Parameters
         ----------
         measure : str
-            A column, like "stable_rank"; of a comparison like "relative_change" or
-            "delta_stable_rank". Where a role has several matrices in a layer the line is their
-            median, the band their range.
+            Name of a column, like "stable_rank"; for a comparison also "relative_change" or
+            "delta_stable_rank". If a role has several matrices in a layer, the line is their median
+            and the band their range.
         ax : matplotlib Axes, optional
         """
         return draw_depth(ax, self._rows, measure)
 
     def heatmap(self, measure: str, *, ax: Axes | None = None) -> Axes:
-        """Draw a measure by role and layer as colours; what has no value is hatched.
+        """Draw a measure by role and layer as colours; places without a value are hatched.
 
         Parameters
         ----------
@@ -75,9 +75,9 @@ class Plots:
         Parameters
         ----------
         name : str
-            Of the row.
+            Name of the row.
         sides : sequence of str, optional
-            Of a pair: some of "before", "after", "delta", "projected". Default: the first three.
+            For a pair: some of "before", "after", "delta", "projected". Default: the first three.
         ax : matplotlib Axes, optional
         """
         if sides is None:
@@ -85,14 +85,14 @@ class Plots:
         return draw_spectrum(ax, self._row(name), sides)
 
     def density(self, name: str, *, side: str | None = None, ax: Axes | None = None) -> Axes:
-        """Draw the density of the singular values of one matrix, and that of noise beside it.
+        """Draw the density of the singular values of one matrix, and that of noise.
 
         Parameters
         ----------
         name : str
-            Of the row.
+            Name of the row.
         side : str, optional
-            Of a pair: "before", "after", "delta" or "projected". Default: "delta".
+            For a pair: "before", "after", "delta" or "projected". Default: "delta".
         ax : matplotlib Axes, optional
         """
         if side is None:
@@ -102,13 +102,13 @@ class Plots:
     def angles(self, name: str, *, ax: Axes | None = None) -> Axes:
         """Draw the principal angles of one pair in degrees.
 
-        Between the leading singular subspaces before and after, and between those of ΔW and of W;
-        with them about the least angle that random subspaces have.
+        They are the angles between the leading singular subspaces before and after, and between
+        those of ΔW and of W. A line shows the expected least angle of random subspaces.
 
         Parameters
         ----------
         name : str
-            Of the row.
+            Name of the row.
         ax : matplotlib Axes, optional
         """
         return draw_angles(ax, self._row(name))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Axes to draw into, and the colours and words that all plots share."""
+"""Axes, colours and labels that all plots share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D00")
-"""Okabe and Ito's palette, which colour-blind readers tell apart; its yellow darkened."""
+"""Okabe and Ito's palette for colour-blind readers, with a darker yellow."""
 
 STYLES = ("-", "--", "-.", ":")
 
@@ -23,7 +23,7 @@ SIDES = {
     "delta": ("ΔW", COLOURS[2], "-"),
     "projected": ("ΔW without decay", COLOURS[3], "--"),
 }
-"""Of each side of a row: how it is called, its colour and its line."""
+"""Label, colour and line style of each side of a row."""
 
 NOISE = "0.35"
 
@@ -39,20 +39,20 @@ def drawn_on(ax: Axes | None, size: tuple[float, float]) -> Axes:
 
 def words(column: str) -> str:
     """Return the label of a measure with its unit."""
-    found = entry(column)
-    return f"{found.label} ({found.unit})" if found.unit else found.label
+    measure = entry(column)
+    return f"{measure.label} ({measure.unit})" if measure.unit else measure.label
 
 
 def is_log(column: str, values: Sequence[float]) -> bool:
-    """Whether values span decades, and can be shown on a logarithmic axis."""
-    found = entry(column)
-    if found.signed or not values or min(values) <= 0:
+    """Return True if values are positive and span enough for a logarithmic axis."""
+    measure = entry(column)
+    if measure.signed or not values or min(values) <= 0:
         return False
-    return max(values) / min(values) > (2 if found.log else 40)
+    return max(values) / min(values) > (2 if measure.log else 40)
 
 
-def dressed(ax: Axes) -> Axes:
-    """Take away what says nothing."""
+def styled(ax: Axes) -> Axes:
+    """Remove two of the spines, and add a light grid."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_axisbelow(True)
     ax.grid(color="0.92", linewidth=0.7)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One measure of all matrices: across depth, and by layer and role."""
+"""Plots of one measure of all matrices: across depth, and by layer and role."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sigmascope._display.glossary import entry, role_rank
 
-from .axes import COLOURS, STYLES, drawn_on, dressed, is_log, words
+from .axes import COLOURS, STYLES, drawn_on, is_log, styled, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,21 +22,21 @@ Places = dict[str, dict[int, list[Row]]]
 
 
 def by_place(rows: Iterable[Row], column: str) -> Places:
-    """Return the rows that have a measure, by role (and tower, if there are several) and layer."""
+    """Return the rows with a measure by role, with the tower if there are several, and by layer."""
     rows = [row for row in rows if row.get("layer") is not None]
     towers = list(dict.fromkeys(row.get("tower") for row in rows))
     rows.sort(key=lambda row: (towers.index(row.get("tower")), role_rank(row.get("role") or "")))
     several = len(towers) > 1
-    found: Places = {}
+    places: Places = {}
     for row in rows:
         role = row.get("role") or "other"
-        layers = found.setdefault(f"{row.get('tower')} {role}" if several else role, {})
+        layers = places.setdefault(f"{row.get('tower')} {role}" if several else role, {})
         layers.setdefault(row["layer"], [])
         if row.get(column) is not None:
             layers[row["layer"]].append(row)
-    if not any(any(layers.values()) for layers in found.values()):
+    if not any(any(layers.values()) for layers in places.values()):
         raise ValueError(f"no matrix in a layer has {column}")
-    return found
+    return places
 
 
 def draw_depth(ax: Axes | None, rows: Iterable[Row], column: str) -> Axes:
@@ -62,11 +62,11 @@ def draw_depth(ax: Axes | None, rows: Iterable[Row], column: str) -> Axes:
     ax.set_ylabel(words(column))
     ax.locator_params(axis="x", integer=True)
     ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return dressed(ax)
+    return styled(ax)
 
 
 def _at(rows: Sequence[Row], column: str) -> tuple[float, float, float]:
-    """Low end, median, high end; nan where there is no value, which breaks the line."""
+    """Return low end, median and high end; nan if there is no value, which leaves a gap."""
     if not rows:
         return (np.nan, np.nan, np.nan)
     values = [row[column] for row in rows]
@@ -75,14 +75,14 @@ def _at(rows: Sequence[Row], column: str) -> tuple[float, float, float]:
 
 
 def draw_heatmap(ax: Axes | None, rows: Iterable[Row], column: str) -> Axes:
-    """Draw roles by layers as colours, with their scale; what has no value is hatched."""
+    """Draw roles by layers as colours, with a colour bar; places without a value are hatched."""
     places = by_place(rows, column)
-    layers = sorted({layer for found in places.values() for layer in found})
+    layers = sorted({layer for by_layer in places.values() for layer in by_layer})
     grid = np.full((len(places), len(layers)), np.nan)
-    for i, found in enumerate(places.values()):
+    for i, by_layer in enumerate(places.values()):
         for j, layer in enumerate(layers):
-            if found.get(layer):
-                grid[i, j] = median(row[column] for row in found[layer])
+            if by_layer.get(layer):
+                grid[i, j] = median(row[column] for row in by_layer[layer])
     ax = drawn_on(ax, (min(4 + 0.25 * len(layers), 14), 1.5 + 0.35 * len(places)))
     ax.set_facecolor("0.95")
     missing = np.where(np.isnan(grid), 1.0, np.nan)
@@ -99,7 +99,7 @@ def draw_heatmap(ax: Axes | None, rows: Iterable[Row], column: str) -> Axes:
 
 
 def _colours(column: str, grid: NDArray[np.float64]) -> dict[str, Any]:
-    """Return palette and scale: a change meets zero in the middle."""
+    """Return palette and scale; for a change, the middle of the palette is at zero."""
     from matplotlib.colors import LogNorm, Normalize
 
     known = grid[np.isfinite(grid)].tolist()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The spectrum of one matrix or pair: by rank, as a density beside that of noise; its angles."""
+"""Plots of one matrix or pair: singular values by rank, their density, and principal angles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from sigmascope._display.curves import curve_of, density_of, least_random_angle, marchenko_pastur
 from sigmascope._display.text import with_error
 
-from .axes import COLOURS, NOISE, SIDES, drawn_on, dressed
+from .axes import COLOURS, NOISE, SIDES, drawn_on, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,13 +49,13 @@ def draw_spectrum(ax: Axes | None, row: Row, sides: Iterable[str]) -> Axes:
     ax.set_ylabel("singular value σ")
     ax.set_title(row["name"], fontsize="medium", loc="left")
     ax.legend(frameon=False, fontsize="small")
-    return dressed(ax)
+    return styled(ax)
 
 
 def draw_density(ax: Axes | None, row: Row, side: str) -> Axes:
     """Draw the density of the singular values and, as a line, that of noise of the same median."""
     curve = curve_of(row, side)
-    if curve is None or not curve.whole:
+    if curve is None or not curve.complete:
         raise ValueError(
             f"{row['name']} has only its largest singular values: a density needs the effort "
             "'density' or 'exact'"
@@ -63,43 +63,44 @@ def draw_density(ax: Axes | None, row: Row, side: str) -> Axes:
     ax = drawn_on(ax, (6.0, 4.5))
     text, colour, _ = SIDES[side]
     edge = row.get(f"{side}_mp_edge" if side else "mp_edge")
-    found = density_of(curve, edge)
-    end, edges = found.end, found.edges
-    ax.stairs(found.shares / np.diff(edges), edges, fill=True, color=colour, alpha=0.35, label=text)
+    density = density_of(curve, edge)
+    end, edges = density.end, density.edges
+    heights = density.shares / np.diff(edges)
+    ax.stairs(heights, edges, fill=True, color=colour, alpha=0.35, label=text)
     if edge:
         s = np.linspace(end / 100, min(edge, end), 300)
         noise = marchenko_pastur(s, edge, (row["rows"], row["columns"]))
         ax.plot(s, noise, color=NOISE, label="noise (Marchenko-Pastur)")
         ax.axvline(edge, color=NOISE, linewidth=1, linestyle=(0, (5, 4)), label="noise edge")
-        feet = np.zeros_like(found.above)
-        ax.plot(found.above, feet, "|", color=colour, markersize=12, clip_on=True)
-    if found.beyond or found.beyond_error:
+        zeros = np.zeros_like(density.above)
+        ax.plot(density.above, zeros, "|", color=colour, markersize=12, clip_on=True)
+    if density.beyond or density.beyond_error:
         largest = with_error(float(curve.sigma[0]), float(curve.errors[0]))
-        said = f"{with_error(found.beyond, found.beyond_error)} beyond, up to {largest} →"
-        ax.annotate(said, (1, 0.06), xycoords="axes fraction", ha="right", fontsize="small")
+        note = f"{with_error(density.beyond, density.beyond_error)} beyond, up to {largest} →"
+        ax.annotate(note, (1, 0.06), xycoords="axes fraction", ha="right", fontsize="small")
     ax.set_xlim(0.0, end)
     ax.set_ylim(bottom=0.0)
     ax.set_xlabel("singular value σ")
     ax.set_ylabel("share of the values per unit of σ")
     ax.set_title(row["name"], fontsize="medium", loc="left")
     ax.legend(frameon=False, fontsize="small")
-    return dressed(ax)
+    return styled(ax)
 
 
 def draw_angles(ax: Axes | None, row: Row) -> Axes:
-    """Draw principal angles in degrees, and what random subspaces would have at least."""
-    found = {name: np.degrees(row[name]) for name in _ANGLES if row.get(name)}
-    if not found:
+    """Draw principal angles in degrees, and the expected least angle of random subspaces."""
+    degrees = {name: np.degrees(row[name]) for name in _ANGLES if row.get(name)}
+    if not degrees:
         raise ValueError(f"{row['name']} has no angles")
     ax = drawn_on(ax, (6.0, 4.5))
-    for name, angles in found.items():
+    for name, angles in degrees.items():
         text, colour, style = _ANGLES[name]
         x = np.arange(1, len(angles) + 1)
         width = 2 * np.degrees(row.get(f"{name}_error") or 0.0)
         ax.plot(x, angles, color=colour, linestyle=style, label=text, marker="o", markersize=3)
         ax.fill_between(x, angles - width, angles + width, color=colour, alpha=0.2, linewidth=0)
     chances = {
-        least_random_angle(max(map(len, found.values())), row[s]) for s in ("rows", "columns")
+        least_random_angle(max(map(len, degrees.values())), row[s]) for s in ("rows", "columns")
     }
     for number, chance in enumerate(sorted(c for c in chances if c is not None)):
         label = "closest by chance" if number == 0 else None
@@ -111,4 +112,4 @@ def draw_angles(ax: Axes | None, row: Row) -> Axes:
     ax.set_ylabel("principal angle")
     ax.set_title(row["name"], fontsize="medium", loc="left")
     ax.legend(frameon=False, fontsize="small")
-    return dressed(ax)
+    return styled(ax)

@@ -1,4 +1,4 @@
-// Principal angles: by how much the leading subspaces turned, and where the change lies beside them.
+// Principal angles between leading subspaces before and after, and between those of the change and of W.
 
 const ANGLES = {
   angles_left: ['before against after, left', 'w', false],
@@ -7,7 +7,7 @@ const ANGLES = {
   delta_angles_right: ['ΔW against W, right', 'delta', true],
 };
 
-// About the least angle between random subspaces of k dimensions, as sigmascope.curves has it (Johnstone 2008).
+// About the least angle between random subspaces of k dimensions (Johnstone 2008); see least_random_angle in _display/curves.py.
 function byChance(k, n) {
   if (2 * k > n) return null;
   const gamma = 2 * Math.asin(Math.sqrt((k - 0.5) / (n - 1)));

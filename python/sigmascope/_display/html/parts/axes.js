@@ -10,7 +10,7 @@ function linearTicks(low, high, count) {
   return found;
 }
 
-// Decades; with 2 and 5 between them where there are few, thinned where there are many.
+// Ticks at powers of ten; also at 2 and 5 times them if there are few, and only at some if there are many.
 function logTicks(low, high, count) {
   const decades = Math.log10(high / low);
   const within = (value) => value >= low * 0.999 && value <= high * 1.001;
@@ -27,7 +27,7 @@ function logTicks(low, high, count) {
   return kept.length > 1 ? kept : linearTicks(low, high, count);
 }
 
-// Maps numbers to places. A logarithmic scale has no place for what is not positive.
+// A scale that maps numbers to places. A logarithmic scale has no place for numbers that are not positive.
 function scale(low, high, from, to, log = false) {
   const f = log ? Math.log10 : (v) => v;
   const unit = (to - from) / (f(high) - f(low) || 1);
@@ -41,7 +41,7 @@ function scale(low, high, from, to, log = false) {
   return place;
 }
 
-// A scale that holds all values with some room; zero is on it where it is near.
+// A scale for all values with a margin; it includes zero if that is near.
 function fitted(values, from, to, { log = false, zero = false } = {}) {
   const known = values.filter((v) => v !== null && Number.isFinite(v) && (!log || v > 0));
   if (!known.length) return scale(log ? 0.1 : 0, 1, from, to, log);
@@ -77,7 +77,7 @@ function bottomAxis(svg, x, top, bottom, count, text = tickText, whole = false) 
 
 const path = (points) => points.map(([x, y], i) => `${i ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
 
-// The area between two curves over the same places.
+// The path of the area between two curves over the same places.
 const area = (upper, lower) => (upper.length ? `${path(upper)}L${path([...lower].reverse()).slice(1)}Z` : '');
 
 // Moves labels apart that would overlap: places in ascending order, at least `gap` between them.

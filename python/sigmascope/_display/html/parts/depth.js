@@ -1,4 +1,4 @@
-// The chosen measure across depth: one small panel per role, all on one scale, the others in grey behind.
+// The chosen measure across depth: one small panel per role, all on one scale, with the other roles in grey.
 
 const PANEL = { height: 138, left: 46, right: 10, top: 10, bottom: 24 };
 
@@ -44,7 +44,7 @@ function profile(group) {
     .sort((a, b) => a.layer - b.layer);
 }
 
-// Cuts a profile where a layer has no value, or none that the scale can hold.
+// Cuts a profile at layers without a value, or with one that the scale cannot show.
 function runs(points, y) {
   const found = [];
   let last = null;
@@ -94,7 +94,7 @@ function depthPanel(width, place, group, context, range, choose) {
   return svg;
 }
 
-// Draws one point: a cross on the axis where there is no value, "0" where the scale cannot hold it.
+// Draws one point: a cross on the axis if there is no value, "0" if the scale cannot show it.
 function depthPoint(svg, point, x, y, base, radius) {
   const at = x(point.layer);
   const place = { x: at, y: base, row: point.row, column: point.layer, line: 0 };
@@ -116,7 +116,7 @@ function depthPoint(svg, point, x, y, base, radius) {
   return { ...place, y: level, text };
 }
 
-// Matrices outside the layers: a dot each, with its error, on a scale that holds those in layers too.
+// Matrices without a layer: a dot each, with its error, on the scale of those in layers.
 function drawLayerless(rows, others, choose) {
   const box = byId('layerless');
   box.replaceChildren();

@@ -1,9 +1,9 @@
-// Elements of the page and of drawings, the tip that follows pointer and focus, charts driven by arrow keys.
+// Elements of the page and of drawings, the tooltip at pointer and focus, and charts with arrow keys.
 
 const SVG = 'http://www.w3.org/2000/svg';
 const byId = (id) => document.getElementById(id);
 
-// Makes an element; text is always text, never markup: names come out of files.
+// Makes an element; text is never parsed as markup, since names come from files.
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -38,7 +38,7 @@ const widthOf = (box) => Math.max(240, Math.floor(box.getBoundingClientRect().wi
 
 const tip = byId('tip');
 let shownAt = 0;
-let again = null; // puts the tip of what has the focus where that is now
+let again = null; // moves the tooltip to the present place of the element with the focus
 
 function showTip(text, x, y, replace = null) {
   again = replace;
@@ -56,7 +56,7 @@ function hideTip() {
   tip.hidden = true;
 }
 
-// Lets an element explain itself on hover and focus.
+// Gives an element a tooltip on hover and focus.
 function explain(made, meaning) {
   made.setAttribute('aria-description', meaning);
   const show = (replace) => {
@@ -71,7 +71,7 @@ function explain(made, meaning) {
   return made;
 }
 
-// An underlined word with its explanation.
+// Makes an underlined word with a tooltip.
 const term = (text, meaning) =>
   meaning ? explain(element('span', { class: 'term', tabindex: 0 }, text), meaning) : element('span', {}, text);
 
@@ -90,9 +90,9 @@ const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 
 // Lets the points of a chart be visited by pointer and by arrow keys.
 //
-// points: [{ x, y, text, row, column, line }] with x, y in units of the drawing; column and line place
-// a point for the arrow keys. mark(point) shows where one is; null takes that away. The pointer means
-// the point that is least far from it.
+// points: [{ x, y, text, row, column, line }] with x, y in units of the drawing; arrow keys move by
+// column and line. mark(point) marks a point; mark(null) removes the mark. The pointer selects the
+// nearest point.
 function explore(svg, points, mark, choose, far = (dx, dy) => dx + dy / 4) {
   if (!points.length) return;
   svg.setAttribute('tabindex', '0');
@@ -135,7 +135,7 @@ function explore(svg, points, mark, choose, far = (dx, dy) => dx + dy / 4) {
     if (event.key === 'Enter' && choose && from.row !== undefined) choose(from.row);
     const step = STEPS[event.key];
     const next = step ? neighbour(points, from, step) : from;
-    if (!step || (next === from && step[1])) return; // the page scrolls where there is nothing above or below
+    if (!step || (next === from && step[1])) return; // without a point above or below, the page scrolls
     event.preventDefault();
     visit(next);
   });

@@ -1,4 +1,4 @@
-// The chosen measure by layer and role, as colours that colour-blind readers can tell apart.
+// The chosen measure by layer and role, in colours for colour-blind readers.
 
 const CIVIDIS = ['#00224e', '#123570', '#3b496c', '#575d6d', '#707173', '#8a8678', '#a59c74', '#c3b369', '#e1cc55', '#fee838'];
 const ORANGE_PURPLE = ['#9a4a00', '#d97e12', '#f5b265', '#fbdcb4', '#f4f3f4', '#d5d3e8', '#aba2cf', '#7a68ac', '#4a2285'];
@@ -14,7 +14,7 @@ function colour(palette, fraction) {
   return `rgb(${mix(1)},${mix(3)},${mix(5)})`;
 }
 
-// Fractions of the palette for values: a change meets zero in the middle, a multiple meets one.
+// Fractions of the palette for values: the middle is zero for a change, and one for a ratio.
 function colourScale(values, width) {
   const low = values.reduce((a, b) => Math.min(a, b), Infinity);
   const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -63,7 +63,7 @@ function cell(rows) {
   };
 }
 
-// Roles have a cell in every layer of their tower that has any: what is not there is seen to be missing.
+// Every role has a cell in every layer of its tower, so that missing matrices are visible.
 function absent(layered, cells) {
   const there = new Set(cells.map((c) => `${c.place} ${c.layer}`));
   return [...grouped(layered, (i) => textOf('tower', i))].flatMap(([tower, rows]) => {
@@ -109,7 +109,7 @@ function heatGrid(wide, tower, group, cells, palette, fraction, choose) {
   return svg;
 }
 
-// One cell: a colour; crossed out if it has no value; with a point if it is below the rounding floor.
+// One cell: a colour; a cross if it has no value; a point if it is below the rounding floor.
 function heatCell(svg, x, y, width, height, c, palette, fraction) {
   const box = { x: x + 0.5, y: y + 0.5, width: width - 1, height: height - 1 };
   if (c.value === null || !fraction.holds(c.value)) {
@@ -123,7 +123,7 @@ function heatCell(svg, x, y, width, height, c, palette, fraction) {
   if (c.rows.includes(state.row)) svg.append(draw('rect', { x: x + 1, y: y + 1, width: width - 2, height: height - 2, class: 'chosen' }));
 }
 
-// The colours with their values, and what the marks mean.
+// The legend: colours with their values, and the meaning of the marks.
 function colourLegend(palette, known, cells) {
   const [bar, left, width, height] = [230, 20, 276, 36];
   const [, x] = colourScale(known, bar);

@@ -1,4 +1,4 @@
-// The controls, and what is drawn anew when one of them changes.
+// The controls, and the charts that are redrawn when one of them changes.
 
 function fill(select, options, chosen) {
   select.replaceChildren(...options.map(([value, text]) => element('option', { value, selected: value === chosen }, text)));
@@ -23,7 +23,7 @@ function fillControls() {
   fill(byId('matrix'), everyRow.map((i) => [String(i), matrices.name[i]]), '0');
 }
 
-// Puts what is chosen into the controls, and offers what goes with it.
+// Sets the controls to the present choice, and updates their options.
 function showChoice() {
   const shows = Object.entries(SHOWS).filter(([show]) => allows(measure(), show));
   if (!allows(measure(), state.show)) state.show = 'value';
@@ -98,7 +98,7 @@ function drawMatrix() {
   drawNumbers(i);
 }
 
-// Shows a matrix; goes there if it was asked for by name.
+// Shows a matrix; scrolls to it if the user chose its name.
 function choose(i, go = false) {
   state.row = i;
   hideTip();

@@ -1,4 +1,4 @@
-// What the page knows, what is chosen, and what that leaves.
+// The data of the page, the present choice, and the rows that the filters select.
 
 const data = JSON.parse(byId('data').textContent);
 const matrices = data.matrices;
@@ -9,7 +9,7 @@ const [UNCONVERGED, BELOW_ROUNDING] = [1, 2];
 
 const textOf = (column, i) => (matrices[column][i] === null ? null : data.texts[matrices[column][i]]);
 const valueOf = (key, i) => data.values[key]?.[i] ?? null;
-// null where it is not known, 0 where it is below the last digit that is shown.
+// The error of a value: null if it is not known, 0 if it is below the last digit that is shown.
 const errorOf = (key, i) => (data.errors[key] ? data.errors[key][i] : 0);
 const fullRank = (i) => Math.min(matrices.rows[i], matrices.columns[i]);
 const isBelow = (i) => (matrices.flags[i] & BELOW_ROUNDING) > 0;
@@ -17,14 +17,14 @@ const towers = [...new Set(everyRow.map((i) => textOf('tower', i)))];
 const roleOf = (i) => textOf('role', i) ?? 'other';
 const placeOf = (i) => (towers.length > 1 ? `${textOf('tower', i)} ${roleOf(i)}` : roleOf(i));
 
-// Roles in the order in which a block computes; those that have no place in it follow as the file has them.
+// Roles in the order in which a block computes; other roles follow in the order of the file.
 function ordered(rows) {
   const towerAt = (i) => towers.indexOf(textOf('tower', i));
   const roleAt = (i) => (data.roles.indexOf(roleOf(i)) + data.roles.length + 1) % (data.roles.length + 1);
   return [...rows].sort((a, b) => towerAt(a) - towerAt(b) || roleAt(a) - roleAt(b) || a - b);
 }
 
-// The matrix that is shown first: the one that changed most, or that stands out most.
+// The matrix that is shown first: the one with the largest change, or the farthest outlier.
 function firstRow() {
   const changes = data.values.relative_change;
   if (changes) return changes.reduce((best, v, i) => (v !== null && v > (changes[best] ?? -1) ? i : best), 0);
@@ -35,7 +35,7 @@ const FIRST = comparison ? ['relative_change'] : ['effective_rank', 'stable_rank
 
 const UNFILTERED = { tower: '', role: '', layers: '', name: '' };
 
-// Ranks of matrices of several shapes compare as shares of the full rank.
+// Ranks of matrices of several shapes are compared as fractions of the full rank.
 function beginning() {
   const key = FIRST.find((k) => measures.has(k)) ?? data.measures[0]?.key;
   const shapes = new Set(everyRow.map(fullRank)).size;
@@ -45,13 +45,13 @@ function beginning() {
 
 const state = { ...beginning(), row: firstRow(), side: comparison ? 'delta' : 'w', hidden: new Set(['projected']), sort: null, every: false };
 
-// The layers that "0-7, 12" means; null for all, or where it means nothing.
+// The layers in a text like "0-7, 12"; null for all, or if the text is invalid.
 function layersOf(text) {
   const parts = [...text.matchAll(/(\d+)\s*(?:[-–]\s*(\d+))?/g)].map((m) => [Number(m[1]), Number(m[2] ?? m[1])]);
   return parts.length ? (layer) => layer !== null && parts.some(([a, b]) => layer >= a && layer <= b) : null;
 }
 
-// The rows that the filters leave, in file order.
+// The rows that the filters select, in file order.
 function filtered() {
   const inside = layersOf(state.layers);
   const part = state.name.trim().toLowerCase();
@@ -100,7 +100,7 @@ function medianOfRole(key, i) {
   return medians.get(key).get(placeOf(i));
 }
 
-// What is shown of a row: the value and its error in the unit that is chosen; null where there is none.
+// The value of a row and its error in the chosen unit; null if there is no value.
 function shown(i) {
   const value = valueOf(state.measure, i);
   if (value === null) return null;
@@ -115,7 +115,7 @@ function shown(i) {
 
 const measure = () => measures.get(state.measure);
 
-// Whether the values are shown on a logarithmic scale: where they span decades.
+// True if the values span decades and are shown on a logarithmic scale.
 function isLog(values) {
   const chosen = measure();
   if (chosen.signed) return false;
@@ -131,7 +131,7 @@ function unitText() {
   return chosen.unit ? `in units of ${chosen.unit}` : '';
 }
 
-// What the tip says of a row.
+// The text of a row's tooltip.
 function about(i) {
   const found = shown(i);
   const lines = [matrices.name[i], found ? `${measure().label}: ${withError(found.value, found.error)}${state.show === 'share' ? ' %' : ''}` : 'no value'];

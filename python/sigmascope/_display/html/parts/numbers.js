@@ -1,14 +1,14 @@
-// Numbers as people read them: to the digits that their errors leave. The same rules as sigmascope.text.
+// Numbers with the digits that their errors allow, by the same rules as _display/text.py.
 
 const orderOf = (value, digits = 4) => Number(Math.abs(value).toExponential(digits - 1).split('e')[1]);
 
-// The power of ten that is written out; 0 for numbers of a usual size.
+// The power of ten that is written out; 0 from 0.001 to below 1,000,000.
 function powerOf(size) {
   const order = size ? orderOf(size) : 0;
   return order >= -3 && order < 6 ? 0 : order;
 }
 
-// A number over a power of ten, moved in its decimals alone.
+// A number divided by a power of ten, exactly, by shifting its decimal point.
 function shifted(value, power) {
   if (!power) return value;
   const [digits, order] = value.toExponential().split('e');
@@ -20,7 +20,7 @@ function fixed(value, places) {
   return Number(text) === 0 ? (0).toFixed(places) : text;
 }
 
-// A value with its error; without "±" where that is below the last digit shown, with "± ?" where it is not known.
+// A value with its error; without "±" if that is below the last digit shown, with "± ?" if it is not known.
 function withError(value, error = 0) {
   if (value === null || value === undefined) return '–';
   if (error === null) return `${short(value, 4)} ± ?`;
@@ -42,7 +42,7 @@ function withError(value, error = 0) {
   return power ? `(${number})e${power}` : number;
 }
 
-// A few significant digits of a number that has no error.
+// A number without error, with a few significant digits.
 function short(value, digits = 3) {
   if (value === null || value === undefined) return '–';
   const power = powerOf(value);
@@ -53,7 +53,7 @@ function short(value, digits = 3) {
 
 const superscript = (power) => String(power).replace(/[-\d]/g, (c) => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(c)]);
 
-// The number beside a tick: as short as it can be.
+// The number at a tick, as short as possible.
 function tickText(value) {
   if (value === 0) return '0';
   const size = Math.abs(value);
@@ -71,7 +71,7 @@ function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-// The median of { value, error }, and how far it can be off if each is off by its error.
+// The median of { value, error }, and a bound of its error from theirs.
 function medianWithError(points) {
   const value = median(points.map((p) => p.value));
   if (points.some((p) => p.error === null)) return { value, error: null };
@@ -79,7 +79,7 @@ function medianWithError(points) {
   return { value, error: Math.max(high - value, value - low, 0) };
 }
 
-// What a median is of: the points that have a value, of all rows.
+// The count of a median: the number of points with a value, of all rows.
 const ofHowMany = (points, rows) => (points.length < rows.length ? `${points.length} (of ${rows.length})` : `${rows.length}`);
 
 const counted = (count, what, plural = `${what}s`) => `${count.toLocaleString('en')} ${count === 1 ? what : plural}`;

@@ -1,4 +1,4 @@
-// The spectrum of one matrix: singular values by rank, and their density beside that of noise.
+// The spectrum of one matrix: singular values by rank, and their density with that of noise.
 
 const SIDES = comparison
   ? { before: 'before', after: 'after', delta: 'ΔW', projected: 'ΔW without decay' }
@@ -40,15 +40,14 @@ function drawRanks(i) {
   box.replaceChildren(svg);
 }
 
-// The values that the axis is made for: the smallest of a square matrix are near zero, and would fill
-// the chart with decades; their line leaves it at the bottom, where it is said how far they go.
+// The values that determine the axis. The smallest values of a square matrix are near zero and would
+// fill the chart with decades; their line leaves it at the bottom, where a note has the least value.
 function usual([, sigma]) {
   const [least, last] = sigma.slice(-2);
   return sigma.filter((v) => v > 0 && (sigma.length < 3 || v >= least * 0.3 || v !== last) && v > sigma[0] * 1e-6);
 }
 
-// A line stays where its values are: what is below the axis lies below the plot, which cuts it off there,
-// and zero has no place at all.
+// Values below the axis are drawn below the plot, whose frame cuts them off; zero is not drawn.
 function rankSeries(svg, i, side, line, x, y, ends) {
   const [ranks, sigma, errors] = curveOf(i, side);
   const floor = y.low / 10;
@@ -68,7 +67,7 @@ function rankSeries(svg, i, side, line, x, y, ends) {
   }));
 }
 
-// The plot's frame, which cuts lines off; and how far those go that leave it.
+// The frame of the plot, which cuts lines off, and notes on the values of lines that leave it.
 function drawBelow(svg, i, sides, y, left, right, top, bottom) {
   svg.append(draw('defs', {}, draw('clipPath', { id: 'plot-of-ranks' }, draw('rect', { x: left, y: top, width: right - left, height: bottom - top }))));
   const below = sides.filter((side) => curveOf(i, side)[1].some((value) => value < y.low));
@@ -153,7 +152,7 @@ function drawNoise(svg, line, edge, error, x, y, top, base, width) {
   svg.append(label(x(edge) + (before ? -6 : 6), top + 10, `noise edge ${withError(edge, error)}`, { class: 'halo', 'text-anchor': before ? 'end' : 'start' }));
 }
 
-// Values above the noise edge as strokes, where they are few, and how many lie beyond the axis.
+// Values above the noise edge as strokes, if they are few, and the number of values beyond the axis.
 function drawBeyond(svg, [, sigma, errors, [end, , , beyond, error, strokes]], x, width, base, side) {
   for (const place of strokes.map((part) => x((part / 1000) * end))) {
     svg.append(draw('line', { x1: place, x2: place, y1: base - 9, y2: base, class: `series ${side}` }));

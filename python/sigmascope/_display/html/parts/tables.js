@@ -6,14 +6,14 @@ function caption(id, title, note) {
 
 const numberCell = (key, i) => element('td', { class: valueOf(key, i) === null ? 'number none' : 'number' }, numberText(key, i));
 
-// A number with its error; a cosine by what it lacks of 1.
+// A number with its error; a cosine is written by its distance from 1.
 function numberText(key, i) {
   const value = valueOf(key, i);
   if (key !== 'cosine' || value === null || value < 0.99) return withError(value, errorOf(key, i));
   return value === 1 && !errorOf(key, i) ? '1' : `1 − ${withError(1 - value, errorOf(key, i))}`;
 }
 
-// A rank as a share of the full rank, with its error.
+// A rank as a fraction of the full rank, with its error.
 function shareText(key, i) {
   const [unit, error] = [fullRank(i) / 100, errorOf(key, i)];
   return `${withError(valueOf(key, i) / unit, error === null ? null : error / unit)} %`;
@@ -21,7 +21,7 @@ function shareText(key, i) {
 
 const header = (text, number = false) => element('th', { scope: 'col', class: number ? 'number' : null }, text);
 
-// All measures of a matrix; of a pair with a column for each side.
+// All measures of a matrix; for a pair, with a column for each side.
 function drawNumbers(i) {
   const table = element('table', {});
   const body = element('tbody', {});
@@ -56,7 +56,7 @@ function drawNumbers(i) {
 
 const named = (m) => element('th', { scope: 'row' }, term(m.label, m.meaning), m.unit ? ` (${m.unit})` : '');
 
-// The name of a measure without the side it was taken of.
+// The name of a measure without its side.
 function sideless(m, name) {
   const words = m.label.replace(/^change of /, '').replace(/ (of ΔW without decay|of ΔW|before|after)$/, '');
   const meaning = m.meaning.replace(/^[^:]+: /, '');
@@ -65,7 +65,7 @@ function sideless(m, name) {
 
 const FEW = 60;
 
-// The rows that the filters leave, sorted by a column.
+// The rows that the filters select, sorted by a column.
 function drawTable(rows, choose, redraw) {
   const columns = [
     ['Matrix', (i) => matrices.name[i]],

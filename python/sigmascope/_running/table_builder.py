@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A table filled row by row: those that are there, those that headers tell, those to compute."""
+"""A table filled row by row: rows from a journal, rows from headers alone, rows to compute."""
 
 from __future__ import annotations
 
@@ -12,68 +12,84 @@ from sigmascope._tables.outputs import Outputs
 from sigmascope._tables.schema import Row
 from sigmascope._tables.table import OutputError, ScanInterrupted, Table
 
-from .ahead import Ahead, Crew
+from .ordered import OrderedPrefetch, TaskRunner
 from .progress import Meter, Progress
 
 
-class Awaited(Protocol):
-    """A row to come; `matrix`: whether it is to be computed, `entrywise`: read by itself."""
+class PendingRow(Protocol):
+    """A row that a table is to get."""
 
     @property
     def name(self) -> str:
-        """Of the row."""
+        """Name of the row."""
 
     @property
     def matrix(self) -> bool:
-        """Whether there is something to compute."""
+        """True if a spectrum is to be computed."""
 
     @property
     def entrywise(self) -> bool:
-        """Whether it has no spectrum, and its numbers are read one by one."""
+        """True if the tensor has no spectrum and its numbers are read one by one."""
 
     @property
     def stored_bytes(self) -> int:
-        """Of what is to be computed."""
+        """Stored bytes of the matrix that is to be analysed."""
 
     def row(self) -> Row:
-        """Begin the row, with what the headers tell."""
+        """Return the row with the columns that the headers give."""
 
 
-I = TypeVar("I", bound=Awaited)  # noqa: E741
+I = TypeVar("I", bound=PendingRow)  # noqa: E741
 T = TypeVar("T", bound=Table)
 
 
-class Rows(Generic[T, I]):
-    """The rows of a table in order: those that it began with, and those to come.
+class TableBuilder(Generic[T, I]):
+    """The rows of a table in order: those of a journal, and those that are still to be made.
 
-    `look` gives what is to be read entry by entry its columns; that is little, and done here.
+    Attributes
+    ----------
+    table
+        The table; it has the rows of the journal at first.
+    items
+        Every row that the complete table has.
+    finished
+        Rows of the journal that stay, by their index in `items`.
+    matrices
+        Indices of the matrices that are still to be analysed.
     """
 
-    def __init__(self, table: T, items: Sequence[I], what: str, look: Callable[[I], Row]) -> None:
+    def __init__(
+        self, table: T, items: Sequence[I], source: str, read_entries: Callable[[I], Row]
+    ) -> None:
+        """Match the rows of a table with `items`; ValueError, naming `source`, if one is unknown.
+
+        `read_entries` returns the columns of a tensor whose numbers are read one by one. That takes
+        little time and is done by this thread.
+        """
         self.table = table
         self.items = items
-        self._look = look
+        self._read_entries = read_entries
         places = {item.name: index for index, item in enumerate(items)}
         strange = [row["name"] for row in table.rows if row["name"] not in places]
         if strange:
-            raise ValueError(f"the journal has a row {strange[0]!r}, {what} has none")
+            raise ValueError(f"the journal has a row {strange[0]!r}, which {source} does not have")
         self._places = [places[row["name"]] for row in table.rows]
-        self.kept = {
+        self.finished = {
             index: row
             for index, row in zip(self._places, table.rows, strict=True)
-            if row["failure"] != "environment" and not self._unread(items[index], row)
+            if row["failure"] != "environment" and not self._is_outdated(items[index], row)
         }
         self.matrices = [
-            index for index, item in enumerate(items) if item.matrix and index not in self.kept
+            index for index, item in enumerate(items) if item.matrix and index not in self.finished
         ]
 
     @staticmethod
-    def _unread(item: I, row: Row) -> bool:
-        """Whether a row is of an earlier version, which read no tensor without a spectrum."""
+    def _is_outdated(item: I, row: Row) -> bool:
+        """Return True for a row of an earlier version, which read no tensor without a spectrum."""
         return item.entrywise and row["status"] == "not analysed"
 
     def put(self, index: int, row: Row) -> None:
-        """Put a row in its place, instead of one that failed before."""
+        """Insert a row in its place, or replace one that failed before."""
         at = bisect_left(self._places, index)
         if self._places[at : at + 1] == [index]:
             self.table.rows[at] = row
@@ -83,30 +99,34 @@ class Rows(Generic[T, I]):
 
     def fill(
         self,
-        crew: Crew,
+        runner: TaskRunner,
         outputs: Outputs[T],
         progress: Progress | None,
-        begun: Sequence[int] | None = None,
+        order: Sequence[int] | None = None,
     ) -> None:
-        """Take the rows in order, begun in another if that is given, and write them."""
+        """Take the missing rows in order and write them.
+
+        `order` lists the matrices in the order in which they are submitted, by default that of
+        their rows.
+        """
         items = self.items
         meter = Meter(
             progress,
             count=sum(item.matrix for item in items),
             total_bytes=sum(items[index].stored_bytes for index in self.matrices),
         )
-        with Ahead(crew, begun or self.matrices) as ahead:
+        with OrderedPrefetch(runner, order or self.matrices) as prefetch:
             try:
                 for index, item in enumerate(items):
-                    if index in self.kept:
-                        meter.keep(self.kept[index], item.matrix)
+                    if index in self.finished:
+                        meter.keep(self.finished[index], item.matrix)
                         continue
                     row = item.row()
                     if item.matrix:
                         meter.start(item.name, item.stored_bytes)
-                        row |= ahead.row(index, meter.read)
+                        row |= prefetch.row(index, meter.read)
                     elif item.entrywise:
-                        row |= self._look(item)
+                        row |= self._read_entries(item)
                     self.put(index, row)
                     outputs.append(row)
                     meter.finish(row, item.stored_bytes)

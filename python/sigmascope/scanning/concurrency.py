@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Threads and memory shared out among matrices that are analysed side by side in one process."""
+"""Threads and memory divided among matrices that are analysed at the same time in one process."""
 
 from __future__ import annotations
 
@@ -19,56 +19,60 @@ from sigmascope.analysis.low_rank import LowRank
 from .items import Item
 
 LEAST_SHARE = 0.9
-"""Of all stored bytes, those of matrices that can be analysed beside others."""
+"""Least fraction of all stored bytes in matrices that need not be analysed alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
-    """How many matrices at once, and what each is given.
+class ConcurrencyPlan:
+    """The number of matrices that are analysed at once, and the options of each.
 
-    Two matrices take less time on one core each than one after the other on both: parts of each are
-    serial, and its threads wait for one another.
+    Two matrices take less time on one core each than one after the other on both, since parts of
+    each are serial, and its threads wait for one another.
 
     Attributes
     ----------
     workers
-        Matrices at once.
+        Number of matrices that are analysed at once.
     each
-        The options of a matrix beside others.
-    whole
-        Those of a matrix that needs all the memory, and has all threads.
+        Options of a matrix that is analysed together with others.
+    full
+        Options of a matrix that is analysed alone, with all threads and all the memory.
     alone
-        The names of these.
+        Names of the matrices that are analysed alone.
     """
 
     workers: int
     each: Options
-    whole: Options
+    full: Options
     alone: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, checkpoint: Scannable, items: Sequence[Item], options: Options) -> Self:
-        """Share out to as many as have what each would have had by itself: its bytes, read once."""
+        """Choose the largest number of workers for which most matrices fit into their share.
+
+        A matrix fits if its share of the memory allows the same method as all the memory, with the
+        stored bytes in memory.
+        """
         total = sum(item.stored_bytes for item in items)
         workers = min(options.num_threads, options.memory_limit // MINIMUM)
         while workers > 1:
-            each = options.shared(workers)
+            each = options.per_worker(workers)
             alone = frozenset(i.name for i in items if not _fits(checkpoint, i.name, each, options))
-            beside = sum(item.stored_bytes for item in items if item.name not in alone)
-            if len(items) >= 2 * workers and beside >= LEAST_SHARE * total:
+            concurrent = sum(item.stored_bytes for item in items if item.name not in alone)
+            if len(items) >= 2 * workers and concurrent >= LEAST_SHARE * total:
                 return cls(workers, each, options, alone)
             workers //= 2
         return cls(1, options, options)
 
     def options_of(self, name: str) -> Options:
         """Return the options of one matrix."""
-        return self.whole if name in self.alone else self.each
+        return self.full if name in self.alone else self.each
 
 
-def _fits(checkpoint: Scannable, name: str, share: Options, whole: Options) -> bool:
-    """Whether a share is enough to hold a matrix and do what would be done with all the memory.
+def _fits(checkpoint: Scannable, name: str, share: Options, full: Options) -> bool:
+    """Return True if a share holds the stored bytes of a matrix and allows the same method as all.
 
-    True if it cannot be read: its row will say it.
+    True also for a matrix that cannot be read; its row will have the error.
     """
     with suppress(*TENSOR_ERRORS):
         a = checkpoint[name]
@@ -86,14 +90,14 @@ def _fits(checkpoint: Scannable, name: str, share: Options, whole: Options) -> b
                 num_threads=options.num_threads,
                 memory_limit=options.memory_limit,
             )
-            for options in (share, whole)
+            for options in (share, full)
         )
         return chosen.effort == wanted.effort and needed.plus(a.nbytes).peak <= share.memory_limit
     return True
 
 
-class Turns:
-    """Who may be at work: several side by side, or one alone. Whoever asks first comes first."""
+class ExclusiveQueue:
+    """A queue that admits several threads at once, or one alone, in the order of their requests."""
 
     def __init__(self) -> None:
         self._waiting: deque[object] = deque()
@@ -103,7 +107,7 @@ class Turns:
 
     @contextmanager
     def turn(self, *, alone: bool) -> Iterator[None]:
-        """Wait for a turn, and hold it."""
+        """Wait until this thread is admitted; with `alone`, until no other thread is."""
         ticket = object()
         with self._changed:
             self._waiting.append(ticket)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The lists at the end of a page: what was not analysed and why, and how it was all computed."""
+"""The lists at the end of a page: tensors that were not analysed, and options, methods, files."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from .estimates import groups
 Row = dict[str, Any]
 
 _NAMES = 2000
-"""Names listed of one group."""
+"""Largest number of names that are listed for one group."""
 
 _ORDER = ("failed", "not analysed", "unpaired", "excluded")
 
 
 def shown(text: object) -> str:
-    """Return a text as it may stand in a page: names come out of files."""
+    """Escape a text for a page; names come from files and may have any character."""
     return escape(printable(str(text)))
 
 
 def not_analysed(rows: Sequence[Row]) -> str:
-    """Return the table of everything without numbers, grouped by reason."""
+    """Return the table of tensors without numbers, grouped by reason."""
     left = [row for row in rows if row["status"] not in COMPARED]
     if not left:
         return "<p>Nothing: every tensor was analysed, or read number by number.</p>"
-    found = sorted(
+    by_reason = sorted(
         groups(left, "status", "kind", "reason").items(),
         key=lambda item: (_ORDER.index(item[0][0]) if item[0][0] in _ORDER else 9, -len(item[1])),
     )
     lines = "".join(
         f"<tr><td>{shown(status)}</td><td>{shown(reason or kind or 'no reason given')}</td>"
         f"<td class='number'>{len(group):,}</td><td>{_names(group)}</td></tr>"
-        for (status, kind, reason), group in found
+        for (status, kind, reason), group in by_reason
     )
     return (
         f"<p>{counted(len(left), 'tensor')} of {len(rows):,}.</p>"
@@ -63,7 +63,7 @@ def _folded(summary: str, lines: Sequence[str]) -> str:
 
 
 def provenance(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """Return how the numbers were come by: versions, options, methods, files, remarks."""
+    """Return the list of versions, options, methods, files and remarks."""
     facts = "".join(
         f"<dt>{shown(name)}</dt><dd>{shown(value)}</dd>" for name, value in _facts(header, rows)
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which matrices are outliers among those of their role."""
+"""The finding on matrices that are outliers among those of their role."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .findings import Finding, Row, listing, more, role_name, several_towers
 
 
 def standing_out(rows: list[Row], columns: Iterable[str], level: float) -> Finding:
-    """Return what is far from the others of its role, or that nothing is.
+    """Return the finding on outliers, or that there are none.
 
     Parameters
     ----------
     rows
-        The analysed ones.
+        The analysed rows.
     columns
-        The measures by which one may stand out.
+        The measures to test.
     level
-        The chance of saying so of matrices that are all of one kind.
+        Probability of any outlier if the values of every role have one distribution.
     """
     by_name: dict[str, list[Outlier]] = {}
     for outlier in outliers(rows, columns, level):
         by_name.setdefault(outlier.row["name"], []).append(outlier)
-    far = sorted(by_name.values(), key=lambda found: -max(abs(o.distance) for o in found))
+    far = sorted(by_name.values(), key=lambda of_one: -max(abs(o.distance) for o in of_one))
     if not far:
         return Finding(
             "Nothing stands out",
@@ -36,7 +36,7 @@ def standing_out(rows: list[Row], columns: Iterable[str], level: float) -> Findi
             "many.",
         )
     with_tower = several_towers(rows)
-    items = [(found[0].row["name"], _of_outlier(found, with_tower)) for found in far]
+    items = [(of_one[0].row["name"], _remark(of_one, with_tower)) for of_one in far]
     few = len(items) == 1
     text = (
         f"{counted(len(items), 'matrix', 'matrices')} {'is' if few else 'are'} far from the others "
@@ -46,22 +46,22 @@ def standing_out(rows: list[Row], columns: Iterable[str], level: float) -> Findi
     return Finding("Stand out in their role", text + more(len(items)), "notice", listing(items))
 
 
-def _of_outlier(found: list[Outlier], with_tower: bool) -> str:
+def _remark(of_one: list[Outlier], with_tower: bool) -> str:
+    """Write the measures by which one matrix is an outlier, at most two."""
     parts = []
-    telling = sorted(found, key=lambda outlier: -abs(outlier.distance))[:2]
-    for outlier in telling:
+    farthest = sorted(of_one, key=lambda outlier: -abs(outlier.distance))[:2]
+    for outlier in farthest:
         row, column, among = outlier.row, outlier.column, outlier.middle
+        factor = with_error(row[column] / among.value, _factor_error(row, column, among))
         parts.append(
-            f"{entry(column).label} {number_of(row, column)}, "
-            f"{with_error(row[column] / among.value, _of_factor(row, column, among))} × the median "
-            f"{among}"
+            f"{entry(column).label} {number_of(row, column)}, {factor} × the median {among}"
         )
-    role = role_name(found[0].row, with_tower)
-    return f"{'; '.join(parts)} of {counted(found[0].middle.count, 'matrix', 'matrices')} ({role})"
+    role = role_name(of_one[0].row, with_tower)
+    return f"{'; '.join(parts)} of {counted(of_one[0].middle.count, 'matrix', 'matrices')} ({role})"
 
 
-def _of_factor(row: Row, column: str, among: Middle) -> float:
-    """How far a multiple of a median may be off, by the value's error and the median's interval."""
+def _factor_error(row: Row, column: str, among: Middle) -> float:
+    """Return the error of value / median from the value's error and the median's interval."""
     error = row.get(f"{column}_error") or 0.0
     wide = max(among.high - among.value, among.value - among.low) / 2
     return float(error + row[column] / among.value * wide) / among.value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rows of a scan as the table ``details`` of weightwatcher."""
+"""The rows of a scan as weightwatcher's table ``details``."""
 
 from __future__ import annotations
 
@@ -34,14 +34,17 @@ def details_frame(rows: Sequence[Row]) -> Any:
 
 
 def _layer_type(row: Row) -> str:
-    """Return what weightwatcher calls it; a kernel is one matrix here, and a slice each there."""
+    """Return weightwatcher's word for the layer.
+
+    A convolution kernel is one matrix here; weightwatcher makes one of each slice.
+    """
     if row["kind"] == "kernel":
         return "conv2d"
     return "embedding" if row["role"] == "embed" else "dense"
 
 
 def _least(row: Row) -> Measure | None:
-    """Return the least singular value, where there are quantiles."""
+    """Return the least singular value, or None if the row has no quantiles."""
     if row["quantiles"] is None:
         return None
     return Measure(row["quantiles"][0], row["quantile_errors"][0], "spectrum")

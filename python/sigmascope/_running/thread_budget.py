@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Threads and memory shared between a pair and the one after it, so that no thread waits for work.
+"""Threads and memory shared between a pair and the next one, so that no thread is idle.
 
-A pair's parts depend on each other, and some of them run on one thread: what it leaves idle is the
-next pair's. No number depends on who runs when.
+The parts of a pair depend on each other, and some of them run on one thread. The threads that they
+leave idle work on the next pair. No number depends on the order in which parts run.
 """
 
 from __future__ import annotations
@@ -15,63 +15,62 @@ from threading import Condition, Lock
 from typing import Protocol, Self
 
 MOST_AT_ONCE = (4, 2, 1)
-"""Parts of one or two pairs computed at once, if there are as many threads."""
+"""Numbers of parts that may be computed at once; the largest that the threads allow is used."""
 
 
-class Bounded(Protocol):
-    """What a pair may take."""
+class MemoryPlan(Protocol):
+    """The memory that one pair is planned to take."""
 
     def leaves_room(self, other: Self) -> bool:
-        """Whether another pair may be held beside this one."""
+        """Return True if another pair fits into the memory that this one leaves."""
 
 
-class Sharing:
-    """What all pairs of one comparison run on.
+class ThreadBudget:
+    """The threads of one comparison, which its pairs share.
 
     Parameters
     ----------
-    num_threads
-        Of all that runs at once. They are handed out in as many parts as spectra may run at once.
+    num_threads : int
+        Threads of all pairs together. They are lent in `parts` equal parts.
     """
 
     def __init__(self, num_threads: int) -> None:
         self.parts = next(parts for parts in MOST_AT_ONCE if parts <= max(num_threads, 1))
         self._free = self.parts
         self._waiting: deque[object] = deque()
-        self._begun: list[Bounded] = []
+        self._active: list[MemoryPlan] = []
         self._changed = Condition()
         self._used, self._since = 0.0, time.perf_counter()
         self.reading = Lock()
 
     @contextmanager
-    def pair(self, budget: Bounded) -> Iterator[Share]:
-        """Begin a pair, alone or beside one other: each must fit into the room that one leaves."""
+    def pair(self, plan: MemoryPlan) -> Iterator[ThreadLease]:
+        """Start a pair as soon as it and every other active pair leave room for each other."""
         with self._changed:
             self._changed.wait_for(
                 lambda: all(
-                    budget.leaves_room(other) and other.leaves_room(budget) for other in self._begun
+                    plan.leaves_room(other) and other.leaves_room(plan) for other in self._active
                 )
             )
-            self._begun.append(budget)
+            self._active.append(plan)
         try:
-            yield Share(self)
+            yield ThreadLease(self)
         finally:
             with self._changed:
-                self._begun.remove(budget)
+                self._active.remove(plan)
                 self._changed.notify_all()
 
     @contextmanager
     def threads(self, workers: int, *, spare: bool = False) -> Iterator[float]:
-        """Hold the threads of one of so many workers; whoever asks first is served first.
+        """Lend the threads of one of `workers` equal workers; requests are served in order.
 
-        `spare`: and those that nobody holds or waits for. Their share of all is what is yielded.
+        With `spare`, also lend the threads that nobody uses or waits for. Yield the lent fraction
+        of all threads.
         """
         parts, ticket = self.parts // min(workers, self.parts), object()
         with self._changed:
             self._waiting.append(ticket)
-            self._changed.wait_for(
-                lambda: self._waiting[0] is ticket and self._free >= parts  # none overtakes
-            )
+            self._changed.wait_for(lambda: self._waiting[0] is ticket and self._free >= parts)
             self._waiting.popleft()
             parts = self._free if spare and not self._waiting else parts
             self._take(parts)
@@ -90,24 +89,24 @@ class Sharing:
         passed = time.perf_counter() - self._since
         return self._used + passed * (1.0 - self._free / self.parts)
 
-    def used(self) -> float:
-        """Return the seconds for which threads were held so far, each for its share of all."""
+    def used_seconds(self) -> float:
+        """Return the time for which threads were lent so far, weighted by their fraction of all."""
         with self._changed:
             return self._used_so_far()
 
 
-class Share:
-    """What one pair has of it.
+class ThreadLease:
+    """The threads that one pair borrows, and the time that is charged to it.
 
     Attributes
     ----------
-    seconds
-        Of all threads, that the pair had for itself: those of all pairs add up to the time that
-        the comparison takes.
+    seconds : float
+        Time charged to the pair, as if it had had all threads. The times of all pairs add up to the
+        time of the comparison.
     """
 
-    def __init__(self, sharing: Sharing) -> None:
-        self._sharing = sharing
+    def __init__(self, budget: ThreadBudget) -> None:
+        self._budget = budget
         self._adding = Lock()
         self.seconds = 0.0
 
@@ -117,21 +116,21 @@ class Share:
 
     @contextmanager
     def threads(self, workers: int, *, spare: bool = False) -> Iterator[float]:
-        """Hold the threads of one of so many workers; see :meth:`Sharing.threads`."""
-        with self._sharing.threads(workers, spare=spare) as share:
+        """Borrow threads as by :meth:`ThreadBudget.threads`, and charge the time to the pair."""
+        with self._budget.threads(workers, spare=spare) as fraction:
             began = time.perf_counter()
             try:
-                yield share
+                yield fraction
             finally:
-                self._add((time.perf_counter() - began) * share)
+                self._add((time.perf_counter() - began) * fraction)
 
     @contextmanager
     def without_threads(self) -> Iterator[None]:
-        """Read, one pair after the other, while another may have the threads."""
-        with self._sharing.reading:
-            began, used = time.perf_counter(), self._sharing.used()
+        """Read files while other pairs may have the threads; one pair reads at a time."""
+        with self._budget.reading:
+            began, used = time.perf_counter(), self._budget.used_seconds()
             try:
                 yield
             finally:
-                idle = time.perf_counter() - began - (self._sharing.used() - used)
+                idle = time.perf_counter() - began - (self._budget.used_seconds() - used)
                 self._add(max(idle, 0.0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Words of the findings that explain themselves, on hover and on focus."""
+"""Terms in findings that have a tooltip, shown on hover and on focus."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _ANY = re.compile("|".join(sorted(map(re.escape, TERMS), key=len, reverse=True))
 
 
 def explained(text: str) -> str:
-    """Return a text as markup in which each term, where it first stands, has its explanation.
+    """Return a text as markup in which the first occurrence of each term has a tooltip.
 
     Parameters
     ----------
     text : str
-        Already escaped; no term holds a character that escaping changes.
+        Escaped text; no term has a character that escaping changes.
     """
     seen: set[str] = set()
 

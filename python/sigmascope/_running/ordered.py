@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rows that threads or an executor compute ahead, delivered in the order of the table."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Protocol
+
+from sigmascope._tables.schema import Row
+
+from .tasks import ByteListener
+
+_POLL = 0.05
+"""Seconds between two reports of the bytes read."""
+
+_QUEUE_DEPTH = 4
+"""Matrices per worker that are submitted at a time."""
+
+_MAX_ADVANCE = 2 * _QUEUE_DEPTH - 2
+"""Places by which a matrix may be submitted early, so that two workers still have it queued."""
+
+
+class Stopped(BaseException):
+    """The scan has ended, and nobody waits for this analysis any more."""
+
+
+class TaskRunner(Protocol):
+    """Threads or an executor that analyse matrices, each of which is known by its index."""
+
+    @property
+    def workers(self) -> int:
+        """Number of matrices that are analysed at a time."""
+
+    def submit(self, index: int) -> Future[Row]:
+        """Start, or queue, the analysis of a matrix."""
+
+    def bytes_read(self, index: int) -> int:
+        """Return the stored bytes that were used so far for a matrix, over all passes."""
+
+    def result(self, index: int, future: Future[Row]) -> Row:
+        """Return the row of a future that is done."""
+
+    def close(self) -> None:
+        """Stop the analyses that still run."""
+
+
+class OrderedPrefetch:
+    """Rows in the order in which they are asked for, computed ahead in the order of `indices`.
+
+    At most four matrices per worker are submitted at a time. Rows are taken by the thread that
+    made this object, and `tell` is called from that thread alone, so that a listener runs there and
+    Ctrl-C arrives there.
+    """
+
+    def __init__(self, runner: TaskRunner, indices: Iterable[int]) -> None:
+        self._runner = runner
+        self._remaining = deque(indices)
+        self._submitted: dict[int, Future[Row]] = {}
+
+    def row(self, index: int, tell: ByteListener) -> Row:
+        """Wait for a row; tell the bytes read while waiting, and once more at the end."""
+        while self._remaining and len(self._submitted) < _QUEUE_DEPTH * self._runner.workers:
+            later = self._remaining.popleft()
+            self._submitted[later] = self._runner.submit(later)
+        future = self._submitted[index]
+        while not wait((future,), timeout=_POLL).done:
+            tell(self._runner.bytes_read(index))
+        row = self._runner.result(index, future)
+        del self._submitted[index]
+        tell(self._runner.bytes_read(index))
+        return row
+
+    def __enter__(self) -> OrderedPrefetch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for future in self._submitted.values():
+            future.cancel()
+        self._runner.close()
+
+
+def submission_order(indices: Sequence[int], size: Callable[[int], int]) -> list[int]:
+    """Return the order in which to submit matrices whose rows are wanted in the order of indices.
+
+    In many files the first and the last matrix are large embeddings. A large first matrix changes
+    places with the second, so that something is computed while it is read. A large last matrix is
+    submitted earlier, so that others are computed while it is.
+    """
+    order = list(indices)
+    if len(order) > 1 and size(order[0]) > size(order[1]):
+        order[:2] = order[1], order[0]
+    if len(order) > 2:
+        last = order.pop()
+        place, behind = len(order), 0
+        while place > max(len(order) - _MAX_ADVANCE, 1) and behind < size(last):
+            place -= 1
+            behind += size(order[place])
+        order.insert(place, last)
+    return order
+
+
+class ThreadTasks:
+    """A task runner that calls ``analyse(index, read)`` on threads of this process."""
+
+    def __init__(self, analyse: Callable[[int, ByteListener], Row], workers: int) -> None:
+        self.workers = workers
+        self._analyse = analyse
+        self._stopped = False
+        self._counts: dict[int, list[int]] = {}
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sigmascope-scan")
+
+    def submit(self, index: int) -> Future[Row]:
+        """Queue one matrix."""
+        self._counts[index] = [0, 0]
+        return self._pool.submit(self._analyse, index, self._listener(index))
+
+    def _listener(self, index: int) -> ByteListener:
+        counts = self._counts[index]
+
+        def read(nbytes: int) -> None:
+            if self._stopped:
+                raise Stopped
+            if nbytes < counts[1]:  # another native call, whose count begins at zero
+                counts[0] += counts[1]
+            counts[1] = nbytes
+
+        return read
+
+    def bytes_read(self, index: int) -> int:
+        """Return the stored bytes that were used so far for a matrix."""
+        return sum(self._counts[index])
+
+    def result(self, index: int, future: Future[Row]) -> Row:
+        """Return the row; raise an error that is not about the matrix."""
+        return future.result()
+
+    def close(self) -> None:
+        """Stop every analysis at its next report of bytes, and wait until all have stopped."""
+        self._stopped = True
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Entry by entry comparison of matrices whose total change is not larger than rounding errors.
+
+In a large matrix, one entry that changes by half its value changes the norm by less than the
+rounding of all entries does. Only a comparison of single entries shows it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sigmascope._tables.schema import Row
+from sigmascope.checkpoint.elements import CHUNK
+from sigmascope.statistics import pairs
+from sigmascope.statistics.entries import VectorChange
+
+from .matrix_pairs import MatrixPair, StoredPair
+from .pair_norms import PairNorms
+
+_PLAIN = {"f64", "f32", "f16", "bf16"}
+"""Formats in which the rounding error of a number follows from the number, without scales."""
+
+
+def changed_entries(pair: MatrixPair, norms: PairNorms) -> Row:
+    """Count the entries that changed, and those that changed by more than rounding can.
+
+    Return no columns if the change is zero, or if its norm is above the rounding floor. Otherwise
+    both matrices are read once more, a megabyte at a time. One entry beyond rounding is a change,
+    even if the spectrum of the difference looks like rounding noise.
+    """
+    if not isinstance(pair, StoredPair) or not {pair.before.dtype, pair.after.dtype} <= _PLAIN:
+        return {}
+    change2, floor = norms.change.change2, norms.floor
+    if change2 == 0.0 or floor is None or pairs.above_rounding(change2, floor):
+        return {}
+    one, two = pair.before, pair.after
+    if one._native.column_major:  # decode along the contiguous direction
+        one, two = one.T, two.T
+    difference = VectorChange((one.dtype, two.dtype))
+    height = max(CHUNK // one.shape[1], 1)
+    for start in range(0, one.shape[0], height):
+        rows = (a[start : start + height] for a in (one, two))
+        difference.add(*(np.asarray(part, dtype=np.float64).ravel() for part in rows))
+    return {
+        "changed_entries": difference.changed,
+        "beyond_rounding": difference.beyond,
+        "delta_abs_max": difference.largest,
+    }

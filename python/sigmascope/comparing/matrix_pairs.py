@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pairs of matrices: two stored ones, a weight and an adapter's change of it, or two such changes.
+
+Each pair has `before`, `after` and their difference `delta`. For stored matrices `delta` is a list
+of tiles, and each entry is subtracted while it is decoded. For an adapter `delta` is the exact
+product s B A, and `after` is the list of tiles that adds it to `before`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sigmascope._execution.memory import Need
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.errors import NonFiniteError
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.solvers.change import Change, change, fingerprint, inner, inner_need
+from sigmascope.solvers.moments import moments
+from sigmascope.spectra import Moments
+from sigmascope.spectra.units import exponent_of, scaled
+from sigmascope.statistics import pairs
+
+from .pair_norms import PairNorms, norms_from_svd, relative_error
+
+
+class _Pair(ABC):
+    """The common base of pairs: their stored bytes."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def _stored(self) -> tuple[Matrix | LowRank, Matrix | LowRank]:
+        """The two matrices or products that are stored; the third is made of them."""
+
+    @property
+    def nbytes(self) -> int:
+        """Stored bytes of the pair."""
+        return sum(part.nbytes for part in self._stored)
+
+    @property
+    def in_memory(self) -> bool:
+        """True if nothing has to be read from a file."""
+        return all(part.in_memory for part in self._stored)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPair(_Pair):
+    """Two stored matrices of one shape."""
+
+    before: Matrix
+    after: Matrix
+
+    @property
+    def _stored(self) -> tuple[Matrix, Matrix]:
+        return self.before, self.after
+
+    @property
+    def delta(self) -> Matrix:
+        """`after` - `before`, as a list of tiles."""
+        return self.after - self.before
+
+    def without(self, decay: float) -> Matrix:
+        """Return `delta` - `decay` * `before`, as a list of tiles."""
+        return self.delta - decay * self.before
+
+    def load(self) -> StoredPair:
+        """Return the pair with both matrices in memory."""
+        return StoredPair(*_loaded(*self._stored))
+
+    def norms(self, **options: Any) -> PairNorms:
+        """Compute the sums, in a pass over both; options as for :func:`moments`.
+
+        A second pass over a matrix of 8-bit numbers, or of codes with scales, counts its codes.
+
+        Raises
+        ------
+        NonFiniteError
+            If one of them holds NaN or infinity.
+        """
+        seen = change(self.before, self.after, **options)
+        norms2, units2 = (seen.change.before2, seen.after2), seen.units2 or (None, None)
+        finite = math.isfinite(sum(norms2) + seen.change.change2)
+        stored = [
+            pairs.Rounding(a.dtype, norm2, units2=units)
+            for a, norm2, units in zip((self.before, self.after), norms2, units2, strict=True)
+        ]
+        passes = 1
+        for i, side in enumerate(("before", "after")):
+            if stored[i].counted or not finite:  # _moments raises, with the place, if not finite
+                of_side = _moments(side, getattr(self, side), **options)
+                stored[i] = stored[i]._replace(histogram=of_side.histogram)
+                passes = 2
+        floor = pairs.rounding_floor(*stored)
+        return PairNorms(
+            seen.change,
+            seen.after2,
+            floor,
+            None if floor is None else pairs.noise_effective_rank(self.before.shape),
+            passes,
+            seen.unit,
+            seen.delta_unit,
+            seen.fingerprint,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedPair(_Pair):
+    """A stored matrix, and the change that an adapter adds to it."""
+
+    before: Matrix
+    delta: LowRank
+
+    @property
+    def _stored(self) -> tuple[Matrix, LowRank]:
+        return self.before, self.delta
+
+    @property
+    def after(self) -> Matrix:
+        """`before` + `delta`, as a list of tiles."""
+        return self.before + self.delta
+
+    def without(self, decay: float) -> Matrix:
+        """Return `delta` - `decay` * `before`, as a list of tiles."""
+        return self.delta - decay * self.before
+
+    def load(self) -> AdaptedPair:
+        """Return the pair with the matrix and the factors in memory."""
+        return AdaptedPair(*_loaded(*self._stored))
+
+    def norms_need(self, num_threads: int) -> Need:
+        """Return the memory that the second pass of :meth:`norms` needs."""
+        return inner_need(self.before, self.delta.rank, num_threads)
+
+    def norms(self, **options: Any) -> PairNorms:
+        """Compute the sums in two passes over the matrix; the second gives <dW, W>.
+
+        <dW, W> is computed from the singular triplets of dW.
+
+        Raises
+        ------
+        NonFiniteError
+            If the matrix, or a factor of the change, holds NaN or infinity.
+        MemoryLimitError
+            If the factors of the change, in float64, do not fit.
+        """
+        self.delta.check_memory(options["memory_limit"], options["reserved"])
+        svd = self.delta.svd()
+        norm = _moments("before", self.before, histogram=False, **options).fro_norm
+        unit = exponent_of(norm)
+        W = self.before * 2.0**-unit if unit else self.before
+        product = inner(svd.scaled(-unit), W, **options)
+        norms = norms_from_svd(norm, unit, svd, product, relative_error(svd), _floor(self.delta))
+        own = fingerprint(self.before, self.delta.B, self.delta.A, **options)
+        return norms._replace(fingerprint=own, passes=3)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterPair(_Pair):
+    """The changes that two adapters make to one weight."""
+
+    before: LowRank
+    after: LowRank
+
+    @property
+    def _stored(self) -> tuple[LowRank, LowRank]:
+        return self.before, self.after
+
+    @property
+    def delta(self) -> LowRank:
+        """`after` - `before`, a product of rank r + r'."""
+        return self.after - self.before
+
+    def without(self, decay: float) -> LowRank:
+        """Return `delta` - `decay` * `before`."""
+        return self.after - (1.0 + decay) * self.before
+
+    def load(self) -> AdapterPair:
+        """Return the pair with all factors in memory."""
+        return AdapterPair(*_loaded(*self._stored))
+
+    def norms(self, **options: Any) -> PairNorms:
+        """Compute the sums from the singular triplets of both, as :meth:`AdaptedPair.norms`."""
+        self.delta.check_memory(options["memory_limit"], options["reserved"])
+        was, floors = self.before.svd(), (_floor(self.before), _floor(self.after))
+        known = [floor for floor in floors if floor is not None]
+        floor = math.hypot(*known) if len(known) == 2 else None
+        unit = exponent_of(was.fro_norm)
+        if self._same:  # B A - B A would leave rounding errors
+            norm2 = scaled(was.fro_norm, -unit) ** 2
+            floor = None if floor is None else scaled(floor, -unit)
+            return PairNorms(Change(norm2, 0.0, 0.0), norm2, floor, unit=unit, delta_unit=unit)
+        svd = self.delta.svd()
+        U, V, P, Q = (np.asarray(x) for x in (svd.U, svd.Vt, was.U, was.Vt))
+        s, t = (scaled(x.s, -unit) for x in (svd, was))
+        product = float(s @ ((U.T @ P) * (V @ Q.T)) @ t)
+        lost = relative_error(svd) + relative_error(was)
+        return norms_from_svd(was.fro_norm, unit, svd, product, lost, floor)
+
+    @property
+    def _same(self) -> bool:
+        one, two = self.before, self.after
+        alike = ((one.B, two.B), (one.A, two.A))
+        return one.scale == two.scale and all(np.array_equal(x, y) for x, y in alike)
+
+
+MatrixPair = StoredPair | AdaptedPair | AdapterPair
+One = TypeVar("One", Matrix, LowRank)
+Two = TypeVar("Two", Matrix, LowRank)
+
+
+def _loaded(one: One, two: Two) -> tuple[One, Two]:
+    """Read both into memory at once: making the pages of memory takes longer than reading."""
+    with ThreadPoolExecutor(1, thread_name_prefix="sigmascope-load") as pool:
+        second = pool.submit(two.load)
+        return one.load(), second.result()
+
+
+def _moments(side: str, a: Matrix, **options: Any) -> Moments:
+    seen = moments(a, **options)
+    if seen.nan or seen.inf:
+        raise NonFiniteError(
+            f"the matrix {side} holds {seen.nan} NaN and {seen.inf} infinite entries, "
+            f"the first at {seen.first_nonfinite}"
+        )
+    return seen
+
+
+def _floor(product: LowRank) -> float | None:
+    """Return the expected norm of a product's error from the rounding of its stored factors."""
+    B, A = (np.asarray(factor, dtype=np.float64) for factor in (product.B, product.A))
+    return pairs.product_floor(product.scale, B, A, (product.B.dtype, product.A.dtype))

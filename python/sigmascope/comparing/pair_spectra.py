@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The spectra of one pair, as many at once as threads and memory allow; no number depends on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, NamedTuple, Self
+
+from sigmascope import statistics
+from sigmascope._execution.memory import Need
+from sigmascope._execution.memory_plan import copy_nbytes, remainder_nbytes
+from sigmascope._running.tasks import ByteListener, Options
+from sigmascope._running.thread_budget import MOST_AT_ONCE, ThreadLease
+from sigmascope.analysis.admission import in_memory
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.analysis.routes import options_for
+from sigmascope.analysis.spectrum import spectrum
+from sigmascope.errors import MemoryLimitError
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.solvers.density import spectral_density
+from sigmascope.spectra import Difference, Spectrum
+
+from .matrix_pairs import AdaptedPair, MatrixPair
+
+STEPS = 6
+"""Krylov steps of a density that need not resolve the largest values."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairPlan:
+    """The memory and the threads of a pair; they follow from the pair and the options alone.
+
+    Attributes
+    ----------
+    matrix_bytes
+        Bytes of both matrices, which are read once; 0 if they do not fit together with a spectrum.
+    vector_bytes
+        Bytes of the vectors of three spectra.
+    workers, threads
+        Number of spectra that are computed at once, and threads of each. Several at once use the
+        threads better, since parts of a spectrum are serial.
+    spectrum_bytes
+        Largest memory of each further spectrum.
+    free_bytes
+        Memory that is left for the next pair.
+    """
+
+    matrix_bytes: int
+    vector_bytes: int
+    workers: int
+    threads: int
+    spectrum_bytes: int
+    free_bytes: int
+
+    @classmethod
+    def of(cls, pair: MatrixPair, options: Options) -> Self:
+        """Plan as many spectra at once as fit into the memory limit with the matrices in memory."""
+        how = _how(options) | {"vectors": True, "memory_limit": options.memory_limit}
+        matrices = pair.before, pair.after, pair.delta
+        vectors = 3 * 8 * options.k * sum(pair.before.shape)
+
+        def most(threads: int) -> Need:
+            needs = [_need(a, num_threads=threads, **how) for a in matrices]
+            if isinstance(pair, AdaptedPair):
+                needs.append(pair.norms_need(threads))
+            return Need(*(max(parts) for parts in zip(*needs, strict=True)))
+
+        alone = most(options.num_threads)  # of a spectrum that is computed again, alone
+        for workers in MOST_AT_ONCE:
+            if workers > max(options.num_threads, 1):
+                continue
+            threads = options.num_threads // workers
+            each = most(threads)
+            together = Need(workers * each.arrays, workers * each.working).followed_by(alone)
+            together = together.plus(pair.nbytes + vectors)
+            for more in _copies(pair, options, workers):
+                if together.plus(more).limit <= options.memory_limit:
+                    free = max(options.memory_limit - together.plus(more).peak, 0)
+                    return cls(pair.nbytes, vectors, workers, threads, sum(each), free)
+        return cls(0, vectors, 1, options.num_threads, 0, 0)
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that a spectrum of this pair may not use, if it is the only one that runs."""
+        return self.matrix_bytes + self.vector_bytes + self.free_bytes
+
+    @property
+    def reserved_with_others(self) -> int:
+        """Bytes that a spectrum of this pair may not use while all workers compute one."""
+        return self.reserved + (self.workers - 1) * self.spectrum_bytes
+
+    def leaves_room(self, other: PairPlan) -> bool:
+        """Return True if the matrices and vectors of another pair fit into the free memory."""
+        return other.matrix_bytes + other.vector_bytes <= self.free_bytes
+
+
+def _copies(pair: MatrixPair, options: Options, workers: int) -> tuple[int, int]:
+    """Return the most and the least bytes of copies of `after` and `delta` that exist at once.
+
+    The most are those of added-up tiles, the least those of the sparse remainders of bf16 alone.
+    """
+    if options.effort == "exact":
+        return 0, 0
+    sums = [a for a in (pair.after, pair.delta) if isinstance(a, Matrix)]
+    how = {"num_threads": options.num_threads, "memory_limit": options.memory_limit}
+    calls = [(a, options_for(a, options.effort, **how)) for a in sums]
+    # The projected change is computed after the change, not at the same time.
+    times = min(workers, 2) if isinstance(pair, AdaptedPair) else 1
+    copies, least = ([0, *(of(*each) for each in calls)] for of in (copy_nbytes, remainder_nbytes))
+    return times * max(copies), times * max(least)
+
+
+def _need(a: Matrix | LowRank, **how: Any) -> Need:
+    return Need(0, a.working_bytes) if isinstance(a, LowRank) else in_memory(a, **how)[1]
+
+
+class ByteCounter:
+    """The sum of the bytes that several native calls, which run at once, have used."""
+
+    def __init__(self, read: ByteListener | None) -> None:
+        self._read = read
+        self._total = 0
+        self._lock = Lock()
+
+    def listener(self) -> ByteListener:
+        """Return a listener for native calls that follow one another."""
+        last = 0
+
+        def listen(nbytes: int) -> None:
+            nonlocal last
+            with self._lock:
+                # A smaller number is the first of another call.
+                self._total += nbytes - last if nbytes >= last else nbytes
+                total = self._total
+            last = nbytes
+            if self._read is not None:
+                self._read(total)
+
+        return listen
+
+
+_HOW = ("effort", "k", "tol", "accuracy", "measures")
+
+
+def _how(options: Options) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in _HOW}
+
+
+class Job(NamedTuple):
+    """A matrix whose spectrum is computed, and its ||A||_F^2 if it is known and finite."""
+
+    matrix: Matrix | LowRank
+    fro2: float | None = None
+
+
+class PairSpectra:
+    """The computation of the spectra of one pair, several at once."""
+
+    def __init__(
+        self,
+        jobs: Mapping[str, Job],
+        decay: float,
+        fingerprint: int | None,
+        options: Options,
+        plan: PairPlan,
+        counter: ByteCounter,
+        lease: ThreadLease,
+    ) -> None:
+        self._jobs = jobs
+        self._fingerprint = fingerprint
+        self._decay = decay
+        self._options = options
+        self._plan = plan
+        self._counter = counter
+        self._lease = lease
+        self._futures: dict[str, Future[Spectrum | None]] = {}
+
+    def run(self) -> dict[str, Spectrum]:
+        """Compute all spectra; those that exceed the memory at the same time are repeated alone."""
+        order = [
+            group for group in ("delta", "before", "after", "projected") if group in self._jobs
+        ]
+        workers = self._plan.workers
+        with ThreadPoolExecutor(workers, thread_name_prefix="sigmascope-pair") as pool:
+            try:
+                for group in order:
+                    self._futures[group] = pool.submit(self._try, group)
+                results = {group: future.result() for group, future in self._futures.items()}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        spectra = {group: one for group, one in results.items() if one is not None}
+        for group in order:
+            if group not in spectra:
+                with self._lease.threads(1):
+                    spectra[group] = self._compute(group, spectra, alone=True)
+        return spectra
+
+    def _try(self, group: str) -> Spectrum | None:
+        """Compute a spectrum while others are computed; None if the memory does not suffice."""
+        known: dict[str, Spectrum] = {}
+        if group == "projected":  # these were submitted before it
+            for other in ("delta", "before"):
+                one = self._futures[other].result()
+                if one is None:
+                    return None
+                known[other] = one
+        workers = self._plan.workers
+        try:
+            with self._lease.threads(workers):
+                return self._compute(group, known, alone=workers == 1)
+        except MemoryLimitError:
+            if workers == 1:
+                raise
+            return None
+
+    def _compute(self, group: str, known: Mapping[str, Spectrum], *, alone: bool) -> Spectrum:
+        options, plan = self._options, self._plan
+        shared: dict[str, Any] = {
+            "seed": options.seed,
+            "fingerprint": self._fingerprint,  # all spectra of a pair have the same probes
+            "num_threads": options.num_threads if alone else plan.threads,
+            "memory_limit": options.memory_limit,
+            "reserved": plan.reserved if alone else plan.reserved_with_others,
+            "progress": self._counter.listener(),
+        }
+        a, fro2 = self._jobs[group]
+        if isinstance(a, LowRank):
+            memory = {name: shared[name] for name in ("memory_limit", "reserved")}
+            return a.spectrum(options.k, vectors=True, **memory)
+        if group == "projected":
+            near = projected(a, known["before"], known["delta"], self._decay, options, **shared)
+            if near is not None:
+                return near
+        vectors = group != "projected"
+        return spectrum(a, vectors=vectors, elements=False, fro2=fro2, **_how(options), **shared)
+
+
+def projected(
+    a: Matrix, before: Spectrum, delta: Spectrum, decay: float, options: Options, **how: Any
+) -> Spectrum | None:
+    """Compute the spectrum of P = dW - c W from those of W and dW; None if c W is too large.
+
+    By Weyl's theorem no singular value of P differs from that of dW by more than ||c W||_2. The
+    largest values are therefore those of dW, with this distance added to their errors. The density
+    is that of dW, too, if ||c W||_F moves the nuclear norm by no more than its error
+    (:class:`sigmascope.spectra.quadrature.Quadrature`); else P has a density of its own, of a few
+    steps. ||P||_F^2 = ||dW||_F^2 - ||c W||_F^2, since P and W are orthogonal.
+    """
+    distance = Difference(
+        abs(decay) * float(before.top[0] + before.top_errors[0]),
+        abs(decay) * before.measures["fro_norm"].value,
+    )
+    small = distance.spectral <= options.tol * float(delta.top[0])
+    if not small or delta.density is None or options.measures:
+        return None
+    fro_norm = delta.density.fro_norm
+    fro_norm *= math.sqrt(1.0 - min((distance.frobenius / fro_norm) ** 2, 1.0))
+    density, alone, passes = delta.density.of_near(fro_norm, distance), delta.density, 0
+    if density.nuclear_norm().error > 2.0 * alone.nuclear_norm().error:
+        how["fro2"] = fro_norm**2
+        density = spectral_density(a, passes=STEPS, probes=max(delta.block, 2), **how)
+        passes = density.passes
+    errors = delta.top_errors + distance.spectral
+    return Spectrum(
+        shape=delta.shape,
+        effort=delta.effort,
+        k=delta.k,
+        top=delta.top,
+        top_errors=errors,
+        values=None,
+        value_errors=None,
+        density=density,
+        moments=None,
+        measures=statistics.measures_from_density(
+            density, delta.top, errors, delta.shape, density.fro_norm
+        ),
+        method="quadrature, largest values by Weyl" if passes else "from dW and its distance",
+        precision=density.precision,
+        passes=passes,
+        block=density.block,
+        columns=density.block * density.steps,
+        seed=density.seed,
+        seconds=density.seconds if passes else 0.0,
+        num_threads=how["num_threads"],
+        converged=delta.converged,
+        notes=("the decay moves no singular value beyond the tolerance",),
+    )
