@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sigmascope.scanning.rows import MEASURES, REQUESTED
 
-PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
+ROOT = next(folder for folder in Path(__file__).parents if (folder / "docs").is_dir())
+PAGE = ROOT / "docs" / "measures.md"
 
 
 def names_of(cell: str) -> list[str]:
