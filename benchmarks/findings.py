@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sections of the results pages: what `sigmascope bench` and the programs beside this one found.
+"""Sections of the results pages, from what `sigmascope bench` and the experiments wrote.
 
-Whole checkpoints have a page of their own, of what `scale.py`, `shares.py` and `pair.py` found:
+Whole checkpoints have a page of their own, of scale_checkpoint.py, profile_scan.py and
+compare_pair.py:
 
     cd benchmarks/results
     python ../findings.py {scale,exact,shares}.json pair{,-decay}{,-amx}.json
@@ -29,7 +30,7 @@ def number(value: float | None) -> str:
 
 
 def finding(found: dict[str, Any]) -> str:
-    """A section of what `sigmascope bench --json` or ``minilm.py`` wrote."""
+    """A section of what `sigmascope bench` or an experiment wrote as JSON."""
     sections = {
         "comparison": comparison,
         "growth": growth,
@@ -103,16 +104,15 @@ def growth(found: dict[str, Any]) -> Section:
 def minilm(found: dict[str, Any]) -> Section:
     """Whole processes on one real model."""
     title = "Every matrix of all-MiniLM-L6-v2, every value"
-    return title, "`benchmarks/minilm.py`.", tools(found)
+    return title, "`benchmarks/experiments/compare_minilm.py`.", tools(found)
 
 
 def pair(found: dict[str, Any]) -> Section:
     """Whole processes on two checkpoints."""
     title = f"Two checkpoints of {found['parameters'] / 1e6:.0f} M parameters side by side"
-    note = "`benchmarks/pair.py`: ours computes four spectra of every pair, all measures, angles "
-    note += (
-        "and floors; modeldelta the singular values of the difference, and a few numbers of them."
-    )
+    note = "`benchmarks/experiments/compare_pair.py`: ours computes four spectra of every pair, "
+    note += "all measures, angles and floors; modeldelta the singular values of the difference, "
+    note += "and a few numbers of them."
     if found["decay"]:
         title += f", {found['decay']:g} of W gone"
         note += " The projected changes are too far from the changes to be told from them."
@@ -163,7 +163,7 @@ def scale(found: dict[str, Any]) -> Section:
     asked = f"--effort {found['effort']} --memory {found['memory']}{part}"
     if found.get("accuracy", "reference") != "reference":
         asked += f" --accuracy {found['accuracy']}"
-    note = f"`benchmarks/scale.py {asked}`, "
+    note = f"`benchmarks/experiments/scale_checkpoint.py {asked}`, "
     return title, note + "read from disk past the page cache.", lines
 
 
@@ -175,12 +175,13 @@ def shares(found: dict[str, Any]) -> Section:
     """Where the processor's time of a scan went."""
     lines = [row(["part", "share of processor time"]), row(["---"] * 2)]
     lines += [row([name, f"{100 * share:.1f} %"]) for name, share in found["shares"].items()]
-    note = f"`benchmarks/shares.py` on {found['what']}; {found['busy']:.2f} cores busy."
+    note = f"`benchmarks/experiments/profile_scan.py` on {found['what']}; "
+    note += f"{found['busy']:.2f} cores busy."
     return "Where the time of a scan goes", note, lines
 
 
-MODELS = """Models are made by `benchmarks/checkpoints.py`: true shapes and names, planted singular
-values. [Kernels and backends](README.md) have their own page."""
+MODELS = """Models are made by `benchmarks/experiments/make_checkpoints.py`: true shapes and names,
+planted singular values. [Kernels and backends](README.md) have their own page."""
 
 
 def machine_line(machine: dict[str, Any]) -> str:

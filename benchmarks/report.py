@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from findings import finding, number, row
-from peers import OURS
-from workloads import TURNS
+from suites.peers_of_kernels import OURS
+from suites.workloads import TURNS
 
 PAGE = Path(__file__).parent / "results" / "README.md"
 
@@ -100,7 +100,7 @@ Table = dict[tuple[tuple[str, Any], ...], dict[str, Timing]]
 
 
 def collect(run: dict[str, Any]) -> dict[str, Table]:
-    """By table, by case, by method."""
+    """Return the timings by table, by case, by method."""
     tables: dict[str, Table] = {}
     for entry in run["benchmarks"]:
         note = entry["extra_info"]
@@ -118,7 +118,7 @@ def number_of_cores(notes: list[dict[str, Any]]) -> str:
 
 
 def times_ours(methods: dict[str, Timing], name: str) -> str:
-    """How many times as long as ours it takes."""
+    """Return the ratio of the time of a method to that of ours, in words."""
     if OURS not in methods:
         return ""
     return "1" if name == OURS else f"{methods[name].median / methods[OURS].median:.2f}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Everything that the results page shows, measured one after the other: an hour or two.
+"""All measurements of the results page, one after the other: an hour or two.
 
     pip install '.[bench]' primme weightwatcher
     python benchmarks/run.py
@@ -36,7 +36,7 @@ COMPARISONS = {
     "llm-wide-bf16": ["--shape", "4096x11008", "--dtype", "bfloat16", *LARGE],
     "llm-large-bf16": ["--shape", "8192x28672", "--dtype", "bfloat16", *LARGE],
 }
-"""By name, what `sigmascope bench` is asked; an option here overrides the common ones."""
+"""Options of `sigmascope bench` by the name of the comparison; they override the common ones."""
 
 COMMON = {
     "--spectrum": "llm",
@@ -49,7 +49,7 @@ COMMON = {
 
 
 def commands(weightwatcher: str) -> dict[str, list[str]]:
-    """By the file it writes, every command."""
+    """Return every command by the name of the file that it writes."""
     python = sys.executable
     found = {}
     for name, asked in COMPARISONS.items():
@@ -62,9 +62,15 @@ def commands(weightwatcher: str) -> dict[str, list[str]]:
         found[f"bench-{name}.json"] = [*command, "--json"]
     found["growth.json"] = [python, "-m", "sigmascope", "bench", "--quiet", "--growth"]
     found["growth.json"] += ["--shape", "2048x2048", "-k", "64", "--json"]
-    minilm = [python, str(HERE / "minilm.py"), "--weightwatcher", weightwatcher, "--json"]
+    minilm = [
+        python,
+        str(HERE / "experiments" / "compare_minilm.py"),
+        "--weightwatcher",
+        weightwatcher,
+        "--json",
+    ]
     found["minilm.json"] = minilm
-    tests = [python, "-m", "pytest", "-q", str(HERE), "--bench-large"]
+    tests = [python, "-m", "pytest", "-q", str(HERE / "suites"), "--bench-large"]
     found["run.json"] = [*tests, "--benchmark-json"]
     return found
 

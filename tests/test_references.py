@@ -32,7 +32,7 @@ SOURCES = sorted(
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = sorted(
     path
-    for place in (".", "docs", "benchmarks/results", "LICENSES")
+    for place in (".", "docs", "docs/notes", "benchmarks/results", "LICENSES")
     for path in (ROOT / place).glob("*.md")
 )
 
@@ -357,7 +357,7 @@ def test_options_in_code_are_those_of_a_command(path: Path) -> None:
         if re.match(r"--[a-z]", code):
             option = re.match(r"--[\w-]+", code)
             assert option is not None
-            commands = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tests").glob("*/*.py")]
+            commands = [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "tests").glob("*/*.py")]
             commands += [ROOT / "tests" / "fuzz.py"]
             named = any(option[0] in text_of(p) for p in commands)
             assert option[0] in ours | OTHERS or named, f"{name_of(path)}: {code}"

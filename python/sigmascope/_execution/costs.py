@@ -3,7 +3,7 @@
 
 Seconds of one thread of the processor on which the constants were measured (EPYC, Zen 4); only
 their ratios matter. No number of threads and no clock enters, so that neither changes a bit of a
-result. `benchmarks/test_bench_costs.py` holds the choices against the measured optimum.
+result. `benchmarks/suites/test_bench_costs.py` holds the choices against the measured optimum.
 
 Estimates of time are another use of the same model: :mod:`sigmascope._execution.rates` measures how
 many times as fast this machine is, part by part, and that never reaches a choice.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether a plan estimates the time that a scan then takes, of spectra that decay slowly."""
+"""The time that a plan estimates, against that of the scan, for spectra that decay slowly."""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where the processor's time of a scan goes: reading, products, orthogonalisation, small dense.
+r"""Shares of the processor's time of a scan: reading, products, orthogonalisation, small dense.
 
     CXXFLAGS=-fno-omit-frame-pointer pip install . -Ccmake.build-type=RelWithDebInfo
-    python benchmarks/shares.py models/llama-70b --include 'model.layers.7.*' --json shares.json
+    python benchmarks/experiments/profile_scan.py models/llama-70b --include 'model.layers.7.*' \
+        --json shares.json
 
-Needs Linux perf, and a build whose symbols and frames are there, as above. Stacks are sampled by
-the processor's clock, so a thread that waits for the disk is not seen: `busy` cores tell of it.
+The script needs Linux perf, and a build with symbols and frame pointers, as above. Stacks are
+sampled by the processor's clock, so a thread that waits for the disk is not seen; the number of
+busy cores shows it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from scale import SCAN, drop
+from scale_checkpoint import SCAN, drop
 
 from sigmascope.bench.machine import chosen_cores, describe, thread_environment
 
@@ -34,7 +36,7 @@ PARTS = (
     ("reading", r"pread|read_exactly|iomap|blk_|loop_|submit_bio|read_rectangle"),
     ("waiting for the other thread", r"worker_loop|ThreadPool"),
 )
-"""By name, what a stack holds; the first that fits."""
+"""Names of the parts, each with what a stack of it holds; the first that fits counts."""
 
 
 def part_of(stack: str) -> str:

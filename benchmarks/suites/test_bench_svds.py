@@ -5,18 +5,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import peers
+import peers_of_kernels
 import pytest
 import workloads
 
-PEERS = peers.SVDS
+PEERS = peers_of_kernels.SVDS
 
 
 @pytest.mark.parametrize("tol", [1e-3, 1e-5])
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 @pytest.mark.parametrize("kind", ["llm", "decay"])
 def test_svds(
-    kind: str, dtype: str, tol: float, peer: peers.Peer, smoke: bool, measure: Any, benchmark: Any
+    kind: str,
+    dtype: str,
+    tol: float,
+    peer: peers_of_kernels.Peer,
+    smoke: bool,
+    measure: Any,
+    benchmark: Any,
 ) -> None:
     m, n, k = (512, 448, 16) if smoke else (4096, 4096, 64)
     A = workloads.dense(kind, m, n, workloads.TIMED, dtype)

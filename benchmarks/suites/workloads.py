@@ -17,7 +17,7 @@ __all__ = ["TIMED", "TURNS", "dense", "reference", "stored", "worst_relative_err
 __all__ += ["worst_residual"]
 
 TURNS = 7
-"""How often each method is timed where methods take turns."""
+"""Number of times that each method is timed where methods take turns."""
 
 DTYPES: dict[str, Any] = {
     "f64": np.float64,

@@ -12,20 +12,20 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import peers
+import peers_of_kernels
 import pytest
 import workloads
 
-PEERS = peers.ROUNDED_PRODUCTS
+PEERS = peers_of_kernels.ROUNDED_PRODUCTS
 SAMPLE = 64
 
 
 @pytest.mark.parametrize("k", [8, 16, 32, 64, 72, 80, 128, 256])
 @pytest.mark.parametrize("verb", ["multiply", "gram"])
 def test_rounded_product(
-    verb: str, k: int, peer: peers.Peer, smoke: bool, measure: Any, benchmark: Any
+    verb: str, k: int, peer: peers_of_kernels.Peer, smoke: bool, measure: Any, benchmark: Any
 ) -> None:
-    parts = peer.name == peers.TWO_PARTS
+    parts = peer.name == peers_of_kernels.TWO_PARTS
     if parts and verb == "gram":
         pytest.skip("of a product alone")
     m, n = (256, 344) if smoke else (4096, 28672)
@@ -53,7 +53,7 @@ def test_rounded_product(
         right = (A.astype(np.float32) @ X).astype(np.float64)
     error = float(np.max(np.abs(result[rows] - left @ right) / (np.abs(left) @ np.abs(right))))
     benchmark.extra_info["error"] = error
-    if peer.name == "torch, all in bf16" or (verb == "gram" and peer.name == peers.OURS):
+    if peer.name == "torch, all in bf16" or (verb == "gram" and peer.name == peers_of_kernels.OURS):
         assert error <= 2.0**-7
     else:
         assert error <= (2.0**-16 if parts else 64 * 2.0**-24)

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-r"""Scans of whole checkpoints, process by process: time, memory, page cache, and what was found.
+r"""Time, memory and page cache of scans of whole checkpoints, and the planted values they find.
 
-    python benchmarks/checkpoints.py models qwen-0.5b llama-3b llama-7b llama-34b llama-70b
-    cd benchmarks
-    python scale.py ../models/* --memory 1.8GiB --json results/scale.json --plot results/scale.png
-    python scale.py ../models/llama-70b --memory 1.8GiB --effort exact \
-        --include 'model.layers.[0-9].*' --json results/exact.json
+    cd benchmarks/experiments
+    python make_checkpoints.py ../../models qwen-0.5b llama-3b llama-7b llama-34b llama-70b
+    python scale_checkpoint.py ../../models/* --memory 1.8GiB \
+        --json ../results/scale.json --plot ../results/scale.png
+    python scale_checkpoint.py ../../models/llama-70b --memory 1.8GiB --effort exact \
+        --include 'model.layers.[0-9].*' --json ../results/exact.json
 
-Every file is read from disk, past the page cache. A planted value is found if it lies within its
-error bound and 4 sigma, its own fluctuation, of what the theory expects of it.
+Every file is read from disk, past the page cache. Each scan runs in a process of its own. A planted
+value is found if its distance from the value that theory expects is at most its error bound plus
+4 sigma, the fluctuation of the value itself.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from minilm import timed
+from whole_processes import timed
 
 import sigmascope as ss
 from sigmascope.bench.machine import chosen_cores, describe
@@ -67,7 +69,7 @@ def drop(folder: Path) -> None:
 
 
 def planted(folder: Path, found: ss.Scan) -> dict[str, Any]:
-    """How far the values found are from those planted, in units of what may be."""
+    """Compare the values found with those planted: the worst distance over the allowed one."""
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     worst, count, missed = 0.0, 0, 0
     for row in found.analysed:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two checkpoints of 307 M parameters compared, whole processes: ours beside modeldelta.
+r"""Time to compare two checkpoints of 307 M parameters: `sigmascope compare` and modeldelta.
 
     python -m venv /path/to/md && /path/to/md/bin/pip install modeldelta==0.4.4
-    python benchmarks/pair.py --modeldelta /path/to/md/bin/modeldelta --threads 2 --json FILE
+    python benchmarks/experiments/compare_pair.py --modeldelta /path/to/md/bin/modeldelta \
+        --threads 2 --json FILE
 
-The checkpoints are those of `benchmarks/pairs.py`, made in a folder of --folder unless they are
-there. Ours computes four spectra of every pair with all measures, angles and floors, at the default
-effort; modeldelta the singular values of the difference, and a few numbers of them. Each tool is
-started in a process of its own, one after the other, every other turn backwards; what is timed is
-the process from its start to its end, imports and reading included.
+The checkpoints are those of make_pair.py, made in the folder of --folder unless they are there.
+Ours computes four spectra of every pair with all measures, angles and floors, at the default
+effort. modeldelta computes the singular values of the difference, and a few numbers of them. The
+tools run one after the other, each in a process of its own, every other turn backwards. The time is
+that of the whole process, with its imports and its reading.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from minilm import timed
-from pairs import SIZE, layout, write
+from make_pair import SIZE, layout, write
+from whole_processes import print_medians, timed_in_turns
 
 from sigmascope.bench.machine import chosen_cores, describe
 
@@ -58,19 +58,8 @@ def main() -> None:
             "size": given.size,
             "decay": given.decay,
         }
-        runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
-        for turn in range(given.turns):
-            for name in list(commands)[:: 1 - 2 * (turn % 2)]:
-                runs[name].append(timed(commands[name], cores))
-                print(f"turn {turn + 1}: {name}: {runs[name][-1]}", file=sys.stderr)
-    found["tools"] = [
-        {"name": name, **{key: [run[key] for run in of] for key in of[0]}}
-        for name, of in runs.items()
-    ]
-    for tool in found["tools"]:
-        wall, used = (float(np.median(tool[key])) for key in ("seconds", "processor_seconds"))
-        print(f"{tool['name']:<32} {wall:8.2f} s wall  {used:8.2f} s processor", end="")
-        print(f"  {max(tool['peaks']) / 1e6:8.0f} MB")
+        found["tools"] = timed_in_turns(commands, cores, given.turns)
+    print_medians(found["tools"])
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import OURS, Array, Peer
+from peers_of_kernels import OURS, Array, Peer
 
 import sigmascope as ss
 from sigmascope import _core
@@ -45,7 +45,7 @@ def numpy_moments(A: Array) -> dict[str, Any]:
 
 
 def ours_survey(A: Array) -> None:
-    """What every algorithm of ours looks at first: norm, largest magnitude, NaN and infinity."""
+    """Compute what every algorithm of ours needs first: norm, largest magnitude, NaN, infinity."""
     _core.survey(
         ss.matrix(A)._native,
         threads=resolve_threads(None),

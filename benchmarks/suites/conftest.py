@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How a case is timed: pinned threads, warm-up, alternating order, and small shapes in a smoke run.
+"""Timing of a case: pinned threads, warm-up, alternating order, and small shapes in a smoke run.
 
-    python -m pytest benchmarks --benchmark-json=benchmarks/results/run.json
+    python -m pytest benchmarks/suites --benchmark-json=benchmarks/results/run.json
 
 With ``--benchmark-disable`` every case runs on a small shape, only to see that it works.
 """
@@ -17,7 +17,7 @@ import machine
 import numpy as np
 import pytest
 from peak import peak
-from peers import Peer
+from peers_of_kernels import Peer
 from workloads import TURNS
 
 from sigmascope.bench.machine import describe
@@ -81,7 +81,7 @@ def threads(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def smoke(request: pytest.FixtureRequest) -> bool:
-    """Whether the shapes are small, to see only that the cases work."""
+    """Return True if the shapes are small, to see only that the cases work."""
     return is_smoke(request.config)
 
 

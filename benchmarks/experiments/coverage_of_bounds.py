@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How often the errors of quantiles hold the truth: fifteen spectra, 32 quantiles of each.
+"""Share of quantiles that lie within their errors: fifteen spectra, 32 quantiles of each.
 
-    python benchmarks/coverage.py
+    python benchmarks/experiments/coverage_of_bounds.py
 
-Diagonal matrices of order 1024, 6 to 18 steps, 8 and 32 probes, three seeds. The spectra are those
-of noise, with spikes or without, powers, exponentials, gaps, steps and heavy tails. Printed are the
-shares of quantiles that are within one, two and four errors, and the median error over the value.
+The matrices are diagonal, of order 1024; the densities have 6 to 18 steps, 8 and 32 probes, three
+seeds. The spectra are noise, with spikes or without, powers, exponentials, gaps, steps and heavy
+tails. The script prints the shares of quantiles within one, two and four errors, and the median
+error over the value.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FRACTIONS = np.linspace(0.03, 0.97, 32)
 
 
 def spectra() -> dict[str, Array]:
-    """By name, values in any order."""
+    """Return singular values by the name of their spectrum, in any order."""
     rng = np.random.default_rng(5)
     n, i, falling = ORDER, np.arange(1, ORDER + 1), np.linspace(1.0, 0.0, ORDER)
     square, tall = (

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What sketches of a stream get wrong: the table of docs/streaming.md.
+"""Errors of sketches of a stream and their bounds: the table of docs/streaming.md.
 
-    python benchmarks/streaming.py
+    python benchmarks/experiments/errors_of_sketches.py
 
-The worst relative error of the k largest values against float64, and the bound that the sketch
-gives, in the same terms: medians over seeds. Nothing is timed. The widths are the defaults, and a
-Sketch as large as the LinearSketch.
+The table has the worst relative error of the k largest values against float64, and the bound that
+the sketch gives for it: medians over seeds. Nothing is timed. The widths are the defaults, and that
+of a Sketch as large as the LinearSketch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLUMNS = ("spectrum", "sketch", "numbers held", "worst error", "its bound", "er
 
 
 def sketches(A: NDArray[Any], seed: int) -> dict[str, tuple[int, ss.SVD]]:
-    """By name: how many numbers the sums have, and what it says."""
+    """Return by name the number of numbers that a sketch stores, and its SVD."""
     m, n = A.shape
     linear = ss.LinearSketch(A.shape, RANK, seed=seed).update(A)
     numbers = (m + n) * linear.width + linear.core**2 + n * linear.probes

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the spectra of one pair of `benchmarks/pairs.py` take: of W, of W' and of W' - W.
+r"""Time of the three spectra of one pair of matrices: of W, of W' and of W' - W.
 
-    python benchmarks/pairs.py FOLDER
-    python benchmarks/searches.py FOLDER model.layers.0.mlp.gate_proj.weight --threads 1
+    python benchmarks/experiments/make_pair.py FOLDER
+    python benchmarks/experiments/profile_search.py FOLDER model.layers.0.mlp.gate_proj.weight \
+        --threads 1
 
-Milliseconds, the median of some calls, of `spectrum` at effort "density" with vectors, as `compare`
-makes them; both matrices are in memory. For two builds, run each in turns.
+The times are milliseconds, the median of some calls, of `spectrum` at effort "density" with
+vectors, as `compare` calls it. Both matrices are in memory. To compare two builds, run them in
+turns.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import peers
+import peers_of_kernels
 import pytest
 import workloads
 from numpy.typing import NDArray
 
-PEERS = peers.PRODUCTS
+PEERS = peers_of_kernels.PRODUCTS
 SAMPLE = 64
 
 
@@ -23,7 +23,13 @@ SAMPLE = 64
 @pytest.mark.parametrize("verb", ["multiply", "adjoint", "gram"])
 @pytest.mark.parametrize("dtype", ["f32", "bf16", "f8_e4m3"])
 def test_product(
-    dtype: str, verb: str, k: int, peer: peers.Peer, smoke: bool, measure: Any, benchmark: Any
+    dtype: str,
+    verb: str,
+    k: int,
+    peer: peers_of_kernels.Peer,
+    smoke: bool,
+    measure: Any,
+    benchmark: Any,
 ) -> None:
     if not peer.takes(dtype):
         pytest.skip(f"{peer.name} takes {', '.join(peer.dtypes)} only")

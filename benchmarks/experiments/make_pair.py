@@ -6,7 +6,7 @@ words) with 4 layers: 30 matrices, two shards of 614 MB together. Every matrix i
 3 edge i^-0.3, as trained weights have; its update has rank 16, a size that is asked for, and is
 rounded to bf16 with the sum, as training leaves it.
 
-    python benchmarks/pairs.py FOLDER        # makes FOLDER/before and FOLDER/after
+    python benchmarks/experiments/make_pair.py FOLDER    # makes FOLDER/before and FOLDER/after
 """
 
 from __future__ import annotations

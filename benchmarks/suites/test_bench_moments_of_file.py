@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
+import peers_of_kernels
 import peers_of_moments
 import pytest
 import workloads
@@ -49,7 +49,12 @@ def forget(path: Path) -> None:
 
 @pytest.mark.parametrize("state", ["in the page cache", "on the disk"])
 def test_moments_of_file(
-    state: str, peer: peers.Peer, smoke: bool, stored_file: Path, measure: Any, benchmark: Any
+    state: str,
+    peer: peers_of_kernels.Peer,
+    smoke: bool,
+    stored_file: Path,
+    measure: Any,
+    benchmark: Any,
 ) -> None:
     found = measure(
         lambda: peer.run(stored_file),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether the cost model picks the block and the method that are fastest here."""
+"""The block and the method that the cost model picks, against the fastest ones."""
 
 from __future__ import annotations
 

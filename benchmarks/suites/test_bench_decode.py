@@ -6,15 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import peers
+import peers_of_kernels
 import pytest
 import workloads
 
-PEERS = peers.DECODE
+PEERS = peers_of_kernels.DECODE
 
 
 @pytest.mark.parametrize("dtype", workloads.DTYPES)
-def test_decode(dtype: str, peer: peers.Peer, smoke: bool, measure: Any) -> None:
+def test_decode(dtype: str, peer: peers_of_kernels.Peer, smoke: bool, measure: Any) -> None:
     m, n = (256, 344) if smoke else (4096, 11008)
     A = workloads.stored(dtype, m, n)
     decoded = measure(

@@ -6,15 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import peers
+import peers_of_kernels
 import pytest
 import workloads
 
-PEERS = peers.SVDVALS
+PEERS = peers_of_kernels.SVDVALS
 FLOORS = {
-    peers.OURS: 1.4e-7,
-    peers.FAST: 5e-4,
-    peers.TWO_STAGE: 1.4e-7,
+    peers_of_kernels.OURS: 1.4e-7,
+    peers_of_kernels.FAST: 5e-4,
+    peers_of_kernels.TWO_STAGE: 1.4e-7,
     "numpy svd, float32": 1e-5,
     "numpy svd, float64": 1e-13,
     "numpy eigvalsh of the float64 Gram matrix": 1.4e-7,
@@ -32,7 +32,7 @@ def test_svdvals(
     kind: str,
     dtype: str,
     order: int,
-    peer: peers.Peer,
+    peer: peers_of_kernels.Peer,
     turn: int,
     smoke: bool,
     measure: Any,
@@ -60,5 +60,5 @@ def test_svdvals(
     benchmark.extra_info["error"] = float(error.max())
     benchmark.extra_info["error above 1e-3"] = large
     assert error.max() <= FLOORS[peer.name]
-    if peer.name == peers.FAST and kind == "llm" and n >= 2048:
+    if peer.name == peers_of_kernels.FAST and kind == "llm" and n >= 2048:
         assert large < 2e-7

@@ -3,7 +3,7 @@
 
     truncate -s 40G image && mkfs.xfs -q image && mkdir -p models && mount -o loop image models
     losetup --direct-io=on /dev/loopN     # losetup -l names it; a buffered loop times the cache
-    python benchmarks/checkpoints.py models llama-70b
+    python benchmarks/experiments/make_checkpoints.py models llama-70b
 
 Each tensor is sigma G + sum_i s_i u_i v_i^T: Gaussian noise and SPIKES values at 1.5 to 6 times its
 edge. Layers share the bytes of VARIANTS tensors of each kind, cloned where the file system can

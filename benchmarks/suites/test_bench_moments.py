@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import peers
+import peers_of_kernels
 import peers_of_moments
 import pytest
 import workloads
@@ -33,7 +33,9 @@ def exact(dtype: str, m: int, n: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16", "f8_e4m3"])
-def test_moments(dtype: str, peer: peers.Peer, smoke: bool, measure: Any, benchmark: Any) -> None:
+def test_moments(
+    dtype: str, peer: peers_of_kernels.Peer, smoke: bool, measure: Any, benchmark: Any
+) -> None:
     m, n = (256, 344) if smoke else (4096, 11008)
     A = workloads.stored(dtype, m, n)
     found = measure(
@@ -48,7 +50,7 @@ def test_moments(dtype: str, peer: peers.Peer, smoke: bool, measure: Any, benchm
     if found is not None:  # not of what only reads
         error = worst_error(found, exact(dtype, m, n))
         benchmark.extra_info["error"] = error
-        assert error <= (1e-9 if peer.name == peers.OURS else 1e-3)
+        assert error <= (1e-9 if peer.name == peers_of_kernels.OURS else 1e-3)
 
 
 def worst_error(found: dict[str, Any], wanted: dict[str, Any]) -> float:
