@@ -6,12 +6,12 @@
 #include <string>
 #include <type_traits>
 
-#include "kernels/decode_panel.hpp"
-#include "kernels/gaussian.hpp"
-#include "kernels/lapack.hpp"
-#include "kernels/number_panels.hpp"
+#include "kernels/blocks/decode_panel.hpp"
+#include "kernels/blocks/gaussian.hpp"
+#include "kernels/blocks/lapack.hpp"
+#include "kernels/eigenvalues/tridiagonal.hpp"
 #include "kernels/panel_products.hpp"
-#include "kernels/tridiagonal.hpp"
+#include "kernels/panels/number_panels.hpp"
 
 namespace sigmascope {
 

@@ -9,10 +9,10 @@
 #include <span>
 #include <vector>
 
-#include "kernels/block.hpp"
-#include "kernels/fingerprint.hpp"
-#include "kernels/isa.hpp"
-#include "kernels/thread_pool.hpp"
+#include "kernels/blocks/block.hpp"
+#include "kernels/blocks/thread_pool.hpp"
+#include "kernels/elements/fingerprint.hpp"
+#include "kernels/simd/isa.hpp"
 #include "matrix/panel.hpp"
 #include "matrix/small.hpp"
 

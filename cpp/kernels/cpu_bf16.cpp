@@ -3,7 +3,7 @@
 // dot product (AVX-512 BF16), half the traffic to and from memory everywhere.
 //
 // What may be rounded. Rounding moves A by E with |E| about 2^-9 |A|_F / sqrt(n), and a block likewise. A Krylov
-// step only chooses the next directions, so it may (block_krylov.hpp, "steering"); values, vectors and residuals are
+// step only chooses the next directions, so it may (steering.hpp); values, vectors and residuals are
 // then read from fp32 products. A block split into bf16 hi + lo parts would be exact to 2^-17 if all of A were numbers
 // of bf16, but takes two dot products for each fp32 multiply-add: a step takes as long, not worth a third kind of
 // number. Where the processor has tiles (Intel AMX) all products are theirs, those of two
@@ -12,9 +12,9 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/bf16_panels.hpp"
+#include "kernels/blocks/rounded_copy.hpp"
 #include "kernels/panel_products.hpp"
-#include "kernels/rounded_copy.hpp"
+#include "kernels/panels/bf16_panels.hpp"
 
 namespace sigmascope {
 

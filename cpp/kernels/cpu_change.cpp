@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cpu_backend.hpp"
-#include "kernels/element_pass.hpp"
+#include "kernels/elements/element_pass.hpp"
 
 namespace sigmascope {
 

@@ -21,10 +21,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/blocks/decode_panel.hpp"
+#include "kernels/blocks/lapack.hpp"
 #include "kernels/cpu_backend.hpp"
-#include "kernels/decode_panel.hpp"
-#include "kernels/gram_tiles.hpp"
-#include "kernels/lapack.hpp"
+#include "kernels/gram/gram_tiles.hpp"
 
 namespace sigmascope {
 

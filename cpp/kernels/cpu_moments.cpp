@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "kernels/cpu_backend.hpp"
-#include "kernels/element_pass.hpp"
+#include "kernels/elements/element_pass.hpp"
 
 namespace sigmascope {
 

@@ -5,9 +5,9 @@
 #include <atomic>
 #include <optional>
 
+#include "kernels/blocks/rounded_copy.hpp"
 #include "kernels/cpu_backend.hpp"
-#include "kernels/element_pass.hpp"
-#include "kernels/rounded_copy.hpp"
+#include "kernels/elements/element_pass.hpp"
 
 namespace sigmascope {
 

@@ -3,7 +3,7 @@
 #include <type_traits>
 
 #include "kernels/panel_products.hpp"
-#include "kernels/tile_panels.hpp"
+#include "kernels/panels/tile_panels.hpp"
 
 namespace sigmascope {
 

@@ -8,8 +8,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/chain_sums.hpp"
 #include "kernels/cpu_backend.hpp"
+#include "kernels/panels/chain_sums.hpp"
 
 namespace sigmascope {
 

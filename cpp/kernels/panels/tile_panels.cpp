@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/panels/tile_panels.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "kernels/blocks/tile_registers.hpp"
+#include "kernels/panels/stored_parts.hpp"
+
+namespace sigmascope {
+
+namespace {
+
+constexpr std::int64_t side = tile_side, depth = tile_depth;
+constexpr std::int64_t row_chunk = 128;                       // rows per task
+constexpr std::int64_t column_chunk = 512;                    // columns per task
+constexpr std::int64_t strip = 64;                            // of which so many at a time
+constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;  // are paired: the L1 cache holds them, and the sums
+
+// Rows of a panel. All threads at one: what their L2 caches hold, or as many as make z's sums a small part. One thread
+// at one, which passes twice: what its L2 cache holds, unless the blocks fill it by themselves.
+constexpr std::int64_t shared_bytes = std::int64_t{2} << 20, enough = 128, wide_bytes = std::int64_t{16} << 20;
+constexpr std::int64_t blocks_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{512} << 10, most_rows = 256,
+                       far_bytes = std::int64_t{8} << 20, far_rows = 128;
+
+std::int64_t shared_rows(std::int64_t row_bytes, int threads) {
+  const std::int64_t fitting = std::min<std::int64_t>(shared_bytes * threads / row_bytes, tile_sum);
+  return fitting < enough ? std::min(wide_bytes / row_bytes, enough) : fitting;
+}
+
+std::int64_t own_rows(std::int64_t row_bytes, std::int64_t beside, int parts) {
+  return beside < blocks_bytes ? std::min(own_bytes / row_bytes, most_rows)
+                               : std::min(far_bytes / row_bytes, parts > 1 ? far_rows : most_rows);
+}
+
+std::int64_t whole(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+std::int64_t columns_at_a_time(std::int64_t cols, int threads) {
+  return std::min(column_chunk, whole(chunks(whole(cols, depth), threads), strip));
+}
+
+}  // namespace
+
+PackedBlock::PackedBlock(std::int64_t rows, std::int64_t width, int p)
+    : steps(whole(rows, depth) / depth), parts(p), codes(aligned_array<std::uint16_t>(steps * depth * width * parts)) {}
+
+TileOperand PackedBlock::operand(std::int64_t used) const {
+  constexpr std::int64_t bytes = 2 * tile_codes;
+  return {.data = reinterpret_cast<const std::byte*>(codes.get()),
+          .stride = 2 * depth,
+          .tile = used * parts * bytes,
+          .step = parts * bytes,
+          .part = bytes,
+          .parts = parts};
+}
+
+TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int parts, bool alone,
+                       std::int64_t asked_height)
+    : isa_(isa),
+      tiles_(*isa.tiles),
+      pool_(pool),
+      by_columns_(a.transposed),
+      most_parts_(a.beside ? 1 : std::min(stored_parts(*a.matrix), parts)),
+      block_parts_(parts),
+      rows_(a.rows()),
+      cols_(a.cols()),
+      width_(width),
+      sum_rows_(columns_at_a_time(cols_, alone ? 1 : pool.threads())) {
+  const std::int64_t row_bytes = 2 * std::max<std::int64_t>(cols_, 1) * most_parts_;
+  const std::int64_t fitting = alone ? own_rows(row_bytes, width * cols_ * (2 * block_parts_ + 4), most_parts_)
+                                     : shared_rows(row_bytes, pool.threads());
+  height_ = std::min(asked_height > 0 ? whole(asked_height, depth) : std::max(fitting / depth * depth, depth),
+                     whole(a.rows(), depth));
+  const Factors factors(a.factor);
+  block_factor_ = static_cast<float>(factors.block);
+  panel_factor_ = factors.panel;
+  decoding_.resize(static_cast<std::size_t>(pool.threads()));
+  strips_.resize(static_cast<std::size_t>(pool.threads()));
+  second_ = PackedBlock(height_, width_, block_parts_);
+}
+
+std::shared_ptr<const PackedBlock> TilePanels::packed(const Block<float>& x) {
+  auto block = std::make_shared<PackedBlock>(cols_, width_, block_parts_);
+  pack(*block, by_columns_, x.data.get(), cols_);
+  return block;
+}
+
+void TilePanels::multiply_with(std::shared_ptr<const PackedBlock> x) {
+  first_ = std::move(x);
+  y_ = aligned_array<float>(height_ * width_);
+  if (by_columns_) turned_ = aligned_array<float>(2 * width_ * whole(height_, depth));
+}
+
+void TilePanels::make(std::optional<ChainSums<float>>& sums) const {
+  sums.emplace(width_ * whole(cols_, depth), width_ * sum_rows_, chunks(rows_, chain));
+}
+
+void TilePanels::sum_in(ChainSums<float>& sums) {
+  sums_ = &sums;
+  const std::int64_t size = width_ * whole(cols_, depth);
+  chain_ = aligned_array<float>(size);
+  std::fill_n(chain_.get(), size, 0.0f);
+}
+
+// Rows [0, rows) of a row-major block, times the factor.
+void TilePanels::pack(PackedBlock& to, bool left, const float* x, std::int64_t rows) const {
+  const std::int64_t steps = whole(rows, depth) / depth;
+  const auto packed = left ? tiles_.pack_left : tiles_.pack_right;
+  constexpr std::int64_t few = 4;
+  pool_.run(chunks(steps, few), [&](std::int64_t chunk, int) {
+    for (std::int64_t s = chunk * few; s < std::min(steps, chunk * few + few); ++s)
+      for (std::int64_t j = 0; j < width_; j += side)
+        packed(x + s * depth * width_ + j, width_, std::min(depth, rows - s * depth), block_factor_, to.parts,
+               to.codes.get() + (j / side * steps + s) * to.parts * tile_codes);
+  });
+}
+
+void TilePanels::take(const Panel& panel) {
+  here_ = by_columns_ ? panel.cols : panel.rows;
+  const int stored = panel_factor_ == 1.0 ? parts_at_hand(panel, apart_) : 0;
+  if (stored > 0 && panel.rows % depth == 0 && panel.cols % depth == 0) {
+    codes_ = reinterpret_cast<const std::uint16_t*>(panel.pieces.front().data);
+    ld_ = panel.pieces.front().row_stride / 2;
+    parts_ = std::min(stored, most_parts_);
+    return;
+  }
+  const bool in_codes = stored == 1;
+  const std::int64_t rows = whole(by_columns_ ? cols_ : height_, depth), cols = by_columns_ ? height_ : cols_;
+  ld_ = spread<std::uint16_t>(whole(cols, depth));
+  apart_ = rows * ld_;
+  if (!own_) own_ = aligned_array<std::uint16_t>(most_parts_ * apart_);
+  codes_ = own_.get();
+  constexpr std::int64_t few = 16;
+  const std::int64_t below = whole(panel.rows, depth), across = whole(panel.cols, depth);
+  const bool as_stored = panel_factor_ == 1.0 && is_plain<float>(panel, DType::f32);
+  const Summands sum(panel, panel_factor_);
+  std::vector<int> parts(static_cast<std::size_t>(chunks(below, few)), 1);
+  pool_.run(chunks(below, few), [&](std::int64_t chunk, int worker) {
+    DecodeScratch& scratch = decoding_[static_cast<std::size_t>(worker)];
+    scratch.numbers.resize(static_cast<std::size_t>(panel.cols));
+    for (std::int64_t i = chunk * few; i < std::min(below, chunk * few + few); ++i) {
+      std::uint16_t* to = own_.get() + i * ld_;
+      if (i >= panel.rows) {
+        for (int q = 0; q < most_parts_; ++q) std::fill_n(to + q * apart_, across, std::uint16_t{0});
+        continue;
+      }
+      if (in_codes) {
+        const Piece& piece = panel.pieces.front();
+        std::memcpy(to, piece.data + i * piece.row_stride, static_cast<std::size_t>(2 * panel.cols));
+        std::fill_n(to + panel.cols, across - panel.cols, std::uint16_t{0});
+        continue;
+      }
+      int& most = parts[static_cast<std::size_t>(chunk)];
+      if (sum.count() > 0) {
+        most = std::max(most, tiles_.split_sum(sum.row(i).data(), sum.count(), panel.cols, most_parts_, to, apart_));
+        continue;
+      }
+      const float* numbers = scratch.numbers.data();
+      if (as_stored)
+        numbers = reinterpret_cast<const float*>(panel.pieces.front().data + i * panel.pieces.front().row_stride);
+      else
+        decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(), panel.cols,
+                     scratch.codes);
+      most = std::max(most, tiles_.split(numbers, panel.cols, most_parts_, to, apart_));
+    }
+  });
+  parts_ = parts.empty() ? 1 : *std::max_element(parts.begin(), parts.end());
+}
+
+TileOperand TilePanels::panel_rows(std::int64_t i, std::int64_t j) const {
+  return {.data = reinterpret_cast<const std::byte*>(codes_ + i * ld_ + j),
+          .stride = 2 * ld_,
+          .tile = 2 * side * ld_,
+          .step = 2 * depth,
+          .part = 2 * apart_,
+          .parts = parts_};
+}
+
+// C += P B, for `rows` rows and, from column j0, `terms` columns of the panel.
+void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const PackedBlock& b, float* c,
+                          Accumulate mode) const {
+  const std::int64_t steps = whole(terms, depth) / depth, all = whole(rows, depth);
+  const std::int64_t chunk = std::min(row_chunk, whole(chunks(all, pool_.threads()), depth));
+  pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
+    const std::int64_t i = index * chunk, count = std::min(chunk, all - i);
+    const TileRegisters ready(tiles_);
+    tiles_.multiply(count / side, width_ / side, steps, panel_rows(i, j0), b.operand(steps), false,
+                    {c + i * width_, width_, side * width_, side}, mode);
+  });
+}
+
+// C^T += B^T P, turned, for `cols` columns and, from row i0, `rows` rows of the panel: a chain of every tile_sum rows,
+// which goes on from what is in C. finish(j, end) of columns whose chain is whole, while they are at hand.
+template <class Finish>
+void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const PackedBlock& b, float* c,
+                             std::int64_t chunk, const Finish& finish) {
+  const std::int64_t steps = whole(rows, depth) / depth, all = whole(cols, depth);
+  constexpr std::int64_t across = strip / side, bytes = 2 * tile_codes, fresh = tile_sum / tile_depth;
+  const std::int64_t step_bytes = parts_ * across * bytes, most = strip_bytes / step_bytes;
+  static_assert(strip_bytes >= tile_parts * across * bytes);
+  pool_.run(chunks(all, chunk), [&](std::int64_t index, int worker) {
+    AlignedArray<std::uint16_t>& paired = strips_[static_cast<std::size_t>(worker)];
+    if (!paired) paired = aligned_array<std::uint16_t>(strip_bytes / 2);
+    const TileOperand right{.data = reinterpret_cast<const std::byte*>(paired.get()),
+                            .stride = 2 * depth,
+                            .tile = bytes,
+                            .step = step_bytes,
+                            .part = across * bytes,
+                            .parts = parts_};
+    const TileRegisters ready(tiles_);
+    const std::int64_t end = std::min(index * chunk + chunk, all);
+    for (std::int64_t j = index * chunk; j < end; j += strip) {
+      const std::int64_t count = std::min(strip, end - j) / side;
+      for (std::int64_t s0 = 0, length = 0; s0 < steps; s0 += length) {
+        length = std::min(most, std::min(steps - s0, fresh - s0 % fresh));
+        for (std::int64_t s = 0; s < length; ++s)
+          for (int q = 0; q < parts_; ++q)
+            tiles_.pair_rows(codes_ + (i0 + (s0 + s) * depth) * ld_ + j + q * apart_, ld_, count,
+                             paired.get() + (s * parts_ + q) * across * tile_codes, tile_codes);
+        TileOperand left = b.operand(steps);
+        left.data += s0 * left.step;
+        tiles_.multiply(width_ / side, count, length, left, right, true,
+                        {c + j * width_, side, side * side, side * width_}, Accumulate::chain);
+        if ((s0 + length) % fresh == 0 || s0 + length == steps) finish(j, j + count * side);
+      }
+    }
+  });
+}
+
+float* TilePanels::forward() {
+  if (!by_columns_) {
+    std::fill_n(y_.get(), whole(here_, depth) * width_, 0.0f);
+    add_rows(here_, 0, cols_, *first_, y_.get(), Accumulate::sum_blocks);
+    return y_.get();
+  }
+  float *total = turned_.get(), *chain = total + width_ * whole(height_, depth);
+  std::fill_n(total, 2 * width_ * whole(height_, depth), 0.0f);
+  add_columns(0, cols_, here_, *first_, chain, columns_at_a_time(here_, pool_.threads()),
+              [&](std::int64_t j, std::int64_t end) {
+                isa_.move_f32(chain + j * width_, (end - j) * width_, total + j * width_);
+              });
+  for (std::int64_t i = 0; i < whole(here_, depth); i += side)
+    for (std::int64_t j = 0; j < width_; j += side)
+      tiles_.transpose(total + i * width_ + j * side, side, y_.get() + i * width_ + j, width_);
+  return y_.get();
+}
+
+void TilePanels::adjoint(const float* y) {
+  const std::int64_t all = whole(cols_, depth);
+  for (std::int64_t i = 0; i < here_;) {
+    const std::int64_t run = std::min(here_ - i, tile_sum - before_ % tile_sum), index = before_ / tile_sum;
+    const bool ends = (before_ + run) % tile_sum == 0 || before_ + run == rows_;
+    const auto finish = [&](std::int64_t j, std::int64_t end) {
+      if (!ends) return;
+      const std::int64_t part = j / sum_rows_;
+      if (float* sum = sums_->turn(index, part))
+        isa_.move_f32(chain_.get() + j * width_, (end - j) * width_, sum + (j - part * sum_rows_) * width_);
+      if (end % sum_rows_ == 0 || end == all) sums_->done(index, part);
+    };
+    pack(second_, !by_columns_, y + i * width_, run);
+    if (by_columns_) {
+      add_rows(cols_, i, run, second_, chain_.get(), Accumulate::chain);
+      pool_.run(chunks(all, sum_rows_),
+                [&](std::int64_t part, int) { finish(part * sum_rows_, std::min(part * sum_rows_ + sum_rows_, all)); });
+    } else {
+      add_columns(i, run, cols_, second_, chain_.get(), sum_rows_, finish);
+    }
+    i += run;
+    before_ += run;
+  }
+}
+
+void TilePanels::result(const ChainSums<float>& sums, Block<float>& z) const {
+  if (by_columns_) {
+    std::copy_n(sums.data(), cols_ * width_, z.data.get());
+    return;
+  }
+  constexpr std::int64_t part = 256;
+  pool_.run(chunks(cols_, part), [&](std::int64_t chunk, int) {
+    alignas(64) float turned[side * side];
+    for (std::int64_t i = chunk * part; i < std::min(cols_, chunk * part + part); i += side)
+      for (std::int64_t j = 0; j < width_; j += side) {
+        tiles_.transpose(sums.data() + i * width_ + j * side, side, turned, side);
+        for (std::int64_t r = 0; r < std::min(side, cols_ - i); ++r)
+          std::copy_n(turned + r * side, side, z.row(i + r) + j);
+      }
+  });
+}
+
+}  // namespace sigmascope
