@@ -33,12 +33,14 @@ Block<T> CpuBackend<T>::zeros(std::int64_t rows, std::int64_t cols) {
 }
 
 template <class T>
-Block<T> CpuBackend<T>::gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0) {
+Block<T> CpuBackend<T>::gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed,
+                                 std::int64_t column0) {
   Block x(rows, cols);
   pool_.run(chunks(rows, 64), [&](std::int64_t chunk, int) {
     for (std::int64_t i = chunk * 64; i < std::min(rows, chunk * 64 + 64); ++i)
       for (std::int64_t h = column0 / 2; h <= (column0 + cols - 1) / 2; ++h) {
-        const auto pair = gaussian_pair(seed, static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(h));
+        const auto pair =
+            gaussian_pair(seed, static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(h));
         for (std::int64_t e = 0; e < 2; ++e) {
           const std::int64_t j = 2 * h + e - column0;
           if (j >= 0 && j < cols) x.row(i)[j] = static_cast<T>(pair[static_cast<std::size_t>(e)]);
@@ -66,7 +68,8 @@ Block<T> CpuBackend<T>::from_host(const Small& x) {
 
 template <class T>
 Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
-  // Of y, what the L1 cache holds meets some blocks; of these no more than `krylov_need` (memory.py) has room to sum.
+  // Of y, what the L1 cache holds meets some blocks; of these no more than `krylov_need`
+  // (memory.py) has room to sum.
   constexpr std::int64_t part = 1024, run = 64, together = 48;
   const auto product = IsaOf<T>::product(isa_.of<T>(y.ld));
   const std::int64_t parts = chunks(y.rows, part);
@@ -87,8 +90,8 @@ Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
         for (const Block& x : some) {
           const std::int64_t size = x.cols * y.ld;
           std::fill_n(sums.get(), size, T(0));
-          product(x.cols, y.ld, std::min(run, y.rows - i), x.row(i), 1, x.ld, y.row(i), y.ld, sums.get(), y.ld,
-                  Accumulate::chain);
+          product(x.cols, y.ld, std::min(run, y.rows - i), x.row(i), 1, x.ld, y.row(i), y.ld,
+                  sums.get(), y.ld, Accumulate::chain);
           for (std::int64_t e = 0; e < size; ++e) *total++ += static_cast<double>(sums[e]);
         }
       }
@@ -114,8 +117,8 @@ void CpuBackend<T>::combine(Block& y, std::span<const Block> xs, const Small& c)
     const std::int64_t i = part * chunk;
     const T* factors = right.get();
     for (const Block& x : xs) {
-      product(std::min(chunk, y.rows - i), y.ld, x.cols, x.row(i), x.ld, 1, factors, y.ld, y.row(i), y.ld,
-              Accumulate::chain);
+      product(std::min(chunk, y.rows - i), y.ld, x.cols, x.row(i), x.ld, 1, factors, y.ld, y.row(i),
+              y.ld, Accumulate::chain);
       factors += x.cols * y.ld;
     }
   });
@@ -161,15 +164,17 @@ Small CpuBackend<T>::dense(const MatrixView& a) {
   for (std::int64_t index = 0; index < panels.count(); ++index) {
     const Panel panel = panels.next();
     pool_.run(chunks(panel.rows, decode_chunk), [&](std::int64_t chunk, int worker) {
-      const std::int64_t first = chunk * decode_chunk, end = std::min(first + decode_chunk, panel.rows),
-                         ld = stored.cols;
+      const std::int64_t first = chunk * decode_chunk,
+                         end = std::min(first + decode_chunk, panel.rows), ld = stored.cols;
       auto& bytes = scratch[static_cast<std::size_t>(worker)];
       if (a.transposed)  // a row of the panel is a column
-        return decode_panel(isa_, panel, first, end, 0, ld, a.factor, &all(0, panel.row0 + first), ld, bytes);
+        return decode_panel(isa_, panel, first, end, 0, ld, a.factor, &all(0, panel.row0 + first),
+                            ld, bytes);
       auto rows = aligned_array<double>((end - first) * ld);
       decode_panel(isa_, panel, first, end, 0, ld, a.factor, rows.get(), ld, bytes);
       for (std::int64_t j = 0; j < ld; ++j)
-        for (std::int64_t i = first; i < end; ++i) all(panel.row0 + i, j) = rows[(i - first) * ld + j];
+        for (std::int64_t i = first; i < end; ++i)
+          all(panel.row0 + i, j) = rows[(i - first) * ld + j];
     });
     observe(panel);
   }
@@ -184,15 +189,15 @@ std::vector<double> CpuBackend<T>::eigvalsh(Small& a, bool fast) {
 }
 
 template <class T>
-void CpuBackend<T>::decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1,
-                           T* out) {
+void CpuBackend<T>::decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0,
+                           std::int64_t j1, T* out) {
   const Panel panel = fetch_panel(a, i0, i1, j0, j1);
   const std::int64_t ld = j1 - j0;
   std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool_.threads()));
   pool_.run(chunks(panel.rows, decode_chunk), [&](std::int64_t chunk, int worker) {
     const std::int64_t i = chunk * decode_chunk;
-    decode_panel(isa_, panel, i, std::min(i + decode_chunk, panel.rows), 0, panel.cols, 1.0, out + i * ld, ld,
-                 scratch[static_cast<std::size_t>(worker)]);
+    decode_panel(isa_, panel, i, std::min(i + decode_chunk, panel.rows), 0, panel.cols, 1.0,
+                 out + i * ld, ld, scratch[static_cast<std::size_t>(worker)]);
   });
 }
 

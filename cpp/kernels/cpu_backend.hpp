@@ -23,7 +23,8 @@ struct ElementMoments {
   Stretch all{};
   std::int64_t first_row = -1, first_col = -1;  // the first NaN or infinity, in the order of rows
   std::vector<double> row_squares, col_squares;
-  std::vector<std::int64_t> code_counts;  // one dtype of 8 or 16 bits: how often each code is stored; else empty
+  // How often each code is stored, if all tiles have one dtype of 8 or 16 bits; else empty.
+  std::vector<std::int64_t> code_counts;
 };
 
 // What an algorithm must know of every element before it starts.
@@ -33,7 +34,8 @@ struct ElementSurvey {
   std::int64_t nans = 0, infinities = 0;
   std::int64_t first_row = -1, first_col = -1;  // the first NaN or infinity, in the order of rows
   Digest digest;                                // of all
-  std::optional<Matrix> rounded;                // what CpuBackend::rounded makes, where that is no work
+  // The result of CpuBackend::rounded, if the pass over the elements could make it.
+  std::optional<Matrix> rounded;
 };
 
 // Called by the calling thread after each panel with the stored bytes just used; throws to stop.
@@ -54,7 +56,8 @@ class CpuBackend {
   explicit CpuBackend(CpuOptions options);
 
   static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
-  bool splits() const { return sizeof(T) == 4 && isa_.tiles != nullptr; }  // whether products are of parts of bf16
+  // Whether products are made of parts of bf16.
+  bool splits() const { return sizeof(T) == 4 && isa_.tiles != nullptr; }
 
   Block zeros(std::int64_t rows, std::int64_t cols);
   // Entry (i, j) is a function of (seed, i, column0 + j).
@@ -72,21 +75,25 @@ class CpuBackend {
   Block multiply_adjoint(const MatrixView& a, const Block& y, int parts = tile_parts);  // A^T y
   // A^T (A x) in one read of A; y, if asked for, receives A x.
   Block gram_step(const MatrixView& a, const Block& x, Block* y, int parts = tile_parts);
-  // The same in one read with A, x and A x rounded to bf16 (float; double: gram_step): for directions, not for values.
+  // The same in one read with A, x and A x rounded to bf16 (float; double: gram_step): for
+  // directions, not for values.
   Block steer(const MatrixView& a, const Block& x);
   // A in memory as bf16, for many such steps: half an fp32 matrix, and none of it decoded again.
   Matrix rounded(const Matrix& a);
-  // A sum of tiles in memory as what products add it up to, so that they need not, and along its rows if they can: as
-  // many bytes as fp32 (fp64) takes. `to` may not be the matrix of the view.
+  // A sum of tiles in memory as what products add it up to, so that they need not, and along its
+  // rows if they can: as many bytes as fp32 (fp64) takes. `to` may not be the matrix of the view.
   MatrixView gathered(const MatrixView& a, Matrix& to);
-  // Where products are by tiles: a sum of tiles as numbers of bf16 and what they leave, if that is not zero for one in
-  // 64 at most. `gather`: the numbers of bf16 in memory, half of what `gathered` takes.
+  // Where products are by tiles: a sum of tiles as numbers of bf16 and what they leave, if that is
+  // not zero for one in 64 at most. `gather`: the numbers of bf16 in memory, half of what
+  // `gathered` takes.
   std::optional<MatrixView> separated(const MatrixView& a, bool gather, Matrix& to, Sparse& beside);
-  Block multiply_bf16(const MatrixView& a, const Block& x);  // A x, both rounded to bf16, sums in fp32
-  Small dense(const MatrixView& a);                          // A itself, in fp64 whatever T is
+  // A x, both rounded to bf16, summed in fp32.
+  Block multiply_bf16(const MatrixView& a, const Block& x);
+  Small dense(const MatrixView& a);  // A itself, in fp64 whatever T is
   // A^T A, its lower triangle, in fp64 whatever T is; or faster, with an error.
   Gram gram(const MatrixView& a, bool fast);
-  // Eigenvalues of a symmetric matrix, ascending; overwrites it. Fast: with the large products in fp32.
+  // Eigenvalues of a symmetric matrix, ascending; overwrites it. Fast: with the large products in
+  // fp32.
   std::vector<double> eigvalsh(Small& a, bool fast);
   ElementMoments moments(const Matrix& a, bool count_codes);
   // The rounded copy too, if it can; of a block of another matrix at its place.
@@ -98,10 +105,12 @@ class CpuBackend {
   ChangeSums change(const Matrix& before, const Matrix& after, Digest& was, Digest& is);
   const Isa& isa() const { return isa_; }
   // Decoded rows [i0, i1) x columns [j0, j1), row-major, ld = j1 - j0.
-  void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, T* out);
+  void decode(const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1,
+              T* out);
 
  private:
-  // What one read of op(A) is used for: y = op(A) x and, from the same panel, z = op(A)^T y, which may be empty blocks.
+  // What one read of op(A) is used for: y = op(A) x and, from the same panel, z = op(A)^T y, which
+  // may be empty blocks.
   struct Stages {
     const Block* x = nullptr;  // null: y is given
     const Block* given = nullptr;
@@ -109,18 +118,20 @@ class CpuBackend {
     Block* z = nullptr;  // receives op(A)^T y, if wanted
     const Block* block() const { return x ? x : given; }
   };
-  // A wide matrix in files would be read by columns: along its rows instead, twice if both products are wanted, for a
-  // file has no columns. sweep(rows of A, stages, whether it is the first).
+  // A wide matrix in files would be read by columns: along its rows instead, twice if both products
+  // are wanted, for a file has no columns. sweep(rows of A, stages, whether it is the first).
   template <class Sweep>
   static void along_rows(const MatrixView& a, const Stages& stages, const Sweep& sweep) {
     const MatrixView rows{a.matrix, false, a.factor, a.beside};
-    if (!stages.x) return sweep(rows, {.x = stages.given, .given = nullptr, .y = stages.z, .z = nullptr}, true);
+    if (!stages.x)
+      return sweep(rows, {.x = stages.given, .given = nullptr, .y = stages.z, .z = nullptr}, true);
     Block own;
     Block& y = stages.y ? *stages.y : own;
     sweep(rows, {.x = nullptr, .given = stages.x, .y = nullptr, .z = &y}, true);
     if (stages.z) sweep(rows, {.x = &y, .given = nullptr, .y = stages.z, .z = nullptr}, false);
   }
-  // `step`: of a search, whose sums may be in any order; else A x has the bits of the adjoint of A's transpose.
+  // `step`: of a search, whose sums may be in any order; else A x has the bits of the adjoint of
+  // A's transpose.
   void stream(const MatrixView& a, const Stages& stages, int parts, bool step);
   void stream_tiles(const MatrixView& a, const Stages& stages, int parts);  // float
   void stream_bf16(const MatrixView& a, const Stages& stages, int parts);   // float

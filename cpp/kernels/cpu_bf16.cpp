@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products with A and the blocks rounded to bf16, summed in fp32: twice the rate of fp32 where the processor has the
-// dot product (AVX-512 BF16), half the traffic to and from memory everywhere.
+// Products with A and the blocks rounded to bf16, summed in fp32: twice the rate of fp32 where the
+// processor has the dot product (AVX-512 BF16), half the traffic to and from memory everywhere.
 //
-// What may be rounded. Rounding moves A by E with |E| about 2^-9 |A|_F / sqrt(n), and a block likewise. A Krylov
-// step only chooses the next directions, so it may (steering.hpp); values, vectors and residuals are
-// then read from fp32 products. A block split into bf16 hi + lo parts would be exact to 2^-17 if all of A were numbers
-// of bf16, but takes two dot products for each fp32 multiply-add: a step takes as long, not worth a third kind of
-// number. Where the processor has tiles (Intel AMX) all products are theirs, those of two
-// parts too: tile_panels.hpp.
+// What may be rounded. Rounding moves A by E with |E| about 2^-9 |A|_F / sqrt(n), and a block
+// likewise. A Krylov step only chooses the next directions, so it may (steering.hpp); values,
+// vectors and residuals are then read from fp32 products. A block split into bf16 hi + lo parts
+// would be exact to 2^-17 if all of A were numbers of bf16, but takes two dot products for each
+// fp32 multiply-add: a step takes as long, not worth a third kind of number. Where the processor
+// has tiles (Intel AMX) all products are theirs, those of two parts too: tile_panels.hpp.
 #include <algorithm>
 #include <type_traits>
 #include <vector>
@@ -51,8 +51,8 @@ Matrix CpuBackend<T>::rounded(const Matrix& a) {
     const Panel panel = panels.next();
     pool_.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * row_chunk;
-      decode_bf16(isa_, panel, i, std::min(i + row_chunk, panel.rows), 0, a.cols, 1.0, copy.row(panel.row0 + i),
-                  copy.ld, scratch[static_cast<std::size_t>(worker)]);
+      decode_bf16(isa_, panel, i, std::min(i + row_chunk, panel.rows), 0, a.cols, 1.0,
+                  copy.row(panel.row0 + i), copy.ld, scratch[static_cast<std::size_t>(worker)]);
     });
     observe(panel);
   }

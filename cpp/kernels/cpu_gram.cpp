@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A^T A by panels of fixed gram_rows, in fp64 or faster.
 //
-// Fast: a panel whose every element is a bf16 number is multiplied in bf16, else one of fp32 numbers in fp32, else in
-// fp64: a function of the values, not of how they are stored. Sums run over cell_rows rows in fp32, then in fp64; by
-// tiles, which add up 32 terms by themselves, over a panel: they err less, and no less is claimed.
+// Fast: a panel whose every element is a bf16 number is multiplied in bf16, else one of fp32
+// numbers in fp32, else in fp64: a function of the values, not of how they are stored. Sums run
+// over cell_rows rows in fp32, then in fp64; by tiles, which add up 32 terms by themselves, over a
+// panel: they err less, and no less is claimed.
 //
-// The error. A sum in fp32 over K = cell_rows terms errs by at most u K^1/2 times the norm of its terms, if these have
-// random signs, with u the rms rounding. For the entries E_ij of all panels together, in the mean over i and j, that is
-// u K^1/2 (sum_k r_k^2)^1/2 / n with r_k = ||row k||^2, and n the number of columns that share the norm evenly. Rows
-// that repeat err alike: those of equal norm count as one. If columns have a mean cosine c, partial sums grow in
-// proportion, and c^2 2K/3 comes on top. What that means for an eigenvalue is the algorithm's to say. It is an
+// The error. A sum in fp32 over K = cell_rows terms errs by at most u K^1/2 times the norm of its
+// terms, if these have random signs, with u the rms rounding. For the entries E_ij of all panels
+// together, in the mean over i and j, that is u K^1/2 (sum_k r_k^2)^1/2 / n with r_k = ||row k||^2,
+// and n the number of columns that share the norm evenly. Rows that repeat err alike: those of
+// equal norm count as one. If columns have a mean cosine c, partial sums grow in proportion, and
+// c^2 2K/3 comes on top. What that means for an eigenvalue is the algorithm's to say. It is an
 // estimate, held against many spectra, not a theorem. `doubtful` says where its premises fail:
 //   - few columns have nearly all of the norm: errors do not average out;
-//   - two columns are parallel: their products are squares, and sums of squares of bf16 numbers are biased (an odd
-//     square is 1 modulo 8, so what is rounded off is no coin toss), by 6e-7. On the diagonal, where that always holds,
-//     the sum is made in fp64.
+//   - two columns are parallel: their products are squares, and sums of squares of bf16 numbers
+//     are biased (an odd square is 1 modulo 8, so what is rounded off is no coin toss), by 6e-7. On
+//     the diagonal, where that always holds, the sum is made in fp64.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -31,10 +33,12 @@ namespace sigmascope {
 namespace {
 
 constexpr std::int64_t row_chunk = 48;
-constexpr std::int64_t fast_order = 512;  // below, fp64 costs little, and errors average out over too few columns
+// Below this order fp64 costs little, and errors average out over too few columns.
+constexpr std::int64_t fast_order = 512;
 constexpr double bf16_rounding = 2.5e-8, f32_rounding = 5e-8;  // rms, with a margin
-constexpr double least_columns = 64;                           // that share the norm: (sum g_ii)^2 / sum g_ii^2
-constexpr double parallel = 0.999;                             // cosine
+// Fewest columns that may share the norm: (sum g_ii)^2 / sum g_ii^2.
+constexpr double least_columns = 64;
+constexpr double parallel = 0.999;  // cosine
 
 std::int64_t to_order(std::int64_t n) {
   if (n > 46340)
@@ -45,44 +49,50 @@ std::int64_t to_order(std::int64_t n) {
 
 void add_in_f64(ThreadPool& pool, const Decoded& panel, Small& g) {
   const bool along = panel.col_step != 1;  // the elements of a column are adjacent
-  const int k = static_cast<int>(panel.rows), ld = static_cast<int>(along ? panel.col_step : panel.row_step),
+  const int k = static_cast<int>(panel.rows),
+            ld = static_cast<int>(along ? panel.col_step : panel.row_step),
             ldg = static_cast<int>(g.rows);
   each_tile(pool, g.rows, [&](const GramTile& t, int) {
     const int rows = static_cast<int>(t.rows), cols = static_cast<int>(t.cols);
     const double one = 1.0;
-    scipy_dgemm_(along ? "T" : "N", along ? "N" : "T", &rows, &cols, &k, &one, panel.x + t.i * panel.col_step, &ld,
-                 panel.x + t.j * panel.col_step, &ld, &one, &g(t.i, t.j), &ldg);
+    scipy_dgemm_(along ? "T" : "N", along ? "N" : "T", &rows, &cols, &k, &one,
+                 panel.x + t.i * panel.col_step, &ld, panel.x + t.j * panel.col_step, &ld, &one,
+                 &g(t.i, t.j), &ldg);
   });
 }
 
-void add_in_cells(const Isa& isa, ThreadPool& pool, Narrow narrow, const Decoded& panel, std::uint32_t* cells,
-                  Small& g) {
+void add_in_cells(const Isa& isa, ThreadPool& pool, Narrow narrow, const Decoded& panel,
+                  std::uint32_t* cells, Small& g) {
   const std::int64_t n = g.rows, size = cell_steps(narrow, panel.rows) * cell_group;
   pool.run(chunks(n, cell_group), [&](std::int64_t group, int) {
     const std::int64_t j = group * cell_group;
-    isa.pack_cells(narrow, std::min(cell_group, n - j), panel.rows, panel.x + j * panel.col_step, panel.col_step,
-                   panel.row_step, cells + group * size);
+    isa.pack_cells(narrow, std::min(cell_group, n - j), panel.rows, panel.x + j * panel.col_step,
+                   panel.col_step, panel.row_step, cells + group * size);
   });
   const auto* columns = reinterpret_cast<const float*>(cells);
   each_tile(pool, n, [&](const GramTile& t, int) {
     isa.gram_cells(narrow, panel.rows,
-                   {t.i, t.rows, t.j, t.cols, columns + t.i / cell_group * size, columns + t.j / cell_group * size},
+                   {t.i, t.rows, t.j, t.cols, columns + t.i / cell_group * size,
+                    columns + t.j / cell_group * size},
                    &g(t.i, t.j), n);
   });
 }
 
-// Sums of squares of lines of numbers: line l at x + l*line_step, its elements `step` apart. Either step is 1.
-void add_squares(std::int64_t lines, std::int64_t length, const double* x, std::int64_t line_step, std::int64_t step,
-                 double* sums) {
+// Sums of squares of lines of numbers: line l at x + l*line_step, its elements `step` apart. Either
+// step is 1.
+void add_squares(std::int64_t lines, std::int64_t length, const double* x, std::int64_t line_step,
+                 std::int64_t step, double* sums) {
   if (step == 1)
     for (std::int64_t l = 0; l < lines; ++l)
-      for (std::int64_t e = 0; e < length; ++e) sums[l] += x[l * line_step + e] * x[l * line_step + e];
+      for (std::int64_t e = 0; e < length; ++e)
+        sums[l] += x[l * line_step + e] * x[l * line_step + e];
   else
     for (std::int64_t e = 0; e < length; ++e)
       for (std::int64_t l = 0; l < lines; ++l) sums[l] += x[l + e * step] * x[l + e * step];
 }
 
-// What is summed beside the products in fast mode: the squares of every column, which are the diagonal, and every row.
+// What is summed beside the products in fast mode: the squares of every column, which are the
+// diagonal, and every row.
 struct Squares {
   std::vector<double> columns, rows;
 
@@ -93,13 +103,13 @@ struct Squares {
     rows.resize(before + static_cast<std::size_t>(panel.rows), 0.0);
     pool.run(chunks(n, part), [&](std::int64_t index, int) {
       const std::int64_t j = index * part;
-      add_squares(std::min(part, n - j), panel.rows, panel.x + j * panel.col_step, panel.col_step, panel.row_step,
-                  columns.data() + j);
+      add_squares(std::min(part, n - j), panel.rows, panel.x + j * panel.col_step, panel.col_step,
+                  panel.row_step, columns.data() + j);
     });
     pool.run(chunks(panel.rows, part), [&](std::int64_t index, int) {
       const std::int64_t k = index * part;
-      add_squares(std::min(part, panel.rows - k), n, panel.x + k * panel.row_step, panel.row_step, panel.col_step,
-                  rows.data() + before + k);
+      add_squares(std::min(part, panel.rows - k), n, panel.x + k * panel.row_step, panel.row_step,
+                  panel.col_step, rows.data() + before + k);
     });
   }
 
@@ -117,7 +127,8 @@ struct Squares {
   }
 };
 
-// Squares of the entries below the diagonal, in the order of columns, and whether two columns are nearly parallel.
+// Squares of the entries below the diagonal, in the order of columns, and whether two columns are
+// nearly parallel.
 struct Cosines {
   double squares = 0;
   bool parallel = false;
@@ -170,8 +181,8 @@ double largest_eigenvalue(const Small& g) {
   return quotient;
 }
 
-// The exact diagonal, and the errors: see above. The reduction of g to a band rounds a vector of its rows' norms for
-// each of n eliminated columns: together about 3/2 u K^1/2 ||g||_F.
+// The exact diagonal, and the errors: see above. The reduction of g to a band rounds a vector of
+// its rows' norms for each of n eliminated columns: together about 3/2 u K^1/2 ||g||_F.
 void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
   Small& g = gram.values;
   const std::int64_t n = g.rows;
@@ -188,15 +199,16 @@ void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
   const double cosine_square = 2 * below.squares / (trace * trace);
   const double columns = trace * trace / squares;
   gram.error = u * std::sqrt(k * sums.rows_squared() * (1 + 2 * k / 3 * cosine_square)) / columns;
-  gram.reduction_error = 1.5 * f32_rounding * std::sqrt(k * (2 * below.squares + squares)) / static_cast<double>(n);
+  gram.reduction_error =
+      1.5 * f32_rounding * std::sqrt(k * (2 * below.squares + squares)) / static_cast<double>(n);
   gram.typical = trace / columns;
   gram.largest = largest_eigenvalue(g);
   gram.doubtful = below.parallel || columns < least_columns;
 }
 
 // All of a panel in fp64, row-major, and, if asked for, the narrowest format that holds it.
-Narrow decode_all(const Isa& isa, ThreadPool& pool, const Panel& panel, double factor, bool fast, double* out,
-                  std::int64_t ld) {
+Narrow decode_all(const Isa& isa, ThreadPool& pool, const Panel& panel, double factor, bool fast,
+                  double* out, std::int64_t ld) {
   std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool.threads()));
   std::vector<Narrow> widest(static_cast<std::size_t>(chunks(panel.rows, row_chunk)), Narrow::bf16);
   pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
@@ -204,7 +216,8 @@ Narrow decode_all(const Isa& isa, ThreadPool& pool, const Panel& panel, double f
     decode_panel(isa, panel, i, end, 0, panel.cols, factor, out + i * ld, ld,
                  scratch[static_cast<std::size_t>(worker)]);
     Narrow& own = widest[static_cast<std::size_t>(chunk)];
-    for (std::int64_t row = i; fast && row < end; ++row) own = std::max(own, isa.narrowest(out + row * ld, panel.cols));
+    for (std::int64_t row = i; fast && row < end; ++row)
+      own = std::max(own, isa.narrowest(out + row * ld, panel.cols));
   });
   return fast && !widest.empty() ? *std::max_element(widest.begin(), widest.end()) : Narrow::f64;
 }
@@ -215,7 +228,8 @@ template <class T>
 Gram CpuBackend<T>::gram(const MatrixView& a, bool fast) {
   const std::int64_t n = to_order(a.cols()), ld = a.transposed ? gram_rows : n;
   fast = fast && n >= fast_order;
-  const std::int64_t cell_count = fast && !isa_.tiles ? gram_rows * chunks(n, 2 * cell_group) * 2 * cell_group : 0;
+  const std::int64_t cell_count =
+      fast && !isa_.tiles ? gram_rows * chunks(n, 2 * cell_group) * 2 * cell_group : 0;
   auto decoded = aligned_array<double>(gram_rows * n);
   auto cells = aligned_array<std::uint32_t>(cell_count);
   std::fill_n(cells.get(), cell_count, 0U);
@@ -238,7 +252,9 @@ Gram CpuBackend<T>::gram(const MatrixView& a, bool fast) {
     observe(panel);
   }
   if (fast) finish(pool_, squares, widest == Narrow::bf16 ? bf16_rounding : f32_rounding, result);
-  result.precision = widest == Narrow::bf16 ? "bfloat16" : widest == Narrow::f32 ? "float32" : "float64";
+  result.precision = widest == Narrow::bf16  ? "bfloat16"
+                     : widest == Narrow::f32 ? "float32"
+                                             : "float64";
   return result;
 }
 

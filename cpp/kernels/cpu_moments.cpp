@@ -14,9 +14,11 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr Stretch empty_stretch{0, 0, 0, 0, 0, 0, infinity, -infinity, infinity, 0, 0, 0, -1};
 
-// Pebay 2008, "Formulas for robust, one-pass parallel computation of covariances and arbitrary-order moments".
+// Pebay 2008, "Formulas for robust, one-pass parallel computation of covariances and
+// arbitrary-order moments".
 void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
-  if (a.first_nonfinite < 0 && b.first_nonfinite >= 0) a.first_nonfinite = offset + b.first_nonfinite;
+  if (a.first_nonfinite < 0 && b.first_nonfinite >= 0)
+    a.first_nonfinite = offset + b.first_nonfinite;
   a.nans += b.nans;
   a.infinities += b.infinities;
   a.zeros += b.zeros;
@@ -33,7 +35,8 @@ void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
   a.m4 += b.m4 + d * dn * dn * dn * ab * (a.count * a.count - ab + b.count * b.count) +
           6 * dn * dn * (a.count * a.count * b.m2 + b.count * b.count * a.m2) +
           4 * dn * (a.count * b.m3 - b.count * a.m3);
-  a.m3 += b.m3 + d * dn * dn * ab * (a.count - b.count) + 3 * dn * (a.count * b.m2 - b.count * a.m2);
+  a.m3 +=
+      b.m3 + d * dn * dn * ab * (a.count - b.count) + 3 * dn * (a.count * b.m2 - b.count * a.m2);
   a.m2 += b.m2 + d * dn * ab;
   a.mean += dn * b.count;
   a.count = n;
@@ -59,18 +62,20 @@ void count_panel_codes(const Panel& panel, std::int64_t i, std::int64_t* counts)
     if (i < piece.row0 || i >= piece.row0 + piece.rows) continue;
     const std::byte* row = piece.data + (i - piece.row0) * piece.row_stride;
     const bool wide = info(piece.tile->dtype).size == 2;
-    (wide ? count_codes_of<std::uint16_t> : count_codes_of<std::uint8_t>)(row, piece.col_stride, piece.cols, counts);
+    (wide ? count_codes_of<std::uint16_t> : count_codes_of<std::uint8_t>)(row, piece.col_stride,
+                                                                          piece.cols, counts);
   }
 }
 
 bool has_countable_codes(const Matrix& a) {
   if (a.tiles.empty()) return false;
   const DType dtype = a.tiles.front().dtype;
-  return info(dtype).size <= 2 &&
-         std::all_of(a.tiles.begin(), a.tiles.end(), [&](const Tile& t) { return t.dtype == dtype; });
+  return info(dtype).size <= 2 && std::all_of(a.tiles.begin(), a.tiles.end(),
+                                              [&](const Tile& t) { return t.dtype == dtype; });
 }
 
-// Sums of a panel's rows and columns, in groups of rows; a group that the panel cuts goes on in the next.
+// Sums of a panel's rows and columns, in groups of rows; a group that the panel cuts goes on in the
+// next.
 class Groups {
  public:
   Groups(const Matrix& a, std::int64_t panel_rows)
@@ -86,11 +91,14 @@ class Groups {
   }
 
   // Column sums of squares of the group that holds a row of the matrix: a chain, row after row.
-  double* columns(std::int64_t row) { return columns_[slot(row) * static_cast<std::size_t>(ld_)].sums.data(); }
+  double* columns(std::int64_t row) {
+    return columns_[slot(row) * static_cast<std::size_t>(ld_)].sums.data();
+  }
 
-  // Takes in rows [row0, row1), stretch `part` of each at found[part * height + row - row0], and adds up the groups
-  // that end there.
-  void close(std::int64_t row0, std::int64_t row1, const Stretch* found, std::int64_t height, ThreadPool& pool) {
+  // Takes in rows [row0, row1), stretch `part` of each at found[part * height + row - row0], and
+  // adds up the groups that end there.
+  void close(std::int64_t row0, std::int64_t row1, const Stretch* found, std::int64_t height,
+             ThreadPool& pool) {
     const std::int64_t first = row0 / group_rows, groups = parts(row1, group_rows) - first;
     pool.run(groups, [&](std::int64_t index, int) {
       const std::int64_t start = (first + index) * group_rows;
@@ -105,14 +113,18 @@ class Groups {
       }
     });
     pool.run(parts(cols_, stretch_length), [&](std::int64_t part, int) {
-      const std::int64_t left = part * stretch_length, right = std::min(cols_, left + stretch_length);
-      for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row); row += group_rows) {
+      const std::int64_t left = part * stretch_length,
+                         right = std::min(cols_, left + stretch_length);
+      for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row);
+           row += group_rows) {
         double* sums = columns(row);
-        for (std::int64_t j = left; j < right; ++j) result.col_squares[static_cast<std::size_t>(j)] += sums[j];
+        for (std::int64_t j = left; j < right; ++j)
+          result.col_squares[static_cast<std::size_t>(j)] += sums[j];
         std::fill(sums + left, sums + right, 0.0);
       }
     });
-    for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row); row += group_rows) {
+    for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row);
+         row += group_rows) {
       Rows& group = rows_of_[slot(row)];
       if (result.first_row < 0 && group.first_row >= 0) {
         result.first_row = group.first_row;
@@ -135,8 +147,12 @@ class Groups {
     std::int64_t first_row = -1;  // that holds a nonfinite number
   };
 
-  std::size_t slot(std::int64_t row) const { return static_cast<std::size_t>(row / group_rows % slots_); }
-  bool ends_by(std::int64_t row1, std::int64_t row) const { return std::min(row + group_rows, rows_) <= row1; }
+  std::size_t slot(std::int64_t row) const {
+    return static_cast<std::size_t>(row / group_rows % slots_);
+  }
+  bool ends_by(std::int64_t row1, std::int64_t row) const {
+    return std::min(row + group_rows, rows_) <= row1;
+  }
 
   std::int64_t rows_, cols_, slots_, ld_;
   std::vector<Line> columns_;  // a row for each group
@@ -151,12 +167,14 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   const std::size_t codes = count_codes ? (info(a.tiles.front().dtype).size == 2 ? 65536 : 256) : 0;
   std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(pool_.threads()),
                                                 std::vector<std::int64_t>(codes, 0));
-  const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
+  const std::int64_t height = rows_at_a_time(a, options_.panel_rows),
+                     across = parts(a.cols, stretch_length);
   std::vector<Stretch> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
   Groups groups(a, height);
-  const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i, std::int64_t j, std::int64_t n,
-                        int) {
-    isa_.stretches(here.dtype, here.data, here.stride, here.rows, n, groups.columns(panel.row0 + i) + j,
+  const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i,
+                        std::int64_t j, std::int64_t n, int) {
+    isa_.stretches(here.dtype, here.data, here.stride, here.rows, n,
+                   groups.columns(panel.row0 + i) + j,
                    found.data() + j / stretch_length * height + i);
   };
   pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {

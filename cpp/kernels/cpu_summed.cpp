@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A sum of tiles, such as the difference of two checkpoints, added up once for many products. The numbers are those
-// that every product would add up for itself, so that no bit changes. And such a sum as numbers of bf16, and the few
-// entries that these do not hold: whether the former are kept changes no bit either.
+// A sum of tiles, such as the difference of two checkpoints, added up once for many products. The
+// numbers are those that every product would add up for itself, so that no bit changes. And such a
+// sum as numbers of bf16, and the few entries that these do not hold: whether the former are kept
+// changes no bit either.
 #include <algorithm>
 #include <atomic>
 #include <bit>
@@ -20,16 +21,19 @@ namespace {
 
 constexpr std::int64_t row_chunk = 32;  // rows per task
 constexpr int most_kept = 2;            // parts of bf16, which take as much memory as fp32
-constexpr std::int64_t few = 64;        // one entry in so many, which costs a product of tiles less than another part
+// At most one entry in so many is kept: that costs less than a product with another part.
+constexpr std::int64_t few = 64;
 
-// Every row of the matrix: use(panel, i, worker) of its row i; while goes_on(panel) after each panel.
+// Every row of the matrix: use(panel, i, worker) of its row i; while goes_on(panel) after each
+// panel.
 template <class Use, class GoesOn>
 void each_row(const Matrix& a, ThreadPool& pool, const Use& use, const GoesOn& goes_on) {
   PanelStream panels(a, false, row_chunk * pool.threads());
   for (std::int64_t index = 0; index < panels.count(); ++index) {
     const Panel panel = panels.next();
     pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
-      for (std::int64_t i = chunk * row_chunk; i < std::min(panel.rows, (chunk + 1) * row_chunk); ++i)
+      for (std::int64_t i = chunk * row_chunk; i < std::min(panel.rows, (chunk + 1) * row_chunk);
+           ++i)
         use(panel, i, static_cast<std::size_t>(worker));
     });
     if (!goes_on(panel)) return;
@@ -52,10 +56,12 @@ class Rows {
   }
 
   // How many parts are not zero.
-  int split(const Panel& panel, std::int64_t i, std::size_t worker, std::uint16_t* to, std::int64_t apart) {
+  int split(const Panel& panel, std::int64_t i, std::size_t worker, std::uint16_t* to,
+            std::int64_t apart) {
     const Summands sum(panel, 1.0);
     if (sum.count() > 0)
-      return isa_.tiles->split_sum(sum.row(i).data(), sum.count(), panel.cols, tile_parts, to, apart);
+      return isa_.tiles->split_sum(sum.row(i).data(), sum.count(), panel.cols, tile_parts, to,
+                                   apart);
     return isa_.tiles->split(decoded(panel, i, worker), panel.cols, tile_parts, to, apart);
   }
 
@@ -66,8 +72,8 @@ class Rows {
 };
 
 template <class Element>
-Tile tile_of(const std::shared_ptr<Element[]>& memory, std::int64_t offset, std::int64_t rows, std::int64_t cols,
-             DType dtype, std::int64_t ld) {
+Tile tile_of(const std::shared_ptr<Element[]>& memory, std::int64_t offset, std::int64_t rows,
+             std::int64_t cols, DType dtype, std::int64_t ld) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(Element));
   Tile tile;
   tile.bytes = Bytes::in_memory(reinterpret_cast<const std::byte*>(memory.get() + offset),
@@ -79,8 +85,8 @@ Tile tile_of(const std::shared_ptr<Element[]>& memory, std::int64_t offset, std:
 }
 
 // `count` rows of codes, at most row_chunk, as columns: one cache line for each.
-void turn(const std::uint16_t* rows, std::int64_t ld, std::int64_t count, std::int64_t cols, std::uint16_t* to,
-          std::int64_t ld_to) {
+void turn(const std::uint16_t* rows, std::int64_t ld, std::int64_t count, std::int64_t cols,
+          std::uint16_t* to, std::int64_t ld_to) {
   constexpr std::int64_t tile = 32;
   for (std::int64_t j0 = 0; j0 < cols; j0 += tile)
     for (std::int64_t j = j0; j < std::min(cols, j0 + tile); ++j)
@@ -93,12 +99,15 @@ struct Entry {
   float value;
 };
 
-// What the first part of a row leaves of its numbers, where the others are not zero: exactly. Returns how often.
-std::int64_t leftovers(const std::uint16_t* parts, std::int64_t apart, std::int64_t i, std::int64_t n,
-                       std::vector<Entry>& to) {
+// What the first part of a row leaves of its numbers, where the others are not zero: exactly.
+// Returns how often.
+std::int64_t leftovers(const std::uint16_t* parts, std::int64_t apart, std::int64_t i,
+                       std::int64_t n, std::vector<Entry>& to) {
   constexpr std::int64_t run = 32;
   constexpr std::uint16_t magnitude = 0x7fff;
-  const auto number = [](std::uint16_t code) { return std::bit_cast<float>(static_cast<std::uint32_t>(code) << 16); };
+  const auto number = [](std::uint16_t code) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(code) << 16);
+  };
   const std::size_t before = to.size();
   for (std::int64_t j0 = 0; j0 < n; j0 += run) {
     std::uint16_t any = 0;  // zeros follow a row
@@ -116,7 +125,9 @@ std::int64_t leftovers(const std::uint16_t* parts, std::int64_t apart, std::int6
 Sparse assembled(std::vector<std::vector<Entry>>& found, std::int64_t rows, bool turned) {
   Sparse s;
   s.first.assign(static_cast<std::size_t>(rows + 1), 0);
-  const auto line = [&](const Entry& e) { return static_cast<std::size_t>(turned ? e.col : e.row); };
+  const auto line = [&](const Entry& e) {
+    return static_cast<std::size_t>(turned ? e.col : e.row);
+  };
   for (const auto& some : found)
     for (const Entry& e : some) ++s.first[line(e) + 1];
   for (std::size_t i = 1; i < s.first.size(); ++i) s.first[i] += s.first[i - 1];
@@ -126,7 +137,8 @@ Sparse assembled(std::vector<std::vector<Entry>>& found, std::int64_t rows, bool
   for (auto& some : found) {
     for (const Entry& e : some) {
       const auto at = static_cast<std::size_t>(next[line(e)]++);
-      s.rows[at] = turned ? e.col : e.row, s.cols[at] = turned ? e.row : e.col, s.values[at] = e.value;
+      s.rows[at] = turned ? e.col : e.row, s.cols[at] = turned ? e.row : e.col,
+      s.values[at] = e.value;
     }
     std::vector<Entry>().swap(some);
   }
@@ -135,11 +147,13 @@ Sparse assembled(std::vector<std::vector<Entry>>& found, std::int64_t rows, bool
 
 }  // namespace
 
-// As the numbers of bf16 that products by tiles want (tile_panels.hpp); nothing if a number takes more than two.
+// As the numbers of bf16 that products by tiles want (tile_panels.hpp); nothing if a number takes
+// more than two.
 template <class T>
 std::optional<Matrix> CpuBackend<T>::gathered_parts(const Matrix& a, bool turned) {
   const std::int64_t rows = turned ? a.cols : a.rows, cols = turned ? a.rows : a.cols;
-  const std::int64_t ld = spread<std::uint16_t>(cols), size = rows * ld, row = spread<std::uint16_t>(a.cols);
+  const std::int64_t ld = spread<std::uint16_t>(cols), size = rows * ld,
+                     row = spread<std::uint16_t>(a.cols);
   const std::shared_ptr<std::uint16_t[]> codes = aligned_array<std::uint16_t>(most_kept * size);
   // Of a row; of a chunk of rows, part after part, if they are to be turned.
   const std::int64_t held = turned ? row_chunk : 1;
@@ -159,8 +173,12 @@ std::optional<Matrix> CpuBackend<T>::gathered_parts(const Matrix& a, bool turned
     const std::int64_t count = i % held + 1;
     if (count < held && i + 1 < a.rows) return;
     for (int q = 0; q < most_kept; ++q)
-      if (turned) turn(own + q * held * row, row, count, a.cols, codes.get() + q * size + i / held * held, ld);
-      else std::memcpy(codes.get() + q * size + i * ld, own + q * row, static_cast<std::size_t>(2 * ld));
+      if (turned)
+        turn(own + q * held * row, row, count, a.cols, codes.get() + q * size + i / held * held,
+             ld);
+      else
+        std::memcpy(codes.get() + q * size + i * ld, own + q * row,
+                    static_cast<std::size_t>(2 * ld));
   };
   each_row(a, pool_, split, [&](const Panel& panel) { return observe(panel), !more; });
   if (more) return std::nullopt;
@@ -174,10 +192,12 @@ std::optional<Matrix> CpuBackend<T>::gathered_parts(const Matrix& a, bool turned
 
 // The numbers of bf16 next to the sums, or an empty matrix; nothing if too many leave something.
 template <class T>
-std::optional<Matrix> CpuBackend<T>::apart(const Matrix& a, bool turned, bool gather, Sparse& beside) {
+std::optional<Matrix> CpuBackend<T>::apart(const Matrix& a, bool turned, bool gather,
+                                           Sparse& beside) {
   const std::int64_t rows = turned ? a.cols : a.rows, cols = turned ? a.rows : a.cols;
   const std::int64_t ld = spread<std::uint16_t>(cols), row = spread<std::uint16_t>(a.cols);
-  const std::shared_ptr<std::uint16_t[]> codes = aligned_array<std::uint16_t>(gather ? rows * ld : 0);
+  const std::shared_ptr<std::uint16_t[]> codes =
+      aligned_array<std::uint16_t>(gather ? rows * ld : 0);
   const std::int64_t held = turned ? row_chunk : 1, most = a.rows * a.cols / few;
   std::vector<std::vector<std::uint16_t>> parts(
       static_cast<std::size_t>(pool_.threads()),
@@ -188,9 +208,11 @@ std::optional<Matrix> CpuBackend<T>::apart(const Matrix& a, bool turned, bool ga
   const auto split = [&](const Panel& panel, std::int64_t r, std::size_t worker) {
     if (count > most) return;
     const std::int64_t i = panel.row0 + r;
-    std::uint16_t *all = parts[worker].data(), *own = all + i % held * row, *scratch = all + (held - 1) * row;
+    std::uint16_t *all = parts[worker].data(), *own = all + i % held * row,
+                  *scratch = all + (held - 1) * row;
     const int kinds = numbers.split(panel, r, worker, scratch, row);
-    if (kinds > 1) count += leftovers(scratch, row, i, a.cols, found[static_cast<std::size_t>(i / row_chunk)]);
+    if (kinds > 1)
+      count += leftovers(scratch, row, i, a.cols, found[static_cast<std::size_t>(i / row_chunk)]);
     if (!gather) return;
     if (own != scratch) std::memcpy(own, scratch, static_cast<std::size_t>(2 * row));
     const std::int64_t complete = i % held + 1;
@@ -207,7 +229,8 @@ std::optional<Matrix> CpuBackend<T>::apart(const Matrix& a, bool turned, bool ga
 }
 
 template <class T>
-std::optional<MatrixView> CpuBackend<T>::separated(const MatrixView& view, bool gather, Matrix& to, Sparse& beside) {
+std::optional<MatrixView> CpuBackend<T>::separated(const MatrixView& view, bool gather, Matrix& to,
+                                                   Sparse& beside) {
   if constexpr (std::is_same_v<T, float>) {
     if (!isa_.tiles) return std::nullopt;
     auto numbers = apart(*view.matrix, gather && view.transposed, gather, beside);
@@ -233,14 +256,19 @@ MatrixView CpuBackend<T>::gathered(const MatrixView& view, Matrix& to) {
     std::copy_n(rows.decoded(panel, i, worker), a.cols, numbers.get() + (panel.row0 + i) * ld);
   };
   each_row(a, pool_, keep, [&](const Panel& panel) { return observe(panel), true; });
-  to = {a.rows, a.cols, {tile_of(numbers, 0, a.rows, a.cols, std::is_same_v<T, float> ? DType::f32 : DType::f64, ld)}};
+  to = {a.rows,
+        a.cols,
+        {tile_of(numbers, 0, a.rows, a.cols, std::is_same_v<T, float> ? DType::f32 : DType::f64,
+                 ld)}};
   return {&to, view.transposed, view.factor};
 }
 
 template std::optional<Matrix> CpuBackend<float>::gathered_parts(const Matrix&, bool);
 template std::optional<Matrix> CpuBackend<float>::apart(const Matrix&, bool, bool, Sparse&);
-template std::optional<MatrixView> CpuBackend<float>::separated(const MatrixView&, bool, Matrix&, Sparse&);
-template std::optional<MatrixView> CpuBackend<double>::separated(const MatrixView&, bool, Matrix&, Sparse&);
+template std::optional<MatrixView> CpuBackend<float>::separated(const MatrixView&, bool, Matrix&,
+                                                                Sparse&);
+template std::optional<MatrixView> CpuBackend<double>::separated(const MatrixView&, bool, Matrix&,
+                                                                 Sparse&);
 template MatrixView CpuBackend<float>::gathered(const MatrixView&, Matrix&);
 template MatrixView CpuBackend<double>::gathered(const MatrixView&, Matrix&);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The norm, the largest entry, what is not finite and a hash of all, at the speed of memory; and a copy in bf16, if
-// that is wanted and the numbers are of fp32 as they lie, which are at hand.
+// The norm, the largest entry, what is not finite and a hash of all, at the speed of memory; and a
+// copy in bf16, if that is wanted and the numbers are of fp32 as they lie, which are at hand.
 #include <algorithm>
 #include <atomic>
 #include <optional>
@@ -15,22 +15,28 @@ template <class T>
 ElementSurvey CpuBackend<T>::survey(const Matrix& a, bool round, const BlockPlace& place) {
   ElementSurvey result;
   result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
-  const std::int64_t height = rows_at_a_time(a, options_.panel_rows), across = parts(a.cols, stretch_length);
+  const std::int64_t height = rows_at_a_time(a, options_.panel_rows),
+                     across = parts(a.cols, stretch_length);
   std::vector<Survey> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
   std::optional<RoundedCopy> copy;
   if (round) copy.emplace(a.rows, a.cols);
   std::atomic<bool> copied = round;
-  std::vector<Digester> digests(static_cast<std::size_t>(pool_.threads()), Digester(isa_, place, a.has_f64()));
-  const auto look = [&](const Panel& panel, const ElementCodes& codes, std::int64_t i, std::int64_t j, std::int64_t n,
-                        int worker) {
+  std::vector<Digester> digests(static_cast<std::size_t>(pool_.threads()),
+                                Digester(isa_, place, a.has_f64()));
+  const auto look = [&](const Panel& panel, const ElementCodes& codes, std::int64_t i,
+                        std::int64_t j, std::int64_t n, int worker) {
     Survey* here = found.data() + j / stretch_length * height + i;
-    if (codes.dtype != DType::f32 || reinterpret_cast<std::uintptr_t>(codes.data) % alignof(float) != 0) copied = false;
+    if (codes.dtype != DType::f32 ||
+        reinterpret_cast<std::uintptr_t>(codes.data) % alignof(float) != 0)
+      copied = false;
     const bool copies = copied;
     for (std::int64_t r = 0; r < codes.rows; ++r) {
       const std::byte* row = codes.data + r * codes.stride;
       isa_.survey(codes.dtype, row, n, codes.stride, here + r);
       digests[static_cast<std::size_t>(worker)].add(codes.dtype, row, panel.row0 + i + r, j, n);
-      if (copies) isa_.round_bf16(reinterpret_cast<const float*>(row), n, 1.0f, copy->row(panel.row0 + i + r) + j);
+      if (copies)
+        isa_.round_bf16(reinterpret_cast<const float*>(row), n, 1.0f,
+                        copy->row(panel.row0 + i + r) + j);
     }
   };
   pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {

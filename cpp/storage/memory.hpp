@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Memory for large arrays of numbers: pages of their own, which go back to the system when they are freed. Among
-// smaller things in the heaps of the C library, one for each thread, they would leave holes that it keeps.
+// Memory for large arrays of numbers: pages of their own, which go back to the system when they are
+// freed. Among smaller things in the heaps of the C library, one for each thread, they would leave
+// holes that it keeps.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +11,15 @@
 
 namespace sigmascope {
 
-// Not initialised, aligned to 64 bytes; in huge pages where that is most of it: fewer faults, fewer misses of the TLB.
-// What is large starts at a page. The last few that were freed are kept, with their pages: a search asks for the same
-// sizes again and again. Throws std::bad_alloc.
+// Not initialised, aligned to 64 bytes; in huge pages where that is most of it: fewer faults, fewer
+// misses of the TLB. What is large starts at a page. The last few that were freed are kept, with
+// their pages: a search asks for the same sizes again and again. Throws std::bad_alloc.
 void* take_memory(std::size_t bytes);
 void give_memory(void* memory, std::size_t bytes) noexcept;
 
-// While there is one of these, all that is freed is kept, up to what was once held at the same time (or what is kept
-// anyway): the process grows no larger, and what is read next finds pages that are there, which need not be cleared.
+// While there is one of these, all that is freed is kept, up to what was once held at the same time
+// (or what is kept anyway): the process grows no larger, and what is read next finds pages that are
+// there, which need not be cleared.
 class KeepingMemory {
  public:
   KeepingMemory();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A tall, thin matrix in host memory: row-major, each row padded with zeros to whole vectors, or to half of one.
+// A tall, thin matrix in host memory: row-major, each row padded with zeros to whole vectors, or to
+// half of one.
 #pragma once
 
 #include <algorithm>
@@ -12,9 +13,13 @@
 
 namespace sigmascope {
 
-inline std::int64_t chunks(std::int64_t extent, std::int64_t chunk) { return (extent + chunk - 1) / chunk; }
+inline std::int64_t chunks(std::int64_t extent, std::int64_t chunk) {
+  return (extent + chunk - 1) / chunk;
+}
+inline std::int64_t round_up(std::int64_t n, std::int64_t unit) { return chunks(n, unit) * unit; }
 
-// A leading dimension of whole cache lines, an odd number of them: rows a power of two apart would share one cache set.
+// A leading dimension of whole cache lines, an odd number of them: rows a power of two apart would
+// share one cache set.
 template <class T>
 std::int64_t spread(std::int64_t width) {
   constexpr std::int64_t line = 64 / sizeof(T);
@@ -24,8 +29,8 @@ std::int64_t spread(std::int64_t width) {
 
 template <class T>
 struct Block {
-  // Numbers that a row is padded to: 64 bytes, the widest vector. Few columns of fp32 are those of Isa::dots, and half
-  // a vector of everything else; tiles are of whole ones.
+  // Numbers that a row is padded to: 64 bytes, the widest vector. Few columns of fp32 are those of
+  // Isa::dots, and half a vector of everything else; tiles are of whole ones.
   static std::int64_t padding(std::int64_t k) {
     constexpr std::int64_t whole = 64 / sizeof(T);
     return sizeof(T) == 4 && k <= dot_columns && best_isa().tiles == nullptr ? dot_columns : whole;
@@ -38,7 +43,8 @@ struct Block {
 
   Block() = default;
   Block(std::int64_t m, std::int64_t k) : Block(to_fill(m, k)) {
-    if (ld == cols) std::memset(static_cast<void*>(data.get()), 0, static_cast<std::size_t>(m * ld) * sizeof(T));
+    if (ld == cols)
+      std::memset(static_cast<void*>(data.get()), 0, static_cast<std::size_t>(m * ld) * sizeof(T));
   }
   // Whose columns are yet to be written; what pads them is zero.
   static Block to_fill(std::int64_t m, std::int64_t k) {
@@ -46,7 +52,8 @@ struct Block {
     block.rows = m, block.cols = k, block.ld = chunks(k, padding(k)) * padding(k);
     block.data = aligned_array<T>(m * block.ld);
     if (block.ld != k)
-      std::memset(static_cast<void*>(block.data.get()), 0, static_cast<std::size_t>(m * block.ld) * sizeof(T));
+      std::memset(static_cast<void*>(block.data.get()), 0,
+                  static_cast<std::size_t>(m * block.ld) * sizeof(T));
     return block;
   }
 
@@ -54,7 +61,8 @@ struct Block {
   const T* row(std::int64_t i) const { return data.get() + i * ld; }
 };
 
-// A block as Isa::dots take it, from rows of `width` words that follow each other, eight or sixteen.
+// A block as Isa::dots take it, from rows of `width` words that follow each other, eight or
+// sixteen.
 template <class Word>
 struct Turned {
   std::int64_t half = 0;
@@ -62,13 +70,15 @@ struct Turned {
 
   Turned() = default;
   Turned(const Word* x, std::int64_t rows, std::int64_t width, ThreadPool& pool)
-      : half(chunks(rows, 16) * 16 * dot_columns), words(aligned_array<Word>(width / dot_columns * half)) {
+      : half(chunks(rows, 16) * 16 * dot_columns),
+        words(aligned_array<Word>(width / dot_columns * half)) {
     constexpr std::int64_t few = 64;
     pool.run(chunks(chunks(rows, 16), few), [&](std::int64_t part, int) {
       for (std::int64_t i0 = part * few * 16; i0 < std::min(rows, (part + 1) * few * 16); i0 += 16)
         for (std::int64_t c = 0; c < width; ++c) {
           Word* to = words.get() + c / dot_columns * half + i0 * dot_columns + c % dot_columns * 16;
-          for (std::int64_t i = 0; i < 16; ++i) to[i] = i0 + i < rows ? x[(i0 + i) * width + c] : Word(0);
+          for (std::int64_t i = 0; i < 16; ++i)
+            to[i] = i0 + i < rows ? x[(i0 + i) * width + c] : Word(0);
         }
     });
   }

@@ -19,15 +19,15 @@ constexpr std::int64_t short_run = 2048;  // bytes
 constexpr std::int64_t rows_ahead = 12;
 constexpr std::int64_t summed_bytes = std::int64_t{24} << 10;  // half of an L1 cache
 
-// Decodes n contiguous codes, times a coefficient. Where stored numbers, or the coefficient, may be none of fp32's
-// while their product is, the product is made in fp64.
+// Decodes n contiguous codes, times a coefficient. Where stored numbers, or the coefficient, may be
+// none of fp32's while their product is, the product is made in fp64.
 inline bool of_usual_size(double coefficient) {
   return std::abs(coefficient) <= 0x1p60 && std::abs(coefficient) >= 0x1p-60;
 }
 
 template <class T>
-void decode_times(const Isa& isa, DType dtype, const std::byte* source, std::int64_t n, double coefficient, bool add,
-                  T* dst) {
+void decode_times(const Isa& isa, DType dtype, const std::byte* source, std::int64_t n,
+                  double coefficient, bool add, T* dst) {
   if (std::is_same_v<T, double> || of_usual_size(coefficient))
     return IsaOf<T>::decode(isa)(dtype, source, n, static_cast<T>(coefficient), add, dst);
   constexpr std::int64_t at_once = 256;
@@ -42,11 +42,12 @@ void decode_times(const Isa& isa, DType dtype, const std::byte* source, std::int
   }
 }
 
-// Decodes `count` elements that start at (i, j) of the piece and run along its columns (or down its rows) into dst,
-// in runs that share one scale.
+// Decodes `count` elements that start at (i, j) of the piece and run along its columns (or down its
+// rows) into dst, in runs that share one scale.
 template <class T>
-void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t j, std::int64_t count, bool down,
-                double factor, bool add, std::vector<std::byte>& scratch, T* dst) {
+void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t j,
+                std::int64_t count, bool down, double factor, bool add,
+                std::vector<std::byte>& scratch, T* dst) {
   const Tile& tile = *piece.tile;
   const std::int64_t size = info(tile.dtype).size;
   const std::int64_t step = down ? piece.row_stride : piece.col_stride;
@@ -72,13 +73,15 @@ void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t
   }
 }
 
-// Rows [i0, i1) x columns [j0, j1) of the panel, times factor; element (i, j) at out[(i - i0)*ld + (j - j0)].
-// Overlapping pieces are summed here, before any product: a difference of checkpoints is a thousand times smaller
-// than its terms, and (A - B) X is not A X - B X in floating point.
+// Rows [i0, i1) x columns [j0, j1) of the panel, times factor; element (i, j) at out[(i - i0)*ld +
+// (j - j0)]. Overlapping pieces are summed here, before any product: a difference of checkpoints is
+// a thousand times smaller than its terms, and (A - B) X is not A X - B X in floating point.
 template <class T>
-void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0,
-                  std::int64_t j1, double factor, T* out, std::int64_t ld, std::vector<std::byte>& scratch) {
-  if (!panel.covered_once && !of_usual_size(factor)) {  // of the sum: its terms, times that, may be none of T's numbers
+void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1,
+                  std::int64_t j0, std::int64_t j1, double factor, T* out, std::int64_t ld,
+                  std::vector<std::byte>& scratch) {
+  // The factor is applied to the sum: a term times the factor may leave the range of T.
+  if (!panel.covered_once && !of_usual_size(factor)) {
     std::vector<double> row(static_cast<std::size_t>(j1 - j0));
     for (std::int64_t i = i0; i < i1; ++i) {
       decode_panel(isa, panel, i, i + 1, j0, j1, 1.0, row.data(), j1 - j0, scratch);
@@ -95,46 +98,54 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
     return p.row_stride == size && p.col_stride != size;
   };
   // Where pieces add up, as many rows at a time as stay at hand until the last is added.
-  const std::int64_t row_bytes = std::max<std::int64_t>(j1 - j0, 1) * static_cast<std::int64_t>(sizeof(T)),
+  const std::int64_t row_bytes =
+                         std::max<std::int64_t>(j1 - j0, 1) * static_cast<std::int64_t>(sizeof(T)),
                      few = std::max<std::int64_t>(summed_bytes / row_bytes, 1);
-  if (!panel.covered_once && i1 - i0 > few && std::none_of(panel.pieces.begin(), panel.pieces.end(), down)) {
+  if (!panel.covered_once && i1 - i0 > few &&
+      std::none_of(panel.pieces.begin(), panel.pieces.end(), down)) {
     for (std::int64_t i = i0; i < i1; i += few)
-      decode_panel(isa, panel, i, std::min(i + few, i1), j0, j1, factor, out + (i - i0) * ld, ld, scratch);
+      decode_panel(isa, panel, i, std::min(i + few, i1), j0, j1, factor, out + (i - i0) * ld, ld,
+                   scratch);
     return;
   }
-  bool add = !panel.covered_once && (panel.pieces.empty() || !covers(panel.pieces.front()));  // else the first writes
+  // If nothing is added, the first piece writes.
+  bool add = !panel.covered_once && (panel.pieces.empty() || !covers(panel.pieces.front()));
   if (add)
     for (std::int64_t i = i0; i < i1; ++i) std::fill_n(out + (i - i0) * ld, j1 - j0, T(0));
   std::vector<T> column;
   for (const Piece& piece : panel.pieces) {
-    const std::int64_t top = std::max(i0, piece.row0), bottom = std::min(i1, piece.row0 + piece.rows);
-    const std::int64_t left = std::max(j0, piece.col0), right = std::min(j1, piece.col0 + piece.cols);
+    const std::int64_t top = std::max(i0, piece.row0),
+                       bottom = std::min(i1, piece.row0 + piece.rows);
+    const std::int64_t left = std::max(j0, piece.col0),
+                       right = std::min(j1, piece.col0 + piece.cols);
     if (top >= bottom || left >= right) continue;
     const std::int64_t size = info(piece.tile->dtype).size;
     if (down(piece)) {  // decode, then turn
       column.resize(static_cast<std::size_t>(bottom - top));
       for (std::int64_t j = left; j < right; ++j) {
-        decode_run(isa, piece, top - piece.row0, j - piece.col0, bottom - top, true, factor, false, scratch,
-                   column.data());
+        decode_run(isa, piece, top - piece.row0, j - piece.col0, bottom - top, true, factor, false,
+                   scratch, column.data());
         T* target = out + (top - i0) * ld + (j - j0);
         for (std::int64_t i = 0; i < bottom - top; ++i) {
           T& element = target[i * ld];
-          element = add ? element + column[static_cast<std::size_t>(i)] : column[static_cast<std::size_t>(i)];
+          element = add ? element + column[static_cast<std::size_t>(i)]
+                        : column[static_cast<std::size_t>(i)];
         }
       }
     } else {
       const std::int64_t bytes = (right - left) * size;
       for (std::int64_t i = top; i < bottom; ++i) {
-        // The next rows are fetched meanwhile: no hardware prefetcher follows from row to row, or two matrices at once.
+        // The next rows are fetched meanwhile: no hardware prefetcher follows from row to row, or
+        // two matrices at once.
         const std::int64_t next = i + (bytes <= short_run ? rows_ahead : 1);
         if (next < piece.row0 + piece.rows) {
-          const std::byte* ahead =
-              piece.data + (next - piece.row0) * piece.row_stride + (left - piece.col0) * piece.col_stride;
+          const std::byte* ahead = piece.data + (next - piece.row0) * piece.row_stride +
+                                   (left - piece.col0) * piece.col_stride;
           for (std::int64_t e = 0; e < bytes; e += 64) __builtin_prefetch(ahead + e);
           __builtin_prefetch(ahead + bytes - 1);
         }
-        decode_run(isa, piece, i - piece.row0, left - piece.col0, right - left, false, factor, add, scratch,
-                   out + (i - i0) * ld + (left - j0));
+        decode_run(isa, piece, i - piece.row0, left - piece.col0, right - left, false, factor, add,
+                   scratch, out + (i - i0) * ld + (left - j0));
       }
     }
     add = !panel.covered_once;
@@ -150,20 +161,22 @@ bool is_plain(const Panel& panel, DType dtype) {
          piece.col_stride == sizeof(T) && piece.aligned_to(alignof(T));
 }
 
-// Whether a matrix is one tensor of bf16 numbers, stored by rows, nothing to scale; so are its panels.
+// Whether a matrix is one tensor of bf16 numbers, stored by rows, nothing to scale; so are its
+// panels.
 inline bool is_one_of_bf16(const Matrix& a) {
   if (a.tiles.size() != 1) return false;
   const Tile& t = a.tiles.front();
-  return t.dtype == DType::bf16 && t.coefficient == 1.0 && !t.scale && t.col_stride == 2 && t.row0 == 0 &&
-         t.col0 == 0 && t.rows == a.rows && t.cols == a.cols;
+  return t.dtype == DType::bf16 && t.coefficient == 1.0 && !t.scale && t.col_stride == 2 &&
+         t.row0 == 0 && t.col0 == 0 && t.rows == a.rows && t.cols == a.cols;
 }
 
-// A power of two commutes with rounding: a view's factor goes into the blocks, so that stored numbers need no
-// arithmetic, unless it is so large that a block would leave the range.
+// A power of two commutes with rounding: a view's factor goes into the blocks, so that stored
+// numbers need no arithmetic, unless it is so large that a block would leave the range.
 struct Factors {
   double block, panel;
   explicit Factors(double factor)
-      : block(std::abs(std::log2(factor)) < 60 ? factor : 1.0), panel(block == factor ? 1.0 : factor) {}
+      : block(std::abs(std::log2(factor)) < 60 ? factor : 1.0),
+        panel(block == factor ? 1.0 : factor) {}
 };
 
 struct DecodeScratch {
@@ -171,19 +184,23 @@ struct DecodeScratch {
   std::vector<float> numbers;
 };
 
-// The same rounded to bf16: element (i, j) at out[(i - i0)*ld + (j - j0)]. Whatever the storage, the sum of an
-// element's pieces is rounded once.
-inline void decode_bf16(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1, std::int64_t j0,
-                        std::int64_t j1, double factor, std::uint16_t* out, std::int64_t ld, DecodeScratch& scratch) {
+// The same rounded to bf16: element (i, j) at out[(i - i0)*ld + (j - j0)]. Whatever the storage,
+// the sum of an element's pieces is rounded once.
+inline void decode_bf16(const Isa& isa, const Panel& panel, std::int64_t i0, std::int64_t i1,
+                        std::int64_t j0, std::int64_t j1, double factor, std::uint16_t* out,
+                        std::int64_t ld, DecodeScratch& scratch) {
   if (panel.pieces.size() == 1 && panel.covered_once) {
     const Piece& piece = panel.pieces.front();
     const Tile& tile = *piece.tile;
-    const bool plain = factor * tile.coefficient == 1.0 && !tile.scale && piece.col_stride == info(tile.dtype).size;
-    if (plain && (tile.dtype == DType::bf16 || (tile.dtype == DType::f32 && piece.aligned_to(alignof(float))))) {
+    const bool plain = factor * tile.coefficient == 1.0 && !tile.scale &&
+                       piece.col_stride == info(tile.dtype).size;
+    if (plain && (tile.dtype == DType::bf16 ||
+                  (tile.dtype == DType::f32 && piece.aligned_to(alignof(float))))) {
       for (std::int64_t i = i0; i < i1; ++i) {
         const std::byte* source = piece.data + i * piece.row_stride + j0 * piece.col_stride;
         std::uint16_t* to = out + (i - i0) * ld;
-        if (tile.dtype == DType::bf16) std::memcpy(to, source, static_cast<std::size_t>(2 * (j1 - j0)));
+        if (tile.dtype == DType::bf16)
+          std::memcpy(to, source, static_cast<std::size_t>(2 * (j1 - j0)));
         else isa.round_bf16(reinterpret_cast<const float*>(source), j1 - j0, 1.0f, to);
       }
       return;
@@ -191,7 +208,8 @@ inline void decode_bf16(const Isa& isa, const Panel& panel, std::int64_t i0, std
   }
   scratch.numbers.resize(static_cast<std::size_t>(j1 - j0));
   for (std::int64_t i = i0; i < i1; ++i) {
-    decode_panel(isa, panel, i, i + 1, j0, j1, factor, scratch.numbers.data(), j1 - j0, scratch.codes);
+    decode_panel(isa, panel, i, i + 1, j0, j1, factor, scratch.numbers.data(), j1 - j0,
+                 scratch.codes);
     isa.round_bf16(scratch.numbers.data(), j1 - j0, 1.0f, out + (i - i0) * ld);
   }
 }

@@ -15,7 +15,10 @@ struct RoundedCopy {
   std::shared_ptr<std::uint16_t[]> codes;
 
   RoundedCopy(std::int64_t m, std::int64_t n)
-      : rows(m), cols(n), ld(spread<std::uint16_t>(n)), codes(aligned_array<std::uint16_t>(m * ld)) {}
+      : rows(m),
+        cols(n),
+        ld(spread<std::uint16_t>(n)),
+        codes(aligned_array<std::uint16_t>(m * ld)) {}
 
   std::uint16_t* row(std::int64_t i) const { return codes.get() + i * ld; }
 

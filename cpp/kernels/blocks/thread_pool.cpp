@@ -5,8 +5,8 @@ namespace sigmascope {
 
 namespace {
 
-// A parallel step takes a few hundred microseconds: a short wait by spinning saves the wake-up, a long one would
-// steal a core from whoever shares it.
+// A parallel step takes a few hundred microseconds: a short wait by spinning saves the wake-up, a
+// long one would steal a core from whoever shares it.
 constexpr int spins = 2000;
 
 template <class Condition>
@@ -23,7 +23,8 @@ bool spin_until(const Condition& condition) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { worker_loop(worker); });
+  for (int worker = 1; worker < threads; ++worker)
+    workers_.emplace_back([this, worker] { worker_loop(worker); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -63,7 +64,8 @@ void ThreadPool::run(std::int64_t count, const std::function<void(std::int64_t, 
 
 void ThreadPool::drain(int worker) {
   try {
-    for (std::int64_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) (*task_)(i, worker);
+    for (std::int64_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1))
+      (*task_)(i, worker);
   } catch (...) {
     std::lock_guard lock(mutex_);
     if (!error_) error_ = std::current_exception();

@@ -22,8 +22,9 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // task(i, worker) for every i in [0, count), each once, by whichever worker is free. What a task computes must
-  // depend on i alone: then no bit depends on the number of threads. Rethrows the first exception.
+  // task(i, worker) for every i in [0, count), each once, by whichever worker is free. What a task
+  // computes must depend on i alone: then no bit depends on the number of threads. Rethrows the
+  // first exception.
   void run(std::int64_t count, const std::function<void(std::int64_t i, int worker)>& task);
 
  private:

@@ -25,7 +25,8 @@ AlignedArray<T> zeros(std::int64_t count) {
 
 void check(const char* routine, int failed) {
   if (failed != 0)
-    throw std::runtime_error(std::string("LAPACK ") + routine + " failed with info = " + std::to_string(failed));
+    throw std::runtime_error(std::string("LAPACK ") + routine +
+                             " failed with info = " + std::to_string(failed));
 }
 
 // c_rj = c_jr for r < j: of a square, column-major, the lower triangle is given.
@@ -46,7 +47,8 @@ BandReduction<Real>::BandReduction(const Isa& isa, ThreadPool& pool, double* a, 
       pool_(pool),
       a_(a),
       n_(n),
-      ld_((parts(n + line, line) | 1) * line),  // an odd number of lines: columns fall into different cache sets
+      // An odd number of lines: columns fall into different cache sets.
+      ld_((parts(n + line, line) | 1) * line),
       panel_(zeros<double>(b * ld_)),
       left_(zeros<Real>(parts(n, tile) * tile * k)),
       right_(zeros<Real>(parts(n, tile) * tile * k)),
@@ -63,7 +65,8 @@ std::int64_t BandReduction<Real>::lanes_for(std::int64_t m) const {
 }
 
 template <class Real>
-void BandReduction<Real>::rows(std::int64_t o, const std::function<void(std::int64_t, std::int64_t, int)>& task) {
+void BandReduction<Real>::rows(std::int64_t o,
+                               const std::function<void(std::int64_t, std::int64_t, int)>& task) {
   const std::int64_t first = o / tile;
   pool_.run(parts(n_, tile) - first, [&](std::int64_t part, int worker) {
     const std::int64_t i = std::max(o, (first + part) * tile);
@@ -90,20 +93,23 @@ template <class Real>
 void BandReduction<Real>::load_panel(std::int64_t j) {
   const std::int64_t count = std::min(b, n_ - j);
   rows(j, [&](std::int64_t i, std::int64_t extent, int worker) {
-    for (std::int64_t c = 0; c < count; ++c) std::copy_n(a_ + (j + c) * n_ + i, extent, panel_.get() + c * ld_ + i);
+    for (std::int64_t c = 0; c < count; ++c)
+      std::copy_n(a_ + (j + c) * n_ + i, extent, panel_.get() + c * ld_ + i);
     if (waiting_)
-      add_product(count, extent, k, right_.get() + place(j), 1, tile, left_.get() + place(i), tile, panel_.get() + i,
-                  ld_, tiles_.get() + worker * 2 * tile * tile);
+      add_product(count, extent, k, right_.get() + place(j), 1, tile, left_.get() + place(i), tile,
+                  panel_.get() + i, ld_, tiles_.get() + worker * 2 * tile * tile);
   });
 }
 
 template <class Real>
 void BandReduction<Real>::store_band(std::int64_t j, double* band) const {
   for (std::int64_t c = 0; c < std::min(b, n_ - j); ++c)
-    std::copy_n(panel_.get() + c * ld_ + j + c, std::min(b + 1, n_ - j - c), band + (j + c) * band_ld);
+    std::copy_n(panel_.get() + c * ld_ + j + c, std::min(b + 1, n_ - j - c),
+                band + (j + c) * band_ld);
 }
 
-// Rows [o, n) of the panel = Q [R; 0]: V (row-major; columns beyond n - o are zero) and T (row-major).
+// Rows [o, n) of the panel = Q [R; 0]: V (row-major; columns beyond n - o are zero) and T
+// (row-major).
 template <class Real>
 void BandReduction<Real>::factorise(std::int64_t o) {
   const std::int64_t m = n_ - o, columns = std::min(b, m);
@@ -115,14 +121,15 @@ void BandReduction<Real>::factorise(std::int64_t o) {
   check("dgeqrt3", failed);
   if (columns < b) {
     const int others = static_cast<int>(b - columns);
-    scipy_dgemqrt_("L", "T", &mi, &others, &ki, &ki, q, &ldi, s_.data(), &ldt, q + columns * ld_, &ldi, c_.data(),
-                   &failed);
+    scipy_dgemqrt_("L", "T", &mi, &others, &ki, &ki, q, &ldi, s_.data(), &ldt, q + columns * ld_,
+                   &ldi, c_.data(), &failed);
     check("dgemqrt", failed);
   }
   rows(o, [&](std::int64_t first, std::int64_t extent, int) {
     for (std::int64_t i = first; i < first + extent; ++i)
       for (std::int64_t c = 0; c < b; ++c) {
-        const bool none = c >= columns || s_[static_cast<std::size_t>(c * b + c)] == 0;  // tau = 0: no reflector
+        // A column with tau = 0 has no reflector.
+        const bool none = c >= columns || s_[static_cast<std::size_t>(c * b + c)] == 0;
         const double value = none || i - o < c ? 0.0 : i - o == c ? 1.0 : panel_[c * ld_ + i];
         v_[i * b + c] = factor_[i * b + c] = static_cast<Real>(value);
       }
@@ -137,8 +144,9 @@ void BandReduction<Real>::factorise(std::int64_t o) {
   }
 }
 
-// T for V as it was rounded, which keeps Q = I - V T V^T orthogonal: T^-1 is the upper triangle of V^T V with half its
-// diagonal, Puglisi 1992, "Modification of the Householder method based on the compact WY representation".
+// T for V as it was rounded, which keeps Q = I - V T V^T orthogonal: T^-1 is the upper triangle of
+// V^T V with half its diagonal, Puglisi 1992, "Modification of the Householder method based on the
+// compact WY representation".
 template <class Real>
 void BandReduction<Real>::orthogonalise(std::int64_t o) {
   inner(o, v_.get(), v_.get());
@@ -149,7 +157,8 @@ void BandReduction<Real>::orthogonalise(std::int64_t o) {
     }
   const int order = static_cast<int>(b);
   int failed = 0;
-  scipy_dtrtri_("L", "N", &order, t_.data(), &order, &failed);  // row-major upper is column-major lower
+  // A row-major upper triangle is a column-major lower one.
+  scipy_dtrtri_("L", "N", &order, t_.data(), &order, &failed);
   check("dtrtri", failed);
 }
 
@@ -159,8 +168,8 @@ void BandReduction<Real>::inner(std::int64_t o, const double* x, const double* y
   constexpr std::int64_t part = 16;
   s_.fill(0.0);
   pool_.run(b / part, [&](std::int64_t index, int) {
-    isa_.product_f64(part, b, n_ - o, x + o * b + index * part, 1, b, y + o * b, b, s_.data() + index * part * b, b,
-                     Accumulate::sum_blocks);
+    isa_.product_f64(part, b, n_ - o, x + o * b + index * part, 1, b, y + o * b, b,
+                     s_.data() + index * part * b, b, Accumulate::sum_blocks);
   });
 }
 
@@ -173,7 +182,8 @@ void BandReduction<Real>::sweep(std::int64_t o) {
     Real* t = tiles_.get() + worker * 2 * tile * tile;
     std::fill_n(x + o * b, (n_ - o) * b, 0.0);
     for (std::int64_t column = first; column < side; ++column) {
-      const std::int64_t turn = (column - first) % (2 * lanes);  // forth and back: every lane has as many tiles
+      // Lanes are dealt forth and back, so that each gets as many tiles.
+      const std::int64_t turn = (column - first) % (2 * lanes);
       if (turn != lane && turn != 2 * lanes - 1 - lane) continue;
       for (std::int64_t row = column; row < side; ++row)
         sweep_tile(std::max(o, row * tile), std::max(o, column * tile), t, t + tile * tile, x);
@@ -191,15 +201,18 @@ void BandReduction<Real>::sweep(std::int64_t o) {
 
 // The tile that begins at (i, j), in t: x_i += A_ij v_j and x_j += A_ij^T v_i.
 template <class Real>
-void BandReduction<Real>::sweep_tile(std::int64_t i, std::int64_t j, Real* t, Real* scratch, double* x) {
+void BandReduction<Real>::sweep_tile(std::int64_t i, std::int64_t j, Real* t, Real* scratch,
+                                     double* x) {
   const std::int64_t height = tile_rows(i), width = tile_rows(j);
   load_tile(i, j, t, scratch);
   if (i == j) mirror(t, width, tile);
   add_product(height, b, width, t, 1, tile, factor_.get() + j * b, b, x + i * b, b, scratch);
-  if (i != j) add_product(width, b, height, t, tile, 1, factor_.get() + i * b, b, x + j * b, b, scratch);
+  if (i != j)
+    add_product(width, b, height, t, tile, 1, factor_.get() + i * b, b, x + j * b, b, scratch);
 }
 
-// A_ij := A_ij + L_i R_j^T if that waits, and t := A_ij, column-major; on the diagonal only the lower triangle.
+// A_ij := A_ij + L_i R_j^T if that waits, and t := A_ij, column-major; on the diagonal only the
+// lower triangle.
 template <class Real>
 void BandReduction<Real>::load_tile(std::int64_t i, std::int64_t j, Real* t, Real* scratch) {
   const std::int64_t height = tile_rows(i), width = tile_rows(j);
@@ -209,13 +222,14 @@ void BandReduction<Real>::load_tile(std::int64_t i, std::int64_t j, Real* t, Rea
     double* a = a_ + (j + first) * n_ + i + above;
     Real* to = t + first * tile + above;
     const auto update = [&](double* c, std::int64_t ld) {
-      add_product(count, height - above, k, right_.get() + place(j + first), 1, tile, left_.get() + place(i + above),
-                  tile, c, ld, scratch);
+      add_product(count, height - above, k, right_.get() + place(j + first), 1, tile,
+                  left_.get() + place(i + above), tile, c, ld, scratch);
     };
     if (in_place && waiting_) update(a, n_);
     for (std::int64_t c = 0; c < count; ++c) {
       const std::int64_t below = i == j ? c : 0;
-      for (std::int64_t r = below; r < height - above; ++r) to[c * tile + r] = static_cast<Real>(a[c * n_ + r]);
+      for (std::int64_t r = below; r < height - above; ++r)
+        to[c * tile + r] = static_cast<Real>(a[c * n_ + r]);
     }
     if constexpr (!in_place) {
       if (!waiting_) continue;
@@ -228,21 +242,24 @@ void BandReduction<Real>::load_tile(std::int64_t i, std::int64_t j, Real* t, Rea
   }
 }
 
-// c (rows x cols, row-major) += left (rows x terms, any steps) right (terms x cols, row-major). In fp64 what lies up to
-// the next whole line of c is overwritten.
+// c (rows x cols, row-major) += left (rows x terms, any steps) right (terms x cols, row-major). In
+// fp64 what lies up to the next whole line of c is overwritten.
 template <class Real>
-void BandReduction<Real>::add_product(std::int64_t rows, std::int64_t cols, std::int64_t terms, const Real* left,
-                                      std::int64_t row_step, std::int64_t k_step, const Real* right, std::int64_t ldr,
-                                      double* c, std::int64_t ldc, Real* scratch) {
+void BandReduction<Real>::add_product(std::int64_t rows, std::int64_t cols, std::int64_t terms,
+                                      const Real* left, std::int64_t row_step, std::int64_t k_step,
+                                      const Real* right, std::int64_t ldr, double* c,
+                                      std::int64_t ldc, Real* scratch) {
   const auto product = IsaOf<Real>::product(isa_);
   const std::int64_t whole = whole_lines(cols);
   if constexpr (sizeof(Real) == sizeof(double)) {
     product(rows, whole, terms, left, row_step, k_step, right, ldr, c, ldc, Accumulate::sum_blocks);
   } else {
     std::fill_n(scratch, rows * whole, Real(0));
-    product(rows, whole, terms, left, row_step, k_step, right, ldr, scratch, whole, Accumulate::chain);
+    product(rows, whole, terms, left, row_step, k_step, right, ldr, scratch, whole,
+            Accumulate::chain);
     for (std::int64_t i = 0; i < rows; ++i)
-      for (std::int64_t e = 0; e < cols; ++e) c[i * ldc + e] += static_cast<double>(scratch[i * whole + e]);
+      for (std::int64_t e = 0; e < cols; ++e)
+        c[i * ldc + e] += static_cast<double>(scratch[i * whole + e]);
   }
 }
 
@@ -251,7 +268,8 @@ template <class Real>
 void BandReduction<Real>::prepare_update(std::int64_t o) {
   rows(o, [&](std::int64_t i, std::int64_t count, int) {
     std::fill_n(w_.get() + i * b, count * b, 0.0);
-    isa_.product_f64(count, b, b, x_.get() + i * b, b, 1, t_.data(), b, w_.get() + i * b, b, Accumulate::sum_blocks);
+    isa_.product_f64(count, b, b, x_.get() + i * b, b, 1, t_.data(), b, w_.get() + i * b, b,
+                     Accumulate::sum_blocks);
   });
   inner(o, v_.get(), w_.get());
   c_.fill(0.0);

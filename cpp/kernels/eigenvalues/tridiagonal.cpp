@@ -23,10 +23,12 @@ constexpr std::int64_t two_stage_order = 1024;
 
 void check(const char* routine, int failed) {
   if (failed != 0)
-    throw std::runtime_error(std::string("LAPACK ") + routine + " failed with info = " + std::to_string(failed));
+    throw std::runtime_error(std::string("LAPACK ") + routine +
+                             " failed with info = " + std::to_string(failed));
 }
 
-// Sweeps of one thread that follow each other two steps apart, so that the blocks of one are in the cache for the next.
+// Sweeps of one thread that follow each other two steps apart, so that the blocks of one are in the
+// cache for the next.
 constexpr std::int64_t group = 4;
 
 struct Sweep {
@@ -35,12 +37,15 @@ struct Sweep {
   bool running;
 };
 
-// Sweep s + 1 may take a step when sweep s has taken the one after it: two steps behind, they touch no number together.
-// Groups of sweeps are handed out in order, so that the one a thread waits for is being worked on.
+// Sweep s + 1 may take a step when sweep s has taken the one after it: two steps behind, they touch
+// no number together. Groups of sweeps are handed out in order, so that the one a thread waits for
+// is being worked on.
 void chase_band(const Isa& isa, ThreadPool& pool, double* band, std::int64_t n) {
   constexpr std::int64_t all = std::numeric_limits<std::int64_t>::max();
-  const std::int64_t sweeps = std::max<std::int64_t>(n - 2, 0), groups = (sweeps + group - 1) / group;
-  std::vector<std::atomic<std::int64_t>> taken(static_cast<std::size_t>(groups));  // steps, by a group's last sweep
+  const std::int64_t sweeps = std::max<std::int64_t>(n - 2, 0),
+                     groups = (sweeps + group - 1) / group;
+  // Steps that the last sweep of each group has taken.
+  std::vector<std::atomic<std::int64_t>> taken(static_cast<std::size_t>(groups));
   pool.run(groups, [&](std::int64_t index, int) {
     const std::int64_t first = index * group, count = std::min(group, sweeps - first);
     Sweep state[group];
@@ -57,7 +62,8 @@ void chase_band(const Isa& isa, ThreadPool& pool, double* band, std::int64_t n) 
         state[i].running = isa.chase(band, n, first + i, step, state[i].v, &state[i].tau);
         if (!state[i].running) --running;
         if (i == count - 1)
-          taken[static_cast<std::size_t>(index)].store(state[i].running ? step + 1 : all, std::memory_order_release);
+          taken[static_cast<std::size_t>(index)].store(state[i].running ? step + 1 : all,
+                                                       std::memory_order_release);
       }
     }
   });
@@ -66,7 +72,8 @@ void chase_band(const Isa& isa, ThreadPool& pool, double* band, std::int64_t n) 
 // Sturm counts of one tridiagonal matrix.
 class Counts {
  public:
-  Counts(const Isa& isa, ThreadPool& pool, const std::vector<double>& diagonal, const std::vector<double>& beside)
+  Counts(const Isa& isa, ThreadPool& pool, const std::vector<double>& diagonal,
+         const std::vector<double>& beside)
       : isa_(isa), pool_(pool), diagonal_(diagonal), squares_(beside) {
     for (double& x : squares_) {
       x *= x;
@@ -78,11 +85,14 @@ class Counts {
   std::vector<double> below(std::vector<double> x) const {
     constexpr std::int64_t together = 32;
     const std::size_t wanted = x.size();
-    x.resize(static_cast<std::size_t>(chunks(static_cast<std::int64_t>(wanted), together) * together), 0.0);
+    x.resize(
+        static_cast<std::size_t>(chunks(static_cast<std::int64_t>(wanted), together) * together),
+        0.0);
     std::vector<double> counts(x.size());
     pool_.run(static_cast<std::int64_t>(x.size()) / together, [&](std::int64_t chunk, int) {
-      isa_.counts_below(static_cast<std::int64_t>(diagonal_.size()), diagonal_.data(), squares_.data(), least_,
-                        together, x.data() + chunk * together, counts.data() + chunk * together);
+      isa_.counts_below(static_cast<std::int64_t>(diagonal_.size()), diagonal_.data(),
+                        squares_.data(), least_, together, x.data() + chunk * together,
+                        counts.data() + chunk * together);
     });
     counts.resize(wanted);
     return counts;
@@ -96,8 +106,8 @@ class Counts {
   double least_ = std::numeric_limits<double>::min();
 };
 
-// Moves approximate eigenvalues, ascending, to within 16 units of roundoff of the largest: most are, two counts show
-// it, and the others are bisected.
+// Moves approximate eigenvalues, ascending, to within 16 units of roundoff of the largest: most
+// are, two counts show it, and the others are bisected.
 void refine(const Counts& counts, std::vector<double>& values) {
   const double within = 0x1p-49 * std::max(std::abs(values.front()), std::abs(values.back()));
   struct Bracket {
@@ -146,11 +156,13 @@ void refine(const Counts& counts, std::vector<double>& values) {
   std::sort(values.begin(), values.end());
 }
 
-// The eigenvalues, ascending, of a symmetric tridiagonal matrix that is positive semidefinite to rounding: by dqds of
-// its Cholesky factor (Fernando & Parlett 1994), refined. LAPACK's dlasq takes an eigenvalue for found within 200 units
-// of roundoff of it, and in clusters of close values many are as far off, as some of dsterf are. A shift that makes the
-// matrix positive definite costs no digit, as long as it is no larger.
-std::vector<double> tridiagonal_eigenvalues(const Isa& isa, ThreadPool& pool, const std::vector<double>& diagonal,
+// The eigenvalues, ascending, of a symmetric tridiagonal matrix that is positive semidefinite to
+// rounding: by dqds of its Cholesky factor (Fernando & Parlett 1994), refined. LAPACK's dlasq takes
+// an eigenvalue for found within 200 units of roundoff of it, and in clusters of close values many
+// are as far off, as some of dsterf are. A shift that makes the matrix positive definite costs no
+// digit, as long as it is no larger.
+std::vector<double> tridiagonal_eigenvalues(const Isa& isa, ThreadPool& pool,
+                                            const std::vector<double>& diagonal,
                                             const std::vector<double>& beside) {
   const int n = static_cast<int>(diagonal.size());
   double largest = 0, sum = 0;
@@ -184,13 +196,16 @@ std::vector<double> tridiagonal_eigenvalues(const Isa& isa, ThreadPool& pool, co
 
 std::vector<double> by_lapack(const Isa& isa, ThreadPool& pool, Small& a) {
   const int n = static_cast<int>(a.rows);
-  std::vector<double> diagonal(static_cast<std::size_t>(n)), beside(diagonal.size()), tau(diagonal.size());
+  std::vector<double> diagonal(static_cast<std::size_t>(n)), beside(diagonal.size()),
+      tau(diagonal.size());
   double work_size = 0;
   int query = -1, failed = 0;
-  scipy_dsytrd_("L", &n, a.data(), &n, diagonal.data(), beside.data(), tau.data(), &work_size, &query, &failed);
+  scipy_dsytrd_("L", &n, a.data(), &n, diagonal.data(), beside.data(), tau.data(), &work_size,
+                &query, &failed);
   const int lwork = static_cast<int>(work_size);
   Small work(lwork, 1);
-  scipy_dsytrd_("L", &n, a.data(), &n, diagonal.data(), beside.data(), tau.data(), work.data(), &lwork, &failed);
+  scipy_dsytrd_("L", &n, a.data(), &n, diagonal.data(), beside.data(), tau.data(), work.data(),
+                &lwork, &failed);
   check("dsytrd", failed);
   return tridiagonal_eigenvalues(isa, pool, diagonal, beside);
 }
@@ -199,7 +214,8 @@ std::vector<double> by_lapack(const Isa& isa, ThreadPool& pool, Small& a) {
 
 std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a, bool fast,
                                           const std::function<void()>& pulse) {
-  const std::int64_t n = a.rows, length = (n + 2 * band_width + 1) * band_ld;  // zeros follow the band
+  // Zeros follow the band.
+  const std::int64_t n = a.rows, length = (n + 2 * band_width + 1) * band_ld;
   if (n == 0) return {};
   auto storage = aligned_array<double>(length);
   std::fill_n(storage.get(), length, 0.0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rows of stored codes that lie one after another, for kernels that look at codes: where they are if they lie so,
-// else turned or, where tiles are scaled or add up, decoded into a buffer.
+// Rows of stored codes that lie one after another, for kernels that look at codes: where they are
+// if they lie so, else turned or, where tiles are scaled or add up, decoded into a buffer.
 #pragma once
 
 #include <algorithm>
@@ -29,25 +29,28 @@ struct CodeBuffers {
 };
 
 template <std::size_t size>
-void turn_codes(const std::byte* from, std::int64_t row_stride, std::int64_t col_stride, std::int64_t rows,
-                std::int64_t cols, std::byte* to) {
+void turn_codes(const std::byte* from, std::int64_t row_stride, std::int64_t col_stride,
+                std::int64_t rows, std::int64_t cols, std::byte* to) {
   constexpr std::int64_t tile = 16;  // whose columns stay in the cache from row to row
   for (std::int64_t j0 = 0; j0 < cols; j0 += tile)
     for (std::int64_t i = 0; i < rows; ++i)
       for (std::int64_t j = j0; j < std::min(cols, j0 + tile); ++j)
-        std::memcpy(to + (i * cols + j) * static_cast<std::int64_t>(size), from + i * row_stride + j * col_stride,
-                    size);
+        std::memcpy(to + (i * cols + j) * static_cast<std::int64_t>(size),
+                    from + i * row_stride + j * col_stride, size);
 }
 
-// Elements of columns [j, j + n) from row i of the panel on: as many of at most `most` rows as lie alike.
-inline ElementCodes element_codes(const Isa& isa, const Panel& panel, std::int64_t i, std::int64_t most, std::int64_t j,
-                                  std::int64_t n, CodeBuffers& buffers) {
+// Elements of columns [j, j + n) from row i of the panel on: as many of at most `most` rows as lie
+// alike.
+inline ElementCodes element_codes(const Isa& isa, const Panel& panel, std::int64_t i,
+                                  std::int64_t most, std::int64_t j, std::int64_t n,
+                                  CodeBuffers& buffers) {
   constexpr std::int64_t buffered = 32;  // rows turned or decoded at a time
   const auto holds = [&](const Piece& p) {
     return p.row0 <= i && i < p.row0 + p.rows && p.col0 <= j && j + n <= p.col0 + p.cols;
   };
   const auto piece = std::find_if(panel.pieces.begin(), panel.pieces.end(), holds);
-  if (panel.covered_once && piece != panel.pieces.end() && piece->tile->coefficient == 1.0 && !piece->tile->scale) {
+  if (panel.covered_once && piece != panel.pieces.end() && piece->tile->coefficient == 1.0 &&
+      !piece->tile->scale) {
     const DType dtype = piece->tile->dtype;
     const std::int64_t size = info(dtype).size;
     const std::byte* first =
@@ -56,7 +59,10 @@ inline ElementCodes element_codes(const Isa& isa, const Panel& panel, std::int64
     if (piece->col_stride == size) return {dtype, first, piece->row_stride, rows};
     const std::int64_t here = std::min(rows, buffered);
     buffers.turned.resize(static_cast<std::size_t>(buffered * stretch_length * size));
-    const auto turn = size == 1 ? turn_codes<1> : size == 2 ? turn_codes<2> : size == 4 ? turn_codes<4> : turn_codes<8>;
+    const auto turn = size == 1   ? turn_codes<1>
+                      : size == 2 ? turn_codes<2>
+                      : size == 4 ? turn_codes<4>
+                                  : turn_codes<8>;
     turn(first, piece->row_stride, piece->col_stride, here, n, buffers.turned.data());
     return {dtype, buffers.turned.data(), n * size, here};
   }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A hash of all numbers of a matrix, on which the random start of a search depends. It is a sum over the entries of a
-// word, which holds sign, exponent and fraction, times an odd key of the entry's place, mod 2^64: a multilinear hash
-// (Carter & Wegman 1979), whose terms may be added in any order; then it is mixed. It is the same for every way to
-// store or cut one matrix, for its transpose if it is not square, and for the matrix times a power of two, which adds
-// as much to the word of every entry that is not zero. It is not cryptographic: see docs/architecture.md.
+// A hash of all numbers of a matrix, on which the random start of a search depends. It is a sum
+// over the entries of a word, which holds sign, exponent and fraction, times an odd key of the
+// entry's place, mod 2^64: a multilinear hash (Carter & Wegman 1979), whose terms may be added in
+// any order; then it is mixed. It is the same for every way to store or cut one matrix, for its
+// transpose if it is not square, and for the matrix times a power of two, which adds as much to the
+// word of every entry that is not zero. It is not cryptographic: see docs/architecture.md.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +16,8 @@
 
 namespace sigmascope {
 
-// Where a block lies in the matrix that is hashed, and whether that has as many rows as columns at least.
+// Where a block lies in the matrix that is hashed, and whether that has as many rows as columns at
+// least.
 struct BlockPlace {
   std::int64_t row0 = 0, col0 = 0;
   bool tall = true;
@@ -24,7 +26,8 @@ struct BlockPlace {
 // What one thread adds up.
 class Digester {
  public:
-  Digester(const Isa& isa, const BlockPlace& place, bool whole) : isa_(&isa), place_(place), whole_(whole) {}
+  Digester(const Isa& isa, const BlockPlace& place, bool whole)
+      : isa_(&isa), place_(place), whole_(whole) {}
 
   // Codes of columns [j, j + n) of one stretch in row i.
   void add(DType dtype, const void* codes, std::int64_t i, std::int64_t j, std::int64_t n) {
@@ -50,7 +53,8 @@ class Digester {
 
 inline Digest sum_of(const std::vector<Digester>& parts) {
   Digest total;
-  for (const Digester& part : parts) total.sum += part.found().sum, total.zeros += part.found().zeros;
+  for (const Digester& part : parts)
+    total.sum += part.found().sum, total.zeros += part.found().zeros;
   return total;
 }
 
@@ -70,7 +74,8 @@ inline std::uint64_t all_keys(const Isa& isa, std::int64_t longer, std::int64_t 
       const std::int64_t n = std::min(stretch_length, extent - i);
       isa.digest_keys(i, n, is_longer, keys.data());
       for (std::size_t bit = 0; bit < 32; ++bit)
-        for (std::int64_t e = 0; e < n; ++e) ones[bit] += keys[static_cast<std::size_t>(e)] >> bit & 1u;
+        for (std::int64_t e = 0; e < n; ++e)
+          ones[bit] += keys[static_cast<std::size_t>(e)] >> bit & 1u;
     }
     return ones;
   };
@@ -84,14 +89,15 @@ inline std::uint64_t all_keys(const Isa& isa, std::int64_t longer, std::int64_t 
 }
 
 // Of a matrix of this shape, whose largest entry has this magnitude.
-inline std::uint64_t fingerprint(const Isa& isa, const Digest& digest, double largest, std::int64_t rows,
-                                 std::int64_t cols) {
+inline std::uint64_t fingerprint(const Isa& isa, const Digest& digest, double largest,
+                                 std::int64_t rows, std::int64_t cols) {
   int exponent = 0;
   std::frexp(largest, &exponent);
   const std::int64_t longer = std::max(rows, cols), shorter = std::min(rows, cols);
   const std::uint64_t scale = static_cast<std::uint64_t>(static_cast<std::int64_t>(exponent)) << 23;
   const std::uint64_t sum = digest.sum - scale * (all_keys(isa, longer, shorter) - digest.zeros);
-  const std::uint64_t shape = mixed(static_cast<std::uint64_t>(longer)) + static_cast<std::uint64_t>(shorter);
+  const std::uint64_t shape =
+      mixed(static_cast<std::uint64_t>(longer)) + static_cast<std::uint64_t>(shorter);
   return mixed(sum ^ mixed(shape));
 }
 

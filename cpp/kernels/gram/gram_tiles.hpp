@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How a Gram matrix is cut: panels of gram_rows rows, tiles of gram_tile columns; and its products by tiles (Intel
-// AMX).
+// How a Gram matrix is cut: panels of gram_rows rows, tiles of gram_tile columns; and its products
+// by tiles (Intel AMX).
 #pragma once
 
 #include <algorithm>
@@ -39,18 +39,21 @@ void each_tile(ThreadPool& pool, std::int64_t n, const Task& task) {
   });
 }
 
-// A panel's columns in groups of 16 as the operands of tiles, group after group, step after step, part after part.
+// A panel's columns in groups of 16 as the operands of tiles, group after group, step after step,
+// part after part.
 struct GramTiles {
   AlignedArray<std::uint16_t> left, right;
 
   explicit GramTiles(std::int64_t n)
       : left(aligned_array<std::uint16_t>(size(n))), right(aligned_array<std::uint16_t>(size(n))) {}
-  static std::int64_t size(std::int64_t n) { return chunks(n, cell_group) * cell_group * gram_rows * tile_parts; }
+  static std::int64_t size(std::int64_t n) {
+    return chunks(n, cell_group) * cell_group * gram_rows * tile_parts;
+  }
 };
 
 // What cells do, by tiles: a number of fp32 in three parts, of bf16 in one.
-inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const Decoded& panel, GramTiles& packed,
-                         Small& g) {
+inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const Decoded& panel,
+                         GramTiles& packed, Small& g) {
   const TileKernels& tiles = *isa.tiles;
   const std::int64_t n = g.rows, steps = chunks(panel.rows, tile_depth);
   const int parts = narrow == Narrow::bf16 ? 1 : tile_parts;
@@ -61,23 +64,27 @@ inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const 
     auto& own = cells[static_cast<std::size_t>(worker)];
     if (!own) own = aligned_array<std::uint32_t>(gram_rows * cell_group);
     const std::int64_t j = group * cell_group;
-    isa.pack_cells(Narrow::f32, std::min(cell_group, n - j), panel.rows, panel.x + j * panel.col_step, panel.col_step,
-                   panel.row_step, own.get());
+    isa.pack_cells(Narrow::f32, std::min(cell_group, n - j), panel.rows,
+                   panel.x + j * panel.col_step, panel.col_step, panel.row_step, own.get());
     const auto* numbers = reinterpret_cast<const float*>(own.get());
     for (std::int64_t s = 0; s < steps; ++s) {
-      const std::int64_t row = s * tile_depth, rows = std::min<std::int64_t>(tile_depth, panel.rows - row),
+      const std::int64_t row = s * tile_depth,
+                         rows = std::min<std::int64_t>(tile_depth, panel.rows - row),
                          at = group * group_codes + s * parts * tile_codes;
-      tiles.pack_left(numbers + row * cell_group, cell_group, rows, 1.0f, parts, packed.left.get() + at);
-      tiles.pack_right(numbers + row * cell_group, cell_group, rows, 1.0f, parts, packed.right.get() + at);
+      tiles.pack_left(numbers + row * cell_group, cell_group, rows, 1.0f, parts,
+                      packed.left.get() + at);
+      tiles.pack_right(numbers + row * cell_group, cell_group, rows, 1.0f, parts,
+                       packed.right.get() + at);
     }
   });
   const auto operand = [&](const AlignedArray<std::uint16_t>& codes, std::int64_t column) {
-    return TileOperand{.data = reinterpret_cast<const std::byte*>(codes.get() + column / cell_group * group_codes),
-                       .stride = 2 * tile_depth,
-                       .tile = 2 * group_codes,
-                       .step = parts * bytes,
-                       .part = bytes,
-                       .parts = parts};
+    return TileOperand{
+        .data = reinterpret_cast<const std::byte*>(codes.get() + column / cell_group * group_codes),
+        .stride = 2 * tile_depth,
+        .tile = 2 * group_codes,
+        .step = parts * bytes,
+        .part = bytes,
+        .parts = parts};
   };
   std::vector<AlignedArray<float>> sums(static_cast<std::size_t>(pool.threads()));
   each_tile(pool, n, [&](const GramTile& t, int worker) {
@@ -85,9 +92,9 @@ inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const 
     if (!sum) sum = aligned_array<float>(gram_tile * gram_tile);
     std::fill_n(sum.get(), gram_tile * gram_tile, 0.0f);
     const TileRegisters ready(tiles);
-    tiles.multiply(chunks(t.cols, tile_side), chunks(t.rows, tile_side), steps, operand(packed.left, t.j),
-                   operand(packed.right, t.i), true, {sum.get(), gram_tile, tile_side * gram_tile, tile_side},
-                   Accumulate::chain);
+    tiles.multiply(chunks(t.cols, tile_side), chunks(t.rows, tile_side), steps,
+                   operand(packed.left, t.j), operand(packed.right, t.i), true,
+                   {sum.get(), gram_tile, tile_side * gram_tile, tile_side}, Accumulate::chain);
     for (std::int64_t j = 0; j < t.cols; ++j) {
       double* column = &g(t.i, t.j + j);
       const float* from = sum.get() + j * gram_tile;

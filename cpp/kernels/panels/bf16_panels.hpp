@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Products with panels of a matrix in bf16 by pairs: Isa::product_bf16. For cpu_bf16.cpp alone.
 //
-// Sums start afresh every tile_sum terms of the matrix, wherever its panels end, so that no bit depends on the panel,
-// on how often A is read, or on which product it is.
+// Sums start afresh every tile_sum terms of the matrix, wherever its panels end, so that no bit
+// depends on the panel, on how often A is read, or on which product it is.
 #pragma once
 
 #include <algorithm>
@@ -28,13 +28,15 @@ constexpr std::int64_t depth = 2048;    // K multiplied at a time: long runs of 
 constexpr std::int64_t row_chunk = 64;  // rows per task
 constexpr std::int64_t strip = 192;     // columns per task of a transposed product
 
-// Rows of a panel that one thread passes over twice: its L2 cache holds those of most matrices. All threads at one: as
-// many bytes as make the sums of the transposed product a small part of the work.
+// Rows of a panel that one thread passes over twice: its L2 cache holds those of most matrices. All
+// threads at one: as many bytes as make the sums of the transposed product a small part of the
+// work.
 constexpr std::int64_t own_rows = 64, own_rows_wide = 128, shared_bytes = std::int64_t{2} << 20;
 
 std::int64_t even(std::int64_t n) { return (n + 1) / 2 * 2; }
 
-// A block as pairs of rows, `group` columns after another: group g's word (pair, column) at data[g*pairs*group + ...].
+// A block as pairs of rows, `group` columns after another: group g's word (pair, column) at
+// data[g*pairs*group + ...].
 struct Packed {
   std::int64_t pairs, cols;  // cols: padded to whole vectors
   AlignedArray<std::uint32_t> data;
@@ -43,21 +45,25 @@ struct Packed {
   Packed(std::int64_t rows, std::int64_t ld)
       : pairs(even(rows) / 2), cols(ld), data(aligned_array<std::uint32_t>(pairs * ld)) {}
   std::int64_t width(std::int64_t j) const { return std::min(group, cols - j); }
-  const std::uint32_t* at(std::int64_t pair, std::int64_t j) const { return data.get() + j * pairs + pair * width(j); }
+  const std::uint32_t* at(std::int64_t pair, std::int64_t j) const {
+    return data.get() + j * pairs + pair * width(j);
+  }
 
-  // Rows [i0, i1) of a row-major block that starts at x, as bf16(factor x); i0 is even, a missing row is zero.
+  // Rows [i0, i1) of a row-major block that starts at x, as bf16(factor x); i0 is even, a missing
+  // row is zero.
   void pack(const Isa& isa, const float* x, std::int64_t i0, std::int64_t i1, float factor) {
     for (std::int64_t j = 0; j < cols; j += group)
-      isa.pack_pairs(x + i0 * cols + j, cols, i1 - i0, width(j), factor, data.get() + j * pairs + i0 / 2 * width(j));
+      isa.pack_pairs(x + i0 * cols + j, cols, i1 - i0, width(j), factor,
+                     data.get() + j * pairs + i0 / 2 * width(j));
   }
 };
 
 // C += P B for rows of a bf16 panel that lie `ld` apart: pairs along a row are pairs in memory.
-void add_rows(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, std::int64_t rows, std::int64_t pairs,
-              const Packed& b, std::int64_t pair0, float* c) {
+void add_rows(const Isa& isa, const std::uint16_t* panel, std::int64_t ld, std::int64_t rows,
+              std::int64_t pairs, const Packed& b, std::int64_t pair0, float* c) {
   for (std::int64_t j = 0; j < b.cols; j += group)
-    isa.product_bf16(rows, b.width(j), pairs, reinterpret_cast<const std::uint32_t*>(panel), ld / 2, 1, b.at(pair0, j),
-                     b.width(j), c + j, b.cols, Accumulate::sum_blocks);
+    isa.product_bf16(rows, b.width(j), pairs, reinterpret_cast<const std::uint32_t*>(panel), ld / 2,
+                     1, b.at(pair0, j), b.width(j), c + j, b.cols, Accumulate::sum_blocks);
 }
 
 // Whether a matrix's own bytes can be multiplied: bf16, pairs along whole rows, nothing to scale.
@@ -75,14 +81,15 @@ class Bf16Panels {
   static constexpr std::int64_t chain = tile_sum;
 
   // `alone`: other threads take other panels.
-  Bf16Panels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int, bool alone,
-             std::int64_t asked_height)
+  Bf16Panels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int,
+             bool alone, std::int64_t asked_height)
       : isa_(isa),
         pool_(pool),
         rows_(a.rows()),
         cols_(a.cols()),
         width_(width),
-        strip_(std::min(strip, chunks(chunks(cols_, alone ? 1 : pool.threads()), adjoint_tile) * adjoint_tile)),
+        strip_(std::min(
+            strip, chunks(chunks(cols_, alone ? 1 : pool.threads()), adjoint_tile) * adjoint_tile)),
         height_(std::min(asked_height > 0  ? even(asked_height)
                          : !alone          ? shared_rows()
                          : width_ <= group ? own_rows
@@ -100,7 +107,8 @@ class Bf16Panels {
   std::shared_ptr<const Packed> packed(const Block<float>& x) {
     auto block = std::make_shared<Packed>(cols_, width_);
     pack(*block, x.data.get(), cols_);
-    if (isa_.dots && width_ <= 2 * dot_columns) block->turned = Turned(block->data.get(), block->pairs, width_, pool_);
+    if (isa_.dots && width_ <= 2 * dot_columns)
+      block->turned = Turned(block->data.get(), block->pairs, width_, pool_);
     return block;
   }
 
@@ -154,11 +162,11 @@ class Bf16Panels {
       const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
       std::fill_n(y_.get() + i * width_, count * width_, 0.0f);
       if (const auto& x = right_->turned; x.words)
-        return isa_.dots->bf16(count, even(cols_), codes_ + i * ld_, ld_, x.words.get(), x.half, width_,
-                               y_.get() + i * width_);
+        return isa_.dots->bf16(count, even(cols_), codes_ + i * ld_, ld_, x.words.get(), x.half,
+                               width_, y_.get() + i * width_);
       for (std::int64_t p = 0; p < cols_; p += depth)
-        add_rows(isa_, codes_ + i * ld_ + p, ld_, count, even(std::min(depth, cols_ - p)) / 2, *right_, p / 2,
-                 y_.get() + i * width_);
+        add_rows(isa_, codes_ + i * ld_ + p, ld_, count, even(std::min(depth, cols_ - p)) / 2,
+                 *right_, p / 2, y_.get() + i * width_);
     });
     return y_.get();
   }
@@ -189,7 +197,8 @@ class Bf16Panels {
     pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
       const std::int64_t first = part * strip_, end = std::min(cols_, first + strip_);
       for (std::int64_t j = first; j < end; ++j) {
-        const float* tile = sums.data() + j / adjoint_tile * adjoint_tile * width_ + isa_.pair_places[j % adjoint_tile];
+        const float* tile = sums.data() + j / adjoint_tile * adjoint_tile * width_ +
+                            isa_.pair_places[j % adjoint_tile];
         for (std::int64_t c = 0; c < width_; ++c) z.row(j)[c] = tile[c * adjoint_tile];
       }
     });
@@ -199,8 +208,11 @@ class Bf16Panels {
   std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
 
   std::int64_t shared_rows() const {
-    const std::int64_t turn = row_chunk * pool_.threads(), most = std::max<std::int64_t>(chain / turn, 1);
-    return std::clamp<std::int64_t>(shared_bytes / (2 * std::max<std::int64_t>(cols_, 1) * turn), 1, most) * turn;
+    const std::int64_t turn = row_chunk * pool_.threads(),
+                       most = std::max<std::int64_t>(chain / turn, 1);
+    return std::clamp<std::int64_t>(shared_bytes / (2 * std::max<std::int64_t>(cols_, 1) * turn), 1,
+                                    most) *
+           turn;
   }
 
   void pack(Packed& to, const float* x, std::int64_t rows) const {

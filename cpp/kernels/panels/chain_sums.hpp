@@ -11,9 +11,9 @@
 
 namespace sigmascope {
 
-// z = op(A)^T y as the sum of chains of rows of op(A), which are added in their order; in parts, so that threads follow
-// each other and none waits for the whole of another's chain. Sums of 16 chains are added in their turn: of m rows the
-// error grows with 16 + m / (16 chain), not with m / chain.
+// z = op(A)^T y as the sum of chains of rows of op(A), which are added in their order; in parts, so
+// that threads follow each other and none waits for the whole of another's chain. Sums of 16 chains
+// are added in their turn: of m rows the error grows with 16 + m / (16 chain), not with m / chain.
 template <class T>
 class ChainSums {
  public:
@@ -32,7 +32,8 @@ class ChainSums {
     std::fill_n(total_.get(), size, T(0));
   }
 
-  // Part `part` of z, when it has all chains before `index`; null if there is no use in it any more.
+  // Part `part` of z, when it has all chains before `index`; null if there is no use in it any
+  // more.
   T* turn(std::int64_t index, std::int64_t part) {
     for (int seen = next(part).load(); seen != index; seen = next(part).load()) {
       if (seen < 0) return nullptr;
@@ -66,7 +67,8 @@ class ChainSums {
   std::atomic<int>& next(std::int64_t part) { return next_[static_cast<std::size_t>(part)]; }
 
   std::int64_t size_, part_, parts_, chains_;
-  AlignedArray<T> z_, total_;                 // of up to 16 chains, and of those before, if there are more
+  // Sums of up to 16 chains, and of all groups of 16 before them, if there are more.
+  AlignedArray<T> z_, total_;
   std::unique_ptr<std::atomic<int>[]> next_;  // of each part: how many chains it has; -1: given up
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products with panels of a matrix in T, the precision of blocks: Isa::product_f32, adjoint_f32 and those of fp64, or,
-// where the matrix is stored in bf16, their like that widen its numbers on the way: half the bytes, the same bits. For
-// cpu_backend.cpp alone.
+// Products with panels of a matrix in T, the precision of blocks: Isa::product_f32, adjoint_f32 and
+// those of fp64, or, where the matrix is stored in bf16, their like that widen its numbers on the
+// way: half the bytes, the same bits. For cpu_backend.cpp alone.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +23,9 @@
 namespace sigmascope {
 namespace {
 
-// Products with A (m x n), panel after panel of its rows. DOTS: a block of few columns may be multiplied by dot
-// products along A's rows, faster; else sums are those of the adjoint of A's transpose, bit by bit.
+// Products with A (m x n), panel after panel of its rows. DOTS: a block of few columns may be
+// multiplied by dot products along A's rows, faster; else sums are those of the adjoint of A's
+// transpose, bit by bit.
 template <class T, bool DOTS>
 class NumberPanels {
   struct Right {
@@ -34,21 +35,23 @@ class NumberPanels {
 
  public:
   static constexpr bool columns = false;  // A^T goes along the rows of A
-  // Rows of z = A^T y are summed in chains of so many, and these in groups of 16 (`ChainSums`), as `forward` sums K:
-  // the error grows with 64 + 16 + m / 1024, not with m. Longer chains are no faster, and rows of one repeated number
-  // made them err by 140 roundings (chains of 256) where now it is 21. The cuts lie in the matrix, not in the panel,
-  // so that no bit depends on the panel.
+  // Rows of z = A^T y are summed in chains of so many, and these in groups of 16 (`ChainSums`), as
+  // `forward` sums K: the error grows with 64 + 16 + m / 1024, not with m. Longer chains are no
+  // faster, and rows of one repeated number made them err by 140 roundings (chains of 256) where
+  // now it is 21. The cuts lie in the matrix, not in the panel, so that no bit depends on the
+  // panel.
   static constexpr std::int64_t chain = 64;
 
   // `alone`: other threads take other panels.
-  NumberPanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int, bool alone,
-               std::int64_t asked_height)
+  NumberPanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int,
+               bool alone, std::int64_t asked_height)
       : isa_(isa),
         pool_(pool),
         rows_(a.rows()),
         cols_(a.cols()),
         width_(width),
-        strip_(std::min(strip, chunks(chunks(cols_, alone ? 1 : pool.threads()), adjoint_tile) * adjoint_tile)),
+        strip_(std::min(
+            strip, chunks(chunks(cols_, alone ? 1 : pool.threads()), adjoint_tile) * adjoint_tile)),
         height_(std::min(asked_height > 0 ? asked_height
                          : !alone         ? shared_rows()
                          : width_ <= 64   ? own_rows
@@ -58,7 +61,8 @@ class NumberPanels {
     const Factors factors(a.factor);
     block_factor_ = static_cast<T>(factors.block);
     panel_factor_ = factors.panel;
-    wide_ = std::is_same_v<T, float> && panel_factor_ == 1.0 && cols_ % 2 == 0 && is_one_of_bf16(*a.matrix);
+    wide_ = std::is_same_v<T, float> && panel_factor_ == 1.0 && cols_ % 2 == 0 &&
+            is_one_of_bf16(*a.matrix);
   }
 
   std::int64_t height() const { return height_; }
@@ -66,7 +70,8 @@ class NumberPanels {
   std::shared_ptr<const Right> packed(const Block<T>& x) const {  // of an x that outlives it
     auto right = std::make_shared<Right>(Right{&x, {}});
     if constexpr (DOTS)
-      if (isa_.dots && width_ <= 2 * dot_columns) right->turned = Turned(x.data.get(), cols_, width_, pool_);
+      if (isa_.dots && width_ <= 2 * dot_columns)
+        right->turned = Turned(x.data.get(), cols_, width_, pool_);
     return right;
   }
 
@@ -105,8 +110,8 @@ class NumberPanels {
     constexpr std::int64_t few = 16;
     pool_.run(chunks(here_, few), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * few;
-      decode_panel(isa_, panel, i, std::min(i + few, here_), 0, cols_, panel_factor_, own_.get() + i * ld_, ld_,
-                   scratch_[static_cast<std::size_t>(worker)]);
+      decode_panel(isa_, panel, i, std::min(i + few, here_), 0, cols_, panel_factor_,
+                   own_.get() + i * ld_, ld_, scratch_[static_cast<std::size_t>(worker)]);
     });
   }
 
@@ -166,18 +171,22 @@ class NumberPanels {
   }
 
  private:
-  static constexpr std::int64_t depth = ChainSums<T>::group * chain;  // K summed at a time: long runs of every row
-  static constexpr std::int64_t row_chunk = 64;                       // rows per task
-  static constexpr std::int64_t strip = 192;                          // columns per task of a transposed product
-  // Rows of a panel that one thread passes over twice. All threads at one: as many bytes as make the sums of the
-  // transposed product a small part of the work.
+  // Terms of K summed at a time: long runs of every row.
+  static constexpr std::int64_t depth = ChainSums<T>::group * chain;
+  static constexpr std::int64_t row_chunk = 64;  // rows per task
+  // Columns per task of a transposed product.
+  static constexpr std::int64_t strip = 192;
+  // Rows of a panel that one thread passes over twice. All threads at one: as many bytes as make
+  // the sums of the transposed product a small part of the work.
   static constexpr std::int64_t own_rows = 64, own_rows_wide = 128, most_rows = 256,
                                 shared_bytes = std::int64_t{4} << 20;
 
   std::int64_t shared_rows() const {
-    const std::int64_t row_bytes = static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols_, 1),
+    const std::int64_t row_bytes =
+                           static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols_, 1),
                        turn = 64 * pool_.threads();
-    return std::clamp<std::int64_t>(shared_bytes / (row_bytes * turn), 1, std::max<std::int64_t>(most_rows / turn, 1)) *
+    return std::clamp<std::int64_t>(shared_bytes / (row_bytes * turn), 1,
+                                    std::max<std::int64_t>(most_rows / turn, 1)) *
            turn;
   }
   std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
@@ -191,7 +200,8 @@ class NumberPanels {
     if (!own_codes_) own_codes_ = aligned_array<std::uint16_t>(height_ * ld_);
     codes_ = own_codes_.get();
     for (std::int64_t i = 0; i < here_; ++i)
-      std::memcpy(own_codes_.get() + i * ld_, piece.data + i * piece.row_stride, static_cast<std::size_t>(2 * cols_));
+      std::memcpy(own_codes_.get() + i * ld_, piece.data + i * piece.row_stride,
+                  static_cast<std::size_t>(2 * cols_));
   }
 
   // y (rows x width) += rows from i, columns from j of the panel, times those rows of x.
@@ -199,10 +209,11 @@ class NumberPanels {
     const Isa& isa = isa_.of<T>(width_);
     if constexpr (std::is_same_v<T, float>)
       if (wide_)
-        return isa.product_wide(rows, width_, cols, reinterpret_cast<const std::uint32_t*>(codes_ + i * ld_ + j),
-                                ld_ / 2, 1, right_->x->row(j), width_, y, width_, Accumulate::sum_blocks);
-    IsaOf<T>::product(isa)(rows, width_, cols, numbers_ + i * ld_ + j, ld_, 1, right_->x->row(j), width_, y, width_,
-                           Accumulate::sum_blocks);
+        return isa.product_wide(
+            rows, width_, cols, reinterpret_cast<const std::uint32_t*>(codes_ + i * ld_ + j),
+            ld_ / 2, 1, right_->x->row(j), width_, y, width_, Accumulate::sum_blocks);
+    IsaOf<T>::product(isa)(rows, width_, cols, numbers_ + i * ld_ + j, ld_, 1, right_->x->row(j),
+                           width_, y, width_, Accumulate::sum_blocks);
   }
 
   // The same of all columns, the block turned.
@@ -213,11 +224,14 @@ class NumberPanels {
   }
 
   // Sums of columns += those rows and columns, turned, times y.
-  void adjoint(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, const T* y, T* sums) const {
+  void adjoint(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, const T* y,
+               T* sums) const {
     if constexpr (std::is_same_v<T, float>)
       if (wide_)
-        return isa_.adjoint_wide(codes_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums, adjoint_tile * width_);
-    IsaOf<T>::adjoint(isa_)(numbers_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums, adjoint_tile * width_);
+        return isa_.adjoint_wide(codes_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums,
+                                 adjoint_tile * width_);
+    IsaOf<T>::adjoint(isa_)(numbers_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums,
+                            adjoint_tile * width_);
   }
 
   void scale(const T* x, std::int64_t rows, T* to) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How many numbers of bf16 a stored matrix takes as a sum, and where they lie in memory as products by tiles want them.
+// How many numbers of bf16 a stored matrix takes as a sum, and where they lie in memory as products
+// by tiles want them.
 #pragma once
 
 #include <algorithm>
@@ -37,14 +38,16 @@ inline int stored_parts(const Matrix& a) {
   }
 }
 
-// How many parts of a panel lie in memory as products want them, `apart` codes from one to the next; 0: it does not.
+// How many parts of a panel lie in memory as products want them, `apart` codes from one to the
+// next; 0: it does not.
 inline int parts_at_hand(const Panel& panel, std::int64_t& apart) {
   const Piece* last = nullptr;
   apart = 0;
   for (const Piece& piece : panel.pieces) {
     const Tile& t = *piece.tile;
-    if (t.dtype != DType::bf16 || t.coefficient != 1.0 || t.scale || piece.col_stride != 2 || !piece.aligned_to(2) ||
-        piece.rows != panel.rows || piece.cols != panel.cols || t.remainder != (last != nullptr))
+    if (t.dtype != DType::bf16 || t.coefficient != 1.0 || t.scale || piece.col_stride != 2 ||
+        !piece.aligned_to(2) || piece.rows != panel.rows || piece.cols != panel.cols ||
+        t.remainder != (last != nullptr))
       return 0;
     if (last) {
       const std::int64_t step = (piece.data - last->data) / 2;
@@ -56,7 +59,8 @@ inline int parts_at_hand(const Panel& panel, std::int64_t& apart) {
   return static_cast<int>(panel.pieces.size());
 }
 
-// The rows of a panel as sums of rows of bf16 as they are stored, of its row i; nothing if they are not that.
+// The rows of a panel as sums of rows of bf16 as they are stored, of its row i; nothing if they are
+// not that.
 class Summands {
  public:
   static constexpr std::size_t most = 4;
@@ -65,7 +69,9 @@ class Summands {
       return piece.tile->dtype == DType::bf16 && !piece.tile->scale && piece.col_stride == 2 &&
              piece.rows == panel.rows && piece.cols == panel.cols;
     };
-    const auto fits = [&](const Piece& piece) { return of_usual_size(factor * piece.tile->coefficient); };
+    const auto fits = [&](const Piece& piece) {
+      return of_usual_size(factor * piece.tile->coefficient);
+    };
     if (panel.pieces.size() > 1 && panel.pieces.size() <= most &&
         std::all_of(panel.pieces.begin(), panel.pieces.end(), whole_bf16) &&
         std::all_of(panel.pieces.begin(), panel.pieces.end(), fits))

@@ -14,16 +14,19 @@ namespace sigmascope {
 namespace {
 
 constexpr std::int64_t side = tile_side, depth = tile_depth;
-constexpr std::int64_t row_chunk = 128;                       // rows per task
-constexpr std::int64_t column_chunk = 512;                    // columns per task
-constexpr std::int64_t strip = 64;                            // of which so many at a time
-constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;  // are paired: the L1 cache holds them, and the sums
+constexpr std::int64_t row_chunk = 128;     // rows per task
+constexpr std::int64_t column_chunk = 512;  // columns per task
+constexpr std::int64_t strip = 64;          // of which so many at a time
+// Bytes paired at a time: the L1 cache holds them and the sums.
+constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;
 
-// Rows of a panel. All threads at one: what their L2 caches hold, or as many as make z's sums a small part. One thread
-// at one, which passes twice: what its L2 cache holds, unless the blocks fill it by themselves.
-constexpr std::int64_t shared_bytes = std::int64_t{2} << 20, enough = 128, wide_bytes = std::int64_t{16} << 20;
-constexpr std::int64_t blocks_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{512} << 10, most_rows = 256,
-                       far_bytes = std::int64_t{8} << 20, far_rows = 128;
+// Rows of a panel. All threads at one: what their L2 caches hold, or as many as make z's sums a
+// small part. One thread at one, which passes twice: what its L2 cache holds, unless the blocks
+// fill it by themselves.
+constexpr std::int64_t shared_bytes = std::int64_t{2} << 20, enough = 128,
+                       wide_bytes = std::int64_t{16} << 20;
+constexpr std::int64_t blocks_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{512} << 10,
+                       most_rows = 256, far_bytes = std::int64_t{8} << 20, far_rows = 128;
 
 std::int64_t shared_rows(std::int64_t row_bytes, int threads) {
   const std::int64_t fitting = std::min<std::int64_t>(shared_bytes * threads / row_bytes, tile_sum);
@@ -35,29 +38,14 @@ std::int64_t own_rows(std::int64_t row_bytes, std::int64_t beside, int parts) {
                                : std::min(far_bytes / row_bytes, parts > 1 ? far_rows : most_rows);
 }
 
-std::int64_t whole(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
-
 std::int64_t columns_at_a_time(std::int64_t cols, int threads) {
-  return std::min(column_chunk, whole(chunks(whole(cols, depth), threads), strip));
+  return std::min(column_chunk, round_up(chunks(round_up(cols, depth), threads), strip));
 }
 
 }  // namespace
 
-PackedBlock::PackedBlock(std::int64_t rows, std::int64_t width, int p)
-    : steps(whole(rows, depth) / depth), parts(p), codes(aligned_array<std::uint16_t>(steps * depth * width * parts)) {}
-
-TileOperand PackedBlock::operand(std::int64_t used) const {
-  constexpr std::int64_t bytes = 2 * tile_codes;
-  return {.data = reinterpret_cast<const std::byte*>(codes.get()),
-          .stride = 2 * depth,
-          .tile = used * parts * bytes,
-          .step = parts * bytes,
-          .part = bytes,
-          .parts = parts};
-}
-
-TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int parts, bool alone,
-                       std::int64_t asked_height)
+TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width,
+                       int parts, bool alone, std::int64_t asked_height)
     : isa_(isa),
       tiles_(*isa.tiles),
       pool_(pool),
@@ -69,10 +57,12 @@ TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, st
       width_(width),
       sum_rows_(columns_at_a_time(cols_, alone ? 1 : pool.threads())) {
   const std::int64_t row_bytes = 2 * std::max<std::int64_t>(cols_, 1) * most_parts_;
-  const std::int64_t fitting = alone ? own_rows(row_bytes, width * cols_ * (2 * block_parts_ + 4), most_parts_)
-                                     : shared_rows(row_bytes, pool.threads());
-  height_ = std::min(asked_height > 0 ? whole(asked_height, depth) : std::max(fitting / depth * depth, depth),
-                     whole(a.rows(), depth));
+  const std::int64_t fitting =
+      alone ? own_rows(row_bytes, width * cols_ * (2 * block_parts_ + 4), most_parts_)
+            : shared_rows(row_bytes, pool.threads());
+  height_ = std::min(
+      asked_height > 0 ? round_up(asked_height, depth) : std::max(fitting / depth * depth, depth),
+      round_up(a.rows(), depth));
   const Factors factors(a.factor);
   block_factor_ = static_cast<float>(factors.block);
   panel_factor_ = factors.panel;
@@ -90,30 +80,30 @@ std::shared_ptr<const PackedBlock> TilePanels::packed(const Block<float>& x) {
 void TilePanels::multiply_with(std::shared_ptr<const PackedBlock> x) {
   first_ = std::move(x);
   y_ = aligned_array<float>(height_ * width_);
-  if (by_columns_) turned_ = aligned_array<float>(2 * width_ * whole(height_, depth));
+  if (by_columns_) turned_ = aligned_array<float>(2 * width_ * round_up(height_, depth));
 }
 
 void TilePanels::make(std::optional<ChainSums<float>>& sums) const {
-  sums.emplace(width_ * whole(cols_, depth), width_ * sum_rows_, chunks(rows_, chain));
+  sums.emplace(width_ * round_up(cols_, depth), width_ * sum_rows_, chunks(rows_, chain));
 }
 
 void TilePanels::sum_in(ChainSums<float>& sums) {
   sums_ = &sums;
-  const std::int64_t size = width_ * whole(cols_, depth);
+  const std::int64_t size = width_ * round_up(cols_, depth);
   chain_ = aligned_array<float>(size);
   std::fill_n(chain_.get(), size, 0.0f);
 }
 
 // Rows [0, rows) of a row-major block, times the factor.
 void TilePanels::pack(PackedBlock& to, bool left, const float* x, std::int64_t rows) const {
-  const std::int64_t steps = whole(rows, depth) / depth;
+  const std::int64_t steps = round_up(rows, depth) / depth;
   const auto packed = left ? tiles_.pack_left : tiles_.pack_right;
   constexpr std::int64_t few = 4;
   pool_.run(chunks(steps, few), [&](std::int64_t chunk, int) {
     for (std::int64_t s = chunk * few; s < std::min(steps, chunk * few + few); ++s)
       for (std::int64_t j = 0; j < width_; j += side)
-        packed(x + s * depth * width_ + j, width_, std::min(depth, rows - s * depth), block_factor_, to.parts,
-               to.codes.get() + (j / side * steps + s) * to.parts * tile_codes);
+        packed(x + s * depth * width_ + j, width_, std::min(depth, rows - s * depth), block_factor_,
+               to.parts, to.codes.get() + (j / side * steps + s) * to.parts * tile_codes);
   });
 }
 
@@ -127,13 +117,14 @@ void TilePanels::take(const Panel& panel) {
     return;
   }
   const bool in_codes = stored == 1;
-  const std::int64_t rows = whole(by_columns_ ? cols_ : height_, depth), cols = by_columns_ ? height_ : cols_;
-  ld_ = spread<std::uint16_t>(whole(cols, depth));
+  const std::int64_t rows = round_up(by_columns_ ? cols_ : height_, depth),
+                     cols = by_columns_ ? height_ : cols_;
+  ld_ = spread<std::uint16_t>(round_up(cols, depth));
   apart_ = rows * ld_;
   if (!own_) own_ = aligned_array<std::uint16_t>(most_parts_ * apart_);
   codes_ = own_.get();
   constexpr std::int64_t few = 16;
-  const std::int64_t below = whole(panel.rows, depth), across = whole(panel.cols, depth);
+  const std::int64_t below = round_up(panel.rows, depth), across = round_up(panel.cols, depth);
   const bool as_stored = panel_factor_ == 1.0 && is_plain<float>(panel, DType::f32);
   const Summands sum(panel, panel_factor_);
   std::vector<int> parts(static_cast<std::size_t>(chunks(below, few)), 1);
@@ -143,26 +134,30 @@ void TilePanels::take(const Panel& panel) {
     for (std::int64_t i = chunk * few; i < std::min(below, chunk * few + few); ++i) {
       std::uint16_t* to = own_.get() + i * ld_;
       if (i >= panel.rows) {
-        for (int q = 0; q < most_parts_; ++q) std::fill_n(to + q * apart_, across, std::uint16_t{0});
+        for (int q = 0; q < most_parts_; ++q)
+          std::fill_n(to + q * apart_, across, std::uint16_t{0});
         continue;
       }
       if (in_codes) {
         const Piece& piece = panel.pieces.front();
-        std::memcpy(to, piece.data + i * piece.row_stride, static_cast<std::size_t>(2 * panel.cols));
+        std::memcpy(to, piece.data + i * piece.row_stride,
+                    static_cast<std::size_t>(2 * panel.cols));
         std::fill_n(to + panel.cols, across - panel.cols, std::uint16_t{0});
         continue;
       }
       int& most = parts[static_cast<std::size_t>(chunk)];
       if (sum.count() > 0) {
-        most = std::max(most, tiles_.split_sum(sum.row(i).data(), sum.count(), panel.cols, most_parts_, to, apart_));
+        most = std::max(most, tiles_.split_sum(sum.row(i).data(), sum.count(), panel.cols,
+                                               most_parts_, to, apart_));
         continue;
       }
       const float* numbers = scratch.numbers.data();
       if (as_stored)
-        numbers = reinterpret_cast<const float*>(panel.pieces.front().data + i * panel.pieces.front().row_stride);
+        numbers = reinterpret_cast<const float*>(panel.pieces.front().data +
+                                                 i * panel.pieces.front().row_stride);
       else
-        decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(), panel.cols,
-                     scratch.codes);
+        decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(),
+                     panel.cols, scratch.codes);
       most = std::max(most, tiles_.split(numbers, panel.cols, most_parts_, to, apart_));
     }
   });
@@ -179,10 +174,10 @@ TileOperand TilePanels::panel_rows(std::int64_t i, std::int64_t j) const {
 }
 
 // C += P B, for `rows` rows and, from column j0, `terms` columns of the panel.
-void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const PackedBlock& b, float* c,
-                          Accumulate mode) const {
-  const std::int64_t steps = whole(terms, depth) / depth, all = whole(rows, depth);
-  const std::int64_t chunk = std::min(row_chunk, whole(chunks(all, pool_.threads()), depth));
+void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms,
+                          const PackedBlock& b, float* c, Accumulate mode) const {
+  const std::int64_t steps = round_up(terms, depth) / depth, all = round_up(rows, depth);
+  const std::int64_t chunk = std::min(row_chunk, round_up(chunks(all, pool_.threads()), depth));
   pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
     const std::int64_t i = index * chunk, count = std::min(chunk, all - i);
     const TileRegisters ready(tiles_);
@@ -191,13 +186,16 @@ void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms
   });
 }
 
-// C^T += B^T P, turned, for `cols` columns and, from row i0, `rows` rows of the panel: a chain of every tile_sum rows,
-// which goes on from what is in C. finish(j, end) of columns whose chain is whole, while they are at hand.
+// C^T += B^T P, turned, for `cols` columns and, from row i0, `rows` rows of the panel: a chain of
+// every tile_sum rows, which goes on from what is in C. finish(j, end) of columns whose chain is
+// whole, while they are at hand.
 template <class Finish>
-void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const PackedBlock& b, float* c,
-                             std::int64_t chunk, const Finish& finish) {
-  const std::int64_t steps = whole(rows, depth) / depth, all = whole(cols, depth);
-  constexpr std::int64_t across = strip / side, bytes = 2 * tile_codes, fresh = tile_sum / tile_depth;
+void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols,
+                             const PackedBlock& b, float* c, std::int64_t chunk,
+                             const Finish& finish) {
+  const std::int64_t steps = round_up(rows, depth) / depth, all = round_up(cols, depth);
+  constexpr std::int64_t across = strip / side, bytes = 2 * tile_codes,
+                         fresh = tile_sum / tile_depth;
   const std::int64_t step_bytes = parts_ * across * bytes, most = strip_bytes / step_bytes;
   static_assert(strip_bytes >= tile_parts * across * bytes);
   pool_.run(chunks(all, chunk), [&](std::int64_t index, int worker) {
@@ -231,39 +229,42 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
 
 float* TilePanels::forward() {
   if (!by_columns_) {
-    std::fill_n(y_.get(), whole(here_, depth) * width_, 0.0f);
+    std::fill_n(y_.get(), round_up(here_, depth) * width_, 0.0f);
     add_rows(here_, 0, cols_, *first_, y_.get(), Accumulate::sum_blocks);
     return y_.get();
   }
-  float *total = turned_.get(), *chain = total + width_ * whole(height_, depth);
-  std::fill_n(total, 2 * width_ * whole(height_, depth), 0.0f);
+  float *total = turned_.get(), *chain = total + width_ * round_up(height_, depth);
+  std::fill_n(total, 2 * width_ * round_up(height_, depth), 0.0f);
   add_columns(0, cols_, here_, *first_, chain, columns_at_a_time(here_, pool_.threads()),
               [&](std::int64_t j, std::int64_t end) {
                 isa_.move_f32(chain + j * width_, (end - j) * width_, total + j * width_);
               });
-  for (std::int64_t i = 0; i < whole(here_, depth); i += side)
+  for (std::int64_t i = 0; i < round_up(here_, depth); i += side)
     for (std::int64_t j = 0; j < width_; j += side)
       tiles_.transpose(total + i * width_ + j * side, side, y_.get() + i * width_ + j, width_);
   return y_.get();
 }
 
 void TilePanels::adjoint(const float* y) {
-  const std::int64_t all = whole(cols_, depth);
+  const std::int64_t all = round_up(cols_, depth);
   for (std::int64_t i = 0; i < here_;) {
-    const std::int64_t run = std::min(here_ - i, tile_sum - before_ % tile_sum), index = before_ / tile_sum;
+    const std::int64_t run = std::min(here_ - i, tile_sum - before_ % tile_sum),
+                       index = before_ / tile_sum;
     const bool ends = (before_ + run) % tile_sum == 0 || before_ + run == rows_;
     const auto finish = [&](std::int64_t j, std::int64_t end) {
       if (!ends) return;
       const std::int64_t part = j / sum_rows_;
       if (float* sum = sums_->turn(index, part))
-        isa_.move_f32(chain_.get() + j * width_, (end - j) * width_, sum + (j - part * sum_rows_) * width_);
+        isa_.move_f32(chain_.get() + j * width_, (end - j) * width_,
+                      sum + (j - part * sum_rows_) * width_);
       if (end % sum_rows_ == 0 || end == all) sums_->done(index, part);
     };
     pack(second_, !by_columns_, y + i * width_, run);
     if (by_columns_) {
       add_rows(cols_, i, run, second_, chain_.get(), Accumulate::chain);
-      pool_.run(chunks(all, sum_rows_),
-                [&](std::int64_t part, int) { finish(part * sum_rows_, std::min(part * sum_rows_ + sum_rows_, all)); });
+      pool_.run(chunks(all, sum_rows_), [&](std::int64_t part, int) {
+        finish(part * sum_rows_, std::min(part * sum_rows_ + sum_rows_, all));
+      });
     } else {
       add_columns(i, run, cols_, second_, chain_.get(), sum_rows_, finish);
     }

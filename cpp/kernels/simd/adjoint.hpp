@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// (P^T Y)^T for a few rows P of a matrix and a thin block Y: vectors lie along the rows of P, and numbers of Y are
-// broadcast, so that nothing of P is turned. The sums are those of `product`, as one chain.
+// (P^T Y)^T for a few rows P of a matrix and a thin block Y: vectors lie along the rows of P, and
+// numbers of Y are broadcast, so that nothing of P is turned. The sums are those of `product`, as
+// one chain.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@
 namespace sigmascope {
 namespace {
 
-// How numbers of P become vectors of V: float and double as they lie; bf16 in pairs of rows, the second may be missing,
-// or widened to fp32.
+// How numbers of P become vectors of V: float and double as they lie; bf16 in pairs of rows, the
+// second may be missing, or widened to fp32.
 template <class E>
 struct RowsOf {
   using Number = E;
@@ -29,10 +30,13 @@ struct RowsOf<Pair> {
   using Number = std::uint16_t;
   using V = Pair;
   static constexpr std::int64_t at_a_time = 2;
-  static void two_vectors(const Number* p, std::int64_t ld, bool second, Vector<Pair>& a, Vector<Pair>& b) {
+  static void two_vectors(const Number* p, std::int64_t ld, bool second, Vector<Pair>& a,
+                          Vector<Pair>& b) {
 #if defined(__AVX512BW__)
-    const __m512i one = _mm512_loadu_si512(p), other = second ? _mm512_loadu_si512(p + ld) : _mm512_setzero_si512();
-    a = (Vector<Pair>)_mm512_unpacklo_epi16(one, other), b = (Vector<Pair>)_mm512_unpackhi_epi16(one, other);
+    const __m512i one = _mm512_loadu_si512(p),
+                  other = second ? _mm512_loadu_si512(p + ld) : _mm512_setzero_si512();
+    a = (Vector<Pair>)_mm512_unpacklo_epi16(one, other),
+    b = (Vector<Pair>)_mm512_unpackhi_epi16(one, other);
 #else
     static constexpr Number none[2 * lanes<Pair>] = {};
     Pair pairs[2 * lanes<Pair>];
@@ -58,8 +62,8 @@ using RowVector = typename RowsOf<E>::V;
 template <class E>
 constexpr std::int64_t step_rows = RowsOf<E>::at_a_time;
 
-// Where a tile's columns are. Pairs of rows: unpacking leaves four columns together, then the same of the next eight.
-// Widened: those of even numbers of two vectors, then the odd ones.
+// Where a tile's columns are. Pairs of rows: unpacking leaves four columns together, then the same
+// of the next eight. Widened: those of even numbers of two vectors, then the odd ones.
 struct Places {
   std::uint8_t of[adjoint_tile];
 };
@@ -77,19 +81,22 @@ constexpr Places wide_places = [] {
   Places places{};
   for (int j = 0; j < adjoint_tile; ++j) {
     constexpr int width = lanes<float>;
-    places.of[j] = static_cast<std::uint8_t>(j / (2 * width) * (2 * width) + j % 2 * width + j % (2 * width) / 2);
+    places.of[j] = static_cast<std::uint8_t>(j / (2 * width) * (2 * width) + j % 2 * width +
+                                             j % (2 * width) / 2);
   }
   return places;
 }();
 
-// Where the vectors of P's columns come from: P alone, P and are kept for further columns of Y, or what was kept.
+// Where the vectors of P's columns come from: P alone, P and are kept for further columns of Y, or
+// what was kept.
 enum class Vectors { read, read_and_kept, kept };
 
-// Sums of two vectors of columns of P, and so many of Y, over the rows of P; `kept` has their vectors, adjoint_tile
-// numbers a step. FETCH: what lies `ahead` in P is fetched.
+// Sums of two vectors of columns of P, and so many of Y, over the rows of P; `kept` has their
+// vectors, adjoint_tile numbers a step. FETCH: what lies `ahead` in P is fetched.
 template <class E, int COLS, Vectors FROM, bool FETCH>
-inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, const RowVector<E>* y,
-                         std::int64_t ldy, RowVector<E>* kept, SumOf<E>* sums, std::int64_t ahead) {
+inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows,
+                         const RowVector<E>* y, std::int64_t ldy, RowVector<E>* kept,
+                         SumOf<E>* sums, std::int64_t ahead) {
   using S = SumOf<E>;
   constexpr int width = lanes<S>;
   Vector<S> low[COLS], high[COLS];
@@ -106,7 +113,8 @@ inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, s
     if constexpr (FETCH)
       for (std::int64_t r = i; r < i + step_rows<E>; ++r) {
         __builtin_prefetch(p + r * ld + ahead, 0, 2);
-        if constexpr (sizeof(p[0]) * adjoint_tile > 64) __builtin_prefetch(p + r * ld + ahead + adjoint_tile / 2, 0, 2);
+        if constexpr (sizeof(p[0]) * adjoint_tile > 64)
+          __builtin_prefetch(p + r * ld + ahead + adjoint_tile / 2, 0, 2);
       }
 #pragma GCC unroll 8
     for (int c = 0; c < COLS; ++c) {
@@ -124,7 +132,8 @@ inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, s
 
 // One step of fewer columns than adjoint_tile, the others zero.
 template <class E>
-void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std::int64_t cols, RowVector<E>* kept) {
+void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std::int64_t cols,
+          RowVector<E>* kept) {
   using Number = typename RowsOf<E>::Number;
   Number padded[2][adjoint_tile] = {};
   const auto bytes = static_cast<std::size_t>(cols) * sizeof(Number);
@@ -139,11 +148,14 @@ void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std
 }
 
 template <class E>
-void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows, std::int64_t cols,
-             const RowVector<E>* y, std::int64_t ldy, std::int64_t width, SumOf<E>* sums, std::int64_t apart) {
+void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows,
+             std::int64_t cols, const RowVector<E>* y, std::int64_t ldy, std::int64_t width,
+             SumOf<E>* sums, std::int64_t apart) {
   using V = RowVector<E>;
-  constexpr int columns = vector_bytes == 64 ? 8 : 4;  // of Y at a time: 16 of 32 registers, 8 of 16
-  constexpr std::int64_t steps = 24576 / (adjoint_tile * static_cast<std::int64_t>(sizeof(V)));  // half of the L1 cache
+  // Columns of Y at a time: their sums take 16 of 32 registers, or 8 of 16.
+  constexpr int columns = vector_bytes == 64 ? 8 : 4;
+  // Half of the L1 cache.
+  constexpr std::int64_t steps = 24576 / (adjoint_tile * static_cast<std::int64_t>(sizeof(V)));
   constexpr std::int64_t some = (steps < 64 ? steps : 64) * step_rows<E>;
   alignas(64) V kept[some / step_rows<E> * adjoint_tile];
   // Rows a multiple of 4 KiB apart share one set of the cache: what is fetched lies further ahead.
@@ -157,17 +169,21 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
       const bool whole = j + adjoint_tile <= cols;
       if (!whole)
         for (std::int64_t r = 0; r < here; r += step_rows<E>)
-          keep<E>(first + r * ld, ld, r + 1 < here, cols - j, kept + r / step_rows<E> * adjoint_tile);
+          keep<E>(first + r * ld, ld, r + 1 < here, cols - j,
+                  kept + r / step_rows<E> * adjoint_tile);
       for (std::int64_t c = 0; c < width; c += columns) {
         SumOf<E>* tile = sums + j / adjoint_tile * apart + adjoint_tile * c;
-        for (std::int64_t e = 0; e < adjoint_tile * columns; e += 64 / static_cast<std::int64_t>(sizeof(SumOf<E>)))
+        for (std::int64_t e = 0; e < adjoint_tile * columns;
+             e += 64 / static_cast<std::int64_t>(sizeof(SumOf<E>)))
           __builtin_prefetch(tile + apart + e, 1);
         for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<V>) {
           const auto sum = [&]<Vectors FROM, bool FETCH>() {
-            some_columns<E, columns, FROM, FETCH>(first + e, ld, here, right + c, ldy, kept + e, tile + e, ahead - e);
+            some_columns<E, columns, FROM, FETCH>(first + e, ld, here, right + c, ldy, kept + e,
+                                                  tile + e, ahead - e);
           };
           if (whole && width == columns)
-            e == 0 ? sum.template operator()<Vectors::read, true>() : sum.template operator()<Vectors::read, false>();
+            e == 0 ? sum.template operator()<Vectors::read, true>()
+                   : sum.template operator()<Vectors::read, false>();
           else if (whole && c == 0) sum.template operator()<Vectors::read_and_kept, false>();
           else if (c == columns && e == 0) sum.template operator()<Vectors::kept, true>();
           else sum.template operator()<Vectors::kept, false>();

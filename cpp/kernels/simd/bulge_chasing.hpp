@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One step of the reduction of a symmetric band matrix to tridiagonal form by Householder reflectors of the band's
-// width. Sweep s annihilates column s below its subdiagonal; the bulge that this makes is chased down the band,
-// one block per step: Bischof, Lang & Sun 2000, "A framework for symmetric band reduction"; kernels as by Haidar,
-// Ltaief & Dongarra 2011. Each step works on two blocks of band_width x band_width that lie in the L1 and L2 cache.
+// One step of the reduction of a symmetric band matrix to tridiagonal form by Householder
+// reflectors of the band's width. Sweep s annihilates column s below its subdiagonal; the bulge
+// that this makes is chased down the band, one block per step: Bischof, Lang & Sun 2000, "A
+// framework for symmetric band reduction"; kernels as by Haidar, Ltaief & Dongarra 2011. Each step
+// works on two blocks of band_width x band_width that lie in the L1 and L2 cache.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,9 @@ constexpr Lanes lane_index{0, 1};
 #endif
 
 constexpr int per_vector = lanes<double>;
-constexpr int vectors = band_width / per_vector;       // in a column of a block
-constexpr int registers = vector_bytes == 64 ? 4 : 2;  // vectors of a column that are worked on at a time
+constexpr int vectors = band_width / per_vector;  // in a column of a block
+// Vectors of a column that are worked on at a time.
+constexpr int registers = vector_bytes == 64 ? 4 : 2;
 
 // x with zeros before lane `first`.
 inline Vector<double> from_lane(Vector<double> x, int first) {
@@ -45,7 +47,8 @@ inline Vector<double> lane_sums(Vector<double>* x) {
   if constexpr (STRIDE == per_vector) {
     return x[0];
   } else {
-    const Lanes right = -((lane_index & STRIDE) != 0) * per_vector;  // lanes that the second operand fills
+    // Lanes that the second operand fills.
+    const Lanes right = -((lane_index & STRIDE) != 0) * per_vector;
 #pragma GCC unroll 8
     for (int i = 0; i < per_vector; i += 2 * STRIDE)
       x[i] = __builtin_shuffle(x[i], x[i + STRIDE], lane_index + right) +
@@ -54,7 +57,8 @@ inline Vector<double> lane_sums(Vector<double>* x) {
   }
 }
 
-// The reflector I - tau v v^T, v[0] = 1, that takes x to (beta, 0, ...); x is overwritten by that. Returns tau.
+// The reflector I - tau v v^T, v[0] = 1, that takes x to (beta, 0, ...); x is overwritten by that.
+// Returns tau.
 inline double reflector(double* x, double* v) {
   Vector<double> part[vectors], squares{};
 #pragma GCC unroll 32
@@ -77,11 +81,11 @@ inline double reflector(double* x, double* v) {
   return (beta - alpha) / beta;
 }
 
-// Columns [J per_vector, ...) of the lower triangle of D, PARTS vectors from part I on: y_I += D v_J and sums += D^T
-// v_I.
+// Columns [J per_vector, ...) of the lower triangle of D, PARTS vectors from part I on: y_I += D
+// v_J and sums += D^T v_I.
 template <int PARTS>
-inline void symmetric_strip(const double* column, std::int64_t ld, int part, const double* v, const Vector<double>* vj,
-                            double* y, Vector<double>* sums) {
+inline void symmetric_strip(const double* column, std::int64_t ld, int part, const double* v,
+                            const Vector<double>* vj, double* y, Vector<double>* sums) {
   Vector<double> vi[PARTS], yi[PARTS];
 #pragma GCC unroll 4
   for (int i = 0; i < PARTS; ++i) {
@@ -116,7 +120,8 @@ inline void symmetric_product(const double* d, std::int64_t ld, const double* v,
     }
     store(y + part * per_vector, own);
     int next = part + 1;
-    for (; next + registers <= vectors; next += registers) symmetric_strip<registers>(column, ld, next, v, vj, y, sums);
+    for (; next + registers <= vectors; next += registers)
+      symmetric_strip<registers>(column, ld, next, v, vj, y, sums);
     for (; next < vectors; ++next) symmetric_strip<1>(column, ld, next, v, vj, y, sums);
     store(y + part * per_vector, load(y + part * per_vector) + lane_sums(sums));
   }
@@ -124,8 +129,8 @@ inline void symmetric_product(const double* d, std::int64_t ld, const double* v,
 
 // PARTS vectors of columns [J per_vector, ...): D -= v w^T + w v^T.
 template <int PARTS>
-inline void rank_two_strip(double* column, std::int64_t ld, int part, const double* v, const double* w,
-                           const double* vj, const double* wj) {
+inline void rank_two_strip(double* column, std::int64_t ld, int part, const double* v,
+                           const double* w, const double* vj, const double* wj) {
   Vector<double> vi[PARTS], wi[PARTS];
 #pragma GCC unroll 4
   for (int i = 0; i < PARTS; ++i) {
@@ -143,16 +148,20 @@ inline void rank_two_strip(double* column, std::int64_t ld, int part, const doub
   }
 }
 
-// D := H D H with H = I - tau v v^T, on the lower triangle: D - v w^T - w v^T, w = y - (tau y^T v / 2) v, y = tau D v.
-// What a vector holds above the diagonal falls into the gap between the stored columns.
+// D := H D H with H = I - tau v v^T, on the lower triangle: D - v w^T - w v^T, w = y - (tau y^T v /
+// 2) v, y = tau D v. What a vector holds above the diagonal falls into the gap between the stored
+// columns.
 inline void reflect_symmetric(double* d, std::int64_t ld, const double* v, double tau) {
   alignas(64) double w[band_width];
   symmetric_product(d, ld, v, w);
   Vector<double> dot{};
-  for (int i = 0; i < vectors; ++i) dot = multiply_add(load(w + i * per_vector), load(v + i * per_vector), dot);
-  const Vector<double> along = broadcast(-0.5 * tau * tau * lane_sum(dot)[0]), scale = broadcast(tau);
   for (int i = 0; i < vectors; ++i)
-    store(w + i * per_vector, multiply_add(along, load(v + i * per_vector), load(w + i * per_vector) * scale));
+    dot = multiply_add(load(w + i * per_vector), load(v + i * per_vector), dot);
+  const Vector<double> along = broadcast(-0.5 * tau * tau * lane_sum(dot)[0]),
+                       scale = broadcast(tau);
+  for (int i = 0; i < vectors; ++i)
+    store(w + i * per_vector,
+          multiply_add(along, load(v + i * per_vector), load(w + i * per_vector) * scale));
   for (int part = 0; part < vectors; ++part) {
     double* column = d + part * per_vector * ld;
     const double *vj = v + part * per_vector, *wj = w + part * per_vector;
@@ -160,36 +169,41 @@ inline void reflect_symmetric(double* d, std::int64_t ld, const double* v, doubl
     for (int j = 0; j < per_vector; ++j) {
       double* at = column + j * ld + part * per_vector;
       const Vector<double> old = from_lane(load(at), j);
-      store(at, multiply_add(load(wj), broadcast(-vj[j]), multiply_add(load(vj), broadcast(-wj[j]), old)));
+      store(at, multiply_add(load(wj), broadcast(-vj[j]),
+                             multiply_add(load(vj), broadcast(-wj[j]), old)));
     }
     int next = part + 1;
-    for (; next + registers <= vectors; next += registers) rank_two_strip<registers>(column, ld, next, v, w, vj, wj);
+    for (; next + registers <= vectors; next += registers)
+      rank_two_strip<registers>(column, ld, next, v, w, vj, wj);
     for (; next < vectors; ++next) rank_two_strip<1>(column, ld, next, v, w, vj, wj);
   }
 }
 
 // x = -tau B v
-inline void minus_product(const double* b, std::int64_t ld, const double* v, double tau, double* x) {
+inline void minus_product(const double* b, std::int64_t ld, const double* v, double tau,
+                          double* x) {
   constexpr int rows = vectors < 8 ? vectors : 8;
   for (int part = 0; part < vectors; part += rows) {
     Vector<double> sum[rows] = {};
     for (int j = 0; j < band_width; ++j) {
       const Vector<double> vj = broadcast(v[j]);
 #pragma GCC unroll 8
-      for (int i = 0; i < rows; ++i) sum[i] = multiply_add(load(b + j * ld + (part + i) * per_vector), vj, sum[i]);
+      for (int i = 0; i < rows; ++i)
+        sum[i] = multiply_add(load(b + j * ld + (part + i) * per_vector), vj, sum[i]);
     }
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) store(x + (part + i) * per_vector, sum[i] * -tau);
   }
 }
 
-// B := H' B H: H = I - tau v v^T from the right fills B, the new H' annihilates its first column again. v and tau
-// become those of H'.
+// B := H' B H: H = I - tau v v^T from the right fills B, the new H' annihilates its first column
+// again. v and tau become those of H'.
 inline void reflect_below(double* b, std::int64_t ld, double* v, double& tau) {
   alignas(64) double x[band_width], next[band_width];
   minus_product(b, ld, v, tau, x);
   for (int i = 0; i < vectors; ++i)
-    store(b + i * per_vector, multiply_add(load(x + i * per_vector), broadcast(v[0]), load(b + i * per_vector)));
+    store(b + i * per_vector,
+          multiply_add(load(x + i * per_vector), broadcast(v[0]), load(b + i * per_vector)));
   const double next_tau = reflector(b, next);
   for (int j = 1; j < band_width; ++j) {
     double* column = b + j * ld;
@@ -210,7 +224,8 @@ inline void reflect_below(double* b, std::int64_t ld, double* v, double& tau) {
 }
 
 // See Isa::chase.
-bool chase(double* band, std::int64_t n, std::int64_t sweep, std::int64_t step, double* v, double* tau) {
+bool chase(double* band, std::int64_t n, std::int64_t sweep, std::int64_t step, double* v,
+           double* tau) {
   constexpr std::int64_t ld = band_ld - 1;  // from a column of a block to the next, at the same row
   const std::int64_t row = sweep + 1 + step * band_width;
   if (step == 0) *tau = reflector(band + sweep * band_ld + 1, v);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Stored codes to fp32 or fp64. Every format decodes exactly: f64 alone is rounded, and only when fp32 is asked for.
-// Branch-free per element, so that the compiler makes vectors of it; all 65 536 (or 256) codes are tested.
+// Stored codes to fp32 or fp64. Every format decodes exactly: f64 alone is rounded, and only when
+// fp32 is asked for. Branch-free per element, so that the compiler makes vectors of it; all 65 536
+// (or 256) codes are tested.
 #pragma once
 
 #include <cstdint>
@@ -26,17 +27,18 @@ struct FromBf16 {
   static float value(Code code) { return float_of(static_cast<std::uint32_t>(code) << 16); }
 };
 
-// Small floats: exponent and fraction moved into fp32's place and the bias corrected there; a subnormal gets a leading
-// one, which is then subtracted again. No operand is an fp32 subnormal, so a process that flushes those to zero (torch
-// can, and so can any library built with -ffast-math) changes nothing. Codes above the largest finite one become
-// infinity or NaN.
+// Small floats: exponent and fraction moved into fp32's place and the bias corrected there; a
+// subnormal gets a leading one, which is then subtracted again. No operand is an fp32 subnormal, so
+// a process that flushes those to zero (torch can, and so can any library built with -ffast-math)
+// changes nothing. Codes above the largest finite one become infinity or NaN.
 struct FromF16 {
   using Code = std::uint16_t;
   static float value(Code code) {
     const std::uint32_t magnitude = static_cast<std::uint32_t>(code & 0x7fffu) << 13;
     const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x8000u) << 16;
     const float subnormal = float_of(magnitude + (113u << 23)) - 0x1p-14f;
-    const std::uint32_t finite = magnitude < 0x00800000u ? bits_of(subnormal) : magnitude + (112u << 23);
+    const std::uint32_t finite =
+        magnitude < 0x00800000u ? bits_of(subnormal) : magnitude + (112u << 23);
     return float_of((magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite) | sign);
   }
 };
@@ -50,7 +52,8 @@ struct FromE4m3 {
     const std::uint32_t magnitude = code & 0x7fu;
     const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x80u) << 24;
     const float subnormal = float_of((magnitude << 20) + (121u << 23)) - 0x1p-6f;
-    const std::uint32_t finite = magnitude < 8u ? bits_of(subnormal) : (magnitude << 20) + (120u << 23);
+    const std::uint32_t finite =
+        magnitude < 8u ? bits_of(subnormal) : (magnitude << 20) + (120u << 23);
     return float_of((magnitude == 0x7fu ? 0x7fc00000u : finite) | sign);
   }
 };
@@ -61,7 +64,8 @@ struct FromE2m1 {
     const std::uint32_t magnitude = (code & 7u) << 22;
     const std::uint32_t sign = static_cast<std::uint32_t>(code & 8u) << 28;
     const float subnormal = float_of(magnitude + (127u << 23)) - 1.0f;
-    return float_of((magnitude < (1u << 23) ? bits_of(subnormal) : magnitude + (126u << 23)) | sign);
+    return float_of((magnitude < (1u << 23) ? bits_of(subnormal) : magnitude + (126u << 23)) |
+                    sign);
   }
 };
 

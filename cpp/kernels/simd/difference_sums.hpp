@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Sums over a stretch of two rows, of what was and of what is more, in fp64, from the stored codes of both: where the
-// difference of two numbers of any format but fp64 is as good as exact. Lanes depend on nothing but the place in the
-// stretch, so that the same numbers give the same bits, however they are stored.
+// Sums over a stretch of two rows, of what was and of what is more, in fp64, from the stored codes
+// of both: where the difference of two numbers of any format but fp64 is as good as exact. Lanes
+// depend on nothing but the place in the stretch, so that the same numbers give the same bits,
+// however they are stored.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 namespace sigmascope {
 namespace {
 
-// The smallest exponent of numbers that are not subnormal; none of formats whose units are not summed.
+// The smallest exponent of numbers that are not subnormal; none of formats whose units are not
+// summed.
 template <class From>
 constexpr double least_unit = 0;
 template <>
@@ -26,8 +28,10 @@ template <class From>
 Vector<double> unit_squared(Vector<double> x) {
   constexpr double least = least_unit<From>;
   using Bits = Vector<std::int64_t>;
-  const Bits exponent = broadcast(std::int64_t{0x7ff} << 52), magnitude = broadcast(~(std::int64_t{1} << 63));
-  const auto power = (Vector<double>)((Bits)x & exponent), size = (Vector<double>)((Bits)x & magnitude);
+  const Bits exponent = broadcast(std::int64_t{0x7ff} << 52),
+             magnitude = broadcast(~(std::int64_t{1} << 63));
+  const auto power = (Vector<double>)((Bits)x & exponent),
+             size = (Vector<double>)((Bits)x & magnitude);
   const Vector<double> smallest = broadcast(least), unit = power < smallest ? smallest : power;
   const Vector<double> square = unit * unit;
   return (size == unit) & (unit > smallest) ? square * 0.75 : square;
@@ -67,7 +71,8 @@ ChangeSums change_as(const char* before, const char* after, std::int64_t n) {
     char was[chains * width * size] = {}, is[chains * width * size] = {};
     __builtin_memcpy(was, before + j * size, static_cast<std::size_t>((n - j) * size));
     __builtin_memcpy(is, after + j * size, static_cast<std::size_t>((n - j) * size));
-    for (int c = 0; c < chains; ++c) lane[c].add(Of::at(was + c * width * size), Of::at(is + c * width * size));
+    for (int c = 0; c < chains; ++c)
+      lane[c].add(Of::at(was + c * width * size), Of::at(is + c * width * size));
     beyond = static_cast<double>(j + chains * width - n) * least_unit<From> * least_unit<From>;
   }
   const auto sum = [&](auto part) { return sum_lanes(joined(part(lane[0]) + part(lane[1]))); };
@@ -97,7 +102,8 @@ ChangeSums change(DType dtype, const void* before, const void* after, std::int64
   float wide_was[stretch_length], wide_is[stretch_length];
   widen_bytes(dtype, was, n, wide_was);
   widen_bytes(dtype, is, n, wide_is);
-  return change_as<FromF32>(reinterpret_cast<const char*>(wide_was), reinterpret_cast<const char*>(wide_is), n);
+  return change_as<FromF32>(reinterpret_cast<const char*>(wide_was),
+                            reinterpret_cast<const char*>(wide_is), n);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A hash of the numbers of a stretch of a row, of their signs and places: see fingerprint.hpp for what it is a part of.
-// Equal numbers of every format give equal sums.
+// A hash of the numbers of a stretch of a row, of their signs and places: see fingerprint.hpp for
+// what it is a part of. Equal numbers of every format give equal sums.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,9 @@ namespace {
 using Words = Vector<std::uint32_t>;
 using Sums = Vector<std::uint64_t>;
 constexpr std::uint64_t low_half = 0xffffffffu, fraction_rest = (std::uint64_t{1} << 29) - 1;
-constexpr std::uint64_t bias_apart = std::uint64_t{896} << 23;  // between the exponents of fp64 and of fp32
-constexpr std::uint32_t rest_key = 0x85ebca6au;                 // even: keys stay odd
+// Difference of the exponent biases of fp64 and fp32.
+constexpr std::uint64_t bias_apart = std::uint64_t{896} << 23;
+constexpr std::uint32_t rest_key = 0x85ebca6au;  // even: keys stay odd
 
 // Products of the lower halves.
 inline Sums half_products(Sums a, Sums b) {
@@ -28,7 +29,9 @@ inline Sums half_products(Sums a, Sums b) {
 #endif
 }
 // Products mod 2^64 by keys of 32 bits.
-inline Sums products(Sums a, Sums key) { return half_products(a, key) + (half_products(a >> 32, key) << 32); }
+inline Sums products(Sums a, Sums key) {
+  return half_products(a, key) + (half_products(a >> 32, key) << 32);
+}
 
 inline std::uint64_t sum_lanes(Sums v) {
   std::uint64_t total = 0;
@@ -36,8 +39,8 @@ inline std::uint64_t sum_lanes(Sums v) {
   return total;
 }
 
-// One number: sign, exponent and 23 bits of fraction are a word of fp32 whose exponent is unbounded; what more fp64 has
-// is another word, or rounded to those.
+// One number: sign, exponent and 23 bits of fraction are a word of fp32 whose exponent is
+// unbounded; what more fp64 has is another word, or rounded to those.
 inline void add_number(double number, std::uint32_t key, bool whole, Digest& to) {
   if (number == 0) {
     to.zeros += key;
@@ -54,11 +57,14 @@ inline void add_number(double number, std::uint32_t key, bool whole, Digest& to)
   if (whole) to.sum += (magnitude & fraction_rest) * (key ^ rest_key);
 }
 
-// Words of fp32, whole vectors of them. False if some are subnormal; without `careful`, if some are zero.
+// Words of fp32, whole vectors of them. False if some are subnormal; without `careful`, if some are
+// zero.
 template <bool careful, class WordsAt>
-bool add_words(const WordsAt& words_at, std::int64_t n, const std::uint32_t* keys, std::uint32_t other, Digest& to) {
+bool add_words(const WordsAt& words_at, std::int64_t n, const std::uint32_t* keys,
+               std::uint32_t other, Digest& to) {
   constexpr std::int64_t width = lanes<std::uint32_t>;
-  const Words mask = Words{} + 0x7fffffffu, normal = Words{} + 0x00800000u, others = Words{} + other;
+  const Words mask = Words{} + 0x7fffffffu, normal = Words{} + 0x00800000u,
+              others = Words{} + other;
   Sums sum{}, zeros{};
   Words least = mask, subnormal{};
   for (std::int64_t i = 0; i < n; i += width) {
@@ -84,18 +90,22 @@ bool add_words(const WordsAt& words_at, std::int64_t n, const std::uint32_t* key
 
 // The same of fp64.
 template <bool careful>
-bool add_doubles(const char* from, std::int64_t n, const std::uint32_t* keys, std::uint32_t other, bool whole,
-                 Digest& to) {
+bool add_doubles(const char* from, std::int64_t n, const std::uint32_t* keys, std::uint32_t other,
+                 bool whole, Digest& to) {
   constexpr std::int64_t width = lanes<std::uint64_t>;
   typedef std::uint32_t Keys __attribute__((vector_size(vector_bytes / 2)));
   const Sums mask = Sums{} + (~std::uint64_t{0} >> 1), normal = Sums{} + (std::uint64_t{1} << 52),
              others = Sums{} + other;
-  const std::uint64_t half = whole ? 0 : fraction_rest >> 1, odd = whole ? 0 : 1, rest = whole ? fraction_rest : 0;
+  const std::uint64_t half = whole ? 0 : fraction_rest >> 1, odd = whole ? 0 : 1,
+                      rest = whole ? fraction_rest : 0;
   Sums sum{}, zeros{}, bad{};
   for (std::int64_t i = 0; i < n; i += width) {
     const Sums bits = load_bytes<Sums>(from + i * 8), magnitude = bits & mask;
-    Sums key = __builtin_convertvector(load_bytes<Keys>(reinterpret_cast<const char*>(keys + i)), Sums) ^ others;
-    Sums word = ((magnitude + half + (magnitude >> 29 & odd)) >> 29) - bias_apart + (bits >> 63 << 31);
+    Sums key =
+        __builtin_convertvector(load_bytes<Keys>(reinterpret_cast<const char*>(keys + i)), Sums) ^
+        others;
+    Sums word =
+        ((magnitude + half + (magnitude >> 29 & odd)) >> 29) - bias_apart + (bits >> 63 << 31);
     const Sums small = (Sums)((Vector<std::int64_t>)magnitude < (Vector<std::int64_t>)normal);
     if constexpr (careful) {
       const Sums zero = (Sums)(magnitude == Sums{});
@@ -114,11 +124,13 @@ bool add_doubles(const char* from, std::int64_t n, const std::uint32_t* keys, st
   return true;
 }
 
-// See Isa::digest. Most numbers are neither zero nor subnormal: a run is looked at again where some are.
+// See Isa::digest. Most numbers are neither zero nor subnormal: a run is looked at again where some
+// are.
 template <class From>
-void digest_as(const char* codes, std::int64_t n, const std::uint32_t* keys, std::uint32_t other, bool whole,
-               Digest* to) {
-  constexpr std::int64_t run = 512, size = sizeof(typename From::Code), width = vector_bytes / (size < 4 ? 4 : size);
+void digest_as(const char* codes, std::int64_t n, const std::uint32_t* keys, std::uint32_t other,
+               bool whole, Digest* to) {
+  constexpr std::int64_t run = 512, size = sizeof(typename From::Code),
+                         width = vector_bytes / (size < 4 ? 4 : size);
   for (std::int64_t i = 0; i < n; i += run) {
     const char* here = codes + i * size;
     const std::int64_t count = n - i < run ? n - i : run, vectors = count / width * width;
@@ -138,12 +150,13 @@ void digest_as(const char* codes, std::int64_t n, const std::uint32_t* keys, std
               add_words<true>(words, vectors, keys + i, other, *to);
     }
     for (std::int64_t e = added ? vectors : 0; e < count; ++e)
-      add_number(static_cast<double>(From::value(code_at<From>(here, e))), keys[i + e] ^ other, whole, *to);
+      add_number(static_cast<double>(From::value(code_at<From>(here, e))), keys[i + e] ^ other,
+                 whole, *to);
   }
 }
 
-void digest(DType dtype, const void* codes, std::int64_t n, const std::uint32_t* keys, std::uint32_t other, bool whole,
-            Digest* to) {
+void digest(DType dtype, const void* codes, std::int64_t n, const std::uint32_t* keys,
+            std::uint32_t other, bool whole, Digest* to) {
   const char* bytes = static_cast<const char*>(codes);
   switch (dtype) {
     case DType::f64: return digest_as<FromF64>(bytes, n, keys, other, whole, to);
@@ -170,9 +183,11 @@ inline std::uint32_t mixed(std::uint32_t x) {
 // See Isa::digest_keys.
 void digest_keys(std::int64_t first, std::int64_t n, bool longer, std::uint32_t* keys) {
   const auto start = static_cast<std::uint64_t>(first);
-  const std::uint32_t base = mixed(static_cast<std::uint32_t>(start >> 32) + (longer ? 0x9e3779b9u : 0x7f4a7c15u));
+  const std::uint32_t base =
+      mixed(static_cast<std::uint32_t>(start >> 32) + (longer ? 0x9e3779b9u : 0x7f4a7c15u));
   for (std::int64_t i = 0; i < n; ++i) {
-    const std::uint32_t key = mixed(mixed(static_cast<std::uint32_t>(start) + static_cast<std::uint32_t>(i)) ^ base);
+    const std::uint32_t key =
+        mixed(mixed(static_cast<std::uint32_t>(start) + static_cast<std::uint32_t>(i)) ^ base);
     keys[i] = longer ? key | 1u : key & ~1u;
   }
 }

@@ -36,15 +36,18 @@ bool tiles_allowed() {
 const Isa& choose() {
   const char* asked = std::getenv("SIGMASCOPE_ISA");
   const std::string_view limit = asked != nullptr ? asked : "";
-  if (!limit.empty() && limit != "scalar" && limit != "avx2" && limit != "avx512" && limit != "avx512bf16" &&
-      limit != "amx")
+  if (!limit.empty() && limit != "scalar" && limit != "avx2" && limit != "avx512" &&
+      limit != "avx512bf16" && limit != "amx")
     throw std::invalid_argument("SIGMASCOPE_ISA is '" + std::string(limit) +
                                 "'; known: scalar avx2 avx512 avx512bf16 amx");
 #ifdef SIGMASCOPE_HAVE_AVX2
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16"), any = limit.empty() || limit == "amx";
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16"),
+             any = limit.empty() || limit == "amx";
   if (bf16 && any && tiles_allowed()) return isa_amx;
   if (bf16 && (any || limit == "avx512bf16")) return isa_avx512bf16;
   if (avx512 && (any || limit.starts_with("avx512"))) return isa_avx512;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products with a block of 8 or 16 columns, C += A B, as dot products along A's rows: a broadcast for every
-// multiply-add, as in product.hpp, would take longer than it. B is turned: vectors lie along its columns, eight of them
-// after the other, and each is multiplied with three rows. Sums are of lanes, added up at the end of every run.
+// Products with a block of 8 or 16 columns, C += A B, as dot products along A's rows: a broadcast
+// for every multiply-add, as in product.hpp, would take longer than it. B is turned: vectors lie
+// along its columns, eight of them after the other, and each is multiplied with three rows. Sums
+// are of lanes, added up at the end of every run.
 #pragma once
 
 #include <cstdint>
@@ -48,25 +49,29 @@ inline void add_lanes(float* c, const Vector<float>* sums) {
   };
   const auto four = [&](const Vector<float>* s) {  // in every 128 bits those of its four lanes
     const __m512d a = _mm512_castps_pd(both(s[0], s[1])), b = _mm512_castps_pd(both(s[2], s[3]));
-    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
   };
   const __m512 low = four(sums), high = four(sums + 4);
-  const __m512 half = _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x44), _mm512_shuffle_f32x4(low, high, 0xee));
-  const __m512 all = _mm512_add_ps(_mm512_shuffle_f32x4(half, half, 0x88), _mm512_shuffle_f32x4(half, half, 0xdd));
+  const __m512 half =
+      _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x44), _mm512_shuffle_f32x4(low, high, 0xee));
+  const __m512 all =
+      _mm512_add_ps(_mm512_shuffle_f32x4(half, half, 0x88), _mm512_shuffle_f32x4(half, half, 0xdd));
   _mm256_storeu_ps(c, _mm256_add_ps(_mm256_loadu_ps(c), _mm512_castps512_ps256(all)));
 }
 
 // Which eight columns: all that there are, or a half of 16.
 enum class Eight { only, first, second };
 
-// What is multiplied next is `ahead` numbers further: of two halves each fetches every other line of it. C has rows
-// `ldc` apart.
+// What is multiplied next is `ahead` numbers further: of two halves each fetches every other line
+// of it. C has rows `ldc` apart.
 template <class E, int ROWS, Eight EIGHT>
-inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, std::int64_t ahead, const RightOf<E>* x,
-                      RightOf<E>* kept, float* c, std::int64_t ldc) {
+inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, std::int64_t ahead,
+                      const RightOf<E>* x, RightOf<E>* kept, float* c, std::int64_t ldc) {
   using A = AlongRow<E>;
   constexpr int width = lanes<float>;
-  constexpr bool widens = sizeof(AlongNumber<E>) * A::numbers < 64;  // which the first half leaves to the second
+  // The first half of a vector leaves the rest of its numbers to the second.
+  constexpr bool widens = sizeof(AlongNumber<E>) * A::numbers < 64;
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(AlongNumber<E>));
   Vector<float> sums[ROWS][dot_columns] = {};
   const auto step = [&](const AlongNumber<E>* const* rows, std::int64_t at) {
@@ -89,7 +94,8 @@ inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, 
   for (int r = 0; r < ROWS; ++r) rows[r] = a + r * ld;
   std::int64_t p = 0;
   for (; p + A::numbers <= k; p += A::numbers) {
-    if (EIGHT == Eight::only ? p % line == 0 : p % (2 * line) == (EIGHT == Eight::second ? line : 0))
+    if (EIGHT == Eight::only ? p % line == 0
+                             : p % (2 * line) == (EIGHT == Eight::second ? line : 0))
 #pragma GCC unroll 4
       for (int r = 0; r < ROWS; ++r) __builtin_prefetch(rows[r] + ahead + p, 0, 2);
     step(rows, p);
@@ -97,7 +103,8 @@ inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, 
   if (p < k) {  // the rest of a vector is zero
     AlongNumber<E> last[ROWS][A::numbers] = {};
     for (int r = 0; r < ROWS; ++r) {
-      __builtin_memcpy(last[r], rows[r] + p, static_cast<std::size_t>(k - p) * sizeof(AlongNumber<E>));
+      __builtin_memcpy(last[r], rows[r] + p,
+                       static_cast<std::size_t>(k - p) * sizeof(AlongNumber<E>));
       rows[r] = last[r];
     }
     step(rows, 0);
@@ -107,8 +114,8 @@ inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, 
 }
 
 template <class E>
-void dots(std::int64_t rows, std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, const RightOf<E>* x,
-          std::int64_t half, std::int64_t width, float* c) {
+void dots(std::int64_t rows, std::int64_t k, const AlongNumber<E>* a, std::int64_t ld,
+          const RightOf<E>* x, std::int64_t half, std::int64_t width, float* c) {
   constexpr std::int64_t run = dot_run * (AlongRow<E>::numbers / lanes<float>);
   alignas(64) RightOf<E> kept[3 * dot_run];
   for (std::int64_t p = 0; p < k; p += run, x += dot_run * dot_columns) {
@@ -116,9 +123,11 @@ void dots(std::int64_t rows, std::int64_t k, const AlongNumber<E>* a, std::int64
     const auto some = [&]<int ROWS>(std::int64_t i) {
       const AlongNumber<E>* from = a + i * ld + p;
       float* to = c + i * width;
-      if (width == dot_columns) return some_dots<E, ROWS, Eight::only>(here, from, ld, ahead, x, kept, to, width);
+      if (width == dot_columns)
+        return some_dots<E, ROWS, Eight::only>(here, from, ld, ahead, x, kept, to, width);
       some_dots<E, ROWS, Eight::first>(here, from, ld, ahead, x, kept, to, width);
-      some_dots<E, ROWS, Eight::second>(here, from, ld, ahead, x + half, kept, to + dot_columns, width);
+      some_dots<E, ROWS, Eight::second>(here, from, ld, ahead, x + half, kept, to + dot_columns,
+                                        width);
     };
     std::int64_t i = 0;
     for (; i + 3 <= rows; i += 3) some.template operator()<3>(i);

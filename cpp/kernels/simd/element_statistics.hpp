@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Elementwise statistics of a stretch of a row, in one sweep over its stored codes. Powers are summed in fp64, which
-// holds numbers of 8 to 32 bits, and the squares of those up to 26 bits, without error, in an order of lanes that
-// depends on nothing but the place in the stretch; so the same numbers give the same bits, however they are stored.
+// Elementwise statistics of a stretch of a row, in one sweep over its stored codes. Powers are
+// summed in fp64, which holds numbers of 8 to 32 bits, and the squares of those up to 26 bits,
+// without error, in an order of lanes that depends on nothing but the place in the stretch; so the
+// same numbers give the same bits, however they are stored.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/simd/element_extremes.hpp"
 #include "kernels/simd/element_lanes.hpp"
 #include "kernels/simd/isa.hpp"
 
@@ -27,8 +29,9 @@ template <class V>
 struct PowerLanes {
   V first{}, second{}, third{}, fourth{};
 
-  // The square, and what it adds to the sums. A square of fp32 is exact in fp64: whether it is added or multiplied in
-  // one step changes no bit, and evens out what adders and multipliers have to do.
+  // The square, and what it adds to the sums. A square of fp32 is exact in fp64: whether it is
+  // added or multiplied in one step changes no bit, and evens out what adders and multipliers have
+  // to do.
   template <bool fused>
   V add(V d) {
     const V square = rounded(d * d);
@@ -40,19 +43,22 @@ struct PowerLanes {
     return square;
   }
   PowerSums sums() const {
-    return {sum_lanes(joined(first)), sum_lanes(joined(second)), sum_lanes(joined(third)), sum_lanes(joined(fourth))};
+    return {sum_lanes(joined(first)), sum_lanes(joined(second)), sum_lanes(joined(third)),
+            sum_lanes(joined(fourth))};
   }
 };
 
-// Rows that one load and one store of the column sums serve; more would want more registers. No bit depends on it.
+// Rows that one load and one store of the column sums serve; more would want more registers. No bit
+// depends on it.
 constexpr int rows_at_once = 2;
 
-// Power sums of `rows` stretches that lie `stride` bytes apart; squares are added to the column sums, row after row.
-// NEXT: the range of as many rows that follow is looked at meanwhile, and what comes after them is fetched. Floor: a
-// conversion, three additions, three multiplications per vector, and five steps on integers for every 32 of 16 bits.
+// Power sums of `rows` stretches that lie `stride` bytes apart; squares are added to the column
+// sums, row after row. NEXT: the range of as many rows that follow is looked at meanwhile, and what
+// comes after them is fetched. Floor: a conversion, three additions, three multiplications per
+// vector, and five steps on integers for every 32 of 16 bits.
 template <class From, int rows, bool NEXT = false>
-void sum_powers(const char* codes, std::int64_t stride, std::int64_t n, double* columns, PowerSums* out,
-                ExtremeLanes<From>* next = nullptr) {
+void sum_powers(const char* codes, std::int64_t stride, std::int64_t n, double* columns,
+                PowerSums* out, ExtremeLanes<From>* next = nullptr) {
   using V = typename Numbers<From>::V;
   constexpr auto size = static_cast<std::int64_t>(sizeof(typename From::Code));
   constexpr int width = lanes<double>;
@@ -62,7 +68,8 @@ void sum_powers(const char* codes, std::int64_t stride, std::int64_t n, double* 
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r) {
       const V x = Numbers<From>::at(at + r * apart);
-      column = column + (r % 2 == 1 && size < 8 ? lane[r].template add<true>(x) : lane[r].template add<false>(x));
+      column = column + (r % 2 == 1 && size < 8 ? lane[r].template add<true>(x)
+                                                : lane[r].template add<false>(x));
     }
     store(to, column);
   };
@@ -78,12 +85,14 @@ void sum_powers(const char* codes, std::int64_t stride, std::int64_t n, double* 
         __builtin_prefetch(codes + (2 * rows + r) * stride + done * size, 0, 2);
       }
 #pragma GCC unroll 8
-      for (std::int64_t j = done; j < done + step; j += width) add(codes + j * size, stride, columns + j);
+      for (std::int64_t j = done; j < done + step; j += width)
+        add(codes + j * size, stride, columns + j);
     }
     for (int r = 0; r < rows; ++r) next[r] = seen[r];
   }
   for (; done < whole; done += width) add(codes + done * size, stride, columns + done);
-  if (const auto rest = static_cast<std::size_t>(n - whole); rest > 0) {  // the rest of a vector is zero: adds nothing
+  // The rest of the vector is zero and adds nothing.
+  if (const auto rest = static_cast<std::size_t>(n - whole); rest > 0) {
     char last[rows * width * size] = {};
     double sums[width] = {};
     for (int r = 0; r < rows; ++r)
@@ -125,10 +134,11 @@ inline void set_central(Stretch* out, double n, double pivot, const PowerSums& s
   out->m4 = s.fourth - d * (4 * s.third - d * (6 * s.second - 3 * d * s.first));
 }
 
-// Sums about zero serve while the mean holds at most 7/8 of the squares: three bits lost. Else, and where a fourth
-// power overflows, the sums are taken again about the mean.
+// Sums about zero serve while the mean holds at most 7/8 of the squares: three bits lost. Else, and
+// where a fourth power overflows, the sums are taken again about the mean.
 template <class From>
-void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Extremes& e, Stretch* out) {
+void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Extremes& e,
+                 Stretch* out) {
   out->sum_squares = s.second;
   out->minimum = e.minimum;
   out->maximum = e.maximum;
@@ -143,7 +153,8 @@ void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Ex
   set_central(out, count, pivot, powers_about<From>(pivot, codes, n));
 }
 
-// The rare path: some element is NaN or infinite. Those are left out of the row's sums, and are zeros to the columns.
+// The rare path: some element is NaN or infinite. Those are left out of the row's sums, and are
+// zeros to the columns.
 template <class From>
 void stretch_nonfinite(const char* codes, std::int64_t n, double* columns, Stretch* out) {
   double zeroed[stretch_length] = {}, finite[stretch_length], unused[stretch_length];
@@ -174,8 +185,8 @@ void stretch_nonfinite(const char* codes, std::int64_t n, double* columns, Stret
 }
 
 template <class From>
-void stretches_as(const char* codes, std::int64_t stride, std::int64_t rows, std::int64_t n, double* columns,
-                  Stretch* out) {
+void stretches_as(const char* codes, std::int64_t stride, std::int64_t rows, std::int64_t n,
+                  double* columns, Stretch* out) {
   ExtremeLanes<From> lanes[rows_at_once];
   bool looked = false;  // at the next rows, in `lanes`
   for (std::int64_t i = 0; i < rows;) {
@@ -205,7 +216,8 @@ void stretches_as(const char* codes, std::int64_t stride, std::int64_t rows, std
   }
 }
 
-// One stretch's squares and largest magnitude alone; what lies `ahead` bytes further is fetched meanwhile.
+// One stretch's squares and largest magnitude alone; what lies `ahead` bytes further is fetched
+// meanwhile.
 template <class From>
 void survey_as(const char* codes, std::int64_t n, std::int64_t ahead, Survey* out) {
   using V = typename Numbers<From>::V;
@@ -223,7 +235,8 @@ void survey_as(const char* codes, std::int64_t n, std::int64_t ahead, Survey* ou
   };
   const std::int64_t whole = n / step * step;
   for (std::int64_t j = 0; j < whole; j += step) {
-    for (int line = 0; line < step * size; line += 64) __builtin_prefetch(codes + j * size + line + ahead, 0, 2);
+    for (int line = 0; line < step * size; line += 64)
+      __builtin_prefetch(codes + j * size + line + ahead, 0, 2);
     add(codes + j * size);
   }
   if (whole < n) {
@@ -243,8 +256,8 @@ void survey_as(const char* codes, std::int64_t n, std::int64_t ahead, Survey* ou
   if (all.count > 0) out->largest = all.maximum > -all.minimum ? all.maximum : -all.minimum;
 }
 
-void stretches(DType dtype, const void* codes, std::int64_t stride, std::int64_t rows, std::int64_t n, double* columns,
-               Stretch* out) {
+void stretches(DType dtype, const void* codes, std::int64_t stride, std::int64_t rows,
+               std::int64_t n, double* columns, Stretch* out) {
   const char* bytes = static_cast<const char*>(codes);
   switch (dtype) {
     case DType::f64: return stretches_as<FromF64>(bytes, stride, rows, n, columns, out);
@@ -258,8 +271,10 @@ void stretches(DType dtype, const void* codes, std::int64_t stride, std::int64_t
   float wide[rows_at_once * stretch_length];
   for (std::int64_t i = 0; i < rows; i += rows_at_once) {
     const std::int64_t here = rows - i < rows_at_once ? rows - i : rows_at_once;
-    for (std::int64_t r = 0; r < here; ++r) widen_bytes(dtype, bytes + (i + r) * stride, n, wide + r * stretch_length);
-    stretches_as<FromF32>(reinterpret_cast<const char*>(wide), stretch_length * 4, here, n, columns, out + i);
+    for (std::int64_t r = 0; r < here; ++r)
+      widen_bytes(dtype, bytes + (i + r) * stride, n, wide + r * stretch_length);
+    stretches_as<FromF32>(reinterpret_cast<const char*>(wide), stretch_length * 4, here, n, columns,
+                          out + i);
   }
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A^T A in fp32 or bf16 products, for columns packed into cells of 32 bits: a float, or two bf16 numbers of consecutive
-// rows. Cells lie in groups of 16 columns, step by step: the 16 cells of step 0, of step 1 and so on. A step is one
-// fused multiply-add in fp32, or two by VDPBF16PS (which multiplies exactly, adds to nearest even, and takes subnormal
-// numbers for zero). Accumulators start afresh every cell_rows rows and are added up in fp64.
+// A^T A in fp32 or bf16 products, for columns packed into cells of 32 bits: a float, or two bf16
+// numbers of consecutive rows. Cells lie in groups of 16 columns, step by step: the 16 cells of
+// step 0, of step 1 and so on. A step is one fused multiply-add in fp32, or two by VDPBF16PS (which
+// multiplies exactly, adds to nearest even, and takes subnormal numbers for zero). Accumulators
+// start afresh every cell_rows rows and are added up in fp64.
 #pragma once
 
 #include <cstdint>
@@ -29,11 +30,13 @@ Narrow narrowest(const double* x, std::int64_t n) {
   return Narrow::f32;
 }
 
-inline std::uint32_t float_bits(double x) { return __builtin_bit_cast(std::uint32_t, static_cast<float>(x)); }
+inline std::uint32_t float_bits(double x) {
+  return __builtin_bit_cast(std::uint32_t, static_cast<float>(x));
+}
 
 // See Isa::pack_cells.
-void pack_cells(Narrow narrow, std::int64_t cols, std::int64_t rows, const double* x, std::int64_t col_step,
-                std::int64_t row_step, std::uint32_t* cells) {
+void pack_cells(Narrow narrow, std::int64_t cols, std::int64_t rows, const double* x,
+                std::int64_t col_step, std::int64_t row_step, std::uint32_t* cells) {
   const std::int64_t steps = cell_steps(narrow, rows);
   for (std::int64_t s = 0; s < steps; ++s) {
     std::uint32_t* to = cells + s * cell_group;
@@ -67,7 +70,8 @@ struct MultiplyAdd {
 #if defined(__AVX512BF16__)
 struct DotProduct {
   static Vector<float> step(Vector<float> left, Vector<float> right, Vector<float> sum) {
-    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(left), reinterpret_cast<__m512bh>(right));
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(left),
+                            reinterpret_cast<__m512bh>(right));
   }
 };
 #endif
@@ -80,11 +84,11 @@ constexpr int cell_left = 4, cell_right = 16;  // 4 x 2
 constexpr int cell_left = 2, cell_right = 16;  // 2 x 4
 #endif
 
-// sums (cell_left x cell_right) = the products of cell_left columns and cell_right columns over some steps. A bf16 pair
-// moves as the float of the same bits.
+// sums (cell_left x cell_right) = the products of cell_left columns and cell_right columns over
+// some steps. A bf16 pair moves as the float of the same bits.
 template <class Step>
-inline void cell_products(std::int64_t steps, const float* left, const float* right, std::int64_t group_step,
-                          float* sums) {
+inline void cell_products(std::int64_t steps, const float* left, const float* right,
+                          std::int64_t group_step, float* sums) {
   constexpr int width = lanes<float>, vectors = cell_right / width, per_group = cell_group / width;
   Vector<float> sum[cell_left][vectors] = {};
   for (std::int64_t s = 0; s < steps; ++s) {
@@ -106,7 +110,8 @@ inline void cell_products(std::int64_t steps, const float* left, const float* ri
 }
 
 template <class Step>
-void gram_tile(std::int64_t steps, std::int64_t restart, const CellTile& tile, double* g, std::int64_t ld) {
+void gram_tile(std::int64_t steps, std::int64_t restart, const CellTile& tile, double* g,
+               std::int64_t ld) {
   alignas(64) float sums[cell_left * cell_right];
   const std::int64_t group_step = steps * cell_group;
   for (std::int64_t s = 0; s < steps; s += restart)
@@ -130,7 +135,8 @@ void gram_tile(std::int64_t steps, std::int64_t restart, const CellTile& tile, d
 }
 
 // See Isa::gram_cells.
-void gram_cells(Narrow narrow, std::int64_t rows, const CellTile& tile, double* g, std::int64_t ld) {
+void gram_cells(Narrow narrow, std::int64_t rows, const CellTile& tile, double* g,
+                std::int64_t ld) {
   const std::int64_t steps = cell_steps(narrow, rows), restart = cell_steps(narrow, cell_rows);
 #if defined(__AVX512BF16__)
   if (narrow == Narrow::bf16) return gram_tile<DotProduct>(steps, restart, tile, g, ld);

@@ -11,8 +11,9 @@ namespace sigmascope {
 namespace {
 
 // See Isa::add_entries.
-void add_entries(std::int64_t count, const std::uint32_t* from, const std::uint32_t* to, const float* values,
-                 float factor, std::int64_t width, const float* x, std::int64_t start, float* y) {
+void add_entries(std::int64_t count, const std::uint32_t* from, const std::uint32_t* to,
+                 const float* values, float factor, std::int64_t width, const float* x,
+                 std::int64_t start, float* y) {
   constexpr std::int64_t ahead = 8;
   for (std::int64_t e = 0; e < count; ++e) {
     const float* source = x + from[e] * width;

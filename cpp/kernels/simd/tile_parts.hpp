@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Numbers of fp32 as sums of numbers of bf16, and both in the order in which tiles are loaded. See TileKernels in
-// isa.hpp.
+// Numbers of fp32 as sums of numbers of bf16, and both in the order in which tiles are loaded. See
+// TileKernels in isa.hpp.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,9 @@ namespace {
 
 #if defined(__AMX_BF16__)
 
-inline __m512 single(__m256i bf16) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16)); }
+inline __m512 single(__m256i bf16) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
+}
 
 // x = parts[0] + parts[1] + parts[2] as 32 numbers of bf16 each, as many as asked for.
 inline void split_32(__m512 low, __m512 high, int parts, __m512i* out) {
@@ -27,7 +29,8 @@ inline void split_32(__m512 low, __m512 high, int parts, __m512i* out) {
 
 // numbers(i, low, high) are those from i on, as masked: 16 and 16.
 template <class Numbers>
-inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart, const Numbers& numbers) {
+inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart,
+                     const Numbers& numbers) {
   __m512i second = _mm512_setzero_si512(), third = second;
   for (std::int64_t i = 0; i < n; i += 32) {
     __m512i out[tile_parts];
@@ -41,33 +44,39 @@ inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t
     if (parts > 2) third = _mm512_or_si512(third, out[2]);
   }
   const __m512i magnitude = _mm512_set1_epi16(0x7fff);
-  return _mm512_test_epi16_mask(third, magnitude) != 0 ? 3 : _mm512_test_epi16_mask(second, magnitude) != 0 ? 2 : 1;
+  return _mm512_test_epi16_mask(third, magnitude) != 0    ? 3
+         : _mm512_test_epi16_mask(second, magnitude) != 0 ? 2
+                                                          : 1;
 }
 
 // See TileKernels::split.
 int split(const float* src, std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart) {
   constexpr std::int64_t ahead = 512;  // 2 KB: the hardware's prefetcher starts anew at every page
-  return split_row(n, parts, dst, apart, [src](std::int64_t i, __mmask32 there, __m512& low, __m512& high) {
-    __builtin_prefetch(src + i + ahead);
-    __builtin_prefetch(src + i + ahead + 16);
-    low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), src + i);
-    high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there >> 16), src + i + 16);
-  });
+  return split_row(
+      n, parts, dst, apart, [src](std::int64_t i, __mmask32 there, __m512& low, __m512& high) {
+        __builtin_prefetch(src + i + ahead);
+        __builtin_prefetch(src + i + ahead + 16);
+        low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), src + i);
+        high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there >> 16), src + i + 16);
+      });
 }
 
 // See TileKernels::split_sum.
-int split_sum(const Summand* summands, int count, std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart) {
-  return split_row(n, parts, dst, apart, [=](std::int64_t i, __mmask32 there, __m512& low, __m512& high) {
-    for (int t = 0; t < count; ++t) {
-      const std::byte* at = summands[t].codes + 2 * i;
-      __builtin_prefetch(at + summands[t].ahead);
-      const __m512i codes = _mm512_maskz_loadu_epi16(there, at);
-      const __m512 f = _mm512_set1_ps(summands[t].factor), l = single(_mm512_castsi512_si256(codes)),
-                   h = single(_mm512_extracti64x4_epi64(codes, 1));
-      low = t == 0 ? f * l : _mm512_fmadd_ps(f, l, low);
-      high = t == 0 ? f * h : _mm512_fmadd_ps(f, h, high);
-    }
-  });
+int split_sum(const Summand* summands, int count, std::int64_t n, int parts, std::uint16_t* dst,
+              std::int64_t apart) {
+  return split_row(n, parts, dst, apart,
+                   [=](std::int64_t i, __mmask32 there, __m512& low, __m512& high) {
+                     for (int t = 0; t < count; ++t) {
+                       const std::byte* at = summands[t].codes + 2 * i;
+                       __builtin_prefetch(at + summands[t].ahead);
+                       const __m512i codes = _mm512_maskz_loadu_epi16(there, at);
+                       const __m512 f = _mm512_set1_ps(summands[t].factor),
+                                    l = single(_mm512_castsi512_si256(codes)),
+                                    h = single(_mm512_extracti64x4_epi64(codes, 1));
+                       low = t == 0 ? f * l : _mm512_fmadd_ps(f, l, low);
+                       high = t == 0 ? f * h : _mm512_fmadd_ps(f, h, high);
+                     }
+                   });
 }
 
 // The 16 x 16 numbers at x, turned.
@@ -105,9 +114,11 @@ void transpose(const float* x, std::int64_t ld, float* out, std::int64_t ld_out)
 }
 
 // See TileKernels::pack_right.
-void pack_right(const float* x, std::int64_t ld, std::int64_t rows, float factor, int parts, std::uint16_t* out) {
-  alignas(64) static constexpr std::uint16_t pairs[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                          8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+void pack_right(const float* x, std::int64_t ld, std::int64_t rows, float factor, int parts,
+                std::uint16_t* out) {
+  alignas(64) static constexpr std::uint16_t pairs[32] = {
+      0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   const __m512i order = _mm512_load_si512(pairs);
   const __m512 f = _mm512_set1_ps(factor), zero = _mm512_setzero_ps();
   for (int p = 0; p < 16; ++p) {
@@ -121,11 +132,13 @@ void pack_right(const float* x, std::int64_t ld, std::int64_t rows, float factor
 }
 
 // See TileKernels::pack_left.
-void pack_left(const float* x, std::int64_t ld, std::int64_t rows, float factor, int parts, std::uint16_t* out) {
+void pack_left(const float* x, std::int64_t ld, std::int64_t rows, float factor, int parts,
+               std::uint16_t* out) {
   alignas(64) float padded[32 * 16];
   if (rows < 32) {
     for (int i = 0; i < 32; ++i)
-      _mm512_store_ps(padded + 16 * i, i < rows ? _mm512_loadu_ps(x + i * ld) : _mm512_setzero_ps());
+      _mm512_store_ps(padded + 16 * i,
+                      i < rows ? _mm512_loadu_ps(x + i * ld) : _mm512_setzero_ps());
     x = padded, ld = 16;
   }
   const __m512 f = _mm512_set1_ps(factor);
@@ -140,11 +153,13 @@ void pack_left(const float* x, std::int64_t ld, std::int64_t rows, float factor,
 }
 
 // See TileKernels::pair_rows.
-void pair_rows(const std::uint16_t* x, std::int64_t ld, std::int64_t tiles, std::uint16_t* out, std::int64_t apart) {
-  alignas(64) static constexpr std::uint16_t from_low[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
-                                                             37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
-                                                             11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
-  const __m512i low = _mm512_load_si512(from_low), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+void pair_rows(const std::uint16_t* x, std::int64_t ld, std::int64_t tiles, std::uint16_t* out,
+               std::int64_t apart) {
+  alignas(64) static constexpr std::uint16_t from_low[32] = {
+      0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  const __m512i low = _mm512_load_si512(from_low),
+                high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
   for (std::int64_t t = 0; t < tiles; t += 2)
     for (int p = 0; p < 16; ++p) {
       const std::uint16_t* first = x + 2 * p * ld + 16 * t;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products by tiles (Intel AMX): 16 x 16 sums of fp32 from 16 x 32 and 32 x 16 numbers of bf16, 16 times the rate of
-// fp32 multiply-adds. See TileKernels in isa.hpp.
+// Products by tiles (Intel AMX): 16 x 16 sums of fp32 from 16 x 32 and 32 x 16 numbers of bf16, 16
+// times the rate of fp32 multiply-adds. See TileKernels in isa.hpp.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace {
 
 #if defined(__AMX_BF16__)
 
-// Tile registers are named by literals. Sums of R x S tiles: 0 to 3, row after row; the others pass through 4 to 7.
+// Tile registers are named by literals. Sums of R x S tiles: 0 to 3, row after row; the others pass
+// through 4 to 7.
 struct TileConfig {
   std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
   std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
@@ -61,9 +62,9 @@ inline void multiply_tile() {
 #undef SIGMASCOPE_TILE
 }
 
-// Parts p of A and q of a block matter together if p + q is less than a block has: the products that are left out are
-// as small as what its parts leave of a number. They are summed in the order of p, then of q, whichever side A is on:
-// the same bits.
+// Parts p of A and q of a block matter together if p + q is less than a block has: the products
+// that are left out are as small as what its parts leave of a number. They are summed in the order
+// of p, then of q, whichever side A is on: the same bits.
 struct PartProducts {
   struct One {
     std::int64_t left, right;  // bytes to the parts
@@ -78,8 +79,8 @@ struct PartProducts {
     for (int p = 0; p < a.parts; ++p)
       for (int q = 0; q < block.parts && p + q < block.parts; ++q) {
         const bool new_p = q == 0, new_q = q != last;
-        products[count++] =
-            block_left ? One{q * block.part, p * a.part, new_q, new_p} : One{p * a.part, q * block.part, new_p, new_q};
+        products[count++] = block_left ? One{q * block.part, p * a.part, new_q, new_p}
+                                       : One{p * a.part, q * block.part, new_p, new_q};
         last = q;
       }
   }
@@ -110,12 +111,14 @@ inline void one_step_of_four(const std::byte* a, const TileOperand& of_a, const 
     });
 }
 
-// sums (R x S tiles) += the products of `steps` steps, as one chain. The processor adds up those of one step and parts
-// by themselves before they meet the sum.
+// sums (R x S tiles) += the products of `steps` steps, as one chain. The processor adds up those of
+// one step and parts by themselves before they meet the sum.
 template <int R, int S>
-inline void tile_block(std::int64_t steps, const TileOperand& left, const TileOperand& right, const PartProducts& parts,
-                       const TileSums& sums) {
-  const auto at = [&](int tile) { return sums.data + tile / S * sums.below + tile % S * sums.beside; };
+inline void tile_block(std::int64_t steps, const TileOperand& left, const TileOperand& right,
+                       const PartProducts& parts, const TileSums& sums) {
+  const auto at = [&](int tile) {
+    return sums.data + tile / S * sums.below + tile % S * sums.beside;
+  };
   each_tile_of<R * S>([&]<int TILE>() { load_tile<TILE>(at(TILE), 4 * sums.stride); });
   for (std::int64_t s = 0; s < steps; ++s) {
     const std::byte *l = left.data + s * left.step, *r = right.data + s * right.step;
@@ -148,8 +151,9 @@ void configure() {
 void release() { _tile_release(); }
 
 // See TileKernels::multiply.
-void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps, const TileOperand& left,
-                    const TileOperand& right, bool block_left, const TileSums& c, Accumulate mode) {
+void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps,
+                    const TileOperand& left, const TileOperand& right, bool block_left,
+                    const TileSums& c, Accumulate mode) {
   const PartProducts parts(left, right, block_left);
   const bool chain = mode == Accumulate::chain;
   alignas(64) float fresh[4 * tile_side * tile_side];
@@ -171,9 +175,13 @@ void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps, co
       }
     };
     for (std::int64_t i = 0; i < rows;) {
-      const std::int64_t below = cols == 1 && rows - i >= 4 && !block_left ? 4 : rows - i >= 2 ? 2 : 1;
+      const std::int64_t below = cols == 1 && rows - i >= 4 && !block_left ? 4
+                                 : rows - i >= 2                           ? 2
+                                                                           : 1;
       for (std::int64_t j = 0; j < cols;) {
-        const std::int64_t beside = below == 1 && cols - j >= 4 && block_left ? 4 : cols - j >= 2 ? 2 : 1;
+        const std::int64_t beside = below == 1 && cols - j >= 4 && block_left ? 4
+                                    : cols - j >= 2                           ? 2
+                                                                              : 1;
         if (below == 4) sums.template operator()<4, 1>(i, j);
         else if (below == 2 && beside == 2) sums.template operator()<2, 2>(i, j);
         else if (below == 2) sums.template operator()<2, 1>(i, j);

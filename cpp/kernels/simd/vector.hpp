@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The vector of this instruction set, by the compiler's vector extension: one source for SSE2, NEON, AVX2 and AVX-512.
+// The vector of this instruction set, by the compiler's vector extension: one source for SSE2,
+// NEON, AVX2 and AVX-512.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ constexpr int vector_bytes = 32;
 constexpr int vector_bytes = 16;
 #endif
 
-// `anywhere` is the same vector where it lies in memory: at any address, over any type. Values never have that type,
-// which not every machine can pass to a function.
+// `anywhere` is the same vector where it lies in memory: at any address, over any type. Values
+// never have that type, which not every machine can pass to a function.
 template <class T>
 struct VectorOf {
   typedef T type __attribute__((vector_size(vector_bytes)));
@@ -55,8 +56,9 @@ inline V rounded(V x) {
   return x;
 }
 
-// a b + c in one rounding where the instruction set has it. By intrinsics: left to itself, the compiler fuses some
-// chains and splits others, and a sum's bits would depend on which loop it went through.
+// a b + c in one rounding where the instruction set has it. By intrinsics: left to itself, the
+// compiler fuses some chains and splits others, and a sum's bits would depend on which loop it went
+// through.
 #if defined(__AVX512F__)
 inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
   return _mm512_fmadd_ps(a, b, c);
@@ -92,9 +94,10 @@ inline Vector<float> widened(const std::uint16_t* from) {
   return (Vector<float>)(__builtin_convertvector(codes, Vector<std::uint32_t>) << 16);
 }
 
-// a0 b0 + a1 b1 + c for pairs of bf16 numbers. The processor's own instruction rounds after each product and takes
-// subnormal numbers for zero.
-inline Vector<float> multiply_add(Vector<std::uint32_t> a, Vector<std::uint32_t> b, Vector<float> c) {
+// a0 b0 + a1 b1 + c for pairs of bf16 numbers. The processor's own instruction rounds after each
+// product and takes subnormal numbers for zero.
+inline Vector<float> multiply_add(Vector<std::uint32_t> a, Vector<std::uint32_t> b,
+                                  Vector<float> c) {
 #if defined(__AVX512BF16__)
   return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
 #else
