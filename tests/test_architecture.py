@@ -39,13 +39,13 @@ CPP_ROOMS = {
     "kernels/gram": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
     "kernels/eigenvalues": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
     "kernels": Room(
-        f"{TABLE} kernels/blocks kernels/panels kernels/elements kernels/gram kernels/eigenvalues "
-        "matrix",
+        f"{TABLE} kernels/blocks kernels/panels kernels/gram kernels/eigenvalues matrix",
         CLOCKS_AND_PRINTING,
     ),
     "algorithms": Room("matrix/small.hpp", f"{CLOCKS_AND_PRINTING} {THREADS}"),
     "bindings": Room(
-        "pybind11 matrix kernels kernels/blocks kernels/eigenvalues algorithms",
+        "pybind11 matrix kernels kernels/blocks kernels/panels kernels/elements "
+        "kernels/eigenvalues algorithms",
         "iostream cstdio print",
     ),
 }

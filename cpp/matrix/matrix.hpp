@@ -97,13 +97,13 @@ struct Rectangle {
 Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows,
                          std::int64_t cols);
 
-// op(A) = factor * A or its transpose; in products by tiles A is the matrix as numbers of bf16 and
-// what is `beside` it, if there is that.
+// op(A) = factor * A or its transpose. With a remainder, which only products by tiles take, A is
+// the matrix rounded to bf16 plus the remainder.
 struct MatrixView {
   const Matrix* matrix;
   bool transposed = false;
   double factor = 1.0;
-  const Sparse* beside = nullptr;
+  const Sparse* remainder = nullptr;
 
   std::int64_t rows() const { return transposed ? matrix->cols : matrix->rows; }
   std::int64_t cols() const { return transposed ? matrix->rows : matrix->cols; }

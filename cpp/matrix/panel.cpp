@@ -39,11 +39,12 @@ Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::i
   return panel;
 }
 
-PanelStream::PanelStream(const Matrix& matrix, bool by_columns, std::int64_t height)
-    : matrix_(matrix), by_columns_(by_columns), height_(std::max<std::int64_t>(height, 1)) {
-  const std::int64_t extent = by_columns ? matrix.cols : matrix.rows;
-  count_ = (extent + height_ - 1) / height_;
-  if (!matrix.in_memory())
+PanelStream::PanelStream(const MatrixView& view, std::int64_t height)
+    : matrix_(*view.matrix),
+      by_columns_(view.transposed),
+      height_(std::max<std::int64_t>(height, 1)) {
+  count_ = (view.rows() + height_ - 1) / height_;
+  if (!matrix_.in_memory())
     ahead_ = std::make_unique<Prefetch<Panel>>(
         static_cast<std::size_t>(count_),
         [this](std::size_t index) { return fetch(static_cast<std::int64_t>(index)); });

@@ -52,10 +52,12 @@ struct Panel {
 Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0,
                   std::int64_t j1);
 
-// Panels of `height` rows (or columns) in order; read ahead in a thread when bytes come from files.
+// Panels of `height` rows of op(A) in order; read ahead in a thread when bytes come from files.
 class PanelStream {
  public:
-  PanelStream(const Matrix& matrix, bool by_columns, std::int64_t height);
+  PanelStream(const MatrixView& view, std::int64_t height);
+  PanelStream(const Matrix& matrix, std::int64_t height)
+      : PanelStream(MatrixView{&matrix, false, 1.0}, height) {}
   std::int64_t count() const { return count_; }
   Panel next();
 

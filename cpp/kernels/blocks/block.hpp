@@ -64,12 +64,12 @@ struct Block {
 // A block as Isa::dots take it, from rows of `width` words that follow each other, eight or
 // sixteen.
 template <class Word>
-struct Turned {
+struct DotOperand {
   std::int64_t half = 0;
   AlignedArray<Word> words;
 
-  Turned() = default;
-  Turned(const Word* x, std::int64_t rows, std::int64_t width, ThreadPool& pool)
+  DotOperand() = default;
+  DotOperand(const Word* x, std::int64_t rows, std::int64_t width, ThreadPool& pool)
       : half(chunks(rows, 16) * 16 * dot_columns),
         words(aligned_array<Word>(width / dot_columns * half)) {
     constexpr std::int64_t few = 64;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Room for a matrix in bf16, rows on cache lines.
+// A matrix in memory as bf16, rows on cache lines.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 
 #include "kernels/blocks/block.hpp"
+#include "kernels/blocks/cpu.hpp"
 #include "matrix/matrix.hpp"
 
 namespace sigmascope {
@@ -32,5 +33,9 @@ struct RoundedCopy {
     return {rows, cols, {tile}};
   }
 };
+
+// The whole matrix, each number rounded once: half the memory of an fp32 matrix. A matrix whose own
+// bytes can be multiplied is returned as it is.
+Matrix rounded(Cpu& cpu, const Matrix& a);
 
 }  // namespace sigmascope

@@ -11,9 +11,10 @@
 
 namespace sigmascope {
 
-// z = op(A)^T y as the sum of chains of rows of op(A), which are added in their order; in parts, so
-// that threads follow each other and none waits for the whole of another's chain. Sums of 16 chains
-// are added in their turn: of m rows the error grows with 16 + m / (16 chain), not with m / chain.
+// z = op(A)^T y as the sum of chains of rows of op(A), which are added in their order. z is cut
+// into parts, so that a thread waits for one part of another's chain and not for all of it. Sums of
+// 16 chains are added to a total: over m rows the error grows with 16 + m / (16 chain), not with m
+// / chain.
 template <class T>
 class ChainSums {
  public:
@@ -32,9 +33,8 @@ class ChainSums {
     std::fill_n(total_.get(), size, T(0));
   }
 
-  // Part `part` of z, when it has all chains before `index`; null if there is no use in it any
-  // more.
-  T* turn(std::int64_t index, std::int64_t part) {
+  // Waits until this part of z has all chains before `index`, and returns it; null if cancelled.
+  T* wait_for_turn(std::int64_t index, std::int64_t part) {
     for (int seen = next(part).load(); seen != index; seen = next(part).load()) {
       if (seen < 0) return nullptr;
       next(part).wait(seen);
@@ -42,7 +42,8 @@ class ChainSums {
     return z_.get() + part * part_;
   }
 
-  void done(std::int64_t index, std::int64_t part) {
+  // The part has chain `index` too.
+  void advance(std::int64_t index, std::int64_t part) {
     if (total_ && ((index + 1) % group == 0 || index + 1 == chains_)) {
       T *from = z_.get() + part * part_, *to = total_.get() + part * part_;
       const std::int64_t count = std::min(part_, size_ - part * part_);
@@ -50,11 +51,12 @@ class ChainSums {
       std::fill_n(from, count, T(0));
     }
     auto seen = static_cast<int>(index);
-    next(part).compare_exchange_strong(seen, seen + 1);  // unless all have given up
+    next(part).compare_exchange_strong(seen, seen + 1);  // unless cancelled
     next(part).notify_all();
   }
 
-  void give_up() {  // nobody waits any more: a chain before theirs will not come
+  // After an error: nobody waits any more for a chain that will not come.
+  void cancel() {
     for (std::int64_t part = 0; part < parts_; ++part) {
       next(part).store(-1);
       next(part).notify_all();
@@ -69,7 +71,7 @@ class ChainSums {
   std::int64_t size_, part_, parts_, chains_;
   // Sums of up to 16 chains, and of all groups of 16 before them, if there are more.
   AlignedArray<T> z_, total_;
-  std::unique_ptr<std::atomic<int>[]> next_;  // of each part: how many chains it has; -1: given up
+  std::unique_ptr<std::atomic<int>[]> next_;  // how many chains each part has; -1: cancelled
 };
 
 }  // namespace sigmascope

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Products with panels of a matrix in T, the precision of blocks: Isa::product_f32, adjoint_f32 and
-// those of fp64, or, where the matrix is stored in bf16, their like that widen its numbers on the
-// way: half the bytes, the same bits. For cpu_backend.cpp alone.
+// their like for fp64. Where the matrix is stored in bf16, kernels that widen its numbers read half
+// the bytes and return the same bits.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
-#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -17,24 +16,25 @@
 #include "kernels/blocks/decode_panel.hpp"
 #include "kernels/blocks/thread_pool.hpp"
 #include "kernels/panels/chain_sums.hpp"
+#include "kernels/panels/panel_product.hpp"
+#include "kernels/panels/products.hpp"
+#include "kernels/panels/strip_sums.hpp"
 #include "kernels/simd/isa.hpp"
 #include "matrix/panel.hpp"
 
 namespace sigmascope {
-namespace {
 
-// Products with A (m x n), panel after panel of its rows. DOTS: a block of few columns may be
-// multiplied by dot products along A's rows, faster; else sums are those of the adjoint of A's
-// transpose, bit by bit.
-template <class T, bool DOTS>
+// Products with A (m x n), panel after panel of its rows.
+template <class T, ForwardSums FORWARD>
 class NumberPanels {
   struct Right {
     const Block<T>* x;
-    Turned<T> turned;
+    DotOperand<T> columns;  // x again, if there are dot products
   };
 
  public:
-  static constexpr bool columns = false;  // A^T goes along the rows of A
+  using Real = T;
+  static constexpr bool transposes = false;
   // Rows of z = A^T y are summed in chains of so many, and these in groups of 16 (`ChainSums`), as
   // `forward` sums K: the error grows with 64 + 16 + m / 1024, not with m. Longer chains are no
   // faster, and rows of one repeated number made them err by 140 roundings (chains of 256) where
@@ -42,21 +42,13 @@ class NumberPanels {
   // panel.
   static constexpr std::int64_t chain = 64;
 
-  // `alone`: other threads take other panels.
-  NumberPanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int,
-               bool alone, std::int64_t asked_height)
+  NumberPanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, const PanelOptions& options)
       : isa_(isa),
         pool_(pool),
-        rows_(a.rows()),
         cols_(a.cols()),
-        width_(width),
-        strip_(std::min(
-            strip, chunks(chunks(cols_, alone ? 1 : pool.threads()), adjoint_tile) * adjoint_tile)),
-        height_(std::min(asked_height > 0 ? asked_height
-                         : !alone         ? shared_rows()
-                         : width_ <= 64   ? own_rows
-                                          : own_rows_wide,
-                         std::max<std::int64_t>(a.rows(), 1))),
+        width_(options.width),
+        height_(std::min(panel_rows(options), std::max<std::int64_t>(a.rows(), 1))),
+        strips_(isa, pool, a, options, chain),
         scratch_(static_cast<std::size_t>(pool.threads())) {
     const Factors factors(a.factor);
     block_factor_ = static_cast<T>(factors.block);
@@ -67,38 +59,32 @@ class NumberPanels {
 
   std::int64_t height() const { return height_; }
 
-  std::shared_ptr<const Right> packed(const Block<T>& x) const {  // of an x that outlives it
+  std::shared_ptr<const Right> packed(const Block<T>& x) const {
     auto right = std::make_shared<Right>(Right{&x, {}});
-    if constexpr (DOTS)
+    if constexpr (FORWARD == ForwardSums::fastest)
       if (isa_.dots && width_ <= 2 * dot_columns)
-        right->turned = Turned(x.data.get(), cols_, width_, pool_);
+        right->columns = DotOperand(x.data.get(), cols_, width_, pool_);
     return right;
   }
 
-  void multiply_with(std::shared_ptr<const Right> x) {  // what `forward` multiplies with
+  void load_block(std::shared_ptr<const Right> x) {
     right_ = std::move(x);
     y_ = aligned_array<T>(height_ * width_);
     if (cols_ > depth) more_ = aligned_array<T>(pool_.threads() * row_chunk * width_);
   }
 
-  void make(std::optional<ChainSums<T>>& sums) const {
-    sums.emplace(width_ * sum_rows(), width_ * strip_, chunks(rows_, chain));
-  }
-
-  void sum_in(ChainSums<T>& sums) {  // what `adjoint` adds to
-    sums_ = &sums;
-    chain_ = aligned_array<T>(width_ * sum_rows());
-    std::fill_n(chain_.get(), width_ * sum_rows(), T(0));
+  ChainSums<T> allocate_sums() const { return strips_.allocate(); }
+  void attach_sums(ChainSums<T>& sums) {
+    strips_.attach(sums);
     if (block_factor_ != T(1)) scaled_ = aligned_array<T>(height_ * width_);
   }
+  void detach_sums() { strips_.detach(); }
+  void start_at(std::int64_t row) { before_ = row; }
 
-  void sum_no_more() { chain_.reset(); }
-  void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
-
-  // The next: its numbers where they are stored, or decoded; it must outlive them.
-  void take(const Panel& panel) {
+  // Numbers where they are stored, or decoded.
+  void load_panel(const Panel& panel) {
     here_ = panel.rows;
-    if (wide_) return take_codes(panel.pieces.front());
+    if (wide_) return load_codes(panel.pieces.front());
     if (panel_factor_ == 1.0 && is_plain<T>(panel, sizeof(T) == 4 ? DType::f32 : DType::f64)) {
       numbers_ = reinterpret_cast<const T*>(panel.pieces.front().data);
       ld_ = panel.pieces.front().row_stride / static_cast<std::int64_t>(sizeof(T));
@@ -122,9 +108,9 @@ class NumberPanels {
       const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
       T* y = y_.get() + i * width_;
       std::fill_n(y, count * width_, T(0));
-      if constexpr (DOTS)
-        if (right_->turned.words) dots(i, count, y);
-      if (!right_->turned.words) {
+      if constexpr (FORWARD == ForwardSums::fastest)
+        if (right_->columns.words) dots(i, count, y);
+      if (!right_->columns.words) {
         product(i, 0, count, std::min(depth, cols_), y);
         for (std::int64_t p = depth; p < cols_; p += depth) {
           T* more = more_.get() + worker * row_chunk * width_;
@@ -144,55 +130,37 @@ class NumberPanels {
       scale(y, here_, scaled_.get());
       y = scaled_.get();
     }
-    pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
-      const std::int64_t j = part * strip_, count = std::min(strip_, cols_ - j);
-      T* sum = chain_.get() + j * width_;
+    pool_.run(strips_.count(), [&](std::int64_t strip, int) {
       for (std::int64_t i = 0, run = 0; i < here_; i += run) {
-        const std::int64_t before = before_ + i, index = before / chain;
-        run = std::min(here_ - i, chain - before % chain);
-        adjoint(i, j, run, count, y + i * width_, sum);
-        if ((before + run) % chain != 0 && before + run != rows_) continue;
-        if (T* total = sums_->turn(index, part))
-          IsaOf<T>::move(isa_)(sum, std::min(strip_, sum_rows() - j) * width_, total);
-        sums_->done(index, part);
+        run = strips_.run(before_ + i, here_ - i);
+        add_adjoint(i, strips_.first(strip), run, strips_.columns(strip), y + i * width_,
+                    strips_.sums(strip));
+        strips_.finish(strip, before_ + i + run);
       }
     });
     before_ += here_;
   }
 
-  void result(const ChainSums<T>& sums, Block<T>& z) const {
-    pool_.run(chunks(cols_, strip_), [&](std::int64_t part, int) {
-      for (std::int64_t j = part * strip_; j < std::min(cols_, (part + 1) * strip_); ++j) {
-        const std::int64_t place = wide_ ? isa_.wide_places[j % adjoint_tile] : j % adjoint_tile;
-        const T* tile = sums.data() + j / adjoint_tile * adjoint_tile * width_ + place;
-        for (std::int64_t c = 0; c < width_; ++c) z.row(j)[c] = tile[c * adjoint_tile];
-      }
-    });
+  void write_result(const ChainSums<T>& sums, Block<T>& z) const {
+    strips_.write(pool_, sums, wide_ ? isa_.wide_places : nullptr, z);
   }
 
  private:
   // Terms of K summed at a time: long runs of every row.
   static constexpr std::int64_t depth = ChainSums<T>::group * chain;
   static constexpr std::int64_t row_chunk = 64;  // rows per task
-  // Columns per task of a transposed product.
-  static constexpr std::int64_t strip = 192;
-  // Rows of a panel that one thread passes over twice. All threads at one: as many bytes as make
-  // the sums of the transposed product a small part of the work.
-  static constexpr std::int64_t own_rows = 64, own_rows_wide = 128, most_rows = 256,
-                                shared_bytes = std::int64_t{4} << 20;
 
-  std::int64_t shared_rows() const {
+  std::int64_t panel_rows(const PanelOptions& options) const {
+    constexpr std::int64_t bytes = std::int64_t{4} << 20, most_rows = 256;
+    if (options.height > 0) return options.height;
+    if (options.threads == PanelThreads::one) return own_panel_rows(width_);
     const std::int64_t row_bytes =
-                           static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols_, 1),
-                       turn = 64 * pool_.threads();
-    return std::clamp<std::int64_t>(shared_bytes / (row_bytes * turn), 1,
-                                    std::max<std::int64_t>(most_rows / turn, 1)) *
-           turn;
+        static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols_, 1);
+    return shared_panel_rows(row_bytes, pool_.threads(), bytes, most_rows);
   }
-  std::int64_t sum_rows() const { return chunks(cols_, adjoint_tile) * adjoint_tile; }
 
   // Pairs of codes, at addresses of words.
-  void take_codes(const Piece& piece) {
+  void load_codes(const Piece& piece) {
     codes_ = reinterpret_cast<const std::uint16_t*>(piece.data);
     ld_ = piece.row_stride / 2;
     if (piece.aligned_to(4)) return;
@@ -216,16 +184,16 @@ class NumberPanels {
                            width_, y, width_, Accumulate::sum_blocks);
   }
 
-  // The same of all columns, the block turned.
+  // The same over all columns, by dot products.
   void dots(std::int64_t i, std::int64_t rows, T* y) const {
-    const auto& [half, words] = right_->turned;
+    const auto& [half, words] = right_->columns;
     if (wide_) isa_.dots->wide(rows, cols_, codes_ + i * ld_, ld_, words.get(), half, width_, y);
     else isa_.dots->f32(rows, cols_, numbers_ + i * ld_, ld_, words.get(), half, width_, y);
   }
 
-  // Sums of columns += those rows and columns, turned, times y.
-  void adjoint(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, const T* y,
-               T* sums) const {
+  // Sums += (rows from i, columns from j of the panel)^T y
+  void add_adjoint(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, const T* y,
+                   T* sums) const {
     if constexpr (std::is_same_v<T, float>)
       if (wide_)
         return isa_.adjoint_wide(codes_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums,
@@ -240,13 +208,13 @@ class NumberPanels {
 
   const Isa& isa_;
   ThreadPool& pool_;
-  std::int64_t rows_, cols_, width_, strip_, height_;
-  bool wide_;            // codes, not numbers
+  std::int64_t cols_, width_, height_;
+  StripSums<T> strips_;
+  bool wide_ = false;    // codes, not numbers
   AlignedArray<T> own_;  // of a panel, unless A's own numbers or codes serve
   AlignedArray<std::uint16_t> own_codes_;
   std::shared_ptr<const Right> right_;
-  AlignedArray<T> y_, more_, scaled_, chain_;  // the sum that is not yet whole
-  ChainSums<T>* sums_ = nullptr;
+  AlignedArray<T> y_, more_, scaled_;
   std::vector<std::vector<std::byte>> scratch_;
   T block_factor_ = 1;
   double panel_factor_ = 1;
@@ -255,5 +223,7 @@ class NumberPanels {
   std::int64_t here_ = 0, before_ = 0, ld_ = 0;
 };
 
-}  // namespace
+static_assert(PanelProduct<NumberPanels<float, ForwardSums::fastest>>);
+static_assert(PanelProduct<NumberPanels<double, ForwardSums::as_adjoint>>);
+
 }  // namespace sigmascope

@@ -13,7 +13,7 @@ namespace sigmascope {
 
 namespace {
 
-constexpr std::int64_t side = tile_side, depth = tile_depth;
+constexpr std::int64_t edge = tile_side, depth = tile_depth;
 constexpr std::int64_t row_chunk = 128;     // rows per task
 constexpr std::int64_t column_chunk = 512;  // columns per task
 constexpr std::int64_t strip = 64;          // of which so many at a time
@@ -44,132 +44,134 @@ std::int64_t columns_at_a_time(std::int64_t cols, int threads) {
 
 }  // namespace
 
-TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width,
-                       int parts, bool alone, std::int64_t asked_height)
+TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a,
+                       const PanelOptions& options)
     : isa_(isa),
       tiles_(*isa.tiles),
       pool_(pool),
       by_columns_(a.transposed),
-      most_parts_(a.beside ? 1 : std::min(stored_parts(*a.matrix), parts)),
-      block_parts_(parts),
+      most_parts_(a.remainder ? 1 : std::min(stored_parts(*a.matrix), options.parts)),
+      block_parts_(options.parts),
       rows_(a.rows()),
       cols_(a.cols()),
-      width_(width),
-      sum_rows_(columns_at_a_time(cols_, alone ? 1 : pool.threads())) {
+      width_(options.width) {
+  const bool own = options.threads == PanelThreads::one;
+  sum_rows_ = columns_at_a_time(cols_, own ? 1 : pool.threads());
   const std::int64_t row_bytes = 2 * std::max<std::int64_t>(cols_, 1) * most_parts_;
   const std::int64_t fitting =
-      alone ? own_rows(row_bytes, width * cols_ * (2 * block_parts_ + 4), most_parts_)
-            : shared_rows(row_bytes, pool.threads());
-  height_ = std::min(
-      asked_height > 0 ? round_up(asked_height, depth) : std::max(fitting / depth * depth, depth),
-      round_up(a.rows(), depth));
+      own ? own_rows(row_bytes, width_ * cols_ * (2 * block_parts_ + 4), most_parts_)
+          : shared_rows(row_bytes, pool.threads());
+  height_ = std::min(options.height > 0 ? round_up(options.height, depth)
+                                        : std::max(fitting / depth * depth, depth),
+                     round_up(a.rows(), depth));
   const Factors factors(a.factor);
   block_factor_ = static_cast<float>(factors.block);
   panel_factor_ = factors.panel;
   decoding_.resize(static_cast<std::size_t>(pool.threads()));
   strips_.resize(static_cast<std::size_t>(pool.threads()));
-  second_ = PackedBlock(height_, width_, block_parts_);
+  given_ = PackedBlock(height_, width_, block_parts_);
 }
 
-std::shared_ptr<const PackedBlock> TilePanels::packed(const Block<float>& x) {
+std::shared_ptr<const PackedBlock> TilePanels::packed(const Block<float>& x) const {
   auto block = std::make_shared<PackedBlock>(cols_, width_, block_parts_);
-  pack(*block, by_columns_, x.data.get(), cols_);
+  pack(*block, by_columns_ ? Side::left : Side::right, x.data.get(), cols_);
   return block;
 }
 
-void TilePanels::multiply_with(std::shared_ptr<const PackedBlock> x) {
-  first_ = std::move(x);
+void TilePanels::load_block(std::shared_ptr<const PackedBlock> x) {
+  x_ = std::move(x);
   y_ = aligned_array<float>(height_ * width_);
-  if (by_columns_) turned_ = aligned_array<float>(2 * width_ * round_up(height_, depth));
+  if (by_columns_) transposed_y_ = aligned_array<float>(2 * width_ * round_up(height_, depth));
 }
 
-void TilePanels::make(std::optional<ChainSums<float>>& sums) const {
-  sums.emplace(width_ * round_up(cols_, depth), width_ * sum_rows_, chunks(rows_, chain));
+ChainSums<float> TilePanels::allocate_sums() const {
+  return {width_ * round_up(cols_, depth), width_ * sum_rows_, chunks(rows_, chain)};
 }
 
-void TilePanels::sum_in(ChainSums<float>& sums) {
-  sums_ = &sums;
+void TilePanels::attach_sums(ChainSums<float>& sums) {
+  totals_ = &sums;
   const std::int64_t size = width_ * round_up(cols_, depth);
-  chain_ = aligned_array<float>(size);
-  std::fill_n(chain_.get(), size, 0.0f);
+  sums_ = aligned_array<float>(size);
+  std::fill_n(sums_.get(), size, 0.0f);
 }
 
 // Rows [0, rows) of a row-major block, times the factor.
-void TilePanels::pack(PackedBlock& to, bool left, const float* x, std::int64_t rows) const {
+void TilePanels::pack(PackedBlock& to, Side side, const float* x, std::int64_t rows) const {
   const std::int64_t steps = round_up(rows, depth) / depth;
-  const auto packed = left ? tiles_.pack_left : tiles_.pack_right;
+  const auto pack_step = side == Side::left ? tiles_.pack_left : tiles_.pack_right;
   constexpr std::int64_t few = 4;
   pool_.run(chunks(steps, few), [&](std::int64_t chunk, int) {
     for (std::int64_t s = chunk * few; s < std::min(steps, chunk * few + few); ++s)
-      for (std::int64_t j = 0; j < width_; j += side)
-        packed(x + s * depth * width_ + j, width_, std::min(depth, rows - s * depth), block_factor_,
-               to.parts, to.codes.get() + (j / side * steps + s) * to.parts * tile_codes);
+      for (std::int64_t j = 0; j < width_; j += edge)
+        pack_step(x + s * depth * width_ + j, width_, std::min(depth, rows - s * depth),
+                  block_factor_, to.parts,
+                  to.codes.get() + (j / edge * steps + s) * to.parts * tile_codes);
   });
 }
 
-void TilePanels::take(const Panel& panel) {
+void TilePanels::load_panel(const Panel& panel) {
   here_ = by_columns_ ? panel.cols : panel.rows;
-  const int stored = panel_factor_ == 1.0 ? parts_at_hand(panel, apart_) : 0;
+  const int stored = panel_factor_ == 1.0 ? parts_at_hand(panel, part_stride_) : 0;
   if (stored > 0 && panel.rows % depth == 0 && panel.cols % depth == 0) {
     codes_ = reinterpret_cast<const std::uint16_t*>(panel.pieces.front().data);
     ld_ = panel.pieces.front().row_stride / 2;
     parts_ = std::min(stored, most_parts_);
     return;
   }
-  const bool in_codes = stored == 1;
   const std::int64_t rows = round_up(by_columns_ ? cols_ : height_, depth),
                      cols = by_columns_ ? height_ : cols_;
   ld_ = spread<std::uint16_t>(round_up(cols, depth));
-  apart_ = rows * ld_;
-  if (!own_) own_ = aligned_array<std::uint16_t>(most_parts_ * apart_);
+  part_stride_ = rows * ld_;
+  if (!own_) own_ = aligned_array<std::uint16_t>(most_parts_ * part_stride_);
   codes_ = own_.get();
   constexpr std::int64_t few = 16;
-  const std::int64_t below = round_up(panel.rows, depth), across = round_up(panel.cols, depth);
-  const bool as_stored = panel_factor_ == 1.0 && is_plain<float>(panel, DType::f32);
+  const std::int64_t below = round_up(panel.rows, depth);
   const Summands sum(panel, panel_factor_);
   std::vector<int> parts(static_cast<std::size_t>(chunks(below, few)), 1);
   pool_.run(chunks(below, few), [&](std::int64_t chunk, int worker) {
     DecodeScratch& scratch = decoding_[static_cast<std::size_t>(worker)];
     scratch.numbers.resize(static_cast<std::size_t>(panel.cols));
-    for (std::int64_t i = chunk * few; i < std::min(below, chunk * few + few); ++i) {
-      std::uint16_t* to = own_.get() + i * ld_;
-      if (i >= panel.rows) {
-        for (int q = 0; q < most_parts_; ++q)
-          std::fill_n(to + q * apart_, across, std::uint16_t{0});
-        continue;
-      }
-      if (in_codes) {
-        const Piece& piece = panel.pieces.front();
-        std::memcpy(to, piece.data + i * piece.row_stride,
-                    static_cast<std::size_t>(2 * panel.cols));
-        std::fill_n(to + panel.cols, across - panel.cols, std::uint16_t{0});
-        continue;
-      }
-      int& most = parts[static_cast<std::size_t>(chunk)];
-      if (sum.count() > 0) {
-        most = std::max(most, tiles_.split_sum(sum.row(i).data(), sum.count(), panel.cols,
-                                               most_parts_, to, apart_));
-        continue;
-      }
-      const float* numbers = scratch.numbers.data();
-      if (as_stored)
-        numbers = reinterpret_cast<const float*>(panel.pieces.front().data +
-                                                 i * panel.pieces.front().row_stride);
-      else
-        decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(),
-                     panel.cols, scratch.codes);
-      most = std::max(most, tiles_.split(numbers, panel.cols, most_parts_, to, apart_));
-    }
+    int& most = parts[static_cast<std::size_t>(chunk)];
+    for (std::int64_t i = chunk * few; i < std::min(below, chunk * few + few); ++i)
+      most = std::max(most, load_row(panel, sum, stored, i, scratch));
   });
   parts_ = parts.empty() ? 1 : *std::max_element(parts.begin(), parts.end());
+}
+
+int TilePanels::load_row(const Panel& panel, const Summands& sum, int stored, std::int64_t i,
+                         DecodeScratch& scratch) {
+  const std::int64_t across = round_up(panel.cols, depth);
+  std::uint16_t* to = own_.get() + i * ld_;
+  if (i >= panel.rows) {
+    for (int q = 0; q < most_parts_; ++q)
+      std::fill_n(to + q * part_stride_, across, std::uint16_t{0});
+    return 1;
+  }
+  if (stored == 1) {
+    const Piece& piece = panel.pieces.front();
+    std::memcpy(to, piece.data + i * piece.row_stride, static_cast<std::size_t>(2 * panel.cols));
+    std::fill_n(to + panel.cols, across - panel.cols, std::uint16_t{0});
+    return 1;
+  }
+  if (sum.count() > 0)
+    return tiles_.split_sum(sum.row(i).data(), sum.count(), panel.cols, most_parts_, to,
+                            part_stride_);
+  const float* numbers = scratch.numbers.data();
+  if (panel_factor_ == 1.0 && is_plain<float>(panel, DType::f32))
+    numbers = reinterpret_cast<const float*>(panel.pieces.front().data +
+                                             i * panel.pieces.front().row_stride);
+  else
+    decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(),
+                 panel.cols, scratch.codes);
+  return tiles_.split(numbers, panel.cols, most_parts_, to, part_stride_);
 }
 
 TileOperand TilePanels::panel_rows(std::int64_t i, std::int64_t j) const {
   return {.data = reinterpret_cast<const std::byte*>(codes_ + i * ld_ + j),
           .stride = 2 * ld_,
-          .tile = 2 * side * ld_,
+          .tile = 2 * edge * ld_,
           .step = 2 * depth,
-          .part = 2 * apart_,
+          .part = 2 * part_stride_,
           .parts = parts_};
 }
 
@@ -181,8 +183,8 @@ void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms
   pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
     const std::int64_t i = index * chunk, count = std::min(chunk, all - i);
     const TileRegisters ready(tiles_);
-    tiles_.multiply(count / side, width_ / side, steps, panel_rows(i, j0), b.operand(steps), false,
-                    {c + i * width_, width_, side * width_, side}, mode);
+    tiles_.multiply(count / edge, width_ / edge, steps, panel_rows(i, j0), b.operand(steps), false,
+                    {c + i * width_, width_, edge * width_, edge}, mode);
   });
 }
 
@@ -194,7 +196,7 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
                              const PackedBlock& b, float* c, std::int64_t chunk,
                              const Finish& finish) {
   const std::int64_t steps = round_up(rows, depth) / depth, all = round_up(cols, depth);
-  constexpr std::int64_t across = strip / side, bytes = 2 * tile_codes,
+  constexpr std::int64_t across = strip / edge, bytes = 2 * tile_codes,
                          fresh = tile_sum / tile_depth;
   const std::int64_t step_bytes = parts_ * across * bytes, most = strip_bytes / step_bytes;
   static_assert(strip_bytes >= tile_parts * across * bytes);
@@ -210,18 +212,19 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
     const TileRegisters ready(tiles_);
     const std::int64_t end = std::min(index * chunk + chunk, all);
     for (std::int64_t j = index * chunk; j < end; j += strip) {
-      const std::int64_t count = std::min(strip, end - j) / side;
+      const std::int64_t count = std::min(strip, end - j) / edge;
       for (std::int64_t s0 = 0, length = 0; s0 < steps; s0 += length) {
         length = std::min(most, std::min(steps - s0, fresh - s0 % fresh));
         for (std::int64_t s = 0; s < length; ++s)
           for (int q = 0; q < parts_; ++q)
-            tiles_.pair_rows(codes_ + (i0 + (s0 + s) * depth) * ld_ + j + q * apart_, ld_, count,
-                             paired.get() + (s * parts_ + q) * across * tile_codes, tile_codes);
+            tiles_.pair_rows(codes_ + (i0 + (s0 + s) * depth) * ld_ + j + q * part_stride_, ld_,
+                             count, paired.get() + (s * parts_ + q) * across * tile_codes,
+                             tile_codes);
         TileOperand left = b.operand(steps);
         left.data += s0 * left.step;
-        tiles_.multiply(width_ / side, count, length, left, right, true,
-                        {c + j * width_, side, side * side, side * width_}, Accumulate::chain);
-        if ((s0 + length) % fresh == 0 || s0 + length == steps) finish(j, j + count * side);
+        tiles_.multiply(width_ / edge, count, length, left, right, true,
+                        {c + j * width_, edge, edge * edge, edge * width_}, Accumulate::chain);
+        if ((s0 + length) % fresh == 0 || s0 + length == steps) finish(j, j + count * edge);
       }
     }
   });
@@ -230,18 +233,18 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
 float* TilePanels::forward() {
   if (!by_columns_) {
     std::fill_n(y_.get(), round_up(here_, depth) * width_, 0.0f);
-    add_rows(here_, 0, cols_, *first_, y_.get(), Accumulate::sum_blocks);
+    add_rows(here_, 0, cols_, *x_, y_.get(), Accumulate::sum_blocks);
     return y_.get();
   }
-  float *total = turned_.get(), *chain = total + width_ * round_up(height_, depth);
+  float *total = transposed_y_.get(), *fresh = total + width_ * round_up(height_, depth);
   std::fill_n(total, 2 * width_ * round_up(height_, depth), 0.0f);
-  add_columns(0, cols_, here_, *first_, chain, columns_at_a_time(here_, pool_.threads()),
+  add_columns(0, cols_, here_, *x_, fresh, columns_at_a_time(here_, pool_.threads()),
               [&](std::int64_t j, std::int64_t end) {
-                isa_.move_f32(chain + j * width_, (end - j) * width_, total + j * width_);
+                isa_.move_f32(fresh + j * width_, (end - j) * width_, total + j * width_);
               });
-  for (std::int64_t i = 0; i < round_up(here_, depth); i += side)
-    for (std::int64_t j = 0; j < width_; j += side)
-      tiles_.transpose(total + i * width_ + j * side, side, y_.get() + i * width_ + j, width_);
+  for (std::int64_t i = 0; i < round_up(here_, depth); i += edge)
+    for (std::int64_t j = 0; j < width_; j += edge)
+      tiles_.transpose(total + i * width_ + j * edge, edge, y_.get() + i * width_ + j, width_);
   return y_.get();
 }
 
@@ -254,38 +257,38 @@ void TilePanels::adjoint(const float* y) {
     const auto finish = [&](std::int64_t j, std::int64_t end) {
       if (!ends) return;
       const std::int64_t part = j / sum_rows_;
-      if (float* sum = sums_->turn(index, part))
-        isa_.move_f32(chain_.get() + j * width_, (end - j) * width_,
+      if (float* sum = totals_->wait_for_turn(index, part))
+        isa_.move_f32(sums_.get() + j * width_, (end - j) * width_,
                       sum + (j - part * sum_rows_) * width_);
-      if (end % sum_rows_ == 0 || end == all) sums_->done(index, part);
+      if (end % sum_rows_ == 0 || end == all) totals_->advance(index, part);
     };
-    pack(second_, !by_columns_, y + i * width_, run);
+    pack(given_, by_columns_ ? Side::right : Side::left, y + i * width_, run);
     if (by_columns_) {
-      add_rows(cols_, i, run, second_, chain_.get(), Accumulate::chain);
+      add_rows(cols_, i, run, given_, sums_.get(), Accumulate::chain);
       pool_.run(chunks(all, sum_rows_), [&](std::int64_t part, int) {
         finish(part * sum_rows_, std::min(part * sum_rows_ + sum_rows_, all));
       });
     } else {
-      add_columns(i, run, cols_, second_, chain_.get(), sum_rows_, finish);
+      add_columns(i, run, cols_, given_, sums_.get(), sum_rows_, finish);
     }
     i += run;
     before_ += run;
   }
 }
 
-void TilePanels::result(const ChainSums<float>& sums, Block<float>& z) const {
+void TilePanels::write_result(const ChainSums<float>& sums, Block<float>& z) const {
   if (by_columns_) {
     std::copy_n(sums.data(), cols_ * width_, z.data.get());
     return;
   }
   constexpr std::int64_t part = 256;
   pool_.run(chunks(cols_, part), [&](std::int64_t chunk, int) {
-    alignas(64) float turned[side * side];
-    for (std::int64_t i = chunk * part; i < std::min(cols_, chunk * part + part); i += side)
-      for (std::int64_t j = 0; j < width_; j += side) {
-        tiles_.transpose(sums.data() + i * width_ + j * side, side, turned, side);
-        for (std::int64_t r = 0; r < std::min(side, cols_ - i); ++r)
-          std::copy_n(turned + r * side, side, z.row(i + r) + j);
+    alignas(64) float tile[edge * edge];
+    for (std::int64_t i = chunk * part; i < std::min(cols_, chunk * part + part); i += edge)
+      for (std::int64_t j = 0; j < width_; j += edge) {
+        tiles_.transpose(sums.data() + i * width_ + j * edge, edge, tile, edge);
+        for (std::int64_t r = 0; r < std::min(edge, cols_ - i); ++r)
+          std::copy_n(tile + r * edge, edge, z.row(i + r) + j);
       }
   });
 }

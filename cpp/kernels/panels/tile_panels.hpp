@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Products with A by tiles of bf16 (Intel AMX), in place of those of fp32 and of the rounded ones.
 //
-// fp32: A is decoded to fp32 and split into as many bf16 numbers as hold it (1 for bf16 and fp8, 2
-// for fp16, 3 for fp32: found from the values, so that no bit depends on how they are stored), a
-// block into 3. The products of parts that reach 2^-24 are summed in fp32: exact to what fp32
-// rounds, at 1/3 to 1/6 of 16 times its rate.
-// Fewer parts of a block, and then of A, where that is good enough (rounding.hpp): two hold 16
-// bits, three products in place of six; one is rounding (cpu_bf16.cpp).
+// Numbers of fp32 are sums of bf16 parts. A has as many parts as hold its numbers: 1 for bf16 and
+// fp8, 2 for fp16, 3 for fp32, counted from the values, so that no bit depends on the storage. A
+// block has 3 parts. The products of parts that reach 2^-24 are summed in fp32. The result is as
+// exact as fp32, at 1/3 to 1/6 of 16 times its rate.
+//
+// Where less precision is enough (rounding.hpp), a block, and then A, has fewer parts. Two parts
+// hold 16 bits and take three products in place of six. One part is a rounded number.
 //
 // Sums start afresh every tile_sum terms of the matrix, wherever its panels end, so that no bit
 // depends on the panel, on how often A is read, or on which product it is.
@@ -14,7 +15,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "kernels/blocks/block.hpp"
@@ -22,6 +22,8 @@
 #include "kernels/blocks/thread_pool.hpp"
 #include "kernels/panels/chain_sums.hpp"
 #include "kernels/panels/packed_block.hpp"
+#include "kernels/panels/panel_product.hpp"
+#include "kernels/panels/stored_parts.hpp"
 #include "kernels/simd/isa.hpp"
 #include "matrix/panel.hpp"
 
@@ -30,29 +32,32 @@ namespace sigmascope {
 // Products with op(A) (m x n), panel after panel of its rows.
 class TilePanels {
  public:
-  static constexpr bool columns = true;  // op(A) may be A^T
+  using Real = float;
+  static constexpr bool transposes = true;
   static constexpr std::int64_t chain = tile_sum;
 
-  // `parts`: of everything, at most. `alone`: other threads take other panels.
-  TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, std::int64_t width, int parts,
-             bool alone, std::int64_t asked_height);
+  TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, const PanelOptions& options);
 
   std::int64_t height() const { return height_; }
 
-  std::shared_ptr<const PackedBlock> packed(const Block<float>& x);
-  void multiply_with(std::shared_ptr<const PackedBlock> x);  // what `forward` multiplies with
-  void sum_in(ChainSums<float>& sums);                       // what `adjoint` adds to, made by:
-  void make(std::optional<ChainSums<float>>& sums) const;
-  void sum_no_more() { chain_.reset(); }
-  void start(std::int64_t row) { before_ = row; }  // of the next panel, the first of a chain
-  // Loads the numbers of the next panel for both products. The panel must outlive them.
-  void take(const Panel& panel);
-  float* forward();              // y = (rows of op(A) in the panel) x
-  void adjoint(const float* y);  // z += (rows of op(A) in the panel)^T y
-  void result(const ChainSums<float>& sums, Block<float>& z) const;
+  std::shared_ptr<const PackedBlock> packed(const Block<float>& x) const;
+  void load_block(std::shared_ptr<const PackedBlock> x);
+  ChainSums<float> allocate_sums() const;
+  void attach_sums(ChainSums<float>& sums);
+  void detach_sums() { sums_.reset(); }
+  void start_at(std::int64_t row) { before_ = row; }
+  void load_panel(const Panel& panel);
+  float* forward();
+  void adjoint(const float* y);
+  void write_result(const ChainSums<float>& sums, Block<float>& z) const;
 
  private:
-  void pack(PackedBlock& to, bool left, const float* x, std::int64_t rows) const;
+  enum class Side { left, right };  // of a product
+
+  // Splits row i of the panel into parts; the most parts that one of its numbers needs.
+  int load_row(const Panel& panel, const Summands& sum, int stored, std::int64_t i,
+               DecodeScratch& scratch);
+  void pack(PackedBlock& to, Side side, const float* x, std::int64_t rows) const;
   TileOperand panel_rows(std::int64_t i, std::int64_t j) const;
   void add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const PackedBlock& b,
                 float* c, Accumulate mode) const;
@@ -69,20 +74,23 @@ class TilePanels {
   std::int64_t sum_rows_;                          // of z, a part of the sums
   float block_factor_ = 1;
   double panel_factor_ = 1;
-  std::shared_ptr<const PackedBlock> first_;  // x
-  PackedBlock second_;                        // y
-  // Turned: 16 x 16 numbers after each other, of one column of tiles of op(A) after another.
-  AlignedArray<float> y_, turned_;  // of a panel; turned if `by_columns_`
-  AlignedArray<float> chain_;       // turned unless `by_columns_`: the sum that is not yet whole
-  ChainSums<float>* sums_ = nullptr;
+  std::shared_ptr<const PackedBlock> x_;
+  PackedBlock given_;  // the y of `adjoint`
+  // Transposed sums are 16 x 16 numbers after each other, of one column of tiles of op(A) after
+  // another: the sums of `forward` if `by_columns_`, else those of `adjoint`.
+  AlignedArray<float> y_, transposed_y_;  // of a panel
+  AlignedArray<float> sums_;              // of the chain that goes on
+  ChainSums<float>* totals_ = nullptr;
   AlignedArray<std::uint16_t> own_;  // of a panel, unless A's own bytes serve
   std::vector<DecodeScratch> decoding_;
   std::vector<AlignedArray<std::uint16_t>> strips_;  // of columns, paired
 
-  // Element (i, j) of part q of the panel is at i*ld_ + j + q*apart_.
+  // Element (i, j) of part q of the panel is at i*ld_ + j + q*part_stride_.
   const std::uint16_t* codes_ = nullptr;
-  std::int64_t before_ = 0, here_ = 0, ld_ = 0, apart_ = 0;
+  std::int64_t before_ = 0, here_ = 0, ld_ = 0, part_stride_ = 0;
   int parts_ = 1;
 };
+
+static_assert(PanelProduct<TilePanels>);
 
 }  // namespace sigmascope

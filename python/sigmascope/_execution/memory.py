@@ -26,7 +26,7 @@ MINIMUM = 64 * MIB
 _MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/eigenvalues/band_reduction.hpp
 _TWO_STAGE = 1024  # cpp/kernels/eigenvalues/tridiagonal.cpp
 _GRAM_ROWS = 512  # cpp/kernels/gram/gram_tiles.hpp
-_DENSE_ROWS = 64  # of each thread: cpp/kernels/cpu_backend.cpp
+_DENSE_ROWS = 64  # of each thread: cpp/kernels/blocks/dense.cpp
 _TESTS = 10  # cpp/algorithms/randomized_svd.hpp
 _STRETCH, _FOUND = 4096, 96  # cpp/kernels/simd/isa.hpp, element_pass.hpp
 

@@ -21,7 +21,7 @@ from .passes import MIB, TILES, Reading
 _FEW_LAYERS, _CACHED = 4, 64 * MIB
 _LEFT = 24 / 64
 """Bytes for each number of a sum: 12 for one in 64 that bfloat16 does not hold, made of as many
-(cpp/kernels/cpu_summed.cpp). A copy holds them too."""
+(cpp/kernels/panels/summed.cpp). A copy holds them too."""
 
 LOWEST_PANEL = 16
 _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)

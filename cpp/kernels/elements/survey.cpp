@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The norm, the largest entry, what is not finite and a hash of all, at the speed of memory; and a
-// copy in bf16, if that is wanted and the numbers are of fp32 as they lie, which are at hand.
+#include "kernels/elements/survey.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <optional>
+#include <vector>
 
+#include "kernels/blocks/block.hpp"
 #include "kernels/blocks/rounded_copy.hpp"
-#include "kernels/cpu_backend.hpp"
 #include "kernels/elements/element_pass.hpp"
 
 namespace sigmascope {
 
-template <class T>
-ElementSurvey CpuBackend<T>::survey(const Matrix& a, bool round, const BlockPlace& place) {
+ElementSurvey survey(Cpu& cpu, const Matrix& a, SurveyCopy copy, const BlockPlace& place) {
   ElementSurvey result;
   result.row_squares.assign(static_cast<std::size_t>(a.rows), 0.0);
-  const std::int64_t height = rows_at_a_time(a, options_.panel_rows),
-                     across = parts(a.cols, stretch_length);
+  const std::int64_t height = rows_at_a_time(a, cpu.panel_rows),
+                     across = chunks(a.cols, stretch_length);
   std::vector<Survey> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
-  std::optional<RoundedCopy> copy;
-  if (round) copy.emplace(a.rows, a.cols);
-  std::atomic<bool> copied = round;
-  std::vector<Digester> digests(static_cast<std::size_t>(pool_.threads()),
-                                Digester(isa_, place, a.has_f64()));
+  std::optional<RoundedCopy> rounded;
+  if (copy == SurveyCopy::bf16) rounded.emplace(a.rows, a.cols);
+  std::atomic<bool> copied = rounded.has_value();
+  std::vector<Digester> digests(static_cast<std::size_t>(cpu.pool.threads()),
+                                Digester(cpu.isa, place, a.has_f64()));
   const auto look = [&](const Panel& panel, const ElementCodes& codes, std::int64_t i,
                         std::int64_t j, std::int64_t n, int worker) {
     Survey* here = found.data() + j / stretch_length * height + i;
@@ -32,14 +32,14 @@ ElementSurvey CpuBackend<T>::survey(const Matrix& a, bool round, const BlockPlac
     const bool copies = copied;
     for (std::int64_t r = 0; r < codes.rows; ++r) {
       const std::byte* row = codes.data + r * codes.stride;
-      isa_.survey(codes.dtype, row, n, codes.stride, here + r);
+      cpu.isa.survey(codes.dtype, row, n, codes.stride, here + r);
       digests[static_cast<std::size_t>(worker)].add(codes.dtype, row, panel.row0 + i + r, j, n);
       if (copies)
-        isa_.round_bf16(reinterpret_cast<const float*>(row), n, 1.0f,
-                        copy->row(panel.row0 + i + r) + j);
+        cpu.isa.round_bf16(reinterpret_cast<const float*>(row), n, 1.0f,
+                           rounded->row(panel.row0 + i + r) + j);
     }
   };
-  pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {
+  pass_over(a, height, cpu, look, [&](const Panel& panel) {
     for (std::int64_t i = 0; i < panel.rows; ++i)
       for (std::int64_t part = 0; part < across; ++part) {
         const Survey& s = found[static_cast<std::size_t>(part * height + i)];
@@ -52,14 +52,11 @@ ElementSurvey CpuBackend<T>::survey(const Matrix& a, bool round, const BlockPlac
         result.nans += s.nans;
         result.infinities += s.infinities;
       }
-    observe(panel);
+    cpu.report(panel.stored_bytes());
   });
   result.digest = sum_of(digests);
-  if (copied) result.rounded = copy->matrix();
+  if (copied) result.rounded = rounded->matrix();
   return result;
 }
-
-template ElementSurvey CpuBackend<float>::survey(const Matrix&, bool, const BlockPlace&);
-template ElementSurvey CpuBackend<double>::survey(const Matrix&, bool, const BlockPlace&);
 
 }  // namespace sigmascope

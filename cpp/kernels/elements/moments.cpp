@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Statistics of every element in one pass, fp64; every sum in an order that the matrix fixes.
+// One pass in fp64; every sum in an order that the matrix fixes.
+#include "kernels/elements/moments.hpp"
+
 #include <algorithm>
 #include <array>
 #include <limits>
 
-#include "kernels/cpu_backend.hpp"
+#include "kernels/blocks/block.hpp"
 #include "kernels/elements/element_pass.hpp"
 
 namespace sigmascope {
@@ -81,8 +83,8 @@ class Groups {
   Groups(const Matrix& a, std::int64_t panel_rows)
       : rows_(a.rows),
         cols_(a.cols),
-        slots_(std::min(panel_rows / group_rows + 2, parts(a.rows, group_rows))),
-        ld_(parts(cols_, line)),
+        slots_(std::min(panel_rows / group_rows + 2, chunks(a.rows, group_rows))),
+        ld_(chunks(cols_, line)),
         columns_(static_cast<std::size_t>(slots_ * ld_)) {
     result.all = empty_stretch;
     result.row_squares.assign(static_cast<std::size_t>(rows_), 0.0);
@@ -99,20 +101,20 @@ class Groups {
   // adds up the groups that end there.
   void close(std::int64_t row0, std::int64_t row1, const Stretch* found, std::int64_t height,
              ThreadPool& pool) {
-    const std::int64_t first = row0 / group_rows, groups = parts(row1, group_rows) - first;
+    const std::int64_t first = row0 / group_rows, groups = chunks(row1, group_rows) - first;
     pool.run(groups, [&](std::int64_t index, int) {
       const std::int64_t start = (first + index) * group_rows;
       Rows& group = rows_of_[slot(start)];
       for (std::int64_t i = std::max(start, row0); i < std::min(start + group_rows, row1); ++i) {
         Stretch row = empty_stretch;
-        for (std::int64_t part = 0; part < parts(cols_, stretch_length); ++part)
+        for (std::int64_t part = 0; part < chunks(cols_, stretch_length); ++part)
           merge(row, found[part * height + i - row0], part * stretch_length);
         if (group.first_row < 0 && row.first_nonfinite >= 0) group.first_row = i;
         result.row_squares[static_cast<std::size_t>(i)] = row.sum_squares;
         merge(group.sums, row, 0);
       }
     });
-    pool.run(parts(cols_, stretch_length), [&](std::int64_t part, int) {
+    pool.run(chunks(cols_, stretch_length), [&](std::int64_t part, int) {
       const std::int64_t left = part * stretch_length,
                          right = std::min(cols_, left + stretch_length);
       for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row);
@@ -161,29 +163,28 @@ class Groups {
 
 }  // namespace
 
-template <class T>
-ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
-  count_codes = count_codes && has_countable_codes(a);
+ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted) {
+  const bool count_codes = counted == CodeCounts::all && has_countable_codes(a);
   const std::size_t codes = count_codes ? (info(a.tiles.front().dtype).size == 2 ? 65536 : 256) : 0;
-  std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(pool_.threads()),
+  std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(cpu.pool.threads()),
                                                 std::vector<std::int64_t>(codes, 0));
-  const std::int64_t height = rows_at_a_time(a, options_.panel_rows),
-                     across = parts(a.cols, stretch_length);
+  const std::int64_t height = rows_at_a_time(a, cpu.panel_rows),
+                     across = chunks(a.cols, stretch_length);
   std::vector<Stretch> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
   Groups groups(a, height);
   const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i,
                         std::int64_t j, std::int64_t n, int) {
-    isa_.stretches(here.dtype, here.data, here.stride, here.rows, n,
-                   groups.columns(panel.row0 + i) + j,
-                   found.data() + j / stretch_length * height + i);
+    cpu.isa.stretches(here.dtype, here.data, here.stride, here.rows, n,
+                      groups.columns(panel.row0 + i) + j,
+                      found.data() + j / stretch_length * height + i);
   };
-  pass_over(a, height, isa_, pool_, look, [&](const Panel& panel) {
+  pass_over(a, height, cpu, look, [&](const Panel& panel) {
     if (count_codes)
-      pool_.run(panel.rows, [&](std::int64_t i, int worker) {
+      cpu.pool.run(panel.rows, [&](std::int64_t i, int worker) {
         count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)].data());
       });
-    groups.close(panel.row0, panel.row0 + panel.rows, found.data(), height, pool_);
-    observe(panel);
+    groups.close(panel.row0, panel.row0 + panel.rows, found.data(), height, cpu.pool);
+    cpu.report(panel.stored_bytes());
   });
   ElementMoments result = std::move(groups.result);
   for (const auto& part : counts) {
@@ -192,8 +193,5 @@ ElementMoments CpuBackend<T>::moments(const Matrix& a, bool count_codes) {
   }
   return result;
 }
-
-template ElementMoments CpuBackend<float>::moments(const Matrix&, bool);
-template ElementMoments CpuBackend<double>::moments(const Matrix&, bool);
 
 }  // namespace sigmascope

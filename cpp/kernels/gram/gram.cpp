@@ -1,31 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A^T A by panels of fixed gram_rows, in fp64 or faster.
-//
-// Fast: a panel whose every element is a bf16 number is multiplied in bf16, else one of fp32
-// numbers in fp32, else in fp64: a function of the values, not of how they are stored. Sums run
-// over cell_rows rows in fp32, then in fp64; by tiles, which add up 32 terms by themselves, over a
-// panel: they err less, and no less is claimed.
-//
-// The error. A sum in fp32 over K = cell_rows terms errs by at most u K^1/2 times the norm of its
-// terms, if these have random signs, with u the rms rounding. For the entries E_ij of all panels
-// together, in the mean over i and j, that is u K^1/2 (sum_k r_k^2)^1/2 / n with r_k = ||row k||^2,
-// and n the number of columns that share the norm evenly. Rows that repeat err alike: those of
-// equal norm count as one. If columns have a mean cosine c, partial sums grow in proportion, and
-// c^2 2K/3 comes on top. What that means for an eigenvalue is the algorithm's to say. It is an
-// estimate, held against many spectra, not a theorem. `doubtful` says where its premises fail:
-//   - few columns have nearly all of the norm: errors do not average out;
-//   - two columns are parallel: their products are squares, and sums of squares of bf16 numbers
-//     are biased (an odd square is 1 modulo 8, so what is rounded off is no coin toss), by 6e-7. On
-//     the diagonal, where that always holds, the sum is made in fp64.
+#include "kernels/gram/gram.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "kernels/blocks/block.hpp"
 #include "kernels/blocks/decode_panel.hpp"
 #include "kernels/blocks/lapack.hpp"
-#include "kernels/cpu_backend.hpp"
 #include "kernels/gram/gram_tiles.hpp"
 
 namespace sigmascope {
@@ -206,59 +191,59 @@ void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
   gram.doubtful = below.parallel || columns < least_columns;
 }
 
-// All of a panel in fp64, row-major, and, if asked for, the narrowest format that holds it.
-Narrow decode_all(const Isa& isa, ThreadPool& pool, const Panel& panel, double factor, bool fast,
-                  double* out, std::int64_t ld) {
-  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(pool.threads()));
+// All of a panel in fp64, row-major. Returns the narrowest format that holds it, or fp64 if the
+// products are to be full.
+Narrow decode_all(Cpu& cpu, const Panel& panel, double factor, GramProducts products, double* out,
+                  std::int64_t ld) {
+  const bool fast = products == GramProducts::fast;
+  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(cpu.pool.threads()));
   std::vector<Narrow> widest(static_cast<std::size_t>(chunks(panel.rows, row_chunk)), Narrow::bf16);
-  pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
+  cpu.pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
     const std::int64_t i = chunk * row_chunk, end = std::min(i + row_chunk, panel.rows);
-    decode_panel(isa, panel, i, end, 0, panel.cols, factor, out + i * ld, ld,
+    decode_panel(cpu.isa, panel, i, end, 0, panel.cols, factor, out + i * ld, ld,
                  scratch[static_cast<std::size_t>(worker)]);
     Narrow& own = widest[static_cast<std::size_t>(chunk)];
     for (std::int64_t row = i; fast && row < end; ++row)
-      own = std::max(own, isa.narrowest(out + row * ld, panel.cols));
+      own = std::max(own, cpu.isa.narrowest(out + row * ld, panel.cols));
   });
   return fast && !widest.empty() ? *std::max_element(widest.begin(), widest.end()) : Narrow::f64;
 }
 
 }  // namespace
 
-template <class T>
-Gram CpuBackend<T>::gram(const MatrixView& a, bool fast) {
+Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products) {
   const std::int64_t n = to_order(a.cols()), ld = a.transposed ? gram_rows : n;
-  fast = fast && n >= fast_order;
+  if (n < fast_order) products = GramProducts::full;
+  const bool fast = products == GramProducts::fast;
   const std::int64_t cell_count =
-      fast && !isa_.tiles ? gram_rows * chunks(n, 2 * cell_group) * 2 * cell_group : 0;
+      fast && !cpu.isa.tiles ? gram_rows * chunks(n, 2 * cell_group) * 2 * cell_group : 0;
   auto decoded = aligned_array<double>(gram_rows * n);
   auto cells = aligned_array<std::uint32_t>(cell_count);
   std::fill_n(cells.get(), cell_count, 0U);
   std::optional<GramTiles> tiles;
-  if (fast && isa_.tiles) tiles.emplace(n);
+  if (fast && cpu.isa.tiles) tiles.emplace(n);
   Gram result{Small(n, n)};
   Squares squares{std::vector<double>(static_cast<std::size_t>(n)), {}};
   Narrow widest = fast ? Narrow::bf16 : Narrow::f64;
-  PanelStream panels(*a.matrix, a.transposed, gram_rows);
+  PanelStream panels(a, gram_rows);
   for (std::int64_t index = 0; index < panels.count(); ++index) {
     const Panel panel = panels.next();
-    const Narrow narrow = decode_all(isa_, pool_, panel, a.factor, fast, decoded.get(), ld);
+    const Narrow narrow = decode_all(cpu, panel, a.factor, products, decoded.get(), ld);
     const Decoded x{decoded.get(), a.transposed ? panel.cols : panel.rows, a.transposed ? 1 : ld,
                     a.transposed ? ld : 1};
-    if (narrow == Narrow::f64) add_in_f64(pool_, x, result.values);
-    else if (tiles) add_in_tiles(isa_, pool_, narrow, x, *tiles, result.values);
-    else add_in_cells(isa_, pool_, narrow, x, cells.get(), result.values);
-    if (fast) squares.add(pool_, x);
+    if (narrow == Narrow::f64) add_in_f64(cpu.pool, x, result.values);
+    else if (tiles) add_in_tiles(cpu.isa, cpu.pool, narrow, x, *tiles, result.values);
+    else add_in_cells(cpu.isa, cpu.pool, narrow, x, cells.get(), result.values);
+    if (fast) squares.add(cpu.pool, x);
     widest = std::max(widest, narrow);
-    observe(panel);
+    cpu.report(panel.stored_bytes());
   }
-  if (fast) finish(pool_, squares, widest == Narrow::bf16 ? bf16_rounding : f32_rounding, result);
+  if (fast)
+    finish(cpu.pool, squares, widest == Narrow::bf16 ? bf16_rounding : f32_rounding, result);
   result.precision = widest == Narrow::bf16  ? "bfloat16"
                      : widest == Narrow::f32 ? "float32"
                                              : "float64";
   return result;
 }
-
-template Gram CpuBackend<float>::gram(const MatrixView&, bool);
-template Gram CpuBackend<double>::gram(const MatrixView&, bool);
 
 }  // namespace sigmascope
