@@ -14,9 +14,8 @@
 
 namespace sigmascope {
 
-// Stored scales: element (i, j) of the unsliced tensor is multiplied by values[(i/block_rows),
-// (j/block_cols)].
-// Per tensor, per row, per column and per block are all this, with other block sizes.
+// Stored scales: element (i, j) of the unsliced tensor is multiplied by values[i/block_rows,
+// j/block_cols]. Scales per tensor, per row, per column and per block differ in their block sizes.
 struct Scale {
   std::vector<float> values;
   std::int64_t block_rows = 1;
@@ -31,10 +30,9 @@ struct Scale {
 };
 
 // rows x cols numbers in `bytes`: element (i, j) starts at origin + i*row_stride + j*col_stride
-// (bytes, any sign).
-// A transposed tile is one with its strides exchanged. Of a packed dtype, origin and strides count
-// elements: in a file some share a byte, in memory each has its own, so any slice is a tile,
-// wherever it cuts a byte.
+// bytes (of any sign). A transposed tile has its strides exchanged. Origin and strides of a packed
+// dtype count elements, which share bytes in files and have a byte each in memory, so that any
+// slice is a tile.
 struct Tile {
   Bytes bytes;
   DType dtype = DType::f32;
@@ -57,7 +55,7 @@ struct Tile {
   bool column_major() const {
     return row_stride == info(dtype).size && col_stride != info(dtype).size;
   }
-  // As they are held in memory; along an axis of stride 0 every element is the same one.
+  // Bytes in memory. Along an axis of stride 0 every element is the same.
   std::int64_t stored_bytes() const {
     constexpr std::int64_t one = 1;
     return (row_stride == 0 ? std::min(rows, one) : rows) *

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A panel is a run of whole rows (or whole columns) of a matrix, as the stored bytes that make it
-// up.
+// A panel: whole rows (or whole columns) of a matrix that follow each other, as stored bytes.
 #pragma once
 
 #include <cstddef>

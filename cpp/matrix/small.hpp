@@ -62,7 +62,7 @@ struct Small {
   }
 };
 
-// A^T A: its lower triangle. Errors are standard deviations of what an element is wrong by, beyond
+// The lower triangle of A^T A. Errors are standard deviations of the errors of its elements, beyond
 // rounding in fp64.
 struct Gram {
   Small values;

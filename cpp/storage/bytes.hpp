@@ -35,12 +35,12 @@ class Bytes {
   // nullptr while the bytes are in a file.
   const std::byte* data() const { return data_; }
   std::uint64_t size() const { return length_; }
-  // The file that they are in or were mapped from, and where they begin there; nullptr: they are in
-  // memory alone.
+  // The file that holds them or that they were mapped from, and their offset in it; nullptr: they
+  // are in memory alone.
   const File* file() const { return file_.get(); }
   std::uint64_t offset() const { return offset_; }
 
-  // Of bytes in a file: some of them, read into memory of their own; see File.
+  // Some of the bytes in a file, read into memory of their own; see File.
   Buffer read(std::uint64_t offset, std::size_t length) const {
     return file_->read(offset_ + offset, length);
   }

@@ -71,9 +71,8 @@ File::File(std::string path, Caching caching)
   }
   std::error_code ignored;
   absolute_ = std::filesystem::absolute(path_, ignored).string();
-  // Panels are read from front to back: a longer read-ahead steadies a disk. What it brings beyond
-  // a tensor would stay, so that there is none where nothing may. Advice alone: failing is no
-  // error.
+  // Sequential read-ahead helps cached reads. For uncached reads we ask for none, since pages read
+  // ahead past a tensor would stay in the page cache. This is advice: failing is no error.
   ::posix_fadvise(descriptor_, 0, 0,
                   caching_ == Caching::kept ? POSIX_FADV_SEQUENTIAL : POSIX_FADV_RANDOM);
 }

@@ -24,7 +24,7 @@ class NotRegularFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The file is another than the one that was described.
+// The file is not the one that was described.
 class ChangedFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };

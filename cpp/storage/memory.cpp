@@ -26,8 +26,9 @@ constexpr std::size_t whole(std::size_t bytes, std::size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
 
-// What is taken from the system for so many bytes: powers of two as far as it is kept, so that what
-// grows finds what it was before the last step. Nothing is there of a page that is not touched.
+// Bytes to take from the system: powers of two, as far as freed memory is kept, so that a growing
+// array finds the memory that an earlier one of its size has left. Untouched pages take no physical
+// memory.
 constexpr std::size_t run_of(std::size_t bytes) {
   return bytes <= largest_kept ? std::bit_ceil(bytes) : whole(bytes, page);
 }

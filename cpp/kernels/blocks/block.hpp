@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A tall, thin matrix in host memory: row-major, each row padded with zeros to whole vectors, or to
-// half of one.
+// A tall, thin matrix in host memory, row-major. Each row is padded with zeros to whole vectors, or
+// to half of one.
 #pragma once
 
 #include <algorithm>
@@ -29,8 +29,8 @@ std::int64_t spread(std::int64_t width) {
 
 template <class T>
 struct Block {
-  // Numbers that a row is padded to: 64 bytes, the widest vector. Few columns of fp32 are those of
-  // Isa::dots, and half a vector of everything else; tiles are of whole ones.
+  // A row is padded to a multiple of so many numbers: 64 bytes, the widest vector. A few columns of
+  // fp32 are padded to those of Isa::dots, half a vector; tiles need whole ones.
   static std::int64_t padding(std::int64_t k) {
     constexpr std::int64_t whole = 64 / sizeof(T);
     return sizeof(T) == 4 && k <= dot_columns && best_isa().tiles == nullptr ? dot_columns : whole;
@@ -46,7 +46,7 @@ struct Block {
     if (ld == cols)
       std::memset(static_cast<void*>(data.get()), 0, static_cast<std::size_t>(m * ld) * sizeof(T));
   }
-  // Whose columns are yet to be written; what pads them is zero.
+  // A block whose numbers are not initialised; only the padding is zero.
   static Block to_fill(std::int64_t m, std::int64_t k) {
     Block block;
     block.rows = m, block.cols = k, block.ld = chunks(k, padding(k)) * padding(k);
@@ -61,8 +61,7 @@ struct Block {
   const T* row(std::int64_t i) const { return data.get() + i * ld; }
 };
 
-// A block as Isa::dots take it, from rows of `width` words that follow each other, eight or
-// sixteen.
+// A block as Isa::dots takes it, from adjacent rows of `width` words, eight or sixteen.
 template <class Word>
 struct DotOperand {
   std::int64_t half = 0;

@@ -27,27 +27,32 @@ inline bool of_usual_size(double coefficient) {
 
 template <class T>
 void decode_times(const Isa& isa, DType dtype, const std::byte* source, std::int64_t n,
-                  double coefficient, bool add, T* dst) {
+                  double coefficient, Write write, T* dst) {
   if (std::is_same_v<T, double> || of_usual_size(coefficient))
-    return IsaOf<T>::decode(isa)(dtype, source, n, static_cast<T>(coefficient), add, dst);
+    return IsaOf<T>::decode(isa)(dtype, source, n, static_cast<T>(coefficient), write, dst);
   constexpr std::int64_t at_once = 256;
   std::array<double, at_once> exact;
   for (std::int64_t e = 0; e < n; e += at_once) {
     const std::int64_t here = std::min(at_once, n - e);
-    isa.decode_f64(dtype, source + e * info(dtype).size, here, coefficient, false, exact.data());
+    isa.conversions.decode_f64(dtype, source + e * info(dtype).size, here, coefficient,
+                               Write::replace, exact.data());
     for (std::int64_t i = 0; i < here; ++i) {
       const T number = static_cast<T>(exact[static_cast<std::size_t>(i)]);
-      dst[e + i] = add ? dst[e + i] + number : number;
+      dst[e + i] = write == Write::add ? dst[e + i] + number : number;
     }
   }
 }
+
+// The direction of a run of elements.
+enum class RunAxis { along_row, down_column };
 
 // Decodes `count` elements that start at (i, j) of the piece and run along its columns (or down its
 // rows) into dst, in runs that share one scale.
 template <class T>
 void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t j,
-                std::int64_t count, bool down, double factor, bool add,
+                std::int64_t count, RunAxis axis, double factor, Write write,
                 std::vector<std::byte>& scratch, T* dst) {
+  const bool down = axis == RunAxis::down_column;
   const Tile& tile = *piece.tile;
   const std::int64_t size = info(tile.dtype).size;
   const std::int64_t step = down ? piece.row_stride : piece.col_stride;
@@ -59,16 +64,17 @@ void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t
     source = scratch.data();
   }
   const double coefficient = factor * tile.coefficient;
-  if (!tile.scale) return decode_times(isa, tile.dtype, source, count, coefficient, add, dst);
+  if (!tile.scale) return decode_times(isa, tile.dtype, source, count, coefficient, write, dst);
   const std::int64_t row = tile.scale_row0 + (piece.tile_row0 + i) * tile.scale_row_step;
   const std::int64_t col = tile.scale_col0 + (piece.tile_col0 + j) * tile.scale_col_step;
   const std::int64_t block = down ? tile.scale->block_rows : tile.scale->block_cols;
-  const std::int64_t apart = down ? tile.scale_row_step : tile.scale_col_step;
+  const std::int64_t scale_step = down ? tile.scale_row_step : tile.scale_col_step;
   for (std::int64_t e = 0; e < count;) {
-    const std::int64_t at = (down ? row : col) + e * apart;
-    const std::int64_t run = std::min(count - e, (block - at % block + apart - 1) / apart);
+    const std::int64_t at = (down ? row : col) + e * scale_step;
+    const std::int64_t run =
+        std::min(count - e, (block - at % block + scale_step - 1) / scale_step);
     const float scale = down ? tile.scale->at(at, col) : tile.scale->at(row, at);
-    decode_times(isa, tile.dtype, source + e * size, run, coefficient * scale, add, dst + e);
+    decode_times(isa, tile.dtype, source + e * size, run, coefficient * scale, write, dst + e);
     e += run;
   }
 }
@@ -120,11 +126,11 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
                        right = std::min(j1, piece.col0 + piece.cols);
     if (top >= bottom || left >= right) continue;
     const std::int64_t size = info(piece.tile->dtype).size;
-    if (down(piece)) {  // decode, then turn
+    if (down(piece)) {  // decode, then transpose
       column.resize(static_cast<std::size_t>(bottom - top));
       for (std::int64_t j = left; j < right; ++j) {
-        decode_run(isa, piece, top - piece.row0, j - piece.col0, bottom - top, true, factor, false,
-                   scratch, column.data());
+        decode_run(isa, piece, top - piece.row0, j - piece.col0, bottom - top, RunAxis::down_column,
+                   factor, Write::replace, scratch, column.data());
         T* target = out + (top - i0) * ld + (j - j0);
         for (std::int64_t i = 0; i < bottom - top; ++i) {
           T& element = target[i * ld];
@@ -144,8 +150,9 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
           for (std::int64_t e = 0; e < bytes; e += 64) __builtin_prefetch(ahead + e);
           __builtin_prefetch(ahead + bytes - 1);
         }
-        decode_run(isa, piece, i - piece.row0, left - piece.col0, right - left, false, factor, add,
-                   scratch, out + (i - i0) * ld + (left - j0));
+        decode_run(isa, piece, i - piece.row0, left - piece.col0, right - left, RunAxis::along_row,
+                   factor, add ? Write::add : Write::replace, scratch,
+                   out + (i - i0) * ld + (left - j0));
       }
     }
     add = !panel.covered_once;
@@ -201,7 +208,7 @@ inline void decode_bf16(const Isa& isa, const Panel& panel, std::int64_t i0, std
         std::uint16_t* to = out + (i - i0) * ld;
         if (tile.dtype == DType::bf16)
           std::memcpy(to, source, static_cast<std::size_t>(2 * (j1 - j0)));
-        else isa.round_bf16(reinterpret_cast<const float*>(source), j1 - j0, 1.0f, to);
+        else isa.conversions.round_bf16(reinterpret_cast<const float*>(source), j1 - j0, 1.0f, to);
       }
       return;
     }
@@ -210,7 +217,7 @@ inline void decode_bf16(const Isa& isa, const Panel& panel, std::int64_t i0, std
   for (std::int64_t i = i0; i < i1; ++i) {
     decode_panel(isa, panel, i, i + 1, j0, j1, factor, scratch.numbers.data(), j1 - j0,
                  scratch.codes);
-    isa.round_bf16(scratch.numbers.data(), j1 - j0, 1.0f, out + (i - i0) * ld);
+    isa.conversions.round_bf16(scratch.numbers.data(), j1 - j0, 1.0f, out + (i - i0) * ld);
   }
 }
 

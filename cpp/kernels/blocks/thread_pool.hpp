@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Own threads: no OpenMP runtime beside another library's. The caller is one of the workers.
+// Own threads, so that no OpenMP runtime meets another library's. The caller is one of the workers.
 #pragma once
 
 #include <atomic>

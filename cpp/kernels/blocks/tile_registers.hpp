@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// This thread's tile registers, ready for TileKernels::multiply while it lives: that takes as long
-// as ten products of tiles.
+// The tile registers of this thread, ready for TileKernels::multiply as long as the object lives.
+// To make them ready takes as long as ten products of tiles.
 #pragma once
 
 #include "kernels/simd/isa.hpp"

@@ -168,7 +168,7 @@ void BandReduction<Real>::inner(std::int64_t o, const double* x, const double* y
   constexpr std::int64_t part = 16;
   s_.fill(0.0);
   pool_.run(b / part, [&](std::int64_t index, int) {
-    isa_.product_f64(part, b, n_ - o, x + o * b + index * part, 1, b, y + o * b, b,
+    isa_.product.f64(part, b, n_ - o, x + o * b + index * part, 1, b, y + o * b, b,
                      s_.data() + index * part * b, b, Accumulate::sum_blocks);
   });
 }
@@ -268,18 +268,18 @@ template <class Real>
 void BandReduction<Real>::prepare_update(std::int64_t o) {
   rows(o, [&](std::int64_t i, std::int64_t count, int) {
     std::fill_n(w_.get() + i * b, count * b, 0.0);
-    isa_.product_f64(count, b, b, x_.get() + i * b, b, 1, t_.data(), b, w_.get() + i * b, b,
+    isa_.product.f64(count, b, b, x_.get() + i * b, b, 1, t_.data(), b, w_.get() + i * b, b,
                      Accumulate::sum_blocks);
   });
   inner(o, v_.get(), w_.get());
   c_.fill(0.0);
-  isa_.product_f64(b, b, b, t_.data(), 1, b, s_.data(), b, c_.data(), b, Accumulate::sum_blocks);
+  isa_.product.f64(b, b, b, t_.data(), 1, b, s_.data(), b, c_.data(), b, Accumulate::sum_blocks);
   for (double& value : c_) value *= -0.5;
   rows(o, [&](std::int64_t first, std::int64_t count, int) {
     const double* v = v_.get() + first * b;
     double* w = w_.get() + first * b;
     Real *left = left_.get() + place(first), *right = right_.get() + place(first);
-    isa_.product_f64(count, b, b, v, b, 1, c_.data(), b, w, b, Accumulate::sum_blocks);
+    isa_.product.f64(count, b, b, v, b, 1, c_.data(), b, w, b, Accumulate::sum_blocks);
     for (std::int64_t i0 = 0; i0 < count; i0 += line)  // turned in parts that share cache lines
       for (std::int64_t c = 0; c < b; ++c)
         for (std::int64_t i = i0; i < std::min(i0 + line, count); ++i) {

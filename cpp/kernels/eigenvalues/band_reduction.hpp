@@ -37,7 +37,7 @@ class BandReduction {
   // a: n x n, column-major, its lower triangle is read and overwritten.
   BandReduction(const Isa& isa, ThreadPool& pool, double* a, std::int64_t n);
 
-  // Fills the band, laid out as for Isa::chase.
+  // Fills the band, laid out as for chase_bulge.
   void run(double* band, const std::function<void()>& pulse);
 
  private:

@@ -59,7 +59,8 @@ void chase_band(const Isa& isa, ThreadPool& pool, double* band, std::int64_t n) 
       for (std::int64_t i = 0; i < count && 2 * i <= time; ++i) {
         if (!state[i].running) continue;
         const std::int64_t step = time - 2 * i;
-        state[i].running = isa.chase(band, n, first + i, step, state[i].v, &state[i].tau);
+        state[i].running =
+            isa.eigenvalues.chase_bulge(band, n, first + i, step, state[i].v, &state[i].tau);
         if (!state[i].running) --running;
         if (i == count - 1)
           taken[static_cast<std::size_t>(index)].store(state[i].running ? step + 1 : all,
@@ -90,9 +91,9 @@ class Counts {
         0.0);
     std::vector<double> counts(x.size());
     pool_.run(static_cast<std::int64_t>(x.size()) / together, [&](std::int64_t chunk, int) {
-      isa_.counts_below(static_cast<std::int64_t>(diagonal_.size()), diagonal_.data(),
-                        squares_.data(), least_, together, x.data() + chunk * together,
-                        counts.data() + chunk * together);
+      isa_.eigenvalues.counts_below(static_cast<std::int64_t>(diagonal_.size()), diagonal_.data(),
+                                    squares_.data(), least_, together, x.data() + chunk * together,
+                                    counts.data() + chunk * together);
     });
     counts.resize(wanted);
     return counts;

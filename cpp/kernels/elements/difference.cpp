@@ -89,7 +89,7 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
         for (std::int64_t r = 0; r < w.rows; ++r) {
           const std::byte *was_row = w.data + r * w.stride, *is_row = next.data + r * next.stride;
           found[static_cast<std::size_t>((i + r) * across + part % across)] =
-              cpu.isa.change(w.dtype, was_row, is_row, n);
+              cpu.isa.elements.difference(w.dtype, was_row, is_row, n);
           digests_before[own].add(w.dtype, was_row, was.row0 + i + r, j, n);
           digests_after[own].add(next.dtype, is_row, is.row0 + i + r, j, n);
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rows of stored codes that lie one after another, for kernels that look at codes: where they are
-// if they lie so, else turned or, where tiles are scaled or add up, decoded into a buffer.
+// Rows of codes whose elements are adjacent, as element kernels read them. Codes are read where
+// they are stored if they are adjacent there. Other codes are transposed into a buffer; those of
+// tiles that are scaled or add up are decoded into one.
 #pragma once
 
 #include <algorithm>
@@ -24,13 +25,13 @@ struct ElementCodes {
 };
 
 struct CodeBuffers {
-  std::vector<std::byte> turned, scratch;
+  std::vector<std::byte> transposed, scratch;
   std::vector<double> decoded;
 };
 
 template <std::size_t size>
-void turn_codes(const std::byte* from, std::int64_t row_stride, std::int64_t col_stride,
-                std::int64_t rows, std::int64_t cols, std::byte* to) {
+void transpose_codes(const std::byte* from, std::int64_t row_stride, std::int64_t col_stride,
+                     std::int64_t rows, std::int64_t cols, std::byte* to) {
   constexpr std::int64_t tile = 16;  // whose columns stay in the cache from row to row
   for (std::int64_t j0 = 0; j0 < cols; j0 += tile)
     for (std::int64_t i = 0; i < rows; ++i)
@@ -44,7 +45,7 @@ void turn_codes(const std::byte* from, std::int64_t row_stride, std::int64_t col
 inline ElementCodes element_codes(const Isa& isa, const Panel& panel, std::int64_t i,
                                   std::int64_t most, std::int64_t j, std::int64_t n,
                                   CodeBuffers& buffers) {
-  constexpr std::int64_t buffered = 32;  // rows turned or decoded at a time
+  constexpr std::int64_t buffered = 32;  // rows transposed or decoded at a time
   const auto holds = [&](const Piece& p) {
     return p.row0 <= i && i < p.row0 + p.rows && p.col0 <= j && j + n <= p.col0 + p.cols;
   };
@@ -58,13 +59,13 @@ inline ElementCodes element_codes(const Isa& isa, const Panel& panel, std::int64
     const std::int64_t rows = std::min(most, piece->row0 + piece->rows - i);
     if (piece->col_stride == size) return {dtype, first, piece->row_stride, rows};
     const std::int64_t here = std::min(rows, buffered);
-    buffers.turned.resize(static_cast<std::size_t>(buffered * stretch_length * size));
-    const auto turn = size == 1   ? turn_codes<1>
-                      : size == 2 ? turn_codes<2>
-                      : size == 4 ? turn_codes<4>
-                                  : turn_codes<8>;
-    turn(first, piece->row_stride, piece->col_stride, here, n, buffers.turned.data());
-    return {dtype, buffers.turned.data(), n * size, here};
+    buffers.transposed.resize(static_cast<std::size_t>(buffered * stretch_length * size));
+    const auto transpose = size == 1   ? transpose_codes<1>
+                           : size == 2 ? transpose_codes<2>
+                           : size == 4 ? transpose_codes<4>
+                                       : transpose_codes<8>;
+    transpose(first, piece->row_stride, piece->col_stride, here, n, buffers.transposed.data());
+    return {dtype, buffers.transposed.data(), n * size, here};
   }
   const std::int64_t here = std::min(most, buffered);
   buffers.decoded.resize(static_cast<std::size_t>(buffered * stretch_length));

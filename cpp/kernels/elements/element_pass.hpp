@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One pass over the stored codes of a matrix, cut into parts at places that the matrix fixes: rows
-// into stretches, columns into groups of rows. A part is the work of one thread; what parts find is
-// joined in their order.
+// One pass over the stored codes of a matrix. It is cut into parts at places that the matrix fixes:
+// rows into stretches, columns into groups of rows. A part is the work of one thread, and the
+// results of the parts are joined in their order.
 #pragma once
 
 #include <algorithm>
@@ -16,9 +16,9 @@ namespace sigmascope {
 
 inline constexpr std::int64_t group_rows = 128;
 
-// Rows of a panel: as asked; else whole groups of them, where that, with what is found in it, is
-// not too much to hold. Of a matrix in files three panels live, one read, one ready, one in use;
-// reads of 8 MiB in order keep a disk at its steadiest. _execution/memory.py counts on both
+// Rows of a panel: as asked; else whole groups of rows, if a panel and its results fit in the bytes
+// below. For a matrix in files there are three panels at a time: one is read, one is ready, one is
+// in use. Reads of 8 MiB in order keep a disk at its steadiest. _execution/memory.py knows both
 // numbers.
 inline std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
   constexpr std::int64_t bytes_in_memory = std::int64_t{32} << 20,

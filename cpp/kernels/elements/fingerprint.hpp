@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A hash of all numbers of a matrix, on which the random start of a search depends. It is a sum
-// over the entries of a word, which holds sign, exponent and fraction, times an odd key of the
-// entry's place, mod 2^64: a multilinear hash (Carter & Wegman 1979), whose terms may be added in
-// any order; then it is mixed. It is the same for every way to store or cut one matrix, for its
+// A hash of all numbers of a matrix, on which the random start of a search depends. A word of each
+// entry holds its sign, exponent and fraction. The words, times odd keys of their places, are
+// summed mod 2^64, and the sum is mixed: a multilinear hash (Carter & Wegman 1979), whose terms may
+// be added in any order. The hash is the same for every way to store or cut a matrix, for its
 // transpose if it is not square, and for the matrix times a power of two, which adds as much to the
-// word of every entry that is not zero. It is not cryptographic: see docs/architecture.md.
+// word of every nonzero entry. It is not cryptographic: see docs/architecture.md.
 #pragma once
 
 #include <algorithm>
@@ -16,14 +16,14 @@
 
 namespace sigmascope {
 
-// Where a block lies in the matrix that is hashed, and whether that has as many rows as columns at
-// least.
+// Place of a block in the matrix that is hashed. tall: the matrix has at least as many rows as
+// columns.
 struct BlockPlace {
   std::int64_t row0 = 0, col0 = 0;
   bool tall = true;
 };
 
-// What one thread adds up.
+// The sums of one thread.
 class Digester {
  public:
   Digester(const Isa& isa, const BlockPlace& place, bool whole)
@@ -33,12 +33,12 @@ class Digester {
   void add(DType dtype, const void* codes, std::int64_t i, std::int64_t j, std::int64_t n) {
     if (j != first_ || static_cast<std::size_t>(n) > keys_.size()) {
       keys_.resize(static_cast<std::size_t>(n));
-      isa_->digest_keys(place_.col0 + j, n, !place_.tall, keys_.data());
+      isa_->elements.digest_keys(place_.col0 + j, n, !place_.tall, keys_.data());
       first_ = j;
     }
     std::uint32_t other = 0;
-    isa_->digest_keys(place_.row0 + i, 1, place_.tall, &other);
-    isa_->digest(dtype, codes, n, keys_.data(), other, whole_, &digest_);
+    isa_->elements.digest_keys(place_.row0 + i, 1, place_.tall, &other);
+    isa_->elements.digest(dtype, codes, n, keys_.data(), other, whole_, &digest_);
   }
   const Digest& found() const { return digest_; }
 
@@ -72,7 +72,7 @@ inline std::uint64_t all_keys(const Isa& isa, std::int64_t longer, std::int64_t 
     std::vector<std::uint32_t> keys(static_cast<std::size_t>(stretch_length));
     for (std::int64_t i = 0; i < extent; i += stretch_length) {
       const std::int64_t n = std::min(stretch_length, extent - i);
-      isa.digest_keys(i, n, is_longer, keys.data());
+      isa.elements.digest_keys(i, n, is_longer, keys.data());
       for (std::size_t bit = 0; bit < 32; ++bit)
         for (std::int64_t e = 0; e < n; ++e)
           ones[bit] += keys[static_cast<std::size_t>(e)] >> bit & 1u;
@@ -88,7 +88,7 @@ inline std::uint64_t all_keys(const Isa& isa, std::int64_t longer, std::int64_t 
   return total;
 }
 
-// Of a matrix of this shape, whose largest entry has this magnitude.
+// The fingerprint of a matrix of this shape, whose largest entry has this magnitude.
 inline std::uint64_t fingerprint(const Isa& isa, const Digest& digest, double largest,
                                  std::int64_t rows, std::int64_t cols) {
   int exponent = 0;
@@ -101,7 +101,7 @@ inline std::uint64_t fingerprint(const Isa& isa, const Digest& digest, double la
   return mixed(sum ^ mixed(shape));
 }
 
-// What random numbers begin with, of a matrix and the caller's seed.
+// The seed of the random numbers for a matrix, from its fingerprint and the caller's seed.
 inline std::uint64_t start_of(std::uint64_t fingerprint, std::uint64_t seed) {
   return mixed(mixed(seed + 0x9e3779b97f4a7c15u) ^ fingerprint);
 }

@@ -47,9 +47,9 @@ void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
 // Codes of a row as stored; counts are integers, so their order is free.
 template <class Code>
 void count_codes_of(const std::byte* row, std::int64_t step, std::int64_t n, std::int64_t* counts) {
-  const auto count = [&](std::int64_t j, std::int64_t apart) {
+  const auto count = [&](std::int64_t j, std::int64_t stride) {
     Code code;
-    std::memcpy(&code, row + j * apart, sizeof(code));
+    std::memcpy(&code, row + j * stride, sizeof(code));
     ++counts[code];
   };
   if (step != static_cast<std::int64_t>(sizeof(Code))) {
@@ -174,9 +174,9 @@ ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted) {
   Groups groups(a, height);
   const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i,
                         std::int64_t j, std::int64_t n, int) {
-    cpu.isa.stretches(here.dtype, here.data, here.stride, here.rows, n,
-                      groups.columns(panel.row0 + i) + j,
-                      found.data() + j / stretch_length * height + i);
+    cpu.isa.elements.statistics(here.dtype, here.data, here.stride, here.rows, n,
+                                groups.columns(panel.row0 + i) + j,
+                                found.data() + j / stretch_length * height + i);
   };
   pass_over(a, height, cpu, look, [&](const Panel& panel) {
     if (count_codes)

@@ -32,11 +32,11 @@ ElementSurvey survey(Cpu& cpu, const Matrix& a, SurveyCopy copy, const BlockPlac
     const bool copies = copied;
     for (std::int64_t r = 0; r < codes.rows; ++r) {
       const std::byte* row = codes.data + r * codes.stride;
-      cpu.isa.survey(codes.dtype, row, n, codes.stride, here + r);
+      cpu.isa.elements.survey(codes.dtype, row, n, codes.stride, here + r);
       digests[static_cast<std::size_t>(worker)].add(codes.dtype, row, panel.row0 + i + r, j, n);
       if (copies)
-        cpu.isa.round_bf16(reinterpret_cast<const float*>(row), n, 1.0f,
-                           rounded->row(panel.row0 + i + r) + j);
+        cpu.isa.conversions.round_bf16(reinterpret_cast<const float*>(row), n, 1.0f,
+                                       rounded->row(panel.row0 + i + r) + j);
     }
   };
   pass_over(a, height, cpu, look, [&](const Panel& panel) {

@@ -51,15 +51,15 @@ void add_in_cells(const Isa& isa, ThreadPool& pool, Narrow narrow, const Decoded
   const std::int64_t n = g.rows, size = cell_steps(narrow, panel.rows) * cell_group;
   pool.run(chunks(n, cell_group), [&](std::int64_t group, int) {
     const std::int64_t j = group * cell_group;
-    isa.pack_cells(narrow, std::min(cell_group, n - j), panel.rows, panel.x + j * panel.col_step,
-                   panel.col_step, panel.row_step, cells + group * size);
+    isa.gram.pack(narrow, std::min(cell_group, n - j), panel.rows, panel.x + j * panel.col_step,
+                  panel.col_step, panel.row_step, cells + group * size);
   });
   const auto* columns = reinterpret_cast<const float*>(cells);
   each_tile(pool, n, [&](const GramTile& t, int) {
-    isa.gram_cells(narrow, panel.rows,
-                   {t.i, t.rows, t.j, t.cols, columns + t.i / cell_group * size,
-                    columns + t.j / cell_group * size},
-                   &g(t.i, t.j), n);
+    isa.gram.add_products(narrow, panel.rows,
+                          {t.i, t.rows, t.j, t.cols, columns + t.i / cell_group * size,
+                           columns + t.j / cell_group * size},
+                          &g(t.i, t.j), n);
   });
 }
 
@@ -204,7 +204,7 @@ Narrow decode_all(Cpu& cpu, const Panel& panel, double factor, GramProducts prod
                  scratch[static_cast<std::size_t>(worker)]);
     Narrow& own = widest[static_cast<std::size_t>(chunk)];
     for (std::int64_t row = i; fast && row < end; ++row)
-      own = std::max(own, cpu.isa.narrowest(out + row * ld, panel.cols));
+      own = std::max(own, cpu.isa.gram.narrowest(out + row * ld, panel.cols));
   });
   return fast && !widest.empty() ? *std::max_element(widest.begin(), widest.end()) : Narrow::f64;
 }

@@ -64,8 +64,8 @@ inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const 
     auto& own = cells[static_cast<std::size_t>(worker)];
     if (!own) own = aligned_array<std::uint32_t>(gram_rows * cell_group);
     const std::int64_t j = group * cell_group;
-    isa.pack_cells(Narrow::f32, std::min(cell_group, n - j), panel.rows,
-                   panel.x + j * panel.col_step, panel.col_step, panel.row_step, own.get());
+    isa.gram.pack(Narrow::f32, std::min(cell_group, n - j), panel.rows,
+                  panel.x + j * panel.col_step, panel.col_step, panel.row_step, own.get());
     const auto* numbers = reinterpret_cast<const float*>(own.get());
     for (std::int64_t s = 0; s < steps; ++s) {
       const std::int64_t row = s * tile_depth,
@@ -93,7 +93,7 @@ inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const 
     std::fill_n(sum.get(), gram_tile * gram_tile, 0.0f);
     const TileRegisters ready(tiles);
     tiles.multiply(chunks(t.cols, tile_side), chunks(t.rows, tile_side), steps,
-                   operand(packed.left, t.j), operand(packed.right, t.i), true,
+                   operand(packed.left, t.j), operand(packed.right, t.i), BlockSide::left,
                    {sum.get(), gram_tile, tile_side * gram_tile, tile_side}, Accumulate::chain);
     for (std::int64_t j = 0; j < t.cols; ++j) {
       double* column = &g(t.i, t.j + j);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products with panels of a matrix in bf16 by pairs: Isa::product_bf16 and adjoint_bf16.
+// Products with panels of a matrix in bf16 by pairs: ProductKernels::bf16 and AdjointKernels::bf16.
 //
 // Sums start afresh every tile_sum terms of the matrix, wherever its panels end, so that no bit
 // depends on the panel, on how often A is read, or on which product it is.
@@ -45,8 +45,8 @@ struct PairedBlock {
   // row is zero.
   void pack(const Isa& isa, const float* x, std::int64_t i0, std::int64_t i1, float factor) {
     for (std::int64_t j = 0; j < cols; j += group)
-      isa.pack_pairs(x + i0 * cols + j, cols, i1 - i0, width(j), factor,
-                     data.get() + j * pairs + i0 / 2 * width(j));
+      isa.blocks.pack_pairs(x + i0 * cols + j, cols, i1 - i0, width(j), factor,
+                            data.get() + j * pairs + i0 / 2 * width(j));
   }
 };
 
@@ -140,7 +140,7 @@ class Bf16Panels {
       pool_.run(strips_.count(), [&](std::int64_t strip, int) {
         const std::uint16_t* codes = codes_ + i * ld_ + strips_.first(strip);
         for (std::int64_t g = 0; g < width_; g += group)
-          isa_.adjoint_bf16(codes, ld_, run, strips_.columns(strip), left_.at(0, g), left_.width(g),
+          isa_.adjoint.bf16(codes, ld_, run, strips_.columns(strip), left_.at(0, g), left_.width(g),
                             left_.width(g), strips_.sums(strip) + adjoint_tile * g,
                             adjoint_tile * width_);
         strips_.finish(strip, before_ + run);
@@ -149,7 +149,7 @@ class Bf16Panels {
   }
 
   void write_result(const ChainSums<float>& sums, Block<float>& z) const {
-    strips_.write(pool_, sums, isa_.pair_places, z);
+    strips_.write(pool_, sums, isa_.adjoint.pair_places, z);
   }
 
  private:
@@ -176,7 +176,7 @@ class Bf16Panels {
                 float* c) const {
     const PairedBlock& b = *right_;
     for (std::int64_t j = 0; j < b.cols; j += PairedBlock::group)
-      isa_.product_bf16(rows, b.width(j), pairs,
+      isa_.product.bf16(rows, b.width(j), pairs,
                         reinterpret_cast<const std::uint32_t*>(codes_ + i * ld_ + p), ld_ / 2, 1,
                         b.at(p / 2, j), b.width(j), c + j, b.cols, Accumulate::sum_blocks);
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products with panels of a matrix in T, the precision of blocks: Isa::product_f32, adjoint_f32 and
-// their like for fp64. Where the matrix is stored in bf16, kernels that widen its numbers read half
+// Products with panels of a matrix in T, the precision of blocks: ProductKernels, AdjointKernels
+// and DotKernels. Where the matrix is stored in bf16, kernels that widen its numbers read half
 // the bytes and return the same bits.
 #pragma once
 
@@ -142,7 +142,7 @@ class NumberPanels {
   }
 
   void write_result(const ChainSums<T>& sums, Block<T>& z) const {
-    strips_.write(pool_, sums, wide_ ? isa_.wide_places : nullptr, z);
+    strips_.write(pool_, sums, wide_ ? isa_.adjoint.wide_places : nullptr, z);
   }
 
  private:
@@ -177,7 +177,7 @@ class NumberPanels {
     const Isa& isa = isa_.of<T>(width_);
     if constexpr (std::is_same_v<T, float>)
       if (wide_)
-        return isa.product_wide(
+        return isa.product.wide(
             rows, width_, cols, reinterpret_cast<const std::uint32_t*>(codes_ + i * ld_ + j),
             ld_ / 2, 1, right_->x->row(j), width_, y, width_, Accumulate::sum_blocks);
     IsaOf<T>::product(isa)(rows, width_, cols, numbers_ + i * ld_ + j, ld_, 1, right_->x->row(j),
@@ -196,7 +196,7 @@ class NumberPanels {
                    T* sums) const {
     if constexpr (std::is_same_v<T, float>)
       if (wide_)
-        return isa_.adjoint_wide(codes_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums,
+        return isa_.adjoint.wide(codes_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums,
                                  adjoint_tile * width_);
     IsaOf<T>::adjoint(isa_)(numbers_ + i * ld_ + j, ld_, rows, cols, y, width_, width_, sums,
                             adjoint_tile * width_);

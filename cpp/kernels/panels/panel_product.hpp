@@ -58,10 +58,10 @@ concept PanelProduct =
 // sums of the transposed product a small part of the work.
 inline std::int64_t shared_panel_rows(std::int64_t row_bytes, int threads, std::int64_t bytes,
                                       std::int64_t most_rows) {
-  const std::int64_t turn = std::int64_t{64} * threads;
-  return std::clamp<std::int64_t>(bytes / (row_bytes * turn), 1,
-                                  std::max<std::int64_t>(most_rows / turn, 1)) *
-         turn;
+  const std::int64_t step = std::int64_t{64} * threads;
+  return std::clamp<std::int64_t>(bytes / (row_bytes * step), 1,
+                                  std::max<std::int64_t>(most_rows / step, 1)) *
+         step;
 }
 
 // Rows of a panel that one thread passes over twice: its L2 cache holds those of most matrices.

@@ -26,16 +26,16 @@ inline void add_remainder(const Isa& isa, const MatrixView& a, const Block<float
   const Sparse& s = *a.remainder;
   const std::int64_t e = s.first[static_cast<std::size_t>(row)],
                      count = s.first[static_cast<std::size_t>(end)] - e;
-  isa.add_entries(count, s.cols.data() + e, s.rows.data() + e, s.values.data() + e,
-                  static_cast<float>(a.factor), x.ld, x.data.get(), row, y);
+  isa.blocks.add_entries(count, s.cols.data() + e, s.rows.data() + e, s.values.data() + e,
+                         static_cast<float>(a.factor), x.ld, x.data.get(), row, y);
 }
 
 // z += f S^T y, in the order of rows.
 inline void add_remainder_adjoint(const Isa& isa, const MatrixView& a, const Block<float>& y,
                                   Block<float>& z) {
   const Sparse& s = *a.remainder;
-  isa.add_entries(s.size(), s.rows.data(), s.cols.data(), s.values.data(),
-                  static_cast<float>(a.factor), y.ld, y.data.get(), 0, z.data.get());
+  isa.blocks.add_entries(s.size(), s.rows.data(), s.cols.data(), s.values.data(),
+                         static_cast<float>(a.factor), y.ld, y.data.get(), 0, z.data.get());
 }
 
 // Rows of y = op(A) x from `row` to `end`, which the panel holds; without x, of the given y.

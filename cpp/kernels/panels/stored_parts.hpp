@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How many numbers of bf16 a stored matrix takes as a sum, and where they lie in memory as products
-// by tiles want them.
+// Number of bf16 parts whose sum equals a stored number (1 for bf16 and fp8, 2 for fp16, 3 for
+// fp32), and their layout for products by tiles.
 #pragma once
 
 #include <algorithm>
@@ -38,11 +38,11 @@ inline int stored_parts(const Matrix& a) {
   }
 }
 
-// How many parts of a panel lie in memory as products want them, `apart` codes from one to the
-// next; 0: it does not.
-inline int parts_at_hand(const Panel& panel, std::int64_t& apart) {
+// Number of parts of a panel that lie in memory as products by tiles take them, `stride` codes from
+// one to the next; 0: they do not.
+inline int parts_at_hand(const Panel& panel, std::int64_t& stride) {
   const Piece* last = nullptr;
-  apart = 0;
+  stride = 0;
   for (const Piece& piece : panel.pieces) {
     const Tile& t = *piece.tile;
     if (t.dtype != DType::bf16 || t.coefficient != 1.0 || t.scale || piece.col_stride != 2 ||
@@ -51,16 +51,15 @@ inline int parts_at_hand(const Panel& panel, std::int64_t& apart) {
       return 0;
     if (last) {
       const std::int64_t step = (piece.data - last->data) / 2;
-      if (piece.row_stride != last->row_stride || (apart != 0 && step != apart)) return 0;
-      apart = step;
+      if (piece.row_stride != last->row_stride || (stride != 0 && step != stride)) return 0;
+      stride = step;
     }
     last = &piece;
   }
   return static_cast<int>(panel.pieces.size());
 }
 
-// The rows of a panel as sums of rows of bf16 as they are stored, of its row i; nothing if they are
-// not that.
+// The rows of a panel as sums of bf16 rows in memory, if they are such sums.
 class Summands {
  public:
   static constexpr std::size_t most = 4;

@@ -15,7 +15,7 @@
 
 namespace sigmascope {
 
-// One chain of sums for each entry of z, in the order of Isa::adjoint_*: tiles of adjoint_tile
+// One chain of sums for each entry of z, in the order of AdjointKernels: tiles of adjoint_tile
 // columns of A. A strip is the work of one task. When the chain ends it is added to ChainSums.
 template <class T>
 class StripSums {

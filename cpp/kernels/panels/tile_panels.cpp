@@ -74,7 +74,7 @@ TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a,
 
 std::shared_ptr<const PackedBlock> TilePanels::packed(const Block<float>& x) const {
   auto block = std::make_shared<PackedBlock>(cols_, width_, block_parts_);
-  pack(*block, by_columns_ ? Side::left : Side::right, x.data.get(), cols_);
+  pack(*block, by_columns_ ? BlockSide::left : BlockSide::right, x.data.get(), cols_);
   return block;
 }
 
@@ -96,9 +96,9 @@ void TilePanels::attach_sums(ChainSums<float>& sums) {
 }
 
 // Rows [0, rows) of a row-major block, times the factor.
-void TilePanels::pack(PackedBlock& to, Side side, const float* x, std::int64_t rows) const {
+void TilePanels::pack(PackedBlock& to, BlockSide side, const float* x, std::int64_t rows) const {
   const std::int64_t steps = round_up(rows, depth) / depth;
-  const auto pack_step = side == Side::left ? tiles_.pack_left : tiles_.pack_right;
+  const auto pack_step = side == BlockSide::left ? tiles_.pack_left : tiles_.pack_right;
   constexpr std::int64_t few = 4;
   pool_.run(chunks(steps, few), [&](std::int64_t chunk, int) {
     for (std::int64_t s = chunk * few; s < std::min(steps, chunk * few + few); ++s)
@@ -183,13 +183,13 @@ void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms
   pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
     const std::int64_t i = index * chunk, count = std::min(chunk, all - i);
     const TileRegisters ready(tiles_);
-    tiles_.multiply(count / edge, width_ / edge, steps, panel_rows(i, j0), b.operand(steps), false,
-                    {c + i * width_, width_, edge * width_, edge}, mode);
+    tiles_.multiply(count / edge, width_ / edge, steps, panel_rows(i, j0), b.operand(steps),
+                    BlockSide::right, {c + i * width_, width_, edge * width_, edge}, mode);
   });
 }
 
-// C^T += B^T P, turned, for `cols` columns and, from row i0, `rows` rows of the panel: a chain of
-// every tile_sum rows, which goes on from what is in C. finish(j, end) of columns whose chain is
+// C^T += B^T P, transposed, for `cols` columns and, from row i0, `rows` rows of the panel: a chain
+// of every tile_sum rows, which goes on from what is in C. finish(j, end) of columns whose chain is
 // whole, while they are at hand.
 template <class Finish>
 void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols,
@@ -222,7 +222,7 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
                              tile_codes);
         TileOperand left = b.operand(steps);
         left.data += s0 * left.step;
-        tiles_.multiply(width_ / edge, count, length, left, right, true,
+        tiles_.multiply(width_ / edge, count, length, left, right, BlockSide::left,
                         {c + j * width_, edge, edge * edge, edge * width_}, Accumulate::chain);
         if ((s0 + length) % fresh == 0 || s0 + length == steps) finish(j, j + count * edge);
       }
@@ -240,7 +240,7 @@ float* TilePanels::forward() {
   std::fill_n(total, 2 * width_ * round_up(height_, depth), 0.0f);
   add_columns(0, cols_, here_, *x_, fresh, columns_at_a_time(here_, pool_.threads()),
               [&](std::int64_t j, std::int64_t end) {
-                isa_.move_f32(fresh + j * width_, (end - j) * width_, total + j * width_);
+                isa_.blocks.move_f32(fresh + j * width_, (end - j) * width_, total + j * width_);
               });
   for (std::int64_t i = 0; i < round_up(here_, depth); i += edge)
     for (std::int64_t j = 0; j < width_; j += edge)
@@ -258,11 +258,11 @@ void TilePanels::adjoint(const float* y) {
       if (!ends) return;
       const std::int64_t part = j / sum_rows_;
       if (float* sum = totals_->wait_for_turn(index, part))
-        isa_.move_f32(sums_.get() + j * width_, (end - j) * width_,
-                      sum + (j - part * sum_rows_) * width_);
+        isa_.blocks.move_f32(sums_.get() + j * width_, (end - j) * width_,
+                             sum + (j - part * sum_rows_) * width_);
       if (end % sum_rows_ == 0 || end == all) totals_->advance(index, part);
     };
-    pack(given_, by_columns_ ? Side::right : Side::left, y + i * width_, run);
+    pack(given_, by_columns_ ? BlockSide::right : BlockSide::left, y + i * width_, run);
     if (by_columns_) {
       add_rows(cols_, i, run, given_, sums_.get(), Accumulate::chain);
       pool_.run(chunks(all, sum_rows_), [&](std::int64_t part, int) {

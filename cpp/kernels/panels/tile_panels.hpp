@@ -52,12 +52,10 @@ class TilePanels {
   void write_result(const ChainSums<float>& sums, Block<float>& z) const;
 
  private:
-  enum class Side { left, right };  // of a product
-
   // Splits row i of the panel into parts; the most parts that one of its numbers needs.
   int load_row(const Panel& panel, const Summands& sum, int stored, std::int64_t i,
                DecodeScratch& scratch);
-  void pack(PackedBlock& to, Side side, const float* x, std::int64_t rows) const;
+  void pack(PackedBlock& to, BlockSide side, const float* x, std::int64_t rows) const;
   TileOperand panel_rows(std::int64_t i, std::int64_t j) const;
   void add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const PackedBlock& b,
                 float* c, Accumulate mode) const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// (P^T Y)^T for a few rows P of a matrix and a thin block Y: vectors lie along the rows of P, and
-// numbers of Y are broadcast, so that nothing of P is turned. The sums are those of `product`, as
+// Z += P^T Y for a few rows P of a matrix and a thin block Y. Vectors lie along the rows of P, and
+// numbers of Y are broadcast, so that P need not be transposed. The sums are those of `product`, as
 // one chain.
 #pragma once
 
@@ -14,7 +14,7 @@
 namespace sigmascope {
 namespace {
 
-// How numbers of P become vectors of V: float and double as they lie; bf16 in pairs of rows, the
+// Vectors of V from numbers of P: float and double as they are stored; bf16 in pairs of rows, whose
 // second may be missing, or widened to fp32.
 template <class E>
 struct RowsOf {
@@ -62,8 +62,8 @@ using RowVector = typename RowsOf<E>::V;
 template <class E>
 constexpr std::int64_t step_rows = RowsOf<E>::at_a_time;
 
-// Where a tile's columns are. Pairs of rows: unpacking leaves four columns together, then the same
-// of the next eight. Widened: those of even numbers of two vectors, then the odd ones.
+// Places of the columns of a tile. Pairs of rows: unpacking leaves four columns together, then four
+// of the next eight. Widened numbers: the even columns of two vectors, then the odd ones.
 struct Places {
   std::uint8_t of[adjoint_tile];
 };
@@ -87,8 +87,8 @@ constexpr Places wide_places = [] {
   return places;
 }();
 
-// Where the vectors of P's columns come from: P alone, P and are kept for further columns of Y, or
-// what was kept.
+// The source of the vectors of P: P itself; P, and they are stored for further columns of Y; or the
+// stored vectors.
 enum class Vectors { read, read_and_kept, kept };
 
 // Sums of two vectors of columns of P, and so many of Y, over the rows of P; `kept` has their
@@ -150,7 +150,7 @@ void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std
 template <class E>
 void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows,
              std::int64_t cols, const RowVector<E>* y, std::int64_t ldy, std::int64_t width,
-             SumOf<E>* sums, std::int64_t apart) {
+             SumOf<E>* sums, std::int64_t stride) {
   using V = RowVector<E>;
   // Columns of Y at a time: their sums take 16 of 32 registers, or 8 of 16.
   constexpr int columns = vector_bytes == 64 ? 8 : 4;
@@ -172,10 +172,10 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
           keep<E>(first + r * ld, ld, r + 1 < here, cols - j,
                   kept + r / step_rows<E> * adjoint_tile);
       for (std::int64_t c = 0; c < width; c += columns) {
-        SumOf<E>* tile = sums + j / adjoint_tile * apart + adjoint_tile * c;
+        SumOf<E>* tile = sums + j / adjoint_tile * stride + adjoint_tile * c;
         for (std::int64_t e = 0; e < adjoint_tile * columns;
              e += 64 / static_cast<std::int64_t>(sizeof(SumOf<E>)))
-          __builtin_prefetch(tile + apart + e, 1);
+          __builtin_prefetch(tile + stride + e, 1);
         for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<V>) {
           const auto sum = [&]<Vectors FROM, bool FETCH>() {
             some_columns<E, columns, FROM, FETCH>(first + e, ld, here, right + c, ldy, kept + e,

@@ -24,7 +24,7 @@ constexpr Lanes lane_index{0, 1};
 #endif
 
 constexpr int per_vector = lanes<double>;
-constexpr int vectors = band_width / per_vector;  // in a column of a block
+constexpr int block_vectors = band_width / per_vector;  // in a column of a block
 // Vectors of a column that are worked on at a time.
 constexpr int registers = vector_bytes == 64 ? 4 : 2;
 
@@ -60,9 +60,9 @@ inline Vector<double> lane_sums(Vector<double>* x) {
 // The reflector I - tau v v^T, v[0] = 1, that takes x to (beta, 0, ...); x is overwritten by that.
 // Returns tau.
 inline double reflector(double* x, double* v) {
-  Vector<double> part[vectors], squares{};
+  Vector<double> part[block_vectors], squares{};
 #pragma GCC unroll 32
-  for (int i = 0; i < vectors; ++i) {
+  for (int i = 0; i < block_vectors; ++i) {
     part[i] = load(x + i * per_vector);
     const Vector<double> below = i == 0 ? from_lane(part[i], 1) : part[i];
     squares = multiply_add(below, below, squares);
@@ -71,7 +71,7 @@ inline double reflector(double* x, double* v) {
   const double norm = __builtin_sqrt(alpha * alpha + rest), beta = alpha > 0 ? -norm : norm;
   const double scale = rest > 0 ? 1 / (alpha - beta) : 0.0;
 #pragma GCC unroll 32
-  for (int i = 0; i < vectors; ++i) {
+  for (int i = 0; i < block_vectors; ++i) {
     store(v + i * per_vector, part[i] * scale);
     if (rest > 0) store(x + i * per_vector, Vector<double>{});
   }
@@ -107,7 +107,7 @@ inline void symmetric_strip(const double* column, std::int64_t ld, int part, con
 // y = D v for the symmetric D of which the lower triangle is stored.
 inline void symmetric_product(const double* d, std::int64_t ld, const double* v, double* y) {
   for (int i = 0; i < band_width; ++i) y[i] = 0;
-  for (int part = 0; part < vectors; ++part) {
+  for (int part = 0; part < block_vectors; ++part) {
     const double* column = d + part * per_vector * ld;
     Vector<double> vj[per_vector], sums[per_vector], own = load(y + part * per_vector);
     const Vector<double> here = load(v + part * per_vector);
@@ -120,9 +120,9 @@ inline void symmetric_product(const double* d, std::int64_t ld, const double* v,
     }
     store(y + part * per_vector, own);
     int next = part + 1;
-    for (; next + registers <= vectors; next += registers)
+    for (; next + registers <= block_vectors; next += registers)
       symmetric_strip<registers>(column, ld, next, v, vj, y, sums);
-    for (; next < vectors; ++next) symmetric_strip<1>(column, ld, next, v, vj, y, sums);
+    for (; next < block_vectors; ++next) symmetric_strip<1>(column, ld, next, v, vj, y, sums);
     store(y + part * per_vector, load(y + part * per_vector) + lane_sums(sums));
   }
 }
@@ -155,14 +155,14 @@ inline void reflect_symmetric(double* d, std::int64_t ld, const double* v, doubl
   alignas(64) double w[band_width];
   symmetric_product(d, ld, v, w);
   Vector<double> dot{};
-  for (int i = 0; i < vectors; ++i)
+  for (int i = 0; i < block_vectors; ++i)
     dot = multiply_add(load(w + i * per_vector), load(v + i * per_vector), dot);
   const Vector<double> along = broadcast(-0.5 * tau * tau * lane_sum(dot)[0]),
                        scale = broadcast(tau);
-  for (int i = 0; i < vectors; ++i)
+  for (int i = 0; i < block_vectors; ++i)
     store(w + i * per_vector,
           multiply_add(along, load(v + i * per_vector), load(w + i * per_vector) * scale));
-  for (int part = 0; part < vectors; ++part) {
+  for (int part = 0; part < block_vectors; ++part) {
     double* column = d + part * per_vector * ld;
     const double *vj = v + part * per_vector, *wj = w + part * per_vector;
 #pragma GCC unroll 8
@@ -173,17 +173,17 @@ inline void reflect_symmetric(double* d, std::int64_t ld, const double* v, doubl
                              multiply_add(load(vj), broadcast(-wj[j]), old)));
     }
     int next = part + 1;
-    for (; next + registers <= vectors; next += registers)
+    for (; next + registers <= block_vectors; next += registers)
       rank_two_strip<registers>(column, ld, next, v, w, vj, wj);
-    for (; next < vectors; ++next) rank_two_strip<1>(column, ld, next, v, w, vj, wj);
+    for (; next < block_vectors; ++next) rank_two_strip<1>(column, ld, next, v, w, vj, wj);
   }
 }
 
 // x = -tau B v
 inline void minus_product(const double* b, std::int64_t ld, const double* v, double tau,
                           double* x) {
-  constexpr int rows = vectors < 8 ? vectors : 8;
-  for (int part = 0; part < vectors; part += rows) {
+  constexpr int rows = block_vectors < 8 ? block_vectors : 8;
+  for (int part = 0; part < block_vectors; part += rows) {
     Vector<double> sum[rows] = {};
     for (int j = 0; j < band_width; ++j) {
       const Vector<double> vj = broadcast(v[j]);
@@ -201,29 +201,29 @@ inline void minus_product(const double* b, std::int64_t ld, const double* v, dou
 inline void reflect_below(double* b, std::int64_t ld, double* v, double& tau) {
   alignas(64) double x[band_width], next[band_width];
   minus_product(b, ld, v, tau, x);
-  for (int i = 0; i < vectors; ++i)
+  for (int i = 0; i < block_vectors; ++i)
     store(b + i * per_vector,
           multiply_add(load(x + i * per_vector), broadcast(v[0]), load(b + i * per_vector)));
   const double next_tau = reflector(b, next);
   for (int j = 1; j < band_width; ++j) {
     double* column = b + j * ld;
     const Vector<double> vj = broadcast(v[j]);
-    Vector<double> part[vectors], dot[2] = {};
+    Vector<double> part[block_vectors], dot[2] = {};
 #pragma GCC unroll 32
-    for (int i = 0; i < vectors; ++i) {
+    for (int i = 0; i < block_vectors; ++i) {
       part[i] = multiply_add(load(x + i * per_vector), vj, load(column + i * per_vector));
       dot[i % 2] = multiply_add(part[i], load(next + i * per_vector), dot[i % 2]);
     }
     const Vector<double> along = lane_sum(dot[0] + dot[1]) * -next_tau;
 #pragma GCC unroll 32
-    for (int i = 0; i < vectors; ++i)
+    for (int i = 0; i < block_vectors; ++i)
       store(column + i * per_vector, multiply_add(along, load(next + i * per_vector), part[i]));
   }
-  for (int i = 0; i < vectors; ++i) store(v + i * per_vector, load(next + i * per_vector));
+  for (int i = 0; i < block_vectors; ++i) store(v + i * per_vector, load(next + i * per_vector));
   tau = next_tau;
 }
 
-// See Isa::chase.
+// See EigenvalueKernels::chase_bulge.
 bool chase(double* band, std::int64_t n, std::int64_t sweep, std::int64_t step, double* v,
            double* tau) {
   constexpr std::int64_t ld = band_ld - 1;  // from a column of a block to the next, at the same row

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "kernels/simd/conversion_kernels.hpp"
 #include "matrix/dtype.hpp"
 
 namespace sigmascope {
@@ -70,29 +71,29 @@ struct FromE2m1 {
 };
 
 template <class From, class T>
-void decode_as(const void* src, std::int64_t n, T factor, bool add, T* dst) {
+void decode_as(const void* src, std::int64_t n, T factor, Write write, T* dst) {
   const auto* bytes = static_cast<const char*>(src);  // tensors may lie at any byte offset
   const auto code_at = [bytes](std::int64_t i) {
     typename From::Code code;
     __builtin_memcpy(&code, bytes + i * static_cast<std::int64_t>(sizeof(code)), sizeof(code));
     return code;
   };
-  if (add)
+  if (write == Write::add)
     for (std::int64_t i = 0; i < n; ++i) dst[i] += factor * static_cast<T>(From::value(code_at(i)));
   else
     for (std::int64_t i = 0; i < n; ++i) dst[i] = factor * static_cast<T>(From::value(code_at(i)));
 }
 
 template <class T>
-void decode(DType dtype, const void* src, std::int64_t n, T factor, bool add, T* dst) {
+void decode(DType dtype, const void* src, std::int64_t n, T factor, Write write, T* dst) {
   switch (dtype) {
-    case DType::f64: return decode_as<FromF64>(src, n, factor, add, dst);
-    case DType::f32: return decode_as<FromF32>(src, n, factor, add, dst);
-    case DType::f16: return decode_as<FromF16>(src, n, factor, add, dst);
-    case DType::bf16: return decode_as<FromBf16>(src, n, factor, add, dst);
-    case DType::f8_e4m3: return decode_as<FromE4m3>(src, n, factor, add, dst);
-    case DType::f8_e5m2: return decode_as<FromE5m2>(src, n, factor, add, dst);
-    case DType::f4_e2m1: return decode_as<FromE2m1>(src, n, factor, add, dst);
+    case DType::f64: return decode_as<FromF64>(src, n, factor, write, dst);
+    case DType::f32: return decode_as<FromF32>(src, n, factor, write, dst);
+    case DType::f16: return decode_as<FromF16>(src, n, factor, write, dst);
+    case DType::bf16: return decode_as<FromBf16>(src, n, factor, write, dst);
+    case DType::f8_e4m3: return decode_as<FromE4m3>(src, n, factor, write, dst);
+    case DType::f8_e5m2: return decode_as<FromE5m2>(src, n, factor, write, dst);
+    case DType::f4_e2m1: return decode_as<FromE2m1>(src, n, factor, write, dst);
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Sums over a stretch of two rows, of what was and of what is more, in fp64, from the stored codes
-// of both: where the difference of two numbers of any format but fp64 is as good as exact. Lanes
-// depend on nothing but the place in the stretch, so that the same numbers give the same bits,
+// Sums over a stretch of two rows, of the numbers before and of their differences, in fp64, from
+// the stored codes of both. In fp64 the difference of two numbers of any format but fp64 is as good
+// as exact. Lanes depend on the place in the stretch alone, so that equal numbers give equal bits,
 // however they are stored.
 #pragma once
 
@@ -14,8 +14,7 @@
 namespace sigmascope {
 namespace {
 
-// The smallest exponent of numbers that are not subnormal; none of formats whose units are not
-// summed.
+// Smallest exponent of normal numbers; none for formats whose units are not summed.
 template <class From>
 constexpr double least_unit = 0;
 template <>
@@ -87,7 +86,7 @@ ChangeSums change_as(const char* before, const char* after, std::int64_t n) {
   return found;
 }
 
-// See Isa::change.
+// See ElementKernels::difference.
 ChangeSums change(DType dtype, const void* before, const void* after, std::int64_t n) {
   const char *was = static_cast<const char*>(before), *is = static_cast<const char*>(after);
   switch (dtype) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A hash of the numbers of a stretch of a row, of their signs and places: see fingerprint.hpp for
-// what it is a part of. Equal numbers of every format give equal sums.
+// A hash of the numbers of a stretch of a row, with their signs and places. It is a part of the
+// hash of a matrix: see fingerprint.hpp. Equal numbers of all formats give equal sums.
 #pragma once
 
 #include <cstdint>
@@ -124,8 +124,8 @@ bool add_doubles(const char* from, std::int64_t n, const std::uint32_t* keys, st
   return true;
 }
 
-// See Isa::digest. Most numbers are neither zero nor subnormal: a run is looked at again where some
-// are.
+// See ElementKernels::digest. Most numbers are neither zero nor subnormal: a run is looked at again
+// where some are.
 template <class From>
 void digest_as(const char* codes, std::int64_t n, const std::uint32_t* keys, std::uint32_t other,
                bool whole, Digest* to) {
@@ -168,7 +168,7 @@ void digest(DType dtype, const void* codes, std::int64_t n, const std::uint32_t*
     case DType::f4_e2m1: break;
   }
   float wide[stretch_length];
-  if (dtype == DType::f16) decode<float>(dtype, bytes, n, 1.0F, false, wide);
+  if (dtype == DType::f16) decode<float>(dtype, bytes, n, 1.0F, Write::replace, wide);
   else widen_bytes(dtype, bytes, n, wide);
   digest_as<FromF32>(reinterpret_cast<const char*>(wide), n, keys, other, whole, to);
 }
@@ -180,7 +180,7 @@ inline std::uint32_t mixed(std::uint32_t x) {
   return x ^ x >> 16;
 }
 
-// See Isa::digest_keys.
+// See ElementKernels::digest_keys.
 void digest_keys(std::int64_t first, std::int64_t n, bool longer, std::uint32_t* keys) {
   const auto start = static_cast<std::uint64_t>(first);
   const std::uint32_t base =

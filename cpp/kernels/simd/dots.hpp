@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products with a block of 8 or 16 columns, C += A B, as dot products along A's rows: a broadcast
-// for every multiply-add, as in product.hpp, would take longer than it. B is turned: vectors lie
-// along its columns, eight of them after the other, and each is multiplied with three rows. Sums
-// are of lanes, added up at the end of every run.
+// Products with a block of 8 or 16 columns, C += A B, as dot products along A's rows. With so few
+// columns a broadcast for every multiply-add, as in product.hpp, takes longer than the
+// multiply-add. B is transposed: vectors lie along its columns, eight columns after each other, and
+// each vector is multiplied with three rows. Each lane has its own sum; lanes are added up at the
+// end of every run.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ namespace {
 
 #if defined(__AVX512F__)
 
-// A vector of A's numbers, along a row, as what B has: fp32, bf16 widened to it, or pairs of bf16.
+// A vector of numbers along a row of A, in the type of B: fp32, bf16 widened to fp32, or pairs of
+// bf16.
 template <class E>
 struct AlongRow {
   using Number = E;
@@ -60,11 +62,11 @@ inline void add_lanes(float* c, const Vector<float>* sums) {
   _mm256_storeu_ps(c, _mm256_add_ps(_mm256_loadu_ps(c), _mm512_castps512_ps256(all)));
 }
 
-// Which eight columns: all that there are, or a half of 16.
+// The eight columns that are multiplied: all of B, or a half of 16.
 enum class Eight { only, first, second };
 
-// What is multiplied next is `ahead` numbers further: of two halves each fetches every other line
-// of it. C has rows `ldc` apart.
+// The numbers `ahead` are prefetched; of two halves each fetches every other line. Rows of C are
+// `ldc` apart.
 template <class E, int ROWS, Eight EIGHT>
 inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, std::int64_t ahead,
                       const RightOf<E>* x, RightOf<E>* kept, float* c, std::int64_t ldc) {

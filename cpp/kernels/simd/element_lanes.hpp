@@ -143,7 +143,7 @@ inline void widen_bytes(DType dtype, const char* codes, std::int64_t n, float* t
     _mm256_storeu_ps(to + i, numbers);
   }
 #endif
-  decode<float>(dtype, codes + i, n - i, 1.0F, false, to + i);
+  decode<float>(dtype, codes + i, n - i, 1.0F, Write::replace, to + i);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Elementwise statistics of a stretch of a row, in one sweep over its stored codes. Powers are
-// summed in fp64, which holds numbers of 8 to 32 bits, and the squares of those up to 26 bits,
-// without error, in an order of lanes that depends on nothing but the place in the stretch; so the
-// same numbers give the same bits, however they are stored.
+// summed in fp64, which holds numbers of 8 to 32 bits and the squares of numbers of up to 26 bits
+// without error. The order of lanes depends on the place in the stretch alone, so that equal
+// numbers give equal bits, however they are stored.
 #pragma once
 
 #include <cstdint>
@@ -29,9 +29,9 @@ template <class V>
 struct PowerLanes {
   V first{}, second{}, third{}, fourth{};
 
-  // The square, and what it adds to the sums. A square of fp32 is exact in fp64: whether it is
-  // added or multiplied in one step changes no bit, and evens out what adders and multipliers have
-  // to do.
+  // Adds a number to the sums and returns its square. The square of an fp32 number is exact in
+  // fp64: whether it is added in the same step or in one of its own changes no bit, and balances
+  // the adders and the multipliers.
   template <bool fused>
   V add(V d) {
     const V square = rounded(d * d);
@@ -63,11 +63,11 @@ void sum_powers(const char* codes, std::int64_t stride, std::int64_t n, double* 
   constexpr auto size = static_cast<std::int64_t>(sizeof(typename From::Code));
   constexpr int width = lanes<double>;
   PowerLanes<V> lane[rows];
-  const auto add = [&](const char* at, std::int64_t apart, double* to) {
+  const auto add = [&](const char* at, std::int64_t step, double* to) {
     V column = load_as(to, V{});
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r) {
-      const V x = Numbers<From>::at(at + r * apart);
+      const V x = Numbers<From>::at(at + r * step);
       column = column + (r % 2 == 1 && size < 8 ? lane[r].template add<true>(x)
                                                 : lane[r].template add<false>(x));
     }
@@ -134,8 +134,8 @@ inline void set_central(Stretch* out, double n, double pivot, const PowerSums& s
   out->m4 = s.fourth - d * (4 * s.third - d * (6 * s.second - 3 * d * s.first));
 }
 
-// Sums about zero serve while the mean holds at most 7/8 of the squares: three bits lost. Else, and
-// where a fourth power overflows, the sums are taken again about the mean.
+// Sums about zero serve while the mean holds at most 7/8 of the squares, which loses three bits.
+// Otherwise, and where a fourth power overflows, the sums are taken again about the mean.
 template <class From>
 void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Extremes& e,
                  Stretch* out) {
@@ -153,8 +153,8 @@ void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Ex
   set_central(out, count, pivot, powers_about<From>(pivot, codes, n));
 }
 
-// The rare path: some element is NaN or infinite. Those are left out of the row's sums, and are
-// zeros to the columns.
+// The rare path for stretches with NaN or infinity. Such elements are left out of the row's sums
+// and count as zeros in the columns.
 template <class From>
 void stretch_nonfinite(const char* codes, std::int64_t n, double* columns, Stretch* out) {
   double zeroed[stretch_length] = {}, finite[stretch_length], unused[stretch_length];
@@ -216,8 +216,7 @@ void stretches_as(const char* codes, std::int64_t stride, std::int64_t rows, std
   }
 }
 
-// One stretch's squares and largest magnitude alone; what lies `ahead` bytes further is fetched
-// meanwhile.
+// The squares and the largest magnitude of one stretch. The bytes `ahead` are prefetched.
 template <class From>
 void survey_as(const char* codes, std::int64_t n, std::int64_t ahead, Survey* out) {
   using V = typename Numbers<From>::V;

@@ -36,17 +36,37 @@ constexpr const Isa* half = nullptr;
 #endif
 
 extern const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA);
-// clang-format off
 const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
-    SIGMASCOPE_TEXT(SIGMASCOPE_ISA), vector_bytes, dot_bf16, tiles, dot_kernels, half,
-    decode<float>, decode<double>,
-    product<float>, product<double>, product<Pair>, product<Wide>,
-    adjoint<float>, adjoint<double>, adjoint<Pair>, adjoint<Wide>, pair_places.of, wide_places.of,
-    move_sums<double>, move_sums<float>, round_bf16, pack_pairs, add_entries,
-    stretches, survey, change, digest, digest_keys,
-    narrowest, pack_cells, gram_cells,
-    chase, counts_below,
+    .name = SIGMASCOPE_TEXT(SIGMASCOPE_ISA),
+    .vector_bytes = vector_bytes,
+    .dot_bf16 = dot_bf16,
+    .tiles = tiles,
+    .dots = dot_kernels,
+    .half = half,
+    .conversions = {.decode_f32 = decode<float>,
+                    .decode_f64 = decode<double>,
+                    .round_bf16 = round_bf16},
+    .product = {.f32 = product<float>,
+                .f64 = product<double>,
+                .bf16 = product<Pair>,
+                .wide = product<Wide>},
+    .adjoint = {.f32 = adjoint<float>,
+                .f64 = adjoint<double>,
+                .bf16 = adjoint<Pair>,
+                .wide = adjoint<Wide>,
+                .pair_places = pair_places.of,
+                .wide_places = wide_places.of},
+    .blocks = {.move_f32 = move_sums<float>,
+               .move_f64 = move_sums<double>,
+               .pack_pairs = pack_pairs,
+               .add_entries = add_entries},
+    .elements = {.statistics = stretches,
+                 .survey = survey,
+                 .difference = change,
+                 .digest = digest,
+                 .digest_keys = digest_keys},
+    .gram = {.narrowest = narrowest, .pack = pack_cells, .add_products = gram_cells},
+    .eigenvalues = {.chase_bulge = chase, .counts_below = counts_below},
 };
-// clang-format on
 
 }  // namespace sigmascope

@@ -14,7 +14,7 @@
 namespace sigmascope {
 namespace {
 
-// See Isa::narrowest.
+// See GramKernels::narrowest.
 Narrow narrowest(const double* x, std::int64_t n) {
   std::uint32_t low = 0;
   std::int64_t wide = 0;
@@ -34,7 +34,7 @@ inline std::uint32_t float_bits(double x) {
   return __builtin_bit_cast(std::uint32_t, static_cast<float>(x));
 }
 
-// See Isa::pack_cells.
+// See GramKernels::pack.
 void pack_cells(Narrow narrow, std::int64_t cols, std::int64_t rows, const double* x,
                 std::int64_t col_step, std::int64_t row_step, std::uint32_t* cells) {
   const std::int64_t steps = cell_steps(narrow, rows);
@@ -134,7 +134,7 @@ void gram_tile(std::int64_t steps, std::int64_t restart, const CellTile& tile, d
       }
 }
 
-// See Isa::gram_cells.
+// See GramKernels::add_products.
 void gram_cells(Narrow narrow, std::int64_t rows, const CellTile& tile, double* g,
                 std::int64_t ld) {
   const std::int64_t steps = cell_steps(narrow, rows), restart = cell_steps(narrow, cell_rows);

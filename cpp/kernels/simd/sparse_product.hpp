@@ -10,7 +10,7 @@
 namespace sigmascope {
 namespace {
 
-// See Isa::add_entries.
+// See BlockKernels::add_entries.
 void add_entries(std::int64_t count, const std::uint32_t* from, const std::uint32_t* to,
                  const float* values, float factor, std::int64_t width, const float* x,
                  std::int64_t start, float* y) {

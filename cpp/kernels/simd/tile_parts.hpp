@@ -29,7 +29,7 @@ inline void split_32(__m512 low, __m512 high, int parts, __m512i* out) {
 
 // numbers(i, low, high) are those from i on, as masked: 16 and 16.
 template <class Numbers>
-inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart,
+inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t stride,
                      const Numbers& numbers) {
   __m512i second = _mm512_setzero_si512(), third = second;
   for (std::int64_t i = 0; i < n; i += 32) {
@@ -39,7 +39,7 @@ inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t
     __m512 low = _mm512_setzero_ps(), high = low;
     numbers(i, there, low, high);
     split_32(low, high, parts, out);
-    for (int q = 0; q < parts; ++q) _mm512_storeu_si512(dst + q * apart + i, out[q]);
+    for (int q = 0; q < parts; ++q) _mm512_storeu_si512(dst + q * stride + i, out[q]);
     if (parts > 1) second = _mm512_or_si512(second, out[1]);
     if (parts > 2) third = _mm512_or_si512(third, out[2]);
   }
@@ -50,10 +50,10 @@ inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t
 }
 
 // See TileKernels::split.
-int split(const float* src, std::int64_t n, int parts, std::uint16_t* dst, std::int64_t apart) {
+int split(const float* src, std::int64_t n, int parts, std::uint16_t* dst, std::int64_t stride) {
   constexpr std::int64_t ahead = 512;  // 2 KB: the hardware's prefetcher starts anew at every page
   return split_row(
-      n, parts, dst, apart, [src](std::int64_t i, __mmask32 there, __m512& low, __m512& high) {
+      n, parts, dst, stride, [src](std::int64_t i, __mmask32 there, __m512& low, __m512& high) {
         __builtin_prefetch(src + i + ahead);
         __builtin_prefetch(src + i + ahead + 16);
         low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), src + i);
@@ -63,8 +63,8 @@ int split(const float* src, std::int64_t n, int parts, std::uint16_t* dst, std::
 
 // See TileKernels::split_sum.
 int split_sum(const Summand* summands, int count, std::int64_t n, int parts, std::uint16_t* dst,
-              std::int64_t apart) {
-  return split_row(n, parts, dst, apart,
+              std::int64_t stride) {
+  return split_row(n, parts, dst, stride,
                    [=](std::int64_t i, __mmask32 there, __m512& low, __m512& high) {
                      for (int t = 0; t < count; ++t) {
                        const std::byte* at = summands[t].codes + 2 * i;
@@ -79,7 +79,7 @@ int split_sum(const Summand* summands, int count, std::int64_t n, int parts, std
                    });
 }
 
-// The 16 x 16 numbers at x, turned.
+// The 16 x 16 numbers at x, transposed.
 inline void transpose_16(const float* x, std::int64_t ld, __m512* out) {
   __m512 a[16], b[16];
   for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_ps(x + i * ld);
@@ -108,9 +108,9 @@ inline void transpose_16(const float* x, std::int64_t ld, __m512* out) {
 }
 
 void transpose(const float* x, std::int64_t ld, float* out, std::int64_t ld_out) {
-  __m512 turned[16];
-  transpose_16(x, ld, turned);
-  for (int i = 0; i < 16; ++i) _mm512_storeu_ps(out + i * ld_out, turned[i]);
+  __m512 rows[16];
+  transpose_16(x, ld, rows);
+  for (int i = 0; i < 16; ++i) _mm512_storeu_ps(out + i * ld_out, rows[i]);
 }
 
 // See TileKernels::pack_right.
@@ -154,7 +154,7 @@ void pack_left(const float* x, std::int64_t ld, std::int64_t rows, float factor,
 
 // See TileKernels::pair_rows.
 void pair_rows(const std::uint16_t* x, std::int64_t ld, std::int64_t tiles, std::uint16_t* out,
-               std::int64_t apart) {
+               std::int64_t stride) {
   alignas(64) static constexpr std::uint16_t from_low[32] = {
       0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
       8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
@@ -164,8 +164,8 @@ void pair_rows(const std::uint16_t* x, std::int64_t ld, std::int64_t tiles, std:
     for (int p = 0; p < 16; ++p) {
       const std::uint16_t* first = x + 2 * p * ld + 16 * t;
       const __m512i a = _mm512_loadu_si512(first), b = _mm512_loadu_si512(first + ld);
-      _mm512_storeu_si512(out + t * apart + 32 * p, _mm512_permutex2var_epi16(a, low, b));
-      _mm512_storeu_si512(out + (t + 1) * apart + 32 * p, _mm512_permutex2var_epi16(a, high, b));
+      _mm512_storeu_si512(out + t * stride + 32 * p, _mm512_permutex2var_epi16(a, low, b));
+      _mm512_storeu_si512(out + (t + 1) * stride + 32 * p, _mm512_permutex2var_epi16(a, high, b));
     }
 }
 

@@ -73,7 +73,8 @@ struct PartProducts {
   One products[tile_parts * (tile_parts + 1) / 2];
   int count = 0;
 
-  PartProducts(const TileOperand& left, const TileOperand& right, bool block_left) {
+  PartProducts(const TileOperand& left, const TileOperand& right, BlockSide side) {
+    const bool block_left = side == BlockSide::left;
     const TileOperand &a = block_left ? right : left, &block = block_left ? left : right;
     int last = -1;
     for (int p = 0; p < a.parts; ++p)
@@ -95,7 +96,7 @@ inline void each_tile_of(const Task& task) {
 }
 
 // Four sums in a row: A's tiles pass one by one, the block's parts stay.
-template <bool BLOCK_LEFT>
+template <BlockSide SIDE>
 inline void one_step_of_four(const std::byte* a, const TileOperand& of_a, const std::byte* block,
                              const TileOperand& of_block) {
   const int parts = of_block.parts;
@@ -105,9 +106,11 @@ inline void one_step_of_four(const std::byte* a, const TileOperand& of_a, const 
   for (int p = 0; p < of_a.parts; ++p)
     each_tile_of<4>([&]<int I>() {
       load_tile<4>(a + I * of_a.tile + p * of_a.part, of_a.stride);
-      multiply_tile<I, BLOCK_LEFT ? 5 : 4, BLOCK_LEFT ? 4 : 5>();
-      if (parts > 1 && p + 1 < parts) multiply_tile<I, BLOCK_LEFT ? 6 : 4, BLOCK_LEFT ? 4 : 6>();
-      if (parts > 2 && p + 2 < parts) multiply_tile<I, BLOCK_LEFT ? 7 : 4, BLOCK_LEFT ? 4 : 7>();
+      multiply_tile<I, SIDE == BlockSide::left ? 5 : 4, SIDE == BlockSide::left ? 4 : 5>();
+      if (parts > 1 && p + 1 < parts)
+        multiply_tile<I, SIDE == BlockSide::left ? 6 : 4, SIDE == BlockSide::left ? 4 : 6>();
+      if (parts > 2 && p + 2 < parts)
+        multiply_tile<I, SIDE == BlockSide::left ? 7 : 4, SIDE == BlockSide::left ? 4 : 7>();
     });
 }
 
@@ -122,8 +125,8 @@ inline void tile_block(std::int64_t steps, const TileOperand& left, const TileOp
   each_tile_of<R * S>([&]<int TILE>() { load_tile<TILE>(at(TILE), 4 * sums.stride); });
   for (std::int64_t s = 0; s < steps; ++s) {
     const std::byte *l = left.data + s * left.step, *r = right.data + s * right.step;
-    if constexpr (R == 4) one_step_of_four<false>(l, left, r, right);
-    else if constexpr (S == 4) one_step_of_four<true>(r, right, l, left);
+    if constexpr (R == 4) one_step_of_four<BlockSide::right>(l, left, r, right);
+    else if constexpr (S == 4) one_step_of_four<BlockSide::left>(r, right, l, left);
     else
       for (int product = 0; product < parts.count; ++product) {
         const PartProducts::One& one = parts.products[product];
@@ -152,9 +155,10 @@ void release() { _tile_release(); }
 
 // See TileKernels::multiply.
 void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps,
-                    const TileOperand& left, const TileOperand& right, bool block_left,
+                    const TileOperand& left, const TileOperand& right, BlockSide side,
                     const TileSums& c, Accumulate mode) {
-  const PartProducts parts(left, right, block_left);
+  const PartProducts parts(left, right, side);
+  const bool block_left = side == BlockSide::left;
   const bool chain = mode == Accumulate::chain;
   alignas(64) float fresh[4 * tile_side * tile_side];
   const std::int64_t most = chain ? steps : tile_sum / tile_depth;

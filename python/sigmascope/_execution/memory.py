@@ -28,7 +28,7 @@ _TWO_STAGE = 1024  # cpp/kernels/eigenvalues/tridiagonal.cpp
 _GRAM_ROWS = 512  # cpp/kernels/gram/gram_tiles.hpp
 _DENSE_ROWS = 64  # of each thread: cpp/kernels/blocks/dense.cpp
 _TESTS = 10  # cpp/algorithms/randomized_svd.hpp
-_STRETCH, _FOUND = 4096, 96  # cpp/kernels/simd/isa.hpp, element_pass.hpp
+_STRETCH, _FOUND = 4096, 96  # cpp/kernels/simd/element_kernels.hpp, element_pass.hpp
 
 
 @contextmanager

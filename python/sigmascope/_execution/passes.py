@@ -62,7 +62,7 @@ class Reading:
 
 
 def padded(columns: int, width: int) -> int:
-    """Columns that a block of so many takes: whole lines of 64 bytes (cpp/kernels/blocks/block.hpp)."""
+    """Columns that a block of so many takes: whole lines of 64 bytes (block.hpp)."""
     line = 64 // width
     return -(-columns // line) * line
 
@@ -75,7 +75,7 @@ def _spread(extent: int, width: int) -> int:
 def products(reading: Reading, columns: int, width: int, *, both: bool = True) -> int:
     """A pass of products with a block: panels, as stored and decoded, and the sums of the second.
 
-    NumberPanels of cpp/kernels/panels/number_panels.hpp. `both`: A X and A^T (A X), else one of them.
+    NumberPanels of number_panels.hpp. `both`: A X and A^T (A X), else one of them.
     """
     if TILES and width == 4:
         return _tile_products(reading, columns, both=both)
@@ -121,7 +121,7 @@ def _by_lines(
 
 
 def _tile_products(reading: Reading, columns: int, *, both: bool = True) -> int:
-    """The same by tiles, whatever parts numbers take: TilePanels of cpp/kernels/panels/tile_panels.cpp.
+    """The same by tiles, whatever parts numbers take: TilePanels of tile_panels.cpp.
 
     The panel in parts; the block and its product in three, and in float32; sums of the result.
     A matrix in memory is read along its rows, by every thread for itself: as long as the longer
