@@ -59,8 +59,8 @@ Block<T> CpuBackend<T>::from_host(const Small& x) {
 
 template <class T>
 Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
-  // Of y, what the L1 cache holds meets some blocks; of these no more than `krylov_need`
-  // (memory.py) has room to sum.
+  // Rows of y that the L1 cache holds are multiplied with several blocks at a time. `krylov_need`
+  // (memory.py) has room for the sums of so many columns of these.
   constexpr std::int64_t part = 1024, run = 64, together = 48;
   const auto product = IsaOf<T>::product(cpu_.isa.template of<T>(y.ld));
   const std::int64_t parts = chunks(y.rows, part);

@@ -28,7 +28,7 @@ class CpuBackend {
   Cpu& cpu() { return cpu_; }
 
   static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
-  // Whether products are made of parts of bf16.
+  // True if products are made of parts of bf16.
   bool splits() const { return sizeof(T) == 4 && cpu_.isa.tiles != nullptr; }
 
   Block zeros(std::int64_t rows, std::int64_t cols);

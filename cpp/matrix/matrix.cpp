@@ -27,8 +27,8 @@ Matrix Matrix::transposed() const {
 
 namespace {
 
-// Of the numbers start, start + step and so on below `end`, those in [at, at + extent): where the
-// first of them lies in that run, its place in the sequence, and how many there are.
+// The numbers start, start + step and so on below `end` that lie in [at, at + extent): the offset
+// of the first one from `at`, its place in the sequence, and their number.
 struct Steps {
   std::int64_t first, place, count;
 };

@@ -20,8 +20,7 @@ namespace sigmascope {
 namespace {
 
 constexpr std::size_t line = 64;  // of the cache
-// What O_DIRECT wants places in the file and in memory to be multiples of: no disk has larger
-// sectors.
+// O_DIRECT takes multiples of the sector size as offsets and addresses; no disk has larger sectors.
 constexpr std::size_t page = 4096;
 // One read past the cache: long enough for a disk, and all that stands in the cache where O_DIRECT
 // is refused.
@@ -135,8 +134,7 @@ int File::through_cache() const {
   std::call_once(reopened_, [this] {
     cached_descriptor_ =
         ::open(("/proc/self/fd/" + std::to_string(descriptor_)).c_str(), O_RDONLY | O_CLOEXEC);
-    // What the system reads ahead by itself may still be under way, and stay, when the rest is
-    // dropped.
+    // No read-ahead: its pages may arrive after those of the file were dropped, and would stay.
     if (cached_descriptor_ >= 0) ::posix_fadvise(cached_descriptor_, 0, 0, POSIX_FADV_RANDOM);
   });
   return cached_descriptor_;

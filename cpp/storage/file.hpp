@@ -29,10 +29,10 @@ class ChangedFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Whether what is read stays in the page cache.
+// kept: read pages stay in the page cache. none: they do not.
 enum class Caching : std::uint8_t {
-  kept,  // and the kernel reads ahead
-  // O_DIRECT. Where the file system refuses that, the pages of a read are dropped after it.
+  kept,  // the kernel reads ahead too
+  // By O_DIRECT. Where the file system refuses that, the pages of a read are dropped after it.
   none,
 };
 

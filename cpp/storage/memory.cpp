@@ -49,7 +49,7 @@ void* map(std::size_t bytes) {
   return start + before;
 }
 
-// What was freed last, newest last.
+// The runs that were freed last, newest last.
 class Kept {
  public:
   void* take(std::size_t wanted) {

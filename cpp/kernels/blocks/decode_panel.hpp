@@ -159,7 +159,8 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
   }
 }
 
-// Whether a panel's numbers can be read where they are: whole rows of this type, nothing to scale.
+// True if the numbers of a panel can be read where they are: whole rows of this type, nothing to
+// scale.
 template <class T>
 bool is_plain(const Panel& panel, DType dtype) {
   if (panel.pieces.size() != 1 || !panel.covered_once) return false;
@@ -168,8 +169,8 @@ bool is_plain(const Panel& panel, DType dtype) {
          piece.col_stride == sizeof(T) && piece.aligned_to(alignof(T));
 }
 
-// Whether a matrix is one tensor of bf16 numbers, stored by rows, nothing to scale; so are its
-// panels.
+// True if a matrix, and so each of its panels, is one tensor of bf16 numbers, stored by rows, with
+// nothing to scale.
 inline bool is_one_of_bf16(const Matrix& a) {
   if (a.tiles.size() != 1) return false;
   const Tile& t = a.tiles.front();

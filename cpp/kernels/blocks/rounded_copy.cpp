@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::int64_t row_chunk = 64;  // rows per task
 
-// Whether a matrix's own bytes can be multiplied: bf16, pairs along whole rows, nothing to scale.
+// True if the bytes of a matrix can be multiplied: bf16, pairs along whole rows, nothing to scale.
 bool is_plain_bf16(const Matrix& a) {
   if (!is_one_of_bf16(a)) return false;
   const Tile& t = a.tiles.front();

@@ -280,7 +280,7 @@ void BandReduction<Real>::prepare_update(std::int64_t o) {
     double* w = w_.get() + first * b;
     Real *left = left_.get() + place(first), *right = right_.get() + place(first);
     isa_.product.f64(count, b, b, v, b, 1, c_.data(), b, w, b, Accumulate::sum_blocks);
-    for (std::int64_t i0 = 0; i0 < count; i0 += line)  // turned in parts that share cache lines
+    for (std::int64_t i0 = 0; i0 < count; i0 += line)  // in parts that share cache lines
       for (std::int64_t c = 0; c < b; ++c)
         for (std::int64_t i = i0; i < std::min(i0 + line, count); ++i) {
           left[c * tile + i] = static_cast<Real>(v[i * b + c]);

@@ -82,7 +82,7 @@ class Counts {
     }
   }
 
-  // How many eigenvalues lie below each x.
+  // The number of eigenvalues below each x.
   std::vector<double> below(std::vector<double> x) const {
     constexpr std::int64_t together = 32;
     const std::size_t wanted = x.size();

@@ -76,8 +76,8 @@ bool has_countable_codes(const Matrix& a) {
                                               [&](const Tile& t) { return t.dtype == dtype; });
 }
 
-// Sums of a panel's rows and columns, in groups of rows; a group that the panel cuts goes on in the
-// next.
+// Sums of the rows and columns of panels, in groups of rows. A group that a panel cuts continues in
+// the next panel.
 class Groups {
  public:
   Groups(const Matrix& a, std::int64_t panel_rows)
@@ -97,8 +97,8 @@ class Groups {
     return columns_[slot(row) * static_cast<std::size_t>(ld_)].sums.data();
   }
 
-  // Takes in rows [row0, row1), stretch `part` of each at found[part * height + row - row0], and
-  // adds up the groups that end there.
+  // Adds rows [row0, row1) and sums up the groups that end there. Stretch `part` of a row is at
+  // found[part * height + row - row0].
   void close(std::int64_t row0, std::int64_t row1, const Stretch* found, std::int64_t height,
              ThreadPool& pool) {
     const std::int64_t first = row0 / group_rows, groups = chunks(row1, group_rows) - first;

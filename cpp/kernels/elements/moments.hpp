@@ -15,11 +15,11 @@ struct ElementMoments {
   Stretch all{};
   std::int64_t first_row = -1, first_col = -1;  // the first NaN or infinity, in the order of rows
   std::vector<double> row_squares, col_squares;
-  // How often each code is stored, if all tiles have one dtype of 8 or 16 bits; else empty.
+  // Count of each code, if all tiles have one dtype of 8 or 16 bits; else empty.
   std::vector<std::int64_t> code_counts;
 };
 
-// Whether stored codes are counted too.
+// The stored codes that are counted.
 enum class CodeCounts { none, all };
 
 ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted);

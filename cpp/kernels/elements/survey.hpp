@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What an algorithm must know of every element before it starts, in one pass at memory bandwidth.
+// The norm, largest entry, nonfinite entries and hash of a matrix, which algorithms need before
+// they start, in one pass at memory bandwidth.
 #pragma once
 
 #include <cstdint>

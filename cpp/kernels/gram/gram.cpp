@@ -76,8 +76,8 @@ void add_squares(std::int64_t lines, std::int64_t length, const double* x, std::
       for (std::int64_t l = 0; l < lines; ++l) sums[l] += x[l + e * step] * x[l + e * step];
 }
 
-// What is summed beside the products in fast mode: the squares of every column, which are the
-// diagonal, and every row.
+// Sums of squares that fast products need: of every column, which are the diagonal, and of every
+// row.
 struct Squares {
   std::vector<double> columns, rows;
 
@@ -166,8 +166,9 @@ double largest_eigenvalue(const Small& g) {
   return quotient;
 }
 
-// The exact diagonal, and the errors: see above. The reduction of g to a band rounds a vector of
-// its rows' norms for each of n eliminated columns: together about 3/2 u K^1/2 ||g||_F.
+// Sets the exact diagonal and the errors: see gram.hpp. The reduction of g to a band rounds a
+// vector of the norms of its rows for each of n eliminated columns: together about 3/2 u K^1/2
+// ||g||_F.
 void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
   Small& g = gram.values;
   const std::int64_t n = g.rows;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How a Gram matrix is cut: panels of gram_rows rows, tiles of gram_tile columns; and its products
-// by tiles (Intel AMX).
+// A Gram matrix in tiles of gram_tile columns, from panels of gram_rows rows, and its products by
+// tiles of bf16 (Intel AMX).
 #pragma once
 
 #include <algorithm>
@@ -51,7 +51,7 @@ struct GramTiles {
   }
 };
 
-// What cells do, by tiles: a number of fp32 in three parts, of bf16 in one.
+// g += the products of a panel, by tiles: numbers of fp32 have three parts, of bf16 one.
 inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const Decoded& panel,
                          GramTiles& packed, Small& g) {
   const TileKernels& tiles = *isa.tiles;

@@ -31,7 +31,7 @@ concept PanelProduct =
     requires(P& product, const P& layout, const Block<typename P::Real>& x,
              ChainSums<typename P::Real>& sums, const Panel& panel, std::int64_t row,
              const typename P::Real* y, Block<typename P::Real>& z) {
-      // Whether op(A) may be A^T; else A^T is multiplied along the rows of A.
+      // True if op(A) may be A^T; else A^T is multiplied along the rows of A.
       { P::transposes } -> std::convertible_to<bool>;
       // Rows of op(A) whose products for z form one chain of sums.
       { P::chain } -> std::convertible_to<std::int64_t>;

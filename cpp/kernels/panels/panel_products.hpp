@@ -49,8 +49,8 @@ const T* forward_rows(const Isa& isa, const MatrixView& a, const PassBlocks<T>& 
   return y;
 }
 
-// Every thread takes chains of rows, and of each a few rows at a time: its own caches hold them for
-// the second product, and nobody waits for the others.
+// Every thread takes whole chains of rows, a few rows at a time. Its own caches hold these for the
+// second product, and no thread waits for the others.
 template <PanelProduct P, class T = typename P::Real>
 void multiply_by_own_panels(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& blocks, int parts,
                             ReportedBytes reported) {
@@ -99,7 +99,7 @@ void multiply_by_own_panels(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& 
   if (sums) all.write_result(*sums, *blocks.z = Block<T>::to_fill(a.cols(), blocks.block()->cols));
 }
 
-// Panel after panel, all threads at each.
+// All threads work on one panel after another.
 template <PanelProduct P, class T = typename P::Real>
 void multiply_by_shared_panels(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& blocks,
                                int parts, ReportedBytes reported) {
@@ -134,8 +134,8 @@ template <PanelProduct P, class T = typename P::Real>
 void multiply_by_panels(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& asked, int parts,
                         ReportedBytes reported = ReportedBytes::all);
 
-// A^T along the rows of A, for a wide matrix in files would be read by columns: twice if both
-// products are wanted, since a file has no columns.
+// Products with A^T along the rows of A. If both products are wanted, A is read twice: a file can
+// hardly be read by columns.
 template <PanelProduct P, class T = typename P::Real>
 void multiply_along_rows(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& asked, int parts) {
   const MatrixView rows{a.matrix, false, a.factor, a.remainder};
@@ -149,8 +149,9 @@ void multiply_along_rows(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& ask
                           a.matrix->in_memory() ? ReportedBytes::none : ReportedBytes::all);
 }
 
-// The blocks of one pass. Reads along A's rows, whichever product comes first, unless all threads
-// are at one small matrix: its columns are not near each other.
+// Products with op(A). A is read along its rows, whichever product comes first, since the elements
+// of a column are far from each other. Only a small matrix in memory, which all threads share, may
+// be read by columns.
 template <PanelProduct P, class T>
 void multiply_by_panels(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& asked, int parts,
                         ReportedBytes reported) {

@@ -29,7 +29,7 @@ void multiply_numbers(Cpu& cpu, const MatrixView& a, const PassBlocks<float>& bl
 void multiply_numbers(Cpu& cpu, const MatrixView& a, const PassBlocks<double>& blocks, ForwardSums);
 // With A and the blocks rounded to bf16, by Bf16Panels.
 void multiply_bf16(Cpu& cpu, const MatrixView& a, const PassBlocks<float>& blocks);
-// Of at most `parts` parts of bf16 of every number, by TilePanels.
+// With at most `parts` parts of bf16 of every number, by TilePanels.
 void multiply_tiles(Cpu& cpu, const MatrixView& a, const PassBlocks<float>& blocks, int parts);
 
 }  // namespace sigmascope

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// z = A^T y for panels of A's rows, in strips of columns: the part of it that NumberPanels and
-// Bf16Panels share.
+// The sums of z = A^T y in strips of columns, for NumberPanels and Bf16Panels.
 #pragma once
 
 #include <algorithm>
@@ -47,11 +46,12 @@ class StripSums {
   std::int64_t columns(std::int64_t strip) const { return std::min(strip_, cols_ - first(strip)); }
   T* sums(std::int64_t strip) { return sums_.get() + first(strip) * width_; }
 
-  // Of `count` rows from `row` on, those that belong to the same chain.
+  // Number of rows, of `count` rows from `row` on, that belong to the same chain.
   std::int64_t run(std::int64_t row, std::int64_t count) const {
     return std::min(count, chain_ - row % chain_);
   }
-  // After the rows before `end` were added to a strip: its chain ends there or goes on.
+  // Called when the rows before `end` were added to a strip. If a chain ends there, its sums go to
+  // the totals.
   void finish(std::int64_t strip, std::int64_t end) {
     if (end % chain_ != 0 && end != rows_) return;
     const std::int64_t index = (end - 1) / chain_;
@@ -61,7 +61,7 @@ class StripSums {
     totals_->advance(index, strip);
   }
 
-  // z from the totals; `places` are those of the columns of a tile, or null: in their order.
+  // z from the totals. `places` are those of the columns in a tile; null: in their order.
   void write(ThreadPool& pool, const ChainSums<T>& totals, const std::uint8_t* places,
              Block<T>& z) const {
     pool.run(count(), [&](std::int64_t strip, int) {

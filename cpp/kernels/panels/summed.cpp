@@ -151,7 +151,7 @@ std::optional<Matrix> gathered_parts(Cpu& cpu, const Matrix& a, bool transposed)
   const std::int64_t ld = spread<std::uint16_t>(cols), size = rows * ld,
                      row = spread<std::uint16_t>(a.cols);
   const std::shared_ptr<std::uint16_t[]> codes = aligned_array<std::uint16_t>(most_kept * size);
-  // Of a row; of a chunk of rows, part after part, if they are to be transposed.
+  // Room for the parts of a row; of a chunk of rows, part after part, if they are transposed.
   const std::int64_t held = transposed ? row_chunk : 1;
   std::vector<std::vector<std::uint16_t>> parts(
       static_cast<std::size_t>(cpu.pool.threads()),

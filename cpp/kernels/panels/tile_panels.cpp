@@ -20,9 +20,9 @@ constexpr std::int64_t strip = 64;          // of which so many at a time
 // Bytes paired at a time: the L1 cache holds them and the sums.
 constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;
 
-// Rows of a panel. All threads at one: what their L2 caches hold, or as many as make z's sums a
-// small part. One thread at one, which passes twice: what its L2 cache holds, unless the blocks
-// fill it by themselves.
+// Rows of a panel. A panel that all threads share fills their L2 caches, or has so many rows that
+// the sums of z are a small part of the work. A panel of one thread, which passes over it twice,
+// fills its L2 cache, unless the blocks fill that by themselves.
 constexpr std::int64_t shared_bytes = std::int64_t{2} << 20, enough = 128,
                        wide_bytes = std::int64_t{16} << 20;
 constexpr std::int64_t blocks_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{512} << 10,
@@ -188,9 +188,9 @@ void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms
   });
 }
 
-// C^T += B^T P, transposed, for `cols` columns and, from row i0, `rows` rows of the panel: a chain
-// of every tile_sum rows, which goes on from what is in C. finish(j, end) of columns whose chain is
-// whole, while they are at hand.
+// C^T += B^T P, transposed, for `cols` columns and, from row i0, `rows` rows of the panel. Every
+// tile_sum rows are one chain, which continues the sums in C. finish(j, end) follows for columns
+// whose chain has ended, while the caches hold them.
 template <class Finish>
 void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols,
                              const PackedBlock& b, float* c, std::int64_t chunk,

@@ -52,7 +52,7 @@ class TilePanels {
   void write_result(const ChainSums<float>& sums, Block<float>& z) const;
 
  private:
-  // Splits row i of the panel into parts; the most parts that one of its numbers needs.
+  // Splits row i of the panel into parts. Returns how many of them are not zero.
   int load_row(const Panel& panel, const Summands& sum, int stored, std::int64_t i,
                DecodeScratch& scratch);
   void pack(PackedBlock& to, BlockSide side, const float* x, std::int64_t rows) const;

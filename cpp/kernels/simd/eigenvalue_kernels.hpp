@@ -18,7 +18,7 @@ struct EigenvalueKernels {
   // columns of zeros must follow the band.
   bool (*chase_bulge)(double* band, std::int64_t n, std::int64_t sweep, std::int64_t step,
                       double* v, double* tau);
-  // How many eigenvalues of a symmetric tridiagonal matrix lie below each x. `squares` are those of
+  // Numbers of eigenvalues of a symmetric tridiagonal matrix below each x. `squares` are those of
   // the off-diagonal elements. `count` is a multiple of 8. A pivot below `least` counts as -least.
   void (*counts_below)(std::int64_t n, const double* diagonal, const double* squares, double least,
                        std::int64_t count, const double* x, double* counts);

@@ -10,8 +10,8 @@
 namespace sigmascope {
 namespace {
 
-// Codes as integers: among those without the sign bit the larger integer is the larger number,
-// among those with it the larger unsigned integer is the smaller number.
+// Codes as integers. Among codes without the sign bit the larger integer is the larger number;
+// among codes with it the larger unsigned integer is the smaller number.
 template <std::size_t size>
 struct IntegersOf;
 template <>
@@ -53,7 +53,7 @@ inline double number_of(Unsigned<From> bits) {
   return static_cast<double>(From::value(__builtin_bit_cast(typename From::Code, bits)));
 }
 
-// The largest code without its sign; infinity or more: not all are finite.
+// The largest code without its sign. At infinity or above, not all numbers are finite.
 template <class From>
 struct Largest {
   using U = Unsigned<From>;
@@ -82,8 +82,7 @@ struct Extremes {
   bool finite;  // else the others mean nothing
 };
 
-// Of n > 0 codes of a stretch of at most `stretch_length`: a lane of 16 bits counts those that are
-// not zero.
+// Extremes of n > 0 codes of one stretch. Lanes of 16 bits can count its nonzero codes.
 template <class From>
 class ExtremeLanes {
   using S = Signed<From>;

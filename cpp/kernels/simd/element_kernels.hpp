@@ -22,7 +22,7 @@ struct Stretch {
   std::int64_t zeros, nans, infinities, first_nonfinite;  // -1: none
 };
 
-// What an algorithm must know of a stretch before it starts.
+// The facts about a stretch that algorithms need before they start.
 struct Survey {
   double sum_squares, largest;  // largest magnitude
   std::int64_t nans, infinities, first_nonfinite;

@@ -25,9 +25,9 @@ inline V load_bytes(const char* from) {
   return vector;
 }
 
-// A vector of fp64, lanes<double> numbers, in one register or two halves of one: processors whose
-// units are half as wide convert four fp32 from memory in one step, eight in three. The lanes are
-// the same, and so are all bits.
+// A vector of fp64, lanes<double> numbers, in one register or in two halves. Processors whose units
+// are half as wide convert four fp32 numbers from memory in one step, but eight in three. The lanes
+// are the same, and so are all bits.
 #if defined(__AVX512F__)
 struct Halves {
   typedef double Half __attribute__((vector_size(32)));
@@ -55,8 +55,8 @@ inline void store(double* to, Halves a) {
 inline Vector<double> joined(Vector<double> a) { return a; }
 inline Vector<double> load_as(const double* from, Vector<double>) { return load(from); }
 
-// The next lanes<double> codes. By intrinsics: the compiler's own conversion of vectors goes by
-// halves and quarters.
+// The next lanes<double> codes. They are converted by intrinsics, since the compiler's own
+// conversion goes by halves and quarters.
 template <class From>
 struct Numbers {
   using V = Vector<double>;
@@ -122,8 +122,8 @@ struct Numbers<FromF16> {
 };
 #endif
 
-// Codes of a byte as fp32: those of 8 bits by way of fp16, which holds them, where there is an
-// instruction for that.
+// Codes of a byte as fp32. Codes of 8 bits are converted to fp16, which holds them, where there is
+// an instruction from fp16 to fp32.
 inline void widen_bytes(DType dtype, const char* codes, std::int64_t n, float* to) {
   std::int64_t i = 0;
 #if defined(__AVX2__)

@@ -8,7 +8,7 @@
 
 namespace sigmascope {
 
-// What a product does with C.
+// The use of the numbers in C before a product.
 //   sum_blocks: C += A B. The sum over K is cut into blocks, each from a fresh accumulator, so that
 //     errors grow slowly.
 //   chain: C continues as one chain of multiply-adds in the order of K, so that cutting K changes

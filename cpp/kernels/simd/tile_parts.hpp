@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Numbers of fp32 as sums of numbers of bf16, and both in the order in which tiles are loaded. See
-// TileKernels in isa.hpp.
+// Splits numbers of fp32 into parts of bf16, and packs both in the order in which tiles are loaded.
+// See TileKernels.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ inline __m512 single(__m256i bf16) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
 }
 
-// x = parts[0] + parts[1] + parts[2] as 32 numbers of bf16 each, as many as asked for.
+// x = out[0] + out[1] + out[2], each 32 numbers of bf16; the first `parts` of them.
 inline void split_32(__m512 low, __m512 high, int parts, __m512i* out) {
   for (int q = 0; q < parts; ++q) {
     out[q] = (__m512i)_mm512_cvtne2ps_pbh(high, low);
@@ -27,7 +27,8 @@ inline void split_32(__m512 low, __m512 high, int parts, __m512i* out) {
   }
 }
 
-// numbers(i, low, high) are those from i on, as masked: 16 and 16.
+// numbers(i, there, low, high) sets low and high to the 32 numbers from i on, as `there` masks
+// them.
 template <class Numbers>
 inline int split_row(std::int64_t n, int parts, std::uint16_t* dst, std::int64_t stride,
                      const Numbers& numbers) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products by tiles (Intel AMX): 16 x 16 sums of fp32 from 16 x 32 and 32 x 16 numbers of bf16, 16
-// times the rate of fp32 multiply-adds. See TileKernels in isa.hpp.
+// Products by tiles (Intel AMX): 16 x 16 sums of fp32 from 16 x 32 and 32 x 16 numbers of bf16, at
+// 16 times the rate of fp32 multiply-adds. See TileKernels.
 #pragma once
 
 #include <cstdint>
@@ -62,9 +62,9 @@ inline void multiply_tile() {
 #undef SIGMASCOPE_TILE
 }
 
-// Parts p of A and q of a block matter together if p + q is less than a block has: the products
-// that are left out are as small as what its parts leave of a number. They are summed in the order
-// of p, then of q, whichever side A is on: the same bits.
+// Products of part p of A and part q of a block, for p + q less than the number of a block's parts.
+// Other products are as small as the rounding of a number to its parts. They are summed in the
+// order of p, then of q, on whichever side A is, so that the bits are the same.
 struct PartProducts {
   struct One {
     std::int64_t left, right;  // bytes to the parts
@@ -95,7 +95,7 @@ inline void each_tile_of(const Task& task) {
   if constexpr (TILES > 3) task.template operator()<3>();
 }
 
-// Four sums in a row: A's tiles pass one by one, the block's parts stay.
+// Four sums in a row: the tiles of A are loaded one by one, the parts of the block stay.
 template <BlockSide SIDE>
 inline void one_step_of_four(const std::byte* a, const TileOperand& of_a, const std::byte* block,
                              const TileOperand& of_block) {

@@ -47,7 +47,7 @@ inline Vector<T> broadcast(T x) {
   return x - Vector<T>{};
 }
 
-// x, which the compiler may not fuse with what uses it.
+// x, rounded before its next use: the compiler may not fuse the two.
 template <class V>
 inline V rounded(V x) {
 #if defined(__AVX2__)
@@ -56,9 +56,9 @@ inline V rounded(V x) {
   return x;
 }
 
-// a b + c in one rounding where the instruction set has it. By intrinsics: left to itself, the
-// compiler fuses some chains and splits others, and a sum's bits would depend on which loop it went
-// through.
+// a b + c, with one rounding where the instruction set has it. This is an intrinsic, since the
+// compiler fuses some chains and splits others: the bits of a sum would depend on the loop that
+// made it.
 #if defined(__AVX512F__)
 inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
   return _mm512_fmadd_ps(a, b, c);
