@@ -26,21 +26,47 @@ class Room(NamedTuple):
 
 CLOCKS_AND_PRINTING = "chrono ctime iostream cstdio fstream print"
 THREADS = "thread mutex atomic condition_variable future"
+TABLE = "kernels/simd/isa.hpp"
+"""The one header of kernels/simd for other rooms; the rest is compiled per instruction set."""
 
 CPP_ROOMS = {
     "storage": Room("os"),
     "matrix": Room("storage", f"{CLOCKS_AND_PRINTING} {THREADS} cmath numeric"),
-    "kernels": Room("matrix intrinsics", CLOCKS_AND_PRINTING),
+    "kernels/simd": Room("matrix/dtype.hpp intrinsics", f"{CLOCKS_AND_PRINTING} {THREADS}"),
+    "kernels/blocks": Room(f"{TABLE} matrix", CLOCKS_AND_PRINTING),
+    "kernels/panels": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
+    "kernels/elements": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
+    "kernels/gram": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
+    "kernels/eigenvalues": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
+    "kernels": Room(
+        f"{TABLE} kernels/blocks kernels/panels kernels/gram kernels/eigenvalues matrix",
+        CLOCKS_AND_PRINTING,
+    ),
     "algorithms": Room("matrix/small.hpp", f"{CLOCKS_AND_PRINTING} {THREADS}"),
-    "bindings": Room("pybind11 matrix kernels algorithms", "iostream cstdio print"),
+    "bindings": Room(
+        "pybind11 matrix kernels kernels/blocks kernels/panels kernels/elements "
+        "kernels/eigenvalues algorithms",
+        "iostream cstdio print",
+    ),
 }
+"""The folders of the C++ sources, each after those that it may use."""
+
 CPP_MORE = {
     "algorithms/matrix_operator.hpp": "matrix/matrix.hpp",  # it alone knows what a Matrix is
-    "kernels/block.hpp": "storage/memory.hpp",
-    "kernels/dispatch.cpp": "<sys/syscall.h> <unistd.h>",  # asks the system for room for tiles
+    "kernels/blocks/block.hpp": "storage/memory.hpp",
+    "kernels/simd/dispatch.cpp": "<sys/syscall.h> <unistd.h>",  # asks the system for tile registers
 }
 
-BLAS = ("kernels/", "algorithms/small_dense.cpp", "bindings/module.cpp")
+MOST_KERNEL_ROOMS = 11
+
+BLAS = (
+    "kernels/blocks/lapack.hpp",
+    "kernels/gram/",
+    "kernels/eigenvalues/",
+    "kernels/cpu_",
+    "algorithms/small_dense.cpp",
+    "bindings/module.cpp",
+)
 """Where BLAS and LAPACK may be named."""
 
 
@@ -133,7 +159,7 @@ def code(name: str) -> str:
 def supplier(header: str) -> str:
     """The room, or the outside library, that a header belongs to."""
     if not header.startswith("<"):
-        return header.split("/")[0]
+        return header.rpartition("/")[0]
     if header.startswith("<pybind11/"):
         return "pybind11"
     if header == "<immintrin.h>":
@@ -143,7 +169,7 @@ def supplier(header: str) -> str:
 
 @pytest.mark.parametrize("name", cpp_files())
 def test_cpp_file_includes_only_what_its_room_may_use(name: str) -> None:
-    home = name.split("/")[0]
+    home = supplier(name)
     room = CPP_ROOMS[home]
     allowed = {"std", home, *room.may.split(), *CPP_MORE.get(name, "").split()}
     for header in includes(name):
@@ -153,10 +179,30 @@ def test_cpp_file_includes_only_what_its_room_may_use(name: str) -> None:
             assert (CPP / header).is_file(), f"cpp/{name}: {header} is no path below cpp/"
 
 
+def test_cpp_rooms_use_those_before_them() -> None:
+    """No arrow goes up, so that there is no circle."""
+    before = {"os", "intrinsics", "pybind11"}
+    for name, room in CPP_ROOMS.items():
+        used = {supplier(word) if word.endswith(".hpp") else word for word in room.may.split()}
+        assert used <= before, f"{name} uses a room after it"
+        before.add(name)
+
+
+def test_every_arrow_of_the_cpp_table_is_used_and_kernels_have_few_rooms() -> None:
+    used: dict[str, set[str]] = {name: set() for name in CPP_ROOMS}
+    for name in cpp_files():
+        for header in includes(name):
+            used[supplier(name)] |= {header, supplier(header)}
+    for name, room in CPP_ROOMS.items():
+        idle = set(room.may.split()) - used[name]
+        assert not idle, f"{name} does not use {', '.join(sorted(idle))}"
+    assert sum(name.startswith("kernels") for name in CPP_ROOMS) <= MOST_KERNEL_ROOMS
+
+
 def test_kernels_and_algorithms_meet_only_in_bindings() -> None:
     for name in cpp_files():
-        rooms = {supplier(header) for header in includes(name)} | {name.split("/")[0]}
-        if {"kernels", "algorithms"} <= rooms:
+        tops = {header.split("/")[0] for header in [name, *includes(name)]}
+        if {"kernels", "algorithms"} <= tops:
             assert name.startswith("bindings/")
 
 
@@ -188,7 +234,7 @@ def test_isa_sources_bring_no_inline_functions_of_the_standard_library() -> None
     """
     allowed = {"<cstdint>", "<cstddef>", "<immintrin.h>"}
     seen: set[str] = set()
-    pending = ["kernels/isa.cpp"]
+    pending = ["kernels/simd/isa.cpp"]
     while pending:
         name = pending.pop()
         seen.add(name)

@@ -14,7 +14,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "kernels/block.hpp"
+#include "kernels/blocks/block.hpp"
 #include "kernels/cpu_backend.hpp"
 #include "matrix/matrix.hpp"
 

@@ -6,7 +6,7 @@
 #include "algorithms/matrix_operator.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/spread.hpp"
-#include "kernels/lapack.hpp"
+#include "kernels/blocks/lapack.hpp"
 
 #ifndef SIGMASCOPE_VERSION
 #define SIGMASCOPE_VERSION "unknown"

@@ -14,6 +14,10 @@
 
 #include "algorithms/matrix_operator.hpp"
 #include "bindings/bindings.hpp"
+#include "kernels/blocks/rounded_copy.hpp"
+#include "kernels/elements/fingerprint.hpp"
+#include "kernels/elements/survey.hpp"
+#include "kernels/panels/summed.hpp"
 
 namespace sigmascope {
 
@@ -76,12 +80,11 @@ inline double sum_of(const std::vector<double>& values) {
 
 // The sum of all squares in units of 4^exponent. Where they may have left the range, it takes a look at the scaled
 // matrix.
-template <class T>
-double scaled_squares(CpuBackend<T>& backend, const Matrix& matrix, const ElementSurvey& seen, int exponent,
+inline double scaled_squares(Cpu& cpu, const Matrix& matrix, const ElementSurvey& seen, int exponent,
                       std::int64_t& looks) {
   if (std::abs(exponent) <= usual_exponent) return std::ldexp(sum_of(seen.row_squares), -2 * exponent);
   ++looks;
-  return sum_of(backend.survey(matrix.scaled(std::ldexp(1.0, -exponent))).row_squares);
+  return sum_of(survey(cpu, matrix.scaled(std::ldexp(1.0, -exponent))).row_squares);
 }
 
 // A matrix ready for an algorithm: in memory if it may be, seen once, scaled, on its smaller side.
@@ -105,12 +108,13 @@ struct Prepared : Problem {
       exponent = door_exponent(matrix, std::sqrt(*options.fro2));  // at most
       fro2 = std::ldexp(*options.fro2, -2 * exponent);
     } else {
-      seen = backend.survey(matrix, rounded_copy && !matrix.mostly_column_major());
+      const bool rounds = rounded_copy && !matrix.mostly_column_major();
+      seen = survey(backend.cpu(), matrix, rounds ? SurveyCopy::bf16 : SurveyCopy::none);
       require_finite(seen);
       exponent = door_exponent(matrix, seen.largest);
       if (!options.fingerprint)
-        fingerprint = sigmascope::fingerprint(backend.isa(), seen.digest, seen.largest, matrix.rows, matrix.cols);
-      fro2 = scaled_squares(backend, matrix, seen, exponent, looks);
+        fingerprint = sigmascope::fingerprint(backend.cpu().isa, seen.digest, seen.largest, matrix.rows, matrix.cols);
+      fro2 = scaled_squares(backend.cpu(), matrix, seen, exponent, looks);
     }
     const double factor = this->factor();
     // Beyond the door's reach, numbers are too small for the squares of squares that fp32 sums up.
@@ -125,14 +129,15 @@ struct Prepared : Problem {
     }
     // In the range where rounding to bf16 commutes with the power of two, see Bf16Panels.
     const bool in_blocks = std::abs(exponent) < 60;
-    if (rounded_copy && in_blocks) rounded = seen.rounded ? std::move(*seen.rounded) : backend.rounded(matrix);
+    if (rounded_copy && in_blocks) rounded = seen.rounded ? std::move(*seen.rounded) : sigmascope::rounded(backend.cpu(), matrix);
     MatrixView view{&matrix, transposed, factor};
     if (in_blocks && matrix.layers() > 1) {
       Matrix sum;
       std::optional<MatrixView> found;
-      if (options.separate) found = backend.separated(view, options.gather, sum, beside);
+      if (options.separate && backend.splits())
+        found = separated(backend.cpu(), view, options.gather ? SumCopy::memory : SumCopy::none, sum, beside);
       if (options.separate && !options.gather) ++looks;
-      if (!found && options.gather) found = backend.gathered(view, sum);
+      if (!found && options.gather) found = gathered<T>(backend.cpu(), view, sum);
       if (found) view = *found;
       if (options.gather) {
         matrix = std::move(sum);  // what was read for it is not needed any more

@@ -6,16 +6,20 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/prepared.hpp"
+#include "kernels/elements/difference.hpp"
+#include "kernels/elements/fingerprint.hpp"
+#include "kernels/elements/moments.hpp"
+#include "kernels/elements/survey.hpp"
 
 namespace sigmascope {
 
 namespace {
 
 py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions& run) {
-  CpuBackend<float> backend(cpu_options(run));
+  Cpu cpu(cpu_options(run));
   const ElementMoments m = [&] {
     py::gil_scoped_release release;
-    return backend.moments(matrix, histogram);
+    return moments(cpu, matrix, histogram ? CodeCounts::all : CodeCounts::none);
   }();
   py::dict result;
   for (const auto& [name, value] : {std::pair{"count", m.all.count},
@@ -42,15 +46,16 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
 // `shape`: of the matrix that this is a block of, at `place`.
 py::dict survey(const Matrix& matrix, const std::pair<std::int64_t, std::int64_t>& place,
                 std::optional<std::pair<std::int64_t, std::int64_t>> shape, const RunOptions& run) {
-  CpuBackend<float> backend(cpu_options(run));
+  Cpu cpu(cpu_options(run));
   ElementSurvey seen;
   Problem problem;
   {
     py::gil_scoped_release release;
     if (!shape) shape = {matrix.rows, matrix.cols};
-    seen = backend.survey(matrix, false, BlockPlace{place.first, place.second, shape->first >= shape->second});
+    seen = sigmascope::survey(cpu, matrix, SurveyCopy::none,
+                              BlockPlace{place.first, place.second, shape->first >= shape->second});
     problem.exponent = door_exponent(matrix, seen.largest);
-    problem.fro2 = scaled_squares(backend, matrix, seen, problem.exponent, problem.looks);
+    problem.fro2 = scaled_squares(cpu, matrix, seen, problem.exponent, problem.looks);
   }
   py::dict result;
   result["fro2"] = problem.in_squared_units(problem.fro2);
@@ -66,11 +71,10 @@ py::dict survey(const Matrix& matrix, const std::pair<std::int64_t, std::int64_t
 
 py::dict change(const Matrix& before, const Matrix& after, const RunOptions& run) {
   if (before.rows != after.rows || before.cols != after.cols) throw std::invalid_argument("matrices of two shapes");
-  CpuBackend<float> backend(cpu_options(run));
-  Digest was, is;
-  const ChangeSums sums = [&] {
+  Cpu cpu(cpu_options(run));
+  const auto [sums, was, is] = [&] {
     py::gil_scoped_release release;
-    return backend.change(before, after, was, is);
+    return difference(cpu, before, after);
   }();
   py::dict result;
   result["digests"] = py::make_tuple(py::make_tuple(was.sum, was.zeros), py::make_tuple(is.sum, is.zeros));

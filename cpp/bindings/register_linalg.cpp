@@ -9,7 +9,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/prepared.hpp"
 #include "bindings/spread.hpp"
-#include "kernels/tridiagonal.hpp"
+#include "kernels/eigenvalues/tridiagonal.hpp"
 
 namespace sigmascope {
 

@@ -6,6 +6,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/description.hpp"
 #include "bindings/dlpack.hpp"
+#include "kernels/blocks/dense.hpp"
 
 namespace sigmascope {
 
@@ -111,8 +112,8 @@ py::array_t<T> decode(const Matrix& matrix, int threads) {
   py::array_t<T> out({matrix.rows, matrix.cols});
   T* data = out.mutable_data();
   py::gil_scoped_release release;
-  CpuBackend<T>({.threads = threads, .panel_rows = 0, .observer = {}})
-      .decode(matrix, 0, matrix.rows, 0, matrix.cols, data);
+  Cpu cpu({.threads = threads, .panel_rows = 0, .observer = {}});
+  decode_block(cpu, matrix, 0, matrix.rows, 0, matrix.cols, data);
   return out;
 }
 

@@ -26,10 +26,13 @@ inline constexpr std::array<DTypeInfo, 7> dtype_table{{
     {DType::bf16, "bf16", 2, 1},
     {DType::f8_e4m3, "f8_e4m3", 1, 1},  // OCP E4M3: no infinities, NaN = S.1111.111, largest 448
     {DType::f8_e5m2, "f8_e5m2", 1, 1},  // OCP E5M2: IEEE-like, the upper byte of an f16
-    {DType::f4_e2m1, "f4_e2m1", 1, 2},  // OCP E2M1: finite, largest 6; in memory the low half of a byte each
+    // OCP E2M1, always finite, at most 6. In memory a code is the low half of a byte.
+    {DType::f4_e2m1, "f4_e2m1", 1, 2},
 }};
 
-constexpr const DTypeInfo& info(DType dtype) { return dtype_table[static_cast<std::size_t>(dtype)]; }
+constexpr const DTypeInfo& info(DType dtype) {
+  return dtype_table[static_cast<std::size_t>(dtype)];
+}
 
 inline DType dtype_from_name(std::string_view name) {
   for (const auto& entry : dtype_table)

@@ -27,21 +27,23 @@ Matrix Matrix::transposed() const {
 
 namespace {
 
-// Of the numbers start, start + step and so on below `end`, those in [at, at + extent): where the first of them lies in
-// that run, its place in the sequence, and how many there are.
+// The numbers start, start + step and so on below `end` that lie in [at, at + extent): the offset
+// of the first one from `at`, its place in the sequence, and their number.
 struct Steps {
   std::int64_t first, place, count;
 };
-Steps steps_in(std::int64_t start, std::int64_t end, std::int64_t step, std::int64_t at, std::int64_t extent) {
-  const std::int64_t place = (std::max<std::int64_t>(at - start, 0) + step - 1) / step, first = start + place * step;
+Steps steps_in(std::int64_t start, std::int64_t end, std::int64_t step, std::int64_t at,
+               std::int64_t extent) {
+  const std::int64_t place = (std::max<std::int64_t>(at - start, 0) + step - 1) / step,
+                     first = start + place * step;
   const std::int64_t most = std::min(end, at + extent) - first;
   return {first - at, place, most > 0 ? (most + step - 1) / step : 0};
 }
 
 }  // namespace
 
-Matrix Matrix::slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, std::int64_t row_step,
-                     std::int64_t col_step) const {
+Matrix Matrix::slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1,
+                     std::int64_t row_step, std::int64_t col_step) const {
   Matrix result{(i1 - i0 + row_step - 1) / row_step, (j1 - j0 + col_step - 1) / col_step, {}};
   for (const Tile& tile : tiles) {
     const Steps rows_in = steps_in(i0, i1, row_step, tile.row0, tile.rows);
@@ -81,7 +83,8 @@ std::int64_t Matrix::stored_bytes() const {
 }
 
 bool Matrix::in_memory() const {
-  return std::all_of(tiles.begin(), tiles.end(), [](const Tile& t) { return t.bytes.data() != nullptr; });
+  return std::all_of(tiles.begin(), tiles.end(),
+                     [](const Tile& t) { return t.bytes.data() != nullptr; });
 }
 
 bool Matrix::mostly_column_major() const {
@@ -92,13 +95,15 @@ bool Matrix::mostly_column_major() const {
 }
 
 bool Matrix::has_f64() const {
-  return std::any_of(tiles.begin(), tiles.end(), [](const Tile& t) { return t.dtype == DType::f64; });
+  return std::any_of(tiles.begin(), tiles.end(),
+                     [](const Tile& t) { return t.dtype == DType::f64; });
 }
 
 double Matrix::layers() const {
   std::int64_t elements = 0;
   for (const Tile& tile : tiles) elements += tile.rows * tile.cols;
-  return static_cast<double>(elements) / static_cast<double>(std::max<std::int64_t>(rows * cols, 1));
+  return static_cast<double>(elements) /
+         static_cast<double>(std::max<std::int64_t>(rows * cols, 1));
 }
 
 Matrix Matrix::loaded() const {
@@ -120,7 +125,8 @@ namespace {
 // `count` elements, two to a byte, of a file tile from element `start` on, as one byte each.
 void unpack(const Tile& tile, std::int64_t start, std::int64_t count, std::byte* into) {
   const std::int64_t first = start / 2, last = (start + count + 1) / 2;
-  const Buffer pairs = tile.bytes.read(static_cast<std::uint64_t>(first), static_cast<std::size_t>(last - first));
+  const Buffer pairs =
+      tile.bytes.read(static_cast<std::uint64_t>(first), static_cast<std::size_t>(last - first));
   const std::byte* pair = pairs.data;
   constexpr auto low = std::byte{15};
   std::int64_t e = 0;
@@ -131,9 +137,10 @@ void unpack(const Tile& tile, std::int64_t start, std::int64_t count, std::byte*
 
 }  // namespace
 
-// Lines run along the axis whose elements are adjacent in the file; when the wanted part of each line is most of it,
-// the whole span is one read, else one read per line.
-Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows, std::int64_t cols) {
+// Lines run along the axis whose elements are adjacent in the file; when the wanted part of each
+// line is most of it, the whole span is one read, else one read per line.
+Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows,
+                         std::int64_t cols) {
   const std::int64_t size = info(tile.dtype).size;
   const bool by_column = tile.row_stride < tile.col_stride;
   const std::int64_t lines = by_column ? cols : rows;
@@ -152,12 +159,15 @@ Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std
     else
       for (std::int64_t line = 0; line < lines; ++line)
         unpack(tile, start + line * line_stride, line_bytes, data + line * kept_stride);
-    return {{std::move(memory), data, total}, by_column ? step : kept_stride, by_column ? kept_stride : step};
+    return {{std::move(memory), data, total},
+            by_column ? step : kept_stride,
+            by_column ? kept_stride : step};
   }
   const auto first = static_cast<std::uint64_t>(start);
   Buffer buffer = whole ? tile.bytes.read(first, total)
                         : tile.bytes.read_runs(first, static_cast<std::size_t>(line_bytes),
-                                               static_cast<std::size_t>(line_stride), static_cast<std::size_t>(lines));
+                                               static_cast<std::size_t>(line_stride),
+                                               static_cast<std::size_t>(lines));
   return {std::move(buffer), by_column ? step : kept_stride, by_column ? kept_stride : step};
 }
 

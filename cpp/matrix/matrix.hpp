@@ -14,8 +14,8 @@
 
 namespace sigmascope {
 
-// Stored scales: element (i, j) of the unsliced tensor is multiplied by values[(i/block_rows), (j/block_cols)].
-// Per tensor, per row, per column and per block are all this, with other block sizes.
+// Stored scales: element (i, j) of the unsliced tensor is multiplied by values[i/block_rows,
+// j/block_cols]. Scales per tensor, per row, per column and per block differ in their block sizes.
 struct Scale {
   std::vector<float> values;
   std::int64_t block_rows = 1;
@@ -24,13 +24,15 @@ struct Scale {
   std::int64_t col_stride = 1;
 
   float at(std::int64_t i, std::int64_t j) const {
-    return values[static_cast<std::size_t>(i / block_rows * row_stride + j / block_cols * col_stride)];
+    return values[static_cast<std::size_t>(i / block_rows * row_stride +
+                                           j / block_cols * col_stride)];
   }
 };
 
-// rows x cols numbers in `bytes`: element (i, j) starts at origin + i*row_stride + j*col_stride (bytes, any sign).
-// A transposed tile is one with its strides exchanged. Of a packed dtype, origin and strides count elements: in a file
-// some share a byte, in memory each has its own, so any slice is a tile, wherever it cuts a byte.
+// rows x cols numbers in `bytes`: element (i, j) starts at origin + i*row_stride + j*col_stride
+// bytes (of any sign). A transposed tile has its strides exchanged. Origin and strides of a packed
+// dtype count elements, which share bytes in files and have a byte each in memory, so that any
+// slice is a tile.
 struct Tile {
   Bytes bytes;
   DType dtype = DType::f32;
@@ -47,14 +49,17 @@ struct Tile {
   std::int64_t scale_col0 = 0;
   std::int64_t scale_row_step = 1;  // rows of the unsliced tensor from one row to the next
   std::int64_t scale_col_step = 1;
-  bool remainder = false;  // of bf16: what rounding the sum to the tiles before this one has left of it
+  // A bf16 tile that holds the rounding error of the tiles before it.
+  bool remainder = false;
 
-  bool column_major() const { return row_stride == info(dtype).size && col_stride != info(dtype).size; }
-  // As they are held in memory; along an axis of stride 0 every element is the same one.
+  bool column_major() const {
+    return row_stride == info(dtype).size && col_stride != info(dtype).size;
+  }
+  // Bytes in memory. Along an axis of stride 0 every element is the same.
   std::int64_t stored_bytes() const {
     constexpr std::int64_t one = 1;
-    return (row_stride == 0 ? std::min(rows, one) : rows) * (col_stride == 0 ? std::min(cols, one) : cols) *
-           info(dtype).size;
+    return (row_stride == 0 ? std::min(rows, one) : rows) *
+           (col_stride == 0 ? std::min(cols, one) : cols) * info(dtype).size;
   }
 };
 
@@ -65,8 +70,8 @@ struct Matrix {
 
   Matrix transposed() const;
   // Every row_step-th row of [i0, i1), every col_step-th column of [j0, j1).
-  Matrix slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1, std::int64_t row_step = 1,
-               std::int64_t col_step = 1) const;
+  Matrix slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1,
+               std::int64_t row_step = 1, std::int64_t col_step = 1) const;
   Matrix scaled(double factor) const;
   // This matrix with another's tiles laid over it, (0, 0) of the other at (row0, col0).
   void add(const Matrix& other, std::int64_t row0, std::int64_t col0);
@@ -80,21 +85,23 @@ struct Matrix {
   Matrix loaded() const;
 };
 
-// Rows [i0, i0 + rows) x columns [j0, j0 + cols) of a file tile, read into memory: at most twice their bytes, but for
-// what lies between the elements of a slice with steps. Packed elements get a byte each.
+// Rows [i0, i0 + rows) x columns [j0, j0 + cols) of a file tile, read into memory: at most twice
+// their bytes, but for what lies between the elements of a slice with steps. Packed elements get a
+// byte each.
 struct Rectangle {
   Buffer buffer;  // element (i0, j0) first
   std::int64_t row_stride, col_stride;
 };
-Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows, std::int64_t cols);
+Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows,
+                         std::int64_t cols);
 
-// op(A) = factor * A or its transpose; in products by tiles A is the matrix as numbers of bf16 and what is `beside` it,
-// if there is that.
+// op(A) = factor * A or its transpose. With a remainder, which only products by tiles take, A is
+// the matrix rounded to bf16 plus the remainder.
 struct MatrixView {
   const Matrix* matrix;
   bool transposed = false;
   double factor = 1.0;
-  const Sparse* beside = nullptr;
+  const Sparse* remainder = nullptr;
 
   std::int64_t rows() const { return transposed ? matrix->cols : matrix->rows; }
   std::int64_t cols() const { return transposed ? matrix->rows : matrix->cols; }

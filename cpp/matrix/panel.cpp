@@ -6,7 +6,8 @@
 
 namespace sigmascope {
 
-Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1) {
+Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0,
+                  std::int64_t j1) {
   Panel panel;
   panel.row0 = i0, panel.rows = i1 - i0, panel.col0 = j0, panel.cols = j1 - j0;
   std::int64_t covered = 0;
@@ -18,10 +19,11 @@ Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::i
     Piece piece{&tile,        nullptr,  tile.row_stride, tile.col_stride, bottom - top,
                 right - left, top - i0, left - j0,       top - tile.row0, left - tile.col0};
     if (tile.bytes.data() != nullptr)
-      piece.data =
-          tile.bytes.data() + tile.origin + piece.tile_row0 * tile.row_stride + piece.tile_col0 * tile.col_stride;
+      piece.data = tile.bytes.data() + tile.origin + piece.tile_row0 * tile.row_stride +
+                   piece.tile_col0 * tile.col_stride;
     else {
-      Rectangle read = read_rectangle(tile, piece.tile_row0, piece.tile_col0, piece.rows, piece.cols);
+      Rectangle read =
+          read_rectangle(tile, piece.tile_row0, piece.tile_col0, piece.rows, piece.cols);
       piece.data = read.buffer.data;
       piece.row_stride = read.row_stride;
       piece.col_stride = read.col_stride;
@@ -37,14 +39,15 @@ Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::i
   return panel;
 }
 
-PanelStream::PanelStream(const Matrix& matrix, bool by_columns, std::int64_t height)
-    : matrix_(matrix), by_columns_(by_columns), height_(std::max<std::int64_t>(height, 1)) {
-  const std::int64_t extent = by_columns ? matrix.cols : matrix.rows;
-  count_ = (extent + height_ - 1) / height_;
-  if (!matrix.in_memory())
-    ahead_ = std::make_unique<Prefetch<Panel>>(static_cast<std::size_t>(count_), [this](std::size_t index) {
-      return fetch(static_cast<std::int64_t>(index));
-    });
+PanelStream::PanelStream(const MatrixView& view, std::int64_t height)
+    : matrix_(*view.matrix),
+      by_columns_(view.transposed),
+      height_(std::max<std::int64_t>(height, 1)) {
+  count_ = (view.rows() + height_ - 1) / height_;
+  if (!matrix_.in_memory())
+    ahead_ = std::make_unique<Prefetch<Panel>>(
+        static_cast<std::size_t>(count_),
+        [this](std::size_t index) { return fetch(static_cast<std::int64_t>(index)); });
 }
 
 Panel PanelStream::next() {
@@ -54,7 +57,8 @@ Panel PanelStream::next() {
 
 Panel PanelStream::fetch(std::int64_t index) const {
   const std::int64_t start = index * height_;
-  if (by_columns_) return fetch_panel(matrix_, 0, matrix_.rows, start, std::min(start + height_, matrix_.cols));
+  if (by_columns_)
+    return fetch_panel(matrix_, 0, matrix_.rows, start, std::min(start + height_, matrix_.cols));
   return fetch_panel(matrix_, start, std::min(start + height_, matrix_.rows), 0, matrix_.cols);
 }
 

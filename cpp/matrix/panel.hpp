@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A panel is a run of whole rows (or whole columns) of a matrix, as the stored bytes that make it up.
+// A panel: whole rows (or whole columns) of a matrix that follow each other, as stored bytes.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,8 @@ struct Piece {
     return (row_stride == 0 ? 1 : rows) * (col_stride == 0 ? 1 : cols) * info(tile->dtype).size;
   }
   bool aligned_to(std::size_t bytes) const {  // every row of it
-    return reinterpret_cast<std::uintptr_t>(data) % bytes == 0 && row_stride % static_cast<std::int64_t>(bytes) == 0;
+    return reinterpret_cast<std::uintptr_t>(data) % bytes == 0 &&
+           row_stride % static_cast<std::int64_t>(bytes) == 0;
   }
 };
 
@@ -34,7 +35,8 @@ struct Panel {
   std::int64_t row0 = 0, rows = 0;  // place in the matrix
   std::int64_t col0 = 0, cols = 0;
   std::vector<Piece> pieces;
-  bool covered_once = false;  // every element lies in exactly one piece: decoding may write, need not add
+  // Every element lies in exactly one piece, so that decoding writes and need not add.
+  bool covered_once = false;
   std::vector<Buffer> buffers;
 
   std::int64_t stored_bytes() const {
@@ -44,13 +46,17 @@ struct Panel {
   }
 };
 
-// The bytes of rows [i0, i1) x columns [j0, j1): pointers where they are in memory, else positioned reads.
-Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1);
+// The bytes of rows [i0, i1) x columns [j0, j1): pointers where they are in memory, else positioned
+// reads.
+Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0,
+                  std::int64_t j1);
 
-// Panels of `height` rows (or columns) in order; read ahead in a thread when bytes come from files.
+// Panels of `height` rows of op(A) in order; read ahead in a thread when bytes come from files.
 class PanelStream {
  public:
-  PanelStream(const Matrix& matrix, bool by_columns, std::int64_t height);
+  PanelStream(const MatrixView& view, std::int64_t height);
+  PanelStream(const Matrix& matrix, std::int64_t height)
+      : PanelStream(MatrixView{&matrix, false, 1.0}, height) {}
   std::int64_t count() const { return count_; }
   Panel next();
 

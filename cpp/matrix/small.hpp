@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A small dense matrix on the host, fp64, column-major: everything of size block x block or basis x basis.
+// A small dense matrix on the host, fp64, column-major: everything of size block x block or basis x
+// basis.
 #pragma once
 
 #include <cstddef>
@@ -17,10 +18,15 @@ struct Small {
   std::vector<double, MemoryAllocator<double>> values;
 
   Small() = default;
-  Small(std::int64_t m, std::int64_t n) : rows(m), cols(n), values(static_cast<std::size_t>(m * n), 0.0) {}
+  Small(std::int64_t m, std::int64_t n)
+      : rows(m), cols(n), values(static_cast<std::size_t>(m * n), 0.0) {}
 
-  double& operator()(std::int64_t i, std::int64_t j) { return values[static_cast<std::size_t>(i + j * rows)]; }
-  double operator()(std::int64_t i, std::int64_t j) const { return values[static_cast<std::size_t>(i + j * rows)]; }
+  double& operator()(std::int64_t i, std::int64_t j) {
+    return values[static_cast<std::size_t>(i + j * rows)];
+  }
+  double operator()(std::int64_t i, std::int64_t j) const {
+    return values[static_cast<std::size_t>(i + j * rows)];
+  }
   double* data() { return values.data(); }
   const double* data() const { return values.data(); }
 
@@ -56,7 +62,8 @@ struct Small {
   }
 };
 
-// A^T A: its lower triangle. Errors are standard deviations of what an element is wrong by, beyond rounding in fp64.
+// The lower triangle of A^T A. Errors are standard deviations of the errors of its elements, beyond
+// rounding in fp64.
 struct Gram {
   Small values;
   double error = 0;                        // an estimate

@@ -14,7 +14,8 @@ namespace sigmascope {
 class Bytes {
  public:
   // `owner` keeps the memory alive: a NumPy array, a DLPack tensor, a mapping, a loaded buffer.
-  static Bytes in_memory(const std::byte* data, std::uint64_t length, std::shared_ptr<const void> owner) {
+  static Bytes in_memory(const std::byte* data, std::uint64_t length,
+                         std::shared_ptr<const void> owner) {
     Bytes bytes;
     bytes.data_ = data;
     bytes.length_ = length;
@@ -22,7 +23,8 @@ class Bytes {
     return bytes;
   }
 
-  static Bytes in_file(std::shared_ptr<const File> file, std::uint64_t offset, std::uint64_t length) {
+  static Bytes in_file(std::shared_ptr<const File> file, std::uint64_t offset,
+                       std::uint64_t length) {
     Bytes bytes;
     bytes.file_ = std::move(file);
     bytes.offset_ = offset;
@@ -33,13 +35,17 @@ class Bytes {
   // nullptr while the bytes are in a file.
   const std::byte* data() const { return data_; }
   std::uint64_t size() const { return length_; }
-  // The file that they are in or were mapped from, and where they begin there; nullptr: they are in memory alone.
+  // The file that holds them or that they were mapped from, and their offset in it; nullptr: they
+  // are in memory alone.
   const File* file() const { return file_.get(); }
   std::uint64_t offset() const { return offset_; }
 
-  // Of bytes in a file: some of them, read into memory of their own; see File.
-  Buffer read(std::uint64_t offset, std::size_t length) const { return file_->read(offset_ + offset, length); }
-  Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride, std::size_t count) const {
+  // Some of the bytes in a file, read into memory of their own; see File.
+  Buffer read(std::uint64_t offset, std::size_t length) const {
+    return file_->read(offset_ + offset, length);
+  }
+  Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride,
+                   std::size_t count) const {
     return file_->read_runs(offset_ + offset, length, stride, count);
   }
 

@@ -20,9 +20,10 @@ namespace sigmascope {
 namespace {
 
 constexpr std::size_t line = 64;  // of the cache
-// What O_DIRECT wants places in the file and in memory to be multiples of: no disk has larger sectors.
+// O_DIRECT takes multiples of the sector size as offsets and addresses; no disk has larger sectors.
 constexpr std::size_t page = 4096;
-// One read past the cache: long enough for a disk, and all that stands in the cache where O_DIRECT is refused.
+// One read past the cache: long enough for a disk, and all that stands in the cache where O_DIRECT
+// is refused.
 constexpr std::size_t piece = std::size_t{8} << 20;
 // Shorter runs cost a disk as much as this one does.
 constexpr std::size_t short_run = 16 * page;
@@ -69,9 +70,10 @@ File::File(std::string path, Caching caching)
   }
   std::error_code ignored;
   absolute_ = std::filesystem::absolute(path_, ignored).string();
-  // Panels are read from front to back: a longer read-ahead steadies a disk. What it brings beyond a tensor would stay,
-  // so that there is none where nothing may. Advice alone: failing is no error.
-  ::posix_fadvise(descriptor_, 0, 0, caching_ == Caching::kept ? POSIX_FADV_SEQUENTIAL : POSIX_FADV_RANDOM);
+  // Sequential read-ahead helps cached reads. For uncached reads we ask for none, since pages read
+  // ahead past a tensor would stay in the page cache. This is advice: failing is no error.
+  ::posix_fadvise(descriptor_, 0, 0,
+                  caching_ == Caching::kept ? POSIX_FADV_SEQUENTIAL : POSIX_FADV_RANDOM);
 }
 
 File::~File() {
@@ -83,14 +85,17 @@ File::~File() {
 }
 
 Buffer File::read(std::uint64_t offset, std::size_t length) const {
-  const std::size_t before = caching_ == Caching::none ? static_cast<std::size_t>(offset % page) : 0;
-  auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(whole_pages(before + length) + page));
-  auto* start = reinterpret_cast<std::byte*>(whole_pages(reinterpret_cast<std::uintptr_t>(memory.get())));
+  const std::size_t before =
+      caching_ == Caching::none ? static_cast<std::size_t>(offset % page) : 0;
+  auto memory =
+      aligned_array<std::byte>(static_cast<std::int64_t>(whole_pages(before + length) + page));
+  auto* start =
+      reinterpret_cast<std::byte*>(whole_pages(reinterpret_cast<std::uintptr_t>(memory.get())));
   std::byte* data = start + before;
   if (caching_ == Caching::none) {
     read_pages(offset - before, before + length, start);
-    // To whole cache lines, on which it does not lie in the file: it may be read forty times, and lines that are cut
-    // cost a sixth of the time each time.
+    // To whole cache lines, on which it does not lie in the file: it may be read forty times, and
+    // lines that are cut cost a sixth of the time each time.
     data = start + before / line * line;
     if (data != start + before) std::memmove(data, start + before, length);
   } else {
@@ -99,18 +104,23 @@ Buffer File::read(std::uint64_t offset, std::size_t length) const {
   return {std::move(memory), data, length};
 }
 
-Buffer File::read_runs(std::uint64_t offset, std::size_t length, std::size_t stride, std::size_t count) const {
+Buffer File::read_runs(std::uint64_t offset, std::size_t length, std::size_t stride,
+                       std::size_t count) const {
   if (count == 1) return read(offset, length);
   auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(count * length));
   std::byte* data = memory.get();
-  const int descriptor = caching_ == Caching::kept ? descriptor_ : length < short_run ? through_cache() : -1;
-  const bool ask = caching_ == Caching::none && descriptor >= 0 && stride <= 4 * page;  // most pages are wanted
+  const int descriptor = caching_ == Caching::kept ? descriptor_
+                         : length < short_run      ? through_cache()
+                                                   : -1;
+  // Read-ahead pays where most pages are wanted.
+  const bool ask = caching_ == Caching::none && descriptor >= 0 && stride <= 4 * page;
   const std::uint64_t end = offset + (count - 1) * stride + length;
   std::uint64_t asked = offset;
   for (std::size_t i = 0; i < count; ++i) {
     if (ask && offset + i * stride >= asked && asked < end) {
       const std::uint64_t next = std::min<std::uint64_t>(asked + piece / 4, end);
-      ::posix_fadvise(descriptor, static_cast<off_t>(asked), static_cast<off_t>(next - asked), POSIX_FADV_WILLNEED);
+      ::posix_fadvise(descriptor, static_cast<off_t>(asked), static_cast<off_t>(next - asked),
+                      POSIX_FADV_WILLNEED);
       asked = next;
     }
     if (descriptor >= 0) read_cached(descriptor, offset + i * stride, length, data + i * length);
@@ -122,14 +132,16 @@ Buffer File::read_runs(std::uint64_t offset, std::size_t length, std::size_t str
 // Another descriptor of the same file, without O_DIRECT; -1 where /proc is not there.
 int File::through_cache() const {
   std::call_once(reopened_, [this] {
-    cached_descriptor_ = ::open(("/proc/self/fd/" + std::to_string(descriptor_)).c_str(), O_RDONLY | O_CLOEXEC);
-    // What the system reads ahead by itself may still be under way, and stay, when the rest is dropped.
+    cached_descriptor_ =
+        ::open(("/proc/self/fd/" + std::to_string(descriptor_)).c_str(), O_RDONLY | O_CLOEXEC);
+    // No read-ahead: its pages may arrive after those of the file were dropped, and would stay.
     if (cached_descriptor_ >= 0) ::posix_fadvise(cached_descriptor_, 0, 0, POSIX_FADV_RANDOM);
   });
   return cached_descriptor_;
 }
 
-void File::read_cached(int descriptor, std::uint64_t offset, std::size_t length, std::byte* into) const {
+void File::read_cached(int descriptor, std::uint64_t offset, std::size_t length,
+                       std::byte* into) const {
   while (length > 0) {
     const std::size_t wanted = std::min<std::size_t>(length, std::size_t{1} << 30);
     const ssize_t got = ::pread(descriptor, into, wanted, static_cast<off_t>(offset));
@@ -147,7 +159,8 @@ void File::read_cached(int descriptor, std::uint64_t offset, std::size_t length,
 // [start, start + length), from the start of a page into whole pages of memory.
 void File::read_pages(std::uint64_t start, std::size_t length, std::byte* into) const {
   for (std::size_t have = 0; have < length;) {
-    const std::size_t from = have / page * page;  // a read that was cut short within a page begins there again
+    // A read that was cut short within a page begins again at the page.
+    const std::size_t from = have / page * page;
     const std::size_t wanted = std::min(whole_pages(length - from), piece);
     const auto at = static_cast<off_t>(start + from);
     const bool direct = direct_;
@@ -155,7 +168,8 @@ void File::read_pages(std::uint64_t start, std::size_t length, std::byte* into) 
     if (got < 0) {
       if (errno == EINTR) continue;
       // Some file systems refuse O_DIRECT only now.
-      if (errno != EINVAL || !direct || ::fcntl(descriptor_, F_SETFL, 0) != 0) fail("cannot read", path_);
+      if (errno != EINVAL || !direct || ::fcntl(descriptor_, F_SETFL, 0) != 0)
+        fail("cannot read", path_);
       direct_ = false;
       continue;
     }
@@ -167,8 +181,8 @@ void File::read_pages(std::uint64_t start, std::size_t length, std::byte* into) 
 }
 
 void File::ends_at(std::uint64_t position, std::size_t missing) const {
-  throw TruncatedFile(path_ + " ends at byte " + std::to_string(position) + ", " + std::to_string(missing) +
-                      " bytes before the end of a tensor");
+  throw TruncatedFile(path_ + " ends at byte " + std::to_string(position) + ", " +
+                      std::to_string(missing) + " bytes before the end of a tensor");
 }
 
 std::shared_ptr<const std::byte> File::map(std::uint64_t offset, std::size_t length) const {
@@ -181,7 +195,8 @@ std::shared_ptr<const std::byte> File::map(std::uint64_t offset, std::size_t len
   const std::uint64_t before = offset % unit;
   const std::size_t whole = length + static_cast<std::size_t>(before);
   if (whole == 0) return {};
-  void* start = ::mmap(nullptr, whole, PROT_READ, MAP_PRIVATE, descriptor_, static_cast<off_t>(offset - before));
+  void* start = ::mmap(nullptr, whole, PROT_READ, MAP_PRIVATE, descriptor_,
+                       static_cast<off_t>(offset - before));
   if (start == MAP_FAILED) fail("cannot map", path_);
   std::shared_ptr<void> mapping(start, [whole](void* p) { ::munmap(p, whole); });
   return {mapping, static_cast<const std::byte*>(start) + before};

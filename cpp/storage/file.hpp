@@ -24,15 +24,16 @@ class NotRegularFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The file is another than the one that was described.
+// The file is not the one that was described.
 class ChangedFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Whether what is read stays in the page cache.
+// kept: read pages stay in the page cache. none: they do not.
 enum class Caching : std::uint8_t {
-  kept,  // and the kernel reads ahead
-  none,  // O_DIRECT; where the file system refuses that, what a read brought into the cache is dropped after it
+  kept,  // the kernel reads ahead too
+  // By O_DIRECT. Where the file system refuses that, the pages of a read are dropped after it.
+  none,
 };
 
 // Bytes of a file, in memory of their own.
@@ -44,7 +45,8 @@ struct Buffer {
 
 class File {
  public:
-  // Never waits, as opening a pipe would. Throws std::system_error that names the path, or NotRegularFile.
+  // Never waits, as opening a pipe would. Throws std::system_error that names the path, or
+  // NotRegularFile.
   explicit File(std::string path, Caching caching = Caching::kept);
   ~File();
   File(const File&) = delete;
@@ -53,21 +55,26 @@ class File {
   const std::string& path() const { return path_; }
   Caching caching() const { return caching_; }
   std::uint64_t size() const { return size_; }  // when it was opened
-  // For a process that opens the file again: where it was, and when it had last been written, in nanoseconds.
+  // For a process that opens the file again: where it was, and when it had last been written, in
+  // nanoseconds.
   const std::string& absolute() const { return absolute_; }
   std::int64_t modified() const { return modified_; }
 
-  // Exactly [offset, offset + length); throws std::system_error, or TruncatedFile when the file ends early. Past the
-  // cache too the bytes come straight to where they stay, in the whole pages that hold them: no second buffer.
+  // Exactly [offset, offset + length); throws std::system_error, or TruncatedFile when the file
+  // ends early. Past the cache too the bytes come straight to where they stay, in the whole pages
+  // that hold them: no second buffer.
   Buffer read(std::uint64_t offset, std::size_t length) const;
 
-  // `count` runs of `length` bytes, `stride` apart in the file, one after another in memory. Past the cache a run comes
-  // by way of a buffer of its size; short ones, of whose pages others will want the rest, come through the cache, and
-  // the file's pages are dropped from it when the file is closed.
-  Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride, std::size_t count) const;
+  // `count` runs of `length` bytes, `stride` apart in the file, one after another in memory. Past
+  // the cache a run comes by way of a buffer of its size; short ones, of whose pages others will
+  // want the rest, come through the cache, and the file's pages are dropped from it when the file
+  // is closed.
+  Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride,
+                   std::size_t count) const;
 
-  // A read-only mapping of [offset, offset + length); the pointer stays valid while the owner lives. Throws
-  // TruncatedFile when the file is shorter now; where it shrinks later, the system raises SIGBUS.
+  // A read-only mapping of [offset, offset + length); the pointer stays valid while the owner
+  // lives. Throws TruncatedFile when the file is shorter now; where it shrinks later, the system
+  // raises SIGBUS.
   std::shared_ptr<const std::byte> map(std::uint64_t offset, std::size_t length) const;
 
  private:

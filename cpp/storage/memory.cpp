@@ -19,23 +19,28 @@ constexpr std::size_t large = SIZE_MAX;  // pages of their own are nothing that 
 #else
 constexpr std::size_t large = std::size_t{256} << 10;
 #endif
-constexpr std::size_t most_kept = std::size_t{32} << 20, largest_kept = most_kept / 4;  // one must not displace all
+// One freed run must not displace all the others.
+constexpr std::size_t most_kept = std::size_t{32} << 20, largest_kept = most_kept / 4;
 
-constexpr std::size_t whole(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
+constexpr std::size_t whole(std::size_t bytes, std::size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
 
-// What is taken from the system for so many bytes: powers of two as far as it is kept, so that what grows finds what
-// it was before the last step. Nothing is there of a page that is not touched.
+// Bytes to take from the system: powers of two, as far as freed memory is kept, so that a growing
+// array finds the memory that an earlier one of its size has left. Untouched pages take no physical
+// memory.
 constexpr std::size_t run_of(std::size_t bytes) {
   return bytes <= largest_kept ? std::bit_ceil(bytes) : whole(bytes, page);
 }
 
 void* map(std::size_t bytes) {
   const std::size_t unit = bytes >= 4 * huge_page ? huge_page : page, spare = unit - page;
-  void* found = ::mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* found =
+      ::mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (found == MAP_FAILED) throw std::bad_alloc();
   auto* start = static_cast<std::byte*>(found);
-  const std::size_t before =
-      whole(reinterpret_cast<std::uintptr_t>(start), unit) - reinterpret_cast<std::uintptr_t>(start);
+  const std::size_t before = whole(reinterpret_cast<std::uintptr_t>(start), unit) -
+                             reinterpret_cast<std::uintptr_t>(start);
   if (before > 0) ::munmap(start, before);
   if (spare > before) ::munmap(start + before + bytes, spare - before);
 #if defined(MADV_HUGEPAGE)
@@ -44,7 +49,7 @@ void* map(std::size_t bytes) {
   return start + before;
 }
 
-// What was freed last, newest last.
+// The runs that were freed last, newest last.
 class Kept {
  public:
   void* take(std::size_t wanted) {
@@ -52,7 +57,8 @@ class Kept {
     const std::lock_guard lock(mutex_);
     held_ += wanted;
     most_held_ = std::max(most_held_, held_);
-    const auto found = std::find_if(runs_.rbegin(), runs_.rend(), [&](const Run& run) { return run.bytes == bytes; });
+    const auto found = std::find_if(runs_.rbegin(), runs_.rend(),
+                                    [&](const Run& run) { return run.bytes == bytes; });
     if (found == runs_.rend()) {
       while (keeping_ > 0 && total_ > most_kept && held_ + total_ > most_held_) drop_oldest();
       return nullptr;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Memory for large arrays of numbers: pages of their own, which go back to the system when they are freed. Among
-// smaller things in the heaps of the C library, one for each thread, they would leave holes that it keeps.
+// Memory for large arrays of numbers: pages of their own, which return to the system when they are
+// freed. In the heaps of the C library, one for each thread, freed arrays leave holes between
+// smaller things, which the heap keeps.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +11,16 @@
 
 namespace sigmascope {
 
-// Not initialised, aligned to 64 bytes; in huge pages where that is most of it: fewer faults, fewer misses of the TLB.
-// What is large starts at a page. The last few that were freed are kept, with their pages: a search asks for the same
-// sizes again and again. Throws std::bad_alloc.
+// Memory that is not initialised, aligned to 64 bytes. Large arrays start at a page. They use huge
+// pages where these make up most of them: fewer faults, fewer TLB misses. The last few freed arrays
+// are kept with their pages, since a search asks for the same sizes again and again. Throws
+// std::bad_alloc.
 void* take_memory(std::size_t bytes);
 void give_memory(void* memory, std::size_t bytes) noexcept;
 
-// While there is one of these, all that is freed is kept, up to what was once held at the same time (or what is kept
-// anyway): the process grows no larger, and what is read next finds pages that are there, which need not be cleared.
+// As long as such an object lives, freed memory is kept, up to the peak that was in use at one time
+// (or to what is kept anyway). The process grows no larger, and the next arrays find pages that
+// need not be cleared.
 class KeepingMemory {
  public:
   KeepingMemory();
@@ -44,7 +47,7 @@ AlignedArray<T> aligned_array(std::int64_t count) {
   return AlignedArray<T>(static_cast<T*>(take_memory(bytes)), GiveMemory{bytes});
 }
 
-// The same for std::vector.
+// An allocator of the same memory for std::vector.
 template <class T>
 struct MemoryAllocator {
   using value_type = T;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Items 0, 1, 2, ... made one ahead by a thread of their own, so that reading overlaps computing.
+// Items 0, 1, 2, ... A thread makes each one ahead, so that reading overlaps computing.
 #pragma once
 
 #include <condition_variable>
@@ -31,7 +31,7 @@ class Prefetch {
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
-  // The next item; rethrows here what making it threw there.
+  // The next item. Rethrows the exception that making it threw in the thread.
   Item take() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return ready_.has_value() || error_; });

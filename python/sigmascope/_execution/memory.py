@@ -23,12 +23,12 @@ OVERHEAD = 27 * MIB
 MINIMUM = 64 * MIB
 """Below this a limit bounds the arrays alone: no call takes more than it and its arrays' limit."""
 
-_MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/band_reduction.hpp
-_TWO_STAGE = 1024  # cpp/kernels/tridiagonal.cpp
-_GRAM_ROWS = 512  # cpp/kernels/gram_tiles.hpp
-_DENSE_ROWS = 64  # of each thread: cpp/kernels/cpu_backend.cpp
+_MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/eigenvalues/band_reduction.hpp
+_TWO_STAGE = 1024  # cpp/kernels/eigenvalues/tridiagonal.cpp
+_GRAM_ROWS = 512  # cpp/kernels/gram/gram_tiles.hpp
+_DENSE_ROWS = 64  # of each thread: cpp/kernels/blocks/dense.cpp
 _TESTS = 10  # cpp/algorithms/randomized_svd.hpp
-_STRETCH, _FOUND = 4096, 96  # cpp/kernels/isa.hpp, element_pass.hpp
+_STRETCH, _FOUND = 4096, 96  # cpp/kernels/simd/element_kernels.hpp, element_pass.hpp
 
 
 @contextmanager

@@ -25,7 +25,7 @@ _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 _FEW_LAYERS, _CACHED = 4, 64 * MIB
 _REMAINDER = 24 / 64
 """Bytes for each number of a sum: 12 for one in 64 that bfloat16 does not hold, made of as many
-(the kernel of summed tiles). A copy holds them too."""
+(cpp/kernels/panels/summed.cpp). A copy holds them too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One pass over the stored codes of a matrix. It is cut into parts at places that the matrix fixes:
+// rows into stretches, columns into groups of rows. A part is the work of one thread, and the
+// results of the parts are joined in their order.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/blocks/block.hpp"
+#include "kernels/blocks/cpu.hpp"
+#include "kernels/elements/element_codes.hpp"
+
+namespace sigmascope {
+
+inline constexpr std::int64_t group_rows = 128;
+
+// Rows of a panel: as asked; else whole groups of rows, if a panel and its results fit in the bytes
+// below. For a matrix in files there are three panels at a time: one is read, one is ready, one is
+// in use. Reads of 8 MiB in order keep a disk at its steadiest. _execution/memory.py knows both
+// numbers.
+inline std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
+  constexpr std::int64_t bytes_in_memory = std::int64_t{32} << 20,
+                         bytes_in_files = std::int64_t{8} << 20;
+  const std::int64_t most = std::max<std::int64_t>(a.rows, 1);
+  if (asked > 0) return std::min(asked, most);
+  const std::int64_t found =
+      chunks(a.cols, stretch_length) * static_cast<std::int64_t>(sizeof(Stretch));
+  const std::int64_t row = std::max<std::int64_t>(a.stored_bytes() / most, 1) + found;
+  const std::int64_t rows = (a.in_memory() ? bytes_in_memory : bytes_in_files) / row;
+  return std::clamp<std::int64_t>(rows < group_rows ? rows : rows / group_rows * group_rows, 1,
+                                  most);
+}
+
+// Panels of `height` rows, one after another: look(panel, codes, i, j, n, worker) in parallel for
+// every run of rows of codes from row i of the panel in columns [j, j + n) of one stretch; then
+// join(panel).
+template <class Look, class Join>
+void pass_over(const Matrix& a, std::int64_t height, Cpu& cpu, const Look& look, const Join& join) {
+  std::vector<CodeBuffers> buffers(static_cast<std::size_t>(cpu.pool.threads()));
+  const std::int64_t across = chunks(a.cols, stretch_length);
+  PanelStream panels(a, height);
+  for (std::int64_t index = 0; index < panels.count(); ++index) {
+    const Panel panel = panels.next();
+    const std::int64_t first = panel.row0 / group_rows,
+                       groups = chunks(panel.row0 + panel.rows, group_rows) - first;
+    cpu.pool.run(groups * across, [&](std::int64_t part, int worker) {
+      const std::int64_t start = (first + part / across) * group_rows - panel.row0;
+      const std::int64_t end = std::min(start + group_rows, panel.rows);
+      const std::int64_t j = part % across * stretch_length,
+                         n = std::min(stretch_length, panel.cols - j);
+      for (std::int64_t i = std::max<std::int64_t>(start, 0); i < end;) {
+        const ElementCodes codes = element_codes(cpu.isa, panel, i, end - i, j, n,
+                                                 buffers[static_cast<std::size_t>(worker)]);
+        look(panel, codes, i, j, n, worker);
+        i += codes.rows;
+      }
+    });
+    join(panel);
+  }
+}
+
+}  // namespace sigmascope

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Statistics of every element of a matrix, its rows and its columns.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/blocks/cpu.hpp"
+#include "kernels/simd/isa.hpp"
+#include "matrix/matrix.hpp"
+
+namespace sigmascope {
+
+struct ElementMoments {
+  Stretch all{};
+  std::int64_t first_row = -1, first_col = -1;  // the first NaN or infinity, in the order of rows
+  std::vector<double> row_squares, col_squares;
+  // Count of each code, if all tiles have one dtype of 8 or 16 bits; else empty.
+  std::vector<std::int64_t> code_counts;
+};
+
+// The stored codes that are counted.
+enum class CodeCounts { none, all };
+
+ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted);
+
+}  // namespace sigmascope

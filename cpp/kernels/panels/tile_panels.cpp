@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/panels/tile_panels.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "kernels/blocks/tile_registers.hpp"
+#include "kernels/panels/stored_parts.hpp"
+
+namespace sigmascope {
+
+namespace {
+
+constexpr std::int64_t edge = tile_side, depth = tile_depth;
+constexpr std::int64_t row_chunk = 128;     // rows per task
+constexpr std::int64_t column_chunk = 512;  // columns per task
+constexpr std::int64_t strip = 64;          // of which so many at a time
+// Bytes paired at a time: the L1 cache holds them and the sums.
+constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;
+
+// Rows of a panel. A panel that all threads share fills their L2 caches, or has so many rows that
+// the sums of z are a small part of the work. A panel of one thread, which passes over it twice,
+// fills its L2 cache, unless the blocks fill that by themselves.
+constexpr std::int64_t shared_bytes = std::int64_t{2} << 20, enough = 128,
+                       wide_bytes = std::int64_t{16} << 20;
+constexpr std::int64_t blocks_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{512} << 10,
+                       most_rows = 256, far_bytes = std::int64_t{8} << 20, far_rows = 128;
+
+std::int64_t shared_rows(std::int64_t row_bytes, int threads) {
+  const std::int64_t fitting = std::min<std::int64_t>(shared_bytes * threads / row_bytes, tile_sum);
+  return fitting < enough ? std::min(wide_bytes / row_bytes, enough) : fitting;
+}
+
+std::int64_t own_rows(std::int64_t row_bytes, std::int64_t beside, int parts) {
+  return beside < blocks_bytes ? std::min(own_bytes / row_bytes, most_rows)
+                               : std::min(far_bytes / row_bytes, parts > 1 ? far_rows : most_rows);
+}
+
+std::int64_t columns_at_a_time(std::int64_t cols, int threads) {
+  return std::min(column_chunk, round_up(chunks(round_up(cols, depth), threads), strip));
+}
+
+}  // namespace
+
+TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a,
+                       const PanelOptions& options)
+    : isa_(isa),
+      tiles_(*isa.tiles),
+      pool_(pool),
+      by_columns_(a.transposed),
+      most_parts_(a.remainder ? 1 : std::min(stored_parts(*a.matrix), options.parts)),
+      block_parts_(options.parts),
+      rows_(a.rows()),
+      cols_(a.cols()),
+      width_(options.width) {
+  const bool own = options.threads == PanelThreads::one;
+  sum_rows_ = columns_at_a_time(cols_, own ? 1 : pool.threads());
+  const std::int64_t row_bytes = 2 * std::max<std::int64_t>(cols_, 1) * most_parts_;
+  const std::int64_t fitting =
+      own ? own_rows(row_bytes, width_ * cols_ * (2 * block_parts_ + 4), most_parts_)
+          : shared_rows(row_bytes, pool.threads());
+  height_ = std::min(options.height > 0 ? round_up(options.height, depth)
+                                        : std::max(fitting / depth * depth, depth),
+                     round_up(a.rows(), depth));
+  const Factors factors(a.factor);
+  block_factor_ = static_cast<float>(factors.block);
+  panel_factor_ = factors.panel;
+  decoding_.resize(static_cast<std::size_t>(pool.threads()));
+  strips_.resize(static_cast<std::size_t>(pool.threads()));
+  given_ = PackedBlock(height_, width_, block_parts_);
+}
+
+std::shared_ptr<const PackedBlock> TilePanels::packed(const Block<float>& x) const {
+  auto block = std::make_shared<PackedBlock>(cols_, width_, block_parts_);
+  pack(*block, by_columns_ ? BlockSide::left : BlockSide::right, x.data.get(), cols_);
+  return block;
+}
+
+void TilePanels::load_block(std::shared_ptr<const PackedBlock> x) {
+  x_ = std::move(x);
+  y_ = aligned_array<float>(height_ * width_);
+  if (by_columns_) transposed_y_ = aligned_array<float>(2 * width_ * round_up(height_, depth));
+}
+
+ChainSums<float> TilePanels::allocate_sums() const {
+  return {width_ * round_up(cols_, depth), width_ * sum_rows_, chunks(rows_, chain)};
+}
+
+void TilePanels::attach_sums(ChainSums<float>& sums) {
+  totals_ = &sums;
+  const std::int64_t size = width_ * round_up(cols_, depth);
+  sums_ = aligned_array<float>(size);
+  std::fill_n(sums_.get(), size, 0.0f);
+}
+
+// Rows [0, rows) of a row-major block, times the factor.
+void TilePanels::pack(PackedBlock& to, BlockSide side, const float* x, std::int64_t rows) const {
+  const std::int64_t steps = round_up(rows, depth) / depth;
+  const auto pack_step = side == BlockSide::left ? tiles_.pack_left : tiles_.pack_right;
+  constexpr std::int64_t few = 4;
+  pool_.run(chunks(steps, few), [&](std::int64_t chunk, int) {
+    for (std::int64_t s = chunk * few; s < std::min(steps, chunk * few + few); ++s)
+      for (std::int64_t j = 0; j < width_; j += edge)
+        pack_step(x + s * depth * width_ + j, width_, std::min(depth, rows - s * depth),
+                  block_factor_, to.parts,
+                  to.codes.get() + (j / edge * steps + s) * to.parts * tile_codes);
+  });
+}
+
+void TilePanels::load_panel(const Panel& panel) {
+  here_ = by_columns_ ? panel.cols : panel.rows;
+  const int stored = panel_factor_ == 1.0 ? parts_at_hand(panel, part_stride_) : 0;
+  if (stored > 0 && panel.rows % depth == 0 && panel.cols % depth == 0) {
+    codes_ = reinterpret_cast<const std::uint16_t*>(panel.pieces.front().data);
+    ld_ = panel.pieces.front().row_stride / 2;
+    parts_ = std::min(stored, most_parts_);
+    return;
+  }
+  const std::int64_t rows = round_up(by_columns_ ? cols_ : height_, depth),
+                     cols = by_columns_ ? height_ : cols_;
+  ld_ = spread<std::uint16_t>(round_up(cols, depth));
+  part_stride_ = rows * ld_;
+  if (!own_) own_ = aligned_array<std::uint16_t>(most_parts_ * part_stride_);
+  codes_ = own_.get();
+  constexpr std::int64_t few = 16;
+  const std::int64_t below = round_up(panel.rows, depth);
+  const Summands sum(panel, panel_factor_);
+  std::vector<int> parts(static_cast<std::size_t>(chunks(below, few)), 1);
+  pool_.run(chunks(below, few), [&](std::int64_t chunk, int worker) {
+    DecodeScratch& scratch = decoding_[static_cast<std::size_t>(worker)];
+    scratch.numbers.resize(static_cast<std::size_t>(panel.cols));
+    int& most = parts[static_cast<std::size_t>(chunk)];
+    for (std::int64_t i = chunk * few; i < std::min(below, chunk * few + few); ++i)
+      most = std::max(most, load_row(panel, sum, stored, i, scratch));
+  });
+  parts_ = parts.empty() ? 1 : *std::max_element(parts.begin(), parts.end());
+}
+
+int TilePanels::load_row(const Panel& panel, const Summands& sum, int stored, std::int64_t i,
+                         DecodeScratch& scratch) {
+  const std::int64_t across = round_up(panel.cols, depth);
+  std::uint16_t* to = own_.get() + i * ld_;
+  if (i >= panel.rows) {
+    for (int q = 0; q < most_parts_; ++q)
+      std::fill_n(to + q * part_stride_, across, std::uint16_t{0});
+    return 1;
+  }
+  if (stored == 1) {
+    const Piece& piece = panel.pieces.front();
+    std::memcpy(to, piece.data + i * piece.row_stride, static_cast<std::size_t>(2 * panel.cols));
+    std::fill_n(to + panel.cols, across - panel.cols, std::uint16_t{0});
+    return 1;
+  }
+  if (sum.count() > 0)
+    return tiles_.split_sum(sum.row(i).data(), sum.count(), panel.cols, most_parts_, to,
+                            part_stride_);
+  const float* numbers = scratch.numbers.data();
+  if (panel_factor_ == 1.0 && is_plain<float>(panel, DType::f32))
+    numbers = reinterpret_cast<const float*>(panel.pieces.front().data +
+                                             i * panel.pieces.front().row_stride);
+  else
+    decode_panel(isa_, panel, i, i + 1, 0, panel.cols, panel_factor_, scratch.numbers.data(),
+                 panel.cols, scratch.codes);
+  return tiles_.split(numbers, panel.cols, most_parts_, to, part_stride_);
+}
+
+TileOperand TilePanels::panel_rows(std::int64_t i, std::int64_t j) const {
+  return {.data = reinterpret_cast<const std::byte*>(codes_ + i * ld_ + j),
+          .stride = 2 * ld_,
+          .tile = 2 * edge * ld_,
+          .step = 2 * depth,
+          .part = 2 * part_stride_,
+          .parts = parts_};
+}
+
+// C += P B, for `rows` rows and, from column j0, `terms` columns of the panel.
+void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms,
+                          const PackedBlock& b, float* c, Accumulate mode) const {
+  const std::int64_t steps = round_up(terms, depth) / depth, all = round_up(rows, depth);
+  const std::int64_t chunk = std::min(row_chunk, round_up(chunks(all, pool_.threads()), depth));
+  pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
+    const std::int64_t i = index * chunk, count = std::min(chunk, all - i);
+    const TileRegisters ready(tiles_);
+    tiles_.multiply(count / edge, width_ / edge, steps, panel_rows(i, j0), b.operand(steps),
+                    BlockSide::right, {c + i * width_, width_, edge * width_, edge}, mode);
+  });
+}
+
+// C^T += B^T P, transposed, for `cols` columns and, from row i0, `rows` rows of the panel. Every
+// tile_sum rows are one chain, which continues the sums in C. finish(j, end) follows for columns
+// whose chain has ended, while the caches hold them.
+template <class Finish>
+void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols,
+                             const PackedBlock& b, float* c, std::int64_t chunk,
+                             const Finish& finish) {
+  const std::int64_t steps = round_up(rows, depth) / depth, all = round_up(cols, depth);
+  constexpr std::int64_t across = strip / edge, bytes = 2 * tile_codes,
+                         fresh = tile_sum / tile_depth;
+  const std::int64_t step_bytes = parts_ * across * bytes, most = strip_bytes / step_bytes;
+  static_assert(strip_bytes >= tile_parts * across * bytes);
+  pool_.run(chunks(all, chunk), [&](std::int64_t index, int worker) {
+    AlignedArray<std::uint16_t>& paired = strips_[static_cast<std::size_t>(worker)];
+    if (!paired) paired = aligned_array<std::uint16_t>(strip_bytes / 2);
+    const TileOperand right{.data = reinterpret_cast<const std::byte*>(paired.get()),
+                            .stride = 2 * depth,
+                            .tile = bytes,
+                            .step = step_bytes,
+                            .part = across * bytes,
+                            .parts = parts_};
+    const TileRegisters ready(tiles_);
+    const std::int64_t end = std::min(index * chunk + chunk, all);
+    for (std::int64_t j = index * chunk; j < end; j += strip) {
+      const std::int64_t count = std::min(strip, end - j) / edge;
+      for (std::int64_t s0 = 0, length = 0; s0 < steps; s0 += length) {
+        length = std::min(most, std::min(steps - s0, fresh - s0 % fresh));
+        for (std::int64_t s = 0; s < length; ++s)
+          for (int q = 0; q < parts_; ++q)
+            tiles_.pair_rows(codes_ + (i0 + (s0 + s) * depth) * ld_ + j + q * part_stride_, ld_,
+                             count, paired.get() + (s * parts_ + q) * across * tile_codes,
+                             tile_codes);
+        TileOperand left = b.operand(steps);
+        left.data += s0 * left.step;
+        tiles_.multiply(width_ / edge, count, length, left, right, BlockSide::left,
+                        {c + j * width_, edge, edge * edge, edge * width_}, Accumulate::chain);
+        if ((s0 + length) % fresh == 0 || s0 + length == steps) finish(j, j + count * edge);
+      }
+    }
+  });
+}
+
+float* TilePanels::forward() {
+  if (!by_columns_) {
+    std::fill_n(y_.get(), round_up(here_, depth) * width_, 0.0f);
+    add_rows(here_, 0, cols_, *x_, y_.get(), Accumulate::sum_blocks);
+    return y_.get();
+  }
+  float *total = transposed_y_.get(), *fresh = total + width_ * round_up(height_, depth);
+  std::fill_n(total, 2 * width_ * round_up(height_, depth), 0.0f);
+  add_columns(0, cols_, here_, *x_, fresh, columns_at_a_time(here_, pool_.threads()),
+              [&](std::int64_t j, std::int64_t end) {
+                isa_.blocks.move_f32(fresh + j * width_, (end - j) * width_, total + j * width_);
+              });
+  for (std::int64_t i = 0; i < round_up(here_, depth); i += edge)
+    for (std::int64_t j = 0; j < width_; j += edge)
+      tiles_.transpose(total + i * width_ + j * edge, edge, y_.get() + i * width_ + j, width_);
+  return y_.get();
+}
+
+void TilePanels::adjoint(const float* y) {
+  const std::int64_t all = round_up(cols_, depth);
+  for (std::int64_t i = 0; i < here_;) {
+    const std::int64_t run = std::min(here_ - i, tile_sum - before_ % tile_sum),
+                       index = before_ / tile_sum;
+    const bool ends = (before_ + run) % tile_sum == 0 || before_ + run == rows_;
+    const auto finish = [&](std::int64_t j, std::int64_t end) {
+      if (!ends) return;
+      const std::int64_t part = j / sum_rows_;
+      if (float* sum = totals_->wait_for_turn(index, part))
+        isa_.blocks.move_f32(sums_.get() + j * width_, (end - j) * width_,
+                             sum + (j - part * sum_rows_) * width_);
+      if (end % sum_rows_ == 0 || end == all) totals_->advance(index, part);
+    };
+    pack(given_, by_columns_ ? BlockSide::right : BlockSide::left, y + i * width_, run);
+    if (by_columns_) {
+      add_rows(cols_, i, run, given_, sums_.get(), Accumulate::chain);
+      pool_.run(chunks(all, sum_rows_), [&](std::int64_t part, int) {
+        finish(part * sum_rows_, std::min(part * sum_rows_ + sum_rows_, all));
+      });
+    } else {
+      add_columns(i, run, cols_, given_, sums_.get(), sum_rows_, finish);
+    }
+    i += run;
+    before_ += run;
+  }
+}
+
+void TilePanels::write_result(const ChainSums<float>& sums, Block<float>& z) const {
+  if (by_columns_) {
+    std::copy_n(sums.data(), cols_ * width_, z.data.get());
+    return;
+  }
+  constexpr std::int64_t part = 256;
+  pool_.run(chunks(cols_, part), [&](std::int64_t chunk, int) {
+    alignas(64) float tile[edge * edge];
+    for (std::int64_t i = chunk * part; i < std::min(cols_, chunk * part + part); i += edge)
+      for (std::int64_t j = 0; j < width_; j += edge) {
+        tiles_.transpose(sums.data() + i * width_ + j * edge, edge, tile, edge);
+        for (std::int64_t r = 0; r < std::min(edge, cols_ - i); ++r)
+          std::copy_n(tile + r * edge, edge, z.row(i + r) + j);
+      }
+  });
+}
+
+}  // namespace sigmascope
