@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a fast Gram matrix G errs by, measured: E = G - A^T A times vectors, of which A^T A comes from products in fp64.
+// What a fast Gram matrix G errs by, measured: E = G - A^T A times vectors, of which A^T A comes
+// from products in fp64.
 //
-// What E does to eigenvalues is estimated as if rounding errors were independent: then v^T E v is as small as an
-// element. Where products repeat, they are not, and E is like G: of a Toeplitz matrix nearly one, of few distinct
-// values nearly a multiple of ones. Ritz vectors of G show that, from a Lanczos run on G (Golub & Meurant 2010): each
-// is made of singular vectors near its own value, and y^T E y is what E moves those by in the mean. One read of A.
+// What E does to eigenvalues is estimated as if rounding errors were independent: then v^T E v is
+// as small as an element. Where products repeat, they are not, and E is like G: of a Toeplitz
+// matrix nearly one, of few distinct values nearly a multiple of ones. Ritz vectors of G show that,
+// from a Lanczos run on G (Golub & Meurant 2010): each is made of singular vectors near its own
+// value, and y^T E y is what E moves those by in the mean. One read of A.
 #pragma once
 
 #include <algorithm>
@@ -24,11 +26,13 @@ struct GramErrors {
   std::vector<double> nodes;    // lambda, descending,
   std::vector<double> moved{};  // and how far E was seen to move what is there
 
-  // What eigenvalues at this place were seen to move by, times a margin: at the two nodes on each side. A mean over
-  // vectors near a node hides that some move further; of Hankel matrices, 4.8 times as far.
+  // What eigenvalues at this place were seen to move by, times a margin: at the two nodes on each
+  // side. A mean over vectors near a node hides that some move further; of Hankel matrices, 4.8
+  // times as far.
   static constexpr double margin = 10;
   double at(double value) const {
-    const auto next = std::lower_bound(nodes.begin(), nodes.end(), value, std::greater<>()) - nodes.begin();
+    const auto next =
+        std::lower_bound(nodes.begin(), nodes.end(), value, std::greater<>()) - nodes.begin();
     const auto size = static_cast<std::ptrdiff_t>(nodes.size());
     double most = 0;
     for (auto j = std::max<std::ptrdiff_t>(next - 2, 0); j < std::min(next + 2, size); ++j)
@@ -37,8 +41,8 @@ struct GramErrors {
   }
 };
 
-// Ritz vectors of a symmetric matrix from a random start, and their values, descending: Lanczos with all vectors
-// orthogonalised twice.
+// Ritz vectors of a symmetric matrix from a random start, and their values, descending: Lanczos
+// with all vectors orthogonalised twice.
 inline Eigen lanczos(const Small& g, Small start, std::int64_t steps) {
   const std::int64_t n = g.rows;
   Small v(n, 0), t(0, 0), next = std::move(start);
@@ -68,9 +72,9 @@ inline Eigen lanczos(const Small& g, Small start, std::int64_t steps) {
   return ritz;
 }
 
-// Share of E's square that is like G: an E that is turns a vector of singular vectors near theta into such; one of
-// independent elements into any, whose lambdas spread as all of G's do. Those far above the rest, which would be all
-// of a spread, are left out: the first Ritz vectors.
+// Share of E's square that is like G: an E that is turns a vector of singular vectors near theta
+// into such; one of independent elements into any, whose lambdas spread as all of G's do. Those far
+// above the rest, which would be all of a spread, are left out: the first Ritz vectors.
 inline double share_alike(const Small& g, const Eigen& ritz, const Small& errors) {
   constexpr std::int64_t outliers = 8;
   const std::int64_t n = g.rows, count = errors.cols - outliers;
@@ -117,7 +121,8 @@ GramErrors measured_errors(B& device, A& a, const Gram& gram) {
   GramErrors found{.nodes = ritz.values};
   if (ritz.values.empty()) return found;
   Small errors = symmetric_product(g, ritz.vectors);
-  const Small exact = device.to_host(a.gram_step(device.from_host(ritz.vectors), nullptr, Products::full));
+  const Small exact =
+      device.to_host(a.gram_step(device.from_host(ritz.vectors), nullptr, Products::full));
   for (std::size_t e = 0; e < errors.values.size(); ++e) errors.values[e] -= exact.values[e];
   std::vector<double> norms = column_norms(errors);
   // Shifts of both signs may cancel in the mean over a Ritz vector, not in the norm.
@@ -125,7 +130,8 @@ GramErrors measured_errors(B& device, A& a, const Gram& gram) {
   for (std::int64_t j = 0; j < errors.cols; ++j) {
     double quotient = 0;
     for (std::int64_t i = 0; i < errors.rows; ++i) quotient += ritz.vectors(i, j) * errors(i, j);
-    found.moved.push_back(std::max(std::abs(quotient), alike ? 2 * norms[static_cast<std::size_t>(j)] : 0.0));
+    found.moved.push_back(
+        std::max(std::abs(quotient), alike ? 2 * norms[static_cast<std::size_t>(j)] : 0.0));
   }
   const auto middle = norms.begin() + static_cast<std::ptrdiff_t>(norms.size() / 2);
   std::nth_element(norms.begin(), middle, norms.end());

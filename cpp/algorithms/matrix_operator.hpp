@@ -16,7 +16,8 @@ class MatrixOperator {
   using Block = typename B::Block;
 
   // `rounded`: what `steer` multiplies with; the same shape.
-  MatrixOperator(B& backend, MatrixView view, MatrixView rounded) : backend_(backend), view_(view), rounded_(rounded) {}
+  MatrixOperator(B& backend, MatrixView view, MatrixView rounded)
+      : backend_(backend), view_(view), rounded_(rounded) {}
 
   std::int64_t rows() const { return view_.rows(); }
   std::int64_t cols() const { return view_.cols(); }
@@ -25,7 +26,8 @@ class MatrixOperator {
 
   Block multiply(const Block& x, Products products = Products::full) {
     ++reads_;
-    return products == Products::full ? backend_.multiply(view_, x) : backend_.multiply(view_, x, split_parts);
+    return products == Products::full ? backend_.multiply(view_, x)
+                                      : backend_.multiply(view_, x, split_parts);
   }
   Block multiply_adjoint(const Block& y, Products products = Products::full) {
     ++reads_;
@@ -34,7 +36,8 @@ class MatrixOperator {
   }
   Block gram_step(const Block& x, Block* y, Products products = Products::full) {
     ++reads_;
-    return products == Products::full ? backend_.gram_step(view_, x, y) : backend_.gram_step(view_, x, y, split_parts);
+    return products == Products::full ? backend_.gram_step(view_, x, y)
+                                      : backend_.gram_step(view_, x, y, split_parts);
   }
   Block steer(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
   Small dense() { return ++reads_, backend_.dense(view_); }

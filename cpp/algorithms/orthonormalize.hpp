@@ -14,8 +14,8 @@
 
 namespace sigmascope {
 
-// z = V coefficients + q r, with q orthonormal and orthogonal to V. q has fewer columns than z where z has no more
-// directions above its floors.
+// z = V coefficients + q r, with q orthonormal and orthogonal to V. q has fewer columns than z
+// where z has no more directions above its floors.
 template <Backend B>
 struct Orthonormalized {
   typename B::Block q;
@@ -32,7 +32,8 @@ std::int64_t columns_of(const std::vector<typename B::Block>& basis) {
 
 // V c for the columns of a basis kept as blocks.
 template <Backend B>
-typename B::Block combine_basis(B& device, const std::vector<typename B::Block>& basis, const Small& c) {
+typename B::Block combine_basis(B& device, const std::vector<typename B::Block>& basis,
+                                const Small& c) {
   typename B::Block result = device.zeros(basis.front().rows, c.cols);
   device.combine(result, std::span(basis), c);
   return result;
@@ -43,7 +44,8 @@ std::vector<double> column_norms(B& device, const typename B::Block& x) {
   const Small square = inner(device, x, x);
   std::vector<double> norms;
   norms.reserve(static_cast<std::size_t>(square.cols));
-  for (std::int64_t j = 0; j < square.cols; ++j) norms.push_back(std::sqrt(std::max(square(j, j), 0.0)));
+  for (std::int64_t j = 0; j < square.cols; ++j)
+    norms.push_back(std::sqrt(std::max(square(j, j), 0.0)));
   return norms;
 }
 
@@ -51,9 +53,11 @@ inline double largest_of(const std::vector<double>& values) {
   return values.empty() ? 0.0 : *std::max_element(values.begin(), values.end());
 }
 
-// z -= V (V^T z) for the last blocks of V, classical Gram-Schmidt; returns V^T z, zero for the others.
+// z -= V (V^T z) for the last blocks of V, classical Gram-Schmidt; returns V^T z, zero for the
+// others.
 template <Backend B>
-Small project_out(B& device, const std::vector<typename B::Block>& basis, std::size_t blocks, typename B::Block& z) {
+Small project_out(B& device, const std::vector<typename B::Block>& basis, std::size_t blocks,
+                  typename B::Block& z) {
   Small c(columns_of<B>(basis), z.cols);
   if (basis.empty()) return c;
   const auto last = std::span(basis).last(std::min(blocks, basis.size()));
@@ -64,14 +68,16 @@ Small project_out(B& device, const std::vector<typename B::Block>& basis, std::s
   return c;
 }
 
-// One pass of z <- z M, where M makes the columns of z orthonormal as far as their Gram matrix tells, dropping columns
-// whose part |z_j| |r_jl| of every original column l is at most its floor. r <- M^-1 r. Returns how far z was from
-// orthonormal.
-// Cholesky of the scaled Gram matrix (Yamamoto et al. 2015, CholeskyQR2); where that is nearly singular its
-// eigenvectors, with eigenvalues clamped at its own rounding: the next pass then sees true norms. A direction that is
-// below the clamp in a late pass as well, after its columns had been normalised, is rounding and goes.
+// One pass of z <- z M, where M makes the columns of z orthonormal as far as their Gram matrix
+// tells, dropping columns whose part |z_j| |r_jl| of every original column l is at most its floor.
+// r <- M^-1 r. Returns how far z was from orthonormal.
+// Cholesky of the scaled Gram matrix (Yamamoto et al. 2015, CholeskyQR2); where that is nearly
+// singular its eigenvectors, with eigenvalues clamped at its own rounding: the next pass then sees
+// true norms. A direction that is below the clamp in a late pass as well, after its columns had
+// been normalised, is rounding and goes.
 template <Backend B>
-double orthonormalize_pass(B& device, typename B::Block& z, Small& r, const std::vector<double>& floors, bool late) {
+double orthonormalize_pass(B& device, typename B::Block& z, Small& r,
+                           const std::vector<double>& floors, bool late) {
   const Small gram = inner(device, z, z);
   std::vector<std::int64_t> kept;
   for (std::int64_t j = 0; j < z.cols; ++j) {
@@ -109,7 +115,8 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r, const std:
     right = inverse_upper(*factor);
   } else {
     const Eigen eigen = eigh(scaled);
-    const double least = 32 * B::epsilon() * std::max(eigen.values.empty() ? 0.0 : eigen.values.front(), 1.0);
+    const double least =
+        32 * B::epsilon() * std::max(eigen.values.empty() ? 0.0 : eigen.values.front(), 1.0);
     std::int64_t most = w;
     while (late && most > 0 && eigen.values[static_cast<std::size_t>(most - 1)] < least) --most;
     right = eigen.vectors.part(0, w, 0, most);
@@ -136,13 +143,14 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r, const std:
   return deviation;
 }
 
-// Block classical Gram-Schmidt against V and within the block, repeated until a pass finds almost nothing to correct
-// (at least twice: "twice is enough", Giraud et al. 2005). The first pass is against the last two blocks of V alone: of
-// A^T A q nothing but rounding lies in the others, unless V was restarted, and the second pass, against all, removes
-// that or finds too much of it. Each pass against all costs 4 n D w + 4 n w^2 flops.
+// Block classical Gram-Schmidt against V and within the block, repeated until a pass finds almost
+// nothing to correct (at least twice: "twice is enough", Giraud et al. 2005). The first pass is
+// against the last two blocks of V alone: of A^T A q nothing but rounding lies in the others,
+// unless V was restarted, and the second pass, against all, removes that or finds too much of it.
+// Each pass against all costs 4 n D w + 4 n w^2 flops.
 template <Backend B>
-Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis, typename B::Block z,
-                                  const std::vector<double>& floors) {
+Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis,
+                                  typename B::Block z, const std::vector<double>& floors) {
   constexpr int most_passes = 7;
   constexpr double nearly = 0.1;  // a correction this small leaves an error of the order of epsilon
   Small r = Small::identity(z.cols), coefficients(columns_of<B>(basis), z.cols);
@@ -158,8 +166,8 @@ Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block
 }
 
 template <Backend B>
-Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis, typename B::Block z,
-                                  double floor) {
+Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis,
+                                  typename B::Block z, double floor) {
   const std::vector<double> floors(static_cast<std::size_t>(z.cols), floor);
   return orthonormalize(device, basis, std::move(z), floors);
 }

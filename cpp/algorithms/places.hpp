@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Whether the k values found are the k largest: by proof, or by guards against copies that were missed.
+// Whether the k values found are the k largest: by proof, or by guards against copies that were
+// missed.
 //
-// Guards. A Krylov space of block b holds at most b copies of a multiple singular value, and no residual shows it. The
-// Gaussian start counts copies: |R0^T x_i[first block]|^2 / b has mean = multiplicity behind Ritz value i. If the
-// count exceeds what was found by four standard errors, or b Ritz values agree to the tolerance, random columns are
-// injected and the values must stand still for three more steps. ||A||_F^2 - trace(T), the mass outside the space, can
-// prove them idle.
+// Guards. A Krylov space of block b holds at most b copies of a multiple singular value, and no
+// residual shows it. The Gaussian start counts copies: |R0^T x_i[first block]|^2 / b has mean =
+// multiplicity behind Ritz value i. If the count exceeds what was found by four standard errors, or
+// b Ritz values agree to the tolerance, random columns are injected and the values must stand still
+// for three more steps. ||A||_F^2 - trace(T), the mass outside the space, can prove them idle.
 #pragma once
 
 #include <algorithm>
@@ -25,12 +26,14 @@ inline bool has_full_cluster(const Assessment& a, std::int64_t block, double sha
   return false;
 }
 
-// Of the k values, as many agree as random columns were drawn: the space holds no more copies than that.
+// Of the k values, as many agree as random columns were drawn: the space holds no more copies than
+// that.
 template <Backend B>
 bool may_lack_copies(const KrylovSpace<B>& space, const Assessment& a, const TopOptions& options) {
   const std::int64_t copies = std::max<std::int64_t>(space.drawn(), 1);
   for (std::int64_t i = 0; i + copies - 1 < options.k; ++i)
-    if (a.theta(i) - a.theta(i + copies - 1) <= 4 * options.tolerance * a.theta(i) + blur<B>(a)) return true;
+    if (a.theta(i) - a.theta(i + copies - 1) <= 4 * options.tolerance * a.theta(i) + blur<B>(a))
+      return true;
   return false;
 }
 
@@ -40,11 +43,13 @@ bool counts_more(const KrylovSpace<B>& space, const Assessment& a, const TopOpti
   const std::int64_t b = space.start().cols;
   std::int64_t above = 0;
   // Only converged values: one that has not converged stands for several.
-  while (above < options.k && a.theta(above) > a.theta(options.k - 1) * (1 + 2 * options.tolerance) + blur<B>(a) &&
+  while (above < options.k &&
+         a.theta(above) > a.theta(options.k - 1) * (1 + 2 * options.tolerance) + blur<B>(a) &&
          a.rho[static_cast<std::size_t>(above)] <= unconverged * a.theta(above))
     ++above;
   if (above == 0) return false;
-  const Small weights = probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, above), space.start());
+  const Small weights =
+      probe_weights(a.ritz.vectors.part(0, a.ritz.vectors.rows, 0, above), space.start());
   double count = 0;
   for (const double weight : weights.values) count += weight / static_cast<double>(b);
   const auto n = static_cast<double>(above);
@@ -58,13 +63,17 @@ enum class Place {
   sure     // proved, or found by the guards
 };
 
-// By Weyl, A^T A restricted to the complement of the k Ritz vectors has no eigenvalue above theta_{k+1} + missing mass.
+// By Weyl, A^T A restricted to the complement of the k Ritz vectors has no eigenvalue above
+// theta_{k+1} + missing mass.
 template <Backend B>
-Place proved_place(const KrylovSpace<B>& space, const Assessment& a, double fro2, const TopOptions& options) {
+Place proved_place(const KrylovSpace<B>& space, const Assessment& a, double fro2,
+                   const TopOptions& options) {
   const double missing = missing_mass(space, fro2, a.rounding);
-  const double next = static_cast<std::int64_t>(a.rho.size()) > options.k ? a.theta(options.k) : 0.0;
+  const double next =
+      static_cast<std::int64_t>(a.rho.size()) > options.k ? a.theta(options.k) : 0.0;
   if (next + missing <= a.theta(options.k - 1)) return Place::sure;
-  return missing <= options.tolerance * options.tolerance * a.theta(0) ? Place::within : Place::open;
+  return missing <= options.tolerance * options.tolerance * a.theta(0) ? Place::within
+                                                                       : Place::open;
 }
 
 // State of the confirmation that follows an injection.
@@ -81,7 +90,8 @@ struct Confirmation {
   // True when the values have stood still for three steps.
   template <Backend B>
   bool step(const Assessment& a, const TopOptions& options) {
-    const double allowed = 2 * options.tolerance * std::sqrt(a.theta(0));  // d theta = 2 sigma d sigma
+    const double allowed =
+        2 * options.tolerance * std::sqrt(a.theta(0));  // d theta = 2 sigma d sigma
     for (std::int64_t i = 0; i < options.k; ++i) {
       const double before = std::max(reference[static_cast<std::size_t>(i)], 0.0);
       if (std::abs(a.theta(i) - before) > allowed * std::sqrt(a.theta(i)) + blur<B>(a)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Singular triplets from an orthonormal basis of a right subspace, with their true residuals.
-// Values come from QR(A V), never from the projected A^T A, whose small eigenvalues rounding has drowned.
+// Values come from QR(A V), never from the projected A^T A, whose small eigenvalues rounding has
+// drowned.
 #pragma once
 
 #include <algorithm>
@@ -26,8 +27,8 @@ struct Triplets {
   double deviation = 0;           // of U^T U and V^T V from I, the largest element
 };
 
-// Rounding of a value read from QR(A V), in epsilon sigma_1. Measured: below 25, but where all entries have one sign,
-// and the rounding of long sums with them, up to 56 in fp32 and 110 in fp64.
+// Rounding of a value read from QR(A V), in epsilon sigma_1. Measured: below 25, but where all
+// entries have one sign, and the rounding of long sums with them, up to 56 in fp32 and 110 in fp64.
 template <Backend B>
 double rounding_floor(const std::vector<double>& s) {
   const double roundings = B::epsilon() < 1e-12 ? 192 : 96;
@@ -46,11 +47,12 @@ inline Small completed(const Small& v) {
   return whole;
 }
 
-// C with A^T A V C = A^T U for U = Q L and A V = Q R, which is R^-1 L, where rounding of the columns of A^T A V, each
-// as large as the norm of A V's, grows little: where V holds Ritz vectors, and C hardly mixes large with small. V
-// diag(1/s) of the SVD of R would not do: its small vectors are right to roundings of the largest value alone, and so
-// is U.
-inline std::optional<Small> unmixed(const Small& r, const Small& left, const std::vector<double>& norms) {
+// C with A^T A V C = A^T U for U = Q L and A V = Q R, which is R^-1 L, where rounding of the
+// columns of A^T A V, each as large as the norm of A V's, grows little: where V holds Ritz vectors,
+// and C hardly mixes large with small. V diag(1/s) of the SVD of R would not do: its small vectors
+// are right to roundings of the largest value alone, and so is U.
+inline std::optional<Small> unmixed(const Small& r, const Small& left,
+                                    const std::vector<double>& norms) {
   constexpr double most = 2;
   if (r.rows != r.cols) return std::nullopt;
   std::optional<Small> turned = solution(r, left);
@@ -73,7 +75,8 @@ enum class Columns : std::uint8_t { any, ritz };
 inline double deviation(const Small& square) {
   double most = 0;
   for (std::int64_t j = 0; j < square.cols; ++j)
-    for (std::int64_t i = 0; i <= j; ++i) most = std::max(most, std::abs(square(i, j) - (i == j ? 1.0 : 0.0)));
+    for (std::int64_t i = 0; i <= j; ++i)
+      most = std::max(most, std::abs(square(i, j) - (i == j ? 1.0 : 0.0)));
   return most;
 }
 template <Backend B>
@@ -87,7 +90,8 @@ double orthonormal_to() {
   return 160 * B::epsilon();
 }
 
-// The basis, made orthonormal once more if it is not; random columns take the place of those that were no directions.
+// The basis, made orthonormal once more if it is not; random columns take the place of those that
+// were no directions.
 template <Backend B>
 typename B::Block repaired(B& device, typename B::Block basis, std::uint64_t seed) {
   if (deviation(device, basis) <= orthonormal_to<B>() / 2) return basis;
@@ -102,8 +106,8 @@ typename B::Block repaired(B& device, typename B::Block basis, std::uint64_t see
 
 // The norms of X C - Y diag(s), column by column.
 template <Backend B>
-std::vector<double> defects(B& device, const typename B::Block& x, const Small& c, const typename B::Block& y,
-                            const std::vector<double>& s) {
+std::vector<double> defects(B& device, const typename B::Block& x, const Small& c,
+                            const typename B::Block& y, const std::vector<double>& s) {
   auto defect = device.zeros(x.rows, c.cols);
   combine(device, defect, x, c);
   Small minus(y.cols, y.cols);
@@ -123,13 +127,14 @@ void finish(Triplets<B>& of, const std::vector<double>& right, const std::vector
   }
 }
 
-// The k largest triplets that a basis of D >= k columns holds. One read of A for the values (D columns), a second for
-// the residuals (k columns); of Ritz vectors one read for both, if they are as good as they should be. Where A V is
-// rank-deficient the left vectors are completed by random orthonormal ones; their residuals tell whether the range of A
-// had more to give. Nothing is taken from the recurrence that made the basis: it is checked, and A is multiplied anew.
+// The k largest triplets that a basis of D >= k columns holds. One read of A for the values (D
+// columns), a second for the residuals (k columns); of Ritz vectors one read for both, if they are
+// as good as they should be. Where A V is rank-deficient the left vectors are completed by random
+// orthonormal ones; their residuals tell whether the range of A had more to give. Nothing is taken
+// from the recurrence that made the basis: it is checked, and A is multiplied anew.
 template <Backend B, LinearOperator A>
-Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns columns, std::int64_t k, std::uint64_t seed,
-                          Products products = Products::full) {
+Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns columns, std::int64_t k,
+                          std::uint64_t seed, Products products = Products::full) {
   typename B::Block product, squared;  // A V, A^T A V
   basis = repaired(device, std::move(basis), seed);
   const bool at_once = columns == Columns::ritz;
@@ -139,8 +144,9 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
   const double floor = 4 * B::epsilon() * largest_of(norms);
   auto image = device.zeros(product.rows, product.cols);
   combine(device, image, product, Small::identity(product.cols));
-  auto factor = orthonormalize(device, std::vector<typename B::Block>(), std::move(image), floor);  // A V = Q R
-  const SmallSvd small = svd(factor.r);                                                             // rank x D
+  auto factor = orthonormalize(device, std::vector<typename B::Block>(), std::move(image),
+                               floor);   // A V = Q R
+  const SmallSvd small = svd(factor.r);  // rank x D
   const std::int64_t rank = std::min(factor.q.cols, k);
   Triplets<B> result;
   result.s.assign(static_cast<std::size_t>(k), 0.0);
@@ -165,9 +171,9 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
   const auto right_defects = defects(device, product, right, result.u, result.s);
   product = {};
   const auto turned = at_once && rank == k ? unmixed(factor.r, left, norms) : std::nullopt;
-  const auto adjoint =
-      turned ? defects(device, squared, *turned, result.v, result.s)
-             : defects(device, a.multiply_adjoint(result.u, products), Small::identity(k), result.v, result.s);
+  const auto adjoint = turned ? defects(device, squared, *turned, result.v, result.s)
+                              : defects(device, a.multiply_adjoint(result.u, products),
+                                        Small::identity(k), result.v, result.s);
   result.r = std::move(factor.r);
   finish(result, right_defects, adjoint);
   result.deviation = std::max(deviation(device, result.u), deviation(device, result.v));

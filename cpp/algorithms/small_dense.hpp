@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Dense factorisations of small host matrices in fp64, by LAPACK. Each throws std::runtime_error when LAPACK fails.
+// Dense factorisations of small host matrices in fp64, by LAPACK. Each throws std::runtime_error
+// when LAPACK fails.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +33,11 @@ std::vector<double> column_norms(const Small& a);
 // All eigenpairs of a symmetric matrix (lower triangle read), descending: dsyevd.
 Eigen eigh(Small a);
 
-// A symmetric matrix (lower triangle read) as Q Z diag(values) Z^T Q^T, Q being reflections that make it tridiagonal, Z
-// from divide and conquer (Gu & Eisenstat 1995): what is wanted of the eigenvectors Q Z is turned back then, at half
-// the cost of all. Relatively robust representations (dsyevr) would find a few vectors alone, but take twice as long at
-// these sizes, and repeat a vector where eigenvalues are equal.
+// A symmetric matrix (lower triangle read) as Q Z diag(values) Z^T Q^T, Q being reflections that
+// make it tridiagonal, Z from divide and conquer (Gu & Eisenstat 1995): what is wanted of the
+// eigenvectors Q Z is turned back then, at half the cost of all. Relatively robust representations
+// (dsyevr) would find a few vectors alone, but take twice as long at these sizes, and repeat a
+// vector where eigenvalues are equal.
 class Diagonalized {
  public:
   explicit Diagonalized(Small matrix);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Quadrature of the spectrum of A^T A from a block Krylov run: nodes, and a weight per random probe.
-// Ubaru, Chen & Saad 2017 (stochastic Lanczos quadrature); Golub & Meurant 2010 (block Gauss and Gauss-Radau rules).
-// For a probe g = next start: g^T f(A^T A) g ~ sum_i f(theta_i) (x_i[first block]^T R0 e_l)^2.
-// The Gauss rule errs below where f bends up, the Radau rule with a node at 0 errs above: together they bracket.
+// Quadrature of the spectrum of A^T A from a block Krylov run: nodes, and a weight per random
+// probe.
+// Ubaru, Chen & Saad 2017 (stochastic Lanczos quadrature); Golub & Meurant 2010 (block Gauss and
+// Gauss-Radau rules). For a probe g = next start: g^T f(A^T A) g ~ sum_i f(theta_i) (x_i[first
+// block]^T R0 e_l)^2.
+// The Gauss rule errs below where f bends up, the Radau rule with a node at 0 errs above: together
+// they bracket.
 #pragma once
 
 #include <algorithm>
@@ -24,14 +27,16 @@ struct Quadrature {
 
 // Of Ritz vectors (columns) that a start touches with these rows alone.
 inline Small probe_weights(const Small& vectors, const Small& start) {
-  const Small first = matmul_adjoint(vectors.part(0, start.rows, 0, vectors.cols), start);  // nodes x probes
+  const Small first =
+      matmul_adjoint(vectors.part(0, start.rows, 0, vectors.cols), start);  // nodes x probes
   Small weights(first.rows, first.cols);
-  for (std::size_t e = 0; e < first.values.size(); ++e) weights.values[e] = first.values[e] * first.values[e];
+  for (std::size_t e = 0; e < first.values.size(); ++e)
+    weights.values[e] = first.values[e] * first.values[e];
   return weights;
 }
 
-// Of a pure space: its start lies in the first block, and the last one alone couples to the next. `t`: the space's
-// projection, if it has been looked at.
+// Of a pure space: its start lies in the first block, and the last one alone couples to the next.
+// `t`: the space's projection, if it has been looked at.
 template <Backend B>
 Quadrature quadrature(const KrylovSpace<B>& space, const std::optional<Diagonalized>& t = {}) {
   const std::int64_t d = space.columns(), last = space.last();
@@ -39,8 +44,8 @@ Quadrature quadrature(const KrylovSpace<B>& space, const std::optional<Diagonali
   const Small beta = space.coupling().part(0, space.coupling().rows, d - last, d);
   Quadrature rule;
   rule.columns = d;
-  const EigenRows gauss =
-      t && t->order() == d ? t->rows(start.rows, last) : Diagonalized(space.t()).rows(start.rows, last);
+  const EigenRows gauss = t && t->order() == d ? t->rows(start.rows, last)
+                                               : Diagonalized(space.t()).rows(start.rows, last);
   rule.gauss_nodes = gauss.values;
   for (double& node : rule.gauss_nodes) node = std::max(node, 0.0);
   rule.gauss_weights = probe_weights(gauss.first, start);
@@ -50,7 +55,8 @@ Quadrature quadrature(const KrylovSpace<B>& space, const std::optional<Diagonali
     rule.radau_weights = rule.gauss_weights;
     return rule;
   }
-  // T with one more block row, whose diagonal block beta T^-1_(last,last) beta^T makes the extended matrix singular.
+  // T with one more block row, whose diagonal block beta T^-1_(last,last) beta^T makes the extended
+  // matrix singular.
   const std::int64_t w = beta.rows;
   const double least = 1e-14 * std::max(gauss.values.front(), 0.0);
   Small root = gauss.last;  // T^-1/2, the last rows

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The work of a search, limited to half of that of every singular value: with what then takes its place, the
-// Gram matrix and its eigenvectors, a search costs about twice a full decomposition at most. Of small matrices, whose
-// calls take their time by themselves, to all of it.
+// The work of a search, limited to half of that of every singular value: with what then takes its
+// place, the Gram matrix and its eigenvectors, a search costs about twice a full decomposition at
+// most. Of small matrices, whose calls take their time by themselves, to all of it.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace sigmascope {
 
-// In flops of the products of a block; what is slower counts as more (the rates of `costs.py`). No clock, and no number
-// of threads: the same matrix is given up at the same step.
+// In flops of the products of a block; what is slower counts as more (the rates of `costs.py`). No
+// clock, and no number of threads: the same matrix is given up at the same step.
 class Work {
  public:
   static constexpr std::int64_t worth_saving = 128;  // order
@@ -25,7 +25,8 @@ class Work {
   // A^T (A X) for X of so many columns, made orthogonal to a basis. Products take them by eight.
   void step(std::int64_t columns, std::int64_t basis) {
     columns = (columns + 7) / 8 * 8;
-    done_ += each_ + static_cast<double>(columns) * (4 * m_ * n_ + 14 * n_ * static_cast<double>(columns + basis));
+    done_ += each_ + static_cast<double>(columns) *
+                         (4 * m_ * n_ + 14 * n_ * static_cast<double>(columns + basis));
   }
   // The projection's eigenvectors.
   void look(std::int64_t d) { done_ += 17 * cube(static_cast<double>(d)); }
@@ -39,7 +40,8 @@ class Work {
   static double cube(double d) { return d * d * d; }
 
   double m_, n_;
-  double each_;  // of a step by itself: calls and small factorisations, 0.1 ms where LAPACK has 25 Gflop/s
+  double each_;  // of a step by itself: calls and small factorisations, 0.1 ms where LAPACK has 25
+                 // Gflop/s
   double most_, done_ = 0;
 };
 

@@ -32,12 +32,15 @@ class NonFinite : public std::runtime_error {
 struct RunOptions {
   int threads = 1;
   std::int64_t panel_rows = 0;
-  std::int64_t load_bytes = 0;               // a matrix whose stored bytes are no more is read into memory once
-  py::object progress;                       // None, or called with the stored bytes used so far
-  std::optional<double> fro2;                // ||A||_F^2 of a matrix that somebody has looked at, and found no NaN
-  std::optional<std::uint64_t> fingerprint;  // that several matrices share, for the same random numbers; else their own
-  bool gather = false;                       // whether there is memory for what the tiles of a matrix add up to
-  bool separate = false;  // whether what bf16 leaves of a sum of tiles is kept by itself, if it is little
+  std::int64_t load_bytes = 0;  // a matrix whose stored bytes are no more is read into memory once
+  py::object progress;          // None, or called with the stored bytes used so far
+  std::optional<double>
+      fro2;  // ||A||_F^2 of a matrix that somebody has looked at, and found no NaN
+  std::optional<std::uint64_t>
+      fingerprint;      // that several matrices share, for the same random numbers; else their own
+  bool gather = false;  // whether there is memory for what the tiles of a matrix add up to
+  bool separate =
+      false;  // whether what bf16 leaves of a sum of tiles is kept by itself, if it is little
 };
 
 RunOptions run_options(const py::kwargs& kwargs, bool gather = false, bool separate = false);
@@ -46,22 +49,27 @@ RunOptions run_options(const py::kwargs& kwargs, bool gather = false, bool separ
 Observer make_observer(const py::object& progress);
 
 inline CpuOptions cpu_options(const RunOptions& run) {
-  return {.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)};
+  return {.threads = run.threads,
+          .panel_rows = run.panel_rows,
+          .observer = make_observer(run.progress)};
 }
 
 template <class T>
 py::array_t<T> to_numpy(const Block<T>& block, bool transposed) {
-  const std::int64_t rows = transposed ? block.cols : block.rows, cols = transposed ? block.rows : block.cols;
+  const std::int64_t rows = transposed ? block.cols : block.rows,
+                     cols = transposed ? block.rows : block.cols;
   py::array_t<T> array({rows, cols});
   T* out = array.mutable_data();
   if (!transposed) {
-    for (std::int64_t i = 0; i < block.rows; ++i) std::copy_n(block.row(i), block.cols, out + i * block.cols);
+    for (std::int64_t i = 0; i < block.rows; ++i)
+      std::copy_n(block.row(i), block.cols, out + i * block.cols);
     return array;
   }
   constexpr auto line = static_cast<std::int64_t>(64 / sizeof(T));  // written as a whole
   for (std::int64_t i0 = 0; i0 < block.rows; i0 += line)
     for (std::int64_t j = 0; j < block.cols; ++j)
-      for (std::int64_t i = i0; i < std::min(block.rows, i0 + line); ++i) out[j * block.rows + i] = block.row(i)[j];
+      for (std::int64_t i = i0; i < std::min(block.rows, i0 + line); ++i)
+        out[j * block.rows + i] = block.row(i)[j];
   return array;
 }
 
@@ -69,7 +77,8 @@ template <class T>
 Block<T> from_numpy(const py::array_t<T, py::array::c_style | py::array::forcecast>& array) {
   if (array.ndim() != 2) throw std::invalid_argument("a block must have 2 dimensions");
   auto block = Block<T>::to_fill(array.shape(0), array.shape(1));
-  for (std::int64_t i = 0; i < block.rows; ++i) std::copy_n(array.data() + i * block.cols, block.cols, block.row(i));
+  for (std::int64_t i = 0; i < block.rows; ++i)
+    std::copy_n(array.data() + i * block.cols, block.cols, block.row(i));
   return block;
 }
 

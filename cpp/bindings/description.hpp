@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A matrix in files as the paths, offsets and places of its tiles, for another process that can open the same files.
+// A matrix in files as the paths, offsets and places of its tiles, for another process that can
+// open the same files.
 #pragma once
 
 #include "bindings/bindings.hpp"

@@ -15,7 +15,8 @@
 namespace sigmascope {
 
 static_assert(Backend<CpuBackend<float>> && Backend<CpuBackend<double>>);
-static_assert(LinearOperator<MatrixOperator<CpuBackend<float>>> && LinearOperator<MatrixOperator<CpuBackend<double>>>);
+static_assert(LinearOperator<MatrixOperator<CpuBackend<float>>> &&
+              LinearOperator<MatrixOperator<CpuBackend<double>>>);
 static_assert(LinearOperator<SpreadOperator<float>> && LinearOperator<SpreadOperator<double>>);
 
 namespace {

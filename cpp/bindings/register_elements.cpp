@@ -31,11 +31,13 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
   result["zeros"] = m.all.zeros;
   result["nan"] = m.all.nans;
   result["inf"] = m.all.infinities;
-  result["first_nonfinite"] =
-      m.first_row < 0 ? py::object(py::none()) : py::object(py::make_tuple(m.first_row, m.first_col));
+  result["first_nonfinite"] = m.first_row < 0
+                                  ? py::object(py::none())
+                                  : py::object(py::make_tuple(m.first_row, m.first_col));
   result["row_squares"] = to_numpy(m.row_squares);
   result["column_squares"] = to_numpy(m.col_squares);
-  result["histogram"] = m.code_counts.empty() ? py::object(py::none()) : py::object(to_numpy(m.code_counts));
+  result["histogram"] =
+      m.code_counts.empty() ? py::object(py::none()) : py::object(to_numpy(m.code_counts));
   return result;
 }
 
@@ -48,7 +50,8 @@ py::dict survey(const Matrix& matrix, const std::pair<std::int64_t, std::int64_t
   {
     py::gil_scoped_release release;
     if (!shape) shape = {matrix.rows, matrix.cols};
-    seen = backend.survey(matrix, false, BlockPlace{place.first, place.second, shape->first >= shape->second});
+    seen = backend.survey(matrix, false,
+                          BlockPlace{place.first, place.second, shape->first >= shape->second});
     problem.exponent = door_exponent(matrix, seen.largest);
     problem.fro2 = scaled_squares(backend, matrix, seen, problem.exponent, problem.looks);
   }
@@ -59,13 +62,15 @@ py::dict survey(const Matrix& matrix, const std::pair<std::int64_t, std::int64_t
   result["digest"] = py::make_tuple(seen.digest.sum, seen.digest.zeros);
   result["nan"] = seen.nans;
   result["inf"] = seen.infinities;
-  result["first_nonfinite"] =
-      seen.first_row < 0 ? py::object(py::none()) : py::object(py::make_tuple(seen.first_row, seen.first_col));
+  result["first_nonfinite"] = seen.first_row < 0
+                                  ? py::object(py::none())
+                                  : py::object(py::make_tuple(seen.first_row, seen.first_col));
   return result;
 }
 
 py::dict change(const Matrix& before, const Matrix& after, const RunOptions& run) {
-  if (before.rows != after.rows || before.cols != after.cols) throw std::invalid_argument("matrices of two shapes");
+  if (before.rows != after.rows || before.cols != after.cols)
+    throw std::invalid_argument("matrices of two shapes");
   CpuBackend<float> backend(cpu_options(run));
   Digest was, is;
   const ChangeSums sums = [&] {
@@ -73,9 +78,12 @@ py::dict change(const Matrix& before, const Matrix& after, const RunOptions& run
     return backend.change(before, after, was, is);
   }();
   py::dict result;
-  result["digests"] = py::make_tuple(py::make_tuple(was.sum, was.zeros), py::make_tuple(is.sum, is.zeros));
+  result["digests"] =
+      py::make_tuple(py::make_tuple(was.sum, was.zeros), py::make_tuple(is.sum, is.zeros));
   const bool units = sums.units == before.rows * before.cols;
-  const auto known = [&](double units2) { return units ? py::object(py::float_(units2)) : py::object(py::none()); };
+  const auto known = [&](double units2) {
+    return units ? py::object(py::float_(units2)) : py::object(py::none());
+  };
   result["before2"] = sums.before2;
   result["after2"] = sums.after2;
   result["before_units2"] = known(sums.before_units2);
@@ -100,10 +108,12 @@ void register_elements(py::module_& module) {
       [](const Matrix& a, std::pair<std::int64_t, std::int64_t> place,
          std::optional<std::pair<std::int64_t, std::int64_t>> shape,
          const py::kwargs& kwargs) { return survey(a, place, shape, run_options(kwargs)); },
-      "a"_a, py::kw_only(), "place"_a = std::pair<std::int64_t, std::int64_t>{0, 0}, "shape"_a = py::none());
+      "a"_a, py::kw_only(), "place"_a = std::pair<std::int64_t, std::int64_t>{0, 0},
+      "shape"_a = py::none());
   module.def(
       "fingerprint",
-      [](std::pair<std::uint64_t, std::uint64_t> digest, double largest, std::int64_t rows, std::int64_t cols) {
+      [](std::pair<std::uint64_t, std::uint64_t> digest, double largest, std::int64_t rows,
+         std::int64_t cols) {
         return fingerprint(best_isa(), {digest.first, digest.second}, largest, rows, cols);
       },
       "digest"_a, "largest"_a, "rows"_a, "cols"_a);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The algorithms as functions that return dictionaries of arrays; the GIL is released while they run.
+// The algorithms as functions that return dictionaries of arrays; the GIL is released while they
+// run.
 #include <stdexcept>
 #include <string>
 
@@ -79,11 +80,13 @@ py::dict krylov(P& p, TopOptions options) {
 
 // A run of a fixed number of steps, for its quadrature alone.
 template <class P>
-py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t seed, Products products) {
+py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t seed,
+                 Products products) {
   std::int64_t taken = 0;
   const Quadrature rule = [&] {
     py::gil_scoped_release release;
-    KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()), p.start(seed));
+    KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()),
+                                           p.start(seed));
     while (taken < steps && !space.exhausted()) {
       space.expand(*p.a, nullptr, Rounding{.products = products});
       ++taken;
@@ -97,7 +100,8 @@ py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t see
 }
 
 template <class P>
-py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed) {
+py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes,
+                  std::uint64_t seed) {
   const auto factors = [&] {
     py::gil_scoped_release release;
     return randomized_svd(p.backend, *p.a, p.fro2, k, block, passes, p.start(seed));
@@ -151,15 +155,17 @@ py::dict every_value(P& p, bool fast) {
 template <class T>
 using Input = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
-// verb: "multiply" A x, "adjoint" A^T x, "gram" (A^T (A x), A x); "split", "steer": A^T (A x) with 16 bits, with 8;
-// "multiply_bf16" A x with 8.
+// verb: "multiply" A x, "adjoint" A^T x, "gram" (A^T (A x), A x); "split", "steer": A^T (A x) with
+// 16 bits, with 8; "multiply_bf16" A x with 8.
 template <class T>
-py::object product(const Matrix& matrix, const Input<T>& x, const std::string& verb, const RunOptions& run) {
+py::object product(const Matrix& matrix, const Input<T>& x, const std::string& verb,
+                   const RunOptions& run) {
   CpuBackend<T> backend(cpu_options(run));
   const Block<T> block = from_numpy<T>(x);
   const bool flip = matrix.mostly_column_major(), adjoint = (verb == "adjoint") != flip;
   const Matrix stored = flip ? matrix.transposed() : matrix;
-  // By rows as stored, A x is the adjoint of the transpose: the same sums, the same bits, ten times as fast.
+  // By rows as stored, A x is the adjoint of the transpose: the same sums, the same bits, ten times
+  // as fast.
   const MatrixView view{&stored, flip, 1.0}, by_rows{&stored, false, 1.0};
   Block<T> image, result;
   {
@@ -168,7 +174,9 @@ py::object product(const Matrix& matrix, const Input<T>& x, const std::string& v
     else if (verb == "split") result = backend.gram_step(view, block, nullptr, 2);
     else if (verb == "multiply_bf16") result = backend.multiply_bf16(view, block);
     else if (verb == "gram") result = backend.gram_step(view, block, &image);
-    else result = adjoint ? backend.multiply_adjoint(by_rows, block) : backend.multiply(by_rows, block);
+    else
+      result =
+          adjoint ? backend.multiply_adjoint(by_rows, block) : backend.multiply(by_rows, block);
   }
   if (verb == "gram") return py::make_tuple(to_numpy(result, false), to_numpy(image, false));
   return to_numpy(result, false);
@@ -197,8 +205,8 @@ py::array_t<double> two_stage(const Input<double>& a, bool fast, int threads) {
   return to_numpy(values);
 }
 
-py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0,
-                             int threads) {
+py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed,
+                             std::int64_t column0, int threads) {
   CpuBackend<double> backend({.threads = threads, .panel_rows = 0, .observer = {}});
   return to_numpy(backend.gaussian(rows, cols, seed, column0), false);
 }
@@ -208,67 +216,83 @@ py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t
 void register_linalg(py::module_& module) {
   module.def(
       "krylov",
-      [](const py::object& a, std::int64_t k, double tol, std::int64_t block, std::int64_t max_steps,
-         std::int64_t restart_columns, std::int64_t max_columns, std::int64_t most_columns,
-         std::int64_t readout_columns, std::uint64_t seed, bool vectors, bool bounded, bool with_density,
-         const std::string& products, bool of_values, bool rounded_copy, bool f64, bool gather, bool separate,
-         const py::kwargs& kwargs) {
-        const TopOptions options{
-            k,    tol,     block,   max_steps,    restart_columns,       max_columns, most_columns, readout_columns,
-            seed, vectors, bounded, with_density, products_of(products), of_values};
+      [](const py::object& a, std::int64_t k, double tol, std::int64_t block,
+         std::int64_t max_steps, std::int64_t restart_columns, std::int64_t max_columns,
+         std::int64_t most_columns, std::int64_t readout_columns, std::uint64_t seed, bool vectors,
+         bool bounded, bool with_density, const std::string& products, bool of_values,
+         bool rounded_copy, bool f64, bool gather, bool separate, const py::kwargs& kwargs) {
+        const TopOptions options{k,
+                                 tol,
+                                 block,
+                                 max_steps,
+                                 restart_columns,
+                                 max_columns,
+                                 most_columns,
+                                 readout_columns,
+                                 seed,
+                                 vectors,
+                                 bounded,
+                                 with_density,
+                                 products_of(products),
+                                 of_values};
         return solved(
-            a, f64, run_options(kwargs, gather, separate), [&](auto& p) { return krylov(p, options); }, rounded_copy);
+            a, f64, run_options(kwargs, gather, separate),
+            [&](auto& p) { return krylov(p, options); }, rounded_copy);
       },
-      "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a, "max_columns"_a,
-      "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "bounded"_a, "density"_a, "products"_a,
-      "of_values"_a, "rounded_copy"_a, "f64"_a, "gather"_a = false, "separate"_a = false);
+      "a"_a, py::kw_only(), "k"_a, "tol"_a, "block"_a, "max_steps"_a, "restart_columns"_a,
+      "max_columns"_a, "most_columns"_a, "readout_columns"_a, "seed"_a, "vectors"_a, "bounded"_a,
+      "density"_a, "products"_a, "of_values"_a, "rounded_copy"_a, "f64"_a, "gather"_a = false,
+      "separate"_a = false);
   module.def(
       "density",
       [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,
          const std::string& products, bool gather, bool separate, const py::kwargs& kwargs) {
-        const auto run = [&](auto& p) { return density(p, block, steps, seed, products_of(products)); };
+        const auto run = [&](auto& p) {
+          return density(p, block, steps, seed, products_of(products));
+        };
         return solved(a, f64, run_options(kwargs, gather, separate), run);
       },
-      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a, "products"_a = "full", "gather"_a = false,
-      "separate"_a = false);
+      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a, "products"_a = "full",
+      "gather"_a = false, "separate"_a = false);
   module.def(
       "low_rank",
-      [](const py::object& a, std::int64_t k, std::int64_t block, std::int64_t passes, std::uint64_t seed, bool f64,
-         bool gather, const py::kwargs& kwargs) {
+      [](const py::object& a, std::int64_t k, std::int64_t block, std::int64_t passes,
+         std::uint64_t seed, bool f64, bool gather, const py::kwargs& kwargs) {
         return solved(a, f64, run_options(kwargs, gather),
                       [&](auto& p) { return low_rank(p, k, block, passes, seed); });
       },
       "a"_a, py::kw_only(), "k"_a, "block"_a, "passes"_a, "seed"_a, "f64"_a, "gather"_a = false);
   module.def(
       "gram_top",
-      [](const py::object& a, std::int64_t k, double tol, bool vectors, bool may_complete, bool at_once,
-         std::uint64_t seed, const py::kwargs& kwargs) {
+      [](const py::object& a, std::int64_t k, double tol, bool vectors, bool may_complete,
+         bool at_once, std::uint64_t seed, const py::kwargs& kwargs) {
         const GramOptions options{k, tol, vectors, may_complete, at_once, seed};
-        return solved_in<double>(a, run_options(kwargs), [&](auto& p) { return gram_top(p, options); });
+        return solved_in<double>(a, run_options(kwargs),
+                                 [&](auto& p) { return gram_top(p, options); });
       },
       "a"_a, py::kw_only(), "k"_a, "tol"_a, "vectors"_a, "may_complete"_a, "at_once"_a, "seed"_a);
   module.def("gram_error", &gram_error, "n"_a);
   module.def(
       "every_value",
       [](const py::object& a, bool fast, const py::kwargs& kwargs) {
-        return solved_in<double>(a, run_options(kwargs), [&](auto& p) { return every_value(p, fast); });
+        return solved_in<double>(a, run_options(kwargs),
+                                 [&](auto& p) { return every_value(p, fast); });
       },
       "a"_a, py::kw_only(), "fast"_a);
   module.def(
-      "gram", [](const Matrix& a, const py::kwargs& kwargs) { return gram(a, run_options(kwargs)); }, "a"_a,
+      "gram",
+      [](const Matrix& a, const py::kwargs& kwargs) { return gram(a, run_options(kwargs)); }, "a"_a,
       py::kw_only());
   module.def("two_stage_eigenvalues", &two_stage, "a"_a, "fast"_a, "threads"_a);
   module.def(
       "product_f32",
-      [](const Matrix& a, const Input<float>& x, const std::string& verb, const py::kwargs& kwargs) {
-        return product<float>(a, x, verb, run_options(kwargs));
-      },
+      [](const Matrix& a, const Input<float>& x, const std::string& verb,
+         const py::kwargs& kwargs) { return product<float>(a, x, verb, run_options(kwargs)); },
       "a"_a, "x"_a, "verb"_a);
   module.def(
       "product_f64",
-      [](const Matrix& a, const Input<double>& x, const std::string& verb, const py::kwargs& kwargs) {
-        return product<double>(a, x, verb, run_options(kwargs));
-      },
+      [](const Matrix& a, const Input<double>& x, const std::string& verb,
+         const py::kwargs& kwargs) { return product<double>(a, x, verb, run_options(kwargs)); },
       "a"_a, "x"_a, "verb"_a);
   module.def("gaussian", &gaussian, "rows"_a, "cols"_a, "seed"_a, "column0"_a, "threads"_a);
 }

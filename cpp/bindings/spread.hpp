@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A matrix whose products others make: an object of Python (distributed.py) that has the verbs of an operator and hands
-// them to workers. Everything else is computed here. The algorithms call it without the GIL.
+// A matrix whose products others make: an object of Python (distributed.py) that has the verbs of
+// an operator and hands them to workers. Everything else is computed here. The algorithms call it
+// without the GIL.
 #pragma once
 
 #include <algorithm>
@@ -28,8 +29,12 @@ class SpreadOperator {
   std::int64_t reads() const { return reads_; }
   bool splits() const { return false; }
 
-  Block multiply(const Block& x, Products = Products::full) { return product("multiply", x, rows_); }
-  Block multiply_adjoint(const Block& y, Products = Products::full) { return product("multiply_adjoint", y, cols_); }
+  Block multiply(const Block& x, Products = Products::full) {
+    return product("multiply", x, rows_);
+  }
+  Block multiply_adjoint(const Block& y, Products = Products::full) {
+    return product("multiply_adjoint", y, cols_);
+  }
   Block steer(const Block& x) { return product("steer", x, cols_); }
 
   Block gram_step(const Block& x, Block* y, Products = Products::full) {
@@ -71,11 +76,12 @@ class SpreadOperator {
   }
 
   static Block block(const py::object& found, std::int64_t rows, std::int64_t cols) {
-    Block result = from_numpy<T>(found.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>());
+    Block result =
+        from_numpy<T>(found.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>());
     if (result.rows != rows || result.cols != cols)
-      throw std::runtime_error("a product came back from the workers as " + std::to_string(result.rows) + " x " +
-                               std::to_string(result.cols) + ", not " + std::to_string(rows) + " x " +
-                               std::to_string(cols));
+      throw std::runtime_error("a product came back from the workers as " +
+                               std::to_string(result.rows) + " x " + std::to_string(result.cols) +
+                               ", not " + std::to_string(rows) + " x " + std::to_string(cols));
     return result;
   }
 
@@ -95,14 +101,17 @@ struct Spread : Problem {
                 .exponent = matrix.attr("exponent").cast<int>(),
                 .fro2 = matrix.attr("fro2").cast<double>(),
                 .looks = matrix.attr("looks").cast<std::int64_t>(),
-                .fingerprint = options.fingerprint.value_or(matrix.attr("fingerprint").cast<std::uint64_t>())},
-        backend({.threads = options.threads, .panel_rows = 0, .observer = make_observer(py::none())}),
+                .fingerprint =
+                    options.fingerprint.value_or(matrix.attr("fingerprint").cast<std::uint64_t>())},
+        backend(
+            {.threads = options.threads, .panel_rows = 0, .observer = make_observer(py::none())}),
         a(matrix) {}
 };
 
 // act(problem), for a Matrix or for one that is spread.
 template <class T, class Act>
-py::dict solved_in(const py::object& a, const RunOptions& run, const Act& act, bool rounded_copy = false) {
+py::dict solved_in(const py::object& a, const RunOptions& run, const Act& act,
+                   bool rounded_copy = false) {
   if (py::isinstance<Matrix>(a)) {
     Prepared<T> p(a.cast<const Matrix&>(), run, rounded_copy);
     return act(p);
@@ -113,7 +122,8 @@ py::dict solved_in(const py::object& a, const RunOptions& run, const Act& act, b
 
 // In float64, or in float32, for which a copy in bf16 may be held.
 template <class Act>
-py::dict solved(const py::object& a, bool f64, const RunOptions& run, const Act& act, bool rounded_copy = false) {
+py::dict solved(const py::object& a, bool f64, const RunOptions& run, const Act& act,
+                bool rounded_copy = false) {
   return f64 ? solved_in<double>(a, run, act) : solved_in<float>(a, run, act, rounded_copy);
 }
 
