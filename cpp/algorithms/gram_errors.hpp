@@ -43,7 +43,7 @@ struct GramErrors {
 
 // Ritz vectors of a symmetric matrix from a random start, and their values, descending: Lanczos
 // with all vectors orthogonalised twice.
-inline Eigen lanczos(const Small& g, Small start, std::int64_t steps) {
+inline EigenPairs lanczos(const Small& g, Small start, std::int64_t steps) {
   const std::int64_t n = g.rows;
   Small v(n, 0), t(0, 0), next = std::move(start);
   double scale = 0;
@@ -67,7 +67,7 @@ inline Eigen lanczos(const Small& g, Small start, std::int64_t steps) {
     scale = std::max(scale, t(v.cols - 1, v.cols - 1));
   }
   if (v.cols == 0) return {};
-  Eigen ritz = eigh(t);
+  EigenPairs ritz = eigh(t);
   ritz.vectors = matmul(v, ritz.vectors);
   return ritz;
 }
@@ -75,7 +75,7 @@ inline Eigen lanczos(const Small& g, Small start, std::int64_t steps) {
 // Share of E's square that is like G: an E that is turns a vector of singular vectors near theta
 // into such; one of independent elements into any, whose lambdas spread as all of G's do. Those far
 // above the rest, which would be all of a spread, are left out: the first Ritz vectors.
-inline double share_alike(const Small& g, const Eigen& ritz, const Small& errors) {
+inline double share_alike(const Small& g, const EigenPairs& ritz, const Small& errors) {
   constexpr std::int64_t outliers = 8;
   const std::int64_t n = g.rows, count = errors.cols - outliers;
   if (count <= 0) return 0;
@@ -117,7 +117,7 @@ GramErrors measured_errors(B& device, A& a, const Gram& gram) {
   constexpr std::int64_t steps = 32;
   constexpr double most_unlike = 0.3;  // independent elements come to 0.1
   const Small& g = gram.values;
-  const Eigen ritz = lanczos(g, device.to_host(device.gaussian(g.rows, 1, 0, 0)), steps);
+  const EigenPairs ritz = lanczos(g, device.to_host(device.gaussian(g.rows, 1, 0, 0)), steps);
   GramErrors found{.nodes = ritz.values};
   if (ritz.values.empty()) return found;
   Small errors = symmetric_product(g, ritz.vectors);

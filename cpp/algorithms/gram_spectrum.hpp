@@ -137,7 +137,7 @@ inline double pair_residual(double theta, double rho, double d) {
 
 // The k largest from the Gram matrix alone, in fp64.
 inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
-  Eigen top = Diagonalized(g).top(k);
+  EigenPairs top = Diagonalized(g).top(k);
   GramVectors result{{}, {}, symmetric_residuals(g, top), std::move(top.vectors)};
   const double d =
       gram_error(g.rows) * (top.values.empty() ? 0.0 : std::max(top.values.front(), 0.0));
@@ -222,7 +222,7 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
     result.errors = std::move(errors);
   };
   if (!options.may_complete || !options.at_once) {
-    const Eigen top = Diagonalized(a.gram()).top(options.k);
+    const EigenPairs top = Diagonalized(a.gram()).top(options.k);
     std::vector<double> s;
     s.reserve(top.values.size());
     for (const double value : top.values) s.push_back(std::sqrt(std::max(value, 0.0)));

@@ -37,7 +37,7 @@ class KrylovSpace {
   template <LinearOperator A>
   void expand(A& a, Block* image, const Rounding& rounding = {}) {
     const Products products = rounding.products;
-    Block z = products == Products::rounded ? a.steer(next_) : a.gram_step(next_, image, products);
+    Block z = products == Products::bf16 ? a.steer(next_) : a.gram_step(next_, image, products);
     const std::int64_t before = columns(), width = next_.cols;
     basis_.push_back(std::move(next_));
     // A x is rounded by epsilon |A|, which A^T multiplies with what A is outside V, and A^T y by
@@ -67,8 +67,9 @@ class KrylovSpace {
         t(before + i, before + j) = t(before + j, before + i) =
             (step.coefficients(before + i, j) + step.coefficients(before + j, i)) / 2;
       largest_ = std::max(largest_, t(before + j, before + j));
-      rough_.push_back(rounding.any() ? Rough{.weight = 1, .image2 = t(before + j, before + j)}
-                                      : Rough{});
+      rounded_shares_.push_back(rounding.any()
+                                    ? RoundedShare{.weight = 1, .image2 = t(before + j, before + j)}
+                                    : RoundedShare{});
     }
     t_ = std::move(t);
     start_ = stacked(start_, next_start_);
@@ -108,7 +109,7 @@ class KrylovSpace {
     Block kept = combine_basis(device_, basis_, vectors);
     basis_.clear();
     basis_.push_back(std::move(kept));
-    rough_ = rough(vectors);
+    rounded_shares_ = rounded_shares(vectors);
     t_ = Small(vectors.cols, vectors.cols);
     for (std::int64_t i = 0; i < vectors.cols; ++i) t_(i, i) = values[static_cast<std::size_t>(i)];
     coupling_ = matmul(coupling_, vectors);
@@ -123,7 +124,7 @@ class KrylovSpace {
     next_ = combine_basis(device_, basis_, vectors);
     next_start_ = matmul_adjoint(vectors, start_);
     basis_.clear();
-    rough_.clear();
+    rounded_shares_.clear();
     t_ = coupling_ = Small(0, 0);
     start_ = Small(0, next_start_.cols);
     last_ = 0;
@@ -140,13 +141,13 @@ class KrylovSpace {
   }
   // How much of V's columns, and of combinations of them, rounded products have multiplied: the
   // errors of different columns are independent of each other.
-  const std::vector<Rough>& rough() const { return rough_; }
-  std::vector<Rough> rough(const Small& vectors) const {
-    std::vector<Rough> of(static_cast<std::size_t>(vectors.cols));
+  const std::vector<RoundedShare>& rounded_shares() const { return rounded_shares_; }
+  std::vector<RoundedShare> rounded_shares(const Small& vectors) const {
+    std::vector<RoundedShare> of(static_cast<std::size_t>(vectors.cols));
     for (std::int64_t j = 0; j < vectors.cols; ++j)
       for (std::int64_t i = 0; i < vectors.rows; ++i)
         of[static_cast<std::size_t>(j)] +=
-            rough_[static_cast<std::size_t>(i)] * (vectors(i, j) * vectors(i, j));
+            rounded_shares_[static_cast<std::size_t>(i)] * (vectors(i, j) * vectors(i, j));
     return of;
   }
   bool exhausted() const { return next_.cols == 0; }  // the space is invariant
@@ -195,7 +196,7 @@ class KrylovSpace {
   std::uint64_t seed_;
   std::int64_t drawn_ = 0;  // columns of the random matrix used so far
   std::vector<Block> basis_;
-  std::vector<Rough> rough_;  // each of its columns
+  std::vector<RoundedShare> rounded_shares_;  // each of its columns
   Block next_;
   Small t_, coupling_, start_, next_start_;
   std::int64_t last_ = 0;

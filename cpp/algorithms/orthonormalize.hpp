@@ -114,7 +114,7 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r,
     back = *factor;
     right = inverse_upper(*factor);
   } else {
-    const Eigen eigen = eigh(scaled);
+    const EigenPairs eigen = eigh(scaled);
     const double least =
         32 * B::epsilon() * std::max(eigen.values.empty() ? 0.0 : eigen.values.front(), 1.0);
     std::int64_t most = w;

@@ -19,7 +19,7 @@
 
 #include "algorithms/krylov_space.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
-#include "algorithms/stopping.hpp"
+#include "algorithms/value_errors.hpp"
 
 namespace sigmascope {
 
@@ -171,7 +171,7 @@ class RandomizedSvd {
     const Small images = matmul(triplets.r.part(0, triplets.r.rows, width, triplets.r.cols), r);
     double mean = 0;
     for (const double image : images.values) mean += image * image / static_cast<double>(count);
-    return mean / least_share(count);
+    return mean / least_mean_square(count);
   }
 
   // By Weyl, sigma_i^2 <= lambda_i(A P A^T) + ||A - A P||^2 for any projector P: on the vectors

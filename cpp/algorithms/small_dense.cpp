@@ -81,9 +81,9 @@ std::vector<double> column_norms(const Small& a) {
   return norms;
 }
 
-Eigen eigh(Small a) {
+EigenPairs eigh(Small a) {
   const int n = to_int(a.rows);
-  Eigen result{std::vector<double>(static_cast<std::size_t>(n)), Small()};
+  EigenPairs result{std::vector<double>(static_cast<std::size_t>(n)), Small()};
   if (n > 0) {
     double work_size = 0;
     int iwork_size = 0, query = -1, failed = 0;
@@ -132,9 +132,9 @@ void Diagonalized::turn(const char* side, Small& x) const {
   check("dormtr", failed);
 }
 
-Eigen Diagonalized::top(std::int64_t k) const {
+EigenPairs Diagonalized::top(std::int64_t k) const {
   const std::int64_t n = order_;
-  Eigen result{std::vector<double>(static_cast<std::size_t>(k)), Small(n, k)};
+  EigenPairs result{std::vector<double>(static_cast<std::size_t>(k)), Small(n, k)};
   if (n == 0 || k == 0) return result;
   std::copy_n(values_.rbegin(), k, result.values.begin());
   for (std::int64_t j = 0; j < k; ++j)
@@ -170,7 +170,7 @@ Small symmetric_product(const Small& a, const Small& x) {
   return product;
 }
 
-std::vector<double> symmetric_residuals(const Small& a, const Eigen& pairs) {
+std::vector<double> symmetric_residuals(const Small& a, const EigenPairs& pairs) {
   Small defect = pairs.vectors;
   const int n = to_int(defect.rows), k = to_int(defect.cols);
   if (n == 0 || k == 0) return std::vector<double>(static_cast<std::size_t>(k), 0.0);

@@ -11,7 +11,7 @@
 
 namespace sigmascope {
 
-struct Eigen {
+struct EigenPairs {
   std::vector<double> values;
   Small vectors;  // columns
 };
@@ -31,7 +31,7 @@ Small gram_of(const Small& a);                         // a^T a, its upper trian
 std::vector<double> column_norms(const Small& a);
 
 // All eigenpairs of a symmetric matrix (lower triangle read), descending: dsyevd.
-Eigen eigh(Small a);
+EigenPairs eigh(Small a);
 
 // A symmetric matrix (lower triangle read) as Q Z diag(values) Z^T Q^T, Q being reflections that
 // make it tridiagonal, Z from divide and conquer (Gu & Eisenstat 1995): what is wanted of the
@@ -43,7 +43,7 @@ class Diagonalized {
   explicit Diagonalized(Small matrix);
   std::int64_t order() const { return order_; }
   // The k largest eigenpairs, descending.
-  Eigen top(std::int64_t k) const;
+  EigenPairs top(std::int64_t k) const;
   // All eigenvalues, descending, and of the eigenvectors the first and the last rows.
   EigenRows rows(std::int64_t first, std::int64_t last) const;
 
@@ -56,7 +56,7 @@ class Diagonalized {
 };
 // The norms of a x - lambda x for such pairs; the lower triangle of a is read.
 Small symmetric_product(const Small& a, const Small& x);  // a x, of a the lower triangle
-std::vector<double> symmetric_residuals(const Small& a, const Eigen& pairs);
+std::vector<double> symmetric_residuals(const Small& a, const EigenPairs& pairs);
 SmallSvd svd(Small a);
 // Upper triangular R with R^T R = a, unless a is not positive definite.
 std::optional<Small> cholesky(Small a);

@@ -32,8 +32,8 @@ void put_evidence(py::dict& result, const P& p) {
 }
 
 Products products_of(const std::string& name) {
-  if (name == "rounded") return Products::rounded;
-  if (name == "split") return Products::split;
+  if (name == "rounded") return Products::bf16;
+  if (name == "split") return Products::bf16x2;
   if (name == "full") return Products::full;
   throw std::invalid_argument("products are rounded, split or full, not " + name);
 }
@@ -54,7 +54,7 @@ py::dict quadrature_dict(const Quadrature& rule, const Problem& p) {
 }
 
 template <class P>
-py::dict krylov(P& p, TopOptions options) {
+py::dict krylov(P& p, KrylovOptions options) {
   options.seed = p.start(options.seed);
   const auto top = [&] {
     py::gil_scoped_release release;
@@ -71,7 +71,7 @@ py::dict krylov(P& p, TopOptions options) {
   result["consistent"] = top.consistent;
   result["costly"] = top.costly;
   result["columns"] = top.columns;
-  result["unread"] = top.unread;
+  result["unread"] = top.required_columns;
   result["steps"] = top.steps;
   put_evidence(result, p);
   if (top.quadrature) result["quadrature"] = quadrature_dict(*top.quadrature, p);
@@ -217,18 +217,18 @@ void register_linalg(py::module_& module) {
   module.def(
       "krylov",
       [](const py::object& a, std::int64_t k, double tol, std::int64_t block,
-         std::int64_t max_steps, std::int64_t restart_columns, std::int64_t max_columns,
-         std::int64_t most_columns, std::int64_t readout_columns, std::uint64_t seed, bool vectors,
+         std::int64_t max_steps, std::int64_t soft_restart_columns, std::int64_t hard_restart_columns,
+         std::int64_t refusal_columns, std::int64_t full_readout_columns, std::uint64_t seed, bool vectors,
          bool bounded, bool with_density, const std::string& products, bool of_values,
          bool rounded_copy, bool f64, bool gather, bool separate, const py::kwargs& kwargs) {
-        const TopOptions options{k,
+        const KrylovOptions options{k,
                                  tol,
                                  block,
                                  max_steps,
-                                 restart_columns,
-                                 max_columns,
-                                 most_columns,
-                                 readout_columns,
+                                 soft_restart_columns,
+                                 hard_restart_columns,
+                                 refusal_columns,
+                                 full_readout_columns,
                                  seed,
                                  vectors,
                                  bounded,

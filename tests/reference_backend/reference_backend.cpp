@@ -148,12 +148,19 @@ using namespace sigmascope;
 
 // m >= n. s, residuals, errors (k); info: converged, injected, columns, steps, reads.
 extern "C" int plain_krylov(const double* values, std::int64_t m, std::int64_t n, std::int64_t k, double tolerance,
-                            std::int64_t block, std::int64_t max_steps, std::int64_t max_columns, std::uint64_t seed,
+                            std::int64_t block, std::int64_t max_steps, std::int64_t hard_restart_columns, std::uint64_t seed,
                             int vectors, double* s, double* residuals, double* errors, std::int64_t* info) {
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
-  const TopOptions options{k, tolerance, block, max_steps, 0, max_columns, 0, 0, seed, vectors != 0, false, true};
+  const KrylovOptions options{.k = k,
+                              .tolerance = tolerance,
+                              .block = block,
+                              .max_steps = max_steps,
+                              .hard_restart_columns = hard_restart_columns,
+                              .seed = seed,
+                              .vectors = vectors != 0,
+                              .density = true};
   const auto result = block_krylov(device, a, norm2(matrix), options);
   std::copy(result.triplets.s.begin(), result.triplets.s.end(), s);
   std::copy(result.residuals.begin(), result.residuals.end(), residuals);
