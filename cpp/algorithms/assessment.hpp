@@ -95,7 +95,7 @@ Assessment assess(const KrylovSpace<B>& space, double fro2, std::int64_t k, std:
   Assessment a;
   a.rounding = rounding;
   a.t.emplace(space.t());
-  a.ritz = a.t->top(std::min(space.columns(), std::max(least, k + 2 * space.last() + 8)));
+  a.ritz = a.t->top(std::min(space.columns(), std::max(least, k + 2 * space.last_columns() + 8)));
   if (!keep) a.t.reset();
   a.rho = column_norms(matmul(space.coupling(), a.ritz.vectors));
   const std::vector<RoundedShare> rounded = space.rounded_shares(a.ritz.vectors);

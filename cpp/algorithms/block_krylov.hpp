@@ -41,7 +41,7 @@ class BlockKrylovSolver {
         k_(options_.k),
         block_(options_.block),
         schedule_(static_cast<double>(a.rows()) * static_cast<double>(a.cols()), block_),
-        precision_(options_, a.splits(), fro2, n_),
+        precision_(options_, a.has_bf16x2(), fro2, n_),
         work_(a.rows(), a.cols(), options_.bounded) {}
 
   KrylovResult<B> run() {
@@ -228,8 +228,8 @@ class BlockKrylovSolver {
       start_space();
       return;
     }
-    space_->begin_again(restart_vectors(assessment_, options_, n_),
-                        std::sqrt(fro2_ / static_cast<double>(n_)));
+    space_->rebuild(restart_vectors(assessment_, options_, n_),
+                    std::sqrt(fro2_ / static_cast<double>(n_)));
     schedule_.reset();
     schedule_.check_after(columns_multiplied_, 1);
   }

@@ -128,10 +128,10 @@ std::vector<Cluster> clusters_of(const KrylovSpace<B>& space, const RitzPairs& p
     cluster = least_disturbed(pairs, i, separated);
     double behind = 0;  // number of singular vectors behind this Ritz vector
     for (std::int64_t j = 0; j < b; ++j) behind += weights(i, j) / width;
-    // Rounded products have spread the clusters of a space that was begun again.
-    if (!space.begun_again())
+    // Rounded products have spread the clusters of a rebuilt space.
+    if (!space.is_rebuilt())
       cluster.tangent = std::sqrt(std::max(behind, 1.0) / least_mean_square(b));
-    const double spread = 2 * std::sqrt(width) * std::hypot(pairs.residual(i), space.lost());
+    const double spread = 2 * std::sqrt(width) * std::hypot(pairs.residual(i), space.dropped());
     const auto [first, last] = chain(pairs, i);
     if (cluster.distance > 0 && last - first < separated &&
         nearest(pairs, i, separated) > spread + projection_rounding<B>(pairs) &&

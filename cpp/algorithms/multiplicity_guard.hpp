@@ -30,7 +30,7 @@ inline bool has_full_cluster(const RitzPairs& pairs, std::int64_t block, double 
 template <Backend B>
 bool may_lack_copies(const KrylovSpace<B>& space, const RitzPairs& pairs,
                      const KrylovOptions& options) {
-  const std::int64_t copies = std::max<std::int64_t>(space.drawn(), 1);
+  const std::int64_t copies = std::max<std::int64_t>(space.random_columns(), 1);
   for (std::int64_t i = 0; i + copies - 1 < options.k; ++i) {
     const double allowed = 4 * options.tolerance * pairs.theta(i) + projection_rounding<B>(pairs);
     if (pairs.theta(i) - pairs.theta(i + copies - 1) <= allowed) return true;

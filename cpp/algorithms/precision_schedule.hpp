@@ -17,13 +17,13 @@ namespace sigmascope {
 
 class PrecisionSchedule {
  public:
-  // splits: whether the device has bf16x2 products
-  PrecisionSchedule(const KrylovOptions& options, bool splits, double fro2, std::int64_t n)
+  // has_bf16x2: whether the device has bf16x2 products
+  PrecisionSchedule(const KrylovOptions& options, bool has_bf16x2, double fro2, std::int64_t n)
       : options_(options),
-        splits_(splits),
+        has_bf16x2_(has_bf16x2),
         fro2_(fro2),
         n_(n),
-        initial_precision_(first_products(options, splits, n)) {}
+        initial_precision_(first_products(options, has_bf16x2, n)) {}
 
   void start_space() {
     precision_ = lowest_precision_ = initial_precision_;
@@ -47,7 +47,7 @@ class PrecisionSchedule {
   // blocks are enough to estimate sigma_1, and only two steps are lost.
   template <Backend B>
   bool should_not_steer(const KrylovSpace<B>& space, std::int64_t steps) const {
-    if (initial_precision_ == Products::full || splits_ || steps != 2) return false;
+    if (initial_precision_ == Products::full || has_bf16x2_ || steps != 2) return false;
     const double theta = Diagonalized(space.t()).top(1).values.front();
     return is_out_of_reach(std::sqrt(std::max(theta, 0.0)), rounding(precision_), options_);
   }
@@ -74,7 +74,7 @@ class PrecisionSchedule {
   // Take better products from here on: bf16x2 where their noise is below the tolerance.
   void sharpen(const Assessment& a) {
     const bool suffices =
-        initial_precision_ == Products::bf16 && splits_ && options_.of_residuals() &&
+        initial_precision_ == Products::bf16 && has_bf16x2_ && options_.of_residuals() &&
         rounding(Products::bf16x2).noise < options_.tolerance * std::sqrt(a.theta(0));
     initial_precision_ = suffices ? Products::bf16x2 : Products::full;
     precision_ = lowest_precision_ = initial_precision_;
@@ -92,13 +92,13 @@ class PrecisionSchedule {
 
   bool can_relax() const {
     return options_.products == Products::bf16 && initial_precision_ == Products::full &&
-           !splits_ && !rounding_failed_;
+           !has_bf16x2_ && !rounding_failed_;
   }
 
   Rounding rounding(Products products) const { return Rounding::of(products, fro2_, n_); }
 
   KrylovOptions options_;
-  bool splits_;
+  bool has_bf16x2_;
   double fro2_;
   std::int64_t n_;
   Products initial_precision_;                 // of the first step of a space

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The best rank-k approximation that a fixed number of reads affords, and one read more that
-// measures it. Halko, Martinsson & Tropp 2011 with all blocks kept (Musco & Musco 2015), projected
-// from the left: each gram step has A X = Y and A^T Y, so for U = orth([Y_1 ... Y_p]) = Y R^+ the
-// product A^T U = [Z_1 ... Z_p] R^+ needs no further read (Yu, Gu, Li & Li 2017 for p = 1, where
-// one read gives what the classical method takes two for).
-// R^+ magnifies rounding: what is divided by r errs by epsilon sigma_1^2 / r. So A^T U only chooses
-// right vectors, where r is large, and R those of the rest; values, left vectors and residuals are
-// measured by a product with A. Reads: p + 1, the last of b + `tests` columns. Memory: (m + n) p b
-// numbers. Accuracy: the rounding floor.
+// A rank-k approximation from p reads of A, and one more read that measures its errors.
+//
+// Sources: Halko, Martinsson & Tropp 2011, with all blocks in memory (Musco & Musco 2015).
+// Deviations:
+// 1. A is projected from the left. Each gram step computes Y = A X and Z = A^T Y, so that for
+//    U = orth([Y_1 ... Y_p]) = Y R^+ the product A^T U = [Z_1 ... Z_p] R^+ needs no further read
+//    (Yu, Gu, Li & Li 2017 for p = 1, where the classical method takes two reads).
+// 2. R^+ magnifies rounding: a vector that is divided by r has an error of epsilon sigma_1^2 / r.
+// So
+//    A^T U only chooses right vectors where r is large, and R those of the rest. Values, left
+//    vectors and residuals come from a product with A.
+// Reads: p + 1, the last with b + `tests` columns. Memory: (m + n) p b numbers. Accuracy: the
+// rounding floor.
 #pragma once
 
 #include <algorithm>
@@ -31,8 +35,8 @@ struct LowRank {
   std::int64_t columns = 0, steps = 0;
 };
 
-// Random columns outside the basis, which tell what it has not captured (Halko, Martinsson & Tropp
-// 2011, section 4.3).
+// Number of random columns outside the basis, which measure what the basis has not captured (Halko,
+// Martinsson & Tropp 2011, section 4.3).
 inline constexpr std::int64_t tests = 10;
 
 // [V next] [T; coupling]: A^T A V, in the coordinates of the space.
@@ -45,9 +49,10 @@ Small extended_projection(const KrylovSpace<B>& space) {
   return extended;
 }
 
-// Right vectors in the coordinates of [V next], best first: left singular vectors of A^T U for the
-// directions U of A V that stand out of rounding, then right singular vectors of A V, which lie
-// half a step behind. A^T U errs by a share epsilon (sigma_1 / r)^2: at most epsilon^1/3.
+// Right vectors in the coordinates of [V next], best first. The first are left singular vectors of
+// A^T U for the directions U of A V that are clearly above rounding: the relative error of A^T U,
+// epsilon (sigma_1 / r)^2, is at most epsilon^1/3 there. The others are right singular vectors of
+// A V, which are half a step behind.
 template <Backend B>
 Small right_vectors(const KrylovSpace<B>& space, const Small& r, std::int64_t count) {
   const std::int64_t d = space.columns(), all = d + space.next_columns();
@@ -69,7 +74,7 @@ Small right_vectors(const KrylovSpace<B>& space, const Small& r, std::int64_t co
   return chosen;
 }
 
-// What the blocks of a basis deviate by from orthonormal, all of them together.
+// The largest element of V^T V - I, for all blocks of a basis V.
 template <Backend B>
 double deviation_of(B& device, const std::vector<typename B::Block>& basis) {
   double most = 0;
@@ -84,7 +89,8 @@ double deviation_of(B& device, const std::vector<typename B::Block>& basis) {
   return most;
 }
 
-// ||A||_F^2 outside what was multiplied, at most; epsilon ||A||_F^2 is not known.
+// Upper bound for the part of ||A||_F^2 outside the vectors that A was multiplied with. ||A||_F^2
+// itself has a rounding error.
 template <Backend B>
 double remainder(double fro2, double captured) {
   return std::max(fro2 - captured, 0.0) + 64 * B::epsilon() * fro2;
@@ -119,7 +125,7 @@ class RandomizedSvd {
   }
 
  private:
-  // The steps; R of [Y_1 ... Y_p] = U R.
+  // Take the steps; returns R of [Y_1 ... Y_p] = U R.
   Small search(std::int64_t passes, std::int64_t& steps) {
     std::vector<Block> left;
     std::vector<Small> factors;
@@ -152,8 +158,8 @@ class RandomizedSvd {
     return repaired(device_, std::move(basis), seed_ + 1);
   }
 
-  // The triplets of the basis and of random columns outside it, w = V c + q r. Returns a bound on
-  // ||A - A V V^T||_F^2 from |A q r|^2, which has that mean: it fails in one case of a million.
+  // The triplets from the basis and random columns outside it, w = V c + q r. Returns a bound on
+  // ||A - A V V^T||_F^2, which is the mean of |A q r|^2; the bound fails with probability 1e-6.
   double widened(Block& basis, Triplets<B>& triplets, std::int64_t k) {
     const std::int64_t n = basis.rows, width = basis.cols, count = std::min(tests, n - width);
     std::vector<Block> parts;
@@ -174,8 +180,9 @@ class RandomizedSvd {
     return mean / least_mean_square(count);
   }
 
-  // By Weyl, sigma_i^2 <= lambda_i(A P A^T) + ||A - A P||^2 for any projector P: on the vectors
-  // that were measured, and on the whole space, whose products theta knows.
+  // By Weyl, sigma_i^2 <= lambda_i(A P A^T) + ||A - A P||^2 for any projector P. It is applied to
+  // the projector onto the measured vectors, and to that onto the space, of which theta are the
+  // eigenvalues lambda_i.
   void bounds(LowRank<B>& result, const std::vector<double>& theta, double within,
               double outside) const {
     const Triplets<B>& triplets = result.triplets;

@@ -85,7 +85,8 @@ class ReadOut {
     const Rounding split = Rounding::of(Products::bf16x2, how_.fro2, a_.cols());
     const double largest = std::sqrt(assessment_.theta(0));
     const double allowed = options_.tolerance * largest / 16;
-    const bool suffices = a_.splits() && options_.products != Products::full && !how_.whole_basis &&
+    const bool suffices = a_.has_bf16x2() && options_.products != Products::full &&
+                          !how_.whole_basis &&
                           std::max(4 * split.noise, split.share * largest) <= allowed;
     return suffices ? split : Rounding::of(Products::full, how_.fro2, a_.cols());
   }

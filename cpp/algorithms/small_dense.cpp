@@ -122,7 +122,7 @@ Diagonalized::Diagonalized(Small matrix)
   check("dstedc", failed);
 }
 
-void Diagonalized::turn(const char* side, Small& x) const {
+void Diagonalized::apply_reflections(const char* side, Small& x) const {
   const int rows = to_int(x.rows), cols = to_int(x.cols);
   const int lwork = 64 * std::max({rows, cols, 1});
   Small work(lwork, 1);
@@ -139,7 +139,7 @@ EigenPairs Diagonalized::top(std::int64_t k) const {
   std::copy_n(values_.rbegin(), k, result.values.begin());
   for (std::int64_t j = 0; j < k; ++j)
     std::copy_n(z_.data() + (n - 1 - j) * n, n, &result.vectors(0, j));
-  turn("L", result.vectors);
+  apply_reflections("L", result.vectors);
   return result;
 }
 
@@ -151,7 +151,7 @@ EigenRows Diagonalized::rows(std::int64_t first, std::int64_t last) const {
   Small chosen(wanted, n);
   for (std::int64_t i = 0; i < first; ++i) chosen(i, i) = 1;
   for (std::int64_t i = 0; i < last; ++i) chosen(first + i, n - last + i) = 1;
-  turn("R", chosen);
+  apply_reflections("R", chosen);
   const Small found = matmul(chosen, z_);
   for (std::int64_t j = 0; j < n; ++j) {
     const double* column = found.data() + (n - 1 - j) * wanted;

@@ -24,9 +24,9 @@ inline constexpr double reachable_noise_ratio = 2.3;
 // Products of the first steps. On a device without bf16x2 products they are full if the tolerance
 // is below reachable_noise_ratio times the noise of a matrix with |A|_F = 1.7 sigma_1, which is
 // 2^-7 / sqrt(n).
-inline Products first_products(const KrylovOptions& options, bool splits, std::int64_t n) {
+inline Products first_products(const KrylovOptions& options, bool has_bf16x2, std::int64_t n) {
   const bool fine = options.tolerance < 0x1p-7 / std::sqrt(static_cast<double>(n));
-  const bool needs_full = !splits && (options.products == Products::bf16x2 || fine);
+  const bool needs_full = !has_bf16x2 && (options.products == Products::bf16x2 || fine);
   return needs_full ? Products::full : options.products;
 }
 
@@ -74,7 +74,7 @@ std::int64_t full_blocks(const KrylovSpace<B>& space, const Assessment& a, const
   constexpr std::int64_t least_followers = 16;
   if (space.exhausted() || a.count() < options.k) return blocks;
   double t = 0;
-  for (std::int64_t j = space.columns() - space.last(); j < space.columns(); ++j)
+  for (std::int64_t j = space.columns() - space.last_columns(); j < space.columns(); ++j)
     t = std::max(t, space.t()(j, j));
   const double moved = rounded.noise * std::sqrt(t + rounded.rms * rounded.rms);
   const double allowed = options.tolerance * std::sqrt(a.theta(0)) / 2;
@@ -83,7 +83,7 @@ std::int64_t full_blocks(const KrylovSpace<B>& space, const Assessment& a, const
     const double theta = a.theta(i), before = a.moved[static_cast<std::size_t>(i)];
     if (!(theta > t)) return blocks;
     const auto first = a.rho.begin() + i;
-    const std::int64_t followers = std::max(space.last(), least_followers) + 1;
+    const std::int64_t followers = std::max(space.last_columns(), least_followers) + 1;
     const double rho = *std::max_element(first, first + std::min(followers, a.count() - i));
     const double first_block = moved * rho / (theta - t);
     room =

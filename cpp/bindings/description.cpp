@@ -16,8 +16,8 @@ namespace {
 
 constexpr int description_version = 1;
 
-// A file in one state, and how it is read: absolute path, size, time of the last write, whether it
-// stays in the cache.
+// The state of a file, and how it is read: absolute path, size, time of the last write, whether its
+// pages stay in the page cache.
 using Stamp = std::tuple<std::filesystem::path, std::uint64_t, std::int64_t, bool>;
 
 Stamp stamp(const File& file) {
@@ -31,7 +31,7 @@ std::size_t place_in(std::vector<Stamp>& files, const Stamp& wanted) {
   return files.size() - 1;
 }
 
-// The scales that one tile uses: a few rows of a tensor need not carry those of all.
+// The scales that one tile uses, out of those of the tensor.
 py::object described_scale(const Tile& tile) {
   if (!tile.scale || tile.rows == 0 || tile.cols == 0) return py::none();
   const Scale& s = *tile.scale;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The binary layout of a DLPack tensor (the unversioned `dltensor` capsule,
-// https://dmlc.github.io/dlpack), as far as a matrix on the host needs it.
+// https://dmlc.github.io/dlpack), for matrices on the host.
 #pragma once
 
 #include <cstdint>

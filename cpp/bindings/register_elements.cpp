@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One look at every element, of one matrix or of two.
+// Passes over every element of one matrix, or of two.
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -41,7 +41,7 @@ py::dict element_moments(const Matrix& matrix, bool histogram, const RunOptions&
   return result;
 }
 
-// `shape`: of the matrix that this is a block of, at `place`.
+// The matrix is a block, at `place`, of a matrix of the given shape.
 py::dict survey(const Matrix& matrix, const std::pair<std::int64_t, std::int64_t>& place,
                 std::optional<std::pair<std::int64_t, std::int64_t>> shape, const RunOptions& run) {
   CpuBackend<float> backend(cpu_options(run));
@@ -53,7 +53,7 @@ py::dict survey(const Matrix& matrix, const std::pair<std::int64_t, std::int64_t
     seen = backend.survey(matrix, false,
                           BlockPlace{place.first, place.second, shape->first >= shape->second});
     problem.exponent = door_exponent(matrix, seen.largest);
-    problem.fro2 = scaled_squares(backend, matrix, seen, problem.exponent, problem.looks);
+    problem.fro2 = scaled_squares(backend, matrix, seen, problem.exponent, problem.survey_reads);
   }
   py::dict result;
   result["fro2"] = problem.in_squared_units(problem.fro2);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The Gram matrix as something that adds up: its lower triangle packed column after column, as
-// LAPACK packs it.
+// Gram matrices that can be added: the lower triangle, packed column after column as LAPACK does.
 #include <stdexcept>
 #include <string>
 
@@ -41,8 +40,8 @@ Small unpacked(const Packed& packed, std::int64_t n) {
   return g;
 }
 
-// Singular values and their errors from the Gram matrix; top > 0: that many, with right vectors and
-// residuals.
+// Singular values and their errors from the Gram matrix. top > 0: only so many of the largest, with
+// right vectors and residuals.
 py::dict packed_spectrum(const Packed& packed, std::int64_t n, std::int64_t top, int threads) {
   Gram g{unpacked(packed, n)};
   py::dict result;

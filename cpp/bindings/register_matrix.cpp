@@ -11,16 +11,17 @@ namespace sigmascope {
 
 namespace {
 
-// Memory that a Python object owns; letting go of it takes the GIL, wherever the last tile dies.
-std::shared_ptr<const void> keep(py::object owner) {
-  return {new py::object(std::move(owner)), [](const py::object* held) {
+// Shared ownership of a Python object. It is released with the GIL, whichever thread destroys the
+// last tile.
+std::shared_ptr<const void> owned(py::object owner) {
+  return {new py::object(std::move(owner)), [](const py::object* object) {
             py::gil_scoped_acquire gil;
-            delete held;
+            delete object;
           }};
 }
 
-// A matrix of one tile over memory whose element (0, 0) is at `address`; strides in bytes, of any
-// sign.
+// A matrix of one tile in memory, whose element (0, 0) is at `address`. Strides are in bytes and
+// may be negative.
 Matrix from_address(std::uintptr_t address, std::shared_ptr<const void> owner, DType dtype,
                     std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
                     std::int64_t col_stride) {
@@ -42,7 +43,7 @@ Matrix from_address(std::uintptr_t address, std::shared_ptr<const void> owner, D
 Matrix from_memory(std::uintptr_t address, py::object owner, const std::string& dtype,
                    std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
                    std::int64_t col_stride) {
-  return from_address(address, keep(std::move(owner)), dtype_from_name(dtype), rows, cols,
+  return from_address(address, owned(std::move(owner)), dtype_from_name(dtype), rows, cols,
                       row_stride, col_stride);
 }
 
@@ -70,7 +71,7 @@ Matrix from_dlpack(py::capsule capsule) {
                       (t.strides ? t.strides[1] : 1) * size);
 }
 
-// `row_stride` in bytes, or in elements if some share a byte.
+// `row_stride` is in bytes, or in elements if the dtype packs several into a byte.
 Matrix from_file(const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows,
                  std::int64_t cols, const std::string& dtype, std::int64_t row_stride,
                  const std::string& reading) {
@@ -147,14 +148,14 @@ Observer make_observer(const py::object& progress) {
   };
 }
 
-RunOptions run_options(const py::kwargs& kwargs, bool gather, bool separate) {
+RunOptions run_options(const py::kwargs& kwargs) {
   RunOptions options;
-  options.gather = gather;
-  options.separate = separate;
   options.threads = kwargs["threads"].cast<int>();
   options.panel_rows = kwargs["panel_rows"].cast<std::int64_t>();
   options.load_bytes = kwargs["load_bytes"].cast<std::int64_t>();
   options.progress = kwargs["progress"];
+  if (kwargs.contains("gather")) options.gather = kwargs["gather"].cast<bool>();
+  if (kwargs.contains("separate")) options.separate = kwargs["separate"].cast<bool>();
   if (kwargs.contains("fro2")) options.fro2 = kwargs["fro2"].cast<std::optional<double>>();
   if (kwargs.contains("fingerprint"))
     options.fingerprint = kwargs["fingerprint"].cast<std::optional<std::uint64_t>>();
