@@ -22,7 +22,7 @@
 namespace sigmascope {
 
 struct Assessment : RitzPairs {
-  std::optional<Diagonalized> t;  // the projection, if it is kept for a quadrature
+  std::optional<Diagonalized> t;  // the projection, if a quadrature needs it
   std::vector<double> moved;      // lambda: added to rho by rounded products; else 0
   std::vector<Cluster> clusters;  // of the first k
   UnconvergedBounds unconverged;

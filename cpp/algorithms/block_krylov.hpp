@@ -256,7 +256,7 @@ class BlockKrylovSolver {
 
   // The quadrature of the space, before it is changed by other than steps.
   void save_density() {
-    if (options_.density && !result_.quadrature && space_->pure())
+    if (options_.density && !result_.quadrature && space_->pure() && space_->columns() > 0)
       result_.quadrature = quadrature(*space_, assessment_.t);
   }
 

@@ -80,9 +80,9 @@ class KrylovSpace {
   // Thick restart (Wu & Simon 2000): V becomes the Ritz vectors given by the columns of `vectors`
   // (D x number of vectors). The next block is unchanged.
   void restart(const Small& vectors, const std::vector<double>& values) {
-    Block kept = combine_basis(device_, basis_, vectors);
+    Block restarted = combine_basis(device_, basis_, vectors);
     basis_.clear();
-    basis_.push_back(std::move(kept));
+    basis_.push_back(std::move(restarted));
     rounded_shares_ = rounded_shares(vectors);
     t_ = Small(vectors.cols, vectors.cols);
     for (std::int64_t i = 0; i < vectors.cols; ++i) t_(i, i) = values[static_cast<std::size_t>(i)];
@@ -153,10 +153,10 @@ class KrylovSpace {
 
  private:
   static Small stacked(const Small& above, const Small& below) {
-    Small whole(above.rows + below.rows, below.cols);
-    whole.set_part(0, 0, above);
-    whole.set_part(above.rows, 0, below);
-    return whole;
+    Small both(above.rows + below.rows, below.cols);
+    both.set_part(0, 0, above);
+    both.set_part(above.rows, 0, below);
+    return both;
   }
 
   // Columns of z = A^T A (last block) at or below these floors are rounding errors.

@@ -74,7 +74,7 @@ class MultiplicityGuard {
     const bool confirmed = active_;
     if (active_ && !stood_still<B>(a, options)) return Verdict::wait;
     // A cluster may be larger than the number of all columns drawn for it, so that it is examined
-    // again. What the start block counts is found by one injection.
+    // again. One injection supplies the copies that the start block counts.
     const bool few = space.start().cols < least_random_columns && !injected;
     if (!few && !may_lack_copies(space, a, options) &&
         (confirmed || !counts_more(space, a, options)))

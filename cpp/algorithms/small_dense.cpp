@@ -152,9 +152,9 @@ EigenRows Diagonalized::rows(std::int64_t first, std::int64_t last) const {
   for (std::int64_t i = 0; i < first; ++i) chosen(i, i) = 1;
   for (std::int64_t i = 0; i < last; ++i) chosen(first + i, n - last + i) = 1;
   apply_reflections("R", chosen);
-  const Small found = matmul(chosen, z_);
+  const Small selected = matmul(chosen, z_);
   for (std::int64_t j = 0; j < n; ++j) {
-    const double* column = found.data() + (n - 1 - j) * wanted;
+    const double* column = selected.data() + (n - 1 - j) * wanted;
     std::copy_n(column, first, result.first.data() + j * first);
     std::copy_n(column + first, last, result.last.data() + j * last);
   }

@@ -5,6 +5,7 @@
 
 #include "algorithms/block_krylov.hpp"
 #include "algorithms/gram_spectrum.hpp"
+#include "algorithms/gram_triplets.hpp"
 #include "algorithms/randomized_svd.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/distributed.hpp"
@@ -15,7 +16,7 @@ namespace sigmascope {
 namespace {
 
 template <class P, class Factors>
-void put_factors(py::dict& result, const P& p, const Factors& f, bool vectors) {
+void put_triplets(py::dict& result, const P& p, const Factors& f, bool vectors) {
   result["s"] = to_numpy(p.in_units(f.s));
   if (!vectors) return;
   result["u"] = to_numpy(p.flipped ? f.v : f.u, false);
@@ -52,7 +53,7 @@ py::dict krylov(P& p, KrylovOptions options) {
     return block_krylov(p.backend, *p.a, p.fro2, options);
   }();
   py::dict result;
-  put_factors(result, p, top.triplets, options.vectors);
+  put_triplets(result, p, top.triplets, options.vectors);
   result["residuals"] = to_numpy(p.in_units(top.residuals));
   result["errors"] = to_numpy(p.in_units(top.errors));
   result["converged"] = top.converged;
@@ -98,7 +99,7 @@ py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes,
     return randomized_svd(p.backend, *p.a, p.fro2, k, block, passes, p.start(seed));
   }();
   py::dict result;
-  put_factors(result, p, factors.triplets, true);
+  put_triplets(result, p, factors.triplets, true);
   result["residuals"] = to_numpy(p.in_units(factors.triplets.residuals));
   result["errors"] = to_numpy(p.in_units(factors.errors));
   result["converged"] = factors.converged;
@@ -116,7 +117,7 @@ py::dict gram_top(P& p, GramOptions options) {
     return gram_triplets(p.backend, *p.a, options);
   }();
   py::dict result;
-  put_factors(result, p, top.triplets, true);
+  put_triplets(result, p, top.triplets, true);
   result["residuals"] = to_numpy(p.in_units(top.triplets.residuals));
   result["errors"] = to_numpy(p.in_units(top.errors));
   result["converged"] = top.converged;

@@ -77,11 +77,11 @@ py::array_t<double> gram(const Matrix& matrix, const py::kwargs& kwargs) {
   CpuBackend<double> backend(cpu_options(run_options(kwargs)));
   const bool flip = matrix.mostly_column_major();
   const Matrix stored = flip ? matrix.transposed() : matrix;
-  const Gram found = [&] {
+  const Gram g = [&] {
     py::gil_scoped_release release;
     return backend.gram({&stored, flip, 1.0}, false);
   }();
-  return py::array_t<double>({found.values.cols, found.values.rows}, found.values.data());
+  return py::array_t<double>({g.values.cols, g.values.rows}, g.values.data());
 }
 
 // Eigenvalues of a symmetric matrix of any order, by the reduction that large Gram matrices take.
