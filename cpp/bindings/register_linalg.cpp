@@ -63,7 +63,7 @@ py::dict krylov(P& p, KrylovOptions options) {
   result["consistent"] = top.consistent;
   result["costly"] = top.costly;
   result["columns"] = top.columns;
-  result["unread"] = top.required_columns;
+  result["required_columns"] = top.required_columns;
   result["steps"] = top.steps;
   put_evidence(result, p);
   if (top.quadrature) result["quadrature"] = quadrature_dict(*top.quadrature, p);
@@ -155,10 +155,10 @@ KrylovOptions krylov_options(const py::kwargs& kwargs) {
           .tolerance = keyword<double>(kwargs, "tol"),
           .block = keyword<std::int64_t>(kwargs, "block"),
           .max_steps = keyword<std::int64_t>(kwargs, "max_steps"),
-          .soft_restart_columns = keyword<std::int64_t>(kwargs, "restart_columns"),
-          .hard_restart_columns = keyword<std::int64_t>(kwargs, "max_columns"),
-          .refusal_columns = keyword<std::int64_t>(kwargs, "most_columns"),
-          .full_readout_columns = keyword<std::int64_t>(kwargs, "readout_columns"),
+          .soft_restart_columns = keyword<std::int64_t>(kwargs, "soft_restart_columns"),
+          .hard_restart_columns = keyword<std::int64_t>(kwargs, "hard_restart_columns"),
+          .refusal_columns = keyword<std::int64_t>(kwargs, "refusal_columns"),
+          .full_readout_columns = keyword<std::int64_t>(kwargs, "full_readout_columns"),
           .seed = keyword<std::uint64_t>(kwargs, "seed"),
           .vectors = keyword<bool>(kwargs, "vectors"),
           .bounded = keyword<bool>(kwargs, "bounded"),

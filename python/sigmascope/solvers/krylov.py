@@ -131,7 +131,7 @@ def krylov(
     options |= {"strict": strict, "bounded": bounded}
     while True:
         result = _attempt(a, how, search, columns, **options)
-        grown = result["unread"]
+        grown = result["required_columns"]
         if not grown:
             return result, how
 
@@ -157,7 +157,7 @@ def _attempt(
     strict: bool,
     bounded: bool,
 ) -> dict[str, Any]:
-    """Run a search once; of one that there is no memory for, "unread" says how far it came."""
+    """Run a search once; "required_columns" is the length of a basis that memory refuses."""
     n = min(a.shape)
     held = run.load_bytes + run.copy_bytes
     reading = run.reading(a, held=run.load_bytes > 0)
@@ -179,10 +179,10 @@ def _attempt(
         tol=search.tol,
         block=search.block,
         max_steps=max_steps,
-        restart_columns=restart,
-        max_columns=0 if strict or most == n else most,
-        most_columns=most if strict and most < n else 0,
-        readout_columns=max(allowed, 1) if allowed < most else 0,
+        soft_restart_columns=restart,
+        hard_restart_columns=0 if strict or most == n else most,
+        refusal_columns=most if strict and most < n else 0,
+        full_readout_columns=max(allowed, 1) if allowed < most else 0,
         seed=arguments.check_seed(seed),
         vectors=search.vectors,
         bounded=bounded,
