@@ -1,288 +1,297 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The k largest singular values and vectors to a tolerance, with a stopping rule and two guards against missed copies.
+// The k largest singular values and vectors to a tolerance, by a randomized block Krylov method
+// with a stopping rule and guards against missed copies.
 //
-// Reads of A: one per step and one at the end; two where what A has is drowned or lost, see rayleigh_ritz. Memory: (n D
-// + m k + n k) numbers.
+// Method: expand the space by a block; where a check is due, assess the Ritz pairs of the
+// projection; once they meet the tolerance and are in their places, read the answer from A. Between
+// the steps the space is restarted, or widened by random columns, where that is needed.
+//
+// Sources: krylov_space.hpp.
+// Reads of A: one per step and one for the answer; two for the answer where rayleigh_ritz finds
+// vectors that are not good enough. Memory: n D + m k + n k numbers, for a basis of D columns.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "algorithms/check_schedule.hpp"
 #include "algorithms/krylov_space.hpp"
-#include "algorithms/looks.hpp"
-#include "algorithms/measured.hpp"
+#include "algorithms/multiplicity_guard.hpp"
+#include "algorithms/precision_schedule.hpp"
+#include "algorithms/read_out.hpp"
+#include "algorithms/restart.hpp"
 #include "algorithms/spectral_density.hpp"
-#include "algorithms/steering.hpp"
-#include "algorithms/stopping.hpp"
 #include "algorithms/work.hpp"
 
 namespace sigmascope {
 
 template <Backend B, LinearOperator A>
-class TopSearch {
+class BlockKrylovSolver {
  public:
-  TopSearch(B& device, A& a, double fro2, const TopOptions& options)
+  BlockKrylovSolver(B& device, A& a, double fro2, const KrylovOptions& options)
       : device_(device),
         a_(a),
         fro2_(fro2),
-        options_(options),
+        options_(attainable(options, a.cols())),
         n_(a.cols()),
-        k_(options.k),
-        block_(std::min(options.block, a.cols())),
-        looks_(static_cast<double>(a.rows()) * static_cast<double>(a.cols()), block_),
-        begun_(first_products(options, a.splits(), a.cols())),
-        work_(a.rows(), a.cols(), options.bounded) {
-    // T is known no better: what is finer is the same to every rule.
-    options_.tolerance = std::max(options.tolerance, 4 * B::epsilon());
-  }
+        k_(options_.k),
+        block_(options_.block),
+        schedule_(static_cast<double>(a.rows()) * static_cast<double>(a.cols()), block_),
+        precision_(options_, a.has_bf16x2(), fro2, n_),
+        work_(a.rows(), a.cols(), options_.bounded) {}
 
-  TopResult<B> run() {
-    result_.costly = becomes_whole(std::max(4 * k_, k_ + 2 * block_));  // of so many, a search is not the cheaper
+  KrylovResult<B> run() {
+    const std::int64_t least_columns = std::max(4 * k_, k_ + 2 * block_);
+    result_.costly = is_whole_space(least_columns);
     if (result_.costly) return std::move(result_);
-    begin();
-    while (!step()) {
-      if (space_->exhausted()) inject();
-      if (must_restart()) restart();
-      const std::int64_t next = space_->columns() + space_->next_columns();
-      if (options_.most_columns > 0 && next > options_.most_columns) {
-        result_.unread = next;
-        break;
-      }
-      result_.costly = becomes_whole(next) || (options_.bounded && work_.spent());
-      if (result_.costly) break;
+    start_space();
+    while (!step() && prepare_next_step()) {
     }
-    if (result_.costly) estimate();
-    snapshot();
+    if (result_.costly) result_.triplets.s = estimated_values(assessment_, k_);
+    save_density();
+    result_.refined = precision_.sharpened();
     result_.columns = space_->columns();
     return std::move(result_);
   }
 
  private:
-  // What a search that is given up knows of the values, for whoever takes its place.
-  void estimate() {
-    const std::vector<double>& theta = assessment_.ritz.values;
-    result_.triplets.s.clear();
-    for (std::int64_t i = 0; i < std::min(k_, static_cast<std::int64_t>(theta.size())); ++i)
-      result_.triplets.s.push_back(std::sqrt(std::max(theta[static_cast<std::size_t>(i)], 0.0)));
+  // Options with a block that fits, and a tolerance that T resolves: rules treat smaller
+  // differences as equal.
+  static KrylovOptions attainable(KrylovOptions options, std::int64_t n) {
+    options.block = std::min(options.block, n);
+    options.tolerance = std::max(options.tolerance, 4 * B::epsilon());
+    return options;
   }
 
-  void begin() {
+  void start_space() {
     space_.emplace(device_, n_, block_, options_.seed);
-    products_ = coarsest_ = begun_;
-    next_check_ = taken_ + k_ + block_;
-    rounded_from_ = never;
-    looks_.afresh();
+    precision_.start_space();
+    schedule_.reset();
+    schedule_.check_after(columns_multiplied_, k_ + block_);
   }
 
-  // A basis of so many columns is the whole space: no search any more.
-  bool becomes_whole(std::int64_t columns) const {
-    return options_.bounded && !options_.density && n_ >= Work::worth_saving && columns >= n_;
-  }
-
-  bool rough() const { return coarsest_ != Products::full; }
-  Rounding rounding(Products products) const { return Rounding::of(products, fro2_, n_); }
-
-  // Better products from here on: of two parts where their noise is below what is allowed.
-  void sharpen() {
-    const bool enough = a_.splits() && options_.of_residuals() &&
-                        rounding(Products::split).noise < options_.tolerance * std::sqrt(assessment_.theta(0));
-    begun_ = products_ = coarsest_ = begun_ == Products::rounded && enough ? Products::split : Products::full;
-    result_.refined = true;
-  }
-  void begin_sharper() {
-    sharpen();
-    begin();
-  }
-  bool can_relax() const {
-    return options_.products == Products::rounded && begun_ == Products::full && !a_.splits() && !settled_;
-  }
-  void relax() {  // from which of the columns on that come before the next look, if from any
-    const std::int64_t blocks = (next_check_ - taken_ + block_ - 1) / block_;
-    const double shrink = std::pow(looks_.shrink(), static_cast<double>(block_) / 2);  // half as fast as it was
-    const std::int64_t full = full_blocks(*space_, assessment_, rounding(Products::rounded), blocks, shrink, options_);
-    rounded_from_ = full < blocks ? taken_ + block_ * full : never;
-  }
-  // After the second step, which two blocks tell enough of sigma_1: the two steps are all that is lost.
-  bool should_not_steer() const {
-    return begun_ != Products::full && !a_.splits() && result_.steps == 2 &&
-           out_of_reach(std::sqrt(std::max(Diagonalized(space_->t()).top(1).values.front(), 0.0)), rounding(products_),
-                        options_);
-  }
-
-  // One more block; true when the answer has been read.
+  // One step of the method; true when the answer has been read.
   bool step() {
-    if (can_relax()) products_ = taken_ < rounded_from_ ? Products::full : Products::rounded;
-    if (products_ == Products::rounded) coarsest_ = products_;
-    taken_ += space_->next_columns();
-    work_.step(space_->next_columns(), space_->columns());
-    space_->expand(a_, nullptr, rounding(products_));
-    ++result_.steps;
-    const std::int64_t d = space_->columns();
-    const bool whole = d >= n_, out_of_steps = result_.steps >= options_.max_steps && d >= k_,
-               last = out_of_steps || (whole && !rough());
-    if (!last && should_not_steer()) {
-      begin_sharper();
+    expand();
+    const bool last = is_last_step();
+    if (!last && precision_.should_not_steer(*space_, result_.steps)) {
+      start_sharper();
       return false;
     }
-    const bool early = options_.density && result_.steps < least_density_steps && !space_->exhausted();
-    if (!last && !whole && (early || d < k_ || (!space_->exhausted() && taken_ < next_check_ && !must_restart())))
-      return false;
-    work_.look(d);
-    assessment_.t.reset();  // before the next is made
-    assessment_ = assess(*space_, fro2_, k_, kept() + 2 * block_, rounding(coarsest_), options_.density);
-    if (begun_ != Products::full && !last && drowned(assessment_, options_)) {
-      begin_sharper();
+    if (!last && !check_is_due()) return false;
+    assess_space();
+    if (!last && precision_.is_below_noise(assessment_)) {
+      start_sharper();
       return false;
     }
-    const double off = d >= k_ ? excess<B>(assessment_, options_) : std::numeric_limits<double>::infinity();
-    const bool done = off < 1;
-    const bool waited = waited_;
-    const Place place = whole ? Place::sure : judge(d >= k_ && (done || saturated<B>(assessment_, options_)), last);
-    next_check_ = taken_ + (confirmation_.active || waited_ != waited ? 1 : looks_.until_next(taken_, d, off));
-    if (!last && place == Place::open) {
-      if (can_relax()) relax();
+    const double excess = excess_of<B>(assessment_, options_);
+    const Placement placement = place(excess, last);
+    if (!last && placement == Placement::open) {
+      precision_.relax(*space_, assessment_, columns_multiplied_, schedule_.next_check_column(),
+                       schedule_.convergence_rate());
       return false;
     }
-    if (last || done || !rough()) {
-      read_out(place);
-      if (result_.unread > 0 || result_.costly || result_.converged || last) return true;
+    if (last || excess < 1 || !precision_.any_rounded()) {
+      read_out(placement);
+      if (last || has_ended()) return true;
     }
-    if (rough()) refine();
-    else next_check_ = taken_ + looks_.until_next(taken_, d, off);  // the measured residuals say that T was too hopeful
+    if (precision_.any_rounded()) refine();
+    else schedule_.plan_check(columns_multiplied_, space_->columns(), excess);
     return false;
   }
 
-  // Whether the k values are in their places: by proof, or by the guards, which may ask for random columns first.
-  Place judge(bool seems_done, bool last) {
-    if (!seems_done) return Place::open;
-    const Place place = proved_place(*space_, assessment_, fro2_, options_);
-    // A start that lacks little of the space it can reach may lack what is nearest to the values wanted.
-    if (place == Place::open && !last && !waited_ && !space_->exhausted() && space_->nearly_exhausted()) {
-      waited_ = true;
-      return place;
+  // Make the next step possible; false if it would pass a limit, which ends the search.
+  bool prepare_next_step() {
+    if (space_->exhausted()) inject();
+    if (must_restart()) restart();
+    const std::int64_t next = space_->columns() + space_->next_columns();
+    if (options_.refusal_columns > 0 && next > options_.refusal_columns) {
+      result_.required_columns = next;
+      return false;
     }
-    // Of a space almost whole, the rest costs least.
-    if (place != Place::open || last || 4 * space_->columns() >= 3 * n_) return place;
-    const bool still = confirmation_.active;
-    if (still && !confirmation_.step<B>(assessment_, options_)) return Place::open;
-    // A cluster may be larger than all that was drawn for it; what is counted in the start is found by one injection.
-    const bool few = block_ < least_drawn && !result_.injected;
-    if (!few && !may_lack_copies(*space_, assessment_, options_) &&
-        (still || !counts_more(*space_, assessment_, options_)))
-      return Place::sure;
-    confirmation_.start(assessment_, k_);
-    inject();
-    return Place::open;
+    result_.costly = is_whole_space(next) || (options_.bounded && work_.spent());
+    return !result_.costly;
   }
 
-  // Reads the answer off the space: from T's k vectors, or from all of the basis where rounding makes T a poor guide.
-  void read_out(Place place) {
-    const std::int64_t k = std::min(k_, static_cast<std::int64_t>(assessment_.rho.size()));
-    widely_ = widely_ || graded<B>(assessment_, k);
-    read(place, k);
-    const bool poor =
-        space_->columns() >= n_ ||
-        blur<B>(assessment_) > options_.tolerance * std::sqrt(assessment_.theta(0) * assessment_.theta(k - 1));
-    if (result_.converged || result_.unread > 0 || place == Place::open || widely_ || rough() || !poor) return;
-    widely_ = true;
-    read(place, k);
+  void expand() {
+    const Rounding rounding = precision_.next_step(columns_multiplied_);
+    columns_multiplied_ += space_->next_columns();
+    work_.step(space_->next_columns(), space_->columns());
+    space_->expand(a_, nullptr, rounding);
+    ++result_.steps;
   }
-  void read(Place place, std::int64_t k) {
+
+  bool is_last_step() const {
+    const bool out_of_steps = result_.steps >= options_.max_steps && space_->columns() >= k_;
+    return out_of_steps || (is_complete() && !precision_.any_rounded());
+  }
+
+  bool check_is_due() const {
+    if (is_complete()) return true;
+    if (space_->columns() < k_) return false;
+    if (space_->exhausted()) return true;
+    if (options_.density && result_.steps < least_density_steps) return false;
+    return schedule_.is_due(columns_multiplied_) || must_restart();
+  }
+
+  void assess_space() {
+    work_.check(space_->columns());
+    assessment_.t.reset();  // its memory is needed for the next one
+    assessment_ = assess(*space_, fro2_, k_, restart_size(assessment_, options_, n_) + 2 * block_,
+                         precision_.lowest_rounding(), options_.density);
+  }
+
+  // Decide whether the k values are in their places, and when to check next.
+  Placement place(double excess, bool last) {
+    const bool was_extended = extended_;
+    const Placement placement =
+        is_complete() ? Placement::sure : judged_placement(excess < 1, last);
+    if (guard_.active() || extended_ != was_extended) schedule_.check_after(columns_multiplied_, 1);
+    else schedule_.plan_check(columns_multiplied_, space_->columns(), excess);
+    return placement;
+  }
+
+  // By proof, or by the guard, which may inject random columns first.
+  Placement judged_placement(bool meets_tolerance, bool last) {
+    if (!meets_tolerance && !is_saturated<B>(assessment_, options_)) return Placement::open;
+    const Placement proved = proved_placement(*space_, assessment_, fro2_, options_);
+    if (proved == Placement::open && !last && must_extend()) {
+      extended_ = true;
+      return Placement::open;
+    }
+    // If the space is almost complete, the rest costs less than a confirmation.
+    const bool almost_complete = 4 * space_->columns() >= 3 * n_;
+    if (proved != Placement::open || last || almost_complete) return proved;
+    const auto verdict = guard_.examine(*space_, assessment_, options_, result_.injected);
+    if (verdict == MultiplicityGuard::Verdict::inject) inject();
+    return verdict == MultiplicityGuard::Verdict::sure ? Placement::sure : Placement::open;
+  }
+
+  // Whether to take one more step: a start that is nearly orthogonal to a part of the space that it
+  // can reach may lack the vectors nearest to the ones wanted.
+  bool must_extend() const {
+    return !extended_ && !space_->exhausted() && space_->nearly_exhausted();
+  }
+
+  // Read the answer from the k Ritz vectors of T, or from the whole basis where rounding makes T a
+  // poor guide.
+  void read_out(Placement placement) {
+    const std::int64_t k = std::min(k_, assessment_.count());
+    reads_whole_basis_ = reads_whole_basis_ || is_graded<B>(assessment_, k);
+    read(placement, k);
+    if (has_ended() || placement == Placement::open || reads_whole_basis_) return;
+    if (precision_.any_rounded()) return;
+    if (!is_complete() && !is_projection_poor<B>(assessment_, k, options_.tolerance)) return;
+    reads_whole_basis_ = true;
+    read(placement, k);
+  }
+
+  void read(Placement placement, std::int64_t k) {
     const std::int64_t columns = space_->columns();
-    if (widely_ && options_.readout_columns > 0 && columns > options_.readout_columns) {
-      result_.unread = columns;
+    if (reads_whole_basis_ && options_.full_readout_columns > 0 &&
+        columns > options_.full_readout_columns) {
+      result_.required_columns = columns;
       return;
     }
-    work_.read_out(widely_ ? columns : k);
-    result_.costly = widely_ && options_.bounded && work_.spent();
+    work_.read_out(reads_whole_basis_ ? columns : k);
+    result_.costly = reads_whole_basis_ && options_.bounded && work_.spent();
     if (result_.costly) return;
-    measure(result_, device_, a_, *space_, assessment_, {fro2_, coarsest_, place, k, widely_}, options_);
+    ReadOut<B, A>(device_, a_, *space_, assessment_, options_,
+                  {.fro2 = fro2_,
+                   .lowest_precision = precision_.lowest_precision(),
+                   .placement = placement,
+                   .k = k,
+                   .whole_basis = reads_whole_basis_})
+        .into(result_);
   }
 
-  // From the best of the space, with better products; afresh if that is most of all there is.
+  bool has_ended() const {
+    return result_.converged || result_.costly || result_.required_columns > 0;
+  }
+
+  // A new space of random columns, with better products.
+  void start_sharper() {
+    precision_.sharpen(assessment_);
+    start_space();
+  }
+
+  // Go on from the best vectors with better products; with a new space where those vectors would
+  // be most of it.
   void refine() {
-    snapshot();
-    settled_ = true;
-    if (2 * kept() > n_) return begin_sharper();
-    sharpen();
-    const Small& ritz = assessment_.ritz.vectors;
-    space_->begin_again(ritz.part(0, ritz.rows, 0, std::min(ritz.cols, kept())),
-                        std::sqrt(fro2_ / static_cast<double>(n_)));
-    next_check_ = taken_ + 1;
-    looks_.afresh();
+    save_density();
+    precision_.refine(assessment_);
+    if (2 * restart_size(assessment_, options_, n_) > n_) {
+      start_space();
+      return;
+    }
+    space_->rebuild(restart_vectors(assessment_, options_, n_),
+                    std::sqrt(fro2_ / static_cast<double>(n_)));
+    schedule_.reset();
+    schedule_.check_after(columns_multiplied_, 1);
   }
 
-  // How many Ritz vectors a new beginning keeps: those wanted, all that belong to the cluster of the last of them, and
-  // half as many again. Copies that were dropped would come back unconverged, and nothing could be told from them.
-  std::int64_t kept() const {
-    std::int64_t cluster = k_;
-    const auto found = static_cast<std::int64_t>(assessment_.rho.size());
-    while (cluster < found && assessment_.theta(cluster) > 0.98 * assessment_.theta(k_ - 1)) ++cluster;
-    const std::int64_t kept = std::min(cluster + k_ / 2 + block_ / 2, n_);
-    return options_.max_columns > 0 ? std::min(kept, std::max(options_.max_columns - 2 * block_, k_)) : kept;
-  }
-  bool must_restart() const {
-    const std::int64_t d = space_->columns(), next = d + space_->next_columns();
-    if (d <= k_ || static_cast<std::int64_t>(assessment_.rho.size()) < k_) return false;
-    // Not where T is a poor guide, nor where copies may be missing, whose first traces a restart would drop; and not
-    // for ever, if many restarts were not enough.
-    const bool harmless = !graded<B>(assessment_, k_) && !result_.injected &&
-                          !has_full_cluster(assessment_, block_, 0.01) && restarts_ < 8;
-    return (options_.max_columns > 0 && next > options_.max_columns) ||
-           (options_.restart_columns > 0 && harmless &&
-            next > std::max(options_.restart_columns, kept() + 4 * space_->next_columns()));
-  }
   void restart() {
-    snapshot();
-    const Eigen& ritz = assessment_.ritz;  // there is always a check before
-    space_->restart(ritz.vectors.part(0, ritz.vectors.rows, 0, std::min(ritz.vectors.cols, kept())), ritz.values);
+    save_density();
+    space_->restart(restart_vectors(assessment_, options_, n_),
+                    assessment_.ritz.values);  // of the last check
+    schedule_.reset();
     result_.restarted = true;
-    looks_.afresh();
     ++restarts_;
   }
+
   void inject() {
-    snapshot();
-    space_->inject(std::max<std::int64_t>(block_, 16));
+    save_density();
+    space_->inject(std::max(block_, least_injected_columns));
+    schedule_.reset();
     result_.injected = true;
-    looks_.afresh();
   }
-  void snapshot() {
-    if (options_.density && !result_.quadrature && space_->pure())
+
+  bool must_restart() const {
+    return sigmascope::must_restart(*space_, assessment_, options_, result_.injected, restarts_);
+  }
+
+  // The quadrature of the space, before it is changed by other than steps.
+  void save_density() {
+    if (options_.density && !result_.quadrature && space_->pure() && space_->columns() > 0)
       result_.quadrature = quadrature(*space_, assessment_.t);
   }
 
-  static constexpr std::int64_t least_drawn = 4;  // columns: fewer may all be nearly orthogonal to what is wanted
-  static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+  // A basis of all n columns.
+  bool is_complete() const { return space_->columns() >= n_; }
+
+  // Whether a search whose basis has so many columns is no cheaper than a full decomposition.
+  bool is_whole_space(std::int64_t columns) const {
+    return options_.bounded && !options_.density && n_ >= Work::worth_saving && columns >= n_;
+  }
+
+  static constexpr std::int64_t least_injected_columns = 16;
 
   B& device_;
   A& a_;
   double fro2_;
-  TopOptions options_;
+  KrylovOptions options_;
   std::int64_t n_, k_, block_;
-  Looks looks_;
-  Products begun_, products_, coarsest_;  // of the first step of a space, of the next, of the roughest so far
-  bool widely_ = false;                   // all of the basis is read out
-  bool waited_ = false;                   // a step more was taken where the space was nearly exhausted
-  bool settled_ = false;                  // what was rounded was too much once
-  int restarts_ = 0;
+  CheckSchedule schedule_;
+  PrecisionSchedule precision_;
+  MultiplicityGuard guard_;
   Work work_;
-  std::int64_t taken_ = 0, next_check_ = 0;  // columns multiplied so far, over all restarts
-  std::int64_t rounded_from_ = never;        // of `taken_`
   std::optional<KrylovSpace<B>> space_;
-  Assessment assessment_;
-  Confirmation confirmation_;
-  TopResult<B> result_;
+  Assessment assessment_;                // at the last check
+  std::int64_t columns_multiplied_ = 0;  // over all restarts and spaces
+  bool reads_whole_basis_ = false;
+  bool extended_ = false;  // one more step was taken because the space was nearly exhausted
+  int restarts_ = 0;
+  KrylovResult<B> result_;
 };
 
-// fro2 = ||A||_F^2. A needs at least as many rows as columns for least work; any shape is right.
+// fro2 = ||A||_F^2. A needs at least as many rows as columns for the least work; any shape works.
 template <Backend B, LinearOperator A>
-TopResult<B> block_krylov(B& device, A& a, double fro2, const TopOptions& options) {
-  return TopSearch<B, A>(device, a, fro2, options).run();
+KrylovResult<B> block_krylov(B& device, A& a, double fro2, const KrylovOptions& options) {
+  return BlockKrylovSolver<B, A>(device, a, fro2, options).run();
 }
 
 }  // namespace sigmascope

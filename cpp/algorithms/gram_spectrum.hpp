@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every singular value, as the square roots of the eigenvalues of A^T A: one read of A.
-// An eigenvalue lambda_i is wrong by at most d_i; hence sigma_i by no more than sigma_i - (sigma_i^2 - d_i)^1/2, and
-// nothing below d^1/2 is resolved. In fp64 d = c epsilon lambda_1, and d^1/2 ~ 1e-7 sigma_1. The fast Gram matrix says
-// what its elements err by, and where it doubts that, it is formed again in fp64. Work: m n^2 + 4/3 n^3 flops; memory:
-// n^2 fp64 numbers and some panels.
+// Every singular value, as the square roots of the eigenvalues of A^T A. One read of A.
+//
+// If the error of an eigenvalue lambda_i is at most d_i, that of sigma_i is at most
+// sigma_i - (sigma_i^2 - d_i)^1/2, and nothing below d^1/2 is resolved. In fp64
+// d = c epsilon lambda_1, and d^1/2 ~ 1e-7 sigma_1. A fast Gram matrix comes with an estimate of
+// its elements' errors; if that estimate is doubtful, the matrix is computed again in fp64.
+// Work: m n^2 + 4/3 n^3 flops. Memory: n^2 numbers in fp64 and some panels.
 #pragma once
 
 #include <algorithm>
@@ -17,39 +19,42 @@
 
 #include "algorithms/backend.hpp"
 #include "algorithms/gram_errors.hpp"
-#include "algorithms/rayleigh_ritz.hpp"
+#include "algorithms/small_dense.hpp"
 
 namespace sigmascope {
 
 struct GramSpectrum {
   std::vector<double> values, errors;  // sigma, descending
-  double floor = 0;                    // sigma: what is below cannot be told from zero
+  double floor = 0;                    // sigma: smaller values may be zero
   std::string_view precision;          // of the products in A^T A
-  bool fallen_back = false;            // from fast to fp64
-  bool fast_reduction = false;         // the eigenvalues were found by products in fp32
+  bool fallen_back = false;            // from fast products to fp64
+  bool fast_reduction = false;         // the eigenvalues come from products in fp32
 };
 
-// Error of an eigenvalue, as a share of lambda_1. Measured where all values are equal, the worst case found: 1.0e-14 at
-// order 1100, 1.2e-14 at 2200, 1.6e-14 at 4096; doubled. A reduction to tridiagonal form errs by some n^1/2 roundings.
-inline double gram_error(std::int64_t n) { return 2e-14 * std::max(1.0, std::sqrt(static_cast<double>(n) / 2048)); }
+// Error of an eigenvalue relative to lambda_1: n^1/2 roundings of a reduction to tridiagonal form,
+// times a constant. The largest errors were measured where all values are equal: 1.0e-14 at order
+// 1100, 1.2e-14 at 2200, 1.6e-14 at 4096. The bound is twice that.
+inline double gram_error(std::int64_t n) {
+  return 2e-14 * std::max(1.0, std::sqrt(static_cast<double>(n) / 2048));
+}
 
-// The eigenvalues of a fast Gram matrix are found fast too where that adds little: no more than what its elements err
-// by already, or so little of lambda_1 that sigma = 1e-3 sigma_1 is right to 2e-7 sigma_1.
-// Each eigenvalue is then wrong by as much as a few roundings of itself: where one is far above the rest, its vector is
-// not spread.
+// The eigenvalues of a fast Gram matrix are computed fast, too, if the error of the reduction is no
+// larger than that of the elements, or at most this share of lambda_1: sigma = 1e-3 sigma_1 is then
+// right to 2e-7 sigma_1. The relative error of each eigenvalue is added, since an eigenvalue far
+// above the others has a vector that is not spread.
 inline constexpr double reduction_share = 3e-10, reduction_relative = 1e-7;
 
-// Bound on how far errors in A^T A, independent and of standard deviation e, move an eigenvalue that is found at
-// `value`. To first order it is v^T E v, of deviation e. N eigenvalues that E cannot tell apart are spread over 2 e
-// N^1/2 to both sides, the norm of a random matrix of order N (Wigner 1958): N = n if A is orthogonal, and in its null
-// space.
+// Bound on the shift of an eigenvalue at `value` by independent errors of standard deviation e in
+// A^T A. To first order the shift is v^T E v, whose standard deviation is e. N eigenvalues that E
+// mixes are spread by 2 e N^1/2 to both sides, the norm of a random matrix of order N (Wigner
+// 1958); N = n if A is orthogonal, and in its null space.
 inline double displacement(const std::vector<double>& descending, double value, double e) {
   const auto below = [&](double x) {
     return std::lower_bound(descending.begin(), descending.end(), x, std::greater<>());
   };
   const auto bound = [&](double count) { return e * (8 + 3 * std::sqrt(count)); };
   double d = bound(static_cast<double>(descending.size()));
-  while (d > 0) {  // the most eigenvalues that may belong together
+  while (d > 0) {  // reduce N to the number of eigenvalues within the bound
     const auto count = below(value - 2 * d) - below(value + 2 * d);
     const double next = bound(static_cast<double>(std::max<std::ptrdiff_t>(count, 1)));
     if (next >= d) break;
@@ -58,33 +63,38 @@ inline double displacement(const std::vector<double>& descending, double value, 
   return d;
 }
 
-// Standard deviation of the errors that meet the eigenvector of `value`: they are larger where it lies on heavy
-// columns, which no vector does whose eigenvalue is small; four is a margin for columns that partly cancel.
+// Standard deviation of the errors that the eigenvector of `value` is multiplied with. It is larger
+// for heavy columns, and a vector whose eigenvalue is small has no weight on these. The factor four
+// is a margin for columns that partly cancel.
 inline double error_at(const Gram& g, double e, double value) {
   if (!(g.heaviest > g.typical)) return e;
   return e * std::clamp(4 * value / g.typical, 1.0, g.heaviest / g.typical);
 }
 
-// Bound on the error of sigma = value^1/2 where the eigenvalue is wrong by at most d; `first` is the largest sigma.
+// Bound on the error of sigma = value^1/2 if the error of the eigenvalue is at most d. `first` is
+// the largest sigma.
 inline double sigma_error(double value, double d, double first) {
   return value > d ? std::sqrt(value) - std::sqrt(value - d) + 4e-16 * first : std::sqrt(d);
 }
 
-// From the Gram matrix, which is used up, and what it was seen to err by.
+// The spectrum of a Gram matrix, which is overwritten, with its measured errors.
 template <Backend B>
 GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
   GramSpectrum result;
   result.precision = g.precision;
-  result.fast_reduction = g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
+  result.fast_reduction =
+      g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
   const double relative = result.fast_reduction ? reduction_relative : 0.0;
   const double of_elements = std::max(g.error, seen.deviation),
                e = result.fast_reduction ? std::hypot(of_elements, g.reduction_error) : of_elements;
   const std::int64_t order = g.values.rows;
   std::vector<double> lambda = device.eigvalsh(g.values, result.fast_reduction);
   std::reverse(lambda.begin(), lambda.end());
-  const double first = lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0), rounding = gram_error(order) * first;
+  const double first = lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0),
+               rounding = gram_error(order) * first;
   const auto moved = [&](double value) {
-    return std::max(displacement(lambda, value, error_at(g, e, value)), seen.at(value)) + relative * std::abs(value);
+    return std::max(displacement(lambda, value, error_at(g, e, value)), seen.at(value)) +
+           relative * std::abs(value);
   };
   result.floor = std::sqrt(rounding + moved(0.0));
   result.values.reserve(lambda.size());
@@ -101,7 +111,7 @@ GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
   Gram g = fast ? a.fast_gram() : Gram{a.gram()};
   const bool fallen_back = g.doubtful;
   if (fallen_back) {
-    g = Gram();  // not two of them at a time
+    g = Gram();  // free its memory first
     g = Gram{a.gram()};
   }
   const GramErrors seen = g.error > 0 ? measured_errors(device, a, g) : GramErrors();
@@ -111,115 +121,31 @@ GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
 }
 
 struct GramVectors {
-  std::vector<double> values, errors, residuals;  // sigma, descending; ||A^T u - sigma v|| with u along A v
-  Small vectors;                                  // right ones, in columns
+  std::vector<double> values, errors,
+      residuals;  // sigma, descending; ||A^T u - sigma v|| with u along A v
+  Small vectors;  // right singular vectors, in columns
 };
 
-// Bound on the residual of a pair of the Gram matrix, theta and v, with |G v - theta v| = rho and |G - A^T A| <= d.
-// With u along A v it is that of A^T A over |A v| >= (theta - d)^1/2. Where A v may be anything that is small, there is
-// a u of which A^T takes as little: the left vector of the least value.
+// Bound on the residual of an eigenpair theta, v of the Gram matrix, with |G v - theta v| = rho and
+// |G - A^T A| <= d. For u along A v it is the residual for A^T A over |A v| >= (theta - d)^1/2. If
+// A v may be any small vector, some u has an A^T u as small: the left vector of the least value.
 inline double pair_residual(double theta, double rho, double d) {
   const double lost = std::sqrt(theta + rho + d) + std::sqrt(theta);
   return theta > d ? std::min((rho + 2 * d) / std::sqrt(theta - d), lost) : lost;
 }
 
-// The k largest from the Gram matrix alone, in fp64.
+// The k largest values and right vectors from the Gram matrix alone, in fp64.
 inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
-  Eigen top = Diagonalized(g).top(k);
+  EigenPairs top = Diagonalized(g).top(k);
   GramVectors result{{}, {}, symmetric_residuals(g, top), std::move(top.vectors)};
-  const double d = gram_error(g.rows) * (top.values.empty() ? 0.0 : std::max(top.values.front(), 0.0));
+  const double d =
+      gram_error(g.rows) * (top.values.empty() ? 0.0 : std::max(top.values.front(), 0.0));
   for (std::size_t i = 0; i < top.values.size(); ++i) {
     const double sigma = std::sqrt(std::max(top.values[i], 0.0));
     result.values.push_back(sigma);
     result.errors.push_back(sigma_error(top.values[i], d, result.values.front()));
     result.residuals[i] = pair_residual(sigma * sigma, result.residuals[i], d);
   }
-  return result;
-}
-
-// Bounds on |s_i - sigma_i| for vectors of the k leading eigenvalues. A subspace's values are never above sigma_i;
-// sigma_i^2 is at most d above the i-th computed eigenvalue, and that at most d above s_i^2. A residual would not do:
-// below sqrt(d) the eigenvectors mix, and a value with a small residual may stand in another's place.
-template <Backend B>
-std::vector<double> gram_triplet_errors(const std::vector<double>& s, std::int64_t n) {
-  const double floor = rounding_floor<B>(s), d = gram_error(n) * (s.empty() ? 0.0 : s.front() * s.front());
-  std::vector<double> errors;
-  errors.reserve(s.size());
-  for (const double value : s) errors.push_back(std::sqrt(value * value + 2 * d) - value + floor);
-  return errors;
-}
-
-template <Backend B>
-struct GramTriplets {
-  Triplets<B> triplets;
-  std::vector<double> errors;
-  bool converged = false;  // the residuals, or the errors, are within the tolerance and the floor
-  bool complete = false;   // the vectors are of a decomposition of A itself
-};
-
-struct GramOptions {
-  std::int64_t k = 6;
-  double tolerance = 1e-4;  // of sigma_1: residuals if vectors, else errors of the values
-  bool vectors = true;
-  bool may_complete = false;  // there is memory for a decomposition of A itself
-  bool at_once = false;       // of so many triplets that it costs less
-  std::uint64_t seed = 0;
-};
-
-// The k largest triplets by LAPACK, of A itself: nothing is squared, and every value is right to rounding. Two reads of
-// A: LAPACK uses up the first, the residuals come from the second.
-template <Backend B, LinearOperator A>
-Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
-  auto [u, s, v] = svd(a.dense());
-  u.keep_columns(k);
-  v.keep_columns(k);
-  Triplets<B> result;
-  result.u = device.from_host(u);
-  result.v = device.from_host(v);
-  result.s.assign(s.begin(), s.begin() + k);
-  const auto defects = [&result](Small product, const Small& scaled) {
-    for (std::int64_t j = 0; j < product.cols; ++j)
-      for (std::int64_t i = 0; i < product.rows; ++i)
-        product(i, j) -= result.s[static_cast<std::size_t>(j)] * scaled(i, j);
-    return column_norms(product);
-  };
-  const Small again = a.dense();
-  finish(result, defects(matmul(again, v), u), defects(matmul_adjoint(again, u), v));
-  result.deviation = std::max(deviation(gram_of(u)), deviation(gram_of(v)));
-  return result;
-}
-
-// The k largest triplets from the eigenvectors of A^T A: no stopping rule, nothing can be missed. Two reads, three
-// where a value is lost in rounding; where that is not enough, those of a complete decomposition.
-template <Backend B, LinearOperator A>
-GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
-  const std::int64_t n = a.cols();
-  GramTriplets<B> result;
-  const auto within = [&](const std::vector<double>& judged, const std::vector<double>& s) {
-    return *std::max_element(judged.begin(), judged.end()) <= options.tolerance * s.front() + rounding_floor<B>(s);
-  };
-  const auto judge = [&](Triplets<B> triplets, std::vector<double> errors) {
-    result.converged =
-        triplets.deviation <= orthonormal_to<B>() && within(options.vectors ? triplets.residuals : errors, triplets.s);
-    result.triplets = std::move(triplets);
-    result.errors = std::move(errors);
-  };
-  if (!options.may_complete || !options.at_once) {
-    const Eigen top = Diagonalized(a.gram()).top(options.k);
-    std::vector<double> s;
-    s.reserve(top.values.size());
-    for (const double value : top.values) s.push_back(std::sqrt(std::max(value, 0.0)));
-    if (!options.may_complete || options.vectors || within(gram_triplet_errors<B>(s, n), s)) {
-      auto read = rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, options.k, options.seed);
-      auto errors = gram_triplet_errors<B>(read.s, n);
-      judge(std::move(read), std::move(errors));
-      if (result.converged || !options.may_complete) return result;
-    }
-  }
-  auto whole = complete_triplets(device, a, options.k);
-  std::vector<double> errors(whole.s.size(), rounding_floor<B>(whole.s));
-  judge(std::move(whole), std::move(errors));
-  result.complete = true;
   return result;
 }
 

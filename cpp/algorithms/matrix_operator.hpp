@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A stored matrix as a linear operator of a backend: the only algorithm header that names Matrix.
+// A stored matrix as a linear operator on a backend. No other algorithm header names Matrix.
 #pragma once
 
 #include <cstdint>
@@ -15,34 +15,37 @@ class MatrixOperator {
  public:
   using Block = typename B::Block;
 
-  // `rounded`: what `steer` multiplies with; the same shape.
-  MatrixOperator(B& backend, MatrixView view, MatrixView rounded) : backend_(backend), view_(view), rounded_(rounded) {}
+  // `rounded`: the matrix of bf16 products, for example a copy of `view` in bf16; the same shape.
+  MatrixOperator(B& backend, MatrixView view, MatrixView rounded)
+      : backend_(backend), view_(view), rounded_(rounded) {}
 
   std::int64_t rows() const { return view_.rows(); }
   std::int64_t cols() const { return view_.cols(); }
   std::int64_t reads() const { return reads_; }
-  bool splits() const { return backend_.splits(); }
+  bool has_bf16x2() const { return backend_.splits(); }
 
   Block multiply(const Block& x, Products products = Products::full) {
     ++reads_;
-    return products == Products::full ? backend_.multiply(view_, x) : backend_.multiply(view_, x, split_parts);
+    return products == Products::full ? backend_.multiply(view_, x)
+                                      : backend_.multiply(view_, x, bf16_parts);
   }
   Block multiply_adjoint(const Block& y, Products products = Products::full) {
     ++reads_;
     return products == Products::full ? backend_.multiply_adjoint(view_, y)
-                                      : backend_.multiply_adjoint(view_, y, split_parts);
+                                      : backend_.multiply_adjoint(view_, y, bf16_parts);
   }
   Block gram_step(const Block& x, Block* y, Products products = Products::full) {
     ++reads_;
-    return products == Products::full ? backend_.gram_step(view_, x, y) : backend_.gram_step(view_, x, y, split_parts);
+    return products == Products::full ? backend_.gram_step(view_, x, y)
+                                      : backend_.gram_step(view_, x, y, bf16_parts);
   }
-  Block steer(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
+  Block gram_step_bf16(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
   Small dense() { return ++reads_, backend_.dense(view_); }
   Small gram() { return ++reads_, backend_.gram(view_, false).values; }
   Gram fast_gram() { return ++reads_, backend_.gram(view_, true); }
 
  private:
-  static constexpr int split_parts = 2;
+  static constexpr int bf16_parts = 2;
   B& backend_;
   MatrixView view_, rounded_;
   std::int64_t reads_ = 0;

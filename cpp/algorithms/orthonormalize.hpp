@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Orthonormal blocks from inner products and combinations alone.
+// Orthonormal blocks, from inner products and linear combinations alone.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 
 namespace sigmascope {
 
-// z = V coefficients + q r, with q orthonormal and orthogonal to V. q has fewer columns than z where z has no more
-// directions above its floors.
+// z = V coefficients + q r, with q orthonormal and orthogonal to V. q has fewer columns than z if
+// parts of z are below their floors.
 template <Backend B>
 struct Orthonormalized {
   typename B::Block q;
@@ -30,9 +30,10 @@ std::int64_t columns_of(const std::vector<typename B::Block>& basis) {
   return total;
 }
 
-// V c for the columns of a basis kept as blocks.
+// V c for a basis V that is stored as blocks.
 template <Backend B>
-typename B::Block combine_basis(B& device, const std::vector<typename B::Block>& basis, const Small& c) {
+typename B::Block combine_basis(B& device, const std::vector<typename B::Block>& basis,
+                                const Small& c) {
   typename B::Block result = device.zeros(basis.front().rows, c.cols);
   device.combine(result, std::span(basis), c);
   return result;
@@ -43,7 +44,8 @@ std::vector<double> column_norms(B& device, const typename B::Block& x) {
   const Small square = inner(device, x, x);
   std::vector<double> norms;
   norms.reserve(static_cast<std::size_t>(square.cols));
-  for (std::int64_t j = 0; j < square.cols; ++j) norms.push_back(std::sqrt(std::max(square(j, j), 0.0)));
+  for (std::int64_t j = 0; j < square.cols; ++j)
+    norms.push_back(std::sqrt(std::max(square(j, j), 0.0)));
   return norms;
 }
 
@@ -51,9 +53,11 @@ inline double largest_of(const std::vector<double>& values) {
   return values.empty() ? 0.0 : *std::max_element(values.begin(), values.end());
 }
 
-// z -= V (V^T z) for the last blocks of V, classical Gram-Schmidt; returns V^T z, zero for the others.
+// z -= V (V^T z) for the last blocks of V, by classical Gram-Schmidt. Returns V^T z, with zeros for
+// the other blocks.
 template <Backend B>
-Small project_out(B& device, const std::vector<typename B::Block>& basis, std::size_t blocks, typename B::Block& z) {
+Small project_out(B& device, const std::vector<typename B::Block>& basis, std::size_t blocks,
+                  typename B::Block& z) {
   Small c(columns_of<B>(basis), z.cols);
   if (basis.empty()) return c;
   const auto last = std::span(basis).last(std::min(blocks, basis.size()));
@@ -64,85 +68,104 @@ Small project_out(B& device, const std::vector<typename B::Block>& basis, std::s
   return c;
 }
 
-// One pass of z <- z M, where M makes the columns of z orthonormal as far as their Gram matrix tells, dropping columns
-// whose part |z_j| |r_jl| of every original column l is at most its floor. r <- M^-1 r. Returns how far z was from
-// orthonormal.
-// Cholesky of the scaled Gram matrix (Yamamoto et al. 2015, CholeskyQR2); where that is nearly singular its
-// eigenvectors, with eigenvalues clamped at its own rounding: the next pass then sees true norms. A direction that is
-// below the clamp in a late pass as well, after its columns had been normalised, is rounding and goes.
-template <Backend B>
-double orthonormalize_pass(B& device, typename B::Block& z, Small& r, const std::vector<double>& floors, bool late) {
-  const Small gram = inner(device, z, z);
-  std::vector<std::int64_t> kept;
-  for (std::int64_t j = 0; j < z.cols; ++j) {
+// The columns z_j that are not rounding errors: their part |z_j| |r_jl| of some original column l
+// is above the floor of l. `gram`: z^T z.
+inline std::vector<std::int64_t> columns_above(const Small& gram, const Small& r,
+                                               const std::vector<double>& floors) {
+  std::vector<std::int64_t> chosen;
+  for (std::int64_t j = 0; j < gram.cols; ++j) {
     const double norm = std::sqrt(std::max(gram(j, j), 0.0));
     bool counts = false;
     for (std::int64_t l = 0; l < r.cols; ++l)
       counts = counts || norm * std::abs(r(j, l)) > floors[static_cast<std::size_t>(l)];
-    if (counts) kept.push_back(j);
+    if (counts) chosen.push_back(j);
   }
-  const auto w = static_cast<std::int64_t>(kept.size());
-  Small scaled(w, w), back(w, w);
-  std::vector<double> norm(kept.size());
-  for (std::int64_t j = 0; j < w; ++j)
-    norm[static_cast<std::size_t>(j)] =
-        std::sqrt(gram(kept[static_cast<std::size_t>(j)], kept[static_cast<std::size_t>(j)]));
+  return chosen;
+}
+
+struct InverseRoot {
+  Small right;      // M with M^T G M = I
+  Small inverse;    // M^-1
+  bool is_clamped;  // G was nearly singular
+};
+
+// M for a Gram matrix G with unit diagonal, from its Cholesky factor (Yamamoto et al. 2015,
+// CholeskyQR2). If G is nearly singular, M comes from its eigenvectors, with eigenvalues clamped at
+// their rounding error, so that the next pass sees true norms. In a late pass all columns have been
+// normalised, and a direction still below the clamp is a rounding error: it is dropped.
+template <Backend B>
+InverseRoot inverse_root(const Small& gram, bool late) {
+  const std::int64_t w = gram.cols;
+  auto factor = cholesky(gram);
+  const auto well_conditioned = [&] {
+    for (std::int64_t i = 0; i < w; ++i)
+      if ((*factor)(i, i) < 0.03) return false;
+    return true;
+  };
+  if (factor && well_conditioned()) return {inverse_upper(*factor), *factor, false};
+  const EigenPairs eigen = eigh(gram);
+  const double least =
+      32 * B::epsilon() * std::max(eigen.values.empty() ? 0.0 : eigen.values.front(), 1.0);
+  std::int64_t count = w;
+  while (late && count > 0 && eigen.values[static_cast<std::size_t>(count - 1)] < least) --count;
+  InverseRoot result{eigen.vectors.part(0, w, 0, count), Small(count, w), true};
+  for (std::int64_t j = 0; j < count; ++j) {
+    const double root = std::sqrt(std::max(eigen.values[static_cast<std::size_t>(j)], least));
+    for (std::int64_t i = 0; i < w; ++i) {
+      result.inverse(j, i) = eigen.vectors(i, j) * root;
+      result.right(i, j) /= root;
+    }
+  }
+  return result;
+}
+
+// One pass: z <- z M and r <- M^-1 r, where M makes the columns of z orthonormal up to the rounding
+// of their Gram matrix. Columns at or below the floors are dropped. Returns how far z was from
+// orthonormal.
+template <Backend B>
+double orthonormalize_pass(B& device, typename B::Block& z, Small& r,
+                           const std::vector<double>& floors, bool late) {
+  const Small gram = inner(device, z, z);
+  const std::vector<std::int64_t> chosen = columns_above(gram, r, floors);
+  const auto w = static_cast<std::int64_t>(chosen.size());
+  std::vector<double> norm;
+  norm.reserve(chosen.size());
+  for (const std::int64_t j : chosen) norm.push_back(std::sqrt(gram(j, j)));
+  Small scaled(w, w);
   double deviation = 0;
   for (std::int64_t j = 0; j < w; ++j) {
     const auto jj = static_cast<std::size_t>(j);
     deviation = std::max(deviation, std::abs(norm[jj] - 1));
     for (std::int64_t i = 0; i < w; ++i) {
       const auto ii = static_cast<std::size_t>(i);
-      scaled(i, j) = gram(kept[ii], kept[jj]) / (norm[ii] * norm[jj]);
+      scaled(i, j) = gram(chosen[ii], chosen[jj]) / (norm[ii] * norm[jj]);
       if (i != j) deviation = std::max(deviation, std::abs(scaled(i, j)));
     }
   }
-  auto factor = cholesky(scaled);
-  const auto well_conditioned = [&] {
-    for (std::int64_t i = 0; i < w; ++i)
-      if ((*factor)(i, i) < 0.03) return false;
-    return true;
-  };
-  Small right;  // scaled^-1/2 in one of its forms; back: its inverse
-  if (factor && well_conditioned()) {
-    back = *factor;
-    right = inverse_upper(*factor);
-  } else {
-    const Eigen eigen = eigh(scaled);
-    const double least = 32 * B::epsilon() * std::max(eigen.values.empty() ? 0.0 : eigen.values.front(), 1.0);
-    std::int64_t most = w;
-    while (late && most > 0 && eigen.values[static_cast<std::size_t>(most - 1)] < least) --most;
-    right = eigen.vectors.part(0, w, 0, most);
-    back = Small(most, w);
-    for (std::int64_t j = 0; j < most; ++j) {
-      const double root = std::sqrt(std::max(eigen.values[static_cast<std::size_t>(j)], least));
-      for (std::int64_t i = 0; i < w; ++i) {
-        back(j, i) = eigen.vectors(i, j) * root;
-        right(i, j) /= root;
-      }
-    }
-    deviation = std::max(deviation, 1.0);
-  }
-  Small change(z.cols, right.cols), kept_rows(w, r.cols);
+  const InverseRoot root = inverse_root<B>(scaled, late);
+  if (root.is_clamped) deviation = std::max(deviation, 1.0);
+  Small change(z.cols, root.right.cols), chosen_rows(w, r.cols);
   for (std::int64_t i = 0; i < w; ++i) {
     const auto ii = static_cast<std::size_t>(i);
-    for (std::int64_t j = 0; j < right.cols; ++j) change(kept[ii], j) = right(i, j) / norm[ii];
-    for (std::int64_t l = 0; l < r.cols; ++l) kept_rows(i, l) = r(kept[ii], l) * norm[ii];
+    for (std::int64_t j = 0; j < change.cols; ++j)
+      change(chosen[ii], j) = root.right(i, j) / norm[ii];
+    for (std::int64_t l = 0; l < r.cols; ++l) chosen_rows(i, l) = r(chosen[ii], l) * norm[ii];
   }
-  auto rotated = device.zeros(z.rows, right.cols);
-  combine(device, rotated, z, change);
-  z = std::move(rotated);
-  r = matmul(back, kept_rows);
+  auto orthonormal = device.zeros(z.rows, change.cols);
+  combine(device, orthonormal, z, change);
+  z = std::move(orthonormal);
+  r = matmul(root.inverse, chosen_rows);
   return deviation;
 }
 
-// Block classical Gram-Schmidt against V and within the block, repeated until a pass finds almost nothing to correct
-// (at least twice: "twice is enough", Giraud et al. 2005). The first pass is against the last two blocks of V alone: of
-// A^T A q nothing but rounding lies in the others, unless V was restarted, and the second pass, against all, removes
-// that or finds too much of it. Each pass against all costs 4 n D w + 4 n w^2 flops.
+// Block classical Gram-Schmidt against V and within the block. At least two passes are made ("twice
+// is enough", Giraud et al. 2005), and more until a pass corrects almost nothing. The first pass is
+// against the last two blocks of V only: unless V was restarted, A^T A q has only rounding errors
+// in the others. The second pass, against all of V, removes these, or finds more and asks for a
+// third. A pass against all of V costs 4 n D w + 4 n w^2 flops.
 template <Backend B>
-Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis, typename B::Block z,
-                                  const std::vector<double>& floors) {
+Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis,
+                                  typename B::Block z, const std::vector<double>& floors) {
   constexpr int most_passes = 7;
   constexpr double nearly = 0.1;  // a correction this small leaves an error of the order of epsilon
   Small r = Small::identity(z.cols), coefficients(columns_of<B>(basis), z.cols);
@@ -158,8 +181,8 @@ Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block
 }
 
 template <Backend B>
-Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis, typename B::Block z,
-                                  double floor) {
+Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis,
+                                  typename B::Block z, double floor) {
   const std::vector<double> floors(static_cast<std::size_t>(z.cols), floor);
   return orthonormalize(device, basis, std::move(z), floors);
 }

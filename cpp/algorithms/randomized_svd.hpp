@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The best rank-k approximation that a fixed number of reads affords, and one read more that measures it.
-// Halko, Martinsson & Tropp 2011 with all blocks kept (Musco & Musco 2015), projected from the left: each gram step has
-// A X = Y and A^T Y, so for U = orth([Y_1 ... Y_p]) = Y R^+ the product A^T U = [Z_1 ... Z_p] R^+ needs no further read
-// (Yu, Gu, Li & Li 2017 for p = 1, where one read gives what the classical method takes two for).
-// R^+ magnifies rounding: what is divided by r errs by epsilon sigma_1^2 / r. So A^T U only chooses right vectors,
-// where r is large, and R those of the rest; values, left vectors and residuals are measured by a product with A.
-// Reads: p + 1, the last of b + `tests` columns. Memory: (m + n) p b numbers. Accuracy: the rounding floor.
+// A rank-k approximation from p reads of A, and one more read that measures its errors.
+//
+// Sources: Halko, Martinsson & Tropp 2011, with all blocks in memory (Musco & Musco 2015).
+// Deviations:
+// 1. A is projected from the left. Each gram step computes Y = A X and Z = A^T Y, so that for
+//    U = orth([Y_1 ... Y_p]) = Y R^+ the product A^T U = [Z_1 ... Z_p] R^+ needs no further read
+//    (Yu, Gu, Li & Li 2017 for p = 1, where the classical method takes two reads).
+// 2. R^+ magnifies rounding: a vector that is divided by r has an error of epsilon sigma_1^2 / r.
+// So
+//    A^T U only chooses right vectors where r is large, and R those of the rest. Values, left
+//    vectors and residuals come from a product with A.
+// Reads: p + 1, the last with b + `tests` columns. Memory: (m + n) p b numbers. Accuracy: the
+// rounding floor.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +23,7 @@
 
 #include "algorithms/krylov_space.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
-#include "algorithms/stopping.hpp"
+#include "algorithms/value_errors.hpp"
 
 namespace sigmascope {
 
@@ -29,7 +35,8 @@ struct LowRank {
   std::int64_t columns = 0, steps = 0;
 };
 
-// Random columns outside the basis, which tell what it has not captured (Halko, Martinsson & Tropp 2011, section 4.3).
+// Number of random columns outside the basis, which measure what the basis has not captured (Halko,
+// Martinsson & Tropp 2011, section 4.3).
 inline constexpr std::int64_t tests = 10;
 
 // [V next] [T; coupling]: A^T A V, in the coordinates of the space.
@@ -42,9 +49,10 @@ Small extended_projection(const KrylovSpace<B>& space) {
   return extended;
 }
 
-// Right vectors in the coordinates of [V next], best first: left singular vectors of A^T U for the directions U of A V
-// that stand out of rounding, then right singular vectors of A V, which lie half a step behind. A^T U errs by a share
-// epsilon (sigma_1 / r)^2: at most epsilon^1/3.
+// Right vectors in the coordinates of [V next], best first. The first are left singular vectors of
+// A^T U for the directions U of A V that are clearly above rounding: the relative error of A^T U,
+// epsilon (sigma_1 / r)^2, is at most epsilon^1/3 there. The others are right singular vectors of
+// A V, which are half a step behind.
 template <Backend B>
 Small right_vectors(const KrylovSpace<B>& space, const Small& r, std::int64_t count) {
   const std::int64_t d = space.columns(), all = d + space.next_columns();
@@ -66,7 +74,7 @@ Small right_vectors(const KrylovSpace<B>& space, const Small& r, std::int64_t co
   return chosen;
 }
 
-// What the blocks of a basis deviate by from orthonormal, all of them together.
+// The largest element of V^T V - I, for all blocks of a basis V.
 template <Backend B>
 double deviation_of(B& device, const std::vector<typename B::Block>& basis) {
   double most = 0;
@@ -81,7 +89,8 @@ double deviation_of(B& device, const std::vector<typename B::Block>& basis) {
   return most;
 }
 
-// ||A||_F^2 outside what was multiplied, at most; epsilon ||A||_F^2 is not known.
+// Upper bound for the part of ||A||_F^2 outside the vectors that A was multiplied with. ||A||_F^2
+// itself has a rounding error.
 template <Backend B>
 double remainder(double fro2, double captured) {
   return std::max(fro2 - captured, 0.0) + 64 * B::epsilon() * fro2;
@@ -93,7 +102,11 @@ class RandomizedSvd {
 
  public:
   RandomizedSvd(B& device, A& a, double fro2, std::int64_t block, std::uint64_t seed)
-      : device_(device), a_(a), fro2_(fro2), seed_(seed), space_(device, a.cols(), std::min(block, a.cols()), seed) {}
+      : device_(device),
+        a_(a),
+        fro2_(fro2),
+        seed_(seed),
+        space_(device, a.cols(), std::min(block, a.cols()), seed) {}
 
   LowRank<B> run(std::int64_t k, std::int64_t passes) {
     LowRank<B> result;
@@ -112,7 +125,7 @@ class RandomizedSvd {
   }
 
  private:
-  // The steps; R of [Y_1 ... Y_p] = U R.
+  // Take the steps; returns R of [Y_1 ... Y_p] = U R.
   Small search(std::int64_t passes, std::int64_t& steps) {
     std::vector<Block> left;
     std::vector<Small> factors;
@@ -145,8 +158,8 @@ class RandomizedSvd {
     return repaired(device_, std::move(basis), seed_ + 1);
   }
 
-  // The triplets of the basis and of random columns outside it, w = V c + q r. Returns a bound on ||A - A V V^T||_F^2
-  // from |A q r|^2, which has that mean: it fails in one case of a million.
+  // The triplets from the basis and random columns outside it, w = V c + q r. Returns a bound on
+  // ||A - A V V^T||_F^2, which is the mean of |A q r|^2; the bound fails with probability 1e-6.
   double widened(Block& basis, Triplets<B>& triplets, std::int64_t k) {
     const std::int64_t n = basis.rows, width = basis.cols, count = std::min(tests, n - width);
     std::vector<Block> parts;
@@ -164,23 +177,29 @@ class RandomizedSvd {
     const Small images = matmul(triplets.r.part(0, triplets.r.rows, width, triplets.r.cols), r);
     double mean = 0;
     for (const double image : images.values) mean += image * image / static_cast<double>(count);
-    return mean / least_share(count);
+    return mean / least_mean_square(count);
   }
 
-  // By Weyl, sigma_i^2 <= lambda_i(A P A^T) + ||A - A P||^2 for any projector P: on the vectors that were measured, and
-  // on the whole space, whose products theta knows.
-  void bounds(LowRank<B>& result, const std::vector<double>& theta, double within, double outside) const {
+  // By Weyl, sigma_i^2 <= lambda_i(A P A^T) + ||A - A P||^2 for any projector P. It is applied to
+  // the projector onto the measured vectors, and to that onto the space, of which theta are the
+  // eigenvalues lambda_i.
+  void bounds(LowRank<B>& result, const std::vector<double>& theta, double within,
+              double outside) const {
     const Triplets<B>& triplets = result.triplets;
     double captured = 0;
     for (const double value : triplets.r.values) captured += value * value;
-    const double measured = std::min(remainder<B>(fro2_, captured), outside), floor = rounding_floor<B>(triplets.s);
+    const double measured = std::min(remainder<B>(fro2_, captured), outside),
+                 floor = rounding_floor<B>(triplets.s);
     double most = 0;
     for (std::size_t i = 0; i < triplets.s.size(); ++i) {
-      const double square = triplets.s[i] * triplets.s[i], known = std::max(square, i < theta.size() ? theta[i] : 0.0);
-      result.errors.push_back(std::sqrt(std::min(square + measured, known + within)) - triplets.s[i] + floor);
+      const double square = triplets.s[i] * triplets.s[i],
+                   known = std::max(square, i < theta.size() ? theta[i] : 0.0);
+      result.errors.push_back(std::sqrt(std::min(square + measured, known + within)) -
+                              triplets.s[i] + floor);
       most = std::max(most, triplets.residuals[i]);
     }
-    result.converged = triplets.deviation <= orthonormal_to<B>() && captured <= fro2_ * (1 + 1024 * B::epsilon()) &&
+    result.converged = triplets.deviation <= orthonormal_to<B>() &&
+                       captured <= fro2_ * (1 + 1024 * B::epsilon()) &&
                        most <= 256 * B::epsilon() * std::sqrt(fro2_) &&
                        std::min(measured, within) <= 128 * B::epsilon() * fro2_;
   }
@@ -194,8 +213,8 @@ class RandomizedSvd {
 
 // fro2 = ||A||_F^2.
 template <Backend B, LinearOperator A>
-LowRank<B> randomized_svd(B& device, A& a, double fro2, std::int64_t k, std::int64_t block, std::int64_t passes,
-                          std::uint64_t seed) {
+LowRank<B> randomized_svd(B& device, A& a, double fro2, std::int64_t k, std::int64_t block,
+                          std::int64_t passes, std::uint64_t seed) {
   return RandomizedSvd<B, A>(device, a, fro2, block, seed).run(k, passes);
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products that are rounded more than blocks are, for steps that only choose directions, and what that does to them.
+// Precision of the products of a step, and the errors that rounded products cause.
 //
-// A search may begin on products of numbers in bf16, and go on with such of two parts of bf16 each. That moves A by E,
-// |E| ~ noise: the space is then that of A + E, good until residuals come down to the noise, and T is off by a share.
-// Values, vectors and residuals are always read from A itself, of two parts at least.
+// A Krylov step only chooses directions, so its products may be rounded more than the blocks are.
+// Rounding to bf16 replaces A by A + E with |E| ~ noise. The space of A + E is as good as that of A
+// until residuals reach the noise, and the entries of the projection T are wrong by a small share.
+// Values, vectors and residuals always come from products of A with at least 16 bits.
 #pragma once
 
 #include <algorithm>
@@ -13,42 +14,50 @@
 namespace sigmascope {
 
 enum class Products {
-  rounded,  // of numbers in bf16: 8 bits
-  split,    // of two parts of bf16 each: 16 bits, where a device is faster with them
-  full      // as a device's blocks are
+  bf16,    // of numbers rounded to bf16: 8 bits
+  bf16x2,  // of sums of two bf16 numbers: 16 bits, where the device multiplies them faster
+  full     // of numbers as the device's blocks hold them
 };
 
 struct Rounding {
   Products products = Products::full;
   double rms = 0;    // |A|_F / sqrt(n)
-  double noise = 0;  // sigma: what it adds to a residual, if every entry of A, or of a block, is rounded by itself
-  double share = 0;  // of T's numbers, if every entry is rounded the same way
+  double noise = 0;  // sigma: added to a residual if the entries of A, or of a block, are rounded
+                     // independently of each other
+  double share = 0;  // relative error of T's entries if all roundings have the same sign
 
   static Rounding of(Products products, double fro2, std::int64_t n) {
-    const double rms = std::sqrt(fro2 / static_cast<double>(n)), unit = unit_of(products);
+    const double rms = std::sqrt(fro2 / static_cast<double>(n));
+    const double unit = unit_of(products);
     return {.products = products, .rms = rms, .noise = unit * rms, .share = 4 * unit};
   }
+
   bool any() const { return share > 0; }
-  // Of T's numbers, six times what is likely: of n roundings, of the block and of its image.
-  double likely(std::int64_t n) const { return std::min(share, 3.75 * share / std::sqrt(static_cast<double>(n))); }
+
+  // Likely relative error of T's entries, times six: n roundings each, of the block and its image.
+  double likely(std::int64_t n) const {
+    return std::min(share, 3.75 * share / std::sqrt(static_cast<double>(n)));
+  }
 
  private:
   static double unit_of(Products products) {
     if (products == Products::full) return 0;
-    return products == Products::rounded ? 0x1p-9 : 0x1p-18;
+    return products == Products::bf16 ? 0x1p-9 : 0x1p-18;
   }
 };
 
-// How much of a column of a basis, or of a combination of columns, was multiplied with rounded products.
-struct Rough {
-  double weight = 0;  // square of the part that was; 1: all
-  double image2 = 0;  // |A x|^2 of it, lambda
+// The share of a basis column, or of a combination of columns, that rounded products multiplied.
+struct RoundedShare {
+  double weight = 0;  // squared norm of that share; 1: all of the column
+  double image2 = 0;  // |A x|^2 of that share x, lambda
 
-  Rough& operator+=(const Rough& other) {
+  RoundedShare& operator+=(const RoundedShare& other) {
     weight += other.weight, image2 += other.image2;
     return *this;
   }
-  Rough operator*(double factor) const { return {.weight = weight * factor, .image2 = image2 * factor}; }
+  RoundedShare operator*(double factor) const {
+    return {.weight = weight * factor, .image2 = image2 * factor};
+  }
 };
 
 }  // namespace sigmascope

@@ -7,21 +7,23 @@
 #include <string>
 
 extern "C" {
-void scipy_dgemm_(const char*, const char*, const int*, const int*, const int*, const double*, const double*,
+void scipy_dgemm_(const char*, const char*, const int*, const int*, const int*, const double*,
+                  const double*, const int*, const double*, const int*, const double*, double*,
+                  const int*);
+void scipy_dsyrk_(const char*, const char*, const int*, const int*, const double*, const double*,
+                  const int*, const double*, double*, const int*);
+void scipy_dsymm_(const char*, const char*, const int*, const int*, const double*, const double*,
                   const int*, const double*, const int*, const double*, double*, const int*);
-void scipy_dsyrk_(const char*, const char*, const int*, const int*, const double*, const double*, const int*,
-                  const double*, double*, const int*);
-void scipy_dsymm_(const char*, const char*, const int*, const int*, const double*, const double*, const int*,
-                  const double*, const int*, const double*, double*, const int*);
-void scipy_dsyevd_(const char*, const char*, const int*, double*, const int*, double*, double*, const int*, int*,
+void scipy_dsyevd_(const char*, const char*, const int*, double*, const int*, double*, double*,
+                   const int*, int*, const int*, int*);
+void scipy_dsytrd_(const char*, const int*, double*, const int*, double*, double*, double*, double*,
                    const int*, int*);
-void scipy_dsytrd_(const char*, const int*, double*, const int*, double*, double*, double*, double*, const int*, int*);
-void scipy_dstedc_(const char*, const int*, double*, double*, double*, const int*, double*, const int*, int*,
-                   const int*, int*);
-void scipy_dormtr_(const char*, const char*, const char*, const int*, const int*, const double*, const int*,
-                   const double*, double*, const int*, double*, const int*, int*);
-void scipy_dgesdd_(const char*, const int*, const int*, double*, const int*, double*, double*, const int*, double*,
-                   const int*, double*, const int*, int*, int*);
+void scipy_dstedc_(const char*, const int*, double*, double*, double*, const int*, double*,
+                   const int*, int*, const int*, int*);
+void scipy_dormtr_(const char*, const char*, const char*, const int*, const int*, const double*,
+                   const int*, const double*, double*, const int*, double*, const int*, int*);
+void scipy_dgesdd_(const char*, const int*, const int*, double*, const int*, double*, double*,
+                   const int*, double*, const int*, double*, const int*, int*, int*);
 void scipy_dgesv_(const int*, const int*, double*, const int*, int*, double*, const int*, int*);
 void scipy_dpotrf_(const char*, const int*, double*, const int*, int*);
 void scipy_dtrtri_(const char*, const char*, const int*, double*, const int*, int*);
@@ -33,21 +35,25 @@ namespace {
 
 int to_int(std::int64_t n) {
   if (n > 46340)
-    throw std::invalid_argument("a small matrix of order " + std::to_string(n) + " exceeds LAPACK's 32-bit indices");
+    throw std::invalid_argument("a small matrix of order " + std::to_string(n) +
+                                " exceeds LAPACK's 32-bit indices");
   return static_cast<int>(n);
 }
 
 void check(const char* routine, int failed) {
   if (failed != 0)
-    throw std::runtime_error(std::string("LAPACK ") + routine + " failed with info = " + std::to_string(failed));
+    throw std::runtime_error(std::string("LAPACK ") + routine +
+                             " failed with info = " + std::to_string(failed));
 }
 
 Small gemm(const char* transa, const Small& a, const Small& b, std::int64_t m, std::int64_t k) {
   Small c(m, b.cols);
   if (m == 0 || b.cols == 0 || k == 0) return c;
-  const int mi = to_int(m), n = to_int(b.cols), ki = to_int(k), lda = to_int(a.rows), ldb = to_int(b.rows);
+  const int mi = to_int(m), n = to_int(b.cols), ki = to_int(k), lda = to_int(a.rows),
+            ldb = to_int(b.rows);
   const double one = 1, zero = 0;
-  scipy_dgemm_(transa, "N", &mi, &n, &ki, &one, a.data(), &lda, b.data(), &ldb, &zero, c.data(), &mi);
+  scipy_dgemm_(transa, "N", &mi, &n, &ki, &one, a.data(), &lda, b.data(), &ldb, &zero, c.data(),
+               &mi);
   return c;
 }
 
@@ -75,18 +81,19 @@ std::vector<double> column_norms(const Small& a) {
   return norms;
 }
 
-Eigen eigh(Small a) {
+EigenPairs eigh(Small a) {
   const int n = to_int(a.rows);
-  Eigen result{std::vector<double>(static_cast<std::size_t>(n)), Small()};
+  EigenPairs result{std::vector<double>(static_cast<std::size_t>(n)), Small()};
   if (n > 0) {
     double work_size = 0;
     int iwork_size = 0, query = -1, failed = 0;
-    scipy_dsyevd_("V", "L", &n, a.data(), &n, result.values.data(), &work_size, &query, &iwork_size, &query, &failed);
+    scipy_dsyevd_("V", "L", &n, a.data(), &n, result.values.data(), &work_size, &query, &iwork_size,
+                  &query, &failed);
     int lwork = static_cast<int>(work_size), liwork = iwork_size;
     Small work(lwork, 1);
     std::vector<int> iwork(static_cast<std::size_t>(liwork));
-    scipy_dsyevd_("V", "L", &n, a.data(), &n, result.values.data(), work.data(), &lwork, iwork.data(), &liwork,
-                  &failed);
+    scipy_dsyevd_("V", "L", &n, a.data(), &n, result.values.data(), work.data(), &lwork,
+                  iwork.data(), &liwork, &failed);
     check("dsyevd", failed);
   }
   std::reverse(result.values.begin(), result.values.end());
@@ -107,45 +114,47 @@ Diagonalized::Diagonalized(Small matrix)
   std::vector<int> iwork(5 * values_.size() + 3);
   const int lwork = static_cast<int>(work.rows), liwork = static_cast<int>(iwork.size());
   int failed = 0;
-  scipy_dsytrd_("L", &order_, reflections_.data(), &order_, values_.data(), below.data(), tau_.data(), work.data(),
-                &lwork, &failed);
+  scipy_dsytrd_("L", &order_, reflections_.data(), &order_, values_.data(), below.data(),
+                tau_.data(), work.data(), &lwork, &failed);
   check("dsytrd", failed);
-  scipy_dstedc_("I", &order_, values_.data(), below.data(), z_.data(), &order_, work.data(), &lwork, iwork.data(),
-                &liwork, &failed);
+  scipy_dstedc_("I", &order_, values_.data(), below.data(), z_.data(), &order_, work.data(), &lwork,
+                iwork.data(), &liwork, &failed);
   check("dstedc", failed);
 }
 
-void Diagonalized::turn(const char* side, Small& x) const {
+void Diagonalized::apply_reflections(const char* side, Small& x) const {
   const int rows = to_int(x.rows), cols = to_int(x.cols);
   const int lwork = 64 * std::max({rows, cols, 1});
   Small work(lwork, 1);
   int failed = 0;
-  scipy_dormtr_(side, "L", "N", &rows, &cols, reflections_.data(), &order_, tau_.data(), x.data(), &rows, work.data(),
-                &lwork, &failed);
+  scipy_dormtr_(side, "L", "N", &rows, &cols, reflections_.data(), &order_, tau_.data(), x.data(),
+                &rows, work.data(), &lwork, &failed);
   check("dormtr", failed);
 }
 
-Eigen Diagonalized::top(std::int64_t k) const {
+EigenPairs Diagonalized::top(std::int64_t k) const {
   const std::int64_t n = order_;
-  Eigen result{std::vector<double>(static_cast<std::size_t>(k)), Small(n, k)};
+  EigenPairs result{std::vector<double>(static_cast<std::size_t>(k)), Small(n, k)};
   if (n == 0 || k == 0) return result;
   std::copy_n(values_.rbegin(), k, result.values.begin());
-  for (std::int64_t j = 0; j < k; ++j) std::copy_n(z_.data() + (n - 1 - j) * n, n, &result.vectors(0, j));
-  turn("L", result.vectors);
+  for (std::int64_t j = 0; j < k; ++j)
+    std::copy_n(z_.data() + (n - 1 - j) * n, n, &result.vectors(0, j));
+  apply_reflections("L", result.vectors);
   return result;
 }
 
 EigenRows Diagonalized::rows(std::int64_t first, std::int64_t last) const {
   const std::int64_t n = order_, wanted = first + last;
-  EigenRows result{std::vector<double>(values_.rbegin(), values_.rend()), Small(first, n), Small(last, n)};
+  EigenRows result{std::vector<double>(values_.rbegin(), values_.rend()), Small(first, n),
+                   Small(last, n)};
   if (n == 0 || wanted == 0) return result;
   Small chosen(wanted, n);
   for (std::int64_t i = 0; i < first; ++i) chosen(i, i) = 1;
   for (std::int64_t i = 0; i < last; ++i) chosen(first + i, n - last + i) = 1;
-  turn("R", chosen);
-  const Small found = matmul(chosen, z_);
+  apply_reflections("R", chosen);
+  const Small selected = matmul(chosen, z_);
   for (std::int64_t j = 0; j < n; ++j) {
-    const double* column = found.data() + (n - 1 - j) * wanted;
+    const double* column = selected.data() + (n - 1 - j) * wanted;
     std::copy_n(column, first, result.first.data() + j * first);
     std::copy_n(column + first, last, result.last.data() + j * last);
   }
@@ -161,14 +170,15 @@ Small symmetric_product(const Small& a, const Small& x) {
   return product;
 }
 
-std::vector<double> symmetric_residuals(const Small& a, const Eigen& pairs) {
+std::vector<double> symmetric_residuals(const Small& a, const EigenPairs& pairs) {
   Small defect = pairs.vectors;
   const int n = to_int(defect.rows), k = to_int(defect.cols);
   if (n == 0 || k == 0) return std::vector<double>(static_cast<std::size_t>(k), 0.0);
   for (std::int64_t j = 0; j < k; ++j)
     for (std::int64_t i = 0; i < n; ++i) defect(i, j) *= -pairs.values[static_cast<std::size_t>(j)];
   const double one = 1;
-  scipy_dsymm_("L", "L", &n, &k, &one, a.data(), &n, pairs.vectors.data(), &n, &one, defect.data(), &n);
+  scipy_dsymm_("L", "L", &n, &k, &one, a.data(), &n, pairs.vectors.data(), &n, &one, defect.data(),
+               &n);
   return column_norms(defect);
 }
 
@@ -180,12 +190,12 @@ SmallSvd svd(Small a) {
     double work_size = 0;
     int query = -1, failed = 0;
     std::vector<int> iwork(static_cast<std::size_t>(8 * p));
-    scipy_dgesdd_("S", &m, &n, a.data(), &m, result.s.data(), result.u.data(), &m, vt.data(), &p, &work_size, &query,
-                  iwork.data(), &failed);
+    scipy_dgesdd_("S", &m, &n, a.data(), &m, result.s.data(), result.u.data(), &m, vt.data(), &p,
+                  &work_size, &query, iwork.data(), &failed);
     int lwork = static_cast<int>(work_size);
     Small work(lwork, 1);
-    scipy_dgesdd_("S", &m, &n, a.data(), &m, result.s.data(), result.u.data(), &m, vt.data(), &p, work.data(), &lwork,
-                  iwork.data(), &failed);
+    scipy_dgesdd_("S", &m, &n, a.data(), &m, result.s.data(), result.u.data(), &m, vt.data(), &p,
+                  work.data(), &lwork, iwork.data(), &failed);
     check("dgesdd", failed);
   }
   result.v = vt.transposed();

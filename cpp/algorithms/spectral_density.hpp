@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Quadrature of the spectrum of A^T A from a block Krylov run: nodes, and a weight per random probe.
-// Ubaru, Chen & Saad 2017 (stochastic Lanczos quadrature); Golub & Meurant 2010 (block Gauss and Gauss-Radau rules).
-// For a probe g = next start: g^T f(A^T A) g ~ sum_i f(theta_i) (x_i[first block]^T R0 e_l)^2.
-// The Gauss rule errs below where f bends up, the Radau rule with a node at 0 errs above: together they bracket.
+// Quadrature of the spectrum of A^T A from a block Krylov space: nodes, and a weight of each node
+// for each random probe.
+//
+// For column l of the start, g = next R0 e_l:
+//     g^T f(A^T A) g ~ sum_i f(theta_i) (x_i[first block]^T R0 e_l)^2.
+// If f is convex, the Gauss rule is too small and the Radau rule with a node at 0 is too large, so
+// that both bracket the integral.
+//
+// Sources: Ubaru, Chen & Saad 2017 (stochastic Lanczos quadrature); Golub & Meurant 2010 (block
+// Gauss and Gauss-Radau rules).
 #pragma once
 
 #include <algorithm>
@@ -22,25 +28,28 @@ struct Quadrature {
   std::int64_t columns = 0;
 };
 
-// Of Ritz vectors (columns) that a start touches with these rows alone.
+// The weight of each Ritz vector (column of `vectors`) for each probe of a start that lies in the
+// first columns of the basis.
 inline Small probe_weights(const Small& vectors, const Small& start) {
-  const Small first = matmul_adjoint(vectors.part(0, start.rows, 0, vectors.cols), start);  // nodes x probes
+  const Small first =
+      matmul_adjoint(vectors.part(0, start.rows, 0, vectors.cols), start);  // nodes x probes
   Small weights(first.rows, first.cols);
-  for (std::size_t e = 0; e < first.values.size(); ++e) weights.values[e] = first.values[e] * first.values[e];
+  for (std::size_t e = 0; e < first.values.size(); ++e)
+    weights.values[e] = first.values[e] * first.values[e];
   return weights;
 }
 
-// Of a pure space: its start lies in the first block, and the last one alone couples to the next. `t`: the space's
-// projection, if it has been looked at.
+// The quadrature of a pure space: its start lies in the first block, and only the last block is
+// coupled to the next one. `t`: the eigenpairs of the projection, if they have been computed.
 template <Backend B>
 Quadrature quadrature(const KrylovSpace<B>& space, const std::optional<Diagonalized>& t = {}) {
-  const std::int64_t d = space.columns(), last = space.last();
+  const std::int64_t d = space.columns(), last = space.last_columns();
   const Small start = space.start().part(0, std::min(space.start().cols, d), 0, space.start().cols);
   const Small beta = space.coupling().part(0, space.coupling().rows, d - last, d);
   Quadrature rule;
   rule.columns = d;
-  const EigenRows gauss =
-      t && t->order() == d ? t->rows(start.rows, last) : Diagonalized(space.t()).rows(start.rows, last);
+  const EigenRows gauss = t && t->order() == d ? t->rows(start.rows, last)
+                                               : Diagonalized(space.t()).rows(start.rows, last);
   rule.gauss_nodes = gauss.values;
   for (double& node : rule.gauss_nodes) node = std::max(node, 0.0);
   rule.gauss_weights = probe_weights(gauss.first, start);
@@ -50,10 +59,11 @@ Quadrature quadrature(const KrylovSpace<B>& space, const std::optional<Diagonali
     rule.radau_weights = rule.gauss_weights;
     return rule;
   }
-  // T with one more block row, whose diagonal block beta T^-1_(last,last) beta^T makes the extended matrix singular.
+  // T with one more block row. Its diagonal block beta T^-1_(last,last) beta^T makes the extended
+  // matrix singular.
   const std::int64_t w = beta.rows;
   const double least = 1e-14 * std::max(gauss.values.front(), 0.0);
-  Small root = gauss.last;  // T^-1/2, the last rows
+  Small root = gauss.last;  // the last rows of T^-1/2
   for (std::int64_t j = 0; j < d; ++j) {
     const double scale = 1 / std::sqrt(std::max(gauss.values[static_cast<std::size_t>(j)], least));
     for (std::int64_t i = 0; i < last; ++i) root(i, j) *= scale;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The work of a search, limited to half of that of every singular value: with what then takes its place, the
-// Gram matrix and its eigenvectors, a search costs about twice a full decomposition at most. Of small matrices, whose
-// calls take their time by themselves, to all of it.
+// The work of a search, and its limit.
+//
+// A search may take half the work of computing every singular value. If it is given up there, the
+// Gram matrix and its eigenvectors take its place, and both together cost about twice a full
+// decomposition at most. For small matrices the overhead of calls dominates, and the limit is the
+// whole work of every singular value.
 #pragma once
 
 #include <cstdint>
@@ -9,38 +12,48 @@
 
 namespace sigmascope {
 
-// In flops of the products of a block; what is slower counts as more (the rates of `costs.py`). No clock, and no number
-// of threads: the same matrix is given up at the same step.
+// Work is counted in flops of block products; slower operations count as more, by the rates of
+// costs.py. No clock and no number of threads is involved, so that a matrix is given up at the same
+// step everywhere.
 class Work {
  public:
-  static constexpr std::int64_t worth_saving = 128;  // order
+  static constexpr std::int64_t worth_saving = 128;  // order below which a matrix is small
 
   Work(std::int64_t m, std::int64_t n, bool bounded)
       : m_(static_cast<double>(m)),
         n_(static_cast<double>(n)),
-        each_(n < worth_saving ? 0.0 : 2.5e6),
-        most_(bounded ? (n < worth_saving ? 1.0 : 0.5) * (2 * m_ + 25 * n_) * n_ * n_
-                      : std::numeric_limits<double>::infinity()) {}
+        step_overhead_(n < worth_saving ? 0.0 : step_overhead),
+        limit_(bounded ? (n < worth_saving ? 1.0 : 0.5) * (2 * m_ + 25 * n_) * n_ * n_
+                       : std::numeric_limits<double>::infinity()) {}
 
-  // A^T (A X) for X of so many columns, made orthogonal to a basis. Products take them by eight.
+  // A^T (A X) for X of `columns` columns, and its orthogonalisation against a basis. The kernels
+  // multiply columns by eight.
   void step(std::int64_t columns, std::int64_t basis) {
     columns = (columns + 7) / 8 * 8;
-    done_ += each_ + static_cast<double>(columns) * (4 * m_ * n_ + 14 * n_ * static_cast<double>(columns + basis));
+    const double orthogonalisation = 14 * n_ * static_cast<double>(columns + basis);
+    done_ += step_overhead_ + static_cast<double>(columns) * (4 * m_ * n_ + orthogonalisation);
   }
-  // The projection's eigenvectors.
-  void look(std::int64_t d) { done_ += 17 * cube(static_cast<double>(d)); }
+
+  // The eigenvectors of the projection, of order d.
+  void check(std::int64_t d) { done_ += 17 * cube(static_cast<double>(d)); }
+
+  // Triplets from `columns` basis vectors: products, orthogonalisation, an SVD.
   void read_out(std::int64_t columns) {
     const auto d = static_cast<double>(columns);
     done_ += 4 * m_ * n_ * d + 14 * (m_ + n_) * d * d + 40 * cube(d);
   }
-  bool spent() const { return done_ > most_; }
+
+  bool spent() const { return done_ > limit_; }
 
  private:
+  // Calls and small factorisations of a step: 0.1 ms where LAPACK reaches 25 Gflop/s.
+  static constexpr double step_overhead = 2.5e6;
+
   static double cube(double d) { return d * d * d; }
 
   double m_, n_;
-  double each_;  // of a step by itself: calls and small factorisations, 0.1 ms where LAPACK has 25 Gflop/s
-  double most_, done_ = 0;
+  double step_overhead_;
+  double limit_, done_ = 0;
 };
 
 }  // namespace sigmascope

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the registering files share: how Python's objects become ours and back.
+// Conversions between Python objects and C++ ones, and options, for all files that register
+// functions.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "kernels/blocks/block.hpp"
@@ -28,40 +30,55 @@ class NonFinite : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// How to run: the same keyword arguments for every algorithm.
+// Options of every algorithm, given as keyword arguments.
 struct RunOptions {
   int threads = 1;
   std::int64_t panel_rows = 0;
-  std::int64_t load_bytes = 0;               // a matrix whose stored bytes are no more is read into memory once
-  py::object progress;                       // None, or called with the stored bytes used so far
-  std::optional<double> fro2;                // ||A||_F^2 of a matrix that somebody has looked at, and found no NaN
-  std::optional<std::uint64_t> fingerprint;  // that several matrices share, for the same random numbers; else their own
-  bool gather = false;                       // whether there is memory for what the tiles of a matrix add up to
-  bool separate = false;  // whether what bf16 leaves of a sum of tiles is kept by itself, if it is little
+  std::int64_t load_bytes = 0;  // read a matrix into memory if its stored bytes are no more
+  py::object progress;          // None, or called with the number of stored bytes read so far
+  std::optional<double> fro2;   // ||A||_F^2 of a matrix that is known to be finite
+  // Of the random numbers, if several matrices share them; otherwise computed from the matrix.
+  std::optional<std::uint64_t> fingerprint;
+  bool gather = false;    // there is memory for the sum of the tiles of a matrix
+  bool separate = false;  // store the part of this sum that bf16 cannot represent, if it is small
 };
 
-RunOptions run_options(const py::kwargs& kwargs, bool gather = false, bool separate = false);
+RunOptions run_options(const py::kwargs& kwargs);
 
-// Checks for Ctrl-C and reports progress about twenty times a second, taking the GIL only then.
+// A keyword argument that must be given.
+template <class T>
+T keyword(const py::kwargs& kwargs, const char* name) {
+  if (!kwargs.contains(name))
+    throw py::type_error(std::string("missing keyword argument: ") + name);
+  return kwargs[name].template cast<T>();
+}
+
+// An observer that checks for Ctrl-C and reports progress about twenty times a second. It takes the
+// GIL only then.
 Observer make_observer(const py::object& progress);
 
 inline CpuOptions cpu_options(const RunOptions& run) {
-  return {.threads = run.threads, .panel_rows = run.panel_rows, .observer = make_observer(run.progress)};
+  return {.threads = run.threads,
+          .panel_rows = run.panel_rows,
+          .observer = make_observer(run.progress)};
 }
 
 template <class T>
 py::array_t<T> to_numpy(const Block<T>& block, bool transposed) {
-  const std::int64_t rows = transposed ? block.cols : block.rows, cols = transposed ? block.rows : block.cols;
+  const std::int64_t rows = transposed ? block.cols : block.rows,
+                     cols = transposed ? block.rows : block.cols;
   py::array_t<T> array({rows, cols});
   T* out = array.mutable_data();
   if (!transposed) {
-    for (std::int64_t i = 0; i < block.rows; ++i) std::copy_n(block.row(i), block.cols, out + i * block.cols);
+    for (std::int64_t i = 0; i < block.rows; ++i)
+      std::copy_n(block.row(i), block.cols, out + i * block.cols);
     return array;
   }
-  constexpr auto line = static_cast<std::int64_t>(64 / sizeof(T));  // written as a whole
+  constexpr auto line = static_cast<std::int64_t>(64 / sizeof(T));  // written at once
   for (std::int64_t i0 = 0; i0 < block.rows; i0 += line)
     for (std::int64_t j = 0; j < block.cols; ++j)
-      for (std::int64_t i = i0; i < std::min(block.rows, i0 + line); ++i) out[j * block.rows + i] = block.row(i)[j];
+      for (std::int64_t i = i0; i < std::min(block.rows, i0 + line); ++i)
+        out[j * block.rows + i] = block.row(i)[j];
   return array;
 }
 
@@ -69,7 +86,8 @@ template <class T>
 Block<T> from_numpy(const py::array_t<T, py::array::c_style | py::array::forcecast>& array) {
   if (array.ndim() != 2) throw std::invalid_argument("a block must have 2 dimensions");
   auto block = Block<T>::to_fill(array.shape(0), array.shape(1));
-  for (std::int64_t i = 0; i < block.rows; ++i) std::copy_n(array.data() + i * block.cols, block.cols, block.row(i));
+  for (std::int64_t i = 0; i < block.rows; ++i)
+    std::copy_n(array.data() + i * block.cols, block.cols, block.row(i));
   return block;
 }
 
@@ -90,5 +108,6 @@ void register_matrix(py::module_& module);
 void register_linalg(py::module_& module);
 void register_elements(py::module_& module);
 void register_gram(py::module_& module);
+void register_products(py::module_& module);
 
 }  // namespace sigmascope

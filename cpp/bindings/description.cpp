@@ -16,7 +16,8 @@ namespace {
 
 constexpr int description_version = 1;
 
-// A file in one state, and how it is read: absolute path, size, time of the last write, whether it stays in the cache.
+// The state of a file, and how it is read: absolute path, size, time of the last write, whether its
+// pages stay in the page cache.
 using Stamp = std::tuple<std::filesystem::path, std::uint64_t, std::int64_t, bool>;
 
 Stamp stamp(const File& file) {
@@ -30,20 +31,26 @@ std::size_t place_in(std::vector<Stamp>& files, const Stamp& wanted) {
   return files.size() - 1;
 }
 
-// The scales that one tile uses: a few rows of a tensor need not carry those of all.
+// The scales that one tile uses, out of those of the tensor.
 py::object described_scale(const Tile& tile) {
   if (!tile.scale || tile.rows == 0 || tile.cols == 0) return py::none();
   const Scale& s = *tile.scale;
   const std::int64_t row0 = tile.scale_row0 / s.block_rows, col0 = tile.scale_col0 / s.block_cols;
-  const std::int64_t rows = (tile.scale_row0 + (tile.rows - 1) * tile.scale_row_step) / s.block_rows - row0 + 1,
-                     cols = (tile.scale_col0 + (tile.cols - 1) * tile.scale_col_step) / s.block_cols - col0 + 1;
+  const std::int64_t rows =
+                         (tile.scale_row0 + (tile.rows - 1) * tile.scale_row_step) / s.block_rows -
+                         row0 + 1,
+                     cols =
+                         (tile.scale_col0 + (tile.cols - 1) * tile.scale_col_step) / s.block_cols -
+                         col0 + 1;
   std::vector<float> values;
   values.reserve(static_cast<std::size_t>(rows * cols));
   for (std::int64_t i = row0; i < row0 + rows; ++i)
-    for (std::int64_t j = col0; j < col0 + cols; ++j) values.push_back(s.at(i * s.block_rows, j * s.block_cols));
-  return py::make_tuple(py::bytes(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)), cols,
-                        s.block_rows, s.block_cols, tile.scale_row0 % s.block_rows, tile.scale_col0 % s.block_cols,
-                        tile.scale_row_step, tile.scale_col_step);
+    for (std::int64_t j = col0; j < col0 + cols; ++j)
+      values.push_back(s.at(i * s.block_rows, j * s.block_cols));
+  return py::make_tuple(
+      py::bytes(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)), cols,
+      s.block_rows, s.block_cols, tile.scale_row0 % s.block_rows, tile.scale_col0 % s.block_cols,
+      tile.scale_row_step, tile.scale_col_step);
 }
 
 void put_scale(Tile& tile, const py::tuple& state) {
@@ -63,14 +70,15 @@ void put_scale(Tile& tile, const py::tuple& state) {
 
 py::tuple described_tile(const Tile& tile, std::size_t file) {
   return py::make_tuple(file, tile.bytes.offset(), tile.bytes.size(), tile.bytes.data() != nullptr,
-                        std::string(info(tile.dtype).name), tile.rows, tile.cols, tile.origin, tile.row_stride,
-                        tile.col_stride, tile.row0, tile.col0, tile.coefficient, described_scale(tile));
+                        std::string(info(tile.dtype).name), tile.rows, tile.cols, tile.origin,
+                        tile.row_stride, tile.col_stride, tile.row0, tile.col0, tile.coefficient,
+                        described_scale(tile));
 }
 
 Tile opened_tile(const py::tuple& state, const std::vector<std::shared_ptr<const File>>& files) {
   Tile tile;
-  tile.bytes = Bytes::in_file(files.at(state[0].cast<std::size_t>()), state[1].cast<std::uint64_t>(),
-                              state[2].cast<std::uint64_t>());
+  tile.bytes = Bytes::in_file(files.at(state[0].cast<std::size_t>()),
+                              state[1].cast<std::uint64_t>(), state[2].cast<std::uint64_t>());
   if (state[3].cast<bool>()) tile.bytes = tile.bytes.map();
   tile.dtype = dtype_from_name(state[4].cast<std::string>());
   tile.rows = state[5].cast<std::int64_t>(), tile.cols = state[6].cast<std::int64_t>();
@@ -91,7 +99,8 @@ py::tuple describe(const Matrix& matrix) {
     const File* file = tile.bytes.file();
     if (file == nullptr)
       throw py::type_error(
-          "a matrix in memory cannot be sent to another process; write it to a file, and open that with "
+          "a matrix in memory cannot be sent to another process; write it to a file, and open that "
+          "with "
           "sigmascope.matrix(path) or sigmascope.tensor");
     tiles.append(described_tile(tile, place_in(files, stamp(*file))));
   }
@@ -100,19 +109,22 @@ py::tuple describe(const Matrix& matrix) {
 
 Matrix described(const py::tuple& state) {
   if (state.size() != 5 || state[0].cast<int>() != description_version)
-    throw std::invalid_argument("this description of a matrix was written by another version of sigmascope");
+    throw std::invalid_argument(
+        "this description of a matrix was written by another version of sigmascope");
   std::vector<std::shared_ptr<const File>> files;
   for (const auto& then : state[3].cast<std::vector<Stamp>>()) {
-    auto file =
-        std::make_shared<const File>(std::get<0>(then).string(), std::get<3>(then) ? Caching::kept : Caching::none);
+    auto file = std::make_shared<const File>(std::get<0>(then).string(),
+                                             std::get<3>(then) ? Caching::kept : Caching::none);
     if (const Stamp now = stamp(*file); now != then)
       throw ChangedFile(file->path() + " was changed: it had " + std::to_string(std::get<1>(then)) +
-                        " bytes, last written at " + std::to_string(std::get<2>(then)) + " ns; now it has " +
-                        std::to_string(std::get<1>(now)) + ", written at " + std::to_string(std::get<2>(now)) + " ns");
+                        " bytes, last written at " + std::to_string(std::get<2>(then)) +
+                        " ns; now it has " + std::to_string(std::get<1>(now)) + ", written at " +
+                        std::to_string(std::get<2>(now)) + " ns");
     files.push_back(std::move(file));
   }
   Matrix result{state[1].cast<std::int64_t>(), state[2].cast<std::int64_t>(), {}};
-  for (const auto& tile : state[4].cast<py::list>()) result.tiles.push_back(opened_tile(tile.cast<py::tuple>(), files));
+  for (const auto& tile : state[4].cast<py::list>())
+    result.tiles.push_back(opened_tile(tile.cast<py::tuple>(), files));
   return result;
 }
 

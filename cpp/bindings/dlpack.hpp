@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The binary layout of a DLPack tensor (the unversioned `dltensor` capsule, https://dmlc.github.io/dlpack), as far as
-// a matrix on the host needs it.
+// The binary layout of a DLPack tensor (the unversioned `dltensor` capsule,
+// https://dmlc.github.io/dlpack), for matrices on the host.
 #pragma once
 
 #include <cstdint>
@@ -40,9 +40,9 @@ inline DType dlpack_dtype(const DlpackTensor& t) {
     if (t.type_code == e4m3fn && t.type_bits == 8) return DType::f8_e4m3;
     if (t.type_code == e5m2 && t.type_bits == 8) return DType::f8_e5m2;
   }
-  throw std::invalid_argument("a DLPack tensor of type code " + std::to_string(t.type_code) + " with " +
-                              std::to_string(t.type_bits) + " bits and " + std::to_string(t.type_lanes) +
-                              " lanes is not a real matrix format");
+  throw std::invalid_argument("a DLPack tensor of type code " + std::to_string(t.type_code) +
+                              " with " + std::to_string(t.type_bits) + " bits and " +
+                              std::to_string(t.type_lanes) + " lanes is not a real matrix format");
 }
 
 }  // namespace sigmascope

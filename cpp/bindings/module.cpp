@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// sigmascope._core: a table of contents.
+// sigmascope._core: the table of contents of the native module.
 #include <system_error>
 
 #include "algorithms/backend.hpp"
 #include "algorithms/matrix_operator.hpp"
 #include "bindings/bindings.hpp"
-#include "bindings/spread.hpp"
+#include "bindings/distributed.hpp"
 #include "kernels/blocks/lapack.hpp"
 
 #ifndef SIGMASCOPE_VERSION
@@ -15,8 +15,10 @@
 namespace sigmascope {
 
 static_assert(Backend<CpuBackend<float>> && Backend<CpuBackend<double>>);
-static_assert(LinearOperator<MatrixOperator<CpuBackend<float>>> && LinearOperator<MatrixOperator<CpuBackend<double>>>);
-static_assert(LinearOperator<SpreadOperator<float>> && LinearOperator<SpreadOperator<double>>);
+static_assert(LinearOperator<MatrixOperator<CpuBackend<float>>> &&
+              LinearOperator<MatrixOperator<CpuBackend<double>>>);
+static_assert(LinearOperator<DistributedOperator<float>> &&
+              LinearOperator<DistributedOperator<double>>);
 
 namespace {
 
@@ -70,5 +72,6 @@ PYBIND11_MODULE(_core, module) {
   sigmascope::register_linalg(module);
   sigmascope::register_elements(module);
   sigmascope::register_gram(module);
+  sigmascope::register_products(module);
   module.def("config", &sigmascope::config);
 }

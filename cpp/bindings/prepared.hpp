@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What every algorithm starts with: read what fits into memory, look at every element once (norm, largest, NaN), scale
-// by a power of two so that nothing overflows, iterate on the smaller side.
+// Preparation of a matrix for an algorithm: load it into memory if it fits, survey every element
+// once (norm, largest entry, NaN), scale it by a power of two so that nothing overflows, and take
+// its transpose if that is taller.
 #pragma once
 
 #include <algorithm>
@@ -23,22 +24,24 @@ namespace sigmascope {
 
 inline void require_finite(const ElementSurvey& seen) {
   if (seen.nans + seen.infinities == 0) return;
-  throw NonFinite("the matrix holds " + std::to_string(seen.nans) + " NaN and " + std::to_string(seen.infinities) +
-                  " infinite entries, the first at (" + std::to_string(seen.first_row) + ", " +
-                  std::to_string(seen.first_col) + ")");
+  throw NonFinite("the matrix holds " + std::to_string(seen.nans) + " NaN and " +
+                  std::to_string(seen.infinities) + " infinite entries, the first at (" +
+                  std::to_string(seen.first_row) + ", " + std::to_string(seen.first_col) + ")");
 }
 
-// In memory, if its stored bytes are no more than `most`.
-inline Matrix held(const Matrix& source, std::int64_t most) {
+// The matrix in memory if its stored bytes are no more than `most`, otherwise as it is.
+inline Matrix loaded_up_to(const Matrix& source, std::int64_t most) {
   py::gil_scoped_release release;
   return !source.in_memory() && source.stored_bytes() <= most ? source.loaded() : source;
 }
 
-// Where the largest entry is within 2^+-200, squares of singular values and of norms are numbers of fp64.
+// If the largest entry is within 2^+-200, squares of singular values and of norms are in the range
+// of fp64.
 inline constexpr int usual_exponent = 200;
 
-// The matrix times 2^-e has its largest entry in [1/2, 1): that e, but for entries within 2^24 of the ends of fp64's
-// range, and none so far that a coefficient of a tile times 2^-e would be no number of fp64.
+// The exponent e for which the matrix times 2^-e has its largest entry in [1/2, 1). It is limited
+// so that 2^-e, and each coefficient of a tile times 2^-e, is a normal number of fp64; entries
+// within 2^24 of the ends of fp64's range are therefore scaled less.
 inline int door_exponent(const Matrix& matrix, double largest) {
   constexpr int most = 1000;
   if (largest == 0) return 0;
@@ -49,23 +52,27 @@ inline int door_exponent(const Matrix& matrix, double largest) {
   return std::min(std::max(exponent, least), most);
 }
 
-// What is known of the operator of an algorithm, whoever makes its products: it is the matrix times 2^-exponent, which
-// is exact, and so is the way back. Singular values and norms are returned in units of 2^unit, their squares in those
-// of 4^unit: 1 in the usual range, else that of the operator, so that no square leaves the range.
+// Properties of the operator that an algorithm works on, which is the matrix times 2^-exponent.
+// Scaling is exact in both directions. Singular values and norms are returned in units of 2^unit,
+// their squares in units of 4^unit. The unit is 1 in the usual range; otherwise it is that of the
+// operator, so that no square leaves the range of fp64.
 struct Problem {
   bool flipped = false;           // the operator is the transpose of the caller's matrix
   int exponent = 0;               // the largest entry becomes at most 1
   double fro2 = 0.0;              // of the scaled matrix
-  std::int64_t looks = 1;         // at every element, before the products
-  std::uint64_t fingerprint = 0;  // of the matrix, or one that several share
+  std::int64_t survey_reads = 1;  // reads of the matrix before the products
+  std::uint64_t fingerprint = 0;  // of the matrix, or one that several matrices share
 
-  // The seed of random numbers: nobody makes a matrix with a direction orthogonal to those of its own.
+  // The seed of the random numbers. It depends on the matrix, so that a matrix with a
+  // direction orthogonal to them is hard to make.
   std::uint64_t start(std::uint64_t seed) const { return start_of(fingerprint, seed); }
 
   double factor() const { return std::ldexp(1.0, -exponent); }
   int unit() const { return std::abs(exponent) > usual_exponent ? exponent : 0; }
   double in_units(double sigma) const { return std::ldexp(sigma, exponent - unit()); }
-  double in_squared_units(double lambda) const { return std::ldexp(lambda, 2 * (exponent - unit())); }
+  double in_squared_units(double lambda) const {
+    return std::ldexp(lambda, 2 * (exponent - unit()));
+  }
   std::vector<double> in_units(std::vector<double> values) const {
     for (double& value : values) value = in_units(value);
     return values;
@@ -78,46 +85,34 @@ inline double sum_of(const std::vector<double>& values) {
   return total;
 }
 
-// The sum of all squares in units of 4^exponent. Where they may have left the range, it takes a look at the scaled
-// matrix.
+// The sum of all squares, in units of 4^exponent. If they may have left the range, this takes a
+// read of the scaled matrix.
 inline double scaled_squares(Cpu& cpu, const Matrix& matrix, const ElementSurvey& seen, int exponent,
-                      std::int64_t& looks) {
-  if (std::abs(exponent) <= usual_exponent) return std::ldexp(sum_of(seen.row_squares), -2 * exponent);
-  ++looks;
+                             std::int64_t& survey_reads) {
+  if (std::abs(exponent) <= usual_exponent)
+    return std::ldexp(sum_of(seen.row_squares), -2 * exponent);
+  ++survey_reads;
   return sum_of(survey(cpu, matrix.scaled(std::ldexp(1.0, -exponent))).row_squares);
 }
 
-// A matrix ready for an algorithm: in memory if it may be, seen once, scaled, on its smaller side.
+// A stored matrix ready for an algorithm.
 template <class T>
 struct Prepared : Problem {
   using Backend = CpuBackend<T>;
-  Matrix matrix;                  // row-major as far as it can be
+  Matrix matrix;                  // row-major if one of the matrix and its transpose is
   std::optional<Matrix> rounded;  // a copy in bf16
-  Sparse beside;                  // what bf16 leaves of a sum of tiles
+  Sparse remainder;               // of a sum of tiles: the part that bf16 cannot represent
   CpuBackend<T> backend;
   std::optional<MatrixOperator<CpuBackend<T>>> a;
 
   Prepared(const Matrix& source, const RunOptions& options, bool rounded_copy = false)
-      : Problem{.flipped = source.rows < source.cols, .fingerprint = options.fingerprint.value_or(0)},
-        matrix(held(source, options.load_bytes)),
+      : Problem{.flipped = source.rows < source.cols,
+                .fingerprint = options.fingerprint.value_or(0)},
+        matrix(loaded_up_to(source, options.load_bytes)),
         backend(cpu_options(options)) {
     py::gil_scoped_release release;
-    ElementSurvey seen;
-    if (options.fro2 && options.fingerprint) {
-      --looks;
-      exponent = door_exponent(matrix, std::sqrt(*options.fro2));  // at most
-      fro2 = std::ldexp(*options.fro2, -2 * exponent);
-    } else {
-      const bool rounds = rounded_copy && !matrix.mostly_column_major();
-      seen = survey(backend.cpu(), matrix, rounds ? SurveyCopy::bf16 : SurveyCopy::none);
-      require_finite(seen);
-      exponent = door_exponent(matrix, seen.largest);
-      if (!options.fingerprint)
-        fingerprint = sigmascope::fingerprint(backend.cpu().isa, seen.digest, seen.largest, matrix.rows, matrix.cols);
-      fro2 = scaled_squares(backend.cpu(), matrix, seen, exponent, looks);
-    }
-    const double factor = this->factor();
-    // Beyond the door's reach, numbers are too small for the squares of squares that fp32 sums up.
+    ElementSurvey seen = surveyed(options, rounded_copy);
+    // The scaled entries are too small for the sums of fourth powers in fp32.
     if (sizeof(T) == 4 && fro2 > 0 && fro2 < 0x1p-20)
       throw std::invalid_argument(
           "float32 blocks hold no matrix whose largest entry is below 2^-1000; "
@@ -127,24 +122,51 @@ struct Prepared : Problem {
       matrix = matrix.transposed();
       transposed = !transposed;
     }
-    // In the range where rounding to bf16 commutes with the power of two, see Bf16Panels.
-    const bool in_blocks = std::abs(exponent) < 60;
-    if (rounded_copy && in_blocks) rounded = seen.rounded ? std::move(*seen.rounded) : sigmascope::rounded(backend.cpu(), matrix);
-    MatrixView view{&matrix, transposed, factor};
-    if (in_blocks && matrix.layers() > 1) {
-      Matrix sum;
-      std::optional<MatrixView> found;
-      if (options.separate && backend.splits())
-        found = separated(backend.cpu(), view, options.gather ? SumCopy::memory : SumCopy::none, sum, beside);
-      if (options.separate && !options.gather) ++looks;
-      if (!found && options.gather) found = gathered<T>(backend.cpu(), view, sum);
-      if (found) view = *found;
-      if (options.gather) {
-        matrix = std::move(sum);  // what was read for it is not needed any more
-        view.matrix = &matrix;
-      }
+    // In this range rounding to bf16 commutes with the power of two, see Bf16Panels.
+    const bool in_bf16_range = std::abs(exponent) < 60;
+    if (rounded_copy && in_bf16_range)
+      rounded = seen.rounded ? std::move(*seen.rounded) : sigmascope::rounded(backend.cpu(), matrix);
+    MatrixView view{&matrix, transposed, factor()};
+    if (in_bf16_range && matrix.layers() > 1) view = summed(view, options);
+    a.emplace(backend, view, rounded ? MatrixView{&*rounded, transposed, factor()} : view);
+  }
+
+ private:
+  // Set exponent, norm and fingerprint, from a survey of every element unless they are known.
+  ElementSurvey surveyed(const RunOptions& options, bool rounded_copy) {
+    if (options.fro2 && options.fingerprint) {
+      --survey_reads;
+      exponent = door_exponent(matrix, std::sqrt(*options.fro2));  // an upper bound
+      fro2 = std::ldexp(*options.fro2, -2 * exponent);
+      return {};
     }
-    a.emplace(backend, view, rounded ? MatrixView{&*rounded, transposed, factor} : view);
+    const bool rounds = rounded_copy && !matrix.mostly_column_major();
+    ElementSurvey seen =
+        survey(backend.cpu(), matrix, rounds ? SurveyCopy::bf16 : SurveyCopy::none);
+    require_finite(seen);
+    exponent = door_exponent(matrix, seen.largest);
+    if (!options.fingerprint)
+      fingerprint = sigmascope::fingerprint(backend.cpu().isa, seen.digest, seen.largest, matrix.rows,
+                                            matrix.cols);
+    fro2 = scaled_squares(backend.cpu(), matrix, seen, exponent, survey_reads);
+    return seen;
+  }
+
+  // A view of the sum of all tiles, computed once if there is memory for it.
+  MatrixView summed(MatrixView view, const RunOptions& options) {
+    Matrix sum;
+    std::optional<MatrixView> found;
+    if (options.separate && backend.splits())
+      found = separated(backend.cpu(), view, options.gather ? SumCopy::memory : SumCopy::none, sum,
+                        remainder);
+    if (options.separate && !options.gather) ++survey_reads;
+    if (!found && options.gather) found = gathered<T>(backend.cpu(), view, sum);
+    if (found) view = *found;
+    if (options.gather) {
+      matrix = std::move(sum);  // the tiles are not needed any more
+      view.matrix = &matrix;
+    }
+    return view;
   }
 };
 

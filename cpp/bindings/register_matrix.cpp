@@ -12,21 +12,25 @@ namespace sigmascope {
 
 namespace {
 
-// Memory that a Python object owns; letting go of it takes the GIL, wherever the last tile dies.
-std::shared_ptr<const void> keep(py::object owner) {
-  return {new py::object(std::move(owner)), [](const py::object* held) {
+// Shared ownership of a Python object. It is released with the GIL, whichever thread destroys the
+// last tile.
+std::shared_ptr<const void> owned(py::object owner) {
+  return {new py::object(std::move(owner)), [](const py::object* object) {
             py::gil_scoped_acquire gil;
-            delete held;
+            delete object;
           }};
 }
 
-// A matrix of one tile over memory whose element (0, 0) is at `address`; strides in bytes, of any sign.
-Matrix from_address(std::uintptr_t address, std::shared_ptr<const void> owner, DType dtype, std::int64_t rows,
-                    std::int64_t cols, std::int64_t row_stride, std::int64_t col_stride) {
+// A matrix of one tile in memory, whose element (0, 0) is at `address`. Strides are in bytes and
+// may be negative.
+Matrix from_address(std::uintptr_t address, std::shared_ptr<const void> owner, DType dtype,
+                    std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
+                    std::int64_t col_stride) {
   const std::int64_t down = std::max<std::int64_t>(rows - 1, 0) * row_stride,
                      across = std::max<std::int64_t>(cols - 1, 0) * col_stride;
   const std::int64_t before = -std::min<std::int64_t>(down, 0) - std::min<std::int64_t>(across, 0);
-  const std::int64_t after = std::max<std::int64_t>(down, 0) + std::max<std::int64_t>(across, 0) + info(dtype).size;
+  const std::int64_t after =
+      std::max<std::int64_t>(down, 0) + std::max<std::int64_t>(across, 0) + info(dtype).size;
   Tile tile;
   tile.bytes = Bytes::in_memory(reinterpret_cast<const std::byte*>(address) - before,
                                 static_cast<std::uint64_t>(before + after), std::move(owner));
@@ -37,20 +41,24 @@ Matrix from_address(std::uintptr_t address, std::shared_ptr<const void> owner, D
   return {rows, cols, {std::move(tile)}};
 }
 
-Matrix from_memory(std::uintptr_t address, py::object owner, const std::string& dtype, std::int64_t rows,
-                   std::int64_t cols, std::int64_t row_stride, std::int64_t col_stride) {
-  return from_address(address, keep(std::move(owner)), dtype_from_name(dtype), rows, cols, row_stride, col_stride);
+Matrix from_memory(std::uintptr_t address, py::object owner, const std::string& dtype,
+                   std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
+                   std::int64_t col_stride) {
+  return from_address(address, owned(std::move(owner)), dtype_from_name(dtype), rows, cols,
+                      row_stride, col_stride);
 }
 
 Matrix from_dlpack(py::capsule capsule) {
-  if (std::string(capsule.name()) != "dltensor") throw std::invalid_argument("not an unused DLPack capsule");
+  if (std::string(capsule.name()) != "dltensor")
+    throw std::invalid_argument("not an unused DLPack capsule");
   auto* managed = capsule.get_pointer<DlpackManaged>();
   const DlpackTensor& t = managed->tensor;
   if (t.dimensions != 2)
-    throw std::invalid_argument("a matrix has 2 dimensions, this tensor has " + std::to_string(t.dimensions));
+    throw std::invalid_argument("a matrix has 2 dimensions, this tensor has " +
+                                std::to_string(t.dimensions));
   if (t.device_type != 1 && t.device_type != 3)
-    throw std::invalid_argument("the tensor is on a device (DLPack device type " + std::to_string(t.device_type) +
-                                "), not in host memory");
+    throw std::invalid_argument("the tensor is on a device (DLPack device type " +
+                                std::to_string(t.device_type) + "), not in host memory");
   const DType dtype = dlpack_dtype(t);
   const std::int64_t size = info(dtype).size, rows = t.shape[0], cols = t.shape[1];
   capsule.set_name("used_dltensor");
@@ -59,13 +67,15 @@ Matrix from_dlpack(py::capsule capsule) {
     if (m->deleter != nullptr) m->deleter(m);
   });
   const auto address = reinterpret_cast<std::uintptr_t>(t.data) + t.byte_offset;
-  return from_address(address, std::move(owner), dtype, rows, cols, (t.strides ? t.strides[0] : cols) * size,
+  return from_address(address, std::move(owner), dtype, rows, cols,
+                      (t.strides ? t.strides[0] : cols) * size,
                       (t.strides ? t.strides[1] : 1) * size);
 }
 
-// `row_stride` in bytes, or in elements if some share a byte.
-Matrix from_file(const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows, std::int64_t cols,
-                 const std::string& dtype, std::int64_t row_stride, const std::string& reading) {
+// `row_stride` is in bytes, or in elements if the dtype packs several into a byte.
+Matrix from_file(const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows,
+                 std::int64_t cols, const std::string& dtype, std::int64_t row_stride,
+                 const std::string& reading) {
   Tile tile;
   tile.dtype = dtype_from_name(dtype);
   tile.rows = rows, tile.cols = cols;
@@ -73,31 +83,38 @@ Matrix from_file(const std::filesystem::path& path, std::uint64_t offset, std::i
   const std::int64_t packed = info(tile.dtype).packed;
   const std::uint64_t length =
       rows > 0 && cols > 0
-          ? static_cast<std::uint64_t>(((rows - 1) * row_stride + cols * tile.col_stride + packed - 1) / packed)
+          ? static_cast<std::uint64_t>(
+                ((rows - 1) * row_stride + cols * tile.col_stride + packed - 1) / packed)
           : 0;
-  auto file = std::make_shared<const File>(path.string(), reading == "uncached" ? Caching::none : Caching::kept);
+  auto file = std::make_shared<const File>(path.string(),
+                                           reading == "uncached" ? Caching::none : Caching::kept);
   if (length > file->size() || offset > file->size() - length)
-    throw TruncatedFile(path.string() + " has " + std::to_string(file->size()) + " bytes; a " + dtype + " matrix of " +
-                        std::to_string(rows) + " x " + std::to_string(cols) + " at offset " + std::to_string(offset) +
-                        " needs " + std::to_string(length) + " more");
+    throw TruncatedFile(path.string() + " has " + std::to_string(file->size()) + " bytes; a " +
+                        dtype + " matrix of " + std::to_string(rows) + " x " +
+                        std::to_string(cols) + " at offset " + std::to_string(offset) + " needs " +
+                        std::to_string(length) + " more");
   tile.bytes = Bytes::in_file(std::move(file), offset, length);
   const bool mapped = reading == "mapped";
-  if (mapped && packed > 1) throw std::invalid_argument(dtype + " is packed in a file: it is read, never mapped");
+  if (mapped && packed > 1)
+    throw std::invalid_argument(dtype + " is packed in a file: it is read, never mapped");
   if (mapped) tile.bytes = tile.bytes.map();
   return {rows, cols, {std::move(tile)}};
 }
 
-Matrix with_scale(const Matrix& matrix, const py::array_t<float, py::array::c_style | py::array::forcecast>& values,
+Matrix with_scale(const Matrix& matrix,
+                  const py::array_t<float, py::array::c_style | py::array::forcecast>& values,
                   std::int64_t block_rows, std::int64_t block_cols) {
   if (block_rows < 1 || block_cols < 1)
-    throw std::invalid_argument("scale blocks of " + std::to_string(block_rows) + " x " + std::to_string(block_cols) +
+    throw std::invalid_argument("scale blocks of " + std::to_string(block_rows) + " x " +
+                                std::to_string(block_cols) +
                                 " must have at least one row and one column");
   const auto wanted_rows = (matrix.rows + block_rows - 1) / block_rows,
              wanted_cols = (matrix.cols + block_cols - 1) / block_cols;
   if (values.ndim() != 2 || values.shape(0) != wanted_rows || values.shape(1) != wanted_cols)
-    throw std::invalid_argument("scales of " + std::to_string(matrix.rows) + " x " + std::to_string(matrix.cols) +
-                                " in blocks of " + std::to_string(block_rows) + " x " + std::to_string(block_cols) +
-                                " must be " + std::to_string(wanted_rows) + " x " + std::to_string(wanted_cols));
+    throw std::invalid_argument(
+        "scales of " + std::to_string(matrix.rows) + " x " + std::to_string(matrix.cols) +
+        " in blocks of " + std::to_string(block_rows) + " x " + std::to_string(block_cols) +
+        " must be " + std::to_string(wanted_rows) + " x " + std::to_string(wanted_cols));
   auto scale = std::make_shared<Scale>();
   scale->values.assign(values.data(), values.data() + values.size());
   scale->block_rows = block_rows, scale->block_cols = block_cols;
@@ -132,27 +149,29 @@ Observer make_observer(const py::object& progress) {
   };
 }
 
-RunOptions run_options(const py::kwargs& kwargs, bool gather, bool separate) {
+RunOptions run_options(const py::kwargs& kwargs) {
   RunOptions options;
-  options.gather = gather;
-  options.separate = separate;
   options.threads = kwargs["threads"].cast<int>();
   options.panel_rows = kwargs["panel_rows"].cast<std::int64_t>();
   options.load_bytes = kwargs["load_bytes"].cast<std::int64_t>();
   options.progress = kwargs["progress"];
+  if (kwargs.contains("gather")) options.gather = kwargs["gather"].cast<bool>();
+  if (kwargs.contains("separate")) options.separate = kwargs["separate"].cast<bool>();
   if (kwargs.contains("fro2")) options.fro2 = kwargs["fro2"].cast<std::optional<double>>();
-  if (kwargs.contains("fingerprint")) options.fingerprint = kwargs["fingerprint"].cast<std::optional<std::uint64_t>>();
+  if (kwargs.contains("fingerprint"))
+    options.fingerprint = kwargs["fingerprint"].cast<std::optional<std::uint64_t>>();
   return options;
 }
 
 void register_matrix(py::module_& module) {
   py::class_<Matrix>(module, "Matrix")
-      .def(py::init([](std::int64_t rows, std::int64_t cols) { return Matrix{rows, cols, {}}; }), "rows"_a, "cols"_a)
-      .def_static("from_memory", &from_memory, "address"_a, "owner"_a, "dtype"_a, "rows"_a, "cols"_a, "row_stride"_a,
-                  "col_stride"_a)
+      .def(py::init([](std::int64_t rows, std::int64_t cols) { return Matrix{rows, cols, {}}; }),
+           "rows"_a, "cols"_a)
+      .def_static("from_memory", &from_memory, "address"_a, "owner"_a, "dtype"_a, "rows"_a,
+                  "cols"_a, "row_stride"_a, "col_stride"_a)
       .def_static("from_dlpack", &from_dlpack, "capsule"_a)
-      .def_static("from_file", &from_file, "path"_a, "offset"_a, "rows"_a, "cols"_a, "dtype"_a, "row_stride"_a,
-                  "reading"_a)
+      .def_static("from_file", &from_file, "path"_a, "offset"_a, "rows"_a, "cols"_a, "dtype"_a,
+                  "row_stride"_a, "reading"_a)
       .def_readonly("rows", &Matrix::rows)
       .def_readonly("cols", &Matrix::cols)
       .def_property_readonly("nbytes", &Matrix::stored_bytes)
@@ -164,11 +183,13 @@ void register_matrix(py::module_& module) {
                              [](const Matrix& m) {
                                std::vector<std::string> names;
                                names.reserve(m.tiles.size());
-                               for (const Tile& tile : m.tiles) names.emplace_back(info(tile.dtype).name);
+                               for (const Tile& tile : m.tiles)
+                                 names.emplace_back(info(tile.dtype).name);
                                return names;
                              })
       .def("transposed", &Matrix::transposed)
-      .def("slice", &Matrix::slice, "row0"_a, "row1"_a, "col0"_a, "col1"_a, "row_step"_a, "col_step"_a)
+      .def("slice", &Matrix::slice, "row0"_a, "row1"_a, "col0"_a, "col1"_a, "row_step"_a,
+           "col_step"_a)
       .def("scaled", &Matrix::scaled, "factor"_a)
       .def(
           "added",
@@ -182,7 +203,9 @@ void register_matrix(py::module_& module) {
       .def("loaded", &Matrix::loaded, py::call_guard<py::gil_scoped_release>())
       .def("decode_f32", &decode<float>, "threads"_a)
       .def("decode_f64", &decode<double>, "threads"_a);
-  py::class_<KeepingMemory>(module, "KeepingMemory").def(py::init<>()).def("end", &KeepingMemory::end);
+  py::class_<KeepingMemory>(module, "KeepingMemory")
+      .def(py::init<>())
+      .def("end", &KeepingMemory::end);
 }
 
 }  // namespace sigmascope

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A second backend, written to be read: plain loops over std::vector in fp64, one thread, no tiles, no ISA. It proves
-// that the algorithms assume nothing about the CPU backend, and is an oracle for it. Compiled by the tests.
+// A second backend, written to be read: plain loops over std::vector in fp64, one thread, no tiles,
+// no ISA. It proves that the algorithms assume nothing about the CPU backend, and is an oracle for
+// it. Compiled by the tests.
 #include <cmath>
 #include <cstdint>
 #include <random>
@@ -16,8 +17,12 @@ namespace sigmascope {
 struct PlainBlock {
   std::int64_t rows = 0, cols = 0;
   std::vector<double> values;  // row-major
-  double& at(std::int64_t i, std::int64_t j) { return values[static_cast<std::size_t>(i * cols + j)]; }
-  double at(std::int64_t i, std::int64_t j) const { return values[static_cast<std::size_t>(i * cols + j)]; }
+  double& at(std::int64_t i, std::int64_t j) {
+    return values[static_cast<std::size_t>(i * cols + j)];
+  }
+  double at(std::int64_t i, std::int64_t j) const {
+    return values[static_cast<std::size_t>(i * cols + j)];
+  }
 };
 
 struct PlainBackend {
@@ -113,8 +118,8 @@ struct PlainOperator {
     if (y != nullptr) *y = std::move(image);
     return z;
   }
-  bool splits() const { return false; }
-  Block steer(const Block& x) { return gram_step(x, nullptr); }
+  bool has_bf16x2() const { return false; }
+  Block gram_step_bf16(const Block& x) { return gram_step(x, nullptr); }
   Small dense() {
     ++count;
     return device.to_host(a);
@@ -147,25 +152,34 @@ double norm2(const PlainBlock& a) {
 using namespace sigmascope;
 
 // m >= n. s, residuals, errors (k); info: converged, injected, columns, steps, reads.
-extern "C" int plain_krylov(const double* values, std::int64_t m, std::int64_t n, std::int64_t k, double tolerance,
-                            std::int64_t block, std::int64_t max_steps, std::int64_t max_columns, std::uint64_t seed,
-                            int vectors, double* s, double* residuals, double* errors, std::int64_t* info) {
+extern "C" int plain_krylov(const double* values, std::int64_t m, std::int64_t n, std::int64_t k,
+                            double tolerance, std::int64_t block, std::int64_t max_steps,
+                            std::int64_t hard_restart_columns, std::uint64_t seed, int vectors,
+                            double* s, double* residuals, double* errors, std::int64_t* info) {
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
-  const TopOptions options{k, tolerance, block, max_steps, 0, max_columns, 0, 0, seed, vectors != 0, false, true};
+  const KrylovOptions options{.k = k,
+                              .tolerance = tolerance,
+                              .block = block,
+                              .max_steps = max_steps,
+                              .hard_restart_columns = hard_restart_columns,
+                              .seed = seed,
+                              .vectors = vectors != 0,
+                              .density = true};
   const auto result = block_krylov(device, a, norm2(matrix), options);
   std::copy(result.triplets.s.begin(), result.triplets.s.end(), s);
   std::copy(result.residuals.begin(), result.residuals.end(), residuals);
   std::copy(result.errors.begin(), result.errors.end(), errors);
-  const std::int64_t facts[] = {result.converged, result.injected, result.columns, result.steps, a.reads()};
+  const std::int64_t facts[] = {result.converged, result.injected, result.columns, result.steps,
+                                a.reads()};
   std::copy(std::begin(facts), std::end(facts), info);
   return result.quadrature ? 0 : 1;
 }
 
-extern "C" void plain_randomized_svd(const double* values, std::int64_t m, std::int64_t n, std::int64_t k,
-                                     std::int64_t block, std::int64_t passes, std::uint64_t seed, double* s,
-                                     double* errors) {
+extern "C" void plain_randomized_svd(const double* values, std::int64_t m, std::int64_t n,
+                                     std::int64_t k, std::int64_t block, std::int64_t passes,
+                                     std::uint64_t seed, double* s, double* errors) {
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
@@ -176,7 +190,8 @@ extern "C" void plain_randomized_svd(const double* values, std::int64_t m, std::
   std::copy(result.errors.begin(), result.errors.end(), errors);
 }
 
-extern "C" void plain_gram_spectrum(const double* values, std::int64_t m, std::int64_t n, double* s) {
+extern "C" void plain_gram_spectrum(const double* values, std::int64_t m, std::int64_t n,
+                                    double* s) {
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};

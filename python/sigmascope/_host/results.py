@@ -65,7 +65,7 @@ class KrylovResult(Triplets, Quadrature):
     consistent: bool
     costly: bool
     columns: int
-    unread: int
+    required_columns: int
     steps: int
 
 

@@ -150,7 +150,7 @@ def krylov(
     steps: dict[str, Any] = {"max_steps": max_steps, "seed": seed, "bounded": bounded}
     while True:
         result = _attempt(a, plan, settings, columns, strict=strict, **steps)
-        grown = result["unread"]
+        grown = result["required_columns"]
         if not grown:
             return result
         need = settings.grown_need(columns, grown)
@@ -172,7 +172,7 @@ def _attempt(
     seed: int,
     **steps: Any,
 ) -> KrylovResult:
-    """Run a search once; of one that there is no memory for, "unread" says how far it came."""
+    """Run a search once; "required_columns" is the length of a basis that memory refuses."""
     n, call = min(a.shape), plan.options
 
     def fits(need: NeedOf) -> bool:
@@ -188,10 +188,10 @@ def _attempt(
         k=settings.k,
         tol=settings.tol,
         block=settings.block,
-        restart_columns=restart,
-        max_columns=0 if strict or most == n else most,
-        most_columns=most if strict and most < n else 0,
-        readout_columns=max(allowed, 1) if allowed < most else 0,
+        soft_restart_columns=restart,
+        hard_restart_columns=0 if strict or most == n else most,
+        refusal_columns=most if strict and most < n else 0,
+        full_readout_columns=max(allowed, 1) if allowed < most else 0,
         seed=arguments.check_seed(seed),
         vectors=settings.vectors,
         density=settings.density,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A matrix whose products others make: an object of Python (distributed.py) that has the verbs of an operator and hands
-// them to workers. Everything else is computed here. The algorithms call it without the GIL.
+// A matrix whose products are computed by workers: a Python object (distributed.py) with the
+// methods of a linear operator. Everything else is computed here. The algorithms call it without
+// the GIL.
 #pragma once
 
 #include <algorithm>
@@ -14,11 +15,11 @@
 namespace sigmascope {
 
 template <class T>
-class SpreadOperator {
+class DistributedOperator {
  public:
   using Block = sigmascope::Block<T>;
 
-  explicit SpreadOperator(py::object matrix)
+  explicit DistributedOperator(py::object matrix)
       : matrix_(std::move(matrix)),
         rows_(matrix_.attr("rows").cast<std::int64_t>()),
         cols_(matrix_.attr("cols").cast<std::int64_t>()) {}
@@ -26,11 +27,15 @@ class SpreadOperator {
   std::int64_t rows() const { return rows_; }
   std::int64_t cols() const { return cols_; }
   std::int64_t reads() const { return reads_; }
-  bool splits() const { return false; }
+  bool has_bf16x2() const { return false; }
 
-  Block multiply(const Block& x, Products = Products::full) { return product("multiply", x, rows_); }
-  Block multiply_adjoint(const Block& y, Products = Products::full) { return product("multiply_adjoint", y, cols_); }
-  Block steer(const Block& x) { return product("steer", x, cols_); }
+  Block multiply(const Block& x, Products = Products::full) {
+    return product("multiply", x, rows_);
+  }
+  Block multiply_adjoint(const Block& y, Products = Products::full) {
+    return product("multiply_adjoint", y, cols_);
+  }
+  Block gram_step_bf16(const Block& x) { return product("steer", x, cols_); }
 
   Block gram_step(const Block& x, Block* y, Products = Products::full) {
     if (y == nullptr) return product("gram_step", x, cols_);
@@ -41,7 +46,7 @@ class SpreadOperator {
     return block(both[0], cols_, x.cols);
   }
 
-  Small dense() {  // A I: exact
+  Small dense() {  // A I, which is exact
     Block identity(cols_, cols_);
     for (std::int64_t j = 0; j < cols_; ++j) identity.row(j)[j] = T(1);
     const Block found = multiply(identity);
@@ -71,11 +76,12 @@ class SpreadOperator {
   }
 
   static Block block(const py::object& found, std::int64_t rows, std::int64_t cols) {
-    Block result = from_numpy<T>(found.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>());
+    Block result =
+        from_numpy<T>(found.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>());
     if (result.rows != rows || result.cols != cols)
-      throw std::runtime_error("a product came back from the workers as " + std::to_string(result.rows) + " x " +
-                               std::to_string(result.cols) + ", not " + std::to_string(rows) + " x " +
-                               std::to_string(cols));
+      throw std::runtime_error("a product came back from the workers as " +
+                               std::to_string(result.rows) + " x " + std::to_string(result.cols) +
+                               ", not " + std::to_string(rows) + " x " + std::to_string(cols));
     return result;
   }
 
@@ -83,37 +89,42 @@ class SpreadOperator {
   std::int64_t rows_, cols_, reads_ = 0;
 };
 
-// The same to an algorithm as Prepared: the object has looked at every element already.
+// A distributed matrix ready for an algorithm, like Prepared. The Python object has surveyed every
+// element.
 template <class T>
-struct Spread : Problem {
+struct Distributed : Problem {
   using Backend = CpuBackend<T>;
   CpuBackend<T> backend;
-  std::optional<SpreadOperator<T>> a;
+  std::optional<DistributedOperator<T>> a;
 
-  Spread(const py::object& matrix, const RunOptions& options)
+  Distributed(const py::object& matrix, const RunOptions& options)
       : Problem{.flipped = matrix.attr("flipped").cast<bool>(),
                 .exponent = matrix.attr("exponent").cast<int>(),
                 .fro2 = matrix.attr("fro2").cast<double>(),
-                .looks = matrix.attr("looks").cast<std::int64_t>(),
-                .fingerprint = options.fingerprint.value_or(matrix.attr("fingerprint").cast<std::uint64_t>())},
-        backend({.threads = options.threads, .panel_rows = 0, .observer = make_observer(py::none())}),
+                .survey_reads = matrix.attr("looks").cast<std::int64_t>(),
+                .fingerprint =
+                    options.fingerprint.value_or(matrix.attr("fingerprint").cast<std::uint64_t>())},
+        backend(
+            {.threads = options.threads, .panel_rows = 0, .observer = make_observer(py::none())}),
         a(matrix) {}
 };
 
-// act(problem), for a Matrix or for one that is spread.
+// act(problem), for a Matrix or for a distributed one.
 template <class T, class Act>
-py::dict solved_in(const py::object& a, const RunOptions& run, const Act& act, bool rounded_copy = false) {
+py::dict solved_in(const py::object& a, const RunOptions& run, const Act& act,
+                   bool rounded_copy = false) {
   if (py::isinstance<Matrix>(a)) {
     Prepared<T> p(a.cast<const Matrix&>(), run, rounded_copy);
     return act(p);
   }
-  Spread<T> p(a, run);
+  Distributed<T> p(a, run);
   return act(p);
 }
 
-// In float64, or in float32, for which a copy in bf16 may be held.
+// The same with blocks in float64, or in float32, where a copy of the matrix in bf16 may be made.
 template <class Act>
-py::dict solved(const py::object& a, bool f64, const RunOptions& run, const Act& act, bool rounded_copy = false) {
+py::dict solved(const py::object& a, bool f64, const RunOptions& run, const Act& act,
+                bool rounded_copy = false) {
   return f64 ? solved_in<double>(a, run, act) : solved_in<float>(a, run, act, rounded_copy);
 }
 

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// When to check convergence. Columns are counted as they are multiplied, over the whole search.
+//
+// A check diagonalises the projection T of order d, which costs c_check d^3 seconds. A column of
+// the basis costs c_column m n seconds. With p columns between checks, p / 2 columns are multiplied
+// in vain on average, and `left` columns take left / p checks: the sum of both costs is least for
+// p = sqrt(2 c_check / c_column) sqrt(left d^3 / (m n)).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+namespace sigmascope {
+
+class CheckSchedule {
+ public:
+  // size: m n
+  CheckSchedule(double size, std::int64_t block) : size_(size), block_(block) {}
+
+  // Forget earlier checks: the space has been changed by other than steps.
+  void reset() { excess_ = 0, convergence_rate_ = 1; }
+
+  // The next check is due `columns` after the first `multiplied`.
+  void check_after(std::int64_t multiplied, std::int64_t columns) {
+    next_check_column_ = multiplied + columns;
+  }
+
+  // Plan the next check after one where `multiplied` columns were multiplied, T had order d, and
+  // the largest error was `excess` times the tolerance.
+  void plan_check(std::int64_t multiplied, std::int64_t d, double excess) {
+    check_after(multiplied, columns_until_next_check(multiplied, d, excess));
+  }
+
+  bool is_due(std::int64_t multiplied) const { return multiplied >= next_check_column_; }
+  std::int64_t next_check_column() const { return next_check_column_; }
+
+  // Factor of the error from one column to the next, between the last two checks.
+  double convergence_rate() const { return convergence_rate_; }
+
+ private:
+  // The number of columns that are left follows from the last two checks, since convergence only
+  // quickens; after a single one it is taken to be d / 4.
+  std::int64_t columns_until_next_check(std::int64_t multiplied, std::int64_t d, double excess) {
+    const auto columns = static_cast<double>(d);
+    double left = columns / 4;
+    convergence_rate_ = 1;
+    if (excess > 1 && excess_ > excess && multiplied_ < multiplied) {
+      convergence_rate_ =
+          std::pow(excess / excess_, 1 / static_cast<double>(multiplied - multiplied_));
+      left = -std::log(excess) / std::log(convergence_rate_);
+    }
+    multiplied_ = multiplied, excess_ = excess;
+    const double cheapest = cost_ratio_root * std::sqrt(left * columns * columns * columns / size_);
+    const double wait = std::min({left, columns / 2, cheapest});
+    return std::max(block_, static_cast<std::int64_t>(wait));
+  }
+
+  // Measured (python/sigmascope/_execution/costs.py).
+  static constexpr double check_seconds = 1.7e-10;     // c_check
+  static constexpr double column_seconds = 4 / 424e9;  // c_column
+  static constexpr double cost_ratio_root = 6;         // sqrt(2 c_check / c_column), rounded
+  static_assert(cost_ratio_root * cost_ratio_root * column_seconds < 2.02 * check_seconds &&
+                cost_ratio_root * cost_ratio_root * column_seconds > 1.98 * check_seconds);
+
+  double size_;
+  std::int64_t block_;
+  std::int64_t multiplied_ = 0;  // columns at the last check
+  double excess_ = 0;            // at the last check; 0: it was of another space
+  double convergence_rate_ = 1;
+  std::int64_t next_check_column_ = 0;
+};
+
+}  // namespace sigmascope

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The k largest singular triplets from the Gram matrix A^T A, or from a dense decomposition of A.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "algorithms/backend.hpp"
+#include "algorithms/gram_spectrum.hpp"
+#include "algorithms/rayleigh_ritz.hpp"
+
+namespace sigmascope {
+
+template <Backend B>
+struct GramTriplets {
+  Triplets<B> triplets;
+  std::vector<double> errors;
+  bool converged = false;  // the residuals, or the errors, are within the tolerance and the floor
+  bool complete = false;   // the vectors come from a decomposition of A itself
+};
+
+struct GramOptions {
+  std::int64_t k = 6;
+  double tolerance = 1e-4;  // relative to sigma_1; of residuals if vectors, else of values
+  bool vectors = true;
+  bool may_complete = false;  // there is memory for a decomposition of A itself
+  bool at_once = false;  // start with that decomposition, since k is so large that it is cheaper
+  std::uint64_t seed = 0;
+};
+
+// Bounds on |s_i - sigma_i| for vectors of the k leading eigenvalues. Values of a subspace are
+// never above sigma_i. sigma_i^2 is at most d above the i-th computed eigenvalue, which is at most
+// d above s_i^2. A residual gives no bound: eigenvectors of values below sqrt(d) mix, and a value
+// with a small residual may be in the place of another one.
+template <Backend B>
+std::vector<double> gram_triplet_errors(const std::vector<double>& s, std::int64_t n) {
+  const double floor = rounding_floor<B>(s),
+               d = gram_error(n) * (s.empty() ? 0.0 : s.front() * s.front());
+  std::vector<double> errors;
+  errors.reserve(s.size());
+  for (const double value : s) errors.push_back(std::sqrt(value * value + 2 * d) - value + floor);
+  return errors;
+}
+
+// The k largest triplets of A itself, by LAPACK. Nothing is squared, so that every value is right
+// to rounding. Two reads of A: LAPACK overwrites the first copy, and residuals need a second.
+template <Backend B, LinearOperator A>
+Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
+  auto [u, s, v] = svd(a.dense());
+  u.keep_columns(k);
+  v.keep_columns(k);
+  Triplets<B> result;
+  result.u = device.from_host(u);
+  result.v = device.from_host(v);
+  result.s.assign(s.begin(), s.begin() + k);
+  const auto defects = [&result](Small product, const Small& scaled) {
+    for (std::int64_t j = 0; j < product.cols; ++j)
+      for (std::int64_t i = 0; i < product.rows; ++i)
+        product(i, j) -= result.s[static_cast<std::size_t>(j)] * scaled(i, j);
+    return column_norms(product);
+  };
+  const Small again = a.dense();
+  finish(result, defects(matmul(again, v), u), defects(matmul_adjoint(again, u), v));
+  result.deviation = std::max(deviation(gram_of(u)), deviation(gram_of(v)));
+  return result;
+}
+
+// The k largest triplets from the eigenvectors of A^T A. There is no stopping rule, and no value
+// can be missed. Two reads; three if rounding hides a value. If these triplets do not converge,
+// those of a decomposition of A itself.
+template <Backend B, LinearOperator A>
+GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
+  const std::int64_t n = a.cols();
+  GramTriplets<B> result;
+  const auto within = [&](const std::vector<double>& judged, const std::vector<double>& s) {
+    return *std::max_element(judged.begin(), judged.end()) <=
+           options.tolerance * s.front() + rounding_floor<B>(s);
+  };
+  const auto judge = [&](Triplets<B> triplets, std::vector<double> errors) {
+    result.converged = triplets.deviation <= orthonormal_to<B>() &&
+                       within(options.vectors ? triplets.residuals : errors, triplets.s);
+    result.triplets = std::move(triplets);
+    result.errors = std::move(errors);
+  };
+  if (!options.may_complete || !options.at_once) {
+    const EigenPairs top = Diagonalized(a.gram()).top(options.k);
+    std::vector<double> s;
+    s.reserve(top.values.size());
+    for (const double value : top.values) s.push_back(std::sqrt(std::max(value, 0.0)));
+    if (!options.may_complete || options.vectors || within(gram_triplet_errors<B>(s, n), s)) {
+      auto read = rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, options.k,
+                                options.seed);
+      auto errors = gram_triplet_errors<B>(read.s, n);
+      judge(std::move(read), std::move(errors));
+      if (result.converged || !options.may_complete) return result;
+    }
+  }
+  auto complete = complete_triplets(device, a, options.k);
+  std::vector<double> errors(complete.s.size(), rounding_floor<B>(complete.s));
+  judge(std::move(complete), std::move(errors));
+  result.complete = true;
+  return result;
+}
+
+}  // namespace sigmascope
