@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a Krylov space says of its k largest values, and whether they meet the tolerance.
+// Assessment of the k largest values of a Krylov space, and whether they meet the tolerance.
 //
 // For a Ritz pair (theta, v) with rho = |A^T A v - theta v|, some singular value lies within
 // rho / sigma of sqrt(theta). Once theta is separated from eta, an upper bound on the part that has

@@ -87,8 +87,8 @@ inline double sum_of(const std::vector<double>& values) {
 
 // The sum of all squares, in units of 4^exponent. If they may have left the range, this takes a
 // read of the scaled matrix.
-inline double scaled_squares(Cpu& cpu, const Matrix& matrix, const ElementSurvey& seen, int exponent,
-                             std::int64_t& survey_reads) {
+inline double scaled_squares(Cpu& cpu, const Matrix& matrix, const ElementSurvey& seen,
+                             int exponent, std::int64_t& survey_reads) {
   if (std::abs(exponent) <= usual_exponent)
     return std::ldexp(sum_of(seen.row_squares), -2 * exponent);
   ++survey_reads;
@@ -125,7 +125,8 @@ struct Prepared : Problem {
     // In this range rounding to bf16 commutes with the power of two, see Bf16Panels.
     const bool in_bf16_range = std::abs(exponent) < 60;
     if (rounded_copy && in_bf16_range)
-      rounded = seen.rounded ? std::move(*seen.rounded) : sigmascope::rounded(backend.cpu(), matrix);
+      rounded =
+          seen.rounded ? std::move(*seen.rounded) : sigmascope::rounded(backend.cpu(), matrix);
     MatrixView view{&matrix, transposed, factor()};
     if (in_bf16_range && matrix.layers() > 1) view = summed(view, options);
     a.emplace(backend, view, rounded ? MatrixView{&*rounded, transposed, factor()} : view);
@@ -146,8 +147,8 @@ struct Prepared : Problem {
     require_finite(seen);
     exponent = door_exponent(matrix, seen.largest);
     if (!options.fingerprint)
-      fingerprint = sigmascope::fingerprint(backend.cpu().isa, seen.digest, seen.largest, matrix.rows,
-                                            matrix.cols);
+      fingerprint = sigmascope::fingerprint(backend.cpu().isa, seen.digest, seen.largest,
+                                            matrix.rows, matrix.cols);
     fro2 = scaled_squares(backend.cpu(), matrix, seen, exponent, survey_reads);
     return seen;
   }

@@ -55,7 +55,7 @@ py::dict survey(const Matrix& matrix, const std::pair<std::int64_t, std::int64_t
     py::gil_scoped_release release;
     if (!shape) shape = {matrix.rows, matrix.cols};
     seen = sigmascope::survey(cpu, matrix, SurveyCopy::none,
-                          BlockPlace{place.first, place.second, shape->first >= shape->second});
+                              BlockPlace{place.first, place.second, shape->first >= shape->second});
     problem.exponent = door_exponent(matrix, seen.largest);
     problem.fro2 = scaled_squares(cpu, matrix, seen, problem.exponent, problem.survey_reads);
   }

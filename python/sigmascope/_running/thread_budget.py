@@ -18,7 +18,7 @@ MOST_AT_ONCE = (4, 2, 1)
 """Numbers of parts that may be computed at once; the largest that the threads allow is used."""
 
 
-class MemoryPlan(Protocol):
+class PairMemory(Protocol):
     """The memory that one pair is planned to take."""
 
     def leaves_room(self, other: Self) -> bool:
@@ -38,13 +38,13 @@ class ThreadBudget:
         self.parts = next(parts for parts in MOST_AT_ONCE if parts <= max(num_threads, 1))
         self._free = self.parts
         self._waiting: deque[object] = deque()
-        self._active: list[MemoryPlan] = []
+        self._active: list[PairMemory] = []
         self._changed = Condition()
         self._used, self._since = 0.0, time.perf_counter()
         self.reading = Lock()
 
     @contextmanager
-    def pair(self, plan: MemoryPlan) -> Iterator[ThreadLease]:
+    def pair(self, plan: PairMemory) -> Iterator[ThreadLease]:
         """Start a pair as soon as it and every other active pair leave room for each other."""
         with self._changed:
             self._changed.wait_for(
