@@ -1,0 +1,543 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs that are journals: sealed lines, what is resumed and what is refused, every kind of end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.checkpoints import Stored, of_array, write_file
+from tests.support.scans import bits, model, normal
+
+import sigmascope as ss
+from sigmascope._execution import build
+from sigmascope._tables.journal import Journal, parsed, sealed_line
+from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted
+from sigmascope.scanning.rows import SCAN as SCHEMA
+
+FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
+OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return model(tmp_path / "model")
+
+
+def stop_at(name: str, kind: str = "row") -> Callable[[ScanEvent], None]:
+    def listener(event: ScanEvent) -> None:
+        if event.kind == kind and event.name == name:
+            raise KeyboardInterrupt
+
+    return listener
+
+
+def interrupted(folder: Path, path: Path, name: str = "w.3", **options: Any) -> bytes:
+    """A journal that ends with the row of a tensor."""
+    with pytest.raises(ScanInterrupted):
+        ss.scan(folder, resume=path, progress=stop_at(name), **OPTIONS | options)
+    return path.read_bytes()
+
+
+# ------------------------------------------------------------------------------- lines
+
+RECORDS = st.dictionaries(
+    st.text().map("no column: {}".format),  # those have types
+    st.none() | st.text() | st.integers() | st.lists(st.integers()),
+    min_size=1,
+)
+
+
+@given(RECORDS, st.data())
+def test_a_line_with_any_other_byte_is_not_what_was_written(
+    record: dict[str, Any], data: st.DataObject
+) -> None:
+    header = {"schema": "sigmascope.scan", "version": 3}
+    row = sealed_line(record | {"name": "a"})
+    text = sealed_line(header) + row + sealed_line({"name": "last"})
+    assert parsed(Path("x"), text, SCHEMA)[0] == header
+    place = data.draw(st.integers(0, len(row) - 2)) + len(sealed_line(header))
+    other = data.draw(st.integers(0, 255).filter(lambda byte: byte not in (text[place], 10)))
+    changed = text[:place] + bytes([other]) + text[place + 1 :]
+    with pytest.raises(ValueError, match="x: line 2"):
+        parsed(Path("x"), changed, SCHEMA)
+
+
+def test_a_changed_digit_is_noticed(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    ss.scan(folder, out=path, **OPTIONS)
+    text = path.read_text()
+    path.write_text(text.replace('"nbytes": 2400', '"nbytes": 2401', 1))
+    with pytest.raises(ValueError, match=r"x\.jsonl: line 3 is not as it was written"):
+        ss.Scan.load(path)
+    with pytest.raises(ValueError, match=r"x\.jsonl: line 3 is not as it was written"):
+        ss.scan(folder, resume=path, **OPTIONS)
+
+
+# ------------------------------------------------------------------------------- resumed
+
+
+def test_a_journal_is_begun_and_complete_ones_are_left_alone(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    found = ss.scan(folder, resume=path, **OPTIONS)
+    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    content = path.read_bytes()
+    again = ss.scan(folder, resume=path, **OPTIONS)
+    assert again.rows == found.rows
+    assert again.header() == found.header()
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("effort", ["density", "exact"])
+def test_ctrl_c_leaves_a_resumable_run(folder: Path, tmp_path: Path, effort: str) -> None:
+    path = tmp_path / "x.jsonl"
+    content = interrupted(folder, path, effort=effort)
+    events: list[ScanEvent] = []
+    found = ss.scan(folder, resume=path, progress=events.append, **OPTIONS | {"effort": effort})
+    assert bits(found) == bits(ss.scan(folder, **OPTIONS | {"effort": effort}))
+    assert path.read_bytes().startswith(content)  # nothing was done again
+    assert ss.Scan.load(path).rows == found.rows
+    kept = [event.row for event in events if event.kind == "kept"]
+    rows = [event.row for event in events if event.kind == "row"]
+    assert kept == found.rows[: len(kept)]
+    assert len(kept) == content.count(b"\n") - 1
+    assert kept + rows == found.rows
+    assert events[-1].done_bytes == events[-1].total_bytes
+    assert events[-1].index == events[-1].count
+
+
+@pytest.mark.parametrize("tail", [b"", b'{"name": "w.', b"\0" * 900, b'{"torn": 1}\n'])
+def test_a_torn_tail_is_dropped(folder: Path, tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "x.jsonl"
+    content = interrupted(folder, path)
+    path.write_bytes(content + tail)
+    found = ss.scan(folder, resume=path, **OPTIONS)
+    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert path.read_bytes().startswith(content)
+    assert ss.Scan.load(path).rows == found.rows
+
+
+@pytest.mark.parametrize("content", [b"", b'{"schema": "sigma'])
+def test_a_journal_without_a_whole_line_is_begun_anew(
+    folder: Path, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(content)
+    found = ss.scan(folder, resume=path, **OPTIONS)
+    assert ss.Scan.load(path).rows == found.rows
+
+
+def test_other_outputs_hold_the_kept_rows_too(folder: Path, tmp_path: Path) -> None:
+    path, others = tmp_path / "x.jsonl", [tmp_path / "y.jsonl", tmp_path / "y.csv"]
+    interrupted(folder, path)
+    found = ss.scan(folder, resume=path, out=[*others, path], **OPTIONS)
+    assert found.complete
+    for other in (path, *others):
+        assert ss.Scan.load(other).rows == found.rows
+
+
+def test_the_memory_limit_is_kept(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    interrupted(folder, path, memory_limit=123_456_789)
+    found = ss.scan(folder, resume=path, **OPTIONS | {"memory_limit": None})
+    assert found.options["memory_limit"] == 123_456_789
+
+
+# ------------------------------------------------------------------------------- refused
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        ({"k": 5}, "k was 4, is 5"),
+        ({"tol": 1e-4, "seed": 1}, "seed was 0, is 1; tol was 0.001, is 0.0001"),
+        ({"effort": "exact"}, "effort was 'density', is 'exact'"),
+        ({"accuracy": "fast"}, "accuracy was 'reference', is 'fast'"),
+        ({"include": "w.*"}, r"include was \[\], is \['w\.\*'\]"),
+        ({"shard": (1, 2)}, "shard was None, is 1/2"),
+    ],
+)
+def test_other_options_are_refused(
+    folder: Path, tmp_path: Path, options: dict[str, Any], difference: str
+) -> None:
+    path = tmp_path / "x.jsonl"
+    content = interrupted(folder, path)
+    with pytest.raises(ValueError, match=rf"x\.jsonl: the journal of another scan: .*{difference}"):
+        ss.scan(folder, resume=path, **OPTIONS | options)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("options", [{"num_threads": 3}, {"memory_limit": "2GiB"}])
+def test_options_that_change_no_bit_may_differ(
+    folder: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    path = tmp_path / "x.jsonl"
+    interrupted(folder, path)
+    found = ss.scan(folder, resume=path, **OPTIONS | options)
+    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+
+
+def grow(folder: Path) -> None:
+    write_file(folder / SECOND, normal("w.1", 5, 5), normal("w.3", 9, 9), normal("w.5", 2, 2))
+    (folder / "model.safetensors.index.json").unlink()
+
+
+def retrain(folder: Path) -> None:
+    """The same tensors, other numbers."""
+    content = bytearray((folder / SECOND).read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")
+    numbers = np.frombuffer(content, np.float32, offset=start, count=(len(content) - start) // 4)
+    (folder / SECOND).write_bytes(content[:start] + (numbers * np.float32(1.5)).tobytes())
+
+
+def rename(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").unlink()
+    for old in (FIRST, SECOND):
+        (folder / old).rename(folder / f"other-{old.removeprefix('model-')}")
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (grow, rf"{SECOND} had \d+ bytes, has \d+; expected was"),
+        (retrain, f"{SECOND} has other content of the same size"),
+        (rename, rf"{FIRST} is not there; .*other-00001-of-00002\.safetensors was not there"),
+    ],
+)
+def test_another_checkpoint_is_refused(
+    folder: Path, tmp_path: Path, change: Callable[[Path], None], difference: str
+) -> None:
+    path = tmp_path / "x.jsonl"
+    content = interrupted(folder, path)
+    change(folder)
+    with pytest.raises(ValueError, match=difference):
+        ss.scan(folder, resume=path, **OPTIONS)
+    assert path.read_bytes() == content
+
+
+def test_a_checkpoint_that_moved_is_the_same(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    interrupted(folder, path)
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert bits(ss.scan(moved, resume=path, **OPTIONS)) == bits(ss.scan(moved, **OPTIONS))
+
+
+def test_another_engine_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.jsonl"
+    interrupted(folder, path)
+    engine = build.engine() | {"isa": "none"}
+    monkeypatch.setattr("sigmascope.scanning.beginning.engine", lambda: engine)
+    with pytest.raises(ValueError, match=r"isa was '.*', is 'none'"):
+        ss.scan(folder, resume=path, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.csv", None, r"x\.csv: what a scan is resumed from is a \.jsonl"),
+        ("x.txt", None, r"x\.txt: a scan is saved as"),
+        ("x.jsonl", b'{"a": 1}\n', r"x\.jsonl: not a scan"),
+        ("x.jsonl", b"hello\n", r"x\.jsonl: line 1 is not JSON"),
+    ],
+)
+def test_what_is_no_journal_is_refused(
+    folder: Path, tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        ss.scan(folder, resume=path, **OPTIONS)
+    assert (path.read_bytes() if path.exists() else None) == content
+
+
+@pytest.mark.parametrize("how", ["out", "resume"])
+def test_two_runs_on_one_journal(folder: Path, tmp_path: Path, how: str) -> None:
+    path = tmp_path / "x.jsonl"
+    refused: list[BaseException] = []
+
+    def second(event: ScanEvent) -> None:
+        if event.kind == "row" and event.name == "w.4":
+            with pytest.raises(BlockingIOError, match="another scan is writing") as caught:
+                ss.scan(folder, **OPTIONS | {how: path})
+            refused.append(caught.value)
+
+    found = ss.scan(folder, resume=path, progress=second, **OPTIONS)
+    assert refused
+    assert ss.Scan.load(path).rows == found.rows
+    assert ss.scan(folder, resume=path, **OPTIONS).rows == found.rows  # it is free again
+
+
+def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "x.jsonl", SCHEMA)
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        theirs.send(b"here")
+        theirs.recv(4)
+        os._exit(0)
+    assert ours.recv(4) == b"here"
+    journal.close()
+    Journal(tmp_path / "x.jsonl", SCHEMA).close()
+    ours.send(b"done")
+    assert os.waitpid(child, 0)[1] == 0
+    ours.close()
+    theirs.close()
+
+
+# ------------------------------------------------------------------------------- failed rows
+
+
+def damaged(folder: Path, damage: Callable[[Path], None]) -> Callable[[ScanEvent], None]:
+    """A listener that does something to the second shard before anything is analysed."""
+    done: list[bool] = []
+
+    def listener(event: ScanEvent) -> None:
+        if event.kind == "started" and not done:
+            done.append(True)
+            damage(folder / SECOND)
+
+    return listener
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 100)
+
+
+def replace(path: Path) -> None:
+    other = path.with_suffix(".new")
+    other.write_bytes(path.read_bytes())
+    other.rename(path)
+
+
+def forbid(path: Path) -> None:
+    path.chmod(0)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "the file changed since it was opened"),
+        (Path.unlink, "cannot be read: No such file or directory"),
+        (replace, "the file changed since it was opened"),
+        pytest.param(
+            forbid,
+            "Permission denied",
+            marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may read it all the same"),
+        ),
+    ],
+)
+def test_a_shard_that_changes_fails_alone_and_is_tried_again(
+    folder: Path, tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    expected = bits(ss.scan(folder, **OPTIONS))
+    path, second = tmp_path / "x.jsonl", (folder / SECOND).read_bytes()
+    found = ss.scan(folder, resume=path, progress=damaged(folder, damage), **OPTIONS)
+    assert found.complete
+    hit = [row for row in found if row["file"] == SECOND]
+    assert len(hit) == 9
+    for row in hit:
+        assert (row["status"], row["failure"]) == ("failed", "environment")
+        assert SECOND in row["reason"]
+        assert message in row["reason"]
+    assert bits(row for row in found if row["file"] == FIRST) == expected[: len(found) - 9]
+
+    (folder / SECOND).unlink(missing_ok=True)
+    (folder / SECOND).write_bytes(second)
+    content = path.read_bytes()
+    mended = ss.scan(folder, resume=path, **OPTIONS)
+    assert bits(mended) == expected
+    assert path.read_bytes().startswith(content)  # with the failures, and what came of them
+    assert ss.Scan.load(path).rows == mended.rows
+    assert mended["bad"] == found["bad"]  # what is in the file will not go away: not tried again
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_file(tmp_path / "x.safetensors", normal("a", 30, 20))
+    real = ss.spectrum
+
+    def slow(a: Any, **options: Any) -> Any:
+        found = real(a, **options)
+        replace(path)
+        return found
+
+    monkeypatch.setattr("sigmascope.scanning.tasks.spectrum", slow)
+    row = ss.scan(path, **OPTIONS)["a"]
+    assert (row["status"], row["failure"]) == ("failed", "environment")
+    assert "the file changed" in row["reason"]
+    assert row["top"] is None
+
+
+def test_a_limit_that_was_too_small_may_be_raised(tmp_path: Path) -> None:
+    path, journal = tmp_path / "m.safetensors", tmp_path / "x.jsonl"
+    write_file(path, normal("a", 400, 300), normal("b", 5, 5))
+    found = ss.scan(path, resume=journal, memory_limit=100_000)
+    assert (found["a"]["status"], found["a"]["failure"]) == ("failed", "environment")
+    again = ss.scan(path, resume=journal, memory_limit="1GiB")
+    assert again["a"]["status"] == "analysed"
+    assert again["b"] == found["b"]
+
+
+def test_what_is_in_the_matrix_is_not_tried_again(tmp_path: Path) -> None:
+    bad = of_array("bad", "F32", np.full((4, 4), np.nan, np.float32))
+    path = write_file(tmp_path / "m.safetensors", bad)
+    found = ss.scan(path, resume=tmp_path / "x.jsonl")
+    assert found["bad"]["failure"] == "data"
+    assert ss.scan(path, resume=tmp_path / "x.jsonl")["bad"] == found["bad"]
+
+
+# ------------------------------------------------------------------------------- hard ends
+
+# It waits for its end after a few rows, so that it is never done before the last of the kills,
+# however late they come.
+SCAN = """
+import sys, time
+import sigmascope as ss
+
+rows = 0
+
+def progress(event):
+    global rows
+    rows += event.kind == "row"
+    time.sleep(0.02 if rows < 10 else 3600)
+
+options = dict(effort="top", k=4, num_threads=1, memory_limit="1GiB")
+ss.scan(sys.argv[1], **options, resume=sys.argv[2], progress=progress)
+"""
+
+
+def started(folder: Path, path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", SCAN, folder, path], stderr=subprocess.PIPE)
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_killed_twenty_times_at_random_moments(tmp_path: Path) -> None:
+    """Whatever was whole in the journal when a run was killed stays there, byte for byte."""
+    chance = random.Random(0)
+    folder, path = tmp_path / "model", tmp_path / "x.jsonl"
+    tensors = [normal(f"w.{i}", 90 + i, 70 + i % 7, seed=i) for i in range(400)]
+    folder.mkdir()
+    write_file(folder / "model.safetensors", *tensors)
+    kills, last = 0, b""
+    while kills < 20:
+        rows = chance.randrange(4)  # with 0, it may not even have begun
+        wanted = lines(path) + rows
+        with started(folder, path) as run:
+            assert run.stderr is not None
+            while lines(path) < wanted and run.poll() is None:
+                time.sleep(0.001)
+            time.sleep(chance.uniform(0.0, 0.01 if rows else 0.5))
+            run.kill()
+            assert run.stderr.read() == b""
+        assert run.returncode == -signal.SIGKILL
+        kills += 1
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        assert whole.startswith(last)
+        last = whole
+    assert 1 < lines(path) < 401  # it had begun, and was not done
+    options: dict[str, Any] = {"effort": "top", **OPTIONS}
+    found = ss.scan(folder, resume=path, **options)
+    assert path.read_bytes().startswith(last)
+    assert bits(found) == bits(ss.scan(folder, **options))
+
+
+LIMITED = """
+import json, resource, sys
+import sigmascope as ss
+from sigmascope.scanning import OutputError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+try:
+    ss.scan(sys.argv[1], k=4, num_threads=1, memory_limit="1GiB", resume=sys.argv[2])
+except OutputError as error:
+    print(json.dumps([error.filename, error.strerror, len(error.scan)]))
+"""
+
+
+@pytest.mark.parametrize("limit", [10, 9_000, 20_000])
+def test_a_file_that_may_grow_no_further(folder: Path, tmp_path: Path, limit: int) -> None:
+    """The system cuts a line short, as a full disk does; what was whole is, and goes on."""
+    path = tmp_path / "x.jsonl"
+    command = [sys.executable, "-c", LIMITED, folder, path, str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    filename, reason, count = json.loads(done.stdout)
+    assert (filename, reason) == (str(path), "File too large")
+    content = path.read_bytes()
+    assert len(content) <= limit
+    assert content[-1:] in (b"", b"\n")
+    assert content.count(b"\n") == (count if content else 0)  # the header, and all rows but one
+    found = ss.scan(folder, resume=path, **OPTIONS)
+    assert path.read_bytes().startswith(content)
+    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Any:
+    """A disk of 16 KiB, where one may be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk(folder: Path, small_disk: Path, tmp_path: Path) -> None:
+    path = small_disk / "x.jsonl"
+    with pytest.raises(OutputError, match="No space left on device") as caught:
+        ss.scan(folder, resume=path, **OPTIONS)
+    assert caught.value.filename == str(path)
+    kept = ss.Scan.load(path)
+    assert kept.rows == caught.value.scan.rows[:-1]
+    saved = tmp_path / "x.jsonl"
+    saved.write_bytes(path.read_bytes())
+    assert bits(ss.scan(folder, resume=saved, **OPTIONS)) == bits(ss.scan(folder, **OPTIONS))
+
+
+def test_an_error_of_the_disk_is_an_output_error(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("sigmascope._tables.journal.os.fsync", fsync)
+    path = tmp_path / "x.jsonl"
+    with pytest.raises(OutputError, match=r"Input/output error: .*x\.jsonl") as caught:
+        ss.scan(folder, resume=path, **OPTIONS)
+    assert ss.Scan.load(path).rows == caught.value.scan.rows
+
+
+def test_file_systems_without_locks_are_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(file: Any, how: int) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("sigmascope._tables.journal.fcntl.flock", flock)
+    path = write_file(tmp_path / "m.safetensors", Stored("ids", "I64", (4,)))
+    assert len(ss.scan(path, resume=tmp_path / "x.jsonl")) == 1
+    assert len(ss.Scan.load(tmp_path / "x.jsonl")) == 1
