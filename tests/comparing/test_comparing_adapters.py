@@ -3,124 +3,32 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+from tests.support.adapted import (
+    MODULES,
+    OPTIONS,
+    UP,
+    Q,
+    adapter,
+    assert_angles_are_those_of,
+    assert_row_is_that_of,
+    change,
+    dense,
+    effective_rank,
+    llama,
+)
 from tests.support.adapters import factors, lora, write_adapter
-from tests.support.changed import bf16, numbers, stored, weights, written
-from tests.support.checkpoints import of_array, write_file, write_sharded
+from tests.support.changed import bf16, numbers, weights, written
 from tests.support.families import FAMILIES
-from tests.support.scans import bits
-from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope.cli.app import app
-from sigmascope.comparing import Comparison
 from sigmascope.comparing.rows import COLUMNS, GROUPS
 from sigmascope.statistics import pairs
-
-OPTIONS: dict[str, Any] = {"k": 8, "num_threads": 2, "memory_limit": "1GiB"}
-LAYER = "model.layers.{}."
-SHAPES = {
-    "self_attn.q_proj": (48, 40),
-    "self_attn.v_proj": (16, 40),
-    "mlp.up_proj": (96, 40),
-    "mlp.down_proj": (40, 96),
-}
-Q = "model.layers.0.self_attn.q_proj"
-UP = "model.layers.1.mlp.up_proj"
-MODULES = [LAYER.format(i) + name for i in range(2) for name in SHAPES]
-
-
-def llama(dtype: str = "BF16", seed: int = 0) -> dict[str, Any]:
-    """Weights of a small model, as numbers that this format holds."""
-    rng = np.random.default_rng(seed)
-    held = {"BF16": lambda x: numbers(bf16(x)), "F32": lambda x: x.astype(np.float32)}[dtype]
-    tensors = {"model.embed_tokens.weight": rng.standard_normal((64, 40))}
-    for i in range(2):
-        for name, shape in SHAPES.items():
-            tensors[f"{LAYER.format(i)}{name}.weight"] = weights(*shape, rng, spikes=4)
-        tensors[LAYER.format(i) + "input_layernorm.weight"] = np.ones(40)
-    return {name: held(x).astype(np.float64) for name, x in tensors.items()}
-
-
-def change(module: str, r: int = 4, kind: Any = np.float32) -> tuple[Any, Any]:
-    """B and A of a change of about a tenth of a weight."""
-    m, n = SHAPES[module.split(".", 3)[3]]
-    B, A = factors(m, n, r, seed=len(module) + m)
-    return (0.02 * B).astype(kind), (0.1 * A).astype(kind)
-
-
-def adapter(folder: Path, *modules: str, r: int = 4, kind: Any = np.float32, **more: Any) -> Path:
-    tensors: dict[str, Any] = {}
-    for module in modules or MODULES:
-        tensors |= lora(module, *change(module, r, kind))
-    return write_adapter(folder, tensors, r=r, **more)
-
-
-def dense(B: Any, A: Any, scale: float = 2.0) -> Any:
-    return scale * B.astype(np.float64) @ A.astype(np.float64)
-
-
-def effective_rank(s: Any) -> float:
-    p = s[s > 0] / s.sum()
-    return float(np.exp(-np.sum(p * np.log(p))))
-
-
-def angles(X: Any, Y: Any) -> Any:
-    return np.arccos(np.clip(np.linalg.svd(X.T @ Y, compute_uv=False), 0, 1))
-
-
-def assert_row_is_that_of(row: dict[str, Any], W: Any, D: Any, r: int) -> None:
-    """Every column group against LAPACK on W and D in float64."""
-    c = np.sum(D * W) / np.sum(W * W)
-    for group, a in zip(GROUPS, (W, W + D, D, D - c * W), strict=True):
-        s = np.linalg.svd(a, compute_uv=False)
-        top = np.array(row[f"{group}_top"])
-        slack = 1e-14 * s[0]
-        assert np.all(np.abs(top - s[: len(top)]) <= row[f"{group}_top_errors"] + slack), group
-        assert row[f"{group}_fro_norm"] == pytest.approx(np.linalg.norm(a), rel=1e-6)
-        if row[f"{group}_effective_rank"] is not None:
-            error = 4 * row[f"{group}_effective_rank_error"] + 1e-9
-            rank = effective_rank(s[:r] if group == "delta" else s)
-            assert row[f"{group}_effective_rank"] == pytest.approx(rank, abs=error), group
-    norms = np.linalg.norm(W), np.linalg.norm(W + D)
-    for name, value in {
-        "relative_change": np.linalg.norm(D) / norms[0],
-        "cosine": np.sum(W * (W + D)) / norms[0] / norms[1],
-        "decay_coefficient": c,
-    }.items():
-        assert abs(row[name] - value) <= row[f"{name}_error"] + 1e-14, name
-        assert row[f"{name}_error"] < 1e-9
-    if row["change_effective_rank"] is not None:
-        was, now = (effective_rank(np.linalg.svd(a, compute_uv=False)) for a in (W, W + D))
-        error = 4 * row["change_effective_rank_error"] + 1e-6 * now
-        assert row["change_effective_rank"] == pytest.approx(now - was, abs=error)
-
-
-def assert_angles_are_those_of(row: dict[str, Any], W: Any, D: Any, r: int) -> None:
-    U, _, Vt = np.linalg.svd(W)
-    X, _, Yt = np.linalg.svd(W + D)
-    L, _, Rt = np.linalg.svd(D)
-    j = len(row["angles_left"])
-    for side, one, two, of in (("left", U, X, L), ("right", Vt.T, Yt.T, Rt.T)):
-        found = row[f"angles_{side}"]
-        error = row[f"angles_{side}_error"]
-        assert np.abs(angles(one[:, :j], two[:, :j]) - found).max() <= error + 1e-6
-        found, error = row[f"delta_angles_{side}"], row[f"delta_angles_{side}_error"]
-        assert len(found) == min(r, 8)  # all of the change, if W resolves as many
-        differences = [
-            np.abs(angles(of[:, :r], one[:, :q]) - found).max() for q in range(len(found), 9)
-        ]
-        assert min(differences) <= error + 1e-6
-
 
 # ------------------------------------------------------------------------------ what it tells
 
@@ -370,110 +278,6 @@ def test_names_under_other_prefixes(tmp_path: Path) -> None:
     )
 
 
-# -------------------------------------------------------------------- what is listed, not guessed
-
-
-def test_all_that_is_not_compared_is_listed_with_the_reason(tmp_path: Path) -> None:
-    base = llama() | {"lm_head.weight": np.ones((64, 40))}
-    tensors = (
-        lora(Q, *change(Q))
-        | lora(LAYER.format(9) + "mlp.up_proj", *change(UP))
-        | lora(UP, *factors(90, 40))
-        | lora(LAYER.format(1) + "self_attn.q_proj", *factors(48, 40))
-        | {
-            "lm_head.weight": np.full((64, 40), 1.5, np.float32),
-            LAYER.format(1) + "self_attn.q_proj.lora_magnitude_vector": np.ones(48, np.float32),
-        }
-    )
-    folder = write_adapter(tmp_path / "a", tensors, modules_to_save=["lm_head"])
-    found = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS)
-    assert [row["name"] for row in found.analysed] == [f"{Q}.weight"]
-    assert not found.failed
-    assert len({row["name"] for row in found.rows}) == len(found.rows)
-
-    rest = {row["name"]: row for row in found.rows if row["reason"] != "not adapted"}
-    alone = rest.pop(LAYER.format(9) + "mlp.up_proj.weight")
-    assert (alone["status"], alone["before"], alone["after"]) == ("unpaired", None, alone["name"])
-    assert alone["reason"].endswith(f"has no {alone['name']}, nor one weight of its role")
-    misfit = rest.pop(f"{UP}.weight")
-    assert misfit["status"] == "unpaired"
-    assert misfit["reason"] == (
-        f"{UP}.weight of model.safetensors is [96, 40], "
-        "the change in adapter_model.safetensors [90, 40]"
-    )
-    assert (misfit["before_shape"], misfit["after_shape"]) == ([96, 40], [90, 40])
-    head = rest.pop("lm_head.weight")
-    assert (head["status"], head["after"]) == ("entrywise", "lm_head.weight")
-    assert (head["relative_change"], head["changed_entries"]) == (0.5, 64 * 40)
-    assert str(found.verdict).endswith("3 (1 cannot be read, 2 without a partner).")
-    assert head["reason"].startswith("saved whole beside the products")
-    dora = rest.pop(LAYER.format(1) + "self_attn.q_proj.weight")
-    assert (dora["status"], dora["kind"]) == ("not analysed", "unreadable")
-    assert dora["reason"].startswith("DoRA")
-    assert list(rest) == [f"{Q}.weight"]
-
-    others = [row for row in found.rows if row["reason"] == "not adapted"]
-    assert {row["name"] for row in others} == set(base) - {
-        f"{Q}.weight",
-        f"{UP}.weight",
-        "lm_head.weight",
-        LAYER.format(1) + "self_attn.q_proj.weight",
-    }
-    assert all((row["status"], row["after"]) == ("not analysed", None) for row in others)
-
-
-def test_two_changes_of_one_place_are_not_guessed(tmp_path: Path) -> None:
-    base = {name.replace("model.", "", 1): x for name, x in llama().items()}
-    tensors = lora(f"x.{Q}", *change(Q)) | lora(f"y.{Q}", *change(Q))
-    folder = write_adapter(tmp_path / "a", tensors)
-    found = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS)
-    assert found.analysed == []
-    assert [row["name"] for row in found.unpaired] == [f"x.{Q}.weight", f"y.{Q}.weight"]
-
-
-@pytest.mark.parametrize("side", ["A", "B"])
-def test_nan_in_a_factor_is_named(tmp_path: Path, side: str) -> None:
-    B, A = change(Q)
-    (A if side == "A" else B)[3, 2] = np.nan
-    tensors = lora(Q, B, A) | lora(UP, *change(UP))
-    found = ss.compare(
-        written(tmp_path / "base", llama()), write_adapter(tmp_path / "a", tensors), **OPTIONS
-    )
-    row = found[f"{Q}.weight"]
-    assert (row["status"], row["failure"]) == ("failed", "data")
-    assert row["reason"] == (
-        f"factor {side} of a product holds 1 NaN or infinite entries, the first at (3, 2)"
-    )
-    assert found[f"{UP}.weight"]["status"] == "analysed"
-
-
-def test_nan_in_the_base_is_named(tmp_path: Path) -> None:
-    base = llama()
-    base[f"{Q}.weight"][1, 2] = np.nan
-    found = ss.compare(written(tmp_path / "base", base, "F32"), adapter(tmp_path / "a"), **OPTIONS)
-    assert found[f"{Q}.weight"]["reason"] == (
-        "the matrix before holds 1 NaN and 0 infinite entries, the first at (1, 2)"
-    )
-    assert len(found.failed) == 1
-
-
-def test_the_base_comes_first(tmp_path: Path) -> None:
-    base, folder = written(tmp_path / "base", llama()), adapter(tmp_path / "a")
-    with pytest.raises(
-        ValueError, match=r"a is an adapter and .*base a checkpoint: the base comes"
-    ):
-        ss.compare(folder, base)
-
-
-def test_too_little_memory_fails_a_row_with_both_numbers(tmp_path: Path) -> None:
-    base, folder = written(tmp_path / "base", llama()), adapter(tmp_path / "a", Q, UP)
-    found = ss.compare(base, folder, **OPTIONS | {"memory_limit": 20_000})
-    for row in found.failed:
-        assert row["failure"] == "environment"
-        assert re.search(r"needs \d.* kiB, memory_limit is 19.6 kiB", row["reason"])
-    assert len(found.failed) == 2
-
-
 # --------------------------------------------------------------------------------- two adapters
 
 
@@ -500,127 +304,3 @@ def test_an_adapter_with_itself_is_identical(tmp_path: Path) -> None:
     for row in ss.compare(one, two, **OPTIONS).analysed:
         assert (row["relative_change"], row["cosine"], row["delta_fro_norm"]) == (0, 1, 0)
         assert row["change_effective_rank"] == row["change_effective_rank_error"] == 0
-
-
-# ------------------------------------------------------------------------------ invariances
-
-
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[dict[str, Any]]]:
-    folder = tmp_path_factory.mktemp("adapted")
-    base, lora_ = written(folder / "base", llama()), adapter(folder / "lora")
-    return base, lora_, bits(ss.compare(base, lora_, **OPTIONS).rows)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"num_threads": 1},
-        {"num_threads": 3},
-        {"memory_limit": "64MiB"},
-        {"reading": "mapped"},
-        {"reading": "uncached"},
-    ],
-    ids=str,
-)
-def test_threads_memory_and_reading_change_no_bit(
-    compared: tuple[Path, Path, list[dict[str, Any]]], options: dict[str, Any]
-) -> None:
-    base, folder, expected = compared
-    assert bits(ss.compare(base, folder, **OPTIONS | options).rows) == expected
-
-
-def test_a_large_matrix_has_the_same_bits_for_any_threads_and_memory(tmp_path: Path) -> None:
-    rng = np.random.default_rng(4)
-    base = written(tmp_path / "base", {f"{Q}.weight": weights(900, 1100, rng)})
-    B, A = factors(900, 1100, 8)
-    folder = write_adapter(tmp_path / "a", lora(Q, 0.01 * B, 0.02 * A), r=8)
-    options: dict[str, Any] = {"k": 16, "effort": "density"}
-    rows = [
-        bits(ss.compare(base, folder, **options | more).rows)
-        for more in (
-            {"num_threads": 1, "memory_limit": "1GiB"},
-            {"num_threads": 3, "memory_limit": "1GiB"},
-            {"num_threads": 2, "memory_limit": "70MiB"},
-        )
-    ]
-    assert rows[0] == rows[1] == rows[2]
-
-
-def test_shards_of_the_base_change_no_bit(
-    compared: tuple[Path, Path, list[dict[str, Any]]], tmp_path: Path
-) -> None:
-    _, folder, expected = compared
-    tensors = [stored(name, x) for name, x in llama().items()]
-    sharded = write_sharded(
-        tmp_path / "shards", {"b.safetensors": tensors[::2], "a.safetensors": tensors[1::2]}
-    )
-    found = bits(ss.compare(sharded, folder, **OPTIONS).rows)
-    by_name = {row["name"]: row | {"before_file": "model.safetensors"} for row in found}
-    assert by_name == {row["name"]: row for row in expected}
-
-
-def test_executors_and_breaks_change_no_bit(
-    compared: tuple[Path, Path, list[dict[str, Any]]], tmp_path: Path
-) -> None:
-    base, folder, expected = compared
-    with ThreadPoolExecutor(2) as pool:
-        spread = ss.compare(base, folder, executor=pool, workers=2, **OPTIONS)
-    assert bits(spread.rows) == expected
-    journal = tmp_path / "pair.jsonl"
-    ss.compare(base, folder, resume=journal, **OPTIONS)
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:5]))
-    assert bits(ss.compare(base, folder, resume=journal, **OPTIONS).rows) == expected
-
-
-def test_another_adapter_is_another_comparison(tmp_path: Path) -> None:
-    base, folder = written(tmp_path / "base", llama()), adapter(tmp_path / "a", Q)
-    ss.compare(base, folder, resume=tmp_path / "pair.jsonl", **OPTIONS)
-    adapter(folder, Q, lora_alpha=9)
-    with pytest.raises(ValueError, match=r"after/adapter_config.json has other content"):
-        ss.compare(base, folder, resume=tmp_path / "pair.jsonl", **OPTIONS)
-
-
-# -------------------------------------------------------------------------- reports, command line
-
-
-def test_reports_tables_and_pages_take_it(tmp_path: Path) -> None:
-    found = ss.compare(written(tmp_path / "base", llama()), adapter(tmp_path / "a"), **OPTIONS)
-    for suffix in ("jsonl", "csv", "html"):
-        found.save(tmp_path / f"pair.{suffix}")
-    assert bits(Comparison.load(tmp_path / "pair.jsonl").rows) == bits(found.rows)
-    page = (tmp_path / "pair.html").read_text()
-    assert "8 pairs of matrices" in page
-    assert math.isfinite(found.analysed[0]["relative_change"])
-
-
-def invoke(*arguments: object) -> tuple[int, str, str]:
-    found = CliRunner().invoke(app, ["compare", *map(str, arguments)])
-    return found.exit_code, found.stdout, found.stderr
-
-
-def test_the_command_line(tmp_path: Path) -> None:
-    base, folder = written(tmp_path / "base", llama()), adapter(tmp_path / "a")
-    status, out, err = invoke(base, folder, "-k", 8, "--out", tmp_path / "pair.csv")
-    assert status == 0, err
-    assert "8 pairs analysed" in out
-    assert "Without a partner" not in out
-    assert len(Comparison.load(tmp_path / "pair.csv").analysed) == 8
-    status, out, _ = invoke(base, folder, "-k", 8, "--json", "--quiet")
-    assert status == 0
-    assert [json.loads(line)["name"] for line in out.splitlines()] == list(llama())
-    status, _, err = invoke(folder, base)
-    assert status == 2
-    assert "the base comes first" in " ".join(err.split())
-    alone = adapter(tmp_path / "other", Q)
-    write_file(tmp_path / "less.safetensors", of_array("w", "F32", np.ones((3, 4), np.float32)))
-    status, out, _ = invoke(tmp_path / "less.safetensors", alone)
-    assert status == 1
-    assert "Without a partner" in out
-
-
-def test_notes_of_the_adapter_are_kept(tmp_path: Path) -> None:
-    folder = adapter(tmp_path / "a", Q, init_lora_weights="pissa")
-    found = ss.compare(written(tmp_path / "base", llama()), folder, **OPTIONS)
-    assert any("pissa" in note and note.startswith("after: ") for note in found.notes)

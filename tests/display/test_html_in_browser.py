@@ -1,25 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The page in a browser: no error, no request, and everything that one can do with it.
-
-Chromium is looked for in SIGMASCOPE_CHROMIUM, in PATH, and where Playwright puts its own.
-"""
+"""The page in a browser: no error, no request, and everything is drawn and legible."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.support.html_pages import EVIL, Open, drawn
 from tests.support.made_rows import (
-    ODD,
     columns_of,
-    comparison_header,
-    comparison_rows,
     evidence,
     noise,
     planted,
@@ -34,85 +26,7 @@ from sigmascope._display.html.payload import compact, compact_error
 from sigmascope._display.text import short, with_error
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-EVIL = "</script><img src=x onerror='window.evil=1'>"
-Open = Callable[..., "Page"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = os.environ.get("SIGMASCOPE_CHROMIUM") or next(
-        filter(None, map(shutil.which, NAMES)), ""
-    )
-    with api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        path = found or (own if Path(own).is_file() else "")
-        if not path:
-            pytest.skip("no Chromium in SIGMASCOPE_CHROMIUM or PATH, nor one of Playwright's")
-        one = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield one
-        one.close()
-
-
-def evil_rows() -> list[dict[str, Any]]:
-    rows = scan_rows(4)
-    rows[1]["name"] = EVIL
-    rows[1]["role"] = EVIL
-    rows[1]["stable_rank"] *= 1e4
-    return rows
-
-
-PAGES: dict[str, Callable[[], str]] = {
-    "scan": lambda: make_page(scan_header(rows := scan_rows(12, 1e-3)), rows),
-    "comparison": lambda: make_page(comparison_header(rows := comparison_rows(12)), rows),
-    "evil": lambda: make_page(scan_header(rows := evil_rows()), rows),
-    "empty": lambda: make_page(scan_header([]), []),
-}
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("pages")
-    made = {name: folder / f"{name}.html" for name in PAGES}
-    for name, path in made.items():
-        path.write_text(PAGES[name](), encoding="utf-8")
-    return made
-
-
-@pytest.fixture
-def opened(browser: Browser, files: dict[str, Path]) -> Iterator[Open]:
-    """Open a page; at the end there must have been no error and no request but for the page."""
-    contexts, wrong = [], []
-
-    def open_page(kind: str, width: int = 1280, **options: Any) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, reduced_motion="reduce", **options
-        )
-        contexts.append(context)
-        context.set_default_timeout(60_000)  # a busy machine is slow
-        one = context.new_page()
-        uri = files[kind].as_uri()
-        one.on("console", lambda said: wrong.append(f"console: {said.text}"))
-        one.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-        one.on(
-            "request",
-            lambda asked: None if asked.url in (uri, "data:,") else wrong.append(asked.url),
-        )
-        one.goto(uri)
-        return one
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-def drawn(page: Page, place: str) -> int:
-    return page.locator(f"#{place} svg").count()
+    from playwright.sync_api import Browser
 
 
 @pytest.mark.parametrize("kind", ["scan", "comparison", "evil"])
@@ -268,35 +182,6 @@ def test_medians_say_their_error_and_of_how_many(browser: Browser, tmp_path: Pat
     page.close()
 
 
-def test_a_measure_is_chosen(opened: Open) -> None:
-    page = opened("scan")
-    assert "Effective rank." in (page.locator("#meaning").text_content() or "")
-    page.get_by_role("combobox", name="Measure").select_option("stable_rank")
-    assert "strongest direction" in (page.locator("#meaning").text_content() or "")
-    assert "stable rank" in (page.locator("#depth-caption").text_content() or "")
-    assert "stable rank" in (page.locator("#table thead").text_content() or "")
-    page.get_by_role("combobox", name="Shown as").select_option("share")
-    assert "%" in (page.locator("#heatmap-caption").text_content() or "")
-    page.get_by_role("combobox", name="Measure").select_option("spectral_norm")
-    assert page.get_by_role("combobox", name="Shown as").input_value() == "value"
-
-
-def test_filters_leave_some(opened: Open) -> None:
-    page = opened("scan")
-    page.get_by_role("combobox", name="Role").select_option("up")
-    assert page.locator("#depth .panel").count() == 1
-    page.get_by_role("textbox", name="Layers").fill("2-4, 7")
-    assert page.locator("#table tbody tr").count() == 4
-    assert page.locator("#heatmap rect.cell").count() == 4
-    assert "4 of 86 matrices" in (page.locator("#shown").text_content() or "")
-    page.get_by_role("searchbox", name="Name contains").fill("layers.7.")
-    assert page.locator("#table tbody tr").count() == 1
-    page.get_by_role("searchbox", name="Name contains").fill("nothing like that")
-    assert page.locator("#table tbody tr").count() == 0
-    page.get_by_role("button", name="Reset").click()
-    assert page.locator("#depth .panel").count() == 7
-
-
 def test_towers_are_told_apart(browser: Browser, tmp_path: Path) -> None:
     rows = scan_rows(3)
     seen = [row | {"tower": "vision", "name": f"vision.{row['name']}"} for row in rows]
@@ -310,34 +195,6 @@ def test_towers_are_told_apart(browser: Browser, tmp_path: Path) -> None:
     headings = page.locator("#depth .panel h4").all_text_contents()
     assert [heading.strip() for heading in headings][:2] == ["vision q", "vision k"]
     page.close()
-
-
-def test_values_are_shown_on_hover(opened: Open) -> None:
-    page = opened("comparison")
-    page.locator("#heatmap rect.cell").nth(20).hover()
-    tip = page.locator("#tip")
-    assert tip.is_visible()
-    assert "relative change" in (tip.text_content() or "")
-    page.locator("#ranks svg").hover()
-    assert "σ of rank" in (tip.text_content() or "")
-    page.locator("#angles svg").hover()
-    assert "°" in (tip.text_content() or "")
-    page.mouse.move(2, 2)
-    assert not tip.is_visible()
-    page.locator("#numbers .term").first.hover()
-    assert tip.is_visible()
-
-
-def test_words_explain_themselves_on_hover_and_focus(opened: Open) -> None:
-    page = opened("scan")
-    tip = page.locator("#tip")
-    page.locator("#findings .term", has_text="robust standard deviations").hover()
-    assert "outliers do not move" in (tip.text_content() or "")
-    page.mouse.move(2, 2)
-    assert not tip.is_visible()
-    page.locator("#numbers .term", has_text="stable rank").focus()
-    assert tip.is_visible()
-    assert "strongest direction" in (tip.text_content() or "")
 
 
 def test_several_matrices_of_a_role_in_a_layer_are_a_median(
@@ -359,66 +216,6 @@ def test_several_matrices_of_a_role_in_a_layer_are_a_median(
     assert "median 4 of 5, 2 to 6" in (page.locator("#tip").text_content() or "")
     assert page.locator("#heatmap rect.cell").count() == 3
     page.close()
-
-
-def test_a_matrix_is_chosen_by_pointer(opened: Open) -> None:
-    page = opened("scan")
-    page.locator("#heatmap rect.cell").nth(12 + 5).click()
-    chosen = page.locator("#matrix option:checked").text_content() or ""
-    assert "layers.5." in chosen
-    assert "k_proj" in chosen
-    assert chosen in (page.locator("#ranks svg").get_attribute("aria-label") or "")
-    page.locator("#findings button.go", has_text=ODD[0]).first.click()
-    assert page.locator("#matrix option:checked").text_content() == ODD[0]
-    page.get_by_role("button", name="Next matrix").click()
-    assert page.locator("#matrix option:checked").text_content() != ODD[0]
-
-
-def test_charts_are_worked_by_keyboard(opened: Open) -> None:
-    page = opened("scan")
-    page.locator("#name").focus()
-    page.keyboard.press("Tab")  # the reset button
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.closest('#depth') !== null")
-    tip = page.locator("#tip")
-    assert "layer 0" in (tip.text_content() or "")
-    page.keyboard.press("ArrowRight")
-    assert "layer 1" in (tip.text_content() or "")
-    page.keyboard.press("Enter")
-    assert "layers.1.self_attn.q_proj" in (
-        page.locator("#matrix option:checked").text_content() or ""
-    )
-    assert page.evaluate("document.activeElement.closest('#depth') !== null"), "focus is kept"
-    page.keyboard.press("Escape")
-    assert not tip.is_visible()
-    page.locator("#heatmap svg[tabindex]").focus()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowRight")
-    assert "layer 2, k" in (tip.text_content() or "")
-
-
-def test_the_table_is_sorted(opened: Open) -> None:
-    page = opened("scan")
-    button = page.locator("#table th button").nth(5)
-    button.click()
-    assert page.locator("#table th").nth(5).get_attribute("aria-sort") == "descending"
-    values = page.locator("#table tbody tr td:last-child").all_text_contents()
-    numbers = [float(value.split(" ±")[0]) for value in values]
-    assert numbers == sorted(numbers, reverse=True)
-    before = page.locator("#table tbody tr").count()
-    page.get_by_role("button", name="Show all 86").click()
-    assert (before, page.locator("#table tbody tr").count()) == (60, 86)
-
-
-def test_sides_of_a_pair_are_switched(opened: Open) -> None:
-    page = opened("comparison")
-    assert page.locator("#ranks path.series").count() == 3
-    page.locator("#sides").get_by_label("ΔW without decay").check()
-    assert page.locator("#ranks path.series").count() == 4
-    page.locator("#side").get_by_label("before").check()
-    assert "before" in (page.locator("#density-caption").text_content() or "")
-    headers = page.locator("#numbers thead th").all_text_contents()
-    assert headers == ["Measure", "before", "after", "change", "ΔW", "ΔW without decay"]
 
 
 def test_what_is_missing_is_not_zero(browser: Browser, tmp_path: Path) -> None:

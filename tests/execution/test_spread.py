@@ -3,13 +3,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +17,12 @@ from hypothesis import strategies as st
 from tests.support import known_spectra as ks
 from tests.support.calls import CALLS, EVERY, Call
 from tests.support.executors import Shuffling
+from tests.support.spread import SHAPES, in_file, numbers
 from tests.support.streams import bits as sketch_bits
 
 import sigmascope as ss
 from sigmascope import _core
 from sigmascope._execution import workers
-
-SHAPES = {"tall": (1400, 260), "wide": (230, 1500), "square": (900, 900)}
 
 
 @pytest.fixture(autouse=True)
@@ -45,27 +40,6 @@ def processes() -> Iterator[dict[int, Executor]]:
     yield pools
     for pool in pools.values():
         pool.shutdown()
-
-
-def in_file(folder: Path, shape: tuple[int, int], kind: Any = ml_dtypes.bfloat16) -> ss.Matrix:
-    """Like trained weights, in one file."""
-    values = ks.llm(*shape)[0].astype(kind)
-    path = folder / f"{shape[0]}x{shape[1]}.bin"
-    path.write_bytes(values.tobytes())
-    dtype = "bf16" if kind is ml_dtypes.bfloat16 else f"f{8 * values.itemsize}"
-    return ss.tensor(path, 0, shape, dtype)
-
-
-def numbers(result: Any) -> list[bytes]:
-    """All that a result says of the matrix, but not how long it took."""
-    found = []
-    for field in dataclasses.fields(result):
-        value = getattr(result, field.name)
-        if dataclasses.is_dataclass(value):
-            found += numbers(value)
-        elif field.name not in ("seconds", "num_threads"):
-            found.append(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-    return found
 
 
 def lapack(a: ss.Matrix) -> Any:
@@ -325,71 +299,6 @@ def test_what_comes_back_in_another_shape_is_refused() -> None:
             Wrong(), block=4, steps=2, seed=0, f64=True, threads=1, panel_rows=0, load_bytes=0,
             progress=None,
         )  # fmt: skip
-
-
-# ---------------------------------------------------------------------------------- the faults
-
-
-class Killing(Executor):
-    """A pool, one of whose workers is killed when so many tasks were submitted."""
-
-    def __init__(self, pool: ProcessPoolExecutor, after: int) -> None:
-        self.pool, self.after = pool, after
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.after -= 1
-        if self.after == 0:
-            os.kill(self.pool.submit(os.getpid).result(), signal.SIGKILL)
-        return self.pool.submit(fn, *args, **kwargs)
-
-
-def test_a_worker_killed_loses_nothing(tmp_path: Path) -> None:
-    a = in_file(tmp_path, SHAPES["tall"])
-    wanted = numbers(ss.svds(a, 6, method="krylov", executor=Shuffling()))
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(2, mp_context=context) as pool,
-        pytest.warns(RuntimeWarning, match="the executor lost its workers") as told,
-    ):
-        result = ss.svds(a, 6, method="krylov", executor=Killing(pool, 20))
-    assert numbers(result) == wanted
-    assert len(told) == 1
-
-
-def test_dask_with_a_worker_killed_gives_the_same_bits(tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed")
-    a = in_file(tmp_path, SHAPES["tall"])
-    wanted = numbers(ss.svds(a, 6, method="krylov", executor=Shuffling()))
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-    )
-    with cluster, distributed.Client(cluster) as client:
-        killed: list[int] = []
-
-        def kill(done: int) -> None:
-            if done > 2 * a.nbytes and not killed:
-                killed.append(next(iter(client.run(os.getpid).values())))
-                os.kill(killed[0], signal.SIGKILL)
-
-        executor = client.get_executor()
-        result = ss.svds(a, 6, method="krylov", executor=executor, progress=kill)
-    assert killed
-    assert numbers(result) == wanted
-
-
-def test_a_task_whose_worker_was_lost_is_given_to_another(tmp_path: Path) -> None:
-    a = in_file(tmp_path, SHAPES["tall"])
-    wanted = numbers(ss.svds(a, 6, executor=Shuffling()))
-    assert numbers(ss.svds(a, 6, executor=Shuffling(losing=7))) == wanted
-
-
-def test_a_pool_that_was_shut_down_is_told(tmp_path: Path) -> None:
-    a = in_file(tmp_path, SHAPES["tall"])
-    pool = ThreadPoolExecutor(1)
-    pool.shutdown()
-    with pytest.warns(RuntimeWarning, match="the executor lost its workers"):
-        result = ss.svds(a, 6, executor=pool)
-    assert numbers(result) == numbers(ss.svds(a, 6, executor=Shuffling()))
 
 
 def test_a_file_changed_under_the_workers_is_told(

@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tests.support.checkpoints import of_array, write_file
 
+import sigmascope as ss
+
 Array = NDArray[Any]
 
 PREFIX = "base_model.model."
+Q = "model.layers.0.self_attn.q_proj"
+DOWN = "model.layers.1.mlp.down_proj"
 
 SETTINGS: dict[str, Any] = {
     "peft_type": "LORA",
@@ -58,3 +62,11 @@ def write_adapter(folder: Path, tensors: Mapping[str, Array], **settings: Any) -
     )
     (folder / "adapter_config.json").write_text(json.dumps(SETTINGS | settings))
     return folder
+
+
+def dense(product: ss.LowRank) -> np.ndarray[Any, Any]:
+    return np.asarray(product.matrix(), dtype=np.float64)
+
+
+def assert_close(found: Any, truth: Any) -> None:
+    np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-5)
