@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.execution.test_memory import peak, written
 from tests.support import known_spectra as ks
 from tests.support.checkpoints import of_array, write_file
+from tests.support.peak_memory import peak, written
 from tests.support.scans import bits
 from typer.testing import CliRunner
 

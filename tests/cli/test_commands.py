@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.checkpoints import Stored, of_array, write_file
-from typer.testing import CliRunner
+from tests.support.command_line import invoke
 
 import sigmascope as ss
-from sigmascope.cli.app import app
 from sigmascope.cli.demo import DemoError
 
 COMMAND = [sys.executable, "-m", "sigmascope"]
@@ -56,11 +55,6 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
         check=False,
         env={**os.environ, **environment},
     )
-
-
-def invoke(*arguments: object) -> tuple[int, str, str]:
-    found = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return found.exit_code, found.stdout, found.stderr
 
 
 # ------------------------------------------------------------------------------------ results

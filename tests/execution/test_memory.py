@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.adapters import factors, lora, write_adapter
-from tests.support.checkpoints import entry
+from tests.support.peak_memory import peak, written
 
 import sigmascope as ss
 from sigmascope._execution import memory
@@ -21,16 +20,6 @@ from sigmascope._execution.passes import MIB, Reading
 from sigmascope.matrices.joins import partly_loaded
 
 LIMITS = ("1GiB", "90MiB", "70MiB")
-
-SIZES = {"F32": 4, "BF16": 2, "F64": 8}
-
-# Not ru_maxrss: a child begins with what its parent held when it was forked, and a test run that
-# has imported a large library would hide all that the child uses. VmHWM belongs to the program.
-_PEAK = """
-{work}
-with open("/proc/self/status") as status:
-    print(next(line.split()[1] for line in status if line.startswith("VmHWM:")))
-"""
 _IMPORT = "import sigmascope"
 _SCAN = """
 import sigmascope as ss
@@ -46,43 +35,10 @@ found = ss.{call}(A, {arguments} memory_limit={limit}, num_threads={threads})
 """
 
 
-def peak(work: str) -> int:
-    """Return the peak resident bytes of a fresh interpreter that does some work."""
-    found = subprocess.run(
-        [sys.executable, "-c", _PEAK.format(work=work)], capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 0, found.stderr
-    return int(found.stdout) * 1024
-
-
 @pytest.fixture(scope="module")
 def imported() -> int:
     """Resident bytes of the imported package."""
     return peak(_IMPORT)
-
-
-def written(folder: Path, rows: int, columns: int, dtype: str = "F32") -> Path:
-    """Noise, and a few directions above it: written piece by piece, once."""
-    path = folder / f"{rows}x{columns}{dtype}.safetensors"
-    if path.exists():
-        return path
-    size = rows * columns * SIZES[dtype]
-    header = json.dumps({"w": entry(dtype, (rows, columns), (0, size))}).encode()
-    rng = np.random.default_rng(0)
-    height = max(min(rows, 2**21 // columns), 1)
-    piece = rng.standard_normal((height, columns), dtype=np.float32)
-    spikes = rng.standard_normal((24, columns), dtype=np.float32)
-    with open(path, "wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        for start in range(0, rows, height):
-            # rows turned against each other, so that the pieces are not copies
-            weights = rng.standard_normal((height, 24), dtype=np.float32) * np.geomspace(1, 0.2, 24)
-            numbers = np.roll(piece, rng.integers(columns), 1) + weights @ spikes
-            numbers = numbers[: rows - start].astype("<f8" if dtype == "F64" else "<f4")
-            if dtype == "BF16":  # truncated
-                numbers = (numbers.view("<u4") >> 16).astype("<u2")
-            file.write(numbers.tobytes())
-    return path
 
 
 @pytest.fixture(scope="module")

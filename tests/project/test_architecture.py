@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-CPP = ROOT / "cpp"
-PACKAGE = ROOT / "python" / "sigmascope"
+from tests.support.sources import CPP, PACKAGE, ROOT, deferred_nodes, sources
 
 
 class Room(NamedTuple):
@@ -107,10 +104,6 @@ MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 21
 """Of the package. Arrows of the package's own files and of the compiled extension do not count."""
 
 # ---------------------------------------------------------------------------------------- C++
-
-
-def sources(folder: Path, *suffixes: str) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix in suffixes)
 
 
 def cpp_files() -> list[str]:
@@ -211,16 +204,6 @@ class Import(NamedTuple):
     """Inside a function, or for the type checker alone."""
 
 
-def deferred_nodes(tree: ast.Module) -> set[ast.AST]:
-    """The nodes that importing the module does not run."""
-    found: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        if function or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)):
-            found.update(ast.walk(node))
-    return found
-
-
 def room_of(names: list[str]) -> str:
     """The room of a module of ours, by the parts of its name."""
     first = names[1] if len(names) > 1 else ""
@@ -311,77 +294,3 @@ def test_the_package_has_few_names_at_its_top() -> None:
     names = {path.name.split(".")[0] for path in PACKAGE.iterdir()} - own
     assert names == set(PYTHON_ROOMS) - {"package"}
     assert len(names) <= MOST_NAMES
-
-
-def test_python_modules_have_no_cycle() -> None:
-    """Below the package itself, every module can be read before those that use it."""
-    files = {path: name_of(path) for path in sources(PACKAGE, ".py")}
-    known = set(files.values())
-    uses: dict[str, set[str]] = {}
-    for path, name in files.items():
-        if "." in name:
-            uses[name] = {found for found in modules_of(path) if found in known and found != name}
-    while uses:
-        ready = {module for module, targets in uses.items() if not targets & uses.keys()}
-        assert ready, f"a cycle among {sorted(uses)}"
-        uses = {module: targets for module, targets in uses.items() if module not in ready}
-
-
-def name_of(path: Path) -> str:
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def modules_of(path: Path) -> Iterator[str]:
-    """What a module of ours may import when it is read, the submodules of packages too."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    deferred = deferred_nodes(tree)
-    package = ["sigmascope", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node not in deferred:
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (base, node.module) if part)
-            named = [f"{module}.{alias.name}" for alias in node.names]
-            submodules = [name for name in named if is_module(name)]
-            yield from submodules
-            if len(submodules) < len(named):
-                yield module
-
-
-def is_module(name: str) -> bool:
-    place = PACKAGE.parent.joinpath(*name.split("."))
-    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
-
-
-# --------------------------------------------------------------------------------- every file
-
-
-def written_files() -> list[Path]:
-    """Every source file of the project."""
-    folders = [CPP, PACKAGE, ROOT / "tests", ROOT / "benchmarks"]
-    return [p for folder in folders for p in sources(folder, ".cpp", ".hpp", ".py", ".pyi")]
-
-
-def test_names_say_what_is_inside() -> None:
-    vague = {"utils", "util", "common", "misc", "detail", "helpers"}
-    for path in written_files():
-        parts = [part.removeprefix("test_").split(".")[0] for part in path.relative_to(ROOT).parts]
-        assert not vague & set(parts), path
-
-
-def test_every_source_file_names_its_licence_first() -> None:
-    for path in [*written_files(), ROOT / "CMakeLists.txt"]:
-        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
-        assert first in {
-            "// SPDX-License-Identifier: BSD-3-Clause",
-            "# SPDX-License-Identifier: BSD-3-Clause",
-        }, path
-
-
-def test_files_stay_readable_at_one_sitting() -> None:
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for path in [*sources(CPP, ".cpp", ".hpp"), *sources(PACKAGE, ".py", ".pyi")]
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 300
-    }
-    assert not long, f"more than 300 lines; look for the second idea in: {long}"

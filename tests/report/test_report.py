@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 from tests.support.checkpoints import Stored, of_array, opened, write_file
+from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
@@ -24,22 +23,6 @@ from sigmascope.report.tables import show_table
 
 EVIL = "[red]evil\x1b[31m[/red]"
 """A name that is markup, and that a terminal would obey."""
-
-
-def screen(width: int = 80, *, terminal: bool = False) -> Console:
-    return Console(
-        file=io.StringIO(),
-        width=width,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        force_terminal=terminal,
-    )
-
-
-def shown(out: Console) -> str:
-    assert isinstance(out.file, io.StringIO)
-    return out.file.getvalue()
 
 
 def model(folder: Path, layers: int = 3, experts: int = 0) -> Path:

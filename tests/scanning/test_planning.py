@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.report.test_report import screen, shown
 from tests.support import known_spectra as ks
 from tests.support.checkpoints import Stored, of_array, opened, write_file
+from tests.support.screens import screen, shown
 from typer.testing import CliRunner
 
 import sigmascope as ss

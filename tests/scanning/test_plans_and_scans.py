@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.report.test_report import screen, shown
 from tests.support.checkpoints import of_array, write_file
 from tests.support.scans import model as small_model
 from tests.support.scans import normal
+from tests.support.screens import screen, shown
 from typer.testing import CliRunner
 
 import sigmascope as ss

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.test_commands import invoke
+from tests.support.command_line import invoke
 from tests.support.scans import bits, model
 
 import sigmascope as ss

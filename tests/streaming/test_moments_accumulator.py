@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.solvers.test_moments import ADVERSARIES, adversary, check
+from tests.support.moments import ADVERSARIES, adversary, check
 from tests.support.streams import moments_bits
 
 import sigmascope as ss
