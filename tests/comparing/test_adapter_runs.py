@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.adapted import OPTIONS, Q, adapter, llama
+from tests.support.adapted_model import OPTIONS, Q, adapter, llama
 from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import stored, weights, written
 from tests.support.checkpoints import of_array, write_file, write_sharded

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.adapted import LAYER, OPTIONS, UP, Q, adapter, change, llama
+from tests.support.adapted_model import LAYER, OPTIONS, UP, Q, adapter, change, llama
 from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import written
 

@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.support.adapted import (
+from tests.support.adapted_model import (
     MODULES,
     OPTIONS,
     UP,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support.executors import Shuffling
-from tests.support.spread import SHAPES, in_file, numbers
+from tests.support.spread_matrices import SHAPES, in_file, numbers
 
 import sigmascope as ss
 from sigmascope._execution import workers

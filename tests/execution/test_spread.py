@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.support import known_spectra as ks
 from tests.support.calls import CALLS, EVERY, Call
 from tests.support.executors import Shuffling
-from tests.support.spread import SHAPES, in_file, numbers
+from tests.support.spread_matrices import SHAPES, in_file, numbers
 from tests.support.streams import bits as sketch_bits
 
 import sigmascope as ss

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What comments and pages name is there: files, links, commands, options, arguments."""
+"""Files, links, commands, options and arguments that comments and pages name are there."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.checkpoints import encoded, write_file
-from tests.support.mixed import UP, column, mixed, normal
+from tests.support.mixed_checkpoint import UP, column, mixed
+from tests.support.scans import normal
 
 import sigmascope as ss
 from sigmascope._tables.journal import Journal, sealed_line

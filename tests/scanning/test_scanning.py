@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from tests.support.checkpoints import opened, write_file
-from tests.support.mixed import DOWN, UP, column, mixed, normal
+from tests.support.mixed_checkpoint import DOWN, UP, column, mixed
+from tests.support.scans import normal
 
 import sigmascope as ss
 from sigmascope.scanning import ScanEvent, ScanInterrupted

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What reading leaves in the page cache, on ordinary and on strange systems."""
+"""Pages that reading leaves in the cache, on ordinary and on strange systems."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Preloaded by test_reading_modes.py: the file systems and signals that a test machine does not have. STRANGE says which:
+// Preloaded by test_page_cache.py: the file systems and signals that a test machine does not have. STRANGE says which:
 // "open" refuses O_DIRECT when a file is opened, "read" when it is read, "short" cuts reads short and interrupts them.
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -9,15 +9,10 @@ from typing import Any
 
 import numpy as np
 from tests.support.checkpoints import Stored, of_array, write_file
+from tests.support.scans import normal
 
 UP = "model.layers.0.mlp.up_proj.weight"
 DOWN = "model.layers.1.mlp.down_proj.weight"
-
-
-def normal(name: str, *shape: int, seed: int = 0) -> Stored:
-    return of_array(
-        name, "F32", np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    )
 
 
 def mixed(folder: Path) -> Path:
