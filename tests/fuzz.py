@@ -21,14 +21,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+import numpy as np
 
-import numpy as np  # noqa: E402
-from fuzzing import READERS, make  # noqa: E402
-
-import sigmascope as ss  # noqa: E402
-from sigmascope.errors import SigmascopeError  # noqa: E402
+import sigmascope as ss
+from sigmascope.errors import SigmascopeError
+from tests.support.fuzzing import READERS, make
 
 SECONDS = 20
 """For one file, on a machine that is busy; most take milliseconds."""
@@ -111,7 +108,7 @@ def worker(reader: str, first: int, count: int) -> None:
 def batch(reader: str, first: int, count: int) -> tuple[int, int, int, list[tuple[int, str]]]:
     """Run one worker; return how many files were refused and read, the next seed, and failures."""
     done = subprocess.run(
-        [sys.executable, __file__, "--worker", reader, str(first), str(count)],
+        [sys.executable, "-m", "tests.fuzz", "--worker", reader, str(first), str(count)],
         check=False,
         capture_output=True,
         text=True,

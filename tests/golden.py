@@ -23,9 +23,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))  # the folder that pytest has on its path too
-
-from campaign.runner import available, environment
+from tests.campaign.runner import available, environment
 
 SEED, CASES = 19, 400
 UNCOMPARED = {"seconds", "num_threads"}
@@ -66,8 +64,8 @@ def digest_of(value: Any) -> str:
 
 def campaign_results() -> Iterator[tuple[str, Any]]:
     """Answer every case of the campaign; the answers are recorded where its checks get them."""
-    from campaign import calls, measures, streams, triplets
-    from campaign.cases import draw
+    from tests.campaign import calls, measures, streams, triplets
+    from tests.campaign.cases import draw
 
     answers: list[Any] = []
 
@@ -90,10 +88,9 @@ def campaign_results() -> Iterator[tuple[str, Any]]:
 
 def table_results() -> Iterator[tuple[str, Any]]:
     """The rows of scans of two small checkpoints, and of their comparison."""
-    from checkpoints import write_sharded
-    from scans import bits, model, normal
-
     import sigmascope as ss
+    from tests.support.checkpoints import write_sharded
+    from tests.support.scans import bits, model, normal
 
     with tempfile.TemporaryDirectory() as folder:
         before = model(Path(folder) / "before")

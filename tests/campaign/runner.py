@@ -29,7 +29,8 @@ PROCESSORS = {"scalar": "Prescott", "avx2": "Haswell"}
 """OpenBLAS's name of a processor with these instructions: LAPACK's time is of the same machine."""
 CHUNK = 250
 """Cases of one worker process, all with one instruction set."""
-FOLDER = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
+"""The folder from which workers import this package."""
 
 
 def instructions(isa: str) -> dict[str, str]:
@@ -39,7 +40,7 @@ def instructions(isa: str) -> dict[str, str]:
 
 
 def environment(isa: str) -> dict[str, str]:
-    path = os.pathsep.join([str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     single = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**os.environ, **single, **instructions(isa), "PYTHONPATH": path}
 
@@ -120,7 +121,7 @@ class Campaign:
             "isa": isa,
         }
         with subprocess.Popen(
-            [sys.executable, "-m", "campaign.worker", json.dumps(job)],
+            [sys.executable, "-P", "-m", "tests.campaign.worker", json.dumps(job)],
             env=environment(isa),
             stdout=subprocess.PIPE,
             text=True,

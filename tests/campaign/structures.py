@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import numpy as np
-from known_spectra import orthonormal
 
 from sigmascope import _core
+from tests.support.known_spectra import orthonormal
 
 from .gallery import Array, Maker
 from .sequences import few, log_uniform

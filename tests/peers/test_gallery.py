@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 import sigmascope as ss
-from peers.checks import called, gathered, of_measures, of_randomized, of_svds, of_values
-from peers.gallery import GALLERY, truth
+from tests.peers.checks import called, gathered, of_measures, of_randomized, of_svds, of_values
+from tests.peers.gallery import GALLERY, truth
 
 ORDER, MIDDLE, LARGE = 64, 150, 512
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from peers.gallery import AT_MOST, GALLERY
+from tests.peers.gallery import AT_MOST, GALLERY
 
 Array = NDArray[np.float64]
 

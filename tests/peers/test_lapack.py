@@ -15,9 +15,17 @@ import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
-from peers.checks import Truth, called, gathered, of_measures, of_randomized, of_svds, of_values
-from peers.drawn import orthogonal, spread
-from peers.structured import banded
+from tests.peers.checks import (
+    Truth,
+    called,
+    gathered,
+    of_measures,
+    of_randomized,
+    of_svds,
+    of_values,
+)
+from tests.peers.drawn import orthogonal, spread
+from tests.peers.structured import banded
 
 Array = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
-from peers.checks import Truth, called, gathered, of_randomized, of_svds, of_values
-from peers.drawn import elastic_rod
-from peers.structured import banded, tridiag
+from tests.peers.checks import Truth, called, gathered, of_randomized, of_svds, of_values
+from tests.peers.drawn import elastic_rod
+from tests.peers.structured import banded, tridiag
 
 Array = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import sigmascope as ss
-from peers.checks import Truth, of_randomized, of_values, of_vectors, solved
-from peers.formulas import hilb
+from tests.peers.checks import Truth, of_randomized, of_values, of_vectors, solved
+from tests.peers.formulas import hilb
 
 Array = NDArray[np.float64]
 

@@ -16,8 +16,8 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 import sigmascope as ss
-from peers.checks import Truth, of_values, solved
-from peers.formulas import hilb
+from tests.peers.checks import Truth, of_values, solved
+from tests.peers.formulas import hilb
 
 Array = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import sigmascope as ss
-from peers.checks import components, product, randomized, scores, solved
-from peers.drawn import low_rank_matrix
+from tests.peers.checks import components, product, randomized, scores, solved
+from tests.peers.drawn import low_rank_matrix
 
 Array = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 import sigmascope as ss
-from peers.checks import components, product, randomized, solved
-from peers.drawn import low_rank_matrix
+from tests.peers.checks import components, product, randomized, solved
+from tests.peers.drawn import low_rank_matrix
 
 Array = NDArray[np.float64]
 

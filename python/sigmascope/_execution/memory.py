@@ -3,8 +3,9 @@
 
 Of an m x n matrix let M = max(m, n) and N = min(m, n). Every function returns a :class:`Need`:
 *arrays*, which live through the call, and *working*, the most that one of its phases takes beside
-them. The numbers are those of the kernels in `cpp/`, named at each; `tests/test_memory.py` holds
-the sums against what fresh interpreters are measured to take.
+them. The numbers are those of the kernels in `cpp/`, named at each;
+`tests/execution/test_memory.py` holds the sums against what fresh interpreters are measured to
+take.
 """
 
 from __future__ import annotations

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The algorithms over a second, plain backend: they assume nothing about the CPU's."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support import known_spectra as ks
+
+import sigmascope as ss
+
+ROOT = Path(__file__).parents[2]
+DOUBLES = ctypes.POINTER(ctypes.c_double)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """Compile reference_backend/ with the algorithm headers of the source tree."""
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler on this machine")
+    blas = Path(ss.__file__).parent / "_libs" / "libscipy_openblas.so"
+    if not blas.exists():  # an in-place build
+        import scipy_openblas32
+
+        blas = Path(scipy_openblas32.get_lib_dir()) / "libscipy_openblas.so"
+    library = tmp_path_factory.mktemp("reference") / "reference.so"
+    sources = [
+        Path(__file__).parent / "reference_backend/reference_backend.cpp",
+        ROOT / "cpp/algorithms/small_dense.cpp",
+        ROOT / "cpp/storage/memory.cpp",
+    ]
+    flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    command = [compiler, *flags, f"-I{ROOT / 'cpp'}", *map(str, sources), str(blas)]
+    subprocess.run([*command, f"-Wl,-rpath,{blas.parent}", "-o", str(library)], check=True)
+    return ctypes.CDLL(str(library))
+
+
+def pointer(array: NDArray[np.float64]) -> Any:
+    return array.ctypes.data_as(DOUBLES)
+
+
+CASES: list[tuple[str, Callable[[], ks.Case], int]] = [
+    ("polynomial", lambda: ks.polynomial(90, 60), 10),
+    ("clustered", lambda: ks.clustered(120, 100, multiplicity=40), 24),
+    ("low rank", lambda: ks.low_rank(80, 60, rank=9), 14),
+    ("graded", lambda: ks.graded(90, 80), 40),
+    ("Gaussian", lambda: ks.gaussian(100, 100), 8),
+    ("zero", lambda: ks.zero(40, 30), 4),
+    ("everything", lambda: ks.gaussian(50, 30), 30),
+]
+
+
+@pytest.mark.parametrize(("case", "k"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize("vectors", [False, True])
+def test_block_krylov_agrees(
+    plain: ctypes.CDLL, case: Callable[[], ks.Case], k: int, vectors: bool
+) -> None:
+    A, sigma = case()
+    m, n = A.shape
+    s, residuals, errors = np.zeros(k), np.zeros(k), np.zeros(k)
+    info = (ctypes.c_int64 * 5)()
+    tol, block = 1e-6, 8
+    plain.plain_krylov(
+        pointer(np.ascontiguousarray(A)),
+        *map(ctypes.c_int64, (m, n, k)),
+        ctypes.c_double(tol),
+        *map(ctypes.c_int64, (block, 200, 0)),
+        ctypes.c_uint64(3),
+        int(vectors),
+        pointer(s),
+        pointer(residuals),
+        pointer(errors),
+        info,
+    )
+    assert info[0] == 1
+    assert np.all(np.abs(s - sigma[:k]) <= errors + 2e-14 * sigma[0])
+    ours = ss.svds(A, k, tol=tol, block=block, method="krylov", vectors=vectors, seed=3)
+    assert np.all(np.abs(s - ours.s) <= errors + ours.errors)
+    # the same decisions, up to what another random start may change
+    assert abs(info[3] - (ours.passes - (3 if vectors else 2))) <= 3
+    assert ours.columns == pytest.approx(info[2], abs=3 * block)
+
+
+def test_restart_agrees(plain: ctypes.CDLL) -> None:
+    A, sigma = ks.spiked(200, 160)
+    k, info = 8, (ctypes.c_int64 * 5)()
+    s, residuals, errors = np.zeros(k), np.zeros(k), np.zeros(k)
+    plain.plain_krylov(
+        pointer(A),
+        *map(ctypes.c_int64, (200, 160, k)),
+        ctypes.c_double(1e-6),
+        *map(ctypes.c_int64, (4, 300, 40)),
+        ctypes.c_uint64(0),
+        1,
+        pointer(s),
+        pointer(residuals),
+        pointer(errors),
+        info,
+    )
+    assert info[0] == 1
+    assert info[2] <= 40
+    np.testing.assert_allclose(s, sigma[:k], rtol=1e-9)
+
+
+def test_randomized_svd_and_gram_spectrum_agree(plain: ctypes.CDLL) -> None:
+    A, sigma = ks.exponential(120, 90)
+    s, errors = np.zeros(12), np.zeros(12)
+    plain.plain_randomized_svd(
+        pointer(A),
+        *map(ctypes.c_int64, (120, 90, 12, 20, 3)),
+        ctypes.c_uint64(1),
+        pointer(s),
+        pointer(errors),
+    )
+    ours = ss.randomized_svd(A, 12, passes=3, oversampling=8, seed=1)
+    np.testing.assert_allclose(s, ours.s, rtol=1e-4)
+    assert np.all(np.abs(s - sigma[:12]) <= errors)
+    every = np.zeros(90)
+    plain.plain_gram_spectrum(pointer(A), ctypes.c_int64(120), ctypes.c_int64(90), pointer(every))
+    np.testing.assert_allclose(every, ss.svdvals(A).values, atol=1e-7 * sigma[0])

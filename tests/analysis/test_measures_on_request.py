@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measures on request: what they find, what they hold in memory, and how a scan asks for them."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support import known_spectra as ks
+from tests.support.checkpoints import of_array, write_file
+from tests.support.peak_memory import peak, written
+from tests.support.scans import bits
+from typer.testing import CliRunner
+
+import sigmascope as ss
+from sigmascope._execution.memory import MIB
+from sigmascope.analysis import requested
+from sigmascope.analysis.requested import REQUESTED, check_measures, windows
+from sigmascope.cli.app import app
+
+FARMS, RANDOM = REQUESTED
+
+
+def asked(A: Any, name: str, **options: Any) -> Any:
+    return ss.spectrum(A, measures=name, **{"effort": "exact"} | options)[name]
+
+
+# ---------------------------------------------------------------------------------- alpha_farms
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (1024, 1024), (1500, 3000), (1030, 1024), (7, 7)])
+def test_windows_are_square_inside_and_along_the_diagonal(shape: tuple[int, int]) -> None:
+    found = windows(shape, 3)
+    side = min(*shape, 1024)
+    assert 1 <= len(found) <= 8
+    assert len({(r.start, c.start) for r, c in found}) == len(found)
+    for rows, columns in found:
+        assert rows.stop - rows.start == columns.stop - columns.start == side
+        assert 0 <= rows.start <= rows.stop <= shape[0]
+        assert 0 <= columns.start <= columns.stop <= shape[1]
+    if min(shape) > side + 100:
+        assert len(found) == 8
+    assert windows(shape[::-1], 3) == sorted((c, r) for r, c in found)
+
+
+def test_windows_depend_on_the_seed_and_spread_over_the_matrix() -> None:
+    starts = np.array([[c.start for _, c in windows((100, 10_000), seed)] for seed in range(20)])
+    eighths = starts * 8 // 9901
+    assert np.all(eighths == np.arange(8))
+    assert len({tuple(row) for row in starts}) == 20
+    assert windows((100, 10_000), 2**64 - 1) != windows((100, 10_000), 0)
+
+
+def test_the_aspect_ratio_no_longer_decides() -> None:
+    """One process at three aspect ratios: Hill's alpha more than doubles, that of squares stays."""
+    hill, farms = [], []
+    for shape in ((400, 400), (400, 1100), (400, 3200)):
+        A = np.random.default_rng(1).standard_normal(shape)
+        found = ss.spectrum(A, effort="exact", measures=FARMS)
+        hill.append(found["alpha_hill"].value)
+        farms.append(found[FARMS])
+    assert hill == pytest.approx([2.1, 3.0, 4.5], abs=0.1)
+    for one in farms:
+        assert abs(one.value - farms[0].value) <= 2 * (one.error + farms[0].error)
+        assert one.value == pytest.approx(2.1, abs=0.1)
+        assert one.error < 0.12
+
+
+@pytest.mark.parametrize("effort", ["top", "density", "exact"])
+def test_farms_is_the_same_at_every_effort(effort: str) -> None:
+    A, _ = ks.llm(640, 600, seed=4)
+    found = asked(A.astype(np.float32), FARMS, effort=effort, k=2, tol=0.5)
+    parts = [
+        np.linalg.svd(A.astype(np.float32)[rows, columns].astype(float), compute_uv=False)
+        for rows, columns in windows((640, 600), 0)
+    ]
+    assert found.value == pytest.approx(ss.statistics.alpha_farms(parts).value, rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(500, 1200), (1100, 1100)])
+def test_farms_of_the_transpose_is_the_same(shape: tuple[int, int]) -> None:
+    A, _ = ks.llm(*shape, seed=5)
+    a, b = asked(A, FARMS), asked(A.T, FARMS)
+    assert a.value == pytest.approx(b.value, rel=1e-9)
+
+
+def test_a_matrix_without_a_power_law_has_none() -> None:
+    found = ss.spectrum(np.eye(40), effort="exact", measures=FARMS)
+    assert FARMS not in found
+    assert FARMS not in ss.spectrum(np.zeros((20, 30)), effort="exact", measures=FARMS)
+
+
+# --------------------------------------------------------------------------- randomized_distance
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(30, 50), (50, 30), (2500, 2)])
+def test_permutations_are_permutations(shape: tuple[int, int], dtype: type) -> None:
+    A = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    found = [np.array(p) for p in requested.permutations(ss.matrix(A), 7, 1)]
+    assert len(found) == 2
+    for numbers in found:
+        assert numbers.dtype == dtype
+        assert numbers.shape == (max(shape), min(shape))
+        np.testing.assert_array_equal(np.sort(numbers, axis=None), np.sort(A, axis=None))
+        assert np.mean(numbers == (A if shape[0] >= shape[1] else A.T)) < 0.1
+    assert np.mean(found[0] == found[1]) < 0.1
+    (again, *_) = (np.array(p) for p in requested.permutations(ss.matrix(A), 7, 3))
+    np.testing.assert_array_equal(again, found[0])
+    (turned, *_) = (np.array(p) for p in requested.permutations(ss.matrix(A).T, 7, 1))
+    np.testing.assert_array_equal(turned, found[0])
+    (other, *_) = (np.array(p) for p in requested.permutations(ss.matrix(A), 8, 1))
+    assert np.mean(other == found[0]) < 0.1
+
+
+def test_every_entry_goes_everywhere() -> None:
+    """Where the largest of 12 entries goes, over 1200 seeds: chi-square of 11 degrees."""
+    A = np.zeros((4, 3))
+    A[0, 0] = 1.0
+    places = [
+        int(np.argmax(np.array(next(requested.permutations(ss.matrix(A), seed, 1)))))
+        for seed in range(1200)
+    ]
+    counts = np.bincount(places, minlength=12)
+    assert np.sum((counts - 100) ** 2 / 100) < 31.3  # 0.1 %
+
+
+def test_independent_entries_are_at_no_distance_whatever_their_tail() -> None:
+    rng = np.random.default_rng(2)
+    for A in (rng.standard_normal((300, 200)), rng.standard_t(3, (300, 200))):
+        found = asked(A, RANDOM)
+        rms = np.linalg.norm(A) / np.sqrt(200)
+        assert found.value <= 2 * found.error + 0.01 * rms
+        assert found.error < 0.02 * rms
+
+
+def test_the_distance_is_that_of_the_permuted_matrix() -> None:
+    A, sigma = ks.llm(300, 200, seed=3)
+    found = asked(A, RANDOM)
+    rng = np.random.default_rng(0)
+    others = [
+        np.linalg.svd(rng.permutation(A.ravel()).reshape(A.shape), compute_uv=False)
+        for _ in range(20)
+    ]
+    truth = [np.mean(np.abs(sigma - other)) for other in others]
+    assert abs(found.value - np.mean(truth)) <= 2 * found.error
+    assert abs(found.value - np.mean(truth)) <= 10 * np.std(truth)
+    assert found.error < 0.1 * found.value
+    assert asked(A.T, RANDOM).value == pytest.approx(found.value, rel=1e-9)
+
+
+def test_a_density_gives_the_distance_within_its_error() -> None:
+    A, _ = ks.llm(900, 640, seed=3)
+    found = ss.spectrum(A, k=8, tol=0.1, measures=RANDOM)
+    assert found.effort == "density"
+    assert found[RANDOM].basis == "density"
+    exact = asked(A, RANDOM)
+    assert abs(found[RANDOM].value - exact.value) <= 2 * found[RANDOM].error + exact.error
+    assert found[RANDOM].error < 0.3 * found[RANDOM].value
+    assert found.passes == ss.spectrum(A, k=8, tol=0.1).passes + 1
+
+
+def test_effort_top_cannot_give_it_and_says_so() -> None:
+    A, _ = ks.llm(640, 600, seed=4)
+    found = ss.spectrum(A, effort="top", k=2, tol=0.5, measures=RANDOM)
+    assert found.effort == "top"
+    assert RANDOM not in found
+    assert any("randomized_distance" in note for note in found.notes)
+
+
+def test_same_seed_same_bits_whatever_the_threads() -> None:
+    A = ks.llm(640, 600, seed=4)[0].astype(np.float32)
+    runs = [
+        ss.spectrum(A, k=4, tol=0.1, measures=REQUESTED, num_threads=n, seed=s).measures
+        for n, s in ((1, 0), (3, 0), (1, 1))
+    ]
+    assert runs[0] == runs[1]
+    assert all(runs[0][name] != runs[2][name] for name in REQUESTED)
+
+
+def test_with_an_executor_the_parts_are_computed_here(tmp_path: Path) -> None:
+    """Workers multiply with the matrix; what is cut out or permuted is in no file of theirs."""
+    A = ks.llm(700, 640, seed=4)[0].astype(np.float32)
+    path = write_file(tmp_path / "x.safetensors", of_array("w", "F32", A))
+    a = ss.open_checkpoint(path)["w"]
+    options: dict[str, Any] = {"k": 4, "tol": 0.1, "measures": REQUESTED}
+    with ThreadPoolExecutor(2) as pool:
+        spread = ss.spectrum(a, executor=pool, **options)
+    alone = ss.spectrum(a, **options)
+    assert spread.effort == alone.effort == "density"
+    assert spread[FARMS] == alone[FARMS]
+    for name in (RANDOM, "effective_rank_above_edge", "shoulder_200"):
+        one, other = spread[name], alone[name]
+        assert abs(one.value - other.value) <= 1e-3 * other.value + 1e-9, name
+
+
+# ------------------------------------------------------------------------------ options, memory
+
+
+def test_names_are_checked_and_put_in_order() -> None:
+    assert check_measures(None) == check_measures(()) == ()
+    assert check_measures(FARMS) == (FARMS,)
+    assert check_measures([RANDOM, FARMS, RANDOM]) == REQUESTED
+    with pytest.raises(ValueError, match="alpha_farms, randomized_distance, not 'alpha'"):
+        ss.spectrum(np.eye(3), measures="alpha")
+
+
+def test_nothing_is_there_unasked() -> None:
+    found = ss.spectrum(np.random.default_rng(0).standard_normal((60, 50)), effort="exact")
+    assert not found.measures.keys() & set(REQUESTED)
+
+
+def test_a_matrix_that_cannot_be_permuted_within_the_limit_is_refused_with_numbers(
+    tmp_path: Path,
+) -> None:
+    path = write_file(tmp_path / "x.safetensors", of_array("w", "F32", np.ones((5000, 4000), "f4")))
+    options: dict[str, Any] = {"effort": "density", "k": 4, "memory_limit": 80 * MIB}
+    matrix = ss.open_checkpoint(path)["w"]
+    message = (
+        r"effort 'density' of 5000 x 4000 with randomized_distance needs 1\d\d MiB "
+        r"\(up to .* if its values span much\), the memory limit is 80 MiB; what fits unless its "
+        r"values span much: the same without randomized_distance, or effort 'top'$"
+    )
+    with pytest.raises(ss.MemoryLimitError, match=message):
+        ss.spectrum(matrix, measures=RANDOM, **options)
+    row = ss.scan(path, measures=RANDOM, **options)["w"]
+    assert (row["status"], row["failure"]) == ("failed", "environment")
+    planned = ss.plan_scan(path, measures=RANDOM, **options)["w"]
+    assert planned.refused == row["reason"]
+    assert planned.peak_bytes > 80 * MIB
+    assert ss.plan_scan(path, measures=FARMS, **options)["w"].refused is None
+
+
+# ------------------------------------------------------------------------------------- scanning
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    tensors = [
+        of_array(f"w.{i}", "F32", rng.standard_normal((60 + i, 40), dtype=np.float32))
+        for i in range(3)
+    ]
+    return write_file(tmp_path_factory.mktemp("model") / "model.safetensors", *tensors)
+
+
+def test_a_scan_has_them_on_request(model: Path) -> None:
+    plain, more = ss.scan(model), ss.scan(model, measures=[RANDOM, FARMS])
+    assert plain.options["measures"] == []
+    assert more.options["measures"] == list(REQUESTED)
+    for before, after in zip(plain, more, strict=True):
+        assert all(before[name] is None for name in REQUESTED)
+        assert all(after[name] > 0 and after[f"{name}_error"] >= 0 for name in REQUESTED)
+        same = before.keys() - {*REQUESTED, *(f"{name}_error" for name in REQUESTED)}
+        same -= {"seconds", "passes"}
+        assert {name: before[name] for name in same} == {name: after[name] for name in same}
+
+
+def test_tasks_of_an_executor_carry_them(model: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        found = ss.scan(model, measures=REQUESTED, executor=pool, workers=1)
+    assert bits(found) == bits(ss.scan(model, measures=REQUESTED))
+
+
+def test_a_journal_of_other_measures_is_refused(model: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "run.jsonl"
+    ss.scan(model, resume=journal, measures=FARMS)
+    with pytest.raises(ValueError, match=r"measures was \['alpha_farms'\], is \[\]"):
+        ss.scan(model, resume=journal)
+    again = ss.scan(model, resume=journal, measures=[FARMS])
+    assert bits(again) == bits(ss.Scan.load(journal))
+    assert again.rows == ss.Scan.load(journal).rows
+
+
+def test_a_plan_knows_their_time_and_memory(model: Path) -> None:
+    plain, more = (ss.plan_scan(model, effort="exact", measures=m) for m in ((), REQUESTED))
+    for before, after in zip(plain, more, strict=True):
+        assert after.passes == before.passes + 1
+        assert after.peak_bytes >= before.peak_bytes
+    assert more.options["measures"] == list(REQUESTED)
+
+
+def test_on_the_command_line(model: Path) -> None:
+    call = ["scan", str(model), "--json", "-q", "--measures", FARMS, "--measures", RANDOM]
+    found = CliRunner().invoke(app, call)
+    assert found.exit_code == 0
+    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    assert all(row[name] > 0 for row in rows for name in REQUESTED)
+    wrong = CliRunner().invoke(app, ["scan", str(model), "--measures", "alpha"])
+    assert wrong.exit_code == 2
+    assert "not 'alpha'" in wrong.stderr
+    planned = CliRunner().invoke(app, ["scan", str(model), "--plan", "--json", "--measures", FARMS])
+    assert json.loads(planned.stdout.splitlines()[-1])["totals"]["options"]["measures"] == [FARMS]
+
+
+_SCAN = """
+import sigmascope as ss
+options = dict(effort={effort!r}, k=8, memory_limit={limit}, num_threads=2, measures={measures!r})
+row = ss.scan({path!r}, **options)["w"]
+assert row["status"] == "analysed", row["reason"]
+assert all(row[name] is not None for name in {measures!r}), row
+"""
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize(
+    ("shape", "dtype", "effort", "limit"),
+    [
+        ((2048, 8192), "BF16", "density", 150 * MIB),  # read again; 64 MiB of entries
+        ((2048, 8192), "BF16", "density", 512 * MIB),  # held
+        ((1500, 6000), "F32", "exact", 128 * MIB),
+        ((6000, 1500), "F32", "exact", 512 * MIB),
+    ],
+)
+def test_memory_is_that_of_the_plan(
+    tmp_path: Path, shape: tuple[int, int], dtype: str, effort: str, limit: int
+) -> None:
+    path = written(tmp_path, *shape, dtype)
+    planned = ss.plan_scan(
+        path, effort=effort, k=8, memory_limit=limit, num_threads=2, measures=REQUESTED
+    )["w"]
+    assert planned.refused is None
+    assert planned.peak_bytes <= limit
+    options = {"path": str(path), "effort": effort, "limit": limit, "measures": REQUESTED}
+    used = peak(_SCAN.format(**options)) - peak("import sigmascope")
+    assert used <= planned.peak_bytes, f"{used / MIB:.0f} of {planned.peak_bytes / MIB:.0f} MiB"

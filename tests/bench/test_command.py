@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`sigmascope bench` as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.checkpoints import of_array, write_file
+from typer.testing import CliRunner
+
+from sigmascope.bench import BACKENDS
+from sigmascope.cli.app import app
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    found = CliRunner().invoke(app, ["bench", *(str(argument) for argument in arguments)])
+    return found.exit_code, found.stdout, found.stderr
+
+
+def test_a_tensor_of_a_checkpoint(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32)
+    path = write_file(tmp_path / "m.safetensors", of_array("up.weight", "F32", weight))
+    out, plot = tmp_path / "x.json", tmp_path / "x.svg"
+    options = ["--tensor", "up.weight", "-k", 3, "--accuracy", "1e-2", "--turns", 1]
+    options += ["--threads", 1, "--backends", "ours,numpy", "--json", out, "--plot", plot]
+    status, text, progress = invoke(path, *options)
+    assert status == 0, progress
+    assert "up.weight, 40 x 30, float32, k = 3" in text
+    assert "turn 1 of 1: numpy.linalg.svd" in progress
+    record = json.loads(out.read_text(encoding="utf-8"))
+    assert [entry["name"] for entry in record["entries"]] == ["ours", "ours-file", "numpy"]
+    assert not record["checked_on_another_matrix"]
+    assert plot.stat().st_size > 1000
+
+
+def test_a_process_that_does_not_finish_is_status_1() -> None:
+    options = ["--shape", "30x20", "-k", 2, "--timeout", "0.01", "--backends", "numpy", "--quiet"]
+    status, text, progress = invoke(*options)
+    assert (status, progress) == (1, "")
+    assert "did not finish in 0.01 s" in text
+
+
+def test_list() -> None:
+    status, text, _ = invoke("--list")
+    assert status == 0
+    for backend in BACKENDS:
+        line = next(line for line in text.splitlines() if line.split()[0] == backend.name)
+        assert backend.title in line
+        assert backend.installed or backend.install in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.npy"], "nowhere.npy: No such file or directory"),
+        (["--backends", "jax"], "unknown backend 'jax'; known: cupy, dask"),
+        (["--shape", "4096"], "shape '4096' is not like 4096x11008"),
+        (["--spectrum", "steep"], "unknown spectrum 'steep'; known: llm, decay"),
+        (["--dtype", "int8"], "unknown dtype 'int8'"),
+        (["--accuracy", "high"], "accuracy 'high' is not like 1e-2,1e-3"),
+        (["--accuracy", "3"], "accuracies must lie between 0 and 1"),
+        (["--shape", "20x10", "-k", "11"], "k = 11 > min(m, n) = 10"),
+        (["--tensor", "x"], "--tensor needs MATRIX"),
+        (["--plot", "x.gif"], "x.gif: a plot is saved as .png, .svg or .pdf"),
+        (["--json", "no/x.json"], "no/x.json: No such file or directory"),
+        (["{file}", "--shape", "4x4"], "--shape and --spectrum are for synthetic matrices"),
+        (["{file}", "--growth"], "--growth makes its own matrices"),
+        (["--growth", "--plot", "x.png"], "--plot is for comparisons"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", np.eye(4))
+    filled = [argument.format(file=tmp_path / "a.npy") for argument in arguments]
+    status, out, err = invoke("--quiet", *filled)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Regular expressions of files: what `re` finds, in linear time; what cannot be so is refused."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.adapters import lora, write_adapter
+from tests.support.checkpoints import Stored, opened
+
+import sigmascope as ss
+from sigmascope.checkpoint.naming.patterns import LinearPattern, compiled_pattern
+from sigmascope.checkpoint.naming.roles import role_of
+from sigmascope.checkpoint.naming.rules import rules_for, standard_rules
+from sigmascope.checkpoint.naming.table import read_table
+from sigmascope.limits import MAX_LOOK, MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
+
+EXPLOSIVE = [
+    "(?:a|aa)+$",
+    "(?:a*)*b",
+    "(?:a+)+b",
+    "(?:a|a)*b",
+    "(?:a?){40}a{40}b",
+    ".*.*.*.*.*.*.*b",
+]
+EXPLOSIVE += [
+    r"(?:\w+\.?)*b",
+    "(?:(?:a|aa){1,9})+b",
+    "(?:aa?)*(?:aa?)*b",
+    "(?:(?=(?:a|aa){9}b)a?){9}c",
+]
+
+LETTERS = st.sampled_from(["a", "b", r"\.", ".", "[ab]", "[^a.]", r"\w", r"\d", r"\s", "1", "_"])
+PLACES = st.sampled_from(["^", "$", r"\b", r"\B", r"\A", r"\Z"])
+REPEATS = st.sampled_from(["*", "+", "?", "*?", "+?", "??", "{1,3}", "{2}", "{0,2}?"])
+
+
+def _more(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return (
+        st.tuples(inner, inner).map("".join)
+        | st.tuples(inner, inner).map(lambda pair: f"(?:{pair[0]}|{pair[1]})")
+        | inner.map(lambda body: f"({body})")
+        | st.tuples(LETTERS, REPEATS).map("".join)
+        | st.tuples(inner, REPEATS).map(lambda pair: f"(?:{pair[0]}){pair[1]}")
+        | st.tuples(st.sampled_from(["=", "!"]), LETTERS).map(lambda pair: f"(?{''.join(pair)})")
+    )
+
+
+TEXTS = st.text("ab.1_", max_size=9)
+PATTERNS = st.recursive(LETTERS | PLACES, _more, max_leaves=12)
+
+
+def slowly(pattern: str) -> LinearPattern:
+    """A pattern that never turns to `re`."""
+    found = compiled_pattern(pattern, "here")
+    found._ways = {1 << power: float("inf") for power in range(16)}
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(PATTERNS, st.lists(st.text("ab.1_ \n", max_size=9), min_size=1, max_size=4))
+def test_it_matches_what_re_matches(pattern: str, texts: list[str]) -> None:
+    ours, theirs = slowly(pattern), re.compile(pattern)
+    for text in texts:
+        assert bool(ours.match(text)) == bool(theirs.match(text))
+        assert bool(ours.fullmatch(text)) == bool(theirs.fullmatch(text))
+        assert bool(ours.search(text)) == bool(theirs.search(text))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(LETTERS, REPEATS | st.just("")), max_size=6), st.text("ab.1_", max_size=9)
+)
+def test_it_finds_the_same_groups(parts: list[tuple[str, str]], text: str) -> None:
+    """Where no loop is over what may be empty, of which `re` has its own view."""
+    pattern = "(?P<first>" + "".join(map("".join, parts)) + ")(?P<rest>[._]?)"
+    theirs = re.compile(pattern).search(text)
+    ours = compiled_pattern(pattern, "here", ("first", "rest"))
+    ours._ways = {1 << power: float("inf") for power in range(16)}
+    found = ours.search(text)
+    assert (found is None) == (theirs is None)
+    if found is not None and theirs is not None:
+        for group in ("first", "rest"):
+            assert (found.start(group), found.end(group)) == theirs.span(group)
+            assert found[group] == theirs[group]
+
+
+@pytest.mark.parametrize("pattern", EXPLOSIVE)
+def test_no_pattern_takes_for_ever(pattern: str) -> None:
+    text = "a" * 300
+    for found in (compiled_pattern(pattern, "here"), slowly(pattern)):
+        assert bool(found.match(text)) == (pattern == EXPLOSIVE[0])
+        assert bool(found.search(text + "!")) is False
+
+
+@pytest.mark.parametrize("member", ["alpha_pattern", "rank_pattern"])
+@pytest.mark.parametrize("pattern", [*EXPLOSIVE, "(a|aa)+$", "(a*)*b"])
+def test_adapters_cannot_hang_a_scan(pattern: str, member: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    B, A = rng.standard_normal((6, 2)), rng.standard_normal((2, 5))
+    write_adapter(tmp_path, lora(f"{'a' * 300}!", B, A), r=2, **{member: {pattern: 2}})
+    assert ss.scan(tmp_path).complete
+
+
+MEMBERS = ["modules", "towers", "prefixes", "layers", "experts", "wrappers", "shorthands"]
+
+
+@pytest.mark.parametrize(
+    ("member", "pattern"), [*product(MEMBERS, EXPLOSIVE[::3]), ("parts", EXPLOSIVE[0])]
+)
+def test_rules_cannot_hang_a_scan(member: str, pattern: str) -> None:
+    own: dict[str, object] = {"modules": [["q", "^z|<x>|z"]], "shorthands": {"x": "x"}}
+    if member in ("layers", "experts", "wrappers"):
+        own[member] = [pattern]
+    elif member == "shorthands":
+        own[member] = {"x": pattern}
+    else:
+        own[member] = [["q", pattern]]
+        own |= {"shorthands": {"x": "x"}}
+    rules = rules_for(read_table(own), None)
+    for name in ("a" * 60 + "!", "z_" + "a" * 60 + "!"):
+        assert role_of(name, rules).role
+
+
+def test_the_rules_of_this_package_take_any_name() -> None:
+    names = ["attn." * 200, "a" * 1000, "model." * 170, "weight." * 140, "lora_A" + ".w" * 490]
+    names += ["attention" * 110 + ".q.weight.", "." * 1000, "layers.1." * 110, "x_weight" * 120]
+    for name in names:
+        assert role_of(name, standard_rules()).role
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (r"(a)\1", "holds GROUPREF, which takes more than linear time"),
+        ("(a)?(?(1)b|c)", "holds GROUPREF_EXISTS"),
+        ("(?>a+)b", "holds ATOMIC_GROUP"),
+        ("a++b", "holds POSSESSIVE_REPEAT"),
+        ("(?i:a)", "sets flags"),
+        ("(?i)a", "sets flags"),
+        ("a(?=.*b)", f"looks ahead by more than {MAX_LOOK} letters"),
+        (f"a(?!b{{{MAX_LOOK + 1}}})", f"looks ahead by more than {MAX_LOOK} letters"),
+        (f"a{{{MAX_PATTERN_STEPS + 1}}}", f"is above the limit of {MAX_PATTERN_STEPS} steps"),
+        ("(?:(?:a{50}){50}){50}", f"is above the limit of {MAX_PATTERN_STEPS} steps"),
+        ("(?:(?:){4000000000}){4000000000}", f"is above the limit of {MAX_PATTERN_STEPS} steps"),
+        ("(" * 3000, "is no regular expression"),
+        ("a" * (MAX_PATTERN_LETTERS + 1), f"letters, above the limit of {MAX_PATTERN_LETTERS}"),
+        ("a{99999999999999999999}", "is no regular expression"),
+    ],
+)
+def test_what_is_not_linear_is_refused(pattern: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ss.CheckpointError, match=message) as caught:
+        compiled_pattern(pattern, "file.json: alpha_pattern")
+    assert str(caught.value).startswith("file.json: alpha_pattern: " + repr(pattern)[:40])
+    with pytest.raises(ss.CheckpointError):
+        read_table({"modules": [["q", pattern]]})
+
+
+def test_patterns_at_the_limit_are_taken() -> None:
+    most = MAX_PATTERN_STEPS - 2  # begin and end are steps, and so is the mark of every repeat
+    assert compiled_pattern(f"a{{{most // 2}}}", "here").match("a" * most)
+    assert compiled_pattern("a" * most, "here").match("a" * most)
+    with pytest.raises(ss.CheckpointError):
+        compiled_pattern("a" * (most + 1), "here")
+    assert compiled_pattern(f"a(?=b{{{MAX_LOOK}}})", "here").match("a" + "b" * MAX_LOOK)
+
+
+def test_the_work_of_all_patterns_together_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    B, A = rng.standard_normal((6, 2)), rng.standard_normal((2, 5))
+    tensors = {}
+    for layer in range(3):
+        tensors |= lora(f"layers.{layer}.q_proj", B, A)
+    write_adapter(tmp_path, tensors, r=2, alpha_pattern={"q_proj": 2, "k_proj": 2})
+    monkeypatch.setattr("sigmascope.adapters.settings.MAX_PATTERN_WORK", 6)
+    assert len(ss.open_adapter(tmp_path)) == 3
+    monkeypatch.setattr("sigmascope.adapters.settings.MAX_PATTERN_WORK", 5)
+    with pytest.raises(
+        ss.CheckpointError, match=r"2 patterns of ranks and alphas for 3 modules.* 6 st"
+    ):
+        ss.open_adapter(tmp_path)
+    monkeypatch.setattr("sigmascope.adapters.settings.MAX_PATTERNS", 1)
+    with pytest.raises(ss.CheckpointError, match="alpha_pattern: 2 patterns, above the limit of 1"):
+        ss.open_adapter(tmp_path)
+
+
+def test_a_name_of_a_checkpoint_meets_the_rules(tmp_path: Path) -> None:
+    opened(tmp_path, Stored("a" * 200, "F32", (4, 3)))
+    checkpoint = ss.open_checkpoint(tmp_path, rules={"modules": [["q", "(?:a|aa)+b"], ["k", "a+"]]})
+    assert checkpoint.roles["a" * 200].role == "k"

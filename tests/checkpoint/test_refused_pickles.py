@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pickles that ask for more than tensors, and damaged archives: refused, and nothing is run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import pickletools
+import zipfile
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.checkpoints import record
+from tests.support.torch_files import normal, saved, torch
+
+from sigmascope.checkpoint import open_checkpoint
+from sigmascope.errors import CheckpointError
+
+
+class Calls:
+    """Pickles as the call of a function."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def crafted(path: Path, program: bytes, key: str = "0", data: bytes = bytes(64)) -> Path:
+    """An archive of any pickle, with one storage."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+        archive.writestr("archive/byteorder", b"little")
+        archive.writestr(f"archive/data/{key}", data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "name"),
+    [
+        (os.system, ("touch {}",), "posix.system"),
+        (os.mkdir, ("{}",), "posix.mkdir"),
+        (eval, ("open({!r}, 'w')",), r"builtin\w*\.eval"),
+        (getattr, ("", "format"), r"builtin\w*\.getattr"),
+        (torch.load, ("{}",), "torch.serialization.load"),
+        (torch.hub.load, ("{}", "x"), "torch.hub.load"),
+    ],
+)
+def test_nothing_that_a_pickle_names_is_run(
+    function: Callable[..., Any], arguments: tuple[str, ...], name: str, tmp_path: Path
+) -> None:
+    witness = tmp_path / "witness"
+    texts = [argument.format(str(witness)) for argument in arguments]
+    for value in ({"w": normal(2, 2), "x": Calls(function, *texts)}, Calls(function, *texts)):
+        path = saved(tmp_path, value)
+        with pytest.raises(CheckpointError, match=rf"pytorch_model\.bin: refused, .*{name}"):
+            open_checkpoint(path)
+    assert not witness.exists()
+
+
+def test_names_by_every_opcode_are_refused(tmp_path: Path) -> None:
+    programs = [
+        b"cposix\nsystem\n(S'x'\ntR.",  # GLOBAL, REDUCE
+        b"(S'x'\niposix\nsystem\n.",  # INST
+        b"(cposix\nsystem\nS'x'\no.",  # OBJ
+        b"\x80\x04\x8c\x05posix\x8c\x06system\x93.",  # STACK_GLOBAL
+        b"ctorch\nFloatStorage\n(tR.",  # a name that is known, but no function
+        b"ccollections\nOrderedDict\n)R}S'a'\nI1\nsb(S'x'\nccollections\nos\n.",
+    ]
+    for program in programs:
+        with pytest.raises(CheckpointError, match=r"refused|is called"):
+            open_checkpoint(crafted(tmp_path / "x.pt", program))
+
+
+def test_training_arguments_are_refused_by_name(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"args": Namespace(lr=1.0), "w": normal(2, 2)})
+    with pytest.raises(CheckpointError, match=r"asks for 'argparse.Namespace', which is no part"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "strides", "message"),
+    [
+        (0, (4, 5), (5, 1), r"tensor 'w': 80 bytes of storage '0', which has 64"),
+        (1, (4, 4), (4, 1), r"tensor 'w': 68 bytes of storage '0', which has 64"),
+        (0, (4, 4), (2**62, 1), r"tensor 'w': \d+ bytes of storage '0'"),
+        (-1, (4, 4), (4, 1), r"shape, strides or offset \[-1, 4, 4, 4, 1\]"),
+        (0, (4, -4), (4, 1), r"shape, strides or offset"),
+        (0, (4, 4), (-4, 1), r"shape, strides or offset"),
+        (0, (4, 4.0), (4, 1), r"shape, strides or offset"),
+        (0, (4, True), (4, 1), r"shape, strides or offset"),
+        (0, (2**64, 0), (1, 1), r"shape, strides or offset"),
+        (0, (4, 4), (4,), r"has no storage, or no stride"),
+        (0, 4, (4,), r"no readable pickle: TypeError"),
+    ],
+)
+def test_numbers_that_do_not_fit(
+    offset: object, shape: object, strides: object, message: str, tmp_path: Path
+) -> None:
+    good = saved(tmp_path, {"w": normal(4, 4)}, "good.pt")
+    with zipfile.ZipFile(good) as archive:
+        program = pickletools.optimize(archive.read("good/data.pkl"))
+    # The arguments of the one tensor, replaced where PyTorch wrote them.
+    old = arguments_of(0, (4, 4), (4, 1))
+    assert program.count(old) == 1
+    new = program.replace(old, arguments_of(offset, shape, strides))
+    path = crafted(tmp_path / "x.pt", new)
+    with pytest.raises(CheckpointError, match=rf"x\.pt: .*{message}"):
+        open_checkpoint(path)
+
+
+def arguments_of(offset: object, shape: object, strides: object) -> bytes:
+    """The opcodes of (offset, shape, strides), without those that remember."""
+    return b"".join(
+        pickletools.optimize(pickle.dumps(value, 2))[2:-1] for value in (offset, shape, strides)
+    )
+
+
+def test_an_archive_cut_short_compressed_or_without_its_records(tmp_path: Path) -> None:
+    good = saved(tmp_path, {"w": normal(30, 30)}, "good.pt")
+    raw = good.read_bytes()
+    for length in (0, 3, 100, len(raw) // 2, len(raw) - 1):
+        (tmp_path / "cut.pt").write_bytes(raw[:length])
+        with pytest.raises(CheckpointError, match=r"cut\.pt: no (readable )?zip archive"):
+            open_checkpoint(tmp_path / "cut.pt")
+    with zipfile.ZipFile(good) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    cases: list[tuple[dict[str, bytes], int, str]] = [
+        (held, zipfile.ZIP_DEFLATED, "is compressed"),
+        ({n: d for n, d in held.items() if not n.endswith("/0")}, 0, "no record of storage '0'"),
+        ({n: d[:-4] if n.endswith("/0") else d for n, d in held.items()}, 0, "has 3596"),
+        ({n: d for n, d in held.items() if "pkl" not in n}, 0, "with 0 pickles"),
+        ({**held, "b/data.pkl": b"."}, 0, "with 2 pickles"),
+        ({**held, "good/byteorder": b"big"}, 0, "big-endian"),
+        ({**held, "good/data.pkl": b"not a pickle"}, 0, "no readable pickle"),
+        ({**held, "good/data.pkl": held["good/data.pkl"][:-9]}, 0, "no readable pickle"),
+    ]
+    for files, compression, message in cases:
+        with zipfile.ZipFile(tmp_path / "bad.pt", "w", compression) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        with pytest.raises(CheckpointError, match=rf"bad\.pt: .*{message}"):
+            open_checkpoint(tmp_path / "bad.pt")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    base = normal(4, 6)
+    folder = tmp_path_factory.mktemp("sound")
+    return saved(folder, {"w": base, "turned": base.t(), "n": 3}, "x.pt").read_bytes()
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 255)), min_size=1, max_size=3)
+)
+def test_a_file_with_bytes_changed_is_refused_or_stays_within_itself(
+    changes: list[tuple[int, int]], sound: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("changed") / "x.pt"
+    raw = bytearray(sound)
+    for place, byte in changes:
+        raw[place % len(raw)] = byte
+    path.write_bytes(raw)
+    try:
+        checkpoint = open_checkpoint(path)
+    except CheckpointError:
+        return
+    for name, matrix in checkpoint.items():
+        found = record(checkpoint, name)
+        assert 0 <= found["offset"] <= found["offset"] + found["nbytes"] <= len(raw)
+        assert np.asarray(matrix).shape == matrix.shape
+
+
+def test_files_of_before_the_archive_are_refused_unread(tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    path = tmp_path / "old.bin"
+    torch.save({"w": Calls(os.mkdir, str(witness))}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match=r"old\.bin: no zip archive, as PyTorch writes since"):
+        open_checkpoint(path)
+    assert not witness.exists()
+
+
+def test_a_pickle_that_holds_itself_or_one_thing_very_often(tmp_path: Path) -> None:
+    endless: dict[str, object] = {}
+    endless["again"] = endless
+    often: dict[str, object] = {"x": 1}
+    for _ in range(40):
+        often = {"a": often, "b": often}
+    for value, message in ((endless, "nested too deeply"), (often, "more than 1000000 entries")):
+        with pytest.raises(CheckpointError, match=message):
+            open_checkpoint(crafted(tmp_path / "x.pt", pickle.dumps(value, 2)))
+
+
+def test_a_short_pickle_cannot_ask_for_much_memory(tmp_path: Path) -> None:
+    program = b"\x80\x02}r\xff\xff\xff\xff."  # remembered under the number 2**32 - 1
+    assert list(open_checkpoint(crafted(tmp_path / "x.pt", program))) == []

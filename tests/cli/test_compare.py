@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`sigmascope compare` as its users meet it: what it prints, where, with which exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.changed import update, weights, written
+from typer.testing import CliRunner
+
+import sigmascope as ss
+from sigmascope.cli.app import app
+
+COMMAND = [sys.executable, "-m", "sigmascope", "compare"]
+NAMES = [f"model.layers.{i}.mlp.up_proj.weight" for i in range(3)]
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    found = CliRunner().invoke(app, ["compare", *(str(argument) for argument in arguments)])
+    return found.exit_code, found.stdout, found.stderr
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    rng = np.random.default_rng(0)
+    base = {name: weights(30, 20, rng, spikes=2) for name in NAMES}
+    other = {name: w + update(w, 0.05, rng, rank=2) for name, w in base.items()}
+    other[NAMES[2]] = base[NAMES[2]]
+    return written(tmp_path / "before", base), written(tmp_path / "after", other)
+
+
+def test_prints_pairs_and_what_is_the_same(folders: tuple[Path, Path]) -> None:
+    found = subprocess.run(
+        [*COMMAND, *map(str, folders)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    assert found.returncode == 0
+    assert "3 pairs analysed" in found.stdout
+    assert "|dW|/|W|" in found.stdout
+    assert f"Identical:\n  {NAMES[2]}" in found.stdout
+    lines = found.stderr.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"[1/3] {NAMES[0]} 30 x 20: |dW| ")
+    assert f"{NAMES[2]} 30 x 20: identical" in lines[2]
+
+
+def test_many_pairs_are_shown_by_role(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = {f"model.layers.{i}.mlp.up_proj.weight": weights(12, 8, rng, 2) for i in range(14)}
+    one, two = (
+        written(tmp_path / "a", base),
+        written(tmp_path / "b", {name: 1.1 * w for name, w in base.items()}),
+    )
+    status, out, err = invoke(one, two, "--quiet")
+    assert (status, err) == (0, "")
+    assert "By role" in out
+    assert "14 pairs analysed" in out
+
+
+def test_what_has_no_partner_is_listed_and_told(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    less = written(tmp_path / "less", {NAMES[0]: weights(30, 20, rng, 2)})
+    status, out, _ = invoke(folders[0], less, "--quiet")
+    assert status == 1
+    assert "Without a partner:" in out
+    assert f"{NAMES[1]}: after has no tensor of this name" in out
+
+
+def test_json_is_rows_and_nothing_else(folders: tuple[Path, Path]) -> None:
+    status, out, err = invoke(*folders, "--json", "--quiet", "-k", 3, "--seed", 7, "--threads", 1)
+    assert (status, err) == (0, "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    again = ss.compare(*folders, k=3, seed=7, num_threads=1).rows
+    for row in (*rows, *again):
+        row["seconds"] = None
+    assert rows == again
+
+
+def test_outputs_and_patterns(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    outs = [tmp_path / f"x{suffix}" for suffix in (".jsonl", ".csv", ".parquet")]
+    options = [option for out in outs for option in ("--out", out)]
+    status, _, _ = invoke(*folders, *options, "--exclude", "*.0.*", "--workers", 2, "--quiet")
+    assert status == 0
+    for out in outs:
+        assert [row["name"] for row in ss.Comparison.load(out).analysed] == NAMES[1:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{0}", "nowhere"], "nowhere"),
+        (["{0}", "{1}", "--include", "x"], "no tensor matches 'x'"),
+        (["{0}", "{1}", "--out", "x.txt"], "a comparison is saved as"),
+        (["{0}", "{1}", "--memory", "much"], "much"),
+    ],
+)
+def test_bad_input_is_one_line(
+    folders: tuple[Path, Path], arguments: list[str], message: str
+) -> None:
+    status, _, err = invoke(*(argument.format(*folders) for argument in arguments), "--quiet")
+    assert status == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_ctrl_c_leaves_what_can_be_gone_on_with(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = {"first": rng.standard_normal((8, 8))}
+    base |= {f"w.{i}": rng.standard_normal((1500, 1400)) for i in range(2)}
+    one = written(tmp_path / "a", base)
+    two = written(tmp_path / "b", {name: w + 0.1 for name, w in base.items()})
+    journal = tmp_path / "x.jsonl"
+    slow = ["--effort", "top", "-k", "300", "--tol", "1e-15", "--quiet"]
+    with subprocess.Popen(
+        [*COMMAND, str(one), str(two), *slow, "--resume", str(journal)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate()
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert stderr == ""
+    assert "interrupted after" in stdout
+    done = ss.Comparison.load(journal)
+    assert [row["name"] for row in done.analysed][:1] == ["first"]
+    assert not done.complete

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pairs of a comparison: which tensors belong together; nothing is guessed or left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.checkpoints import Stored, of_array, write_file
+from tests.support.comparisons import OPTIONS, UP, Q, both, model, renamed, tuned
+from tests.support.scans import bits
+
+import sigmascope as ss
+from sigmascope.comparing.rows import COLUMNS
+
+
+def test_pairs_across_prefixes(tmp_path: Path) -> None:
+    """What a tool before us compared with itself."""
+    base = model(prefix="model.")
+    other = renamed(tuned(base), "model.", "model.language_model.")
+    found = both(tmp_path, base, other)
+    same = both(tmp_path / "same", base, tuned(base))
+    assert found.unpaired == []
+    for row, known in zip(found.rows, same.rows, strict=True):
+        assert row["after"] == row["before"].replace("model.", "model.language_model.", 1)
+        assert row["relative_change"] == known["relative_change"]
+    assert all(row["relative_change"] > 0.01 for row in found.analysed)
+
+
+def test_a_missing_partner_shifts_nothing(tmp_path: Path) -> None:
+    base = model()
+    other = tuned(base)
+    gone = "model." + Q.format(0)
+    lacking = {name: x for name, x in other.items() if name != gone}
+    found, whole = both(tmp_path, base, lacking), both(tmp_path / "all", base, other)
+    assert [row["name"] for row in found.unpaired] == [gone]
+    assert found[gone]["reason"] == "after has no tensor of this name, and none that is " + (
+        "text q of layer 0"
+    )
+    assert found[gone]["after"] is None
+    for row in found.analysed:
+        assert bits([row]) == bits([whole[row["name"]]])
+
+
+def test_what_only_the_other_has_comes_last(tmp_path: Path) -> None:
+    base = model()
+    more = tuned(base) | {"model.visual.blocks.0.attn.proj.weight": np.ones((5, 6))}
+    found = both(tmp_path, base, more)
+    last = found.rows[-1]
+    assert (last["before"], last["after"]) == (None, "model.visual.blocks.0.attn.proj.weight")
+    assert (last["status"], last["tower"]) == ("unpaired", "vision")
+    assert last["reason"] == (
+        "before has no tensor of this name, and none that is vision o of layer 0"
+    )
+
+
+def test_filters_shift_no_row(tmp_path: Path) -> None:
+    base = model()
+    other = renamed(tuned(base), "model.", "")
+    whole = both(tmp_path, base, other)
+    found = both(tmp_path, base, other, include="*up_proj*", exclude="*.0.*")
+    assert [row["name"] for row in found.analysed] == ["model." + UP.format(1)]
+    assert bits(found.analysed) == bits([whole["model." + UP.format(1)]])
+    assert len(found) == len(whole)
+    assert {row["reason"] for row in found.rows if row["status"] == "excluded"} == {
+        "matches no pattern to include",
+        "matches '*.0.*'",
+    }
+    with pytest.raises(ValueError, match="no tensor matches 'nothing'"):
+        both(tmp_path, base, other, include="nothing")
+
+
+def test_unknown_roles_pair_by_their_names_alone(tmp_path: Path) -> None:
+    w = np.random.default_rng(0).standard_normal((6, 5))
+    found = both(tmp_path, {"a": w, "same": w}, {"b": 2 * w, "same": w})
+    assert [row["status"] for row in found.rows] == ["unpaired", "analysed", "unpaired"]
+    assert found["a"]["reason"] == ("after has no tensor of this name, and its role is not known")
+
+
+def test_what_could_be_several_is_called_so(tmp_path: Path) -> None:
+    """Two whole copies of a model in one checkpoint: neither is chosen."""
+    base = model(layers=1)
+    name = "model." + Q.format(0)
+    twice = renamed(base, "model.", "x.model.") | renamed(base, "model.", "y.model.")
+    found = both(tmp_path, base, twice, include="*q_proj*")
+    assert found.analysed == []
+    assert found[name]["status"] == "unpaired"
+    assert {row["status"] for row in found.rows} == {"unpaired", "excluded"}
+
+
+def test_experts_in_a_stack_pair_with_experts_one_by_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    stem = "model.layers.0.mlp.experts."
+    stack = rng.standard_normal((3, 8, 6))
+    single = {f"{stem}{i}.down_proj.weight": stack[i] + 0.1 for i in range(3)}
+    found = both(tmp_path, {f"{stem}down_proj": stack}, single)
+    assert [(row["before"], row["after"]) for row in found.rows] == [
+        (f"{stem}down_proj[{i}]", f"{stem}{i}.down_proj.weight") for i in range(3)
+    ]
+    assert [row["expert"] for row in found.analysed] == [0, 1, 2]
+    assert [row["relative_change"] for row in found.analysed] == pytest.approx(
+        [0.1 * np.sqrt(48) / np.linalg.norm(x) for x in stack], rel=1e-5
+    )
+
+
+def test_resized_vocabularies_compare_on_the_common_rows(tmp_path: Path) -> None:
+    base = model(layers=1)
+    name = "model.embed_tokens.weight"
+    more = tuned(base)
+    common = more[name][:60]
+    more[name] = np.vstack([common, np.full((4, 24), 7.0)])
+    row = both(tmp_path, base, more)[name]
+    assert row["status"] == "analysed"
+    assert row["notes"].startswith("60 x 24 before, 64 x 24 after: the first 60 rows are compared")
+    assert (row["rows"], row["before_shape"], row["after_shape"]) == (60, [60, 24], [64, 24])
+    size = np.linalg.norm(common - base[name]) / np.linalg.norm(base[name])
+    assert row["relative_change"] == pytest.approx(size, rel=1e-5)
+    back = both(tmp_path / "back", more, base)[name]
+    assert (back["rows"], back["status"]) == (60, "analysed")
+
+
+def test_other_shapes_are_listed_with_both(tmp_path: Path) -> None:
+    base = model(layers=1)
+    name = "model." + UP.format(0)
+    other = tuned(base) | {name: base[name].T}
+    row = both(tmp_path, base, other)[name]
+    assert (row["status"], row["reason"]) == (
+        "unpaired",
+        "shapes differ: 40 x 24 before, 24 x 40 after",
+    )
+    assert (row["before"], row["after"]) == (name, name)
+
+
+def test_every_tensor_of_both_is_in_the_result(tmp_path: Path) -> None:
+    base = model(layers=1) | {"extra": np.ones((3, 4))}
+    other = renamed(tuned(model(layers=1)), "model.", "") | {"more": np.ones((3, 4))}
+    found = both(tmp_path, base, other)
+    assert sorted(row["before"] for row in found.rows if row["before"]) == sorted(base)
+    assert sorted(row["after"] for row in found.rows if row["after"]) == sorted(other)
+    norm = found["model.layers.0.input_layernorm.weight"]
+    assert (norm["status"], norm["kind"]) == ("entrywise", "vector")
+    assert norm["after"] == "layers.0.input_layernorm.weight"
+    assert all(set(row) == set(COLUMNS) for row in found.rows)
+
+
+def test_weights_that_cannot_be_read_say_so(tmp_path: Path) -> None:
+    w = np.ones((4, 4), np.float32)
+    one = write_file(tmp_path / "a.safetensors", of_array("w", "F32", w))
+    two = write_file(tmp_path / "b.safetensors", Stored("w", "F4", (4, 4)))
+    found = ss.compare(one, two, **OPTIONS)
+    row = found["w"]
+    assert (row["status"], row["kind"]) == ("not analysed", "unreadable")
+    assert row["reason"].startswith("after: ")
+    assert found.unreadable == [row]

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Findings of models in which there is nothing: none; and of what is planted at the least size."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from tests.support.made_rows import comparison_header, scan_header
+from tests.support.noise_rows import KINDS, comparison_of, model, scan_of
+
+import sigmascope as ss
+from sigmascope._display.html.chance import (
+    COMPARISON,
+    LEAST,
+    LEVEL,
+    SCAN,
+    cut_off,
+    far_out,
+    holm,
+    interval,
+    sure,
+    t_of,
+    tail,
+    welch,
+)
+from sigmascope._display.html.compared import findings as comparison_findings
+from sigmascope._display.html.scanned import findings as scan_findings
+from sigmascope.spectra.results import noise_maximum
+
+Row = dict[str, Any]
+
+
+def claims_of_scan(rows: list[Row]) -> list[str]:
+    """Titles of the sentences that say that matrices differ, or have what noise has not."""
+    found = scan_findings(scan_header(rows), rows)
+    says = {"Stand out in their role", "Outlier channels"}
+    roles = [f for f in found if f.title == "Rank by role" and "not disting" not in f.text]
+    return [f.title for f in found if f.title in says] + [f.title for f in roles]
+
+
+def claims_of_comparison(rows: list[Row]) -> list[str]:
+    """The same of pairs."""
+    no = {
+        "Which roles": "not distinguishable",
+        "Which layers": "no trend",
+        "Old or new directions": "not distinguishable",
+        "Effective rank": ("not distinguishable", "no change that matters"),
+        "Weight decay": "no weight decay",
+        "Stand out in their role": "never",
+    }
+    return [
+        f.title
+        for f in comparison_findings(comparison_header(rows), rows)
+        if f.title in no and not any(word in f.text for word in np.atleast_1d(no[f.title]))
+    ]
+
+
+# ---------------------------------------------------------------------------------------- noise
+
+
+def most_of(runs: int, level: float) -> int:
+    """So many of runs are false in one of a thousand tests at most, if the level holds."""
+    return int(stats.binom.isf(1e-3, runs, level))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "heavy"])
+def test_a_scan_of_noise_finds_nothing(kind: str) -> None:
+    """Also matrices of one role that have heavy tails, by any effort."""
+    runs = 12
+    false = 0
+    for seed in range(runs):
+        rng = np.random.default_rng([seed, 11])
+        size, layers = int(rng.choice([16, 32])), int(rng.choice([2, 5, 8]))
+        false += bool(claims_of_scan(scan_of(model(rng, KINDS[kind], layers, size), seed % 2 > 0)))
+    assert false <= most_of(runs, LEVEL), kind
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_comparison_of_noise_finds_nothing(kind: str) -> None:
+    """Noise is added, of which the change of the rank is too small to matter; or drawn anew."""
+    runs = 10
+    false = 0
+    for seed in range(runs):
+        rng = np.random.default_rng([seed, 12])
+        size, layers = int(rng.choice([16, 24])), int(rng.choice([2, 6, 9]))
+        before = model(rng, KINDS[kind], layers, size)
+        added = {key: 1e-3 * w.std() * rng.standard_normal(w.shape) for key, w in before.items()}
+        anew = seed % 2 > 0
+        after = model(rng, KINDS[kind], layers, size) if anew else before
+        after = after if anew else {key: w + added[key] for key, w in before.items()}
+        found = claims_of_comparison(comparison_of(before, after, int(rng.choice([1, 3]))))
+        # Drawn anew, a change does hold what there was, less itself.
+        true = {"Weight decay", "Old or new directions"} if anew else set()
+        false += bool(set(found) - true)
+    assert false <= most_of(runs, LEVEL), kind
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "uniform", "laplace", "student", "lognormal", "bf16"])
+@pytest.mark.parametrize("shape", [(2000, 16), (400, 64), (64, 400), (12, 12)])
+def test_noise_has_no_outlier_channels(kind: str, shape: tuple[int, int]) -> None:
+    """Its largest norm reaches far: 1.3 times the median of 64 entries, 2 times that of 16."""
+    found = 0
+    for seed in range(10):
+        moments = ss.moments(KINDS[kind](np.random.default_rng(seed), shape))
+        found += len(moments.outlier_rows()) + len(moments.outlier_columns())
+    assert found == 0
+
+
+@pytest.mark.parametrize("entries", [12, 16, 64, 768])
+def test_the_largest_norm_of_noise_is_that_of_chi_squared(entries: int) -> None:
+    for lines in (10, 4096):
+        exact = stats.chi2.isf(1e-6 / lines, entries) / entries
+        assert noise_maximum(lines, entries, 3.0) == pytest.approx(exact, rel=0.08)
+    assert noise_maximum(10, entries, 9.0) > noise_maximum(10, entries, 3.0)
+    assert noise_maximum(10, entries, 0.0) == 1.0
+
+
+# --------------------------------------------------------------------------------------- planted
+
+
+def test_what_stands_out_by_more_than_the_least_factor_is_found() -> None:
+    rng = np.random.default_rng(0)
+    matrices = model(rng, KINDS["gaussian"], 12, 40)
+    matrices["q", 3] = 1.1 * LEAST.factor * matrices["q", 3]
+    rows = scan_of(matrices)
+    (found,) = [f for f in scan_findings(scan_header(rows), rows) if f.title.startswith("Stand")]
+    assert [name for name, _ in found.items] == ["model.layers.3.q.weight"]
+    matrices["q", 3] = matrices["q", 3] / 1.1 / LEAST.factor * (0.9 * LEAST.factor)
+    assert claims_of_scan(scan_of(matrices)) == []
+
+
+def test_several_that_stand_out_do_not_hide_each_other() -> None:
+    rng = np.random.default_rng(1)
+    matrices = model(rng, KINDS["gaussian"], 9, 24)
+    for layer in (0, 4, 8):
+        matrices["up", layer] = 3.0 * matrices["up", layer]
+    rows = scan_of(matrices)
+    (found,) = [f for f in scan_findings(scan_header(rows), rows) if f.title.startswith("Stand")]
+    assert {name for name, _ in found.items} == {f"model.layers.{i}.up.weight" for i in (0, 4, 8)}
+
+
+def test_roles_that_use_less_of_their_rank_are_found() -> None:
+    rng = np.random.default_rng(2)
+    matrices = model(rng, KINDS["gaussian"], 6, 32)
+    for (role, layer), w in matrices.items():
+        if role == "o":
+            fade = np.geomspace(1, 0.02, w.shape[1])
+            matrices[role, layer] = w * fade
+    rows = scan_of(matrices)
+    (found,) = [f for f in scan_findings(scan_header(rows), rows) if f.title == "Rank by role"]
+    assert "lowest in o" in found.text
+    assert "not distinguishable" not in found.text
+
+
+@pytest.mark.parametrize("factor", [1.1 * 2.0, 6.0])
+def test_outlier_channels_of_the_least_size_are_found(factor: float) -> None:
+    rng = np.random.default_rng(3)
+    W = rng.standard_normal((300, 200))
+    W[17] *= factor
+    W[:, 5] *= factor
+    moments = ss.moments(W)
+    assert moments.outlier_rows().tolist() == [17]
+    assert moments.outlier_columns().tolist() == [5]
+
+
+def changed(change: Any, layers: int = 9, size: int = 24) -> list[Row]:
+    """A comparison of noise with noise after a change of each matrix by role and layer."""
+    rng = np.random.default_rng(4)
+    before = model(rng, KINDS["gaussian"], layers, size)
+    after = {key: w + change(rng, w, *key) for key, w in before.items()}
+    return comparison_of(before, after, 2)
+
+
+def added(rng: np.random.Generator, w: np.ndarray, size: float) -> np.ndarray:
+    return size * rng.standard_normal(w.shape)
+
+
+def test_a_change_by_role_or_depth_of_the_least_size_is_found() -> None:
+    least = 1.15 * LEAST.factor
+    by_role = changed(lambda rng, w, role, _: added(rng, w, 1e-3 * (least if role == "v" else 1)))
+    assert "Which roles" in claims_of_comparison(by_role)
+    by_depth = changed(lambda rng, w, _, layer: added(rng, w, 1e-3 * (least if layer > 5 else 1)))
+    assert "Which layers" in claims_of_comparison(by_depth)
+
+
+def test_an_expansion_of_the_least_size_is_found_and_a_smaller_one_is_called_small() -> None:
+    for size, verdict in ((0.35, "it expands"), (0.05, "no change that matters")):
+        rows = changed(lambda rng, w, role, layer, s=size: s * w * np.linspace(-1, 1, w.shape[1]))
+        for row in rows:  # exactly so much more
+            grown = 1.1 * LEAST.expands if size > 0.1 else 0.5 * LEAST.expands
+            row["change_effective_rank"] = grown * row["before_effective_rank"]
+        (found,) = [
+            f
+            for f in comparison_findings(comparison_header(rows), rows)
+            if f.title == "Effective rank"
+        ]
+        assert verdict in found.text
+        assert ("in 63 of 63 pairs" in found.text) == (size > 0.1)
+
+
+def test_weight_decay_of_the_least_size_is_found_and_growth_is_not_called_so() -> None:
+    share = 1.5 * math.sqrt(LEAST.decay)
+    for sign, words in ((-1, "as weight decay makes it"), (1, "by which it grew")):
+        rows = changed(lambda rng, w, *_, s=sign: 1e-3 * (s * share * w + added(rng, w, 1.0)))
+        (found,) = [
+            f
+            for f in comparison_findings(comparison_header(rows), rows)
+            if f.title == "Weight decay"
+        ]
+        assert words in found.text
+
+
+def test_a_change_along_what_there_was_is_found() -> None:
+    def along(_: np.random.Generator, w: np.ndarray, *__: Any) -> np.ndarray:
+        u, s, vt = np.linalg.svd(w, full_matrices=False)
+        return 0.01 * (u[:, :2] * s[:2]) @ vt[:2]
+
+    rows = changed(along)
+    (found,) = [
+        f
+        for f in comparison_findings(comparison_header(rows), rows)
+        if f.title == "Old or new directions"
+    ]
+    assert "reinforces" in found.text
+
+
+# ------------------------------------------------------------------------------------------ tests
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 7, 30])
+def test_students_tail_is_that_of_scipy(df: int) -> None:
+    for t in (0.0, 0.5, 2.0, 9.0):
+        assert tail(t, df) == pytest.approx(2 * stats.t.sf(t, df), rel=1e-9, abs=1e-14)
+    assert t_of(0.01, df) == pytest.approx(stats.t.isf(0.005, df), rel=1e-9)
+
+
+def test_holm_rejects_step_by_step() -> None:
+    assert holm([0.01, 0.04, 0.02, 0.9], 0.05) == [0.0125, 0.0, 0.0, 0.0]
+    assert holm([0.01, 0.012, 0.9], 0.05) == [0.05 / 3, 0.025, 0.0]
+    assert holm([], 0.05) == []
+
+
+@pytest.mark.parametrize("level", [0.05, COMPARISON, SCAN / 4])
+def test_an_interval_ends_at_the_order_statistic_of_its_level(level: float) -> None:
+    for count in range(2, 60):
+        cut = cut_off(count, level)
+        if cut is None:
+            assert 2 * 0.5**count > level
+            continue
+        assert 2 * stats.binom.cdf(cut, count, 0.5) <= level
+        assert 2 * stats.binom.cdf(cut + 1, count, 0.5) > level
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 12])
+def test_intervals_and_distances_hold_their_level(count: int) -> None:
+    rng = np.random.default_rng(5)
+    level, runs = 0.05, 300
+    missed = met = far = 0
+    for _ in range(runs):
+        one, other = rng.normal(1.0, 0.1, (2, count))
+        pairs = [[(v, 0.0) for v in group] for group in (one.tolist(), other.tolist())]
+        low, high = interval(pairs[0], level)
+        missed += not low <= 1.0 <= high
+        met += welch(*pairs) <= level
+        far += min(far_out([*one, *other], 1e-9).chances, default=1.0) <= level
+    assert max(missed, met, far) <= most_of(runs, level)
+
+
+def test_what_errs_alike_is_no_difference() -> None:
+    groups = [[(v + shift, 0.05) for v in (1.0, 1.01, 0.99, 1.0)] for shift in (0.0, 0.15)]
+    assert welch(*groups) == 1.0
+    assert welch(*[[(v, 0.001) for v, _ in group] for group in groups]) < 1e-3
+    low, high = interval([(0.1, 0.06)] * 12, 0.05)
+    assert low < 0 < high
+    assert sure([(3.0, 1.0), (0.0, 0.0), (1.0, 0.0), (9.0, 1.0)], 0.05) == [True, False, True, True]
+    assert sure([(3.0, 1.0)] + [(0.5, 1.0)] * 40, 0.05)[0] is False

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The page: what it says of planted rows, what it holds, how small and how safe it is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.checkpoints import of_array, write_file
+from tests.support.made_rows import (
+    ODD,
+    comparison_header,
+    comparison_rows,
+    scan_header,
+    scan_rows,
+)
+
+import sigmascope as ss
+from sigmascope._display.html import page
+from sigmascope._display.html import payload as payloads
+from sigmascope._display.html.compared import findings as comparison_findings
+from sigmascope._display.html.estimates import middle, outliers
+from sigmascope._display.html.payload import compact, compact_error
+from sigmascope._display.html.scanned import findings as scan_findings
+from sigmascope._display.html.tooltips import TERMS, explained
+
+EVIL = "</script><img src=x onerror=alert(1)>'\"&\u2028<!--\x1b[31m"
+"""A name that is markup, the end of a script, and that a terminal would obey."""
+
+
+def data_of(text: str) -> dict[str, Any]:
+    """The numbers inside a page."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def scan_page(rows: list[dict[str, Any]], **more: Any) -> str:
+    return page(scan_header(rows, **more), rows)
+
+
+def comparison_page(rows: list[dict[str, Any]], **more: Any) -> str:
+    return page(comparison_header(rows, **more), rows)
+
+
+def said(rows: list[dict[str, Any]], *, pairs: bool = False, **more: Any) -> dict[str, str]:
+    """Title and text of every finding, the names in it added."""
+    made = comparison_findings if pairs else scan_findings
+    header = comparison_header(rows, **more) if pairs else scan_header(rows, **more)
+    return {
+        f.title: " ".join([f.text, *(f"{name}: {text}" for name, text in f.items)])
+        for f in made(header, rows)
+    }
+
+
+# ---------------------------------------------------------------------------------- estimates
+
+
+def test_interval_of_a_median_is_that_of_order_statistics() -> None:
+    found = middle(list(range(1, 11)))
+    assert (found.value, found.low, found.high) == (5.5, 2, 9)  # 97.9 %; 3 to 8 has 89.1 %
+    assert (middle([3.0, 1.0, 2.0]).low, middle([3.0, 1.0, 2.0]).high) == (1.0, 3.0)
+    assert middle([1.0] * 6, [0.5] * 6).low == 0.0
+
+
+@pytest.mark.parametrize("count", [6, 9, 25, 200, 1500])
+def test_interval_of_a_median_holds_it_in_95_percent(count: int) -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for draw in rng.lognormal(size=(400, count)):
+        found = middle(draw.tolist())
+        hits += found.low <= 1.0 <= found.high
+    assert hits >= 0.93 * 400
+
+
+def test_what_is_far_from_its_role_stands_out_and_noise_does_not() -> None:
+    def rows(values: list[float], error: float) -> list[dict[str, Any]]:
+        return [
+            {"name": str(i), "tower": "text", "role": "q", "x": v, "x_error": error}
+            for i, v in enumerate(values)
+        ]
+
+    near = [1.0, 1.02, 0.98, 1.01, 0.99, 1.03]
+    assert [o.row["name"] for o in outliers(rows([*near, 2.0], 0.01), ["x"], 0.05)] == ["6"]
+    assert outliers(rows([*near, 2.0], 0.6), ["x"], 0.05) == []
+    assert outliers(rows([*near, 1.1], 0.0), ["x"], 0.05) == []  # less than a fifth away
+    assert outliers(rows([1.0, 1.0, 1.0, 9.0], 0.0), ["x"], 0.05) == []  # too few for a rule
+
+
+# ----------------------------------------------------------------------------------- findings
+
+
+def test_a_scan_opens_with_what_matters() -> None:
+    found = said(scan_rows())
+    assert "86 matrices of 100 tensors" in found["Analysed"]
+    assert "12 vector" in found["Analysed"]
+    assert ODD[0] in found["Stand out in their role"]
+    assert "stable rank" in found["Stand out in their role"]
+    assert "the matrix holds 1 NaN" in found["Failed"]
+    assert "dtype F4 is not decoded" in found["Not read"]
+    assert re.search(r"lowest in \w+, [\d.]+ \[[\d.]+, [\d.]+\] %", found["Rank by role"])
+    assert "Not converged" not in found
+
+
+def test_a_scan_without_news_says_so() -> None:
+    rows = [row for row in scan_rows() if row["name"] != ODD[0] and row["status"] == "analysed"]
+    found = said(rows)
+    assert "Nothing stands out" in found
+    assert not {"Failed", "Not read", "Not converged"} & set(found)
+
+
+def test_an_unfinished_scan_says_so() -> None:
+    rows = scan_rows()
+    assert f"{len(rows)} of 200 tensors" in said(rows, expected=200)["Analysed"]
+
+
+def test_noise_is_called_noise() -> None:
+    rows = scan_rows(4)
+    for row in rows[:3]:
+        row |= {"mp_outliers": 0.0, "mp_outliers_error": 1.0}
+    assert "3 matrices of 30" in said(rows)["Like noise"]
+    assert "not distinguishable from random" in said(rows)["Like noise"]
+
+
+def test_what_did_not_converge_is_named() -> None:
+    rows = scan_rows(3)
+    rows[1]["converged"] = False
+    assert rows[1]["name"] in said(rows)["Not converged"]
+
+
+def test_a_comparison_says_where_how_much_and_in_what_shape() -> None:
+    rows = comparison_rows(30)
+    found = said(rows, pairs=True)
+    assert "212 pairs" in found["Compared"]
+    assert "no tensor of this place" in found["Not paired"]
+    assert "model.layers.0.self_attn.k_proj.weight" in found["Below the rounding floor"]
+    assert "not distinguishable" in found["Below the rounding floor"]
+    assert "grows with depth" in found["Which layers"]
+    assert re.search(r"largest in \w+, [\d.]+ \[", found["Which roles"])
+    assert "ΔW has 6 [6, 6] singular values" in found["Shape of the change"]
+    assert "rounding alone would read" in found["Shape of the change"]
+    assert "it expands" in found["Effective rank"]
+    assert "1.0 % [1.0, 1.0]" in found["Weight decay"]
+    assert "turned by" in found["Directions"]
+
+
+def test_two_equal_checkpoints_are_not_distinguishable() -> None:
+    rows = comparison_rows(8)
+    for row in rows:
+        if row["status"] == "analysed":
+            row |= {"above_rounding": False, "relative_change": 1e-5}
+    found = said(rows, pairs=True)
+    assert "what was compared is not distinguishable" in found["Verdict"]
+    assert "1 without a partner" in found["Verdict"]
+    whole = said([row for row in rows if row["status"] == "analysed"], pairs=True)
+    assert "the two are not distinguishable" in whole["Verdict"]
+    assert not {"Which roles", "Which layers", "Shape of the change"} & set(found)
+    for row in rows:
+        if row["status"] == "analysed":
+            row |= {"relative_change": 0.0, "delta_fro_norm": 0.0}
+    assert "number for number" in said(rows, pairs=True)["Identical"]
+
+
+def test_old_and_new_directions() -> None:
+    rows = comparison_rows(8)
+    for row in rows:
+        if row["status"] == "analysed":
+            row["delta_angles_left"] = row["delta_angles_right"] = [0.1, 0.2, 0.3]
+    assert "reinforces" in said(rows, pairs=True)["Old or new directions"]
+    for row in rows:
+        if row["status"] == "analysed":
+            row["delta_angles_left"] = row["delta_angles_right"] = [1.56, 1.565, 1.57]
+    assert "keeps away" in said(rows, pairs=True)["Old or new directions"]
+
+
+def test_terms_are_explained_once_in_each_finding() -> None:
+    text = explained("stable rank &lt; full rank; the stable rank and the ΔW of ‖ΔW‖/‖W‖")
+    words = re.findall(
+        r"<span class=.term. tabindex=.0. data-meaning=.([^>]+).>([^<]+)</span>", text
+    )
+    assert [word for _, word in words] == ["stable rank", "full rank", "ΔW", "‖ΔW‖/‖W‖"]
+    assert all(meaning.endswith(".") for meaning, _ in words)
+    assert "&lt;" in text
+    assert all(word == escape(word) for word in TERMS)
+
+
+# ------------------------------------------------------------------------------------ numbers
+
+
+@given(st.floats(-1e12, 1e12), st.floats(0, 1e6))
+def test_numbers_are_no_longer_than_their_error_allows(value: float, error: float) -> None:
+    found = compact(value, error)
+    assert found is not None
+    assert abs(found - value) <= max(error / 4, abs(value) * 1e-4, 1e-300)
+    assert len(f"{found!r}".replace("-", "")) <= 20
+    shown = compact_error(value, error)
+    assert shown == 0 or shown == pytest.approx(error, rel=0.06)
+
+
+def test_numbers_that_are_none() -> None:
+    assert compact(None) is None
+    assert compact(math.nan) is None
+    assert compact(3.0) == 3
+    assert json.dumps(compact(0.123456789, 0.01)) == "0.12346"  # 0.123 and two more digits
+    assert compact_error(None, None) == 0
+
+
+def test_the_data_of_a_page_are_the_rows() -> None:
+    rows = scan_rows(5)
+    data = data_of(scan_page(rows))
+    analysed = [row for row in rows if row["status"] == "analysed"]
+    assert data["matrices"]["name"] == [row["name"] for row in analysed]
+    assert {m["key"] for m in data["measures"]} >= {"effective_rank", "shoulder_286", "alpha"}
+    for key, values in data["values"].items():
+        for row, value in zip(analysed, values, strict=True):
+            assert (value is None) == (row[key] is None), key
+            error = row[f"{key}_error"] or 0.0
+            near = pytest.approx(row[key], rel=1e-4, abs=error / 3 + 1e-12)
+            assert value is None or value == near, key
+    ranks, sigma, _, (_, shares, _, beyond, _, _) = data["curves"][3]["w"]
+    assert sum(shares) / 1e4 + beyond / 32 == pytest.approx(1, abs=0.05)
+    assert sigma[0] == pytest.approx(analysed[3]["top"][0], rel=1e-4)
+    assert ranks[-1] == 32
+
+
+def test_723_tensors_stay_under_five_megabytes() -> None:
+    rows = comparison_rows(103)
+    assert len(rows) == 724
+    few = [row for row in rows if row["status"] == "analysed"]
+    for row in few:  # as long as lists get at k = 64
+        for side in ("before", "after", "delta", "projected"):
+            row[f"{side}_top"] = np.geomspace(9.87654321, 0.123456789, 64).tolist()
+            row[f"{side}_top_errors"] = [0.00123456789] * 64
+            row |= {"rows": 8192, "columns": 8192}
+        for name in payloads.ANGLES:
+            row[name] = np.linspace(0.123456, 1.567891, 64).tolist()
+    text = comparison_page(rows)
+    assert len(text.encode()) < 5_000_000
+    data = data_of(text)
+    assert len(data["matrices"]["name"]) == 723
+    assert "are not in it" not in text
+
+
+def test_more_than_fits_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payloads, "BUDGET", 120_000)
+    rows = comparison_rows(12)
+    text = comparison_page(rows)
+    assert len(text.encode()) < 250_000
+    data = data_of(text)
+    there = [curves is not None for curves in data["curves"]]
+    assert 0 < sum(there) < len(there)
+    assert f"the spectra of {len(there) - sum(there)} matrices" in text
+    assert "relative_change" in data["values"]
+    assert re.search(r"and \d+ measures are not in it", text)
+
+
+# ------------------------------------------------------------------------------- what is missing
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_columns_may_be_missing(pairs: bool) -> None:
+    """Scans of older versions, and of effort "top"."""
+    rows = comparison_rows(8) if pairs else scan_rows(8)
+    essential = {"name", "status", "rows", "columns", "kind", "nbytes", "seconds", "converged"}
+    essential |= {"reason", "passes"}
+    columns = sorted(set(rows[0]) - essential)
+    for start in range(7):
+        gone = set(columns[start::7])
+        few = [{c: v for c, v in row.items() if c not in gone} for row in rows]
+        text = comparison_page(few) if pairs else scan_page(few)
+        assert len(data_of(text)["matrices"]["name"]) == 58
+        none = [row | dict.fromkeys(gone) for row in rows]
+        text = comparison_page(none) if pairs else scan_page(none)
+        assert not gone & set(data_of(text)["values"])
+
+
+def test_nothing_analysed_is_a_page_too() -> None:
+    rows = [row for row in scan_rows(2) if row["status"] != "analysed"]
+    text = scan_page(rows)
+    assert data_of(text)["matrices"]["name"] == []
+    assert "dtype F4 is not decoded" in text
+    assert "The scan" not in said(rows)["Analysed"]
+    assert "0 matrices of 0 tensors" in said([])["Analysed"]
+    assert "0 pairs" in said([], pairs=True)["Compared"]
+
+
+# --------------------------------------------------------------------------------------- safety
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and all text outside scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_names_from_files_are_text(pairs: bool) -> None:
+    rows = comparison_rows(6) if pairs else scan_rows(6)
+    for row in rows[:4]:
+        row["name"] = f"{EVIL}{row['name']}"
+        row["role"] = row["file"] = row["notes"] = EVIL
+    rows[0] |= {"status": "failed", "reason": EVIL}
+    header = comparison_header(rows, before=EVIL) if pairs else scan_header(rows, checkpoint=EVIL)
+    text = page(
+        header | {"notes": [EVIL], "files": [{"name": EVIL, "size": 1, "digest": EVIL}]}, rows
+    )
+    tags = Tags()
+    tags.feed(text)
+    assert "img" not in {tag for tag, _ in tags.tags}
+    assert [tag for tag, _ in tags.tags].count("script") == 2
+    assert not [a for _, attributes in tags.tags for a in attributes if a.startswith("on")]
+    assert "\x1b" not in text
+    assert EVIL in data_of(text)["matrices"]["name"][0]
+    assert "onerror=alert(1)" in tags.text
+
+
+def test_the_page_runs_its_own_scripts_and_loads_nothing() -> None:
+    text = scan_page(scan_rows(3))
+    tags = Tags()
+    tags.feed(text)
+    policy = next(a["content"] for t, a in tags.tags if a.get("http-equiv")) or ""
+    assert policy.startswith("default-src 'none'")
+    for part, pattern in (
+        ("script-src", r"<script>(.*?)</script>"),
+        ("style-src", r"<style>(.*?)</style>"),
+    ):
+        found = re.findall(pattern, text, re.DOTALL)
+        assert len(found) == 1
+        digest = base64.b64encode(hashlib.sha256(found[0].encode()).digest()).decode()
+        assert f"{part} 'sha256-{digest}'" in policy
+    for tag, attributes in tags.tags:
+        for name in ("src", "href", "action", "style"):
+            value = attributes.get(name)
+            assert value is None or value.startswith("#") or value == "data:,", (tag, value)
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in text
+    assert "{{" not in text.split("<script", 1)[0]
+
+
+def test_parts_stay_readable_at_one_sitting() -> None:
+    parts = Path(payloads.__file__).parent / "parts"
+    files = sorted(parts.iterdir())
+    assert len(files) > 8
+    for file in files:
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 300, file
+
+
+# ---------------------------------------------------------------------------------- how it is had
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    tensors = [
+        of_array(f"layers.{i}.mlp.up_proj.weight", "F32", rng.standard_normal((40, 30), np.float32))
+        for i in range(3)
+    ]
+    return write_file(tmp_path / "model.safetensors", *tensors)
+
+
+def test_a_scan_is_saved_as_a_page(tmp_path: Path, checkpoint: Path) -> None:
+    out = tmp_path / "r.html"
+    found = ss.scan(checkpoint, effort="top", k=4, out=out)
+    text = out.read_text(encoding="utf-8")
+    assert data_of(text)["matrices"]["name"] == [row["name"] for row in found.analysed]
+    assert "model.safetensors" in text
+    found.save(tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
+    with pytest.raises(ValueError, match="an HTML page cannot be loaded"):
+        ss.Scan.load(out)
+    with pytest.raises(FileNotFoundError, match=r"nowhere"):
+        found.save(tmp_path / "nowhere" / "r.html")
+
+
+def test_a_saved_scan_becomes_a_page(tmp_path: Path, checkpoint: Path) -> None:
+    ss.scan(checkpoint, effort="exact", out=[tmp_path / "s.jsonl", tmp_path / "s.csv"])
+    for name in ("s.jsonl", "s.csv"):
+        ss.Scan.load(tmp_path / name).save(tmp_path / "r.html")
+        assert "up_proj" in (tmp_path / "r.html").read_text(encoding="utf-8")

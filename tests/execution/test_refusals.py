@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a refusal for want of memory says is true: what it needs is enough, what it offers runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support import known_spectra as ks
+from tests.support.checkpoints import of_array, write_file
+
+import sigmascope as ss
+from sigmascope._execution.memory_plan import least_memory
+from sigmascope._host.memory import resolve_memory
+from sigmascope.analysis.admission import Asked
+
+SPECTRA = {
+    "noise": lambda m, n: np.random.default_rng(0).standard_normal((m, n)),
+    "decay": lambda m, n: ks.exponential(m, n, rate=0.8)[0],
+    "rank one": lambda m, n: np.outer(np.arange(1.0, m + 1), np.arange(1.0, n + 1)),
+}
+SHAPES = [(30, 20), (64, 64), (200, 150), (150, 200), (1500, 30), (40, 900), (1, 5), (3, 1)]
+CALLS = {
+    "effort": st.sampled_from(["top", "density", "exact"]),
+    "k": st.sampled_from([1, 2, 5, 16, 64]),
+    "num_threads": st.sampled_from([1, 3]),
+    "panel_rows": st.sampled_from([None, None, 1, 64]),
+    "measures": st.sampled_from([(), (), ("alpha_farms",), ("randomized_distance",)]),
+    "accuracy": st.sampled_from(["reference", "fast"]),
+    "vectors": st.booleans(),
+}
+
+REFUSAL = re.compile(
+    r"(?P<what>.*?) needs (?P<least>[\d.]+ \w+)( \(up to (?P<most>.*) if its values span much\))?, "
+    r"the memory limit is (?P<limit>[\d.]+ \w+); (?P<advice>.*)"
+)
+OFFER = re.compile(r"what fits(?P<unless> unless its values span much)?: (?P<calls>.*)")
+LESS = re.compile(
+    r"nothing less (?P<sure>fits|is sure to fit): "
+    r"effort '(?P<effort>\w+)' with k = 1 needs (?P<least>.*)"
+)
+
+
+def parts_of(error: BaseException) -> re.Match[str]:
+    parts = REFUSAL.fullmatch(str(error))
+    assert parts is not None, error
+    return parts
+
+
+def refusal(A: Any, **call: Any) -> re.Match[str] | None:
+    """The parts of what spectrum() says; None if it runs."""
+    try:
+        ss.spectrum(A, **call)
+    except ss.MemoryLimitError as error:
+        return parts_of(error)
+    return None
+
+
+def offers(parts: re.Match[str], call: dict[str, Any]) -> Iterator[tuple[bool, dict[str, Any]]]:
+    """Each call that a refusal offers, and whether it is sure of it."""
+    for clause in parts["advice"].split("; "):
+        found = OFFER.fullmatch(clause)
+        if found is None:
+            assert LESS.fullmatch(clause), clause
+            continue
+        for words in found["calls"].split(", or "):
+            changes: dict[str, Any] = {}
+            if effort := re.search(r"effort '(\w+)'", words):
+                changes["effort"] = effort[1]
+            if k := re.search(r"k = (\d+)", words):
+                changes["k"] = int(k[1])
+            if "without " in words:
+                changes["measures"] = ()
+            if "panel_rows" in words:
+                changes["panel_rows"] = None
+            assert changes, words
+            if "effort" in changes and "k" in changes:  # the least of all
+                changes |= {"panel_rows": None, "measures": ()}
+            yield found["unless"] is None, {**call, **changes}
+
+
+def late(parts: re.Match[str] | None) -> bool:
+    """Whether the search began, and was refused as its basis grew."""
+    return parts is not None and ", which took " in parts["what"]
+
+
+def least_of(A: ss.Matrix, call: dict[str, Any]) -> int:
+    route, options = Asked.of(**{"tol": 1e-3, **call}).chosen(A)
+    return least_memory(A, options, route.need)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(list(SPECTRA)),
+    st.sampled_from(SHAPES),
+    st.sampled_from(["float32", "float64", "float16"]),
+    st.fixed_dictionaries(CALLS),
+    st.floats(0.02, 1.1),
+)
+def test_what_is_offered_runs_at_that_limit(
+    kind: str, shape: tuple[int, int], dtype: str, call: dict[str, Any], share: float
+) -> None:
+    A = ss.matrix(SPECTRA[kind](*shape).astype(dtype))
+    least = least_of(A, call | {"memory_limit": 1})  # of the cheapest that does it
+    limit = max(int(share * least), 1)
+    call = {**call, "memory_limit": limit}
+    parts = refusal(A, **call)
+    assert parts is not None or limit >= least
+    if parts is None:
+        return
+    for sure, less in offers(parts, call):
+        again = refusal(A, **less)
+        assert again is None or (not sure and late(again)), (parts[0], less, again and again[0])
+    if not late(parts):
+        assert resolve_memory(parts["least"]) >= least
+        again = refusal(A, **call | {"memory_limit": least})
+        assert again is None or (parts["most"] and late(again)), (parts[0], again and again[0])
+        below = refusal(A, **call | {"memory_limit": least - 1})
+        assert below is not None
+        assert not late(below)
+    figure = parts["most"] or parts["least"]
+    enough = refusal(A, **call | {"memory_limit": figure})
+    assert enough is None or "or more" in parts["what"], (parts[0], enough and enough[0])
+    if nothing := LESS.fullmatch(parts["advice"]):
+        fits = resolve_memory(nothing["least"]) <= call["memory_limit"]
+        assert fits == (nothing["sure"] == "is sure to fit")
+        least_call = {**call, "effort": nothing["effort"], "k": 1}
+        least_call |= {"measures": (), "panel_rows": None, "memory_limit": nothing["least"]}
+        again = refusal(A, **least_call)
+        assert again is None or late(again)
+
+
+@pytest.mark.parametrize("limit", ["5MiB", "40MiB", "70MiB", "100MiB", "300MiB"])
+@pytest.mark.parametrize("effort", ["top", "density", "exact"])
+def test_what_is_offered_for_large_matrices_is_admitted(
+    effort: str, limit: str, tmp_path: Path
+) -> None:
+    """Above the least memory that a call works with, panels and copies count; of files too."""
+    path = tmp_path / "large.npy"
+    with open(path, "wb") as file:  # takes no space
+        header = {"descr": "<f4", "fortran_order": False, "shape": (9000, 5000)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 4 * 9000 * 5000)
+    A = ss.matrix(path)
+
+    def admitted(**call: Any) -> ss.MemoryLimitError | None:
+        asked = Asked.of(**call)
+        try:
+            asked.fit_memory(A, *asked.chosen(A))
+        except ss.MemoryLimitError as error:
+            return error
+        return None
+
+    call = {"effort": effort, "k": 700, "memory_limit": limit, "num_threads": 2}
+    call |= {"tol": 1e-3, "accuracy": "reference"}
+    refused = admitted(**call)
+    assert (refused is None) == (least_of(A, call) <= resolve_memory(limit))
+    if refused is not None:
+        parts = parts_of(refused)
+        assert all(admitted(**less) is None for _, less in offers(parts, call))
+        assert admitted(**call | {"memory_limit": parts["least"]}) is None
+
+
+def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path) -> None:
+    """What fits when the file is read at each pass is not refused since it was held."""
+    path = tmp_path / "A.npy"
+    np.save(path, ks.exponential(300, 300, rate=0.2)[0].astype(np.float32))
+    A = ss.matrix(path)
+    call: dict[str, Any] = {"effort": "density", "k": 100, "num_threads": 1}
+    asked = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000)
+    route, options = asked.chosen(A)
+    expected, most = least_memory(A, options, route.need), route.most(A, options)
+    held = expected + A.nbytes
+    assert expected < most < held < most + A.nbytes
+    wanted = ss.spectrum(A.load(), **call, memory_limit=most)
+    for limit in range(most, 700_000, 15_000):  # every value takes more
+        found = ss.spectrum(path, **call, memory_limit=limit)
+        assert found.effort == "density"
+        assert found.top.tobytes() == wanted.top.tobytes()
+    refused = refusal(path, **call, memory_limit=expected)
+    assert refused is not None
+    assert late(refused)
+    assert expected < resolve_memory(refused["least"]) <= most + 2**10
+    again = ss.spectrum(path, **call, memory_limit=refused["least"])
+    assert again.top.tobytes() == wanted.top.tobytes()
+
+
+def test_no_row_is_refused_for_what_is_read_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A basis that grows into the room of the next matrix has it: that is read at its turn."""
+    numbers = ks.exponential(300, 300, rate=0.2)[0].astype(np.float32)
+    tensors = [of_array(f"w{i}", "F32", numbers) for i in range(3)]
+    path = write_file(tmp_path / "m.safetensors", *tensors)
+    A = ss.open_checkpoint(path)["w0"]
+    call: dict[str, Any] = {"effort": "density", "k": 100, "num_threads": 1}
+    asked = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000)
+    route, options = asked.chosen(A)
+    limit, expected = route.most(A, options), least_memory(A, options, route.need)
+    monkeypatch.setattr("sigmascope.scanning.tasks.memory_left", lambda *_, **__: limit - expected)
+    assert late(refusal(A, **call, memory_limit=limit, reserved=limit - expected))
+    found = ss.scan(path, **call, memory_limit=limit)
+    assert [(row["status"], row["effort"]) for row in found] == [("analysed", "density")] * 3

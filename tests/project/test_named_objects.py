@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Objects that docstrings, comments and pages name are there."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.support.sources import (
+    PACKAGE,
+    docstrings,
+    each_module,
+    each_page,
+    line_of,
+    name_of,
+    text_of,
+)
+
+import sigmascope as ss
+
+# ------------------------------------------------------------------------------------- objects
+
+
+class Nothing:
+    """What a name that leads nowhere stands for."""
+
+
+def member(owner: Any, name: str) -> Any:
+    """An attribute, a submodule, or a field of a class that has no default."""
+    found = inspect.getattr_static(owner, name, Nothing)
+    if found is not Nothing:
+        return getattr(owner, name, found)
+    if inspect.ismodule(owner):
+        try:
+            return importlib.import_module(f"{owner.__name__}.{name}")
+        except ModuleNotFoundError:
+            return Nothing
+    if inspect.isclass(owner):
+        fields = {field for base in owner.__mro__ for field in inspect.get_annotations(base)}
+        return None if name in fields else Nothing
+    return Nothing
+
+
+def resolved(name: str, *scopes: Any) -> Any:
+    """What a dotted name stands for, looked for in each scope, then among modules."""
+    first, *rest = name.split(".")
+    try:
+        outside = [importlib.import_module(first)]
+    except ModuleNotFoundError:
+        outside = []
+    starts = [member(scope, first) for scope in scopes] + outside
+    for found in starts:
+        for part in rest:
+            found = Nothing if found is Nothing else member(found, part)
+        if found is not Nothing:
+            return found
+    return Nothing
+
+
+class Reference(NamedTuple):
+    role: str
+    name: str
+    line: int
+
+
+ROLE = re.compile(r":(func|class|mod|meth|attr|data|exc|obj|const):`([^`]*)`")
+
+
+def references(path: Path) -> Iterator[Reference]:
+    text = text_of(path)
+    for found in ROLE.finditer(text):
+        name = re.sub(r".*<(.*)>$", r"\1", found[2], flags=re.DOTALL).lstrip("~")
+        yield Reference(found[1], " ".join(name.split()), line_of(text, found.start()))
+
+
+def module_of(path: Path) -> Any:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return importlib.import_module(".".join(parts).removesuffix(".__init__"))
+
+
+def classes_at(path: Path, line: int) -> Iterator[str]:
+    """The classes whose body holds a line, the innermost last."""
+    for node in ast.walk(ast.parse(text_of(path))):
+        if isinstance(node, ast.ClassDef) and node.lineno <= line <= (node.end_lineno or 0):
+            yield node.name
+
+
+def fits(role: str, found: Any) -> bool:
+    if found is Nothing:
+        return False
+    if role == "mod":
+        return inspect.ismodule(found)
+    if role in ("class", "exc"):
+        return inspect.isclass(found)
+    if role in ("func", "meth"):
+        return callable(found)
+    return True
+
+
+@each_module
+def test_docstrings_name_what_is_there(path: Path) -> None:
+    module = module_of(path)
+    for role, name, line in references(path):
+        inner = [getattr(module, cls, Nothing) for cls in classes_at(path, line)]
+        package = importlib.import_module(module.__package__)
+        found = resolved(name, *reversed(inner), module, package, ss, builtins)
+        assert fits(role, found), f"{name_of(path)}:{line}: no {role} {name}"
+
+
+def test_a_reference_that_leads_nowhere_is_found() -> None:
+    assert fits("func", resolved("svds", ss))
+    assert fits("mod", resolved("sigmascope.scanning.rows"))
+    assert fits(
+        "attr",
+        resolved(
+            "CallOptions.panel_rows", importlib.import_module("sigmascope._execution.options")
+        ),
+    )
+    assert not fits("mod", resolved("sigmascope.rows"))
+    assert not fits("mod", resolved("sigmascope.scan"))  # which is a function
+    assert not fits("func", resolved("svdss", ss))
+    assert not fits("class", resolved("svds", ss))
+    assert not fits(
+        "attr",
+        resolved("CallOptions.panels", importlib.import_module("sigmascope._execution.options")),
+    )
+
+
+DOTTED = re.compile(r"(?<![\w./-])(?:sigmascope|ss)((?:\.[A-Za-z_]\w*)+)(?![\w/-])")
+
+
+@each_module
+def test_dotted_names_in_docstrings_are_there(path: Path) -> None:
+    for line, text in docstrings(path):
+        for found in DOTTED.finditer(text):
+            name = "sigmascope" + found[1]
+            assert resolved(name) is not Nothing, f"{name_of(path)}:{line}: no {name}"
+
+
+@each_page
+def test_dotted_names_on_pages_are_there(path: Path) -> None:
+    text = text_of(path)
+    for found in DOTTED.finditer(text):
+        name = "sigmascope" + found[1]
+        where = f"{name_of(path)}:{line_of(text, found.start())}"
+        assert resolved(name) is not Nothing, f"{where}: no {name}"

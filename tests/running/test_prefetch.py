@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices that are read while another is computed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.checkpoints import write_file
+from tests.support.scans import bits, normal
+
+import sigmascope as ss
+
+
+@pytest.mark.parametrize(("limit", "ahead"), [("256MiB", True), ("4MB", False)])
+def test_the_next_matrix_is_read_while_this_one_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, ahead: bool
+) -> None:
+    """Where there is room for it, and with the bits of a scan that reads nothing ahead.
+
+    One after the other: of those side by side, chance says which begins before its reading does.
+    """
+    sizes = [(400, 300), (300, 300), (900, 400), (200, 100)]
+    tensors = [normal(f"w.{i}", *size, seed=i) for i, size in enumerate(sizes)]
+    path = write_file(tmp_path / "m.safetensors", *tensors)
+    real, seen = ss.spectrum, {}
+
+    def spectrum(a: ss.Matrix, **options: Any) -> Any:
+        seen[a.shape] = a.in_memory
+        assert options["reserved"] <= options["memory_limit"]
+        return real(a, **options)
+
+    monkeypatch.setattr("sigmascope.scanning.tasks.spectrum", spectrum)
+    found = ss.scan(path, effort="top", k=4, memory_limit=limit, num_threads=1)
+    assert seen == {size: ahead and size != sizes[0] for size in sizes}
+    with ThreadPoolExecutor(1) as executor:
+        apart = ss.scan(path, effort="top", k=4, memory_limit=limit, executor=executor, workers=1)
+    assert bits(found) == bits(apart)
+
+
+def test_what_leaves_too_little_for_itself_is_read_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_file(tmp_path / "m.safetensors", normal("a", 40, 30), normal("b", 40, 30))
+    real, held = ss.spectrum, []
+
+    def spectrum(a: ss.Matrix, **options: Any) -> Any:
+        held.append(a.in_memory)
+        if a.in_memory:
+            raise ss.MemoryLimitError("more")
+        return real(a, **options)
+
+    monkeypatch.setattr("sigmascope.scanning.tasks.spectrum", spectrum)
+    found = ss.scan(path, k=3, memory_limit="256MiB")
+    assert len(found.analysed) == 2
+    assert held == [False, True, False]
+
+
+def test_an_error_while_reading_ahead_is_the_next_matrixs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_file(tmp_path / "m.safetensors", *(normal(c, 40, 30) for c in "abc"))
+
+    def load(a: ss.Matrix) -> ss.Matrix:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(ss.Matrix, "load", load)
+    assert {row["status"] for row in ss.scan(path, k=3)} == {"failed"}

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a plan promises, and what the scan of the same options then does."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support import known_spectra as ks
+from tests.support.checkpoints import Stored, of_array, opened, write_file
+from tests.support.screens import screen, shown
+from typer.testing import CliRunner
+
+import sigmascope as ss
+from sigmascope import report
+from sigmascope._display.text import amount
+from sigmascope._execution.memory import OVERHEAD
+from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.passes import MIB
+from sigmascope._execution.rates import Rates, measure
+from sigmascope.analysis import admission, routes
+from sigmascope.cli.app import app
+
+
+def stored(name: str, m: int, n: int, dtype: str = "F32") -> Stored:
+    numbers = ks.llm(m, n)[0].astype(np.float32)
+    if dtype == "BF16":
+        return Stored(name, dtype, (m, n), (numbers.view("<u4") >> 16).astype("<u2").tobytes())
+    return of_array(name, dtype, numbers)
+
+
+def sparse(path: Path, m: int, n: int) -> Path:
+    """A file of any size that takes no space: no byte of it is needed for a plan."""
+    entry = {"dtype": "BF16", "shape": [m, n], "data_offsets": [0, 2 * m * n]}
+    header = json.dumps({"w": entry}).encode()
+    with open(path, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 2 * m * n)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tensors = [
+        of_array("model.norm.weight", "F32", np.ones(7, np.float32)),
+        stored("model.layers.0.mlp.up_proj.weight", 1500, 1100),
+        stored("model.layers.1.mlp.up_proj.weight", 1500, 1100),
+        stored("model.layers.0.self_attn.q_proj.weight", 900, 1300, "BF16"),
+        stored("model.layers.0.self_attn.k_proj.weight", 60, 1300),
+    ]
+    return write_file(folder / "model.safetensors", *tensors).parent
+
+
+@pytest.fixture
+def opening(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each matrix that spectrum() went on with was read from its file at each pass."""
+    seen: list[bool] = []
+    native = routes.Route.fit_memory
+
+    def fit_memory(self: routes.Route, a: ss.Matrix, call: CallOptions) -> MemoryPlan:
+        plan = native(self, a, call)
+        seen.append(plan.loaded_nbytes == 0 and not a.in_memory)
+        return plan
+
+    monkeypatch.setattr(routes.Route, "fit_memory", fit_memory)
+    return seen
+
+
+@pytest.mark.parametrize("effort", ["top", "density", "exact"])
+@pytest.mark.parametrize("limit", ["1GiB", "7MB"])
+def test_a_scan_keeps_what_was_planned(
+    model: Path, effort: str, limit: str, opening: list[bool]
+) -> None:
+    options: dict[str, Any] = {"effort": effort, "k": 12, "memory_limit": limit, "num_threads": 2}
+    planned = ss.plan_scan(model, **options)
+    reread = list(opening)
+    opening.clear()
+    found = ss.scan(model, **options)
+    matrices = [row for row in found.rows if row["kind"] == "matrix"]
+    assert [row["name"] for row in matrices] == [tensor.name for tensor in planned]
+    for row, tensor in zip(matrices, planned, strict=True):
+        assert row["reason"] == tensor.refused
+        if tensor.refused is not None:
+            assert row["status"] == "failed"
+            continue
+        assert row["effort"] == tensor.effort
+        assert (row["rows"], row["columns"]) == (tensor.rows, tensor.columns)
+        assert row["nbytes"] == tensor.nbytes
+        if tensor.effort == "exact":
+            assert row["passes"] == tensor.passes == 3
+        else:
+            assert row["block"] == tensor.block
+            assert row["precision"] == tensor.precision
+            assert tensor.passes / 1.6 <= row["passes"] <= 1.6 * tensor.passes
+            assert row["basis_columns"] <= tensor.basis_columns
+        reads = 1 if tensor.held else tensor.passes
+        if tensor.precision == "mixed" and not tensor.held:  # the steps read a rounded copy
+            reads = min(reads, 5)
+        assert tensor.read_bytes == reads * tensor.nbytes
+    assert reread == [not tensor.held for tensor in planned if tensor.refused is None]
+    if planned.workers == 1:  # and so it was done; beside it, what it leaves for the next is asked
+        times = 1 if effort == "exact" else 2
+        assert opening == [again for again in reread for _ in range(times)]
+    assert limit == "7MB" or all(tensor.held for tensor in planned)
+
+
+def test_bits_depend_on_no_limit_that_allows_the_effort(model: Path) -> None:
+    def rows(effort: str, limit: str) -> list[dict[str, Any]]:
+        found = ss.scan(model, effort=effort, k=12, memory_limit=limit, exclude="*k_proj*")
+        timed = ("seconds", "num_threads")
+        assert len(found.analysed) == 3
+        return [{**row, **dict.fromkeys(timed)} for row in found.rows]
+
+    for effort in ("top", "density"):
+        assert rows(effort, "4MB") == rows(effort, "9MB") == rows(effort, "1GiB")
+
+
+def test_refusals_give_the_numbers(tmp_path: Path) -> None:
+    path = sparse(tmp_path / "large.safetensors", 16384, 16384)
+    planned = ss.plan_scan(path, effort="exact", memory_limit="1GiB")
+    tensor = planned["w"]
+    assert planned.refused == [tensor]
+    assert tensor.refused is not None
+    assert tensor.refused.startswith("svdvals of 16384 x 16384 needs 2.")
+    offer = "; what fits unless its values span much: effort 'density', or effort 'top'"
+    assert tensor.refused.endswith(f" GiB, the memory limit is 1 GiB{offer}")
+    assert tensor.peak_bytes > 2**31
+    with pytest.raises(ss.MemoryLimitError) as refused:
+        ss.spectrum(ss.open_checkpoint(path)["w"], effort="exact", memory_limit="1GiB")
+    assert str(refused.value) == tensor.refused
+    assert ss.scan(path, effort="exact", memory_limit="1GiB")["w"]["reason"] == tensor.refused
+    needed = tensor.peak_bytes
+    assert ss.plan_scan(path, effort="exact", memory_limit=needed)["w"].refused is None
+    assert ss.plan_scan(path, effort="exact", memory_limit=needed - 1)["w"].refused is not None
+    below = ss.plan_scan(path, effort="density", k=256, memory_limit="128MiB")["w"].refused
+    assert below is not None
+    assert below.startswith("effort 'density' of 16384 x 16384 needs ")
+    offer = re.search(r"the memory limit is 128 MiB; what fits unless .* much: k = (\d+)$", below)
+    assert offer is not None
+    for k in (int(offer[1]), int(offer[1]) + 1):
+        again = ss.plan_scan(path, effort="density", k=k, memory_limit="128MiB")["w"].refused
+        assert (again is None) == (k == int(offer[1]))
+
+
+def test_a_plan_of_a_checkpoint_larger_than_the_disk(tmp_path: Path) -> None:
+    """From headers alone: 16 GB that are not there."""
+    path = sparse(tmp_path / "model.safetensors", 1_000_000, 8192)
+    planned = ss.plan_scan(path, memory_limit="1GiB", num_threads=2)
+    tensor = planned["w"]
+    assert tensor.refused is None
+    assert not tensor.held
+    assert tensor.effort == "density"
+    assert tensor.read_bytes == tensor.passes * 2 * 8_192_000_000
+    assert tensor.peak_bytes <= 2**30
+    # 4 m n flops for each column of the basis expected, at the rate that was measured
+    flops = 4 * 8_192_000_000 * 416
+    assert tensor.seconds >= 0.5 * flops / planned.rates.float32
+    part = ss.plan_scan(path, memory_limit="8GiB", num_threads=2)["w"]
+    assert not part.held
+    assert part.read_bytes < 0.7 * tensor.read_bytes
+    assert tensor.peak_bytes < part.peak_bytes <= 2**33
+    held = ss.plan_scan(path, memory_limit="40GiB", num_threads=2)["w"]
+    assert held.held
+    assert held.read_bytes == 2 * 8_192_000_000
+
+
+def test_what_cannot_be_read_is_planned_as_such(tmp_path: Path) -> None:
+    checkpoint = opened(tmp_path, stored("a", 30, 20), Stored("q", "F4", (64, 64)))
+    planned = ss.plan_scan(checkpoint)
+    assert list(planned.unreadable) == ["q"]
+    assert [tensor.name for tensor in planned] == ["a"]
+    with pytest.raises(ValueError, match="no tensor matches 'nothing'"):
+        ss.plan_scan(tmp_path / "model.safetensors", include="nothing")
+    checkpoint.files[0].write_bytes(b"another")
+    refused = ss.plan_scan(checkpoint).refused
+    assert refused[0].refused is not None
+    assert "model.safetensors" in refused[0].refused
+
+
+def test_totals_are_sums(model: Path) -> None:
+    planned = ss.plan_scan(model, effort="exact", num_threads=2, memory_limit="1GiB")
+    assert planned.workers == 2
+    totals = planned.totals()
+    assert totals["nbytes"] == sum(tensor.nbytes for tensor in planned) == totals["read_bytes"]
+    assert totals["seconds"] == pytest.approx(sum(t.seconds for t in planned) / 2)
+    assert totals["least_seconds"] < totals["seconds"] < totals["most_seconds"]
+    two = sorted(tensor.peak_bytes for tensor in planned)[-2:]
+    assert totals["peak_bytes"] == sum(two) - OVERHEAD
+    assert json.loads(json.dumps(totals)) == totals
+    with pytest.raises(KeyError):
+        planned["nothing"]
+
+
+def test_memory_left_is_what_a_matrix_leaves(model: Path) -> None:
+    a = ss.open_checkpoint(model)["model.layers.0.mlp.up_proj.weight"]
+    options = {"effort": "density", "k": 12, "tol": 1e-3, "accuracy": "reference"}
+    planned = ss.plan_scan(model, effort="density", k=12, memory_limit="1GiB", num_threads=1)
+    left = admission.memory_left(a, memory_limit="1GiB", num_threads=1, **options)
+    assert left == 2**30 - planned["model.layers.0.mlp.up_proj.weight"].peak_bytes
+    loaded = admission.memory_left(a.load(), memory_limit="1GiB", num_threads=1, **options)
+    assert loaded <= left
+    assert admission.memory_left(a, memory_limit="100kB", num_threads=1, **options) == 0
+    with pytest.raises(ss.MemoryLimitError, match="limit is 1 GiB"):
+        ss.spectrum(a, memory_limit="1GiB", reserved=2**30)
+    with pytest.raises(ValueError, match="reserved must not be negative, it is -1"):
+        ss.spectrum(a, reserved=-1)
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "text"),
+    [
+        (2**30, "1 GiB"),
+        (2**30 + 1, "1.01 GiB"),
+        (2_254_857_830, "2.1 GiB"),
+        (205 * MIB, "205 MiB"),
+        (1023 * MIB, "1023 MiB"),
+        (50_000, "48.9 kiB"),
+        (1, "1 B"),
+        (0, "0 B"),
+    ],
+)
+def test_amounts_are_never_rounded_down(nbytes: int, text: str) -> None:
+    assert amount(nbytes) == text
+
+
+# ---------------------------------------------------------------------------------- the estimate
+
+
+def test_rates_are_of_this_machine(tmp_path: Path) -> None:
+    rates = measure(1, tmp_path / "nothing")
+    assert rates.file is None
+    assert rates.threads == 1
+    for name in ("float32", "split", "mixed", "float64", "elements", "eigen"):
+        assert getattr(rates, name) > 0
+    path = sparse(tmp_path / "x.safetensors", 2000, 2000)
+    assert (measure(1, path).file or 0) > 1e6
+
+
+def test_estimates_follow_the_rates() -> None:
+    slow = Rates(1, 1e11, 1e11, 1.8e11, 5e10, 1e10, 1e-10, 1e9)
+    quick = replace(slow, float32=2e11, split=2e11, mixed=3.6e11, float64=1e11, eigen=0.5e-10)
+    shape = (4000, 3000)
+    for fast in (False, True):
+        assert quick.values_seconds(shape, fast=fast) == pytest.approx(
+            slow.values_seconds(shape, fast=fast) / 2
+        )
+    assert slow.values_seconds(shape, fast=False) == pytest.approx(
+        4000 * 3000**2 / 5e10 + 1e-10 * (0.12 + 0.88 * 640 / 3000) * 3000**3, rel=0.15
+    )
+    for precision in ("float32", "split", "mixed", "float64"):
+        times = [r.krylov_seconds(shape, 32, 32, 1e-3, precision) for r in (quick, slow)]
+        assert 1.8 <= times[1] / times[0] <= 2
+
+
+# ------------------------------------------------------------------------------ what people read
+
+
+def test_a_plan_on_the_terminal(model: Path, tmp_path: Path) -> None:
+    planned = ss.plan_scan(model, effort="exact", memory_limit="30MB", num_threads=2)
+    for width in (60, 100):
+        out = screen(width)
+        report.show_plan(out, planned)
+        text = shown(out)
+        assert max(map(len, text.splitlines()[2:5])) <= width
+        assert "1500 x 1100" in text
+    assert "GFLOP/s" in text
+    assert planned.peak_bytes > planned.memory_limit
+    assert "the limit of 28.7 MiB bounds what grows with a matrix" in text
+    assert "GFLOP/s in float32" in text
+    path = sparse(tmp_path / "large.safetensors", 16384, 16384)
+    out = screen(200)
+    report.show_plan(out, ss.plan_scan(path, effort="exact", memory_limit="1GiB"))
+    assert "w: svdvals of 16384 x 16384 needs 2." in shown(out)
+
+
+def test_plan_on_the_command_line(model: Path, tmp_path: Path) -> None:
+    def invoke(*arguments: object) -> Any:
+        return CliRunner().invoke(app, ["scan", *map(str, arguments), "--plan"])
+
+    found = invoke(model, "--effort", "top", "-k", 3, "--memory", "1GiB", "--include", "*up_proj*")
+    assert found.exit_code == 0
+    assert "2 matrices: 13.2 MB stored, 13.2 MB read, in about" in found.stdout
+    lines = [json.loads(line) for line in invoke(model, "--json").stdout.splitlines()]
+    assert len(lines) == 5
+    assert lines[0]["name"] == "model.layers.0.mlp.up_proj.weight"
+    assert lines[0]["refused"] is None
+    assert lines[-1]["totals"]["matrices"] == 4
+    path = sparse(tmp_path / "large.safetensors", 16384, 16384)
+    refused = invoke(path, "--effort", "exact", "--memory", "1GiB")
+    assert refused.exit_code == 1
+    assert "Refused:" in refused.stdout
+    wrong = invoke(path, "--memory", "much")
+    assert wrong.exit_code == 2
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("effort", ["exact", "density"])
+@pytest.mark.parametrize("shape", [(20_000, 300), (9000, 600)])
+def test_vectors_beside_every_value_are_planned(
+    shape: tuple[int, int], effort: str, threads: int
+) -> None:
+    """The search for them takes more than all values of a tall matrix, which may cost less."""
+    rng = np.random.default_rng(0)
+    A = ss.matrix(rng.standard_normal(shape, dtype=np.float32))
+    options: dict[str, Any] = {"effort": effort, "k": 64, "vectors": True, "num_threads": threads}
+    how = {"tol": 1e-3, "accuracy": "reference", "memory_limit": "4GiB"}
+    _, need = admission.in_memory(A, **options, **how)
+    found = ss.spectrum(A, **options, memory_limit=need.limit)
+    assert found.svd is not None
+    assert found.svd.converged

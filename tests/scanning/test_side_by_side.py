@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices analysed side by side, and those that need all the memory alone: the same rows."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.checkpoints import of_array, write_file
+
+import sigmascope as ss
+from sigmascope._execution.passes import MIB
+from sigmascope._running.ordered import submission_order
+from sigmascope._running.tasks import Options
+from sigmascope.scanning.concurrency import ConcurrencyPlan, ExclusiveQueue
+from sigmascope.scanning.items import listed
+
+SMALL = 24
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two dozen matrices of half a MiB, and one of 3 MiB in their midst."""
+    folder = tmp_path_factory.mktemp("model")
+    rng = np.random.default_rng(3)
+    shapes = {f"w{i}": (400, 320) for i in range(SMALL)}
+    shapes["w9x"] = (2400, 320)
+    write_file(
+        folder / "model.safetensors",
+        *(
+            of_array(name, "F32", rng.standard_normal(shape, dtype=np.float32))
+            for name, shape in shapes.items()
+        ),
+    )
+    return folder
+
+
+def shares(model: Path, effort: str, memory: int, num_threads: int) -> ConcurrencyPlan:
+    options = Options.of(effort, 8, 1e-3, "reference", 0, num_threads, memory, None)
+    checkpoint = ss.open_checkpoint(model)
+    return ConcurrencyPlan.of(checkpoint, list(listed(checkpoint, [], [])), options)
+
+
+@pytest.mark.parametrize("effort", ["top", "density", "exact"])
+def test_as_many_as_the_memory_holds(model: Path, effort: str) -> None:
+    assert shares(model, effort, 2**30, 1).workers == 1
+    assert shares(model, effort, 2**30, 2).workers == 2
+    assert shares(model, effort, 2**30, 6).workers == 6
+    assert shares(model, effort, 2**30, 64).workers == 8  # of 25 matrices each has several
+    found = shares(model, effort, 2**30, 5)
+    assert (found.each.num_threads, found.each.memory_limit) == (1, 2**30 // 5)
+    assert shares(model, effort, 2**20, 2).workers == 1
+
+
+@pytest.mark.parametrize("effort", ["top", "density"])
+def test_no_bit_depends_on_who_is_beside(
+    model: Path, effort: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows(**options: Any) -> list[dict[str, Any]]:
+        found = ss.scan(model, effort=effort, k=8, **options)
+        assert len(found.analysed) == SMALL + 1
+        return [{**row, "seconds": None, "num_threads": None} for row in found.rows]
+
+    expected = rows(num_threads=1)
+    for threads in (2, 5):
+        assert rows(num_threads=threads, memory_limit=2**30) == expected
+    monkeypatch.setattr("sigmascope.scanning.concurrency.LEAST_SHARE", 0.5)
+    monkeypatch.setattr(
+        "sigmascope.scanning.concurrency._fits", lambda checkpoint, name, *options: name != "w9x"
+    )
+    found = shares(model, effort, 2**30, 2)
+    assert found.alone == {"w9x"}
+    assert found.options_of("w9x").num_threads == 2
+    assert found.options_of("w9").num_threads == 1
+    assert rows(num_threads=2, memory_limit=2**30) == expected
+    planned = ss.plan_scan(model, effort=effort, k=8, num_threads=2, memory_limit=2**30)
+    assert planned.totals()["alone"] == ["w9x"]
+    assert planned.peak_bytes >= planned["w9x"].peak_bytes
+
+
+def test_a_share_of_the_memory_changes_no_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many values wanted all of them are cheaper than a density, where the memory allows."""
+    monkeypatch.setattr("sigmascope.scanning.concurrency.MINIMUM", 1)
+    write_file(
+        tmp_path / "model.safetensors",
+        *(of_array(f"w{i}", "F32", np.zeros((800, 700), np.float32)) for i in range(4)),
+    )
+
+    def planned(memory: int, threads: int) -> ss.ScanPlan:
+        return ss.plan_scan(tmp_path, k=120, num_threads=threads, memory_limit=memory * MIB)
+
+    seen = set()
+    for memory in (3, 4, 5, 6, 8, 10, 14, 30, 60, 100, 140):
+        alone, shared = planned(memory, 1), planned(memory, 2)
+        assert not alone.refused
+        assert [t.effort for t in alone] == [t.effort for t in shared]
+        seen.add((shared.workers, shared["w0"].effort))
+    assert seen >= {(1, "density"), (1, "exact"), (2, "exact")}
+
+
+def test_too_small_a_share_is_made_up_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a share of the memory refuses is analysed alone."""
+    monkeypatch.setattr("sigmascope.scanning.concurrency._fits", lambda *_: True)
+    monkeypatch.setattr("sigmascope.scanning.concurrency.MINIMUM", 1)
+    found = ss.scan(model, effort="exact", num_threads=2, memory_limit=3 * MIB)
+    assert len(found.analysed) == SMALL + 1
+
+
+def test_one_alone_waits_and_is_waited_for() -> None:
+    turns, log, entered = ExclusiveQueue(), [], threading.Semaphore(0)
+    leave = {name: threading.Event() for name in "abcd"}
+
+    def work(name: str, alone: bool) -> None:
+        with turns.turn(alone=alone):
+            log.append(name)
+            entered.release()
+            leave[name].wait()
+            log.append(name.upper())
+
+    def begin(name: str, alone: bool = False) -> threading.Thread:
+        waiting = len(turns._waiting) + 1
+        thread = threading.Thread(target=work, args=(name, alone))
+        thread.start()
+        while len(turns._waiting) < waiting and name not in log:
+            pass
+        return thread
+
+    threads = [begin("a"), begin("b"), begin("c", alone=True), begin("d")]
+    for _ in "ab":
+        entered.acquire()
+    assert sorted(log) == ["a", "b"]  # c waits for both, and d does not overtake it
+    leave["a"].set()
+    threads[0].join()
+    assert sorted(log) == ["A", "a", "b"]
+    leave["b"].set()
+    entered.acquire()
+    assert log[-1] == "c"
+    leave["c"].set()
+    entered.acquire()
+    assert log[-2:] == ["C", "d"]
+    leave["d"].set()
+    for thread in threads:
+        thread.join()
+
+
+@given(st.lists(st.integers(1, 1000), max_size=40))
+def test_large_matrices_are_begun_neither_first_nor_last(sizes: list[int]) -> None:
+    """And each while its row is not yet wanted, with two workers."""
+    indices = [3 * i for i in range(len(sizes))]
+    order = submission_order(indices, lambda index: sizes[index // 3])
+    assert sorted(order) == indices
+    if len(sizes) > 1:
+        assert sizes[order[0] // 3] == min(sizes[:2])
+    if len(sizes) > 2:
+        assert order[-1] != indices[-1]
+    begun: set[int] = set()
+    to_come = iter(order)
+    for index in indices:  # as OrderedPrefetch does it
+        while len(begun) < 8 and (later := next(to_come, None)) is not None:
+            begun.add(later)
+        assert index in begun
+        begun.remove(index)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices that are no ordinary ones are found, exactly, and named before all medians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tests.support.changed import bf16
+from tests.support.checkpoints import Stored, of_array, write_file
+from typer.testing import CliRunner
+
+import sigmascope as ss
+from sigmascope._display.html.page import page
+from sigmascope._display.specials import omissions, special
+from sigmascope.cli.app import app
+from sigmascope.scanning import structure as room
+from sigmascope.scanning.structure import Structure, structure
+
+Array = NDArray[np.float64]
+OPTIONS: dict[str, Any] = {"k": 8, "num_threads": 2, "memory_limit": "1GiB"}
+
+
+def normal(m: int, n: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal((m, n))
+
+
+def tensor(name: str, x: NDArray[Any], dtype: str = "F32") -> Stored:
+    if dtype == "BF16":
+        return Stored(name, "BF16", x.shape, bf16(x).tobytes())
+    return of_array(name, dtype, x.astype({"F32": "f4", "F64": "f8"}[dtype]))
+
+
+def copied(x: Array) -> int:
+    """How many rows are equal to an earlier one."""
+    return len(x) - len({row.tobytes() for row in x + 0.0})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    shape=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    levels=st.sampled_from([2, 3, 5, 10**6]),
+    turned=st.booleans(),
+    data=st.data(),
+)
+def test_copies_are_counted_exactly(
+    shape: tuple[int, int], levels: int, turned: bool, data: st.DataObject
+) -> None:
+    """Of few numbers, whose norms agree by chance, and of many; with rows and columns copied."""
+    m, n = shape
+    x = np.random.default_rng(data.draw(st.integers(0, 99))).integers(-levels, levels, shape) / 7.0
+    for axis, size in ((0, m), (1, n)):
+        for _ in range(data.draw(st.integers(0, 3))):
+            source, target = (data.draw(st.integers(0, size - 1)) for _ in range(2))
+            np.moveaxis(x, axis, 0)[target] = np.moveaxis(x, axis, 0)[source]
+    a = ss.matrix(np.asfortranarray(x) if turned else x)
+    found = structure(a, ss.moments(a))
+    if x.min() == x.max():
+        assert found == Structure(constant=float(x.min()))
+    else:
+        assert found[:3] == (None, copied(x), copied(x.T.copy()))
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "bf16"])
+@pytest.mark.parametrize("shape", [(513, 67), (67, 513), (300, 1025)])
+def test_equal_rows_have_equal_norms_to_the_bit(dtype: str, shape: tuple[int, int]) -> None:
+    """Wherever they stand, in memory or in panels: it is what the search for copies rests on."""
+    x = normal(*shape)
+    x[shape[0] - 1], x[:, shape[1] - 1] = x[0], x[:, 0]
+    x[shape[0] - 1] = x[0]
+    a = ss.matrix(bf16(x), dtype="bf16") if dtype == "bf16" else ss.matrix(x.astype(dtype))
+    for options in ({"num_threads": 1}, {"num_threads": 2, "panel_rows": 64}):
+        seen = ss.moments(a, **options)
+        assert seen.row_norms is not None
+        assert seen.row_norms[0] == seen.row_norms[-1]
+        assert seen.column_norms[0] == seen.column_norms[-1]
+    assert structure(a, ss.moments(a)) == Structure(None, 1, 1, passes=1)
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.sign(normal(40, 6))
+    a = ss.matrix(x)
+    whole = structure(a, ss.moments(a))
+    assert whole.copied_rows == copied(x) > 0
+    monkeypatch.setattr(room, "_BLOCK_BYTES", 8 * 6 * 7)
+    assert structure(a, ss.moments(a)) == whole
+
+
+def test_an_ordinary_matrix_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> tuple[int, int]:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(room, "_copies", refuse)
+    a = ss.matrix(normal(200, 150).astype("f4"))
+    assert structure(a, ss.moments(a)) == Structure()
+
+
+def with_copies() -> Array:
+    x = normal(30, 20, 5)
+    x[4], x[:, 7] = x[9], x[:, 2]
+    x[4] = x[9]
+    return x
+
+
+SPECIAL: dict[str, tuple[Callable[[], Array], str]] = {
+    "zero": (lambda: np.zeros((30, 20)), "all zero"),
+    "constant": (lambda: np.full((30, 20), -0.25), "constant -0.250"),
+    "rank one": (lambda: np.outer(normal(30, 1), normal(1, 20)), "rank 1"),
+    "rank three": (lambda: normal(30, 3) @ normal(3, 20, 1), "rank 3 of 20"),
+    "copies": (with_copies, "rank 19 of 20; 1 row and 1 column equal to others"),
+    "plain": (lambda: normal(30, 20), ""),
+    "one row": (lambda: normal(1, 20), ""),
+    "identity": (lambda: np.eye(20), ""),
+}
+
+
+@pytest.mark.parametrize("effort", ["top", "density", "exact"])
+@pytest.mark.parametrize("case", SPECIAL)
+def test_a_row_says_what_is_special(tmp_path: Path, case: str, effort: str) -> None:
+    make, said = SPECIAL[case]
+    path = write_file(tmp_path / "a.safetensors", tensor("w", make()))
+    other = write_file(tmp_path / "b.safetensors", tensor("w", normal(*make().shape, 8)))
+    row = ss.scan(path, effort=effort, **OPTIONS)["w"]
+    assert (row["structure"] or "") == said
+    for one, two, side in ((path, other, "before"), (other, path, "after")):
+        pair = ss.compare(one, two, effort=effort, **OPTIONS)["w"]
+        assert (special(pair) or "") == (f"{side}: {said}" if said else "")
+
+
+def test_rank_one_is_seen_where_the_spectrum_is_not_whole(tmp_path: Path) -> None:
+    """Of a matrix too large for every value to be cheaper."""
+    x = np.outer(normal(2200, 1), normal(1, 2100))
+    path = write_file(tmp_path / "a.safetensors", tensor("w", x, "F64"))
+    row = ss.scan(path, effort="top", **OPTIONS)["w"]
+    assert (row["effort"], row["structure"]) == ("top", "rank 1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A role with two matrices that have no effective rank."""
+    name = "model.layers.{}.mlp.up_proj.weight".format
+    matrices = [normal(30, 20, i) for i in range(5)] + [np.zeros((30, 20))] * 2
+    tensors = [tensor(name(i), x) for i, x in enumerate(matrices)]
+    return write_file(tmp_path / "model.safetensors", *tensors)
+
+
+def test_specials_come_first_and_medians_say_what_they_leave_out(folder: Path) -> None:
+    shown = CliRunner().invoke(app, ["scan", str(folder), "--quiet"])
+    lines = shown.stdout.splitlines()
+    assert lines[2].startswith("No ordinary matrices")
+    assert lines[3:5] == [f"  model.layers.{i}.mlp.up_proj.weight: all zero" for i in (5, 6)]
+    told = next(line for line in lines if "median of 5 of 7" in line)
+    assert "up, effective rank" in told
+    assert "left out: model.layers.5.mlp.up_proj.weight (all zero), model.layers.6" in told
+    found = ss.scan(folder, **OPTIONS)
+    text = page(found.header(), found.rows)
+    first = text.index("class='finding")
+    assert text[first:].startswith("class='finding problem'><h3>No ordinary matrix</h3>")
+    assert "Median of 5 of 7" in text
+    pair = ss.compare(folder, folder, **OPTIONS)
+    first = (text := page(pair.header(), pair.rows)).index("class='finding")
+    assert text[first:].startswith("class='finding problem'><h3>No ordinary matrix</h3>")
+
+
+def test_omissions_are_grouped_by_who_is_left_out() -> None:
+    rows = [
+        {"name": "a", "x": 1.0, "y": 2.0, "z": None, "effort": "top"},
+        {"name": "b", "x": None, "y": None, "z": None, "effort": "top", "structure": "all zero"},
+        {"name": "c", "x": 3.0, "y": 4.0, "z": 1.0, "effort": "exact"},
+    ]
+    both, last = omissions(rows, ("x", "y", "z"))
+    assert both.measures == ("x", "y")
+    assert str(both) == "median of 2 of 3; left out: b (all zero)"
+    assert str(last) == "median of 1 of 3; left out: a (not at effort top), b (all zero)"
+    assert omissions(rows[:1], ("x", "z")) == []

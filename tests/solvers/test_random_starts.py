@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""No matrix can be made whose direction is orthogonal to the random start that it gets.
+
+And the start is the same for every way to store, cut and read one matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.executors import Shuffling
+
+import sigmascope as ss
+from sigmascope import _core
+from sigmascope.solvers.change import change, fingerprint
+
+NUMBERS: dict[str, Any] = {"f64": np.float64, "f32": np.float32, "bf16": ml_dtypes.bfloat16}
+
+
+def mark(A: Any, **options: Any) -> int:
+    """The fingerprint of a matrix."""
+    return fingerprint(ss.matrix(A), **options)
+
+
+# ------------------------------------------------------------------------------- the adversary
+
+
+def start_of(A: Any, columns: int, seed: int) -> np.ndarray:
+    """Return the start block that a search of A is given."""
+    a = ss.matrix(A)
+    seen = _core.survey(a._native, threads=1, panel_rows=0, load_bytes=0, progress=None)
+    own = _core.fingerprint(seen["digest"], seen["largest"], *a.shape)
+    return _core.gaussian(min(a.shape), columns, _core.start_of(own, seed), 0, 1)
+
+
+def hiding(A: np.ndarray, G: np.ndarray, big: float, seed: int) -> np.ndarray:
+    """Return A with a direction of size `big` that is orthogonal to all columns of G.
+
+    A has none of that direction, from either side: it is invisible to whoever begins with G.
+    """
+    rng = np.random.default_rng(seed)
+    h = rng.standard_normal(len(G))
+    for _ in range(3):
+        h -= G @ np.linalg.lstsq(G, h, rcond=None)[0]
+    h /= np.linalg.norm(h)
+    A = A if A.shape[0] >= A.shape[1] else A.T
+    rest = A - np.outer(A @ h, h)
+    u = rng.standard_normal(A.shape[0])
+    u -= rest @ np.linalg.lstsq(rest, u, rcond=1e-10)[0]
+    return rest + big * np.outer(u / np.linalg.norm(u), h)
+
+
+def spectrum_of(m: int, n: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    U, V = (np.linalg.qr(rng.standard_normal((k, min(m, n))))[0] for k in (m, n))
+    s = np.r_[np.linspace(1, 0.8, 6), np.linspace(0.3, 0.01, min(m, n) - 6)]
+    return np.asarray((U * s) @ V.T)
+
+
+FINDERS: dict[str, Callable[..., float]] = {
+    "svds": lambda A, **o: ss.svds(A, 4, tol=1e-3, method="krylov", **o).s[0],
+    "values": lambda A, **o: ss.svds(A, 4, tol=1e-3, method="krylov", vectors=False, **o).s[0],
+    "randomized_svd": lambda A, **o: ss.randomized_svd(A, 4, passes=6, **o).s[0],
+    "top": lambda A, **o: ss.spectrum(A, effort="top", k=4, **o)["spectral_norm"].value,
+    "density": lambda A, **o: ss.spectrum(A, effort="density", k=4, **o)["spectral_norm"].value,
+    "spectral_density": lambda A, **o: ss.spectral_density(A, **o).quantile(1.0).value,
+}
+
+
+@pytest.mark.parametrize("finder", FINDERS)
+@pytest.mark.parametrize("dtype", NUMBERS)
+@pytest.mark.parametrize("known", ["gaussian of the seed", "start of a similar matrix"])
+def test_a_hidden_direction_is_found(finder: str, dtype: str, known: str) -> None:
+    """By whoever knows what the seed alone begins with, or another matrix much like it."""
+    for seed, (m, n) in ((0, (260, 200)), (5, (200, 260)), (2**64 - 1, (220, 220))):
+        A = spectrum_of(m, n, 1)
+        tall = A if m >= n else A.T
+        G = (
+            _core.gaussian(min(m, n), 64, seed, 0, 1)
+            if known == "gaussian of the seed"
+            else start_of(tall.astype(NUMBERS[dtype]), 64, seed)
+        )
+        H = hiding(A, G, 1.3, seed % 1000).astype(NUMBERS[dtype])
+        H = H if m >= n else H.T
+        assert np.linalg.norm(H.astype(float), 2) > 1.29
+        assert FINDERS[finder](H, seed=seed) > 1.25, (seed, m, n)
+
+
+def test_the_sample_is_indeed_hidden_from_the_start_that_it_was_made_for() -> None:
+    """Else the tests above would find it whatever the start."""
+    A = spectrum_of(260, 200, 1)
+    H = hiding(A, _core.gaussian(200, 64, _core.start_of(0, 0), 0, 1), 1.3, 0)
+    fooled = ss.svds(H, 4, tol=1e-3, method="krylov", fingerprint=0)
+    assert fooled.converged
+    assert fooled.s[0] < 1.01
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_every_entry_counts(data: st.DataObject) -> None:
+    """Its sign, its exponent, its last bit and its place."""
+    shape = data.draw(st.sampled_from([(1, 1), (7, 5), (5, 7), (33, 40), (3, 5000)]))
+    kind = NUMBERS[data.draw(st.sampled_from(list(NUMBERS)))]
+    A = np.random.default_rng(data.draw(st.integers(0, 9))).standard_normal(shape).astype(kind)
+    i, j = (data.draw(st.integers(0, extent - 1)) for extent in shape)
+    before = mark(A)
+    changed = [A.copy() for _ in range(3)]
+    changed[0][i, j] = -changed[0][i, j]
+    changed[1][i, j] = 0
+    codes = changed[2].view(f"u{A.itemsize}")
+    codes[i, j] ^= 1
+    if A.size > 1:  # else it is the scale
+        changed.append(A.copy())
+        changed[3][i, j] *= 2
+        k = (i * shape[1] + j + 1) % A.size
+        changed.append(A.copy())
+        changed[4].flat[[i * shape[1] + j, k]] = A.flat[[k, i * shape[1] + j]]
+    marks = [before, *(mark(x) for x in changed)]
+    if A.size > 1:
+        assert len(set(marks)) == len(marks)
+
+
+def test_patterns_do_not_cancel() -> None:
+    """Matrices of signs, permutations, rows and columns turned: all different."""
+    rng = np.random.default_rng(0)
+    marks, total = set(), 0
+    base = rng.choice([-1.0, 1.0], (24, 16)).astype(np.float32)
+    for _ in range(60):
+        for B in (
+            rng.choice([-1.0, 1.0], (24, 16)),
+            np.eye(24, 16)[rng.permutation(24)],
+            base[rng.permutation(24)],
+            base[:, rng.permutation(16)],
+            base * rng.choice([-1, 1], 16),
+            base * rng.choice([-1, 1], (24, 1)),
+        ):
+            marks.add(mark(B.astype(np.float32)))
+            total += 1
+    assert len(marks) >= total - 2  # of which two may be drawn twice
+
+
+# ------------------------------------------------------------------------- one matrix, one start
+
+
+@given(st.sampled_from([(1, 9), (40, 33), (33, 40), (130, 4100), (4100, 3)]), st.integers(0, 5))
+@settings(max_examples=12, deadline=None)
+def test_storage_changes_nothing(shape: tuple[int, int], seed: int) -> None:
+    """Numbers of bf16 in every wider format, by rows or columns, as tiles, sums and multiples."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
+    A[rng.random(shape) < 0.1] = 0
+    expected = mark(A)
+    m, n = shape[0] // 2, shape[1] // 3
+    negative = A.astype(np.float32)
+    negative[negative == 0] = -0.0
+    wide = np.zeros((shape[0], 2 * shape[1]), np.float32)
+    wide[:, ::2] = A
+    high = ss.matrix(A)
+    same = {
+        "f32": A.astype(np.float32),
+        "f64": A.astype(np.float64),
+        "columns": np.asfortranarray(A),
+        "columns of f32": np.asfortranarray(A.astype(np.float32)),
+        "zeros of both signs": negative,
+        "every other column": ss.matrix(wide)[:, ::2],
+        "turned twice": ss.matrix(A).T.T,
+        "tiles": ss.block([[A[:m, :n], A[:m, n:]], [A[m:, :n], A[m:, n:].astype(np.float32)]])
+        if m and n
+        else A,
+        "a sum": high + ss.matrix(np.zeros(shape, np.float32)),
+        "a multiple": 4.0 * (0.25 * high),
+    }
+    if shape[0] != shape[1]:
+        same["transpose"] = ss.matrix(A).T
+    for name, other in same.items():
+        assert mark(other) == expected, name
+    for threads, rows in ((1, 7), (3, None), (2, 64)):
+        assert mark(A, num_threads=threads, panel_rows=rows) == expected
+    both = change(ss.matrix(A), ss.matrix(A.astype(np.float32)))
+    assert both.fingerprint == change(ss.matrix(A.astype(np.float64)), ss.matrix(A)).fingerprint
+
+
+@given(st.sampled_from(["f64", "f32", "bf16", "f16"]), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_power_of_two_changes_nothing(dtype: str, data: st.DataObject) -> None:
+    low, high, kind = {
+        "f64": (-1074, 1015, np.float64),
+        "f32": (-149, 119, np.float32),
+        "bf16": (-133, 119, ml_dtypes.bfloat16),
+        "f16": (-24, 7, np.float16),
+    }[dtype]
+    exponent = data.draw(st.one_of(st.sampled_from([low, high]), st.integers(low, high)))
+    A = np.clip(np.rint(20 * np.random.default_rng(1).standard_normal((30, 21))), -127, 127)
+    assert mark(np.ldexp(A, exponent).astype(kind)) == mark(A)
+    assert mark(ss.matrix(A) * 2.0**-300) == mark(A)
+
+
+def test_one_start_for_all_ways_to_compute(tmp_path: Path) -> None:
+    """Workers, files, memory and the norm handed over: the answers of one start, to the bit."""
+    A = spectrum_of(700, 90, 3)
+    np.save(tmp_path / "a.npy", A)
+    plain = ss.svds(A, 3, method="krylov", tol=1e-3)
+    for source in (tmp_path / "a.npy", np.asfortranarray(A), ss.vstack([A[:300], A[300:]])):
+        for options in ({}, {"num_threads": 2}, {"panel_rows": 33}, {"memory_limit": "1MiB"}):
+            found = ss.svds(source, 3, method="krylov", tol=1e-3, **options)
+            assert (found.s.tobytes(), found.errors.tobytes()) == (
+                plain.s.tobytes(),
+                plain.errors.tobytes(),
+            )
+    spread = ss.svds(tmp_path / "a.npy", 3, method="krylov", tol=1e-3, executor=Shuffling())
+    np.testing.assert_allclose(spread.s, plain.s, rtol=1e-12)
+    from sigmascope._execution.distributed import DistributedOperator
+    from sigmascope._execution.options import CallOptions
+
+    for source in (tmp_path / "a.npy", tmp_path / "a.npy"):
+        for a in (ss.matrix(source), ss.matrix(source).T):
+            run = CallOptions.of(a, executor=Shuffling())
+            assert _core.start_of(DistributedOperator(a, run).fingerprint, 0) == mark(a)
+
+
+def test_seeds_differ_and_are_what_the_caller_gave() -> None:
+    A = spectrum_of(60, 50, 0)
+    found = [ss.randomized_svd(A, 3, passes=1, oversampling=2, seed=seed) for seed in (0, 1, 0)]
+    assert [one.seed for one in found] == [0, 1, 0]
+    assert found[0].s.tobytes() == found[2].s.tobytes() != found[1].s.tobytes()
+    with pytest.raises(ValueError, match="fingerprint must be between"):
+        ss.randomized_svd(A, 3, fingerprint=-1)

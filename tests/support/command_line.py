@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line, called in this process."""
+
+from __future__ import annotations
+
+from typer.testing import CliRunner
+
+from sigmascope.cli.app import app
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    found = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return found.exit_code, found.stdout, found.stderr

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices in files to spread over workers, and all that their results say."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from tests.support import known_spectra as ks
+
+import sigmascope as ss
+
+SHAPES = {"tall": (1400, 260), "wide": (230, 1500), "square": (900, 900)}
+
+
+def in_file(folder: Path, shape: tuple[int, int], kind: Any = ml_dtypes.bfloat16) -> ss.Matrix:
+    """Like trained weights, in one file."""
+    values = ks.llm(*shape)[0].astype(kind)
+    path = folder / f"{shape[0]}x{shape[1]}.bin"
+    path.write_bytes(values.tobytes())
+    dtype = "bf16" if kind is ml_dtypes.bfloat16 else f"f{8 * values.itemsize}"
+    return ss.tensor(path, 0, shape, dtype)
+
+
+def numbers(result: Any) -> list[bytes]:
+    """All that a result says of the matrix, but not how long it took."""
+    found = []
+    for field in dataclasses.fields(result):
+        value = getattr(result, field.name)
+        if dataclasses.is_dataclass(value):
+            found += numbers(value)
+        elif field.name not in ("seconds", "num_threads"):
+            found.append(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    return found
