@@ -45,12 +45,17 @@ struct RunOptions {
 
 RunOptions run_options(const py::kwargs& kwargs);
 
-// A keyword argument that must be given.
+// A keyword argument that must be given, and be of this type.
 template <class T>
 T keyword(const py::kwargs& kwargs, const char* name) {
   if (!kwargs.contains(name))
     throw py::type_error(std::string("missing keyword argument: ") + name);
-  return kwargs[name].template cast<T>();
+  try {
+    return kwargs[name].template cast<T>();
+  } catch (const py::cast_error&) {
+    throw py::type_error(std::string(name) + " = " + std::string(py::repr(kwargs[name])) +
+                         " is of the wrong type");
+  }
 }
 
 // An observer that checks for Ctrl-C and reports progress about twenty times a second. It takes the

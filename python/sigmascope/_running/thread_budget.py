@@ -128,7 +128,8 @@ class ThreadLease:
     def without_threads(self) -> Iterator[None]:
         """Read files while other pairs may have the threads; one pair reads at a time."""
         with self._budget.reading:
-            began, used = time.perf_counter(), self._budget.used_seconds()
+            used = self._budget.used_seconds()  # first: what is used meanwhile counts once
+            began = time.perf_counter()
             try:
                 yield
             finally:
