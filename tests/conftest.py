@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every test may count on, whoever began them and however busy the machine is."""
+"""Conditions that every test may rely on, whoever started them and however busy the machine is."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from tests.support.fuzzing import READERS, make
 SECONDS = 20
 """For one file, on a machine that is busy; most take milliseconds."""
 BYTES = 1 << 30
-"""Of memory beyond what the process begins with."""
+"""Bytes of memory beyond those that the process begins with."""
 BATCH = 100
 
 
@@ -75,7 +75,7 @@ def _check_named(error: Exception, *names: str) -> None:
 
 
 def agrees_with_safetensors(path: Path, records: list[Any]) -> None:
-    """What is accepted here is accepted there, with the same shapes."""
+    """Check that safetensors accepts the file too, with the same shapes."""
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as theirs:

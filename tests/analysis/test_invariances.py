@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What must change no measure: scale, transpose, rotation, storage, sharding; as properties.
+"""Operations that change no measure: scale, transpose, rotation, storage, sharding; as properties.
 
 Each holds for every measure that a matrix has, at effort "exact" within the error bounds that the
 measures carry, and at effort "density" within their standard errors.

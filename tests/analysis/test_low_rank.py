@@ -249,7 +249,7 @@ def test_factors_that_share_no_direction_have_a_product_of_zero(
 @pytest.mark.parametrize("shape", [(40, 1, 30), (30, 16, 50), (3000, 16, 500), (90, 90, 90)])
 @pytest.mark.parametrize("vectors", [False, True])
 def test_memory_is_as_it_says(shape: tuple[int, int, int], vectors: bool) -> None:
-    """Of entries over 200 bits, which cancel, so that all slices are needed."""
+    """Factors whose entries span 200 bits, and whose terms cancel, need all slices."""
     m, r, n = shape
     B, A = (thin(a, b, a) * np.exp(24 * thin(a, 1)) for a, b in ((m, r), (r, n)))
     product = LowRank(np.hstack([B, B]), np.vstack([A, -A]))

@@ -47,7 +47,7 @@ def test_vectors_come_with_the_values(effort: str, shape: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("rank", [0, 5, 12])
 def test_vectors_of_a_matrix_that_has_fewer(rank: int) -> None:
-    """What is made up is orthonormal, and its residuals say how good it is."""
+    """Vectors that are made up are orthonormal, and their residuals say how good they are."""
     rng = np.random.default_rng(rank)
     A = rng.standard_normal((600, rank)) @ rng.standard_normal((rank, 900))
     svd = ss.spectrum(A.astype(np.float32), effort="density", k=16, vectors=True).svd

@@ -26,7 +26,7 @@ SIGMA_UNITS = ("fro_norm", "spectral_norm", "nuclear_norm", "mp_edge")
 SKIPPED = ("alpha", "log_alpha", "condition", "randomized_distance")
 """Fits of power laws choose where they begin; a condition number may be of the floor."""
 REFERENCE = 4e-15
-"""What LAPACK may err by, in units of sigma_1."""
+"""Error that LAPACK may have, in units of sigma_1."""
 
 
 def svdvals(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one call did, and what is wrong with it."""
+"""Outcome of one call, and its failures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Refusal = tuple[type[Exception], str]
 """A class of errors, and what their message says."""
 
 ORTHOGONAL = {"float64": 1e-12, "float32": 1e-5}
-"""How far |U^T U - I| may be from 0, by the dtype of U."""
+"""Largest allowed |U^T U - I|, by the dtype of U."""
 FLOOR = {"float64": 192 * 2.0**-53, "float32": 96 * 2.0**-24}
-"""What rounding may add to a tolerance, in units of sigma_1."""
+"""Amount that rounding may add to a tolerance, in units of sigma_1."""
 
 
 SEVERITY = (
@@ -39,7 +39,7 @@ SEVERITY = (
     "warning",
     "residual, by rounding",
 )
-"""What may be wrong, the worst first."""
+"""Kinds of failures, the worst first."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     converged: bool | None = None
     z: dict[str, float] = field(default_factory=dict)
-    """Of each measure |value - truth| in units of its error."""
+    """For each measure |value - truth| in units of its error."""
     seconds: float = 0.0
     work: float | None = None
     """Processor time in units of that of the full decomposition."""
@@ -65,7 +65,7 @@ class Outcome:
 
     @property
     def main(self) -> Finding:
-        """What is worst of what is wrong."""
+        """Return the worst failure."""
         return min(self.findings, key=lambda f: (SEVERITY.index(f.what), -f.ratio))
 
     def wrong(self, what: str, ratio: float, detail: str) -> None:

@@ -181,7 +181,7 @@ def rerun(isa: str, seed: int, index: int) -> str:
 
 
 def ended(case: Case, code: int) -> dict[str, Any]:
-    """What is told of a case that ended its process."""
+    """Return the report of a case that ended its process."""
     late = code in (-signal.SIGPROF, -signal.SIGALRM)
     what = "out of time" if late else "crash"
     text = signal.Signals(-code).name if code < 0 else f"exit status {code}"

@@ -111,7 +111,7 @@ def projection(rng: np.random.Generator, n: int) -> Array:
 
 
 def low_rank(rng: np.random.Generator, n: int) -> Array:
-    """Of some rank, with noise of any size, or none, in place of zeros."""
+    """Values of some rank, with noise of any size, or none, in place of zeros."""
     rank = few(rng, n)
     noise = rng.choice([0.0, log_uniform(rng, 1e-17, 1e-2)])
     return np.r_[np.linspace(1.0, rng.uniform(0.01, 1), rank), noise * rng.uniform(0, 1, n)][:n]

@@ -16,7 +16,7 @@ from .cases import Case
 from .outcome import Outcome
 
 SECONDS = 6.0
-"""How long to look for a smaller case."""
+"""Seconds that are spent on a smaller case."""
 
 
 def shrunk(case: Case, outcome: Outcome) -> tuple[Case, Outcome]:

@@ -25,7 +25,7 @@ DTYPES: dict[str, Any] = {
     "f8_e5m2": ml_dtypes.float8_e5m2,
 }
 EXPONENTS = {"f64": (-1074, 1023), "f32": (-149, 127), "bf16": (-133, 127)}
-"""Of the largest entry; the other dtypes have little room, and are not scaled."""
+"""Exponents of the largest entry; the other dtypes have little range, and are not scaled."""
 USUAL = {"f16": 3, "f8_e4m3": 6, "f8_e5m2": 6}
 """The exponent of the largest entry of these: most of their codes are below."""
 
@@ -44,7 +44,7 @@ def rounded(A: Array, dtype: str, exponent: int) -> Array:
 
 
 def stored(numbers: Array, dtype: str, layout: str = "plain", seed: int = 0) -> Any:
-    """What is handed to the library: an array of the dtype, or a Matrix of the layout."""
+    """Return the argument of the library: an array of the dtype, or a Matrix of the layout."""
     A = np.ascontiguousarray(numbers.astype(DTYPES[dtype]))
     m, n = A.shape
     draw = random.Random(seed)
@@ -73,7 +73,7 @@ def stored(numbers: Array, dtype: str, layout: str = "plain", seed: int = 0) -> 
 
 
 def _in_parts(A: Any) -> Any:
-    """What bfloat16 holds of float32 numbers, and what it leaves, where that is exact."""
+    """Return the bfloat16 part of float32 numbers and the remainder, where their sum is exact."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         high = A.astype(ml_dtypes.bfloat16)
         left = A.astype(np.float64) - high.astype(np.float64)

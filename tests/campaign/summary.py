@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a campaign has seen: counts, coverage, the slowest case; as a table or as JSON."""
+"""Summary of a campaign: counts, coverage, the slowest case; as a table or as JSON."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _digits(precision: str) -> str:
 
 
 def check(found: ss.SVD, k: int, truth: Truth, outcome: Outcome, *, vectors: bool) -> None:
-    """What holds of every SVD, whatever made it; the residuals are made afresh."""
+    """Check the properties of every SVD, whatever made it; the residuals are computed anew."""
     outcome.converged = found.converged
     s, errors = truth.down(found.s), truth.down(found.errors)
     residuals = truth.down(found.residuals)

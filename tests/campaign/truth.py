@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .gallery import Array
 
 DOUBTFUL = 1e-12
-"""Of sigma_1: an error that is beyond its bound by less is judged with more digits."""
+"""Share of sigma_1: an error that exceeds its bound by less is judged with more digits."""
 
 
 class Truth:
@@ -38,7 +38,7 @@ class Truth:
 
     @property
     def quantum(self) -> float:
-        """What one unit of float64's last place is where the stored numbers are near its end."""
+        """Return the spacing of float64 where the stored numbers are near the end of its range."""
         return float(np.ldexp(1.0, max(-1074 - self.shift, -1074)))
 
     @cached_property

@@ -70,7 +70,7 @@ def test_families_cover_what_is_claimed() -> None:
 
 @families
 def test_parts_and_heads_are_cut_and_none_is_lost(family: Family, tmp_path: Path) -> None:
-    """What is cut out of a weight, put together again, is the weight."""
+    """Parts that are cut out of a weight, put together again, are the weight."""
     split = family.opened(tmp_path, heads=True)
     whole = ss.open_checkpoint(tmp_path, split_fused=False)
     for record in split.info():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the ranks of tensor parallelism hold, joined; NumPy's split is the oracle."""
+"""Joined parts of the ranks of tensor parallelism; NumPy's split is the oracle."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def weights() -> dict[str, NDArray[np.float32]]:
 def pieces(
     whole: Mapping[str, NDArray[np.float32]], count: int, **axes: int
 ) -> list[dict[str, NDArray[np.float32]]]:
-    """What each rank holds; `axes` changes where a tensor is cut."""
+    """Return the tensors of each rank; `axes` changes where a tensor is cut."""
     ranks: list[dict[str, NDArray[np.float32]]] = [{} for _ in range(count)]
     for name, tensor in whole.items():
         axis = axes.get(name.split(".")[0], AXES[name][1])

@@ -31,7 +31,7 @@ CASES = [*FILES, *INDEXES, *FOLDERS]
 
 
 def open_below(folder: Path) -> int:
-    """How many of this process's descriptors are of files in the folder."""
+    """Count this process's descriptors of files in the folder."""
     links = Path("/proc/self/fd").iterdir()
     return sum(os.path.realpath(link).startswith(os.path.realpath(folder)) for link in links)
 

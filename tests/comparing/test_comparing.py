@@ -304,7 +304,7 @@ def test_every_spectrum_is_computed_once(
 def test_no_spectrum_looks_for_a_norm_that_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of W, W' and dW; of dW - c W, which may be as good as zero, it is looked for."""
+    """W, W' and dW have known norms; dW - c W may be nearly zero, so that its norm is computed."""
     seen: dict[int, tuple[float | None, int]] = {}
     real = _core.krylov
 

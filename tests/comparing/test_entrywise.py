@@ -158,7 +158,7 @@ def test_common_rows_are_not_called_the_whole(tmp_path: Path) -> None:
 
 
 def test_one_entry_far_beyond_rounding_is_a_change(tmp_path: Path) -> None:
-    """Of a long vector the norm of that is below what rounding of all its numbers may do."""
+    """In a long vector its norm is below that of the rounding of all numbers."""
     x = 1 + np.random.default_rng(1).random(50_000)
     y = x.copy()
     y[777] *= 1.1

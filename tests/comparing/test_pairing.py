@@ -16,7 +16,7 @@ from sigmascope.comparing.rows import COLUMNS
 
 
 def test_pairs_across_prefixes(tmp_path: Path) -> None:
-    """What a tool before us compared with itself."""
+    """An earlier tool compared such a checkpoint with itself."""
     base = model(prefix="model.")
     other = renamed(tuned(base), "model.", "model.language_model.")
     found = both(tmp_path, base, other)

@@ -74,7 +74,7 @@ def test_the_raw_effective_rank_is_shown_beside_its_floor(found: ss.Comparison) 
 def test_the_rounding_floor_is_what_was_rounded(
     found: ss.Comparison, planted: dict[str, tuple[Array, Array]]
 ) -> None:
-    """Of the two formats one made no error here, since the run began with what is stored."""
+    """One of the two formats made no error here, since the run began with the stored numbers."""
     for row in found.rows:
         w, d = planted[row["name"]]
         rounded = np.linalg.norm(numbers(bf16(w + d)) - (w + d))
@@ -141,7 +141,7 @@ def test_leading_subspaces_turn_with_the_size_of_the_update(found: ss.Comparison
 
 
 def test_decay_is_told_from_learning(tmp_path: Path) -> None:
-    """What decays alone has no rank of its own; the projected change has that of the update."""
+    """Decay alone has no rank of its own; the projected change has that of the update."""
     rng = np.random.default_rng(7)
     w = weights(320, 256, rng)
     d = update(w, 0.01, rng, RANK)

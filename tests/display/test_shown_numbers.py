@@ -53,7 +53,7 @@ def read(text: str) -> tuple[Decimal, Decimal | None, Decimal]:
 
 
 def check(text: str, value: float, error: float) -> None:
-    """What is shown is the value to half a unit, and the error; or that is below the last digit."""
+    """Check that a text has the value to half a unit, and its error unless that is less."""
     shown, width, unit = read(text)
     slack = unit * Decimal("0.5000001")
     assert abs(shown - Decimal(value)) <= slack

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every call checks before it works: arguments, memory, NaN and infinity."""
+"""Checks of every call before it works: arguments, memory, NaN and infinity."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a refusal for want of memory says is true: what it needs is enough, what it offers runs."""
+"""Refusals for want of memory are true: the stated limit suffices, and each offer runs."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_what_is_offered_for_large_matrices_is_admitted(
 
 
 def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path) -> None:
-    """What fits when the file is read at each pass is not refused since it was held."""
+    """A call that fits when the file is read at each pass is not refused because it was loaded."""
     path = tmp_path / "A.npy"
     np.save(path, ks.exponential(300, 300, rate=0.2)[0].astype(np.float32))
     A = ss.matrix(path)

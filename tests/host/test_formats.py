@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What stands in place of a checkpoint is called what it is."""
+"""Files that are no checkpoints are named by what they are."""
 
 from __future__ import annotations
 

@@ -8,37 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.native_calls import BY_NAME, SHARED
 
 import sigmascope as ss
 from sigmascope import _core
 from sigmascope._host import results
 
-SHARED: dict[str, Any] = {"threads": 1, "panel_rows": 0, "load_bytes": 0, "progress": None}
-SEARCH: dict[str, Any] = {
-    "k": 3,
-    "tol": 1e-3,
-    "block": 4,
-    "max_steps": 9,
-    "soft_restart_columns": 0,
-    "hard_restart_columns": 0,
-    "refusal_columns": 0,
-    "full_readout_columns": 0,
-    "seed": 0,
-    "bounded": False,
-    "products": "full",
-    "of_values": False,
-    "rounded_copy": False,
-    "f64": False,
-}
-
 
 def krylov(a: Any, **options: bool) -> Any:
-    return _core.krylov(a, **SEARCH, **options, **SHARED)
+    return _core.krylov(a, **BY_NAME["krylov"] | options, **SHARED)
 
 
 def gram(a: Any, *, vectors: bool) -> Any:
-    options = {"may_complete": False, "at_once": False, "seed": 0}
-    return _core.gram_top(a, k=3, tol=1e-3, vectors=vectors, **options, **SHARED)
+    return _core.gram_top(a, **BY_NAME["gram_top"] | {"vectors": vectors}, **SHARED)
 
 
 def low_rank(a: Any) -> Any:

@@ -256,7 +256,7 @@ def test_costs_grow_with_the_work(precision: str) -> None:
 
 @pytest.mark.parametrize("k", [64, 100] if TILES else [90, 100])
 def test_refined_vectors_keep_what_they_lack(k: int) -> None:
-    """What converged vectors lack is small beside |A|^2: not to be dropped as rounding."""
+    """Errors of converged vectors are small compared with |A|^2, and no rounding."""
     A, sigma = ks.polynomial(1300, 1200)
     tol = 2.5e-5 if TILES else 2.4e-4
     result = ss.svds(A.astype(np.float32), k, tol=tol, method="krylov", precision="mixed", block=16)

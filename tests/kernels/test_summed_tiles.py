@@ -24,7 +24,7 @@ def stored(shape: tuple[int, int], kind: Any, seed: int) -> Any:
 
 
 def difference(shape: tuple[int, int], kind: Any) -> ss.Matrix:
-    """Of two matrices that nearly agree: two parts of bf16 if they are bf16, three if float32."""
+    """Subtract two close matrices: two bf16 parts if they are bf16, three if float32."""
     before = stored(shape, kind, 0)
     after = (before.astype(np.float32) + stored(shape, np.float32, 1) / 30).astype(kind)
     return ss.matrix(after) - ss.matrix(before)
@@ -65,7 +65,7 @@ def test_no_bit_changes(shape: tuple[int, int], kind: Any, make: Any, products: 
 
 
 def updated(shape: tuple[int, int]) -> ss.Matrix:
-    """What training changes of bf16 numbers: most of it is such numbers, of few bits."""
+    """Return a training update of bf16 numbers: most of its entries are bf16, of few bits."""
     before = stored(shape, ml_dtypes.bfloat16, 0)
     update = stored(shape, np.float32, 1) / 90
     after = (before.astype(np.float32) + update).astype(ml_dtypes.bfloat16)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every algorithm looks at first: the norm, the largest entry, and what is not finite."""
+"""First pass of every algorithm: the norm, the largest entry, and entries that are not finite."""
 
 from __future__ import annotations
 

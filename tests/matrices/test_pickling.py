@@ -96,7 +96,7 @@ def test_every_lazy_matrix_arrives_as_it_was(
 
 
 def descriptors_of(path: Path) -> int:
-    """How many of this process's descriptors are of the file."""
+    """Count this process's descriptors of the file."""
     links = Path("/proc/self/fd").iterdir()
     return sum(os.path.realpath(link) == os.path.realpath(path) for link in links)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What any answer has to keep, whatever the matrix: held against LAPACK in float64.
+"""Properties that any answer must have, whatever the matrix: compared with LAPACK in float64.
 
 Each function returns what is wrong, a line for each, so that a test shows all of it at once.
 """
@@ -19,7 +19,7 @@ import sigmascope as ss
 Array = NDArray[np.float64]
 
 LAPACK = 1e-14
-"""What LAPACK in float64 may itself be off by, in units of sigma_1."""
+"""Error that LAPACK in float64 may itself have, in units of sigma_1."""
 
 ORTHONORMAL, ROUNDED, FLOOR, FLOOR32 = 100, 2, 48, 96
 """In units of roundoff: how far from I the products of vectors may be; what rounding u and v to
@@ -60,7 +60,7 @@ class Truth:
 
     @property
     def slack(self) -> float:
-        """What is forgiven: LAPACK's error, and a unit in the last place of subnormal numbers."""
+        """Return LAPACK's error, and a unit in the last place of subnormal numbers."""
         return LAPACK * self.largest + float(np.ldexp(1.0, max(-1073 - self.exponent, -1073)))
 
     def units(self, x: ArrayLike) -> Array:
@@ -69,7 +69,7 @@ class Truth:
 
 
 def roundoff(result: ss.SVD) -> float:
-    """Of the blocks: mixed and split are float32."""
+    """Return the unit roundoff of the blocks: mixed and split are float32."""
     return 2.0**-53 if result.precision == "float64" else 2.0**-24
 
 

@@ -142,7 +142,7 @@ def magic(n: int) -> Array:
 
 
 def magic_of_doubly_even_order(n: int) -> Array:
-    """Of order 4 q, by reflected diagonals of its 4 x 4 blocks: of rank 3 whatever the order."""
+    """Magic square of order 4 q, by reflected diagonals of its 4 x 4 blocks; its rank is 3."""
     n -= n % 4
     i, j = indices(n)
     count = n * (i - 1.0) + j
@@ -217,13 +217,13 @@ def lauchli(n: int) -> Array:
 
 
 def gallery_3(n: int) -> Array:
-    """Of order 3: badly conditioned."""
+    """Matrix of order 3: badly conditioned."""
     del n
     return np.array([[-149.0, -50.0, -154.0], [537.0, 180.0, 546.0], [-27.0, -9.0, -25.0]])
 
 
 def gallery_5(n: int) -> Array:
-    """Of order 5: nilpotent and defective."""
+    """Matrix of order 5: nilpotent and defective."""
     del n
     rows = "-9 11 -21 63 -252 70 -69 141 -421 1684 -575 575 -1149 3451 -13801 "
     rows += "3891 -3891 7782 -23345 93365 1024 -1024 2048 -6144 24572"
@@ -241,19 +241,19 @@ def rosser(n: int) -> Array:
 
 
 def wilson(n: int) -> Array:
-    """Of order 4: gallery(4), symmetric positive definite with an integer inverse."""
+    """Matrix of order 4: gallery(4), symmetric positive definite with an integer inverse."""
     del n
     return np.array([[10.0, 7, 8, 7], [7, 5, 6, 5], [8, 6, 10, 9], [7, 5, 9, 10]])
 
 
 def wilk_3(n: int) -> Array:
-    """Of order 3, Wilkinson: upper triangular and nearly singular."""
+    """Wilkinson's matrix of order 3: upper triangular and nearly singular."""
     del n
     return np.array([[1e-10, 0.9, -0.4], [0.0, 0.9, -0.4], [0.0, 0.0, 1e-10]])
 
 
 def wilk_4(n: int) -> Array:
-    """Of order 4, Wilkinson: lower triangular with a tiny diagonal."""
+    """Wilkinson's matrix of order 4: lower triangular with a tiny diagonal."""
     del n
     A = np.diag([0.9143e-4, 0.7156e-4, 0.9504e-4, 0.7123e-4])
     A[np.tril_indices(4, -1)] = [0.8762, 0.7943, 0.8143, 0.8017, 0.6123, 0.7165]
@@ -261,6 +261,6 @@ def wilk_4(n: int) -> Array:
 
 
 def wilk_5(n: int) -> Array:
-    """Of order 5, Wilkinson: a part of Hilbert's matrix."""
+    """Wilkinson's matrix of order 5: a part of Hilbert's matrix."""
     del n
     return 1.8144 * hilb(6)[:5, 1:]

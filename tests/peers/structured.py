@@ -178,14 +178,14 @@ def hankel(n: int) -> Array:
 
 
 def condex_1(n: int) -> Array:
-    """Of order 4, Cline and Rew's counterexample to condition estimators, theta = 100."""
+    """Matrix of order 4: Cline and Rew's counterexample to condition estimators, theta = 100."""
     del n
     rows = [[1.0, -1.0, -200.0, 0.0], [0.0, 1.0, 100.0, -100.0]]
     return np.array([*rows, [0.0, 1.0, 101.0, -101.0], [0.0, 0.0, 0.0, 100.0]])
 
 
 def condex_2(n: int) -> Array:
-    """Of order 3, Cline and Rew."""
+    """Matrix of order 3: Cline and Rew's."""
     del n
     return np.array([[1.0, 1.0 - 2.0e-4, -2.0], [0.0, 0.01, -0.01], [0.0, 0.0, 1.0]])
 

@@ -101,7 +101,7 @@ PROPERTIES: dict[str, Callable[[Array], tuple[object, object]]] = {
     "wilson": lambda A: (np.linalg.inv(A), np.rint(np.linalg.inv(A))),
     "wilkinson": lambda A: (A, A[::-1, ::-1]),
 }
-"""What should be equal, for a matrix of order 12 or less."""
+"""Pairs that should be equal, for a matrix of order 12 or less."""
 
 ORDERS = {"compan": 8, "invol": 6, "parter": 40, "prolate": 40, "ris": 40, "sampling": 8}
 """Where rounding, or a limit that is only approached, wants another order."""

@@ -127,7 +127,7 @@ Nothing of the terminal, and nothing that an extra installs, is read with the pa
 """
 
 MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 21
-"""Of the package. Arrows of the package's own files and of the compiled extension do not count."""
+"""Largest numbers for the package. Arrows of its own files and of the extension do not count."""
 
 # ---------------------------------------------------------------------------------------- C++
 
@@ -137,7 +137,7 @@ def cpp_files() -> list[str]:
 
 
 def includes(name: str) -> list[str]:
-    """What a file includes: our headers by their path, others in angle brackets."""
+    """Return the includes of a file: our headers by their path, others in angle brackets."""
     text = (CPP / name).read_text(encoding="utf-8")
     pattern = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|(<[^>]+>))', re.MULTILINE)
     return [ours or others for ours, others in pattern.findall(text)]

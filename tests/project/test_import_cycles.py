@@ -30,7 +30,7 @@ def name_of(path: Path) -> str:
 
 
 def modules_of(path: Path) -> Iterator[str]:
-    """What a module of ours may import when it is read, the submodules of packages too."""
+    """Give the modules that a module imports when it is read, submodules of packages too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     deferred = deferred_nodes(tree)
     package = ["sigmascope", *path.relative_to(PACKAGE).parts[:-1]]

@@ -46,6 +46,10 @@ def python_files() -> list[Path]:
     return sorted(p for p in PACKAGE.rglob("*") if p.suffix in {".py", ".pyi"})
 
 
+def scripts() -> list[Path]:
+    return sorted(p for name in ("tests", "benchmarks") for p in (ROOT / name).rglob("*.py"))
+
+
 def listed(places: list[Place]) -> str:
     return f"{len(places)} places:\n" + "\n".join(map(str, places))
 
@@ -74,7 +78,7 @@ def is_fragment(text: str) -> bool:
 def test_docstrings_are_no_fragments() -> None:
     found = [
         place
-        for path in python_files()
+        for path in [*python_files(), *scripts()]
         for place in docstrings(path, ast.parse(path.read_text(encoding="utf-8")))
         if is_fragment(place.text)
     ]

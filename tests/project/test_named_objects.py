@@ -28,7 +28,7 @@ import sigmascope as ss
 
 
 class Nothing:
-    """What a name that leads nowhere stands for."""
+    """Stand-in for an object whose name leads nowhere."""
 
 
 def member(owner: Any, name: str) -> Any:
@@ -48,7 +48,7 @@ def member(owner: Any, name: str) -> Any:
 
 
 def resolved(name: str, *scopes: Any) -> Any:
-    """What a dotted name stands for, looked for in each scope, then among modules."""
+    """Return the object of a dotted name, looked up in each scope, then among modules."""
     first, *rest = name.split(".")
     try:
         outside = [importlib.import_module(first)]

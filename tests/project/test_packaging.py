@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scikit_build_core import build
+from tests.support.native_calls import BY_NAME, SHARED
 
 import sigmascope as ss
 from sigmascope import _core
@@ -102,7 +103,7 @@ def test_notices_of_what_the_wheel_bundles_are_installed() -> None:
 
 
 def stub_names(body: list[ast.stmt]) -> set[str]:
-    """What a stub defines, its type aliases and imports left out."""
+    """Return the names that a stub defines, without type aliases and imports."""
     names = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     fields = {ast.unparse(node.target) for node in body if isinstance(node, ast.AnnAssign)}
     return names | fields
@@ -142,52 +143,20 @@ def test_stub_names_the_arguments_of_the_native_functions(function: ast.Function
     read = [name for name in wanted if f"{name}: " not in signature]  # from **kwargs, by name
     if read:
         assert "**kwargs" in signature
-        assert set(read) - optional <= set(NATIVE_CALLS.get(function.name, {})), function.name
+        assert set(read) - optional <= set(BY_NAME.get(function.name, {})), function.name
     wanted = [name for name in wanted if name not in read]
     positions = [signature.find(f"{name}: ") for name in wanted]
     assert -1 not in positions, (signature, wanted)
     assert positions == sorted(positions)
 
 
-SHARED: dict[str, Any] = {"threads": 1, "panel_rows": 0, "load_bytes": 0, "progress": None}
-NATIVE_CALLS: dict[str, dict[str, Any]] = {
-    "krylov": {
-        "k": 2,
-        "tol": 1e-3,
-        "block": 2,
-        "max_steps": 9,
-        "soft_restart_columns": 0,
-        "hard_restart_columns": 0,
-        "refusal_columns": 0,
-        "full_readout_columns": 0,
-        "seed": 0,
-        "vectors": True,
-        "bounded": False,
-        "density": False,
-        "products": "full",
-        "of_values": False,
-        "rounded_copy": False,
-        "f64": True,
-    },
-    "gram_top": {
-        "k": 2,
-        "tol": 1e-3,
-        "vectors": True,
-        "may_complete": False,
-        "at_once": False,
-        "seed": 0,
-    },
-}
-"""Valid arguments of the functions that read all of theirs from **kwargs."""
-
-
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [(name, missing) for name, call in NATIVE_CALLS.items() for missing in (None, *call)],
+    [(name, missing) for name, call in BY_NAME.items() for missing in (None, *call)],
 )
 def test_native_functions_name_an_argument_that_is_missing(name: str, missing: str | None) -> None:
     matrix = ss.matrix(np.random.default_rng(0).standard_normal((9, 6)))._native
-    call = {key: value for key, value in NATIVE_CALLS[name].items() if key != missing}
+    call = {key: value for key, value in BY_NAME[name].items() if key != missing}
     if missing is None:
         assert getattr(_core, name)(matrix, **call, **SHARED)["converged"]
         return

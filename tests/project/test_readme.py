@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What README.md promises: its Python runs as a reader would type it, its links lead somewhere."""
+"""Promises of README.md: its Python runs as a reader would type it, its links lead somewhere."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def words() -> set[str]:
 
 
 def argument_names(text: str) -> set[str]:
-    """What stands for an argument in a command: BEFORE."""
+    """Return the placeholders of arguments in a command, such as BEFORE."""
     return {word for line in command_lines(text) for word in line.split() if word.isupper()}
 
 
@@ -162,7 +162,7 @@ COMMAND = re.compile(r"(?:\$ )?(?:\w+=\S+ )*((?:python -m )?sigmascope [a-z-].*)
 
 
 def command_lines(text: str) -> Iterator[str]:
-    """What a reader may type: in blocks of code, and in backticks."""
+    """Give the commands that a reader may type: in blocks of code, and in backticks."""
     joined = re.sub(r"\\\n\s*", " ", text)
     fenced = False
     for line in joined.split("\n"):

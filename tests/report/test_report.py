@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people read: numbers with their errors, tables that fit, summaries, progress."""
+"""Terminal output: numbers with their errors, tables that fit, summaries, progress."""
 
 from __future__ import annotations
 

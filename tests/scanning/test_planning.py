@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a plan promises, and what the scan of the same options then does."""
+"""Promises of a plan, compared with the scan of the same options."""
 
 from __future__ import annotations
 

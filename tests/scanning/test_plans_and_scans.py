@@ -58,7 +58,7 @@ def refusals(plan: ss.ScanPlan) -> dict[str, str | None]:
 
 
 def check_text(plan: ss.ScanPlan) -> None:
-    """What people read counts and names what is refused, and is true of the limit."""
+    """Check that the text counts and names refused tensors, and is true of the limit."""
     out = screen(400)
     report.show_plan(out, plan)
     text = shown(out)

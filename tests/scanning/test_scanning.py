@@ -223,7 +223,7 @@ def test_matrices_at_once_change_no_number(folder: Path) -> None:
 
 
 def test_an_end_stops_what_runs_ahead(tmp_path: Path) -> None:
-    """What was begun for later rows ends too, and its rows are not kept."""
+    """Work that was begun for later rows ends too, and its rows are dropped."""
     write_file(
         tmp_path / "model.safetensors", *(normal(f"w{i}", 300, 200, seed=i) for i in range(12))
     )

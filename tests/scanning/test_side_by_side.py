@@ -106,7 +106,7 @@ def test_a_share_of_the_memory_changes_no_method(
 
 
 def test_too_small_a_share_is_made_up_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a share of the memory refuses is analysed alone."""
+    """A matrix that is refused within a share of the memory is analysed alone."""
     monkeypatch.setattr("sigmascope.scanning.concurrency._fits", lambda *_: True)
     monkeypatch.setattr("sigmascope.scanning.concurrency.MINIMUM", 1)
     found = ss.scan(model, effort="exact", num_threads=2, memory_limit=3 * MIB)

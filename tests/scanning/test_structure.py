@@ -38,7 +38,7 @@ def tensor(name: str, x: NDArray[Any], dtype: str = "F32") -> Stored:
 
 
 def copied(x: Array) -> int:
-    """How many rows are equal to an earlier one."""
+    """Count the rows that are equal to an earlier one."""
     return len(x) - len({row.tobytes() for row in x + 0.0})
 
 
@@ -52,7 +52,7 @@ def copied(x: Array) -> int:
 def test_copies_are_counted_exactly(
     shape: tuple[int, int], levels: int, turned: bool, data: st.DataObject
 ) -> None:
-    """Of few numbers, whose norms agree by chance, and of many; with rows and columns copied."""
+    """Few numbers, whose norms agree by chance, and many; with rows and columns copied."""
     m, n = shape
     x = np.random.default_rng(data.draw(st.integers(0, 99))).integers(-levels, levels, shape) / 7.0
     for axis, size in ((0, m), (1, n)):
@@ -134,7 +134,7 @@ def test_a_row_says_what_is_special(tmp_path: Path, case: str, effort: str) -> N
 
 
 def test_rank_one_is_seen_where_the_spectrum_is_not_whole(tmp_path: Path) -> None:
-    """Of a matrix too large for every value to be cheaper."""
+    """A matrix is too large here for every value to be cheaper."""
     x = np.outer(normal(2200, 1), normal(1, 2100))
     path = write_file(tmp_path / "a.safetensors", tensor("w", x, "F64"))
     row = ss.scan(path, effort="top", **OPTIONS)["w"]

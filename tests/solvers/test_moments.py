@@ -80,7 +80,7 @@ def test_adversaries(name: str, shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("dtype", [ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, np.float16])
 def test_same_bits_for_narrow_formats(dtype: Any, transposed: bool) -> None:
-    """What is widened on the way gives the bits of what was stored wide."""
+    """Numbers that are widened on the way give the bits of numbers that were stored wide."""
     A = np.random.default_rng(9).standard_normal((133, 4201)).astype(dtype)
     if transposed:
         A = np.asfortranarray(A)

@@ -143,7 +143,7 @@ def problems(draw: st.DrawFn) -> tuple[NDArray[np.floating], int, dict[str, obje
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_no_silent_miss(problem: tuple[NDArray[np.floating], int, dict[str, object]]) -> None:
-    """What does not converge says so; what says that it has is within its bounds and tolerance."""
+    """An answer says so if it has not converged; else it is within its bounds and its tolerance."""
     A, k, options = problem
     sigma = lapack(A)
     with warnings.catch_warnings():
@@ -180,7 +180,7 @@ def test_crowds_hide_no_error(block: int, precision: str, vectors: bool) -> None
 @pytest.mark.parametrize("gap", [1e-3, 1e-4, 3e-5])
 @pytest.mark.parametrize(("n", "seeds"), [(2, 150), (40, 20)])
 def test_rounded_products_may_exchange_neighbours(gap: float, n: int, seeds: int) -> None:
-    """Of two values closer than steering tells apart, the wrong one may be kept: errors say so."""
+    """The wrong one of two values closer than steering resolves may be kept: errors say so."""
     sigma = np.concatenate([[1.0, 1.0 - gap], np.linspace(0.5, 0.1, n - 2)])
     for seed in range(seeds):
         A = ks.prescribed(62, n, sigma, seed)[0].astype(np.float32)

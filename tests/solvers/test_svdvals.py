@@ -265,7 +265,7 @@ def test_any_shape_in_either_order(shape: tuple[int, int], accuracy: str) -> Non
 
 
 def test_an_error_covers_a_value_that_is_zero() -> None:
-    """Of a value found at the floor, the true one may be zero: the bound is the value itself."""
+    """The true value of one at the floor may be zero: the bound is the value itself."""
     A, sigma = ks.low_rank(90, 60, rank=30)
     result = ss.svdvals(A)
     assert np.all(np.abs(result.values - sigma) <= result.errors + 1e-15)

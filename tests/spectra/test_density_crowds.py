@@ -80,7 +80,7 @@ CROWDS: dict[str, Spectra] = {
 
 
 def missed(density: Density, A: Array) -> list[float]:
-    """How far each measure is off, in its errors."""
+    """Return the distance of each measure from the truth, in its errors."""
     s = np.linalg.svd(A, compute_uv=False)
     truth = measures_from_values(s, np.zeros(len(s)), A.shape, float(np.linalg.norm(A)), k=1)
     found = [(getattr(density, name)(), truth[name].value) for name in NAMES]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What stands above the bulk, quantiles and distances: closed forms, and densities against them."""
+"""Outliers of the bulk, quantiles and distances: closed forms, and densities compared with them."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_planted_ranks_are_within_the_error(shape, rank):
 
 
 def test_the_error_sees_that_outliers_lift_the_edge():
-    """Of 200 values 80 stand out: the others' edge is far below, with 10 values in between."""
+    """80 of 200 values stand out: the others' edge is far below, with 10 values in between."""
     rng = np.random.default_rng(0)
     noise = np.linalg.svd(rng.standard_normal((200, 200)), compute_uv=False)[80:]
     sigma = np.r_[np.full(70, 100.0), np.linspace(30, 26, 10), noise]

@@ -217,7 +217,7 @@ def test_floor_of_both_and_what_is_above_it() -> None:
 
 @pytest.mark.parametrize(("m", "n"), [(400, 400), (400, 900), (60, 2000)])
 def test_effective_rank_of_noise(m: int, n: int) -> None:
-    """Of uniform noise as of any other."""
+    """Uniform noise has the effective rank of any other."""
     x = np.random.default_rng(5).uniform(-1, 1, (m, n))
     p = np.linalg.svd(x, compute_uv=False)
     p /= p.sum()
@@ -272,7 +272,7 @@ def test_no_gap_no_bound() -> None:
 @pytest.mark.parametrize("method", ["krylov", "gram"])
 @pytest.mark.parametrize("seed", range(4))
 def test_bounds_of_subspaces_hold(method: str, seed: int) -> None:
-    """Of computed triplets against LAPACK's, for every number of dimensions that has a bound."""
+    """Computed triplets are compared with LAPACK's, for every number of dimensions with a bound."""
     rng = np.random.default_rng(seed)
     a = low_rank(300, 200, np.geomspace(1, 1e-2, 60), rng)
     a += 1e-4 * rng.standard_normal(a.shape)

@@ -97,7 +97,7 @@ def test_formats_strides_files_and_threads_change_no_bit(tmp_path: Path) -> None
 
 
 def test_magnitudes_far_apart() -> None:
-    """What a grid of the sums leaves out is below what float64 resolves anyway."""
+    """The part that a grid of the sums leaves out is below the resolution of float64."""
     rng = np.random.default_rng(2)
     parts = [rng.standard_normal((20, 12)) * 10.0**power for power in (-9, 0, 6, -3)]
     gram = ss.GramAccumulator(12)

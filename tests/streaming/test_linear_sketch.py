@@ -122,7 +122,7 @@ def test_low_rank_is_recovered_to_rounding(m: int, n: int, rank: int, scale: flo
 
 @pytest.mark.parametrize("name", ["llm", "polynomial", "exponential", "gaussian", "spiked"])
 def test_bounds_hold(name: str) -> None:
-    """Of the values, the residuals and the norms, each with a chance of 1e-3 not to."""
+    """Bounds hold for the values, the residuals and the norms, each but for a chance of 1e-3."""
     A, sigma = ks.FAMILIES[name](120, 80)
     for seed in range(20):
         found = ss.LinearSketch((120, 80), 5, seed=seed).update(A)

@@ -113,7 +113,7 @@ def test_every_bound_holds(m: int, n: int, kind: str, scale: float, seed: int, d
 
 @pytest.mark.parametrize("scale", [1.0, 3.0, 17.0, 300.0, 1e5, 1e-3])
 def test_low_rank_is_exact_whatever_the_scale(scale: float) -> None:
-    """What lies below the rank is zero to rounding, not noise of the sums' grid."""
+    """Values beyond the rank are zero to rounding, not noise of the sums' grid."""
     A = ks.low_rank(500, 80, rank=3)[0] * scale
     result = sketched(A, 10)
     check(result, A)

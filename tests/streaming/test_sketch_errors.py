@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a sketch says of its own errors: how often it is right, and how far off."""
+"""Errors that a sketch states: how often they hold, and how wide they are."""
 
 from __future__ import annotations
 

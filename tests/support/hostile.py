@@ -183,4 +183,4 @@ def journals() -> Iterator[tuple[str, bytes]]:
 READ = {"_strange_attributes": 0, "_lists_looked_through": 20_000} | dict.fromkeys(
     ("config of lists", "config of dicts"), 1
 )
-"""What is no harm: how many tensors each of these has."""
+"""Harmless files: the number of tensors of each."""

@@ -36,7 +36,7 @@ WHOLE: dict[str, Any] = {
 }
 SHAPES = [(), (1,), (7,), (300,), (1, 1, 5), (6, 5), (24, 16)]
 AMOUNTS = [0.01, 0.5, 1.0, 30.0]
-"""Of the change, relative to every number that is changed."""
+"""Size of the change, relative to every number that is changed."""
 
 
 @dataclass(frozen=True)

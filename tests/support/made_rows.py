@@ -33,7 +33,7 @@ ODD = ("model.layers.3.mlp.down_proj.weight", 12.0)
 """The one matrix with a direction that many times as strong as those of its like."""
 
 RANK = 6
-"""How many values of every change stand above its noise."""
+"""Number of values of every change that stand above its noise."""
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> Array:
@@ -74,7 +74,7 @@ def columns_of(
 
 
 def evidence(shape: tuple[int, int], effort: str = "exact") -> Row:
-    """What a row says of how it was come by."""
+    """Return the columns of a row on how it was computed."""
     return {
         "rows": shape[0],
         "columns": shape[1],

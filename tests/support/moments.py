@@ -52,7 +52,7 @@ def check(seen: ss.Moments, numbers: NDArray[Any], rtol: float = 1e-13) -> None:
 
 
 def adversary(name: str, rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """What is hard on sums of powers: cancellation, and both ends of float32."""
+    """Return numbers that are hard on sums of powers: cancellation, and both ends of float32."""
     noise = rng.standard_normal(shape)
     return {
         "far mean": lambda: 1e4 + noise,

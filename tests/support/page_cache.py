@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much of a file is in the page cache."""
+"""Share of a file that is in the page cache."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True)
 class Krylov:
-    """What q steps leave behind, for A with n = min(m, n) columns.
+    """State after q steps, for A with n = min(m, n) columns.
 
     V (n, D) orthonormal; W = A V (m, D); T = V^T A^T A V (D, D), block tridiagonal; R0 (b, b) with
     first block times R0 = the Gaussian start; beta (c, w): the next block's coefficients against
