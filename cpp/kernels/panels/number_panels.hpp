@@ -36,8 +36,8 @@ class NumberPanels {
   using Real = T;
   static constexpr bool transposes = false;
   // Rows of z = A^T y are summed in chains of so many, and these in groups of 16 (`ChainSums`), as
-  // `forward` sums K: the error grows with 64 + 16 + m / 1024, not with m. Chains of 256 save one or
-  // two per cent of the time, but on rows of one repeated number they err by more roundings than
+  // `forward` sums K: the error grows with 64 + 16 + m / 1024, not with m. Chains of 256 save one
+  // or two per cent of the time, but on rows of one repeated number they err by more roundings than
   // residuals and floors allow for (test_certificates.py). The cuts lie in the matrix, not in the
   // panel, so that no bit depends on the panel.
   static constexpr std::int64_t chain = 64;
