@@ -86,7 +86,7 @@ def spectrum(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     elif found.converged:
         floor = FLOOR[_digits(found.precision)]
         tolerance = max(case.options.get("tol", 1e-3), floor) + floor
-        limit = top[0] * tolerance * 1.01 + truth.quantum
+        limit = top[0] * tolerance * 1.01 + 1.5 * truth.quantum
         outcome.require("converged above tolerance", errors, limit)
     if found.svd is not None:
         check(found.svd, len(found.svd.s), truth, outcome, vectors=found.svd.U is not None)

@@ -55,7 +55,7 @@ def svds(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
         reached = found.residuals if options["vectors"] else found.errors
         floor = FLOOR[_digits(found.precision)]
         limit = max(options.get("tol", 1e-4), floor) + floor
-        limit = truth.down(float(found.s[0])) * limit * 1.01 + truth.quantum
+        limit = truth.down(float(found.s[0])) * limit * 1.01 + 1.5 * truth.quantum
         outcome.require("converged above tolerance", truth.down(reached), limit)
     same_bits(case, lambda B, more: ss.svds(B, k, **options | more), found, outcome)
     alone = options | {"num_threads": 1}

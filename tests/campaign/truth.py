@@ -38,7 +38,11 @@ class Truth:
 
     @property
     def quantum(self) -> float:
-        """Return the spacing of float64 where the stored numbers are near the end of its range."""
+        """Return the spacing of float64 where the stored numbers are near the end of its range.
+
+        A bound grows there by at most 3/2 of it: by half, for the rounding of the value, and by
+        less than one, since it is rounded up.
+        """
         return float(np.ldexp(1.0, max(-1074 - self.shift, -1074)))
 
     @cached_property

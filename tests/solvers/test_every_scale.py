@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.support.executors import Shuffling
 import sigmascope as ss
 from sigmascope.solvers.change import change
 from sigmascope.spectra import Measure
+from sigmascope.spectra.units import scaled, scaled_errors
 
 SIGMAS = {"fro_norm": 1, "spectral_norm": 1, "nuclear_norm": 1, "mp_edge": 1, "alpha_x_min": 2}
 LOGARITHMIC = {"alpha_weighted", "log_alpha_norm"}
@@ -304,6 +306,20 @@ def test_errors_hold_what_rounding_to_subnormal_numbers_adds(exponent: int) -> N
         s = found.values if isinstance(found, ss.SingularValues) else found.s
         assert np.all(np.abs(s.astype(np.longdouble) - true[: len(s)]) <= found.errors)
         assert np.all(found.errors > 0)
+    assert any("subnormal" in note for note in found.notes) == (s[0] < NORMAL)
+
+
+@given(st.floats(0.0, 1e3), st.floats(0.0, 1e3), st.integers(-1100, -1000))
+def test_a_bound_grows_by_the_rounding_of_its_value_and_its_own(
+    error: float, value: float, exponent: int
+) -> None:
+    """At most half a subnormal unit and, rounded up, less than one more; exactly to the least."""
+    rounded = Fraction(scaled(value, exponent))
+    moved = abs(rounded - Fraction(value) * Fraction(2) ** exponent)
+    exact = Fraction(error) * Fraction(2) ** exponent + moved
+    found = Fraction(scaled_errors(error, value, exponent))
+    unit = max(Fraction(2) ** -1074, exact / 2**52)
+    assert exact * (1 - Fraction(2) ** -52) <= found < exact + unit
 
 
 @pytest.mark.parametrize("exponent", [-1074, -700, -300, 300, 1000])

@@ -57,9 +57,10 @@ class SVD:
     errors
         (k,) bound on |s_i - sigma_i|, sigma units.
     converged
-        True if the residuals (with vectors) or the errors (without) are within the tolerance. An
-        error bound may be larger than a residual: it also covers values that may be missing above
-        one that is not yet separated from the rest.
+        True if the residuals (with vectors) or the errors (without) are within the tolerance,
+        before they are rounded to subnormal numbers (a note says so). An error bound may be larger
+        than a residual: it also covers values that may be missing above one that is not yet
+        separated from the rest.
     passes, block, columns
         Reads of A; width of the Krylov block; columns of the basis at the end.
     precision, method, seed, seconds, num_threads, notes

@@ -35,13 +35,13 @@ def scaled(x: Number, exponent: int) -> Number:
 
 
 def scaled_errors(errors: Number, values: Number, exponent: int) -> Number:
-    """Return bounds on the errors of `values` 2^exponent, including their rounding."""
+    """Return bounds on the errors of `values` 2^exponent, including their rounding, rounded up."""
     if exponent == 0:
         return errors
-    e, v = np.asarray(scaled(errors, exponent)), np.abs(np.asarray(scaled(values, exponent)))
-    known = (np.asarray(errors) != 0) | (np.asarray(values) != 0)
-    rounded = known & ((v < NORMAL) | (e < NORMAL))
-    found = np.where(np.isinf(v), np.inf, e + np.where(rounded, 2.0**-1074, 0.0))
+    given = scaled(np.asarray(values, np.float64), exponent)
+    exact = np.asarray(errors, np.float64) + np.abs(values - scaled(given, -exponent))
+    found = np.asarray(scaled(exact, exponent))
+    found = np.where(scaled(found, -exponent) < exact, np.nextafter(found, np.inf), found)
     return found if isinstance(errors, np.ndarray) else float(found)
 
 
@@ -60,10 +60,15 @@ def in_units(x: Array, step: int) -> tuple[Array, int]:
 
 
 def beyond(exponent: int, *values: float) -> tuple[str, ...]:
-    """Return a note if one of these times 2^exponent is beyond float64."""
-    if not any(math.isfinite(x) and math.isinf(scaled(x, exponent)) for x in values):
-        return ()
-    return (
-        "values beyond float64's range are given as infinite; of the matrix times 2**-64 they are "
-        "finite",
-    )
+    """Return notes if one of these times 2^exponent is beyond float64, or all are subnormal."""
+    if any(math.isfinite(x) and math.isinf(scaled(x, exponent)) for x in values):
+        return (
+            "values beyond float64's range are given as infinite; of the matrix times 2**-64 they "
+            "are finite",
+        )
+    if 0 < scaled(max(values), exponent) < NORMAL:
+        return (
+            "values are subnormal numbers, multiples of 4.9e-324: residuals and errors include "
+            "that rounding, and may exceed the tolerance by it; the matrix times 2**64 has none",
+        )
+    return ()
