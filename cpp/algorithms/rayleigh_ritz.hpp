@@ -27,13 +27,17 @@ struct Triplets {
   double deviation = 0;           // the largest element of U^T U - I and V^T V - I
 };
 
-// Rounding error of a value from QR(A V). Measured, in units of epsilon sigma_1: below 25, except
-// if all entries have the same sign, and with them the rounding errors of long sums: up to 56 in
-// fp32 and 110 in fp64.
+// Rounding error of a value from QR(A V), in units of sigma_1. Measured, in units of epsilon: below
+// 25, except if all entries have the same sign, and with them the rounding errors of long sums: up
+// to 56 in fp32 and 110 in fp64.
+inline constexpr double resolution(double epsilon) {
+  const double roundings = epsilon < 1e-12 ? 192 : 96;
+  return roundings * epsilon;
+}
+
 template <Backend B>
 double rounding_floor(const std::vector<double>& s) {
-  const double roundings = B::epsilon() < 1e-12 ? 192 : 96;
-  return roundings * B::epsilon() * (s.empty() ? 0.0 : s.front());
+  return resolution(B::epsilon()) * (s.empty() ? 0.0 : s.front());
 }
 
 // An orthogonal matrix whose first columns are those of v (k x rank).

@@ -21,11 +21,16 @@ namespace sigmascope {
 // times for a steep spectrum, 1.2 to 1.5 at 1.6 times and below.
 inline constexpr double reachable_noise_ratio = 2.3;
 
+// Whether products of bf16 do not pay from the first step on: the tolerance is below
+// reachable_noise_ratio times the noise of a matrix with |A|_F = 1.7 sigma_1.
+inline bool is_fine(double tolerance, std::int64_t n) {
+  return tolerance < 0x1p-7 / std::sqrt(static_cast<double>(n));
+}
+
 // Products of the first steps. On a device without bf16x2 products they are full if the tolerance
-// is below reachable_noise_ratio times the noise of a matrix with |A|_F = 1.7 sigma_1, which is
-// 2^-7 / sqrt(n).
+// is fine.
 inline Products first_products(const KrylovOptions& options, bool has_bf16x2, std::int64_t n) {
-  const bool fine = options.tolerance < 0x1p-7 / std::sqrt(static_cast<double>(n));
+  const bool fine = is_fine(options.tolerance, n);
   const bool needs_full = !has_bf16x2 && (options.products == Products::bf16x2 || fine);
   return needs_full ? Products::full : options.products;
 }

@@ -114,5 +114,6 @@ void register_linalg(py::module_& module);
 void register_elements(py::module_& module);
 void register_gram(py::module_& module);
 void register_products(py::module_& module);
+void register_planning(py::module_& module);
 
 }  // namespace sigmascope

@@ -73,5 +73,6 @@ PYBIND11_MODULE(_core, module) {
   sigmascope::register_elements(module);
   sigmascope::register_gram(module);
   sigmascope::register_products(module);
+  sigmascope::register_planning(module);
   module.def("config", &sigmascope::config);
 }

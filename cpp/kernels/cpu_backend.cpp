@@ -59,9 +59,10 @@ Block<T> CpuBackend<T>::from_host(const Small& x) {
 
 template <class T>
 Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
-  // Rows of y that the L1 cache holds are multiplied with several blocks at a time. `krylov_need`
-  // (memory.py) has room for the sums of so many columns of these.
-  constexpr std::int64_t part = 1024, run = 64, together = 48;
+  constexpr std::int64_t part = inner_part, run = 64;
+  // Blocks are multiplied at a time that have so many columns together. `krylov_need` (memory.py)
+  // has room for the sums of so many: for those of a block, or of the vectors that a restart keeps.
+  constexpr std::int64_t together = 48;
   const auto product = IsaOf<T>::product(cpu_.isa.template of<T>(y.ld));
   const std::int64_t parts = chunks(y.rows, part);
   std::int64_t all = 0, first = 0;

@@ -16,6 +16,9 @@
 
 namespace sigmascope {
 
+// Rows of a block that one sum of `inner` runs over: the L1 cache holds them.
+inline constexpr std::int64_t inner_part = 1024;
+
 template <class T>
 class CpuBackend {
  public:

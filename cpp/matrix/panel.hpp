@@ -51,6 +51,9 @@ struct Panel {
 Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0,
                   std::int64_t j1);
 
+// Panels of a file that live at once: one is read, one is ready, one is in use.
+inline constexpr std::int64_t live_panels = 3;
+
 // Panels of `height` rows of op(A) in order; read ahead in a thread when bytes come from files.
 class PanelStream {
  public:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import sigmascope as ss
 from sigmascope._execution import memory
 from sigmascope._execution.memory import MINIMUM, OVERHEAD, Need
 from sigmascope._execution.passes import MIB, PassLayout
+from sigmascope._host.native import _core
 from sigmascope.matrices.joins import partly_loaded
 
 LIMITS = ("1GiB", "90MiB", "70MiB")
@@ -285,11 +287,39 @@ def test_formulas_in_exact_bytes() -> None:
     assert everything.arrays == 32 * 2 * 16384
     rows = 128  # 8 MiB: 256 rows and what is found in them are a little more
     assert everything.working == (
-        3 * rows * 16384 * 2 + rows * 4 * 96 + 4 * 16384 * 8 + 3 * 2**19 + 2 * 3 * MIB // 2
+        3 * rows * 16384 * 2 + rows * 4 * 104 + 4 * 16384 * 8 + 3 * 2**19 + 2 * 3 * MIB // 2
     )
-    assert again.raw(10, 7, 100) == 3 * 10 * 7 * 2
-    assert again.raw(50, 7, 100) == 2 * 3 * 50 * 7 * 2  # gaps between lines may be read too
-    assert held.raw(10, 7, 100) == 0
+    panels = partial(_core.stored_panel_bytes, again)
+    assert panels(10, 7, 100) == 3 * 10 * 7 * 2
+    assert panels(50, 7, 100) == 2 * 3 * 50 * 7 * 2  # gaps between lines may be read too
+    assert _core.stored_panel_bytes(held, 10, 7, 100) == 0
+
+
+@pytest.mark.parametrize("files", [False, True])
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("threads", [1, 2, 16])
+@pytest.mark.parametrize("shape", [(3000, 700), (700, 3000), (100_000, 64), (40, 40)])
+def test_passes_of_every_kind_hold_their_blocks_and_sums(
+    shape: tuple[int, int], threads: int, wide: bool, files: bool
+) -> None:
+    """On any machine, whichever kind its own instruction set uses."""
+    layout = PassLayout(shape, 2, files, threads, wide=wide)
+    kinds = {
+        "float32": partial(_core.number_pass_bytes, layout, width=4, both=True),
+        "float64": partial(_core.number_pass_bytes, layout, width=8, both=True),
+        "bfloat16": partial(_core.bf16_pass_bytes, layout),
+        "tiles": partial(_core.tile_pass_bytes, layout, both=True),
+    }
+    found = {
+        kind: [nbytes(columns=columns) for columns in (1, 16, 48, 200)]
+        for kind, nbytes in kinds.items()
+    }
+    sums = 4 * 200 * min(shape)
+    for nbytes in found.values():
+        assert nbytes == sorted(nbytes)
+        assert nbytes[-1] > sums
+    one = _core.tile_pass_bytes(layout, 200, both=False)
+    assert one <= found["tiles"][-1] - sums
 
 
 @pytest.mark.parametrize("files", [False, True])

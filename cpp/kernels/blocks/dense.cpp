@@ -41,6 +41,11 @@ Small dense(Cpu& cpu, const MatrixView& a) {
   return all;
 }
 
+std::int64_t dense_bytes(const PassLayout& layout) {
+  const std::int64_t height = row_chunk * layout.threads, m = layout.longer();
+  return 8 * m * (layout.shorter() + height) + layout.stored_panels(height, m, layout.shorter());
+}
+
 template <class T>
 void decode_block(Cpu& cpu, const Matrix& a, std::int64_t i0, std::int64_t i1, std::int64_t j0,
                   std::int64_t j1, T* out) {

@@ -60,11 +60,6 @@ BandReduction<Real>::BandReduction(const Isa& isa, ThreadPool& pool, double* a, 
       factor_(zeros<Real>(n * b)) {}
 
 template <class Real>
-std::int64_t BandReduction<Real>::lanes_for(std::int64_t m) const {
-  return std::clamp<std::int64_t>(parts(m, tile) / 2, 1, most_lanes);
-}
-
-template <class Real>
 void BandReduction<Real>::rows(std::int64_t o,
                                const std::function<void(std::int64_t, std::int64_t, int)>& task) {
   const std::int64_t first = o / tile;

@@ -37,6 +37,13 @@ class BandReduction {
   // a: n x n, column-major, its lower triangle is read and overwritten.
   BandReduction(const Isa& isa, ThreadPool& pool, double* a, std::int64_t n);
 
+  // Bytes that it takes beside A, at most.
+  static std::int64_t bytes(std::int64_t n, int threads) {
+    constexpr std::int64_t panels = 9;   // panel_, left_, right_, v_, x_, w_, factor_
+    constexpr std::int64_t padding = 4;  // of left_ and right_, in tiles
+    return 8 * (n * b * (panels + lanes_for(n)) + 2 * tile * tile * (threads + padding));
+  }
+
   // Fills the band, laid out as for chase_bulge.
   void run(double* band, const std::function<void()>& pulse);
 
@@ -46,7 +53,9 @@ class BandReduction {
   static constexpr std::int64_t tile = 192;  // 288 KiB; a multiple of b
   static constexpr std::int64_t most_lanes = 8;
 
-  std::int64_t lanes_for(std::int64_t m) const;
+  static std::int64_t lanes_for(std::int64_t m) {
+    return std::clamp<std::int64_t>(chunks(m, tile) / 2, 1, most_lanes);
+  }
   void load_panel(std::int64_t j);
   void store_band(std::int64_t j, double* band) const;
   void factorise(std::int64_t o);

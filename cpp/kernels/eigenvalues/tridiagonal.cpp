@@ -239,4 +239,9 @@ std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Smal
   return a.rows > 0 ? by_lapack(isa, pool, a) : std::vector<double>();
 }
 
+std::int64_t eigenvalue_bytes(std::int64_t n, int threads) {
+  if (n < two_stage_order) return 8 * n * 64;  // dsytrd works on 64 columns at a time at most
+  return 8 * n * band_ld + BandReduction<double>::bytes(n, threads);
+}
+
 }  // namespace sigmascope

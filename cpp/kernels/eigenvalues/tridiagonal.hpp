@@ -3,6 +3,7 @@
 // the band to tridiagonal form, which is small and stays in the cache.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -21,5 +22,8 @@ std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Smal
 // By two stages, or where n is small by LAPACK's one.
 std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a, bool fast,
                                           const std::function<void()>& pulse);
+
+// Bytes that `symmetric_eigenvalues` takes beside the matrix of order n, at most.
+std::int64_t eigenvalue_bytes(std::int64_t n, int threads);
 
 }  // namespace sigmascope

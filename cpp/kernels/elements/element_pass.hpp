@@ -10,27 +10,50 @@
 
 #include "kernels/blocks/block.hpp"
 #include "kernels/blocks/cpu.hpp"
+#include "kernels/blocks/pass_layout.hpp"
 #include "kernels/elements/element_codes.hpp"
 
 namespace sigmascope {
 
 inline constexpr std::int64_t group_rows = 128;
 
+// Bytes of what is found in the stretches of a row.
+inline std::int64_t found_bytes(std::int64_t cols) {
+  return chunks(cols, stretch_length) * static_cast<std::int64_t>(sizeof(Stretch));
+}
+
 // Rows of a panel: as asked; else whole groups of rows, if a panel and its results fit in the bytes
-// below. For a matrix in files there are three panels at a time: one is read, one is ready, one is
-// in use. Reads of 8 MiB in order keep a disk at its steadiest. _execution/memory.py knows both
-// numbers.
-inline std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
+// below. Reads of 8 MiB in order keep a disk at its steadiest.
+inline std::int64_t rows_at_a_time(std::int64_t all_rows, double row_bytes, bool files,
+                                   std::int64_t asked) {
   constexpr std::int64_t bytes_in_memory = std::int64_t{32} << 20,
                          bytes_in_files = std::int64_t{8} << 20;
-  const std::int64_t most = std::max<std::int64_t>(a.rows, 1);
+  const std::int64_t most = std::max<std::int64_t>(all_rows, 1);
   if (asked > 0) return std::min(asked, most);
-  const std::int64_t found =
-      chunks(a.cols, stretch_length) * static_cast<std::int64_t>(sizeof(Stretch));
-  const std::int64_t row = std::max<std::int64_t>(a.stored_bytes() / most, 1) + found;
-  const std::int64_t rows = (a.in_memory() ? bytes_in_memory : bytes_in_files) / row;
+  const auto rows = static_cast<std::int64_t>(
+      static_cast<double>(files ? bytes_in_files : bytes_in_memory) / row_bytes);
   return std::clamp<std::int64_t>(rows < group_rows ? rows : rows / group_rows * group_rows, 1,
                                   most);
+}
+inline std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
+  const std::int64_t stored = a.stored_bytes() / std::max<std::int64_t>(a.rows, 1);
+  return rows_at_a_time(
+      a.rows, static_cast<double>(std::max<std::int64_t>(stored, 1) + found_bytes(a.cols)),
+      !a.in_memory(), asked);
+}
+
+// Bytes that a pass over the elements takes beside its results, whatever it looks for.
+inline std::int64_t element_pass_bytes(const PassLayout& layout) {
+  constexpr std::int64_t buffers = std::int64_t{3} << 19;  // of each thread: CodeBuffers
+  constexpr std::int64_t counts = std::int64_t{8} << 16;   // one for each code of 16 bits
+  const std::int64_t found = found_bytes(layout.cols);
+  const double row_bytes =
+      static_cast<double>(layout.cols) * layout.element_bytes + static_cast<double>(found);
+  const std::int64_t rows = rows_at_a_time(layout.rows, row_bytes, layout.files, layout.panel_rows);
+  const std::int64_t column_sums = (rows / group_rows + 3) * layout.cols * 8;
+  const std::int64_t codes = layout.element_bytes <= 2 ? counts * (layout.threads + 1) : 0;
+  return layout.stored_panels(rows, layout.cols) + rows * found + column_sums + codes +
+         buffers * layout.threads;
 }
 
 // Panels of `height` rows, one after another: look(panel, codes, i, j, n, worker) in parallel for

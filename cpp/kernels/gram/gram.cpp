@@ -247,4 +247,16 @@ Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products) {
   return result;
 }
 
+std::int64_t gram_pass_bytes(const PassLayout& layout, GramProducts products) {
+  constexpr std::int64_t scratch = std::int64_t{2} << 20;  // of each thread: decoding, BLAS
+  const std::int64_t n = layout.shorter(), m = layout.longer();
+  const std::int64_t panel = 8 * gram_rows * n + layout.stored_panels(gram_rows, n, m);
+  std::int64_t operands = 0;
+  if (products == GramProducts::fast) {
+    const std::int64_t width = best_isa().tiles ? 4 * tile_parts : 4;
+    operands = width * gram_rows * (n + 2 * cell_group) + 3 * 8 * m;  // sums of squares, sorted
+  }
+  return panel + operands + scratch * layout.threads;
+}
+
 }  // namespace sigmascope

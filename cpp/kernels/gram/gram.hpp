@@ -19,7 +19,10 @@
 //     the diagonal, where that always holds, the sum is made in fp64.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/blocks/cpu.hpp"
+#include "kernels/blocks/pass_layout.hpp"
 #include "matrix/panel.hpp"
 #include "matrix/small.hpp"
 
@@ -30,5 +33,8 @@ enum class GramProducts { full, fast };
 
 // A^T A, its lower triangle, in fp64.
 Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products);
+
+// Bytes that it takes beside its result, for the Gram matrix of the shorter side.
+std::int64_t gram_pass_bytes(const PassLayout& layout, GramProducts products);
 
 }  // namespace sigmascope

@@ -57,12 +57,20 @@ class Bf16Panels {
   static constexpr bool transposes = false;
   static constexpr std::int64_t chain = tile_sum;
 
+  // Most rows of a panel, of rows of `cols` numbers.
+  static std::int64_t panel_rows(const PanelOptions& options, std::int64_t cols, int threads) {
+    constexpr std::int64_t bytes = std::int64_t{2} << 20;
+    if (options.height > 0) return even(options.height);
+    if (options.threads == PanelThreads::one) return own_panel_rows(options.width);
+    return shared_panel_rows(2 * std::max<std::int64_t>(cols, 1), threads, bytes, chain);
+  }
+
   Bf16Panels(const Isa& isa, ThreadPool& pool, const MatrixView& a, const PanelOptions& options)
       : isa_(isa),
         pool_(pool),
         cols_(a.cols()),
         width_(options.width),
-        height_(std::min(panel_rows(options), even(a.rows()))),
+        height_(std::min(panel_rows(options, cols_, pool.threads()), even(a.rows()))),
         strips_(isa, pool, a, options, chain),
         left_(std::min(height_, chain), width_),
         decoding_(static_cast<std::size_t>(pool.threads())) {
@@ -155,13 +163,6 @@ class Bf16Panels {
  private:
   static constexpr std::int64_t depth = 2048;    // K multiplied at a time: long runs of every row
   static constexpr std::int64_t row_chunk = 64;  // rows per task
-
-  std::int64_t panel_rows(const PanelOptions& options) const {
-    constexpr std::int64_t bytes = std::int64_t{2} << 20;
-    if (options.height > 0) return even(options.height);
-    if (options.threads == PanelThreads::one) return own_panel_rows(width_);
-    return shared_panel_rows(2 * std::max<std::int64_t>(cols_, 1), pool_.threads(), bytes, chain);
-  }
 
   void pack(PairedBlock& to, const float* x, std::int64_t rows) const {
     constexpr std::int64_t few = 96;

@@ -41,13 +41,25 @@ class NumberPanels {
   // residuals and floors allow for (test_certificates.py). The cuts lie in the matrix, not in the
   // panel, so that no bit depends on the panel.
   static constexpr std::int64_t chain = 64;
+  static constexpr std::int64_t row_chunk = 64;  // rows per task
+
+  // Most rows of a panel, of rows of `cols` numbers.
+  static std::int64_t panel_rows(const PanelOptions& options, std::int64_t cols, int threads) {
+    constexpr std::int64_t bytes = std::int64_t{4} << 20, most_rows = 256;
+    if (options.height > 0) return options.height;
+    if (options.threads == PanelThreads::one) return own_panel_rows(options.width);
+    const std::int64_t row_bytes =
+        static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols, 1);
+    return shared_panel_rows(row_bytes, threads, bytes, most_rows);
+  }
 
   NumberPanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, const PanelOptions& options)
       : isa_(isa),
         pool_(pool),
         cols_(a.cols()),
         width_(options.width),
-        height_(std::min(panel_rows(options), std::max<std::int64_t>(a.rows(), 1))),
+        height_(std::min(panel_rows(options, cols_, pool.threads()),
+                         std::max<std::int64_t>(a.rows(), 1))),
         strips_(isa, pool, a, options, chain),
         scratch_(static_cast<std::size_t>(pool.threads())) {
     const Factors factors(a.factor);
@@ -148,16 +160,6 @@ class NumberPanels {
  private:
   // Terms of K summed at a time: long runs of every row.
   static constexpr std::int64_t depth = ChainSums<T>::group * chain;
-  static constexpr std::int64_t row_chunk = 64;  // rows per task
-
-  std::int64_t panel_rows(const PanelOptions& options) const {
-    constexpr std::int64_t bytes = std::int64_t{4} << 20, most_rows = 256;
-    if (options.height > 0) return options.height;
-    if (options.threads == PanelThreads::one) return own_panel_rows(width_);
-    const std::int64_t row_bytes =
-        static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols_, 1);
-    return shared_panel_rows(row_bytes, pool_.threads(), bytes, most_rows);
-  }
 
   // Pairs of codes, at addresses of words.
   void load_codes(const Piece& piece) {

@@ -21,8 +21,6 @@ namespace {
 
 constexpr std::int64_t row_chunk = 32;  // rows per task
 constexpr int most_kept = 2;            // parts of bf16: they take as much memory as fp32
-// At most one entry in so many is kept: that costs less than a product with another part.
-constexpr std::int64_t sparse_share = 64;
 
 // use(panel, i, worker) for row i of each panel, as long as goes_on() is true after a panel.
 template <class Use, class GoesOn>
@@ -195,7 +193,7 @@ std::optional<Matrix> separated_numbers(Cpu& cpu, const Matrix& a, bool transpos
   const std::int64_t ld = spread<std::uint16_t>(cols), row = spread<std::uint16_t>(a.cols);
   const std::shared_ptr<std::uint16_t[]> codes =
       aligned_array<std::uint16_t>(copied ? rows * ld : 0);
-  const std::int64_t held = transposed ? row_chunk : 1, most = a.rows * a.cols / sparse_share;
+  const std::int64_t held = transposed ? row_chunk : 1, most = a.rows * a.cols / remainder_share;
   std::vector<std::vector<std::uint16_t>> parts(
       static_cast<std::size_t>(cpu.pool.threads()),
       std::vector<std::uint16_t>(static_cast<std::size_t>((held + tile_parts - 1) * row)));

@@ -4,6 +4,7 @@
 // changes.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "kernels/blocks/cpu.hpp"
@@ -18,12 +19,22 @@ namespace sigmascope {
 template <class T>
 MatrixView gathered(Cpu& cpu, const MatrixView& a, Matrix& to);
 
+// At most one entry in so many is kept in the sparse remainder: that costs less than a product with
+// another part of bf16.
+inline constexpr std::int64_t remainder_share = 64;
+
+// Bytes of the remainder of so many elements, at most, while it is made of as many bytes.
+inline std::int64_t remainder_bytes(std::int64_t elements) {
+  constexpr std::int64_t entry = 2 * sizeof(std::uint32_t) + sizeof(float);
+  return 2 * entry * elements / remainder_share;
+}
+
 // memory: the bf16 numbers of a sum are copied too. none: products add them up each time.
 enum class SumCopy { none, memory };
 
 // Where products are by tiles: the sum as numbers of bf16 and a sparse remainder, if that is not
-// zero for one entry in 64 at most. Whether the bf16 numbers are copied changes no bit. The copy
-// takes half of the memory of `gathered`.
+// zero for one entry in remainder_share at most. Whether the bf16 numbers are copied changes no
+// bit. The copy takes half of the memory of `gathered`.
 std::optional<MatrixView> separated(Cpu& cpu, const MatrixView& a, SumCopy copy, Matrix& to,
                                     Sparse& remainder);
 

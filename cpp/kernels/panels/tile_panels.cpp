@@ -17,8 +17,6 @@ constexpr std::int64_t edge = tile_side, depth = tile_depth;
 constexpr std::int64_t row_chunk = 128;     // rows per task
 constexpr std::int64_t column_chunk = 512;  // columns per task
 constexpr std::int64_t strip = 64;          // of which so many at a time
-// Bytes paired at a time: the L1 cache holds them and the sums.
-constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;
 
 // Rows of a panel. A panel that all threads share fills their L2 caches, or has so many rows that
 // the sums of z are a small part of the work. A panel of one thread, which passes over it twice,
@@ -43,6 +41,15 @@ std::int64_t columns_at_a_time(std::int64_t cols, int threads) {
 }
 
 }  // namespace
+
+std::int64_t TilePanels::most_panel_rows(std::int64_t row_bytes, const PanelOptions& options,
+                                         int threads) {
+  if (options.height > 0) return round_up(options.height, depth);
+  const std::int64_t fitting = options.threads == PanelThreads::all
+                                   ? shared_rows(row_bytes, threads)
+                                   : std::min(far_bytes / row_bytes, most_rows);
+  return std::max(fitting / depth * depth, depth);
+}
 
 TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a,
                        const PanelOptions& options)

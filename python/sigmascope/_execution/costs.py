@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sigmascope._host.native import _core
+
 from .passes import TILES
 
 _BLOCKS = (8, 16, 32, 64, 128)
@@ -49,8 +51,8 @@ _FILE_RATE = 1.5e9
 
 _STEP_OVERHEAD = 60e-6
 
-WORTH_SAVING = 128
-"""Order from which a search gives way to a decomposition early: Work, work.hpp."""
+WORTH_SAVING = _core.SMALL_ORDER
+"""Order from which a search gives way to a decomposition early."""
 
 
 class Parts(NamedTuple):
@@ -142,5 +144,5 @@ def step_rate(precision: str, columns: int) -> float:
 
 
 def _begins_full(n: int, tol: float) -> bool:
-    """Tell whether most products of a mixed search are in float32, as steering.hpp decides."""
-    return not TILES and tol < 2**-7 / np.sqrt(n)
+    """Tell whether most products of a mixed search are in float32."""
+    return not TILES and _core.is_fine(tol, n)

@@ -3,9 +3,9 @@
 
 Of an m x n matrix let M = max(m, n) and N = min(m, n). Every function returns a :class:`Need`:
 *arrays*, which live through the call, and *working*, the most that one of its phases takes beside
-them. The numbers are those of the kernels in `cpp/`, named at each;
-`tests/execution/test_memory.py` holds the sums against what fresh interpreters are measured to
-take.
+them. What one pass or decomposition takes is counted beside its kernels in `cpp/`. Here the phases
+of a call are added up. `tests/execution/test_memory.py` compares the sums with what fresh
+interpreters are measured to take.
 """
 
 from __future__ import annotations
@@ -16,20 +16,13 @@ from typing import NamedTuple
 
 from sigmascope._host.native import _core
 
-from .passes import MIB, PANELS, TILES, PassLayout, padded, products, rounded_products
+from .passes import MIB, PassLayout, products, rounded_products
 
 OVERHEAD = 27 * MIB
 """Stacks of threads, buffers of LAPACK, what the allocator keeps: measured below this."""
 
 MINIMUM = 64 * MIB
 """Below this a limit bounds the arrays alone: no call takes more than it and its arrays' limit."""
-
-_MOST_LANES, _BAND, _BAND_LD, _TILE = 8, 64, 137, 192  # cpp/kernels/eigenvalues/band_reduction.hpp
-_TWO_STAGE = 1024  # cpp/kernels/eigenvalues/tridiagonal.cpp
-_GRAM_ROWS = 512  # cpp/kernels/gram/gram_tiles.hpp
-_DENSE_ROWS = 64  # of each thread: cpp/kernels/blocks/dense.cpp
-_TESTS = 10  # cpp/algorithms/randomized_svd.hpp
-_STRETCH, _FOUND = 4096, 96  # cpp/kernels/simd/element_kernels.hpp, element_pass.hpp
 
 
 @contextmanager
@@ -74,18 +67,7 @@ class Need(NamedTuple):
 
 def elementwise_need(layout: PassLayout) -> Need:
     """Return the need of one look at every element, as before every algorithm: norms of lines."""
-    m, n = layout.shape
-    across = -(-n // _STRETCH)
-    most = (8 if layout.files else 32) * MIB
-    rows = layout.panel_rows or int(most // (n * layout.stored + across * _FOUND))
-    if not layout.panel_rows and rows >= 128:
-        rows = rows // 128 * 128
-    rows = min(max(rows, 1), m)
-    chains = (rows // 128 + 3) * n * 8
-    codes = 2**19 * (layout.threads + 1) if layout.stored <= 2 else 0
-    buffers = 3 * MIB // 2 * layout.threads
-    panels = int(PANELS * rows * n * layout.stored) if layout.files else 0
-    return Need(32 * (m + n), panels + rows * across * _FOUND + chains + codes + buffers)
+    return Need(32 * sum(layout.shape), _core.element_pass_bytes(layout))
 
 
 def krylov_need(
@@ -107,18 +89,18 @@ def krylov_need(
     """
     M, N = layout.M, layout.N
     d = min(columns, N)
-    one, wanted = N * padded(block, width) * width, padded(k, width) * width
+    one, wanted = N * _row(block, width), _row(k, width)
     basis = -(-d // block) * one
     small = 24 * d**2
     kept = min(3 * k // 2 + 3 * block, d)
-    inner = -(-N // 1024) * max(block * padded(block, width), kept * padded(kept, width)) * 8
+    inner = max(_core.inner_bytes(N, c, c, width) for c in (block, kept))
     step = 2 * one + inner + small + products(layout, block, width)
     if steered:
         step = max(step, 2 * one + inner + small + rounded_products(layout, block))
     restart = basis + small
     look = (48 if density else 40) * d**2
-    read_out = (4 * N + 3 * M) * wanted + -(-M // 1024) * k * padded(k, width) * 8 + small
-    read_out += products(layout, k, width, both=True)
+    read_out = (4 * N + 3 * M) * wanted + _core.inner_bytes(M, k, k, width) + small
+    read_out += products(layout, k, width)
     answer = (M + N) * k * width if vectors else 0
     first = elementwise_need(layout)
     working = max(sum(first), step, restart, look, read_out)
@@ -130,9 +112,8 @@ def graded_need(layout: PassLayout, k: int, block: int, columns: int, width: int
     """Return the need of a search whose k values span so much that all its columns are read out."""
     M, N = layout.M, layout.N
     d = min(columns, N)
-    wide = padded(d, width)
-    basis = -(-d // block) * N * padded(block, width) * width
-    working = (3 * M + 2 * N) * wide * width + -(-M // 1024) * d * wide * 8 + 104 * d**2
+    basis = -(-d // block) * N * _row(block, width)
+    working = (3 * M + 2 * N) * _row(d, width) + _core.inner_bytes(M, d, d, width) + 104 * d**2
     working += products(layout, d, width)
     return Need(basis + (M + N) * k * width, working)
 
@@ -152,14 +133,10 @@ def values_need(layout: PassLayout, *, fast: bool = False) -> Need:
     """Return the need of every singular value: a Gram matrix in float64, panels, then a band."""
     n = layout.N
     square = 8 * n**2
-    panel = 8 * _GRAM_ROWS * n + layout.raw(_GRAM_ROWS, n, layout.M) + 2 * MIB * layout.threads
-    if fast:
-        panel += (12 if TILES else 4) * _GRAM_ROWS * (n + 32) + 24 * layout.M
-    lanes = min(max(-(-n // _TILE) // 2, 1), _MOST_LANES)
-    band = 8 * n * (_BAND_LD + (9 + lanes) * _BAND) + 16 * _TILE**2 * (layout.threads + 4)
-    reduction = band if n >= _TWO_STAGE else 512 * n
+    products_of = _core.gram_pass_bytes(layout, fast=fast)
+    reduction = _core.eigenvalue_bytes(n, layout.threads)
     first = elementwise_need(layout)
-    return Need(square + 512 * n, max(sum(first), panel, reduction))
+    return Need(square + 512 * n, max(sum(first), products_of, reduction))
 
 
 def gram_need(layout: PassLayout, k: int, *, complete: bool = False) -> Need:
@@ -169,17 +146,16 @@ def gram_need(layout: PassLayout, k: int, *, complete: bool = False) -> Need:
     """
     M, n = layout.M, layout.N
     square = 8 * n**2
-    panel = 8 * _GRAM_ROWS * n + layout.raw(_GRAM_ROWS, n, M) + 2 * MIB * layout.threads
-    eigenvectors = 2 * square + 8 * n * (padded(k, 8) + 80)
-    wanted = padded(k, 8) * 8
-    read_out = (4 * n + 3 * M) * wanted + -(-M // 1024) * k * wanted + products(layout, k, 8)
-    if complete:  # A, what LAPACK makes of it, its vectors; a panel that A is read by
-        height = _DENSE_ROWS * layout.threads
-        dense = 8 * (4 * M * n + 8 * n**2 + height * M) + layout.raw(height, M, n)
+    products_of = _core.gram_pass_bytes(layout, fast=False)
+    wanted = _row(k, 8)
+    eigenvectors = 2 * square + n * (wanted + 8 * 80)
+    read_out = (4 * n + 3 * M) * wanted + _core.inner_bytes(M, k, k, 8) + products(layout, k, 8)
+    if complete:  # A, what LAPACK makes of it, its vectors
+        dense = _core.dense_bytes(layout) + 8 * (3 * M * n + 8 * n**2)
         read_out = max(read_out, square + dense)
     first = elementwise_need(layout)
     # the Gram matrix is gone when vectors are read out
-    working = max(sum(first), panel, eigenvectors, read_out - square)
+    working = max(sum(first), products_of, eigenvectors, read_out - square)
     return Need(square + (M + n) * k * 8, working)
 
 
@@ -192,12 +168,13 @@ def low_rank_need(layout: PassLayout, k: int, block: int, passes: int, width: in
     """Return the need of a fixed number of passes: blocks on both sides."""
     both = layout.M + layout.N
     d = min(passes * block, layout.N)
-    one = both * padded(block, width) * width
-    inner = -(-layout.M // 1024) * block * padded(block, width) * 8
+    one = both * _row(block, width)
+    inner = _core.inner_bytes(layout.M, block, block, width)
     step = 3 * one + inner + products(layout, block, width)
     small = 96 * d**2
-    measured = padded(block + _TESTS, width) * width
-    read_out = (5 * layout.N + 4 * layout.M) * measured + products(layout, block + _TESTS, width)
+    measured = block + _core.TEST_COLUMNS
+    read_out = (5 * layout.N + 4 * layout.M) * _row(measured, width)
+    read_out += products(layout, measured, width)
     first = elementwise_need(layout)
     working = max(sum(first), step + 24 * d**2, small + read_out)
     return Need(passes * one + both * k * width, working)
@@ -206,8 +183,13 @@ def low_rank_need(layout: PassLayout, k: int, block: int, passes: int, width: in
 def density_need(layout: PassLayout, probes: int, passes: int, width: int) -> Need:
     """Return the need of a fixed number of Krylov steps, for their quadrature."""
     d = min(probes * passes, layout.N)
-    one = layout.N * padded(probes, width) * width
-    inner = -(-layout.N // 1024) * probes * padded(probes, width) * 8
+    one = layout.N * _row(probes, width)
+    inner = _core.inner_bytes(layout.N, probes, probes, width)
     step = 2 * one + inner + 24 * d**2 + products(layout, probes, width)
     first = elementwise_need(layout)
     return Need(-(-d // probes) * one + one, max(sum(first), step, 48 * d**2))
+
+
+def _row(columns: int, width: int) -> int:
+    """Return the bytes of a row of a block, with what pads it."""
+    return _core.padded_columns(columns, width) * width

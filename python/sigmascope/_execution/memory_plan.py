@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sigmascope._display.text import amount
+from sigmascope._host.native import _core
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 
@@ -23,9 +24,6 @@ _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
 
 _FEW_LAYERS, _CACHED = 4, 64 * MIB
-_REMAINDER = 24 / 64
-"""Bytes for each number of a sum: 12 for one in 64 that bfloat16 does not hold, made of as many
-(cpp/kernels/panels/summed.cpp). A copy holds them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +160,9 @@ def copy_nbytes(a: Matrix, options: CallOptions) -> int:
 
 
 def remainder_nbytes(a: Matrix, options: CallOptions) -> int:
-    """Return the bytes of the entries of a sum of tiles that bfloat16 cannot represent."""
+    """Return the bytes of the entries of a sum of tiles that bfloat16 cannot represent.
+
+    A copy holds them too.
+    """
     splits = TILES and options.precision == "split" and copy_nbytes(a, options) > 0
-    return int(_REMAINDER * a.size) if splits else 0
+    return _core.remainder_bytes(a.size) if splits else 0

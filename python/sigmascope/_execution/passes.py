@@ -1,24 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Passes over a matrix: how they read it, and the bytes that a pass of products holds.
-
-The numbers are those of the kernels in `cpp/`, named at each: see
-:mod:`sigmascope._execution.memory`.
-"""
+"""Passes over a matrix: how they read it, and the bytes that a pass of products takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sigmascope._host.native import _core
 
 MIB = 2**20
 
-PANELS = 3
-"""Panels of stored bytes that live while a file is read: one read, one ready, one in use."""
-
 TILES: bool = _core.config()["tiles"]
-"""True if products go by tiles of bf16 (tile_panels.hpp)."""
+"""True if products go by tiles of bf16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,114 +43,20 @@ class PassLayout:
         """The shorter side, which the basis and the Gram matrix belong to."""
         return min(self.shape)
 
-    @property
-    def lines(self) -> tuple[int, int]:
-        """Number and length of the lines that products read: of files never columns."""
-        return (self.N, self.M) if self.files and self.wide else (self.M, self.N)
-
-    def raw(self, height: int, across: int, extent: int) -> int:
-        """Return the stored bytes of panels; twice of those that are read with the gaps between."""
-        gaps = 2 if 2 * height >= extent else 1
-        return int(PANELS * gaps * height * across * self.stored) if self.files else 0
-
-
-def padded(columns: int, width: int) -> int:
-    """Return the columns that a block of so many takes: whole lines of 64 bytes (block.hpp)."""
-    line = 64 // width
-    return -(-columns // line) * line
-
-
-def _spread(extent: int, width: int) -> int:
-    line = 64 // width
-    return (-(-extent // line) | 1) * line
-
 
 def products(layout: PassLayout, columns: int, width: int, *, both: bool = True) -> int:
     """Return the bytes of a pass of products with a block: panels, and sums of the adjoint product.
 
-    It is made by NumberPanels (number_panels.hpp). `both`: A X and A^T (A X), else one of them.
+    `columns`, `width`: of the block, and the bytes of its numbers. `both`: A X and A^T (A X), else
+    one of them.
     """
     if TILES and width == 4:
-        return _tile_products(layout, columns, both=both)
-    ld = padded(columns, width)
-    lines, across, times, height = _line_panels(layout, ld, width, 4 * MIB, 64, 256)
-    sums = width * (across + 32) * ld
-    groups = sums if lines > 16 * 64 else 0  # chain_sums.hpp
-    each = width * height * (_spread(across, width) + 2 * ld) + sums
-    between = width * layout.M * ld if layout.wide and both else 0
-    turned = 4 * (across + 16) * ld if (width, ld) == (4, 16) and both else 0  # dots.hpp
-    more = width * 64 * ld * layout.threads  # of a row's sum beyond 1024 numbers
-    return between + turned + groups + more + times * each + layout.raw(height, across, lines)
+        return _core.tile_pass_bytes(layout, columns, both=both)
+    return _core.number_pass_bytes(layout, columns, width, both=both)
 
 
 def rounded_products(layout: PassLayout, columns: int) -> int:
-    """Return the bytes of a pass of products rounded to bfloat16: Bf16Panels (bf16_panels.hpp)."""
+    """Return the bytes of a pass of both products rounded to bfloat16."""
     if TILES:
-        return _tile_products(layout, columns)
-    ld = padded(columns, 4)
-    lines, across, times, height = _line_panels(layout, ld, 2, 2 * MIB, 512, 512)
-    sums = 4 * (across + 32) * ld
-    groups = sums if lines > 16 * 512 else 0
-    each = 2 * height * _spread(across, 2) + 6 * height * ld + sums
-    blocks = 2 * (across + 2) * ld + (4 * layout.M * ld if layout.wide else 0)
-    blocks += 2 * (across + 32) * ld if ld == 16 else 0  # turned: dots.hpp
-    return blocks + groups + times * each + layout.raw(height, across, lines)
-
-
-class _LinePanels(NamedTuple):
-    """Panels of lines of a matrix: number and length of the lines, panels at once, their height."""
-
-    lines: int
-    length: int
-    at_once: int
-    height: int
-
-
-def _line_panels(
-    layout: PassLayout, ld: int, width: int, shared: int, chain: int, rows: int
-) -> _LinePanels:
-    """Return the panels of products along the lines of a matrix, with blocks of `ld` columns.
-
-    Every thread has a panel where there are chains enough in memory, else all of them one.
-    """
-    lines, across = (layout.N, layout.M) if layout.wide else (layout.M, layout.N)
-    times, height = layout.threads, 64 if ld <= 64 else 128
-    if layout.files or lines <= chain * (layout.threads - 1):
-        turn = 64 * layout.threads
-        times, most = 1, max(rows // turn, 1)
-        height = min(max(shared // (width * across * turn), 1), most) * turn
-    return _LinePanels(lines, across, times, min(layout.panel_rows or height, lines) + 1)
-
-
-def _tile_products(layout: PassLayout, columns: int, *, both: bool = True) -> int:
-    """Return the bytes of a pass of products by tiles, whatever parts numbers take: TilePanels.
-
-    The panel in parts; the block and its product in three, and in float32; sums of the result.
-    A matrix in memory is read along its rows, by every thread for itself: as long as the longer
-    side, with a panel and a sum for each.
-    """
-    ld = padded(columns, 4)
-    lines, length = layout.lines if layout.files else (layout.N, layout.M)
-    across = _whole(length, 32) + 16
-    times = 1 if layout.files else layout.threads
-    panel = tallest = 0
-    for parts in (3,) if layout.stored > 2 else (1, 2, 3):
-        row = 2 * parts * across
-        if layout.files:
-            rows = min(2 * MIB * layout.threads // row, 512)
-            rows = rows if rows >= 128 else min(16 * MIB // row, 128)
-        else:
-            rows = min(8 * MIB // row, 256)
-        rows = _whole(layout.panel_rows, 32) or max(rows // 32 * 32, 32)
-        rows = min(rows, _whole(lines, 32))
-        panel = max(panel, 2 * parts * max(rows * _spread(across, 2), across * _spread(rows, 2)))
-        tallest = max(tallest, rows)
-    sums = 4 * (1 + times + (lines > 16 * 512)) if both else 4
-    blocks = ((6 + sums) * across + times * (6 + 4 + 8) * tallest) * ld
-    blocks += 4 * ld * layout.M if layout.files and layout.wide else 0
-    strips = 16_384 * layout.threads
-    return times * panel + blocks + strips + layout.raw(min(tallest, lines), length, lines)
-
-
-def _whole(extent: int, unit: int) -> int:
-    return -(-extent // unit) * unit
+        return _core.tile_pass_bytes(layout, columns, both=True)
+    return _core.bf16_pass_bytes(layout, columns)

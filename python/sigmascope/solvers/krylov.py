@@ -243,8 +243,8 @@ def krylov_notes(result: KrylovResult) -> tuple[str, ...]:
 
 
 def floor_of(precision: str) -> float:
-    """Return the resolution of blocks in sigma_1: the engine's `rounding_floor`."""
-    return 192 * 2.0**-53 if precision == "float64" else 96 * 2.0**-24
+    """Return the resolution of blocks of a precision, in units of sigma_1."""
+    return _core.resolution(2.0**-53 if precision == "float64" else 2.0**-24)
 
 
 def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
