@@ -29,9 +29,8 @@ from sigmascope._display.html.chance import (
 )
 from sigmascope._display.html.compared import findings as comparison_findings
 from sigmascope._display.html.scanned import findings as scan_findings
+from sigmascope._display.rows import Row
 from sigmascope.spectra.results import noise_maximum
-
-Row = dict[str, Any]
 
 
 def claims_of_scan(rows: list[Row]) -> list[str]:

@@ -20,11 +20,10 @@ from tests.support.made_rows import comparison_header, comparison_rows, scan_hea
 import sigmascope as ss
 from sigmascope import report
 from sigmascope._display.html.payload import compact, compact_error
+from sigmascope._display.rows import Row
 from sigmascope._display.text import bounds, median_with_error, number_of, short, with_error
 from sigmascope.report import pages, summary
 from sigmascope.spectra import Measure
-
-Row = dict[str, Any]
 
 NUMBER = r"-?\d+(?:\.\d+)?"
 SHOWN = re.compile(rf"\(?({NUMBER})(?: ± ({NUMBER}|\?|inf))?\)?(?:e(-?\d+))?")

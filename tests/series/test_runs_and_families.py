@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from tests.support.checkpoints import of_array, write_file
 
 import sigmascope as ss
+from sigmascope._display.rows import Row
 from sigmascope.scanning.rows import COLUMNS
-
-Row = dict[str, Any]
 
 
 def row(name: str, value: float | None, *, error: float = 0.0, **others: Any) -> Row:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._display.rows import Row
 from sigmascope.scanning.rows import COLUMNS
 from sigmascope.statistics import measures_from_values
 
 Array = NDArray[np.float64]
-Row = dict[str, Any]
 
 ROLES = {
     "q": ("self_attn.q_proj", 64, 64),

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tests.support.made_rows import ROLES, comparison_row, evidence, scan_row
 
 import sigmascope as ss
+from sigmascope._display.rows import Row
 from sigmascope.statistics import mp_edge
 
 Array = NDArray[np.float64]
-Row = dict[str, Any]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Array]
 
 

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._display.rows import Row
+
 _TRACY_WIDOM_MEAN = -1.2065335746
 """Mean of the Tracy-Widom distribution for real matrices."""
 
 Array = NDArray[np.float64]
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,16 @@ matrices than the role has. Rows are plain records here, of scans or of comparis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-Row = Mapping[str, Any]
+from sigmascope._display.rows import RowView
 
 NAMED = 3
 """Largest number of names in one line; the rest is counted."""
 
 
-def special(row: Row) -> str | None:
+def special(row: RowView) -> str | None:
     """Return words for the special structure of a row's matrix or matrices; None without one."""
     if row.get("structure"):
         return str(row["structure"])
@@ -28,7 +27,7 @@ def special(row: Row) -> str | None:
     return "; ".join(f"{side}: {words}" for side, words in sides if words)
 
 
-def specials(rows: Iterable[Row]) -> list[tuple[str, str]]:
+def specials(rows: Iterable[RowView]) -> list[tuple[str, str]]:
     """List (name, structure) of all matrices with a special structure, zero matrices first."""
     items = [(row["name"], words) for row in rows if (words := special(row))]
     return sorted(items, key=lambda item: _order(item[1]))
@@ -65,7 +64,7 @@ class Omission:
         return f"median of {self.count:,} of {self.total:,}; left out: {first}{rest}"
 
 
-def omissions(rows: Sequence[Row], measures: Iterable[str]) -> list[Omission]:
+def omissions(rows: Sequence[RowView], measures: Iterable[str]) -> list[Omission]:
     """List the measures that only some of the rows have, grouped by the rows that lack them."""
     groups: dict[tuple[int, ...], list[str]] = {}
     for measure in measures:
@@ -83,7 +82,7 @@ def omissions(rows: Sequence[Row], measures: Iterable[str]) -> list[Omission]:
     ]
 
 
-def _why(row: Row, rows: Sequence[Row], measure: str) -> str:
+def _why(row: RowView, rows: Sequence[RowView], measure: str) -> str:
     """Return the reason why a row lacks a measure that others have."""
     having = {other.get("effort") for other in rows if other.get(measure) is not None}
     effort = row.get("effort")

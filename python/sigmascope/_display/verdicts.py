@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from sigmascope._display.rows import RowView
 
 from .text import counted
 
-Row = Mapping[str, Any]
 Outcome = Literal[
     "changed", "within rounding", "identical", "not adapted", "shared", "not compared"
 ]
@@ -125,7 +126,7 @@ class Verdict:
             yield f"Not finished: {counted(self.to_come, 'row')} to come."
 
 
-def verdict(rows: Iterable[Row], expected: int | None = None) -> Verdict:
+def verdict(rows: Iterable[RowView], expected: int | None = None) -> Verdict:
     """Sort the rows of a comparison.
 
     Parameters
@@ -157,7 +158,7 @@ def verdict(rows: Iterable[Row], expected: int | None = None) -> Verdict:
     )
 
 
-def outcome(row: Row) -> Outcome:
+def outcome(row: RowView) -> Outcome:
     """Return the group of a row of a comparison; see :class:`Verdict`."""
     if row["status"] in COMPARED:
         if _same(row):
@@ -174,7 +175,7 @@ def outcome(row: Row) -> Outcome:
     return "identical" if both and row.get("kind") == "empty" else "not compared"
 
 
-def _same(row: Row) -> bool:
+def _same(row: RowView) -> bool:
     """Return True if both tensors are equal, by the count of changed entries if there is one."""
     if row.get("changed_entries") is not None:
         return bool(row["changed_entries"] == 0)
@@ -182,12 +183,12 @@ def _same(row: Row) -> bool:
     return bool((row.get("relative_change") if norm is None else norm) == 0)
 
 
-def _in_part(row: Row) -> bool:
+def _in_part(row: RowView) -> bool:
     shapes = row.get("before_shape"), row.get("after_shape")
     return row["status"] in COMPARED and None not in shapes and shapes[0] != shapes[1]
 
 
-def _why(row: Row) -> str:
+def _why(row: RowView) -> str:
     kind = row.get("kind") or "without a reason"
     if row["status"] == "not analysed" and kind in ("matrix", "stack", "kernel"):
         return "no matrix in the other"

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-Row = dict[str, Any]
-"""A row of a table: the value of each column by its name."""
+from sigmascope._display.rows import Row as Row  # for the rooms above
 
 Kind = Literal["str", "int", "float", "bool", "ints", "floats"]
 """The type of a column."""

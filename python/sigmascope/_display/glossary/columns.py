@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from .entries import MEASURES, PAIR, Entry
+from sigmascope._display.rows import Row
 
-Row = dict[str, Any]
+from .entries import MEASURES, PAIR, Entry
 
 SIDES = {
     "delta": ("of ΔW", "The change ΔW = after − before", "Of the change ΔW: "),

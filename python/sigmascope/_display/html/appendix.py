@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, duration, printable, size
 from sigmascope._display.verdicts import COMPARED
 
 from .estimates import groups
-
-Row = dict[str, Any]
 
 _NAMES = 2000
 """Largest number of names that are listed for one group."""

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sigmascope._display.curves import least_random_angle
+from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, duration, short, with_error
 from sigmascope._display.verdicts import outcome
 
 from . import verdicts
 from .chance import COMPARISON, Pair
 from .estimates import groups, middle, of_column, pairs_of
-from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
+from .findings import Finding, listing, more, outcomes, role_name, several_towers
 from .outliers import standing_out
 from .remarkable import (
     below_floor,

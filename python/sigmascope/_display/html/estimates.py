@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from sigmascope._display.rows import Row
 from sigmascope._display.text import bounds, short
 
 from .chance import LEAST, Pair, cut_off, far_out, holm
-
-Row = dict[str, Any]
 
 OUTLIER = 3.5
 """Robust standard deviations beyond which a value is an outlier (Iglewicz & Hoaglin 1993)."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from sigmascope._display.rows import Row
 from sigmascope._display.text import counted
 
-Row = dict[str, Any]
 Kind = Literal["plain", "notice", "problem"]
 
 LISTED = 6

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sigmascope._display.glossary import entry
+from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, number_of, with_error
 
 from .estimates import Middle, Outlier, outliers
-from .findings import Finding, Row, listing, more, role_name, several_towers
+from .findings import Finding, listing, more, role_name, several_towers
 
 
 def standing_out(rows: list[Row], columns: Iterable[str], level: float) -> Finding:

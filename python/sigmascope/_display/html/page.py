@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, printable, writable
 
 from . import compared, scanned
@@ -25,8 +26,6 @@ from .findings import Finding
 from .payload import Payload, payload
 from .remarkable import without_spectrum
 from .tooltips import explained
-
-Row = dict[str, Any]
 
 _SCRIPTS = (
     *("dom", "numbers", "axes", "model"),

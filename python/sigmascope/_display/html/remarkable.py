@@ -11,11 +11,12 @@ from html import escape
 from typing import Any
 
 from sigmascope._display.glossary import entry
+from sigmascope._display.rows import Row
 from sigmascope._display.specials import omissions, specials
 from sigmascope._display.text import counted, number_of, printable, short
 from sigmascope._display.verdicts import outcome, verdict
 
-from .findings import Finding, Row, listing, more
+from .findings import Finding, listing, more
 
 _LINES = 1000
 """Largest number of tensors without a spectrum that a page lists; the rest is counted."""

@@ -10,11 +10,12 @@ from typing import Any
 
 from sigmascope._display.curves import noise_rank
 from sigmascope._display.glossary import entry
+from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, duration, kinds, number_of, size
 
 from .chance import LEAST, SCAN, Pair, welch
 from .estimates import groups, middle
-from .findings import Finding, Row, listing, more, outcomes, role_name, several_towers
+from .findings import Finding, listing, more, outcomes, role_name, several_towers
 from .outliers import standing_out
 from .remarkable import left_out, special_matrices
 

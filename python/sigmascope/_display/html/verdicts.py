@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import median
 
+from sigmascope._display.rows import Row
 from sigmascope._display.text import bounds, short
 
 from .chance import COMPARISON, LEAST, Pair, interval, sure, welch
 from .estimates import Middle, middle, pairs_of
-from .findings import Row
 
 NO_TREND = "has no trend with depth that is distinguishable"
 

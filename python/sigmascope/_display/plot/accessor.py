@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sigmascope._display.rows import Row
 
 from .overviews import draw_depth, draw_heatmap
 from .spectra import draw_angles, draw_density, draw_spectrum
@@ -12,7 +14,6 @@ from .spectra import draw_angles, draw_density, draw_spectrum
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Row = dict[str, Any]
 
 _SIDES = ("before", "after", "delta")
 

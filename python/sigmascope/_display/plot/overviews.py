@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._display.glossary import entry, role_rank
+from sigmascope._display.rows import Row
 
 from .axes import COLOURS, STYLES, drawn_on, is_log, styled, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Row = dict[str, Any]
 Places = dict[str, dict[int, list[Row]]]
 
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sigmascope._display.curves import curve_of, density_of, least_random_angle, marchenko_pastur
+from sigmascope._display.rows import Row
 from sigmascope._display.text import with_error
 
 from .axes import COLOURS, NOISE, SIDES, drawn_on, styled
@@ -16,7 +17,6 @@ from .axes import COLOURS, NOISE, SIDES, drawn_on, styled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Row = dict[str, Any]
 
 _ANGLES = {
     "angles_left": ("before and after, left", COLOURS[0], "-"),
