@@ -18,6 +18,7 @@
 
 #include "algorithms/clusters.hpp"
 #include "algorithms/options.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -37,7 +38,7 @@ template <Backend B>
 double hidden_mass(const KrylovSpace<B>& space, double fro2, const Rounding& rounding) {
   double rounded = 0;
   for (std::int64_t j = 0; j < space.columns(); ++j)
-    rounded += space.rounded_shares()[static_cast<std::size_t>(j)].weight * space.t()(j, j);
+    rounded += space.rounded_shares()[as_size(j)].weight * space.t()(j, j);
   return std::max(2 * rounding.share * rounded, 64 * B::epsilon() * fro2);
 }
 
@@ -62,7 +63,7 @@ UnconvergedBounds unconverged_bounds(const KrylovSpace<B>& space, const Assessme
                                      std::int64_t k, const std::vector<RoundedShare>& rounded) {
   const Rounding& rounding = a.rounding;
   const auto at_most = [&](std::int64_t j, double share) {
-    return a.theta(j) * (1 + share * rounded[static_cast<std::size_t>(j)].weight);
+    return a.theta(j) * (1 + share * rounded[as_size(j)].weight);
   };
   UnconvergedBounds bounds;
   double& eta = bounds.above_subspace;
@@ -100,7 +101,7 @@ Assessment assess(const KrylovSpace<B>& space, double fro2, std::int64_t k, std:
   a.rho = column_norms(matmul(space.coupling(), a.ritz.vectors));
   const std::vector<RoundedShare> rounded = space.rounded_shares(a.ritz.vectors);
   for (std::int64_t j = 0; j < a.count(); ++j) {
-    const auto& [weight, image2] = rounded[static_cast<std::size_t>(j)];
+    const auto& [weight, image2] = rounded[as_size(j)];
     // If a vector is mostly a combination of rounded columns, |A x|^2 of that part is theta.
     const double image = weight > 0.5 ? a.theta(j) : image2;
     a.moved.push_back(rounding.noise * std::sqrt(image + weight * rounding.rms * rounding.rms));
@@ -115,7 +116,7 @@ Assessment assess(const KrylovSpace<B>& space, double fro2, std::int64_t k, std:
 inline double ritz_residual(const Assessment& a, std::int64_t i, double epsilon) {
   const double least = std::sqrt(epsilon * a.theta(0));
   const double sigma = std::max(std::sqrt(a.theta(i)), least);
-  const auto e = static_cast<std::size_t>(i);
+  const auto e = as_size(i);
   return sigma > 0 ? std::hypot(a.rho[e], a.moved[e]) / sigma : 0.0;
 }
 
@@ -127,10 +128,9 @@ std::vector<double> estimated_defects(const Assessment& a, const KrylovOptions& 
   for (std::int64_t i = 0; i < options.k; ++i) {
     const double residual = ritz_residual(a, i, B::epsilon());
     values.push_back(std::sqrt(a.theta(i)));
-    defects.push_back(options.of_residuals()
-                          ? residual
-                          : value_error(values.back(), residual, a.unconverged,
-                                        a.clusters[static_cast<std::size_t>(i)]));
+    defects.push_back(options.of_residuals() ? residual
+                                             : value_error(values.back(), residual, a.unconverged,
+                                                           a.clusters[as_size(i)]));
   }
   if (!options.of_residuals()) bound_by_earlier(values, defects);
   return defects;

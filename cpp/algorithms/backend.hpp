@@ -20,7 +20,7 @@ namespace sigmascope {
 template <class B>
 concept Backend = requires(B& device, typename B::Block& y, const typename B::Block& x,
                            std::span<const typename B::Block> xs, const Small& c, Small& host,
-                           std::int64_t n, std::uint64_t seed, bool fast) {
+                           std::int64_t n, std::uint64_t seed, GramProducts products) {
   // Unit roundoff of a block's numbers.
   { B::epsilon() } -> std::convertible_to<double>;
   { x.rows } -> std::convertible_to<std::int64_t>;
@@ -33,7 +33,7 @@ concept Backend = requires(B& device, typename B::Block& y, const typename B::Bl
   // y += [x_1 x_2 ...] c
   { device.combine(y, xs, c) };
   // Ascending eigenvalues; overwrites its argument.
-  { device.eigvalsh(host, fast) } -> std::same_as<std::vector<double>>;
+  { device.eigvalsh(host, products) } -> std::same_as<std::vector<double>>;
   { device.to_host(x) } -> std::same_as<Small>;
   { device.from_host(c) } -> std::same_as<typename B::Block>;
 };

@@ -23,6 +23,7 @@
 #include "algorithms/krylov_space.hpp"
 #include "algorithms/spectral_density.hpp"
 #include "algorithms/value_errors.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -32,10 +33,8 @@ struct RitzPairs {
   std::vector<double> rho;  // |A^T A v - theta v|, lambda
 
   std::int64_t count() const { return static_cast<std::int64_t>(rho.size()); }
-  double theta(std::int64_t i) const {
-    return std::max(ritz.values[static_cast<std::size_t>(i)], 0.0);
-  }
-  double residual(std::int64_t i) const { return rho[static_cast<std::size_t>(i)]; }
+  double theta(std::int64_t i) const { return std::max(ritz.values[as_size(i)], 0.0); }
+  double residual(std::int64_t i) const { return rho[as_size(i)]; }
 };
 
 // Rounding error of T's entries, lambda. No rule compares Ritz values more finely.
@@ -117,14 +116,14 @@ template <Backend B>
 std::vector<Cluster> clusters_of(const KrylovSpace<B>& space, const RitzPairs& pairs,
                                  std::int64_t k) {
   const std::int64_t b = space.start().cols, count = std::min(k, pairs.count());
-  std::vector<Cluster> clusters(static_cast<std::size_t>(count));
+  std::vector<Cluster> clusters(as_size(count));
   if (space.columns() >= space.size()) return clusters;  // nothing is outside
   const Small weights =
       probe_weights(pairs.ritz.vectors.part(0, pairs.ritz.vectors.rows, 0, count), space.start());
   const auto width = static_cast<double>(b);
   const std::int64_t separated = std::max<std::int64_t>(b - 2, 1);
   for (std::int64_t i = 0; i < count; ++i) {
-    Cluster& cluster = clusters[static_cast<std::size_t>(i)];
+    Cluster& cluster = clusters[as_size(i)];
     cluster = least_disturbed(pairs, i, separated);
     double behind = 0;  // number of singular vectors behind this Ritz vector
     for (std::int64_t j = 0; j < b; ++j) behind += weights(i, j) / width;

@@ -19,6 +19,7 @@
 
 #include "algorithms/backend.hpp"
 #include "algorithms/small_dense.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -37,7 +38,7 @@ struct GramErrors {
     const auto size = static_cast<std::ptrdiff_t>(nodes.size());
     double most = 0;
     for (auto j = std::max<std::ptrdiff_t>(next - 2, 0); j < std::min(next + 2, size); ++j)
-      most = std::max(most, margin * moved[static_cast<std::size_t>(j)]);
+      most = std::max(most, margin * moved[as_size(j)]);
     return most;
   }
 };
@@ -89,8 +90,8 @@ inline double structured_share(const Small& g, const EigenPairs& ritz, const Sma
     for (std::int64_t i = j + 1; i < n; ++i) squares += 2 * g(i, j) * g(i, j);
   }
   for (std::int64_t j = 0; j < outliers; ++j) {
-    trace -= ritz.values[static_cast<std::size_t>(j)];
-    squares -= ritz.values[static_cast<std::size_t>(j)] * ritz.values[static_cast<std::size_t>(j)];
+    trace -= ritz.values[as_size(j)];
+    squares -= ritz.values[as_size(j)] * ritz.values[as_size(j)];
   }
   const Small first = ritz.vectors.part(0, n, 0, outliers);
   Small images = errors.part(0, n, outliers, errors.cols);
@@ -99,7 +100,7 @@ inline double structured_share(const Small& g, const EigenPairs& ritz, const Sma
   const Small g_images = symmetric_product(g, images);
   double unstructured = 0;
   for (std::int64_t j = 0; j < count; ++j) {
-    const double theta = ritz.values[static_cast<std::size_t>(outliers + j)];
+    const double theta = ritz.values[as_size(outliers + j)];
     const double spread = (squares - 2 * theta * trace) / rest + theta * theta;
     double size = 0, away = 0;
     for (std::int64_t i = 0; i < n; ++i) {
@@ -132,8 +133,7 @@ GramErrors measured_errors(B& device, A& a, const Gram& gram) {
   for (std::int64_t j = 0; j < errors.cols; ++j) {
     double quotient = 0;
     for (std::int64_t i = 0; i < errors.rows; ++i) quotient += ritz.vectors(i, j) * errors(i, j);
-    result.moved.push_back(
-        std::max(std::abs(quotient), structured ? 2 * norms[static_cast<std::size_t>(j)] : 0.0));
+    result.moved.push_back(std::max(std::abs(quotient), structured ? 2 * norms[as_size(j)] : 0.0));
   }
   const auto middle = norms.begin() + static_cast<std::ptrdiff_t>(norms.size() / 2);
   std::nth_element(norms.begin(), middle, norms.end());

@@ -88,7 +88,8 @@ GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
   const double of_elements = std::max(g.error, seen.deviation),
                e = result.fast_reduction ? std::hypot(of_elements, g.reduction_error) : of_elements;
   const std::int64_t order = g.values.rows;
-  std::vector<double> lambda = device.eigvalsh(g.values, result.fast_reduction);
+  std::vector<double> lambda =
+      device.eigvalsh(g.values, result.fast_reduction ? GramProducts::fast : GramProducts::full);
   std::reverse(lambda.begin(), lambda.end());
   const double first = lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0),
                rounding = gram_error(order) * first;
@@ -107,8 +108,8 @@ GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
 }
 
 template <Backend B, LinearOperator A>
-GramSpectrum gram_spectrum(B& device, A& a, bool fast) {
-  Gram g = fast ? a.fast_gram() : Gram{a.gram()};
+GramSpectrum gram_spectrum(B& device, A& a, GramProducts products) {
+  Gram g = products == GramProducts::fast ? a.fast_gram() : Gram{a.gram()};
   const bool fallen_back = g.doubtful;
   if (fallen_back) {
     g = Gram();  // free its memory first

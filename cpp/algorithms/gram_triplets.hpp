@@ -12,6 +12,7 @@
 #include "algorithms/backend.hpp"
 #include "algorithms/gram_spectrum.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -60,7 +61,7 @@ Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
   const auto defects = [&result](Small product, const Small& scaled) {
     for (std::int64_t j = 0; j < product.cols; ++j)
       for (std::int64_t i = 0; i < product.rows; ++i)
-        product(i, j) -= result.s[static_cast<std::size_t>(j)] * scaled(i, j);
+        product(i, j) -= result.s[as_size(j)] * scaled(i, j);
     return column_norms(product);
   };
   const Small again = a.dense();

@@ -17,6 +17,7 @@
 
 #include "algorithms/orthonormalize.hpp"
 #include "algorithms/rounding.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -85,7 +86,7 @@ class KrylovSpace {
     basis_.push_back(std::move(restarted));
     rounded_shares_ = rounded_shares(vectors);
     t_ = Small(vectors.cols, vectors.cols);
-    for (std::int64_t i = 0; i < vectors.cols; ++i) t_(i, i) = values[static_cast<std::size_t>(i)];
+    for (std::int64_t i = 0; i < vectors.cols; ++i) t_(i, i) = values[as_size(i)];
     coupling_ = matmul(coupling_, vectors);
     start_ = matmul_adjoint(vectors, start_);
     pure_ = false;
@@ -116,11 +117,10 @@ class KrylovSpace {
   // errors of different columns are independent of each other.
   const std::vector<RoundedShare>& rounded_shares() const { return rounded_shares_; }
   std::vector<RoundedShare> rounded_shares(const Small& vectors) const {
-    std::vector<RoundedShare> of(static_cast<std::size_t>(vectors.cols));
+    std::vector<RoundedShare> of(as_size(vectors.cols));
     for (std::int64_t j = 0; j < vectors.cols; ++j)
       for (std::int64_t i = 0; i < vectors.rows; ++i)
-        of[static_cast<std::size_t>(j)] +=
-            rounded_shares_[static_cast<std::size_t>(i)] * (vectors(i, j) * vectors(i, j));
+        of[as_size(j)] += rounded_shares_[as_size(i)] * (vectors(i, j) * vectors(i, j));
     return of;
   }
   bool exhausted() const { return next_.cols == 0; }  // the space is invariant

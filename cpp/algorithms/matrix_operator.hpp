@@ -41,8 +41,8 @@ class MatrixOperator {
   }
   Block gram_step_bf16(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
   Small dense() { return ++reads_, backend_.dense(view_); }
-  Small gram() { return ++reads_, backend_.gram(view_, false).values; }
-  Gram fast_gram() { return ++reads_, backend_.gram(view_, true); }
+  Small gram() { return ++reads_, backend_.gram(view_, GramProducts::full).values; }
+  Gram fast_gram() { return ++reads_, backend_.gram(view_, GramProducts::fast); }
 
  private:
   static constexpr int bf16_parts = 2;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "algorithms/assessment.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -101,7 +102,7 @@ class MultiplicityGuard {
     // d theta = 2 sigma d sigma
     const double allowed = 2 * options.tolerance * std::sqrt(a.theta(0));
     for (std::int64_t i = 0; i < options.k; ++i) {
-      const double before = std::max(reference_[static_cast<std::size_t>(i)], 0.0);
+      const double before = std::max(reference_[as_size(i)], 0.0);
       const double change = std::abs(a.theta(i) - before);
       if (change > allowed * std::sqrt(a.theta(i)) + projection_rounding<B>(a)) {
         confirm(a, options.k);

@@ -11,6 +11,7 @@
 
 #include "algorithms/backend.hpp"
 #include "algorithms/small_dense.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -43,7 +44,7 @@ template <Backend B>
 std::vector<double> column_norms(B& device, const typename B::Block& x) {
   const Small square = inner(device, x, x);
   std::vector<double> norms;
-  norms.reserve(static_cast<std::size_t>(square.cols));
+  norms.reserve(as_size(square.cols));
   for (std::int64_t j = 0; j < square.cols; ++j)
     norms.push_back(std::sqrt(std::max(square(j, j), 0.0)));
   return norms;
@@ -77,7 +78,7 @@ inline std::vector<std::int64_t> columns_above(const Small& gram, const Small& r
     const double norm = std::sqrt(std::max(gram(j, j), 0.0));
     bool counts = false;
     for (std::int64_t l = 0; l < r.cols; ++l)
-      counts = counts || norm * std::abs(r(j, l)) > floors[static_cast<std::size_t>(l)];
+      counts = counts || norm * std::abs(r(j, l)) > floors[as_size(l)];
     if (counts) chosen.push_back(j);
   }
   return chosen;
@@ -107,10 +108,10 @@ InverseRoot inverse_root(const Small& gram, bool late) {
   const double least =
       32 * B::epsilon() * std::max(eigen.values.empty() ? 0.0 : eigen.values.front(), 1.0);
   std::int64_t count = w;
-  while (late && count > 0 && eigen.values[static_cast<std::size_t>(count - 1)] < least) --count;
+  while (late && count > 0 && eigen.values[as_size(count - 1)] < least) --count;
   InverseRoot result{eigen.vectors.part(0, w, 0, count), Small(count, w), true};
   for (std::int64_t j = 0; j < count; ++j) {
-    const double root = std::sqrt(std::max(eigen.values[static_cast<std::size_t>(j)], least));
+    const double root = std::sqrt(std::max(eigen.values[as_size(j)], least));
     for (std::int64_t i = 0; i < w; ++i) {
       result.inverse(j, i) = eigen.vectors(i, j) * root;
       result.right(i, j) /= root;
@@ -134,10 +135,10 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r,
   Small scaled(w, w);
   double deviation = 0;
   for (std::int64_t j = 0; j < w; ++j) {
-    const auto jj = static_cast<std::size_t>(j);
+    const auto jj = as_size(j);
     deviation = std::max(deviation, std::abs(norm[jj] - 1));
     for (std::int64_t i = 0; i < w; ++i) {
-      const auto ii = static_cast<std::size_t>(i);
+      const auto ii = as_size(i);
       scaled(i, j) = gram(chosen[ii], chosen[jj]) / (norm[ii] * norm[jj]);
       if (i != j) deviation = std::max(deviation, std::abs(scaled(i, j)));
     }
@@ -146,7 +147,7 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r,
   if (root.is_clamped) deviation = std::max(deviation, 1.0);
   Small change(z.cols, root.right.cols), chosen_rows(w, r.cols);
   for (std::int64_t i = 0; i < w; ++i) {
-    const auto ii = static_cast<std::size_t>(i);
+    const auto ii = as_size(i);
     for (std::int64_t j = 0; j < change.cols; ++j)
       change(chosen[ii], j) = root.right(i, j) / norm[ii];
     for (std::int64_t l = 0; l < r.cols; ++l) chosen_rows(i, l) = r(chosen[ii], l) * norm[ii];
@@ -183,7 +184,7 @@ Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block
 template <Backend B>
 Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis,
                                   typename B::Block z, double floor) {
-  const std::vector<double> floors(static_cast<std::size_t>(z.cols), floor);
+  const std::vector<double> floors(as_size(z.cols), floor);
   return orthonormalize(device, basis, std::move(z), floors);
 }
 

@@ -24,6 +24,7 @@
 #include "algorithms/krylov_space.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
 #include "algorithms/value_errors.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -59,11 +60,11 @@ Small right_vectors(const KrylovSpace<B>& space, const Small& r, std::int64_t co
   const SmallSvd image = svd(r);
   std::int64_t clear = 0;
   while (clear < static_cast<std::int64_t>(image.s.size()) &&
-         image.s[static_cast<std::size_t>(clear)] > std::cbrt(B::epsilon()) * image.s.front())
+         image.s[as_size(clear)] > std::cbrt(B::epsilon()) * image.s.front())
     ++clear;
   Small scaled = image.v.part(0, d, 0, clear);
   for (std::int64_t j = 0; j < clear; ++j)
-    for (std::int64_t i = 0; i < d; ++i) scaled(i, j) /= image.s[static_cast<std::size_t>(j)];
+    for (std::int64_t i = 0; i < d; ++i) scaled(i, j) /= image.s[as_size(j)];
   Small chosen(all, count);
   if (clear > 0) {
     const SmallSvd projected = svd(matmul(extended_projection(space), scaled));

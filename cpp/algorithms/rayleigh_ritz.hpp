@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "algorithms/orthonormalize.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -66,7 +67,7 @@ inline std::optional<Small> adjoint_coefficients(const Small& r, const Small& le
   for (std::int64_t j = 0; j < left.cols; ++j) {
     double square = 0;
     for (std::int64_t i = 0; i < r.cols; ++i) {
-      const double part = norms[static_cast<std::size_t>(i)] * (*coefficients)(i, j);
+      const double part = norms[as_size(i)] * (*coefficients)(i, j);
       square += part * part;
     }
     if (!(square <= most * most)) return std::nullopt;
@@ -117,7 +118,7 @@ std::vector<double> defects(B& device, const typename B::Block& x, const Small& 
   auto defect = device.zeros(x.rows, c.cols);
   combine(device, defect, x, c);
   Small minus(y.cols, y.cols);
-  for (std::int64_t j = 0; j < y.cols; ++j) minus(j, j) = -s[static_cast<std::size_t>(j)];
+  for (std::int64_t j = 0; j < y.cols; ++j) minus(j, j) = -s[as_size(j)];
   combine(device, defect, y, minus);
   return column_norms(device, defect);
 }
@@ -172,7 +173,7 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
   const SmallSvd small = svd(factor.r);
   const std::int64_t rank = std::min(factor.q.cols, k);
   Triplets<B> result;
-  result.s.assign(static_cast<std::size_t>(k), 0.0);
+  result.s.assign(as_size(k), 0.0);
   std::copy_n(small.s.begin(), rank, result.s.begin());
 
   const Small right = (factor.q.cols < k ? completed(small.v) : small.v).part(0, basis.cols, 0, k);

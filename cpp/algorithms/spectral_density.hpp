@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "algorithms/krylov_space.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -65,7 +66,7 @@ Quadrature quadrature(const KrylovSpace<B>& space, const std::optional<Diagonali
   const double least = 1e-14 * std::max(gauss.values.front(), 0.0);
   Small root = gauss.last;  // the last rows of T^-1/2
   for (std::int64_t j = 0; j < d; ++j) {
-    const double scale = 1 / std::sqrt(std::max(gauss.values[static_cast<std::size_t>(j)], least));
+    const double scale = 1 / std::sqrt(std::max(gauss.values[as_size(j)], least));
     for (std::int64_t i = 0; i < last; ++i) root(i, j) *= scale;
   }
   const Small coupled = matmul(beta, root);  // w x d

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "algorithms/assessment.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -85,7 +86,7 @@ std::int64_t full_blocks(const KrylovSpace<B>& space, const Assessment& a, const
   const double allowed = options.tolerance * std::sqrt(a.theta(0)) / 2;
   double room = std::numeric_limits<double>::infinity();  // for the sum of rate^2j over blocks j
   for (std::int64_t i = 0; i < options.k; ++i) {
-    const double theta = a.theta(i), before = a.moved[static_cast<std::size_t>(i)];
+    const double theta = a.theta(i), before = a.moved[as_size(i)];
     if (!(theta > t)) return blocks;
     const auto first = a.rho.begin() + i;
     const std::int64_t followers = std::max(space.last_columns(), least_followers) + 1;

@@ -109,6 +109,10 @@ inline py::array_t<double> to_numpy(const Small& x) {
   return array;
 }
 
+inline GramProducts gram_products(bool fast) {
+  return fast ? GramProducts::fast : GramProducts::full;
+}
+
 void register_matrix(py::module_& module);
 void register_linalg(py::module_& module);
 void register_elements(py::module_& module);

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "matrix/sizes.hpp"
+
 namespace sigmascope {
 
 namespace {
@@ -26,7 +28,7 @@ Stamp stamp(const File& file) {
 
 std::size_t place_in(std::vector<Stamp>& files, const Stamp& wanted) {
   const auto found = std::find(files.begin(), files.end(), wanted);
-  if (found != files.end()) return static_cast<std::size_t>(found - files.begin());
+  if (found != files.end()) return as_size(found - files.begin());
   files.push_back(wanted);
   return files.size() - 1;
 }
@@ -43,7 +45,7 @@ py::object described_scale(const Tile& tile) {
                          (tile.scale_col0 + (tile.cols - 1) * tile.scale_col_step) / s.block_cols -
                          col0 + 1;
   std::vector<float> values;
-  values.reserve(static_cast<std::size_t>(rows * cols));
+  values.reserve(as_size(rows * cols));
   for (std::int64_t i = row0; i < row0 + rows; ++i)
     for (std::int64_t j = col0; j < col0 + cols; ++j)
       values.push_back(s.at(i * s.block_rows, j * s.block_cols));

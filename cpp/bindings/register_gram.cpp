@@ -23,7 +23,7 @@ py::array_t<double> packed_gram(const Matrix& matrix, const RunOptions& run) {
   double* out = packed.mutable_data();
   {
     py::gil_scoped_release release;
-    Small g = backend.gram({&stored, flip, 1.0}, false).values;
+    Small g = backend.gram({&stored, flip, 1.0}, GramProducts::full).values;
     for (std::int64_t j = 0; j < n; ++j) out = std::copy_n(&g(j, j), n - j, out);
   }
   return packed;

@@ -130,7 +130,7 @@ template <class P>
 py::dict every_value(P& p, bool fast) {
   const GramSpectrum spectrum = [&] {
     py::gil_scoped_release release;
-    return gram_spectrum(p.backend, *p.a, fast);
+    return gram_spectrum(p.backend, *p.a, gram_products(fast));
   }();
   py::dict result;
   result["values"] = to_numpy(p.in_units(spectrum.values));

@@ -72,7 +72,7 @@ void register_planning(py::module_& module) {
   module.def(
       "gram_pass_bytes",
       [](const py::object& layout, bool fast) {
-        return gram_pass_bytes(layout_of(layout), fast ? GramProducts::fast : GramProducts::full);
+        return gram_pass_bytes(layout_of(layout), gram_products(fast));
       },
       "layout"_a, py::kw_only(), "fast"_a);
   module.def(

@@ -79,7 +79,7 @@ py::array_t<double> gram(const Matrix& matrix, const py::kwargs& kwargs) {
   const Matrix stored = flip ? matrix.transposed() : matrix;
   const Gram g = [&] {
     py::gil_scoped_release release;
-    return backend.gram({&stored, flip, 1.0}, false);
+    return backend.gram({&stored, flip, 1.0}, GramProducts::full);
   }();
   return py::array_t<double>({g.values.cols, g.values.rows}, g.values.data());
 }
@@ -90,7 +90,8 @@ py::array_t<double> two_stage(const Input<double>& a, bool fast, int threads) {
   std::copy_n(a.data(), a.size(), copy.data());
   py::gil_scoped_release release;
   ThreadPool pool(threads);
-  std::vector<double> values = two_stage_eigenvalues(best_isa(), pool, copy, fast, [] {});
+  std::vector<double> values =
+      two_stage_eigenvalues(best_isa(), pool, copy, gram_products(fast), [] {});
   py::gil_scoped_acquire acquire;
   return to_numpy(values);
 }

@@ -10,6 +10,7 @@
 #include "kernels/blocks/lapack.hpp"
 #include "kernels/eigenvalues/tridiagonal.hpp"
 #include "kernels/gram/gram.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -34,7 +35,7 @@ Block<T> CpuBackend<T>::gaussian(std::int64_t rows, std::int64_t cols, std::uint
             gaussian_pair(seed, static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(h));
         for (std::int64_t e = 0; e < 2; ++e) {
           const std::int64_t j = 2 * h + e - column0;
-          if (j >= 0 && j < cols) x.row(i)[j] = static_cast<T>(pair[static_cast<std::size_t>(e)]);
+          if (j >= 0 && j < cols) x.row(i)[j] = static_cast<T>(pair[as_size(e)]);
         }
       }
   });
@@ -176,13 +177,13 @@ Small CpuBackend<T>::dense(const MatrixView& a) {
 }
 
 template <class T>
-Gram CpuBackend<T>::gram(const MatrixView& a, bool fast) {
-  return gram_matrix(cpu_, a, fast ? GramProducts::fast : GramProducts::full);
+Gram CpuBackend<T>::gram(const MatrixView& a, GramProducts products) {
+  return gram_matrix(cpu_, a, products);
 }
 
 template <class T>
-std::vector<double> CpuBackend<T>::eigvalsh(Small& a, bool fast) {
-  return symmetric_eigenvalues(cpu_.isa, cpu_.pool, a, fast, [this] { cpu_.report(0); });
+std::vector<double> CpuBackend<T>::eigvalsh(Small& a, GramProducts products) {
+  return symmetric_eigenvalues(cpu_.isa, cpu_.pool, a, products, [this] { cpu_.report(0); });
 }
 
 template class CpuBackend<float>;

@@ -64,10 +64,9 @@ class CpuBackend {
 
   Small dense(const MatrixView& a);  // A itself, in fp64 whatever T is
   // A^T A, its lower triangle, in fp64 whatever T is; or faster, with an error.
-  Gram gram(const MatrixView& a, bool fast);
-  // Eigenvalues of a symmetric matrix, ascending; overwrites it. Fast: with the large products in
-  // fp32.
-  std::vector<double> eigvalsh(Small& a, bool fast);
+  Gram gram(const MatrixView& a, GramProducts products);
+  // Eigenvalues of a symmetric matrix, ascending; overwrites it.
+  std::vector<double> eigvalsh(Small& a, GramProducts products);
 
  private:
   void multiply_pass(const MatrixView& a, const PassBlocks<T>& blocks, int parts, ForwardSums sums);

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "matrix/sizes.hpp"
+
 namespace sigmascope {
 
 Matrix Matrix::transposed() const {
@@ -125,8 +127,7 @@ namespace {
 // `count` elements, two to a byte, of a file tile from element `start` on, as one byte each.
 void unpack(const Tile& tile, std::int64_t start, std::int64_t count, std::byte* into) {
   const std::int64_t first = start / 2, last = (start + count + 1) / 2;
-  const Buffer pairs =
-      tile.bytes.read(static_cast<std::uint64_t>(first), static_cast<std::size_t>(last - first));
+  const Buffer pairs = tile.bytes.read(static_cast<std::uint64_t>(first), as_size(last - first));
   const std::byte* pair = pairs.data;
   constexpr auto low = std::byte{15};
   std::int64_t e = 0;
@@ -151,7 +152,7 @@ Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std
   const std::int64_t line_bytes = (length - 1) * step + size;  // file tiles have positive strides
   const bool whole = 2 * line_bytes >= line_stride;
   const std::int64_t kept_stride = whole ? line_stride : line_bytes;
-  const auto total = static_cast<std::size_t>((lines - 1) * kept_stride + line_bytes);
+  const auto total = as_size((lines - 1) * kept_stride + line_bytes);
   if (info(tile.dtype).packed > 1) {
     auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(total));
     std::byte* data = memory.get();
@@ -165,9 +166,8 @@ Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std
   }
   const auto first = static_cast<std::uint64_t>(start);
   Buffer buffer = whole ? tile.bytes.read(first, total)
-                        : tile.bytes.read_runs(first, static_cast<std::size_t>(line_bytes),
-                                               static_cast<std::size_t>(line_stride),
-                                               static_cast<std::size_t>(lines));
+                        : tile.bytes.read_runs(first, as_size(line_bytes), as_size(line_stride),
+                                               as_size(lines));
   return {std::move(buffer), by_column ? step : kept_stride, by_column ? kept_stride : step};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "matrix/dtype.hpp"
+#include "matrix/sizes.hpp"
 #include "matrix/sparse.hpp"
 #include "storage/bytes.hpp"
 
@@ -24,8 +25,7 @@ struct Scale {
   std::int64_t col_stride = 1;
 
   float at(std::int64_t i, std::int64_t j) const {
-    return values[static_cast<std::size_t>(i / block_rows * row_stride +
-                                           j / block_cols * col_stride)];
+    return values[as_size(i / block_rows * row_stride + j / block_cols * col_stride)];
   }
 };
 

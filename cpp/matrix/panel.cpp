@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "matrix/sizes.hpp"
+
 namespace sigmascope {
 
 Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0,
@@ -45,9 +47,9 @@ PanelStream::PanelStream(const MatrixView& view, std::int64_t height)
       height_(std::max<std::int64_t>(height, 1)) {
   count_ = (view.rows() + height_ - 1) / height_;
   if (!matrix_.in_memory())
-    ahead_ = std::make_unique<Prefetch<Panel>>(
-        static_cast<std::size_t>(count_),
-        [this](std::size_t index) { return fetch(static_cast<std::int64_t>(index)); });
+    ahead_ = std::make_unique<Prefetch<Panel>>(as_size(count_), [this](std::size_t index) {
+      return fetch(static_cast<std::int64_t>(index));
+    });
 }
 
 Panel PanelStream::next() {

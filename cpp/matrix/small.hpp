@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "matrix/sizes.hpp"
 #include "storage/memory.hpp"
 
 namespace sigmascope {
@@ -18,15 +19,10 @@ struct Small {
   std::vector<double, MemoryAllocator<double>> values;
 
   Small() = default;
-  Small(std::int64_t m, std::int64_t n)
-      : rows(m), cols(n), values(static_cast<std::size_t>(m * n), 0.0) {}
+  Small(std::int64_t m, std::int64_t n) : rows(m), cols(n), values(as_size(m * n), 0.0) {}
 
-  double& operator()(std::int64_t i, std::int64_t j) {
-    return values[static_cast<std::size_t>(i + j * rows)];
-  }
-  double operator()(std::int64_t i, std::int64_t j) const {
-    return values[static_cast<std::size_t>(i + j * rows)];
-  }
+  double& operator()(std::int64_t i, std::int64_t j) { return values[as_size(i + j * rows)]; }
+  double operator()(std::int64_t i, std::int64_t j) const { return values[as_size(i + j * rows)]; }
   double* data() { return values.data(); }
   const double* data() const { return values.data(); }
 
@@ -46,7 +42,7 @@ struct Small {
 
   void keep_columns(std::int64_t count) {  // the first ones
     cols = count;
-    values.resize(static_cast<std::size_t>(rows * count));
+    values.resize(as_size(rows * count));
   }
 
   void set_part(std::int64_t i0, std::int64_t j0, const Small& piece) {
@@ -61,6 +57,10 @@ struct Small {
     return flipped;
   }
 };
+
+// The precision of the large products in a Gram matrix, or in the reduction of one to its
+// eigenvalues. full: fp64. fast: fp32 or bf16, if the numbers are such.
+enum class GramProducts { full, fast };
 
 // The lower triangle of A^T A. Errors are standard deviations of the errors of its elements, beyond
 // rounding in fp64.

@@ -3,11 +3,12 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._execution.passes import PassLayout
 from sigmascope._host.results import (
     DensityResult,
     GramResult,
@@ -217,22 +218,6 @@ def product_f64(
 def gaussian(
     rows: int, cols: int, seed: int, column0: int, threads: int
 ) -> NDArray[np.float64]: ...
-
-class PassLayout(Protocol):
-    """Attributes of passes.PassLayout that bytes depend on."""
-
-    @property
-    def shape(self) -> tuple[int, int]: ...
-    @property
-    def stored(self) -> float: ...
-    @property
-    def files(self) -> bool: ...
-    @property
-    def threads(self) -> int: ...
-    @property
-    def panel_rows(self) -> int: ...
-    @property
-    def wide(self) -> bool: ...
 
 def number_pass_bytes(layout: PassLayout, columns: int, width: int, *, both: bool) -> int: ...
 def bf16_pass_bytes(layout: PassLayout, columns: int) -> int: ...

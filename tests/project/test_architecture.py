@@ -39,7 +39,7 @@ CPP_ROOMS = {
         f"{TABLE} kernels/blocks kernels/panels kernels/gram kernels/eigenvalues matrix",
         CLOCKS_AND_PRINTING,
     ),
-    "algorithms": Room("matrix/small.hpp", f"{CLOCKS_AND_PRINTING} {THREADS}"),
+    "algorithms": Room("matrix/small.hpp matrix/sizes.hpp", f"{CLOCKS_AND_PRINTING} {THREADS}"),
     "bindings": Room(
         "pybind11 matrix kernels kernels/blocks kernels/panels kernels/elements "
         "kernels/gram kernels/eigenvalues algorithms",
@@ -62,6 +62,7 @@ BLAS = (
     "kernels/eigenvalues/",
     "kernels/cpu_",
     "algorithms/small_dense.cpp",
+    "algorithms/small_svd.cpp",
     "bindings/module.cpp",
 )
 """Where BLAS and LAPACK may be named."""

@@ -9,6 +9,7 @@
 
 #include "kernels/blocks/thread_pool.hpp"
 #include "kernels/simd/isa.hpp"
+#include "matrix/sizes.hpp"
 #include "storage/memory.hpp"
 
 namespace sigmascope {
@@ -43,8 +44,7 @@ struct Block {
 
   Block() = default;
   Block(std::int64_t m, std::int64_t k) : Block(to_fill(m, k)) {
-    if (ld == cols)
-      std::memset(static_cast<void*>(data.get()), 0, static_cast<std::size_t>(m * ld) * sizeof(T));
+    if (ld == cols) std::memset(static_cast<void*>(data.get()), 0, as_size(m * ld) * sizeof(T));
   }
   // A block whose numbers are not initialised; only the padding is zero.
   static Block to_fill(std::int64_t m, std::int64_t k) {
@@ -52,8 +52,7 @@ struct Block {
     block.rows = m, block.cols = k, block.ld = chunks(k, padding(k)) * padding(k);
     block.data = aligned_array<T>(m * block.ld);
     if (block.ld != k)
-      std::memset(static_cast<void*>(block.data.get()), 0,
-                  static_cast<std::size_t>(m * block.ld) * sizeof(T));
+      std::memset(static_cast<void*>(block.data.get()), 0, as_size(m * block.ld) * sizeof(T));
     return block;
   }
 

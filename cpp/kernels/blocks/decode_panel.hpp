@@ -12,6 +12,7 @@
 
 #include "kernels/simd/isa.hpp"
 #include "matrix/panel.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -37,7 +38,7 @@ void decode_times(const Isa& isa, DType dtype, const std::byte* source, std::int
     isa.conversions.decode_f64(dtype, source + e * info(dtype).size, here, coefficient,
                                Write::replace, exact.data());
     for (std::int64_t i = 0; i < here; ++i) {
-      const T number = static_cast<T>(exact[static_cast<std::size_t>(i)]);
+      const T number = static_cast<T>(exact[as_size(i)]);
       dst[e + i] = write == Write::add ? dst[e + i] + number : number;
     }
   }
@@ -58,9 +59,9 @@ void decode_run(const Isa& isa, const Piece& piece, std::int64_t i, std::int64_t
   const std::int64_t step = down ? piece.row_stride : piece.col_stride;
   const std::byte* source = piece.data + i * piece.row_stride + j * piece.col_stride;
   if (step != size) {  // neither row- nor column-major: gather the codes first
-    scratch.resize(static_cast<std::size_t>(count * size));
+    scratch.resize(as_size(count * size));
     for (std::int64_t e = 0; e < count; ++e)
-      std::memcpy(scratch.data() + e * size, source + e * step, static_cast<std::size_t>(size));
+      std::memcpy(scratch.data() + e * size, source + e * step, as_size(size));
     source = scratch.data();
   }
   const double coefficient = factor * tile.coefficient;
@@ -88,11 +89,11 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
                   std::vector<std::byte>& scratch) {
   // The factor is applied to the sum: a term times the factor may leave the range of T.
   if (!panel.covered_once && !of_usual_size(factor)) {
-    std::vector<double> row(static_cast<std::size_t>(j1 - j0));
+    std::vector<double> row(as_size(j1 - j0));
     for (std::int64_t i = i0; i < i1; ++i) {
       decode_panel(isa, panel, i, i + 1, j0, j1, 1.0, row.data(), j1 - j0, scratch);
       for (std::int64_t j = 0; j < j1 - j0; ++j)
-        out[(i - i0) * ld + j] = static_cast<T>(factor * row[static_cast<std::size_t>(j)]);
+        out[(i - i0) * ld + j] = static_cast<T>(factor * row[as_size(j)]);
     }
     return;
   }
@@ -127,15 +128,14 @@ void decode_panel(const Isa& isa, const Panel& panel, std::int64_t i0, std::int6
     if (top >= bottom || left >= right) continue;
     const std::int64_t size = info(piece.tile->dtype).size;
     if (down(piece)) {  // decode, then transpose
-      column.resize(static_cast<std::size_t>(bottom - top));
+      column.resize(as_size(bottom - top));
       for (std::int64_t j = left; j < right; ++j) {
         decode_run(isa, piece, top - piece.row0, j - piece.col0, bottom - top, RunAxis::down_column,
                    factor, Write::replace, scratch, column.data());
         T* target = out + (top - i0) * ld + (j - j0);
         for (std::int64_t i = 0; i < bottom - top; ++i) {
           T& element = target[i * ld];
-          element = add ? element + column[static_cast<std::size_t>(i)]
-                        : column[static_cast<std::size_t>(i)];
+          element = add ? element + column[as_size(i)] : column[as_size(i)];
         }
       }
     } else {
@@ -207,14 +207,13 @@ inline void decode_bf16(const Isa& isa, const Panel& panel, std::int64_t i0, std
       for (std::int64_t i = i0; i < i1; ++i) {
         const std::byte* source = piece.data + i * piece.row_stride + j0 * piece.col_stride;
         std::uint16_t* to = out + (i - i0) * ld;
-        if (tile.dtype == DType::bf16)
-          std::memcpy(to, source, static_cast<std::size_t>(2 * (j1 - j0)));
+        if (tile.dtype == DType::bf16) std::memcpy(to, source, as_size(2 * (j1 - j0)));
         else isa.conversions.round_bf16(reinterpret_cast<const float*>(source), j1 - j0, 1.0f, to);
       }
       return;
     }
   }
-  scratch.numbers.resize(static_cast<std::size_t>(j1 - j0));
+  scratch.numbers.resize(as_size(j1 - j0));
   for (std::int64_t i = i0; i < i1; ++i) {
     decode_panel(isa, panel, i, i + 1, j0, j1, factor, scratch.numbers.data(), j1 - j0,
                  scratch.codes);

@@ -7,6 +7,7 @@
 
 #include "kernels/blocks/block.hpp"
 #include "kernels/blocks/decode_panel.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -20,13 +21,13 @@ Small dense(Cpu& cpu, const MatrixView& a) {
   const Matrix& stored = *a.matrix;
   Small all(a.rows(), a.cols());
   PanelStream panels(stored, row_chunk * cpu.pool.threads());
-  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(cpu.pool.threads()));
+  std::vector<std::vector<std::byte>> scratch(as_size(cpu.pool.threads()));
   for (std::int64_t index = 0; index < panels.count(); ++index) {
     const Panel panel = panels.next();
     cpu.pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
       const std::int64_t first = chunk * row_chunk, end = std::min(first + row_chunk, panel.rows),
                          ld = stored.cols;
-      auto& bytes = scratch[static_cast<std::size_t>(worker)];
+      auto& bytes = scratch[as_size(worker)];
       if (a.transposed)  // a row of the panel is a column
         return decode_panel(cpu.isa, panel, first, end, 0, ld, a.factor,
                             &all(0, panel.row0 + first), ld, bytes);
@@ -51,11 +52,11 @@ void decode_block(Cpu& cpu, const Matrix& a, std::int64_t i0, std::int64_t i1, s
                   std::int64_t j1, T* out) {
   const Panel panel = fetch_panel(a, i0, i1, j0, j1);
   const std::int64_t ld = j1 - j0;
-  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(cpu.pool.threads()));
+  std::vector<std::vector<std::byte>> scratch(as_size(cpu.pool.threads()));
   cpu.pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
     const std::int64_t i = chunk * row_chunk;
     decode_panel(cpu.isa, panel, i, std::min(i + row_chunk, panel.rows), 0, panel.cols, 1.0,
-                 out + i * ld, ld, scratch[static_cast<std::size_t>(worker)]);
+                 out + i * ld, ld, scratch[as_size(worker)]);
   });
 }
 

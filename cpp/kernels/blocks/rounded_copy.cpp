@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/blocks/decode_panel.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -26,14 +27,14 @@ bool is_plain_bf16(const Matrix& a) {
 Matrix rounded(Cpu& cpu, const Matrix& a) {
   if (is_plain_bf16(a)) return a;
   const RoundedCopy copy(a.rows, a.cols);
-  std::vector<DecodeScratch> scratch(static_cast<std::size_t>(cpu.pool.threads()));
+  std::vector<DecodeScratch> scratch(as_size(cpu.pool.threads()));
   PanelStream panels(a, row_chunk * cpu.pool.threads());
   for (std::int64_t index = 0; index < panels.count(); ++index) {
     const Panel panel = panels.next();
     cpu.pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * row_chunk;
       decode_bf16(cpu.isa, panel, i, std::min(i + row_chunk, panel.rows), 0, a.cols, 1.0,
-                  copy.row(panel.row0 + i), copy.ld, scratch[static_cast<std::size_t>(worker)]);
+                  copy.row(panel.row0 + i), copy.ld, scratch[as_size(worker)]);
     });
     cpu.report(panel.stored_bytes());
   }

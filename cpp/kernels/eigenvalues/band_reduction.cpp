@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels/blocks/lapack.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -124,7 +125,7 @@ void BandReduction<Real>::factorise(std::int64_t o) {
     for (std::int64_t i = first; i < first + extent; ++i)
       for (std::int64_t c = 0; c < b; ++c) {
         // A column with tau = 0 has no reflector.
-        const bool none = c >= columns || s_[static_cast<std::size_t>(c * b + c)] == 0;
+        const bool none = c >= columns || s_[as_size(c * b + c)] == 0;
         const double value = none || i - o < c ? 0.0 : i - o == c ? 1.0 : panel_[c * ld_ + i];
         v_[i * b + c] = factor_[i * b + c] = static_cast<Real>(value);
       }
@@ -132,8 +133,7 @@ void BandReduction<Real>::factorise(std::int64_t o) {
   t_.fill(0.0);
   if constexpr (sizeof(Real) == sizeof(double)) {
     for (std::int64_t c = 0; c < columns; ++c)
-      for (std::int64_t i = 0; i <= c; ++i)
-        t_[static_cast<std::size_t>(i * b + c)] = s_[static_cast<std::size_t>(c * b + i)];
+      for (std::int64_t i = 0; i <= c; ++i) t_[as_size(i * b + c)] = s_[as_size(c * b + i)];
   } else {
     orthogonalise(o);
   }
@@ -147,8 +147,8 @@ void BandReduction<Real>::orthogonalise(std::int64_t o) {
   inner(o, v_.get(), v_.get());
   for (std::int64_t i = 0; i < b; ++i)
     for (std::int64_t c = i; c < b; ++c) {
-      const double value = s_[static_cast<std::size_t>(i * b + c)];
-      t_[static_cast<std::size_t>(i * b + c)] = c > i ? value : value > 0 ? value / 2 : 1.0;
+      const double value = s_[as_size(i * b + c)];
+      t_[as_size(i * b + c)] = c > i ? value : value > 0 ? value / 2 : 1.0;
     }
   const int order = static_cast<int>(b);
   int failed = 0;

@@ -13,6 +13,7 @@
 
 #include "kernels/blocks/lapack.hpp"
 #include "kernels/eigenvalues/band_reduction.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -45,7 +46,7 @@ void chase_band(const Isa& isa, ThreadPool& pool, double* band, std::int64_t n) 
   const std::int64_t sweeps = std::max<std::int64_t>(n - 2, 0),
                      groups = (sweeps + group - 1) / group;
   // Steps that the last sweep of each group has taken.
-  std::vector<std::atomic<std::int64_t>> taken(static_cast<std::size_t>(groups));
+  std::vector<std::atomic<std::int64_t>> taken(as_size(groups));
   pool.run(groups, [&](std::int64_t index, int) {
     const std::int64_t first = index * group, count = std::min(group, sweeps - first);
     Sweep state[group];
@@ -53,7 +54,7 @@ void chase_band(const Isa& isa, ThreadPool& pool, double* band, std::int64_t n) 
     std::int64_t running = count, seen = index > 0 ? 0 : all;
     for (std::int64_t time = 0; running > 0; ++time) {
       while (seen < time + 2) {
-        seen = taken[static_cast<std::size_t>(index - 1)].load(std::memory_order_acquire);
+        seen = taken[as_size(index - 1)].load(std::memory_order_acquire);
         if (seen < time + 2) std::this_thread::yield();
       }
       for (std::int64_t i = 0; i < count && 2 * i <= time; ++i) {
@@ -63,8 +64,7 @@ void chase_band(const Isa& isa, ThreadPool& pool, double* band, std::int64_t n) 
             isa.eigenvalues.chase_bulge(band, n, first + i, step, state[i].v, &state[i].tau);
         if (!state[i].running) --running;
         if (i == count - 1)
-          taken[static_cast<std::size_t>(index)].store(state[i].running ? step + 1 : all,
-                                                       std::memory_order_release);
+          taken[as_size(index)].store(state[i].running ? step + 1 : all, std::memory_order_release);
       }
     }
   });
@@ -86,9 +86,7 @@ class Counts {
   std::vector<double> below(std::vector<double> x) const {
     constexpr std::int64_t together = 32;
     const std::size_t wanted = x.size();
-    x.resize(
-        static_cast<std::size_t>(chunks(static_cast<std::int64_t>(wanted), together) * together),
-        0.0);
+    x.resize(as_size(chunks(static_cast<std::int64_t>(wanted), together) * together), 0.0);
     std::vector<double> counts(x.size());
     pool_.run(static_cast<std::int64_t>(x.size()) / together, [&](std::int64_t chunk, int) {
       isa_.eigenvalues.counts_below(static_cast<std::int64_t>(diagonal_.size()), diagonal_.data(),
@@ -197,8 +195,7 @@ std::vector<double> tridiagonal_eigenvalues(const Isa& isa, ThreadPool& pool,
 
 std::vector<double> by_lapack(const Isa& isa, ThreadPool& pool, Small& a) {
   const int n = static_cast<int>(a.rows);
-  std::vector<double> diagonal(static_cast<std::size_t>(n)), beside(diagonal.size()),
-      tau(diagonal.size());
+  std::vector<double> diagonal(as_size(n)), beside(diagonal.size()), tau(diagonal.size());
   double work_size = 0;
   int query = -1, failed = 0;
   scipy_dsytrd_("L", &n, a.data(), &n, diagonal.data(), beside.data(), tau.data(), &work_size,
@@ -213,7 +210,8 @@ std::vector<double> by_lapack(const Isa& isa, ThreadPool& pool, Small& a) {
 
 }  // namespace
 
-std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a, bool fast,
+std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a,
+                                          GramProducts products,
                                           const std::function<void()>& pulse) {
   // Zeros follow the band.
   const std::int64_t n = a.rows, length = (n + 2 * band_width + 1) * band_ld;
@@ -221,21 +219,22 @@ std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Smal
   auto storage = aligned_array<double>(length);
   std::fill_n(storage.get(), length, 0.0);
   double* band = storage.get();
-  if (fast) BandReduction<float>(isa, pool, a.data(), n).run(band, pulse);
+  if (products == GramProducts::fast) BandReduction<float>(isa, pool, a.data(), n).run(band, pulse);
   else BandReduction<double>(isa, pool, a.data(), n).run(band, pulse);
   chase_band(isa, pool, band, n);
-  std::vector<double> values(static_cast<std::size_t>(n)), beside(static_cast<std::size_t>(n));
+  std::vector<double> values(as_size(n)), beside(as_size(n));
   for (std::int64_t i = 0; i < n; ++i) {
-    values[static_cast<std::size_t>(i)] = band[i * band_ld];
-    beside[static_cast<std::size_t>(i)] = band[i * band_ld + 1];
+    values[as_size(i)] = band[i * band_ld];
+    beside[as_size(i)] = band[i * band_ld + 1];
   }
   beside.back() = 0;
   return tridiagonal_eigenvalues(isa, pool, values, beside);
 }
 
-std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a, bool fast,
+std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a,
+                                          GramProducts products,
                                           const std::function<void()>& pulse) {
-  if (a.rows >= two_stage_order) return two_stage_eigenvalues(isa, pool, a, fast, pulse);
+  if (a.rows >= two_stage_order) return two_stage_eigenvalues(isa, pool, a, products, pulse);
   return a.rows > 0 ? by_lapack(isa, pool, a) : std::vector<double>();
 }
 

@@ -13,14 +13,16 @@
 
 namespace sigmascope {
 
-// Ascending; fast: with the large products in fp32. Both read the lower triangle and overwrite it.
+// Ascending. Both read the lower triangle and overwrite it.
 // `pulse` is called now and then by the calling thread, and throws to stop. No bit depends on the
 // number of threads. Each value is within a few n^1/2 units of roundoff of the exact one, in units
 // of the largest. Throw std::runtime_error when LAPACK fails.
-std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a, bool fast,
+std::vector<double> two_stage_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a,
+                                          GramProducts products,
                                           const std::function<void()>& pulse);
 // By two stages, or where n is small by LAPACK's one.
-std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a, bool fast,
+std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Small& a,
+                                          GramProducts products,
                                           const std::function<void()>& pulse);
 
 // Bytes that `symmetric_eigenvalues` takes beside the matrix of order n, at most.

@@ -9,6 +9,7 @@
 #include "kernels/blocks/block.hpp"
 #include "kernels/elements/element_pass.hpp"
 #include "kernels/elements/fingerprint.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -30,7 +31,7 @@ void add(ChangeSums& to, const ChangeSums& more) {
 // Rows [i, i + rows) of the panel in columns [j, j + n) as numbers of fp64.
 ElementCodes decoded(const Isa& isa, const Panel& panel, std::int64_t i, std::int64_t rows,
                      std::int64_t j, std::int64_t n, CodeBuffers& buffers) {
-  buffers.decoded.resize(static_cast<std::size_t>(rows * n));
+  buffers.decoded.resize(as_size(rows * n));
   decode_panel(isa, panel, i, i + rows, j, j + n, 1.0, buffers.decoded.data(), n, buffers.scratch);
   return {DType::f64, reinterpret_cast<const std::byte*>(buffers.decoded.data()), n * 8, rows};
 }
@@ -70,9 +71,9 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
   const std::int64_t height = rows_of_both(cpu, before, after);
   const std::int64_t across = chunks(before.cols, stretch_length);
   // By row, then by stretch.
-  std::vector<ChangeSums> found(static_cast<std::size_t>(height * across));
+  std::vector<ChangeSums> found(as_size(height * across));
   const BlockPlace place{0, 0, before.rows >= before.cols};
-  const auto threads = static_cast<std::size_t>(cpu.pool.threads());
+  const auto threads = as_size(cpu.pool.threads());
   std::vector<Digester> digests_before(threads, Digester(cpu.isa, place, before.has_f64())),
       digests_after(threads, Digester(cpu.isa, place, after.has_f64()));
   std::vector<BothBuffers> buffers(threads);
@@ -80,7 +81,7 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
   for (std::int64_t index = 0; index < panels_before.count(); ++index) {
     const Panel was = panels_before.next(), is = panels_after.next();
     cpu.pool.run(chunks(was.rows, few_rows) * across, [&](std::int64_t part, int worker) {
-      const auto own = static_cast<std::size_t>(worker);
+      const auto own = as_size(worker);
       const std::int64_t end = std::min(part / across * few_rows + few_rows, was.rows);
       const std::int64_t j = part % across * stretch_length,
                          n = std::min(stretch_length, was.cols - j);
@@ -88,7 +89,7 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
         const auto [w, next] = both_codes(cpu.isa, was, is, i, end - i, j, n, buffers[own]);
         for (std::int64_t r = 0; r < w.rows; ++r) {
           const std::byte *was_row = w.data + r * w.stride, *is_row = next.data + r * next.stride;
-          found[static_cast<std::size_t>((i + r) * across + part % across)] =
+          found[as_size((i + r) * across + part % across)] =
               cpu.isa.elements.difference(w.dtype, was_row, is_row, n);
           digests_before[own].add(w.dtype, was_row, was.row0 + i + r, j, n);
           digests_after[own].add(next.dtype, is_row, is.row0 + i + r, j, n);
@@ -99,7 +100,7 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
     for (std::int64_t row = 0; row < was.rows; ++row) {
       ChangeSums sums;
       for (std::int64_t part = 0; part < across; ++part)
-        add(sums, found[static_cast<std::size_t>(row * across + part)]);
+        add(sums, found[as_size(row * across + part)]);
       add(result.sums, sums);
     }
     cpu.report(was.stored_bytes());

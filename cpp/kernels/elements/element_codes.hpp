@@ -13,6 +13,7 @@
 #include "kernels/blocks/decode_panel.hpp"
 #include "kernels/simd/isa.hpp"
 #include "matrix/panel.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -59,7 +60,7 @@ inline ElementCodes element_codes(const Isa& isa, const Panel& panel, std::int64
     const std::int64_t rows = std::min(most, piece->row0 + piece->rows - i);
     if (piece->col_stride == size) return {dtype, first, piece->row_stride, rows};
     const std::int64_t here = std::min(rows, buffered);
-    buffers.transposed.resize(static_cast<std::size_t>(buffered * stretch_length * size));
+    buffers.transposed.resize(as_size(buffered * stretch_length * size));
     const auto transpose = size == 1   ? transpose_codes<1>
                            : size == 2 ? transpose_codes<2>
                            : size == 4 ? transpose_codes<4>
@@ -68,7 +69,7 @@ inline ElementCodes element_codes(const Isa& isa, const Panel& panel, std::int64
     return {dtype, buffers.transposed.data(), n * size, here};
   }
   const std::int64_t here = std::min(most, buffered);
-  buffers.decoded.resize(static_cast<std::size_t>(buffered * stretch_length));
+  buffers.decoded.resize(as_size(buffered * stretch_length));
   decode_panel(isa, panel, i, i + here, j, j + n, 1.0, buffers.decoded.data(), n, buffers.scratch);
   return {DType::f64, reinterpret_cast<const std::byte*>(buffers.decoded.data()), n * 8, here};
 }

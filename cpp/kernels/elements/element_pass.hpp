@@ -12,6 +12,7 @@
 #include "kernels/blocks/cpu.hpp"
 #include "kernels/blocks/pass_layout.hpp"
 #include "kernels/elements/element_codes.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -61,7 +62,7 @@ inline std::int64_t element_pass_bytes(const PassLayout& layout) {
 // join(panel).
 template <class Look, class Join>
 void pass_over(const Matrix& a, std::int64_t height, Cpu& cpu, const Look& look, const Join& join) {
-  std::vector<CodeBuffers> buffers(static_cast<std::size_t>(cpu.pool.threads()));
+  std::vector<CodeBuffers> buffers(as_size(cpu.pool.threads()));
   const std::int64_t across = chunks(a.cols, stretch_length);
   PanelStream panels(a, height);
   for (std::int64_t index = 0; index < panels.count(); ++index) {
@@ -74,8 +75,8 @@ void pass_over(const Matrix& a, std::int64_t height, Cpu& cpu, const Look& look,
       const std::int64_t j = part % across * stretch_length,
                          n = std::min(stretch_length, panel.cols - j);
       for (std::int64_t i = std::max<std::int64_t>(start, 0); i < end;) {
-        const ElementCodes codes = element_codes(cpu.isa, panel, i, end - i, j, n,
-                                                 buffers[static_cast<std::size_t>(worker)]);
+        const ElementCodes codes =
+            element_codes(cpu.isa, panel, i, end - i, j, n, buffers[as_size(worker)]);
         look(panel, codes, i, j, n, worker);
         i += codes.rows;
       }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/simd/isa.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -31,8 +32,8 @@ class Digester {
 
   // Codes of columns [j, j + n) of one stretch in row i.
   void add(DType dtype, const void* codes, std::int64_t i, std::int64_t j, std::int64_t n) {
-    if (j != first_ || static_cast<std::size_t>(n) > keys_.size()) {
-      keys_.resize(static_cast<std::size_t>(n));
+    if (j != first_ || as_size(n) > keys_.size()) {
+      keys_.resize(as_size(n));
       isa_->elements.digest_keys(place_.col0 + j, n, !place_.tall, keys_.data());
       first_ = j;
     }
@@ -69,13 +70,12 @@ inline std::uint64_t mixed(std::uint64_t x) {
 inline std::uint64_t all_keys(const Isa& isa, std::int64_t longer, std::int64_t shorter) {
   const auto ones_of = [&](std::int64_t extent, bool is_longer) {
     std::vector<std::uint64_t> ones(32, 0);
-    std::vector<std::uint32_t> keys(static_cast<std::size_t>(stretch_length));
+    std::vector<std::uint32_t> keys(as_size(stretch_length));
     for (std::int64_t i = 0; i < extent; i += stretch_length) {
       const std::int64_t n = std::min(stretch_length, extent - i);
       isa.elements.digest_keys(i, n, is_longer, keys.data());
       for (std::size_t bit = 0; bit < 32; ++bit)
-        for (std::int64_t e = 0; e < n; ++e)
-          ones[bit] += keys[static_cast<std::size_t>(e)] >> bit & 1u;
+        for (std::int64_t e = 0; e < n; ++e) ones[bit] += keys[as_size(e)] >> bit & 1u;
     }
     return ones;
   };

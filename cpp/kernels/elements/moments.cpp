@@ -8,6 +8,7 @@
 
 #include "kernels/blocks/block.hpp"
 #include "kernels/elements/element_pass.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -85,17 +86,15 @@ class Groups {
         cols_(a.cols),
         slots_(std::min(panel_rows / group_rows + 2, chunks(a.rows, group_rows))),
         ld_(chunks(cols_, line)),
-        columns_(static_cast<std::size_t>(slots_ * ld_)) {
+        columns_(as_size(slots_ * ld_)) {
     result.all = empty_stretch;
-    result.row_squares.assign(static_cast<std::size_t>(rows_), 0.0);
-    result.col_squares.assign(static_cast<std::size_t>(cols_), 0.0);
-    rows_of_.assign(static_cast<std::size_t>(slots_), Rows{});
+    result.row_squares.assign(as_size(rows_), 0.0);
+    result.col_squares.assign(as_size(cols_), 0.0);
+    rows_of_.assign(as_size(slots_), Rows{});
   }
 
   // Column sums of squares of the group that holds a row of the matrix: a chain, row after row.
-  double* columns(std::int64_t row) {
-    return columns_[slot(row) * static_cast<std::size_t>(ld_)].sums.data();
-  }
+  double* columns(std::int64_t row) { return columns_[slot(row) * as_size(ld_)].sums.data(); }
 
   // Adds rows [row0, row1) and sums up the groups that end there. Stretch `part` of a row is at
   // found[part * height + row - row0].
@@ -110,7 +109,7 @@ class Groups {
         for (std::int64_t part = 0; part < chunks(cols_, stretch_length); ++part)
           merge(row, found[part * height + i - row0], part * stretch_length);
         if (group.first_row < 0 && row.first_nonfinite >= 0) group.first_row = i;
-        result.row_squares[static_cast<std::size_t>(i)] = row.sum_squares;
+        result.row_squares[as_size(i)] = row.sum_squares;
         merge(group.sums, row, 0);
       }
     });
@@ -120,8 +119,7 @@ class Groups {
       for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row);
            row += group_rows) {
         double* sums = columns(row);
-        for (std::int64_t j = left; j < right; ++j)
-          result.col_squares[static_cast<std::size_t>(j)] += sums[j];
+        for (std::int64_t j = left; j < right; ++j) result.col_squares[as_size(j)] += sums[j];
         std::fill(sums + left, sums + right, 0.0);
       }
     });
@@ -149,9 +147,7 @@ class Groups {
     std::int64_t first_row = -1;  // that holds a nonfinite number
   };
 
-  std::size_t slot(std::int64_t row) const {
-    return static_cast<std::size_t>(row / group_rows % slots_);
-  }
+  std::size_t slot(std::int64_t row) const { return as_size(row / group_rows % slots_); }
   bool ends_by(std::int64_t row1, std::int64_t row) const {
     return std::min(row + group_rows, rows_) <= row1;
   }
@@ -166,11 +162,11 @@ class Groups {
 ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted) {
   const bool count_codes = counted == CodeCounts::all && has_countable_codes(a);
   const std::size_t codes = count_codes ? (info(a.tiles.front().dtype).size == 2 ? 65536 : 256) : 0;
-  std::vector<std::vector<std::int64_t>> counts(static_cast<std::size_t>(cpu.pool.threads()),
+  std::vector<std::vector<std::int64_t>> counts(as_size(cpu.pool.threads()),
                                                 std::vector<std::int64_t>(codes, 0));
   const std::int64_t height = rows_at_a_time(a, cpu.panel_rows),
                      across = chunks(a.cols, stretch_length);
-  std::vector<Stretch> found(static_cast<std::size_t>(height * across));  // by stretch, then by row
+  std::vector<Stretch> found(as_size(height * across));  // by stretch, then by row
   Groups groups(a, height);
   const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i,
                         std::int64_t j, std::int64_t n, int) {
@@ -181,7 +177,7 @@ ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted) {
   pass_over(a, height, cpu, look, [&](const Panel& panel) {
     if (count_codes)
       cpu.pool.run(panel.rows, [&](std::int64_t i, int worker) {
-        count_panel_codes(panel, i, counts[static_cast<std::size_t>(worker)].data());
+        count_panel_codes(panel, i, counts[as_size(worker)].data());
       });
     groups.close(panel.row0, panel.row0 + panel.rows, found.data(), height, cpu.pool);
     cpu.report(panel.stored_bytes());

@@ -12,6 +12,7 @@
 #include "kernels/blocks/decode_panel.hpp"
 #include "kernels/blocks/lapack.hpp"
 #include "kernels/gram/gram_tiles.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -85,7 +86,7 @@ struct Squares {
     constexpr std::int64_t part = 64;
     const std::int64_t n = static_cast<std::int64_t>(columns.size());
     const std::size_t before = rows.size();
-    rows.resize(before + static_cast<std::size_t>(panel.rows), 0.0);
+    rows.resize(before + as_size(panel.rows), 0.0);
     pool.run(chunks(n, part), [&](std::int64_t index, int) {
       const std::int64_t j = index * part;
       add_squares(std::min(part, n - j), panel.rows, panel.x + j * panel.col_step, panel.col_step,
@@ -121,9 +122,9 @@ struct Cosines {
 
 Cosines cosines(ThreadPool& pool, const Small& g) {
   const std::int64_t n = g.rows;
-  std::vector<Cosines> of_column(static_cast<std::size_t>(n));
+  std::vector<Cosines> of_column(as_size(n));
   pool.run(n, [&](std::int64_t j, int) {
-    Cosines& own = of_column[static_cast<std::size_t>(j)];
+    Cosines& own = of_column[as_size(j)];
     const double least = parallel * parallel * g(j, j);
     int found = 0;
     for (std::int64_t i = j + 1; i < n; ++i) {
@@ -147,8 +148,8 @@ double largest_eigenvalue(const Small& g) {
   std::int64_t heaviest = 0;
   for (std::int64_t j = 1; j < n; ++j)
     if (g(j, j) > g(heaviest, heaviest)) heaviest = j;
-  std::vector<double> x(static_cast<std::size_t>(n), 0.0), y = x;
-  x[static_cast<std::size_t>(heaviest)] = 1;
+  std::vector<double> x(as_size(n), 0.0), y = x;
+  x[as_size(heaviest)] = 1;
   double quotient = 0;
   for (int step = 0; step < 4; ++step) {
     const double one = 1, zero = 0;
@@ -174,7 +175,7 @@ void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
   const std::int64_t n = g.rows;
   double trace = 0, squares = 0;
   for (std::int64_t j = 0; j < n; ++j) {
-    const double value = g(j, j) = sums.columns[static_cast<std::size_t>(j)];
+    const double value = g(j, j) = sums.columns[as_size(j)];
     trace += value;
     squares += value * value;
     gram.heaviest = std::max(gram.heaviest, value);
@@ -197,13 +198,13 @@ void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
 Narrow decode_all(Cpu& cpu, const Panel& panel, double factor, GramProducts products, double* out,
                   std::int64_t ld) {
   const bool fast = products == GramProducts::fast;
-  std::vector<std::vector<std::byte>> scratch(static_cast<std::size_t>(cpu.pool.threads()));
-  std::vector<Narrow> widest(static_cast<std::size_t>(chunks(panel.rows, row_chunk)), Narrow::bf16);
+  std::vector<std::vector<std::byte>> scratch(as_size(cpu.pool.threads()));
+  std::vector<Narrow> widest(as_size(chunks(panel.rows, row_chunk)), Narrow::bf16);
   cpu.pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
     const std::int64_t i = chunk * row_chunk, end = std::min(i + row_chunk, panel.rows);
     decode_panel(cpu.isa, panel, i, end, 0, panel.cols, factor, out + i * ld, ld,
-                 scratch[static_cast<std::size_t>(worker)]);
-    Narrow& own = widest[static_cast<std::size_t>(chunk)];
+                 scratch[as_size(worker)]);
+    Narrow& own = widest[as_size(chunk)];
     for (std::int64_t row = i; fast && row < end; ++row)
       own = std::max(own, cpu.isa.gram.narrowest(out + row * ld, panel.cols));
   });
@@ -224,7 +225,7 @@ Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products) {
   std::optional<GramTiles> tiles;
   if (fast && cpu.isa.tiles) tiles.emplace(n);
   Gram result{Small(n, n)};
-  Squares squares{std::vector<double>(static_cast<std::size_t>(n)), {}};
+  Squares squares{std::vector<double>(as_size(n)), {}};
   Narrow widest = fast ? Narrow::bf16 : Narrow::f64;
   PanelStream panels(a, gram_rows);
   for (std::int64_t index = 0; index < panels.count(); ++index) {

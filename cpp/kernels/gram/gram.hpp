@@ -28,9 +28,6 @@
 
 namespace sigmascope {
 
-// full: products in fp64. fast: in fp32 or bf16, if the numbers of a panel are such.
-enum class GramProducts { full, fast };
-
 // A^T A, its lower triangle, in fp64.
 Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products);
 

@@ -11,6 +11,7 @@
 #include "kernels/blocks/thread_pool.hpp"
 #include "kernels/blocks/tile_registers.hpp"
 #include "kernels/simd/isa.hpp"
+#include "matrix/sizes.hpp"
 #include "matrix/small.hpp"
 
 namespace sigmascope {
@@ -59,9 +60,9 @@ inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const 
   const int parts = narrow == Narrow::bf16 ? 1 : tile_parts;
   constexpr std::int64_t bytes = 2 * tile_codes;
   const std::int64_t group_codes = steps * parts * tile_codes;
-  std::vector<AlignedArray<std::uint32_t>> cells(static_cast<std::size_t>(pool.threads()));
+  std::vector<AlignedArray<std::uint32_t>> cells(as_size(pool.threads()));
   pool.run(chunks(n, cell_group), [&](std::int64_t group, int worker) {
-    auto& own = cells[static_cast<std::size_t>(worker)];
+    auto& own = cells[as_size(worker)];
     if (!own) own = aligned_array<std::uint32_t>(gram_rows * cell_group);
     const std::int64_t j = group * cell_group;
     isa.gram.pack(Narrow::f32, std::min(cell_group, n - j), panel.rows,
@@ -86,9 +87,9 @@ inline void add_in_tiles(const Isa& isa, ThreadPool& pool, Narrow narrow, const 
         .part = bytes,
         .parts = parts};
   };
-  std::vector<AlignedArray<float>> sums(static_cast<std::size_t>(pool.threads()));
+  std::vector<AlignedArray<float>> sums(as_size(pool.threads()));
   each_tile(pool, n, [&](const GramTile& t, int worker) {
-    auto& sum = sums[static_cast<std::size_t>(worker)];
+    auto& sum = sums[as_size(worker)];
     if (!sum) sum = aligned_array<float>(gram_tile * gram_tile);
     std::fill_n(sum.get(), gram_tile * gram_tile, 0.0f);
     const TileRegisters ready(tiles);

@@ -20,6 +20,7 @@
 #include "kernels/panels/strip_sums.hpp"
 #include "kernels/simd/isa.hpp"
 #include "matrix/panel.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -73,7 +74,7 @@ class Bf16Panels {
         height_(std::min(panel_rows(options, cols_, pool.threads()), even(a.rows()))),
         strips_(isa, pool, a, options, chain),
         left_(std::min(height_, chain), width_),
-        decoding_(static_cast<std::size_t>(pool.threads())) {
+        decoding_(as_size(pool.threads())) {
     const Factors factors(a.factor);
     block_factor_ = static_cast<float>(factors.block);
     panel_factor_ = factors.panel;
@@ -118,7 +119,7 @@ class Bf16Panels {
     pool_.run(chunks(here_, few), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * few, end = std::min(i + few, here_);
       decode_bf16(isa_, panel, i, end, 0, cols_, panel_factor_, own_.get() + i * ld_, ld_,
-                  decoding_[static_cast<std::size_t>(worker)]);
+                  decoding_[as_size(worker)]);
       if (cols_ % 2 != 0)
         for (std::int64_t r = i; r < end; ++r) own_[r * ld_ + cols_] = 0;
     });

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "kernels/blocks/block.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -26,7 +27,7 @@ class ChainSums {
         parts_(chunks(size, part)),
         chains_(chains),
         z_(aligned_array<T>(size)),
-        next_(std::make_unique<std::atomic<int>[]>(static_cast<std::size_t>(parts_))) {
+        next_(std::make_unique<std::atomic<int>[]>(as_size(parts_))) {
     std::fill_n(z_.get(), size, T(0));
     if (chains_ <= group) return;
     total_ = aligned_array<T>(size);
@@ -66,7 +67,7 @@ class ChainSums {
   const T* data() const { return total_ ? total_.get() : z_.get(); }
 
  private:
-  std::atomic<int>& next(std::int64_t part) { return next_[static_cast<std::size_t>(part)]; }
+  std::atomic<int>& next(std::int64_t part) { return next_[as_size(part)]; }
 
   std::int64_t size_, part_, parts_, chains_;
   // Sums of up to 16 chains, and of all groups of 16 before them, if there are more.

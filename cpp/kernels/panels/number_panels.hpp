@@ -21,6 +21,7 @@
 #include "kernels/panels/strip_sums.hpp"
 #include "kernels/simd/isa.hpp"
 #include "matrix/panel.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -61,7 +62,7 @@ class NumberPanels {
         height_(std::min(panel_rows(options, cols_, pool.threads()),
                          std::max<std::int64_t>(a.rows(), 1))),
         strips_(isa, pool, a, options, chain),
-        scratch_(static_cast<std::size_t>(pool.threads())) {
+        scratch_(as_size(pool.threads())) {
     const Factors factors(a.factor);
     block_factor_ = static_cast<T>(factors.block);
     panel_factor_ = factors.panel;
@@ -109,7 +110,7 @@ class NumberPanels {
     pool_.run(chunks(here_, few), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * few;
       decode_panel(isa_, panel, i, std::min(i + few, here_), 0, cols_, panel_factor_,
-                   own_.get() + i * ld_, ld_, scratch_[static_cast<std::size_t>(worker)]);
+                   own_.get() + i * ld_, ld_, scratch_[as_size(worker)]);
     });
   }
 
@@ -171,7 +172,7 @@ class NumberPanels {
     codes_ = own_codes_.get();
     for (std::int64_t i = 0; i < here_; ++i)
       std::memcpy(own_codes_.get() + i * ld_, piece.data + i * piece.row_stride,
-                  static_cast<std::size_t>(2 * cols_));
+                  as_size(2 * cols_));
   }
 
   // y (rows x width) += rows from i, columns from j of the panel, times those rows of x.

@@ -14,6 +14,7 @@
 #include "kernels/panels/panel_product.hpp"
 #include "kernels/panels/products.hpp"
 #include "matrix/panel.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -24,8 +25,7 @@ enum class ReportedBytes { all, none };
 inline void add_remainder(const Isa& isa, const MatrixView& a, const Block<float>& x,
                           std::int64_t row, std::int64_t end, float* y) {
   const Sparse& s = *a.remainder;
-  const std::int64_t e = s.first[static_cast<std::size_t>(row)],
-                     count = s.first[static_cast<std::size_t>(end)] - e;
+  const std::int64_t e = s.first[as_size(row)], count = s.first[as_size(end)] - e;
   isa.blocks.add_entries(count, s.cols.data() + e, s.rows.data() + e, s.values.data() + e,
                          static_cast<float>(a.factor), x.ld, x.data.get(), row, y);
 }
@@ -65,13 +65,13 @@ void multiply_by_own_panels(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& 
     ThreadPool pool{1};
     std::optional<P> product;
   };
-  std::vector<Own> own(static_cast<std::size_t>(cpu.pool.threads()));
+  std::vector<Own> own(as_size(cpu.pool.threads()));
   std::atomic<std::int64_t> done = 0;
   // Without sums the rows may be cut anywhere.
   const std::int64_t size = blocks.z ? P::chain : all.height();
   cpu.pool.run(chunks(a.rows(), size), [&](std::int64_t part, int worker) {
     try {
-      auto& [pool, product] = own[static_cast<std::size_t>(worker)];
+      auto& [pool, product] = own[as_size(worker)];
       if (!product) {
         product.emplace(cpu.isa, pool, a, options);
         if (x) product->load_block(x);

@@ -6,6 +6,7 @@
 
 #include "kernels/panels/bf16_panels.hpp"
 #include "kernels/panels/number_panels.hpp"
+#include "kernels/panels/tile_heights.hpp"
 #include "kernels/panels/tile_panels.hpp"
 
 namespace sigmascope {
@@ -99,15 +100,14 @@ std::int64_t tile_pass_bytes(const PassLayout& layout, std::int64_t columns,
                      length = layout.files && !layout.wide ? layout.shorter() : layout.longer();
   const std::int64_t across = round_up(length, tile_depth) + tile_side;
   const std::int64_t count = layout.files ? 1 : layout.threads;
-  const PanelOptions options{.width = ld,
-                             .threads = layout.files ? PanelThreads::all : PanelThreads::one,
-                             .height = layout.panel_rows};
+  const PanelOptions options{.width = ld, .height = layout.panel_rows};
   std::int64_t codes = 0, tallest = 0;  // of a panel
   for (const int parts : {1, 2, 3}) {
     if (layout.element_bytes > 2 && parts < tile_parts) continue;
-    const std::int64_t rows =
-        std::min(TilePanels::most_panel_rows(2 * parts * across, options, layout.threads),
-                 round_up(lines, tile_depth));
+    const std::int64_t row_bytes = 2 * parts * across,
+                       fitting = layout.files ? shared_tile_rows(row_bytes, layout.threads)
+                                              : far_tile_rows(row_bytes, most_own_tile_rows);
+    const std::int64_t rows = std::min(tile_rows(options, fitting), round_up(lines, tile_depth));
     codes = std::max(codes, parts * std::max(rows * spread<std::uint16_t>(across),
                                              across * spread<std::uint16_t>(rows)));
     tallest = std::max(tallest, rows);

@@ -11,6 +11,7 @@
 #include "kernels/blocks/decode_panel.hpp"
 #include "kernels/simd/isa.hpp"
 #include "matrix/panel.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -80,7 +81,7 @@ class Summands {
   // They are added up in the order of decode_panel, with its factors.
   std::array<Summand, most> row(std::int64_t i) const {
     std::array<Summand, most> of{};
-    for (std::size_t t = 0; t < static_cast<std::size_t>(count_); ++t) {
+    for (std::size_t t = 0; t < as_size(count_); ++t) {
       const Piece& piece = panel_.pieces[t];
       of[t] = {.codes = piece.data + i * piece.row_stride,
                .ahead = i + 1 < panel_.rows ? piece.row_stride : 0,

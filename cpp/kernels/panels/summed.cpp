@@ -14,6 +14,7 @@
 #include "kernels/blocks/decode_panel.hpp"
 #include "kernels/blocks/thread_pool.hpp"
 #include "kernels/panels/stored_parts.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -31,7 +32,7 @@ void each_row(const Matrix& a, Cpu& cpu, const Use& use, const GoesOn& goes_on) 
     cpu.pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
       for (std::int64_t i = chunk * row_chunk; i < std::min(panel.rows, (chunk + 1) * row_chunk);
            ++i)
-        use(panel, i, static_cast<std::size_t>(worker));
+        use(panel, i, as_size(worker));
     });
     cpu.report(panel.stored_bytes());
     if (!goes_on()) return;
@@ -44,8 +45,8 @@ class RowReader {
  public:
   RowReader(const Matrix& a, const Cpu& cpu)
       : isa_(cpu.isa),
-        scratch_(static_cast<std::size_t>(cpu.pool.threads())),
-        numbers_(scratch_.size(), std::vector<T>(static_cast<std::size_t>(a.cols))) {}
+        scratch_(as_size(cpu.pool.threads())),
+        numbers_(scratch_.size(), std::vector<T>(as_size(a.cols))) {}
 
   const T* decoded(const Panel& panel, std::int64_t i, std::size_t worker) {
     T* to = numbers_[worker].data();
@@ -122,19 +123,17 @@ std::int64_t remainders(const std::uint16_t* parts, std::int64_t stride, std::in
 // All of them by rows, or by columns if transposed.
 Sparse assembled(std::vector<std::vector<Entry>>& found, std::int64_t rows, bool transposed) {
   Sparse s;
-  s.first.assign(static_cast<std::size_t>(rows + 1), 0);
-  const auto line = [&](const Entry& e) {
-    return static_cast<std::size_t>(transposed ? e.col : e.row);
-  };
+  s.first.assign(as_size(rows + 1), 0);
+  const auto line = [&](const Entry& e) { return as_size(transposed ? e.col : e.row); };
   for (const auto& some : found)
     for (const Entry& e : some) ++s.first[line(e) + 1];
   for (std::size_t i = 1; i < s.first.size(); ++i) s.first[i] += s.first[i - 1];
-  const auto size = static_cast<std::size_t>(s.first.back());
+  const auto size = as_size(s.first.back());
   s.rows.resize(size), s.cols.resize(size), s.values.resize(size);
   std::vector<std::int64_t> next = s.first;
   for (auto& some : found) {
     for (const Entry& e : some) {
-      const auto at = static_cast<std::size_t>(next[line(e)]++);
+      const auto at = as_size(next[line(e)]++);
       s.rows[at] = transposed ? e.col : e.row, s.cols[at] = transposed ? e.row : e.col,
       s.values[at] = e.value;
     }
@@ -152,8 +151,7 @@ std::optional<Matrix> gathered_parts(Cpu& cpu, const Matrix& a, bool transposed)
   // Room for the parts of a row; of a chunk of rows, part after part, if they are transposed.
   const std::int64_t held = transposed ? row_chunk : 1;
   std::vector<std::vector<std::uint16_t>> parts(
-      static_cast<std::size_t>(cpu.pool.threads()),
-      std::vector<std::uint16_t>(static_cast<std::size_t>(tile_parts * held * row)));
+      as_size(cpu.pool.threads()), std::vector<std::uint16_t>(as_size(tile_parts * held * row)));
   std::vector<int> most(parts.size(), 1);
   std::atomic<bool> more = false;
   RowReader<float> numbers(a, cpu);
@@ -170,9 +168,7 @@ std::optional<Matrix> gathered_parts(Cpu& cpu, const Matrix& a, bool transposed)
       if (transposed)
         transpose_rows(own + q * held * row, row, count, a.cols,
                        codes.get() + q * size + i / held * held, ld);
-      else
-        std::memcpy(codes.get() + q * size + i * ld, own + q * row,
-                    static_cast<std::size_t>(2 * ld));
+      else std::memcpy(codes.get() + q * size + i * ld, own + q * row, as_size(2 * ld));
   };
   each_row(a, cpu, split, [&] { return !more.load(); });
   if (more) return std::nullopt;
@@ -195,9 +191,9 @@ std::optional<Matrix> separated_numbers(Cpu& cpu, const Matrix& a, bool transpos
       aligned_array<std::uint16_t>(copied ? rows * ld : 0);
   const std::int64_t held = transposed ? row_chunk : 1, most = a.rows * a.cols / remainder_share;
   std::vector<std::vector<std::uint16_t>> parts(
-      static_cast<std::size_t>(cpu.pool.threads()),
-      std::vector<std::uint16_t>(static_cast<std::size_t>((held + tile_parts - 1) * row)));
-  std::vector<std::vector<Entry>> found(static_cast<std::size_t>(chunks(a.rows, row_chunk)));
+      as_size(cpu.pool.threads()),
+      std::vector<std::uint16_t>(as_size((held + tile_parts - 1) * row)));
+  std::vector<std::vector<Entry>> found(as_size(chunks(a.rows, row_chunk)));
   std::atomic<std::int64_t> count = 0;
   RowReader<float> numbers(a, cpu);
   const auto split = [&](const Panel& panel, std::int64_t r, std::size_t worker) {
@@ -206,14 +202,13 @@ std::optional<Matrix> separated_numbers(Cpu& cpu, const Matrix& a, bool transpos
     std::uint16_t *all = parts[worker].data(), *own = all + i % held * row,
                   *scratch = all + (held - 1) * row;
     const int kinds = numbers.split(panel, r, worker, scratch, row);
-    if (kinds > 1)
-      count += remainders(scratch, row, i, a.cols, found[static_cast<std::size_t>(i / row_chunk)]);
+    if (kinds > 1) count += remainders(scratch, row, i, a.cols, found[as_size(i / row_chunk)]);
     if (!copied) return;
-    if (own != scratch) std::memcpy(own, scratch, static_cast<std::size_t>(2 * row));
+    if (own != scratch) std::memcpy(own, scratch, as_size(2 * row));
     const std::int64_t complete = i % held + 1;
     if (complete < held && i + 1 < a.rows) return;
     if (transposed) transpose_rows(all, row, complete, a.cols, codes.get() + i / held * held, ld);
-    else std::memcpy(codes.get() + i * ld, own, static_cast<std::size_t>(2 * ld));
+    else std::memcpy(codes.get() + i * ld, own, as_size(2 * ld));
   };
   each_row(a, cpu, split, [&] { return count <= most; });
   if (count > most) return std::nullopt;

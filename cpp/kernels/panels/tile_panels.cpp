@@ -8,6 +8,8 @@
 
 #include "kernels/blocks/tile_registers.hpp"
 #include "kernels/panels/stored_parts.hpp"
+#include "kernels/panels/tile_heights.hpp"
+#include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
@@ -18,38 +20,11 @@ constexpr std::int64_t row_chunk = 128;     // rows per task
 constexpr std::int64_t column_chunk = 512;  // columns per task
 constexpr std::int64_t strip = 64;          // of which so many at a time
 
-// Rows of a panel. A panel that all threads share fills their L2 caches, or has so many rows that
-// the sums of z are a small part of the work. A panel of one thread, which passes over it twice,
-// fills its L2 cache, unless the blocks fill that by themselves.
-constexpr std::int64_t shared_bytes = std::int64_t{2} << 20, enough = 128,
-                       wide_bytes = std::int64_t{16} << 20;
-constexpr std::int64_t blocks_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{512} << 10,
-                       most_rows = 256, far_bytes = std::int64_t{8} << 20, far_rows = 128;
-
-std::int64_t shared_rows(std::int64_t row_bytes, int threads) {
-  const std::int64_t fitting = std::min<std::int64_t>(shared_bytes * threads / row_bytes, tile_sum);
-  return fitting < enough ? std::min(wide_bytes / row_bytes, enough) : fitting;
-}
-
-std::int64_t own_rows(std::int64_t row_bytes, std::int64_t beside, int parts) {
-  return beside < blocks_bytes ? std::min(own_bytes / row_bytes, most_rows)
-                               : std::min(far_bytes / row_bytes, parts > 1 ? far_rows : most_rows);
-}
-
 std::int64_t columns_at_a_time(std::int64_t cols, int threads) {
   return std::min(column_chunk, round_up(chunks(round_up(cols, depth), threads), strip));
 }
 
 }  // namespace
-
-std::int64_t TilePanels::most_panel_rows(std::int64_t row_bytes, const PanelOptions& options,
-                                         int threads) {
-  if (options.height > 0) return round_up(options.height, depth);
-  const std::int64_t fitting = options.threads == PanelThreads::all
-                                   ? shared_rows(row_bytes, threads)
-                                   : std::min(far_bytes / row_bytes, most_rows);
-  return std::max(fitting / depth * depth, depth);
-}
 
 TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a,
                        const PanelOptions& options)
@@ -66,16 +41,14 @@ TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a,
   sum_rows_ = columns_at_a_time(cols_, own ? 1 : pool.threads());
   const std::int64_t row_bytes = 2 * std::max<std::int64_t>(cols_, 1) * most_parts_;
   const std::int64_t fitting =
-      own ? own_rows(row_bytes, width_ * cols_ * (2 * block_parts_ + 4), most_parts_)
-          : shared_rows(row_bytes, pool.threads());
-  height_ = std::min(options.height > 0 ? round_up(options.height, depth)
-                                        : std::max(fitting / depth * depth, depth),
-                     round_up(a.rows(), depth));
+      own ? own_tile_rows(row_bytes, width_ * cols_ * (2 * block_parts_ + 4), most_parts_)
+          : shared_tile_rows(row_bytes, pool.threads());
+  height_ = std::min(tile_rows(options, fitting), round_up(a.rows(), depth));
   const Factors factors(a.factor);
   block_factor_ = static_cast<float>(factors.block);
   panel_factor_ = factors.panel;
-  decoding_.resize(static_cast<std::size_t>(pool.threads()));
-  strips_.resize(static_cast<std::size_t>(pool.threads()));
+  decoding_.resize(as_size(pool.threads()));
+  strips_.resize(as_size(pool.threads()));
   given_ = PackedBlock(height_, width_, block_parts_);
 }
 
@@ -134,11 +107,11 @@ void TilePanels::load_panel(const Panel& panel) {
   constexpr std::int64_t few = 16;
   const std::int64_t below = round_up(panel.rows, depth);
   const Summands sum(panel, panel_factor_);
-  std::vector<int> parts(static_cast<std::size_t>(chunks(below, few)), 1);
+  std::vector<int> parts(as_size(chunks(below, few)), 1);
   pool_.run(chunks(below, few), [&](std::int64_t chunk, int worker) {
-    DecodeScratch& scratch = decoding_[static_cast<std::size_t>(worker)];
-    scratch.numbers.resize(static_cast<std::size_t>(panel.cols));
-    int& most = parts[static_cast<std::size_t>(chunk)];
+    DecodeScratch& scratch = decoding_[as_size(worker)];
+    scratch.numbers.resize(as_size(panel.cols));
+    int& most = parts[as_size(chunk)];
     for (std::int64_t i = chunk * few; i < std::min(below, chunk * few + few); ++i)
       most = std::max(most, load_row(panel, sum, stored, i, scratch));
   });
@@ -156,7 +129,7 @@ int TilePanels::load_row(const Panel& panel, const Summands& sum, int stored, st
   }
   if (stored == 1) {
     const Piece& piece = panel.pieces.front();
-    std::memcpy(to, piece.data + i * piece.row_stride, static_cast<std::size_t>(2 * panel.cols));
+    std::memcpy(to, piece.data + i * piece.row_stride, as_size(2 * panel.cols));
     std::fill_n(to + panel.cols, across - panel.cols, std::uint16_t{0});
     return 1;
   }
@@ -208,7 +181,7 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
   const std::int64_t step_bytes = parts_ * across * bytes, most = strip_bytes / step_bytes;
   static_assert(strip_bytes >= tile_parts * across * bytes);
   pool_.run(chunks(all, chunk), [&](std::int64_t index, int worker) {
-    AlignedArray<std::uint16_t>& paired = strips_[static_cast<std::size_t>(worker)];
+    AlignedArray<std::uint16_t>& paired = strips_[as_size(worker)];
     if (!paired) paired = aligned_array<std::uint16_t>(strip_bytes / 2);
     const TileOperand right{.data = reinterpret_cast<const std::byte*>(paired.get()),
                             .stride = 2 * depth,

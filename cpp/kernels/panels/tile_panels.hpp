@@ -38,10 +38,6 @@ class TilePanels {
   // Bytes of a strip of columns that are paired at a time: the L1 cache holds them and the sums.
   static constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;
 
-  // Most rows of a panel, of rows of `row_bytes` as parts, however wide the blocks are.
-  static std::int64_t most_panel_rows(std::int64_t row_bytes, const PanelOptions& options,
-                                      int threads);
-
   TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, const PanelOptions& options);
 
   std::int64_t height() const { return height_; }

@@ -80,7 +80,7 @@ struct PlainBackend {
     return x;
   }
 
-  std::vector<double> eigvalsh(Small& a, bool) {
+  std::vector<double> eigvalsh(Small& a, GramProducts) {
     std::vector<double> values = eigh(a).values;
     std::reverse(values.begin(), values.end());
     return values;
@@ -195,6 +195,6 @@ extern "C" void plain_gram_spectrum(const double* values, std::int64_t m, std::i
   PlainBackend device;
   const PlainBlock matrix = dense(values, m, n);
   PlainOperator a{device, matrix};
-  const auto result = gram_spectrum(device, a, false);
+  const auto result = gram_spectrum(device, a, GramProducts::full);
   std::copy(result.values.begin(), result.values.end(), s);
 }
