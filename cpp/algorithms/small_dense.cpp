@@ -3,8 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
-#include <string>
+
+#include "algorithms/lapack_calls.hpp"
+#include "matrix/sizes.hpp"
 
 extern "C" {
 void scipy_dgemm_(const char*, const char*, const int*, const int*, const int*, const double*,
@@ -22,8 +23,6 @@ void scipy_dstedc_(const char*, const int*, double*, double*, double*, const int
                    const int*, int*, const int*, int*);
 void scipy_dormtr_(const char*, const char*, const char*, const int*, const int*, const double*,
                    const int*, const double*, double*, const int*, double*, const int*, int*);
-void scipy_dgesdd_(const char*, const int*, const int*, double*, const int*, double*, double*,
-                   const int*, double*, const int*, double*, const int*, int*, int*);
 void scipy_dgesv_(const int*, const int*, double*, const int*, int*, double*, const int*, int*);
 void scipy_dpotrf_(const char*, const int*, double*, const int*, int*);
 void scipy_dtrtri_(const char*, const char*, const int*, double*, const int*, int*);
@@ -32,19 +31,6 @@ void scipy_dtrtri_(const char*, const char*, const int*, double*, const int*, in
 namespace sigmascope {
 
 namespace {
-
-int to_int(std::int64_t n) {
-  if (n > 46340)
-    throw std::invalid_argument("a small matrix of order " + std::to_string(n) +
-                                " exceeds LAPACK's 32-bit indices");
-  return static_cast<int>(n);
-}
-
-void check(const char* routine, int failed) {
-  if (failed != 0)
-    throw std::runtime_error(std::string("LAPACK ") + routine +
-                             " failed with info = " + std::to_string(failed));
-}
 
 Small gemm(const char* transa, const Small& a, const Small& b, std::int64_t m, std::int64_t k) {
   Small c(m, b.cols);
@@ -72,18 +58,18 @@ Small gram_of(const Small& a) {
 }
 
 std::vector<double> column_norms(const Small& a) {
-  std::vector<double> norms(static_cast<std::size_t>(a.cols));
+  std::vector<double> norms(as_size(a.cols));
   for (std::int64_t j = 0; j < a.cols; ++j) {
     double sum = 0;
     for (std::int64_t i = 0; i < a.rows; ++i) sum += a(i, j) * a(i, j);
-    norms[static_cast<std::size_t>(j)] = std::sqrt(sum);
+    norms[as_size(j)] = std::sqrt(sum);
   }
   return norms;
 }
 
 EigenPairs eigh(Small a) {
   const int n = to_int(a.rows);
-  EigenPairs result{std::vector<double>(static_cast<std::size_t>(n)), Small()};
+  EigenPairs result{std::vector<double>(as_size(n)), Small()};
   if (n > 0) {
     double work_size = 0;
     int iwork_size = 0, query = -1, failed = 0;
@@ -91,7 +77,7 @@ EigenPairs eigh(Small a) {
                   &query, &failed);
     int lwork = static_cast<int>(work_size), liwork = iwork_size;
     Small work(lwork, 1);
-    std::vector<int> iwork(static_cast<std::size_t>(liwork));
+    std::vector<int> iwork(as_size(liwork));
     scipy_dsyevd_("V", "L", &n, a.data(), &n, result.values.data(), work.data(), &lwork,
                   iwork.data(), &liwork, &failed);
     check("dsyevd", failed);
@@ -106,7 +92,7 @@ Diagonalized::Diagonalized(Small matrix)
     : order_(to_int(matrix.rows)),
       reflections_(std::move(matrix)),
       z_(order_, order_),
-      values_(static_cast<std::size_t>(order_)),
+      values_(as_size(order_)),
       tau_(values_.size()) {
   if (order_ == 0) return;
   std::vector<double> below(values_.size());
@@ -134,7 +120,7 @@ void Diagonalized::apply_reflections(const char* side, Small& x) const {
 
 EigenPairs Diagonalized::top(std::int64_t k) const {
   const std::int64_t n = order_;
-  EigenPairs result{std::vector<double>(static_cast<std::size_t>(k)), Small(n, k)};
+  EigenPairs result{std::vector<double>(as_size(k)), Small(n, k)};
   if (n == 0 || k == 0) return result;
   std::copy_n(values_.rbegin(), k, result.values.begin());
   for (std::int64_t j = 0; j < k; ++j)
@@ -173,33 +159,13 @@ Small symmetric_product(const Small& a, const Small& x) {
 std::vector<double> symmetric_residuals(const Small& a, const EigenPairs& pairs) {
   Small defect = pairs.vectors;
   const int n = to_int(defect.rows), k = to_int(defect.cols);
-  if (n == 0 || k == 0) return std::vector<double>(static_cast<std::size_t>(k), 0.0);
+  if (n == 0 || k == 0) return std::vector<double>(as_size(k), 0.0);
   for (std::int64_t j = 0; j < k; ++j)
-    for (std::int64_t i = 0; i < n; ++i) defect(i, j) *= -pairs.values[static_cast<std::size_t>(j)];
+    for (std::int64_t i = 0; i < n; ++i) defect(i, j) *= -pairs.values[as_size(j)];
   const double one = 1;
   scipy_dsymm_("L", "L", &n, &k, &one, a.data(), &n, pairs.vectors.data(), &n, &one, defect.data(),
                &n);
   return column_norms(defect);
-}
-
-SmallSvd svd(Small a) {
-  const int m = to_int(a.rows), n = to_int(a.cols), p = std::min(m, n);
-  SmallSvd result{Small(m, p), std::vector<double>(static_cast<std::size_t>(p)), Small()};
-  Small vt(p, n);
-  if (p > 0) {
-    double work_size = 0;
-    int query = -1, failed = 0;
-    std::vector<int> iwork(static_cast<std::size_t>(8 * p));
-    scipy_dgesdd_("S", &m, &n, a.data(), &m, result.s.data(), result.u.data(), &m, vt.data(), &p,
-                  &work_size, &query, iwork.data(), &failed);
-    int lwork = static_cast<int>(work_size);
-    Small work(lwork, 1);
-    scipy_dgesdd_("S", &m, &n, a.data(), &m, result.s.data(), result.u.data(), &m, vt.data(), &p,
-                  work.data(), &lwork, iwork.data(), &failed);
-    check("dgesdd", failed);
-  }
-  result.v = vt.transposed();
-  return result;
 }
 
 std::optional<Small> cholesky(Small a) {
@@ -223,7 +189,7 @@ Small inverse_upper(Small r) {
 
 std::optional<Small> solution(Small a, Small b) {
   const int n = to_int(a.rows), k = to_int(b.cols);
-  std::vector<int> pivots(static_cast<std::size_t>(n));
+  std::vector<int> pivots(as_size(n));
   int failed = 0;
   if (n > 0) scipy_dgesv_(&n, &k, a.data(), &n, pivots.data(), b.data(), &n, &failed);
   if (failed > 0) return std::nullopt;

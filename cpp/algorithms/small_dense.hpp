@@ -59,6 +59,7 @@ class Diagonalized {
 Small symmetric_product(const Small& a, const Small& x);
 // The norms of a x - lambda x for eigenpairs of such a matrix.
 std::vector<double> symmetric_residuals(const Small& a, const EigenPairs& pairs);
+// A small SVD whose values are right to rounding; see small_svd.cpp.
 SmallSvd svd(Small a);
 // Upper triangular R with R^T R = a; nothing if a is not positive definite.
 std::optional<Small> cholesky(Small a);

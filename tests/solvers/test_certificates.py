@@ -241,6 +241,25 @@ def test_sums_of_one_sign_are_within_the_floor() -> None:
             check(ss.svds(A, 1, method="krylov", seed=seed), A)
 
 
+@pytest.mark.parametrize("seed", [66, 224, 244])
+def test_clusters_are_not_moved_by_divide_and_conquer(seed: int) -> None:
+    """It deflates close values again and again: by up to 318 roundings, where 192 are claimed.
+
+    A few large values over a flat bulk that is far smaller: roundings of the largest alone remain.
+    """
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(200, 420))
+    bulk = 10.0 ** rng.uniform(-6, -3) * (
+        1 + 10.0 ** rng.uniform(-9, -7) * rng.uniform(-1, 1, n - 4)
+    )
+    A = ks.prescribed(4 * n, n, np.r_[np.arange(1, 5) ** -0.8, bulk], seed)[0]
+    sigma = np.linalg.svd(A, compute_uv=False)
+    found = ss.svds(A, int(0.4 * n), tol=1e-12, method="gram")
+    assert found.method == "full decomposition"
+    check(found, A)
+    assert np.abs(found.s - sigma[: len(found.s)]).max() <= 20 * 2.0**-53 * sigma[0]
+
+
 @pytest.mark.parametrize(("dtype", "tol"), [(np.float32, 1e-7), (np.float64, 1e-15)])
 def test_a_tolerance_below_the_floor_acts_as_the_floor_and_says_so(dtype: type, tol: float) -> None:
     A = ks.polynomial(200, 150)[0].astype(dtype)
