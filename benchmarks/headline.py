@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The headline for the README: ours beside the best other backend in every comparison.
+"""Table for the README: times of sigmascope and of the best other backend, in every comparison.
 
     python benchmarks/headline.py benchmarks/results/bench-*.json
 
-Writes the table between the two marks in README.md.
+Writes the table between the two markers in README.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OURS = "ours"
 
 
 def reached(entry: dict[str, Any], accuracy: float) -> float | None:
-    """Median seconds to an accuracy, if every turn kept it."""
+    """Median seconds to an accuracy, if every repetition reached it."""
     for timing in entry["timings"]:
         if accuracy in timing["accuracies"] and timing["median"] is not None:
             kept = timing["error"] is not None and timing["error"] <= accuracy
@@ -53,11 +53,11 @@ def lines(comparisons: list[dict[str, Any]]) -> list[str]:
 
 
 def write(comparisons: list[dict[str, Any]], path: Path = README) -> None:
-    """Replace what stands between the marks."""
+    """Replace the text between the markers."""
     text = path.read_text(encoding="utf-8")
     pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
     if not pattern.search(text):
-        sys.exit(f"{path}: no marks for the headline")
+        sys.exit(f"{path}: no markers for the table")
     table = "\n".join([BEGIN, "", *lines(comparisons), "", END])
     path.write_text(pattern.sub(lambda _: table, text), encoding="utf-8")
 

@@ -43,7 +43,7 @@ absolute, in units of σ₁, against LAPACK in float64. The methods take turns; 
 once above order 2048.""",
     "products": """\
 A is stored in the given dtype and Gaussian; the block X has k columns of float32; "gram" is
-AᵀA X with A X beside it, the step of a Krylov method. Conversions are in the time. Results are
+AᵀA X together with A X, the step of a Krylov method. Conversions are in the time. Results are
 float32 with errors of float32, except where torch computes all in bf16.""",
     "rounded_products": """\
 A and the block are stored in bf16; sums are in fp32, and so is our result. "gram" is AᵀA X with A X

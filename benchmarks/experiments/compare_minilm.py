@@ -31,7 +31,9 @@ print(len(details), "matrices", file=sys.stderr)
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description="Ours beside weightwatcher on one model.")
+    arguments = argparse.ArgumentParser(
+        description="Time sigmascope and weightwatcher on one model."
+    )
     arguments.add_argument(
         "--weightwatcher", metavar="PYTHON", help="of an environment that has it"
     )

@@ -30,7 +30,7 @@ from sigmascope.bench.machine import chosen_cores, describe
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description="Ours beside modeldelta on one pair.")
+    arguments = argparse.ArgumentParser(description="Time sigmascope and modeldelta on one pair.")
     arguments.add_argument("--modeldelta", metavar="COMMAND", help="of an environment that has it")
     arguments.add_argument("--folder", type=Path, help="where the checkpoints are, or are made")
     arguments.add_argument("--size", type=float, default=SIZE, help="of the update: |dW| / |W|")

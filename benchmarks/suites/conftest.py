@@ -23,7 +23,7 @@ from workloads import TURNS
 from sigmascope.bench.machine import describe
 
 DISTRIBUTIONS = ("scipy", "scikit-learn", "torch")
-"""Beside NumPy and ours, whose versions decide a timing."""
+"""Distributions, besides NumPy and sigmascope, whose versions affect a timing."""
 
 LOAD_AT_START = os.getloadavg()
 
@@ -47,8 +47,9 @@ def is_smoke(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(trylast=True)  # after the marks, so that these parameters vary fastest
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Methods from the module's PEERS; with a `turn` they alternate, every other turn backwards.
+    """Run the methods in the module's PEERS; with a `turn` they alternate.
 
+    Every other turn has them in reverse order.
     What drifts while a case is timed (clock rate, a neighbour) then drifts for all methods alike.
     """
     if "peer" not in metafunc.fixturenames:
@@ -90,10 +91,10 @@ Measure = Callable[..., Any]
 
 @pytest.fixture
 def measure(benchmark: Any, smoke: bool) -> Measure:
-    """Time `run()`, note what it was, and return its result.
+    """Time `run()`, record the time, and return its result.
 
     `table` and `case` say where the number belongs; `work` is in units of 1e9 `unit`, for a rate;
-    `prepare` runs before every round, untimed; whatever else is named is kept beside it. `busy`
+    `prepare` runs before every round, untimed; other keywords are recorded with the time. `busy`
     is processor time over wall time: less than the number of threads where they had to share a core
     or wait.
     """
@@ -166,7 +167,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    """Record what decides a timing, and no host name."""
+    """Record what affects a timing, and no host name."""
     machine_info.clear()
     machine_info.update(describe(machine.pin(config.getoption("--bench-threads")), DISTRIBUTIONS))
 

@@ -80,7 +80,7 @@ def numpy_gram_f64(A: Array) -> Array:
 def lapack_two_stage(A: Array) -> Array:
     """The float64 Gram matrix by dsyrk, its eigenvalues by LAPACK's two-stage dsyevd.
 
-    SciPy wraps no two-stage driver: straight from OpenBLAS. A is square or tall.
+    SciPy wraps no two-stage driver, so OpenBLAS is called directly. A is square or tall.
     """
     from ctypes import CDLL, byref, c_char_p, c_double, c_int, c_void_p
 
@@ -213,7 +213,7 @@ def _apply(A: Any, X: Any, verb: str) -> Any:
 
 
 def ours_rounded_product(A: Array, X: Array, verb: str) -> Any:
-    """A, X and A X rounded to bf16, sums in fp32: what steers a search."""
+    """A, X and A X rounded to bf16, sums in fp32: the products of the first steps of a search."""
     return ours_product(A, X, {"multiply": "multiply_bf16", "gram": "steer"}[verb])
 
 

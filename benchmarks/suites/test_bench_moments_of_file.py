@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Statistics of a bf16 tensor in a file, beside the rate at which the file can be read."""
+"""Statistics of a bf16 tensor in a file, and the rate at which the file can be read."""
 
 from __future__ import annotations
 

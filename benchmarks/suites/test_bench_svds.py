@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Our top k triplets over time; beside other libraries they are measured by `sigmascope bench`."""
+"""Time of the k largest triplets by sigmascope; `sigmascope bench` compares other libraries."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_what_has_no_partner_is_listed(tmp_path: Path) -> None:
         "model.layers.0.self_attn.k_proj.weight": "model.layers.0.self_attn.k_proj.weight of "
         "model.safetensors is [16",
         "my.own.module.weight": f"{base.path} has no my.own.module.weight",
-        "lm_head.weight": "saved whole beside the products (modules_to_save",
+        "lm_head.weight": "saved whole and not as a product (modules_to_save",
     }
 
 

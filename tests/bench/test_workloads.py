@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The matrices of the comparison, and how answers are held against them."""
+"""The matrices of the comparison, and how answers are compared with them."""
 
 from __future__ import annotations
 

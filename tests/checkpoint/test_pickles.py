@@ -153,8 +153,8 @@ def test_weights_beside_other_things(key: str, tmp_path: Path) -> None:
     assert checkpoint.notes == (f"{path.name}: the tensors of {key!r}, named without it",)
     assert {r["name"]: (r["status"], r["reason"]) for r in checkpoint.info()} == {
         "layer.weight": ("matrix", None),
-        "epoch": ("other", f"int beside {key!r}, not read"),
-        "optimizer": ("other", f"dict beside {key!r}, not read"),
+        "epoch": ("other", f"int next to {key!r}, not read"),
+        "optimizer": ("other", f"dict next to {key!r}, not read"),
     }
 
 

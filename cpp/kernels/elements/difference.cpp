@@ -15,7 +15,7 @@ namespace sigmascope {
 
 namespace {
 
-// Rows of both matrices at a time: decoded, they stay in the L2 cache.
+// Rows of both matrices that are processed at a time: decoded, they fit in the L2 cache.
 constexpr std::int64_t few_rows = 4;
 
 void add(ChangeSums& to, const ChangeSums& more) {
@@ -45,8 +45,8 @@ struct BothCodes {
   ElementCodes before, after;
 };
 
-// Elements of columns [j, j + n) from row i of the panels on: as many of at most `most` rows as lie
-// alike in both.
+// Elements of columns [j, j + n) from row i of the panels on: as many of at most `most` rows as have
+// one layout in both.
 BothCodes both_codes(const Isa& isa, const Panel& before, const Panel& after, std::int64_t i,
                      std::int64_t most, std::int64_t j, std::int64_t n, BothBuffers& buffers) {
   BothCodes codes;
@@ -61,7 +61,7 @@ BothCodes both_codes(const Isa& isa, const Panel& before, const Panel& after, st
 std::int64_t rows_of_both(const Cpu& cpu, const Matrix& before, const Matrix& after) {
   const std::int64_t height =
       std::min(rows_at_a_time(before, cpu.panel_rows), rows_at_a_time(after, cpu.panel_rows));
-  return cpu.panel_rows > 0 ? height : std::max<std::int64_t>(height / 2, 1);  // both are there
+  return cpu.panel_rows > 0 ? height : std::max<std::int64_t>(height / 2, 1);  // both are in memory
 }
 
 }  // namespace

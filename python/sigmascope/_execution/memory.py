@@ -2,10 +2,10 @@
 """Memory of each call, in bytes: every formula that `memory_limit` is compared with.
 
 Of an m x n matrix let M = max(m, n) and N = min(m, n). Every function returns a :class:`Need`:
-*arrays*, which live through the call, and *working*, the most that one of its phases takes beside
-them. What one pass or decomposition takes is counted beside its kernels in `cpp/`. Here the phases
-of a call are added up. `tests/execution/test_memory.py` compares the sums with what fresh
-interpreters are measured to take.
+*arrays*, which live through the call, and *working*, the most that one of its phases takes in
+addition. The bytes of one pass or decomposition are counted in `cpp/`, next to its kernels. Here
+the phases of a call are added up. `tests/execution/test_memory.py` compares the sums with what
+fresh interpreters are measured to take.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def keeping() -> Iterator[None]:
 
 
 class Need(NamedTuple):
-    """Bytes of a call, beside the matrix as it is stored."""
+    """Bytes of a call, without those of the matrix as it is stored."""
 
     arrays: int
     working: int
@@ -83,9 +83,10 @@ def krylov_need(
 ) -> Need:
     """Return the need of a block Krylov search whose basis has `columns` of `width`-byte numbers.
 
-    Arrays: the basis, the next block, the answer. Phases: a step (its products, z turned against
-    the basis), a restart (the vectors that are kept, beside the basis), a look at the projected
-    D x D matrix (5 of them in float64, 6 for the quadrature), the read-out (A V and its factors).
+    Arrays: the basis, the next block, the answer. Phases: a step (its products, z orthogonalised
+    against the basis), a restart (the vectors that are kept, in addition to the basis), the
+    eigenproblem of the projected D x D matrix (5 of them in float64, 6 for the quadrature), the
+    read-out (A V and its factors).
     """
     M, N = layout.M, layout.N
     d = min(columns, N)

@@ -36,8 +36,8 @@ class MemoryPlan:
     layout : PassLayout
         The way in which a pass reads the matrix.
     loaded_nbytes : int
-        Stored bytes of a matrix in files that is read into memory once, since it fits beside what
-        the call needs. 0: it is in memory already, or is read again at each pass.
+        Stored bytes of a matrix in files that is read into memory once, since it fits together with
+        what the call needs. 0: it is in memory already, or is read again at each pass.
     holds_copy : bool
         Whether the copy that steps would read, rounded or added up, fits as well.
     splits_remainder : bool

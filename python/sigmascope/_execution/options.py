@@ -61,8 +61,8 @@ class CallOptions:
     fro2 : float or None
         ||A||_F^2 of a matrix that was looked at; with a fingerprint it spares that.
     fingerprint : int or None
-        64 bits, which random numbers follow from, beside the seed. None: a hash of the numbers of
-        the matrix (docs/architecture.md). Matrices that share one have the same probes.
+        64 bits, from which random numbers follow, together with the seed. None: a hash of the
+        numbers of the matrix (docs/architecture.md). Matrices that share one have the same probes.
     """
 
     threads: int

@@ -133,7 +133,7 @@ def _saved_in_full(record: TensorRecord, label: str | None) -> Module:
         offset=record["offset"],
         label=label,
         stored=record["name"],
-        reason="saved whole beside the products (modules_to_save, or a bias)",
+        reason="saved whole and not as a product (modules_to_save, or a bias)",
     )
 
 

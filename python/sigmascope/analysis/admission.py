@@ -57,7 +57,7 @@ class Asked:
         return route(a, *how), call
 
     def fit_memory(self, a: Matrix, chosen: Route, call: CallOptions) -> MemoryPlan:
-        """Choose what is held of a matrix beside what was chosen for it.
+        """Choose what is held of a matrix, in addition to what was chosen for it.
 
         Raises
         ------
@@ -94,7 +94,7 @@ def memory_left(a: Matrix, **how: Any) -> int:
 
 
 def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
-    """Return the route of `a`, and its need beside the bytes of `a` once these are read."""
+    """Return the route of `a`, and its need without the bytes of `a` once these are read."""
     chosen, call = Asked.of(**how).chosen(a)
     return chosen, chosen.need(layout_of(a, call, held=True))
 

@@ -96,9 +96,9 @@ def spectrum(
     -----
     Passes: one for the moments, one for the range, then those of :func:`svds` or :func:`svdvals`;
     one more for randomized_distance, which takes three times as long in all.
-    A matrix in files that fits into memory_limit beside what it needs
-    (:mod:`sigmascope._execution.memory`) is read from disk once; of a larger one the part that fits
-    is.
+    A matrix in files that fits into memory_limit together with what the call needs
+    (:mod:`sigmascope._execution.memory`) is read from disk once. Of a larger matrix, the part that
+    fits is read once.
     """
     if isinstance(A, LowRank):
         return A.spectrum(k, memory_limit=options.get("memory_limit"))

@@ -96,7 +96,7 @@ def read_pickled(path: Path) -> Header:
             raise CheckpointError(f"{path}: {error}") from None
         except _BROKEN_ARCHIVE as error:
             raise CheckpointError(f"{path}: no readable zip archive: {error}") from None
-    entries += [_foreign(name, value, f" beside {wrapper!r}, not read") for name, value in others]
+    entries += [_foreign(name, value, f" next to {wrapper!r}, not read") for name, value in others]
     _check_names(entries, path)
     entries.sort(key=lambda entry: (entry.foreign is not None, entry.offset))
     notes = (f"{path.name}: the tensors of {wrapper!r}, named without it",) if wrapper else ()
