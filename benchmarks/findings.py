@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sections of the results pages, from what `sigmascope bench` and the experiments wrote.
+"""Sections of a results page, from what `sigmascope bench` and the experiments wrote as JSON.
 
-Whole checkpoints have a page of their own, of scale_checkpoint.py, profile_scan.py and
-compare_pair.py:
+    python benchmarks/findings.py FILE.json
 
-    cd benchmarks/results
-    python ../findings.py {scale,exact,shares}.json pair{,-decay}{,-amx}.json
+prints the section of one file.
 """
 
 from __future__ import annotations
@@ -17,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-PAGE = Path(__file__).parent / "results" / "checkpoints.md"
 
 
 def row(cells: Iterable[object]) -> str:
@@ -61,7 +57,7 @@ def comparison(found: dict[str, Any]) -> Section:
         peaks = [t["peak"] for t in entry["timings"] if t["peak"]]
         cells = [reached(entry, ours, a) for a in accuracies]
         lines.append(row([entry["title"], *cells, f"{max(peaks) / 1e6:.0f}" if peaks else ""]))
-    note = f"`sigmascope bench`, {found['turns']} turns; see docs/benchmarking.md."
+    note = f"`sigmascope bench`, {found['turns']} turns; its method is in docs/benchmarking.md."
     return f"Backends: {found['workload']}, k = {found['k']}", note, lines
 
 
@@ -152,7 +148,7 @@ def scale(found: dict[str, Any]) -> Section:
             f"{name} {found['slopes'][key]:.2f}"
             for key, name in (("seconds", "time"), ("peaks", "peak memory"))
         )
-        lines += ["", f"Slopes in logarithms over bytes: {slopes}.", "", "![](scale.png)"]
+        lines += ["", f"Slopes in logarithms over bytes: {slopes}."]
     for run in found["runs"]:
         if whole := run.get("whole"):
             hours = f"{whole / 3600:.1f} h"
@@ -180,37 +176,11 @@ def shares(found: dict[str, Any]) -> Section:
     return "Where the time of a scan goes", note, lines
 
 
-MODELS = """Models are made by `benchmarks/experiments/make_checkpoints.py`: true shapes and names,
-planted singular values. [Kernels and backends](README.md) have their own page."""
-
-
-def machine_line(machine: dict[str, Any]) -> str:
-    """Return what a section's machine is."""
-    return (
-        f"- **Machine**: {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB,\n  {machine['system']}, instruction set {machine['isa']}"
-    )
-
-
 def main() -> None:
-    arguments = argparse.ArgumentParser(description="Write the page of whole checkpoints.")
+    arguments = argparse.ArgumentParser(description="Print the sections of findings.")
     arguments.add_argument("findings", type=Path, nargs="+", help="JSON")
-    arguments.add_argument("--out", type=Path, default=PAGE)
-    arguments.add_argument("--title", default="Whole checkpoints")
-    arguments.add_argument("--note", default=MODELS)
-    given = arguments.parse_args()
-    all_found = [json.loads(path.read_text(encoding="utf-8")) for path in given.findings]
-    machines = [found["machine"] for found in all_found]
-    versions = ", ".join(f"{name} {number}" for name, number in machines[0]["versions"].items())
-    seen = "\n".join(dict.fromkeys(map(machine_line, machines)))
-    head = f"""\
-# {given.title}
-
-Made by `benchmarks/findings.py`; do not edit. {given.note}
-
-{seen}
-- **Versions**: {versions}"""
-    given.out.write_text("\n\n".join([head, *map(finding, all_found)]) + "\n", encoding="utf-8")
+    for path in arguments.parse_args().findings:
+        print(finding(json.loads(path.read_text(encoding="utf-8"))), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Table for the README: times of sigmascope and of the best other backend, in every comparison.
+"""The table of the README: times of sigmascope and of the best other backend, from run.py.
 
-    python benchmarks/headline.py benchmarks/results/bench-*.json
-
-Writes the table between the two markers in README.md.
+It stands between two markers in README.md.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- headline: made by benchmarks/headline.py -->", "<!-- end of headline -->"
+BEGIN, END = "<!-- headline: made by benchmarks/run.py -->", "<!-- end of headline -->"
 
 HEAD = ["matrix", "k", "error", "sigmascope, s", "best other backend, s", "ratio"]
 OURS = "ours"
@@ -52,20 +49,18 @@ def lines(comparisons: list[dict[str, Any]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
-def write(comparisons: list[dict[str, Any]], path: Path = README) -> None:
+def write_headline(results: dict[str, Any], page: Path, readme: Path = README) -> None:
     """Replace the text between the markers."""
-    text = path.read_text(encoding="utf-8")
+    text = readme.read_text(encoding="utf-8")
     pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
     if not pattern.search(text):
-        sys.exit(f"{path}: no markers for the table")
-    table = "\n".join([BEGIN, "", *lines(comparisons), "", END])
-    path.write_text(pattern.sub(lambda _: table, text), encoding="utf-8")
-
-
-def main() -> None:
-    found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:]]
-    write([record for record in found if record.get("kind") == "comparison"])
-
-
-if __name__ == "__main__":
-    main()
+        sys.exit(f"{readme}: no markers for the table")
+    machine, link = results["machine"], page.relative_to(readme.parent).as_posix()
+    where = (
+        f"{machine['processor']} with {machine['isa']}, {machine['threads']} threads, commit "
+        f"{results['commit'][:10]}: [all tables]({link})."
+    )
+    found = results["findings"].items()
+    compared = [part for name, part in found if part["kind"] == "comparison" and name != "all"]
+    table = "\n".join([BEGIN, "", where, "", *lines(compared), "", END])
+    readme.write_text(pattern.sub(lambda _: table, text), encoding="utf-8")

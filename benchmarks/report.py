@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The results page, from what pytest-benchmark wrote, and what findings.py reads.
+"""The results page of a machine, from the results that run.py wrote.
 
-    python benchmarks/report.py benchmarks/results/run.json --more benchmarks/results/bench-*.json
+    python benchmarks/report.py benchmarks/results/MACHINE.json
 
-Rounds of the same case and method are pooled; every peer is set against sigmascope.
+Rounds of the same case and method are pooled; every peer is compared with sigmascope.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ import numpy as np
 from findings import finding, number, row
 from suites.peers_of_kernels import OURS
 from suites.workloads import TURNS
-
-PAGE = Path(__file__).parent / "results" / "README.md"
 
 TITLES = {
     "svds": "The top singular triplets, over time",
@@ -99,16 +97,15 @@ class Timing:
 Table = dict[tuple[tuple[str, Any], ...], dict[str, Timing]]
 
 
-def collect(run: dict[str, Any]) -> dict[str, Table]:
+def collect(entries: list[dict[str, Any]]) -> dict[str, Table]:
     """Return the timings by table, by case, by method."""
     tables: dict[str, Table] = {}
-    for entry in run["benchmarks"]:
-        note = entry["extra_info"]
-        cases = tables.setdefault(note["table"], {})
-        methods = cases.setdefault(tuple(note["case"].items()), {})
-        timing = methods.setdefault(note["method"], Timing())
-        timing.seconds.extend(entry["stats"]["data"])
-        timing.notes.append(note)
+    for entry in entries:
+        cases = tables.setdefault(entry["table"], {})
+        methods = cases.setdefault(tuple(entry["case"].items()), {})
+        timing = methods.setdefault(entry["method"], Timing())
+        timing.seconds.extend(entry["seconds"])
+        timing.notes.append(entry)
     return tables
 
 
@@ -172,8 +169,7 @@ def by_rate(table: Table, unit: str) -> list[str]:
     return lines
 
 
-def peak_of(run: dict[str, Any]) -> str:
-    rates = run.get("peak") or {}
+def peak_of(rates: dict[str, float]) -> str:
     if not rates:
         return "not known"
     units = {"fp32": "fp32 multiply-adds", "bf16": "bf16 dot products", "tiles": "bf16 tiles"}
@@ -181,35 +177,35 @@ def peak_of(run: dict[str, Any]) -> str:
     return ", ".join(had)
 
 
-def page(run: dict[str, Any], note: str | None = None) -> str:
-    machine, commit = run["machine_info"], run["commit_info"]
+def page(results: dict[str, Any], plot: str) -> str:
+    machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    state = " with changes" if commit.get("dirty") else ""
     parts = [
         f"""\
-# Benchmarks
+# Benchmarks: {machine["processor"]}, {machine["isa"]}
 
-Made by `benchmarks/report.py`; do not edit.
+Made by `benchmarks/run.py`; do not edit.
 
-    pip install '.[bench]' primme weightwatcher
+    pip install '.[bench]' primme
     python benchmarks/run.py
 
 - **Machine**: {machine["processor"]}, {machine["cores"]} cores, {machine["memory_gib"]} GiB,
   {machine["system"]}, instruction set {machine["isa"]}
 - **Threads**: {machine["threads"]} for every library, on as many cores; load average of the machine
-  before: {run["load_average_at_start"]:.2f}
-- **Peak**, measured on registers alone: {peak_of(run)}
+  before: {results["load_average_at_start"]:.2f}
+- **Peak**, measured on registers alone: {peak_of(results["peak"])}
 - **Versions**: {versions}; our BLAS: {machine["blas"]}
-- **When**: {run["datetime"][:10]}, commit {str(commit.get("id"))[:10]}{state}
+- **When**: {results["date"]}, commit {results["commit"][:10]}
 
 Times are medians with quartiles in brackets, after a warm-up. "×" is the time of a method over the
 time of sigmascope on the same case: above 1, sigmascope is faster. "cores busy" is processor time
 over wall time; well below the number of threads, a method did not get, or did not use, its cores.
-Every case asserts its answer; one that is wrong has no line here."""
+Every case asserts its answer; one that is wrong has no line here.
+
+![Time against accuracy, a curve for each library]({plot})"""
     ]
-    if note:
-        parts.append(note)
-    tables = collect(run)
+    parts += [finding(found).rstrip() for found in results["findings"].values()]
+    tables = collect(results["suites"])
     for name, title in TITLES.items():
         if name in tables:
             table = tables[name]
@@ -218,18 +214,16 @@ Every case asserts its answer; one that is wrong has no line here."""
     return "\n\n".join(parts) + "\n"
 
 
+def write_page(results: dict[str, Any], path: Path) -> None:
+    path.write_text(page(results, path.with_suffix(".png").name), encoding="utf-8")
+
+
 def main() -> None:
-    arguments = argparse.ArgumentParser(description="Write the results page.")
-    arguments.add_argument("run", type=Path, help="what --benchmark-json wrote")
-    arguments.add_argument("--more", type=Path, nargs="*", default=[], help="other findings, JSON")
-    arguments.add_argument("--note", help="what a reader should know of this run")
-    arguments.add_argument("--out", type=Path, default=PAGE)
+    arguments = argparse.ArgumentParser(description="Write the results page of a machine.")
+    arguments.add_argument("results", type=Path, help="what run.py wrote")
     given = arguments.parse_args()
-    run = json.loads(given.run.read_text(encoding="utf-8"))
-    given.out.parent.mkdir(exist_ok=True)
-    more = [json.loads(path.read_text(encoding="utf-8")) for path in given.more]
-    text = "\n".join([page(run, given.note), *(f"{finding(found)}\n" for found in more)])
-    given.out.write_text(text, encoding="utf-8")
+    results = json.loads(given.results.read_text(encoding="utf-8"))
+    write_page(results, given.results.with_suffix(".md"))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""All measurements of the results page, one after the other: an hour or two.
+"""All measurements of this machine at this commit, one after the other: an hour or two.
 
-    pip install '.[bench]' primme weightwatcher
+    pip install '.[bench]' primme
     python benchmarks/run.py
 
-What has been measured already (a JSON file in results/) is not measured again: after an
-interruption, call it again; to repeat a part, delete its file. Let nothing else run meanwhile.
+Writes results/<machine>.json, the page and the plot of that name, and the table in the README. An
+interrupted run goes on where it was, unless the commit has changed. Let nothing else run meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
+import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from headline import write_headline
+from report import write_page
+
+from sigmascope.bench.machine import describe
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results"
+RESULTS, CACHE = HERE / "results", HERE / ".cache"
 
 RIVALS = "ours,scipy-propack,scipy-arpack,sklearn,torch-lowrank,primme"
 """Those that come near; `numpy`, `dask`, `fbpca` and the rest are in the comparison of all."""
@@ -26,15 +36,13 @@ LARGE = [*ONE_ACCURACY, "--backends", "ours,scipy-propack,scipy-arpack,torch-low
 """Without those that take minutes here and are behind these at order 4096: sklearn and primme."""
 
 COMPARISONS = {
-    "all": ["--shape", "2048x2048", "-k", "32", "--dtype", "float32"],
+    "all": ["--shape", "2048x2048", "-k", "32", "--dtype", "float32", "--backends", "all"],
     "llm-f32": ["--shape", "4096x4096", "--dtype", "float32"],
     "llm-bf16": ["--shape", "4096x4096", "--dtype", "bfloat16"],
     "decay-f32": ["--shape", "4096x4096", "--dtype", "float32", "--spectrum", "decay"],
     "llm-k16": ["--shape", "4096x4096", "--dtype", "float32", "-k", "16", *ONE_ACCURACY],
     "llm-k256": ["--shape", "4096x4096", "--dtype", "float32", "-k", "256", *LARGE],
-    "llm-wide-f32": ["--shape", "4096x11008", "--dtype", "float32", *LARGE],
     "llm-wide-bf16": ["--shape", "4096x11008", "--dtype", "bfloat16", *LARGE],
-    "llm-large-bf16": ["--shape", "8192x28672", "--dtype", "bfloat16", *LARGE],
 }
 """Options of `sigmascope bench` by the name of the comparison; they override the common ones."""
 
@@ -48,60 +56,106 @@ COMMON = {
 }
 
 
-def commands(weightwatcher: str) -> dict[str, list[str]]:
-    """Return every command by the name of the file that it writes."""
-    python = sys.executable
+def commands(machine: str, models: list[str], modeldelta: str | None) -> dict[str, list[str]]:
+    """Return every command, without the file that it writes, by the name of the part."""
+    bench = [sys.executable, "-m", "sigmascope", "bench", "--quiet"]
     found = {}
     for name, asked in COMPARISONS.items():
         options = {**COMMON, **dict(zip(asked[::2], asked[1::2], strict=True))}
-        if name == "all":
-            options["--backends"] = "all"
-        plot = ["--plot", str(RESULTS / "bench-all.png")] if name == "all" else []
+        plot = ["--plot", str(RESULTS / f"{machine}.png")] if name == "all" else []
         flat = [word for option in options.items() for word in option]
-        command = [python, "-m", "sigmascope", "bench", "--quiet", *flat, *plot]
-        found[f"bench-{name}.json"] = [*command, "--json"]
-    found["growth.json"] = [python, "-m", "sigmascope", "bench", "--quiet", "--growth"]
-    found["growth.json"] += ["--shape", "2048x2048", "-k", "64", "--json"]
-    minilm = [
-        python,
-        str(HERE / "experiments" / "compare_minilm.py"),
-        "--weightwatcher",
-        weightwatcher,
-        "--json",
-    ]
-    found["minilm.json"] = minilm
-    tests = [python, "-m", "pytest", "-q", str(HERE / "suites"), "--bench-large"]
-    found["run.json"] = [*tests, "--benchmark-json"]
+        found[name] = [*bench, *flat, *plot, "--json"]
+    found["growth"] = [*bench, "--growth", "--shape", "2048x2048", "-k", "64", "--json"]
+    pair = [sys.executable, str(HERE / "experiments" / "compare_pair.py")]
+    found["pair"] = [*pair, *(["--modeldelta", modeldelta] if modeldelta else []), "--json"]
+    scale = [sys.executable, str(HERE / "experiments" / "scale_checkpoint.py")]
+    folders = [str(CACHE / "models" / name) for name in models]
+    found["scale"] = [*scale, *folders, "--memory", "1.8GiB", "--json"]
+    found["suites"] = [sys.executable, "-m", "pytest", "-q", str(HERE / "suites")]
+    found["suites"] += ["--benchmark-json"]
     return found
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description="Measure everything, then write the page.")
-    arguments.add_argument(
-        "--weightwatcher", default=sys.executable, metavar="PYTHON", help="that has weightwatcher"
-    )
-    arguments.add_argument("--only", nargs="*", help="names of files in results/")
-    given = arguments.parse_args()
-    for name, command in commands(given.weightwatcher).items():
-        path = RESULTS / name
-        if path.exists() or (given.only and name not in given.only):
-            continue
+def machine_name() -> str:
+    """Return the processor and its instruction set as the name of a file."""
+    machine = describe(1)
+    words = re.findall(r"[a-z0-9]+", f"{machine['processor']} {machine['isa']}".lower())
+    return "-".join(word for word in words if word not in ("r", "processor"))
+
+
+def git(*arguments: str) -> str:
+    command = ["git", "-C", str(HERE), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def committed() -> str:
+    """Return the commit; nothing but results may differ from it."""
+    changed = git("status", "--porcelain", "--", ":/", ":!/benchmarks/results", ":!/README.md")
+    if changed:
+        sys.exit(f"commit first, since results belong to a commit:\n{changed}")
+    return git("rev-parse", "HEAD")
+
+
+def make_models(names: list[str]) -> None:
+    """Make the checkpoints that are not there yet."""
+    missing = [name for name in names if not (CACHE / "models" / name / "truth.json").exists()]
+    if missing:
+        (CACHE / "models").mkdir(parents=True, exist_ok=True)
+        maker = str(HERE / "experiments" / "make_checkpoints.py")
+        subprocess.run([sys.executable, maker, str(CACHE / "models"), *missing], check=True)
+
+
+def measure(name: str, command: list[str], folder: Path) -> dict[str, Any]:
+    """Run a command unless its part is there; return the part."""
+    path = folder / f"{name}.json"
+    if not path.exists():
         partial = path.with_suffix(".partial")
         print(name, flush=True)
         ended = subprocess.run([*command, str(partial)], check=False, stdout=subprocess.DEVNULL)
         # A backend that misses an accuracy, or a case whose answer is wrong, is in the file.
-        if partial.exists():
-            partial.rename(path)
-        else:
+        if not partial.exists():
             sys.exit(f"{' '.join(command)} ended with {ended.returncode} and wrote nothing")
-    if not (RESULTS / "run.json").exists():
-        return  # a part, by --only: no page yet
-    names = [name for name in commands(given.weightwatcher) if name != "run.json"]
-    more = [str(RESULTS / name) for name in names if (RESULTS / name).exists()]
-    report = [sys.executable, str(HERE / "report.py"), str(RESULTS / "run.json")]
-    subprocess.run([*report, "--more", *more], check=True)
-    compared = [path for path in more if "bench-" in path and "bench-all" not in path]
-    subprocess.run([sys.executable, str(HERE / "headline.py"), *compared], check=True)
+        partial.rename(path)
+    part: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return part
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description="Measure everything, then write the page.")
+    arguments.add_argument("--modeldelta", metavar="COMMAND", help="of an environment that has it")
+    arguments.add_argument(
+        "--models",
+        nargs="+",
+        default=["qwen-0.5b", "llama-3b", "llama-7b"],
+        help="checkpoints to make and scan: 21 GB of disk; llama-70b: 141 GB, or a tenth on XFS",
+    )
+    given = arguments.parse_args()
+    commit, machine = committed(), machine_name()
+    folder = CACHE / "parts" / commit
+    folder.mkdir(parents=True, exist_ok=True)
+    make_models(given.models)
+    parts = {
+        name: measure(name, command, folder)
+        for name, command in commands(machine, given.models, given.modeldelta).items()
+    }
+    suites = parts.pop("suites")
+    results = {
+        "machine": suites["machine_info"],
+        "commit": commit,
+        "date": datetime.now(UTC).date().isoformat(),
+        "load_average_at_start": suites["load_average_at_start"],
+        "peak": suites["peak"],
+        "suites": [
+            {**entry["extra_info"], "seconds": entry["stats"]["data"]}
+            for entry in suites["benchmarks"]
+        ],
+        "findings": parts,
+    }
+    path = RESULTS / f"{machine}.json"
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_page(results, path.with_suffix(".md"))
+    write_headline(results, path.with_suffix(".md"))
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

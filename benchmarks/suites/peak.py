@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The floating-point peak of this machine, measured: the floor that products are held against."""
+"""The floating-point peak of this machine, measured: no product can be faster."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SOURCE = Path(__file__).parent / "peak.cpp"
 def peak(threads: int) -> dict[str, float]:
     """GFLOP/s of fp32 multiply-adds, bf16 dot products and bf16 tiles (Intel AMX), 0 for none.
 
-    Empty without AVX-512 or a compiler.
+    Empty without fused multiply-adds (AVX2) or a compiler.
     """
     compiler = shutil.which("g++")
-    if compiler is None or "avx512f" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+    if compiler is None or " fma " not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
         return {}
     with tempfile.TemporaryDirectory() as folder:
         program = str(Path(folder) / "peak")
