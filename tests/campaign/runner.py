@@ -79,6 +79,10 @@ class Campaign:
     told: float = field(default_factory=time.time)
     lock: threading.Lock = field(default_factory=threading.Lock)
     processes: set[subprocess.Popen[str]] = field(default_factory=set)
+    slow: list[tuple[int, str]] = field(default_factory=list)
+    """Cases, with their instruction sets, that took too long while another worker ran."""
+    alone: bool = False
+    """True once there is one worker only, and times may be judged."""
 
     def work(self) -> None:
         """One worker after the other, until time or cases are at their end."""
@@ -91,6 +95,14 @@ class Campaign:
             isa = self.isas[first // CHUNK % len(self.isas)]
             while first < end and time.time() <= self.until:
                 first = self._run(first, end, isa)
+
+    def measure_slow_cases(self) -> None:
+        """Run the cases that took too long again, one at a time, and count the second time."""
+        self.alone, self.until = True, time.time() + 3600.0
+        if self.slow:
+            print(f"{len(self.slow)} slow cases again, one at a time", file=sys.stderr, flush=True)
+        for index, isa in self.slow:
+            self._run(index, index + 1, isa)
 
     def progress(self) -> None:
         """Say how far it is, once a minute."""
@@ -159,6 +171,9 @@ class Campaign:
 
     def _seen(self, told: dict[str, Any], isa: str) -> None:
         with self.lock:
+            if told["findings"] and told["main"] == "work" and not self.alone:
+                self.slow.append((told["index"], isa))
+                return
             self.summary.add(told)
             if told["line"]:
                 self.saved[told["function"], told["main"], told["kind"]] += 1
@@ -258,6 +273,9 @@ def main(arguments: list[str] | None = None) -> int:
         campaign.stop()
     if campaign.broken:
         sys.exit(campaign.broken)
+    for thread in threads:
+        thread.join()
+    campaign.measure_slow_cases()
     print("\n" + campaign.summary.text())
     if asked.json:
         asked.json.write_text(json.dumps(campaign.summary.record(), indent=1), encoding="utf-8")

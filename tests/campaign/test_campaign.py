@@ -232,3 +232,26 @@ def test_a_process_that_ends_is_a_failure() -> None:
     assert record["failures"] == 3
     assert {way["what"] for way in record["failures_by_way"]} == {"crash", "out of time"}
     assert "crash" in seen.text()
+
+
+@pytest.mark.parametrize("again", [[], [{"what": "work", "ratio": 2.5, "detail": "slow"}]])
+def test_a_slow_case_is_judged_when_no_other_worker_runs(
+    again: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers share caches and memory: times are measured anew, the limit is the same."""
+    campaign = runner.Campaign(1, [], 10, 0.0, tmp_path, 1, [""], Summary(1, [""]))
+    slow = runner.ended(draw(1, 7), 1)
+    slow |= {"main": "work", "findings": [{"what": "work", "ratio": 2.5, "detail": "slow"}]}
+    campaign._seen(slow, "avx2")
+    assert campaign.slow == [(7, "avx2")]
+    assert not campaign.summary.cases
+
+    def run(first: int, end: int, isa: str) -> int:
+        assert (first, end, isa) == (7, 8, "avx2")
+        campaign._seen(slow | {"findings": again, "line": "slow" if again else ""}, isa)
+        return end
+
+    monkeypatch.setattr(campaign, "_run", run)
+    campaign.measure_slow_cases()
+    assert sum(campaign.summary.cases.values()) == 1
+    assert sum(campaign.summary.failed.values()) == len(again)
