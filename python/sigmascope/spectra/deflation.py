@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,36 @@ def convergence_bounds(nodes: Array, rho: Array, run: int, b: int) -> Array:
 def reach(rho: Array, b: int) -> Array:
     """Return how far from nodes a value may be that shares their Ritz vectors, of b probes."""
     return 2.0 * math.sqrt(b) * rho
+
+
+def hidden_chances(nodes: Array, rho: Array, run: int, b: int) -> Array:
+    """Estimate for each converged node the chance that one more value shares its Ritz vector.
+
+    A block of b columns finds the second of two close values as soon as the first, unless the start
+    has little of its vector, in all columns but those that made the m nodes nearby. While the first
+    has the residual rho and the next node is a gap away, little means a share of rho / gap; a
+    Gaussian start has so little with the chance (rho / gap)^(b - m).
+    """
+    chances = np.zeros(run)
+    for i in range(run):
+        away = np.sort(np.abs(nodes - nodes[i]))
+        beyond = away[away > float(reach(rho[i : i + 1], b)[0])]
+        if len(beyond) and rho[i] > 0:
+            near = len(away) - len(beyond)
+            chances[i] = (rho[i] / beyond[0]) ** max(b - near, 1)
+    return chances
+
+
+def errors_of_one(chances: Array) -> Array:
+    """Return standard errors for which to be off by one is as rare as each chance.
+
+    A chance above 0.3 may be an expected number: its root is the error. Below 1e-15 there is none.
+    """
+    rare = np.clip(chances, 1e-15, 0.3)
+    deviates = np.array([NormalDist().inv_cdf(1.0 - chance / 2.0) for chance in rare.ravel()])
+    errors = 1.0 / deviates.reshape(rare.shape)
+    errors = np.where(chances >= 0.3, np.maximum(errors, np.sqrt(chances)), errors)
+    return np.asarray(np.where(chances < 1e-15, 0.0, errors))
 
 
 def _clustered(nodes: Array, rho: Array, b: int, rounding: float) -> NDArray[np.bool_]:

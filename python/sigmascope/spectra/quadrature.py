@@ -27,7 +27,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .deflation import converged_run, convergence_bounds, reach
+from .deflation import (
+    converged_run,
+    convergence_bounds,
+    errors_of_one,
+    hidden_chances,
+    reach,
+)
 from .estimate import Estimate
 from .rule import Array, Rule
 
@@ -41,7 +47,8 @@ class Trace:
     When a node moves as far as its uncertainty allows, ``drift`` (..., c + d) is the change of its
     own term, and ``pull`` the change of the others' terms, whose weights then share a different
     energy. ``convergence`` (..., c) is the sum of both when a converged node moves as far as its
-    eigenvalue may be.
+    eigenvalue may be. ``hidden`` (..., c) is the error of a value that a converged node may hide:
+    the others' terms then hold what the control variates explain of its own.
     """
 
     gauss: Array
@@ -51,6 +58,7 @@ class Trace:
     drift: Array
     pull: Array
     convergence: Array
+    hidden: Array
 
 
 class Difference(NamedTuple):
@@ -70,11 +78,12 @@ class Quadrature:
     ``residuals`` belong to the nodes of the Gauss rule. ``convergence_bounds`` (c,) bounds how far
     the converged nodes may be below their eigenvalues, ``reach`` (c,) how far from them a value may
     be that no node stands for yet, and ``resolution`` how far rounding may have moved any node; all
-    in lambda. ``distance`` is the difference between the matrix that the
-    quadrature describes and the one that its rules were computed from. By Weyl's inequality it
-    moves no sigma by more than its spectral norm; the root mean square of all movements is at most
-    its Frobenius norm over sqrt(n) (Hoffman & Wielandt 1953), which is assumed for every sigma that
-    has not converged.
+    in lambda. ``hidden`` (c,) is the chance that there is such a value, for each converged node.
+
+    ``distance`` is the difference between the matrix that the quadrature describes and the one that
+    its rules were computed from. By Weyl's inequality it moves no sigma by more than its spectral
+    norm; the root mean square of all movements is at most its Frobenius norm over sqrt(n) (Hoffman
+    & Wielandt 1953), which is assumed for every sigma that has not converged.
     """
 
     n: int
@@ -85,6 +94,7 @@ class Quadrature:
     residuals: Array
     convergence_bounds: Array
     reach: Array
+    hidden: Array
     resolution: float
     distance: Difference = SAME
 
@@ -127,7 +137,17 @@ class Quadrature:
             drift=counts * (finite(f, above) - finite(f, below)) / 2.0,
             pull=counts * slope * (above - below) / 2.0,
             convergence=raised - slope * self.convergence_bounds,
+            hidden=errors_of_one(self.hidden) * self._unexplained(f, g),
         )
+
+    def _unexplained(self, f: Function, y: Array) -> Array:
+        """Return what the control variates, fitted to f on the Gauss nodes, leave of f."""
+        if not self.hidden.any():
+            return np.zeros((*y.shape[:-1], len(self.converged)))
+        line = (y - self.gauss.residual(y))[..., :1]
+        slope = self.gauss.slope(y)[..., None]
+        explained = line + slope * (self.converged - self.gauss.nodes[0])
+        return np.asarray(finite(f, self.converged) - explained)
 
     def moved(self, nodes: Array, sign: float) -> Array:
         """Move nodes, the converged ones first, up or down as far as their uncertainty allows.
@@ -150,7 +170,7 @@ class Quadrature:
         t = self.trace(f)
         value = (2.0 * t.gauss + t.radau) / 3.0
         error = self._sampling(t.gauss_residual, t.radau_residual) + np.abs(t.gauss - t.radau) / 4.0
-        error += np.abs(t.convergence).sum(axis=-1)
+        error += np.abs(t.convergence).sum(axis=-1) + np.linalg.norm(t.hidden, axis=-1)
         return value, error + _rounding(value, t.drift, t.pull)
 
     def _sampling(self, gauss_residual: Array, radau_residual: Array) -> Array:
@@ -175,11 +195,13 @@ class Quadrature:
 
         g, r = along(lambda t: t.gauss_residual), along(lambda t: t.radau_residual)
         rounding = _rounding(np.asarray(value), along(lambda t: t.drift), along(lambda t: t.pull))
+        convergence = np.abs(along(lambda t: t.convergence)).sum()
+        hidden = np.linalg.norm(along(lambda t: t.hidden))
         return Estimate(
             value=value,
             sampling=float(self._sampling(g, r)),
             bias=(gauss - radau) / 4.0,
-            convergence=float(np.abs(along(lambda t: t.convergence)).sum()),
+            convergence=float(convergence + hidden),
             rounding=float(rounding),
             probes=(2.0 * (g @ self.gauss.weights) + r @ self.radau.weights) / 3.0,
         )
@@ -248,6 +270,7 @@ def from_rules(
         residuals=rho[c:],
         convergence_bounds=convergence_bounds(gn, rho, c, gw.shape[1]) if c < n else np.zeros(c),
         reach=reach(rho[:c], gw.shape[1]) if c < n else np.zeros(c),
+        hidden=hidden_chances(gn, rho, c, gw.shape[1]) if c < n else np.zeros(c),
         resolution=cut,
     )
 

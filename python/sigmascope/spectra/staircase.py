@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .deflation import CONVERGED
+from .deflation import CONVERGED, errors_of_one
 from .quadrature import Quadrature
 from .rule import Array, Rule
 
@@ -142,6 +142,7 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
 
     Where all values above x have converged, the nodes are counted; each one that reaches x is an
     error of one. Of two values closer than that reach, one node may stand for both for some steps.
+    The error is enlarged by the chance of that (`errors_of_one`).
     """
     singles = np.sqrt(q.converged)
     exact = np.sum(singles > x[:, None], axis=1)
@@ -151,9 +152,11 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
         & (q.converged - q.reach <= most[:, None] ** 2 + q.resolution),
         axis=1,
     )
+    hidden = np.append(0.0, np.cumsum(q.hidden))[exact]
+    near = np.hypot(near, errors_of_one(hidden))
     resolved = resolves(q, x)
     if np.all(resolved):
-        return exact.astype(np.float64), near.astype(np.float64)
+        return exact.astype(np.float64), near
     (by_ramps, ramp_error), (by_steps, step_error) = _through_ramps(q, x), _through_steps(q, x)
     value = np.clip(np.where(step_error < ramp_error, by_steps, by_ramps), len(singles), q.n)
     # Half a count for the rounding to an integer.
