@@ -295,3 +295,13 @@ def test_half_precision_storage_is_exact() -> None:
     sigma = lapack(A.astype(np.float64))
     check_values(ss.svds(A, 16, tol=1e-4, method="krylov"), sigma)
     assert np.max(np.abs(ss.svdvals(A).values - sigma)) <= 1e-7 * sigma[0]
+
+
+def test_equal_values_descend_to_the_last_bit() -> None:
+    """LAPACK's two values of a rotation differ by roundings, and the second may be larger."""
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        turn, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 10)
+        c, s = scale * np.cos(turn), scale * np.sin(turn)
+        found = ss.svds(np.array([[c, -s], [s, c]]), 2, method="gram")
+        assert found.s[0] >= found.s[1]
