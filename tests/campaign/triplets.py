@@ -119,6 +119,15 @@ def check(found: ss.SVD, k: int, truth: Truth, outcome: Outcome, *, vectors: boo
         _vectors(found, s, residuals, truth, outcome)
 
 
+def _defects(X: Any, V: Any, U: Any, s: Any, limit: Any) -> Any:
+    """|X v - s u|, in extended precision where the sums of float64 may have made it too large."""
+    found = np.linalg.norm(X @ V - U * s, axis=0)
+    if np.any(found > limit):
+        X, V, U, s = (x.astype(np.longdouble) for x in (X, V, U, s))
+        found = np.linalg.norm((X @ V - U * s).astype(np.float64), axis=0)
+    return found
+
+
 def _vectors(found: ss.SVD, s: Any, residuals: Any, truth: Truth, outcome: Outcome) -> None:
     assert found.U is not None
     assert found.Vt is not None
@@ -129,8 +138,8 @@ def _vectors(found: ss.SVD, s: Any, residuals: Any, truth: Truth, outcome: Outco
     # Of the vectors as they are stored; float64 makes these to 1e-15 sigma_1.
     limit = 1.01 * residuals + 4e-15 * truth.values[0] + truth.quantum
     rounding = FLOOR[_digits(found.precision)] * truth.values[0]
-    left = np.linalg.norm(truth.X @ V - U * s, axis=0)
-    right = np.linalg.norm(truth.X.T @ U - V * s, axis=0)
+    left = _defects(truth.X, V, U, s, limit)
+    right = _defects(truth.X.T, U, V, s, limit)
     for name, rest in (("A v - s u", left), ("A^T u - s v", right)):
         far = np.any(rest > limit + rounding)
         outcome.require("residual" if far else "residual, by rounding", rest, limit, name)

@@ -25,6 +25,9 @@ Measures = dict[str, Measure]
 ENERGY_SHARES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
 ROUNDING = 2.0**-48  # relative error of a Frobenius norm summed in float64
 
+_WORST = 1e100
+"""Largest error of a value that is counted, relative to the largest value; its square is finite."""
+
 _SIGMAS = {"fro_norm": 1, "spectral_norm": 1, "nuclear_norm": 1, "mp_edge": 1, "alpha_x_min": 2}
 """Powers of sigma in the units of measures; all others have no unit, or are logarithms."""
 
@@ -76,7 +79,7 @@ def measures_from_values(
     found["numerical_rank"] = bulk.count(known, cut)
     if s[0] == 0:
         return _of_unit(found, unit)
-    found |= _ranks(s / s[0], e / s[0])
+    found |= _ranks(s / s[0], np.minimum(e / s[0], _WORST))
     if s[-1] > floor and s[-1] > 2 * e[-1]:
         value = ranks.condition(s)
         worst = (1 + float(e[0] / s[0])) / (1 - float(e[-1] / s[-1]))
@@ -184,7 +187,7 @@ def _from_top(s: Array, e: Array, fro: float, k: int, basis: Basis) -> Measures:
     }
     if fro == 0 or s[0] == 0:
         return found
-    share = (s / fro) ** 2
+    share, e = (s / fro) ** 2, np.minimum(e, _WORST * s[0])
     spread = (2 * s * e + e**2) / fro**2
     stable = 1.0 / float(share[0])
     found["stable_rank"] = Measure(stable, stable * (2 * float(e[0] / s[0]) + ROUNDING), basis)
@@ -192,7 +195,7 @@ def _from_top(s: Array, e: Array, fro: float, k: int, basis: Basis) -> Measures:
     for name, count in (("1", 1), ("10", 10), ("k", k)):
         if count <= len(s):
             value = min(float(energy[count - 1]), 1.0)
-            error = float(slack[count - 1]) + ROUNDING * value
+            error = min(float(slack[count - 1]) + ROUNDING * value, 1.0)
             found[f"concentration_{name}"] = Measure(value, error, basis)
     for name, q in ENERGY_SHARES.items():
         rank = _energy_rank(energy, slack, q, basis)
@@ -220,17 +223,21 @@ def _ranks(s: Array, e: Array) -> Measures:
     ratio, ratio4 = ranks.nuclear_rank(s), ranks.participation_ratio(s)
     nuclear_slope = np.abs(2 / s.sum() - 2 * s / x.sum())
     ratio_slope = np.abs(2 / x.sum() - 2 * x / np.sum(x**2))
+    most = p - 1.0  # ranks are between 1 and p
+    nuclear_error = min(float(ratio * (nuclear_slope @ e)), most)
+    ratio_error = min(float(ratio4 * (ratio_slope @ d)), most)
     return {
         "effective_rank": effective,
         "effective_rank_energy": energy,
         **_spectral_entropy(effective, p),
-        "participation_ratio": Measure(ratio4, float(ratio4 * (ratio_slope @ d)), "spectrum"),
-        "nuclear_rank": Measure(ratio, float(ratio * (nuclear_slope @ e)), "spectrum"),
+        "participation_ratio": Measure(ratio4, ratio_error, "spectrum"),
+        "nuclear_rank": Measure(ratio, nuclear_error, "spectrum"),
     }
 
 
 def _entropy_rank(rank: float, weights: Array, errors: Array) -> Measure:
-    return Measure(rank, ranks.entropy_rank_error(rank, weights, errors), "spectrum")
+    error = min(ranks.entropy_rank_error(rank, weights, errors), len(weights) - 1.0)
+    return Measure(rank, error, "spectrum")
 
 
 def _spectral_entropy(rank: Measure, p: int) -> Measures:

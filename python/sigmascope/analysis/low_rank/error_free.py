@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 _TERMS = 128
 """Terms of a scalar product that are summed at once."""
 _ALL = 16
-"""Slices at most: what is below 2^-320 of the largest entry is left out."""
+"""Slices of a part of a matrix: 320 bits, which hold all formats but float64 from end to end."""
 _BITS = (53 - (_TERMS * _ALL).bit_length()) // 2
 """Bits of a slice: the sum of 16 products of 128 terms is an integer below 2^53."""
 _DOUBLED = 6
@@ -36,12 +36,14 @@ def fro_norm(B: Array, A: Array, scale: float) -> float:
     """
     total, r = 0, B.shape[1]
     rows = max(1, 2**13 // r, r // 32)
-    b, a = _exponent(B), _exponent(A)
+    b, a, left, right = _exponent(B), _exponent(A), _parts(B), _parts(A)
     for start in range(0, r, rows):
         part = slice(start, start + rows)
-        total += np.sum(_integers(B.T[part], B, b) * _integers(A[part], A.T, a))
+        total += np.sum(_integers(B.T[part], B, b, left) * _integers(A[part], A.T, a, right))
     root = math.isqrt(int(total) << 128)  # 64 bits more than those of an integer
-    return abs(scale) * math.ldexp(root, b + a - 64 - 2 * _BITS * _ALL)
+    extra = max(root.bit_length() - 128, 0)  # so that it is a number of float64
+    unit = b + a - 64 - _BITS * _ALL * (left + right)
+    return math.ldexp(abs(scale) * (root >> extra), unit + extra)
 
 
 def defects(B: Array, A: Array, scale: float, v: Array, u: Array, s: Array) -> Array:
@@ -87,18 +89,46 @@ def product(X: Array, Y: Array) -> tuple[Array, Array]:
     return high, low
 
 
-def _integers(X: Array, Y: Array, exponent: int) -> NDArray[Any]:
-    """Return X Y as integers of Python, in units of 2^(2 exponent - 2 _BITS _ALL)."""
+def _integers(X: Array, Y: Array, exponent: int, parts: int) -> NDArray[Any]:
+    """Return X Y as integers of Python, in units of 2^(2 exponent - 2 _BITS _ALL parts).
+
+    X and Y are sums of so many parts, each of `_ALL` slices.
+    """
     total = np.zeros((len(X), Y.shape[1]), dtype=object)
-    for first in range(0, X.shape[1], _TERMS * 2**9):
-        sums = np.zeros((2 * _ALL + 1, *total.shape), dtype=np.int64)  # of 2^9 numbers below 2^53
-        for start in range(first, min(first + _TERMS * 2**9, X.shape[1]), _TERMS):
-            part = slice(start, start + _TERMS)
-            for level, exact in _levels(X[:, part], Y[part], exponent, exponent, 2 * _ALL):
-                sums[level] += exact.astype(np.int64)
+    most = 2**9 // parts  # of numbers below 2^53, summed over parts of one level
+    for first in range(0, X.shape[1], _TERMS * most):
+        sums = np.zeros((2 * _ALL * parts + 1, *total.shape), dtype=np.int64)
+        for start in range(first, min(first + _TERMS * most, X.shape[1]), _TERMS):
+            columns = slice(start, start + _TERMS)
+            lefts = list(_cut(X[:, columns], exponent, parts))
+            for q, right in enumerate(_cut(Y[columns], exponent, parts)):
+                for p, left in enumerate(lefts):
+                    for level, exact in _levels(left, right, exponent, exponent, 2 * _ALL):
+                        sums[level + _ALL * (p + q)] += exact.astype(np.int64)
         for level in np.flatnonzero(sums.any(axis=(1, 2))).tolist():
-            total += sums[level].astype(object) << _BITS * (2 * _ALL - level)
+            total += sums[level].astype(object) << _BITS * (2 * _ALL * parts - level)
     return total
+
+
+def _parts(X: Array) -> int:
+    """Return how many parts of `_ALL` slices hold every bit of X."""
+    least = float(np.abs(X).min(where=X != 0, initial=np.inf))
+    if not math.isfinite(least):
+        return 1
+    bits = _exponent(X) - max(math.frexp(least)[1] - 53, -1074)
+    return -(-bits // (_BITS * _ALL))
+
+
+def _cut(X: Array, exponent: int, parts: int) -> Iterator[Array]:
+    """Cut X into sum_p 2^(-p _BITS _ALL) X_p, with |X_p| <= 2^exponent; for one part X itself."""
+    if parts == 1:
+        yield X
+        return
+    bits, rest = _BITS * _ALL, np.ldexp(X, -exponent)
+    for _ in range(parts):
+        part = np.ldexp(np.rint(np.ldexp(rest, bits)), -bits)
+        rest = np.ldexp(rest - part, bits)
+        yield np.ldexp(part, exponent)
 
 
 def _levels(X: Array, Y: Array, x: int, y: int, count: int) -> Iterator[tuple[int, Array]]:

@@ -114,7 +114,7 @@ def _cancels(R_B: Array, R_A: Array, scale: float, s: Array) -> bool:
     Of random factors ||B||_F ||A||_F / ||B A||_F is sqrt(r), and of parallel ones it is 1.
     """
     size = abs(scale) * float(np.linalg.norm(R_B) * np.linalg.norm(R_A))
-    return size > 2 * math.sqrt(R_B.shape[1]) * float(np.linalg.norm(s))
+    return size > 2 * math.sqrt(R_B.shape[1]) * _norm(s)
 
 
 def _with_norm(B: Array, A: Array, scale: float, s: Array, cancels: bool) -> tuple[Array, float]:
@@ -123,11 +123,17 @@ def _with_norm(B: Array, A: Array, scale: float, s: Array, cancels: bool) -> tup
     The true values lie in that ball, and no projection to it moves values away from them: what
     bounds the 2-norm of the errors bounds it still.
     """
-    found = float(np.linalg.norm(s))
+    found = _norm(s)
     if not cancels:
         return s, found
     norm = error_free.fro_norm(B, A, scale)
     return (s * (norm / found) if found > norm else s), norm
+
+
+def _norm(s: Array) -> float:
+    """Return ||s|| of values, descending, whose squares may underflow."""
+    largest = float(s[0]) if len(s) else 0.0
+    return largest * float(np.linalg.norm(s / largest)) if largest else 0.0
 
 
 def _defects(B: Array, A: Array, scale: float, v: Array, u: Array, s: Array) -> Array:
