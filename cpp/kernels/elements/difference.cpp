@@ -45,8 +45,8 @@ struct BothCodes {
   ElementCodes before, after;
 };
 
-// Elements of columns [j, j + n) from row i of the panels on: as many of at most `most` rows as have
-// one layout in both.
+// Elements of columns [j, j + n) from row i of the panels on: as many of at most `most` rows as
+// have one layout in both.
 BothCodes both_codes(const Isa& isa, const Panel& before, const Panel& after, std::int64_t i,
                      std::int64_t most, std::int64_t j, std::int64_t n, BothBuffers& buffers) {
   BothCodes codes;
