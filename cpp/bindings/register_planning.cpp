@@ -18,7 +18,7 @@ namespace sigmascope {
 
 namespace {
 
-// A passes.PassLayout.
+// Converts the Python class `PassLayout`.
 PassLayout layout_of(const py::object& layout) {
   const auto shape = layout.attr("shape").cast<std::pair<std::int64_t, std::int64_t>>();
   return {.rows = shape.first,

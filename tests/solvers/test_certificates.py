@@ -243,7 +243,7 @@ def test_sums_of_one_sign_are_within_the_floor() -> None:
 
 @pytest.mark.parametrize("seed", [66, 224, 244])
 def test_clusters_are_not_moved_by_divide_and_conquer(seed: int) -> None:
-    """It deflates close values again and again: by up to 318 roundings, where 192 are claimed.
+    """Divide and conquer may move clustered values by up to 318 roundings, where 192 are claimed.
 
     A few large values over a flat bulk that is far smaller: roundings of the largest alone remain.
     """

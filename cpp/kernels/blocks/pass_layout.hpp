@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The way in which a pass reads a matrix, for the formulas of the memory that it takes. The formula
-// of each kind of pass stands beside the kernels that take the memory.
+// of each kind of pass stands next to the kernels that take the memory.
 #pragma once
 
 #include <algorithm>

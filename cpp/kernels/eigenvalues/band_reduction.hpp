@@ -37,7 +37,7 @@ class BandReduction {
   // a: n x n, column-major, its lower triangle is read and overwritten.
   BandReduction(const Isa& isa, ThreadPool& pool, double* a, std::int64_t n);
 
-  // Bytes that it takes beside A, at most.
+  // Bytes that it takes in addition to A, at most.
   static std::int64_t bytes(std::int64_t n, int threads) {
     constexpr std::int64_t panels = 9;   // panel_, left_, right_, v_, x_, w_, factor_
     constexpr std::int64_t padding = 4;  // of left_ and right_, in tiles

@@ -25,7 +25,7 @@ std::vector<double> symmetric_eigenvalues(const Isa& isa, ThreadPool& pool, Smal
                                           GramProducts products,
                                           const std::function<void()>& pulse);
 
-// Bytes that `symmetric_eigenvalues` takes beside the matrix of order n, at most.
+// Bytes that `symmetric_eigenvalues` takes in addition to the matrix of order n, at most.
 std::int64_t eigenvalue_bytes(std::int64_t n, int threads);
 
 }  // namespace sigmascope

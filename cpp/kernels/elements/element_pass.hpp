@@ -43,7 +43,7 @@ inline std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
       !a.in_memory(), asked);
 }
 
-// Bytes that a pass over the elements takes beside its results, whatever it looks for.
+// Bytes that a pass over the elements takes in addition to its results, whatever it looks for.
 inline std::int64_t element_pass_bytes(const PassLayout& layout) {
   constexpr std::int64_t buffers = std::int64_t{3} << 19;  // of each thread: CodeBuffers
   constexpr std::int64_t counts = std::int64_t{8} << 16;   // one for each code of 16 bits

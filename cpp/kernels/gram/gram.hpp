@@ -31,7 +31,7 @@ namespace sigmascope {
 // A^T A, its lower triangle, in fp64.
 Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products);
 
-// Bytes that it takes beside its result, for the Gram matrix of the shorter side.
+// Bytes that it takes in addition to its result, for the Gram matrix of the shorter side.
 std::int64_t gram_pass_bytes(const PassLayout& layout, GramProducts products);
 
 }  // namespace sigmascope

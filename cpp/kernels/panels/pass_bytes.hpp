@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Bytes that a pass of products takes beside the matrix and the blocks that it is given: panels,
+// Bytes that a pass of products takes in addition to its matrix and its blocks: panels,
 // operands, sums of the adjoint product.
 #pragma once
 

@@ -28,11 +28,11 @@ inline std::int64_t far_tile_rows(std::int64_t row_bytes, std::int64_t most_rows
 
 inline constexpr std::int64_t most_own_tile_rows = 256;
 
-// `beside`: bytes of the blocks.
-inline std::int64_t own_tile_rows(std::int64_t row_bytes, std::int64_t beside, int parts) {
-  constexpr std::int64_t blocks_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{512} << 10,
+// `block_bytes`: bytes of the blocks.
+inline std::int64_t own_tile_rows(std::int64_t row_bytes, std::int64_t block_bytes, int parts) {
+  constexpr std::int64_t small_bytes = std::int64_t{2} << 20, own_bytes = std::int64_t{512} << 10,
                          far_rows = 128;
-  if (beside < blocks_bytes) return std::min(own_bytes / row_bytes, most_own_tile_rows);
+  if (block_bytes < small_bytes) return std::min(own_bytes / row_bytes, most_own_tile_rows);
   return far_tile_rows(row_bytes, parts > 1 ? far_rows : most_own_tile_rows);
 }
 

@@ -28,8 +28,7 @@ class Estimate:
     sampling, bias, convergence, rounding
         Standard error over the probes; a quarter of Gauss - Radau; the effect of the distance
         between converged nodes and their eigenvalues, and of values that such nodes may hide; the
-        effect of rounding, and of the distance
-        to the matrix that the rules were computed from.
+        effect of rounding, and of the distance to the matrix that the rules were computed from.
     probes
         (b,) deviation that each probe alone would cause, to first order; their mean is 0.
     """
