@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The table of the README: times of sigmascope and of the best other backend, from run.py.
+"""The table and the plot of the README: times of sigmascope and of the best other backend.
 
-It stands between two markers in README.md.
+They stand between two markers in README.md.
 """
 
 from __future__ import annotations
@@ -62,5 +62,6 @@ def write_headline(results: dict[str, Any], page: Path, readme: Path = README) -
     )
     found = results["findings"].items()
     compared = [part for name, part in found if part["kind"] == "comparison" and name != "all"]
-    table = "\n".join([BEGIN, "", where, "", *lines(compared), "", END])
+    plot = f"![Time against accuracy, a curve for each library]({Path(link).with_suffix('.png')})"
+    table = "\n".join([BEGIN, "", where, "", *lines(compared), "", plot, "", END])
     readme.write_text(pattern.sub(lambda _: table, text), encoding="utf-8")

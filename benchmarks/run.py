@@ -4,8 +4,9 @@
     pip install '.[bench]' primme
     python benchmarks/run.py
 
-Writes results/<machine>.json, the page and the plot of that name, and the table in the README. An
-interrupted run goes on where it was, unless the commit has changed. Let nothing else run meanwhile.
+Writes results/<machine>.json, the page and the plot of that name, and the table in the README. They
+belong to the last commit that changed the library. An interrupted run goes on where it was, unless
+there is a later one. Let nothing else run meanwhile.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ COMPARISONS = {
 }
 """Options of `sigmascope bench` by the name of the comparison; they override the common ones."""
 
+SUITE = "suite-"
+"""Prefix of the parts that pytest-benchmark makes."""
+
+LIBRARY = (":/cpp", ":/python", ":/CMakeLists.txt")
+"""Files that decide what is measured."""
+
 COMMON = {
     "--spectrum": "llm",
     "-k": "64",
@@ -71,8 +78,9 @@ def commands(machine: str, models: list[str], modeldelta: str | None) -> dict[st
     scale = [sys.executable, str(HERE / "experiments" / "scale_checkpoint.py")]
     folders = [str(CACHE / "models" / name) for name in models]
     found["scale"] = [*scale, *folders, "--memory", "1.8GiB", "--json"]
-    found["suites"] = [sys.executable, "-m", "pytest", "-q", str(HERE / "suites")]
-    found["suites"] += ["--benchmark-json"]
+    for path in sorted((HERE / "suites").glob("test_bench_*.py")):
+        suite = [sys.executable, "-m", "pytest", "-q", str(path), "--benchmark-json"]
+        found[SUITE + path.stem.removeprefix("test_bench_")] = suite
     return found
 
 
@@ -89,11 +97,11 @@ def git(*arguments: str) -> str:
 
 
 def committed() -> str:
-    """Return the commit; nothing but results may differ from it."""
+    """Return the last commit that changed the library; nothing but results may be uncommitted."""
     changed = git("status", "--porcelain", "--", ":/", ":!/benchmarks/results", ":!/README.md")
     if changed:
         sys.exit(f"commit first, since results belong to a commit:\n{changed}")
-    return git("rev-parse", "HEAD")
+    return git("log", "-1", "--format=%H", "--", *LIBRARY)
 
 
 def make_models(names: list[str]) -> None:
@@ -111,10 +119,13 @@ def measure(name: str, command: list[str], folder: Path) -> dict[str, Any]:
     if not path.exists():
         partial = path.with_suffix(".partial")
         print(name, flush=True)
-        ended = subprocess.run([*command, str(partial)], check=False, stdout=subprocess.DEVNULL)
+        with path.with_suffix(".log").open("w+", encoding="utf-8") as log:
+            ended = subprocess.run([*command, str(partial)], check=False, stdout=log)
+            log.seek(0)
+            said = log.read()
         # A backend that misses an accuracy, or a case whose answer is wrong, is in the file.
         if not partial.exists():
-            sys.exit(f"{' '.join(command)} ended with {ended.returncode} and wrote nothing")
+            sys.exit(f"{said}{' '.join(command)} ended with {ended.returncode} and wrote nothing")
         partial.rename(path)
     part: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return part
@@ -138,18 +149,19 @@ def main() -> None:
         name: measure(name, command, folder)
         for name, command in commands(machine, given.models, given.modeldelta).items()
     }
-    suites = parts.pop("suites")
+    suites = [part for name, part in parts.items() if name.startswith(SUITE)]
     results = {
-        "machine": suites["machine_info"],
+        "machine": suites[0]["machine_info"],
         "commit": commit,
         "date": datetime.now(UTC).date().isoformat(),
-        "load_average_at_start": suites["load_average_at_start"],
-        "peak": suites["peak"],
+        "load_average_at_start": max(suite["load_average_at_start"] for suite in suites),
+        "peak": suites[0]["peak"],
         "suites": [
             {**entry["extra_info"], "seconds": entry["stats"]["data"]}
-            for entry in suites["benchmarks"]
+            for suite in suites
+            for entry in suite["benchmarks"]
         ],
-        "findings": parts,
+        "findings": {name: part for name, part in parts.items() if not name.startswith(SUITE)},
     }
     path = RESULTS / f"{machine}.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -29,6 +29,9 @@ LOAD_AT_START = os.getloadavg()
 
 SHORT_SECONDS = 0.1
 
+LONG_SECONDS = 5.0
+"""A run that takes longer is timed once: without its own instructions, bf16 takes torch minutes."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -139,6 +142,12 @@ def measure(benchmark: Any, smoke: bool) -> Measure:
         def short() -> bool:
             return bool(spent) and spent[-1] < SHORT_SECONDS
 
+        if warmup_rounds and not benchmark.disabled:
+            settle()
+            once()
+            warmup_rounds = 0
+            if spent[-1] > LONG_SECONDS:
+                rounds = 1
         benchmark.group = ", ".join([table, *(f"{key} {value}" for key, value in case.items())])
         benchmark.extra_info.update(table=table, case=case, method=peer.name, **more)
         result = benchmark.pedantic(
