@@ -93,6 +93,7 @@ py::dict change(const Matrix& before, const Matrix& after, const RunOptions& run
   result["after_units2"] = known(sums.after_units2);
   result["change2"] = sums.change2;
   result["product"] = sums.product;
+  result["unchanged"] = sums.unchanged;
   return result;
 }
 

@@ -22,7 +22,7 @@ from sigmascope.analysis import requested
 from sigmascope.analysis.requested import REQUESTED, check_measures, windows
 from sigmascope.cli.app import app
 
-FARMS, RANDOM = REQUESTED
+FARMS, RANDOM, TRAPS = REQUESTED
 
 
 def asked(A: Any, name: str, **options: Any) -> Any:
@@ -172,6 +172,21 @@ def test_effort_top_cannot_give_it_and_says_so() -> None:
     assert any("randomized_distance" in note for note in found.notes)
 
 
+def test_single_large_entries_are_traps_and_structure_is_none() -> None:
+    """A few entries far above the rest stay above it wherever they are; a spike does not."""
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal((300, 200))
+    assert asked(noise, TRAPS).value <= asked(noise, TRAPS).error
+    large = noise.copy()
+    large[[3, 70, 150, 220], [5, 60, 120, 190]] = 200.0
+    found = asked(large, TRAPS)
+    assert abs(found.value - 4) <= found.error
+    assert found.error <= 2
+    spike = noise + 40.0 * np.outer(np.ones(300), np.ones(200)) / np.sqrt(300 * 200) * 2
+    spike -= spike.mean()
+    assert asked(spike, TRAPS).value <= 1 + asked(spike, TRAPS).error
+
+
 def test_same_seed_same_bits_whatever_the_threads() -> None:
     A = ks.llm(640, 600, seed=4)[0].astype(np.float32)
     runs = [
@@ -204,8 +219,8 @@ def test_with_an_executor_the_parts_are_computed_here(tmp_path: Path) -> None:
 def test_names_are_checked_and_put_in_order() -> None:
     assert check_measures(None) == check_measures(()) == ()
     assert check_measures(FARMS) == (FARMS,)
-    assert check_measures([RANDOM, FARMS, RANDOM]) == REQUESTED
-    with pytest.raises(ValueError, match="alpha_farms, randomized_distance, not 'alpha'"):
+    assert check_measures([TRAPS, RANDOM, FARMS, RANDOM]) == REQUESTED
+    with pytest.raises(ValueError, match="randomized_distance, correlation_traps, not 'alpha'"):
         ss.spectrum(np.eye(3), measures="alpha")
 
 
@@ -249,12 +264,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_scan_has_them_on_request(model: Path) -> None:
-    plain, more = ss.scan(model), ss.scan(model, measures=[RANDOM, FARMS])
+    plain, more = ss.scan(model), ss.scan(model, measures=[TRAPS, RANDOM, FARMS])
     assert plain.options["measures"] == []
     assert more.options["measures"] == list(REQUESTED)
     for before, after in zip(plain, more, strict=True):
         assert all(before[name] is None for name in REQUESTED)
-        assert all(after[name] > 0 and after[f"{name}_error"] >= 0 for name in REQUESTED)
+        assert all(after[name] > 0 and after[f"{name}_error"] >= 0 for name in (FARMS, RANDOM))
+        assert after[TRAPS] >= 0
         same = before.keys() - {*REQUESTED, *(f"{name}_error" for name in REQUESTED)}
         same -= {"seconds", "passes"}
         assert {name: before[name] for name in same} == {name: after[name] for name in same}
@@ -289,7 +305,8 @@ def test_on_the_command_line(model: Path) -> None:
     found = CliRunner().invoke(app, call)
     assert found.exit_code == 0
     rows = [json.loads(line) for line in found.stdout.splitlines()]
-    assert all(row[name] > 0 for row in rows for name in REQUESTED)
+    assert all(row[name] > 0 for row in rows for name in (FARMS, RANDOM))
+    assert all(row[TRAPS] is None for row in rows)
     wrong = CliRunner().invoke(app, ["scan", str(model), "--measures", "alpha"])
     assert wrong.exit_code == 2
     assert "not 'alpha'" in wrong.stderr

@@ -15,11 +15,11 @@ from tests.support.adapters import lora, write_adapter
 from tests.support.checkpoints import Stored, opened
 
 import sigmascope as ss
+from sigmascope._host.limits import MAX_LOOK, MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
 from sigmascope.checkpoint.naming.patterns import LinearPattern, compiled_pattern
 from sigmascope.checkpoint.naming.roles import role_of
 from sigmascope.checkpoint.naming.rules import rules_for, standard_rules
 from sigmascope.checkpoint.naming.table import read_table
-from sigmascope.limits import MAX_LOOK, MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
 
 EXPLOSIVE = [
     "(?:a|aa)+$",

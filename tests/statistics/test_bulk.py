@@ -121,6 +121,30 @@ def test_the_error_sees_that_outliers_lift_the_edge():
     assert found.value - found.error <= 80 <= found.value + found.error
 
 
+@pytest.mark.parametrize("shape", [(200, 800), (900, 300)])
+def test_noise_alone_has_no_significant_value_below_its_edge(shape):
+    significant = []
+    for seed in range(100):
+        _, sigma = ks.gaussian(*shape, seed=seed)
+        found = exact(sigma, shape)["mp_lower_outliers"]
+        assert found.value <= 4
+        significant.append(found.value - found.error > 0)
+    assert sum(significant) <= 5  # of 100 with probability 0.01 each: P(more) < 1e-3
+
+
+def test_values_below_the_edge_are_counted():
+    _, sigma = ks.gaussian(150, 900, seed=2)
+    sigma[-7:] *= 0.3
+    found = exact(np.sort(sigma)[::-1], (150, 900))["mp_lower_outliers"]
+    assert abs(found.value - 7) <= found.error
+    assert found.error <= 3
+
+
+def test_square_noise_has_no_lower_edge():
+    _, sigma = ks.gaussian(200, 200, seed=1)
+    assert "mp_lower_outliers" not in exact(sigma)
+
+
 # ------------------------------------------------------------------------------- densities
 
 

@@ -30,6 +30,7 @@ LOGARITHMIC = {"alpha_weighted", "log_alpha_norm"}
 TAIL = {"alpha_D", "alpha_high", "alpha_hill", "alpha_low", "alpha_tail", "alpha_x_min"}
 TAIL |= {"alpha", "alpha_weighted", "log_alpha_norm"}
 NOISE = {"mp_edge", "mp_outliers", "mp_softrank", "effective_rank_above_edge"}
+LOWER = {"mp_lower_outliers"}  # of all values, and not of square matrices
 SHOULDER = {"shoulder_200", "shoulder_286", "shoulder_400"}
 TOP = {"fro_norm", "spectral_norm", "stable_rank", "concentration_1", "concentration_10"}
 TOP |= {"concentration_k"}
@@ -279,7 +280,7 @@ def test_errors_of_the_values_are_propagated(sigma, seed, size):
 def test_what_each_effort_allows():
     A, sigma = known_spectra.llm(80, 60, seed=2)
     fro = float(np.linalg.norm(A))
-    assert exact(sigma, A.shape).keys() == TOP | ENERGY | WHOLE | TAIL | NOISE | SHOULDER
+    assert exact(sigma, A.shape).keys() == TOP | ENERGY | WHOLE | TAIL | NOISE | LOWER | SHOULDER
     top = measures_from_top(sigma[:20], np.zeros(20), A.shape, fro)
     assert top.keys() - ENERGY == TOP
     assert "energy_rank_50" in top

@@ -26,6 +26,7 @@ void add(ChangeSums& to, const ChangeSums& more) {
   to.before_units2 += more.before_units2;
   to.after_units2 += more.after_units2;
   to.units += more.units;
+  to.unchanged += more.unchanged;
 }
 
 // Rows [i, i + rows) of the panel in columns [j, j + n) as numbers of fp64.

@@ -22,15 +22,28 @@ constexpr double least_unit<FromBf16> = 0x1p-126;
 template <>
 constexpr double least_unit<FromF16> = 0x1p-14;
 
+// About what bfloat16 hides of a number.
+constexpr double unchanged_part = 1e-3;
+
+inline Vector<double> magnitude(Vector<double> x) {
+  using Bits = Vector<std::int64_t>;
+  return (Vector<double>)((Bits)x & broadcast(~(std::int64_t{1} << 63)));
+}
+
+// -1 in lanes where d is at most a small part of the larger of two numbers, else 0.
+inline Vector<std::int64_t> is_unchanged(Vector<double> d, Vector<double> w, Vector<double> next) {
+  const Vector<double> one = magnitude(w), two = magnitude(next), larger = one > two ? one : two;
+  return magnitude(d) <= larger * unchanged_part;
+}
+
 // See ChangeSums.
 template <class From>
 Vector<double> unit_squared(Vector<double> x) {
   constexpr double least = least_unit<From>;
   using Bits = Vector<std::int64_t>;
-  const Bits exponent = broadcast(std::int64_t{0x7ff} << 52),
-             magnitude = broadcast(~(std::int64_t{1} << 63));
-  const auto power = (Vector<double>)((Bits)x & exponent),
-             size = (Vector<double>)((Bits)x & magnitude);
+  const Bits exponent = broadcast(std::int64_t{0x7ff} << 52);
+  const auto power = (Vector<double>)((Bits)x & exponent);
+  const Vector<double> size = magnitude(x);
   const Vector<double> smallest = broadcast(least), unit = power < smallest ? smallest : power;
   const Vector<double> square = unit * unit;
   return (size == unit) & (unit > smallest) ? square * 0.75 : square;
@@ -41,6 +54,7 @@ struct ChangeLanes {
   using V = typename Numbers<From>::V;
   V before2{}, after2{}, change2{}, product{};
   Vector<double> before_units2{}, after_units2{};
+  Vector<std::int64_t> unchanged{};
 
   void add(V w, V next) {
     const V d = next - w;
@@ -48,6 +62,7 @@ struct ChangeLanes {
     after2 = multiply_add(next, next, after2);
     change2 = multiply_add(d, d, change2);
     product = multiply_add(w, d, product);
+    unchanged -= is_unchanged(joined(d), joined(w), joined(next));
     if constexpr (least_unit<From> > 0) {
       before_units2 += unit_squared<From>(w);
       after_units2 += unit_squared<From>(next);
@@ -66,13 +81,15 @@ ChangeSums change_as(const char* before, const char* after, std::int64_t n) {
     for (int c = 0; c < chains; ++c)
       lane[c].add(Of::at(before + (j + c * width) * size), Of::at(after + (j + c * width) * size));
   double beyond = 0;
-  if (j < n) {  // what is added is zero, but for its units
+  std::int64_t added = 0;
+  if (j < n) {  // what is added is zero, but for its units and the count of unchanged entries
     char was[chains * width * size] = {}, is[chains * width * size] = {};
     __builtin_memcpy(was, before + j * size, static_cast<std::size_t>((n - j) * size));
     __builtin_memcpy(is, after + j * size, static_cast<std::size_t>((n - j) * size));
     for (int c = 0; c < chains; ++c)
       lane[c].add(Of::at(was + c * width * size), Of::at(is + c * width * size));
-    beyond = static_cast<double>(j + chains * width - n) * least_unit<From> * least_unit<From>;
+    added = j + chains * width - n;
+    beyond = static_cast<double>(added) * least_unit<From> * least_unit<From>;
   }
   const auto sum = [&](auto part) { return sum_lanes(joined(part(lane[0]) + part(lane[1]))); };
   ChangeSums found;
@@ -83,6 +100,9 @@ ChangeSums change_as(const char* before, const char* after, std::int64_t n) {
   found.before_units2 = sum([](const auto& l) { return l.before_units2; }) - beyond;
   found.after_units2 = sum([](const auto& l) { return l.after_units2; }) - beyond;
   found.units = least_unit<From> > 0 ? n : 0;
+  found.unchanged = -added;
+  for (int i = 0; i < lanes<double>; ++i)
+    found.unchanged += lane[0].unchanged[i] + lane[1].unchanged[i];
   return found;
 }
 

@@ -44,6 +44,8 @@ struct ChangeSums {
   // half as far away. `units` counts the entries that have such a format.
   double before_units2 = 0.0, after_units2 = 0.0;
   std::int64_t units = 0;
+  // Entries with |d| <= unchanged_part max(|w|, |w'|).
+  std::int64_t unchanged = 0;
 };
 
 struct ElementKernels {

@@ -43,6 +43,8 @@ class Options:
     num_threads: int
     memory_limit: int
     measures: tuple[str, ...] = ()
+    vectors: str | None = None
+    """Folder in which the singular vectors of every matrix are saved."""
 
     @classmethod
     def of(

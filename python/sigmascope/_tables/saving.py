@@ -18,7 +18,7 @@ from typing import Any
 
 from sigmascope._display.text import writable
 from sigmascope._host.files import open_regular, read_regular
-from sigmascope.limits import MAX_TABLE_BYTES
+from sigmascope._host.limits import MAX_TABLE_BYTES
 
 from .journal import Header, Journal, checked_header, naming, parsed
 from .schema import OtherTableError, Row, Schema

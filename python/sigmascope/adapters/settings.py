@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sigmascope._host.limits import MAX_PATTERN_WORK, MAX_PATTERNS
 from sigmascope.checkpoint.formats.index import read_json
 from sigmascope.checkpoint.formats.jsontext import Members, brief, unique
 from sigmascope.checkpoint.naming.patterns import LinearPattern, compiled_pattern
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_PATTERN_WORK, MAX_PATTERNS
 
 NAME = "adapter_config.json"
 

@@ -11,6 +11,10 @@ randomized_distance
     (:func:`statistics.randomized_distance`), at efforts "density" and "exact": two permutations,
     each analysed as the matrix itself was. The decoded entries are held for it, 4 bytes each (8 of
     float64), and read once more.
+correlation_traps
+    The number of values above the noise edge in the same two permutations
+    (:func:`statistics.correlation_traps`), which have no correlations: what is left there comes of
+    single large entries.
 """
 
 from __future__ import annotations
@@ -29,8 +33,11 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 from sigmascope.solvers.svdvals import every_value
 
-REQUESTED = ("alpha_farms", "randomized_distance")
+REQUESTED = ("alpha_farms", "randomized_distance", "correlation_traps")
 """Their names."""
+
+PERMUTING = ("randomized_distance", "correlation_traps")
+"""Those of them that need the spectra of permuted matrices."""
 
 SIDE, PARTS, PERMUTATIONS = 1024, 8, 2
 
@@ -40,13 +47,15 @@ GENERATORS = 3 * MIB
 _CHUNK = 8 * MIB
 
 
-def check_measures(measures: str | Sequence[str] | None) -> tuple[str, ...]:
+def check_measures(
+    measures: str | Sequence[str] | None, known: Sequence[str] = REQUESTED
+) -> tuple[str, ...]:
     """Return the names of what is requested, each once and in one order; ValueError if unknown."""
     asked = (measures,) if isinstance(measures, str) else tuple(measures or ())
     for name in asked:
-        if name not in REQUESTED:
-            raise ValueError(f"measures on request are {', '.join(REQUESTED)}, not {name!r}")
-    return tuple(name for name in REQUESTED if name in asked)
+        if name not in known:
+            raise ValueError(f"measures on request are {', '.join(known)}, not {name!r}")
+    return tuple(name for name in known if name in asked)
 
 
 def windows(shape: tuple[int, int], seed: int) -> list[tuple[slice, slice]]:

@@ -23,7 +23,7 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.krylov import KrylovSettings
 
-from .requested import GENERATORS, farms_need, permutation_need
+from .requested import GENERATORS, PERMUTING, farms_need, permutation_need
 
 EFFORTS = ("top", "density", "exact")
 
@@ -94,7 +94,11 @@ class Route:
     @property
     def permutes(self) -> bool:
         """True if the matrix is analysed again with its entries in random order."""
-        return "randomized_distance" in self.measures and self.effort != "top"
+        return bool(self._permuting) and self.effort != "top"
+
+    @property
+    def _permuting(self) -> list[str]:
+        return [name for name in PERMUTING if name in self.measures]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -102,8 +106,9 @@ class Route:
         notes = []
         if self.effort != self.asked:
             notes.append(f"every value, cheaper here than effort {self.asked!r}")
-        if "randomized_distance" in self.measures and not self.permutes:
-            notes.append("no randomized_distance at effort 'top', which says nothing of the rest")
+        if self._permuting and not self.permutes:
+            names = " and no ".join(self._permuting)
+            notes.append(f"no {names} at effort 'top', which says nothing of the rest")
         return tuple(notes)
 
     @property

@@ -68,8 +68,8 @@ def spectrum(
     accuracy : {"reference", "fast"}
         Of every value: see :func:`svdvals`.
     measures : str or sequence of str
-        Further measures, which take reads of their own: "alpha_farms", "randomized_distance"
-        (:mod:`sigmascope.analysis.requested`).
+        Further measures, which take reads of their own: "alpha_farms", "randomized_distance",
+        "correlation_traps" (:mod:`sigmascope.analysis.requested`).
     vectors : bool
         Whether the vectors of the k largest values are wanted as well, as `svd`: they come from the
         same steps, and are as good as their residuals say (with a density those of the recurrence).
@@ -95,7 +95,7 @@ def spectrum(
     Notes
     -----
     Passes: one for the moments, one for the range, then those of :func:`svds` or :func:`svdvals`;
-    one more for randomized_distance, which takes three times as long in all.
+    one more for randomized_distance or correlation_traps, which take three times as long in all.
     A matrix in files that fits into memory_limit together with what the call needs
     (:mod:`sigmascope._execution.memory`) is read from disk once. Of a larger matrix, the part that
     fits is read once.
@@ -271,6 +271,10 @@ def _with_requested(found: Spectrum, a: Matrix, request: Request) -> Spectrum:
             known_of(permuted, route, here, request.max_passes, seed)
             for permuted in requested.permutations(a, seed, here.threads)
         ]
-        measures["randomized_distance"] = statistics.randomized_distance(found.known, randomized)
+        if "randomized_distance" in route.measures:
+            distance = statistics.randomized_distance(found.known, randomized)
+            measures["randomized_distance"] = distance
+        if "correlation_traps" in route.measures:
+            measures |= statistics.correlation_traps(randomized, a.shape)
     passes = found.passes + route.permutes
     return replace(found, measures=measures, passes=passes, seconds=request.elapsed)

@@ -46,7 +46,14 @@ MeasuresOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Compute also alpha_farms or randomized_distance (one more read); may be repeated.",
+        help="Compute also alpha_farms, randomized_distance or correlation_traps (the last two "
+        "take three times as long); of comparisons, update_shares or update_masks. Repeatable.",
+    ),
+]
+VectorsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Save the singular vectors of the k largest values as safetensors."
     ),
 ]
 WorkersOption = Annotated[

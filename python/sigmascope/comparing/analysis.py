@@ -30,8 +30,10 @@ from sigmascope.spectra import Spectrum
 from .changed_entries import changed_entries
 from .matrix_pairs import MatrixPair, StoredPair
 from .pair_norms import PairNorms
-from .pair_spectra import ByteCounter, Job, PairPlan, PairSpectra
+from .pair_plan import PairPlan
+from .pair_spectra import ByteCounter, Job, PairSpectra
 from .rows import GROUPS
+from .updates import mask_columns, share_columns, spread_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,15 @@ class Findings:
         Special structure of the stored matrices.
     entries
         Columns that count changed entries, if the change may be rounding alone; else empty.
+    update
+        Columns that describe the update (:mod:`sigmascope.comparing.updates`), of its entries.
     """
 
     norms: PairNorms
     spectra: Mapping[str, Spectrum]
     structures: Mapping[str, Structure]
     entries: Row
+    update: Row
 
 
 def findings(
@@ -81,6 +86,8 @@ def findings(
             if isinstance(a, Matrix) and (side == "before" or isinstance(pair, StoredPair))
         }
         entries = changed_entries(pair, norms)
+        moved = norms.change.change2 != 0
+        update = spread_columns(pair, progress=counter.listener(), **how) if moved else {}
     jobs, known = _jobs(pair, norms, options.k)
     change = norms.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
@@ -90,7 +97,25 @@ def findings(
         spectra["after"] = spectra["before"]
     if change.product == 0 and change.before2 > 0:
         spectra["projected"] = spectra["delta"]
-    return Findings(norms, {g: spectra[g] for g in GROUPS if g in spectra}, structures, entries)
+    spectra = {g: spectra[g] for g in GROUPS if g in spectra}
+    if moved:
+        with lease.threads(plan.workers, spare=True) as fraction:
+            how["num_threads"] = options.threads_of(fraction)
+            update |= _of_requested(pair, spectra, options, **how)
+    return Findings(norms, spectra, structures, entries, update)
+
+
+def _of_requested(
+    pair: MatrixPair, spectra: Mapping[str, Spectrum], options: Options, **how: Any
+) -> Row:
+    """Return the columns of an update that read the matrices once more, if they are wanted."""
+    before, row = spectra["before"].svd, Row()
+    if "update_shares" in options.measures:
+        size = spectra["delta"].measures["fro_norm"].value
+        row |= share_columns(pair.delta, size, before, **how)
+    if "update_masks" in options.measures:
+        row |= mask_columns(pair, before, how["num_threads"])
+    return row
 
 
 def _jobs(pair: MatrixPair, norms: PairNorms, k: int) -> tuple[dict[str, Job], dict[str, Spectrum]]:

@@ -18,10 +18,12 @@ from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.tasks import ByteListener, Options
 from sigmascope._running.thread_budget import ThreadBudget
+from sigmascope._running.vectors import vectors_folder
 from sigmascope._tables.outputs import Outputs, PathLike, Paths
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Adapter, Scannable, as_scannable
+from sigmascope.analysis.requested import REQUESTED, check_measures
 from sigmascope.checkpoint import FileIdentity
 
 from .adapted import adapted_pairs
@@ -30,6 +32,7 @@ from .members import Pair, members, selected
 from .pairing import linked
 from .result import Comparison
 from .tasks import Link, MatrixPairs, PairTask, compare_matrices, run
+from .updates import ON_REQUEST
 
 Source = Scannable | str | os.PathLike[str]
 PairBuilder = TableBuilder[Comparison, Pair]
@@ -50,6 +53,7 @@ def compare(
     reading: str | None = None,
     include: Patterns = None,
     exclude: Patterns = None,
+    vectors: PathLike | None = None,
     out: Paths = None,
     resume: PathLike | None = None,
     executor: Executor | None = None,
@@ -64,7 +68,8 @@ def compare(
         As for :func:`open_checkpoint`; `after` may be a LoRA adapter of `before`, or both adapters.
     effort, k, tol, accuracy, measures, seed
         Options of each of the four spectra of a pair, as for :func:`spectrum`. All four start from
-        the same random block.
+        the same random block. Measures on request are those of a spectrum, "update_shares" and
+        "update_masks" (:mod:`sigmascope.comparing.rows`).
     num_threads, memory_limit
         Threads and memory of all spectra that are computed at once. If no limit is given, a resumed
         comparison uses the limit of its journal, if this machine has as much.
@@ -72,6 +77,8 @@ def compare(
         As for :func:`open_checkpoint`; an open checkpoint has its own.
     include, exclude : str or sequence of str, optional
         As for :func:`scan`; a pattern matches a pair if it matches the name of either tensor.
+    vectors
+        As for :func:`scan`: those of W, W' and dW.
     out, resume, executor, workers, progress
         As for :func:`scan`.
 
@@ -100,7 +107,8 @@ def compare(
     Passes: one over both matrices for their norms, the norm of dW = W' - W, <dW, W> and the
     expected rounding error (a second one over numbers of 8 bits, or with scales); one over each for
     special structure (a constant matrix, copies of rows; a second one where norms of rows agree);
-    one over both for single entries, if the change is not above rounding; then those of
+    one over both for single entries, if the change is not above rounding; one over dW for its
+    entries, rows and columns; two more for "update_shares", one for "update_masks"; then those of
     :func:`spectrum` for W, W', dW and dW - c W, where c = <dW, W> / <W, W>. A pair of identical
     matrices has one spectrum. dW is summed entry by entry while it is decoded.
 
@@ -112,7 +120,9 @@ def compare(
     >>> found = compare("base/", "tuned/", resume="pair.jsonl")                # doctest: +SKIP
     >>> found.to_pandas().groupby("role").change_effective_rank.median()       # doctest: +SKIP
     """
-    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
+    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
+    asked = check_measures(measures, (*REQUESTED, *ON_REQUEST))
+    options = replace(options, measures=asked, vectors=vectors_folder(vectors))
     workers = concurrent_tasks(executor, workers)
     both = as_scannable(before, reading), as_scannable(after, reading)
     where = f"{both[0].path} and {both[1].path}"

@@ -107,6 +107,7 @@ class StoredPair(_Pair):
             seen.unit,
             seen.delta_unit,
             seen.fingerprint,
+            seen.unchanged / self.before.size,
         )
 
 

@@ -6,29 +6,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sigmascope._tables.schema import Row
-from sigmascope.analysis.low_rank import METHOD
-from sigmascope.matrices.matrix import multiply
-from sigmascope.matrices.sources import matrix
 from sigmascope.scanning.rows import MEASURES, spectrum_columns
 from sigmascope.scanning.structure import in_words
-from sigmascope.spectra import SVD, Measure, Spectrum
+from sigmascope.spectra import Measure, Spectrum
 from sigmascope.spectra.units import scaled
 from sigmascope.statistics import pairs
 
 from .analysis import Findings
 from .pair_norms import PairNorms
 from .rows import GROUPS, LISTS
-
-_ROUNDED = {"float64": 48.0 * 2.0**-53, "mixed": 2.0**-15, "split": 2.0**-15}
-"""Rounding error of A v - s u by the precision of the products, as a fraction of sigma_1.
-
-For a precision that is not listed it is 48 units of float32's roundoff. A search with rounded
-products may compute its last residuals from 16 bits of every number; see `block_krylov.hpp`.
-"""
+from .subspaces import angle_columns
+from .updates import intruder_columns, spectral_columns
 
 
 def pair_columns(results: Findings, num_threads: int, threads: int) -> Row:
@@ -41,14 +30,15 @@ def pair_columns(results: Findings, num_threads: int, threads: int) -> Row:
         if group in spectra:
             row |= _of_group(group, spectra[group])
     row |= _changes(spectra["before"], spectra["after"])
-    row |= _of_norms(results.norms) | results.entries
+    row |= _of_norms(results.norms) | results.entries | results.update
     row |= {
         f"{side}_structure": in_words(one, spectra[side])
         for side, one in results.structures.items()
     }
     before, after, delta = (spectra[group].svd for group in ("before", "after", "delta"))
-    row |= _angles("", before, after, threads, together=True)
-    return row | _angles("delta_", delta, before, threads, together=False)
+    row |= angle_columns("", before, after, threads, together=True)
+    row |= angle_columns("delta_", delta, before, threads, together=False)
+    return row | intruder_columns(before, after, threads) | spectral_columns(spectra)
 
 
 def _evidence(spectra: Mapping[str, Spectrum], passes: int, num_threads: int) -> Row:
@@ -126,50 +116,10 @@ def _of_norms(norms: PairNorms) -> Row:
     for name, measure in measures.items():
         if measure is not None:
             row[name], row[f"{name}_error"] = measure.value, measure.error
+    if norms.unchanged is not None:
+        row["update_sparsity"] = norms.unchanged
     if norms.floor is not None:
         row["rounding_floor"] = scaled(norms.floor, norms.unit)
         row["above_rounding"] = pairs.above_rounding(change.change2, norms.floor)
         row["rounding_effective_rank"] = norms.floor_rank
     return row
-
-
-def _angles(
-    prefix: str, one: SVD | None, two: SVD | None, num_threads: int, *, together: bool
-) -> Row:
-    """Return the principal angles between the leading singular subspaces of two matrices.
-
-    Each subspace is the largest that the errors of its vectors resolve. With `together`, both have
-    the same dimension, the largest that both resolve.
-    """
-    if one is None or two is None:
-        return {}
-    first, second = _bounds(one), _bounds(two)
-    if together:
-        common = min(len(first), len(second))
-        i = j = pairs.resolved(np.maximum(first[:common], second[:common]))
-    else:
-        i, j = pairs.resolved(first), pairs.resolved(second)
-    if i == 0 or j == 0:
-        return {}
-    error = pairs.angle_error(float(first[i - 1]), float(second[j - 1]))
-
-    def product(A: pairs.Vectors, B: pairs.Vectors) -> NDArray[np.float64]:
-        """Return A^T B by the engine, which uses the threads of this call only."""
-        return multiply(matrix(A).T, B.astype(np.float64), num_threads=num_threads)
-
-    row: Row = {}
-    for side, X, Y in (("left", one.U, two.U), ("right", one.Vt, two.Vt)):
-        assert X is not None
-        assert Y is not None
-        x, y = (X[:, :i], Y[:, :j]) if side == "left" else (X[:i].T, Y[:j].T)
-        row[f"{prefix}angles_{side}"] = pairs.principal_angles(x, y, product).tolist()
-        row[f"{prefix}angles_{side}_error"] = error
-    return row
-
-
-def _bounds(svd: SVD) -> NDArray[np.float64]:
-    rounding = _ROUNDED.get(svd.precision, 48.0 * 2.0**-24) * float(svd.s[0])
-    # An exact decomposition of a product has all nonzero values; one zero stands for the rest.
-    rest = [0.0] if svd.method == METHOD and len(svd.s) == svd.columns else []
-    s, e, r = (np.append(x, rest) for x in (svd.s, svd.errors, svd.residuals))
-    return pairs.subspace_errors(s, e, r, rounding)

@@ -31,6 +31,9 @@ class PairNorms(NamedTuple):
         Binary exponents of the units above.
     fingerprint
         Hash of the numbers of both, from which the random numbers of all their spectra follow.
+    unchanged
+        Share of the entries that hardly changed (:data:`sigmascope.statistics.pairs.UNCHANGED`), or
+        None where no two entries are stored.
     """
 
     change: Change
@@ -41,6 +44,7 @@ class PairNorms(NamedTuple):
     unit: int = 0
     delta_unit: int = 0
     fingerprint: int | None = None
+    unchanged: float | None = None
 
 
 def norms_from_svd(

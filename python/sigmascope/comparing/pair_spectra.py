@@ -6,116 +6,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from threading import Lock
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from sigmascope import statistics
-from sigmascope._execution.memory import Need
-from sigmascope._execution.memory_plan import copy_nbytes, remainder_nbytes
 from sigmascope._running.tasks import ByteListener, Options
-from sigmascope._running.thread_budget import MOST_AT_ONCE, ThreadLease
-from sigmascope.analysis.admission import in_memory
+from sigmascope._running.thread_budget import ThreadLease
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.analysis.routes import options_for
 from sigmascope.analysis.spectrum import spectrum
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.density import spectral_density
 from sigmascope.spectra import Difference, Spectrum
 
-from .matrix_pairs import AdaptedPair, MatrixPair
+from .pair_plan import PairPlan, spectrum_options
 
 STEPS = 6
 """Krylov steps of a density that need not resolve the largest values."""
-
-
-@dataclass(frozen=True, slots=True)
-class PairPlan:
-    """The memory and the threads of a pair; they follow from the pair and the options alone.
-
-    Attributes
-    ----------
-    matrix_bytes
-        Bytes of both matrices, which are read once; 0 if they do not fit together with a spectrum.
-    vector_bytes
-        Bytes of the vectors of three spectra.
-    workers, threads
-        Number of spectra that are computed at once, and threads of each. Several at once use the
-        threads better, since parts of a spectrum are serial.
-    spectrum_bytes
-        Largest memory of each further spectrum.
-    free_bytes
-        Memory that is left for the next pair.
-    """
-
-    matrix_bytes: int
-    vector_bytes: int
-    workers: int
-    threads: int
-    spectrum_bytes: int
-    free_bytes: int
-
-    @classmethod
-    def of(cls, pair: MatrixPair, options: Options) -> Self:
-        """Plan as many spectra at once as fit into the memory limit with the matrices in memory."""
-        how = _how(options) | {"vectors": True, "memory_limit": options.memory_limit}
-        matrices = pair.before, pair.after, pair.delta
-        vectors = 3 * 8 * options.k * sum(pair.before.shape)
-
-        def most(threads: int) -> Need:
-            needs = [_need(a, num_threads=threads, **how) for a in matrices]
-            if isinstance(pair, AdaptedPair):
-                needs.append(pair.norms_need(threads))
-            return Need(*(max(parts) for parts in zip(*needs, strict=True)))
-
-        alone = most(options.num_threads)  # of a spectrum that is computed again, alone
-        for workers in MOST_AT_ONCE:
-            if workers > max(options.num_threads, 1):
-                continue
-            threads = options.num_threads // workers
-            each = most(threads)
-            together = Need(workers * each.arrays, workers * each.working).followed_by(alone)
-            together = together.plus(pair.nbytes + vectors)
-            for more in _copies(pair, options, workers):
-                if together.plus(more).limit <= options.memory_limit:
-                    free = max(options.memory_limit - together.plus(more).peak, 0)
-                    return cls(pair.nbytes, vectors, workers, threads, sum(each), free)
-        return cls(0, vectors, 1, options.num_threads, 0, 0)
-
-    @property
-    def reserved(self) -> int:
-        """Bytes that a spectrum of this pair may not use, if it is the only one that runs."""
-        return self.matrix_bytes + self.vector_bytes + self.free_bytes
-
-    @property
-    def reserved_with_others(self) -> int:
-        """Bytes that a spectrum of this pair may not use while all workers compute one."""
-        return self.reserved + (self.workers - 1) * self.spectrum_bytes
-
-    def leaves_room(self, other: PairPlan) -> bool:
-        """Return True if the matrices and vectors of another pair fit into the free memory."""
-        return other.matrix_bytes + other.vector_bytes <= self.free_bytes
-
-
-def _copies(pair: MatrixPair, options: Options, workers: int) -> tuple[int, int]:
-    """Return the most and the least bytes of copies of `after` and `delta` that exist at once.
-
-    The most are those of added-up tiles, the least those of the sparse remainders of bf16 alone.
-    """
-    if options.effort == "exact":
-        return 0, 0
-    sums = [a for a in (pair.after, pair.delta) if isinstance(a, Matrix)]
-    how = {"num_threads": options.num_threads, "memory_limit": options.memory_limit}
-    calls = [(a, options_for(a, options.effort, **how)) for a in sums]
-    # The projected change is computed after the change, not at the same time.
-    times = min(workers, 2) if isinstance(pair, AdaptedPair) else 1
-    copies, least = ([0, *(of(*each) for each in calls)] for of in (copy_nbytes, remainder_nbytes))
-    return times * max(copies), times * max(least)
-
-
-def _need(a: Matrix | LowRank, **how: Any) -> Need:
-    return Need(0, a.working_bytes) if isinstance(a, LowRank) else in_memory(a, **how)[1]
 
 
 class ByteCounter:
@@ -141,13 +48,6 @@ class ByteCounter:
                 self._read(total)
 
         return listen
-
-
-_HOW = ("effort", "k", "tol", "accuracy", "measures")
-
-
-def _how(options: Options) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in _HOW}
 
 
 class Job(NamedTuple):
@@ -237,7 +137,8 @@ class PairSpectra:
             if near is not None:
                 return near
         vectors = group != "projected"
-        return spectrum(a, vectors=vectors, elements=False, fro2=fro2, **_how(options), **shared)
+        how = spectrum_options(options) | shared
+        return spectrum(a, vectors=vectors, elements=False, fro2=fro2, **how)
 
 
 def projected(
@@ -256,7 +157,7 @@ def projected(
         abs(decay) * before.measures["fro_norm"].value,
     )
     small = distance.spectral <= options.tol * float(delta.top[0])
-    if not small or delta.density is None or options.measures:
+    if not small or delta.density is None or spectrum_options(options)["measures"]:
         return None
     fro_norm = delta.density.fro_norm
     fro_norm *= math.sqrt(1.0 - min((distance.frobenius / fro_norm) ** 2, 1.0))

@@ -22,6 +22,19 @@ measures X           for every measure X of a scan: `before_X`, `after_X`; `chan
 pair as a whole      see :mod:`sigmascope.statistics.pairs`: `relative_change`, `cosine`,
                      `decay_coefficient` (c), with errors; `rounding_floor`, `above_rounding`,
                      `rounding_effective_rank`
+update               see :mod:`sigmascope.statistics.updates`: `update_sparsity`, the share of
+                     entries with |w' - w| <= 1e-3 max(|w|, |w'|); of dW, `delta_kurtosis` (3 for a
+                     Gaussian), `delta_row_evenness`, `delta_column_evenness`; at effort "exact"
+                     `spectral_shift`, `spectral_share`, `spectral_scale`, `spectral_scale_spread`,
+                     with errors; of the `intruders_looked_at` leading left directions of W', those
+                     that are like no direction of W: `intruders`, `intruders_undecided`, and their
+                     shares of the energy, `intruder_energy`, `intruder_energy_undecided`
+on request           "update_shares": the shares of dW in the `share_dimension` leading singular
+                     subspaces of W, `share_left`, `share_right`, `share_both`, each with `_error`,
+                     and `_chance`, that of an update without preference. "update_masks":
+                     `principal_overlap`, the share of the changed entries that are among the
+                     largest tenth of the rank-k approximation of W; `low_overlap`, among the
+                     smallest tenth of W; each with `_chance`, the share of all entries
 entries              for rows with status "entrywise", and for matrices whose change is not above
                      the rounding floor: `changed_entries`, the number of entries that differ;
                      `beyond_rounding`, the number that differ by more than a unit in the last place
@@ -110,6 +123,33 @@ _CHANGE: dict[str, Kind] = {
     "above_rounding": "bool",
     "rounding_effective_rank": "float",
 }
+_UPDATE: dict[str, Kind] = {
+    "update_sparsity": "float",
+    "delta_kurtosis": "float",
+    "delta_row_evenness": "float",
+    "delta_column_evenness": "float",
+    **{
+        f"{name}{suffix}": "float"
+        for name in ("spectral_shift", "spectral_share", "spectral_scale", "spectral_scale_spread")
+        for suffix in ("", "_error")
+    },
+    "intruders": "int",
+    "intruders_undecided": "int",
+    "intruders_looked_at": "int",
+    "intruder_energy": "float",
+    "intruder_energy_undecided": "float",
+    "share_dimension": "int",
+    **{
+        f"share_{side}{suffix}": "float"
+        for side in ("left", "right", "both")
+        for suffix in ("", "_error", "_chance")
+    },
+    **{
+        f"{mask}_overlap{suffix}": "float"
+        for mask in ("principal", "low")
+        for suffix in ("", "_chance")
+    },
+}
 _ENTRIES: dict[str, Kind] = {
     "changed_entries": "int",
     "beyond_rounding": "int",
@@ -132,6 +172,7 @@ COLUMNS: dict[str, Kind] = {
     **_PAIR,
     **_EVIDENCE,
     **_CHANGE,
+    **_UPDATE,
     **_ENTRIES,
     **_MEASURES,
     **_LISTS,
@@ -139,4 +180,12 @@ COLUMNS: dict[str, Kind] = {
 }
 """Every column of a row, in order, with its type; lists hold numbers."""
 
-COMPARISON = Schema("sigmascope.comparison", 2, "comparison", COLUMNS, (1, 2), frozenset(_ENTRIES))
+_NEW_MEASURES = ("mp_lower_outliers", "correlation_traps")
+_ADDED = (
+    frozenset(_ENTRIES)
+    | frozenset(_UPDATE)
+    | frozenset(column for column in _MEASURES if any(name in column for name in _NEW_MEASURES))
+)
+"""Columns that earlier versions lack."""
+
+COMPARISON = Schema("sigmascope.comparison", 3, "comparison", COLUMNS, (1, 2, 3), _ADDED)

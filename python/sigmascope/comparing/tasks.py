@@ -18,6 +18,7 @@ from sigmascope._running.tasks import (
     opened,
 )
 from sigmascope._running.thread_budget import ThreadBudget, ThreadLease
+from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
 from sigmascope.checkpoint import FileIdentity, Origin
@@ -27,7 +28,9 @@ from .analysis import findings
 from .matrix_pairs import AdaptedPair, AdapterPair, MatrixPair, StoredPair
 from .measures import pair_columns
 from .members import Pair
-from .pair_spectra import ByteCounter, PairPlan
+from .pair_plan import PairPlan
+from .pair_spectra import ByteCounter
+from .rows import GROUPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ def compare_matrices(
         pair = matrices[link.name]
         plan = PairPlan.of(pair, options)
         with budget.pair(plan) as lease:
-            columns = _columns(pair, plan, options, lease, read)
+            columns = _columns(link.name, pair, plan, options, lease, read)
         matrices.check_unchanged(link.name)  # the files may have changed while they were read
     except TENSOR_ERRORS as error:
         return failed(error, began)
@@ -169,6 +172,7 @@ def compare_matrices(
 
 
 def _columns(
+    name: str,
     stored: MatrixPair,
     plan: PairPlan,
     options: Options,
@@ -192,6 +196,9 @@ def _columns(
         plan = replace(plan, matrix_bytes=0, workers=1, threads=options.num_threads)
         pair = stored
         results = findings(pair, options, plan, counter, lease)
+    if options.vectors is not None:
+        svds = {group: results.spectra[group].svd for group in GROUPS if group in results.spectra}
+        save_vectors(options.vectors, name, svds)
     del pair  # frees the matrices, since the rest needs only vectors
     with lease.threads(plan.workers, spare=True) as fraction:
         return pair_columns(results, options.num_threads, options.threads_of(fraction))

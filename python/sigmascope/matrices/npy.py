@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sigmascope._host.formats import LOOK, recognised
+from sigmascope._host.limits import MAX_DIMENSIONS, MAX_NPY_HEADER
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_DIMENSIONS, MAX_NPY_HEADER
 
 MAGIC = b"\x93NUMPY"
 

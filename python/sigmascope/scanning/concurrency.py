@@ -85,7 +85,7 @@ def _fits(checkpoint: Scannable, name: str, share: Options, full: Options) -> bo
                 k=options.k,
                 tol=options.tol,
                 accuracy=options.accuracy,
-                vectors=False,
+                vectors=options.vectors is not None,
                 measures=options.measures,
                 num_threads=options.num_threads,
                 memory_limit=options.memory_limit,

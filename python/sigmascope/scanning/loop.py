@@ -15,6 +15,7 @@ from sigmascope._running.prefetch import Prefetch
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns
 from sigmascope._running.tasks import ByteListener, Options
+from sigmascope._running.vectors import vectors_folder
 from sigmascope._tables.outputs import Outputs, PathLike, Paths
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable, as_scannable
@@ -43,6 +44,7 @@ def scan(
     reading: str | None = None,
     include: Patterns = None,
     exclude: Patterns = None,
+    vectors: PathLike | None = None,
     out: Paths = None,
     resume: PathLike | None = None,
     shard: tuple[int, int] | None = None,
@@ -66,6 +68,9 @@ def scan(
     include, exclude : str or sequence of str, optional
         Shell patterns of the names of tensors, or of slices ("experts[3]"), to analyse and to leave
         out. `*` also matches dots.
+    vectors : path, optional
+        A folder, which is made if it does not exist, for the singular vectors of the k largest
+        values: a safetensors file for each matrix (:mod:`sigmascope._running.vectors`).
     out : path or sequence of paths, optional
         Files to write. A `.jsonl` is written row by row and always holds the rows made so far;
         `.csv`, `.parquet` (extra `table`) and `.html`, a page to read, are written at the end, also
@@ -139,6 +144,7 @@ def scan(
     >>> found.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
+    options = replace(options, vectors=vectors_folder(vectors))
     workers = concurrent_tasks(executor, workers)
     opened = as_scannable(checkpoint, reading)
     items, part = listed_part(opened, include, exclude, shard)

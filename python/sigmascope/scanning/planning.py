@@ -45,6 +45,7 @@ def plan_scan(
     memory_limit: int | str | None = None,
     include: Patterns = None,
     exclude: Patterns = None,
+    vectors: PathLike | None = None,
     out: Paths = None,
     resume: PathLike | None = None,
     shard: tuple[int, int] | None = None,
@@ -58,7 +59,7 @@ def plan_scan(
         As for :func:`scan`.
     include, exclude
         As for :func:`scan`.
-    out, resume
+    vectors, out, resume
         As for :func:`scan`; they are checked, and no file is made or changed. Matrices whose rows
         the scan would take from the journal are not planned.
     shard
@@ -85,6 +86,7 @@ def plan_scan(
     file are read. Of the tensors, only the scales of quantised ones are read.
     """
     options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
+    options = replace(options, vectors=None if vectors is None else os.path.abspath(vectors))
     if workers is not None:
         arguments.check_positive(workers=workers)
     opened = as_scannable(checkpoint)
@@ -150,6 +152,7 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
             tol=options.tol,
             accuracy=options.accuracy,
             measures=options.measures,
+            vectors=options.vectors is not None,
             num_threads=options.num_threads,
             memory_limit=options.memory_limit,
         )

@@ -23,9 +23,9 @@ structure            `structure`: words for a matrix with a special structure: "
                      "constant", "rank 1", "rank 40 of 64", rows or columns that are the same;
                      None for most. `copied_rows` and `copied_columns` count rows and columns that
                      are equal to an earlier one, number for number
-measures             value and `<name>_error`, see :mod:`sigmascope.statistics`; `alpha_farms` and
-                     `randomized_distance` on request only:
-                     see :mod:`sigmascope.analysis.requested`
+measures             value and `<name>_error`, see :mod:`sigmascope.statistics`; `alpha_farms`,
+                     `randomized_distance` and `correlation_traps` on request only: see
+                     :mod:`sigmascope.analysis.requested`
 top                  the k largest singular values and their error bounds (`top`, `top_errors`)
 quantiles            sigma below which 0, 1/32, ..., 1 of all values lie, and their errors
                      (`quantiles`, `quantile_errors`); None at effort "top"
@@ -43,8 +43,8 @@ from sigmascope.checkpoint import TensorRecord
 from sigmascope.spectra import Moments, Spectrum, weightwatcher
 
 SCHEMA = "sigmascope.scan"
-VERSION = 4
-READS = (2, 3, 4)
+VERSION = 5
+READS = (2, 3, 4, 5)
 """Versions of saved scans that can be read; columns that a version lacks are None."""
 
 _TENSOR: dict[str, Kind] = {
@@ -128,6 +128,7 @@ MEASURES = (
     "mp_outliers",
     "mp_softrank",
     "effective_rank_above_edge",
+    "mp_lower_outliers",
     "shoulder_200",
     "shoulder_286",
     "shoulder_400",
@@ -155,10 +156,11 @@ COLUMNS: dict[str, Kind] = {
 """Every column of a row, in order, with its type; lists hold numbers."""
 
 _SINCE_3 = ("effective_rank_above_edge", "shoulder_200", "shoulder_286", "shoulder_400", *REQUESTED)
+_SINCE_4 = ("mp_lower_outliers",)
 ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, "quantiles", "quantile_errors", "abs_max"} | {
-    column for name in _SINCE_3 for column in (name, f"{name}_error")
+    column for name in (*_SINCE_3, *_SINCE_4) for column in (name, f"{name}_error")
 }
-"""Columns that version 2 or 3 does not have."""
+"""Columns that version 2, 3 or 4 does not have."""
 
 SCAN = Schema(SCHEMA, VERSION, "scan", COLUMNS, READS, frozenset(ADDED))
 

@@ -17,6 +17,7 @@ from sigmascope._running.tasks import (
     known_files,
     opened,
 )
+from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import AdapterOrigin, Scannable
 from sigmascope.analysis.admission import memory_left
@@ -107,10 +108,13 @@ def analyse(
     try:
         a = matrices.take(name)
         if isinstance(a, LowRank):
-            result = a.spectrum(options.k, memory_limit=options.memory_limit)
+            wanted = options.vectors is not None
+            result = a.spectrum(options.k, vectors=wanted, memory_limit=options.memory_limit)
         else:
             result = _spectrum(matrices, a, name, options, read)
         matrices.check_unchanged(name)  # the file may have changed while it was read
+        if options.vectors is not None:
+            save_vectors(options.vectors, name, {"": result.svd})
         fit = weightwatcher.power_law(result.values)
         return {"status": "analysed"} | spectrum_columns(result) | fit | _structure(a, result)
     except TENSOR_ERRORS as error:
@@ -137,7 +141,7 @@ def _spectrum(
 ) -> Spectrum:
     """Compute the spectrum while the next matrix is read into the memory that is left."""
     how = asdict(options)
-    seed = how.pop("seed")
+    seed, how["vectors"] = how.pop("seed"), options.vectors is not None
     # At effort "exact" computing takes far longer than reading, so that nothing is read ahead.
     ahead = matrices.reads_ahead and options.effort != "exact"
     room = memory_left(a, **how) if ahead else 0

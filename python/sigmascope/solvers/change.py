@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import Need, elementwise_need, product_need
@@ -54,12 +55,15 @@ class Sums(NamedTuple):
         smaller number is half as far away. None unless both are of 16 bits, and not multiplied.
     fingerprint
         A hash of the numbers of both: see :class:`sigmascope._execution.options.CallOptions`.
+    unchanged
+        Number of entries with |d| <= 1e-3 max(|w|, |w'|).
     """
 
     change: Change
     after2: float
     units2: tuple[float, float] | None
     fingerprint: int
+    unchanged: int
     unit: int = 0
     delta_unit: int = 0
 
@@ -96,7 +100,7 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     what = f"a look at every element of two matrices of {arguments.of_shape(before.shape)}"
     plan = MemoryPlan.fit(both, call, elementwise_need, what, hold=False)
     found = _core.change(before._native, after._native, **plan.native())
-    digests = found.pop("digests")
+    digests, unchanged = found.pop("digests"), found.pop("unchanged")
     sums = {name: float(value) for name, value in found.items() if value is not None}
     units = None
     if "before_units2" in sums:
@@ -107,7 +111,7 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
         _core.fingerprint(digest, norm, *before.shape)
         for digest, norm in zip(digests, norms, strict=True)
     ]
-    result = Sums(known, sums["after2"], units, _core.start_of(*known_by))
+    result = Sums(known, sums["after2"], units, _core.start_of(*known_by), unchanged)
     if both.precision == "float64" and not all(map(_in_range, (*known[:2], result.after2))):
         return _of_any_size(before, after, result, plan)
     return result
@@ -130,7 +134,7 @@ def _of_any_size(before: Matrix, after: Matrix, found: Sums, plan: MemoryPlan) -
     product = _core.change((before * down)._native, (after * down)._native, **plan.native())
     before2, after2 = (scaled(one["fro2"], 2 * (one["unit"] - unit)) for one in seen[:2])
     known = Change(before2, seen[2]["fro2"], float(product["product"] or 0.0))
-    return Sums(known, after2, found.units2, found.fingerprint, unit, seen[2]["unit"])
+    return found._replace(change=known, after2=after2, unit=unit, delta_unit=seen[2]["unit"])
 
 
 def fingerprint(*matrices: Matrix, **options: Any) -> int:
@@ -173,12 +177,30 @@ def inner(svd: SVD, a: Matrix, **options: Any) -> float:
     """
     assert svd.U is not None
     assert svd.Vt is not None
-    rank = len(svd.s)
+    return float(np.sum(svd.U * images(a, svd.Vt.T, **options) * svd.s))
+
+
+def images(a: Matrix, X: NDArray[np.floating], **options: Any) -> NDArray[np.float64]:
+    """Compute A X in float64, in one pass over A.
+
+    Parameters
+    ----------
+    a : Matrix, shape (m, n)
+    X : array, shape (n, k)
+    **options
+        As for :func:`change`.
+
+    Raises
+    ------
+    MemoryLimitError
+        If A X does not fit into memory_limit.
+    """
+    columns = X.shape[1]
     call = CallOptions.of(a, **options)
-    what = f"a product of {arguments.of_shape(a.shape)} with {rank} columns"
-    plan = MemoryPlan.fit(a, call, partial(product_need, columns=rank), what, hold=False)
-    images = _core.product_f64(a._native, svd.Vt.T, "multiply", **plan.native())
-    return float(np.sum(svd.U * images * svd.s))
+    what = f"a product of {arguments.of_shape(a.shape)} with {columns} columns"
+    plan = MemoryPlan.fit(a, call, partial(product_need, columns=columns), what, hold=False)
+    found: NDArray[np.float64] = _core.product_f64(a._native, X, "multiply", **plan.native())
+    return found
 
 
 def inner_need(a: Matrix, rank: int, num_threads: int) -> Need:

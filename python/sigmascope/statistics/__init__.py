@@ -8,6 +8,7 @@ dictionary of all measures with their errors. NumPy only; no files.
 
 from __future__ import annotations
 
+from .bulk import correlation_traps
 from .marchenko_pastur import marchenko_pastur_median, mp_edge, noise_scale, tracy_widom_width
 from .measures import measures_from_density, measures_from_top, measures_from_values
 from .power_law import (
@@ -42,6 +43,7 @@ __all__ = [
     "alpha_weighted",
     "concentration",
     "condition",
+    "correlation_traps",
     "effective_rank",
     "effective_rank_energy",
     "energy_rank",

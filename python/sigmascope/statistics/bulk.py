@@ -8,8 +8,8 @@ Its error is the number of values that the error of the threshold, and noise, le
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ SHOULDERS = {"200": 2.0, "286": 2.86, "400": 4.0}
 The best threshold for noise of unknown scale is 2.86 (Gavish & Donoho 2014, square matrices).
 """
 
+
+_CLEAR = 4.0
+"""Margins of noise by which its lower edge must be above zero, so that values below it count."""
 
 TIMES = np.array([1.0, 2.0, 4.0])
 """Multiples of the error of a threshold for which the error of a count must cover the change."""
@@ -70,6 +73,9 @@ def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measure
         #{sigma > edge}. Range 0 .. p / 2, no unit.
     effective_rank_above_edge
         exp of the entropy of sigma / sum sigma over these. Range [1, mp_outliers], or 0.
+    mp_lower_outliers
+        #{sigma < lower edge of that noise}. Range 0 .. p / 2, no unit. Of all values only, and
+        absent where noise itself comes near zero, as in square matrices.
 
     The error of the edge follows from that of the median. The error of a count, and of the rank, is
     the largest possible change: by values whose errors reach over the threshold; above the edge, by
@@ -97,12 +103,44 @@ def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measure
         below=max(edge - mp.mp_edge(rest.value, shape), 0.0),
         above=mp.TRACY_WIDOM_99 * mp.tracy_widom_width(middle.value, shape),
     )
+    lower = mp.mp_lower_edge(middle.value, shape)
+    margin = mp.TRACY_WIDOM_99 * mp.lower_edge_width(middle.value, shape)
+    if known.complete and lower > _CLEAR * margin:
+        down = Cut(
+            lower,
+            lower * middle.error / middle.value,
+            below=margin + max(lower - mp.mp_lower_edge(rest.value, shape), 0.0),
+        )
+        above = count(known, down)
+        found["mp_lower_outliers"] = replace(above, value=known.n - above.value)
     return found | {
         "mp_edge": Measure(edge, error, known.basis),
         "mp_outliers": count(known, cut),
         "mp_softrank": Measure(soft, soft_error, known.basis),
         "effective_rank_above_edge": effective_rank_above(known, cut),
     }
+
+
+def correlation_traps(permuted: Sequence[Known], shape: tuple[int, int]) -> Measures:
+    """Count the values above the noise edge in a matrix whose entries are in random order.
+
+    The mean over two or more permutations; range 0 .. p / 2, no unit. Random order destroys every
+    correlation, so that what exceeds the edge comes of single large entries (the correlation traps
+    of Martin & Mahoney 2021): many entries of a heavy tail, which the kurtosis shows, or a few. Its
+    error is the mean of the errors plus the standard deviation over permutations. Empty where a
+    median is not resolved, or p < 10.
+    """
+    counts = []
+    for known in permuted:
+        middle = known.quantile(0.5)
+        if min(shape) < mp.MIN_VALUES or middle.value <= 2 * middle.error:
+            return {}
+        edge = mp.mp_edge(middle.value, shape)
+        margin = mp.TRACY_WIDOM_99 * mp.tracy_widom_width(middle.value, shape)
+        counts.append(count(known, Cut(edge, edge * middle.error / middle.value, above=margin)))
+    values, errors = np.array([[one.value, one.error] for one in counts]).T
+    error = float(errors.mean() + values.std(ddof=1))
+    return {"correlation_traps": Measure(float(values.mean()), error, counts[0].basis)}
 
 
 def count(known: Known, cut: Cut) -> Measure:

@@ -71,6 +71,21 @@ def mp_edge(median_sigma: float, shape: tuple[int, int]) -> float:
     return noise_scale(median_sigma, shape) * (math.sqrt(min(shape)) + math.sqrt(max(shape)))
 
 
+def mp_lower_edge(median_sigma: float, shape: tuple[int, int]) -> float:
+    """Return the least sigma that noise of this median reaches as M, N grow. Unit sigma."""
+    return noise_scale(median_sigma, shape) * (math.sqrt(max(shape)) - math.sqrt(min(shape)))
+
+
+def lower_edge_width(median_sigma: float, shape: tuple[int, int]) -> float:
+    """Return the scale of the fluctuation of noise's least sigma about its edge. Unit sigma.
+
+    As :func:`tracy_widom_width`, mirrored (Feldheim & Sodin 2010); 0 for square shapes, whose least
+    values do not end at an edge.
+    """
+    M, N = min(shape), max(shape)
+    return noise_scale(median_sigma, shape) * math.cbrt(1 / math.sqrt(M) - 1 / math.sqrt(N)) / 2.0
+
+
 def tracy_widom_width(median_sigma: float, shape: tuple[int, int]) -> float:
     """Return the scale of the fluctuation of noise's largest sigma about the edge. Unit sigma.
 

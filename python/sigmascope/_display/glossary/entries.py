@@ -159,6 +159,13 @@ MEASURES: dict[str, Entry] = {
         _NOISE,
         rank=True,
     ),
+    "mp_lower_outliers": Entry(
+        "values below the noise edge",
+        "How many singular values are smaller than noise with the same median has them: directions "
+        "that the matrix suppresses.",
+        _NOISE,
+        rank=True,
+    ),
     "mp_softrank": Entry(
         "noise edge over σ₁, squared",
         "Near 1: all is noise. Near 0: the strongest direction stands far above the noise.",
@@ -189,6 +196,13 @@ MEASURES: dict[str, Entry] = {
         _NOISE,
         unit="σ",
         log=True,
+    ),
+    "correlation_traps": Entry(
+        "values above the noise edge, shuffled",
+        "How many singular values exceed the noise edge when the entries are in random places: the "
+        "work of single large entries, not of structure.",
+        _NOISE,
+        rank=True,
     ),
     "alpha": Entry(
         "power-law exponent α",

@@ -10,8 +10,8 @@ from typing import TypedDict
 
 from sigmascope._display.text import path_text
 from sigmascope._host.files import open_regular
+from sigmascope._host.limits import MAX_JSON_BYTES
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_JSON_BYTES
 
 _PIECES = 8
 _PIECE = 4096

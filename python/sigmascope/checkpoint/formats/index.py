@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from sigmascope._host.files import read_regular
 from sigmascope._host.formats import LOOK, recognised
+from sigmascope._host.limits import MAX_CONFIG_BYTES, MAX_JSON_BYTES
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_CONFIG_BYTES, MAX_JSON_BYTES
 
 from .entries import Header
 from .jsontext import Members, brief, parse_json, unique

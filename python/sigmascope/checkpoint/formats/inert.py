@@ -14,8 +14,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
+from sigmascope._host.limits import MAX_DIMENSIONS, MAX_PICKLE_STEPS
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_DIMENSIONS, MAX_PICKLE_STEPS
 
 from .jsontext import brief
 

@@ -7,8 +7,8 @@ import json
 import math
 from typing import Any, NoReturn
 
+from sigmascope._host.limits import MAX_JSON_VALUES
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_JSON_VALUES
 
 # 2**64 - 1 has 20 digits; a longer number is no size or offset, and int() takes quadratic time for
 # very long text.

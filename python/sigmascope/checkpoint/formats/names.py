@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
+from sigmascope._host.limits import MAX_NAME, MAX_TENSORS
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_NAME, MAX_TENSORS
 
 from .jsontext import brief
 

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sigmascope._host.formats import LOOK, recognised
-from sigmascope.errors import CheckpointError
-from sigmascope.limits import (
+from sigmascope._host.limits import (
     MAX_DIRECTORY_BYTES,
     MAX_NAMES,
     MAX_NESTING,
     MAX_PICKLE_BYTES,
     MAX_TENSORS,
 )
+from sigmascope.errors import CheckpointError
 
 from .entries import DTYPE_BITS, Header, TensorEntry, opened
 from .inert import Tensor, unpickled

@@ -16,8 +16,8 @@ import os
 from pathlib import Path
 
 from sigmascope._host.formats import LOOK, recognised
+from sigmascope._host.limits import MAX_DIMENSIONS, MAX_JSON_BYTES
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_DIMENSIONS, MAX_JSON_BYTES
 
 from .entries import DTYPE_BITS, Header, TensorEntry, opened
 from .jsontext import brief, parse_json, unique

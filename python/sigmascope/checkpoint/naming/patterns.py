@@ -16,9 +16,9 @@ from __future__ import annotations
 import re
 from typing import Any, Protocol
 
+from sigmascope._host.limits import MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
 from sigmascope.checkpoint.formats.jsontext import brief
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
 
 from .letters import UnknownPatternError
 from .pike import PikeMatch, Program, program_of, run

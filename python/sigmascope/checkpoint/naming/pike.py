@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sigmascope.limits import MAX_LOOK, MAX_PATTERN_STEPS
+from sigmascope._host.limits import MAX_LOOK, MAX_PATTERN_STEPS
 
 from .letters import UnknownPatternError, letter_test, place_test
 

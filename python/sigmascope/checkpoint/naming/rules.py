@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from sigmascope._host.limits import MAX_RULE_STEPS
 from sigmascope.checkpoint.formats.jsontext import brief
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_RULE_STEPS
 
 from .patterns import Match, Pattern, compiled_pattern
 from .table import Table, read_table

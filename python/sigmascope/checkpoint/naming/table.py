@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from sigmascope._host.files import read_regular
+from sigmascope._host.limits import MAX_RULES, MAX_RULES_BYTES
 from sigmascope.checkpoint.formats.jsontext import brief
 from sigmascope.errors import CheckpointError
-from sigmascope.limits import MAX_RULES, MAX_RULES_BYTES
 
 from .patterns import compiled_pattern
 

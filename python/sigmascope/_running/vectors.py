@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Singular vectors in safetensors files, one file for each matrix of a scan or a comparison.
+
+The file of a matrix is `<folder>/<name>.safetensors`, with the characters of its name that cannot
+stand in a path escaped as in URLs. It has the tensors `<name>.U` (m, k), `<name>.S` (k) and
+`<name>.Vt` (k, n), and the bounds `<name>.errors` and `<name>.residuals` (k, sigma units); in a
+comparison `<name>.before.U` and so on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._tables.saving import replacing
+from sigmascope.spectra import SVD
+
+_LONGEST = 180
+"""Longest name of a file in bytes; a longer one ends with a digest of the rest."""
+
+_DTYPES = {"float32": "F32", "float64": "F64"}
+
+
+def vectors_folder(path: str | os.PathLike[str] | None) -> str | None:
+    """Make the folder, if there is none; return its absolute path.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made, or is no folder.
+    """
+    if path is None:
+        return None
+    folder = Path(path).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return os.fspath(folder)
+
+
+def vectors_path(folder: str, name: str) -> Path:
+    """Return the path of the file with the vectors of one matrix."""
+    stem = quote(name, safe="[]")
+    if len(stem) > _LONGEST:
+        stem = stem[: _LONGEST - 17] + "-" + hashlib.sha256(name.encode()).hexdigest()[:16]
+    return Path(folder) / f"{stem}.safetensors"
+
+
+def save_vectors(folder: str, name: str, found: Mapping[str, SVD | None]) -> None:
+    """Write the triplets of one matrix, or of the matrices of a pair by their group.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; a file that was there stays as it was.
+    """
+    tensors: dict[str, NDArray[np.floating]] = {}
+    for group, svd in found.items():
+        if svd is None or svd.U is None or svd.Vt is None:
+            continue
+        start = f"{name}.{group}." if group else f"{name}."
+        parts = {"U": svd.U, "S": svd.s, "Vt": svd.Vt, "errors": svd.errors}
+        parts["residuals"] = svd.residuals
+        tensors |= {start + part: np.ascontiguousarray(x) for part, x in parts.items()}
+    with replacing(vectors_path(folder, name)) as temporary, open(temporary, "wb") as file:
+        offset, header = 0, {}
+        for key, x in tensors.items():
+            end = offset + x.nbytes
+            header[key] = {
+                "dtype": _DTYPES[x.dtype.name],
+                "shape": list(x.shape),
+                "data_offsets": [offset, end],
+            }
+            offset = end
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        file.write(len(text).to_bytes(8, "little") + text)
+        for x in tensors.values():
+            file.write(x.data)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The memory and the threads of a pair, and the options of each of its spectra."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sigmascope._execution.memory import Need
+from sigmascope._execution.memory_plan import copy_nbytes, remainder_nbytes
+from sigmascope._running.tasks import Options
+from sigmascope._running.thread_budget import MOST_AT_ONCE
+from sigmascope.analysis.admission import in_memory
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.analysis.routes import options_for
+from sigmascope.matrices.matrix import Matrix
+
+from .matrix_pairs import AdaptedPair, MatrixPair
+from .updates import ON_REQUEST, mask_need, share_need
+
+
+def spectrum_options(options: Options) -> dict[str, Any]:
+    """Return the options of each spectrum of a pair."""
+    how = {name: getattr(options, name) for name in ("effort", "k", "tol", "accuracy")}
+    return how | {"measures": tuple(name for name in options.measures if name not in ON_REQUEST)}
+
+
+@dataclass(frozen=True, slots=True)
+class PairPlan:
+    """The memory and the threads of a pair; they follow from the pair and the options alone.
+
+    Attributes
+    ----------
+    matrix_bytes
+        Bytes of both matrices, which are read once; 0 if they do not fit together with a spectrum.
+    vector_bytes
+        Bytes of the vectors of three spectra.
+    workers, threads
+        Number of spectra that are computed at once, and threads of each. Several at once use the
+        threads better, since parts of a spectrum are serial.
+    spectrum_bytes
+        Largest memory of each further spectrum.
+    free_bytes
+        Memory that is left for the next pair.
+    """
+
+    matrix_bytes: int
+    vector_bytes: int
+    workers: int
+    threads: int
+    spectrum_bytes: int
+    free_bytes: int
+
+    @classmethod
+    def of(cls, pair: MatrixPair, options: Options) -> Self:
+        """Plan as many spectra at once as fit into the memory limit with the matrices in memory."""
+        how = spectrum_options(options) | {"vectors": True, "memory_limit": options.memory_limit}
+        matrices = pair.before, pair.after, pair.delta
+        vectors = 3 * 8 * options.k * sum(pair.before.shape)
+        after = _update_need(pair, options)
+
+        def most(threads: int) -> Need:
+            needs = [_need(a, num_threads=threads, **how) for a in matrices]
+            if isinstance(pair, AdaptedPair):
+                needs.append(pair.norms_need(threads))
+            return Need(*(max(parts) for parts in zip(*needs, strict=True)))
+
+        alone = most(options.num_threads)  # of a spectrum that is computed again, alone
+        for workers in MOST_AT_ONCE:
+            if workers > max(options.num_threads, 1):
+                continue
+            threads = options.num_threads // workers
+            each = most(threads)
+            together = Need(workers * each.arrays, workers * each.working).followed_by(alone)
+            together = together.followed_by(after).plus(pair.nbytes + vectors)
+            for more in _copies(pair, options, workers):
+                if together.plus(more).limit <= options.memory_limit:
+                    free = max(options.memory_limit - together.plus(more).peak, 0)
+                    return cls(pair.nbytes, vectors, workers, threads, sum(each), free)
+        return cls(0, vectors, 1, options.num_threads, 0, 0)
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that a spectrum of this pair may not use, if it is the only one that runs."""
+        return self.matrix_bytes + self.vector_bytes + self.free_bytes
+
+    @property
+    def reserved_with_others(self) -> int:
+        """Bytes that a spectrum of this pair may not use while all workers compute one."""
+        return self.reserved + (self.workers - 1) * self.spectrum_bytes
+
+    def leaves_room(self, other: PairPlan) -> bool:
+        """Return True if the matrices and vectors of another pair fit into the free memory."""
+        return other.matrix_bytes + other.vector_bytes <= self.free_bytes
+
+
+def _copies(pair: MatrixPair, options: Options, workers: int) -> tuple[int, int]:
+    """Return the most and the least bytes of copies of `after` and `delta` that exist at once.
+
+    The most are those of added-up tiles, the least those of the sparse remainders of bf16 alone.
+    """
+    if options.effort == "exact":
+        return 0, 0
+    sums = [a for a in (pair.after, pair.delta) if isinstance(a, Matrix)]
+    how = {"num_threads": options.num_threads, "memory_limit": options.memory_limit}
+    calls = [(a, options_for(a, options.effort, **how)) for a in sums]
+    # The projected change is computed after the change, not at the same time.
+    times = min(workers, 2) if isinstance(pair, AdaptedPair) else 1
+    copies, least = ([0, *(of(*each) for each in calls)] for of in (copy_nbytes, remainder_nbytes))
+    return times * max(copies), times * max(least)
+
+
+def _update_need(pair: MatrixPair, options: Options) -> Need:
+    """Return the need of what is computed of the update when its spectra are known."""
+    need = Need(0, 0)
+    if "update_shares" in options.measures and isinstance(pair.delta, Matrix):
+        need = need.followed_by(share_need(pair.delta, options.k, options.num_threads))
+    if "update_masks" in options.measures:
+        need = need.followed_by(mask_need(pair.before.shape))
+    return need
+
+
+def _need(a: Matrix | LowRank, **how: Any) -> Need:
+    return Need(0, a.working_bytes) if isinstance(a, LowRank) else in_memory(a, **how)[1]

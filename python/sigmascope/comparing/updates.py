@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Columns that describe the update of a pair, by which published work tells regimes apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._execution.memory import Need
+from sigmascope._tables.schema import Row
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.checkpoint.elements import CHUNK
+from sigmascope.matrices.matrix import Matrix, multiply
+from sigmascope.matrices.sources import matrix
+from sigmascope.solvers.change import images, inner_need
+from sigmascope.solvers.moments import moments
+from sigmascope.spectra import SVD, Measure, Spectrum
+from sigmascope.statistics import pairs, updates
+
+from .matrix_pairs import MatrixPair, StoredPair
+from .subspaces import inner_products, left_directions, span_bounds
+
+ON_REQUEST = ("update_shares", "update_masks")
+"""Names of the measures of an update that take reads of their own."""
+
+MASK_SHARE = 0.1
+"""Share of the entries in a mask of the largest, or of the smallest ones."""
+
+_BINS = 1 << 15
+"""Magnitudes of float32 with the same upper 16 bits are counted together: 1/128 of their size."""
+
+_BYTES_OF_ENTRY = 64
+"""Bytes of all arrays of :func:`mask_columns` for one entry of the rows that are looked at."""
+
+
+def spread_columns(pair: MatrixPair, **options: Any) -> Row:
+    """Return how an update that is not zero is spread over its entries, rows and columns.
+
+    One pass over dW; none for the change of an adapter, whose rows follow from its triplets.
+    """
+    delta = pair.delta
+    if isinstance(delta, LowRank):
+        svd = delta.svd()
+        assert svd.U is not None
+        assert svd.Vt is not None
+        rows, columns = (np.linalg.norm(X * svd.s, axis=1) for X in (svd.U, svd.Vt.T))
+        kurtosis = math.nan
+    else:
+        seen = moments(delta, histogram=False, **options)
+        assert seen.row_norms is not None
+        rows, columns, kurtosis = seen.row_norms, seen.column_norms, seen.kurtosis
+    return {
+        "delta_kurtosis": kurtosis if math.isfinite(kurtosis) else None,
+        "delta_row_evenness": updates.evenness(rows),
+        "delta_column_evenness": updates.evenness(columns),
+    }
+
+
+def spectral_columns(spectra: Mapping[str, Spectrum]) -> Row:
+    """Return how the singular values moved, where all of both matrices are known."""
+    before, after = (_values(spectra[side]) for side in ("before", "after"))
+    if before is None or after is None:
+        return {}
+    size = spectra["delta"].measures["fro_norm"].value
+    found: dict[str, Measure | None] = {
+        "spectral_shift": updates.spectral_shift(before, after),
+        "spectral_share": updates.spectral_share(before, after, size),
+        **updates.spectral_scale(before, after),
+    }
+    row: Row = {}
+    for name, measure in found.items():
+        if measure is not None and math.isfinite(measure.value):
+            row[name], row[f"{name}_error"] = measure.value, measure.error
+    return row
+
+
+def _values(spectrum: Spectrum) -> updates.Values | None:
+    if spectrum.values is None or spectrum.value_errors is None:
+        return None
+    return updates.Values(spectrum.values, spectrum.value_errors)
+
+
+def intruder_columns(before: SVD | None, after: SVD | None, num_threads: int) -> Row:
+    """Return how many leading left directions of W' are like no direction of W."""
+    if before is None or after is None:
+        return {}
+    was, now = left_directions(before, len(before.s)), left_directions(after, updates.LEADING)
+    if was is None or now is None:
+        return {}
+    cosines = inner_products(num_threads)(was.vectors, now.vectors)
+    found = updates.intruders(was, now, cosines)
+    return {
+        "intruders": found.new,
+        "intruders_undecided": found.undecided,
+        "intruders_looked_at": found.looked_at,
+        "intruder_energy": found.energy,
+        "intruder_energy_undecided": found.undecided_energy,
+    }
+
+
+def share_columns(delta: Matrix | LowRank, size: float, before: SVD | None, **options: Any) -> Row:
+    """Return the shares of an update in leading singular subspaces of W, and those of chance.
+
+    Two passes over dW, products in float64; of an adapter's change, its triplets alone.
+    """
+    if before is None or before.U is None or before.Vt is None:
+        return {}
+    spans = span_bounds(before)
+    k = pairs.resolved(spans)
+    if k == 0:
+        return {}
+    U, V = before.U[:, :k], before.Vt[:k].T
+    if isinstance(delta, LowRank):
+        svd = delta.svd()
+        assert svd.U is not None
+        assert svd.Vt is not None
+        left, right = (svd.Vt.T * svd.s) @ (svd.U.T @ U), (svd.U * svd.s) @ (svd.Vt @ V)
+    else:
+        left, right = images(delta.T, U, **options), images(delta, V, **options)
+    both = inner_products(options["num_threads"])(U, right)
+    sine = float(spans[k - 1])
+    found = updates.shares_in_subspaces((left, right, both), size, delta.shape, (sine, sine))
+    if found is None:
+        return {}
+    row: Row = {"share_dimension": k}
+    named = zip(("left", "right", "both"), found[:3], found.chance, strict=True)
+    for side, share, chance in named:
+        row[f"share_{side}"], row[f"share_{side}_error"] = share.value, share.error
+        row[f"share_{side}_chance"] = chance
+    return row
+
+
+def share_need(delta: Matrix, k: int, num_threads: int) -> Need:
+    """Return the need of :func:`share_columns` beyond the vectors of W."""
+    result = 8 * k * sum(delta.shape)
+    return inner_need(delta, k, num_threads).plus(result)
+
+
+def mask_columns(pair: MatrixPair, before: SVD | None, num_threads: int) -> Row:
+    """Return the shares of the changed entries that lie in two masks, and those of chance.
+
+    The principal mask has the entries of largest magnitude in the rank-k approximation of W by its
+    leading triplets; the low-magnitude mask has the smallest entries of W (arXiv 2511.08567). Each
+    has about :data:`MASK_SHARE` of all entries: as many as magnitudes that are told apart by the
+    upper 16 bits of float32 allow. An entry changed as for `update_sparsity`. One pass over both.
+    """
+    if not isinstance(pair, StoredPair) or before is None or before.U is None:
+        return {}
+    assert before.Vt is not None
+    left, right = before.U * before.s.astype(before.U.dtype), np.ascontiguousarray(before.Vt)
+    counts = np.zeros((2, 2, _BINS), dtype=np.int64)
+    height = max(CHUNK // pair.before.shape[1], 1)
+    for i in range(0, pair.before.shape[0], height):
+        w, now = (a[i : i + height]._native.decode_f64(num_threads) for a in pair._stored)
+        low = multiply(matrix(left[i : i + height]), right, num_threads=num_threads)
+        changed = np.abs(now - w) > pairs.UNCHANGED * np.maximum(np.abs(w), np.abs(now))
+        for of_mask, numbers in zip(counts, (low, w), strict=True):
+            bins = _bins(numbers)
+            of_mask[0] += np.bincount(bins.ravel(), minlength=_BINS)
+            of_mask[1] += np.bincount(bins[changed], minlength=_BINS)
+    row: Row = {}
+    for name, of_mask, largest in (("principal", counts[0], True), ("low", counts[1], False)):
+        row |= _overlap(name, of_mask[:, ::-1] if largest else of_mask)
+    return row
+
+
+def mask_need(shape: tuple[int, int]) -> Need:
+    """Return the need of :func:`mask_columns`."""
+    m, n = shape
+    return Need(0, _BYTES_OF_ENTRY * n * min(max(CHUNK // n, 1), m) + 8 * 4 * _BINS)
+
+
+def _bins(numbers: NDArray[np.floating]) -> NDArray[np.uint32]:
+    """Return the upper bits of each magnitude in float32."""
+    magnitude = np.abs(numbers).astype(np.float32)
+    return np.asarray(magnitude.view(np.uint32) >> np.uint32(16))
+
+
+def _overlap(name: str, counts: NDArray[np.int64]) -> Row:
+    """Return the share of the changed entries in the first bins that have enough of all entries."""
+    every, changed = (int(x) for x in counts.sum(axis=1))
+    if changed == 0:
+        return {}
+    share = np.cumsum(counts[0]) / every
+    last = int(np.argmin(np.abs(share - MASK_SHARE)))
+    inside = int(counts[1, : last + 1].sum()) / changed
+    return {f"{name}_overlap": inside, f"{name}_overlap_chance": float(share[last])}

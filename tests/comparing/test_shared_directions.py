@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A direction that updates of many layers share: planted, absent, and what chance gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.changed import written
+
+import sigmascope as ss
+from sigmascope.comparing.shared_directions import chance_of, shared_directions
+
+WIDTH, LAYERS = 48, 6
+
+
+def checkpoints(folder: Path, shared: float) -> tuple[Path, Path, Any]:
+    """A base, and updates of rank 3 with so much of one direction of the residual stream."""
+    rng = np.random.default_rng(4)
+    common = rng.standard_normal(WIDTH)
+    common /= np.linalg.norm(common)
+    before, after = {}, {}
+    for layer in range(LAYERS):
+        for name, shape, side in (
+            ("self_attn.q_proj", (32, WIDTH), 1),
+            ("mlp.up_proj", (96, WIDTH), 1),
+            ("mlp.down_proj", (WIDTH, 96), 0),
+        ):
+            W = rng.standard_normal(shape)
+            inner, other = rng.standard_normal((2, 3, shape[1 - side]))
+            outer = rng.standard_normal((3, WIDTH))
+            D = inner.T @ outer + shared * np.outer(other[0], common) * np.sqrt(WIDTH)
+            before[f"model.layers.{layer}.{name}.weight"] = W
+            after[f"model.layers.{layer}.{name}.weight"] = W + 0.1 * (D if side else D.T)
+    return written(folder / "a", before, "F32"), written(folder / "b", after, "F32"), common
+
+
+@pytest.mark.parametrize("shared", [0.0, 3.0])
+def test_a_planted_direction_is_found_and_chance_is_none(tmp_path: Path, shared: float) -> None:
+    one, two, common = checkpoints(tmp_path, shared)
+    found = ss.compare(one, two, k=6, vectors=tmp_path / "v", num_threads=1)
+    (tower,) = shared_directions(found.rows, tmp_path / "v", leading=2)
+    assert (tower.width, tower.matrices, tower.leading) == (WIDTH, 3 * LAYERS, 2)
+    assert np.linalg.norm(tower.direction) == pytest.approx(1.0)
+    assert tower.beyond_chance == (shared > 0)
+    if shared:
+        assert abs(tower.direction @ common) > 0.95
+        assert tower.value > 0.8
+
+
+def test_the_value_is_that_of_the_mean_projector(tmp_path: Path) -> None:
+    one, two, _ = checkpoints(tmp_path, 1.0)
+    found = ss.compare(one, two, k=6, tol=1e-7, vectors=tmp_path / "v", num_threads=1)
+    (tower,) = shared_directions(found.rows, tmp_path / "v", leading=3)
+    before, after = ss.open_checkpoint(one), ss.open_checkpoint(two)
+    P = np.zeros((WIDTH, WIDTH))
+    for row in found.analysed:
+        D = np.asarray(after[row["name"]], dtype=np.float64)
+        D = D - np.asarray(before[row["name"]], dtype=np.float64)
+        D = D if row["role"] == "down" else D.T
+        U = np.linalg.svd(D)[0][:, :3]
+        P += U @ U.T / len(found.analysed)
+    assert tower.value == pytest.approx(np.linalg.eigvalsh(P)[-1], abs=1e-4)
+
+
+@pytest.mark.parametrize(("width", "matrices", "leading"), [(64, 12, 2), (256, 40, 4), (96, 6, 8)])
+def test_chance_holds_random_subspaces(width: int, matrices: int, leading: int) -> None:
+    rng = np.random.default_rng(0)
+    limit = chance_of(width, matrices, leading)
+    values = []
+    for _ in range(200):
+        B = np.hstack(
+            [np.linalg.qr(rng.standard_normal((width, leading)))[0] for _ in range(matrices)]
+        )
+        values.append(np.linalg.svd(B, compute_uv=False)[0] ** 2 / matrices)
+    assert np.mean(np.array(values) > limit) <= 0.03
+    assert np.median(values) > 0.8 * limit
+
+
+def test_one_update_shares_nothing(tmp_path: Path) -> None:
+    one, two, _ = checkpoints(tmp_path, 1.0)
+    name = "model.layers.0.mlp.up_proj.weight"
+    found = ss.compare(one, two, k=4, include=name, vectors=tmp_path / "v", num_threads=1)
+    assert shared_directions(found.rows, tmp_path / "v") == []
+    with pytest.raises(ValueError, match="leading = 0"):
+        shared_directions(found.rows, tmp_path / "v", leading=0)
