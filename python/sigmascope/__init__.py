@@ -18,6 +18,15 @@ from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import spectrum
 from sigmascope.checkpoint import Checkpoint, open_checkpoint
 from sigmascope.comparing import Comparison, compare
+from sigmascope.comparing.shared_directions import SharedDirection, shared_directions
+from sigmascope.diagnosing import (
+    Calibration,
+    Diagnosis,
+    PairedDiagnosis,
+    RunDiagnosis,
+    diagnose,
+    diagnose_increments,
+)
 from sigmascope.errors import (
     CheckpointError,
     ConvergenceWarning,
@@ -45,12 +54,14 @@ __version__: str = _core.config()["version"]
 __all__ = [
     "SVD",
     "Adapter",
+    "Calibration",
     "Checkpoint",
     "CheckpointError",
     "Comparison",
     "ConvergenceWarning",
     "Density",
     "DeviceError",
+    "Diagnosis",
     "GramAccumulator",
     "LinearSketch",
     "LowRank",
@@ -60,9 +71,12 @@ __all__ = [
     "Moments",
     "MomentsAccumulator",
     "NonFiniteError",
+    "PairedDiagnosis",
     "Reference",
+    "RunDiagnosis",
     "Scan",
     "ScanPlan",
+    "SharedDirection",
     "SigmascopeError",
     "SingularValues",
     "Sketch",
@@ -72,6 +86,8 @@ __all__ = [
     "available_devices",
     "block",
     "compare",
+    "diagnose",
+    "diagnose_increments",
     "hstack",
     "matrix",
     "merge",
@@ -84,6 +100,7 @@ __all__ = [
     "reference",
     "scan",
     "set_num_threads",
+    "shared_directions",
     "show_config",
     "spectral_density",
     "spectrum",

@@ -78,20 +78,19 @@ class Folder(NamedTuple):
 
 PYTHON_ROOMS = {
     "errors": Folder(),
-    "limits": Folder(),
     "_host": Folder("_core errors"),
     "_display": Folder(outside="matplotlib"),
     "spectra": Folder("_display"),
     "statistics": Folder("spectra"),
-    "matrices": Folder("_host errors limits", outside="scipy"),
+    "matrices": Folder("_host errors", outside="scipy"),
     "_execution": Folder("_display _host errors matrices"),
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra statistics"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
-    "checkpoint": Folder("_display _host errors limits matrices"),
-    "adapters": Folder("_host analysis checkpoint errors limits matrices"),
-    "_tables": Folder("_display _host adapters checkpoint errors limits", outside="pandas pyarrow"),
-    "_running": Folder("_execution _host _tables adapters analysis checkpoint errors"),
+    "checkpoint": Folder("_display _host errors matrices"),
+    "adapters": Folder("_host analysis checkpoint errors matrices"),
+    "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),
+    "_running": Folder("_execution _host _tables adapters analysis checkpoint errors spectra"),
     "scanning": Folder(
         "_display _execution _running _tables adapters analysis checkpoint errors matrices "
         "solvers spectra statistics",
@@ -102,8 +101,11 @@ PYTHON_ROOMS = {
         "scanning solvers spectra statistics"
     ),
     "series": Folder("_display _tables adapters comparing scanning", outside="pandas"),
+    "diagnosing": Folder(
+        "_display _execution _host _tables comparing series", outside="matplotlib"
+    ),
     "report": Folder(
-        "_display _running _tables adapters checkpoint comparing scanning series",
+        "_display _running _tables adapters checkpoint comparing diagnosing scanning series",
         outside="rich",
         extra=True,
     ),
@@ -112,13 +114,13 @@ PYTHON_ROOMS = {
         outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
     ),
     "cli": Folder(
-        "_display _host _tables adapters bench checkpoint comparing errors report scanning series "
-        "package",
+        "_display _host _tables adapters bench checkpoint comparing diagnosing errors report "
+        "scanning series package",
         outside="typer rich",
         extra=True,
     ),
     "package": Folder(
-        "_execution _host adapters analysis checkpoint cli comparing errors matrices "
+        "_execution _host adapters analysis checkpoint cli comparing diagnosing errors matrices "
         "scanning series solvers spectra streaming"
     ),
 }

@@ -51,6 +51,7 @@ MANY_PARAMETERS = {
     "of": "options that every call shares, which are keywords",
     "from_quadrature": "two rules with the facts of their run, which are keywords",
     "demo": "options of the command line",
+    "diagnose": "options of the command line",
     "bench": "options of the command line",
 }
 """Functions with more than eight parameters, and why."""

@@ -8,7 +8,7 @@ import sys
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ from sigmascope.report.tables import console
 from .bench import bench
 from .compare import compare
 from .demo import fetch
+from .diagnose import calibrate, diagnose
 from .exits import DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors
 from .options import (
     Accuracy,
@@ -48,6 +49,7 @@ from .scan import (
     ResumeOption,
     ShardOption,
     Terminated,
+    VectorsOption,
     WorkersOption,
     merge,
     run_scan,
@@ -118,6 +120,7 @@ def scan(
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
+    vectors: VectorsOption = None,
     out: OutOption = None,
     heads: HeadsOption = False,
     rules: RulesOption = None,
@@ -129,50 +132,29 @@ def scan(
     plan: PlanOption = False,
 ) -> None:
     """Compute the spectrum of every matrix of a checkpoint."""
+    how: dict[str, Any] = {
+        "effort": effort,
+        "k": k,
+        "tol": tol,
+        "accuracy": accuracy,
+        "measures": measures,
+        "seed": seed,
+        "num_threads": threads,
+        "memory_limit": memory,
+        "reading": reading,
+        "include": include,
+        "exclude": exclude,
+        "heads": heads,
+        "rules": rules,
+        "vectors": vectors,
+        "out": out,
+        "resume": resume,
+        "shard": shard,
+        "workers": workers,
+    }
     if plan:
-        show_plan(
-            path,
-            as_json,
-            effort=effort,
-            k=k,
-            tol=tol,
-            accuracy=accuracy,
-            measures=measures,
-            seed=seed,
-            num_threads=threads,
-            memory_limit=memory,
-            reading=reading,
-            include=include,
-            exclude=exclude,
-            heads=heads,
-            rules=rules,
-            out=out,
-            resume=resume,
-            shard=shard,
-            workers=workers,
-        )
-    run_scan(
-        lambda: path,
-        quiet,
-        as_json,
-        effort=effort,
-        k=k,
-        tol=tol,
-        accuracy=accuracy,
-        measures=measures,
-        seed=seed,
-        num_threads=threads,
-        memory_limit=memory,
-        reading=reading,
-        include=include,
-        exclude=exclude,
-        heads=heads,
-        rules=rules,
-        out=out,
-        resume=resume,
-        shard=shard,
-        workers=workers,
-    )
+        show_plan(path, as_json, **how)
+    run_scan(lambda: path, quiet, as_json, **how)
 
 
 @app.command()
@@ -210,6 +192,8 @@ app.command()(compare)
 app.command()(merge)
 app.command()(trajectory)
 app.command()(reference)
+app.command()(calibrate)
+app.command()(diagnose)
 app.command()(bench)
 
 

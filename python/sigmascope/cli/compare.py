@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.console import Console
 
 from sigmascope import report
 from sigmascope.comparing import Comparison
 from sigmascope.comparing import compare as compare_checkpoints
+from sigmascope.diagnosing import Calibration, diagnose
 from sigmascope.scanning import Progress
 
-from .exits import DONE, INCOMPLETE
+from .diagnose import RecipeOption, ReferenceOption, recipe_of
+from .exits import DONE, INCOMPLETE, clean_errors
 from .options import (
     CheckpointArgument,
     Effort,
@@ -32,7 +36,7 @@ from .options import (
     ThreadsOption,
     TolOption,
 )
-from .scan import MeasuresOption, ResumeOption, WorkersOption, run_table
+from .scan import MeasuresOption, ResumeOption, VectorsOption, WorkersOption, run_table
 
 
 def compare(
@@ -55,9 +59,12 @@ def compare(
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
+    vectors: VectorsOption = None,
     out: OutOption = None,
     resume: ResumeOption = None,
     workers: WorkersOption = None,
+    reference: ReferenceOption = None,
+    recipe: RecipeOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -68,6 +75,8 @@ def compare(
         quiet,
         as_json,
         workers,
+        reference,
+        recipe,
         effort=effort,
         k=k,
         tol=tol,
@@ -78,23 +87,60 @@ def compare(
         reading=reading,
         include=include,
         exclude=exclude,
+        vectors=vectors,
         out=out,
         resume=resume,
     )
 
 
 def run_compare(
-    before: Path, after: Path, quiet: bool, as_json: bool, workers: int | None, **options: Any
+    before: Path,
+    after: Path,
+    quiet: bool,
+    as_json: bool,
+    workers: int | None,
+    reference: Path | None = None,
+    recipe: list[str] | None = None,
+    **options: Any,
 ) -> NoReturn:
     """Compare two checkpoints, print the result, and exit with its status."""
+    saved = options["out"] or ()
+    with clean_errors():
+        if reference is not None and as_json:
+            raise ValueError("--reference prints text: use `sigmascope diagnose --json` for JSON")
+        declared = recipe_of(recipe)
+        calibration = None if reference is None else Calibration.load(reference)
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
         return compare_checkpoints(
             before, after, progress=progress, executor=pool, workers=workers, **options
         )
 
-    saved = options["out"] or ()
-    run_table(work, report.show_comparison, status_of, quiet, as_json, workers, saved)
+    def show(out: Console, comparison: Comparison) -> None:
+        report.show_comparison(out, comparison)
+        if calibration is not None:
+            _diagnosed(out, comparison, calibration, declared, saved)
+
+    run_table(work, show, status_of, quiet, as_json, workers, saved)
+
+
+def _diagnosed(
+    out: Console,
+    comparison: Comparison,
+    calibration: Calibration,
+    recipe: dict[str, Any] | None,
+    saved: Sequence[Path],
+) -> None:
+    """Print the diagnosis of a comparison, and add it to the pages that were saved."""
+    try:
+        found = diagnose(comparison, calibration, recipe=recipe)
+    except ValueError as error:  # nothing changed, or the effort gives no effective rank
+        out.print(f"No diagnosis: {error}")
+        return
+    report.show_diagnosis(out, found)
+    for path in saved:
+        if path.suffix == ".html":
+            found.save(path, comparison=comparison)
 
 
 def status_of(comparison: Comparison) -> int:

@@ -8,12 +8,8 @@ allows its own scripts by their hashes, and forbids loading anything.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +18,11 @@ from sigmascope._display.text import counted, printable, writable
 
 from . import compared, scanned
 from .appendix import not_analysed, provenance, shown
+from .diagnosed import section
 from .findings import Finding
 from .payload import Payload, payload
 from .remarkable import without_spectrum
+from .templates import filled, hash_of, part
 from .tooltips import explained
 
 _SCRIPTS = (
@@ -33,7 +31,12 @@ _SCRIPTS = (
 )
 
 
-def write(path: Path, header: Mapping[str, Any], rows: Sequence[Row]) -> None:
+def write(
+    path: Path,
+    header: Mapping[str, Any],
+    rows: Sequence[Row],
+    diagnosis: Mapping[str, Any] | None = None,
+) -> None:
     """Write the page of a scan or of a comparison.
 
     Parameters
@@ -41,16 +44,22 @@ def write(path: Path, header: Mapping[str, Any], rows: Sequence[Row]) -> None:
     path : Path
     header, rows
         As given by :meth:`Scan.header` and `Scan.rows`, or by a comparison.
+    diagnosis : mapping, optional
+        A diagnosis of the comparison as plain JSON, for a section of its own.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    path.write_text(writable(page(header, rows)), encoding="utf-8")
+    path.write_text(writable(page(header, rows, diagnosis)), encoding="utf-8")
 
 
-def page(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
+def page(
+    header: Mapping[str, Any],
+    rows: Sequence[Row],
+    diagnosis: Mapping[str, Any] | None = None,
+) -> str:
     """Return the page of a scan or of a comparison; see :func:`write`."""
     kind = "comparison" if header.get("schema") == "sigmascope.comparison" else "scan"
     rows = list(rows)
@@ -58,13 +67,13 @@ def page(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
     findings = (compared if kind == "comparison" else scanned).findings(dict(header), rows)
     named = [name for finding in findings for name, _ in finding.items]
     numbers = payload(kind, analysed, named)
-    style = _part("style.css")
-    script = "(() => {\n'use strict';\n" + "\n".join(_part(f"{n}.js") for n in _SCRIPTS) + "})();\n"
+    style = part("style.css") + (part("diagnosis.css") if diagnosis else "")
+    script = "(() => {\n'use strict';\n" + "\n".join(part(f"{n}.js") for n in _SCRIPTS) + "})();\n"
     title, heading, where = _titles(kind, header)
-    return _filled(
-        _part("page.html"),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+    return filled(
+        part("page.html"),
+        style_hash=hash_of(style),
+        script_hash=hash_of(script),
         version=escape(str((header.get("engine") or {}).get("version", ""))),
         title=escape(title),
         kind="Comparison of two checkpoints" if kind == "comparison" else "Scan of a checkpoint",
@@ -72,6 +81,7 @@ def page(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
         where=where,
         style=style,
         findings=_findings(findings, {row["name"]: i for i, row in enumerate(analysed)}),
+        diagnosis=section(diagnosis) if diagnosis else "",
         left_out=_left_out(numbers),
         without_spectrum=without_spectrum(rows, kind == "comparison"),
         not_analysed=not_analysed(rows),
@@ -79,20 +89,6 @@ def page(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
         data=numbers.text,
         script=script,
     )
-
-
-def _part(name: str) -> str:
-    return resources.files(__package__).joinpath("parts", name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
-
-
-def _filled(template: str, **values: str) -> str:
-    """Replace every {{name}} of a template; values that have such a text are not changed."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
 def _titles(kind: str, header: Mapping[str, Any]) -> tuple[str, str, str]:

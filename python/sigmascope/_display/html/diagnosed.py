@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The page of a diagnosis: the finding, the runs at each place, the conditions, the limits.
+
+Strips are drawn as SVG when the page is written: the page has no script.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from sigmascope._display.text import writable
+
+from .templates import filled, hash_of, part
+
+WIDTH, LABELS, RIGHT, TOP, ROW = 900, 250, 20, 10, 30
+DOT = 4.5
+
+_MARKS = {"passed": "passed", "qualified": "condition", "refused": "refused"}
+_TITLES = {
+    "narrow": "Narrow, or new to the base",
+    "broad": "Broad",
+    "not distinguishable": "Not distinguishable",
+    "unlike both": "Unlike narrow and broad runs",
+    "refused": "No answer: the calibration does not apply",
+    "no calibration": "No answer without runs of known data",
+}
+
+
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the page of a diagnosis, from its record as plain JSON."""
+    path.write_text(writable(page(record)), encoding="utf-8")
+
+
+def page(record: Mapping[str, Any]) -> str:
+    """Return the page of a diagnosis, of a paired one, or of the increments of a run."""
+    style = part("style.css") + part("diagnosis.css")
+    kind, body = _KINDS[record["kind"]]
+    heading = escape(_heading(record))
+    return filled(
+        part("diagnosis.html"),
+        style=style,
+        style_hash=hash_of(style),
+        version=escape(str(record["version"])),
+        title=f"{heading}: diagnosis",
+        kind=kind,
+        heading=heading,
+        body="\n".join(body(record)),
+    )
+
+
+def section(record: Mapping[str, Any]) -> str:
+    """Return a diagnosis as a section of the page of its comparison."""
+    body = "\n".join(_body(record))
+    return (
+        "<section id='diagnosis' aria-labelledby='diagnosis-title'>"
+        f"<h2 id='diagnosis-title'>How narrow was the data?</h2>\n{body}\n</section>"
+    )
+
+
+def _heading(record: Mapping[str, Any]) -> str:
+    if record["kind"] == "diagnosis":
+        return str(record["name"])
+    names = record["names"]
+    return f"{names[0]} {'and' if record['kind'] == 'paired' else 'to'} {names[-1]}"
+
+
+def _increments(record: Mapping[str, Any]) -> Iterator[str]:
+    yield f"<p>{escape(record['text'])}</p>"
+    counts = f"{record['matrices']} matrices in {record['blocks']} blocks"
+    yield (
+        f"<p class='note'>{counts} (attention or MLP of a layer). Effective rank of each increment "
+        "without its decay, in per cent of the full rank: geometric mean over its matrices. The "
+        f"first {record['left_out']} are no part of the test.</p>"
+    )
+    values = [
+        {"text": name, "value": value, "narrow": [], "broad": [], "others": []}
+        for name, value in zip(record["names"], record["spreads"], strict=True)
+    ]
+    yield _strips(values)
+
+
+def _paired(record: Mapping[str, Any]) -> Iterator[str]:
+    yield f"<p>{escape(record['text'])}</p>"
+    counts = f"{record['matrices']} matrices in {record['blocks']} blocks"
+    yield (
+        f"<p class='note'>{counts} (attention or MLP of a layer). The p-value is the share of "
+        "random signs of the blocks that make as large a difference.</p>"
+    )
+
+
+def _body(record: Mapping[str, Any]) -> Iterator[str]:
+    yield f"<p class='verdict'>{_TITLES[record['verdict']]}</p>"
+    sentences = "".join(f"<li>{escape(each)}</li>" for each in record["reasons"])
+    yield f"<ul class='sentences'>{sentences}</ul>"
+    yield "<h3>Where the update lies</h3>"
+    yield (
+        "<p class='note'>Effective rank of the update without its decay, in per cent of the full "
+        "rank: geometric mean over the matrices at each place. Narrow data lowers it.</p>"
+    )
+    yield _key(record["places"])
+    yield _strips(record["places"])
+    if record["guards"]:
+        yield "<h3>Conditions</h3>"
+        guards = "".join(map(_guard, record["guards"]))
+        yield f"<table class='guards'><tbody>{guards}</tbody></table>"
+    limits = "".join(f"<li>{escape(each)}</li>" for each in record["limits"])
+    yield f"<h3>What this cannot say</h3><ul class='sentences'>{limits}</ul>"
+
+
+def _guard(guard: Mapping[str, Any]) -> str:
+    return (
+        f"<tr><th scope='row'>{escape(guard['name'])}</th>"
+        f"<td class='{guard['outcome']}'>{_MARKS[guard['outcome']]}</td>"
+        f"<td>{escape(guard['text'])}</td></tr>"
+    )
+
+
+def _key(places: Sequence[Mapping[str, Any]]) -> str:
+    dot = "<svg viewBox='0 0 14 14' class='strips'><circle class='{0}' cx='7' cy='7' r='5'/></svg>"
+    line = dot.partition("<circle")[0] + "<line class='model' x1='7' x2='7' y1='0' y2='14'/></svg>"
+    parts = [f"<span>{line}this model</span>"]
+    for side, label in (
+        ("narrow", "narrow runs"),
+        ("broad", "broad runs"),
+        ("others", "other runs"),
+    ):
+        if any(place[side] for place in places):
+            parts.append(f"<span>{dot.format(side.removesuffix('s'))}{label}</span>")
+    return f"<p class='signs'>{''.join(parts)}</p>"
+
+
+def _strips(places: Sequence[Mapping[str, Any]]) -> str:
+    """Draw a strip for each place, on one axis in per cent of the full rank."""
+    every = [
+        x
+        for place in places
+        for x in (place["value"], *place["narrow"], *place["broad"], *place["others"])
+    ]
+    low, high = 100 * math.exp(min(every)), 100 * math.exp(max(every))
+    room = 0.04 * (high - low) or 1.0
+    low, high = low - room, high + room
+
+    def x_of(value: float) -> float:
+        share = (100 * math.exp(value) - low) / (high - low)
+        return LABELS + share * (WIDTH - LABELS - RIGHT)
+
+    height = TOP + ROW * len(places) + 30
+    parts = [
+        f"<svg class='strips' viewBox='0 0 {WIDTH} {height}' role='img' "
+        "aria-label='Effective rank of the update at each place, with the runs of the calibration'>"
+    ]
+    for i, place in enumerate(places):
+        y = TOP + ROW * i + ROW / 2
+        parts.append(f"<text x='0' y='{y + 4:.1f}'>{escape(place['text'])}</text>")
+        parts.append(
+            f"<line class='line' x1='{LABELS}' x2='{WIDTH - RIGHT}' y1='{y:.1f}' y2='{y:.1f}'/>"
+        )
+        for side, shift in (("others", 0.0), ("narrow", -6.0), ("broad", 6.0)):
+            kind = side.removesuffix("s")
+            parts += [
+                f"<circle class='{kind}' cx='{x_of(x):.1f}' cy='{y + shift:.1f}' r='{DOT}'/>"
+                for x in place[side]
+            ]
+        at = x_of(place["value"])
+        parts.append(
+            f"<line class='model' x1='{at:.1f}' x2='{at:.1f}' y1='{y - 12:.1f}' y2='{y + 12:.1f}'>"
+            f"<title>{100 * math.exp(place['value']):.1f} %</title></line>"
+        )
+    base = TOP + ROW * len(places) + 16
+    for tick in _ticks(low, high):
+        at = LABELS + (tick - low) / (high - low) * (WIDTH - LABELS - RIGHT)
+        parts.append(
+            f"<text class='tick' x='{at:.1f}' y='{base}' text-anchor='middle'>{tick:g} %</text>"
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def _ticks(low: float, high: float) -> Iterator[float]:
+    """Give about six round numbers within the range."""
+    step = 10.0 ** math.floor(math.log10(high - low))
+    while (high - low) / step < 4:
+        step /= 2
+    tick = math.ceil(low / step) * step
+    while tick <= high:
+        yield round(tick, 10)
+        tick += step
+
+
+_KINDS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterator[str]]]] = {
+    "diagnosis": ("Diagnosis of a model", _body),
+    "paired": ("Diagnosis of two models of one base", _paired),
+    "increments": ("Diagnosis of the increments of a run", _increments),
+}

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Parts of pages in files, and how they are put together."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib import resources
+
+
+def part(name: str) -> str:
+    """Return a part of a page: a template, a style or a script."""
+    return resources.files(__package__).joinpath("parts", name).read_text(encoding="utf-8")
+
+
+def hash_of(text: str) -> str:
+    """Return the source of a text in a content security policy."""
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def filled(template: str, **values: str) -> str:
+    """Replace every {{name}} of a template; values that have such a text are not changed."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)

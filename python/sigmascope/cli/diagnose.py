@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The commands ``sigmascope calibrate`` and ``diagnose`` (extra ``cli``)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from sigmascope import report
+from sigmascope._host.files import read_regular
+from sigmascope._host.limits import MAX_TABLE_BYTES
+from sigmascope.diagnosing import (
+    Calibration,
+    Diagnosis,
+    PairedDiagnosis,
+    RunDiagnosis,
+    diagnose_increments,
+)
+from sigmascope.diagnosing import diagnose as tell
+from sigmascope.report.tables import console
+
+from .exits import DONE, clean_errors
+
+Result = TypeVar("Result", Diagnosis, PairedDiagnosis, RunDiagnosis)
+
+FAILED_ON = 3
+"""Exit status of a verdict that --fail-on names."""
+
+PairsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="COMPARISON...",
+        help="A saved comparison of a base with the model (sigmascope compare BASE MODEL --out); "
+        "several: of each checkpoint of one run with the next.",
+        show_default=False,
+    ),
+]
+ReferenceOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A calibration, of runs of known data, for a diagnosis of the data."
+    ),
+]
+RecipeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Declare a part of the model's recipe; repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+AlphaOption = Annotated[
+    float, typer.Option(min=0.0, max=0.5, metavar="P", help="Level of the verdict.")
+]
+
+
+class FailOn(StrEnum):
+    """Verdicts that can end a command with an exit status of its own."""
+
+    NARROW = "narrow"
+    BROAD = "broad"
+    REFUSED = "refused"
+
+
+def calibrate(
+    runs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUNS",
+            help="TOML file: a table [[run]] with comparison, label and group for each run, and a "
+            "table [recipe].",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Save the calibration as JSON.", show_default=False)
+    ],
+    alpha: AlphaOption = 0.05,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a calibration to runs of known data, and print how often its verdicts are wrong."""
+    with clean_errors():
+        calibration = read_runs(runs)
+        calibration.save(out)
+        rate = calibration.error_rate(alpha)
+        if as_json:
+            _print_json({"calibration": repr(calibration), "text": rate.text(), **rate.to_dict()})
+        else:
+            report.show_calibration(console(), calibration, rate)
+        sys.stdout.flush()
+    raise typer.Exit(DONE)
+
+
+def diagnose(
+    comparisons: PairsArgument,
+    reference: ReferenceOption = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="COMPARISON", help="Compare with another model of the same base."),
+    ] = None,
+    recipe: RecipeOption = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Group of the calibration that the model belongs to."),
+    ] = None,
+    alpha: AlphaOption = 0.05,
+    fail_on: Annotated[
+        FailOn | None, typer.Option(help="Exit with status 3 if this is the verdict.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the result as .html or .json.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how narrow the data of a model was, as far as its update tells."""
+    with clean_errors():
+        declared = recipe_of(recipe)
+        ways = {"--reference": reference, "--against": against}
+        given = [name for name, value in ways.items() if value is not None]
+        given += ["several comparisons"] if len(comparisons) > 1 else []
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other")
+        status = DONE
+        if len(comparisons) > 1:
+            run = diagnose_increments(comparisons, alpha=alpha)
+            _tell(run, report.show_run_diagnosis, out, as_json)
+        elif against is not None:
+            pair = tell(comparisons[0], against=against, alpha=alpha)
+            _tell(pair, report.show_paired_diagnosis, out, as_json)
+        else:
+            calibration = None if reference is None else Calibration.load(reference)
+            found = tell(comparisons[0], calibration, recipe=declared, group=group, alpha=alpha)
+            _tell(found, report.show_diagnosis, out, as_json)
+            status = status_of(found, fail_on)
+    raise typer.Exit(status)
+
+
+def _tell(
+    found: Result, show: Callable[[Console, Result], None], out: Path | None, as_json: bool
+) -> None:
+    """Save a result, if wanted, and print it."""
+    if out is not None:
+        found.save(out)
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        show(console(), found)
+    sys.stdout.flush()
+
+
+def status_of(found: Diagnosis, fail_on: FailOn | None) -> int:
+    """Return 0 whatever the verdict, unless it is the one that the user asked for."""
+    return FAILED_ON if fail_on is not None and found.verdict == fail_on.value else DONE
+
+
+def read_runs(path: Path) -> Calibration:
+    """Fit a calibration to the runs that a TOML file lists; paths are relative to the file.
+
+    Raises
+    ------
+    ValueError
+        If the file is no TOML, or a run lacks an entry.
+    """
+    try:
+        record = tomllib.loads(read_regular(path, MAX_TABLE_BYTES).decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: no TOML file: {error}") from error
+    listed = record.get("run")
+    if not isinstance(listed, list) or not listed:
+        raise ValueError(f"{path}: no table [[run]] with comparison, label and group")
+    runs = []
+    for number, run in enumerate(listed, 1):
+        missing = [key for key in ("comparison", "group") if not isinstance(run.get(key), str)]
+        if missing:
+            raise ValueError(f"{path}: run {number} has no {' and no '.join(missing)}")
+        runs.append((path.parent / run["comparison"], run.get("label"), run["group"]))
+    options = {key: record[key] for key in ("narrow_at_most", "broad_at_least") if key in record}
+    return Calibration.fit(runs, recipe=record.get("recipe", {}), **options)
+
+
+def recipe_of(settings: list[str] | None) -> dict[str, Any] | None:
+    """Return what is declared of the recipe; None if nothing is."""
+    return None if settings is None else dict(map(_setting, settings))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Return the key and the value of "lr=1e-5"; a value that is no number is a word."""
+    key, equal, value = text.partition("=")
+    if not equal or not key:
+        raise ValueError(f"--recipe {text}: not of the form KEY=VALUE")
+    for kind in (int, float):
+        try:
+            return key, kind(value)
+        except ValueError:
+            continue
+    return key, value
+
+
+def _print_json(record: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(record, indent=1, allow_nan=False) + "\n")

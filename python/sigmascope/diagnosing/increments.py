@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The increments of one training run: did their spread change, and from which one on?"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count as count_from
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.series.sources import Source, read_source
+
+from .paired import LEAST_BLOCKS, block_of, signs_of
+from .places import Update, update_of
+from .records import save_record
+
+Array = NDArray[np.float64]
+
+WARM_UP = 0.25
+"""Share of the increments, from the first, that is left out: a run begins with coherent steps."""
+
+LEAST_INCREMENTS = 4
+"""Fewest increments that are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDiagnosis:
+    """The spread of each increment of a run, and the split after which it differs most.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of the increments, in order.
+    spreads : tuple of float
+        Mean over matrices of ln(effective rank / min(m, n)) of each.
+    left_out : int
+        Increments from the first that are no part of the test.
+    split : int
+        Number of the increment from which on the spread differs most from that before.
+    before, after : float
+        Mean spread of the increments on both sides of the split.
+    p : float or None
+        Probability of a split as clear under random signs of the blocks, over all splits; None for
+        fewer than 6 blocks.
+    matrices, blocks : int
+        Matrices that every increment has; their blocks: attention or MLP of a layer.
+    alpha : float
+    """
+
+    names: tuple[str, ...]
+    spreads: tuple[float, ...]
+    left_out: int
+    split: int
+    before: float
+    after: float
+    p: float | None
+    matrices: int
+    blocks: int
+    alpha: float
+
+    @property
+    def changed(self) -> bool:
+        """True if the split is significant."""
+        return self.p is not None and self.p <= self.alpha
+
+    @property
+    def text(self) -> str:
+        """The finding in a sentence."""
+        ranks = (
+            f"{100 * math.exp(self.before):.1f} % of the full rank before and "
+            f"{100 * math.exp(self.after):.1f} % from there on"
+        )
+        if self.p is None:
+            return f"{self.blocks} blocks are too few to tell whether the spread changed: {ranks}."
+        evidence = f"p = {self.p:.2g} over all splits, {self.blocks} blocks"
+        if not self.changed:
+            return (
+                f"No change of the spread is distinguishable. The clearest is at "
+                f"{self.names[self.split]}: {ranks} ({evidence})."
+            )
+        word = "fewer" if self.after < self.before else "more"
+        return (
+            f"From {self.names[self.split]} on each increment is spread over {word} directions: "
+            f"{ranks} ({evidence}). The data or the learning rate changed."
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result as JSON, or as a page if the path ends with .html."""
+        save_record(self.to_dict(), Path(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON."""
+        return {
+            "kind": "increments",
+            "names": list(self.names),
+            "spreads": list(self.spreads),
+            "left_out": self.left_out,
+            "split": self.split,
+            "before": self.before,
+            "after": self.after,
+            "p": self.p,
+            "matrices": self.matrices,
+            "blocks": self.blocks,
+            "alpha": self.alpha,
+            "changed": self.changed,
+            "text": self.text,
+        }
+
+
+def diagnose_increments(
+    comparisons: Sequence[Source], *, names: Sequence[str] | None = None, alpha: float = 0.05
+) -> RunDiagnosis:
+    """Say whether the increments of one run changed their spread, and from which one on.
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison or path
+        Comparisons of each checkpoint of a run with the next one, in order.
+    names : sequence of str, optional
+        Names of the increments; those of the comparisons by default.
+    alpha : float
+        Level, 0 < alpha < 1/2.
+
+    Returns
+    -------
+    RunDiagnosis
+
+    Raises
+    ------
+    ValueError
+        If there are too few increments, they have no matrix in common, or alpha is out of range.
+    TypeError, CheckpointError, OSError
+        As for reading a comparison.
+
+    Notes
+    -----
+    The first quarter of the increments is left out. For each split of the n others into s earlier
+    ones and n - s later ones, the difference of both means is summed over all matrices and
+    multiplied by sqrt(s (n - s) / n), which makes splits comparable (Hawkins 1977). The largest of
+    these is compared with those of random signs of the blocks (attention or MLP of a layer), the
+    same sign for all splits of a block, so that the p-value holds for the choice of the split too
+    (Westfall & Young 1993). A schedule of the learning rate changes the spread as well.
+
+    Examples
+    --------
+    >>> diagnose_increments(["0-1000.jsonl", "1000-2000.jsonl", ...]).text   # doctest: +SKIP
+    """
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha = {alpha} is not between 0 and 0.5")
+    read = [read_source(source, {}, number) for number, source in enumerate(comparisons, 1)]
+    if names is None:
+        names = [Path(source.label).stem or source.label for source in read]
+    if len(names) != len(read):
+        raise ValueError(f"{len(names)} names for {len(read)} increments")
+    return increments([update_of(source.rows) for source in read], tuple(names), alpha)
+
+
+def increments(
+    updates: Sequence[Update], names: tuple[str, ...], alpha: float, seed: int = 0
+) -> RunDiagnosis:
+    """Find the split of a series of updates, in order, after which their spread differs most."""
+    first = int(WARM_UP * len(updates))
+    if len(updates) - first < LEAST_INCREMENTS:
+        least = next(n for n in count_from(1) if n - int(WARM_UP * n) >= LEAST_INCREMENTS)
+        raise ValueError(f"{len(updates)} increments; a change needs {least} to be told")
+    tables = [
+        {(s.place.tower, s.layer, s.role): s for s in update.spreads} for update in updates[first:]
+    ]
+    shared = [key for key in tables[0] if all(key in table for table in tables)]
+    if not shared:
+        raise ValueError("the increments have no changed matrix in common")
+    by_block: defaultdict[tuple[str, int, bool], list[Array]] = defaultdict(list)
+    for key in shared:
+        series = np.array([table[key].value for table in tables])
+        by_block[block_of(tables[0][key])].append(series)
+    sums = np.array([np.sum(each, axis=0) for each in by_block.values()])  # blocks x increments
+    splits = range(1, len(tables))
+    moved = np.array([sums[:, s:].mean(axis=1) - sums[:, :s].mean(axis=1) for s in splits])
+    count = len(tables)
+    moved *= np.sqrt([[s * (count - s) / count] for s in splits])
+    clear = np.abs(moved.sum(axis=1))
+    best = int(np.argmax(clear))
+    p = None
+    if len(sums) >= LEAST_BLOCKS:
+        largest = np.abs(signs_of(len(sums), seed) @ moved.T).max(axis=1)
+        p = float(np.mean(largest >= clear[best] * (1 - 1e-12)))
+    means = sums.sum(axis=0) / len(shared)
+    split = best + 1
+    return RunDiagnosis(
+        names,
+        tuple(float(np.mean([s.value for s in update.spreads])) for update in updates),
+        first,
+        first + split,
+        float(means[:split].mean()),
+        float(means[split:].mean()),
+        p,
+        len(shared),
+        len(sums),
+        alpha,
+    )

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two models trained from one base by one recipe: whose update is more concentrated?"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._display.html.chance import t_of
+
+from .places import Spread, Update
+from .records import save_record
+
+ALL_SIGNS = 14
+"""Most blocks for which every assignment of signs is tried."""
+
+DRAWS = 10_000
+"""Assignments of signs that are drawn for more blocks, the observed one included."""
+
+LEAST_BLOCKS = 6
+"""Fewest blocks for a p-value: with fewer, no assignment of signs is rare."""
+
+MLP = "mlp"
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDiagnosis:
+    """The difference of two updates of one base.
+
+    Attributes
+    ----------
+    difference : float
+        Mean over matrices of ln(effective rank of the second update / that of the first).
+    interval : tuple of float
+        Interval of the difference at 1 - alpha, by Student's distribution over blocks.
+    p : float or None
+        Probability of a difference as large under random signs of the blocks; None for fewer than
+        6 blocks.
+    matrices, blocks : int
+        Matrices that both updates have; their blocks: attention or MLP of a layer.
+    alpha : float
+    names : tuple of str
+        Names of the two models.
+    """
+
+    difference: float
+    interval: tuple[float, float]
+    p: float | None
+    matrices: int
+    blocks: int
+    alpha: float
+    names: tuple[str, str]
+
+    @property
+    def narrower(self) -> str | None:
+        """The model whose update is more concentrated, if the difference is significant."""
+        if self.p is None or self.p > self.alpha:
+            return None
+        return self.names[int(self.difference < 0)]
+
+    @property
+    def text(self) -> str:
+        """The finding in a sentence."""
+        change = f"{100 * abs(math.expm1(-abs(self.difference))):.1f} %"
+        lower, upper = sorted(100 * -math.expm1(-x) for x in self._widths())
+        span = f"[{lower:.1f}, {upper:.1f}]"
+        first, second = self.names
+        if self.p is None:
+            name = second if self.difference < 0 else first
+            return (
+                f"The update of {name} has the lower effective rank, by {change} {span}; "
+                f"{self.blocks} blocks are too few for a p-value."
+            )
+        evidence = f"p = {self.p:.2g}, {self.blocks} blocks"
+        if self.narrower is None:
+            return (
+                f"The updates are not distinguishable: their effective ranks differ by {change} "
+                f"{span} ({evidence})."
+            )
+        return (
+            f"The update of {self.narrower} is the more concentrated, by {change} {span} "
+            f"({evidence}): if both had one recipe, its data was narrower, or newer to the base."
+        )
+
+    def _widths(self) -> tuple[float, float]:
+        sign = math.copysign(1.0, self.difference)
+        return sign * self.interval[0], sign * self.interval[1]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result as JSON, or as a page if the path ends with .html."""
+        save_record(self.to_dict(), Path(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON."""
+        return {
+            "kind": "paired",
+            "difference": self.difference,
+            "interval": list(self.interval),
+            "p": self.p,
+            "matrices": self.matrices,
+            "blocks": self.blocks,
+            "alpha": self.alpha,
+            "names": list(self.names),
+            "narrower": self.narrower,
+            "text": self.text,
+        }
+
+
+def paired(
+    one: Update, two: Update, names: tuple[str, str], alpha: float, seed: int = 0
+) -> PairedDiagnosis:
+    """Compare two updates, matrix by matrix.
+
+    Raises
+    ------
+    ValueError
+        If they have no matrix in common.
+    """
+    first = {(s.place.tower, s.layer, s.role): s for s in one.spreads}
+    blocks: defaultdict[tuple[str, int, bool], list[float]] = defaultdict(list)
+    for spread in two.spreads:
+        key = spread.place.tower, spread.layer, spread.role
+        if key in first:
+            blocks[block_of(spread)].append(spread.value - first[key].value)
+    if not blocks:
+        raise ValueError("the two comparisons have no changed matrix in common")
+    sums = np.array([sum(each) for each in blocks.values()])
+    counts = np.array([len(each) for each in blocks.values()])
+    matrices = int(counts.sum())
+    difference = float(sums.sum() / matrices)
+    return PairedDiagnosis(
+        difference,
+        _interval(sums, counts, difference, alpha),
+        _sign_flip(sums, seed) if len(sums) >= LEAST_BLOCKS else None,
+        matrices,
+        len(sums),
+        alpha,
+        names,
+    )
+
+
+def _interval(
+    sums: np.ndarray, counts: np.ndarray, difference: float, alpha: float
+) -> tuple[float, float]:
+    """Return the interval of the mean over matrices, with blocks as independent units."""
+    n = len(sums)
+    if n < 2:
+        return -math.inf, math.inf
+    residuals = sums - difference * counts  # of a ratio of sums
+    deviation = math.sqrt(n / (n - 1) * float(np.sum(residuals**2))) / counts.sum()
+    half = t_of(alpha, n - 1) * deviation
+    return difference - half, difference + half
+
+
+def _sign_flip(sums: np.ndarray, seed: int) -> float:
+    """Return the share of assignments of signs whose sum is as large as the observed one."""
+    signs = signs_of(len(sums), seed)
+    observed = abs(float(sums.sum()))
+    return float(np.mean(np.abs(signs @ sums) >= observed * (1 - 1e-12)))
+
+
+def block_of(spread: Spread) -> tuple[str, int, bool]:
+    """Return the block of a matrix: its tower, its layer, and whether it is of the MLP."""
+    return spread.place.tower, spread.layer, spread.place.group.startswith(MLP)
+
+
+def signs_of(blocks: int, seed: int) -> NDArray[np.float64]:
+    """Return every assignment of signs to the blocks, or many random ones; the first is all +1."""
+    if blocks <= ALL_SIGNS:
+        return np.array(list(product((1.0, -1.0), repeat=blocks)))
+    drawn = np.random.default_rng(seed).choice((-1.0, 1.0), size=(DRAWS - 1, blocks))
+    return np.vstack([np.ones(blocks), drawn])
+
+
+def names_of(labels: Sequence[str]) -> tuple[str, str]:
+    """Return two names that differ."""
+    one, two = labels
+    return (one, two) if one != two else (f"{one} (first)", f"{two} (second)")

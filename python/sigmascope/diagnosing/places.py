@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The digest of one comparison: the spread of its update at each place of the model.
+
+The statistic of a matrix is x = ln(effective rank / min(m, n)) of the projected update, that is of
+dW without its component along W. A place is a tower, a group of roles and a band of relative depth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from sigmascope._tables.schema import Row
+
+STATISTIC = "projected_effective_rank"
+"""Column of a comparison from which the statistic of a matrix comes."""
+
+GROUPS = {
+    "q": "attention in",
+    "k": "attention in",
+    "v": "attention in",
+    "qkv": "attention in",
+    "o": "attention out",
+    "gate": "mlp in",
+    "up": "mlp in",
+    "gate_up": "mlp in",
+    "down": "mlp out",
+}
+"""Group of each role that is counted; matrices of other roles are left out."""
+
+BANDS, FEW_BANDS, FEW_LAYERS = 4, 2, 4
+"""Bands of relative depth; of a tower with fewer layers than the last number, the second."""
+
+PROFILE = (4, 8, 12, 20, 24, 26, 28, 30)
+"""Places in the list of 33 quantiles whose logarithms over the median make the profile."""
+
+MEDIAN = 16
+"""Place of the median in the list of quantiles."""
+
+ROUNDED = 0.05
+"""Share of the norm of an update at which the rounding of the stored numbers matters."""
+
+
+class Place(NamedTuple):
+    """A part of the model whose matrices are averaged."""
+
+    tower: str
+    group: str
+    band: int
+
+    def text(self, bands: int) -> str:
+        """Return the place in words: "attention in, second quarter"."""
+        parts = {4: ("first", "second", "third", "last"), 2: ("first", "last")}[bands]
+        unit = {4: "quarter", 2: "half"}[bands]
+        tower = "" if self.tower == "text" else f"{self.tower}: "
+        return f"{tower}{self.group}, {parts[self.band]} {unit}"
+
+
+class Spread(NamedTuple):
+    """The statistic of one matrix, with its layer and what it belongs to."""
+
+    place: Place
+    layer: int
+    role: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The digest of one comparison.
+
+    Attributes
+    ----------
+    spreads : tuple of Spread
+        The statistic of every matrix that is counted; experts and heads of one role in one layer
+        are averaged.
+    matrices, unchanged : int
+        Number of matrices that are counted; of those that are left out since dW = 0.
+    size : float
+        Mean of ln(||dW|| / ||W||).
+    decay : float
+        Mean of the coefficient c of the component c W of dW.
+    profile : tuple of float
+        Mean of ln(quantile / median) of the projected update, at the places in `PROFILE`; NaN where
+        the rows have no quantiles.
+    rounded : float
+        Share of the matrices whose rounding floor is above `ROUNDED` of ||dW||.
+    formats : tuple of str
+        Storage formats before and after, each once: "F32 F32".
+    layers : dict of str to int
+        Number of layers of each tower.
+    shapes : dict of str to tuple
+        Shape of the first matrix of each tower and role.
+    adapter : bool
+        Whether the update is that of an adapter.
+    """
+
+    spreads: tuple[Spread, ...]
+    matrices: int
+    unchanged: int
+    size: float
+    decay: float
+    profile: tuple[float, ...]
+    rounded: float
+    formats: tuple[str, ...]
+    layers: dict[str, int]
+    shapes: dict[str, tuple[int, int]]
+    adapter: bool
+
+    @property
+    def places(self) -> dict[Place, float]:
+        """Mean of the statistic at each place."""
+        values: defaultdict[Place, list[float]] = defaultdict(list)
+        for spread in self.spreads:
+            values[spread.place].append(spread.value)
+        return {place: fmean(found) for place, found in values.items()}
+
+    def bands(self, tower: str) -> int:
+        """Return the number of bands of depth of a tower."""
+        return bands_of(self.layers[tower])
+
+
+def bands_of(layers: int) -> int:
+    """Return the number of bands of depth of a tower with so many layers."""
+    return FEW_BANDS if layers < FEW_LAYERS else BANDS
+
+
+def update_of(rows: Iterable[Mapping[str, Any]]) -> Update:
+    """Digest the rows of a comparison.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Rows with the columns of :mod:`sigmascope.comparing.rows`. Rows that were not analysed,
+        without a layer, or with a role that is not in `GROUPS`, are left out.
+
+    Raises
+    ------
+    ValueError
+        If the rows are not those of a comparison, none of them is counted, the comparison has no
+        effective ranks (effort "top"), or no counted matrix changed.
+    """
+    rows = list(rows)
+    if rows and "relative_change" not in rows[0]:
+        raise ValueError(
+            "these are no rows of a comparison: a diagnosis needs the update of a model, so "
+            "compare the model with its base"
+        )
+    chosen = [row for row in rows if _is_counted(row)]
+    layers: dict[str, int] = {}
+    for row in chosen:
+        layers[row["tower"]] = max(layers.get(row["tower"], 0), int(row["layer"]) + 1)
+    moved = [row for row in chosen if row["relative_change"]]
+    if not moved:
+        what = "changed" if chosen else "was analysed"
+        raise ValueError(f"no matrix of an attention or MLP layer {what}: there is no update")
+    changed = [row for row in moved if row.get(STATISTIC)]
+    if not changed:
+        raise ValueError(
+            "the comparison has no effective ranks of the update: compare with effort 'exact' or "
+            "'density'"
+        )
+    return Update(
+        spreads=tuple(_spreads(changed, layers)),
+        matrices=len(changed),
+        unchanged=len(chosen) - len(moved),
+        size=fmean(math.log(row["relative_change"]) for row in changed),
+        decay=fmean(row.get("decay_coefficient") or 0.0 for row in changed),
+        profile=_profile(changed),
+        rounded=fmean(float(_is_rounded(row)) for row in changed),
+        formats=tuple(sorted({f"{row['before_dtype']} {row['after_dtype']}" for row in changed})),
+        layers=layers,
+        shapes=_shapes(changed),
+        adapter=any(row.get("rounding_effective_rank") is None for row in changed)
+        and all(row.get("delta_mp_outliers") is None for row in changed),
+    )
+
+
+def _is_counted(row: Mapping[str, Any]) -> bool:
+    return (
+        row["status"] == "analysed"
+        and row["layer"] is not None
+        and row["tower"] is not None
+        and row["role"] in GROUPS
+    )
+
+
+def _spreads(rows: Sequence[Row | Mapping[str, Any]], layers: Mapping[str, int]) -> list[Spread]:
+    values: defaultdict[tuple[str, int, str], list[float]] = defaultdict(list)
+    for row in rows:
+        x = math.log(row[STATISTIC] / min(row["rows"], row["columns"]))
+        values[row["tower"], int(row["layer"]), row["role"]].append(x)
+    found = []
+    for (tower, layer, role), each in values.items():
+        bands = bands_of(layers[tower])
+        band = min(bands - 1, layer * bands // layers[tower])
+        found.append(Spread(Place(tower, GROUPS[role], band), layer, role, fmean(each)))
+    return found
+
+
+def _is_rounded(row: Mapping[str, Any]) -> bool:
+    floor, norm = row.get("rounding_floor"), row.get("delta_fro_norm")
+    return bool(floor and norm and floor > ROUNDED * norm)
+
+
+def _profile(rows: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+    """Return the mean log-quantiles over the median; the median of a low-rank update may be 0."""
+    lists = [row.get("projected_quantiles") or [] for row in rows]
+    known = [q for q in lists if len(q) > max(PROFILE) and q[MEDIAN] > 0]
+    if not known:
+        return (math.nan,) * len(PROFILE)
+    least = 1e-30
+    return tuple(fmean(math.log(max(q[i], least) / q[MEDIAN]) for q in known) for i in PROFILE)
+
+
+def _shapes(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        found.setdefault(f"{row['tower']} {row['role']}", (row["rows"], row["columns"]))
+    return found

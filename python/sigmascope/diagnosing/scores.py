@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Scores of an update: a number that is low for narrow data and high for broad data.
+
+The spread score is the mean of the statistic over the places. Its sign is known beforehand, and
+nothing is fitted. The fitted score is a ridge regression of the labels on the standardised places;
+means, deviations and the penalty come from the runs that it is fitted to alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .places import Place
+
+Array = NDArray[np.float64]
+
+LEAST_RUNS, LEAST_GROUPS = 16, 2
+"""Fewest labelled runs, and groups of these, to which a score is fitted."""
+
+PENALTIES = tuple(float(p) for p in np.logspace(-1, 3, 17))
+"""Penalties of the ridge regression, of which leaving groups out chooses one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A linear function of the places.
+
+    Attributes
+    ----------
+    kind : str
+        "spread" or "fitted".
+    places : tuple of Place
+        The places that enter.
+    weights : tuple of float
+        Weight of each place.
+    constant : float
+        Added to the sum.
+    penalty : float or None
+        Penalty of the ridge regression; None if nothing was fitted.
+    """
+
+    kind: str
+    places: tuple[Place, ...]
+    weights: tuple[float, ...]
+    constant: float = 0.0
+    penalty: float | None = None
+
+    def of(self, values: Mapping[Place, float]) -> float:
+        """Return the score of an update.
+
+        Places that the update lacks are left out; the others take their weight in the mean of the
+        spread score, and count as average in the fitted one.
+        """
+        known = [i for i, place in enumerate(self.places) if place in values]
+        if not known:
+            raise ValueError("the update has none of the places of the calibration")
+        if self.kind == "spread":
+            return float(np.mean([values[self.places[i]] for i in known]))
+        total = sum(self.weights[i] * values[self.places[i]] for i in known)
+        return float(self.constant + total)
+
+
+def spread_score(places: Sequence[Place]) -> Score:
+    """Return the mean over places."""
+    return Score("spread", tuple(places), (1 / len(places),) * len(places))
+
+
+def fitted_score(
+    values: Sequence[Mapping[Place, float]], labels: Sequence[float], groups: Sequence[str]
+) -> Score:
+    """Fit a score to labelled runs.
+
+    Parameters
+    ----------
+    values
+        The places of each run; those that all runs have enter.
+    labels
+        Number of each run, higher for broader data.
+    groups
+        Group of each run, such as its base model. The penalty is the one that predicts the runs of
+        a group best from the other groups; with one group, a run from the others.
+    """
+    places = common_places(values)
+    X = np.array([[each[place] for place in places] for each in values])
+    y = np.asarray(labels, dtype=np.float64)
+    names = np.asarray(groups)
+    if len(np.unique(names)) < 2:  # no group can be left out: each run is
+        names = np.arange(len(y)).astype(str)
+    penalty = min(PENALTIES, key=lambda p: _left_out_error(X, y, names, p))
+    weights, constant = _ridge(X, y, penalty)
+    return Score("fitted", places, tuple(map(float, weights)), constant, penalty)
+
+
+def common_places(values: Sequence[Mapping[Place, float]]) -> tuple[Place, ...]:
+    """Return the places that all runs have, sorted."""
+    shared = set(values[0]).intersection(*map(set, values[1:]))
+    return tuple(sorted(shared))
+
+
+def _ridge(X: Array, y: Array, penalty: float) -> tuple[Array, float]:
+    """Return weights of the unscaled columns, and the constant."""
+    mean, deviation = X.mean(axis=0), X.std(axis=0, ddof=1)
+    deviation[deviation == 0] = np.inf  # a place that is the same in all runs says nothing
+    Z = (X - mean) / deviation
+    scaled = np.linalg.solve(Z.T @ Z + penalty * np.eye(X.shape[1]), Z.T @ (y - y.mean()))
+    weights = scaled / deviation
+    return weights, float(y.mean() - weights @ mean)
+
+
+def _left_out_error(X: Array, y: Array, names: NDArray[np.str_], penalty: float) -> float:
+    error = 0.0
+    for name in np.unique(names):
+        out = names == name
+        weights, constant = _ridge(X[~out], y[~out], penalty)
+        error += float(np.sum((y[out] - constant - X[out] @ weights) ** 2))
+    return error

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Chances of one more value, from a sample: Student's t prediction, ranks, binomial bounds.
+
+A prediction by Student's distribution assumes that values are normally distributed; its chance is
+then exact for samples of any size. A rank assumes only that all values are exchangeable; its chance
+is at least 1 / (n + 1) (Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a Random World").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, variance
+
+from sigmascope._display.html.chance import t_of, tail
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The level of a class of runs, and the distribution of one more run about it.
+
+    Attributes
+    ----------
+    mean : float
+        Estimate of the level.
+    deviation : float
+        Standard deviation of one more run about this estimate; it includes the error of the
+        estimate.
+    freedom : int
+        Degrees of freedom of the deviation.
+    """
+
+    mean: float
+    deviation: float
+    freedom: int
+
+    def below(self, x: float) -> float:
+        """Return the probability that one more run is as low as x."""
+        return lower_tail(self._t(x), self.freedom)
+
+    def above(self, x: float) -> float:
+        """Return the probability that one more run is as high as x."""
+        return lower_tail(-self._t(x), self.freedom)
+
+    def half_width(self, alpha: float) -> float:
+        """Return half of the width of the interval that holds one more run at 1 - alpha."""
+        return t_of(alpha, self.freedom) * self.deviation
+
+    def _t(self, x: float) -> float:
+        if self.deviation == 0:
+            return math.copysign(math.inf, x - self.mean) if x != self.mean else 0.0
+        return (x - self.mean) / self.deviation
+
+
+def lower_tail(t: float, freedom: int) -> float:
+    """Return P(T <= t) of Student's distribution."""
+    if math.isinf(t):
+        return 0.0 if t < 0 else 1.0
+    half = tail(t, freedom) / 2
+    return half if t <= 0 else 1.0 - half
+
+
+def level_of(values: Sequence[float]) -> Level:
+    """Return the level of a sample of at least two values."""
+    n = len(values)
+    return Level(fmean(values), math.sqrt(variance(values) * (1 + 1 / n)), n - 1)
+
+
+def pooled_level(own: Sequence[float], groups: Sequence[Sequence[float]]) -> Level:
+    """Return the level of one or two own values, with the deviation within all groups.
+
+    Raises
+    ------
+    ValueError
+        If no group has two values.
+    """
+    freedom = sum(len(group) - 1 for group in groups)
+    if freedom < 1:
+        raise ValueError("no group has two runs of one class, so their spread is not known")
+    squares = sum((len(group) - 1) * variance(group) for group in groups if len(group) > 1)
+    return Level(fmean(own), math.sqrt(squares / freedom * (1 + 1 / len(own))), freedom)
+
+
+def grouped_level(groups: Sequence[Sequence[float]]) -> Level:
+    """Return the level of a run of a group that has no runs, from two other groups at least.
+
+    One run varies more than the mean of a group: by the variance within groups, less the share of
+    it that the means hold. The degrees of freedom are those of the groups.
+    """
+    means = [fmean(group) for group in groups]
+    n = len(means)
+    freedom = sum(len(group) - 1 for group in groups)
+    within = 0.0
+    if freedom:
+        squares = sum((len(group) - 1) * variance(group) for group in groups if len(group) > 1)
+        within = squares / freedom * (1 - fmean(1 / len(group) for group in groups))
+    return Level(fmean(means), math.sqrt(variance(means) * (1 + 1 / n) + within), n - 1)
+
+
+def rank_chance(x: float, values: Sequence[float], *, low: bool) -> float:
+    """Return the share of a sample, with x in it, that is as low (or as high) as x."""
+    as_far = sum(value <= x if low else value >= x for value in values)
+    return (1 + as_far) / (len(values) + 1)
+
+
+def upper_bound(count: int, trials: int, confidence: float = 0.95) -> float:
+    """Return the upper bound of Clopper & Pearson 1934 on a rate: one-sided, at the confidence."""
+    if count >= trials:
+        return 1.0
+    low, high = count / trials, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if _at_most(count, trials, middle) > 1 - confidence else (low, middle)
+        )
+    return high
+
+
+def _at_most(count: int, trials: int, rate: float) -> float:
+    """Return the probability of at most so many successes."""
+    return math.fsum(
+        math.comb(trials, i) * rate**i * (1 - rate) ** (trials - i) for i in range(count + 1)
+    )

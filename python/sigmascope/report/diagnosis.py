@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Diagnoses and calibrations on the terminal (extra ``cli``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from sigmascope.diagnosing import Calibration, Diagnosis, PairedDiagnosis, RunDiagnosis
+from sigmascope.diagnosing.result import LIMITS
+from sigmascope.diagnosing.validation import ErrorRate
+
+from .tables import show_table
+
+
+def show_calibration(out: Console, calibration: Calibration, rate: ErrorRate) -> None:
+    """Print the runs of a calibration, and its verdicts on them."""
+    out.print(f"{calibration!r}\n")
+    lines = [
+        [name, str(part.right), str(part.wrong), str(part.undecided)]
+        for name, part in (("narrow", rate.narrow), ("broad", rate.broad))
+    ]
+    headers = ["class", "right", "wrong", "undecided"]
+    show_table(out, f"Verdicts with one {rate.left_out} left out", headers, lines, left=1)
+    out.print(f"{rate.text()}\n")
+
+
+def show_diagnosis(out: Console, found: Diagnosis) -> None:
+    """Print the finding, the guards and the places."""
+    out.print(f"{found.verdict.upper()}\n")
+    for sentence in found.reasons:
+        out.print(sentence)
+    out.print()
+    _show_guards(out, found)
+    show_places(out, found)
+    out.print("What this cannot say:")
+    for limit in LIMITS:
+        out.print(f"- {limit}")
+    out.print()
+
+
+def _show_guards(out: Console, found: Diagnosis) -> None:
+    """Print the names of the conditions that hold; the finding has the sentences of the others."""
+    passed = [guard.name for guard in found.guards if guard.outcome == "passed"]
+    if passed:
+        out.print(f"Conditions that hold: {', '.join(passed)}.\n")
+
+
+def show_places(out: Console, found: Diagnosis) -> None:
+    """Print the effective rank of the update at each place, and the ranges of the runs."""
+    headers = ["place", "this model", "narrow runs", "broad runs"]
+    lines = [
+        [place.text, _share(place.value), _range(place.narrow), _range(place.broad)]
+        for place in found.places
+    ]
+    if not any(place.narrow or place.broad for place in found.places):
+        headers, lines = headers[:2], [line[:2] for line in lines]
+    title = "Effective rank of the update, of the full rank"
+    show_table(out, title, headers, lines, left=1)
+
+
+def show_paired_diagnosis(out: Console, found: PairedDiagnosis) -> None:
+    """Print the finding of two models of one base."""
+    out.print(f"{found.text}\n")
+
+
+def show_run_diagnosis(out: Console, found: RunDiagnosis) -> None:
+    """Print the finding of the increments of a run, and the spread of each."""
+    out.print(f"{found.text}\n")
+    lines = [
+        [name, _share(value), "" if i >= found.left_out else "left out"]
+        for i, (name, value) in enumerate(zip(found.names, found.spreads, strict=True))
+    ]
+    title = "Effective rank of each increment, of the full rank"
+    show_table(out, title, ["increment", "effective rank", ""], lines, left=1)
+
+
+def _share(value: float) -> str:
+    return f"{100 * math.exp(value):.1f} %"
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    low, high = 100 * math.exp(min(values)), 100 * math.exp(max(values))
+    return f"{low:.1f} to {high:.1f} %"

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Verdicts of a calibration on models of known spread: words, numbers, sentences, invariance."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.updates import rows_of_update
+
+from sigmascope.diagnosing import Calibration, diagnose
+from sigmascope.diagnosing.verdicts import Scored, class_of, judged
+
+NARROW, BROAD = 0.53, 0.56
+RECIPE = {"optimizer": "adamw", "rate": 1e-3}
+
+
+def known_runs(groups: int = 4, each: int = 3) -> list[tuple[Any, Any, str]]:
+    """Narrow and broad runs of several bases, whose levels differ a little."""
+    return [
+        (rows_of_update(share * math.exp(0.01 * g), seed=100 * g + 10 * i + s), label, f"base{g}")
+        for g in range(groups)
+        for i in range(each)
+        for s, (share, label) in enumerate(((NARROW, "narrow"), (BROAD, "broad")))
+    ]
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return Calibration.fit(known_runs(), recipe=RECIPE)
+
+
+@pytest.mark.parametrize("group", ["base1", None])
+@pytest.mark.parametrize(("share", "word"), [(NARROW, "narrow"), (BROAD, "broad")])
+def test_a_run_like_known_ones_is_told(
+    calibration: Calibration, share: float, word: str, group: str | None
+) -> None:
+    rows = rows_of_update(share * math.exp(0.01), seed=999)
+    found = diagnose(rows, calibration, group=group, recipe=RECIPE)
+    assert found.verdict == word
+    assert not found.refusals
+    assert found.interval is not None
+    assert found.position is not None
+    assert found.interval[0] < found.position < found.interval[1]
+    assert abs(found.position - (word == "broad")) < 0.5
+    assert ("new to the base" in found.text) == (word == "narrow")
+    assert found.error_rate is not None
+    assert found.error_rate.text() in found.text
+    assert "benchmark" not in json.dumps(found.to_dict()).lower()
+
+
+def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> None:
+    middle = rows_of_update(math.sqrt(NARROW * BROAD) * math.exp(0.01), seed=5)
+    found = diagnose(middle, calibration, group="base1")
+    assert found.verdict in ("not distinguishable", "unlike both")
+    wide = Calibration.fit(
+        [
+            (rows_of_update(share, noise=0.2, seed=seed), label, "one")
+            for seed in range(6)
+            for share, label in ((NARROW, "narrow"), (BROAD, "broad"))
+        ],
+        score="spread",
+    )
+    found = diagnose(rows_of_update(0.545, noise=0.2, seed=77), wide, recipe={})
+    assert found.verdict == "not distinguishable"
+    assert "one group only" in found.text
+
+
+def test_the_verdict_is_the_table_of_both_chances() -> None:
+    runs = [Scored(x, "narrow", "a") for x in (0.0, 0.1, -0.1)]
+    runs += [Scored(x, "broad", "a") for x in (1.0, 1.1, 0.9)]
+    narrow, broad = (class_of(side, runs, "a") for side in ("narrow", "broad"))
+    words = {x: judged(x, narrow, broad, 0.05).word for x in (-5.0, 0.0, 0.5, 1.0, 5.0)}
+    assert words == {-5.0: "narrow", 0.0: "narrow", 0.5: "unlike both", 1.0: "broad", 5.0: "broad"}
+    assert judged(0.5, narrow, broad, 0.001).word == "not distinguishable"
+    assert judged(0.0, narrow, broad, 0.05).rank_p_broad == 1 / 4
+    assert judged(0.25, narrow, broad, 0.05).position == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("own", "source", "count"),
+    [(3, "own runs", 3), (1, "own runs, spread of all groups", 1), (0, "groups", 2)],
+)
+def test_levels_come_from_what_there_is(own: int, source: str, count: int) -> None:
+    runs = [Scored(x, "narrow", g) for g in ("b", "c") for x in (0.0, 0.2)]
+    runs += [Scored(5.0 + 0.1 * i, "narrow", "a") for i in range(own)]
+    found = class_of("narrow", runs, "a")
+    assert (found.source, found.count) == (source, count)
+    assert found.level.mean == pytest.approx(5.0 + 0.05 * (own - 1) if own else 0.1)
+
+
+def test_nothing_depends_on_order_scale_or_names(calibration: Calibration) -> None:
+    rows = rows_of_update(NARROW, seed=3)
+    plain = diagnose(rows, calibration)
+    shuffled = list(np.random.default_rng(0).permutation(np.array(rows, dtype=object)))
+    renamed = [row | {"name": f"other.{i}", "delta_fro_norm": 1e9} for i, row in enumerate(rows)]
+    for other in (shuffled, renamed):
+        found = diagnose(other, calibration)
+        assert found.verdict == plain.verdict
+        assert found.score == pytest.approx(plain.score, abs=1e-12)
+
+
+def test_a_calibration_is_saved_and_loaded(calibration: Calibration, tmp_path: Path) -> None:
+    path = tmp_path / "regimes.json"
+    calibration.save(path)
+    loaded = Calibration.load(path)
+    assert (loaded.runs, loaded.score, loaded.recipe) == (
+        calibration.runs,
+        calibration.score,
+        calibration.recipe,
+    )
+    rows = rows_of_update(BROAD, seed=12)
+    assert diagnose(rows, loaded).to_dict() == diagnose(rows, calibration).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no calibration"),
+        ("[]", "schema is not"),
+        ('{"schema": "sigmascope.scan"}', "schema is not"),
+        ('{"schema": "sigmascope.calibration", "version": 2}', "reads version 1"),
+        ('{"schema": "sigmascope.calibration", "version": 1}', "not a complete calibration"),
+    ],
+)
+def test_other_files_are_no_calibrations(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as refused:
+        Calibration.load(path)
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("runs", "options", "message"),
+    [
+        (known_runs(1)[:1], {}, "has no broad run"),
+        ([(rows_of_update(0.5), "wide", "a")], {}, "a label is"),
+        ([(rows_of_update(0.5), 0.5, "a")], {}, "a breadth of 1 or more"),
+        ([(rows_of_update(0.5), True, "a")], {}, "a label is"),
+        (known_runs(1), {"score": "fitted"}, "a fitted score needs 16 labelled runs of 2 groups"),
+        (known_runs(1), {"score": "best"}, "auto, spread or fitted"),
+        (known_runs(1), {"narrow_at_most": 40.0}, "below broad_at_least"),
+    ],
+)
+def test_runs_that_make_no_calibration(runs: Any, options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Calibration.fit(runs, **options)
+
+
+def test_breadths_are_octaves_and_classes() -> None:
+    """Runs between the classes enter the regression, and are not diagnosed."""
+    runs = [
+        (rows_of_update(0.5 * k**0.02, seed=10 * g + i), k, f"base{g}")
+        for g in range(3)
+        for i, k in enumerate((1, 2, 4, 8, 16, 32, 64, 118))
+    ]
+    calibration = Calibration.fit(runs)
+    assert calibration.score.kind == "fitted"
+    rate = calibration.error_rate()
+    assert rate.runs == 3 * 5
+    assert rate.groups == 3
+    scores = [calibration.score.of(run.values) for run in calibration.labelled()]
+    breadths = [math.log2(run.label) for run in calibration.runs]
+    assert np.corrcoef(scores, breadths)[0, 1] > 0.9
+
+
+def test_nothing_of_a_group_enters_its_own_verdicts() -> None:
+    """With labels at random, verdicts left out are as often wrong as right."""
+    rng = np.random.default_rng(0)
+    right = wrong = 0
+    for trial in range(12):
+        labels = [str(label) for label in rng.permutation(["narrow", "broad"] * 12)]
+        runs = [
+            (rows_of_update(0.5, seed=1000 * trial + i), label, f"base{i % 4}")
+            for i, label in enumerate(labels)
+        ]
+        rate = Calibration.fit(runs).error_rate(0.4)
+        right += rate.narrow.right + rate.broad.right
+        wrong += rate.wrong
+    assert right + wrong > 20
+    assert abs(right - wrong) <= 4 * math.sqrt(right + wrong)
+
+
+def test_without_a_calibration_it_is_said_what_cannot_be_told() -> None:
+    found = diagnose(rows_of_update(0.5))
+    assert found.verdict == "no calibration"
+    assert "cannot be told without runs of known data" in found.text
+    assert found.position is found.p_narrow is found.rank_p_broad is found.error_rate is None
+
+
+def test_arguments_are_checked(calibration: Calibration) -> None:
+    rows = rows_of_update(0.5)
+    with pytest.raises(ValueError, match="no group 'x'; it has base0, base1"):
+        diagnose(rows, calibration, group="x")
+    with pytest.raises(ValueError, match="alpha = 0"):
+        diagnose(rows, calibration, alpha=0.0)
+    with pytest.raises(ValueError, match="not both"):
+        diagnose(rows, calibration, against=rows)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="no scan, file or checkpoint"):
+        diagnose(3)  # type: ignore[call-overload]

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Conditions under which a calibration does not apply, one by one, each with its numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from tests.diagnosing.test_diagnoses import NARROW, RECIPE, known_runs
+from tests.support.updates import rows_of_update
+
+from sigmascope.diagnosing import Calibration, Diagnosis, diagnose
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return Calibration.fit(known_runs(), recipe=RECIPE)
+
+
+def outcome(found: Diagnosis, name: str) -> tuple[str, str]:
+    guard = next(guard for guard in found.guards if guard.name == name)
+    return guard.outcome, guard.text
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "text"),
+    [
+        ("rounding", {"rounding_floor": 0.06}, "above 5 % of ‖ΔW‖ in 100 % of the matrices"),
+        ("formats", {"after_dtype": "BF16"}, "F32 BF16 .* of the calibration as F32 F32"),
+        ("size", {"size": -1.0}, r"is -1\.\d+; in the calibration -2\.\d+ to -2\.\d+"),
+        ("size", {"size": -4.0}, r"is -4\.\d+; in the calibration"),
+        ("decay", {"decay_coefficient": -0.4}, r"decay coefficient is -0\.400; in the calibration"),
+        ("architecture", {"width": 128}, "'text q' is 128 x 128; in the calibration: 64 x 64"),
+        ("architecture", {"layers": 5}, "has 5 layers; in the calibration: 4"),
+        ("adapter", {"rounding_effective_rank": None, "delta_mp_outliers": None}, "an adapter"),
+        ("profile", {"projected_quantiles": [1.0] * 33}, "4/32 quantile of ΔW"),
+    ],
+)
+def test_what_the_calibration_has_not_seen_is_refused(
+    calibration: Calibration, name: str, options: dict[str, Any], text: str
+) -> None:
+    found = diagnose(rows_of_update(NARROW, seed=9, **options), calibration, recipe=RECIPE)
+    assert found.verdict == "refused"
+    assert name in {guard.name for guard in found.refusals}
+    assert re.search(text, outcome(found, name)[1]), outcome(found, name)[1]
+    assert outcome(found, name)[1] in found.text
+
+
+def test_few_matrices_or_places_are_refused(calibration: Calibration) -> None:
+    rows = rows_of_update(NARROW, seed=9)
+    few = diagnose(rows[:11] + rows[-1:], calibration, recipe=RECIPE)
+    assert outcome(few, "matrices")[0] == "passed"
+    fewer = diagnose(rows[:10] + rows[-1:], calibration, recipe=RECIPE)
+    assert outcome(fewer, "matrices") == (
+        "refused",
+        "Only 11 matrices are counted; a diagnosis needs 12.",
+    )
+    half = [row for row in rows if row["role"] in ("q", "k", "v")]
+    found = diagnose(half, calibration, recipe=RECIPE)
+    assert outcome(found, "places") == (
+        "refused",
+        "Only 4 of the 16 places of the calibration are in the model.",
+    )
+
+
+def test_the_recipe_is_declared_or_a_condition(calibration: Calibration) -> None:
+    rows = rows_of_update(NARROW, seed=9)
+    assert outcome(diagnose(rows, calibration, recipe=RECIPE), "recipe")[0] == "passed"
+    silent = diagnose(rows, calibration)
+    assert outcome(silent, "recipe")[0] == "qualified"
+    assert "optimizer = adamw, rate = 0.001" in silent.text
+    other = diagnose(rows, calibration, recipe={"rate": 3e-3})
+    assert other.verdict == "refused"
+    assert "rate = 0.003 where the calibration has 0.001" in other.text
+    more = diagnose(rows, calibration, recipe={"batch": 8})
+    assert outcome(more, "recipe")[0] == "qualified"
+    assert "does not record batch" in more.text
+
+
+def test_matrices_that_did_not_change_are_a_condition(calibration: Calibration) -> None:
+    rows = rows_of_update(NARROW, seed=9)
+    rows[0] |= {"relative_change": 0.0}
+    found = diagnose(rows, calibration, recipe=RECIPE)
+    assert "1 matrices did not change" in found.text or "1 matrix did not change" in found.text
+
+
+def test_a_calibration_that_is_often_wrong_says_nothing() -> None:
+    """Labels that are swapped in one base: verdicts on it are wrong."""
+    runs = [
+        (rows, {"narrow": "broad", "broad": "narrow"}[label] if group == "base0" else label, group)
+        for rows, label, group in known_runs()
+    ]
+    calibration = Calibration.fit(runs, recipe=RECIPE, score="spread")
+    rate = calibration.error_rate(0.05)
+    found = diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
+    share = rate.wrong / rate.runs
+    assert (outcome(found, "error rate")[0] == "refused") == (share > 0.05)
+
+
+def test_the_calibrations_own_runs_are_rarely_refused(calibration: Calibration) -> None:
+    refused = 0
+    runs = known_runs()
+    for i, (rows, _, group) in enumerate(runs):
+        others = Calibration.fit(runs[:i] + runs[i + 1 :], recipe=RECIPE)
+        refused += diagnose(rows, others, group=group, recipe=RECIPE).verdict == "refused"
+    assert refused / len(runs) <= 0.4  # the range of 23 runs of noise, widened by a quarter

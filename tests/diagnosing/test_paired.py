@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two models of one base: sign flips over blocks, the interval, and the sentence."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from tests.support.updates import rows_of_update
+
+from sigmascope.diagnosing import PairedDiagnosis, diagnose
+from sigmascope.diagnosing.paired import _sign_flip
+
+
+def test_a_narrower_model_is_named() -> None:
+    one, two = rows_of_update(0.53, seed=1), rows_of_update(0.56, seed=2)
+    found = diagnose(one, against=two)
+    assert isinstance(found, PairedDiagnosis)
+    assert (found.matrices, found.blocks) == (24, 8)
+    assert found.difference == pytest.approx(np.log(0.56 / 0.53), abs=0.01)
+    assert found.interval[0] < found.difference < found.interval[1]
+    assert found.p == pytest.approx(2 / 2**8)
+    assert found.narrower == found.names[0]
+    assert "if both had one recipe, its data was narrower, or newer to the base" in found.text
+    turned = diagnose(two, against=one)
+    assert turned.difference == pytest.approx(-found.difference)
+    assert turned.narrower == turned.names[1]
+    low, high = (float(x) for x in found.text.split("[")[1].split("]")[0].split(", "))
+    assert low < 100 * (1 - 0.53 / 0.56) < high
+
+
+def test_the_same_data_with_another_seed_is_rarely_different() -> None:
+    rejected = 0
+    for seed in range(100):
+        pair = [rows_of_update(0.55, noise=0.05, seed=2 * seed + i) for i in range(2)]
+        rejected += diagnose(pair[0], against=pair[1]).narrower is not None
+    assert rejected <= 12
+
+
+def test_sign_flips_are_all_tried_or_drawn() -> None:
+    rng = np.random.default_rng(0)
+    sums = rng.standard_normal(8) + 0.3
+    every = [abs(np.dot(signs, sums)) for signs in product((1, -1), repeat=8)]
+    assert _sign_flip(sums, 0) == np.mean(np.array(every) >= abs(sums.sum()) * (1 - 1e-12))
+    many = rng.standard_normal(40) + 0.1
+    p = _sign_flip(many, 0)
+    assert p == _sign_flip(many, 0)
+    assert abs(p - _sign_flip(many, 1)) < 0.05
+    assert p >= 1 / 10_000
+
+
+def test_few_blocks_have_no_p_value() -> None:
+    one, two = (rows_of_update(0.5 + 0.05 * i, layers=2, seed=i) for i in range(2))
+    found = diagnose(one, against=two)
+    assert found.blocks == 4
+    assert found.p is None
+    assert found.narrower is None
+    assert "too few for a p-value" in found.text
+
+
+def test_models_without_a_common_matrix_are_refused() -> None:
+    one = rows_of_update(0.5)
+    two = [row | {"tower": "vision"} for row in rows_of_update(0.5)]
+    with pytest.raises(ValueError, match="no changed matrix in common"):
+        diagnose(one, against=two)
