@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The controlled experiment on breadth of data: corpus, model, training, plan, report."""

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A report on the runs: the sign in matched pairs, the ladder, verdicts, controls, guards.
+
+    python -m benchmarks.regimes.report --json build/regimes/found.json \
+        --calibration build/regimes/regimes.json
+
+Every number is reached by the product's own functions from saved comparisons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sigmascope.diagnosing import Calibration, diagnose
+
+from .found import Found, increments_of, load, of
+from .measures import behaviour, ladder, matched_pairs, novelty, permutation
+from .plan import main_plan
+from .run import FOLDER, record_path
+
+
+def calibration_of(found: Sequence[Found]) -> Calibration:
+    """Return the calibration: narrow and broad regimes, and the ends of the ladder."""
+    runs = []
+    for x in [*of(found, "main"), *of(found, "ladder")]:
+        label = x.label
+        if isinstance(label, float):
+            label = "narrow" if label <= 2 else "broad" if label >= 32 else None
+        runs.append((x.rows, label, x.run.base))
+    recipe = next(x.run.recipe for x in found if x.run.group == "main")
+    return Calibration.fit(runs, recipe=recipe)
+
+
+def verdicts(found: Sequence[Found], calibration: Calibration) -> dict[str, Any]:
+    """Return the verdicts on the calibration's runs, and on runs that it never saw."""
+    rate = calibration.error_rate(0.05)
+    result: dict[str, Any] = {"error_rate": rate.to_dict(), "text": rate.text(), "groups": {}}
+    for group in dict.fromkeys(x.run.group for x in found):
+        chosen = of(found, group, *(("repeated",) if group in ("main", "ladder") else ()))
+        said: dict[str, int] = {}
+        for x in chosen:
+            own = x.run.base if x.run.base in calibration.groups else None
+            told = diagnose(x.rows, calibration, group=own)
+            declared = diagnose(x.rows, calibration, group=own, recipe=x.run.recipe)
+            for key in (f"{x.run.regime}: {told.verdict}", f"declared: {declared.verdict}"):
+                said[key] = said.get(key, 0) + 1
+        if said:
+            result["groups"][group] = said
+    return result
+
+
+def own_refusals(found: Sequence[Found]) -> dict[str, int]:
+    """Return how many runs of the calibration are refused by that of all other runs."""
+    chosen = [x for x in found if x.run.group in ("main", "ladder")]
+    refused = 0
+    for x in chosen:
+        rest = calibration_of([y for y in found if y is not x])
+        refused += diagnose(x.rows, rest, group=x.run.base).verdict == "refused"
+    return {"runs": len(chosen), "refused": refused}
+
+
+def paired_tests(found: Sequence[Found]) -> dict[str, Any]:
+    """Return paired diagnoses: the same data with another seed, and narrow against broad."""
+    main = of(found, "main")
+    same = different = right = sure = pairs = 0
+    for x in main:
+        for y in main:
+            if x.run.base != y.run.base or x.run.name >= y.run.name:
+                continue
+            told = diagnose(x.rows, against=y.rows)
+            if x.run.regime == y.run.regime:
+                same += 1
+                different += told.p is not None and told.p <= 0.05
+            if {x.run.regime, y.run.regime} == {"benchmark", "broad"}:
+                pairs += 1
+                rises = told.difference > 0
+                right += rises == (y.run.regime == "broad")
+                sure += told.p is not None and told.p <= 0.05
+    return {
+        "same_data": same,
+        "same_data_rejected": different,
+        "benchmark_broad": pairs,
+        "sign_right": right,
+        "significant": sure,
+    }
+
+
+def controls(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
+    """Return the ladder by numbers that must say nothing: W' alone, the size of the update."""
+
+    def trained_weights(x: Found) -> dict[Any, float]:
+        return {
+            (row["layer"], row["role"]): math.log(
+                row["after_effective_rank"] / min(row["rows"], row["columns"])
+            )
+            for row in x.rows
+            if row["status"] == "analysed" and row["layer"] is not None
+        }
+
+    return {
+        "trained weights alone": ladder(found, trained_weights),
+        "size of the update": ladder(found, lambda x: {"size": x.update.size}),
+        "places": ladder(found, lambda x: x.update.places),
+        "mean": ladder(found, lambda x: {"mean": x.spread}),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Report on the runs of the experiment.")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--permutations", type=int, default=300)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--calibration", type=Path)
+    given = parser.parse_args()
+    found = load(given.folder)
+    missing = [
+        run.name
+        for run in main_plan()
+        if run.base and not record_path(given.folder, run.name).exists()
+    ]
+    if missing:
+        print(f"{len(missing)} runs of the main plan are missing", file=sys.stderr)
+    calibration = calibration_of(found)
+    result = {
+        "pairs": matched_pairs([*found, *increments_of(found, given.folder)]),
+        "ladder": controls(found),
+        "permutation_p": permutation(found, given.permutations),
+        "verdicts": verdicts(found, calibration),
+        "own": own_refusals(found),
+        "paired": paired_tests(found),
+        "novelty": novelty(found),
+        "behaviour": behaviour(given.folder),
+    }
+    text = json.dumps(result, indent=1)
+    print(text)
+    if given.json:
+        given.json.write_text(text + "\n", encoding="utf-8")
+    if given.calibration:
+        calibration.save(given.calibration)
+
+
+if __name__ == "__main__":
+    main()
