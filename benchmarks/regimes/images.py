@@ -249,7 +249,9 @@ class VisionLanguage(nn.Module):
         return [*self.text.matrices(), *own, self.projector.weight]
 
     def linear_layers(self) -> dict[str, Linear]:
-        raise NotImplementedError("adapters of the vision-language model are no part of the plan")
+        """The linear layers of the decoder by the name of their module in the checkpoint."""
+        layers = self.text.linear_layers()
+        return {stored_name(f"text.{name}"): layer for name, layer in layers.items()}
 
     def save(self, path: Path) -> None:
         save_file({stored_name(name): x.clone() for name, x in self.state_dict().items()}, path)

@@ -145,6 +145,14 @@ def test_masks_count_the_changed_entries_in_them(tmp_path: Path) -> None:
         assert row[f"{name}_overlap"] == pytest.approx(np.mean(mask[changed]), abs=2e-3)
 
 
+def test_the_passes_of_the_columns_are_counted(tmp_path: Path) -> None:
+    w, v = pair()
+    plain = row_of(tmp_path / "plain", w, v)["passes"]
+    asked = {"update_shares": 2, "update_masks": 1}
+    for name, passes in asked.items():
+        assert row_of(tmp_path / name, w, v, measures=[name])["passes"] == plain + passes
+
+
 def test_nothing_of_this_is_there_without_a_change(tmp_path: Path) -> None:
     w, _ = pair()
     row = row_of(tmp_path, w, w, measures=list(ON_REQUEST))

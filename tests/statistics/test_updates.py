@@ -128,7 +128,7 @@ def test_a_mixture_of_many_known_directions_is_an_intruder() -> None:
 
 
 def test_a_direction_outside_the_leading_ones_is_undecided() -> None:
-    """It may be one direction of W beyond the leading ones, or a mixture of these."""
+    """Such a direction may be one of W beyond the leading ones, or a mixture of these."""
     found = count(np.eye(40)[:, :8], np.eye(40)[:, 7:10])
     assert (found.new, found.undecided) == (0, 2)
 

@@ -33,7 +33,7 @@ from .pair_norms import PairNorms
 from .pair_plan import PairPlan
 from .pair_spectra import ByteCounter, Job, PairSpectra
 from .rows import GROUPS
-from .updates import mask_columns, share_columns, spread_columns
+from .updates import mask_columns, share_columns, spread_columns, update_passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ class Findings:
         Special structure of the stored matrices.
     entries
         Columns that count changed entries, if the change may be rounding alone; else empty.
-    update
-        Columns that describe the update (:mod:`sigmascope.comparing.updates`), of its entries.
+    update, update_passes
+        Columns that describe the update (:mod:`sigmascope.comparing.updates`), of its entries, and
+        the passes that they took.
     """
 
     norms: PairNorms
@@ -59,6 +60,7 @@ class Findings:
     structures: Mapping[str, Structure]
     entries: Row
     update: Row
+    update_passes: int
 
 
 def findings(
@@ -102,7 +104,8 @@ def findings(
         with lease.threads(plan.workers, spare=True) as fraction:
             how["num_threads"] = options.threads_of(fraction)
             update |= _of_requested(pair, spectra, options, **how)
-    return Findings(norms, spectra, structures, entries, update)
+    passes = update_passes(pair, options.measures) if moved else 0
+    return Findings(norms, spectra, structures, entries, update, passes)
 
 
 def _of_requested(

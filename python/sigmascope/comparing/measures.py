@@ -24,6 +24,7 @@ def pair_columns(results: Findings, num_threads: int, threads: int) -> Row:
     """Return the columns of one pair; `threads` is the number that may be used for this."""
     spectra = results.spectra
     passes = results.norms.passes + bool(results.structures) + bool(results.entries)
+    passes += results.update_passes
     passes += max((one.passes for one in results.structures.values()), default=0)
     row = _evidence(spectra, passes, num_threads)
     for group in GROUPS:

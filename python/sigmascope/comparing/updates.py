@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,13 @@ _BINS = 1 << 15
 
 _BYTES_OF_ENTRY = 64
 """Bytes of all arrays of :func:`mask_columns` for one entry of the rows that are looked at."""
+
+
+def update_passes(pair: MatrixPair, measures: Sequence[str]) -> int:
+    """Return how many passes the columns of an update take; those of an adapter take none."""
+    if not isinstance(pair, StoredPair):
+        return 0
+    return 1 + 2 * ("update_shares" in measures) + ("update_masks" in measures)
 
 
 def spread_columns(pair: MatrixPair, **options: Any) -> Row:

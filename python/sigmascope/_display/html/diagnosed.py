@@ -68,13 +68,18 @@ def _heading(record: Mapping[str, Any]) -> str:
     return f"{names[0]} {'and' if record['kind'] == 'paired' else 'to'} {names[-1]}"
 
 
+def _counts(record: Mapping[str, Any]) -> str:
+    return (
+        f"{record['matrices']} matrices in {record['blocks']} blocks (attention or MLP of a layer)."
+    )
+
+
 def _increments(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p>{escape(record['text'])}</p>"
-    counts = f"{record['matrices']} matrices in {record['blocks']} blocks"
     yield (
-        f"<p class='note'>{counts} (attention or MLP of a layer). Effective rank of each increment "
-        "without its decay, in per cent of the full rank: geometric mean over its matrices. The "
-        f"first {record['left_out']} are no part of the test.</p>"
+        f"<p class='note'>{_counts(record)} Effective rank of each increment without its decay, in "
+        "per cent of the full rank: geometric mean over its matrices. The first "
+        f"{record['left_out']} are no part of the test.</p>"
     )
     values = [
         {"text": name, "value": value, "narrow": [], "broad": [], "others": []}
@@ -85,9 +90,8 @@ def _increments(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _paired(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p>{escape(record['text'])}</p>"
-    counts = f"{record['matrices']} matrices in {record['blocks']} blocks"
     yield (
-        f"<p class='note'>{counts} (attention or MLP of a layer). The p-value is the share of "
+        f"<p class='note'>{_counts(record)} The p-value is the share of "
         "random signs of the blocks that make as large a difference.</p>"
     )
 
