@@ -105,3 +105,16 @@ def test_the_calibrations_own_runs_are_rarely_refused(calibration: Calibration) 
         others = Calibration.fit(runs[:i] + runs[i + 1 :], recipe=RECIPE)
         refused += diagnose(rows, others, group=group, recipe=RECIPE).verdict == "refused"
     assert refused / len(runs) <= 0.4  # the range of 23 runs of noise, widened by a quarter
+
+
+def test_a_calibration_whose_broad_runs_lie_lower_says_nothing() -> None:
+    """The labels the wrong way round: an update like all narrow runs gets no verdict."""
+    runs = [
+        (rows_of_update(share, seed=10 * i + j), label, f"base{i % 2}")
+        for i in range(6)
+        for j, (share, label) in enumerate(((0.56, "narrow"), (0.53, "broad")))
+    ]
+    found = diagnose(rows_of_update(0.56, seed=99), Calibration.fit(runs, score="spread"))
+    assert found.verdict == "refused"
+    assert "order" in [guard.name for guard in found.refusals]
+    assert "do not lie above the narrow ones" in found.text

@@ -115,12 +115,13 @@ def _with_calibration(
     group: str | None,
     alpha: float,
 ) -> Diagnosis:
-    rate = calibration.error_rate(alpha)
+    rate, scored = calibration.error_rate(alpha), calibration.scored()
     guards = guards_of(
         update,
         [run.update for run in calibration.runs],
         calibration.score.places,
         (calibration.recipe, recipe),
+        scored,
         rate,
         alpha,
     )
@@ -128,7 +129,6 @@ def _with_calibration(
     sources: tuple[str, ...] = ()
     if set(update.places).intersection(calibration.score.places):
         score = calibration.score.of(update.places)
-        scored = calibration.scored()
         narrow, broad = (class_of(side, scored, group) for side in ("narrow", "broad"))
         judgement, sources = judged(score, narrow, broad, alpha), (narrow.source, broad.source)
     refused = [guard for guard in guards if guard.outcome == "refused"]

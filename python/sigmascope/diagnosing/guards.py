@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal
 
 from sigmascope._display.text import short
 
 from .places import PROFILE, ROUNDED, Place, Update
 from .validation import ErrorRate
+from .verdicts import Scored
 
 LEAST_MATRICES = 12
 """Fewest matrices of a model that is diagnosed."""
@@ -33,7 +35,7 @@ class Guard:
     ----------
     name : str
         "recipe", "rounding", "formats", "size", "decay", "profile", "architecture", "places",
-        "matrices", "adapter", "error rate", "groups" or "unchanged".
+        "matrices", "adapter", "order", "error rate", "groups" or "unchanged".
     outcome : str
         "passed", "qualified" (the answer holds under a condition) or "refused".
     text : str
@@ -50,6 +52,7 @@ def guards_of(
     known: Sequence[Update],
     places: Sequence[Place],
     recipe: tuple[Mapping[str, Any], Mapping[str, Any] | None],
+    scored: Sequence[Scored],
     rate: ErrorRate,
     alpha: float,
 ) -> tuple[Guard, ...]:
@@ -65,6 +68,8 @@ def guards_of(
         Places of the score.
     recipe
         Recipe of the calibration, and the one that is declared for the model, if any.
+    scored
+        Scores of the runs of the calibration that have a class.
     rate, alpha
         Error rate of the calibration, and the level of the verdict.
     """
@@ -81,6 +86,7 @@ def guards_of(
         _places(update, places),
         _matrices(update),
         _adapter(update, known),
+        _order(scored),
         _rate(rate, alpha),
         *_qualified(update, rate),
     )
@@ -220,6 +226,23 @@ def _adapter(update: Update, known: Sequence[Update]) -> Guard:
         model, other = ("an adapter", "whole models") if update.adapter else ("a model", "adapters")
         return Guard("adapter", "refused", f"This is {model}; the calibration is of {other}.")
     return Guard("adapter", "passed", "The calibration is of updates of this kind.")
+
+
+def _order(scored: Sequence[Scored]) -> Guard:
+    """Refuse a calibration whose broad runs do not lie above its narrow ones."""
+    narrow, broad = (
+        fmean(run.score for run in scored if run.side == side) for side in ("narrow", "broad")
+    )
+    text = f"broad runs of the calibration have a mean score of {short(broad)}, narrow ones of "
+    text += short(narrow)
+    if broad <= narrow:
+        return Guard(
+            "order",
+            "refused",
+            f"The {text}: they do not lie above the narrow ones, so that the score says nothing of "
+            "the data.",
+        )
+    return Guard("order", "passed", f"The {text}.")
 
 
 def _rate(rate: ErrorRate, alpha: float) -> Guard:
