@@ -100,6 +100,7 @@ py::dict change(const Matrix& before, const Matrix& after, const RunOptions& run
 }  // namespace
 
 void register_elements(py::module_& module) {
+  module.attr("UNCHANGED_PART") = unchanged_part;
   module.def("door_exponent", &door_exponent, "a"_a, "largest"_a);
   module.def(
       "moments",

@@ -65,6 +65,8 @@ class Matrix:
 Progress = Callable[[int], object] | None
 Operand = Matrix | Any  # or an object with the verbs of distributed.DistributedOperator
 
+UNCHANGED_PART: float
+
 def krylov(
     a: Operand,
     *,

@@ -22,9 +22,6 @@ constexpr double least_unit<FromBf16> = 0x1p-126;
 template <>
 constexpr double least_unit<FromF16> = 0x1p-14;
 
-// About what bfloat16 hides of a number.
-constexpr double unchanged_part = 1e-3;
-
 inline Vector<double> magnitude(Vector<double> x) {
   using Bits = Vector<std::int64_t>;
   return (Vector<double>)((Bits)x & broadcast(~(std::int64_t{1} << 63)));

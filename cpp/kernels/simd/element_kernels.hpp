@@ -33,6 +33,9 @@ struct Digest {
   std::uint64_t sum = 0, zeros = 0;
 };
 
+// Part of an entry up to which a change of it counts as none: about what bfloat16 hides.
+inline constexpr double unchanged_part = 1e-3;
+
 // Sums over the entries w of one matrix and w' of another of its shape, with d = w' - w.
 struct ChangeSums {
   double before2 = 0.0;  // w w

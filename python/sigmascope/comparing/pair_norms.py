@@ -32,7 +32,7 @@ class PairNorms(NamedTuple):
     fingerprint
         Hash of the numbers of both, from which the random numbers of all their spectra follow.
     unchanged
-        Share of the entries that hardly changed (:data:`sigmascope.statistics.pairs.UNCHANGED`), or
+        Share of the entries that hardly changed (:data:`sigmascope.solvers.change.UNCHANGED`), or
         None where no two entries are stored.
     """
 

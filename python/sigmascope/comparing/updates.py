@@ -16,7 +16,7 @@ from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint.elements import CHUNK
 from sigmascope.matrices.matrix import Matrix, multiply
 from sigmascope.matrices.sources import matrix
-from sigmascope.solvers.change import images, inner_need
+from sigmascope.solvers.change import UNCHANGED, images, inner_need
 from sigmascope.solvers.moments import moments
 from sigmascope.spectra import SVD, Measure, Spectrum
 from sigmascope.statistics import pairs, updates
@@ -164,7 +164,7 @@ def mask_columns(pair: MatrixPair, before: SVD | None, num_threads: int) -> Row:
     for i in range(0, pair.before.shape[0], height):
         w, now = (a[i : i + height]._native.decode_f64(num_threads) for a in pair._stored)
         low = multiply(matrix(left[i : i + height]), right, num_threads=num_threads)
-        changed = np.abs(now - w) > pairs.UNCHANGED * np.maximum(np.abs(w), np.abs(now))
+        changed = np.abs(now - w) > UNCHANGED * np.maximum(np.abs(w), np.abs(now))
         for of_mask, numbers in zip(counts, (low, w), strict=True):
             bins = _bins(numbers)
             of_mask[0] += np.bincount(bins.ravel(), minlength=_BINS)

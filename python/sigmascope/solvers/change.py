@@ -19,6 +19,10 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import scaled
 
+UNCHANGED: float = _core.UNCHANGED_PART
+"""Change of an entry, relative to the larger of both, up to which it counts as unchanged: about
+what bfloat16 hides (arXiv 2511.08567)."""
+
 
 class Change(NamedTuple):
     """Sums over the entries w of W and d of dW = W' - W.
@@ -56,7 +60,7 @@ class Sums(NamedTuple):
     fingerprint
         A hash of the numbers of both: see :class:`sigmascope._execution.options.CallOptions`.
     unchanged
-        Number of entries with |d| <= 1e-3 max(|w|, |w'|).
+        Number of entries with |d| <= UNCHANGED max(|w|, |w'|).
     """
 
     change: Change

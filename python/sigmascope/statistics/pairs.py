@@ -43,10 +43,6 @@ _FORMATS = {
 _WIDE = {"f32": 24, "f64": 53}
 """Binary digits of the formats whose codes are not counted."""
 
-UNCHANGED = 1e-3
-"""Change of an entry, relative to the larger of both, up to which it counts as unchanged: about
-what bfloat16 hides (arXiv 2511.08567)."""
-
 ABOVE = 2.0
 """Ratio of the squared norm of a change to that expected of rounding, beyond which it is real."""
 
