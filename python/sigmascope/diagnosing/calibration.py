@@ -50,7 +50,7 @@ class Calibration:
     narrow_at_most, broad_at_least : float
         Breadths at which a run with a number as its label belongs to a class.
     engine : dict
-        Version of the package that compared the runs.
+        Version, kernels and BLAS of the package that fitted the score.
     """
 
     runs: tuple[CalibrationRun, ...]

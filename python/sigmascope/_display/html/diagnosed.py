@@ -14,7 +14,7 @@ from typing import Any
 
 from sigmascope._display.text import writable
 
-from .templates import filled, hash_of, part
+from .templates import filled, head, part
 
 WIDTH, LABELS, RIGHT, TOP, ROW = 900, 250, 20, 10, 30
 DOT = 4.5
@@ -39,15 +39,12 @@ def page(record: Mapping[str, Any]) -> str:
     """Return the page of a diagnosis, of a paired one, or of the increments of a run."""
     style = part("style.css") + part("diagnosis.css")
     kind, body = _KINDS[record["kind"]]
-    heading = escape(_heading(record))
+    heading = _heading(record)
     return filled(
         part("diagnosis.html"),
-        style=style,
-        style_hash=hash_of(style),
-        version=escape(str(record["version"])),
-        title=f"{heading}: diagnosis",
+        head=head(f"{heading}: diagnosis", str(record["version"]), style),
         kind=kind,
-        heading=heading,
+        heading=escape(heading),
         body="\n".join(body(record)),
     )
 

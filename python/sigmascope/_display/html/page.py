@@ -22,7 +22,7 @@ from .diagnosed import section
 from .findings import Finding
 from .payload import Payload, payload
 from .remarkable import without_spectrum
-from .templates import filled, hash_of, part
+from .templates import filled, head, part
 from .tooltips import explained
 
 _SCRIPTS = (
@@ -72,14 +72,10 @@ def page(
     title, heading, where = _titles(kind, header)
     return filled(
         part("page.html"),
-        style_hash=hash_of(style),
-        script_hash=hash_of(script),
-        version=escape(str((header.get("engine") or {}).get("version", ""))),
-        title=escape(title),
+        head=head(title, str((header.get("engine") or {}).get("version", "")), style, script),
         kind="Comparison of two checkpoints" if kind == "comparison" else "Scan of a checkpoint",
         heading=heading,
         where=where,
-        style=style,
         findings=_findings(findings, {row["name"]: i for i, row in enumerate(analysed)}),
         diagnosis=section(diagnosis) if diagnosis else "",
         left_out=_left_out(numbers),

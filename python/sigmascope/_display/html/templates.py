@@ -6,12 +6,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from html import escape
 from importlib import resources
 
 
 def part(name: str) -> str:
     """Return a part of a page: a template, a style or a script."""
     return resources.files(__package__).joinpath("parts", name).read_text(encoding="utf-8")
+
+
+def head(title: str, version: str, style: str, script: str = "") -> str:
+    """Return the head of a page, with the policy that allows its own style and script alone."""
+    return filled(
+        part("head.html"),
+        script_hash=hash_of(script) if script else "'none'",
+        style_hash=hash_of(style),
+        version=escape(version),
+        title=escape(title),
+        style=style,
+    )
 
 
 def hash_of(text: str) -> str:

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`sigmascope calibrate` and `diagnose` as users meet them: text, JSON, pages, exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from tests.support.changed import update, weights, written
+from tests.support.updates import rows_of_update
+from typer.testing import CliRunner
+
+import sigmascope as ss
+from sigmascope.cli.app import app
+from sigmascope.comparing.rows import COLUMNS
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "diagnosis.schema.json"
+LEVELS = {"narrow": 0.53, "broad": 0.56}
+
+
+def invoke(command: str, *arguments: object) -> tuple[int, str, str]:
+    found = CliRunner().invoke(app, [command, *(str(argument) for argument in arguments)])
+    return found.exit_code, found.stdout, found.stderr
+
+
+def saved(path: Path, share: float, seed: int, **options: Any) -> Path:
+    """A saved comparison whose update has this spread."""
+    rows = [dict.fromkeys(COLUMNS) | row for row in rows_of_update(share, seed=seed, **options)]
+    table = ss.Comparison(
+        before="base", after=path.stem, options={}, rows=rows, expected=len(rows), engine={}
+    )
+    table.save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twelve runs of two bases, and the file that lists them."""
+    listed = '[recipe]\noptimizer = "adamw"\nlr = 1e-3\n'
+    for base in range(2):
+        for i in range(3):
+            for label, share in LEVELS.items():
+                name = f"{label}-{base}-{i}.jsonl"
+                seed = 100 * base + 10 * i + (label == "broad")
+                saved(tmp_path / name, share * (1 + 0.01 * base), seed)
+                listed += f'\n[[run]]\ncomparison = "{name}"\nlabel = "{label}"\n'
+                listed += f'group = "base{base}"\n'
+    (tmp_path / "runs.toml").write_text(listed, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def reference(folder: Path) -> Path:
+    status, text, errors = invoke("calibrate", folder / "runs.toml", "--out", folder / "c.json")
+    assert status == 0, errors
+    assert "6 narrow and 6 broad runs" in text
+    assert "0 of 12 verdicts were wrong" in " ".join(text.split())
+    return folder / "c.json"
+
+
+@pytest.mark.parametrize("label", LEVELS)
+def test_a_verdict_is_printed_and_decides_the_status_on_request(
+    folder: Path, reference: Path, label: str
+) -> None:
+    pair = saved(folder / "new.jsonl", LEVELS[label], 77)
+    asked = (pair, "--reference", reference, "--group", "base0", "--recipe", "lr=1e-3")
+    status, text, _ = invoke("diagnose", *asked)
+    assert status == 0
+    assert text.startswith(label.upper())
+    assert f"lies where {label} data put its update" in " ".join(text.split())
+    assert "What this cannot say:" in text
+    for word in LEVELS:
+        expected = 3 if word == label else 0
+        assert invoke("diagnose", *asked, "--fail-on", word)[0] == expected
+
+
+def test_another_recipe_is_refused_with_both_values(folder: Path, reference: Path) -> None:
+    pair = saved(folder / "new.jsonl", 0.53, 77)
+    status, text, _ = invoke("diagnose", pair, "--reference", reference, "--recipe", "lr=3e-4")
+    assert status == 0
+    assert text.startswith("REFUSED")
+    assert "lr = 0.0003 where the calibration has 0.001" in " ".join(text.split())
+    assert invoke("diagnose", pair, "--reference", reference, "--recipe", "lr")[0] == 2
+
+
+def test_every_kind_of_answer_as_json_and_as_a_page(folder: Path, reference: Path) -> None:
+    check = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    one, two = (saved(folder / f"{i}.jsonl", s, 70 + i) for i, s in enumerate((0.53, 0.56)))
+    series = [saved(folder / f"step{i}.jsonl", 0.5, 80 + i) for i in range(8)]
+    for kind, asked in {
+        "calibrated": (one, "--reference", reference),
+        "none": (one,),
+        "paired": (one, "--against", two),
+        "increments": series,
+    }.items():
+        page = folder / f"{kind}.html"
+        status, text, errors = invoke("diagnose", *asked, "--json", "--out", page)
+        assert status == 0, errors
+        record = json.loads(text)
+        assert not list(check.iter_errors(record))
+        html = page.read_text(encoding="utf-8")
+        assert html.startswith("<!doctype html>")
+        assert "script-src 'none'" in html
+        assert "{{" not in html
+        assert html.count("<svg") >= (kind != "paired")
+        assert invoke("diagnose", *asked)[0] == 0
+
+
+def test_what_excludes_each_other_is_refused(folder: Path, reference: Path) -> None:
+    pair = saved(folder / "new.jsonl", 0.53, 77)
+    for asked in (
+        (pair, "--reference", reference, "--against", pair),
+        (pair, pair, "--reference", reference),
+    ):
+        status, _, errors = invoke("diagnose", *asked)
+        assert status == 2
+        assert "exclude each other" in " ".join(errors.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[run]\n", "no TOML file"),
+        ("a = 1\n", "no table [[run]]"),
+        ('[[run]]\nlabel = "narrow"\n', "run 1 has no comparison and no group"),
+        ('[[run]]\ncomparison = "x.jsonl"\ngroup = "a"\n', "x.jsonl"),
+    ],
+)
+def test_a_wrong_list_of_runs_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "runs.toml").write_text(text, encoding="utf-8")
+    status, _, errors = invoke("calibrate", tmp_path / "runs.toml", "--out", tmp_path / "c.json")
+    assert status == 2
+    assert message in errors.replace("\n", "")
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_a_comparison_has_the_diagnosis_in_its_page(tmp_path: Path, reference: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"model.layers.{i}.self_attn.{x}_proj.weight" for i in range(4) for x in "qkvo"]
+    base = {name: weights(24, 24, rng, spikes=2) for name in names}
+    tuned = {name: w + update(w, 0.1, rng, rank=6) for name, w in base.items()}
+    one, two = written(tmp_path / "one", base, "F32"), written(tmp_path / "two", tuned, "F32")
+    page = tmp_path / "page.html"
+    asked = (one, two, "--effort", "exact", "--out", page, "-q", "--reference", reference)
+    status, text, errors = invoke("compare", *asked)
+    assert status == 0, errors
+    assert "REFUSED" in text  # of another width
+    html = page.read_text(encoding="utf-8")
+    assert "How narrow was the data?" in html
+    assert html.index("Findings") < html.index("How narrow was the data?")
+    assert invoke("compare", *asked, "--json")[0] == 2
+    status, text, _ = invoke("compare", one, one, "--effort", "exact", "--reference", reference)
+    assert status == 0
+    assert "No diagnosis: no matrix of an attention or MLP layer changed" in " ".join(text.split())
+
+
+def test_the_plot_has_a_row_for_every_place(folder: Path, reference: Path) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    pair = saved(folder / "new.jsonl", 0.53, 77)
+    found = ss.diagnose(pair, ss.Calibration.load(reference))
+    ax = found.plot()
+    assert len(ax.get_yticklabels()) == len(found.places) == 16
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["narrow runs", "broad runs", "this model"]
