@@ -160,7 +160,7 @@ def behaviour_plan(bases: int = 3) -> list[Run]:
     """Return longer runs of wider models, whose behaviour on five sets is measured."""
     runs: list[Run] = []
     for number in range(61, 61 + bases):
-        base = base_of(number, width=128)
+        base = replace(base_of(number, width=128), group="behaviour")
         runs.append(base)
         how: dict[str, Any] = {"steps": 250, "group": "behaviour"}
         runs += [

@@ -78,7 +78,7 @@ def train_and_measure(run: Run, folder: Path) -> str:
     seconds = time.perf_counter() - began
     if run.base:
         measure(run, folder)
-    if run.group == "behaviour" or (not run.base and run.seed > 60):
+    if run.group == "behaviour":
         path = folder / "weights" / f"{run.name}.safetensors"
         found["accuracies"] = accuracies(path, run, evaluations())
     record = asdict(run) | found | {"seconds": seconds}

@@ -200,10 +200,9 @@ def trained(run: Run, folder: Path) -> dict[str, Any]:
     if layers:
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        for name, layer in layers.items():
+        for layer in layers.values():
             for letter, factor in zip("BA", layer.adapt(run.low_rank, 2.0), strict=True):
                 layer.register_parameter(f"lora_{letter}", factor)
-                assert name
     stream = stream_of(run, model.shape.length)
     optimizers = _optimizers(model, run)
     losses = []

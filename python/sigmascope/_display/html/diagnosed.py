@@ -75,8 +75,8 @@ def _increments(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p>{escape(record['text'])}</p>"
     yield (
         f"<p class='note'>{_counts(record)} Effective rank of each increment without its decay, in "
-        "per cent of the full rank: geometric mean over its matrices. The first "
-        f"{record['left_out']} are no part of the test.</p>"
+        "per cent of the full rank: geometric mean over its matrices. "
+        f"Left out of the test, from the first: {record['left_out']}.</p>"
     )
     values = [
         {"text": name, "value": value, "narrow": [], "broad": [], "others": []}
