@@ -144,7 +144,8 @@ def main() -> None:
     commit, machine = committed(), machine_name()
     folder = CACHE / "parts" / commit
     folder.mkdir(parents=True, exist_ok=True)
-    make_models(given.models)
+    if not (folder / "scale.json").exists():
+        make_models(given.models)
     parts = {
         name: measure(name, command, folder)
         for name, command in commands(machine, given.models, given.modeldelta).items()

@@ -21,17 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from sigmascope.bench.machine import chosen_cores, describe, thread_environment
 
 CASES = """
 import json, sys, time
+from fnmatch import fnmatch
 from pathlib import Path
 import ml_dtypes
 import numpy as np
 import sigmascope as ss
 
-folder, threads = Path(sys.argv[1]), int(sys.argv[2])
+folder, threads, pattern = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 f32, tall, f64 = (np.load(folder / f"{name}.npy") for name in ("f32", "tall", "f64"))
 bf16, small = f32.astype(ml_dtypes.bfloat16), np.ascontiguousarray(f32[:768, :512])
 ss.set_num_threads(threads)
@@ -41,6 +43,12 @@ def sketch():
     for rows in np.split(f32, 8):
         stream.update(rows)
     return stream.svd().s
+
+def compare(effort):
+    pair = (folder / f"{name}.safetensors" for name in ("before", "after"))
+    row, = ss.compare(*pair, effort=effort, k=32).rows
+    assert row["status"] == "analysed", row["reason"]
+    return [row["relative_change"]]
 
 CALLS = {
     "svds, 4096 x 4096 f32, k 64": lambda: ss.svds(f32, 64).s,
@@ -57,9 +65,13 @@ CALLS = {
     "spectrum, 4096 x 4096 bf16": lambda: ss.spectrum(bf16).top,
     "moments, 4096 x 4096 bf16": lambda: [ss.moments(bf16).std],
     "Sketch, 4096 x 4096 f32": sketch,
+    "compare, 4096 x 4096 f32, top": lambda: compare("top"),
+    "compare, 4096 x 4096 f32, density": lambda: compare("density"),
 }
 found = {}
 for name, call in CALLS.items():
+    if not fnmatch(name, pattern):
+        continue
     value, seconds = call(), []
     for _ in range(3):
         began = time.process_time()
@@ -84,14 +96,18 @@ def matrices(folder: Path) -> None:
         left, right = rng.standard_normal((m, 12)), rng.standard_normal((12, n))
         A += ((left * np.geomspace(0.4, 0.05, 12)) @ right).astype(dtype)
         np.save(folder / f"{name}.npy", A)
+        if name == "f32":
+            save_file({"w": A}, folder / "before.safetensors")
+            changed = np.float32(1e-3) * rng.standard_normal((m, n), dtype=np.float32)
+            save_file({"w": A + changed}, folder / "after.safetensors")
 
 
-def timed(build: Path, folder: Path, cores: list[int]) -> dict[str, dict[str, float]]:
-    """Run every case in a process of its own."""
+def timed(build: Path, folder: Path, cores: list[int], pattern: str) -> dict[str, dict[str, float]]:
+    """Run the cases whose name fits the pattern in a process of its own."""
     command = ["taskset", "--cpu-list", ",".join(map(str, cores)), sys.executable, "-c", CASES]
     environment = thread_environment(len(cores)) | {"PYTHONPATH": os.fspath(build)}
     done = subprocess.run(
-        [*command, str(folder), str(len(cores))],
+        [*command, str(folder), str(len(cores)), pattern],
         env=environment,
         cwd=folder,
         check=True,
@@ -107,6 +123,7 @@ def main() -> None:
     arguments.add_argument("new", type=Path)
     arguments.add_argument("--threads", type=int, default=None)
     arguments.add_argument("--turns", type=int, default=5)
+    arguments.add_argument("--cases", default="*", help="a pattern of their names")
     arguments.add_argument("--json", type=Path)
     given = arguments.parse_args()
     cores = chosen_cores(given.threads)
@@ -118,7 +135,7 @@ def main() -> None:
         for turn in range(given.turns):
             for name in list(builds)[:: 1 - 2 * (turn % 2)]:
                 print(f"turn {turn + 1}: {name}", file=sys.stderr)
-                for case, seen in timed(builds[name], Path(scratch), cores).items():
+                for case, seen in timed(builds[name], Path(scratch), cores, given.cases).items():
                     seconds.setdefault(case, {}).setdefault(name, []).append(seen["seconds"])
                     values.setdefault(case, set()).add(seen["value"])
     found: dict[str, Any] = {"kind": "builds", "machine": describe(len(cores)), "cases": {}}
