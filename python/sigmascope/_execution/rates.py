@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +110,16 @@ def measure(threads: int | None = None, path: Path | None = None) -> Rates:
     Parameters
     ----------
     threads : int, optional
+        The machine is timed once per process for each number of threads.
     path : Path, optional
-        16 MiB of it are read, in pieces from all over it. They are not looked at.
+        16 MiB of it are read, in pieces from all over it, at every call. They are not looked at.
     """
-    count = resolve_threads(threads)
+    machine = _of_machine(resolve_threads(threads))
+    return machine if path is None else replace(machine, file=_file_rate(path))
+
+
+@cache
+def _of_machine(count: int) -> Rates:
     run: dict[str, Any] = {"threads": count, "panel_rows": 0, "load_bytes": 0, "progress": None}
     a = _core.gaussian(_ROWS, _COLUMNS, 0, 0, count)
     single = matrix(a.astype(np.float32))._native
@@ -136,7 +143,6 @@ def measure(threads: int | None = None, path: Path | None = None) -> Rates:
         **found,
         elements=4 * _ROWS * _COLUMNS / moments,
         eigen=eigen / _ORDER**3,
-        file=None if path is None else _file_rate(path),
     )
 
 
