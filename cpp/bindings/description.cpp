@@ -57,9 +57,10 @@ py::object described_scale(const Tile& tile) {
 
 void put_scale(Tile& tile, const py::tuple& state) {
   const auto bytes = state[0].cast<std::string>();
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), bytes.size());
   auto scale = std::make_shared<Scale>();
-  scale->values.resize(bytes.size() / sizeof(float));
-  std::memcpy(scale->values.data(), bytes.data(), bytes.size());
+  scale->values = std::make_shared<const std::vector<float>>(std::move(values));
   scale->row_stride = state[1].cast<std::int64_t>();
   scale->block_rows = state[2].cast<std::int64_t>();
   scale->block_cols = state[3].cast<std::int64_t>();

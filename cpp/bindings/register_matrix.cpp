@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <tuple>
 
 #include "bindings/bindings.hpp"
 #include "bindings/description.hpp"
@@ -116,7 +117,8 @@ Matrix with_scale(const Matrix& matrix,
         " in blocks of " + std::to_string(block_rows) + " x " + std::to_string(block_cols) +
         " must be " + std::to_string(wanted_rows) + " x " + std::to_string(wanted_cols));
   auto scale = std::make_shared<Scale>();
-  scale->values.assign(values.data(), values.data() + values.size());
+  scale->values =
+      std::make_shared<const std::vector<float>>(values.data(), values.data() + values.size());
   scale->block_rows = block_rows, scale->block_cols = block_cols;
   scale->row_stride = wanted_cols, scale->col_stride = 1;
   Matrix result = matrix;
@@ -191,6 +193,16 @@ void register_matrix(py::module_& module) {
       .def("slice", &Matrix::slice, "row0"_a, "row1"_a, "col0"_a, "col1"_a, "row_step"_a,
            "col_step"_a)
       .def("scaled", &Matrix::scaled, "factor"_a)
+      // (matrix, row, column) of each part: linear in their tiles, which a chain of `added` is not.
+      .def_static(
+          "joined",
+          [](std::int64_t rows, std::int64_t cols,
+             const std::vector<std::tuple<const Matrix*, std::int64_t, std::int64_t>>& parts) {
+            Matrix sum{rows, cols, {}};
+            for (const auto& [part, row0, col0] : parts) sum.add(*part, row0, col0);
+            return sum;
+          },
+          "rows"_a, "cols"_a, "parts"_a)
       .def(
           "added",
           [](const Matrix& m, const Matrix& other, std::int64_t row0, std::int64_t col0) {

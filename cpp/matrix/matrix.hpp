@@ -17,15 +17,16 @@ namespace sigmascope {
 
 // Stored scales: element (i, j) of the unsliced tensor is multiplied by values[i/block_rows,
 // j/block_cols]. Scales per tensor, per row, per column and per block differ in their block sizes.
+// The values are shared: a transposed tile has its strides exchanged.
 struct Scale {
-  std::vector<float> values;
+  std::shared_ptr<const std::vector<float>> values;
   std::int64_t block_rows = 1;
   std::int64_t block_cols = 1;
   std::int64_t row_stride = 1;  // in values
   std::int64_t col_stride = 1;
 
   float at(std::int64_t i, std::int64_t j) const {
-    return values[as_size(i / block_rows * row_stride + j / block_cols * col_stride)];
+    return (*values)[as_size(i / block_rows * row_stride + j / block_cols * col_stride)];
   }
 };
 

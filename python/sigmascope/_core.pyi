@@ -2,7 +2,7 @@
 """The native engine. Every algorithm takes the keyword arguments of ``MemoryPlan.native``."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,8 @@ class Matrix:
         self, row0: int, row1: int, col0: int, col1: int, row_step: int, col_step: int
     ) -> Matrix: ...
     def scaled(self, factor: float) -> Matrix: ...
+    @staticmethod
+    def joined(rows: int, cols: int, parts: Sequence[tuple[Matrix, int, int]]) -> Matrix: ...
     def added(self, other: Matrix, row0: int, col0: int) -> Matrix: ...
     def with_scale(
         self, values: NDArray[np.float32], block_rows: int, block_cols: int

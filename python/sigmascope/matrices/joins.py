@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,6 @@ from sigmascope._host.native import _core
 from .arrays import check_unmasked
 from .matrix import Matrix
 from .sources import matrix
-
-if TYPE_CHECKING:
-    pass
 
 
 def block(parts: Sequence[Sequence[Any]]) -> Matrix:
@@ -52,12 +50,11 @@ def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> 
     for part in matrices:
         if part.shape[0] != rows:
             raise ValueError(f"cannot join matrices of {_names[0]} {rows} and {part.shape[0]}")
-    joined = _core.Matrix(rows, sum(part.shape[1] for part in matrices))
-    column = 0
-    for part in matrices:
-        joined = joined.added(part._native, 0, column)
-        column += part.shape[1]
-    return Matrix(joined)
+    ends = list(accumulate(part.shape[1] for part in matrices))
+    parts = [
+        (part._native, 0, end - part.shape[1]) for part, end in zip(matrices, ends, strict=True)
+    ]
+    return Matrix(_core.Matrix.joined(rows, ends[-1], parts))
 
 
 def outer(u: NDArray[np.floating], v: NDArray[np.floating]) -> Matrix:
