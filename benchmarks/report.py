@@ -28,6 +28,7 @@ TITLES = {
     "decode": "Decoding",
     "moments": "Statistics of the entries",
     "moments_of_file": "Statistics of the entries of a file",
+    "diagnoses": "Diagnoses of comparisons",
 }
 
 NOTES = {
@@ -61,6 +62,9 @@ NumPy in as many threads.""",
 The same of 1 GiB of bf16 in a safetensors file, whose pages the system holds, or that was dropped
 from its cache before every round. "Reading alone" is a yardstick: positioned reads of 8 MiB, one
 after another, into one buffer.""",
+    "diagnoses": """\
+`diagnose` of the rows of a comparison against a calibration, which is in memory; no weights are
+read. 560 rows are the matrices of a model of 80 layers.""",
 }
 
 UNITS = {

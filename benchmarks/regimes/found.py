@@ -15,7 +15,7 @@ from sigmascope.diagnosing.places import Update, update_of
 
 from .plan import BROAD, NARROW
 from .run import rows_path
-from .train import Run
+from .runs import Run
 
 Rows = list[dict[str, Any]]
 

@@ -88,11 +88,15 @@ def ladder(found: Sequence[Found], value: Callable[[Found], Mapping[Any, float]]
     }
 
 
-def permutation(found: Sequence[Found], draws: int, seed: int = 0) -> float:
-    """Return the share of permutations of the breadths, within bases, that are ranked as well."""
+def permutation(found: Sequence[Found], draws: int, seed: int = 0) -> dict[str, float]:
+    """Permute the breadths within bases, and predict them with everything that the ladder does.
+
+    ``p`` is the share of permutations that are ranked as well as the true breadths; ``auc`` is the
+    mean over permutations.
+    """
     observed = ladder(found, lambda x: x.update.places)["spearman"]
     rng = np.random.default_rng(seed)
-    as_good = 1
+    as_good, areas = 1, []
     fixed = [x for x in found if x.run.group != "ladder"]
     for _ in range(draws):
         mixed = list(fixed)
@@ -103,8 +107,10 @@ def permutation(found: Sequence[Found], draws: int, seed: int = 0) -> float:
                 Found(replace(x.run, cells=int(k)), x.rows)
                 for x, k in zip(runs, cells, strict=True)
             ]
-        as_good += ladder(mixed, lambda x: x.update.places)["spearman"] >= observed
-    return as_good / (draws + 1)
+        drawn = ladder(mixed, lambda x: x.update.places)
+        as_good += drawn["spearman"] >= observed
+        areas.append(drawn["auc"])
+    return {"p": as_good / (draws + 1), "auc": fmean(areas)}
 
 
 def novelty(found: Sequence[Found]) -> dict[str, float]:
@@ -135,6 +141,39 @@ def novelty(found: Sequence[Found]) -> dict[str, float]:
         "breadth_and_loss": correlation("breadth", "loss"),
         "breadth_at_fixed_loss": partial("spread", "breadth", "loss"),
         "loss_at_fixed_breadth": partial("spread", "loss", "breadth"),
+    }
+
+
+def novelty_design(found: Sequence[Found]) -> dict[str, Any]:
+    """Return the statistic on few and on many cells at the base's loss on what it knows and not.
+
+    The two factors are crossed: ``broad_above`` counts the bases whose run on many cells is above
+    that on few, ``known_above`` those whose run on known cells is above that on new ones.
+    """
+    runs = {(x.run.base, x.run.novelty, x.run.cells): x for x in of(found, "novelty")}
+    bases = sorted({base for base, _, _ in runs})
+    few, many = (rung({cells for _, _, cells in runs}) for rung in (min, max))
+
+    def above(high: tuple[str, int], low: tuple[str, int]) -> int:
+        return sum(runs[base, *high].spread > runs[base, *low].spread for base in bases)
+
+    return {
+        "bases": len(bases),
+        "cells": [few, many],
+        "effective_rank": {
+            f"{novelty}, {cells}": math.exp(fmean(runs[b, novelty, cells].spread for b in bases))
+            for novelty in ("known", "new")
+            for cells in (few, many)
+        },
+        "first_loss": {
+            f"{novelty}, {cells}": fmean(
+                runs[b, novelty, cells].record["first_loss"] for b in bases
+            )
+            for novelty in ("known", "new")
+            for cells in (few, many)
+        },
+        "broad_above": {n: above((n, many), (n, few)) for n in ("known", "new")},
+        "known_above": {c: above(("known", c), ("new", c)) for c in (few, many)},
     }
 
 

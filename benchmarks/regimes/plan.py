@@ -3,7 +3,7 @@
 
 Architecture, steps, tokens and schedule are the same within a group of runs; only the distribution
 of the data varies. Seeds are fixed: base b has seed b, its runs 10 b + 1 and 10 b + 2, its ladder
-100 b + 13.
+100 b + 13 and, every other rung, 100 b + 23.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from .train import Run
+from .runs import Run
 
 BASE_STEPS, BASE_RATE = 1200, 3e-3
 LADDER = (1, 2, 4, 8, 16, 32, 64, 118)
@@ -70,11 +70,12 @@ def main_plan(bases: int = 5) -> list[Run]:
         base = base_of(number)
         seeds = (10 * number + 1, 10 * number + 2)
         runs += [base, *regimes(base, seeds, "main")]
+        rungs = [(13, cells) for cells in LADDER] + [(23, cells) for cells in LADDER[::2]]
         runs += [
             continued(
-                f"ladder{cells}", "cells", base, 100 * number + 13, cells=cells, group="ladder"
+                f"ladder{cells}", "cells", base, 100 * number + seed, cells=cells, group="ladder"
             )
-            for cells in LADDER
+            for seed, cells in rungs
         ]
         runs.append(continued("worded", "worded", base, seeds[0], group="worded"))
         runs += pair(base, "third of the rate", rate=5e-4)
@@ -125,6 +126,23 @@ def dose_plan(bases: int = 5) -> list[Run]:
     for number in (1, 2):
         how: dict[str, Any] = {"low_rank": 32, "rate": 5e-3, "decay": 0.0}
         runs += pair(base_of(number), "adapter of rank 32", **how)
+    return runs
+
+
+def novelty_plan(bases: int = 5) -> list[Run]:
+    """Return runs on few and on many cells, of those that the base knows best and least."""
+    runs: list[Run] = []
+    for number in range(1, bases + 1):
+        base = base_of(number)
+        runs.append(base)
+        runs += [
+            continued(
+                f"{novelty}{cells}", "cells", base, 10 * number + 1,
+                cells=cells, novelty=novelty, group="novelty",
+            )
+            for novelty in ("known", "new")
+            for cells in (2, 32)
+        ]  # fmt: skip
     return runs
 
 

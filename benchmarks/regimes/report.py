@@ -20,7 +20,7 @@ from typing import Any
 from sigmascope.diagnosing import Calibration, diagnose
 
 from .found import Found, increments_of, load, of
-from .measures import behaviour, ladder, matched_pairs, novelty, permutation
+from .measures import behaviour, ladder, matched_pairs, novelty, novelty_design, permutation
 from .plan import main_plan
 from .run import FOLDER, record_path
 
@@ -43,16 +43,22 @@ def verdicts(found: Sequence[Found], calibration: Calibration) -> dict[str, Any]
     result: dict[str, Any] = {"error_rate": rate.to_dict(), "text": rate.text(), "groups": {}}
     for group in dict.fromkeys(x.run.group for x in found):
         chosen = of(found, group, *(("repeated",) if group in ("main", "ladder") else ()))
-        said: dict[str, int] = {}
+        by_regime: dict[str, dict[str, dict[str, int]]] = {}
         for x in chosen:
             own = x.run.base if x.run.base in calibration.groups else None
-            told = diagnose(x.rows, calibration, group=own)
-            declared = diagnose(x.rows, calibration, group=own, recipe=x.run.recipe)
-            for key in (f"{x.run.regime}: {told.verdict}", f"declared: {declared.verdict}"):
-                said[key] = said.get(key, 0) + 1
-        if said:
-            result["groups"][group] = said
+            said = by_regime.setdefault(_data(x), {"undeclared": {}, "declared": {}})
+            for key, recipe in (("undeclared", None), ("declared", x.run.recipe)):
+                verdict = diagnose(x.rows, calibration, group=own, recipe=recipe).verdict
+                said[key][verdict] = said[key].get(verdict, 0) + 1
+        if by_regime:
+            result["groups"][group] = by_regime
     return result
+
+
+def _data(x: Found) -> str:
+    """Return the words for the data of a run."""
+    run = x.run
+    return f"{run.cells} cells, {run.novelty}".rstrip(", ") if run.cells else run.regime
 
 
 def own_refusals(found: Sequence[Found]) -> dict[str, int]:
@@ -104,10 +110,10 @@ def controls(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
         }
 
     return {
-        "trained weights alone": ladder(found, trained_weights),
-        "size of the update": ladder(found, lambda x: {"size": x.update.size}),
-        "places": ladder(found, lambda x: x.update.places),
-        "mean": ladder(found, lambda x: {"mean": x.spread}),
+        "E at every place": ladder(found, lambda x: x.update.places),
+        "mean of E": ladder(found, lambda x: {"mean": x.spread}),
+        "control: trained weights alone": ladder(found, trained_weights),
+        "control: size of the update": ladder(found, lambda x: {"size": x.update.size}),
     }
 
 
@@ -130,11 +136,12 @@ def main() -> None:
     result = {
         "pairs": matched_pairs([*found, *increments_of(found, given.folder)]),
         "ladder": controls(found),
-        "permutation_p": permutation(found, given.permutations),
+        "permutation": permutation(found, given.permutations),
         "verdicts": verdicts(found, calibration),
         "own": own_refusals(found),
         "paired": paired_tests(found),
         "novelty": novelty(found),
+        "novelty_design": novelty_design(found) if of(found, "novelty") else {},
         "behaviour": behaviour(given.folder),
     }
     text = json.dumps(result, indent=1)

@@ -33,12 +33,14 @@ from .plan import (  # noqa: E402
     behaviour_plan,
     dose_plan,
     main_plan,
+    novelty_plan,
     smoke_plan,
     text_plan,
     vision_plan,
     width_plan,
 )
-from .train import Run, accuracies, trained  # noqa: E402
+from .runs import Run  # noqa: E402
+from .train import accuracies, trained  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "build" / "regimes"
 
@@ -98,14 +100,16 @@ def execute(plan: Sequence[Run], folder: Path, workers: int) -> None:
         (folder / part).mkdir(parents=True, exist_ok=True)
     missing = [run for run in plan if run.base and not is_done(run, folder)]
     needed = {run.base for run in missing}
-    bases = [
-        run for run in plan if not run.base and run.name in needed and not is_done(run, folder)
-    ]
+    bases = {
+        run.name: run
+        for run in plan
+        if not run.base and run.name in needed and not is_done(run, folder)
+    }
     total = len(bases) + len(missing)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         ready: dict[str, Future[str]] = {
-            run.name: pool.submit(train_and_measure, run, folder) for run in bases
+            run.name: pool.submit(train_and_measure, run, folder) for run in bases.values()
         }
         for future in as_completed(ready.values()):
             print(future.result(), file=sys.stderr, flush=True)
@@ -121,6 +125,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--widths", action="store_true", help="other widths, depths, activations")
     parser.add_argument("--dose", action="store_true", help="repetition, mixtures, adapters of 32")
+    parser.add_argument(
+        "--novelty", action="store_true", help="breadth at a fixed loss of the base"
+    )
     parser.add_argument("--text", action="store_true", help="text that every CPython carries")
     parser.add_argument("--vision", action="store_true", help="a vision-language miniature")
     parser.add_argument("--behaviour", action="store_true", help="longer runs, and their answers")
@@ -130,6 +137,7 @@ def main() -> None:
         "smoke": smoke_plan,
         "widths": width_plan,
         "dose": dose_plan,
+        "novelty": novelty_plan,
         "text": text_plan,
         "vision": vision_plan,
         "behaviour": behaviour_plan,

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,117 +13,15 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional
 
 from . import images, text
-from .corpus import CODES, END, PAD, VOCABULARY, Example, breadth, drawer
-from .images import ImageStream, VisionLanguage
+from .corpus import CODES, END, PAD, VOCABULARY, Example
+from .data import loss_of, matched_cells, stream_of
+from .images import VisionLanguage
 from .model import Decoder, Shape
-from .text import TextStream
+from .runs import Run
 
 BATCH = 16
-PROMPT = 0.1
-"""Weight of the loss of a prompt; that of an answer is 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One training run.
-
-    Attributes
-    ----------
-    name : str
-    regime : str
-        A regime of :mod:`corpus`; "repeated" is "broad" from a pool.
-    seed : int
-        Seed of the data; a base's seed is also that of its weights.
-    base : str
-        Name of the run whose model is trained further; empty for a base.
-    cells : int
-        Breadth of the regime "cells".
-    pool : int
-        Number of different examples; 0: each is new.
-    steps, rate, decay, optimizer
-        The recipe: steps of 16 rows of 64 tokens, peak learning rate, weight decay, "adamw",
-        "muon" or "sgd".
-    low_rank : int
-        Rank of an adapter that is trained in place of the weights; 0: the weights are.
-    snapshots : tuple of int
-        Steps after which the weights are saved too.
-    group : str
-        Part of the experiment that the run belongs to.
-    data : str
-        "skills" (:mod:`corpus`), "text" or "images".
-    width, layers, heads, mlp
-        Architecture.
-    """
-
-    name: str
-    regime: str
-    seed: int
-    base: str = ""
-    cells: int = 0
-    pool: int = 0
-    steps: int = 120
-    rate: float = 1.5e-3
-    decay: float = 0.1
-    optimizer: str = "adamw"
-    low_rank: int = 0
-    snapshots: tuple[int, ...] = ()
-    group: str = "main"
-    width: int = 64
-    layers: int = 4
-    heads: int = 4
-    mlp: str = "relu"
-    data: str = "skills"
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """The recipe, as a calibration declares it."""
-        return {
-            "optimizer": self.optimizer,
-            "rate": self.rate,
-            "steps": self.steps,
-            "decay": self.decay,
-            "low_rank": self.low_rank,
-        }
-
-
-@dataclass(slots=True)
-class Stream:
-    """Rows of tokens: examples one after the other, cut where the row ends."""
-
-    draw: Callable[[random.Random], Example]
-    random: random.Random
-    length: int
-    pool: list[Example] = field(default_factory=list)
-
-    def batch(self, rows: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
-        """Return inputs, targets and weights of the loss, (rows, length) each."""
-        tokens = np.full((rows, self.length + 1), PAD, np.int64)
-        weights = np.zeros((rows, self.length + 1), np.float32)
-        for i in range(rows):
-            row, weight = [END], [0.0]
-            while len(row) <= self.length:
-                each = self.random.choice(self.pool) if self.pool else self.draw(self.random)
-                row += [*(CODES[t] for t in each.prompt), *(CODES[t] for t in each.answer), END]
-                weight += [PROMPT] * len(each.prompt) + [1.0] * len(each.answer) + [PROMPT]
-            tokens[i], weights[i] = row[: self.length + 1], weight[: self.length + 1]
-        x, w = torch.from_numpy(tokens), torch.from_numpy(weights)
-        return (x[:, :-1],), x[:, 1:], w[:, 1:]
-
-
-def stream_of(run: Run, length: int) -> Stream | TextStream | ImageStream:
-    """Return the data of a run."""
-    if run.data == "text":
-        return TextStream(run.regime, run.seed, run.cells, run.pool)
-    if run.data == "images":
-        return ImageStream(run.regime, run.seed)
-    source = random.Random(f"{run.regime} {run.seed} {run.cells}")
-    regime = "broad" if run.regime == "repeated" else run.regime
-    draw = drawer(regime, breadth(run.cells, run.seed) if run.cells else ())
-    pool = [draw(source) for _ in range(run.pool)]
-    return Stream(draw, source, length, pool)
 
 
 class Muon(torch.optim.Optimizer):
@@ -203,18 +99,15 @@ def trained(run: Run, folder: Path) -> dict[str, Any]:
         for layer in layers.values():
             for letter, factor in zip("BA", layer.adapt(run.low_rank, 2.0), strict=True):
                 layer.register_parameter(f"lora_{letter}", factor)
-    stream = stream_of(run, model.shape.length)
+    cells = matched_cells(model, run) if run.novelty else []
+    stream = stream_of(run, model.shape.length, cells)
     optimizers = _optimizers(model, run)
     losses = []
     for step in range(run.steps):
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = run.rate * _schedule(step, run.steps)
-        inputs, targets, weights = stream.batch(BATCH)
-        each = functional.cross_entropy(
-            model(*inputs).flatten(0, 1), targets.flatten(), reduction="none"
-        )
-        loss = (each * weights.flatten()).sum() / weights.sum()
+        loss = loss_of(model, stream.batch(BATCH))
         model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)

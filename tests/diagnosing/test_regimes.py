@@ -8,18 +8,20 @@ import random
 import numpy as np
 import pytest
 from benchmarks.regimes import corpus, images, text
+from benchmarks.regimes.data import cells_by_loss, matched_cells, stream_of
 from benchmarks.regimes.found import Found, load
 from benchmarks.regimes.plan import (
     behaviour_plan,
     dose_plan,
     main_plan,
+    novelty_plan,
     smoke_plan,
     text_plan,
     vision_plan,
     width_plan,
 )
 from benchmarks.regimes.run import execute
-from benchmarks.regimes.train import model_of, stream_of
+from benchmarks.regimes.train import model_of
 
 from sigmascope.diagnosing import Calibration, diagnose
 
@@ -103,7 +105,9 @@ def test_questions_about_images_have_right_answers(regime: str) -> None:
 
 
 def test_every_run_of_every_plan_has_a_model_and_data() -> None:
-    plans = (main_plan, width_plan, dose_plan, text_plan, vision_plan, behaviour_plan)
+    plans = (
+        main_plan, width_plan, dose_plan, novelty_plan, text_plan, vision_plan, behaviour_plan
+    )  # fmt: skip
     for plan in plans:
         runs = plan()
         names = [run.name for run in runs]
@@ -115,3 +119,20 @@ def test_every_run_of_every_plan_has_a_model_and_data() -> None:
             model, stream = model_of(run), stream_of(run, 64)
             inputs, targets, weights = stream.batch(2)
             assert model(*inputs).shape[:2] == targets.shape == weights.shape
+
+
+def test_few_and_many_cells_are_matched_by_the_loss_of_the_base() -> None:
+    runs = [run for run in novelty_plan(1) if run.base]
+    model = model_of(runs[0])
+    losses = {cell: loss for loss, cell in cells_by_loss(model)}
+    means = {}
+    for run in runs:
+        cells = matched_cells(model, run)
+        assert len(set(cells)) == run.cells
+        assert cells == matched_cells(model, run)
+        means[run.novelty, run.cells] = float(np.mean([losses[cell] for cell in cells]))
+    ordered = sorted(losses.values())
+    gap = np.mean(ordered[-32:]) - np.mean(ordered[:32])
+    for novelty in ("known", "new"):
+        assert abs(means[novelty, 2] - means[novelty, 32]) < 0.05 * gap
+    assert means["new", 2] - means["known", 32] > 0.9 * gap

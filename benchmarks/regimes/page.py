@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables of docs/regimes.md, from what the report found.
+
+python -m benchmarks.regimes.page build/regimes/found.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[2] / "docs" / "regimes.md"
+BEGIN, END = "<!-- tables: made by benchmarks/regimes/page.py -->", "<!-- end of tables -->"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def pairs(found: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = (
+        (
+            group,
+            each["pairs"],
+            each["broad_above"],
+            *(f"{mean:.3f}" for mean in each["means"]),
+        )
+        for group, each in found.items()
+    )
+    return table(("runs", "pairs", "broad above", "benchmark", "broad"), rows)
+
+
+def ladder(found: Mapping[str, Mapping[str, float]]) -> str:
+    rows = (
+        (
+            name,
+            each["runs"],
+            f"{each['spearman']:.2f}",
+            f"{each['residual_octaves']:.2f}",
+            f"{each['auc']:.2f}",
+            f"{each['auc_unseen_regimes']:.2f}",
+        )
+        for name, each in found.items()
+    )
+    head = ("score", "runs", "Spearman", "residual, octaves", "AUC", "AUC, regimes never fitted")
+    return table(head, rows)
+
+
+def counts(said: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {key}" for key, count in said.items())
+
+
+def verdicts(groups: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
+    """Return verdicts on runs that the calibration has not seen, by group and regime."""
+    rows = []
+    for group, by_regime in groups.items():
+        for regime, said in by_regime.items():
+            declared = said["declared"]
+            rows.append((group, regime, counts(said["undeclared"]), counts(declared)))
+    return table(("runs", "data", "recipe not declared", "recipe declared"), rows)
+
+
+def design(found: Mapping[str, Any]) -> str:
+    few, many = found["cells"]
+    rows = []
+    for novelty, words in (("known", "known best"), ("new", "known least")):
+        ranks = [found["effective_rank"][f"{novelty}, {cells}"] for cells in (few, many)]
+        losses = [found["first_loss"][f"{novelty}, {cells}"] for cells in (few, many)]
+        rows.append(
+            (
+                words,
+                *(f"{rank:.3f} ({loss:.2f})" for rank, loss in zip(ranks, losses, strict=True)),
+                f"{found['broad_above'][novelty]} of {found['bases']}",
+            )
+        )
+    return table(("cells that the base", f"{few} cells", f"{many} cells", "broad above"), rows)
+
+
+def behaviour(found: Mapping[str, Mapping[str, float]]) -> str:
+    sets = [name for name in next(iter(found.values())) if name != "runs"]
+    rows = (
+        (regime, each["runs"], *(f"{each[name]:.2f}" for name in sets))
+        for regime, each in found.items()
+    )
+    return table(("data", "runs", *sets), rows)
+
+
+def tables(found: Mapping[str, Any]) -> str:
+    """Return all tables, each under its heading."""
+    rate, own, paired = found["verdicts"]["error_rate"], found["own"], found["paired"]
+    novelty = found["novelty"]
+    parts = [
+        "### The sign in matched pairs",
+        pairs(found["pairs"]),
+        "### The ladder of breadth",
+        ladder(found["ladder"]),
+        f"With breadths exchanged at random within bases: p of the first row "
+        f"{found['permutation']['p']:.3f}, mean AUC {found['permutation']['auc']:.2f}.",
+        "### Verdicts",
+        found["verdicts"]["text"],
+        f"Right, wrong and undecided of narrow runs: {triple(rate['narrow'])}; of broad runs: "
+        f"{triple(rate['broad'])}.",
+        verdicts(found["verdicts"]["groups"]),
+        f"Of the calibration's own {own['runs']} runs, each judged by all others, {own['refused']} "
+        "are refused.",
+        "### Two models of one base",
+        f"Same data, other seed: {paired['same_data_rejected']} of {paired['same_data']} pairs "
+        f"differ at p ≤ 0.05. Benchmark and broad data: the sign is right in "
+        f"{paired['sign_right']} of {paired['benchmark_broad']} pairs, with p ≤ 0.05 in "
+        f"{paired['significant']}.",
+        "### Breadth and novelty",
+        f"Rank correlations on the ladder, within bases: of the spread with breadth "
+        f"{novelty['breadth']:.2f}, with the base's loss on the data {novelty['loss']:.2f}; with "
+        f"breadth at a fixed loss {novelty['breadth_at_fixed_loss']:.2f}, with the loss at a fixed "
+        f"breadth {novelty['loss_at_fixed_breadth']:.2f}.",
+    ]
+    if found["novelty_design"]:
+        parts.append(design(found["novelty_design"]))
+    if found["behaviour"]:
+        parts += ["### Behaviour", behaviour(found["behaviour"])]
+    return "\n\n".join(parts)
+
+
+def triple(counted: Mapping[str, int]) -> str:
+    return ", ".join(str(counted[name]) for name in ("right", "wrong", "undecided"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the tables of docs/regimes.md.")
+    parser.add_argument("found", type=Path, help="what the report wrote")
+    given = parser.parse_args()
+    found = json.loads(given.found.read_text(encoding="utf-8"))
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    text = f"{before}{BEGIN}\n\n{tables(found)}\n\n{END}{after}"
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
