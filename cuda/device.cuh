@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What kernels include. Under a CUDA compiler it is CUDA's language; else it is the simulator's.
+//
+// Shared memory is always dynamic and comes from shared_memory(). Kernels start by launch(). PTX is
+// in the wrappers below alone, each with a counterpart in the simulator.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime.hpp"
+
+#if defined(__CUDACC__)
+#include <cuda_runtime.h>
+#else
+#include "simulator/dialect.hpp"
+#endif
+
+namespace sigmascope::device {
+
+struct Grid {
+  unsigned blocks;
+  unsigned threads;
+  std::size_t shared_bytes = 0;
+};
+
+using MmaSums = float[4];
+using MmaLeft = std::uint32_t[4];
+using MmaRight = std::uint32_t[2];
+
+#if defined(__CUDACC__)
+
+template <class T>
+__device__ inline T* shared_memory() {
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  return reinterpret_cast<T*>(shared_bytes);
+}
+
+template <class... Parameters, class... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,
+                   Arguments... arguments) {
+  kernel<<<grid.blocks, grid.threads, grid.shared_bytes, stream>>>(
+      static_cast<Parameters>(arguments)...);
+  return cudaGetLastError();
+}
+
+// sums += left right, tiles of 16 x 8, 16 x 16 and 16 x 8 numbers over the lanes of a warp; bf16,
+// sums in fp32. From compute capability 8.0 on.
+__device__ inline void mma_bf16(MmaSums& sums, const MmaLeft& left, const MmaRight& right) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right[0]), "r"(right[1]));
+}
+
+// 16 bytes from global to shared memory, in the background.
+__device__ inline void copy_in_background(void* to, const void* from) {
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(address), "l"(from) : "memory");
+}
+
+__device__ inline void end_group_of_copies() {
+  asm volatile("cp.async.commit_group;\n" ::: "memory");
+}
+
+// Waits until at most so many groups of copies, the last ones, are under way.
+template <int groups_left>
+__device__ inline void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(groups_left) : "memory");
+}
+
+#else
+
+template <class T>
+T* shared_memory() {
+  return static_cast<T*>(simulator::shared_memory());
+}
+
+template <class... Parameters, class... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,
+                   Arguments... arguments) {
+  return simulator::launch_kernel(stream, {grid.blocks, grid.threads, grid.shared_bytes},
+                                  [=] { kernel(static_cast<Parameters>(arguments)...); });
+}
+
+inline void mma_bf16(MmaSums& sums, const MmaLeft& left, const MmaRight& right) {
+  simulator::multiply_tile({sums, left, right});
+}
+
+inline void copy_in_background(void* to, const void* from) {
+  simulator::copy_in_background(to, from, 16);
+}
+
+inline void end_group_of_copies() { simulator::end_group_of_copies(); }
+
+template <int groups_left>
+void wait_for_copies() {
+  simulator::wait_for_copies(groups_left);
+}
+
+#endif
+
+__device__ inline float bf16_value(std::uint16_t code) {
+  return __uint_as_float(static_cast<unsigned>(code) << 16);
+}
+
+// The nearest bf16 number, ties to even, of a finite one.
+__device__ inline std::uint16_t bf16_code(float number) {
+  const unsigned bits = __float_as_uint(number);
+  return static_cast<std::uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16);
+}
+
+}  // namespace sigmascope::device

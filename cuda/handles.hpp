@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Memory, streams and events of the CUDA runtime, each owned by one object; errors as exceptions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "runtime.hpp"
+
+namespace sigmascope::device {
+
+// A call of the CUDA runtime failed.
+class CudaError : public std::runtime_error {
+ public:
+  CudaError(cudaError_t code, const std::string& call)
+      : std::runtime_error(call + ": " + cudaGetErrorName(code) + " (" + cudaGetErrorString(code) +
+                           ")"),
+        code_(code) {}
+  cudaError_t code() const { return code_; }
+
+ private:
+  cudaError_t code_;
+};
+
+inline void check(cudaError_t code, const char* call) {
+  if (code == cudaSuccess) return;
+  cudaGetLastError();  // which would return it again
+  throw CudaError(code, call);
+}
+
+class Stream {
+ public:
+  Stream() {
+    check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  }
+  ~Stream() {
+    if (handle_ != nullptr) cudaStreamDestroy(handle_);
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  cudaStream_t handle() const { return handle_; }
+  void wait() const { check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize"); }
+
+ private:
+  cudaStream_t handle_ = nullptr;
+};
+
+class Event {
+ public:
+  Event() {
+    check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  }
+  ~Event() {
+    if (handle_ != nullptr) cudaEventDestroy(handle_);
+  }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  // Marks the end of all that the stream has been given so far.
+  void record(const Stream& stream) {
+    check(cudaEventRecord(handle_, stream.handle()), "cudaEventRecord");
+  }
+  // What the stream is given from now on comes after the event.
+  void order(const Stream& stream) const {
+    check(cudaStreamWaitEvent(stream.handle(), handle_, 0), "cudaStreamWaitEvent");
+  }
+  void wait() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
+
+ private:
+  cudaEvent_t handle_ = nullptr;
+};
+
+enum class Place { device, pinned };
+
+// `size` elements of memory, on the device or pinned on the host; their content is undefined.
+template <class T, Place place>
+class Array {
+ public:
+  explicit Array(std::size_t size) : size_(size) {
+    void* at = nullptr;
+    const std::size_t bytes = size * sizeof(T);
+    if constexpr (place == Place::device)
+      check(cudaMalloc(&at, bytes), ("cudaMalloc of " + std::to_string(bytes) + " bytes").c_str());
+    else
+      check(cudaMallocHost(&at, bytes),
+            ("cudaMallocHost of " + std::to_string(bytes) + " bytes").c_str());
+    data_ = static_cast<T*>(at);
+  }
+  ~Array() {
+    if constexpr (place == Place::device) cudaFree(data_);
+    else cudaFreeHost(data_);
+  }
+  Array(Array&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+
+  T* data() const { return data_; }
+  std::size_t size() const { return size_; }
+  std::size_t bytes() const { return size_ * sizeof(T); }
+  T& operator[](std::size_t i) const
+    requires(place == Place::pinned)
+  {
+    return data_[i];
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+template <class T>
+using DeviceArray = Array<T, Place::device>;
+template <class T>
+using PinnedArray = Array<T, Place::pinned>;
+
+}  // namespace sigmascope::device

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "simulator/devices.hpp"
+
+namespace sigmascope::simulator {
+
+void Devices::violate(const std::string& what) {
+  if (violation.empty()) violation = what;
+  sticky = cudaErrorLaunchFailure;
+}
+
+Devices& devices() {
+  static Devices all;
+  return all;
+}
+
+Call::Call() : Call(true) {}
+
+Call::Call(bool may_fail) : lock_(devices().mutex), error_(cudaSuccess) {
+  Devices& all = devices();
+  const bool chosen = all.counts.calls++ == all.settings.failing_call;
+  if (!may_fail) return;
+  if (chosen) {
+    error_ = failed(static_cast<cudaError_t>(all.settings.failure));
+  } else if (all.settings.driver < 13000) {
+    error_ = failed(cudaErrorInsufficientDriver);
+  } else if (all.settings.devices == 0) {
+    error_ = failed(cudaErrorNoDevice);
+  } else {
+    error_ = all.sticky;
+  }
+}
+
+cudaError_t Call::failed(cudaError_t error) {
+  last_error_of_thread() = error;
+  return error;
+}
+
+int& device_of_thread() {
+  thread_local int device = 0;
+  return device;
+}
+
+cudaError_t& last_error_of_thread() {
+  thread_local cudaError_t error = cudaSuccess;
+  return error;
+}
+
+void restart(const Settings& settings) {
+  Devices& all = devices();
+  const std::lock_guard lock(all.mutex);
+  all.streams.clear(), all.events.clear();
+  all.memory.clear(), all.pinned.clear(), all.bytes.clear();
+  all.counts = {};
+  all.sticky = cudaSuccess, last_error_of_thread() = cudaSuccess;
+  all.violation.clear();
+  all.settings = settings;
+  all.random.seed(settings.seed);
+}
+
+Settings settings() {
+  const std::lock_guard lock(devices().mutex);
+  return devices().settings;
+}
+
+Counts counts() {
+  const std::lock_guard lock(devices().mutex);
+  return devices().counts;
+}
+
+std::size_t bytes_in_use() {
+  const std::lock_guard lock(devices().mutex);
+  std::size_t total = 0;
+  for (const auto& [device, bytes] : devices().bytes) total += bytes;
+  return total;
+}
+
+std::int64_t objects_in_use() {
+  const Devices& all = devices();
+  const std::lock_guard lock(devices().mutex);
+  return static_cast<std::int64_t>(all.memory.size() + all.pinned.size() + all.streams.size() +
+                                   all.events.size());
+}
+
+std::string violation() {
+  const std::lock_guard lock(devices().mutex);
+  return devices().violation;
+}
+
+}  // namespace sigmascope::simulator

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The state of the simulated devices: what is allocated, what is enqueued, what went wrong.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "simulator/fibers.hpp"
+#include "simulator/guarded_memory.hpp"
+#include "simulator/runtime.hpp"
+#include "simulator/settings.hpp"
+
+namespace sigmascope::simulator {
+
+struct Event {
+  std::uint64_t recorded = 0;  // how often it was enqueued
+  std::uint64_t done = 0;      // how often it was reached
+  char token = 0;
+};
+
+// One of: act; record an event; wait until an event was reached `ticket` times.
+struct Operation {
+  std::function<void()> act;
+  Event* record = nullptr;
+  Event* awaited = nullptr;
+  std::uint64_t ticket = 0;
+  std::unique_ptr<char> enqueued =
+      std::make_unique<char>();  // to ThreadSanitizer: what came before
+
+  bool is_ready() const { return awaited == nullptr || awaited->done >= ticket; }
+};
+
+struct Stream {
+  std::deque<Operation> queue;
+  std::thread::id owner = std::this_thread::get_id();
+  std::unique_ptr<Fiber> fiber;  // to ThreadSanitizer a stream is a thread
+  Fiber* caller = nullptr;
+  Operation current;
+  char token = 0;
+
+  bool is_ready() const { return !queue.empty() && queue.front().is_ready(); }
+};
+
+struct Allocation {
+  explicit Allocation(std::size_t bytes, int on) : memory(bytes), device(on) {}
+  GuardedMemory memory;
+  int device;
+};
+
+struct Devices {
+  std::recursive_mutex mutex;
+  Settings settings;
+  std::mt19937_64 random;
+  Counts counts;
+  cudaError_t sticky = cudaSuccess;
+  std::string violation;
+  std::map<void*, std::unique_ptr<Allocation>> memory;
+  std::map<void*, std::unique_ptr<Allocation>> pinned;
+  std::map<int, std::size_t> bytes;  // in use, of each device
+  std::vector<std::unique_ptr<Stream>> streams;
+  std::vector<std::unique_ptr<Event>> events;
+
+  // The device was asked for what it must not be: all later calls fail.
+  void violate(const std::string& what);
+  std::size_t draw(std::size_t below) { return random() % below; }
+};
+
+Devices& devices();
+
+// A call of the runtime, alone on the devices. `error` is not cudaSuccess if the call is to fail.
+class Call {
+ public:
+  Call();
+  // A call that must not fail, as destructors make it.
+  static Call of_destructor() { return Call(false); }
+  cudaError_t error() const { return error_; }
+  // Returns the error, and keeps it for cudaGetLastError.
+  static cudaError_t failed(cudaError_t error);
+
+ private:
+  explicit Call(bool may_fail);
+  std::unique_lock<std::recursive_mutex> lock_;
+  cudaError_t error_;
+};
+
+int& device_of_thread();
+cudaError_t& last_error_of_thread();
+
+// Adds an operation to a stream.
+cudaError_t enqueue(Stream* stream, Operation operation);
+// Runs operations until `enough`, those of `wanted` first. Others run only as far as that needs.
+void run_until(const std::function<bool()>& enough, Stream* wanted);
+
+}  // namespace sigmascope::simulator

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "simulator/runtime.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "simulator/devices.hpp"
+#include "simulator/sanitizers.hpp"
+
+using namespace sigmascope::simulator;
+
+namespace {
+
+using Allocations = std::map<void*, std::unique_ptr<Allocation>>;
+
+const Allocation* holder(const Allocations& all, const void* at) {
+  for (const auto& [begin, allocation] : all)
+    if (allocation->memory.contains(at)) return allocation.get();
+  return nullptr;
+}
+
+template <class T>
+bool remove_from(std::vector<std::unique_ptr<T>>& all, const T* one) {
+  return std::erase_if(all, [&](const auto& each) { return each.get() == one; }) > 0;
+}
+
+template <class T>
+bool has(const std::vector<std::unique_ptr<T>>& all, const T* one) {
+  return std::ranges::any_of(all, [&](const auto& each) { return each.get() == one; });
+}
+
+void count_copy(cudaMemcpyKind kind, std::size_t bytes) {
+  Counts& counts = devices().counts;
+  if (kind == cudaMemcpyHostToDevice) counts.bytes_to_device += static_cast<std::int64_t>(bytes);
+  if (kind == cudaMemcpyDeviceToHost) counts.bytes_to_host += static_cast<std::int64_t>(bytes);
+}
+
+// The host's side of a copy must be pinned: from other memory the call would wait in silence.
+void check_pinned(cudaMemcpyKind kind, const void* to, const void* from) {
+  const void* host = kind == cudaMemcpyHostToDevice   ? from
+                     : kind == cudaMemcpyDeviceToHost ? to
+                                                      : nullptr;
+  if (host != nullptr && holder(devices().pinned, host) == nullptr)
+    devices().violate("a copy from or to memory that is not pinned");
+}
+
+}  // namespace
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  const auto call = Call::of_destructor();
+  *version = devices().settings.driver;
+  return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  const auto call = Call::of_destructor();
+  *version = 13000;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  const Call call;
+  *count = call.error() == cudaSuccess ? devices().settings.devices : 0;
+  return call.error();
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  const Call call;
+  *device = device_of_thread();
+  return call.error();
+}
+
+cudaError_t cudaSetDevice(int device) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  if (device < 0 || device >= devices().settings.devices)
+    return Call::failed(cudaErrorInvalidDevice);
+  device_of_thread() = device;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  if (device < 0 || device >= devices().settings.devices)
+    return Call::failed(cudaErrorInvalidDevice);
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount: *value = 132; return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMajor: *value = 9; return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor: *value = 0; return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = static_cast<int>(devices().settings.shared_memory);
+      return cudaSuccess;
+  }
+  return Call::failed(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  const Call call;
+  *total = devices().settings.memory;
+  *free = *total - devices().bytes[device_of_thread()];
+  return call.error();
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* at) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  *attributes = {cudaMemoryTypeUnregistered, -2, nullptr, const_cast<void*>(at)};
+  if (const Allocation* found = holder(devices().memory, at); found != nullptr)
+    *attributes = {cudaMemoryTypeDevice, found->device, const_cast<void*>(at), nullptr};
+  else if (const Allocation* pinned = holder(devices().pinned, at); pinned != nullptr)
+    *attributes = {cudaMemoryTypeHost, pinned->device, const_cast<void*>(at),
+                   const_cast<void*>(at)};
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** at, std::size_t bytes) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  Devices& all = devices();
+  std::size_t& used = all.bytes[device_of_thread()];
+  if (bytes > all.settings.memory - used) return Call::failed(cudaErrorMemoryAllocation);
+  auto allocation = std::make_unique<Allocation>(bytes, device_of_thread());
+  *at = allocation->memory.data();
+  allocation->memory.allow_access(false);
+  used += bytes;
+  all.memory.emplace(*at, std::move(allocation));
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* at) {
+  const auto call = Call::of_destructor();
+  Devices& all = devices();
+  if (at == nullptr) return all.sticky;
+  const auto found = all.memory.find(at);
+  if (found == all.memory.end()) {
+    all.violate("freed memory that was not allocated, or twice");
+    return all.sticky;
+  }
+  // A device would wait. With an arena nobody would, so that here it is a mistake.
+  for (const auto& stream : all.streams)
+    if (!stream->queue.empty() && stream->owner == std::this_thread::get_id())
+      all.violate("memory freed while operations are pending");
+  all.bytes[found->second->device] -= found->second->memory.size();
+  all.memory.erase(found);
+  return all.sticky;
+}
+
+cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  auto allocation = std::make_unique<Allocation>(bytes, device_of_thread());
+  *at = allocation->memory.data();
+  devices().pinned.emplace(*at, std::move(allocation));
+  return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void* at) {
+  const auto call = Call::of_destructor();
+  Devices& all = devices();
+  if (at != nullptr && all.pinned.erase(at) == 0)
+    all.violate("freed pinned memory that was not allocated, or twice");
+  return all.sticky;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  check_pinned(kind, to, from);
+  count_copy(kind, bytes);
+  return enqueue(stream, {.act = [=] { std::memcpy(to, from, bytes); }});
+}
+
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
+                              std::size_t from_pitch, std::size_t width, std::size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  check_pinned(kind, to, from);
+  count_copy(kind, width * height);
+  return enqueue(stream, {.act = [=] {
+                   for (std::size_t row = 0; row < height; ++row)
+                     std::memcpy(static_cast<std::byte*>(to) + row * to_pitch,
+                                 static_cast<const std::byte*>(from) + row * from_pitch, width);
+                 }});
+}
+
+cudaError_t cudaMemsetAsync(void* at, int value, std::size_t bytes, cudaStream_t stream) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  return enqueue(stream, {.act = [=] { std::memset(at, value, bytes); }});
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  if (flags != cudaStreamNonBlocking)
+    devices().violate("a stream that waits for the default stream");
+  devices().streams.push_back(std::make_unique<Stream>());
+  *stream = devices().streams.back().get();
+  return devices().sticky;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  if (!has(devices().streams, stream)) return Call::failed(cudaErrorInvalidResourceHandle);
+  ++devices().counts.waits;
+  run_until([&] { return stream->queue.empty(); }, stream);
+  acquire(&stream->token);
+  return devices().sticky;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const auto call = Call::of_destructor();
+  if (!has(devices().streams, stream)) return Call::failed(cudaErrorInvalidResourceHandle);
+  run_until([&] { return stream->queue.empty(); }, stream);
+  remove_from(devices().streams, stream);
+  return devices().sticky;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  return enqueue(stream,
+                 {.act = nullptr, .record = nullptr, .awaited = event, .ticket = event->recorded});
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  devices().events.push_back(std::make_unique<Event>());
+  *event = devices().events.back().get();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  const std::uint64_t ticket = ++event->recorded;
+  return enqueue(stream, {.act = nullptr, .record = event, .awaited = nullptr, .ticket = ticket});
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  ++devices().counts.waits;
+  run_until([event, wanted = event->recorded] { return event->done >= wanted; }, nullptr);
+  acquire(&event->token);
+  return devices().sticky;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const auto call = Call::of_destructor();
+  return remove_from(devices().events, event) ? devices().sticky
+                                              : Call::failed(cudaErrorInvalidResourceHandle);
+}
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = last_error_of_thread();
+  last_error_of_thread() = cudaSuccess;
+  return error != cudaSuccess ? error : devices().sticky;
+}

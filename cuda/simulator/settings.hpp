@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a simulated device does where CUDA leaves order or content open, and what it counts.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace sigmascope::simulator {
+
+// Order of the threads of a block from one barrier to the next, and of the blocks of a grid.
+enum class Order { forward, backward, random };
+
+// When an operation of a stream runs: when it is enqueued, when something waits for it, or at a
+// random time between these.
+enum class Timing { eager, late, random };
+
+// The sum that a tensor core makes of an fp32 number and `terms` products at a time: every addend
+// is truncated to 24 + `extra_bits` bits below the largest, and the sum to 24 bits. A100: 8 terms,
+// 1 bit; H100: 16 terms, 2 bits (Fasi et al. 2021; Li et al. 2024). With 0 terms the sum is exact
+// and rounded once.
+struct TensorCore {
+  int terms = 16;
+  int extra_bits = 2;
+};
+
+constexpr std::int64_t no_call = -1;
+
+struct Settings {
+  Order order = Order::random;
+  Timing timing = Timing::late;
+  std::uint64_t seed = 1;
+  int devices = 1;
+  int driver = 13000;
+  std::size_t memory = std::size_t{1} << 30;
+  std::size_t shared_memory = std::size_t{227} << 10;  // of a block
+  std::int64_t failing_call = no_call;                 // number of the call that fails, from 0
+  int failure = 2;                                     // its error: out of memory
+  TensorCore tensor_core;
+};
+
+// Calls of the runtime, and what they asked for.
+struct Counts {
+  std::int64_t calls = 0;
+  std::int64_t launches = 0;
+  std::int64_t waits = 0;  // of the host, for a stream or an event
+  std::int64_t bytes_to_device = 0;
+  std::int64_t bytes_to_host = 0;
+};
+
+// Frees everything and begins anew: counts at zero, no violation.
+void restart(const Settings& settings);
+Settings settings();
+Counts counts();
+
+std::size_t bytes_in_use();     // of the device's memory
+std::int64_t objects_in_use();  // allocations, pinned or on the device, streams and events
+std::string violation();        // the first thing that a device must not be asked for; or empty
+
+}  // namespace sigmascope::simulator

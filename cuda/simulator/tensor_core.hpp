@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How a tensor core adds up products of bf16 numbers.
+#pragma once
+
+#include <array>
+
+#include "simulator/settings.hpp"
+
+namespace sigmascope::simulator {
+
+constexpr int mma_depth = 16;
+
+using Terms = std::array<double, mma_depth>;
+
+// `sum` + the products of left and right, rounded as the core rounds.
+float tensor_core_sum(const TensorCore& core, float sum, const Terms& left, const Terms& right);
+
+}  // namespace sigmascope::simulator

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The simulated device notices planted mistakes, and finds none where there is none."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support.cuda_builds import ASAN, PLAIN, TSAN, Build, built, compiler
+
+pytestmark = [
+    pytest.mark.unsanitized,
+    pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler"),
+]
+
+HERE = Path(__file__).parent
+SOURCES = [HERE / "planted.cu", HERE / "planted_main.cpp"]
+MISTAKES = re.findall(
+    r"^  (\w+),$", (HERE / "planted.hpp").read_text(encoding="utf-8"), flags=re.MULTILINE
+)
+RACES_ALONE = ("no_atomic",)
+"""Mistakes that show in no value, because fibers take turns: ThreadSanitizer sees them."""
+
+ORDERS, TIMINGS, SEEDS = range(3), range(3), range(3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cuda")
+
+
+def program(build: Build, folder: Path) -> Path:
+    path = folder / build.name / "program"
+    return path if path.exists() else built(build, SOURCES, folder / build.name)
+
+
+def run(build: Build, folder: Path, *arguments: int) -> tuple[int, str]:
+    """Return the exit status and what was printed."""
+    command = [str(program(build, folder)), *map(str, arguments)]
+    if build is TSAN:  # which wants its addresses where they are without randomisation
+        command = ["setarch", "-R", *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if build is TSAN and "Operation not permitted" in done.stderr:
+        pytest.skip("the addresses of a process cannot be fixed here")
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_there_are_a_dozen_kinds_of_mistakes() -> None:
+    assert MISTAKES[0] == "none"
+    assert len(MISTAKES) - 1 >= 12
+
+
+@pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
+def test_right_kernels_are_right_in_every_order(build: Build, folder: Path) -> None:
+    orders, seeds = (ORDERS, SEEDS) if build is PLAIN else (ORDERS[-1:], SEEDS[:1])
+    for order, timing, seed in itertools.product(orders, TIMINGS, seeds):
+        status, text = run(build, folder, 0, order, timing, seed)
+        assert status == 0, text
+        assert " 0 objects left; right answers" in text
+
+
+@pytest.mark.parametrize("mistake", [m for m in MISTAKES[1:] if m not in RACES_ALONE])
+def test_a_planted_mistake_is_noticed(mistake: str, folder: Path) -> None:
+    number = MISTAKES.index(mistake)
+    assert any(
+        run(PLAIN, folder, number, order, timing, seed)[0]
+        for order, timing, seed in itertools.product(ORDERS, TIMINGS, SEEDS)
+    )
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "no_atomic",
+        "barrier_before_read",
+        "barrier_before_refill",
+        "warp_barrier",
+        "pinned_refilled",
+        "panel_not_awaited",
+        "answer_not_awaited",
+    ],
+)
+def test_a_race_is_reported_as_one(mistake: str, folder: Path) -> None:
+    assert any(
+        "WARNING: ThreadSanitizer: data race"
+        in run(TSAN, folder, MISTAKES.index(mistake), order, timing, 1)[1]
+        for order, timing in itertools.product(ORDERS, TIMINGS[:2])
+    )
+
+
+@pytest.mark.parametrize("mistake", ["past_shared", "no_guard"])
+def test_a_step_past_the_end_is_reported_as_one(mistake: str, folder: Path) -> None:
+    status, text = run(ASAN, folder, MISTAKES.index(mistake), 0, 1, 1)
+    assert status != 0
+    assert "AddressSanitizer" in text
+
+
+def test_any_call_may_fail_and_nothing_is_left_behind(folder: Path) -> None:
+    _, text = run(PLAIN, folder, 0, 0, 1, 1)
+    calls = int(text.split()[0])
+    failed = 0
+    for number in range(calls):
+        status, text = run(PLAIN, folder, 0, 0, 1, 1, number)
+        assert " 0 objects left" in text, f"call {number}: {text}"
+        assert status in (0, 1)
+        failed += status
+    assert failed > calls / 2  # the rest are calls of destructors, which must not throw
