@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What kernels include. Under a CUDA compiler it is CUDA's language; else it is the simulator's.
+// The language of kernels: under a CUDA compiler CUDA's own, else the simulator's.
 //
 // Shared memory is always dynamic and comes from shared_memory(). Kernels start by launch(). PTX is
 // in the wrappers below alone, each with a counterpart in the simulator.

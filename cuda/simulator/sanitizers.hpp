@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the sanitizers have to know of memory, stacks and order; without a sanitizer, nothing.
+// Hints to the sanitizers on memory, stacks and order; empty without a sanitizer.
 //
 // ThreadSanitizer takes each CUDA thread, each stream and the host for a thread of its own. Only
 // barriers, events and waits order them. The simulator itself is then compiled without

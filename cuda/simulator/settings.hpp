@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a simulated device does where CUDA leaves order or content open, and what it counts.
+// Settings of a simulated device, for what CUDA leaves open: order and content; and its counters.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How a tensor core adds up products of bf16 numbers.
+// The sum that a tensor core makes of products of bf16 numbers.
 #pragma once
 
 #include <array>

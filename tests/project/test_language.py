@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.support.sources import CPP, CUDA, sources
 
 ROOT = Path(__file__).parents[2]
-CPP = ROOT / "cpp"
+NATIVE = (".cpp", ".hpp", ".cu", ".cuh")
 PACKAGE = ROOT / "python" / "sigmascope"
 GLOSSARY = ROOT / "docs" / "glossary.md"
 
@@ -87,7 +88,7 @@ def test_docstrings_are_no_fragments() -> None:
 
 def test_comments_of_cpp_files_are_no_fragments() -> None:
     found = []
-    for path in sorted(p for p in CPP.rglob("*") if p.suffix in {".cpp", ".hpp"}):
+    for path in sources(CPP, *NATIVE) + sources(CUDA, *NATIVE):
         second = path.read_text(encoding="utf-8").splitlines()[1]
         if second.startswith("//") and is_fragment(second.removeprefix("//").strip()):
             found.append(Place(path, 2, second))

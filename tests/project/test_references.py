@@ -63,7 +63,7 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
     elif path.suffix in (".py", ".pyi"):
         yield from docstrings(path)
         yield from ((i, s) for i, line in enumerate(text.split("\n"), 1) for s in comment(line))
-    elif path.suffix in (".cpp", ".hpp"):
+    elif path.suffix in (".cpp", ".hpp", ".cu", ".cuh"):
         yield from (
             (line_of(text, found.start()), found[0])
             for found in re.finditer(r"//[^\n]*|/\*.*?\*/", text, re.DOTALL)

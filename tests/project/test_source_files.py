@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from tests.support.sources import CPP, PACKAGE, ROOT, sources
+from tests.support.sources import CPP, CUDA, PACKAGE, ROOT, sources
 
 
 def written_files() -> list[Path]:
@@ -32,10 +32,10 @@ def test_every_source_file_names_its_licence_first() -> None:
 
 
 def test_files_stay_readable_at_one_sitting() -> None:
-    for folder, most in ((CPP, 300), (PACKAGE, 300), (ROOT / "tests", 400)):
+    for folder, most in ((CPP, 300), (CUDA, 300), (PACKAGE, 300), (ROOT / "tests", 400)):
         long = {
             str(path.relative_to(ROOT)): lines
-            for path in sources(folder, ".cpp", ".hpp", ".py", ".pyi")
+            for path in sources(folder, ".cpp", ".hpp", ".cu", ".cuh", ".py", ".pyi")
             if (lines := len(path.read_text(encoding="utf-8").splitlines())) > most
         }
         assert not long, f"more than {most} lines; look for the second idea in: {long}"

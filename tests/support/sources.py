@@ -12,13 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CPP = ROOT / "cpp"
+CUDA = ROOT / "cuda"
 PACKAGE = ROOT / "python" / "sigmascope"
-FOLDERS = ("python", "cpp", "tests", "benchmarks")
+FOLDERS = ("python", "cpp", "cuda", "tests", "benchmarks")
+SUFFIXES = [".py", ".pyi", ".cpp", ".hpp", ".cu", ".cuh", ".js", ".css", ".toml", ".txt"]
 SOURCES = sorted(
-    path
-    for folder in FOLDERS
-    for path in (ROOT / folder).rglob("*")
-    if path.suffix in {".py", ".pyi", ".cpp", ".hpp", ".js", ".css", ".toml", ".txt"}
+    path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = sorted(
