@@ -42,7 +42,7 @@ def calibration(base: Weights, tmp_path_factory: pytest.TempPathFactory) -> Cali
     before = written(folder / "base.safetensors", base)
     runs = []
     for label, exponent in (("narrow", NARROW), ("broad", BROAD)):
-        for seed in range(5):
+        for seed in range(8):
             after = updated(base, exponent, seed=10 * seed + (label == "broad"))
             path = written(folder / f"{label}{seed}.safetensors", after)
             runs.append((rows_of(before, path), label, "base"))

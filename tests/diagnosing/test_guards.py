@@ -6,11 +6,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
-from tests.diagnosing.test_diagnoses import NARROW, RECIPE, known_runs
+from tests.diagnosing.test_diagnoses import BROAD, NARROW, RECIPE, known_runs
 from tests.support.updates import rows_of_update
 
 from sigmascope.diagnosing import Calibration, Diagnosis, diagnose
+from sigmascope.diagnosing.pattern import distance
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +120,39 @@ def test_a_calibration_whose_broad_runs_lie_lower_says_nothing() -> None:
     assert found.verdict == "refused"
     assert "order" in [guard.name for guard in found.refusals]
     assert "do not lie above the narrow ones" in found.text
+
+
+def test_the_score_of_a_class_with_another_pattern_is_refused() -> None:
+    """First layers far above, the others below: the mean is that of broad runs."""
+    calibration = Calibration.fit(known_runs(), recipe=RECIPE, score="spread")
+    options: dict[str, Any] = {"recipe": RECIPE, "group": "base0"}
+    broad = rows_of_update(BROAD, seed=10)
+    plain = diagnose(broad, calibration, **options)
+    assert plain.verdict == "broad"
+    factors = {0: 1.45, 1: 0.88, 2: 0.88, 3: 0.89}
+    mixed = [
+        row | {"projected_effective_rank": row["projected_effective_rank"] * factors[row["layer"]]}
+        for row in broad
+    ]
+    found = diagnose(mixed, calibration, **options)
+    assert found.score == pytest.approx(plain.score, abs=0.005)
+    assert found.verdict == "refused"
+    assert [guard.name for guard in found.refusals] == ["pattern"]
+    assert re.search(
+        r"are 1\d\.\d standard deviations from broad runs \(root mean square over 16\); those of "
+        r"one group at most 2\.\d+ from the others, which with 50 % more leaves it out",
+        outcome(found, "pattern")[1],
+    )
+
+
+def test_few_runs_have_no_pattern() -> None:
+    few = Calibration.fit(known_runs(1, 3), score="spread")
+    found = diagnose(rows_of_update(NARROW, seed=9), few, group="base0")
+    assert outcome(found, "pattern")[0] == "qualified"
+    assert "it needs 4 narrow runs; there are 3" in outcome(found, "pattern")[1]
+
+
+def test_the_distance_from_runs_is_in_standard_deviations() -> None:
+    """Closed form: two runs at -1 and 1 have a standard deviation of the square root of two."""
+    runs = np.array([[-1.0, 4.0, 0.0], [1.0, 4.0, 2.0]])
+    assert distance(np.array([2.0, 9.0, 1.0]), runs) == pytest.approx(np.sqrt(2 / 3))

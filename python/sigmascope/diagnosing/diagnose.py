@@ -13,6 +13,7 @@ from sigmascope.series.sources import Source, SourceRows, read_source
 from .calibration import Calibration
 from .guards import Guard, guards_of
 from .paired import PairedDiagnosis, names_of, paired
+from .pattern import pattern_guard
 from .places import Update, bands_of, update_of
 from .result import LIMITS, NOVELTY, Diagnosis, PlaceValue, Verdict
 from .validation import ErrorRate
@@ -116,6 +117,12 @@ def _with_calibration(
     alpha: float,
 ) -> Diagnosis:
     rate, scored = calibration.error_rate(alpha), calibration.scored()
+    score = judgement = None
+    sources: tuple[str, ...] = ()
+    if set(update.places).intersection(calibration.score.places):
+        score = calibration.score.of(update.places)
+        narrow, broad = (class_of(side, scored, group) for side in ("narrow", "broad"))
+        judgement, sources = judged(score, narrow, broad, alpha), (narrow.source, broad.source)
     guards = guards_of(
         update,
         [run.update for run in calibration.runs],
@@ -125,12 +132,9 @@ def _with_calibration(
         rate,
         alpha,
     )
-    score = judgement = None
-    sources: tuple[str, ...] = ()
-    if set(update.places).intersection(calibration.score.places):
-        score = calibration.score.of(update.places)
-        narrow, broad = (class_of(side, scored, group) for side in ("narrow", "broad"))
-        judgement, sources = judged(score, narrow, broad, alpha), (narrow.source, broad.source)
+    if judgement is not None:
+        side = judgement.word if judgement.word in ("narrow", "broad") else None
+        guards = (*guards, pattern_guard(update.places, calibration.labelled(), side))
     refused = [guard for guard in guards if guard.outcome == "refused"]
     reasons: tuple[str, ...]
     if judgement is None or refused:

@@ -35,7 +35,7 @@ class Guard:
     ----------
     name : str
         "recipe", "rounding", "formats", "size", "decay", "profile", "architecture", "places",
-        "matrices", "adapter", "order", "error rate", "groups" or "unchanged".
+        "matrices", "adapter", "order", "error rate", "groups", "unchanged" or "pattern".
     outcome : str
         "passed", "qualified" (the answer holds under a condition) or "refused".
     text : str
