@@ -10,7 +10,7 @@ import pytest
 from tests.support.updates import rows_of_update
 
 from sigmascope.diagnosing import PairedDiagnosis, diagnose
-from sigmascope.diagnosing.paired import _sign_flip
+from sigmascope.diagnosing.paired import _inverted, _sign_flip, signs_of
 
 
 def test_a_narrower_model_is_named() -> None:
@@ -42,12 +42,37 @@ def test_sign_flips_are_all_tried_or_drawn() -> None:
     rng = np.random.default_rng(0)
     sums = rng.standard_normal(8) + 0.3
     every = [abs(np.dot(signs, sums)) for signs in product((1, -1), repeat=8)]
-    assert _sign_flip(sums, 0) == np.mean(np.array(every) >= abs(sums.sum()) * (1 - 1e-12))
+    assert _sign_flip(sums, signs_of(8, 0)) == np.mean(
+        np.array(every) >= abs(sums.sum()) * (1 - 1e-12)
+    )
     many = rng.standard_normal(40) + 0.1
-    p = _sign_flip(many, 0)
-    assert p == _sign_flip(many, 0)
-    assert abs(p - _sign_flip(many, 1)) < 0.05
+    p = _sign_flip(many, signs_of(40, 0))
+    assert p == _sign_flip(many, signs_of(40, 0))
+    assert abs(p - _sign_flip(many, signs_of(40, 1))) < 0.05
     assert p >= 1 / 10_000
+
+
+@pytest.mark.parametrize("blocks", [6, 8, 11, 30])
+def test_the_interval_holds_zero_where_it_is_not_rejected(blocks: int) -> None:
+    """Also with one block far from the others, where a normal interval says otherwise."""
+    rng = np.random.default_rng(blocks)
+    signs, counts = signs_of(blocks, 0), np.full(blocks, 3)
+    for i in range(60):
+        sums = rng.standard_normal(blocks) + 0.5
+        sums[0] += 10 * (i % 2)
+        low, high = _inverted(sums, counts, signs, 0.05)
+        assert low < sums.sum() / counts.sum() < high
+        assert (low < 0 < high) == (_sign_flip(sums, signs) > 0.05)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    signs, counts = signs_of(8, 0), np.full(8, 2)
+    held = 0
+    for _ in range(1000):
+        low, high = _inverted(2 * (0.3 + 0.1 * rng.standard_t(3, 8)), counts, signs, 0.05)
+        held += low <= 0.3 <= high
+    assert 0.93 <= held / 1000 <= 0.985
 
 
 def test_few_blocks_have_no_p_value() -> None:

@@ -29,6 +29,9 @@ DRAWS = 10_000
 LEAST_BLOCKS = 6
 """Fewest blocks for a p-value: with fewer, no assignment of signs is rare."""
 
+STEPS, HALVINGS = 50, 20
+"""Differences that are tried on each side of an interval, and halvings of the last step."""
+
 MLP = "mlp"
 
 
@@ -41,7 +44,8 @@ class PairedDiagnosis:
     difference : float
         Mean over matrices of ln(effective rank of the second update / that of the first).
     interval : tuple of float
-        Interval of the difference at 1 - alpha, by Student's distribution over blocks.
+        Interval of the difference at 1 - alpha: the differences that random signs of the blocks do
+        not reject; for fewer than 6 blocks, by Student's distribution over blocks.
     p : float or None
         Probability of a difference as large under random signs of the blocks; None for fewer than
         6 blocks.
@@ -137,10 +141,16 @@ def paired(
     counts = np.array([len(each) for each in blocks.values()])
     matrices = int(counts.sum())
     difference = float(sums.sum() / matrices)
+    if len(sums) >= LEAST_BLOCKS:
+        signs = signs_of(len(sums), seed)
+        p = _sign_flip(sums, signs)
+        interval = _inverted(sums, counts, signs, alpha)
+    else:
+        p, interval = None, _student(sums, counts, difference, alpha)
     return PairedDiagnosis(
         difference,
-        _interval(sums, counts, difference, alpha),
-        _sign_flip(sums, seed) if len(sums) >= LEAST_BLOCKS else None,
+        interval,
+        p,
         matrices,
         len(sums),
         alpha,
@@ -148,7 +158,7 @@ def paired(
     )
 
 
-def _interval(
+def _student(
     sums: np.ndarray, counts: np.ndarray, difference: float, alpha: float
 ) -> tuple[float, float]:
     """Return the interval of the mean over matrices, with blocks as independent units."""
@@ -161,9 +171,34 @@ def _interval(
     return difference - half, difference + half
 
 
-def _sign_flip(sums: np.ndarray, seed: int) -> float:
+def _inverted(
+    sums: np.ndarray, counts: np.ndarray, signs: NDArray[np.float64], alpha: float
+) -> tuple[float, float]:
+    """Return the interval of the differences that random signs do not reject at alpha.
+
+    At `reach` from the mean all blocks differ in one direction, and random signs reject.
+    """
+    difference = float(sums.sum() / counts.sum())
+    reach = float(np.max(np.abs(sums / counts - difference))) + 1e-12
+
+    def end(side: float) -> float:
+        steps = difference + side * reach * np.linspace(0.0, 1.0, STEPS + 1)
+        kept = [x for x in steps if _sign_flip(sums - x * counts, signs) > alpha]
+        inside = max(kept, key=lambda x: side * x, default=difference)
+        outside = inside + side * reach / STEPS
+        for _ in range(HALVINGS):
+            middle = 0.5 * (inside + outside)
+            if _sign_flip(sums - middle * counts, signs) > alpha:
+                inside = middle
+            else:
+                outside = middle
+        return float(outside)
+
+    return end(-1.0), end(1.0)
+
+
+def _sign_flip(sums: np.ndarray, signs: NDArray[np.float64]) -> float:
     """Return the share of assignments of signs whose sum is as large as the observed one."""
-    signs = signs_of(len(sums), seed)
     observed = abs(float(sums.sum()))
     return float(np.mean(np.abs(signs @ sums) >= observed * (1 - 1e-12)))
 
