@@ -147,17 +147,18 @@ def _with_calibration(
         verdict = judgement.word
         reasons = _reasons(name, judgement, narrow, broad, rate, guards)
     return Diagnosis(
-        name,
-        verdict,
-        judgement,
-        score,
-        sources,
-        rate,
-        guards,
-        _places(update, calibration),
-        reasons,
-        alpha,
-        update,
+        name=name,
+        verdict=verdict,
+        judgement=judgement,
+        score=score,
+        sources=sources,
+        error_rate=rate,
+        guards=guards,
+        places=_places(update, calibration),
+        positions={} if judgement is None else _positions(calibration, rate, narrow, broad),
+        reasons=reasons,
+        alpha=alpha,
+        update=update,
     )
 
 
@@ -202,6 +203,18 @@ def _percent(p: float) -> str:
     return f"{100 * p:.2g} %" if p < 0.095 else f"{min(100 * p, 99):.0f} %"
 
 
+def _positions(
+    calibration: Calibration, rate: ErrorRate, narrow: Class, broad: Class
+) -> dict[str, tuple[float, ...]]:
+    """Return where the runs lie between the levels that the model is compared with."""
+    low, high = narrow.level.mean, broad.level.mean
+    sides = [run.side for run in calibration.labelled()]
+    return {
+        side: tuple((x - low) / (high - low) for i, x in rate.scores.items() if sides[i] == side)
+        for side in ("narrow", "broad")
+    }
+
+
 def _places(update: Update, calibration: Calibration) -> tuple[PlaceValue, ...]:
     runs = [(run.values, run.side) for run in calibration.labelled()]
     found = []
@@ -237,20 +250,21 @@ def _without_calibration(name: str, update: Update, alpha: float) -> Diagnosis:
         "How narrow its data was cannot be told without runs of known data.",
     )
     return Diagnosis(
-        name,
-        "no calibration",
-        None,
-        None,
-        (),
-        None,
-        (),
-        tuple(
+        name=name,
+        verdict="no calibration",
+        judgement=None,
+        score=None,
+        sources=(),
+        error_rate=None,
+        guards=(),
+        places=tuple(
             PlaceValue(place, place.text(bands_of(update.layers[place.tower])), value, (), (), ())
             for place, value in sorted(update.places.items())
         ),
-        reasons,
-        alpha,
-        update,
+        positions={},
+        reasons=reasons,
+        alpha=alpha,
+        update=update,
     )
 
 

@@ -80,6 +80,9 @@ class Diagnosis:
     guards : tuple of Guard
         Conditions, with their numbers.
     places : tuple of PlaceValue
+    positions : dict of str to tuple of float
+        Positions of the narrow and of the broad runs of the calibration, each by the score that is
+        fitted without its group.
     reasons : tuple of str
         Sentences: the verdict first.
     alpha : float
@@ -94,6 +97,7 @@ class Diagnosis:
     error_rate: ErrorRate | None
     guards: tuple[Guard, ...]
     places: tuple[PlaceValue, ...]
+    positions: dict[str, tuple[float, ...]]
     reasons: tuple[str, ...]
     alpha: float
     update: Update
@@ -186,5 +190,6 @@ class Diagnosis:
                 }
                 for each in self.places
             ],
+            "positions": {side: list(found) for side, found in self.positions.items()},
             "limits": list(LIMITS),
         }

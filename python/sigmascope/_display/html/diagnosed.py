@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sigmascope._display.text import writable
 
@@ -18,6 +18,22 @@ from .templates import filled, head, part
 
 WIDTH, LABELS, RIGHT, TOP, ROW = 900, 250, 20, 10, 30
 DOT = 4.5
+
+
+class Axis(NamedTuple):
+    """The axis of strips: its label for readers, its numbers and their unit."""
+
+    label: str
+    number: Callable[[float], float]
+    unit: str
+
+
+PER_CENT = Axis(
+    "Effective rank of the update at each place, with the runs of the calibration",
+    lambda value: 100 * math.exp(value),
+    " %",
+)
+PLAIN = Axis("Position of the score, with the runs of the calibration", lambda value: value, "")
 
 _MARKS = {"passed": "passed", "qualified": "condition", "refused": "refused"}
 _TITLES = {
@@ -82,7 +98,7 @@ def _increments(record: Mapping[str, Any]) -> Iterator[str]:
         {"text": name, "value": value, "narrow": [], "broad": [], "others": []}
         for name, value in zip(record["names"], record["spreads"], strict=True)
     ]
-    yield _strips(values)
+    yield _strips(values, PER_CENT)
 
 
 def _paired(record: Mapping[str, Any]) -> Iterator[str]:
@@ -103,7 +119,16 @@ def _body(record: Mapping[str, Any]) -> Iterator[str]:
         "rank: geometric mean over the matrices at each place. Narrow data lowers it.</p>"
     )
     yield _key(record["places"])
-    yield _strips(record["places"])
+    yield _strips(record["places"], PER_CENT)
+    if record["judgement"] is not None:
+        yield (
+            "<p class='note'>Position of the score between the levels of narrow runs (0) and broad "
+            f"runs (1), with its interval at {100 * (1 - record['alpha']):g}&nbsp;%; each run by the "
+            "score that is fitted without its group.</p>"
+        )
+        found = record["judgement"]
+        score = {"text": "position", "value": found["position"], "interval": found["interval"]}
+        yield _strips([score | record["positions"] | {"others": []}], PLAIN)
     if record["guards"]:
         yield "<h3>Conditions</h3>"
         guards = "".join(map(_guard, record["guards"]))
@@ -134,25 +159,30 @@ def _key(places: Sequence[Mapping[str, Any]]) -> str:
     return f"<p class='signs'>{''.join(parts)}</p>"
 
 
-def _strips(places: Sequence[Mapping[str, Any]]) -> str:
-    """Draw a strip for each place, on one axis in per cent of the full rank."""
+def _strips(places: Sequence[Mapping[str, Any]], axis: Axis) -> str:
+    """Draw a strip for each place, on one axis."""
     every = [
-        x
+        axis.number(x)
         for place in places
-        for x in (place["value"], *place["narrow"], *place["broad"], *place["others"])
+        for x in (
+            place["value"],
+            *place["narrow"],
+            *place["broad"],
+            *place["others"],
+            *place.get("interval", ()),
+        )
     ]
-    low, high = 100 * math.exp(min(every)), 100 * math.exp(max(every))
+    low, high = min(every), max(every)
     room = 0.04 * (high - low) or 1.0
     low, high = low - room, high + room
 
     def x_of(value: float) -> float:
-        share = (100 * math.exp(value) - low) / (high - low)
+        share = (axis.number(value) - low) / (high - low)
         return LABELS + share * (WIDTH - LABELS - RIGHT)
 
     height = TOP + ROW * len(places) + 30
     parts = [
-        f"<svg class='strips' viewBox='0 0 {WIDTH} {height}' role='img' "
-        "aria-label='Effective rank of the update at each place, with the runs of the calibration'>"
+        f"<svg class='strips' viewBox='0 0 {WIDTH} {height}' role='img' aria-label='{axis.label}'>"
     ]
     for i, place in enumerate(places):
         y = TOP + ROW * i + ROW / 2
@@ -166,16 +196,23 @@ def _strips(places: Sequence[Mapping[str, Any]]) -> str:
                 f"<circle class='{kind}' cx='{x_of(x):.1f}' cy='{y + shift:.1f}' r='{DOT}'/>"
                 for x in place[side]
             ]
+        if "interval" in place:
+            left, right = map(x_of, place["interval"])
+            parts.append(
+                f"<line class='interval' x1='{left:.1f}' x2='{right:.1f}' "
+                f"y1='{y:.1f}' y2='{y:.1f}'/>"
+            )
         at = x_of(place["value"])
         parts.append(
             f"<line class='model' x1='{at:.1f}' x2='{at:.1f}' y1='{y - 12:.1f}' y2='{y + 12:.1f}'>"
-            f"<title>{100 * math.exp(place['value']):.1f} %</title></line>"
+            f"<title>{axis.number(place['value']):.3g}{axis.unit}</title></line>"
         )
     base = TOP + ROW * len(places) + 16
     for tick in _ticks(low, high):
         at = LABELS + (tick - low) / (high - low) * (WIDTH - LABELS - RIGHT)
         parts.append(
-            f"<text class='tick' x='{at:.1f}' y='{base}' text-anchor='middle'>{tick:g} %</text>"
+            f"<text class='tick' x='{at:.1f}' y='{base}' text-anchor='middle'>"
+            f"{tick:g}{axis.unit}</text>"
         )
     return "".join([*parts, "</svg>"])
 
