@@ -245,6 +245,7 @@ def test_factors_that_share_no_direction_have_a_product_of_zero(
     assert np.all(LowRank(B, A).spectrum().values == 0)
 
 
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("shape", [(40, 1, 30), (30, 16, 50), (3000, 16, 500), (90, 90, 90)])
 @pytest.mark.parametrize("vectors", [False, True])
 def test_memory_is_as_it_says(shape: tuple[int, int, int], vectors: bool) -> None:

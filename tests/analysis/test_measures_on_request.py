@@ -81,6 +81,7 @@ def test_farms_is_the_same_at_every_effort(effort: str) -> None:
     assert found.value == pytest.approx(ss.statistics.alpha_farms(parts).value, rel=1e-9)
 
 
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("shape", [(500, 1200), (1100, 1100)])
 def test_farms_of_the_transpose_is_the_same(shape: tuple[int, int]) -> None:
     A, _ = ks.llm(*shape, seed=5)

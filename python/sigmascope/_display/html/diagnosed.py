@@ -123,8 +123,8 @@ def _body(record: Mapping[str, Any]) -> Iterator[str]:
     if record["judgement"] is not None:
         yield (
             "<p class='note'>Position of the score between the levels of narrow runs (0) and broad "
-            f"runs (1), with its interval at {100 * (1 - record['alpha']):g}&nbsp;%; each run by the "
-            "score that is fitted without its group.</p>"
+            f"runs (1), with its interval at {100 * (1 - record['alpha']):g}&nbsp;%; each run by "
+            "the score that is fitted without its group.</p>"
         )
         found = record["judgement"]
         score = {"text": "position", "value": found["position"], "interval": found["interval"]}
