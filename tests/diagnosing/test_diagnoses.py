@@ -70,6 +70,18 @@ def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> No
     assert "one group only" in found.text
 
 
+def test_between_classes_far_apart_a_model_is_unlike_both() -> None:
+    runs = [
+        (rows_of_update(share, seed=10 * i + s), label, "base")
+        for i in range(6)
+        for s, (share, label) in enumerate(((0.45, "narrow"), (0.65, "broad")))
+    ]
+    calibration = Calibration.fit(runs, score="spread")
+    between = diagnose(rows_of_update(0.55, seed=99), calibration, group="base")
+    assert between.verdict == "unlike both"
+    assert "lies between narrow and broad runs, and would be rare among both" in between.text
+
+
 def test_the_verdict_is_the_table_of_both_chances() -> None:
     runs = [Scored(x, "narrow", "a") for x in (0.0, 0.1, -0.1)]
     runs += [Scored(x, "broad", "a") for x in (1.0, 1.1, 0.9)]

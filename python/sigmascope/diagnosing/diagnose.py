@@ -174,6 +174,9 @@ def _reasons(
     place = (
         f"position {found.position:.2f} [{low:.2f}, {high:.2f}] between {_levels(narrow, broad)}"
     )
+    unlike = "is like neither narrow nor broad runs"
+    if 0 < found.position < 1:
+        unlike = "lies between narrow and broad runs, and would be rare among both"
     chances = (
         f"Of broad runs {_percent(found.p_broad)} would be as low, and of narrow runs "
         f"{_percent(found.p_narrow)} as high, if scores are normally distributed; by ranks, "
@@ -183,7 +186,7 @@ def _reasons(
         "narrow": f"{name} lies where narrow data put its update: {place}.",
         "broad": f"{name} lies where broad data put its update: {place}.",
         "not distinguishable": f"Narrow and broad data are not distinguishable in {name}: {place}.",
-        "unlike both": f"{name} is like neither narrow nor broad runs: {place}.",
+        "unlike both": f"{name} {unlike}: {place}.",
     }[found.word]
     qualified = [guard.text for guard in guards if guard.outcome == "qualified"]
     novelty = [NOVELTY] if found.word == "narrow" else []
