@@ -56,12 +56,16 @@ def counts(said: Mapping[str, int]) -> str:
 
 def verdicts(groups: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
     """Return verdicts on runs that the calibration has not seen, by group and regime."""
-    rows = []
+    rows, refused = [], []
     for group, by_regime in groups.items():
+        if all(set(said) == {"refused"} for each in by_regime.values() for said in each.values()):
+            runs = sum(each["declared"]["refused"] for each in by_regime.values())
+            refused.append(f"{group} ({runs})")
+            continue
         for regime, said in by_regime.items():
-            declared = said["declared"]
-            rows.append((group, regime, counts(said["undeclared"]), counts(declared)))
-    return table(("runs", "data", "recipe not declared", "recipe declared"), rows)
+            rows.append((group, regime, counts(said["undeclared"]), counts(said["declared"])))
+    text = table(("runs", "data", "recipe not declared", "recipe declared"), rows)
+    return f"{text}\n\nRefused, all of them, declared or not: {', '.join(refused)}."
 
 
 def design(found: Mapping[str, Any]) -> str:

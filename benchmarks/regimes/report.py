@@ -23,6 +23,7 @@ from .found import Found, increments_of, load, of
 from .measures import behaviour, ladder, matched_pairs, novelty, novelty_design, permutation
 from .plan import main_plan
 from .run import FOLDER, record_path
+from .runs import STEPS
 
 
 def calibration_of(found: Sequence[Found]) -> Calibration:
@@ -56,9 +57,16 @@ def verdicts(found: Sequence[Found], calibration: Calibration) -> dict[str, Any]
 
 
 def _data(x: Found) -> str:
-    """Return the words for the data of a run."""
+    """Return the words for the data of a run, and for what else its group varies."""
     run = x.run
-    return f"{run.cells} cells, {run.novelty}".rstrip(", ") if run.cells else run.regime
+    words = [run.regime]
+    if run.cells:
+        words = [f"{run.cells} {run.regime}", *filter(None, [run.novelty])]
+    if run.pool and run.regime != "repeated":
+        words.append("repeated")
+    if run.group == "dose" and run.steps != STEPS:
+        words.append(f"{run.steps} steps")
+    return ", ".join(words)
 
 
 def own_refusals(found: Sequence[Found]) -> dict[str, int]:

@@ -6,6 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+STEPS = 120
+"""Steps of a run, unless its group varies them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -48,7 +51,7 @@ class Run:
     cells: int = 0
     novelty: str = ""
     pool: int = 0
-    steps: int = 120
+    steps: int = STEPS
     rate: float = 1.5e-3
     decay: float = 0.1
     optimizer: str = "adamw"
