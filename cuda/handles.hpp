@@ -65,7 +65,7 @@ class Event {
     check(cudaEventRecord(handle_, stream.handle()), "cudaEventRecord");
   }
   // What the stream is given from now on comes after the event.
-  void order(const Stream& stream) const {
+  void precede(const Stream& stream) const {
     check(cudaStreamWaitEvent(stream.handle(), handle_, 0), "cudaStreamWaitEvent");
   }
   void wait() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }

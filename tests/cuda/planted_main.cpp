@@ -64,11 +64,11 @@ bool rows_through_a_ring(Mistake mistake) {
     const bool again = panel >= 2;
     if (again && mistake != Mistake::pinned_refilled) copied[slot].wait();
     std::copy_n(matrix.data() + i * columns, many, staged[slot].data());
-    if (again && mistake != Mistake::panel_overwritten) used[slot].order(copying);
+    if (again && mistake != Mistake::panel_overwritten) used[slot].precede(copying);
     copy(panels[slot].data(), staged[slot].data(), many * sizeof(float), cudaMemcpyHostToDevice,
          copying);
     copied[slot].record(copying);
-    if (mistake != Mistake::panel_not_awaited) copied[slot].order(working);
+    if (mistake != Mistake::panel_not_awaited) copied[slot].precede(working);
     check(planted::run_sum_rows(panels[slot].data(), static_cast<std::int64_t>(many / columns),
                                 columns, sums.data() + i, mistake, working.handle()),
           "sum_rows");
