@@ -52,6 +52,16 @@ def matched_pairs(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
     return result
 
 
+def levels(found: Sequence[Found]) -> dict[str, dict[str, float]]:
+    """Return the runs of every regime of the main recipe, and the mean of the statistic."""
+    regimes = dict.fromkeys(x.run.regime for x in of(found, "main"))
+    chosen = {regime: of(found, "main", regime) for regime in regimes}
+    return {
+        regime: {"runs": len(runs), "effective_rank": math.exp(fmean(x.spread for x in runs))}
+        for regime, runs in chosen.items()
+    }
+
+
 def ladder(found: Sequence[Found], value: Callable[[Found], Mapping[Any, float]]) -> dict[str, Any]:
     """Predict the breadth of every run of the ladder with its base left out.
 

@@ -34,6 +34,13 @@ def pairs(found: Mapping[str, Mapping[str, Any]]) -> str:
     return table(("runs", "pairs", "broad above", "benchmark", "broad"), rows)
 
 
+def means(found: Mapping[str, Mapping[str, float]]) -> str:
+    return ", ".join(
+        f"{regime} {each['effective_rank']:.3f} ({each['runs']} runs)"
+        for regime, each in found.items()
+    )
+
+
 def ladder(found: Mapping[str, Mapping[str, float]]) -> str:
     rows = (
         (
@@ -71,7 +78,7 @@ def verdicts(groups: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
 def design(found: Mapping[str, Any]) -> str:
     few, many = found["cells"]
     rows = []
-    for novelty, words in (("known", "known best"), ("new", "known least")):
+    for novelty, words in (("known", "best"), ("new", "least")):
         ranks = [found["effective_rank"][f"{novelty}, {cells}"] for cells in (few, many)]
         losses = [found["first_loss"][f"{novelty}, {cells}"] for cells in (few, many)]
         rows.append(
@@ -81,7 +88,9 @@ def design(found: Mapping[str, Any]) -> str:
                 f"{found['broad_above'][novelty]} of {found['bases']}",
             )
         )
-    return table(("cells that the base", f"{few} cells", f"{many} cells", "broad above"), rows)
+    return table(
+        ("cells that the base knows", f"{few} cells", f"{many} cells", "broad above"), rows
+    )
 
 
 def behaviour(found: Mapping[str, Mapping[str, float]]) -> str:
@@ -100,6 +109,7 @@ def tables(found: Mapping[str, Any]) -> str:
     parts = [
         "### The sign in matched pairs",
         pairs(found["pairs"]),
+        f"Means of exp(E) over the runs of the main recipe: {means(found['levels'])}.",
         "### The ladder of breadth",
         ladder(found["ladder"]),
         f"With breadths exchanged at random within bases: p of the first row "

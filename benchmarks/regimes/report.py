@@ -20,7 +20,7 @@ from typing import Any
 from sigmascope.diagnosing import Calibration, diagnose
 
 from .found import Found, increments_of, load, of
-from .measures import behaviour, ladder, matched_pairs, novelty, novelty_design, permutation
+from .measures import behaviour, ladder, levels, matched_pairs, novelty, novelty_design, permutation
 from .plan import main_plan
 from .run import FOLDER, record_path
 from .runs import STEPS
@@ -143,6 +143,7 @@ def main() -> None:
     calibration = calibration_of(found)
     result = {
         "pairs": matched_pairs([*found, *increments_of(found, given.folder)]),
+        "levels": levels(found),
         "ladder": controls(found),
         "permutation": permutation(found, given.permutations),
         "verdicts": verdicts(found, calibration),
