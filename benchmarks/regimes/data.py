@@ -91,12 +91,12 @@ def cells_by_loss(model: Decoder) -> list[tuple[float, Cell]]:
     return sorted(found)
 
 
-def matched_cells(model: Decoder, run: Run) -> list[Cell]:
+def matched_cells(ranked: Sequence[tuple[float, Cell]], run: Run) -> list[Cell]:
     """Draw cells on which the base's mean loss is that of all cells it knows best, or least.
 
-    Runs on many and on few of these cells differ in breadth, and begin with the same loss.
+    `ranked` is what :func:`cells_by_loss` returns for the base. Runs on many and on few of these
+    cells differ in breadth, and begin with the same loss.
     """
-    ranked = cells_by_loss(model)
     chosen = ranked[:KNOWN] if run.novelty == "known" else ranked[-KNOWN:]
     mean = fmean(loss for loss, _ in chosen)
     r = random.Random(f"{run.novelty} {run.seed} {run.cells}")

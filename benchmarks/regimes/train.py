@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import images, text
 from .corpus import CODES, END, PAD, VOCABULARY, Example
-from .data import loss_of, matched_cells, stream_of
+from .data import cells_by_loss, loss_of, matched_cells, stream_of
 from .images import VisionLanguage
 from .model import Decoder, Shape
 from .runs import Run
@@ -99,7 +99,7 @@ def trained(run: Run, folder: Path) -> dict[str, Any]:
         for layer in layers.values():
             for letter, factor in zip("BA", layer.adapt(run.low_rank, 2.0), strict=True):
                 layer.register_parameter(f"lora_{letter}", factor)
-    cells = matched_cells(model, run) if run.novelty else []
+    cells = matched_cells(cells_by_loss(model), run) if run.novelty else []
     stream = stream_of(run, model.shape.length, cells)
     optimizers = _optimizers(model, run)
     losses = []

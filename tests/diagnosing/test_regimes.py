@@ -124,12 +124,13 @@ def test_every_run_of_every_plan_has_a_model_and_data() -> None:
 def test_few_and_many_cells_are_matched_by_the_loss_of_the_base() -> None:
     runs = [run for run in novelty_plan(1) if run.base]
     model = model_of(runs[0])
-    losses = {cell: loss for loss, cell in cells_by_loss(model)}
+    ranked = cells_by_loss(model)
+    losses = {cell: loss for loss, cell in ranked}
     means = {}
     for run in runs:
-        cells = matched_cells(model, run)
+        cells = matched_cells(ranked, run)
         assert len(set(cells)) == run.cells
-        assert cells == matched_cells(model, run)
+        assert cells == matched_cells(ranked, run)
         means[run.novelty, run.cells] = float(np.mean([losses[cell] for cell in cells]))
     ordered = sorted(losses.values())
     gap = np.mean(ordered[-32:]) - np.mean(ordered[:32])
