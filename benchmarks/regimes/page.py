@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,17 @@ def tables(found: Mapping[str, Any]) -> str:
         f"breadth {novelty['loss_at_fixed_breadth']:.2f}.",
     ]
     if found["novelty_design"]:
-        parts.append(design(found["novelty_design"]))
+        parts += [
+            "Few cells and many, with the same loss of the base before: exp(E), and in brackets "
+            "the mean loss of the first five steps.",
+            design(found["novelty_design"]),
+        ]
     if found["behaviour"]:
-        parts += ["### Behaviour", behaviour(found["behaviour"])]
+        parts += [
+            "### Behaviour",
+            "Share of examples whose whole answer is right, after 250 steps of width 128.",
+            behaviour(found["behaviour"]),
+        ]
     return "\n\n".join(parts)
 
 
@@ -148,8 +157,10 @@ def main() -> None:
     parser.add_argument("found", type=Path, help="what the report wrote")
     given = parser.parse_args()
     found = json.loads(given.found.read_text(encoding="utf-8"))
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        sys.exit(f"{PAGE}: no markers for the tables")
     text = f"{before}{BEGIN}\n\n{tables(found)}\n\n{END}{after}"
     PAGE.write_text(text, encoding="utf-8")
 

@@ -111,3 +111,11 @@ def test_any_call_may_fail_and_nothing_is_left_behind(folder: Path) -> None:
         assert status in (0, 1)
         failed += status
     assert failed > calls / 2  # the rest are calls of destructors, which must not throw
+
+
+@pytest.mark.parametrize("build", [PLAIN, ASAN], ids=lambda build: build.name)
+def test_the_runtime_and_the_language_do_what_is_documented(build: Build, folder: Path) -> None:
+    sources = [HERE / "runtime_kernels.cu", HERE / "runtime_main.cpp"]
+    made = built(build, sources, folder / f"runtime-{build.name}")
+    done = subprocess.run([str(made)], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr

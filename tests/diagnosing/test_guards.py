@@ -12,7 +12,7 @@ from tests.diagnosing.test_diagnoses import BROAD, NARROW, RECIPE, known_runs
 from tests.support.updates import rows_of_update
 
 from sigmascope.diagnosing import Calibration, Diagnosis, diagnose
-from sigmascope.diagnosing.pattern import distance
+from sigmascope.diagnosing.pattern import FARTHER, _left_out_distances, distance
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +156,14 @@ def test_the_distance_from_runs_is_in_standard_deviations() -> None:
     """Closed form: two runs at -1 and 1 have a standard deviation of the square root of two."""
     runs = np.array([[-1.0, 4.0, 0.0], [1.0, 4.0, 2.0]])
     assert distance(np.array([2.0, 9.0, 1.0]), runs) == pytest.approx(np.sqrt(2 / 3))
+
+
+@pytest.mark.parametrize(("runs", "most"), [(5, 0.02), (8, 0.005)])
+def test_one_more_run_of_a_class_rarely_has_another_pattern(runs: int, most: float) -> None:
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(2000):
+        known, one = rng.standard_normal((runs, 16)), rng.standard_normal(16)
+        limit = (1 + FARTHER) * max(_left_out_distances(known, ["base"] * runs))
+        refused += distance(one, known) > limit
+    assert refused <= most * 2000

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.peak_memory import peak
 
 import sigmascope as ss
 from sigmascope._host.files import READINGS
@@ -116,6 +117,23 @@ def test_it_is_small_and_opens_each_file_once(tmp_path: Path) -> None:
     held = arrived(many)
     assert descriptors_of(tmp_path / "codes") == before + 1
     assert held.shape == many.shape
+
+
+_STACK = """
+import numpy as np
+import sigmascope as ss
+scales = np.ones((1024, 512), "f4")
+whole = ss.tensor({path!r}, 0, (4096, 2048), "f8_e4m3", scale=scales, scale_block=(4, 4))
+stacked = ss.vstack([whole[i : i + 1] for i in range({rows})])
+"""
+
+
+@pytest.mark.unsanitized
+def test_slices_share_the_scales_of_their_tensor(tmp_path: Path) -> None:
+    """A copy for each of 300 slices would take 600 MiB."""
+    (tmp_path / "codes").write_bytes(bytes(4096 * 2048))
+    one, many = (peak(_STACK.format(path=str(tmp_path / "codes"), rows=rows)) for rows in (1, 300))
+    assert many - one <= 60 * 2**20
 
 
 def test_a_relative_path_is_found_from_elsewhere(

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Calls of the simulated runtime and operations of its language, each against what CUDA documents.
+// Exit status: the number of expectations that are not met, which are printed.
+#include <cmath>
+#include <cstdio>
+
+#include "handles.hpp"
+#include "simulator/settings.hpp"
+
+namespace runtime_check {
+cudaError_t run_exchange(double* shifted, int* third, unsigned* odd, int* least, double* fused,
+                         cudaStream_t stream);
+}  // namespace runtime_check
+
+namespace {
+
+using namespace sigmascope::device;
+namespace simulator = sigmascope::simulator;
+
+int failures = 0;
+
+void expect(bool met, const char* what) {
+  if (met) return;
+  std::printf("not met: %s\n", what);
+  ++failures;
+}
+
+void devices() {
+  int value = 0;
+  expect(cudaGetDeviceCount(&value) == cudaSuccess && value == 2, "two devices");
+  expect(cudaSetDevice(2) == cudaErrorInvalidDevice, "there is no third device");
+  expect(cudaSetDevice(1) == cudaSuccess && cudaGetDevice(&value) == cudaSuccess && value == 1,
+         "the second device is chosen");
+  expect(
+      cudaDeviceGetAttribute(&value, cudaDevAttrMaxSharedMemoryPerBlockOptin, 1) == cudaSuccess &&
+          value == 227 * 1024,
+      "shared memory of a block");
+  expect(cudaDriverGetVersion(&value) == cudaSuccess && value == 13000, "version of the driver");
+  std::size_t free = 0, total = 0;
+  {
+    const DeviceArray<char> held(1000);
+    expect(cudaMemGetInfo(&free, &total) == cudaSuccess && total - free == 1000, "memory in use");
+    cudaPointerAttributes found{};
+    expect(cudaPointerGetAttributes(&found, held.data() + 999) == cudaSuccess &&
+               found.type == cudaMemoryTypeDevice && found.device == 1,
+           "a pointer to the second device");
+    const PinnedArray<char> pinned(10);
+    expect(cudaPointerGetAttributes(&found, pinned.data()) == cudaSuccess &&
+               found.type == cudaMemoryTypeHost,
+           "a pointer to pinned memory");
+    expect(cudaPointerGetAttributes(&found, &total) == cudaSuccess &&
+               found.type == cudaMemoryTypeUnregistered,
+           "a pointer to other memory");
+    void* at = nullptr;
+    expect(cudaMalloc(&at, total) == cudaErrorMemoryAllocation, "more memory than there is");
+    expect(cudaGetLastError() == cudaErrorMemoryAllocation && cudaGetLastError() == cudaSuccess,
+           "the last error, once");
+  }
+  expect(cudaSetDevice(0) == cudaSuccess, "the first device again");
+}
+
+void exchanges() {
+  const DeviceArray<double> numbers(64);
+  const DeviceArray<int> integers(33);
+  const DeviceArray<unsigned> odd(32);
+  const PinnedArray<double> got(64);
+  const PinnedArray<int> whole(33);
+  const PinnedArray<unsigned> votes(32);
+  const Stream stream;
+  const auto copy = [&](void* to, const void* from, std::size_t bytes) {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream.handle()), "copy");
+  };
+  check(cudaMemsetAsync(integers.data(), 0x7f, integers.bytes(), stream.handle()), "memset");
+  check(runtime_check::run_exchange(numbers.data(), integers.data(), odd.data(),
+                                    integers.data() + 32, numbers.data() + 32, stream.handle()),
+        "exchange");
+  copy(got.data(), numbers.data(), numbers.bytes());
+  copy(whole.data(), integers.data(), integers.bytes());
+  copy(votes.data(), odd.data(), odd.bytes());
+  stream.wait();
+  for (std::size_t lane = 0; lane < 32; ++lane) {
+    expect(got[lane] == (lane < 31 ? static_cast<double>(lane) + 1 : 31.0), "the next lane's");
+    expect(whole[lane] == 30, "lane 3's");
+    expect(votes[lane] == 0xaaaaaaaaU, "the votes of odd lanes");
+    expect(got[32 + lane] == std::fma(0.1, 10.0, -1.0) && got[32 + lane] != 0, "one rounding");
+  }
+  expect(whole[32] == 7 - 31, "the least");
+}
+
+// Rows of 3 out of rows of 5.
+void copies_of_rectangles() {
+  const PinnedArray<int> from(10), to(6);
+  const DeviceArray<int> between(6);
+  const Stream stream;
+  for (std::size_t i = 0; i < 10; ++i) from[i] = static_cast<int>(i);
+  check(cudaMemcpy2DAsync(between.data(), 12, from.data(), 20, 12, 2, cudaMemcpyHostToDevice,
+                          stream.handle()),
+        "copy");
+  check(cudaMemcpyAsync(to.data(), between.data(), 24, cudaMemcpyDeviceToHost, stream.handle()),
+        "copy");
+  stream.wait();
+  for (std::size_t i = 0; i < 6; ++i)
+    expect(to[i] == static_cast<int>(i / 3 * 5 + i % 3), "an element of the rectangle");
+  const simulator::Counts counts = simulator::counts();
+  expect(counts.bytes_to_device == 24 && counts.launches == 1 && counts.waits == 2, "counts");
+}
+
+}  // namespace
+
+int main() {
+  simulator::Settings settings;
+  settings.devices = 2;
+  simulator::restart(settings);
+  devices(), exchanges(), copies_of_rectangles();
+  expect(simulator::violation().empty() && simulator::objects_in_use() == 0, "nothing is left");
+  settings.driver = 12040;
+  simulator::restart(settings);
+  int count = -1;
+  expect(cudaGetDeviceCount(&count) == cudaErrorInsufficientDriver && count == 0, "an old driver");
+  settings.driver = 13000, settings.devices = 0;
+  simulator::restart(settings);
+  expect(cudaGetDeviceCount(&count) == cudaErrorNoDevice && count == 0, "no device");
+  return failures;
+}
