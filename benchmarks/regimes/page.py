@@ -142,7 +142,8 @@ def tables(found: Mapping[str, Any]) -> str:
     if found["behaviour"]:
         parts += [
             "### Behaviour",
-            "Share of examples whose whole answer is right: the base, of width 128, and 250 steps on.",
+            "Share of examples whose whole answer is right: the base, of width 128, and 250 steps "
+            "on.",
             behaviour(found["behaviour"]),
         ]
     return "\n\n".join(parts)
