@@ -103,6 +103,30 @@ def behaviour(found: Mapping[str, Mapping[str, float]]) -> str:
     return table(("data", "runs", *sets), rows)
 
 
+def two_models(paired: Mapping[str, Mapping[str, int]]) -> str:
+    ways = {
+        "flips of signs over blocks": paired["blocks"],
+        "spread within classes, calibration of the other bases": paired["calibrated"],
+    }
+    return table(
+        [
+            "p-value from",
+            "same data, other seed: p ≤ 0.05",
+            "benchmark and broad: sign right",
+            "benchmark and broad: p ≤ 0.05",
+        ],
+        [
+            [
+                way,
+                f"{counts['same_data_rejected']} of {counts['same_data']}",
+                f"{counts['sign_right']} of {counts['benchmark_broad']}",
+                f"{counts['significant']} of {counts['benchmark_broad']}",
+            ]
+            for way, counts in ways.items()
+        ],
+    )
+
+
 def tables(found: Mapping[str, Any]) -> str:
     """Return all tables, each under its heading."""
     rate, own, paired = found["verdicts"]["error_rate"], found["own"], found["paired"]
@@ -123,10 +147,7 @@ def tables(found: Mapping[str, Any]) -> str:
         f"Of the calibration's own {own['runs']} runs, each judged by all others, {own['refused']} "
         "are refused.",
         "### Two models of one base",
-        f"Same data, other seed: {paired['same_data_rejected']} of {paired['same_data']} pairs "
-        f"differ at p ≤ 0.05. Benchmark and broad data: the sign is right in "
-        f"{paired['sign_right']} of {paired['benchmark_broad']} pairs, with p ≤ 0.05 in "
-        f"{paired['significant']}.",
+        two_models(paired),
         "### Breadth and novelty",
         f"Rank correlations on the ladder, within bases: of the spread with breadth "
         f"{novelty['breadth']:.2f}, with the base's loss on the data {novelty['loss']:.2f}; with "

@@ -14,6 +14,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -79,30 +80,37 @@ def own_refusals(found: Sequence[Found]) -> dict[str, int]:
     return {"runs": len(chosen), "refused": refused}
 
 
-def paired_tests(found: Sequence[Found]) -> dict[str, Any]:
-    """Return paired diagnoses: the same data with another seed, and narrow against broad."""
-    main = of(found, "main")
-    same = different = right = sure = pairs = 0
-    for x in main:
-        for y in main:
-            if x.run.base != y.run.base or x.run.name >= y.run.name:
-                continue
-            told = diagnose(x.rows, against=y.rows)
-            if x.run.regime == y.run.regime:
-                same += 1
-                different += told.p is not None and told.p <= 0.05
-            if {x.run.regime, y.run.regime} == {"benchmark", "broad"}:
-                pairs += 1
-                rises = told.difference > 0
-                right += rises == (y.run.regime == "broad")
-                sure += told.p is not None and told.p <= 0.05
-    return {
-        "same_data": same,
-        "same_data_rejected": different,
-        "benchmark_broad": pairs,
-        "sign_right": right,
-        "significant": sure,
+def paired_tests(found: Sequence[Found]) -> dict[str, dict[str, int]]:
+    """Return paired diagnoses: the same data with another seed, and benchmark against broad data.
+
+    A calibration is that of the other bases.
+    """
+    counts = {
+        way: dict.fromkeys(
+            ("same_data", "same_data_rejected", "benchmark_broad", "sign_right", "significant"), 0
+        )
+        for way in ("blocks", "calibrated")
     }
+    main = of(found, "main")
+    for base in dict.fromkeys(x.run.base for x in main):
+        calibration = calibration_of([x for x in found if x.run.base != base])
+        for x, y in combinations([x for x in main if x.run.base == base], 2):
+            told = diagnose(x.rows, calibration, against=y.rows)
+            assert told.calibrated is not None
+            assert told.calibrated.difference is not None
+            for way, difference, p in (
+                ("blocks", told.difference, told.p),
+                ("calibrated", told.calibrated.difference, told.calibrated.p),
+            ):
+                significant = p is not None and p <= 0.05
+                if x.run.regime == y.run.regime:
+                    counts[way]["same_data"] += 1
+                    counts[way]["same_data_rejected"] += significant
+                elif {x.run.regime, y.run.regime} == {"benchmark", "broad"}:
+                    counts[way]["benchmark_broad"] += 1
+                    counts[way]["sign_right"] += (difference > 0) == (y.run.regime == "broad")
+                    counts[way]["significant"] += significant
+    return counts
 
 
 def controls(found: Sequence[Found]) -> dict[str, dict[str, Any]]:

@@ -95,6 +95,7 @@ def test_every_kind_of_answer_as_json_and_as_a_page(folder: Path, reference: Pat
         "calibrated": (one, "--reference", reference),
         "none": (one,),
         "paired": (one, "--against", two),
+        "calibrated pair": (one, "--against", two, "--reference", reference),
         "increments": series,
     }.items():
         page = folder / f"{kind}.html"
@@ -106,15 +107,17 @@ def test_every_kind_of_answer_as_json_and_as_a_page(folder: Path, reference: Pat
         assert html.startswith("<!doctype html>")
         assert "script-src 'none'" in html
         assert "{{" not in html
-        assert html.count("<svg") >= (kind != "paired")
+        assert html.count("<svg") >= ("pair" not in kind)
         assert invoke("diagnose", *asked)[0] == 0
 
 
 def test_what_excludes_each_other_is_refused(folder: Path, reference: Path) -> None:
     pair = saved(folder / "new.jsonl", 0.53, 77)
     for asked in (
-        (pair, "--reference", reference, "--against", pair),
         (pair, pair, "--reference", reference),
+        (pair, pair, "--against", pair),
+        (pair, "--against", pair, "--group", "base0"),
+        (pair, "--against", pair, "--fail-on", "narrow"),
     ):
         status, _, errors = invoke("diagnose", *asked)
         assert status == 2

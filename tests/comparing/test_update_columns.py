@@ -76,6 +76,7 @@ def test_spread_over_entries_rows_and_columns(tmp_path: Path) -> None:
         share = energy.sum() ** 2 / (len(energy) * np.sum(energy**2))
         assert row[f"delta_{name}_evenness"] == pytest.approx(share, rel=1e-9)
     assert row["delta_row_evenness"] < 2 / 3 + 1e-9 < 1  # a third of the rows did not change
+    assert row["changed_rows"] == np.count_nonzero(d.any(axis=1)) < len(d)
 
 
 def test_movement_of_the_values_needs_all_of_them(tmp_path: Path) -> None:

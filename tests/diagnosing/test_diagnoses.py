@@ -211,7 +211,21 @@ def test_arguments_are_checked(calibration: Calibration) -> None:
         diagnose(rows, calibration, group="x")
     with pytest.raises(ValueError, match="alpha = 0"):
         diagnose(rows, calibration, alpha=0.0)
-    with pytest.raises(ValueError, match="not both"):
-        diagnose(rows, calibration, against=rows)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="need no group"):
+        diagnose(rows, calibration, against=rows, group="base0")  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="a recipe is compared with that of a calibration"):
+        diagnose(rows, recipe={"lr": 1.0})
+    with pytest.raises(ValueError, match="a group is compared"):
+        diagnose(rows, group="base0")
     with pytest.raises(TypeError, match="no scan, file or checkpoint"):
         diagnose(3)  # type: ignore[call-overload]
+
+
+def test_what_an_update_tells_alone() -> None:
+    rows = rows_of_update(0.5)
+    assert "times as large as the rounding" in diagnose(rows).text
+    embedding = rows[0] | {"name": "embed", "role": "embed", "layer": None, "rows": 1000}
+    for changed, sentence in ((37, "37 of 1000 rows of the input embedding changed"), (1000, "")):
+        found = diagnose([*rows, embedding | {"changed_rows": changed}])
+        assert ("embedding" in found.text) == bool(sentence)
+        assert sentence in found.text

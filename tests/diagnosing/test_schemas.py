@@ -42,6 +42,12 @@ def results(calibration: Calibration) -> dict[str, Any]:
         "other tower": diagnose([row | {"tower": "vision"} for row in narrow], calibration),
         "none": diagnose(narrow),
         "paired": diagnose(narrow, against=broad),
+        "calibrated pair": diagnose(narrow, calibration, against=broad),
+        "refused pair": diagnose(
+            [row | {"tower": "vision"} for row in narrow],
+            calibration,
+            against=[row | {"tower": "vision"} for row in broad],
+        ),
         "few blocks": diagnose(
             rows_of_update(0.5, layers=1), against=rows_of_update(0.6, layers=1, seed=3)
         ),

@@ -23,13 +23,12 @@ from sigmascope._display.html.chance import (
     holm,
     interval,
     sure,
-    t_of,
-    tail,
     welch,
 )
 from sigmascope._display.html.compared import findings as comparison_findings
 from sigmascope._display.html.scanned import findings as scan_findings
 from sigmascope._display.rows import Row
+from sigmascope._display.student import t_of, tail
 from sigmascope.spectra.results import noise_maximum
 
 

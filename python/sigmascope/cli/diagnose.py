@@ -122,18 +122,20 @@ def diagnose(
         declared = recipe_of(recipe)
         ways = {"--reference": reference, "--against": against}
         given = [name for name, value in ways.items() if value is not None]
-        given += ["several comparisons"] if len(comparisons) > 1 else []
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other")
+        if len(comparisons) > 1 and given:
+            raise ValueError(f"several comparisons and {given[0]} exclude each other")
         status = DONE
+        calibration = None if reference is None else Calibration.load(reference)
         if len(comparisons) > 1:
             run = diagnose_increments(comparisons, alpha=alpha)
             _tell(run, report.show_run_diagnosis, out, as_json)
         elif against is not None:
-            pair = tell(comparisons[0], against=against, alpha=alpha)
+            if group is not None or fail_on is not None:
+                option = "--group" if group is not None else "--fail-on"
+                raise ValueError(f"{option} and --against exclude each other")
+            pair = tell(comparisons[0], calibration, against=against, recipe=declared, alpha=alpha)
             _tell(pair, report.show_paired_diagnosis, out, as_json)
         else:
-            calibration = None if reference is None else Calibration.load(reference)
             found = tell(comparisons[0], calibration, recipe=declared, group=group, alpha=alpha)
             _tell(found, report.show_diagnosis, out, as_json)
             status = status_of(found, fail_on)

@@ -23,8 +23,9 @@ pair as a whole      see :mod:`sigmascope.statistics.pairs`: `relative_change`, 
                      `decay_coefficient` (c), with errors; `rounding_floor`, `above_rounding`,
                      `rounding_effective_rank`
 update               see :mod:`sigmascope.statistics.updates`: `update_sparsity`, the share of
-                     entries with |w' - w| <= 1e-3 max(|w|, |w'|); of dW, `delta_kurtosis` (3 for a
-                     Gaussian), `delta_row_evenness`, `delta_column_evenness`; at effort "exact"
+                     entries with |w' - w| <= 1e-3 max(|w|, |w'|); of dW, `changed_rows`, the
+                     number of rows that are not zero, `delta_kurtosis` (3 for a Gaussian),
+                     `delta_row_evenness`, `delta_column_evenness`; at effort "exact"
                      `spectral_shift`, `spectral_share`, `spectral_scale`, `spectral_scale_spread`,
                      with errors; of the `intruders_looked_at` leading left directions of W', those
                      that are like no direction of W: `intruders`, `intruders_undecided`, and their
@@ -125,6 +126,7 @@ _CHANGE: dict[str, Kind] = {
 }
 _UPDATE: dict[str, Kind] = {
     "update_sparsity": "float",
+    "changed_rows": "int",
     "delta_kurtosis": "float",
     "delta_row_evenness": "float",
     "delta_column_evenness": "float",

@@ -55,12 +55,14 @@ def spread_columns(pair: MatrixPair, **options: Any) -> Row:
         assert svd.U is not None
         assert svd.Vt is not None
         rows, columns = (np.linalg.norm(X * svd.s, axis=1) for X in (svd.U, svd.Vt.T))
-        kurtosis = math.nan
+        kurtosis, changed = math.nan, None  # rounding hides which rows of the product are zero
     else:
         seen = moments(delta, histogram=False, **options)
         assert seen.row_norms is not None
         rows, columns, kurtosis = seen.row_norms, seen.column_norms, seen.kurtosis
+        changed = int(np.count_nonzero(rows))
     return {
+        "changed_rows": changed,
         "delta_kurtosis": kurtosis if math.isfinite(kurtosis) else None,
         "delta_row_evenness": updates.evenness(rows),
         "delta_column_evenness": updates.evenness(columns),

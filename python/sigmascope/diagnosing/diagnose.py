@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, overload
 
 from sigmascope.series.sources import Source, SourceRows, read_source
 
+from .calibrated_pairs import calibrated_difference
 from .calibration import Calibration
 from .guards import Guard, guards_of
 from .paired import PairedDiagnosis, names_of, paired
 from .pattern import pattern_guard
 from .places import Update, bands_of, update_of
 from .result import LIMITS, NOVELTY, Diagnosis, PlaceValue, Verdict
+from .uncalibrated import without_calibration
 from .validation import ErrorRate
 from .verdicts import Class, Judgement, class_of, judged
 
@@ -32,7 +33,14 @@ def diagnose(
 
 
 @overload
-def diagnose(comparison: Source, *, against: Source, alpha: float = 0.05) -> PairedDiagnosis: ...
+def diagnose(
+    comparison: Source,
+    calibration: Calibration | None = None,
+    *,
+    against: Source,
+    recipe: Mapping[str, Any] | None = None,
+    alpha: float = 0.05,
+) -> PairedDiagnosis: ...
 
 
 def diagnose(
@@ -54,10 +62,11 @@ def diagnose(
     calibration : Calibration, optional
         Runs of known data. Without one, the answer is what can be told without.
     against : Comparison or path, optional
-        Comparison of the same base with another model of the same recipe, in place of a
-        calibration.
+        Comparison of the same base with another model of the same recipe. With a calibration, the
+        difference of the two is judged by how much its runs of one class and group differ.
     recipe : mapping, optional
-        Recipe of the model: what differs from that of the calibration refuses the answer.
+        Recipe of the model, or of both: what differs from that of the calibration refuses the
+        answer.
     group : str, optional
         Group of the calibration that the model belongs to: runs of its own base. None: its base is
         not in the calibration.
@@ -72,8 +81,8 @@ def diagnose(
     Raises
     ------
     ValueError
-        If no matrix changed, both `calibration` and `against` are given, the group is not in the
-        calibration, or alpha is out of range.
+        If no matrix changed, the group is not in the calibration, a group is given with `against`
+        or without a calibration, a recipe without one, or alpha is out of range.
     TypeError, CheckpointError, OSError
         As for reading a comparison.
 
@@ -89,18 +98,35 @@ def diagnose(
         raise ValueError(f"alpha = {alpha} is not between 0 and 0.5")
     source = read_source(comparison, {})
     name, update = name_of(source), update_of(source.rows)
+    if calibration is None and (recipe is not None or group is not None):
+        given = "recipe" if recipe is not None else "group"
+        raise ValueError(f"a {given} is compared with that of a calibration, and there is none")
     if against is not None:
-        if calibration is not None:
-            raise ValueError("a diagnosis is against a calibration or another model, not both")
-        other = read_source(against, {}, 1)
-        names = names_of((name, name_of(other)))
-        return paired(update, update_of(other.rows), names, alpha)
+        if group is not None:
+            raise ValueError("two models of one base need no group: its level cancels")
+        return _paired(source, update, read_source(against, {}, 1), calibration, recipe, alpha)
     if calibration is None:
-        return _without_calibration(name, update, alpha)
+        return without_calibration(name, update, alpha)
     if group is not None and group not in calibration.groups:
         known = ", ".join(calibration.groups)
         raise ValueError(f"the calibration has no group {group!r}; it has {known}")
     return _with_calibration(name, update, calibration, recipe, group, alpha)
+
+
+def _paired(
+    source: SourceRows,
+    update: Update,
+    other: SourceRows,
+    calibration: Calibration | None,
+    recipe: Mapping[str, Any] | None,
+    alpha: float,
+) -> PairedDiagnosis:
+    names = names_of((name_of(source), name_of(other)))
+    second = update_of(other.rows)
+    calibrated = None
+    if calibration is not None:
+        calibrated = calibrated_difference((update, second), names, calibration, recipe, alpha)
+    return paired(update, second, names, alpha, calibrated=calibrated)
 
 
 def name_of(source: SourceRows) -> str:
@@ -237,38 +263,6 @@ def _places(update: Update, calibration: Calibration) -> tuple[PlaceValue, ...]:
             )
         )
     return tuple(found)
-
-
-def _without_calibration(name: str, update: Update, alpha: float) -> Diagnosis:
-    mean = math.exp(sum(spread.value for spread in update.spreads) / len(update.spreads))
-    rounding = (
-        f"Rounding of the stored numbers is above 5 % of the update in "
-        f"{100 * update.rounded:.0f} % of its matrices."
-    )
-    reasons = (
-        f"The update of {name} has a relative size of {math.exp(update.size):.2g}, and an "
-        f"effective rank of {100 * mean:.0f} % of the full rank, in the geometric mean over "
-        f"{update.matrices} matrices.",
-        rounding,
-        "How narrow its data was cannot be told without runs of known data.",
-    )
-    return Diagnosis(
-        name=name,
-        verdict="no calibration",
-        judgement=None,
-        score=None,
-        sources=(),
-        error_rate=None,
-        guards=(),
-        places=tuple(
-            PlaceValue(place, place.text(bands_of(update.layers[place.tower])), value, (), (), ())
-            for place, value in sorted(update.places.items())
-        ),
-        positions={},
-        reasons=reasons,
-        alpha=alpha,
-        update=update,
-    )
 
 
 __all__ = ["LIMITS", "diagnose"]

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.html.chance import t_of
+from sigmascope._display.student import t_of
 
+from .calibrated_pairs import CalibratedDifference
 from .places import Spread, Update
 from .records import save_record
 
@@ -54,6 +55,8 @@ class PairedDiagnosis:
     alpha : float
     names : tuple of str
         Names of the two models.
+    calibrated : CalibratedDifference or None
+        The difference by the score of a calibration, if one was given.
     """
 
     difference: float
@@ -63,36 +66,79 @@ class PairedDiagnosis:
     blocks: int
     alpha: float
     names: tuple[str, str]
+    calibrated: CalibratedDifference | None = None
 
     @property
     def narrower(self) -> str | None:
-        """The model whose update is more concentrated, if the difference is significant."""
-        if self.p is None or self.p > self.alpha:
+        """The model with the narrower data, if the difference is significant.
+
+        A calibration that applies decides by its score; else the update that is more concentrated
+        is the narrower.
+        """
+        difference: float | None
+        difference, p = self.difference, self.p
+        if self.calibrated is not None and self.calibrated.p is not None:
+            difference, p = self.calibrated.difference, self.calibrated.p
+        if difference is None or p is None or p > self.alpha:
             return None
-        return self.names[int(self.difference < 0)]
+        return self.names[int(difference < 0)]
 
     @property
     def text(self) -> str:
-        """The finding in a sentence."""
+        """The finding, in sentences."""
+        return " ".join(self.reasons)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Sentences: the calibrated difference first, if there is one."""
+        found = self.calibrated
+        if found is None:
+            return (self._by_blocks(),)
+        if found.p is None:
+            refused = " ".join(guard.text for guard in found.refusals)
+            return (f"The calibration does not apply. {refused}", self._by_blocks())
+        qualified = [guard.text for guard in found.guards if guard.outcome == "qualified"]
+        without = f"Without the calibration: {self._by_blocks()}"
+        return (self._by_score(found), found.rates.text(), *qualified, without)
+
+    def _by_score(self, found: CalibratedDifference) -> str:
+        assert found.difference is not None
+        assert found.interval is not None
+        assert found.p is not None
+        sign = math.copysign(1 / found.distance, found.difference)
+        low, high = sorted(sign * x for x in found.interval)
+        evidence = (
+            f"by {abs(found.difference) / found.distance:.2f} [{low:.2f}, {high:.2f}] of the "
+            f"distance between narrow and broad runs ({_p_text(found.p)}; two runs of one class "
+            f"differ by {math.sqrt(2) * found.deviation / found.distance:.2f}, root mean square)"
+        )
+        if found.p > self.alpha:
+            return f"The breadths of the data are not distinguishable: scores differ {evidence}."
+        name = self.names[int(found.difference < 0)]
+        return f"{name} had the narrower data, or data that was newer to the base: {evidence}."
+
+    def _by_blocks(self) -> str:
         change = f"{100 * abs(math.expm1(-abs(self.difference))):.1f} %"
         lower, upper = sorted(100 * -math.expm1(-x) for x in self._widths())
         span = f"[{lower:.1f}, {upper:.1f}]"
         first, second = self.names
+        name = second if self.difference < 0 else first
         if self.p is None:
-            name = second if self.difference < 0 else first
             return (
                 f"The update of {name} has the lower effective rank, by {change} {span}; "
                 f"{self.blocks} blocks are too few for a p-value."
             )
-        evidence = f"p = {self.p:.2g}, {self.blocks} blocks"
-        if self.narrower is None:
+        evidence = f"{_p_text(self.p)}, {self.blocks} blocks"
+        if self.p > self.alpha:
             return (
                 f"The updates are not distinguishable: their effective ranks differ by {change} "
                 f"{span} ({evidence})."
             )
         return (
-            f"The update of {self.narrower} is the more concentrated, by {change} {span} "
-            f"({evidence}): if both had one recipe, its data was narrower, or newer to the base."
+            f"The update of {name} is the more concentrated, by {change} {span} "
+            f"({evidence}): if both had one recipe, its data was narrower, or newer to the base. "
+            "The p-value takes blocks as independent. Where the seed of a run moves all of them, "
+            "it is too small; the runs of a calibration tell how much."
         )
 
     def _widths(self) -> tuple[float, float]:
@@ -115,12 +161,20 @@ class PairedDiagnosis:
             "alpha": self.alpha,
             "names": list(self.names),
             "narrower": self.narrower,
+            "calibrated": None if self.calibrated is None else self.calibrated.to_dict(),
+            "reasons": list(self.reasons),
             "text": self.text,
         }
 
 
 def paired(
-    one: Update, two: Update, names: tuple[str, str], alpha: float, seed: int = 0
+    one: Update,
+    two: Update,
+    names: tuple[str, str],
+    alpha: float,
+    *,
+    calibrated: CalibratedDifference | None = None,
+    seed: int = 0,
 ) -> PairedDiagnosis:
     """Compare two updates, matrix by matrix.
 
@@ -155,7 +209,12 @@ def paired(
         len(sums),
         alpha,
         names,
+        calibrated,
     )
+
+
+def _p_text(p: float) -> str:
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
 def _student(

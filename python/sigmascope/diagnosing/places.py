@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, field
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from sigmascope._tables.schema import Row
@@ -31,6 +31,9 @@ GROUPS = {
     "down": "mlp out",
 }
 """Group of each role that is counted; matrices of other roles are left out."""
+
+EMBEDDING = "embed"
+"""Role of the input embedding, whose rows belong to tokens."""
 
 BANDS, FEW_BANDS, FEW_LAYERS = 4, 2, 4
 """Bands of relative depth; of a tower with fewer layers than the last number, the second."""
@@ -95,6 +98,10 @@ class Update:
         Number of layers of each tower.
     shapes : dict of str to tuple
         Shape of the first matrix of each tower and role.
+    above_rounding : float or None
+        Median of ||dW|| over its rounding floor; None where the rows have no floor, or it is 0.
+    tokens : tuple of int or None
+        Changed rows of the input embedding, and all of its rows; None where they are not known.
     adapter : bool
         Whether the update is that of an adapter.
     """
@@ -110,6 +117,8 @@ class Update:
     layers: dict[str, int]
     shapes: dict[str, tuple[int, int]]
     adapter: bool
+    above_rounding: float | None = field(default=None, compare=False)
+    tokens: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def places(self) -> dict[Place, float]:
@@ -177,6 +186,8 @@ def update_of(rows: Iterable[Mapping[str, Any]]) -> Update:
         shapes=_shapes(changed),
         adapter=any(row.get("rounding_effective_rank") is None for row in changed)
         and all(row.get("delta_mp_outliers") is None for row in changed),
+        above_rounding=_above_rounding(changed),
+        tokens=_tokens(rows),
     )
 
 
@@ -205,6 +216,23 @@ def _spreads(rows: Sequence[Row | Mapping[str, Any]], layers: Mapping[str, int])
 def _is_rounded(row: Mapping[str, Any]) -> bool:
     floor, norm = row.get("rounding_floor"), row.get("delta_fro_norm")
     return bool(floor and norm and floor > ROUNDED * norm)
+
+
+def _above_rounding(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    ratios = [
+        row["delta_fro_norm"] / row["rounding_floor"]
+        for row in rows
+        if row.get("rounding_floor") and row.get("delta_fro_norm")
+    ]
+    return median(ratios) if ratios else None
+
+
+def _tokens(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """Return the changed and all rows of the input embedding, if there is one and it is known."""
+    found = [row for row in rows if row.get("role") == EMBEDDING and row.get("changed_rows")]
+    if len(found) != 1:
+        return None
+    return int(found[0]["changed_rows"]), int(found[0]["rows"])
 
 
 def _profile(rows: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:

@@ -79,6 +79,7 @@ def run_record(run: CalibrationRun) -> dict[str, Any]:
     """Return a run as plain JSON."""
     record = asdict(run)
     update = record["update"]
+    del update["above_rounding"], update["tokens"]  # a calibration has no use for them
     update["spreads"] = [
         [*spread.place, spread.layer, spread.role, spread.value] for spread in run.update.spreads
     ]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from sigmascope._display.html.chance import t_of, tail
+from sigmascope._display.student import t_of, tail
 
 
 @dataclass(frozen=True, slots=True)

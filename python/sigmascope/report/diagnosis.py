@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from sigmascope.diagnosing import Calibration, Diagnosis, PairedDiagnosis, RunDiagnosis
+from sigmascope.diagnosing.guards import Guard
 from sigmascope.diagnosing.result import LIMITS
 from sigmascope.diagnosing.validation import ErrorRate
 
@@ -33,7 +34,7 @@ def show_diagnosis(out: Console, found: Diagnosis) -> None:
     for sentence in found.reasons:
         out.print(sentence)
     out.print()
-    _show_guards(out, found)
+    _show_guards(out, found.guards)
     show_places(out, found)
     out.print("What this cannot say:")
     for limit in LIMITS:
@@ -41,9 +42,10 @@ def show_diagnosis(out: Console, found: Diagnosis) -> None:
     out.print()
 
 
-def _show_guards(out: Console, found: Diagnosis) -> None:
+def _show_guards(out: Console, guards: Sequence[Guard]) -> None:
     """Print the names of the conditions that hold; the finding has the sentences of the others."""
-    passed = [guard.name for guard in found.guards if guard.outcome == "passed"]
+    other = {guard.name for guard in guards if guard.outcome != "passed"}
+    passed = list(dict.fromkeys(guard.name for guard in guards if guard.name not in other))
     if passed:
         out.print(f"Conditions that hold: {', '.join(passed)}.\n")
 
@@ -62,8 +64,12 @@ def show_places(out: Console, found: Diagnosis) -> None:
 
 
 def show_paired_diagnosis(out: Console, found: PairedDiagnosis) -> None:
-    """Print the finding of two models of one base."""
-    out.print(f"{found.text}\n")
+    """Print the finding of two models of one base, and the conditions that hold."""
+    for sentence in found.reasons:
+        out.print(sentence)
+    out.print()
+    if found.calibrated is not None:
+        _show_guards(out, found.calibrated.guards)
 
 
 def show_run_diagnosis(out: Console, found: RunDiagnosis) -> None:

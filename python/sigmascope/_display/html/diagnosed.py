@@ -102,17 +102,28 @@ def _increments(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _paired(record: Mapping[str, Any]) -> Iterator[str]:
-    yield f"<p>{escape(record['text'])}</p>"
+    yield _sentences(record["reasons"])
     yield (
-        f"<p class='note'>{_counts(record)} The p-value is the share of "
+        f"<p class='note'>{_counts(record)} Without a calibration, the p-value is the share of "
         "random signs of the blocks that make as large a difference.</p>"
     )
+    if record["calibrated"] is not None:
+        yield from _guards(record["calibrated"]["guards"])
+
+
+def _sentences(sentences: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(each)}</li>" for each in sentences)
+    return f"<ul class='sentences'>{items}</ul>"
+
+
+def _guards(guards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "<h3>Conditions</h3>"
+    yield f"<table class='guards'><tbody>{''.join(map(_guard, guards))}</tbody></table>"
 
 
 def _body(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p class='verdict'>{_TITLES[record['verdict']]}</p>"
-    sentences = "".join(f"<li>{escape(each)}</li>" for each in record["reasons"])
-    yield f"<ul class='sentences'>{sentences}</ul>"
+    yield _sentences(record["reasons"])
     yield "<h3>Where the update lies</h3>"
     yield (
         "<p class='note'>Effective rank of the update without its decay, in per cent of the full "
@@ -130,11 +141,8 @@ def _body(record: Mapping[str, Any]) -> Iterator[str]:
         score = {"text": "position", "value": found["position"], "interval": found["interval"]}
         yield _strips([score | record["positions"] | {"others": []}], PLAIN)
     if record["guards"]:
-        yield "<h3>Conditions</h3>"
-        guards = "".join(map(_guard, record["guards"]))
-        yield f"<table class='guards'><tbody>{guards}</tbody></table>"
-    limits = "".join(f"<li>{escape(each)}</li>" for each in record["limits"])
-    yield f"<h3>What this cannot say</h3><ul class='sentences'>{limits}</ul>"
+        yield from _guards(record["guards"])
+    yield f"<h3>What this cannot say</h3>{_sentences(record['limits'])}"
 
 
 def _guard(guard: Mapping[str, Any]) -> str:

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two models of one base, judged by how much the runs of a calibration differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from tests.support.updates import rows_of_update
+
+from sigmascope.diagnosing import Calibration, PairedDiagnosis, diagnose
+from sigmascope.diagnosing.calibrated_pairs import (
+    calibrated_difference,
+    p_of,
+    pair_rates,
+    within,
+)
+from sigmascope.diagnosing.validation import score_of
+from sigmascope.diagnosing.verdicts import Scored, Side
+
+NARROW, BROAD = 0.53, 0.56
+RECIPE = {"optimizer": "adamw", "lr": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return Calibration.fit(
+        [
+            (rows_of_update(share, seed=100 * base + 10 * i + j), label, f"base{base}")
+            for base in range(4)
+            for i in range(3)
+            for j, (share, label) in enumerate(((NARROW, "narrow"), (BROAD, "broad")))
+        ],
+        recipe=RECIPE,
+    )
+
+
+def pair(calibration: Calibration, one: float, two: float, seed: int = 0) -> PairedDiagnosis:
+    rows = [rows_of_update(share, seed=900 + 2 * seed + i) for i, share in enumerate((one, two))]
+    return diagnose(rows[0], calibration, against=rows[1], recipe=RECIPE)
+
+
+def test_narrow_and_broad_data_are_told_apart(calibration: Calibration) -> None:
+    found = pair(calibration, NARROW, BROAD)
+    told = found.calibrated
+    assert told is not None
+    assert told.difference is not None
+    assert told.interval is not None
+    assert not told.refusals
+    assert told.p is not None
+    assert told.p <= 0.05
+    assert found.narrower == found.names[0]
+    assert told.interval[0] < told.difference < told.interval[1]
+    assert told.difference == pytest.approx(told.distance, rel=0.4)
+    assert found.text.startswith(f"{found.names[0]} had the narrower data")
+    assert "pairs of one class were called different" in found.text
+    assert "Without the calibration: The update of" in found.text
+    turned = pair(calibration, BROAD, NARROW)
+    assert turned.narrower == turned.names[1]
+
+
+def test_the_two_orders_of_a_pair_have_one_answer(calibration: Calibration) -> None:
+    rows = [rows_of_update(share, seed=7 + i) for i, share in enumerate((NARROW, BROAD))]
+    one = diagnose(rows[0], calibration, against=rows[1]).calibrated
+    two = diagnose(rows[1], calibration, against=rows[0]).calibrated
+    assert one is not None
+    assert two is not None
+    assert one.difference is not None
+    assert two.difference == -one.difference
+    assert two.p == one.p
+
+
+def test_the_same_data_is_rarely_called_different(calibration: Calibration) -> None:
+    different = sum(pair(calibration, BROAD, BROAD, i).narrower is not None for i in range(100))
+    assert different <= 12
+
+
+@pytest.mark.parametrize("cells", [(2, 2, 2), (4, 1, 3), (10, 10)])
+def test_the_p_value_is_exact_for_normal_scores(cells: tuple[int, ...]) -> None:
+    """Two runs of one class differ by chance alone, whatever the level of their base."""
+    rng = np.random.default_rng(sum(cells))
+    chances = []
+    for _ in range(4000):
+        scores = [
+            Scored(float(level + x), "narrow", f"base{i}")
+            for i, runs in enumerate(cells)
+            for level in [10 * rng.standard_normal()]
+            for x in rng.standard_normal(runs)
+        ]
+        chances.append(p_of(rng.standard_normal() - rng.standard_normal(), *within(scores)))
+    assert stats.kstest(chances, "uniform").pvalue > 1e-3
+    assert within(scores)[1] == sum(cells) - len(cells)
+
+
+def test_the_p_value_is_that_of_scipy() -> None:
+    one, two = [0.1, 0.4, 0.3], [1.2, 0.9]
+    scores = [Scored(x, "narrow", "a") for x in one] + [Scored(x, "broad", "a") for x in two]
+    deviation, freedom = within(scores)
+    pooled = (2 * np.var(one, ddof=1) + np.var(two, ddof=1)) / 3
+    assert deviation == pytest.approx(np.sqrt(pooled))
+    expected = 2 * stats.t.sf(0.7 / np.sqrt(2 * pooled), 3)
+    assert p_of(-0.7, deviation, freedom) == pytest.approx(expected)
+
+
+def test_pairs_are_counted_by_hand() -> None:
+    sides: tuple[Side, ...] = ("narrow", "narrow", "broad", "broad")
+    far = {"a": (0.0, 0.01, 1.0, 1.01), "b": (5.0, 5.01, 4.0, 4.01), "c": (1.0, 1.01, 1.0, 1.02)}
+    scores = [
+        Scored(x, side, group)
+        for group, values in far.items()
+        for x, side in zip(values, sides, strict=True)
+    ]
+    rates = pair_rates(scores, 0.05)
+    assert (rates.right, rates.wrong, rates.undecided) == (4, 4, 4)
+    assert (rates.alike, rates.called_different) == (6, 0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"), [({"lr": 1e-4}, "recipe"), ({"optimizer": "sgd"}, "recipe")]
+)
+def test_a_refused_pair_has_the_answer_without_a_calibration(
+    calibration: Calibration, recipe: dict[str, object], named: str
+) -> None:
+    one, two = rows_of_update(NARROW, seed=5), rows_of_update(BROAD, seed=6)
+    found = diagnose(one, calibration, against=two, recipe=recipe)
+    assert found.calibrated is not None
+    assert found.calibrated.p is None
+    assert named in {guard.name for guard in found.calibrated.refusals}
+    alone = diagnose(one, against=two)
+    assert (found.p, found.interval, found.narrower) == (alone.p, alone.interval, alone.narrower)
+    assert found.text.startswith("The calibration does not apply. The recipe of the model differs")
+    assert found.text.endswith(alone.text)
+
+
+def test_one_model_out_of_range_refuses_the_pair(calibration: Calibration) -> None:
+    one, two = rows_of_update(NARROW, seed=5), rows_of_update(BROAD, seed=6, size=1.0)
+    found = diagnose(one, calibration, against=two).calibrated
+    assert found is not None
+    (refusal,) = found.refusals
+    assert refusal.name == "size"
+    assert refusal.text.startswith("number 1: The size")
+
+
+def test_single_runs_of_each_class_cannot_judge() -> None:
+    runs = [
+        (rows_of_update(share, seed=base + 10 * (label == "broad")), label, f"base{base}")
+        for base in range(3)
+        for share, label in ((NARROW, "narrow"), (BROAD, "broad"))
+    ]
+    found = pair(Calibration.fit(runs, recipe=RECIPE), NARROW, BROAD)
+    assert found.calibrated is not None
+    assert found.calibrated.p is None
+    assert "two runs of one class" in found.text
+
+
+def test_trained_models_of_a_base_that_the_calibration_never_saw() -> None:
+    """Benchmark, broad, narrow and repeated data of docs/regimes.md, two seeds each."""
+    whole = Calibration.load(Path(__file__).parent / "regimes.json")
+    regimes = [("benchmark", "broad", "narrow", "repeated")[i // 10] for i in range(40)]
+    same = different = right = sure = pairs = 0
+    for base in whole.groups:
+        kept = replace(whole, runs=tuple(run for run in whole.runs if run.group != base))
+        kept = replace(kept, score=score_of(kept.labelled(), "fitted"))
+        own = [i for i in range(40) if whole.runs[i].group == base]
+        for i, j in combinations(own, 2):
+            updates = whole.runs[i].update, whole.runs[j].update
+            found = calibrated_difference(updates, ("one", "two"), kept, whole.recipe, 0.05)
+            if regimes[i] == regimes[j]:
+                same += 1
+                different += found.p is not None and found.p <= 0.05
+            elif (regimes[i], regimes[j]) == ("benchmark", "broad"):
+                assert found.difference is not None
+                pairs += 1
+                right += found.difference > 0
+                sure += found.p is not None and found.p <= 0.05
+    assert (same, pairs) == (20, 20)
+    assert different <= 2
+    assert right == 20
+    assert sure >= 12
