@@ -132,7 +132,11 @@ def test_k_largest(k: int, method: str) -> None:
 
 
 def test_tolerance_is_kept() -> None:
-    """test_svds_parameter_tol: errors within each tolerance, and smaller for a smaller one."""
+    """test_svds_parameter_tol: errors within each tolerance, and more passes for a smaller one.
+
+    Checks of convergence are planned from the error over the tolerance, so that a coarse tolerance
+    can be noticed one step later than a fine one.
+    """
     A = np.random.default_rng(0).random((100, 100))
     A[A > 0.1] = 0
     A = A @ A.T
@@ -142,8 +146,8 @@ def test_tolerance_is_kept() -> None:
         result = solved(A, 3, tol=tol, method="krylov", block=3, vectors=False)
         assert np.abs(result.s - sigma).max() <= tol * sigma[0]
         passes.append(result.passes)
-    assert passes == sorted(passes)
-    assert passes[0] < passes[-1]
+    assert passes[0] <= passes[1] + 1
+    assert max(passes[:2]) < passes[2]
 
 
 def test_seeds() -> None:
