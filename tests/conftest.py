@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest_plugins = ("tests.support.cuda_module",)
+
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values too
 
 # Dask's own wait for a connection is half a minute, which a busy machine can take to start Python.

@@ -87,6 +87,12 @@ py::array_t<T> to_numpy(const Block<T>& block, bool transposed) {
   return array;
 }
 
+// The same of a block of a backend, which may be on a device.
+template <class T>
+py::array_t<T> to_numpy(CpuBackend<T>&, const Block<T>& block, bool transposed) {
+  return to_numpy(block, transposed);
+}
+
 template <class T>
 Block<T> from_numpy(const py::array_t<T, py::array::c_style | py::array::forcecast>& array) {
   if (array.ndim() != 2) throw std::invalid_argument("a block must have 2 dimensions");

@@ -114,7 +114,7 @@ template <class T, class Act>
 py::dict solved_in(const py::object& a, const RunOptions& run, const Act& act,
                    bool rounded_copy = false) {
   if (py::isinstance<Matrix>(a)) {
-    Prepared<T> p(a.cast<const Matrix&>(), run, rounded_copy);
+    Prepared<CpuBackend<T>> p(a.cast<const Matrix&>(), run, rounded_copy);
     return act(p);
   }
   Distributed<T> p(a, run);

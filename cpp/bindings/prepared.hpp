@@ -95,21 +95,25 @@ inline double scaled_squares(Cpu& cpu, const Matrix& matrix, const ElementSurvey
   return sum_of(survey(cpu, matrix.scaled(std::ldexp(1.0, -exponent))).row_squares);
 }
 
-// A stored matrix ready for an algorithm.
-template <class T>
+// A stored matrix ready for an algorithm on a backend, which is made of the options of the host and
+// those of its device.
+template <class B>
 struct Prepared : Problem {
-  using Backend = CpuBackend<T>;
+  using Backend = B;
+  using T = typename B::Real;
   Matrix matrix;                  // row-major if one of the matrix and its transpose is
   std::optional<Matrix> rounded;  // a copy in bf16
   Sparse remainder;               // of a sum of tiles: the part that bf16 cannot represent
-  CpuBackend<T> backend;
-  std::optional<MatrixOperator<CpuBackend<T>>> a;
+  B backend;
+  std::optional<MatrixOperator<B>> a;
 
-  Prepared(const Matrix& source, const RunOptions& options, bool rounded_copy = false)
+  template <class... Device>
+  Prepared(const Matrix& source, const RunOptions& options, bool rounded_copy,
+           const Device&... device)
       : Problem{.flipped = source.rows < source.cols,
                 .fingerprint = options.fingerprint.value_or(0)},
         matrix(loaded_up_to(source, options.load_bytes)),
-        backend(cpu_options(options)) {
+        backend(cpu_options(options), device...) {
     py::gil_scoped_release release;
     ElementSurvey seen = surveyed(options, rounded_copy);
     // The scaled entries are too small for the sums of fourth powers in fp32.

@@ -1,226 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The solvers as functions that return dictionaries of arrays. The GIL is released while they run.
-#include <stdexcept>
-#include <string>
-
-#include "algorithms/block_krylov.hpp"
-#include "algorithms/gram_spectrum.hpp"
-#include "algorithms/gram_triplets.hpp"
-#include "algorithms/randomized_svd.hpp"
+// The solvers on the processor, of a stored or a distributed matrix.
 #include "bindings/bindings.hpp"
 #include "bindings/distributed.hpp"
-#include "bindings/prepared.hpp"
+#include "bindings/solver_calls.hpp"
 
 namespace sigmascope {
 
 namespace {
 
-template <class P, class Factors>
-void put_triplets(py::dict& result, const P& p, const Factors& f, bool vectors) {
-  result["s"] = to_numpy(p.in_units(f.s));
-  if (!vectors) return;
-  result["u"] = to_numpy(p.flipped ? f.v : f.u, false);
-  result["vt"] = to_numpy(p.flipped ? f.u : f.v, true);
-}
-
-template <class P>
-void put_evidence(py::dict& result, const P& p) {
-  result["reads"] = p.a->reads() + p.survey_reads;
-  result["fro2"] = p.in_squared_units(p.fro2);
-  result["unit"] = p.unit();
-}
-
-py::dict quadrature_dict(const Quadrature& rule, const Problem& p) {
-  const auto nodes = [&](std::vector<double> values) {
-    for (double& value : values) value = p.in_squared_units(value);
-    return to_numpy(values);
-  };
-  py::dict result;
-  result["gauss_nodes"] = nodes(rule.gauss_nodes);
-  result["gauss_weights"] = to_numpy(rule.gauss_weights);
-  result["radau_nodes"] = nodes(rule.radau_nodes);
-  result["radau_weights"] = to_numpy(rule.radau_weights);
-  result["residuals"] = nodes(rule.residuals);
-  result["columns"] = rule.columns;
-  return result;
-}
-
-template <class P>
-py::dict krylov(P& p, KrylovOptions options) {
-  options.seed = p.start(options.seed);
-  const auto top = [&] {
-    py::gil_scoped_release release;
-    return block_krylov(p.backend, *p.a, p.fro2, options);
-  }();
-  py::dict result;
-  put_triplets(result, p, top.triplets, options.vectors);
-  result["residuals"] = to_numpy(p.in_units(top.residuals));
-  result["errors"] = to_numpy(p.in_units(top.errors));
-  result["converged"] = top.converged;
-  result["injected"] = top.injected;
-  result["restarted"] = top.restarted;
-  result["refined"] = top.refined;
-  result["consistent"] = top.consistent;
-  result["costly"] = top.costly;
-  result["columns"] = top.columns;
-  result["required_columns"] = top.required_columns;
-  result["steps"] = top.steps;
-  put_evidence(result, p);
-  if (top.quadrature) result["quadrature"] = quadrature_dict(*top.quadrature, p);
-  return result;
-}
-
-// The quadrature of a space after a fixed number of steps.
-template <class P>
-py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t seed,
-                 Products products) {
-  std::int64_t taken = 0;
-  const Quadrature rule = [&] {
-    py::gil_scoped_release release;
-    KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()),
-                                           p.start(seed));
-    while (taken < steps && !space.exhausted()) {
-      space.expand(*p.a, nullptr, Rounding{.products = products});
-      ++taken;
-    }
-    return quadrature(space);
-  }();
-  py::dict result = quadrature_dict(rule, p);
-  result["steps"] = taken;
-  put_evidence(result, p);
-  return result;
-}
-
-template <class P>
-py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes,
-                  std::uint64_t seed) {
-  const auto factors = [&] {
-    py::gil_scoped_release release;
-    return randomized_svd(p.backend, *p.a, p.fro2, k, block, passes, p.start(seed));
-  }();
-  py::dict result;
-  put_triplets(result, p, factors.triplets, true);
-  result["residuals"] = to_numpy(p.in_units(factors.triplets.residuals));
-  result["errors"] = to_numpy(p.in_units(factors.errors));
-  result["converged"] = factors.converged;
-  result["columns"] = factors.columns;
-  result["steps"] = factors.steps;
-  put_evidence(result, p);
-  return result;
-}
-
-template <class P>
-py::dict gram_top(P& p, GramOptions options) {
-  options.seed = p.start(options.seed);
-  const auto top = [&] {
-    py::gil_scoped_release release;
-    return gram_triplets(p.backend, *p.a, options);
-  }();
-  py::dict result;
-  put_triplets(result, p, top.triplets, true);
-  result["residuals"] = to_numpy(p.in_units(top.triplets.residuals));
-  result["errors"] = to_numpy(p.in_units(top.errors));
-  result["converged"] = top.converged;
-  result["complete"] = top.complete;
-  put_evidence(result, p);
-  return result;
-}
-
-template <class P>
-py::dict every_value(P& p, bool fast) {
-  const GramSpectrum spectrum = [&] {
-    py::gil_scoped_release release;
-    return gram_spectrum(p.backend, *p.a, gram_products(fast));
-  }();
-  py::dict result;
-  result["values"] = to_numpy(p.in_units(spectrum.values));
-  result["errors"] = to_numpy(p.in_units(spectrum.errors));
-  result["floor"] = p.in_units(spectrum.floor);
-  result["precision"] = std::string(spectrum.precision);
-  result["fallen_back"] = spectrum.fallen_back;
-  result["fast_reduction"] = spectrum.fast_reduction;
-  put_evidence(result, p);
-  return result;
-}
-
-Products products_of(const std::string& name) {
-  if (name == "rounded") return Products::bf16;
-  if (name == "split") return Products::bf16x2;
-  if (name == "full") return Products::full;
-  throw std::invalid_argument("products are rounded, split or full, not " + name);
-}
-
-KrylovOptions krylov_options(const py::kwargs& kwargs) {
-  return {.k = keyword<std::int64_t>(kwargs, "k"),
-          .tolerance = keyword<double>(kwargs, "tol"),
-          .block = keyword<std::int64_t>(kwargs, "block"),
-          .max_steps = keyword<std::int64_t>(kwargs, "max_steps"),
-          .soft_restart_columns = keyword<std::int64_t>(kwargs, "soft_restart_columns"),
-          .hard_restart_columns = keyword<std::int64_t>(kwargs, "hard_restart_columns"),
-          .refusal_columns = keyword<std::int64_t>(kwargs, "refusal_columns"),
-          .full_readout_columns = keyword<std::int64_t>(kwargs, "full_readout_columns"),
-          .seed = keyword<std::uint64_t>(kwargs, "seed"),
-          .vectors = keyword<bool>(kwargs, "vectors"),
-          .bounded = keyword<bool>(kwargs, "bounded"),
-          .density = keyword<bool>(kwargs, "density"),
-          .products = products_of(keyword<std::string>(kwargs, "products")),
-          .of_values = keyword<bool>(kwargs, "of_values")};
-}
-
-GramOptions gram_options(const py::kwargs& kwargs) {
-  return {.k = keyword<std::int64_t>(kwargs, "k"),
-          .tolerance = keyword<double>(kwargs, "tol"),
-          .vectors = keyword<bool>(kwargs, "vectors"),
-          .may_complete = keyword<bool>(kwargs, "may_complete"),
-          .at_once = keyword<bool>(kwargs, "at_once"),
-          .seed = keyword<std::uint64_t>(kwargs, "seed")};
-}
+struct OnCpu {
+  template <class Act>
+  py::dict operator()(const py::object& a, bool f64, const py::kwargs& kwargs, const Act& act,
+                      bool rounded_copy) const {
+    return solved(a, f64, run_options(kwargs), act, rounded_copy);
+  }
+};
 
 }  // namespace
 
 void register_linalg(py::module_& module) {
-  module.def(
-      "krylov",
-      [](const py::object& a, const py::kwargs& kwargs) {
-        const KrylovOptions options = krylov_options(kwargs);
-        return solved(
-            a, keyword<bool>(kwargs, "f64"), run_options(kwargs),
-            [&](auto& p) { return krylov(p, options); }, keyword<bool>(kwargs, "rounded_copy"));
-      },
-      "a"_a);
-  module.def(
-      "density",
-      [](const py::object& a, std::int64_t block, std::int64_t steps, std::uint64_t seed, bool f64,
-         const std::string& products, const py::kwargs& kwargs) {
-        return solved(a, f64, run_options(kwargs), [&](auto& p) {
-          return density(p, block, steps, seed, products_of(products));
-        });
-      },
-      "a"_a, py::kw_only(), "block"_a, "steps"_a, "seed"_a, "f64"_a, "products"_a = "full");
-  module.def(
-      "low_rank",
-      [](const py::object& a, std::int64_t k, std::int64_t block, std::int64_t passes,
-         std::uint64_t seed, bool f64, const py::kwargs& kwargs) {
-        return solved(a, f64, run_options(kwargs),
-                      [&](auto& p) { return low_rank(p, k, block, passes, seed); });
-      },
-      "a"_a, py::kw_only(), "k"_a, "block"_a, "passes"_a, "seed"_a, "f64"_a);
-  module.def(
-      "gram_top",
-      [](const py::object& a, const py::kwargs& kwargs) {
-        const GramOptions options = gram_options(kwargs);
-        return solved_in<double>(a, run_options(kwargs),
-                                 [&](auto& p) { return gram_top(p, options); });
-      },
-      "a"_a);
+  register_solvers(module, OnCpu{});
   module.def("gram_error", &gram_error, "n"_a);
-  module.def(
-      "every_value",
-      [](const py::object& a, bool fast, const py::kwargs& kwargs) {
-        return solved_in<double>(a, run_options(kwargs),
-                                 [&](auto& p) { return every_value(p, fast); });
-      },
-      "a"_a, py::kw_only(), "fast"_a);
 }
 
 }  // namespace sigmascope

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
-#include <chrono>
 #include <string>
 #include <tuple>
 
@@ -137,33 +136,6 @@ py::array_t<T> decode(const Matrix& matrix, int threads) {
 }
 
 }  // namespace
-
-Observer make_observer(const py::object& progress) {
-  using clock = std::chrono::steady_clock;
-  return [progress, done = std::int64_t{0}, due = clock::now()](std::int64_t bytes) mutable {
-    done += bytes;
-    const auto now = clock::now();
-    if (now < due) return;
-    due = now + std::chrono::milliseconds(50);
-    py::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (!progress.is_none()) progress(done);
-  };
-}
-
-RunOptions run_options(const py::kwargs& kwargs) {
-  RunOptions options;
-  options.threads = kwargs["threads"].cast<int>();
-  options.panel_rows = kwargs["panel_rows"].cast<std::int64_t>();
-  options.load_bytes = kwargs["load_bytes"].cast<std::int64_t>();
-  options.progress = kwargs["progress"];
-  if (kwargs.contains("gather")) options.gather = kwargs["gather"].cast<bool>();
-  if (kwargs.contains("separate")) options.separate = kwargs["separate"].cast<bool>();
-  if (kwargs.contains("fro2")) options.fro2 = kwargs["fro2"].cast<std::optional<double>>();
-  if (kwargs.contains("fingerprint"))
-    options.fingerprint = kwargs["fingerprint"].cast<std::optional<std::uint64_t>>();
-  return options;
-}
 
 void register_matrix(py::module_& module) {
   py::class_<Matrix>(module, "Matrix")

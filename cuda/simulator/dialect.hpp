@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <numbers>
 #include <type_traits>
 
 #include "simulator/grids.hpp"
@@ -116,5 +117,22 @@ inline unsigned __float_as_uint(float number) {
   return bits;
 }
 
+inline double __longlong_as_double(long long bits) {
+  double number;
+  std::memcpy(&number, &bits, sizeof number);
+  return number;
+}
+
+inline long long __double_as_longlong(double number) {
+  long long bits;
+  std::memcpy(&bits, &number, sizeof bits);
+  return bits;
+}
+
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline double __fma_rn(double a, double b, double c) { return std::fma(a, b, c); }
+
+// The sine and cosine of pi x.
+inline void sincospi(double x, double* sine, double* cosine) {
+  *sine = std::sin(std::numbers::pi * x), *cosine = std::cos(std::numbers::pi * x);
+}

@@ -11,6 +11,8 @@ using namespace sigmascope::simulator;
 
 namespace {
 
+constexpr int multiprocessors = 132;
+
 using Allocations = std::map<void*, std::unique_ptr<Allocation>>;
 
 const Allocation* holder(const Allocations& all, const void* at) {
@@ -85,14 +87,28 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   if (device < 0 || device >= devices().settings.devices)
     return Call::failed(cudaErrorInvalidDevice);
   switch (attribute) {
-    case cudaDevAttrMultiProcessorCount: *value = 132; return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMajor: *value = 9; return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMinor: *value = 0; return cudaSuccess;
+    case cudaDevAttrMultiProcessorCount: *value = multiprocessors; return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = devices().settings.capability / 10;
+      return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = devices().settings.capability % 10;
+      return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = static_cast<int>(devices().settings.shared_memory);
       return cudaSuccess;
   }
   return Call::failed(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  const Settings& settings = devices().settings;
+  if (device < 0 || device >= settings.devices) return Call::failed(cudaErrorInvalidDevice);
+  *properties = {"simulated device", settings.memory, settings.capability / 10,
+                 settings.capability % 10, multiprocessors};
+  return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {

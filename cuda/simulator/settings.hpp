@@ -31,7 +31,8 @@ struct Settings {
   Timing timing = Timing::late;
   std::uint64_t seed = 1;
   int devices = 1;
-  int driver = 13000;
+  int driver = 13000;   // 0: there is none
+  int capability = 90;  // compute capability 9.0
   std::size_t memory = std::size_t{1} << 30;
   std::size_t shared_memory = std::size_t{227} << 10;  // of a block
   std::int64_t failing_call = no_call;                 // number of the call that fails, from 0

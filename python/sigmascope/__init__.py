@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sigmascope._execution.build import available_devices
+from sigmascope._execution.build import available_devices, cuda_config
 from sigmascope._host.native import _core
 from sigmascope._host.threads import set_num_threads
 from sigmascope.adapters import Adapter, open_adapter
@@ -118,5 +118,6 @@ def show_config() -> dict[str, Any]:
 
     config = dict(_core.config())
     config["devices"] = available_devices()
+    config["cuda"] = cuda_config()
     config["num_threads"] = resolve_threads(None)
     return config

@@ -195,6 +195,7 @@ def test_show_config() -> None:
         "blas": str,
         "blas_core": str,
         "devices": list,
+        "cuda": str,
         "num_threads": int,
     }
     for name, kind in kinds.items():

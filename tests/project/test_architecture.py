@@ -256,7 +256,7 @@ class Import(NamedTuple):
 def room_of(names: list[str]) -> str:
     """The room of a module of ours, by the parts of its name."""
     first = names[1] if len(names) > 1 else ""
-    if first == "_core":
+    if first in ("_core", "_cuda"):
         return "_core"
     return first if first in PYTHON_ROOMS else "package"
 
@@ -339,7 +339,7 @@ def test_every_arrow_of_the_table_is_used_and_there_are_few() -> None:
 
 
 def test_the_package_has_few_names_at_its_top() -> None:
-    own = {"__init__", "__main__", "_core", "py", "_libs", "__pycache__"}
+    own = {"__init__", "__main__", "_core", "_cuda", "py", "_libs", "__pycache__"}
     names = {path.name.split(".")[0] for path in PACKAGE.iterdir()} - own
     assert names == set(PYTHON_ROOMS) - {"package"}
     assert len(names) <= MOST_NAMES

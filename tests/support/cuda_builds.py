@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CUDA = ROOT / "cuda"
+CPP, CUDA = ROOT / "cpp", ROOT / "cuda"
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-Wno-unknown-pragmas")
 
 
@@ -35,23 +37,49 @@ def compiler() -> str | None:
     return os.environ.get("CXX") or shutil.which("g++")
 
 
-def built(build: Build, sources: list[Path], folder: Path) -> Path:
-    """Compile kernels and a main program with the simulator, and return the program."""
+def processor_runs(isa: str) -> bool:
+    """Tell whether the processor has an instruction set of x86."""
+    described = Path("/proc/cpuinfo")
+    if platform.machine() != "x86_64" or not described.exists():
+        return False
+    has = set(described.read_text(encoding="utf-8").split())
+    return {flag[2:] for flag in isa_flags(isa) if not flag.startswith("-mprefer")} <= has
+
+
+def isa_flags(isa: str) -> list[str]:
+    """Return the flags of an instruction set in a build of the package."""
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    found = re.search(rf"set\(FLAGS_{isa} ([^)]*)\)", text)
+    assert found, isa
+    return found[1].split()
+
+
+def built(build: Build, sources: list[Path], folder: Path, *, isas: tuple[str, ...] = ()) -> Path:
+    """Compile kernels and a main program with the simulator, and return the program.
+
+    `isas` names the instruction sets of which it has the processor's kernels, without sanitizers.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     simulator = sorted((CUDA / "simulator").glob("*.cpp"))
+    usual = ["-O1", "-g", "-ffp-contract=off", "-DSIGMASCOPE_SIMULATED", f"-I{sources[0].parent}"]
+    wanted = [(source, source.name, [*usual, *build.simulator]) for source in simulator]
+    wanted += [(source, source.name, [*usual, *build.program]) for source in sources]
+    for isa in isas:
+        named = [f"-DSIGMASCOPE_ISA={isa}", f"-DSIGMASCOPE_ISA_{isa}"]
+        flags = ["-O2", "-ffp-contract=fast", "-fno-math-errno", *isa_flags(isa), *named]
+        wanted.append((CPP / "kernels" / "simd" / "isa.cpp", isa, flags))
 
-    def compiled(source: Path) -> Path:
-        own = build.simulator if source in simulator else build.program
-        made = folder / f"{source.name}.o"
-        command = [compiler() or "g++", "-std=c++20", "-O1", "-g", "-ffp-contract=off", *WARNINGS]
-        command += ["-DSIGMASCOPE_SIMULATED", f"-I{CUDA}", f"-I{sources[0].parent}", *own]
+    def compiled(wanted: tuple[Path, str, list[str]]) -> Path:
+        source, name, flags = wanted
+        made = folder / f"{name}.o"
+        command = [compiler() or "g++", "-std=c++20", *WARNINGS, f"-I{CUDA}", f"-I{CPP}", *flags]
         command += ["-x", "c++", "-c", str(source), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return made
 
     with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compiled, [*simulator, *sources]))
+        objects = list(pool.map(compiled, wanted))
     program = folder / "program"
     link = [compiler() or "g++", *build.program, *map(str, objects), "-pthread", "-o", str(program)]
     done = subprocess.run(link, capture_output=True, text=True, check=False)

@@ -3,12 +3,44 @@
 
 from __future__ import annotations
 
-from sigmascope._host.native import _core
+import os
+
+from sigmascope._host.native import _core, cuda
+from sigmascope.errors import DeviceError
+
+SIMULATED = "SIGMASCOPE_SIMULATED"
+"""Environment variable: 1 lists the simulated devices of a build for tests."""
+
+
+def cuda_devices() -> list[str]:
+    """Return the CUDA devices that can be computed on; DeviceError says why there is none."""
+    module = cuda()
+    if module is None:
+        raise DeviceError("built without CUDA")
+    if module.config()["simulated"] and os.environ.get(SIMULATED) != "1":
+        raise DeviceError(f"built for simulated devices alone, which {SIMULATED}=1 lists")
+    return [f"cuda:{index}" for index in module.usable_devices()]
 
 
 def available_devices() -> list[str]:
-    """Return the devices that this build can compute on."""
-    return ["cpu"]
+    """Return the devices that this build can compute on: 'cpu', and CUDA devices as 'cuda:0'."""
+    try:
+        return ["cpu", *cuda_devices()]
+    except DeviceError:
+        return ["cpu"]
+
+
+def cuda_config() -> str:
+    """Return the versions of CUDA in use and the chips, or why there is no device, as a line."""
+    module = cuda()
+    try:
+        usable = {int(name.partition(":")[2]) for name in cuda_devices()}
+    except DeviceError as error:
+        return str(error)
+    assert module is not None
+    config = module.config()
+    chips = ", ".join(d["name"] for d in module.devices(free_memory=False) if d["index"] in usable)
+    return f"runtime {config['runtime']}, driver {config['driver']}: {chips}"
 
 
 def engine() -> dict[str, str]:

@@ -23,6 +23,9 @@ LOWEST_PANEL = 16
 _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
 
+DEVICE_PANELS = 4 * 32 * MIB
+"""Most bytes of panels on a device, but for very long rows: three as stored, one decoded."""
+
 _FEW_LAYERS, _CACHED = 4, 64 * MIB
 
 
@@ -44,6 +47,8 @@ class MemoryPlan:
         Whether entries of a sum of tiles that bfloat16 cannot represent are stored sparsely.
     copy_nbytes : int
         Total bytes of the copy and of this sparse remainder.
+    device_nbytes : int
+        Bytes of a CUDA device for the stored numbers of the matrix, which stay there if they fit.
     """
 
     options: CallOptions
@@ -52,6 +57,7 @@ class MemoryPlan:
     holds_copy: bool
     splits_remainder: bool
     copy_nbytes: int
+    device_nbytes: int = 0
 
     @classmethod
     def fit(
@@ -66,11 +72,12 @@ class MemoryPlan:
             number is the least limit that allows it.
         """
         copy, remainder = copy_nbytes(a, options), remainder_nbytes(a, options)
+        on_device = device_nbytes(a, options, need, what)
         for loaded, layout, needed in _ways(a, options, need, hold):
             if options.has(needed.plus(remainder)):
                 copied = copy > 0 and options.has(needed.plus(copy))
                 held = copy if copied else remainder
-                return cls(options, layout, loaded, copied, remainder > 0, held)
+                return cls(options, layout, loaded, copied, remainder > 0, held, on_device)
         least = least_memory(a, options, need, hold=hold)
         raise MemoryLimitError(options.refusal(what, amount(least)))
 
@@ -81,7 +88,8 @@ class MemoryPlan:
         ways = _ways(a, options, need, hold=True)
         taken = options.reserved + remainder
         loaded, layout, _ = min(ways, key=lambda way: way[2].plus(taken).limit)
-        return cls(options, layout, loaded, False, remainder > 0, remainder)
+        on_device = device_nbytes(a, options, need, "a search")
+        return cls(options, layout, loaded, False, remainder > 0, remainder, on_device)
 
     @property
     def held_nbytes(self) -> int:
@@ -105,7 +113,9 @@ class MemoryPlan:
 
     def native(self) -> dict[str, Any]:
         """Return the keyword arguments of every native algorithm."""
-        return {
+        device = self.options.device
+        on_device = {"device": device.index, "device_bytes": self.device_nbytes}
+        return ({} if device.index is None else on_device) | {
             "threads": self.options.threads,
             "panel_rows": self.layout.panel_rows,
             "load_bytes": self.loaded_nbytes,
@@ -142,13 +152,35 @@ def _ways(
             yield loaded, layout, need(layout).plus(loaded)
 
 
+def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> int:
+    """Return the bytes of a CUDA device that a call leaves for the stored numbers; 0 on the CPU.
+
+    Raises
+    ------
+    MemoryLimitError
+        If the device has no memory for what the call needs.
+    """
+    device = options.device
+    if device.index is None:
+        return 0
+    taken = need(layout_of(a, options)).peak + DEVICE_PANELS
+    if taken > device.nbytes:
+        raise MemoryLimitError(
+            f"{what} needs {amount(taken)} on {device.name}, which has {amount(device.nbytes)} "
+            "that a call may take; device='cpu' computes in the memory of the host"
+        )
+    return device.nbytes - taken
+
+
 def copy_nbytes(a: Matrix, options: CallOptions) -> int:
     """Return the bytes of a copy that steps would read: rounded, or the sum of overlapping tiles.
 
     A sum of few layers is added up as fast as it is read, unless that is twice a step, or a sum
     that the cache holds in the parts that products want.
     """
-    if options.executor is not None or options.precision == "float64":
+    if options.executor is not None or options.device.index is not None:
+        return 0
+    if options.precision == "float64":
         return 0
     if options.precision == "mixed":
         width = 2 * (a.dtype != "bf16")

@@ -15,6 +15,7 @@ from sigmascope.errors import DeviceError
 from sigmascope.matrices.matrix import Matrix
 
 from . import arguments, rounding
+from .devices import CPU, Device, device_of
 from .memory import MINIMUM, Need
 
 Progress = Callable[[int], object]
@@ -58,6 +59,8 @@ class CallOptions:
         to another.
     worker_threads : int
         Of each worker: `num_threads`, or 1.
+    device : Device
+        From `device`: "cpu"; "cuda", the first CUDA device, or "cuda:1" for another.
     fro2 : float or None
         ||A||_F^2 of a matrix that was looked at; with a fingerprint it spares that.
     fingerprint : int or None
@@ -73,6 +76,7 @@ class CallOptions:
     progress: Callable[[int], object] | None
     executor: Executor | None = None
     worker_threads: int = 1
+    device: Device = CPU
     fro2: float | None = None
     fingerprint: int | None = None
 
@@ -92,10 +96,18 @@ class CallOptions:
         fro2: float | None = None,
         fingerprint: int | None = None,
         precisions: tuple[str, ...] = ("float32", "float64"),
+        cuda: bool = False,
     ) -> Self:
-        """Resolve the options of one call on `a`; ValueError or DeviceError if they are wrong."""
-        if device != "cpu":
-            raise DeviceError(f"device {device!r} is not available; this build computes on 'cpu'")
+        """Resolve the options of one call on `a`; ValueError or DeviceError if they are wrong.
+
+        `precisions` and `cuda` say what the function of the call has: precisions of blocks, and
+        whether it computes on CUDA devices.
+        """
+        chosen = device_of(device)
+        if chosen.index is not None and not cuda:
+            raise DeviceError(f"this function computes on 'cpu' alone, not on {device!r}")
+        if chosen.index is not None and executor is not None:
+            raise ValueError(f"workers of an executor compute on 'cpu', not on {device!r}")
         if 0 in a.shape:
             raise ValueError(f"a matrix of shape {a.shape} has no singular values")
         if precision not in (None, *precisions):
@@ -110,7 +122,8 @@ class CallOptions:
             raise ValueError(f"reserved must not be negative, it is {reserved}")
         arguments.check_seed(fingerprint or 0, "fingerprint")
         if precision is None:
-            precision = rounding.coarsest_for(a, precisions)
+            usual = tuple(p for p in precisions if chosen.index is None or p.startswith("float"))
+            precision = rounding.coarsest_for(a, usual)
         return cls(
             threads=resolve_threads(num_threads),
             memory=resolve_memory(memory_limit),
@@ -120,6 +133,7 @@ class CallOptions:
             progress=progress,
             executor=executor,
             worker_threads=num_threads or 1,
+            device=chosen,
             fro2=fro2,
             fingerprint=fingerprint,
         )

@@ -1,6 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The compiled extension, which every other module imports from here."""
+"""The compiled extensions, which every other module imports from here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from sigmascope import _core
 
-__all__ = ["_core"]
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["_core", "cuda"]
+
+
+def cuda() -> ModuleType | None:
+    """Import the extension for CUDA devices, where it is first needed; None in a build without."""
+    try:
+        import sigmascope._cuda
+    except ModuleNotFoundError:
+        return None
+    return sigmascope._cuda

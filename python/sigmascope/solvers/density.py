@@ -14,7 +14,6 @@ from sigmascope._execution.memory import density_need
 from sigmascope._execution.memory_plan import MemoryPlan
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
-from sigmascope._host.native import _core
 from sigmascope._host.results import Problem, QuadratureRule
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import Density
@@ -61,7 +60,7 @@ def spectral_density(
     ||A||_F^2 as control variates, Gauss paired with Gauss-Radau.
     """
     a = matrix(A)
-    call = CallOptions.of(a, precision=precision, precisions=DENSITIES, **options)
+    call = CallOptions.of(a, precision=precision, precisions=DENSITIES, cuda=True, **options)
     arguments.check_positive(passes=passes)
     n = min(a.shape)
     if probes < 2:
@@ -73,7 +72,7 @@ def spectral_density(
     what = f"a basis of {passes} blocks of {probes} columns for {arguments.of_shape(a.shape)}"
     plan = MemoryPlan.fit(a, call, need, what)
     started = time.perf_counter()
-    result = _core.density(
+    result = call.device.solvers.density(
         distributed.operand(a, call),
         block=probes,
         steps=passes,

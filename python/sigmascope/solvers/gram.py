@@ -47,7 +47,7 @@ def svds_by_gram(
     what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
     complete = fits_gram(a, k, options, complete=True)
     plan = MemoryPlan.fit(a, options, partial(gram_need, k=k, complete=complete), what)
-    result = _core.gram_top(
+    result = options.device.solvers.gram_top(
         distributed.operand(a, options),
         k=k,
         tol=tol,
@@ -82,5 +82,5 @@ def svds_by_gram(
         seconds=time.perf_counter() - started,
         num_threads=options.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
-        notes=notes,
+        notes=options.device.notes + notes,
     ).scaled(result["unit"])

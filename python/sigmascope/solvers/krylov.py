@@ -183,7 +183,7 @@ def _attempt(
     restart = _restart_columns(n, settings.k, settings.block)
     if settings.density:  # which wants a longer basis than the values do
         restart = columns if columns < n else 0
-    return _core.krylov(
+    return call.device.solvers.krylov(
         distributed.operand(a, call),
         k=settings.k,
         tol=settings.tol,
@@ -222,7 +222,9 @@ def triplets_of(
         seconds=seconds,
         num_threads=call.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
-        notes=tolerance_note(settings.tol, call.precision) + krylov_notes(result),
+        notes=call.device.notes
+        + tolerance_note(settings.tol, call.precision)
+        + krylov_notes(result),
     ).scaled(result["unit"])
 
 

@@ -13,7 +13,6 @@ from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import low_rank_need
 from sigmascope._execution.memory_plan import MemoryPlan
 from sigmascope._execution.options import CallOptions
-from sigmascope._host.native import _core
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 
@@ -69,7 +68,7 @@ def randomized_svd(
     seen only once: :class:`Sketch`.
     """
     a = matrix(A)
-    call = CallOptions.of(a, precision=precision, **options)
+    call = CallOptions.of(a, precision=precision, cuda=True, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(passes=passes)
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
@@ -79,7 +78,7 @@ def randomized_svd(
     need = partial(low_rank_need, k=k, block=b, passes=passes, width=call.itemsize)
     plan = MemoryPlan.fit(a, call, need, what)
     started = time.perf_counter()
-    result = _core.low_rank(
+    result = call.device.solvers.low_rank(
         distributed.operand(a, call),
         k=k,
         block=b,
@@ -105,5 +104,5 @@ def randomized_svd(
         seconds=time.perf_counter() - started,
         num_threads=call.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
-        notes=(),
+        notes=call.device.notes,
     ).scaled(result["unit"])

@@ -129,7 +129,7 @@ def svds(
     then right to the floor.
     """
     a = matrix(A)
-    call = CallOptions.of(a, precision=precision, precisions=SEARCHES, **options)
+    call = CallOptions.of(a, precision=precision, precisions=SEARCHES, cuda=True, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):

@@ -13,7 +13,6 @@ from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import values_need
 from sigmascope._execution.memory_plan import MemoryPlan
 from sigmascope._execution.options import CallOptions
-from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SingularValues
@@ -70,7 +69,7 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     """
     a = matrix(A)
     arguments.check_accuracy(accuracy)
-    values, unit = every_value(a, accuracy, CallOptions.of(a, **options))
+    values, unit = every_value(a, accuracy, CallOptions.of(a, cuda=True, **options))
     return values.scaled(unit)
 
 
@@ -83,10 +82,13 @@ def every_value(a: Matrix, accuracy: str, call: CallOptions) -> tuple[SingularVa
     what = f"svdvals of {arguments.of_shape(a.shape)}"
     plan = MemoryPlan.fit(a, call, partial(values_need, fast=fast), what)
     started = time.perf_counter()
-    fast = fast and call.executor is None
-    result = _core.every_value(distributed.operand(a, call), fast=fast, **plan.native())
-    notes = []
-    if accuracy == "fast" and not fast:
+    fast = fast and call.executor is None and call.device.index is None
+    operand = distributed.operand(a, call)
+    result = call.device.solvers.every_value(operand, fast=fast, **plan.native())
+    notes = list(call.device.notes)
+    if accuracy == "fast" and call.device.index is not None:
+        notes.append("a CUDA device forms the Gram matrix in float64, whatever the accuracy")
+    elif accuracy == "fast" and not fast:
         notes.append("workers form the Gram matrix in float64, whatever the accuracy asked for")
     if result["fallen_back"]:
         notes.append("columns are parallel or few have nearly all of the norm: float64 after all")

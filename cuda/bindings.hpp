@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Conversions and registrations of the module _cuda.
+#pragma once
+
+#include <cstdint>
+
+#include "bindings/bindings.hpp"
+#include "cuda_backend.hpp"
+
+namespace sigmascope::device {
+
+template <class T>
+py::array_t<T> to_numpy(CudaBackend<T>& backend, const DeviceBlock<T>& block, bool transposed) {
+  py::array_t<T> rows({block.rows, block.cols});
+  backend.download(block, rows.mutable_data());
+  if (!transposed) return rows;
+  py::array_t<T> columns({block.cols, block.rows});
+  const T* from = rows.data();
+  T* to = columns.mutable_data();
+  for (std::int64_t i = 0; i < block.rows; ++i)
+    for (std::int64_t j = 0; j < block.cols; ++j) to[j * block.rows + i] = from[i * block.cols + j];
+  return columns;
+}
+
+inline DeviceOptions device_options(const py::kwargs& kwargs) {
+  return {.index = keyword<int>(kwargs, "device"),
+          .stored_bytes = keyword<std::int64_t>(kwargs, "device_bytes")};
+}
+
+// Solvers of matrices on a device; verbs, for tests.
+void register_linalg(py::module_& module);
+void register_verbs(py::module_& module);
+
+}  // namespace sigmascope::device

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cuda_backend.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "kernels/blocks/lapack.hpp"
+#include "kernels/eigenvalues/tridiagonal.hpp"
+#include "kernels/verbs.hpp"
+#include "matrix/sizes.hpp"
+
+namespace sigmascope::device {
+
+namespace {
+
+template <class T>
+BlockView<T> view_of(const DeviceBlock<T>& x) {
+  return {x.data(), x.rows, x.cols};
+}
+
+// Calls act(few, first column) with at most Row::most blocks at a time.
+template <class T, class Act>
+void each_row(std::span<const DeviceBlock<T>> xs, const Act& act) {
+  std::int64_t first = 0;
+  while (!xs.empty()) {
+    Row<T> few;
+    std::size_t count = 0;
+    while (count < xs.size() && few.add(xs[count].data(), xs[count].cols)) ++count;
+    act(few, first);
+    first += few.all;
+    xs = xs.subspan(count);
+  }
+}
+
+}  // namespace
+
+template <class T>
+CudaBackend<T>::CudaBackend(CpuOptions host, const DeviceOptions& device)
+    : cpu_(std::move(host)), device_(device.index), panels_(device_, cpu_, device) {
+  scipy_openblas_set_num_threads(1);
+}
+
+template <class T>
+DeviceBlock<T> CudaBackend<T>::zeros(std::int64_t rows, std::int64_t cols) {
+  Block x = device_.template block<T>(rows, cols);
+  check(cudaMemsetAsync(x.data(), 0, x.bytes(), device_.compute.handle()), "cudaMemsetAsync");
+  return x;
+}
+
+template <class T>
+DeviceBlock<T> CudaBackend<T>::gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed,
+                                        std::int64_t column0) {
+  Block x = device_.template block<T>(rows, cols);
+  check(fill_gaussian(view_of(x), seed, column0, device_.compute.handle()), "gaussian");
+  return x;
+}
+
+template <class T>
+void CudaBackend<T>::download(const Block& x, T* to) {
+  if (x.size() == 0) return;
+  std::memcpy(to, device_.staging.received(x.data(), x.bytes(), device_.compute), x.bytes());
+}
+
+template <class T>
+Small CudaBackend<T>::to_host(const Block& x) {
+  Small host(x.rows, x.cols);
+  if (x.size() == 0) return host;
+  const auto* numbers =
+      reinterpret_cast<const T*>(device_.staging.received(x.data(), x.bytes(), device_.compute));
+  for (std::int64_t i = 0; i < x.rows; ++i)
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      host(i, j) = static_cast<double>(numbers[i * x.cols + j]);
+  return host;
+}
+
+template <class T>
+DeviceBlock<T> CudaBackend<T>::from_host(const Small& x) {
+  Block block = device_.template block<T>(x.rows, x.cols);
+  if (block.size() == 0) return block;
+  auto* numbers = reinterpret_cast<T*>(device_.staging.to_fill(block.bytes()));
+  for (std::int64_t i = 0; i < x.rows; ++i)
+    for (std::int64_t j = 0; j < x.cols; ++j) numbers[i * x.cols + j] = static_cast<T>(x(i, j));
+  device_.staging.send(block.data(), block.bytes(), device_.compute);
+  return block;
+}
+
+template <class T>
+Small CudaBackend<T>::inner(std::span<const Block> xs, const Block& y) {
+  std::int64_t all = 0;
+  for (const Block& x : xs) all += x.cols;
+  Small result(all, y.cols);
+  if (all * y.cols == 0) return result;
+  const auto sums = device_.template block<double>(all, y.cols);
+  each_row<T>(xs, [&](const Row<T>& few, std::int64_t first) {
+    const auto partial =
+        device_.template block<double>((y.rows + inner_rows - 1) / inner_rows * few.all, y.cols);
+    check(device::inner(few, BlockView<const T>{y.data(), y.rows, y.cols}, partial.data(),
+                        sums.data() + first * y.cols, device_.compute.handle()),
+          "inner products");
+  });
+  const auto* numbers = reinterpret_cast<const double*>(
+      device_.staging.received(sums.data(), sums.bytes(), device_.compute));
+  for (std::int64_t i = 0; i < all; ++i)
+    for (std::int64_t j = 0; j < y.cols; ++j) result(i, j) = numbers[i * y.cols + j];
+  return result;
+}
+
+template <class T>
+void CudaBackend<T>::combine(Block& y, std::span<const Block> xs, const Small& c) {
+  const Block factors = from_host(c);
+  each_row<T>(xs, [&](const Row<T>& few, std::int64_t first) {
+    check(device::combine(view_of(y), few, static_cast<const T*>(factors.data() + first * c.cols),
+                          device_.compute.handle()),
+          "a combination of blocks");
+  });
+}
+
+template <class T>
+void CudaBackend<T>::multiply_step(const Product<T>& product) {
+  check(device::multiply(product, device_.compute.handle()), "a product");
+}
+
+template <class T>
+DeviceBlock<T> CudaBackend<T>::rounded(const Block& x) {
+  Block y = device_.template block<T>(x.rows, x.cols);
+  if constexpr (std::is_same_v<T, float>)
+    check(round_bf16(x.data(), x.size(), y.data(), device_.compute.handle()), "rounding");
+  return y;
+}
+
+template <class T>
+void CudaBackend<T>::multiply_pass(const MatrixView& a, const Pass& pass, Numbers numbers) {
+  const MatrixView stored{a.matrix, false, a.factor};
+  const std::int64_t cols = (pass.x ? pass.x : pass.given)->cols, m = stored.rows(),
+                     n = stored.cols();
+  Block group, some;
+  if (pass.z) *pass.z = zeros(n, cols), group = device_.template block<T>(n, cols);
+  if (pass.y) *pass.y = device_.template block<T>(m, cols);
+  panels_.template each<T>(stored, numbers, [&](const DecodedPanel<T>& panel) {
+    const T* y = pass.given ? pass.given->data() + panel.row0 * cols : nullptr;
+    if (pass.x) {
+      if (!pass.y && some.rows < panel.rows) some = device_.template block<T>(panel.rows, cols);
+      T* made = pass.y ? pass.y->data() + panel.row0 * cols : some.data();
+      multiply_step({.l = panel.numbers,
+                     .rows = panel.rows,
+                     .depth = n,
+                     .row_step = n,
+                     .depth_step = 1,
+                     .x = pass.x->data(),
+                     .cols = cols,
+                     .x_step = cols,
+                     .z = made,
+                     .all = n});
+      if constexpr (std::is_same_v<T, float>)
+        if (numbers == Numbers::bf16 && pass.z)
+          check(round_bf16(made, panel.rows * cols, made, device_.compute.handle()), "rounding");
+      y = made;
+    }
+    if (pass.z)
+      multiply_step({.l = panel.numbers,
+                     .rows = n,
+                     .depth = panel.rows,
+                     .row_step = 1,
+                     .depth_step = n,
+                     .x = y,
+                     .cols = cols,
+                     .x_step = cols,
+                     .z = pass.z->data(),
+                     .group = group.data(),
+                     .before = panel.row0,
+                     .all = m});
+  });
+}
+
+template <class T>
+DeviceBlock<T> CudaBackend<T>::multiply(const MatrixView& a, const Block& x, int) {
+  Block y;
+  if (a.transposed) multiply_pass(a, {.given = &x, .z = &y}, Numbers::as_stored);
+  else multiply_pass(a, {.x = &x, .y = &y}, Numbers::as_stored);
+  return y;
+}
+
+template <class T>
+DeviceBlock<T> CudaBackend<T>::multiply_adjoint(const MatrixView& a, const Block& y, int parts) {
+  return multiply({a.matrix, !a.transposed, a.factor}, y, parts);
+}
+
+template <class T>
+DeviceBlock<T> CudaBackend<T>::step(const MatrixView& a, const Block& x, Block* y,
+                                    Numbers numbers) {
+  Block z;
+  if (!a.transposed) {
+    multiply_pass(a, {.x = &x, .y = y, .z = &z}, numbers);
+    return z;
+  }
+  Block own;
+  Block& between = y ? *y : own;
+  multiply_pass(a, {.given = &x, .z = &between}, numbers);
+  if (numbers == Numbers::bf16) between = rounded(between);
+  multiply_pass(a, {.x = &between, .y = &z}, numbers);
+  return z;
+}
+
+template <class T>
+DeviceBlock<T> CudaBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y, int) {
+  return step(a, x, y, Numbers::as_stored);
+}
+
+template <class T>
+DeviceBlock<T> CudaBackend<T>::steer(const MatrixView& a, const Block& x) {
+  if (std::is_same_v<T, double>) return gram_step(a, x, nullptr);
+  return step(a, rounded(x), nullptr, Numbers::bf16);
+}
+
+template <class T>
+Small CudaBackend<T>::dense(const MatrixView& a) {
+  Small all(a.rows(), a.cols());
+  panels_.template each<double>(
+      {a.matrix, false, a.factor}, Numbers::as_stored, [&](const DecodedPanel<double>& panel) {
+        const std::size_t bytes = as_size(panel.rows * panel.cols) * sizeof(double);
+        if (bytes == 0) return;
+        const auto* numbers = reinterpret_cast<const double*>(
+            device_.staging.received(panel.numbers, bytes, device_.compute));
+        for (std::int64_t i = 0; i < panel.rows; ++i)
+          for (std::int64_t j = 0; j < panel.cols; ++j) {
+            const double number = numbers[i * panel.cols + j];
+            if (a.transposed) all(j, panel.row0 + i) = number;
+            else all(panel.row0 + i, j) = number;
+          }
+      });
+  return all;
+}
+
+template <class T>
+Gram CudaBackend<T>::gram(const MatrixView& a, GramProducts) {
+  const std::int64_t n = a.cols(), m = a.rows();
+  auto z = device_.template block<double>(n, n), group = device_.template block<double>(n, n);
+  check(cudaMemsetAsync(z.data(), 0, z.bytes(), device_.compute.handle()), "cudaMemsetAsync");
+  // A panel has rows of op(A); those of a transposed one are columns as they are stored.
+  panels_.template each<double>(a, Numbers::as_stored, [&](const DecodedPanel<double>& panel) {
+    const std::int64_t before = a.transposed ? panel.col0 : panel.row0,
+                       depth = a.transposed ? panel.cols : panel.rows;
+    check(device::multiply<double>({.l = panel.numbers,
+                                    .rows = n,
+                                    .depth = depth,
+                                    .row_step = a.transposed ? depth : 1,
+                                    .depth_step = a.transposed ? 1 : n,
+                                    .x = panel.numbers,
+                                    .cols = n,
+                                    .x_step = a.transposed ? depth : n,
+                                    .x_by_columns = a.transposed,
+                                    .z = z.data(),
+                                    .group = group.data(),
+                                    .before = before,
+                                    .all = m},
+                                   device_.compute.handle()),
+          "a Gram matrix");
+  });
+  Small values(n, n);
+  if (n > 0)
+    std::memcpy(values.data(), device_.staging.received(z.data(), z.bytes(), device_.compute),
+                z.bytes());  // symmetric: rows are columns
+  return {.values = std::move(values)};
+}
+
+template <class T>
+std::vector<double> CudaBackend<T>::eigvalsh(Small& a, GramProducts products) {
+  return symmetric_eigenvalues(cpu_.isa, cpu_.pool, a, products, [this] { cpu_.report(0); });
+}
+
+template class CudaBackend<float>;
+template class CudaBackend<double>;
+
+}  // namespace sigmascope::device

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The verbs of a CUDA device. T, the precision of blocks and decoded panels, is float or double.
+//
+// Sums have the order and so the bits of the CPU's: inner products, combinations, and products in
+// full precision as those of NumberPanels. Passes that no algorithm asks for, and eigenvalues of
+// small matrices, are computed on the host. Memory on the device: the blocks of the algorithm, a
+// decoded panel, and the stored bytes of the matrix or of three panels.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "decoded_panels.hpp"
+#include "device_context.hpp"
+#include "kernels/blocks/cpu.hpp"
+#include "kernels/products.hpp"
+#include "matrix/matrix.hpp"
+#include "matrix/small.hpp"
+
+namespace sigmascope::device {
+
+template <class T>
+class CudaBackend {
+ public:
+  using Real = T;
+  using Block = DeviceBlock<T>;
+
+  CudaBackend(CpuOptions host, const DeviceOptions& device);
+
+  Cpu& cpu() { return cpu_; }
+
+  static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
+  bool splits() const { return false; }
+
+  Block zeros(std::int64_t rows, std::int64_t cols);
+  Block gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0);
+  Small to_host(const Block& x);
+  Block from_host(const Small& x);
+  // The numbers of a block by rows.
+  void download(const Block& x, T* to);
+
+  // [x_1 x_2 ...]^T y, in T over 64 rows at a time, in fp64 above.
+  Small inner(std::span<const Block> xs, const Block& y);
+  // y += [x_1 x_2 ...] c
+  void combine(Block& y, std::span<const Block> xs, const Small& c);
+
+  Block multiply(const MatrixView& a, const Block& x, int parts = 0);          // A x
+  Block multiply_adjoint(const MatrixView& a, const Block& y, int parts = 0);  // A^T y
+  // A^T (A x) in one read of A, or in two of a transposed one; y, if asked for, receives A x.
+  Block gram_step(const MatrixView& a, const Block& x, Block* y, int parts = 0);
+  // The same with A, x and A x rounded to bf16 (float; double: gram_step).
+  Block steer(const MatrixView& a, const Block& x);
+
+  Small dense(const MatrixView& a);  // A itself, in fp64 whatever T is
+  // A^T A, its lower triangle, in fp64 whatever T is and whatever products are asked for.
+  Gram gram(const MatrixView& a, GramProducts products);
+  // Eigenvalues of a symmetric matrix, ascending; overwrites it.
+  std::vector<double> eigvalsh(Small& a, GramProducts products);
+
+ private:
+  // The products of one pass over the stored matrix S, by its rows: y = S x and z = S^T y, of the
+  // given y if there is no x.
+  struct Pass {
+    const Block* x = nullptr;
+    const Block* given = nullptr;
+    Block* y = nullptr;
+    Block* z = nullptr;
+  };
+  void multiply_pass(const MatrixView& a, const Pass& pass, Numbers numbers);
+  void multiply_step(const Product<T>& product);
+  Block rounded(const Block& x);
+  Block step(const MatrixView& a, const Block& x, Block* y, Numbers numbers);
+
+  Cpu cpu_;
+  DeviceContext device_;
+  DecodedPanels panels_;
+};
+
+extern template class CudaBackend<float>;
+extern template class CudaBackend<double>;
+
+}  // namespace sigmascope::device

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Settings and counters of the simulated devices, for tests.
+#if defined(SIGMASCOPE_SIMULATED)
+
+#include <pybind11/pybind11.h>
+
+#include "module.hpp"
+#include "simulator/settings.hpp"
+
+namespace sigmascope {
+
+namespace py = pybind11;
+using namespace pybind11::literals;
+
+namespace {
+
+simulator::Order order_named(const std::string& name) {
+  if (name == "forward") return simulator::Order::forward;
+  if (name == "backward") return simulator::Order::backward;
+  if (name == "random") return simulator::Order::random;
+  throw py::value_error("order is forward, backward or random, not " + name);
+}
+
+simulator::Timing timing_named(const std::string& name) {
+  if (name == "eager") return simulator::Timing::eager;
+  if (name == "late") return simulator::Timing::late;
+  if (name == "random") return simulator::Timing::random;
+  throw py::value_error("timing is eager, late or random, not " + name);
+}
+
+// Takes the value of `name` out of `options` if it is there.
+template <class T>
+void take(py::dict& options, const char* name, T& value) {
+  if (options.contains(name)) value = options.attr("pop")(name).template cast<T>();
+}
+
+void restart(const py::kwargs& given) {
+  simulator::Settings s;
+  py::dict options(given);
+  std::string order = "random", timing = "late";
+  take(options, "order", order), take(options, "timing", timing);
+  s.order = order_named(order), s.timing = timing_named(timing);
+  take(options, "seed", s.seed);
+  take(options, "devices", s.devices);
+  take(options, "driver", s.driver);
+  take(options, "capability", s.capability);
+  take(options, "memory", s.memory);
+  take(options, "shared_memory", s.shared_memory);
+  take(options, "failing_call", s.failing_call);
+  take(options, "failure", s.failure);
+  take(options, "tensor_core_terms", s.tensor_core.terms);
+  take(options, "tensor_core_extra_bits", s.tensor_core.extra_bits);
+  if (!options.empty()) throw py::type_error("no such setting: " + std::string(py::str(options)));
+  simulator::restart(s);
+}
+
+py::dict counts() {
+  const simulator::Counts c = simulator::counts();
+  py::dict result;
+  result["calls"] = c.calls;
+  result["launches"] = c.launches;
+  result["waits"] = c.waits;
+  result["bytes_to_device"] = c.bytes_to_device;
+  result["bytes_to_host"] = c.bytes_to_host;
+  return result;
+}
+
+}  // namespace
+
+void register_simulator(py::module_& module) {
+  auto part = module.def_submodule("simulator", "settings and counters of the simulated devices");
+  part.def("restart", &restart, "Frees everything and begins anew with settings, by keyword");
+  part.def("counts", &counts);
+  part.def("bytes_in_use", &simulator::bytes_in_use);
+  part.def("objects_in_use", &simulator::objects_in_use);
+  part.def("violation", &simulator::violation);
+}
+
+}  // namespace sigmascope
+
+#endif

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copies of small things between the host and a device in the order of one stream, through pinned
+// memory that is not used again before a copy has ended.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+
+#include "handles.hpp"
+
+namespace sigmascope::device {
+
+class Staging {
+ public:
+  // Pinned memory for so many bytes, free to be filled.
+  std::byte* to_fill(std::size_t bytes) {
+    Slot& slot = slots_[next_];
+    if (slot.used) slot.copied.wait();
+    slot.used = false;
+    if (!slot.bytes || slot.bytes->size() < bytes) {
+      slot.bytes.reset();
+      slot.bytes = std::make_unique<PinnedArray<std::byte>>(std::max(bytes, least));
+    }
+    return slot.bytes->data();
+  }
+
+  // Copies what was filled last to the device.
+  void send(void* to, std::size_t bytes, const Stream& stream) {
+    Slot& slot = slots_[next_];
+    check(cudaMemcpyAsync(to, slot.bytes->data(), bytes, cudaMemcpyHostToDevice, stream.handle()),
+          "cudaMemcpyAsync to the device");
+    slot.used = true;
+    slot.copied.record(stream);
+    next_ = (next_ + 1) % slots_.size();
+  }
+
+  // What `bytes` of the device hold when the stream has done all that it was given; valid until the
+  // next call.
+  const std::byte* received(const void* from, std::size_t bytes, const Stream& stream) {
+    std::byte* to = to_fill(bytes);
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream.handle()),
+          "cudaMemcpyAsync from the device");
+    stream.wait();
+    for (Slot& slot : slots_) slot.used = false;  // all copies before this one have ended
+    return to;
+  }
+
+ private:
+  static constexpr std::size_t least = std::size_t{1} << 16;
+
+  struct Slot {
+    std::unique_ptr<PinnedArray<std::byte>> bytes;
+    Event copied;
+    bool used = false;
+  };
+  std::array<Slot, 4> slots_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace sigmascope::device

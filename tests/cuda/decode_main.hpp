@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+
+#include "handles.hpp"
+#include "kernels/simd/isa.hpp"
+
+namespace sigmascope {
+
+extern const Isa isa_avx2, isa_avx512;
+
+}  // namespace sigmascope
+
+// The best of these two that the processor runs.
+const sigmascope::Isa& cpu_kernels();
+
+// Surveys random panels on the device and on the CPU, and says where the results differ.
+bool same_surveys(std::uint64_t seed, int cases, const sigmascope::device::Stream& stream);

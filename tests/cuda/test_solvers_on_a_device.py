@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Solvers on the simulated device: known spectra, the processor's bits, failures, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support import known_spectra
+
+import sigmascope as ss
+from sigmascope.errors import DeviceError, MemoryLimitError
+
+pytestmark = pytest.mark.unsanitized
+
+SHAPES = [(120, 80), (70, 150)]
+SPECTRA: dict[str, Callable[[int, int], known_spectra.Case]] = {
+    "polynomial": known_spectra.polynomial,
+    "exponential": known_spectra.exponential,
+    "clustered": known_spectra.clustered,
+    "low rank": known_spectra.low_rank,
+}
+
+
+@pytest.fixture(autouse=True)
+def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Let the package see the simulated devices."""
+    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
+    return cuda_module
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_are_within_their_bounds(
+    spectrum: str, shape: tuple[int, int], dtype: type, simulated: ModuleType
+) -> None:
+    A, sigma = SPECTRA[spectrum](*shape)
+    a = A.astype(dtype)
+    if dtype is np.float32:
+        sigma = np.linalg.svd(a.astype(np.float64), compute_uv=False)
+    floor = 1e-14 * sigma[0]
+    for found in (
+        ss.svds(a, 5, device="cuda"),
+        ss.svds(a, 5, method="gram", device="cuda"),
+        ss.randomized_svd(a, 5, device="cuda"),
+    ):
+        assert np.all(np.abs(found.s - sigma[:5]) <= found.errors + floor)
+        assert found.U is not None
+        assert found.Vt is not None
+        assert isinstance(found.U, np.ndarray)
+        assert "computed on cuda:0" in found.notes
+        residual = a @ found.Vt.T - found.U * found.s
+        assert np.all(np.linalg.norm(residual, axis=0) <= found.residuals + 1e-6 * sigma[0])
+    every = ss.svdvals(a, device="cuda")
+    assert np.all(np.abs(every.values - sigma) <= every.errors + floor)
+    assert simulated.simulator.violation() == ""
+    assert simulated.simulator.objects_in_use() == 0
+
+
+@pytest.mark.skipif(ss.show_config()["isa"] == "scalar", reason="sums are fused on the device")
+@pytest.mark.parametrize("shape", [(300, 200), (180, 310)])
+def test_float64_answers_have_the_bits_of_the_processor(shape: tuple[int, int]) -> None:
+    A, _ = known_spectra.exponential(*shape)
+    for solver in (
+        lambda **on: ss.svds(A, 6, tol=1e-8, method="krylov", **on),
+        lambda **on: ss.randomized_svd(A, 6, **on),
+    ):
+        host, device = solver(), solver(device="cuda")
+        for name in ("U", "s", "Vt", "errors", "residuals"):
+            np.testing.assert_array_equal(getattr(device, name), getattr(host, name))
+        assert device.passes == host.passes
+    host, device = (ss.spectral_density(A, **on) for on in ({}, {"device": "cuda"}))
+    for x in np.linspace(0, 1, 20):
+        assert device.cdf(x) == host.cdf(x)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed", "split", "float64"])
+def test_every_precision_agrees_with_the_processor(precision: str) -> None:
+    A, _ = known_spectra.exponential(300, 200)
+    a = A.astype(np.float32)
+    host, device = (
+        ss.svds(a, 6, precision=precision, method="krylov", block=24, **on)
+        for on in ({}, {"device": "cuda"})
+    )
+    assert device.precision == host.precision == precision
+    assert np.all(np.abs(device.s - host.s) <= device.errors + host.errors)
+
+
+def test_no_order_seed_or_memory_changes_a_bit(simulated: ModuleType, tmp_path: Path) -> None:
+    """Also of a matrix in a file, of which a panel at a time is on the device."""
+    A, _ = known_spectra.polynomial(260, 90)
+    a = A.astype(np.float32)
+    (tmp_path / "numbers").write_bytes(a.tobytes())
+    stored = ss.tensor(tmp_path / "numbers", 0, a.shape, "f32")
+    expected = ss.svds(a, 4, device="cuda")
+    for order, timing, memory, panel_rows, matrix in (
+        ("forward", "eager", 2 << 30, None, stored),
+        ("backward", "late", 2 << 30, 64, a),
+        ("random", "random", 185 << 20, 128, stored),
+    ):
+        simulated.simulator.restart(order=order, timing=timing, memory=memory, seed=7)
+        found = ss.svds(matrix, 4, device="cuda", panel_rows=panel_rows)
+        for name in ("U", "s", "Vt", "errors"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        assert simulated.simulator.violation() == ""
+
+
+def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleType) -> None:
+    A, _ = known_spectra.exponential(40, 20)
+    expected = ss.randomized_svd(A, 2, passes=2, device="cuda")
+    calls = simulated.simulator.counts()["calls"]
+    failed = 0
+    for number in range(calls):
+        simulated.simulator.restart(failing_call=number, timing="random", seed=number)
+        message = ""
+        try:
+            found = ss.randomized_svd(A, 2, passes=2, device="cuda")
+            np.testing.assert_array_equal(found.s, expected.s)  # what failed was to free something
+        except DeviceError as error:
+            message = str(error)
+            failed += 1
+        assert not message or "memory" in message or "cuda" in message
+        assert simulated.simulator.objects_in_use() == 0, number
+        assert simulated.simulator.violation() == "", number
+    assert failed > calls / 3  # most of the others are calls that free
+
+
+def test_a_small_device_is_refused_before_any_work(simulated: ModuleType) -> None:
+    simulated.simulator.restart(memory=64 << 20)
+    with pytest.raises(MemoryLimitError, match=r"needs .* on cuda:0, which has 57.6 MiB"):
+        ss.svds(np.ones((300, 200)), 3, device="cuda")
+    assert simulated.simulator.counts()["launches"] == 0
+
+
+def test_an_interrupted_call_leaves_nothing(simulated: ModuleType) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ss.svds(np.eye(300, 200), 3, device="cuda", progress=stop)
+    assert simulated.simulator.objects_in_use() == 0
+    assert simulated.simulator.violation() == ""
+
+
+def test_what_has_no_device_says_so() -> None:
+    A = np.ones((30, 20))
+    with pytest.raises(DeviceError, match="computes on 'cpu' alone, not on 'cuda'"):
+        ss.moments(A, device="cuda")
+    with pytest.raises(DeviceError, match="'cuda:3' is not available; there is cuda:0"):
+        ss.svds(A, 3, device="cuda:3")
+    with pytest.raises(DeviceError, match="not 'gpu'"):
+        ss.svds(A, 3, device="gpu")
+
+
+def test_not_finite_numbers_are_named(simulated: ModuleType) -> None:
+    A = np.ones((30, 20))
+    A[7, 3] = np.nan
+    with pytest.raises(ss.errors.NonFiniteError, match=r"first at \(7, 3\)"):
+        ss.svds(A, 3, device="cuda")
+    assert simulated.simulator.objects_in_use() == 0
+
+
+def test_waits_launches_and_bytes_of_a_step(simulated: ModuleType) -> None:
+    """A matrix that fits is copied once; blocks stay on the device, small matrices come back."""
+    A, _ = known_spectra.polynomial(400, 100)
+
+    def counted(passes: int) -> dict[str, Any]:
+        simulated.simulator.restart()
+        ss.spectral_density(A, probes=10, passes=passes, device="cuda")
+        counts: dict[str, Any] = simulated.simulator.counts()
+        return counts
+
+    few, more = counted(3), counted(6)
+    steps = {name: (more[name] - few[name]) / 3 for name in few}
+    assert few["bytes_to_device"] < 1.5 * A.nbytes
+    assert steps["bytes_to_device"] < 0.1 * A.nbytes
+    assert steps["bytes_to_host"] < 0.1 * A.nbytes
+    assert steps["waits"] <= 6
+    assert steps["launches"] <= 25

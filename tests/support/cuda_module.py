@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The module for simulated CUDA devices, built from the sources of this tree."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tests.support.cuda_builds import ROOT, compiler
+
+import sigmascope
+
+NAME = "sigmascope._cuda"
+NEEDED = ("cmake", "ninja", "pybind11", "scipy_openblas32")
+FOLDER = ROOT / "build" / f"simulated-{zlib.crc32(sys.prefix.encode()):08x}"
+"""One for each environment, kept from run to run, so that only changed sources are compiled."""
+
+
+def missing() -> str | None:
+    """Return the first thing that the build needs and that is not installed."""
+    absent = (name for name in NEEDED if importlib.util.find_spec(name) is None)
+    return next(absent, None) if compiler() else "a C++ compiler"
+
+
+def run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def built() -> Path:
+    """Build the module, one process at a time, and return its file."""
+    import ninja
+    import pybind11
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    options = {
+        "CMAKE_BUILD_TYPE": "Release",
+        "CMAKE_CXX_FLAGS_RELEASE": "-O1",
+        "CMAKE_MAKE_PROGRAM": f"{ninja.BIN_DIR}/ninja",
+        "Python_EXECUTABLE": sys.executable,
+        "SIGMASCOPE_CUDA": "SIMULATED",
+        "SKBUILD_PROJECT_VERSION": sigmascope.__version__,
+        "pybind11_DIR": pybind11.get_cmake_dir(),
+    }
+    cmake = (sys.executable, "-m", "cmake")
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        defined = [f"-D{name}={value}" for name, value in options.items()]
+        run(*cmake, "-S", str(ROOT), "-B", str(FOLDER), "-G", "Ninja", *defined)
+        run(*cmake, "--build", str(FOLDER), "--target", "_cuda")
+    (made,) = (FOLDER / "cuda").glob(f"_cuda.{sys.implementation.cache_tag}-*.so")
+    return made
+
+
+@pytest.fixture(scope="session")
+def simulated_module() -> ModuleType:
+    """Import the module under the name that it has in a build with CUDA."""
+    absent = missing()
+    if absent:
+        pytest.skip(f"needs {absent}")
+    spec = importlib.util.spec_from_file_location(NAME, built())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def cuda_module(
+    simulated_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ModuleType]:
+    """Put the module, with devices as they are by default, where the package finds it."""
+    monkeypatch.setitem(sys.modules, NAME, simulated_module)
+    monkeypatch.setattr(sigmascope, "_cuda", simulated_module, raising=False)
+    simulated_module.simulator.restart()
+    yield simulated_module
+    simulated_module.simulator.restart()
