@@ -2,9 +2,9 @@
 // The verbs of a CUDA device. T, the precision of blocks and decoded panels, is float or double.
 //
 // Sums have the order and so the bits of the CPU's: inner products, combinations, and products in
-// full precision as those of NumberPanels. Passes that no algorithm asks for, and eigenvalues of
-// small matrices, are computed on the host. Memory on the device: the blocks of the algorithm, a
-// decoded panel, and the stored bytes of the matrix or of three panels.
+// full precision as those of NumberPanels. Eigenvalues are computed on the host. Memory on the
+// device: the blocks of the algorithm, a decoded panel, and the stored bytes of the matrix or of
+// three panels.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include "decoded_panels.hpp"
 #include "device_context.hpp"
 #include "kernels/blocks/cpu.hpp"
+#include "kernels/elements/survey.hpp"
 #include "kernels/products.hpp"
 #include "matrix/matrix.hpp"
 #include "matrix/small.hpp"
@@ -52,6 +53,11 @@ class CudaBackend {
   // The same with A, x and A x rounded to bf16 (float; double: gram_step).
   Block steer(const MatrixView& a, const Block& x);
 
+  // Norm, largest entry, nonfinite entries and hash of a matrix, in one read.
+  ElementSurvey survey(const Matrix& a);
+  // Frees what is on the device of a matrix that is not used again.
+  void forget(const Matrix& a) { panels_.forget(a); }
+
   Small dense(const MatrixView& a);  // A itself, in fp64 whatever T is
   // A^T A, its lower triangle, in fp64 whatever T is and whatever products are asked for.
   Gram gram(const MatrixView& a, GramProducts products);
@@ -76,6 +82,17 @@ class CudaBackend {
   DeviceContext device_;
   DecodedPanels panels_;
 };
+
+// Makes no copy: steps in bf16 round a panel where it is.
+template <class T>
+ElementSurvey surveyed_by(CudaBackend<T>& backend, const Matrix& matrix, SurveyCopy) {
+  return backend.survey(matrix);
+}
+
+template <class T>
+void forget(CudaBackend<T>& backend, const Matrix& matrix) {
+  backend.forget(matrix);
+}
 
 extern template class CudaBackend<float>;
 extern template class CudaBackend<double>;

@@ -23,6 +23,11 @@ StoredPanels& DecodedPanels::panels_of(const MatrixView& view) {
   return *found;
 }
 
+void DecodedPanels::forget(const Matrix& matrix) {
+  device_.settle();
+  panels_.erase({&matrix, false}), panels_.erase({&matrix, true});
+}
+
 template <class T>
 void DecodedPanels::each(const MatrixView& view, Numbers numbers,
                          const std::function<void(const DecodedPanel<T>&)>& act) {

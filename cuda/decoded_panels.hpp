@@ -40,6 +40,9 @@ class DecodedPanels {
   DecodedPanels(const DecodedPanels&) = delete;
   DecodedPanels& operator=(const DecodedPanels&) = delete;
 
+  // Forgets a matrix that is about to go.
+  void forget(const Matrix& matrix);
+
   // Calls act for each panel of rows of the view, as kernels of the stream `compute` see it; T is
   // float or double. A panel lasts until act returns, for kernels that were started by then.
   template <class T>

@@ -85,14 +85,31 @@ inline double sum_of(const std::vector<double>& values) {
   return total;
 }
 
+// A survey by the processor. A device has its own, which may keep the matrix there for the passes
+// that follow: `forget` says that there are none.
+inline ElementSurvey surveyed_by(Cpu& cpu, const Matrix& matrix, SurveyCopy copy) {
+  return survey(cpu, matrix, copy);
+}
+inline void forget(Cpu&, const Matrix&) {}
+template <class T>
+ElementSurvey surveyed_by(CpuBackend<T>& backend, const Matrix& matrix, SurveyCopy copy) {
+  return survey(backend.cpu(), matrix, copy);
+}
+template <class T>
+void forget(CpuBackend<T>&, const Matrix&) {}
+
 // The sum of all squares, in units of 4^exponent. If they may have left the range, this takes a
 // read of the scaled matrix.
-inline double scaled_squares(Cpu& cpu, const Matrix& matrix, const ElementSurvey& seen,
-                             int exponent, std::int64_t& survey_reads) {
+template <class B>
+double scaled_squares(B& backend, const Matrix& matrix, const ElementSurvey& seen, int exponent,
+                      std::int64_t& survey_reads) {
   if (std::abs(exponent) <= usual_exponent)
     return std::ldexp(sum_of(seen.row_squares), -2 * exponent);
   ++survey_reads;
-  return sum_of(survey(cpu, matrix.scaled(std::ldexp(1.0, -exponent))).row_squares);
+  const Matrix scaled = matrix.scaled(std::ldexp(1.0, -exponent));
+  const ElementSurvey found = surveyed_by(backend, scaled, SurveyCopy::none);
+  forget(backend, scaled);
+  return sum_of(found.row_squares);
 }
 
 // A stored matrix ready for an algorithm on a backend, which is made of the options of the host and
@@ -123,6 +140,7 @@ struct Prepared : Problem {
           "precision='float64' does");
     bool transposed = flipped;
     if (matrix.mostly_column_major()) {
+      forget(backend, matrix);
       matrix = matrix.transposed();
       transposed = !transposed;
     }
@@ -146,14 +164,13 @@ struct Prepared : Problem {
       return {};
     }
     const bool rounds = rounded_copy && !matrix.mostly_column_major();
-    ElementSurvey seen =
-        survey(backend.cpu(), matrix, rounds ? SurveyCopy::bf16 : SurveyCopy::none);
+    ElementSurvey seen = surveyed_by(backend, matrix, rounds ? SurveyCopy::bf16 : SurveyCopy::none);
     require_finite(seen);
     exponent = door_exponent(matrix, seen.largest);
     if (!options.fingerprint)
       fingerprint = sigmascope::fingerprint(backend.cpu().isa, seen.digest, seen.largest,
                                             matrix.rows, matrix.cols);
-    fro2 = scaled_squares(backend.cpu(), matrix, seen, exponent, survey_reads);
+    fro2 = scaled_squares(backend, matrix, seen, exponent, survey_reads);
     return seen;
   }
 

@@ -3,6 +3,14 @@
 
 from typing import Any, TypedDict
 
+from sigmascope._host.results import (
+    DensityResult,
+    GramResult,
+    KrylovResult,
+    LowRankResult,
+    ValuesResult,
+)
+
 class Config(TypedDict):
     runtime: str
     driver: str | None
@@ -19,6 +27,12 @@ class Device(TypedDict):
 
 simulator: Any  # in builds with simulated devices alone
 
+# The solvers of _core, with two more options: `device`, and `device_bytes` for a matrix to stay.
+def krylov(a: Any, **options: Any) -> KrylovResult: ...
+def density(a: Any, **options: Any) -> DensityResult: ...
+def low_rank(a: Any, **options: Any) -> LowRankResult: ...
+def gram_top(a: Any, **options: Any) -> GramResult: ...
+def every_value(a: Any, **options: Any) -> ValuesResult: ...
 def config() -> Config: ...
 def devices(*, free_memory: bool = True) -> list[Device]: ...
 def usable_devices() -> list[int]: ...

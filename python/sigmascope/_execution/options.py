@@ -60,7 +60,9 @@ class CallOptions:
     worker_threads : int
         Of each worker: `num_threads`, or 1.
     device : Device
-        From `device`: "cpu"; "cuda", the first CUDA device, or "cuda:1" for another.
+        From `device`: "cpu"; "cuda", the first CUDA device, or "cuda:1" for another. `memory` is
+        that of the host; a device has what is free on it. The matrix stays there if it fits, else
+        every pass copies it.
     fro2 : float or None
         ||A||_F^2 of a matrix that was looked at; with a fingerprint it spares that.
     fingerprint : int or None
