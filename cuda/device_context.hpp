@@ -32,8 +32,14 @@ class DeviceContext {
   }
 
  private:
+  // The device of this thread, which is another again in the end.
   struct Chosen {
-    explicit Chosen(int index) { check(cudaSetDevice(index), "cudaSetDevice"); }
+    explicit Chosen(int index) {
+      check(cudaGetDevice(&before), "cudaGetDevice");
+      check(cudaSetDevice(index), "cudaSetDevice");
+    }
+    ~Chosen() { cudaSetDevice(before); }
+    int before = 0;
   };
   Chosen chosen_;  // before all that is on the device
 

@@ -64,14 +64,6 @@ std::string too_old(const Found& found) {
          std::to_string(least_major) + ".0 or newer is needed";
 }
 
-std::optional<std::size_t> measured_memory(int index) {
-  std::size_t free = 0, total = 0;
-  if (cudaSetDevice(index) == cudaSuccess && cudaMemGetInfo(&free, &total) == cudaSuccess)
-    return free;
-  cudaGetLastError();
-  return {};
-}
-
 }  // namespace
 
 Versions versions() {
@@ -85,16 +77,10 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-std::vector<Found> found_devices(bool free_memory) {
+std::vector<Found> found_devices() {
   const int count = count_devices();
-  int before = 0;
-  check(cudaGetDevice(&before), "cudaGetDevice");
   std::vector<Found> all;
-  for (int index = 0; index < count; ++index) {
-    all.push_back(facts(index));
-    if (free_memory) all.back().free_memory = measured_memory(index);
-  }
-  check(cudaSetDevice(before), "cudaSetDevice");
+  for (int index = 0; index < count; ++index) all.push_back(facts(index));
   return all;
 }
 
@@ -111,7 +97,7 @@ std::vector<int> usable_devices() {
   return usable;
 }
 
-void choose_device(int index) {
+std::size_t free_memory(int index) {
   const int count = count_devices();
   if (index < 0 || index >= count)
     throw DeviceError("there is no " + place(index) + ", the index must be below the number of " +
@@ -119,8 +105,13 @@ void choose_device(int index) {
   const Found found = facts(index);
   if (found.major < least_major)
     throw DeviceError(too_old(found) + "; use another device" + else_cpu);
-  const cudaError_t error = cudaSetDevice(index);
-  if (error == cudaSuccess) return;
+  int before = 0;
+  check(cudaGetDevice(&before), "cudaGetDevice");
+  std::size_t free = 0, total = 0;
+  cudaError_t error = cudaSetDevice(index);
+  if (error == cudaSuccess) error = cudaMemGetInfo(&free, &total);
+  cudaSetDevice(before);
+  if (error == cudaSuccess) return free;
   cudaGetLastError();
   throw DeviceError(
       place(index) + " (" + found.name + ") cannot be used: " + cudaGetErrorName(error) + " (" +

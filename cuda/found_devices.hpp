@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -28,19 +27,18 @@ struct Found {
   std::string name;
   int major = 0, minor = 0;  // compute capability
   std::size_t memory = 0;
-  std::optional<std::size_t> free_memory;  // nothing if it is not asked for, or cannot be had
   int multiprocessors = 0;
 };
 
-// Throws DeviceError if there is none. To measure the free memory takes some of every device, since
-// CUDA tells it only to a process that has a context there.
-std::vector<Found> found_devices(bool free_memory);
+// Throws DeviceError if there is none. Takes no memory of a device.
+std::vector<Found> found_devices();
 
 // Indices of the devices that the kernels are compiled for. Throws DeviceError if there is none.
 // Takes no memory of a device.
 std::vector<int> usable_devices();
 
-// Makes it the device of this thread. Throws DeviceError if it is not there or cannot be used.
-void choose_device(int index);
+// Free bytes of a device, which takes some of them: CUDA tells only a process that has a context
+// there. Throws DeviceError if the device is not there or cannot be used.
+std::size_t free_memory(int index);
 
 }  // namespace sigmascope::device

@@ -49,10 +49,10 @@ py::dict config() {
   return result;
 }
 
-py::list devices(bool free_memory) {
-  const std::vector<device::Found> all = [free_memory] {
+py::list devices() {
+  const std::vector<device::Found> all = [] {
     py::gil_scoped_release release;
-    return device::found_devices(free_memory);
+    return device::found_devices();
   }();
   py::list result;
   for (const device::Found& found : all) {
@@ -61,7 +61,6 @@ py::list devices(bool free_memory) {
     row["name"] = found.name;
     row["capability"] = py::make_tuple(found.major, found.minor);
     row["memory"] = found.memory;
-    row["free_memory"] = found.free_memory;
     row["multiprocessors"] = found.multiprocessors;
     result.append(row);
   }
@@ -78,10 +77,10 @@ PYBIND11_MODULE(_cuda, module) {
   py::module_::import("sigmascope._core");  // which registers Matrix
   sigmascope::register_errors();
   module.def("config", &sigmascope::config);
-  module.def("devices", &sigmascope::devices, py::kw_only(), py::arg("free_memory") = true);
+  module.def("devices", &sigmascope::devices);
   module.def("usable_devices", &sigmascope::device::usable_devices,
              py::call_guard<py::gil_scoped_release>());
-  module.def("choose_device", &sigmascope::device::choose_device, py::arg("index"),
+  module.def("free_memory", &sigmascope::device::free_memory, py::arg("index"),
              py::call_guard<py::gil_scoped_release>());
   sigmascope::device::register_linalg(module);
   sigmascope::device::register_verbs(module);

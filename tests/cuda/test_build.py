@@ -47,11 +47,9 @@ def test_each_device_is_described(cuda_module: Any) -> None:
         "name": "simulated device",
         "capability": (8, 6),
         "memory": 1 << 20,
-        "free_memory": 1 << 20,
         "multiprocessors": 132,
     }
     assert cuda_module.devices() == [one, one | {"index": 1}]
-    assert [d["free_memory"] for d in cuda_module.devices(free_memory=False)] == [None, None]
     assert cuda_module.usable_devices() == [0, 1]
     assert cuda_module.simulator.objects_in_use() == 0
 
@@ -59,8 +57,8 @@ def test_each_device_is_described(cuda_module: Any) -> None:
 @pytest.mark.parametrize(("settings", "message"), WITHOUT)
 @pytest.mark.parametrize(
     "ask",
-    [lambda m: m.devices(), lambda m: m.usable_devices(), lambda m: m.choose_device(0)],
-    ids=["devices", "usable_devices", "choose_device"],
+    [lambda m: m.devices(), lambda m: m.usable_devices(), lambda m: m.free_memory(0)],
+    ids=["devices", "usable_devices", "free_memory"],
 )
 def test_without_a_device_the_error_says_what_helps(
     settings: dict[str, int], message: str, ask: Callable[[Any], object], cuda_module: Any
@@ -75,28 +73,25 @@ def test_a_device_that_is_not_there_is_refused(index: int, cuda_module: Any) -> 
     cuda_module.simulator.restart(devices=2)
     wanted = f"there is no cuda:{index}, the index must be below the number of devices, 2"
     with pytest.raises(ss.DeviceError, match=wanted):
-        cuda_module.choose_device(index)
-    cuda_module.choose_device(1)
-    cuda_module.choose_device(0)
+        cuda_module.free_memory(index)
+    assert cuda_module.free_memory(1) == cuda_module.free_memory(0) == 1 << 30
 
 
 def test_a_device_without_bf16_is_refused(cuda_module: Any) -> None:
     cuda_module.simulator.restart(capability=75)
     wanted = r"cuda:0 \(simulated device\) has compute capability 7\.5, 8\.0 or newer is needed"
-    for ask in (cuda_module.usable_devices, lambda: cuda_module.choose_device(0)):
+    for ask in (cuda_module.usable_devices, lambda: cuda_module.free_memory(0)):
         with pytest.raises(ss.DeviceError, match=wanted):
             ask()
 
 
-def test_a_device_whose_memory_cannot_be_had_is_still_described(cuda_module: Any) -> None:
-    cuda_module.simulator.restart()
-    cuda_module.devices(free_memory=False)
-    told = cuda_module.simulator.counts()["calls"] - 1  # the last one goes back to the device
-    for call in (told, told + 1):  # choosing the device, and asking it
+def test_a_device_that_does_not_start_says_so(cuda_module: Any) -> None:
+    cuda_module.free_memory(0)
+    last = cuda_module.simulator.counts()["calls"] - 1  # it goes back to the device of before
+    for call in (last - 2, last - 1):  # choosing the device, and asking it
         cuda_module.simulator.restart(failing_call=call)
-        (device,) = cuda_module.devices()
-        assert device["free_memory"] is None
-        assert device["memory"] == 1 << 30
+        with pytest.raises(ss.DeviceError, match=r"cuda:0 \(simulated device\) cannot be used"):
+            cuda_module.free_memory(0)
 
 
 def test_a_wrong_setting_of_the_simulator_is_an_error(cuda_module: Any) -> None:

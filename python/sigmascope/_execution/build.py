@@ -39,7 +39,7 @@ def cuda_config() -> str:
         return str(error)
     assert module is not None
     config = module.config()
-    chips = ", ".join(d["name"] for d in module.devices(free_memory=False) if d["index"] in usable)
+    chips = ", ".join(d["name"] for d in module.devices() if d["index"] in usable)
     return f"runtime {config['runtime']}, driver {config['driver']}: {chips}"
 
 

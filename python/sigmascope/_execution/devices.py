@@ -96,7 +96,4 @@ def device_of(name: str) -> Device:
         raise DeviceError(f"device {name!r} is not available; there is {', '.join(names)}")
     module = cuda()
     assert module is not None
-    free = next(device["free_memory"] for device in module.devices() if device["index"] == index)
-    if free is None:
-        raise DeviceError(f"device {name!r} does not say how much memory is free")
-    return Device(f"cuda:{index}", index, int(USABLE * free))
+    return Device(f"cuda:{index}", index, int(USABLE * module.free_memory(index)))
