@@ -65,7 +65,8 @@ def simulated_module() -> ModuleType:
     absent = missing()
     if absent:
         pytest.skip(f"needs {absent}")
-    spec = importlib.util.spec_from_file_location(NAME, built())
+    # Under another name: pybind11 would return the package's own module, if that was imported.
+    spec = importlib.util.spec_from_file_location("simulated._cuda", built())
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
