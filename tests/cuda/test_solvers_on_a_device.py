@@ -13,7 +13,9 @@ import pytest
 from tests.support import known_spectra
 
 import sigmascope as ss
+from sigmascope._execution.options import CallOptions
 from sigmascope.errors import DeviceError, MemoryLimitError
+from sigmascope.solvers.gram import fits_gram
 
 pytestmark = pytest.mark.unsanitized
 
@@ -137,6 +139,20 @@ def test_a_small_device_is_refused_before_any_work(simulated: ModuleType) -> Non
     simulated.simulator.restart(memory=64 << 20)
     with pytest.raises(MemoryLimitError, match=r"needs .* on cuda:0, which has 57.6 MiB"):
         ss.svds(np.ones((300, 200)), 3, device="cuda")
+    assert simulated.simulator.counts()["launches"] == 0
+
+
+def test_no_gram_matrix_is_formed_that_the_device_has_no_room_for(simulated: ModuleType) -> None:
+    a = ss.matrix(np.ones((1600, 1500)))
+
+    def fits(memory: int) -> bool:
+        simulated.simulator.restart(memory=memory)
+        return fits_gram(a, 3, CallOptions.of(a, device="cuda", cuda=True, memory_limit="2GiB"))
+
+    assert fits(512 << 20)
+    assert not fits(228 << 20)
+    with pytest.raises(MemoryLimitError, match=r"the Gram matrix of 1600 x 1500 .* on cuda:0"):
+        ss.svds(a, 3, method="gram", device="cuda", memory_limit="2GiB")
     assert simulated.simulator.counts()["launches"] == 0
 
 

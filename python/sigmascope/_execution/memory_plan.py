@@ -163,13 +163,30 @@ def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> i
     device = options.device
     if device.index is None:
         return 0
-    taken = need(layout_of(a, options)).peak + DEVICE_PANELS
-    if taken > device.nbytes:
+    taken = _taken_on_device(a, options, need)
+    if not fits_device(a, options, need):
         raise MemoryLimitError(
             f"{what} needs {amount(taken)} on {device.name}, which has {amount(device.nbytes)} "
             "that a call may take; device='cpu' computes in the memory of the host"
         )
     return device.nbytes - taken
+
+
+def fits_device(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
+    """Tell whether a CUDA device has memory for what a call needs; the CPU always does."""
+    device = options.device
+    return device.index is None or _taken_on_device(a, options, need) <= device.nbytes
+
+
+def _taken_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> int:
+    return need(layout_of(a, options)).peak + DEVICE_PANELS
+
+
+def with_group_sums(need: NeedOf, a: Matrix, options: CallOptions) -> NeedOf:
+    """Add the second matrix of sums that a CUDA device has while it forms a Gram matrix."""
+    if options.device.index is None:
+        return need
+    return lambda layout: need(layout).plus(8 * min(a.shape) ** 2)
 
 
 def copy_nbytes(a: Matrix, options: CallOptions) -> int:

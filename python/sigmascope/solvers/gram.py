@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import gram_need
-from sigmascope._execution.memory_plan import MemoryPlan, least_memory
+from sigmascope._execution.memory_plan import MemoryPlan, fits_device, least_memory, with_group_sums
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
@@ -20,8 +20,8 @@ from sigmascope.spectra import SVD
 
 def fits_gram(a: Matrix, k: int, options: CallOptions, *, complete: bool = False) -> bool:
     """Tell whether there is memory for the Gram matrix, or for the whole decomposition as well."""
-    need = partial(gram_need, k=k, complete=complete)
-    return least_memory(a, options, need) <= options.memory
+    need = with_group_sums(partial(gram_need, k=k, complete=complete), a, options)
+    return least_memory(a, options, need) <= options.memory and fits_device(a, options, need)
 
 
 def svds_by_gram(
@@ -46,7 +46,8 @@ def svds_by_gram(
         resolved = np.sqrt(known[-1] ** 2 + 2 * error * known[0] ** 2) - known[-1] <= tol * known[0]
     what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
     complete = fits_gram(a, k, options, complete=True)
-    plan = MemoryPlan.fit(a, options, partial(gram_need, k=k, complete=complete), what)
+    need = with_group_sums(partial(gram_need, k=k, complete=complete), a, options)
+    plan = MemoryPlan.fit(a, options, need, what)
     result = options.device.solvers.gram_top(
         distributed.operand(a, options),
         k=k,

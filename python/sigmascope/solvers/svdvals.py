@@ -11,7 +11,7 @@ import numpy as np
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import values_need
-from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.memory_plan import MemoryPlan, with_group_sums
 from sigmascope._execution.options import CallOptions
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
@@ -80,7 +80,8 @@ def every_value(a: Matrix, accuracy: str, call: CallOptions) -> tuple[SingularVa
     """
     fast = accuracy == "fast"
     what = f"svdvals of {arguments.of_shape(a.shape)}"
-    plan = MemoryPlan.fit(a, call, partial(values_need, fast=fast), what)
+    need = with_group_sums(partial(values_need, fast=fast), a, call)
+    plan = MemoryPlan.fit(a, call, need, what)
     started = time.perf_counter()
     fast = fast and call.executor is None and call.device.index is None
     operand = distributed.operand(a, call)
