@@ -116,15 +116,15 @@ def test_no_order_seed_or_memory_changes_a_bit(simulated: ModuleType, tmp_path: 
 
 
 def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleType) -> None:
-    A, _ = known_spectra.exponential(40, 20)
-    expected = ss.randomized_svd(A, 2, passes=2, device="cuda")
+    A, _ = known_spectra.exponential(24, 12)
+    expected = ss.randomized_svd(A, 2, passes=1, device="cuda")
     calls = simulated.simulator.counts()["calls"]
     failed = 0
     for number in range(calls):
         simulated.simulator.restart(failing_call=number, timing="random", seed=number)
         message = ""
         try:
-            found = ss.randomized_svd(A, 2, passes=2, device="cuda")
+            found = ss.randomized_svd(A, 2, passes=1, device="cuda")
             np.testing.assert_array_equal(found.s, expected.s)  # what failed was to free something
         except DeviceError as error:
             message = str(error)
