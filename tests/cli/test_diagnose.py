@@ -116,6 +116,8 @@ def test_what_excludes_each_other_is_refused(folder: Path, reference: Path) -> N
     for asked in (
         (pair, pair, "--reference", reference),
         (pair, pair, "--against", pair),
+        (pair, pair, "--recipe", "lr=1e-3"),
+        (pair, pair, "--fail-on", "narrow"),
         (pair, "--against", pair, "--group", "base0"),
         (pair, "--against", pair, "--fail-on", "narrow"),
     ):

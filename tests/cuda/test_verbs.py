@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -123,7 +124,6 @@ def test_both_products_of_a_step(cuda_module: ModuleType, dtype: type, transpose
 
 def test_steps_of_bf16_round_the_matrix_the_block_and_the_image(cuda_module: ModuleType) -> None:
     """Products of rounded numbers are exact in float64, where their sums are compared."""
-    ml_dtypes = pytest.importorskip("ml_dtypes")
 
     def rounded(x: Array) -> Array:
         return x.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)

@@ -6,23 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
+from tests.support.stored_types import SMALL, TYPES
 
 import sigmascope as ss
-
-SMALL: dict[str, DTypeLike] = {
-    "bf16": ml_dtypes.bfloat16,
-    "f16": np.float16,
-    "f8_e4m3": ml_dtypes.float8_e4m3fn,
-    "f8_e5m2": ml_dtypes.float8_e5m2,
-    "f4_e2m1": ml_dtypes.float4_e2m1fn,
-}
-TYPES: dict[str, DTypeLike] = {"f64": np.float64, "f32": np.float32, **SMALL}
 
 
 def every_code(dtype: str) -> NDArray[Any]:

@@ -120,8 +120,14 @@ def diagnose(
     """Say how narrow the data of a model was, as far as its update tells."""
     with clean_errors():
         declared = recipe_of(recipe)
-        ways = {"--reference": reference, "--against": against}
-        given = [name for name, value in ways.items() if value is not None]
+        alone = {
+            "--reference": reference,
+            "--against": against,
+            "--recipe": recipe,
+            "--group": group,
+            "--fail-on": fail_on,
+        }
+        given = [name for name, value in alone.items() if value is not None]
         if len(comparisons) > 1 and given:
             raise ValueError(f"several comparisons and {given[0]} exclude each other")
         status = DONE

@@ -199,13 +199,11 @@ def _guards(
     """Give the conditions of both models, each once; the rate of single verdicts is none."""
     known = [run.update for run in calibration.runs]
     scored, rate = calibration.scored(), calibration.error_rate(alpha)
+    recipes = calibration.recipe, recipe
     first, second = (
-        guards_of(
-            update, known, calibration.score.places, (calibration.recipe, recipe), scored, rate,
-            alpha,
-        )
+        guards_of(update, known, calibration.score.places, recipes, scored, rate, alpha)
         for update in updates
-    )  # fmt: skip
+    )
     told = [
         (guard, name)
         for name, guards in zip(names, (first, second), strict=True)
