@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
 #include "kernels/blocks/lapack.hpp"
 #include "kernels/eigenvalues/tridiagonal.hpp"
@@ -19,14 +18,21 @@ BlockView<T> view_of(const DeviceBlock<T>& x) {
   return {x.data(), x.rows, x.cols};
 }
 
+template <class T>
+std::vector<const DeviceBlock<T>*> pointers(std::span<const DeviceBlock<T>> xs) {
+  std::vector<const DeviceBlock<T>*> result;
+  for (const DeviceBlock<T>& x : xs) result.push_back(&x);
+  return result;
+}
+
 // Calls act(few, first column) with at most Row::most blocks at a time.
 template <class T, class Act>
-void each_row(std::span<const DeviceBlock<T>> xs, const Act& act) {
+void each_row(std::span<const DeviceBlock<T>* const> xs, const Act& act) {
   std::int64_t first = 0;
   while (!xs.empty()) {
     Row<T> few;
     std::size_t count = 0;
-    while (count < xs.size() && few.add(xs[count].data(), xs[count].cols)) ++count;
+    while (count < xs.size() && few.add(xs[count]->data(), xs[count]->cols)) ++count;
     act(few, first);
     first += few.all;
     xs = xs.subspan(count);
@@ -87,8 +93,20 @@ DeviceBlock<T> CudaBackend<T>::from_host(const Small& x) {
 
 template <class T>
 Small CudaBackend<T>::inner(std::span<const Block> xs, const Block& y) {
+  return inner(pointers(xs), y);
+}
+
+template <class T>
+Small CudaBackend<T>::inner_and_gram(std::span<const Block> xs, const Block& y) {
+  auto all = pointers(xs);
+  all.push_back(&y);
+  return inner(all, y);
+}
+
+template <class T>
+Small CudaBackend<T>::inner(const std::vector<const Block*>& xs, const Block& y) {
   std::int64_t all = 0;
-  for (const Block& x : xs) all += x.cols;
+  for (const Block* x : xs) all += x->cols;
   Small result(all, y.cols);
   if (all * y.cols == 0) return result;
   const auto sums = device_.template block<double>(all, y.cols);
@@ -109,7 +127,7 @@ Small CudaBackend<T>::inner(std::span<const Block> xs, const Block& y) {
 template <class T>
 void CudaBackend<T>::combine(Block& y, std::span<const Block> xs, const Small& c) {
   const Block factors = from_host(c);
-  each_row<T>(xs, [&](const Row<T>& few, std::int64_t first) {
+  each_row<T>(pointers(xs), [&](const Row<T>& few, std::int64_t first) {
     check(device::combine(view_of(y), few, static_cast<const T*>(factors.data() + first * c.cols),
                           device_.compute.handle()),
           "a combination of blocks");
@@ -117,107 +135,10 @@ void CudaBackend<T>::combine(Block& y, std::span<const Block> xs, const Small& c
 }
 
 template <class T>
-void CudaBackend<T>::multiply_step(const Product<T>& product) {
-  check(device::multiply(product, device_.compute.handle()), "a product");
-}
-
-template <class T>
-DeviceBlock<T> CudaBackend<T>::rounded(const Block& x) {
-  Block y = device_.template block<T>(x.rows, x.cols);
-  if constexpr (std::is_same_v<T, float>)
-    check(round_bf16(x.data(), x.size(), y.data(), device_.compute.handle()), "rounding");
-  return y;
-}
-
-template <class T>
-void CudaBackend<T>::multiply_pass(const MatrixView& a, const Pass& pass, Numbers numbers) {
-  const MatrixView stored{a.matrix, false, a.factor};
-  const std::int64_t cols = (pass.x ? pass.x : pass.given)->cols, m = stored.rows(),
-                     n = stored.cols();
-  Block group, some;
-  if (pass.z) *pass.z = zeros(n, cols), group = device_.template block<T>(n, cols);
-  if (pass.y) *pass.y = device_.template block<T>(m, cols);
-  panels_.template each<T>(stored, numbers, [&](const DecodedPanel<T>& panel) {
-    const T* y = pass.given ? pass.given->data() + panel.row0 * cols : nullptr;
-    if (pass.x) {
-      if (!pass.y && some.rows < panel.rows) some = device_.template block<T>(panel.rows, cols);
-      T* made = pass.y ? pass.y->data() + panel.row0 * cols : some.data();
-      multiply_step({.l = panel.numbers,
-                     .rows = panel.rows,
-                     .depth = n,
-                     .row_step = n,
-                     .depth_step = 1,
-                     .x = pass.x->data(),
-                     .cols = cols,
-                     .x_step = cols,
-                     .z = made,
-                     .all = n});
-      if constexpr (std::is_same_v<T, float>)
-        if (numbers == Numbers::bf16 && pass.z)
-          check(round_bf16(made, panel.rows * cols, made, device_.compute.handle()), "rounding");
-      y = made;
-    }
-    if (pass.z)
-      multiply_step({.l = panel.numbers,
-                     .rows = n,
-                     .depth = panel.rows,
-                     .row_step = 1,
-                     .depth_step = n,
-                     .x = y,
-                     .cols = cols,
-                     .x_step = cols,
-                     .z = pass.z->data(),
-                     .group = group.data(),
-                     .before = panel.row0,
-                     .all = m});
-  });
-}
-
-template <class T>
-DeviceBlock<T> CudaBackend<T>::multiply(const MatrixView& a, const Block& x, int) {
-  Block y;
-  if (a.transposed) multiply_pass(a, {.given = &x, .z = &y}, Numbers::as_stored);
-  else multiply_pass(a, {.x = &x, .y = &y}, Numbers::as_stored);
-  return y;
-}
-
-template <class T>
-DeviceBlock<T> CudaBackend<T>::multiply_adjoint(const MatrixView& a, const Block& y, int parts) {
-  return multiply({a.matrix, !a.transposed, a.factor}, y, parts);
-}
-
-template <class T>
-DeviceBlock<T> CudaBackend<T>::step(const MatrixView& a, const Block& x, Block* y,
-                                    Numbers numbers) {
-  Block z;
-  if (!a.transposed) {
-    multiply_pass(a, {.x = &x, .y = y, .z = &z}, numbers);
-    return z;
-  }
-  Block own;
-  Block& between = y ? *y : own;
-  multiply_pass(a, {.given = &x, .z = &between}, numbers);
-  if (numbers == Numbers::bf16) between = rounded(between);
-  multiply_pass(a, {.x = &between, .y = &z}, numbers);
-  return z;
-}
-
-template <class T>
-DeviceBlock<T> CudaBackend<T>::gram_step(const MatrixView& a, const Block& x, Block* y, int) {
-  return step(a, x, y, Numbers::as_stored);
-}
-
-template <class T>
-DeviceBlock<T> CudaBackend<T>::steer(const MatrixView& a, const Block& x) {
-  if (std::is_same_v<T, double>) return gram_step(a, x, nullptr);
-  return step(a, rounded(x), nullptr, Numbers::bf16);
-}
-
-template <class T>
 Small CudaBackend<T>::dense(const MatrixView& a) {
   Small all(a.rows(), a.cols());
   panels_.template each<double>(
-      {a.matrix, false, a.factor}, Numbers::as_stored, [&](const DecodedPanel<double>& panel) {
+      {a.matrix, false, a.factor}, [&](const DecodedPanel<double>& panel) {
         const std::size_t bytes = as_size(panel.rows * panel.cols) * sizeof(double);
         if (bytes == 0) return;
         const auto* numbers = reinterpret_cast<const double*>(
@@ -238,7 +159,7 @@ Gram CudaBackend<T>::gram(const MatrixView& a, GramProducts) {
   auto z = device_.template block<double>(n, n), group = device_.template block<double>(n, n);
   check(cudaMemsetAsync(z.data(), 0, z.bytes(), device_.compute.handle()), "cudaMemsetAsync");
   // A panel has rows of op(A); those of a transposed one are columns as they are stored.
-  panels_.template each<double>(a, Numbers::as_stored, [&](const DecodedPanel<double>& panel) {
+  panels_.template each<double>(a, [&](const DecodedPanel<double>& panel) {
     const std::int64_t before = a.transposed ? panel.col0 : panel.row0,
                        depth = a.transposed ? panel.cols : panel.rows;
     check(device::multiply<double>({.l = panel.numbers,

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The verbs of a CUDA device. T, the precision of blocks and decoded panels, is float or double.
 //
-// Sums have the order and so the bits of the CPU's: inner products, combinations, and products in
-// full precision as those of NumberPanels. Eigenvalues are computed on the host. Memory on the
-// device: the blocks of the algorithm, a decoded panel, and the stored bytes of the matrix or of
-// three panels.
+// Sums have the order and so the bits of the CPU's: inner products, combinations, and products as
+// those of NumberPanels. But products of bf16 numbers with blocks in float, and the steps in bf16
+// of all others, are made by tensor cores, see kernels/tensor_products.hpp. Eigenvalues are
+// computed on the host. Memory on the device: the blocks of the algorithm, a decoded panel, and the
+// stored bytes of the matrix or of three panels.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include "kernels/blocks/cpu.hpp"
 #include "kernels/elements/survey.hpp"
 #include "kernels/products.hpp"
+#include "kernels/tensor_products.hpp"
 #include "matrix/matrix.hpp"
 #include "matrix/small.hpp"
 
@@ -32,7 +34,8 @@ class CudaBackend {
   Cpu& cpu() { return cpu_; }
 
   static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
-  bool splits() const { return false; }
+  // True if products are made of parts of bf16, by tensor cores.
+  bool splits(const MatrixView& a) { return sizeof(T) == 4 && panels_.are_bf16(a); }
 
   Block zeros(std::int64_t rows, std::int64_t cols);
   Block gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0);
@@ -43,13 +46,16 @@ class CudaBackend {
 
   // [x_1 x_2 ...]^T y, in T over 64 rows at a time, in fp64 above.
   Small inner(std::span<const Block> xs, const Block& y);
+  // [x_1 x_2 ... y]^T y, of which the host waits once.
+  Small inner_and_gram(std::span<const Block> xs, const Block& y);
   // y += [x_1 x_2 ...] c
   void combine(Block& y, std::span<const Block> xs, const Small& c);
 
-  Block multiply(const MatrixView& a, const Block& x, int parts = 0);          // A x
-  Block multiply_adjoint(const MatrixView& a, const Block& y, int parts = 0);  // A^T y
+  // Where products are made of parts of bf16, numbers of a block have so many at most.
+  Block multiply(const MatrixView& a, const Block& x, int parts = most_parts);          // A x
+  Block multiply_adjoint(const MatrixView& a, const Block& y, int parts = most_parts);  // A^T y
   // A^T (A x) in one read of A, or in two of a transposed one; y, if asked for, receives A x.
-  Block gram_step(const MatrixView& a, const Block& x, Block* y, int parts = 0);
+  Block gram_step(const MatrixView& a, const Block& x, Block* y, int parts = most_parts);
   // The same with A, x and A x rounded to bf16 (float; double: gram_step).
   Block steer(const MatrixView& a, const Block& x);
 
@@ -65,18 +71,7 @@ class CudaBackend {
   std::vector<double> eigvalsh(Small& a, GramProducts products);
 
  private:
-  // The products of one pass over the stored matrix S, by its rows: y = S x and z = S^T y, of the
-  // given y if there is no x.
-  struct Pass {
-    const Block* x = nullptr;
-    const Block* given = nullptr;
-    Block* y = nullptr;
-    Block* z = nullptr;
-  };
-  void multiply_pass(const MatrixView& a, const Pass& pass, Numbers numbers);
-  void multiply_step(const Product<T>& product);
-  Block rounded(const Block& x);
-  Block step(const MatrixView& a, const Block& x, Block* y, Numbers numbers);
+  Small inner(const std::vector<const Block*>& xs, const Block& y);
 
   Cpu cpu_;
   DeviceContext device_;

@@ -2,11 +2,11 @@
 #include "decoded_panels.hpp"
 
 #include <algorithm>
-#include <type_traits>
 
+#include "bf16_numbers.hpp"
 #include "kernels/decode.hpp"
 #include "kernels/products.hpp"
-#include "kernels/verbs.hpp"
+#include "kernels/tensor_products.hpp"
 
 namespace sigmascope::device {
 
@@ -26,33 +26,64 @@ StoredPanels& DecodedPanels::panels_of(const MatrixView& view) {
 void DecodedPanels::forget(const Matrix& matrix) {
   device_.settle();
   panels_.erase({&matrix, false}), panels_.erase({&matrix, true});
+  bf16_.erase(&matrix);
 }
 
 template <class T>
-void DecodedPanels::each(const MatrixView& view, Numbers numbers,
+const T* DecodedPanels::decoded(const StoredPanel& panel, double factor, Workspace<T>& workspace) {
+  if (workspace.numbers.size() < panel.rows * panel.cols)
+    workspace.numbers = device_.block<T>(panel.rows, panel.cols);
+  const Decoding decoding{panel.pieces, panel.covered_once, panel.rows, panel.cols, factor};
+  if (const std::int64_t wanted = decoding.template workspace<T>(); workspace.sums.size() < wanted)
+    workspace.sums = device_.block<double>(wanted, 1);
+  check(decode(decoding, workspace.numbers.data(), workspace.sums.data(), device_.compute.handle()),
+        "decoding");
+  return workspace.numbers.data();
+}
+
+template <class T>
+void DecodedPanels::each(const MatrixView& view,
                          const std::function<void(const DecodedPanel<T>&)>& act) {
-  DeviceBlock<T> decoded;
-  DeviceBlock<double> scratch;
+  Workspace<T> workspace;
   panels_of(view).pass([&](const StoredPanel& panel) {
-    if (decoded.size() < panel.rows * panel.cols)
-      decoded = device_.block<T>(panel.rows, panel.cols);
-    const Decoding decoding{panel.pieces, panel.covered_once, panel.rows, panel.cols, view.factor};
-    if (const std::int64_t wanted = decoding.template workspace<T>(); scratch.size() < wanted)
-      scratch = device_.block<double>(wanted, 1);
-    check(decode(decoding, decoded.data(), scratch.data(), device_.compute.handle()), "decoding");
-    if constexpr (std::is_same_v<T, float>)
-      if (numbers == Numbers::bf16)
-        check(round_bf16(decoded.data(), panel.rows * panel.cols, decoded.data(),
-                         device_.compute.handle()),
-              "rounding");
-    act({panel.row0, panel.rows, panel.col0, panel.cols, decoded.data()});
+    act({panel.row0, panel.rows, panel.col0, panel.cols, decoded(panel, view.factor, workspace)});
     cpu_.report(panel.stored_bytes);
   });
 }
 
-template void DecodedPanels::each(const MatrixView&, Numbers,
+void DecodedPanels::each_in_bf16(const MatrixView& view,
+                                 const std::function<void(const Bf16Panel&)>& act) {
+  Workspace<float> workspace;
+  DeviceBlock<std::uint16_t> codes;
+  const auto in_bf16 = [&](const StoredPanel& panel) -> Bf16Panel {
+    if (view.factor == 1 && is_aligned_bf16(panel))
+      return {panel.row0, panel.rows, panel.cols, panel.pieces[0].row_stride / 2,
+              reinterpret_cast<const std::uint16_t*>(panel.pieces[0].data)};
+    const std::int64_t step = (panel.cols + codes_at_once - 1) / codes_at_once * codes_at_once;
+    if (codes.size() < panel.rows * step) codes = device_.block<std::uint16_t>(panel.rows, step);
+    const float* numbers = decoded(panel, view.factor, workspace);
+    check(to_bf16({numbers, panel.rows, panel.cols}, codes.data(), step, device_.compute.handle()),
+          "rounding");
+    return {panel.row0, panel.rows, panel.cols, step, codes.data()};
+  };
+  panels_of(view).pass(
+      [&](const StoredPanel& panel) {
+        act(in_bf16(panel));
+        cpu_.report(panel.stored_bytes);
+      },
+      view.factor == 1);
+}
+
+bool DecodedPanels::are_bf16(const MatrixView& view) {
+  if (!is_usual_power_of_two(view.factor)) return false;
+  const auto found = bf16_.find(view.matrix);
+  if (found != bf16_.end()) return found->second;
+  return bf16_.emplace(view.matrix, has_bf16_numbers(*view.matrix)).first->second;
+}
+
+template void DecodedPanels::each(const MatrixView&,
                                   const std::function<void(const DecodedPanel<float>&)>&);
-template void DecodedPanels::each(const MatrixView&, Numbers,
+template void DecodedPanels::each(const MatrixView&,
                                   const std::function<void(const DecodedPanel<double>&)>&);
 
 }  // namespace sigmascope::device

@@ -21,13 +21,17 @@ struct DeviceOptions {
   std::int64_t stored_bytes = 0;
 };
 
-// Numbers of a panel: as they are stored, or rounded to bf16.
-enum class Numbers { as_stored, bf16 };
-
 template <class T>
 struct DecodedPanel {
   std::int64_t row0, rows, col0, cols;
   const T* numbers;  // rows x cols
+};
+
+// A panel in bf16: element (i, j) at codes + i step + j. Rows start at a multiple of 16 bytes and
+// are filled up to one with finite numbers.
+struct Bf16Panel {
+  std::int64_t row0, rows, cols, step;
+  const std::uint16_t* codes;
 };
 
 class DecodedPanels {
@@ -46,16 +50,30 @@ class DecodedPanels {
   // Calls act for each panel of rows of the view, as kernels of the stream `compute` see it; T is
   // float or double. A panel lasts until act returns, for kernels that were started by then.
   template <class T>
-  void each(const MatrixView& view, Numbers numbers,
-            const std::function<void(const DecodedPanel<T>&)>& act);
+  void each(const MatrixView& view, const std::function<void(const DecodedPanel<T>&)>& act);
+  // The same of numbers rounded to bf16. Stored bf16 numbers are taken where they are, as many as
+  // there are on the device, if the factor of the view is 1.
+  void each_in_bf16(const MatrixView& view, const std::function<void(const Bf16Panel&)>& act);
+  // Whether all numbers are bf16 numbers, times a power of two of usual size.
+  bool are_bf16(const MatrixView& view);
 
  private:
   StoredPanels& panels_of(const MatrixView& view);
+
+  // Decoded numbers, and sums in fp64 that some of them are made of.
+  template <class T>
+  struct Workspace {
+    DeviceBlock<T> numbers;
+    DeviceBlock<double> sums;
+  };
+  template <class T>
+  const T* decoded(const StoredPanel& panel, double factor, Workspace<T>& workspace);
 
   DeviceContext& device_;
   const Cpu& cpu_;
   DeviceOptions options_;
   std::map<std::pair<const Matrix*, bool>, std::unique_ptr<StoredPanels>> panels_;
+  std::map<const Matrix*, bool> bf16_;  // what was found of a matrix
 };
 
 }  // namespace sigmascope::device

@@ -27,6 +27,7 @@ struct Grid {
 using MmaSums = float[4];
 using MmaLeft = std::uint32_t[4];
 using MmaRight = std::uint32_t[2];
+using Fragments = std::uint32_t[4];
 
 #if defined(__CUDACC__)
 
@@ -52,6 +53,25 @@ __device__ inline void mma_bf16(MmaSums& sums, const MmaLeft& left, const MmaRig
       "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right[0]), "r"(right[1]));
+}
+
+// Four matrices of 8 x 8 numbers of 16 bits from shared memory to the lanes of a warp. Lane 8 q + r
+// names row r of matrix q, which is 16 bytes. Lane 4 i + j gets the numbers 2 j and 2 j + 1 of row
+// i, or of column i if it is transposed, of each matrix.
+__device__ inline void load_matrices(Fragments& to, const void* row) {
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(address)
+               : "memory");
+}
+
+__device__ inline void load_transposed_matrices(Fragments& to, const void* row) {
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(address)
+               : "memory");
 }
 
 // 16 bytes from global to shared memory, in the background.
@@ -86,6 +106,14 @@ cudaError_t launch(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t
 
 inline void mma_bf16(MmaSums& sums, const MmaLeft& left, const MmaRight& right) {
   simulator::multiply_tile({sums, left, right});
+}
+
+inline void load_matrices(Fragments& to, const void* row) {
+  simulator::load_matrices({to, row, false});
+}
+
+inline void load_transposed_matrices(Fragments& to, const void* row) {
+  simulator::load_matrices({to, row, true});
 }
 
 inline void copy_in_background(void* to, const void* from) {

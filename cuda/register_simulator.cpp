@@ -2,10 +2,14 @@
 // Settings and counters of the simulated devices, for tests.
 #if defined(SIGMASCOPE_SIMULATED)
 
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+
+#include <algorithm>
 
 #include "module.hpp"
 #include "simulator/settings.hpp"
+#include "simulator/tensor_core.hpp"
 
 namespace sigmascope {
 
@@ -65,6 +69,31 @@ py::dict counts() {
   return result;
 }
 
+using Numbers = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+// left right^T (m x K times K x n), every entry of it one chain of sums of a tensor core. K is a
+// multiple of 16, the numbers are of bf16.
+py::array_t<float> tensor_core_chains(const Numbers& left, const Numbers& right) {
+  const auto depth = left.shape(1);
+  if (right.shape(1) != depth || depth % simulator::mma_depth != 0)
+    throw py::value_error("rows of a multiple of 16 numbers");
+  py::array_t<float> result({left.shape(0), right.shape(0)});
+  const auto terms = [](const float* from) {
+    simulator::Terms numbers;
+    std::copy_n(from, numbers.size(), numbers.begin());
+    return numbers;
+  };
+  for (py::ssize_t i = 0; i < left.shape(0); ++i)
+    for (py::ssize_t j = 0; j < right.shape(0); ++j) {
+      float sum = 0;
+      for (py::ssize_t k = 0; k < depth; k += simulator::mma_depth)
+        sum = simulator::tensor_core_sum(simulator::settings().tensor_core, sum,
+                                         terms(left.data(i, k)), terms(right.data(j, k)));
+      result.mutable_at(i, j) = sum;
+    }
+  return result;
+}
+
 }  // namespace
 
 void register_simulator(py::module_& module) {
@@ -74,6 +103,7 @@ void register_simulator(py::module_& module) {
   part.def("bytes_in_use", &simulator::bytes_in_use);
   part.def("objects_in_use", &simulator::objects_in_use);
   part.def("violation", &simulator::violation);
+  part.def("tensor_core_chains", &tensor_core_chains);
 }
 
 }  // namespace sigmascope

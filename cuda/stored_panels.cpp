@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "matrix/sizes.hpp"
 
@@ -50,16 +51,50 @@ std::size_t aligned(std::size_t bytes, std::size_t alignment) {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
+// Adds the rows of `next` to `panel`, if they follow in memory too; whether they do.
+bool join(StoredPanel& panel, const StoredPanel& next) {
+  if (!is_aligned_bf16(panel) || !is_aligned_bf16(next)) return false;
+  StoredPiece& piece = panel.pieces[0];
+  const StoredPiece& more = next.pieces[0];
+  if (more.data != piece.data + piece.rows * piece.row_stride || more.cols != piece.cols ||
+      more.row_stride != piece.row_stride)
+    return false;
+  piece.rows += more.rows, panel.rows += next.rows, panel.stored_bytes += next.stored_bytes;
+  return true;
+}
+
+std::vector<StoredPanel> joined(const std::vector<StoredPanel>& panels) {
+  std::vector<StoredPanel> result;
+  for (const StoredPanel& panel : panels)
+    if (result.empty() || !join(result.back(), panel)) result.push_back(panel);
+  return result;
+}
+
 }  // namespace
 
-void StoredPanels::pass(const std::function<void(const StoredPanel&)>& act) {
+bool is_aligned_bf16(const StoredPanel& panel) {
+  constexpr std::int64_t bytes = 16;
+  if (panel.pieces.size() != 1 || !panel.covered_once) return false;
+  const StoredPiece& piece = panel.pieces[0];
+  return piece.dtype == DType::bf16 && piece.scales == nullptr && piece.coefficient == 1 &&
+         piece.col_stride == 2 && piece.row_stride > 0 && piece.row_stride % bytes == 0 &&
+         piece.cols * 2 % bytes == 0 && reinterpret_cast<std::uintptr_t>(piece.data) % bytes == 0;
+}
+
+void StoredPanels::pass(const std::function<void(const StoredPanel&)>& act, bool whole) {
   PanelStream panels(view_, height_);
   const auto count = as_size(panels.count());
   if (stays_ && there_.size() == count) {
-    for (const StoredPanel& panel : there_) act(panel);
+    for (const StoredPanel& panel : whole ? joined_ : there_) act(panel);
     return;
   }
-  there_.clear(), codes_.clear();
+  there_.clear(), codes_used_ = 0;
+  if (stays_) {
+    const auto pieces = count * view_.matrix->tiles.size();
+    const auto bytes = as_size(view_.matrix->stored_bytes()) + alignment * pieces;
+    codes_.reset();
+    codes_ = std::make_unique<DeviceArray<std::byte>>(std::max(bytes, alignment));
+  }
   for (std::size_t index = 0; index < count; ++index) {
     Slot& slot = slots_[index % slots_.size()];
     const StoredPanel panel = copied(panels.next(), slot);
@@ -67,6 +102,18 @@ void StoredPanels::pass(const std::function<void(const StoredPanel&)>& act) {
     slot.used.record(device_.compute);
     if (stays_) there_.push_back(panel);
   }
+  if (stays_) joined_ = joined(there_);
+}
+
+// Memory on the device for the codes of one panel.
+std::byte* StoredPanels::room(std::size_t bytes, Slot& slot) {
+  if (stays_) return codes_->data() + std::exchange(codes_used_, codes_used_ + bytes);
+  if (!slot.codes || slot.codes->size() < bytes) {
+    if (slot.filled) slot.used.wait();
+    slot.codes.reset();
+    slot.codes = std::make_unique<DeviceArray<std::byte>>(std::max<std::size_t>(bytes, 1));
+  }
+  return slot.codes->data();
 }
 
 StoredPanel StoredPanels::copied(const Panel& panel, Slot& slot) {
@@ -84,15 +131,7 @@ StoredPanel StoredPanels::copied(const Panel& panel, Slot& slot) {
     slot.pinned.reset();
     slot.pinned = std::make_unique<PinnedArray<std::byte>>(std::max<std::size_t>(bytes, 1));
   }
-  std::byte* codes = nullptr;
-  if (stays_) {
-    codes = codes_.emplace_back(std::max<std::size_t>(bytes, 1)).data();
-  } else if (!slot.codes || slot.codes->size() < bytes) {
-    if (slot.filled) slot.used.wait();
-    slot.codes.reset();
-    slot.codes = std::make_unique<DeviceArray<std::byte>>(std::max<std::size_t>(bytes, 1));
-  }
-  if (!stays_) codes = slot.codes->data();
+  std::byte* const codes = room(bytes, slot);
   std::size_t at = 0;
   for (const Piece& piece : panel.pieces) {
     const Packed packed(piece);

@@ -25,14 +25,19 @@ struct StoredPanel {
   std::vector<StoredPiece> pieces;
 };
 
+// Whether a panel is bf16 numbers by rows, each of which starts at a multiple of 16 bytes and ends
+// at one, and nothing else is to be done with them.
+bool is_aligned_bf16(const StoredPanel& panel);
+
 class StoredPanels {
  public:
   // Panels of `height` rows of op(A). `stays`: there is memory for all of them.
   StoredPanels(DeviceContext& device, const MatrixView& view, std::int64_t height, bool stays)
       : device_(device), view_(view), height_(height), stays_(stays) {}
 
-  // Calls act for each panel, in their order.
-  void pass(const std::function<void(const StoredPanel&)>& act);
+  // Calls act for each panel, in their order. `whole`: of panels of aligned bf16 numbers those that
+  // follow each other on the device are one.
+  void pass(const std::function<void(const StoredPanel&)>& act, bool whole = false);
 
  private:
   static constexpr std::size_t alignment = 16;
@@ -46,6 +51,7 @@ class StoredPanels {
   };
 
   StoredPanel copied(const Panel& panel, Slot& slot);
+  std::byte* room(std::size_t bytes, Slot& slot);
   const float* scales(const Scale& scale);
 
   DeviceContext& device_;
@@ -54,8 +60,9 @@ class StoredPanels {
   bool stays_;
   std::array<Slot, 3> slots_;
   std::map<const std::vector<float>*, DeviceArray<float>> scales_;
-  std::vector<DeviceArray<std::byte>> codes_;  // of all panels, if they stay
-  std::vector<StoredPanel> there_;
+  std::unique_ptr<DeviceArray<std::byte>> codes_;  // of all panels, if they stay
+  std::size_t codes_used_ = 0;
+  std::vector<StoredPanel> there_, joined_;
 };
 
 }  // namespace sigmascope::device

@@ -14,22 +14,20 @@ ElementSurvey CudaBackend<T>::survey(const Matrix& a) {
   auto* counted = reinterpret_cast<SurveyTotals*>(totals.data());
   check(start_survey(counted, stream), "a survey");
   DeviceBlock<double> stretches;
-  panels_.template each<double>(
-      {&a, false, 1.0}, Numbers::as_stored, [&](const DecodedPanel<double>& panel) {
-        const SurveyedPanel<double> seen{.numbers = panel.numbers,
-                                         .row0 = panel.row0,
-                                         .rows = panel.rows,
-                                         .cols = panel.cols,
-                                         .hashed_row0 = 0,
-                                         .hashed_col0 = 0,
-                                         .tall = a.rows >= a.cols,
-                                         .whole = a.has_f64()};
-        if (stretches.size() < seen.workspace())
-          stretches = device_.template block<double>(seen.workspace(), 1);
-        check(device::survey(seen, stretches.data(), row_squares.data() + panel.row0, counted,
-                             stream),
-              "a survey");
-      });
+  panels_.template each<double>({&a, false, 1.0}, [&](const DecodedPanel<double>& panel) {
+    const SurveyedPanel<double> seen{.numbers = panel.numbers,
+                                     .row0 = panel.row0,
+                                     .rows = panel.rows,
+                                     .cols = panel.cols,
+                                     .hashed_row0 = 0,
+                                     .hashed_col0 = 0,
+                                     .tall = a.rows >= a.cols,
+                                     .whole = a.has_f64()};
+    if (stretches.size() < seen.workspace())
+      stretches = device_.template block<double>(seen.workspace(), 1);
+    check(device::survey(seen, stretches.data(), row_squares.data() + panel.row0, counted, stream),
+          "a survey");
+  });
   ElementSurvey found;
   SurveyTotals all;
   std::memcpy(&all, device_.staging.received(counted, sizeof all, device_.compute), sizeof all);

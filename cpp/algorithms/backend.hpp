@@ -30,6 +30,8 @@ concept Backend = requires(B& device, typename B::Block& y, const typename B::Bl
   { device.gaussian(n, n, seed, n) } -> std::same_as<typename B::Block>;
   // [x_1 x_2 ...]^T y
   { device.inner(xs, x) } -> std::same_as<Small>;
+  // [x_1 x_2 ... y]^T y
+  { device.inner_and_gram(xs, x) } -> std::same_as<Small>;
   // y += [x_1 x_2 ...] c
   { device.combine(y, xs, c) };
   // Ascending eigenvalues; overwrites its argument.

@@ -44,8 +44,9 @@ class KrylovSpace {
         products == Products::bf16 ? a.gram_step_bf16(next_) : a.gram_step(next_, image, products);
     const std::int64_t before = columns(), width = next_.cols;
     basis_.push_back(std::move(next_));
-    const std::vector<double> floors = rounding_floors(z);
-    auto step = orthonormalize(device_, basis_, std::move(z), floors);
+    Projection seen = project(device_, basis_, 2, z);
+    const std::vector<double> floors = rounding_floors(seen);
+    auto step = orthonormalize(device_, basis_, std::move(z), floors, std::move(seen));
     extend_projection(step.coefficients, width, rounding.any());
     start_ = stacked(start_, next_start_);
     next_ = std::move(step.q);
@@ -166,12 +167,15 @@ class KrylovSpace {
   // times the largest |A x| of the block, and a smaller vector has a residual, in sigma, of some
   // epsilon |A|. After a rebuild, z holds the small part that the wanted vectors lack. There the
   // floor is the likely rounding error, that of the column itself and of a sum over all of A.
-  std::vector<double> rounding_floors(const Block& z) {
-    std::vector<double> floors = column_norms(device_, z);
-    if (columns() == 0) largest_ = largest_of(floors);
-    const Small quotients = inner(device_, basis_.back(), z);
+  std::vector<double> rounding_floors(const Projection& z) {
+    const std::int64_t width = z.gram.cols, last = z.coefficients.rows - width;
+    std::vector<double> floors;
     double image2 = 0;  // the largest |A x|^2
-    for (std::int64_t j = 0; j < z.cols; ++j) image2 = std::max(image2, quotients(j, j));
+    for (std::int64_t j = 0; j < width; ++j) {
+      floors.push_back(std::sqrt(std::max(z.gram(j, j), 0.0)));
+      image2 = std::max(image2, z.coefficients(last + j, j));
+    }
+    if (columns() == 0) largest_ = largest_of(floors);
     const double of_block = std::min(std::sqrt(largest_ * image2), largest_);
     for (double& floor : floors)
       floor = 16 * B::epsilon() * std::min(of_block, floor + std::sqrt(largest_) * rms_);

@@ -22,7 +22,7 @@ class MatrixOperator {
   std::int64_t rows() const { return view_.rows(); }
   std::int64_t cols() const { return view_.cols(); }
   std::int64_t reads() const { return reads_; }
-  bool has_bf16x2() const { return backend_.splits(); }
+  bool has_bf16x2() const { return backend_.splits(view_); }
 
   Block multiply(const Block& x, Products products = Products::full) {
     ++reads_;

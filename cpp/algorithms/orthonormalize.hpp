@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -54,19 +55,48 @@ inline double largest_of(const std::vector<double>& values) {
   return values.empty() ? 0.0 : *std::max_element(values.begin(), values.end());
 }
 
-// z -= V (V^T z) for the last blocks of V, by classical Gram-Schmidt. Returns V^T z, with zeros for
-// the other blocks.
+// Inner products of a block z with a basis V, or with its last blocks, and with itself.
+struct Projection {
+  Small coefficients;  // V^T z, with zeros for the other blocks
+  Small gram;          // z^T z
+
+  // The Gram matrix of z - V V^T z, if not much of z is in V: nothing is cancelled in the
+  // difference then (Carson, Lund & Rozloznik 2021, BCGS-PIP).
+  std::optional<Small> gram_outside() const {
+    constexpr double little = 0.01;
+    const Small inside = matmul_adjoint(coefficients, coefficients);
+    Small outside = gram;
+    for (std::int64_t j = 0; j < gram.cols; ++j) {
+      if (inside(j, j) > little * gram(j, j)) return std::nullopt;
+      for (std::int64_t i = 0; i < gram.rows; ++i) outside(i, j) -= inside(i, j);
+    }
+    return outside;
+  }
+};
+
+// The inner products with the last `blocks` blocks of V.
 template <Backend B>
-Small project_out(B& device, const std::vector<typename B::Block>& basis, std::size_t blocks,
-                  typename B::Block& z) {
-  Small c(columns_of<B>(basis), z.cols);
-  if (basis.empty()) return c;
+Projection project(B& device, const std::vector<typename B::Block>& basis, std::size_t blocks,
+                   const typename B::Block& z) {
   const auto last = std::span(basis).last(std::min(blocks, basis.size()));
-  Small part = device.inner(last, z);
-  c.set_part(c.rows - part.rows, 0, part);
+  const Small products = device.inner_and_gram(last, z);
+  const std::int64_t columns = columns_of<B>(basis), known = products.rows - z.cols;
+  Projection result{Small(columns, z.cols), products.part(known, products.rows, 0, z.cols)};
+  result.coefficients.set_part(columns - known, 0, products.part(0, known, 0, z.cols));
+  return result;
+}
+
+// z -= V c for the last `blocks` blocks of V, by classical Gram-Schmidt.
+template <Backend B>
+void project_out(B& device, const std::vector<typename B::Block>& basis, std::size_t blocks,
+                 const Small& c, typename B::Block& z) {
+  if (basis.empty()) return;
+  const auto last = std::span(basis).last(std::min(blocks, basis.size()));
+  std::int64_t rows = 0;
+  for (const auto& block : last) rows += block.cols;
+  Small part = c.part(c.rows - rows, c.rows, 0, c.cols);
   for (double& value : part.values) value = -value;
   device.combine(z, last, part);
-  return c;
 }
 
 // The columns z_j that are not rounding errors: their part |z_j| |r_jl| of some original column l
@@ -121,12 +151,11 @@ InverseRoot inverse_root(const Small& gram, bool late) {
 }
 
 // One pass: z <- z M and r <- M^-1 r, where M makes the columns of z orthonormal up to the rounding
-// of their Gram matrix. Columns at or below the floors are dropped. Returns how far z was from
-// orthonormal.
+// of their Gram matrix `gram`. Columns at or below the floors are dropped. Returns how far z was
+// from orthonormal.
 template <Backend B>
-double orthonormalize_pass(B& device, typename B::Block& z, Small& r,
+double orthonormalize_pass(B& device, typename B::Block& z, const Small& gram, Small& r,
                            const std::vector<double>& floors, bool late) {
-  const Small gram = inner(device, z, z);
   const std::vector<std::int64_t> chosen = columns_above(gram, r, floors);
   const auto w = static_cast<std::int64_t>(chosen.size());
   std::vector<double> norm;
@@ -164,17 +193,26 @@ double orthonormalize_pass(B& device, typename B::Block& z, Small& r,
 // against the last two blocks of V only: unless V was restarted, A^T A q has only rounding errors
 // in the others. The second pass, against all of V, removes these, or finds more and asks for a
 // third. A pass against all of V costs 4 n D w + 4 n w^2 flops.
+//
+// `first`: the inner products of z with the last two blocks, if they are known.
 template <Backend B>
 Orthonormalized<B> orthonormalize(B& device, const std::vector<typename B::Block>& basis,
-                                  typename B::Block z, const std::vector<double>& floors) {
+                                  typename B::Block z, const std::vector<double>& floors,
+                                  std::optional<Projection> first = std::nullopt) {
   constexpr int most_passes = 7;
   constexpr double nearly = 0.1;  // a correction this small leaves an error of the order of epsilon
   Small r = Small::identity(z.cols), coefficients(columns_of<B>(basis), z.cols);
   for (int pass = 0; pass < most_passes && z.cols > 0; ++pass) {
-    const Small c = project_out(device, basis, pass == 0 ? 2 : basis.size(), z);
+    const std::size_t blocks = pass == 0 ? 2 : basis.size();
+    const Projection seen =
+        pass == 0 && first ? std::move(*first) : project(device, basis, blocks, z);
+    const Small& c = seen.coefficients;
+    project_out(device, basis, blocks, c, z);
     const Small moved = matmul(c, r);
     for (std::size_t e = 0; e < moved.values.size(); ++e) coefficients.values[e] += moved.values[e];
-    double correction = orthonormalize_pass(device, z, r, floors, pass > 2);
+    const std::optional<Small> outside = seen.gram_outside();
+    const Small gram = outside ? *outside : inner(device, z, z);
+    double correction = orthonormalize_pass(device, z, gram, r, floors, pass > 2);
     for (const double value : c.values) correction = std::max(correction, std::abs(value));
     if (pass > 0 && correction < nearly) break;
   }

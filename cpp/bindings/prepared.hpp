@@ -178,7 +178,7 @@ struct Prepared : Problem {
   MatrixView summed(MatrixView view, const RunOptions& options) {
     Matrix sum;
     std::optional<MatrixView> found;
-    if (options.separate && backend.splits())
+    if (options.separate && backend.splits(view))
       found = separated(backend.cpu(), view, options.gather ? SumCopy::memory : SumCopy::none, sum,
                         remainder);
     if (options.separate && !options.gather) ++survey_reads;

@@ -99,6 +99,15 @@ Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
 }
 
 template <class T>
+Small CpuBackend<T>::inner_and_gram(std::span<const Block> xs, const Block& y) {
+  const Small products = inner(xs, y), gram = inner(std::span(&y, 1), y);
+  Small both(products.rows + gram.rows, y.cols);
+  both.set_part(0, 0, products);
+  both.set_part(products.rows, 0, gram);
+  return both;
+}
+
+template <class T>
 void CpuBackend<T>::combine(Block& y, std::span<const Block> xs, const Small& c) {
   auto right = aligned_array<T>(c.rows * y.ld);
   std::fill_n(right.get(), c.rows * y.ld, T(0));

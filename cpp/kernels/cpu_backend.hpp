@@ -31,8 +31,8 @@ class CpuBackend {
   Cpu& cpu() { return cpu_; }
 
   static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
-  // True if products are made of parts of bf16.
-  bool splits() const { return sizeof(T) == 4 && cpu_.isa.tiles != nullptr; }
+  // True if products are made of parts of bf16, whatever the matrix.
+  bool splits(const MatrixView&) const { return sizeof(T) == 4 && cpu_.isa.tiles != nullptr; }
 
   Block zeros(std::int64_t rows, std::int64_t cols);
   // Entry (i, j) is a function of (seed, i, column0 + j).
@@ -42,6 +42,8 @@ class CpuBackend {
 
   // [x_1 x_2 ...]^T y, in T over 64 rows at a time, in fp64 above.
   Small inner(std::span<const Block> xs, const Block& y);
+  // [x_1 x_2 ... y]^T y
+  Small inner_and_gram(std::span<const Block> xs, const Block& y);
   // y += [x_1 x_2 ...] c
   void combine(Block& y, std::span<const Block> xs, const Small& c);
 

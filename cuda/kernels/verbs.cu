@@ -89,12 +89,6 @@ __global__ void __launch_bounds__(side* side)
   if (inside) y[i * cols + j] = sum;
 }
 
-__global__ void __launch_bounds__(usual_threads)
-    round_numbers(const float* from, std::int64_t count, float* to) {
-  for (std::int64_t e = first_element(); e < count; e += element_step())
-    to[e] = bf16_value(bf16_code(from[e]));
-}
-
 }  // namespace
 
 template <class T>
@@ -119,11 +113,6 @@ cudaError_t combine(BlockView<T> y, const Row<T>& xs, const T* c, cudaStream_t s
   if (blocks == 0 || xs.all == 0) return cudaSuccess;
   const Grid grid{static_cast<unsigned>(blocks), side * side, 2 * side * side * sizeof(T)};
   return launch(combine_rows<T>, grid, stream, y.data, y.rows, y.cols, xs, c);
-}
-
-cudaError_t round_bf16(const float* from, std::int64_t count, float* to, cudaStream_t stream) {
-  if (count == 0) return cudaSuccess;
-  return launch(round_numbers, grid_over(count), stream, from, count, to);
 }
 
 template cudaError_t inner(const Row<float>&, BlockView<const float>, double*, double*,

@@ -51,7 +51,4 @@ cudaError_t inner(const Row<T>& xs, BlockView<const T> y, double* partial, doubl
 template <class T>
 cudaError_t combine(BlockView<T> y, const Row<T>& xs, const T* c, cudaStream_t stream);
 
-// to = from rounded to bf16.
-cudaError_t round_bf16(const float* from, std::int64_t count, float* to, cudaStream_t stream);
-
 }  // namespace sigmascope::device

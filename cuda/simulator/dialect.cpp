@@ -45,6 +45,14 @@ void multiply_tile(const MmaPart& part) {
   pause(State::in_warp);
 }
 
+void load_matrices(const MatrixLoad& load) {
+  if (reinterpret_cast<std::uintptr_t>(load.row) % matrix_row_bytes != 0)
+    return devices().violate("a row of a matrix of 8 x 8 starts at an address that is not aligned");
+  Thread& self = current_thread();
+  self.lanes = 0xffffffffU, self.meeting = Meeting::matrices, self.load = load;
+  pause(State::in_warp);
+}
+
 void copy_in_background(void* to, const void* from, std::size_t bytes) {
   if (reinterpret_cast<std::uintptr_t>(to) % bytes != 0 ||
       reinterpret_cast<std::uintptr_t>(from) % bytes != 0)

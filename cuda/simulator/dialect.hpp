@@ -26,6 +26,7 @@ void wait_at_barrier(const void* place);
 void wait_for_warp(std::uint32_t lanes);
 std::uint64_t exchanged(std::uint32_t lanes, Meeting meeting, std::uint64_t value, int source);
 void multiply_tile(const MmaPart& part);
+void load_matrices(const MatrixLoad& load);
 void copy_in_background(void* to, const void* from, std::size_t bytes);
 void end_group_of_copies();
 void wait_for_copies(int groups_left);

@@ -30,7 +30,7 @@ struct Launch {
 };
 
 enum class State { ready, at_barrier, in_warp, ended };
-enum class Meeting { barrier, shuffle, ballot, mma };
+enum class Meeting { barrier, shuffle, ballot, mma, matrices };
 
 struct BackgroundCopy {
   void* to;
@@ -45,6 +45,14 @@ struct MmaPart {
   const std::uint32_t* right = nullptr;
 };
 
+// What a lane gets of four matrices of 8 x 8 numbers of 16 bits, and the row that it names.
+struct MatrixLoad {
+  std::uint32_t* to = nullptr;
+  const void* row = nullptr;
+  bool transposed = false;
+};
+constexpr std::size_t matrix_row_bytes = 16;
+
 struct Block;
 
 struct Thread {
@@ -57,6 +65,7 @@ struct Thread {
   std::uint64_t value = 0;  // of a shuffle or ballot
   int source = 0;
   MmaPart mma;
+  MatrixLoad load;
   unsigned barriers_passed = 0;
   unsigned warp_barriers_passed = 0;
   std::vector<std::vector<BackgroundCopy>> copies{{}};  // by group; the last one is open

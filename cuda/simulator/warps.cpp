@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <span>
 #include <string>
 
@@ -87,6 +88,24 @@ void multiply(Lanes warp) {
     }
 }
 
+// The fragments of ldmatrix.m8n8.x4, as the PTX manual lays them over the lanes.
+void load_matrices(Lanes warp) {
+  const auto number = [&](std::size_t matrix, std::size_t row, std::size_t column) {
+    std::uint16_t code = 0;
+    std::memcpy(&code,
+                static_cast<const char*>(warp[matrix * 8 + row]->load.row) + column * sizeof code,
+                sizeof code);
+    return std::uint32_t{code};
+  };
+  for (std::size_t lane = 0; lane < warp_size; ++lane) {
+    const MatrixLoad& load = warp[lane]->load;
+    const std::size_t i = lane / 4, j = lane % 4 * 2;
+    for (std::size_t matrix = 0; matrix < 4; ++matrix)
+      load.to[matrix] = load.transposed ? number(matrix, j, i) | number(matrix, j + 1, i) << 16
+                                        : number(matrix, i, j) | number(matrix, i, j + 1) << 16;
+  }
+}
+
 bool release_warp(Lanes warp) {
   bool any = false;
   for (std::size_t lane = 0; lane < warp.size(); ++lane) {
@@ -103,6 +122,7 @@ bool release_warp(Lanes warp) {
       case Meeting::shuffle: shuffle(warp, lanes); break;
       case Meeting::ballot: ballot(warp, lanes); break;
       case Meeting::mma: multiply(warp); break;
+      case Meeting::matrices: load_matrices(warp); break;
     }
     for (std::size_t other = 0; other < warp.size(); ++other)
       if (has_lane(lanes, other)) warp[other]->state = State::ready;

@@ -39,10 +39,14 @@ def keeping() -> Iterator[None]:
 
 
 class Need(NamedTuple):
-    """Bytes of a call, without those of the matrix as it is stored."""
+    """Bytes of a call, without those of the matrix as it is stored.
+
+    `columns`: of the widest block that the matrix is multiplied by, where a device has to know it.
+    """
 
     arrays: int
     working: int
+    columns: int = 0
 
     @property
     def limit(self) -> int:
@@ -58,11 +62,12 @@ class Need(NamedTuple):
     def followed_by(self, other: Need) -> Need:
         """Return the need of this call and of another one that follows it."""
         arrays = max(self.arrays, other.arrays)
-        return Need(arrays, max(sum(self), sum(other)) - arrays)
+        most = max(self.arrays + self.working, other.arrays + other.working)
+        return Need(arrays, most - arrays, max(self.columns, other.columns))
 
     def plus(self, held: int) -> Need:
         """Return this need with so many more bytes of arrays."""
-        return Need(self.arrays + held, self.working)
+        return Need(self.arrays + held, self.working, self.columns)
 
 
 def elementwise_need(layout: PassLayout) -> Need:
@@ -106,7 +111,7 @@ def krylov_need(
     first = elementwise_need(layout)
     working = max(sum(first), step, restart, look, read_out)
     working += 2 * MIB * max(layout.threads - 2, 0)  # stacks and scratch beyond OVERHEAD: measured
-    return Need(basis + one + answer, working)
+    return Need(basis + one + answer, working, max(block, k))
 
 
 def graded_need(layout: PassLayout, k: int, block: int, columns: int, width: int) -> Need:
@@ -116,7 +121,7 @@ def graded_need(layout: PassLayout, k: int, block: int, columns: int, width: int
     basis = -(-d // block) * N * _row(block, width)
     working = (3 * M + 2 * N) * _row(d, width) + _core.inner_bytes(M, d, d, width) + 104 * d**2
     working += products(layout, d, width)
-    return Need(basis + (M + N) * k * width, working)
+    return Need(basis + (M + N) * k * width, working, d)
 
 
 def grown_need(
@@ -178,7 +183,7 @@ def low_rank_need(layout: PassLayout, k: int, block: int, passes: int, width: in
     read_out += products(layout, measured, width)
     first = elementwise_need(layout)
     working = max(sum(first), step + 24 * d**2, small + read_out)
-    return Need(passes * one + both * k * width, working)
+    return Need(passes * one + both * k * width, working, measured)
 
 
 def density_need(layout: PassLayout, probes: int, passes: int, width: int) -> Need:
@@ -188,7 +193,7 @@ def density_need(layout: PassLayout, probes: int, passes: int, width: int) -> Ne
     inner = _core.inner_bytes(layout.N, probes, probes, width)
     step = 2 * one + inner + 24 * d**2 + products(layout, probes, width)
     first = elementwise_need(layout)
-    return Need(-(-d // probes) * one + one, max(sum(first), step, 48 * d**2))
+    return Need(-(-d // probes) * one + one, max(sum(first), step, 48 * d**2), probes)
 
 
 def _row(columns: int, width: int) -> int:

@@ -23,8 +23,9 @@ LOWEST_PANEL = 16
 _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
 
-DEVICE_PANELS = 4 * 32 * MIB
-"""Most bytes of panels on a device, but for very long rows: three as stored, one decoded."""
+DEVICE_PANELS = (4 * 32 + 8 + 64) * MIB
+"""Most bytes of panels on a device, but for very long rows: three as stored, one decoded, its bf16
+numbers; and of the sums of tensor cores that are added up together."""
 
 _FEW_LAYERS, _CACHED = 4, 64 * MIB
 
@@ -179,7 +180,19 @@ def fits_device(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
 
 
 def _taken_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> int:
-    return need(layout_of(a, options)).peak + DEVICE_PANELS
+    needed = need(layout_of(a, options))
+    return needed.peak + DEVICE_PANELS + _parts_nbytes(a, options, needed.columns)
+
+
+def _parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
+    """Return the bytes of the parts of blocks on a device, and of two blocks in float32.
+
+    Tensor cores multiply parts: three numbers of bfloat16 for one of float32, in a multiple of 16
+    columns.
+    """
+    if options.precision == "float64":
+        return 0
+    return (3 * 2 + 2 * 4) * sum(a.shape) * (-(-columns // 16) * 16)
 
 
 def with_group_sums(need: NeedOf, a: Matrix, options: CallOptions) -> NeedOf:

@@ -124,8 +124,8 @@ class CallOptions:
             raise ValueError(f"reserved must not be negative, it is {reserved}")
         arguments.check_seed(fingerprint or 0, "fingerprint")
         if precision is None:
-            usual = tuple(p for p in precisions if chosen.index is None or p.startswith("float"))
-            precision = rounding.coarsest_for(a, usual)
+            on_cuda = chosen.index is not None
+            precision = rounding.coarsest_for(a, precisions, on_cuda=on_cuda)
         return cls(
             threads=resolve_threads(num_threads),
             memory=resolve_memory(memory_limit),

@@ -29,6 +29,18 @@ def coarsest(precisions: tuple[str, ...], shape: tuple[int, int]) -> str:
     return fast[0] if fast and min(shape) >= _PAYS_FROM else "float32"
 
 
-def coarsest_for(a: Matrix, precisions: tuple[str, ...]) -> str:
+def coarsest_for(a: Matrix, precisions: tuple[str, ...], *, on_cuda: bool = False) -> str:
     """Return the precision that a call on `a` takes by default, of those it allows."""
-    return "float64" if a.precision == "float64" else coarsest(precisions, a.shape)
+    if a.precision == "float64":
+        return "float64"
+    return _coarsest_on_cuda(a, precisions) if on_cuda else coarsest(precisions, a.shape)
+
+
+def _coarsest_on_cuda(a: Matrix, precisions: tuple[str, ...]) -> str:
+    """Return the coarsest precision whose products tensor cores make.
+
+    They multiply what is rounded to bfloat16, and of more bits only what is stored in it.
+    """
+    made = ("mixed", "split") if a.dtype == "bf16" else ("mixed",)
+    fast = [name for name in precisions if name in made]
+    return fast[0] if fast and min(a.shape) >= _PAYS_FROM else "float32"

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Products by tensor cores on the simulated device: their errors, and the bits that they keep."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sigmascope as ss
+
+pytestmark = pytest.mark.unsanitized
+
+Array = NDArray[Any]
+RUN = {"threads": 1, "load_bytes": 0, "progress": None, "device": 0, "f64": False}
+EPSILON = 2.0**-24
+SHAPES = [(1, 1), (1, 64), (64, 1), (70, 33), (130, 64), (300, 200), (1100, 72), (130, 2104)]
+
+
+def bf16(rng: np.random.Generator, *shape: int) -> Array:
+    return rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
+
+
+def product(
+    module: ModuleType,
+    A: Array | ss.Matrix,
+    name: str,
+    x: Array,
+    *,
+    transposed: bool = False,
+    factor: float = 1.0,
+    panel_rows: int = 0,
+    device_bytes: int = 0,
+) -> Array:
+    a = A if isinstance(A, ss.Matrix) else ss.matrix(A)
+    found: Array = module.product(
+        a._native,
+        name,
+        x.astype(np.float32),
+        transposed=transposed,
+        factor=factor,
+        panel_rows=panel_rows,
+        device_bytes=device_bytes,
+        **RUN,
+    )
+    assert module.simulator.violation() == ""
+    return found
+
+
+def assert_close(found: Array, A: Array, x: Array, units: float) -> None:
+    """Compare with float64, in units of roundoff of the sum of magnitudes of every entry."""
+    A, x = A.astype(np.float64), x.astype(np.float64)
+    error, scale = np.abs(found - A @ x), np.abs(A) @ np.abs(x)
+    assert np.all(error <= units * EPSILON * scale)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_in_full(
+    cuda_module: ModuleType, shape: tuple[int, int], transposed: bool
+) -> None:
+    """Every width of a tile, with columns that fill it and with columns that do not."""
+    rng = np.random.default_rng(sum(shape))
+    A = bf16(rng, *shape)
+    op = A.T if transposed else A
+    for cols in (1, 16, 19, 33, 70) if max(shape) < 2000 else (17,):
+        for name, factors in (("multiply", op), ("multiply_adjoint", op.T)):
+            x = rng.standard_normal((factors.shape[1], cols)).astype(np.float32)
+            found = product(cuda_module, A, name, x, transposed=transposed)
+            assert_close(found, factors, x, units=4)
+
+
+def test_a_step_multiplies_twice(cuda_module: ModuleType) -> None:
+    rng = np.random.default_rng(1)
+    A, x = bf16(rng, 1100, 200), rng.standard_normal((200, 20)).astype(np.float32)
+    image = product(cuda_module, A, "multiply", x)
+    expected = product(cuda_module, A, "multiply_adjoint", image)
+    np.testing.assert_array_equal(product(cuda_module, A, "gram_step", x), expected)
+    wide = np.ascontiguousarray(A.T)
+    found = product(cuda_module, wide, "gram_step", x, transposed=True)
+    assert_close(found, A.T.astype(np.float64), image, units=8)
+
+
+def bias(found: Array, exact: Array) -> float:
+    """Return by how much the answers are too large, as a share of them."""
+    return float(np.vdot(found, exact) / np.vdot(exact, exact)) - 1
+
+
+@pytest.mark.parametrize(("terms", "extra_bits"), [(16, 2), (8, 1)], ids=["H100", "A100"])
+def test_short_chains_are_not_truncated_as_one_long_chain_is(
+    cuda_module: ModuleType, terms: int, extra_bits: int
+) -> None:
+    """The search promises 48 roundoffs of sigma_1; one chain alone is wrong by more."""
+    core = {"tensor_core_terms": terms, "tensor_core_extra_bits": extra_bits}
+    cuda_module.simulator.restart(**core)
+    rng = np.random.default_rng(2)
+    depth = 28672
+    A, x = bf16(rng, 24, depth), rng.standard_normal((depth, 8)).astype(np.float32)
+    exact = A.astype(np.float64) @ x.astype(np.float64)
+    found = product(cuda_module, A, "multiply", x)
+    assert np.linalg.norm(found - exact) < 6 * EPSILON * np.linalg.norm(exact)
+    assert abs(bias(found, exact)) < 2 * EPSILON
+
+    x16 = x.astype(ml_dtypes.bfloat16)
+    exact = A.astype(np.float64) @ x16.astype(np.float64)
+    chains = cuda_module.simulator.tensor_core_chains(
+        A.astype(np.float32), x16.astype(np.float32).T.copy()
+    )
+    assert bias(chains, exact) < -100 * EPSILON
+
+
+@pytest.mark.parametrize("shape", [(1500, 72), (200, 1100)])
+@pytest.mark.parametrize("name", ["multiply_adjoint", "gram_step", "steer"])
+def test_panels_and_memory_change_no_bit(
+    cuda_module: ModuleType, shape: tuple[int, int], name: str
+) -> None:
+    rng = np.random.default_rng(7)
+    A = bf16(rng, *shape)
+    x = rng.standard_normal((shape[0 if name == "multiply_adjoint" else 1], 5))
+    expected = product(cuda_module, A, name, x)
+    for panel_rows in (1, 192, 1024, 5000):
+        for device_bytes in (0, 1 << 24):
+            for seed in range(2):  # in another order of blocks of threads
+                cuda_module.simulator.restart(seed=seed)
+                memory = {"panel_rows": panel_rows, "device_bytes": device_bytes}
+                np.testing.assert_array_equal(product(cuda_module, A, name, x, **memory), expected)
+
+
+def test_where_the_numbers_lie_changes_no_bit(cuda_module: ModuleType) -> None:
+    """Rows that start anywhere, columns in reverse, tiles; of the same numbers in other formats."""
+    rng = np.random.default_rng(8)
+    A = bf16(rng, 150, 80)
+    x = rng.standard_normal((80, 17)).astype(np.float32)
+    wide = np.zeros((150, 83), dtype=A.dtype)
+    wide[:, 1:81] = A
+    forms = {
+        "odd rows": ss.matrix(wide[:, 1:81]),
+        "by columns": ss.matrix(np.asfortranarray(A)),
+        "in reverse": ss.matrix(np.ascontiguousarray(A[:, ::-1])[:, ::-1]),
+        "shards": ss.vstack([ss.matrix(A[:37]), ss.matrix(A[37:])]),
+        "a grid": ss.block([[ss.matrix(A[:, :30]), ss.matrix(A[:, 30:])]]),
+    }
+    for name in ("multiply", "gram_step", "steer"):
+        expected = product(cuda_module, A, name, x)
+        for form, a in forms.items():
+            found = product(cuda_module, a, name, x)
+            np.testing.assert_array_equal(found, expected, err_msg=f"{name}, {form}")
+
+
+@pytest.mark.parametrize("factor", [0.25, -2.0, 3.7, 2.0**-70])
+def test_factors(cuda_module: ModuleType, factor: float) -> None:
+    """A power of two multiplies the block and rounds nothing; others multiply the numbers."""
+    rng = np.random.default_rng(9)
+    A, x = bf16(rng, 70, 40), rng.standard_normal((40, 3)).astype(np.float32)
+    for name, power, units in (("multiply", 1, 8), ("steer", 2, 2.0**18)):
+        found = product(cuda_module, A, name, x, factor=factor)
+        once = product(cuda_module, A, name, x).astype(np.float64) * factor**power
+        if factor in (0.25, -2.0):
+            np.testing.assert_array_equal(found, once)
+        else:
+            scale = np.abs(once).max()
+            np.testing.assert_allclose(found, once, atol=units * EPSILON * scale, rtol=0)
+
+
+def test_narrow_formats_are_multiplied_by_tensor_cores(cuda_module: ModuleType) -> None:
+    """Numbers of eight or four bits, and scales that are powers of two, are exact in bf16."""
+    rng = np.random.default_rng(10)
+    x = rng.standard_normal((64, 20)).astype(np.float32)
+    for dtype in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, ml_dtypes.float4_e2m1fn):
+        A = rng.standard_normal((90, 64)).astype(dtype)
+        same = A.astype(np.float32).astype(ml_dtypes.bfloat16)
+        expected = product(cuda_module, same, "gram_step", x)
+        np.testing.assert_array_equal(product(cuda_module, A, "gram_step", x), expected)
+
+
+def test_other_formats_keep_the_bits_of_the_processor(cuda_module: ModuleType) -> None:
+    """Sums of bf16 numbers, and numbers of fp16, have more bits than bf16."""
+    if ss.show_config()["isa"] == "scalar":
+        pytest.skip("the processor rounds products and sums")
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal((64, 20)).astype(np.float32)
+    half = ss.matrix(rng.standard_normal((90, 64)).astype(np.float16))
+    for a in (half, ss.matrix(bf16(rng, 90, 64)) - ss.matrix(bf16(rng, 90, 64))):
+        found = product(cuda_module, a, "multiply", x)
+        host = cuda_module.product(
+            a._native,
+            "multiply",
+            x,
+            transposed=False,
+            panel_rows=0,
+            device_bytes=0,
+            **RUN | {"device": None},
+        )
+        np.testing.assert_array_equal(found, host)
+
+
+@pytest.mark.parametrize("order", ["forward", "backward", "random"])
+@pytest.mark.parametrize("timing", ["eager", "late", "random"])
+def test_no_order_of_threads_or_streams_changes_a_bit(
+    cuda_module: ModuleType, order: str, timing: str
+) -> None:
+    rng = np.random.default_rng(12)
+    A, x = bf16(rng, 400, 96), rng.standard_normal((96, 40)).astype(np.float32)
+    cuda_module.simulator.restart(order="forward", timing="eager")
+    expected = product(cuda_module, A, "gram_step", x, panel_rows=64)
+    cuda_module.simulator.restart(order=order, timing=timing, seed=3)
+    found = product(cuda_module, A, "gram_step", x, panel_rows=64)
+    np.testing.assert_array_equal(found, expected)
+    assert cuda_module.simulator.objects_in_use() == 0
+
+
+@pytest.mark.parametrize("products", ["full", "split", "rounded"])
+def test_a_matrix_that_stays_is_multiplied_at_once(cuda_module: ModuleType, products: str) -> None:
+    """Steps after the first pass launch as many kernels for ten panels as for one."""
+    rng = np.random.default_rng(13)
+    a = ss.matrix(bf16(rng, 640, 64))
+
+    def launches(steps: int, panel_rows: int) -> int:
+        cuda_module.simulator.restart()
+        memory = {"panel_rows": panel_rows, "device_bytes": 1 << 24}
+        cuda_module.density(
+            a._native, block=4, steps=steps, seed=1, products=products, **memory, **RUN
+        )
+        count: int = cuda_module.simulator.counts()["launches"]
+        return count
+
+    assert launches(5, 64) - launches(2, 64) == launches(5, 640) - launches(2, 640)
