@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Kernels on blocks under the sanitizers, in every order of threads, blocks and streams."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support.cuda_builds import ASAN, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+
+pytestmark = [
+    pytest.mark.unsanitized,
+    pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler"),
+]
+
+SOURCES = [
+    ROOT / "tests" / "cuda" / "blocks_main.cpp",
+    *(CUDA / "kernels" / f"{name}.cu" for name in ("products", "tensor_products", "verbs")),
+]
+
+
+@pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
+def test_no_order_and_no_sanitizer_finds_a_mistake(build: Build, tmp_path: Path) -> None:
+    orders = list(itertools.product(range(3), range(3))) if build is PLAIN else [(2, 0)]
+    cases = 1 if build is TSAN else 3
+    command = [str(built(build, SOURCES, tmp_path))]
+    if build is TSAN:  # which wants its addresses where they are without randomisation
+        if shutil.which("setarch") is None:
+            pytest.skip("needs setarch, to fix the addresses of a process")
+        command = ["setarch", "-R", *command]
+    for number, (order, timing) in enumerate(orders):
+        given = [*command, *map(str, (order, timing, number, cases))]
+        done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=300)
+        if build is TSAN and "Operation not permitted" in done.stderr:
+            pytest.skip("the addresses of a process cannot be fixed here")
+        assert done.returncode == 0, done.stdout + done.stderr
