@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from sigmascope.bench.results import ABSENT
+
 
 def row(cells: Iterable[object]) -> str:
     return f"| {' | '.join(str(cell) for cell in cells)} |"
@@ -52,7 +54,7 @@ def comparison(found: dict[str, Any]) -> Section:
     lines.append(row(["---"] * (len(accuracies) + 2)))
     ours = next((e for e in found["entries"] if e["name"] == "ours"), None)
     for entry in found["entries"]:
-        if entry["status"] == "not installed":
+        if entry["status"] in ABSENT:
             continue
         peaks = [t["peak"] for t in entry["timings"] if t["peak"]]
         cells = [reached(entry, ours, a) for a in accuracies]

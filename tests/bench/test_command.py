@@ -11,7 +11,7 @@ import pytest
 from tests.support.checkpoints import of_array, write_file
 from typer.testing import CliRunner
 
-from sigmascope.bench import BACKENDS
+from sigmascope.bench import BACKENDS, select
 from sigmascope.cli.app import app
 
 
@@ -55,13 +55,29 @@ def test_list() -> None:
         line = next(line for line in text.splitlines() if line.split()[0] == backend.name)
         assert backend.title in line
         assert backend.installed or backend.install in line
+        assert backend.absence[1] in line
+
+
+def test_backends_without_a_device_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says what it lacks; that is no failure. `all` leaves them out."""
+    for library in {type(b.library): b.library for b in BACKENDS if b.library}.values():
+        monkeypatch.setattr(library, "missing", lambda: "no driver; install one")
+    options = ["--shape", "30x20", "-k", 2, "--threads", 1, "--quiet"]
+    status, text, _ = invoke(*options, "--backends", "cuda")
+    assert status == 0
+    for backend in select(["cuda"]):
+        reason = "no device; no driver; install one"
+        if not backend.installed:
+            reason = f"not installed; {backend.install}"
+        assert f"{backend.title}: {reason}" in text
+    assert not [b for b in select(["all"]) if b.library]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere.npy"], "nowhere.npy: No such file or directory"),
-        (["--backends", "jax"], "unknown backend 'jax'; known: cupy, dask"),
+        (["--backends", "jax"], "unknown backend 'jax'; known: cuda, cuml, cupy"),
         (["--shape", "4096"], "shape '4096' is not like 4096x11008"),
         (["--spectrum", "steep"], "unknown spectrum 'steep'; known: llm, decay"),
         (["--dtype", "int8"], "unknown dtype 'int8'"),

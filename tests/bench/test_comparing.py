@@ -70,7 +70,8 @@ def test_a_library_that_is_missing_is_listed(found: BackendComparison) -> None:
     entry = found.entries[-1]
     if entry.status != "not installed":
         pytest.skip("cupy is installed")
-    assert "cupy.linalg.svd: not installed; pip install cupy-cuda12x" in notes(found)
+    assert "cupy.linalg.svd: not installed; pip install 'cupy-cuda13x[ctk]'" in notes(found)
+    assert found.limits == {}
 
 
 def test_the_record_is_json_of_a_known_shape(found: BackendComparison) -> None:
@@ -83,6 +84,7 @@ def test_the_record_is_json_of_a_known_shape(found: BackendComparison) -> None:
         "out_of_core": True,
         "error_bound": "every value",
         "stops_itself": True,
+        "vectors": True,
         "bfloat16": "float32",
         "float16": "float32",
         "tells": True,
@@ -183,8 +185,10 @@ def test_figures_of_turns() -> None:
     timing = Timing([0.1], {})
     assert (timing.median, timing.error, timing.peak) == (INF, INF, None)
     run = {"seconds": [2.0, 4.0], "busy": [0.5, 1.5], "peak": 5, "error": 0.1, "residual": 0.2}
+    run["device_seconds"] = [0.25]
     timing.add({**run, "passes": 7, "message": "slow"})
     timing.add({**run, "peak": None, "error": 0.3, "passes": None, "message": "slow again"})
+    assert timing.device_median == 0.25
     assert (timing.median, timing.processor_seconds) == (3.0, 3.5)
     assert (timing.peak, timing.error, timing.passes) == (5, 0.3, 7)
     assert timing.messages == ["slow"]

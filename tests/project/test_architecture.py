@@ -111,7 +111,8 @@ PYTHON_ROOMS = {
     ),
     "bench": Folder(
         "_host checkpoint matrices report package",
-        outside="scipy sklearn fbpca primme dask torch cupy ml_dtypes matplotlib rich",
+        outside="scipy sklearn fbpca primme dask torch cupy cupyx cuml cuda ml_dtypes matplotlib "
+        "rich",
     ),
     "cli": Folder(
         "_display _host _tables adapters bench checkpoint comparing diagnosing errors report "

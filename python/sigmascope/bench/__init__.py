@@ -7,7 +7,8 @@ is ``sigmascope bench``.
 
 from __future__ import annotations
 
-from .backends import BACKENDS, Backend, select
+from .backend import Backend
+from .backends import BACKENDS, select
 from .comparing import BenchmarkPlan, compare
 from .growth import grow
 from .results import BackendComparison, Growth

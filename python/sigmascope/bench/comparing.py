@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from .accuracy import reference
-from .backends import Backend, select
+from .backend import Backend
+from .backends import select
 from .machine import chosen_cores, describe
 from .processes import Outcome, run_worker
 from .results import BackendComparison, BackendResult, Rung, Timing
@@ -70,7 +71,7 @@ def compare(
     workload : Workload
     plan : BenchmarkPlan, optional
     backends : sequence of Backend, optional
-        Backends to compare, by default all. The result lists those that are not installed.
+        Backends to compare, by default all. The result lists those that cannot run here.
 
     Returns
     -------
@@ -89,8 +90,9 @@ def compare(
         tuned = stage(workload, plan, plan.seed + TUNED, Path(folder) / "tuned.npy")
         entries = [BackendResult(b.name, b.title, b.version, b.install) for b in chosen]
         for backend, entry in zip(chosen, entries, strict=True):
-            if not backend.installed:
-                entry.status, entry.message = "not installed", backend.install
+            status, entry.message = backend.absence
+            if status:
+                entry.status = status
                 continue
             _find_settings(backend, entry, tuned, plan, cores)
         timed = tuned
@@ -98,6 +100,7 @@ def compare(
             timed = stage(workload, plan, plan.seed + TIMED, Path(folder) / "timed.npy")
         for backend, entry in zip(chosen, entries, strict=True):
             _choose(backend, entry, timed, plan, cores)
+        limits = _limits(chosen, entries, plan, cores)
         _take_turns(chosen, entries, timed, plan, cores)
         return BackendComparison(
             workload=workload.title,
@@ -109,6 +112,7 @@ def compare(
             checked_on_another_matrix=workload.synthetic,
             machine=machine,
             entries=entries,
+            limits=limits,
         )
 
 
@@ -141,8 +145,10 @@ def _find_settings(
         "out_of_core": backend.out_of_core,
         "error_bound": backend.error_bound,
         "stops_itself": backend.stops_itself,
+        "vectors": backend.vectors,
         **dict(*abilities.every("can")),
     }
+    entry.device = next(iter(abilities.every("device")), "")
     outcome = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=plan.timeout)
     _note_end(entry, outcome)
     entry.rungs = [Rung(**rung) for rung in outcome.every("rung")]
@@ -181,6 +187,23 @@ def _choose(
             entry.timings.append(Timing([line["accuracy"]], line["setting"]))
         else:
             same.accuracies.append(line["accuracy"])
+
+
+def _limits(
+    backends: Sequence[Backend],
+    entries: Sequence[BackendResult],
+    plan: BenchmarkPlan,
+    cores: list[int],
+) -> dict[str, Any]:
+    """Measure the limits of the device that backends computed on, in a process of its own."""
+    pairs = zip(backends, entries, strict=True)
+    on_device = [b for b, e in pairs if b.library is not None and not e.absent]
+    if not on_device:
+        return {}
+    plan.tell("measuring the limits of the device")
+    outcome = run_worker(on_device[0], {"kind": "limits"}, cores=cores, timeout=plan.timeout)
+    limits: dict[str, Any] = next(iter(outcome.every("limits")), {"message": outcome.message})
+    return limits
 
 
 def _take_turns(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterable
 from importlib import metadata
 from importlib.util import find_spec
@@ -59,6 +60,15 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def nvidia_driver(path: Path = Path("/proc/driver/nvidia/version")) -> str | None:
+    """Return the version of the NVIDIA driver; None if the system does not give it."""
+    try:
+        found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", path.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return found[1] if found else None
+
+
 def version_of(distribution: str) -> str | None:
     """Return the installed version of a package; None if it is not installed."""
     try:
@@ -82,6 +92,7 @@ def describe(threads: int, distributions: Iterable[str] = ()) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "isa": config["isa"],
         "blas": config["blas"],
+        "nvidia_driver": nvidia_driver(),
         "load_average": round(os.getloadavg()[0], 2),
         "versions": versions,
     }

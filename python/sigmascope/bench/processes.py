@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .backends import Backend
+from .backend import Backend
 from .machine import thread_environment
 
 BOOT = """

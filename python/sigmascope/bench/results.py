@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+ABSENT = ("not installed", "no device")
+"""Statuses of backends that cannot run."""
+
 SCHEMA = 1
 """Version of the JSON, increased when a name in it changes its meaning or is removed."""
 
@@ -47,6 +50,9 @@ class Timing:
         Reads of the matrix, if the backend reports them.
     messages : list of str
         Reasons of failures, and warnings of the library.
+    device_seconds : list of float
+        Wall time of runs whose matrix was on the device before; empty where it cannot be.
+        `seconds` are those of runs from the host's memory.
     """
 
     accuracies: list[float]
@@ -58,11 +64,17 @@ class Timing:
     residuals: list[float] = field(default_factory=list)
     passes: int | None = None
     messages: list[str] = field(default_factory=list)
+    device_seconds: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
         """Median of the seconds; infinite if no run finished."""
         return float(np.median(self.seconds)) if self.seconds else float("inf")
+
+    @property
+    def device_median(self) -> float:
+        """Median of the seconds from the device's memory; infinite if there was no such run."""
+        return float(np.median(self.device_seconds)) if self.device_seconds else float("inf")
 
     @property
     def processor_seconds(self) -> float:
@@ -104,7 +116,9 @@ class Timing:
             self.peaks.append(run["peak"])
         if run["error"] is not None:
             self.errors.append(run["error"])
+        if run["residual"] is not None:
             self.residuals.append(run["residual"])
+        self.device_seconds += run["device_seconds"]
         self.passes = run["passes"] or self.passes
 
     def record(self) -> dict[str, Any]:
@@ -112,6 +126,7 @@ class Timing:
         record = asdict(self)
         record |= {"median": self.median, "quartiles": list(self.quartiles), "peak": self.peak}
         record |= {"processor_seconds": self.processor_seconds}
+        record |= {"device_median": self.device_median}
         return record | {"error": self.error, "residual": self.residual}
 
 
@@ -122,8 +137,9 @@ class BackendResult:
     Attributes
     ----------
     name, title, version, install : str
-    status : {"done", "not installed", "did not finish", "crashed"}
-        Status of the first process that did not finish its job, or "done".
+    status : {"done", "not installed", "no device", "did not finish", "crashed"}
+        Status of the first process that did not finish its job, or "done". "no device": the library
+        is installed and cannot compute on a CUDA device; the message says what it lacks.
     message : str
         Message to that status.
     can : dict
@@ -131,6 +147,8 @@ class BackendResult:
     import_seconds : list of float
     rungs : list of Rung
     timings : list of Timing
+    device : str
+        Chip and versions of a backend on a CUDA device; empty for the processor.
     """
 
     name: str
@@ -143,6 +161,17 @@ class BackendResult:
     import_seconds: list[float] = field(default_factory=list)
     rungs: list[Rung] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
+    device: str = ""
+
+    @property
+    def absent(self) -> bool:
+        """True if the backend cannot run on this machine as it is installed."""
+        return self.status in ABSENT
+
+    @property
+    def vectors(self) -> bool:
+        """False if it computes singular values alone."""
+        return bool(self.can.get("vectors", True))
 
     def timing(self, accuracy: float) -> Timing | None:
         """Return the timing of the setting for an accuracy; None if no setting reaches it."""
@@ -160,7 +189,11 @@ class BackendResult:
 
 @dataclass
 class BackendComparison:
-    """The results of all backends on one workload."""
+    """The results of all backends on one workload.
+
+    `limits` is the record of :func:`sigmascope.bench.cuda.limits.measure_limits` from the same run;
+    empty where no backend computed on a CUDA device or no library could measure it.
+    """
 
     workload: str
     shape: tuple[int, int]
@@ -171,6 +204,7 @@ class BackendComparison:
     checked_on_another_matrix: bool
     machine: dict[str, Any]
     entries: list[BackendResult] = field(default_factory=list)
+    limits: dict[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """Return the results as JSON."""

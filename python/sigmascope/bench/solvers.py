@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from sigmascope import MemoryLimitError, matrix, svds
 
+from .cuda.libraries import host_tensor
+
 Array = NDArray[Any]
 
 
@@ -26,25 +28,34 @@ class Source:
     Attributes
     ----------
     array : array (m, n)
-        The matrix in the dtype in which it is stored.
+        The matrix in the dtype in which it is stored; of NumPy, or placed on a device by a
+        `DeviceLibrary`.
     path : Path
         A .npy file of the matrix; for bfloat16 it has the codes.
     threads : int
         Number of threads that are allowed.
     """
 
-    array: Array
+    array: Any
     path: Path
     threads: int
 
 
 @dataclass(frozen=True)
 class Answer:
-    """U (m, k), s (k,) descending, Vt (k, n), and reads of the matrix if the backend has them."""
+    """The k largest singular values, or triplets.
 
-    U: Array
+    Attributes
+    ----------
+    U, s, Vt : arrays (m, k), (k,) and (k, n)
+        Values are descending; U and Vt are None for a backend of values alone.
+    passes : int, optional
+        Reads of the matrix, if the backend reports them.
+    """
+
+    U: Array | None
     s: Array
-    Vt: Array
+    Vt: Array | None
     passes: int | None = None
 
 
@@ -230,19 +241,10 @@ def primme_direct(A: Array, k: int) -> Any:
 # ----------------------------------------------------------------------------------------- torch
 
 
-def _tensor(A: Array) -> Any:
-    """Return a torch tensor of the same bytes."""
-    import torch
-
-    if A.dtype.name == "bfloat16":
-        return torch.from_numpy(A.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(A)
-
-
 def _torch_wide(A: Array, dtype: str | None) -> Any:
     import torch
 
-    tensor = _tensor(A)
+    tensor = host_tensor(A)
     wide = torch.float64 if "float64" in (dtype, A.dtype.name) else torch.float32
     return tensor.to(wide)
 
@@ -261,7 +263,7 @@ def torch_lowrank_direct(A: Array, k: int) -> Any:
     """Run PyTorch's svd_lowrank without conversion."""
     import torch
 
-    return torch.svd_lowrank(_tensor(A), q=k)
+    return torch.svd_lowrank(host_tensor(A), q=k)
 
 
 def torch_full(source: Source, k: int, seed: int, *, dtype: str | None = None) -> Answer:
@@ -276,23 +278,4 @@ def torch_full_direct(A: Array, k: int) -> Any:
     """Run PyTorch's svd without conversion."""
     import torch
 
-    return torch.linalg.svd(_tensor(A), full_matrices=False)
-
-
-# ------------------------------------------------------------------------------------------ CuPy
-
-
-def cupy_full(source: Source, k: int, seed: int, *, dtype: str | None = None) -> Answer:
-    """Compute every triplet by cuSOLVER; the time includes copies to the device and back."""
-    import cupy
-
-    on_device = cupy.asarray(_widened(source.array, dtype))
-    U, s, Vt = cupy.linalg.svd(on_device, full_matrices=False)
-    return Answer(*(cupy.asnumpy(part) for part in (U[:, :k], s[:k], Vt[:k])))
-
-
-def cupy_direct(A: Array, k: int) -> Any:
-    """Run CuPy's svd without conversion of the dtype."""
-    import cupy
-
-    return cupy.linalg.svd(cupy.asarray(A), full_matrices=False)
+    return torch.linalg.svd(host_tensor(A), full_matrices=False)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sigmascope.report.tables import show_table
 
@@ -19,11 +19,12 @@ def show_comparison(out: Console, comparison: BackendComparison) -> None:
     _heading(out, comparison.workload, comparison.k, comparison.machine, comparison.turns)
     headers = ["backend", *(f"s to {a:g}" for a in comparison.accuracies)]
     headers += ["MB added", "cores busy", "import s"]
-    ran = [e for e in comparison.entries if e.status != "not installed"]
+    ran = [e for e in comparison.entries if not e.absent]
     show_table(out, "", headers, [_line(entry, comparison.accuracies) for entry in ran])
     best = [f"{a:g}: {_fastest(ran, a)}" for a in comparison.accuracies]
     out.print(f"Fastest to {'; '.join(best)}", soft_wrap=True)
     out.print()
+    _show_device(out, comparison, [entry for entry in ran if entry.device])
     show_table(out, "What it can do", _ABILITIES, [_abilities(entry) for entry in ran])
     lines = [[e.title, _setting(t), *_worst(t)] for e in ran for t in e.timings]
     if lines:
@@ -80,8 +81,8 @@ def notes(comparison: BackendComparison) -> list[str]:
     """Return remarks on single backends: missing libraries, failures, warnings."""
     texts = []
     for entry in comparison.entries:
-        if entry.status == "not installed":
-            texts.append(f"{entry.title}: not installed; {entry.install}")
+        if entry.absent:
+            texts.append(f"{entry.title}: {entry.status}; {entry.message}")
         elif entry.message:
             texts.append(f"{entry.title}: {entry.message}")
         failed = [rung for rung in entry.rungs if rung.error == float("inf")]
@@ -108,6 +109,52 @@ def _heading(out: Console, what: str, k: int, machine: dict[str, object], turns:
     )
 
 
+def _show_device(
+    out: Console, comparison: BackendComparison, entries: Sequence[BackendResult]
+) -> None:
+    """Print the times of backends on a CUDA device by both rules, and the limits of the device."""
+    if not entries:
+        return
+    lines = [
+        [
+            entry.title,
+            _setting(timing),
+            " ".join(f"{a:g}" for a in timing.accuracies),
+            _milliseconds(timing.median),
+            _milliseconds(timing.device_median),
+            "U, values, V" if entry.vectors else "values",
+        ]
+        for entry in entries
+        for timing in entry.timings
+    ]
+    headers = ["backend", "setting", "to", "ms from the host", "ms from the device", "finds"]
+    show_table(out, "On the CUDA device", headers, lines, left=2)
+    for name in dict.fromkeys(entry.device for entry in entries):
+        titles = ", ".join(entry.title for entry in entries if entry.device == name)
+        out.print(f"{titles}: {name}", soft_wrap=True)
+    driver = comparison.machine.get("nvidia_driver")
+    if driver:
+        out.print(f"NVIDIA driver {driver}")
+    out.print(limits_text(comparison.limits), soft_wrap=True)
+    out.print()
+
+
+def limits_text(limits: dict[str, Any]) -> str:
+    """Return the measured limits of a device as a sentence, or why there are none."""
+    if "device" not in limits:
+        return f"Limits of the device: not measured; {limits.get('message') or 'torch or CuPy can'}"
+    return (
+        f"Limits of {limits['device']}: copy in its memory "
+        f"{limits['copy_bytes_per_second'] / 1e9:.3g} GB/s read and written, bf16 product of order "
+        f"{limits['bf16_order']} {limits['bf16_flops_per_second'] / 1e12:.3g} TFLOP/s, pinned host "
+        f"memory to device {limits['host_to_device_bytes_per_second'] / 1e9:.3g} GB/s"
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g}" if seconds < float("inf") else "-"
+
+
 def _line(entry: BackendResult, accuracies: Sequence[float]) -> list[str]:
     timed = [timing for timing in entry.timings if timing.seconds]
     peak = max((timing.peak for timing in timed if timing.peak is not None), default=None)
@@ -123,19 +170,24 @@ def _line(entry: BackendResult, accuracies: Sequence[float]) -> list[str]:
 
 
 def _fastest(entries: Sequence[BackendResult], accuracy: float) -> str:
+    """Return the title of the fastest backend that finds vectors too."""
     good = [
-        (t.median, e.title) for e in entries if e.stands(accuracy) and (t := e.timing(accuracy))
+        (t.median, e.title)
+        for e in entries
+        if e.vectors and e.stands(accuracy) and (t := e.timing(accuracy))
     ]
     return min(good)[1] if good else "none"
 
 
-_ABILITIES = ["backend", "bf16 in", "f16 in", "out of core", "error bound", "stops", "tells"]
+_ABILITIES = ["backend", "vectors", "bf16 in", "f16 in", "out of core", "error bound", "stops"]
+_ABILITIES += ["tells"]
 
 
 def _abilities(entry: BackendResult) -> list[str]:
     can = entry.can
     return [
         entry.title,
+        "yes" if entry.vectors else "no",
         *(
             {None: "?", "": "no"}.get(can.get(t), f"as {can.get(t)}")
             for t in ("bfloat16", "float16")
@@ -151,7 +203,8 @@ def _worst(timing: Timing) -> list[str]:
     accuracies = " ".join(f"{a:g}" for a in timing.accuracies)
     if not timing.seconds:
         return [accuracies, "failed", "", "", ""]
-    worst = [f"{timing.error:.1e}", f"{timing.residual:.1e}"]
+    residual = f"{timing.residual:.1e}" if timing.residuals else "-"
+    worst = [f"{timing.error:.1e}", residual]
     return [accuracies, *worst, megabytes(timing.peak), f"{timing.processor_seconds:.3g}"]
 
 

@@ -11,13 +11,16 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .accuracy import worst_relative_error, worst_residual
-from .backends import BACKENDS, Backend, Setting
+from .backend import Backend, Setting
+from .backends import BACKENDS
+from .cuda.limits import device_work, measure_limits
 from .memory import AddedMemory
 from .solvers import Answer, Source
 from .workloads import numpy_dtype
@@ -52,7 +55,7 @@ def main(job_path: str, out_path: str, import_seconds: float) -> None:
     """Carry out a job; `import_seconds` is the time that importing the library took."""
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
     backend = next(backend for backend in BACKENDS if backend.name == job["backend"])
-    if backend.group == "torch":
+    if backend.module == "torch":
         import torch
 
         torch.set_num_threads(job["threads"])
@@ -65,6 +68,10 @@ def main(job_path: str, out_path: str, import_seconds: float) -> None:
         report({"import_seconds": import_seconds})
         if job["kind"] == "probe":
             report(probe(backend))
+            return
+        if job["kind"] == "limits":
+            work = device_work()
+            report({"limits": measure_limits(work) if work else {}})
             return
         task = BackendTask(backend, job)
         {"climb": task.climb, "check": task.check, "time": task.time}[job["kind"]](report)
@@ -110,7 +117,8 @@ def probe(backend: Backend) -> dict[str, Any]:
             hopeless = backend.hopeless
             answer, message = capture_call(lambda: backend.solve(source, 20, 0, **hopeless))
         can["tells"] = answer is None or bool(message) or len(answer.s) < 20
-    return {"can": can}
+    device = "" if backend.library is None else backend.library.description()
+    return {"can": can, "device": device}
 
 
 def _takes(backend: Backend, stored: Any) -> str:
@@ -139,8 +147,11 @@ class BackendTask:
         self.k: int = job["k"]
 
     def solve(self, seed: int, setting: Setting) -> tuple[Answer | None, str]:
-        """Run the backend; return None and the reason if it failed."""
-        return capture_call(lambda: self.backend.solve(self.source, self.k, seed, **setting))
+        """Run the backend on the host's array; return None and the reason if it failed."""
+        return self._call(self.source, seed, setting)
+
+    def _call(self, source: Source, seed: int, setting: Setting) -> tuple[Answer | None, str]:
+        return capture_call(lambda: self.backend.solve(source, self.k, seed, **setting))
 
     def error(self, answer: Answer) -> float:
         """Return the worst relative error of the values; infinite if some are missing."""
@@ -232,22 +243,54 @@ class BackendTask:
         return iter(range(count) if turn % 2 == 0 else range(count)[::-1])
 
     def _timed(self, seed: int, setting: Setting) -> dict[str, Any]:
-        run: dict[str, Any] = {"seconds": [], "busy": [], "passes": None}
+        """Time a setting from the host's memory; then, if possible, from that of the device."""
+        run: dict[str, Any] = {"seconds": [], "busy": [], "passes": None, "device_seconds": []}
         run |= {"peak": None, "error": None, "residual": None, "message": ""}
+        answer = self._repeated(run, self.source, seed, setting)
+        if answer is None:
+            return run
+        run["passes"] = answer.passes
+        self._judge(run, answer)
+        placed = self._placed()
+        if placed is not None:
+            there: dict[str, Any] = {"seconds": [], "busy": [], "peak": None}
+            answer = self._repeated(there, placed, seed, setting)
+            run["device_seconds"] = there["seconds"]
+            run["message"] = run["message"] or there["message"]
+            if answer is not None:
+                self._judge(run, answer)
+        return run
+
+    def _repeated(
+        self, run: dict[str, Any], source: Source, seed: int, setting: Setting
+    ) -> Answer | None:
+        """Add the times of repeated runs and return the last answer; None if one failed."""
         time.sleep(0.05)  # threads that wait busily go to sleep
+        answer = None
         while sum(run["seconds"]) < REPEAT_SECONDS and len(run["seconds"]) < MOST_RUNS:
             answer = None
             added = AddedMemory()
             wall, used = time.perf_counter(), time.process_time()
-            answer, run["message"] = self.solve(seed, setting)
+            answer, run["message"] = self._call(source, seed, setting)
             taken = time.perf_counter() - wall
             if answer is None:
-                return run
+                return None
             run["busy"].append((time.process_time() - used) / taken)
             run["seconds"].append(taken)
             run["peak"] = run["peak"] if run["peak"] is not None else added.bytes()
-        assert answer is not None
-        run["passes"] = answer.passes
-        run["error"] = self.error(answer)
-        run["residual"] = worst_residual(self.source.array, answer.U, answer.s, answer.Vt)
-        return run
+        return answer
+
+    def _placed(self) -> Source | None:
+        """Return the source with its array on the device, where the backend computes on one."""
+        if self.backend.library is None:
+            return None
+        array = self.backend.library.place(self.source.array)
+        return None if array is None else replace(self.source, array=array)
+
+    def _judge(self, run: dict[str, Any], answer: Answer) -> None:
+        """Note the larger of the errors, and of the residuals, so far and of this answer."""
+        errors = [self.error(answer), run["error"] or 0.0]
+        run["error"] = max(errors)
+        if answer.U is not None and answer.Vt is not None:
+            residual = worst_residual(self.source.array, answer.U, answer.s, answer.Vt)
+            run["residual"] = max(residual, run["residual"] or 0.0)

@@ -218,7 +218,7 @@ def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> boo
         complete = all(p.timing.seconds for line in result.lines for p in line.points)
     else:
         show_comparison(console(), result)
-        complete = all(entry.status in ("done", "not installed") for entry in result.entries)
+        complete = all(entry.status == "done" or entry.absent for entry in result.entries)
     sys.stdout.flush()
     return complete
 
@@ -226,8 +226,9 @@ def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> boo
 def _show_names(room: Any) -> None:
     out = console()
     for backend in room.BACKENDS:
-        state = backend.version or "installed" if backend.installed else backend.install
-        out.print(f"{backend.name:<14} {backend.group:<8} {backend.title:<30} {state}")
+        state = backend.absence[1] or backend.version or "installed"
+        line = f"{backend.name:<18} {backend.group:<8} {backend.title:<34} {state}"
+        out.print(line, soft_wrap=True)
 
 
 @contextmanager
