@@ -5,15 +5,14 @@
     SIGMASCOPE_SIMULATED=1 python -m benchmarks.experiments.gpu_run --rehearse --out build/gpu.json
 
 The package must be installed with its module for CUDA (SIGMASCOPE_CUDA=ON). Every part runs in a
-process of its own, with a limit of time; its result is on the disk before the next begins. A part
-that needs torch is skipped where it is not installed. `--rehearse`: small sizes, for the simulated
-device.
+process of its own, with a limit of time; its result is on the disk before the next begins. Searches
+and every value are comparisons of `sigmascope bench`, whose backends say what they lack where they
+are not installed. `--rehearse`: small sizes, for the simulated device.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import shutil
 import statistics
@@ -29,6 +28,9 @@ from numpy.typing import NDArray
 
 import sigmascope as ss
 from sigmascope._host.native import cuda
+from sigmascope.bench import BenchmarkPlan, Workload, compare, select
+from sigmascope.bench.cuda.limits import device_work, measure_limits
+from sigmascope.bench.workloads import llm
 
 Part = dict[str, Any]
 RUN = {"threads": 1, "panel_rows": 0, "load_bytes": 0, "progress": None, "device_bytes": 1 << 33}
@@ -53,14 +55,9 @@ def timed(act: Callable[[], object], turns: int) -> float:
     return statistics.median(seconds)
 
 
-def weights(rows: int, cols: int, rank: int) -> NDArray[np.float32]:
-    """A bulk of noise and a power law above it, as trained weights have them."""
-    rng = np.random.default_rng(0)
-    noise = 0.02 * rng.standard_normal((rows, cols), dtype=np.float32)
-    edge = 0.02 * (rows**0.5 + cols**0.5)
-    left, right = (np.linalg.qr(rng.standard_normal((n, rank)))[0] for n in (rows, cols))
-    values = 3 * edge * np.arange(1, rank + 1) ** -0.3
-    return np.asarray(noise + (left * values) @ right.T, dtype=np.float32)
+def weights(rows: int, cols: int) -> NDArray[np.float32]:
+    """Return a matrix like trained weights."""
+    return np.asarray(llm(rows, cols, 0), dtype=np.float32)
 
 
 def machine(_: bool) -> Part:
@@ -101,7 +98,7 @@ def bits(_: bool) -> Part:
 def answers(_: bool) -> Part:
     """Searches on both devices: the difference of values, in units of both bounds."""
     found: Part = {}
-    A = weights(700, 500, 40)
+    A = weights(700, 500)
     for kind in (np.float32, np.float64):
         a = A.astype(kind)
         for name, solver in (
@@ -120,35 +117,16 @@ def answers(_: bool) -> Part:
     return found
 
 
-def ceilings(rehearse: bool) -> Part:
+def ceilings(_: bool) -> Part:
     """Copy within the memory of the device, from pinned memory to it, and a product in bf16."""
-    if rehearse or importlib.util.find_spec("torch") is None:
-        return {"skipped": "needs torch and a device"}
-    import torch
-
-    gibibyte, order = 1 << 30, 8192
-    one, two = (torch.empty(gibibyte, dtype=torch.uint8, device="cuda") for _ in range(2))
-    pinned = torch.empty(gibibyte, dtype=torch.uint8, pin_memory=True)
-    a = torch.randn(order, order, device="cuda", dtype=torch.bfloat16)
-
-    def rate(act: Callable[[], object], work: float) -> float:
-        def waited() -> None:
-            act()
-            torch.cuda.synchronize()
-
-        return work / timed(waited, 10)
-
-    return {
-        "copy_bytes_per_second": rate(lambda: two.copy_(one), 2 * gibibyte),
-        "host_to_device_bytes_per_second": rate(lambda: one.copy_(pinned), gibibyte),
-        "bf16_flops_per_second": rate(lambda: a @ a, 2.0 * order**3),
-    }
+    work = device_work()
+    return measure_limits(work) if work else {"skipped": "needs torch or CuPy, and a device"}
 
 
 def steps(rehearse: bool) -> Part:
     """Seconds of one step of a density, from runs of two lengths on a matrix that stays."""
     rows, cols = (300, 200) if rehearse else (28672, 8192)
-    a = ss.matrix(weights(rows, cols, 64))
+    a = ss.matrix(weights(rows, cols))
     found: Part = {}
     for probes in (16, 32, 64):
         few, more = (
@@ -164,45 +142,33 @@ def steps(rehearse: bool) -> Part:
     return found
 
 
+def compared(A: NDArray[np.float32], k: int, names: list[str], accuracies: list[float]) -> Part:
+    """Compare backends on one matrix, whose reference is computed once and kept on the disk."""
+    title = f"llm, {A.shape[0]} x {A.shape[1]}, float32"
+    workload = Workload(title, lambda seed: A, synthetic=False)
+    plan = BenchmarkPlan(k=k, accuracies=accuracies, turns=1, timeout=40)
+    return compare(workload, plan, select(names)).record()
+
+
 def searches(rehearse: bool) -> Part:
-    """The largest values to a tolerance, and those of torch.svd_lowrank at an equal accuracy."""
+    """The largest values and vectors to a tolerance, and by torch.svd_lowrank."""
     rows, cols, k = (300, 200, 6) if rehearse else (28672, 8192, TOP)
-    A = weights(rows, cols, min(4 * k, 512))
-    found: Part = {"seconds": timed(lambda: ss.svds(A, k, tol=TOLERANCE, device="cuda"), 3)}
-    ours = ss.svds(A, k, tol=TOLERANCE, device="cuda")
-    found |= {"passes": ours.passes, "converged": ours.converged}
-    if rehearse or importlib.util.find_spec("torch") is None:
-        return found
-    import torch
+    peers = ["ours-cuda", "torch-cuda-lowrank"]
+    return compared(weights(rows, cols), k, peers, [TOLERANCE])
 
-    exact = torch.linalg.svdvals(torch.from_numpy(A).cuda())[:k].cpu().numpy()
-    found["error"] = float(np.max(np.abs(ours.s - exact)) / exact[0])
-    there = torch.from_numpy(A).cuda()
-    for niter in (2, 4, 8, 16, 32, 64):
-        values = torch.svd_lowrank(there, q=k + 10, niter=niter)[1][:k].cpu().numpy()
-        error = float(np.max(np.abs(values - exact)) / exact[0])
-        if error <= TOLERANCE:
 
-            def peer(niter: int = niter) -> None:
-                torch.svd_lowrank(there, q=k + 10, niter=niter)
-                torch.cuda.synchronize()
-
-            found["torch"] = {"niter": niter, "error": error, "seconds": timed(peer, 3)}
-            break
-    return found
+def other_searches(rehearse: bool) -> Part:
+    """The same by cuSOLVER, CuPy and cuML."""
+    rows, cols, k = (300, 200, 6) if rehearse else (28672, 8192, TOP)
+    peers = ["cusolver-gesvdr", "cupy-svds", "cuml", "cupy"]
+    return compared(weights(rows, cols), k, peers, [TOLERANCE])
 
 
 def every_value(rehearse: bool) -> Part:
-    """Every singular value, and torch.linalg.svdvals of the same matrix."""
-    n = 200 if rehearse else 4096
-    A = weights(n, n, 50)
-    found: Part = {"order": n, "seconds": timed(lambda: ss.svdvals(A, device="cuda"), 1)}
-    if not rehearse and importlib.util.find_spec("torch") is not None:
-        import torch
-
-        there = torch.from_numpy(A).cuda()
-        found["torch_seconds"] = timed(lambda: torch.linalg.svdvals(there).cpu(), 1)
-    return found
+    """Every singular value, and by torch.linalg.svdvals and gesvdp."""
+    n = 64 if rehearse else 4096
+    peers = ["ours-cuda-svdvals", "torch-cuda-svdvals", "cusolver-gesvdp"]
+    return compared(weights(n, n), n, peers, [1e-2, 1e-6])
 
 
 def sanitizers(rehearse: bool) -> Part:
@@ -219,14 +185,15 @@ def sanitizers(rehearse: bool) -> Part:
 
 
 PARTS: dict[str, tuple[Callable[[bool], Part], int]] = {
-    "machine": (machine, 30),
-    "bits": (bits, 60),
-    "answers": (answers, 60),
-    "ceilings": (ceilings, 60),
-    "steps": (steps, 90),
-    "searches": (searches, 120),
-    "every value": (every_value, 60),
-    "sanitizers": (sanitizers, 120),
+    "machine": (machine, 15),
+    "bits": (bits, 40),
+    "answers": (answers, 40),
+    "ceilings": (ceilings, 30),
+    "steps": (steps, 60),
+    "searches": (searches, 155),
+    "other searches": (other_searches, 110),
+    "every value": (every_value, 75),
+    "sanitizers": (sanitizers, 75),
 }
 """Parts in their order, with the most seconds of each: ten minutes together."""
 

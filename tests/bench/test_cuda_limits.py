@@ -80,6 +80,8 @@ def test_ours_says_what_it_lacks(cuda_module: ModuleType, monkeypatch: pytest.Mo
     assert "simulated devices alone" in libraries.OURS.missing()
     backend = select(["ours-cuda"])[0]
     assert backend.absence == ("no device", libraries.OURS.missing())
+    monkeypatch.setattr(libraries, "show_config", lambda: {"cuda": "built without CUDA"})
+    assert libraries.OURS.missing() == f"built without CUDA; {libraries.BUILD}"
     monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
     assert libraries.OURS.missing() == ""
     assert backend.absence == ("", "")

@@ -17,6 +17,8 @@ from sigmascope.bench.machine import installed
 CUPY_PACKAGE = "'cupy-cuda13x[ctk]'"
 """The package of CuPy with the libraries of the toolkit, as pip needs it."""
 
+BUILD = "pip install . -C cmake.define.SIGMASCOPE_CUDA=ON in the sources, with nvcc of CUDA 13"
+
 DRIVER = "driver 580 or newer is needed; nvidia-smi shows the driver and the devices"
 
 
@@ -152,8 +154,10 @@ class OurLibrary:
 
     def missing(self) -> str:
         """Return why there is no CUDA device, as `show_config` says it."""
-        found = any(name.startswith("cuda") for name in available_devices())
-        return "" if found else str(show_config()["cuda"])
+        if any(name.startswith("cuda") for name in available_devices()):
+            return ""
+        reason = str(show_config()["cuda"])
+        return f"{reason}; {BUILD}" if reason == "built without CUDA" else reason
 
     def description(self) -> str:
         """Name the versions of CUDA and of sigmascope, and the chip."""
