@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.campaign.structures import repeated_numbers
 from tests.support import known_spectra as ks
+from tests.support.cuda_module import seeds
 
 import sigmascope as ss
 
@@ -83,13 +84,14 @@ NUMERICALLY_LOW_RANK = [
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("draw", NUMERICALLY_LOW_RANK)
 def test_a_basis_of_rounding_noise_is_no_answer(
-    draw: Callable[[Generator], Array], dtype: type
+    draw: Callable[[Generator], Array], dtype: type, device: str
 ) -> None:
-    for seed in range(12):
+    for seed in seeds(device, 12):
         rng = np.random.default_rng(seed)
         A = draw(rng).astype(dtype)
         k = int(rng.integers(1, min(min(A.shape), 30) + 1))
-        found = ss.randomized_svd(A, k, passes=int(rng.integers(1, 6)), seed=seed)
+        passes = int(rng.integers(1, 6))
+        found = ss.randomized_svd(A, k, passes=passes, seed=seed, device=device)
         check(found, A)
         assert np.sum(found.s**2) <= np.linalg.norm(A.astype(float)) ** 2 * (1 + 1e-5)
 
@@ -108,11 +110,12 @@ def test_sums_of_repeated_numbers_are_within_the_bound(turned: bool) -> None:
 @pytest.mark.parametrize("draw", NUMERICALLY_LOW_RANK)
 def test_a_rank_below_the_block_is_exact_and_said_to_be(
     draw: Callable[[Generator], Array],
+    device: str,
 ) -> None:
     A = draw(np.random.default_rng(3))
     U, s, Vt = np.linalg.svd(A, full_matrices=False)
     A = (U[:, :4] * s[:4]) @ Vt[:4]
-    found = ss.randomized_svd(A, min(4, *A.shape), passes=1)
+    found = ss.randomized_svd(A, min(4, *A.shape), passes=1, device=device)
     check(found, A)
     assert found.errors[0] < 1e-12 * found.s[0]
 
@@ -168,15 +171,16 @@ def fast(rng: Generator) -> tuple[Array, int]:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("draw", [copies, flat_bulk, edge, parter, far_below, fast])
 def test_what_has_not_settled_is_in_the_bound(
-    draw: Callable[[Generator], tuple[Array, int]], dtype: type
+    draw: Callable[[Generator], tuple[Array, int]], dtype: type, device: str
 ) -> None:
     floor = 2.0**-24 * 96 if dtype is np.float32 else 2.0**-53 * 192
-    for seed in range(16):
+    for seed in seeds(device, 16):
         rng = np.random.default_rng(seed)
         A64, k = draw(rng)
         A, tol, vectors = A64.astype(dtype), 10.0 ** -rng.uniform(1, 10), bool(seed % 2)
         block = None if seed % 4 else int(rng.integers(2, 10))
-        found = ss.svds(A, k, tol=tol, vectors=vectors, block=block, method="krylov", seed=seed)
+        options: dict[str, Any] = {"block": block, "seed": seed, "device": device}
+        found = ss.svds(A, k, tol=tol, vectors=vectors, method="krylov", **options)
         check(found, A)
         assert found.converged
         asked = found.residuals if vectors else found.errors

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.cuda_module import seeds
 
 import sigmascope as ss
 
@@ -48,31 +49,49 @@ def check_triplets(result: ss.SVD, A: NDArray[np.floating]) -> None:
     assert np.all(np.maximum(left, right) <= 1.01 * result.residuals + floor)
 
 
-SUITE: list[tuple[str, Callable[[], ks.Case], int]] = [
-    ("polynomial", lambda: ks.polynomial(300, 200), 20),
-    ("exponential", lambda: ks.exponential(200, 300), 40),
-    ("clustered beyond the block", lambda: ks.clustered(400, 300, multiplicity=100), 48),
-    ("exact low rank, k below", lambda: ks.low_rank(300, 250), 10),
-    ("exact low rank, k above", lambda: ks.low_rank(300, 250), 24),
-    ("graded to 1e-8", lambda: ks.graded(220, 200), 60),
-    ("Gaussian", lambda: ks.gaussian(300, 300), 12),
-    ("spikes over a bulk", lambda: ks.spiked(500, 400), 40),
-    ("trained weights", lambda: ks.llm(512, 384), 64),
-    ("zero", lambda: ks.zero(60, 40), 5),
-    ("one row", lambda: ks.row(1, 90), 1),
-    ("one column", lambda: ks.column(90, 1), 1),
-    ("k = min(m, n)", lambda: ks.gaussian(40, 70), 40),
-    ("repeated rows", lambda: ks.repeated_rows(200, 150), 30),
+Family = Callable[[int, int], ks.Case]
+Sizes = dict[str, tuple[int, int, int]]
+"""Rows, columns and k by device: the simulated one is slow."""
+
+
+def cluster(m: int, n: int) -> ks.Case:
+    return ks.clustered(m, n, multiplicity=n // 3)
+
+
+SUITE: list[tuple[str, Family, tuple[int, int, int], tuple[int, int, int]]] = [
+    ("polynomial", ks.polynomial, (300, 200, 20), (90, 60, 8)),
+    ("exponential", ks.exponential, (200, 300, 40), (60, 90, 20)),
+    ("clustered beyond the block", cluster, (400, 300, 48), (100, 75, 20)),
+    ("exact low rank, k below", ks.low_rank, (300, 250, 10), (75, 60, 10)),
+    ("exact low rank, k above", ks.low_rank, (300, 250, 24), (75, 60, 24)),
+    ("graded to 1e-8", ks.graded, (220, 200, 60), (70, 60, 20)),
+    ("Gaussian", ks.gaussian, (300, 300, 12), (70, 70, 12)),
+    ("spikes over a bulk", ks.spiked, (500, 400, 40), (100, 80, 12)),
+    ("trained weights", ks.llm, (512, 384, 64), (96, 72, 12)),
+    ("zero", ks.zero, (60, 40, 5), (60, 40, 5)),
+    ("one row", ks.row, (1, 90, 1), (1, 90, 1)),
+    ("one column", ks.column, (90, 1, 1), (90, 1, 1)),
+    ("k = min(m, n)", ks.gaussian, (40, 70, 40), (40, 70, 40)),
+    ("repeated rows", ks.repeated_rows, (200, 150, 30), (60, 50, 30)),
 ]
+each_known = pytest.mark.parametrize(
+    ("family", "sizes"),
+    [(family, {"cpu": large, "cuda:0": small}) for _, family, large, small in SUITE],
+    ids=[name for name, *_ in SUITE],
+)
 
 
 @pytest.mark.parametrize("precision", ["mixed", "float32", "float64"])
 @pytest.mark.parametrize("method", ["krylov", "gram"])
-@pytest.mark.parametrize(("case", "k"), [s[1:] for s in SUITE], ids=[s[0] for s in SUITE])
-def test_known_spectra(case: Callable[[], ks.Case], k: int, method: str, precision: str) -> None:
-    A = case()[0].astype("float64" if precision == "float64" else "float32")
+@each_known
+def test_known_spectra(
+    family: Family, sizes: Sizes, method: str, precision: str, device: str
+) -> None:
+    m, n, k = sizes[device]
+    A = family(m, n)[0].astype("float64" if precision == "float64" else "float32")
     sigma = lapack(A)
-    result = ss.svds(A, k, tol=1e-4, method=method, block=16, precision=precision)
+    options: dict[str, Any] = {"block": 16, "precision": precision, "device": device}
+    result = ss.svds(A, k, tol=1e-4, method=method, **options)
     assert result.converged
     check_values(result, sigma)
     check_triplets(result, A)
@@ -81,12 +100,14 @@ def test_known_spectra(case: Callable[[], ks.Case], k: int, method: str, precisi
 
 
 @pytest.mark.parametrize("precision", ["mixed", "float64"])
-@pytest.mark.parametrize(("case", "k"), [s[1:] for s in SUITE], ids=[s[0] for s in SUITE])
-def test_values_alone(case: Callable[[], ks.Case], k: int, precision: str) -> None:
-    A = case()[0].astype("float32" if precision == "mixed" else "float64")
+@each_known
+def test_values_alone(family: Family, sizes: Sizes, precision: str, device: str) -> None:
+    m, n, k = sizes[device]
+    A = family(m, n)[0].astype("float32" if precision == "mixed" else "float64")
     sigma = lapack(A)
     tol = 1e-4 if precision == "mixed" else 1e-6
-    result = ss.svds(A, k, tol=tol, method="krylov", block=16, vectors=False, precision=precision)
+    options: dict[str, Any] = {"block": 16, "precision": precision, "device": device}
+    result = ss.svds(A, k, tol=tol, method="krylov", vectors=False, **options)
     assert result.U is None
     assert result.Vt is None
     assert result.converged
@@ -95,8 +116,11 @@ def test_values_alone(case: Callable[[], ks.Case], k: int, precision: str) -> No
     assert np.all(np.abs(result.s - sigma[:k]) <= tol * sigma[0] + floor)
 
 
+Problem = tuple[NDArray[np.floating], int, dict[str, object]]
+
+
 @st.composite
-def problems(draw: st.DrawFn) -> tuple[NDArray[np.floating], int, dict[str, object]]:
+def problems(draw: st.DrawFn) -> Problem:
     """A matrix of prescribed, often multiple or tiny singular values, and how to solve it."""
     m, n = draw(st.integers(1, 90)), draw(st.integers(1, 90))
     p = min(m, n)
@@ -142,13 +166,24 @@ def problems(draw: st.DrawFn) -> tuple[NDArray[np.floating], int, dict[str, obje
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
-def test_no_silent_miss(problem: tuple[NDArray[np.floating], int, dict[str, object]]) -> None:
+def test_no_silent_miss(problem: Problem) -> None:
+    check_answer(problem, "cpu")
+
+
+@pytest.mark.unsanitized
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(problems())
+def test_no_silent_miss_on_a_cuda_device(cuda_device: str, problem: Problem) -> None:
+    check_answer(problem, cuda_device)
+
+
+def check_answer(problem: Problem, device: str) -> None:
     """An answer says so if it has not converged; else it is within its bounds and its tolerance."""
     A, k, options = problem
     sigma = lapack(A)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ss.ConvergenceWarning)
-        result = ss.svds(A, k, method="krylov", **options)  # type: ignore[arg-type]
+        result = ss.svds(A, k, method="krylov", device=device, **options)  # type: ignore[arg-type]
     check_values(result, sigma)
     floor = FLOOR[result.precision] * sigma[0]
     if options["vectors"]:
@@ -162,9 +197,9 @@ def test_no_silent_miss(problem: tuple[NDArray[np.floating], int, dict[str, obje
 @pytest.mark.parametrize("vectors", [False, True])
 @pytest.mark.parametrize("precision", ["mixed", "split", "float32"])
 @pytest.mark.parametrize("block", [3, 4, 8, 16, 24])
-def test_crowds_hide_no_error(block: int, precision: str, vectors: bool) -> None:
+def test_crowds_hide_no_error(block: int, precision: str, vectors: bool, device: str) -> None:
     """Values closer than a loose search resolves, more than it holds, share its Ritz vectors."""
-    for seed in range(40):
+    for seed in seeds(device, 40):
         rng = np.random.default_rng(seed)
         gap, copies = 10 ** rng.uniform(-4.5, -1), int(rng.integers(2, 45))
         crowd = 1 - gap * rng.uniform(0.0 if seed % 2 else 1.0, 1.0, copies)
@@ -173,7 +208,8 @@ def test_crowds_hide_no_error(block: int, precision: str, vectors: bool) -> None
         A = ks.prescribed(len(sigma) + 9, len(sigma), sigma, seed)[0].astype(np.float32)
         k, tol = int(rng.integers(1, 9)), 10.0 ** -int(rng.integers(1, 6))
         options: dict[str, Any] = {"tol": tol, "block": block, "seed": seed, "method": "krylov"}
-        found = ss.svds(A, k, vectors=vectors, precision=precision, **options)
+        options |= {"precision": precision, "device": device}
+        found = ss.svds(A, k, vectors=vectors, **options)
         check_values(found, lapack(A))
 
 
@@ -190,14 +226,14 @@ def test_rounded_products_may_exchange_neighbours(gap: float, n: int, seeds: int
 
 
 @pytest.mark.parametrize("smallest", [4, 8, 14])
-def test_gram_bounds_hold_where_its_eigenvectors_mix(smallest: int) -> None:
+def test_gram_bounds_hold_where_its_eigenvectors_mix(smallest: int, device: str) -> None:
     """Below sqrt(epsilon) sigma_1 a value may stand in another's place; the bound covers that."""
-    for seed in range(40):
+    for seed in seeds(device, 40):
         rng = np.random.default_rng(seed)
         m, n = (int(extent) for extent in rng.integers(5, 150, size=2))
         A, _ = ks.prescribed(m, n, np.logspace(0, -smallest, min(m, n)), seed)
         k = int(rng.integers(1, min(m, n) + 1))
-        check_values(ss.svds(A, k, method="gram"), lapack(A))
+        check_values(ss.svds(A, k, method="gram", device=device), lapack(A))
 
 
 def test_copies_beyond_the_block_are_found_for_every_seed() -> None:
@@ -209,10 +245,12 @@ def test_copies_beyond_the_block_are_found_for_every_seed() -> None:
         assert np.max(np.abs(result.s - sigma[:48])) < 1e-3
 
 
-def test_no_convergence_is_said_and_the_bounds_hold() -> None:
-    A, sigma = ks.gaussian(400, 400)
+def test_no_convergence_is_said_and_the_bounds_hold(device: str) -> None:
+    n = 400 if device == "cpu" else 120
+    A, sigma = ks.gaussian(n, n)
+    options: dict[str, Any] = {"block": 8, "max_passes": 4, "device": device}
     with pytest.warns(ss.ConvergenceWarning, match="did not converge to tol = 1e-10 in"):
-        result = ss.svds(A, 8, tol=1e-10, method="krylov", block=8, max_passes=4)
+        result = ss.svds(A, 8, tol=1e-10, method="krylov", **options)
     assert not result.converged
     check_values(result, sigma)
     assert np.max(np.abs(result.s - sigma[:8])) > 1e-3 * sigma[0]  # the bounds had work to do
@@ -235,19 +273,19 @@ def test_a_basis_restarted_for_memory_reaches_the_same_values() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-35, 1e-20, 1e20, 1e35])
-def test_extreme_scales_neither_overflow_nor_vanish(scale: float) -> None:
+def test_extreme_scales_neither_overflow_nor_vanish(scale: float, device: str) -> None:
     A, _ = ks.polynomial(120, 80)
     A32 = (A * scale).astype(np.float32)
-    result = ss.svds(A32, 10, method="krylov")
+    result = ss.svds(A32, 10, method="krylov", device=device)
     assert result.converged
     check_values(result, lapack(A32))
 
 
-def test_randomized_svd_is_a_projection_with_honest_bounds() -> None:
-    A, sigma = ks.llm(600, 500)
+def test_randomized_svd_is_a_projection_with_honest_bounds(device: str) -> None:
+    A, sigma = ks.llm(600, 500) if device == "cpu" else ks.llm(150, 130)
     errors = []
     for passes in (1, 2, 4):
-        result = ss.randomized_svd(A, 40, passes=passes, oversampling=10, seed=3)
+        result = ss.randomized_svd(A, 40, passes=passes, oversampling=10, seed=3, device=device)
         check_values(result, sigma)
         U, s, Vt = result
         assert U is not None
@@ -261,26 +299,27 @@ def test_randomized_svd_is_a_projection_with_honest_bounds() -> None:
 
 
 @pytest.mark.parametrize("shape", [(50, 30), (30, 50), (1, 7), (7, 1), (64, 64)])
-def test_randomized_svd_of_everything_is_exact(shape: tuple[int, int]) -> None:
+def test_randomized_svd_of_everything_is_exact(shape: tuple[int, int], device: str) -> None:
     A, sigma = ks.gaussian(*shape)
-    result = ss.randomized_svd(A, min(shape), passes=1)
+    result = ss.randomized_svd(A, min(shape), passes=1, device=device)
     assert result.converged
     np.testing.assert_allclose(result.s, sigma, atol=1e-12 * sigma[0])
 
 
-def test_randomized_svd_of_low_rank_completes_the_vectors() -> None:
+def test_randomized_svd_of_low_rank_completes_the_vectors(device: str) -> None:
     A, sigma = ks.low_rank(90, 70, rank=6)
-    result = ss.randomized_svd(A, 12, passes=2)
+    result = ss.randomized_svd(A, 12, passes=2, device=device)
     check_values(result, sigma)
     assert result.U is not None
     assert np.abs(result.U.T @ result.U - np.eye(12)).max() < 1e-10
 
 
-@pytest.mark.parametrize(("case", "k"), [s[1:] for s in SUITE], ids=[s[0] for s in SUITE])
-def test_svdvals_within_their_errors_and_floor(case: Callable[[], ks.Case], k: int) -> None:
-    A, _ = case()
+@each_known
+def test_svdvals_within_their_errors_and_floor(family: Family, sizes: Sizes, device: str) -> None:
+    m, n, _ = sizes[device]
+    A, _ = family(m, n)
     sigma = lapack(A)
-    result = ss.svdvals(A)
+    result = ss.svdvals(A, device=device)
     assert len(result) == len(sigma)
     assert np.all(np.abs(result.values - sigma) <= result.errors + ORACLE * sigma[0])
     assert np.max(np.abs(result.values - sigma)) <= 1e-7 * sigma[0]
@@ -289,12 +328,13 @@ def test_svdvals_within_their_errors_and_floor(case: Callable[[], ks.Case], k: i
     assert np.all(result.errors[resolved] < 2e-11 * sigma[0])
 
 
-def test_half_precision_storage_is_exact() -> None:
+def test_half_precision_storage_is_exact(device: str) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
-    A = ks.llm(300, 260)[0].astype(ml_dtypes.bfloat16)
+    m, n = (300, 260) if device == "cpu" else (100, 80)
+    A = ks.llm(m, n)[0].astype(ml_dtypes.bfloat16)
     sigma = lapack(A.astype(np.float64))
-    check_values(ss.svds(A, 16, tol=1e-4, method="krylov"), sigma)
-    assert np.max(np.abs(ss.svdvals(A).values - sigma)) <= 1e-7 * sigma[0]
+    check_values(ss.svds(A, 16, tol=1e-4, method="krylov", device=device), sigma)
+    assert np.max(np.abs(ss.svdvals(A, device=device).values - sigma)) <= 1e-7 * sigma[0]
 
 
 def test_equal_values_descend_to_the_last_bit() -> None:

@@ -253,21 +253,43 @@ def test_accuracy_reaches_spectrum_and_scan_and_is_said(tmp_path: Any) -> None:
             call(A, accuracy="best")
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_values_are_within_their_errors(case: Callable[[int], ks.Case], device: str) -> None:
+    A, exact = case(200 if device == "cpu" else 40)
+    check(ss.svdvals(A, device=device), exact)
+    narrow = A.astype(np.float32)
+    check(ss.svdvals(narrow, device=device), lapack(narrow))
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 5), (130, 1), (2, 130), (60, 90)]
+)
+def test_any_shape_in_either_order_on_a_cuda_device(
+    shape: tuple[int, int], cuda_device: str
+) -> None:
+    check_orders(shape, device=cuda_device)
+
+
 @pytest.mark.parametrize("accuracy", ["reference", "fast"])
 @pytest.mark.parametrize(
     "shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 5), (700, 1), (2, 700), (513, 1500), (1500, 513)]
 )
 def test_any_shape_in_either_order(shape: tuple[int, int], accuracy: str) -> None:
+    check_orders(shape, accuracy=accuracy)
+
+
+def check_orders(shape: tuple[int, int], **options: Any) -> None:
     A = ks.gaussian(*shape)[0].astype(np.float32)
     exact = lapack(A)
     for source in (A, np.asfortranarray(A), A[::-1, ::-1]):
-        check(ss.svdvals(source, accuracy=accuracy), exact)
+        check(ss.svdvals(source, **options), exact)
 
 
-def test_an_error_covers_a_value_that_is_zero() -> None:
+def test_an_error_covers_a_value_that_is_zero(device: str) -> None:
     """The true value of one at the floor may be zero: the bound is the value itself."""
     A, sigma = ks.low_rank(90, 60, rank=30)
-    result = ss.svdvals(A)
+    result = ss.svdvals(A, device=device)
     assert np.all(np.abs(result.values - sigma) <= result.errors + 1e-15)
 
 

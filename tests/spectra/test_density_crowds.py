@@ -14,6 +14,7 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.cuda_module import seeds
 
 import sigmascope as ss
 from sigmascope.spectra import Density
@@ -97,15 +98,15 @@ def hadamard(order: int) -> Array:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("family", CROWDS)
-def test_errors_hold_where_values_crowd(family: str, dtype: type[np.floating]) -> None:
+def test_errors_hold_where_values_crowd(family: str, dtype: type[np.floating], device: str) -> None:
     ratios = []
-    for seed in range(80):
+    for seed in seeds(device, 80):
         rng = np.random.default_rng(seed)
         b, steps = int(rng.choice([4, 8, 16, 32])), int(rng.integers(2, 13))
         n = max(int(rng.choice([30, 60, 100, 150])), b + 4)
         sigma = CROWDS[family](rng, n, b)
         A = ks.prescribed(n + int(rng.choice([0, 20])), n, sigma, seed)[0].astype(dtype)
-        density = ss.spectral_density(A, probes=b, passes=steps, seed=seed)
+        density = ss.spectral_density(A, probes=b, passes=steps, seed=seed, device=device)
         ratios += missed(density, A.astype(np.float64))
     assert max(ratios) <= 4
     assert np.mean(np.array(ratios) <= 2) >= 0.95
@@ -127,11 +128,11 @@ def test_a_space_that_rounding_ends_is_not_the_whole(n: int, width: float) -> No
 
 @pytest.mark.parametrize("copies", [1, 5, 16, 17, 20, 40])
 @pytest.mark.parametrize("other", [1.0, 0.0])
-def test_two_values_are_known_from_the_traces(copies: int, other: float) -> None:
+def test_two_values_are_known_from_the_traces(copies: int, other: float, device: str) -> None:
     """n and the norm leave two multiplicities no choice, however many copies the probes miss."""
     sigma = np.r_[np.full(copies, 2.0), np.full(60 - copies, other)]
     A, _ = ks.prescribed(70, 60, sigma, copies)
-    density = ss.spectral_density(A, probes=16, passes=5)
+    density = ss.spectral_density(A, probes=16, passes=5, device=device)
     for name in NAMES:
         found = getattr(density, name)()
         assert found.error < (1e-5 if other else 1e-3) * found.value, name
@@ -161,14 +162,14 @@ def test_blocks_of_a_hadamard_matrix(shape: tuple[int, int], dtype: type[np.floa
 
 
 @pytest.mark.parametrize("family", CROWDS)
-def test_counts_and_quantiles_hold_where_values_crowd(family: str) -> None:
+def test_counts_and_quantiles_hold_where_values_crowd(family: str, device: str) -> None:
     """A quantile at a gap belongs to one side or the other: its error spans the gap."""
     counts, quantiles = [], []
-    for seed in range(12):
+    for seed in seeds(device, 12):
         rng = np.random.default_rng(100 + seed)
         b, n = int(rng.choice([8, 16])), int(rng.choice([60, 120]))
         A, s = ks.prescribed(n + 10, n, CROWDS[family](rng, n, b), seed)
-        density = ss.spectral_density(A, probes=b, passes=6, seed=seed)
+        density = ss.spectral_density(A, probes=b, passes=6, seed=seed, device=device)
         for fraction in (0.1, 0.5, 0.8):
             x = 1.02 * float(np.quantile(s, fraction)) + 1e-3
             count, place = density.count_above(x), density.quantile(fraction)

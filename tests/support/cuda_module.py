@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The module for simulated CUDA devices, built from the sources of this tree."""
+"""The module for simulated CUDA devices, built from the sources of this tree; devices of tests."""
 
 from __future__ import annotations
 
@@ -84,3 +84,30 @@ def cuda_module(
     simulated_module.simulator.restart()
     yield simulated_module
     simulated_module.simulator.restart()
+
+
+@pytest.fixture
+def cuda_device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Name the first CUDA device of the package, or else a simulated one, which must end clean."""
+    if "cuda:0" in sigmascope.available_devices():
+        yield "cuda:0"
+        return
+    module: ModuleType = request.getfixturevalue("cuda_module")
+    request.getfixturevalue("monkeypatch").setenv("SIGMASCOPE_SIMULATED", "1")
+    yield "cuda:0"
+    assert module.simulator.violation() == ""
+    assert module.simulator.objects_in_use() == 0
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda:0", marks=pytest.mark.unsanitized)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Name the device that a test of mathematics computes on, with the same bounds on each."""
+    if request.param == "cpu":
+        return "cpu"
+    name: str = request.getfixturevalue("cuda_device")
+    return name
+
+
+def seeds(device: str, count: int) -> range:
+    """Return the seeds of a test: a sixteenth of them, at least two, on a CUDA device."""
+    return range(count if device == "cpu" else max(count // 16, 2))
