@@ -69,6 +69,15 @@ void CudaBackend<T>::download(const Block& x, T* to) {
 }
 
 template <class T>
+void CudaBackend<T>::copy(const Block& x, T* to) {
+  if (x.size() == 0) return;
+  check(
+      cudaMemcpyAsync(to, x.data(), x.bytes(), cudaMemcpyDeviceToDevice, device_.compute.handle()),
+      "cudaMemcpyAsync to an array");
+  device_.compute.wait();
+}
+
+template <class T>
 Small CudaBackend<T>::to_host(const Block& x) {
   Small host(x.rows, x.cols);
   if (x.size() == 0) return host;

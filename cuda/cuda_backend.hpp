@@ -43,6 +43,8 @@ class CudaBackend {
   Block from_host(const Small& x);
   // The numbers of a block by rows.
   void download(const Block& x, T* to);
+  // The same to memory of the device, which holds them when this returns.
+  void copy(const Block& x, T* to);
 
   // [x_1 x_2 ...]^T y, in T over 64 rows at a time, in fp64 above.
   Small inner(std::span<const Block> xs, const Block& y);

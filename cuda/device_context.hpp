@@ -17,6 +17,8 @@ class DeviceContext {
   DeviceContext(const DeviceContext&) = delete;
   DeviceContext& operator=(const DeviceContext&) = delete;
 
+  int index() const { return chosen_.index(); }
+
   // Waits until nothing is under way, so that memory may go. A wait that returns the error of an
   // earlier operation may not have waited: the next one does.
   void settle() noexcept {
@@ -32,16 +34,7 @@ class DeviceContext {
   }
 
  private:
-  // The device of this thread, which is another again in the end.
-  struct Chosen {
-    explicit Chosen(int index) {
-      check(cudaGetDevice(&before), "cudaGetDevice");
-      check(cudaSetDevice(index), "cudaSetDevice");
-    }
-    ~Chosen() { cudaSetDevice(before); }
-    int before = 0;
-  };
-  Chosen chosen_;  // before all that is on the device
+  ChosenDevice chosen_;  // before all that is on the device
 
  public:
   Stream compute, copies;

@@ -31,6 +31,23 @@ inline void check(cudaError_t code, const char* call) {
   throw CudaError(code, call);
 }
 
+// The device of this thread, which is another again in the end.
+class ChosenDevice {
+ public:
+  explicit ChosenDevice(int index) : index_(index) {
+    check(cudaGetDevice(&before_), "cudaGetDevice");
+    check(cudaSetDevice(index), "cudaSetDevice");
+  }
+  ~ChosenDevice() { cudaSetDevice(before_); }
+  ChosenDevice(const ChosenDevice&) = delete;
+  ChosenDevice& operator=(const ChosenDevice&) = delete;
+
+  int index() const { return index_; }
+
+ private:
+  int index_, before_ = 0;
+};
+
 class Stream {
  public:
   Stream() {
@@ -61,9 +78,8 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   // Marks the end of all that the stream has been given so far.
-  void record(const Stream& stream) {
-    check(cudaEventRecord(handle_, stream.handle()), "cudaEventRecord");
-  }
+  void record(const Stream& stream) { record(stream.handle()); }
+  void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
   // What the stream is given from now on comes after the event.
   void precede(const Stream& stream) const {
     check(cudaStreamWaitEvent(stream.handle(), handle_, 0), "cudaStreamWaitEvent");

@@ -23,7 +23,9 @@ void register_errors() {
     try {
       if (error) std::rethrow_exception(error);
     } catch (const device::CudaError& e) {
-      py::set_error(py::module_::import("sigmascope.errors").attr("DeviceError"), e.what());
+      const char* name =
+          e.code() == cudaErrorMemoryAllocation ? "DeviceMemoryError" : "DeviceError";
+      py::set_error(py::module_::import("sigmascope.errors").attr(name), e.what());
     } catch (const device::DeviceError& e) {
       py::set_error(py::module_::import("sigmascope.errors").attr("DeviceError"), e.what());
     }
@@ -83,6 +85,7 @@ PYBIND11_MODULE(_cuda, module) {
   module.def("free_memory", &sigmascope::device::free_memory, py::arg("index"),
              py::call_guard<py::gil_scoped_release>());
   sigmascope::device::register_linalg(module);
+  sigmascope::device::register_arrays(module);
   sigmascope::device::register_verbs(module);
 #if defined(SIGMASCOPE_SIMULATED)
   sigmascope::register_simulator(module);

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Settings and counters of the simulated devices, for tests.
+// Settings and counters of the simulated devices, and their memory as another library of the
+// process uses it, for tests.
 #if defined(SIGMASCOPE_SIMULATED)
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <string>
 
+#include "handles.hpp"
 #include "module.hpp"
+#include "simulator/devices.hpp"
 #include "simulator/settings.hpp"
 #include "simulator/tensor_core.hpp"
 
@@ -94,6 +100,60 @@ py::array_t<float> tensor_core_chains(const Numbers& left, const Numbers& right)
   return result;
 }
 
+// The call of the runtime after `calls` others fails.
+void fail_after(std::int64_t calls) {
+  simulator::Devices& all = simulator::devices();
+  const std::lock_guard lock(all.mutex);
+  all.settings.failing_call = all.counts.calls + calls;
+}
+
+std::uintptr_t allocate(std::size_t bytes, int device) {
+  const device::ChosenDevice chosen(device);
+  void* at = nullptr;
+  device::check(cudaMalloc(&at, bytes), "cudaMalloc");
+  return reinterpret_cast<std::uintptr_t>(at);
+}
+
+std::uintptr_t new_stream() {
+  cudaStream_t stream = nullptr;
+  device::check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking),
+                "cudaStreamCreateWithFlags");
+  return reinterpret_cast<std::uintptr_t>(stream);
+}
+
+cudaStream_t handle(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
+
+// Adds to a stream that bytes are written, in memory of a device.
+void write(std::uintptr_t at, const std::string& bytes, std::uintptr_t stream) {
+  const std::lock_guard lock(simulator::devices().mutex);
+  device::check(
+      simulator::enqueue(
+          handle(stream),
+          {.act = [=] { std::memcpy(reinterpret_cast<void*>(at), bytes.data(), bytes.size()); }}),
+      "a write");
+}
+
+// The bytes in memory of a device when a stream has done all that it was given.
+py::bytes read(std::uintptr_t at, std::size_t count, std::uintptr_t stream) {
+  std::string bytes(count, '\0');
+  const std::lock_guard lock(simulator::devices().mutex);
+  device::check(
+      simulator::enqueue(
+          handle(stream),
+          {.act = [&] { std::memcpy(bytes.data(), reinterpret_cast<void*>(at), count); }}),
+      "a read");
+  simulator::Stream* reader = simulator::stream_of(handle(stream));
+  simulator::run_until([&] { return reader->queue.empty(); }, reader);
+  return bytes;
+}
+
+// Makes a stream wait for all that another one was given.
+void follow(std::uintptr_t stream, std::uintptr_t writer) {
+  device::Event event;
+  event.record(handle(writer));
+  device::check(cudaStreamWaitEvent(handle(stream), event.handle(), 0), "cudaStreamWaitEvent");
+}
+
 }  // namespace
 
 void register_simulator(py::module_& module) {
@@ -104,6 +164,13 @@ void register_simulator(py::module_& module) {
   part.def("objects_in_use", &simulator::objects_in_use);
   part.def("violation", &simulator::violation);
   part.def("tensor_core_chains", &tensor_core_chains);
+  part.def("fail_after", &fail_after, "calls"_a);
+  part.def("allocate", &allocate, "bytes"_a, "device"_a = 0);
+  part.def("free", [](std::uintptr_t at) { cudaFree(reinterpret_cast<void*>(at)); }, "at"_a);
+  part.def("new_stream", &new_stream);
+  part.def("write", &write, "at"_a, "bytes"_a, "stream"_a);
+  part.def("read", &read, "at"_a, "count"_a, "stream"_a);
+  part.def("follow", &follow, "stream"_a, "writer"_a);
 }
 
 }  // namespace sigmascope

@@ -82,42 +82,39 @@ bool is_aligned_bf16(const StoredPanel& panel) {
 }
 
 void StoredPanels::pass(const std::function<void(const StoredPanel&)>& act, bool whole) {
-  PanelStream panels(view_, height_);
+  PanelStream panels(view_, height_, device_.index());
   const auto count = as_size(panels.count());
-  if (stays_ && there_.size() == count) {
-    for (const StoredPanel& panel : whole ? joined_ : there_) act(panel);
+  if (stays_ && kept_.size() == count) {
+    for (const StoredPanel& panel : whole ? joined_ : kept_) act(panel);
     return;
   }
-  there_.clear(), codes_used_ = 0;
-  if (stays_) {
-    const auto pieces = count * view_.matrix->tiles.size();
-    const auto bytes = as_size(view_.matrix->stored_bytes()) + alignment * pieces;
-    codes_.reset();
-    codes_ = std::make_unique<DeviceArray<std::byte>>(std::max(bytes, alignment));
-  }
+  kept_.clear();
+  if (stays_) reserve(count);
   for (std::size_t index = 0; index < count; ++index) {
     Slot& slot = slots_[index % slots_.size()];
-    const StoredPanel panel = copied(panels.next(), slot);
+    const StoredPanel panel = there(panels.next(), slot);
     act(panel);
     slot.used.record(device_.compute);
-    if (stays_) there_.push_back(panel);
+    if (stays_) kept_.push_back(panel);
   }
-  if (stays_) joined_ = joined(there_);
+  if (stays_) joined_ = joined(kept_);
 }
 
-// Memory on the device for the codes of one panel.
-std::byte* StoredPanels::room(std::size_t bytes, Slot& slot) {
-  if (stays_) return codes_->data() + std::exchange(codes_used_, codes_used_ + bytes);
-  if (!slot.codes || slot.codes->size() < bytes) {
-    if (slot.filled) slot.used.wait();
-    slot.codes.reset();
-    slot.codes = std::make_unique<DeviceArray<std::byte>>(std::max<std::size_t>(bytes, 1));
+// Memory for all panels, but for what is on the device already.
+void StoredPanels::reserve(std::size_t panels) {
+  std::size_t bytes = 0;
+  for (const Tile& tile : view_.matrix->tiles) {
+    if (tile.bytes.device() != on_host) continue;
+    // An axis of stride 0 has one element in memory, and one in each panel.
+    const std::size_t copies = tile.row_stride == 0 || tile.col_stride == 0 ? panels : 1;
+    bytes += copies * as_size(tile.stored_bytes()) + alignment * panels;
   }
-  return slot.codes->data();
+  codes_.reset(), codes_used_ = 0;
+  if (bytes > 0) codes_ = std::make_unique<DeviceArray<std::byte>>(bytes);
 }
 
-StoredPanel StoredPanels::copied(const Panel& panel, Slot& slot) {
-  StoredPanel there{.row0 = panel.row0,
+StoredPanel StoredPanels::there(const Panel& panel, Slot& slot) {
+  StoredPanel found{.row0 = panel.row0,
                     .rows = panel.rows,
                     .col0 = panel.col0,
                     .cols = panel.cols,
@@ -125,45 +122,67 @@ StoredPanel StoredPanels::copied(const Panel& panel, Slot& slot) {
                     .covered_once = panel.covered_once,
                     .pieces = {}};
   std::size_t bytes = 0;
-  for (const Piece& piece : panel.pieces) bytes += aligned(Packed(piece).bytes(), alignment);
-  if (slot.filled) slot.copied.wait();  // the bytes before are no longer read
-  if (!slot.pinned || slot.pinned->size() < bytes) {
-    slot.pinned.reset();
-    slot.pinned = std::make_unique<PinnedArray<std::byte>>(std::max<std::size_t>(bytes, 1));
-  }
-  std::byte* const codes = room(bytes, slot);
+  for (const Piece& piece : panel.pieces)
+    if (!piece.on_device()) bytes += aligned(Packed(piece).bytes(), alignment);
+  std::byte* codes = bytes > 0 ? room(bytes, slot) : nullptr;
   std::size_t at = 0;
   for (const Piece& piece : panel.pieces) {
     const Packed packed(piece);
-    const Tile& tile = *piece.tile;
+    StoredPiece& stored = found.pieces.emplace_back();
+    stored.rows = piece.rows, stored.cols = piece.cols;
+    stored.row0 = piece.row0, stored.col0 = piece.col0;
+    stored.by_columns = packed.by_columns;
+    stored.dtype = piece.tile->dtype, stored.coefficient = piece.tile->coefficient;
+    put_scales(piece, stored);
+    if (piece.on_device()) {
+      stored.data = piece.data;
+      stored.row_stride = piece.row_stride, stored.col_stride = piece.col_stride;
+      continue;
+    }
     packed.copy(piece, slot.pinned->data() + at);
-    StoredPiece& stored = there.pieces.emplace_back();
     stored.data = codes + at;
     stored.row_stride = packed.row_stride(piece), stored.col_stride = packed.col_stride(piece);
-    stored.rows = piece.rows, stored.cols = piece.cols;
-    stored.by_columns = packed.by_columns;
-    stored.row0 = piece.row0, stored.col0 = piece.col0;
-    stored.dtype = tile.dtype, stored.coefficient = tile.coefficient;
-    if (tile.scale) {
-      stored.scales = scales(*tile.scale);
-      stored.block_rows = tile.scale->block_rows, stored.block_cols = tile.scale->block_cols;
-      stored.scale_row_stride = tile.scale->row_stride;
-      stored.scale_col_stride = tile.scale->col_stride;
-      stored.scale_row0 = tile.scale_row0 + piece.tile_row0 * tile.scale_row_step;
-      stored.scale_col0 = tile.scale_col0 + piece.tile_col0 * tile.scale_col_step;
-      stored.scale_row_step = tile.scale_row_step, stored.scale_col_step = tile.scale_col_step;
-    }
     at += aligned(packed.bytes(), alignment);
   }
+  if (bytes > 0) copy(codes, bytes, slot);
+  return found;
+}
+
+std::byte* StoredPanels::room(std::size_t bytes, Slot& slot) {
+  if (slot.filled) slot.copied.wait();  // the bytes before are no longer read
+  if (!slot.pinned || slot.pinned->size() < bytes) {
+    slot.pinned.reset();
+    slot.pinned = std::make_unique<PinnedArray<std::byte>>(bytes);
+  }
+  if (stays_) return codes_->data() + std::exchange(codes_used_, codes_used_ + bytes);
+  if (!slot.codes || slot.codes->size() < bytes) {
+    if (slot.filled) slot.used.wait();
+    slot.codes.reset();
+    slot.codes = std::make_unique<DeviceArray<std::byte>>(bytes);
+  }
+  return slot.codes->data();
+}
+
+void StoredPanels::copy(std::byte* codes, std::size_t bytes, Slot& slot) {
   if (slot.filled && !stays_) slot.used.precede(device_.copies);
-  if (bytes > 0)
-    check(cudaMemcpyAsync(codes, slot.pinned->data(), bytes, cudaMemcpyHostToDevice,
-                          device_.copies.handle()),
-          "cudaMemcpyAsync of a panel");
+  check(cudaMemcpyAsync(codes, slot.pinned->data(), bytes, cudaMemcpyHostToDevice,
+                        device_.copies.handle()),
+        "cudaMemcpyAsync of a panel");
   slot.copied.record(device_.copies);
   slot.filled = true;
   slot.copied.precede(device_.compute);
-  return there;
+}
+
+void StoredPanels::put_scales(const Piece& piece, StoredPiece& stored) {
+  const Tile& tile = *piece.tile;
+  if (!tile.scale) return;
+  stored.scales = scales(*tile.scale);
+  stored.block_rows = tile.scale->block_rows, stored.block_cols = tile.scale->block_cols;
+  stored.scale_row_stride = tile.scale->row_stride;
+  stored.scale_col_stride = tile.scale->col_stride;
+  stored.scale_row0 = tile.scale_row0 + piece.tile_row0 * tile.scale_row_step;
+  stored.scale_col0 = tile.scale_col0 + piece.tile_col0 * tile.scale_col_step;
+  stored.scale_row_step = tile.scale_row_step, stored.scale_col_step = tile.scale_col_step;
 }
 
 const float* StoredPanels::scales(const Scale& scale) {

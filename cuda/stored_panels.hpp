@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Panels of a matrix as stored bytes on a device: all of them there after the first pass, or copied
-// again in every pass, while the panel before is in use.
+// again in every pass, while the panel before is in use. What lies on the device already is used
+// where it is.
 #pragma once
 
 #include <array>
@@ -33,7 +34,10 @@ class StoredPanels {
  public:
   // Panels of `height` rows of op(A). `stays`: there is memory for all of them.
   StoredPanels(DeviceContext& device, const MatrixView& view, std::int64_t height, bool stays)
-      : device_(device), view_(view), height_(height), stays_(stays) {}
+      : device_(device),
+        view_(view),
+        height_(height),
+        stays_(stays || view.matrix->device() != on_host) {}
 
   // Calls act for each panel, in their order. `whole`: of panels of aligned bf16 numbers those that
   // follow each other on the device are one.
@@ -50,8 +54,12 @@ class StoredPanels {
     bool filled = false;
   };
 
-  StoredPanel copied(const Panel& panel, Slot& slot);
+  StoredPanel there(const Panel& panel, Slot& slot);
+  void reserve(std::size_t panels);
+  // Memory on the device for the bytes of one panel that are on the host.
   std::byte* room(std::size_t bytes, Slot& slot);
+  void copy(std::byte* codes, std::size_t bytes, Slot& slot);
+  void put_scales(const Piece& piece, StoredPiece& stored);
   const float* scales(const Scale& scale);
 
   DeviceContext& device_;
@@ -62,7 +70,7 @@ class StoredPanels {
   std::map<const std::vector<float>*, DeviceArray<float>> scales_;
   std::unique_ptr<DeviceArray<std::byte>> codes_;  // of all panels, if they stay
   std::size_t codes_used_ = 0;
-  std::vector<StoredPanel> there_, joined_;
+  std::vector<StoredPanel> kept_, joined_;
 };
 
 }  // namespace sigmascope::device

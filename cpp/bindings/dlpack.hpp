@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The binary layout of a DLPack tensor (the unversioned `dltensor` capsule,
-// https://dmlc.github.io/dlpack), for matrices on the host.
+// The binary layout of a DLPack tensor (https://dmlc.github.io/dlpack), of capsules named
+// `dltensor` and, from version 1.0 on, `dltensor_versioned`.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "matrix/dtype.hpp"
 
 namespace sigmascope {
 
+enum DlpackDevice : std::int32_t {
+  dlpack_host = 1,
+  dlpack_cuda = 2,
+  dlpack_pinned = 3,   // memory of the host
+  dlpack_managed = 13  // memory that CUDA moves between the host and a device
+};
+
 struct DlpackTensor {
   void* data;
-  std::int32_t device_type;  // 1: host memory, 3: pinned host memory
+  std::int32_t device_type;
   std::int32_t device_id;
   std::int32_t dimensions;
   std::uint8_t type_code;
@@ -25,24 +34,58 @@ struct DlpackTensor {
 };
 
 struct DlpackManaged {
+  static constexpr const char *name = "dltensor", *used = "used_dltensor";
   DlpackTensor tensor;
   void* context;
   void (*deleter)(DlpackManaged*);
+
+  void check_version() const {}
 };
 
-inline DType dlpack_dtype(const DlpackTensor& t) {
-  constexpr std::uint8_t real = 2, bfloat = 4, e4m3fn = 10, e5m2 = 12;
-  if (t.type_lanes == 1) {
-    if (t.type_code == real && t.type_bits == 64) return DType::f64;
-    if (t.type_code == real && t.type_bits == 32) return DType::f32;
-    if (t.type_code == real && t.type_bits == 16) return DType::f16;
-    if (t.type_code == bfloat && t.type_bits == 16) return DType::bf16;
-    if (t.type_code == e4m3fn && t.type_bits == 8) return DType::f8_e4m3;
-    if (t.type_code == e5m2 && t.type_bits == 8) return DType::f8_e5m2;
+struct DlpackVersioned {
+  static constexpr const char *name = "dltensor_versioned", *used = "used_dltensor_versioned";
+  std::uint32_t major, minor;
+  void* context;
+  void (*deleter)(DlpackVersioned*);
+  std::uint64_t flags;  // read-only, for one: a matrix is only read
+  DlpackTensor tensor;
+
+  void check_version() const {
+    if (major != 1)
+      throw std::invalid_argument("a tensor of DLPack " + std::to_string(major) + "." +
+                                  std::to_string(minor) + "; version 1 is read");
   }
-  throw std::invalid_argument("a DLPack tensor of type code " + std::to_string(t.type_code) +
-                              " with " + std::to_string(t.type_bits) + " bits and " +
-                              std::to_string(t.type_lanes) + " lanes is not a real matrix format");
+};
+
+inline bool on_cuda(const DlpackTensor& t) {
+  return t.device_type == dlpack_cuda || t.device_type == dlpack_managed;
+}
+
+// The dtype of a tensor. `codes`, if not empty, names that of the codes in unsigned integers.
+inline DType dlpack_dtype(const DlpackTensor& t, std::string_view codes = {}) {
+  struct Format {
+    std::uint8_t code, bits;
+    DType dtype;
+  };
+  constexpr std::uint8_t whole = 1, real = 2, bfloat = 4, e4m3fn = 10, e5m2 = 12;
+  constexpr std::array<Format, 6> formats{{{real, 64, DType::f64},
+                                           {real, 32, DType::f32},
+                                           {real, 16, DType::f16},
+                                           {bfloat, 16, DType::bf16},
+                                           {e4m3fn, 8, DType::f8_e4m3},
+                                           {e5m2, 8, DType::f8_e5m2}}};
+  const std::string stored = "a DLPack tensor of type code " + std::to_string(t.type_code) +
+                             " with " + std::to_string(t.type_bits) + " bits and " +
+                             std::to_string(t.type_lanes) + " lanes ";
+  for (const Format& format : formats)
+    if (t.type_lanes == 1 && t.type_code == format.code && t.type_bits == format.bits &&
+        (codes.empty() || codes == info(format.dtype).name))
+      return format.dtype;
+  if (codes.empty()) throw std::invalid_argument(stored + "is not a real matrix format");
+  const DType asked = dtype_from_name(codes);
+  if (t.type_lanes == 1 && t.type_code == whole && t.type_bits == 8 * info(asked).size)
+    return asked;
+  throw std::invalid_argument(stored + "does not hold codes of " + std::string(codes));
 }
 
 }  // namespace sigmascope

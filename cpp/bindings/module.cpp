@@ -42,6 +42,8 @@ void register_errors() {
       raise("CheckpointError", e.what());
     } catch (const ChangedFile& e) {
       raise("CheckpointError", e.what());
+    } catch (const OtherDevice& e) {
+      raise("DeviceError", e.what());
     } catch (const std::system_error& e) {
       const py::tuple arguments = py::make_tuple(e.code().value(), text(e.what()));
       PyErr_SetObject(PyExc_OSError, arguments.ptr());

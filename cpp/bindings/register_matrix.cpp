@@ -3,74 +3,14 @@
 #include <string>
 #include <tuple>
 
+#include "bindings/array_import.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/description.hpp"
-#include "bindings/dlpack.hpp"
 #include "kernels/blocks/dense.hpp"
 
 namespace sigmascope {
 
 namespace {
-
-// Shared ownership of a Python object. It is released with the GIL, whichever thread destroys the
-// last tile.
-std::shared_ptr<const void> owned(py::object owner) {
-  return {new py::object(std::move(owner)), [](const py::object* object) {
-            py::gil_scoped_acquire gil;
-            delete object;
-          }};
-}
-
-// A matrix of one tile in memory, whose element (0, 0) is at `address`. Strides are in bytes and
-// may be negative.
-Matrix from_address(std::uintptr_t address, std::shared_ptr<const void> owner, DType dtype,
-                    std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
-                    std::int64_t col_stride) {
-  const std::int64_t down = std::max<std::int64_t>(rows - 1, 0) * row_stride,
-                     across = std::max<std::int64_t>(cols - 1, 0) * col_stride;
-  const std::int64_t before = -std::min<std::int64_t>(down, 0) - std::min<std::int64_t>(across, 0);
-  const std::int64_t after =
-      std::max<std::int64_t>(down, 0) + std::max<std::int64_t>(across, 0) + info(dtype).size;
-  Tile tile;
-  tile.bytes = Bytes::in_memory(reinterpret_cast<const std::byte*>(address) - before,
-                                static_cast<std::uint64_t>(before + after), std::move(owner));
-  tile.dtype = dtype;
-  tile.rows = rows, tile.cols = cols;
-  tile.origin = before;
-  tile.row_stride = row_stride, tile.col_stride = col_stride;
-  return {rows, cols, {std::move(tile)}};
-}
-
-Matrix from_memory(std::uintptr_t address, py::object owner, const std::string& dtype,
-                   std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
-                   std::int64_t col_stride) {
-  return from_address(address, owned(std::move(owner)), dtype_from_name(dtype), rows, cols,
-                      row_stride, col_stride);
-}
-
-Matrix from_dlpack(py::capsule capsule) {
-  if (std::string(capsule.name()) != "dltensor")
-    throw std::invalid_argument("not an unused DLPack capsule");
-  auto* managed = capsule.get_pointer<DlpackManaged>();
-  const DlpackTensor& t = managed->tensor;
-  if (t.dimensions != 2)
-    throw std::invalid_argument("a matrix has 2 dimensions, this tensor has " +
-                                std::to_string(t.dimensions));
-  if (t.device_type != 1 && t.device_type != 3)
-    throw std::invalid_argument("the tensor is on a device (DLPack device type " +
-                                std::to_string(t.device_type) + "), not in host memory");
-  const DType dtype = dlpack_dtype(t);
-  const std::int64_t size = info(dtype).size, rows = t.shape[0], cols = t.shape[1];
-  capsule.set_name("used_dltensor");
-  std::shared_ptr<const void> owner(managed, [](DlpackManaged* m) {
-    py::gil_scoped_acquire gil;
-    if (m->deleter != nullptr) m->deleter(m);
-  });
-  const auto address = reinterpret_cast<std::uintptr_t>(t.data) + t.byte_offset;
-  return from_address(address, std::move(owner), dtype, rows, cols,
-                      (t.strides ? t.strides[0] : cols) * size,
-                      (t.strides ? t.strides[1] : 1) * size);
-}
 
 // `row_stride` is in bytes, or in elements if the dtype packs several into a byte.
 Matrix from_file(const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows,
@@ -141,15 +81,37 @@ void register_matrix(py::module_& module) {
   py::class_<Matrix>(module, "Matrix")
       .def(py::init([](std::int64_t rows, std::int64_t cols) { return Matrix{rows, cols, {}}; }),
            "rows"_a, "cols"_a)
-      .def_static("from_memory", &from_memory, "address"_a, "owner"_a, "dtype"_a, "rows"_a,
-                  "cols"_a, "row_stride"_a, "col_stride"_a)
-      .def_static("from_dlpack", &from_dlpack, "capsule"_a)
+      .def_static(
+          "from_memory",
+          [](std::uintptr_t address, py::object owner, const std::string& dtype, std::int64_t rows,
+             std::int64_t cols, std::int64_t row_stride, std::int64_t col_stride) {
+            return from_memory(address, std::move(owner),
+                               {dtype, rows, cols, row_stride, col_stride});
+          },
+          "address"_a, "owner"_a, "dtype"_a, "rows"_a, "cols"_a, "row_stride"_a, "col_stride"_a)
+      .def_static(
+          "from_device",
+          [](std::uintptr_t address, py::object source, int device, const std::string& dtype,
+             std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
+             std::int64_t col_stride) {
+            return from_device(address, std::move(source), device,
+                               {dtype, rows, cols, row_stride, col_stride});
+          },
+          "address"_a, "source"_a, "device"_a, "dtype"_a, "rows"_a, "cols"_a, "row_stride"_a,
+          "col_stride"_a)
+      .def_static("from_dlpack", &from_dlpack, "capsule"_a, "source"_a, "codes"_a)
       .def_static("from_file", &from_file, "path"_a, "offset"_a, "rows"_a, "cols"_a, "dtype"_a,
                   "row_stride"_a, "reading"_a)
       .def_readonly("rows", &Matrix::rows)
       .def_readonly("cols", &Matrix::cols)
       .def_property_readonly("nbytes", &Matrix::stored_bytes)
       .def_property_readonly("in_memory", &Matrix::in_memory)
+      .def_property_readonly("device",
+                             [](const Matrix& m) -> std::optional<int> {
+                               const int device = m.device();
+                               return device == on_host ? std::nullopt : std::optional(device);
+                             })
+      .def_property_readonly("sources_on_device", &sources_on_device)
       .def_property_readonly("column_major", &Matrix::mostly_column_major)
       .def_property_readonly("layers", &Matrix::layers)
       .def(py::pickle(&describe, &described))

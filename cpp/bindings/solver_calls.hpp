@@ -15,12 +15,18 @@
 
 namespace sigmascope {
 
+// Singular vectors as an array, by default one of NumPy's. A problem on a device has its own.
+template <class P, class Block>
+py::object vector_array(P& p, const Block& block, bool transposed) {
+  return to_numpy(p.backend, block, transposed);
+}
+
 template <class P, class Factors>
 void put_triplets(py::dict& result, P& p, const Factors& f, bool vectors) {
   result["s"] = to_numpy(p.in_units(f.s));
   if (!vectors) return;
-  result["u"] = to_numpy(p.backend, p.flipped ? f.v : f.u, false);
-  result["vt"] = to_numpy(p.backend, p.flipped ? f.u : f.v, true);
+  result["u"] = vector_array(p, p.flipped ? f.v : f.u, false);
+  result["vt"] = vector_array(p, p.flipped ? f.u : f.v, true);
 }
 
 template <class P>

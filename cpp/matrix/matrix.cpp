@@ -71,6 +71,11 @@ Matrix Matrix::scaled(double factor) const {
 }
 
 void Matrix::add(const Matrix& other, std::int64_t row_at, std::int64_t col_at) {
+  if (!tiles.empty() && !other.tiles.empty() && device() != other.device())
+    throw OtherDevice("matrices on " + place_name(device()) + " and on " +
+                      place_name(other.device()) +
+                      " cannot be joined or added; copy one of them first (x.cpu() or x.cuda() of "
+                      "torch, x.get() or cupy.asarray(x) of CuPy)");
   for (Tile tile : other.tiles) {
     tile.row0 += row_at;
     tile.col0 += col_at;
@@ -86,8 +91,10 @@ std::int64_t Matrix::stored_bytes() const {
 
 bool Matrix::in_memory() const {
   return std::all_of(tiles.begin(), tiles.end(),
-                     [](const Tile& t) { return t.bytes.data() != nullptr; });
+                     [](const Tile& t) { return !t.bytes.only_in_file(); });
 }
+
+int Matrix::device() const { return tiles.empty() ? on_host : tiles.front().bytes.device(); }
 
 bool Matrix::mostly_column_major() const {
   std::int64_t column = 0;
@@ -111,7 +118,7 @@ double Matrix::layers() const {
 Matrix Matrix::loaded() const {
   Matrix result = *this;
   for (Tile& tile : result.tiles) {
-    if (tile.bytes.data() != nullptr || tile.rows == 0 || tile.cols == 0) continue;
+    if (!tile.bytes.only_in_file() || tile.rows == 0 || tile.cols == 0) continue;
     Rectangle read = read_rectangle(tile, 0, 0, tile.rows, tile.cols);
     auto buffer = std::make_shared<const Buffer>(std::move(read.buffer));
     tile.bytes = Bytes::in_memory(buffer->data, buffer->size, buffer);

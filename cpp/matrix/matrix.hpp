@@ -74,11 +74,13 @@ struct Matrix {
   Matrix slice(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1,
                std::int64_t row_step = 1, std::int64_t col_step = 1) const;
   Matrix scaled(double factor) const;
-  // This matrix with another's tiles laid over it, (0, 0) of the other at (row0, col0).
+  // This matrix with another's tiles laid over it, (0, 0) of the other at (row0, col0). Throws
+  // OtherDevice unless both are on the host, or on the same device.
   void add(const Matrix& other, std::int64_t row0, std::int64_t col0);
 
   std::int64_t stored_bytes() const;
   bool in_memory() const;
+  int device() const;  // of all tiles; or on_host
   bool mostly_column_major() const;
   bool has_f64() const;
   double layers() const;  // tiles over an element, on average; more than one: a sum

@@ -9,7 +9,7 @@
 namespace sigmascope {
 
 Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0,
-                  std::int64_t j1) {
+                  std::int64_t j1, int reader) {
   Panel panel;
   panel.row0 = i0, panel.rows = i1 - i0, panel.col0 = j0, panel.cols = j1 - j0;
   std::int64_t covered = 0;
@@ -20,10 +20,10 @@ Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::i
     if (top >= bottom || left >= right) continue;
     Piece piece{&tile,        nullptr,  tile.row_stride, tile.col_stride, bottom - top,
                 right - left, top - i0, left - j0,       top - tile.row0, left - tile.col0};
-    if (tile.bytes.data() != nullptr)
-      piece.data = tile.bytes.data() + tile.origin + piece.tile_row0 * tile.row_stride +
+    if (const std::byte* data = tile.bytes.data(reader); data != nullptr) {
+      piece.data = data + tile.origin + piece.tile_row0 * tile.row_stride +
                    piece.tile_col0 * tile.col_stride;
-    else {
+    } else {
       Rectangle read =
           read_rectangle(tile, piece.tile_row0, piece.tile_col0, piece.rows, piece.cols);
       piece.data = read.buffer.data;
@@ -41,10 +41,11 @@ Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::i
   return panel;
 }
 
-PanelStream::PanelStream(const MatrixView& view, std::int64_t height)
+PanelStream::PanelStream(const MatrixView& view, std::int64_t height, int reader)
     : matrix_(*view.matrix),
       by_columns_(view.transposed),
-      height_(std::max<std::int64_t>(height, 1)) {
+      height_(std::max<std::int64_t>(height, 1)),
+      reader_(reader) {
   count_ = (view.rows() + height_ - 1) / height_;
   if (!matrix_.in_memory())
     ahead_ = std::make_unique<Prefetch<Panel>>(as_size(count_), [this](std::size_t index) {
@@ -60,8 +61,10 @@ Panel PanelStream::next() {
 Panel PanelStream::fetch(std::int64_t index) const {
   const std::int64_t start = index * height_;
   if (by_columns_)
-    return fetch_panel(matrix_, 0, matrix_.rows, start, std::min(start + height_, matrix_.cols));
-  return fetch_panel(matrix_, start, std::min(start + height_, matrix_.rows), 0, matrix_.cols);
+    return fetch_panel(matrix_, 0, matrix_.rows, start, std::min(start + height_, matrix_.cols),
+                       reader_);
+  return fetch_panel(matrix_, start, std::min(start + height_, matrix_.rows), 0, matrix_.cols,
+                     reader_);
 }
 
 }  // namespace sigmascope

@@ -13,7 +13,8 @@
 
 namespace sigmascope {
 
-// A rectangle of one tile, in memory: element (i, j) at data + i*row_stride + j*col_stride.
+// A rectangle of one tile, in memory of the host or of a device: element (i, j) at data +
+// i*row_stride + j*col_stride.
 struct Piece {
   const Tile* tile;
   const std::byte* data;
@@ -25,6 +26,7 @@ struct Piece {
   std::int64_t stored_bytes() const {  // as of a tile; never empty
     return (row_stride == 0 ? 1 : rows) * (col_stride == 0 ? 1 : cols) * info(tile->dtype).size;
   }
+  bool on_device() const { return tile->bytes.device() != on_host; }
   bool aligned_to(std::size_t bytes) const {  // every row of it
     return reinterpret_cast<std::uintptr_t>(data) % bytes == 0 &&
            row_stride % static_cast<std::int64_t>(bytes) == 0;
@@ -47,9 +49,9 @@ struct Panel {
 };
 
 // The bytes of rows [i0, i1) x columns [j0, j1): pointers where they are in memory, else positioned
-// reads.
+// reads. Throws OtherDevice if `reader` cannot read them.
 Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0,
-                  std::int64_t j1);
+                  std::int64_t j1, int reader = on_host);
 
 // Panels of a file that live at once: one is read, one is ready, one is in use.
 inline constexpr std::int64_t live_panels = 3;
@@ -57,7 +59,7 @@ inline constexpr std::int64_t live_panels = 3;
 // Panels of `height` rows of op(A) in order; read ahead in a thread when bytes come from files.
 class PanelStream {
  public:
-  PanelStream(const MatrixView& view, std::int64_t height);
+  PanelStream(const MatrixView& view, std::int64_t height, int reader = on_host);
   PanelStream(const Matrix& matrix, std::int64_t height)
       : PanelStream(MatrixView{&matrix, false, 1.0}, height) {}
   std::int64_t count() const { return count_; }
@@ -69,6 +71,7 @@ class PanelStream {
   const Matrix& matrix_;
   bool by_columns_;
   std::int64_t height_;
+  int reader_;
   std::int64_t count_;
   std::int64_t position_ = 0;
   std::unique_ptr<Prefetch<Panel>> ahead_;

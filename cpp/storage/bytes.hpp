@@ -1,15 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A run of bytes, in memory (borrowed, mapped or loaded) or still in a file.
+// A run of bytes, in memory (borrowed, mapped or loaded), on a device, or still in a file.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "storage/file.hpp"
 
 namespace sigmascope {
+
+// The place of bytes, and who reads them: the number of a device, or the host.
+inline constexpr int on_host = -1;
+
+inline std::string place_name(int place) {
+  return place == on_host ? "the host" : "cuda:" + std::to_string(place);
+}
+
+// Bytes are wanted where they cannot be read.
+class OtherDevice : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 class Bytes {
  public:
@@ -23,6 +37,14 @@ class Bytes {
     return bytes;
   }
 
+  // The same in the memory of a device.
+  static Bytes on_device(const std::byte* data, std::uint64_t length, int device,
+                         std::shared_ptr<const void> owner) {
+    Bytes bytes = in_memory(data, length, std::move(owner));
+    bytes.device_ = device;
+    return bytes;
+  }
+
   static Bytes in_file(std::shared_ptr<const File> file, std::uint64_t offset,
                        std::uint64_t length) {
     Bytes bytes;
@@ -32,8 +54,18 @@ class Bytes {
     return bytes;
   }
 
-  // nullptr while the bytes are in a file.
-  const std::byte* data() const { return data_; }
+  // nullptr while the bytes are in a file. A device reads its own memory and, by copies, that of
+  // the host; throws OtherDevice if `reader` cannot read them.
+  const std::byte* data(int reader = on_host) const {
+    if (device_ != on_host && device_ != reader)
+      throw OtherDevice("the numbers of a matrix on " + place_name(device_) + " are needed on " +
+                        place_name(reader) + "; copy its arrays there first (to the host: " +
+                        "x.cpu() of torch, x.get() of CuPy)");
+    return data_;
+  }
+  bool only_in_file() const { return data_ == nullptr; }
+  int device() const { return device_; }  // or on_host
+  const void* owner() const { return owner_.get(); }
   std::uint64_t size() const { return length_; }
   // The file that holds them or that they were mapped from, and their offset in it; nullptr: they
   // are in memory alone.
@@ -65,6 +97,7 @@ class Bytes {
   std::shared_ptr<const File> file_;
   std::uint64_t offset_ = 0;
   std::uint64_t length_ = 0;
+  int device_ = on_host;
 };
 
 }  // namespace sigmascope

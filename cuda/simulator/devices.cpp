@@ -13,6 +13,15 @@ Devices& devices() {
   return all;
 }
 
+Stream* stream_of(cudaStream_t handle) {
+  Devices& all = devices();
+  if (handle == cudaStreamLegacy || handle == cudaStreamPerThread)
+    return &all.defaults[handle == cudaStreamLegacy ? 0 : 1];
+  for (const auto& stream : all.streams)
+    if (stream.get() == handle) return handle;
+  return nullptr;
+}
+
 Call::Call() : Call(true) {}
 
 Call::Call(bool may_fail) : lock_(devices().mutex), error_(cudaSuccess) {
@@ -49,6 +58,7 @@ void restart(const Settings& settings) {
   Devices& all = devices();
   const std::lock_guard lock(all.mutex);
   all.streams.clear(), all.events.clear();
+  for (Stream& stream : all.defaults) stream.queue.clear();
   all.memory.clear(), all.pinned.clear(), all.bytes.clear();
   all.counts = {};
   all.sticky = cudaSuccess, last_error_of_thread() = cudaSuccess;

@@ -2,6 +2,7 @@
 // The state of the simulated devices: what is allocated, what is enqueued, what went wrong.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -26,11 +27,12 @@ struct Event {
   char token = 0;
 };
 
-// One of: act; record an event; wait until an event was reached `ticket` times.
+// One of: act; record an event; wait until an event was reached `ticket` times. An event may be
+// destroyed before that.
 struct Operation {
   std::function<void()> act;
-  Event* record = nullptr;
-  Event* awaited = nullptr;
+  std::shared_ptr<Event> record;
+  std::shared_ptr<Event> awaited;
   std::uint64_t ticket = 0;
   std::unique_ptr<char> enqueued =
       std::make_unique<char>();  // to ThreadSanitizer: what came before
@@ -66,7 +68,9 @@ struct Devices {
   std::map<void*, std::unique_ptr<Allocation>> pinned;
   std::map<int, std::size_t> bytes;  // in use, of each device
   std::vector<std::unique_ptr<Stream>> streams;
-  std::vector<std::unique_ptr<Event>> events;
+  // The legacy default stream, and that of the thread: they are always there.
+  std::array<Stream, 2> defaults;
+  std::vector<std::shared_ptr<Event>> events;
 
   // The device was asked for what it must not be: all later calls fail.
   void violate(const std::string& what);
@@ -74,6 +78,10 @@ struct Devices {
 };
 
 Devices& devices();
+
+// The stream of a handle, which may be cudaStreamLegacy or cudaStreamPerThread; null: there is
+// none.
+Stream* stream_of(cudaStream_t handle);
 
 // A call of the runtime, alone on the devices. `error` is not cudaSuccess if the call is to fail.
 class Call {
@@ -95,7 +103,7 @@ int& device_of_thread();
 cudaError_t& last_error_of_thread();
 
 // Adds an operation to a stream.
-cudaError_t enqueue(Stream* stream, Operation operation);
+cudaError_t enqueue(cudaStream_t handle, Operation operation);
 // Runs operations until `enough`, those of `wanted` first. Others run only as far as that needs.
 void run_until(const std::function<bool()>& enough, Stream* wanted);
 

@@ -21,14 +21,21 @@ const Allocation* holder(const Allocations& all, const void* at) {
   return nullptr;
 }
 
-template <class T>
-bool remove_from(std::vector<std::unique_ptr<T>>& all, const T* one) {
+template <class Pointer, class T>
+bool remove_from(std::vector<Pointer>& all, const T* one) {
   return std::erase_if(all, [&](const auto& each) { return each.get() == one; }) > 0;
 }
 
 template <class T>
 bool has(const std::vector<std::unique_ptr<T>>& all, const T* one) {
   return std::ranges::any_of(all, [&](const auto& each) { return each.get() == one; });
+}
+
+std::shared_ptr<Event> owned(cudaEvent_t event) {
+  const auto& all = devices().events;
+  const auto found =
+      std::ranges::find_if(all, [&](const auto& each) { return each.get() == event; });
+  return found == all.end() ? nullptr : *found;
 }
 
 void count_copy(cudaMemcpyKind kind, std::size_t bytes) {
@@ -239,14 +246,16 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
-  return enqueue(stream,
-                 {.act = nullptr, .record = nullptr, .awaited = event, .ticket = event->recorded});
+  const std::shared_ptr<Event> awaited = owned(event);
+  if (!awaited) return Call::failed(cudaErrorInvalidResourceHandle);
+  return enqueue(
+      stream, {.act = nullptr, .record = nullptr, .awaited = awaited, .ticket = awaited->recorded});
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
-  devices().events.push_back(std::make_unique<Event>());
+  devices().events.push_back(std::make_shared<Event>());
   *event = devices().events.back().get();
   return cudaSuccess;
 }
@@ -254,8 +263,11 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
-  const std::uint64_t ticket = ++event->recorded;
-  return enqueue(stream, {.act = nullptr, .record = event, .awaited = nullptr, .ticket = ticket});
+  const std::shared_ptr<Event> recorded = owned(event);
+  if (!recorded) return Call::failed(cudaErrorInvalidResourceHandle);
+  const std::uint64_t ticket = ++recorded->recorded;
+  return enqueue(stream,
+                 {.act = nullptr, .record = recorded, .awaited = nullptr, .ticket = ticket});
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

@@ -50,6 +50,8 @@ Stream* any_ready() {
   std::vector<Stream*> ready;
   for (const auto& stream : devices().streams)
     if (stream->is_ready()) ready.push_back(stream.get());
+  for (Stream& stream : devices().defaults)
+    if (stream.is_ready()) ready.push_back(&stream);
   return ready.empty() ? nullptr : ready[devices().draw(ready.size())];
 }
 
@@ -66,10 +68,15 @@ void run_until(const std::function<bool()>& enough, Stream* wanted) {
   }
 }
 
-cudaError_t enqueue(Stream* stream, Operation operation) {
+cudaError_t enqueue(cudaStream_t handle, Operation operation) {
   Devices& all = devices();
-  if (stream == nullptr) {
+  if (handle == nullptr) {
     all.violate("an operation on the default stream, which waits for all others");
+    return all.sticky;
+  }
+  Stream* stream = stream_of(handle);
+  if (stream == nullptr) {
+    all.violate("an operation on a stream that is not there");
     return all.sticky;
   }
   release(operation.enqueued.get());

@@ -23,6 +23,8 @@ class Matrix:
     cols: int
     nbytes: int
     in_memory: bool
+    device: int | None
+    sources_on_device: list[Any]
     column_major: bool
     layers: float
     dtypes: list[str]
@@ -38,7 +40,18 @@ class Matrix:
         col_stride: int,
     ) -> Matrix: ...
     @staticmethod
-    def from_dlpack(capsule: object) -> Matrix: ...
+    def from_device(
+        address: int,
+        source: object,
+        device: int,
+        dtype: str,
+        rows: int,
+        cols: int,
+        row_stride: int,
+        col_stride: int,
+    ) -> Matrix: ...
+    @staticmethod
+    def from_dlpack(capsule: object, source: object, codes: str) -> Matrix: ...
     @staticmethod
     def from_file(
         path: str | os.PathLike[str],

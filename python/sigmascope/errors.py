@@ -17,7 +17,11 @@ class NonFiniteError(SigmascopeError, ValueError):
 
 
 class DeviceError(SigmascopeError):
-    """The requested device is not available on this machine or in this build."""
+    """A device is not available, or numbers lie on another one than they are needed on."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A device ran out of memory during a call; the message states what did not fit."""
 
 
 class ConvergenceWarning(UserWarning):

@@ -18,7 +18,7 @@ from tests.support.peak_memory import peak
 
 import sigmascope as ss
 from sigmascope._host.files import READINGS
-from sigmascope.matrices.sources import ITEMSIZE
+from sigmascope.matrices.dtypes import ITEMSIZE
 
 
 def arrived(a: ss.Matrix) -> ss.Matrix:

@@ -3,23 +3,9 @@
 
 from __future__ import annotations
 
-import os
-
+from sigmascope._host.cuda_devices import cuda_devices
 from sigmascope._host.native import _core, cuda
 from sigmascope.errors import DeviceError
-
-SIMULATED = "SIGMASCOPE_SIMULATED"
-"""Environment variable: 1 lists the simulated devices of a build for tests."""
-
-
-def cuda_devices() -> list[str]:
-    """Return the CUDA devices that can be computed on; DeviceError says why there is none."""
-    module = cuda()
-    if module is None:
-        raise DeviceError("built without CUDA")
-    if module.config()["simulated"] and os.environ.get(SIMULATED) != "1":
-        raise DeviceError(f"built for simulated devices alone, which {SIMULATED}=1 lists")
-    return [f"cuda:{index}" for index in module.usable_devices()]
 
 
 def available_devices() -> list[str]:

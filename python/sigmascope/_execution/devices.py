@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, cast
 
+from sigmascope._host.cuda_devices import cuda_devices
 from sigmascope._host.native import _core, cuda
 from sigmascope._host.results import (
     DensityResult,
@@ -16,8 +19,11 @@ from sigmascope._host.results import (
     ValuesResult,
 )
 from sigmascope.errors import DeviceError
+from sigmascope.matrices.array_libraries import ArrayLibrary, library_of, root_module
+from sigmascope.matrices.device_arrays import COPIED, new_array
+from sigmascope.matrices.matrix import Matrix
 
-from .build import cuda_devices
+from .retried import RetriedSolvers
 
 USABLE = 0.9
 """Share of the free memory of a device that a call may take; libraries take some for themselves."""
@@ -54,21 +60,38 @@ class Device:
         Number of a CUDA device.
     nbytes : int
         Bytes of its memory that a call may take; 0 for the CPU, whose limit is `memory_limit`.
+    library : ArrayLibrary or None
+        Library whose arrays singular vectors are returned as; None: NumPy.
+    remarks : tuple of str
+        Further notes of a result.
     """
 
     name: str = "cpu"
     index: int | None = None
     nbytes: int = 0
+    library: ArrayLibrary | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def solvers(self) -> Solvers:
         """Native module whose solvers compute on the device."""
-        return cast(Solvers, _core if self.index is None else cuda())
+        return cast(Solvers, _core if self.index is None else RetriedSolvers(cuda(), self.index))
+
+    @property
+    def allocate(self) -> Callable[[int, int, bool], tuple[Any, int]] | None:
+        """Function of rows, columns and "is float64" that makes arrays for singular vectors."""
+        if self.library is None or self.index is None:
+            return None
+        return partial(new_array, self.library, self.index)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Note of a result that was not computed on the CPU."""
-        return () if self.index is None else (f"computed on {self.name}",)
+        """Notes of a result that was not computed on the CPU."""
+        return () if self.index is None else (f"computed on {self.name}", *self.remarks)
+
+    def now(self) -> Device:
+        """Return the same device with the memory that is free on it now."""
+        return self if self.index is None else replace(self, nbytes=_usable_nbytes(self.index))
 
 
 CPU = Device()
@@ -94,6 +117,38 @@ def device_of(name: str) -> Device:
     index = int(found[1] or names[0].partition(":")[2])
     if f"cuda:{index}" not in names:
         raise DeviceError(f"device {name!r} is not available; there is {', '.join(names)}")
+    return Device(f"cuda:{index}", index, _usable_nbytes(index))
+
+
+def device_for(a: Matrix, name: str | None) -> Device:
+    """Return the device of a call on a matrix: the named one, or by default where the matrix lies.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device, or the matrix is on another; the message says what helps.
+    """
+    if a.device == "cpu":
+        return device_of(name or "cpu")
+    if name == "cpu":
+        raise DeviceError(f"device is 'cpu', and the matrix lies on {a.device}; {COPIED}")
+    if name not in (None, "cuda", a.device):
+        device_of(cast(str, name))
+        raise DeviceError(
+            f"device is {name!r}, and the matrix lies on {a.device}; leave device out, or copy the "
+            f"arrays to {name} first"
+        )
+    sources = a._native.sources_on_device
+    libraries = {library_of(source) for source in sources}
+    library = libraries.pop() if len(libraries) == 1 else None
+    remarks: tuple[str, ...] = ()
+    if library is None:
+        names = " and ".join(sorted({root_module(source) for source in sources}))
+        remarks = (f"arrays of {names} came in, and NumPy's are returned",)
+    return replace(device_of(a.device), library=library, remarks=remarks)
+
+
+def _usable_nbytes(index: int) -> int:
     module = cuda()
     assert module is not None
-    return Device(f"cuda:{index}", index, int(USABLE * module.free_memory(index)))
+    return int(USABLE * module.free_memory(index))

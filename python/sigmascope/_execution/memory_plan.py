@@ -10,6 +10,8 @@ from typing import Any, Self
 from sigmascope._display.text import amount
 from sigmascope._host.native import _core
 from sigmascope.errors import MemoryLimitError
+from sigmascope.matrices.array_libraries import release_memory
+from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix
 
 from .memory import Need
@@ -115,7 +117,11 @@ class MemoryPlan:
     def native(self) -> dict[str, Any]:
         """Return the keyword arguments of every native algorithm."""
         device = self.options.device
-        on_device = {"device": device.index, "device_bytes": self.device_nbytes}
+        on_device = {
+            "device": device.index,
+            "device_bytes": self.device_nbytes,
+            "allocate": device.allocate,
+        }
         return ({} if device.index is None else on_device) | {
             "threads": self.options.threads,
             "panel_rows": self.layout.panel_rows,
@@ -156,6 +162,8 @@ def _ways(
 def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> int:
     """Return the bytes of a CUDA device that a call leaves for the stored numbers; 0 on the CPU.
 
+    If the call does not fit, other libraries are asked to give back memory that they keep.
+
     Raises
     ------
     MemoryLimitError
@@ -164,11 +172,14 @@ def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> i
     device = options.device
     if device.index is None:
         return 0
-    taken = _taken_on_device(a, options, need)
-    if not fits_device(a, options, need):
+    taken, after = _taken_on_device(a, options, need), ""
+    if taken > device.nbytes and (names := release_memory(device.index)):
+        device, after = device.now(), f", after {names} gave back what was free"
+    if taken > device.nbytes:
+        helps = "device='cpu' computes in the memory of the host"
         raise MemoryLimitError(
             f"{what} needs {amount(taken)} on {device.name}, which has {amount(device.nbytes)} "
-            "that a call may take; device='cpu' computes in the memory of the host"
+            f"that a call may take{after}; {COPIED if a.device != 'cpu' else helps}"
         )
     return device.nbytes - taken
 

@@ -12,10 +12,11 @@ from sigmascope._display.text import amount
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.threads import resolve_threads
 from sigmascope.errors import DeviceError
+from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix
 
 from . import arguments, rounding
-from .devices import CPU, Device, device_of
+from .devices import CPU, Device, device_for
 from .memory import MINIMUM, Need
 
 Progress = Callable[[int], object]
@@ -60,9 +61,11 @@ class CallOptions:
     worker_threads : int
         Of each worker: `num_threads`, or 1.
     device : Device
-        From `device`: "cpu"; "cuda", the first CUDA device, or "cuda:1" for another. `memory` is
-        that of the host; a device has what is free on it. The matrix stays there if it fits, else
-        every pass copies it.
+        From `device`: "cpu"; "cuda", the first CUDA device, or "cuda:1" for another; by default the
+        GPU that the arrays of the matrix lie on, else "cpu". `memory` is that of the host; a device
+        has what is free on it. The matrix stays there if it fits, else every pass copies it. Arrays
+        on a GPU are used where they are, and singular vectors are returned as arrays of the same
+        library on that GPU (of CuPy or torch; NumPy's in the case of another one, or of several).
     fro2 : float or None
         ||A||_F^2 of a matrix that was looked at; with a fingerprint it spares that.
     fingerprint : int or None
@@ -88,7 +91,7 @@ class CallOptions:
         a: Matrix,
         *,
         precision: str | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         num_threads: int | None = None,
         memory_limit: int | str | None = None,
         reserved: int = 0,
@@ -105,11 +108,15 @@ class CallOptions:
         `precisions` and `cuda` say what the function of the call has: precisions of blocks, and
         whether it computes on CUDA devices.
         """
-        chosen = device_of(device)
+        if a.device != "cpu" and not cuda:
+            raise DeviceError(
+                f"this function computes on 'cpu' alone, and the matrix lies on {a.device}; {COPIED}"
+            )
+        chosen = device_for(a, device)
         if chosen.index is not None and not cuda:
             raise DeviceError(f"this function computes on 'cpu' alone, not on {device!r}")
         if chosen.index is not None and executor is not None:
-            raise ValueError(f"workers of an executor compute on 'cpu', not on {device!r}")
+            raise ValueError(f"workers of an executor compute on 'cpu', not on {chosen.name!r}")
         if 0 in a.shape:
             raise ValueError(f"a matrix of shape {a.shape} has no singular values")
         if precision not in (None, *precisions):

@@ -12,7 +12,7 @@ _COMPLEX = (
     "is not supported; the real np.block([[A.real, -A.imag], [A.imag, A.real]]) of shape "
     "(2 m, 2 n) has the singular values of the complex A, each of them twice"
 )
-_MASKED = (
+MASKED = (
     "a masked array is not supported, for a matrix has a number everywhere: say what stands where "
     "none is, x.filled(0), or leave out the rows with gaps, x[~np.ma.getmaskarray(x).any(1)].data"
 )
@@ -26,7 +26,7 @@ def check_unmasked(x: Any, nested: int = _NESTED) -> None:
     Masks are not supported: the arbitrary values under a mask would count as numbers.
     """
     if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(_MASKED)
+        raise TypeError(MASKED)
     if isinstance(x, list | tuple) and nested:
         for part in x:
             check_unmasked(part, nested - 1)

@@ -66,6 +66,12 @@ class Matrix:
         return self._native.in_memory
 
     @property
+    def device(self) -> str:
+        """Place of its numbers: "cpu", where they may be in files, or a GPU, "cuda:0"."""
+        index = self._native.device
+        return "cpu" if index is None else f"cuda:{index}"
+
+    @property
     def precision(self) -> str:
         """Precision for computing with the matrix: float64 if any tile is f64, else float32."""
         return "float64" if "f64" in self._native.dtypes else "float32"
@@ -146,8 +152,9 @@ class Matrix:
         return Matrix(self._native.loaded())
 
     def __repr__(self) -> str:
-        """Return shape, dtype and size."""
-        place = "" if self.in_memory else ", in files"
+        """Return shape, dtype, size and place."""
+        device = self.device
+        place = f", on {device}" if device != "cpu" else "" if self.in_memory else ", in files"
         m, n = self.shape
         return f"Matrix({m} x {n}, {self.dtype}, {self.nbytes:,} bytes{place})"
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +13,11 @@ from sigmascope._host.files import check_reading, open_regular
 from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
 
-from .arrays import check_unmasked, real_array, unsupported
+from .arrays import check_unmasked, real_array
+from .device_arrays import detached, exported, from_device, lies_on_device
+from .dtypes import ITEMSIZE, array_dtype
 from .matrix import Matrix
 from .npy import check_npy_name, read_npy_header
-
-if TYPE_CHECKING:
-    pass
-
-
-_DTYPES = {
-    "float64": "f64",
-    "float32": "f32",
-    "float16": "f16",
-    "bfloat16": "bf16",
-    "float8_e4m3fn": "f8_e4m3",
-    "float8_e5m2": "f8_e5m2",
-    "float4_e2m1fn": "f4_e2m1",
-}
-
-ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2, "f8_e4m3": 1, "f8_e5m2": 1, "f4_e2m1": 1}
-"""Bytes that one number of each dtype takes in memory."""
 
 _PACKED = {"f4_e2m1": 2}
 """Numbers per byte of the packed dtypes in a file; the first is in the low bits."""
@@ -45,8 +30,10 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     ----------
     source : Matrix, array, tensor or path
         A 2-D NumPy array or memmap (float64, float32, float16, ml_dtypes' bfloat16, float8_e4m3fn,
-        float8_e5m2 and float4_e2m1fn; any strides), an object with ``__dlpack__`` on the host (a
-        torch tensor, bfloat16 too), or the path of a ``.npy`` file, which stays on disk.
+        float8_e5m2 and float4_e2m1fn; any strides), an object with ``__dlpack__`` (a tensor of
+        torch, an array of CuPy; bfloat16 too) or with ``__cuda_array_interface__``, or the path of
+        a ``.npy`` file, which stays on disk. An array on a GPU stays there, and what can compute
+        on a GPU computes on that one.
     dtype : str, optional
         Read a uint8 or uint16 array as codes of this dtype: "bf16", "f16", "f8_e4m3", "f8_e5m2" or
         "f4_e2m1" (a code in the low half of each byte). A ``.npy`` file with a dtype of ml_dtypes
@@ -55,7 +42,9 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     Returns
     -------
     Matrix
-        It keeps `source` alive; later changes of its numbers change the matrix.
+        It keeps `source` alive; later changes of its numbers change the matrix. Those on a GPU
+        count if they were asked for, on the current stream of the library of `source`, before a
+        call that uses the matrix.
 
     Raises
     ------
@@ -65,6 +54,8 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
         If it does not have 2 dimensions.
     CheckpointError
         If the file is no .npy file, or is cut short.
+    DeviceError
+        If `source` lies on a GPU that this build or machine cannot use.
     """
     if isinstance(source, Matrix):
         if dtype not in (None, source.dtype):
@@ -74,10 +65,12 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
         return _from_npy(os.fspath(source), dtype)
     check_unmasked(source)
     if not isinstance(source, np.ndarray):
+        if lies_on_device(source):
+            return Matrix(from_device(source, dtype))
         if hasattr(source, "__dlpack__") and dtype is None:
             return _from_dlpack(source)
         source = _as_array(source)
-    kind = _array_dtype(source.dtype, dtype)
+    kind = array_dtype(source.dtype, dtype)
     if source.ndim != 2:
         raise ValueError(f"a matrix has 2 dimensions, this array has shape {source.shape}")
     return Matrix(
@@ -96,26 +89,9 @@ def _as_array(source: Any) -> NDArray[Any]:
         raise TypeError(f"no matrix can be made of a {type(source).__name__}: {error}") from error
 
 
-def _array_dtype(dtype: np.dtype[Any], asked: str | None) -> str:
-    if asked is not None:
-        if asked not in ITEMSIZE:
-            raise TypeError(f"unknown dtype {asked!r}; known: {', '.join(ITEMSIZE)}")
-        if _DTYPES.get(dtype.name) == asked:
-            return asked
-        # A .npy file stores the dtypes of ml_dtypes as void, bytes without a type.
-        codes = dtype.kind == "u" or (dtype.type is np.void and dtype.names is None)
-        if codes and dtype.itemsize == ITEMSIZE[asked]:
-            return asked
-        raise TypeError(f"an array of {dtype} does not hold codes of {asked}")
-    if dtype.name not in _DTYPES or not dtype.isnative:
-        raise TypeError(unsupported(dtype))
-    return _DTYPES[dtype.name]
-
-
 def _from_dlpack(source: Any) -> Matrix:
-    if getattr(source, "requires_grad", False):
-        source = source.detach()
-    return Matrix(_core.Matrix.from_dlpack(source.__dlpack__()))
+    source = detached(source)
+    return Matrix(_core.Matrix.from_dlpack(exported(source), source, ""))
 
 
 def _from_npy(path: str, asked: str | None) -> Matrix:
@@ -125,7 +101,7 @@ def _from_npy(path: str, asked: str | None) -> Matrix:
     if len(shape) != 2:
         raise ValueError(f"{path} holds an array of shape {shape}, a matrix has 2 dimensions")
     try:
-        kind = _array_dtype(dtype, asked)
+        kind = array_dtype(dtype, asked)
     except TypeError as error:
         raise TypeError(f"{path}: {error}") from None
     m, n = shape[::-1] if fortran else shape

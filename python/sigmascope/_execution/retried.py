@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Solvers of a device that are called again once other libraries have given back its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sigmascope.errors import DeviceMemoryError
+from sigmascope.matrices.array_libraries import release_memory
+
+
+class RetriedSolvers:
+    """The solvers of a native module, each called once more if its device has no memory left.
+
+    Libraries keep memory of arrays that are gone. Those that are imported give it back before the
+    second call; if that fails too, the error names them.
+    """
+
+    def __init__(self, module: Any, index: int) -> None:
+        self._module = module
+        self._index = index
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(self._solve, getattr(self._module, name))
+
+    def _solve(self, solve: Callable[..., Any], a: Any, **options: Any) -> Any:
+        try:
+            return solve(a, **options)
+        except DeviceMemoryError:
+            names = release_memory(self._index)
+            if not names:
+                raise
+        try:
+            return solve(a, **options)
+        except DeviceMemoryError as error:
+            raise DeviceMemoryError(f"{error}, after {names} gave back what was free") from error

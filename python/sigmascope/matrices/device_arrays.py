@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays of other libraries that lie on a CUDA device, by DLPack or the CUDA array interface.
+
+Libraries write to their arrays on streams, and say so when an array is passed on: the stream that
+takes the array is made to wait for them. Here that is a stream of its own for each import, which
+the host then waits for, so that every stream may read what was written.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from sigmascope._host.cuda_devices import cuda_devices
+from sigmascope._host.native import _core, cuda
+from sigmascope.errors import DeviceError, DeviceMemoryError
+
+from .array_libraries import ArrayLibrary, library_of, root_module
+from .arrays import MASKED
+from .dtypes import array_dtype
+
+COPIED = "copy it to the host first (x.cpu() of torch, x.get() of CuPy)"
+"""What helps where an array is of no use on its device."""
+
+_CUDA, _MANAGED = 2, 13
+"""Types of devices, as DLPack numbers them, whose memory stays where it is."""
+
+_DLPACK = (1, 0)
+"""Version of the capsules that are asked for; older ones are taken too."""
+
+
+def lies_on_device(source: Any) -> bool:
+    """Tell whether an array is in memory of a CUDA device; pinned memory is that of the host."""
+    if hasattr(source, "__dlpack_device__"):
+        return source.__dlpack_device__()[0] in (_CUDA, _MANAGED)
+    return hasattr(source, "__cuda_array_interface__")
+
+
+def detached(source: Any) -> Any:
+    """Return a tensor without its history of gradients, which no library exports."""
+    return source.detach() if getattr(source, "requires_grad", False) else source
+
+
+def exported(source: Any, **options: Any) -> Any:
+    """Return a DLPack capsule of an array, in the version that its library knows."""
+    try:
+        return source.__dlpack__(max_version=_DLPACK, **options)
+    except TypeError:
+        return source.__dlpack__(**options)
+
+
+def from_device(source: Any, codes: str | None = None) -> _core.Matrix:
+    """Make a matrix of an array on a CUDA device, once all that was to be written there is.
+
+    Parameters
+    ----------
+    source : array
+        See :func:`lies_on_device`.
+    codes : str, optional
+        The dtype of the codes in an array of unsigned integers.
+
+    Raises
+    ------
+    DeviceError
+        There is no such device, or the memory of the array is not the device's.
+    TypeError, ValueError
+        It has a mask, a dtype that a matrix cannot have, or not 2 dimensions.
+    """
+    source = detached(source)
+    index = _index_of(source)
+    module = _usable(index, f"an array of {root_module(source)}")
+    with module.ImportStream(index) as stream:
+        if hasattr(source, "__dlpack__"):
+            capsule = _exported_on(index, source, stream)
+            native = _core.Matrix.from_dlpack(capsule, source, codes or "")
+        else:
+            interface = source.__cuda_array_interface__
+            native = _from_interface(source, interface, index, codes)
+            _follow(interface, stream)
+        stream.wait()
+    module.check_memory(native)
+    return native
+
+
+def await_writers(native: _core.Matrix) -> None:
+    """Wait for all that was to be written by now to the arrays of a matrix on a device."""
+    index = native.device
+    if index is None:
+        return
+    with _usable(index, "a matrix").ImportStream(index) as stream:
+        for source in native.sources_on_device:
+            if hasattr(source, "__dlpack__"):
+                _exported_on(index, source, stream)
+            else:
+                _follow(source.__cuda_array_interface__, stream)
+        stream.wait()
+
+
+def new_array(
+    library: ArrayLibrary, index: int, rows: int, cols: int, f64: bool
+) -> tuple[Any, int]:
+    """Return a row-major array of a library on a device, free to be written, and its address.
+
+    Raises
+    ------
+    DeviceMemoryError
+        There is no memory for it.
+    """
+    try:
+        array = library.empty((rows, cols), "float64" if f64 else "float32", index)
+    except library.out_of_memory as error:
+        what = f"{library.name} has no memory on cuda:{index} for {rows} x {cols} numbers"
+        raise DeviceMemoryError(f"{what}: {error}") from error
+    from_device(array)  # what used its memory before may still be under way
+    return array, library.address(array)
+
+
+def _index_of(source: Any) -> int:
+    if hasattr(source, "__dlpack_device__"):
+        return int(source.__dlpack_device__()[1])
+    interface = source.__cuda_array_interface__
+    address = interface["data"][0]
+    module = cuda()
+    return module.device_at(address) if module and address and all(interface["shape"]) else 0
+
+
+def _usable(index: int, what: str) -> ModuleType:
+    """Return the module that computes on a device; DeviceError if it cannot be used."""
+    where = f"{what} lies on cuda:{index}, which is not available"
+    try:
+        names = cuda_devices()
+    except DeviceError as error:
+        raise DeviceError(f"{where}: {error}; {COPIED}") from error
+    if f"cuda:{index}" not in names:
+        raise DeviceError(f"{where}; there is {', '.join(names)}; {COPIED}")
+    module = cuda()
+    assert module is not None
+    return module
+
+
+def _exported_on(index: int, source: Any, stream: Any) -> Any:
+    library = library_of(source)
+    with library.on(index) if library else nullcontext():  # torch exports from the current device
+        return exported(source, stream=stream.handle)
+
+
+def _follow(interface: dict[str, Any], stream: Any) -> None:
+    if (writer := interface.get("stream")) is not None:
+        stream.follow(writer)
+
+
+def _from_interface(
+    source: Any, interface: dict[str, Any], index: int, codes: str | None
+) -> _core.Matrix:
+    """Make a matrix of a ``__cuda_array_interface__`` of version 2 or 3; it is only read."""
+    if interface["version"] < 2:
+        raise ValueError(f"__cuda_array_interface__ {interface['version']}: 2 or newer is read")
+    if interface.get("mask") is not None:
+        raise TypeError(MASKED)
+    shape, dtype = interface["shape"], np.dtype(interface["typestr"])
+    kind = array_dtype(dtype, codes)
+    if len(shape) != 2:
+        raise ValueError(f"a matrix has 2 dimensions, this array has shape {shape}")
+    strides = interface.get("strides") or (shape[1] * dtype.itemsize, dtype.itemsize)
+    address = interface["data"][0]
+    return _core.Matrix.from_device(address, source, index, kind, *shape, *strides)
