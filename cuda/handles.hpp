@@ -81,8 +81,9 @@ class Event {
   void record(const Stream& stream) { record(stream.handle()); }
   void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
   // What the stream is given from now on comes after the event.
-  void precede(const Stream& stream) const {
-    check(cudaStreamWaitEvent(stream.handle(), handle_, 0), "cudaStreamWaitEvent");
+  void precede(const Stream& stream) const { precede(stream.handle()); }
+  void precede(cudaStream_t stream) const {
+    check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent");
   }
   void wait() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
 

@@ -151,7 +151,7 @@ py::bytes read(std::uintptr_t at, std::size_t count, std::uintptr_t stream) {
 void follow(std::uintptr_t stream, std::uintptr_t writer) {
   device::Event event;
   event.record(handle(writer));
-  device::check(cudaStreamWaitEvent(handle(stream), event.handle(), 0), "cudaStreamWaitEvent");
+  event.precede(handle(stream));
 }
 
 }  // namespace

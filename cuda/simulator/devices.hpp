@@ -31,8 +31,8 @@ struct Event {
 // destroyed before that.
 struct Operation {
   std::function<void()> act;
-  std::shared_ptr<Event> record;
-  std::shared_ptr<Event> awaited;
+  std::shared_ptr<Event> record = nullptr;
+  std::shared_ptr<Event> awaited = nullptr;
   std::uint64_t ticket = 0;
   std::unique_ptr<char> enqueued =
       std::make_unique<char>();  // to ThreadSanitizer: what came before

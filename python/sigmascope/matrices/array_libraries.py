@@ -32,8 +32,8 @@ class ArrayLibrary(Protocol):
     def address(self, array: Any) -> int:
         """Return the place of an array of its own in the memory of the device."""
 
-    def release(self, index: int) -> None:
-        """Give memory of a device that it keeps without using it back to the device."""
+    def release(self, index: int) -> bool:
+        """Give back memory of a device that it keeps without using it; tell whether it had any."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,12 @@ class _CuPy:
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
 
-    def release(self, index: int) -> None:
+    def release(self, index: int) -> bool:
         with self.on(index):
-            self.module.get_default_memory_pool().free_all_blocks()
+            pool = self.module.get_default_memory_pool()
+            unused = bool(pool.free_bytes() > 0)
+            pool.free_all_blocks()
+        return unused
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,11 @@ class _Torch:
     def address(self, array: Any) -> int:
         return int(array.data_ptr())
 
-    def release(self, index: int) -> None:
-        self.module.cuda.empty_cache()
+    def release(self, index: int) -> bool:
+        cuda = self.module.cuda
+        unused = bool(cuda.memory_reserved(index) > cuda.memory_allocated(index))
+        cuda.empty_cache()
+        return unused
 
 
 _LIBRARIES = (_CuPy, _Torch)
@@ -105,8 +111,13 @@ def library_of(source: Any) -> ArrayLibrary | None:
 
 
 def release_memory(index: int) -> str:
-    """Ask all that are imported to give back what they keep of a device; return their names."""
+    """Ask all that are imported for the memory of a device that they do not use.
+
+    Returns
+    -------
+    str
+        Names of those that gave some back, joined by "and"; empty: none did.
+    """
     imported = [library for library in _LIBRARIES if library.name in sys.modules]
-    for library in imported:
-        library(sys.modules[library.name]).release(index)
-    return " and ".join(library.name for library in imported)
+    gave = [each for each in imported if each(sys.modules[each.name]).release(index)]
+    return " and ".join(each.name for each in gave)
