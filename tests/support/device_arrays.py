@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -25,7 +26,10 @@ class DeviceArray:
     streams : list of int or None
         The streams that it was exported to, which wait for the writer.
     exports, given_back : int
-        How often a capsule was made, and how often one was given back.
+        How often a capsule was made, and how often its tensor was given back.
+    capsules : list
+        All of them until :meth:`settled`: a destructor in Python must not run while an exception
+        is on its way.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class DeviceArray:
         self.writer = self.simulator.new_stream() if writer is None else writer
         self.streams: list[int | None] = []
         self.exports = self.given_back = 0
+        self.capsules: list[Any] = []
         low, high = np.lib.array_utils.byte_bounds(view)
         self.nbytes = high - low
         self.base = self.simulator.allocate(max(self.nbytes, 1), device)
@@ -84,7 +89,14 @@ class DeviceArray:
         if stream is not None and stream > 2:
             self.simulator.follow(stream, self.writer)
         self.exports += 1
-        return capsule_of(self.exported(), versioned, self._take_back)
+        self.capsules.append(capsule_of(self.exported(), versioned, self._take_back))
+        return self.capsules[-1]
+
+    def settled(self) -> tuple[int, int]:
+        """Drop capsules and what nobody refers to; return `exports` and `given_back`."""
+        self.capsules.clear()
+        gc.collect()
+        return self.exports, self.given_back
 
     def _take_back(self) -> None:
         self.given_back += 1
@@ -115,13 +127,15 @@ class Unversioned(DeviceArray):
 class Interface(DeviceArray):
     """An array of a library that knows the CUDA array interface; `changes` are made to it."""
 
-    changes: dict[str, Any] = {}
+    def __init__(self, module: ModuleType, view: NDArray[Any], **options: Any) -> None:
+        super().__init__(module, view, **options)
+        self.changes: dict[str, Any] = {}
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {
             "shape": self.shape,
-            "typestr": self.dtype.str,
+            "typestr": f"|V{self.dtype.itemsize}" if self.dtype.num > 23 else self.dtype.str,
             "data": (self.address, False),
             "strides": self.strides,
             "version": 3,
@@ -136,7 +150,7 @@ def library(name: str, module: ModuleType) -> Any:
     class OutOfMemoryError(RuntimeError):
         pass
 
-    class ndarray(Versioned):
+    class Made(Versioned):
         @property
         def data(self) -> Any:
             return SimpleNamespace(ptr=self.address)
@@ -144,15 +158,15 @@ def library(name: str, module: ModuleType) -> Any:
         def data_ptr(self) -> int:
             return self.address
 
-    ndarray.__module__ = name
+    Made.__module__ = name
     made: Any = ModuleType(name)
-    made.ndarray, made.unused, made.released = ndarray, 0, 0
+    made.ndarray, made.unused, made.released = Made, 0, 0
     made.float32, made.float64 = "float32", "float64"
 
     def empty(shape: tuple[int, int], dtype: str, device: str = "cuda:0") -> Any:
         if made.unused < 0:
             raise OutOfMemoryError("tried to allocate too much")
-        return ndarray(module, np.full(shape, np.nan, dtype), device=int(device[5:]))
+        return Made(module, np.full(shape, np.nan, dtype), device=int(device[5:]))
 
     def release() -> None:
         made.released += 1

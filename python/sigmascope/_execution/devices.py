@@ -133,7 +133,7 @@ def device_for(a: Matrix, name: str | None) -> Device:
     if name == "cpu":
         raise DeviceError(f"device is 'cpu', and the matrix lies on {a.device}; {COPIED}")
     if name not in (None, "cuda", a.device):
-        device_of(cast(str, name))
+        device_of(name)
         raise DeviceError(
             f"device is {name!r}, and the matrix lies on {a.device}; leave device out, or copy the "
             f"arrays to {name} first"

@@ -109,9 +109,8 @@ class CallOptions:
         whether it computes on CUDA devices.
         """
         if a.device != "cpu" and not cuda:
-            raise DeviceError(
-                f"this function computes on 'cpu' alone, and the matrix lies on {a.device}; {COPIED}"
-            )
+            alone = "this function computes on 'cpu' alone"
+            raise DeviceError(f"{alone}, and the matrix lies on {a.device}; {COPIED}")
         chosen = device_for(a, device)
         if chosen.index is not None and not cuda:
             raise DeviceError(f"this function computes on 'cpu' alone, not on {device!r}")

@@ -35,10 +35,13 @@ class QuadratureRule(TypedDict):
 
 
 class Vectors(TypedDict, total=False):
-    """Singular vectors, if they were asked for: (m, k) and (k, n), in the caller's orientation."""
+    """Singular vectors, if they were asked for: (m, k) and (k, n), in the caller's orientation.
 
-    u: NDArray[Any]
-    vt: NDArray[Any]
+    Arrays of NumPy, or those that the function `allocate` of a call on a device made.
+    """
+
+    u: NDArray[Any] | Any
+    vt: NDArray[Any] | Any
 
 
 class Triplets(Problem, Vectors):

@@ -27,7 +27,7 @@ class ArrayLibrary(Protocol):
         """Make a device its current one for a while."""
 
     def empty(self, shape: tuple[int, int], precision: str, index: int) -> Any:
-        """Make a row-major array of "float32" or "float64" on a device; its content is undefined."""
+        """Make a row-major array of float32 or float64 on a device; its content is undefined."""
 
     def address(self, array: Any) -> int:
         """Return the place of an array of its own in the memory of the device."""

@@ -160,7 +160,12 @@ def _from_interface(
         raise ValueError(f"__cuda_array_interface__ {interface['version']}: 2 or newer is read")
     if interface.get("mask") is not None:
         raise TypeError(MASKED)
-    shape, dtype = interface["shape"], np.dtype(interface["typestr"])
+    shape, typestr = interface["shape"], interface["typestr"]
+    try:
+        dtype = np.dtype(typestr)
+    except TypeError as error:
+        message = f"typestr {typestr!r} names no dtype of NumPy; pass the array by DLPack"
+        raise TypeError(message) from error
     kind = array_dtype(dtype, codes)
     if len(shape) != 2:
         raise ValueError(f"a matrix has 2 dimensions, this array has shape {shape}")

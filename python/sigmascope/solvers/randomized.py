@@ -45,11 +45,11 @@ def randomized_svd(
     Returns
     -------
     SVD
-        `residuals` are measured by that last product, and so are the values, which are never above
-        those of A by more than rounding (96 units of roundoff of float32, 192 of float64, times
-        sigma_1). `errors` is Weyl's bound, sqrt(sigma^2 + ||A - A P||_F^2) - sigma: that norm from
-        what is left of ||A||_F^2, or from ten random vectors, whichever is less (the latter fails
-        in one case of a million).
+        U and Vt as :func:`sigmascope.svds` returns them. `residuals` are measured by that last
+        product, and so are the values, which are never above those of A by more than rounding (96
+        units of roundoff of float32, 192 of float64, times sigma_1). `errors` is Weyl's bound,
+        sqrt(sigma^2 + ||A - A P||_F^2) - sigma: that norm from what is left of ||A||_F^2, or from
+        ten random vectors, whichever is less (the latter fails in one case of a million).
         `converged` is true only if the approximation is exact to rounding: a fixed budget promises
         nothing more.
 

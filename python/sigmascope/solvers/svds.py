@@ -85,7 +85,10 @@ def svds(
     -------
     SVD
         U (m, k), s (k,) descending, Vt (k, n) in `precision`, with the residuals (sigma), the
-        error bound of each value (sigma), passes and whether it converged. The residuals are of
+        error bound of each value (sigma), passes and whether it converged. Where A is an array of
+        CuPy or torch on a GPU, or made of such arrays of one library, U and Vt are arrays of that
+        library on that GPU, float32 or float64, and Vt is a transposed view; all else is NumPy's,
+        vectors for arrays of other libraries included (a note says so). The residuals are of
         both sides, and measured by products that the search had no part in, with 48 units of
         roundoff for their own rounding. What is not orthonormal, or holds more than ||A||_F, has
         not converged.

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -52,6 +53,8 @@ class SVD:
     ----------
     U, s, Vt
         Left vectors (m, k) or None, values (k,) descending (sigma), right vectors (k, n) or None.
+        Vectors of an array on a GPU are arrays of its library there (:func:`sigmascope.svds`);
+        all others, and everything else, are NumPy's.
     residuals
         (k,) max(||A v - sigma u||, ||A^T u - sigma v||), sigma units.
     errors
@@ -69,9 +72,9 @@ class SVD:
         ||A||_F, exact to rounding; NaN from a LinearSketch, which can only estimate it.
     """
 
-    U: NDArray[np.floating] | None
+    U: NDArray[np.floating] | Any | None
     s: Array
-    Vt: NDArray[np.floating] | None
+    Vt: NDArray[np.floating] | Any | None
     residuals: Array
     errors: Array
     converged: bool
@@ -99,7 +102,7 @@ class SVD:
             notes=self.notes + beyond(exponent, self.fro_norm, float(self.s.max(initial=0.0))),
         )
 
-    def __iter__(self) -> Iterator[NDArray[np.floating] | None]:
+    def __iter__(self) -> Iterator[NDArray[np.floating] | Any | None]:
         return iter((self.U, self.s, self.Vt))
 
     def __repr__(self) -> str:

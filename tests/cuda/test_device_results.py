@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Results of arrays on a device: vectors as arrays of their library, and memory that it keeps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.device_arrays import Interface, Versioned, library
+
+import sigmascope as ss
+from sigmascope.errors import DeviceError, DeviceMemoryError, MemoryLimitError
+
+pytestmark = pytest.mark.unsanitized
+
+LIBRARIES = ["cupy", "torch"]
+BASE = np.random.default_rng(2).standard_normal((90, 64))
+SOLVERS: dict[str, Callable[..., ss.SVD]] = {
+    "krylov": lambda x, **on: ss.svds(x, 4, method="krylov", **on),
+    "gram": lambda x, **on: ss.svds(x, 4, method="gram", **on),
+    "randomized_svd": lambda x, **on: ss.randomized_svd(x, 4, **on),
+}
+
+
+@pytest.fixture(autouse=True)
+def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Let the package see two simulated devices."""
+    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
+    cuda_module.simulator.restart(devices=2)
+    return cuda_module
+
+
+def imported(name: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put a library of simulated arrays where an import would."""
+    made = library(name, module)
+    monkeypatch.setitem(sys.modules, name, made)
+    return made
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("shape", [(90, 64), (64, 90)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_vectors_are_arrays_of_the_caller_s_library(
+    name: str,
+    solver: str,
+    shape: tuple[int, int],
+    dtype: type,
+    simulated: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = imported(name, simulated, monkeypatch)
+    x = BASE.reshape(shape).astype(dtype)
+    found = SOLVERS[solver](made.ndarray(simulated, x))
+    expected = SOLVERS[solver](x, device="cuda")
+    for vectors in ("U", "Vt"):
+        array = getattr(found, vectors)
+        assert type(array) is made.ndarray
+        np.testing.assert_array_equal(array.read(), getattr(expected, vectors), strict=True)
+    assert (found.U.shape, found.Vt.shape) == ((shape[0], 4), (4, shape[1]))
+    for numbers in ("s", "errors", "residuals"):
+        assert type(getattr(found, numbers)) is np.ndarray
+        np.testing.assert_array_equal(getattr(found, numbers), getattr(expected, numbers))
+    assert found.notes == expected.notes
+    assert simulated.simulator.violation() == ""
+
+
+def test_vectors_are_on_the_device_of_the_array(
+    simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = imported("torch", simulated, monkeypatch)
+    found: Any = ss.svds(torch.ndarray(simulated, BASE, device=1), 2)
+    assert found.U.device == found.Vt.device == 1
+    U, _, Vt = found
+    assert (U, Vt) == (found.U, found.Vt)
+    assert "computed on cuda:1" in found.notes
+    assert ss.svds(torch.ndarray(simulated, BASE), 2, vectors=False).U is None
+
+
+def test_arrays_of_several_libraries_give_numpy_s(
+    simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cupy, torch = (imported(name, simulated, monkeypatch) for name in LIBRARIES)
+    parts = [cupy.ndarray(simulated, BASE), torch.ndarray(simulated, BASE)]
+    found = ss.svds(ss.vstack(parts), 2)
+    assert type(found.U) is np.ndarray
+    assert "arrays of cupy and torch came in, and NumPy's are returned" in found.notes
+    assert type(ss.svds(ss.vstack(parts[:1] * 2), 2).U) is cupy.ndarray
+    plain = ss.svds(Interface(simulated, BASE), 2)
+    assert type(plain.U) is np.ndarray
+    assert "arrays of tests came in, and NumPy's are returned" in plain.notes
+
+
+def test_a_tensor_with_gradients_is_detached(
+    simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = imported("torch", simulated, monkeypatch)
+    tensor = torch.ndarray(simulated, BASE)
+
+    class Parameter(Versioned):
+        requires_grad = True
+
+        def detach(self) -> Any:
+            return tensor
+
+        def __dlpack__(self, **_: Any) -> Any:
+            raise BufferError("can't export tensors that require gradient")
+
+    assert type(ss.svds(Parameter(simulated, BASE), 2).U) is torch.ndarray
+
+
+# --------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_memory_that_a_library_keeps_is_given_back(
+    name: str, simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the call where a plan does not fit, and after it where the device has none left."""
+    simulator = simulated.simulator
+    made = imported(name, simulated, monkeypatch)
+    kept: list[int] = []
+    released = made.get_default_memory_pool().free_all_blocks
+
+    def release() -> None:
+        released()
+        for address in kept:
+            simulator.free(address)
+        kept.clear()
+
+    monkeypatch.setattr(made.cuda, "empty_cache", release)
+    monkeypatch.setattr(made.get_default_memory_pool(), "free_all_blocks", release)
+    array = Versioned(simulated, BASE)
+    expected = ss.svds(array, 2)
+    kept.append(simulator.allocate((1 << 30) - (40 << 20)))
+    made.unused = 1
+    np.testing.assert_array_equal(ss.svds(array, 2).s, expected.s)
+    assert made.released == 1
+
+    def fail_at_first(calls: int) -> None:
+        made.unused = 1
+        simulator.fail_after(calls)
+
+    calls = simulator.counts()["calls"]
+    ss.svds(array, 2)
+    calls = simulator.counts()["calls"] - calls
+    retried = 0
+    for number in range(calls // 2, calls, 40):
+        fail_at_first(number)
+        try:
+            np.testing.assert_array_equal(ss.svds(array, 2).s, expected.s)
+        except DeviceError:  # a call outside of the solver
+            continue
+        retried += made.released
+    assert retried > 1
+
+
+def test_a_refusal_names_the_libraries_that_were_asked(
+    simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = simulated.simulator
+    for name in LIBRARIES:
+        imported(name, simulated, monkeypatch).unused = 1
+    array = Versioned(simulated, BASE)
+    taken = simulator.allocate((1 << 30) - (40 << 20))
+    with pytest.raises(
+        MemoryLimitError,
+        match=r"needs .* on cuda:0, which has .* after cupy and torch gave back .*x\.cpu\(\)",
+    ):
+        ss.svds(array, 2)
+    simulator.free(taken)
+
+
+def test_the_second_failure_of_a_solver_is_told(
+    simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = imported("torch", simulated, monkeypatch)
+    array = made.ndarray(simulated, BASE)
+    made.unused = -1  # it has no memory for vectors
+    with pytest.raises(
+        DeviceMemoryError, match=r"torch has no memory on cuda:0 for 90 x 2 numbers"
+    ):
+        ss.svds(array, 2)
+    monkeypatch.setattr(made.cuda, "memory_reserved", lambda index: 1)
+    monkeypatch.setattr(made.cuda, "empty_cache", lambda: None)
+    with pytest.raises(DeviceMemoryError, match=r"too much, after torch gave back what was free"):
+        ss.svds(array, 2)
+    assert issubclass(DeviceMemoryError, MemoryError)
+
+
+# ------------------------------------------------------------------------------- other builds
+
+
+def test_builds_without_cuda_say_so(simulated: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = Versioned(simulated, BASE)
+    monkeypatch.setitem(sys.modules, "sigmascope._cuda", None)
+    for lying in (array, Interface(simulated, BASE)):
+        with pytest.raises(
+            DeviceError, match=r"an array of tests lies on cuda:0, .*built without CUDA; copy it"
+        ):
+            ss.svds(lying, 2)
+    assert array.settled() == (0, 0)
+
+
+class OnHost:
+    """Exports a NumPy array as NumPy does, from a place of the host that it names."""
+
+    def __init__(self, x: Any, kind: int) -> None:
+        self.x, self.kind = x, kind
+        self.asked: list[dict[str, Any]] = []
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.kind, 0
+
+    def __dlpack__(self, **options: Any) -> Any:
+        self.asked.append(options)
+        return self.x.__dlpack__(**options)
+
+
+@pytest.mark.parametrize("kind", [1, 3])
+def test_pinned_memory_is_that_of_the_host(kind: int) -> None:
+    x = BASE[:, ::2]
+    array = OnHost(x, kind)
+    a = ss.matrix(array)
+    assert array.asked == [{"max_version": (1, 0)}]  # a stream is for devices
+    assert a.device == "cpu"
+    np.testing.assert_array_equal(np.asarray(a), x)
+    frozen = x.copy()
+    frozen.flags.writeable = False  # which only capsules of version 1 say
+    np.testing.assert_array_equal(np.asarray(ss.matrix(OnHost(frozen, kind))), x)
