@@ -160,11 +160,11 @@ def library(name: str, module: ModuleType) -> Any:
 
     Made.__module__ = name
     made: Any = ModuleType(name)
-    made.ndarray, made.unused, made.released = Made, 0, 0
+    made.ndarray, made.used, made.unused, made.released, made.full = Made, 0, 0, 0, False
     made.float32, made.float64 = "float32", "float64"
 
     def empty(shape: tuple[int, int], dtype: str, device: str = "cuda:0") -> Any:
-        if made.unused < 0:
+        if made.full:
             raise OutOfMemoryError("tried to allocate too much")
         return Made(module, np.full(shape, np.nan, dtype), device=int(device[5:]))
 
@@ -172,15 +172,17 @@ def library(name: str, module: ModuleType) -> Any:
         made.released += 1
         made.unused = 0
 
-    pool = SimpleNamespace(free_bytes=lambda: made.unused, free_all_blocks=release)
+    def reserved(_: Any = None) -> int:
+        return int(made.used + made.unused)
+
+    pool = SimpleNamespace(total_bytes=reserved, free_all_blocks=release)
     made.empty, made.get_default_memory_pool = empty, lambda: pool
     made.cuda = SimpleNamespace(
         Device=lambda index: nullcontext(),
         device=lambda index: nullcontext(),
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         OutOfMemoryError=OutOfMemoryError,
-        memory_reserved=lambda index: made.unused,
-        memory_allocated=lambda index: 0,
+        memory_reserved=reserved,
         empty_cache=release,
     )
     return made

@@ -72,7 +72,7 @@ class Exported:
 
 
 _alive: dict[int, tuple[Any, ...]] = {}
-"""What capsules that were not given back point to, by its address."""
+"""Tensors of capsules that were not given back, by their addresses."""
 
 _deleters: list[Any] = []
 """All of them: a function of ctypes must not go while it runs."""

@@ -19,7 +19,12 @@ from sigmascope._host.results import (
     ValuesResult,
 )
 from sigmascope.errors import DeviceError
-from sigmascope.matrices.array_libraries import ArrayLibrary, library_of, root_module
+from sigmascope.matrices.array_libraries import (
+    ArrayLibrary,
+    library_of,
+    release_memory,
+    root_module,
+)
 from sigmascope.matrices.device_arrays import COPIED, new_array
 from sigmascope.matrices.matrix import Matrix
 
@@ -89,9 +94,14 @@ class Device:
         """Notes of a result that was not computed on the CPU."""
         return () if self.index is None else (f"computed on {self.name}", *self.remarks)
 
-    def now(self) -> Device:
-        """Return the same device with the memory that is free on it now."""
-        return self if self.index is None else replace(self, nbytes=_usable_nbytes(self.index))
+    def with_room(self, nbytes: int) -> Device:
+        """Return the same device, with what other libraries gave back if it has not so much."""
+        if self.index is None or nbytes <= self.nbytes:
+            return self
+        now = replace(self, nbytes=_usable_nbytes(self.index))
+        if nbytes > now.nbytes and release_memory(self.index):
+            return replace(self, nbytes=_usable_nbytes(self.index))
+        return now
 
 
 CPU = Device()

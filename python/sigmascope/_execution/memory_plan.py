@@ -10,7 +10,7 @@ from typing import Any, Self
 from sigmascope._display.text import amount
 from sigmascope._host.native import _core
 from sigmascope.errors import MemoryLimitError
-from sigmascope.matrices.array_libraries import release_memory
+from sigmascope.matrices.array_libraries import users_of_memory
 from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix
 
@@ -169,25 +169,26 @@ def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> i
     MemoryLimitError
         If the device has no memory for what the call needs.
     """
-    device = options.device
-    if device.index is None:
+    if options.device.index is None:
         return 0
-    taken, after = _taken_on_device(a, options, need), ""
-    if taken > device.nbytes and (names := release_memory(device.index)):
-        device, after = device.now(), f", after {names} gave back what was free"
+    taken = _taken_on_device(a, options, need)
+    device = options.device.with_room(taken)
     if taken > device.nbytes:
+        others = users_of_memory(options.device.index)
         helps = "device='cpu' computes in the memory of the host"
         raise MemoryLimitError(
             f"{what} needs {amount(taken)} on {device.name}, which has {amount(device.nbytes)} "
-            f"that a call may take{after}; {COPIED if a.device != 'cpu' else helps}"
+            f"that a call may take{others}; {COPIED if a.device != 'cpu' else helps}"
         )
     return device.nbytes - taken
 
 
 def fits_device(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
     """Tell whether a CUDA device has memory for what a call needs; the CPU always does."""
-    device = options.device
-    return device.index is None or _taken_on_device(a, options, need) <= device.nbytes
+    if options.device.index is None:
+        return True
+    taken = _taken_on_device(a, options, need)
+    return taken <= options.device.with_room(taken).nbytes
 
 
 def _taken_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> int:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from sigmascope.errors import DeviceMemoryError
-from sigmascope.matrices.array_libraries import release_memory
+from sigmascope.matrices.array_libraries import release_memory, users_of_memory
 
 
 class RetriedSolvers:
@@ -29,10 +29,9 @@ class RetriedSolvers:
         try:
             return solve(a, **options)
         except DeviceMemoryError:
-            names = release_memory(self._index)
-            if not names:
+            if not release_memory(self._index):
                 raise
         try:
             return solve(a, **options)
         except DeviceMemoryError as error:
-            raise DeviceMemoryError(f"{error}, after {names} gave back what was free") from error
+            raise DeviceMemoryError(f"{error}{users_of_memory(self._index)}") from error

@@ -32,8 +32,11 @@ class ArrayLibrary(Protocol):
     def address(self, array: Any) -> int:
         """Return the place of an array of its own in the memory of the device."""
 
-    def release(self, index: int) -> bool:
-        """Give back memory of a device that it keeps without using it; tell whether it had any."""
+    def reserved(self, index: int) -> int:
+        """Return the bytes of a device that it keeps, for its arrays and for later ones."""
+
+    def release(self, index: int) -> None:
+        """Give back memory of a device that it keeps for later arrays."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,13 @@ class _CuPy:
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
 
-    def release(self, index: int) -> bool:
+    def reserved(self, index: int) -> int:
         with self.on(index):
-            pool = self.module.get_default_memory_pool()
-            unused = bool(pool.free_bytes() > 0)
-            pool.free_all_blocks()
-        return unused
+            return int(self.module.get_default_memory_pool().total_bytes())
+
+    def release(self, index: int) -> None:
+        with self.on(index):
+            self.module.get_default_memory_pool().free_all_blocks()
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,11 @@ class _Torch:
     def address(self, array: Any) -> int:
         return int(array.data_ptr())
 
-    def release(self, index: int) -> bool:
-        cuda = self.module.cuda
-        unused = bool(cuda.memory_reserved(index) > cuda.memory_allocated(index))
-        cuda.empty_cache()
-        return unused
+    def reserved(self, index: int) -> int:
+        return int(self.module.cuda.memory_reserved(index))
+
+    def release(self, index: int) -> None:
+        self.module.cuda.empty_cache()
 
 
 _LIBRARIES = (_CuPy, _Torch)
@@ -110,14 +114,21 @@ def library_of(source: Any) -> ArrayLibrary | None:
     return None
 
 
-def release_memory(index: int) -> str:
-    """Ask all that are imported for the memory of a device that they do not use.
+def release_memory(index: int) -> bool:
+    """Ask all that are imported for memory that they keep on a device; tell if one gave any."""
+    gave = False
+    for library in _imported():
+        before = library.reserved(index)
+        library.release(index)
+        gave |= library.reserved(index) < before
+    return gave
 
-    Returns
-    -------
-    str
-        Names of those that gave some back, joined by "and"; empty: none did.
-    """
-    imported = [library for library in _LIBRARIES if library.name in sys.modules]
-    gave = [each for each in imported if each(sys.modules[each.name]).release(index)]
-    return " and ".join(each.name for each in gave)
+
+def users_of_memory(index: int) -> str:
+    """Return a clause that names those that have memory of a device; empty if none has."""
+    names = [library.name for library in _imported() if library.reserved(index) > 0]
+    return f"; memory of {' and '.join(names)} remains in use there" if names else ""
+
+
+def _imported() -> list[ArrayLibrary]:
+    return [each(sys.modules[each.name]) for each in _LIBRARIES if each.name in sys.modules]

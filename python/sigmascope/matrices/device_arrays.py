@@ -23,7 +23,7 @@ from .arrays import MASKED
 from .dtypes import array_dtype
 
 COPIED = "copy it to the host first (x.cpu() of torch, x.get() of CuPy)"
-"""What helps where an array is of no use on its device."""
+"""Remedy, in messages, where an array is of no use on its device."""
 
 _CUDA, _MANAGED = 2, 13
 """Types of devices, as DLPack numbers them, whose memory stays where it is."""
