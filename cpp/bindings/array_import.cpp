@@ -112,7 +112,7 @@ py::list sources_on_device(const Matrix& matrix) {
     const void* owner = tile.bytes.owner();
     if (tile.bytes.device() == on_host || std::ranges::find(seen, owner) != seen.end()) continue;
     seen.push_back(owner);
-    sources.append(static_cast<const Kept*>(owner)->source);
+    sources.append(static_cast<const Kept*>(owner)->source);  // bytes on a device are made here
   }
   return sources;
 }
