@@ -98,6 +98,17 @@ def test_every_dtype(dtype: Any, kind: type[DeviceArray], simulated: ModuleType)
     assert_same(ss.randomized_svd(a, 4), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("view", ["rows", "offset", "columns", "broadcast"])
+def test_several_panels(view: str, dtype: Any, simulated: ModuleType) -> None:
+    """Numbers of bf16 are multiplied where they lie, several panels at a time; unaligned too."""
+    x = VIEWS[view](np.random.default_rng(4).standard_normal((300, 64)).astype(dtype))
+    found = ss.svds(Versioned(simulated, x), 1, panel_rows=64, method="krylov")
+    assert_same(found, ss.svds(x, 1, panel_rows=64, method="krylov", device="cuda"))
+    assert_same(found, ss.svds(np.array(x), 1, method="krylov", device="cuda"))
+    assert simulated.simulator.violation() == ""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_codes_and_what_is_no_number(kind: type[DeviceArray], simulated: ModuleType) -> None:
     x = BASE.astype(ml_dtypes.bfloat16)
