@@ -27,9 +27,11 @@ inline DeviceOptions device_options(const py::kwargs& kwargs) {
           .stored_bytes = keyword<std::int64_t>(kwargs, "device_bytes")};
 }
 
-// Solvers of matrices on a device; arrays that lie there; verbs, for tests.
+// Solvers of matrices on a device, passes over their elements; arrays that lie there; verbs, for
+// tests.
 void register_linalg(py::module_& module);
 void register_arrays(py::module_& module);
+void register_elements(py::module_& module);
 void register_verbs(py::module_& module);
 
 }  // namespace sigmascope::device

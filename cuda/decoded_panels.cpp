@@ -46,7 +46,8 @@ void DecodedPanels::each(const MatrixView& view,
                          const std::function<void(const DecodedPanel<T>&)>& act) {
   Workspace<T> workspace;
   panels_of(view).pass([&](const StoredPanel& panel) {
-    act({panel.row0, panel.rows, panel.col0, panel.cols, decoded(panel, view.factor, workspace)});
+    act({panel.row0, panel.rows, panel.col0, panel.cols, decoded(panel, view.factor, workspace),
+         panel});
     cpu_.report(panel.stored_bytes);
   });
 }

@@ -24,7 +24,8 @@ struct DeviceOptions {
 template <class T>
 struct DecodedPanel {
   std::int64_t row0, rows, col0, cols;
-  const T* numbers;  // rows x cols
+  const T* numbers;           // rows x cols
+  const StoredPanel& stored;  // of which they are the numbers
 };
 
 // A panel in bf16: element (i, j) at codes + i step + j. Rows start at a multiple of 16 bytes and
@@ -43,6 +44,8 @@ class DecodedPanels {
   ~DecodedPanels() { device_.settle(); }
   DecodedPanels(const DecodedPanels&) = delete;
   DecodedPanels& operator=(const DecodedPanels&) = delete;
+
+  const Cpu& cpu() const { return cpu_; }
 
   // Forgets a matrix that is about to go.
   void forget(const Matrix& matrix);

@@ -86,6 +86,7 @@ PYBIND11_MODULE(_cuda, module) {
              py::call_guard<py::gil_scoped_release>());
   sigmascope::device::register_linalg(module);
   sigmascope::device::register_arrays(module);
+  sigmascope::device::register_elements(module);
   sigmascope::device::register_verbs(module);
 #if defined(SIGMASCOPE_SIMULATED)
   sigmascope::register_simulator(module);

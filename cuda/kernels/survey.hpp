@@ -4,8 +4,8 @@
 // T is double wherever an fp32 number would be rounded. A panel has all columns.
 //
 // Largest magnitude, counts, places and hashes are the CPU's. Sums of squares have the order of
-// additions of a CPU with vectors of 64 bytes, and its bits, but for stretches with NaN or
-// infinity.
+// additions of a CPU with vectors of `vector_lanes` numbers of fp64, and its bits, but for
+// stretches with NaN or infinity.
 #pragma once
 
 #include <bit>
@@ -20,6 +20,7 @@ template <class T>
 struct SurveyedPanel {
   const T* numbers;  // row-major without gaps
   std::int64_t row0, rows, cols;
+  int vector_lanes;  // 8, 4, or 2 for a CPU that has no fused multiply-adds
   // The hash: place of the matrix in the one that is hashed, which has at least as many rows as
   // columns if `tall`; whole: of all bits of fp64, else of the nearest fp32 numbers.
   std::int64_t hashed_row0 = 0, hashed_col0 = 0;

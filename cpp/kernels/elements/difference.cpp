@@ -9,6 +9,7 @@
 #include "kernels/blocks/block.hpp"
 #include "kernels/elements/element_pass.hpp"
 #include "kernels/elements/fingerprint.hpp"
+#include "kernels/elements/stretch_sums.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {
@@ -17,17 +18,6 @@ namespace {
 
 // Rows of both matrices that are processed at a time: decoded, they fit in the L2 cache.
 constexpr std::int64_t few_rows = 4;
-
-void add(ChangeSums& to, const ChangeSums& more) {
-  to.before2 += more.before2;
-  to.after2 += more.after2;
-  to.change2 += more.change2;
-  to.product += more.product;
-  to.before_units2 += more.before_units2;
-  to.after_units2 += more.after_units2;
-  to.units += more.units;
-  to.unchanged += more.unchanged;
-}
 
 // Rows [i, i + rows) of the panel in columns [j, j + n) as numbers of fp64.
 ElementCodes decoded(const Isa& isa, const Panel& panel, std::int64_t i, std::int64_t rows,

@@ -12,11 +12,10 @@
 #include "kernels/blocks/cpu.hpp"
 #include "kernels/blocks/pass_layout.hpp"
 #include "kernels/elements/element_codes.hpp"
+#include "kernels/elements/stretch_sums.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {
-
-inline constexpr std::int64_t group_rows = 128;
 
 // Bytes of what is found in the stretches of a row.
 inline std::int64_t found_bytes(std::int64_t cols) {

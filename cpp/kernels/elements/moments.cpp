@@ -4,46 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include "kernels/blocks/block.hpp"
 #include "kernels/elements/element_pass.hpp"
+#include "kernels/elements/stretch_sums.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
 namespace {
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr Stretch empty_stretch{0, 0, 0, 0, 0, 0, infinity, -infinity, infinity, 0, 0, 0, -1};
-
-// Pebay 2008, "Formulas for robust, one-pass parallel computation of covariances and
-// arbitrary-order moments".
-void merge(Stretch& a, const Stretch& b, std::int64_t offset) {
-  if (a.first_nonfinite < 0 && b.first_nonfinite >= 0)
-    a.first_nonfinite = offset + b.first_nonfinite;
-  a.nans += b.nans;
-  a.infinities += b.infinities;
-  a.zeros += b.zeros;
-  a.minimum = std::min(a.minimum, b.minimum);
-  a.maximum = std::max(a.maximum, b.maximum);
-  a.least = std::min(a.least, b.least);
-  a.sum_squares += b.sum_squares;
-  if (b.count == 0) return;
-  if (a.count == 0) {
-    a.count = b.count, a.mean = b.mean, a.m2 = b.m2, a.m3 = b.m3, a.m4 = b.m4;
-    return;
-  }
-  const double n = a.count + b.count, d = b.mean - a.mean, dn = d / n, ab = a.count * b.count;
-  a.m4 += b.m4 + d * dn * dn * dn * ab * (a.count * a.count - ab + b.count * b.count) +
-          6 * dn * dn * (a.count * a.count * b.m2 + b.count * b.count * a.m2) +
-          4 * dn * (a.count * b.m3 - b.count * a.m3);
-  a.m3 +=
-      b.m3 + d * dn * dn * ab * (a.count - b.count) + 3 * dn * (a.count * b.m2 - b.count * a.m2);
-  a.m2 += b.m2 + d * dn * ab;
-  a.mean += dn * b.count;
-  a.count = n;
-}
 
 // Codes of a row as stored; counts are integers, so their order is free.
 template <class Code>
@@ -70,13 +39,6 @@ void count_panel_codes(const Panel& panel, std::int64_t i, std::int64_t* counts)
   }
 }
 
-bool has_countable_codes(const Matrix& a) {
-  if (a.tiles.empty()) return false;
-  const DType dtype = a.tiles.front().dtype;
-  return info(dtype).size <= 2 && std::all_of(a.tiles.begin(), a.tiles.end(),
-                                              [&](const Tile& t) { return t.dtype == dtype; });
-}
-
 // Sums of the rows and columns of panels, in groups of rows. A group that a panel cuts continues in
 // the next panel.
 class Groups {
@@ -87,10 +49,10 @@ class Groups {
         slots_(std::min(panel_rows / group_rows + 2, chunks(a.rows, group_rows))),
         ld_(chunks(cols_, line)),
         columns_(as_size(slots_ * ld_)) {
-    result.all = empty_stretch;
+    result.all = empty_stretch();
     result.row_squares.assign(as_size(rows_), 0.0);
     result.col_squares.assign(as_size(cols_), 0.0);
-    rows_of_.assign(as_size(slots_), Rows{});
+    rows_of_.assign(as_size(slots_), empty_group());
   }
 
   // Column sums of squares of the group that holds a row of the matrix: a chain, row after row.
@@ -103,14 +65,13 @@ class Groups {
     const std::int64_t first = row0 / group_rows, groups = chunks(row1, group_rows) - first;
     pool.run(groups, [&](std::int64_t index, int) {
       const std::int64_t start = (first + index) * group_rows;
-      Rows& group = rows_of_[slot(start)];
+      RowGroup& group = rows_of_[slot(start)];
       for (std::int64_t i = std::max(start, row0); i < std::min(start + group_rows, row1); ++i) {
-        Stretch row = empty_stretch;
+        Stretch row = empty_stretch();
         for (std::int64_t part = 0; part < chunks(cols_, stretch_length); ++part)
           merge(row, found[part * height + i - row0], part * stretch_length);
-        if (group.first_row < 0 && row.first_nonfinite >= 0) group.first_row = i;
         result.row_squares[as_size(i)] = row.sum_squares;
-        merge(group.sums, row, 0);
+        add_row(group, row, i);
       }
     });
     pool.run(chunks(cols_, stretch_length), [&](std::int64_t part, int) {
@@ -125,13 +86,9 @@ class Groups {
     });
     for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row);
          row += group_rows) {
-      Rows& group = rows_of_[slot(row)];
-      if (result.first_row < 0 && group.first_row >= 0) {
-        result.first_row = group.first_row;
-        result.first_col = group.sums.first_nonfinite;
-      }
-      merge(result.all, group.sums, 0);
-      group = Rows{};
+      RowGroup& group = rows_of_[slot(row)];
+      add_group(result, group);
+      group = empty_group();
     }
   }
 
@@ -142,10 +99,6 @@ class Groups {
   struct alignas(64) Line {
     std::array<double, line> sums{};
   };
-  struct Rows {
-    Stretch sums = empty_stretch;
-    std::int64_t first_row = -1;  // that holds a nonfinite number
-  };
 
   std::size_t slot(std::int64_t row) const { return as_size(row / group_rows % slots_); }
   bool ends_by(std::int64_t row1, std::int64_t row) const {
@@ -154,14 +107,30 @@ class Groups {
 
   std::int64_t rows_, cols_, slots_, ld_;
   std::vector<Line> columns_;  // a row for each group
-  std::vector<Rows> rows_of_;
+  std::vector<RowGroup> rows_of_;
 };
 
 }  // namespace
 
+void add_group(ElementMoments& all, const RowGroup& group) {
+  if (all.first_row < 0 && group.first_row >= 0) {
+    all.first_row = group.first_row;
+    all.first_col = group.sums.first_nonfinite;
+  }
+  merge(all.all, group.sums, 0);
+}
+
+std::size_t countable_codes(const Matrix& a) {
+  if (a.tiles.empty()) return 0;
+  const DType dtype = a.tiles.front().dtype;
+  const bool one =
+      std::all_of(a.tiles.begin(), a.tiles.end(), [&](const Tile& t) { return t.dtype == dtype; });
+  const int size = info(dtype).size;
+  return !one || size > 2 ? 0 : size == 2 ? 65536 : 256;
+}
+
 ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted) {
-  const bool count_codes = counted == CodeCounts::all && has_countable_codes(a);
-  const std::size_t codes = count_codes ? (info(a.tiles.front().dtype).size == 2 ? 65536 : 256) : 0;
+  const std::size_t codes = counted == CodeCounts::all ? countable_codes(a) : 0;
   std::vector<std::vector<std::int64_t>> counts(as_size(cpu.pool.threads()),
                                                 std::vector<std::int64_t>(codes, 0));
   const std::int64_t height = rows_at_a_time(a, cpu.panel_rows),
@@ -175,7 +144,7 @@ ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted) {
                                 found.data() + j / stretch_length * height + i);
   };
   pass_over(a, height, cpu, look, [&](const Panel& panel) {
-    if (count_codes)
+    if (codes > 0)
       cpu.pool.run(panel.rows, [&](std::int64_t i, int worker) {
         count_panel_codes(panel, i, counts[as_size(worker)].data());
       });

@@ -2,10 +2,12 @@
 // Statistics of every element of a matrix, its rows and its columns.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "kernels/blocks/cpu.hpp"
+#include "kernels/elements/stretch_sums.hpp"
 #include "kernels/simd/isa.hpp"
 #include "matrix/matrix.hpp"
 
@@ -21,6 +23,12 @@ struct ElementMoments {
 
 // The stored codes that are counted.
 enum class CodeCounts { none, all };
+
+// Number of codes that are counted: of 16 or 8 bits, if all tiles have one dtype of these; else 0.
+std::size_t countable_codes(const Matrix& a);
+
+// Adds the groups of rows of a matrix, one after the other.
+void add_group(ElementMoments& all, const RowGroup& group);
 
 ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted);
 

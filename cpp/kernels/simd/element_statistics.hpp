@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "kernels/elements/stretch_sums.hpp"
 #include "kernels/simd/element_extremes.hpp"
 #include "kernels/simd/element_lanes.hpp"
 #include "kernels/simd/isa.hpp"
@@ -19,11 +20,6 @@ inline double sum_lanes(Vector<double> v) {
   for (int i = 0; i < lanes<double>; ++i) total += v[i];
   return total;
 }
-
-// Sums of d, d^2, d^3, d^4.
-struct PowerSums {
-  double first, second, third, fourth;
-};
 
 template <class V>
 struct PowerLanes {
@@ -124,18 +120,7 @@ PowerSums powers_about(double pivot, const char* codes, std::int64_t n) {
   return lane.sums();
 }
 
-// Central sums from sums about a pivot.
-inline void set_central(Stretch* out, double n, double pivot, const PowerSums& s) {
-  const double d = s.first / n;
-  out->count = n;
-  out->mean = pivot + d;
-  out->m2 = s.second - d * s.first;
-  out->m3 = s.third - d * (3 * s.second - 2 * d * s.first);
-  out->m4 = s.fourth - d * (4 * s.third - d * (6 * s.second - 3 * d * s.first));
-}
-
-// Sums about zero serve while the mean holds at most 7/8 of the squares, which loses three bits.
-// Otherwise, and where a fourth power overflows, the sums are taken again about the mean.
+// Sums about zero, or taken again about the mean where those do not serve.
 template <class From>
 void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Extremes& e,
                  Stretch* out) {
@@ -147,10 +132,12 @@ void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Ex
   out->nans = out->infinities = 0;
   out->first_nonfinite = -1;
   const auto count = static_cast<double>(n);
-  if (s.first * (s.first / count) <= 0.875 * s.second && s.fourth < __builtin_inf())
-    return set_central(out, count, 0.0, s);
+  const auto multiplied_and_added = [](double a, double b, double c) {
+    return multiply_add(a, b, c);
+  };
+  if (serves(s, count)) return set_central(count, 0.0, s, multiplied_and_added, out);
   const double pivot = e.minimum == e.maximum ? e.minimum : s.first / count;
-  set_central(out, count, pivot, powers_about<From>(pivot, codes, n));
+  set_central(count, pivot, powers_about<From>(pivot, codes, n), multiplied_and_added, out);
 }
 
 // The rare path for stretches with NaN or infinity. Such elements are left out of the row's sums
@@ -159,7 +146,7 @@ template <class From>
 void stretch_nonfinite(const char* codes, std::int64_t n, double* columns, Stretch* out) {
   double zeroed[stretch_length] = {}, finite[stretch_length], unused[stretch_length];
   std::int64_t count = 0;
-  Stretch bad{0, 0, 0, 0, 0, 0, __builtin_inf(), -__builtin_inf(), __builtin_inf(), 0, 0, 0, -1};
+  Stretch bad = empty_stretch();
   for (std::int64_t i = 0; i < n; ++i) {
     const auto x = static_cast<double>(From::value(code_at<From>(codes, i)));
     zeroed[i] = __builtin_isfinite(x) ? x : 0.0;

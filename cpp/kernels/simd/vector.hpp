@@ -79,6 +79,9 @@ inline V multiply_add(V a, V b, V c) {
   return a * b + c;  // two roundings: compiled with -ffp-contract=off
 }
 #endif
+#if defined(__AVX2__)
+inline double multiply_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#endif
 
 // The first numbers of pairs of bf16, or the second ones, as fp32.
 template <int WHICH>

@@ -16,6 +16,7 @@ from sigmascope._host.results import (
     GramResult,
     KrylovResult,
     LowRankResult,
+    SurveyResult,
     ValuesResult,
 )
 from sigmascope.errors import DeviceError
@@ -35,7 +36,7 @@ USABLE = 0.9
 
 
 class Solvers(Protocol):
-    """The solvers of a native module."""
+    """The solvers of a native module, and its passes over elements."""
 
     def krylov(self, a: Any, **options: Any) -> KrylovResult:
         """Search for the largest singular values."""
@@ -51,6 +52,15 @@ class Solvers(Protocol):
 
     def every_value(self, a: Any, **options: Any) -> ValuesResult:
         """Find every singular value."""
+
+    def moments(self, a: Any, **options: Any) -> dict[str, Any]:
+        """Sum powers of the elements; count and locate those that are not finite."""
+
+    def survey(self, a: Any, **options: Any) -> SurveyResult:
+        """Find the norm, the largest entry and a hash."""
+
+    def change(self, before: Any, after: Any, **options: Any) -> dict[str, Any]:
+        """Sum products of the elements of two matrices and of their difference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     ----------
     before, after : Matrix, shape (m, n)
     **options
-        num_threads, memory_limit, reserved, panel_rows, progress: see
+        device, num_threads, memory_limit, reserved, panel_rows, progress: see
         :class:`sigmascope._execution.options.CallOptions`.
 
     Returns
@@ -100,10 +100,10 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     if before.shape != after.shape:
         raise ValueError(f"two shapes: {before.shape} and {after.shape}")
     both = after - before  # for what it takes to read them at once
-    call = CallOptions.of(both, **options)
+    call = CallOptions.of(both, cuda=True, **options)
     what = f"a look at every element of two matrices of {arguments.of_shape(before.shape)}"
     plan = MemoryPlan.fit(both, call, elementwise_need, what, hold=False)
-    found = _core.change(before._native, after._native, **plan.native())
+    found = call.device.solvers.change(before._native, after._native, **plan.native())
     digests, unchanged = found.pop("digests"), found.pop("unchanged")
     sums = {name: float(value) for name, value in found.items() if value is not None}
     units = None
@@ -128,14 +128,15 @@ def _in_range(square: float) -> bool:
 
 def _of_any_size(before: Matrix, after: Matrix, found: Sums, plan: MemoryPlan) -> Sums:
     """Sum again, of matrices times powers of two; zero is zero then, and not underflow."""
-    seen = [_core.survey(a._native, **plan.native()) for a in (before, after, after - before)]
+    native, on = plan.options.device.solvers, plan.native()
+    seen = [native.survey(a._native, **on) for a in (before, after, after - before)]
     if any(one["nan"] or one["inf"] for one in seen):
         return found
     unit = max(one["unit"] for one in seen[:2])
     if unit == 0 and all(one["unit"] == 0 for one in seen):
         return found
     down = 2.0**-unit
-    product = _core.change((before * down)._native, (after * down)._native, **plan.native())
+    product = native.change((before * down)._native, (after * down)._native, **on)
     before2, after2 = (scaled(one["fro2"], 2 * (one["unit"] - unit)) for one in seen[:2])
     known = Change(before2, seen[2]["fro2"], float(product["product"] or 0.0))
     return found._replace(change=known, after2=after2, unit=unit, delta_unit=seen[2]["unit"])
@@ -150,9 +151,9 @@ def fingerprint(*matrices: Matrix, **options: Any) -> int:
     together = 0
     for a in matrices:
         what = f"a look at {arguments.of_shape(a.shape)}"
-        call = CallOptions.of(a, **options)
+        call = CallOptions.of(a, cuda=True, **options)
         plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
-        seen = _core.survey(a._native, **plan.native())
+        seen = call.device.solvers.survey(a._native, **plan.native())
         own = _core.fingerprint(seen["digest"], seen["largest"], *a.shape)
         together = _core.start_of(own, together)
     return together

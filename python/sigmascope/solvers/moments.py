@@ -49,7 +49,7 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
     kurtosis to 1e-11, of what is stored, times mean / deviation where the mean is the larger.
     """
     a = matrix(A)
-    return element_moments(a, CallOptions.of(a, **options), histogram=histogram)
+    return element_moments(a, CallOptions.of(a, cuda=True, **options), histogram=histogram)
 
 
 def element_moments(a: Matrix, call: CallOptions, *, histogram: bool = True) -> Moments:
@@ -61,7 +61,7 @@ def element_moments(a: Matrix, call: CallOptions, *, histogram: bool = True) -> 
     def look(b: Matrix) -> dict[str, Any]:
         if call.executor is not None:
             return distributed.moments(b, call, histogram=histogram)
-        return _core.moments(b._native, histogram=histogram, **plan.native())
+        return call.device.solvers.moments(b._native, histogram=histogram, **plan.native())
 
     return moments_of(a.shape, element_sums(a, look), time.perf_counter() - started)
 
