@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
 
 #include "bindings/bindings.hpp"
 #include "cuda_backend.hpp"
@@ -22,16 +23,26 @@ py::array_t<T> to_numpy(CudaBackend<T>& backend, const DeviceBlock<T>& block, bo
   return columns;
 }
 
+// Blocks of a device are made of fp64 matrices, which hold every fp32 number.
+inline Small small_of(const py::array_t<double, py::array::c_style | py::array::forcecast>& array) {
+  if (array.ndim() != 2) throw std::invalid_argument("a block must have 2 dimensions");
+  Small x(array.shape(0), array.shape(1));
+  for (std::int64_t i = 0; i < x.rows; ++i)
+    for (std::int64_t j = 0; j < x.cols; ++j) x(i, j) = array.data()[i * x.cols + j];
+  return x;
+}
+
 inline DeviceOptions device_options(const py::kwargs& kwargs) {
   return {.index = keyword<int>(kwargs, "device"),
           .stored_bytes = keyword<std::int64_t>(kwargs, "device_bytes")};
 }
 
-// Solvers of matrices on a device, passes over their elements; arrays that lie there; verbs, for
-// tests.
+// Solvers of matrices on a device, passes over their elements, and single products; arrays that lie
+// there; verbs, for tests.
 void register_linalg(py::module_& module);
 void register_arrays(py::module_& module);
 void register_elements(py::module_& module);
+void register_products(py::module_& module);
 void register_verbs(py::module_& module);
 
 }  // namespace sigmascope::device

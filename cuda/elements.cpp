@@ -65,7 +65,8 @@ ElementMoments ElementPasses::moments(const Matrix& a, CodeCounts counted) {
   const auto row_squares = device_.block<double>(a.rows, 1),
              column_squares = device_.block<double>(a.cols, 1),
              open_columns = device_.block<double>(a.cols, 1),
-             column_groups = device_.block<double>(groups_of(together) + 1, a.cols);
+             column_groups = device_.block<double>(groups_of(together) + 1, a.cols),
+             pivots = device_.block<double>(together, across);
   const auto formats = device_.block<DType>(together, across);
   const auto stretches = device_.block<Stretch>(together, across);
   const auto counts = device_.block<unsigned long long>(codes, 1);
@@ -87,6 +88,7 @@ ElementMoments ElementPasses::moments(const Matrix& a, CodeCounts counted) {
                          .vector_lanes = vector_lanes(),
                          .formats = formats.data(),
                          .stretches = stretches.data(),
+                         .pivots = pivots.data(),
                          .column_groups = column_groups.data()},
                         sums, stream),
             "moments");

@@ -14,8 +14,7 @@ namespace {
 template <class T>
 using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
-// A backend, and arrays as its blocks. Blocks are made of fp64 matrices, which hold every fp32
-// number.
+// A backend, and arrays as its blocks.
 template <class B>
 struct Verbs {
   using T = typename B::Real;
@@ -27,15 +26,8 @@ struct Verbs {
   explicit Verbs(const RunOptions& options, const Device&... device)
       : backend(cpu_options(options), device...) {}
 
-  static Small small(const Array<double>& array) {
-    if (array.ndim() != 2) throw std::invalid_argument("a block must have 2 dimensions");
-    Small x(array.shape(0), array.shape(1));
-    for (std::int64_t i = 0; i < x.rows; ++i)
-      for (std::int64_t j = 0; j < x.cols; ++j) x(i, j) = array.data()[i * x.cols + j];
-    return x;
-  }
   Block block(const py::handle& array) {
-    return backend.from_host(small(py::cast<Array<double>>(array)));
+    return backend.from_host(small_of(py::cast<Array<double>>(array)));
   }
   std::vector<Block> blocks(const py::list& arrays) {
     std::vector<Block> found;
@@ -55,7 +47,7 @@ struct Verbs {
   py::array combine(const py::array& y, const py::list& xs, const py::array& c) {
     const auto all = blocks(xs);
     Block sum = block(y);
-    backend.combine(sum, all, small(c));
+    backend.combine(sum, all, small_of(c));
     return array(sum);
   }
   py::array product(const MatrixView& a, const std::string& name, const py::array& x) {

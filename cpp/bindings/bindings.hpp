@@ -115,6 +115,14 @@ inline py::array_t<double> to_numpy(const Small& x) {
   return array;
 }
 
+// The lower triangle of a symmetric matrix, column after column as LAPACK packs it.
+inline py::array_t<double> packed_triangle(const Small& g) {
+  py::array_t<double> packed(g.cols * (g.cols + 1) / 2);
+  double* out = packed.mutable_data();
+  for (std::int64_t j = 0; j < g.cols; ++j) out = std::copy_n(g.data() + j * (g.rows + 1), g.cols - j, out);
+  return packed;
+}
+
 inline GramProducts gram_products(bool fast) {
   return fast ? GramProducts::fast : GramProducts::full;
 }

@@ -18,15 +18,11 @@ py::array_t<double> packed_gram(const Matrix& matrix, const RunOptions& run) {
                               .observer = make_observer(run.progress)});
   const bool flip = matrix.mostly_column_major();
   const Matrix stored = flip ? matrix.transposed() : matrix;
-  const std::int64_t n = matrix.cols;
-  py::array_t<double> packed(n * (n + 1) / 2);
-  double* out = packed.mutable_data();
-  {
+  const Small g = [&] {
     py::gil_scoped_release release;
-    Small g = backend.gram({&stored, flip, 1.0}, GramProducts::full).values;
-    for (std::int64_t j = 0; j < n; ++j) out = std::copy_n(&g(j, j), n - j, out);
-  }
-  return packed;
+    return backend.gram({&stored, flip, 1.0}, GramProducts::full).values;
+  }();
+  return packed_triangle(g);
 }
 
 Small unpacked(const Packed& packed, std::int64_t n) {

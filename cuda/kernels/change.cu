@@ -143,7 +143,7 @@ cudaError_t start_change(ChangeTotals* totals, cudaStream_t stream) {
 cudaError_t add_change(const ChangeRows& rows, ChangeTotals* totals, cudaStream_t stream) {
   if (rows.rows <= 0) return cudaSuccess;
   const std::int64_t across = tiles_over(rows.cols, stretch_length);
-  cudaError_t error = with_width(rows.vector_lanes, [&]<int width>() {
+  cudaError_t error = with_width(rows.vector_lanes, rows.rows * across, [&]<int width>() {
     constexpr unsigned most = 1024;  // blocks, each warp of which adds to the hashes once
     Grid grid = grid_over(rows.rows * across * chains * width);
     grid.blocks = std::min(grid.blocks, most);

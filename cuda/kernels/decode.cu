@@ -26,12 +26,6 @@ __host__ __device__ inline bool of_usual_size(double coefficient) {
   return fabs(coefficient) <= 0x1p60 && fabs(coefficient) >= 0x1p-60;
 }
 
-// Of numbers below 2^32 (see `fits`): a division of 64 bits is a call, around which registers are
-// spilled.
-__device__ inline std::int64_t quotient(std::int64_t a, std::int64_t b) {
-  return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
-}
-
 __device__ inline const float* row_of_scales(const StoredPiece& piece, std::int64_t i) {
   if (piece.scales == nullptr) return nullptr;
   return piece.scales + quotient(piece.scale_row0 + i * piece.scale_row_step, piece.block_rows) *

@@ -25,6 +25,11 @@ __device__ inline std::int64_t element_step() {
   return static_cast<std::int64_t>(gridDim.x) * blockDim.x;
 }
 
+// Of numbers below 2^32: a division of 64 bits is a call, around which registers are spilled.
+__device__ inline std::int64_t quotient(std::int64_t a, std::int64_t b) {
+  return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
+}
+
 __device__ constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return b < a ? b : a; }
 
 __device__ inline float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }

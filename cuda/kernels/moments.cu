@@ -16,19 +16,25 @@ __device__ inline bool is_finite(double number) { return magnitude_bits(number) 
 // What the lanes of a stretch have seen of it, but for sums of powers.
 struct Seen {
   double minimum = HUGE_VAL, maximum = -HUGE_VAL, least = HUGE_VAL;
-  int zeros = 0, nans = 0, infinities = 0, first_nonfinite = stretch_length;
+  int first_nonfinite = stretch_length;
+  // Of zeros, NaN and infinities, 16 bits for each: a stretch has at most 2^12.
+  std::uint64_t counts = 0;
 
   __device__ void add(double number, int place) {
     if (!is_finite(number)) {
-      ++(number != number ? nans : infinities);
+      counts += std::uint64_t{1} << (number != number ? 16 : 32);
       if (place < first_nonfinite) first_nonfinite = place;
       return;
     }
     if (number < minimum) minimum = number;
     if (number > maximum) maximum = number;
-    if (number == 0) ++zeros;
+    if (number == 0) ++counts;
     else if (fabs(number) < least) least = fabs(number);
   }
+  __device__ std::int64_t zeros() const { return static_cast<std::int64_t>(counts & 0xffffU); }
+  __device__ std::int64_t nans() const { return static_cast<std::int64_t>(counts >> 16 & 0xffffU); }
+  __device__ std::int64_t infinities() const { return static_cast<std::int64_t>(counts >> 32); }
+
   // That of `width` lanes, for each of them.
   template <int width>
   __device__ void join() {
@@ -36,9 +42,7 @@ struct Seen {
       minimum = fmin(minimum, __shfl_xor_sync(all_lanes, minimum, by));
       maximum = fmax(maximum, __shfl_xor_sync(all_lanes, maximum, by));
       least = fmin(least, __shfl_xor_sync(all_lanes, least, by));
-      zeros += __shfl_xor_sync(all_lanes, zeros, by);
-      nans += __shfl_xor_sync(all_lanes, nans, by);
-      infinities += __shfl_xor_sync(all_lanes, infinities, by);
+      counts += __shfl_xor_sync(all_lanes, counts, by);
       const int other = __shfl_xor_sync(all_lanes, first_nonfinite, by);
       if (other < first_nonfinite) first_nonfinite = other;
     }
@@ -91,43 +95,79 @@ __device__ PowerLane<width> powers_about(double pivot, const Numbers& numbers) {
   return powers;
 }
 
+// Until they are central, the fields mean, m2, m3 and m4 of a stretch are its sums of powers.
+__device__ inline void set_powers(const PowerSums& sums, Stretch* out) {
+  out->mean = sums.first, out->m2 = sums.second, out->m3 = sums.third, out->m4 = sums.fourth;
+}
+__device__ inline PowerSums powers_of(const Stretch& stretch) {
+  return {stretch.mean, stretch.m2, stretch.m3, stretch.m4};
+}
+
+// Sums about zero. Divisions, which are calls, are left to kernels without shuffles: registers
+// would be spilled here.
 template <int width>
 __global__ void __launch_bounds__(usual_threads) sum_stretches(MomentsRows rows) {
   using Own = StretchOfLanes<width>;
-  const std::int64_t parts = rows.rows * tiles_over(rows.cols, stretch_length);
-  for (std::int64_t start = Own::start(); start < parts; start += Own::step()) {
+  for (std::int64_t start = Own::start(); start < rows.all_stretches(); start += Own::step()) {
     const Own own(start, rows.rows, rows.cols);
     Numbers numbers{rows.numbers + own.row * rows.cols + own.col0, own.count, own.lane, true};
     Seen seen;
     for (int j = numbers.lane; j < numbers.count; j += width) seen.add(numbers.first[j], j);
     seen.join<width>();
-    numbers.finite = seen.nans + seen.infinities == 0;
+    numbers.finite = seen.nans() + seen.infinities() == 0;
     const PowerSums sums = powers_about<width>(0.0, numbers).over_vector(own.first_lane);
-    const int counted = numbers.count - seen.nans - seen.infinities;
-    const double count = counted;
-    const bool again = counted > 0 && !serves(sums, count);
-    double pivot = 0;
-    PowerSums about = sums;
-    if (__ballot_sync(all_lanes, again) != 0) {
-      PowerLane<width> powers;
-      if (again) {
-        pivot = seen.minimum == seen.maximum ? seen.minimum : sums.first / count;
-        powers = powers_about<width>(pivot, numbers);
-      }
-      const PowerSums found = powers.over_vector(own.first_lane);
-      if (again) about = found;
-    }
     if (!own.reports()) continue;
-    Stretch out = empty_stretch();
-    out.nans = seen.nans, out.infinities = seen.infinities;
-    if (!numbers.finite) out.first_nonfinite = seen.first_nonfinite;
-    if (counted > 0) {
-      out.sum_squares = sums.second, out.zeros = seen.zeros;
-      out.minimum = seen.minimum, out.maximum = seen.maximum;
-      if (!numbers.finite || rows.formats[own.index] == DType::f64) out.least = seen.least;
-      set_central(count, pivot, about, MultiplyAdd<width>{}, &out);
-    }
+    Stretch out;
+    out.count = static_cast<double>(numbers.count - seen.nans() - seen.infinities());
+    set_powers(sums, &out);
+    out.sum_squares = sums.second, out.zeros = seen.zeros();
+    out.minimum = seen.minimum, out.maximum = seen.maximum;
+    const bool decoded = !numbers.finite || rows.formats[own.index] == DType::f64;
+    out.least = decoded ? seen.least : HUGE_VAL;
+    out.nans = seen.nans(), out.infinities = seen.infinities();
+    out.first_nonfinite = numbers.finite ? -1 : seen.first_nonfinite;
     rows.stretches[own.index] = out;
+  }
+}
+
+// The pivots about which powers are to be summed: 0 where sums about zero serve.
+__global__ void __launch_bounds__(usual_threads) find_pivots(MomentsRows rows) {
+  for (std::int64_t e = first_element(); e < rows.all_stretches(); e += element_step()) {
+    const Stretch& stretch = rows.stretches[e];
+    const double mean = stretch.mean / stretch.count,
+                 pivot = stretch.minimum == stretch.maximum ? stretch.minimum : mean;
+    const bool serve = stretch.count == 0 || serves(powers_of(stretch), mean);
+    rows.pivots[e] = serve ? 0.0 : pivot;
+  }
+}
+
+template <int width>
+__global__ void __launch_bounds__(usual_threads) sum_about_pivots(MomentsRows rows) {
+  using Own = StretchOfLanes<width>;
+  for (std::int64_t start = Own::start(); start < rows.all_stretches(); start += Own::step()) {
+    const Own own(start, rows.rows, rows.cols);
+    const double pivot = own.count > 0 ? rows.pivots[own.index] : 0.0;
+    if (__ballot_sync(all_lanes, pivot != 0) == 0) continue;
+    PowerLane<width> powers;
+    if (pivot != 0) {
+      const Stretch& stretch = rows.stretches[own.index];
+      powers = powers_about<width>(pivot, {rows.numbers + own.row * rows.cols + own.col0, own.count,
+                                           own.lane, stretch.first_nonfinite < 0});
+    }
+    const PowerSums sums = powers.over_vector(own.first_lane);
+    if (own.reports() && pivot != 0) set_powers(sums, &rows.stretches[own.index]);
+  }
+}
+
+// With the second bound ptxas spills no register around the division.
+template <int width>
+__global__ void __launch_bounds__(usual_threads, 1) center_stretches(MomentsRows rows) {
+  for (std::int64_t e = first_element(); e < rows.all_stretches(); e += element_step()) {
+    Stretch& stretch = rows.stretches[e];
+    const double count = stretch.count;  // if it is 0, so are all sums
+    set_central(count == 0 ? 1.0 : count, rows.pivots[e], powers_of(stretch), MultiplyAdd<width>{},
+                &stretch);
+    stretch.count = count;
   }
 }
 
@@ -223,8 +263,14 @@ cudaError_t add_moments(const MomentsRows& rows, const MomentsSums& sums, cudaSt
   if (rows.rows <= 0) return cudaSuccess;
   const std::int64_t across = tiles_over(rows.cols, stretch_length),
                      groups = groups_of(rows.row0 + rows.rows) - rows.row0 / group_rows;
-  cudaError_t error = with_width(rows.vector_lanes, [&]<int width>() {
-    return launch(sum_stretches<width>, grid_over(rows.rows * across * width), stream, rows);
+  const std::int64_t all = rows.rows * across;
+  cudaError_t error = with_width(rows.vector_lanes, all, [&]<int width>() {
+    cudaError_t code = launch(sum_stretches<width>, grid_over(all * width), stream, rows);
+    if (code == cudaSuccess) code = launch(find_pivots, grid_over(all), stream, rows);
+    if (code == cudaSuccess)
+      code = launch(sum_about_pivots<width>, grid_over(all * width), stream, rows);
+    if (code != cudaSuccess) return code;
+    return launch(center_stretches<width>, grid_over(all), stream, rows);
   });
   if (error == cudaSuccess)
     error = launch(sum_rows, grid_over(rows.rows), stream, rows.stretches, rows.rows, across,

@@ -21,7 +21,12 @@ struct MomentsRows {
   int vector_lanes;       // 8, 4, or 2 for a CPU that has no fused multiply-adds
   const DType* formats;   // see stretch_formats.hpp
   Stretch* stretches;     // workspace: one for each format
+  double* pivots;         // workspace: one for each format
   double* column_groups;  // workspace: a row of `cols` for each group that has one of the rows
+
+  SIGMASCOPE_HOST_DEVICE std::int64_t all_stretches() const {
+    return rows * ((cols + stretch_length - 1) / stretch_length);
+  }
 };
 
 // Sums over the rows so far. Column sums of the squares of the last group are in `open_columns`
@@ -33,7 +38,9 @@ struct MomentsSums {
   double* open_columns;
 };
 
-constexpr std::int64_t groups_of(std::int64_t rows) { return (rows + group_rows - 1) / group_rows; }
+SIGMASCOPE_HOST_DEVICE constexpr std::int64_t groups_of(std::int64_t rows) {
+  return (rows + group_rows - 1) / group_rows;
+}
 
 // Begins with no row. All pointers are the device's.
 cudaError_t start_moments(const MomentsSums& sums, std::int64_t rows, std::int64_t cols,

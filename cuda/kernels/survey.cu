@@ -99,7 +99,7 @@ cudaError_t survey(const SurveyedPanel<T>& panel, double* workspace, double* row
   if (panel.rows <= 0) return cudaSuccess;
   if (panel.cols > 0) {
     constexpr unsigned most = 1024;  // blocks, each of which adds to the totals once
-    const cudaError_t error = with_width(panel.vector_lanes, [&]<int width>() {
+    const cudaError_t error = with_width(panel.vector_lanes, panel.workspace(), [&]<int width>() {
       Grid grid = grid_over(panel.workspace() * chains * width);
       grid.blocks = std::min(grid.blocks, most);
       return launch(survey_stretches<width, T>, grid, stream, panel, workspace, totals);

@@ -24,13 +24,14 @@ struct MultiplyAdd {
 template <int width>
 __device__ double sum_of_vector(double value, int first) {
   double sum = 0;
+#pragma unroll 1
   for (int lane = 0; lane < width; ++lane) sum += __shfl_sync(all_lanes, value, first + lane);
   return sum;
 }
 
-// One of the stretches of the rows of a matrix, and the place of this lane among the `own_lanes`
-// lanes of a warp that have it. The stretches of a warp follow each other. All lanes take the same
-// number of steps, those beyond the last stretch with no numbers.
+// One of fewer than 2^32 stretches of the rows of a matrix (see with_width), and the place of this
+// lane among the `own_lanes` lanes of a warp that have it. The stretches of a warp follow each
+// other. All lanes take the same number of steps, those beyond the last stretch with no numbers.
 template <int own_lanes>
 struct StretchOfLanes {
   static constexpr int at_once = lanes / own_lanes;
@@ -46,7 +47,7 @@ struct StretchOfLanes {
     const int here = static_cast<int>(threadIdx.x) % lanes;
     lane = here % own_lanes, first_lane = here - lane;
     index = start + here / own_lanes;
-    row = index / across, col0 = (index - row * across) * stretch_length;
+    row = quotient(index, across), col0 = (index - row * across) * stretch_length;
     count = row < rows ? static_cast<int>(smaller(stretch_length, cols - col0)) : 0;
   }
   __device__ static std::int64_t start() { return first_element() / lanes * at_once; }
@@ -56,9 +57,10 @@ struct StretchOfLanes {
   __device__ bool reports() const { return lane == 0 && count > 0; }
 };
 
-// Calls act of the width of the CPU's vectors, as an integral constant.
+// Calls act of the width of the CPU's vectors, for so many stretches.
 template <class Act>
-cudaError_t with_width(int vector_lanes, const Act& act) {
+cudaError_t with_width(int vector_lanes, std::int64_t stretches, const Act& act) {
+  if (stretches >= std::int64_t{1} << 31) return cudaErrorInvalidValue;
   switch (vector_lanes) {
     case 8: return act.template operator()<8>();
     case 4: return act.template operator()<4>();

@@ -39,10 +39,10 @@ SIGMASCOPE_HOST_DEVICE inline Stretch empty_stretch() {
 
 SIGMASCOPE_HOST_DEVICE inline RowGroup empty_group() { return {empty_stretch(), -1}; }
 
-// Whether the sums of powers of n numbers about zero serve: the mean has at most 7/8 of the
+// Whether the sums of powers of numbers about zero serve: their mean has at most 7/8 of the
 // squares, which loses three bits, and no fourth power overflows.
-SIGMASCOPE_HOST_DEVICE inline bool serves(const PowerSums& s, double n) {
-  return s.first * (s.first / n) <= 0.875 * s.second && s.fourth < __builtin_huge_val();
+SIGMASCOPE_HOST_DEVICE inline bool serves(const PowerSums& s, double mean) {
+  return s.first * mean <= 0.875 * s.second && s.fourth < __builtin_huge_val();
 }
 
 // Central sums of n numbers from their sums about a pivot. multiply_add(a, b, c) is a b + c, with

@@ -135,8 +135,9 @@ void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Ex
   const auto multiplied_and_added = [](double a, double b, double c) {
     return multiply_add(a, b, c);
   };
-  if (serves(s, count)) return set_central(count, 0.0, s, multiplied_and_added, out);
-  const double pivot = e.minimum == e.maximum ? e.minimum : s.first / count;
+  const double mean = s.first / count;
+  if (serves(s, mean)) return set_central(count, 0.0, s, multiplied_and_added, out);
+  const double pivot = e.minimum == e.maximum ? e.minimum : mean;
   set_central(count, pivot, powers_about<From>(pivot, codes, n), multiplied_and_added, out);
 }
 

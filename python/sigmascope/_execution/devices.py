@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sigmascope._host.cuda_devices import cuda_devices
 from sigmascope._host.native import _core, cuda
 from sigmascope._host.results import (
@@ -36,7 +39,7 @@ USABLE = 0.9
 
 
 class Solvers(Protocol):
-    """The solvers of a native module, and its passes over elements."""
+    """The solvers of a native module, its passes over elements, and single products."""
 
     def krylov(self, a: Any, **options: Any) -> KrylovResult:
         """Search for the largest singular values."""
@@ -61,6 +64,15 @@ class Solvers(Protocol):
 
     def change(self, before: Any, after: Any, **options: Any) -> dict[str, Any]:
         """Sum products of the elements of two matrices and of their difference."""
+
+    def product_f64(self, a: Any, x: Any, verb: str, **options: Any) -> Any:
+        """Multiply a block by the matrix ("multiply"), its transpose ("adjoint") or both ("gram").
+
+        The product by both is A^T A x, and comes with A x.
+        """
+
+    def packed_gram(self, a: Any, **options: Any) -> NDArray[np.float64]:
+        """Form the lower triangle of A^T A, column after column."""
 
 
 @dataclass(frozen=True, slots=True)

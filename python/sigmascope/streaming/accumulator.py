@@ -18,13 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._host.files import open_regular
-from sigmascope._host.native import _core
-from sigmascope._host.threads import resolve_threads
-from sigmascope.errors import CheckpointError, NonFiniteError
+from sigmascope.errors import CheckpointError
 from sigmascope.matrices.arrays import real_array
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
-from sigmascope.spectra.units import scaled
 
 from .exact_sum import MOST_TERMS, ExactSum
 
@@ -192,10 +189,12 @@ class RowAccumulator(Accumulator):
         self.rows = 0
 
     @abstractmethod
-    def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
+    def update(self, rows: Any, *, num_threads: int | None = None, device: str = "cpu") -> Self:
         """Add rows, each of them once."""
 
-    def extend(self, parts: Iterable[Any], *, num_threads: int | None = None) -> Self:
+    def extend(
+        self, parts: Iterable[Any], *, num_threads: int | None = None, device: str = "cpu"
+    ) -> Self:
         """Add the items of an iterable: rows (n_cols,) or blocks of rows (any, n_cols).
 
         Each item is copied before the next is requested. Items are collected into panels of up to
@@ -208,21 +207,24 @@ class RowAccumulator(Accumulator):
         parts : iterable
             Items are rows, or anything that :func:`matrix` takes; a generator, for example.
         num_threads : int, optional
+        device : str
+            As for :meth:`update`.
         """
+        on: dict[str, Any] = {"num_threads": num_threads, "device": device}
         height, waiting, collected = self._panel_rows(), list[NDArray[Any]](), 0
 
         def flush() -> None:
             nonlocal waiting, collected
             panel, waiting, collected = waiting, [], 0
             if panel:
-                self.update(np.concatenate(panel), num_threads=num_threads)
+                self.update(np.concatenate(panel), **on)
 
         try:
             for part in parts:
                 block = self._of_width(_as_rows(part))
                 if block.shape[0] >= height:
                     flush()
-                    self.update(block, num_threads=num_threads)
+                    self.update(block, **on)
                     continue
                 waiting.append(np.asarray(block))
                 collected += block.shape[0]
@@ -260,31 +262,3 @@ def _as_rows(part: Any) -> Matrix:
     if isinstance(part, (list, tuple)):
         part = real_array(part)
     return matrix(part[None, :] if getattr(part, "ndim", 2) == 1 else part)
-
-
-def native_options(num_threads: int | None) -> dict[str, Any]:
-    """Return the common keyword arguments of the native algorithms, for data in memory."""
-    return {
-        "threads": resolve_threads(num_threads),
-        "panel_rows": 0,
-        "load_bytes": 0,
-        "progress": None,
-    }
-
-
-def surveyed(
-    a: Matrix, what: str, options: dict[str, Any], step: int = 8
-) -> tuple[Matrix, float, int]:
-    """Return a 2^-unit, its ||.||_F^2, and unit; NonFiniteError if an entry is not finite.
-
-    The unit is a multiple of `step`, and 0 unless squares would leave the range of float64.
-    """
-    seen = _core.survey(a._native, **options)
-    if seen["nan"] or seen["inf"]:
-        raise NonFiniteError(
-            f"the {what} hold {seen['nan']} NaN and {seen['inf']} infinite entries, "
-            f"the first at {seen['first_nonfinite']}"
-        )
-    unit = int(seen["unit"]) // step * step
-    fro2 = scaled(float(seen["fro2"]), 2 * (int(seen["unit"]) - unit))
-    return (a * 2.0**-unit if unit else a), fro2, unit

@@ -10,14 +10,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._host.native import _core
+from sigmascope._execution.memory import elementwise_need
+from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 from sigmascope.solvers.moments import element_sums, moments_of, norms_of, unit_of
 from sigmascope.spectra import Moments
 from sigmascope.spectra.units import scaled
 
-from .accumulator import RowAccumulator, native_options
+from .accumulator import RowAccumulator
 from .exact_sum import ExactSum
+from .native_calls import native_calls
 
 _COUNTED = ("zeros", "nan", "inf")
 
@@ -59,23 +61,28 @@ class MomentsAccumulator(RowAccumulator):
         self._dtype = ""  # dtype of the counted codes, or "mixed"
         self._codes: NDArray[np.int64] | None = None
 
-    def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
+    def update(self, rows: Any, *, num_threads: int | None = None, device: str = "cpu") -> Self:
         """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
 
-        NaN and infinity are counted, and left out of all other statistics.
+        NaN and infinity are counted, and left out of all other statistics. `device`: "cpu", or
+        "cuda" or "cuda:1" for a CUDA device, which looks at the elements, with the same bits.
 
         Raises
         ------
         ValueError
             If the width differs.
+        DeviceError, MemoryLimitError
+            If there is no such device, or it has no memory for the look.
         """
         a = self._of_width(matrix(rows))
         if a.shape[0] == 0:
             return self
-        options = native_options(num_threads)
-        raw = element_sums(
-            a, lambda b: _core.moments(b._native, histogram=self.histogram, **options)
-        )
+        calls = native_calls(a, elementwise_need, num_threads=num_threads, device=device)
+
+        def look(b: Matrix) -> dict[str, Any]:
+            return calls.module.moments(b._native, histogram=self.histogram, **calls.options)
+
+        raw = element_sums(a, look)
         with self._changing():
             self._add_powers(raw)
             for name in _COUNTED:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._display.text import amount
+from sigmascope._execution.memory import Need
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
@@ -17,8 +18,9 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD, SingularValues
 
-from .accumulator import RowAccumulator, native_options, surveyed
+from .accumulator import RowAccumulator
 from .exact_sum import ExactSum, grid_of
+from .native_calls import native_calls, surveyed
 
 
 class GramAccumulator(RowAccumulator):
@@ -51,8 +53,11 @@ class GramAccumulator(RowAccumulator):
         super().__init__(n_cols, g=ExactSum((n_cols * (n_cols + 1) // 2,)), f=ExactSum(()))
         self._require_memory(20, "an update of")
 
-    def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
+    def update(self, rows: Any, *, num_threads: int | None = None, device: str = "cpu") -> Self:
         """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
+
+        `device`: "cpu", or "cuda" or "cuda:1" for a CUDA device, which forms the Gram matrix of the
+        rows; the sums stay on the host.
 
         Raises
         ------
@@ -61,15 +66,18 @@ class GramAccumulator(RowAccumulator):
         NonFiniteError
             A row holds NaN or infinity; the accumulator is then unchanged.
         MemoryLimitError
-            Entries of other magnitudes than before would need more memory than the limit; the
-            accumulator is then unchanged.
+            Entries of other magnitudes than before would need more memory than the limit, or the
+            device has no memory for the Gram matrix; the accumulator is then unchanged.
+        DeviceError
+            If there is no such device.
         """
         a = self._of_width(matrix(rows))
         if a.shape[0] == 0:
             return self
-        options = native_options(num_threads)
-        a, fro2, unit = surveyed(a, "rows", options)
-        packed = _core.packed_gram(a._native, **options)
+        squares = Need(16 * self.n_cols**2, 0)  # sums, and those of a group of chains
+        calls = native_calls(a, lambda _: squares, num_threads=num_threads, device=device)
+        a, fro2, unit = surveyed(a, "rows", calls)
+        packed = calls.module.packed_gram(a._native, **calls.options)
         grids = self._sums["g"].grids
         if grids and grid_of(float(packed.max(initial=0.0))) + 2 * unit not in grids:
             self._require_memory(20, "another grid of sums in", more=1)

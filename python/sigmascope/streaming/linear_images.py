@@ -13,6 +13,8 @@ from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix, multiply
 from sigmascope.matrices.sources import matrix
 
+from .native_calls import NativeCalls
+
 Array = NDArray[np.float64]
 
 _RIGHT = 2**32
@@ -80,11 +82,12 @@ class TestMatrices:
         """(Upsilon | Theta)^T, (m, width + probes)."""
         return np.hstack([self._left[:, : self.width], self.theta])
 
-    def of_block(self, a: Matrix, row: int, column: int, options: dict[str, Any]) -> Images:
+    def of_block(self, a: Matrix, row: int, column: int, calls: NativeCalls) -> Images:
         """Return the images of a dense block whose first entry is at (row, column)."""
         rows, columns = slice(row, row + a.shape[0]), slice(column, column + a.shape[1])
-        images = _core.product_f64(a._native, self._right[columns], "multiply", **options)
-        adjoints = _core.product_f64(a._native, self._outer[rows], "adjoint", **options)
+        product, on = calls.module.product_f64, calls.options
+        images = product(a._native, self._right[columns], "multiply", **on)
+        adjoints = product(a._native, self._outer[rows], "adjoint", **on)
         core = _inner(self.phi[rows], images[:, self.width :])
         return self._images(images, adjoints, core, row, column)
 

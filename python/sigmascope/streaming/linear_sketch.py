@@ -4,24 +4,24 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sigmascope._execution import arguments
-from sigmascope.errors import NonFiniteError
+from sigmascope._execution.memory import product_need
 from sigmascope.matrices.arrays import check_unmasked, real_array
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import in_units, scaled
 
-from .accumulator import Accumulator, native_options, surveyed
+from .accumulator import Accumulator
 from .chances import chi_square_mean
 from .exact_sum import ExactSum
-from .linear_images import Images, TestMatrices
-
-Array = NDArray[np.float64]
+from .linear_images import Array, Images, TestMatrices
+from .native_calls import native_calls, require_finite, surveyed
 
 _STEP = 16  # exponents of units are multiples of it, as ExactSum requires
 
@@ -104,6 +104,7 @@ class LinearSketch(Accumulator):
         row: int | None = None,
         column: int | None = None,
         num_threads: int | None = None,
+        device: str = "cpu",
     ) -> Self:
         """Add a dense matrix of the shape of A, or a block whose first entry is at (row, column).
 
@@ -113,6 +114,8 @@ class LinearSketch(Accumulator):
             m x n; smaller if `row` or `column` gives its place (the other is then 0).
         row, column : int, optional
         num_threads : int, optional
+        device : str
+            "cpu", or "cuda" or "cuda:1" for a CUDA device, which multiplies.
 
         Raises
         ------
@@ -120,6 +123,8 @@ class LinearSketch(Accumulator):
             If it does not fit.
         NonFiniteError
             If it holds NaN or infinity; the sketch is then unchanged.
+        DeviceError, MemoryLimitError
+            If there is no such device, or it has no memory for the products.
         """
         a = matrix(delta)
         i, j = row or 0, column or 0
@@ -132,9 +137,10 @@ class LinearSketch(Accumulator):
             raise ValueError(f"a block {a.shape} at {(i, j)} does not fit into {self.shape}")
         if 0 in a.shape:
             return self
-        options = native_options(num_threads)
-        a, _, unit = surveyed(a, "numbers of the update", options, step=_STEP)
-        return self._add(self._test.of_block(a, i, j, options), unit)
+        need = partial(product_need, columns=self.width + max(self.core, self.probes))
+        calls = native_calls(a, need, num_threads=num_threads, device=device)
+        a, _, unit = surveyed(a, "numbers of the update", calls, step=_STEP)
+        return self._add(self._test.of_block(a, i, j, calls), unit)
 
     def update_outer(self, u: ArrayLike, v: ArrayLike) -> Self:
         """Add u v^T: vectors (m,) and (n,), or matrices (m, p) and (n, p).
@@ -153,7 +159,7 @@ class LinearSketch(Accumulator):
             raise ValueError(f"u {np.shape(u)} and v {np.shape(v)} have no product u v^T")
         if (len(U), len(V)) != self.shape:
             raise ValueError(f"u v^T is {len(U)} x {len(V)}, the sketch has {self.shape}")
-        _require_numbers(U, V)
+        require_finite(U, V)
         if U.size == 0:
             return self
         (U, left), (V, right) = in_units(U, _STEP), in_units(V, _STEP)
@@ -183,7 +189,7 @@ class LinearSketch(Accumulator):
             if places.min() < 0 or places.max() >= extent:
                 seen = f"{places.min()} to {places.max()}"
                 raise ValueError(f"{name} is {seen}, the sketch has the shape {self.shape}")
-        _require_numbers(numbers)
+        require_finite(numbers)
         numbers, unit = in_units(numbers, _STEP)
         return self._add(self._test.of_entries(rows, cols, numbers), unit)
 
@@ -292,9 +298,3 @@ class LinearSketch(Accumulator):
         """Return shape, options and number of updates."""
         m, n = self.shape
         return f"LinearSketch({m} x {n}, k={self.k}, width={self.width}, {self.updates} updates)"
-
-
-def _require_numbers(*arrays: Array) -> None:
-    for array in arrays:
-        if bad := int(np.sum(~np.isfinite(array))):
-            raise NonFiniteError(f"the numbers of the update hold {bad} NaN or infinite entries")

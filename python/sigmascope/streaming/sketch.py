@@ -4,21 +4,24 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution import arguments
+from sigmascope._execution.memory import product_need
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import multiply
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import scaled
 
-from .accumulator import RowAccumulator, native_options, surveyed
+from .accumulator import RowAccumulator
 from .chances import missed_by_sketch
 from .exact_sum import ExactSum
+from .native_calls import native_calls, surveyed
 
 
 class Sketch(RowAccumulator):
@@ -62,8 +65,11 @@ class Sketch(RowAccumulator):
         )
         self._omega: NDArray[np.float64] | None = None
 
-    def update(self, rows: Any, *, num_threads: int | None = None) -> Self:
+    def update(self, rows: Any, *, num_threads: int | None = None, device: str = "cpu") -> Self:
         """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
+
+        `device`: "cpu", or "cuda" or "cuda:1" for a CUDA device, which multiplies; the sums stay on
+        the host.
 
         Raises
         ------
@@ -71,15 +77,18 @@ class Sketch(RowAccumulator):
             If the width differs.
         NonFiniteError
             If a row holds NaN or infinity; the sketch is then unchanged.
+        DeviceError, MemoryLimitError
+            If there is no such device, or it has no memory for the products.
         """
         a = self._of_width(matrix(rows))
         if a.shape[0] == 0:
             return self
-        options = native_options(num_threads)
-        a, fro2, unit = surveyed(a, "rows", options)
+        need = partial(product_need, columns=self.width)
+        calls = native_calls(a, need, num_threads=num_threads, device=device)
+        a, fro2, unit = surveyed(a, "rows", calls)
         if self._omega is None:
             self._omega = _core.gaussian(self.n_cols, self.width, self.seed, 0, 1)
-        z, y = _core.product_f64(a._native, self._omega, "gram", **options)
+        z, y = calls.module.product_f64(a._native, self._omega, "gram", **calls.options)
         gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's bits depend on threads
         with self._changing():
             for name, term in {"z": z, "y": gram, "f": np.float64(fro2)}.items():

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Native functions of an update, on the processor or on a CUDA device."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._execution import arguments
+from sigmascope._execution.devices import Solvers
+from sigmascope._execution.memory_plan import NeedOf, device_nbytes
+from sigmascope._execution.options import CallOptions
+from sigmascope._host.native import _core
+from sigmascope._host.threads import resolve_threads
+from sigmascope.errors import NonFiniteError
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.spectra.units import scaled
+
+
+class NativeCalls(NamedTuple):
+    """Native module of an update, and the keyword arguments that its functions share."""
+
+    module: Solvers
+    options: dict[str, Any]
+
+
+def native_calls(
+    a: Matrix, need: NeedOf, *, num_threads: int | None = None, device: str = "cpu"
+) -> NativeCalls:
+    """Return the native functions for an update by `a`, which every call of them reads once.
+
+    Parameters
+    ----------
+    need
+        Bytes that the update takes on a CUDA device, in addition to panels of the matrix.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+    MemoryLimitError
+        If the device has no memory for what the update needs.
+    """
+    options = {
+        "threads": resolve_threads(num_threads),
+        "panel_rows": 0,
+        "load_bytes": 0,
+        "progress": None,
+    }
+    if device == "cpu":
+        return NativeCalls(cast(Solvers, _core), options)
+    call = CallOptions.of(a, device=device, num_threads=num_threads, cuda=True)
+    stored = device_nbytes(a, call, need, f"an update by {arguments.of_shape(a.shape)}")
+    on_device = {"device": call.device.index, "device_bytes": stored}
+    return NativeCalls(call.device.solvers, options | on_device)
+
+
+def require_finite(*arrays: NDArray[np.float64]) -> None:
+    """Raise NonFiniteError if an array of an update holds NaN or infinity."""
+    for array in arrays:
+        if bad := int(np.sum(~np.isfinite(array))):
+            raise NonFiniteError(f"the numbers of the update hold {bad} NaN or infinite entries")
+
+
+def surveyed(a: Matrix, what: str, calls: NativeCalls, step: int = 8) -> tuple[Matrix, float, int]:
+    """Return a 2^-unit, its ||.||_F^2, and unit; NonFiniteError if an entry is not finite.
+
+    The unit is a multiple of `step`, and 0 unless squares would leave the range of float64.
+    """
+    seen = calls.module.survey(a._native, **calls.options)
+    if seen["nan"] or seen["inf"]:
+        raise NonFiniteError(
+            f"the {what} hold {seen['nan']} NaN and {seen['inf']} infinite entries, "
+            f"the first at {seen['first_nonfinite']}"
+        )
+    unit = int(seen["unit"]) // step * step
+    fro2 = scaled(float(seen["fro2"]), 2 * (int(seen["unit"]) - unit))
+    return (a * 2.0**-unit if unit else a), fro2, unit

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Updates of accumulators and sketches on the simulated device: the processor's sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support.stored_types import TYPES
+
+import sigmascope as ss
+from sigmascope.errors import DeviceError, MemoryLimitError, NonFiniteError
+
+pytestmark = [
+    pytest.mark.unsanitized,
+    pytest.mark.skipif(ss.show_config()["isa"] == "scalar", reason="sums are fused on the device"),
+]
+
+SHAPE = (150, 70)
+MADE: dict[str, Callable[[], Any]] = {
+    "Sketch": lambda: ss.Sketch(SHAPE[1], 5),
+    "GramAccumulator": lambda: ss.GramAccumulator(SHAPE[1]),
+    "MomentsAccumulator": lambda: ss.MomentsAccumulator(SHAPE[1], row_norms=True),
+    "LinearSketch": lambda: ss.LinearSketch(SHAPE, 5),
+}
+accumulators = pytest.mark.parametrize("name", MADE)
+
+
+@pytest.fixture(autouse=True)
+def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Let the package see the simulated devices."""
+    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
+    return cuda_module
+
+
+def numbers(dtype: str, order: Any = "C") -> NDArray[Any]:
+    A = np.random.default_rng(3).standard_normal(SHAPE)
+    return np.array(A, order=order).astype(TYPES[dtype])
+
+
+def assert_same_sums(device: Any, host: Any) -> None:
+    """Gram matrices may be formed by a library; all other sums are the processor's."""
+    ours, theirs = device._arrays(), host._arrays()
+    assert ours.keys() == theirs.keys()
+    assert device._counts() == host._counts()
+    if isinstance(host, ss.GramAccumulator):
+        (one, unit, fro), (other, *scale) = device._in_units(), host._in_units()
+        assert [unit, fro] == scale
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-14 * fro**2)
+        return
+    for name, expected in theirs.items():
+        np.testing.assert_array_equal(ours[name], expected, err_msg=name)
+
+
+@accumulators
+@pytest.mark.parametrize("dtype", ["f64", "f32", "bf16", "f8_e4m3"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_updates_have_the_sums_of_the_processor(
+    name: str, dtype: str, order: Any, simulated: ModuleType
+) -> None:
+    a = numbers(dtype, order)
+    host, device = (MADE[name]().update(a, **on) for on in ({}, {"device": "cuda"}))
+    assert_same_sums(device, host)
+    assert simulated.simulator.violation() == ""
+    assert simulated.simulator.objects_in_use() == 0
+
+
+@accumulators
+@pytest.mark.parametrize("exponent", [-600, 600])
+def test_updates_of_any_magnitude(name: str, exponent: int) -> None:
+    a = np.ldexp(numbers("f64"), exponent)
+    host, device = (MADE[name]().update(a, **on) for on in ({}, {"device": "cuda"}))
+    assert_same_sums(device, host)
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if name != "LinearSketch"])
+def test_rows_of_an_iterable(name: str, simulated: ModuleType) -> None:
+    a = numbers("f32")
+    parts = [a[:60], a[60], a[61:]]
+    host, device = (MADE[name]().extend(iter(parts), **on) for on in ({}, {"device": "cuda"}))
+    assert device.rows == SHAPE[0]
+    assert_same_sums(device, host)
+    assert simulated.simulator.counts()["launches"] > 0
+
+
+def test_a_block_of_a_linear_sketch() -> None:
+    a = numbers("f32")[:90, :31]
+    host, device = (
+        ss.LinearSketch(SHAPE, 5).update(a, row=60, column=39, **on)
+        for on in ({}, {"device": "cuda:0"})
+    )
+    assert_same_sums(device, host)
+
+
+@accumulators
+def test_what_is_refused_changes_nothing(name: str, simulated: ModuleType) -> None:
+    a = numbers("f64")
+    made = MADE[name]()
+    with pytest.raises(DeviceError, match="'cuda:3' is not available; there is cuda:0"):
+        made.update(a, device="cuda:3")
+    simulated.simulator.restart(memory=64 << 20)
+    with pytest.raises(MemoryLimitError, match=r"an update by 150 x 70 needs .* on cuda:0"):
+        made.update(a, device="cuda")
+    assert simulated.simulator.counts()["launches"] == 0
+    simulated.simulator.restart()
+    if name != "MomentsAccumulator":
+        a[7, 3] = np.nan
+        with pytest.raises(NonFiniteError, match=r"first at \(7, 3\)"):
+            made.update(a, device="cuda")
+    assert made.updates == 0
+    assert_same_sums(made, MADE[name]())
+    assert simulated.simulator.objects_in_use() == 0
+
+
+def test_products_that_do_not_fit_are_named(simulated: ModuleType) -> None:
+    a = ss.matrix(numbers("f64"))._native
+    run = {"threads": 1, "panel_rows": 0, "load_bytes": 0, "progress": None}
+    on: dict[str, Any] = run | {"device": 0, "device_bytes": 0}
+    with pytest.raises(ValueError, match="a block of 70 rows does not fit"):
+        simulated.product_f64(a, np.ones((70, 2)), "adjoint", **on)
+    with pytest.raises(ValueError, match="unknown product on a device: split"):
+        simulated.product_f64(a, np.ones((70, 2)), "split", **on)
