@@ -119,7 +119,8 @@ inline py::array_t<double> to_numpy(const Small& x) {
 inline py::array_t<double> packed_triangle(const Small& g) {
   py::array_t<double> packed(g.cols * (g.cols + 1) / 2);
   double* out = packed.mutable_data();
-  for (std::int64_t j = 0; j < g.cols; ++j) out = std::copy_n(g.data() + j * (g.rows + 1), g.cols - j, out);
+  for (std::int64_t j = 0; j < g.cols; ++j)
+    out = std::copy_n(g.data() + j * (g.rows + 1), g.cols - j, out);
   return packed;
 }
 

@@ -4,8 +4,8 @@
 
 #include "kernels/change.hpp"
 #include "kernels/digest.cuh"
-#include "kernels/elements/stretch_sums.hpp"
 #include "kernels/launches.cuh"
+#include "kernels/simd/stretch_sums.hpp"
 #include "kernels/vector_order.cuh"
 
 namespace sigmascope::device {

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "kernels/decode.hpp"
-#include "kernels/elements/stretch_sums.hpp"
+#include "kernels/simd/stretch_sums.hpp"
 #include "matrix/dtype.hpp"
 #include "runtime.hpp"
 

@@ -9,7 +9,6 @@
 #include "kernels/blocks/block.hpp"
 #include "kernels/elements/element_pass.hpp"
 #include "kernels/elements/fingerprint.hpp"
-#include "kernels/elements/stretch_sums.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {

@@ -12,7 +12,6 @@
 #include "kernels/blocks/cpu.hpp"
 #include "kernels/blocks/pass_layout.hpp"
 #include "kernels/elements/element_codes.hpp"
-#include "kernels/elements/stretch_sums.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {

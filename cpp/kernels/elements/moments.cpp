@@ -7,7 +7,6 @@
 
 #include "kernels/blocks/block.hpp"
 #include "kernels/elements/element_pass.hpp"
-#include "kernels/elements/stretch_sums.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {

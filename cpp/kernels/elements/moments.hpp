@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "kernels/blocks/cpu.hpp"
-#include "kernels/elements/stretch_sums.hpp"
 #include "kernels/simd/isa.hpp"
 #include "matrix/matrix.hpp"
 

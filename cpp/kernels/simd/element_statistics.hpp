@@ -7,10 +7,10 @@
 
 #include <cstdint>
 
-#include "kernels/elements/stretch_sums.hpp"
 #include "kernels/simd/element_extremes.hpp"
 #include "kernels/simd/element_lanes.hpp"
 #include "kernels/simd/isa.hpp"
+#include "kernels/simd/stretch_sums.hpp"
 
 namespace sigmascope {
 namespace {

@@ -17,6 +17,7 @@
 #include "kernels/simd/element_kernels.hpp"
 #include "kernels/simd/gram_kernels.hpp"
 #include "kernels/simd/product_kernels.hpp"
+#include "kernels/simd/stretch_sums.hpp"
 #include "kernels/simd/tile_kernels.hpp"
 
 namespace sigmascope {
