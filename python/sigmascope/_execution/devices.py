@@ -91,6 +91,8 @@ class Device:
         Library whose arrays singular vectors are returned as; None: NumPy.
     remarks : tuple of str
         Further notes of a result.
+    is_share : bool
+        Whether `nbytes` is a share of the memory, which others may not add to.
     """
 
     name: str = "cpu"
@@ -98,6 +100,12 @@ class Device:
     nbytes: int = 0
     library: ArrayLibrary | None = None
     remarks: tuple[str, ...] = ()
+    is_share: bool = False
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether it is a CUDA device."""
+        return self.index is not None
 
     @property
     def solvers(self) -> Solvers:
@@ -116,9 +124,13 @@ class Device:
         """Notes of a result that was not computed on the CPU."""
         return () if self.index is None else (f"computed on {self.name}", *self.remarks)
 
+    def share(self, nbytes: int) -> Device:
+        """Return the same device, of which a call may take so many bytes and no more."""
+        return replace(self, nbytes=nbytes, is_share=True)
+
     def with_room(self, nbytes: int) -> Device:
         """Return the same device, with what other libraries gave back if it has not so much."""
-        if self.index is None or nbytes <= self.nbytes:
+        if self.index is None or self.is_share or nbytes <= self.nbytes:
             return self
         now = replace(self, nbytes=_usable_nbytes(self.index))
         if nbytes > now.nbytes and release_memory(self.index):

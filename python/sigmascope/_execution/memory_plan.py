@@ -85,13 +85,16 @@ class MemoryPlan:
         raise MemoryLimitError(options.refusal(what, amount(least)))
 
     @classmethod
-    def leanest(cls, a: Matrix, options: CallOptions, need: NeedOf) -> Self:
-        """Read the matrix in the way of :func:`least_memory`, whether that fits or not."""
+    def leanest(cls, a: Matrix, options: CallOptions, need: NeedOf, what: str) -> Self:
+        """Read the matrix in the way of :func:`least_memory`, whether that fits the host or not.
+
+        MemoryLimitError, which names the call as `what`, if a device has no memory for it.
+        """
         remainder = remainder_nbytes(a, options)
         ways = _ways(a, options, need, hold=True)
         taken = options.reserved + remainder
         loaded, layout, _ = min(ways, key=lambda way: way[2].plus(taken).limit)
-        on_device = device_nbytes(a, options, need, "a search")
+        on_device = device_nbytes(a, options, need, what)
         return cls(options, layout, loaded, False, remainder > 0, remainder, on_device)
 
     @property
@@ -171,7 +174,7 @@ def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> i
     """
     if options.device.index is None:
         return 0
-    taken = _taken_on_device(a, options, need)
+    taken = device_need(a, options, need)
     device = options.device.with_room(taken)
     if taken > device.nbytes:
         others = users_of_memory(options.device.index)
@@ -187,11 +190,18 @@ def fits_device(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
     """Tell whether a CUDA device has memory for what a call needs; the CPU always does."""
     if options.device.index is None:
         return True
-    taken = _taken_on_device(a, options, need)
+    taken = device_need(a, options, need)
     return taken <= options.device.with_room(taken).nbytes
 
 
-def _taken_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> int:
+def stays_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
+    """Tell whether the stored numbers stay on the device of a call; those of the CPU always do."""
+    device = options.device
+    return device.index is None or device_need(a, options, need) + a.nbytes <= device.nbytes
+
+
+def device_need(a: Matrix, options: CallOptions, need: NeedOf) -> int:
+    """Return the bytes of a CUDA device that a call needs, without the stored numbers."""
     needed = need(layout_of(a, options))
     return needed.peak + DEVICE_PANELS + _parts_nbytes(a, options, needed.columns)
 

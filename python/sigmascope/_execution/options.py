@@ -62,10 +62,11 @@ class CallOptions:
         Of each worker: `num_threads`, or 1.
     device : Device
         From `device`: "cpu"; "cuda", the first CUDA device, or "cuda:1" for another; by default the
-        GPU that the arrays of the matrix lie on, else "cpu". `memory` is that of the host; a device
-        has what is free on it. The matrix stays there if it fits, else every pass copies it. Arrays
-        on a GPU are used where they are, and singular vectors are returned as arrays of the same
-        library on that GPU (of CuPy or torch; NumPy's in the case of another one, or of several).
+        GPU that the arrays of the matrix lie on, else "cpu"; or a Device, with the share of its
+        memory that a call in a scan may take. `memory` is that of the host; a device has what is
+        free on it. The matrix stays there if it fits, else every pass copies it. Arrays on a GPU
+        are used where they are, and singular vectors are returned as arrays of the same library on
+        that GPU (of CuPy or torch; NumPy's in the case of another one, or of several).
     fro2 : float or None
         ||A||_F^2 of a matrix that was looked at; with a fingerprint it spares that.
     fingerprint : int or None
@@ -91,7 +92,7 @@ class CallOptions:
         a: Matrix,
         *,
         precision: str | None = None,
-        device: str | None = None,
+        device: str | Device | None = None,
         num_threads: int | None = None,
         memory_limit: int | str | None = None,
         reserved: int = 0,
@@ -111,7 +112,7 @@ class CallOptions:
         if a.device != "cpu" and not cuda:
             alone = "this function computes on 'cpu' alone"
             raise DeviceError(f"{alone}, and the matrix lies on {a.device}; {COPIED}")
-        chosen = device_for(a, device)
+        chosen = device if isinstance(device, Device) else device_for(a, device)
         if chosen.index is not None and not cuda:
             raise DeviceError(f"this function computes on 'cpu' alone, not on {device!r}")
         if chosen.index is not None and executor is not None:
@@ -130,8 +131,7 @@ class CallOptions:
             raise ValueError(f"reserved must not be negative, it is {reserved}")
         arguments.check_seed(fingerprint or 0, "fingerprint")
         if precision is None:
-            on_cuda = chosen.index is not None
-            precision = rounding.coarsest_for(a, precisions, on_cuda=on_cuda)
+            precision = rounding.coarsest_for(a, precisions, on_cuda=chosen.is_cuda)
         return cls(
             threads=resolve_threads(num_threads),
             memory=resolve_memory(memory_limit),

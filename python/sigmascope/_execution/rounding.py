@@ -19,28 +19,21 @@ _PAYS_FROM = 512
 _NEEDS = {"mixed": "dot_bf16", "split": "tiles"}
 
 
-def coarsest(precisions: tuple[str, ...], shape: tuple[int, int]) -> str:
+def coarsest(precisions: tuple[str, ...], a: Matrix, *, on_cuda: bool = False) -> str:
     """Return the coarsest of these that is faster than float32, or that.
 
-    The processor must have an instruction for it, and the matrix be large.
+    The device must have an instruction for it, and the matrix be large. Tensor cores multiply what
+    is rounded to bfloat16, and of more bits only what is stored in it.
     """
-    has = _core.config()
-    fast = [name for name, instruction in _NEEDS.items() if name in precisions and has[instruction]]
-    return fast[0] if fast and min(shape) >= _PAYS_FROM else "float32"
+    if on_cuda:
+        made: tuple[str, ...] = ("mixed", "split") if a.dtype == "bf16" else ("mixed",)
+    else:
+        has = _core.config()
+        made = tuple(name for name, instruction in _NEEDS.items() if has[instruction])
+    fast = [name for name in _NEEDS if name in precisions and name in made]
+    return fast[0] if fast and min(a.shape) >= _PAYS_FROM else "float32"
 
 
 def coarsest_for(a: Matrix, precisions: tuple[str, ...], *, on_cuda: bool = False) -> str:
     """Return the precision that a call on `a` takes by default, of those it allows."""
-    if a.precision == "float64":
-        return "float64"
-    return _coarsest_on_cuda(a, precisions) if on_cuda else coarsest(precisions, a.shape)
-
-
-def _coarsest_on_cuda(a: Matrix, precisions: tuple[str, ...]) -> str:
-    """Return the coarsest precision whose products tensor cores make.
-
-    They multiply what is rounded to bfloat16, and of more bits only what is stored in it.
-    """
-    made = ("mixed", "split") if a.dtype == "bf16" else ("mixed",)
-    fast = [name for name in precisions if name in made]
-    return fast[0] if fast and min(a.shape) >= _PAYS_FROM else "float32"
+    return "float64" if a.precision == "float64" else coarsest(precisions, a, on_cuda=on_cuda)

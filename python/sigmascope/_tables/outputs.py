@@ -75,10 +75,20 @@ def check_outputs(
     return None, []
 
 
-def limit_of(header: Header | None) -> int | None:
-    """Return the memory limit in a journal's header, or None if this machine has less memory."""
-    limit: int | None = None if header is None else header["options"]["memory_limit"]
-    return limit if limit is not None and limit <= available_memory() else None
+class Limits(NamedTuple):
+    """Bytes of the host and of a device that a journal's run may take; None: not known."""
+
+    host: int | None
+    device: int | None
+
+
+def limits_of(header: Header | None) -> Limits:
+    """Return the memory of a journal's run; that of the host only if this machine has as much."""
+    if header is None:
+        return Limits(None, None)
+    limit: int = header["options"]["memory_limit"]
+    host = limit if limit <= available_memory() else None
+    return Limits(host, header["options"].get("device_memory"))
 
 
 def resumed(path: Path, header: Header, rows: list[Row], now: T) -> T:
@@ -123,9 +133,9 @@ class Outputs(Generic[T]):
         return self._new if self._resumed is None else [self._resumed, *self._new]
 
     @property
-    def memory_limit(self) -> int | None:
-        """Memory limit of the journal that is resumed; None without one, or with less memory."""
-        return limit_of(None if self._resumed is None else self._resumed.header)
+    def limits(self) -> Limits:
+        """The memory of the run that is resumed."""
+        return limits_of(None if self._resumed is None else self._resumed.header)
 
     def begin(self, table: T) -> T:
         """Write headers, and the rows of a resumed journal into new ones; return the table.

@@ -14,11 +14,12 @@ from sigmascope.errors import CheckpointError
 
 from .journal import Header
 
-FREE = ("num_threads", "memory_limit")
+FREE = ("num_threads", "memory_limit", "device", "device_memory")
 """Options that may differ between two parts of one scan.
 
-No number depends on the first. The second may lead to another method, which the row states; a scan
-that is resumed uses the limit of its journal.
+No number depends on the number of threads. The memory of the host and of a device may lead to
+another method, which the row states; a scan that is resumed uses that of its journal. Devices of one
+kind give the same bits; their kind is in the record of the engine.
 """
 
 
@@ -57,7 +58,7 @@ def differences(then: Header, now: Header, *, among: Iterable[str] = ()) -> list
     for member in among:
         before, after = then.get(member), now.get(member)  # a comparison has no shard
         if member == "engine":
-            texts += _changes(then[member], now[member])
+            texts += _changes(*({"device": "cpu"} | header[member] for header in (then, now)))
         elif before != after:
             texts.append(f"{member} was {_brief(before)}, is {_brief(after)}")
     return texts

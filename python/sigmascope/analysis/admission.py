@@ -8,11 +8,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from operator import itemgetter
 from typing import Any
 
 from sigmascope._display.text import amount
 from sigmascope._execution.memory import Need
-from sigmascope._execution.memory_plan import MemoryPlan, layout_of, least_memory
+from sigmascope._execution.memory_plan import (
+    MemoryPlan,
+    fits_device,
+    layout_of,
+    least_memory,
+    stays_on_device,
+)
 from sigmascope._execution.options import CallOptions
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
@@ -89,14 +96,29 @@ def memory_left(a: Matrix, **how: Any) -> int:
     held = a.nbytes if a.in_memory else plan.loaded_nbytes
     if not held:
         return 0
-    needed = chosen.need(plan.layout).plus(held + plan.copy_nbytes)
+    needed = chosen.need_of(a, call)(plan.layout).plus(held + plan.copy_nbytes)
     return max(call.memory - call.reserved - needed.peak, 0)
 
 
 def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
     """Return the route of `a`, and its need without the bytes of `a` once these are read."""
     chosen, call = Asked.of(**how).chosen(a)
-    return chosen, chosen.need(layout_of(a, call, held=True))
+    return chosen, chosen.need_of(a, call)(layout_of(a, call, held=True))
+
+
+def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> bool:
+    """Tell whether a share of a device holds the numbers of `a` and allows the same method as all.
+
+    `share`, `full`: the arguments, as :meth:`Asked.of` takes them, with a share of the memory and
+    with all of it. True on the CPU.
+    """
+    part, call = Asked.of(**share).chosen(a)
+    if call.device.index is None:
+        return True
+    whole, whole_call = Asked.of(**full).chosen(a)
+    same = part.effort == whole.effort
+    same = same and part.may_find_all(a, call) == whole.may_find_all(a, whole_call)
+    return same and stays_on_device(a, call, part.need_of(a, call))
 
 
 # ------------------------------------------------------------------------------- what of less fits
@@ -154,12 +176,15 @@ def _combined(a: Matrix, asked: Asked, refused: Route, fits: _Fits) -> list[str]
 
 
 def _least_of_all(a: Matrix, asked: Asked) -> str:
-    needed, memory, effort = min(
-        (least_memory(a, call, chosen.need), call.memory, effort)
+    least = [
+        (least_memory(a, call, need := chosen.need_of(a, call)), effort, call, need)
         for effort in EFFORTS
         for chosen, call in _valid(a, replace(_bare(asked), effort=effort, k=1))
-    )
-    sure = "fits" if needed > memory else "is sure to fit"
+    ]
+    needed, effort, call, _ = min(least, key=itemgetter(0, 1))
+    if not any(fits_device(a, call, need) for _, _, call, need in least):
+        return f"nothing less fits on {call.device.name}"
+    sure = "fits" if needed > call.memory else "is sure to fit"
     return f"nothing less {sure}: effort {effort!r} with k = 1 needs {amount(needed)}"
 
 
@@ -181,8 +206,8 @@ def _largest_rank(a: Matrix, asked: Asked, most: int, fits: _Fits) -> int:
 def _fits(a: Matrix, asked: Asked, wanted: _Fits = _Fits.SURELY) -> _Fits:
     """Return the degree to which a call fits the memory, up to the one that is wanted."""
     for chosen, call in _valid(a, asked):
-        if least_memory(a, call, chosen.need) <= call.memory:
-            surely = wanted == _Fits.SURELY and chosen.most(a, call) <= call.memory
+        if chosen.fits(a, call):
+            surely = wanted == _Fits.SURELY and chosen.fits(a, call, grown=True)
             return _Fits.SURELY if surely else _Fits.EXPECTED
     return _Fits.NOT
 

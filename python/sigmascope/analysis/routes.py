@@ -15,7 +15,13 @@ from typing import Any
 from sigmascope._display.text import amount
 from sigmascope._execution import arguments, costs
 from sigmascope._execution.memory import Need, values_need
-from sigmascope._execution.memory_plan import MemoryPlan, least_memory
+from sigmascope._execution.memory_plan import (
+    MemoryPlan,
+    NeedOf,
+    fits_device,
+    least_memory,
+    with_group_sums,
+)
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.passes import MIB, PassLayout
 from sigmascope._execution.rounding import DENSITIES, SEARCHES, coarsest
@@ -82,7 +88,12 @@ class Route:
         """
         if call.executor is not None:  # every worker would have to send a Gram matrix
             return False
-        return least_memory(a, call.with_reserved(0), self.all_values.need) <= call.memory
+        return self.all_values.fits(a, call.with_reserved(0))
+
+    def fits(self, a: Matrix, call: CallOptions, *, grown: bool = False) -> bool:
+        """Tell whether there is memory for it, on the host and on the device of the call."""
+        need = self.need_of(a, call, grown=grown)
+        return least_memory(a, call, need) <= call.memory and fits_device(a, call, need)
 
     @property
     def what(self) -> str:
@@ -150,6 +161,11 @@ class Route:
             needed = needed.followed_by(gathered).followed_by(again.plus(gathered.arrays + kept))
         return needed._replace(working=needed.working + GENERATORS) if self.measures else needed
 
+    def need_of(self, a: Matrix, call: CallOptions, *, grown: bool = False) -> NeedOf:
+        """Return :meth:`need` as a function of the layout, for the device of a call."""
+        need = partial(self.need, grown=grown)
+        return with_group_sums(need, a, call) if self.search is None else need
+
     def _once(self, layout: PassLayout, grown: bool) -> Need:
         def of(search: KrylovSettings) -> Need:
             if grown:
@@ -168,16 +184,17 @@ class Route:
 
     def most(self, a: Matrix, call: CallOptions) -> int:
         """Return the least limit that allows the call whatever the values are."""
-        return least_memory(a, call, partial(self.need, grown=True))
+        return least_memory(a, call, self.need_of(a, call, grown=True))
 
     def fit_memory(self, a: Matrix, call: CallOptions) -> MemoryPlan:
         """Choose what is held; MemoryLimitError says the least limit that would allow it."""
-        least = least_memory(a, call, self.need)
+        need = self.need_of(a, call)
+        least = least_memory(a, call, need)
         if least > call.memory:
             most = self.most(a, call)
             more = f" (up to {amount(most)} if its values span much)" if most > least else ""
             raise MemoryLimitError(call.refusal(self.what, amount(least) + more))
-        return MemoryPlan.fit(a, call, self.need, self.what)
+        return MemoryPlan.fit(a, call, need, self.what)
 
     def spare(self, a: Matrix, plan: MemoryPlan) -> int:
         """Return the bytes of the limit that are left for a part of a matrix that is read again.
@@ -196,7 +213,7 @@ class Route:
 def options_for(a: Matrix, effort: str, **options: Any) -> CallOptions:
     """Resolve the options of :func:`sigmascope.spectrum`, whose effort says what may be rounded."""
     precisions = SEARCHES if effort == "top" else DENSITIES
-    return CallOptions.of(a, precisions=precisions, **options)
+    return CallOptions.of(a, precisions=precisions, cuda=True, **options)
 
 
 def route(
@@ -236,8 +253,8 @@ def route(
         return asked.all_values
     # If neither fits, what is refused is the one that takes less.
     alone, every = call.with_reserved(0), asked.all_values
-    cheaper = least_memory(a, alone, every.need) < least_memory(a, alone, asked.need)
-    return every if cheaper else asked
+    needs = (least_memory(a, alone, each.need_of(a, alone)) for each in (every, asked))
+    return every if next(needs) < next(needs) else asked
 
 
 def _route(
@@ -245,7 +262,9 @@ def _route(
 ) -> Route:
     every = Route.every(a, k, accuracy)
     if vectors:
-        precision = call.precision if call.precision == "float64" else coarsest(SEARCHES, a.shape)
+        precision = call.precision
+        if precision != "float64":
+            precision = coarsest(SEARCHES, a, on_cuda=call.device.is_cuda)
         block = min(costs.best_block(a.shape, k, tol, precision), *a.shape)
         vectors_too = KrylovSettings(
             a.shape, every.k, tol, block, precision, vectors, density=False

@@ -13,6 +13,7 @@ import numpy as np
 
 from sigmascope import statistics
 from sigmascope._execution import arguments
+from sigmascope._execution.devices import CPU
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import SEARCHES, coarsest_for
 from sigmascope._host.memory import resolve_memory
@@ -90,7 +91,10 @@ def spectrum(
     NonFiniteError
         If A holds NaN or infinity: how many, and where the first is.
     MemoryLimitError
-        If the effort, or a measure on request, does not fit into memory_limit.
+        If the effort, or a measure on request, does not fit into memory_limit, or into the free
+        memory of the device.
+    DeviceError
+        If the device is not available; the message says what there is.
 
     Notes
     -----
@@ -99,6 +103,19 @@ def spectrum(
     A matrix in files that fits into memory_limit together with what the call needs
     (:mod:`sigmascope._execution.memory`) is read from disk once. Of a larger matrix, the part that
     fits is read once.
+
+    With ``device="cuda"`` the device computes the products, the basis and the Gram matrices of the
+    matrix and of its permutations. The CPU computes the statistics of the elements, "alpha_farms",
+    the spectrum of a LowRank, eigenvalues of small matrices and the measures themselves.
+    `Spectrum.device` names the device that found the singular values.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> A = np.random.default_rng(0).standard_normal((300, 200))
+    >>> found = ss.spectrum(A, effort="top", k=4)           # device="cuda" on a CUDA device
+    >>> found.device, found.converged
+    ('cpu', True)
     """
     if isinstance(A, LowRank):
         return A.spectrum(k, memory_limit=options.get("memory_limit"))
@@ -108,6 +125,8 @@ def spectrum(
     options["memory_limit"] = resolve_memory(options.get("memory_limit"))
     asked = Asked(effort, k, tol, accuracy, check_measures(measures), vectors, options)
     chosen, call = asked.chosen(a)
+    # The free memory of a device is asked for once.
+    asked = replace(asked, options={**options, "device": call.device})
     plan = asked.fit_memory(a, chosen, call)
     request = Request(chosen, call, tol, max_passes, seed, elements, time.perf_counter())
     if plan.loaded_nbytes:  # one read of the file for everything that follows
@@ -150,7 +169,8 @@ def _with_statistics(a: Matrix, request: Request) -> Spectrum:
     """Look at every element once, then compute the spectrum and the measures on request."""
     seen = None
     if request.elements:
-        seen = element_moments(a, request.call.with_precision(a.precision))
+        on_cpu = replace(request.call, device=CPU)
+        seen = element_moments(a, on_cpu.with_precision(a.precision))
         if seen.nan or seen.inf:
             raise NonFiniteError(
                 f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
@@ -185,7 +205,7 @@ def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> S
     result = result.scaled(unit)
     svd = None
     if route.vectors:
-        search = call.with_precision(coarsest_for(a, SEARCHES))
+        search = call.with_precision(coarsest_for(a, SEARCHES, on_cuda=call.device.is_cuda))
         svd = triplets(a, search, k, tol=request.tol, seed=request.seed)
     return Spectrum(
         shape=a.shape,
@@ -206,8 +226,9 @@ def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> S
         seed=request.seed,
         seconds=request.elapsed,
         num_threads=result.num_threads,
+        device=call.device.name,
         converged=True,
-        notes=route.notes + result.notes,
+        notes=route.notes + tuple(n for n in result.notes if n not in call.device.notes),
         svd=svd,
     )
 
@@ -248,6 +269,7 @@ def _searched(
         seed=seed,
         seconds=seconds,
         num_threads=call.threads,
+        device=call.device.name,
         converged=result["converged"],
         notes=route.notes + krylov_notes(result) + beyond(unit, fro_norm),
         svd=triplets_of(result, call, search, seed, seconds) if route.vectors else None,
@@ -262,7 +284,8 @@ def _with_requested(found: Spectrum, a: Matrix, request: Request) -> Spectrum:
     here = replace(request.call, executor=None, fro2=None)
     measures = dict(found.measures)
     if "alpha_farms" in route.measures:
-        parts, floor = requested.farms(a, seed, here.with_precision(a.precision))
+        on_cpu = replace(here, device=CPU).with_precision(a.precision)
+        parts, floor = requested.farms(a, seed, on_cpu)
         with suppress(ValueError):  # undefined: no power law in half of the values
             measures["alpha_farms"] = statistics.alpha_farms(parts, floor)
     if route.permutes:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from sigmascope._display.text import path_text
 from sigmascope._execution.build import engine
 from sigmascope._execution.memory import keeping
+from sigmascope._execution.several_devices import device_record
 from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
 from sigmascope._running.ordered import ThreadTasks, submission_order
 from sigmascope._running.progress import Progress
@@ -139,7 +140,7 @@ def compare(
             expected=len(pairs),
             notes=tuple(_notes(*both)),
             files=(*_named("before", files[0]), *_named("after", files[1])),
-            engine=engine(),
+            engine=engine() | device_record(options.devices),
         )
 
         def read_entries(pair: Pair) -> Row:

@@ -54,6 +54,7 @@ def _evidence(spectra: Mapping[str, Spectrum], passes: int, num_threads: int) ->
         "passes": passes + sum(one.passes for one in spectra.values()),
         "seed": first.seed,
         "num_threads": num_threads,
+        "device": _joined(one.device for one in spectra.values()),
         "converged": all(one.converged for one in spectra.values()),
         "notes": _notes(spectra),
     }

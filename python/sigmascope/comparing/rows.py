@@ -15,7 +15,8 @@ outcome              `status`: "analysed", "entrywise" (no spectrum: vectors, sc
                      may not occur again
 evidence             `rows` and `columns` that were compared, `effort`, `k`, `method`, `precision`,
                      `passes` (over all spectra), `seed`, `seconds` (of all threads: those of all
-                     rows add up), `num_threads`, `converged`, `notes`
+                     rows add up), `num_threads`, `device` (which found the values), `converged`,
+                     `notes`
 measures X           for every measure X of a scan: `before_X`, `after_X`; `change_X`, after minus
                      before; `delta_X` of dW = after - before; `projected_X` of dW - c before, the
                      part of dW that is orthogonal to `before`; each with `..._error`
@@ -103,6 +104,7 @@ _EVIDENCE: dict[str, Kind] = {
         "seed",
         "seconds",
         "num_threads",
+        "device",
         "converged",
         "notes",
     )
@@ -186,8 +188,9 @@ _NEW_MEASURES = ("mp_lower_outliers", "correlation_traps")
 _ADDED = (
     frozenset(_ENTRIES)
     | frozenset(_UPDATE)
+    | {"device"}
     | frozenset(column for column in _MEASURES if any(name in column for name in _NEW_MEASURES))
 )
 """Columns that earlier versions lack."""
 
-COMPARISON = Schema("sigmascope.comparison", 3, "comparison", COLUMNS, (1, 2, 3), _ADDED)
+COMPARISON = Schema("sigmascope.comparison", 4, "comparison", COLUMNS, (1, 2, 3, 4), _ADDED)

@@ -13,6 +13,8 @@ from sigmascope.scanning import ScanPlan, TensorPlan
 from .tables import listed, show_table
 
 _HEADERS = ["role", "shape", "dtype", "n", "effort", "passes", "read", "memory", "time"]
+_ON_DEVICE = ["role", "shape", "dtype", "n", "effort", "passes", "copied", "memory", "device"]
+"""On a CUDA device, how often a matrix is copied to it, and its memory there, in place of time."""
 
 
 def show_plan(out: Console, plan: ScanPlan) -> None:
@@ -20,21 +22,23 @@ def show_plan(out: Console, plan: ScanPlan) -> None:
     out.print(printable(plan.checkpoint), soft_wrap=True)
     out.print()
     if plan.accepted:
-        show_table(out, "", _HEADERS, _lines(plan.accepted), left=3)
+        headers = _ON_DEVICE if plan.device else _HEADERS
+        show_table(out, "", headers, _lines(plan), left=3)
     listed(out, "Refused:", [f"{tensor.name}: {tensor.refused}" for tensor in plan.refused])
     listed(out, "Cannot be read:", [f"{name}: {why}" for name, why in plan.unreadable.items()])
     listed(out, "Remarks:", list(plan.notes))
     _totals(out, plan)
 
 
-def _lines(tensors: Sequence[TensorPlan]) -> list[list[str]]:
+def _lines(plan: ScanPlan) -> list[list[str]]:
     """Return one line for all matrices of the same role, shape and plan."""
-    several = len({tensor.tower for tensor in tensors}) > 1
+    several = len({tensor.tower for tensor in plan.accepted}) > 1
     groups: dict[tuple[str, ...], list[TensorPlan]] = {}
-    for tensor in tensors:
+    for tensor in plan.accepted:
         role = f"{tensor.tower} {tensor.role}" if several else tensor.role
         shape = dimensions((tensor.rows, tensor.columns))
-        read = "once" if tensor.held else "each pass"
+        once = tensor.stays_on_device if tensor.device_bytes else tensor.held
+        read = "once" if once else "each pass"
         key = (role, shape, tensor.dtype, tensor.effort, str(tensor.passes), read)
         groups.setdefault(key, []).append(tensor)
     return [
@@ -47,10 +51,16 @@ def _lines(tensors: Sequence[TensorPlan]) -> list[list[str]]:
             passes if effort == "exact" else f"~{passes}",
             read,
             amount(max(tensor.peak_bytes for tensor in group)),
-            duration(sum(tensor.seconds for tensor in group)),
+            _device_memory(group) if plan.device else duration(sum(t.seconds for t in group)),
         ]
         for (role, shape, dtype, effort, passes, read), group in groups.items()
     ]
+
+
+def _device_memory(tensors: Sequence[TensorPlan]) -> str:
+    """Return the most memory of a device; a change that an adapter makes is on the CPU."""
+    most = max(tensor.device_bytes for tensor in tensors)
+    return amount(most) if most else "none"
 
 
 def _totals(out: Console, plan: ScanPlan) -> None:
@@ -58,17 +68,41 @@ def _totals(out: Console, plan: ScanPlan) -> None:
         out.print(line, soft_wrap=True)
     if plan.accepted:
         at_once = f", {plan.workers} at once" if plan.workers > 1 else ""
+        time = f", in about {duration(plan.seconds)} "
+        time += f"({duration(plan.least_seconds)} to {duration(plan.most_seconds)})"
         out.print(
             f"{counted(len(plan.accepted), 'matrix', 'matrices')}{at_once}: {size(plan.nbytes)} "
-            f"stored, {size(plan.read_bytes)} read, in about {duration(plan.seconds)} "
-            f"({duration(plan.least_seconds)} to {duration(plan.most_seconds)})."
+            f"stored, {size(plan.read_bytes)} read{'' if plan.device else time}.",
+            soft_wrap=bool(plan.device),
         )
     for line in _memory(plan):
         out.print(line, soft_wrap=True)
+    if plan.device:
+        for line in _device(plan):
+            out.print(line, soft_wrap=True)
+        return
     rates = plan.rates
     parts = [f"{rates.float32 / 1e9:.0f} GFLOP/s in float32", f"{rates.threads} threads"]
     parts += [f"files at {size(rates.file)}/s"] if rates.file else []
     out.print(f"Measured just now: {', '.join(parts)}.")
+
+
+def _device(plan: ScanPlan) -> Iterator[str]:
+    """Yield sentences on the memory of the CUDA devices, and on what is copied to them."""
+    several = "each of " if "," in (plan.device or "") else ""
+    where = f"{several}{plan.device}"
+    yield (
+        f"At most {amount(plan.device_peak_bytes)} of the memory of {where}, of which the scan may "
+        f"take {amount(plan.device_memory)}."
+    )
+    copied = [t for t in plan.accepted if t.device_bytes and not t.stays_on_device]
+    if copied:
+        verb = "does" if len(copied) == 1 else "do"
+        yield (
+            f"{counted(len(copied), 'matrix', 'matrices')} {verb} not fit there with what the "
+            "search needs: every pass copies the numbers to the device."
+        )
+    yield "The speed of a CUDA device is not measured: no time is estimated."
 
 
 def _part(plan: ScanPlan) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from sigmascope._display.text import path_text
 from sigmascope._execution.build import engine
+from sigmascope._execution.several_devices import device_record
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.tasks import Options
@@ -46,6 +47,6 @@ def empty_table(
         expected=expected,
         notes=checkpoint.notes,
         files=identities(checkpoint),
-        engine=engine(),
+        engine=engine() | device_record(options.devices),
         shard=part,
     )

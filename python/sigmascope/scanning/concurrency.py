@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Threads and memory divided among matrices that are analysed at the same time in one process."""
+"""Threads and memory divided among matrices that are analysed at the same time in one process.
+
+The memory is that of the host and, for CUDA devices, that of each device.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ from threading import Condition
 from typing import Self
 
 from sigmascope._execution.memory import MINIMUM
+from sigmascope._running.device_slots import most_on_device
 from sigmascope._running.tasks import TENSOR_ERRORS, Options
 from sigmascope.adapters import Scannable
-from sigmascope.analysis.admission import in_memory
+from sigmascope.analysis.admission import fits_share, in_memory
 from sigmascope.analysis.low_rank import LowRank
 
 from .items import Item
@@ -51,12 +55,12 @@ class ConcurrencyPlan:
         """Choose the largest number of workers for which most matrices fit into their share.
 
         A matrix fits if its share of the memory allows the same method as all the memory, with the
-        stored bytes in memory.
+        stored bytes in memory: in that of the host, and in that of its device if it has one.
         """
         total = sum(item.stored_bytes for item in items)
         workers = min(options.num_threads, options.memory_limit // MINIMUM)
         while workers > 1:
-            each = options.per_worker(workers)
+            each = options.per_worker(workers, most_on_device(workers, len(options.devices)))
             alone = frozenset(i.name for i in items if not _fits(checkpoint, i.name, each, options))
             concurrent = sum(item.stored_bytes for item in items if item.name not in alone)
             if len(items) >= 2 * workers and concurrent >= LEAST_SHARE * total:
@@ -78,21 +82,10 @@ def _fits(checkpoint: Scannable, name: str, share: Options, full: Options) -> bo
         a = checkpoint[name]
         if isinstance(a, LowRank):
             return a.working_bytes <= share.memory_limit
-        (chosen, needed), (wanted, _) = (
-            in_memory(
-                a,
-                effort=options.effort,
-                k=options.k,
-                tol=options.tol,
-                accuracy=options.accuracy,
-                vectors=options.vectors is not None,
-                measures=options.measures,
-                num_threads=options.num_threads,
-                memory_limit=options.memory_limit,
-            )
-            for options in (share, full)
-        )
-        return chosen.effort == wanted.effort and needed.plus(a.nbytes).peak <= share.memory_limit
+        part, whole = share.of_spectrum(), full.of_spectrum()
+        (chosen, needed), (wanted, _) = (in_memory(a, **how) for how in (part, whole))
+        fits = needed.plus(a.nbytes).peak <= share.memory_limit
+        return fits and chosen.effort == wanted.effort and fits_share(a, part, whole)
     return True
 
 

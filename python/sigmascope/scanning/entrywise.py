@@ -87,4 +87,5 @@ def evidence(began: float) -> Row:
         "passes": 1,
         "seconds": time.perf_counter() - began,
         "num_threads": 1,
+        "device": "cpu",
     }

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from sigmascope._display.text import path_text
+from sigmascope._running.device_slots import DeviceSlots
 from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
 from sigmascope._running.ordered import ThreadTasks
 from sigmascope._running.prefetch import Prefetch
@@ -39,6 +40,7 @@ def scan(
     accuracy: str = "reference",
     measures: str | Sequence[str] | None = None,
     seed: int = 0,
+    device: str = "cpu",
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
     reading: str | None = None,
@@ -60,6 +62,11 @@ def scan(
         As for :func:`open_checkpoint`.
     effort, k, tol, accuracy, measures, seed
         For each matrix, as for :func:`spectrum`.
+    device : str
+        "cpu"; "cuda", the first CUDA device, or "cuda:1" for another; or "cuda:all", all CUDA
+        devices of this machine, which must be of one kind: each matrix is analysed on one of them.
+        What is computed there, and what on the CPU: see :func:`spectrum`. An executor's workers
+        take the devices in turn.
     num_threads, memory_limit
         Threads and memory of all matrices that are analysed at once, as for :func:`spectrum`. If no
         limit is given, a resumed scan uses the limit of its journal, if this machine has as much.
@@ -109,11 +116,13 @@ def scan(
     ------
     CheckpointError
         If the checkpoint cannot be opened.
+    DeviceError
+        If the device is not available; the message says what there is.
     ValueError
         If an option is out of range, `reading` is not that of the open checkpoint, a pattern
         matches nothing, or `out` has an unknown suffix. Also if `resume` is the journal of another
         checkpoint, or was made with other options that change numbers, or by another version,
-        instruction set or BLAS; the message lists the differences.
+        instruction set, BLAS or kind of device; the message lists the differences.
     ImportError
         If `out` asks for Parquet and pyarrow is missing.
     OSError
@@ -135,22 +144,28 @@ def scan(
     memory limit allows it. A matrix that needs all the memory is analysed alone. The next matrix is
     read meanwhile, into the memory that is left.
 
+    On a CUDA device each of these matrices has streams and a share of the device's memory of its
+    own. What the device has free is asked for once, at the start; 90 % of it are divided, and a
+    matrix that does not fit into a share with its stored bytes is analysed alone. The process of a
+    worker takes some memory of a device for itself, so that threads use a device better than
+    processes do.
+
     No number depends on this, nor on `executor`, `shard` or `resume`: all columns except those of
-    `rows.TIMING` are the same bits, as long as the memory limit of a matrix allows the same method.
+    `rows.TIMING` are the same bits, as long as the memory of a matrix allows the same method.
 
     Examples
     --------
     >>> found = scan("model/", resume="model.jsonl")                    # doctest: +SKIP
     >>> found.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
     """
-    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
+    limits = num_threads, memory_limit
+    options = Options.of(effort, k, tol, accuracy, seed, *limits, measures, device)
     options = replace(options, vectors=vectors_folder(vectors))
     workers = concurrent_tasks(executor, workers)
     opened = as_scannable(checkpoint, reading)
     items, part = listed_part(opened, include, exclude, shard)
     with Outputs(out, resume, Scan) as outputs:
-        if memory_limit is None and outputs.memory_limit is not None:
-            options = replace(options, memory_limit=outputs.memory_limit)
+        options = options.resuming(outputs.limits, keep_memory=memory_limit is not None)
         start = empty_table(opened, options, include, exclude, len(items), part)
 
         def read_entries(item: Item) -> Row:
@@ -175,17 +190,18 @@ def _on_threads(
     plan = ConcurrencyPlan.of(checkpoint, [item for item in builder.items if item.matrix], options)
     names = [builder.items[index].name for index in builder.matrices]
     prefetch: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, names)
-    queue = ExclusiveQueue()
+    queue, slots = ExclusiveQueue(), DeviceSlots(options.devices)
     with prefetch as matrices:
 
         def row_of(index: int, read: ByteListener) -> Row:
             name = builder.items[index].name
             alone = name in plan.alone
-            with queue.turn(alone=alone):
-                row = analyse(matrices, name, plan.options_of(name), read)
+            with queue.turn(alone=alone), slots.lent() as device:
+                row = analyse(matrices, name, plan.options_of(name).on(device), read)
             if plan.workers > 1 and not alone and row.get("failure") == "environment":
-                with queue.turn(alone=True):  # its part of the memory may have been too small
-                    row = analyse(matrices, name, options, read)
+                # its part of the memory may have been too small
+                with queue.turn(alone=True), slots.lent() as device:
+                    row = analyse(matrices, name, options.on(device), read)
             return row
 
         builder.fill(ThreadTasks(row_of, plan.workers), outputs, progress)
@@ -204,6 +220,7 @@ def _on_executor(
     each = options.per_worker(workers)
 
     def task(index: int) -> MatrixTask:
-        return MatrixTask.of(checkpoint, builder.table.files, builder.items[index].name, each)
+        name, own = builder.items[index].name, each.of_row(index)
+        return MatrixTask.of(checkpoint, builder.table.files, name, own)
 
     builder.fill(ExecutorTasks(executor, task, workers, run), outputs, progress)

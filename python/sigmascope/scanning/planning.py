@@ -8,15 +8,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sigmascope._display.text import path_text
 from sigmascope._execution import arguments, rates
 from sigmascope._execution.memory import OVERHEAD
-from sigmascope._execution.memory_plan import MemoryPlan, least_memory
+from sigmascope._execution.memory_plan import (
+    MemoryPlan,
+    device_need,
+    fits_device,
+    least_memory,
+    stays_on_device,
+)
+from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rates import Rates
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
-from sigmascope._tables.outputs import PathLike, Paths, check_outputs, limit_of, resumed
+from sigmascope._tables.outputs import PathLike, Paths, check_outputs, limits_of, resumed
 from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.analysis.admission import Asked
 from sigmascope.analysis.low_rank import LowRank
@@ -41,6 +49,7 @@ def plan_scan(
     accuracy: str = "reference",
     measures: str | Sequence[str] | None = None,
     seed: int = 0,
+    device: str = "cpu",
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
     include: Patterns = None,
@@ -55,7 +64,7 @@ def plan_scan(
 
     Parameters
     ----------
-    checkpoint, effort, k, tol, accuracy, measures, seed, num_threads, memory_limit
+    checkpoint, effort, k, tol, accuracy, measures, seed, device, num_threads, memory_limit
         As for :func:`scan`.
     include, exclude
         As for :func:`scan`.
@@ -76,25 +85,25 @@ def plan_scan(
 
     Raises
     ------
-    CheckpointError, ValueError, ImportError, OSError
+    CheckpointError, DeviceError, ValueError, ImportError, OSError
         As for :func:`scan`.
 
     Notes
     -----
     The code that a scan runs decides here, too, what fits into memory and how it is read. Times
     come from a model and from a measurement of a third of a second, for which 16 MiB of the largest
-    file are read. Of the tensors, only the scales of quantised ones are read.
+    file are read. Of the tensors, only the scales of quantised ones are read. The speed of a CUDA
+    device is not measured: times are 0 then.
     """
-    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit, measures)
+    limits = num_threads, memory_limit
+    options = Options.of(effort, k, tol, accuracy, seed, *limits, measures, device)
     options = replace(options, vectors=None if vectors is None else os.path.abspath(vectors))
     if workers is not None:
         arguments.check_positive(workers=workers)
     opened = as_scannable(checkpoint)
     items, part = listed_part(opened, include, exclude, shard)
     header, rows = check_outputs(out, resume, Scan.schema)
-    journal_limit = limit_of(header)
-    if memory_limit is None and journal_limit is not None:
-        options = replace(options, memory_limit=journal_limit)
+    options = options.resuming(limits_of(header), keep_memory=memory_limit is not None)
     table = empty_table(opened, options, include, exclude, len(items), part)
     if header is not None and resume is not None:
         table = resumed(Path(resume), header, rows, table)
@@ -146,16 +155,7 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
         a = checkpoint[item.name]
         if isinstance(a, LowRank):
             return _of_product(a, unknown, options, measured)
-        asked = Asked.of(
-            effort=options.effort,
-            k=options.k,
-            tol=options.tol,
-            accuracy=options.accuracy,
-            measures=options.measures,
-            vectors=options.vectors is not None,
-            num_threads=options.num_threads,
-            memory_limit=options.memory_limit,
-        )
+        asked = Asked.of(**options.of_spectrum())
         chosen, call = asked.chosen(a)
     except TENSOR_ERRORS as error:
         return replace(unknown, refused=reason_of(error))
@@ -174,8 +174,10 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
     try:
         plan = asked.fit_memory(a, chosen, call)
     except MemoryLimitError as error:
-        return replace(known, refused=str(error), peak_bytes=least_memory(a, call, chosen.need))
-    needed = chosen.need(plan.layout).plus(plan.held_nbytes)
+        need = chosen.need_of(a, call)
+        least = least_memory(a, call, need) if fits_device(a, call, need) else 0
+        return replace(known, refused=str(error), peak_bytes=least)
+    needed = chosen.need_of(a, call)(plan.layout).plus(plan.held_nbytes)
     part = min(chosen.spare(a, plan), a.nbytes)
     read = (a.nbytes - part) * _reads(a, chosen, plan) + part
     return replace(
@@ -184,7 +186,18 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
         read_bytes=read,
         peak_bytes=needed.peak + part,
         seconds=_seconds(a, chosen, plan, read, measured),
+        **_on_device(a, chosen, call),
     )
+
+
+def _on_device(a: Matrix, chosen: Route, call: CallOptions) -> dict[str, Any]:
+    """Return the entries of a plan that are about the memory of a CUDA device."""
+    if call.device.index is None:
+        return {}
+    need = chosen.need_of(a, call)
+    stays = stays_on_device(a, call, need)
+    taken = device_need(a, call, need) + (a.nbytes if stays else 0)
+    return {"device_bytes": taken, "stays_on_device": stays}
 
 
 def _of_product(a: LowRank, unknown: TensorPlan, options: Options, measured: Rates) -> TensorPlan:
@@ -247,6 +260,8 @@ def _reads(a: Matrix, chosen: Route, plan: MemoryPlan) -> int:
 
 def _seconds(a: Matrix, chosen: Route, plan: MemoryPlan, read: int, measured: Rates) -> float:
     """Estimate the seconds of one matrix; reads after the first one overlap with computing."""
+    if plan.options.device.index is not None:
+        return 0.0
     search = chosen.search
     computing = (2 if search else 3) * measured.elements_seconds(a.nbytes)
     if search is None:

@@ -10,6 +10,7 @@ from typing import Any
 from sigmascope._display.text import amount
 from sigmascope._execution.memory import MINIMUM, OVERHEAD
 from sigmascope._execution.rates import Rates
+from sigmascope._running.device_slots import most_on_device
 
 from .shards import Shard
 
@@ -46,7 +47,11 @@ class TensorPlan:
         Largest memory above that of the imported package. It can be larger, up to the limit, if the
         k-th value is below 0.006 of the first.
     seconds
-        Expected time, to within a factor of 2.
+        Expected time, to within a factor of 2; 0 on a CUDA device, whose speed is not measured.
+    device_bytes
+        Largest memory of a CUDA device, with the stored bytes if they stay there; 0 on the CPU.
+    stays_on_device
+        True if the stored bytes stay on a CUDA device; if False, every pass copies them to it.
     refused
         Reason why the matrix cannot be analysed, as in the row of the scan; None if it can.
         `peak_bytes` is then the least limit that allows it, or 0 if none does.
@@ -71,6 +76,8 @@ class TensorPlan:
     peak_bytes: int
     seconds: float
     refused: str | None = None
+    device_bytes: int = 0
+    stays_on_device: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -171,6 +178,26 @@ class ScanPlan:
         return max([sum(peaks) - shared, *alone])
 
     @property
+    def device(self) -> str | None:
+        """CUDA devices of the scan, as in "cuda:0, cuda:1"; None on the CPU."""
+        names: str | None = self.options.get("device")
+        return names
+
+    @property
+    def device_memory(self) -> int:
+        """Bytes of each CUDA device that the scan may take, for all matrices together."""
+        return int(self.options.get("device_memory", 0))
+
+    @property
+    def device_peak_bytes(self) -> int:
+        """Largest memory of one CUDA device; 0 on the CPU."""
+        devices = len(self.device.split(",")) if self.device else 1
+        each = self.workers if self.processes else most_on_device(self.workers, devices)
+        alone = [tensor.device_bytes for tensor in self.accepted if tensor.name in self.alone]
+        others = [tensor.device_bytes for tensor in self.accepted if tensor.name not in self.alone]
+        return max([sum(sorted(others)[-each:]), *alone])
+
+    @property
     def memory_limit(self) -> int:
         """Memory limit of the scan in bytes, for all matrices that are analysed at once."""
         limit: int = self.options["memory_limit"]
@@ -216,6 +243,7 @@ class ScanPlan:
             "nbytes": self.nbytes,
             "read_bytes": self.read_bytes,
             "peak_bytes": self.peak_bytes,
+            "device_peak_bytes": self.device_peak_bytes,
             "seconds": self.seconds,
             "least_seconds": self.least_seconds,
             "most_seconds": self.most_seconds,

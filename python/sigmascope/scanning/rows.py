@@ -14,7 +14,7 @@ outcome              `status`: "analysed", "entrywise" (a tensor without a spect
                      `failure`: "data", or "environment", which may not occur again
 evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`, `precision`,
                      `passes` (reads of the matrix), `block`, `basis_columns`, `seed`, `seconds`,
-                     `num_threads`, `converged`, `notes`
+                     `num_threads`, `device` (which found the values), `converged`, `notes`
 moments              of the finite elements, `abs_max` the largest magnitude; `nan`, `inf` and the
                      place `first_nonfinite`; `outlier_rows` and `outlier_columns` count norms far
                      above the median, as :meth:`sigmascope.Moments.outlier_rows` does. Entrywise:
@@ -43,8 +43,8 @@ from sigmascope.checkpoint import TensorRecord
 from sigmascope.spectra import Moments, Spectrum, weightwatcher
 
 SCHEMA = "sigmascope.scan"
-VERSION = 5
-READS = (2, 3, 4, 5)
+VERSION = 6
+READS = (2, 3, 4, 5, 6)
 """Versions of saved scans that can be read; columns that a version lacks are None."""
 
 _TENSOR: dict[str, Kind] = {
@@ -77,6 +77,7 @@ _EVIDENCE: dict[str, Kind] = {
     "seed": "int",
     "seconds": "float",
     "num_threads": "int",
+    "device": "str",
     "converged": "bool",
     "notes": "str",
 }
@@ -157,15 +158,19 @@ COLUMNS: dict[str, Kind] = {
 
 _SINCE_3 = ("effective_rank_above_edge", "shoulder_200", "shoulder_286", "shoulder_400", *REQUESTED)
 _SINCE_4 = ("mp_lower_outliers",)
-ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, "quantiles", "quantile_errors", "abs_max"} | {
+_LATER = ("quantiles", "quantile_errors", "abs_max", "device")
+ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, *_LATER} | {
     column for name in (*_SINCE_3, *_SINCE_4) for column in (name, f"{name}_error")
 }
-"""Columns that version 2, 3 or 4 does not have."""
+"""Columns that version 2, 3, 4 or 5 does not have."""
 
 SCAN = Schema(SCHEMA, VERSION, "scan", COLUMNS, READS, frozenset(ADDED))
 
-TIMING = ("seconds", "num_threads")
-"""Columns that may differ between two runs; all others are the same bits in every run."""
+TIMING = ("seconds", "num_threads", "device")
+"""Columns that may differ between two runs on processors, or devices, of one kind.
+
+All others are the same bits in every run.
+"""
 
 
 def start_row(record: TensorRecord, name: str, status: str, reason: str | None = None) -> Row:

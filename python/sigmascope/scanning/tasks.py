@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sigmascope._running.prefetch import Prefetch
 from sigmascope._running.tasks import (
@@ -140,8 +140,7 @@ def _spectrum(
     read: ByteListener | None,
 ) -> Spectrum:
     """Compute the spectrum while the next matrix is read into the memory that is left."""
-    how = asdict(options)
-    seed, how["vectors"] = how.pop("seed"), options.vectors is not None
+    how, seed = options.of_spectrum(), options.seed
     # At effort "exact" computing takes far longer than reading, so that nothing is read ahead.
     ahead = matrices.reads_ahead and options.effort != "exact"
     room = memory_left(a, **how) if ahead else 0

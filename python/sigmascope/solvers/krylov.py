@@ -18,6 +18,7 @@ from sigmascope._execution.memory_plan import (
     LOWEST_PANEL,
     MemoryPlan,
     NeedOf,
+    fits_device,
     layout_of,
     least_memory,
 )
@@ -107,7 +108,8 @@ class KrylovSettings:
         layout = layout_of(a, call, call.panel_rows or LOWEST_PANEL)
 
         def fits(columns: int) -> bool:
-            return call.has(self.need(columns)(layout))
+            need = self.need(columns)
+            return call.has(need(layout)) and fits_device(a, call, need)
 
         return _most_columns(least, self.columns, fits) or least
 
@@ -159,7 +161,9 @@ def krylov(
             more = "" if grown == result["columns"] else " or more"
             what += f", which took {grown} columns{more},"
             raise MemoryLimitError(call.refusal(what, amount(least)))
-        plan = MemoryPlan.leanest(a, call, need)  # a held matrix, or higher panels, took the room
+        plan = MemoryPlan.leanest(
+            a, call, need, what
+        )  # a held matrix, or higher panels, took the room
 
 
 def _attempt(
@@ -176,7 +180,8 @@ def _attempt(
     n, call = min(a.shape), plan.options
 
     def fits(need: NeedOf) -> bool:
-        return call.has(need(plan.layout).plus(plan.held_nbytes))
+        host = call.has(need(plan.layout).plus(plan.held_nbytes))
+        return host and fits_device(a, call, need)
 
     most = _most_columns(columns, n, lambda d: fits(settings.need(d)))
     allowed = _most_columns(1, most, lambda d: fits(settings.graded_need(d)))

@@ -43,6 +43,8 @@ class Spectrum:
         Measures by name, each with its error and basis; any that the effort cannot give is absent.
     method, precision, passes, block, columns, seed, seconds, num_threads, converged, notes
         As for :class:`SVD`.
+    device
+        The device that found the singular values: "cpu", or "cuda:0".
     """
 
     shape: tuple[int, int]
@@ -66,6 +68,7 @@ class Spectrum:
     converged: bool
     notes: tuple[str, ...] = ()
     svd: SVD | None = None
+    device: str = "cpu"
 
     def __getitem__(self, name: str) -> Measure:
         try:
@@ -136,6 +139,7 @@ class Spectrum:
             "seed": self.seed,
             "seconds": self.seconds,
             "num_threads": self.num_threads,
+            "device": self.device,
             "converged": self.converged,
             "notes": "; ".join(self.notes),
         }

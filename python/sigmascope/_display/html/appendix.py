@@ -78,10 +78,11 @@ def _facts(header: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[tuple[str
     for name, value in (header.get("options") or {}).items():
         if value not in (None, [], ()):
             values = value if isinstance(value, (list, tuple)) else [value]
-            text = size(value) if name == "memory_limit" else ", ".join(map(str, values))
+            memory = name in ("memory_limit", "device_memory")
+            text = size(value) if memory else ", ".join(map(str, values))
             yield name.replace("_", " "), text
     analysed = [row for row in rows if row["status"] == "analysed"]
-    for column in ("method", "precision", "effort", "seed", "num_threads"):
+    for column in ("method", "precision", "effort", "seed", "num_threads", "device"):
         counts = Counter(row.get(column) for row in analysed if row.get(column) is not None)
         if counts:
             text = ", ".join(f"{value} ({count:,})" for value, count in counts.most_common())

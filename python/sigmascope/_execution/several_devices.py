@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The devices of a scan or a comparison, shares of their memory, and the record of their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sigmascope._host.cuda_devices import cuda_devices
+from sigmascope._host.native import cuda
+from sigmascope.errors import DeviceError
+
+from .devices import Device, device_of
+
+EVERY = "cuda:all"
+"""Name of all CUDA devices together."""
+
+
+def devices_of(name: str) -> tuple[Device, ...]:
+    """Return the devices among which matrices are distributed.
+
+    Parameters
+    ----------
+    name
+        "cpu", "cuda" (the first CUDA device), "cuda:1" for another, or "cuda:all" for all of them.
+
+    Returns
+    -------
+    tuple of Device
+        Each may take as many bytes as the one with the least free memory, so that no row depends on
+        which of them made it.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device. Also if "cuda:all" are devices of several kinds, whose results
+        differ in the last bits.
+    """
+    if name != EVERY:
+        return (device_of(name),)
+    try:
+        found = [device_of(each) for each in cuda_devices()]
+    except DeviceError as error:
+        raise DeviceError(f"device {name!r} is not available: {error}") from error
+    kinds = {each.name: _chip(each) for each in found}
+    if len(set(kinds.values())) > 1:
+        listed = ", ".join(f"{each} is {kind}" for each, kind in kinds.items())
+        raise DeviceError(f"{EVERY!r} needs devices of one kind: {listed}; choose one by its name")
+    least = min(each.nbytes for each in found)
+    return tuple(each.share(least) for each in found)
+
+
+def with_memory(devices: Sequence[Device], nbytes: int) -> tuple[Device, ...]:
+    """Return the same devices, of each of which a call may take so many bytes."""
+    return tuple(each.share(nbytes) for each in devices)
+
+
+def device_record(devices: Sequence[Device]) -> dict[str, str]:
+    """Return the kind of the devices and the versions of CUDA, on which the last bits depend.
+
+    Nothing for the CPU, whose instruction set is in :func:`sigmascope._execution.build.engine`.
+    """
+    first, module = devices[0], cuda()
+    if first.index is None or module is None:
+        return {}
+    config: dict[str, Any] = module.config()
+    versions = f"runtime {config['runtime']}, driver {config['driver']}"
+    return {"device": _chip(first), "cuda": versions}
+
+
+def _chip(device: Device) -> str:
+    module = cuda()
+    assert module is not None
+    of = next(chip for chip in module.devices() if chip["index"] == device.index)
+    major, minor = of["capability"]
+    return f"{of['name']} of compute capability {major}.{minor}"
