@@ -49,6 +49,7 @@ def compare(
     accuracy: str = "reference",
     measures: str | Sequence[str] | None = None,
     seed: int = 0,
+    device: str = "cpu",
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
     reading: str | None = None,
@@ -71,6 +72,8 @@ def compare(
         Options of each of the four spectra of a pair, as for :func:`spectrum`. All four start from
         the same random block. Measures on request are those of a spectrum, "update_shares" and
         "update_masks" (:mod:`sigmascope.comparing.rows`).
+    device : str
+        As for :func:`scan`: the four spectra of a pair are computed on one device.
     num_threads, memory_limit
         Threads and memory of all spectra that are computed at once. If no limit is given, a resumed
         comparison uses the limit of its journal, if this machine has as much.
@@ -95,7 +98,7 @@ def compare(
 
     Raises
     ------
-    CheckpointError, ValueError, ImportError, OSError, OutputError, ScanInterrupted
+    CheckpointError, DeviceError, ValueError, ImportError, OSError, OutputError, ScanInterrupted
         As for :func:`scan`; the attribute `scan` of the last two has the Comparison so far.
         ValueError also if `before` is an adapter and `after` is not.
 
@@ -114,14 +117,17 @@ def compare(
     matrices has one spectrum. dW is summed entry by entry while it is decoded.
 
     Memory is that of :func:`spectrum`. As many of the four spectra are computed at once as it
-    allows, each on a part of the threads; no number depends on that.
+    allows, each on a part of the threads and of the device's memory; no number depends on that.
+    On a CUDA device the spectra are found there; everything else, and the change that an adapter
+    makes, is computed on the CPU.
 
     Examples
     --------
     >>> found = compare("base/", "tuned/", resume="pair.jsonl")                # doctest: +SKIP
     >>> found.to_pandas().groupby("role").change_effective_rank.median()       # doctest: +SKIP
     """
-    options = Options.of(effort, k, tol, accuracy, seed, num_threads, memory_limit)
+    limits = num_threads, memory_limit
+    options = Options.of(effort, k, tol, accuracy, seed, *limits, device=device)
     asked = check_measures(measures, (*REQUESTED, *ON_REQUEST))
     options = replace(options, measures=asked, vectors=vectors_folder(vectors))
     workers = concurrent_tasks(executor, workers)
@@ -130,8 +136,7 @@ def compare(
     pairs = selected(_pairs(*both), as_list(include), as_list(exclude), where)
     files = identities(both[0]), identities(both[1])
     with Outputs(out, resume, Comparison) as outputs:
-        if memory_limit is None and outputs.memory_limit is not None:
-            options = replace(options, memory_limit=outputs.memory_limit)
+        options = options.resuming(outputs.limits, keep_memory=memory_limit is not None)
         start = Comparison(
             before=path_text(both[0].path),
             after=path_text(both[1].path),
@@ -154,7 +159,7 @@ def compare(
             each = options.per_worker(workers)
 
             def task(index: int) -> PairTask:
-                return PairTask.of(both, files, Link.of(pairs[index]), each)
+                return PairTask.of(both, files, Link.of(pairs[index]), each.of_row(index))
 
             builder.fill(ExecutorTasks(executor, task, workers, run), outputs, progress)
     return builder.table
@@ -185,7 +190,7 @@ def _on_threads(
     matrices, budget = MatrixPairs(*both, links.values()), ThreadBudget(options.num_threads)
 
     def row_of(index: int, read: ByteListener) -> Row:
-        return compare_matrices(matrices, links[index], options, budget, read)
+        return compare_matrices(matrices, links[index], options.of_row(index), budget, read)
 
     order = submission_order(builder.matrices, lambda index: builder.items[index].stored_bytes)
     with keeping():  # about a third of the loaded bytes reuse memory whose pages exist

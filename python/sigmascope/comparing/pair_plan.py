@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from sigmascope._execution.memory import Need
 from sigmascope._execution.memory_plan import copy_nbytes, remainder_nbytes
 from sigmascope._running.tasks import Options
 from sigmascope._running.thread_budget import MOST_AT_ONCE
-from sigmascope.analysis.admission import in_memory
+from sigmascope.analysis.admission import fits_share, in_memory
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.routes import options_for
 from sigmascope.matrices.matrix import Matrix
@@ -19,9 +19,14 @@ from .matrix_pairs import AdaptedPair, MatrixPair
 from .updates import ON_REQUEST, mask_need, share_need
 
 
-def spectrum_options(options: Options) -> dict[str, Any]:
-    """Return the options of each spectrum of a pair."""
+def spectrum_options(options: Options, workers: int = 1) -> dict[str, Any]:
+    """Return the options of each spectrum of a pair, of which `workers` are computed at once.
+
+    Each of them may take the same share of the device's memory as it has of the threads. All that
+    run at once, also those of another pair, then take no more than there is.
+    """
     how = {name: getattr(options, name) for name in ("effort", "k", "tol", "accuracy")}
+    how["device"] = replace(options.device, nbytes=options.device.nbytes // workers)
     return how | {"measures": tuple(name for name in options.measures if name not in ON_REQUEST)}
 
 
@@ -53,7 +58,10 @@ class PairPlan:
 
     @classmethod
     def of(cls, pair: MatrixPair, options: Options) -> Self:
-        """Plan as many spectra at once as fit into the memory limit with the matrices in memory."""
+        """Plan as many spectra at once as fit into the memory limit with the matrices in memory.
+
+        On a CUDA device their stored numbers have to fit into the memory of the device, too.
+        """
         how = spectrum_options(options) | {"vectors": True, "memory_limit": options.memory_limit}
         matrices = pair.before, pair.after, pair.delta
         vectors = 3 * 8 * options.k * sum(pair.before.shape)
@@ -70,6 +78,8 @@ class PairPlan:
             if workers > max(options.num_threads, 1):
                 continue
             threads = options.num_threads // workers
+            if workers > 1 and not _share_device(pair, options, workers):
+                continue
             each = most(threads)
             together = Need(workers * each.arrays, workers * each.working).followed_by(alone)
             together = together.followed_by(after).plus(pair.nbytes + vectors)
@@ -103,11 +113,23 @@ def _copies(pair: MatrixPair, options: Options, workers: int) -> tuple[int, int]
         return 0, 0
     sums = [a for a in (pair.after, pair.delta) if isinstance(a, Matrix)]
     how = {"num_threads": options.num_threads, "memory_limit": options.memory_limit}
+    how["device"] = options.device
     calls = [(a, options_for(a, options.effort, **how)) for a in sums]
     # The projected change is computed after the change, not at the same time.
     times = min(workers, 2) if isinstance(pair, AdaptedPair) else 1
     copies, least = ([0, *(of(*each) for each in calls)] for of in (copy_nbytes, remainder_nbytes))
     return times * max(copies), times * max(least)
+
+
+def _share_device(pair: MatrixPair, options: Options, workers: int) -> bool:
+    """Tell whether shares of the device's memory allow the methods that all of it does."""
+    share, full = (
+        spectrum_options(options, parts)
+        | {"vectors": True, "num_threads": 1, "memory_limit": options.memory_limit}
+        for parts in (workers, 1)
+    )
+    matrices = pair.before, pair.after, pair.delta
+    return all(isinstance(a, LowRank) or fits_share(a, share, full) for a in matrices)
 
 
 def _update_need(pair: MatrixPair, options: Options) -> Need:

@@ -120,6 +120,7 @@ class PairSpectra:
 
     def _compute(self, group: str, known: Mapping[str, Spectrum], *, alone: bool) -> Spectrum:
         options, plan = self._options, self._plan
+        workers = 1 if alone else plan.workers
         shared: dict[str, Any] = {
             "seed": options.seed,
             "fingerprint": self._fingerprint,  # all spectra of a pair have the same probes
@@ -133,11 +134,12 @@ class PairSpectra:
             memory = {name: shared[name] for name in ("memory_limit", "reserved")}
             return a.spectrum(options.k, vectors=True, **memory)
         if group == "projected":
-            near = projected(a, known["before"], known["delta"], self._decay, options, **shared)
+            how = shared | {"device": spectrum_options(options, workers)["device"]}
+            near = projected(a, known["before"], known["delta"], self._decay, options, **how)
             if near is not None:
                 return near
         vectors = group != "projected"
-        how = spectrum_options(options) | shared
+        how = spectrum_options(options, workers) | shared
         return spectrum(a, vectors=vectors, elements=False, fro2=fro2, **how)
 
 
@@ -188,6 +190,7 @@ def projected(
         seed=density.seed,
         seconds=density.seconds if passes else 0.0,
         num_threads=how["num_threads"],
+        device=delta.device,
         converged=delta.converged,
         notes=("the decay moves no singular value beyond the tolerance",),
     )

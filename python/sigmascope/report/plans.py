@@ -13,7 +13,7 @@ from sigmascope.scanning import ScanPlan, TensorPlan
 from .tables import listed, show_table
 
 _HEADERS = ["role", "shape", "dtype", "n", "effort", "passes", "read", "memory", "time"]
-_ON_DEVICE = ["role", "shape", "dtype", "n", "effort", "passes", "copied", "memory", "device"]
+_ON_DEVICE = ["role", "shape", "dtype", "n", "effort", "passes", "copied", "device", "memory"]
 """On a CUDA device, how often a matrix is copied to it, and its memory there, in place of time."""
 
 
@@ -50,17 +50,25 @@ def _lines(plan: ScanPlan) -> list[list[str]]:
             effort,
             passes if effort == "exact" else f"~{passes}",
             read,
-            amount(max(tensor.peak_bytes for tensor in group)),
-            _device_memory(group) if plan.device else duration(sum(t.seconds for t in group)),
+            *(_amounts(group) if plan.device else _amount_and_time(group)),
         ]
         for (role, shape, dtype, effort, passes, read), group in groups.items()
     ]
 
 
-def _device_memory(tensors: Sequence[TensorPlan]) -> str:
-    """Return the most memory of a device; a change that an adapter makes is on the CPU."""
+def _amount_and_time(tensors: Sequence[TensorPlan]) -> tuple[str, str]:
+    """Return the most memory of a matrix, and the time of all."""
+    most = max(tensor.peak_bytes for tensor in tensors)
+    return amount(most), duration(sum(tensor.seconds for tensor in tensors))
+
+
+def _amounts(tensors: Sequence[TensorPlan]) -> tuple[str, str]:
+    """Return the most memory of a matrix on a device, and on the host.
+
+    The CPU computes the change that an adapter makes, which takes none of a device.
+    """
     most = max(tensor.device_bytes for tensor in tensors)
-    return amount(most) if most else "none"
+    return amount(most) if most else "none", amount(max(t.peak_bytes for t in tensors))
 
 
 def _totals(out: Console, plan: ScanPlan) -> None:
