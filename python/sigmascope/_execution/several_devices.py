@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sigmascope._host.cuda_devices import cuda_devices
 from sigmascope._host.native import cuda
@@ -42,9 +41,9 @@ def devices_of(name: str) -> tuple[Device, ...]:
         found = [device_of(each) for each in cuda_devices()]
     except DeviceError as error:
         raise DeviceError(f"device {name!r} is not available: {error}") from error
-    kinds = {each.name: _chip(each) for each in found}
+    kinds = {each.name: _kind(each) for each in found}
     if len(set(kinds.values())) > 1:
-        listed = ", ".join(f"{each} is {kind}" for each, kind in kinds.items())
+        listed = "; ".join(f"{each} is {kind}" for each, kind in kinds.items())
         raise DeviceError(f"{EVERY!r} needs devices of one kind: {listed}; choose one by its name")
     least = min(each.nbytes for each in found)
     return tuple(each.share(least) for each in found)
@@ -56,21 +55,20 @@ def with_memory(devices: Sequence[Device], nbytes: int) -> tuple[Device, ...]:
 
 
 def device_record(devices: Sequence[Device]) -> dict[str, str]:
-    """Return the kind of the devices and the versions of CUDA, on which the last bits depend.
+    """Return the kind of the devices, as "device_kind", on which the last bits of a result depend.
 
     Nothing for the CPU, whose instruction set is in :func:`sigmascope._execution.build.engine`.
     """
-    first, module = devices[0], cuda()
-    if first.index is None or module is None:
-        return {}
-    config: dict[str, Any] = module.config()
-    versions = f"runtime {config['runtime']}, driver {config['driver']}"
-    return {"device": _chip(first), "cuda": versions}
+    first = devices[0]
+    return {} if first.index is None else {"device_kind": _kind(first)}
 
 
-def _chip(device: Device) -> str:
+def _kind(device: Device) -> str:
+    """Return chip and versions of CUDA as a text."""
     module = cuda()
     assert module is not None
     of = next(chip for chip in module.devices() if chip["index"] == device.index)
     major, minor = of["capability"]
-    return f"{of['name']} of compute capability {major}.{minor}"
+    config = module.config()
+    versions = f"CUDA runtime {config['runtime']}, driver {config['driver']}"
+    return f"{of['name']}, compute capability {major}.{minor}, {versions}"

@@ -18,8 +18,8 @@ FREE = ("num_threads", "memory_limit", "device", "device_memory")
 """Options that may differ between two parts of one scan.
 
 No number depends on the number of threads. The memory of the host and of a device may lead to
-another method, which the row states; a scan that is resumed uses that of its journal. Devices of one
-kind give the same bits; their kind is in the record of the engine.
+another method, which the row states; a scan that is resumed uses that of its journal. Devices of
+one kind give the same bits; their kind is in the record of the engine.
 """
 
 
@@ -58,7 +58,7 @@ def differences(then: Header, now: Header, *, among: Iterable[str] = ()) -> list
     for member in among:
         before, after = then.get(member), now.get(member)  # a comparison has no shard
         if member == "engine":
-            texts += _changes(*({"device": "cpu"} | header[member] for header in (then, now)))
+            texts += _changes(*({"device_kind": "cpu"} | each[member] for each in (then, now)))
         elif before != after:
             texts.append(f"{member} was {_brief(before)}, is {_brief(after)}")
     return texts

@@ -104,9 +104,9 @@ def spectrum(
     (:mod:`sigmascope._execution.memory`) is read from disk once. Of a larger matrix, the part that
     fits is read once.
 
-    With ``device="cuda"`` the device computes the products, the basis and the Gram matrices of the
-    matrix and of its permutations. The CPU computes the statistics of the elements, "alpha_farms",
-    the spectrum of a LowRank, eigenvalues of small matrices and the measures themselves.
+    With ``device="cuda"`` the device computes the statistics of the elements, the products, the
+    basis and the Gram matrices, of the matrix and of its permutations. The CPU computes
+    "alpha_farms", the spectrum of a LowRank, small eigenproblems and the measures themselves.
     `Spectrum.device` names the device that found the singular values.
 
     Examples
@@ -169,8 +169,7 @@ def _with_statistics(a: Matrix, request: Request) -> Spectrum:
     """Look at every element once, then compute the spectrum and the measures on request."""
     seen = None
     if request.elements:
-        on_cpu = replace(request.call, device=CPU)
-        seen = element_moments(a, on_cpu.with_precision(a.precision))
+        seen = element_moments(a, request.call.with_precision(a.precision))
         if seen.nan or seen.inf:
             raise NonFiniteError(
                 f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "

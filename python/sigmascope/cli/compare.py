@@ -21,6 +21,7 @@ from .diagnose import RecipeOption, ReferenceOption, recipe_of
 from .exits import DONE, INCOMPLETE, clean_errors
 from .options import (
     CheckpointArgument,
+    DeviceOption,
     Effort,
     EffortOption,
     ExcludeOption,
@@ -53,6 +54,7 @@ def compare(
     k: RankOption = 64,
     tol: TolOption = 1e-3,
     measures: MeasuresOption = None,
+    device: DeviceOption = "cpu",
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
@@ -82,6 +84,7 @@ def compare(
         tol=tol,
         measures=measures,
         seed=seed,
+        device=device,
         num_threads=threads,
         memory_limit=memory,
         reading=reading,

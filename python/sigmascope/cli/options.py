@@ -64,6 +64,14 @@ MemoryOption = Annotated[
         metavar="SIZE", help='Memory limit, like "2GiB". Default: half of the available memory.'
     ),
 ]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Where to compute: cpu, or an NVIDIA GPU as cuda (the first one), cuda:1, or cuda:all "
+        "(each matrix on one of them). `sigmascope config` lists what there is.",
+    ),
+]
 ReadingOption = Annotated[
     Reading,
     typer.Option(help="Read through the page cache, past it, or mapped. Changes no result."),

@@ -17,6 +17,7 @@ from sigmascope.series import trajectory as follow
 from sigmascope.series.sources import MEASURES
 
 from .exits import DONE, clean_errors
+from .options import DeviceOption
 
 ScansArgument = Annotated[
     list[Path],
@@ -45,12 +46,13 @@ def trajectory(
         typer.Option(metavar="N", help="Step of each scan; default: the last number in its name."),
     ] = None,
     measure: MeasureOption = None,
+    device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Follow measures over the steps of one training run."""
     with clean_errors():
-        table = follow(run, steps=step or None, measures=measure or MEASURES)
+        table = follow(run, steps=step or None, measures=measure or MEASURES, device=device)
         if out is not None:
             table.save(out)
         if as_json:
@@ -71,13 +73,14 @@ def reference(
     bands: Annotated[
         int, typer.Option(min=1, metavar="N", help="Number of bands of relative depth.")
     ] = 4,
+    device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Gather models of one family: a distribution per role and depth."""
     with clean_errors():
-        family = gather(models, measures=measure or MEASURES, bands=bands)
-        table = family if place is None else family.place(place)
+        family = gather(models, measures=measure or MEASURES, bands=bands, device=device)
+        table = family if place is None else family.place(place, device=device)
         if out is not None:
             table.save(out)
         if as_json:

@@ -30,7 +30,7 @@ from sigmascope.spectra import Spectrum
 from .changed_entries import changed_entries
 from .matrix_pairs import MatrixPair, StoredPair
 from .pair_norms import PairNorms
-from .pair_plan import PairPlan
+from .pair_plan import PairPlan, device_share
 from .pair_spectra import ByteCounter, Job, PairSpectra
 from .rows import GROUPS
 from .updates import mask_columns, share_columns, spread_columns, update_passes
@@ -80,6 +80,7 @@ def findings(
             "num_threads": options.threads_of(fraction),
             "memory_limit": options.memory_limit,
             "reserved": plan.reserved,
+            "device": device_share(options, plan.workers),
         }
         norms = pair.norms(progress=counter.listener(), **how)
         structures = {

@@ -118,8 +118,8 @@ def compare(
 
     Memory is that of :func:`spectrum`. As many of the four spectra are computed at once as it
     allows, each on a part of the threads and of the device's memory; no number depends on that.
-    On a CUDA device the spectra are found there; everything else, and the change that an adapter
-    makes, is computed on the CPU.
+    On a CUDA device the passes for sums and the spectra run there. The CPU computes the change that
+    an adapter makes, special structure, single entries, measures on request, and angles.
 
     Examples
     --------

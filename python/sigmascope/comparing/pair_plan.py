@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from sigmascope._execution.devices import Device
 from sigmascope._execution.memory import Need
 from sigmascope._execution.memory_plan import copy_nbytes, remainder_nbytes
 from sigmascope._running.tasks import Options
@@ -19,14 +20,19 @@ from .matrix_pairs import AdaptedPair, MatrixPair
 from .updates import ON_REQUEST, mask_need, share_need
 
 
-def spectrum_options(options: Options, workers: int = 1) -> dict[str, Any]:
-    """Return the options of each spectrum of a pair, of which `workers` are computed at once.
+def device_share(options: Options, workers: int) -> Device:
+    """Return the device of a pair, with the memory of one of `workers` computations at once.
 
-    Each of them may take the same share of the device's memory as it has of the threads. All that
-    run at once, also those of another pair, then take no more than there is.
+    That is the same share of the memory as a computation has of the threads. All that run at once,
+    also those of another pair, then take no more than there is.
     """
+    return replace(options.device, nbytes=options.device.nbytes // workers)
+
+
+def spectrum_options(options: Options, workers: int = 1) -> dict[str, Any]:
+    """Return the options of each spectrum of a pair, of which `workers` are computed at once."""
     how = {name: getattr(options, name) for name in ("effort", "k", "tol", "accuracy")}
-    how["device"] = replace(options.device, nbytes=options.device.nbytes // workers)
+    how["device"] = device_share(options, workers)
     return how | {"measures": tuple(name for name in options.measures if name not in ON_REQUEST)}
 
 
@@ -112,8 +118,8 @@ def _copies(pair: MatrixPair, options: Options, workers: int) -> tuple[int, int]
     if options.effort == "exact":
         return 0, 0
     sums = [a for a in (pair.after, pair.delta) if isinstance(a, Matrix)]
-    how = {"num_threads": options.num_threads, "memory_limit": options.memory_limit}
-    how["device"] = options.device
+    how: dict[str, Any] = {"num_threads": options.num_threads, "device": options.device}
+    how["memory_limit"] = options.memory_limit
     calls = [(a, options_for(a, options.effort, **how)) for a in sums]
     # The projected change is computed after the change, not at the same time.
     times = min(workers, 2) if isinstance(pair, AdaptedPair) else 1

@@ -19,7 +19,7 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.density import spectral_density
 from sigmascope.spectra import Difference, Spectrum
 
-from .pair_plan import PairPlan, spectrum_options
+from .pair_plan import PairPlan, device_share, spectrum_options
 
 STEPS = 6
 """Krylov steps of a density that need not resolve the largest values."""
@@ -134,7 +134,7 @@ class PairSpectra:
             memory = {name: shared[name] for name in ("memory_limit", "reserved")}
             return a.spectrum(options.k, vectors=True, **memory)
         if group == "projected":
-            how = shared | {"device": spectrum_options(options, workers)["device"]}
+            how = shared | {"device": device_share(options, workers)}
             near = projected(a, known["before"], known["delta"], self._decay, options, **how)
             if near is not None:
                 return near

@@ -121,7 +121,8 @@ def analyse(
         row = failed(error, began)
         if isinstance(error, NonFiniteError) and isinstance(a, Matrix):
             with suppress(*TENSOR_ERRORS):
-                row |= moment_columns(moments(a, histogram=False, num_threads=options.num_threads))
+                how = {"num_threads": options.num_threads, "device": options.device}
+                row |= moment_columns(moments(a, histogram=False, **how))
         return row
 
 

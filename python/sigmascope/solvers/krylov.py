@@ -161,9 +161,8 @@ def krylov(
             more = "" if grown == result["columns"] else " or more"
             what += f", which took {grown} columns{more},"
             raise MemoryLimitError(call.refusal(what, amount(least)))
-        plan = MemoryPlan.leanest(
-            a, call, need, what
-        )  # a held matrix, or higher panels, took the room
+        # A held matrix, or higher panels, took the room.
+        plan = MemoryPlan.leanest(a, call, need, what)
 
 
 def _attempt(
