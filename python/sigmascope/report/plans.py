@@ -96,20 +96,18 @@ def _totals(out: Console, plan: ScanPlan) -> None:
 
 
 def _device(plan: ScanPlan) -> Iterator[str]:
-    """Yield sentences on the memory of the CUDA devices, and on what is copied to them."""
-    several = "each of " if "," in (plan.device or "") else ""
-    where = f"{several}{plan.device}"
-    yield (
-        f"At most {amount(plan.device_peak_bytes)} of the memory of {where}, of which the scan may "
-        f"take {amount(plan.device_memory)}."
-    )
-    copied = [t for t in plan.accepted if t.device_bytes and not t.stays_on_device]
-    if copied:
-        verb = "does" if len(copied) == 1 else "do"
-        yield (
-            f"{counted(len(copied), 'matrix', 'matrices')} {verb} not fit there with what the "
-            "search needs: every pass copies the numbers to the device."
-        )
+    """Yield sentences on the memory of the CUDA devices, and on what stays there."""
+    assert plan.device is not None
+    where = f"each of {plan.device}" if "," in plan.device else plan.device
+    on_device = [tensor for tensor in plan.accepted if tensor.device_bytes]
+    if on_device:
+        most, limit = amount(plan.device_peak_bytes), amount(plan.device_memory)
+        yield f"On {where} at most {most}; the scan may take {limit} there."
+    for stays, words in ((True, "copied there once"), (False, "copied there at every pass")):
+        count = sum(tensor.stays_on_device == stays for tensor in on_device)
+        if count:
+            verb = "is" if count == 1 else "are"
+            yield f"{counted(count, 'matrix', 'matrices')} {verb} {words}."
     yield "The speed of a CUDA device is not measured: no time is estimated."
 
 
