@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.adapted_model import UP, Q, adapter, llama
+from tests.support.changed import written
 from tests.support.checkpoints import of_array, write_file
 from tests.support.device_models import checkpoint
 from tests.support.scans import bits
@@ -102,7 +104,15 @@ def test_no_row_depends_on_threads_memory_or_device(
         ss.compare(*pair, resume=journal, **options)
 
 
-def test_measures_on_request_and_adapters(tmp_path: Path) -> None:
+def test_a_change_of_an_adapter_agrees_with_the_cpu(tmp_path: Path) -> None:
+    both = written(tmp_path / "base", llama("F32"), "F32"), adapter(tmp_path / "lora", Q, UP)
+    options = OPTIONS | {"include": [f"{Q}.weight", f"{UP}.weight"]}
+    host, found = (ss.compare(*both, device=device, **options) for device in ("cpu", "cuda"))
+    agree(found.rows, host.rows)
+    assert {row["device"] for row in found.analysed} == {"cuda:0; cpu"}
+
+
+def test_measures_on_request_agree_with_the_cpu(tmp_path: Path) -> None:
     """Products with vectors are computed on the CPU, whatever the device."""
     rng = np.random.default_rng(3)
     w = rng.standard_normal((48, 40))

@@ -174,7 +174,7 @@ def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> i
     """
     if options.device.index is None:
         return 0
-    taken = device_need(a, options, need)
+    taken = _taken_on_device(a, options, need)
     device = options.device.with_room(taken)
     if taken > device.nbytes:
         others = users_of_memory(options.device.index)
@@ -190,18 +190,11 @@ def fits_device(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
     """Tell whether a CUDA device has memory for what a call needs; the CPU always does."""
     if options.device.index is None:
         return True
-    taken = device_need(a, options, need)
+    taken = _taken_on_device(a, options, need)
     return taken <= options.device.with_room(taken).nbytes
 
 
-def stays_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
-    """Tell whether the stored numbers stay on the device of a call; those of the CPU always do."""
-    device = options.device
-    return device.index is None or device_need(a, options, need) + a.nbytes <= device.nbytes
-
-
-def device_need(a: Matrix, options: CallOptions, need: NeedOf) -> int:
-    """Return the bytes of a CUDA device that a call needs, without the stored numbers."""
+def _taken_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> int:
     needed = need(layout_of(a, options))
     return needed.peak + DEVICE_PANELS + _parts_nbytes(a, options, needed.columns)
 
@@ -215,6 +208,16 @@ def _parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
     if options.precision == "float64":
         return 0
     return (3 * 2 + 2 * 4) * sum(a.shape) * (-(-columns // 16) * 16)
+
+
+def planned_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> tuple[int, bool]:
+    """Return the bytes of a CUDA device that a call takes, and whether the numbers stay there.
+
+    The bytes are with the stored numbers if these stay.
+    """
+    taken = _taken_on_device(a, options, need)
+    stays = taken + a.nbytes <= options.device.nbytes
+    return taken + stays * a.nbytes, stays
 
 
 def with_group_sums(need: NeedOf, a: Matrix, options: CallOptions) -> NeedOf:

@@ -18,7 +18,7 @@ from sigmascope._execution.memory_plan import (
     fits_device,
     layout_of,
     least_memory,
-    stays_on_device,
+    planned_on_device,
 )
 from sigmascope._execution.options import CallOptions
 from sigmascope.errors import MemoryLimitError
@@ -118,7 +118,7 @@ def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> 
     whole, whole_call = Asked.of(**full).chosen(a)
     same = part.effort == whole.effort
     same = same and part.may_find_all(a, call) == whole.may_find_all(a, whole_call)
-    return same and stays_on_device(a, call, part.need_of(a, call))
+    return same and planned_on_device(a, call, part.need_of(a, call))[1]
 
 
 # ------------------------------------------------------------------------------- what of less fits

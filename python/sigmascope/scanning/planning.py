@@ -15,10 +15,9 @@ from sigmascope._execution import arguments, rates
 from sigmascope._execution.memory import OVERHEAD
 from sigmascope._execution.memory_plan import (
     MemoryPlan,
-    device_need,
     fits_device,
     least_memory,
-    stays_on_device,
+    planned_on_device,
 )
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rates import Rates
@@ -194,9 +193,7 @@ def _on_device(a: Matrix, chosen: Route, call: CallOptions) -> dict[str, Any]:
     """Return the entries of a plan that are about the memory of a CUDA device."""
     if call.device.index is None:
         return {}
-    need = chosen.need_of(a, call)
-    stays = stays_on_device(a, call, need)
-    taken = device_need(a, call, need) + (a.nbytes if stays else 0)
+    taken, stays = planned_on_device(a, call, chosen.need_of(a, call))
     return {"device_bytes": taken, "stays_on_device": stays}
 
 
