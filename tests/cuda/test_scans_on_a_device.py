@@ -197,7 +197,7 @@ def test_shares_of_a_device_decide_how_many_matrices_run_at_once(
 
     def planned(memory: int, device: str = "cuda", devices: int = 1) -> ConcurrencyPlan:
         simulated.simulator.restart(memory=memory * MIB, devices=devices)
-        options = Options.of("density", 4, 1e-3, "reference", 0, 3, 2**31, (), device)
+        options = Options.of("density", 4, 1e-3, "reference", 0, 3, 2**31, device=device)
         return ConcurrencyPlan.of(opened, items, options)
 
     assert planned(1024).workers == 3

@@ -71,6 +71,7 @@ class Options:
         num_threads: int | None,
         memory_limit: int | str | None,
         measures: str | Sequence[str] | None = (),
+        *,
         device: str = "cpu",
     ) -> Options:
         """Check every option and resolve the defaults; ValueError names the first invalid one.

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._execution.devices import CPU
 from sigmascope._execution.memory import Need, values_need
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.passes import MIB, PassLayout
@@ -71,9 +72,12 @@ def windows(shape: tuple[int, int], seed: int) -> list[tuple[slice, slice]]:
 
 
 def farms(a: Matrix, seed: int, call: CallOptions) -> tuple[list[NDArray[np.float64]], float]:
-    """Compute every singular value of the sub-matrices, and the floor below which none is told."""
+    """Compute every singular value of the sub-matrices, and the floor below which none is told.
+
+    The CPU does it, whatever the device of the call: the parts are small.
+    """
     parts = (a[rows, columns] for rows, columns in windows(a.shape, seed))
-    every = [every_value(part, "reference", call) for part in parts]
+    every = [every_value(part, "reference", replace(call, device=CPU)) for part in parts]
     found = [values.scaled(unit) for values, unit in every]
     return [part.values for part in found], max(part.floor for part in found)
 

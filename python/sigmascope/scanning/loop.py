@@ -159,7 +159,7 @@ def scan(
     >>> found.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
     """
     limits = num_threads, memory_limit
-    options = Options.of(effort, k, tol, accuracy, seed, *limits, measures, device)
+    options = Options.of(effort, k, tol, accuracy, seed, *limits, measures, device=device)
     options = replace(options, vectors=vectors_folder(vectors))
     workers = concurrent_tasks(executor, workers)
     opened = as_scannable(checkpoint, reading)

@@ -95,7 +95,7 @@ def plan_scan(
     device is not measured: times are 0 then.
     """
     limits = num_threads, memory_limit
-    options = Options.of(effort, k, tol, accuracy, seed, *limits, measures, device)
+    options = Options.of(effort, k, tol, accuracy, seed, *limits, measures, device=device)
     options = replace(options, vectors=None if vectors is None else os.path.abspath(vectors))
     if workers is not None:
         arguments.check_positive(workers=workers)
