@@ -81,7 +81,7 @@ def test_every_measure_of_a_scan_has_its_columns() -> None:
     for measure in MEASURES:
         for group in (*GROUPS, "change"):
             assert COLUMNS[f"{group}_{measure}"] == COLUMNS[f"{group}_{measure}_error"] == "float"
-    assert (COMPARISON.name, COMPARISON.version) == ("sigmascope.comparison", 3)
+    assert (COMPARISON.name, COMPARISON.version) == ("sigmascope.comparison", 4)
 
 
 def test_an_executor_changes_no_bit(folders: tuple[Path, Path]) -> None:
