@@ -19,12 +19,16 @@ from tests.support.scans import bits
 import sigmascope as ss
 from sigmascope._execution import several_devices
 from sigmascope._execution.devices import Device
+from sigmascope._execution.memory_plan import fits_device
+from sigmascope._execution.options import CallOptions
 from sigmascope._running.device_slots import DeviceSlots, most_on_device
 from sigmascope._running.tasks import Options
 from sigmascope.errors import DeviceError, MemoryLimitError
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.concurrency import ConcurrencyPlan
 from sigmascope.scanning.items import listed
+from sigmascope.solvers.gram import fits_gram
+from sigmascope.solvers.krylov import KrylovSettings
 
 pytestmark = pytest.mark.unsanitized
 
@@ -135,6 +139,32 @@ def test_a_smaller_effort_that_fits_the_device_is_named(
     simulated.simulator.restart(memory=320 * MIB)
     with pytest.raises(MemoryLimitError, match=r"on cuda:0, .*; what fits .*: k = \d+"):
         ss.spectrum(a, k=900, effort="top", device="cuda")
+    assert simulated.simulator.counts()["launches"] == 0
+
+
+def test_a_basis_is_no_longer_than_the_device_allows() -> None:
+    a = ss.matrix(np.ones((3000, 2500), np.float32))
+    settings = KrylovSettings(a.shape, 60, 1e-3, 32, "float32", vectors=True, density=False)
+
+    def columns(nbytes: int) -> int:
+        device = Device("cuda:0", 0, nbytes)
+        call = CallOptions.of(a, device=device, cuda=True, memory_limit="4GiB")
+        found = settings.columns_that_fit(a, call)
+        assert fits_device(a, call, settings.need(found))
+        return found
+
+    assert columns(2**30) == settings.columns
+    assert 3 * 60 + 2 * 32 < columns(185 * MIB) < settings.columns
+
+
+def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
+    """What the device has free beyond a share belongs to other matrices."""
+    A = np.ones((96, 64))
+    (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 140 * MIB)
+    with pytest.raises(MemoryLimitError, match="which has 140 MiB that a call may take"):
+        ss.spectrum(A, k=4, device=share)
+    call = CallOptions.of(ss.matrix(A), device=share, cuda=True)
+    assert not fits_gram(ss.matrix(A), 4, call)
     assert simulated.simulator.counts()["launches"] == 0
 
 
