@@ -24,17 +24,10 @@ from sigmascope.comparing.pair_plan import PairPlan, device_share
 from sigmascope.comparing.rows import GROUPS
 from sigmascope.errors import DeviceError
 
-pytestmark = pytest.mark.unsanitized
+pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
 
 MIB = 2**20
 OPTIONS: dict[str, Any] = {"k": 4, "memory_limit": "2GiB"}
-
-
-@pytest.fixture(autouse=True)
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Let the package see the simulated devices."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
-    return cuda_module
 
 
 @pytest.fixture

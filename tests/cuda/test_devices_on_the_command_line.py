@@ -14,17 +14,15 @@ from tests.support.device_models import checkpoint
 
 import sigmascope as ss
 
-pytestmark = pytest.mark.unsanitized
+pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
 
 QUICK = ("--effort", "top", "-k", 3, "--memory", "1GiB")
 
 
 @pytest.fixture(autouse=True)
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Let the package see the simulated devices, in a terminal of 80 columns."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the terminal 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
-    return cuda_module
 
 
 @pytest.fixture

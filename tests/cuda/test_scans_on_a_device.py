@@ -30,17 +30,10 @@ from sigmascope.scanning.items import listed
 from sigmascope.solvers.gram import fits_gram
 from sigmascope.solvers.krylov import KrylovSettings
 
-pytestmark = pytest.mark.unsanitized
+pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
 
 MIB = 2**20
 OPTIONS: dict[str, Any] = {"k": 4, "memory_limit": "2GiB"}
-
-
-@pytest.fixture(autouse=True)
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Let the package see the simulated devices."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
-    return cuda_module
 
 
 @pytest.fixture
@@ -158,7 +151,7 @@ def test_a_basis_is_no_longer_than_the_device_allows() -> None:
 
 
 def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
-    """What the device has free beyond a share belongs to other matrices."""
+    """The rest of its free memory belongs to other matrices."""
     A = np.ones((96, 64))
     (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 140 * MIB)
     with pytest.raises(MemoryLimitError, match="which has 140 MiB that a call may take"):

@@ -111,3 +111,10 @@ def device(request: pytest.FixtureRequest) -> str:
 def seeds(device: str, count: int) -> range:
     """Return the seeds of a test: a sixteenth of them, at least two, on a CUDA device."""
     return range(count if device == "cpu" else max(count // 16, 2))
+
+
+@pytest.fixture
+def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Let the package see the simulated devices."""
+    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
+    return cuda_module
