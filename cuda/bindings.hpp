@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <stdexcept>
+#include <string>
 
 #include "bindings/bindings.hpp"
 #include "cuda_backend.hpp"
@@ -33,16 +34,21 @@ inline Small small_of(const py::array_t<double, py::array::c_style | py::array::
 }
 
 inline DeviceOptions device_options(const py::kwargs& kwargs) {
+  const auto path = [&](const char* name) {
+    return kwargs.contains(name) ? kwargs[name].cast<std::string>() : std::string();
+  };
   return {.index = keyword<int>(kwargs, "device"),
-          .stored_bytes = keyword<std::int64_t>(kwargs, "device_bytes")};
+          .stored_bytes = keyword<std::int64_t>(kwargs, "device_bytes"),
+          .libraries = {.cublas = path("cublas"), .cusolver = path("cusolver")}};
 }
 
 // Solvers of matrices on a device, passes over their elements, and single products; arrays that lie
-// there; verbs, for tests.
+// there; libraries that are opened at run time; verbs, for tests.
 void register_linalg(py::module_& module);
 void register_arrays(py::module_& module);
 void register_elements(py::module_& module);
 void register_products(py::module_& module);
+void register_libraries(py::module_& module);
 void register_verbs(py::module_& module);
 
 }  // namespace sigmascope::device

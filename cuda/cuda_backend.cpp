@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "kernels/blocks/lapack.hpp"
-#include "kernels/eigenvalues/tridiagonal.hpp"
 #include "kernels/verbs.hpp"
 #include "matrix/sizes.hpp"
 
@@ -43,7 +42,10 @@ void each_row(std::span<const DeviceBlock<T>* const> xs, const Act& act) {
 
 template <class T>
 CudaBackend<T>::CudaBackend(CpuOptions host, const DeviceOptions& device)
-    : cpu_(std::move(host)), device_(device.index), panels_(device_, cpu_, device) {
+    : cpu_(std::move(host)),
+      libraries_(device.libraries),
+      device_(device.index),
+      panels_(device_, cpu_, device) {
   scipy_openblas_set_num_threads(1);
 }
 
@@ -160,43 +162,6 @@ Small CudaBackend<T>::dense(const MatrixView& a) {
           }
       });
   return all;
-}
-
-template <class T>
-Gram CudaBackend<T>::gram(const MatrixView& a, GramProducts) {
-  const std::int64_t n = a.cols(), m = a.rows();
-  auto z = device_.template block<double>(n, n), group = device_.template block<double>(n, n);
-  check(cudaMemsetAsync(z.data(), 0, z.bytes(), device_.compute.handle()), "cudaMemsetAsync");
-  // A panel has rows of op(A); those of a transposed one are columns as they are stored.
-  panels_.template each<double>(a, [&](const DecodedPanel<double>& panel) {
-    const std::int64_t before = a.transposed ? panel.col0 : panel.row0,
-                       depth = a.transposed ? panel.cols : panel.rows;
-    check(device::multiply<double>({.l = panel.numbers,
-                                    .rows = n,
-                                    .depth = depth,
-                                    .row_step = a.transposed ? depth : 1,
-                                    .depth_step = a.transposed ? 1 : n,
-                                    .x = panel.numbers,
-                                    .cols = n,
-                                    .x_step = a.transposed ? depth : n,
-                                    .x_by_columns = a.transposed,
-                                    .z = z.data(),
-                                    .group = group.data(),
-                                    .before = before,
-                                    .all = m},
-                                   device_.compute.handle()),
-          "a Gram matrix");
-  });
-  Small values(n, n);
-  if (n > 0)
-    std::memcpy(values.data(), device_.staging.received(z.data(), z.bytes(), device_.compute),
-                z.bytes());  // symmetric: rows are columns
-  return {.values = std::move(values)};
-}
-
-template <class T>
-std::vector<double> CudaBackend<T>::eigvalsh(Small& a, GramProducts products) {
-  return symmetric_eigenvalues(cpu_.isa, cpu_.pool, a, products, [this] { cpu_.report(0); });
 }
 
 template class CudaBackend<float>;

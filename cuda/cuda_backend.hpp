@@ -3,9 +3,10 @@
 //
 // Sums have the order and so the bits of the CPU's: inner products, combinations, and products as
 // those of NumberPanels. But products of bf16 numbers with blocks in float, and the steps in bf16
-// of all others, are made by tensor cores, see kernels/tensor_products.hpp. Eigenvalues are
-// computed on the host. Memory on the device: the blocks of the algorithm, a decoded panel, and the
-// stored bytes of the matrix or of three panels.
+// of all others, are made by tensor cores, see kernels/tensor_products.hpp. Gram matrices are
+// cuBLAS's and large eigenvalue problems cuSOLVER's, where these are installed. Memory on the
+// device: the blocks of the algorithm, a decoded panel, and the stored bytes of the matrix or of
+// three panels.
 #pragma once
 
 #include <cstdint>
@@ -67,15 +68,17 @@ class CudaBackend {
   void forget(const Matrix& a) { panels_.forget(a); }
 
   Small dense(const MatrixView& a);  // A itself, in fp64 whatever T is
-  // A^T A, its lower triangle, in fp64 whatever T is and whatever products are asked for.
+  // A^T A, its lower triangle, in fp64 whatever T is and whatever products are asked for: cuBLAS's
+  // bits, or those of NumberPanels.
   Gram gram(const MatrixView& a, GramProducts products);
-  // Eigenvalues of a symmetric matrix, ascending; overwrites it.
+  // Eigenvalues of a symmetric matrix, ascending; overwrites it. Those of large ones by cuSOLVER.
   std::vector<double> eigvalsh(Small& a, GramProducts products);
 
  private:
   Small inner(const std::vector<const Block*>& xs, const Block& y);
 
   Cpu cpu_;
+  LibraryPaths libraries_;
   DeviceContext device_;
   DecodedPanels panels_;
 };

@@ -10,6 +10,7 @@
 
 #include "device_context.hpp"
 #include "kernels/blocks/cpu.hpp"
+#include "libraries.hpp"
 #include "matrix/matrix.hpp"
 #include "stored_panels.hpp"
 
@@ -19,6 +20,7 @@ struct DeviceOptions {
   int index = 0;
   // Most bytes of a matrix that stay on the device from pass to pass.
   std::int64_t stored_bytes = 0;
+  LibraryPaths libraries;
 };
 
 template <class T>

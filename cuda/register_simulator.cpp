@@ -60,6 +60,10 @@ void restart(const py::kwargs& given) {
   take(options, "failure", s.failure);
   take(options, "tensor_core_terms", s.tensor_core.terms);
   take(options, "tensor_core_extra_bits", s.tensor_core.extra_bits);
+  take(options, "cublas", s.libraries.cublas);
+  take(options, "cusolver", s.libraries.cusolver);
+  take(options, "solver_info", s.libraries.info);
+  take(options, "solver_scale", s.libraries.scale);
   if (!options.empty()) throw py::type_error("no such setting: " + std::string(py::str(options)));
   simulator::restart(s);
 }

@@ -24,6 +24,14 @@ struct TensorCore {
   int extra_bits = 2;
 };
 
+// cuBLAS and cuSOLVER, and the mistakes of an eigenvalue solver.
+struct LibrarySettings {
+  int cublas = 130100;  // version 13.1.0
+  int cusolver = 120004;
+  int info = 0;      // of every solver
+  double scale = 1;  // of its largest value
+};
+
 constexpr std::int64_t no_call = -1;
 
 struct Settings {
@@ -38,6 +46,7 @@ struct Settings {
   std::int64_t failing_call = no_call;                 // number of the call that fails, from 0
   int failure = 2;                                     // its error: out of memory
   TensorCore tensor_core;
+  LibrarySettings libraries;
 };
 
 // Calls of the runtime, and what they asked for.
@@ -55,7 +64,7 @@ Settings settings();
 Counts counts();
 
 std::size_t bytes_in_use();     // of the device's memory
-std::int64_t objects_in_use();  // allocations, pinned or on the device, streams and events
+std::int64_t objects_in_use();  // allocations, also pinned, streams, events, library handles
 std::string violation();        // the first thing that a device must not be asked for; or empty
 
 }  // namespace sigmascope::simulator

@@ -7,6 +7,7 @@ from sigmascope._host.cuda_devices import cuda_devices
 from sigmascope._host.native import _core, cuda
 from sigmascope.errors import DeviceError
 
+from .libraries import libraries
 
 def available_devices() -> list[str]:
     """Return the devices that this build can compute on: 'cpu', and CUDA devices as 'cuda:0'."""
@@ -26,7 +27,11 @@ def cuda_config() -> str:
     assert module is not None
     config = module.config()
     chips = ", ".join(d["name"] for d in module.devices() if d["index"] in usable)
-    return f"runtime {config['runtime']}, driver {config['driver']}: {chips}"
+    found = libraries()
+    return (
+        f"runtime {config['runtime']}, driver {config['driver']}, {found.cublas}, "
+        f"{found.cusolver}: {chips}"
+    )
 
 
 def engine() -> dict[str, str]:

@@ -14,6 +14,7 @@ from sigmascope.matrices.array_libraries import users_of_memory
 from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix
 
+from .libraries import Libraries, eigenvalue_nbytes, gram_nbytes
 from .memory import Need
 from .options import CallOptions
 from .passes import MIB, TILES, PassLayout
@@ -220,11 +221,26 @@ def planned_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> tuple[in
     return taken + stays * a.nbytes, stays
 
 
-def with_group_sums(need: NeedOf, a: Matrix, options: CallOptions) -> NeedOf:
-    """Add the second matrix of sums that a CUDA device has while it forms a Gram matrix."""
-    if options.device.index is None:
+def with_device_gram(
+    need: NeedOf,
+    a: Matrix,
+    options: CallOptions,
+    found: Libraries | None = None,
+    *,
+    eigenvalues: bool = False,
+) -> NeedOf:
+    """Add what a CUDA device has in addition to a Gram matrix, which is formed there.
+
+    Without `found`, the libraries of the call, by whichever library. `eigenvalues`: they are
+    computed there too.
+    """
+    index = options.device.index
+    if index is None:
         return need
-    return lambda layout: need(layout).plus(8 * min(a.shape) ** 2)
+    taken = gram_nbytes(max(a.shape), min(a.shape), found)
+    if eigenvalues and found is not None:
+        taken = max(taken, eigenvalue_nbytes(index, min(a.shape), found))
+    return lambda layout: need(layout).plus(taken)
 
 
 def copy_nbytes(a: Matrix, options: CallOptions) -> int:

@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution import arguments, distributed
+from sigmascope._execution.libraries import libraries_of, paths
 from sigmascope._execution.memory import gram_need
-from sigmascope._execution.memory_plan import MemoryPlan, fits_device, least_memory, with_group_sums
+from sigmascope._execution.memory_plan import (
+    MemoryPlan,
+    fits_device,
+    least_memory,
+    with_device_gram,
+)
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
@@ -20,7 +26,7 @@ from sigmascope.spectra import SVD
 
 def fits_gram(a: Matrix, k: int, options: CallOptions, *, complete: bool = False) -> bool:
     """Tell whether there is memory for the Gram matrix, or for the whole decomposition as well."""
-    need = with_group_sums(partial(gram_need, k=k, complete=complete), a, options)
+    need = with_device_gram(partial(gram_need, k=k, complete=complete), a, options)
     return least_memory(a, options, need) <= options.memory and fits_device(a, options, need)
 
 
@@ -46,7 +52,8 @@ def svds_by_gram(
         resolved = np.sqrt(known[-1] ** 2 + 2 * error * known[0] ** 2) - known[-1] <= tol * known[0]
     what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
     complete = fits_gram(a, k, options, complete=True)
-    need = with_group_sums(partial(gram_need, k=k, complete=complete), a, options)
+    found = libraries_of(options.device.index)
+    need = with_device_gram(partial(gram_need, k=k, complete=complete), a, options, found)
     plan = MemoryPlan.fit(a, options, need, what)
     result = options.device.solvers.gram_top(
         distributed.operand(a, options),
@@ -57,13 +64,16 @@ def svds_by_gram(
         at_once=3 * k >= n or not resolved,  # a third: costs less than eigenvectors and their check
         seed=arguments.check_seed(seed),
         **plan.native(),
+        **paths(found),
     )
     s = result["s"]
-    notes: tuple[str, ...] = ()
+    notes = options.device.notes
+    if found is not None and not result["complete"]:
+        notes += found.notes()
     if result["complete"]:
-        notes = ("A itself was decomposed in place of its Gram matrix",)
+        notes += ("A itself was decomposed in place of its Gram matrix",)
     elif unresolved := int(np.sum(s < (floor := np.sqrt(2 * error)) * s[0])):
-        notes = (
+        notes += (
             f"{unresolved} of the values lie below {floor:.2g} sigma_1, which the Gram matrix "
             "cannot tell from 0; a finer tolerance with more memory resolves them",
         )
@@ -83,5 +93,5 @@ def svds_by_gram(
         seconds=time.perf_counter() - started,
         num_threads=options.threads,
         fro_norm=float(np.sqrt(result["fro2"])),
-        notes=options.device.notes + notes,
+        notes=notes,
     ).scaled(result["unit"])

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from sigmascope._execution import arguments, distributed
+from sigmascope._execution.libraries import libraries_of, paths
 from sigmascope._execution.memory import values_need
-from sigmascope._execution.memory_plan import MemoryPlan, with_group_sums
+from sigmascope._execution.memory_plan import MemoryPlan, with_device_gram
 from sigmascope._execution.options import CallOptions
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
@@ -80,13 +81,16 @@ def every_value(a: Matrix, accuracy: str, call: CallOptions) -> tuple[SingularVa
     """
     fast = accuracy == "fast"
     what = f"svdvals of {arguments.of_shape(a.shape)}"
-    need = with_group_sums(partial(values_need, fast=fast), a, call)
+    found = libraries_of(call.device.index)
+    need = with_device_gram(partial(values_need, fast=fast), a, call, found, eigenvalues=True)
     plan = MemoryPlan.fit(a, call, need, what)
     started = time.perf_counter()
     fast = fast and call.executor is None and call.device.index is None
     operand = distributed.operand(a, call)
-    result = call.device.solvers.every_value(operand, fast=fast, **plan.native())
+    result = call.device.solvers.every_value(operand, fast=fast, **plan.native(), **paths(found))
     notes = list(call.device.notes)
+    if found is not None:
+        notes += found.notes(min(a.shape))
     if accuracy == "fast" and call.device.index is not None:
         notes.append("a CUDA device forms the Gram matrix in float64, whatever the accuracy")
     elif accuracy == "fast" and not fast:

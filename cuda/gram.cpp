@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Gram matrices on a device, by cuBLAS or by the kernel of products, and their eigenvalues.
+#include "gram.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "cuda_backend.hpp"
+#include "cusolver_eigenvalues.hpp"
+#include "kernels/eigenvalues/tridiagonal.hpp"
+#include "matrix/sizes.hpp"
+
+namespace sigmascope::device {
+
+namespace {
+
+// Rows of op(A) that cuBLAS multiplies at once. Its bits depend on their number, so that this is no
+// matter of memory, nor of the height of a panel.
+constexpr std::int64_t rows_at_once = 1024;
+
+// What NVIDIA recommends for an H100. Memory of our own: with the library's, bits may differ.
+constexpr std::int64_t workspace_bytes = std::int64_t{32} << 20;
+
+// Bytes that are copied at a time, through pinned memory.
+constexpr std::int64_t copied_at_once = std::int64_t{16} << 20;
+
+// A^T A, its lower triangle, by cublasDsyrk: half the work of cublasDgemm.
+class CublasGram {
+ public:
+  CublasGram(DeviceContext& device, const std::string& path, const MatrixView& a)
+      : device_(device),
+        library_(path),
+        n_(a.cols()),
+        height_(std::min(a.rows(), rows_at_once)),
+        transposed_(a.transposed),
+        sum_(device.block<double>(n_, n_)),
+        rows_(device.block<double>(height_, n_)),
+        workspace_(device.block<std::byte>(workspace_bytes, 1)) {
+    device::check(cudaMemsetAsync(sum_.data(), 0, sum_.bytes(), device.compute.handle()),
+                  "cudaMemsetAsync");
+    library_.check(library_.create(handle_.to_create()), "cublasCreate");
+    library_.check(library_.set_stream(handle_.get(), device.compute.handle()), "cublasSetStream");
+    library_.check(library_.set_workspace(handle_.get(), workspace_.data(), workspace_.bytes()),
+                   "cublasSetWorkspace");
+    // Products in fp64, whatever the environment asks for.
+    library_.check(library_.set_math_mode(handle_.get(), CublasMath::pedantic),
+                   "cublasSetMathMode");
+  }
+  CublasGram(const CublasGram&) = delete;
+  CublasGram& operator=(const CublasGram&) = delete;
+
+  void add(const DecodedPanel<double>& panel) {
+    const std::int64_t depth = transposed_ ? panel.cols : panel.rows;
+    for (std::int64_t taken = 0; taken < depth;) {
+      const std::int64_t few = std::min(depth - taken, height_ - filled_);
+      append(panel.numbers, depth, taken, few);
+      taken += few, filled_ += few;
+      if (filled_ == height_) multiply();
+    }
+  }
+
+  DeviceBlock<double> sum() {
+    if (filled_ > 0) multiply();
+    return std::move(sum_);
+  }
+
+ private:
+  // A panel has rows of op(A); those of a transposed one are columns as they are stored.
+  void append(const double* panel, std::int64_t depth, std::int64_t taken, std::int64_t few) {
+    const cudaStream_t stream = device_.compute.handle();
+    const auto bytes = [](std::int64_t numbers) { return as_size(numbers) * sizeof(double); };
+    if (transposed_)
+      check(cudaMemcpy2DAsync(rows_.data() + filled_, bytes(height_), panel + taken, bytes(depth),
+                              bytes(few), as_size(n_), cudaMemcpyDeviceToDevice, stream),
+            "cudaMemcpy2DAsync on the device");
+    else
+      check(cudaMemcpyAsync(rows_.data() + filled_ * n_, panel + taken * n_, bytes(few * n_),
+                            cudaMemcpyDeviceToDevice, stream),
+            "cudaMemcpyAsync on the device");
+  }
+
+  void multiply() {
+    const double one = 1;
+    library_.check(library_.dsyrk(handle_.get(), CublasFill::lower,
+                                  transposed_ ? CublasOperation::transpose : CublasOperation::none,
+                                  n_, filled_, &one, rows_.data(), transposed_ ? height_ : n_, &one,
+                                  sum_.data(), n_),
+                   "cublasDsyrk");
+    filled_ = 0;
+  }
+
+  DeviceContext& device_;
+  Cublas library_;
+  std::int64_t n_, height_, filled_ = 0;
+  bool transposed_;
+  DeviceBlock<double> sum_, rows_;
+  DeviceBlock<std::byte> workspace_;
+  OwnedHandle<CublasHandle> handle_{library_.destroy};  // goes before its workspace
+};
+
+DeviceBlock<double> gram_by_cublas(DeviceContext& device, DecodedPanels& panels,
+                                   const std::string& path, const MatrixView& a) {
+  CublasGram gram(device, path, a);
+  panels.each<double>(a, [&](const DecodedPanel<double>& panel) { gram.add(panel); });
+  return gram.sum();
+}
+
+DeviceBlock<double> gram_by_kernel(DeviceContext& device, DecodedPanels& panels,
+                                   const MatrixView& a) {
+  const std::int64_t n = a.cols();
+  auto z = device.block<double>(n, n);
+  const auto group = device.block<double>(n, n);
+  check(cudaMemsetAsync(z.data(), 0, z.bytes(), device.compute.handle()), "cudaMemsetAsync");
+  panels.each<double>(a, [&](const DecodedPanel<double>& panel) {
+    const std::int64_t before = a.transposed ? panel.col0 : panel.row0,
+                       depth = a.transposed ? panel.cols : panel.rows;
+    check(device::multiply<double>({.l = panel.numbers,
+                                    .rows = n,
+                                    .depth = depth,
+                                    .row_step = a.transposed ? depth : 1,
+                                    .depth_step = a.transposed ? 1 : n,
+                                    .x = panel.numbers,
+                                    .cols = n,
+                                    .x_step = a.transposed ? depth : n,
+                                    .x_by_columns = a.transposed,
+                                    .z = z.data(),
+                                    .group = group.data(),
+                                    .before = before,
+                                    .all = a.rows()},
+                                   device.compute.handle()),
+          "a Gram matrix");
+  });
+  return z;
+}
+
+// A matrix on the device whose lower triangle is wanted, by columns.
+Small received(DeviceContext& device, const DeviceBlock<double>& square) {
+  const std::int64_t n = square.rows;
+  Small values(n, n);
+  const std::int64_t step = std::max<std::int64_t>(copied_at_once / (8 * n), 1);
+  for (std::int64_t first = 0; first < n; first += step) {
+    const std::int64_t offset = first * n;
+    const std::size_t bytes = as_size(std::min(step, n - first) * n) * sizeof(double);
+    std::memcpy(values.data() + offset,
+                device.staging.received(square.data() + offset, bytes, device.compute), bytes);
+  }
+  return values;
+}
+
+}  // namespace
+
+std::int64_t gram_bytes(std::int64_t rows, std::int64_t n, bool by_cublas) {
+  constexpr std::int64_t number = sizeof(double);
+  if (by_cublas) return std::min(rows, rows_at_once) * n * number + workspace_bytes;
+  return n * n * number;
+}
+
+template <class T>
+Gram CudaBackend<T>::gram(const MatrixView& a, GramProducts) {
+  if (a.cols() == 0) return {};
+  const auto square = libraries_.cublas.empty()
+                          ? gram_by_kernel(device_, panels_, a)
+                          : gram_by_cublas(device_, panels_, libraries_.cublas, a);
+  return {.values = received(device_, square)};
+}
+
+template <class T>
+std::vector<double> CudaBackend<T>::eigvalsh(Small& a, GramProducts products) {
+  if (a.rows >= least_cusolver_order && !libraries_.cusolver.empty())
+    return cusolver_eigenvalues(device_, libraries_.cusolver, a);
+  return symmetric_eigenvalues(cpu_.isa, cpu_.pool, a, products, [this] { cpu_.report(0); });
+}
+
+template Gram CudaBackend<float>::gram(const MatrixView&, GramProducts);
+template Gram CudaBackend<double>::gram(const MatrixView&, GramProducts);
+template std::vector<double> CudaBackend<float>::eigvalsh(Small&, GramProducts);
+template std::vector<double> CudaBackend<double>::eigvalsh(Small&, GramProducts);
+
+}  // namespace sigmascope::device

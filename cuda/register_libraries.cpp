@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Versions of cuBLAS and cuSOLVER, and the memory that their calls take.
+#include "bindings.hpp"
+#include "cusolver_eigenvalues.hpp"
+#include "gram.hpp"
+#include "libraries.hpp"
+
+namespace sigmascope::device {
+
+void register_libraries(py::module_& module) {
+  const auto released = py::call_guard<py::gil_scoped_release>();
+  module.def(
+      "cublas_version", [](const std::string& path) { return Cublas(path).version(); }, "path"_a,
+      released);
+  module.def(
+      "cusolver_version", [](const std::string& path) { return Cusolver(path).version(); },
+      "path"_a, released);
+  module.def("gram_bytes", &gram_bytes, "rows"_a, "n"_a, py::kw_only(), "by_cublas"_a);
+  module.def(
+      "cusolver_bytes",
+      [](int index, std::int64_t n, const std::string& path) {
+        DeviceContext device(index);
+        return cusolver_bytes(device, path, n);
+      },
+      "index"_a, "n"_a, py::kw_only(), "path"_a, released);
+  // For tests: of any order, where the backend leaves small ones to the processor.
+  module.def(
+      "cusolver_eigenvalues",
+      [](const py::array_t<double, py::array::f_style | py::array::forcecast>& array, int index,
+         const std::string& path) {
+        Small a(array.shape(0), array.shape(1));
+        std::copy_n(array.data(), array.size(), a.data());
+        return sigmascope::to_numpy([&] {
+          const py::gil_scoped_release release;
+          DeviceContext device(index);
+          return cusolver_eigenvalues(device, path, a);
+        }());
+      },
+      "a"_a, py::kw_only(), "index"_a, "path"_a);
+}
+
+}  // namespace sigmascope::device

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// cuSOLVER on simulated devices, by LAPACK.
+#include <vector>
+
+#include "simulator/libraries/simulated_library.hpp"
+
+using namespace sigmascope;
+using namespace sigmascope::device;
+
+extern "C" void scipy_dsyevd_(const char* jobz, const char* uplo, const int* n, double* a,
+                              const int* lda, double* values, double* work, const int* lwork,
+                              int* iwork, const int* liwork, int* info);
+
+namespace sigmascope::device {
+
+struct OpaqueCusolver {
+  cudaStream_t stream = nullptr;
+  CusolverMath math{};
+};
+struct OpaqueCusolverParams {};
+
+}  // namespace sigmascope::device
+
+namespace {
+
+LibraryStatus status_of(cudaError_t error) {
+  if (error == cudaSuccess) return 0;
+  return error == cudaErrorMemoryAllocation ? 2 : 6;
+}
+
+template <class T>
+LibraryStatus create(T** made) {
+  const simulator::Call call;
+  if (call.error() != cudaSuccess) return status_of(call.error());
+  *made = new T;
+  ++simulator::devices().library_handles;
+  return 0;
+}
+
+template <class T>
+LibraryStatus destroy(T* made) {
+  const auto call = simulator::Call::of_destructor();
+  delete made;
+  --simulator::devices().library_handles;
+  return 0;
+}
+
+std::size_t device_bytes(std::int64_t n) { return static_cast<std::size_t>(n) * 33 * 8; }
+constexpr std::size_t host_bytes = 512;
+
+// Eigenvalues of the lower triangle of `a`, as LAPACK has them.
+int eigenvalues(std::int64_t order, double* a, std::int64_t lda, double* values) {
+  const int n = static_cast<int>(order), stride = static_cast<int>(lda), lwork = 34 * n, liwork = 1;
+  std::vector<double> work(static_cast<std::size_t>(lwork));
+  int iwork = 0, info = 0;
+  scipy_dsyevd_("N", "L", &n, a, &stride, values, work.data(), &lwork, &iwork, &liwork, &info);
+  return info;
+}
+
+}  // namespace
+
+SIGMASCOPE_EXPORTED LibraryStatus cusolverGetProperty(LibraryProperty property, int* value) {
+  *value = simulator::part_of(simulator::settings().libraries.cusolver, property);
+  return 0;
+}
+
+SIGMASCOPE_EXPORTED LibraryStatus cusolverDnCreate(CusolverHandle* handle) {
+  return create(handle);
+}
+
+SIGMASCOPE_EXPORTED LibraryStatus cusolverDnDestroy(CusolverHandle handle) {
+  return destroy(handle);
+}
+
+SIGMASCOPE_EXPORTED LibraryStatus cusolverDnCreateParams(CusolverParams* params) {
+  return create(params);
+}
+
+SIGMASCOPE_EXPORTED LibraryStatus cusolverDnDestroyParams(CusolverParams params) {
+  return destroy(params);
+}
+
+SIGMASCOPE_EXPORTED LibraryStatus cusolverDnSetStream(CusolverHandle handle, cudaStream_t stream) {
+  const simulator::Call call;
+  if (call.error() != cudaSuccess) return status_of(call.error());
+  handle->stream = stream;
+  return 0;
+}
+
+SIGMASCOPE_EXPORTED LibraryStatus cusolverDnSetMathMode(CusolverHandle handle, CusolverMath math) {
+  const simulator::Call call;
+  if (call.error() != cudaSuccess) return status_of(call.error());
+  handle->math = math;
+  return 0;
+}
+
+SIGMASCOPE_EXPORTED LibraryStatus cusolverDnXsyevd_bufferSize(
+    CusolverHandle, CusolverParams, CusolverVectors, CublasFill, std::int64_t n, CudaDataType,
+    const void*, std::int64_t, CudaDataType, const void*, CudaDataType, std::size_t* on_device,
+    std::size_t* on_host) {
+  const simulator::Call call;
+  if (call.error() != cudaSuccess) return status_of(call.error());
+  *on_device = device_bytes(n), *on_host = host_bytes;
+  return 0;
+}
+
+SIGMASCOPE_EXPORTED LibraryStatus cusolverDnXsyevd(CusolverHandle handle, CusolverParams,
+                                                   CusolverVectors, CublasFill, std::int64_t n,
+                                                   CudaDataType, void* a, std::int64_t lda,
+                                                   CudaDataType, void* values, CudaDataType,
+                                                   void* workspace, std::size_t workspace_bytes,
+                                                   void* on_host, std::size_t on_host_bytes,
+                                                   int* info) {
+  const simulator::Call call;
+  if (call.error() != cudaSuccess) return status_of(call.error());
+  if (workspace_bytes < device_bytes(n) || on_host_bytes < host_bytes) return 3;
+  if (handle->math != CusolverMath::standard)
+    simulator::devices().violate("cuSOLVER with products that the environment may change");
+  const auto act = [=, settings = simulator::devices().settings.libraries] {
+    simulator::scribble(workspace, workspace_bytes), simulator::scribble(on_host, on_host_bytes);
+    auto* found = static_cast<double*>(values);
+    const int failed = eigenvalues(n, static_cast<double*>(a), lda, found);
+    found[n - 1] *= settings.scale;
+    *info = settings.info != 0 ? settings.info : failed;
+  };
+  return status_of(simulator::enqueue(handle->stream, {.act = act}));
+}

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""cuBLAS and cuSOLVER, which calls on a CUDA device use where they are installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+from sigmascope._host.native import cuda
+from sigmascope.errors import DeviceError
+
+EXTRA = "pip install 'sigmascope[cuda]'"
+
+LEAST_ORDER = 1024
+"""Least order of a matrix whose eigenvalues a device computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """One of the libraries of CUDA that are opened at run time.
+
+    Attributes
+    ----------
+    name : str
+        "cuBLAS".
+    path : str
+        Its file; empty where it cannot be used.
+    version : str
+        "13.1.0"; empty where it cannot be used.
+    reason : str
+        Why it cannot be used, with the command that helps.
+    """
+
+    name: str
+    path: str = ""
+    version: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" if self.path else f"no {self.name} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
+class Libraries:
+    """The libraries of CUDA that calls on a device use."""
+
+    cublas: Library
+    cusolver: Library
+
+    def notes(self, order: int | None = None) -> tuple[str, ...]:
+        """Return notes of a result: what formed its Gram matrix, and what found the eigenvalues.
+
+        `order`: of the matrix whose eigenvalues were found, if they were; a small one is the
+        processor's.
+        """
+        kernel = "" if self.cublas.path else ": a slower kernel"
+        formed = f"{self.cublas}{kernel} formed the Gram matrix"
+        if order is None or order < LEAST_ORDER:
+            return (formed,)
+        processor = "" if self.cusolver.path else ": the processor"
+        return formed, f"{self.cusolver}{processor} computed the eigenvalues"
+
+
+def libraries() -> Libraries:
+    """Find and open the libraries, once for a process; where one is missing, its reason is kept."""
+    module = _module()
+    return Libraries(_library(module, "cuBLAS"), _library(module, "cuSOLVER"))
+
+
+def libraries_of(index: int | None) -> Libraries | None:
+    """Return the libraries that a call on a device uses; None on the CPU."""
+    return None if index is None else libraries()
+
+
+def paths(found: Libraries | None) -> dict[str, str]:
+    """Return the keyword arguments of native calls that form a Gram matrix."""
+    return {} if found is None else {"cublas": found.cublas.path, "cusolver": found.cusolver.path}
+
+
+def gram_nbytes(rows: int, n: int, found: Libraries | None) -> int:
+    """Return the bytes of a device that a Gram matrix of order n takes in addition to its own.
+
+    Without `found`, the more of the two ways to form it.
+    """
+    ways = (True, False) if found is None else (bool(found.cublas.path),)
+    return max(int(_module().gram_bytes(rows, n, by_cublas=way)) for way in ways)
+
+
+def eigenvalue_nbytes(index: int, n: int, found: Libraries) -> int:
+    """Return the same for its eigenvalues; 0 where the processor computes them."""
+    path = found.cusolver.path
+    return int(_module().cusolver_bytes(index, n, path=path)) if path else 0
+
+
+def _module() -> ModuleType:
+    module = cuda()
+    assert module is not None
+    return module
+
+
+@cache
+def _library(module: ModuleType, name: str) -> Library:
+    try:
+        path = module.__file__ if module.config()["simulated"] else found_path(name)
+        assert path is not None
+        return Library(name, path, getattr(module, f"{name.lower()}_version")(path))
+    except DeviceError as error:
+        return Library(name, reason=str(error))
+
+
+def found_path(name: str) -> str:
+    """Return the file of a library that is installed with the package, by conda or in the system.
+
+    Raises
+    ------
+    DeviceError
+        If there is none; the message says what helps.
+    """
+    try:
+        from cuda import pathfinder
+    except ImportError:
+        raise DeviceError(f"cuda-pathfinder, which finds {name}, is missing; {EXTRA}") from None
+    try:
+        path = pathfinder.load_nvidia_dynamic_lib(name.lower()).abs_path
+    except RuntimeError as error:
+        first = str(error).strip().partition("\n")[0]
+        raise DeviceError(f"{name} is not installed ({first}); {EXTRA}") from error
+    if path is None:
+        raise DeviceError(f"the file of {name} is not known, though it is loaded; {EXTRA}")
+    return str(path)
