@@ -111,7 +111,8 @@ def test_the_package_lists_simulated_devices_when_asked(
     cuda_module.simulator.restart(devices=2)
     assert ss.available_devices() == ["cpu", "cuda:0", "cuda:1"]
     assert ss.show_config()["cuda"] == (
-        "runtime 13.0, driver 13.0: simulated device, simulated device"
+        "runtime 13.0, driver 13.0, cuBLAS 13.1.0, cuSOLVER 12.0.4: "
+        "simulated device, simulated device"
     )
     cuda_module.simulator.restart(driver=12040)
     assert ss.available_devices() == ["cpu"]

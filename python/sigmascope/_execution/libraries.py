@@ -73,23 +73,25 @@ def libraries_of(index: int | None) -> Libraries | None:
     return None if index is None else libraries()
 
 
-def paths(found: Libraries | None) -> dict[str, str]:
+def paths(opened: Libraries | None) -> dict[str, str]:
     """Return the keyword arguments of native calls that form a Gram matrix."""
-    return {} if found is None else {"cublas": found.cublas.path, "cusolver": found.cusolver.path}
+    return (
+        {} if opened is None else {"cublas": opened.cublas.path, "cusolver": opened.cusolver.path}
+    )
 
 
-def gram_nbytes(rows: int, n: int, found: Libraries | None) -> int:
+def gram_nbytes(rows: int, n: int, opened: Libraries | None) -> int:
     """Return the bytes of a device that a Gram matrix of order n takes in addition to its own.
 
-    Without `found`, the more of the two ways to form it.
+    Without `opened`, the more of the two ways to form it.
     """
-    ways = (True, False) if found is None else (bool(found.cublas.path),)
+    ways = (True, False) if opened is None else (bool(opened.cublas.path),)
     return max(int(_module().gram_bytes(rows, n, by_cublas=way)) for way in ways)
 
 
-def eigenvalue_nbytes(index: int, n: int, found: Libraries) -> int:
+def eigenvalue_nbytes(index: int, n: int, opened: Libraries) -> int:
     """Return the same for its eigenvalues; 0 where the processor computes them."""
-    path = found.cusolver.path
+    path = opened.cusolver.path
     return int(_module().cusolver_bytes(index, n, path=path)) if path else 0
 
 
@@ -118,11 +120,11 @@ def found_path(name: str) -> str:
         If there is none; the message says what helps.
     """
     try:
-        from cuda import pathfinder
+        from cuda.pathfinder import load_nvidia_dynamic_lib
     except ImportError:
         raise DeviceError(f"cuda-pathfinder, which finds {name}, is missing; {EXTRA}") from None
     try:
-        path = pathfinder.load_nvidia_dynamic_lib(name.lower()).abs_path
+        path = load_nvidia_dynamic_lib(name.lower()).abs_path
     except RuntimeError as error:
         first = str(error).strip().partition("\n")[0]
         raise DeviceError(f"{name} is not installed ({first}); {EXTRA}") from error

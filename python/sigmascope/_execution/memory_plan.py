@@ -225,21 +225,21 @@ def with_device_gram(
     need: NeedOf,
     a: Matrix,
     options: CallOptions,
-    found: Libraries | None = None,
+    opened: Libraries | None = None,
     *,
     eigenvalues: bool = False,
 ) -> NeedOf:
     """Add what a CUDA device has in addition to a Gram matrix, which is formed there.
 
-    Without `found`, the libraries of the call, by whichever library. `eigenvalues`: they are
+    Without `opened`, the libraries of the call, by whichever library. `eigenvalues`: they are
     computed there too.
     """
     index = options.device.index
     if index is None:
         return need
-    taken = gram_nbytes(max(a.shape), min(a.shape), found)
-    if eigenvalues and found is not None:
-        taken = max(taken, eigenvalue_nbytes(index, min(a.shape), found))
+    taken = gram_nbytes(max(a.shape), min(a.shape), opened)
+    if eigenvalues and opened is not None:
+        taken = max(taken, eigenvalue_nbytes(index, min(a.shape), opened))
     return lambda layout: need(layout).plus(taken)
 
 

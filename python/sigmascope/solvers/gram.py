@@ -52,8 +52,8 @@ def svds_by_gram(
         resolved = np.sqrt(known[-1] ** 2 + 2 * error * known[0] ** 2) - known[-1] <= tol * known[0]
     what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
     complete = fits_gram(a, k, options, complete=True)
-    found = libraries_of(options.device.index)
-    need = with_device_gram(partial(gram_need, k=k, complete=complete), a, options, found)
+    opened = libraries_of(options.device.index)
+    need = with_device_gram(partial(gram_need, k=k, complete=complete), a, options, opened)
     plan = MemoryPlan.fit(a, options, need, what)
     result = options.device.solvers.gram_top(
         distributed.operand(a, options),
@@ -64,12 +64,12 @@ def svds_by_gram(
         at_once=3 * k >= n or not resolved,  # a third: costs less than eigenvectors and their check
         seed=arguments.check_seed(seed),
         **plan.native(),
-        **paths(found),
+        **paths(opened),
     )
     s = result["s"]
     notes = options.device.notes
-    if found is not None and not result["complete"]:
-        notes += found.notes()
+    if opened is not None and not result["complete"]:
+        notes += opened.notes()
     if result["complete"]:
         notes += ("A itself was decomposed in place of its Gram matrix",)
     elif unresolved := int(np.sum(s < (floor := np.sqrt(2 * error)) * s[0])):

@@ -81,16 +81,16 @@ def every_value(a: Matrix, accuracy: str, call: CallOptions) -> tuple[SingularVa
     """
     fast = accuracy == "fast"
     what = f"svdvals of {arguments.of_shape(a.shape)}"
-    found = libraries_of(call.device.index)
-    need = with_device_gram(partial(values_need, fast=fast), a, call, found, eigenvalues=True)
+    opened = libraries_of(call.device.index)
+    need = with_device_gram(partial(values_need, fast=fast), a, call, opened, eigenvalues=True)
     plan = MemoryPlan.fit(a, call, need, what)
     started = time.perf_counter()
     fast = fast and call.executor is None and call.device.index is None
     operand = distributed.operand(a, call)
-    result = call.device.solvers.every_value(operand, fast=fast, **plan.native(), **paths(found))
+    result = call.device.solvers.every_value(operand, fast=fast, **plan.native(), **paths(opened))
     notes = list(call.device.notes)
-    if found is not None:
-        notes += found.notes(min(a.shape))
+    if opened is not None:
+        notes += opened.notes(min(a.shape))
     if accuracy == "fast" and call.device.index is not None:
         notes.append("a CUDA device forms the Gram matrix in float64, whatever the accuracy")
     elif accuracy == "fast" and not fast:
