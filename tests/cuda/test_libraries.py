@@ -197,7 +197,7 @@ def test_wrong_eigenvalues_are_noticed(scale: float, simulated: Any) -> None:
 
 
 def test_every_value_by_both_libraries(simulated: Any) -> None:
-    """Of a float64 reference, within the bounds that the result states."""
+    """The values are within the stated bounds of a float64 reference."""
     A = np.random.default_rng(4).standard_normal((ORDER + 200, ORDER))
     found = ss.svdvals(A, device="cuda")
     expected = np.linalg.svd(A, compute_uv=False)
@@ -289,7 +289,8 @@ def test_any_call_may_fail_and_nothing_is_left(failure: int, simulated: Any) -> 
 def test_our_declarations_are_those_of_the_headers() -> None:
     """Where the wheels of cuBLAS, cuSOLVER and the runtime are installed."""
     spec = importlib.util.find_spec("nvidia")
-    folders = [Path(where) / "cu13" / "include" for where in (spec and list(spec.__path__)) or []]
+    places = (spec and spec.submodule_search_locations) or []
+    folders = [Path(place) / "cu13" / "include" for place in places]
     needed = ("cublas_v2.h", "cusolverDn.h", "cuda_runtime_api.h", "crt/host_defines.h")
     include = next((f for f in folders if all((f / name).exists() for name in needed)), None)
     if include is None or compiler() is None:

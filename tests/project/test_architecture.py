@@ -83,7 +83,7 @@ PYTHON_ROOMS = {
     "spectra": Folder("_display"),
     "statistics": Folder("spectra"),
     "matrices": Folder("_host errors", outside="scipy"),
-    "_execution": Folder("_display _host errors matrices"),
+    "_execution": Folder("_display _host errors matrices", outside="cuda"),
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra statistics"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),

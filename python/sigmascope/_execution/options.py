@@ -67,6 +67,7 @@ class CallOptions:
         free on it. The matrix stays there if it fits, else every pass copies it. Arrays on a GPU
         are used where they are, and singular vectors are returned as arrays of the same library on
         that GPU (of CuPy or torch; NumPy's in the case of another one, or of several).
+        Gram matrices are formed faster with the libraries of the extra `cuda`.
     fro2 : float or None
         ||A||_F^2 of a matrix that was looked at; with a fingerprint it spares that.
     fingerprint : int or None

@@ -53,13 +53,17 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     NonFiniteError
         If A holds NaN or infinity.
     MemoryLimitError
-        If the Gram matrix does not fit into memory_limit.
+        If the Gram matrix does not fit into memory_limit, or into the memory of a CUDA device.
+    DeviceError
+        If there is no such device, or if it or one of its libraries fails.
 
     Notes
     -----
     Two reads of A; with "fast" three. Work: m n^2 + (4/3) n^3 flops with n the smaller side.
     Memory: about n^2 + 1700 n float64 numbers. Eigenvalues by two-stage tridiagonalisation
-    (Bischof, Lang & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dqds.
+    (Bischof, Lang & Sun 2000; Haidar, Ltaief & Dongarra 2011) and LAPACK's dqds. On a CUDA device
+    cuBLAS forms the Gram matrix, and cuSOLVER computes eigenvalues from order 1024 on, where the
+    extra `cuda` is installed; notes of the result name what was used.
 
     In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
     that adds little to the error, as when one value is far above the others (a note says so).
