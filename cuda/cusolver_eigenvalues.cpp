@@ -13,9 +13,6 @@ namespace sigmascope::device {
 
 namespace {
 
-// Bytes that are copied at a time, through pinned memory.
-constexpr std::int64_t copied_at_once = std::int64_t{16} << 20;
-
 constexpr const char* else_cpu = "; device='cpu' computes on the processor";
 
 // cuSOLVER with a handle of its own on the stream `compute`.
@@ -136,8 +133,9 @@ std::vector<double> cusolver_eigenvalues(DeviceContext& device, const std::strin
   return values;
 }
 
-std::int64_t cusolver_bytes(DeviceContext& device, const std::string& path, std::int64_t n) {
+std::int64_t cusolver_bytes(int index, const std::string& path, std::int64_t n) {
   if (n < least_cusolver_order) return 0;
+  DeviceContext device(index);
   const std::size_t workspace = Solver(device, path).sizes(n).device;
   return static_cast<std::int64_t>(workspace) + n * static_cast<std::int64_t>(sizeof(double));
 }

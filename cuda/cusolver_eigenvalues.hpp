@@ -19,7 +19,7 @@ inline constexpr std::int64_t least_cusolver_order = 1024;
 std::vector<double> cusolver_eigenvalues(DeviceContext& device, const std::string& path,
                                          const Small& a);
 
-// Bytes of the device that this takes in addition to the matrix of order n.
-std::int64_t cusolver_bytes(DeviceContext& device, const std::string& path, std::int64_t n);
+// Bytes of a device that this takes in addition to the matrix of order n; 0 below the least order.
+std::int64_t cusolver_bytes(int index, const std::string& path, std::int64_t n);
 
 }  // namespace sigmascope::device

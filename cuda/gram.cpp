@@ -22,9 +22,6 @@ constexpr std::int64_t rows_at_once = 1024;
 // What NVIDIA recommends for an H100. Memory of our own: with the library's, bits may differ.
 constexpr std::int64_t workspace_bytes = std::int64_t{32} << 20;
 
-// Bytes that are copied at a time, through pinned memory.
-constexpr std::int64_t copied_at_once = std::int64_t{16} << 20;
-
 // A^T A, its lower triangle, by cublasDsyrk: half the work of cublasDgemm.
 class CublasGram {
  public:
@@ -37,8 +34,8 @@ class CublasGram {
         sum_(device.block<double>(n_, n_)),
         rows_(device.block<double>(height_, n_)),
         workspace_(device.block<std::byte>(workspace_bytes, 1)) {
-    device::check(cudaMemsetAsync(sum_.data(), 0, sum_.bytes(), device.compute.handle()),
-                  "cudaMemsetAsync");
+    check(cudaMemsetAsync(sum_.data(), 0, sum_.bytes(), device.compute.handle()),
+          "cudaMemsetAsync");
     library_.check(library_.create(handle_.to_create()), "cublasCreate");
     library_.check(library_.set_stream(handle_.get(), device.compute.handle()), "cublasSetStream");
     library_.check(library_.set_workspace(handle_.get(), workspace_.data(), workspace_.bytes()),

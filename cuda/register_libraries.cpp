@@ -16,13 +16,7 @@ void register_libraries(py::module_& module) {
       "cusolver_version", [](const std::string& path) { return Cusolver(path).version(); },
       "path"_a, released);
   module.def("gram_bytes", &gram_bytes, "rows"_a, "n"_a, py::kw_only(), "by_cublas"_a);
-  module.def(
-      "cusolver_bytes",
-      [](int index, std::int64_t n, const std::string& path) {
-        DeviceContext device(index);
-        return cusolver_bytes(device, path, n);
-      },
-      "index"_a, "n"_a, py::kw_only(), "path"_a, released);
+  module.def("cusolver_bytes", &cusolver_bytes, "index"_a, "path"_a, "n"_a, released);
   // For tests: of any order, where the backend leaves small ones to the processor.
   module.def(
       "cusolver_eigenvalues",

@@ -6,12 +6,16 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 
 #include "handles.hpp"
 
 namespace sigmascope::device {
+
+// Bytes of a large matrix that are copied at a time.
+inline constexpr std::int64_t copied_at_once = std::int64_t{16} << 20;
 
 class Staging {
  public:

@@ -214,8 +214,8 @@ def test_every_value_by_both_libraries(simulated: Any) -> None:
 
 def test_the_processor_solves_what_cusolver_does_not(simulated: Any) -> None:
     """A small matrix, and a large one where the library is missing."""
-    assert simulated.cusolver_bytes(0, libraries.LEAST_ORDER - 1, path=simulated.__file__) == 0
-    assert simulated.cusolver_bytes(0, libraries.LEAST_ORDER, path=simulated.__file__) > 0
+    assert simulated.cusolver_bytes(0, simulated.__file__, libraries.LEAST_ORDER - 1) == 0
+    assert simulated.cusolver_bytes(0, simulated.__file__, libraries.LEAST_ORDER) > 0
     simulated.simulator.restart(cusolver=110000, solver_info=1)
     libraries._library.cache_clear()
     found = ss.svdvals(np.diag(np.arange(ORDER, 0.0, -1)), device="cuda")

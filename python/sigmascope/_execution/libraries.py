@@ -92,7 +92,7 @@ def gram_nbytes(rows: int, n: int, opened: Libraries | None) -> int:
 def eigenvalue_nbytes(index: int, n: int, opened: Libraries) -> int:
     """Return the same for its eigenvalues; 0 where the processor computes them."""
     path = opened.cusolver.path
-    return int(_module().cusolver_bytes(index, n, path=path)) if path else 0
+    return int(_module().cusolver_bytes(index, path, n)) if path else 0
 
 
 def _module() -> ModuleType:

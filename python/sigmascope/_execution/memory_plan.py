@@ -229,10 +229,10 @@ def with_device_gram(
     *,
     eigenvalues: bool = False,
 ) -> NeedOf:
-    """Add what a CUDA device has in addition to a Gram matrix, which is formed there.
+    """Add the memory that forming a Gram matrix on a CUDA device takes in addition to it.
 
-    Without `opened`, the libraries of the call, by whichever library. `eigenvalues`: they are
-    computed there too.
+    Without `opened`, the libraries of the call, the most that any of them may take.
+    `eigenvalues`: the device computes those of the matrix too.
     """
     index = options.device.index
     if index is None:
