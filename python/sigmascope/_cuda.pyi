@@ -31,9 +31,9 @@ class Device(TypedDict):
 
 simulator: Any  # in builds with simulated devices alone
 
-# The solvers of _core, with more options: `device`; `device_bytes` for a matrix to stay; `allocate`,
-# a function of rows, columns and "is float64" that returns an array and its address; the paths
-# `cublas` and `cusolver`.
+# The solvers of _core, with more options: `device`; `device_bytes` for a matrix to stay;
+# `allocate`, a function of rows, columns and "is float64" that returns an array and its address;
+# the paths `cublas` and `cusolver`.
 def krylov(a: Any, **options: Any) -> KrylovResult: ...
 def density(a: Any, **options: Any) -> DensityResult: ...
 def low_rank(a: Any, **options: Any) -> LowRankResult: ...

@@ -9,6 +9,7 @@ from sigmascope.errors import DeviceError
 
 from .libraries import libraries
 
+
 def available_devices() -> list[str]:
     """Return the devices that this build can compute on: 'cpu', and CUDA devices as 'cuda:0'."""
     try:

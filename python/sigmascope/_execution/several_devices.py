@@ -10,6 +10,7 @@ from sigmascope._host.native import cuda
 from sigmascope.errors import DeviceError
 
 from .devices import Device, device_of
+from .libraries import libraries
 
 EVERY = "cuda:all"
 """Name of all CUDA devices together."""
@@ -70,5 +71,7 @@ def _kind(device: Device) -> str:
     of = next(chip for chip in module.devices() if chip["index"] == device.index)
     major, minor = of["capability"]
     config = module.config()
-    versions = f"CUDA runtime {config['runtime']}, driver {config['driver']}"
-    return f"{of['name']}, compute capability {major}.{minor}, {versions}"
+    used = [f"CUDA runtime {config['runtime']}", f"driver {config['driver']}"]
+    opened = libraries()
+    used += [f"{each.name} {each.version or 'none'}" for each in (opened.cublas, opened.cusolver)]
+    return ", ".join([of["name"], f"compute capability {major}.{minor}", *used])

@@ -14,13 +14,14 @@ from typing import Any
 
 from sigmascope._display.text import amount
 from sigmascope._execution import arguments, costs
+from sigmascope._execution.libraries import libraries_of
 from sigmascope._execution.memory import Need, values_need
 from sigmascope._execution.memory_plan import (
     MemoryPlan,
     NeedOf,
     fits_device,
     least_memory,
-    with_group_sums,
+    with_device_gram,
 )
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.passes import MIB, PassLayout
@@ -164,7 +165,10 @@ class Route:
     def need_of(self, a: Matrix, call: CallOptions, *, grown: bool = False) -> NeedOf:
         """Return :meth:`need` as a function of the layout, for the device of a call."""
         need = partial(self.need, grown=grown)
-        return with_group_sums(need, a, call) if self.search is None else need
+        if self.search is not None:
+            return need
+        opened = libraries_of(call.device.index)
+        return with_device_gram(need, a, call, opened, eigenvalues=True)
 
     def _once(self, layout: PassLayout, grown: bool) -> Need:
         def of(search: KrylovSettings) -> Need:
