@@ -113,6 +113,38 @@ def test_a_tensor_with_gradients_is_detached(
     assert type(ss.svds(Parameter(simulated, BASE), 2).U) is torch.ndarray
 
 
+OTHERS: dict[str, Callable[..., Any]] = {
+    "moments": lambda x, **on: ss.moments(x, **on).row_norms,
+    "spectrum": lambda x, **on: ss.spectrum(x, effort="exact", **on).values,
+    "Sketch": lambda x, **on: ss.Sketch(64, 4).update(x, **on).svd(4).s,
+    "Gram": lambda x, **on: ss.GramAccumulator(64).update(x, **on).svdvals().values,
+    "Moments": lambda x, **on: ss.MomentsAccumulator(64).update(x, **on).result().column_norms,
+    "LinearSketch": lambda x, **on: ss.LinearSketch((90, 64), 4).update(x, **on).svd(4).s,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_results_are_numpy_s(name: str, simulated: ModuleType) -> None:
+    """Also of numbers that are not written yet when the matrix is made."""
+    array = Versioned(simulated, BASE[::-1].copy())
+    a = ss.matrix(array)
+    array.write(BASE)
+    found, expected = OTHERS[name](a), OTHERS[name](BASE, device="cuda")
+    assert type(found) is np.ndarray
+    np.testing.assert_array_equal(found, expected)
+    assert simulated.simulator.violation() == ""
+
+
+def test_items_of_a_stream_may_be_on_a_device(simulated: ModuleType) -> None:
+    parts = [BASE[:3], Versioned(simulated, BASE), BASE[3:9]]
+    found = ss.Sketch(64, 4).extend(parts)
+    expected = ss.Sketch(64, 4)
+    for part in (BASE[:3], BASE, BASE[3:9]):
+        expected.update(part)
+    np.testing.assert_allclose(found.svd(4).s, expected.svd(4).s, rtol=1e-12)
+    assert found.rows == 99
+
+
 # --------------------------------------------------------------------------------- memory
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sigmascope._display.text import amount
 from sigmascope._host.native import _core
 from sigmascope.errors import MemoryLimitError, NonFiniteError
-from sigmascope.matrices.device_arrays import await_writers
 from sigmascope.matrices.matrix import Matrix
 
 from .memory import Need
@@ -23,10 +22,7 @@ from .workers import Workers, row_blocks
 
 def operand(a: Matrix, options: CallOptions) -> Any:
     """Return the operator that a native algorithm multiplies with: the matrix, or its workers."""
-    if options.executor is not None:
-        return DistributedOperator(a, options)
-    await_writers(a._native)
-    return a._native
+    return a._native if options.executor is None else DistributedOperator(a, options)
 
 
 class DistributedOperator:

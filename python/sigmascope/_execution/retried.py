@@ -7,15 +7,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from sigmascope._host.native import _core
 from sigmascope.errors import DeviceMemoryError
 from sigmascope.matrices.array_libraries import release_memory, users_of_memory
+from sigmascope.matrices.device_arrays import await_writers
 
 
 class RetriedSolvers:
     """The solvers of a native module, each called once more if its device has no memory left.
 
     Libraries keep memory of arrays that are gone. Those that are imported give it back before the
-    second call; if that fails too, the error names them.
+    second call; if that fails too, the error names them. Before a call all that was to be written
+    by then to the arrays of its matrices is awaited.
     """
 
     def __init__(self, module: Any, index: int) -> None:
@@ -25,13 +28,16 @@ class RetriedSolvers:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return partial(self._solve, getattr(self._module, name))
 
-    def _solve(self, solve: Callable[..., Any], a: Any, **options: Any) -> Any:
+    def _solve(self, solve: Callable[..., Any], *operands: Any, **options: Any) -> Any:
+        for operand in operands:
+            if isinstance(operand, _core.Matrix):
+                await_writers(operand)
         try:
-            return solve(a, **options)
+            return solve(*operands, **options)
         except DeviceMemoryError:
             if not release_memory(self._index):
                 raise
         try:
-            return solve(a, **options)
+            return solve(*operands, **options)
         except DeviceMemoryError as error:
             raise DeviceMemoryError(f"{error}{users_of_memory(self._index)}") from error

@@ -189,25 +189,27 @@ class RowAccumulator(Accumulator):
         self.rows = 0
 
     @abstractmethod
-    def update(self, rows: Any, *, num_threads: int | None = None, device: str = "cpu") -> Self:
+    def update(
+        self, rows: Any, *, num_threads: int | None = None, device: str | None = None
+    ) -> Self:
         """Add rows, each of them once."""
 
     def extend(
-        self, parts: Iterable[Any], *, num_threads: int | None = None, device: str = "cpu"
+        self, parts: Iterable[Any], *, num_threads: int | None = None, device: str | None = None
     ) -> Self:
         """Add the items of an iterable: rows (n_cols,) or blocks of rows (any, n_cols).
 
         Each item is copied before the next is requested. Items are collected into panels of up to
-        1024 rows, each of which is one update. If the iterable or an update fails, the preceding
-        items are added, and `rows` is their number; but no row of a panel with a refused row is
-        added.
+        1024 rows, each of which is one update, as is each array on a GPU. If the iterable or an
+        update fails, the preceding items are added, and `rows` is their number; but no row of a
+        panel with a refused row is added.
 
         Parameters
         ----------
         parts : iterable
             Items are rows, or anything that :func:`matrix` takes; a generator, for example.
         num_threads : int, optional
-        device : str
+        device : str, optional
             As for :meth:`update`.
         """
         on: dict[str, Any] = {"num_threads": num_threads, "device": device}
@@ -222,7 +224,7 @@ class RowAccumulator(Accumulator):
         try:
             for part in parts:
                 block = self._of_width(_as_rows(part))
-                if block.shape[0] >= height:
+                if block.shape[0] >= height or block.device != "cpu":
                     flush()
                     self.update(block, **on)
                     continue

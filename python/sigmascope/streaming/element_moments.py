@@ -61,11 +61,14 @@ class MomentsAccumulator(RowAccumulator):
         self._dtype = ""  # dtype of the counted codes, or "mixed"
         self._codes: NDArray[np.int64] | None = None
 
-    def update(self, rows: Any, *, num_threads: int | None = None, device: str = "cpu") -> Self:
+    def update(
+        self, rows: Any, *, num_threads: int | None = None, device: str | None = None
+    ) -> Self:
         """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
 
         NaN and infinity are counted, and left out of all other statistics. `device`: "cpu", or
-        "cuda" or "cuda:1" for a CUDA device, which looks at the elements, with the same bits.
+        "cuda" or "cuda:1" for a CUDA device, which looks at the elements, with the same bits; by
+        default where the rows lie.
 
         Raises
         ------

@@ -53,11 +53,13 @@ class GramAccumulator(RowAccumulator):
         super().__init__(n_cols, g=ExactSum((n_cols * (n_cols + 1) // 2,)), f=ExactSum(()))
         self._require_memory(20, "an update of")
 
-    def update(self, rows: Any, *, num_threads: int | None = None, device: str = "cpu") -> Self:
+    def update(
+        self, rows: Any, *, num_threads: int | None = None, device: str | None = None
+    ) -> Self:
         """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
 
         `device`: "cpu", or "cuda" or "cuda:1" for a CUDA device, which forms the Gram matrix of the
-        rows; the sums stay on the host.
+        rows, by default where they lie; the sums stay on the host.
 
         Raises
         ------

@@ -104,7 +104,7 @@ class LinearSketch(Accumulator):
         row: int | None = None,
         column: int | None = None,
         num_threads: int | None = None,
-        device: str = "cpu",
+        device: str | None = None,
     ) -> Self:
         """Add a dense matrix of the shape of A, or a block whose first entry is at (row, column).
 
@@ -114,8 +114,9 @@ class LinearSketch(Accumulator):
             m x n; smaller if `row` or `column` gives its place (the other is then 0).
         row, column : int, optional
         num_threads : int, optional
-        device : str
-            "cpu", or "cuda" or "cuda:1" for a CUDA device, which multiplies.
+        device : str, optional
+            "cpu", or "cuda" or "cuda:1" for a CUDA device, which multiplies; by default where
+            `delta` lies.
 
         Raises
         ------

@@ -27,7 +27,7 @@ class NativeCalls(NamedTuple):
 
 
 def native_calls(
-    a: Matrix, need: NeedOf, *, num_threads: int | None = None, device: str = "cpu"
+    a: Matrix, need: NeedOf, *, num_threads: int | None = None, device: str | None = None
 ) -> NativeCalls:
     """Return the native functions for an update by `a`, which every call of them reads once.
 
@@ -35,6 +35,8 @@ def native_calls(
     ----------
     need
         Bytes that the update takes on a CUDA device, in addition to panels of the matrix.
+    device
+        By default that of the matrix.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def native_calls(
         "load_bytes": 0,
         "progress": None,
     }
-    if device == "cpu":
+    if a.device == "cpu" and device in (None, "cpu"):
         return NativeCalls(cast(Solvers, _core), options)
     call = CallOptions.of(a, device=device, num_threads=num_threads, cuda=True)
     stored = device_nbytes(a, call, need, f"an update by {arguments.of_shape(a.shape)}")

@@ -65,11 +65,13 @@ class Sketch(RowAccumulator):
         )
         self._omega: NDArray[np.float64] | None = None
 
-    def update(self, rows: Any, *, num_threads: int | None = None, device: str = "cpu") -> Self:
+    def update(
+        self, rows: Any, *, num_threads: int | None = None, device: str | None = None
+    ) -> Self:
         """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
 
-        `device`: "cpu", or "cuda" or "cuda:1" for a CUDA device, which multiplies; the sums stay on
-        the host.
+        `device`: "cpu", or "cuda" or "cuda:1" for a CUDA device, which multiplies, by default where
+        the rows lie; the sums stay on the host.
 
         Raises
         ------
