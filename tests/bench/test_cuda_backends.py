@@ -77,12 +77,6 @@ def torch_device(monkeypatch: pytest.MonkeyPatch) -> Any:
     return torch
 
 
-@pytest.fixture
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
-    return cuda_module
-
-
 def check_settings(backend: Backend, source: Source, bound: float, last: int = 1) -> None:
     """The most accurate settings of every ladder, from the host and from the device."""
     assert backend.library is not None

@@ -35,11 +35,10 @@ VIEWS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 
 @pytest.fixture(autouse=True)
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def simulated(simulated: ModuleType) -> ModuleType:
     """Let the package see two simulated devices."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
-    cuda_module.simulator.restart(devices=2)
-    return cuda_module
+    simulated.simulator.restart(devices=2)
+    return simulated
 
 
 def assert_same(found: ss.SVD, expected: ss.SVD) -> None:

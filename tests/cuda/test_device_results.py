@@ -27,11 +27,10 @@ SOLVERS: dict[str, Callable[..., ss.SVD]] = {
 
 
 @pytest.fixture(autouse=True)
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def simulated(simulated: ModuleType) -> ModuleType:
     """Let the package see two simulated devices."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
-    cuda_module.simulator.restart(devices=2)
-    return cuda_module
+    simulated.simulator.restart(devices=2)
+    return simulated
 
 
 def imported(name: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:

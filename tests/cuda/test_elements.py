@@ -214,13 +214,6 @@ def test_a_survey_of_a_block_hashes_its_place(cuda_module: ModuleType) -> None:
     assert device["digest"] == host["digest"]
 
 
-@pytest.fixture
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Let the package see the simulated devices."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
-    return cuda_module
-
-
 def test_moments_of_the_package(simulated: ModuleType, tmp_path: Path) -> None:
     """Also from a file, and of numbers whose powers need units of their own."""
     a, _ = pair("bf16", (300, 90))

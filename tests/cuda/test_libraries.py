@@ -31,13 +31,12 @@ ORDER = libraries.LEAST_ORDER + 6
 
 
 @pytest.fixture(autouse=True)
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def simulated(simulated: ModuleType) -> Iterator[ModuleType]:
     """Let the package see the simulated devices, and find the libraries anew."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
     libraries._library.cache_clear()
-    yield cuda_module
+    yield simulated
     libraries._library.cache_clear()
-    assert cuda_module.simulator.objects_in_use() == 0
+    assert simulated.simulator.objects_in_use() == 0
 
 
 def run(module: ModuleType, *, panel_rows: int = 0, stored: int = 0) -> dict[str, Any]:

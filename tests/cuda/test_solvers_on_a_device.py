@@ -18,7 +18,7 @@ from sigmascope._execution.options import CallOptions
 from sigmascope.errors import DeviceError, MemoryLimitError
 from sigmascope.solvers.gram import fits_gram
 
-pytestmark = pytest.mark.unsanitized
+pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
 
 SHAPES = [(120, 80), (70, 150)]
 SPECTRA: dict[str, Callable[[int, int], known_spectra.Case]] = {
@@ -27,13 +27,6 @@ SPECTRA: dict[str, Callable[[int, int], known_spectra.Case]] = {
     "clustered": known_spectra.clustered,
     "low rank": known_spectra.low_rank,
 }
-
-
-@pytest.fixture(autouse=True)
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Let the package see the simulated devices."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
-    return cuda_module
 
 
 @pytest.mark.parametrize("spectrum", SPECTRA)

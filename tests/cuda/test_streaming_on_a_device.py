@@ -17,6 +17,7 @@ from sigmascope.errors import DeviceError, MemoryLimitError, NonFiniteError
 
 pytestmark = [
     pytest.mark.unsanitized,
+    pytest.mark.usefixtures("simulated"),
     pytest.mark.skipif(ss.show_config()["isa"] == "scalar", reason="sums are fused on the device"),
 ]
 
@@ -28,13 +29,6 @@ MADE: dict[str, Callable[[], Any]] = {
     "LinearSketch": lambda: ss.LinearSketch(SHAPE, 5),
 }
 accumulators = pytest.mark.parametrize("name", MADE)
-
-
-@pytest.fixture(autouse=True)
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Let the package see the simulated devices."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
-    return cuda_module
 
 
 def numbers(dtype: str, order: Any = "C") -> NDArray[Any]:

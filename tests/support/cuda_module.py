@@ -87,13 +87,19 @@ def cuda_module(
 
 
 @pytest.fixture
+def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Let the package see the simulated devices."""
+    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
+    return cuda_module
+
+
+@pytest.fixture
 def cuda_device(request: pytest.FixtureRequest) -> Iterator[str]:
     """Name the first CUDA device of the package, or else a simulated one, which must end clean."""
     if "cuda:0" in sigmascope.available_devices():
         yield "cuda:0"
         return
-    module: ModuleType = request.getfixturevalue("cuda_module")
-    request.getfixturevalue("monkeypatch").setenv("SIGMASCOPE_SIMULATED", "1")
+    module: ModuleType = request.getfixturevalue("simulated")
     yield "cuda:0"
     assert module.simulator.violation() == ""
     assert module.simulator.objects_in_use() == 0
@@ -111,10 +117,3 @@ def device(request: pytest.FixtureRequest) -> str:
 def seeds(device: str, count: int) -> range:
     """Return the seeds of a test: a sixteenth of them, at least two, on a CUDA device."""
     return range(count if device == "cpu" else max(count // 16, 2))
-
-
-@pytest.fixture
-def simulated(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Let the package see the simulated devices."""
-    monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
-    return cuda_module
