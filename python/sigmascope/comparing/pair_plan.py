@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from sigmascope._execution.devices import Device
@@ -26,7 +26,7 @@ def device_share(options: Options, workers: int) -> Device:
     That is the same share of the memory as a computation has of the threads. All that run at once,
     also those of another pair, then take no more than there is.
     """
-    return replace(options.device, nbytes=options.device.nbytes // workers)
+    return options.device.share(options.device.nbytes // workers)
 
 
 def spectrum_options(options: Options, workers: int = 1) -> dict[str, Any]:

@@ -115,8 +115,7 @@ class LinearSketch(Accumulator):
         row, column : int, optional
         num_threads : int, optional
         device : str, optional
-            "cpu", or "cuda" or "cuda:1" for a CUDA device, which multiplies; by default where
-            `delta` lies.
+            "cpu", or "cuda" or "cuda:1", which multiplies; by default where `delta` lies.
 
         Raises
         ------
