@@ -14,8 +14,8 @@ import pytest
 from tests.support.sources import PACKAGE
 
 import sigmascope as ss
-from sigmascope._execution import build
 from sigmascope._host import native
+from sigmascope._host.cuda_devices import SIMULATED
 
 pytestmark = pytest.mark.unsanitized
 
@@ -104,10 +104,10 @@ def test_a_wrong_setting_of_the_simulator_is_an_error(cuda_module: Any) -> None:
 def test_the_package_lists_simulated_devices_when_asked(
     cuda_module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(build.SIMULATED, raising=False)
+    monkeypatch.delenv(SIMULATED, raising=False)
     assert ss.available_devices() == ["cpu"]
     assert ss.show_config()["cuda"].startswith("built for simulated devices alone")
-    monkeypatch.setenv(build.SIMULATED, "1")
+    monkeypatch.setenv(SIMULATED, "1")
     cuda_module.simulator.restart(devices=2)
     assert ss.available_devices() == ["cpu", "cuda:0", "cuda:1"]
     assert ss.show_config()["cuda"] == (

@@ -130,7 +130,7 @@ def test_spectra_at_once_have_shares_of_the_device(simulated: ModuleType) -> Non
         options = Options.of("density", 4, 1e-3, "reference", 0, 4, 2**32, device="cuda")
         return PairPlan.of(stored, options), options
 
-    for memory, workers in ((1024, 4), (500, 2), (250, 1)):
+    for memory, workers in ((2048, 4), (1024, 2), (400, 1)):
         plan, options = planned(memory)
         assert plan.workers == workers
         share = device_share(options, plan.workers)
