@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.cuda_builds import ROOT, processor_runs
 from tests.support.moments import ADVERSARIES, adversary
 from tests.support.stored_types import SMALL, TYPES
 
@@ -193,6 +197,20 @@ def test_no_panel_height_order_or_seed_changes_a_bit(
         assert_same(cuda_module, ss.matrix(a), ss.matrix(b), panel_rows)
         assert cuda_module.simulator.violation() == ""
         assert cuda_module.simulator.objects_in_use() == 0
+
+
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512"])
+def test_sums_have_the_order_of_the_vectors_of_the_processor(isa: str) -> None:
+    """Each length of vectors that the processor has, in a process of its own."""
+    if isa != "scalar" and not processor_runs(isa):
+        pytest.skip(f"the processor has no {isa}")
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "every_magnitude or far"]
+    environment = {**os.environ, "SIGMASCOPE_ISA": isa}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
 
 
 def test_empty_matrices(cuda_module: ModuleType) -> None:
