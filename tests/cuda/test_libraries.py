@@ -34,6 +34,7 @@ ORDER = libraries.LEAST_ORDER + 6
 def simulated(simulated: ModuleType) -> Iterator[ModuleType]:
     """Let the package see the simulated devices, and find the libraries anew."""
     libraries._library.cache_clear()
+    libraries._cusolver_nbytes.cache_clear()
     yield simulated
     libraries._library.cache_clear()
     assert simulated.simulator.objects_in_use() == 0
@@ -245,6 +246,19 @@ def test_the_memory_plan_counts_what_the_libraries_take(simulated: Any) -> None:
     simulated.simulator.restart(memory=int(needed / 0.9 - 2) << 20)
     with pytest.raises(MemoryLimitError, match="svdvals of"):
         ss.svdvals(A, device="cuda")
+
+
+def test_cusolver_is_asked_once_for_its_memory(simulated: Any) -> None:
+    """A plan of a scan asks for each matrix."""
+    opened = libraries.libraries()
+    simulated.simulator.restart()
+    assert libraries.eigenvalue_nbytes(0, libraries.LEAST_ORDER - 1, opened) == 0
+    assert simulated.simulator.counts()["calls"] == 0
+    needed = [libraries.eigenvalue_nbytes(0, ORDER, opened)]
+    asked = simulated.simulator.counts()["calls"]
+    needed.append(libraries.eigenvalue_nbytes(0, ORDER, opened))
+    assert simulated.simulator.counts()["calls"] == asked > 0
+    assert needed == [simulated.cusolver_bytes(0, simulated.__file__, ORDER)] * 2
 
 
 @pytest.mark.parametrize("failure", [2, 719])

@@ -92,7 +92,13 @@ def gram_nbytes(rows: int, n: int, opened: Libraries | None) -> int:
 def eigenvalue_nbytes(index: int, n: int, opened: Libraries) -> int:
     """Return the same for its eigenvalues; 0 where the processor computes them."""
     path = opened.cusolver.path
-    return int(_module().cusolver_bytes(index, path, n)) if path else 0
+    return _cusolver_nbytes(_module(), index, path, n) if path and n >= LEAST_ORDER else 0
+
+
+@cache
+def _cusolver_nbytes(module: ModuleType, index: int, path: str, n: int) -> int:
+    """Ask cuSOLVER, which needs a handle on the device, once for each order."""
+    return int(module.cusolver_bytes(index, path, n))
 
 
 def _module() -> ModuleType:
