@@ -20,7 +20,7 @@ namespace sigmascope {
 template <class B>
 concept Backend = requires(B& device, typename B::Block& y, const typename B::Block& x,
                            std::span<const typename B::Block> xs, const Small& c, Small& host,
-                           std::int64_t n, std::uint64_t seed, GramProducts products) {
+                           std::int64_t n, std::uint64_t seed, GramProducts products, double size) {
   // Unit roundoff of a block's numbers.
   { B::epsilon() } -> std::convertible_to<double>;
   { x.rows } -> std::convertible_to<std::int64_t>;
@@ -36,6 +36,9 @@ concept Backend = requires(B& device, typename B::Block& y, const typename B::Bl
   { device.combine(y, xs, c) };
   // Ascending eigenvalues; overwrites its argument.
   { device.eigvalsh(host, products) } -> std::same_as<std::vector<double>>;
+  // The root of the costs of a check and of a column, see CheckSchedule: of a matrix of `size`
+  // entries and a block of n columns.
+  { device.check_cost_root(size, n) } -> std::convertible_to<double>;
   { device.to_host(x) } -> std::same_as<Small>;
   { device.from_host(c) } -> std::same_as<typename B::Block>;
 };

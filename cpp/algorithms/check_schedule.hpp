@@ -4,7 +4,8 @@
 // A check diagonalises the projection T of order d, which costs c_check d^3 seconds. A column of
 // the basis costs c_column m n seconds. With p columns between checks, p / 2 columns are multiplied
 // in vain on average, and `left` columns take left / p checks: the sum of both costs is least for
-// p = sqrt(2 c_check / c_column) sqrt(left d^3 / (m n)).
+// p = sqrt(2 c_check / c_column) sqrt(left d^3 / (m n)). The first factor, the root of the costs,
+// is one of the device.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +17,8 @@ namespace sigmascope {
 class CheckSchedule {
  public:
   // size: m n
-  CheckSchedule(double size, std::int64_t block) : size_(size), block_(block) {}
+  CheckSchedule(double size, std::int64_t block, double cost_root)
+      : size_(size), block_(block), cost_root_(cost_root) {}
 
   // Forget earlier checks: the space has been changed by other than steps.
   void reset() { excess_ = 0, convergence_rate_ = 1; }
@@ -51,20 +53,14 @@ class CheckSchedule {
       left = -std::log(excess) / std::log(convergence_rate_);
     }
     multiplied_ = multiplied, excess_ = excess;
-    const double cheapest = cost_ratio_root * std::sqrt(left * columns * columns * columns / size_);
+    const double cheapest = cost_root_ * std::sqrt(left * columns * columns * columns / size_);
     const double wait = std::min({left, columns / 2, cheapest});
     return std::max(block_, static_cast<std::int64_t>(wait));
   }
 
-  // Measured (python/sigmascope/_execution/costs.py).
-  static constexpr double check_seconds = 1.7e-10;     // c_check
-  static constexpr double column_seconds = 4 / 424e9;  // c_column
-  static constexpr double cost_ratio_root = 6;         // sqrt(2 c_check / c_column), rounded
-  static_assert(cost_ratio_root * cost_ratio_root * column_seconds < 2.02 * check_seconds &&
-                cost_ratio_root * cost_ratio_root * column_seconds > 1.98 * check_seconds);
-
   double size_;
   std::int64_t block_;
+  double cost_root_;
   std::int64_t multiplied_ = 0;  // columns at the last check
   double excess_ = 0;            // at the last check; 0: it was of another space
   double convergence_rate_ = 1;

@@ -31,6 +31,8 @@ class CpuBackend {
   Cpu& cpu() { return cpu_; }
 
   static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
+  // See CheckSchedule.
+  static constexpr double check_cost_root(double, std::int64_t) { return cost_root; }
   // True if products are made of parts of bf16, whatever the matrix.
   bool splits(const MatrixView&) const { return sizeof(T) == 4 && cpu_.isa.tiles != nullptr; }
 
@@ -71,6 +73,13 @@ class CpuBackend {
   std::vector<double> eigvalsh(Small& a, GramProducts products);
 
  private:
+  // Measured (python/sigmascope/_execution/costs.py).
+  static constexpr double check_seconds = 1.7e-10;     // c_check
+  static constexpr double column_seconds = 4 / 424e9;  // c_column
+  static constexpr double cost_root = 6;               // sqrt(2 c_check / c_column), rounded
+  static_assert(cost_root * cost_root * column_seconds < 2.02 * check_seconds &&
+                cost_root * cost_root * column_seconds > 1.98 * check_seconds);
+
   void multiply_pass(const MatrixView& a, const PassBlocks<T>& blocks, int parts, ForwardSums sums);
   void multiply_pass_bf16(const MatrixView& a, const PassBlocks<T>& blocks);
 

@@ -254,6 +254,20 @@ def test_costs_grow_with_the_work(precision: str) -> None:
     assert costs.gram_seconds((64, 64), vectors=True) < 1e-3
 
 
+@pytest.mark.parametrize("precision", rounding.SEARCHES)
+def test_the_costs_of_a_device_are_those_of_its_memory_and_of_the_host(precision: str) -> None:
+    """A step takes as long for few columns as for one, and a look at them is made on the host."""
+    shape, k = (28672, 8192), 64
+    narrow, wide = (
+        costs.krylov_parts(shape, k, block, 1e-3, precision, on_cuda=True) for block in (8, 32)
+    )
+    assert narrow.products > wide.products
+    assert wide.checks > 0.1 * wide.products
+    on_cuda = costs.krylov_seconds(shape, k, 32, 1e-3, precision, on_cuda=True)
+    assert on_cuda < costs.krylov_seconds(shape, k, 32, 1e-3, precision)
+    assert costs.best_block(shape, k, 1e-3, precision, on_cuda=True) <= 32
+
+
 @pytest.mark.parametrize("k", [64, 100] if TILES else [90, 100])
 def test_refined_vectors_keep_what_they_lack(k: int) -> None:
     """Errors of converged vectors are small compared with |A|^2, and no rounding."""

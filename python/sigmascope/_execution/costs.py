@@ -2,8 +2,10 @@
 """Cost model of a search for the largest singular values, which picks block and method.
 
 Seconds of one thread of the processor on which the constants were measured (EPYC, Zen 4); only
-their ratios matter. No number of threads and no clock enters, so that neither changes a bit of a
-result. `benchmarks/suites/test_bench_costs.py` holds the choices against the measured optimum.
+their ratios matter. Those of a CUDA device follow from data sheets of an H100 and are not measured;
+there the processor diagonalises projections and Gram matrices. No number of threads and no clock
+enters, so that neither changes a bit of a result. `benchmarks/suites/test_bench_costs.py` compares
+the choices on the processor with the measured optimum.
 
 Estimates of time are another use of the same model: :mod:`sigmascope._execution.rates` measures how
 many times as fast this machine is, part by part, and that never reaches a choice.
@@ -51,6 +53,17 @@ _FILE_RATE = 1.5e9
 
 _STEP_OVERHEAD = 60e-6
 
+_CUDA_READS = 4 / 2e12
+"""Seconds per entry of a step that reads bfloat16 numbers twice."""
+
+_CUDA_RATE = {"mixed": 300e12, "split": 150e12, "float32": 30e12, "float64": 20e12}
+"""Flops per second of A^T (A X), of blocks of any width."""
+
+_CUDA_BASIS_RATE = 10e12
+_CUDA_GRAM_RATE = 10e12
+_CUDA_STEP_OVERHEAD = 100e-6
+"""Seconds of a step's launches and waits."""
+
 WORTH_SAVING = _core.SMALL_ORDER
 """Order from which a search gives way to a decomposition early."""
 
@@ -77,7 +90,14 @@ def basis_columns(k: int, block: int, tol: float) -> float:
 
 
 def krylov_parts(
-    shape: tuple[int, int], k: int, block: int, tol: float, precision: str, file_bytes: int = 0
+    shape: tuple[int, int],
+    k: int,
+    block: int,
+    tol: float,
+    precision: str,
+    file_bytes: int = 0,
+    *,
+    on_cuda: bool = False,
 ) -> Parts:
     """Cost of the k largest triplets by block Krylov; `file_bytes` are read again at each pass."""
     n, m = sorted(shape)
@@ -87,6 +107,14 @@ def krylov_parts(
     final = "float64" if precision == "float64" else "float32"
     slow = 2 if precision == "float64" else 1
     steps = columns / block
+    if on_cuda:
+        return Parts(
+            products=steps * _cuda_step_seconds(m * n, block, precision),
+            final=_cuda_step_seconds(m * n, k, final),
+            basis=slow * 8 * n * columns * held / _CUDA_BASIS_RATE,
+            checks=columns / max(block, held / 2) * _SMALL_EIGEN * held**3,
+            steps=steps * (_CUDA_STEP_OVERHEAD + file_bytes / _FILE_RATE),
+        )
     return Parts(
         products=4 * m * n * columns / step_rate(steps_in, block),
         final=4 * m * n * k / step_rate(final, k),
@@ -96,17 +124,28 @@ def krylov_parts(
     )
 
 
+def _cuda_step_seconds(entries: int, columns: int, precision: str) -> float:
+    return max(entries * _CUDA_READS, 4 * entries * columns / _CUDA_RATE[precision])
+
+
 def krylov_seconds(
-    shape: tuple[int, int], k: int, block: int, tol: float, precision: str, file_bytes: int = 0
+    shape: tuple[int, int],
+    k: int,
+    block: int,
+    tol: float,
+    precision: str,
+    file_bytes: int = 0,
+    *,
+    on_cuda: bool = False,
 ) -> float:
     """Cost of the k largest triplets by block Krylov, in all."""
-    return sum(krylov_parts(shape, k, block, tol, precision, file_bytes))
+    return sum(krylov_parts(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda))
 
 
-def gram_seconds(shape: tuple[int, int], *, vectors: bool) -> float:
+def gram_seconds(shape: tuple[int, int], *, vectors: bool, on_cuda: bool = False) -> float:
     """Cost of the whole Gram matrix of the smaller side and its eigenvalues, in float64."""
     n, m = sorted(shape)
-    return m * n**2 / GRAM_RATE + _GRAM_EIGEN[vectors] * n**3
+    return m * n**2 / (_CUDA_GRAM_RATE if on_cuda else GRAM_RATE) + _GRAM_EIGEN[vectors] * n**3
 
 
 def prefers_gram(
@@ -117,21 +156,29 @@ def prefers_gram(
     precision: str,
     *,
     file_bytes: int = 0,
-    vectors: bool = True,
+    on_cuda: bool = False,
 ) -> bool:
-    """Tell whether the whole Gram matrix costs less than a Krylov search."""
-    search = krylov_seconds(shape, k, block, tol, precision, file_bytes)
-    return gram_seconds(shape, vectors=vectors) < search
+    """Tell whether the whole Gram matrix and its vectors cost less than a Krylov search."""
+    search = krylov_seconds(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda)
+    return gram_seconds(shape, vectors=True, on_cuda=on_cuda) < search
 
 
 def best_block(
-    shape: tuple[int, int], k: int, tol: float, precision: str, file_bytes: int = 0
+    shape: tuple[int, int],
+    k: int,
+    tol: float,
+    precision: str,
+    file_bytes: int = 0,
+    *,
+    on_cuda: bool = False,
 ) -> int:
     """Columns per Krylov step at the least cost; of large matrices eight do not fill the space."""
     n = min(shape)
     steps = 1 if n < WORTH_SAVING else 8
     fitting = [b for b in _BLOCKS if steps * b <= n] or [n]
-    costs = [krylov_seconds(shape, k, b, tol, precision, file_bytes) for b in fitting]
+    costs = [
+        krylov_seconds(shape, k, b, tol, precision, file_bytes, on_cuda=on_cuda) for b in fitting
+    ]
     return fitting[int(np.argmin(costs))]
 
 

@@ -250,7 +250,8 @@ def route(
     base = "float64" if call.precision == "float64" else "float32"
     if min(a.shape) == 1:  # no density has a single value
         return asked.all_values
-    cheaper = costs.prefers_gram(a.shape, k, _wide(k, a.shape), tol, base)
+    block, on_cuda = _wide(k, a.shape), call.device.is_cuda
+    cheaper = costs.prefers_gram(a.shape, k, block, tol, base, on_cuda=on_cuda)
     if not cheaper or call.executor is not None:
         return asked
     if asked.may_find_all(a, call):
@@ -264,19 +265,19 @@ def route(
 def _route(
     a: Matrix, effort: str, k: int, tol: float, accuracy: str, call: CallOptions, vectors: bool
 ) -> Route:
-    every = Route.every(a, k, accuracy)
+    every, on_cuda = Route.every(a, k, accuracy), call.device.is_cuda
     if vectors:
         precision = call.precision
         if precision != "float64":
-            precision = coarsest(SEARCHES, a, on_cuda=call.device.is_cuda)
-        block = min(costs.best_block(a.shape, k, tol, precision), *a.shape)
+            precision = coarsest(SEARCHES, a, on_cuda=on_cuda)
+        block = min(costs.best_block(a.shape, k, tol, precision, on_cuda=on_cuda), *a.shape)
         vectors_too = KrylovSettings(
             a.shape, every.k, tol, block, precision, vectors, density=False
         )
         every = replace(every, vectors=True, vector_search=vectors_too)
     wanted = {"vectors": vectors, "of_values": vectors}
     if effort == "top":
-        block = min(costs.best_block(a.shape, k, tol, call.precision), *a.shape)
+        block = min(costs.best_block(a.shape, k, tol, call.precision, on_cuda=on_cuda), *a.shape)
         search = KrylovSettings(a.shape, k, tol, block, call.precision, density=False, **wanted)
     elif effort == "density":
         precision = "split" if call.precision == "mixed" else call.precision

@@ -167,7 +167,9 @@ def triplets(
 ) -> SVD:
     """:func:`sigmascope.svds` of arguments that are checked, without a warning."""
     n = min(a.shape)
-    b = min(block or costs.best_block(a.shape, k, tol, call.precision, call.reread_nbytes(a)), n)
+    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
+    cheapest = costs.best_block(a.shape, k, tol, call.precision, reread, on_cuda=on_cuda)
+    b = min(block or cheapest, n)
     started = time.perf_counter()
     if method == "gram" or (method == "auto" and _prefers_gram(a, k, b, tol, call)):
         return svds_by_gram(a, k, tol, vectors, seed, call, started)
@@ -194,10 +196,11 @@ def triplets(
 def _prefers_gram(a: Matrix, k: int, block: int, tol: float, call: CallOptions) -> bool:
     if call.executor is not None:  # every worker would have to send one
         return False
-    reread = call.reread_nbytes(a)
-    if not costs.prefers_gram(a.shape, k, block, tol, call.precision, file_bytes=reread):
-        return False
-    return fits_gram(a, k, call)
+    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
+    cheaper = costs.prefers_gram(
+        a.shape, k, block, tol, call.precision, file_bytes=reread, on_cuda=on_cuda
+    )
+    return cheaper and fits_gram(a, k, call)
 
 
 def _told(top: SVD, tol: float) -> SVD:
