@@ -126,6 +126,19 @@ def test_nan_infinity_and_zeros(
     check(ss.moments(A.astype(kinds[dtype])), A.astype(kinds[dtype]))
 
 
+@pytest.mark.parametrize("small", [1.0, 1e-30, 1e-44])
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_rows_of_narrow_formats_joined_to_huge_numbers(dtype: Any, small: float) -> None:
+    """Their squares underflow in the units of the others."""
+    narrow, huge = np.full((2, 3), small).astype(dtype), np.full((2, 3), 1e300)
+    if not narrow.any():
+        return  # bfloat16 has no such number
+    numbers = np.vstack([narrow.astype(np.float64), huge])
+    np.testing.assert_allclose(
+        ss.moments(ss.vstack([narrow, huge])).row_norms, np.sqrt(3) * numbers[:, 0], rtol=1e-15
+    )
+
+
 def test_first_nonfinite_is_first_in_row_order() -> None:
     A = np.zeros((3000, 5))
     for place in [(2999, 0), (1500, 4), (1500, 2), (7, 3)]:

@@ -73,6 +73,10 @@ _BAND = 448
 """Exponents below that of the sums within which squares do."""
 
 
+_LEAST = 2.0**-149
+"""Least positive number of every format but f64."""
+
+
 class Band(NamedTuple):
     """Sums of the squares of some rows and columns, in units of 4^unit; 0 for the others."""
 
@@ -105,6 +109,8 @@ def element_sums(a: Matrix, look: Callable[[Matrix], dict[str, Any]]) -> dict[st
         again = look(a * 2.0**-unit)
         seen |= {name: again[name] for name in ("mean", "m2", "m3", "m4", "sum_squares")}
         raw, seen["passes"] = again, 2
+        if any(dtype != "f64" for dtype in a._native.dtypes):  # whose least numbers are not known
+            seen["least"] = min(seen["least"], _LEAST)
     bands = [Band(unit, raw["row_squares"], raw["column_squares"])]
     while seen["least"] < 2.0 ** max(unit - _BAND, -1074) and unit > -1000:
         unit = max(unit - 2 * _BAND + 96, -1000)
