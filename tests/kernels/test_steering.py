@@ -254,9 +254,9 @@ def test_costs_grow_with_the_work(precision: str) -> None:
     assert costs.gram_seconds((64, 64), vectors=True) < 1e-3
 
 
-@pytest.mark.parametrize("precision", rounding.SEARCHES)
+@pytest.mark.parametrize("precision", ["mixed", "split"])
 def test_the_costs_of_a_device_are_those_of_its_memory_and_of_the_host(precision: str) -> None:
-    """A step takes as long for few columns as for one, and a look at them is made on the host."""
+    """Tensor cores wait for memory, and a check of convergence is made on the host."""
     shape, k = (28672, 8192), 64
     narrow, wide = (
         costs.krylov_parts(shape, k, block, 1e-3, precision, on_cuda=True) for block in (8, 32)
