@@ -29,6 +29,7 @@ struct PlainBackend {
   using Block = PlainBlock;
 
   static double epsilon() { return 0x1p-53; }
+  static double check_cost_root(double, std::int64_t) { return 6; }
   Block zeros(std::int64_t m, std::int64_t k) {
     return {m, k, std::vector<double>(static_cast<std::size_t>(m * k), 0.0)};
   }
@@ -54,6 +55,14 @@ struct PlainBackend {
       first += x.cols;
     }
     return c;
+  }
+
+  Small inner_and_gram(std::span<const Block> xs, const Block& y) {
+    const Small products = inner(xs, y), gram = inner(std::span(&y, 1), y);
+    Small both(products.rows + gram.rows, y.cols);
+    both.set_part(0, 0, products);
+    both.set_part(products.rows, 0, gram);
+    return both;
   }
 
   void combine(Block& y, std::span<const Block> xs, const Small& c) {
