@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -215,6 +216,15 @@ def test_every_capsule_is_given_back_once(kind: type[DeviceArray], simulated: Mo
     assert text.settled() == (1, 1)
 
 
+@pytest.fixture
+def own_garbage() -> Iterator[None]:
+    """Let collections look at objects of this test alone: those of a whole session take longer."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("own_garbage")
 def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleType) -> None:
     simulator = simulated.simulator
 
