@@ -40,7 +40,7 @@ class BlockKrylovSolver {
         n_(a.cols()),
         k_(options_.k),
         block_(options_.block),
-        schedule_(size_of(a), block_, device.check_cost_root(size_of(a), block_)),
+        schedule_(CheckSchedule::of(device, a, block_)),
         precision_(options_, a.has_bf16x2(), fro2, n_),
         work_(a.rows(), a.cols(), options_.bounded) {}
 
@@ -59,10 +59,6 @@ class BlockKrylovSolver {
   }
 
  private:
-  static double size_of(const A& a) {
-    return static_cast<double>(a.rows()) * static_cast<double>(a.cols());
-  }
-
   // Options with a block that fits, and a tolerance that T resolves: rules treat smaller
   // differences as equal.
   static KrylovOptions attainable(KrylovOptions options, std::int64_t n) {

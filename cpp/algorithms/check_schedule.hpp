@@ -20,6 +20,13 @@ class CheckSchedule {
   CheckSchedule(double size, std::int64_t block, double cost_root)
       : size_(size), block_(block), cost_root_(cost_root) {}
 
+  // The schedule of a search for A's values by blocks on a device.
+  template <class B, class A>
+  static CheckSchedule of(B& device, const A& a, std::int64_t block) {
+    const double size = static_cast<double>(a.rows()) * static_cast<double>(a.cols());
+    return {size, block, device.check_cost_root(size, block)};
+  }
+
   // Forget earlier checks: the space has been changed by other than steps.
   void reset() { excess_ = 0, convergence_rate_ = 1; }
 
