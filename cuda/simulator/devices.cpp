@@ -60,7 +60,7 @@ void restart(const Settings& settings) {
   all.streams.clear(), all.events.clear();
   for (Stream& stream : all.defaults) stream.queue.clear();
   all.memory.clear(), all.pinned.clear(), all.bytes.clear();
-  all.library_handles = 0;
+  all.open_handles = 0;
   all.counts = {};
   all.sticky = cudaSuccess, last_error_of_thread() = cudaSuccess;
   all.violation.clear();
@@ -88,8 +88,8 @@ std::size_t bytes_in_use() {
 std::int64_t objects_in_use() {
   const Devices& all = devices();
   const std::lock_guard lock(devices().mutex);
-  return all.library_handles + static_cast<std::int64_t>(all.memory.size() + all.pinned.size() +
-                                                         all.streams.size() + all.events.size());
+  return all.open_handles + static_cast<std::int64_t>(all.memory.size() + all.pinned.size() +
+                                                      all.streams.size() + all.events.size());
 }
 
 std::string violation() {

@@ -71,7 +71,7 @@ struct Devices {
   // The legacy default stream, and that of the thread: they are always there.
   std::array<Stream, 2> defaults;
   std::vector<std::shared_ptr<Event>> events;
-  std::int64_t library_handles = 0;
+  std::int64_t open_handles = 0;
 
   // The device was asked for what it must not be: all later calls fail.
   void violate(const std::string& what);

@@ -19,10 +19,11 @@ from tests.support.scans import bits
 import sigmascope as ss
 from sigmascope._execution import several_devices
 from sigmascope._execution.devices import Device
-from sigmascope._execution.memory_plan import fits_device
+from sigmascope._execution.memory_plan import fits_device, layout_of, planned_on_device
 from sigmascope._execution.options import CallOptions
 from sigmascope._running.device_slots import DeviceSlots, most_on_device
 from sigmascope._running.tasks import Options
+from sigmascope.analysis.admission import Asked
 from sigmascope.errors import DeviceError, MemoryLimitError
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.concurrency import ConcurrencyPlan
@@ -122,6 +123,22 @@ def test_a_refusal_has_both_numbers_and_what_helps(simulated: ModuleType) -> Non
     ):
         ss.spectrum(np.ones((96, 64)), k=4, device="cuda")
     assert simulated.simulator.counts()["launches"] == 0
+
+
+@pytest.mark.parametrize("effort", ["top", "density"])
+def test_a_spectrum_takes_the_memory_of_a_search_and_of_its_parts(effort: str) -> None:
+    """Tensor cores multiply parts of a block, whose width the need has to tell."""
+    a = ss.matrix(np.ones((4000, 3000), np.float32))
+    options = {"tol": 1e-3, "accuracy": "reference", "device": "cuda"}
+    found, call = Asked.of(effort=effort, k=40, **options).chosen(a)
+    search = found.search
+    assert search is not None
+    needed = found.need_of(a, call)(layout_of(a, call))
+    assert needed.columns == max(search.block, search.k)
+    in_parts = planned_on_device(a, call, lambda _: needed)[0]
+    assert in_parts - planned_on_device(a, call, lambda _: needed._replace(columns=0))[0] > (
+        6 * 7000 * needed.columns
+    )
 
 
 def test_a_smaller_effort_that_fits_the_device_is_named(

@@ -45,14 +45,14 @@ SIGMASCOPE_EXPORTED LibraryStatus cublasCreate_v2(CublasHandle* handle) {
   const simulator::Call call;
   if (call.error() != cudaSuccess) return status_of(call.error());
   *handle = new OpaqueCublas;
-  ++simulator::devices().library_handles;
+  ++simulator::devices().open_handles;
   return 0;
 }
 
 SIGMASCOPE_EXPORTED LibraryStatus cublasDestroy_v2(CublasHandle handle) {
   const auto call = simulator::Call::of_destructor();
   delete handle;
-  --simulator::devices().library_handles;
+  --simulator::devices().open_handles;
   return 0;
 }
 

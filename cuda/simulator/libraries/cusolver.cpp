@@ -33,7 +33,7 @@ LibraryStatus create(T** made) {
   const simulator::Call call;
   if (call.error() != cudaSuccess) return status_of(call.error());
   *made = new T;
-  ++simulator::devices().library_handles;
+  ++simulator::devices().open_handles;
   return 0;
 }
 
@@ -41,7 +41,7 @@ template <class T>
 LibraryStatus destroy(T* made) {
   const auto call = simulator::Call::of_destructor();
   delete made;
-  --simulator::devices().library_handles;
+  --simulator::devices().open_handles;
   return 0;
 }
 

@@ -104,7 +104,7 @@ class Device:
 
     @property
     def is_cuda(self) -> bool:
-        """Whether it is a CUDA device."""
+        """True for a CUDA device, False for the CPU."""
         return self.index is not None
 
     @property

@@ -182,9 +182,10 @@ class Route:
                 needed = needed.followed_by(of(self.vector_search))
         else:
             needed = of(self.search)
-        return Need(
-            needed.arrays + self.statistics_nbytes, needed.working + 2**19
-        )  # counts of codes
+        counts_of_codes = 2**19
+        return needed.plus(self.statistics_nbytes)._replace(
+            working=needed.working + counts_of_codes
+        )
 
     def most(self, a: Matrix, call: CallOptions) -> int:
         """Return the least limit that allows the call whatever the values are."""

@@ -68,10 +68,11 @@ def svds(
         2^-16 ||A||_F / sqrt(n) + 2^-16 sigma, is below a 16th of the tolerance; it is part of
         residuals and errors), and where the tolerance is finer than the rounding, the last steps
         have better ones; for a tolerance below 2^-7 / sqrt(min(m, n)), without tiles, the first,
-        and late ones are rounded where that does no harm. Default where the processor multiplies
-        bfloat16 (AVX-512 BF16) and min(m, n) >= 512. "split" begins with 16 bits of every number,
-        as two parts of bfloat16, and reads the answer as "mixed" does; on a processor without tiles
-        (AMX) it is float32.
+        and late ones are rounded where that does no harm. Default where the device multiplies
+        bfloat16 (AVX-512 BF16, tensor cores) and min(m, n) >= 512. "split" begins with 16 bits of
+        every number, as two parts of bfloat16, and reads the answer as "mixed" does; it is float32
+        on a processor without tiles (AMX), and on a CUDA device unless A is stored in bfloat16 or
+        in fewer bits. What is said of tiles holds there for tensor cores.
     seed : int
         Of the random start, which follows from it and from a hash of the numbers of A: same A and
         seed, same bits, whatever the storage and the threads. A matrix that hides a direction from
