@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -136,7 +137,7 @@ def test_a_spectrum_takes_the_memory_of_a_search_and_of_its_parts(effort: str) -
     needed = found.need_of(a, call)(layout_of(a, call))
     assert needed.columns == max(search.block, search.k)
     in_parts = planned_on_device(a, call, lambda _: needed)[0]
-    assert in_parts - planned_on_device(a, call, lambda _: needed._replace(columns=0))[0] > (
+    assert in_parts - planned_on_device(a, call, lambda _: replace(needed, columns=0))[0] > (
         6 * 7000 * needed.columns
     )
 

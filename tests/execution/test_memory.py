@@ -264,6 +264,8 @@ def test_a_need_says_its_limit() -> None:
     large = Need(10 * MIB, 90 * MIB)
     assert large.limit == large.peak == 100 * MIB + OVERHEAD
     assert large.plus(MIB) == Need(11 * MIB, 90 * MIB)
+    assert large.nbytes == Need(10 * MIB, 90 * MIB, columns=16).nbytes == 100 * MIB
+    assert large.plus_working(MIB) == Need(10 * MIB, 91 * MIB)
     assert Need(MINIMUM - OVERHEAD, 0).limit == MINIMUM - OVERHEAD
     assert Need(MINIMUM - OVERHEAD + 1, 0).limit == MINIMUM + 1
 

@@ -17,6 +17,7 @@ import sigmascope as ss
 from sigmascope._execution.passes import MIB
 from sigmascope._running.ordered import submission_order
 from sigmascope._running.tasks import Options
+from sigmascope.analysis.admission import Asked
 from sigmascope.scanning.concurrency import ConcurrencyPlan, ExclusiveQueue
 from sigmascope.scanning.items import listed
 
@@ -103,6 +104,27 @@ def test_a_share_of_the_memory_changes_no_method(
         assert [t.effort for t in alone] == [t.effort for t in shared]
         seen.add((shared.workers, shared["w0"].effort))
     assert seen >= {(1, "density"), (1, "exact"), (2, "exact")}
+
+
+def test_a_share_of_the_memory_allows_what_all_of_it_does(tmp_path: Path) -> None:
+    """Searches that may give way to every value have memory for these in their share, too."""
+    write_file(
+        tmp_path / "model.safetensors",
+        *(of_array(f"w{i}", "F32", np.zeros((2000, 1800), np.float32)) for i in range(4)),
+    )
+    a = ss.open_checkpoint(tmp_path)["w0"]
+
+    def may_find_all(options: Options) -> bool:
+        chosen, call = Asked.of(**options.of_spectrum()).chosen(a)
+        return chosen.may_find_all(a, call)
+
+    seen = set()
+    for memory in range(80, 400, 20):
+        found = shares(tmp_path, "top", memory * MIB, 2)
+        used = found.options_of("w0")
+        assert may_find_all(used) == may_find_all(found.full)
+        seen.add((found.workers, may_find_all(used)))
+    assert seen == {(1, True), (2, True)}
 
 
 def test_too_small_a_share_is_made_up_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from sigmascope._host.native import _core
 
@@ -38,7 +38,8 @@ def keeping() -> Iterator[None]:
         kept.end()
 
 
-class Need(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Need:
     """Bytes of a call, without those of the matrix as it is stored.
 
     `columns`: of the widest block that the matrix is multiplied by, where a device has to know it.
@@ -49,6 +50,11 @@ class Need(NamedTuple):
     columns: int = 0
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays and of the largest phase."""
+        return self.arrays + self.working
+
+    @property
     def limit(self) -> int:
         """The least `memory_limit` that allows it."""
         peak = self.peak
@@ -57,17 +63,21 @@ class Need(NamedTuple):
     @property
     def peak(self) -> int:
         """Resident bytes above those of the imported package, at most."""
-        return self.arrays + self.working + OVERHEAD
+        return self.nbytes + OVERHEAD
 
     def followed_by(self, other: Need) -> Need:
         """Return the need of this call and of another one that follows it."""
         arrays = max(self.arrays, other.arrays)
-        most = max(self.arrays + self.working, other.arrays + other.working)
+        most = max(self.nbytes, other.nbytes)
         return Need(arrays, most - arrays, max(self.columns, other.columns))
 
     def plus(self, held: int) -> Need:
         """Return this need with so many more bytes of arrays."""
-        return Need(self.arrays + held, self.working, self.columns)
+        return replace(self, arrays=self.arrays + held)
+
+    def plus_working(self, more: int) -> Need:
+        """Return this need with so many more bytes in its largest phase."""
+        return replace(self, working=self.working + more)
 
 
 def elementwise_need(layout: PassLayout) -> Need:
@@ -109,7 +119,7 @@ def krylov_need(
     read_out += products(layout, k, width)
     answer = (M + N) * k * width if vectors else 0
     first = elementwise_need(layout)
-    working = max(sum(first), step, restart, look, read_out)
+    working = max(first.nbytes, step, restart, look, read_out)
     working += 2 * MIB * max(layout.threads - 2, 0)  # stacks and scratch beyond OVERHEAD: measured
     return Need(basis + one + answer, working, max(block, k))
 
@@ -132,7 +142,9 @@ def grown_need(
     `planned`, `grown`: columns of the basis. `how`: as for :func:`krylov_need`.
     """
     expected = krylov_need(layout, k, block, max(planned, grown), width, **how)
-    return max(expected, graded_need(layout, k, block, grown, width), key=lambda need: need.limit)
+    read_out = graded_need(layout, k, block, grown, width)
+    larger = max(expected, read_out, key=lambda need: need.limit)
+    return replace(larger, columns=max(expected.columns, read_out.columns))
 
 
 def values_need(layout: PassLayout, *, fast: bool = False) -> Need:
@@ -142,7 +154,7 @@ def values_need(layout: PassLayout, *, fast: bool = False) -> Need:
     products_of = _core.gram_pass_bytes(layout, fast=fast)
     reduction = _core.eigenvalue_bytes(n, layout.threads)
     first = elementwise_need(layout)
-    return Need(square + 512 * n, max(sum(first), products_of, reduction))
+    return Need(square + 512 * n, max(first.nbytes, products_of, reduction))
 
 
 def gram_need(layout: PassLayout, k: int, *, complete: bool = False) -> Need:
@@ -161,7 +173,7 @@ def gram_need(layout: PassLayout, k: int, *, complete: bool = False) -> Need:
         read_out = max(read_out, square + dense)
     first = elementwise_need(layout)
     # the Gram matrix is gone when vectors are read out
-    working = max(sum(first), products_of, eigenvectors, read_out - square)
+    working = max(first.nbytes, products_of, eigenvectors, read_out - square)
     return Need(square + (M + n) * k * 8, working)
 
 
@@ -182,7 +194,7 @@ def low_rank_need(layout: PassLayout, k: int, block: int, passes: int, width: in
     read_out = (5 * layout.N + 4 * layout.M) * _row(measured, width)
     read_out += products(layout, measured, width)
     first = elementwise_need(layout)
-    working = max(sum(first), step + 24 * d**2, small + read_out)
+    working = max(first.nbytes, step + 24 * d**2, small + read_out)
     return Need(passes * one + both * k * width, working, measured)
 
 
@@ -193,7 +205,7 @@ def density_need(layout: PassLayout, probes: int, passes: int, width: int) -> Ne
     inner = _core.inner_bytes(layout.N, probes, probes, width)
     step = 2 * one + inner + 24 * d**2 + products(layout, probes, width)
     first = elementwise_need(layout)
-    return Need(-(-d // probes) * one + one, max(sum(first), step, 48 * d**2), probes)
+    return Need(-(-d // probes) * one + one, max(first.nbytes, step, 48 * d**2), probes)
 
 
 def _row(columns: int, width: int) -> int:

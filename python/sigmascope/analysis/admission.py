@@ -107,17 +107,17 @@ def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
 
 
 def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> bool:
-    """Tell whether a share of a device holds the numbers of `a` and allows the same method as all.
+    """Tell whether a share of the memory allows the same method for `a` as all of it.
 
-    `share`, `full`: the arguments, as :meth:`Asked.of` takes them, with a share of the memory and
-    with all of it. True on the CPU.
+    The share of a CUDA device has to have room for the stored numbers, too. `share`, `full`: the
+    arguments, as :meth:`Asked.of` takes them, with a share of the memory and with all of it.
     """
     part, call = Asked.of(**share).chosen(a)
-    if call.device.index is None:
-        return True
     whole, whole_call = Asked.of(**full).chosen(a)
     same = part.effort == whole.effort
     same = same and part.may_find_all(a, call) == whole.may_find_all(a, whole_call)
+    if call.device.index is None:
+        return same
     return same and planned_on_device(a, call, part.need_of(a, call))[1]
 
 

@@ -160,7 +160,7 @@ class Route:
             again = self._once(replace(layout, stored=self.width, files=False), grown)
             kept = 3 * MIB  # of other sizes, by the allocator, beyond OVERHEAD: measured
             needed = needed.followed_by(gathered).followed_by(again.plus(gathered.arrays + kept))
-        return needed._replace(working=needed.working + GENERATORS) if self.measures else needed
+        return needed.plus_working(GENERATORS) if self.measures else needed
 
     def need_of(self, a: Matrix, call: CallOptions, *, grown: bool = False) -> NeedOf:
         """Return :meth:`need` as a function of the layout, for the device of a call."""
@@ -183,9 +183,7 @@ class Route:
         else:
             needed = of(self.search)
         counts_of_codes = 2**19
-        return needed.plus(self.statistics_nbytes)._replace(
-            working=needed.working + counts_of_codes
-        )
+        return needed.plus(self.statistics_nbytes).plus_working(counts_of_codes)
 
     def most(self, a: Matrix, call: CallOptions) -> int:
         """Return the least limit that allows the call whatever the values are."""

@@ -77,7 +77,7 @@ class PairPlan:
             needs = [_need(a, num_threads=threads, **how) for a in matrices]
             if isinstance(pair, AdaptedPair):
                 needs.append(pair.norms_need(threads))
-            return Need(*(max(parts) for parts in zip(*needs, strict=True)))
+            return Need(max(need.arrays for need in needs), max(need.working for need in needs))
 
         alone = most(options.num_threads)  # of a spectrum that is computed again, alone
         for workers in MOST_AT_ONCE:
@@ -92,7 +92,7 @@ class PairPlan:
             for more in _copies(pair, options, workers):
                 if together.plus(more).limit <= options.memory_limit:
                     free = max(options.memory_limit - together.plus(more).peak, 0)
-                    return cls(pair.nbytes, vectors, workers, threads, sum(each), free)
+                    return cls(pair.nbytes, vectors, workers, threads, each.nbytes, free)
         return cls(0, vectors, 1, options.num_threads, 0, 0)
 
     @property

@@ -83,9 +83,8 @@ def _fits(checkpoint: Scannable, name: str, share: Options, full: Options) -> bo
         if isinstance(a, LowRank):
             return a.working_bytes <= share.memory_limit
         part, whole = share.of_spectrum(), full.of_spectrum()
-        (chosen, needed), (wanted, _) = (in_memory(a, **how) for how in (part, whole))
-        fits = needed.plus(a.nbytes).peak <= share.memory_limit
-        return fits and chosen.effort == wanted.effort and fits_share(a, part, whole)
+        needed = in_memory(a, **part)[1].plus(a.nbytes)
+        return needed.peak <= share.memory_limit and fits_share(a, part, whole)
     return True
 
 
