@@ -14,9 +14,9 @@ bool is_narrow(DType dtype) {
 }
 
 bool has_bf16_numbers(const Tile& tile) {
-  if (!is_narrow(tile.dtype) || !is_usual_power_of_two(tile.coefficient)) return false;
+  if (!is_narrow(tile.dtype) || !is_power_of_two(tile.coefficient)) return false;
   return !tile.scale || std::ranges::all_of(*tile.scale->values, [](float scale) {
-    return is_usual_power_of_two(static_cast<double>(scale));
+    return is_power_of_two(static_cast<double>(scale));
   });
 }
 
@@ -27,10 +27,9 @@ bool overlap(const Tile& a, const Tile& b) {
 
 }  // namespace
 
-bool is_usual_power_of_two(double number) {
-  constexpr int most = 60;
+bool is_power_of_two(double number) {
   int exponent = 0;
-  return std::abs(std::frexp(number, &exponent)) == 0.5 && std::abs(exponent) <= most;
+  return std::abs(std::frexp(number, &exponent)) == 0.5;
 }
 
 bool has_bf16_numbers(const Matrix& matrix) {

@@ -6,8 +6,8 @@
 
 namespace sigmascope::device {
 
-// Whether a number is a power of two, of either sign, by which no usual number overflows.
-bool is_usual_power_of_two(double number);
+// Whether a number is a power of two, of either sign.
+bool is_power_of_two(double number);
 
 // Whether all numbers of a matrix are bf16 numbers: of narrow formats, with scales that are powers
 // of two, and no sums.

@@ -76,7 +76,7 @@ void DecodedPanels::each_in_bf16(const MatrixView& view,
 }
 
 bool DecodedPanels::are_bf16(const MatrixView& view) {
-  if (!is_usual_power_of_two(view.factor)) return false;
+  if (!is_power_of_two(view.factor)) return false;
   const auto found = bf16_.find(view.matrix);
   if (found != bf16_.end()) return found->second;
   return bf16_.emplace(view.matrix, has_bf16_numbers(*view.matrix)).first->second;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Products of a matrix with blocks.
+#include <cmath>
 #include <type_traits>
 #include <utility>
 
@@ -11,13 +12,15 @@ namespace sigmascope::device {
 namespace {
 
 // The factor of a view as it is taken: by the codes of the matrix, or by the block, which a power
-// of two does not round.
+// of two does not round. One by which numbers of the block may overflow is taken by the codes: the
+// product of both is of usual size, and a power of two does not round it.
 struct Factors {
   double codes = 1;
   float block = 1;
 
   explicit Factors(double factor) {
-    if (is_usual_power_of_two(factor)) block = static_cast<float>(factor);
+    if (is_power_of_two(factor) && std::abs(std::ilogb(factor)) <= 60)
+      block = static_cast<float>(factor);
     else codes = factor;
   }
 };

@@ -64,6 +64,15 @@ def test_scale(family: str, m: int, n: int, seed: int, c: float) -> None:
         np.testing.assert_allclose(b, c * a, rtol=1e-6, atol=1e-6 * c * before.top[0])
 
 
+@pytest.mark.parametrize("family", ["llm", "spiked", "polynomial"])
+def test_scale_and_transpose_on_a_device(family: str, device: str) -> None:
+    A = matrices(family, 60, 40, 7)
+    before = exact(A, device=device)
+    assert_same(before, exact(1e-5 * A, device=device), scale=1e-5, rtol=1e-6)
+    assert_same(before, exact(A.T, device=device), rtol=1e-6)
+    assert_same(before, exact(A), rtol=1e-9)  # the processor of the host
+
+
 @pytest.mark.parametrize("c", [1e-6, 1e-3, 1e3])
 def test_scale_of_measures_on_request(c: float) -> None:
     A = matrices("llm", 130, 70, 0)
@@ -170,15 +179,17 @@ def test_storage_of_one_matrix_changes_no_bit(tmp_path: Path, dtype: str) -> Non
 
 
 @pytest.mark.parametrize("change", ["scale", "transpose", "rotation"])
-def test_a_density_changes_within_its_errors(change: str) -> None:
-    A = matrices("llm", 900, 640, 2)
+def test_a_density_changes_within_its_errors(change: str, device: str) -> None:
+    m, n = (900, 640) if device == "cpu" else (400, 320)
+    A = matrices("llm", m, n, 2)
     rng = np.random.default_rng(5)
     B, c = {
         "scale": lambda: (1e-7 * A, 1e-7),
         "transpose": lambda: (A.T.copy(), 1.0),
-        "rotation": lambda: (ks.orthonormal(900, 900, rng) @ A, 1.0),
+        "rotation": lambda: (ks.orthonormal(m, m, rng) @ A, 1.0),
     }[change]()
-    before, after = (ss.spectrum(x.astype("f4"), k=4, tol=0.1) for x in (A, B))
+    options: dict[str, Any] = {"k": 4, "tol": 0.1, "effort": "density", "device": device}
+    before, after = (ss.spectrum(x.astype("f4"), **options) for x in (A, B))
     assert before.effort == after.effort == "density"
     assert before.measures.keys() == after.measures.keys()
     for name, a in before.measures.items():

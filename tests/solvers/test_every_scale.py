@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.checkpoints import of_array, write_file
 from tests.support.executors import Shuffling
@@ -79,9 +80,9 @@ def same_measures(found: dict[str, Measure], plain: dict[str, Measure], exponent
         same_times(found[name].error, before.error, power * exponent, name)
 
 
-def svd(run: Callable[[Any], Any]) -> Callable[[Any, Any, int], None]:
-    def check(A: Any, B: Any, exponent: int) -> None:
-        plain, found = run(A), run(B)
+def svd(run: Callable[..., Any]) -> Callable[..., None]:
+    def check(A: Any, B: Any, exponent: int, **on: Any) -> None:
+        plain, found = run(A, **on), run(B, **on)
         for name in ("s", "errors", "residuals", "fro_norm"):
             same_times(getattr(found, name), getattr(plain, name), exponent, name)
         assert found.converged == plain.converged
@@ -91,17 +92,17 @@ def svd(run: Callable[[Any], Any]) -> Callable[[Any, Any, int], None]:
     return check
 
 
-def values(run: Callable[[Any], Any]) -> Callable[[Any, Any, int], None]:
-    def check(A: Any, B: Any, exponent: int) -> None:
-        plain, found = run(A), run(B)
+def values(run: Callable[..., Any]) -> Callable[..., None]:
+    def check(A: Any, B: Any, exponent: int, **on: Any) -> None:
+        plain, found = run(A, **on), run(B, **on)
         for name in ("values", "errors", "floor", "fro_norm"):
             same_times(getattr(found, name), getattr(plain, name), exponent, name)
 
     return check
 
 
-def density(A: Any, B: Any, exponent: int) -> None:
-    plain, found = (ss.spectral_density(x, passes=4, probes=8) for x in (A, B))
+def density(A: Any, B: Any, exponent: int, **on: Any) -> None:
+    plain, found = (ss.spectral_density(x, passes=4, probes=8, **on) for x in (A, B))
     same_times(found.fro_norm, plain.fro_norm, exponent)
     for name, power in (("nuclear_norm", 1), ("effective_rank", 0), ("participation_ratio", 0)):
         one, two = getattr(plain, name)(), getattr(found, name)()
@@ -121,9 +122,9 @@ def density(A: Any, B: Any, exponent: int) -> None:
         same_times(y.value, x.value, exponent)
 
 
-def spectrum(**options: Any) -> Callable[[Any, Any, int], None]:
-    def check(A: Any, B: Any, exponent: int) -> None:
-        plain, found = (ss.spectrum(x, k=4, **options) for x in (A, B))
+def spectrum(**options: Any) -> Callable[..., None]:
+    def check(A: Any, B: Any, exponent: int, **on: Any) -> None:
+        plain, found = (ss.spectrum(x, k=4, **options, **on) for x in (A, B))
         same_measures(found.measures, plain.measures, exponent)
         same_times(found.top, plain.top, exponent)
         same_times(found.top_errors, plain.top_errors, exponent)
@@ -131,9 +132,9 @@ def spectrum(**options: Any) -> Callable[[Any, Any, int], None]:
     return check
 
 
-def moments(look: Callable[[Any], Any]) -> Callable[[Any, Any, int], None]:
-    def check(A: Any, B: Any, exponent: int) -> None:
-        plain, found = look(A), look(B)
+def moments(look: Callable[..., Any]) -> Callable[..., None]:
+    def check(A: Any, B: Any, exponent: int, **on: Any) -> None:
+        plain, found = look(A, **on), look(B, **on)
         for name in ("mean", "std", "min", "max", "fro_norm", "abs_max"):
             same_times(getattr(found, name), getattr(plain, name), exponent, name)
         for name in ("row_norms", "column_norms"):
@@ -158,27 +159,27 @@ def linear(A: Any) -> Any:
     return sketch.update(A).svd()
 
 
-def changes(A: Any, B: Any, exponent: int) -> None:
-    one, two = (change(ss.matrix(x), ss.matrix(x[::-1].copy())) for x in (A, B))
+def changes(A: Any, B: Any, exponent: int, **on: Any) -> None:
+    one, two = (change(ss.matrix(x), ss.matrix(x[::-1].copy()), **on) for x in (A, B))
     for name, unit in (("before2", 0), ("change2", 1), ("product", 0)):
         units = (one.unit, one.delta_unit)[unit] - (two.unit, two.delta_unit)[unit]
         same_times(getattr(two.change, name), getattr(one.change, name), 2 * (exponent + units))
 
 
-ROUTES: dict[str, Callable[[Any, Any, int], None]] = {
-    "svds": svd(lambda A: ss.svds(A, 3, method="krylov", tol=1e-3)),
-    "svds of values": svd(lambda A: ss.svds(A, 3, method="krylov", vectors=False, tol=1e-3)),
-    "svds by gram": svd(lambda A: ss.svds(A, 3, method="gram")),
-    "svds in float64": svd(lambda A: ss.svds(A, 3, method="krylov", precision="float64")),
-    "randomized_svd": svd(lambda A: ss.randomized_svd(A, 3)),
+ROUTES: dict[str, Callable[..., None]] = {
+    "svds": svd(partial(ss.svds, k=3, method="krylov", tol=1e-3)),
+    "svds of values": svd(partial(ss.svds, k=3, method="krylov", vectors=False, tol=1e-3)),
+    "svds by gram": svd(partial(ss.svds, k=3, method="gram")),
+    "svds in float64": svd(partial(ss.svds, k=3, method="krylov", precision="float64")),
+    "randomized_svd": svd(partial(ss.randomized_svd, k=3)),
     "svdvals": values(ss.svdvals),
-    "fast svdvals": values(lambda A: ss.svdvals(A, accuracy="fast")),
+    "fast svdvals": values(partial(ss.svdvals, accuracy="fast")),
     "spectral_density": density,
     "top": spectrum(effort="top"),
     "density": spectrum(effort="density"),
     "exact": spectrum(effort="exact"),
     "without elements": spectrum(effort="exact", elements=False),
-    "workers": svd(lambda A: ss.svds(A, 3, method="krylov", executor=Shuffling())),
+    "workers": svd(partial(ss.svds, k=3, method="krylov", executor=Shuffling())),
     "moments": moments(ss.moments),
     "streamed moments": moments(streamed),
     "Sketch": svd(lambda A: ss.Sketch(A.shape[1], 3).update(A[:9]).update(A[9:]).svd()),
@@ -187,6 +188,9 @@ ROUTES: dict[str, Callable[[Any, Any, int], None]] = {
     "vectors of a GramAccumulator": svd(lambda A: gram(A).svd(3)),
     "change": changes,
 }
+ON_THE_HOST = {"workers", "streamed moments", "Sketch", "LinearSketch"}
+ON_THE_HOST |= {"GramAccumulator", "vectors of a GramAccumulator"}
+"""Routes whose kernels of a device have tests of the same bits as the host (tests/cuda)."""
 BY_FILES = {"workers"}
 BY_GRIDS = {"Sketch", "LinearSketch", "GramAccumulator", "vectors of a GramAccumulator"}
 """Sums on grids that lie 16 binary orders of magnitude apart."""
@@ -198,6 +202,27 @@ BY_GRIDS = {"Sketch", "LinearSketch", "GramAccumulator", "vectors of a GramAccum
 def test_a_power_of_two(
     tmp_path_factory: pytest.TempPathFactory, route: str, dtype: str, data: st.DataObject
 ) -> None:
+    check_power_of_two(tmp_path_factory, route, dtype, data)
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize("route", sorted(ROUTES.keys() - ON_THE_HOST))
+@given(st.sampled_from(list(DTYPES)), st.data())
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_power_of_two_on_a_cuda_device(
+    tmp_path_factory: pytest.TempPathFactory,
+    cuda_device: str,
+    route: str,
+    dtype: str,
+    data: st.DataObject,
+) -> None:
+    check_power_of_two(tmp_path_factory, route, dtype, data, device=cuda_device)
+
+
+def check_power_of_two(
+    folders: pytest.TempPathFactory, route: str, dtype: str, data: st.DataObject, **on: Any
+) -> None:
+    """Compare the results of a matrix and of a power of two times it."""
     kind, low, high = DTYPES[dtype]
     exponent = data.draw(st.one_of(st.sampled_from([low, high]), st.integers(low, high)))
     if route in BY_GRIDS:
@@ -209,11 +234,11 @@ def test_a_power_of_two(
     if route in BY_FILES:
         if dtype != "f64":
             return
-        folder = tmp_path_factory.mktemp("files")
+        folder = folders.mktemp("files")
         for name, matrix in (("one", one), ("two", two)):
             np.save(folder / f"{name}.npy", matrix)
         one, two = (ss.matrix(folder / f"{name}.npy") for name in ("one", "two"))
-    ROUTES[route](one, two, exponent)
+    ROUTES[route](one, two, exponent, **on)
 
 
 def exact_norm(x: np.ndarray) -> float:
@@ -262,14 +287,14 @@ def test_products_of_thin_matrices(p: int, q: int, r: int) -> None:
 
 
 @pytest.mark.parametrize("effort", ["top", "density", "exact"])
-def test_a_scan_of_a_dead_layer(tmp_path: Path, effort: str) -> None:
+def test_a_scan_of_a_dead_layer(tmp_path: Path, effort: str, device: str) -> None:
     """Weights that have decayed to subnormal numbers have measures as all others do."""
     A = integers((70, 50), 0)
     for name, dtype, exponent in (("F32", np.float32, -149), ("F64", np.float64, -1074)):
         stored = {"live": A.astype(dtype), "dead": times(A, exponent).astype(dtype)}
         path = tmp_path / f"{name}.safetensors"
         write_file(path, *(of_array(key, name, value) for key, value in stored.items()))
-        rows = {row["name"]: row for row in ss.scan(path, effort=effort).rows}
+        rows = {row["name"]: row for row in ss.scan(path, effort=effort, device=device).rows}
         live, dead = (rows[key] for key in ("live", "dead"))
         assert dead["status"] == live["status"] == "analysed"
         for measure in ("stable_rank", "concentration_1", "nuclear_rank", "kurtosis"):
@@ -277,19 +302,24 @@ def test_a_scan_of_a_dead_layer(tmp_path: Path, effort: str) -> None:
         same_times(dead["fro_norm"], live["fro_norm"], exponent)
 
 
-def test_values_that_no_float64_holds() -> None:
+def test_values_that_no_float64_holds(device: str) -> None:
     """They are infinite, with an infinite error and a note; what is smaller is right."""
     A = np.zeros((30, 20))
     A[:10, :10] = 2.0**1022
     A[12, 12] = 2.0**1000
-    for found in (ss.svds(A, 2), ss.svds(A, 2, method="gram"), ss.randomized_svd(A, 2)):
+    on = {"device": device}
+    for found in (
+        ss.svds(A, 2, **on),
+        ss.svds(A, 2, method="gram", **on),
+        ss.randomized_svd(A, 2, **on),
+    ):
         assert math.isinf(found.s[0])
         assert math.isinf(found.errors[0])
         assert math.isinf(found.fro_norm)
         assert any("beyond float64" in note for note in found.notes)
         assert found.U is not None
         np.testing.assert_allclose(np.abs(found.U[:10, 0]), 10**-0.5, rtol=1e-6)
-    whole = ss.spectrum(A, effort="exact")
+    whole = ss.spectrum(A, effort="exact", **on)
     assert math.isinf(whole["fro_norm"].value)
     assert whole["stable_rank"].value == pytest.approx(1.0)
     assert whole.to_dict()["fro_norm"] is None
@@ -323,7 +353,7 @@ def test_a_bound_grows_by_the_rounding_of_its_value_and_its_own(
 
 
 @pytest.mark.parametrize("exponent", [-1074, -700, -300, 300, 1000])
-def test_a_sum_of_matrices_is_scaled_as_a_sum(exponent: int) -> None:
+def test_a_sum_of_matrices_is_scaled_as_a_sum(exponent: int, device: str) -> None:
     """Its terms may be far larger than it is: they cancel before anything is multiplied."""
     A, B = integers((40, 24), 0), integers((40, 24), 1)
     one = ss.matrix(A + B) - ss.matrix(B)
@@ -331,18 +361,20 @@ def test_a_sum_of_matrices_is_scaled_as_a_sum(exponent: int) -> None:
     big[20:] = 2.0**900
     two = ss.matrix(times(A, exponent) * (big == 0) + big) - ss.matrix(big)
     plain = ss.matrix(A * (big == 0)) - ss.matrix(np.zeros_like(A))
-    same_times(ss.svds(two, 3).s, ss.svds(plain, 3).s, exponent)
-    assert ss.svds(one, 3).s == pytest.approx(ss.svds(A, 3).s, rel=1e-6)
+    found, expected = (ss.svds(x, 3, device=device) for x in (two, plain))
+    same_times(found.s, expected.s, exponent)
+    assert ss.svds(one, 3, device=device).s == pytest.approx(ss.svds(A, 3).s, rel=1e-6)
 
 
-def test_what_a_coefficient_makes_small_or_large() -> None:
+def test_what_a_coefficient_makes_small_or_large(device: str) -> None:
     """A coefficient that float32 has no number for, and numbers that it has none for without it."""
     A = integers((40, 24), 0)
-    expected = ss.svds(A.astype(np.float32), 3, method="krylov")
+    expected = ss.svds(A.astype(np.float32), 3, method="krylov", device=device)
     for exponent in (-200, -140, -70, 70, 140, 900):
         for stored in (-120, 0, 100):
             scaled = ss.matrix(times(A, stored).astype(np.float32)) * 2.0 ** (exponent - stored)
-            found = ss.svds(scaled, 3, method="krylov")
+            found = ss.svds(scaled, 3, method="krylov", device=device)
             same_times(found.s, expected.s, exponent)
         wide = ss.matrix(times(A, exponent))
-        same_times(ss.svds(wide, 3, method="krylov", precision="float32").s, expected.s, exponent)
+        found = ss.svds(wide, 3, method="krylov", precision="float32", device=device)
+        same_times(found.s, expected.s, exponent)

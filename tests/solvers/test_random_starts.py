@@ -77,9 +77,10 @@ FINDERS: dict[str, Callable[..., float]] = {
 @pytest.mark.parametrize("finder", FINDERS)
 @pytest.mark.parametrize("dtype", NUMBERS)
 @pytest.mark.parametrize("known", ["gaussian of the seed", "start of a similar matrix"])
-def test_a_hidden_direction_is_found(finder: str, dtype: str, known: str) -> None:
+def test_a_hidden_direction_is_found(finder: str, dtype: str, known: str, device: str) -> None:
     """By whoever knows what the seed alone begins with, or another matrix much like it."""
-    for seed, (m, n) in ((0, (260, 200)), (5, (200, 260)), (2**64 - 1, (220, 220))):
+    cases = ((0, (260, 200)), (5, (200, 260)), (2**64 - 1, (220, 220)))
+    for seed, (m, n) in cases if device == "cpu" else cases[:1]:
         A = spectrum_of(m, n, 1)
         tall = A if m >= n else A.T
         G = (
@@ -90,7 +91,7 @@ def test_a_hidden_direction_is_found(finder: str, dtype: str, known: str) -> Non
         H = hiding(A, G, 1.3, seed % 1000).astype(NUMBERS[dtype])
         H = H if m >= n else H.T
         assert np.linalg.norm(H.astype(float), 2) > 1.29
-        assert FINDERS[finder](H, seed=seed) > 1.25, (seed, m, n)
+        assert FINDERS[finder](H, seed=seed, device=device) > 1.25, (seed, m, n)
 
 
 def test_the_sample_is_indeed_hidden_from_the_start_that_it_was_made_for() -> None:
