@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 from pathlib import Path
 
@@ -46,8 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("build", [PLAIN, ASAN], ids=lambda build: build.name)
 def test_panels_have_the_bits_of_the_processor(build: Build, folder: Path) -> None:
     program = built(build, SOURCES, folder / build.name, isas=ISAS)
-    orders, timings, cases = (range(3), range(3), 60) if build is PLAIN else ([2], [0], 30)
-    for order, timing in itertools.product(orders, timings):
+    pairs, cases = ([(0, 1), (1, 2), (2, 0)], 120) if build is PLAIN else ([(2, 0)], 30)
+    for order, timing in pairs:  # each order and each timing
         command = [str(program), *map(str, (order, timing, 3 * order + timing, cases))]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -8,9 +8,12 @@ import platform
 import re
 import shutil
 import subprocess
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 CPP, CUDA = ROOT / "cpp", ROOT / "cuda"
@@ -54,32 +57,42 @@ def isa_flags(isa: str) -> list[str]:
     return found[1].split()
 
 
+@cache
+def _objects() -> TemporaryDirectory[str]:
+    """Make the folder of compiled sources, which all programs of a run of tests share."""
+    return TemporaryDirectory(prefix="sigmascope-objects-")
+
+
+@cache
+def _compiled(source: Path, flags: tuple[str, ...]) -> Path:
+    """Compile a source; a simulator or a kernel that several programs have is compiled once."""
+    made = Path(_objects().name) / f"{source.stem}-{uuid.uuid4().hex}.o"
+    command = [compiler() or "g++", "-std=c++20", *WARNINGS, f"-I{CUDA}", f"-I{CPP}", *flags]
+    command += ["-x", "c++", "-c", str(source), "-o", str(made)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
 def built(build: Build, sources: list[Path], folder: Path, *, isas: tuple[str, ...] = ()) -> Path:
     """Compile kernels and a main program with the simulator, and return the program.
 
     `isas` names the instruction sets of which it has the processor's kernels, without sanitizers.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    usual = ("-O1", "-g", "-ffp-contract=off", "-DSIGMASCOPE_SIMULATED")
     simulator = sorted((CUDA / "simulator").glob("*.cpp"))
-    usual = ["-O1", "-g", "-ffp-contract=off", "-DSIGMASCOPE_SIMULATED", f"-I{sources[0].parent}"]
-    wanted = [(source, source.name, [*usual, *build.simulator]) for source in simulator]
-    wanted += [(source, source.name, [*usual, *build.program]) for source in sources]
+    own = (*usual, f"-I{sources[0].parent}", *build.program)
+    wanted = [(source, (*usual, *build.simulator)) for source in simulator]
+    wanted += [(source, own) for source in sources]
     for isa in isas:
-        named = [f"-DSIGMASCOPE_ISA={isa}", f"-DSIGMASCOPE_ISA_{isa}"]
-        flags = ["-O2", "-ffp-contract=fast", "-fno-math-errno", *isa_flags(isa), *named]
-        wanted.append((CPP / "kernels" / "simd" / "isa.cpp", isa, flags))
+        named = (f"-DSIGMASCOPE_ISA={isa}", f"-DSIGMASCOPE_ISA_{isa}")
+        flags = ("-O2", "-ffp-contract=fast", "-fno-math-errno", *isa_flags(isa), *named)
+        wanted.append((CPP / "kernels" / "simd" / "isa.cpp", flags))
 
-    def compiled(wanted: tuple[Path, str, list[str]]) -> Path:
-        source, name, flags = wanted
-        made = folder / f"{name}.o"
-        command = [compiler() or "g++", "-std=c++20", *WARNINGS, f"-I{CUDA}", f"-I{CPP}", *flags]
-        command += ["-x", "c++", "-c", str(source), "-o", str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return made
-
+    _objects()
     with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compiled, wanted))
+        objects = list(pool.map(lambda each: _compiled(*each), wanted))
     program = folder / "program"
     link = [compiler() or "g++", *build.program, *map(str, objects), "-pthread", "-o", str(program)]
     done = subprocess.run(link, capture_output=True, text=True, check=False)
