@@ -32,6 +32,7 @@ from sigmascope.errors import (
     ConvergenceWarning,
     DeviceError,
     DeviceMemoryError,
+    FailedMatrixWarning,
     MemoryLimitError,
     NonFiniteError,
     SigmascopeError,
@@ -47,7 +48,17 @@ from sigmascope.solvers.moments import moments
 from sigmascope.solvers.randomized import randomized_svd
 from sigmascope.solvers.svds import svds
 from sigmascope.solvers.svdvals import svdvals
-from sigmascope.spectra import SVD, Density, Measure, Moments, SingularValues, Spectrum
+from sigmascope.spectra import (
+    SVD,
+    Density,
+    Measure,
+    Moments,
+    SingularValues,
+    SingularValuesStack,
+    Spectrum,
+    Stack,
+    SVDStack,
+)
 from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 __version__: str = _core.config()["version"]
@@ -64,6 +75,7 @@ __all__ = [
     "DeviceError",
     "DeviceMemoryError",
     "Diagnosis",
+    "FailedMatrixWarning",
     "GramAccumulator",
     "LinearSketch",
     "LowRank",
@@ -76,13 +88,16 @@ __all__ = [
     "PairedDiagnosis",
     "Reference",
     "RunDiagnosis",
+    "SVDStack",
     "Scan",
     "ScanPlan",
     "SharedDirection",
     "SigmascopeError",
     "SingularValues",
+    "SingularValuesStack",
     "Sketch",
     "Spectrum",
+    "Stack",
     "Trajectory",
     "aslinearoperator",
     "available_devices",

@@ -28,5 +28,9 @@ class ConvergenceWarning(UserWarning):
     """A result did not reach the requested tolerance; its errors and residuals are still valid."""
 
 
+class FailedMatrixWarning(UserWarning):
+    """Some matrices of a stack have no result; the others have theirs."""
+
+
 class MemoryLimitError(SigmascopeError, MemoryError):
     """The memory limit is too small for the call; the message states how much it needs."""

@@ -195,6 +195,16 @@ def fits_device(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
     return taken <= options.device.with_room(taken).nbytes
 
 
+def fits_held(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
+    """Tell whether there is memory for a need with all that a call may hold of the matrix.
+
+    That is what is read from files, and copies; in contrast to :func:`least_memory`.
+    """
+    held = max(copy_nbytes(a, options), remainder_nbytes(a, options)) + options.file_nbytes(a)
+    needed = need(layout_of(a, options)).plus(held)
+    return options.has(needed) and fits_device(a, options, need)
+
+
 def _taken_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> int:
     needed = need(layout_of(a, options))
     return needed.peak + DEVICE_PANELS + _parts_nbytes(a, options, needed.columns)

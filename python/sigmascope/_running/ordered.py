@@ -8,22 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
+from sigmascope._execution.byte_counts import POLL, ByteCounts
 from sigmascope._tables.schema import Row
 
 from .tasks import ByteListener
-
-_POLL = 0.05
-"""Seconds between two reports of the bytes read."""
 
 _QUEUE_DEPTH = 4
 """Matrices per worker that are submitted at a time."""
 
 _MAX_ADVANCE = 2 * _QUEUE_DEPTH - 2
 """Places by which a matrix may be submitted early, so that two workers still have it queued."""
-
-
-class Stopped(BaseException):
-    """The scan has ended, and nobody waits for this analysis any more."""
 
 
 class TaskRunner(Protocol):
@@ -65,7 +59,7 @@ class OrderedPrefetch:
             later = self._remaining.popleft()
             self._submitted[later] = self._runner.submit(later)
         future = self._submitted[index]
-        while not wait((future,), timeout=_POLL).done:
+        while not wait((future,), timeout=POLL).done:
             tell(self._runner.bytes_read(index))
         row = self._runner.result(index, future)
         del self._submitted[index]
@@ -107,30 +101,16 @@ class ThreadTasks:
     def __init__(self, analyse: Callable[[int, ByteListener], Row], workers: int) -> None:
         self.workers = workers
         self._analyse = analyse
-        self._stopped = False
-        self._counts: dict[int, list[int]] = {}
+        self._counts = ByteCounts()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sigmascope-scan")
 
     def submit(self, index: int) -> Future[Row]:
         """Queue one matrix."""
-        self._counts[index] = [0, 0]
-        return self._pool.submit(self._analyse, index, self._listener(index))
-
-    def _listener(self, index: int) -> ByteListener:
-        counts = self._counts[index]
-
-        def read(nbytes: int) -> None:
-            if self._stopped:
-                raise Stopped
-            if nbytes < counts[1]:  # another native call, whose count begins at zero
-                counts[0] += counts[1]
-            counts[1] = nbytes
-
-        return read
+        return self._pool.submit(self._analyse, index, self._counts.listener(index))
 
     def bytes_read(self, index: int) -> int:
         """Return the stored bytes that were used so far for a matrix."""
-        return sum(self._counts[index])
+        return self._counts.of(index)
 
     def result(self, index: int, future: Future[Row]) -> Row:
         """Return the row; raise an error that is not about the matrix."""
@@ -138,5 +118,5 @@ class ThreadTasks:
 
     def close(self) -> None:
         """Stop every analysis at its next report of bytes, and wait until all have stopped."""
-        self._stopped = True
+        self._counts.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -32,6 +32,17 @@ def check_unmasked(x: Any, nested: int = _NESTED) -> None:
             check_unmasked(part, nested - 1)
 
 
+def not_two(shape: tuple[int, ...]) -> str:
+    """Return the clause of a message on an array that is no matrix, with what takes a stack."""
+    clause = f"this array has shape {shape}"
+    if len(shape) < 3:
+        return clause
+    return (
+        f"{clause}; svds, svdvals, randomized_svd, spectral_density and spectrum take a stack of "
+        "matrices (..., m, n)"
+    )
+
+
 def check_real(dtype: np.dtype[Any]) -> None:
     """Raise TypeError for a dtype whose numbers are complex: half of each would be dropped."""
     if dtype.kind == "c":

@@ -19,7 +19,7 @@ from sigmascope._host.native import _core, cuda
 from sigmascope.errors import DeviceError, DeviceMemoryError
 
 from .array_libraries import ArrayLibrary, library_of, root_module
-from .arrays import MASKED
+from .arrays import MASKED, not_two
 from .dtypes import array_dtype
 
 COPIED = "copy it to the host first (x.cpu() of torch, x.get() of CuPy)"
@@ -70,6 +70,8 @@ def from_device(source: Any, codes: str | None = None) -> _core.Matrix:
         It has a mask, a dtype that a matrix cannot have, or not 2 dimensions.
     """
     source = detached(source)
+    if len(shape := tuple(getattr(source, "shape", ()))) > 2:
+        raise ValueError(f"a matrix has 2 dimensions, {not_two(shape)}")
     index = _index_of(source)
     module = _usable(index, f"an array of {root_module(source)}")
     with module.ImportStream(index) as stream:
@@ -168,7 +170,7 @@ def _from_interface(
         raise TypeError(message) from error
     kind = array_dtype(dtype, codes)
     if len(shape) != 2:
-        raise ValueError(f"a matrix has 2 dimensions, this array has shape {shape}")
+        raise ValueError(f"a matrix has 2 dimensions, {not_two(shape)}")
     strides = interface.get("strides") or (shape[1] * dtype.itemsize, dtype.itemsize)
     address = interface["data"][0]
     return _core.Matrix.from_device(address, source, index, kind, *shape, *strides)

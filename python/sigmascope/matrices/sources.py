@@ -13,7 +13,7 @@ from sigmascope._host.files import check_reading, open_regular
 from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
 
-from .arrays import check_unmasked, real_array
+from .arrays import check_unmasked, not_two, real_array
 from .device_arrays import detached, exported, from_device, lies_on_device
 from .dtypes import ITEMSIZE, array_dtype
 from .matrix import Matrix
@@ -69,10 +69,10 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
             return Matrix(from_device(source, dtype))
         if hasattr(source, "__dlpack__") and dtype is None:
             return _from_dlpack(source)
-        source = _as_array(source)
+        source = array_of(source)
     kind = array_dtype(source.dtype, dtype)
     if source.ndim != 2:
-        raise ValueError(f"a matrix has 2 dimensions, this array has shape {source.shape}")
+        raise ValueError(f"a matrix has 2 dimensions, {not_two(source.shape)}")
     return Matrix(
         _core.Matrix.from_memory(
             source.__array_interface__["data"][0], source, kind, *source.shape, *source.strides
@@ -80,7 +80,8 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     )
 
 
-def _as_array(source: Any) -> NDArray[Any]:
+def array_of(source: Any) -> NDArray[Any]:
+    """Convert an array-like of numbers; TypeError if it is none."""
     if hasattr(source, "__dlpack__"):
         return np.from_dlpack(source)
     try:
@@ -91,6 +92,9 @@ def _as_array(source: Any) -> NDArray[Any]:
 
 def _from_dlpack(source: Any) -> Matrix:
     source = detached(source)
+    shape = tuple(getattr(source, "shape", ()))
+    if len(shape) > 2:
+        raise ValueError(f"a matrix has 2 dimensions, {not_two(shape)}")
     return Matrix(_core.Matrix.from_dlpack(exported(source), source, ""))
 
 
@@ -99,7 +103,10 @@ def _from_npy(path: str, asked: str | None) -> Matrix:
     with open_regular(path) as file:
         shape, fortran, dtype, offset = read_npy_header(file, path)
     if len(shape) != 2:
-        raise ValueError(f"{path} holds an array of shape {shape}, a matrix has 2 dimensions")
+        helps = "; a stack is taken as np.load(path, mmap_mode='r')" if len(shape) > 2 else ""
+        raise ValueError(
+            f"{path} holds an array of shape {shape}, a matrix has 2 dimensions{helps}"
+        )
     try:
         kind = array_dtype(dtype, asked)
     except TypeError as error:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,12 +12,15 @@ import numpy as np
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import density_need
-from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
 from sigmascope._host.results import Problem, QuadratureRule
-from sigmascope.matrices.sources import matrix
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.matrices.stacks import stack_of
 from sigmascope.spectra import Density
+
+from .stacked import run_stack
 
 
 def spectral_density(
@@ -27,12 +31,13 @@ def spectral_density(
     precision: str | None = None,
     seed: int = 0,
     **options: Any,
-) -> Density:
+) -> Density | Any:
     """Estimate the distribution of all singular values from a few passes.
 
     Parameters
     ----------
-    A : Matrix or anything that :func:`matrix` takes, shape (m, n)
+    A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
+        As for :func:`sigmascope.svds`.
     passes : int
         Krylov steps: nodes of the quadrature per probe. One read more looks at the norm.
     probes : int
@@ -45,13 +50,22 @@ def spectral_density(
     Density
         Quadrature nodes and weights; moments, effective ranks, quantiles, each with a standard
         error and a quadrature error.
+    Stack
+        Of a stack: ``found[i]`` is the Density of matrix i, with the bits of the call on that
+        matrix alone, and `failures` has the exceptions of matrices that failed. It is computed as
+        by :func:`sigmascope.svds`.
 
     Raises
     ------
     ValueError
         If passes < 1 or probes < 2.
     NonFiniteError
-        If A holds NaN or infinity.
+        If A holds NaN or infinity; of a stack, if all matrices do.
+
+    Warns
+    -----
+    FailedMatrixWarning
+        If some matrices of a stack failed.
 
     Notes
     -----
@@ -59,7 +73,8 @@ def spectral_density(
     2017) from one block run, converged part deflated (Chen & Hallman 2023), the known n and
     ||A||_F^2 as control variates, Gauss paired with Gauss-Radau.
     """
-    a = matrix(A)
+    stack = stack_of(A)
+    a = stack.pattern
     call = CallOptions.of(a, precision=precision, precisions=DENSITIES, cuda=True, **options)
     arguments.check_positive(passes=passes)
     n = min(a.shape)
@@ -68,23 +83,47 @@ def spectral_density(
     if n < 2:
         raise ValueError(f"a density needs at least 2 singular values, shape {a.shape} has {n}")
     probes = min(probes, n)
-    need = partial(density_need, probes=probes, passes=passes, width=call.itemsize)
-    what = f"a basis of {passes} blocks of {probes} columns for {arguments.of_shape(a.shape)}"
-    plan = MemoryPlan.fit(a, call, need, what)
-    started = time.perf_counter()
-    result = call.device.solvers.density(
-        distributed.operand(a, call),
-        block=probes,
-        steps=passes,
-        seed=arguments.check_seed(seed),
-        products=call.products,
-        f64=call.precision == "float64",
-        gather=plan.adds_tiles,
-        separate=plan.splits_remainder,
-        **plan.native(),
-    )
-    seconds = time.perf_counter() - started
-    return density_of(n, result, result, call.precision, seed, result["steps"], seconds)
+    asked = _Asked(probes, passes, arguments.check_seed(seed))
+    if stack.is_single:
+        return asked.compute(a, call)
+    kept = 16 * probes * passes * (probes + 2)  # nodes and weights of both rules
+    return run_stack("spectral_density", stack, asked.compute, call, asked.suffices, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The arguments of one call of :func:`spectral_density`, checked."""
+
+    probes: int
+    passes: int
+    seed: int
+
+    def need(self, call: CallOptions) -> NeedOf:
+        width = call.itemsize
+        return partial(density_need, probes=self.probes, passes=self.passes, width=width)
+
+    def suffices(self, a: Matrix, call: CallOptions) -> bool:
+        return fits_held(a, call, self.need(call))
+
+    def compute(self, a: Matrix, call: CallOptions) -> Density:
+        shape = arguments.of_shape(a.shape)
+        what = f"a basis of {self.passes} blocks of {self.probes} columns for {shape}"
+        plan = MemoryPlan.fit(a, call, self.need(call), what)
+        started = time.perf_counter()
+        result = call.device.solvers.density(
+            distributed.operand(a, call),
+            block=self.probes,
+            steps=self.passes,
+            seed=self.seed,
+            products=call.products,
+            f64=call.precision == "float64",
+            gather=plan.adds_tiles,
+            separate=plan.splits_remainder,
+            **plan.native(),
+        )
+        seconds = time.perf_counter() - started
+        n, steps = min(a.shape), result["steps"]
+        return density_of(n, result, result, call.precision, self.seed, steps, seconds)
 
 
 def _resolution(n: int, fro2: float, largest: float, precision: str) -> float:

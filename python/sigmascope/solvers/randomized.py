@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,10 +12,13 @@ import numpy as np
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.memory import low_rank_need
-from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held
 from sigmascope._execution.options import CallOptions
-from sigmascope.matrices.sources import matrix
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.matrices.stacks import stack_of
 from sigmascope.spectra import SVD
+
+from .stacked import run_stack, svd_stack
 
 
 def randomized_svd(
@@ -26,12 +30,13 @@ def randomized_svd(
     precision: str | None = None,
     seed: int = 0,
     **options: Any,
-) -> SVD:
+) -> SVD | Any:
     """Compute the best rank-k approximation that a fixed number of passes affords.
 
     Parameters
     ----------
-    A : Matrix or anything that :func:`matrix` takes, shape (m, n)
+    A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
+        As for :func:`sigmascope.svds`.
     k : int
         Rank; at most min(m, n).
     passes : int
@@ -52,13 +57,21 @@ def randomized_svd(
         ten random vectors, whichever is less (the latter fails in one case of a million).
         `converged` is true only if the approximation is exact to rounding: a fixed budget promises
         nothing more.
+    SVDStack
+        Of a stack, as :func:`sigmascope.svds` returns it; each result has the bits of the call on
+        its matrix alone.
 
     Raises
     ------
     ValueError
         If k or passes is out of range.
     NonFiniteError
-        If A holds NaN or infinity.
+        If A holds NaN or infinity; of a stack, if all matrices do.
+
+    Warns
+    -----
+    FailedMatrixWarning
+        If some matrices of a stack failed.
 
     Notes
     -----
@@ -67,42 +80,67 @@ def randomized_svd(
     two-pass method does (Yu, Gu, Li & Li 2017); their section 4.3 for the random vectors. For data
     seen only once: :class:`Sketch`.
     """
-    a = matrix(A)
+    stack = stack_of(A)
+    a = stack.pattern
     call = CallOptions.of(a, precision=precision, cuda=True, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(passes=passes)
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
     if b < k:
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
-    what = f"{passes} blocks of {b} columns for {arguments.of_shape(a.shape)}"
-    need = partial(low_rank_need, k=k, block=b, passes=passes, width=call.itemsize)
-    plan = MemoryPlan.fit(a, call, need, what)
-    started = time.perf_counter()
-    result = call.device.solvers.low_rank(
-        distributed.operand(a, call),
-        k=k,
-        block=b,
-        passes=passes,
-        seed=arguments.check_seed(seed),
-        f64=call.precision == "float64",
-        gather=plan.adds_tiles,
-        **plan.native(),
-    )
-    return SVD(
-        U=result["u"],
-        s=result["s"],
-        Vt=result["vt"],
-        residuals=result["residuals"],
-        errors=result["errors"],
-        converged=result["converged"],
-        passes=result["reads"],
-        block=b,
-        columns=result["columns"],
-        precision=call.precision,
-        method="randomized block Krylov, measured",
-        seed=seed,
-        seconds=time.perf_counter() - started,
-        num_threads=call.threads,
-        fro_norm=float(np.sqrt(result["fro2"])),
-        notes=call.device.notes,
-    ).scaled(result["unit"])
+    asked = _Asked(k, b, passes, arguments.check_seed(seed))
+    if stack.is_single:
+        return asked.compute(a, call)
+    kept = 8 * sum(a.shape) * k
+    found = run_stack("randomized_svd", stack, asked.compute, call, asked.suffices, kept)
+    return svd_stack(found, call, a, k)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The arguments of one call of :func:`randomized_svd`, checked."""
+
+    k: int
+    block: int
+    passes: int
+    seed: int
+
+    def need(self, call: CallOptions) -> NeedOf:
+        width = call.itemsize
+        return partial(low_rank_need, k=self.k, block=self.block, passes=self.passes, width=width)
+
+    def suffices(self, a: Matrix, call: CallOptions) -> bool:
+        return fits_held(a, call, self.need(call))
+
+    def compute(self, a: Matrix, call: CallOptions) -> SVD:
+        what = f"{self.passes} blocks of {self.block} columns for {arguments.of_shape(a.shape)}"
+        plan = MemoryPlan.fit(a, call, self.need(call), what)
+        started = time.perf_counter()
+        result = call.device.solvers.low_rank(
+            distributed.operand(a, call),
+            k=self.k,
+            block=self.block,
+            passes=self.passes,
+            seed=self.seed,
+            f64=call.precision == "float64",
+            gather=plan.adds_tiles,
+            **plan.native(),
+        )
+        return SVD(
+            U=result["u"],
+            s=result["s"],
+            Vt=result["vt"],
+            residuals=result["residuals"],
+            errors=result["errors"],
+            converged=result["converged"],
+            passes=result["reads"],
+            block=self.block,
+            columns=result["columns"],
+            precision=call.precision,
+            method="randomized block Krylov, measured",
+            seed=self.seed,
+            seconds=time.perf_counter() - started,
+            num_threads=call.threads,
+            fro_norm=float(np.sqrt(result["fro2"])),
+            notes=call.device.notes,
+        ).scaled(result["unit"])

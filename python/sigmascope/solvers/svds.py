@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sigmascope._execution import arguments, costs
+from sigmascope._execution.memory_plan import fits_held
 from sigmascope._execution.options import CallOptions, going_on
 from sigmascope._execution.rounding import SEARCHES
 from sigmascope.errors import ConvergenceWarning
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.matrices.sources import matrix
-from sigmascope.spectra import SVD
+from sigmascope.matrices.stacks import stack_of
+from sigmascope.spectra import SVD, SVDStack
 
 from .gram import fits_gram, svds_by_gram
 from .krylov import GIVEN_UP, KrylovSettings, krylov, krylov_notes, triplets_of
+from .stacked import listed, not_converged, run_stack, svd_stack
 
 
 def svds(
@@ -34,12 +36,13 @@ def svds(
     precision: str | None = None,
     seed: int = 0,
     **options: Any,
-) -> SVD:
+) -> SVD | Any:
     """Compute the k largest singular values and vectors to a tolerance.
 
     Parameters
     ----------
-    A : Matrix or anything that :func:`matrix` takes, shape (m, n)
+    A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
+        A stack is an array, or a sequence of matrices of one shape and dtype.
     k : int
         How many; at most min(m, n).
     tol : float
@@ -93,13 +96,19 @@ def svds(
         both sides, and measured by products that the search had no part in, with 48 units of
         roundoff for their own rounding. What is not orthonormal, or holds more than ||A||_F, has
         not converged.
+    SVDStack
+        Of a stack: U (..., m, k), s (..., k), Vt (..., k, n), and the evidence of each matrix. The
+        threads and the memory are divided among matrices that are computed concurrently. Each
+        result has the bits of the call on its matrix alone; if the memory is too small for any
+        search to grow freely, matrices are computed one after the other, with the memory that the
+        results leave. A matrix that fails leaves NaN, and its exception in `failures`.
 
     Raises
     ------
     ValueError
         If k < 1, k > min(m, n), or another argument is out of range.
     NonFiniteError
-        If A holds NaN or infinity.
+        If A holds NaN or infinity; of a stack, if all matrices do.
     MemoryLimitError
         If not even a restarted basis fits into memory_limit.
 
@@ -107,6 +116,8 @@ def svds(
     -----
     ConvergenceWarning
         If the tolerance, plus the floor of the precision, was not reached.
+    FailedMatrixWarning
+        If some matrices of a stack failed.
 
     Notes
     -----
@@ -132,26 +143,60 @@ def svds(
     A itself is decomposed (LAPACK's dgesdd), if there is memory for it in float64: every value is
     then right to the floor.
     """
-    a = matrix(A)
+    stack = stack_of(A)
+    a = stack.pattern
     call = CallOptions.of(a, precision=precision, precisions=SEARCHES, cuda=True, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
+    arguments.check_seed(seed)
     if method not in ("auto", "krylov", "gram"):
         raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
     if block is not None and block < 1:
         raise ValueError(f"block must be at least 1, not {block}")
-    found = triplets(
-        a,
-        call,
-        k,
-        tol=tol,
-        vectors=vectors,
-        method=method,
-        max_passes=max_passes,
-        block=block,
-        seed=seed,
-    )
-    return _told(found, tol)
+    asked = _Asked(k, tol, vectors, method, max_passes, block, seed)
+    if stack.is_single:
+        return _told(asked.compute(a, call), tol)
+    kept = 8 * sum(a.shape) * k if vectors else 0
+    found = run_stack("svds", stack, asked.compute, call, asked.suffices, kept)
+    return _stack_told(svd_stack(found, call, a, k), tol)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The arguments of one call of :func:`svds`, checked."""
+
+    k: int
+    tol: float
+    vectors: bool
+    method: str
+    max_passes: int
+    block: int | None
+    seed: int
+
+    def compute(self, a: Matrix, call: CallOptions) -> SVD:
+        return triplets(
+            a,
+            call,
+            self.k,
+            tol=self.tol,
+            vectors=self.vectors,
+            method=self.method,
+            max_passes=self.max_passes,
+            block=self.block,
+            seed=self.seed,
+        )
+
+    def suffices(self, a: Matrix, call: CallOptions) -> bool:
+        """Tell whether the memory allows every method, and a basis of min(m, n) columns."""
+        if not fits_gram(a, self.k, call, complete=True):
+            return False
+        block = _block(a, self.k, self.tol, self.block, call)
+        if _by_gram(a, self.k, block, self.tol, self.method, call):
+            return True
+        settings = KrylovSettings(
+            a.shape, self.k, self.tol, block, call.precision, self.vectors, density=False
+        )
+        return fits_held(a, call, settings.grown_need(settings.columns, min(a.shape)))
 
 
 def triplets(
@@ -167,12 +212,9 @@ def triplets(
     block: int | None = None,
 ) -> SVD:
     """:func:`sigmascope.svds` of arguments that are checked, without a warning."""
-    n = min(a.shape)
-    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
-    cheapest = costs.best_block(a.shape, k, tol, call.precision, reread, on_cuda=on_cuda)
-    b = min(block or cheapest, n)
+    b = _block(a, k, tol, block, call)
     started = time.perf_counter()
-    if method == "gram" or (method == "auto" and _prefers_gram(a, k, b, tol, call)):
+    if _by_gram(a, k, b, tol, method, call):
         return svds_by_gram(a, k, tol, vectors, seed, call, started)
     settings = KrylovSettings(a.shape, k, tol, b, call.precision, vectors, density=False)
     what = f"a basis for the {k} largest singular values of {arguments.of_shape(a.shape)}"
@@ -194,9 +236,17 @@ def triplets(
     return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
 
 
-def _prefers_gram(a: Matrix, k: int, block: int, tol: float, call: CallOptions) -> bool:
-    if call.executor is not None:  # every worker would have to send one
-        return False
+def _block(a: Matrix, k: int, tol: float, block: int | None, call: CallOptions) -> int:
+    """Return the columns of a Krylov step: those asked for, else those of least cost."""
+    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
+    cheapest = costs.best_block(a.shape, k, tol, call.precision, reread, on_cuda=on_cuda)
+    return min(block or cheapest, *a.shape)
+
+
+def _by_gram(a: Matrix, k: int, block: int, tol: float, method: str, call: CallOptions) -> bool:
+    """Tell whether the Gram matrix was asked for, or is cheaper and fits."""
+    if method != "auto" or call.executor is not None:  # every worker would have to send one
+        return method == "gram"
     reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
     cheaper = costs.prefers_gram(
         a.shape, k, block, tol, call.precision, file_bytes=reread, on_cuda=on_cuda
@@ -217,3 +267,15 @@ def _told(top: SVD, tol: float) -> SVD:
             stacklevel=3,
         )
     return top
+
+
+def _stack_told(found: SVDStack, tol: float) -> SVDStack:
+    """Warn the caller of svds if matrices of a stack did not reach the tolerance."""
+    if names := not_converged(found):
+        warnings.warn(
+            f"svds did not converge to tol = {tol:g} for {len(names)} of {len(found.outcomes)} "
+            f"matrices: {listed(names)}; the error bounds hold all the same",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return found

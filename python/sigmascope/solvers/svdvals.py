@@ -10,21 +10,24 @@ from typing import Any
 import numpy as np
 
 from sigmascope._execution import arguments, distributed
-from sigmascope._execution.libraries import libraries_of, paths
+from sigmascope._execution.libraries import Libraries, libraries_of, paths
 from sigmascope._execution.memory import values_need
-from sigmascope._execution.memory_plan import MemoryPlan, with_device_gram
+from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held, with_device_gram
 from sigmascope._execution.options import CallOptions
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.matrices.sources import matrix
+from sigmascope.matrices.stacks import stack_of
 from sigmascope.spectra import SingularValues
 
+from .stacked import run_stack, values_stack
 
-def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularValues:
+
+def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularValues | Any:
     """Compute every singular value, through the Gram matrix.
 
     Parameters
     ----------
-    A : Matrix or anything that :func:`matrix` takes, shape (m, n)
+    A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
+        As for :func:`sigmascope.svds`.
     accuracy : {"reference", "fast"}
         The products of the Gram matrix: in float64; or in bfloat16 where every element of 512
         rows is such a number (and the processor has dot products for them), in float32 where
@@ -45,17 +48,26 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         equal, and the floor 3e-5 to 3e-4 * sigma_1. `precision` is that of the products, so
         "float64" where fast fell back to the reference: below order 512, and where its estimate
         would not hold (a note says so).
+    SingularValuesStack
+        Of a stack: values and errors (..., min(m, n)), and the evidence of each matrix. It is
+        computed as by :func:`sigmascope.svds`; each result has the bits of the call on its matrix
+        alone. A matrix that fails leaves NaN, and its exception in `failures`.
 
     Raises
     ------
     ValueError
         If `accuracy` is neither.
     NonFiniteError
-        If A holds NaN or infinity.
+        If A holds NaN or infinity; of a stack, if all matrices do.
     MemoryLimitError
         If the Gram matrix does not fit into memory_limit, or into the memory of a CUDA device.
     DeviceError
         If there is no such device, or if it or one of its libraries fails.
+
+    Warns
+    -----
+    FailedMatrixWarning
+        If some matrices of a stack failed.
 
     Notes
     -----
@@ -72,10 +84,29 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
     vectors in float64, which shows what the Gram matrix errs by: errors that are larger than
     estimated, or alike (of Toeplitz matrices, of few distinct values), are charged as measured.
     """
-    a = matrix(A)
+    stack = stack_of(A)
+    a = stack.pattern
     arguments.check_accuracy(accuracy)
-    values, unit = every_value(a, accuracy, CallOptions.of(a, cuda=True, **options))
+    call = CallOptions.of(a, cuda=True, **options)
+    compute = partial(_scaled_values, accuracy=accuracy)
+    if stack.is_single:
+        return compute(a, call)
+    suffices, p = partial(_suffices, fast=accuracy == "fast"), min(a.shape)
+    return values_stack(run_stack("svdvals", stack, compute, call, suffices, 16 * p), p)
+
+
+def _scaled_values(a: Matrix, call: CallOptions, *, accuracy: str) -> SingularValues:
+    values, unit = every_value(a, accuracy, call)
     return values.scaled(unit)
+
+
+def _suffices(a: Matrix, call: CallOptions, *, fast: bool) -> bool:
+    need = _need(a, call, libraries_of(call.device.index), fast=fast)
+    return fits_held(a, call, need)
+
+
+def _need(a: Matrix, call: CallOptions, opened: Libraries | None, *, fast: bool) -> NeedOf:
+    return with_device_gram(partial(values_need, fast=fast), a, call, opened, eigenvalues=True)
 
 
 def every_value(a: Matrix, accuracy: str, call: CallOptions) -> tuple[SingularValues, int]:
@@ -86,7 +117,7 @@ def every_value(a: Matrix, accuracy: str, call: CallOptions) -> tuple[SingularVa
     fast = accuracy == "fast"
     what = f"svdvals of {arguments.of_shape(a.shape)}"
     opened = libraries_of(call.device.index)
-    need = with_device_gram(partial(values_need, fast=fast), a, call, opened, eigenvalues=True)
+    need = _need(a, call, opened, fast=fast)
     plan = MemoryPlan.fit(a, call, need, what)
     started = time.perf_counter()
     fast = fast and call.executor is None and call.device.index is None

@@ -9,6 +9,7 @@ from .measure import Basis, Measure
 from .quadrature import Difference
 from .results import SVD, Moments, SingularValues
 from .spectrum import Spectrum
+from .stacks import SingularValuesStack, Stack, SVDStack
 
 __all__ = [
     "SVD",
@@ -18,6 +19,9 @@ __all__ = [
     "Known",
     "Measure",
     "Moments",
+    "SVDStack",
     "SingularValues",
+    "SingularValuesStack",
     "Spectrum",
+    "Stack",
 ]

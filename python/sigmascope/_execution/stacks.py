@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The matrices of a stack, computed concurrently on shares of the threads and the memory.
+
+:func:`run_each` is the one function by which a stack is computed. A device that computes several
+matrices at once takes them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
+
+from sigmascope.matrices.matrix import Matrix
+
+from .byte_counts import POLL, ByteCounts
+from .memory import MINIMUM
+from .options import CallOptions, Progress
+
+R = TypeVar("R")
+
+Suffices = Callable[[Matrix, CallOptions], bool]
+"""Whether a call on a matrix has the threads and memory that leave every bit of its result as is.
+
+True: no more memory would change a bit of the result, and the call is not refused for memory.
+"""
+
+
+def run_each(
+    matrices: Sequence[Matrix],
+    compute: Callable[[Matrix, CallOptions], R],
+    call: CallOptions,
+    suffices: Suffices,
+    kept_nbytes: int = 0,
+) -> list[R | Exception]:
+    """Compute a result of each matrix of a stack.
+
+    Parameters
+    ----------
+    matrices : sequence of Matrix
+        They have one shape, one dtype and one device.
+    compute : callable
+        The call for one matrix, of its own options. What it raises is its outcome.
+    call : CallOptions
+        Options of the whole stack: all threads, all the memory, and the listener of the bytes of
+        all matrices, which is called on this thread.
+    suffices : callable
+        See :data:`Suffices`. Matrices are computed concurrently if their shares of the memory
+        suffice, so that every result has the bits of a call on its matrix alone.
+    kept_nbytes : int
+        Bytes of one result, which is kept until the last one is there.
+
+    Returns
+    -------
+    list of (result or Exception)
+        One for each matrix, in order.
+
+    Raises
+    ------
+    ValueError
+        If the options are those of one matrix: `executor`, `fro2`.
+    """
+    _check(call)
+    if not matrices:
+        return []
+    shares = Shares.of(matrices, call, suffices, kept_nbytes)
+    counts = ByteCounts()
+
+    def outcome(index: int) -> R | Exception:
+        options = replace(shares.options(index), progress=counts.listener(index))
+        try:
+            return compute(matrices[index], options)
+        except Exception as error:
+            return error.with_traceback(None)  # whose frames refer to large arrays
+
+    pool = ThreadPoolExecutor(shares.workers, thread_name_prefix="sigmascope-stack")
+    try:
+        futures = [pool.submit(outcome, index) for index in range(len(matrices))]
+        _await(futures, counts, call.progress)
+        return [future.result() for future in futures]
+    finally:
+        counts.stop()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The number of matrices that are computed concurrently, and the options of each.
+
+    Attributes
+    ----------
+    workers
+        Number of matrices that are computed concurrently.
+    each
+        Options of one of them, with the most threads that one has.
+    threads
+        Threads of all of them together.
+    """
+
+    workers: int
+    each: CallOptions
+    threads: int
+
+    @classmethod
+    def of(
+        cls,
+        matrices: Sequence[Matrix],
+        call: CallOptions,
+        suffices: Suffices,
+        kept_nbytes: int,
+    ) -> Self:
+        """Choose the largest number of workers whose shares suffice; else one, with everything."""
+        kept = kept_nbytes * (len(matrices) - 1)
+        alone = call.with_reserved(call.reserved + kept)
+        kinds = {(a.in_memory, a._native.layers, a._native.column_major): a for a in matrices}
+
+        def enough(options: CallOptions) -> bool:
+            return all(
+                not options.reread_nbytes(a) and suffices(a, options) for a in kinds.values()
+            )
+
+        left = max(call.memory - alone.reserved, 0)
+        most = min(call.threads, len(matrices), left // MINIMUM)
+        if most > 1 and enough(alone):
+            for workers in range(most, 1, -1):
+                each = _share(call, workers, left, kept)
+                if enough(each):
+                    return cls(workers, each, call.threads)
+        return cls(1, alone, call.threads)
+
+    def options(self, index: int) -> CallOptions:
+        """Return the options of one matrix; the first ones have the threads that remain."""
+        threads, more = divmod(self.threads, self.workers)
+        return replace(self.each, threads=threads + (index < more))
+
+
+def _share(call: CallOptions, workers: int, memory: int, kept: int) -> CallOptions:
+    """Return the options of one of several workers that share the memory and the device."""
+    device = call.device
+    if device.is_cuda:
+        on_device = device.nbytes - (kept if device.library else 0)
+        device = device.share(max(on_device, 0) // workers)
+    threads = -(-call.threads // workers)
+    return replace(call, threads=threads, memory=memory // workers, reserved=0, device=device)
+
+
+def _check(call: CallOptions) -> None:
+    if call.executor is not None:
+        raise ValueError(
+            "executor distributes the rows of one matrix, and this is a stack of matrices: call "
+            "the function for each of them, or leave executor out"
+        )
+    if call.fro2 is not None:
+        raise ValueError("fro2 is the squared norm of one matrix, and this is a stack of matrices")
+
+
+def _await(
+    futures: Sequence[Future[R | Exception]], counts: ByteCounts, progress: Progress | None
+) -> None:
+    """Wait for all results; tell the bytes of all matrices while they grow."""
+    told = 0
+    pending = True
+    while pending:
+        pending = bool(wait(futures, timeout=POLL).not_done)
+        total = counts.total()
+        if progress is not None and total > told:
+            told = total
+            progress(total)

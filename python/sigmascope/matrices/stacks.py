@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Stacks of matrices: arrays of shape (..., m, n), and sequences of arrays that stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arrays import check_unmasked
+from .matrix import Matrix
+from .sources import array_of, matrix
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixStack:
+    """The matrices of a call: a stack of them, or a single one.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Leading axes; () for a single matrix.
+    matrices : tuple of Matrix
+        The matrices in row order. They have one shape, one dtype and one device.
+    pattern : Matrix
+        A matrix of that shape, dtype and device, by which options are checked; the first one if
+        there is any.
+    """
+
+    shape: tuple[int, ...]
+    matrices: tuple[Matrix, ...]
+    pattern: Matrix
+
+    @property
+    def is_single(self) -> bool:
+        """True for one matrix, False for a stack, of whatever length."""
+        return self.shape == ()
+
+
+def stack_of(source: Any) -> MatrixStack:
+    """Make the matrices of an array of shape (..., m, n), without a copy.
+
+    Parameters
+    ----------
+    source : anything that :func:`sigmascope.matrix` takes, stack, or sequence
+        An array or a tensor with three dimensions or more is a stack, wherever its numbers are, and
+        so is a sequence of matrices, or of stacks, of one shape, one dtype and one device.
+
+    Raises
+    ------
+    ValueError
+        If the parts of a sequence differ in shape, dtype or device.
+    TypeError
+        If the matrices of a stack cannot be taken out of it by indexing; for the rest see
+        :func:`sigmascope.matrix`.
+    """
+    if isinstance(source, list | tuple):
+        check_unmasked(source)
+        if source and all(getattr(part, "ndim", 0) >= 2 for part in source):
+            return _joined([stack_of(part) for part in source])
+        source = array_of(source)
+    shape = tuple(getattr(source, "shape", ()))
+    if len(shape) < 3:
+        a = matrix(source)
+        return MatrixStack((), (a,), a)
+    check_unmasked(source)
+    if not hasattr(source, "__getitem__"):
+        kind = type(source).__name__
+        raise TypeError(f"a stack of matrices is indexed, and a {kind} cannot be")
+    matrices = tuple(matrix(source[index]) for index in np.ndindex(shape[:-2]))
+    pattern = matrices[0] if matrices else _without_numbers(source)
+    return MatrixStack(shape[:-2], matrices, pattern)
+
+
+def _joined(stacks: Sequence[MatrixStack]) -> MatrixStack:
+    kinds = {(*each.shape, *each.pattern.shape, _kind(each.pattern)): each for each in stacks}
+    if len(kinds) > 1:
+        first, second, *_ = (_described(each) for each in kinds.values())
+        raise ValueError(
+            f"the matrices of a stack have one shape, dtype and device, and these are {first} and "
+            f"{second}; call the function for each of them: [function(a) for a in matrices]"
+        )
+    matrices = tuple(a for each in stacks for a in each.matrices)
+    return MatrixStack((len(stacks), *stacks[0].shape), matrices, stacks[0].pattern)
+
+
+def _kind(a: Matrix) -> tuple[str, str, str]:
+    return a.dtype, a.precision, a.device
+
+
+def _described(stack: MatrixStack) -> str:
+    a = stack.pattern
+    extents = " x ".join(map(str, (*stack.shape, *a.shape)))
+    return f"{extents} of {a.dtype} on {a.device}"
+
+
+def _without_numbers(source: Any) -> Matrix:
+    """Make a matrix of zeros of the shape and dtype of a stack of no matrices; it has one number.
+
+    Its numbers are in the memory of the host.
+    """
+    dtype = source.dtype
+    if not isinstance(dtype, np.dtype):  # of torch
+        dtype = np.dtype(np.float64 if "float64" in str(dtype) else np.float32)
+    return matrix(np.broadcast_to(np.zeros((), dtype), tuple(source.shape[-2:])))

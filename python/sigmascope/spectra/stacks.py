@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Results of a stack of matrices: arrays with the axes of the stack, and the result of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from types import EllipsisType
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from sigmascope._display.text import at_most
+
+from .results import SVD, SingularValues
+
+R = TypeVar("R")
+Array = NDArray[np.float64]
+Index = tuple[int, ...]
+
+_SHOWN = 3
+"""Number of failed matrices that a representation names."""
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class StackedResults(Generic[R]):
+    """Base of the results of a stack.
+
+    Attributes
+    ----------
+    shape
+        Axes of the stack, (...) of (..., m, n).
+    outcomes
+        The result of each matrix in row order, or the exception that its computation raised.
+    seconds
+        Wall time of the whole stack.
+    """
+
+    shape: Index
+    outcomes: tuple[R | Exception, ...]
+    seconds: float
+
+    @property
+    def failures(self) -> dict[Index, Exception]:
+        """Exceptions of the matrices that have no result, by their index in the stack."""
+        return {i: each for i, each in self._indexed() if isinstance(each, Exception)}
+
+    def items(self) -> Iterator[tuple[Index, R]]:
+        """Iterate over index and result of each matrix that has one."""
+        for index, each in self._indexed():
+            if not isinstance(each, Exception):
+                yield index, each
+
+    def each(self, get: Callable[[R], float]) -> Array:
+        """Return a number of each result.
+
+        Parameters
+        ----------
+        get
+            Function of the result of one matrix.
+
+        Returns
+        -------
+        (...) float64
+            NaN for the matrices that have no result.
+
+        Examples
+        --------
+        >>> import numpy as np, sigmascope as ss
+        >>> experts = np.random.default_rng(0).standard_normal((4, 60, 40))
+        >>> found = ss.spectrum(experts, effort="exact")
+        >>> found.each(lambda one: one["stable_rank"].value).shape
+        (4,)
+        """
+        numbers = np.full(self.shape, np.nan)
+        for index, one in self.items():
+            numbers[index] = get(one)
+        return numbers
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> R | Any:
+        """Return the result of one matrix, or those of a part of the stack.
+
+        Raises
+        ------
+        Exception
+            The one that the computation of this matrix raised.
+        IndexError
+            There is no such matrix.
+        """
+        explicit = _without_ellipsis(index, len(self.shape))
+        places = np.arange(len(self.outcomes)).reshape(self.shape)[explicit]
+        if places.ndim > 0:
+            return self._part(places, explicit)
+        one = self.outcomes[int(places)]
+        if isinstance(one, Exception):
+            raise one.with_traceback(None)
+        return one
+
+    def _part(self, places: NDArray[np.intp], index: tuple[Any, ...]) -> Self:
+        outcomes = tuple(self.outcomes[place] for place in places.ravel().tolist())
+        own = {field.name for field in fields(StackedResults)}
+        stacked = {
+            field.name: array[index]
+            for field in fields(self)
+            if field.name not in own and (array := getattr(self, field.name)) is not None
+        }
+        return replace(self, shape=places.shape, outcomes=outcomes, **stacked)
+
+    def _indexed(self) -> Iterator[tuple[Index, R | Exception]]:
+        return zip(np.ndindex(self.shape), self.outcomes, strict=True)
+
+    def _told(self, name: str, *facts: str) -> str:
+        """Return the representation: the shape of the stack, facts, failures, seconds."""
+        failed = [_place(index) for index in self.failures]
+        if failed:
+            more = ", ..." if len(failed) > _SHOWN else ""
+            facts += (f"{len(failed)} failed: {', '.join(failed[:_SHOWN])}{more}",)
+        axes = " x ".join(map(str, self.shape))
+        return f"{name}({axes} matrices, {', '.join(facts)}, {self.seconds:.2f} s)"
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Stack(StackedResults[R]):
+    """Densities or spectra of a stack of matrices: ``found[i]`` is that of matrix i.
+
+    Iteration gives the results of the first axis. As ``found[i]``, it raises the exception of a
+    matrix that failed; :meth:`items` leaves these out.
+
+    Attributes
+    ----------
+    shape, outcomes, seconds, failures
+        Axes of the stack; results or exceptions in row order; wall time; exceptions by index.
+    """
+
+    def __iter__(self) -> Iterator[R | Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        done = [one for _, one in self.items()]
+        return self._told("Stack", f"{len(done)} of {type(done[0]).__name__}" if done else "none")
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class SVDStack(StackedResults[SVD]):
+    """The top k singular triplets of each matrix of a stack; unpacks as ``U, s, Vt``.
+
+    ``found[i]`` is the :class:`SVD` of matrix i, with its own evidence, or raises the exception of
+    a matrix that failed. In the arrays a failed matrix has NaN, and infinite errors and residuals.
+
+    Attributes
+    ----------
+    U, s, Vt
+        (..., m, k) or None, (..., k), (..., k, n) or None, as those of :class:`SVD`. If some have
+        vectors in float64 and others in float32, all are in float64 here, and as they were
+        computed in ``found[i]``.
+    residuals, errors
+        (..., k) sigma units.
+    converged, passes, fro_norm
+        (...) of each matrix; False, 0 and NaN if it failed.
+    shape, outcomes, seconds, failures
+        Axes of the stack; results or exceptions in row order; wall time; exceptions by index.
+    """
+
+    U: NDArray[np.floating] | Any | None
+    s: Array
+    Vt: NDArray[np.floating] | Any | None
+    residuals: Array
+    errors: Array
+    converged: NDArray[np.bool_]
+    passes: NDArray[np.int64]
+    fro_norm: Array
+
+    def __iter__(self) -> Iterator[NDArray[np.floating] | Any | None]:
+        return iter((self.U, self.s, self.Vt))
+
+    def __repr__(self) -> str:
+        return self._told(
+            "SVDStack",
+            f"k = {self.s.shape[-1]}",
+            _largest(self.s, self.errors),
+            f"{np.count_nonzero(self.converged)} converged",
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class SingularValuesStack(StackedResults[SingularValues]):
+    """Every singular value of each matrix of a stack; behaves as the array of its values.
+
+    ``found[i]`` is the :class:`SingularValues` of matrix i, or raises the exception of a matrix
+    that failed. In the arrays a failed matrix has NaN, and infinite errors and floor.
+
+    Attributes
+    ----------
+    values, errors
+        (..., p) descending along the last axis, and a bound on the error of each; sigma units.
+    floor, passes, fro_norm
+        (...) of each matrix, as for :class:`SingularValues`; passes are 0 if it failed.
+    shape, outcomes, seconds, failures
+        Axes of the stack; results or exceptions in row order; wall time; exceptions by index.
+    """
+
+    values: Array
+    errors: Array
+    floor: Array
+    passes: NDArray[np.int64]
+    fro_norm: Array
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.generic]:
+        return np.array(self.values, dtype=dtype, copy=copy)
+
+    def __iter__(self) -> Iterator[SingularValues | Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        count = f"{self.values.shape[-1]} values each"
+        return self._told("SingularValuesStack", count, _largest(self.values, self.errors))
+
+
+def _largest(s: Array, errors: Array) -> str:
+    """Return the range of the largest values, and the largest error of matrices without failure."""
+    first = s[..., 0][np.isfinite(s[..., 0])]
+    if first.size == 0:
+        return "no values"
+    bound = float(at_most(errors[np.isfinite(errors)].max(initial=0.0)))
+    return f"sigma_1 from {first.min():.6g} to {first.max():.6g}, error <= {bound:.1g}"
+
+
+def _place(index: Index) -> str:
+    return str(index[0] if len(index) == 1 else index)
+
+
+def _without_ellipsis(index: Any, axes: int) -> tuple[Any, ...]:
+    """Return an index of the axes of a stack, which reaches no axis of a result."""
+    parts = index if isinstance(index, tuple) else (index,)
+    for place, part in enumerate(parts):
+        if isinstance(part, EllipsisType):
+            between = (slice(None),) * (axes - len(parts) + 1)
+            return (*parts[:place], *between, *parts[place + 1 :])
+    return parts
