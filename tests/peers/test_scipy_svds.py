@@ -36,7 +36,7 @@ METHODS = pytest.mark.parametrize("method", ["auto", "krylov", "gram"])
     [
         (np.asarray([[]]), ValueError, "has no singular values"),
         (np.array([["a", "b"], ["c", "d"]], dtype=object), TypeError, "matrix of object"),
-        (np.asarray([[[1.0, 2.0], [3.0, 4.0]]]), ValueError, "2 dimensions"),
+        (np.asarray([1.0, 2.0]), ValueError, "2 dimensions"),
         ("hi", FileNotFoundError, "hi"),
     ],
 )

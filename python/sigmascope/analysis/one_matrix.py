@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The analysis of one matrix by :func:`sigmascope.spectrum`, of arguments that are checked."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sigmascope import statistics
+from sigmascope._execution.memory_plan import fits_held
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.rounding import SEARCHES, coarsest_for
+from sigmascope._host.results import KrylovResult
+from sigmascope.errors import MemoryLimitError, NonFiniteError
+from sigmascope.matrices.joins import partly_loaded
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.solvers.gram import fits_gram
+from sigmascope.solvers.krylov import GIVEN_UP, KrylovSettings, krylov_notes, triplets_of
+from sigmascope.solvers.moments import element_moments
+from sigmascope.solvers.svds import triplets
+from sigmascope.solvers.svdvals import every_value
+from sigmascope.spectra import Density, Moments, Spectrum
+from sigmascope.spectra.units import beyond, scaled, scaled_errors
+
+from . import requested
+from .admission import Asked
+from .routes import Route
+from .searching import known_of, search_of
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The arguments of one call of :func:`sigmascope.spectrum`, for each of its matrices."""
+
+    asked: Asked
+    max_passes: int
+    seed: int
+    elements: bool
+
+    def compute(self, a: Matrix) -> Spectrum:
+        """Analyse a matrix with all the threads and all the memory."""
+        asked = self.asked
+        chosen, call = asked.chosen(a)
+        plan = asked.fit_memory(a, chosen, call)
+        request = Request(
+            chosen,
+            call,
+            asked.tol,
+            self.max_passes,
+            self.seed,
+            self.elements,
+            time.perf_counter(),
+        )
+        if plan.loaded_nbytes:  # one read of the file for everything that follows
+            part, held = a.load(), plan.loaded_nbytes
+        else:
+            part, held = partly_loaded(a, chosen.spare(a, plan))
+        if held:
+            with suppress(MemoryLimitError):  # its basis may grow beyond what is expected of one
+                return _with_statistics(part, request.reserving(held))
+        del part
+        try:
+            return _with_statistics(a, request)
+        except MemoryLimitError as error:
+            raise asked.refused(a, chosen, error) from None
+
+    def of_share(self, a: Matrix, share: CallOptions) -> Spectrum:
+        """Analyse a matrix of a stack with its share of the threads and the memory."""
+        return replace(self, asked=self._within(share)).compute(a)
+
+    def suffices(self, a: Matrix, share: CallOptions) -> bool:
+        """Tell whether a share allows every method, and bases of min(m, n) columns."""
+        chosen, call = self._within(share).chosen(a)
+        if not chosen.may_find_all(a, call):
+            return False
+        if chosen.vectors:
+            held = call.with_reserved(call.reserved + chosen.statistics_nbytes)
+            if not fits_gram(a, chosen.k, held, complete=True):
+                return False
+        return fits_held(a, call, chosen.need_of(a, call, grown=True))
+
+    def _within(self, share: CallOptions) -> Asked:
+        options = {
+            "num_threads": share.threads,
+            "memory_limit": share.memory,
+            "reserved": share.reserved,
+            "device": share.device,
+            "progress": share.progress,
+        }
+        return replace(self.asked, options={**self.asked.options, **options})
+
+
+def result_nbytes(route: Route) -> int:
+    """Return about the bytes of the arrays of a result."""
+    nbytes = route.statistics_nbytes + 32 * min(route.shape)
+    if route.vectors:
+        nbytes += 8 * sum(route.shape) * route.k
+    if route.search is not None and route.search.density:  # nodes and weights of both rules
+        nbytes += 16 * route.search.columns * (route.search.block + 2)
+    return nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of :func:`sigmascope.spectrum`, resolved: its route, its options, and when it began."""
+
+    route: Route
+    call: CallOptions
+    tol: float
+    max_passes: int
+    seed: int
+    elements: bool
+    started: float
+
+    def reserving(self, nbytes: int) -> Request:
+        """Return the same request, with so many more bytes of the memory taken."""
+        return replace(self, call=self.call.with_reserved(self.call.reserved + nbytes))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the call began."""
+        return time.perf_counter() - self.started
+
+
+def _with_statistics(a: Matrix, request: Request) -> Spectrum:
+    """Look at every element once, then compute the spectrum and the measures on request."""
+    seen = None
+    if request.elements:
+        seen = element_moments(a, request.call.with_precision(a.precision))
+        if seen.nan or seen.inf:
+            raise NonFiniteError(
+                f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
+                f"the first at {seen.first_nonfinite}"
+            )
+    request = request.reserving(request.route.statistics_nbytes)
+    return _with_requested(_spectrum(a, request, seen), a, request)
+
+
+def _spectrum(a: Matrix, request: Request, seen: Moments | None) -> Spectrum:
+    """Search for the largest values, or compute every value, as the route says."""
+    route = request.route
+    if route.search is None:
+        return _exact(a, route, request, seen)
+    result, density = search_of(
+        a, route, route.search, request.call, request.max_passes, request.seed, request.started
+    )
+    if not result["costly"]:
+        return _searched(a, route.search, request, seen, result, density)
+    found = _exact(a, route.all_values, request, seen)
+    notes = tuple(note for note in found.notes if note not in route.all_values.notes)
+    return replace(found, passes=found.passes + result["reads"], notes=(GIVEN_UP, *notes))
+
+
+def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> Spectrum:
+    k, call = route.k, request.call.with_precision(a.precision)
+    result, unit = every_value(a, route.accuracy, call)
+    fro_norm = result.fro_norm if seen is None or unit else seen.fro_norm
+    measures = statistics.measures_from_values(
+        result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k, unit=unit
+    )
+    result = result.scaled(unit)
+    svd = None
+    if route.vectors:
+        search = call.with_precision(coarsest_for(a, SEARCHES, on_cuda=call.device.is_cuda))
+        svd = triplets(a, search, k, tol=request.tol, seed=request.seed)
+    return Spectrum(
+        shape=a.shape,
+        effort="exact",
+        k=k,
+        top=result.values[:k],
+        top_errors=result.errors[:k],
+        values=result.values,
+        value_errors=result.errors,
+        density=None,
+        moments=seen,
+        measures=measures,
+        method=result.method,
+        precision=result.precision,
+        passes=result.passes + (seen.passes if seen else 0) + (svd.passes if svd else 0),
+        block=0,
+        columns=len(result.values),
+        seed=request.seed,
+        seconds=request.elapsed,
+        num_threads=result.num_threads,
+        device=call.device.name,
+        converged=True,
+        notes=route.notes + tuple(n for n in result.notes if n not in call.device.notes),
+        svd=svd,
+    )
+
+
+def _searched(
+    a: Matrix,
+    search: KrylovSettings,
+    request: Request,
+    seen: Moments | None,
+    result: KrylovResult,
+    density: Density | None,
+) -> Spectrum:
+    route, call, seed, seconds = request.route, request.call, request.seed, request.elapsed
+    top, errors, unit = result["s"], result["errors"], result["unit"]
+    fro_norm = float(np.sqrt(result["fro2"])) if seen is None or unit else seen.fro_norm
+    if density is not None:
+        measures = statistics.measures_from_density(
+            density, top, errors, a.shape, fro_norm, unit=unit
+        )
+    else:
+        measures = statistics.measures_from_top(top, errors, a.shape, fro_norm, unit=unit)
+    return Spectrum(
+        shape=a.shape,
+        effort=route.effort,
+        k=route.k,
+        top=scaled(top, unit),
+        top_errors=scaled_errors(errors, top, unit),
+        values=None,
+        value_errors=None,
+        density=density,
+        moments=seen,
+        measures=measures,
+        method="block Krylov with quadrature" if search.density else "block Krylov",
+        precision=call.precision,
+        passes=result["reads"] + (seen.passes if seen else 0),
+        block=search.block,
+        columns=result["columns"],
+        seed=seed,
+        seconds=seconds,
+        num_threads=call.threads,
+        device=call.device.name,
+        converged=result["converged"],
+        notes=route.notes + krylov_notes(result) + beyond(unit, fro_norm),
+        svd=triplets_of(result, call, search, seed, seconds) if route.vectors else None,
+    )
+
+
+def _with_requested(found: Spectrum, a: Matrix, request: Request) -> Spectrum:
+    """Add the measures on request; what is cut out or put in random order stays in this process."""
+    route, seed = request.route, request.seed
+    if not route.measures:
+        return found
+    here = replace(request.call, executor=None, fro2=None)
+    measures = dict(found.measures)
+    if "alpha_farms" in route.measures:
+        parts, floor = requested.farms(a, seed, here.with_precision(a.precision))
+        with suppress(ValueError):  # undefined: no power law in half of the values
+            measures["alpha_farms"] = statistics.alpha_farms(parts, floor)
+    if route.permutes:
+        here = here.with_reserved(here.reserved + route.width * a.size)
+        randomized = [
+            known_of(permuted, route, here, request.max_passes, seed)
+            for permuted in requested.permutations(a, seed, here.threads)
+        ]
+        if "randomized_distance" in route.measures:
+            distance = statistics.randomized_distance(found.known, randomized)
+            measures["randomized_distance"] = distance
+        if "correlation_traps" in route.measures:
+            measures |= statistics.correlation_traps(randomized, a.shape)
+    passes = found.passes + route.permutes
+    return replace(found, measures=measures, passes=passes, seconds=request.elapsed)
