@@ -73,6 +73,37 @@ class DeviceArray:
         other.shape, other.strides = self.shape[::-1], self.strides[::-1]
         return other
 
+    def __getitem__(self, index: Any) -> DeviceArray:
+        """A view of a part, with the layout that NumPy gives it."""
+        return self._viewed(self._layout()[index])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Write a number, or the numbers of another array, after all that was asked for."""
+        numbers = bytearray(self.simulator.read(self.base, self.nbytes, self.writer))
+        whole = np.ndarray(self.shape, self.dtype, numbers, self.offset, self.strides)
+        whole[index] = value.read() if isinstance(value, DeviceArray) else value
+        self.simulator.write(self.base, bytes(numbers), self.writer)
+
+    def reshape(self, *shape: int) -> DeviceArray:
+        """A view of a contiguous array in other axes."""
+        layout = self._layout()
+        assert layout.flags.c_contiguous
+        return self._viewed(layout.reshape(shape))
+
+    def _layout(self) -> NDArray[Any]:
+        """An array with the layout of this one, and other numbers."""
+        numbers = np.zeros(self.nbytes, np.uint8)
+        return np.ndarray(self.shape, self.dtype, numbers, self.offset, self.strides)
+
+    def _viewed(self, layout: NDArray[Any]) -> DeviceArray:
+        assert layout.base is not None
+        start = layout.base.__array_interface__["data"][0]
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.offset = layout.__array_interface__["data"][0] - start
+        other.shape, other.strides = layout.shape, layout.strides
+        return other
+
     @property
     def address(self) -> int:
         """Place of element (0, 0)."""

@@ -105,7 +105,7 @@ def result_nbytes(route: Route) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of :func:`sigmascope.spectrum`, resolved: its route, its options, and when it began."""
+    """One call of :func:`sigmascope.spectrum` on a matrix: route, options, and start time."""
 
     route: Route
     call: CallOptions

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices of a stack that fail, options of a stack, and the results as objects."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support.calls import CALLS
+
+import sigmascope as ss
+
+X = np.random.default_rng(0).standard_normal((6, 30, 20))
+
+
+@pytest.fixture
+def spoiled() -> NDArray[np.float64]:
+    """A stack of 2 x 3 matrices of which two hold numbers that are not finite."""
+    x = X.reshape(2, 3, 30, 20).copy()
+    x[0, 2, 5, 6], x[1, 0, 0, 0] = np.nan, np.inf
+    return x
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_one_bad_matrix_spoils_no_other(name: str, spoiled: NDArray[np.float64]) -> None:
+    call = CALLS[name]
+    with pytest.warns(ss.FailedMatrixWarning, match=r"2 of 6 matrices.*\[0, 2\] \(.*\[1, 0\] \("):
+        found = call(spoiled, num_threads=2)
+    assert list(found.failures) == [(0, 2), (1, 0)]
+    assert "1 NaN" in str(found.failures[0, 2])
+    assert [index for index, _ in found.items()] == [(0, 0), (0, 1), (1, 1), (1, 2)]
+    with pytest.raises(ss.NonFiniteError, match="1 NaN"):
+        found[0, 2]
+    expected = call(spoiled[1, 1])
+    assert repr(found[1, 1]).rpartition(",")[0] == repr(expected).rpartition(",")[0]
+    assert "2 failed: (0, 2), (1, 0)" in repr(found)
+
+
+def test_failed_matrices_are_nan_with_infinite_errors(spoiled: NDArray[np.float64]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ss.FailedMatrixWarning)
+        found, every = ss.svds(spoiled, 3), ss.svdvals(spoiled)
+    good = np.isfinite(spoiled).all(axis=(-2, -1))
+    for numbers in (found.U, found.s, found.Vt, found.fro_norm, every.values, every.fro_norm):
+        assert np.isnan(numbers[~good]).all()
+        assert np.isfinite(numbers[good]).all()
+    for bounds in (found.errors, found.residuals, every.errors, every.floor):
+        assert np.isposinf(bounds[~good]).all()
+        assert np.isfinite(bounds[good]).all()
+    np.testing.assert_array_equal(found.converged, good)
+    np.testing.assert_array_equal(found.passes > 0, good)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_first_error_is_raised_if_all_fail(name: str) -> None:
+    with pytest.raises(ss.NonFiniteError) as caught:
+        CALLS[name](np.full((3, 5, 4), np.nan))
+    assert "all 3 matrices" in caught.value.__notes__[0]
+
+
+def test_the_warning_names_three_matrices_and_its_caller() -> None:
+    x = np.full((9, 3, 2), np.nan)
+    x[4] = 1.0
+    with pytest.warns(ss.FailedMatrixWarning, match=r"8 of 9 .*\[2\] \(.*and 5 more") as caught:
+        ss.svdvals(x)
+    assert caught[0].filename == __file__
+
+
+def test_what_has_not_converged_is_named_once() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 300, 300)).astype(np.float32)
+    x[1] *= 0.1 ** np.arange(300)
+    with pytest.warns(ss.ConvergenceWarning, match=r"2 of 3 matrices: \[0\], \[2\];") as caught:
+        found = ss.svds(x, 2, method="krylov", max_passes=4)
+    assert caught[0].filename == __file__
+    assert len(caught) == 1
+    np.testing.assert_array_equal(found.converged, [False, True, False])
+
+
+# -------------------------------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: ss.svds(x, 21), r"k = 21 must be between 1 and min\(m, n\) = 20"),
+        (lambda x: ss.randomized_svd(x, 21), r"k = 21 must be between"),
+        (lambda x: ss.svds(x, 2, tol=0), "tol must be positive"),
+        (lambda x: ss.svds(x, 2, seed=-1), "seed must be between"),
+        (lambda x: ss.svds(x, 2, method="qr"), "method is"),
+        (lambda x: ss.svdvals(x, accuracy="some"), "accuracy is"),
+        (lambda x: ss.spectral_density(x, probes=1), "at least 2 probes"),
+        (lambda x: ss.spectrum(x, effort="all"), "effort is one of"),
+        (lambda x: ss.svds(x, 2, fro2=1.0), "fro2 is the squared norm of one matrix"),
+        (lambda x: ss.svds(x[..., :0], 1), r"shape \(30, 0\) has no singular values"),
+        (lambda x: ss.svds(x, 2, num_threads=0), "num_threads must be"),
+    ],
+)
+@pytest.mark.parametrize("length", [6, 1])
+def test_options_are_checked_before_any_matrix(call: Any, message: str, length: int) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        call(np.full((length, 30, 20), np.nan))
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_an_executor_is_refused() -> None:
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(ValueError, match=r"executor distributes the rows of one matrix.*leave"),
+    ):
+        ss.svds(X, 2, executor=pool)
+
+
+def test_too_small_a_memory_is_refused() -> None:
+    with pytest.raises(ss.MemoryLimitError, match="the memory limit is 1.96 kiB") as caught:
+        ss.svdvals(X, memory_limit=2_000)
+    assert "all 6 matrices" in caught.value.__notes__[0]
+
+
+def test_progress_counts_the_bytes_of_all_matrices_on_the_thread_of_the_call() -> None:
+    counts: list[int] = []
+    threads: set[int] = set()
+
+    def listen(nbytes: int) -> None:
+        counts.append(nbytes)
+        threads.add(threading.get_ident())
+
+    found = ss.svdvals(X, num_threads=3, progress=listen)
+    assert threads == {threading.get_ident()}
+    assert counts == sorted(set(counts))
+    assert X.nbytes <= counts[-1] <= X[0].nbytes * found.passes.sum()
+
+
+def test_an_error_in_progress_ends_the_call() -> None:
+    class TooLongError(Exception):
+        pass
+
+    def stop(nbytes: int) -> None:
+        raise TooLongError
+
+    before = threading.active_count()
+    with pytest.raises(TooLongError):
+        ss.svds(np.random.default_rng(0).standard_normal((64, 100, 100)), 4, progress=stop)
+    assert threading.active_count() == before
+
+
+# -------------------------------------------------------------------------------------- sources
+
+
+def test_sequences_of_matrices_are_stacks_without_a_copy() -> None:
+    matrices = [X[0], X[1].astype(np.float64), np.asfortranarray(X[2])]
+    found = ss.svds(matrices, 2)
+    assert found.shape == (3,)
+    np.testing.assert_array_equal(found.s, ss.svds(X[:3], 2).s)
+    narrow = [a.astype(np.float32) for a in X]
+    np.testing.assert_array_equal(ss.svds(narrow, 2).s, ss.svds(X.astype(np.float32), 2).s)
+    np.testing.assert_array_equal(
+        ss.svds([X[:2], X[2:4]], 2).s, ss.svds(X[:4], 2).s.reshape(2, 2, 2)
+    )
+    np.testing.assert_array_equal(ss.svds(X[:2].tolist(), 2).s, ss.svds(X[:2], 2).s)
+    assert ss.svds(X[0].tolist(), 2).s.shape == (2,)  # a matrix, as ever
+
+
+def test_sequences_of_matrices_in_files_are_stacks(tmp_path: Any) -> None:
+    for i, a in enumerate(X):
+        np.save(tmp_path / f"{i}.npy", a)
+    matrices = [ss.matrix(tmp_path / f"{i}.npy") for i in range(len(X))]
+    for memory in ("64MB", "2GB"):
+        found = ss.svds(matrices, 2, memory_limit=memory)
+        np.testing.assert_array_equal(found.U, ss.svds(X, 2).U)
+
+
+@pytest.mark.parametrize(
+    ("matrices", "message"),
+    [
+        ([X[0], X[1, :4]], r"30 x 20 of f64 on cpu and 4 x 20 of f64 on cpu; call the function"),
+        ([X[0], X[1].astype(np.float32)], r"30 x 20 of f64 on cpu and 30 x 20 of f32"),
+        ([X[:2], X[0]], r"2 x 30 x 20 of f64 on cpu and 30 x 20"),
+    ],
+)
+def test_matrices_that_do_not_stack_are_refused(matrices: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ss.svdvals(matrices)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_arrays_of_other_dtypes_are_refused_as_one_matrix_is(name: str) -> None:
+    for x in (X.astype(np.int64), X.astype(">f8"), X + 1j, np.ma.masked_greater(X, 1.0)):
+        with pytest.raises(TypeError) as one:
+            CALLS[name](x[0])
+        with pytest.raises(TypeError) as stacked:
+            CALLS[name](x)
+        assert str(stacked.value) == str(one.value)
+
+
+def test_what_takes_one_matrix_names_what_takes_a_stack(tmp_path: Any) -> None:
+    for call in (ss.matrix, ss.moments):
+        with pytest.raises(ValueError, match=r"2 dimensions.*\(6, 30, 20\); svds, svdvals, rand"):
+            call(X)
+    np.save(tmp_path / "x.npy", X)
+    with pytest.raises(ValueError, match=r"2 dimensions; a stack is taken as np\.load"):
+        ss.svds(tmp_path / "x.npy", 2)
+    memmap = np.load(tmp_path / "x.npy", mmap_mode="r")
+    np.testing.assert_array_equal(ss.svds(memmap, 2).s, ss.svds(X, 2).s)
+
+
+def test_tensors_of_torch_are_stacks() -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.tensor(X, requires_grad=True)
+    np.testing.assert_array_equal(ss.svds(tensor, 2).U, ss.svds(X, 2).U)
+    narrow = torch.tensor(X).to(torch.bfloat16)
+    assert ss.svds(narrow, 2)[0].s == pytest.approx(ss.svds(X[0], 2).s, rel=0.01)
+    with pytest.raises(ValueError, match=r"2 dimensions.*take a stack"):
+        ss.matrix(tensor)
+    assert ss.svds(tensor[:0], 2).U.dtype == np.float64
+
+
+# -------------------------------------------------------------------------------------- results
+
+
+def test_a_stack_is_indexed_like_an_array() -> None:
+    found = ss.svds(X.reshape(2, 3, 30, 20), 2)
+    assert (len(found), found.shape) == (2, (2, 3))
+    assert isinstance(found[1, 2], ss.SVD)
+    row = found[1]
+    assert isinstance(row, ss.SVDStack)
+    assert (row.shape, row.U.shape) == ((3,), (3, 30, 2))
+    assert row[-1] is found[1, 2]
+    assert np.shares_memory(row.U, found.U)
+    assert np.shares_memory(found[1, 2].U, found.U)
+    assert found[..., 1].s.shape == (2, 2)
+    np.testing.assert_array_equal(found[..., 1].s, found.s[:, 1])
+    assert found[:, ::2].errors.shape == (2, 2, 2)
+    np.testing.assert_array_equal(found[found.converged].s, found.s.reshape(6, 2))
+    for index in (2, (0, 3), (0, 0, 0)):
+        with pytest.raises(IndexError):
+            found[index]
+
+
+def test_values_of_a_stack_are_an_array() -> None:
+    every = ss.svdvals(X)
+    np.testing.assert_array_equal(np.asarray(every), every.values)
+    assert np.asarray(every, dtype=np.float32).dtype == np.float32
+    assert [one.values.shape for one in every] == [(20,)] * 6
+    assert "6 matrices, 20 values each" in repr(every)
+
+
+def test_densities_are_iterated_and_measured() -> None:
+    found = ss.spectrum(X.reshape(3, 2, 30, 20), effort="exact")
+    assert [len(row) for row in found] == [2, 2, 2]
+    ranks = found.each(lambda one: one["stable_rank"].value)
+    truth = np.linalg.svd(X, compute_uv=False)
+    expected = (truth**2).sum(-1) / truth[:, 0] ** 2
+    np.testing.assert_allclose(ranks, expected.reshape(3, 2), rtol=1e-12)
+    assert repr(found).startswith("Stack(3 x 2 matrices, 6 of Spectrum, ")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_stacks_without_matrices(name: str) -> None:
+    for dtype in (np.float32, np.float64):
+        found = CALLS[name](np.zeros((2, 0, 30, 20), dtype))
+        assert (found.shape, len(found), list(found.items())) == ((2, 0), 2, [])
+        assert "2 x 0 matrices" in repr(found)
+    if name == "svds by Krylov":
+        assert found.U.dtype == np.float64
+        assert (found.U.shape, found.s.shape, found.Vt.shape) == (
+            (2, 0, 30, 2),
+            (2, 0, 2),
+            (2, 0, 2, 20),
+        )
+
+
+def test_vectors_of_several_precisions() -> None:
+    """The Gram matrix takes the place of one search, and gives vectors in float64."""
+    rng = np.random.default_rng(0)
+    flat = np.linalg.qr(rng.standard_normal((200, 160)))[0]
+    x = np.stack([flat, rng.standard_normal((200, 160)) * 0.5 ** np.arange(160)]).astype(np.float32)
+    found = ss.svds(x, 12, tol=1e-6)
+    for i, a in enumerate(x):
+        one = ss.svds(a, 12, tol=1e-6)
+        assert found[i].U.dtype == one.U.dtype
+        np.testing.assert_array_equal(found[i].U, one.U)
+        np.testing.assert_array_equal(found.U[i], one.U)
