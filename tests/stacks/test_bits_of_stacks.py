@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import ml_dtypes
@@ -17,6 +17,7 @@ from tests.support.calls import CALLS, SEEDED
 
 import sigmascope as ss
 from sigmascope._execution import stacks
+from sigmascope._execution.devices import Device
 from sigmascope._execution.memory import MINIMUM
 
 VARYING = {"seconds", "num_threads"}
@@ -154,6 +155,15 @@ def test_results_count_as_memory() -> None:
     shares = stacks.Shares.of(matrices, call, suffices, MINIMUM)
     assert (shares.workers, shares.each.reserved) == (1, 4 * MINIMUM)
     assert min(asked) >= MINIMUM
+
+
+def test_the_memory_of_a_device_is_divided() -> None:
+    matrices = [ss.matrix(a) for a in SMALL]
+    call = stacks.CallOptions.of(matrices[0], num_threads=4, memory_limit="1GB")
+    call = replace(call, device=Device("cuda:0", 0, 1000))
+    shares = stacks.Shares.of(matrices, call, lambda a, each: each.device.nbytes >= 300, 0)
+    assert (shares.workers, shares.each.device.nbytes) == (3, 333)
+    assert shares.each.device.is_share
 
 
 # ---------------------------------------------------------------------------------- references

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support.calls import CALLS
+from tests.support.peak_memory import peak
 
 import sigmascope as ss
+from sigmascope._execution.passes import MIB
 
 X = np.random.default_rng(0).standard_normal((6, 30, 20))
 
@@ -287,3 +289,23 @@ def test_vectors_of_several_precisions() -> None:
         one = ss.svds(a, 4, tol=1e-6)
         np.testing.assert_array_equal(found[i].U, one.U, strict=True)
         np.testing.assert_array_equal(found.Vt[i], one.Vt)
+
+
+# --------------------------------------------------------------------------------------- memory
+
+MADE = """
+import numpy as np
+import sigmascope as ss
+from sigmascope._execution.passes import MIB
+x = np.random.default_rng(0).standard_normal((8, 900, 900), dtype=np.float32)
+ss.svdvals(x[:1, :64, :64], num_threads=1)
+"""
+
+
+@pytest.mark.unsanitized  # a sanitizer takes memory of its own
+def test_a_stack_takes_no_more_than_the_memory_limit() -> None:
+    before = peak(MADE)
+    call = "ss.svds(x, 200, tol=1e-3, num_threads=8, memory_limit={limit})"
+    few, many = (peak(MADE + call.format(limit=limit)) - before for limit in (80 * MIB, 10**10))
+    assert few <= 80 * MIB
+    assert many > few  # several matrices are computed concurrently where memory allows

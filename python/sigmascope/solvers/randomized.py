@@ -92,8 +92,9 @@ def randomized_svd(
     if stack.is_single:
         return asked.compute(a, call)
     kept = 8 * sum(a.shape) * k
-    found = run_stack("randomized_svd", stack, asked.compute, call, asked.suffices, kept)
-    return svd_stack(found, call, a, k)
+    return svd_stack(
+        run_stack("randomized_svd", stack, asked.compute, call, asked.suffices, kept), call, a, k
+    )
 
 
 @dataclass(frozen=True, slots=True)

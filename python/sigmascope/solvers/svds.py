@@ -83,7 +83,8 @@ def svds(
         for matrices from strangers, ``secrets.randbits(64)`` is one that nobody knows.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
-        :class:`sigmascope._execution.options.CallOptions`.
+        :class:`sigmascope._execution.options.CallOptions`. Of a stack, progress counts the bytes of
+        all matrices, and there is no executor.
 
     Returns
     -------
@@ -142,6 +143,14 @@ def svds(
     Where that, or a residual, is above the tolerance, or where k is at least a third of min(m, n),
     A itself is decomposed (LAPACK's dgesdd), if there is memory for it in float64: every value is
     then right to the floor.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> experts = np.random.default_rng(0).standard_normal((4, 60, 40))
+    >>> U, s, Vt = found = ss.svds(experts, k=3)
+    >>> U.shape, s.shape, found[2].s.shape, found.failures
+    ((4, 60, 3), (4, 3), (3,), {})
     """
     stack = stack_of(A)
     a = stack.pattern
@@ -157,8 +166,10 @@ def svds(
     if stack.is_single:
         return _told(asked.compute(a, call), tol)
     kept = 8 * sum(a.shape) * k if vectors else 0
-    found = run_stack("svds", stack, asked.compute, call, asked.suffices, kept)
-    return _stack_told(svd_stack(found, call, a, k), tol)
+    found = svd_stack(
+        run_stack("svds", stack, asked.compute, call, asked.suffices, kept), call, a, k
+    )
+    return _stack_told(found, tol)
 
 
 @dataclass(frozen=True, slots=True)
