@@ -84,14 +84,15 @@ def _name(index: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, index))}]"
 
 
-def svd_stack(found: Stack[SVD], call: CallOptions, a: Matrix, k: int) -> SVDStack:
-    """Collect the triplets of matrices that have the shape of `a`, with their vectors if any."""
+def svd_stack(
+    found: Stack[SVD], call: CallOptions, a: Matrix, k: int, *, vectors: bool = True
+) -> SVDStack:
+    """Collect the triplets of matrices that have the shape of `a`."""
     shape, outcomes, seconds = found.shape, list(found.outcomes), found.seconds
     count, (m, n) = len(outcomes), a.shape
     starts = {"s": np.nan, "residuals": np.inf, "errors": np.inf}
     arrays: dict[str, Any] = {name: np.full((count, k), x) for name, x in starts.items()}
-    vectors = [one.U is not None for one in outcomes if isinstance(one, SVD)]
-    if all(vectors):
+    if vectors:
         arrays["U"] = _empty_vectors([getattr(one, "U", None) for one in outcomes], m, k, call)
         arrays["Vt"] = _empty_vectors([getattr(one, "Vt", None) for one in outcomes], k, n, call)
     del found  # each matrix gives up its own vectors once they are copied

@@ -167,7 +167,11 @@ def svds(
         return _told(asked.compute(a, call), tol)
     kept = 8 * sum(a.shape) * k if vectors else 0
     found = svd_stack(
-        run_stack("svds", stack, asked.compute, call, asked.suffices, kept), call, a, k
+        run_stack("svds", stack, asked.compute, call, asked.suffices, kept),
+        call,
+        a,
+        k,
+        vectors=vectors,
     )
     return _stack_told(found, tol)
 
