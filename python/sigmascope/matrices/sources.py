@@ -103,7 +103,7 @@ def _from_npy(path: str, asked: str | None) -> Matrix:
     with open_regular(path) as file:
         shape, fortran, dtype, offset = read_npy_header(file, path)
     if len(shape) != 2:
-        helps = "; a stack is taken as np.load(path, mmap_mode='r')" if len(shape) > 2 else ""
+        helps = "; NumPy's load with mmap_mode='r' opens a stack" if len(shape) > 2 else ""
         raise ValueError(
             f"{path} holds an array of shape {shape}, a matrix has 2 dimensions{helps}"
         )
