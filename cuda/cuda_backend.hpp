@@ -2,9 +2,9 @@
 // The verbs of a CUDA device. T, the precision of blocks and decoded panels, is float or double.
 //
 // Sums have the order and so the bits of the CPU's: inner products, combinations, and products as
-// those of NumberPanels. But products of bf16 numbers with blocks in float, and the steps in bf16
-// of all others, are made by tensor cores, see kernels/tensor_products.hpp. Gram matrices are
-// cuBLAS's and large eigenvalue problems cuSOLVER's, where these are installed. Memory on the
+// those of NumberPanels. But products of bf16 and fp16 numbers with blocks in float, and the steps
+// in bf16 of all others, are made by tensor cores, see kernels/tensor_products.hpp. Gram matrices
+// are cuBLAS's and large eigenvalue problems cuSOLVER's, where these are installed. Memory on the
 // device: the blocks of the algorithm, a decoded panel, and the stored bytes of the matrix or of
 // three panels.
 #pragma once
@@ -45,7 +45,7 @@ class CudaBackend {
     return std::sqrt(2 * check_seconds / column_seconds);
   }
   // True if products are made of parts of bf16, by tensor cores.
-  bool splits(const MatrixView& a) { return sizeof(T) == 4 && panels_.are_bf16(a); }
+  bool splits(const MatrixView& a) { return sizeof(T) == 4 && panels_.bf16_parts(a) > 0; }
 
   Block zeros(std::int64_t rows, std::int64_t cols);
   Block gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t seed, std::int64_t column0);

@@ -26,7 +26,7 @@ StoredPanels& DecodedPanels::panels_of(const MatrixView& view) {
 void DecodedPanels::forget(const Matrix& matrix) {
   device_.settle();
   panels_.erase({&matrix, false}), panels_.erase({&matrix, true});
-  bf16_.erase(&matrix);
+  bf16_parts_.erase(&matrix);
 }
 
 template <class T>
@@ -52,20 +52,27 @@ void DecodedPanels::each(const MatrixView& view,
   });
 }
 
-void DecodedPanels::each_in_bf16(const MatrixView& view,
+void DecodedPanels::each_in_bf16(const MatrixView& view, int parts,
                                  const std::function<void(const Bf16Panel&)>& act) {
   Workspace<float> workspace;
   DeviceBlock<std::uint16_t> codes;
   const auto in_bf16 = [&](const StoredPanel& panel) -> Bf16Panel {
     if (view.factor == 1 && is_aligned_bf16(panel))
-      return {panel.row0, panel.rows, panel.cols, panel.pieces[0].row_stride / 2,
-              reinterpret_cast<const std::uint16_t*>(panel.pieces[0].data)};
+      return {panel.row0,
+              panel.rows,
+              panel.cols,
+              panel.pieces[0].row_stride / 2,
+              reinterpret_cast<const std::uint16_t*>(panel.pieces[0].data),
+              nullptr};
     const std::int64_t step = (panel.cols + codes_at_once - 1) / codes_at_once * codes_at_once;
-    if (codes.size() < panel.rows * step) codes = device_.block<std::uint16_t>(panel.rows, step);
+    const std::int64_t size = panel.rows * step;
+    if (codes.size() < parts * size) codes = device_.block<std::uint16_t>(parts * size, 1);
+    std::uint16_t* rest = parts == 2 ? codes.data() + size : nullptr;
     const float* numbers = decoded(panel, view.factor, workspace);
-    check(to_bf16({numbers, panel.rows, panel.cols}, codes.data(), step, device_.compute.handle()),
+    check(to_bf16({numbers, panel.rows, panel.cols}, {codes.data(), rest, step},
+                  device_.compute.handle()),
           "rounding");
-    return {panel.row0, panel.rows, panel.cols, step, codes.data()};
+    return {panel.row0, panel.rows, panel.cols, step, codes.data(), rest};
   };
   panels_of(view).pass(
       [&](const StoredPanel& panel) {
@@ -75,11 +82,11 @@ void DecodedPanels::each_in_bf16(const MatrixView& view,
       view.factor == 1);
 }
 
-bool DecodedPanels::are_bf16(const MatrixView& view) {
-  if (!is_power_of_two(view.factor)) return false;
-  const auto found = bf16_.find(view.matrix);
-  if (found != bf16_.end()) return found->second;
-  return bf16_.emplace(view.matrix, has_bf16_numbers(*view.matrix)).first->second;
+int DecodedPanels::bf16_parts(const MatrixView& view) {
+  if (!is_power_of_two(view.factor)) return 0;
+  const auto found = bf16_parts_.find(view.matrix);
+  if (found != bf16_parts_.end()) return found->second;
+  return bf16_parts_.emplace(view.matrix, device::bf16_parts(*view.matrix)).first->second;
 }
 
 template void DecodedPanels::each(const MatrixView&,

@@ -31,10 +31,11 @@ struct DecodedPanel {
 };
 
 // A panel in bf16: element (i, j) at codes + i step + j. Rows start at a multiple of 16 bytes and
-// are filled up to one with finite numbers.
+// are filled up to one with finite numbers. Unless it is null, `rest` has what was rounded away.
 struct Bf16Panel {
   std::int64_t row0, rows, cols, step;
   const std::uint16_t* codes;
+  const std::uint16_t* rest;
 };
 
 class DecodedPanels {
@@ -56,11 +57,13 @@ class DecodedPanels {
   // float or double. A panel lasts until act returns, for kernels that were started by then.
   template <class T>
   void each(const MatrixView& view, const std::function<void(const DecodedPanel<T>&)>& act);
-  // The same of numbers rounded to bf16. Stored bf16 numbers are taken where they are, as many as
-  // there are on the device, if the factor of the view is 1.
-  void each_in_bf16(const MatrixView& view, const std::function<void(const Bf16Panel&)>& act);
-  // Whether all numbers are bf16 numbers, times a power of two of usual size.
-  bool are_bf16(const MatrixView& view);
+  // The same of numbers in one part, rounded to bf16, or in two. Stored bf16 numbers are taken
+  // where they are, as many as there are on the device, if the factor of the view is 1.
+  void each_in_bf16(const MatrixView& view, int parts,
+                    const std::function<void(const Bf16Panel&)>& act);
+  // The bf16 numbers that each number is a sum of, see bf16_numbers.hpp, times a power of two; 0
+  // if these are too few.
+  int bf16_parts(const MatrixView& view);
 
  private:
   StoredPanels& panels_of(const MatrixView& view);
@@ -78,7 +81,7 @@ class DecodedPanels {
   const Cpu& cpu_;
   DeviceOptions options_;
   std::map<std::pair<const Matrix*, bool>, std::unique_ptr<StoredPanels>> panels_;
-  std::map<const Matrix*, bool> bf16_;  // what was found of a matrix
+  std::map<const Matrix*, int> bf16_parts_;  // what was found of a matrix
 };
 
 }  // namespace sigmascope::device

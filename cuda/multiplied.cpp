@@ -98,18 +98,21 @@ class Pass {
     });
   }
 
-  // By tensor cores: of the matrix rounded to bf16, and of so many parts of the blocks.
-  void in_parts(int parts)
+  // By tensor cores: of so many parts of the matrix, which is rounded to bf16 if it is one, and of
+  // the blocks.
+  void in_parts(int of_matrix, int parts)
     requires std::is_same_v<T, float>
   {
     const Factors factors(stored_.factor);
     PartsOnDevice x, y;
     if (blocks_.z) unfinished_ = device_.block<float>(n_, cols_);
     if (blocks_.x) split(x, blocks_.x->data(), n_, parts, factors.block);
-    panels_.each_in_bf16({stored_.matrix, false, factors.codes}, [&](const Bf16Panel& panel) {
+    const MatrixView stored{stored_.matrix, false, factors.codes};
+    panels_.each_in_bf16(stored, of_matrix, [&](const Bf16Panel& panel) {
       const float* image = given(panel.row0);
       if (blocks_.x)
         multiply({.l = panel.codes,
+                  .rest = panel.rest,
                   .rows = panel.rows,
                   .depth = n_,
                   .step = panel.step,
@@ -119,6 +122,7 @@ class Pass {
       if (!blocks_.z) return;
       split(y, image, panel.rows, parts, factors.block);
       multiply({.l = panel.codes,
+                .rest = panel.rest,
                 .rows = n_,
                 .depth = panel.rows,
                 .step = panel.step,
@@ -174,8 +178,10 @@ template <class T>
 void multiply_pass(DeviceContext& device, DecodedPanels& panels, const MatrixView& a,
                    const Blocks<T>& blocks, int parts) {
   Pass<T> pass(device, panels, {a.matrix, false, a.factor}, blocks);
-  if constexpr (std::is_same_v<T, float>)
-    if (parts == 1 || panels.are_bf16(a)) return pass.in_parts(parts);
+  if constexpr (std::is_same_v<T, float>) {
+    const int of_matrix = parts == 1 ? 1 : panels.bf16_parts(a);
+    if (of_matrix > 0) return pass.in_parts(of_matrix, parts);
+  }
   pass.in_numbers();
 }
 

@@ -15,13 +15,15 @@ constexpr int tall = 128, deep = 32, own_rows = 32, widest_warp = 32;
 constexpr int in_lines = codes_at_once, mma_rows = 16, mma_cols = 8, mma_deep = 16;
 static_assert(tensor_group % deep == 0 && parts_rows == deep);
 
-template <int width>
+// `lefts`: parts of the numbers of L.
+template <int width, int lefts>
 struct Shape {
   static constexpr int own_cols = width < widest_warp ? width : widest_warp;
   static constexpr int warps_down = tall / own_rows, warps_across = width / own_cols;
   static constexpr int threads = 32 * warps_down * warps_across;
   static constexpr int row_tiles = own_rows / mma_rows, col_tiles = own_cols / mma_cols;
-  static constexpr int stages = width == 16 ? 4 : width == 32 ? 3 : 2;
+  static constexpr int left_size = lefts * tall * deep;
+  static constexpr int stages = lefts == 2 || width == 64 ? 2 : width == 32 ? 3 : 4;
 };
 
 // Place of the 16 bytes `chunk` of a line in shared memory. They change places within a line from
@@ -33,27 +35,29 @@ __device__ int swizzled(int line, int chunk) {
   return (line * chunks + (chunk ^ (line / lines % places))) * in_lines;
 }
 
-// One tile of each factor, on its way to shared memory.
-template <int width, bool transposed>
+// One tile of each part of L and of the block, on its way to shared memory.
+template <int width, bool transposed, int lefts>
 __device__ void load_stage(const TensorProduct& p, std::int64_t i0, std::int64_t j0,
                            std::int64_t k0, std::uint16_t* stage) {
   constexpr int lines = transposed ? deep : tall, chunks = (transposed ? tall : deep) / in_lines;
   const int thread = static_cast<int>(threadIdx.x);
-  for (int e = thread; e < lines * chunks; e += Shape<width>::threads) {
-    const int line = e / chunks, chunk = e % chunks;
+  for (int e = thread; e < lefts * lines * chunks; e += Shape<width, lefts>::threads) {
+    const int part = lefts == 1 ? 0 : e / (lines * chunks), line = e / chunks % lines,
+              chunk = e % chunks;
     const std::int64_t i = i0 + (transposed ? chunk * in_lines : line),
                        k = k0 + (transposed ? line : chunk * in_lines);
-    std::uint16_t* to = stage + swizzled<chunks>(line, chunk);
+    std::uint16_t* to = stage + part * tall * deep + swizzled<chunks>(line, chunk);
     if (i < p.rows && k < p.depth) {
-      copy_in_background(to, p.l + (transposed ? k * p.step + i : i * p.step + k));
+      copy_in_background(
+          to, (part == 0 ? p.l : p.rest) + (transposed ? k * p.step + i : i * p.step + k));
     } else {
 #pragma unroll
       for (int c = 0; c < in_lines; ++c) to[c] = 0;
     }
   }
-  std::uint16_t* right = stage + tall * deep;
+  std::uint16_t* right = stage + Shape<width, lefts>::left_size;
   constexpr int along = deep / in_lines;
-  for (int e = thread; e < p.x.count * width * along; e += Shape<width>::threads) {
+  for (int e = thread; e < p.x.count * width * along; e += Shape<width, lefts>::threads) {
     const int line = e / along, chunk = e % along, part = line / width;
     const std::int64_t j = j0 + line % width;
     std::uint16_t* to = right + swizzled<along>(line, chunk);
@@ -79,36 +83,41 @@ __device__ void load_left(Fragments& to, const std::uint16_t* tile, int row, int
                                                        k / in_lines + matrix / 2));
 }
 
-template <int width>
-using Sums = float[Shape<width>::row_tiles][Shape<width>::col_tiles][4];
+template <class Shape>
+using Sums = float[Shape::row_tiles][Shape::col_tiles][4];
 
-// The chains of one stage: all parts of the block, the smallest first.
-template <int width, bool transposed>
+// The chains of one stage: all parts of the block, and of each all parts of L, the smallest first.
+template <int width, bool transposed, int lefts>
 __device__ void add_chains(const std::uint16_t* stage, int parts, int row, int col,
-                           Sums<width>& group) {
-  using S = Shape<width>;
-  Fragments left[deep / mma_deep][S::row_tiles];
+                           Sums<Shape<width, lefts>>& group) {
+  using S = Shape<width, lefts>;
+  Fragments left[lefts][deep / mma_deep][S::row_tiles];
 #pragma unroll
-  for (int k = 0; k < deep / mma_deep; ++k)
+  for (int h = 0; h < lefts; ++h)
 #pragma unroll
-    for (int i = 0; i < S::row_tiles; ++i)
-      load_left<transposed>(left[k][i], stage, row + i * mma_rows, k * mma_deep);
+    for (int k = 0; k < deep / mma_deep; ++k)
+#pragma unroll
+      for (int i = 0; i < S::row_tiles; ++i)
+        load_left<transposed>(left[h][k][i], stage + h * tall * deep, row + i * mma_rows,
+                              k * mma_deep);
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  Sums<width> chains = {};
+  Sums<S> chains = {};
 #pragma unroll 1  // else registers are spilled
   for (int part = parts - 1; part >= 0; --part) {
-    const std::uint16_t* right = stage + tall * deep;
+    const std::uint16_t* right = stage + S::left_size;
 #pragma unroll
     for (int j = 0; j < S::col_tiles; ++j) {
       Fragments both;  // of a tile of 8 columns, over all of K
       const int line = part * width + col + j * mma_cols + lane % 8;
       load_matrices(both, right + swizzled<deep / in_lines>(line, lane / 8));
 #pragma unroll
-      for (int k = 0; k < deep / mma_deep; ++k) {
-        const MmaRight one = {both[2 * k], both[2 * k + 1]};
+      for (int h = lefts - 1; h >= 0; --h)
 #pragma unroll
-        for (int i = 0; i < S::row_tiles; ++i) mma_bf16(chains[i][j], left[k][i], one);
-      }
+        for (int k = 0; k < deep / mma_deep; ++k) {
+          const MmaRight one = {both[2 * k], both[2 * k + 1]};
+#pragma unroll
+          for (int i = 0; i < S::row_tiles; ++i) mma_bf16(chains[i][j], left[h][k][i], one);
+        }
     }
   }
 #pragma unroll
@@ -120,10 +129,9 @@ __device__ void add_chains(const std::uint16_t* stage, int parts, int row, int c
 }
 
 // Calls act(number of the sum, its place in z) for every sum of this thread that is inside.
-template <int width, class Act>
+template <class S, class Act>
 __device__ void each_sum(const TensorProduct& p, std::int64_t row, std::int64_t col,
                          const Act& act) {
-  using S = Shape<width>;
   const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
   for (int i = 0; i < S::row_tiles; ++i)
@@ -139,10 +147,10 @@ __device__ void each_sum(const TensorProduct& p, std::int64_t row, std::int64_t 
 
 // One group of chains of tall x width results, from the group `first` of this call on. `sums` has
 // the groups that end in it.
-template <int width, bool transposed>
-__global__ void __launch_bounds__(Shape<width>::threads, 1)
+template <int width, bool transposed, int lefts>
+__global__ void __launch_bounds__(Shape<width, lefts>::threads, 1)
     multiply_group(TensorProduct p, int first, float* sums) {
-  using S = Shape<width>;
+  using S = Shape<width, lefts>;
   std::uint16_t* shared = shared_memory<std::uint16_t>();
   const auto across = static_cast<unsigned>(tiles_over(p.x.columns, width)),
              down = static_cast<unsigned>(tiles_over(p.rows, tall));
@@ -154,32 +162,33 @@ __global__ void __launch_bounds__(Shape<width>::threads, 1)
                      to = smaller(start + tensor_group - p.before, p.depth);
   const int warp = static_cast<int>(threadIdx.x) / 32, row = warp % S::warps_down * own_rows,
             col = warp / S::warps_down * S::own_cols;
-  const int size = tall * deep + p.x.count * width * deep;  // of a stage
+  const int size = S::left_size + p.x.count * width * deep;  // of a stage
   const int count = static_cast<int>(tiles_over(to - from, deep));
 
   const auto load = [&](int at) {
     if (at < count)
-      load_stage<width, transposed>(p, i0, j0, from + at * deep, shared + at % S::stages * size);
+      load_stage<width, transposed, lefts>(p, i0, j0, from + at * deep,
+                                           shared + at % S::stages * size);
     end_group_of_copies();
   };
   for (int at = 0; at < S::stages - 1; ++at) load(at);
-  Sums<width> group = {};
+  Sums<S> group = {};
   if (start < p.before)
-    each_sum<width>(p, i0 + row, j0 + col, [&](int i, int j, int e, std::int64_t place) {
-      group[i][j][e] = p.group[place];
-    });
+    each_sum<S>(p, i0 + row, j0 + col,
+                [&](int i, int j, int e, std::int64_t place) { group[i][j][e] = p.group[place]; });
 #pragma unroll 1
   for (int at = 0; at < count; ++at) {
     wait_for_copies<S::stages - 2>();
     __syncthreads();
     load(at + S::stages - 1);
-    add_chains<width, transposed>(shared + at % S::stages * size, p.x.count, row, col, group);
+    add_chains<width, transposed, lefts>(shared + at % S::stages * size, p.x.count, row, col,
+                                         group);
   }
   const std::int64_t seen = p.before + to;
   float* out =
       seen % tensor_group == 0 || seen == p.all ? sums + number * p.rows * p.x.cols : p.unfinished;
-  each_sum<width>(p, i0 + row, j0 + col,
-                  [&](int i, int j, int e, std::int64_t place) { out[place] = group[i][j][e]; });
+  each_sum<S>(p, i0 + row, j0 + col,
+              [&](int i, int j, int e, std::int64_t place) { out[place] = group[i][j][e]; });
 }
 
 __global__ void __launch_bounds__(usual_threads)
@@ -191,72 +200,30 @@ __global__ void __launch_bounds__(usual_threads)
   }
 }
 
-template <int width>
+template <int width, int lefts>
 cudaError_t multiply_groups(const TensorProduct& p, int first, std::int64_t count, float* sums,
                             cudaStream_t stream) {
-  using S = Shape<width>;
+  using S = Shape<width, lefts>;
   const std::int64_t blocks = tiles_over(p.x.columns, width) * tiles_over(p.rows, tall) * count;
-  const std::size_t stage = static_cast<std::size_t>(tall + p.x.count * width) * deep;
+  const auto stage = static_cast<std::size_t>(S::left_size + p.x.count * width * deep);
   const Grid grid{static_cast<unsigned>(blocks), S::threads,
                   S::stages * stage * sizeof(std::uint16_t)};
-  return p.transposed ? launch(multiply_group<width, true>, grid, stream, p, first, sums)
-                      : launch(multiply_group<width, false>, grid, stream, p, first, sums);
+  return p.transposed ? launch(multiply_group<width, true, lefts>, grid, stream, p, first, sums)
+                      : launch(multiply_group<width, false, lefts>, grid, stream, p, first, sums);
 }
 
 cudaError_t multiply_groups(const TensorProduct& p, int first, std::int64_t count, float* sums,
                             cudaStream_t stream) {
-  if (p.x.columns <= 16) return multiply_groups<16>(p, first, count, sums, stream);
-  if (p.x.columns <= 32) return multiply_groups<32>(p, first, count, sums, stream);
-  return multiply_groups<64>(p, first, count, sums, stream);
-}
-
-// Threads that follow each other read along a row of the block and write along a column.
-constexpr int square = 32, square_step = square + 1;
-
-__global__ void __launch_bounds__(usual_threads)
-    split_squares(const float* x, float factor, BlockParts parts) {
-  float* numbers = shared_memory<float>();  // square x square_step
-  const int inner = static_cast<int>(threadIdx.x) % square,
-            outer = static_cast<int>(threadIdx.x) / square,
-            lines = static_cast<int>(usual_threads) / square;
-  const std::int64_t across = tiles_over(parts.columns, square);
-  const std::int64_t k0 = blockIdx.x / across * square, j0 = blockIdx.x % across * square;
-  for (int line = outer; line < square; line += lines) {
-    const bool inside = k0 + line < parts.rows && j0 + inner < parts.cols;
-    numbers[line * square_step + inner] =
-        inside ? factor * x[(k0 + line) * parts.cols + j0 + inner] : 0.0F;
-  }
-  __syncthreads();
-  for (int line = outer; line < square && j0 + line < parts.columns; line += lines) {
-    float rest = numbers[inner * square_step + line];
-    std::uint16_t* to = parts.codes + (j0 + line) * parts.step + k0 + inner;
-    for (int part = 0; part < parts.count; ++part, to += parts.step * parts.columns) {
-      const std::uint16_t code = bf16_code(rest);
-      *to = code;
-      rest -= bf16_value(code);
-    }
-  }
-}
-
-__global__ void __launch_bounds__(usual_threads)
-    round_rows(const float* from, std::int64_t rows, std::int64_t cols, std::uint16_t* to,
-               std::int64_t step) {
-  // A block of threads has whole rows: a division of 64 bits for each number would take longer.
-  for (std::int64_t i = blockIdx.x; i < rows; i += gridDim.x)
-    for (std::int64_t j = threadIdx.x; j < step; j += blockDim.x)
-      to[i * step + j] = j < cols ? bf16_code(from[i * cols + j]) : std::uint16_t{0};
+  // Of 64 columns and two parts of L, shared memory would not hold two stages.
+  if (p.rest != nullptr)
+    return p.x.columns <= 16 ? multiply_groups<16, 2>(p, first, count, sums, stream)
+                             : multiply_groups<32, 2>(p, first, count, sums, stream);
+  if (p.x.columns <= 16) return multiply_groups<16, 1>(p, first, count, sums, stream);
+  if (p.x.columns <= 32) return multiply_groups<32, 1>(p, first, count, sums, stream);
+  return multiply_groups<64, 1>(p, first, count, sums, stream);
 }
 
 }  // namespace
-
-cudaError_t split_block(BlockView<const float> x, float factor, const BlockParts& parts,
-                        cudaStream_t stream) {
-  const std::int64_t blocks = tiles_over(parts.step, square) * tiles_over(parts.columns, square);
-  if (blocks == 0) return cudaSuccess;
-  const Grid grid{static_cast<unsigned>(blocks), usual_threads,
-                  square * square_step * sizeof(float)};
-  return launch(split_squares, grid, stream, x.data, factor, parts);
-}
 
 std::int64_t TensorProduct::groups_at_once() const {
   constexpr std::int64_t most = std::int64_t{16} << 20;
@@ -282,14 +249,6 @@ cudaError_t multiply(const TensorProduct& product, float* workspace, cudaStream_
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
-}
-
-cudaError_t to_bf16(BlockView<const float> from, std::uint16_t* to, std::int64_t step,
-                    cudaStream_t stream) {
-  constexpr std::int64_t most = 1 << 16;
-  if (from.rows == 0 || step == 0) return cudaSuccess;
-  const Grid grid{static_cast<unsigned>(std::min(from.rows, most)), usual_threads};
-  return launch(round_rows, grid, stream, from.data, from.rows, from.cols, to, step);
 }
 
 }  // namespace sigmascope::device

@@ -1,59 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products of a panel of bf16 numbers with a block in fp32, by tensor cores.
+// Products of a panel of bf16 numbers, or of sums of two, with a block in fp32, by tensor cores.
 //
 // The numbers of the block are sums of one, two or three bf16 numbers, its parts: three hold all 24
-// bits of fp32. Products of bf16 numbers are exact. A tensor core truncates every sum it makes, so
-// that a long chain of sums is too small: by 3e-5 for K = 28672. Its chains are therefore 32 terms
-// of K long, with the products of the smallest parts first; a chain is two sums of 16 products of
-// the largest parts, to which the others are small. Everything above a chain is added up in fp32,
-// which rounds to nearest: the 32 chains of a group in their order, then the groups in theirs.
+// bits of fp32. Those of the panel have one part, or two, which hold the 11 bits of fp16. Products
+// of bf16 numbers are exact. A tensor core truncates every sum it makes, so that a long chain of
+// sums is too small: by 3e-5 for K = 28672. Its chains are therefore 32 terms of K long, with the
+// products of the smallest parts first; a chain is two sums of 16 products of the largest parts, to
+// which the others are small. Everything above a chain is added up in fp32, which rounds to
+// nearest: the 32 chains of a group in their order, then the groups in theirs.
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/verbs.hpp"
+#include "kernels/bf16_parts.hpp"
 #include "runtime.hpp"
 
 namespace sigmascope::device {
 
 // Terms of a group of chains: the unit of K that blocks of threads share out.
 inline constexpr std::int64_t tensor_group = 1024;
-// Columns and rows of the parts of a block are multiples of these, filled up with zeros.
-inline constexpr std::int64_t parts_columns = 16, parts_rows = 32;
-// Numbers of 16 bits in the 16 bytes that are copied at once.
-inline constexpr std::int64_t codes_at_once = 8;
-inline constexpr int most_parts = 3;
-
-// The parts of a block of rows x cols numbers, each `columns` columns of `step` codes: element (k,
-// j) of a part at part * step * columns + j * step + k.
-struct BlockParts {
-  std::uint16_t* codes = nullptr;
-  int count = 0;
-  std::int64_t rows = 0, cols = 0;
-  std::int64_t step = 0, columns = 0;
-
-  BlockParts() = default;
-  BlockParts(int parts, std::int64_t block_rows, std::int64_t block_cols)
-      : count(parts),
-        rows(block_rows),
-        cols(block_cols),
-        step((rows + parts_rows - 1) / parts_rows * parts_rows),
-        columns((cols + parts_columns - 1) / parts_columns * parts_columns) {}
-
-  std::int64_t size() const { return count * step * columns; }
-};
-
-// factor x in so many parts; `factor` is a power of two.
-cudaError_t split_block(BlockView<const float> x, float factor, const BlockParts& parts,
-                        cudaStream_t stream);
-
 // z (rows x cols, row-major) = L x, with L (rows x depth) in bf16. Element (i, k) of L is at l + i
 // * step + k, or at l + k * step + i if L is the transpose of the stored panel. All lines of the
 // stored panel start at a multiple of 16 bytes and are filled up to one with numbers that are
-// finite. K may come in several calls as in Product (products.hpp): `before` terms came before, a
-// multiple of 32, and `all` are summed in the end.
+// finite. Where `rest` is not null, L is the sum of the numbers at l and of those at the same
+// places of `rest`, which are smaller. K may come in several calls as in Product (products.hpp):
+// `before` terms came before, a multiple of 32, and `all` are summed in the end.
 struct TensorProduct {
   const std::uint16_t* l = nullptr;
+  const std::uint16_t* rest = nullptr;
   std::int64_t rows = 0, depth = 0, step = 0;
   bool transposed = false;
   BlockParts x;
@@ -75,9 +49,5 @@ struct TensorProduct {
 };
 
 cudaError_t multiply(const TensorProduct& product, float* workspace, cudaStream_t stream);
-
-// to (rows x cols, each row `step` numbers long, filled up with zeros) = from, rounded to bf16.
-cudaError_t to_bf16(BlockView<const float> from, std::uint16_t* to, std::int64_t step,
-                    cudaStream_t stream);
 
 }  // namespace sigmascope::device

@@ -107,6 +107,9 @@ bool tensor_product(made::Random& random, const Stream& stream) {
   const auto l =
       made_numbers<std::uint16_t>(random, transposed ? depth : rows, across, step, stream);
   const auto x = made_numbers<float>(random, depth, cols, cols, stream);
+  const bool has_rest = random.one_in(2);  // L in two parts
+  const auto rest =
+      made_numbers<std::uint16_t>(random, transposed ? depth : rows, across, step, stream);
   const Numbers<float> group(rows, cols, cols), unfinished(rows, cols, cols);
   Numbers<float> z(rows, cols, cols);
   const std::int64_t height = transposed ? parts_rows * random.between(1, 40) : depth;
@@ -120,6 +123,7 @@ bool tensor_product(made::Random& random, const Stream& stream) {
     check(split_block({x.device.data() + before * cols, here, cols}, 1.0F, split, stream.handle()),
           "split_block");
     const TensorProduct product{.l = l.device.data() + before * step,
+                                .rest = has_rest ? rest.device.data() + before * step : nullptr,
                                 .rows = rows,
                                 .depth = here,
                                 .step = step,
@@ -139,7 +143,9 @@ bool tensor_product(made::Random& random, const Stream& stream) {
   return is_sum(z, parts == 2 ? 80 : 4, "a product by tensor cores",
                 [&](std::int64_t i, std::int64_t j, const auto& add) {
                   for (std::int64_t k = 0; k < depth; ++k)
-                    add((transposed ? l.at(k, i) : l.at(i, k)) * x.at(k, j));
+                    for (const auto* part : {&l, &rest})
+                      if (part == &l || has_rest)
+                        add((transposed ? part->at(k, i) : part->at(i, k)) * x.at(k, j));
                 });
 }
 

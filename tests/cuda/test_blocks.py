@@ -17,7 +17,10 @@ pytestmark = [
 
 SOURCES = [
     ROOT / "tests" / "cuda" / "blocks_main.cpp",
-    *(CUDA / "kernels" / f"{name}.cu" for name in ("products", "tensor_products", "verbs")),
+    *(
+        CUDA / "kernels" / f"{name}.cu"
+        for name in ("bf16_parts", "products", "tensor_products", "verbs")
+    ),
 ]
 
 

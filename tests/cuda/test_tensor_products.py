@@ -18,11 +18,16 @@ pytestmark = pytest.mark.unsanitized
 Array = NDArray[Any]
 RUN = {"threads": 1, "load_bytes": 0, "progress": None, "device": 0, "f64": False}
 EPSILON = 2.0**-24
+STORED = {"bf16": ml_dtypes.bfloat16, "f16": np.float16}
 SHAPES = [(1, 1), (1, 64), (64, 1), (70, 33), (130, 64), (300, 200), (1100, 72), (130, 2104)]
 
 
 def bf16(rng: np.random.Generator, *shape: int) -> Array:
     return rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
+
+
+def stored(dtype: str, rng: np.random.Generator, *shape: int) -> Array:
+    return rng.standard_normal(shape).astype(STORED[dtype])
 
 
 def product(
@@ -60,12 +65,13 @@ def assert_close(found: Array, A: Array, x: Array, units: float) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("dtype", STORED)
 def test_products_in_full(
-    cuda_module: ModuleType, shape: tuple[int, int], transposed: bool
+    cuda_module: ModuleType, shape: tuple[int, int], transposed: bool, dtype: str
 ) -> None:
     """Every width of a tile, with columns that fill it and with columns that do not."""
     rng = np.random.default_rng(sum(shape))
-    A = bf16(rng, *shape)
+    A = stored(dtype, rng, *shape)
     op = A.T if transposed else A
     for cols in (1, 16, 19, 33, 70) if max(shape) < 2000 else (17,):
         for name, factors in (("multiply", op), ("multiply_adjoint", op.T)):
@@ -74,9 +80,10 @@ def test_products_in_full(
             assert_close(found, factors, x, units=4)
 
 
-def test_a_step_multiplies_twice(cuda_module: ModuleType) -> None:
+@pytest.mark.parametrize("dtype", STORED)
+def test_a_step_multiplies_twice(cuda_module: ModuleType, dtype: str) -> None:
     rng = np.random.default_rng(1)
-    A, x = bf16(rng, 1100, 200), rng.standard_normal((200, 20)).astype(np.float32)
+    A, x = stored(dtype, rng, 1100, 200), rng.standard_normal((200, 20)).astype(np.float32)
     image = product(cuda_module, A, "multiply", x)
     expected = product(cuda_module, A, "multiply_adjoint", image)
     np.testing.assert_array_equal(product(cuda_module, A, "gram_step", x), expected)
@@ -90,36 +97,38 @@ def bias(found: Array, exact: Array) -> float:
     return float(np.vdot(found, exact) / np.vdot(exact, exact)) - 1
 
 
+@pytest.mark.parametrize("dtype", STORED)
 @pytest.mark.parametrize(("terms", "extra_bits"), [(16, 2), (8, 1)], ids=["H100", "A100"])
 def test_short_chains_are_not_truncated_as_one_long_chain_is(
-    cuda_module: ModuleType, terms: int, extra_bits: int
+    cuda_module: ModuleType, terms: int, extra_bits: int, dtype: str
 ) -> None:
     """The search promises 48 roundoffs of sigma_1; one chain alone is wrong by more."""
     core = {"tensor_core_terms": terms, "tensor_core_extra_bits": extra_bits}
     cuda_module.simulator.restart(**core)
     rng = np.random.default_rng(2)
     depth = 28672
-    A, x = bf16(rng, 24, depth), rng.standard_normal((depth, 8)).astype(np.float32)
+    A, x = stored(dtype, rng, 24, depth), rng.standard_normal((depth, 8)).astype(np.float32)
     exact = A.astype(np.float64) @ x.astype(np.float64)
     found = product(cuda_module, A, "multiply", x)
     assert np.linalg.norm(found - exact) < 6 * EPSILON * np.linalg.norm(exact)
     assert abs(bias(found, exact)) < 2 * EPSILON
 
-    x16 = x.astype(ml_dtypes.bfloat16)
-    exact = A.astype(np.float64) @ x16.astype(np.float64)
+    A16, x16 = A.astype(ml_dtypes.bfloat16), x.astype(ml_dtypes.bfloat16)
+    exact = A16.astype(np.float64) @ x16.astype(np.float64)
     chains = cuda_module.simulator.tensor_core_chains(
-        A.astype(np.float32), x16.astype(np.float32).T.copy()
+        A16.astype(np.float32), x16.astype(np.float32).T.copy()
     )
     assert bias(chains, exact) < -400 * EPSILON
 
 
 @pytest.mark.parametrize("shape", [(1500, 72), (200, 1100)])
 @pytest.mark.parametrize("name", ["multiply_adjoint", "gram_step", "steer"])
+@pytest.mark.parametrize("dtype", STORED)
 def test_panels_and_memory_change_no_bit(
-    cuda_module: ModuleType, shape: tuple[int, int], name: str
+    cuda_module: ModuleType, shape: tuple[int, int], name: str, dtype: str
 ) -> None:
     rng = np.random.default_rng(7)
-    A = bf16(rng, *shape)
+    A = stored(dtype, rng, *shape)
     x = rng.standard_normal((shape[0 if name == "multiply_adjoint" else 1], 5))
     expected = product(cuda_module, A, name, x)
     for panel_rows in (1, 192, 1024, 5000):
@@ -130,10 +139,11 @@ def test_panels_and_memory_change_no_bit(
                 np.testing.assert_array_equal(product(cuda_module, A, name, x, **memory), expected)
 
 
-def test_where_the_numbers_lie_changes_no_bit(cuda_module: ModuleType) -> None:
-    """Rows that start anywhere, columns in reverse, tiles; of the same numbers in other formats."""
+@pytest.mark.parametrize("dtype", STORED)
+def test_where_the_numbers_lie_changes_no_bit(cuda_module: ModuleType, dtype: str) -> None:
+    """Rows that start anywhere, columns in reverse, tiles."""
     rng = np.random.default_rng(8)
-    A = bf16(rng, 150, 80)
+    A = stored(dtype, rng, 150, 80)
     x = rng.standard_normal((80, 17)).astype(np.float32)
     wide = np.zeros((150, 83), dtype=A.dtype)
     wide[:, 1:81] = A
@@ -152,10 +162,11 @@ def test_where_the_numbers_lie_changes_no_bit(cuda_module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.25, -2.0, 3.7, 2.0**-70])
-def test_factors(cuda_module: ModuleType, factor: float) -> None:
+@pytest.mark.parametrize("dtype", STORED)
+def test_factors(cuda_module: ModuleType, factor: float, dtype: str) -> None:
     """A power of two multiplies the block and rounds nothing; others multiply the numbers."""
     rng = np.random.default_rng(9)
-    A, x = bf16(rng, 70, 40), rng.standard_normal((40, 3)).astype(np.float32)
+    A, x = stored(dtype, rng, 70, 40), rng.standard_normal((40, 3)).astype(np.float32)
     for name, power, units in (("multiply", 1, 8), ("steer", 2, 2.0**18)):
         found = product(cuda_module, A, name, x, factor=factor)
         once = product(cuda_module, A, name, x).astype(np.float64) * factor**power
@@ -177,14 +188,52 @@ def test_narrow_formats_are_multiplied_by_tensor_cores(cuda_module: ModuleType) 
         np.testing.assert_array_equal(product(cuda_module, A, "gram_step", x), expected)
 
 
+def test_every_number_of_float16_is_multiplied_exactly(cuda_module: ModuleType) -> None:
+    """Subnormal numbers and the largest included: times one, they are what they were."""
+    codes = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16)
+    numbers = codes.view(np.float16)
+    A = numbers[np.isfinite(numbers)].reshape(-1, 64)
+    eye = np.eye(64, dtype=np.float32)
+    np.testing.assert_array_equal(product(cuda_module, A, "multiply", eye), A.astype(np.float32))
+
+
+def scaled(codes: Array, scale: Array) -> ss.Matrix:
+    """Return a matrix of codes with a scale for each row."""
+    return ss.Matrix(ss.matrix(codes)._native.with_scale(scale[:, None], 1, codes.shape[1]))
+
+
+def test_scales_of_few_bits_are_multiplied_by_tensor_cores(cuda_module: ModuleType) -> None:
+    """Of fp8, scales that are bf16 numbers; their products have 12 bits, which two parts hold."""
+    rng = np.random.default_rng(14)
+    x = rng.standard_normal((64, 20)).astype(np.float32)
+    codes = rng.standard_normal((90, 64)).astype(ml_dtypes.float8_e4m3fn)
+    scale = rng.uniform(0.5, 2, 90).astype(ml_dtypes.bfloat16).astype(np.float32)
+    numbers = codes.astype(np.float32) * scale[:, None]
+    assert_close(product(cuda_module, scaled(codes, scale), "multiply", x), numbers, x, units=4)
+    # The same numbers in fp16, which holds products of 4 and 3 bits, are multiplied as well.
+    coarse = rng.uniform(1, 2, 90).astype(ml_dtypes.float8_e5m2).astype(np.float32)
+    halves = (codes.astype(np.float32) * coarse[:, None]).astype(np.float16)
+    exact = halves.astype(np.float64).T @ (halves.astype(np.float64) @ x.astype(np.float64))
+    for a in (halves, scaled(codes, coarse)):
+        found = product(cuda_module, a, "gram_step", x)
+        np.testing.assert_allclose(found, exact, rtol=0, atol=8 * EPSILON * np.abs(exact).max())
+
+
 def test_other_formats_keep_the_bits_of_the_processor(cuda_module: ModuleType) -> None:
-    """Sums of bf16 numbers, and numbers of fp16, have more bits than bf16."""
+    """Sums of tiles, and products of numbers and scales, have more bits than two bf16 numbers."""
     if ss.show_config()["isa"] == "scalar":
         pytest.skip("the processor rounds products and sums")
     rng = np.random.default_rng(11)
     x = rng.standard_normal((64, 20)).astype(np.float32)
     half = ss.matrix(rng.standard_normal((90, 64)).astype(np.float16))
-    for a in (half, ss.matrix(bf16(rng, 90, 64)) - ss.matrix(bf16(rng, 90, 64))):
+    narrow = rng.standard_normal((90, 64)).astype(ml_dtypes.float8_e4m3fn)
+    for a in (
+        0.3 * half,
+        half - half,
+        ss.matrix(rng.standard_normal((90, 64)).astype(np.float32)),
+        scaled(narrow, rng.uniform(0.5, 2, 90).astype(np.float32)),
+        ss.matrix(bf16(rng, 90, 64)) - ss.matrix(bf16(rng, 90, 64)),
+    ):
         found = product(cuda_module, a, "multiply", x)
         host = cuda_module.product(
             a._native,
@@ -200,11 +249,12 @@ def test_other_formats_keep_the_bits_of_the_processor(cuda_module: ModuleType) -
 
 @pytest.mark.parametrize("order", ["forward", "backward", "random"])
 @pytest.mark.parametrize("timing", ["eager", "late", "random"])
+@pytest.mark.parametrize("dtype", STORED)
 def test_no_order_of_threads_or_streams_changes_a_bit(
-    cuda_module: ModuleType, order: str, timing: str
+    cuda_module: ModuleType, order: str, timing: str, dtype: str
 ) -> None:
     rng = np.random.default_rng(12)
-    A, x = bf16(rng, 400, 96), rng.standard_normal((96, 40)).astype(np.float32)
+    A, x = stored(dtype, rng, 400, 96), rng.standard_normal((96, 40)).astype(np.float32)
     cuda_module.simulator.restart(order="forward", timing="eager")
     expected = product(cuda_module, A, "gram_step", x, panel_rows=64)
     cuda_module.simulator.restart(order=order, timing=timing, seed=3)

@@ -16,6 +16,9 @@ PRODUCTS = {"mixed": "rounded", "split": "split", "float32": "full", "float64": 
 """Precision of the products of the first steps."""
 
 _PAYS_FROM = 512
+_OF_PARTS = ("bf16", "f16")
+"""Formats whose numbers are sums of one or two bfloat16 numbers."""
+
 _NEEDS = {"mixed": "dot_bf16", "split": "tiles"}
 
 
@@ -23,10 +26,10 @@ def coarsest(precisions: tuple[str, ...], a: Matrix, *, on_cuda: bool = False) -
     """Return the coarsest of these that is faster than float32, or that.
 
     The device must have an instruction for it, and the matrix be large. Tensor cores multiply what
-    is rounded to bfloat16, and of more bits only what is stored in it.
+    is rounded to bfloat16, and with more bits of a block what is stored in bfloat16 or float16.
     """
     if on_cuda:
-        made: tuple[str, ...] = ("mixed", "split") if a.dtype == "bf16" else ("mixed",)
+        made: tuple[str, ...] = ("mixed", "split") if a.dtype in _OF_PARTS else ("mixed",)
     else:
         has = _core.config()
         made = tuple(name for name, instruction in _NEEDS.items() if has[instruction])

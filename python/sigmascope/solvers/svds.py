@@ -74,8 +74,8 @@ def svds(
         and late ones are rounded where that does no harm. Default where the device multiplies
         bfloat16 (AVX-512 BF16, tensor cores) and min(m, n) >= 512. "split" begins with 16 bits of
         every number, as two parts of bfloat16, and reads the answer as "mixed" does; it is float32
-        on a processor without tiles (AMX), and on a CUDA device unless A is stored in bfloat16 or
-        in fewer bits. What is said of tiles holds there for tensor cores.
+        on a processor without tiles (AMX), and on a CUDA device unless A is stored in float16,
+        in bfloat16 or in fewer bits. What is said of tiles holds there for tensor cores.
     seed : int
         Of the random start, which follows from it and from a hash of the numbers of A: same A and
         seed, same bits, whatever the storage and the threads. A matrix that hides a direction from
