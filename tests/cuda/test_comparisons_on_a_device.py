@@ -106,7 +106,7 @@ def test_a_change_of_an_adapter_agrees_with_the_cpu(tmp_path: Path) -> None:
 
 
 def test_measures_on_request_agree_with_the_cpu(tmp_path: Path) -> None:
-    """Products with vectors are computed on the CPU, whatever the device."""
+    """Products with vectors are computed on the device, in float64."""
     rng = np.random.default_rng(3)
     w = rng.standard_normal((48, 40))
     base = write_file(tmp_path / "a.safetensors", of_array("w", "F64", w))

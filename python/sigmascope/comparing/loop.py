@@ -118,8 +118,9 @@ def compare(
 
     Memory is that of :func:`spectrum`. As many of the four spectra are computed at once as it
     allows, each on a part of the threads and of the device's memory; no number depends on that.
-    On a CUDA device the passes for sums and the spectra run there. The CPU computes the change that
-    an adapter makes, special structure, single entries, measures on request, and angles.
+    On a CUDA device the passes for sums, the spectra, and products with vectors ("update_shares",
+    <dW, W> of an adapter) run there. The CPU computes the change that an adapter makes, special
+    structure, single entries, other measures on request, and angles.
 
     Examples
     --------

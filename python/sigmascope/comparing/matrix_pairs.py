@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -157,7 +156,7 @@ class AdaptedPair(_Pair):
         norm = _moments("before", self.before, histogram=False, **options).fro_norm
         unit = exponent_of(norm)
         W = self.before * 2.0**-unit if unit else self.before
-        product = inner(svd.scaled(-unit), W, **on_cpu(options))
+        product = inner(svd.scaled(-unit), W, **options)
         norms = norms_from_svd(norm, unit, svd, product, relative_error(svd), _floor(self.delta))
         own = fingerprint(self.before, self.delta.B, self.delta.A, **options)
         return norms._replace(fingerprint=own, passes=3)
@@ -222,11 +221,6 @@ def _loaded(one: One, two: Two) -> tuple[One, Two]:
     with ThreadPoolExecutor(1, thread_name_prefix="sigmascope-load") as pool:
         second = pool.submit(two.load)
         return one.load(), second.result()
-
-
-def on_cpu(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a product with vectors in float64, which the CPU computes."""
-    return {name: value for name, value in options.items() if name != "device"}
 
 
 def _moments(side: str, a: Matrix, **options: Any) -> Moments:

@@ -21,7 +21,7 @@ from sigmascope.solvers.moments import moments
 from sigmascope.spectra import SVD, Measure, Spectrum
 from sigmascope.statistics import pairs, updates
 
-from .matrix_pairs import MatrixPair, StoredPair, on_cpu
+from .matrix_pairs import MatrixPair, StoredPair
 from .subspaces import inner_products, left_directions, span_bounds
 
 ON_REQUEST = ("update_shares", "update_masks")
@@ -129,7 +129,7 @@ def share_columns(delta: Matrix | LowRank, size: float, before: SVD | None, **op
         assert svd.Vt is not None
         left, right = (svd.Vt.T * svd.s) @ (svd.U.T @ U), (svd.U * svd.s) @ (svd.Vt @ V)
     else:
-        left, right = (images(a, X, **on_cpu(options)) for a, X in ((delta.T, U), (delta, V)))
+        left, right = (images(a, X, **options) for a, X in ((delta.T, U), (delta, V)))
     both = inner_products(options["num_threads"])(U, right)
     sine = float(spans[k - 1])
     found = updates.shares_in_subspaces((left, right, both), size, delta.shape, (sine, sine))

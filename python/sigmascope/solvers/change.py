@@ -201,10 +201,11 @@ def images(a: Matrix, X: NDArray[np.floating], **options: Any) -> NDArray[np.flo
         If A X does not fit into memory_limit.
     """
     columns = X.shape[1]
-    call = CallOptions.of(a, **options)
+    call = CallOptions.of(a, cuda=True, **options)
     what = f"a product of {arguments.of_shape(a.shape)} with {columns} columns"
     plan = MemoryPlan.fit(a, call, partial(product_need, columns=columns), what, hold=False)
-    found: NDArray[np.float64] = _core.product_f64(a._native, X, "multiply", **plan.native())
+    product = call.device.solvers.product_f64
+    found: NDArray[np.float64] = product(a._native, X, "multiply", **plan.native())
     return found
 
 
