@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -82,8 +83,16 @@ class CudaBackend {
   Gram gram(const MatrixView& a, GramProducts products);
   // Eigenvalues of a symmetric matrix, ascending; overwrites it. Those of large ones by cuSOLVER.
   std::vector<double> eigvalsh(Small& a, GramProducts products);
+  // The same of A^T A in fp64. A large matrix is diagonalised where it was formed.
+  std::vector<double> gram_eigenvalues(const MatrixView& a);
+  // Its k largest eigenvalues, descending, and their vectors; nothing for a small matrix or without
+  // cuSOLVER.
+  std::optional<EigenPairs> gram_eigenpairs(const MatrixView& a, std::int64_t k);
 
  private:
+  DeviceBlock<double> gram_on_device(const MatrixView& a);
+  // Whether cuSOLVER diagonalises matrices of order n.
+  bool diagonalizes(std::int64_t n) const;
   Small inner(const std::vector<const Block*>& xs, const Block& y);
 
   Cpu cpu_;

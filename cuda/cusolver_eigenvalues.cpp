@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
+#include "copied_columns.hpp"
 #include "found_devices.hpp"
+#include "kernels/symmetric_sums.hpp"
 #include "libraries.hpp"
 #include "matrix/sizes.hpp"
 
@@ -18,7 +21,8 @@ constexpr const char* else_cpu = "; device='cpu' computes on the processor";
 // cuSOLVER with a handle of its own on the stream `compute`.
 class Solver {
  public:
-  Solver(DeviceContext& device, const std::string& path) : library_(path) {
+  Solver(DeviceContext& device, const std::string& path, CusolverVectors vectors)
+      : library_(path), vectors_(vectors) {
     library_.check(library_.create(handle_.to_create()), "cusolverDnCreate");
     library_.check(library_.create_params(params_.to_create()), "cusolverDnCreateParams");
     library_.check(library_.set_stream(handle_.get(), device.compute.handle()),
@@ -33,62 +37,61 @@ class Solver {
   };
   Sizes sizes(std::int64_t n) const {
     Sizes found;
-    library_.check(
-        library_.syevd_sizes(handle_.get(), params_.get(), CusolverVectors::none, CublasFill::lower,
-                             n, CudaDataType::float64, nullptr, n, CudaDataType::float64, nullptr,
-                             CudaDataType::float64, &found.device, &found.host),
-        "cusolverDnXsyevd_bufferSize");
+    library_.check(library_.syevd_sizes(handle_.get(), params_.get(), vectors_, CublasFill::lower,
+                                        n, CudaDataType::float64, nullptr, n, CudaDataType::float64,
+                                        nullptr, CudaDataType::float64, &found.device, &found.host),
+                   "cusolverDnXsyevd_bufferSize");
     return found;
   }
 
   void start(const DeviceBlock<double>& a, double* values, const DeviceBlock<std::byte>& workspace,
              std::vector<std::byte>& on_host, int* info) const {
-    library_.check(
-        library_.syevd(handle_.get(), params_.get(), CusolverVectors::none, CublasFill::lower,
-                       a.rows, CudaDataType::float64, a.data(), a.rows, CudaDataType::float64,
-                       values, CudaDataType::float64, workspace.data(), workspace.bytes(),
-                       on_host.data(), on_host.size(), info),
-        "cusolverDnXsyevd");
+    library_.check(library_.syevd(handle_.get(), params_.get(), vectors_, CublasFill::lower, a.rows,
+                                  CudaDataType::float64, a.data(), a.rows, CudaDataType::float64,
+                                  values, CudaDataType::float64, workspace.data(),
+                                  workspace.bytes(), on_host.data(), on_host.size(), info),
+                   "cusolverDnXsyevd");
   }
 
  private:
   Cusolver library_;
+  CusolverVectors vectors_;
   OwnedHandle<CusolverHandle> handle_{library_.destroy};
   OwnedHandle<CusolverParams> params_{library_.destroy_params};
 };
 
-DeviceBlock<double> sent(DeviceContext& device, const Small& a) {
-  auto block = device.block<double>(a.rows, a.cols);
-  const std::int64_t step = std::max<std::int64_t>(copied_at_once / (8 * a.rows), 1);
-  for (std::int64_t first = 0; first < a.cols; first += step) {
-    const std::int64_t offset = first * a.rows;
-    const std::size_t bytes = as_size(std::min(step, a.cols - first) * a.rows) * sizeof(double);
-    std::memcpy(device.staging.to_fill(bytes), a.data() + offset, bytes);
-    device.staging.send(block.data() + offset, bytes, device.compute);
-  }
-  return block;
+// The trace and the squared Frobenius norm of a symmetric matrix.
+struct Sums {
+  double trace = 0, squares = 0;
+};
+
+Sums sums_of(DeviceContext& device, const DeviceBlock<double>& a) {
+  const auto columns = device.block<double>(a.rows, 2);
+  check(sum_columns(a.data(), a.rows, columns.data(), device.compute.handle()), "sums of a matrix");
+  const auto* found = reinterpret_cast<const double*>(
+      device.staging.received(columns.data(), columns.bytes(), device.compute));
+  Sums sums;
+  for (std::int64_t j = 0; j < a.rows; ++j)
+    sums.trace += found[2 * j], sums.squares += found[2 * j + 1];
+  return sums;
 }
 
 // cuSOLVER has been seen to return wrong values without an error. The sum of the eigenvalues is the
 // trace, and that of their squares the square of the Frobenius norm. The tolerance is far above
 // rounding, and below any value that matters.
-void require_sums(const Small& a, const std::vector<double>& values) {
+void require_sums(const Sums& wanted, const std::vector<double>& values) {
   constexpr double tolerance = 0x1p-30;
-  double trace = 0, squares = 0, sum = 0, sum_of_squares = 0;
-  for (std::int64_t j = 0; j < a.cols; ++j) {
-    trace += a(j, j), squares += a(j, j) * a(j, j);
-    for (std::int64_t i = j + 1; i < a.rows; ++i) squares += 2 * a(i, j) * a(i, j);
-  }
-  for (const double value : values) sum += value, sum_of_squares += value * value;
-  const double norm = std::sqrt(squares), order = static_cast<double>(a.rows);
-  const bool right = std::abs(sum - trace) <= tolerance * std::sqrt(order) * norm &&
-                     std::abs(sum_of_squares - squares) <= tolerance * squares &&
+  Sums found;
+  for (const double value : values) found.trace += value, found.squares += value * value;
+  const double norm = std::sqrt(wanted.squares), order = static_cast<double>(values.size());
+  const bool right = std::abs(found.trace - wanted.trace) <= tolerance * std::sqrt(order) * norm &&
+                     std::abs(found.squares - wanted.squares) <= tolerance * wanted.squares &&
                      std::is_sorted(values.begin(), values.end());
   if (!right)
-    throw DeviceError("cuSOLVER's eigenvalues are wrong: their sum is " + std::to_string(sum) +
-                      " and that of their squares " + std::to_string(sum_of_squares) +
-                      ", which must be " + std::to_string(trace) + " and " +
-                      std::to_string(squares) + else_cpu);
+    throw DeviceError(
+        "cuSOLVER's eigenvalues are wrong: their sum is " + std::to_string(found.trace) +
+        " and that of their squares " + std::to_string(found.squares) + ", which must be " +
+        std::to_string(wanted.trace) + " and " + std::to_string(wanted.squares) + else_cpu);
 }
 
 // Waits, however a function is left, before memory of the host goes that a device may use.
@@ -103,24 +106,23 @@ class SettledAtTheEnd {
   DeviceContext& device_;
 };
 
-}  // namespace
-
-std::vector<double> cusolver_eigenvalues(DeviceContext& device, const std::string& path,
-                                         const Small& a) {
+// Ascending. The matrix is overwritten, by eigenvectors if these are wanted.
+std::vector<double> decomposed(DeviceContext& device, const std::string& path,
+                               const DeviceBlock<double>& a, CusolverVectors vectors) {
   const std::int64_t n = a.rows;
   std::vector<double> values(as_size(n));
   if (n == 0) return values;
-  const Solver solver(device, path);
+  const Sums sums = sums_of(device, a);
+  const Solver solver(device, path, vectors);
   const Solver::Sizes sizes = solver.sizes(n);
   std::vector<std::byte> on_host(sizes.host);
   const auto workspace = device.block<std::byte>(static_cast<std::int64_t>(sizes.device), 1);
   const auto found = device.block<double>(n, 1);
   const auto info = device.block<int>(1, 1);
-  const auto block = sent(device, a);
   const SettledAtTheEnd settled(device);
   check(cudaMemsetAsync(info.data(), 0xff, info.bytes(), device.compute.handle()),
         "cudaMemsetAsync");
-  solver.start(block, found.data(), workspace, on_host, info.data());
+  solver.start(a, found.data(), workspace, on_host, info.data());
   int failed = 0;
   std::memcpy(&failed, device.staging.received(info.data(), sizeof failed, device.compute),
               sizeof failed);
@@ -129,15 +131,36 @@ std::vector<double> cusolver_eigenvalues(DeviceContext& device, const std::strin
                       " for a matrix of order " + std::to_string(n) + else_cpu);
   std::memcpy(values.data(), device.staging.received(found.data(), found.bytes(), device.compute),
               found.bytes());
-  require_sums(a, values);
+  require_sums(sums, values);
   return values;
 }
 
-std::int64_t cusolver_bytes(int index, const std::string& path, std::int64_t n) {
+}  // namespace
+
+std::vector<double> cusolver_eigenvalues(DeviceContext& device, const std::string& path,
+                                         DeviceBlock<double>& a) {
+  return decomposed(device, path, a, CusolverVectors::none);
+}
+
+EigenPairs cusolver_eigenpairs(DeviceContext& device, const std::string& path,
+                               DeviceBlock<double>& a, std::int64_t k) {
+  std::vector<double> values = decomposed(device, path, a, CusolverVectors::all);
+  std::reverse(values.begin(), values.end());
+  values.resize(as_size(k));
+  const Small ascending = received_columns(device, a, a.cols - k, k);
+  EigenPairs pairs{std::move(values), Small(a.rows, k)};
+  for (std::int64_t j = 0; j < k; ++j)
+    std::copy_n(&ascending.values[as_size((k - 1 - j) * a.rows)], a.rows,
+                &pairs.vectors.values[as_size(j * a.rows)]);
+  return pairs;
+}
+
+std::int64_t cusolver_bytes(int index, const std::string& path, std::int64_t n, bool vectors) {
   if (n < least_cusolver_order) return 0;
   DeviceContext device(index);
-  const std::size_t workspace = Solver(device, path).sizes(n).device;
-  return static_cast<std::int64_t>(workspace) + n * static_cast<std::int64_t>(sizeof(double));
+  const Solver solver(device, path, vectors ? CusolverVectors::all : CusolverVectors::none);
+  return static_cast<std::int64_t>(solver.sizes(n).device) +
+         3 * n * static_cast<std::int64_t>(sizeof(double));
 }
 
 }  // namespace sigmascope::device

@@ -3,9 +3,9 @@
 #include "gram.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
+#include "copied_columns.hpp"
 #include "cuda_backend.hpp"
 #include "cusolver_eigenvalues.hpp"
 #include "kernels/eigenvalues/tridiagonal.hpp"
@@ -131,20 +131,6 @@ DeviceBlock<double> gram_by_kernel(DeviceContext& device, DecodedPanels& panels,
   return z;
 }
 
-// A matrix on the device whose lower triangle is wanted, by columns.
-Small received(DeviceContext& device, const DeviceBlock<double>& square) {
-  const std::int64_t n = square.rows;
-  Small values(n, n);
-  const std::int64_t step = std::max<std::int64_t>(copied_at_once / (8 * n), 1);
-  for (std::int64_t first = 0; first < n; first += step) {
-    const std::int64_t offset = first * n;
-    const std::size_t bytes = as_size(std::min(step, n - first) * n) * sizeof(double);
-    std::memcpy(values.data() + offset,
-                device.staging.received(square.data() + offset, bytes, device.compute), bytes);
-  }
-  return values;
-}
-
 }  // namespace
 
 std::int64_t gram_bytes(std::int64_t rows, std::int64_t n, bool by_cublas) {
@@ -154,24 +140,61 @@ std::int64_t gram_bytes(std::int64_t rows, std::int64_t n, bool by_cublas) {
 }
 
 template <class T>
+DeviceBlock<double> CudaBackend<T>::gram_on_device(const MatrixView& a) {
+  return libraries_.cublas.empty() ? gram_by_kernel(device_, panels_, a)
+                                   : gram_by_cublas(device_, panels_, libraries_.cublas, a);
+}
+
+template <class T>
 Gram CudaBackend<T>::gram(const MatrixView& a, GramProducts) {
   if (a.cols() == 0) return {};
-  const auto square = libraries_.cublas.empty()
-                          ? gram_by_kernel(device_, panels_, a)
-                          : gram_by_cublas(device_, panels_, libraries_.cublas, a);
-  return {.values = received(device_, square)};
+  return {.values = received_columns(device_, gram_on_device(a), 0, a.cols())};
+}
+
+template <class T>
+bool CudaBackend<T>::diagonalizes(std::int64_t n) const {
+  return n >= least_cusolver_order && !libraries_.cusolver.empty();
 }
 
 template <class T>
 std::vector<double> CudaBackend<T>::eigvalsh(Small& a, GramProducts products) {
-  if (a.rows >= least_cusolver_order && !libraries_.cusolver.empty())
-    return cusolver_eigenvalues(device_, libraries_.cusolver, a);
+  if (diagonalizes(a.rows)) {
+    auto square = sent_columns(device_, a);
+    return cusolver_eigenvalues(device_, libraries_.cusolver, square);
+  }
   return symmetric_eigenvalues(cpu_.isa, cpu_.pool, a, products, [this] { cpu_.report(0); });
 }
 
+template <class T>
+std::vector<double> CudaBackend<T>::gram_eigenvalues(const MatrixView& a) {
+  if (diagonalizes(a.cols())) {
+    auto square = gram_on_device(a);
+    return cusolver_eigenvalues(device_, libraries_.cusolver, square);
+  }
+  Gram g = gram(a, GramProducts::full);
+  return eigvalsh(g.values, GramProducts::full);
+}
+
+template <class T>
+std::optional<EigenPairs> CudaBackend<T>::gram_eigenpairs(const MatrixView& a, std::int64_t k) {
+  if (!diagonalizes(a.cols())) return std::nullopt;
+  auto square = gram_on_device(a);
+  return cusolver_eigenpairs(device_, libraries_.cusolver, square, k);
+}
+
+template DeviceBlock<double> CudaBackend<float>::gram_on_device(const MatrixView&);
+template DeviceBlock<double> CudaBackend<double>::gram_on_device(const MatrixView&);
 template Gram CudaBackend<float>::gram(const MatrixView&, GramProducts);
 template Gram CudaBackend<double>::gram(const MatrixView&, GramProducts);
+template bool CudaBackend<float>::diagonalizes(std::int64_t) const;
+template bool CudaBackend<double>::diagonalizes(std::int64_t) const;
 template std::vector<double> CudaBackend<float>::eigvalsh(Small&, GramProducts);
 template std::vector<double> CudaBackend<double>::eigvalsh(Small&, GramProducts);
+template std::vector<double> CudaBackend<float>::gram_eigenvalues(const MatrixView&);
+template std::vector<double> CudaBackend<double>::gram_eigenvalues(const MatrixView&);
+template std::optional<EigenPairs> CudaBackend<float>::gram_eigenpairs(const MatrixView&,
+                                                                       std::int64_t);
+template std::optional<EigenPairs> CudaBackend<double>::gram_eigenpairs(const MatrixView&,
+                                                                        std::int64_t);
 
 }  // namespace sigmascope::device

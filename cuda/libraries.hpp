@@ -28,7 +28,7 @@ enum class CublasOperation : int { none = 0, transpose = 1 };
 enum class CublasFill : int { lower = 0 };
 enum class CublasMath : int { pedantic = 2 };
 enum class CusolverMath : int { standard = 1 };
-enum class CusolverVectors : int { none = 0 };
+enum class CusolverVectors : int { none = 0, all = 1 };
 enum class CudaDataType : int { float64 = 1 };
 
 // cuBLAS 13, the one of CUDA 13. Throws DeviceError if the library is not there, if it is another

@@ -64,6 +64,7 @@ void restart(const py::kwargs& given) {
   take(options, "cusolver", s.libraries.cusolver);
   take(options, "solver_info", s.libraries.info);
   take(options, "solver_scale", s.libraries.scale);
+  take(options, "solver_lost", s.libraries.lost);
   if (!options.empty()) throw py::type_error("no such setting: " + std::string(py::str(options)));
   simulator::restart(s);
 }

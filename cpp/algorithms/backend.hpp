@@ -57,7 +57,7 @@ void combine(B& device, typename B::Block& y, const typename B::Block& x, const 
 // side. All products and matrices below take one read of A.
 template <class A>
 concept LinearOperator =
-    requires(A& a, const typename A::Block& x, typename A::Block* y, Products p) {
+    requires(A& a, const typename A::Block& x, typename A::Block* y, Products p, std::int64_t k) {
       { a.rows() } -> std::convertible_to<std::int64_t>;
       { a.cols() } -> std::convertible_to<std::int64_t>;
       // A x, with Products::full or bf16x2.
@@ -72,8 +72,10 @@ concept LinearOperator =
       { a.has_bf16x2() } -> std::convertible_to<bool>;
       // A in fp64
       { a.dense() } -> std::same_as<Small>;
-      // A^T A in fp64, its lower triangle
-      { a.gram() } -> std::same_as<Small>;
+      // Ascending eigenvalues of A^T A, which is formed in fp64.
+      { a.gram_eigenvalues() } -> std::same_as<std::vector<double>>;
+      // Its k largest eigenvalues, descending, and their vectors.
+      { a.gram_eigenpairs(k) } -> std::same_as<EigenPairs>;
       // A^T A with fewer bits, its lower triangle
       { a.fast_gram() } -> std::same_as<Gram>;
       // Number of reads of A so far.

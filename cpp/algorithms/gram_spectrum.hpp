@@ -77,20 +77,18 @@ inline double sigma_error(double value, double d, double first) {
   return value > d ? std::sqrt(value) - std::sqrt(value - d) + 4e-16 * first : std::sqrt(d);
 }
 
-// The spectrum of a Gram matrix, which is overwritten, with its measured errors.
-template <Backend B>
-GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
+// The spectrum of a Gram matrix with measured errors and the eigenvalues `lambda`, ascending. Its
+// elements are not read: g may be without them.
+inline GramSpectrum spectrum_of_eigenvalues(std::vector<double> lambda, const Gram& g,
+                                            const GramErrors& seen, bool fast_reduction) {
   GramSpectrum result;
   result.precision = g.precision;
-  result.fast_reduction =
-      g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
-  const double relative = result.fast_reduction ? reduction_relative : 0.0;
+  result.fast_reduction = fast_reduction;
+  const double relative = fast_reduction ? reduction_relative : 0.0;
   const double of_elements = std::max(g.error, seen.deviation),
-               e = result.fast_reduction ? std::hypot(of_elements, g.reduction_error) : of_elements;
-  const std::int64_t order = g.values.rows;
-  std::vector<double> lambda =
-      device.eigvalsh(g.values, result.fast_reduction ? GramProducts::fast : GramProducts::full);
+               e = fast_reduction ? std::hypot(of_elements, g.reduction_error) : of_elements;
   std::reverse(lambda.begin(), lambda.end());
+  const auto order = static_cast<std::int64_t>(lambda.size());
   const double first = lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0),
                rounding = gram_error(order) * first;
   const auto moved = [&](double value) {
@@ -107,18 +105,28 @@ GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
   return result;
 }
 
+// The spectrum of a Gram matrix, which is overwritten, with its measured errors.
+template <Backend B>
+GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
+  const bool fast =
+      g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
+  std::vector<double> lambda =
+      device.eigvalsh(g.values, fast ? GramProducts::fast : GramProducts::full);
+  return spectrum_of_eigenvalues(std::move(lambda), g, seen, fast);
+}
+
 template <Backend B, LinearOperator A>
 GramSpectrum gram_spectrum(B& device, A& a, GramProducts products) {
-  Gram g = products == GramProducts::fast ? a.fast_gram() : Gram{a.gram()};
+  Gram g = products == GramProducts::fast ? a.fast_gram() : Gram{};
   const bool fallen_back = g.doubtful;
-  if (fallen_back) {
-    g = Gram();  // free its memory first
-    g = Gram{a.gram()};
+  if (products == GramProducts::full || fallen_back) {
+    g = Gram();  // frees its memory first
+    GramSpectrum result = spectrum_of_eigenvalues(a.gram_eigenvalues(), g, {}, false);
+    result.fallen_back = fallen_back;
+    return result;
   }
   const GramErrors seen = g.error > 0 ? measured_errors(device, a, g) : GramErrors();
-  GramSpectrum result = spectrum_of_gram(device, std::move(g), seen);
-  result.fallen_back = fallen_back;
-  return result;
+  return spectrum_of_gram(device, std::move(g), seen);
 }
 
 struct GramVectors {

@@ -33,17 +33,36 @@ struct GramOptions {
   std::uint64_t seed = 0;
 };
 
+// Bound on the error of an eigenvalue of A^T A.
+inline double eigenvalue_error(const std::vector<double>& s, std::int64_t n) {
+  return gram_error(n) * (s.empty() ? 0.0 : s.front() * s.front());
+}
+
+// Whether the values of a solver's eigenvectors, read anew, are as large as its eigenvalues, with a
+// margin for roundings. Vectors of other eigenvalues than the leading ones have small residuals,
+// too.
+inline bool agree(const std::vector<double>& s, const std::vector<double>& eigenvalues,
+                  std::int64_t n) {
+  const double most = 4 * eigenvalue_error(s, n);
+  for (std::size_t i = 0; i < s.size(); ++i)
+    if (!(eigenvalues[i] <= s[i] * s[i] + most)) return false;
+  return true;
+}
+
 // Bounds on |s_i - sigma_i| for vectors of the k leading eigenvalues. Values of a subspace are
 // never above sigma_i. sigma_i^2 is at most d above the i-th computed eigenvalue, which is at most
-// d above s_i^2. A residual gives no bound: eigenvectors of values below sqrt(d) mix, and a value
-// with a small residual may be in the place of another one.
+// d above s_i^2 if the vectors are right. A residual gives no bound: eigenvectors of values below
+// sqrt(d) mix, and a value with a small residual may be in the place of another one.
 template <Backend B>
-std::vector<double> gram_triplet_errors(const std::vector<double>& s, std::int64_t n) {
-  const double floor = rounding_floor<B>(s),
-               d = gram_error(n) * (s.empty() ? 0.0 : s.front() * s.front());
+std::vector<double> gram_triplet_errors(const std::vector<double>& s,
+                                        const std::vector<double>& eigenvalues, std::int64_t n) {
+  const double floor = rounding_floor<B>(s), d = eigenvalue_error(s, n);
   std::vector<double> errors;
   errors.reserve(s.size());
-  for (const double value : s) errors.push_back(std::sqrt(value * value + 2 * d) - value + floor);
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    const double most = std::max(s[i] * s[i] + 2 * d, eigenvalues[i] + d);
+    errors.push_back(std::sqrt(most) - s[i] + floor);
+  }
   return errors;
 }
 
@@ -88,15 +107,18 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
     result.errors = std::move(errors);
   };
   if (!options.may_complete || !options.at_once) {
-    const EigenPairs top = Diagonalized(a.gram()).top(options.k);
+    const EigenPairs top = a.gram_eigenpairs(options.k);
     std::vector<double> s;
     s.reserve(top.values.size());
     for (const double value : top.values) s.push_back(std::sqrt(std::max(value, 0.0)));
-    if (!options.may_complete || options.vectors || within(gram_triplet_errors<B>(s, n), s)) {
+    if (!options.may_complete || options.vectors ||
+        within(gram_triplet_errors<B>(s, top.values, n), s)) {
       auto read = rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, options.k,
                                 options.seed);
-      auto errors = gram_triplet_errors<B>(read.s, n);
+      auto errors = gram_triplet_errors<B>(read.s, top.values, n);
+      const bool right = agree(read.s, top.values, n);
       judge(std::move(read), std::move(errors));
+      result.converged = result.converged && right;
       if (result.converged || !options.may_complete) return result;
     }
   }

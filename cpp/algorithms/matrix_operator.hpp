@@ -2,13 +2,25 @@
 // A stored matrix as a linear operator on a backend. No other algorithm header names Matrix.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "algorithms/backend.hpp"
 #include "algorithms/rounding.hpp"
+#include "algorithms/small_dense.hpp"
 #include "matrix/matrix.hpp"
 
 namespace sigmascope {
+
+// A device with eigenvectors of Gram matrices that it forms. It has none of small ones, which are
+// diagonalised on the host.
+template <class B>
+concept DiagonalizesGram = requires(B& device, const MatrixView& a, std::int64_t k) {
+  { device.gram_eigenpairs(a, k) } -> std::same_as<std::optional<EigenPairs>>;
+};
 
 template <Backend B>
 class MatrixOperator {
@@ -41,7 +53,13 @@ class MatrixOperator {
   }
   Block gram_step_bf16(const Block& x) { return ++reads_, backend_.steer(rounded_, x); }
   Small dense() { return ++reads_, backend_.dense(view_); }
-  Small gram() { return ++reads_, backend_.gram(view_, GramProducts::full).values; }
+  std::vector<double> gram_eigenvalues() { return ++reads_, backend_.gram_eigenvalues(view_); }
+  EigenPairs gram_eigenpairs(std::int64_t k) {
+    ++reads_;
+    if constexpr (DiagonalizesGram<B>)
+      if (auto found = backend_.gram_eigenpairs(view_, k)) return std::move(*found);
+    return Diagonalized(backend_.gram(view_, GramProducts::full).values).top(k);
+  }
   Gram fast_gram() { return ++reads_, backend_.gram(view_, GramProducts::fast); }
 
  private:

@@ -11,10 +11,6 @@
 
 namespace sigmascope {
 
-struct EigenPairs {
-  std::vector<double> values;
-  Small vectors;  // columns
-};
 struct EigenRows {
   std::vector<double> values;
   Small first, last;  // the first and the last rows of the eigenvectors

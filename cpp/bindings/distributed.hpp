@@ -19,8 +19,9 @@ class DistributedOperator {
  public:
   using Block = sigmascope::Block<T>;
 
-  explicit DistributedOperator(py::object matrix)
-      : matrix_(std::move(matrix)),
+  DistributedOperator(CpuBackend<T>& backend, py::object matrix)
+      : backend_(backend),
+        matrix_(std::move(matrix)),
         rows_(matrix_.attr("rows").cast<std::int64_t>()),
         cols_(matrix_.attr("cols").cast<std::int64_t>()) {}
 
@@ -56,6 +57,14 @@ class DistributedOperator {
     return result;
   }
 
+  std::vector<double> gram_eigenvalues() {
+    Small g = gram();
+    return backend_.eigvalsh(g, GramProducts::full);
+  }
+  EigenPairs gram_eigenpairs(std::int64_t k) { return Diagonalized(gram()).top(k); }
+  Gram fast_gram() { return Gram{gram()}; }
+
+ private:
   Small gram() {
     ++reads_;
     const py::gil_scoped_acquire gil;
@@ -66,9 +75,7 @@ class DistributedOperator {
     std::copy_n(g.data(), g.size(), result.data());
     return result;
   }
-  Gram fast_gram() { return Gram{gram()}; }
 
- private:
   Block product(const char* verb, const Block& x, std::int64_t rows) {
     ++reads_;
     const py::gil_scoped_acquire gil;
@@ -85,6 +92,7 @@ class DistributedOperator {
     return result;
   }
 
+  CpuBackend<T>& backend_;
   py::object matrix_;
   std::int64_t rows_, cols_, reads_ = 0;
 };
@@ -106,7 +114,7 @@ struct Distributed : Problem {
                     options.fingerprint.value_or(matrix.attr("fingerprint").cast<std::uint64_t>())},
         backend(
             {.threads = options.threads, .panel_rows = 0, .observer = make_observer(py::none())}),
-        a(matrix) {}
+        a(std::in_place, backend, matrix) {}
 };
 
 // act(problem), for a Matrix or for a distributed one.

@@ -195,6 +195,12 @@ std::vector<double> CpuBackend<T>::eigvalsh(Small& a, GramProducts products) {
   return symmetric_eigenvalues(cpu_.isa, cpu_.pool, a, products, [this] { cpu_.report(0); });
 }
 
+template <class T>
+std::vector<double> CpuBackend<T>::gram_eigenvalues(const MatrixView& a) {
+  Gram g = gram(a, GramProducts::full);
+  return eigvalsh(g.values, GramProducts::full);
+}
+
 template class CpuBackend<float>;
 template class CpuBackend<double>;
 

@@ -71,6 +71,7 @@ class CpuBackend {
   Gram gram(const MatrixView& a, GramProducts products);
   // Eigenvalues of a symmetric matrix, ascending; overwrites it.
   std::vector<double> eigvalsh(Small& a, GramProducts products);
+  std::vector<double> gram_eigenvalues(const MatrixView& a);  // of A^T A in fp64, ascending
 
  private:
   // Measured (python/sigmascope/_execution/costs.py).

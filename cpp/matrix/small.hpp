@@ -62,6 +62,12 @@ struct Small {
 // eigenvalues. full: fp64. fast: fp32 or bf16, if the numbers are such.
 enum class GramProducts { full, fast };
 
+// Eigenvalues of a symmetric matrix, and vectors of theirs.
+struct EigenPairs {
+  std::vector<double> values;
+  Small vectors;  // columns
+};
+
 // The lower triangle of A^T A. Errors are standard deviations of the errors of its elements, beyond
 // rounding in fp64.
 struct Gram {

@@ -30,6 +30,7 @@ struct LibrarySettings {
   int cusolver = 120004;
   int info = 0;      // of every solver
   double scale = 1;  // of its largest value
+  int lost = 0;      // so many leading vectors are those of the least values
 };
 
 constexpr std::int64_t no_call = -1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Kernels on blocks, for the sanitizers: products of random panels in several calls, inner products
-// and combinations, compared with sums in fp64. Arguments: order, timing, seed, number of cases.
+// Kernels on blocks, for the sanitizers: products of random panels in several calls, inner
+// products, combinations and sums of a symmetric matrix, compared with sums in fp64. Arguments:
+// order, timing, seed, number of cases.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -12,6 +13,7 @@
 
 #include "handles.hpp"
 #include "kernels/products.hpp"
+#include "kernels/symmetric_sums.hpp"
 #include "kernels/tensor_products.hpp"
 #include "kernels/verbs.hpp"
 #include "made_matrices.hpp"
@@ -223,6 +225,21 @@ bool verbs(made::Random& random, const Stream& stream) {
          });
 }
 
+// Sums over the lower triangle of a matrix by columns.
+bool symmetric_sums(made::Random& random, const Stream& stream) {
+  const std::int64_t n = random.one_in(3) ? random.between(1, 600) : random.between(1, 70);
+  const auto a = made_numbers<double>(random, n, n, n, stream);
+  Numbers<double> sums(n, 2, 2);
+  check(sum_columns(a.device.data(), n, sums.device.data(), stream.handle()), "sum_columns");
+  sums.receive(stream);
+  return is_sum(sums, 20, "a sum of a matrix",
+                [&](std::int64_t j, std::int64_t what, const auto& add) {
+                  if (what == 0) return add(a.at(j, j));
+                  add(a.at(j, j) * a.at(j, j));
+                  for (std::int64_t i = j + 1; i < n; ++i) add(2 * a.at(j, i) * a.at(j, i));
+                });
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -240,7 +257,7 @@ int main(int count, char** arguments) {
     for (int number = 0; right && number < argument(4); ++number)
       right = tensor_product(random, stream) && product<float>(random, stream) &&
               product<double>(random, stream) && verbs<float>(random, stream) &&
-              verbs<double>(random, stream);
+              verbs<double>(random, stream) && symmetric_sums(random, stream);
   }
   if (!simulator::violation().empty()) std::printf("%s\n", simulator::violation().c_str());
   return right && simulator::violation().empty() && simulator::objects_in_use() == 0 ? 0 : 1;

@@ -81,6 +81,7 @@ static_assert(int(CublasFill::lower) == CUBLAS_FILL_MODE_LOWER);
 static_assert(int(CublasMath::pedantic) == CUBLAS_PEDANTIC_MATH);
 static_assert(int(CusolverMath::standard) == CUSOLVER_DEFAULT_MATH);
 static_assert(int(CusolverVectors::none) == CUSOLVER_EIG_MODE_NOVECTOR);
+static_assert(int(CusolverVectors::all) == CUSOLVER_EIG_MODE_VECTOR);
 static_assert(int(CudaDataType::float64) == CUDA_R_64F);
 static_assert(CUBLAS_STATUS_SUCCESS == 0 && CUSOLVER_STATUS_SUCCESS == 0);
 

@@ -15,12 +15,10 @@ pytestmark = [
     pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler"),
 ]
 
+KERNELS = ("bf16_parts", "products", "symmetric_sums", "tensor_products", "verbs")
 SOURCES = [
     ROOT / "tests" / "cuda" / "blocks_main.cpp",
-    *(
-        CUDA / "kernels" / f"{name}.cu"
-        for name in ("bf16_parts", "products", "tensor_products", "verbs")
-    ),
+    *(CUDA / "kernels" / f"{name}.cu" for name in KERNELS),
 ]
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -181,12 +182,31 @@ def test_eigenvalues(order: int, simulated: Any) -> None:
         assert simulated.simulator.violation() == ""
 
 
+@pytest.mark.parametrize(("order", "k"), [(1, 1), (63, 5), (130, 130)])
+def test_eigenvectors(order: int, k: int, simulated: Any) -> None:
+    """The k largest, descending, of a matrix whose upper triangle is not read."""
+    square = symmetric(order)
+    for timing in ("eager", "late", "random"):
+        simulated.simulator.restart(timing=timing)
+        values, vectors = simulated.cusolver_eigenpairs(
+            np.tril(square), k, index=0, path=simulated.__file__
+        )
+        expected = np.linalg.eigvalsh(square)[::-1][:k]
+        bound = 1e-14 * order**0.5 * np.abs(np.linalg.eigvalsh(square)).max()
+        assert np.all(np.abs(values - expected) <= bound)
+        assert np.linalg.norm(square @ vectors - vectors * values, axis=0).max() <= 4 * bound
+        assert np.abs(vectors.T @ vectors - np.eye(k)).max() <= 1e-13
+        assert simulated.simulator.violation() == ""
+
+
 @pytest.mark.parametrize("info", [7, -3])
 def test_a_failed_solver_is_an_error_with_its_number(info: int, simulated: Any) -> None:
     simulated.simulator.restart(solver_info=info)
     wanted = f"cusolverDnXsyevd failed with info = {info} for a matrix of order 9; device='cpu'"
     with pytest.raises(DeviceError, match=re.escape(wanted)):
         simulated.cusolver_eigenvalues(symmetric(9), index=0, path=simulated.__file__)
+    with pytest.raises(DeviceError, match=re.escape(wanted)):
+        simulated.cusolver_eigenpairs(symmetric(9), 2, index=0, path=simulated.__file__)
 
 
 @pytest.mark.parametrize("scale", [1 + 1e-6, -1.0, np.nan, 0.0])
@@ -194,6 +214,8 @@ def test_wrong_eigenvalues_are_noticed(scale: float, simulated: Any) -> None:
     simulated.simulator.restart(solver_scale=scale)
     with pytest.raises(DeviceError, match=r"eigenvalues are wrong: their sum is .*must be"):
         simulated.cusolver_eigenvalues(symmetric(9), index=0, path=simulated.__file__)
+    with pytest.raises(DeviceError, match=r"eigenvalues are wrong: their sum is .*must be"):
+        simulated.cusolver_eigenpairs(symmetric(9), 2, index=0, path=simulated.__file__)
 
 
 def test_every_value_by_both_libraries(simulated: Any) -> None:
@@ -214,8 +236,9 @@ def test_every_value_by_both_libraries(simulated: Any) -> None:
 
 def test_the_processor_solves_what_cusolver_does_not(simulated: Any) -> None:
     """A small matrix, and a large one where the library is missing."""
-    assert simulated.cusolver_bytes(0, simulated.__file__, libraries.LEAST_ORDER - 1) == 0
-    assert simulated.cusolver_bytes(0, simulated.__file__, libraries.LEAST_ORDER) > 0
+    nbytes = partial(simulated.cusolver_bytes, 0, simulated.__file__, vectors=False)
+    assert nbytes(libraries.LEAST_ORDER - 1) == 0
+    assert nbytes(libraries.LEAST_ORDER) > 0
     simulated.simulator.restart(cusolver=110000, solver_info=1)
     libraries._library.cache_clear()
     found = ss.svdvals(np.diag(np.arange(ORDER, 0.0, -1)), device="cuda")
@@ -258,7 +281,9 @@ def test_cusolver_is_asked_once_for_its_memory(simulated: Any) -> None:
     asked = simulated.simulator.counts()["calls"]
     needed.append(libraries.eigenvalue_nbytes(0, ORDER, opened))
     assert simulated.simulator.counts()["calls"] == asked > 0
-    assert needed == [simulated.cusolver_bytes(0, simulated.__file__, ORDER)] * 2
+    assert needed == [simulated.cusolver_bytes(0, simulated.__file__, ORDER, vectors=False)] * 2
+    vectors = libraries.eigenvalue_nbytes(0, ORDER, opened, vectors=True)
+    assert vectors >= needed[0] + 8 * ORDER**2
 
 
 @pytest.mark.parametrize("failure", [2, 719])
@@ -273,7 +298,15 @@ def test_any_call_may_fail_and_nothing_is_left(failure: int, simulated: Any) -> 
         values: Array = simulated.cusolver_eigenvalues(square, index=0, path=simulated.__file__)
         return values
 
-    works: list[tuple[Callable[[], Array], str]] = [(gram, "cublas"), (eigenvalues, "cusolver")]
+    def eigenvectors() -> Array:
+        _, vectors = simulated.cusolver_eigenpairs(square, 3, index=0, path=simulated.__file__)
+        return np.asarray(vectors)
+
+    works: list[tuple[Callable[[], Array], str]] = [
+        (gram, "cublas"),
+        (eigenvalues, "cusolver"),
+        (eigenvectors, "cusolver"),
+    ]
     for work, name in works:
         simulated.simulator.restart()
         expected = work()

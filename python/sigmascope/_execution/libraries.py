@@ -13,7 +13,7 @@ from sigmascope.errors import DeviceError
 EXTRA = "pip install 'sigmascope[cuda]'"
 
 LEAST_ORDER = 1024
-"""Least order of a matrix whose eigenvalues a device computes."""
+"""Least order of a matrix whose eigenvalues, or eigenvectors, a device computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +48,17 @@ class Libraries:
     cublas: Library
     cusolver: Library
 
-    def notes(self, order: int | None = None) -> tuple[str, ...]:
+    def notes(self, order: int, what: str = "eigenvalues") -> tuple[str, ...]:
         """Return notes of a result: what formed its Gram matrix, and what found the eigenvalues.
 
-        `order`: of the matrix whose eigenvalues were found, if they were; a small one is the
-        processor's.
+        `order`: of the matrix, of which a small one is the processor's; `what` was found of it.
         """
         kernel = "" if self.cublas.path else ": a slower kernel"
         formed = f"{self.cublas}{kernel} formed the Gram matrix"
-        if order is None or order < LEAST_ORDER:
+        if order < LEAST_ORDER:
             return (formed,)
         processor = "" if self.cusolver.path else ": the processor"
-        return formed, f"{self.cusolver}{processor} computed the eigenvalues"
+        return formed, f"{self.cusolver}{processor} computed the {what}"
 
 
 def libraries() -> Libraries:
@@ -89,16 +88,18 @@ def gram_nbytes(rows: int, n: int, opened: Libraries | None) -> int:
     return max(int(_module().gram_bytes(rows, n, by_cublas=way)) for way in ways)
 
 
-def eigenvalue_nbytes(index: int, n: int, opened: Libraries) -> int:
-    """Return the same for its eigenvalues; 0 where the processor computes them."""
+def eigenvalue_nbytes(index: int, n: int, opened: Libraries, *, vectors: bool = False) -> int:
+    """Return the same for its eigenvalues, or eigenvectors; 0 where the processor computes them."""
     path = opened.cusolver.path
-    return _cusolver_nbytes(_module(), index, path, n) if path and n >= LEAST_ORDER else 0
+    if not path or n < LEAST_ORDER:
+        return 0
+    return _cusolver_nbytes(_module(), index, path, n, vectors)
 
 
 @cache
-def _cusolver_nbytes(module: ModuleType, index: int, path: str, n: int) -> int:
+def _cusolver_nbytes(module: ModuleType, index: int, path: str, n: int, vectors: bool) -> int:
     """Ask cuSOLVER, which needs a handle on the device, once for each order."""
-    return int(module.cusolver_bytes(index, path, n))
+    return int(module.cusolver_bytes(index, path, n, vectors=vectors))
 
 
 def _module() -> ModuleType:

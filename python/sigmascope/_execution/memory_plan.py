@@ -238,11 +238,13 @@ def with_device_gram(
     opened: Libraries | None = None,
     *,
     eigenvalues: bool = False,
+    eigenvectors: bool = False,
 ) -> NeedOf:
     """Add the memory that forming a Gram matrix on a CUDA device takes in addition to it.
 
     Without `opened`, the libraries of the call, the most that any of them may take.
-    `eigenvalues`: the device computes those of the matrix too.
+    `eigenvalues`, `eigenvectors`: the device computes those of the matrix too. A need of
+    eigenvectors has room for two more squares already, as they take on the processor.
     """
     index = options.device.index
     if index is None:
@@ -250,6 +252,9 @@ def with_device_gram(
     taken = gram_nbytes(max(a.shape), min(a.shape), opened)
     if eigenvalues and opened is not None:
         taken = max(taken, eigenvalue_nbytes(index, min(a.shape), opened))
+    if eigenvectors and opened is not None:
+        whole = eigenvalue_nbytes(index, min(a.shape), opened, vectors=True)
+        taken = max(taken, whole - 16 * min(a.shape) ** 2)
     return lambda layout: need(layout).plus(taken)
 
 

@@ -53,7 +53,8 @@ def svds_by_gram(
     what = f"the Gram matrix of {arguments.of_shape(a.shape)}"
     complete = fits_gram(a, k, options, complete=True)
     opened = libraries_of(options.device.index)
-    need = with_device_gram(partial(gram_need, k=k, complete=complete), a, options, opened)
+    on_host = partial(gram_need, k=k, complete=complete)
+    need = with_device_gram(on_host, a, options, opened, eigenvectors=True)
     plan = MemoryPlan.fit(a, options, need, what)
     result = options.device.solvers.gram_top(
         distributed.operand(a, options),
@@ -69,7 +70,7 @@ def svds_by_gram(
     s = result["s"]
     notes = options.device.notes
     if opened is not None and not result["complete"]:
-        notes += opened.notes()
+        notes += opened.notes(n, "eigenvectors")
     if result["complete"]:
         notes += ("A itself was decomposed in place of its Gram matrix",)
     elif unresolved := int(np.sum(s < (floor := np.sqrt(2 * error)) * s[0])):

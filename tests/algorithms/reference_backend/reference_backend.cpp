@@ -137,6 +137,15 @@ struct PlainOperator {
     ++count;
     return inner(device, a, a);
   }
+  std::vector<double> gram_eigenvalues() {
+    Small g = gram();
+    return device.eigvalsh(g, GramProducts::full);
+  }
+  EigenPairs gram_eigenpairs(std::int64_t k) {
+    EigenPairs pairs = eigh(gram());
+    pairs.values.resize(as_size(k)), pairs.vectors.keep_columns(k);
+    return pairs;
+  }
   Gram fast_gram() { return Gram{gram()}; }
 };
 

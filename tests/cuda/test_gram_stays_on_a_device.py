@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Large Gram matrices on the simulated device: diagonalised where they were formed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sigmascope as ss
+from sigmascope._execution import libraries
+from sigmascope.errors import ConvergenceWarning
+
+pytestmark = pytest.mark.unsanitized
+
+ORDER = libraries.LEAST_ORDER + 6
+TALL = ORDER + 90
+K = 4
+
+
+@pytest.fixture(autouse=True)
+def simulated(simulated: ModuleType) -> Iterator[ModuleType]:
+    """Let the package see the simulated devices, and find the libraries anew."""
+    libraries._library.cache_clear()
+    yield simulated
+    libraries._library.cache_clear()
+    assert simulated.simulator.violation() == ""
+
+
+@pytest.fixture(scope="module")
+def decaying() -> tuple[NDArray[Any], NDArray[Any]]:
+    """A matrix with singular values 1 / (1 + i), and these."""
+    rng = np.random.default_rng(1)
+    s = 1 / (1 + np.arange(float(ORDER)))
+    U, V = (np.linalg.qr(rng.standard_normal((rows, ORDER)))[0] for rows in (TALL, ORDER))
+    return (U * s) @ V.T, s
+
+
+def copied(simulated: Any) -> tuple[int, int]:
+    counts = simulated.simulator.counts()
+    return counts["bytes_to_device"], counts["bytes_to_host"]
+
+
+def test_only_values_of_a_gram_matrix_are_copied(simulated: Any) -> None:
+    """Of ORDER^2 numbers of it, three for each eigenvalue; of the survey, those of each row."""
+    A = np.random.default_rng(2).standard_normal((TALL, ORDER))
+    simulated.simulator.restart()
+    found = ss.svdvals(A, device="cuda")
+    to_device, to_host = copied(simulated)
+    assert to_device < A.nbytes + 8 * ORDER**2 // 8
+    assert to_host < 8 * (3 * ORDER + 8 * TALL)
+    expected = np.linalg.svd(A, compute_uv=False)
+    assert np.all(np.abs(found.values - expected) <= found.errors)
+
+
+def test_eigenvectors_by_cusolver(simulated: Any, decaying: tuple[Any, Any]) -> None:
+    """The triplets are within their bounds of a known spectrum, and of those of the processor."""
+    A, s = decaying
+    simulated.simulator.restart()
+    found = ss.svds(A, K, method="gram", device="cuda")
+    to_device, to_host = copied(simulated)
+    assert to_device < A.nbytes + 8 * ORDER**2 // 8
+    assert to_host < 8 * (3 * ORDER + (2 * K + 16) * (TALL + ORDER))
+    assert found.method == "Gram matrix"
+    assert found.notes[-2:] == (
+        "cuBLAS 13.1.0 formed the Gram matrix",
+        "cuSOLVER 12.0.4 computed the eigenvectors",
+    )
+    assert found.converged
+    assert np.all(np.abs(found.s - s[:K]) <= found.errors)
+    assert found.errors.max() < 1e-6
+    defects = np.linalg.norm(A @ found.Vt.T - found.U * found.s, axis=0)
+    assert np.all(defects <= found.residuals + 1e-14)
+    host = ss.svds(A, K, method="gram")
+    assert np.all(np.abs(found.s - host.s) <= found.errors + host.errors)
+    np.testing.assert_allclose(np.abs(np.sum(found.Vt * host.Vt, axis=1)), 1, atol=1e-10)
+
+
+def test_vectors_of_other_values_are_noticed(simulated: Any, decaying: tuple[Any, Any]) -> None:
+    """Eigenvectors have small residuals, whichever they are; the bounds hold all the same."""
+    A, s = decaying
+    simulated.simulator.restart(solver_lost=1)
+    with pytest.warns(ConvergenceWarning):
+        found = ss.svds(A, K, method="gram", device="cuda", memory_limit="100MiB")
+    assert not found.converged
+    assert np.all(np.abs(found.s - s[:K]) <= found.errors)
+
+
+def test_no_order_of_threads_or_streams_changes_a_bit(
+    simulated: Any, decaying: tuple[Any, Any]
+) -> None:
+    A, _ = decaying
+    found = []
+    for seed, timing in enumerate(("eager", "late")):
+        simulated.simulator.restart(timing=timing, seed=seed)
+        found.append(ss.svdvals(A, device="cuda").values)
+    np.testing.assert_array_equal(*found)
