@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.device_arrays import Interface, Versioned
 from tests.support.stored_types import TYPES
 
 import sigmascope as ss
@@ -88,6 +89,51 @@ def test_a_block_of_a_linear_sketch() -> None:
         for on in ({}, {"device": "cuda:0"})
     )
     assert_same_sums(device, host)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("exponent", [0, -300, 300])
+def test_outer_products(columns: int, exponent: int, simulated: ModuleType) -> None:
+    """Of factors on the host, of one on the device, and of both: the processor's sums."""
+    rng = np.random.default_rng(4)
+    u = np.ldexp(rng.standard_normal((SHAPE[0], columns)), exponent)
+    v = rng.standard_normal((SHAPE[1], columns)).astype(np.float32)
+    host = ss.LinearSketch(SHAPE, 5).update_outer(u, v)
+    there = [Versioned(simulated, u), Interface(simulated, v)]
+    for left, right, on in (
+        (u, v, {"device": "cuda"}),
+        (there[0], v, {}),
+        (u, there[1], {"device": "cuda:0"}),
+        (*there, {}),
+    ):
+        before = simulated.simulator.counts()["launches"]
+        found = ss.LinearSketch(SHAPE, 5).update_outer(left, right, **on)
+        assert_same_sums(found, host)
+        assert simulated.simulator.counts()["launches"] > before
+    if columns == 1:
+        found = ss.LinearSketch(SHAPE, 5).update_outer(u[:, 0], v[:, 0], device="cuda")
+        assert_same_sums(found, host)
+    assert simulated.simulator.violation() == ""
+
+
+def test_an_outer_product_that_is_refused_changes_nothing(simulated: ModuleType) -> None:
+    u, v = np.ones((SHAPE[0], 2)), np.ones((SHAPE[1], 2))
+    sketch = ss.LinearSketch(SHAPE, 5)
+    with pytest.raises(ValueError, match=r"u \(150, 2\) and v \(70, 1\) have no product"):
+        sketch.update_outer(u, v[:, :1], device="cuda")
+    with pytest.raises(DeviceError, match="'cuda:3' is not available"):
+        sketch.update_outer(u, v, device="cuda:3")
+    u[7, 1] = np.inf
+    there = Versioned(simulated, u)
+    with pytest.raises(
+        NonFiniteError, match=r"0 NaN and 1 infinite entries, the first at \(7, 1\)"
+    ):
+        sketch.update_outer(there, v)
+    simulated.simulator.restart(memory=64 << 20)
+    u[7, 1] = 1
+    with pytest.raises(MemoryLimitError, match=r"an update by 150 x 2 needs .* on cuda:0"):
+        sketch.update_outer(u, v, device="cuda")
+    assert_same_sums(sketch, ss.LinearSketch(SHAPE, 5))
 
 
 @accumulators

@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sigmascope._host.native import _core
+from sigmascope.matrices.arrays import check_unmasked, real_array
 from sigmascope.matrices.matrix import Matrix, multiply
 from sigmascope.matrices.sources import matrix
 
+from .factors import Factor
 from .native_calls import NativeCalls
 
 Array = NDArray[np.float64]
@@ -91,12 +93,12 @@ class TestMatrices:
         core = _inner(self.phi[rows], images[:, self.width :])
         return self._images(images, adjoints, core, row, column)
 
-    def of_outer(self, U: Array, V: Array) -> Images:
+    def of_outer(self, U: Factor, V: Factor) -> Images:
         """Return the images of U V^T, for U (m, p) and V (n, p)."""
-        small, adjoint = _inner(V, self._right), _inner(U, self._outer)  # p x ...
-        images = multiply(matrix(U), small)
-        core = _inner(_inner(U, self.phi), small[:, self.width :])
-        return self._images(images, multiply(matrix(V), adjoint), core, 0, 0)
+        small, adjoint = V.product(self._right, "adjoint"), U.product(self._outer, "adjoint")
+        images = U.product(small, "multiply")
+        core = _inner(U.product(self.phi, "adjoint"), small[:, self.width :])
+        return self._images(images, V.product(adjoint, "multiply"), core, 0, 0)
 
     def of_entries(self, i: NDArray[Any], j: NDArray[Any], values: Array) -> Images:
         """Return the images of a matrix with values[t] at (i[t], j[t]); at least one entry."""
@@ -116,6 +118,25 @@ class TestMatrices:
         """Return the arguments of the constructor; the random numbers follow from the seed."""
         names = ("shape", "width", "core", "probes", "seed")
         return {name: getattr(self, name) for name in names}
+
+
+def entries(
+    i: ArrayLike, j: ArrayLike, values: ArrayLike, shape: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[Any], Array]:
+    """Return places and values of entries as arrays, which must lie in a matrix of this shape."""
+    check_unmasked((i, j))
+    rows, cols, numbers = np.asarray(i), np.asarray(j), real_array(values)
+    if not rows.shape == cols.shape == numbers.shape or numbers.ndim != 1:
+        raise ValueError(f"i {rows.shape}, j {cols.shape}, values {numbers.shape} do not match")
+    if len(numbers) == 0:
+        return rows, cols, numbers
+    for name, places, extent in (("i", rows, shape[0]), ("j", cols, shape[1])):
+        if places.dtype.kind not in "iu":
+            raise TypeError(f"{name} are integers, not {places.dtype}")
+        if places.min() < 0 or places.max() >= extent:
+            seen = f"{places.min()} to {places.max()}"
+            raise ValueError(f"{name} is {seen}, the sketch has the shape {shape}")
+    return rows, cols, numbers
 
 
 def _inner(x: Array, y: Array) -> Array:

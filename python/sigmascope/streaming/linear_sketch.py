@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import product_need
-from sigmascope.matrices.arrays import check_unmasked, real_array
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import in_units, scaled
@@ -20,7 +19,8 @@ from sigmascope.spectra.units import in_units, scaled
 from .accumulator import Accumulator
 from .chances import chi_square_mean
 from .exact_sum import ExactSum
-from .linear_images import Array, Images, TestMatrices
+from .factors import in_factors, outer
+from .linear_images import Array, Images, TestMatrices, entries
 from .native_calls import native_calls, require_finite, surveyed
 
 _STEP = 16  # exponents of units are multiples of it, as ExactSum requires
@@ -142,8 +142,18 @@ class LinearSketch(Accumulator):
         a, _, unit = surveyed(a, "numbers of the update", calls, step=_STEP)
         return self._add(self._test.of_block(a, i, j, calls), unit)
 
-    def update_outer(self, u: ArrayLike, v: ArrayLike) -> Self:
+    def update_outer(
+        self, u: Any, v: Any, *, num_threads: int | None = None, device: str | None = None
+    ) -> Self:
         """Add u v^T: vectors (m,) and (n,), or matrices (m, p) and (n, p).
+
+        Parameters
+        ----------
+        u, v : array or tensor
+            On the host, or on a GPU in a format that :func:`matrix` takes.
+        num_threads : int, optional
+        device : str, optional
+            "cpu", or "cuda" or "cuda:1", which multiplies; by default where `u` or `v` lies.
 
         Raises
         ------
@@ -151,19 +161,15 @@ class LinearSketch(Accumulator):
             If the shapes do not fit.
         NonFiniteError
             If they hold NaN or infinity; the sketch is then unchanged.
+        DeviceError, MemoryLimitError
+            If there is no such device, or it has no memory for the products.
         """
-        U, V = real_array(u), real_array(v)
-        if U.ndim == V.ndim == 1:
-            U, V = U[:, None], V[:, None]
-        if not U.ndim == V.ndim == 2 or U.shape[1] != V.shape[1]:
-            raise ValueError(f"u {np.shape(u)} and v {np.shape(v)} have no product u v^T")
-        if (len(U), len(V)) != self.shape:
-            raise ValueError(f"u v^T is {len(U)} x {len(V)}, the sketch has {self.shape}")
-        require_finite(U, V)
+        U, V = outer(u, v, self.shape)
         if U.size == 0:
             return self
-        (U, left), (V, right) = in_units(U, _STEP), in_units(V, _STEP)
-        return self._add(self._test.of_outer(U, V), left + right)
+        need = partial(product_need, columns=self.width + max(self.core, self.probes))
+        update = in_factors(U, V, need, _STEP, num_threads=num_threads, device=device)
+        return self._add(self._test.of_outer(update.left, update.right), update.unit)
 
     def add_entries(self, i: ArrayLike, j: ArrayLike, values: ArrayLike) -> Self:
         """Add values[t] to entry (i[t], j[t]) for every t; places may repeat.
@@ -177,18 +183,9 @@ class LinearSketch(Accumulator):
         NonFiniteError
             If a value is NaN or infinite; the sketch is then unchanged.
         """
-        check_unmasked((i, j))
-        rows, cols, numbers = np.asarray(i), np.asarray(j), real_array(values)
-        if not rows.shape == cols.shape == numbers.shape or numbers.ndim != 1:
-            raise ValueError(f"i {rows.shape}, j {cols.shape}, values {numbers.shape} do not match")
+        rows, cols, numbers = entries(i, j, values, self.shape)
         if len(numbers) == 0:
             return self
-        for name, places, extent in (("i", rows, self.shape[0]), ("j", cols, self.shape[1])):
-            if places.dtype.kind not in "iu":
-                raise TypeError(f"{name} are integers, not {places.dtype}")
-            if places.min() < 0 or places.max() >= extent:
-                seen = f"{places.min()} to {places.max()}"
-                raise ValueError(f"{name} is {seen}, the sketch has the shape {self.shape}")
         require_finite(numbers)
         numbers, unit = in_units(numbers, _STEP)
         return self._add(self._test.of_entries(rows, cols, numbers), unit)

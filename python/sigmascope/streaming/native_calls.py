@@ -13,10 +13,11 @@ from sigmascope._execution.devices import Solvers
 from sigmascope._execution.memory_plan import NeedOf, device_nbytes
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
+from sigmascope._host.results import SurveyResult
 from sigmascope._host.threads import resolve_threads
 from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.spectra.units import scaled
+from sigmascope.spectra.units import exponent_of, scaled
 
 
 class NativeCalls(NamedTuple):
@@ -71,12 +72,26 @@ def surveyed(a: Matrix, what: str, calls: NativeCalls, step: int = 8) -> tuple[M
 
     The unit is a multiple of `step`, and 0 unless squares would leave the range of float64.
     """
+    seen = _seen(a, what, calls)
+    unit = int(seen["unit"]) // step * step
+    fro2 = scaled(float(seen["fro2"]), 2 * (int(seen["unit"]) - unit))
+    return (a * 2.0**-unit if unit else a), fro2, unit
+
+
+def in_own_units(a: Matrix, what: str, calls: NativeCalls, step: int) -> tuple[Matrix, int]:
+    """Return a 2^-unit, whose largest entry is of the order of 1, and unit, a multiple of `step`.
+
+    NonFiniteError if an entry is not finite.
+    """
+    unit = exponent_of(float(_seen(a, what, calls)["largest"])) // step * step
+    return (a * 2.0**-unit if unit else a), unit
+
+
+def _seen(a: Matrix, what: str, calls: NativeCalls) -> SurveyResult:
     seen = calls.module.survey(a._native, **calls.options)
     if seen["nan"] or seen["inf"]:
         raise NonFiniteError(
             f"the {what} hold {seen['nan']} NaN and {seen['inf']} infinite entries, "
             f"the first at {seen['first_nonfinite']}"
         )
-    unit = int(seen["unit"]) // step * step
-    fro2 = scaled(float(seen["fro2"]), 2 * (int(seen["unit"]) - unit))
-    return (a * 2.0**-unit if unit else a), fro2, unit
+    return seen
