@@ -46,7 +46,7 @@ def copied(simulated: Any) -> tuple[int, int]:
 
 
 def test_only_values_of_a_gram_matrix_are_copied(simulated: Any) -> None:
-    """Of ORDER^2 numbers of it, three for each eigenvalue; of the survey, those of each row."""
+    """Three numbers for each eigenvalue are copied, and those of each row from the survey."""
     A = np.random.default_rng(2).standard_normal((TALL, ORDER))
     simulated.simulator.restart()
     found = ss.svdvals(A, device="cuda")

@@ -94,7 +94,7 @@ def test_a_block_of_a_linear_sketch() -> None:
 @pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("exponent", [0, -300, 300])
 def test_outer_products(columns: int, exponent: int, simulated: ModuleType) -> None:
-    """Of factors on the host, of one on the device, and of both: the processor's sums."""
+    """Factors on the host, one on the device, or both give the processor's sums."""
     rng = np.random.default_rng(4)
     u = np.ldexp(rng.standard_normal((SHAPE[0], columns)), exponent)
     v = rng.standard_normal((SHAPE[1], columns)).astype(np.float32)

@@ -203,7 +203,7 @@ def scaled(codes: Array, scale: Array) -> ss.Matrix:
 
 
 def test_scales_of_few_bits_are_multiplied_by_tensor_cores(cuda_module: ModuleType) -> None:
-    """Of fp8, scales that are bf16 numbers; their products have 12 bits, which two parts hold."""
+    """Numbers of fp8 times scales in bf16 have 12 bits, which two parts hold."""
     rng = np.random.default_rng(14)
     x = rng.standard_normal((64, 20)).astype(np.float32)
     codes = rng.standard_normal((90, 64)).astype(ml_dtypes.float8_e4m3fn)
