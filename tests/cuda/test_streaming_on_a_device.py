@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.support.device_arrays import Interface, Versioned
+from tests.support.device_arrays import Interface, Versioned, library
 from tests.support.stored_types import TYPES
 
 import sigmascope as ss
@@ -114,6 +115,23 @@ def test_outer_products(columns: int, exponent: int, simulated: ModuleType) -> N
         found = ss.LinearSketch(SHAPE, 5).update_outer(u[:, 0], v[:, 0], device="cuda")
         assert_same_sums(found, host)
     assert simulated.simulator.violation() == ""
+
+
+@pytest.mark.parametrize("name", ["cupy", "torch"])
+def test_entries_on_a_device_are_copied(
+    name: str, simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = library(name, simulated)
+    monkeypatch.setitem(sys.modules, name, made)
+    rng = np.random.default_rng(5)
+    rows, columns = (rng.integers(0, extent, 40) for extent in SHAPE)
+    values = rng.standard_normal(40).astype(np.float32)
+    host = ss.LinearSketch(SHAPE, 5).add_entries(rows, columns, values)
+    there = (made.ndarray(simulated, x) for x in (rows, columns, values))
+    assert_same_sums(ss.LinearSketch(SHAPE, 5).add_entries(*there), host)
+    monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(TypeError, match="Versioned on a GPU is not copied from there"):
+        ss.LinearSketch(SHAPE, 5).add_entries(rows, columns, Versioned(simulated, values))
 
 
 def test_an_outer_product_that_is_refused_changes_nothing(simulated: ModuleType) -> None:

@@ -189,6 +189,21 @@ def library(name: str, module: ModuleType) -> Any:
         def data_ptr(self) -> int:
             return self.address
 
+        def get(self) -> NDArray[Any]:
+            return self.read()
+
+        def is_floating_point(self) -> bool:
+            return self.dtype.kind == "f"
+
+        def double(self) -> Made:
+            return Made(module, self.read().astype(np.float64))
+
+        def detach(self) -> Made:
+            return self
+
+        def cpu(self) -> Any:
+            return SimpleNamespace(numpy=self.read)
+
     Made.__module__ = name
     made: Any = ModuleType(name)
     made.ndarray, made.used, made.unused, made.released, made.full = Made, 0, 0, 0, False

@@ -11,6 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class ArrayLibrary(Protocol):
     """A library that makes arrays on CUDA devices, and keeps memory there that it does not use."""
@@ -31,6 +34,9 @@ class ArrayLibrary(Protocol):
 
     def address(self, array: Any) -> int:
         """Return the place of an array of its own in the memory of the device."""
+
+    def on_host(self, array: Any) -> NDArray[Any]:
+        """Return a copy of an array of its own in memory of the host."""
 
     def reserved(self, index: int) -> int:
         """Return the bytes of a device that it keeps, for its arrays and for later ones."""
@@ -59,6 +65,9 @@ class _CuPy:
 
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
+
+    def on_host(self, array: Any) -> NDArray[Any]:
+        return np.asarray(array.get())
 
     def reserved(self, index: int) -> int:
         with self.on(index):
@@ -89,6 +98,10 @@ class _Torch:
 
     def address(self, array: Any) -> int:
         return int(array.data_ptr())
+
+    def on_host(self, array: Any) -> NDArray[Any]:
+        exact = array.double() if array.is_floating_point() else array  # NumPy has no bfloat16
+        return np.asarray(exact.detach().cpu().numpy())
 
     def reserved(self, index: int) -> int:
         return int(self.module.cuda.memory_reserved(index))

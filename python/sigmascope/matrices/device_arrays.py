@@ -39,6 +39,23 @@ def lies_on_device(source: Any) -> bool:
     return hasattr(source, "__cuda_array_interface__")
 
 
+def on_host(source: Any) -> Any:
+    """Return a copy of an array on a CUDA device in memory of the host; any other as it is.
+
+    Raises
+    ------
+    TypeError
+        If the array on a device is of another library than CuPy and torch.
+    """
+    if not lies_on_device(source):
+        return source
+    library = library_of(source)
+    if library is None:
+        kind = type(source).__name__
+        raise TypeError(f"a {kind} on a GPU is not copied from there; arrays of CuPy and torch are")
+    return library.on_host(source)
+
+
 def detached(source: Any) -> Any:
     """Return a tensor without its history of gradients, which no library exports."""
     return source.detach() if getattr(source, "requires_grad", False) else source

@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sigmascope._host.native import _core
 from sigmascope.matrices.arrays import check_unmasked, real_array
+from sigmascope.matrices.device_arrays import on_host
 from sigmascope.matrices.matrix import Matrix, multiply
 from sigmascope.matrices.sources import matrix
 
@@ -121,9 +122,13 @@ class TestMatrices:
 
 
 def entries(
-    i: ArrayLike, j: ArrayLike, values: ArrayLike, shape: tuple[int, int]
+    i: Any, j: Any, values: Any, shape: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[Any], Array]:
-    """Return places and values of entries as arrays, which must lie in a matrix of this shape."""
+    """Return places and values of entries as arrays, which must lie in a matrix of this shape.
+
+    Those on a GPU are copied to the host.
+    """
+    i, j, values = (on_host(x) for x in (i, j, values))
     check_unmasked((i, j))
     rows, cols, numbers = np.asarray(i), np.asarray(j), real_array(values)
     if not rows.shape == cols.shape == numbers.shape or numbers.ndim != 1:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import product_need
@@ -171,8 +170,10 @@ class LinearSketch(Accumulator):
         update = in_factors(U, V, need, _STEP, num_threads=num_threads, device=device)
         return self._add(self._test.of_outer(update.left, update.right), update.unit)
 
-    def add_entries(self, i: ArrayLike, j: ArrayLike, values: ArrayLike) -> Self:
+    def add_entries(self, i: Any, j: Any, values: Any) -> Self:
         """Add values[t] to entry (i[t], j[t]) for every t; places may repeat.
+
+        Arrays of CuPy and torch on a GPU are copied to the host.
 
         Raises
         ------
