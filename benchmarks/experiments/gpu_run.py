@@ -13,6 +13,7 @@ are not installed. `--rehearse`: small sizes, for the simulated device.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import statistics
@@ -101,17 +102,18 @@ def bits(_: bool) -> Part:
 
 
 def rounding(rehearse: bool) -> Part:
-    """Products of bfloat16 numbers by tensor cores: their error, and by how much they are small."""
+    """Products by tensor cores, of one part and of two: their error and their bias."""
     rng = np.random.default_rng(1)
     found: Part = {}
-    for depth in (1024, 8192) if rehearse else (1024, 8192, 28672, 131072):
-        A = rng.standard_normal((48, depth)).astype(numpy_dtype("bfloat16"))
+    depths = (1024, 8192) if rehearse else (1024, 8192, 28672, 131072)
+    for depth, kind in itertools.product(depths, ("bfloat16", "float16")):
+        A = rng.standard_normal((48, depth)).astype(numpy_dtype(kind))
         x = rng.standard_normal((depth, 16)).astype(np.float32)
         exact = A.astype(np.float64) @ x.astype(np.float64)
         a = ss.matrix(A)._native
         made = module().product(a, "multiply", x, transposed=False, f64=False, device=0, **RUN)
         norm2 = float(np.vdot(exact, exact))
-        found[str(depth)] = {
+        found[f"{depth} {kind}"] = {
             "error": float(np.linalg.norm(made - exact)) / norm2**0.5,
             "bias": float(np.vdot(made, exact)) / norm2 - 1,
         }

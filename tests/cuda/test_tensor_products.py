@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
+from sigmascope._execution import rounding
 
 pytestmark = pytest.mark.unsanitized
 
@@ -195,6 +196,15 @@ def test_every_number_of_float16_is_multiplied_exactly(cuda_module: ModuleType) 
     A = numbers[np.isfinite(numbers)].reshape(-1, 64)
     eye = np.eye(64, dtype=np.float32)
     np.testing.assert_array_equal(product(cuda_module, A, "multiply", eye), A.astype(np.float32))
+
+
+def test_densities_of_what_has_two_parts_are_split() -> None:
+    """Tensor cores multiply split blocks by float16 and bfloat16; float32 is for CUDA cores."""
+    kinds = {np.float16: "split", ml_dtypes.bfloat16: "split", np.float32: "float32"}
+    for dtype, expected in kinds.items():
+        a = ss.matrix(np.zeros((512, 512), dtype))
+        assert rounding.coarsest(rounding.DENSITIES, a, on_cuda=True) == expected
+        assert rounding.coarsest(rounding.SEARCHES, a, on_cuda=True) == "mixed"
 
 
 def scaled(codes: Array, scale: Array) -> ss.Matrix:
