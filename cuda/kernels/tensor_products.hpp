@@ -19,6 +19,7 @@ namespace sigmascope::device {
 
 // Terms of a group of chains: the unit of K that blocks of threads share out.
 inline constexpr std::int64_t tensor_group = 1024;
+
 // z (rows x cols, row-major) = L x, with L (rows x depth) in bf16. Element (i, k) of L is at l + i
 // * step + k, or at l + k * step + i if L is the transpose of the stored panel. All lines of the
 // stored panel start at a multiple of 16 bytes and are filled up to one with numbers that are
