@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 import sigmascope as ss
 from sigmascope._execution import libraries
-from sigmascope.errors import ConvergenceWarning
+from sigmascope.errors import ConvergenceWarning, MemoryLimitError
 
 pytestmark = pytest.mark.unsanitized
 
@@ -99,3 +100,18 @@ def test_no_order_of_threads_or_streams_changes_a_bit(
         simulated.simulator.restart(timing=timing, seed=seed)
         found.append(ss.svdvals(A, device="cuda").values)
     np.testing.assert_array_equal(*found)
+
+
+def test_the_memory_plan_counts_eigenvectors(simulated: Any, decaying: tuple[Any, Any]) -> None:
+    """A device that has what the plan asks for is enough; one that has less is refused."""
+    A, s = decaying
+    simulated.simulator.restart(memory=64 << 20)
+    with pytest.raises(MemoryLimitError, match=r"the Gram matrix of .* needs \d+ MiB") as error:
+        ss.svds(A, K, method="gram", device="cuda")
+    assert simulated.simulator.counts()["launches"] == 0
+    needed = int(re.findall(r"needs (\d+) MiB", str(error.value))[0])
+    assert needed > (3 * 8 * ORDER**2 >> 20)  # the matrix, and what cuSOLVER takes for vectors
+    simulated.simulator.restart(memory=int(needed / 0.9 + 2) << 20)
+    found = ss.svds(A, K, method="gram", device="cuda")
+    assert found.notes[-1].endswith("computed the eigenvectors")
+    assert np.all(np.abs(found.s - s[:K]) <= found.errors)
