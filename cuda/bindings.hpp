@@ -48,6 +48,7 @@ void register_linalg(py::module_& module);
 void register_arrays(py::module_& module);
 void register_elements(py::module_& module);
 void register_products(py::module_& module);
+void register_batches(py::module_& module);
 void register_libraries(py::module_& module);
 void register_verbs(py::module_& module);
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/blocks/lapack.hpp"
+#include "kernels/bytes.hpp"
 #include "kernels/verbs.hpp"
 #include "matrix/sizes.hpp"
 
@@ -52,7 +53,7 @@ CudaBackend<T>::CudaBackend(CpuOptions host, const DeviceOptions& device)
 template <class T>
 DeviceBlock<T> CudaBackend<T>::zeros(std::int64_t rows, std::int64_t cols) {
   Block x = device_.template block<T>(rows, cols);
-  check(cudaMemsetAsync(x.data(), 0, x.bytes(), device_.compute.handle()), "cudaMemsetAsync");
+  check(set_bytes(x.data(), 0, x.bytes(), device_.compute.handle()), "cudaMemsetAsync");
   return x;
 }
 
@@ -73,9 +74,8 @@ void CudaBackend<T>::download(const Block& x, T* to) {
 template <class T>
 void CudaBackend<T>::copy(const Block& x, T* to) {
   if (x.size() == 0) return;
-  check(
-      cudaMemcpyAsync(to, x.data(), x.bytes(), cudaMemcpyDeviceToDevice, device_.compute.handle()),
-      "cudaMemcpyAsync to an array");
+  check(copy_bytes(to, x.data(), x.bytes(), cudaMemcpyDeviceToDevice, device_.compute.handle()),
+        "cudaMemcpyAsync to an array");
   device_.compute.wait();
 }
 

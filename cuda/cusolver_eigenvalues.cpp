@@ -8,6 +8,7 @@
 
 #include "copied_columns.hpp"
 #include "found_devices.hpp"
+#include "kernels/bytes.hpp"
 #include "kernels/symmetric_sums.hpp"
 #include "libraries.hpp"
 #include "matrix/sizes.hpp"
@@ -120,8 +121,8 @@ std::vector<double> decomposed(DeviceContext& device, const std::string& path,
   const auto found = device.block<double>(n, 1);
   const auto info = device.block<int>(1, 1);
   const SettledAtTheEnd settled(device);
-  check(cudaMemsetAsync(info.data(), 0xff, info.bytes(), device.compute.handle()),
-        "cudaMemsetAsync");
+  check(set_bytes(info.data(), 0xff, info.bytes(), device.compute.handle()), "cudaMemsetAsync");
+  device.compute.direct();
   solver.start(a, found.data(), workspace, on_host, info.data());
   int failed = 0;
   std::memcpy(&failed, device.staging.received(info.data(), sizeof failed, device.compute),

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The language of kernels: under a CUDA compiler CUDA's own, else the simulator's.
 //
-// Shared memory is always dynamic and comes from shared_memory(). Kernels start by launch(). PTX is
-// in the wrappers below alone, each with a counterpart in the simulator.
+// Shared memory is always dynamic and comes from shared_memory(). Kernels start by launch(), those
+// that a batch starts for several matrices by that of calls.cuh. PTX is in the wrappers below
+// alone, each with a counterpart in the simulator.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "operations.hpp"
 #include "runtime.hpp"
 
 #if defined(__CUDACC__)
@@ -17,12 +19,6 @@
 #endif
 
 namespace sigmascope::device {
-
-struct Grid {
-  unsigned blocks;
-  unsigned threads;
-  std::size_t shared_bytes = 0;
-};
 
 using MmaSums = float[4];
 using MmaLeft = std::uint32_t[4];
@@ -37,11 +33,12 @@ __device__ inline T* shared_memory() {
   return reinterpret_cast<T*>(shared_bytes);
 }
 
-template <class... Parameters, class... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,
-                   Arguments... arguments) {
-  kernel<<<grid.blocks, grid.threads, grid.shared_bytes, stream>>>(
-      static_cast<Parameters>(arguments)...);
+// Starts `count` grids in one launch.
+template <class... Parameters, class... Given>
+cudaError_t launch_grids(void (*kernel)(Parameters...), const Grid& grid, unsigned count,
+                         cudaStream_t stream, Given... given) {
+  kernel<<<dim3(grid.blocks, count), grid.threads, grid.shared_bytes, stream>>>(
+      static_cast<Parameters>(given)...);
   return cudaGetLastError();
 }
 
@@ -97,11 +94,11 @@ T* shared_memory() {
   return static_cast<T*>(simulator::shared_memory());
 }
 
-template <class... Parameters, class... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,
-                   Arguments... arguments) {
-  return simulator::launch_kernel(stream, {grid.blocks, grid.threads, grid.shared_bytes},
-                                  [=] { kernel(static_cast<Parameters>(arguments)...); });
+template <class... Parameters, class... Given>
+cudaError_t launch_grids(void (*kernel)(Parameters...), const Grid& grid, unsigned count,
+                         cudaStream_t stream, Given... given) {
+  return simulator::launch_kernel(stream, {grid.blocks, count, grid.threads, grid.shared_bytes},
+                                  [=] { kernel(static_cast<Parameters>(given)...); });
 }
 
 inline void mma_bf16(MmaSums& sums, const MmaLeft& left, const MmaRight& right) {
@@ -128,6 +125,14 @@ void wait_for_copies() {
 }
 
 #endif
+
+// A kernel of which every launch is one call.
+template <class... Parameters, class... Given>
+cudaError_t launch(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,
+                   Given... given) {
+  return start_or_record(
+      stream, [=](cudaStream_t on) { return launch_grids(kernel, grid, 1, on, given...); });
+}
 
 __device__ inline float bf16_value(std::uint16_t code) {
   return __uint_as_float(static_cast<unsigned>(code) << 16);

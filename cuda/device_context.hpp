@@ -19,12 +19,9 @@ class DeviceContext {
 
   int index() const { return chosen_.index(); }
 
-  // Waits until nothing is under way, so that memory may go. A wait that returns the error of an
-  // earlier operation may not have waited: the next one does.
+  // Waits until nothing is under way, so that memory may go.
   void settle() noexcept {
-    for (const Stream* stream : {&copies, &compute})
-      if (cudaStreamSynchronize(stream->handle()) != cudaSuccess)
-        cudaStreamSynchronize(stream->handle());
+    for (const Stream* stream : {&copies, &compute}) stream->settle();
   }
 
   template <class T>
@@ -37,7 +34,7 @@ class DeviceContext {
   ChosenDevice chosen_;  // before all that is on the device
 
  public:
-  Stream compute, copies;
+  Stream compute{chosen_.index()}, copies{chosen_.index()};
   std::shared_ptr<BlockMemory> blocks = std::make_shared<BlockMemory>(compute);
   Staging staging;
 };

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/blocks/block.hpp"
+#include "kernels/bytes.hpp"
 #include "kernels/change.hpp"
 #include "kernels/moments.hpp"
 #include "kernels/stretch_formats.hpp"
@@ -73,7 +74,7 @@ ElementMoments ElementPasses::moments(const Matrix& a, CodeCounts counted) {
   const MomentsSums sums{groups.data(), row_squares.data(), column_squares.data(),
                          open_columns.data()};
   check(start_moments(sums, a.rows, a.cols, stream), "moments");
-  check(cudaMemsetAsync(counts.data(), 0, counts.bytes(), stream), "cudaMemsetAsync");
+  check(set_bytes(counts.data(), 0, counts.bytes(), stream), "cudaMemsetAsync");
   panels_.each<double>({&a}, [&](const DecodedPanel<double>& panel) {
     const StoredPanel& stored = panel.stored;
     each_rows(panel, together, [&](std::int64_t row, std::int64_t rows) {

@@ -8,6 +8,7 @@
 #include "copied_columns.hpp"
 #include "cuda_backend.hpp"
 #include "cusolver_eigenvalues.hpp"
+#include "kernels/bytes.hpp"
 #include "kernels/eigenvalues/tridiagonal.hpp"
 #include "matrix/sizes.hpp"
 
@@ -34,8 +35,7 @@ class CublasGram {
         sum_(device.block<double>(n_, n_)),
         rows_(device.block<double>(height_, n_)),
         workspace_(device.block<std::byte>(workspace_bytes, 1)) {
-    check(cudaMemsetAsync(sum_.data(), 0, sum_.bytes(), device.compute.handle()),
-          "cudaMemsetAsync");
+    check(set_bytes(sum_.data(), 0, sum_.bytes(), device.compute.handle()), "cudaMemsetAsync");
     library_.check(library_.create(handle_.to_create()), "cublasCreate");
     library_.check(library_.set_stream(handle_.get(), device.compute.handle()), "cublasSetStream");
     library_.check(library_.set_workspace(handle_.get(), workspace_.data(), workspace_.bytes()),
@@ -68,17 +68,22 @@ class CublasGram {
     const cudaStream_t stream = device_.compute.handle();
     const auto bytes = [](std::int64_t numbers) { return as_size(numbers) * sizeof(double); };
     if (transposed_)
-      check(cudaMemcpy2DAsync(rows_.data() + filled_, bytes(height_), panel + taken, bytes(depth),
-                              bytes(few), as_size(n_), cudaMemcpyDeviceToDevice, stream),
+      check(start_or_record(stream,
+                            [=, this](cudaStream_t on) {
+                              return cudaMemcpy2DAsync(rows_.data() + filled_, bytes(height_),
+                                                       panel + taken, bytes(depth), bytes(few),
+                                                       as_size(n_), cudaMemcpyDeviceToDevice, on);
+                            }),
             "cudaMemcpy2DAsync on the device");
     else
-      check(cudaMemcpyAsync(rows_.data() + filled_ * n_, panel + taken * n_, bytes(few * n_),
-                            cudaMemcpyDeviceToDevice, stream),
+      check(copy_bytes(rows_.data() + filled_ * n_, panel + taken * n_, bytes(few * n_),
+                       cudaMemcpyDeviceToDevice, stream),
             "cudaMemcpyAsync on the device");
   }
 
   void multiply() {
     const double one = 1;
+    device_.compute.direct();
     library_.check(library_.dsyrk(handle_.get(), CublasFill::lower,
                                   transposed_ ? CublasOperation::transpose : CublasOperation::none,
                                   n_, filled_, &one, rows_.data(), transposed_ ? height_ : n_, &one,
@@ -108,7 +113,7 @@ DeviceBlock<double> gram_by_kernel(DeviceContext& device, DecodedPanels& panels,
   const std::int64_t n = a.cols();
   auto z = device.block<double>(n, n);
   const auto group = device.block<double>(n, n);
-  check(cudaMemsetAsync(z.data(), 0, z.bytes(), device.compute.handle()), "cudaMemsetAsync");
+  check(set_bytes(z.data(), 0, z.bytes(), device.compute.handle()), "cudaMemsetAsync");
   panels.each<double>(a, [&](const DecodedPanel<double>& panel) {
     const std::int64_t before = a.transposed ? panel.col0 : panel.row0,
                        depth = a.transposed ? panel.cols : panel.rows;

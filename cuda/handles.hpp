@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "operations.hpp"
 #include "runtime.hpp"
 
 namespace sigmascope::device {
@@ -53,17 +54,40 @@ class Stream {
   Stream() {
     check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   }
+  // The stream of this thread's recorder, if that is for the device; else one of its own.
+  explicit Stream(int device) {
+    if (Recorder* recorder = Recorder::of_thread(); recorder && recorder->device() == device)
+      handle_ = recorder->stream(), owned_ = false;
+    else
+      check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking),
+            "cudaStreamCreateWithFlags");
+  }
   ~Stream() {
-    if (handle_ != nullptr) cudaStreamDestroy(handle_);
+    if (handle_ != nullptr && owned_) cudaStreamDestroy(handle_);
   }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
   cudaStream_t handle() const { return handle_; }
-  void wait() const { check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize"); }
+  void wait() const {
+    if (Recorder* recorder = recorder_of(handle_)) recorder->finish();
+    else check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
+  }
+  // The handle for operations of a library, which no recorder sees.
+  cudaStream_t direct() const {
+    if (Recorder* recorder = recorder_of(handle_)) recorder->precede_direct();
+    return handle_;
+  }
+  // Waits until nothing is under way. A wait that returns the error of an earlier operation may not
+  // have waited: the next one does.
+  void settle() const noexcept {
+    if (Recorder* recorder = recorder_of(handle_)) return recorder->settle();
+    if (cudaStreamSynchronize(handle_) != cudaSuccess) cudaStreamSynchronize(handle_);
+  }
 
  private:
   cudaStream_t handle_ = nullptr;
+  bool owned_ = true;
 };
 
 class Event {
@@ -79,16 +103,25 @@ class Event {
 
   // Marks the end of all that the stream has been given so far.
   void record(const Stream& stream) { record(stream.handle()); }
-  void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
+  void record(cudaStream_t stream) {
+    recorder_ = recorder_of(stream);
+    if (recorder_ == nullptr) check(cudaEventRecord(handle_, stream), "cudaEventRecord");
+  }
   // What the stream is given from now on comes after the event.
   void precede(const Stream& stream) const { precede(stream.handle()); }
   void precede(cudaStream_t stream) const {
+    if (recorder_ != nullptr && recorder_ == recorder_of(stream)) return;
+    if (recorder_ != nullptr) return recorder_->finish();
     check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent");
   }
-  void wait() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
+  void wait() const {
+    if (recorder_ != nullptr) recorder_->finish();
+    else check(cudaEventSynchronize(handle_), "cudaEventSynchronize");
+  }
 
  private:
   cudaEvent_t handle_ = nullptr;
+  Recorder* recorder_ = nullptr;  // which recorded the event
 };
 
 enum class Place { device, pinned };

@@ -88,6 +88,7 @@ PYBIND11_MODULE(_cuda, module) {
   sigmascope::device::register_arrays(module);
   sigmascope::device::register_elements(module);
   sigmascope::device::register_products(module);
+  sigmascope::device::register_batches(module);
   sigmascope::device::register_libraries(module);
   sigmascope::device::register_verbs(module);
 #if defined(SIGMASCOPE_SIMULATED)

@@ -6,6 +6,7 @@
 
 #include "bf16_numbers.hpp"
 #include "cuda_backend.hpp"
+#include "kernels/bytes.hpp"
 
 namespace sigmascope::device {
 
@@ -59,7 +60,7 @@ class Pass {
     if (blocks.z) {
       *blocks.z = device_.template block<T>(n_, cols_);
       group_ = device_.template block<T>(n_, cols_);
-      check(cudaMemsetAsync(blocks.z->data(), 0, blocks.z->bytes(), stream()), "cudaMemsetAsync");
+      check(set_bytes(blocks.z->data(), 0, blocks.z->bytes(), stream()), "cudaMemsetAsync");
     }
   }
 

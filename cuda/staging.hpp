@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "handles.hpp"
+#include "kernels/bytes.hpp"
 
 namespace sigmascope::device {
 
@@ -34,7 +35,7 @@ class Staging {
   // Copies what was filled last to the device.
   void send(void* to, std::size_t bytes, const Stream& stream) {
     Slot& slot = slots_[next_];
-    check(cudaMemcpyAsync(to, slot.bytes->data(), bytes, cudaMemcpyHostToDevice, stream.handle()),
+    check(copy_bytes(to, slot.bytes->data(), bytes, cudaMemcpyHostToDevice, stream.handle()),
           "cudaMemcpyAsync to the device");
     slot.used = true;
     slot.copied.record(stream);
@@ -45,7 +46,7 @@ class Staging {
   // next call.
   const std::byte* received(const void* from, std::size_t bytes, const Stream& stream) {
     std::byte* to = to_fill(bytes);
-    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream.handle()),
+    check(copy_bytes(to, from, bytes, cudaMemcpyDeviceToHost, stream.handle()),
           "cudaMemcpyAsync from the device");
     stream.wait();
     for (Slot& slot : slots_) slot.used = false;  // all copies before this one have ended

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/bytes.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope::device {
@@ -165,8 +166,8 @@ std::byte* StoredPanels::room(std::size_t bytes, Slot& slot) {
 
 void StoredPanels::copy(std::byte* codes, std::size_t bytes, Slot& slot) {
   if (slot.filled && !stays_) slot.used.precede(device_.copies);
-  check(cudaMemcpyAsync(codes, slot.pinned->data(), bytes, cudaMemcpyHostToDevice,
-                        device_.copies.handle()),
+  check(copy_bytes(codes, slot.pinned->data(), bytes, cudaMemcpyHostToDevice,
+                   device_.copies.handle()),
         "cudaMemcpyAsync of a panel");
   slot.copied.record(device_.copies);
   slot.filled = true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 
+#include "calls.cuh"
 #include "kernels/bf16_parts.hpp"
 #include "kernels/launches.cuh"
 
@@ -11,8 +12,7 @@ namespace {
 // Threads that follow each other read along a row of the block and write along a column.
 constexpr int square = 32, square_step = square + 1;
 
-__global__ void __launch_bounds__(usual_threads)
-    split_squares(const float* x, float factor, BlockParts parts) {
+__device__ void split_squares(const float* x, float factor, BlockParts parts) {
   float* numbers = shared_memory<float>();  // square x square_step
   const int inner = static_cast<int>(threadIdx.x) % square,
             outer = static_cast<int>(threadIdx.x) / square,
@@ -36,8 +36,7 @@ __global__ void __launch_bounds__(usual_threads)
   }
 }
 
-__global__ void __launch_bounds__(usual_threads)
-    split_rows(const float* from, std::int64_t rows, std::int64_t cols, Bf16Rows to) {
+__device__ void split_rows(const float* from, std::int64_t rows, std::int64_t cols, Bf16Rows to) {
   // A block of threads has whole rows: a division of 64 bits for each number would take longer.
   for (std::int64_t i = blockIdx.x; i < rows; i += gridDim.x)
     for (std::int64_t j = threadIdx.x; j < to.step; j += blockDim.x) {
@@ -56,14 +55,14 @@ cudaError_t split_block(BlockView<const float> x, float factor, const BlockParts
   if (blocks == 0) return cudaSuccess;
   const Grid grid{static_cast<unsigned>(blocks), usual_threads,
                   square * square_step * sizeof(float)};
-  return launch(split_squares, grid, stream, x.data, factor, parts);
+  return launch<split_squares, usual_threads>(grid, stream, x.data, factor, parts);
 }
 
 cudaError_t to_bf16(BlockView<const float> from, const Bf16Rows& to, cudaStream_t stream) {
   constexpr std::int64_t most = 1 << 16;
   if (from.rows == 0 || to.step == 0) return cudaSuccess;
   const Grid grid{static_cast<unsigned>(std::min(from.rows, most)), usual_threads};
-  return launch(split_rows, grid, stream, from.data, from.rows, from.cols, to);
+  return launch<split_rows, usual_threads>(grid, stream, from.data, from.rows, from.cols, to);
 }
 
 }  // namespace sigmascope::device

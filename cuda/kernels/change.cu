@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/bytes.hpp"
 #include "kernels/change.hpp"
 #include "kernels/digest.cuh"
 #include "kernels/launches.cuh"
@@ -137,7 +138,7 @@ __global__ void add_rows(const ChangeSums* stretches, std::int64_t rows, std::in
 }  // namespace
 
 cudaError_t start_change(ChangeTotals* totals, cudaStream_t stream) {
-  return cudaMemsetAsync(totals, 0, sizeof *totals, stream);
+  return set_bytes(totals, 0, sizeof *totals, stream);
 }
 
 cudaError_t add_change(const ChangeRows& rows, ChangeTotals* totals, cudaStream_t stream) {

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <type_traits>
 
+#include "calls.cuh"
+#include "kernels/bytes.hpp"
 #include "kernels/codes.cuh"
 #include "kernels/decode.hpp"
 #include "kernels/launches.cuh"
@@ -59,8 +61,7 @@ __device__ T added(double coefficient, Number number, T sum) {
 constexpr int in_row = 4;
 
 template <DType dtype, class T>
-__global__ void __launch_bounds__(usual_threads)
-    decode_rows(StoredPiece piece, double coefficient, Target<T> target, int along) {
+__device__ void decode_rows(StoredPiece piece, double coefficient, Target<T> target, int along) {
   const int thread = static_cast<int>(threadIdx.x), tall = static_cast<int>(usual_threads) / along;
   const std::int64_t wide = along * in_row, across = tiles_over(piece.cols, wide),
                      tiles = across * tiles_over(piece.rows, tall);
@@ -86,8 +87,7 @@ __global__ void __launch_bounds__(usual_threads)
 constexpr int square = 32, square_step = square + 1;
 
 template <DType dtype, class T>
-__global__ void __launch_bounds__(usual_threads)
-    decode_columns(StoredPiece piece, double coefficient, Target<T> target) {
+__device__ void decode_columns(StoredPiece piece, double coefficient, Target<T> target) {
   T* products = shared_memory<T>();  // square x square_step, by columns
   const int inner = static_cast<int>(threadIdx.x) % square,
             outer = static_cast<int>(threadIdx.x) / square,
@@ -116,8 +116,7 @@ __global__ void __launch_bounds__(usual_threads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(usual_threads)
-    scale_sums(const double* sums, std::int64_t count, double factor, T* out) {
+__device__ void scale_sums(const double* sums, std::int64_t count, double factor, T* out) {
   for (std::int64_t e = first_element(); e < count; e += element_step())
     out[e] = static_cast<T>(factor * sums[e]);
 }
@@ -143,16 +142,16 @@ cudaError_t launch_piece(const StoredPiece& piece, double coefficient, const Tar
                          cudaStream_t stream) {
   if (piece.by_columns) {
     const std::int64_t tiles = tiles_over(piece.rows, square) * tiles_over(piece.cols, square);
-    return launch(decode_columns<dtype, T>,
-                  {blocks_for(tiles), usual_threads, square * square_step * sizeof(T)}, stream,
-                  piece, coefficient, target);
+    return launch<decode_columns<dtype, T>, usual_threads>(
+        {blocks_for(tiles), usual_threads, square * square_step * sizeof(T)}, stream, piece,
+        coefficient, target);
   }
   int along = 1;
   while (along < static_cast<int>(usual_threads) && along * in_row < piece.cols) along *= 2;
   const std::int64_t tiles = tiles_over(piece.cols, std::int64_t{along} * in_row) *
                              tiles_over(piece.rows, static_cast<int>(usual_threads) / along);
-  return launch(decode_rows<dtype, T>, {blocks_for(tiles), usual_threads}, stream, piece,
-                coefficient, target, along);
+  return launch<decode_rows<dtype, T>, usual_threads>({blocks_for(tiles), usual_threads}, stream,
+                                                      piece, coefficient, target, along);
 }
 
 template <class T>
@@ -198,8 +197,8 @@ template <class T>
 cudaError_t clear_rows(T* out, std::int64_t from, std::int64_t to, std::int64_t cols,
                        cudaStream_t stream) {
   if (from >= to) return cudaSuccess;
-  return cudaMemsetAsync(out + from * cols, 0,
-                         static_cast<std::size_t>((to - from) * cols) * sizeof(T), stream);
+  return set_bytes(out + from * cols, 0, static_cast<std::size_t>((to - from) * cols) * sizeof(T),
+                   stream);
 }
 
 template <class T>
@@ -252,7 +251,8 @@ cudaError_t decode(const Decoding& decoding, T* out, double* workspace, cudaStre
   const cudaError_t error = decode_pieces(decoding, 1.0, 1, sums, stream);
   if (error != cudaSuccess) return error;
   const std::int64_t count = decoding.rows * decoding.cols;
-  return launch(scale_sums<T>, grid_over(count), stream, sums, count, decoding.factor, out);
+  return launch<scale_sums<T>, usual_threads>(grid_over(count), stream, sums, count,
+                                              decoding.factor, out);
 }
 
 template std::int64_t Decoding::workspace<float>() const;

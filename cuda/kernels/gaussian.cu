@@ -3,6 +3,7 @@
 // whose logarithm and sine a device may round by a unit otherwise.
 #include <cmath>
 
+#include "calls.cuh"
 #include "kernels/launches.cuh"
 #include "kernels/verbs.hpp"
 
@@ -35,9 +36,8 @@ __device__ double uniform(std::uint32_t high, std::uint32_t low) {
 
 // Each thread makes a pair of columns, 2h and 2h + 1, by Box and Muller (1958).
 template <class T>
-__global__ void __launch_bounds__(usual_threads)
-    gaussian_pairs(T* x, std::int64_t rows, std::int64_t cols, std::uint64_t seed,
-                   std::int64_t column0) {
+__device__ void gaussian_pairs(T* x, std::int64_t rows, std::int64_t cols, std::uint64_t seed,
+                               std::int64_t column0) {
   const std::int64_t first = column0 / 2, pairs = (column0 + cols - 1) / 2 - first + 1;
   for (std::int64_t e = first_element(); e < rows * pairs; e += element_step()) {
     const std::int64_t i = e / pairs, h = first + e % pairs;
@@ -60,8 +60,8 @@ template <class T>
 cudaError_t fill_gaussian(BlockView<T> x, std::uint64_t seed, std::int64_t column0,
                           cudaStream_t stream) {
   if (x.rows * x.cols == 0) return cudaSuccess;
-  return launch(gaussian_pairs<T>, grid_over(x.rows * (x.cols / 2 + 1)), stream, x.data, x.rows,
-                x.cols, seed, column0);
+  return launch<gaussian_pairs<T>, usual_threads>(grid_over(x.rows * (x.cols / 2 + 1)), stream,
+                                                  x.data, x.rows, x.cols, seed, column0);
 }
 
 template cudaError_t fill_gaussian(BlockView<float>, std::uint64_t, std::int64_t, cudaStream_t);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cmath>
 
+#include "kernels/bytes.hpp"
 #include "kernels/codes.cuh"
 #include "kernels/digest.cuh"
 #include "kernels/launches.cuh"
@@ -254,7 +255,7 @@ __global__ void __launch_bounds__(usual_threads)
 cudaError_t start_moments(const MomentsSums& sums, std::int64_t rows, std::int64_t cols,
                           cudaStream_t stream) {
   const auto bytes = static_cast<std::size_t>(cols) * sizeof(double);
-  const cudaError_t error = cudaMemsetAsync(sums.column_squares, 0, bytes, stream);
+  const cudaError_t error = set_bytes(sums.column_squares, 0, bytes, stream);
   if (error != cudaSuccess) return error;
   return launch(clear_groups, grid_over(groups_of(rows)), stream, sums.groups, groups_of(rows));
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "calls.cuh"
 #include "kernels/launches.cuh"
 #include "kernels/products.hpp"
 
@@ -35,7 +36,7 @@ __device__ void load_tiles(const Product<T>& p, std::int64_t i0, std::int64_t j0
 }
 
 template <class T>
-__global__ void __launch_bounds__(tile_threads) multiply_tiles(Product<T> p) {
+__device__ void multiply_tiles(Product<T> p) {
   T* left = shared_memory<T>();  // deep x left_step
   T* right = left + deep * left_step;
   const std::int64_t across = tiles_over(p.cols, wide);
@@ -90,7 +91,7 @@ cudaError_t multiply(const Product<T>& product, cudaStream_t stream) {
   if (blocks == 0) return cudaSuccess;
   const Grid grid{static_cast<unsigned>(blocks), tile_threads,
                   deep * (left_step + wide) * sizeof(T)};
-  return launch(multiply_tiles<T>, grid, stream, product);
+  return launch<multiply_tiles<T>, tile_threads>(grid, stream, product);
 }
 
 template cudaError_t multiply(const Product<float>&, cudaStream_t);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 
+#include "kernels/bytes.hpp"
 #include "kernels/launches.cuh"
 #include "kernels/simd/element_kernels.hpp"
 #include "kernels/stretch_formats.hpp"
@@ -23,8 +24,7 @@ cudaError_t find_formats(std::span<const StoredPiece> pieces, bool covered_once,
                          const StretchArea& area, DType* formats, cudaStream_t stream) {
   static_assert(static_cast<int>(DType::f64) == 0 && sizeof(DType) == 1);
   const std::int64_t across = tiles_over(area.cols, stretch_length);
-  cudaError_t error =
-      cudaMemsetAsync(formats, 0, static_cast<std::size_t>(area.rows * across), stream);
+  cudaError_t error = set_bytes(formats, 0, static_cast<std::size_t>(area.rows * across), stream);
   if (!covered_once) return error;
   for (const StoredPiece& piece : pieces) {
     if (error != cudaSuccess) return error;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 
+#include "calls.cuh"
+#include "kernels/bytes.hpp"
 #include "kernels/digest.cuh"
 #include "kernels/launches.cuh"
 #include "kernels/survey.hpp"
@@ -44,8 +46,7 @@ __device__ double sum_of_chains(double sum, int first) {
 
 // `chains width` lanes of a warp have a stretch at a time, see sum_stretches in moments.cu.
 template <int width, class T>
-__global__ void __launch_bounds__(usual_threads)
-    survey_stretches(SurveyedPanel<T> panel, double* squares, SurveyTotals* totals) {
+__device__ void survey_stretches(SurveyedPanel<T> panel, double* squares, SurveyTotals* totals) {
   using Own = StretchOfLanes<chains * width>;
   const std::int64_t parts = panel.rows * tiles_over(panel.cols, stretch_length);
   Found<width> found;
@@ -76,8 +77,8 @@ __global__ void __launch_bounds__(usual_threads)
   atomicMin(&totals->least.largest, largest);
 }
 
-__global__ void __launch_bounds__(usual_threads)
-    add_stretches(const double* squares, std::int64_t rows, std::int64_t across, double* sums) {
+__device__ void add_stretches(const double* squares, std::int64_t rows, std::int64_t across,
+                              double* sums) {
   for (std::int64_t i = first_element(); i < rows; i += element_step()) {
     double sum = 0;
     for (std::int64_t part = 0; part < across; ++part) sum += squares[i * across + part];
@@ -88,9 +89,9 @@ __global__ void __launch_bounds__(usual_threads)
 }  // namespace
 
 cudaError_t start_survey(SurveyTotals* totals, cudaStream_t stream) {
-  const cudaError_t error = cudaMemsetAsync(&totals->sums, 0, sizeof totals->sums, stream);
+  const cudaError_t error = set_bytes(&totals->sums, 0, sizeof totals->sums, stream);
   if (error != cudaSuccess) return error;
-  return cudaMemsetAsync(&totals->least, 0xff, sizeof totals->least, stream);
+  return set_bytes(&totals->least, 0xff, sizeof totals->least, stream);
 }
 
 template <class T>
@@ -102,12 +103,13 @@ cudaError_t survey(const SurveyedPanel<T>& panel, double* workspace, double* row
     const cudaError_t error = with_width(panel.vector_lanes, panel.workspace(), [&]<int width>() {
       Grid grid = grid_over(panel.workspace() * chains * width);
       grid.blocks = std::min(grid.blocks, most);
-      return launch(survey_stretches<width, T>, grid, stream, panel, workspace, totals);
+      return launch<survey_stretches<width, T>, usual_threads>(grid, stream, panel, workspace,
+                                                               totals);
     });
     if (error != cudaSuccess) return error;
   }
-  return launch(add_stretches, grid_over(panel.rows), stream, static_cast<const double*>(workspace),
-                panel.rows, tiles_over(panel.cols, stretch_length), row_squares);
+  return launch<add_stretches, usual_threads>(grid_over(panel.rows), stream, workspace, panel.rows,
+                                              tiles_over(panel.cols, stretch_length), row_squares);
 }
 
 template cudaError_t survey(const SurveyedPanel<float>&, double*, double*, SurveyTotals*,

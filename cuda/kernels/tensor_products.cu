@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 
+#include "calls.cuh"
 #include "kernels/launches.cuh"
 #include "kernels/tensor_products.hpp"
 
@@ -148,8 +149,7 @@ __device__ void each_sum(const TensorProduct& p, std::int64_t row, std::int64_t 
 // One group of chains of tall x width results, from the group `first` of this call on. `sums` has
 // the groups that end in it.
 template <int width, bool transposed, int lefts>
-__global__ void __launch_bounds__(Shape<width, lefts>::threads, 1)
-    multiply_group(TensorProduct p, int first, float* sums) {
+__device__ void multiply_group(TensorProduct p, int first, float* sums) {
   using S = Shape<width, lefts>;
   std::uint16_t* shared = shared_memory<std::uint16_t>();
   const auto across = static_cast<unsigned>(tiles_over(p.x.columns, width)),
@@ -191,8 +191,8 @@ __global__ void __launch_bounds__(Shape<width, lefts>::threads, 1)
               [&](int i, int j, int e, std::int64_t place) { out[place] = group[i][j][e]; });
 }
 
-__global__ void __launch_bounds__(usual_threads)
-    add_groups(const float* sums, std::int64_t size, std::int64_t count, bool first, float* z) {
+__device__ void add_groups(const float* sums, std::int64_t size, std::int64_t count, bool first,
+                           float* z) {
   for (std::int64_t e = first_element(); e < size; e += element_step()) {
     float total = first ? 0.0F : z[e];
     for (std::int64_t group = 0; group < count; ++group) total += sums[group * size + e];
@@ -208,8 +208,10 @@ cudaError_t multiply_groups(const TensorProduct& p, int first, std::int64_t coun
   const auto stage = static_cast<std::size_t>(S::left_size + p.x.count * width * deep);
   const Grid grid{static_cast<unsigned>(blocks), S::threads,
                   S::stages * stage * sizeof(std::uint16_t)};
-  return p.transposed ? launch(multiply_group<width, true, lefts>, grid, stream, p, first, sums)
-                      : launch(multiply_group<width, false, lefts>, grid, stream, p, first, sums);
+  return p.transposed
+             ? launch<multiply_group<width, true, lefts>, S::threads>(grid, stream, p, first, sums)
+             : launch<multiply_group<width, false, lefts>, S::threads>(grid, stream, p, first,
+                                                                       sums);
 }
 
 cudaError_t multiply_groups(const TensorProduct& p, int first, std::int64_t count, float* sums,
@@ -235,8 +237,8 @@ cudaError_t multiply(const TensorProduct& product, float* workspace, cudaStream_
   const std::int64_t size = product.rows * product.x.cols, seen = product.before + product.depth;
   if (size == 0) return cudaSuccess;
   if (product.all == 0)
-    return launch(add_groups, grid_over(size), stream, static_cast<const float*>(workspace), size,
-                  std::int64_t{0}, true, product.z);
+    return launch<add_groups, usual_threads>(grid_over(size), stream, workspace, size,
+                                             std::int64_t{0}, true, product.z);
   const bool ends = seen % tensor_group == 0 || seen == product.all;
   for (std::int64_t first = 0, count; first < product.groups(); first += count) {
     count = std::min(product.groups() - first, product.groups_at_once());
@@ -244,8 +246,9 @@ cudaError_t multiply(const TensorProduct& product, float* workspace, cudaStream_
     const std::int64_t ended = count - (last && !ends ? 1 : 0);
     cudaError_t error = multiply_groups(product, static_cast<int>(first), count, workspace, stream);
     if (error == cudaSuccess && ended > 0)
-      error = launch(add_groups, grid_over(size), stream, static_cast<const float*>(workspace),
-                     size, ended, product.before < tensor_group && first == 0, product.z);
+      error =
+          launch<add_groups, usual_threads>(grid_over(size), stream, workspace, size, ended,
+                                            product.before < tensor_group && first == 0, product.z);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Inner products and linear combinations of blocks, with the bits of CpuBackend.
+#include "calls.cuh"
 #include "kernels/launches.cuh"
 #include "kernels/verbs.hpp"
 
@@ -28,8 +29,8 @@ __device__ Column<T> column_of(const Row<T>& xs, std::int64_t column) {
 
 // Sums over one part of 1024 rows, for side x side results.
 template <class T>
-__global__ void __launch_bounds__(side* side)
-    inner_parts(Row<T> xs, const T* y, std::int64_t rows, std::int64_t cols, double* partial) {
+__device__ void inner_parts(const Row<T>& xs, const T* y, std::int64_t rows, std::int64_t cols,
+                            double* partial) {
   T* lefts = shared_memory<T>();  // inner_chain x side
   T* rights = lefts + inner_chain * side;
   const std::int64_t across = tiles_over(cols, side), down = tiles_over(xs.all, side);
@@ -57,8 +58,8 @@ __global__ void __launch_bounds__(side* side)
     partial[(part * xs.all + i0 + ti) * cols + j0 + tj] = total;
 }
 
-__global__ void __launch_bounds__(usual_threads)
-    sum_parts(const double* partial, std::int64_t size, std::int64_t parts, double* sums) {
+__device__ void sum_parts(const double* partial, std::int64_t size, std::int64_t parts,
+                          double* sums) {
   for (std::int64_t e = first_element(); e < size; e += element_step()) {
     double total = 0;
     for (std::int64_t part = 0; part < parts; ++part) total += partial[part * size + e];
@@ -68,8 +69,8 @@ __global__ void __launch_bounds__(usual_threads)
 
 // side x side results, each a chain over the columns of all blocks.
 template <class T>
-__global__ void __launch_bounds__(side* side)
-    combine_rows(T* y, std::int64_t rows, std::int64_t cols, Row<T> xs, const T* c) {
+__device__ void combine_rows(T* y, std::int64_t rows, std::int64_t cols, const Row<T>& xs,
+                             const T* c) {
   T* lefts = shared_memory<T>();  // side x side: rows, columns of xs
   T* rights = lefts + side * side;
   const std::int64_t across = tiles_over(cols, side);
@@ -100,11 +101,10 @@ cudaError_t inner(const Row<T>& xs, BlockView<const T> y, double* partial, doubl
   if (blocks > 0) {
     const Grid grid{static_cast<unsigned>(blocks), side * side, 2 * inner_chain * side * sizeof(T)};
     const cudaError_t error =
-        launch(inner_parts<T>, grid, stream, xs, y.data, y.rows, y.cols, partial);
+        launch<inner_parts<T>, side * side>(grid, stream, xs, y.data, y.rows, y.cols, partial);
     if (error != cudaSuccess) return error;
   }
-  return launch(sum_parts, grid_over(size), stream, static_cast<const double*>(partial), size,
-                parts, sums);
+  return launch<sum_parts, usual_threads>(grid_over(size), stream, partial, size, parts, sums);
 }
 
 template <class T>
@@ -112,7 +112,7 @@ cudaError_t combine(BlockView<T> y, const Row<T>& xs, const T* c, cudaStream_t s
   const std::int64_t blocks = tiles_over(y.rows, side) * tiles_over(y.cols, side);
   if (blocks == 0 || xs.all == 0) return cudaSuccess;
   const Grid grid{static_cast<unsigned>(blocks), side * side, 2 * side * side * sizeof(T)};
-  return launch(combine_rows<T>, grid, stream, y.data, y.rows, y.cols, xs, c);
+  return launch<combine_rows<T>, side * side>(grid, stream, y.data, y.rows, y.cols, xs, c);
 }
 
 template cudaError_t inner(const Row<float>&, BlockView<const float>, double*, double*,

@@ -13,6 +13,7 @@ namespace sigmascope::simulator {
 namespace {
 
 constexpr unsigned largest_block = 1024;
+constexpr unsigned most_grids = 65535;
 
 [[gnu::noinline]] Thread*& current() {
   thread_local Thread* thread = nullptr;
@@ -73,8 +74,8 @@ bool has_ended(const Block& block) {
 
 Block made_block(const Launch& launch, unsigned index, const std::function<void()>& kernel) {
   Block block;
-  block.index = {index, 0, 0}, block.size = {launch.threads, 1, 1};
-  block.grid = {launch.blocks, 1, 1};
+  block.index = {index % launch.blocks, index / launch.blocks, 0};
+  block.size = {launch.threads, 1, 1}, block.grid = {launch.blocks, launch.grids, 1};
   block.shared = std::make_unique<GuardedMemory>(launch.shared_bytes);
   block.kernel = &kernel;
   block.scheduler = &Fiber::running();
@@ -123,7 +124,7 @@ void perform(std::vector<BackgroundCopy>& copies) {
 
 void run_grid(const Launch& launch, const std::function<void()>& kernel) {
   Ended ended;
-  for (const std::size_t index : ordered(launch.blocks)) {
+  for (const std::size_t index : ordered(std::size_t{launch.blocks} * launch.grids)) {
     if (devices().sticky != cudaSuccess) return;
     Block block = made_block(launch, static_cast<unsigned>(index), kernel);
     run_block(block, ended);
@@ -134,8 +135,8 @@ void run_grid(const Launch& launch, const std::function<void()>& kernel) {
 cudaError_t launch_kernel(cudaStream_t stream, const Launch& launch, std::function<void()> kernel) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
-  if (launch.blocks == 0 || launch.threads == 0 || launch.threads > largest_block ||
-      launch.shared_bytes > devices().settings.shared_memory)
+  if (launch.blocks == 0 || launch.grids == 0 || launch.grids > most_grids || launch.threads == 0 ||
+      launch.threads > largest_block || launch.shared_bytes > devices().settings.shared_memory)
     return Call::failed(cudaErrorInvalidConfiguration);
   ++devices().counts.launches;
   return enqueue(stream,

@@ -25,6 +25,7 @@ struct Index {
 
 struct Launch {
   unsigned blocks;
+  unsigned grids;  // the second dimension
   unsigned threads;
   std::size_t shared_bytes;
 };

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "batch.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace sigmascope::device {
+
+namespace {
+
+constexpr std::size_t alignment = 16, least_table = std::size_t{1} << 16;
+
+std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+}  // namespace
+
+void Batch::Member::add(Operation operation) { recorded_.push_back(std::move(operation)); }
+
+void Batch::Member::finish() {
+  std::unique_lock lock(batch_.mutex_);
+  if (recorded_.empty() && !direct_) return;
+  batch_.wait(*this, lock);
+  direct_ = false;
+  const cudaError_t error = std::exchange(error_, cudaSuccess);
+  if (error != cudaSuccess) throw CudaError(error, "operations of several matrices");
+}
+
+void Batch::Member::precede_direct() {
+  finish();
+  direct_ = true;
+}
+
+void Batch::Member::settle() noexcept {
+  try {
+    finish();
+  } catch (const CudaError&) {  // of operations whose results nobody asks for
+  }
+}
+
+Batch::Batch(int device, std::size_t matrices, std::size_t threads)
+    : device_(device), turns_(std::max<std::size_t>(threads, 1)) {
+  const ChosenDevice chosen(device);
+  stream_ = std::make_unique<Stream>();
+  for (std::size_t i = 0; i < matrices; ++i) members_.push_back(std::make_unique<Member>(*this));
+}
+
+Batch::Member& Batch::enter(std::size_t index) {
+  std::unique_lock lock(mutex_);
+  Member& member = *members_.at(index);
+  if (member.state_ != Member::State::expected)
+    throw std::invalid_argument("a matrix of a batch begins once, before the batch is closed");
+  member.state_ = Member::State::running;
+  take_turn(lock);
+  return member;
+}
+
+void Batch::leave(Member& member) {
+  const std::lock_guard lock(mutex_);
+  member.state_ = Member::State::ended;
+  member.recorded_.clear();
+  give_turn();
+}
+
+void Batch::close() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& member : members_)
+    if (member->state_ == Member::State::expected) member->state_ = Member::State::ended;
+  changed_.notify_all();
+}
+
+void Batch::take_turn(std::unique_lock<std::mutex>& lock) {
+  changed_.wait(lock, [this] { return turns_ > 0; });
+  --turns_;
+}
+
+void Batch::give_turn() {
+  ++turns_;
+  changed_.notify_all();
+}
+
+bool Batch::all_wait() const {
+  return std::ranges::none_of(members_, [](const auto& member) {
+    return member->state_ == Member::State::expected || member->state_ == Member::State::running;
+  });
+}
+
+// Other threads run meanwhile. The last one that waits starts what all have recorded.
+void Batch::wait(Member& member, std::unique_lock<std::mutex>& lock) {
+  member.state_ = Member::State::waiting;
+  give_turn();
+  while (member.state_ == Member::State::waiting)
+    if (all_wait()) start_all();
+    else changed_.wait(lock);
+  take_turn(lock);
+}
+
+// Each matrix has its operations in their order. The one with the most operations left is next, so
+// that matrices with operations that others do not have catch up.
+std::vector<Batch::Launch> Batch::launches() {
+  std::vector<Launch> found;
+  const auto left = [](const auto& member) { return member->recorded_.size() - member->planned_; };
+  for (;;) {
+    const auto most = std::ranges::max_element(members_, {}, left);
+    if (most == members_.end() || left(*most) == 0) return found;
+    const Operation& next = (*most)->recorded_[(*most)->planned_];
+    Launch& launch = found.emplace_back();
+    for (const auto& member : members_) {
+      if (left(member) == 0) continue;
+      const Operation& own = member->recorded_[member->planned_];
+      if (&own != &next && !own.is_like(next)) continue;
+      launch.push_back(&own);
+      ++member->planned_;
+    }
+  }
+}
+
+cudaError_t Batch::start(const std::vector<Launch>& launches) {
+  std::size_t bytes = 0;
+  for (const Launch& launch : launches)
+    if (launch.size() > 1) bytes += aligned(launch.size() * launch[0]->arguments.size());
+  if (bytes > 0 && (!table_ || table_->bytes() < bytes)) {
+    table_.reset(), sent_.reset();
+    sent_ = std::make_unique<PinnedArray<std::byte>>(std::max(bytes, least_table));
+    table_ = std::make_unique<DeviceArray<std::byte>>(sent_->size());
+  }
+  std::size_t at = 0;
+  for (const Launch& launch : launches) {
+    if (launch.size() == 1) continue;
+    for (const Operation* call : launch) {
+      std::memcpy(sent_->data() + at, call->arguments.data(), call->arguments.size());
+      at += call->arguments.size();
+    }
+    at = aligned(at);
+  }
+  cudaError_t error = cudaSuccess;
+  if (bytes > 0)
+    error = cudaMemcpyAsync(table_->data(), sent_->data(), bytes, cudaMemcpyHostToDevice,
+                            stream_->handle());
+  at = 0;
+  for (const Launch& launch : launches) {
+    if (error != cudaSuccess) break;
+    const Operation& first = *launch[0];
+    if (first.kernel == nullptr) {
+      error = first.other(stream_->handle());
+      continue;
+    }
+    const std::size_t arguments = launch.size() > 1 ? launch.size() * first.arguments.size() : 0;
+    error = first.kernel(first.grid, stream_->handle(), first.arguments.data(),
+                         arguments > 0 ? table_->data() + at : nullptr,
+                         static_cast<unsigned>(launch.size()));
+    at = aligned(at + arguments);
+  }
+  return error;
+}
+
+// All members wait. An error is one of every matrix that has recorded something.
+void Batch::start_all() {
+  cudaError_t error = cudaSuccess;
+  try {
+    error = start(launches());
+  } catch (const CudaError& found) {
+    error = found.code();
+  } catch (const std::bad_alloc&) {
+    error = cudaErrorMemoryAllocation;
+  }
+  // A wait that returns the error of an earlier operation may not have waited: the next one does.
+  const cudaError_t waited = cudaStreamSynchronize(stream_->handle());
+  if (waited != cudaSuccess) cudaStreamSynchronize(stream_->handle());
+  if (error == cudaSuccess) error = waited;
+  if (error != cudaSuccess) cudaGetLastError();  // which would return it again
+  for (const auto& member : members_) {
+    if (member->state_ != Member::State::waiting) continue;
+    member->error_ = error;
+    member->recorded_.clear(), member->planned_ = 0;
+    member->state_ = Member::State::running;
+  }
+  changed_.notify_all();
+}
+
+}  // namespace sigmascope::device
