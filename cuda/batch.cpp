@@ -2,19 +2,11 @@
 #include "batch.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
 namespace sigmascope::device {
-
-namespace {
-
-constexpr std::size_t alignment = 16, least_table = std::size_t{1} << 16;
-
-std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
-
-}  // namespace
 
 void Batch::Member::add(Operation operation) { recorded_.push_back(std::move(operation)); }
 
@@ -107,7 +99,7 @@ std::vector<Batch::Launch> Batch::launches() {
     const Operation& next = (*most)->recorded_[(*most)->planned_];
     Launch& launch = found.emplace_back();
     for (const auto& member : members_) {
-      if (left(member) == 0) continue;
+      if (left(member) == 0 || launch.size() == calls_of_launch) continue;
       const Operation& own = member->recorded_[member->planned_];
       if (&own != &next && !own.is_like(next)) continue;
       launch.push_back(&own);
@@ -116,52 +108,20 @@ std::vector<Batch::Launch> Batch::launches() {
   }
 }
 
-cudaError_t Batch::start(const std::vector<Launch>& launches) {
-  std::size_t bytes = 0;
-  for (const Launch& launch : launches)
-    if (launch.size() > 1) bytes += aligned(launch.size() * launch[0]->arguments.size());
-  if (bytes > 0 && (!table_ || table_->bytes() < bytes)) {
-    table_.reset(), sent_.reset();
-    sent_ = std::make_unique<PinnedArray<std::byte>>(std::max(bytes, least_table));
-    table_ = std::make_unique<DeviceArray<std::byte>>(sent_->size());
-  }
-  std::size_t at = 0;
-  for (const Launch& launch : launches) {
-    if (launch.size() == 1) continue;
-    for (const Operation* call : launch) {
-      std::memcpy(sent_->data() + at, call->arguments.data(), call->arguments.size());
-      at += call->arguments.size();
-    }
-    at = aligned(at);
-  }
-  cudaError_t error = cudaSuccess;
-  if (bytes > 0)
-    error = cudaMemcpyAsync(table_->data(), sent_->data(), bytes, cudaMemcpyHostToDevice,
-                            stream_->handle());
-  at = 0;
-  for (const Launch& launch : launches) {
-    if (error != cudaSuccess) break;
-    const Operation& first = *launch[0];
-    if (first.kernel == nullptr) {
-      error = first.other(stream_->handle());
-      continue;
-    }
-    const std::size_t arguments = launch.size() > 1 ? launch.size() * first.arguments.size() : 0;
-    error = first.kernel(first.grid, stream_->handle(), first.arguments.data(),
-                         arguments > 0 ? table_->data() + at : nullptr,
-                         static_cast<unsigned>(launch.size()));
-    at = aligned(at + arguments);
-  }
-  return error;
+cudaError_t Batch::start(const Launch& launch) const {
+  const Operation& first = *launch[0];
+  if (first.kernel == nullptr) return first.other(stream_->handle());
+  std::vector<const void*> arguments;
+  for (const Operation* call : launch) arguments.push_back(call->arguments.data());
+  return first.kernel(first.grid, stream_->handle(), arguments);
 }
 
 // All members wait. An error is one of every matrix that has recorded something.
 void Batch::start_all() {
   cudaError_t error = cudaSuccess;
   try {
-    error = start(launches());
-  } catch (const CudaError& found) {
-    error = found.code();
+    for (const Launch& launch : launches())
+      if (error == cudaSuccess) error = start(launch);
   } catch (const std::bad_alloc&) {
     error = cudaErrorMemoryAllocation;
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Several matrices that are computed at the same time on one device, each by a thread of its own
 // that runs the ordinary algorithm. Operations of each are recorded. Once every thread waits for
-// results of the device, all that was recorded is started: kernels of the same name and grid in one
-// launch, with the arguments of every matrix in a table. A matrix that differs from the others has
-// launches of its own, and the same bits in any case.
+// results of the device, all that was recorded is started: the same kernel on the same grid in one
+// launch for up to `calls_of_launch` matrices. A matrix that differs from the others has launches
+// of its own, and the same bits in any case.
 #pragma once
 
 #include <condition_variable>
@@ -60,7 +60,7 @@ class Batch {
   void wait(Member& member, std::unique_lock<std::mutex>& lock);
   bool all_wait() const;
   std::vector<Launch> launches();
-  cudaError_t start(const std::vector<Launch>& launches);
+  cudaError_t start(const Launch& launch) const;
   void start_all();
   void take_turn(std::unique_lock<std::mutex>& lock);
   void give_turn();
@@ -71,9 +71,6 @@ class Batch {
   std::condition_variable changed_;
   std::size_t turns_;  // threads that may begin to run
   std::vector<std::unique_ptr<Member>> members_;
-  // The arguments of launches for several matrices, on the host and on the device.
-  std::unique_ptr<PinnedArray<std::byte>> sent_;
-  std::unique_ptr<DeviceArray<std::byte>> table_;
 };
 
 }  // namespace sigmascope::device

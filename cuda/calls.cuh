@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Calls of kernels. A kernel is a function for the device, its body, which run_calls() calls: once,
-// or in one launch for several calls, whose arguments it takes by the second index of a block.
+// Calls of kernels. A kernel is a function for the device, its body, which run_calls() calls, for
+// several calls in one launch: the second index of a block is that of its call.
 #pragma once
 
 #include <cstddef>
 #include <cstring>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -37,28 +38,28 @@ __device__ void call(const Arguments<First, Rest...>& arguments, const Taken&...
   call<body>(arguments.rest, taken..., arguments.first);
 }
 
-// The arguments of one call, or, if `many` is not null, of several.
+// The arguments of several calls, as parameters of a kernel: constants, which take no registers.
 template <class... Types>
 struct Calls {
-  Arguments<Types...> one;
-  const Arguments<Types...>* many;
+  Arguments<Types...> each[calls_of_launch];
+  static_assert(sizeof each <= 4096, "parameters of kernels are 4 KiB");
 };
 
 template <auto body, unsigned threads, class... Types>
 __global__ void __launch_bounds__(threads)
     run_calls(const __grid_constant__ Calls<Types...> calls) {
-  call<body>(calls.many == nullptr ? calls.one : calls.many[blockIdx.y]);
+  call<body>(calls.each[blockIdx.y]);
 }
 
 template <auto body, unsigned threads, class... Types>
-cudaError_t start_calls(const Grid& grid, cudaStream_t stream, const void* arguments,
-                        const void* many, unsigned count) {
+cudaError_t start_calls(const Grid& grid, cudaStream_t stream,
+                        std::span<const void* const> arguments) {
   static_assert((std::is_trivially_copyable_v<Types> && ...));
-  using All = Arguments<Types...>;
   Calls<Types...> calls{};
-  std::memcpy(&calls.one, arguments, sizeof calls.one);
-  calls.many = static_cast<const All*>(many);
-  return launch_grids(&run_calls<body, threads, Types...>, grid, count, stream, calls);
+  for (std::size_t i = 0; i < arguments.size(); ++i)
+    std::memcpy(&calls.each[i], arguments[i], sizeof calls.each[i]);
+  return launch_grids(&run_calls<body, threads, Types...>, grid,
+                      static_cast<unsigned>(arguments.size()), stream, calls);
 }
 
 template <auto body, unsigned threads, class... Parameters, class... Given>
@@ -68,7 +69,10 @@ cudaError_t launch_body(std::type_identity<void (*)(Parameters...)>, const Grid&
       arguments_of(static_cast<const std::remove_cvref_t<Parameters>&>(given)...);
   constexpr StartKernel start = &start_calls<body, threads, std::remove_cvref_t<Parameters>...>;
   Recorder* const recorder = recorder_of(stream);
-  if (recorder == nullptr) return start(grid, stream, &arguments, nullptr, 1);
+  if (recorder == nullptr) {
+    const void* const one = &arguments;
+    return start(grid, stream, {&one, 1});
+  }
   Operation operation{.kernel = start, .grid = grid, .arguments = {}, .other = nullptr};
   operation.arguments.resize(sizeof arguments);
   std::memcpy(operation.arguments.data(), &arguments, sizeof arguments);

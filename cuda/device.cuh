@@ -14,6 +14,11 @@
 
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
+#if defined(__clang__) && !__has_attribute(grid_constant)
+// The compiler copies parameters whose address is taken.
+#undef __grid_constant__
+#define __grid_constant__
+#endif
 #else
 #include "simulator/dialect.hpp"
 #endif
@@ -36,9 +41,9 @@ __device__ inline T* shared_memory() {
 // Starts `count` grids in one launch.
 template <class... Parameters, class... Given>
 cudaError_t launch_grids(void (*kernel)(Parameters...), const Grid& grid, unsigned count,
-                         cudaStream_t stream, Given... given) {
+                         cudaStream_t stream, const Given&... given) {
   kernel<<<dim3(grid.blocks, count), grid.threads, grid.shared_bytes, stream>>>(
-      static_cast<Parameters>(given)...);
+      static_cast<const Parameters&>(given)...);
   return cudaGetLastError();
 }
 
@@ -96,7 +101,7 @@ T* shared_memory() {
 
 template <class... Parameters, class... Given>
 cudaError_t launch_grids(void (*kernel)(Parameters...), const Grid& grid, unsigned count,
-                         cudaStream_t stream, Given... given) {
+                         cudaStream_t stream, const Given&... given) {
   return simulator::launch_kernel(stream, {grid.blocks, count, grid.threads, grid.shared_bytes},
                                   [=] { kernel(static_cast<Parameters>(given)...); });
 }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -20,10 +21,12 @@ struct Grid {
   bool operator==(const Grid&) const = default;
 };
 
-// Starts a kernel with the arguments of one call, or, if `many` is not null, `count` times in one
-// launch with the arguments of as many calls, which are an array on the device.
-using StartKernel = cudaError_t (*)(const Grid& grid, cudaStream_t stream, const void* arguments,
-                                    const void* many, unsigned count);
+// Calls of a kernel that one launch does at most.
+inline constexpr std::size_t calls_of_launch = 16;
+
+// Starts a kernel in one launch for a few calls, each with the arguments at one of the addresses.
+using StartKernel = cudaError_t (*)(const Grid& grid, cudaStream_t stream,
+                                    std::span<const void* const> arguments);
 
 // A kernel, or another operation.
 struct Operation {

@@ -18,7 +18,7 @@ struct BlockView {
 // A few blocks of the same rows whose columns follow each other.
 template <class T>
 struct Row {
-  static constexpr int most = 16;
+  static constexpr int most = 12;
   const T* data[most] = {};
   std::int64_t cols[most] = {};
   int count = 0;
