@@ -36,7 +36,7 @@ __device__ void load_tiles(const Product<T>& p, std::int64_t i0, std::int64_t j0
 }
 
 template <class T>
-__device__ void multiply_tiles(Product<T> p) {
+__device__ void multiply_tiles(const Product<T>& p) {
   T* left = shared_memory<T>();  // deep x left_step
   T* right = left + deep * left_step;
   const std::int64_t across = tiles_over(p.cols, wide);

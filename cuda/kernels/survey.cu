@@ -46,7 +46,8 @@ __device__ double sum_of_chains(double sum, int first) {
 
 // `chains width` lanes of a warp have a stretch at a time, see sum_stretches in moments.cu.
 template <int width, class T>
-__device__ void survey_stretches(SurveyedPanel<T> panel, double* squares, SurveyTotals* totals) {
+__device__ void survey_stretches(const SurveyedPanel<T>& panel, double* squares,
+                                 SurveyTotals* totals) {
   using Own = StretchOfLanes<chains * width>;
   const std::int64_t parts = panel.rows * tiles_over(panel.cols, stretch_length);
   Found<width> found;

@@ -149,7 +149,7 @@ __device__ void each_sum(const TensorProduct& p, std::int64_t row, std::int64_t 
 // One group of chains of tall x width results, from the group `first` of this call on. `sums` has
 // the groups that end in it.
 template <int width, bool transposed, int lefts>
-__device__ void multiply_group(TensorProduct p, int first, float* sums) {
+__device__ void multiply_group(const TensorProduct& p, int first, float* sums) {
   using S = Shape<width, lefts>;
   std::uint16_t* shared = shared_memory<std::uint16_t>();
   const auto across = static_cast<unsigned>(tiles_over(p.x.columns, width)),

@@ -31,7 +31,7 @@ pytestmark = [
 HERE = ROOT / "tests" / "cuda"
 SOURCES = [
     *(HERE / name for name in ("decode_main.cpp", "survey_check.cpp")),
-    *(CUDA / "kernels" / name for name in ("decode.cu", "survey.cu")),
+    *(CUDA / "kernels" / name for name in ("bytes.cu", "decode.cu", "survey.cu")),
     *(CPP / "matrix" / name for name in ("matrix.cpp", "panel.cpp")),
     *(CPP / "storage" / name for name in ("file.cpp", "memory.cpp")),
 ]

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices that the simulated device computes together: bits, launches, failures, races."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support.cuda_builds import CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+
+import sigmascope as ss
+from sigmascope._execution.batches import Batch
+from sigmascope.errors import DeviceError, NonFiniteError
+
+pytestmark = pytest.mark.unsanitized
+
+Compute = Callable[[Any], Any]
+
+SOURCES = [
+    ROOT / "tests" / "cuda" / "batch_main.cpp",
+    CUDA / "batch.cpp",
+    *(CUDA / "kernels" / f"{name}.cu" for name in ("bytes", "gaussian", "verbs")),
+]
+
+
+def computed(
+    module: ModuleType, matrices: Sequence[Any], compute: Compute, threads: int = 2
+) -> list[Any]:
+    """Compute a result of each matrix in one batch; an error is the outcome of its matrix."""
+
+    def outcome(index: int) -> object:
+        try:
+            return compute(matrices[index])
+        except Exception as error:
+            return error.with_traceback(None)
+
+    count = len(matrices)
+    with ThreadPoolExecutor(count) as pool, Batch(module, 0, count, threads) as batch:
+        calls = [pool.submit(batch.run, i, lambda i=i: outcome(i)) for i in range(count)]
+        return [call.result() for call in calls]
+
+
+def search(a: Any) -> ss.SVD:
+    return ss.svds(a, 3, method="krylov", block=4, tol=1e-3, device="cuda")
+
+
+def sketch(a: Any) -> ss.SVD:
+    return ss.randomized_svd(a, 2, passes=1, device="cuda")
+
+
+def decaying(seed: int, shape: tuple[int, int], decay: float = 0.8) -> NDArray[np.float64]:
+    numbers = np.random.default_rng(seed).standard_normal(shape)
+    return numbers * decay ** np.arange(shape[1])
+
+
+def bf16(a: NDArray[np.float64]) -> ss.Matrix:
+    codes = (a.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    return ss.matrix(codes, dtype="bf16")
+
+
+STORED: dict[str, Compute] = {
+    "float32": lambda a: a.astype(np.float32),
+    "float64": lambda a: a,
+    "bf16": bf16,
+}
+
+
+def assert_same_bits(found: Any, expected: Any) -> None:
+    assert type(found) is type(expected), found
+    for name in ("U", "s", "Vt", "errors", "residuals", "values", "row_norms"):
+        wanted = getattr(expected, name, None)
+        if wanted is not None:
+            np.testing.assert_array_equal(getattr(found, name), wanted)
+
+
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize("shape", [(90, 40), (40, 90)])
+def test_each_matrix_has_the_bits_of_a_call_of_its_own(
+    stored: str, shape: tuple[int, int], simulated: ModuleType
+) -> None:
+    """Also where some converge in fewer steps, in any order of the device and of threads."""
+    decays = (0.1, 0.9, 0.1)
+    matrices = [STORED[stored](decaying(i, shape, decay)) for i, decay in enumerate(decays)]
+    expected = [search(a) for a in matrices]
+    assert len({one.passes for one in expected}) > 1
+    for order, timing, threads in (("forward", "eager", 1), ("random", "random", 4)):
+        simulated.simulator.restart(order=order, timing=timing, seed=threads)
+        for found, wanted in zip(
+            computed(simulated, matrices, search, threads), expected, strict=True
+        ):
+            assert_same_bits(found, wanted)
+        assert simulated.simulator.violation() == ""
+        assert simulated.simulator.objects_in_use() == 0
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda a: ss.svds(a, 3, method="gram", device="cuda"),
+        lambda a: ss.svdvals(a, device="cuda"),
+        lambda a: ss.randomized_svd(a, 3, passes=1, device="cuda"),
+        lambda a: ss.moments(a, device="cuda"),
+    ],
+    ids=["gram", "svdvals", "randomized_svd", "moments"],
+)
+def test_other_functions_have_the_same_bits(compute: Compute, simulated: ModuleType) -> None:
+    matrices = [decaying(seed, (60, 20)) for seed in range(3)]
+    expected = [compute(a) for a in matrices]
+    simulated.simulator.restart(timing="random")
+    for found, wanted in zip(computed(simulated, matrices, compute), expected, strict=True):
+        assert_same_bits(found, wanted)
+    assert simulated.simulator.violation() == ""
+
+
+def test_equal_matrices_have_the_launches_and_waits_of_one(simulated: ModuleType) -> None:
+    a = decaying(0, (24, 8)).astype(np.float32)
+
+    def counted(count: int) -> dict[str, int]:
+        simulated.simulator.restart()
+        computed(simulated, [a] * count, sketch)
+        counts: dict[str, int] = simulated.simulator.counts()
+        return {name: counts[name] for name in ("launches", "waits")}
+
+    one = counted(1)
+    assert one["launches"] > 10
+    assert counted(16) == one
+    more = counted(17)
+    assert more["waits"] == one["waits"]
+    assert more["launches"] == 2 * one["launches"]  # one launch serves 16 matrices at most
+
+
+def test_a_matrix_that_differs_leaves_the_others_together(simulated: ModuleType) -> None:
+    """A search of more steps has launches of its own once the others have ended."""
+    easy, hard = decaying(0, (90, 40), 0.1), decaying(1, (90, 40), 0.9)
+
+    def launches(matrices: list[Any]) -> int:
+        simulated.simulator.restart()
+        computed(simulated, matrices, search)
+        count: int = simulated.simulator.counts()["launches"]
+        return count
+
+    together = launches([easy, easy, hard, easy, easy])
+    assert together < launches([easy]) + launches([hard])
+
+
+def test_a_matrix_that_fails_ends_alone(simulated: ModuleType) -> None:
+    matrices = [decaying(seed, (50, 16)) for seed in range(4)]
+    matrices[2][3, 5] = np.nan
+    found = computed(simulated, matrices, search)
+    assert isinstance(found[2], NonFiniteError)
+    assert "first at (3, 5)" in str(found[2])
+    for i in (0, 1, 3):
+        assert_same_bits(found[i], search(matrices[i]))
+    assert simulated.simulator.objects_in_use() == 0
+
+
+def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleType) -> None:
+    """Memory that one matrix does not get is no failure of the other."""
+    matrices = [decaying(seed, (20, 6)) for seed in range(2)]
+    simulated.simulator.restart()
+    expected = computed(simulated, matrices, sketch, threads=1)
+    calls = simulated.simulator.counts()["calls"]
+    failures: list[int] = []
+    for number in range(0, calls, 3):
+        simulated.simulator.restart(failing_call=number, timing="random", seed=number)
+        found: list[Any] = []
+        with contextlib.suppress(DeviceError):  # of the batch itself
+            found = computed(simulated, matrices, sketch, threads=1)
+        failed = [isinstance(one, DeviceError) for one in found]
+        for one, wanted in zip(found, expected, strict=False):
+            if not isinstance(one, DeviceError):
+                assert_same_bits(one, wanted)
+        failures.append(sum(failed) if found else 2)
+        del found
+        gc.collect()  # an error and the frames that it passed refer to each other
+        assert simulated.simulator.objects_in_use() == 0, number
+        assert simulated.simulator.violation() == "", number
+    assert 1 in failures
+    assert len(failures) - failures.count(0) > len(failures) / 3
+
+
+def test_a_batch_that_is_closed_waits_for_nobody(simulated: ModuleType) -> None:
+    a = decaying(0, (30, 10))
+    native = simulated.Batch(0, matrices=2, threads=1)
+    with pytest.raises(IndexError):
+        native.enter(2)
+    with ThreadPoolExecutor(1) as pool:
+        batch = Batch(simulated, 0, 2, 1)
+        call = pool.submit(batch.run, 0, lambda: search(a))
+        with batch:
+            assert not call.done()
+        assert_same_bits(call.result(), search(a))
+    with pytest.raises(ValueError, match="begins once, before the batch is closed"):
+        batch.run(1, lambda: None)
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("build", [PLAIN, TSAN], ids=lambda build: build.name)
+def test_no_order_of_threads_is_a_race(build: Build, tmp_path: Path) -> None:
+    command = [str(built(build, SOURCES, tmp_path))]
+    if build is TSAN:  # which wants its addresses where they are without randomisation
+        if shutil.which("setarch") is None:
+            pytest.skip("needs setarch, to fix the addresses of a process")
+        command = ["setarch", "-R", *command]
+    for order, timing, threads in ((0, 0, 1), (1, 1, 2), (2, 2, 5)):
+        given = [*command, *map(str, (order, timing, threads, 5, threads))]
+        done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=300)
+        if build is TSAN and "Operation not permitted" in done.stderr:
+            pytest.skip("the addresses of a process cannot be fixed here")
+        assert done.returncode == 0, done.stdout + done.stderr
