@@ -19,6 +19,7 @@ from tests.support.cuda_builds import CUDA, PLAIN, ROOT, TSAN, Build, built, com
 
 import sigmascope as ss
 from sigmascope._execution.batches import Batch
+from sigmascope._execution.devices import device_of
 from sigmascope.errors import DeviceError, NonFiniteError
 
 pytestmark = pytest.mark.unsanitized
@@ -32,9 +33,7 @@ SOURCES = [
 ]
 
 
-def computed(
-    module: ModuleType, matrices: Sequence[Any], compute: Compute, threads: int = 2
-) -> list[Any]:
+def computed(matrices: Sequence[Any], compute: Compute, threads: int = 2) -> list[Any]:
     """Compute a result of each matrix in one batch; an error is the outcome of its matrix."""
 
     def outcome(index: int) -> object:
@@ -44,7 +43,8 @@ def computed(
             return error.with_traceback(None)
 
     count = len(matrices)
-    with ThreadPoolExecutor(count) as pool, Batch(module, 0, count, threads) as batch:
+    device = device_of("cuda")
+    with ThreadPoolExecutor(count) as pool, Batch(device, count, threads) as batch:
         calls = [pool.submit(batch.run, i, lambda i=i: outcome(i)) for i in range(count)]
         return [call.result() for call in calls]
 
@@ -94,9 +94,7 @@ def test_each_matrix_has_the_bits_of_a_call_of_its_own(
     assert len({one.passes for one in expected}) > 1
     for order, timing, threads in (("forward", "eager", 1), ("random", "random", 4)):
         simulated.simulator.restart(order=order, timing=timing, seed=threads)
-        for found, wanted in zip(
-            computed(simulated, matrices, search, threads), expected, strict=True
-        ):
+        for found, wanted in zip(computed(matrices, search, threads), expected, strict=True):
             assert_same_bits(found, wanted)
         assert simulated.simulator.violation() == ""
         assert simulated.simulator.objects_in_use() == 0
@@ -116,7 +114,7 @@ def test_other_functions_have_the_same_bits(compute: Compute, simulated: ModuleT
     matrices = [decaying(seed, (60, 20)) for seed in range(3)]
     expected = [compute(a) for a in matrices]
     simulated.simulator.restart(timing="random")
-    for found, wanted in zip(computed(simulated, matrices, compute), expected, strict=True):
+    for found, wanted in zip(computed(matrices, compute), expected, strict=True):
         assert_same_bits(found, wanted)
     assert simulated.simulator.violation() == ""
 
@@ -126,7 +124,7 @@ def test_equal_matrices_have_the_launches_and_waits_of_one(simulated: ModuleType
 
     def counted(count: int) -> dict[str, int]:
         simulated.simulator.restart()
-        computed(simulated, [a] * count, sketch)
+        computed([a] * count, sketch)
         counts: dict[str, int] = simulated.simulator.counts()
         return {name: counts[name] for name in ("launches", "waits")}
 
@@ -144,7 +142,7 @@ def test_a_matrix_that_differs_leaves_the_others_together(simulated: ModuleType)
 
     def launches(matrices: list[Any]) -> int:
         simulated.simulator.restart()
-        computed(simulated, matrices, search)
+        computed(matrices, search)
         count: int = simulated.simulator.counts()["launches"]
         return count
 
@@ -155,7 +153,7 @@ def test_a_matrix_that_differs_leaves_the_others_together(simulated: ModuleType)
 def test_a_matrix_that_fails_ends_alone(simulated: ModuleType) -> None:
     matrices = [decaying(seed, (50, 16)) for seed in range(4)]
     matrices[2][3, 5] = np.nan
-    found = computed(simulated, matrices, search)
+    found = computed(matrices, search)
     assert isinstance(found[2], NonFiniteError)
     assert "first at (3, 5)" in str(found[2])
     for i in (0, 1, 3):
@@ -179,17 +177,36 @@ def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleT
     """Memory that one matrix does not get is no failure of the other."""
     matrices = [decaying(seed, (20, 6)) for seed in range(2)]
     simulated.simulator.restart()
-    expected = computed(simulated, matrices, sketch, threads=1)
+    expected = computed(matrices, sketch, threads=1)
     calls = simulated.simulator.counts()["calls"]
     failures: list[int] = []
     for number in range(0, calls, 3):
         simulated.simulator.restart(failing_call=number, timing="random", seed=number)
-        failures.append(failed(lambda: computed(simulated, matrices, sketch, threads=1), expected))
+        failures.append(failed(lambda: computed(matrices, sketch, threads=1), expected))
         gc.collect()  # an error and the frames that it passed refer to each other
         assert simulated.simulator.objects_in_use() == 0, number
         assert simulated.simulator.violation() == "", number
     assert 1 in failures
     assert len(failures) - failures.count(0) > len(failures) / 3
+
+
+def test_a_stack_is_computed_in_batches_that_fit(simulated: ModuleType) -> None:
+    stack = np.stack([decaying(0, (40, 16))] * 6).astype(np.float32)
+    expected = search(stack[0])
+
+    def counted(memory: int, count: int) -> dict[str, int]:
+        simulated.simulator.restart(memory=memory)
+        found: Any = search(stack[:count])
+        for one in found:
+            assert_same_bits(one, expected)
+        counts: dict[str, int] = simulated.simulator.counts()
+        return counts
+
+    two, six, few = counted(4 << 30, 2), counted(4 << 30, 6), counted(1 << 30, 6)
+    for name in ("launches", "waits"):
+        assert six[name] <= two[name] + 6
+        assert few[name] > 1.5 * six[name]
+    assert simulated.simulator.objects_in_use() == 0
 
 
 def test_a_batch_that_is_closed_waits_for_nobody(simulated: ModuleType) -> None:
@@ -198,7 +215,7 @@ def test_a_batch_that_is_closed_waits_for_nobody(simulated: ModuleType) -> None:
     with pytest.raises(IndexError):
         native.enter(2)
     with ThreadPoolExecutor(1) as pool:
-        batch = Batch(simulated, 0, 2, 1)
+        batch = Batch(device_of("cuda"), 2, 1)
         call = pool.submit(batch.run, 0, lambda: search(a))
         with batch:
             assert not call.done()

@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType, TracebackType
-from typing import Self, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sigmascope._host import native
+
+from .devices import Device
 
 R = TypeVar("R")
 
@@ -16,25 +20,29 @@ MOST = 64
 class Batch:
     """Calls on one device, each of one matrix and on a thread of its own.
 
-    Their operations on the device are started together, once all threads wait for results.
+    On a CUDA device the operations of several calls are started together, once all threads wait
+    for results. On the CPU, or for one matrix, calls have nothing in common.
 
     Parameters
     ----------
-    module : module
-        The extension for CUDA devices.
-    device : int
-        Number of the device.
+    device : Device
+        The device of all calls.
     matrices : int
-        Number of calls. The device waits for all of them, until the batch is closed.
+        Number of calls. The device waits for all of them, until the end of the `with` block.
     threads : int
         Number of threads that run at a time.
     """
 
-    def __init__(self, module: ModuleType, device: int, matrices: int, threads: int) -> None:
-        self._native = module.Batch(device, matrices=matrices, threads=threads)
+    def __init__(self, device: Device, matrices: int, threads: int) -> None:
+        self._native: Any = None
+        module = native.cuda() if device.is_cuda and matrices > 1 else None
+        if module is not None:
+            self._native = module.Batch(device.index, matrices=matrices, threads=threads)
 
     def run(self, index: int, compute: Callable[[], R]) -> R:
         """Return what one of the calls returns; on a thread of its own, once for each index."""
+        if self._native is None:
+            return compute()
         self._native.enter(index)
         try:
             return compute()
@@ -51,4 +59,5 @@ class Batch:
         trace: TracebackType | None,
     ) -> None:
         """Expect no call any more that has not begun."""
-        self._native.close()
+        if self._native is not None:
+            self._native.close()

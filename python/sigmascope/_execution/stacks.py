@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The matrices of a stack, computed concurrently on shares of the threads and the memory.
 
-:func:`run_each` is the one function by which a stack is computed. A device that computes several
-matrices at once takes them there.
+:func:`run_each` is the one function by which a stack is computed. A CUDA device computes the
+matrices of a part together.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self, TypeVar
 
 from sigmascope.matrices.matrix import Matrix
 
+from .batches import MOST, Batch
 from .byte_counts import POLL, ByteCounts
 from .memory import MINIMUM
 from .options import CallOptions, Progress
@@ -75,9 +77,14 @@ def run_each(
             return error.with_traceback(None)  # whose frames refer to large arrays
 
     pool = ThreadPoolExecutor(shares.workers, thread_name_prefix="sigmascope-stack")
+    futures: list[Future[R | Exception]] = []
+    told = 0
     try:
-        futures = [pool.submit(outcome, index) for index in range(len(matrices))]
-        _await(futures, counts, call.progress)
+        for part in shares.parts(len(matrices)):
+            with Batch(call.device, len(part), call.threads) as batch:
+                for place, index in enumerate(part):
+                    futures.append(pool.submit(batch.run, place, partial(outcome, index)))
+                told = _await(futures, counts, call.progress, told)
         return [future.result() for future in futures]
     finally:
         counts.stop()
@@ -121,7 +128,8 @@ class Shares:
             )
 
         left = max(call.memory - alone.reserved, 0)
-        most = min(call.threads, len(matrices), left // MINIMUM)
+        at_once = MOST if call.device.is_cuda else call.threads
+        most = min(at_once, len(matrices), left // MINIMUM)
         if most > 1 and enough(alone):
             for workers in range(most, 1, -1):
                 each = _share(call, workers, left, kept)
@@ -132,7 +140,12 @@ class Shares:
     def options(self, index: int) -> CallOptions:
         """Return the options of one matrix; the first ones have the threads that remain."""
         threads, more = divmod(self.threads, self.workers)
-        return replace(self.each, threads=threads + (index < more))
+        return replace(self.each, threads=max(threads + (index < more), 1))
+
+    def parts(self, count: int) -> list[range]:
+        """Return the matrices that begin together: on a CUDA device no more than its workers."""
+        step = self.workers if self.each.device.is_cuda else count
+        return [range(first, min(first + step, count)) for first in range(0, count, step)]
 
 
 def _share(call: CallOptions, workers: int, memory: int, kept: int) -> CallOptions:
@@ -156,10 +169,12 @@ def _check(call: CallOptions) -> None:
 
 
 def _await(
-    futures: Sequence[Future[R | Exception]], counts: ByteCounts, progress: Progress | None
-) -> None:
-    """Wait for all results; tell the bytes of all matrices while they grow."""
-    told = 0
+    futures: Sequence[Future[R | Exception]],
+    counts: ByteCounts,
+    progress: Progress | None,
+    told: int,
+) -> int:
+    """Wait for all results; tell the bytes of all matrices while they grow, and return them."""
     pending = True
     while pending:
         pending = bool(wait(futures, timeout=POLL).not_done)
@@ -167,3 +182,4 @@ def _await(
         if progress is not None and total > told:
             told = total
             progress(total)
+    return told
