@@ -5,21 +5,19 @@
 
 #include "bf16_numbers.hpp"
 #include "kernels/decode.hpp"
-#include "kernels/products.hpp"
 #include "kernels/tensor_products.hpp"
+#include "panel_bytes.hpp"
 
 namespace sigmascope::device {
 
 StoredPanels& DecodedPanels::panels_of(const MatrixView& view) {
-  // Whole chains. The panel is at most 32 MiB of fp64 numbers, but for very long rows.
-  constexpr std::int64_t most = std::int64_t{4} << 20;
-  const std::int64_t asked =
-      cpu_.panel_rows > 0 ? cpu_.panel_rows : most / std::max<std::int64_t>(view.cols(), 1);
-  const std::int64_t height = std::max(asked / product_chain, std::int64_t{1}) * product_chain;
+  const std::int64_t height = panel_height(view.cols(), cpu_.panel_rows);
+  const bool stays = view.matrix->stored_bytes() <= options_.stored_bytes;
+  StoredPanels* const by_rows = view.transposed && stays && view.matrix->device() == on_host
+                                    ? &panels_of({view.matrix})
+                                    : nullptr;
   auto& found = panels_[{view.matrix, view.transposed}];
-  if (!found)
-    found = std::make_unique<StoredPanels>(device_, view, height,
-                                           view.matrix->stored_bytes() <= options_.stored_bytes);
+  if (!found) found = std::make_unique<StoredPanels>(device_, view, height, stays, by_rows);
   return *found;
 }
 

@@ -7,6 +7,7 @@
 #include "block_memory.hpp"
 #include "handles.hpp"
 #include "staging.hpp"
+#include "upload.hpp"
 
 namespace sigmascope::device {
 
@@ -37,6 +38,7 @@ class DeviceContext {
   Stream compute{chosen_.index()}, copies{chosen_.index()};
   std::shared_ptr<BlockMemory> blocks = std::make_shared<BlockMemory>(compute);
   Staging staging;
+  Upload upload{copies};
 };
 
 }  // namespace sigmascope::device

@@ -4,12 +4,14 @@
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <unistd.h>
 
 #include <sstream>
 #include <string>
 
 #include "bindings.hpp"
 #include "found_devices.hpp"
+#include "pinned_memory.hpp"
 
 namespace sigmascope {
 
@@ -69,6 +71,16 @@ py::list devices() {
   return result;
 }
 
+// Frees pinned memory at the end of the process, while CUDA is still there. It is not there for a
+// process that this one forked.
+void free_pinned_memory_at_exit() {
+  const auto free = [process = ::getpid()] {
+    if (::getpid() == process) device::pinned_memory().clear();
+  };
+  py::module_::import("atexit").attr("register")(
+      py::cpp_function(free, py::call_guard<py::gil_scoped_release>()));
+}
+
 }  // namespace
 
 }  // namespace sigmascope
@@ -78,6 +90,7 @@ PYBIND11_MODULE(_cuda, module) {
   module.doc() = "sigmascope on CUDA devices; use the package sigmascope, not this module";
   py::module_::import("sigmascope._core");  // which registers Matrix
   sigmascope::register_errors();
+  sigmascope::free_pinned_memory_at_exit();
   module.def("config", &sigmascope::config);
   module.def("devices", &sigmascope::devices);
   module.def("usable_devices", &sigmascope::device::usable_devices,

@@ -161,8 +161,10 @@ class Pass {
     check(split_block({x, rows, cols_}, factor, to.parts, stream()), "the parts of a block");
   }
   void multiply(const TensorProduct& product) {
-    if (sums_.size() < product.workspace())
+    if (sums_.size() < product.workspace()) {
+      sums_ = {};  // before there is more
       sums_ = device_.template block<float>(product.workspace(), 1);
+    }
     check(device::multiply(product, sums_.data(), stream()), "a product");
   }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Versions of cuBLAS and cuSOLVER, and the memory that their calls take.
+// Versions of cuBLAS and cuSOLVER; the memory of a device that their calls take, and that panels
+// do.
 #include "bindings.hpp"
 #include "copied_columns.hpp"
 #include "cusolver_eigenvalues.hpp"
 #include "gram.hpp"
 #include "libraries.hpp"
+#include "panel_bytes.hpp"
 
 namespace sigmascope::device {
 
@@ -33,6 +35,7 @@ void register_libraries(py::module_& module) {
   module.def(
       "cusolver_version", [](const std::string& path) { return Cusolver(path).version(); },
       "path"_a, released);
+  module.def("panel_bytes", &panel_bytes, "a"_a, py::kw_only(), "panel_rows"_a, "columns"_a);
   module.def("gram_bytes", &gram_bytes, "rows"_a, "n"_a, py::kw_only(), "by_cublas"_a);
   module.def("cusolver_bytes", &cusolver_bytes, "index"_a, "path"_a, "n"_a, py::kw_only(),
              "vectors"_a, released);

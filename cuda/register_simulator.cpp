@@ -13,6 +13,7 @@
 
 #include "handles.hpp"
 #include "module.hpp"
+#include "pinned_memory.hpp"
 #include "simulator/devices.hpp"
 #include "simulator/settings.hpp"
 #include "simulator/tensor_core.hpp"
@@ -66,7 +67,13 @@ void restart(const py::kwargs& given) {
   take(options, "solver_scale", s.libraries.scale);
   take(options, "solver_lost", s.libraries.lost);
   if (!options.empty()) throw py::type_error("no such setting: " + std::string(py::str(options)));
+  device::pinned_memory().clear();
   simulator::restart(s);
+}
+
+// Without the pinned memory that is kept for the next call.
+std::int64_t objects_in_use() {
+  return simulator::objects_in_use() - static_cast<std::int64_t>(device::pinned_memory().kept());
 }
 
 py::dict counts() {
@@ -74,6 +81,8 @@ py::dict counts() {
   py::dict result;
   result["calls"] = c.calls;
   result["launches"] = c.launches;
+  result["allocations"] = c.allocations;
+  result["pinned_allocations"] = c.pinned_allocations;
   result["waits"] = c.waits;
   result["bytes_to_device"] = c.bytes_to_device;
   result["bytes_to_host"] = c.bytes_to_host;
@@ -166,7 +175,7 @@ void register_simulator(py::module_& module) {
   part.def("restart", &restart, "Frees everything and begins anew with settings, by keyword");
   part.def("counts", &counts);
   part.def("bytes_in_use", &simulator::bytes_in_use);
-  part.def("objects_in_use", &simulator::objects_in_use);
+  part.def("objects_in_use", &objects_in_use);
   part.def("violation", &simulator::violation);
   part.def("tensor_core_chains", &tensor_core_chains);
   part.def("fail_after", &fail_after, "calls"_a);

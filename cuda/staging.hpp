@@ -8,10 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 
 #include "handles.hpp"
 #include "kernels/bytes.hpp"
+#include "pinned_memory.hpp"
 
 namespace sigmascope::device {
 
@@ -25,17 +25,17 @@ class Staging {
     Slot& slot = slots_[next_];
     if (slot.used) slot.copied.wait();
     slot.used = false;
-    if (!slot.bytes || slot.bytes->size() < bytes) {
-      slot.bytes.reset();
-      slot.bytes = std::make_unique<PinnedArray<std::byte>>(std::max(bytes, least));
+    if (slot.bytes.size() < std::max<std::size_t>(bytes, 1)) {
+      slot.bytes = {};
+      slot.bytes = pinned_memory().piece(bytes);
     }
-    return slot.bytes->data();
+    return slot.bytes.data();
   }
 
   // Copies what was filled last to the device.
   void send(void* to, std::size_t bytes, const Stream& stream) {
     Slot& slot = slots_[next_];
-    check(copy_bytes(to, slot.bytes->data(), bytes, cudaMemcpyHostToDevice, stream.handle()),
+    check(copy_bytes(to, slot.bytes.data(), bytes, cudaMemcpyHostToDevice, stream.handle()),
           "cudaMemcpyAsync to the device");
     slot.used = true;
     slot.copied.record(stream);
@@ -54,10 +54,8 @@ class Staging {
   }
 
  private:
-  static constexpr std::size_t least = std::size_t{1} << 16;
-
   struct Slot {
-    std::unique_ptr<PinnedArray<std::byte>> bytes;
+    PinnedMemory::Piece bytes;
     Event copied;
     bool used = false;
   };

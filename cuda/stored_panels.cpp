@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "kernels/bytes.hpp"
+#include "columns_of_panels.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope::device {
@@ -32,19 +32,18 @@ struct Packed {
     return piece.col_stride == 0 ? 0 : by_columns ? rows * size : size;
   }
 
-  void copy(const Piece& piece, std::byte* to) const {
+  // Whether the elements are so where they are.
+  bool is(const Piece& piece) const {
+    return (piece.rows == 1 || row_stride(piece) == piece.row_stride) &&
+           (piece.cols == 1 || col_stride(piece) == piece.col_stride);
+  }
+
+  void add(const Piece& piece, Upload& upload) const {
     const std::int64_t lines = by_columns ? cols : rows, along = by_columns ? rows : cols;
     const std::int64_t line_stride = by_columns ? piece.col_stride : piece.row_stride,
                        step = by_columns ? piece.row_stride : piece.col_stride;
-    for (std::int64_t i = 0; i < lines; ++i, to += along * size) {
-      const std::byte* from = piece.data + i * line_stride;
-      if (step == size) {
-        std::memcpy(to, from, as_size(along * size));
-        continue;
-      }
-      for (std::int64_t j = 0; j < along; ++j)
-        std::memcpy(to + j * size, from + j * step, as_size(size));
-    }
+    for (std::int64_t i = 0; i < lines; ++i)
+      upload.add({piece.data + i * line_stride, along, size, step});
   }
 };
 
@@ -83,22 +82,30 @@ bool is_aligned_bf16(const StoredPanel& panel) {
 }
 
 void StoredPanels::pass(const std::function<void(const StoredPanel&)>& act, bool whole) {
-  PanelStream panels(view_, height_, device_.index());
-  const auto count = as_size(panels.count());
+  const auto count = as_size(count_panels(view_, height_));
   if (stays_ && kept_.size() == count) {
     for (const StoredPanel& panel : whole ? joined_ : kept_) act(panel);
     return;
   }
   kept_.clear();
-  if (stays_) reserve(count);
+  if (stays_ && by_rows_ == nullptr) reserve(count);
   for (std::size_t index = 0; index < count; ++index) {
     Slot& slot = slots_[index % slots_.size()];
-    const StoredPanel panel = there(panels.next(), slot);
+    Panel located =
+        located_panel(view_, height_, static_cast<std::int64_t>(index), device_.index());
+    const StoredPanel panel = by_rows_ != nullptr
+                                  ? columns_of(by_rows_->all(), located.col0, located.cols)
+                                  : there(std::move(located), slot);
     act(panel);
     slot.used.record(device_.compute);
     if (stays_) kept_.push_back(panel);
   }
   if (stays_) joined_ = joined(kept_);
+}
+
+const std::vector<StoredPanel>& StoredPanels::all() {
+  pass([](const StoredPanel&) {});
+  return kept_;
 }
 
 // Memory for all panels, but for what is on the device already.
@@ -114,7 +121,7 @@ void StoredPanels::reserve(std::size_t panels) {
   if (bytes > 0) codes_ = std::make_unique<DeviceArray<std::byte>>(bytes);
 }
 
-StoredPanel StoredPanels::there(const Panel& panel, Slot& slot) {
+StoredPanel StoredPanels::there(Panel panel, Slot& slot) {
   StoredPanel found{.row0 = panel.row0,
                     .rows = panel.rows,
                     .col0 = panel.col0,
@@ -126,52 +133,64 @@ StoredPanel StoredPanels::there(const Panel& panel, Slot& slot) {
   for (const Piece& piece : panel.pieces)
     if (!piece.on_device()) bytes += aligned(Packed(piece).bytes(), alignment);
   std::byte* codes = bytes > 0 ? room(bytes, slot) : nullptr;
-  std::size_t at = 0;
-  for (const Piece& piece : panel.pieces) {
-    const Packed packed(piece);
+  for (Piece& piece : panel.pieces) {
     StoredPiece& stored = found.pieces.emplace_back();
-    stored.rows = piece.rows, stored.cols = piece.cols;
-    stored.row0 = piece.row0, stored.col0 = piece.col0;
-    stored.by_columns = packed.by_columns;
-    stored.dtype = piece.tile->dtype, stored.coefficient = piece.tile->coefficient;
-    put_scales(piece, stored);
     if (piece.on_device()) {
       stored.data = piece.data;
       stored.row_stride = piece.row_stride, stored.col_stride = piece.col_stride;
-      continue;
+    } else {
+      add_bytes(piece);
+      const Packed packed(piece);
+      stored.data = codes;
+      stored.row_stride = packed.row_stride(piece), stored.col_stride = packed.col_stride(piece);
+      codes += aligned(packed.bytes(), alignment);
     }
-    packed.copy(piece, slot.pinned->data() + at);
-    stored.data = codes + at;
-    stored.row_stride = packed.row_stride(piece), stored.col_stride = packed.col_stride(piece);
-    at += aligned(packed.bytes(), alignment);
+    stored.rows = piece.rows, stored.cols = piece.cols;
+    stored.row0 = piece.row0, stored.col0 = piece.col0;
+    stored.by_columns = Packed(piece).by_columns;
+    stored.dtype = piece.tile->dtype, stored.coefficient = piece.tile->coefficient;
+    put_scales(piece, stored);
   }
-  if (bytes > 0) copy(codes, bytes, slot);
+  if (bytes == 0) return found;
+  device_.upload.finish(slot.copied);
+  slot.filled = true;
+  slot.copied.precede(device_.compute);
   return found;
 }
 
 std::byte* StoredPanels::room(std::size_t bytes, Slot& slot) {
-  if (slot.filled) slot.copied.wait();  // the bytes before are no longer read
-  if (!slot.pinned || slot.pinned->size() < bytes) {
-    slot.pinned.reset();
-    slot.pinned = std::make_unique<PinnedArray<std::byte>>(bytes);
+  std::byte* codes = nullptr;
+  if (stays_) {
+    codes = codes_->data() + std::exchange(codes_used_, codes_used_ + bytes);
+  } else {
+    if (!slot.codes || slot.codes->size() < bytes) {
+      if (slot.filled) slot.used.wait();
+      slot.codes.reset();
+      slot.codes = std::make_unique<DeviceArray<std::byte>>(bytes);
+    }
+    if (slot.filled) slot.used.precede(device_.copies);
+    codes = slot.codes->data();
   }
-  if (stays_) return codes_->data() + std::exchange(codes_used_, codes_used_ + bytes);
-  if (!slot.codes || slot.codes->size() < bytes) {
-    if (slot.filled) slot.used.wait();
-    slot.codes.reset();
-    slot.codes = std::make_unique<DeviceArray<std::byte>>(bytes);
-  }
-  return slot.codes->data();
+  device_.upload.start(codes, bytes);
+  return codes;
 }
 
-void StoredPanels::copy(std::byte* codes, std::size_t bytes, Slot& slot) {
-  if (slot.filled && !stays_) slot.used.precede(device_.copies);
-  check(copy_bytes(codes, slot.pinned->data(), bytes, cudaMemcpyHostToDevice,
-                   device_.copies.handle()),
-        "cudaMemcpyAsync of a panel");
-  slot.copied.record(device_.copies);
-  slot.filled = true;
-  slot.copied.precede(device_.compute);
+// Adds the elements of a piece without gaps to those that are copied. Those of a file are read into
+// the pinned memory if they follow each other there.
+void StoredPanels::add_bytes(Piece& piece) {
+  device_.upload.align(alignment);
+  const bool in_file = piece.data == nullptr;
+  if (const Packed packed(piece);
+      in_file && info(piece.tile->dtype).packed == 1 && packed.is(piece)) {
+    const Tile& tile = *piece.tile;
+    const std::int64_t first =
+        tile.origin + piece.tile_row0 * tile.row_stride + piece.tile_col0 * tile.col_stride;
+    device_.upload.add(tile.bytes, static_cast<std::uint64_t>(first), packed.bytes());
+    return;
+  }
+  Buffer read;
+  if (in_file) read = read_piece(piece);
+  Packed(piece).add(piece, device_.upload);
 }
 
 void StoredPanels::put_scales(const Piece& piece, StoredPiece& stored) {

@@ -49,9 +49,19 @@ struct Panel {
 };
 
 // The bytes of rows [i0, i1) x columns [j0, j1): pointers where they are in memory, else positioned
-// reads. Throws OtherDevice if `reader` cannot read them.
+// reads. Throws OtherDevice if they are on a device.
 Panel fetch_panel(const Matrix& matrix, std::int64_t i0, std::int64_t i1, std::int64_t j0,
-                  std::int64_t j1, int reader = on_host);
+                  std::int64_t j1);
+
+// The number of panels of `height` rows of op(A).
+std::int64_t count_panels(const MatrixView& view, std::int64_t height);
+
+// One of them, without the bytes that are in files: their pieces have no data yet, and the strides
+// of the file. Throws OtherDevice if `reader` cannot read the others.
+Panel located_panel(const MatrixView& view, std::int64_t height, std::int64_t index, int reader);
+
+// Reads a piece of a file into memory.
+Buffer read_piece(Piece& piece);
 
 // Panels of a file that live at once: one is read, one is ready, one is in use.
 inline constexpr std::int64_t live_panels = 3;
@@ -59,7 +69,7 @@ inline constexpr std::int64_t live_panels = 3;
 // Panels of `height` rows of op(A) in order; read ahead in a thread when bytes come from files.
 class PanelStream {
  public:
-  PanelStream(const MatrixView& view, std::int64_t height, int reader = on_host);
+  PanelStream(const MatrixView& view, std::int64_t height);
   PanelStream(const Matrix& matrix, std::int64_t height)
       : PanelStream(MatrixView{&matrix, false, 1.0}, height) {}
   std::int64_t count() const { return count_; }
@@ -68,10 +78,8 @@ class PanelStream {
  private:
   Panel fetch(std::int64_t index) const;
 
-  const Matrix& matrix_;
-  bool by_columns_;
+  MatrixView view_;
   std::int64_t height_;
-  int reader_;
   std::int64_t count_;
   std::int64_t position_ = 0;
   std::unique_ptr<Prefetch<Panel>> ahead_;

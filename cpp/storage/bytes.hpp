@@ -76,6 +76,9 @@ class Bytes {
   Buffer read(std::uint64_t offset, std::size_t length) const {
     return file_->read(offset_ + offset, length);
   }
+  std::byte* read_into(std::byte* memory, std::uint64_t offset, std::size_t length) const {
+    return file_->read_into(memory, offset_ + offset, length);
+  }
   Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride,
                    std::size_t count) const {
     return file_->read_runs(offset_ + offset, length, stride, count);

@@ -85,23 +85,32 @@ File::~File() {
 }
 
 Buffer File::read(std::uint64_t offset, std::size_t length) const {
-  const std::size_t before =
-      caching_ == Caching::none ? static_cast<std::size_t>(offset % page) : 0;
-  auto memory =
-      aligned_array<std::byte>(static_cast<std::int64_t>(whole_pages(before + length) + page));
-  auto* start =
-      reinterpret_cast<std::byte*>(whole_pages(reinterpret_cast<std::uintptr_t>(memory.get())));
-  std::byte* data = start + before;
+  auto memory = aligned_array<std::byte>(static_cast<std::int64_t>(room_for(length)));
+  std::byte* data = read_into(memory.get(), offset, length);
   if (caching_ == Caching::none) {
-    read_pages(offset - before, before + length, start);
     // To whole cache lines, on which it does not lie in the file: it may be read forty times, and
     // lines that are cut cost a sixth of the time each time.
-    data = start + before / line * line;
-    if (data != start + before) std::memmove(data, start + before, length);
-  } else {
-    read_cached(descriptor_, offset, length, data);
+    std::byte* whole = data - reinterpret_cast<std::uintptr_t>(data) % line;
+    if (whole != data) std::memmove(whole, data, length);
+    data = whole;
   }
   return {std::move(memory), data, length};
+}
+
+std::byte* File::read_into(std::byte* memory, std::uint64_t offset, std::size_t length) const {
+  auto* start = reinterpret_cast<std::byte*>(whole_pages(reinterpret_cast<std::uintptr_t>(memory)));
+  const std::size_t before =
+      caching_ == Caching::none ? static_cast<std::size_t>(offset % page) : 0;
+  if (caching_ == Caching::none) read_pages(offset - before, before + length, start);
+  else read_cached(descriptor_, offset, length, start);
+  return start + before;
+}
+
+// Whole pages, which need not begin where the memory or the bytes do.
+std::size_t File::room_for(std::size_t length) { return whole_pages(length) + 2 * page; }
+
+std::size_t File::most_in(std::size_t room) {
+  return room < 3 * page ? 0 : room / page * page - 2 * page;
 }
 
 Buffer File::read_runs(std::uint64_t offset, std::size_t length, std::size_t stride,

@@ -65,6 +65,12 @@ class File {
   // that hold them: no second buffer.
   Buffer read(std::uint64_t offset, std::size_t length) const;
 
+  // The same into memory of at least room_for(length) bytes; the place of the first one.
+  std::byte* read_into(std::byte* memory, std::uint64_t offset, std::size_t length) const;
+  static std::size_t room_for(std::size_t length);
+  // The most bytes that can be read into so many.
+  static std::size_t most_in(std::size_t room);
+
   // `count` runs of `length` bytes, `stride` apart in the file, one after another in memory. Past
   // the cache a run comes by way of a buffer of its size; short ones, of whose pages others will
   // want the rest, come through the cache, and the file's pages are dropped from it when the file

@@ -141,6 +141,7 @@ cudaError_t cudaMalloc(void** at, std::size_t bytes) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
   Devices& all = devices();
+  ++all.counts.allocations;
   std::size_t& used = all.bytes[device_of_thread()];
   if (bytes > all.settings.memory - used) return Call::failed(cudaErrorMemoryAllocation);
   auto allocation = std::make_unique<Allocation>(bytes, device_of_thread());
@@ -172,6 +173,7 @@ cudaError_t cudaFree(void* at) {
 cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
+  ++devices().counts.pinned_allocations;
   auto allocation = std::make_unique<Allocation>(bytes, device_of_thread());
   *at = allocation->memory.data();
   devices().pinned.emplace(*at, std::move(allocation));

@@ -54,7 +54,9 @@ struct Settings {
 struct Counts {
   std::int64_t calls = 0;
   std::int64_t launches = 0;
-  std::int64_t waits = 0;  // of the host, for a stream or an event
+  std::int64_t allocations = 0;         // of the device's memory
+  std::int64_t pinned_allocations = 0;  // of the host's
+  std::int64_t waits = 0;               // of the host, for a stream or an event
   std::int64_t bytes_to_device = 0;
   std::int64_t bytes_to_host = 0;
 };

@@ -130,7 +130,7 @@ def test_spectra_at_once_have_shares_of_the_device(simulated: ModuleType) -> Non
         options = Options.of("density", 4, 1e-3, "reference", 0, 4, 2**32, device="cuda")
         return PairPlan.of(stored, options), options
 
-    for memory, workers in ((2048, 4), (1024, 2), (400, 1)):
+    for memory, workers in ((200, 4), (120, 2), (60, 1)):
         plan, options = planned(memory)
         assert plan.workers == workers
         share = device_share(options, plan.workers)
@@ -142,11 +142,11 @@ def test_spectra_at_once_have_shares_of_the_device(simulated: ModuleType) -> Non
 def test_a_device_that_is_too_small_is_the_reason(
     pair: tuple[Path, Path], simulated: ModuleType
 ) -> None:
-    simulated.simulator.restart(memory=150 * MIB)
+    simulated.simulator.restart(memory=32 * MIB)
     found = ss.compare(*pair, device="cuda", include="w.1", **OPTIONS)
     (row,) = found.failed
     assert row["failure"] == "environment"
-    assert "MiB on cuda:0, which has 135 MiB that a call may take" in row["reason"]
+    assert "MiB on cuda:0, which has 28.8 MiB that a call may take" in row["reason"]
 
 
 def test_a_device_that_is_not_there_is_named(pair: tuple[Path, Path]) -> None:

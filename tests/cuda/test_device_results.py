@@ -167,7 +167,7 @@ def test_memory_that_a_library_keeps_is_given_back(
     monkeypatch.setattr(made.get_default_memory_pool(), "free_all_blocks", release)
     array = Versioned(simulated, BASE)
     expected = ss.svds(array, 2)
-    kept.append(simulator.allocate((1 << 30) - (40 << 20)))
+    kept.append(simulator.allocate((1 << 30) - (24 << 20)))
     made.unused = 1
     np.testing.assert_array_equal(ss.svds(array, 2).s, expected.s)
     assert made.released == 1
@@ -206,7 +206,7 @@ def test_a_refusal_names_the_libraries_that_were_asked(
     for name in LIBRARIES:
         imported(name, simulated, monkeypatch).used = 1
     array = Versioned(simulated, BASE)
-    taken = simulator.allocate((1 << 30) - (40 << 20))
+    taken = simulator.allocate((1 << 30) - (24 << 20))
     with pytest.raises(
         MemoryLimitError,
         match=r"needs .* on cuda:0, which has .*; memory of cupy and torch remains .*x\.cpu\(\)",

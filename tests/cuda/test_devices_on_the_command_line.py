@@ -101,10 +101,10 @@ def test_a_plan_as_json_has_the_device(model: Path) -> None:
 
 
 def test_a_plan_names_what_the_device_has_no_memory_for(model: Path, simulated: ModuleType) -> None:
-    simulated.simulator.restart(memory=150 * 2**20)
+    simulated.simulator.restart(memory=32 * 2**20)
     status, out, _ = invoke("scan", model, *QUICK, "--plan", "--device", "cuda")
     assert status == 1
-    assert "on cuda:0, which has 135 MiB that a call may take; device='cpu'" in out
+    assert "on cuda:0, which has 28.8 MiB that a call may take; device='cpu'" in out
     assert "is the least at which" not in out  # no limit of the host's memory helps
 
 

@@ -256,7 +256,7 @@ def test_the_processor_solves_what_cusolver_does_not(simulated: Any) -> None:
 def test_the_memory_plan_counts_what_the_libraries_take(simulated: Any) -> None:
     """A device that has what the plan asks for is enough; one that has less is refused."""
     A = np.random.default_rng(5).standard_normal((ORDER + 300, ORDER))
-    simulated.simulator.restart(memory=128 << 20)
+    simulated.simulator.restart(memory=32 << 20)
     with pytest.raises(MemoryLimitError, match=r"svdvals of .* needs \d+ MiB on cuda:0") as error:
         ss.svdvals(A, device="cuda")
     assert simulated.simulator.counts()["launches"] == 0

@@ -117,10 +117,10 @@ def test_the_cpu_decomposes_a_product_of_low_rank(simulated: ModuleType) -> None
 
 
 def test_a_refusal_has_both_numbers_and_what_helps(simulated: ModuleType) -> None:
-    simulated.simulator.restart(memory=150 * MIB)
+    simulated.simulator.restart(memory=32 * MIB)
     with pytest.raises(
         MemoryLimitError,
-        match=r"needs \d+ MiB on cuda:0, which has 135 MiB .* device='cpu' .* nothing less fits",
+        match=r"needs [\d.]+ MiB on cuda:0, which has 28.8 MiB .* device='cpu' .*nothing less fits",
     ):
         ss.spectrum(np.ones((96, 64)), k=4, device="cuda")
     assert simulated.simulator.counts()["launches"] == 0
@@ -147,7 +147,7 @@ def test_a_smaller_effort_that_fits_the_device_is_named(
 ) -> None:
     monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
     a = ss.matrix(np.ones((4000, 3000), np.float32))
-    simulated.simulator.restart(memory=320 * MIB)
+    simulated.simulator.restart(memory=280 * MIB)
     with pytest.raises(MemoryLimitError, match=r"on cuda:0, .*; what fits .*: k = \d+"):
         ss.spectrum(a, k=900, effort="top", device="cuda")
     assert simulated.simulator.counts()["launches"] == 0
@@ -165,14 +165,14 @@ def test_a_basis_is_no_longer_than_the_device_allows() -> None:
         return found
 
     assert columns(2**30) == settings.columns
-    assert 3 * 60 + 2 * 32 < columns(262 * MIB) < settings.columns
+    assert 3 * 60 + 2 * 32 < columns(139 * MIB) < settings.columns
 
 
 def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
     """The rest of its free memory belongs to other matrices."""
     A = np.ones((96, 64))
-    (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 140 * MIB)
-    with pytest.raises(MemoryLimitError, match="which has 140 MiB that a call may take"):
+    (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 30 * MIB)
+    with pytest.raises(MemoryLimitError, match="which has 30 MiB that a call may take"):
         ss.spectrum(A, k=4, device=share)
     call = CallOptions.of(ss.matrix(A), device=share, cuda=True)
     assert not fits_gram(ss.matrix(A), 4, call)
@@ -203,7 +203,7 @@ def test_no_row_depends_on_threads_devices_shards_or_memory(
 ) -> None:
     expected = bits(ss.scan(model, device="cuda", num_threads=1, **OPTIONS))
     for threads, device, restart in (
-        (3, "cuda", {"memory": 700 * MIB, "order": "backward"}),
+        (3, "cuda", {"memory": 100 * MIB, "order": "backward"}),
         (4, "cuda:all", {"devices": 2, "timing": "random", "seed": 3}),
     ):
         simulated.simulator.restart(**restart)
@@ -243,9 +243,9 @@ def test_shares_of_a_device_decide_how_many_matrices_run_at_once(
 
     assert planned(1024).workers == 3
     assert planned(1024).each.device.nbytes == int(0.9 * 1024 * MIB) // 3
-    assert planned(400).workers == 1
-    assert planned(400).each.device.nbytes == int(0.9 * 400 * MIB)
-    assert planned(400, "cuda:all", devices=3).workers == 3
+    assert planned(60).workers == 1
+    assert planned(60).each.device.nbytes == int(0.9 * 60 * MIB)
+    assert planned(60, "cuda:all", devices=3).workers == 3
     plan = ss.plan_scan(model, device="cuda", num_threads=3, **OPTIONS)
     assert 0 < plan.device_peak_bytes <= plan.device_memory
 
@@ -264,12 +264,12 @@ def test_a_scan_takes_no_more_of_a_device_than_planned(model: Path, simulated: M
 def test_a_device_that_is_too_small_is_the_reason_in_the_rows(
     model: Path, simulated: ModuleType
 ) -> None:
-    simulated.simulator.restart(memory=150 * MIB)
+    simulated.simulator.restart(memory=32 * MIB)
     found = ss.scan(model, device="cuda", include="w.*", num_threads=2, **OPTIONS)
     assert len(found.failed) == COUNT
     for row in found.failed:
         assert row["failure"] == "environment"
-        assert "on cuda:0, which has 135 MiB" in row["reason"]
+        assert "on cuda:0, which has 28.8 MiB" in row["reason"]
     plan = ss.plan_scan(model, device="cuda", include="w.*", num_threads=2, **OPTIONS)
     assert [each.refused for each in plan] == [row["reason"] for row in found.failed]
     assert plan.refused_for_memory == []  # no limit of the host's memory would help

@@ -160,7 +160,7 @@ def test_what_is_refused_changes_nothing(name: str, simulated: ModuleType) -> No
     made = MADE[name]()
     with pytest.raises(DeviceError, match="'cuda:3' is not available; there is cuda:0"):
         made.update(a, device="cuda:3")
-    simulated.simulator.restart(memory=64 << 20)
+    simulated.simulator.restart(memory=28 << 20)
     with pytest.raises(MemoryLimitError, match=r"an update by 150 x 70 needs .* on cuda:0"):
         made.update(a, device="cuda")
     assert simulated.simulator.counts()["launches"] == 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sigmascope._display.text import amount
-from sigmascope._host.native import _core
+from sigmascope._host.native import _core, cuda
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.array_libraries import users_of_memory
 from sigmascope.matrices.device_arrays import COPIED
@@ -26,10 +26,6 @@ LOWEST_PANEL = 16
 _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
 
-DEVICE_PANELS = (4 * 32 + 8 + 64) * MIB
-"""Most bytes of panels on a device, but for very long rows: three as stored, one decoded, its bf16
-numbers; and of the sums of tensor cores that are added up together."""
-
 _FEW_LAYERS, _CACHED = 4, 64 * MIB
 
 
@@ -44,7 +40,8 @@ class MemoryPlan:
         The way in which a pass reads the matrix.
     loaded_nbytes : int
         Stored bytes of a matrix in files that is read into memory once, since it fits together with
-        what the call needs. 0: it is in memory already, or is read again at each pass.
+        what the call needs. 0: it is in memory already, stays on a CUDA device, or is read again at
+        each pass.
     holds_copy : bool
         Whether the copy that steps would read, rounded or added up, fits as well.
     splits_remainder : bool
@@ -65,9 +62,19 @@ class MemoryPlan:
 
     @classmethod
     def fit(
-        cls, a: Matrix, options: CallOptions, need: NeedOf, what: str, *, hold: bool = True
+        cls,
+        a: Matrix,
+        options: CallOptions,
+        need: NeedOf,
+        what: str,
+        *,
+        hold: bool = True,
+        several: bool = False,
     ) -> Self:
         """Choose what is held, and how high panels are, so that `need` is within the memory.
+
+        A matrix in files is not loaded where its numbers stay on a CUDA device, to which they are
+        copied once, unless `several` native calls read it.
 
         Raises
         ------
@@ -77,6 +84,8 @@ class MemoryPlan:
         """
         copy, remainder = copy_nbytes(a, options), remainder_nbytes(a, options)
         on_device = device_nbytes(a, options, need, what)
+        if a.nbytes <= on_device and not several and not a._native.column_major:
+            hold = False  # rows of a matrix that is stored by columns would be read twice
         for loaded, layout, needed in _ways(a, options, need, hold):
             if options.has(needed.plus(remainder)):
                 copied = copy > 0 and options.has(needed.plus(copy))
@@ -207,7 +216,18 @@ def fits_held(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
 
 def _taken_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> int:
     needed = need(layout_of(a, options))
-    return needed.peak + DEVICE_PANELS + _parts_nbytes(a, options, needed.columns)
+    panels = _panels_nbytes(a, options, needed.columns)
+    return needed.peak + panels + _parts_nbytes(a, options, needed.columns)
+
+
+def _panels_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
+    """Return the bytes of panels on a device, and of the sums that tensor cores make of them."""
+    module = cuda()
+    assert module is not None
+    if options.precision == "float64":
+        columns = 0  # tensor cores multiply blocks in float32 alone
+    rows = options.panel_rows
+    return int(module.panel_bytes(a._native, panel_rows=rows, columns=columns))
 
 
 def _parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:

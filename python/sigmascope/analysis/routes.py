@@ -197,7 +197,7 @@ class Route:
             most = self.most(a, call)
             more = f" (up to {amount(most)} if its values span much)" if most > least else ""
             raise MemoryLimitError(call.refusal(self.what, amount(least) + more))
-        return MemoryPlan.fit(a, call, need, self.what)
+        return MemoryPlan.fit(a, call, need, self.what, several=True)
 
     def spare(self, a: Matrix, plan: MemoryPlan) -> int:
         """Return the bytes of the limit that are left for a part of a matrix that is read again.

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pinned memory of the process: lent to calls, bounded, and given back whatever fails."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support.cuda_builds import ASAN, CPP, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+
+import sigmascope as ss
+from sigmascope._execution.memory import elementwise_need
+from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.options import CallOptions
+
+pytestmark = pytest.mark.unsanitized
+
+SOURCES = [
+    ROOT / "tests" / "cuda" / "pinned_main.cpp",
+    *(CUDA / f"{name}.cpp" for name in ("pinned_memory", "upload")),
+    *(CPP / "storage" / f"{name}.cpp" for name in ("file", "memory")),
+]
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
+def test_threads_and_copies_share_it(build: Build, tmp_path: Path) -> None:
+    command = [str(built(build, SOURCES, tmp_path))]
+    if build is TSAN:  # which wants its addresses where they are without randomisation
+        if shutil.which("setarch") is None:
+            pytest.skip("needs setarch, to fix the addresses of a process")
+        command = ["setarch", "-R", *command]
+    for timing in range(3):
+        given = [*command, "2", str(timing), str(tmp_path / "numbers")]
+        done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=300)
+        if build is TSAN and "Operation not permitted" in done.stderr:
+            pytest.skip("the addresses of a process cannot be fixed here")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def numbers() -> NDArray[np.float32]:
+    return np.random.default_rng(1).standard_normal((300, 90)).astype(np.float32)
+
+
+def test_a_second_call_pins_nothing(simulated: ModuleType) -> None:
+    calls = (
+        lambda: ss.svds(numbers(), 3, device="cuda"),
+        lambda: ss.svdvals(numbers(), device="cuda"),
+        lambda: ss.moments(numbers(), device="cuda"),
+    )
+    for call in calls:
+        call()
+    pinned = simulated.simulator.counts()["pinned_allocations"]
+    assert 0 < pinned <= 8
+    for call in calls:
+        call()
+    assert simulated.simulator.counts()["pinned_allocations"] == pinned
+    assert simulated.simulator.objects_in_use() == 0
+
+
+def test_calls_in_threads_have_the_bits_of_one(simulated: ModuleType) -> None:
+    expected = ss.svds(numbers(), 3, device="cuda")
+
+    def found(_: int) -> ss.SVD:
+        return ss.svds(numbers(), 3, device="cuda", num_threads=1)
+
+    for _ in range(2):
+        with ThreadPoolExecutor(8) as pool:
+            for result in pool.map(found, range(16)):
+                np.testing.assert_array_equal(result.s, expected.s)
+                np.testing.assert_array_equal(result.U, expected.U)
+        assert simulated.simulator.violation() == ""
+        assert simulated.simulator.objects_in_use() == 0
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_matrix_in_a_file_is_read_and_copied_once(
+    wide: bool, simulated: ModuleType, tmp_path: Path
+) -> None:
+    """Also a Gram matrix by columns takes the rows that are on the device."""
+    a = np.ascontiguousarray(numbers().T) if wide else numbers()
+    (tmp_path / "numbers").write_bytes(b"!" + a.tobytes())
+    stored = ss.tensor(tmp_path / "numbers", 1, a.shape, "f32")
+    for solver in (
+        lambda matrix: ss.svds(matrix, 3, method="krylov", device="cuda").s,
+        lambda matrix: ss.svdvals(matrix, device="cuda").values,
+    ):
+        expected = solver(a)
+        simulated.simulator.restart()
+        np.testing.assert_array_equal(solver(stored), expected)
+        assert stored.nbytes <= simulated.simulator.counts()["bytes_to_device"] < 2 * stored.nbytes
+
+
+def test_no_file_is_loaded_that_a_device_takes(simulated: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "numbers").write_bytes(bytes(4 * 3000 * 2000))
+    stored = ss.tensor(tmp_path / "numbers", 0, (3000, 2000), "f32")
+
+    def loaded(a: ss.Matrix, **how: bool) -> int:
+        call = CallOptions.of(a, device="cuda", cuda=True, memory_limit="1GiB")
+        return MemoryPlan.fit(a, call, elementwise_need, "a call", **how).loaded_nbytes
+
+    assert loaded(stored) == 0
+    assert loaded(stored, several=True) == loaded(stored.T) == stored.nbytes
+    simulated.simulator.restart(memory=120 << 20)  # which has no room for the stored numbers
+    assert loaded(stored) == stored.nbytes
