@@ -169,7 +169,15 @@ def _ways(
     for loaded in (a.nbytes, 0) if options.file_nbytes(a) and hold else (0,):
         for rows in heights:
             layout = layout_of(a, options, rows, held=loaded > 0)
-            yield loaded, layout, need(layout).plus(loaded)
+            needed = need(layout).plus(loaded)
+            yield loaded, layout, needed.plus_working(_pinned_nbytes(a, options))
+
+
+def _pinned_nbytes(a: Matrix, options: CallOptions) -> int:
+    """Return the bytes of the host's buffers through which panels are copied to a CUDA device."""
+    if options.device.index is None or a.device != "cpu":
+        return 0
+    return 3 * min(8 * MIB, 2 * a.nbytes + MIB // 16)  # powers of two
 
 
 def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> int:
