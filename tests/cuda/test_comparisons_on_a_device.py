@@ -130,7 +130,7 @@ def test_spectra_at_once_have_shares_of_the_device(simulated: ModuleType) -> Non
         options = Options.of("density", 4, 1e-3, "reference", 0, 4, 2**32, device="cuda")
         return PairPlan.of(stored, options), options
 
-    for memory, workers in ((200, 4), (120, 2), (60, 1)):
+    for memory, workers in ((400, 4), (200, 2), (100, 1)):
         plan, options = planned(memory)
         assert plan.workers == workers
         share = device_share(options, plan.workers)

@@ -107,5 +107,5 @@ def test_no_file_is_loaded_that_a_device_takes(simulated: ModuleType, tmp_path: 
 
     assert loaded(stored) == 0
     assert loaded(stored, several=True) == loaded(stored.T) == stored.nbytes
-    simulated.simulator.restart(memory=120 << 20)  # which has no room for the stored numbers
+    simulated.simulator.restart(memory=135 << 20)  # which has no room for the stored numbers
     assert loaded(stored) == stored.nbytes

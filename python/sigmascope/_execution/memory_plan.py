@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sigmascope._display.text import amount
-from sigmascope._host.native import _core, cuda
+from sigmascope._host.native import _core
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.array_libraries import users_of_memory
 from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix
 
+from .device_panels import panels_nbytes, parts_nbytes, pinned_nbytes
 from .libraries import Libraries, eigenvalue_nbytes, gram_nbytes
 from .memory import Need
 from .options import CallOptions
@@ -170,14 +171,7 @@ def _ways(
         for rows in heights:
             layout = layout_of(a, options, rows, held=loaded > 0)
             needed = need(layout).plus(loaded)
-            yield loaded, layout, needed.plus_working(_pinned_nbytes(a, options))
-
-
-def _pinned_nbytes(a: Matrix, options: CallOptions) -> int:
-    """Return the bytes of the host's buffers through which panels are copied to a CUDA device."""
-    if options.device.index is None or a.device != "cpu":
-        return 0
-    return 3 * min(8 * MIB, 2 * a.nbytes + MIB // 16)  # powers of two
+            yield loaded, layout, needed.plus_working(pinned_nbytes(a, options))
 
 
 def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> int:
@@ -224,29 +218,8 @@ def fits_held(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
 
 def _taken_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> int:
     needed = need(layout_of(a, options))
-    panels = _panels_nbytes(a, options, needed.columns)
-    return needed.peak + panels + _parts_nbytes(a, options, needed.columns)
-
-
-def _panels_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
-    """Return the bytes of panels on a device, and of the sums that tensor cores make of them."""
-    module = cuda()
-    assert module is not None
-    if options.precision == "float64":
-        columns = 0  # tensor cores multiply blocks in float32 alone
-    rows = options.panel_rows
-    return int(module.panel_bytes(a._native, panel_rows=rows, columns=columns))
-
-
-def _parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
-    """Return the bytes of the parts of blocks on a device, and of two blocks in float32.
-
-    Tensor cores multiply parts: three numbers of bfloat16 for one of float32, in a multiple of 16
-    columns.
-    """
-    if options.precision == "float64":
-        return 0
-    return (3 * 2 + 2 * 4) * sum(a.shape) * (-(-columns // 16) * 16)
+    panels = panels_nbytes(a, options, needed.columns)
+    return needed.peak + panels + parts_nbytes(a, options, needed.columns)
 
 
 def planned_on_device(a: Matrix, options: CallOptions, need: NeedOf) -> tuple[int, bool]:

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Memory through which a matrix reaches a CUDA device, and that products take there."""
+
+from __future__ import annotations
+
+from sigmascope._host.native import cuda
+from sigmascope.matrices.matrix import Matrix
+
+from .options import CallOptions
+from .passes import MIB
+
+
+def panels_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
+    """Return the bytes of panels on a device, and of the sums that tensor cores make of them."""
+    module = cuda()
+    assert module is not None
+    if options.precision == "float64":
+        columns = 0  # tensor cores multiply blocks in float32 alone
+    rows = options.panel_rows
+    return int(module.panel_bytes(a._native, panel_rows=rows, columns=columns))
+
+
+def parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
+    """Return the bytes of the parts of blocks on a device, and of two blocks in float32.
+
+    Tensor cores multiply parts: three numbers of bfloat16 for one of float32, in a multiple of 16
+    columns.
+    """
+    if options.precision == "float64":
+        return 0
+    return (3 * 2 + 2 * 4) * sum(a.shape) * (-(-columns // 16) * 16)
+
+
+def pinned_nbytes(a: Matrix, options: CallOptions) -> int:
+    """Return the bytes of the host's buffers through which panels are copied to a CUDA device."""
+    if options.device.index is None or a.device != "cpu":
+        return 0
+    return 3 * min(8 * MIB, 2 * a.nbytes + MIB // 16)  # powers of two
