@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Pinned memory of the process, lent to several threads at once, and copies through it: in the order
-// and timing of the arguments, from the file of the last one. Exit status: the number of
+// Pinned memory of the process, lent to several threads at once, and copies through it: in the
+// order and timing of the arguments, from the file of the last one. Exit status: the number of
 // expectations that are not met, which are printed.
 #include <atomic>
 #include <cstdint>
@@ -55,9 +55,13 @@ void memory_is_bounded() {
     expect(beyond.data() != nullptr, "a call does not wait for others");
   }
   expect(memory.kept() == 2 && allocations() == 2, "what is beyond the bound is freed");
-  { const auto other = memory.piece(64 * kib); }
+  {
+    const auto other = memory.piece(64 * kib);
+  }
   expect(memory.kept() == 2, "a piece that nobody uses makes room for one of another size");
-  { const auto larger = memory.piece(256 * kib); }
+  {
+    const auto larger = memory.piece(256 * kib);
+  }
   expect(memory.kept() == 1 && allocations() == 1, "and all of them for one of their size");
   memory.clear();
 }
@@ -71,7 +75,9 @@ void a_failure_loses_nothing() {
     int failed = 0;
     for (int call = 0; call < 4; ++call) {
       try {
-        { const auto one = memory.piece(64 * kib); }
+        {
+          const auto one = memory.piece(64 * kib);
+        }
         const auto other = memory.piece(128 * kib);
       } catch (const CudaError&) {
         ++failed;
