@@ -147,7 +147,7 @@ def test_an_outer_product_that_is_refused_changes_nothing(simulated: ModuleType)
         NonFiniteError, match=r"0 NaN and 1 infinite entries, the first at \(7, 1\)"
     ):
         sketch.update_outer(there, v)
-    simulated.simulator.restart(memory=64 << 20)
+    simulated.simulator.restart(memory=28 << 20)
     u[7, 1] = 1
     with pytest.raises(MemoryLimitError, match=r"an update by 150 x 2 needs .* on cuda:0"):
         sketch.update_outer(u, v, device="cuda")
