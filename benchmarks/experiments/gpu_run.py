@@ -197,6 +197,19 @@ def every_value(rehearse: bool) -> Part:
     return compared(weights(n, n), n, peers, [1e-2, 1e-6])
 
 
+def stacks(rehearse: bool) -> Part:
+    """Seconds of searches in a stack of matrices, in one call and one after the other."""
+    count, rows, cols, k = (3, 60, 40, 4) if rehearse else (64, 1024, 512, 16)
+    A = weights(rows, cols)
+    stack = np.stack([np.roll(A, i, axis=0) for i in range(count)])
+    options: Part = {"k": k, "tol": TOLERANCE, "device": "cuda"}
+    together = timed(lambda: ss.svds(stack, **options), 3)
+    alone = timed(lambda: [ss.svds(a, **options) for a in stack], 1)
+    found = ss.svds(stack, **options)
+    same = [np.array_equal(found.s[i], ss.svds(stack[i], **options).s) for i in (0, count - 1)]
+    return {"together": together, "alone": alone, "same_bits": bool(all(same))}
+
+
 def sanitizers(rehearse: bool) -> Part:
     """compute-sanitizer's tools over the part `bits`."""
     program = shutil.which("compute-sanitizer")
@@ -217,10 +230,11 @@ PARTS: dict[str, tuple[Callable[[bool], Part], int]] = {
     "answers": (answers, 40),
     "ceilings": (ceilings, 30),
     "steps": (steps, 60),
-    "searches": (searches, 145),
+    "searches": (searches, 125),
     "other searches": (other_searches, 100),
-    "every value": (every_value, 75),
-    "sanitizers": (sanitizers, 75),
+    "every value": (every_value, 70),
+    "stacks": (stacks, 35),
+    "sanitizers": (sanitizers, 65),
 }
 """Parts in their order, with the most seconds of each: ten minutes together."""
 
