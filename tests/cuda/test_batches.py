@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.support.cuda_builds import CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+from tests.support.cuda_builds import CPP, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
 
 import sigmascope as ss
 from sigmascope._execution.batches import Batch
@@ -29,8 +29,9 @@ Compute = Callable[[Any], Any]
 
 SOURCES = [
     ROOT / "tests" / "cuda" / "batch_main.cpp",
-    CUDA / "batch.cpp",
+    *(CUDA / f"{name}.cpp" for name in ("batch", "pinned_memory", "upload")),
     *(CUDA / "kernels" / f"{name}.cu" for name in ("bytes", "gaussian", "verbs")),
+    *(CPP / "storage" / f"{name}.cpp" for name in ("file", "memory")),
 ]
 
 

@@ -156,6 +156,11 @@ def layout_of(
     return PassLayout(a.shape, a.nbytes / a.size, files, options.threads, rows, wide)
 
 
+def host_need(a: Matrix, options: CallOptions, need: NeedOf, layout: PassLayout) -> Need:
+    """Return the need of the host, with the pinned memory through which a device is reached."""
+    return need(layout).plus_working(pinned_nbytes(a, options))
+
+
 def least_memory(a: Matrix, options: CallOptions, need: NeedOf, *, hold: bool = True) -> int:
     """Return the least memory limit that allows a call, by whichever way of reading."""
     taken = options.reserved + remainder_nbytes(a, options)
@@ -170,8 +175,7 @@ def _ways(
     for loaded in (a.nbytes, 0) if options.file_nbytes(a) and hold else (0,):
         for rows in heights:
             layout = layout_of(a, options, rows, held=loaded > 0)
-            needed = need(layout).plus(loaded)
-            yield loaded, layout, needed.plus_working(pinned_nbytes(a, options))
+            yield loaded, layout, host_need(a, options, need, layout).plus(loaded)
 
 
 def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> int:
@@ -212,7 +216,7 @@ def fits_held(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
     That is what is read from files, and copies; in contrast to :func:`least_memory`.
     """
     held = max(copy_nbytes(a, options), remainder_nbytes(a, options)) + options.file_nbytes(a)
-    needed = need(layout_of(a, options)).plus(held)
+    needed = host_need(a, options, need, layout_of(a, options)).plus(held)
     return options.has(needed) and fits_device(a, options, need)
 
 

@@ -16,6 +16,7 @@ from sigmascope._execution.memory import Need
 from sigmascope._execution.memory_plan import (
     MemoryPlan,
     fits_device,
+    host_need,
     layout_of,
     least_memory,
     planned_on_device,
@@ -96,14 +97,16 @@ def memory_left(a: Matrix, **how: Any) -> int:
     held = a.nbytes if a.in_memory else plan.loaded_nbytes
     if not held:
         return 0
-    needed = chosen.need_of(a, call)(plan.layout).plus(held + plan.copy_nbytes)
+    needed = host_need(a, call, chosen.need_of(a, call), plan.layout)
+    needed = needed.plus(held + plan.copy_nbytes)
     return max(call.memory - call.reserved - needed.peak, 0)
 
 
 def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
     """Return the route of `a`, and its need without the bytes of `a` once these are read."""
     chosen, call = Asked.of(**how).chosen(a)
-    return chosen, chosen.need_of(a, call)(layout_of(a, call, held=True))
+    layout = layout_of(a, call, held=True)
+    return chosen, host_need(a, call, chosen.need_of(a, call), layout)
 
 
 def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> bool:

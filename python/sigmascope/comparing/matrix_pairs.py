@@ -135,9 +135,9 @@ class AdaptedPair(_Pair):
         """Return the pair with the matrix and the factors in memory."""
         return AdaptedPair(*_loaded(*self._stored))
 
-    def norms_need(self, num_threads: int) -> Need:
+    def norms_need(self, **options: Any) -> Need:
         """Return the memory that the second pass of :meth:`norms` needs."""
-        return inner_need(self.before, self.delta.rank, num_threads)
+        return inner_need(self.before, self.delta.rank, **options)
 
     def norms(self, **options: Any) -> PairNorms:
         """Compute the sums in two passes over the matrix; the second gives <dW, W>.

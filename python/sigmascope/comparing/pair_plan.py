@@ -76,7 +76,7 @@ class PairPlan:
         def most(threads: int) -> Need:
             needs = [_need(a, num_threads=threads, **how) for a in matrices]
             if isinstance(pair, AdaptedPair):
-                needs.append(pair.norms_need(threads))
+                needs.append(pair.norms_need(num_threads=threads, device=options.device))
             return Need(max(need.arrays for need in needs), max(need.working for need in needs))
 
         alone = most(options.num_threads)  # of a spectrum that is computed again, alone
@@ -142,7 +142,8 @@ def _update_need(pair: MatrixPair, options: Options) -> Need:
     """Return the need of what is computed of the update when its spectra are known."""
     need = Need(0, 0)
     if "update_shares" in options.measures and isinstance(pair.delta, Matrix):
-        need = need.followed_by(share_need(pair.delta, options.k, options.num_threads))
+        how: dict[str, Any] = {"num_threads": options.num_threads, "device": options.device}
+        need = need.followed_by(share_need(pair.delta, options.k, **how))
     if "update_masks" in options.measures:
         need = need.followed_by(mask_need(pair.before.shape))
     return need

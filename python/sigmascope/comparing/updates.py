@@ -143,10 +143,10 @@ def share_columns(delta: Matrix | LowRank, size: float, before: SVD | None, **op
     return row
 
 
-def share_need(delta: Matrix, k: int, num_threads: int) -> Need:
+def share_need(delta: Matrix, k: int, **options: Any) -> Need:
     """Return the need of :func:`share_columns` beyond the vectors of W."""
     result = 8 * k * sum(delta.shape)
-    return inner_need(delta, k, num_threads).plus(result)
+    return inner_need(delta, k, **options).plus(result)
 
 
 def mask_columns(pair: MatrixPair, before: SVD | None, num_threads: int) -> Row:

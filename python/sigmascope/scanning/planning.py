@@ -16,6 +16,7 @@ from sigmascope._execution.memory import OVERHEAD
 from sigmascope._execution.memory_plan import (
     MemoryPlan,
     fits_device,
+    host_need,
     least_memory,
     planned_on_device,
 )
@@ -176,7 +177,7 @@ def _planned(checkpoint: Scannable, item: Item, options: Options, measured: Rate
         need = chosen.need_of(a, call)
         least = least_memory(a, call, need) if fits_device(a, call, need) else 0
         return replace(known, refused=str(error), peak_bytes=least)
-    needed = chosen.need_of(a, call)(plan.layout).plus(plan.held_nbytes)
+    needed = host_need(a, call, chosen.need_of(a, call), plan.layout).plus(plan.held_nbytes)
     part = min(chosen.spare(a, plan), a.nbytes)
     read = (a.nbytes - part) * _reads(a, chosen, plan) + part
     return replace(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import Need, elementwise_need, product_need
-from sigmascope._execution.memory_plan import MemoryPlan, layout_of
+from sigmascope._execution.memory_plan import MemoryPlan, host_need, layout_of
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
@@ -209,7 +209,8 @@ def images(a: Matrix, X: NDArray[np.floating], **options: Any) -> NDArray[np.flo
     return found
 
 
-def inner_need(a: Matrix, rank: int, num_threads: int) -> Need:
+def inner_need(a: Matrix, rank: int, **options: Any) -> Need:
     """Return the need of :func:`inner` with so many triplets, for a matrix that is in memory."""
-    call = CallOptions.of(a, num_threads=num_threads)
-    return product_need(layout_of(a, call, held=True), rank)
+    call = CallOptions.of(a, cuda=True, **options)
+    need = partial(product_need, columns=rank)
+    return host_need(a, call, need, layout_of(a, call, held=True))
