@@ -204,7 +204,7 @@ def test_a_stack_is_computed_in_batches_that_fit(simulated: ModuleType) -> None:
         counts: dict[str, int] = simulated.simulator.counts()
         return counts
 
-    two, six, few = counted(4 << 30, 2), counted(4 << 30, 6), counted(1 << 30, 6)
+    two, six, few = counted(4 << 30, 2), counted(4 << 30, 6), counted(160 << 20, 6)
     for name in ("launches", "waits"):
         assert six[name] <= two[name] + 6
         assert few[name] > 1.5 * six[name]
