@@ -36,6 +36,9 @@ def test_slices() -> None:
         np.s_[:, 39 :: 10**18],
         np.s_[:: 2**62, ::3],
         (),
+        ...,
+        np.s_[..., :7],
+        np.s_[3:, ...],
     ]
     for key in keys:
         np.testing.assert_array_equal(np.asarray(a[key]), A[key])
@@ -48,15 +51,35 @@ def test_slices() -> None:
     )
 
 
+def test_rows_columns_and_elements_are_numbers() -> None:
+    for array in (A, A.astype(np.float32), np.asfortranarray(A)):
+        a = ss.matrix(array)
+        for key in (0, -1, np.int8(7), np.array(3), np.s_[5, ::3], np.s_[:, 2], np.s_[1:4, -1]):
+            found = a[key]
+            assert type(found) is np.ndarray
+            assert found.dtype == array.dtype
+            np.testing.assert_array_equal(found, array[key])
+        assert a[3, -2] == array[3, -2]
+        assert np.ndim(a[3, -2]) == 0
+    assert len(a) == 60
+    assert [row[0] for row in a] == A[:, 0].tolist()
+
+
 @pytest.mark.parametrize(
     ("key", "error", "message"),
     [
-        (3, TypeError, r"indexed by slices, not 3"),
-        (np.s_[:, 2], TypeError, r"indexed by slices, not 2; write A\[2:2 \+ 1\]"),
-        (..., TypeError, r"indexed by slices, not Ellipsis"),
+        (60, IndexError, r"row 60 of a matrix with 60 of them"),
+        (np.s_[:, -41], IndexError, r"column -41 of a matrix with 40 of them"),
+        (np.s_[..., 1, 1, 1], IndexError, r"2 dimensions, not 3"),
+        (1.0, TypeError, r"integers and slices, not by a float"),
+        (True, TypeError, r"not by booleans\. ss\.vstack"),
+        (np.True_, TypeError, r"not by booleans"),
+        (np.ones(60, bool), TypeError, r"not by booleans.*np\.asarray\(A\)\[key\]"),
+        (np.array([1, 2]), TypeError, r"not by an array or a list"),
+        (None, TypeError, r"not by None: it always has two axes"),
         (np.s_[:, ::-1], ValueError, r"positive step, not -1"),
         (np.s_[:, :, :], IndexError, r"2 dimensions, not 3"),
-        ([1, 2], TypeError, r"indexed by slices, not \[1, 2\]"),
+        ([1, 2], TypeError, r"not by an array or a list"),
     ],
 )
 def test_what_is_no_slice(key: Any, error: type[Exception], message: str) -> None:
@@ -69,15 +92,18 @@ def test_what_is_no_slice(key: Any, error: type[Exception], message: str) -> Non
     [
         (lambda a: a + a.T, ValueError, r"shapes \(60, 40\) and \(40, 60\)"),
         (lambda a: a - a[1:], ValueError, r"shapes \(60, 40\) and \(59, 40\)"),
-        (lambda a: a + 1, TypeError, r"unsupported"),
-        (lambda a: a - A, TypeError, r"does not support ufuncs"),  # matrix(A) would do
-        (lambda a: A - a, TypeError, r"unsupported"),
+        (lambda a: a + 1, TypeError, r"not to 1; ss\.matrix\(np\.broadcast_to"),
+        (lambda a: 1 - a, TypeError, r"not to 1; "),
+        (lambda a: a - A[1:], ValueError, r"shapes \(60, 40\) and \(59, 40\)"),
+        (lambda a: a + A[0], ValueError, r"2 dimensions"),
+        (lambda a: a + np.ones((60, 40), complex), TypeError, r"complex"),
         (lambda a: np.sqrt(a), TypeError, r"does not support ufuncs"),
         (lambda a: a * a, TypeError, r"unsupported"),
         (lambda a: a * np.nan, ValueError, r"finite number, not nan"),
         (lambda a: a * np.inf, ValueError, r"finite number, not inf"),
         (lambda a: a / 0, ZeroDivisionError, r"division"),
-        (lambda a: np.ones(60) @ a, TypeError, r"unsupported"),
+        (lambda a: np.ones(40) @ a, ValueError, r"an array \(40,\) by a matrix \(60, 40\)"),
+        (lambda a: np.ones(60, complex) @ a, TypeError, r"real arrays"),
         (lambda a: a @ np.ones(41), ValueError, r"\(60, 40\) by an array \(41,\)"),
         (lambda a: a @ np.ones((40, 2, 2)), ValueError, r"\(60, 40\) by an array \(40, 2, 2\)"),
         (lambda a: a @ 3.0, ValueError, r"\(60, 40\) by an array \(\)"),
@@ -152,6 +178,15 @@ def test_sums_multiples_and_overlaps_against_numpy() -> None:
         np.testing.assert_array_equal(np.asarray(lazy), exact)
         np.testing.assert_array_equal(np.asarray(lazy, np.float64), exact)
         np.testing.assert_array_equal(lazy @ np.eye(exact.shape[1]), exact)
+
+
+def test_sums_with_arrays() -> None:
+    a, B = ss.matrix(A), np.linspace(-1, 1, A.size).reshape(A.shape)
+    for found, expected in ((a + B, A + B), (B + a, B + A), (a - B, A - B), (B - a, B - A)):
+        assert isinstance(found, ss.Matrix)
+        np.testing.assert_array_equal(np.asarray(found), expected)
+    ones = ss.matrix(np.broadcast_to(np.float64(1), A.shape))
+    np.testing.assert_array_equal(np.asarray(a + ones), A + 1)
 
 
 def test_sums_of_mixed_dtypes_are_float64_if_any_is() -> None:
@@ -232,6 +267,9 @@ def test_products_with_vectors_and_blocks() -> None:
     assert (single @ x).dtype == np.float64
     assert (a @ x.astype(np.float32)).dtype == np.float64
     assert (a @ np.ones((40, 0))).shape == (60, 0)
+    np.testing.assert_allclose(y @ a, y @ A, atol=1e-14)
+    np.testing.assert_allclose(np.outer([1, 2], y) @ a, np.outer([1, 2], y) @ A, atol=1e-13)
+    assert (y.astype(np.float32) @ single).dtype == np.float32
     one, five = (ss.multiply(single, X, num_threads=threads) for threads in (1, 5))
     assert one.tobytes() == five.tobytes()
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
 
 from .arrays import check_unmasked
+from .indexing import Slice, axes_of
 
 
 class Matrix:
@@ -81,15 +82,39 @@ class Matrix:
         """Transpose, lazily."""
         return Matrix(self._native.transposed())
 
-    def __getitem__(self, key: Any) -> Matrix:
-        """Slice rows and columns, lazily: ``A[10:20]``, ``A[:, :64]``, ``A[::2]``."""
-        keys = key if isinstance(key, tuple) else (key,)
-        if len(keys) > 2:
-            raise IndexError(f"a matrix has 2 dimensions, not {len(keys)}")
-        rows, cols = (*keys, slice(None), slice(None))[:2]
-        i0, i1, row_step = _bounds(rows, self.shape[0])
-        j0, j1, col_step = _bounds(cols, self.shape[1])
-        return Matrix(self._native.slice(i0, i1, j0, j1, row_step, col_step))
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._native.rows
+
+    @overload
+    def __getitem__(
+        self, key: Slice | tuple[()] | tuple[Slice] | tuple[Slice, Slice]
+    ) -> Matrix: ...
+    @overload
+    def __getitem__(
+        self, key: SupportsIndex | tuple[SupportsIndex, Slice] | tuple[Slice, SupportsIndex]
+    ) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, key: tuple[SupportsIndex, SupportsIndex]) -> np.floating[Any]: ...
+    def __getitem__(self, key: Any) -> Matrix | NDArray[Any] | np.floating[Any]:
+        """Take a part of the matrix.
+
+        Slices are lazy: ``A[10:20]``, ``A[:, :64]``, ``A[::2]``. A row ``A[0]``, a column
+        ``A[:, 0]`` and an element ``A[0, 0]`` are decoded numbers, in :attr:`precision`.
+
+        Raises
+        ------
+        IndexError
+            There is no such row or column.
+        TypeError
+            The index is an array, a list or booleans.
+        """
+        (i0, i1, row_step, row), (j0, j1, col_step, column) = axes_of(key, self.shape)
+        part = Matrix(self._native.slice(i0, i1, j0, j1, row_step, col_step))
+        if not row and not column:
+            return part
+        numbers = np.asarray(part)
+        return numbers[0 if row else slice(None), 0 if column else slice(None)]
 
     def __mul__(self, factor: float | np.floating[Any] | np.integer[Any]) -> Matrix:
         """Multiply by a number, lazily."""
@@ -109,21 +134,35 @@ class Matrix:
         """Negate, lazily."""
         return self * -1.0
 
-    def __add__(self, other: Matrix) -> Matrix:
-        """Add, lazily: exact in fp32 for bf16, f16 and fp8 terms of similar exponents."""
-        if not isinstance(other, Matrix):
-            return NotImplemented
-        if self.shape != other.shape:
-            raise ValueError(f"cannot add matrices of shapes {self.shape} and {other.shape}")
-        return Matrix(self._native.added(other._native, 0, 0))
+    def __add__(self, other: Any) -> Matrix:
+        """Add a matrix or an array, lazily.
 
-    def __sub__(self, other: Matrix) -> Matrix:
-        """Subtract, lazily."""
-        return self + (-other) if isinstance(other, Matrix) else NotImplemented
+        It is exact in fp32 for bf16, f16 and fp8 terms of similar exponents.
+        """
+        term = _term(self, other)
+        return Matrix(self._native.added(term._native, 0, 0))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Matrix:
+        """Subtract a matrix or an array, lazily."""
+        return self + -_term(self, other)
+
+    def __rsub__(self, other: Any) -> Matrix:
+        """Subtract from an array, lazily."""
+        return _term(self, other) + -self
 
     def __matmul__(self, x: ArrayLike) -> NDArray[Any]:
         """Compute A @ x for a vector (n,) or block (n, k), in :attr:`precision`, in one pass."""
         return multiply(self, x)
+
+    def __rmatmul__(self, x: ArrayLike) -> NDArray[Any]:
+        """Compute x @ A for a vector (m,) or block (k, m), in :attr:`precision`, in one pass."""
+        check_unmasked(x)
+        left = np.asarray(x)
+        if left.ndim not in (1, 2) or left.shape[-1] != self.shape[0]:
+            raise ValueError(f"cannot multiply an array {left.shape} by a matrix {self.shape}")
+        return multiply(self.T, left.T).T
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Decode the matrix: float64 if any tile is f64 or float64 is requested, else float32."""
@@ -134,6 +173,14 @@ class Matrix:
         if wanted == np.float64:
             return self._native.decode_f64(threads)
         return self._native.decode_f32(threads).astype(wanted, copy=False)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """Decode the matrix, as :meth:`__array__`, for a library that takes DLPack."""
+        return np.asarray(self).__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Return the device of decoded numbers, the CPU."""
+        return np.empty(0).__dlpack_device__()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle paths, offsets and places of the tiles, but no numbers; all must be in files.
@@ -159,13 +206,19 @@ class Matrix:
         return f"Matrix({m} x {n}, {self.dtype}, {self.nbytes:,} bytes{place})"
 
 
-def _bounds(key: Any, extent: int) -> tuple[int, int, int]:
-    if not isinstance(key, slice):
-        raise TypeError(f"a matrix is indexed by slices, not {key!r}; write A[{key!r}:{key!r} + 1]")
-    start, stop, step = key.indices(extent)
-    if step < 1:
-        raise ValueError(f"slices of a matrix have a positive step, not {step}")
-    return start, max(start, stop), min(step, max(extent, 1))
+def _term(a: Matrix, other: Any) -> Matrix:
+    """Return what is added to a matrix, or subtracted, as a matrix of its shape."""
+    if np.ndim(other) == 0 and not isinstance(other, Matrix):
+        raise TypeError(
+            f"a matrix is added to a matrix or an array of its shape, not to {other!r}; "
+            "ss.matrix(np.broadcast_to(np.float32(1), A.shape)) is a matrix of ones, without memory"
+        )
+    from .sources import matrix
+
+    term = matrix(other)
+    if term.shape != a.shape:
+        raise ValueError(f"cannot add matrices of shapes {a.shape} and {term.shape}")
+    return term
 
 
 def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDArray[Any]:
