@@ -274,6 +274,11 @@ def test_products_with_vectors_and_blocks() -> None:
     assert one.tobytes() == five.tobytes()
 
 
+def test_other_libraries_take_decoded_numbers() -> None:
+    a = ss.matrix(A.astype(np.float32))[:, ::2]
+    np.testing.assert_array_equal(np.from_dlpack(a), A.astype(np.float32)[:, ::2])
+
+
 def test_a_linear_operator_of_scipy() -> None:
     linalg = pytest.importorskip("scipy.sparse.linalg")
     numbers, sigma = ks.polynomial(90, 70)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -11,12 +13,17 @@ from sigmascope._display.text import with_error
 from .estimate import Estimate
 from .units import scaled, scaled_errors
 
-Basis = Literal["exact", "top", "density", "spectrum", "sub-matrices"]
+Basis = Literal["exact", "top", "density", "spectrum", "sub-matrices", "combined"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Measure:
-    """A number with its error.
+    """A number with its error; it can be used as its value.
+
+    ``float(m)`` and ``f"{m:.3f}"`` give the value, ``f"{m}"`` writes it with its error.
+    Comparisons are those of the value, and two measures are equal if error and basis are, too.
+    Sums, differences, products and quotients with numbers and measures are measures. Their error is
+    the largest that the errors of both allow, since two measures of one matrix are not independent.
 
     Attributes
     ----------
@@ -28,7 +35,8 @@ class Measure:
     basis
         Data that it was computed from: ``"exact"`` (one pass), ``"top"`` (the top k values),
         ``"density"`` (quadrature), ``"spectrum"`` (every singular value) or ``"sub-matrices"``
-        (every value of some parts of the matrix).
+        (every value of some parts of the matrix); ``"combined"`` after arithmetic with a measure of
+        another basis.
     estimate
         Its evaluation by quadrature, for differences of two measures; else None.
     """
@@ -48,6 +56,85 @@ class Measure:
             error=scaled_errors(self.error, self.value, exponent),
             estimate=None if self.estimate is None else self.estimate.scaled(exponent),
         )
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else with_error(self.value, self.error)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Measure):
+            mine, theirs = (self.value, self.error), (other.value, other.error)
+            return mine == theirs and self.basis == other.basis
+        return self.value == other if isinstance(other, numbers.Real) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __lt__(self, other: Measure | float) -> bool:
+        return self.value < float(other)
+
+    def __le__(self, other: Measure | float) -> bool:
+        return self.value <= float(other)
+
+    def __gt__(self, other: Measure | float) -> bool:
+        return self.value > float(other)
+
+    def __ge__(self, other: Measure | float) -> bool:
+        return self.value >= float(other)
+
+    def __neg__(self) -> Measure:
+        return Measure(-self.value, self.error, self.basis)
+
+    def __abs__(self) -> Measure:
+        return Measure(abs(self.value), self.error, self.basis)
+
+    def __add__(self, other: Measure | float) -> Measure:
+        term = self._operand(other)
+        return self._combined(term, self.value + term.value, self.error + term.error)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Measure | float) -> Measure:
+        return self + -self._operand(other)
+
+    def __rsub__(self, other: float) -> Measure:
+        return -self + other
+
+    def __mul__(self, other: Measure | float) -> Measure:
+        """Multiply; |(a + d)(b + e) - a b| <= |a| |e| + |b| |d| + |d| |e|."""
+        factor = self._operand(other)
+        a, b = abs(self.value), abs(factor.value)
+        error = a * factor.error + b * self.error + self.error * factor.error
+        return self._combined(factor, self.value * factor.value, error)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Measure | float) -> Measure:
+        """Divide; the error is infinite if the divisor may be zero.
+
+        |(a + d) / (b + e) - a / b| <= (|a| |e| + |b| |d|) / (|b| (|b| - |e|)).
+        """
+        divisor = self._operand(other)
+        a, b = abs(self.value), abs(divisor.value)
+        least = b - divisor.error
+        error = (a * divisor.error + b * self.error) / (b * least) if least > 0 else math.inf
+        return self._combined(divisor, self.value / divisor.value, error)
+
+    def __rtruediv__(self, other: float) -> Measure:
+        return self._operand(other) / self
+
+    def _operand(self, other: Measure | float) -> Measure:
+        """Return a number as a measure without an error."""
+        if isinstance(other, Measure):
+            return other
+        if not isinstance(other, numbers.Real):
+            raise TypeError(f"a measure is combined with numbers and measures, not with {other!r}")
+        return Measure(float(other), 0.0, self.basis)
+
+    def _combined(self, other: Measure, value: float, error: float) -> Measure:
+        return Measure(value, error, self.basis if self.basis == other.basis else "combined")
 
     def __repr__(self) -> str:
         return f"Measure({with_error(self.value, self.error)}, {self.basis})"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import ItemsView, Iterator, KeysView
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,9 @@ Array = NDArray[np.float64]
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Spectrum:
     """The spectrum of one matrix by one of the efforts "top", "density", "exact".
+
+    It is used as a dictionary of its measures: ``found["stable_rank"]``, ``list(found)``,
+    ``found.items()``, ``dict(found)``; ``found.stable_rank`` is the same measure.
 
     Attributes
     ----------
@@ -81,6 +85,41 @@ class Spectrum:
 
     def __contains__(self, name: object) -> bool:
         return name in self.measures
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.measures)
+
+    def __len__(self) -> int:
+        return len(self.measures)
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the measures."""
+        return self.measures.keys()
+
+    def items(self) -> ItemsView[str, Measure]:
+        """Return the measures with their names."""
+        return self.measures.items()
+
+    def get(self, name: str, default: Any = None) -> Measure | Any:
+        """Return a measure, or `default` if this effort does not give it."""
+        return self.measures.get(name, default)
+
+    def __getattr__(self, name: str) -> Measure:
+        """Return a measure; AttributeError if there is none of that name."""
+        if not name.startswith("_"):
+            try:
+                return self[name]
+            except KeyError as error:
+                raise AttributeError(error.args[0]) from None
+        raise AttributeError(name)
+
+    def __dir__(self) -> list[str]:
+        return [*object.__dir__(self), *self.measures]
+
+    @property
+    def singular_values(self) -> Array:
+        """Singular values that are known, descending (sigma): all of them, or the k largest."""
+        return self.top if self.values is None else self.values
 
     @property
     def known(self) -> Known:

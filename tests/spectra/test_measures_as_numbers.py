@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measures in arithmetic and comparisons, and spectra as dictionaries of measures."""
+
+from __future__ import annotations
+
+import copy
+import math
+import operator
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import sigmascope as ss
+from sigmascope.spectra import Measure
+
+values = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6)
+errors = st.floats(0, 1e3)
+places = st.floats(-1, 1)
+OPERATIONS: list[Callable[[Any, Any], Any]] = [
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+]
+
+
+@pytest.mark.parametrize("act", OPERATIONS)
+@given(values, errors, values, errors, places, places)
+def test_errors_contain_every_result_that_they_allow(
+    act: Callable[[Any, Any], Any], a: float, d: float, b: float, e: float, s: float, t: float
+) -> None:
+    assume(b != 0)
+    found = act(Measure(a, d, "exact"), Measure(b, e, "exact"))
+    assert found.value == act(a, b)
+    x, y = a + s * d, b + t * e
+    if math.isfinite(found.error):
+        assert abs(act(x, y) - found.value) <= found.error * (1 + 1e-9) + 1e-9 * abs(found.value)
+    else:
+        assert act is operator.truediv
+        assert abs(b) <= e
+
+
+def test_the_error_is_reached() -> None:
+    a, b = Measure(3.0, 0.5, "top"), Measure(2.0, 0.25, "top")
+    assert (a + b).error == (a - b).error == 0.75
+    assert (a * b).error == 3.5 * 2.25 - 6
+    assert (a / b).error == pytest.approx(3.5 / 1.75 - 1.5)
+    assert (a / Measure(0.1, 0.1, "top")).error == math.inf
+
+
+def test_numbers_have_no_error() -> None:
+    m = Measure(4.0, 0.5, "density")
+    for found, value, error in (
+        (2 * m, 8.0, 1.0),
+        (np.float64(2) * m, 8.0, 1.0),
+        (m * np.int32(2), 8.0, 1.0),
+        (m / 2, 2.0, 0.25),
+        (1 - m, -3.0, 0.5),
+        (m - 1, 3.0, 0.5),
+        (1 + m, 5.0, 0.5),
+        (-m, -4.0, 0.5),
+        (abs(-m), 4.0, 0.5),
+        (14 / m, 3.5, 0.5),
+        (sum([m, m]), 8.0, 1.0),
+    ):
+        assert (found.value, found.error, found.basis) == (value, error, "density")
+    assert (m + Measure(1.0, 0.0, "exact")).basis == "combined"
+    with pytest.raises(TypeError, match="combined with numbers and measures, not with '1'"):
+        m + "1"  # type: ignore[operator]
+
+
+def test_a_measure_is_used_as_its_value() -> None:
+    m, same = Measure(24.375, 0.8, "density"), Measure(24.375, 0.8, "density")
+    assert float(m) == math.floor(m.value) + 0.375 == m
+    assert m == same
+    assert m != Measure(24.375, 0.7, "density")
+    assert m != Measure(24.375, 0.8, "top")
+    assert m != "24.375"
+    assert len({m, same, 24.375}) == 1
+    assert m > 24 and m >= 24.375 and m < 25 and m <= same and 20 < m  # noqa: PT018, SIM300
+    assert sorted([m, Measure(1.0, 9.0, "top")])[0].value == 1
+    assert (f"{m:.1f}", f"{m}", f"{m:8.2e}") == ("24.4", "24.4 ± 0.8", "2.44e+01")
+    np.testing.assert_array_equal(np.array([m, same], dtype=float), [24.375, 24.375])
+    assert math.isclose(m, 24.375)
+
+
+def test_a_spectrum_is_a_dictionary_of_measures() -> None:
+    found = ss.spectrum(np.diag([4.0, 2.0, 1.0]), effort="exact")
+    assert list(found) == list(found.keys()) == list(found.measures)
+    assert len(found) == len(found.measures)
+    assert dict(found) == found.measures
+    assert dict(found.items()) == found.measures
+    assert found.get("stable_rank") is found["stable_rank"] is found.stable_rank
+    assert found.get("no measure") is None
+    assert found.get("no measure", 3) == 3
+    assert "stable_rank" in dir(found)
+    np.testing.assert_allclose(found.singular_values, [4, 2, 1])
+    with pytest.raises(AttributeError, match=r"no measure .stable.*there are: fro_norm"):
+        _ = found.stable
+    for other in (copy.copy(found), pickle.loads(pickle.dumps(found))):
+        assert other.measures == found.measures
+
+
+def test_known_singular_values_of_a_search() -> None:
+    A = np.diag(np.arange(1.0, 300.0))
+    found = ss.spectrum(A, effort="top", k=4)
+    assert found.values is None
+    assert found.singular_values is found.top
