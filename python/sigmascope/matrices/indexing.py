@@ -15,7 +15,7 @@ _OTHER = (
 )
 
 Slice = slice | EllipsisType
-"""What leaves an axis in place."""
+"""An index that leaves its axis in place."""
 
 
 class Axis(NamedTuple):
