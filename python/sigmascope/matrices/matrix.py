@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -139,18 +140,19 @@ class Matrix:
 
         It is exact in fp32 for bf16, f16 and fp8 terms of similar exponents.
         """
-        term = _term(self, other)
-        return Matrix(self._native.added(term._native, 0, 0))
+        if not _may_be_term(other):
+            return NotImplemented
+        return Matrix(self._native.added(_term(self, other)._native, 0, 0))
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Matrix:
         """Subtract a matrix or an array, lazily."""
-        return self + -_term(self, other)
+        return self + -_term(self, other) if _may_be_term(other) else NotImplemented
 
     def __rsub__(self, other: Any) -> Matrix:
         """Subtract from an array, lazily."""
-        return _term(self, other) + -self
+        return _term(self, other) + -self if _may_be_term(other) else NotImplemented
 
     def __matmul__(self, x: ArrayLike) -> NDArray[Any]:
         """Compute A @ x for a vector (n,) or block (n, k), in :attr:`precision`, in one pass."""
@@ -204,6 +206,13 @@ class Matrix:
         place = f", on {device}" if device != "cpu" else "" if self.in_memory else ", in files"
         m, n = self.shape
         return f"Matrix({m} x {n}, {self.dtype}, {self.nbytes:,} bytes{place})"
+
+
+def _may_be_term(other: Any) -> bool:
+    """Tell whether this class adds something; other classes may add a matrix themselves."""
+    if isinstance(other, (Matrix, np.ndarray, np.generic, list, tuple, numbers.Number)):
+        return True
+    return hasattr(other, "__dlpack__") or hasattr(other, "__cuda_array_interface__")
 
 
 def _term(a: Matrix, other: Any) -> Matrix:
