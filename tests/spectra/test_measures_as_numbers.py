@@ -74,6 +74,17 @@ def test_numbers_have_no_error() -> None:
         m + "1"  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("act", OPERATIONS)
+def test_arrays_combine_their_elements(act: Callable[[Any, Any], Any]) -> None:
+    m, numbers = Measure(4.0, 0.5, "density"), np.array([1.0, 2.0])
+    for found, expected in (
+        (act(m, numbers), [act(m, x) for x in numbers]),
+        (act(numbers, m), [act(x, m) for x in numbers]),
+    ):
+        assert found.dtype == object
+        assert found.tolist() == expected
+
+
 def test_a_measure_is_used_as_its_value() -> None:
     m, same = Measure(24.375, 0.8, "density"), Measure(24.375, 0.8, "density")
     assert float(m) == math.floor(m.value) + 0.375 == m

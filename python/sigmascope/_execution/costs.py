@@ -5,8 +5,8 @@ Seconds of one thread of the processor on which the constants were measured (EPY
 their ratios matter. Those of a CUDA device follow from data sheets of an H100 and are not measured;
 there the processor diagonalises projections, and counts as diagonalising Gram matrices too, since
 cuSOLVER may not be installed. No number of threads and no clock enters, so that neither changes a
-bit of a result. `benchmarks/suites/test_bench_costs.py` compares
-the choices on the processor with the measured optimum.
+bit of a result. `benchmarks/suites/test_bench_costs.py` compares the choices on the processor with
+the measured optimum.
 
 Estimates of time are another use of the same model: :mod:`sigmascope._execution.rates` measures how
 many times as fast this machine is, part by part, and that never reaches a choice.

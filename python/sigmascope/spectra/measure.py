@@ -91,19 +91,23 @@ class Measure:
         return Measure(abs(self.value), self.error, self.basis)
 
     def __add__(self, other: Measure | float) -> Measure:
+        if _is_array(other):
+            return NotImplemented
         term = self._operand(other)
         return self._combined(term, self.value + term.value, self.error + term.error)
 
     __radd__ = __add__
 
     def __sub__(self, other: Measure | float) -> Measure:
-        return self + -self._operand(other)
+        return NotImplemented if _is_array(other) else self + -self._operand(other)
 
     def __rsub__(self, other: float) -> Measure:
         return -self + other
 
     def __mul__(self, other: Measure | float) -> Measure:
         """Multiply; |(a + d)(b + e) - a b| <= |a| |e| + |b| |d| + |d| |e|."""
+        if _is_array(other):
+            return NotImplemented
         factor = self._operand(other)
         a, b = abs(self.value), abs(factor.value)
         error = a * factor.error + b * self.error + self.error * factor.error
@@ -116,6 +120,8 @@ class Measure:
 
         |(a + d) / (b + e) - a / b| <= (|a| |e| + |b| |d|) / (|b| (|b| - |e|)).
         """
+        if _is_array(other):
+            return NotImplemented
         divisor = self._operand(other)
         a, b = abs(self.value), abs(divisor.value)
         least = b - divisor.error
@@ -138,3 +144,8 @@ class Measure:
 
     def __repr__(self) -> str:
         return f"Measure({with_error(self.value, self.error)}, {self.basis})"
+
+
+def _is_array(other: object) -> bool:
+    """Tell whether a class combines its elements with measures itself."""
+    return hasattr(other, "__array__") and not isinstance(other, numbers.Real)
