@@ -85,7 +85,7 @@ void check_memory(const Matrix& matrix) {
 }  // namespace
 
 void register_arrays(py::module_& module) {
-  py::class_<ImportStream>(module, "ImportStream")
+  py::class_<ImportStream>(module, "ImportStream", py::module_local())
       .def(py::init<int>(), "device"_a)
       .def_property_readonly("handle", &ImportStream::handle)
       .def("follow", &ImportStream::follow, "stream"_a)

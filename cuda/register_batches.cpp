@@ -63,7 +63,7 @@ void enter(const std::shared_ptr<Batch>& batch, std::size_t index) {
 }  // namespace
 
 void register_batches(py::module_& module) {
-  py::class_<Batch, std::shared_ptr<Batch>>(module, "Batch")
+  py::class_<Batch, std::shared_ptr<Batch>>(module, "Batch", py::module_local())
       .def(py::init<int, std::size_t, std::size_t>(), "device"_a, py::kw_only(), "matrices"_a,
            "threads"_a, py::call_guard<py::gil_scoped_release>())
       .def("enter", &enter, "index"_a, py::call_guard<py::gil_scoped_release>())

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +41,20 @@ def test_the_configuration(cuda_module: Any) -> None:
     assert cuda_module.config()["driver"] == "13.2"
     cuda_module.simulator.restart(driver=0)
     assert cuda_module.config()["driver"] is None
+
+
+def test_two_modules_in_one_process(cuda_module: Any, tmp_path: Path) -> None:
+    """A build with CUDA and the simulated one: the types of each are its own."""
+    other = tmp_path / Path(cuda_module.__file__).name
+    shutil.copy(cuda_module.__file__, other)
+    spec = importlib.util.spec_from_file_location("second._cuda", other)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.simulator.restart(devices=2)
+    assert (module.usable_devices(), cuda_module.usable_devices()) == ([0, 1], [0])
+    assert module.Batch is not cuda_module.Batch
 
 
 def test_each_device_is_described(cuda_module: Any) -> None:
