@@ -31,6 +31,11 @@ void Batch::Member::settle() noexcept {
   }
 }
 
+void Batch::Member::settle_direct() noexcept {
+  direct_ = true;
+  settle();
+}
+
 Batch::Batch(int device, std::size_t matrices, std::size_t threads)
     : device_(device), turns_(std::max<std::size_t>(threads, 1)) {
   const ChosenDevice chosen(device);

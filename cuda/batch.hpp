@@ -30,6 +30,7 @@ class Batch {
     void finish() override;
     void precede_direct() override;
     void settle() noexcept override;
+    void settle_direct() noexcept override;
 
    private:
     friend class Batch;

@@ -39,6 +39,9 @@ inline DeviceOptions device_options(const py::kwargs& kwargs) {
   };
   return {.index = keyword<int>(kwargs, "device"),
           .stored_bytes = keyword<std::int64_t>(kwargs, "device_bytes"),
+          .planned_bytes = kwargs.contains("device_planned_bytes")
+                               ? keyword<std::int64_t>(kwargs, "device_planned_bytes")
+                               : 0,
           .libraries = {.cublas = path("cublas"), .cusolver = path("cusolver")}};
 }
 

@@ -45,7 +45,7 @@ template <class T>
 CudaBackend<T>::CudaBackend(CpuOptions host, const DeviceOptions& device)
     : cpu_(std::move(host)),
       libraries_(device.libraries),
-      device_(device.index),
+      device_(device.index, device.planned_bytes),
       panels_(device_, cpu_, device) {
   scipy_openblas_set_num_threads(1);
 }

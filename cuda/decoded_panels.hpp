@@ -20,6 +20,8 @@ struct DeviceOptions {
   int index = 0;
   // Most bytes of a matrix that stay on the device from pass to pass.
   std::int64_t stored_bytes = 0;
+  // Bytes of the device that the call is to take in all; 0: not planned.
+  std::int64_t planned_bytes = 0;
   LibraryPaths libraries;
 };
 

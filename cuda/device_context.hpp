@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "block_memory.hpp"
+#include "call_memory.hpp"
 #include "handles.hpp"
 #include "staging.hpp"
 #include "upload.hpp"
@@ -13,7 +13,9 @@ namespace sigmascope::device {
 
 class DeviceContext {
  public:
-  explicit DeviceContext(int index) : chosen_(index) {}
+  // `planned`: bytes of the device that the call is to take.
+  explicit DeviceContext(int index, std::int64_t planned = 0)
+      : chosen_(index), memory_(std::make_shared<CallMemory>(index, compute, planned)) {}
   ~DeviceContext() { settle(); }
   DeviceContext(const DeviceContext&) = delete;
   DeviceContext& operator=(const DeviceContext&) = delete;
@@ -28,7 +30,14 @@ class DeviceContext {
   template <class T>
   DeviceBlock<T> block(std::int64_t rows, std::int64_t cols) {
     const auto size = static_cast<std::size_t>(std::max<std::int64_t>(rows * cols, 1));
-    return {rows, cols, blocks->piece(size * sizeof(T))};
+    return {rows, cols, memory_->piece(size * sizeof(T))};
+  }
+  // Bytes that are copied to: the copies come after what used the memory before.
+  DeviceBlock<std::byte> bytes_to_fill(std::size_t size) {
+    auto bytes = block<std::byte>(static_cast<std::int64_t>(size), 1);
+    free_again_.record(compute);
+    free_again_.precede(copies);
+    return bytes;
   }
 
  private:
@@ -36,9 +45,12 @@ class DeviceContext {
 
  public:
   Stream compute{chosen_.index()}, copies{chosen_.index()};
-  std::shared_ptr<BlockMemory> blocks = std::make_shared<BlockMemory>(compute);
   Staging staging;
   Upload upload{copies};
+
+ private:
+  Event free_again_;
+  std::shared_ptr<CallMemory> memory_;
 };
 
 }  // namespace sigmascope::device

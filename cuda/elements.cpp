@@ -36,10 +36,10 @@ bool is_empty(const Matrix& a) { return a.rows == 0 || a.cols == 0; }
 }  // namespace
 
 // No numbers are left on the device between passes.
-ElementPasses::ElementPasses(CpuOptions host, int device_index)
+ElementPasses::ElementPasses(CpuOptions host, const DeviceOptions& device)
     : cpu_(std::move(host)),
-      device_(device_index),
-      panels_(device_, cpu_, {.index = device_index, .stored_bytes = 0}) {}
+      device_(device.index, device.planned_bytes),
+      panels_(device_, cpu_, {.index = device.index, .stored_bytes = 0}) {}
 
 template <class T>
 std::vector<T> ElementPasses::received(const DeviceBlock<T>& from) {

@@ -21,7 +21,7 @@ namespace sigmascope::device {
 
 class ElementPasses {
  public:
-  ElementPasses(CpuOptions host, int device_index);
+  ElementPasses(CpuOptions host, const DeviceOptions& device);
 
   ElementMoments moments(const Matrix& a, CodeCounts counted);
   ElementSurvey survey(const Matrix& a, const BlockPlace& place);

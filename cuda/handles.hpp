@@ -84,6 +84,11 @@ class Stream {
     if (Recorder* recorder = recorder_of(handle_)) return recorder->settle();
     if (cudaStreamSynchronize(handle_) != cudaSuccess) cudaStreamSynchronize(handle_);
   }
+  // The same of what no recorder has seen.
+  void settle_direct() const noexcept {
+    if (Recorder* recorder = recorder_of(handle_)) recorder->settle_direct();
+    else settle();
+  }
 
  private:
   cudaStream_t handle_ = nullptr;

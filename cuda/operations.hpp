@@ -56,6 +56,8 @@ class Recorder {
 
   // The same, whether or not something fails.
   virtual void settle() noexcept = 0;
+  // The same, with what was started on the stream itself.
+  virtual void settle_direct() noexcept = 0;
 
   // That of this thread, or null.
   static Recorder*& of_thread() {

@@ -36,6 +36,9 @@ class PythonRecorder final : public Recorder {
   void settle() noexcept override {
     without_gil([this] { member_.settle(); });
   }
+  void settle_direct() noexcept override {
+    without_gil([this] { member_.settle_direct(); });
+  }
 
  private:
   template <class Act>

@@ -8,7 +8,7 @@ namespace sigmascope::device {
 
 void register_elements(py::module_& module) {
   register_element_passes(module, [](const py::kwargs& kwargs, const auto& act) {
-    ElementPasses passes(cpu_options(run_options(kwargs)), device_options(kwargs).index);
+    ElementPasses passes(cpu_options(run_options(kwargs)), device_options(kwargs));
     return act(passes);
   });
 }

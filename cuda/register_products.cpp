@@ -11,8 +11,9 @@ namespace sigmascope::device {
 namespace {
 
 CudaBackend<double> backend_of_one_pass(const py::kwargs& kwargs) {
-  return {cpu_options(run_options(kwargs)),
-          {.index = device_options(kwargs).index, .stored_bytes = 0}};
+  DeviceOptions device = device_options(kwargs);
+  device.stored_bytes = 0, device.libraries = {};
+  return {cpu_options(run_options(kwargs)), device};
 }
 
 // A x, A^T x, or A^T (A x) and A x.

@@ -56,6 +56,7 @@ void restart(const py::kwargs& given) {
   take(options, "driver", s.driver);
   take(options, "capability", s.capability);
   take(options, "memory", s.memory);
+  take(options, "memory_pools", s.memory_pools);
   take(options, "shared_memory", s.shared_memory);
   take(options, "failing_call", s.failing_call);
   take(options, "failure", s.failure);
@@ -82,6 +83,7 @@ py::dict counts() {
   result["calls"] = c.calls;
   result["launches"] = c.launches;
   result["allocations"] = c.allocations;
+  result["pools"] = c.pools;
   result["pinned_allocations"] = c.pinned_allocations;
   result["waits"] = c.waits;
   result["bytes_to_device"] = c.bytes_to_device;

@@ -117,8 +117,8 @@ void StoredPanels::reserve(std::size_t panels) {
     const std::size_t copies = tile.row_stride == 0 || tile.col_stride == 0 ? panels : 1;
     bytes += copies * as_size(tile.stored_bytes()) + alignment * panels;
   }
-  codes_.reset(), codes_used_ = 0;
-  if (bytes > 0) codes_ = std::make_unique<DeviceArray<std::byte>>(bytes);
+  codes_ = {}, codes_used_ = 0;
+  if (bytes > 0) codes_ = device_.bytes_to_fill(bytes);
 }
 
 StoredPanel StoredPanels::there(Panel panel, Slot& slot) {
@@ -161,15 +161,14 @@ StoredPanel StoredPanels::there(Panel panel, Slot& slot) {
 std::byte* StoredPanels::room(std::size_t bytes, Slot& slot) {
   std::byte* codes = nullptr;
   if (stays_) {
-    codes = codes_->data() + std::exchange(codes_used_, codes_used_ + bytes);
+    codes = codes_.data() + std::exchange(codes_used_, codes_used_ + bytes);
   } else {
-    if (!slot.codes || slot.codes->size() < bytes) {
-      if (slot.filled) slot.used.wait();
-      slot.codes.reset();
-      slot.codes = std::make_unique<DeviceArray<std::byte>>(bytes);
+    if (slot.codes.bytes() < bytes) {
+      slot.codes = {};
+      slot.codes = device_.bytes_to_fill(bytes);
     }
     if (slot.filled) slot.used.precede(device_.copies);
-    codes = slot.codes->data();
+    codes = slot.codes.data();
   }
   device_.upload.start(codes, bytes);
   return codes;
@@ -209,7 +208,7 @@ const float* StoredPanels::scales(const Scale& scale) {
   const auto found = scales_.find(scale.values.get());
   if (found != scales_.end()) return found->second.data();
   const std::size_t count = scale.values->size(), bytes = count * sizeof(float);
-  DeviceArray<float> values(std::max<std::size_t>(count, 1));
+  auto values = device_.block<float>(static_cast<std::int64_t>(count), 1);
   std::memcpy(device_.staging.to_fill(bytes), scale.values->data(), bytes);
   device_.staging.send(values.data(), bytes, device_.compute);
   return scales_.emplace(scale.values.get(), std::move(values)).first->second.data();

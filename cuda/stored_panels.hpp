@@ -43,7 +43,7 @@ class StoredPanels {
  private:
   // Where the bytes of one panel are unless they stay.
   struct Slot {
-    std::unique_ptr<DeviceArray<std::byte>> codes;
+    DeviceBlock<std::byte> codes;
     Event copied, used;
     bool filled = false;
   };
@@ -62,8 +62,8 @@ class StoredPanels {
   bool stays_;
   StoredPanels* by_rows_;
   std::array<Slot, at_once> slots_;
-  std::map<const std::vector<float>*, DeviceArray<float>> scales_;
-  std::unique_ptr<DeviceArray<std::byte>> codes_;  // of all panels, if they stay
+  std::map<const std::vector<float>*, DeviceBlock<float>> scales_;
+  DeviceBlock<std::byte> codes_;  // of all panels, if they stay
   std::size_t codes_used_ = 0;
   std::vector<StoredPanel> kept_, joined_;
 };

@@ -59,7 +59,7 @@ void restart(const Settings& settings) {
   const std::lock_guard lock(all.mutex);
   all.streams.clear(), all.events.clear();
   for (Stream& stream : all.defaults) stream.queue.clear();
-  all.memory.clear(), all.pinned.clear(), all.bytes.clear();
+  all.memory.clear(), all.pinned.clear(), all.bytes.clear(), all.pools.clear();
   all.open_handles = 0;
   all.counts = {};
   all.sticky = cudaSuccess, last_error_of_thread() = cudaSuccess;
@@ -88,8 +88,9 @@ std::size_t bytes_in_use() {
 std::int64_t objects_in_use() {
   const Devices& all = devices();
   const std::lock_guard lock(devices().mutex);
-  return all.open_handles + static_cast<std::int64_t>(all.memory.size() + all.pinned.size() +
-                                                      all.streams.size() + all.events.size());
+  return all.open_handles +
+         static_cast<std::int64_t>(all.memory.size() + all.pinned.size() + all.pools.size() +
+                                   all.streams.size() + all.events.size());
 }
 
 std::string violation() {

@@ -51,10 +51,28 @@ struct Stream {
   bool is_ready() const { return !queue.empty() && queue.front().is_ready(); }
 };
 
+// Memory for allocations in the order of streams. What was given back is free for the pool at once:
+// the next operation that gets it comes later in the same stream.
+struct Pool {
+  int device;
+  std::uint64_t threshold = 0;   // bytes that it keeps when a stream is waited for
+  std::size_t reserved = 0;      // bytes of the device
+  std::size_t used = 0;          // bytes that were not given back
+  std::int64_t allocations = 0;  // that are mapped
+  bool destroyed = false;
+};
+
 struct Allocation {
-  explicit Allocation(std::size_t bytes, int on) : memory(bytes), device(on) {}
+  explicit Allocation(std::size_t bytes, int on, Pool* of = nullptr)
+      : memory(bytes, of == nullptr ? Content::filled : Content::undefined),
+        device(on),
+        pool(of),
+        begun(of == nullptr) {}
   GuardedMemory memory;
   int device;
+  Pool* pool;
+  bool begun;  // its stream has reached the allocation
+  bool given_back = false;
 };
 
 struct Devices {
@@ -67,6 +85,7 @@ struct Devices {
   std::map<void*, std::unique_ptr<Allocation>> memory;
   std::map<void*, std::unique_ptr<Allocation>> pinned;
   std::map<int, std::size_t> bytes;  // in use, of each device
+  std::vector<std::unique_ptr<Pool>> pools;
   std::vector<std::unique_ptr<Stream>> streams;
   // The legacy default stream, and that of the thread: they are always there.
   std::array<Stream, 2> defaults;
@@ -102,6 +121,9 @@ class Call {
 
 int& device_of_thread();
 cudaError_t& last_error_of_thread();
+
+// After a wait for a stream, pools keep only what their thresholds allow.
+void trim_pools();
 
 // Adds an operation to a stream.
 cudaError_t enqueue(cudaStream_t handle, Operation operation);

@@ -27,7 +27,7 @@ std::size_t rounded_up(std::size_t bytes, std::size_t unit) {
 
 }  // namespace
 
-GuardedMemory::GuardedMemory(std::size_t bytes)
+GuardedMemory::GuardedMemory(std::size_t bytes, Content content)
     : mapped_(rounded_up(std::max<std::size_t>(bytes, 1), page_size()) + 2 * page_size()),
       size_(bytes) {
   void* mapping =
@@ -36,14 +36,19 @@ GuardedMemory::GuardedMemory(std::size_t bytes)
   mapping_ = static_cast<std::byte*>(mapping);
   allow_access(true);
   data_ = mapping_ + mapped_ - page_size() - rounded_up(bytes, alignment);
-  std::memset(inside(), 0xff, inside_size());
-  forbid_bytes(inside(), inside_size());
-  permit_bytes(data_, size_);
+  if (content == Content::filled) fill();
 }
 
 GuardedMemory::~GuardedMemory() {
   permit_bytes(inside(), inside_size());
   munmap(mapping_, mapped_);
+}
+
+void GuardedMemory::fill() const {
+  permit_bytes(inside(), inside_size());
+  std::memset(inside(), 0xff, inside_size());
+  forbid_bytes(inside(), inside_size());
+  permit_bytes(data_, size_);
 }
 
 void GuardedMemory::allow_access(bool allowed) const {

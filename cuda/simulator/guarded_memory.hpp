@@ -7,9 +7,11 @@
 
 namespace sigmascope::simulator {
 
+enum class Content { filled, undefined };
+
 class GuardedMemory {
  public:
-  explicit GuardedMemory(std::size_t bytes);
+  explicit GuardedMemory(std::size_t bytes, Content content = Content::filled);
   ~GuardedMemory();
   GuardedMemory(const GuardedMemory&) = delete;
   GuardedMemory& operator=(const GuardedMemory&) = delete;
@@ -20,6 +22,8 @@ class GuardedMemory {
     const auto* byte = static_cast<const std::byte*>(at);
     return byte >= data_ && byte < data_ + size_;
   }
+  // Sets all bytes to 0xff.
+  void fill() const;
   // Whether the bytes may be read and written at all.
   void allow_access(bool allowed) const;
 

@@ -101,6 +101,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     case cudaDevAttrComputeCapabilityMinor:
       *value = devices().settings.capability % 10;
       return cudaSuccess;
+    case cudaDevAttrMemoryPoolsSupported:
+      *value = devices().settings.memory_pools ? 1 : 0;
+      return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = static_cast<int>(devices().settings.shared_memory);
       return cudaSuccess;
@@ -135,57 +138,6 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
     *attributes = {cudaMemoryTypeHost, pinned->device, const_cast<void*>(at),
                    const_cast<void*>(at)};
   return cudaSuccess;
-}
-
-cudaError_t cudaMalloc(void** at, std::size_t bytes) {
-  const Call call;
-  if (call.error() != cudaSuccess) return call.error();
-  Devices& all = devices();
-  ++all.counts.allocations;
-  std::size_t& used = all.bytes[device_of_thread()];
-  if (bytes > all.settings.memory - used) return Call::failed(cudaErrorMemoryAllocation);
-  auto allocation = std::make_unique<Allocation>(bytes, device_of_thread());
-  *at = allocation->memory.data();
-  allocation->memory.allow_access(false);
-  used += bytes;
-  all.memory.emplace(*at, std::move(allocation));
-  return cudaSuccess;
-}
-
-cudaError_t cudaFree(void* at) {
-  const auto call = Call::of_destructor();
-  Devices& all = devices();
-  if (at == nullptr) return all.sticky;
-  const auto found = all.memory.find(at);
-  if (found == all.memory.end()) {
-    all.violate("freed memory that was not allocated, or twice");
-    return all.sticky;
-  }
-  // A device would wait. With an arena nobody would, so that here it is a mistake.
-  for (const auto& stream : all.streams)
-    if (!stream->queue.empty() && stream->owner == std::this_thread::get_id())
-      all.violate("memory freed while operations are pending");
-  all.bytes[found->second->device] -= found->second->memory.size();
-  all.memory.erase(found);
-  return all.sticky;
-}
-
-cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
-  const Call call;
-  if (call.error() != cudaSuccess) return call.error();
-  ++devices().counts.pinned_allocations;
-  auto allocation = std::make_unique<Allocation>(bytes, device_of_thread());
-  *at = allocation->memory.data();
-  devices().pinned.emplace(*at, std::move(allocation));
-  return cudaSuccess;
-}
-
-cudaError_t cudaFreeHost(void* at) {
-  const auto call = Call::of_destructor();
-  Devices& all = devices();
-  if (at != nullptr && all.pinned.erase(at) == 0)
-    all.violate("freed pinned memory that was not allocated, or twice");
-  return all.sticky;
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
@@ -233,6 +185,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (!has(devices().streams, stream)) return Call::failed(cudaErrorInvalidResourceHandle);
   ++devices().counts.waits;
   run_until([&] { return stream->queue.empty(); }, stream);
+  trim_pools();
   acquire(&stream->token);
   return devices().sticky;
 }

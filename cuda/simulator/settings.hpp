@@ -43,6 +43,7 @@ struct Settings {
   int driver = 13000;   // 0: there is none
   int capability = 90;  // compute capability 9.0
   std::size_t memory = std::size_t{1} << 30;
+  bool memory_pools = true;
   std::size_t shared_memory = std::size_t{227} << 10;  // of a block
   std::int64_t failing_call = no_call;                 // number of the call that fails, from 0
   int failure = 2;                                     // its error: out of memory
@@ -54,7 +55,8 @@ struct Settings {
 struct Counts {
   std::int64_t calls = 0;
   std::int64_t launches = 0;
-  std::int64_t allocations = 0;         // of the device's memory
+  std::int64_t allocations = 0;  // of the device's memory, by pools too
+  std::int64_t pools = 0;
   std::int64_t pinned_allocations = 0;  // of the host's
   std::int64_t waits = 0;               // of the host, for a stream or an event
   std::int64_t bytes_to_device = 0;
@@ -67,7 +69,7 @@ Settings settings();
 Counts counts();
 
 std::size_t bytes_in_use();     // of the device's memory
-std::int64_t objects_in_use();  // allocations, also pinned, streams, events, library handles
+std::int64_t objects_in_use();  // allocations, also pinned, pools, streams, events, handles
 std::string violation();        // the first thing that a device must not be asked for; or empty
 
 }  // namespace sigmascope::simulator

@@ -8,7 +8,8 @@ namespace {
 
 // Device memory is open to the host only while an operation runs.
 void open_memory(bool open) {
-  for (const auto& [at, allocation] : devices().memory) allocation->memory.allow_access(open);
+  for (const auto& [at, allocation] : devices().memory)
+    if (allocation->begun) allocation->memory.allow_access(open);
 }
 
 void perform(Stream& stream) {

@@ -37,6 +37,9 @@ enum class Mistake {
   freed_too_early,
   freed_twice,
   default_stream,
+  pool_not_awaited,
+  given_back_early,
+  given_back_twice,
 };
 
 cudaError_t run_sum_rows(const float* numbers, std::int64_t rows, std::int64_t columns,

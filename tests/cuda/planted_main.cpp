@@ -11,10 +11,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "handles.hpp"
+#include "memory_pool.hpp"
 #include "planted.hpp"
 #include "simulator/settings.hpp"
 
@@ -161,6 +163,37 @@ bool tensor_core(Mistake mistake) {
   return good;
 }
 
+// Waits for a stream in the end, whether or not something failed.
+struct Settled {
+  const Stream& stream;
+  explicit Settled(const Stream& waited_for) : stream(waited_for) {}
+  ~Settled() { stream.settle(); }
+};
+
+// Memory of a pool, which is taken and given back in the order of one stream and read by another.
+bool pooled(Mistake mistake) {
+  const PinnedArray<float> x(64), y(64);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = number(i + 3), y[i] = 0;
+  const Stream filling, reading;
+  MemoryPool pool(0, filling, 4096);
+  const auto await = [](const Stream& stream, const Stream& other, bool forgotten) {
+    Event reached;
+    reached.record(other);
+    if (!forgotten) reached.precede(stream);
+  };
+  auto array = std::make_unique<PoolArray>(pool, x.bytes());
+  const Settled settled(reading);
+  std::byte* const at = array->data();
+  copy(at, x.data(), x.bytes(), cudaMemcpyHostToDevice, filling);
+  await(reading, filling, mistake == Mistake::pool_not_awaited);
+  copy(y.data(), at, y.bytes(), cudaMemcpyDeviceToHost, reading);
+  await(filling, reading, mistake == Mistake::given_back_early);
+  array.reset();
+  if (mistake == Mistake::given_back_twice) pool.give_back(at);
+  reading.wait(), filling.wait();
+  return std::equal(x.data(), x.data() + x.size(), y.data());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -176,7 +209,8 @@ int main(int argc, char** argv) {
   bool right = false;
   std::string error;
   try {
-    right = rows_through_a_ring(mistake) && small_kernels(mistake) && tensor_core(mistake);
+    right = rows_through_a_ring(mistake) && small_kernels(mistake) && tensor_core(mistake) &&
+            pooled(mistake);
   } catch (const CudaError& thrown) {
     error = thrown.what();
   }

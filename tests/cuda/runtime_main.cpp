@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "handles.hpp"
+#include "memory_pool.hpp"
 #include "simulator/settings.hpp"
 
 namespace runtime_check {
@@ -105,13 +106,49 @@ void copies_of_rectangles() {
   expect(counts.bytes_to_device == 24 && counts.launches == 1 && counts.waits == 2, "counts");
 }
 
+// What a pool has given out, taken back, and keeps.
+void pools() {
+  const std::int64_t allocations = simulator::counts().allocations;
+  const Stream stream;
+  {
+    MemoryPool pool(0, stream, 4096);
+    expect(simulator::bytes_in_use() == 4096, "what is planned is reserved");
+    void* const first = pool.take(3000);
+    void* const second = pool.take(1096);
+    expect(simulator::counts().allocations == allocations + 1, "and given out");
+    pool.give_back(first);
+    void* const third = pool.take(2000);
+    expect(simulator::counts().allocations == allocations + 1, "again before a wait");
+    void* const more = pool.take(1001);
+    expect(simulator::bytes_in_use() == 4097, "a pool grows");
+    for (void* at : {second, third, more}) pool.give_back(at);
+    stream.wait();
+    expect(simulator::bytes_in_use() == 4097, "and keeps what it has");
+  }
+  expect(simulator::bytes_in_use() == 0, "until its end");
+  cudaMemPool_t none = nullptr;
+  void* at = nullptr;
+  expect(cudaMallocFromPoolAsync(&at, 1, none, stream.handle()) == cudaErrorInvalidValue,
+         "there is no such pool");
+  cudaMemPoolProps properties{};
+  properties.allocType = cudaMemAllocationTypePinned;
+  properties.location = {cudaMemLocationTypeDevice, 0};
+  check(cudaMemPoolCreate(&none, &properties), "cudaMemPoolCreate");
+  check(cudaMallocFromPoolAsync(&at, 100, none, stream.handle()), "cudaMallocFromPoolAsync");
+  cudaFreeAsync(at, stream.handle());
+  expect(simulator::bytes_in_use() == 100, "reserved until the stream is waited for");
+  stream.wait();
+  expect(simulator::bytes_in_use() == 0, "a pool without a threshold keeps nothing");
+  cudaMemPoolDestroy(none);
+}
+
 }  // namespace
 
 int main() {
   simulator::Settings settings;
   settings.devices = 2;
   simulator::restart(settings);
-  devices(), exchanges(), copies_of_rectangles();
+  devices(), exchanges(), copies_of_rectangles(), pools();
   expect(simulator::violation().empty() && simulator::objects_in_use() == 0, "nothing is left");
   settings.driver = 12040;
   simulator::restart(settings);

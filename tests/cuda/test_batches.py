@@ -29,7 +29,7 @@ Compute = Callable[[Any], Any]
 
 SOURCES = [
     ROOT / "tests" / "cuda" / "batch_main.cpp",
-    *(CUDA / f"{name}.cpp" for name in ("batch", "pinned_memory", "upload")),
+    *(CUDA / f"{name}.cpp" for name in ("batch", "memory_pool", "pinned_memory", "upload")),
     *(CUDA / "kernels" / f"{name}.cu" for name in ("bytes", "gaussian", "verbs")),
     *(CPP / "storage" / f"{name}.cpp" for name in ("file", "memory")),
 ]

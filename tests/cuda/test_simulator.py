@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.cuda_builds import ASAN, PLAIN, ROOT, TSAN, Build, built, compiler
+from tests.support.cuda_builds import ASAN, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
 
 pytestmark = [
     pytest.mark.unsanitized,
@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 HERE = ROOT / "tests" / "cuda"
-SOURCES = [HERE / "planted.cu", HERE / "planted_main.cpp"]
+SOURCES = [HERE / "planted.cu", HERE / "planted_main.cpp", CUDA / "memory_pool.cpp"]
 MISTAKES = re.findall(
     r"^  (\w+),$", (HERE / "planted.hpp").read_text(encoding="utf-8"), flags=re.MULTILINE
 )
@@ -115,7 +115,7 @@ def test_any_call_may_fail_and_nothing_is_left_behind(folder: Path) -> None:
 
 @pytest.mark.parametrize("build", [PLAIN, ASAN], ids=lambda build: build.name)
 def test_the_runtime_and_the_language_do_what_is_documented(build: Build, folder: Path) -> None:
-    sources = [HERE / "runtime_kernels.cu", HERE / "runtime_main.cpp"]
+    sources = [HERE / "runtime_kernels.cu", HERE / "runtime_main.cpp", CUDA / "memory_pool.cpp"]
     made = built(build, sources, folder / f"runtime-{build.name}")
     done = subprocess.run([str(made)], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,11 +3,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sigmascope._host.native import cuda
 from sigmascope.matrices.matrix import Matrix
 
 from .options import CallOptions
 from .passes import MIB
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlan:
+    """The memory of a CUDA device that a call takes.
+
+    Attributes
+    ----------
+    stored_nbytes : int
+        Bytes for the stored numbers of the matrix, which stay there if they fit.
+    planned_nbytes : int
+        Bytes that the call takes in all, which each native function reserves when it begins.
+    """
+
+    stored_nbytes: int = 0
+    planned_nbytes: int = 0
+
+    def native(self) -> dict[str, int]:
+        """Return the keyword arguments of the native functions."""
+        return {"device_bytes": self.stored_nbytes, "device_planned_bytes": self.planned_nbytes}
+
+
+NO_DEVICE = DevicePlan()
 
 
 def panels_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:

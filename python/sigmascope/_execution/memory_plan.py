@@ -14,7 +14,7 @@ from sigmascope.matrices.array_libraries import users_of_memory
 from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix
 
-from .device_panels import panels_nbytes, parts_nbytes, pinned_nbytes
+from .device_panels import NO_DEVICE, DevicePlan, panels_nbytes, parts_nbytes, pinned_nbytes
 from .libraries import Libraries, eigenvalue_nbytes, gram_nbytes
 from .memory import Need
 from .options import CallOptions
@@ -49,8 +49,8 @@ class MemoryPlan:
         Whether entries of a sum of tiles that bfloat16 cannot represent are stored sparsely.
     copy_nbytes : int
         Total bytes of the copy and of this sparse remainder.
-    device_nbytes : int
-        Bytes of a CUDA device for the stored numbers of the matrix, which stay there if they fit.
+    on_device : DevicePlan
+        The memory of a CUDA device.
     """
 
     options: CallOptions
@@ -59,7 +59,7 @@ class MemoryPlan:
     holds_copy: bool
     splits_remainder: bool
     copy_nbytes: int
-    device_nbytes: int = 0
+    on_device: DevicePlan = NO_DEVICE
 
     @classmethod
     def fit(
@@ -84,8 +84,8 @@ class MemoryPlan:
             number is the least limit that allows it.
         """
         copy, remainder = copy_nbytes(a, options), remainder_nbytes(a, options)
-        on_device = device_nbytes(a, options, need, what)
-        if a.nbytes <= on_device and not several and not a._native.column_major:
+        on_device = device_plan(a, options, need, what)
+        if a.nbytes <= on_device.stored_nbytes and not several and not a._native.column_major:
             hold = False  # rows of a matrix that is stored by columns would be read twice
         for loaded, layout, needed in _ways(a, options, need, hold):
             if options.has(needed.plus(remainder)):
@@ -105,7 +105,7 @@ class MemoryPlan:
         ways = _ways(a, options, need, hold=True)
         taken = options.reserved + remainder
         loaded, layout, _ = min(ways, key=lambda way: way[2].plus(taken).limit)
-        on_device = device_nbytes(a, options, need, what)
+        on_device = device_plan(a, options, need, what)
         return cls(options, layout, loaded, False, remainder > 0, remainder, on_device)
 
     @property
@@ -131,11 +131,7 @@ class MemoryPlan:
     def native(self) -> dict[str, Any]:
         """Return the keyword arguments of every native algorithm."""
         device = self.options.device
-        on_device = {
-            "device": device.index,
-            "device_bytes": self.device_nbytes,
-            "allocate": device.allocate,
-        }
+        on_device = {"device": device.index, "allocate": device.allocate} | self.on_device.native()
         return ({} if device.index is None else on_device) | {
             "threads": self.options.threads,
             "panel_rows": self.layout.panel_rows,
@@ -178,8 +174,8 @@ def _ways(
             yield loaded, layout, host_need(a, options, need, layout).plus(loaded)
 
 
-def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> int:
-    """Return the bytes of a CUDA device that a call leaves for the stored numbers; 0 on the CPU.
+def device_plan(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> DevicePlan:
+    """Return the memory that a call takes of a CUDA device; nothing on the CPU.
 
     If the call does not fit, other libraries are asked to give back memory that they keep.
 
@@ -189,7 +185,7 @@ def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> i
         If the device has no memory for what the call needs.
     """
     if options.device.index is None:
-        return 0
+        return NO_DEVICE
     taken = _taken_on_device(a, options, need)
     device = options.device.with_room(taken)
     if taken > device.nbytes:
@@ -199,7 +195,9 @@ def device_nbytes(a: Matrix, options: CallOptions, need: NeedOf, what: str) -> i
             f"{what} needs {amount(taken)} on {device.name}, which has {amount(device.nbytes)} "
             f"that a call may take{others}; {COPIED if a.device != 'cpu' else helps}"
         )
-    return device.nbytes - taken
+    room = device.nbytes - taken
+    copied = a.nbytes if a.device == "cpu" and a.nbytes <= room else 0
+    return DevicePlan(room, taken + copied)
 
 
 def fits_device(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
