@@ -38,28 +38,37 @@ __device__ void call(const Arguments<First, Rest...>& arguments, const Taken&...
   call<body>(arguments.rest, taken..., arguments.first);
 }
 
-// The arguments of several calls, as parameters of a kernel: constants, which take no registers.
-template <class... Types>
+// The arguments of one call or of several, as parameters of a kernel: constants, which take no
+// registers. A kernel for one call has few parameters to copy.
+template <std::size_t most, class... Types>
 struct Calls {
-  Arguments<Types...> each[calls_of_launch];
-  static_assert(sizeof each <= 4096, "parameters of kernels are 4 KiB");
+  Arguments<Types...> each[most];
+  static_assert(sizeof each <= 32764, "parameters of kernels are 32,764 bytes at most");
 };
 
-template <auto body, unsigned threads, class... Types>
+template <auto body, unsigned threads, std::size_t most, class... Types>
 __global__ void __launch_bounds__(threads)
-    run_calls(const __grid_constant__ Calls<Types...> calls) {
-  call<body>(calls.each[blockIdx.y]);
+    run_calls(const __grid_constant__ Calls<most, Types...> calls) {
+  call<body>(calls.each[most == 1 ? 0 : blockIdx.y]);
+}
+
+template <auto body, unsigned threads, std::size_t most, class... Types>
+cudaError_t start_at_most(const Grid& grid, cudaStream_t stream,
+                          std::span<const void* const> arguments) {
+  Calls<most, Types...> calls{};
+  for (std::size_t i = 0; i < arguments.size(); ++i)
+    std::memcpy(&calls.each[i], arguments[i], sizeof calls.each[i]);
+  return launch_grids(&run_calls<body, threads, most, Types...>, grid,
+                      static_cast<unsigned>(arguments.size()), stream, calls);
 }
 
 template <auto body, unsigned threads, class... Types>
 cudaError_t start_calls(const Grid& grid, cudaStream_t stream,
                         std::span<const void* const> arguments) {
   static_assert((std::is_trivially_copyable_v<Types> && ...));
-  Calls<Types...> calls{};
-  for (std::size_t i = 0; i < arguments.size(); ++i)
-    std::memcpy(&calls.each[i], arguments[i], sizeof calls.each[i]);
-  return launch_grids(&run_calls<body, threads, Types...>, grid,
-                      static_cast<unsigned>(arguments.size()), stream, calls);
+  return arguments.size() == 1
+             ? start_at_most<body, threads, 1, Types...>(grid, stream, arguments)
+             : start_at_most<body, threads, calls_of_launch, Types...>(grid, stream, arguments);
 }
 
 template <auto body, unsigned threads, class... Parameters, class... Given>

@@ -22,7 +22,7 @@ struct Grid {
 };
 
 // Calls of a kernel that one launch does at most.
-inline constexpr std::size_t calls_of_launch = 16;
+inline constexpr std::size_t calls_of_launch = 128;
 
 // Starts a kernel in one launch for a few calls, each with the arguments at one of the addresses.
 using StartKernel = cudaError_t (*)(const Grid& grid, cudaStream_t stream,

@@ -33,6 +33,8 @@ from sigmascope.bench import BenchmarkPlan, Workload, compare, select
 from sigmascope.bench.cuda.limits import device_work, measure_limits
 from sigmascope.bench.workloads import llm, numpy_dtype
 
+from .gpu_scan import scan_of_layers
+
 Part = dict[str, Any]
 RUN = {"threads": 1, "panel_rows": 0, "load_bytes": 0, "progress": None, "device_bytes": 1 << 33}
 TOP, TOLERANCE = 64, 1e-3
@@ -225,16 +227,17 @@ def sanitizers(rehearse: bool) -> Part:
 
 PARTS: dict[str, tuple[Callable[[bool], Part], int]] = {
     "machine": (machine, 15),
-    "bits": (bits, 40),
+    "bits": (bits, 35),
     "rounding": (rounding, 20),
-    "answers": (answers, 40),
-    "ceilings": (ceilings, 30),
+    "answers": (answers, 30),
+    "ceilings": (ceilings, 25),
     "steps": (steps, 60),
-    "searches": (searches, 125),
-    "other searches": (other_searches, 100),
-    "every value": (every_value, 70),
-    "stacks": (stacks, 35),
-    "sanitizers": (sanitizers, 65),
+    "searches": (searches, 110),
+    "other searches": (other_searches, 80),
+    "every value": (every_value, 60),
+    "stacks": (stacks, 30),
+    "scan": (scan_of_layers, 85),
+    "sanitizers": (sanitizers, 50),
 }
 """Parts in their order, with the most seconds of each: ten minutes together."""
 

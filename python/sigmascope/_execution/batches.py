@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices that a CUDA device computes together: one launch of a kernel serves up to 16 of them."""
+"""Matrices that a CUDA device computes together: one launch of a kernel serves up to 128."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .devices import Device
 
 R = TypeVar("R")
 
-MOST = 64
+MOST = 128
 """Matrices of a batch. Each has a thread, of which few run at a time."""
 
 
