@@ -49,7 +49,7 @@ struct Calls {
 template <auto body, unsigned threads, std::size_t most, class... Types>
 __global__ void __launch_bounds__(threads)
     run_calls(const __grid_constant__ Calls<most, Types...> calls) {
-  call<body>(calls.each[most == 1 ? 0 : blockIdx.y]);
+  call<body>(calls.each[blockIdx.y]);
 }
 
 template <auto body, unsigned threads, std::size_t most, class... Types>

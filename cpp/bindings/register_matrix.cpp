@@ -147,6 +147,7 @@ void register_matrix(py::module_& module) {
           "other"_a, "row0"_a, "col0"_a)
       .def("with_scale", &with_scale, "values"_a, "block_rows"_a, "block_cols"_a)
       .def("loaded", &Matrix::loaded, py::call_guard<py::gil_scoped_release>())
+      .def("copied", &Matrix::copied, py::call_guard<py::gil_scoped_release>())
       .def("decode_f32", &decode<float>, "threads"_a)
       .def("decode_f64", &decode<double>, "threads"_a);
   py::class_<KeepingMemory>(module, "KeepingMemory")

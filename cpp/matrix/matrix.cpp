@@ -2,6 +2,7 @@
 #include "matrix/matrix.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -125,6 +126,29 @@ Matrix Matrix::loaded() const {
     tile.origin = 0;
     tile.row_stride = read.row_stride;
     tile.col_stride = read.col_stride;
+  }
+  return result;
+}
+
+Matrix Matrix::copied() const {
+  Matrix result = *this;
+  for (Tile& tile : result.tiles) {
+    if (tile.bytes.only_in_file() || tile.rows == 0 || tile.cols == 0) continue;
+    const std::int64_t size = info(tile.dtype).size, count = tile.rows * tile.cols;
+    const bool by_column = tile.column_major();
+    const std::int64_t lines = by_column ? tile.cols : tile.rows, length = count / lines;
+    const std::int64_t line_stride = by_column ? tile.col_stride : tile.row_stride,
+                       step = by_column ? tile.row_stride : tile.col_stride;
+    const std::byte* from = tile.bytes.data(on_host) + tile.origin;
+    auto memory = std::make_shared<AlignedArray<std::byte>>(aligned_array<std::byte>(count * size));
+    std::byte* to = memory->get();
+    for (std::int64_t i = 0; i < lines; ++i)
+      for (std::int64_t j = 0; j < length; ++j, to += size)
+        std::memcpy(to, from + i * line_stride + j * step, as_size(size));
+    tile.bytes = Bytes::in_memory(memory->get(), as_size(count * size), memory);
+    tile.origin = 0;
+    tile.row_stride = by_column ? size : length * size;
+    tile.col_stride = by_column ? length * size : size;
   }
   return result;
 }

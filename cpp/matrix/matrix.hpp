@@ -86,6 +86,8 @@ struct Matrix {
   double layers() const;  // tiles over an element, on average; more than one: a sum
   // Every file tile read into memory once.
   Matrix loaded() const;
+  // A copy of every tile that is in the memory of the host; tiles in files are shared.
+  Matrix copied() const;
 };
 
 // Rows [i0, i0 + rows) x columns [j0, j0 + cols) of a file tile, read into memory: at most twice

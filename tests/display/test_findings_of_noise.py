@@ -29,7 +29,7 @@ from sigmascope._display.html.compared import findings as comparison_findings
 from sigmascope._display.html.scanned import findings as scan_findings
 from sigmascope._display.rows import Row
 from sigmascope._display.student import t_of, tail
-from sigmascope.spectra.results import noise_maximum
+from sigmascope.spectra.moments import noise_maximum
 
 
 def claims_of_scan(rows: list[Row]) -> list[str]:

@@ -70,6 +70,9 @@ class Schema(NamedTuple):
     reads: tuple[int, ...]
     added: frozenset[str] = frozenset()
 
+    def __repr__(self) -> str:
+        return f"Schema({self.name!r}, version {self.version}, {len(self.columns)} columns)"
+
     def check(self, record: Mapping[str, object]) -> None:
         """Raise ValueError, with column and value, if a column has a value of another type."""
         if not isinstance(record.get("name"), str):

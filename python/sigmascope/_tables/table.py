@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from sigmascope._display.notebook import rows_html
 from sigmascope.checkpoint import FileIdentity
 from sigmascope.errors import SigmascopeError
 
@@ -63,6 +64,9 @@ class Table(ABC):
             if row["name"] == name:
                 return row
         raise KeyError(f"no row {name!r} among {len(self.rows)}")
+
+    def _repr_html_(self) -> str:
+        return rows_html(repr(self), self.rows, self.schema.what)
 
     @property
     def complete(self) -> bool:

@@ -192,6 +192,19 @@ class Matrix:
         """
         return Matrix, (self._native,)
 
+    def __copy__(self) -> Matrix:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Matrix:
+        """Copy the numbers that are in memory; files are shared.
+
+        Raises
+        ------
+        DeviceError
+            If the matrix lies on a GPU.
+        """
+        return Matrix(self._native.copied())
+
     def load(self) -> Matrix:
         """Read every tile that is in a file into memory, as stored; other tiles are shared.
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from .density import Density
 from .known import Known
 from .measure import Basis, Measure
+from .moments import Moments
 from .quadrature import Difference
-from .results import SVD, Moments, SingularValues
+from .results import SVD, SingularValues
 from .spectrum import Spectrum
 from .stacks import SingularValuesStack, Stack, SVDStack
 

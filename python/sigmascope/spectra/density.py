@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sigmascope._display.notebook import quantiles_html
+
 from . import quantiles, shares, staircase
 from .measure import Measure
 from .quadrature import Difference, Function, Quadrature, check_rules, from_rules
@@ -156,6 +158,10 @@ class Density:
             f"{self.steps} steps, {self.precision})"
         )
 
+    def _repr_html_(self) -> str:
+        shares = np.array([1.0, 0.99, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1, 0.0])
+        return quantiles_html(repr(self), shares, *self.quantiles(shares))
+
     @property
     def probes(self) -> int:
         """Number of random vectors, the width of the block."""
@@ -209,13 +215,7 @@ class Density:
             raise ValueError(f"p must be > 0, not {p}")
         if self.fro_norm == 0:
             return Measure(0.0, 0.0, "density")
-        scale = self._norm
-        norm = self._measure(
-            lambda t: max(t, 0.0) ** (1 / p),
-            lambda t: (max(t, 1e-300) ** (1 / p - 1) / p,),
-            lambda x: (x / scale**2) ** (p / 2),
-        )
-        return Measure(scale * norm.value, scale * norm.error, "density").scaled(self.exponent)
+        return shares.schatten(self._measure, self._norm, p).scaled(self.exponent)
 
     def effective_rank(self) -> Measure:
         """Estimate exp of the entropy of sigma / sum sigma, in [1, n] (Roy & Vetterli 2007)."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Effective ranks from a density: of all values, and of those above a threshold."""
+"""Schatten norms and effective ranks from a density: of all values, and above a threshold."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ Arguments are the function, its gradient, and the functions of lambda to take th
 def entropy_term(x: Array) -> Array:
     """Return x ln x, with 0 ln 0 = 0."""
     return np.asarray(x * np.log(np.where(x > 0, x, 1.0)))
+
+
+def schatten(measure: Estimator, scale: float, p: float) -> Measure:
+    """Estimate (sum sigma^p)^(1/p), p > 0; `scale` as for :func:`rank`, not 0."""
+    norm = measure(
+        lambda t: max(t, 0.0) ** (1 / p),
+        lambda t: (max(t, 1e-300) ** (1 / p - 1) / p,),
+        lambda x: (x / scale**2) ** (p / 2),
+    )
+    return Measure(scale * norm.value, scale * norm.error, "density")
 
 
 def rank(measure: Estimator, scale: float, share: Function) -> Measure:

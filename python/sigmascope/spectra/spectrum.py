@@ -6,18 +6,23 @@ from __future__ import annotations
 import math
 from collections.abc import ItemsView, Iterator, KeysView
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sigmascope._display.text import with_error
+from sigmascope._display.notebook import measures_html
+from sigmascope._display.text import dimensions, with_error
 
 from . import weightwatcher
 from .density import Density
 from .known import FRACTIONS, Known
 from .measure import Measure
-from .results import SVD, Moments, state
+from .moments import Moments
+from .results import SVD, state
+
+if TYPE_CHECKING:
+    from sigmascope._display.plot import Axes
 
 Array = NDArray[np.float64]
 
@@ -147,6 +152,50 @@ class Spectrum:
         several = known.complete or known.density is not None
         return known.quantiles(fractions) if several else None
 
+    def plot(
+        self, kind: Literal["spectrum", "density"] = "spectrum", *, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the singular values by rank, or their density (extra ``plot``).
+
+        Parameters
+        ----------
+        kind : {"spectrum", "density"}
+            Singular values by rank on logarithmic axes, with bands of two errors; or the density of
+            all values and that of noise, which needs effort "density" or "exact".
+        ax : matplotlib Axes, optional
+            By default those of a new figure.
+
+        Raises
+        ------
+        ImportError
+            Without the extra ``plot``.
+        ValueError
+            If there is no such plot, or this effort has no density.
+        """
+        from sigmascope._display.plot import draw_density, draw_spectrum
+
+        if kind == "spectrum":
+            return draw_spectrum(ax, self._row(), [""])
+        if kind == "density":
+            return draw_density(ax, self._row(), "")
+        raise ValueError(f"kind is 'spectrum' or 'density', not {kind!r}")
+
+    def _row(self) -> dict[str, Any]:
+        """Return the columns of a row of a table that are drawn."""
+        edge = self.measures.get("mp_edge")
+        row: dict[str, Any] = {
+            "name": f"{dimensions(self.shape)}, {self.effort}",
+            "rows": self.shape[0],
+            "columns": self.shape[1],
+            "top": self.top,
+            "top_errors": self.top_errors,
+            "mp_edge": None if edge is None else edge.value,
+        }
+        quantiles = self.quantiles()
+        if quantiles is not None:
+            row["quantiles"], row["quantile_errors"] = quantiles
+        return row
+
     def to_weightwatcher(self) -> dict[str, Any]:
         """Return the columns that weightwatcher 0.7.7 would print of this matrix.
 
@@ -199,6 +248,9 @@ class Spectrum:
             f"{len(self.measures)} measures, {state(self.converged)}, {self.passes} passes, "
             f"{self.seconds:.2f} s)"
         )
+
+    def _repr_html_(self) -> str:
+        return measures_html(repr(self), self.measures)
 
 
 def _finite_or_none(x: float) -> float | None:

@@ -9,10 +9,11 @@ from types import EllipsisType
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from sigmascope._display.text import at_most
 
+from .array_values import ArrayOfValues
 from .results import SVD, SingularValues
 
 R = TypeVar("R")
@@ -187,7 +188,7 @@ class SVDStack(StackedResults[SVD]):
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
-class SingularValuesStack(StackedResults[SingularValues]):
+class SingularValuesStack(ArrayOfValues, StackedResults[SingularValues]):
     """Every singular value of each matrix of a stack; behaves as the array of its values.
 
     ``found[i]`` is the :class:`SingularValues` of matrix i, or raises the exception of a matrix
@@ -208,11 +209,6 @@ class SingularValuesStack(StackedResults[SingularValues]):
     floor: Array
     passes: NDArray[np.int64]
     fro_norm: Array
-
-    def __array__(
-        self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray[np.generic]:
-        return np.array(self.values, dtype=dtype, copy=copy)
 
     def __iter__(self) -> Iterator[SingularValues | Any]:
         return (self[i] for i in range(len(self)))

@@ -7,6 +7,12 @@ imported at the first drawing.
 
 from __future__ import annotations
 
-from .accessor import Plots
+from typing import TYPE_CHECKING
 
-__all__ = ["Plots"]
+from .accessor import Plots
+from .spectra import draw_density, draw_spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Axes
+
+__all__ = ["Plots", "draw_density", "draw_spectrum"]
