@@ -60,7 +60,7 @@ def scan_of_layers(rehearse: bool) -> dict[str, Any]:
 
 
 def write_layers(folder: Path, width: int) -> int:
-    """Write the layers and return their bytes. Matrices of one shape differ by the order of rows."""
+    """Write the layers and return their bytes; matrices of one shape differ by order of rows."""
     made: dict[tuple[int, int], NDArray[Any]] = {}
     total = 0
     for layer in range(LAYERS):

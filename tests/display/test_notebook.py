@@ -109,7 +109,7 @@ def test_a_spectrum_is_drawn() -> None:
     with pytest.raises(ValueError, match="kind is 'spectrum' or 'density', not 'bars'"):
         found.plot("bars")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a density needs the effort 'density' or 'exact'"):
-        dataclasses.replace(found, density=None).plot("density")
+        dataclasses.replace(found, values=None, density=None).plot("density")
     plt.close("all")
 
 
