@@ -6,11 +6,20 @@ namespace sigmascope::simulator {
 
 namespace {
 
-// Device memory is open to the host only while an operation runs.
-void open_memory(bool open) {
-  for (const auto& [at, allocation] : devices().memory)
-    if (allocation->begun) allocation->memory.allow_access(open);
-}
+// Device memory is open to the host only while operations run.
+class OpenMemory {
+ public:
+  OpenMemory() { open(true); }
+  ~OpenMemory() { open(false); }
+  OpenMemory(const OpenMemory&) = delete;
+  OpenMemory& operator=(const OpenMemory&) = delete;
+
+ private:
+  static void open(bool allowed) {
+    for (const auto& [at, allocation] : devices().memory)
+      if (allocation->begun) allocation->memory.allow_access(allowed);
+  }
+};
 
 void perform(Stream& stream) {
   Operation& operation = stream.current;
@@ -36,7 +45,6 @@ void serve(void* argument) {
 void run_first(Stream& stream) {
   stream.current = std::move(stream.queue.front());
   stream.queue.pop_front();
-  open_memory(true);
   if (watches_races) {
     if (!stream.fiber) stream.fiber = std::make_unique<Fiber>(&serve, &stream);
     stream.caller = &Fiber::running();
@@ -44,7 +52,6 @@ void run_first(Stream& stream) {
   } else {
     perform(stream);
   }
-  open_memory(false);
 }
 
 Stream* any_ready() {
@@ -59,6 +66,8 @@ Stream* any_ready() {
 }  // namespace
 
 void run_until(const std::function<bool()>& enough, Stream* wanted) {
+  if (enough()) return;
+  const OpenMemory open;
   while (!enough()) {
     Stream* next = wanted != nullptr && wanted->is_ready() ? wanted : any_ready();
     if (next == nullptr) {
@@ -84,9 +93,11 @@ cudaError_t enqueue(cudaStream_t handle, Operation operation) {
   stream->queue.push_back(std::move(operation));
   if (all.settings.timing == Timing::eager)
     run_until([&] { return stream->queue.empty(); }, stream);
-  if (all.settings.timing == Timing::random)
+  if (all.settings.timing == Timing::random) {
+    const OpenMemory open;
     for (auto runs = all.draw(4); runs > 0; --runs)
       if (Stream* ready = any_ready(); ready != nullptr) run_first(*ready);
+  }
   return all.sticky;
 }
 
