@@ -14,8 +14,9 @@ from sigmascope._display.verdicts import outcome
 
 from . import verdicts
 from .chance import COMPARISON, Pair
+from .changes import is_changed, role_extremes, total_change
 from .estimates import groups, middle, of_column, pairs_of
-from .findings import Finding, listing, more, outcomes, role_name, several_towers
+from .findings import Finding, listing, more, outcomes, several_towers
 from .outliers import standing_out
 from .remarkable import (
     below_floor,
@@ -51,11 +52,6 @@ def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
     return [*parts, *outcomes(rows, ("pair", "pairs")), *_unpaired(rows)]
 
 
-def is_changed(row: Row) -> bool:
-    """Return True if the norm of a pair's change exceeds the rounding of its formats."""
-    return row.get("above_rounding") is not False and outcome(row) == "changed"
-
-
 def _extent(header: dict[str, Any], rows: list[Row], pairs: list[Row]) -> Finding:
     seconds = sum(row.get("seconds") or 0.0 for row in rows)
     read = sum(row["status"] == "entrywise" for row in rows)
@@ -71,7 +67,7 @@ def _extent(header: dict[str, Any], rows: list[Row], pairs: list[Row]) -> Findin
 
 def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
     """Yield findings on the size of the change, and on pairs below the rounding floor."""
-    total = _total(pairs)
+    total = total_change(pairs)
     among = of_column(pairs, "relative_change")
     same = [row for row in pairs if outcome(row) == "identical"]
     below = below_floor(pairs)
@@ -96,42 +92,15 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
         yield on_below_floor(below, len(pairs))
 
 
-def _total(pairs: list[Row]) -> Pair | None:
-    """Return the relative change of all pairs as one vector, and a bound of its error."""
-    known = [
-        (row["relative_change"], row.get("relative_change_error") or 0.0, row["before_fro_norm"])
-        for row in pairs
-        if row.get("relative_change") is not None and row.get("before_fro_norm")
-    ]
-    total = math.fsum(norm**2 for _, _, norm in known)
-    if not total:
-        return None
-    change = math.sqrt(math.fsum((change * norm) ** 2 for change, _, norm in known) / total)
-    error = math.sqrt(math.fsum((error * norm) ** 2 for _, error, norm in known) / total)
-    return change, error
-
-
 def _by_role(changed: list[Row]) -> Iterator[Finding]:
-    with_tower = several_towers(changed)
-    roles = {
-        role_name(group[0], with_tower): group
-        for group in groups(changed, "tower", "role").values()
-        if len(group) > 1
-    }
-    medians = {
-        role: median
-        for role, group in roles.items()
-        if (median := of_column(group, "relative_change")) is not None
-    }
-    if len(medians) < 2:
+    extremes = role_extremes(changed)
+    if extremes is None:
         return
-    least, most = (f(medians, key=lambda role: medians[role].value) for f in (min, max))
-    text = f"By role, the relative change is largest in {most}, {medians[most]}, "
-    text += f"and smallest in {least}, {medians[least]}"
-    tests = len(medians) * (len(medians) - 1) // 2
-    known = verdicts.differ(roles[least], roles[most], tests)
-    text += f" (medians of {medians[most].count:,} and {medians[least].count:,} pairs)"
-    text += "." if known else ": the roles are not distinguishable."
+    low, high = (extremes.medians[role] for role in (extremes.least, extremes.most))
+    text = f"By role, the relative change is largest in {extremes.most}, {high}, "
+    text += f"and smallest in {extremes.least}, {low}"
+    text += f" (medians of {high.count:,} and {low.count:,} pairs)"
+    text += "." if extremes.known else ": the roles are not distinguishable."
     yield Finding("Which roles", text)
 
 

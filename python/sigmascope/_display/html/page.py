@@ -9,6 +9,7 @@ allows its own scripts by their hashes, and forbids loading anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, printable, writable
 
-from . import compared, scanned
+from . import compared, headline, scanned
 from .appendix import not_analysed, provenance, shown
 from .diagnosed import section
 from .findings import Finding
@@ -52,15 +53,16 @@ def write(
     OSError
         If the file cannot be written.
     """
-    path.write_text(writable(page(header, rows, diagnosis)), encoding="utf-8")
+    path.write_text(writable(page(header, rows, diagnosis, date.today())), encoding="utf-8")
 
 
 def page(
     header: Mapping[str, Any],
     rows: Sequence[Row],
     diagnosis: Mapping[str, Any] | None = None,
+    day: date | None = None,
 ) -> str:
-    """Return the page of a scan or of a comparison; see :func:`write`."""
+    """Return the page of a scan or of a comparison, with its day; see :func:`write`."""
     kind = "comparison" if header.get("schema") == "sigmascope.comparison" else "scan"
     rows = list(rows)
     analysed = [row for row in rows if row["status"] == "analysed"]
@@ -70,12 +72,16 @@ def page(
     style = part("style.css") + (part("diagnosis.css") if diagnosis else "")
     script = "(() => {\n'use strict';\n" + "\n".join(part(f"{n}.js") for n in _SCRIPTS) + "})();\n"
     title, heading, where = _titles(kind, header)
+    comparison = kind == "comparison"
+    sentence = headline.compared(rows) if comparison else headline.scanned(rows, findings)
     return filled(
         part("page.html"),
         head=head(title, str((header.get("engine") or {}).get("version", "")), style, script),
         kind="Comparison of two checkpoints" if kind == "comparison" else "Scan of a checkpoint",
         heading=heading,
         where=where,
+        facts=shown(" · ".join(headline.facts(header, rows, day))),
+        headline=explained(shown(sentence)),
         findings=_findings(findings, {row["name"]: i for i, row in enumerate(analysed)}),
         diagnosis=section(diagnosis) if diagnosis else "",
         left_out=_left_out(numbers),

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The sentence at the head of a page, and the facts below it, for readers who read nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from sigmascope._display.rows import Row
+from sigmascope._display.text import counted, short, with_error
+
+from .changes import is_changed, role_extremes, total_change
+from .estimates import middle, of_column
+from .findings import Finding
+
+_NO_PARAMETERS = ("tied", "other", "whole", "part", "scale", "integer", "empty")
+"""Kinds of tensors whose entries are no parameters of their own."""
+
+_HALF = 0.5
+"""Share of the energy of a change by which its ten strongest directions tell its kind."""
+
+
+def scanned(rows: Sequence[Row], findings: Sequence[Finding]) -> str:
+    """Say whether anything is wrong with the matrices of a checkpoint, or worth a look."""
+    analysed = [row for row in rows if row["status"] == "analysed"]
+    wrong = [finding for finding in findings if finding.kind == "problem"]
+    notable = [finding for finding in findings if finding.kind == "notice"]
+    if not analysed:
+        return "No matrix was analysed."
+    count = counted(len(analysed), "matrix", "matrices")
+    if not wrong and not notable:
+        return f"{count}: no sign of damage, and none is far from the others of its role."
+    heads = [finding.text.split(". ")[0].rstrip(".") for finding in (*wrong, *notable)]
+    return f"{count}. {'. '.join(heads[:2])}."
+
+
+def compared(rows: Sequence[Row]) -> str:
+    """Say how large the change of a model is, where it lies, and of what kind it is."""
+    pairs = [row for row in rows if row["status"] == "analysed"]
+    changed = [row for row in pairs if is_changed(row)]
+    total = total_change(pairs)
+    if not pairs or total is None:
+        return "No pair of matrices has numbers to compare."
+    if not changed:
+        same = total[0] == 0
+        how = "are the same, number for number" if same else "differ by no more than rounding"
+        return f"The {counted(len(pairs), 'pair')} of matrices {how}."
+    size = with_error(100 * total[0], 100 * total[1])
+    return f"The weights changed by {size} % of their size, {_where(changed)}{_kind(changed)}."
+
+
+def _where(changed: Sequence[Row]) -> str:
+    extremes = role_extremes(list(changed))
+    if extremes is None:
+        return f"in {counted(len(changed), 'matrix', 'matrices')}"
+    if not extremes.known:
+        return "in all roles alike, as far as can be told"
+    return f"most in {extremes.most} and least in {extremes.least}"
+
+
+def _kind(changed: Sequence[Row]) -> str:
+    ten = of_column(changed, "delta_concentration_10")
+    if ten is None:
+        return ""
+    if ten.low > _HALF:
+        count = of_column(changed, "delta_mp_outliers")
+        full = middle([min(row["rows"], row["columns"]) for row in changed])
+        above = (
+            ""
+            if count is None
+            else f": {short(count.value)} of {short(full.value)} exceed the noise"
+        )
+        return f", along few directions of each matrix{above}"
+    return ", along many directions of each matrix" if ten.high < _HALF else ""
+
+
+def facts(header: Mapping[str, Any], rows: Sequence[Row], day: date | None) -> list[str]:
+    """Return the number of parameters, the files, and the day of the page, where they are known."""
+    sizes = [
+        math.prod(shape)
+        for row in rows
+        if row.get("kind") not in _NO_PARAMETERS
+        and (shape := row.get("shape") or row.get("before_shape") or row.get("after_shape"))
+    ]
+    files = [
+        file for side in ("files", "before_files", "after_files") for file in header.get(side) or ()
+    ]
+    found = [counted(sum(sizes), "parameter")] if sizes else []
+    found += [counted(len(files), "file")] if files else []
+    return found + ([f"page made on {day.isoformat()}"] if day else [])

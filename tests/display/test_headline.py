@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The sentence at the head of a page, and the facts below it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from tests.support import known_spectra
+
+import sigmascope as ss
+from sigmascope._display.html.page import page
+
+RNG = np.random.default_rng(5)
+LAYERS = 6
+
+
+def weights(kinds: tuple[str, ...] = ("q", "k"), n: int = 96) -> dict[str, NDArray[Any]]:
+    """Make trained-like matrices of a few roles in every layer."""
+    A = known_spectra.polynomial(n, n)[0]
+    return {
+        f"model.layers.{i}.self_attn.{kind}_proj.weight": (
+            A[RNG.permutation(n)] + 0.02 * RNG.standard_normal((n, n))
+        ).astype(np.float32)
+        for i in range(LAYERS)
+        for kind in kinds
+    }
+
+
+def saved(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> Path:
+    save_file(dict(tensors), folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors"
+
+
+def headline(table: ss.Scan | ss.Comparison, day: date | None = None) -> tuple[str, str]:
+    """Return the sentence and the facts of a page as text."""
+    html = page(table.header(), table.rows, day=day)
+    found = re.search(r'<p class="headline">(.*?)</p>\s*<p class="where">(.*?)</p>', html, re.S)
+    assert found is not None
+    sentence, facts = (re.sub(r"<[^>]+>", "", text) for text in found.groups())
+    return sentence, facts
+
+
+def test_a_checkpoint_without_faults(tmp_path: Path) -> None:
+    scan = ss.scan(saved(tmp_path, "model", weights()))
+    sentence, facts = headline(scan, date(2026, 3, 1))
+    wanted = "12 matrices: no sign of damage, and none is far from the others of its role."
+    assert sentence == wanted
+    assert facts == f"{12 * 96 * 96:,} parameters · 1 file · page made on 2026-03-01"
+    assert "page made" not in headline(scan)[1]
+
+
+def test_what_is_wrong_comes_first(tmp_path: Path) -> None:
+    tensors = weights()
+    name = next(iter(tensors))
+    tensors[name] = tensors[name].copy()
+    tensors[name][3, 5] = np.nan
+    sentence, _ = headline(ss.scan(saved(tmp_path, "model", tensors)))
+    assert sentence.startswith("11 matrices. 1 tensor failed; there is no number for them.")
+
+
+def test_a_checkpoint_of_vectors(tmp_path: Path) -> None:
+    path = saved(tmp_path, "model", {"norm.weight": np.ones(5, np.float32)})
+    assert headline(ss.scan(path)) == ("No matrix was analysed.", "5 parameters · 1 file")
+
+
+@pytest.mark.parametrize("rank", [2, 96])
+def test_the_size_and_the_kind_of_a_change(rank: int, tmp_path: Path) -> None:
+    before = weights()
+    after = {}
+    for name, W in before.items():
+        update = RNG.standard_normal((96, rank)) @ RNG.standard_normal((rank, 96))
+        update += 0.01 * RNG.standard_normal((96, 96))
+        size = 0.05 * np.linalg.norm(W) / np.linalg.norm(update)
+        after[name] = (W + size * update).astype(np.float32)
+    one, other = saved(tmp_path, "before", before), saved(tmp_path, "after", after)
+    sentence, facts = headline(ss.compare(one, other))
+    kinds = {2: "few directions of each matrix: 2 of 96 exceed the noise", 96: "many directions"}
+    assert sentence.startswith("The weights changed by 5.000 % of their size, in all roles alike")
+    assert f"along {kinds[rank]}" in sentence
+    assert facts == f"{12 * 96 * 96:,} parameters · 2 files"
+
+
+def test_the_place_of_a_change(tmp_path: Path) -> None:
+    before = weights()
+    after = {
+        name: W + (0.1 if "q_proj" in name else 0.01) * np.linalg.norm(W) / 96
+        for name, W in before.items()
+    }
+    one, other = saved(tmp_path, "before", before), saved(tmp_path, "after", after)
+    assert ", most in q and least in k" in headline(ss.compare(one, other))[0]
+
+
+def test_no_change(tmp_path: Path) -> None:
+    path = saved(tmp_path, "model", weights())
+    sentence, _ = headline(ss.compare(path, path))
+    assert sentence == "The 12 pairs of matrices are the same, number for number."
