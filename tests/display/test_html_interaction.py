@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 from tests.support.html_pages import Open
 from tests.support.made_rows import ODD
 
@@ -105,7 +108,7 @@ def test_the_table_is_sorted(opened: Open) -> None:
     button = page.locator("#table th button").nth(5)
     button.click()
     assert page.locator("#table th").nth(5).get_attribute("aria-sort") == "descending"
-    values = page.locator("#table tbody tr td:last-child").all_text_contents()
+    values = page.locator("#table tbody tr > :nth-child(6)").all_text_contents()
     numbers = [float(value.split(" ±")[0]) for value in values]
     assert numbers == sorted(numbers, reverse=True)
     before = page.locator("#table tbody tr").count()
@@ -122,3 +125,32 @@ def test_sides_of_a_pair_are_switched(opened: Open) -> None:
     assert "before" in (page.locator("#density-caption").text_content() or "")
     headers = page.locator("#numbers thead th").all_text_contents()
     assert headers == ["Measure", "before", "after", "change", "ΔW", "ΔW without decay"]
+
+
+def test_a_table_is_saved_as_csv(opened: Open, tmp_path: Path) -> None:
+    page = opened("scan")
+    page.get_by_role("combobox", name="Role").select_option("up")
+    page.get_by_role("textbox", name="Layers").fill("2-4")
+    page.locator("#table th button", has_text="stable rank").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as CSV").click()
+    download.value.save_as(tmp_path / "matrices.csv")
+    with (tmp_path / "matrices.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["role"] for row in rows} == {"up"}
+    assert sorted(int(row["layer"]) for row in rows) == [2, 3, 4]
+    ranks = [float(row["stable_rank"]) for row in rows]
+    assert ranks == sorted(ranks, reverse=True)
+    shown = page.locator("#table tbody th").all_text_contents()
+    assert [row["name"] for row in rows] == shown
+    assert all(float(row["stable_rank_error"]) >= 0 for row in rows)
+
+
+def test_the_table_has_several_measures(opened: Open) -> None:
+    page = opened("comparison")
+    head = page.locator("#table thead th").all_text_contents()
+    assert len(head) > 7
+    page.get_by_role("combobox", name="Measure").select_option("delta_effective_rank")
+    again = page.locator("#table thead th").all_text_contents()
+    assert sum("effective rank of ΔW" in text for text in again) == 1
+    assert any("relative change" in text for text in again)

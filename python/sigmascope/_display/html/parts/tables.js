@@ -26,25 +26,30 @@ function drawNumbers(i) {
   const table = element('table', {});
   const body = element('tbody', {});
   if (comparison) {
-    const sides = ['before', 'after', 'change', 'delta', 'projected'];
+    const every = ['before', 'after', 'change', 'delta', 'projected'];
+    const sides = every.filter((s) => data.measures.some((m) => m.key.startsWith(`${s}_`) && valueOf(m.key, i) !== null));
     const words = { before: 'before', after: 'after', change: 'change', delta: 'ΔW', projected: 'ΔW without decay' };
-    const plain = data.measures.filter((m) => !sides.some((s) => m.key.startsWith(`${s}_`)));
+    const plain = data.measures.filter((m) => !every.some((s) => m.key.startsWith(`${s}_`)) && valueOf(m.key, i) !== null);
     const names = [...new Set(data.measures.flatMap((m) => sides.filter((s) => m.key.startsWith(`${s}_`)).map((s) => m.key.slice(s.length + 1))))];
     table.append(element('thead', {}, element('tr', {}, header('Measure'), ...sides.map((s) => header(words[s], true)))));
+    const head = (words) => element('tr', { class: 'group' }, element('th', { colspan: sides.length + 1, scope: 'rowgroup' }, words));
+    if (plain.length) body.append(head('The pair as a whole'));
     for (const m of plain) {
-      body.append(element('tr', {}, named(m), element('td', { class: 'number', colspan: 5 }, numberText(m.key, i))));
+      body.append(element('tr', {}, named(m), element('td', { class: 'number', colspan: sides.length }, numberText(m.key, i))));
     }
+    body.append(head('Each matrix'));
     for (const name of names) {
       const known = sides.map((s) => measures.get(`${s}_${name}`)).find(Boolean);
+      if (!sides.some((s) => valueOf(`${s}_${name}`, i) !== null)) continue;
       body.append(element('tr', {}, sideless(known, name), ...sides.map((s) => numberCell(`${s}_${name}`, i))));
     }
   } else {
     table.append(element('thead', {}, element('tr', {}, header('Measure'), header('Value', true), header('Share of the full rank', true))));
     for (const [group, keys] of grouped(data.measures.keys(), (j) => data.measures[j].group)) {
-      body.append(element('tr', { class: 'group' }, element('th', { colspan: 3, scope: 'rowgroup' }, group)));
-      for (const m of keys.map((j) => data.measures[j])) {
-        const value = valueOf(m.key, i);
-        const share = m.rank && value !== null ? shareText(m.key, i) : '';
+      const known = keys.map((j) => data.measures[j]).filter((m) => valueOf(m.key, i) !== null);
+      if (known.length) body.append(element('tr', { class: 'group' }, element('th', { colspan: 3, scope: 'rowgroup' }, group)));
+      for (const m of known) {
+        const share = m.rank ? shareText(m.key, i) : '';
         body.append(element('tr', {}, named(m), numberCell(m.key, i), element('td', { class: 'number' }, share)));
       }
     }
@@ -65,6 +70,12 @@ function sideless(m, name) {
 
 const FEW = 60;
 
+// Measures that the table of all matrices has next to the one that is chosen above.
+const USUAL = comparison
+  ? ['relative_change', 'delta_effective_rank', 'delta_mp_outliers', 'delta_concentration_10']
+  : ['effective_rank', 'stable_rank', 'spectral_norm', 'mp_outliers'];
+const furtherKeys = () => USUAL.filter((key) => key !== state.measure && measures.has(key)).slice(0, 3);
+
 // The rows that the filters select, sorted by a column.
 function drawTable(rows, choose, redraw) {
   const columns = [
@@ -74,6 +85,7 @@ function drawTable(rows, choose, redraw) {
     ['Shape', (i) => matrices.rows[i] * matrices.columns[i]],
     ['Dtype', (i) => textOf('dtype', i) ?? ''],
     [`${measure().label}${{ value: '', share: ', % of the full rank', ratio: ', × the median' }[state.show]}`, (i) => shown(i)?.value ?? -Infinity],
+    ...furtherKeys().map((key) => [measures.get(key).label, (i) => valueOf(key, i) ?? -Infinity]),
   ];
   const sorted = state.sort ? sortedRows(rows, columns[state.sort.column][1], state.sort.down) : rows;
   const few = state.every ? sorted : sorted.slice(0, FEW);
@@ -81,7 +93,9 @@ function drawTable(rows, choose, redraw) {
   const lines = few.map((i) => tableLine(i, choose));
   const table = element('table', {}, element('thead', {}, element('tr', {}, ...heads)), element('tbody', {}, ...lines));
   const box = element('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'All matrices' }, table);
-  byId('table').replaceChildren(box);
+  const save = element('button', { type: 'button', class: 'more' }, 'Save as CSV');
+  save.addEventListener('click', () => saveCsv(sorted));
+  byId('table').replaceChildren(box, save);
   if (few.length < sorted.length) {
     const more = element('button', { type: 'button', class: 'more' }, `Show all ${sorted.length.toLocaleString('en')}`);
     more.addEventListener('click', () => {
@@ -107,6 +121,7 @@ function tableLine(i, choose) {
     element('td', { class: 'number' }, `${matrices.rows[i]} × ${matrices.columns[i]}`),
     element('td', {}, textOf('dtype', i) ?? ''),
     element('td', { class: found ? 'number' : 'number none' }, (found ? withError(found.value, found.error) : '–') + marks),
+    ...furtherKeys().map((key) => numberCell(key, i)),
   );
 }
 
@@ -118,11 +133,31 @@ function sortedRows(rows, of, down) {
 function sortable(text, column, number, redraw) {
   const now = state.sort?.column === column ? (state.sort.down ? 'descending' : 'ascending') : null;
   const button = element('button', { type: 'button' }, text);
-  if (column === 5) explain(button, measure().meaning);
+  const meaning = column < 5 ? null : column === 5 ? measure().meaning : measures.get(furtherKeys()[column - 6]).meaning;
+  if (meaning) explain(button, meaning);
   button.addEventListener('click', () => {
-    state.sort = { column, down: now ? !state.sort.down : column === 5 };
+    state.sort = { column, down: now ? !state.sort.down : column >= 5 };
     redraw();
     byId('table').querySelectorAll('th button')[column].focus();
   });
   return element('th', { scope: 'col', class: number ? 'number' : null, 'aria-sort': now }, button);
+}
+
+// Every measure of the rows, each with its error, in the digits that the page has.
+function csvOf(rows) {
+  const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+  const line = (cells) => cells.map((cell) => quoted(String(cell ?? ''))).join(',');
+  const keys = data.measures.map((m) => m.key);
+  const head = ['name', 'role', 'layer', 'rows', 'columns', 'dtype', ...keys.flatMap((key) => [key, `${key}_error`])];
+  const cells = (i) => [
+    ...[matrices.name[i], placeOf(i), matrices.layer[i], matrices.rows[i], matrices.columns[i], textOf('dtype', i)],
+    ...keys.flatMap((key) => [valueOf(key, i), valueOf(key, i) === null ? null : errorOf(key, i)]),
+  ];
+  return [head, ...rows.map(cells)].map(line).join('\r\n') + '\r\n';
+}
+
+function saveCsv(rows) {
+  const url = URL.createObjectURL(new Blob([csvOf(rows)], { type: 'text/csv' }));
+  element('a', { href: url, download: 'matrices.csv' }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
