@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from sigmascope._execution.build import available_devices, cuda_config
+from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope._host.threads import set_num_threads
 from sigmascope.adapters import Adapter, open_adapter
@@ -129,6 +130,7 @@ __all__ = [
 ]
 
 
+@public
 def show_config() -> dict[str, Any]:
     """Return version, instruction set, BLAS, devices and threads of this build and machine."""
     from sigmascope._host.threads import resolve_threads

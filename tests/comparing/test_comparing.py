@@ -285,13 +285,13 @@ def test_every_spectrum_is_computed_once(
 ) -> None:
     """Side by side in the memory that was planned for that, not refused and begun again."""
     seen: list[tuple[tuple[int, int], int]] = []
-    real = pair_spectra.spectrum
+    real = pair_spectra.analysed
 
-    def counted(a: Any, **options: Any) -> Any:
-        seen.append((a.shape, options["num_threads"]))
-        return real(a, **options)
+    def counted(a: Any, asked: Any, **how: Any) -> Any:
+        seen.append((a.shape, asked.options["num_threads"]))
+        return real(a, asked, **how)
 
-    monkeypatch.setattr(pair_spectra, "spectrum", counted)
+    monkeypatch.setattr(pair_spectra, "analysed", counted)
     rng = np.random.default_rng(1)
     w = {"v": weights(700, 640, rng), "w": weights(40, 30, rng, 3)}
     both(tmp_path, w, {name: 0.5 * x + update(x, 0.1, rng) for name, x in w.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def parts_of(error: BaseException) -> re.Match[str]:
 def refusal(A: Any, **call: Any) -> re.Match[str] | None:
     """The parts of what spectrum() says; None if it runs."""
     try:
-        ss.spectrum(A, **call)
+        unwrap(ss.spectrum)(A, **call)
     except ss.MemoryLimitError as error:
         return parts_of(error)
     return None

@@ -92,15 +92,15 @@ PYTHON_ROOMS = {
     "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),
     "_running": Folder("_execution _host _tables adapters analysis checkpoint errors spectra"),
     "scanning": Folder(
-        "_display _execution _running _tables adapters analysis checkpoint errors matrices "
+        "_display _execution _host _running _tables adapters analysis checkpoint errors matrices "
         "solvers spectra statistics",
         outside="pandas",
     ),
     "comparing": Folder(
-        "_display _execution _running _tables adapters analysis checkpoint errors matrices "
+        "_display _execution _host _running _tables adapters analysis checkpoint errors matrices "
         "scanning solvers spectra statistics"
     ),
-    "series": Folder("_display _tables adapters comparing scanning", outside="pandas"),
+    "series": Folder("_display _host _tables adapters comparing scanning", outside="pandas"),
     "diagnosing": Folder(
         "_display _execution _host _tables comparing series", outside="matplotlib"
     ),

@@ -12,6 +12,7 @@ from tests.support.checkpoints import write_file
 from tests.support.scans import bits, normal
 
 import sigmascope as ss
+from sigmascope.analysis.spectrum import analysed
 
 
 @pytest.mark.parametrize(("limit", "ahead"), [("256MiB", True), ("4MB", False)])
@@ -25,14 +26,14 @@ def test_the_next_matrix_is_read_while_this_one_is_computed(
     sizes = [(400, 300), (300, 300), (900, 400), (200, 100)]
     tensors = [normal(f"w.{i}", *size, seed=i) for i, size in enumerate(sizes)]
     path = write_file(tmp_path / "m.safetensors", *tensors)
-    real, seen = ss.spectrum, {}
+    real, seen = analysed, {}
 
-    def spectrum(a: ss.Matrix, **options: Any) -> Any:
+    def spectrum(a: ss.Matrix, asked: Any, **how: Any) -> Any:
         seen[a.shape] = a.in_memory
-        assert options["reserved"] <= options["memory_limit"]
-        return real(a, **options)
+        assert asked.options["reserved"] <= asked.options["memory_limit"]
+        return real(a, asked, **how)
 
-    monkeypatch.setattr("sigmascope.scanning.tasks.spectrum", spectrum)
+    monkeypatch.setattr("sigmascope.scanning.tasks.analysed", spectrum)
     found = ss.scan(path, effort="top", k=4, memory_limit=limit, num_threads=1)
     assert seen == {size: ahead and size != sizes[0] for size in sizes}
     with ThreadPoolExecutor(1) as executor:
@@ -44,15 +45,15 @@ def test_what_leaves_too_little_for_itself_is_read_from_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_file(tmp_path / "m.safetensors", normal("a", 40, 30), normal("b", 40, 30))
-    real, held = ss.spectrum, []
+    real, held = analysed, []
 
-    def spectrum(a: ss.Matrix, **options: Any) -> Any:
+    def spectrum(a: ss.Matrix, asked: Any, **how: Any) -> Any:
         held.append(a.in_memory)
         if a.in_memory:
             raise ss.MemoryLimitError("more")
-        return real(a, **options)
+        return real(a, asked, **how)
 
-    monkeypatch.setattr("sigmascope.scanning.tasks.spectrum", spectrum)
+    monkeypatch.setattr("sigmascope.scanning.tasks.analysed", spectrum)
     found = ss.scan(path, k=3, memory_limit="256MiB")
     assert len(found.analysed) == 2
     assert held == [False, True, False]

@@ -14,6 +14,7 @@ from tests.support.mixed_checkpoint import DOWN, UP, column, mixed
 from tests.support.scans import normal
 
 import sigmascope as ss
+from sigmascope.analysis.spectrum import analysed
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.rows import COLUMNS, MEASURES
 
@@ -137,9 +138,10 @@ def test_threads_and_order_change_nothing(folder: Path) -> None:
 
 def test_what_does_not_converge_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_file(tmp_path / "x.safetensors", normal("a", 1100, 1000))
-    real = ss.spectrum
+    real = analysed
     monkeypatch.setattr(
-        "sigmascope.scanning.tasks.spectrum", lambda a, **options: real(a, **options, max_passes=2)
+        "sigmascope.scanning.tasks.analysed",
+        lambda a, asked, **how: real(a, asked, **how, max_passes=2),
     )
     found = ss.scan(path, effort="top", k=8, tol=1e-5)
     assert column(found.unconverged, "name") == ["a"]

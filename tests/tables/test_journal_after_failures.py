@@ -20,6 +20,7 @@ from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
+from sigmascope.analysis.spectrum import analysed
 from sigmascope.scanning import OutputError, ScanEvent
 
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
@@ -102,14 +103,14 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_file(tmp_path / "x.safetensors", normal("a", 30, 20))
-    real = ss.spectrum
+    real = analysed
 
-    def slow(a: Any, **options: Any) -> Any:
-        found = real(a, **options)
+    def slow(a: Any, asked: Any, **how: Any) -> Any:
+        found = real(a, asked, **how)
         replace(path)
         return found
 
-    monkeypatch.setattr("sigmascope.scanning.tasks.spectrum", slow)
+    monkeypatch.setattr("sigmascope.scanning.tasks.analysed", slow)
     row = ss.scan(path, **OPTIONS)["a"]
     assert (row["status"], row["failure"]) == ("failed", "environment")
     assert "the file changed" in row["reason"]

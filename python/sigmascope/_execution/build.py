@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from sigmascope._host.cuda_devices import cuda_devices
+from sigmascope._host.keywords import public
 from sigmascope._host.native import _core, cuda
 from sigmascope.errors import DeviceError
 
 from .libraries import libraries
 
 
+@public
 def available_devices() -> list[str]:
     """Return the devices that this build can compute on: 'cpu', and CUDA devices as 'cuda:0'."""
     try:

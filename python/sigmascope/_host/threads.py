@@ -8,9 +8,12 @@ import os
 from contextlib import suppress
 from importlib import import_module
 
+from .keywords import public
+
 _chosen: int | None = None
 
 
+@public
 def set_num_threads(threads: int | None) -> None:
     """Set the number of threads of later calls; None stands for the cores of this process.
 

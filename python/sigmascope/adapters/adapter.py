@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sigmascope._host.files import check_reading
+from sigmascope._host.keywords import public
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint import Checkpoint, Role, TensorRecord, open_checkpoint
 from sigmascope.checkpoint import reopened as reopened_checkpoint
@@ -219,6 +220,7 @@ def _weights(folder: Path, origin: AdapterOrigin) -> Checkpoint:
     return open_checkpoint(path, split_fused=False, reading=origin.reading)
 
 
+@public
 def open_adapter(
     path: PathLike, *, rules: Source | None = None, reading: str = "buffered"
 ) -> Adapter:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from sigmascope._execution import arguments
+from sigmascope._execution.keywords import SpectrumOptions
+from sigmascope._host.keywords import public
 from sigmascope._host.memory import resolve_memory
 from sigmascope.matrices.stacks import stack_of
 from sigmascope.solvers.stacked import run_stack
@@ -22,6 +24,7 @@ from .routes import EFFORTS
 __all__ = ["EFFORTS", "REQUESTED", "spectrum"]
 
 
+@public
 def spectrum(
     A: Any,
     *,
@@ -34,7 +37,7 @@ def spectrum(
     seed: int = 0,
     vectors: bool = False,
     elements: bool = True,
-    **options: Any,
+    **options: Unpack[SpectrumOptions],
 ) -> Spectrum | Any:
     """Compute every measure that an effort allows, each with its error.
 
@@ -110,13 +113,22 @@ def spectrum(
     >>> ss.spectrum(A, effort="top", k=4).device            # device="cuda" on a CUDA device
     'cpu'
     """
+    requested = check_measures(measures)
+    asked = Asked(effort, k, tol, accuracy, requested, vectors, {**options})
+    return analysed(A, asked, max_passes=max_passes, seed=seed, elements=elements)
+
+
+def analysed(
+    A: Any, asked: Asked, *, seed: int, max_passes: int = 300, elements: bool = True
+) -> Spectrum | Any:
+    """Compute :func:`spectrum`, with all options of `CallOptions.of` in `asked`."""
     if isinstance(A, LowRank):
-        return A.spectrum(k, memory_limit=options.get("memory_limit"))
+        return A.spectrum(asked.k, memory_limit=asked.options.get("memory_limit"))
     stack = stack_of(A)
     arguments.check_positive(max_passes=max_passes)
     arguments.check_seed(seed)
-    options["memory_limit"] = resolve_memory(options.get("memory_limit"))
-    asked = Asked(effort, k, tol, accuracy, check_measures(measures), vectors, options)
+    options = {**asked.options, "memory_limit": resolve_memory(asked.options.get("memory_limit"))}
+    asked = replace(asked, options=options)
     chosen, call = asked.chosen(stack.pattern)
     # The free memory of a device is asked for once.
     asked = replace(asked, options={**options, "device": call.device})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sigmascope._display.text import path_text
 from sigmascope._host.files import check_reading
+from sigmascope._host.keywords import public
 
 from .assembly import Origin, assembled
 from .configuration import read_configuration
@@ -183,6 +184,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         )
 
 
+@public
 def open_checkpoint(
     path: Paths,
     *,

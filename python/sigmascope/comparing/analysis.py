@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from sigmascope import statistics
+from sigmascope._execution.options import CallOptions
 from sigmascope._running.tasks import Options
 from sigmascope._running.thread_budget import ThreadLease
 from sigmascope._tables.schema import Row
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.structure import Structure, structure
-from sigmascope.solvers.moments import moments
-from sigmascope.spectra import Spectrum
+from sigmascope.solvers.moments import element_moments
+from sigmascope.spectra import Moments, Spectrum
 
 from .changed_entries import changed_entries
 from .matrix_pairs import MatrixPair, StoredPair
@@ -84,7 +85,7 @@ def findings(
         }
         norms = pair.norms(progress=counter.listener(), **how)
         structures = {
-            side: structure(a, moments(a, histogram=False, progress=counter.listener(), **how))
+            side: structure(a, _moments(a, progress=counter.listener(), **how))
             for side, a in (("before", pair.before), ("after", pair.after))
             if isinstance(a, Matrix) and (side == "before" or isinstance(pair, StoredPair))
         }
@@ -107,6 +108,11 @@ def findings(
             update |= _of_requested(pair, spectra, options, **how)
     passes = update_passes(pair, options.measures) if moved else 0
     return Findings(norms, spectra, structures, entries, update, passes)
+
+
+def _moments(a: Matrix, **options: Any) -> Moments:
+    """Compute the statistics of the elements that tell of a special structure."""
+    return element_moments(a, CallOptions.of(a, cuda=True, **options), histogram=False)
 
 
 def _of_requested(

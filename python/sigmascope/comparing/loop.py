@@ -12,6 +12,7 @@ from sigmascope._display.text import path_text
 from sigmascope._execution.build import engine
 from sigmascope._execution.memory import keeping
 from sigmascope._execution.several_devices import device_record
+from sigmascope._host.keywords import public
 from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
 from sigmascope._running.ordered import ThreadTasks, submission_order
 from sigmascope._running.progress import Progress
@@ -39,6 +40,7 @@ Source = Scannable | str | os.PathLike[str]
 PairBuilder = TableBuilder[Comparison, Pair]
 
 
+@public
 def compare(
     before: Source,
     after: Source,

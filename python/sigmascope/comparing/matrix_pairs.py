@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sigmascope._execution.memory import Need
+from sigmascope._execution.options import CallOptions
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import Change, change, fingerprint, inner, inner_need
-from sigmascope.solvers.moments import moments
+from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import Moments
 from sigmascope.spectra.units import exponent_of, scaled
 from sigmascope.statistics import pairs
@@ -223,8 +224,9 @@ def _loaded(one: One, two: Two) -> tuple[One, Two]:
         return one.load(), second.result()
 
 
-def _moments(side: str, a: Matrix, **options: Any) -> Moments:
-    seen = moments(a, **options)
+def _moments(side: str, a: Matrix, *, histogram: bool = True, **options: Any) -> Moments:
+    call = CallOptions.of(a, cuda=True, **options)
+    seen = element_moments(a, call, histogram=histogram)
     if seen.nan or seen.inf:
         raise NonFiniteError(
             f"the matrix {side} holds {seen.nan} NaN and {seen.inf} infinite entries, "

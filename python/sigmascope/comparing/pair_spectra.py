@@ -10,13 +10,16 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from sigmascope import statistics
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.rounding import DENSITIES
 from sigmascope._running.tasks import ByteListener, Options
 from sigmascope._running.thread_budget import ThreadLease
+from sigmascope.analysis.admission import Asked
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.analysis.spectrum import spectrum
+from sigmascope.analysis.spectrum import analysed
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.solvers.density import spectral_density
+from sigmascope.solvers.density import DensityRequest
 from sigmascope.spectra import Difference, Spectrum
 
 from .pair_plan import PairPlan, device_share, spectrum_options
@@ -122,7 +125,6 @@ class PairSpectra:
         options, plan = self._options, self._plan
         workers = 1 if alone else plan.workers
         shared: dict[str, Any] = {
-            "seed": options.seed,
             "fingerprint": self._fingerprint,  # all spectra of a pair have the same probes
             "num_threads": options.num_threads if alone else plan.threads,
             "memory_limit": options.memory_limit,
@@ -140,7 +142,8 @@ class PairSpectra:
                 return near
         vectors = group != "projected"
         how = spectrum_options(options, workers) | shared
-        return spectrum(a, vectors=vectors, elements=False, fro2=fro2, **how)
+        asked = Asked.of(vectors=vectors, fro2=fro2, **how)
+        return analysed(a, asked, seed=options.seed, elements=False)
 
 
 def projected(
@@ -166,7 +169,9 @@ def projected(
     density, alone, passes = delta.density.of_near(fro_norm, distance), delta.density, 0
     if density.nuclear_norm().error > 2.0 * alone.nuclear_norm().error:
         how["fro2"] = fro_norm**2
-        density = spectral_density(a, passes=STEPS, probes=max(delta.block, 2), **how)
+        probes = min(max(delta.block, 2), *a.shape)
+        call = CallOptions.of(a, precisions=DENSITIES, cuda=True, **how)
+        density = DensityRequest(probes, STEPS, options.seed).compute(a, call)
         passes = density.passes
     errors = delta.top_errors + distance.spectral
     return Spectrum(

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._host.keywords import public
 from sigmascope._running.vectors import vectors_path
 from sigmascope.checkpoint import open_checkpoint
 from sigmascope.statistics.marchenko_pastur import TRACY_WIDOM_99
@@ -63,6 +64,7 @@ class SharedDirection:
         return self.value > self.chance
 
 
+@public
 def shared_directions(
     rows: Iterable[Mapping[str, Any]],
     folder: str | os.PathLike[str],

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution.memory import Need
+from sigmascope._execution.options import CallOptions
 from sigmascope._tables.schema import Row
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint.elements import CHUNK
 from sigmascope.matrices.matrix import Matrix, multiply
 from sigmascope.matrices.sources import matrix
 from sigmascope.solvers.change import UNCHANGED, images, inner_need
-from sigmascope.solvers.moments import moments
+from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import SVD, Measure, Spectrum
 from sigmascope.statistics import pairs, updates
 
@@ -57,7 +58,8 @@ def spread_columns(pair: MatrixPair, **options: Any) -> Row:
         rows, columns = (np.linalg.norm(X * svd.s, axis=1) for X in (svd.U, svd.Vt.T))
         kurtosis, changed = math.nan, None  # rounding hides which rows of the product are zero
     else:
-        seen = moments(delta, histogram=False, **options)
+        call = CallOptions.of(delta, cuda=True, **options)
+        seen = element_moments(delta, call, histogram=False)
         assert seen.row_norms is not None
         rows, columns, kurtosis = seen.row_norms, seen.column_norms, seen.kurtosis
         changed = int(np.count_nonzero(rows))

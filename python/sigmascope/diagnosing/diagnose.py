@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, overload
 
+from sigmascope._host.keywords import public
 from sigmascope.series.sources import Source, SourceRows, read_source
 
 from .calibrated_pairs import calibrated_difference
@@ -43,6 +44,7 @@ def diagnose(
 ) -> PairedDiagnosis: ...
 
 
+@public
 def diagnose(
     comparison: Source,
     calibration: Calibration | None = None,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._host.keywords import public
 from sigmascope.series.sources import Source, read_source
 
 from .paired import LEAST_BLOCKS, block_of, signs_of
@@ -114,6 +115,7 @@ class RunDiagnosis:
         }
 
 
+@public
 def diagnose_increments(
     comparisons: Sequence[Source], *, names: Sequence[str] | None = None, alpha: float = 0.05
 ) -> RunDiagnosis:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 
 from .arrays import check_unmasked
@@ -17,6 +18,7 @@ from .matrix import Matrix
 from .sources import matrix
 
 
+@public
 def block(parts: Sequence[Sequence[Any]]) -> Matrix:
     """Join shards into one matrix, as ``numpy.block`` does, lazily.
 
@@ -36,11 +38,13 @@ def block(parts: Sequence[Sequence[Any]]) -> Matrix:
     return vstack([hstack(row) for row in parts])
 
 
+@public
 def vstack(parts: Sequence[Any]) -> Matrix:
     """Join matrices of equal width, one below the other, lazily; ValueError if widths differ."""
     return hstack([matrix(part).T for part in parts], _names=("width", 1)).T
 
 
+@public
 def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> Matrix:
     """Join matrices of equal height, side by side, lazily; ValueError if heights differ."""
     matrices = [matrix(part) for part in parts]

@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
 
@@ -243,6 +244,7 @@ def _term(a: Matrix, other: Any) -> Matrix:
     return term
 
 
+@public
 def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDArray[Any]:
     """Compute A @ x in one pass over A.
 

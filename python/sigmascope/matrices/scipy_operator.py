@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._host.keywords import public
+
 from .matrix import multiply
 from .sources import matrix
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
 
+@public
 def aslinearoperator(a: Any) -> LinearOperator:
     """Return a matrix as a ``scipy.sparse.linalg.LinearOperator`` (extra ``scipy``), in float64.
 

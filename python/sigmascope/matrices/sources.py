@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._host.files import check_reading, open_regular
+from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
 
@@ -23,6 +24,7 @@ _PACKED = {"f4_e2m1": 2}
 """Numbers per byte of the packed dtypes in a file; the first is in the low bits."""
 
 
+@public
 def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     """Make a :class:`Matrix` from an array, a tensor or a .npy file, without a copy.
 
@@ -119,6 +121,7 @@ def _from_npy(path: str, asked: str | None) -> Matrix:
     return stored.T if fortran else stored
 
 
+@public
 def tensor(
     path: str | os.PathLike[str],
     offset: int,

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from sigmascope._display.text import path_text
+from sigmascope._host.keywords import public
 from sigmascope._running.device_slots import DeviceSlots
 from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
 from sigmascope._running.ordered import ThreadTasks
@@ -31,6 +32,7 @@ from .result import Scan
 from .tasks import MatrixTask, analyse, run
 
 
+@public
 def scan(
     checkpoint: Scannable | str | os.PathLike[str],
     *,

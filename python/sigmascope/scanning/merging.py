@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 
+from sigmascope._host.keywords import public
 from sigmascope._tables.provenance import differences
 from sigmascope._tables.schema import Row
 
@@ -14,6 +15,7 @@ from .result import Scan
 from .shards import Shard
 
 
+@public
 def merge(parts: Iterable[str | os.PathLike[str] | Scan], *, partial: bool = False) -> Scan:
     """Join the parts of a scan that ``scan(..., shard=(i, n))`` made.
 

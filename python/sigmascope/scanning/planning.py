@@ -22,6 +22,7 @@ from sigmascope._execution.memory_plan import (
 )
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rates import Rates
+from sigmascope._host.keywords import public
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
 from sigmascope._tables.outputs import PathLike, Paths, check_outputs, limits_of, resumed
@@ -40,6 +41,7 @@ from .plans import ScanPlan, TensorPlan
 from .result import Scan
 
 
+@public
 def plan_scan(
     checkpoint: Scannable | str | os.PathLike[str],
     *,

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from sigmascope._execution.options import CallOptions
 from sigmascope._running.prefetch import Prefetch
 from sigmascope._running.tasks import (
     TENSOR_ERRORS,
@@ -20,13 +21,13 @@ from sigmascope._running.tasks import (
 from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import AdapterOrigin, Scannable
-from sigmascope.analysis.admission import memory_left
+from sigmascope.analysis.admission import Asked, memory_left
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.analysis.spectrum import spectrum
+from sigmascope.analysis.spectrum import analysed
 from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.solvers.moments import moments
+from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import Spectrum, weightwatcher
 
 from .rows import moment_columns, spectrum_columns
@@ -121,8 +122,10 @@ def analyse(
         row = failed(error, began)
         if isinstance(error, NonFiniteError) and isinstance(a, Matrix):
             with suppress(*TENSOR_ERRORS):
-                how = {"num_threads": options.num_threads, "device": options.device}
-                row |= moment_columns(moments(a, histogram=False, **how))
+                call = CallOptions.of(
+                    a, num_threads=options.num_threads, device=options.device, cuda=True
+                )
+                row |= moment_columns(element_moments(a, call, histogram=False))
         return row
 
 
@@ -148,10 +151,11 @@ def _spectrum(
     loaded = a.nbytes if a.in_memory else 0
     with matrices.reading_next(name, room):
         try:
-            return spectrum(a, seed=seed, progress=read, reserved=room + loaded, **how)
+            asked = Asked.of(progress=read, reserved=room + loaded, **how)
+            return analysed(a, asked, seed=seed)
         except MemoryLimitError:
             if not (room or loaded):
                 raise
     # The bytes of this matrix, or of the next one, leave too little memory: compute from the file.
     matrices.discard()
-    return spectrum(matrices.lookup(name), seed=seed, progress=read, **how)
+    return analysed(matrices.lookup(name), Asked.of(progress=read, **how), seed=seed)

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from sigmascope._host.keywords import public_with_options_of
 from sigmascope._tables.schema import Row
+from sigmascope.scanning import scan
+from sigmascope.scanning.keywords import ScanOptions, ScanOptionsWithMeasures
 
 from .sources import MEASURES, Cell, Source, cells_of, check_measures, read_source
 from .tables import SeriesTable
@@ -89,7 +92,14 @@ class Reference(SeriesTable):
     def __repr__(self) -> str:
         return f"Reference({len(self.models)} models, {len(self)} places and measures)"
 
-    def place(self, model: Source, *, confidence: float = 0.95, **options: Any) -> SeriesTable:
+    @public_with_options_of(scan)
+    def place(
+        self,
+        model: Source,
+        *,
+        confidence: float = 0.95,
+        **options: Unpack[ScanOptionsWithMeasures],
+    ) -> SeriesTable:
         """Compute the quantiles of a model in the distributions of the reference.
 
         Parameters
@@ -99,7 +109,7 @@ class Reference(SeriesTable):
         confidence : float
             Confidence level of the intervals.
         **options
-            Options for the scan of a checkpoint.
+            Options for the scan of a checkpoint, as for :func:`scan`.
 
         Returns
         -------
@@ -130,12 +140,13 @@ class Reference(SeriesTable):
         return SeriesTable(PLACED, placed)
 
 
+@public_with_options_of(scan)
 def reference(
     models: Sequence[Source],
     *,
     measures: Sequence[str] | str = MEASURES,
     bands: int = 4,
-    **options: Any,
+    **options: Unpack[ScanOptions],
 ) -> Reference:
     """Gather models of one family into a distribution per role and relative depth.
 

@@ -15,6 +15,7 @@ from sigmascope._tables.schema import OtherTableError, Row
 from sigmascope.adapters import Scannable
 from sigmascope.comparing import Comparison
 from sigmascope.scanning import Scan, scan
+from sigmascope.scanning.keywords import ScanOptions
 
 MEASURES = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 """Default measures of a series."""
@@ -77,7 +78,7 @@ class SourceRows:
     identity: frozenset[str]
 
 
-def read_source(source: Source, options: Mapping[str, Any], number: int = 0) -> SourceRows:
+def read_source(source: Source, options: ScanOptions, number: int = 0) -> SourceRows:
     """Read the rows of a source; a checkpoint is scanned.
 
     Raises

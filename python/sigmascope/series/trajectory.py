@@ -7,9 +7,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
+from sigmascope._host.keywords import public_with_options_of
 from sigmascope._tables.schema import Row
+from sigmascope.scanning import scan
+from sigmascope.scanning.keywords import ScanOptions
 
 from .sources import MEASURES, Cell, Source, cells_of, check_measures, path_of, read_source
 from .tables import SeriesTable
@@ -77,12 +80,13 @@ class Trajectory(SeriesTable):
         )
 
 
+@public_with_options_of(scan)
 def trajectory(
     run: Mapping[float, Source] | Sequence[Source],
     *,
     steps: Sequence[float] | None = None,
     measures: Sequence[str] | str = MEASURES,
-    **options: Any,
+    **options: Unpack[ScanOptions],
 ) -> Trajectory:
     """Follow measures over the steps of one training run.
 

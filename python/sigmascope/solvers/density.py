@@ -6,15 +6,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from sigmascope._execution import arguments, distributed
+from sigmascope._execution.keywords import ComputeOptions
 from sigmascope._execution.memory import density_need
 from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
+from sigmascope._host.keywords import public
 from sigmascope._host.results import Problem, QuadratureRule
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import stack_of
@@ -23,6 +25,7 @@ from sigmascope.spectra import Density
 from .stacked import run_stack
 
 
+@public
 def spectral_density(
     A: Any,
     *,
@@ -30,7 +33,7 @@ def spectral_density(
     probes: int = 32,
     precision: str | None = None,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[ComputeOptions],
 ) -> Density | Any:
     """Estimate the distribution of all singular values from a few passes.
 
@@ -83,7 +86,7 @@ def spectral_density(
     if n < 2:
         raise ValueError(f"a density needs at least 2 singular values, shape {a.shape} has {n}")
     probes = min(probes, n)
-    asked = _Asked(probes, passes, arguments.check_seed(seed))
+    asked = DensityRequest(probes, passes, arguments.check_seed(seed))
     if stack.is_single:
         return asked.compute(a, call)
     kept = 16 * probes * passes * (probes + 2)  # nodes and weights of both rules
@@ -91,7 +94,7 @@ def spectral_density(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class DensityRequest:
     """The arguments of one call of :func:`spectral_density`, checked."""
 
     probes: int
@@ -99,13 +102,16 @@ class _Asked:
     seed: int
 
     def need(self, call: CallOptions) -> NeedOf:
+        """Return the need of the basis."""
         width = call.itemsize
         return partial(density_need, probes=self.probes, passes=self.passes, width=width)
 
     def suffices(self, a: Matrix, call: CallOptions) -> bool:
+        """Tell whether the memory holds the basis and the matrix."""
         return fits_held(a, call, self.need(call))
 
     def compute(self, a: Matrix, call: CallOptions) -> Density:
+        """Compute the density of one matrix."""
         shape = arguments.of_shape(a.shape)
         what = f"a basis of {self.passes} blocks of {self.probes} columns for {shape}"
         plan = MemoryPlan.fit(a, call, self.need(call), what)

@@ -6,15 +6,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution import arguments, distributed
+from sigmascope._execution.keywords import ComputeOptions
 from sigmascope._execution.memory import elementwise_need
 from sigmascope._execution.memory_plan import MemoryPlan
 from sigmascope._execution.options import CallOptions
+from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
@@ -22,7 +24,8 @@ from sigmascope.spectra import Moments
 from sigmascope.spectra.units import scaled
 
 
-def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
+@public
+def moments(A: Any, *, histogram: bool = True, **options: Unpack[ComputeOptions]) -> Moments:
     """Compute the elementwise, row and column statistics of a matrix in one pass.
 
     Parameters
@@ -32,7 +35,7 @@ def moments(A: Any, *, histogram: bool = True, **options: Any) -> Moments:
         Count the stored codes, for a matrix of one 8- or 16-bit dtype.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
-        :class:`sigmascope._execution.options.CallOptions`.
+        :class:`sigmascope._execution.keywords.ComputeOptions`.
 
     Returns
     -------

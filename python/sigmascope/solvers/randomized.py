@@ -6,14 +6,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from sigmascope._execution import arguments, distributed
+from sigmascope._execution.keywords import ComputeOptions
 from sigmascope._execution.memory import low_rank_need
 from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held
 from sigmascope._execution.options import CallOptions
+from sigmascope._host.keywords import public
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import stack_of
 from sigmascope.spectra import SVD
@@ -21,6 +23,7 @@ from sigmascope.spectra import SVD
 from .stacked import run_stack, svd_stack
 
 
+@public
 def randomized_svd(
     A: Any,
     k: int,
@@ -29,7 +32,7 @@ def randomized_svd(
     oversampling: int | None = None,
     precision: str | None = None,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[ComputeOptions],
 ) -> SVD | Any:
     """Compute the best rank-k approximation that a fixed number of passes affords.
 

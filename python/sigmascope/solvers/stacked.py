@@ -64,7 +64,7 @@ def run_stack(
         f"{name} failed for {len(failures)} of {count} matrices, whose results are missing or "
         f"NaN: {listed(shown)}",
         FailedMatrixWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     return found
 

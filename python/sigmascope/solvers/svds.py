@@ -6,14 +6,16 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from sigmascope._execution import arguments, costs
+from sigmascope._execution.keywords import ComputeOptions
 from sigmascope._execution.memory_plan import fits_held
 from sigmascope._execution.options import CallOptions, going_on
 from sigmascope._execution.rounding import SEARCHES
+from sigmascope._host.keywords import public
 from sigmascope.errors import ConvergenceWarning
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import stack_of
@@ -24,6 +26,7 @@ from .krylov import GIVEN_UP, KrylovSettings, krylov, krylov_notes, triplets_of
 from .stacked import listed, not_converged, run_stack, svd_stack
 
 
+@public
 def svds(
     A: Any,
     k: int = 6,
@@ -35,7 +38,7 @@ def svds(
     block: int | None = None,
     precision: str | None = None,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[ComputeOptions],
 ) -> SVD | Any:
     """Compute the k largest singular values and vectors to a tolerance.
 
@@ -83,8 +86,8 @@ def svds(
         for matrices from strangers, ``secrets.randbits(64)`` is one that nobody knows.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
-        :class:`sigmascope._execution.options.CallOptions`. Of a stack, progress counts the bytes of
-        all matrices, and there is no executor.
+        :class:`sigmascope._execution.keywords.ComputeOptions`. Of a stack, progress counts the
+        bytes of all matrices, and there is no executor.
 
     Returns
     -------
@@ -279,7 +282,7 @@ def _told(top: SVD, tol: float) -> SVD:
             f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst {of} is "
             f"{worst:.2g} sigma_1; the error bounds hold all the same",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return top
 
@@ -291,6 +294,6 @@ def _stack_told(found: SVDStack, tol: float) -> SVDStack:
             f"svds did not converge to tol = {tol:g} for {len(names)} of {len(found.outcomes)} "
             f"matrices: {listed(names)}; the error bounds hold all the same",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return found

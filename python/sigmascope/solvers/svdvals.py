@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from sigmascope._execution import arguments, distributed
+from sigmascope._execution.keywords import ComputeOptions
 from sigmascope._execution.libraries import Libraries, libraries_of, paths
 from sigmascope._execution.memory import values_need
 from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held, with_device_gram
 from sigmascope._execution.options import CallOptions
+from sigmascope._host.keywords import public
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import stack_of
 from sigmascope.spectra import SingularValues
@@ -21,7 +23,10 @@ from sigmascope.spectra import SingularValues
 from .stacked import run_stack, values_stack
 
 
-def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularValues | Any:
+@public
+def svdvals(
+    A: Any, *, accuracy: str = "reference", **options: Unpack[ComputeOptions]
+) -> SingularValues | Any:
     """Compute every singular value, through the Gram matrix.
 
     Parameters
@@ -35,7 +40,7 @@ def svdvals(A: Any, *, accuracy: str = "reference", **options: Any) -> SingularV
         they are stored. Sooner, from 1.4 times at order 1024 to twice at 4096; a higher floor.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
-        :class:`sigmascope._execution.options.CallOptions`.
+        :class:`sigmascope._execution.keywords.ComputeOptions`.
 
     Returns
     -------

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution.memory import elementwise_need
+from sigmascope._host.keywords import public
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 from sigmascope.solvers.moments import element_sums, moments_of, norms_of, unit_of
@@ -49,6 +50,7 @@ class MomentsAccumulator(RowAccumulator):
     for a single update has the bits of :func:`moments`.
     """
 
+    @public
     def __init__(self, n_cols: int, *, row_norms: bool = False, histogram: bool = True) -> None:
         super().__init__(n_cols, c=ExactSum((n_cols,), keep_remainder=True))
         self.row_norms, self.histogram = bool(row_norms), bool(histogram)
@@ -61,6 +63,7 @@ class MomentsAccumulator(RowAccumulator):
         self._dtype = ""  # dtype of the counted codes, or "mixed"
         self._codes: NDArray[np.int64] | None = None
 
+    @public
     def update(
         self, rows: Any, *, num_threads: int | None = None, device: str | None = None
     ) -> Self:

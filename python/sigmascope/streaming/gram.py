@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sigmascope._display.text import amount
 from sigmascope._execution.memory import Need
+from sigmascope._host.keywords import public
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
@@ -46,6 +47,7 @@ class GramAccumulator(RowAccumulator):
     term, so dividing the rows into other updates changes the last bits.
     """
 
+    @public
     def __init__(self, n_cols: int, *, memory_limit: int | str | None = None) -> None:
         if not 1 <= n_cols <= 46340:
             raise ValueError(f"n_cols = {n_cols} must be between 1 and 46340, for LAPACK's sake")
@@ -53,6 +55,7 @@ class GramAccumulator(RowAccumulator):
         super().__init__(n_cols, g=ExactSum((n_cols * (n_cols + 1) // 2,)), f=ExactSum(()))
         self._require_memory(20, "an update of")
 
+    @public
     def update(
         self, rows: Any, *, num_threads: int | None = None, device: str | None = None
     ) -> Self:

@@ -11,6 +11,7 @@ import numpy as np
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import product_need
+from sigmascope._host.keywords import public
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import in_units, scaled
@@ -64,6 +65,7 @@ class LinearSketch(Accumulator):
     application to scientific simulation", with Gaussian matrices and the sizes for flat spectra.
     """
 
+    @public
     def __init__(
         self,
         shape: tuple[int, int],
@@ -96,6 +98,7 @@ class LinearSketch(Accumulator):
         )
         self._test = TestMatrices((m, n), self.width, self.core, self.probes, self.seed)
 
+    @public
     def update(
         self,
         delta: Any,
@@ -111,8 +114,7 @@ class LinearSketch(Accumulator):
         ----------
         delta : anything that :func:`matrix` takes
             m x n; smaller if `row` or `column` gives its place (the other is then 0).
-        row, column : int, optional
-        num_threads : int, optional
+        row, column, num_threads : int, optional
         device : str, optional
             "cpu", or "cuda" or "cuda:1", which multiplies; by default where `delta` lies.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import product_need
+from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import multiply
 from sigmascope.matrices.sources import matrix
@@ -50,6 +51,7 @@ class Sketch(RowAccumulator):
     as additive updates, not as rows, see :class:`LinearSketch`.
     """
 
+    @public
     def __init__(self, n_cols: int, k: int, *, width: int | None = None, seed: int = 0) -> None:
         if n_cols < 1 or not 1 <= k <= n_cols:
             raise ValueError(f"k = {k} must be between 1 and n_cols = {n_cols}")
@@ -65,6 +67,7 @@ class Sketch(RowAccumulator):
         )
         self._omega: NDArray[np.float64] | None = None
 
+    @public
     def update(
         self, rows: Any, *, num_threads: int | None = None, device: str | None = None
     ) -> Self:

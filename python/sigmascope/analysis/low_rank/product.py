@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sigmascope import statistics
 from sigmascope._display.text import amount
+from sigmascope._host.keywords import public
 from sigmascope._host.memory import resolve_memory
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.joins import hstack, outer, vstack
@@ -49,6 +50,7 @@ class LowRank:
     __array_ufunc__ = None  # so that a NumPy number times it is a product again
     __slots__ = ("A", "B", "scale")
 
+    @public
     def __init__(self, B: Any, A: Any, scale: float = 1.0) -> None:
         self.B, self.A, self.scale = matrix(B), matrix(A), float(scale)
         if self.B.shape[1] != self.A.shape[0] or 0 in (*self.B.shape, *self.A.shape):

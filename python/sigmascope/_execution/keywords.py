@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The options that all functions share that compute something of a matrix, for type checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypedDict
+
+
+class ComputeOptions(TypedDict, total=False):
+    """Options that every function on a matrix takes; the default of each is None.
+
+    Attributes
+    ----------
+    device
+        "cpu"; "cuda" or "cuda:0" for the first CUDA device, "cuda:1" for the second. Default: the
+        GPU on which the arrays of the matrix lie, else "cpu".
+    num_threads
+        Number of threads, by default that of :func:`sigmascope.set_num_threads`. No result depends
+        on it.
+    memory_limit
+        Bytes for all that the call takes, as 500_000_000 or "2GiB"; by default half of the free
+        memory. A matrix that the caller holds in memory does not count.
+    panel_rows
+        Rows that are decoded at a time, by default as many as suit the cache. No result depends on
+        it.
+    progress
+        A function that is called with the stored bytes used so far, about 20 times a second; an
+        exception in it ends the call.
+    executor
+        An executor whose workers multiply with blocks of rows: threads, or processes for a matrix
+        in files. No result depends on it. :class:`sigmascope._execution.options.CallOptions` has
+        more on each option.
+    """
+
+    device: str | None
+    num_threads: int | None
+    memory_limit: int | str | None
+    panel_rows: int | None
+    progress: Callable[[int], object] | None
+    executor: Executor | None
+
+
+class SpectrumOptions(ComputeOptions, total=False):
+    """The options of :func:`sigmascope.spectrum`; the default of each is None.
+
+    Attributes
+    ----------
+    precision
+        As for :func:`sigmascope.svds`; "mixed" only for effort "top".
+    """
+
+    precision: str | None

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Keywords of the public functions: visible signatures, and messages on unknown ones."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import wraps
+from typing import Any, TypeVar, cast, get_args, get_type_hints
+
+from .keyword_names import OTHER_NAMES, REMARKS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NO_PARAMETER = inspect.Parameter("none", inspect.Parameter.KEYWORD_ONLY)
+
+
+def public(function: F) -> F:
+    """Decorate a public function: its signature shows every option, and unknown ones are explained.
+
+    Options that a function takes as ``**options: Unpack[SomeTypedDict]`` are shown by
+    :func:`inspect.signature` and :func:`help` as keyword-only parameters with their types and the
+    default None. Type checkers see the function as it is written. ``__wrapped__`` is the function
+    without the check.
+    """
+    return _checked(function, {})
+
+
+def public_with_options_of(source: Callable[..., Any]) -> Callable[[F], F]:
+    """Return the decorator :func:`public` for options whose defaults are those of `source`."""
+    parameters = inspect.signature(source).parameters
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    return lambda function: _checked(function, defaults)
+
+
+def _checked(function: F, defaults: Mapping[str, object]) -> F:
+    signature = _complete(function, defaults)
+    known = signature.parameters.keys()
+    name = function.__qualname__.removesuffix(".__init__")
+
+    @wraps(function)
+    def checked(*args: Any, **keywords: Any) -> Any:
+        if not keywords.keys() <= known:
+            unknown = [keyword for keyword in keywords if keyword not in known]
+            raise TypeError(_message(name, unknown, [*known]))
+        return function(*args, **keywords)
+
+    checked.__signature__ = signature  # type: ignore[attr-defined]
+    return cast("F", checked)
+
+
+def _complete(function: Callable[..., Any], defaults: Mapping[str, object]) -> inspect.Signature:
+    """Return the signature of a function, with the keys of a TypedDict for its ``**options``."""
+    signature = inspect.signature(function)
+    *others, last = [*signature.parameters.values()] or [_NO_PARAMETER]
+    if last.kind is not inspect.Parameter.VAR_KEYWORD:
+        return signature
+    (options,) = get_args(get_type_hints(function)[last.name])
+    shown = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults.get(name),
+            annotation=getattr(annotation, "__forward_arg__", annotation),
+        )
+        for name, annotation in _annotations(options)
+    ]
+    return signature.replace(parameters=[*others, *shown])
+
+
+def _annotations(options: type) -> Iterator[tuple[str, Any]]:
+    """Give the keys of a TypedDict and their types, as they are written."""
+    yield from inspect.get_annotations(options).items()
+
+
+def _message(name: str, unknown: list[str], known: list[str]) -> str:
+    own = [each for each in known if each != "self" and not each.startswith("_")]
+    clauses = ", ".join(_explained(keyword, own) for keyword in unknown)
+    takes = f"its keywords are {', '.join(own)}" if own else "it has no keywords"
+    return f"{name}() has no keyword {clauses}; {takes}"
+
+
+def _explained(keyword: str, own: list[str]) -> str:
+    """Return an unknown keyword with the one of this function that is meant, if that is known."""
+    clause = repr(keyword)
+    for name in OTHER_NAMES.get(keyword, ()):
+        if name in own:
+            return f"{clause} (use {name}= instead)"
+    for needed, remark in REMARKS.get(keyword, ()):
+        if needed <= set(own):
+            return f"{clause} ({remark})"
+    close = get_close_matches(keyword, own, n=1)
+    return f"{clause} (use {close[0]}= instead)" if close else clause

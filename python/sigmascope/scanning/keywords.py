@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The options of a scan, for type checkers, where another function passes them on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import TypedDict
+
+from sigmascope._running.progress import Progress
+from sigmascope._running.selection import Patterns
+from sigmascope._tables.outputs import PathLike, Paths
+
+
+class ScanOptions(TypedDict, total=False):
+    """The keywords of :func:`sigmascope.scan` except `measures`, with its defaults."""
+
+    effort: str
+    k: int
+    tol: float
+    accuracy: str
+    seed: int
+    device: str
+    num_threads: int | None
+    memory_limit: int | str | None
+    reading: str | None
+    include: Patterns
+    exclude: Patterns
+    vectors: PathLike | None
+    out: Paths
+    resume: PathLike | None
+    shard: tuple[int, int] | None
+    executor: Executor | None
+    workers: int | None
+    progress: Progress | None
+
+
+class ScanOptionsWithMeasures(ScanOptions, total=False):
+    """All keywords of :func:`sigmascope.scan`, with its defaults."""
+
+    measures: str | Sequence[str] | None

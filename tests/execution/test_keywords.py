@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Keywords of the public functions: signatures, and messages on those that they do not have."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import numpy as np
+import pytest
+
+import sigmascope as ss
+from sigmascope._execution.keywords import ComputeOptions
+from sigmascope._host.keyword_names import OTHER_NAMES, REMARKS
+from sigmascope._host.keywords import public
+from sigmascope.scanning.keywords import ScanOptionsWithMeasures
+
+A = np.random.default_rng(0).standard_normal((9, 6))
+
+FUNCTIONS = {name: getattr(ss, name) for name in ss.__all__ if inspect.isroutine(getattr(ss, name))}
+MADE = {
+    each.__name__: each
+    for each in (ss.Sketch, ss.LinearSketch, ss.GramAccumulator, ss.MomentsAccumulator, ss.LowRank)
+}
+METHODS = {
+    "Reference.place": ss.Reference.place,
+    "Sketch.update": ss.Sketch.update,
+    "LinearSketch.update": ss.LinearSketch.update,
+    "GramAccumulator.update": ss.GramAccumulator.update,
+    "MomentsAccumulator.update": ss.MomentsAccumulator.update,
+}
+EVERY: dict[str, Callable[..., Any]] = FUNCTIONS | MADE | METHODS
+
+
+def keywords_of(function: Callable[..., Any]) -> list[str]:
+    names = inspect.signature(function).parameters
+    return [name for name in names if name != "self" and not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_function_explains_an_unknown_keyword(name: str) -> None:
+    with pytest.raises(TypeError) as info:
+        EVERY[name](nothing_like_it=1)
+    own = keywords_of(EVERY[name])
+    takes = f"its keywords are {', '.join(own)}" if own else "it has no keywords"
+    assert str(info.value) == f"{name}() has no keyword 'nothing_like_it'; {takes}"
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_keyword_is_a_parameter_with_its_type(name: str) -> None:
+    for parameter in inspect.signature(EVERY[name]).parameters.values():
+        assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        assert parameter.name == "self" or parameter.annotation is not parameter.empty, parameter
+
+
+SOLVERS = ["svds", "randomized_svd", "svdvals", "spectral_density", "moments", "spectrum"]
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_options_that_all_share_are_in_the_signature(name: str) -> None:
+    parameters = inspect.signature(FUNCTIONS[name]).parameters
+    for option in inspect.get_annotations(ComputeOptions):
+        assert parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameters[option].default is None
+    assert parameters["memory_limit"].annotation == "int | str | None"
+
+
+def test_options_of_a_scan_are_those_of_scan() -> None:
+    of_scan = inspect.signature(ss.scan).parameters
+    of_place = inspect.signature(ss.Reference.place).parameters
+    options = get_type_hints(ScanOptionsWithMeasures)
+    assert options.keys() == of_scan.keys() - {"checkpoint"}
+    assert options == {name: get_type_hints(ss.scan)[name] for name in options}
+    for name in options:
+        assert of_place[name].default == of_scan[name].default
+        assert of_place[name].annotation == of_scan[name].annotation
+    for series in (ss.trajectory, ss.reference):
+        assert inspect.signature(series).parameters["k"].default == of_scan["k"].default
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ss.svds(A, 2, return_singular_vectors=False), "(use vectors= instead)"),
+        (lambda: ss.svds(A, 2, maxiter=9), "'maxiter' (use max_passes= instead)"),
+        (lambda: ss.svds(A, 2, n_iter=9), "'n_iter' (use max_passes= instead)"),
+        (lambda: ss.randomized_svd(A, 2, n_iter=9), "'n_iter' (use passes= instead)"),
+        (lambda: ss.randomized_svd(A, n_components=2), "(use k= instead)"),
+        (lambda: ss.svds(A, 2, full_matrices=False), "(the thin SVD is returned, U (m, k) and"),
+        (lambda: ss.svdvals(A, compute_uv=False), "(no singular vectors are computed; svds"),
+        (lambda: ss.svdvals(A, k=3), "(every singular value is returned; svds"),
+        (lambda: ss.svds(A, 2, tolerance=1e-3), "(use tol= instead)"),
+        (lambda: ss.svds(A, 2, toll=1e-3), "'toll' (use tol= instead)"),
+        (lambda: ss.scan("x", n_jobs=2), "'n_jobs' (use num_threads= instead)"),
+        (lambda: ss.Sketch(6, 2, random_state=0), "Sketch() has no keyword 'random_state' (use se"),
+        (lambda: ss.set_num_threads(num_threads=2), "(use threads= instead)"),
+        (
+            lambda: ss.svds(A, 2, solver="arpack", which="LM"),
+            "'solver' (use method= instead), 'which' (the largest singular values are returned",
+        ),
+    ],
+)
+def test_names_of_other_libraries_are_known(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError) as info:
+        call()
+    assert message in str(info.value)
+
+
+def test_a_name_that_a_function_lacks_is_not_proposed() -> None:
+    with pytest.raises(TypeError, match=r"'svd_solver'; its keywords are A, accuracy"):
+        ss.svdvals(A, svd_solver="full")
+
+
+def test_each_name_means_a_keyword_that_some_function_has() -> None:
+    all_own = {name for function in EVERY.values() for name in keywords_of(function)}
+    for name, targets in OTHER_NAMES.items():
+        assert set(targets) <= all_own, (name, targets)
+    for name, remarks in REMARKS.items():
+        for needed, _ in remarks:
+            assert any(needed <= set(keywords_of(f)) for f in EVERY.values()), name
+
+
+def test_missing_and_surplus_arguments_are_told_by_python() -> None:
+    with pytest.raises(TypeError, match=r"randomized_svd\(\) missing 1 required .*'k'"):
+        ss.randomized_svd(A)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"svds\(\) takes from 1 to 2 positional arguments"):
+        ss.svds(A, 2, 1e-3)  # type: ignore[misc]
+
+
+def test_public_functions_can_be_pickled() -> None:
+    for name, function in FUNCTIONS.items():
+        assert pickle.loads(pickle.dumps(function)) is function, name
+
+
+def test_a_warning_names_the_line_of_the_caller() -> None:
+    with pytest.warns(ss.ConvergenceWarning) as caught:
+        ss.svds(np.diag(np.linspace(1, 2, 300)), 20, method="krylov", max_passes=3)
+    assert caught[0].filename == __file__
+    broken = np.stack([A, np.full_like(A, np.nan)])
+    with pytest.warns(ss.FailedMatrixWarning) as caught:
+        ss.svds(broken, 2)
+    assert caught[0].filename == __file__
+
+
+def test_an_error_inside_of_a_function_is_passed_on() -> None:
+    @public
+    def fails(x: int) -> None:
+        raise TypeError(f"{x} has no keyword 'y'")
+
+    with pytest.raises(TypeError, match="^3 has no keyword 'y'$"):
+        fails(x=3)
