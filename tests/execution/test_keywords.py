@@ -149,5 +149,5 @@ def test_an_error_inside_of_a_function_is_passed_on() -> None:
     def fails(x: int) -> None:
         raise TypeError(f"{x} has no keyword 'y'")
 
-    with pytest.raises(TypeError, match="^3 has no keyword 'y'$"):
+    with pytest.raises(TypeError, match=r"^3 has no keyword 'y'$"):
         fails(x=3)

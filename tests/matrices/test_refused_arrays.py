@@ -17,6 +17,7 @@ from sigmascope.analysis.low_rank import LowRank
 A = np.random.default_rng(0).standard_normal((8, 6))
 Z = A + 1j * np.random.default_rng(1).standard_normal((8, 6))
 MASKED = np.ma.masked_greater(A, 1.0)
+MASKED[0, 0] = np.ma.masked
 
 DOORS: dict[str, Callable[[Any], object]] = {
     "matrix": ss.matrix,
@@ -68,14 +69,8 @@ def test_the_advice_for_masks_is_right() -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.ones((2, 2), np.int64), r"int64 is not supported.*x\.astype\(np\.float64\) \(exact up"),
-        (
-            np.ones((2, 2), np.int8),
-            r"int8 is not supported; .* x\.astype\(np\.float64\)",
-        ),
         (np.ones((2, 2), object), "holds Python objects"),
         (np.ones((2, 2), np.longdouble), "rounds it"),
-        (np.ones((2, 2), ">f8"), r"in the other order; x\.astype\(np\.float64\)"),
         (np.array([["a", "b"]]), "holds no numbers"),
         (np.array([["2020-01-01"]], "datetime64[D]"), "holds no numbers"),
         ([["a", "b"]], "holds no numbers"),

@@ -76,10 +76,7 @@ def test_memmap(tmp_path: Path) -> None:
         (np.ones(3), ValueError, r"2 dimensions.*\(3,\)"),
         (np.ones((2, 3, 4)), ValueError, r"2 dimensions.*\(2, 3, 4\)"),
         (5.0, ValueError, r"2 dimensions.*\(\)"),
-        (np.ones((2, 2), int), TypeError, r"matrix of int64 is not supported"),
-        (np.ones((2, 2), bool), TypeError, r"matrix of bool is not supported"),
         (np.ones((2, 2), complex), TypeError, r"matrix of complex128 is not supported"),
-        (np.ones((2, 2), ">f4"), TypeError, r"matrix of >f4 is not supported"),
         (np.ones((2, 2), object), TypeError, r"matrix of object is not supported"),
         (np.ones((2, 2), ml_dtypes.int4), TypeError, r"matrix of int4 is not supported"),
         (object(), TypeError, r"no matrix can be made of a object"),
@@ -110,7 +107,9 @@ def test_codes_of_another_dtype(source: Any, dtype: str, message: str) -> None:
 
 def test_scipy_sparse_is_refused_by_name() -> None:
     sparse = pytest.importorskip("scipy.sparse")
-    with pytest.raises(TypeError, match="no matrix can be made of a csr_matrix"):
+    with pytest.raises(
+        TypeError, match=r"a sparse csr_matrix is not supported.*x\.toarray\(\) is dense"
+    ):
         ss.matrix(sparse.csr_matrix(np.eye(3)))
 
 
@@ -149,7 +148,7 @@ def test_npy_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.npy holds an array of shape \(3,\)"):
         ss.matrix(path)
     np.save(path, np.ones((2, 2), int))
-    with pytest.raises(TypeError, match=r"a\.npy: a matrix of int64"):
+    with pytest.raises(TypeError, match=r"a\.npy: a matrix of int64.*matrix\(np\.load\(path\)\)"):
         ss.matrix(path)
     np.save(path, A)
     path.write_bytes(path.read_bytes()[:-1])
@@ -221,9 +220,7 @@ def test_torch_memory_is_shared_kept_alive_and_let_go() -> None:
 
 def test_torch_tensors_that_are_no_matrix() -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(ValueError, match="2 dimensions, this tensor has 1"):
+    with pytest.raises(ValueError, match=r"2 dimensions, this array has shape \(3,\)"):
         ss.matrix(torch.ones(3))
-    with pytest.raises(ValueError, match="type code 0 with 32 bits"):
-        ss.matrix(torch.ones(3, 3, dtype=torch.int32))
     with pytest.raises(TypeError, match="does not hold codes of f16"):
         ss.matrix(torch.ones(3, 3), dtype="f16")

@@ -192,12 +192,20 @@ def test_matrices_that_do_not_stack_are_refused(matrices: Any, message: str) -> 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_arrays_of_other_dtypes_are_refused_as_one_matrix_is(name: str) -> None:
-    for x in (X.astype(np.int64), X.astype(">f8"), X + 1j, np.ma.masked_greater(X, 1.0)):
+    for x in (X.astype(object), X.astype("S9"), X + 1j, np.ma.masked_greater(X, 1.0)):
         with pytest.raises(TypeError) as one:
             CALLS[name](x[0])
         with pytest.raises(TypeError) as stacked:
             CALLS[name](x)
         assert str(stacked.value) == str(one.value)
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", np.int64, ">i4", np.int8, bool])
+def test_stacks_are_converted_as_one_matrix_is(dtype: Any) -> None:
+    x = (8 * X).astype(dtype)
+    stacked = ss.svdvals(x)
+    for i, one in enumerate(x):
+        np.testing.assert_array_equal(np.asarray(stacked[i]), np.asarray(ss.svdvals(one)))
 
 
 def test_what_takes_one_matrix_names_what_takes_a_stack(tmp_path: Any) -> None:

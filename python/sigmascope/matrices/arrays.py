@@ -8,24 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .integers import check_exact, exact_float64
+
 _COMPLEX = (
     "is not supported; the real np.block([[A.real, -A.imag], [A.imag, A.real]]) of shape "
     "(2 m, 2 n) has the singular values of the complex A, each of them twice"
 )
 MASKED = (
-    "a masked array is not supported, for a matrix has a number everywhere: say what stands where "
-    "none is, x.filled(0), or leave out the rows with gaps, x[~np.ma.getmaskarray(x).any(1)].data"
+    "a masked array is not supported where elements are masked, for a matrix has a number "
+    "everywhere: say what stands where none is, x.filled(0), or leave out the rows with gaps, "
+    "x[~np.ma.getmaskarray(x).any(1)].data"
 )
 _NESTED = 4
 """Depth to which nested sequences are checked; no array of this package has more dimensions."""
 
 
 def check_unmasked(x: Any, nested: int = _NESTED) -> None:
-    """Raise TypeError for a masked array, or a sequence that holds one.
+    """Raise TypeError for an array with masked elements, or a sequence that holds one.
 
-    Masks are not supported: the arbitrary values under a mask would count as numbers.
+    The arbitrary values under a mask would count as numbers.
     """
-    if isinstance(x, np.ma.MaskedArray):
+    if np.ma.is_masked(x):
         raise TypeError(MASKED)
     if isinstance(x, list | tuple) and nested:
         for part in x:
@@ -35,11 +38,13 @@ def check_unmasked(x: Any, nested: int = _NESTED) -> None:
 def not_two(shape: tuple[int, ...]) -> str:
     """Return the clause of a message on an array that is no matrix, with what takes a stack."""
     clause = f"this array has shape {shape}"
-    if len(shape) < 3:
+    if not shape:
         return clause
+    if len(shape) == 1:
+        return f"{clause}; x[None, :] is one row, x[:, None] is one column"
     return (
         f"{clause}; svds, svdvals, randomized_svd, spectral_density and spectrum take a stack of "
-        "matrices (..., m, n)"
+        "matrices (..., m, n); x.reshape(-1, x.shape[-1]) is one matrix"
     )
 
 
@@ -47,6 +52,11 @@ def check_real(dtype: np.dtype[Any]) -> None:
     """Raise TypeError for a dtype whose numbers are complex: half of each would be dropped."""
     if dtype.kind == "c":
         raise TypeError(f"a matrix of {dtype} {_COMPLEX}")
+
+
+def complex_refusal() -> str:
+    """Return the clause of a message on complex numbers, with what has their singular values."""
+    return _COMPLEX
 
 
 def real_array(x: Any) -> NDArray[np.float64]:
@@ -57,16 +67,39 @@ def real_array(x: Any) -> NDArray[np.float64]:
     TypeError
         It is masked, complex, or does not hold numbers.
     ValueError
-        Its rows differ in length, or it holds text.
+        Its rows differ in length, it holds text, or an integer that float64 does not have.
     """
     check_unmasked(x)
     array = np.asarray(x)
     check_real(array.dtype)
     if array.dtype.kind in "SUmM":
-        raise TypeError(f"an array of {array.dtype} holds no numbers")
+        raise TypeError(unsupported(array.dtype))
     if array.dtype.kind == "O" and any(isinstance(each, complex) for each in array.flat):
         raise TypeError(f"a matrix of complex numbers {_COMPLEX}")
+    if array.dtype.kind in "iub":
+        return exact_float64(array)
+    check_exact(array if isinstance(x, np.ndarray) else x)
     return np.asarray(array, dtype=np.float64)
+
+
+def storable(x: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in a dtype that a matrix may have: as it is, or an exact copy of it.
+
+    Integers and booleans become float64, as in NumPy; floats whose bytes are in the other order are
+    turned. Other dtypes that a matrix does not have are left for :func:`unsupported` to refuse.
+
+    Raises
+    ------
+    ValueError
+        If float64 does not have one of the integers.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        x = x.data
+    if x.dtype.kind in "iub":
+        return exact_float64(x)
+    if x.dtype.kind == "f" and not x.dtype.isnative:
+        return x.astype(x.dtype.newbyteorder("="))
+    return x
 
 
 def unsupported(dtype: np.dtype[Any]) -> str:
@@ -78,10 +111,18 @@ def unsupported(dtype: np.dtype[Any]) -> str:
     if dtype.kind in "iub":
         exact = " (exact up to 2**53)" if dtype.itemsize == 8 else ""
         return f"{what}; convert it with x.astype(np.float64){exact}"
+    if dtype.names is not None:
+        return f"{what}: it has fields; numpy.lib.recfunctions.structured_to_unstructured(x) joins"
+    if dtype.kind in "SU":
+        return f"{what}: it holds no numbers but text; x.astype(np.float64) reads them from it"
+    if dtype.kind in "mM":
+        return f"{what}: it holds no numbers but times; (x - x.min()) / np.timedelta64(1, 's') does"
     if dtype.kind == "O":
         return f"{what}: it holds Python objects; if all are numbers, x.astype(np.float64) converts"
     if dtype.kind == "f":
         return f"{what}; x.astype(np.float64) rounds it"
+    if dtype.kind == "V" and dtype.type is not np.void:
+        return f"{what}; x.astype(np.float32) converts it"
     if dtype.kind == "V":
         return f"{what}; say which numbers its bytes are: matrix(x, dtype=...)"
     return f"{what}: it holds no numbers"

@@ -14,11 +14,13 @@ from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
 
-from .arrays import check_unmasked, not_two, real_array
+from .arrays import check_unmasked, not_two, real_array, storable, unsupported
 from .device_arrays import detached, exported, from_device, lies_on_device
 from .dtypes import ITEMSIZE, array_dtype
 from .matrix import Matrix
 from .npy import check_npy_name, read_npy_header
+from .refusals import check_kind, dtype_name, holds_integers
+from .tables import is_table, table_array
 
 _PACKED = {"f4_e2m1": 2}
 """Numbers per byte of the packed dtypes in a file; the first is in the low bits."""
@@ -26,7 +28,9 @@ _PACKED = {"f4_e2m1": 2}
 
 @public
 def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
-    """Make a :class:`Matrix` from an array, a tensor or a .npy file, without a copy.
+    """Make a :class:`Matrix` from an array, a tensor, a table or a .npy file.
+
+    Arrays of floats are not copied.
 
     Parameters
     ----------
@@ -36,6 +40,10 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
         torch, an array of CuPy; bfloat16 too) or with ``__cuda_array_interface__``, or the path of
         a ``.npy`` file, which stays on disk. An array on a GPU stays there, and what can compute
         on a GPU computes on that one.
+
+        Copied, exactly, are integers and booleans, which become float64; floats whose bytes are in
+        the other order; sequences of numbers and DataFrames of pandas (float64, unless all columns
+        have one floating dtype).
     dtype : str, optional
         Read a uint8 or uint16 array as codes of this dtype: "bf16", "f16", "f8_e4m3", "f8_e5m2" or
         "f4_e2m1" (a code in the low half of each byte). A ``.npy`` file with a dtype of ml_dtypes
@@ -51,9 +59,10 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     Raises
     ------
     TypeError
-        If `source` is none of these or has another dtype.
+        If `source` is none of these or has another dtype, as complex or sparse matrices, masked
+        elements, objects and text; the message says what makes a matrix of it.
     ValueError
-        If it does not have 2 dimensions.
+        If it does not have 2 dimensions, or an integer is not exact in float64.
     CheckpointError
         If the file is no .npy file, or is cut short.
     DeviceError
@@ -67,11 +76,14 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
         return _from_npy(os.fspath(source), dtype)
     check_unmasked(source)
     if not isinstance(source, np.ndarray):
+        check_kind(source)
         if lies_on_device(source):
-            return Matrix(from_device(source, dtype))
-        if hasattr(source, "__dlpack__") and dtype is None:
+            return _on_device(source, dtype)
+        if hasattr(source, "__dlpack__") and dtype is None and not holds_integers(source):
             return _from_dlpack(source)
-        source = array_of(source)
+        source = table_array(source) if is_table(source) else array_of(source)
+    if dtype is None:
+        source = storable(source)
     kind = array_dtype(source.dtype, dtype)
     if source.ndim != 2:
         raise ValueError(f"a matrix has 2 dimensions, {not_two(source.shape)}")
@@ -92,10 +104,16 @@ def array_of(source: Any) -> NDArray[Any]:
         raise TypeError(f"no matrix can be made of a {type(source).__name__}: {error}") from error
 
 
+def _on_device(source: Any, codes: str | None) -> Matrix:
+    if codes is None and holds_integers(source):
+        raise TypeError(unsupported(np.dtype(dtype_name(source))))
+    return Matrix(from_device(source, codes))
+
+
 def _from_dlpack(source: Any) -> Matrix:
     source = detached(source)
-    shape = tuple(getattr(source, "shape", ()))
-    if len(shape) > 2:
+    shape = tuple(getattr(source, "shape", (0, 0)))
+    if len(shape) != 2:
         raise ValueError(f"a matrix has 2 dimensions, {not_two(shape)}")
     return Matrix(_core.Matrix.from_dlpack(exported(source), source, ""))
 
@@ -112,7 +130,9 @@ def _from_npy(path: str, asked: str | None) -> Matrix:
     try:
         kind = array_dtype(dtype, asked)
     except TypeError as error:
-        raise TypeError(f"{path}: {error}") from None
+        converted = dtype.kind in "iub" or (dtype.kind == "f" and not dtype.isnative)
+        helps = "; matrix(np.load(path)) reads and converts it" if converted else ""
+        raise TypeError(f"{path}: {error}{helps}") from None
     m, n = shape[::-1] if fortran else shape
     try:
         stored = tensor(path, offset, (m, n), kind)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Objects that are no matrices: messages that name what makes a matrix of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .arrays import complex_refusal
+
+_INTEGERS = ("int", "uint", "bool")
+
+
+def dtype_name(source: Any) -> str:
+    """Return the name of the dtype of an array, "int32" for torch.int32; "" if it has none."""
+    return str(getattr(source, "dtype", "")).rpartition(".")[2]
+
+
+def holds_integers(source: Any) -> bool:
+    """Tell whether an array of any library holds integers or booleans."""
+    return dtype_name(source).startswith(_INTEGERS)
+
+
+def check_kind(source: Any) -> None:
+    """Raise TypeError for an object that has a better way to become a matrix, which is named."""
+    if refused := _refusal(source):
+        raise TypeError(refused)
+
+
+def _refusal(source: Any) -> str | None:
+    kind = type(source).__name__
+    if hasattr(source, "nnz") and hasattr(source, "toarray"):
+        return (
+            f"a sparse {kind} is not supported, since every element is read; x.toarray() is dense "
+            "(scipy.sparse.linalg.svds takes sparse matrices)"
+        )
+    if str(getattr(source, "layout", "")).startswith("torch.sparse"):
+        return f"a sparse {kind} is not supported, since every element is read; x.to_dense() is"
+    if getattr(source, "is_meta", False) is True:
+        return f"a {kind} on the device meta has a shape and no numbers; load its weights first"
+    if dtype_name(source).startswith("complex"):
+        return f"a {kind} of {dtype_name(source)} {complex_refusal()}"
+    if hasattr(source, "state_dict"):
+        return f"a {kind} holds many tensors: ss.scan(x) analyses all, x.weight may be one"
+    if isinstance(source, Mapping):
+        return f"a {kind} holds many matrices: ss.scan(x) analyses all, x[name] is one"
+    if hasattr(source, "matvec") and hasattr(source, "rmatvec"):
+        return f"a {kind} has products and no elements; x @ np.eye(x.shape[1]) is a matrix"
+    return None
