@@ -97,6 +97,11 @@ TAKEN = [
     ("ss.svdvals(torch.nn.Parameter(torch.from_numpy(A)))", S),
     ("ss.svdvals(torch.from_numpy(X))", "np.linalg.svd(X, compute_uv=False)"),
     ("ss.matrix(torch.from_numpy(A).bfloat16())", "torch.from_numpy(A).bfloat16().float()"),
+    ("ss.scan({'w': A}, k=3)['w']['spectral_norm']", "np.linalg.norm(A, 2)"),
+    ("ss.scan({'w': torch.from_numpy(A)}, k=3)['w']['fro_norm']", "np.linalg.norm(A)"),
+    ("len(ss.scan(torch.nn.Linear(3, 2), k=1))", "2"),
+    ("len(ss.scan(torch.nn.Linear(3, 2).state_dict(), k=1))", "2"),
+    ("ss.compare({'w': A}, {'w': 2 * A}, k=3)['w']['relative_change']", "1.0"),
     ("ss.svds(torch.from_numpy(A), 2).s", "torch.linalg.svdvals(torch.from_numpy(A))[:2]"),
 ]
 
@@ -149,6 +154,7 @@ REFUSED = [
     ("ss.svdvals(torch.from_numpy(A) + 1j)", "np.block"),
     ("ss.svdvals(torch.from_numpy(A).to('meta'))", "load its weights first"),
     ("ss.svdvals(torch.nn.Linear(3, 2))", "ss.scan(x)"),
+    ("ss.scan({'w': torch.from_numpy(A)}, reading='mapped')", "these tensors are in memory"),
     ("ss.svdvals(torch.nn.Linear(3, 2).state_dict())", "ss.scan(x)"),
 ]
 

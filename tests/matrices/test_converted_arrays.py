@@ -156,6 +156,15 @@ def test_tensors_of_integers() -> None:
         ss.matrix(torch.tensor([[2**53 + 1]]))
 
 
+def test_a_pending_minus_of_torch_counts() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(A)
+    negated = torch.complex(x, x).conj().imag
+    assert negated.is_neg()
+    np.testing.assert_array_equal(np.asarray(ss.matrix(negated)), -A)
+    np.testing.assert_array_equal(np.asarray(ss.matrix(negated.T)), -A.T)
+
+
 @pytest.mark.filterwarnings("ignore:Sparse")
 def test_tensors_that_are_no_matrices() -> None:
     torch = pytest.importorskip("torch")

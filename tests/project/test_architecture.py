@@ -100,7 +100,9 @@ PYTHON_ROOMS = {
         "_display _execution _host _running _tables adapters analysis checkpoint errors matrices "
         "scanning solvers spectra statistics"
     ),
-    "series": Folder("_display _host _tables adapters comparing scanning", outside="pandas"),
+    "series": Folder(
+        "_display _host _tables adapters checkpoint comparing scanning", outside="pandas"
+    ),
     "diagnosing": Folder(
         "_display _execution _host _tables comparing series", outside="matplotlib"
     ),

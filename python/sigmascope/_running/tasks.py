@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, overload
@@ -160,6 +161,17 @@ class Options:
     def of_row(self, index: int) -> Options:
         """Return the options of a row, whose device follows from its place in the table."""
         return self.on(self.devices[index % len(self.devices)].name)
+
+
+def check_files(executor: Executor | None, *checkpoints: Scannable) -> None:
+    """Raise ValueError if an executor is to analyse tensors that are in no file."""
+    for checkpoint in checkpoints:
+        if executor is not None and isinstance(checkpoint, Checkpoint) and checkpoint.in_memory:
+            raise ValueError(
+                f"the workers of an executor open files, and {checkpoint.path} is in none: leave "
+                "the executor out, num_threads= uses the cores of this machine, or save the "
+                "tensors as safetensors"
+            )
 
 
 KnownFiles = tuple[tuple[str, str], ...]

@@ -9,7 +9,7 @@ from typing import Any
 
 from sigmascope._display.text import path_text
 from sigmascope.adapters import Adapter, Scannable
-from sigmascope.checkpoint import FileIdentity, file_identity
+from sigmascope.checkpoint import Checkpoint, FileIdentity, file_identity
 from sigmascope.errors import CheckpointError
 
 from .journal import Header
@@ -25,6 +25,8 @@ one kind give the same bits; their kind is in the record of the engine.
 
 def identities(checkpoint: Scannable) -> tuple[FileIdentity, ...]:
     """Return name, size and digest of every file of a checkpoint, without its folder's path."""
+    if isinstance(checkpoint, Checkpoint) and checkpoint.in_memory:
+        return checkpoint.memory_identities()
     return tuple(_identity(path, checkpoint) for path in checkpoint.files)
 
 

@@ -7,12 +7,12 @@ from .adapter import (
     Adapter,
     AdapterOrigin,
     Scannable,
-    as_scannable,
     is_adapter,
     open_adapter,
     reopened,
 )
 from .pairing import Change, Changes, changes, delta_of
+from .scannable import as_scannable
 
 __all__ = [
     "Adapter",

@@ -253,43 +253,6 @@ def open_adapter(
     return Adapter(Path(path), AdapterOrigin(os.path.abspath(path), table, check_reading(reading)))
 
 
-def as_scannable(
-    source: Scannable | PathLike,
-    reading: str | None = None,
-    *,
-    heads: bool = False,
-    rules: Source | None = None,
-) -> Scannable:
-    """Open the checkpoint or adapter of a path; return an open one as it is.
-
-    Parameters
-    ----------
-    source : Checkpoint, Adapter or path
-    reading, heads, rules
-        As for :func:`open_checkpoint`; an open source has its own options.
-
-    Raises
-    ------
-    CheckpointError
-        As for `open_checkpoint` and `open_adapter`.
-    ValueError
-        There is no such `reading`, the source was opened with another one, or heads of an adapter
-        are requested.
-    """
-    if isinstance(source, Checkpoint | Adapter):
-        if reading is not None and check_reading(reading) != source.reading:
-            raise ValueError(
-                f"{source.path} was opened with reading {source.reading!r}, not {reading!r}"
-            )
-        return source
-    reading = reading or "buffered"
-    if not is_adapter(source):
-        return open_checkpoint(source, heads=heads, rules=rules, reading=reading)
-    if heads:
-        raise ValueError(f"{source} is an adapter: its products are not cut into heads")
-    return open_adapter(source, rules=rules, reading=reading)
-
-
 def reopened(origin: Origin | AdapterOrigin) -> Scannable:
     """Open a checkpoint or an adapter again with the same options, possibly in another process."""
     if isinstance(origin, AdapterOrigin):

@@ -2,18 +2,20 @@
 """Checkpoints on disk: their files, tensors, roles, and matrices."""
 
 from .assembly import Origin
-from .checkpoint import Checkpoint, as_checkpoint, open_checkpoint, reopened
+from .checkpoint import Checkpoint, open_checkpoint, reopened
 from .formats.identity import FileIdentity, file_identity
 from .naming.roles import Role, role_of
 from .record import TensorRecord
+from .tensors import HasStateDict, Tensors
 
 __all__ = [
     "Checkpoint",
     "FileIdentity",
+    "HasStateDict",
     "Origin",
     "Role",
     "TensorRecord",
-    "as_checkpoint",
+    "Tensors",
     "file_identity",
     "open_checkpoint",
     "reopened",

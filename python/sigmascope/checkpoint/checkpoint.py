@@ -14,14 +14,17 @@ from sigmascope._host.files import check_reading
 from sigmascope._host.keywords import public
 
 from .assembly import Origin, assembled
-from .configuration import read_configuration
+from .configuration import Configuration, read_configuration
 from .elements import Elements, is_decoded
 from .formats.files import Files, read_files, read_ranks
+from .formats.identity import FileIdentity
+from .formats.memory import MemoryHeader
 from .naming.roles import Role
 from .naming.table import Source, read_table
 from .quantised.layouts import TIED
 from .ranks import check_ranks
 from .record import TensorRecord
+from .tensors import HasStateDict, Tensors, configuration_of, label_of, read_tensors
 from .views import Located, View
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
     path : Path
         The path that was opened.
     files : tuple of Path
-        Files, in the order of their names, rank after rank.
+        Files, in the order of their names, rank after rank; none of tensors in memory.
     roles : mapping of str to Role
         The role of every matrix and of every stored tensor.
     unreadable : mapping of str to str
@@ -58,18 +61,24 @@ class Checkpoint(Mapping[str, "Matrix"]):
         Paths and options, the argument of :func:`reopened`.
     """
 
-    def __init__(self, path: Path, files: Files, origin: Origin) -> None:
+    def __init__(
+        self, path: Path, files: Files, origin: Origin, config: Configuration | None = None
+    ) -> None:
         self.path = path
         self.reading = origin.reading
         self.origin = origin
-        self.files: tuple[Path, ...] = tuple(header.path for header in files.headers)
+        self._memory = [each for each in files.headers if isinstance(each, MemoryHeader)]
+        stored = () if self._memory else files.headers
+        self.files: tuple[Path, ...] = tuple(header.path for header in stored)
         ranks = [
             {entry.name: Located(header, entry) for header in rank for entry in header.entries}
             for rank in files.ranks
         ]
         check_ranks(ranks)
         self._pieces = {name: tuple(rank[name] for rank in ranks) for name in ranks[0]}
-        config = read_configuration(files.folder)
+        if files.folder is not None:
+            config = read_configuration(files.folder)
+        config = config or Configuration()
         found = assembled(ranks, config, origin)
         self._readings, self._views = found.readings, found.views
         self.notes: tuple[str, ...] = files.notes + config.notes + found.notes
@@ -115,7 +124,18 @@ class Checkpoint(Mapping[str, "Matrix"]):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.in_memory:
+            raise TypeError(f"{self.path} is in no file that another process could open")
         return reopened, (self.origin,)
+
+    @property
+    def in_memory(self) -> bool:
+        """True if the tensors are in memory, and in no file."""
+        return bool(self._memory)
+
+    def memory_identities(self) -> tuple[FileIdentity, ...]:
+        """Return the identity of tensors in memory, as :func:`file_identity` of a file."""
+        return tuple(each.identity() for each in self._memory)
 
     def info(self) -> list[TensorRecord]:
         """Return one record for every stored tensor, in file order; see `TensorRecord`."""
@@ -186,7 +206,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
 
 @public
 def open_checkpoint(
-    path: Paths,
+    path: Paths | Tensors,
     *,
     split_fused: bool = True,
     heads: bool = False,
@@ -197,7 +217,7 @@ def open_checkpoint(
 
     Parameters
     ----------
-    path : path-like or sequence of path-like
+    path : path-like, sequence of path-like, mapping, or module of torch
         A `.safetensors` file, a file that PyTorch saved (`.bin`, `.pt`, `.pth`, `.ckpt`; its pickle
         is parsed, never run), a `.npy` file, an index of shards, or a folder with any of these:
         safetensors if there are any, else PyTorch's, else `.npy` files. Without an index a folder
@@ -206,6 +226,9 @@ def open_checkpoint(
         A sequence gives the ranks of tensor parallelism in their order, each a path that holds a
         piece of every matrix; files `consolidated.00.pth` and so on in a folder are recognised as
         ranks. The role of a tensor decides along which axis its pieces are joined.
+
+        A mapping holds arrays or tensors in memory by name, as a state dict does; they are used
+        where they are. A module stands for its state dict, with the settings of its `config`.
     split_fused : bool
         Read q, k and v, or gate and up, out of one fused weight, where config.json names a model
         whose layout is known; a note names those that are not split, and the reason. If False, no
@@ -240,42 +263,21 @@ def open_checkpoint(
     >>> matrix = checkpoint["model.layers.0.mlp.up_proj.weight"]        # doctest: +SKIP
     """
     alone = isinstance(path, str | os.PathLike)
+    table = None if rules is None else read_table(rules)
+    if isinstance(path, Mapping | HasStateDict):
+        files = read_tensors(path)
+        origin = Origin((), split_fused, heads, table, check_reading(reading))
+        return Checkpoint(label_of(files), files, origin, configuration_of(path))
     paths = (path,) if isinstance(path, str | os.PathLike) else tuple(path)
     origin = Origin(
         tuple(os.path.abspath(each) for each in paths),
         split_fused,
         heads,
-        None if rules is None else read_table(rules),
+        table,
         check_reading(reading),
     )
     files = read_files(paths[0]) if alone else read_ranks(paths)
     return Checkpoint(Path(paths[0]), files, origin)
-
-
-def as_checkpoint(checkpoint: Checkpoint | Paths, reading: str | None = None) -> Checkpoint:
-    """Open a checkpoint unless it is open.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint or path
-        A checkpoint, or a path or paths as for `open_checkpoint`.
-    reading : str, optional
-        As for `open_checkpoint`; None: "buffered", or as the checkpoint was opened.
-
-    Raises
-    ------
-    CheckpointError
-        As for `open_checkpoint`.
-    ValueError
-        There is no such `reading`, or the checkpoint was opened with another one.
-    """
-    if not isinstance(checkpoint, Checkpoint):
-        return open_checkpoint(checkpoint, reading=reading or "buffered")
-    if reading is not None and check_reading(reading) != checkpoint.reading:
-        raise ValueError(
-            f"{checkpoint.path} was opened with reading {checkpoint.reading!r}, not {reading!r}"
-        )
-    return checkpoint
 
 
 def reopened(origin: Origin) -> Checkpoint:

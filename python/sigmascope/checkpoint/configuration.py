@@ -79,6 +79,11 @@ def read_configuration(folder: Path) -> Configuration:
         model = read_json(path)
     except CheckpointError as error:
         return Configuration(notes=(f"{path.name} not used: {error}",))
+    return configured(model)
+
+
+def configured(model: Mapping[str, Any]) -> Configuration:
+    """Return the configuration of parsed settings, whose objects are `Members`."""
     quantisation: Any = model.get("quantization_config")
     if not isinstance(quantisation, Members):
         return Configuration(model=model)

@@ -7,7 +7,6 @@ decodes floating point codes, as it does for matrices.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -15,7 +14,6 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._host.files import read_span
 from sigmascope.errors import CheckpointError
 
 from .formats.entries import DTYPE_BITS, TensorEntry
@@ -122,10 +120,7 @@ class Elements:
         if entry.strides is not None:
             return _strided(piece, kind).flat[start:stop]
         offset, nbytes = entry.offset + start * kind.itemsize, (stop - start) * kind.itemsize
-        try:
-            raw = read_span(path, offset, nbytes, self.reading)
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        raw = piece.header.read(offset, nbytes, self.reading)
         if len(raw) != nbytes:
             raise CheckpointError(
                 f"{path}: tensor {entry.name!r}: {len(raw)} of {nbytes} bytes at {offset}"
@@ -142,15 +137,10 @@ def _code_dtype(dtype: str) -> np.dtype[np.generic]:
 
 def _strided(piece: Located, kind: np.dtype[np.generic]) -> NDArray[np.generic]:
     """Map a tensor that is not contiguous; a page is read only when it is used."""
-    entry, path = piece.entry, piece.header.path
+    entry = piece.entry
     strides = entry.strides or ()
     span = 1 + sum((n - 1) * step for n, step in zip(entry.shape, strides, strict=True))
-    try:
-        if os.stat(path).st_size < entry.offset + span * kind.itemsize:
-            raise CheckpointError(f"{path}: tensor {entry.name!r} ends beyond the file")
-        codes = np.memmap(path, kind, "r", entry.offset, (span,))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    codes = piece.header.mapped(entry.offset, span * kind.itemsize).view(kind)
     steps = tuple(step * kind.itemsize for step in strides)
     return np.lib.stride_tricks.as_strided(codes, entry.shape, steps, writeable=False)
 

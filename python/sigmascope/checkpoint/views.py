@@ -48,20 +48,17 @@ class Extent:
 
     def matrix(self, reading: str) -> Matrix:
         """Read the scales, check that the file is unchanged, and make the matrix."""
-        from sigmascope.matrices.sources import tensor
-
         self.header.check_unchanged()
         if reading == "mapped" and self.dtype in PACKED:
             reading = "buffered"  # packed numbers are unpacked when they are read
-        found = tensor(
-            self.header.path,
+        found = self.header.matrix(
             self.offset,
             self.stored_shape,
             self.dtype,
+            reading,
             row_stride=self.row_stride,
             scale=None if self.scale is None else self.scale.load(reading),
             scale_block=None if self.scale is None else self.scale.block,
-            reading=reading,
         )
         self.header.check_unchanged()  # the file that is open now is the one that was checked
         return found.T if self.transposed else found

@@ -18,7 +18,7 @@ from sigmascope._running.ordered import ThreadTasks, submission_order
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
-from sigmascope._running.tasks import ByteListener, Options
+from sigmascope._running.tasks import ByteListener, Options, check_files
 from sigmascope._running.thread_budget import ThreadBudget
 from sigmascope._running.vectors import vectors_folder
 from sigmascope._tables.outputs import Outputs, PathLike, Paths
@@ -26,7 +26,7 @@ from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Adapter, Scannable, as_scannable
 from sigmascope.analysis.requested import REQUESTED, check_measures
-from sigmascope.checkpoint import FileIdentity
+from sigmascope.checkpoint import FileIdentity, Tensors
 
 from .adapted import adapted_pairs
 from .entrywise import compared_entrywise
@@ -36,7 +36,7 @@ from .result import Comparison
 from .tasks import Link, MatrixPairs, PairTask, compare_matrices, run
 from .updates import ON_REQUEST
 
-Source = Scannable | str | os.PathLike[str]
+Source = Scannable | Tensors | str | os.PathLike[str]
 PairBuilder = TableBuilder[Comparison, Pair]
 
 
@@ -68,7 +68,7 @@ def compare(
 
     Parameters
     ----------
-    before, after : Checkpoint, Adapter or path
+    before, after : Checkpoint, Adapter, path, mapping of names to arrays, or module of torch
         As for :func:`open_checkpoint`; `after` may be a LoRA adapter of `before`, or both adapters.
     effort, k, tol, accuracy, measures, seed
         Options of each of the four spectra of a pair, as for :func:`spectrum`. All four start from
@@ -135,6 +135,7 @@ def compare(
     options = replace(options, measures=asked, vectors=vectors_folder(vectors))
     workers = concurrent_tasks(executor, workers)
     both = as_scannable(before, reading), as_scannable(after, reading)
+    check_files(executor, *both)
     where = f"{both[0].path} and {both[1].path}"
     pairs = selected(_pairs(*both), as_list(include), as_list(exclude), where)
     files = identities(both[0]), identities(both[1])

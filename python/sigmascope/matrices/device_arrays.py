@@ -57,8 +57,13 @@ def on_host(source: Any) -> Any:
 
 
 def detached(source: Any) -> Any:
-    """Return a tensor without its history of gradients, which no library exports."""
-    return source.detach() if getattr(source, "requires_grad", False) else source
+    """Return a tensor without what DLPack leaves out: gradients, and a minus that is pending.
+
+    torch marks views like ``x.conj().imag`` as negated, and exports them without the minus.
+    """
+    source = source.detach() if getattr(source, "requires_grad", False) else source
+    negated = callable(getattr(source, "is_neg", None)) and source.is_neg()
+    return source.resolve_neg() if negated else source
 
 
 def exported(source: Any, **options: Any) -> Any:

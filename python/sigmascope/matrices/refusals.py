@@ -23,11 +23,18 @@ def holds_integers(source: Any) -> bool:
 
 def check_kind(source: Any) -> None:
     """Raise TypeError for an object that has a better way to become a matrix, which is named."""
-    if refused := _refusal(source):
+    if refused := refusal(source):
         raise TypeError(refused)
+    if dtype_name(source).startswith("complex"):
+        kind = type(source).__name__
+        raise TypeError(f"a {kind} of {dtype_name(source)} {complex_refusal()}")
 
 
-def _refusal(source: Any) -> str | None:
+def refusal(source: Any) -> str | None:
+    """Return why an object is no array of numbers in memory, with what is one; None if it may be.
+
+    Complex numbers are not looked for.
+    """
     kind = type(source).__name__
     if hasattr(source, "nnz") and hasattr(source, "toarray"):
         return (
@@ -38,8 +45,6 @@ def _refusal(source: Any) -> str | None:
         return f"a sparse {kind} is not supported, since every element is read; x.to_dense() is"
     if getattr(source, "is_meta", False) is True:
         return f"a {kind} on the device meta has a shape and no numbers; load its weights first"
-    if dtype_name(source).startswith("complex"):
-        return f"a {kind} of {dtype_name(source)} {complex_refusal()}"
     if hasattr(source, "state_dict"):
         return f"a {kind} holds many tensors: ss.scan(x) analyses all, x.weight may be one"
     if isinstance(source, Mapping):

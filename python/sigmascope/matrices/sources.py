@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import Any
 
@@ -197,10 +198,46 @@ def tensor(
     if offset + m * stride >= 2**63:
         raise CheckpointError(f"{os.fspath(path)} cannot hold {m} rows of {stride} bytes")
     native = _core.Matrix.from_file(path, offset, m, n, dtype, stride, reading)
-    if scale is not None:
-        bh, bw = scale_block or (m, n)
-        grid = np.atleast_2d(real_array(scale)).astype(np.float32)
-        if not np.isfinite(grid).all():
-            raise ValueError(f"the scales of a tensor in {os.fspath(path)} hold NaN or infinity")
-        native = native.with_scale(grid, bh, bw)
-    return Matrix(native)
+    return _scaled(native, scale, scale_block, os.fspath(path))
+
+
+def tensor_in_memory(
+    address: int,
+    owner: object,
+    shape: tuple[int, int],
+    dtype: str,
+    *,
+    row_stride: int | None = None,
+    scale: NDArray[np.floating[Any]] | None = None,
+    scale_block: tuple[int, int] | None = None,
+) -> Matrix:
+    """Make a matrix from bytes in memory, as :func:`tensor` does from those in a file.
+
+    `owner` is kept alive. Two numbers of "f4_e2m1" to a byte are unpacked into a copy.
+    """
+    m, n = shape
+    if packed := _PACKED.get(dtype):
+        packs = (ctypes.c_ubyte * (m * n // packed)).from_address(address)
+        pairs = np.frombuffer(memoryview(packs), np.uint8)
+        codes = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(m, n)
+        native = matrix(codes, dtype=dtype)._native
+    else:
+        size = ITEMSIZE[dtype]
+        stride = n * size if row_stride is None else row_stride
+        native = _core.Matrix.from_memory(address, owner, dtype, m, n, stride, size)
+    return _scaled(native, scale, scale_block, "memory")
+
+
+def _scaled(
+    native: _core.Matrix,
+    scale: NDArray[np.floating[Any]] | None,
+    scale_block: tuple[int, int] | None,
+    where: str,
+) -> Matrix:
+    if scale is None:
+        return Matrix(native)
+    bh, bw = scale_block or (native.rows, native.cols)
+    grid = np.atleast_2d(real_array(scale)).astype(np.float32)
+    if not np.isfinite(grid).all():
+        raise ValueError(f"the scales of a tensor in {where} hold NaN or infinity")
+    return Matrix(native.with_scale(grid, bh, bw))

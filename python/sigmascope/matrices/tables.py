@@ -13,18 +13,24 @@ from .integers import exact_float64
 _ADVICE = 'df.select_dtypes("number") leaves out what holds no numbers'
 
 
-def is_table(source: Any) -> bool:
-    """Tell whether an object is a DataFrame of pandas; TypeError for a Series, which is a column.
+def is_frame(source: Any) -> bool:
+    """Tell whether an object is a DataFrame of pandas, or of a class that is derived from it."""
+    return "DataFrame" in _pandas_names(source)
 
-    Classes that are derived from them count as well.
-    """
-    names = {base.__name__ for base in type(source).__mro__ if base.__module__.startswith("pandas")}
-    if names & {"Series", "Index"}:
+
+def is_table(source: Any) -> bool:
+    """Tell whether an object is a DataFrame; TypeError for a Series, which is a column."""
+    if _pandas_names(source) & {"Series", "Index"}:
         kind = type(source).__name__
         raise TypeError(
             f"a {kind} of pandas is no matrix but a column; x.to_frame() is a table of it"
         )
-    return "DataFrame" in names
+    return is_frame(source)
+
+
+def _pandas_names(source: Any) -> set[str]:
+    bases = type(source).__mro__
+    return {base.__name__ for base in bases if base.__module__.startswith("pandas")}
 
 
 def table_array(table: Any) -> NDArray[Any]:

@@ -16,12 +16,13 @@ from sigmascope._running.ordered import ThreadTasks
 from sigmascope._running.prefetch import Prefetch
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns
-from sigmascope._running.tasks import ByteListener, Options
+from sigmascope._running.tasks import ByteListener, Options, check_files
 from sigmascope._running.vectors import vectors_folder
 from sigmascope._tables.outputs import Outputs, PathLike, Paths
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.analysis.low_rank import LowRank
+from sigmascope.checkpoint import Tensors
 from sigmascope.matrices.matrix import Matrix
 
 from .beginning import ScanBuilder, empty_table, listed_part
@@ -34,7 +35,7 @@ from .tasks import MatrixTask, analyse, run
 
 @public
 def scan(
-    checkpoint: Scannable | str | os.PathLike[str],
+    checkpoint: Scannable | Tensors | str | os.PathLike[str],
     *,
     effort: str = "density",
     k: int = 64,
@@ -60,8 +61,9 @@ def scan(
 
     Parameters
     ----------
-    checkpoint : Checkpoint or path
-        As for :func:`open_checkpoint`.
+    checkpoint : Checkpoint, path, mapping of names to arrays, or module of torch
+        As for :func:`open_checkpoint`. Of a state dict, or a module, every tensor is used where it
+        is in memory; it must not change meanwhile.
     effort, k, tol, accuracy, measures, seed
         For each matrix, as for :func:`spectrum`.
     device : str
@@ -94,7 +96,7 @@ def scan(
         same number of stored bytes, and the first has all tensors without a spectrum. :func:`merge`
         joins the parts.
     executor : concurrent.futures.Executor, optional
-        The executor that analyses the matrices: a ProcessPoolExecutor (of the start method
+        The executor that analyses matrices in files: a ProcessPoolExecutor (of the start method
         "spawn"), the result of a Dask client's ``get_executor()``, an MPIPoolExecutor. Its workers
         must find the checkpoint under the same absolute path. A task whose worker dies is sent
         again, and is run in this process in the end, with a RuntimeWarning. Progress is reported
@@ -165,6 +167,7 @@ def scan(
     options = replace(options, vectors=vectors_folder(vectors))
     workers = concurrent_tasks(executor, workers)
     opened = as_scannable(checkpoint, reading)
+    check_files(executor, opened)
     items, part = listed_part(opened, include, exclude, shard)
     with Outputs(out, resume, Scan) as outputs:
         options = options.resuming(outputs.limits, keep_memory=memory_limit is not None)

@@ -31,6 +31,7 @@ from sigmascope.analysis.admission import Asked
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.requested import PARTS, PERMUTATIONS, SIDE
 from sigmascope.analysis.routes import Route
+from sigmascope.checkpoint import Tensors
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 
@@ -43,7 +44,7 @@ from .result import Scan
 
 @public
 def plan_scan(
-    checkpoint: Scannable | str | os.PathLike[str],
+    checkpoint: Scannable | Tensors | str | os.PathLike[str],
     *,
     effort: str = "density",
     k: int = 64,

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sigmascope._display.verdicts import COMPARED
 from sigmascope._tables.schema import OtherTableError, Row
 from sigmascope.adapters import Scannable
+from sigmascope.checkpoint import HasStateDict, Tensors
 from sigmascope.comparing import Comparison
 from sigmascope.scanning import Scan, scan
 from sigmascope.scanning.keywords import ScanOptions
@@ -31,7 +32,7 @@ class HasRows(Protocol):
         """A record for each tensor."""
 
 
-Source = HasRows | Sequence[Mapping[str, Any]] | Scannable | str | os.PathLike[str]
+Source = HasRows | Sequence[Mapping[str, Any]] | Scannable | Tensors | str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def read_source(source: Source, options: ScanOptions, number: int = 0) -> Source
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         table = load(path) if path.suffix in _SAVED else scan(path, **options)
-    elif isinstance(source, Scannable):
+    elif isinstance(source, Scannable | Mapping | HasStateDict):
         table = scan(source, **options)
     rows = getattr(table, "rows", table)
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):

@@ -9,9 +9,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sigmascope._host.files import open_regular
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._host.files import open_regular, read_span
 from sigmascope.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from sigmascope.matrices.matrix import Matrix
 
 _DTYPES_OF_BITS = {
     4: "F4",
@@ -79,6 +86,36 @@ class Header:
                 f"{self.path}: the file changed since it was opened "
                 f"({self.stamp.size} bytes then, {now.size} now): open the checkpoint again"
             )
+
+    def read(self, offset: int, count: int, reading: str) -> bytes | memoryview:
+        """Return bytes of the file, fewer if it ends before; CheckpointError if it has none."""
+        try:
+            return read_span(self.path, offset, count, reading)
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror}") from error
+
+    def mapped(self, offset: int, count: int) -> NDArray[np.uint8]:
+        """Map bytes of the file; a page is read only when it is used.
+
+        Raises
+        ------
+        CheckpointError
+            The file cannot be read, or ends before.
+        """
+        try:
+            if os.stat(self.path).st_size < offset + count:
+                raise CheckpointError(f"{self.path}: a tensor at {offset} ends beyond the file")
+            return np.memmap(self.path, np.uint8, "r", offset, (count,))
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror}") from error
+
+    def matrix(
+        self, offset: int, shape: tuple[int, int], dtype: str, reading: str, **how: Any
+    ) -> Matrix:
+        """Make a matrix of rows in the file; `how` as for :func:`sigmascope.tensor`."""
+        from sigmascope.matrices.sources import tensor
+
+        return tensor(self.path, offset, shape, dtype, reading=reading, **how)
 
 
 @contextmanager

@@ -55,7 +55,7 @@ _RANK_NAME = re.compile(r"consolidated\.(\d\d)\.(?:safetensors|pth|pt)")
 class Files:
     """The headers of a checkpoint in file-name order, for each rank, and notes."""
 
-    folder: Path
+    folder: Path | None
     ranks: tuple[tuple[Header, ...], ...]
     notes: tuple[str, ...]
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._host.files import read_span
 from sigmascope.checkpoint.formats.entries import DTYPE_BITS, Header, TensorEntry
 from sigmascope.errors import CheckpointError
 
@@ -51,10 +50,7 @@ class ScaleGrid:
         dtype = np.dtype(_NUMPY_DTYPES[kind])
         count = self.shape[0] * self.shape[1]
         path, offset = self.header.path, self.entry.offset + self.first * dtype.itemsize
-        try:
-            raw = read_span(path, offset, count * dtype.itemsize, reading)
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        raw = self.header.read(offset, count * dtype.itemsize, reading)
         codes = np.frombuffer(raw[: len(raw) // dtype.itemsize * dtype.itemsize], dtype=dtype)
         if codes.size != count:
             raise CheckpointError(

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays and tensors in memory as the tensors of a file, whose bytes are where they are.
+
+Each array has a place in a virtual file, in the order of the mapping. Arrays that share their
+memory, as tied weights do, have one place. Only an array that no file could hold as it is, neither
+rows nor columns together or bytes in the other order, is copied.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.matrices.refusals import dtype_name, refusal
+
+from .entries import FileStamp, Header, TensorEntry
+from .identity import FileIdentity
+
+if TYPE_CHECKING:
+    from sigmascope.matrices.matrix import Matrix
+
+_BITS = {"float": (64, 32, 16), "int": (64, 32, 16, 8), "uint": (64, 32, 16, 8)}
+_NAMES = {f"{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in _BITS for bits in _BITS[kind]}
+_NAMES |= {"bool": "BOOL", "bfloat16": "BF16", "complex64": "C64", "complex128": "C128"}
+_NAMES |= {
+    f"float8_{kind}": f"F8_{name}"
+    for kind, name in (
+        *(("e4m3fn", "E4M3"), ("e5m2", "E5M2"), ("e8m0fnu", "E8M0")),
+        *(("e4m3fnuz", "E4M3FNUZ"), ("e5m2fnuz", "E5M2FNUZ")),
+    )
+}
+"""Names of dtypes in the safetensors format by those of NumPy, ml_dtypes and torch."""
+
+_PLAIN = ("Tensor", "Parameter", "Buffer")
+"""Classes of torch whose numbers are in the memory that they point to."""
+
+_SAMPLES, _SAMPLE = 8, 512
+
+
+class Block(NamedTuple):
+    """The bytes of an array: their place in the virtual file and in memory, and their owner."""
+
+    offset: int
+    address: int
+    nbytes: int
+    owner: object
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryHeader(Header):
+    """The tensors of a mapping, as the header of a virtual file."""
+
+    blocks: tuple[Block, ...] = field(default=(), repr=False)
+
+    def check_unchanged(self) -> None:
+        """Do nothing: arrays in memory may change, and nobody is told."""
+
+    def read(self, offset: int, count: int, reading: str) -> memoryview:
+        """Return bytes of one array, without a copy."""
+        block = self._block(offset)
+        address = block.address + offset - block.offset
+        return memoryview((ctypes.c_ubyte * count).from_address(address)).cast("B")
+
+    def mapped(self, offset: int, count: int) -> NDArray[np.uint8]:
+        """Return bytes of one array, without a copy."""
+        return np.frombuffer(self.read(offset, count, ""), np.uint8)
+
+    def matrix(
+        self, offset: int, shape: tuple[int, int], dtype: str, reading: str, **how: Any
+    ) -> Matrix:
+        """Make a matrix of rows in memory; the array is kept alive."""
+        from sigmascope.matrices.sources import tensor_in_memory
+
+        block = self._block(offset)
+        address = block.address + offset - block.offset
+        return tensor_in_memory(address, block.owner, shape, dtype, **how)
+
+    def identity(self) -> FileIdentity:
+        """Return the identity of the arrays: a digest of names, dtypes, shapes and samples."""
+        digest = sha256()
+        for entry in self.entries:
+            digest.update(repr((entry.name, entry.dtype, entry.shape, entry.offset)).encode())
+        for block in self.blocks:
+            for sample in range(_SAMPLES):
+                first = max(block.nbytes - _SAMPLE, 0) * sample // (_SAMPLES - 1)
+                count = min(_SAMPLE, block.nbytes)
+                digest.update(self.read(block.offset + first, count, ""))
+        size = sum(block.nbytes for block in self.blocks)
+        return FileIdentity(name="memory", size=size, digest=digest.hexdigest())
+
+    def _block(self, offset: int) -> Block:
+        return self.blocks[bisect_right(self.blocks, offset, key=lambda block: block.offset) - 1]
+
+
+class _Stored(NamedTuple):
+    """An array as it lies in memory; `strides` in elements, None for C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...] | None
+    address: int
+    nbytes: int
+    owner: object
+
+
+def memory_header(tensors: Mapping[str, Any], label: str) -> MemoryHeader:
+    """Make the header of a mapping of names to arrays; an entry that is none has a reason.
+
+    Raises
+    ------
+    TypeError
+        A name is no text.
+    """
+    entries: list[TensorEntry] = []
+    blocks: list[Block] = []
+    places: dict[tuple[int, int], int] = {}
+    end = 0
+    for name, value in tensors.items():
+        if not isinstance(name, str):
+            raise TypeError(f"the names of tensors are text, not {name!r}")
+        stored = _stored(value)
+        if isinstance(stored, str):
+            kind = type(value).__name__
+            entries.append(TensorEntry(name, kind, (), end, 0, None, stored))
+            continue
+        offset = places.get((stored.address, stored.nbytes), end)
+        if offset == end and stored.nbytes:
+            places[stored.address, stored.nbytes] = end
+            blocks.append(Block(end, stored.address, stored.nbytes, stored.owner))
+            end += stored.nbytes
+        entries.append(
+            TensorEntry(name, stored.dtype, stored.shape, offset, stored.nbytes, stored.strides)
+        )
+    return MemoryHeader(Path(label), tuple(entries), {}, FileStamp(end, 0, 0), (), tuple(blocks))
+
+
+def _stored(value: Any) -> _Stored | str:
+    """Return an array as it lies in memory, or the reason why it is none."""
+    from sigmascope.matrices.device_arrays import COPIED, lies_on_device
+    from sigmascope.matrices.matrix import Matrix
+
+    kind = type(value).__name__
+    if isinstance(value, Matrix):
+        return "a Matrix of this package; np.asarray(x) is an array"
+    if reason := refusal(value):
+        return reason
+    if lies_on_device(value):
+        return f"a {kind} on a GPU; {COPIED}"
+    if "torch" in {base.__module__.partition(".")[0] for base in type(value).__mro__}:
+        if type(value).__module__.partition(".")[0] != "torch" or kind not in _PLAIN:
+            return f"a {kind} of torch may keep its numbers elsewhere; a plain Tensor is read"
+        return _of_torch(value)
+    return _of_array(value, kind)
+
+
+def _of_torch(value: Any) -> _Stored:
+    from sigmascope.matrices.device_arrays import detached
+
+    tensor = detached(value)
+    columns = tensor.dim() == 2 and tensor.t().is_contiguous() and not _scaled(tensor)
+    if not tensor.is_contiguous() and not columns:
+        tensor = tensor.contiguous()
+    name, nbytes = dtype_name(tensor), tensor.numel() * tensor.element_size()
+    shape = tuple(tensor.shape)
+    strides = None if tensor.is_contiguous() else (1, shape[0])
+    dtype = _NAMES.get(name, name.upper())
+    return _Stored(dtype, shape, strides, int(tensor.data_ptr()), int(nbytes), tensor)
+
+
+def _of_array(value: Any, kind: str) -> _Stored | str:
+    from sigmascope.matrices.arrays import MASKED
+    from sigmascope.matrices.tables import is_frame, table_array
+
+    if np.ma.is_masked(value):
+        return MASKED
+    try:
+        array = np.asarray(table_array(value) if is_frame(value) else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        return f"no array can be made of a {kind}: {error}"
+    if array.dtype.kind not in "fiubcV" or array.dtype.type is np.void:
+        return f"a {kind} of {array.dtype} holds no numbers"
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    columns = array.ndim == 2 and array.flags.f_contiguous and not _scaled(array)
+    if not array.flags.c_contiguous and not columns:
+        array = np.ascontiguousarray(array)
+    strides = None if array.flags.c_contiguous else (1, array.shape[0])
+    dtype = _NAMES.get(array.dtype.name, array.dtype.name.upper())
+    return _Stored(dtype, array.shape, strides, array.ctypes.data, array.nbytes, array)
+
+
+def _scaled(array: Any) -> bool:
+    """Tell whether an array holds codes of 8 bits, whose scales are given row by row."""
+    return dtype_name(array).startswith("float8")
