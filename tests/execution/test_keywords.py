@@ -26,6 +26,9 @@ MADE = {
 }
 METHODS = {
     "Reference.place": ss.Reference.place,
+    "Calibration.fit": ss.Calibration.fit,
+    "LowRank.spectrum": ss.LowRank.spectrum,
+    "RowAccumulator.extend": ss.Sketch.extend,
     "Sketch.update": ss.Sketch.update,
     "LinearSketch.update": ss.LinearSketch.update,
     "GramAccumulator.update": ss.GramAccumulator.update,

@@ -75,7 +75,7 @@ def _annotations(options: type) -> Iterator[tuple[str, Any]]:
 
 
 def _message(name: str, unknown: list[str], known: list[str]) -> str:
-    own = [each for each in known if each != "self" and not each.startswith("_")]
+    own = [each for each in known if each not in ("self", "cls") and not each.startswith("_")]
     clauses = ", ".join(_explained(keyword, own) for keyword in unknown)
     takes = f"its keywords are {', '.join(own)}" if own else "it has no keywords"
     return f"{name}() has no keyword {clauses}; {takes}"

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from sigmascope._execution.build import engine
 from sigmascope._host.files import read_regular
+from sigmascope._host.keywords import public
 from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._tables.saving import replacing
 from sigmascope.series.sources import Source, path_of, read_source
@@ -61,6 +62,7 @@ class Calibration:
     engine: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
+    @public
     def fit(
         cls,
         runs: Iterable[tuple[Source, Label, str]],

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._host.files import open_regular
+from sigmascope._host.keywords import public
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.arrays import real_array
 from sigmascope.matrices.matrix import Matrix
@@ -194,6 +195,7 @@ class RowAccumulator(Accumulator):
     ) -> Self:
         """Add rows, each of them once."""
 
+    @public
     def extend(
         self, parts: Iterable[Any], *, num_threads: int | None = None, device: str | None = None
     ) -> Self:

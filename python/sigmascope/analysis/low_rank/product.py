@@ -193,6 +193,7 @@ class LowRank:
                 f"{amount(needed)}, memory_limit is {amount(limit)}"
             )
 
+    @public
     def spectrum(
         self,
         k: int = 64,
