@@ -66,8 +66,10 @@ def test_matrices_of_nothing_have_no_singular_values(call: Call, shape: tuple[in
 def test_what_is_no_matrix(call: Call) -> None:
     with pytest.raises(ValueError, match=r"2 dimensions.*\(3,\)"):
         call(np.ones(3))
-    with pytest.raises(TypeError, match="int64"):
-        call(np.ones((3, 3), int))
+    with pytest.raises(TypeError, match="complex128"):
+        call(np.ones((3, 3), complex))
+    with pytest.raises(ValueError, match=r"element \(0, 0\) is 9007199254740993, which is not"):
+        call(np.full((3, 3), 2**53 + 1))
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npy"):
         call("nowhere.npy")
 
