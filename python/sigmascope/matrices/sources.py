@@ -132,7 +132,7 @@ def _from_npy(path: str, asked: str | None) -> Matrix:
         kind = array_dtype(dtype, asked)
     except TypeError as error:
         converted = dtype.kind in "iub" or (dtype.kind == "f" and not dtype.isnative)
-        helps = "; matrix(np.load(path)) reads and converts it" if converted else ""
+        helps = f"; matrix(np.load({path!r})) reads and converts it" if converted else ""
         raise TypeError(f"{path}: {error}{helps}") from None
     m, n = shape[::-1] if fortran else shape
     try:
