@@ -15,7 +15,7 @@ from sigmascope.comparing import Comparison
 from . import summary
 from .pages import BY_ROLE, NO_ERROR, ranged
 from .remarkable import show_entrywise, show_omissions, show_specials
-from .tables import listed, show_table
+from .tables import by_reason, listed, show_table
 
 _LABELS = {
     "relative_change": "|dW|/|W|",
@@ -73,7 +73,7 @@ def _problems(out: Console, comparison: Comparison) -> None:
         ("Cannot be read:", comparison.unreadable),
         ("Without a partner:", comparison.unpaired),
     ):
-        listed(out, title, [f"{row['name']}: {row['reason']}" for row in rows])
+        by_reason(out, title, [(row["name"], row["reason"]) for row in rows])
     listed(
         out,
         "Did not converge (the errors hold all the same):",

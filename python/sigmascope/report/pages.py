@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +26,7 @@ from sigmascope.scanning import Scan
 
 from . import summary
 from .remarkable import show_omissions, show_specials
-from .tables import listed, show_table, split_columns
+from .tables import by_reason, listed, show_table, split_columns
 
 _LABELS = {
     "effective_rank": "effective rank",
@@ -60,9 +60,8 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
         if plain:
             out.print(f"Without a spectrum: {kinds(plain)}; --all lists every tensor.\n")
     listed(out, "Remarks:", list(checkpoint.notes))
-    listed(
-        out, "Cannot be read:", [f"{name}: {why}" for name, why in checkpoint.unreadable.items()]
-    )
+    more = "a pipe or --json has them all"
+    by_reason(out, "Cannot be read:", checkpoint.unreadable.items(), more)
 
 
 def _is_unreadable(record: TensorRecord) -> bool:
@@ -110,7 +109,7 @@ def show_scan(out: Console, scan: Scan) -> None:
 def _roles(out: Console, rows: Sequence[Row]) -> None:
     """Print one line per role, with the median, its error, and the range if values differ."""
     measures = [name for name in _LABELS if any(row[name] is not None for row in rows)]
-    headers = ["role", "n", *(_LABELS[name] for name in measures), "shape"]
+    headers = ["role", "n", "shape", *(_LABELS[name] for name in measures)]
     lines = []
     for group in summary.by_role(rows):
         shapes = {(row["rows"], row["columns"]) for row in group.rows}
@@ -118,8 +117,8 @@ def _roles(out: Console, rows: Sequence[Row]) -> None:
             [
                 group.name,
                 str(len(group.rows)),
-                *(ranged(summary.spread(group.rows, name)) for name in measures),
                 dimensions(shapes.pop()) if len(shapes) == 1 else "various",
+                *(ranged(summary.spread(group.rows, name)) for name in measures),
             ]
         )
     show_table(out, BY_ROLE, headers, lines)
@@ -185,11 +184,8 @@ def _extremes(out: Console, rows: Sequence[Row]) -> None:
 
 
 def _problems(out: Console, scan: Scan) -> None:
-    def reasons(rows: Iterable[Row]) -> list[str]:
-        return [f"{row['name']}: {row['reason']}" for row in rows]
-
-    listed(out, "Failed:", reasons(scan.failed))
-    listed(out, "Cannot be read:", reasons(scan.unreadable))
+    for title, rows in (("Failed:", scan.failed), ("Cannot be read:", scan.unreadable)):
+        by_reason(out, title, [(row["name"], row["reason"]) for row in rows])
     listed(
         out,
         "Did not converge (the errors hold all the same):",
