@@ -52,16 +52,26 @@ SpectrumOption = Annotated[
     ),
 ]
 RankOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, metavar="N", help="Number of triplets: U, values and V.")
+    int,
+    typer.Option(
+        "-k", "--k", min=1, metavar="N", help="Number of singular values, with their vectors."
+    ),
 ]
 AccuracyOption = Annotated[
     str,
     typer.Option(
-        "--accuracy", "--tol", metavar="X,...", help="Worst relative errors of the k values."
+        "--accuracy",
+        "--tol",
+        metavar="X,...",
+        help="Relative errors that the k values may have, separated by commas; times are compared at "
+        "each of them.",
     ),
 ]
 BackendsOption = Annotated[
-    str, typer.Option(metavar="NAME,...", help="Backends or libraries; --list names them.")
+    str,
+    typer.Option(
+        metavar="NAME,...", help="Libraries to compare, separated by commas; --list names them."
+    ),
 ]
 TurnsOption = Annotated[
     int, typer.Option(min=1, metavar="N", help="Number of timed processes of each backend.")
@@ -97,7 +107,10 @@ GrowthOption = Annotated[
     ),
 ]
 ListOption = Annotated[
-    bool, typer.Option("--list", help="Name the backends, and what installs those that are missing")
+    bool,
+    typer.Option(
+        "--list", help="Name the libraries, and the command that installs each missing one."
+    ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
@@ -121,10 +134,11 @@ def bench(
     names: ListOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare the SVD backends that are installed, on your matrix or a synthetic one.
+    """Compare the SVD libraries that are installed, in time and accuracy.
 
-    Every backend runs in processes of its own, with the same threads on the same cores. Its fastest
-    setting for each accuracy is searched first, then timed in turns and checked again.
+    The matrix is yours or a synthetic one. Every library runs in processes of its own, with the
+    same threads on the same cores. Its fastest setting for each accuracy is searched first, then
+    timed in turns and checked again.
     """
     from sigmascope import bench as room
 

@@ -20,7 +20,6 @@ from sigmascope.scanning import Progress
 from .diagnose import RecipeOption, ReferenceOption, recipe_of
 from .exits import DONE, INCOMPLETE, clean_errors
 from .options import (
-    CheckpointArgument,
     DeviceOption,
     Effort,
     EffortOption,
@@ -41,12 +40,19 @@ from .scan import MeasuresOption, ResumeOption, VectorsOption, WorkersOption, ru
 
 
 def compare(
-    before: CheckpointArgument,
+    before: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BEFORE",
+            help="A checkpoint, as for `sigmascope scan`.",
+            show_default=False,
+        ),
+    ],
     after: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH",
-            help="A later version of it, or a LoRA adapter of it.",
+            metavar="AFTER",
+            help="A later version of the first one, or a LoRA adapter of it.",
             show_default=False,
         ),
     ],
@@ -70,7 +76,7 @@ def compare(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare every matrix of two checkpoints: what changed, how much, in which directions."""
+    """Measure the change of every matrix between two checkpoints."""
     run_compare(
         before,
         after,

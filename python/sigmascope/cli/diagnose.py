@@ -46,16 +46,28 @@ PairsArgument = Annotated[
 ReferenceOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="A calibration, of runs of known data, for a diagnosis of the data."
+        metavar="FILE",
+        help="A calibration that `sigmascope calibrate` made from runs of known data; with it the "
+        "result says how narrow or broad the data was.",
     ),
 ]
 RecipeOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="Declare a part of the model's recipe; repeatable."),
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Part of the recipe by which the model was trained, like lr=1e-5; it is compared with "
+        "that of the calibration. Repeatable.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AlphaOption = Annotated[
-    float, typer.Option(min=0.0, max=0.5, metavar="P", help="Level of the verdict.")
+    float,
+    typer.Option(
+        min=0.0,
+        max=0.5,
+        metavar="P",
+        help="Significance level: the smaller, the more certain a verdict has to be.",
+    ),
 ]
 
 
@@ -83,7 +95,7 @@ def calibrate(
     alpha: AlphaOption = 0.05,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a calibration to runs of known data, and print how often its verdicts are wrong."""
+    """Fit a calibration to runs of known data, and print its rate of errors."""
     with clean_errors():
         calibration = read_runs(runs)
         calibration.save(out)
@@ -110,14 +122,15 @@ def diagnose(
     ] = None,
     alpha: AlphaOption = 0.05,
     fail_on: Annotated[
-        FailOn | None, typer.Option(help="Exit with status 3 if this is the verdict.")
+        FailOn | None,
+        typer.Option(help="End with exit status 3 if this is the verdict, for use in scripts."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the result as .html or .json.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how narrow the data of a model was, as far as its update tells."""
+    """Tell from a comparison how narrow the training data was."""
     with clean_errors():
         declared = recipe_of(recipe)
         alone = {

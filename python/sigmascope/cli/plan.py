@@ -22,7 +22,7 @@ from .scan import shard_of
 PlanOption = Annotated[
     bool,
     typer.Option(
-        "--plan", help="Only print what would be done, the memory and the approximate time."
+        "--plan", help="Compute nothing: print what would be done, in which memory and time."
     ),
 ]
 

@@ -32,34 +32,41 @@ from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_e
 ResumeOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Continue this .jsonl and append to it; create it if there is none."
+        metavar="FILE",
+        help="Continue an interrupted run: keep the rows of this .jsonl and append the missing "
+        "ones. Without such a file a new one is started.",
     ),
 ]
 ShardOption = Annotated[
     str | None,
     typer.Option(
         metavar="I/N",
-        help="Scan only the I-th of N parts, I from 0; `sigmascope merge` joins them.",
+        help="Scan only part I of N, counted from 0, for example 0/4 to 3/4 on four machines. "
+        "`sigmascope merge` joins the parts.",
     ),
 ]
 MeasuresOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Compute also alpha_farms, randomized_distance or correlation_traps (the last two "
-        "take three times as long); of comparisons, update_shares or update_masks. Repeatable.",
+        help="Measures that are computed only on request: alpha_farms, randomized_distance, "
+        "correlation_traps (the last two take three times as long); by compare also update_shares "
+        "and update_masks. docs/measures.md explains them. Repeatable.",
     ),
 ]
 VectorsOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", help="Save the singular vectors of the k largest values as safetensors."
+        metavar="FOLDER",
+        help="Save the singular vectors of the k largest values there, a .safetensors per matrix.",
     ),
 ]
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Number of processes among which threads and memory are divided."
+        min=1,
+        metavar="N",
+        help="Compute in N processes, which share the threads and the memory. Default: in one.",
     ),
 ]
 
@@ -130,22 +137,23 @@ def status_of(scan: Scan) -> int:
 
 def merge(
     parts: Annotated[
-        list[Path], typer.Argument(metavar="PART...", help="The .jsonl files.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="PART...", help="The .jsonl file of each part.", show_default=False),
     ],
     out: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FILE", help="Save as .jsonl, .csv, .parquet or .html; may be repeated."
-        ),
+        typer.Option(metavar="FILE", help="Save as .jsonl, .csv, .parquet or .html. Repeatable."),
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Join also if parts are missing or unfinished.")
+        bool,
+        typer.Option("--partial", help="Join what there is, if parts are missing or unfinished."),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
+        bool,
+        typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables."),
     ] = False,
 ) -> None:
-    """Join the parts of a scan that were made with --shard."""
+    """Join the parts of a scan that were made by --shard."""
     with clean_errors():
         merged = merge_parts(parts, partial=partial)
         for path in out or ():

@@ -29,13 +29,17 @@ ScansArgument = Annotated[
 ]
 MeasureOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="A column of the rows; may be repeated."),
+    typer.Option(
+        metavar="NAME",
+        help="Measure to follow, a column of the rows such as alpha. Default: effective_rank, "
+        "stable_rank, spectral_norm and fro_norm. Repeatable.",
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Save the table as .csv or .jsonl.")
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
+    bool, typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables.")
 ]
 
 
@@ -43,14 +47,18 @@ def trajectory(
     run: ScansArgument,
     step: Annotated[
         list[float] | None,
-        typer.Option(metavar="N", help="Step of each scan; default: the last number in its name."),
+        typer.Option(
+            metavar="N",
+            help="Training step of each scan, in the order of the scans; one option for each. "
+            "Default: the last number in the name of its file or folder.",
+        ),
     ] = None,
     measure: MeasureOption = None,
     device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow measures over the steps of one training run."""
+    """Follow measures over the steps of a training run."""
     with clean_errors():
         table = follow(run, steps=step or None, measures=measure or MEASURES, device=device)
         if out is not None:
@@ -67,17 +75,25 @@ def reference(
     models: ScansArgument,
     place: Annotated[
         Path | None,
-        typer.Option(metavar="SCAN", help="Print the quantiles of this model among them instead."),
+        typer.Option(
+            metavar="SCAN",
+            help="Print instead the place of this model among the others, as quantiles.",
+        ),
     ] = None,
     measure: MeasureOption = None,
     bands: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Number of bands of relative depth.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Number of equal parts, by depth, into which layers are divided.",
+        ),
     ] = 4,
     device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Gather models of one family: a distribution per role and depth."""
+    """Describe models of one family: the range of each measure by role and depth."""
     with clean_errors():
         family = gather(models, measures=measure or MEASURES, bands=bands, device=device)
         table = family if place is None else family.place(place, device=device)
