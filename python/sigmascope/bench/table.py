@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+def show_result(out: Console, result: BackendComparison | Growth) -> None:
+    """Print the result of a benchmark."""
+    if isinstance(result, Growth):
+        show_growth(out, result)
+    else:
+        show_comparison(out, result)
+
+
 def show_comparison(out: Console, comparison: BackendComparison) -> None:
     """Print the times, abilities and settings of each backend."""
     _heading(out, comparison.workload, comparison.k, comparison.machine, comparison.turns)

@@ -58,6 +58,7 @@ from .scan import (
     run_scan,
 )
 from .series import reference, trajectory
+from .show import show
 
 app = typer.Typer(
     name="sigmascope",
@@ -216,7 +217,7 @@ def _add(*commands: Callable[..., None]) -> None:
         app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 
 
-_add(info, scan, compare, merge, trajectory, reference, calibrate, diagnose)
+_add(info, scan, compare, show, merge, trajectory, reference, calibrate, diagnose)
 _add(bench, demo, config, manual)
 
 

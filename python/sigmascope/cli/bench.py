@@ -63,8 +63,8 @@ AccuracyOption = Annotated[
         "--accuracy",
         "--tol",
         metavar="X,...",
-        help="Relative errors that the k values may have, separated by commas; times are compared at "
-        "each of them.",
+        help="Largest relative errors of the k values, separated by commas; for each of them times "
+        "are compared.",
     ),
 ]
 BackendsOption = Annotated[
@@ -219,7 +219,7 @@ def _numbers(text: str) -> list[float]:
 
 def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> bool:
     """Save and print a result; return True if no process crashed or ran out of time."""
-    from sigmascope.bench.table import show_comparison, show_growth
+    from sigmascope.bench.table import show_result
 
     if out is not None:
         out.write_text(json.dumps(result.record(), indent=1) + "\n", encoding="utf-8")
@@ -227,11 +227,10 @@ def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> boo
         from sigmascope.bench.plot import save_plot
 
         save_plot(result, plot)
+    show_result(console(), result)
     if growth:
-        show_growth(console(), result)
         complete = all(p.timing.seconds for line in result.lines for p in line.points)
     else:
-        show_comparison(console(), result)
         complete = all(entry.status == "done" or entry.absent for entry in result.entries)
     sys.stdout.flush()
     return complete

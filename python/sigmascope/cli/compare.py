@@ -36,7 +36,14 @@ from .options import (
     ThreadsOption,
     TolOption,
 )
-from .scan import MeasuresOption, ResumeOption, VectorsOption, WorkersOption, run_table
+from .scan import (
+    MeasuresOption,
+    OutputOptions,
+    ResumeOption,
+    VectorsOption,
+    WorkersOption,
+    run_table,
+)
 
 
 def compare(
@@ -130,7 +137,8 @@ def run_compare(
         if calibration is not None:
             _diagnosed(out, comparison, calibration, declared, saved)
 
-    run_table(work, show, status_of, quiet, as_json, workers, saved)
+    outputs = OutputOptions(options["resume"], saved)
+    run_table(work, show, status_of, quiet, as_json, workers, outputs)
 
 
 def _diagnosed(
@@ -146,7 +154,7 @@ def _diagnosed(
     except ValueError as error:  # nothing changed, or the effort gives no effective rank
         out.print(f"No diagnosis: {error}")
         return
-    report.show_diagnosis(out, found)
+    report.show_diagnosis(out, found.to_dict())
     for path in saved:
         if path.suffix == ".html":
             found.save(path, comparison=comparison)

@@ -133,6 +133,15 @@ RulesOption = Annotated[
         "docs/roles.md has the format.",
     ),
 ]
+AlphaOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=0.5,
+        metavar="P",
+        help="Significance level: the smaller, the more certain a verdict has to be.",
+    ),
+]
 CheckpointArgument = Annotated[
     Path,
     typer.Argument(

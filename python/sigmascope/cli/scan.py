@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -28,6 +28,7 @@ from sigmascope.scanning import merge as merge_parts
 from sigmascope.scanning import scan as scan_checkpoint
 
 from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
+from .resuming import command_again, tell_command
 
 ResumeOption = Annotated[
     Path | None,
@@ -71,6 +72,14 @@ WorkersOption = Annotated[
 ]
 
 T = TypeVar("T", bound=Table)
+
+
+class OutputOptions(NamedTuple):
+    """The options --resume and --out of a run."""
+
+    resume: Path | None
+    out: Sequence[Path]
+
 
 _PR_SET_PDEATHSIG = 1
 
@@ -185,7 +194,8 @@ def run_scan(
         source = as_scannable(locate(), reading, heads=heads, rules=rules)
         return scan_checkpoint(source, progress=progress, executor=pool, **how)
 
-    run_table(work, report.show_scan, status_of, quiet, as_json, workers, options["out"] or ())
+    outputs = OutputOptions(options.get("resume"), options["out"] or ())
+    run_table(work, report.show_scan, status_of, quiet, as_json, workers, outputs)
 
 
 def run_table(
@@ -195,7 +205,7 @@ def run_table(
     quiet: bool,
     as_json: bool,
     workers: int | None,
-    saved: Sequence[Path],
+    outputs: OutputOptions,
 ) -> NoReturn:
     """Make a table, print it, and exit with its status."""
     set_numpy_threads(1)
@@ -213,7 +223,10 @@ def run_table(
         if not as_json:
             show(console(), table)
             if status != BAD_INPUT:
-                report.show_saved(console(), saved)
+                report.show_saved(console(), outputs.out)
+        if not table.complete:
+            command = command_again(sys.argv[1:], outputs.resume, outputs.out)
+            tell_command(command, stderr=as_json)
         sys.stdout.flush()
     raise typer.Exit(status or status_of_rows(table))
 

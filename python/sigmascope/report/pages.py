@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -93,8 +94,8 @@ def _grouped_tensors(out: Console, records: Sequence[TensorRecord]) -> None:
 
 def show_scan(out: Console, scan: Scan) -> None:
     """Print a scan: measures by role and by layer, extremes, problems, and totals."""
-    out.print(printable(scan.checkpoint), soft_wrap=True)
-    out.print()
+    if scan.checkpoint:
+        out.print(f"{printable(scan.checkpoint)}\n", soft_wrap=True)
     rows = scan.analysed
     show_specials(out, rows)
     if rows:
@@ -196,7 +197,6 @@ def _problems(out: Console, scan: Scan) -> None:
 
 def _totals(out: Console, scan: Scan) -> None:
     rows = scan.analysed
-    options = scan.options
     parts = [
         f"{counted(len(rows), 'matrix', 'matrices')} analysed, "
         f"{size(scan.bytes)} in {duration(scan.seconds)}"
@@ -210,10 +210,7 @@ def _totals(out: Console, scan: Scan) -> None:
     if not scan.complete:
         parts.append(f"interrupted after {len(scan.rows):,} of {scan.expected:,} tensors")
     out.print("; ".join(parts) + ".")
-    out.print(
-        f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
-        f"seed {options['seed']}. {NO_ERROR}"
-    )
+    out.print(f"{options_of(scan.options)} {NO_ERROR}")
     worst = summary.least_certain(rows, _PRECISE)
     if worst is not None:
         row, measure = worst
@@ -223,6 +220,16 @@ def _totals(out: Console, scan: Scan) -> None:
                 f"Least certain: {_LABELS[measure]} of {printable(row['name'])}, "
                 f"{number_of(row, measure)}."
             )
+
+
+def options_of(options: Mapping[str, Any]) -> str:
+    """Return a sentence with the options that decide numbers."""
+    if not options:
+        return "The file does not have the options of the run."
+    return (
+        f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
+        f"seed {options['seed']}."
+    )
 
 
 def show_saved(out: Console, paths: Sequence[Path]) -> None:
