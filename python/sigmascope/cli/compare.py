@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from sigmascope import report
+from sigmascope.adapters import as_scannable
 from sigmascope.comparing import Comparison
 from sigmascope.comparing import compare as compare_checkpoints
 from sigmascope.diagnosing import Calibration, diagnose
@@ -20,10 +21,13 @@ from sigmascope.scanning import Progress
 from .diagnose import RecipeOption, ReferenceOption, recipe_of
 from .exits import DONE, INCOMPLETE, clean_errors
 from .options import (
+    Accuracy,
+    AccuracyOption,
     DeviceOption,
     Effort,
     EffortOption,
     ExcludeOption,
+    HeadsOption,
     IncludeOption,
     JsonOption,
     MemoryOption,
@@ -32,6 +36,7 @@ from .options import (
     RankOption,
     Reading,
     ReadingOption,
+    RulesOption,
     SeedOption,
     ThreadsOption,
     TolOption,
@@ -66,6 +71,7 @@ def compare(
     effort: EffortOption = Effort.DENSITY,
     k: RankOption = 64,
     tol: TolOption = 1e-3,
+    accuracy: AccuracyOption = Accuracy.REFERENCE,
     measures: MeasuresOption = None,
     device: DeviceOption = "cpu",
     memory: MemoryOption = None,
@@ -76,6 +82,8 @@ def compare(
     exclude: ExcludeOption = None,
     vectors: VectorsOption = None,
     out: OutOption = None,
+    heads: HeadsOption = False,
+    rules: RulesOption = None,
     resume: ResumeOption = None,
     workers: WorkersOption = None,
     reference: ReferenceOption = None,
@@ -95,6 +103,7 @@ def compare(
         effort=effort,
         k=k,
         tol=tol,
+        accuracy=accuracy,
         measures=measures,
         seed=seed,
         device=device,
@@ -105,6 +114,8 @@ def compare(
         exclude=exclude,
         vectors=vectors,
         out=out,
+        heads=heads,
+        rules=rules,
         resume=resume,
     )
 
@@ -121,6 +132,7 @@ def run_compare(
 ) -> NoReturn:
     """Compare two checkpoints, print the result, and exit with its status."""
     saved = options["out"] or ()
+    opening = {name: options.pop(name) for name in ("reading", "heads", "rules")}
     with clean_errors():
         if reference is not None and as_json:
             raise ValueError("--reference prints text: use `sigmascope diagnose --json` for JSON")
@@ -128,8 +140,9 @@ def run_compare(
         calibration = None if reference is None else Calibration.load(reference)
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
+        first, second = (as_scannable(path, **opening) for path in (before, after))
         return compare_checkpoints(
-            before, after, progress=progress, executor=pool, workers=workers, **options
+            first, second, progress=progress, executor=pool, workers=workers, **options
         )
 
     def show(out: Console, comparison: Comparison) -> None:
