@@ -79,6 +79,26 @@ def test_accuracy_is_that_of_the_library(good: Path) -> None:
     assert rows["fast"] != rows["reference"]
 
 
+def test_workers_report_bytes(good: Path) -> None:
+    found = run("scan", good, "--workers", 2)
+    assert found.returncode == 0
+    lines = found.stderr.splitlines()
+    assert [line.split(", ")[-1] for line in lines] == [
+        "960 B of 2.88 kB",
+        "1.92 kB of 2.88 kB",
+        "2.88 kB of 2.88 kB",
+    ]
+
+
+@pytest.mark.parametrize("command", ["trajectory", "reference"])
+def test_series_of_checkpoints_report_progress(good: Path, command: str) -> None:
+    options = ["--step", "1"] if command == "trajectory" else []
+    status, out, err = invoke(command, good, *options)
+    assert status == 0
+    assert len(err.splitlines()) == 3
+    assert invoke(command, good, *options, "--quiet") == (0, out, "")
+
+
 def test_quiet_is_quiet(good: Path) -> None:
     status, out, err = invoke("scan", good, "--quiet")
     assert (status, err) == (0, "")

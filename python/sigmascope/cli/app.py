@@ -45,6 +45,7 @@ from .options import (
     SeedOption,
     ThreadsOption,
     TolOption,
+    VariantOption,
 )
 from .plan import PlanOption, show_plan
 from .scan import (
@@ -101,10 +102,11 @@ def info(
     ] = False,
     heads: HeadsOption = False,
     rules: RulesOption = None,
+    variant: VariantOption = None,
 ) -> None:
     """List what a checkpoint holds, and what cannot be read."""
     with clean_errors():
-        checkpoint = as_scannable(path, heads=heads, rules=rules)
+        checkpoint = as_scannable(path, heads=heads, rules=rules, variant=variant)
         if as_json:
             for record in checkpoint.info():
                 sys.stdout.write(json_line(dict(record)))
@@ -132,6 +134,7 @@ def scan(
     out: OutOption = None,
     heads: HeadsOption = False,
     rules: RulesOption = None,
+    variant: VariantOption = None,
     resume: ResumeOption = None,
     shard: ShardOption = None,
     workers: WorkersOption = None,
@@ -150,11 +153,9 @@ def scan(
         "device": device,
         "num_threads": threads,
         "memory_limit": memory,
-        "reading": reading,
         "include": include,
         "exclude": exclude,
-        "heads": heads,
-        "rules": rules,
+        "opening": {"reading": reading, "heads": heads, "rules": rules, "variant": variant},
         "vectors": vectors,
         "out": out,
         "resume": resume,

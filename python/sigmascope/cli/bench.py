@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,9 +15,13 @@ from typing import Annotated, Any
 
 import typer
 
+from sigmascope.bench.machine import busy_note
 from sigmascope.report.tables import console
 
 from .exits import DONE, INCOMPLETE, clean_errors
+
+_REPEATS = 2
+"""Most rounds of further turns for libraries whose times vary."""
 
 _SHAPE, _SPECTRUM, _DTYPE = "2048x2048", "llm", "float32"
 
@@ -138,7 +143,7 @@ def bench(
 
     The matrix is yours or a synthetic one. Every library runs in processes of its own, with the
     same threads on the same cores. Its fastest setting for each accuracy is searched first, then
-    timed in turns and checked again.
+    timed in turns and checked again. Libraries whose times vary are timed more often.
     """
     from sigmascope import bench as room
 
@@ -157,6 +162,7 @@ def bench(
                 threads=threads,
                 timeout=timeout,
                 seed=seed,
+                repeats=_REPEATS,
                 tell=tell,
             )
             if growth:
@@ -251,6 +257,9 @@ def _telling(quiet: bool) -> Iterator[Callable[[str], None]]:
     On a terminal it updates one line, else it prints a line for each step.
     """
     errors = console(stderr=True)
+    note = busy_note(os.getloadavg()[0], os.cpu_count() or 1)
+    if note and not quiet:
+        errors.print(note, soft_wrap=True)
     if quiet:
         yield lambda text: None
     elif errors.is_terminal:

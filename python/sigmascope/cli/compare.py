@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -40,6 +40,7 @@ from .options import (
     SeedOption,
     ThreadsOption,
     TolOption,
+    VariantOption,
 )
 from .scan import (
     MeasuresOption,
@@ -84,6 +85,7 @@ def compare(
     out: OutOption = None,
     heads: HeadsOption = False,
     rules: RulesOption = None,
+    variant: VariantOption = None,
     resume: ResumeOption = None,
     workers: WorkersOption = None,
     reference: ReferenceOption = None,
@@ -109,13 +111,11 @@ def compare(
         device=device,
         num_threads=threads,
         memory_limit=memory,
-        reading=reading,
+        opening={"reading": reading, "heads": heads, "rules": rules, "variant": variant},
         include=include,
         exclude=exclude,
         vectors=vectors,
         out=out,
-        heads=heads,
-        rules=rules,
         resume=resume,
     )
 
@@ -128,11 +128,12 @@ def run_compare(
     workers: int | None,
     reference: Path | None = None,
     recipe: list[str] | None = None,
+    *,
+    opening: Mapping[str, Any],
     **options: Any,
 ) -> NoReturn:
     """Compare two checkpoints, print the result, and exit with its status."""
     saved = options["out"] or ()
-    opening = {name: options.pop(name) for name in ("reading", "heads", "rules")}
     with clean_errors():
         if reference is not None and as_json:
             raise ValueError("--reference prints text: use `sigmascope diagnose --json` for JSON")

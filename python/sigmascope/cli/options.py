@@ -133,6 +133,14 @@ RulesOption = Annotated[
         "docs/roles.md has the format.",
     ),
 ]
+VariantOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Variant of the weights, for a folder that has several: fp16 reads name.fp16."
+        "safetensors instead of name.safetensors.",
+    ),
+]
 AlphaOption = Annotated[
     float,
     typer.Option(

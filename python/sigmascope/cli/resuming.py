@@ -76,6 +76,8 @@ def _words(table: Scan | Comparison) -> Iterator[str]:
         yield from ("--device", options["device"] if "," not in options["device"] else "cuda:all")
     if options.get("heads"):
         yield "--heads"
+    if options.get("variant"):
+        yield from ("--variant", options["variant"])
     if options.get("rules"):
         yield from ("--rules", "RULES")  # a journal has the digest of the file, not its path
     if isinstance(table, Scan) and table.shard is not None:

@@ -8,7 +8,7 @@ import multiprocessing
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -144,6 +144,11 @@ def status_of(scan: Scan) -> int:
     return INCOMPLETE if scan.failed or scan.unreadable or scan.unconverged else DONE
 
 
+def status_of_interruption(stop: ScanInterrupted) -> int:
+    """Return the exit status after Ctrl-C, or after the signal SIGTERM."""
+    return TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
+
+
 def merge(
     parts: Annotated[
         list[Path],
@@ -182,16 +187,14 @@ def run_scan(
     as_json: bool,
     shard: str | None = None,
     workers: int | None = None,
-    heads: bool = False,
-    rules: Path | None = None,
-    reading: str | None = None,
+    opening: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> NoReturn:
     """Scan a checkpoint, print the result, and exit with its status."""
 
     def work(progress: Progress | None, pool: Executor | None) -> Scan:
         how = options | {"shard": shard_of(shard), "workers": workers}
-        source = as_scannable(locate(), reading, heads=heads, rules=rules)
+        source = as_scannable(locate(), **(opening or {}))
         return scan_checkpoint(source, progress=progress, executor=pool, **how)
 
     outputs = OutputOptions(options.get("resume"), options["out"] or ())
@@ -212,11 +215,11 @@ def run_table(
     with clean_errors():
         status = DONE
         try:
-            with _watching(quiet) as watcher, processes(workers) as pool:
+            with progress_on(quiet) as watcher, processes(workers) as pool:
                 table = work(both(watcher, _print_row) if as_json else watcher, pool)
         except ScanInterrupted as stop:
             table = stop.scan
-            status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
+            status = status_of_interruption(stop)
         except OutputError as error:
             complain(error)
             table, status = error.scan, BAD_INPUT
@@ -237,6 +240,6 @@ def _print_row(event: ScanEvent) -> None:
         sys.stdout.flush()
 
 
-def _watching(quiet: bool) -> AbstractContextManager[Progress | None]:
+def progress_on(quiet: bool) -> AbstractContextManager[Progress | None]:
     """Return the progress display on standard error; standard output has only results."""
     return nullcontext() if quiet else watching(console(stderr=True))

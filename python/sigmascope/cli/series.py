@@ -4,20 +4,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sigmascope import report
 from sigmascope._tables.journal import json_line
 from sigmascope.report.tables import console
+from sigmascope.scanning import ScanInterrupted
 from sigmascope.series import reference as gather
 from sigmascope.series import trajectory as follow
 from sigmascope.series.sources import MEASURES
 
 from .exits import DONE, clean_errors
-from .options import DeviceOption
+from .options import DeviceOption, QuietOption
+from .scan import progress_on, status_of_interruption
 
 ScansArgument = Annotated[
     list[Path],
@@ -57,10 +61,18 @@ def trajectory(
     device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Follow measures over the steps of a training run."""
-    with clean_errors():
-        table = follow(run, steps=step or None, measures=measure or MEASURES, device=device)
+    with clean_errors(), _interruptible():
+        with progress_on(quiet) as progress:
+            table = follow(
+                run,
+                steps=step or None,
+                measures=measure or MEASURES,
+                device=device,
+                progress=progress,
+            )
         if out is not None:
             table.save(out)
         if as_json:
@@ -92,11 +104,14 @@ def reference(
     device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Describe models of one family: the range of each measure by role and depth."""
-    with clean_errors():
-        family = gather(models, measures=measure or MEASURES, bands=bands, device=device)
-        table = family if place is None else family.place(place, device=device)
+    with clean_errors(), _interruptible():
+        with progress_on(quiet) as progress:
+            how: dict[str, Any] = {"device": device, "progress": progress}
+            family = gather(models, measures=measure or MEASURES, bands=bands, **how)
+            table = family if place is None else family.place(place, **how)
         if out is not None:
             table.save(out)
         if as_json:
@@ -105,3 +120,17 @@ def reference(
             report.show_series(console(), table)
         sys.stdout.flush()
     raise typer.Exit(DONE)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """After Ctrl-C say how the scans of checkpoints are kept, and exit with its status."""
+    try:
+        yield
+    except ScanInterrupted as stop:
+        print(
+            "sigmascope: interrupted, and no scan is kept. To keep them, scan each checkpoint by "
+            "`sigmascope scan PATH --resume FILE.jsonl`, and give the files in place of the paths.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(status_of_interruption(stop)) from None

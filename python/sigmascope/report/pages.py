@@ -21,7 +21,7 @@ from sigmascope._display.text import (
     with_error,
 )
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Scannable
+from sigmascope.adapters import Adapter, Scannable
 from sigmascope.checkpoint import TensorRecord
 from sigmascope.scanning import Scan
 
@@ -49,15 +49,18 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
     records = checkpoint.info()
     total = sum(record["nbytes"] for record in records if record["status"] != "tied")
     out.print(printable(str(checkpoint.path)), soft_wrap=True)
+    if isinstance(checkpoint, Adapter) and checkpoint.bases:
+        out.print(f"LoRA adapter of {printable(', '.join(checkpoint.bases))}", soft_wrap=True)
     out.print(
         f"{counted(len(checkpoint.files), 'file')}, {counted(len(records), 'tensor')}, "
         f"{counted(len(checkpoint), 'matrix', 'matrices')} to analyse, {size(total)}\n"
     )
     plain = Counter(r["status"] for r in records if not r["matrices"] and not _is_unreadable(r))
     if every:
-        _every_tensor(out, records)
+        _every_tensor(out, checkpoint, records)
     else:
-        _grouped_tensors(out, [r for r in records if r["matrices"] or _is_unreadable(r)])
+        shown = [r for r in records if r["matrices"] or _is_unreadable(r)]
+        _grouped_tensors(out, checkpoint, shown)
         if plain:
             out.print(f"Without a spectrum: {kinds(plain)}; --all lists every tensor.\n")
     listed(out, "Remarks:", list(checkpoint.notes))
@@ -69,27 +72,49 @@ def _is_unreadable(record: TensorRecord) -> bool:
     return record["status"] == "unreadable"
 
 
-def _every_tensor(out: Console, records: Sequence[TensorRecord]) -> None:
+def _every_tensor(out: Console, checkpoint: Scannable, records: Sequence[TensorRecord]) -> None:
     lines = [
-        [r["name"], r["status"], r["dtype"], dimensions(r["shape"]), size(r["nbytes"])]
+        [
+            *(r["name"], r["status"], r["dtype"], dimensions(r["shape"])),
+            *_terms(checkpoint, r["name"]),
+            size(r["nbytes"]),
+        ]
         for r in records
     ]
-    show_table(out, "", ["tensor", "kind", "dtype", "shape", "size"], lines, left=3)
+    headers = ["tensor", "kind", "dtype", "shape", *_terms_of(checkpoint), "size"]
+    show_table(out, "", headers, lines, left=3)
 
 
-def _grouped_tensors(out: Console, records: Sequence[TensorRecord]) -> None:
+def _terms_of(checkpoint: Scannable) -> tuple[str, ...]:
+    """Return the headers of what an adapter has for each change s B A; none for a checkpoint."""
+    return ("r", "alpha", "scale") if isinstance(checkpoint, Adapter) else ()
+
+
+def _terms(checkpoint: Scannable, name: str) -> tuple[str, ...]:
+    """Return rank, alpha and scale of a change as text; "-" for a tensor that is saved whole."""
+    if not isinstance(checkpoint, Adapter):
+        return ()
+    terms = checkpoint.terms_of(name)
+    return ("-", "-", "-") if terms is None else tuple(f"{value:.6g}" for value in terms)
+
+
+def _grouped_tensors(out: Console, checkpoint: Scannable, records: Sequence[TensorRecord]) -> None:
     several = len({record["tower"] for record in records}) > 1
     groups: dict[tuple[str, ...], list[TensorRecord]] = {}
     for record in records:
         role = f"{record['tower']} {record['role']}" if several else record["role"]
-        key = (role, record["status"], record["dtype"], dimensions(record["shape"]))
+        shape = dimensions(record["shape"])
+        key: tuple[str, ...] = (role, record["status"], record["dtype"], shape)
+        key += _terms(checkpoint, record["name"])
         groups.setdefault(key, []).append(record)
     lines = [
         [*key, f"{len(group):,}", size(sum(record["nbytes"] for record in group))]
         for key, group in groups.items()
     ]
     if lines:
-        show_table(out, "", ["role", "kind", "dtype", "shape", "tensors", "size"], lines, left=3)
+        terms = _terms_of(checkpoint)
+        headers = ["role", "kind", "dtype", "shape", *terms, "tensors", "size"]
+        show_table(out, "", headers, lines, left=3)
 
 
 def show_scan(out: Console, scan: Scan) -> None:
