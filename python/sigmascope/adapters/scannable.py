@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a scan takes: a checkpoint or an adapter, by its path or opened."""
+"""Sources of a scan: a checkpoint or an adapter, by its path or opened."""
 
 from __future__ import annotations
 
