@@ -75,7 +75,8 @@ def read_files(path: str | os.PathLike[str], variant: str | None = None) -> File
     path : path-like
         A file, an index file, a folder, or the folder of a model in the cache of the Hub.
     variant : str, optional
-        The variant to read, if a folder has several; see :mod:`sigmascope.checkpoint.formats.variants`.
+        The variant to read, if a folder has several;
+        see :mod:`sigmascope.checkpoint.formats.variants`.
 
     Raises
     ------
