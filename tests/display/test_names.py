@@ -27,6 +27,17 @@ def test_the_common_beginning_goes_first_and_is_told() -> None:
     assert found.legend() == 'All names begin with "model.language_model.".'
 
 
+def test_no_more_of_the_beginning_goes_than_has_to() -> None:
+    assert short_names(LAYERS, 49).texts[0] == "…language_model.layers.1.self_attn.q_proj.weight"
+    assert short_names(LAYERS, 35).texts[2] == "…layers.30.self_attn.q_proj.weight"
+
+
+def test_a_single_name_can_be_told_from_its_legend() -> None:
+    found = short_names(LAYERS[:1], 30)
+    assert found.texts == ("…1.self_attn.q_proj.weight",)
+    assert found.prefix + found.texts[0][1:] == LAYERS[0]
+
+
 def test_the_common_end_goes_next() -> None:
     found = short_names(LAYERS, 24)
     assert found.texts[0] == "…1.self_attn.q_proj…"

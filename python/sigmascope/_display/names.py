@@ -41,16 +41,17 @@ def short_names(names: Sequence[str], width: int) -> ShortNames:
     Examples
     --------
     >>> short_names(["model.layers.1.q", "model.layers.2.q"], 11).texts
-    ('…1.q', '…2.q')
+    ('…layers.1.q', '…layers.2.q')
     """
     texts = tuple(map(printable, names))
     if _widest(texts) <= width:
         return ShortNames(texts)
-    prefix = _common_beginning(texts)
-    without = tuple(CUT + text[len(prefix) :] if prefix else text for text in texts)
-    if _widest(without) <= width:
-        return ShortNames(without, prefix)
-    suffix = _common_beginning([text[::-1] for text in without])[::-1]
+    prefix, without = "", texts
+    for prefix in _beginnings(_common_beginning(texts)):
+        without = tuple(CUT + text[len(prefix) :] for text in texts)
+        if _widest(without) <= width:
+            return ShortNames(without, prefix)
+    suffix = _common_beginning([text[::-1] for text in without])[::-1] if len(texts) > 1 else ""
     without = tuple(text[: len(text) - len(suffix)] + CUT if suffix else text for text in without)
     return ShortNames(_cut(without, width), prefix, suffix)
 
@@ -65,13 +66,16 @@ def _widest(texts: Sequence[str]) -> int:
 
 
 def _common_beginning(texts: Sequence[str]) -> str:
-    """Return the parts up to a dot with which all texts begin; "" if the texts are equal."""
+    """Return the parts up to a dot with which all texts begin."""
     first, last = min(texts), max(texts)  # what these share is shared by all that lie between
-    if first == last:
-        return ""
     pairs = zip(first, last, strict=False)
     count = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(last)))
     return first[: first.rfind(".", 0, count) + 1]
+
+
+def _beginnings(text: str) -> list[str]:
+    """Return the beginnings of a text up to each of its dots, the shortest first."""
+    return [text[: place + 1] for place, letter in enumerate(text) if letter == "."]
 
 
 def _cut(texts: tuple[str, ...], width: int) -> tuple[str, ...]:
