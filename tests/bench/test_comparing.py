@@ -17,11 +17,13 @@ from sigmascope.bench import (
     BackendComparison,
     BenchmarkPlan,
     compare,
+    comparing,
     grow,
     select,
     synthetic,
 )
 from sigmascope.bench.comparing import candidates
+from sigmascope.bench.machine import busy_note
 from sigmascope.bench.plot import front, save_plot
 from sigmascope.bench.results import BackendResult, Rung, Timing, finite_record, slope
 from sigmascope.bench.table import cell, notes, show_comparison, show_growth
@@ -235,3 +237,27 @@ def test_all_backends_have_a_curve_of_their_own_look() -> None:
         (_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]) for i in range(len(BACKENDS))
     }
     assert len(looks) == len(BACKENDS)
+
+
+def test_times_that_vary_are_measured_again_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = iter([1.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+
+    def once(backend: object, entry: BackendResult, *_: object) -> None:
+        entry.timings[0].seconds.append(next(runs) if entry.name == "numpy" else 1.0)
+
+    monkeypatch.setattr(comparing, "time_once", once)
+    chosen = [b for b in BACKENDS if b.name in ("numpy", "ours")]
+    entries = [BackendResult(b.name, b.title, b.version, b.install) for b in chosen]
+    for entry in entries:
+        entry.timings.append(Timing([1e-2], {}))
+    plan = BenchmarkPlan(turns=2, repeats=3)
+    comparing._take_turns(chosen, entries, {}, plan, [0])
+    assert {e.name: len(e.timings[0].seconds) for e in entries} == {"numpy": 6, "ours": 2}
+    assert all(entry.timings[0].is_steady for entry in entries)
+    assert not Timing([1e-2], {}, [1.0, 2.0]).is_steady
+    assert Timing([1e-2], {}, [0.001, 0.002]).is_steady
+
+
+def test_a_busy_machine_is_told() -> None:
+    assert busy_note(0.1, 2) == ""
+    assert busy_note(3.0, 2).startswith("The machine was busy when the benchmark began (load 3 on")

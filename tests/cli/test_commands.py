@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.checkpoints import Stored, of_array, write_file
-from tests.support.command_line import invoke
+from tests.support.command_line import COMMAND, invoke
+from tests.support.slow_scans import slow_model, stopped
 
 import sigmascope as ss
 from sigmascope.cli.demo import DemoError
-
-COMMAND = [sys.executable, "-m", "sigmascope"]
 
 
 def normal(name: str, *shape: int) -> Stored:
@@ -42,9 +41,7 @@ def flawed(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Path:
-    """Takes far longer than any test waits, one matrix after the other."""
-    tensors = [normal("first", 8, 8), *(normal(f"w.{i}", 1600, 1500) for i in range(3))]
-    return write_file(tmp_path / "slow.safetensors", *tensors)
+    return slow_model(tmp_path)
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -80,6 +77,22 @@ def test_accuracy_is_that_of_the_library(good: Path) -> None:
         again = ss.scan(good, effort="exact", accuracy=accuracy).rows
         assert [row["top"] for row in rows[accuracy]] == [row["top"] for row in again]
     assert rows["fast"] != rows["reference"]
+
+
+def test_workers_report_bytes(good: Path) -> None:
+    found = run("scan", good, "--workers", 2)
+    assert found.returncode == 0
+    for line, done in zip(found.stderr.splitlines(), ("960 B", "1.92 kB", "2.88 kB"), strict=True):
+        assert f", {done} of 2.88 kB" in line
+
+
+@pytest.mark.parametrize("command", ["trajectory", "reference"])
+def test_series_of_checkpoints_report_progress(good: Path, command: str) -> None:
+    options = ["--step", "1"] if command == "trajectory" else []
+    status, out, err = invoke(command, good, *options)
+    assert status == 0
+    assert len(err.splitlines()) == 3
+    assert invoke(command, good, *options, "--quiet") == (0, out, "")
 
 
 def test_quiet_is_quiet(good: Path) -> None:
@@ -228,25 +241,6 @@ def test_a_reader_that_leaves_is_no_crash(good: Path) -> None:
 
 
 # -------------------------------------------------------------------------------- early ends
-
-
-def stopped(slow: Path, out: Path, number: int, *more: Path) -> subprocess.CompletedProcess[str]:
-    """Send a signal to a scan that has its first row and is busy with the next."""
-    journal = out / "x.jsonl"
-    options = [option for path in (journal, *more) for option in ("--out", str(path))]
-    command = [*COMMAND, "scan", str(slow), "--effort", "top", "-k", "300", "--tol", "1e-15"]
-    with subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
-                assert process.poll() is None
-                time.sleep(0.02)
-            process.send_signal(number)
-            stdout, stderr = process.communicate()
-        finally:
-            process.kill()
-    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -96,6 +96,28 @@ def test_outputs_and_patterns(folders: tuple[Path, Path], tmp_path: Path) -> Non
         assert [row["name"] for row in ss.Comparison.load(out).analysed] == NAMES[1:]
 
 
+def test_comparisons_have_the_options_of_scans(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    config = {"num_attention_heads": 4, "num_key_value_heads": 4, "hidden_size": 16}
+    name = "model.layers.0.self_attn.q_proj.weight"
+    base = {name: weights(16, 16, rng, spikes=2)}
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, more in zip(folders, (0.0, 0.05), strict=True):
+        written(folder, {name: base[name] + more * rng.standard_normal((16, 16))})
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    journal = tmp_path / "x.jsonl"
+    options = ["--heads", "--effort", "exact", "--accuracy", "fast", "--include", "…[head 3]"]
+    status, _, err = invoke(*folders, *options, "--resume", journal, "--quiet")
+    assert (status, err) == (0, "")
+    found = ss.Comparison.load(journal)
+    assert [row["name"] for row in found.analysed] == [f"{name}[head 3]"]
+    assert found.options["accuracy"] == "fast"
+    assert found.options["heads"] is True
+    status, _, err = invoke(*folders, *options[1:-2], "--resume", journal, "--quiet")
+    assert status == 2
+    assert "heads" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -108,7 +108,13 @@ def test_every_kind_of_answer_as_json_and_as_a_page(folder: Path, reference: Pat
         assert "script-src 'none'" in html
         assert "{{" not in html
         assert html.count("<svg") >= ("pair" not in kind)
-        assert invoke("diagnose", *asked)[0] == 0
+        printed = invoke("diagnose", *asked)[:2]
+        assert printed[0] == 0
+        saved_record = folder / f"{kind}.json"
+        saved_record.write_text(text, encoding="utf-8")
+        assert invoke("show", saved_record) == (*printed, "")
+        assert invoke("show", saved_record, "--out", page)[0] == 0
+        assert page.read_text(encoding="utf-8") == html
 
 
 def test_what_excludes_each_other_is_refused(folder: Path, reference: Path) -> None:

@@ -190,7 +190,10 @@ def test_commands_have_their_options(path: Path) -> None:
 
 @each_page
 def test_options_in_code_are_those_of_a_command(path: Path) -> None:
-    ours = set().union(*(options_of(command) for command in COMMANDS.values())) | {"--version"}
+    ours = set().union(*(options_of(command) for command in COMMANDS.values())) | {
+        "--version",
+        "--install-completion",
+    }
     for code in CODE.findall(text_of(path)):
         if re.match(r"--[a-z]", code):
             option = re.match(r"--[\w-]+", code)

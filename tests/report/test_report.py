@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from sigmascope._display.text import duration, ending, printable, short, size, w
 from sigmascope._running.progress import Kind, ScanEvent
 from sigmascope.report import summary
 from sigmascope.report.progress import LineProgress, LiveProgress, ProgressEstimate
-from sigmascope.report.tables import show_table
+from sigmascope.report.tables import UNLIMITED, by_reason, console, show_table
 
 EVIL = "[red]evil\x1b[31m[/red]"
 """A name that is markup, and that a terminal would obey."""
@@ -161,23 +163,51 @@ def test_info_groups_or_lists(tmp_path: Path) -> None:
     assert all(printable(record["name"]) in shown(full) for record in checkpoint.info())
 
 
-def test_many_problems_are_counted(tmp_path: Path) -> None:
+def test_problems_of_one_reason_are_one_line(tmp_path: Path) -> None:
     tensors = [Stored(f"codes.{i}", "F4", (4, 4)) for i in range(30)]
-    out = screen()
-    report.show_scan(out, ss.scan(opened(tmp_path, *tensors)))
-    assert "codes.19:" in shown(out)
-    assert "codes.20:" not in shown(out)
-    assert "and 10 more" in shown(out)
+    found = ss.scan(opened(tmp_path, *tensors))
+    brief, full = screen(), screen(UNLIMITED)
+    report.show_scan(brief, found)
+    report.show_scan(full, found)
+    line = "  codes.0, codes.1, codes.2 and 27 more: dtype F4 is not decoded"
+    assert line in shown(brief).splitlines()
+    assert f"  {', '.join(f'codes.{i}' for i in range(30))}: dtype F4 is not decoded" in shown(full)
 
 
-def test_columns_that_do_not_fit_are_dropped_from_the_end() -> None:
+def test_many_problems_are_counted() -> None:
+    brief, full = screen(), screen(UNLIMITED)
+    for out in (brief, full):
+        by_reason(out, "Failed:", [(f"codes.{i}", f"{i} NaN") for i in range(30)])
+    assert "codes.19:" in shown(brief)
+    assert "codes.20:" not in shown(brief)
+    assert "and 10 more" in shown(brief)
+    assert all(f"codes.{i}: {i} NaN" in shown(full) for i in range(30))
+
+
+def test_columns_that_do_not_fit_follow_below() -> None:
     out = screen(30)
     show_table(
         out, "", ["name", "first", "second", "third"], [["x" * 40, "1" * 5, "2" * 6, "3" * 9]]
     )
-    assert "second" in shown(out)
-    assert "third" not in shown(out)
+    tables = [block.split() for block in shown(out).strip().split("\n\n")]
+    assert [(block[1], block[-1]) for block in tables] == [
+        ("first", "1" * 5),
+        ("second", "2" * 6),
+        ("third", "3" * 9),
+    ]
     assert max(map(len, shown(out).splitlines())) <= 30
+
+
+def test_nothing_is_cut_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    lines = [["x" * 300, *("1" * 50 for _ in range(9))]]
+    out = console()
+    show_table(out, "", ["name", *map(str, range(9))], lines)
+    assert isinstance(sys.stdout, io.StringIO)
+    assert sys.stdout.getvalue().splitlines()[2].split() == lines[0]
+    monkeypatch.setenv("COLUMNS", "70")
+    assert console().width == 70
 
 
 # ---------------------------------------------------------------------------------- summaries

@@ -146,6 +146,26 @@ def bounds(low: float, high: float, digits: int = 3) -> tuple[str, str]:
     return _bound(low, digits, ROUND_FLOOR), _bound(high, digits, ROUND_CEILING)
 
 
+def range_of(low: float, high: float, value: float, error: float | None) -> tuple[str, str]:
+    """Write the ends of a range with the digits of a value in it, rounded outwards.
+
+    >>> range_of(38.2541, 39.1284, 38.7149, 0.0), range_of(2.1974, 6.1033, 3.4, 0.6)
+    (('38.25', '39.13'), ('2.1', '6.2'))
+    """
+    if error is None or not all(map(math.isfinite, (low, high, value, error))):
+        return bounds(low, high)
+    power, places, visible = digits_of(value, error)
+    whole = _is_integer(low, 0) and _is_integer(high, 0)
+    if whole or (_is_integer(value, power) and not visible) or _power(max(-low, high)) != power:
+        return bounds(low, high, max(places - power + _order(value) + 1, 1) if value else 3)
+    low, high = (float(f"{end:.12g}") for end in (low, high))
+    texts = (
+        _fixed(Decimal(repr(end)).scaleb(-power), places, rounding) + (f"e{power}" if power else "")
+        for end, rounding in ((low, ROUND_FLOOR), (high, ROUND_CEILING))
+    )
+    return next(texts), next(texts)
+
+
 def at_most(bound: float, digits: int = 1) -> str:
     """Write an upper bound with a few significant digits, rounded up."""
     return _bound(bound, digits, ROUND_CEILING)

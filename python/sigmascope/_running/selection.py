@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 Patterns = str | Sequence[str] | None
@@ -21,9 +22,11 @@ class Selection:
         self._include = include
         self._exclude = exclude
         self._unmatched = set(include)
+        self._names: dict[str, None] = {}  # in order, for suggestions
 
     def reason(self, names: set[str]) -> str | None:
         """Return why a tensor of these names is excluded; None if it is wanted."""
+        self._names |= dict.fromkeys(sorted(names))
         included = [pattern for pattern in self._include if _matches(names, pattern)]
         self._unmatched -= set(included)
         excluded = next((pattern for pattern in self._exclude if _matches(names, pattern)), None)
@@ -34,10 +37,30 @@ class Selection:
     def check(self, where: str) -> None:
         """Raise ValueError if a pattern to include has matched nothing."""
         if self._unmatched:
-            raise ValueError(
-                f"{where}: no tensor matches {', '.join(map(repr, sorted(self._unmatched)))}"
-            )
+            parts = [f"{pattern!r}{self._near(pattern)}" for pattern in sorted(self._unmatched)]
+            raise ValueError(f"{where}: no tensor matches {', '.join(parts)}")
+
+    def _near(self, pattern: str) -> str:
+        """Return what would have matched, for the message of a pattern that matched nothing."""
+        if "[head" in pattern and not any("[head " in name for name in self._names):
+            return " (attention heads are matrices of their own only with the option heads)"
+        wider = f"*{pattern.strip('*')}*"
+        found = [name for name in self._names if _matches({name}, wider)]
+        if found:
+            others = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+            return f" ({wider!r} would match {found[0]!r}{others})"
+        near = get_close_matches(pattern, self._names, n=2, cutoff=0.5)
+        return f" (similar: {', '.join(map(repr, near))})" if near else ""
 
 
 def _matches(names: set[str], pattern: str) -> bool:
-    return any(name == pattern or fnmatchcase(name, pattern) for name in names)
+    """Return True if a pattern matches a name.
+
+    A name may be given as tables show it: "…" stands for any characters, and the brackets of
+    "experts[3]" and "q_proj.weight[head 3]" for themselves.
+    """
+    shown = pattern.replace("…", "*")
+    literal = shown.replace("[", "[[]")
+    return any(
+        name == pattern or fnmatchcase(name, shown) or fnmatchcase(name, literal) for name in names
+    )

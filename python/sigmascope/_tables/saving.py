@@ -105,6 +105,11 @@ def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     return _read_csv(path, schema) if suffix == ".csv" else _read_parquet(path, schema)
 
 
+def read_text(path: Path) -> str:
+    """Read a table in a text format; bytes that are not UTF-8 become surrogates."""
+    return read_regular(path, MAX_TABLE_BYTES).decode("utf-8", _BYTES)
+
+
 def _write_csv(path: Path, rows: Iterable[Row], schema: Schema) -> None:
     with open(path, "w", encoding="utf-8", errors=_BYTES, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -3,16 +3,9 @@
 
 from __future__ import annotations
 
-from .adapter import (
-    Adapter,
-    AdapterOrigin,
-    Scannable,
-    is_adapter,
-    open_adapter,
-    reopened,
-)
+from .adapter import Adapter, AdapterOrigin, Terms, is_adapter, open_adapter
 from .pairing import Change, Changes, changes, delta_of
-from .scannable import as_scannable
+from .scannable import Scannable, as_scannable, reopened
 
 __all__ = [
     "Adapter",
@@ -20,6 +13,7 @@ __all__ = [
     "Change",
     "Changes",
     "Scannable",
+    "Terms",
     "as_scannable",
     "changes",
     "delta_of",

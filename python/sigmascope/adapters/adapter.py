@@ -13,9 +13,8 @@ from sigmascope._host.files import check_reading
 from sigmascope._host.keywords import public
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint import Checkpoint, Role, TensorRecord, open_checkpoint
-from sigmascope.checkpoint import reopened as reopened_checkpoint
-from sigmascope.checkpoint.assembly import Origin
 from sigmascope.checkpoint.elements import Elements
+from sigmascope.checkpoint.formats.hub import snapshot_of
 from sigmascope.checkpoint.naming.roles import roles_of
 from sigmascope.checkpoint.naming.rules import rules_for
 from sigmascope.checkpoint.naming.table import Source, Table, read_table
@@ -34,6 +33,14 @@ class AdapterOrigin(NamedTuple):
     path: str
     rules: Table | None
     reading: str
+
+
+class Terms(NamedTuple):
+    """Rank r, alpha and scale s of a change s B A; s is alpha / r, or alpha / sqrt(r)."""
+
+    rank: int
+    alpha: float
+    scale: float
 
 
 class Adapter(Mapping[str, LowRank]):
@@ -61,7 +68,7 @@ class Adapter(Mapping[str, LowRank]):
 
     def __init__(self, path: Path, origin: AdapterOrigin) -> None:
         self.path, self.origin, self.reading = path, origin, origin.reading
-        root = Path(origin.path)
+        root = snapshot_of(Path(origin.path))
         folders = _folders(root)
         self._modules: dict[str, Module] = {}
         self._weights: dict[str, Checkpoint] = {}
@@ -127,7 +134,7 @@ class Adapter(Mapping[str, LowRank]):
         return f"<Adapter {str(self.path)!r}: {len(self)} changes in {len(self.files)} files>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return reopened, (self.origin,)
+        return Adapter, (Path(self.origin.path), self.origin)
 
     @property
     def choices(self) -> dict[str, object]:
@@ -152,6 +159,13 @@ class Adapter(Mapping[str, LowRank]):
     def shape_of(self, name: str) -> tuple[int, ...]:
         """Return the shape of a change, from the headers alone."""
         return self._modules[name].shape
+
+    def terms_of(self, name: str) -> Terms | None:
+        """Return rank, alpha and scale of a change; None if it is no product."""
+        module = self._modules[name]
+        if module.status != "product":
+            return None
+        return Terms(module.rank, module.alpha, module.scale)
 
     def info(self) -> list[TensorRecord]:
         """Return one record for every weight that is changed or replaced, in file order.
@@ -184,15 +198,12 @@ class Adapter(Mapping[str, LowRank]):
         )
 
 
-Scannable = Checkpoint | Adapter
-"""Types that a scan takes."""
-
-
 def is_adapter(path: object) -> bool:
     """Return whether a path is a folder with an adapter, or with folders of adapters."""
     if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
         return False
-    return os.path.exists(Path(path) / NAME) or bool(_below(Path(path)))
+    folder = snapshot_of(Path(path))
+    return os.path.exists(folder / NAME) or bool(_below(folder))
 
 
 def _below(path: Path) -> list[Path]:
@@ -251,10 +262,3 @@ def open_adapter(
     """
     table = None if rules is None else read_table(rules)
     return Adapter(Path(path), AdapterOrigin(os.path.abspath(path), table, check_reading(reading)))
-
-
-def reopened(origin: Origin | AdapterOrigin) -> Scannable:
-    """Open a checkpoint or an adapter again with the same options, possibly in another process."""
-    if isinstance(origin, AdapterOrigin):
-        return Adapter(Path(origin.path), origin)
-    return reopened_checkpoint(origin)

@@ -34,8 +34,8 @@ class Module:
         "product", "whole" or "unreadable"; the latter two have a `reason`.
     A, B : str
         Names of the factors.
-    scale, rank : float, int
-        The product is scale B A.
+    scale, rank, alpha : float, int, float
+        The product is scale B A; the scale is alpha / rank, or alpha / sqrt(rank) with rsLoRA.
     transposed : bool
         True if the weight is the transpose of the product.
     dtype, shape, nbytes, file, offset
@@ -59,6 +59,7 @@ class Module:
     A: str = ""
     B: str = ""
     scale: float = 0.0
+    alpha: float = 0.0
     rank: int = 0
     transposed: bool = False
     note: str | None = None
@@ -178,6 +179,7 @@ def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
         A=A["name"],
         B=B["name"],
         scale=settings.scale_of(pair.module, r),
+        alpha=settings.alpha_of(pair.module),
         rank=r,
         transposed=transposed,
         note=note,

@@ -66,8 +66,11 @@ class Settings:
 
     def scale_of(self, module: str, rank: int) -> float:
         """Return the scale of the product of a module with this rank."""
-        alpha = _matched(self.alphas, module, self.alpha)
-        return alpha / (rank**0.5 if self.rslora else rank)
+        return self.alpha_of(module) / (rank**0.5 if self.rslora else rank)
+
+    def alpha_of(self, module: str) -> float:
+        """Return alpha of a module."""
+        return _matched(self.alphas, module, self.alpha)
 
     def check_work(self, modules: Iterable[str]) -> None:
         """Raise CheckpointError if matching all patterns may take more steps than the limit."""

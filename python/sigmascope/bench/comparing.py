@@ -40,6 +40,8 @@ class BenchmarkPlan:
         Seconds after which a process is ended.
     seed : int
         Seed of synthetic matrices.
+    repeats : int
+        Most rounds of further turns for backends whose times vary (:attr:`Timing.is_steady`).
     tell : callable (text)
         Function that is called with a description of the next step.
     """
@@ -50,6 +52,7 @@ class BenchmarkPlan:
     threads: int | None = None
     timeout: float = 120.0
     seed: int = 0
+    repeats: int = 0
     tell: Tell = field(default=lambda text: None)
 
     def __post_init__(self) -> None:
@@ -218,6 +221,12 @@ def _take_turns(
     for turn in range(plan.turns):
         for backend, entry in pairs if turn % 2 == 0 else pairs[::-1]:
             plan.tell(f"turn {turn + 1} of {plan.turns}: {entry.title}")
+            time_once(backend, entry, {**job, "seed": turn}, plan, cores)
+    for turn in range(plan.turns, plan.turns * (1 + plan.repeats)):
+        if turn % plan.turns == 0:
+            unsteady = [(b, e) for b, e in pairs if not all(t.is_steady for t in e.timings)]
+        for backend, entry in unsteady:
+            plan.tell(f"another turn, since the times vary: {entry.title}")
             time_once(backend, entry, {**job, "seed": turn}, plan, cores)
 
 

@@ -77,6 +77,16 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
+def busy_note(load: float, cores: int) -> str:
+    """Return a warning if other programs take a quarter of the cores or more; else ""."""
+    if load < 0.25 * cores:
+        return ""
+    return (
+        f"The machine was busy when the benchmark began (load {load:.3g} on "
+        f"{cores} core{'s' if cores > 1 else ''}): times may be too long and vary."
+    )
+
+
 def describe(threads: int, distributions: Iterable[str] = ()) -> dict[str, Any]:
     """Return what is needed to repeat a timing: processor, threads, versions; no host name."""
     config = show_config()

@@ -92,6 +92,14 @@ class Timing:
         return float(low), float(high)
 
     @property
+    def is_steady(self) -> bool:
+        """True if the quartiles differ by at most a quarter of the median, or 20 ms."""
+        if not self.seconds:
+            return True
+        low, high = self.quartiles
+        return high - low <= max(0.25 * self.median, 0.02)
+
+    @property
     def peak(self) -> int | None:
         """Largest peak of the added memory, in bytes."""
         return max(self.peaks, default=None)

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from sigmascope.report.tables import show_table
 
+from .machine import busy_note
 from .results import BackendComparison, BackendResult, Growth, Timing
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def show_result(out: Console, result: BackendComparison | Growth) -> None:
+    """Print the result of a benchmark."""
+    if isinstance(result, Growth):
+        show_growth(out, result)
+    else:
+        show_comparison(out, result)
 
 
 def show_comparison(out: Console, comparison: BackendComparison) -> None:
@@ -89,6 +98,12 @@ def notes(comparison: BackendComparison) -> list[str]:
         if failed and not entry.timings:
             texts.append(f"{entry.title}: {failed[-1].message}")
         for timing in entry.timings:
+            if not timing.is_steady:
+                low, high = timing.quartiles
+                texts.append(
+                    f"{entry.title}, {_setting(timing)}: times vary, quartiles {low:.3g} and "
+                    f"{high:.3g} s of {len(timing.seconds)} runs"
+                )
             texts += [f"{entry.title}, {_setting(timing)}: {text}" for text in timing.messages]
             if timing.errors and timing.error > min(timing.accuracies):
                 other = comparison.checked_on_another_matrix
@@ -100,13 +115,15 @@ def notes(comparison: BackendComparison) -> list[str]:
     return texts
 
 
-def _heading(out: Console, what: str, k: int, machine: dict[str, object], turns: int) -> None:
+def _heading(out: Console, what: str, k: int, machine: dict[str, Any], turns: int) -> None:
     out.print(f"{what}, k = {k}", style="bold")
     out.print(
         f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, load "
         f"{machine['load_average']}; medians of {turns} turns, quartiles in brackets\n",
         soft_wrap=True,
     )
+    if note := busy_note(machine["load_average"], machine["cores"]):
+        out.print(f"{note}\n", soft_wrap=True)
 
 
 def _show_device(

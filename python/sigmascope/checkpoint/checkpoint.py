@@ -212,6 +212,7 @@ def open_checkpoint(
     heads: bool = False,
     rules: Source | None = None,
     reading: str = "buffered",
+    variant: str | None = None,
 ) -> Checkpoint:
     """Open a checkpoint; reads and validates headers, never tensor data.
 
@@ -222,6 +223,7 @@ def open_checkpoint(
         is parsed, never run), a `.npy` file, an index of shards, or a folder with any of these:
         safetensors if there are any, else PyTorch's, else `.npy` files. Without an index a folder
         is read as its `model.safetensors` or `pytorch_model.bin`, or else as all files of its kind.
+        The folder of a model in the cache of the Hub stands for the revision that refs/main names.
 
         A sequence gives the ranks of tensor parallelism in their order, each a path that holds a
         piece of every matrix; files `consolidated.00.pth` and so on in a folder are recognised as
@@ -243,6 +245,9 @@ def open_checkpoint(
     reading : str
         File mode: "buffered", "uncached" (no data stay in the page cache) or "mapped"; see
         :mod:`sigmascope._host.files`. No result depends on it.
+    variant : str, optional
+        Variant of the weights in a folder that has several: "fp16" for `name.fp16.safetensors` next
+        to `name.safetensors`. Default: the files without a variant.
 
     Returns
     -------
@@ -275,13 +280,14 @@ def open_checkpoint(
         heads,
         table,
         check_reading(reading),
+        variant,
     )
-    files = read_files(paths[0]) if alone else read_ranks(paths)
+    files = read_files(paths[0], variant) if alone else read_ranks(paths)
     return Checkpoint(Path(paths[0]), files, origin)
 
 
 def reopened(origin: Origin) -> Checkpoint:
     """Open a checkpoint again with the same paths and options, possibly in another process."""
     paths = origin.paths
-    files = read_ranks(paths) if len(paths) > 1 else read_files(paths[0])
+    files = read_ranks(paths) if len(paths) > 1 else read_files(paths[0], origin.variant)
     return Checkpoint(Path(paths[0]), files, origin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ from .compare import compare
 from .demo import fetch
 from .diagnose import calibrate, diagnose
 from .exits import DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors
+from .manual import manual_page
 from .options import (
     Accuracy,
     AccuracyOption,
@@ -43,6 +45,7 @@ from .options import (
     SeedOption,
     ThreadsOption,
     TolOption,
+    VariantOption,
 )
 from .plan import PlanOption, show_plan
 from .scan import (
@@ -56,11 +59,11 @@ from .scan import (
     run_scan,
 )
 from .series import reference, trajectory
+from .show import show
 
 app = typer.Typer(
     name="sigmascope",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -79,25 +82,31 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option(
+            "-V", "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
 
 
-@app.command()
 def info(
     path: CheckpointArgument,
-    every: Annotated[bool, typer.Option("--all", help="List every tensor, not grouped.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="List every tensor on a line of its own.")
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON line per tensor on standard output.")
+        bool,
+        typer.Option("--json", help="Print the tensors as JSON, one per line, instead of a table."),
     ] = False,
     heads: HeadsOption = False,
     rules: RulesOption = None,
+    variant: VariantOption = None,
 ) -> None:
-    """Show what a checkpoint holds, and what cannot be read."""
+    """List what a checkpoint holds, and what cannot be read."""
     with clean_errors():
-        checkpoint = as_scannable(path, heads=heads, rules=rules)
+        checkpoint = as_scannable(path, heads=heads, rules=rules, variant=variant)
         if as_json:
             for record in checkpoint.info():
                 sys.stdout.write(json_line(dict(record)))
@@ -107,7 +116,6 @@ def info(
     raise typer.Exit(INCOMPLETE if checkpoint.unreadable else DONE)
 
 
-@app.command()
 def scan(
     path: CheckpointArgument,
     effort: EffortOption = Effort.DENSITY,
@@ -126,6 +134,7 @@ def scan(
     out: OutOption = None,
     heads: HeadsOption = False,
     rules: RulesOption = None,
+    variant: VariantOption = None,
     resume: ResumeOption = None,
     shard: ShardOption = None,
     workers: WorkersOption = None,
@@ -144,11 +153,9 @@ def scan(
         "device": device,
         "num_threads": threads,
         "memory_limit": memory,
-        "reading": reading,
         "include": include,
         "exclude": exclude,
-        "heads": heads,
-        "rules": rules,
+        "opening": {"reading": reading, "heads": heads, "rules": rules, "variant": variant},
         "vectors": vectors,
         "out": out,
         "resume": resume,
@@ -160,7 +167,6 @@ def scan(
     run_scan(lambda: path, quiet, as_json, **how)
 
 
-@app.command()
 def demo(
     effort: EffortOption = Effort.EXACT,
     k: RankOption = 64,
@@ -175,7 +181,7 @@ def demo(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Scan a small real model, fetched once (91 MB)."""
+    """Scan a small real model, which is downloaded once (91 MB)."""
     run_scan(
         lambda: _demo_model(quiet),
         quiet,
@@ -193,22 +199,27 @@ def demo(
     )
 
 
-app.command()(compare)
-app.command()(merge)
-app.command()(trajectory)
-app.command()(reference)
-app.command()(calibrate)
-app.command()(diagnose)
-app.command()(bench)
-
-
-@app.command()
 def config() -> None:
-    """Show version, instruction set, BLAS and devices."""
+    """Print version, instruction set, BLAS and devices."""
     out = console()
     for name, value in show_config().items():
         shown = ", ".join(value) if isinstance(value, list) else value
         out.print(f"{name:<12} {shown}", soft_wrap=True)
+
+
+def manual() -> None:
+    """Print the manual page: sigmascope manual | man -l -"""
+    sys.stdout.write(manual_page(typer.main.get_command(app)))
+
+
+def _add(*commands: Callable[..., None]) -> None:
+    """Add commands, whose first lines stand uncut in the list of commands."""
+    for command in commands:
+        app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
+
+
+_add(info, scan, compare, show, merge, trajectory, reference, calibrate, diagnose)
+_add(bench, demo, config, manual)
 
 
 def _demo_model(quiet: bool) -> Path:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,9 +15,13 @@ from typing import Annotated, Any
 
 import typer
 
+from sigmascope.bench.machine import busy_note
 from sigmascope.report.tables import console
 
 from .exits import DONE, INCOMPLETE, clean_errors
+
+_REPEATS = 2
+"""Most rounds of further turns for libraries whose times vary."""
 
 _SHAPE, _SPECTRUM, _DTYPE = "2048x2048", "llm", "float32"
 
@@ -52,16 +57,26 @@ SpectrumOption = Annotated[
     ),
 ]
 RankOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, metavar="N", help="Number of triplets: U, values and V.")
+    int,
+    typer.Option(
+        "-k", "--k", min=1, metavar="N", help="Number of singular values, with their vectors."
+    ),
 ]
 AccuracyOption = Annotated[
     str,
     typer.Option(
-        "--accuracy", "--tol", metavar="X,...", help="Worst relative errors of the k values."
+        "--accuracy",
+        "--tol",
+        metavar="X,...",
+        help="Largest relative errors of the k values, separated by commas; for each of them times "
+        "are compared.",
     ),
 ]
 BackendsOption = Annotated[
-    str, typer.Option(metavar="NAME,...", help="Backends or libraries; --list names them.")
+    str,
+    typer.Option(
+        metavar="NAME,...", help="Libraries to compare, separated by commas; --list names them."
+    ),
 ]
 TurnsOption = Annotated[
     int, typer.Option(min=1, metavar="N", help="Number of timed processes of each backend.")
@@ -97,7 +112,10 @@ GrowthOption = Annotated[
     ),
 ]
 ListOption = Annotated[
-    bool, typer.Option("--list", help="Name the backends, and what installs those that are missing")
+    bool,
+    typer.Option(
+        "--list", help="Name the libraries, and the command that installs each missing one."
+    ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
@@ -121,10 +139,11 @@ def bench(
     names: ListOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare the SVD backends that are installed, on your matrix or a synthetic one.
+    """Compare the SVD libraries that are installed, in time and accuracy.
 
-    Every backend runs in processes of its own, with the same threads on the same cores. Its fastest
-    setting for each accuracy is searched first, then timed in turns and checked again.
+    The matrix is yours or a synthetic one. Every library runs in processes of its own, with the
+    same threads on the same cores. Its fastest setting for each accuracy is searched first, then
+    timed in turns and checked again. Libraries whose times vary are timed more often.
     """
     from sigmascope import bench as room
 
@@ -143,6 +162,7 @@ def bench(
                 threads=threads,
                 timeout=timeout,
                 seed=seed,
+                repeats=_REPEATS,
                 tell=tell,
             )
             if growth:
@@ -205,7 +225,7 @@ def _numbers(text: str) -> list[float]:
 
 def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> bool:
     """Save and print a result; return True if no process crashed or ran out of time."""
-    from sigmascope.bench.table import show_comparison, show_growth
+    from sigmascope.bench.table import show_result
 
     if out is not None:
         out.write_text(json.dumps(result.record(), indent=1) + "\n", encoding="utf-8")
@@ -213,11 +233,10 @@ def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> boo
         from sigmascope.bench.plot import save_plot
 
         save_plot(result, plot)
+    show_result(console(), result)
     if growth:
-        show_growth(console(), result)
         complete = all(p.timing.seconds for line in result.lines for p in line.points)
     else:
-        show_comparison(console(), result)
         complete = all(entry.status == "done" or entry.absent for entry in result.entries)
     sys.stdout.flush()
     return complete
@@ -238,6 +257,9 @@ def _telling(quiet: bool) -> Iterator[Callable[[str], None]]:
     On a terminal it updates one line, else it prints a line for each step.
     """
     errors = console(stderr=True)
+    note = busy_note(os.getloadavg()[0], os.cpu_count() or 1)
+    if note and not quiet:
+        errors.print(note, soft_wrap=True)
     if quiet:
         yield lambda text: None
     elif errors.is_terminal:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from sigmascope import report
+from sigmascope.adapters import as_scannable
 from sigmascope.comparing import Comparison
 from sigmascope.comparing import compare as compare_checkpoints
 from sigmascope.diagnosing import Calibration, diagnose
@@ -20,11 +21,13 @@ from sigmascope.scanning import Progress
 from .diagnose import RecipeOption, ReferenceOption, recipe_of
 from .exits import DONE, INCOMPLETE, clean_errors
 from .options import (
-    CheckpointArgument,
+    Accuracy,
+    AccuracyOption,
     DeviceOption,
     Effort,
     EffortOption,
     ExcludeOption,
+    HeadsOption,
     IncludeOption,
     JsonOption,
     MemoryOption,
@@ -33,26 +36,43 @@ from .options import (
     RankOption,
     Reading,
     ReadingOption,
+    RulesOption,
     SeedOption,
     ThreadsOption,
     TolOption,
+    VariantOption,
 )
-from .scan import MeasuresOption, ResumeOption, VectorsOption, WorkersOption, run_table
+from .scan import (
+    MeasuresOption,
+    OutputOptions,
+    ResumeOption,
+    VectorsOption,
+    WorkersOption,
+    run_table,
+)
 
 
 def compare(
-    before: CheckpointArgument,
+    before: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BEFORE",
+            help="A checkpoint, as for `sigmascope scan`.",
+            show_default=False,
+        ),
+    ],
     after: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH",
-            help="A later version of it, or a LoRA adapter of it.",
+            metavar="AFTER",
+            help="A later version of the first one, or a LoRA adapter of it.",
             show_default=False,
         ),
     ],
     effort: EffortOption = Effort.DENSITY,
     k: RankOption = 64,
     tol: TolOption = 1e-3,
+    accuracy: AccuracyOption = Accuracy.REFERENCE,
     measures: MeasuresOption = None,
     device: DeviceOption = "cpu",
     memory: MemoryOption = None,
@@ -63,6 +83,9 @@ def compare(
     exclude: ExcludeOption = None,
     vectors: VectorsOption = None,
     out: OutOption = None,
+    heads: HeadsOption = False,
+    rules: RulesOption = None,
+    variant: VariantOption = None,
     resume: ResumeOption = None,
     workers: WorkersOption = None,
     reference: ReferenceOption = None,
@@ -70,7 +93,7 @@ def compare(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare every matrix of two checkpoints: what changed, how much, in which directions."""
+    """Measure the change of every matrix between two checkpoints."""
     run_compare(
         before,
         after,
@@ -82,12 +105,13 @@ def compare(
         effort=effort,
         k=k,
         tol=tol,
+        accuracy=accuracy,
         measures=measures,
         seed=seed,
         device=device,
         num_threads=threads,
         memory_limit=memory,
-        reading=reading,
+        opening={"reading": reading, "heads": heads, "rules": rules, "variant": variant},
         include=include,
         exclude=exclude,
         vectors=vectors,
@@ -104,6 +128,8 @@ def run_compare(
     workers: int | None,
     reference: Path | None = None,
     recipe: list[str] | None = None,
+    *,
+    opening: Mapping[str, Any],
     **options: Any,
 ) -> NoReturn:
     """Compare two checkpoints, print the result, and exit with its status."""
@@ -115,8 +141,9 @@ def run_compare(
         calibration = None if reference is None else Calibration.load(reference)
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
+        first, second = (as_scannable(path, **opening) for path in (before, after))
         return compare_checkpoints(
-            before, after, progress=progress, executor=pool, workers=workers, **options
+            first, second, progress=progress, executor=pool, workers=workers, **options
         )
 
     def show(out: Console, comparison: Comparison) -> None:
@@ -124,7 +151,8 @@ def run_compare(
         if calibration is not None:
             _diagnosed(out, comparison, calibration, declared, saved)
 
-    run_table(work, show, status_of, quiet, as_json, workers, saved)
+    outputs = OutputOptions(options["resume"], saved)
+    run_table(work, show, status_of, quiet, as_json, workers, outputs)
 
 
 def _diagnosed(
@@ -140,7 +168,7 @@ def _diagnosed(
     except ValueError as error:  # nothing changed, or the effort gives no effective rank
         out.print(f"No diagnosis: {error}")
         return
-    report.show_diagnosis(out, found)
+    report.show_diagnosis(out, found.to_dict())
     for path in saved:
         if path.suffix == ".html":
             found.save(path, comparison=comparison)

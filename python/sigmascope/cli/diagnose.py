@@ -6,13 +6,11 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from sigmascope import report
 from sigmascope._host.files import read_regular
@@ -28,8 +26,7 @@ from sigmascope.diagnosing import diagnose as tell
 from sigmascope.report.tables import console
 
 from .exits import DONE, clean_errors
-
-Result = TypeVar("Result", Diagnosis, PairedDiagnosis, RunDiagnosis)
+from .options import AlphaOption
 
 FAILED_ON = 3
 """Exit status of a verdict that --fail-on names."""
@@ -46,17 +43,20 @@ PairsArgument = Annotated[
 ReferenceOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="A calibration, of runs of known data, for a diagnosis of the data."
+        metavar="FILE",
+        help="A calibration that `sigmascope calibrate` made from runs of known data; with it the "
+        "result says how narrow or broad the data was.",
     ),
 ]
 RecipeOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="Declare a part of the model's recipe; repeatable."),
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Part of the recipe by which the model was trained, like lr=1e-5; it is compared with "
+        "that of the calibration. Repeatable.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-AlphaOption = Annotated[
-    float, typer.Option(min=0.0, max=0.5, metavar="P", help="Level of the verdict.")
-]
 
 
 class FailOn(StrEnum):
@@ -83,7 +83,7 @@ def calibrate(
     alpha: AlphaOption = 0.05,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a calibration to runs of known data, and print how often its verdicts are wrong."""
+    """Fit a calibration to runs of known data, and print its rate of errors."""
     with clean_errors():
         calibration = read_runs(runs)
         calibration.save(out)
@@ -110,14 +110,15 @@ def diagnose(
     ] = None,
     alpha: AlphaOption = 0.05,
     fail_on: Annotated[
-        FailOn | None, typer.Option(help="Exit with status 3 if this is the verdict.")
+        FailOn | None,
+        typer.Option(help="End with exit status 3 if this is the verdict, for use in scripts."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the result as .html or .json.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how narrow the data of a model was, as far as its update tells."""
+    """Tell from a comparison how narrow the training data was."""
     with clean_errors():
         declared = recipe_of(recipe)
         alone = {
@@ -134,22 +135,22 @@ def diagnose(
         calibration = None if reference is None else Calibration.load(reference)
         if len(comparisons) > 1:
             run = diagnose_increments(comparisons, alpha=alpha)
-            _tell(run, report.show_run_diagnosis, out, as_json)
+            _tell(run, out, as_json)
         elif against is not None:
             if group is not None or fail_on is not None:
                 option = "--group" if group is not None else "--fail-on"
                 raise ValueError(f"{option} and --against exclude each other")
             pair = tell(comparisons[0], calibration, against=against, recipe=declared, alpha=alpha)
-            _tell(pair, report.show_paired_diagnosis, out, as_json)
+            _tell(pair, out, as_json)
         else:
             found = tell(comparisons[0], calibration, recipe=declared, group=group, alpha=alpha)
-            _tell(found, report.show_diagnosis, out, as_json)
+            _tell(found, out, as_json)
             status = status_of(found, fail_on)
     raise typer.Exit(status)
 
 
 def _tell(
-    found: Result, show: Callable[[Console, Result], None], out: Path | None, as_json: bool
+    found: Diagnosis | PairedDiagnosis | RunDiagnosis, out: Path | None, as_json: bool
 ) -> None:
     """Save a result, if wanted, and print it."""
     if out is not None:
@@ -157,7 +158,7 @@ def _tell(
     if as_json:
         _print_json(found.to_dict())
     else:
-        show(console(), found)
+        report.show_diagnosis(console(), found.to_dict())
     sys.stdout.flush()
 
 

@@ -36,18 +36,30 @@ class Reading(StrEnum):
 EffortOption = Annotated[
     Effort,
     typer.Option(
-        help="top: the k largest values; density: also the spectral density; exact: every value."
+        help="How much is computed of each matrix. top: its k largest singular values. density: "
+        "also the distribution of all its singular values, estimated; ranks and the noise edge "
+        "follow from it, each with its error. exact: every singular value, the slowest."
     ),
 ]
 RankOption = Annotated[
-    int, typer.Option("-k", "--k", min=1, metavar="N", help="Number of largest values.")
+    int,
+    typer.Option(
+        "-k", "--k", min=1, metavar="N", help="Number of the largest singular values to compute."
+    ),
 ]
 TolOption = Annotated[
-    float, typer.Option(metavar="X", help="Error of the k values, in units of the largest one.")
+    float,
+    typer.Option(
+        metavar="X",
+        help="Largest error of the k values, as a fraction of the largest one; 0.001 is 0.1 %.",
+    ),
 ]
 AccuracyOption = Annotated[
     Accuracy,
-    typer.Option(help="At effort exact: sums in float64, or faster with wider error bounds."),
+    typer.Option(
+        help="Arithmetic of --effort exact. reference: sums in float64. fast: less time, wider "
+        "error bounds."
+    ),
 ]
 SeedOption = Annotated[
     int, typer.Option(min=0, metavar="N", help="Random seed; the same seed gives the same numbers.")
@@ -55,13 +67,15 @@ SeedOption = Annotated[
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Number of threads. Default: all cores. Changes no result."
+        min=1, metavar="N", help="Number of threads. Default: all cores. No number depends on it."
     ),
 ]
 MemoryOption = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE", help='Memory limit, like "2GiB". Default: half of the available memory.'
+        metavar="SIZE",
+        help='Largest amount of memory to use, like "2GiB" or "500MB". Default: half of what is '
+        "available.",
     ),
 ]
 DeviceOption = Annotated[
@@ -74,41 +88,74 @@ DeviceOption = Annotated[
 ]
 ReadingOption = Annotated[
     Reading,
-    typer.Option(help="Read through the page cache, past it, or mapped. Changes no result."),
+    typer.Option(
+        help="Way of reading files; no number depends on it. buffered: through the system's cache "
+        "of files. uncached: past that cache, so that other programs keep theirs. mapped: as "
+        "memory maps."
+    ),
 ]
 IncludeOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="PATTERN", help='Analyse only tensors that match, like "*.mlp.*"; may be repeated.'
+        metavar="PATTERN",
+        help='Analyse only the tensors whose names match: "*" stands for any characters, as in '
+        '"*.mlp.*", and "…" too, so that names can be given as tables show them. Repeatable.',
     ),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="PATTERN", help="Leave out tensors that match; may be repeated."),
+    typer.Option(metavar="PATTERN", help="Leave out the tensors whose names match. Repeatable."),
 ]
 OutOption = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Save as .jsonl (grows row by row), .csv, .parquet or .html (to read); repeatable.",
+        help="Save the rows. The suffix is the format: .jsonl (row by row while the command runs; "
+        "--resume continues it), .csv, .parquet, or .html (a page to read). Repeatable.",
     ),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
+    bool, typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables.")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress while it runs.")]
 HeadsOption = Annotated[
-    bool, typer.Option("--heads", help="Cut q, k, v and o into attention heads, a row each.")
+    bool,
+    typer.Option(
+        "--heads",
+        help="Analyse each attention head of the q, k, v and o matrices as a matrix of its own.",
+    ),
 ]
 RulesOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Own rules for roles, .toml or .json; see docs/roles.md."),
+    typer.Option(
+        metavar="FILE",
+        help="Your rules that tell roles (q, up, …) from names of tensors, as .toml or .json; "
+        "docs/roles.md has the format.",
+    ),
+]
+VariantOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Variant of the weights, for a folder that has several: fp16 reads name.fp16."
+        "safetensors instead of name.safetensors.",
+    ),
+]
+AlphaOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=0.5,
+        metavar="P",
+        help="Significance level: the smaller, the more certain a verdict has to be.",
+    ),
 ]
 CheckpointArgument = Annotated[
     Path,
     typer.Argument(
         metavar="PATH",
-        help="A .safetensors, .pt or .npy file, a folder of them, or a LoRA adapter's.",
+        help="A .safetensors, .pt or .npy file, a folder of them, the folder of a LoRA adapter, or "
+        "that of a model in the cache of the Hugging Face Hub.",
         show_default=False,
     ),
 ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -22,7 +23,7 @@ from .scan import shard_of
 PlanOption = Annotated[
     bool,
     typer.Option(
-        "--plan", help="Only print what would be done, the memory and the approximate time."
+        "--plan", help="Compute nothing: print what would be done, in which memory and time."
     ),
 ]
 
@@ -31,15 +32,13 @@ def show_plan(
     path: Path,
     as_json: bool,
     *,
-    heads: bool,
-    rules: Path | None,
-    reading: str,
+    opening: Mapping[str, Any],
     shard: str | None,
     **options: Any,
 ) -> NoReturn:
     """Print the plan of a scan; with JSON a line per matrix, and one of the totals."""
     with clean_errors():
-        opened = as_scannable(path, reading, heads=heads, rules=rules)
+        opened = as_scannable(path, **opening)
         plan = plan_scan(opened, shard=shard_of(shard), **options)
         if as_json:
             for tensor in plan:

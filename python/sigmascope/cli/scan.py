@@ -8,11 +8,11 @@ import multiprocessing
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -28,42 +28,58 @@ from sigmascope.scanning import merge as merge_parts
 from sigmascope.scanning import scan as scan_checkpoint
 
 from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
+from .resuming import command_again, tell_command
 
 ResumeOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Continue this .jsonl and append to it; create it if there is none."
+        metavar="FILE",
+        help="Continue an interrupted run: keep the rows of this .jsonl and append the missing "
+        "ones. Without such a file a new one is started.",
     ),
 ]
 ShardOption = Annotated[
     str | None,
     typer.Option(
         metavar="I/N",
-        help="Scan only the I-th of N parts, I from 0; `sigmascope merge` joins them.",
+        help="Scan only part I of N, counted from 0, for example 0/4 to 3/4 on four machines. "
+        "`sigmascope merge` joins the parts.",
     ),
 ]
 MeasuresOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Compute also alpha_farms, randomized_distance or correlation_traps (the last two "
-        "take three times as long); of comparisons, update_shares or update_masks. Repeatable.",
+        help="Measures that are computed only on request: alpha_farms, randomized_distance, "
+        "correlation_traps (the last two take three times as long); by compare also update_shares "
+        "and update_masks. docs/measures.md explains them. Repeatable.",
     ),
 ]
 VectorsOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", help="Save the singular vectors of the k largest values as safetensors."
+        metavar="FOLDER",
+        help="Save the singular vectors of the k largest values there, a .safetensors per matrix.",
     ),
 ]
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Number of processes among which threads and memory are divided."
+        min=1,
+        metavar="N",
+        help="Compute in N processes, which share the threads and the memory. Default: in one.",
     ),
 ]
 
 T = TypeVar("T", bound=Table)
+
+
+class OutputOptions(NamedTuple):
+    """The options --resume and --out of a run."""
+
+    resume: Path | None
+    out: Sequence[Path]
+
 
 _PR_SET_PDEATHSIG = 1
 
@@ -128,24 +144,30 @@ def status_of(scan: Scan) -> int:
     return INCOMPLETE if scan.failed or scan.unreadable or scan.unconverged else DONE
 
 
+def status_of_interruption(stop: ScanInterrupted) -> int:
+    """Return the exit status after Ctrl-C, or after the signal SIGTERM."""
+    return TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
+
+
 def merge(
     parts: Annotated[
-        list[Path], typer.Argument(metavar="PART...", help="The .jsonl files.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="PART...", help="The .jsonl file of each part.", show_default=False),
     ],
     out: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FILE", help="Save as .jsonl, .csv, .parquet or .html; may be repeated."
-        ),
+        typer.Option(metavar="FILE", help="Save as .jsonl, .csv, .parquet or .html. Repeatable."),
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Join also if parts are missing or unfinished.")
+        bool,
+        typer.Option("--partial", help="Join what there is, if parts are missing or unfinished."),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
+        bool,
+        typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables."),
     ] = False,
 ) -> None:
-    """Join the parts of a scan that were made with --shard."""
+    """Join the parts of a scan that were made by --shard."""
     with clean_errors():
         merged = merge_parts(parts, partial=partial)
         for path in out or ():
@@ -165,19 +187,18 @@ def run_scan(
     as_json: bool,
     shard: str | None = None,
     workers: int | None = None,
-    heads: bool = False,
-    rules: Path | None = None,
-    reading: str | None = None,
+    opening: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> NoReturn:
     """Scan a checkpoint, print the result, and exit with its status."""
 
     def work(progress: Progress | None, pool: Executor | None) -> Scan:
         how = options | {"shard": shard_of(shard), "workers": workers}
-        source = as_scannable(locate(), reading, heads=heads, rules=rules)
+        source = as_scannable(locate(), **(opening or {}))
         return scan_checkpoint(source, progress=progress, executor=pool, **how)
 
-    run_table(work, report.show_scan, status_of, quiet, as_json, workers, options["out"] or ())
+    outputs = OutputOptions(options.get("resume"), options["out"] or ())
+    run_table(work, report.show_scan, status_of, quiet, as_json, workers, outputs)
 
 
 def run_table(
@@ -187,25 +208,28 @@ def run_table(
     quiet: bool,
     as_json: bool,
     workers: int | None,
-    saved: Sequence[Path],
+    outputs: OutputOptions,
 ) -> NoReturn:
     """Make a table, print it, and exit with its status."""
     set_numpy_threads(1)
     with clean_errors():
         status = DONE
         try:
-            with _watching(quiet) as watcher, processes(workers) as pool:
+            with progress_on(quiet) as watcher, processes(workers) as pool:
                 table = work(both(watcher, _print_row) if as_json else watcher, pool)
         except ScanInterrupted as stop:
             table = stop.scan
-            status = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
+            status = status_of_interruption(stop)
         except OutputError as error:
             complain(error)
             table, status = error.scan, BAD_INPUT
         if not as_json:
             show(console(), table)
             if status != BAD_INPUT:
-                report.show_saved(console(), saved)
+                report.show_saved(console(), outputs.out)
+        if not table.complete:
+            command = command_again(sys.argv[1:], outputs.resume, outputs.out)
+            tell_command(command, stderr=as_json)
         sys.stdout.flush()
     raise typer.Exit(status or status_of_rows(table))
 
@@ -216,6 +240,6 @@ def _print_row(event: ScanEvent) -> None:
         sys.stdout.flush()
 
 
-def _watching(quiet: bool) -> AbstractContextManager[Progress | None]:
+def progress_on(quiet: bool) -> AbstractContextManager[Progress | None]:
     """Return the progress display on standard error; standard output has only results."""
     return nullcontext() if quiet else watching(console(stderr=True))

@@ -4,20 +4,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sigmascope import report
 from sigmascope._tables.journal import json_line
 from sigmascope.report.tables import console
+from sigmascope.scanning import ScanInterrupted
 from sigmascope.series import reference as gather
 from sigmascope.series import trajectory as follow
 from sigmascope.series.sources import MEASURES
 
 from .exits import DONE, clean_errors
-from .options import DeviceOption
+from .options import DeviceOption, QuietOption
+from .scan import progress_on, status_of_interruption
 
 ScansArgument = Annotated[
     list[Path],
@@ -29,13 +33,17 @@ ScansArgument = Annotated[
 ]
 MeasureOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="A column of the rows; may be repeated."),
+    typer.Option(
+        metavar="NAME",
+        help="Measure to follow, a column of the rows such as alpha. Default: effective_rank, "
+        "stable_rank, spectral_norm and fro_norm. Repeatable.",
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Save the table as .csv or .jsonl.")
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print rows as JSON lines on standard output.")
+    bool, typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables.")
 ]
 
 
@@ -43,16 +51,28 @@ def trajectory(
     run: ScansArgument,
     step: Annotated[
         list[float] | None,
-        typer.Option(metavar="N", help="Step of each scan; default: the last number in its name."),
+        typer.Option(
+            metavar="N",
+            help="Training step of each scan, in the order of the scans; one option for each. "
+            "Default: the last number in the name of its file or folder.",
+        ),
     ] = None,
     measure: MeasureOption = None,
     device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Follow measures over the steps of one training run."""
-    with clean_errors():
-        table = follow(run, steps=step or None, measures=measure or MEASURES, device=device)
+    """Follow measures over the steps of a training run."""
+    with clean_errors(), _interruptible():
+        with progress_on(quiet) as progress:
+            table = follow(
+                run,
+                steps=step or None,
+                measures=measure or MEASURES,
+                device=device,
+                progress=progress,
+            )
         if out is not None:
             table.save(out)
         if as_json:
@@ -67,20 +87,31 @@ def reference(
     models: ScansArgument,
     place: Annotated[
         Path | None,
-        typer.Option(metavar="SCAN", help="Print the quantiles of this model among them instead."),
+        typer.Option(
+            metavar="SCAN",
+            help="Print instead the place of this model among the others, as quantiles.",
+        ),
     ] = None,
     measure: MeasureOption = None,
     bands: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Number of bands of relative depth.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Number of equal parts, by depth, into which layers are divided.",
+        ),
     ] = 4,
     device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Gather models of one family: a distribution per role and depth."""
-    with clean_errors():
-        family = gather(models, measures=measure or MEASURES, bands=bands, device=device)
-        table = family if place is None else family.place(place, device=device)
+    """Describe models of one family: the range of each measure by role and depth."""
+    with clean_errors(), _interruptible():
+        with progress_on(quiet) as progress:
+            how: dict[str, Any] = {"device": device, "progress": progress}
+            family = gather(models, measures=measure or MEASURES, bands=bands, **how)
+            table = family if place is None else family.place(place, **how)
         if out is not None:
             table.save(out)
         if as_json:
@@ -89,3 +120,17 @@ def reference(
             report.show_series(console(), table)
         sys.stdout.flush()
     raise typer.Exit(DONE)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """After Ctrl-C say how the scans of checkpoints are kept, and exit with its status."""
+    try:
+        yield
+    except ScanInterrupted as stop:
+        print(
+            "sigmascope: interrupted, and no scan is kept. To keep them, scan each checkpoint by "
+            "`sigmascope scan PATH --resume FILE.jsonl`, and give the files in place of the paths.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(status_of_interruption(stop)) from None

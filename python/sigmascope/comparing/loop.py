@@ -144,7 +144,9 @@ def compare(
         start = Comparison(
             before=path_text(both[0].path),
             after=path_text(both[1].path),
-            options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
+            options=options.recorded()
+            | {"include": as_list(include), "exclude": as_list(exclude)}
+            | both[0].choices,
             rows=[],
             expected=len(pairs),
             notes=tuple(_notes(*both)),

@@ -4,12 +4,7 @@
 from __future__ import annotations
 
 from .comparisons import show_comparison
-from .diagnosis import (
-    show_calibration,
-    show_diagnosis,
-    show_paired_diagnosis,
-    show_run_diagnosis,
-)
+from .diagnosis import show_calibration, show_diagnosis
 from .pages import show_info, show_saved, show_scan
 from .plans import show_plan
 from .series import show_series, show_trajectory
@@ -19,9 +14,7 @@ __all__ = [
     "show_comparison",
     "show_diagnosis",
     "show_info",
-    "show_paired_diagnosis",
     "show_plan",
-    "show_run_diagnosis",
     "show_saved",
     "show_scan",
     "show_series",

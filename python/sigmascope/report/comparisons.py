@@ -13,9 +13,9 @@ from sigmascope._tables.schema import Row
 from sigmascope.comparing import Comparison
 
 from . import summary
-from .pages import BY_ROLE, NO_ERROR, ranged
+from .pages import BY_ROLE, NO_ERROR, options_of, ranged
 from .remarkable import show_entrywise, show_omissions, show_specials
-from .tables import listed, show_table
+from .tables import by_reason, listed, show_table
 
 _LABELS = {
     "relative_change": "|dW|/|W|",
@@ -32,7 +32,9 @@ _FEW = 12
 
 def show_comparison(out: Console, comparison: Comparison) -> None:
     """Print a comparison: its verdict, changes by role or pair by pair, problems, and totals."""
-    out.print(f"{printable(comparison.before)} -> {printable(comparison.after)}", soft_wrap=True)
+    if comparison.before:
+        names = f"{printable(comparison.before)} -> {printable(comparison.after)}"
+        out.print(names, soft_wrap=True)
     out.print(str(comparison.verdict), soft_wrap=True)
     out.print()
     rows = comparison.analysed
@@ -73,7 +75,7 @@ def _problems(out: Console, comparison: Comparison) -> None:
         ("Cannot be read:", comparison.unreadable),
         ("Without a partner:", comparison.unpaired),
     ):
-        listed(out, title, [f"{row['name']}: {row['reason']}" for row in rows])
+        by_reason(out, title, [(row["name"], row["reason"]) for row in rows])
     listed(
         out,
         "Did not converge (the errors hold all the same):",
@@ -104,7 +106,7 @@ def _beyond(row: Row) -> str:
 
 
 def _totals(out: Console, comparison: Comparison) -> None:
-    rows, options = comparison.analysed, comparison.options
+    rows = comparison.analysed
     parts = [
         f"{counted(len(rows), 'pair')} analysed, "
         f"{size(comparison.bytes)} in {duration(comparison.seconds)}"
@@ -119,7 +121,4 @@ def _totals(out: Console, comparison: Comparison) -> None:
     if not comparison.complete:
         parts.append(f"interrupted after {len(comparison.rows):,} of {comparison.expected:,} rows")
     out.print("; ".join(parts) + ".")
-    out.print(
-        f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
-        f"seed {options['seed']}. dW: after minus before. {NO_ERROR}"
-    )
+    out.print(f"{options_of(comparison.options)} dW: after minus before. {NO_ERROR}")

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 
-from sigmascope.diagnosing import Calibration, Diagnosis, PairedDiagnosis, RunDiagnosis
-from sigmascope.diagnosing.guards import Guard
-from sigmascope.diagnosing.result import LIMITS
+from sigmascope.diagnosing import Calibration
 from sigmascope.diagnosing.validation import ErrorRate
 
 from .tables import show_table
@@ -28,59 +27,78 @@ def show_calibration(out: Console, calibration: Calibration, rate: ErrorRate) ->
     out.print(f"{rate.text()}\n")
 
 
-def show_diagnosis(out: Console, found: Diagnosis) -> None:
+def show_diagnosis(out: Console, record: Mapping[str, Any]) -> None:
+    """Print a diagnosis of a model, of two models, or of the increments of a run.
+
+    Parameters
+    ----------
+    out : Console
+    record : mapping
+        The result as plain JSON, as `to_dict` returns it and `save` writes it.
+    """
+    _SHOWN[record["kind"]](out, record)
+
+
+def _model(out: Console, record: Mapping[str, Any]) -> None:
     """Print the finding, the guards and the places."""
-    out.print(f"{found.verdict.upper()}\n")
-    for sentence in found.reasons:
+    out.print(f"{record['verdict'].upper()}\n")
+    for sentence in record["reasons"]:
         out.print(sentence)
     out.print()
-    _show_guards(out, found.guards)
-    show_places(out, found)
+    _show_guards(out, record["guards"])
+    _show_places(out, record["places"])
     out.print("What this cannot say:")
-    for limit in LIMITS:
+    for limit in record["limits"]:
         out.print(f"- {limit}")
     out.print()
 
 
-def _show_guards(out: Console, guards: Sequence[Guard]) -> None:
+def _show_guards(out: Console, guards: Sequence[Mapping[str, Any]]) -> None:
     """Print the names of the conditions that hold; the finding has the sentences of the others."""
-    other = {guard.name for guard in guards if guard.outcome != "passed"}
-    passed = list(dict.fromkeys(guard.name for guard in guards if guard.name not in other))
+    other = {guard["name"] for guard in guards if guard["outcome"] != "passed"}
+    passed = list(dict.fromkeys(guard["name"] for guard in guards if guard["name"] not in other))
     if passed:
         out.print(f"Conditions that hold: {', '.join(passed)}.\n")
 
 
-def show_places(out: Console, found: Diagnosis) -> None:
+def _show_places(out: Console, places: Sequence[Mapping[str, Any]]) -> None:
     """Print the effective rank of the update at each place, and the ranges of the runs."""
     headers = ["place", "this model", "narrow runs", "broad runs"]
     lines = [
-        [place.text, _share(place.value), _range(place.narrow), _range(place.broad)]
-        for place in found.places
+        [place["text"], _share(place["value"]), _range(place["narrow"]), _range(place["broad"])]
+        for place in places
     ]
-    if not any(place.narrow or place.broad for place in found.places):
+    if not any(place["narrow"] or place["broad"] for place in places):
         headers, lines = headers[:2], [line[:2] for line in lines]
     title = "Effective rank of the update, of the full rank"
     show_table(out, title, headers, lines, left=1)
 
 
-def show_paired_diagnosis(out: Console, found: PairedDiagnosis) -> None:
+def _pair(out: Console, record: Mapping[str, Any]) -> None:
     """Print the finding of two models of one base, and the conditions that hold."""
-    for sentence in found.reasons:
+    for sentence in record["reasons"]:
         out.print(sentence)
     out.print()
-    if found.calibrated is not None:
-        _show_guards(out, found.calibrated.guards)
+    if record["calibrated"] is not None:
+        _show_guards(out, record["calibrated"]["guards"])
 
 
-def show_run_diagnosis(out: Console, found: RunDiagnosis) -> None:
+def _increments(out: Console, record: Mapping[str, Any]) -> None:
     """Print the finding of the increments of a run, and the spread of each."""
-    out.print(f"{found.text}\n")
+    out.print(f"{record['text']}\n")
     lines = [
-        [name, _share(value), "" if i >= found.left_out else "left out"]
-        for i, (name, value) in enumerate(zip(found.names, found.spreads, strict=True))
+        [name, _share(value), "" if i >= record["left_out"] else "left out"]
+        for i, (name, value) in enumerate(zip(record["names"], record["spreads"], strict=True))
     ]
     title = "Effective rank of each increment, of the full rank"
     show_table(out, title, ["increment", "effective rank", ""], lines, left=1)
+
+
+_SHOWN: Mapping[str, Callable[[Console, Mapping[str, Any]], None]] = {
+    "diagnosis": _model,
+    "paired": _pair,
+    "increments": _increments,
+}
 
 
 def _share(value: float) -> str:

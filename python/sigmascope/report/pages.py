@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -20,13 +21,13 @@ from sigmascope._display.text import (
     with_error,
 )
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Scannable
+from sigmascope.adapters import Adapter, Scannable
 from sigmascope.checkpoint import TensorRecord
 from sigmascope.scanning import Scan
 
 from . import summary
 from .remarkable import show_omissions, show_specials
-from .tables import listed, show_table, split_columns
+from .tables import by_reason, listed, show_table, split_columns
 
 _LABELS = {
     "effective_rank": "effective rank",
@@ -48,54 +49,78 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
     records = checkpoint.info()
     total = sum(record["nbytes"] for record in records if record["status"] != "tied")
     out.print(printable(str(checkpoint.path)), soft_wrap=True)
+    if isinstance(checkpoint, Adapter) and checkpoint.bases:
+        out.print(f"LoRA adapter of {printable(', '.join(checkpoint.bases))}", soft_wrap=True)
     out.print(
         f"{counted(len(checkpoint.files), 'file')}, {counted(len(records), 'tensor')}, "
         f"{counted(len(checkpoint), 'matrix', 'matrices')} to analyse, {size(total)}\n"
     )
     plain = Counter(r["status"] for r in records if not r["matrices"] and not _is_unreadable(r))
     if every:
-        _every_tensor(out, records)
+        _every_tensor(out, checkpoint, records)
     else:
-        _grouped_tensors(out, [r for r in records if r["matrices"] or _is_unreadable(r)])
+        shown = [r for r in records if r["matrices"] or _is_unreadable(r)]
+        _grouped_tensors(out, checkpoint, shown)
         if plain:
             out.print(f"Without a spectrum: {kinds(plain)}; --all lists every tensor.\n")
     listed(out, "Remarks:", list(checkpoint.notes))
-    listed(
-        out, "Cannot be read:", [f"{name}: {why}" for name, why in checkpoint.unreadable.items()]
-    )
+    more = "a pipe or --json has them all"
+    by_reason(out, "Cannot be read:", checkpoint.unreadable.items(), more)
 
 
 def _is_unreadable(record: TensorRecord) -> bool:
     return record["status"] == "unreadable"
 
 
-def _every_tensor(out: Console, records: Sequence[TensorRecord]) -> None:
+def _every_tensor(out: Console, checkpoint: Scannable, records: Sequence[TensorRecord]) -> None:
     lines = [
-        [r["name"], r["status"], r["dtype"], dimensions(r["shape"]), size(r["nbytes"])]
+        [
+            *(r["name"], r["status"], r["dtype"], dimensions(r["shape"])),
+            *_terms(checkpoint, r["name"]),
+            size(r["nbytes"]),
+        ]
         for r in records
     ]
-    show_table(out, "", ["tensor", "kind", "dtype", "shape", "size"], lines, left=3)
+    headers = ["tensor", "kind", "dtype", "shape", *_terms_of(checkpoint), "size"]
+    show_table(out, "", headers, lines, left=3)
 
 
-def _grouped_tensors(out: Console, records: Sequence[TensorRecord]) -> None:
+def _terms_of(checkpoint: Scannable) -> tuple[str, ...]:
+    """Return the headers of what an adapter has for each change s B A; none for a checkpoint."""
+    return ("r", "alpha", "scale") if isinstance(checkpoint, Adapter) else ()
+
+
+def _terms(checkpoint: Scannable, name: str) -> tuple[str, ...]:
+    """Return rank, alpha and scale of a change as text; "-" for a tensor that is saved whole."""
+    if not isinstance(checkpoint, Adapter):
+        return ()
+    terms = checkpoint.terms_of(name)
+    return ("-", "-", "-") if terms is None else tuple(f"{value:.6g}" for value in terms)
+
+
+def _grouped_tensors(out: Console, checkpoint: Scannable, records: Sequence[TensorRecord]) -> None:
     several = len({record["tower"] for record in records}) > 1
     groups: dict[tuple[str, ...], list[TensorRecord]] = {}
     for record in records:
         role = f"{record['tower']} {record['role']}" if several else record["role"]
-        key = (role, record["status"], record["dtype"], dimensions(record["shape"]))
+        shape = dimensions(record["shape"])
+        key: tuple[str, ...] = (role, record["status"], record["dtype"], shape)
+        key += _terms(checkpoint, record["name"])
         groups.setdefault(key, []).append(record)
     lines = [
         [*key, f"{len(group):,}", size(sum(record["nbytes"] for record in group))]
         for key, group in groups.items()
     ]
     if lines:
-        show_table(out, "", ["role", "kind", "dtype", "shape", "tensors", "size"], lines, left=3)
+        terms = _terms_of(checkpoint)
+        headers = ["role", "kind", "dtype", "shape", *terms, "tensors", "size"]
+        show_table(out, "", headers, lines, left=3)
 
 
 def show_scan(out: Console, scan: Scan) -> None:
     """Print a scan: measures by role and by layer, extremes, problems, and totals."""
-    out.print(printable(scan.checkpoint), soft_wrap=True)
-    out.print()
+    if scan.checkpoint:
+        out.print(f"{printable(scan.checkpoint)}\n", soft_wrap=True)
     rows = scan.analysed
     show_specials(out, rows)
     if rows:
@@ -110,7 +135,7 @@ def show_scan(out: Console, scan: Scan) -> None:
 def _roles(out: Console, rows: Sequence[Row]) -> None:
     """Print one line per role, with the median, its error, and the range if values differ."""
     measures = [name for name in _LABELS if any(row[name] is not None for row in rows)]
-    headers = ["role", "n", *(_LABELS[name] for name in measures), "shape"]
+    headers = ["role", "n", "shape", *(_LABELS[name] for name in measures)]
     lines = []
     for group in summary.by_role(rows):
         shapes = {(row["rows"], row["columns"]) for row in group.rows}
@@ -118,8 +143,8 @@ def _roles(out: Console, rows: Sequence[Row]) -> None:
             [
                 group.name,
                 str(len(group.rows)),
-                *(ranged(summary.spread(group.rows, name)) for name in measures),
                 dimensions(shapes.pop()) if len(shapes) == 1 else "various",
+                *(ranged(summary.spread(group.rows, name)) for name in measures),
             ]
         )
     show_table(out, BY_ROLE, headers, lines)
@@ -185,11 +210,8 @@ def _extremes(out: Console, rows: Sequence[Row]) -> None:
 
 
 def _problems(out: Console, scan: Scan) -> None:
-    def reasons(rows: Iterable[Row]) -> list[str]:
-        return [f"{row['name']}: {row['reason']}" for row in rows]
-
-    listed(out, "Failed:", reasons(scan.failed))
-    listed(out, "Cannot be read:", reasons(scan.unreadable))
+    for title, rows in (("Failed:", scan.failed), ("Cannot be read:", scan.unreadable)):
+        by_reason(out, title, [(row["name"], row["reason"]) for row in rows])
     listed(
         out,
         "Did not converge (the errors hold all the same):",
@@ -200,7 +222,6 @@ def _problems(out: Console, scan: Scan) -> None:
 
 def _totals(out: Console, scan: Scan) -> None:
     rows = scan.analysed
-    options = scan.options
     parts = [
         f"{counted(len(rows), 'matrix', 'matrices')} analysed, "
         f"{size(scan.bytes)} in {duration(scan.seconds)}"
@@ -214,10 +235,7 @@ def _totals(out: Console, scan: Scan) -> None:
     if not scan.complete:
         parts.append(f"interrupted after {len(scan.rows):,} of {scan.expected:,} tensors")
     out.print("; ".join(parts) + ".")
-    out.print(
-        f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
-        f"seed {options['seed']}. {NO_ERROR}"
-    )
+    out.print(f"{options_of(scan.options)} {NO_ERROR}")
     worst = summary.least_certain(rows, _PRECISE)
     if worst is not None:
         row, measure = worst
@@ -227,6 +245,16 @@ def _totals(out: Console, scan: Scan) -> None:
                 f"Least certain: {_LABELS[measure]} of {printable(row['name'])}, "
                 f"{number_of(row, measure)}."
             )
+
+
+def options_of(options: Mapping[str, Any]) -> str:
+    """Return a sentence with the options that decide numbers."""
+    if not options:
+        return "The file does not have the options of the run."
+    return (
+        f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
+        f"seed {options['seed']}."
+    )
 
 
 def show_saved(out: Console, paths: Sequence[Path]) -> None:

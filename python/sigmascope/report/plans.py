@@ -10,7 +10,7 @@ from rich.console import Console
 from sigmascope._display.text import amount, counted, dimensions, duration, printable, size
 from sigmascope.scanning import ScanPlan, TensorPlan
 
-from .tables import listed, show_table
+from .tables import by_reason, listed, show_table
 
 _HEADERS = ["role", "shape", "dtype", "n", "effort", "passes", "read", "memory", "time"]
 _ON_DEVICE = ["role", "shape", "dtype", "n", "effort", "passes", "copied", "device", "memory"]
@@ -24,8 +24,10 @@ def show_plan(out: Console, plan: ScanPlan) -> None:
     if plan.accepted:
         headers = _ON_DEVICE if plan.device else _HEADERS
         show_table(out, "", headers, _lines(plan), left=3)
-    listed(out, "Refused:", [f"{tensor.name}: {tensor.refused}" for tensor in plan.refused])
-    listed(out, "Cannot be read:", [f"{name}: {why}" for name, why in plan.unreadable.items()])
+    more = "a pipe or --json has them all"
+    refused = [(tensor.name, str(tensor.refused)) for tensor in plan.refused]
+    by_reason(out, "Refused:", refused, more)
+    by_reason(out, "Cannot be read:", plan.unreadable.items(), more)
     listed(out, "Remarks:", list(plan.notes))
     _totals(out, plan)
 

@@ -84,9 +84,8 @@ class LiveProgress:
         fraction = self._estimate.fraction(event)
         if self._task is None:
             self._task = self._progress.add_task("", total=1.0, state="")
-        elapsed = event.seconds - self._began
-        rate = f"{size(event.read_bytes / elapsed)}/s" if elapsed > 0 else ""
-        state = f"{event.index}/{event.count} {rate:>9} {self._estimate.left(event, fraction):>13}"
+        left = self._estimate.left(event, fraction)
+        state = f"{event.index}/{event.count} {_bytes(event)} {self._rate(event):>9} {left:>13}"
         room = max(12, self._console.width - 14 - len(state) - 2)
         self._progress.update(
             self._task,
@@ -94,6 +93,20 @@ class LiveProgress:
             description=ending(event.name, room).ljust(min(room, 40)),
             state=state,
         )
+
+    def _rate(self, event: ScanEvent) -> str:
+        """Return the bytes per second: of this matrix, or of all that workers have finished."""
+        elapsed = event.seconds - self._began
+        if event.read_bytes and elapsed > 0:
+            return f"{size(event.read_bytes / elapsed)}/s"
+        if event.done_bytes and event.seconds > 0:  # a worker tells nothing before its row
+            return f"{size(event.done_bytes / event.seconds)}/s"
+        return ""
+
+
+def _bytes(event: ScanEvent) -> str:
+    """Return the stored bytes of the finished matrices, and of all."""
+    return f"{size(event.done_bytes)} of {size(event.total_bytes)}"
 
 
 class LineProgress:
@@ -124,7 +137,7 @@ class LineProgress:
         left = self._estimate.left(event, fraction)
         self._console.print(
             f"[{event.index}/{event.count}] {finding(event.row)}, "
-            f"{duration(event.row['seconds'])}{', ' + left if left else ''}",
+            f"{duration(event.row['seconds'])}, {_bytes(event)}{', ' + left if left else ''}",
             soft_wrap=True,
         )
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sigmascope._display.text import bounds, median_with_error, with_error
+from sigmascope._display.text import median_with_error, range_of, with_error
 from sigmascope._tables.schema import Row
 
 RANKS = ("effective_rank", "stable_rank")
@@ -50,7 +50,8 @@ class Spread:
             text += f", {self.count} of {self.among}"
         if self.count == 1 or (self.low == self.high and not self.error):
             return text
-        return f"{text} ({' to '.join(bounds(self.low, self.high))})"
+        low, high = range_of(self.low, self.high, self.median, self.error)
+        return f"{text} ({low} to {high})"
 
 
 @dataclass(frozen=True, slots=True)

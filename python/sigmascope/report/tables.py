@@ -1,27 +1,46 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables that fit the width of a terminal (extra ``cli``)."""
+"""Tables and lists that fit the width of a terminal, complete in a pipe or a file (extra ``cli``).
+
+Text without a terminal has no width, unless the variable COLUMNS sets one: nothing is cut there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sigmascope._display.text import ending, printable
+from sigmascope._display.names import short_names, stay_distinct
+from sigmascope._display.text import printable
+
+UNLIMITED = 1_000_000
+"""Width of a console that is no terminal, in characters."""
 
 _LISTED = 20
-"""Largest number of lines of a list; the rest is counted."""
+"""Largest number of lines of a list on a terminal; the rest is counted."""
+
+_NAMED = 3
+"""Largest number of tensors of one reason that are named on a terminal; the rest is counted."""
 
 _GAP = 2
 _LEAST = 12
-"""Least width to which names are shortened before columns are dropped."""
+"""Least width to which names are shortened."""
 
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console that prints text without markup, since names come from files."""
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else UNLIMITED
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def is_complete(out: Console) -> bool:
+    """Return True if nothing is left out for want of room: in a pipe or a file."""
+    return out.width >= UNLIMITED
 
 
 def show_table(
@@ -34,8 +53,8 @@ def show_table(
 ) -> None:
     """Print a table that is no wider than the console.
 
-    The first column has names, which lose their first characters if the table is too wide. Then
-    columns are dropped from the end; so the most important ones should come first.
+    The first column has names. If the table is too wide, they are shortened so that they stay
+    distinct, and columns that do not fit follow in further tables below.
 
     Parameters
     ----------
@@ -44,48 +63,106 @@ def show_table(
         Line above the table; none if empty.
     headers, lines : sequences of equal lengths
     left : int
-        Number of columns that are aligned to the left; the others are aligned to the right.
+        Number of columns that are aligned to the left; the others are aligned to the right. These
+        columns tell the lines apart, and further tables repeat them if there is room.
     """
     widths = [max(map(len, column)) for column in zip(headers, *lines, strict=True)]
-    n = len(headers)
-    while n > 1 and sum(widths[1:n]) + _GAP * (n - 1) + min(widths[0], _LEAST) > out.width:
-        n -= 1
-    room = max(out.width - sum(widths[1:n]) - _GAP * (n - 1), _LEAST)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-        header_style="bold",
-        pad_edge=False,
-    )
-    for j, header in enumerate(headers[:n]):
-        table.add_column(header, justify="left" if j < left else "right", no_wrap=True)
-    for line in lines:
-        table.add_row(ending(line[0], room), *line[1:n])
+    names = [line[0] for line in lines]
+    room = _room(names, len(headers[0]), widths[1:], out.width)
+    short = short_names(names, room)
     if title:
         out.print(title, style="bold")
-    out.print(table)
-    out.print()
+    if legend := short.legend():
+        out.print(legend)
+    room = max(len(headers[0]), *map(len, short.texts)) if lines else widths[0]
+    for columns in _divided(widths, room, left, out.width):
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+            header_style="bold",
+            pad_edge=False,
+        )
+        for j in columns:
+            table.add_column(headers[j], justify="left" if j < left else "right", no_wrap=True)
+        for name, line in zip(short.texts, lines, strict=True):
+            table.add_row(name, *(line[j] for j in columns[1:]))
+        out.print(table)
+        out.print()
+
+
+def _room(names: Sequence[str], header: int, others: Sequence[int], width: int) -> int:
+    """Return the width of the column of names: all that is free, or what keeps them distinct."""
+    whole = max(header, *map(len, names)) if names else header
+    free = width - sum(others) - _GAP * len(others)
+    most = max(width - max(others, default=0) - _GAP, _LEAST)
+    for room in (free, width // 3, width // 2, most):
+        if room >= min(whole, 2 * _LEAST, most) and stay_distinct(names, room):
+            return min(room, whole)
+    return min(most, whole)
+
+
+def _divided(widths: Sequence[int], room: int, left: int, width: int) -> list[list[int]]:
+    """Divide the columns among tables that fit; each has the columns that name its lines."""
+    keys = list(range(1, left))
+    taken = room + _GAP + sum(widths[j] + _GAP for j in keys)
+    if 3 * taken > 2 * width:
+        keys, taken = [], room + _GAP
+    rest = [j for j in range(1, len(widths)) if j not in keys]
+    groups = split_columns([widths[j] for j in rest], width - taken)
+    return [[0, *keys, *(rest[i] for i in group)] for group in groups]
 
 
 def split_columns(widths: Sequence[int], room: int) -> list[list[int]]:
     """Divide columns, by number, among tables of at most `room` characters; none is dropped."""
     tables: list[list[int]] = [[]]
+    taken = 0
     for j, width in enumerate(widths):
-        taken = sum(widths[i] + _GAP for i in tables[-1])
         if tables[-1] and taken + width > room:
             tables.append([])
+            taken = 0
         tables[-1].append(j)
+        taken += width + _GAP
     return tables
 
 
-def listed(out: Console, title: str, lines: Sequence[str]) -> None:
-    """Print a title and the first lines below it; print nothing if there are no lines."""
+def listed(
+    out: Console, title: str, lines: Sequence[str], more: str = "--out keeps them all"
+) -> None:
+    """Print a title and the lines below it, the first ones on a terminal; nothing without lines.
+
+    Parameters
+    ----------
+    out, title, lines
+    more
+        A way to see the lines that are left out.
+    """
     if not lines:
         return
     out.print(title, style="bold")
-    for line in lines[:_LISTED]:
+    count = len(lines) if is_complete(out) else _LISTED
+    for line in lines[:count]:
         out.print(f"  {printable(line)}", soft_wrap=True)
-    if len(lines) > _LISTED:
-        out.print(f"  and {len(lines) - _LISTED:,} more; --out keeps them all")
+    if len(lines) > count:
+        out.print(f"  and {len(lines) - count:,} more; {more}")
     out.print()
+
+
+def by_reason(
+    out: Console,
+    title: str,
+    reasons: Iterable[tuple[str, str]],
+    more: str = "--out keeps them all",
+) -> None:
+    """Print a title, and below it a line for each reason with the names of its tensors."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        groups.setdefault(reason, []).append(name)
+    lines = [f"{_some(names, is_complete(out))}: {reason}" for reason, names in groups.items()]
+    listed(out, title, lines, more)
+
+
+def _some(names: Sequence[str], every: bool) -> str:
+    if every or len(names) <= _NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more"

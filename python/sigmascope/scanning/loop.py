@@ -78,7 +78,7 @@ def scan(
         As for :func:`open_checkpoint`; an open checkpoint has its own.
     include, exclude : str or sequence of str, optional
         Shell patterns of the names of tensors, or of slices ("experts[3]"), to analyse and to leave
-        out. `*` also matches dots.
+        out. `*` also matches dots, and so does "…", with which tables shorten names.
     vectors : path, optional
         A folder, which is made if it does not exist, for the singular vectors of the k largest
         values: a safetensors file for each matrix (:mod:`sigmascope._running.vectors`).

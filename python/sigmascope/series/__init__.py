@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from .reference import Reference, reference
+from .saved import load_series
 from .tables import SeriesTable
 from .trajectory import Trajectory, trajectory
 
-__all__ = ["Reference", "SeriesTable", "Trajectory", "reference", "trajectory"]
+__all__ = ["Reference", "SeriesTable", "Trajectory", "load_series", "reference", "trajectory"]

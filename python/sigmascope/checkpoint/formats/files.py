@@ -21,12 +21,14 @@ from typing import NamedTuple
 from sigmascope.errors import CheckpointError
 
 from .entries import Header
+from .hub import snapshot_of
 from .index import check_index, listed, read_index, size_note
 from .jsontext import brief
 from .npy import read_npy
 from .pickles import SUFFIXES as PICKLES
 from .pickles import read_pickled
 from .safetensors import read_header
+from .variants import chosen, variants_of
 
 
 class _Kind(NamedTuple):
@@ -65,13 +67,16 @@ class Files:
         return tuple(header for rank in self.ranks for header in rank)
 
 
-def read_files(path: str | os.PathLike[str]) -> Files:
+def read_files(path: str | os.PathLike[str], variant: str | None = None) -> Files:
     """Find the files of a checkpoint and validate every header, and the index against them.
 
     Parameters
     ----------
     path : path-like
-        A file, an index file, or a folder.
+        A file, an index file, a folder, or the folder of a model in the cache of the Hub.
+    variant : str, optional
+        The variant to read, if a folder has several;
+        see :mod:`sigmascope.checkpoint.formats.variants`.
 
     Raises
     ------
@@ -79,10 +84,12 @@ def read_files(path: str | os.PathLike[str]) -> Files:
         There is nothing to read, a file is not what it claims to be, or files and index disagree.
         One bad shard makes the call fail: no part of a checkpoint is used without the rest.
     """
-    path = Path(path).absolute()
+    path = snapshot_of(Path(path).absolute())
     try:
         if path.is_dir():
-            return _read_folder(path)
+            return _read_folder(path, variant)
+        if variant is not None:
+            raise CheckpointError(f"{path}: no folder, of which variant {variant!r} could be read")
         path.stat()
         if path.suffix == ".json":
             torch = path.name.endswith(_KINDS[1].index_suffix)
@@ -122,10 +129,13 @@ def _files(folder: Path, headers: tuple[Header, ...], notes: tuple[str, ...]) ->
     return Files(folder, (headers,), notes + tuple(n for header in headers for n in header.notes))
 
 
-def _read_folder(folder: Path) -> Files:
-    names = _visible(folder)
+def _read_folder(folder: Path, variant: str | None = None) -> Files:
+    every = _visible(folder)
+    names = chosen(folder, every, variant)
     for kind in _KINDS:
-        indexes = [name for name in names if kind.main_file and name.endswith(kind.index_suffix)]
+        end = kind.index_suffix
+        end = end if variant is None else f"{end.removesuffix('json')}{variant}.json"
+        indexes = [name for name in names if kind.main_file and name.endswith(end)]
         files = [name for name in names if name.endswith(kind.suffixes)]
         if kind.main_index in indexes:
             return _read_indexed(folder / kind.main_index, kind)
@@ -134,8 +144,8 @@ def _read_folder(folder: Path) -> Files:
         if indexes:
             return _read_indexed(folder / indexes[0], kind)
         if files:
-            chosen = [kind.main_file] if kind.main_file in files else files
-            return _read_all(folder, chosen, _left_out(names, chosen))
+            read = [kind.main_file] if kind.main_file in files else files
+            return _read_all(folder, read, _left_out(every, read))
     raise CheckpointError(f"{folder}: no .safetensors file{_elsewhere(folder, names)}")
 
 
@@ -204,9 +214,14 @@ def _check_numbering(folder: Path, names: Iterable[str]) -> None:
 def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
     """Return a note on files with weights that are not read."""
     suffixes = tuple(suffix for kind in _KINDS for suffix in kind.suffixes) + tuple(_UNREAD)
+    present = list(present)
     others = sorted({name for name in present if name.endswith(suffixes)} - set(chosen))
     unread = {_UNREAD[Path(name).suffix] for name in others if Path(name).suffix in _UNREAD}
-    why = f" ({'; '.join(sorted(unread))})" if unread else ""
+    reasons = sorted(unread)
+    variants = {variant for name, variant in variants_of(present).items() if name in others}
+    if variants:
+        reasons.append(f"the option variant reads {' or '.join(sorted(variants))}")
+    why = f" ({'; '.join(reasons)})" if reasons else ""
     return (f"files not part of the checkpoint: {listed(others)}{why}",) if others else ()
 
 

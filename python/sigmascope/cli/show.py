@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command ``sigmascope show``: saved results, printed again (extra ``cli``)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sigmascope import report
+from sigmascope._host.files import read_regular
+from sigmascope._host.limits import MAX_TABLE_BYTES
+from sigmascope.comparing import Comparison
+from sigmascope.diagnosing import Calibration
+from sigmascope.diagnosing.records import save_record
+from sigmascope.report.tables import console
+from sigmascope.series import SeriesTable, Trajectory, load_series
+from sigmascope.series.sources import load
+
+from .compare import status_of as status_of_comparison
+from .exits import DONE, INCOMPLETE, clean_errors
+from .options import AlphaOption
+from .resuming import command_of_journal, tell_command
+from .scan import status_of as status_of_scan
+
+FileArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="A file that a command saved: .jsonl, .csv or .parquet of scan, merge, compare, "
+        "trajectory or reference; .json of calibrate, diagnose or bench.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Save the result in another format: a scan or a comparison as .html (a page to read), "
+        ".jsonl, .csv or .parquet; a diagnosis as .html; a series as .csv or .jsonl.",
+    ),
+]
+
+
+def show(file: FileArgument, out: OutOption = None, alpha: AlphaOption = 0.05) -> None:
+    """Print a saved result again, as the command that made it did."""
+    with clean_errors():
+        if file.suffix == ".json":
+            status = _show_record(file, out, alpha)
+        elif (series := load_series(file)) is not None:
+            status = _show_series(series, out)
+        else:
+            status = _show_table(file, out)
+        report.show_saved(console(), [] if out is None else [out])
+        sys.stdout.flush()
+    raise typer.Exit(status)
+
+
+def _show_table(file: Path, out: Path | None) -> int:
+    """Show a scan or a comparison, and the command that completes it."""
+    table = load(file)
+    if out is not None:
+        table.save(out)
+    if isinstance(table, Comparison):
+        report.show_comparison(console(), table)
+        status = status_of_comparison(table)
+    else:
+        report.show_scan(console(), table)
+        status = status_of_scan(table)
+    if table.complete:
+        return status
+    tell_command(command_of_journal(table, file))
+    return INCOMPLETE
+
+
+def _show_series(series: SeriesTable, out: Path | None) -> int:
+    if out is not None:
+        series.save(out)
+    if isinstance(series, Trajectory):
+        report.show_trajectory(console(), series)
+    else:
+        report.show_series(console(), series)
+    return DONE
+
+
+def _show_record(file: Path, out: Path | None, alpha: float) -> int:
+    """Show a calibration, a diagnosis or a benchmark."""
+    try:
+        record = json.loads(read_regular(file, MAX_TABLE_BYTES))
+    except ValueError as error:
+        raise ValueError(f"{file}: not JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{file}: not a result of sigmascope")
+    if record.get("kind") in ("diagnosis", "paired", "increments"):
+        if out is not None:
+            save_record(record, out)
+        report.show_diagnosis(console(), record)
+        return DONE
+    if out is not None:
+        raise ValueError(f"{out}: a calibration or a benchmark has no other format")
+    from sigmascope.bench.saved import is_benchmark, result_of
+    from sigmascope.bench.table import show_result
+
+    if is_benchmark(record):
+        show_result(console(), result_of(record))
+    elif "runs" in record:
+        calibration = Calibration.load(file)
+        report.show_calibration(console(), calibration, calibration.error_rate(alpha))
+    else:
+        raise ValueError(f"{file}: not a result of sigmascope")
+    return DONE

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Saved tables of series, which are told by their columns: the files have no header record."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sigmascope._tables.saving import read_text
+from sigmascope._tables.schema import Row
+
+from .reference import COLUMNS as REFERENCE
+from .reference import PLACED
+from .tables import SeriesTable
+from .trajectory import COLUMNS as TRAJECTORY
+from .trajectory import Trajectory
+
+_KINDS = tuple(map(frozenset, (TRAJECTORY, REFERENCE, PLACED)))
+_TEXTS = ("tower", "role", "measure")
+_INTEGERS = ("layer", "count")
+
+
+def load_series(path: Path) -> SeriesTable | None:
+    """Read a saved series; None if the columns of the file are those of no series.
+
+    A trajectory is read without the list of matrices that some steps lack, which is not saved.
+
+    Raises
+    ------
+    ValueError
+        If a line has other columns than the first, or a cell of another type.
+    OSError
+        If the file cannot be read.
+    """
+    if path.suffix not in (".csv", ".jsonl"):
+        return None
+    lines = read_text(path).splitlines()
+    columns = _columns(lines[0], path.suffix) if lines else ()
+    if frozenset(columns) not in _KINDS:
+        return None
+    rows = _csv_rows(path, lines) if path.suffix == ".csv" else _json_rows(path, lines, columns)
+    if frozenset(columns) != _KINDS[0]:
+        return SeriesTable(columns, rows)
+    steps = tuple(sorted({row["step"] for row in rows}))
+    return Trajectory(rows, steps, tuple(dict.fromkeys(row["measure"] for row in rows)), {})
+
+
+def _columns(line: str, suffix: str) -> tuple[str, ...]:
+    if suffix == ".csv":
+        return tuple(next(csv.reader([line]), ()))
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return ()
+    return tuple(record) if isinstance(record, dict) else ()
+
+
+def _json_rows(path: Path, lines: Sequence[str], columns: Sequence[str]) -> list[Row]:
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}: line {number} is not JSON: {error}") from None
+        if not isinstance(row, dict) or list(row) != list(columns):
+            raise ValueError(f"{path}: line {number} has other columns than the first line")
+        rows.append(row)
+    return rows
+
+
+def _csv_rows(path: Path, lines: Sequence[str]) -> list[Row]:
+    reader = csv.DictReader(lines)
+    return [
+        {name: _cell(path, reader.line_num, name, line[name]) for name in reader.fieldnames or ()}
+        for line in reader
+    ]
+
+
+def _cell(path: Path, number: int, name: str, cell: str | None) -> Any:
+    if not cell:
+        return None
+    try:
+        return cell if name in _TEXTS else int(cell) if name in _INTEGERS else float(cell)
+    except ValueError:
+        raise ValueError(f"{path}: line {number}: {name} is {cell!r}, no number") from None

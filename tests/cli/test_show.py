@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`sigmascope show` prints every saved result as the command that made it did."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.changed import update, weights, written
+from tests.support.command_line import invoke
+
+import sigmascope as ss
+from sigmascope.bench.results import BackendComparison, BackendResult, Growth, Line, Point, Timing
+from sigmascope.bench.saved import result_of
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder, rng = tmp_path_factory.mktemp("models"), np.random.default_rng(0)
+    names = [f"model.layers.{i}.mlp.{x}_proj.weight" for i in range(3) for x in ("up", "gate")]
+    base = {name: weights(20, 12, rng, spikes=2) for name in names}
+    found = []
+    for step in (100, 200):
+        base = {name: w + update(w, 0.05, rng, rank=2) for name, w in base.items()}
+        found.append(written(folder / f"step-{step}", base))
+    return found
+
+
+COMMANDS = {
+    "scan": (["scan", "{0}", "-q"], (".jsonl", ".csv", ".parquet")),
+    "compare": (["compare", "{0}", "{1}", "-q"], (".jsonl", ".csv", ".parquet")),
+    "trajectory": (["trajectory", "{0}", "{1}", "-q"], (".jsonl", ".csv")),
+    "reference": (["reference", "{0}", "{1}", "-q"], (".jsonl", ".csv")),
+    "place": (["reference", "{0}", "--place", "{1}", "-q"], (".jsonl", ".csv")),
+}
+
+
+@pytest.mark.parametrize("what", list(COMMANDS))
+def test_tables_are_printed_again(what: str, models: list[Path], tmp_path: Path) -> None:
+    command, suffixes = COMMANDS[what]
+    arguments = [word.format(*models) for word in command]
+    for suffix in suffixes:
+        file = tmp_path / f"x{suffix}"
+        status, first, err = invoke(*arguments, "--out", file)
+        assert (status, err) == (0, "")
+        status, again, _ = invoke("show", file)
+        assert status == 0
+        first = first.replace(f"Saved: {file}.\n", "")
+        if suffix == ".csv" and what in ("scan", "compare"):  # has neither paths nor options
+            assert "The file does not have the options of the run." in again
+            again, first = (
+                text[text.index("By role" if what == "scan" else "pair ") :]
+                for text in (again, first)
+            )
+            again, first = again.partition("The file does")[0], first.partition("Effort ")[0]
+        assert again == first
+
+
+def test_a_page_is_made_of_a_saved_scan(models: list[Path], tmp_path: Path) -> None:
+    file, page = tmp_path / "x.jsonl", tmp_path / "x.html"
+    ss.scan(models[0], out=file)
+    status, text, _ = invoke("show", file, "--out", page)
+    assert status == 0
+    assert text.splitlines()[-1] == f"Saved: {page}."
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_journal_that_a_kill_left_is_continued(models: list[Path], tmp_path: Path) -> None:
+    file = tmp_path / "a journal.jsonl"
+    options = [
+        "--effort",
+        "top",
+        "-k",
+        "3",
+        "--seed",
+        "7",
+        "--include",
+        "*up*",
+        "--include",
+        "*.0.*",
+    ]
+    assert invoke("scan", models[0], "-q", *options, "--out", file)[0] == 0
+    whole = file.read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    file.write_text("".join(lines[:3]) + lines[3][:20], encoding="utf-8")
+    status, text, _ = invoke("show", file)
+    assert status == 1
+    assert "interrupted after 2 of 6 tensors" in text
+    command = text.splitlines()[-1]
+    assert command.endswith(f"--resume '{file}'")
+    words = shlex.split(command)
+    status, _, err = invoke(*words[words.index("scan") :], "-q")
+    assert (status, err) == (0, "")
+    rows = ss.Scan.load(file).rows
+    assert len(rows) == 6
+    again = ss.scan(models[0], effort="top", k=3, seed=7, include=["*up*", "*.0.*"]).rows
+    for row in (*rows, *again):
+        row["seconds"] = None
+    assert rows == again
+
+
+def benchmark() -> BackendComparison:
+    timing = Timing([1e-3], {"tol": 1e-3}, [0.5, 0.6], [1.0, 1.0], [10**6], [1e-4], [float("inf")])
+    entry = BackendResult("numpy", "numpy.linalg.svd", "2.0", "pip install numpy", timings=[timing])
+    machine = {"cpu": "a processor", "cores": 2, "threads": 2}
+    return BackendComparison("llm", (20, 10), "float32", 4, [1e-3], 2, True, machine, [entry])
+
+
+def test_benchmarks_come_back_as_they_were() -> None:
+    timing = Timing([1e-3], {"tol": 1e-3}, [0.5, 0.6], [1.0, 1.0], errors=[1e-4])
+    points = [Point((n, n), 4 * n * n, timing) for n in (10, 20)]
+    line = Line("rows", "ours", points)
+    line.fit()
+    for result in (
+        benchmark(),
+        Growth("llm", "float32", 4, 1e-3, 2, {"cpu": "a processor"}, [line]),
+    ):
+        record = json.loads(json.dumps(result.record()))
+        assert result_of(record).record() == result.record()
+    with pytest.raises(ValueError, match="benchmark version 9"):
+        result_of({**record, "schema": 9})
+    with pytest.raises(ValueError, match="incomplete"):
+        result_of({"schema": 1, "kind": "growth", "lines": [{}]})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.json", "{", "not JSON"),
+        ("x.json", "[]", "not a result of sigmascope"),
+        ("x.json", "{}", "not a result of sigmascope"),
+        ("x.csv", "a,b\n1,2\n", "not a scan"),
+        ("x.html", "<html>", "an HTML page cannot be loaded"),
+        ("x.txt", "", "x.txt"),
+        ("t.jsonl", "{}\n", "t.jsonl"),
+    ],
+)
+def test_other_files_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    status, out, err = invoke("show", file)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_benchmark_is_printed_again(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    shape = ["--shape", "60x40", "-k", "4", "--accuracy", "1e-2", "--turns", "1"]
+    status, first, _ = invoke("bench", *shape, "--backends", "numpy", "--out", file, "--quiet")
+    assert status == 0
+    assert invoke("show", file) == (0, first, "")
