@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import ml_dtypes
@@ -147,16 +145,13 @@ def test_a_relative_path_is_found_from_elsewhere(
     assert np.array_equal(np.asarray(arrived(a)), values)
 
 
-@pytest.mark.parametrize("copier", [pickle.dumps, copy.deepcopy])
-def test_numbers_in_memory_are_not_sent(
-    tmp_path: Path, copier: Callable[[ss.Matrix], object]
-) -> None:
+def test_numbers_in_memory_are_not_sent(tmp_path: Path) -> None:
     small = np.eye(3)
     np.save(tmp_path / "a.npy", small)
     held = ss.matrix(tmp_path / "a.npy").load()
     for a in (ss.matrix(small), held, ss.matrix(tmp_path / "a.npy") - ss.matrix(small)):
         with pytest.raises(TypeError, match="a matrix in memory cannot be sent to another process"):
-            copier(a)
+            pickle.dumps(a)
 
 
 def test_a_file_that_was_changed_or_moved_is_told(tmp_path: Path) -> None:
