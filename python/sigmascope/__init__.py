@@ -132,7 +132,18 @@ __all__ = [
 
 @public
 def show_config() -> dict[str, Any]:
-    """Return version, instruction set, BLAS, devices and threads of this build and machine."""
+    """Return version, instruction set, BLAS, devices and threads of this build and machine.
+
+    See Also
+    --------
+    available_devices : Names of devices for the option `device`.
+
+    Examples
+    --------
+    >>> import sigmascope as ss
+    >>> "devices" in ss.show_config()
+    True
+    """
     from sigmascope._host.threads import resolve_threads
 
     config = dict(_core.config())

@@ -13,7 +13,18 @@ from .libraries import libraries
 
 @public
 def available_devices() -> list[str]:
-    """Return the devices that this build can compute on: 'cpu', and CUDA devices as 'cuda:0'."""
+    """Return the devices that this build can compute on: 'cpu', and CUDA devices as 'cuda:0'.
+
+    See Also
+    --------
+    show_config : Why there is no CUDA device, among others.
+
+    Examples
+    --------
+    >>> import sigmascope as ss
+    >>> ss.available_devices()[0]
+    'cpu'
+    """
     try:
         return ["cpu", *cuda_devices()]
     except DeviceError:

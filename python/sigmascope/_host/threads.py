@@ -23,6 +23,18 @@ def set_num_threads(threads: int | None) -> None:
     ------
     ValueError
         If `threads` is less than 1.
+
+    See Also
+    --------
+    show_config : The number of threads that is in force.
+
+    Examples
+    --------
+    Two threads for all calls that do not say otherwise; None, the default, is all cores.
+
+    >>> import sigmascope as ss
+    >>> ss.set_num_threads(2)
+    >>> ss.set_num_threads(None)
     """
     global _chosen
     _chosen = None if threads is None else resolve_threads(threads)

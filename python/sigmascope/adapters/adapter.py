@@ -259,6 +259,16 @@ def open_adapter(
         A file is not what it claims to be, or another kind of adapter than LoRA.
     ValueError
         There is no such `reading`.
+
+    See Also
+    --------
+    open_checkpoint : A checkpoint of whole weights.
+    compare : A model and an adapter of it.
+
+    Examples
+    --------
+    >>> adapter = open_adapter("adapter/")                            # doctest: +SKIP
+    >>> adapter["model.layers.0.mlp.up_proj.weight"].spectrum()      # doctest: +SKIP
     """
     table = None if rules is None else read_table(rules)
     return Adapter(Path(path), AdapterOrigin(os.path.abspath(path), table, check_reading(reading)))

@@ -47,8 +47,11 @@ def spectrum(
         A stack has the shape (..., m, n), as for :func:`svds`. Of a LowRank the spectrum is exact,
         and no other option than k counts.
     effort : {"top", "density", "exact"}
-        The k largest values; these and the spectral density of the same run; every value. Where
-        the whole spectrum is cheaper than what was asked, it is computed instead, and said so.
+        "top" finds the k largest values, which give norms and the concentration of energy.
+        "density" also estimates the distribution of all values, with errors, from a few random
+        vectors: ranks, entropies and noise edges follow from it. "exact" computes every value, in
+        a time that grows with the cube of the smaller side; power laws need it. Where every value
+        costs less than what was asked, it is computed instead, and `method` says so.
     k : int
         Largest values wanted; min(m, n) if that is less.
     tol : float
@@ -92,6 +95,11 @@ def spectrum(
     -----
     FailedMatrixWarning
         If some matrices of a stack failed.
+
+    See Also
+    --------
+    svds : The largest values with their vectors.
+    scan : The spectrum of every matrix of a checkpoint.
 
     Notes
     -----

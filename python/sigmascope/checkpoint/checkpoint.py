@@ -262,6 +262,12 @@ def open_checkpoint(
     ValueError
         There is no such `reading`.
 
+    See Also
+    --------
+    open_adapter : An adapter, whose matrices are products of two thin ones.
+    scan : The spectrum of every matrix.
+    matrix : One matrix.
+
     Examples
     --------
     >>> checkpoint = open_checkpoint("model/")                          # doctest: +SKIP

@@ -104,6 +104,12 @@ def compare(
         As for :func:`scan`; the attribute `scan` of the last two has the Comparison so far.
         ValueError also if `before` is an adapter and `after` is not.
 
+    See Also
+    --------
+    scan : The spectra of one checkpoint.
+    diagnose : What a comparison tells of the data of a training run.
+    trajectory : Several checkpoints of one run.
+
     Notes
     -----
     Both matrices W and W' of a pair are read once, if they fit into memory together with one

@@ -94,9 +94,18 @@ def shared_directions(
     CheckpointError, OSError
         If the file of an analysed pair is missing or damaged.
 
+    See Also
+    --------
+    compare : Makes the vectors that are read, with its option `vectors`.
+
     Notes
     -----
     Memory: the vectors of one tower, and a Gram matrix of order `matrices` times `leading`.
+
+    Examples
+    --------
+    >>> comparison = compare("base/", "tuned/", vectors="vectors/")   # doctest: +SKIP
+    >>> shared_directions(comparison.rows, "vectors/")               # doctest: +SKIP
     """
     if leading < 1:
         raise ValueError(f"leading = {leading} must be at least 1")

@@ -88,6 +88,11 @@ def diagnose(
     TypeError, CheckpointError, OSError
         As for reading a comparison.
 
+    See Also
+    --------
+    compare : Makes what is diagnosed.
+    diagnose_increments : The parts of one run.
+
     Notes
     -----
     Reads rows, never weights. Time: milliseconds for hundreds of rows and runs.

@@ -141,6 +141,10 @@ def diagnose_increments(
     TypeError, CheckpointError, OSError
         As for reading a comparison.
 
+    See Also
+    --------
+    diagnose : One comparison.
+
     Notes
     -----
     The first quarter of the increments is left out. For each split of the n others into s earlier

@@ -32,6 +32,17 @@ def block(parts: Sequence[Sequence[Any]]) -> Matrix:
     ------
     ValueError
         If the shapes do not fit; both are named.
+
+    See Also
+    --------
+    vstack, hstack : Joins along one axis.
+    matrix : What a part may be.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> ss.block([[np.eye(2), np.zeros((2, 3))], [np.ones((1, 5))]]).shape
+    (3, 5)
     """
     if len(parts) == 0 or any(len(row) == 0 for row in parts):
         raise ValueError("block needs at least one matrix in every row")
@@ -40,13 +51,35 @@ def block(parts: Sequence[Sequence[Any]]) -> Matrix:
 
 @public
 def vstack(parts: Sequence[Any]) -> Matrix:
-    """Join matrices of equal width, one below the other, lazily; ValueError if widths differ."""
+    """Join matrices of equal width, one below the other, lazily; ValueError if widths differ.
+
+    See Also
+    --------
+    hstack, block : Other joins.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> ss.vstack([np.eye(2), np.ones((3, 2))]).shape
+    (5, 2)
+    """
     return hstack([matrix(part).T for part in parts], _names=("width", 1)).T
 
 
 @public
 def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> Matrix:
-    """Join matrices of equal height, side by side, lazily; ValueError if heights differ."""
+    """Join matrices of equal height, side by side, lazily; ValueError if heights differ.
+
+    See Also
+    --------
+    vstack, block : Other joins.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> ss.hstack([np.eye(2), np.ones((2, 3))]).shape
+    (2, 5)
+    """
     matrices = [matrix(part) for part in parts]
     if not matrices:
         raise ValueError("nothing to join")

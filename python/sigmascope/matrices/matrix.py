@@ -258,6 +258,16 @@ def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDAr
     -------
     array (m,) or (m, k)
         float64 if `a` or `x` is, else float32. Sums are split into blocks of 256 terms.
+
+    See Also
+    --------
+    aslinearoperator : The same for iterative methods of SciPy.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> ss.multiply(ss.matrix(np.diag([2.0, 3.0])), np.ones(2))
+    array([2., 3.])
     """
     check_unmasked(x)
     right = np.asarray(x)

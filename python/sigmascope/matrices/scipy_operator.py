@@ -25,6 +25,18 @@ def aslinearoperator(a: Any) -> LinearOperator:
     ------
     ImportError
         SciPy is not installed.
+
+    See Also
+    --------
+    matrix : What an operator is made of.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> from scipy.sparse.linalg import svds
+    >>> operator = ss.aslinearoperator(np.diag([3.0, 2.0, 1.0, 0.5]))
+    >>> np.round(svds(operator, k=1, return_singular_vectors=False), 6)
+    array([3.])
     """
     try:
         from scipy.sparse.linalg import LinearOperator

@@ -68,6 +68,22 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
         If the file is no .npy file, or is cut short.
     DeviceError
         If `source` lies on a GPU that this build or machine cannot use.
+
+    See Also
+    --------
+    tensor : A matrix in a file without a header of its own.
+    block : Shards joined to one matrix.
+    open_checkpoint : The matrices of a checkpoint.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> a = ss.matrix(np.arange(6.0).reshape(2, 3))
+    >>> a
+    Matrix(2 x 3, f64, 48 bytes)
+    >>> np.asarray((3 * a - a)[:, 1:])
+    array([[ 2.,  4.],
+           [ 8., 10.]])
     """
     if isinstance(source, Matrix):
         if dtype not in (None, source.dtype):
@@ -186,6 +202,19 @@ def tensor(
         If the file is too short.
     OSError
         If it cannot be opened.
+
+    See Also
+    --------
+    matrix : A matrix in memory, or in a file that says what it holds.
+    open_checkpoint : Tensors by their names.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> np.arange(6, dtype="<f4").tofile("numbers.bin")
+    >>> np.asarray(ss.tensor("numbers.bin", 0, (2, 3), "f32"))
+    array([[0., 1., 2.],
+           [3., 4., 5.]], dtype=float32)
     """
     m, n = (int(extent) for extent in shape)
     reading = check_reading(reading)

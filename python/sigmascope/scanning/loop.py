@@ -138,6 +138,12 @@ def scan(
         On Ctrl-C, after the outputs are saved; a KeyboardInterrupt whose attribute `scan` has the
         rows made so far.
 
+    See Also
+    --------
+    plan_scan : What a scan will take.
+    compare : Two checkpoints, and what changed between them.
+    merge : The parts of a scan that was run on several machines.
+
     Notes
     -----
     Passes over each matrix, and memory, are those of :func:`spectrum`. One more pass counts copies

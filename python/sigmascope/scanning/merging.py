@@ -41,6 +41,10 @@ def merge(parts: Iterable[str | os.PathLike[str] | Scan], *, partial: bool = Fal
     OSError
         If a file cannot be read.
 
+    See Also
+    --------
+    scan : Makes the parts, with its option `shard`.
+
     Examples
     --------
     >>> merge(["part-0.jsonl", "part-1.jsonl"]).save("scan.parquet")    # doctest: +SKIP

@@ -91,12 +91,22 @@ def plan_scan(
     CheckpointError, DeviceError, ValueError, ImportError, OSError
         As for :func:`scan`.
 
+    See Also
+    --------
+    scan : The scan that is planned.
+
     Notes
     -----
     The code that a scan runs decides here, too, what fits into memory and how it is read. Times
     come from a model and from a measurement of a third of a second, for which 16 MiB of the largest
     file are read. Of the tensors, only the scales of quantised ones are read. The speed of a CUDA
     device is not measured: times are 0 then.
+
+    Examples
+    --------
+    >>> import sigmascope as ss
+    >>> plan = ss.plan_scan("model/", memory_limit="1GiB")      # doctest: +SKIP
+    >>> plan.seconds, plan.read                                 # doctest: +SKIP
     """
     limits = num_threads, memory_limit
     options = Options.of(effort, k, tol, accuracy, seed, *limits, measures, device=device)

@@ -172,6 +172,16 @@ def reference(
         If there is no model or less than one band, or if no row has one of the measures.
     TypeError
         If a source is none of these.
+
+    See Also
+    --------
+    scan : One checkpoint.
+    trajectory : The checkpoints of one run.
+
+    Examples
+    --------
+    >>> family = reference(["llama-a/", "llama-b/", "llama-c/"])      # doctest: +SKIP
+    >>> family.place("mine/").where(role="up")                       # doctest: +SKIP
     """
     if not models:
         raise ValueError("a reference needs at least one model")

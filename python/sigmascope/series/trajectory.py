@@ -116,6 +116,11 @@ def trajectory(
     TypeError
         If a source is none of these.
 
+    See Also
+    --------
+    scan : One checkpoint.
+    reference : A family of models to compare one with.
+
     Examples
     --------
     >>> run = trajectory(["run/checkpoint-100", "run/checkpoint-200"])   # doctest: +SKIP

@@ -70,11 +70,26 @@ def spectral_density(
     FailedMatrixWarning
         If some matrices of a stack failed.
 
+    See Also
+    --------
+    svdvals : Every value, each with a bound on its error.
+    spectrum : Measures of the density, each with its error.
+
     Notes
     -----
     Memory: min(m, n) * passes * probes numbers. Stochastic Lanczos quadrature (Ubaru, Chen & Saad
     2017) from one block run, converged part deflated (Chen & Hallman 2023), the known n and
     ||A||_F^2 as control variates, Gauss paired with Gauss-Radau.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_normal((300, 200))
+    >>> density = ss.spectral_density(A)
+    >>> norm = density.nuclear_norm()
+    >>> bool(abs(norm - ss.svdvals(A).sum()) < 4 * norm.error)
+    True
     """
     stack = stack_of(A)
     a = stack.pattern

@@ -42,6 +42,11 @@ def moments(A: Any, *, histogram: bool = True, **options: Unpack[ComputeOptions]
     Moments
         NaN and infinity are counted and located, and left out of everything else.
 
+    See Also
+    --------
+    MomentsAccumulator : The same of a stream of rows.
+    spectrum : Measures of the singular values.
+
     Notes
     -----
     One read of A, and others where squares of float64 entries would leave its range: those of the
@@ -50,6 +55,13 @@ def moments(A: Any, *, histogram: bool = True, **options: Unpack[ComputeOptions]
     mean where that holds more than 7/8 of the squares, so that a large mean costs no digits; merged
     by Pebay's formulas (2008). Norms, mean and deviation are good to about 1e-13, skewness and
     kurtosis to 1e-11, of what is stored, times mean / deviation where the mean is the larger.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> found = ss.moments(np.array([[1.0, -2.0], [0.0, 1.0]]))
+    >>> found.zeros, found.min, found.max, found.mean
+    (1, -2.0, 1.0, 0.0)
     """
     a = matrix(A)
     return element_moments(a, CallOptions.of(a, cuda=True, **options), histogram=histogram)

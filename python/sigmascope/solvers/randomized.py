@@ -76,12 +76,26 @@ def randomized_svd(
     FailedMatrixWarning
         If some matrices of a stack failed.
 
+    See Also
+    --------
+    svds : Values and vectors to a tolerance.
+    Sketch : The same of a stream of rows.
+
     Notes
     -----
     Memory: (m + n) * passes * (k + oversampling) numbers. Halko, Martinsson & Tropp 2011 with all
     blocks kept (Musco & Musco 2015) and projected from the left, so that one read does what their
     two-pass method does (Yu, Gu, Li & Li 2017); their section 4.3 for the random vectors. For data
     seen only once: :class:`Sketch`.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_normal((200, 5)) @ rng.standard_normal((5, 80))
+    >>> U, s, Vt = ss.randomized_svd(A, 5)
+    >>> np.allclose(U * s @ Vt, A)
+    True
     """
     stack = stack_of(A)
     a = stack.pattern

@@ -67,18 +67,12 @@ def svds(
         Columns per Krylov step; by default those of least cost
         (:mod:`sigmascope._execution.costs`).
     precision : {"mixed", "split", "float32", "float64"}, optional
-        Of the blocks; float64 if any tile of A is f64, else float32. In float32 nothing below
-        about 6e-6 * sigma_1 is resolved, and the errors say so. "mixed" is float32 with a search
-        steered by products rounded to bfloat16, twice as fast: values, vectors and residuals come
-        from float32 products all the same (from 16 bits of every number where what that may err by,
-        2^-16 ||A||_F / sqrt(n) + 2^-16 sigma, is below a 16th of the tolerance; it is part of
-        residuals and errors), and where the tolerance is finer than the rounding, the last steps
-        have better ones; for a tolerance below 2^-7 / sqrt(min(m, n)), without tiles, the first,
-        and late ones are rounded where that does no harm. Default where the device multiplies
-        bfloat16 (AVX-512 BF16, tensor cores) and min(m, n) >= 512. "split" begins with 16 bits of
-        every number, as two parts of bfloat16, and reads the answer as "mixed" does; it is float32
-        on a processor without tiles (AMX), and on a CUDA device unless A is stored in float16,
-        in bfloat16 or in fewer bits. What is said of tiles holds there for tensor cores.
+        "float64" for more than six digits; it is the default where a tile of A is f64. "float32",
+        in which nothing below about 6e-6 * sigma_1 is resolved, is the default elsewhere. "mixed"
+        and "split" search with products rounded to 8 and 16 bits and read the answer from products
+        in float32: the errors are as small, and the search is shorter where the device multiplies
+        bfloat16. There "mixed" is the default for min(m, n) >= 512. Elsewhere "split" is "float32".
+        docs/numerics.md says which products are rounded, and how the errors include that.
     seed : int
         Of the random start, which follows from it and from a hash of the numbers of A: same A and
         seed, same bits, whatever the storage and the threads. A matrix that hides a direction from
@@ -122,6 +116,12 @@ def svds(
         If the tolerance, plus the floor of the precision, was not reached.
     FailedMatrixWarning
         If some matrices of a stack failed.
+
+    See Also
+    --------
+    svdvals : Every value.
+    randomized_svd : A fixed number of passes.
+    spectrum : Measures of the values, each with its error.
 
     Notes
     -----

@@ -41,6 +41,10 @@ class MomentsAccumulator(RowAccumulator):
     histogram : bool
         Count the stored codes, while all rows are of one 8- or 16-bit dtype.
 
+    See Also
+    --------
+    moments : Of a matrix that can be read again.
+
     Notes
     -----
     Memory: 16 bytes for each column, two or three times as much where their norms differ by many
@@ -48,6 +52,13 @@ class MomentsAccumulator(RowAccumulator):
     powers in rational arithmetic, and column sums are exact too: the order of merges changes no
     bit, except in `row_norms` and `first_nonfinite`, which depend on it by definition. The result
     for a single update has the bits of :func:`moments`.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> found = ss.MomentsAccumulator(2).update(np.ones((3, 2))).update(np.zeros((1, 2)))
+    >>> found.result().mean, found.result().zeros
+    (0.75, 2)
     """
 
     @public

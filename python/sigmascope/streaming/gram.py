@@ -35,6 +35,11 @@ class GramAccumulator(RowAccumulator):
         Bytes, as for :func:`svdvals`. Updates, values or vectors that need more are refused before
         they begin, with both numbers. It is not saved.
 
+    See Also
+    --------
+    Sketch : The k largest values in less memory.
+    svdvals : Of a matrix that can be read again.
+
     Notes
     -----
     Memory: 8 n^2 bytes (half of the matrix, as integers of 128 bits), and as much again for every
@@ -45,6 +50,15 @@ class GramAccumulator(RowAccumulator):
 
     Terms are summed as integers of 80 bits: the order of merges changes no bit. An update is one
     term, so dividing the rows into other updates changes the last bits.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> rng = np.random.default_rng(0)
+    >>> rows = rng.standard_normal((500, 40))
+    >>> gram = ss.GramAccumulator(40).update(rows[:300]).update(rows[300:])
+    >>> np.allclose(gram.svdvals(), ss.svdvals(rows))
+    True
     """
 
     @public

@@ -43,12 +43,29 @@ class Sketch(RowAccumulator):
         Seed of Omega; sketches merge only if n_cols, width and seed agree. Whoever knows the seed
         can make rows that the sketch misses: for data from strangers use ``secrets.randbits(64)``.
 
+    See Also
+    --------
+    randomized_svd : The same of a matrix that can be read again.
+    GramAccumulator : Without an error of sketching, in n^2 memory.
+    LinearSketch : Data that come as additive updates.
+
     Notes
     -----
     Memory: 24 n_cols * width bytes, and 16 n_cols * width more for every factor of 2^16 between the
     largest entries of its updates. Terms are summed as integers of 80 bits, so the sums are as
     exact as their terms. Halko, Martinsson & Tropp 2011; Yu, Gu, Li & Li 2017. For data that come
     as additive updates, not as rows, see :class:`LinearSketch`.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> rng = np.random.default_rng(0)
+    >>> rows = rng.standard_normal((500, 8)) @ rng.standard_normal((8, 40))
+    >>> sketch = ss.Sketch(40, 8)
+    >>> for part in np.array_split(rows, 5):
+    ...     sketch = sketch.update(part)
+    >>> np.allclose(sketch.svd().s, ss.svdvals(rows)[:8])
+    True
     """
 
     @public
