@@ -192,7 +192,7 @@ def test_towers_are_told_apart(browser: Browser, tmp_path: Path) -> None:
     assert page.locator("#depth .panel").count() == 14
     assert page.locator("#heatmap svg[tabindex]").count() == 2
     page.get_by_role("combobox", name="Tower").select_option("vision")
-    headings = page.locator("#depth .panel h4").all_text_contents()
+    headings = page.locator("#depth .panel h3").all_text_contents()
     assert [heading.strip() for heading in headings][:2] == ["vision q", "vision k"]
     page.close()
 
@@ -229,7 +229,7 @@ def test_what_is_missing_is_not_zero(browser: Browser, tmp_path: Path) -> None:
     page = browser.new_page()
     page.goto(path.as_uri())
     page.get_by_role("combobox", name="Measure").select_option("mp_outliers")
-    panel = page.locator("#depth .panel", has=page.locator("h4", has_text="up"))
+    panel = page.locator("#depth .panel", has=page.locator("h3", has_text="up"))
     assert panel.locator("path.missing").count() == 1
     assert panel.locator("circle.dot").count() == 4
     assert page.locator("#heatmap svg[tabindex] rect.empty").count() == 2

@@ -54,6 +54,9 @@ def test_svd_unpacks_as_numpy_does(svd):
     assert U is svd.U
     assert s is svd.s
     assert Vt is svd.Vt
+    assert len(svd) == 3
+    assert svd[1] is s
+    assert svd[-1] is Vt
     text = repr(svd)
     assert "k = 2" in text
     assert "sigma = [3, 1]" in text

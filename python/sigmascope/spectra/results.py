@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def state(converged: bool) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SVD:
-    """The top k singular triplets; unpacks as ``U, s, Vt``.
+    """The top k singular triplets; a sequence ``U, s, Vt``, as of ``numpy.linalg.svd``.
 
     Attributes
     ----------
@@ -104,6 +104,12 @@ class SVD:
 
     def __iter__(self) -> Iterator[NDArray[np.floating] | Any | None]:
         return iter((self.U, self.s, self.Vt))
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: SupportsIndex) -> Any:
+        return (self.U, self.s, self.Vt)[index]
 
     def __repr__(self) -> str:
         return (

@@ -67,6 +67,7 @@ def page(
     rows = list(rows)
     analysed = [row for row in rows if row["status"] == "analysed"]
     findings = (compared if kind == "comparison" else scanned).findings(dict(header), rows)
+    findings = sorted(findings, key=lambda finding: finding.kind != "problem")
     named = [name for finding in findings for name, _ in finding.items]
     numbers = payload(kind, analysed, named)
     style = part("style.css") + (part("diagnosis.css") if diagnosis else "")

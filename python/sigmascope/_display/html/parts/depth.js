@@ -19,7 +19,7 @@ function drawDepth(rows, choose) {
     box.append(panel);
     const several = Math.max(...[...grouped(group, (i) => matrices.layer[i]).values()].map((found) => found.length));
     const note = several > 1 ? `median and range of up to ${several}` : '';
-    panel.append(element('h4', {}, place, ' ', element('small', {}, note)));
+    panel.append(element('h3', {}, place, ' ', element('small', {}, note)));
     const tower = textOf('tower', group[0]);
     const context = [...grouped(layered.filter((i) => textOf('tower', i) === tower && placeOf(i) !== place), placeOf).values()];
     panel.append(depthPanel(widthOf(panel), place, group, context, range, choose));
@@ -124,7 +124,7 @@ function drawLayerless(rows, others, choose) {
   const most = 40;
   const few = rows.slice(0, most);
   const note = rows.length > most ? `the first ${most} of ${rows.length}` : '';
-  box.append(element('h4', {}, 'Outside the layers ', element('small', {}, note)));
+  box.append(element('h3', {}, 'Outside the layers ', element('small', {}, note)));
   const width = Math.min(widthOf(box), 760);
   const wide = Math.min(250, width * 0.42);
   const [step, bottom] = [24, 24];

@@ -92,7 +92,7 @@ function drawTable(rows, choose, redraw) {
   const heads = columns.map(([text], j) => sortable(text, j, j > 1 && j !== 4, redraw));
   const lines = few.map((i) => tableLine(i, choose));
   const table = element('table', {}, element('thead', {}, element('tr', {}, ...heads)), element('tbody', {}, ...lines));
-  const box = element('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'All matrices' }, table);
+  const box = element('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Table of all matrices' }, table);
   const save = element('button', { type: 'button', class: 'more' }, 'Save as CSV');
   save.addEventListener('click', () => saveCsv(sorted));
   byId('table').replaceChildren(box, save);
