@@ -147,7 +147,7 @@ def test_orthogonal_rotations_change_no_value() -> None:
 def test_factors_in_bfloat16_are_read_exactly() -> None:
     B, A = (x.astype(ml_dtypes.bfloat16) for x in (thin(30, 4), thin(4, 20)))
     product = LowRank(B, A)
-    assert product.dtype == "bf16"
+    assert product.storage == "bf16"
     assert product.nbytes == 2 * 4 * (30 + 20)
     truth = np.linalg.svd(B.astype(float) @ A.astype(float), compute_uv=False)
     np.testing.assert_allclose(product.singular_values().values, truth, atol=1e-13)

@@ -41,9 +41,9 @@ def test_every_layout_holds_the_numbers_exactly(dtype: str, layout: str) -> None
         numbers = rounded(make("heavy_tailed", 1, 13, 22), dtype, max(exponent - 10, -1074))
         held = ss.matrix(stored(numbers, dtype, layout, seed=3))
         np.testing.assert_array_equal(np.asarray(held, dtype=np.float64), numbers)
-        assert held.dtype in (dtype, "mixed")
+        assert held.storage in (dtype, "mixed")
         if layout in SHARDED:
-            assert held.dtype == dtype
+            assert held.storage == dtype
 
 
 def test_values_are_judged_with_more_digits_than_float64_has() -> None:

@@ -60,7 +60,7 @@ def test_every_expert_is_a_matrix_with_its_own_scales(tmp_path: Path) -> None:
     assert list(checkpoint) == [f"{name}[{index}]" for index in range(3)]
     for index, key in enumerate(checkpoint):
         a = checkpoint[key]
-        assert (a.shape, a.dtype, a.in_memory) == ((10, 64), "f4_e2m1", False)
+        assert (a.shape, a.storage, a.in_memory) == ((10, 64), "f4_e2m1", False)
         truth = dequantised(blocks[index], scales[index])
         for decoded in (a, a.load()):
             np.testing.assert_array_equal(np.asarray(decoded, np.float64), truth)

@@ -90,10 +90,10 @@ def test_every_dtype(dtype: Any, kind: type[DeviceArray], simulated: ModuleType)
     ):  # its dtypes are those of NumPy
         with pytest.raises(TypeError, match=r"say which numbers its bytes are: matrix\(x, dtype"):
             ss.matrix(array)
-        a = ss.matrix(array, dtype=ss.matrix(x).dtype)
+        a = ss.matrix(array, dtype=ss.matrix(x).storage)
     else:
         a = ss.matrix(array)
-    assert repr(a) == f"Matrix(90 x 64, {a.dtype}, {x.nbytes:,} bytes, on cuda:1)"
+    assert repr(a) == f"Matrix(90 x 64, {a.storage}, {x.nbytes:,} bytes, on cuda:1)"
     assert a.device == "cuda:1"
     assert_same(ss.randomized_svd(a, 4), expected)
 

@@ -45,7 +45,7 @@ def test_every_code(dtype: str, wanted: type) -> None:
     nans = {"bf16": 254, "f16": 2046, "f8_e4m3": 2, "f8_e5m2": 6, "f4_e2m1": 0}
     assert np.isnan(exact).sum() == nans[dtype]
     for source in (ss.matrix(codes, dtype=dtype), ss.matrix(numbers)):
-        assert source.dtype == dtype
+        assert source.storage == dtype
         for oriented, truth in ((source, exact), (source.T, exact.T)):
             assert_same_numbers(np.asarray(oriented, dtype=wanted), np.ascontiguousarray(truth))
 
@@ -143,7 +143,7 @@ def strided(draw: st.DrawFn) -> tuple[str, NDArray[Any]]:
 def test_any_strides_slices_and_transposes(case: tuple[str, NDArray[Any]], data: Any) -> None:
     dtype, view = case
     a = ss.matrix(view)
-    assert (a.shape, a.dtype, a.nbytes) == (view.shape, dtype, view.nbytes)
+    assert (a.shape, a.storage, a.nbytes) == (view.shape, dtype, view.nbytes)
     assert_same_numbers(np.asarray(a, np.float64), np.ascontiguousarray(view.astype(np.float64)))
     rows, cols = (
         slice(*sorted((data.draw(st.integers(0, e)), data.draw(st.integers(0, e)))))

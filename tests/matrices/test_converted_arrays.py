@@ -24,7 +24,7 @@ def test_integers_are_float64(dtype: str) -> None:
     x = np.arange(35).reshape(7, 5).astype(dtype)
     for view in (x, x.T, x[::2, 1:]):
         a = ss.matrix(view)
-        assert a.dtype == "f64"
+        assert a.storage == "f64"
         np.testing.assert_array_equal(np.asarray(a), view)
 
 
@@ -33,7 +33,7 @@ def test_floats_in_the_other_order_keep_their_dtype(dtype: str, stored: str) -> 
     x = A.astype(dtype)
     for view in (x, x.T, x[::2, ::-1]):
         a = ss.matrix(view)
-        assert a.dtype == stored
+        assert a.storage == stored
         np.testing.assert_array_equal(np.asarray(a), view)
 
 
@@ -118,10 +118,10 @@ def test_refusals_name_the_way_out(x: Any, message: str) -> None:
 def test_dataframes() -> None:
     pd = pytest.importorskip("pandas")
     shared = pd.DataFrame(A.astype(np.float32), columns=list("abcde"))
-    assert ss.matrix(shared).dtype == "f32"
+    assert ss.matrix(shared).storage == "f32"
     np.testing.assert_array_equal(np.asarray(ss.matrix(shared)), A.astype(np.float32))
     mixed = pd.DataFrame({"i": [1, 2, 3], "f": [0.5, 1, 2], "b": [True, False, True]})
-    assert ss.matrix(mixed).dtype == "f64"
+    assert ss.matrix(mixed).storage == "f64"
     np.testing.assert_array_equal(np.asarray(ss.matrix(mixed)), mixed.to_numpy(float))
     nullable = mixed.astype({"i": "Int64", "f": "Float32"})
     np.testing.assert_array_equal(np.asarray(ss.matrix(nullable)), mixed.to_numpy(float))

@@ -139,7 +139,7 @@ def test_differences_of_bf16_are_exact_in_float32() -> None:
     delta = ss.matrix(after) - ss.matrix(before)
     np.testing.assert_array_equal(np.asarray(delta), exact)
     np.testing.assert_array_equal(np.asarray(delta.T[3:140, 7:]), exact.T[3:140, 7:])
-    assert delta.dtype == "bf16"
+    assert delta.storage == "bf16"
     assert delta.nbytes == 2 * before.nbytes
 
 
@@ -228,8 +228,8 @@ def test_block_is_numpys(parts: list[list[NDArray[Any]]]) -> None:
 def test_rows_of_shards_may_be_cut_at_different_columns() -> None:
     joined = ss.block([[A[:20, :13], A[:20, 13:]], [A[20:, :30], A[20:, 30:]]])
     np.testing.assert_array_equal(np.asarray(joined), A)
-    assert joined.dtype == "f64"
-    assert ss.hstack([A, A.astype(np.float32)]).dtype == "mixed"
+    assert joined.storage == "f64"
+    assert ss.hstack([A, A.astype(np.float32)]).storage == "mixed"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,12 @@ def arrived(a: ss.Matrix) -> ss.Matrix:
 
 def same(a: ss.Matrix, b: ss.Matrix) -> bool:
     """The same shape, storage and bits."""
-    alike = (a.shape, a.dtype, a.nbytes, a.in_memory) == (b.shape, b.dtype, b.nbytes, b.in_memory)
+    alike = (a.shape, a.storage, a.nbytes, a.in_memory) == (
+        b.shape,
+        b.storage,
+        b.nbytes,
+        b.in_memory,
+    )
     return alike and np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 

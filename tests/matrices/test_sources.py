@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ A = np.random.default_rng(0).standard_normal((60, 40))
 def test_shape_size_and_representation() -> None:
     a = ss.matrix(A.astype(np.float16))
     assert (a.shape, a.ndim, a.size, a.nbytes) == ((60, 40), 2, 2400, 4800)
-    assert (a.dtype, a.precision, a.in_memory) == ("f16", "float32", True)
+    assert (a.storage, a.precision, a.in_memory) == ("f16", "float32", True)
     assert repr(a) == "Matrix(60 x 40, f16, 4,800 bytes)"
     assert ss.matrix(a) is a
     assert a.T.shape == (40, 60)
@@ -40,7 +41,7 @@ def test_an_array_is_not_copied() -> None:
 
 def test_sequences_are_float64() -> None:
     a = ss.matrix([[1, 2], [3, 4]])
-    assert a.dtype == "f64"
+    assert a.storage == "f64"
     np.testing.assert_array_equal(np.asarray(a), [[1, 2], [3, 4]])
 
 
@@ -178,7 +179,7 @@ def test_torch_tensors() -> None:
         tensor = numbers.to(dtype)
         for view in (tensor, tensor.T, tensor[3:50:7, 1::2], tensor[::2].T):
             a = ss.matrix(view)
-            assert (a.shape, a.dtype) == (tuple(view.shape), name)
+            assert (a.shape, a.storage) == (tuple(view.shape), name)
             np.testing.assert_array_equal(np.asarray(a, np.float64), view.to(torch.float64).numpy())
 
 
@@ -224,3 +225,31 @@ def test_torch_tensors_that_are_no_matrix() -> None:
         ss.matrix(torch.ones(3))
     with pytest.raises(TypeError, match="does not hold codes of f16"):
         ss.matrix(torch.ones(3, 3), dtype="f16")
+
+
+@pytest.mark.parametrize(
+    ("kind", "storage"),
+    [
+        (np.float64, "f64"),
+        (np.float32, "f32"),
+        (np.float16, "f16"),
+        (ml_dtypes.bfloat16, "bf16"),
+        (ml_dtypes.float8_e4m3fn, "f8_e4m3"),
+        (ml_dtypes.float8_e5m2, "f8_e5m2"),
+    ],
+)
+def test_the_dtype_is_that_of_numpy(kind: Any, storage: str) -> None:
+    x = np.eye(4).astype(kind)
+    a = ss.matrix(x)
+    assert a.dtype == x.dtype == a.T.dtype == a[1:].dtype
+    assert a.storage == storage
+    assert np.zeros(3, a.dtype).dtype == x.dtype
+    assert (a + np.eye(4)).dtype == np.float64  # of several formats
+    assert (a + np.eye(4)).storage == ("f64" if storage == "f64" else "mixed")
+
+
+def test_the_dtype_without_ml_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = ss.matrix(np.eye(4).astype(ml_dtypes.bfloat16))
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    assert a.dtype == np.float32
+    assert np.asarray(a).dtype == a.dtype

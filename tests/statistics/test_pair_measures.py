@@ -149,7 +149,7 @@ def test_rounding_variance_is_that_of_rounding(dtype: str) -> None:
     codes = x.astype(np.float32).astype(kind) if dtype != "f32" else x.astype(kind)
     a = ss.matrix(codes)
     seen = ss.moments(a)
-    found = pairs.rounding_variance(pairs.Rounding(a.dtype, seen.fro_norm**2, seen.histogram))
+    found = pairs.rounding_variance(pairs.Rounding(a.storage, seen.fro_norm**2, seen.histogram))
     assert found is not None
     assert found == pytest.approx(np.sum((codes.astype(np.float64) - x) ** 2), rel=0.03)
 
@@ -174,8 +174,8 @@ def test_units_tell_what_counts_of_codes_do(dtype: str) -> None:
         ):
             all_ = ss.moments(x)
             assert norm2 == pytest.approx(all_.fro_norm**2, rel=1e-12)
-            counted = pairs.Rounding(x.dtype, norm2, all_.histogram)
-            summed = pairs.Rounding(x.dtype, norm2, units2=units2)
+            counted = pairs.Rounding(x.storage, norm2, all_.histogram)
+            summed = pairs.Rounding(x.storage, norm2, units2=units2)
             assert counted.counted
             assert not summed.counted
             assert pairs.rounding_variance(summed) == pytest.approx(
@@ -199,7 +199,7 @@ def test_rounding_of_scaled_codes_is_scaled() -> None:
     for a in (plain, scaled):
         seen = ss.moments(a)
         variances.append(
-            pairs.rounding_variance(pairs.Rounding(a.dtype, seen.fro_norm**2, seen.histogram))
+            pairs.rounding_variance(pairs.Rounding(a.storage, seen.fro_norm**2, seen.histogram))
         )
     assert variances[0] is not None
     assert variances[1] == pytest.approx(variances[0] / 64)

@@ -272,7 +272,7 @@ def copy_nbytes(a: Matrix, options: CallOptions) -> int:
     if options.precision == "float64":
         return 0
     if options.precision == "mixed":
-        width = 2 * (a.dtype != "bf16")
+        width = 2 * (a.storage != "bf16")
     else:
         layers = a._native.layers
         parts = TILES and options.precision == "split" and 4 * a.size <= _CACHED

@@ -29,7 +29,7 @@ def coarsest(precisions: tuple[str, ...], a: Matrix, *, on_cuda: bool = False) -
     is rounded to bfloat16, and with more bits of a block what is stored in bfloat16 or float16.
     """
     if on_cuda:
-        made: tuple[str, ...] = ("mixed", "split") if a.dtype in _OF_PARTS else ("mixed",)
+        made: tuple[str, ...] = ("mixed", "split") if a.storage in _OF_PARTS else ("mixed",)
     else:
         has = _core.config()
         made = tuple(name for name, instruction in _NEEDS.items() if has[instruction])

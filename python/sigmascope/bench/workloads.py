@@ -99,7 +99,7 @@ def given(path: Path, tensor: str | None = None, dtype: str | None = None) -> Wo
             why = checkpoint.unreadable.get(tensor, "`sigmascope info` lists what is there")
             raise ValueError(f"{path} holds no matrix {tensor!r}: {why}")
         stored = checkpoint[tensor]
-    kind = numpy_dtype(dtype or (stored.dtype if stored.dtype in DTYPES else "float32"))
+    kind = numpy_dtype(dtype or (stored.storage if stored.storage in DTYPES else "float32"))
     title = f"{path.name if tensor is None else tensor}, {stored.shape[0]} x {stored.shape[1]}"
 
     def make(seed: int) -> NDArray[Any]:

@@ -28,7 +28,7 @@ def changed_entries(pair: MatrixPair, norms: PairNorms) -> Row:
     both matrices are read once more, a megabyte at a time. One entry beyond rounding is a change,
     even if the spectrum of the difference looks like rounding noise.
     """
-    if not isinstance(pair, StoredPair) or not {pair.before.dtype, pair.after.dtype} <= _PLAIN:
+    if not isinstance(pair, StoredPair) or not {pair.before.storage, pair.after.storage} <= _PLAIN:
         return {}
     change2, floor = norms.change.change2, norms.floor
     if change2 == 0.0 or floor is None or pairs.above_rounding(change2, floor):
@@ -36,7 +36,7 @@ def changed_entries(pair: MatrixPair, norms: PairNorms) -> Row:
     one, two = pair.before, pair.after
     if one._native.column_major:  # decode along the contiguous direction
         one, two = one.T, two.T
-    difference = VectorChange((one.dtype, two.dtype))
+    difference = VectorChange((one.storage, two.storage))
     height = max(CHUNK // one.shape[1], 1)
     for start in range(0, one.shape[0], height):
         rows = (a[start : start + height] for a in (one, two))

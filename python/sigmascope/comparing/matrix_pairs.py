@@ -89,7 +89,7 @@ class StoredPair(_Pair):
         norms2, units2 = (seen.change.before2, seen.after2), seen.units2 or (None, None)
         finite = math.isfinite(sum(norms2) + seen.change.change2)
         stored = [
-            pairs.Rounding(a.dtype, norm2, units2=units)
+            pairs.Rounding(a.storage, norm2, units2=units)
             for a, norm2, units in zip((self.before, self.after), norms2, units2, strict=True)
         ]
         passes = 1
@@ -238,4 +238,4 @@ def _moments(side: str, a: Matrix, *, histogram: bool = True, **options: Any) ->
 def _floor(product: LowRank) -> float | None:
     """Return the expected norm of a product's error from the rounding of its stored factors."""
     B, A = (np.asarray(factor, dtype=np.float64) for factor in (product.B, product.A))
-    return pairs.product_floor(product.scale, B, A, (product.B.dtype, product.A.dtype))
+    return pairs.product_floor(product.scale, B, A, (product.B.storage, product.A.storage))

@@ -19,8 +19,25 @@ _DTYPES = {
     "float4_e2m1fn": "f4_e2m1",
 }
 
+_NAMES = {stored: name for name, stored in _DTYPES.items()}
+
 ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2, "f8_e4m3": 1, "f8_e5m2": 1, "f4_e2m1": 1}
 """Bytes that one number of each dtype takes in memory."""
+
+
+def numpy_dtype(stored: str, decoded: str) -> np.dtype[Any]:
+    """Return the dtype of NumPy or ml_dtypes of a storage format.
+
+    Without ml_dtypes, or for "mixed", it is that of decoded numbers.
+    """
+    name = _NAMES.get(stored, decoded)
+    if hasattr(np, name):
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ImportError:
+        return np.dtype(decoded)
+    return np.dtype(getattr(ml_dtypes, name, decoded))
 
 
 def array_dtype(dtype: np.dtype[Any], asked: str | None) -> str:

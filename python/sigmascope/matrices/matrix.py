@@ -14,6 +14,7 @@ from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
 
 from .arrays import check_unmasked
+from .dtypes import numpy_dtype
 from .indexing import Slice, axes_of
 
 
@@ -49,7 +50,16 @@ class Matrix:
         return self._native.rows * self._native.cols
 
     @property
-    def dtype(self) -> str:
+    def dtype(self) -> np.dtype[Any]:
+        """The stored numbers' dtype, of NumPy or, where it is installed, of ml_dtypes.
+
+        Of several storage formats, or without ml_dtypes, it is that of decoded numbers:
+        float64 if any tile is f64, else float32.
+        """
+        return numpy_dtype(self.storage, self.precision)
+
+    @property
+    def storage(self) -> str:
         """Storage format: f64, f32, f16, bf16, f8_e4m3, f8_e5m2, f4_e2m1, or "mixed"."""
         kinds = set(self._native.dtypes)
         return kinds.pop() if len(kinds) == 1 else "mixed"
@@ -219,7 +229,7 @@ class Matrix:
         device = self.device
         place = f", on {device}" if device != "cpu" else "" if self.in_memory else ", in files"
         m, n = self.shape
-        return f"Matrix({m} x {n}, {self.dtype}, {self.nbytes:,} bytes{place})"
+        return f"Matrix({m} x {n}, {self.storage}, {self.nbytes:,} bytes{place})"
 
 
 def _may_be_term(other: Any) -> bool:

@@ -86,8 +86,8 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
            [ 8., 10.]])
     """
     if isinstance(source, Matrix):
-        if dtype not in (None, source.dtype):
-            raise TypeError(f"a matrix of {source.dtype} cannot be read as {dtype}")
+        if dtype not in (None, source.storage):
+            raise TypeError(f"a matrix of {source.storage} cannot be read as {dtype}")
         return source
     if isinstance(source, (str, os.PathLike)):
         return _from_npy(os.fspath(source), dtype)

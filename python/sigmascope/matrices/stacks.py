@@ -87,13 +87,13 @@ def _joined(stacks: Sequence[MatrixStack]) -> MatrixStack:
 
 
 def _kind(a: Matrix) -> tuple[str, str, str]:
-    return a.dtype, a.precision, a.device
+    return a.storage, a.precision, a.device
 
 
 def _described(stack: MatrixStack) -> str:
     a = stack.pattern
     extents = " x ".join(map(str, (*stack.shape, *a.shape)))
-    return f"{extents} of {a.dtype} on {a.device}"
+    return f"{extents} of {a.storage} on {a.device}"
 
 
 def _without_numbers(source: Any) -> Matrix:

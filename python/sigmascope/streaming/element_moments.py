@@ -116,7 +116,7 @@ class MomentsAccumulator(RowAccumulator):
                 self._first = self.rows + row, column
             if self.row_norms:
                 self._row_norms.append(norms_of((unit, rows) for unit, rows, _ in raw["bands"]))
-            self._add_codes(a.dtype, raw["histogram"])
+            self._add_codes(a.storage, raw["histogram"])
             self.rows += a.shape[0]
         return self
 

@@ -74,9 +74,9 @@ class LowRank:
         return self.shape[0] * self.shape[1]
 
     @property
-    def dtype(self) -> str:
-        """Stored dtype of B and A, or "mixed"."""
-        return self.B.dtype if self.B.dtype == self.A.dtype else "mixed"
+    def storage(self) -> str:
+        """Storage format of B and A, or "mixed"."""
+        return self.B.storage if self.B.storage == self.A.storage else "mixed"
 
     @property
     def nbytes(self) -> int:
@@ -145,7 +145,7 @@ class LowRank:
 
     def __repr__(self) -> str:
         m, n = self.shape
-        return f"LowRank({m} x {n}, rank {self.rank}, {self.dtype}, scale {self.scale:.6g})"
+        return f"LowRank({m} x {n}, rank {self.rank}, {self.storage}, scale {self.scale:.6g})"
 
     def load(self) -> LowRank:
         """Read both into memory, as stored."""
