@@ -192,7 +192,7 @@ def test_sums_with_arrays() -> None:
 def test_sums_of_mixed_dtypes_are_float64_if_any_is() -> None:
     half, double = np.full((3, 4), 0.5, np.float16), np.full((3, 4), 1e-12)
     mixed = ss.matrix(half) + ss.matrix(double)
-    assert (mixed.dtype, mixed.precision) == ("mixed", "float64")
+    assert (mixed.storage, mixed.dtype, mixed.precision) == ("mixed", np.float64, "float64")
     np.testing.assert_array_equal(np.asarray(mixed), 0.5 + 1e-12)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import sigmascope as ss
@@ -38,11 +38,13 @@ def test_low_rank(dtype: str, passes: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
-def test_integers_are_refused(dtype: str) -> None:
-    """test_randomized_svd_low_rank_all_dtypes and test_integers (TruncatedSVD): a clear refusal."""
+def test_integers_are_read_as_float64(dtype: str) -> None:
+    """test_randomized_svd_low_rank_all_dtypes and test_integers (TruncatedSVD)."""
     A = (100 * low_rank_matrix(30, 20, 5, 0.0)).astype(dtype)
-    with pytest.raises(TypeError, match=r"astype\(np\.float64\)"):
-        ss.randomized_svd(A, 3)
+    found, expected = ss.randomized_svd(A, 3), ss.randomized_svd(A.astype(np.float64), 3)
+    assert_array_equal(found.s, expected.s)
+    assert found.U is not None
+    assert found.U.dtype == np.float64
 
 
 @DTYPES

@@ -82,7 +82,7 @@ PYTHON_ROOMS = {
     "_display": Folder(outside="matplotlib"),
     "spectra": Folder("_display"),
     "statistics": Folder("spectra"),
-    "matrices": Folder("_host errors", outside="scipy"),
+    "matrices": Folder("_host errors", outside="scipy ml_dtypes"),
     "_execution": Folder("_display _host errors matrices", outside="cuda"),
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra statistics"),

@@ -211,7 +211,7 @@ def test_no_option_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     seen: dict[str, Any] = {}
 
     def show(path: Path, as_json: bool, **options: Any) -> None:
-        seen.update(options)
+        seen.update(options.pop("opening"), **options)
         raise SystemExit(0)
 
     monkeypatch.setattr(cli, "show_plan", show)
