@@ -205,7 +205,7 @@ def test_sums_have_the_order_of_the_vectors_of_the_processor(isa: str) -> None:
     if isa != "scalar" and not processor_runs(isa):
         pytest.skip(f"the processor has no {isa}")
     command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "every_magnitude or far"]
-    environment = {**os.environ, "SIGMASCOPE_ISA": isa}
+    environment = {**os.environ, "SIGMASCOPE_ISA": isa, "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT
     )

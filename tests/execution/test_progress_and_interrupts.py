@@ -124,6 +124,7 @@ def test_ctrl_c_is_heard_by_tests_in_the_background() -> None:
     done = subprocess.run(
         [*IGNORING, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         check=False,
