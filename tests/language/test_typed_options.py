@@ -51,7 +51,6 @@ WRONG = [
 ]
 
 
-@pytest.mark.unsanitized
 def test_a_users_file_is_checked(tmp_path: Path) -> None:
     """One run of mypy, on a file with right lines and one with a wrong line after the other."""
     pytest.importorskip("mypy")
