@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -102,3 +103,32 @@ def test_no_change(tmp_path: Path) -> None:
     path = saved(tmp_path, "model", weights())
     sentence, _ = headline(ss.compare(path, path))
     assert sentence == "The 12 pairs of matrices are the same, number for number."
+
+
+def test_vectors_and_failures_are_not_passed_over(tmp_path: Path) -> None:
+    before = weights() | {"norm.weight": np.ones(8, np.float32)}
+    after = before | {"norm.weight": np.full(8, 2, np.float32)}
+    one, other = saved(tmp_path, "before", before), saved(tmp_path, "after", after)
+    sentence, _ = headline(ss.compare(one, other))
+    assert sentence == (
+        "The 12 pairs of matrices are the same, number for number. "
+        "1 tensor without a spectrum changed."
+    )
+    name = next(iter(before))
+    after[name] = np.full((96, 96), np.nan, np.float32)
+    sentence, _ = headline(ss.compare(one, saved(tmp_path, "broken", after)))
+    assert sentence.endswith(" 1 pair could not be compared.")
+
+
+def test_matrices_that_were_zero(tmp_path: Path) -> None:
+    one = saved(tmp_path, "before", {"lora_B.weight": np.zeros((8, 6), np.float32)})
+    other = saved(tmp_path, "after", {"lora_B.weight": np.eye(8, 6, dtype=np.float32)})
+    sentence, _ = headline(ss.compare(one, other))
+    assert sentence == "Change of matrices that were zero before: 1 matrix."
+
+
+def test_a_table_that_is_not_finished_says_so(tmp_path: Path) -> None:
+    scan = ss.scan(saved(tmp_path, "model", weights()))
+    part = dataclasses.replace(scan, rows=scan.rows[:5])
+    sentence, _ = headline(part)
+    assert sentence.startswith("Not finished: 5 of 12 tensors. 5 matrices")

@@ -12,6 +12,9 @@ from sigmascope._display.text import counted
 
 Kind = Literal["plain", "notice", "problem"]
 
+EXTENT = "Analysed"
+"""Title of the finding on the extent of a scan."""
+
 LISTED = 6
 """Largest number of matrices that a finding names; the rest is counted."""
 

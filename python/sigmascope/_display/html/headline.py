@@ -10,13 +10,16 @@ from typing import Any
 
 from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, short, with_error
+from sigmascope._display.verdicts import outcome
 
 from .changes import is_changed, role_extremes, total_change
 from .estimates import middle, of_column
-from .findings import Finding
+from .findings import EXTENT, Finding
 
 _NO_PARAMETERS = ("tied", "other", "whole", "part", "scale", "integer", "empty")
 """Kinds of tensors whose entries are no parameters of their own."""
+
+_SMALL = "differ by no more than the rounding of their formats"
 
 _HALF = 0.5
 """Share of the energy of a change by which its ten strongest directions tell its kind."""
@@ -25,7 +28,7 @@ _HALF = 0.5
 def scanned(rows: Sequence[Row], findings: Sequence[Finding]) -> str:
     """Say whether anything is wrong with the matrices of a checkpoint, or worth a look."""
     analysed = [row for row in rows if row["status"] == "analysed"]
-    wrong = [finding for finding in findings if finding.kind == "problem"]
+    wrong = [each for each in findings if each.kind == "problem" and each.title != EXTENT]
     notable = [finding for finding in findings if finding.kind == "notice"]
     if not analysed:
         return "No matrix was analysed."
@@ -39,16 +42,35 @@ def scanned(rows: Sequence[Row], findings: Sequence[Finding]) -> str:
 def compared(rows: Sequence[Row]) -> str:
     """Say how large the change of a model is, where it lies, and of what kind it is."""
     pairs = [row for row in rows if row["status"] == "analysed"]
+    others = [row for row in rows if row["status"] == "entrywise" and outcome(row) == "changed"]
+    failed = [row for row in rows if row["status"] == "failed"]
+    sentence = f"{_change(pairs)}."
+    if others:
+        sentence += f" {counted(len(others), 'tensor')} without a spectrum changed."
+    return sentence + (f" {counted(len(failed), 'pair')} could not be compared." if failed else "")
+
+
+def _change(pairs: Sequence[Row]) -> str:
     changed = [row for row in pairs if is_changed(row)]
-    total = total_change(pairs)
-    if not pairs or total is None:
-        return "No pair of matrices has numbers to compare."
+    count = f"The {counted(len(pairs), 'pair')} of matrices"
+    if not pairs:
+        return "No pair of matrices was compared"
     if not changed:
-        same = total[0] == 0
-        how = "are the same, number for number" if same else "differ by no more than rounding"
-        return f"The {counted(len(pairs), 'pair')} of matrices {how}."
+        same = all(outcome(row) == "identical" for row in pairs)
+        return f"{count} {'are the same, number for number' if same else _SMALL}"
+    total = total_change(list(pairs))
+    if total is None:
+        count = counted(len(changed), "matrix", "matrices")
+        return f"Change of matrices that were zero before: {count}"
     size = with_error(100 * total[0], 100 * total[1])
-    return f"The weights changed by {size} % of their size, {_where(changed)}{_kind(changed)}."
+    return f"The weights changed by {size} % of their size, {_where(changed)}{_kind(changed)}"
+
+
+def unfinished(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Say that rows are missing; nothing if the table is complete."""
+    expected = header.get("expected", len(rows))
+    left = len(rows) < expected
+    return f"Not finished: {len(rows):,} of {expected:,} tensors. " if left else ""
 
 
 def _where(changed: Sequence[Row]) -> str:

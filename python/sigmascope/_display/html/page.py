@@ -63,22 +63,23 @@ def page(
     day: date | None = None,
 ) -> str:
     """Return the page of a scan or of a comparison, with its day; see :func:`write`."""
-    kind = "comparison" if header.get("schema") == "sigmascope.comparison" else "scan"
+    comparison = header.get("schema") == "sigmascope.comparison"
+    kind = "comparison" if comparison else "scan"
     rows = list(rows)
     analysed = [row for row in rows if row["status"] == "analysed"]
-    findings = (compared if kind == "comparison" else scanned).findings(dict(header), rows)
+    findings = (compared if comparison else scanned).findings(dict(header), rows)
     findings = sorted(findings, key=lambda finding: finding.kind != "problem")
     named = [name for finding in findings for name, _ in finding.items]
     numbers = payload(kind, analysed, named)
     style = part("style.css") + (part("diagnosis.css") if diagnosis else "")
     script = "(() => {\n'use strict';\n" + "\n".join(part(f"{n}.js") for n in _SCRIPTS) + "})();\n"
     title, heading, where = _titles(kind, header)
-    comparison = kind == "comparison"
     sentence = headline.compared(rows) if comparison else headline.scanned(rows, findings)
+    sentence = headline.unfinished(header, rows) + sentence
     return filled(
         part("page.html"),
         head=head(title, str((header.get("engine") or {}).get("version", "")), style, script),
-        kind="Comparison of two checkpoints" if kind == "comparison" else "Scan of a checkpoint",
+        kind="Comparison of two checkpoints" if comparison else "Scan of a checkpoint",
         heading=heading,
         where=where,
         facts=shown(" · ".join(headline.facts(header, rows, day))),
@@ -86,7 +87,7 @@ def page(
         findings=_findings(findings, {row["name"]: i for i, row in enumerate(analysed)}),
         diagnosis=section(diagnosis) if diagnosis else "",
         left_out=_left_out(numbers),
-        without_spectrum=without_spectrum(rows, kind == "comparison"),
+        without_spectrum=without_spectrum(rows, comparison),
         not_analysed=not_analysed(rows),
         provenance=provenance(header, rows),
         data=numbers.text,

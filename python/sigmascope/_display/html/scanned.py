@@ -15,7 +15,7 @@ from sigmascope._display.text import counted, duration, kinds, number_of, size
 
 from .chance import LEAST, SCAN, Pair, welch
 from .estimates import groups, middle
-from .findings import Finding, listing, more, outcomes, role_name, several_towers
+from .findings import EXTENT, Finding, listing, more, outcomes, role_name, several_towers
 from .outliers import standing_out
 from .remarkable import left_out, special_matrices
 
@@ -63,7 +63,7 @@ def _extent(header: dict[str, Any], rows: list[Row], analysed: list[Row]) -> Fin
         text += f" The scan is not finished: {len(rows):,} of {expected:,} tensors."
     if analysed and all(row.get("converged") for row in analysed):
         text += " All reached the tolerance that was asked for."
-    return Finding("Analysed", text, "problem" if len(rows) < expected else "plain")
+    return Finding(EXTENT, text, "problem" if len(rows) < expected else "plain")
 
 
 def _ranks(rows: list[Row]) -> Iterator[Finding]:
