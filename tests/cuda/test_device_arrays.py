@@ -213,8 +213,7 @@ def test_every_capsule_is_given_back_once(kind: type[DeviceArray], simulated: Mo
     text = kind(simulated, BASE.astype(np.complex64))
     with pytest.raises(TypeError, match="has the singular values of the complex A"):
         ss.matrix(text)
-    exported, given_back = text.settled()
-    assert exported == given_back
+    assert text.settled() == (0, 0)  # it is refused by its dtype
 
 
 @pytest.fixture
