@@ -87,6 +87,7 @@ def test_the_interval_that_is_shown_is_that_of_the_number(value: float, error: f
 @example(2.5, 3.2)
 @example(0.0005, 5e-8)
 @example(1.005, 0.0)
+@example(0.0, 999_999.9999999999)
 def test_a_page_holds_the_digits_that_are_shown(value: float, error: float) -> None:
     """Written from what the page keeps, a number is the one that is written from the row."""
     kept, width = compact(value, error), compact_error(value, error)

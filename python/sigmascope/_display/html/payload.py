@@ -197,7 +197,8 @@ def compact_error(value: float | None, error: float | None) -> float | int | Non
     power, places, visible = digits_of(value, error)
     if not visible:
         return 0
-    return _cut(error, max(_OF_ERRORS - math.floor(math.log10(error)), places + 1 - power))
+    order = Decimal(error).adjusted()  # a logarithm is rounded next to a power of ten
+    return _cut(error, max(_OF_ERRORS - order, places + 1 - power))
 
 
 def _cut(value: float, places: int) -> float | int:
