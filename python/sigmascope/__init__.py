@@ -18,7 +18,7 @@ from sigmascope.adapters import Adapter, open_adapter
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import spectrum
 from sigmascope.checkpoint import Checkpoint, open_checkpoint
-from sigmascope.comparing import Comparison, compare
+from sigmascope.comparing import Comparison, ComparisonPlan, compare, plan_compare
 from sigmascope.comparing.shared_directions import SharedDirection, shared_directions
 from sigmascope.diagnosing import (
     Calibration,
@@ -42,8 +42,8 @@ from sigmascope.matrices.joins import block, hstack, vstack
 from sigmascope.matrices.matrix import Matrix, multiply
 from sigmascope.matrices.scipy_operator import aslinearoperator
 from sigmascope.matrices.sources import matrix, tensor
-from sigmascope.scanning import Scan, ScanPlan, merge, plan_scan, scan
-from sigmascope.series import Reference, Trajectory, reference, trajectory
+from sigmascope.scanning import Scan, ScanPlan, plan_scan, scan
+from sigmascope.series import Reference, Trajectory, merge, reference, trajectory
 from sigmascope.solvers.density import spectral_density
 from sigmascope.solvers.moments import moments
 from sigmascope.solvers.randomized import randomized_svd
@@ -71,6 +71,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "Comparison",
+    "ComparisonPlan",
     "ConvergenceWarning",
     "Density",
     "DeviceError",
@@ -113,6 +114,7 @@ __all__ = [
     "multiply",
     "open_adapter",
     "open_checkpoint",
+    "plan_compare",
     "plan_scan",
     "randomized_svd",
     "reference",

@@ -210,11 +210,11 @@ def test_no_option_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     """Every option of `scan` reaches the plan, or has nothing to do with what is done."""
     seen: dict[str, Any] = {}
 
-    def show(path: Path, as_json: bool, **options: Any) -> None:
+    def plan(path: Path, **options: Any) -> None:
         seen.update(options.pop("opening"), **options)
         raise SystemExit(0)
 
-    monkeypatch.setattr(cli, "show_plan", show)
+    monkeypatch.setattr(cli, "plan_of_scan", plan)
     CliRunner().invoke(cli.app, ["scan", str(tmp_path), "--plan", "--workers", "2"])
     own = {name for name in inspect.signature(cli.scan).parameters if name != "path"}
     renamed = {"memory": "memory_limit", "threads": "num_threads"}

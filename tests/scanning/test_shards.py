@@ -15,8 +15,8 @@ from tests.support.scans import bits, model
 
 import sigmascope as ss
 from sigmascope._execution import build
+from sigmascope._tables.shards import Shard
 from sigmascope.scanning import ScanEvent, ScanInterrupted
-from sigmascope.scanning.shards import Shard
 
 OPTIONS: dict[str, Any] = {"k": 4, "memory_limit": "1GiB"}
 

@@ -58,7 +58,7 @@ def differences(then: Header, now: Header, *, among: Iterable[str] = ()) -> list
     texts = list(_files(then["files"], now["files"]))
     texts += _changes(then["options"], now["options"])
     for member in among:
-        before, after = then.get(member), now.get(member)  # a comparison has no shard
+        before, after = then.get(member), now.get(member)  # comparisons once had no shard
         if member == "engine":
             texts += _changes(*({"device_kind": "cpu"} | each[member] for each in (then, now)))
         elif before != after:

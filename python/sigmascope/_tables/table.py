@@ -17,6 +17,7 @@ from sigmascope.errors import SigmascopeError
 from . import saving
 from .journal import Header
 from .schema import Row, Schema
+from .shards import Shard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,8 @@ class Table(ABC):
         Name, size and digest of every file that was read.
     engine
         Version, instruction set and BLAS. Together with the options they decide every bit.
+    shard
+        The part that this is, and its rows' places in the whole table; None for a whole table.
     """
 
     schema: ClassVar[Schema]
@@ -52,6 +55,7 @@ class Table(ABC):
     notes: tuple[str, ...] = ()
     files: tuple[FileIdentity, ...] = ()
     engine: dict[str, Any] = field(default_factory=dict)
+    shard: Shard | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

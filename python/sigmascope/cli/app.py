@@ -55,11 +55,11 @@ from .scan import (
     Terminated,
     VectorsOption,
     WorkersOption,
-    merge,
+    plan_of_scan,
     run_scan,
 )
 from .series import reference, trajectory
-from .show import show
+from .show import merge, show
 
 app = typer.Typer(
     name="sigmascope",
@@ -163,7 +163,7 @@ def scan(
         "workers": workers,
     }
     if plan:
-        show_plan(path, as_json, **how)
+        show_plan(lambda: plan_of_scan(path, **how), as_json)
     run_scan(lambda: path, quiet, as_json, **how)
 
 

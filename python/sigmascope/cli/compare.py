@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 
 from sigmascope import report
-from sigmascope.adapters import as_scannable
-from sigmascope.comparing import Comparison
+from sigmascope.adapters import Scannable, as_scannable
+from sigmascope.comparing import Comparison, plan_compare
 from sigmascope.comparing import compare as compare_checkpoints
 from sigmascope.diagnosing import Calibration, diagnose
 from sigmascope.scanning import Progress
@@ -42,13 +42,16 @@ from .options import (
     TolOption,
     VariantOption,
 )
+from .plan import PlanOption, show_plan
 from .scan import (
     MeasuresOption,
     OutputOptions,
     ResumeOption,
+    ShardOption,
     VectorsOption,
     WorkersOption,
     run_table,
+    shard_of,
 )
 
 
@@ -87,49 +90,56 @@ def compare(
     rules: RulesOption = None,
     variant: VariantOption = None,
     resume: ResumeOption = None,
+    shard: ShardOption = None,
     workers: WorkersOption = None,
     reference: ReferenceOption = None,
     recipe: RecipeOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    plan: PlanOption = False,
 ) -> None:
     """Measure the change of every matrix between two checkpoints."""
-    run_compare(
-        before,
-        after,
-        quiet,
-        as_json,
-        workers,
-        reference,
-        recipe,
-        effort=effort,
-        k=k,
-        tol=tol,
-        accuracy=accuracy,
-        measures=measures,
-        seed=seed,
-        device=device,
-        num_threads=threads,
-        memory_limit=memory,
-        opening={"reading": reading, "heads": heads, "rules": rules, "variant": variant},
-        include=include,
-        exclude=exclude,
-        vectors=vectors,
-        out=out,
-        resume=resume,
-    )
+    how: dict[str, Any] = {
+        "effort": effort,
+        "k": k,
+        "tol": tol,
+        "accuracy": accuracy,
+        "measures": measures,
+        "seed": seed,
+        "device": device,
+        "num_threads": threads,
+        "memory_limit": memory,
+        "include": include,
+        "exclude": exclude,
+        "vectors": vectors,
+        "out": out,
+        "resume": resume,
+        "workers": workers,
+    }
+    opening: dict[str, Any] = {
+        "reading": reading,
+        "heads": heads,
+        "rules": rules,
+        "variant": variant,
+    }
+
+    def both() -> tuple[Scannable, Scannable]:
+        return as_scannable(before, **opening), as_scannable(after, **opening)
+
+    if plan:
+        show_plan(lambda: plan_compare(*both(), shard=shard_of(shard), **how), as_json)
+    run_compare(both, quiet, as_json, reference, recipe, shard=shard, **how)
 
 
 def run_compare(
-    before: Path,
-    after: Path,
+    both: Callable[[], tuple[Scannable, Scannable]],
     quiet: bool,
     as_json: bool,
-    workers: int | None,
-    reference: Path | None = None,
-    recipe: list[str] | None = None,
+    reference: Path | None,
+    recipe: list[str] | None,
     *,
-    opening: Mapping[str, Any],
+    shard: str | None,
+    workers: int | None,
     **options: Any,
 ) -> NoReturn:
     """Compare two checkpoints, print the result, and exit with its status."""
@@ -141,10 +151,8 @@ def run_compare(
         calibration = None if reference is None else Calibration.load(reference)
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
-        first, second = (as_scannable(path, **opening) for path in (before, after))
-        return compare_checkpoints(
-            first, second, progress=progress, executor=pool, workers=workers, **options
-        )
+        how = options | {"shard": shard_of(shard), "workers": workers}
+        return compare_checkpoints(*both(), progress=progress, executor=pool, **how)
 
     def show(out: Console, comparison: Comparison) -> None:
         report.show_comparison(out, comparison)

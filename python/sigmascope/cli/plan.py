@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The option ``sigmascope scan --plan`` (extra ``cli``)."""
+"""The option --plan of ``sigmascope scan`` and ``compare`` (extra ``cli``)."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from sigmascope import report
 from sigmascope._tables.journal import json_line
-from sigmascope.adapters import as_scannable
 from sigmascope.report.tables import console
-from sigmascope.scanning import plan_scan
+from sigmascope.scanning.plans import Plan
 
 from .exits import DONE, INCOMPLETE, clean_errors
-from .scan import shard_of
 
 PlanOption = Annotated[
     bool,
@@ -28,18 +25,10 @@ PlanOption = Annotated[
 ]
 
 
-def show_plan(
-    path: Path,
-    as_json: bool,
-    *,
-    opening: Mapping[str, Any],
-    shard: str | None,
-    **options: Any,
-) -> NoReturn:
-    """Print the plan of a scan; with JSON a line per matrix, and one of the totals."""
+def show_plan(make: Callable[[], Plan], as_json: bool) -> NoReturn:
+    """Print a plan; with JSON a line per matrix or pair, and one of the totals."""
     with clean_errors():
-        opened = as_scannable(path, **opening)
-        plan = plan_scan(opened, shard=shard_of(shard), **options)
+        plan = make()
         if as_json:
             for tensor in plan:
                 sys.stdout.write(json_line(asdict(tensor)))

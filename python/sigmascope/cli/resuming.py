@@ -80,7 +80,7 @@ def _words(table: Scan | Comparison) -> Iterator[str]:
         yield from ("--variant", options["variant"])
     if options.get("rules"):
         yield from ("--rules", "RULES")  # a journal has the digest of the file, not its path
-    if isinstance(table, Scan) and table.shard is not None:
+    if table.shard is not None:
         yield from ("--shard", f"{table.shard.index}/{table.shard.count}")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The commands ``sigmascope scan`` and ``merge``: journals, parts and processes (extra ``cli``)."""
+"""The command ``sigmascope scan``: journals, parts and processes (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ from sigmascope._tables.journal import json_line
 from sigmascope.adapters import as_scannable
 from sigmascope.report.progress import both, watching
 from sigmascope.report.tables import console
-from sigmascope.scanning import OutputError, Progress, Scan, ScanEvent, ScanInterrupted, Table
-from sigmascope.scanning import merge as merge_parts
+from sigmascope.scanning import (
+    OutputError,
+    Progress,
+    Scan,
+    ScanEvent,
+    ScanInterrupted,
+    Table,
+    plan_scan,
+)
 from sigmascope.scanning import scan as scan_checkpoint
+from sigmascope.scanning.plans import Plan
 
 from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
 from .resuming import command_again, tell_command
@@ -42,7 +50,7 @@ ShardOption = Annotated[
     str | None,
     typer.Option(
         metavar="I/N",
-        help="Scan only part I of N, counted from 0, for example 0/4 to 3/4 on four machines. "
+        help="Make only part I of N, counted from 0, for example 0/4 to 3/4 on four machines. "
         "`sigmascope merge` joins the parts.",
     ),
 ]
@@ -149,36 +157,9 @@ def status_of_interruption(stop: ScanInterrupted) -> int:
     return TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
 
 
-def merge(
-    parts: Annotated[
-        list[Path],
-        typer.Argument(metavar="PART...", help="The .jsonl file of each part.", show_default=False),
-    ],
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Save as .jsonl, .csv, .parquet or .html. Repeatable."),
-    ] = None,
-    partial: Annotated[
-        bool,
-        typer.Option("--partial", help="Join what there is, if parts are missing or unfinished."),
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables."),
-    ] = False,
-) -> None:
-    """Join the parts of a scan that were made by --shard."""
-    with clean_errors():
-        merged = merge_parts(parts, partial=partial)
-        for path in out or ():
-            merged.save(path)
-        if as_json:
-            sys.stdout.writelines(map(json_line, merged))
-        else:
-            report.show_scan(console(), merged)
-            report.show_saved(console(), out or ())
-        sys.stdout.flush()
-    raise typer.Exit(status_of(merged) or (DONE if merged.complete else INCOMPLETE))
+def plan_of_scan(path: Path, *, opening: Mapping[str, Any], shard: str | None, **how: Any) -> Plan:
+    """Plan the scan of a checkpoint."""
+    return plan_scan(as_scannable(path, **opening), shard=shard_of(shard), **how)
 
 
 def run_scan(

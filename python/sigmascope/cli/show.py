@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command ``sigmascope show``: saved results, printed again (extra ``cli``)."""
+"""The commands ``sigmascope show`` and ``merge``: saved results (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import typer
 from sigmascope import report
 from sigmascope._host.files import read_regular
 from sigmascope._host.limits import MAX_TABLE_BYTES
+from sigmascope._tables.journal import json_line
 from sigmascope.comparing import Comparison
 from sigmascope.diagnosing import Calibration
 from sigmascope.diagnosing.records import save_record
 from sigmascope.report.tables import console
+from sigmascope.scanning import Scan
 from sigmascope.series import SeriesTable, Trajectory, load_series
+from sigmascope.series import merge as merge_parts
 from sigmascope.series.sources import load
 
 from .compare import status_of as status_of_comparison
@@ -59,21 +62,61 @@ def show(file: FileArgument, out: OutOption = None, alpha: AlphaOption = 0.05) -
     raise typer.Exit(status)
 
 
+def merge(
+    parts: Annotated[
+        list[Path],
+        typer.Argument(metavar="PART...", help="The .jsonl file of each part.", show_default=False),
+    ],
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Save as .jsonl, .csv, .parquet or .html. Repeatable."),
+    ] = None,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="Join what there is, if parts are missing or unfinished."),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables."),
+    ] = False,
+) -> None:
+    """Join the parts of a scan or a comparison that were made by --shard."""
+    with clean_errors():
+        merged = merge_parts(parts, partial=partial)
+        for path in out or ():
+            merged.save(path)
+        if as_json:
+            sys.stdout.writelines(map(json_line, merged))
+        else:
+            _print_table(merged)
+            report.show_saved(console(), out or ())
+        sys.stdout.flush()
+    raise typer.Exit(_status_of(merged) or (DONE if merged.complete else INCOMPLETE))
+
+
 def _show_table(file: Path, out: Path | None) -> int:
     """Show a scan or a comparison, and the command that completes it."""
     table = load(file)
     if out is not None:
         table.save(out)
-    if isinstance(table, Comparison):
-        report.show_comparison(console(), table)
-        status = status_of_comparison(table)
-    else:
-        report.show_scan(console(), table)
-        status = status_of_scan(table)
+    _print_table(table)
     if table.complete:
-        return status
+        return _status_of(table)
     tell_command(command_of_journal(table, file))
     return INCOMPLETE
+
+
+def _print_table(table: Scan | Comparison) -> None:
+    if isinstance(table, Comparison):
+        report.show_comparison(console(), table)
+    else:
+        report.show_scan(console(), table)
+
+
+def _status_of(table: Scan | Comparison) -> int:
+    if isinstance(table, Comparison):
+        return status_of_comparison(table)
+    return status_of_scan(table)
 
 
 def _show_series(series: SeriesTable, out: Path | None) -> int:

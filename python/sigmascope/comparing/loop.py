@@ -3,41 +3,31 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
-from sigmascope._display.text import path_text
-from sigmascope._execution.build import engine
 from sigmascope._execution.memory import keeping
-from sigmascope._execution.several_devices import device_record
 from sigmascope._host.keywords import public
 from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
 from sigmascope._running.ordered import ThreadTasks, submission_order
 from sigmascope._running.progress import Progress
-from sigmascope._running.selection import Patterns, as_list
-from sigmascope._running.table_builder import TableBuilder
+from sigmascope._running.selection import Patterns
 from sigmascope._running.tasks import ByteListener, Options, check_files
 from sigmascope._running.thread_budget import ThreadBudget
 from sigmascope._running.vectors import vectors_folder
 from sigmascope._tables.outputs import Outputs, PathLike, Paths
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Adapter, Scannable, as_scannable
+from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.analysis.requested import REQUESTED, check_measures
-from sigmascope.checkpoint import FileIdentity, Tensors
 
-from .adapted import adapted_pairs
+from .beginning import PairBuilder, Source, empty_table, listed_part
 from .entrywise import compared_entrywise
-from .members import Pair, members, selected
-from .pairing import linked
+from .members import Pair
 from .result import Comparison
 from .tasks import Link, MatrixPairs, PairTask, compare_matrices, run
 from .updates import ON_REQUEST
-
-Source = Scannable | Tensors | str | os.PathLike[str]
-PairBuilder = TableBuilder[Comparison, Pair]
 
 
 @public
@@ -60,6 +50,7 @@ def compare(
     vectors: PathLike | None = None,
     out: Paths = None,
     resume: PathLike | None = None,
+    shard: tuple[int, int] | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -85,7 +76,7 @@ def compare(
         As for :func:`scan`; a pattern matches a pair if it matches the name of either tensor.
     vectors
         As for :func:`scan`: those of W, W' and dW.
-    out, resume, executor, workers, progress
+    out, resume, shard, executor, workers, progress
         As for :func:`scan`.
 
     Returns
@@ -142,23 +133,11 @@ def compare(
     workers = concurrent_tasks(executor, workers)
     both = as_scannable(before, reading), as_scannable(after, reading)
     check_files(executor, *both)
-    where = f"{both[0].path} and {both[1].path}"
-    pairs = selected(_pairs(*both), as_list(include), as_list(exclude), where)
+    pairs, part = listed_part(both, include, exclude, shard)
     files = identities(both[0]), identities(both[1])
     with Outputs(out, resume, Comparison) as outputs:
         options = options.resuming(outputs.limits, keep_memory=memory_limit is not None)
-        start = Comparison(
-            before=path_text(both[0].path),
-            after=path_text(both[1].path),
-            options=options.recorded()
-            | {"include": as_list(include), "exclude": as_list(exclude)}
-            | both[0].choices,
-            rows=[],
-            expected=len(pairs),
-            notes=tuple(_notes(*both)),
-            files=(*_named("before", files[0]), *_named("after", files[1])),
-            engine=engine() | device_record(options.devices),
-        )
+        start = empty_table(both, files, options, include, exclude, len(pairs), part)
 
         def read_entries(pair: Pair) -> Row:
             return compared_entrywise(both, pair)
@@ -175,19 +154,6 @@ def compare(
 
             builder.fill(ExecutorTasks(executor, task, workers, run), outputs, progress)
     return builder.table
-
-
-def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:
-    """List the pairs of two checkpoints, two adapters, or a checkpoint and an adapter of it."""
-    if isinstance(before, Adapter) == isinstance(after, Adapter):
-        return linked(list(members(before)), list(members(after)))
-    if isinstance(before, Adapter):
-        raise ValueError(
-            f"{before.path} is an adapter and {after.path} a checkpoint: "
-            "the base comes first, then its adapter"
-        )
-    assert isinstance(after, Adapter)
-    return adapted_pairs(before, after)
 
 
 def _on_threads(
@@ -207,13 +173,3 @@ def _on_threads(
     order = submission_order(builder.matrices, lambda index: builder.items[index].stored_bytes)
     with keeping():  # about a third of the loaded bytes reuse memory whose pages exist
         builder.fill(ThreadTasks(row_of, 2), outputs, progress, order)
-
-
-def _notes(before: Scannable, after: Scannable) -> Iterator[str]:
-    for side, checkpoint in (("before", before), ("after", after)):
-        yield from (f"{side}: {note}" for note in checkpoint.notes)
-
-
-def _named(side: str, files: tuple[FileIdentity, ...]) -> Iterator[FileIdentity]:
-    for file in files:
-        yield FileIdentity(name=f"{side}/{file['name']}", size=file["size"], digest=file["digest"])

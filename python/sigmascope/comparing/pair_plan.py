@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from sigmascope._execution.devices import Device
@@ -53,6 +53,8 @@ class PairPlan:
         Largest memory of each further spectrum.
     free_bytes
         Memory that is left for the next pair.
+    peak_bytes
+        Largest memory of this pair; 0 if its matrices do not fit, so that spectra read the files.
     """
 
     matrix_bytes: int
@@ -61,6 +63,7 @@ class PairPlan:
     threads: int
     spectrum_bytes: int
     free_bytes: int
+    peak_bytes: int
 
     @classmethod
     def of(cls, pair: MatrixPair, options: Options) -> Self:
@@ -91,9 +94,14 @@ class PairPlan:
             together = together.followed_by(after).plus(pair.nbytes + vectors)
             for more in _copies(pair, options, workers):
                 if together.plus(more).limit <= options.memory_limit:
-                    free = max(options.memory_limit - together.plus(more).peak, 0)
-                    return cls(pair.nbytes, vectors, workers, threads, each.nbytes, free)
-        return cls(0, vectors, 1, options.num_threads, 0, 0)
+                    peak = together.plus(more).peak
+                    free = max(options.memory_limit - peak, 0)
+                    return cls(pair.nbytes, vectors, workers, threads, each.nbytes, free, peak)
+        return cls(0, vectors, 1, options.num_threads, 0, 0, 0)
+
+    def from_files(self, options: Options) -> Self:
+        """Return the plan of the same pair whose spectra read the files, one at a time."""
+        return replace(self, matrix_bytes=0, workers=1, threads=options.num_threads, peak_bytes=0)
 
     @property
     def reserved(self) -> int:

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from sigmascope._display.verdicts import COMPARED, Verdict, verdict
 from sigmascope._tables.journal import Header
 from sigmascope._tables.schema import Row, Schema
+from sigmascope._tables.shards import Shard
 from sigmascope._tables.table import Table
 
 from .rows import COMPARISON
@@ -26,7 +27,7 @@ class Comparison(Table):
         effort, k, tol, seed, num_threads, memory_limit (bytes), include, exclude.
     rows
         Records with the columns that :mod:`sigmascope.comparing.rows` lists, as plain JSON.
-    expected, notes, files, engine
+    expected, notes, files, engine, shard
         As for :class:`Table`; the names of files begin with "before/" or "after/".
     """
 
@@ -80,6 +81,7 @@ class Comparison(Table):
             "notes": list(self.notes),
             "files": [dict(file) for file in self.files],
             "engine": self.engine,
+            "shard": None if self.shard is None else self.shard.to_header(),
         }
 
     @classmethod
@@ -94,4 +96,5 @@ class Comparison(Table):
             notes=tuple(header.get("notes", ())),
             files=tuple(header.get("files", ())),
             engine=header.get("engine", {}),
+            shard=Shard.of_header(header.get("shard")),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from sigmascope._running.tasks import (
@@ -193,7 +193,7 @@ def _columns(
     if results is None:
         # With the matrices in memory a basis had no room to grow: compute from the files. This is
         # outside of the except block, where the traceback would keep the matrices alive.
-        plan = replace(plan, matrix_bytes=0, workers=1, threads=options.num_threads)
+        plan = plan.from_files(options)
         pair = stored
         results = findings(pair, options, plan, counter, lease)
     if options.vectors is not None:

@@ -118,6 +118,7 @@ def _totals(out: Console, comparison: Comparison) -> None:
     parts += [f"{len(comparison.unpaired):,} without a partner"] if comparison.unpaired else []
     excluded = sum(row["status"] == "excluded" for row in comparison.rows)
     parts += [f"{excluded:,} excluded"] if excluded else []
+    parts += summary.part_of(comparison)
     if not comparison.complete:
         parts.append(f"interrupted after {len(comparison.rows):,} of {comparison.expected:,} rows")
     out.print("; ".join(parts) + ".")

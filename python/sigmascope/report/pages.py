@@ -232,6 +232,7 @@ def _totals(out: Console, scan: Scan) -> None:
     parts += [f"{excluded:,} excluded"] if excluded else []
     left = summary.without_spectrum(scan.rows)
     parts += [f"without a spectrum: {kinds(left)}"] if left else []
+    parts += summary.part_of(scan)
     if not scan.complete:
         parts.append(f"interrupted after {len(scan.rows):,} of {scan.expected:,} tensors")
     out.print("; ".join(parts) + ".")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The plan of a scan as a terminal table (extra ``cli``)."""
+"""The plan of a scan or a comparison as a terminal table (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from sigmascope._display.text import amount, counted, dimensions, duration, printable, size
-from sigmascope.scanning import ScanPlan, TensorPlan
+from sigmascope.scanning import TensorPlan
+from sigmascope.scanning.plans import Plan
 
 from .tables import by_reason, listed, show_table
 
@@ -17,9 +18,10 @@ _ON_DEVICE = ["role", "shape", "dtype", "n", "effort", "passes", "copied", "devi
 """On a CUDA device, how often a matrix is copied to it, and its memory there, in place of time."""
 
 
-def show_plan(out: Console, plan: ScanPlan) -> None:
-    """Print the plan of a scan: by role and shape, refusals, and totals."""
-    out.print(printable(plan.checkpoint), soft_wrap=True)
+def show_plan(out: Console, plan: Plan) -> None:
+    """Print a plan: by role and shape, refusals, and totals."""
+    for source in plan.sources:
+        out.print(printable(source), soft_wrap=True)
     out.print()
     if plan.accepted:
         headers = _ON_DEVICE if plan.device else _HEADERS
@@ -32,8 +34,8 @@ def show_plan(out: Console, plan: ScanPlan) -> None:
     _totals(out, plan)
 
 
-def _lines(plan: ScanPlan) -> list[list[str]]:
-    """Return one line for all matrices of the same role, shape and plan."""
+def _lines(plan: Plan) -> list[list[str]]:
+    """Return one line for all matrices or pairs of the same role, shape and plan."""
     several = len({tensor.tower for tensor in plan.accepted}) > 1
     groups: dict[tuple[str, ...], list[TensorPlan]] = {}
     for tensor in plan.accepted:
@@ -73,7 +75,7 @@ def _amounts(tensors: Sequence[TensorPlan]) -> tuple[str, str]:
     return amount(most) if most else "none", amount(max(t.peak_bytes for t in tensors))
 
 
-def _totals(out: Console, plan: ScanPlan) -> None:
+def _totals(out: Console, plan: Plan) -> None:
     for line in _part(plan):
         out.print(line, soft_wrap=True)
     if plan.accepted:
@@ -81,7 +83,7 @@ def _totals(out: Console, plan: ScanPlan) -> None:
         time = f", in about {duration(plan.seconds)} "
         time += f"({duration(plan.least_seconds)} to {duration(plan.most_seconds)})"
         out.print(
-            f"{counted(len(plan.accepted), 'matrix', 'matrices')}{at_once}: {size(plan.nbytes)} "
+            f"{counted(len(plan.accepted), plan.one, plan.many)}{at_once}: {size(plan.nbytes)} "
             f"stored, {size(plan.read_bytes)} read{'' if plan.device else time}.",
             soft_wrap=bool(plan.device),
         )
@@ -97,34 +99,34 @@ def _totals(out: Console, plan: ScanPlan) -> None:
     out.print(f"Measured just now: {', '.join(parts)}.")
 
 
-def _device(plan: ScanPlan) -> Iterator[str]:
+def _device(plan: Plan) -> Iterator[str]:
     """Yield sentences on the memory of the CUDA devices, and on what stays there."""
     assert plan.device is not None
     where = f"each of {plan.device}" if "," in plan.device else plan.device
     on_device = [tensor for tensor in plan.accepted if tensor.device_bytes]
     if on_device:
         most, limit = amount(plan.device_peak_bytes), amount(plan.device_memory)
-        yield f"On {where} at most {most}; the scan may take {limit} there."
+        yield f"On {where} at most {most}; the {plan.what} may take {limit} there."
     for stays, words in ((True, "copied there once"), (False, "copied there at every pass")):
         count = sum(tensor.stays_on_device == stays for tensor in on_device)
         if count:
             verb = "is" if count == 1 else "are"
-            yield f"{counted(count, 'matrix', 'matrices')} {verb} {words}."
+            yield f"{counted(count, plan.one, plan.many)} {verb} {words}."
     yield "The speed of a CUDA device is not measured: no time is estimated."
 
 
-def _part(plan: ScanPlan) -> Iterator[str]:
-    """Yield sentences on the part of the scan that is planned, and on rows in the journal."""
+def _part(plan: Plan) -> Iterator[str]:
+    """Yield sentences on the part that is planned, and on rows in the journal."""
     if plan.shard is not None:
         shard = plan.shard
-        yield f"Part {shard} of the scan: {len(shard.positions):,} of {shard.total:,} rows."
+        yield f"Part {shard} of the {plan.what}: {len(shard.positions):,} of {shard.total:,} rows."
     if plan.kept:
         have = "has its row" if plan.kept == 1 else "have their rows"
-        yield f"{counted(plan.kept, 'matrix', 'matrices')} {have} in the journal already."
+        yield f"{counted(plan.kept, plan.one, plan.many)} {have} in the journal already."
 
 
-def _memory(plan: ScanPlan) -> Iterator[str]:
-    """Yield sentences on the memory of the scan, its limit, and refusals for lack of memory."""
+def _memory(plan: Plan) -> Iterator[str]:
+    """Yield sentences on the memory of the run, its limit, and refusals for lack of memory."""
     limit, refused, short = amount(plan.memory_limit), plan.refused, plan.refused_for_memory
     if plan.accepted:
         where = f" in {counted(plan.workers, 'process', 'processes')}" if plan.processes else ""
@@ -133,12 +135,12 @@ def _memory(plan: ScanPlan) -> Iterator[str]:
             yield f"{most}; the limit is {limit}."
         else:
             yield (
-                f"{most}: the limit of {limit} bounds what grows with a matrix, and the scan may "
-                f"take {amount(plan.floor_bytes)} whatever it is."
+                f"{most}: the limit of {limit} bounds what grows with a matrix, and the "
+                f"{plan.what} may take {amount(plan.floor_bytes)} whatever it is."
             )
     if refused:
         reason = "reason" if len(refused) == 1 else "reasons"
-        yield f"{counted(len(refused), 'matrix', 'matrices')} refused, with the {reason} above."
+        yield f"{counted(len(refused), plan.one, plan.many)} refused, with the {reason} above."
     if short:
         yield (
             f"A limit of {amount(plan.sufficient_limit)}, instead of {limit}, is the least at "

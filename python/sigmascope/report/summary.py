@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sigmascope._display.text import median_with_error, range_of, with_error
 from sigmascope._tables.schema import Row
+from sigmascope._tables.table import Table
 
 RANKS = ("effective_rank", "stable_rank")
 """Measures for overviews; the first one that the rows have is used."""
@@ -160,6 +161,14 @@ def least_certain(rows: Iterable[Row], measures: Sequence[str]) -> tuple[Row, st
                 if worst is None or relative > worst[0]:
                     worst = relative, row, measure
     return None if worst is None else worst[1:]
+
+
+def part_of(table: Table) -> list[str]:
+    """Say which part of a scan or a comparison a table is; nothing of a whole one."""
+    shard = table.shard
+    if shard is None:
+        return []
+    return [f"part {shard}, with {len(shard.positions):,} of {shard.total:,} rows"]
 
 
 def without_spectrum(rows: Iterable[Row]) -> Counter[str]:

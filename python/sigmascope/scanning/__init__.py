@@ -7,7 +7,6 @@ from sigmascope._running.progress import Progress, ScanEvent
 from sigmascope._tables.table import OutputError, ScanInterrupted, Table
 
 from .loop import scan
-from .merging import merge
 from .planning import plan_scan
 from .plans import ScanPlan, TensorPlan
 from .result import Scan
@@ -21,7 +20,6 @@ __all__ = [
     "ScanPlan",
     "Table",
     "TensorPlan",
-    "merge",
     "plan_scan",
     "scan",
 ]

@@ -10,11 +10,11 @@ from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.tasks import Options
 from sigmascope._tables.provenance import identities
+from sigmascope._tables.shards import Shard
 from sigmascope.adapters import Scannable
 
 from .items import Item, listed
 from .result import Scan
-from .shards import Shard
 
 ScanBuilder = TableBuilder[Scan, Item]
 

@@ -93,7 +93,7 @@ def scan(
         matrix are not.
     shard : (int, int), optional
         ``(i, n)``, i from 0: make only the rows of the i-th of n parts. The parts have about the
-        same number of stored bytes, and the first has all tensors without a spectrum. :func:`merge`
+        same number of stored bytes, and the first has all rows without a spectrum. :func:`merge`
         joins the parts.
     executor : concurrent.futures.Executor, optional
         The executor that analyses matrices in files: a ProcessPoolExecutor (of the start method

@@ -127,7 +127,7 @@ def plan_scan(
         shares = ConcurrencyPlan.of(opened, matrices, options)
     else:
         shares = ConcurrencyPlan(workers, options.per_worker(workers), options)
-    largest = max(opened.files, key=_size, default=None)
+    largest = largest_file(opened)
     measured = rates.measure(shares.each.num_threads, largest)
     planned = [items[index] for index in builder.matrices]
     return ScanPlan(
@@ -153,6 +153,12 @@ def _unreadable(items: Sequence[Item]) -> dict[str, str]:
         for item in items
         if item.record["status"] == "unreadable" and item.status == "not analysed"
     }
+
+
+def largest_file(*checkpoints: Scannable) -> Path | None:
+    """Return the largest file, by which the speed of reading is measured; None without files."""
+    files = [path for checkpoint in checkpoints for path in checkpoint.files]
+    return max(files, key=_size, default=None)
 
 
 def _size(path: os.PathLike[str]) -> int:
@@ -230,8 +236,13 @@ def _of_product(a: LowRank, unknown: TensorPlan, options: Options, measured: Rat
         a.check_memory(options.memory_limit)
     except MemoryLimitError as error:
         return replace(known, refused=str(error), peak_bytes=a.working_bytes)
+    return replace(known, seconds=product_seconds(a, measured))
+
+
+def product_seconds(a: LowRank, measured: Rates) -> float:
+    """Estimate the seconds of the exact spectrum of the change that an adapter makes."""
     flops = 8 * sum(a.shape) * a.rank**2 + 20 * a.rank**3
-    return replace(known, seconds=flops * measured.threads / measured.speed("float64"))
+    return flops * measured.threads / measured.speed("float64")
 
 
 def _unknown(item: Item, options: Options) -> TensorPlan:
@@ -273,6 +284,13 @@ def _seconds(a: Matrix, chosen: Route, plan: MemoryPlan, read: int, measured: Ra
     """Estimate the seconds of one matrix; reads after the first one overlap with computing."""
     if plan.options.device.index is not None:
         return 0.0
+    computing = computing_seconds(a, chosen, measured)
+    reading = read / measured.file if measured.file and not a.in_memory else 0.0
+    return computing + reading if plan.loaded_nbytes else max(computing, reading)
+
+
+def computing_seconds(a: Matrix, chosen: Route, measured: Rates) -> float:
+    """Estimate the seconds of one spectrum on the CPU, without those of reading files."""
     search = chosen.search
     computing = (2 if search else 3) * measured.elements_seconds(a.nbytes)
     if search is None:
@@ -291,5 +309,4 @@ def _seconds(a: Matrix, chosen: Route, plan: MemoryPlan, read: int, measured: Ra
     if "alpha_farms" in chosen.measures:
         side = min(*a.shape, SIDE)
         computing += PARTS * measured.values_seconds((side, side), fast=False)
-    reading = read / measured.file if measured.file and not a.in_memory else 0.0
-    return computing + reading if plan.loaded_nbytes else max(computing, reading)
+    return computing

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The plan of a scan: the work, memory and estimated time of each matrix."""
+"""The plan of a scan or a comparison: work, memory and estimated time of each matrix or pair."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sigmascope._display.text import amount
 from sigmascope._execution.memory import MINIMUM, OVERHEAD
 from sigmascope._execution.rates import Rates
 from sigmascope._running.device_slots import most_on_device
-
-from .shards import Shard
+from sigmascope._tables.shards import Shard
 
 WITHIN = 2.0
 """Factor within which the time of a matrix is estimated; a benchmark asserts it."""
@@ -20,27 +20,28 @@ WITHIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class TensorPlan:
-    """The plan of one matrix.
+    """The plan of one matrix, or of one pair of a comparison.
 
     Attributes
     ----------
     name, tensor, role, tower
-        As in the row of the scan.
+        As in the row of the scan or the comparison; of a pair, `tensor` is the first one.
     rows, columns, dtype, nbytes
-        Shape, stored format and stored bytes of the matrix.
+        Shape, stored format and stored bytes; of a pair, the formats of both, if they differ, and
+        the bytes of both.
     asked, effort
         The effort that was asked for, and the one that will run: "exact" where that costs less.
     block, basis_columns
         Columns of a Krylov step, and number of columns at which the basis is restarted; 0 at effort
-        "exact".
+        "exact". Of a pair, those of W.
     precision
-        Precision of products: "float64", "float32", or "mixed".
+        Precision of products: "float64", "float32", or "mixed"; of a pair, that of W.
     held
         True if the stored bytes are read from disk once and stay in memory; if False, every pass
         reads them.
     passes
         Reads of the matrix: known at effort "exact", else expected for a spectrum that decays
-        slowly.
+        slowly. Of a pair, over all spectra, of which the one without decay is not counted.
     read_bytes
         Bytes read from disk.
     peak_bytes
@@ -80,26 +81,24 @@ class TensorPlan:
     stays_on_device: bool = False
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ScanPlan:
-    """The plan of a scan.
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class Plan(ABC):
+    """The common base of the plans of a scan and of a comparison.
 
     Attributes
     ----------
-    checkpoint
-        Path of the checkpoint.
     options
-        The resolved options of the whole scan.
+        The resolved options of the whole run.
     tensors
-        A plan for each matrix, in file order.
+        A plan for each matrix or pair, in the order of the rows.
     unreadable
         Weights that cannot be read, with the reason.
     kept
-        Number of matrices whose rows are taken from the journal that is resumed.
+        Number of matrices or pairs whose rows are taken from the journal that is resumed.
     shard
-        The part of the scan that is planned; None for the whole.
+        The part that is planned; None for the whole.
     workers
-        Number of matrices that are analysed at once.
+        Number of matrices or pairs that are analysed at once.
     processes
         True if each worker is a process of an executor, with memory of its own.
     alone
@@ -107,10 +106,17 @@ class ScanPlan:
     rates
         Measured speed of this machine.
     notes
-        Remarks of the checkpoint on its files.
+        Remarks on the files.
+    next_bytes
+        Most memory in addition, for the next pair of a comparison, which may be read meanwhile.
     """
 
-    checkpoint: str
+    one: ClassVar[str]
+    """Word for what a row is about: "matrix"."""
+    many: ClassVar[str]
+    what: ClassVar[str]
+    """Word for the run: "scan"."""
+
     options: dict[str, Any]
     tensors: tuple[TensorPlan, ...]
     unreadable: dict[str, str]
@@ -121,6 +127,12 @@ class ScanPlan:
     kept: int = 0
     shard: Shard | None = None
     processes: bool = False
+    next_bytes: int = 0
+
+    @property
+    @abstractmethod
+    def sources(self) -> tuple[str, ...]:
+        """Paths of the checkpoints."""
 
     def __iter__(self) -> Iterator[TensorPlan]:
         return iter(self.tensors)
@@ -136,38 +148,39 @@ class ScanPlan:
 
     def __repr__(self) -> str:
         return (
-            f"ScanPlan({self.checkpoint!r}: {len(self.accepted)} matrices, {len(self.refused)} "
-            f"refused, {self.seconds:.0f} s, {amount(self.peak_bytes)})"
+            f"{type(self).__name__}({', '.join(map(repr, self.sources))}: {len(self.accepted)} "
+            f"{self.many}, {len(self.refused)} refused, {self.seconds:.0f} s, "
+            f"{amount(self.peak_bytes)})"
         )
 
     @property
     def accepted(self) -> list[TensorPlan]:
-        """Plans of the matrices that will be analysed."""
+        """Plans of what will be analysed."""
         return [tensor for tensor in self.tensors if tensor.refused is None]
 
     @property
     def refused(self) -> list[TensorPlan]:
-        """Plans of the matrices that cannot be analysed."""
+        """Plans of what cannot be analysed."""
         return [tensor for tensor in self.tensors if tensor.refused is not None]
 
     @property
     def refused_for_memory(self) -> list[TensorPlan]:
-        """Plans of the matrices that a larger memory limit would allow."""
+        """Plans of what a larger memory limit would allow."""
         return [tensor for tensor in self.refused if tensor.peak_bytes]
 
     @property
     def nbytes(self) -> int:
-        """Stored bytes of the matrices that will be analysed."""
+        """Stored bytes of what will be analysed."""
         return sum(tensor.nbytes for tensor in self.accepted)
 
     @property
     def read_bytes(self) -> int:
-        """Bytes read from disk for the matrices that will be analysed."""
+        """Bytes read from disk for what will be analysed."""
         return sum(tensor.read_bytes for tensor in self.accepted)
 
     @property
     def peak_bytes(self) -> int:
-        """Largest memory of the scan above that of the imported package.
+        """Largest memory of the run above that of the imported package.
 
         For processes, the sum over all, each above its own imported package.
         """
@@ -175,17 +188,17 @@ class ScanPlan:
         others = [tensor.peak_bytes for tensor in self.accepted if tensor.name not in self.alone]
         peaks = sorted(others)[-self.workers :]
         shared = 0 if self.processes else max(len(peaks) - 1, 0) * OVERHEAD
-        return max([sum(peaks) - shared, *alone])
+        return max([sum(peaks) - shared, *alone]) + self.next_bytes
 
     @property
     def device(self) -> str | None:
-        """CUDA devices of the scan, as in "cuda:0, cuda:1"; None on the CPU."""
+        """CUDA devices of the run, as in "cuda:0, cuda:1"; None on the CPU."""
         names: str | None = self.options.get("device")
         return names
 
     @property
     def device_memory(self) -> int:
-        """Bytes of each CUDA device that the scan may take, for all matrices together."""
+        """Bytes of each CUDA device that the run may take in all."""
         return int(self.options.get("device_memory", 0))
 
     @property
@@ -199,24 +212,24 @@ class ScanPlan:
 
     @property
     def memory_limit(self) -> int:
-        """Memory limit of the scan in bytes, for all matrices that are analysed at once."""
+        """Memory limit in bytes, for all that is analysed at once."""
         limit: int = self.options["memory_limit"]
         return limit
 
     @property
     def floor_bytes(self) -> int:
-        """Bytes that the scan may take whatever the limit; a smaller limit bounds arrays only."""
+        """Bytes that the run may take whatever the limit; a smaller limit bounds arrays only."""
         return MINIMUM * (self.workers if self.processes else 1)
 
     @property
     def sufficient_limit(self) -> int:
-        """Least memory limit of the scan at which no matrix would be refused for memory."""
+        """Least memory limit at which nothing would be refused for memory."""
         times = self.workers if self.processes else 1
         return max([self.memory_limit, *(t.peak_bytes * times for t in self.refused_for_memory)])
 
     @property
     def seconds(self) -> float:
-        """Expected time of the scan."""
+        """Expected time of the run."""
         return sum(tensor.seconds for tensor in self.accepted) / self.workers
 
     @property
@@ -230,11 +243,10 @@ class ScanPlan:
         return self.seconds * WITHIN
 
     def totals(self) -> dict[str, Any]:
-        """Return the sums over all matrices, the options and the rates, as plain JSON."""
+        """Return the sums over all rows, the options and the rates, as plain JSON."""
         return {
-            "checkpoint": self.checkpoint,
             "options": self.options,
-            "matrices": len(self.accepted),
+            self.many: len(self.accepted),
             "refused": len(self.refused),
             "sufficient_limit": self.sufficient_limit,
             "kept": self.kept,
@@ -252,3 +264,31 @@ class ScanPlan:
             "alone": sorted(self.alone),
             "rates": asdict(self.rates),
         }
+
+
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class ScanPlan(Plan):
+    """The plan of a scan.
+
+    Attributes
+    ----------
+    checkpoint
+        Path of the checkpoint.
+    options, tensors, unreadable, kept, shard, workers, processes, alone, rates, notes
+        As for :class:`Plan`.
+    """
+
+    one: ClassVar[str] = "matrix"
+    many: ClassVar[str] = "matrices"
+    what: ClassVar[str] = "scan"
+
+    checkpoint: str
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Path of the checkpoint."""
+        return (self.checkpoint,)
+
+    def totals(self) -> dict[str, Any]:
+        """Return the sums over all matrices, the options and the rates, as plain JSON."""
+        return {"checkpoint": self.checkpoint} | Plan.totals(self)

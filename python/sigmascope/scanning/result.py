@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from sigmascope._tables.journal import Header
 from sigmascope._tables.schema import Row, Schema
+from sigmascope._tables.shards import Shard
 from sigmascope._tables.table import Table
 
 from .rows import SCAN
-from .shards import Shard
 from .weightwatcher_frame import details_frame
 
 if TYPE_CHECKING:
@@ -31,16 +31,13 @@ class Scan(Table):
         exclude.
     rows
         Records with the columns that :mod:`sigmascope.scanning.rows` lists, as plain JSON.
-    expected, notes, files, engine
+    expected, notes, files, engine, shard
         As for :class:`Table`.
-    shard
-        The part that this is, and its rows' places in the whole scan; None for a whole scan.
     """
 
     schema: ClassVar[Schema] = SCAN
 
     checkpoint: str
-    shard: Shard | None = None
 
     def __repr__(self) -> str:
         parts = [f"{len(self.analysed)} matrices analysed"]

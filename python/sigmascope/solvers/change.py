@@ -100,9 +100,8 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     if before.shape != after.shape:
         raise ValueError(f"two shapes: {before.shape} and {after.shape}")
     both = after - before  # for what it takes to read them at once
-    call = CallOptions.of(both, cuda=True, **options)
-    what = f"a look at every element of two matrices of {arguments.of_shape(before.shape)}"
-    plan = MemoryPlan.fit(both, call, elementwise_need, what, hold=False)
+    plan = plan_change(both, **options)
+    call = plan.options
     found = call.device.solvers.change(before._native, after._native, **plan.native())
     digests, unchanged = found.pop("digests"), found.pop("unchanged")
     sums = {name: float(value) for name, value in found.items() if value is not None}
@@ -119,6 +118,16 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     if both.precision == "float64" and not all(map(_in_range, (*known[:2], result.after2))):
         return _of_any_size(before, after, result, plan)
     return result
+
+
+def plan_change(both: Matrix, **options: Any) -> MemoryPlan:
+    """Plan the pass of :func:`change` over the tiles of both matrices; options and errors as there.
+
+    `both` is the list of tiles of the difference.
+    """
+    call = CallOptions.of(both, cuda=True, **options)
+    what = f"a look at every element of two matrices of {arguments.of_shape(both.shape)}"
+    return MemoryPlan.fit(both, call, elementwise_need, what, hold=False)
 
 
 def _in_range(square: float) -> bool:
@@ -200,13 +209,17 @@ def images(a: Matrix, X: NDArray[np.floating], **options: Any) -> NDArray[np.flo
     MemoryLimitError
         If A X does not fit into memory_limit.
     """
-    columns = X.shape[1]
-    call = CallOptions.of(a, cuda=True, **options)
-    what = f"a product of {arguments.of_shape(a.shape)} with {columns} columns"
-    plan = MemoryPlan.fit(a, call, partial(product_need, columns=columns), what, hold=False)
-    product = call.device.solvers.product_f64
+    plan = plan_images(a, X.shape[1], **options)
+    product = plan.options.device.solvers.product_f64
     found: NDArray[np.float64] = product(a._native, X, "multiply", **plan.native())
     return found
+
+
+def plan_images(a: Matrix, columns: int, **options: Any) -> MemoryPlan:
+    """Plan the pass of :func:`images` with so many columns; options and errors as there."""
+    call = CallOptions.of(a, cuda=True, **options)
+    what = f"a product of {arguments.of_shape(a.shape)} with {columns} columns"
+    return MemoryPlan.fit(a, call, partial(product_need, columns=columns), what, hold=False)
 
 
 def inner_need(a: Matrix, rank: int, **options: Any) -> Need:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scans in parts, for machines that share only the checkpoint."""
+"""Parts of a scan or a comparison, for machines that share only the checkpoints."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One part of a scan.
+    """One part of a table.
 
     Attributes
     ----------
     index, count
         Number of this part, from 0, and number of parts.
     total
-        Number of rows of the whole scan.
+        Number of rows of the whole table.
     positions
-        Positions of this part's rows in the whole scan, ascending.
+        Positions of this part's rows in the whole table, ascending.
     """
 
     index: int
@@ -40,7 +40,7 @@ class Shard:
         shard
             Index and count.
         sizes
-            Stored bytes of the matrix of every row; None for a row without one. Rows without a
+            Stored bytes of the matrices of every row; None for a row without one. Rows without a
             matrix are in part 0.
 
         Raises
@@ -64,7 +64,7 @@ class Shard:
 
     @classmethod
     def of_header(cls, stored: Mapping[str, Any] | None) -> Self | None:
-        """Return the part that a header describes; None if it is that of a whole scan."""
+        """Return the part that a header describes; None if it is that of a whole table."""
         if stored is None:
             return None
         return cls(**{**stored, "positions": tuple(stored["positions"])})

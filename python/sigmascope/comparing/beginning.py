@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The start of a comparison: the list of pairs, and the table before its first row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from sigmascope._display.text import path_text
+from sigmascope._execution.build import engine
+from sigmascope._execution.several_devices import device_record
+from sigmascope._running.selection import Patterns, as_list
+from sigmascope._running.table_builder import TableBuilder
+from sigmascope._running.tasks import Options
+from sigmascope._tables.shards import Shard
+from sigmascope.adapters import Adapter, Scannable
+from sigmascope.checkpoint import FileIdentity, Tensors
+
+from .adapted import adapted_pairs
+from .members import Pair, members, selected
+from .pairing import linked
+from .result import Comparison
+
+Source = Scannable | Tensors | str | os.PathLike[str]
+Both = tuple[Scannable, Scannable]
+Files = tuple[tuple[FileIdentity, ...], tuple[FileIdentity, ...]]
+PairBuilder = TableBuilder[Comparison, Pair]
+
+
+def listed_part(
+    both: Both, include: Patterns, exclude: Patterns, shard: tuple[int, int] | None
+) -> tuple[list[Pair], Shard | None]:
+    """List the pairs to compare: all, or those of the part that `shard` names.
+
+    Raises
+    ------
+    ValueError
+        If `both` are an adapter and then a checkpoint, a pattern matches nothing, or there is no
+        such part.
+    """
+    where = f"{both[0].path} and {both[1].path}"
+    pairs = selected(_pairs(*both), as_list(include), as_list(exclude), where)
+    if shard is None:
+        return pairs, None
+    part = Shard.of(shard, [pair.stored_bytes if pair.matrix else None for pair in pairs])
+    return [pairs[position] for position in part.positions], part
+
+
+def empty_table(
+    both: Both,
+    files: Files,
+    options: Options,
+    include: Patterns,
+    exclude: Patterns,
+    expected: int,
+    part: Shard | None,
+) -> Comparison:
+    """Return the table of a comparison before its first row; `files` are those of each side."""
+    patterns = {"include": as_list(include), "exclude": as_list(exclude)}
+    return Comparison(
+        before=path_text(both[0].path),
+        after=path_text(both[1].path),
+        options=options.recorded() | patterns | both[0].choices,
+        rows=[],
+        expected=expected,
+        notes=notes_of(both),
+        files=(*_named("before", files[0]), *_named("after", files[1])),
+        engine=engine() | device_record(options.devices),
+        shard=part,
+    )
+
+
+def notes_of(both: Both) -> tuple[str, ...]:
+    """Return the remarks on the files of both checkpoints, each with its side."""
+    sides = zip(("before", "after"), both, strict=True)
+    return tuple(f"{side}: {note}" for side, checkpoint in sides for note in checkpoint.notes)
+
+
+def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:
+    """List the pairs of two checkpoints, two adapters, or a checkpoint and an adapter of it."""
+    if isinstance(before, Adapter) == isinstance(after, Adapter):
+        return linked(list(members(before)), list(members(after)))
+    if isinstance(before, Adapter):
+        raise ValueError(
+            f"{before.path} is an adapter and {after.path} a checkpoint: "
+            "the base comes first, then its adapter"
+        )
+    assert isinstance(after, Adapter)
+    return adapted_pairs(before, after)
+
+
+def _named(side: str, files: tuple[FileIdentity, ...]) -> Iterator[FileIdentity]:
+    for file in files:
+        yield FileIdentity(name=f"{side}/{file['name']}", size=file["size"], digest=file["digest"])

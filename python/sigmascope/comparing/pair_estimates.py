@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The estimate of one pair: whether it fits, its passes, memory and time, from headers alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
+
+from sigmascope._execution.memory_plan import host_need, planned_on_device
+from sigmascope._execution.rates import Rates
+from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
+from sigmascope._running.thread_budget import MOST_AT_ONCE
+from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.errors import MemoryLimitError
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.scanning.planning import computing_seconds, product_seconds
+from sigmascope.scanning.plans import TensorPlan
+from sigmascope.solvers.change import plan_change, plan_images
+
+from .matrix_pairs import AdaptedPair, MatrixPair, StoredPair
+from .members import Pair
+from .pair_plan import PairPlan, device_share, spectrum_options
+from .tasks import MatrixPairs
+from .updates import update_passes
+
+_NORMS, _STRUCTURE = 1, 1
+"""Passes over both matrices for norms, and over each for special structure."""
+
+
+class _Spectrum(NamedTuple):
+    """The work of one spectrum, and the memory of one that reads the files."""
+
+    passes: int
+    seconds: float
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PairEstimate:
+    """The plan of one pair as others see it, and its memory; None if it is refused."""
+
+    plan: TensorPlan
+    memory: PairPlan | None
+
+    @staticmethod
+    def threads(options: Options) -> int:
+        """Return the threads of each spectrum, where as many as possible are computed at once."""
+        return options.num_threads // _at_once(options)
+
+    @classmethod
+    def of(cls, matrices: MatrixPairs, pair: Pair, options: Options, measured: Rates) -> Self:
+        """Plan one pair; an error becomes the reason why it is refused."""
+        known = _unknown(pair, options)
+        try:
+            stored = matrices[pair.name]
+            known = _described(known, stored, options)
+            memory = PairPlan.of(stored, options)
+            try:
+                spectra = _spectra(stored, memory, options, measured)
+            except MemoryLimitError:
+                if not memory.matrix_bytes:
+                    raise
+                memory = memory.from_files(options)
+                spectra = _spectra(stored, memory, options, measured)
+        except TENSOR_ERRORS as error:
+            return cls(replace(known, refused=reason_of(error)), None)
+        looks = _NORMS + update_passes(stored, options.measures)
+        passes = looks + _STRUCTURE + sum(one.passes for one in spectra)
+        held = memory.matrix_bytes > 0
+        read = stored.nbytes * (1 if held else passes)
+        peak = memory.peak_bytes or max(one.peak_bytes for one in spectra) + memory.vector_bytes
+        on_device = _on_device(stored, memory, options)
+        seconds = 0.0 if on_device else _seconds(stored, spectra, looks, options, measured, read)
+        plan = replace(known, held=held, passes=passes, read_bytes=read, peak_bytes=peak)
+        return cls(replace(plan, seconds=seconds, **on_device), memory)
+
+
+def _at_once(options: Options) -> int:
+    return next(parts for parts in MOST_AT_ONCE if parts <= max(options.num_threads, 1))
+
+
+def _unknown(pair: Pair, options: Options) -> TensorPlan:
+    """Return a plan with the entries that the records of two tensors give."""
+    assert pair.before is not None
+    assert pair.after is not None
+    record, shape = pair.before.record, pair.before.shape
+    dtypes = dict.fromkeys(member.record["dtype"] for member in (pair.before, pair.after))
+    return TensorPlan(
+        name=pair.name,
+        tensor=record["name"],
+        role=record["role"],
+        tower=record["tower"],
+        rows=shape[0] if len(shape) == 2 else 0,
+        columns=shape[1] if len(shape) == 2 else 0,
+        dtype=", ".join(dtypes),
+        nbytes=pair.stored_bytes,
+        asked=options.effort,
+        effort=options.effort,
+        block=0,
+        basis_columns=0,
+        precision="",
+        held=False,
+        passes=0,
+        read_bytes=0,
+        peak_bytes=0,
+        seconds=0.0,
+    )
+
+
+def _described(known: TensorPlan, pair: MatrixPair, options: Options) -> TensorPlan:
+    """Add shape and bytes of a pair, and the route of W."""
+    rows, columns = pair.before.shape
+    known = replace(known, rows=rows, columns=columns, nbytes=pair.nbytes)
+    if isinstance(pair.before, LowRank):
+        return replace(known, effort="exact", precision="float64")
+    how = spectrum_options(options) | {"vectors": True, "num_threads": options.num_threads}
+    chosen, _ = Asked.of(**how, memory_limit=options.memory_limit).chosen(pair.before)
+    search = chosen.search
+    return replace(
+        known,
+        effort=chosen.effort,
+        block=search.block if search else 0,
+        basis_columns=search.columns if search else 0,
+        precision=search.precision if search else "float64",
+    )
+
+
+def _check_passes(pair: MatrixPair, memory: PairPlan, options: Options) -> None:
+    """Raise MemoryLimitError if a pass over both matrices does not fit."""
+    how: dict[str, Any] = {
+        "num_threads": options.num_threads,
+        "memory_limit": options.memory_limit,
+        "reserved": memory.reserved,
+        "device": device_share(options, 1),
+    }
+    if not isinstance(pair, StoredPair):
+        pair.delta.check_memory(options.memory_limit, memory.reserved)
+    if memory.matrix_bytes:  # the plan of the pair has room for the other passes
+        return
+    if isinstance(pair, StoredPair):
+        plan_change(pair.delta, **how)
+        if "update_shares" in options.measures:
+            plan_images(pair.delta, options.k, **how)
+    elif isinstance(pair, AdaptedPair):
+        plan_images(pair.before, pair.delta.rank, **how)
+
+
+def _spectra(
+    pair: MatrixPair, memory: PairPlan, options: Options, measured: Rates
+) -> list[_Spectrum]:
+    """Plan the spectra of dW, W and W', in the order in which they are computed.
+
+    MemoryLimitError if one of them does not fit, or a pass before them.
+    """
+    _check_passes(pair, memory, options)
+    how = spectrum_options(options, memory.workers) | {
+        "vectors": True,
+        "num_threads": memory.threads,
+        "memory_limit": options.memory_limit,
+        "reserved": memory.reserved_with_others,
+    }
+    found = []
+    for a in (pair.delta, pair.before, pair.after):
+        if isinstance(a, LowRank):
+            a.check_memory(options.memory_limit, memory.reserved)
+            found.append(_Spectrum(1, product_seconds(a, measured), a.working_bytes))
+            continue
+        asked = Asked.of(**how)
+        chosen, call = asked.chosen(a)
+        peak = 0
+        if not memory.matrix_bytes:
+            plan = asked.fit_memory(a, chosen, call)
+            needed = host_need(a, call, chosen.need_of(a, call), plan.layout)
+            peak = needed.plus(plan.held_nbytes).peak
+        found.append(_Spectrum(chosen.passes, computing_seconds(a, chosen, measured), peak))
+    return found
+
+
+def _seconds(
+    pair: MatrixPair,
+    spectra: list[_Spectrum],
+    looks: int,
+    options: Options,
+    measured: Rates,
+    read: int,
+) -> float:
+    """Estimate the seconds of a pair with all threads; reading overlaps with another pair."""
+    alone = sum(one.seconds for one in spectra) + looks * measured.elements_seconds(pair.nbytes)
+    reading = read / measured.file if measured.file and not pair.in_memory else 0.0
+    return max(alone / _at_once(options), reading)
+
+
+def _on_device(pair: MatrixPair, memory: PairPlan, options: Options) -> dict[str, Any]:
+    """Return the entries of a plan that are about the memory of a CUDA device."""
+    if options.device.index is None:
+        return {}
+    how = spectrum_options(options, memory.workers) | {
+        "vectors": True,
+        "num_threads": memory.threads,
+        "memory_limit": options.memory_limit,
+    }
+    taken, stays = 0, True
+    for a in (pair.delta, pair.before, pair.after):
+        if isinstance(a, Matrix):
+            chosen, call = Asked.of(**how).chosen(a)
+            one, kept = planned_on_device(a, call, chosen.need_of(a, call))
+            taken, stays = max(taken, one), stays and kept
+    return {"device_bytes": memory.workers * taken, "stays_on_device": stays}

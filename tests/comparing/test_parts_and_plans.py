@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Comparisons in parts, and plans compared with the comparisons of the same arguments."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.adapters import factors, lora, write_adapter
+from tests.support.changed import written
+from tests.support.command_line import invoke
+from tests.support.comparisons import OPTIONS, model, tuned
+from tests.support.scans import bits
+from tests.support.screens import screen, shown
+
+import sigmascope as ss
+from sigmascope import report
+from sigmascope._execution.rates import Rates
+from sigmascope.cli import compare as commands
+
+LIMITS = ["20kB", "100kB", "400kB", "19.1MiB", "70MiB", "1GiB"]
+
+
+@pytest.fixture(autouse=True)
+def no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimates of time are not what is looked at here, and take a third of a second each."""
+
+    def measured(threads: int, path: Path | None) -> Rates:
+        return Rates(threads, 1e11, 1e11, 1e11, 1e11, 1e10, 1e-10, 1e9)
+
+    monkeypatch.setattr("sigmascope._execution.rates.measure", measured)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    base, folder = model(), tmp_path_factory.mktemp("pair")
+    return written(folder / "a", base), written(folder / "b", tuned(base))
+
+
+# ------------------------------------------------------------------------------------- parts
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_parts_make_the_whole(folders: tuple[Path, Path], tmp_path: Path, count: int) -> None:
+    paths = [tmp_path / f"part-{index}.jsonl" for index in range(count)]
+    for index, path in enumerate(paths):
+        part = ss.compare(*folders, shard=(index, count), resume=path, **OPTIONS)
+        assert part.shard is not None
+        assert bits(ss.Comparison.load(path)) == bits(part)
+    whole = ss.compare(*folders, **OPTIONS)
+    found = ss.merge(reversed(paths))
+    assert isinstance(found, ss.Comparison)
+    assert found.complete
+    assert bits(found) == bits(whole)
+    assert found.verdict == whole.verdict
+    assert found.header() | {"options": None} == whole.header() | {"options": None}
+
+
+def test_a_part_of_a_scan_is_no_part_of_a_comparison(folders: tuple[Path, Path]) -> None:
+    one = ss.compare(*folders, shard=(0, 2), **OPTIONS)
+    two = ss.scan(folders[0], shard=(1, 2), k=4)
+    with pytest.raises(ValueError, match="a scan, and not a part of a comparison"):
+        ss.merge([one, two])
+    with pytest.raises(ValueError, match="shards missing: 1/2"):
+        ss.merge([one])
+    with pytest.raises(ValueError, match="shard 2/2: the first number"):
+        ss.compare(*folders, shard=(2, 2))
+
+
+def test_parts_on_the_command_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    paths = [tmp_path / f"{index}.jsonl" for index in range(2)]
+    for index, path in enumerate(paths):
+        how = ("--shard", f"{index}/2", "--resume", path, "-k", 8, "--quiet")
+        status, text, _ = invoke("compare", *folders, *how)
+        assert status in (0, 1)
+        part = ss.Comparison.load(path)
+        assert f"part {index}/2, with {len(part)} of " in text
+    out = tmp_path / "whole.parquet"
+    status, text, _ = invoke("merge", *paths, "--out", out)
+    assert status in (0, 1)
+    assert "; part " not in text
+    assert bits(ss.Comparison.load(out)) == bits(ss.compare(*folders, k=8))
+
+
+# ------------------------------------------------------------------------------------- plans
+
+
+def reasons(found: ss.Comparison) -> dict[str, str]:
+    return {row["name"]: row["reason"] for row in found.failed}
+
+
+def refusals(plan: ss.ComparisonPlan) -> dict[str, str | None]:
+    return {pair.name: pair.refused for pair in plan.refused}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("effort", ["top", "density", "exact"])
+def test_what_is_refused(folders: tuple[Path, Path], effort: str, limit: str) -> None:
+    options: dict[str, Any] = {"effort": effort, "k": 8, "num_threads": 2, "memory_limit": limit}
+    plan = ss.plan_compare(*folders, **options)
+    assert refusals(plan) == reasons(ss.compare(*folders, **options))
+    out = screen(400)
+    report.show_plan(out, plan)
+    text = shown(out)
+    for pair in plan.refused:
+        assert str(pair.refused) in text
+    if plan.accepted:
+        assert f"{len(plan.accepted)} pairs" in text
+        assert plan.peak_bytes <= max(plan.memory_limit, plan.floor_bytes)
+
+
+def test_the_plan_of_an_adapter(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    tensors = lora("model.layers.0.self_attn.q_proj", *factors(24, 24))
+    adapter = write_adapter(tmp_path / "adapter", tensors)
+    for limit in LIMITS:
+        options: dict[str, Any] = {"k": 8, "num_threads": 2, "memory_limit": limit}
+        plan = ss.plan_compare(folders[0], adapter, **options)
+        assert refusals(plan) == reasons(ss.compare(folders[0], adapter, **options))
+        two = ss.plan_compare(adapter, adapter, **options)
+        assert refusals(two) == reasons(ss.compare(adapter, adapter, **options))
+        assert {pair.effort for pair in two.accepted} <= {"exact"}
+
+
+def test_the_plan_of_workers_and_of_parts(folders: tuple[Path, Path]) -> None:
+    options: dict[str, Any] = {"k": 8, "num_threads": 4, "memory_limit": "150MiB"}
+    plan = ss.plan_compare(*folders, workers=3, **options)
+    with ThreadPoolExecutor(3) as pool:
+        found = ss.compare(*folders, executor=pool, workers=3, **options)
+    assert refusals(plan) == reasons(found)
+    assert (plan.workers, plan.processes) == (3, True)
+    assert plan.peak_bytes == sum(sorted(pair.peak_bytes for pair in plan.accepted)[-3:])
+    names = []
+    for index in range(3):
+        part = ss.plan_compare(*folders, shard=(index, 3), **options)
+        assert part.totals()["shard"] == f"{index}/3"
+        names += [pair.name for pair in part]
+    whole = ss.plan_compare(*folders, **options)
+    assert sorted(names) == sorted(pair.name for pair in whole)
+    assert whole.totals()["pairs"] == len(whole.accepted)
+
+
+def test_a_plan_has_shapes_bytes_and_what_is_kept(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    found = ss.compare(*folders, **OPTIONS)
+    plan = ss.plan_compare(*folders, **OPTIONS)
+    assert [pair.name for pair in plan] == [row["name"] for row in found.analysed]
+    for pair in plan:
+        row = found[pair.name]
+        assert [pair.rows, pair.columns] == row["before_shape"]
+        assert pair.nbytes == row["nbytes"]
+        assert pair.held
+        assert pair.read_bytes == pair.nbytes
+    journal = tmp_path / "part.jsonl"
+    ss.compare(*folders, resume=journal, shard=(0, 2), **OPTIONS)
+    left = ss.plan_compare(*folders, resume=journal, shard=(0, 2), **OPTIONS)
+    assert (len(left), left.kept) == (0, len(ss.Comparison.load(journal).analysed))
+    with pytest.raises(ValueError, match="the journal of another comparison"):
+        ss.plan_compare(*folders, resume=journal, **OPTIONS)
+
+
+def test_the_plan_on_the_command_line(folders: tuple[Path, Path]) -> None:
+    status, text, _ = invoke("compare", *folders, "--plan", "--memory", "1GiB")
+    assert status == 0
+    assert all(str(folder) in text for folder in folders)
+    assert " pairs" in text
+    assert "Measured just now" in text
+    status, text, _ = invoke("compare", *folders, "--plan", "--json", "--shard", "0/2")
+    *pairs, totals = (json.loads(line) for line in text.splitlines())
+    assert totals["totals"]["pairs"] == len(pairs) > 0
+    assert totals["totals"]["before"] == str(folders[0])
+    assert np.isfinite(totals["totals"]["seconds"])
+
+
+def test_no_option_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every option of `compare` reaches the plan, or has nothing to do with what is done."""
+    seen: dict[str, Any] = {}
+
+    def opened(path: Path, **options: Any) -> Path:
+        seen.update(options)
+        return path
+
+    def plan(before: Path, after: Path, **options: Any) -> None:
+        seen.update(options)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(commands, "as_scannable", opened)
+    monkeypatch.setattr(commands, "plan_compare", plan)
+    invoke("compare", tmp_path, tmp_path, "--plan")
+    renamed = {"memory": "memory_limit", "threads": "num_threads"}
+    shown_alone = {"before", "after", "plan", "quiet", "as_json", "reference", "recipe"}
+    own = set(inspect.signature(commands.compare).parameters) - shown_alone
+    assert {renamed.get(name, name) for name in own} == set(seen)
+    assert set(inspect.signature(ss.plan_compare).parameters) - {"before", "after"} <= set(seen)
