@@ -45,6 +45,7 @@ MANY_PARAMETERS = {
     "scan": "options of a public call, which are keywords",
     "compare": "options of a public call, which are keywords",
     "plan_scan": "options of a public call, which are keywords",
+    "plan_compare": "options of a public call, which are keywords",
     "spectrum": "options of a public call, which are keywords",
     "svds": "options of a public call, which are keywords",
     "triplets": "those of svds",

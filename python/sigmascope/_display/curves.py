@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.rows import Row
+from sigmascope._display.rows import Row, full_rank
 
 _TRACY_WIDOM_MEAN = -1.2065335746
 """Mean of the Tracy-Widom distribution for real matrices."""
@@ -35,7 +35,7 @@ class Curve:
     sigma, errors
         (n,) descending singular values and their errors.
     full
-        Number of singular values of the matrix: min(rows, columns).
+        Number of singular values: min(rows, columns), or r of an adapter whose r values are known.
     complete
         True if the curve reaches the smallest value, so that it has a density.
     """
@@ -63,6 +63,8 @@ def curve_of(row: Row, side: str = "") -> Curve | None:
         return None
     errors = _numbers(row.get(f"{prefix}top_errors"), len(top))
     full = min(row["rows"], row["columns"])
+    if len(top) >= (rank := full_rank(row, prefix)):  # the others are zero by their form
+        top, errors, full = top[:rank], errors[:rank], rank
     ranks = np.arange(1.0, len(top) + 1.0)
     quantiles = _numbers(row.get(f"{prefix}quantiles"))
     complete = len(quantiles) > 1 or len(top) >= full

@@ -3,11 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 Row = dict[str, Any]
 """A row of a table: the value of each column by its name."""
 
 RowView = Mapping[str, Any]
 """A row that is only read."""
+
+AnyRow = TypeVar("AnyRow", Row, RowView)
+
+
+def largest_first(rows: Iterable[AnyRow]) -> list[AnyRow]:
+    """Sort rows by their stored bytes, so that lists begin with the matrices that matter most."""
+    return sorted(rows, key=lambda row: -(row.get("nbytes") or 0))
+
+
+def full_rank(row: RowView, column: str = "") -> int:
+    """Return the largest rank that a matrix can have by its form.
+
+    That is the smaller number of rows and columns, or, of a change that an adapter makes, its rank
+    r. In a comparison `column` tells whether the change is meant, or another matrix of the pair.
+    """
+    product = row.get("product_rank")
+    of_change = "before" not in row or column.startswith("delta_")
+    return int(product if product and of_change else min(row["rows"], row["columns"]))

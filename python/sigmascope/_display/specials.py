@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sigmascope._display.rows import RowView
+from sigmascope._display.rows import RowView, largest_first
+from sigmascope._display.text import with_shape
 
 NAMED = 3
 """Largest number of names in one line; the rest is counted."""
@@ -28,9 +29,10 @@ def special(row: RowView) -> str | None:
 
 
 def specials(rows: Iterable[RowView]) -> list[tuple[str, str]]:
-    """List (name, structure) of all matrices with a special structure, zero matrices first."""
-    items = [(row["name"], words) for row in rows if (words := special(row))]
-    return sorted(items, key=lambda item: _order(item[1]))
+    """List (name, structure) of all special matrices, zero ones first, then by size."""
+    found = [(row, words) for row in largest_first(rows) if (words := special(row))]
+    found.sort(key=lambda item: _order(item[1]))
+    return [(row["name"], with_shape(row, words)) for row, words in found]
 
 
 def _order(structure: str) -> int:

@@ -244,6 +244,12 @@ def dimensions(shape: tuple[int, ...] | list[int]) -> str:
     return " x ".join(map(str, shape))
 
 
+def with_shape(row: Mapping[str, Any], words: str) -> str:
+    """Write a remark on a matrix after its shape, where the row has one: "384 x 1536, all zero"."""
+    shape = (row.get("rows"), row.get("columns"))
+    return words if None in shape else f"{shape[0]} x {shape[1]}, {words}"
+
+
 def counted(count: int, what: str, plural: str | None = None) -> str:
     """Write a count with its noun: "1 tensor", "40 tensors"."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {plural or what + 's'}"

@@ -23,6 +23,7 @@ _HEADER: Mapping[str, type | tuple[type, ...]] = {
     "before_files": list,
     "after_files": list,
     "engine": dict,
+    "architecture": (str, type(None)),
     "shard": (dict, type(None)),
 }
 _SHARD: Mapping[str, type] = {"index": int, "count": int, "total": int, "positions": list}

@@ -43,6 +43,9 @@ class Table(ABC):
         Name, size and digest of every file that was read.
     engine
         Version, instruction set and BLAS. Together with the options they decide every bit.
+    architecture
+        Class or type of the model, or the kind of the adapter; of a comparison, of both if they
+        differ. None if no configuration names it.
     shard
         The part that this is, and its rows' places in the whole table; None for a whole table.
     """
@@ -55,6 +58,7 @@ class Table(ABC):
     notes: tuple[str, ...] = ()
     files: tuple[FileIdentity, ...] = ()
     engine: dict[str, Any] = field(default_factory=dict)
+    architecture: str | None = None
     shard: Shard | None = None
 
     def __len__(self) -> int:

@@ -142,6 +142,14 @@ class Adapter(Mapping[str, LowRank]):
         rules = self.origin.rules
         return {} if rules is None else {"rules": rules.digest}
 
+    @property
+    def architecture(self) -> str:
+        """The kind of the adapter, its rank, and the model that it was trained on."""
+        ranks = sorted({m.rank for m in self._modules.values() if m.status == "product"})
+        of_rank = f" of rank {ranks[0]}" if len(ranks) == 1 else ""
+        of_rank = f" of ranks {ranks[0]} to {ranks[-1]}" if len(ranks) > 1 else of_rank
+        return f"LoRA adapter{of_rank}" + (f" for {', '.join(self.bases)}" if self.bases else "")
+
     def elements(self, name: str) -> Elements | None:
         """Return the elements of a tensor saved in full; None for a product, or if not decoded."""
         module = self._modules[name]

@@ -47,6 +47,8 @@ class Checkpoint(Mapping[str, "Matrix"]):
         The path that was opened.
     files : tuple of Path
         Files, in the order of their names, rank after rank; none of tensors in memory.
+    architecture : str or None
+        The model's class or type as config.json names it: "LlamaForCausalLM".
     roles : mapping of str to Role
         The role of every matrix and of every stored tensor.
     unreadable : mapping of str to str
@@ -76,9 +78,8 @@ class Checkpoint(Mapping[str, "Matrix"]):
         ]
         check_ranks(ranks)
         self._pieces = {name: tuple(rank[name] for rank in ranks) for name in ranks[0]}
-        if files.folder is not None:
-            config = read_configuration(files.folder)
-        config = config or Configuration()
+        config = config or read_configuration(files.folder)
+        self.architecture = config.architecture
         found = assembled(ranks, config, origin)
         self._readings, self._views = found.readings, found.views
         self.notes: tuple[str, ...] = files.notes + config.notes + found.notes

@@ -52,6 +52,13 @@ class Configuration:
         named = self.model.get("model_type")
         return named if isinstance(named, str) else None
 
+    @property
+    def architecture(self) -> str | None:
+        """The first of `architectures`, else the model_type; None if there is neither."""
+        named = self.model.get("architectures")
+        first = named[0] if isinstance(named, list) and named else None
+        return first if isinstance(first, str) else self.model_type
+
     def of_tower(self, tower: str) -> Mapping[str, Any]:
         """Return the settings of one tower: nested ones, else for text those of the top level.
 
@@ -66,11 +73,13 @@ class Configuration:
         return self.model if alone or tower not in _NESTED else {}
 
 
-def read_configuration(folder: Path) -> Configuration:
+def read_configuration(folder: Path | None) -> Configuration:
     """Read the config.json of a folder, else its params.json; empty if there is neither.
 
     A file that cannot be read gives a note, not an error: the weights can be read without it.
     """
+    if folder is None:
+        return Configuration()
     found = (folder / name for name in ("config.json", "params.json"))
     path = next((path for path in found if path.exists()), None)
     if path is None:

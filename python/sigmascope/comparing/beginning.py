@@ -66,8 +66,17 @@ def empty_table(
         notes=notes_of(both),
         files=(*_named("before", files[0]), *_named("after", files[1])),
         engine=engine() | device_record(options.devices),
+        architecture=_architecture(*both),
         shard=part,
     )
+
+
+def _architecture(before: Scannable, after: Scannable) -> str | None:
+    """Name the model, or both if they differ; None if a configuration names neither."""
+    names = (before.architecture, after.architecture)
+    if names[0] == names[1]:
+        return names[0]
+    return " → ".join(filter(None, names))
 
 
 def notes_of(both: Both) -> tuple[str, ...]:

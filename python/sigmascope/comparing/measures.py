@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from sigmascope._tables.schema import Row
-from sigmascope.scanning.rows import MEASURES, spectrum_columns
+from sigmascope.scanning.rows import LISTS, MEASURES, spectrum_columns
 from sigmascope.scanning.structure import in_words
 from sigmascope.spectra import Measure, Spectrum
 from sigmascope.spectra.units import scaled
@@ -15,7 +15,7 @@ from sigmascope.statistics import pairs
 
 from .analysis import Findings
 from .pair_norms import PairNorms
-from .rows import GROUPS, LISTS
+from .rows import GROUPS
 from .subspaces import angle_columns
 from .updates import intruder_columns, spectral_columns
 

@@ -14,8 +14,8 @@ from sigmascope.analysis.admission import Asked
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.scanning.planning import computing_seconds, product_seconds
 from sigmascope.scanning.plans import TensorPlan
+from sigmascope.scanning.tensor_estimates import computing_seconds, product_seconds
 from sigmascope.solvers.change import plan_change, plan_images
 
 from .matrix_pairs import AdaptedPair, MatrixPair, StoredPair

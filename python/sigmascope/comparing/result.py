@@ -27,7 +27,7 @@ class Comparison(Table):
         effort, k, tol, seed, num_threads, memory_limit (bytes), include, exclude.
     rows
         Records with the columns that :mod:`sigmascope.comparing.rows` lists, as plain JSON.
-    expected, notes, files, engine, shard
+    expected, notes, files, engine, architecture, shard
         As for :class:`Table`; the names of files begin with "before/" or "after/".
     """
 
@@ -81,6 +81,7 @@ class Comparison(Table):
             "notes": list(self.notes),
             "files": [dict(file) for file in self.files],
             "engine": self.engine,
+            "architecture": self.architecture,
             "shard": None if self.shard is None else self.shard.to_header(),
         }
 
@@ -96,5 +97,6 @@ class Comparison(Table):
             notes=tuple(header.get("notes", ())),
             files=tuple(header.get("files", ())),
             engine=header.get("engine", {}),
+            architecture=header.get("architecture"),
             shard=Shard.of_header(header.get("shard")),
         )

@@ -61,13 +61,10 @@ from __future__ import annotations
 
 from sigmascope._tables.schema import Kind, Schema
 from sigmascope.scanning.rows import COLUMNS as SCAN_COLUMNS
-from sigmascope.scanning.rows import MEASURES
+from sigmascope.scanning.rows import LISTS, MEASURES
 
 GROUPS = ("before", "after", "delta", "projected")
 """Prefixes of the four matrices whose spectra are computed."""
-
-LISTS = tuple(name for name, kind in SCAN_COLUMNS.items() if kind == "floats")
-"""Columns of a scan that hold a list of singular values, or of their errors."""
 
 ANGLES = ("angles_left", "angles_right", "delta_angles_left", "delta_angles_right")
 
@@ -107,6 +104,7 @@ _EVIDENCE: dict[str, Kind] = {
         "device",
         "converged",
         "notes",
+        "product_rank",
     )
 }
 _MEASURES: dict[str, Kind] = {
@@ -188,7 +186,7 @@ _NEW_MEASURES = ("mp_lower_outliers", "correlation_traps")
 _ADDED = (
     frozenset(_ENTRIES)
     | frozenset(_UPDATE)
-    | {"device"}
+    | {"device", "product_rank"}
     | frozenset(column for column in _MEASURES if any(name in column for name in _NEW_MEASURES))
 )
 """Columns that earlier versions lack."""

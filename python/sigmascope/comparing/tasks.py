@@ -23,6 +23,7 @@ from sigmascope._tables.schema import Row
 from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
 from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError
+from sigmascope.scanning.tasks import product_rank
 
 from .analysis import findings
 from .matrix_pairs import AdaptedPair, AdapterPair, MatrixPair, StoredPair
@@ -199,6 +200,7 @@ def _columns(
     if options.vectors is not None:
         svds = {group: results.spectra[group].svd for group in GROUPS if group in results.spectra}
         save_vectors(options.vectors, name, svds)
+    rank = {"product_rank": product_rank(pair.delta)}
     del pair  # frees the matrices, since the rest needs only vectors
     with lease.threads(plan.workers, spare=True) as fraction:
-        return pair_columns(results, options.num_threads, options.threads_of(fraction))
+        return rank | pair_columns(results, options.num_threads, options.threads_of(fraction))

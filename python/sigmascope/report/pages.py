@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sigmascope._display.rows import full_rank
 from sigmascope._display.text import (
     counted,
     dimensions,
@@ -199,13 +200,13 @@ def _extremes(out: Console, rows: Sequence[Row]) -> None:
         lines = [
             [
                 row["name"],
-                f"{number_of(row, measure, 100 / summary.full_rank(row))} %",
+                f"{number_of(row, measure, 100 / full_rank(row))} %",
                 *(number_of(row, name) for name in shown),
             ]
             for row in extreme
         ]
         if lines:
-            title = f"{which} {_LABELS[measure]} as a share of the full rank"
+            title = f"{which} {_LABELS[measure]} as a share of {summary.whole_of(rows)}"
             show_table(out, title, headers, lines)
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sigmascope._display.rows import full_rank
 from sigmascope._display.text import median_with_error, range_of, with_error
 from sigmascope._tables.schema import Row
 from sigmascope._tables.table import Table
@@ -134,9 +135,10 @@ def fraction(row: Row, measure: str) -> float:
     return rank / full_rank(row)
 
 
-def full_rank(row: Row) -> int:
-    """Return the number of singular values of a matrix."""
-    return int(min(row["rows"], row["columns"]))
+def whole_of(rows: Iterable[Row]) -> str:
+    """Return the words for what :func:`fraction` divides by."""
+    of_products = {row.get("product_rank") is not None for row in rows}
+    return "r, the rank of the adapter" if of_products == {True} else "the full rank"
 
 
 def extremes(rows: Iterable[Row], count: int = 3) -> tuple[list[Row], list[Row]]:

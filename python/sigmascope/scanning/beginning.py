@@ -48,5 +48,6 @@ def empty_table(
         notes=checkpoint.notes,
         files=identities(checkpoint),
         engine=engine() | device_record(options.devices),
+        architecture=checkpoint.architecture,
         shard=part,
     )

@@ -31,7 +31,7 @@ class Scan(Table):
         exclude.
     rows
         Records with the columns that :mod:`sigmascope.scanning.rows` lists, as plain JSON.
-    expected, notes, files, engine, shard
+    expected, notes, files, engine, architecture, shard
         As for :class:`Table`.
     """
 
@@ -66,6 +66,7 @@ class Scan(Table):
             "notes": list(self.notes),
             "files": [dict(file) for file in self.files],
             "engine": self.engine,
+            "architecture": self.architecture,
             "shard": None if self.shard is None else self.shard.to_header(),
         }
 
@@ -80,6 +81,7 @@ class Scan(Table):
             notes=tuple(header.get("notes", ())),
             files=tuple(header.get("files", ())),
             engine=header.get("engine", {}),
+            architecture=header.get("architecture"),
             shard=Shard.of_header(header.get("shard")),
         )
 

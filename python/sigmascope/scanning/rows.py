@@ -14,11 +14,15 @@ outcome              `status`: "analysed", "entrywise" (a tensor without a spect
                      `failure`: "data", or "environment", which may not occur again
 evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`, `precision`,
                      `passes` (reads of the matrix), `block`, `basis_columns`, `seed`, `seconds`,
-                     `num_threads`, `device` (which found the values), `converged`, `notes`
+                     `num_threads`, `device` (which found the values), `converged`, `notes`;
+                     `product_rank`: the rank r of a change B A that an adapter makes, else None
 moments              of the finite elements, `abs_max` the largest magnitude; `nan`, `inf` and the
                      place `first_nonfinite`; `outlier_rows` and `outlier_columns` count norms far
-                     above the median, as :meth:`sigmascope.Moments.outlier_rows` does. Entrywise:
-                     `min`, `max`, `abs_max`, `mean`, `zeros`, and the norm as `fro_norm`
+                     above the median, as :meth:`sigmascope.Moments.outlier_rows` does;
+                     `outlier_row_indices` and `outlier_column_indices` are the farthest eight, the
+                     farthest first, and `outlier_row_factors` and `outlier_column_factors` the
+                     ratios of their norms to the median one, unless that is 0. Entrywise: `min`,
+                     `max`, `abs_max`, `mean`, `zeros`, and the norm as `fro_norm`
 structure            `structure`: words for a matrix with a special structure: "all zero",
                      "constant", "rank 1", "rank 40 of 64", rows or columns that are the same;
                      None for most. `copied_rows` and `copied_columns` count rows and columns that
@@ -36,6 +40,9 @@ weightwatcher        `ww_alpha`, `ww_D`, `ww_xmin`, `ww_num_pl_spikes`, `ww_log_
 """
 
 from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sigmascope._tables.schema import Kind, Row, Schema
 from sigmascope.analysis.spectrum import REQUESTED
@@ -80,6 +87,13 @@ _EVIDENCE: dict[str, Kind] = {
     "device": "str",
     "converged": "bool",
     "notes": "str",
+    "product_rank": "int",
+}
+_FARTHEST: dict[str, Kind] = {
+    "outlier_row_indices": "ints",
+    "outlier_row_factors": "floats",
+    "outlier_column_indices": "ints",
+    "outlier_column_factors": "floats",
 }
 _MOMENTS: dict[str, Kind] = {
     "min": "float",
@@ -95,6 +109,7 @@ _MOMENTS: dict[str, Kind] = {
     "first_nonfinite": "ints",
     "outlier_rows": "int",
     "outlier_columns": "int",
+    **_FARTHEST,
 }
 _STRUCTURE: dict[str, Kind] = {"structure": "str", "copied_rows": "int", "copied_columns": "int"}
 MEASURES = (
@@ -137,7 +152,7 @@ MEASURES = (
 _MEASURES: dict[str, Kind] = {
     column: "float" for name in (*MEASURES, *REQUESTED) for column in (name, f"{name}_error")
 }
-_LISTS: dict[str, Kind] = {
+LISTS: dict[str, Kind] = {
     "top": "floats",
     "top_errors": "floats",
     "quantiles": "floats",
@@ -151,20 +166,23 @@ COLUMNS: dict[str, Kind] = {
     **_MOMENTS,
     **_STRUCTURE,
     **_MEASURES,
-    **_LISTS,
+    **LISTS,
     **_WEIGHTWATCHER,
 }
 """Every column of a row, in order, with its type; lists hold numbers."""
 
 _SINCE_3 = ("effective_rank_above_edge", "shoulder_200", "shoulder_286", "shoulder_400", *REQUESTED)
 _SINCE_4 = ("mp_lower_outliers",)
-_LATER = ("quantiles", "quantile_errors", "abs_max", "device")
-ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, *_LATER} | {
+_LATER = ("quantiles", "quantile_errors", "abs_max", "device", "product_rank")
+ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, *_FARTHEST, *_LATER} | {
     column for name in (*_SINCE_3, *_SINCE_4) for column in (name, f"{name}_error")
 }
 """Columns that version 2, 3, 4 or 5 does not have."""
 
 SCAN = Schema(SCHEMA, VERSION, "scan", COLUMNS, READS, frozenset(ADDED))
+
+FARTHEST = 8
+"""Largest number of outlier channels that a row lists."""
 
 TIMING = ("seconds", "num_threads", "device")
 """Columns that may differ between two runs on processors, or devices, of one kind.
@@ -202,6 +220,7 @@ def spectrum_columns(spectrum: Spectrum) -> Row:
 def moment_columns(moments: Moments) -> Row:
     """Return the elementwise statistics of one matrix."""
     place = moments.first_nonfinite
+    rows, columns = moments.outlier_rows(), moments.outlier_columns()
     return {
         "min": float(moments.min),
         "max": float(moments.max),
@@ -214,6 +233,20 @@ def moment_columns(moments: Moments) -> Row:
         "nan": int(moments.nan),
         "inf": int(moments.inf),
         "first_nonfinite": None if place is None else list(place),
-        "outlier_rows": len(moments.outlier_rows()),
-        "outlier_columns": len(moments.outlier_columns()),
+        "outlier_rows": len(rows),
+        "outlier_columns": len(columns),
+        **_farthest("row", rows, moments.row_norms),
+        **_farthest("column", columns, moments.column_norms),
     }
+
+
+def _farthest(which: str, outliers: NDArray[np.intp], norms: NDArray[np.float64] | None) -> Row:
+    """Return the outlier channels of largest norm, and the ratios of their norms to the median."""
+    if len(outliers) == 0 or norms is None:
+        return {}
+    farthest = outliers[np.argsort(-norms[outliers], kind="stable")[:FARTHEST]]
+    row: Row = {f"outlier_{which}_indices": farthest.tolist()}
+    median = float(np.median(norms))
+    if median > 0:
+        row[f"outlier_{which}_factors"] = (norms[farthest] / median).tolist()
+    return row

@@ -117,7 +117,8 @@ def analyse(
         if options.vectors is not None:
             save_vectors(options.vectors, name, {"": result.svd})
         fit = weightwatcher.power_law(result.values)
-        return {"status": "analysed"} | spectrum_columns(result) | fit | _structure(a, result)
+        row = {"status": "analysed", "product_rank": product_rank(a)}
+        return row | spectrum_columns(result) | fit | _structure(a, result)
     except TENSOR_ERRORS as error:
         row = failed(error, began)
         if isinstance(error, NonFiniteError) and isinstance(a, Matrix):
@@ -127,6 +128,11 @@ def analyse(
                 )
                 row |= moment_columns(element_moments(a, call, histogram=False))
         return row
+
+
+def product_rank(a: Matrix | LowRank) -> int | None:
+    """Return the largest rank that a change B A of an adapter can have; None for other matrices."""
+    return min(a.rank, *a.shape) if isinstance(a, LowRank) else None
 
 
 def _structure(a: Matrix | LowRank, result: Spectrum) -> Row:

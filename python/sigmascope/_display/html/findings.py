@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sigmascope._display.rows import Row
+from sigmascope._display.rows import Row, largest_first
 from sigmascope._display.text import counted
 
 Kind = Literal["plain", "notice", "problem"]
@@ -61,7 +61,7 @@ def outcomes(rows: Iterable[Row], what: tuple[str, str]) -> list[Finding]:
     what
         Singular and plural of the noun for a row.
     """
-    rows = list(rows)
+    rows = largest_first(rows)
     failed = [row for row in rows if row["status"] == "failed"]
     lost = [r for r in rows if r.get("kind") == "unreadable" and r["status"] == "not analysed"]
     slow = [row for row in rows if row["status"] == "analysed" and row.get("converged") is False]

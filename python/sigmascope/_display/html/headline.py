@@ -67,10 +67,11 @@ def _change(pairs: Sequence[Row]) -> str:
 
 
 def unfinished(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """Say that rows are missing; nothing if the table is complete."""
-    expected = header.get("expected", len(rows))
+    """Say that rows are missing, or in other parts; nothing if the table is complete."""
+    expected, shard = header.get("expected", len(rows)), header.get("shard")
+    part = f"Part {shard['index']}/{shard['count']} of the whole. " if shard else ""
     left = len(rows) < expected
-    return f"Not finished: {len(rows):,} of {expected:,} tensors. " if left else ""
+    return part + (f"Not finished: {len(rows):,} of {expected:,} tensors. " if left else "")
 
 
 def _where(changed: Sequence[Row]) -> str:
@@ -99,7 +100,7 @@ def _kind(changed: Sequence[Row]) -> str:
 
 
 def facts(header: Mapping[str, Any], rows: Sequence[Row], day: date | None) -> list[str]:
-    """Return the number of parameters, the files, and the day of the page, where they are known."""
+    """Return architecture, parameters, files and the day of the page, where they are known."""
     sizes = [
         math.prod(shape)
         for row in rows
@@ -109,6 +110,7 @@ def facts(header: Mapping[str, Any], rows: Sequence[Row], day: date | None) -> l
     files = [
         file for side in ("files", "before_files", "after_files") for file in header.get(side) or ()
     ]
-    found = [counted(sum(sizes), "parameter")] if sizes else []
+    found = [header["architecture"]] if header.get("architecture") else []
+    found += [counted(sum(sizes), "parameter")] if sizes else []
     found += [counted(len(files), "file")] if files else []
     return found + ([f"page made on {day.isoformat()}"] if day else [])

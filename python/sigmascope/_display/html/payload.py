@@ -125,7 +125,7 @@ def _matrices(rows: Sequence[Row]) -> dict[str, Any]:
         return None if text is None else texts.setdefault(str(text), len(texts))
 
     matrices: dict[str, list[Any]] = {"name": [row["name"] for row in rows]}
-    for column in ("layer", "expert", "rows", "columns", "k", "passes"):
+    for column in ("layer", "expert", "rows", "columns", "k", "passes", "product_rank"):
         matrices[column] = [row.get(column) for row in rows]
     for column in ("role", "tower", "effort", "method", "precision", "notes"):
         matrices[column] = [interned(row.get(column)) for row in rows]

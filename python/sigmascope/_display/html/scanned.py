@@ -10,8 +10,8 @@ from typing import Any
 
 from sigmascope._display.curves import noise_rank
 from sigmascope._display.glossary import entry
-from sigmascope._display.rows import Row
-from sigmascope._display.text import counted, duration, kinds, number_of, size
+from sigmascope._display.rows import Row, full_rank, largest_first
+from sigmascope._display.text import counted, duration, kinds, number_of, short, size, with_shape
 
 from .chance import LEAST, SCAN, Pair, welch
 from .estimates import groups, middle
@@ -24,6 +24,9 @@ _TELLING = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 
 _LIKE_NOISE = 0.01
 """Relative excess over the effective rank of noise, plus 1, at which a spectrum is flat."""
+
+_NAMED = 3
+"""Largest number of outlier rows, or columns, that a finding names of one matrix."""
 
 _UNCERTAIN = 1e-3
 """Least relative error that a finding reports."""
@@ -84,32 +87,30 @@ def _ranks(rows: list[Row]) -> Iterator[Finding]:
     medians = {role: middle(*zip(*pairs, strict=True)) for role, pairs in shares.items()}
     low, high = (f(medians, key=lambda role: medians[role].value) for f in (min, max))
     counts = [f"{len(roles[role]):,}" for role in (low, high)]
+    products = all(row.get("product_rank") is not None for row in having)
+    whole = "r, the rank of the adapter" if products else "the full rank"
     text = (
-        f"As a share of the full rank, the {entry(name).label} is lowest in {low}, "
+        f"As a share of {whole}, the {entry(name).label} is lowest in {low}, "
         f"{medians[low]} %, and highest in {high}, {medians[high]} % (medians of "
         f"{' and '.join(counts)} matrices)"
     )
     tests = len(roles) * (len(roles) - 1) / 2
-    known = all(
-        _differ(measured[low], measured[high], tests)
-        for measured in (shares, {r: _shares(g, name, noise_rank) for r, g in roles.items()})
-    )
+    measured = [shares]
+    if not products:  # matrices of noise of two shapes differ, too
+        measured.append({role: _shares(group, name, noise_rank) for role, group in roles.items()})
+    known = all(_differ(of_roles[low], of_roles[high], tests) for of_roles in measured)
     unsure = "; the roles are not distinguishable beyond their shapes and chance."
     yield Finding("Rank by role", text + ("." if known else unsure))
 
 
-def _full_rank(_: str, shape: tuple[int, int]) -> float:
-    return float(min(shape))
-
-
 def _shares(
-    rows: Iterable[Row], name: str, of: Callable[[str, tuple[int, int]], float] = _full_rank
+    rows: Iterable[Row], name: str, of: Callable[[str, tuple[int, int]], float] | None = None
 ) -> list[Pair]:
     """Return ranks in per cent of the full rank, or of that of noise of the same shape."""
     return [
         (100 * row[name] / total, 100 * (row.get(f"{name}_error") or 0.0) / total)
         for row in rows
-        if (total := of(name, _shape(row)))
+        if (total := full_rank(row, name) if of is None else of(name, _shape(row)))
     ]
 
 
@@ -130,7 +131,8 @@ def _noise(rows: list[Row]) -> Iterator[Finding]:
             "noise edge: by their values alone they are not distinguishable from random numbers."
         )
         items = [
-            (row["name"], f"{number_of(row, 'mp_outliers')} above the noise edge") for row in noise
+            (row["name"], with_shape(row, f"{number_of(row, 'mp_outliers')} above the noise edge"))
+            for row in largest_first(noise)
         ]
         yield Finding("Like noise", text + more(len(items)), "notice", listing(items))
 
@@ -152,21 +154,36 @@ def _shape(row: Row) -> tuple[int, int]:
 
 def _outlier_channels(rows: Iterable[Row]) -> Iterator[Finding]:
     """Yield the finding on rows and columns far above the median norm."""
-    counts = [
-        (row.get("outlier_rows") or 0, row.get("outlier_columns") or 0, row["name"]) for row in rows
-    ]
-    items = [
-        (name, f"{counted(m, 'row')}, {counted(n, 'column')}")
-        for m, n, name in sorted(counts, key=lambda count: -count[0] - count[1])
-        if m + n > 0
-    ]
+    far = [row for row in rows if row.get("outlier_rows") or row.get("outlier_columns")]
+    far.sort(key=_farthest)
+    items = [(row["name"], with_shape(row, "; ".join(_channels(row)))) for row in far]
     if items:
         text = (
             f"{counted(len(items), 'matrix', 'matrices')} "
             f"{'has' if len(items) == 1 else 'have'} rows or columns of at least twice the median "
-            "norm (outlier channels). Noise has such ones in less than one matrix of a million."
+            "norm (outlier channels); × is the ratio to the median. Noise has such ones in less "
+            "than one matrix of a million."
         )
         yield Finding("Outlier channels", text + more(len(items)), "plain", listing(items))
+
+
+def _farthest(row: Row) -> tuple[float, int]:
+    """Return a sort key: the matrix with the farthest outlier channel first, then the most."""
+    factors = [f for side in ("row", "column") for f in row.get(f"outlier_{side}_factors") or ()]
+    return -max(factors, default=0.0), -row["outlier_rows"] - row["outlier_columns"]
+
+
+def _channels(row: Row) -> Iterator[str]:
+    """Yield the number of outlier rows, and that of columns, with the farthest of them."""
+    for side in ("row", "column"):
+        count = row[f"outlier_{side}s"] or 0
+        if not count:
+            continue
+        indices = row.get(f"outlier_{side}_indices") or ()
+        factors = row.get(f"outlier_{side}_factors") or ()
+        named = [f"{i} ({short(x)} ×)" for i, x in zip(indices, factors, strict=False)][:_NAMED]
+        which = "" if count == len(named) else "the farthest "
+        yield counted(count, side) + (f": {which}{', '.join(named)}" if named else "")
 
 
 def _least_certain(rows: Iterable[Row]) -> Iterator[Finding]:

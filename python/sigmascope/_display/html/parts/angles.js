@@ -66,8 +66,10 @@ function drawChance(svg, i, found, y, left, right) {
   const [one, other] = [byChance(k, matrices.rows[i]), byChance(k, matrices.columns[i])];
   const both = one !== null && other !== null && Math.abs(one - other) < 4;
   const told = both ? [[one, '']] : [[one, ', left'], [other, ', right']].filter(([angle]) => angle > 5);
+  const highest = Math.max(...told.map(([angle]) => angle));
   for (const [angle, side] of told) {
+    const above = told.length > 1 && angle === highest;
     svg.append(draw('line', { x1: left, x2: right, y1: y(angle), y2: y(angle), class: 'edge' }));
-    svg.append(label(right, y(angle) + 14, `closest by chance${side}`, { class: 'halo', 'text-anchor': 'end' }));
+    svg.append(label(right, y(angle) + (above ? -5 : 14), `closest by chance${side}`, { class: 'halo', 'text-anchor': 'end' }));
   }
 }

@@ -25,7 +25,7 @@ function fillControls() {
 
 // Sets the controls to the present choice, and updates their options.
 function showChoice() {
-  const shows = Object.entries(SHOWS).filter(([show]) => allows(measure(), show));
+  const shows = Object.entries(SHOWS).filter(([show]) => allows(measure(), show)).map(([show, words]) => [show, words(state.measure)]);
   if (!allows(measure(), state.show)) state.show = 'value';
   fill(byId('show'), shows, state.show);
   const places = [...new Set(everyRow.filter((i) => !state.tower || textOf('tower', i) === state.tower).map(placeOf))];

@@ -11,7 +11,11 @@ const textOf = (column, i) => (matrices[column][i] === null ? null : data.texts[
 const valueOf = (key, i) => data.values[key]?.[i] ?? null;
 // The error of a value: null if it is not known, 0 if it is below the last digit that is shown.
 const errorOf = (key, i) => (data.errors[key] ? data.errors[key][i] : 0);
-const fullRank = (i) => Math.min(matrices.rows[i], matrices.columns[i]);
+// The largest rank that a matrix can have by its form: r for a change that an adapter makes.
+const ofChange = (key) => !comparison || key.startsWith('delta_');
+const fullRank = (key, i) => (ofChange(key) && matrices.product_rank[i]) || Math.min(matrices.rows[i], matrices.columns[i]);
+const products = everyRow.length > 0 && everyRow.every((i) => matrices.product_rank[i] !== null);
+const whole = (key) => (products && ofChange(key) ? 'r, the rank of the adapter' : 'the full rank');
 const isBelow = (i) => (matrices.flags[i] & BELOW_ROUNDING) > 0;
 const towers = [...new Set(everyRow.map((i) => textOf('tower', i)))];
 const roleOf = (i) => textOf('role', i) ?? 'other';
@@ -28,7 +32,8 @@ function ordered(rows) {
 function firstRow() {
   const changes = data.values.relative_change;
   if (changes) return changes.reduce((best, v, i) => (v !== null && v > (changes[best] ?? -1) ? i : best), 0);
-  return Number(document.querySelector('button.go[data-row]')?.dataset.row ?? 0);
+  const named = [...document.querySelectorAll('button.go[data-row]')].map((button) => Number(button.dataset.row));
+  return [...named, ...everyRow].find((i) => data.curves[i]?.w?.[1].some((value) => value > 0)) ?? 0;
 }
 
 const FIRST = comparison ? ['relative_change'] : ['effective_rank', 'stable_rank'];
@@ -38,7 +43,7 @@ const UNFILTERED = { tower: '', role: '', layers: '', name: '' };
 // Ranks of matrices of several shapes are compared as fractions of the full rank.
 function beginning() {
   const key = FIRST.find((k) => measures.has(k)) ?? data.measures[0]?.key;
-  const shapes = new Set(everyRow.map(fullRank)).size;
+  const shapes = new Set(everyRow.map((i) => fullRank(key, i))).size;
   return { measure: key, show: measures.get(key)?.rank && shapes > 1 ? 'share' : 'value', ...UNFILTERED };
 }
 
@@ -77,9 +82,9 @@ function grouped(rows, keyOf) {
 // How a number may be shown -------------------------------------------------------------------------
 
 const SHOWS = {
-  value: 'the value',
-  share: 'share of the full rank, %',
-  ratio: 'multiple of the role’s median',
+  value: () => 'the value',
+  share: (key) => `share of ${whole(key)}, %`,
+  ratio: () => 'multiple of the role’s median',
 };
 
 const allows = (measure, show) =>
@@ -105,7 +110,7 @@ function shown(i) {
   const value = valueOf(state.measure, i);
   if (value === null) return null;
   const one = { value: 1, error: 0 };
-  const divisor = state.show === 'share' ? { value: fullRank(i) / 100, error: 0 } : state.show === 'ratio' ? medianOfRole(state.measure, i) : one;
+  const divisor = state.show === 'share' ? { value: fullRank(state.measure, i) / 100, error: 0 } : state.show === 'ratio' ? medianOfRole(state.measure, i) : one;
   if (!divisor?.value) return null;
   const shown = value / divisor.value;
   const error = errorOf(state.measure, i);
@@ -126,7 +131,7 @@ function isLog(values) {
 }
 
 function unitText() {
-  if (state.show !== 'value') return SHOWS[state.show];
+  if (state.show !== 'value') return SHOWS[state.show](state.measure);
   const chosen = measure();
   return chosen.unit ? `in units of ${chosen.unit}` : '';
 }

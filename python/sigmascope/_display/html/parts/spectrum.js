@@ -9,6 +9,9 @@ const curveOf = (i, side) => data.curves[i]?.[side] ?? null;
 const keyOf = (side, name) => (side === 'w' ? name : `${side}_${name}`);
 const present = (i) => Object.keys(SIDES).filter((side) => curveOf(i, side));
 
+const isZero = (i) => present(i).every((side) => curveOf(i, side)[1].every((value) => value === 0));
+const ZERO = 'Every singular value of this matrix is zero.';
+
 function message(box, text) {
   box.replaceChildren(element('p', { class: 'note' }, text));
 }
@@ -19,12 +22,13 @@ function drawRanks(i) {
   const sides = present(i).filter((side) => !state.hidden.has(side));
   caption('ranks-caption', 'Singular values by rank', 'both axes logarithmic; band: ± 2 errors');
   if (!present(i).length) return message(box, 'This file holds no singular values of this matrix.');
+  if (isZero(i)) return message(box, ZERO);
   const width = widthOf(box);
   const { height, left, top, bottom } = PLOT;
   const right = comparison ? 66 : 14;
   const svg = drawing(width, height, `Singular values of ${matrices.name[i]} by rank`);
   const positive = sides.flatMap((side) => usual(curveOf(i, side)));
-  const x = scale(1, Math.max(fullRank(i), 2), left, width - right, true);
+  const x = scale(1, Math.max(fullRank('', i), 2), left, width - right, true);
   const y = fitted(positive, height - bottom, top, { log: true });
   leftAxis(svg, y, left, width - right, 6);
   bottomAxis(svg, x, top, height - bottom, Math.max(3, Math.floor(width / 90)));
@@ -117,6 +121,7 @@ function drawDensity(i) {
   caption('density-caption', `Density of the singular values${comparison && side ? ` of ${SIDES[side]}` : ''}`, 'bars: measured; line: noise of the same median (Marchenko-Pastur)');
   const curve = side && curveOf(i, side);
   if (!curve?.[3]) return message(box, curve ? 'Only the largest values are in this table: a density needs quantiles, which the efforts “density” and “exact” give.' : 'This file holds no singular values of this matrix.');
+  if (isZero(i)) return message(box, ZERO);
   const width = widthOf(box);
   const { height, left, top, bottom } = PLOT;
   const [end, parts, uncertain] = curve[3];

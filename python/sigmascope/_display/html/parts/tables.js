@@ -15,7 +15,7 @@ function numberText(key, i) {
 
 // A rank as a fraction of the full rank, with its error.
 function shareText(key, i) {
-  const [unit, error] = [fullRank(i) / 100, errorOf(key, i)];
+  const [unit, error] = [fullRank(key, i) / 100, errorOf(key, i)];
   return `${withError(valueOf(key, i) / unit, error === null ? null : error / unit)} %`;
 }
 
@@ -44,7 +44,7 @@ function drawNumbers(i) {
       body.append(element('tr', {}, sideless(known, name), ...sides.map((s) => numberCell(`${s}_${name}`, i))));
     }
   } else {
-    table.append(element('thead', {}, element('tr', {}, header('Measure'), header('Value', true), header('Share of the full rank', true))));
+    table.append(element('thead', {}, element('tr', {}, header('Measure'), header('Value', true), header(`Share of ${whole('')}`, true))));
     for (const [group, keys] of grouped(data.measures.keys(), (j) => data.measures[j].group)) {
       const known = keys.map((j) => data.measures[j]).filter((m) => valueOf(m.key, i) !== null);
       if (known.length) body.append(element('tr', { class: 'group' }, element('th', { colspan: 3, scope: 'rowgroup' }, group)));
@@ -84,7 +84,7 @@ function drawTable(rows, choose, redraw) {
     ['Layer', (i) => matrices.layer[i] ?? -1],
     ['Shape', (i) => matrices.rows[i] * matrices.columns[i]],
     ['Dtype', (i) => textOf('dtype', i) ?? ''],
-    [`${measure().label}${{ value: '', share: ', % of the full rank', ratio: ', × the median' }[state.show]}`, (i) => shown(i)?.value ?? -Infinity],
+    [`${measure().label}${{ value: '', share: `, % of ${whole(state.measure)}`, ratio: ', × the median' }[state.show]}`, (i) => shown(i)?.value ?? -Infinity],
     ...furtherKeys().map((key) => [measures.get(key).label, (i) => valueOf(key, i) ?? -Infinity]),
   ];
   const sorted = state.sort ? sortedRows(rows, columns[state.sort.column][1], state.sort.down) : rows;

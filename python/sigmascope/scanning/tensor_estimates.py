@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The estimate of one matrix: whether it fits, its passes, memory and time, from headers alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sigmascope._execution.memory import OVERHEAD
+from sigmascope._execution.memory_plan import (
+    MemoryPlan,
+    fits_device,
+    host_need,
+    least_memory,
+    planned_on_device,
+)
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.rates import Rates
+from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
+from sigmascope.adapters import Scannable
+from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.analysis.requested import PARTS, PERMUTATIONS, SIDE
+from sigmascope.analysis.routes import Route
+from sigmascope.errors import MemoryLimitError
+from sigmascope.matrices.matrix import Matrix
+
+from .items import Item
+from .plans import TensorPlan
+
+
+def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rates) -> TensorPlan:
+    """Plan the analysis of one matrix; an error becomes the reason why it is refused."""
+    unknown = _unknown(item, options)
+    try:
+        a = checkpoint[item.name]
+        if isinstance(a, LowRank):
+            return _of_product(a, unknown, options, measured)
+        asked = Asked.of(**options.of_spectrum())
+        chosen, call = asked.chosen(a)
+    except TENSOR_ERRORS as error:
+        return replace(unknown, refused=reason_of(error))
+    search = chosen.search
+    known = replace(
+        unknown,
+        rows=a.shape[0],
+        columns=a.shape[1],
+        nbytes=a.nbytes,
+        effort=chosen.effort,
+        block=search.block if search else 0,
+        basis_columns=search.columns if search else 0,
+        precision=search.precision if search else "float64",
+        passes=chosen.passes,
+    )
+    try:
+        plan = asked.fit_memory(a, chosen, call)
+    except MemoryLimitError as error:
+        need = chosen.need_of(a, call)
+        least = least_memory(a, call, need) if fits_device(a, call, need) else 0
+        return replace(known, refused=str(error), peak_bytes=least)
+    needed = host_need(a, call, chosen.need_of(a, call), plan.layout).plus(plan.held_nbytes)
+    part = min(chosen.spare(a, plan), a.nbytes)
+    read = (a.nbytes - part) * _reads(a, chosen, plan) + part
+    return replace(
+        known,
+        held=plan.loaded_nbytes > 0,
+        read_bytes=read,
+        peak_bytes=needed.peak + part,
+        seconds=_seconds(a, chosen, plan, read, measured),
+        **_on_device(a, chosen, call),
+    )
+
+
+def _on_device(a: Matrix, chosen: Route, call: CallOptions) -> dict[str, Any]:
+    """Return the entries of a plan that are about the memory of a CUDA device."""
+    if call.device.index is None:
+        return {}
+    taken, stays = planned_on_device(a, call, chosen.need_of(a, call))
+    return {"device_bytes": taken, "stays_on_device": stays}
+
+
+def _of_product(a: LowRank, unknown: TensorPlan, options: Options, measured: Rates) -> TensorPlan:
+    """Plan the change that an adapter makes; its spectrum is exact at every effort."""
+    needed = a.working_bytes + OVERHEAD
+    known = replace(
+        unknown,
+        rows=a.shape[0],
+        columns=a.shape[1],
+        nbytes=a.nbytes,
+        effort="exact",
+        precision="float64",
+        held=True,
+        passes=1,
+        read_bytes=a.nbytes,
+        peak_bytes=needed,
+    )
+    try:
+        a.check_memory(options.memory_limit)
+    except MemoryLimitError as error:
+        return replace(known, refused=str(error), peak_bytes=a.working_bytes)
+    return replace(known, seconds=product_seconds(a, measured))
+
+
+def product_seconds(a: LowRank, measured: Rates) -> float:
+    """Estimate the seconds of the exact spectrum of the change that an adapter makes."""
+    flops = 8 * sum(a.shape) * a.rank**2 + 20 * a.rank**3
+    return flops * measured.threads / measured.speed("float64")
+
+
+def _unknown(item: Item, options: Options) -> TensorPlan:
+    """Return a plan with the entries that the record of a tensor gives."""
+    record = item.record
+    shape = record["shape"]
+    return TensorPlan(
+        name=item.name,
+        tensor=record["name"],
+        role=record["role"],
+        tower=record["tower"],
+        rows=shape[0] if len(shape) == 2 else 0,
+        columns=shape[1] if len(shape) == 2 else 0,
+        dtype=record["dtype"],
+        nbytes=item.stored_bytes,
+        asked=options.effort,
+        effort=options.effort,
+        block=0,
+        basis_columns=0,
+        precision="",
+        held=False,
+        passes=0,
+        read_bytes=0,
+        peak_bytes=0,
+        seconds=0.0,
+    )
+
+
+def _reads(a: Matrix, chosen: Route, plan: MemoryPlan) -> int:
+    """Return how often the stored bytes are read from disk."""
+    if plan.loaded_nbytes or not plan.layout.files:
+        return 1
+    if plan.holds_copy:  # one read makes the copy, which all other steps read
+        return chosen.passes - max(chosen.steps - 1, 0)
+    return chosen.passes + (chosen.steps if plan.layout.wide else 0)  # each reads rows twice
+
+
+def _seconds(a: Matrix, chosen: Route, plan: MemoryPlan, read: int, measured: Rates) -> float:
+    """Estimate the seconds of one matrix; reads after the first one overlap with computing."""
+    if plan.options.device.index is not None:
+        return 0.0
+    computing = computing_seconds(a, chosen, measured)
+    reading = read / measured.file if measured.file and not a.in_memory else 0.0
+    return computing + reading if plan.loaded_nbytes else max(computing, reading)
+
+
+def computing_seconds(a: Matrix, chosen: Route, measured: Rates) -> float:
+    """Estimate the seconds of one spectrum on the CPU, without those of reading files."""
+    search = chosen.search
+    computing = (2 if search else 3) * measured.elements_seconds(a.nbytes)
+    if search is None:
+        computing += measured.values_seconds(a.shape, fast=chosen.accuracy == "fast")
+    else:
+        computing += measured.krylov_seconds(
+            a.shape,
+            search.k,
+            search.block,
+            search.tol,
+            search.precision,
+            density=search.density,
+        )
+    if chosen.permutes:
+        computing *= 1 + PERMUTATIONS
+    if "alpha_farms" in chosen.measures:
+        side = min(*a.shape, SIDE)
+        computing += PARTS * measured.values_seconds((side, side), fast=False)
+    return computing
