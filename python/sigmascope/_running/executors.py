@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from sigmascope._host.threads import resolve_threads
 from sigmascope._tables.schema import Row
+
+from .shared_counts import SharedCounter, SharedCounts
 
 _ATTEMPTS = 3
 
@@ -28,6 +30,10 @@ class PicklableTask(Protocol):
     def attempt(self) -> int:
         """Number of times that the executor has lost this task."""
 
+    @property
+    def counter(self) -> SharedCounter | None:
+        """The place where the worker reports the bytes that it reads, if there is one."""
+
 
 T = TypeVar("T", bound=PicklableTask)
 
@@ -36,8 +42,11 @@ class ExecutorTasks(Generic[T]):
     """A task runner that sends tasks to an executor.
 
     A task whose worker dies is sent again, and is run in this process after three attempts.
-    `task(index)` describes the analysis of one row and `run` carries it out. When a scan is
-    interrupted, tasks that wait are cancelled and tasks that run are left to the executor.
+    `task(index)` describes the analysis of one of `rows` rows and `run` carries it out. When a scan
+    is interrupted, tasks that wait are cancelled and tasks that run are left to the executor.
+
+    Processes of this machine report the bytes that they read; other executors report nothing
+    before a row.
     """
 
     def __init__(
@@ -46,24 +55,28 @@ class ExecutorTasks(Generic[T]):
         task: Callable[[int], T],
         workers: int,
         run: Callable[[T], Row],
+        rows: int,
     ) -> None:
         self.workers = workers
         self._executor = executor
         self._task = task
         self._run = run
+        self._counts = SharedCounts(rows) if isinstance(executor, ProcessPoolExecutor) else None
 
     def submit(self, index: int, attempt: int = 0) -> Future[Row]:
         """Send one task; return a failed future if the executor refuses it."""
         try:
-            return self._executor.submit(self._run, replace(self._task(index), attempt=attempt))
+            counter = None if self._counts is None else self._counts.counter(index)
+            task = replace(self._task(index), attempt=attempt, counter=counter)
+            return self._executor.submit(self._run, task)
         except Exception as error:
             refused: Future[Row] = Future()
             refused.set_exception(error)
             return refused
 
     def bytes_read(self, index: int) -> int:
-        """Return 0: an executor reports nothing about a task before its row."""
-        return 0
+        """Return the stored bytes that were used so far for a row, over all passes."""
+        return 0 if self._counts is None else self._counts.of(index)
 
     def result(self, index: int, future: Future[Row]) -> Row:
         """Return the row; an exception is a failure of the executor, and the task is repeated.
@@ -87,7 +100,9 @@ class ExecutorTasks(Generic[T]):
         return self._run(task)
 
     def close(self) -> None:
-        """Do nothing: the caller closes the executor."""
+        """Forget the bytes that were read; the caller closes the executor."""
+        if self._counts is not None:
+            self._counts.close()
 
 
 def concurrent_tasks(executor: Executor | None, workers: int | None) -> int:

@@ -152,7 +152,7 @@ def compare(
             def task(index: int) -> PairTask:
                 return PairTask.of(both, files, Link.of(pairs[index]), each.of_row(index))
 
-            builder.fill(ExecutorTasks(executor, task, workers, run), outputs, progress)
+            builder.fill(ExecutorTasks(executor, task, workers, run, len(pairs)), outputs, progress)
     return builder.table
 
 

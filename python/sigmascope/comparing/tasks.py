@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from sigmascope._running.shared_counts import SharedCounter
 from sigmascope._running.tasks import (
     TENSOR_ERRORS,
     ByteListener,
@@ -99,6 +100,8 @@ class PairTask:
         Options of the analysis.
     attempt
         Number of this attempt, from 0, as for :class:`sigmascope.scanning.tasks.MatrixTask`.
+    counter
+        The place where the bytes that are read are reported, if there is one.
     """
 
     origins: tuple[Origin | AdapterOrigin, Origin | AdapterOrigin]
@@ -106,6 +109,7 @@ class PairTask:
     link: Link
     options: Options
     attempt: int = 0
+    counter: SharedCounter | None = None
 
     @property
     def name(self) -> str:
@@ -141,7 +145,8 @@ def run(task: PairTask) -> Row:
         return failed(error, began)
     matrices = MatrixPairs(before, after, [task.link])
     budget = ThreadBudget(task.options.num_threads)
-    return compare_matrices(matrices, task.link, task.options, budget)
+    read = None if task.counter is None else task.counter.listener()
+    return compare_matrices(matrices, task.link, task.options, budget, read)
 
 
 def compare_matrices(

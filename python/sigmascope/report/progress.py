@@ -18,6 +18,10 @@ _FIRST_GUESS = 12.0
 """Assumed number of passes over a matrix until the first matrix is finished."""
 
 
+_AT_ONCE = 0.1
+"""Seconds after the start of a matrix within which what was read is not of its turn."""
+
+
 class ProgressEstimate:
     """An estimate of the finished fraction of a scan, by bytes.
 
@@ -55,7 +59,7 @@ class LiveProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._estimate = ProgressEstimate()
-        self._began = 0.0
+        self._began = 0.0, 0
         self._task: TaskID | None = None
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -80,7 +84,9 @@ class LiveProgress:
     def __call__(self, event: ScanEvent) -> None:
         """Show one event."""
         if event.kind == "started":
-            self._began = event.seconds
+            self._began = event.seconds, 0
+        elif event.seconds - self._began[0] < _AT_ONCE:  # a worker began it before its turn
+            self._began = event.seconds, event.read_bytes
         fraction = self._estimate.fraction(event)
         if self._task is None:
             self._task = self._progress.add_task("", total=1.0, state="")
@@ -95,11 +101,11 @@ class LiveProgress:
         )
 
     def _rate(self, event: ScanEvent) -> str:
-        """Return the bytes per second: of this matrix, or of all that workers have finished."""
-        elapsed = event.seconds - self._began
-        if event.read_bytes and elapsed > 0:
-            return f"{size(event.read_bytes / elapsed)}/s"
-        if event.done_bytes and event.seconds > 0:  # a worker tells nothing before its row
+        """Return the bytes per second: of this matrix, or of all that are finished."""
+        since, before = self._began
+        if event.read_bytes > before and event.seconds > since:
+            return f"{size((event.read_bytes - before) / (event.seconds - since))}/s"
+        if event.done_bytes and event.seconds > 0:
             return f"{size(event.done_bytes / event.seconds)}/s"
         return ""
 

@@ -99,8 +99,8 @@ def scan(
         The executor that analyses matrices in files: a ProcessPoolExecutor (of the start method
         "spawn"), the result of a Dask client's ``get_executor()``, an MPIPoolExecutor. Its workers
         must find the checkpoint under the same absolute path. A task whose worker dies is sent
-        again, and is run in this process in the end, with a RuntimeWarning. Progress is reported
-        once per row.
+        again, and is run in this process in the end, with a RuntimeWarning. Processes of this
+        machine report progress as threads do; other executors once per row.
     workers : int, optional
         Number of tasks that `executor` runs at once, on all its machines; each gets an equal part
         of num_threads and memory_limit. Default: the number of cores of this machine.
@@ -234,4 +234,4 @@ def _on_executor(
         name, own = builder.items[index].name, each.of_row(index)
         return MatrixTask.of(checkpoint, builder.table.files, name, own)
 
-    builder.fill(ExecutorTasks(executor, task, workers, run), outputs, progress)
+    builder.fill(ExecutorTasks(executor, task, workers, run, len(builder.items)), outputs, progress)

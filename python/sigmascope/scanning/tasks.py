@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sigmascope._execution.options import CallOptions
 from sigmascope._running.prefetch import Prefetch
+from sigmascope._running.shared_counts import SharedCounter
 from sigmascope._running.tasks import (
     TENSOR_ERRORS,
     ByteListener,
@@ -53,6 +54,8 @@ class MatrixTask:
     attempt
         Number of this attempt, from 0. It makes each attempt a different task for an executor that
         remembers the results of tasks.
+    counter
+        The place where the bytes that are read are reported, if there is one.
     """
 
     origin: Origin | AdapterOrigin
@@ -60,6 +63,7 @@ class MatrixTask:
     name: str
     options: Options
     attempt: int = 0
+    counter: SharedCounter | None = None
 
     @classmethod
     def of(
@@ -86,9 +90,10 @@ def run(task: MatrixTask) -> Row:
         checkpoint = opened(task.origin, task.files)
     except TENSOR_ERRORS as error:
         return failed(error, began)
+    read = None if task.counter is None else task.counter.listener()
     without_reading_ahead: Prefetch[Matrix | LowRank] = Prefetch(checkpoint)
     with without_reading_ahead as matrices:
-        return analyse(matrices, task.name, task.options)
+        return analyse(matrices, task.name, task.options, read)
 
 
 def analyse(
