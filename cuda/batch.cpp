@@ -11,12 +11,17 @@ namespace sigmascope::device {
 void Batch::Member::add(Operation operation) { recorded_.push_back(std::move(operation)); }
 
 void Batch::Member::finish() {
+  const cudaError_t error = finished();
+  if (error != cudaSuccess) throw CudaError(error, "operations of several matrices");
+}
+
+// Waits for all operations; the first error of one.
+cudaError_t Batch::Member::finished() {
   std::unique_lock lock(batch_.mutex_);
-  if (recorded_.empty() && !direct_) return;
+  if (recorded_.empty() && !direct_) return cudaSuccess;
   batch_.wait(*this, lock);
   direct_ = false;
-  const cudaError_t error = std::exchange(error_, cudaSuccess);
-  if (error != cudaSuccess) throw CudaError(error, "operations of several matrices");
+  return std::exchange(error_, cudaSuccess);
 }
 
 void Batch::Member::precede_direct() {
@@ -24,12 +29,8 @@ void Batch::Member::precede_direct() {
   direct_ = true;
 }
 
-void Batch::Member::settle() noexcept {
-  try {
-    finish();
-  } catch (const CudaError&) {  // of operations whose results nobody asks for
-  }
-}
+// Nobody asks for the results, and so for the error of one.
+void Batch::Member::settle() noexcept { static_cast<void>(finished()); }
 
 void Batch::Member::settle_direct() noexcept {
   direct_ = true;

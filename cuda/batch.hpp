@@ -35,6 +35,8 @@ class Batch {
    private:
     friend class Batch;
 
+    cudaError_t finished();
+
     Batch& batch_;
     std::vector<Operation> recorded_;
     std::size_t planned_ = 0;  // operations of recorded_ that a launch was found for

@@ -80,6 +80,7 @@ std::string version_text(int version) {
 std::vector<Found> found_devices() {
   const int count = count_devices();
   std::vector<Found> all;
+  all.reserve(static_cast<std::size_t>(count));
   for (int index = 0; index < count; ++index) all.push_back(facts(index));
   return all;
 }

@@ -73,8 +73,8 @@ const char* cusolver_status_name(LibraryStatus status) {
     case 6: return "CUSOLVER_STATUS_EXECUTION_FAILED";
     case 7: return "CUSOLVER_STATUS_INTERNAL_ERROR";
     case 9: return "CUSOLVER_STATUS_NOT_SUPPORTED";
+    default: return "see cusolver_common.h";
   }
-  return "see cusolver_common.h";
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ py::object product(const Matrix& a, const py::array& x, const std::string& verb,
     if (both) return backend.gram_step({&a}, block, &image);
     return adjoint ? backend.multiply_adjoint({&a}, block) : backend.multiply({&a}, block);
   }();
-  const py::array found = to_numpy(backend, result, false);
+  py::array found = to_numpy(backend, result, false);
   if (!both) return found;
   return py::make_tuple(found, to_numpy(backend, image, false));
 }
