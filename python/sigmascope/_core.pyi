@@ -263,7 +263,6 @@ TEST_COLUMNS: int
 SMALL_ORDER: int
 
 def config() -> dict[str, Any]: ...
-
 def block_layouts() -> dict[str, tuple[int, int]]: ...
 
 class KeepingMemory:

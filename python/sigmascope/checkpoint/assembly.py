@@ -18,6 +18,7 @@ from .naming.table import Table
 from .quantised.layouts import quantised_parts, tied_parts
 from .ranks import joined, width_of
 from .reading import read_as
+from .rope import unpermuted
 from .views import Located, Reading, View
 
 
@@ -60,7 +61,8 @@ def assembled(
     """
     roles = roles_of(ranks[0], rules_for(origin.rules, config.model_type))
     readings = _read(ranks, roles, config)
-    notes: tuple[str, ...] = ()
+    readings, unsplit = unpermuted(readings, roles, config)
+    notes = unsplit_notes(unsplit, "rows of q and k in the order of llama.cpp")
     if origin.split_fused and len(ranks) == 1:
         readings, unsplit = split(readings, roles, config)
         notes += unsplit_notes(unsplit)
@@ -69,7 +71,7 @@ def assembled(
         readings, unsplit = by_heads(readings, roles, config)
         notes += unsplit_notes(unsplit, "attention weights")
         roles |= _roles_of_views(readings, roles)
-    return Assembly(readings, _by_name(readings), roles, notes)
+    return Assembly(readings, _by_name(readings), roles, config.notes + notes)
 
 
 def _read(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sigmascope.errors import CheckpointError
 
-from .formats.entries import DTYPE_BITS, TensorEntry
+from .formats.entries import DTYPE_BITS, TensorEntry, is_integer
 from .quantised.scales import decode_exponents
 from .reading import EXPONENTS, MATRIX_DTYPES
 from .views import Located
@@ -29,16 +29,10 @@ _CODES = {"F64": "<f8", "F32": "<f4", "F16": "<u2", "BF16": "<u2"}
 Numbers = NDArray[np.float64] | NDArray[np.integer]
 
 
-def is_integer(dtype: str) -> bool:
-    """Return whether tensors of this dtype, named as in the file, hold integers or booleans."""
-    return dtype == "BOOL" or dtype[0] in "UI"
-
-
 def is_decoded(entry: TensorEntry) -> bool:
     """Return whether the elements of a tensor can be decoded."""
-    whole = is_integer(entry.dtype) and entry.dtype in DTYPE_BITS
-    known = whole or entry.dtype in MATRIX_DTYPES or entry.dtype == EXPONENTS
-    return entry.foreign is None and known
+    known = is_integer(entry.dtype) or entry.dtype in MATRIX_DTYPES or entry.dtype == EXPONENTS
+    return entry.foreign is None and known and entry.dtype in DTYPE_BITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from .formats.entries import Header, TensorEntry
+from .formats.ggml import BLOCK_DTYPES
 from .quantised.scales import ScaleGrid
 
 if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
 
-PACKED = ("f4_e2m1",)
-"""Dtypes with several numbers per byte."""
+UNPACKED = ("f4_e2m1", *BLOCK_DTYPES.values())
+"""Dtypes of numbers that have no bytes of their own, and are made when they are read."""
 
 # The native module is imported when a matrix is made, so that reading headers does not need it.
 
@@ -49,8 +50,8 @@ class Extent:
     def matrix(self, reading: str) -> Matrix:
         """Read the scales, check that the file is unchanged, and make the matrix."""
         self.header.check_unchanged()
-        if reading == "mapped" and self.dtype in PACKED:
-            reading = "buffered"  # packed numbers are unpacked when they are read
+        if reading == "mapped" and self.dtype in UNPACKED:
+            reading = "buffered"
         found = self.header.matrix(
             self.offset,
             self.stored_shape,
