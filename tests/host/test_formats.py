@@ -49,7 +49,7 @@ CONTENTS = {
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(30), "an image"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(30), "an HDF5 file"),
     "npy": (b"\x93NUMPY\x01\x00" + bytes(30), "a .npy file: it is read if its name ends so"),
-    "gguf": (b"GGUF\x03\x00\x00\x00" + bytes(30), "a GGUF file, which is not read yet"),
+    "gguf": (b"GGUF\x03\x00\x00\x00" + bytes(30), "a GGUF file: it is read if its name ends so"),
     "parquet": (b"PAR1\x15\x04\x15" + bytes(30), "a Parquet file"),
     "pickle": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a pickle, as PyTorch wrote before"),
 }
