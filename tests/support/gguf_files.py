@@ -92,7 +92,7 @@ def finite_rows(layout: str, rows: int, across: int, seed: int = 0) -> NDArray[n
     import gguf
 
     kind = gguf.GGMLQuantizationType[layout.upper()]
-    found, chosen = blocks(layout, 8 * rows * across, seed), []
+    found, chosen = blocks(layout, 16 * rows * across + 200, seed), []
     with np.errstate(all="ignore"):
         numbers = np.abs(gguf.dequantize(found, kind).astype(np.float64))
     for block, size in zip(found, numbers.max(axis=1), strict=True):

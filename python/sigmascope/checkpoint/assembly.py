@@ -61,15 +61,16 @@ def assembled(
     """
     roles = roles_of(ranks[0], rules_for(origin.rules, config.model_type))
     readings = _read(ranks, roles, config)
-    readings, unsplit = unpermuted(readings, roles, config)
-    notes = unsplit_notes(unsplit, "rows of q and k in the order of llama.cpp")
+    lengths = {name: (*located.entry.shape, 1)[0] for name, located in ranks[0].items()}
+    readings, unsplit = unpermuted(readings, roles, lengths, config)
+    notes = unsplit_notes(unsplit, "rows of q and k left in the order of llama.cpp")
     if origin.split_fused and len(ranks) == 1:
         readings, unsplit = split(readings, roles, config)
         notes += unsplit_notes(unsplit)
     roles |= _roles_of_views(readings, roles)
     if origin.heads:
         readings, unsplit = by_heads(readings, roles, config)
-        notes += unsplit_notes(unsplit, "attention weights")
+        notes += unsplit_notes(unsplit, "attention weights read whole")
         roles |= _roles_of_views(readings, roles)
     return Assembly(readings, _by_name(readings), roles, config.notes + notes)
 

@@ -161,7 +161,9 @@ class Checkpoint(Mapping[str, "Matrix"]):
         if reading.status in ("unreadable", "other", "empty", "tied"):
             return None
         scaled = any(view.grid[0][0].scale is not None for view in reading.views)
-        return None if scaled or not is_decoded(pieces[0].entry) else Elements(pieces, self.reading)
+        if scaled or not is_decoded(pieces[0].entry):
+            return None
+        return Elements(pieces, self.reading, reading.order)
 
     def original_of(self, name: str) -> str | None:
         """Return the tensor that shares its bytes under another name; None if there is none."""

@@ -92,13 +92,15 @@ def role_of_view(role: Role, view: View) -> Role:
     return replace(role, role=name, expert=expert, head=view.head)
 
 
-def unsplit_notes(unsplit: Mapping[str, str], what: str = "fused weights") -> tuple[str, ...]:
-    """Return one note for each reason why weights are not split."""
+def unsplit_notes(
+    unsplit: Mapping[str, str], what: str = "fused weights read whole"
+) -> tuple[str, ...]:
+    """Return one note for each reason why weights are not split, or are not as the original."""
     names: dict[str, list[str]] = {}
     for name, why in unsplit.items():
         names.setdefault(why, []).append(name)
     return tuple(
-        f"{what} read whole: {found[0]}"
+        f"{what}: {found[0]}"
         + (f" and {len(found) - 1} more" if len(found) > 1 else "")
         + f": {why}"
         for why, found in names.items()

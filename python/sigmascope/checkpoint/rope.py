@@ -14,15 +14,26 @@ from typing import Any
 
 from .configuration import Configuration
 from .naming.roles import Role
+from .reading import MAX_SLICES
 from .views import Cut, Reading
 
 _HEADS = {"q": "num_attention_heads", "k": "num_key_value_heads"}
 
 
 def unpermuted(
-    readings: Mapping[str, Reading], roles: Mapping[str, Role], config: Configuration
+    readings: Mapping[str, Reading],
+    roles: Mapping[str, Role],
+    lengths: Mapping[str, int],
+    config: Configuration,
 ) -> tuple[dict[str, Reading], dict[str, str]]:
     """Put the rows of q and k into the order of the original, where they were permuted.
+
+    Parameters
+    ----------
+    readings, roles
+        Those of all tensors.
+    lengths
+        Number of rows of each tensor; 1 for scalars.
 
     Returns
     -------
@@ -35,17 +46,18 @@ def unpermuted(
     if config.model.get("rope_permuted") is not True:
         return done, left
     for name, reading in readings.items():
-        role = roles[name]
-        if role.role not in _HEADS or reading.status != "matrix":
+        role, part = _role(roles[name]), reading.status
+        if role not in _HEADS or part not in ("matrix", "vector"):
             continue
-        (view,) = reading.views
-        heads = _heads(role, config.model)
-        rows = view.full_shape[0]
-        if heads is None or rows % (2 * heads):
+        rows, heads = lengths[name], _heads(roles[name], config.model)
+        if heads is None or heads > MAX_SLICES or rows % (2 * heads):
             left[name] = f"{heads} heads by the metadata do not fit {rows} permuted rows"
-            continue
-        how = "; ".join(filter(None, (reading.how, "rows in the order before llama.cpp's")))
-        done[name] = replace(reading, views=(replace(view, cut=cut_of(rows, heads)),), how=how)
+        elif part == "vector":
+            done[name] = replace(reading, order=cut_of(rows, heads))
+        else:
+            how = "; ".join(filter(None, (reading.how, "rows in the order before llama.cpp's")))
+            views = (replace(reading.views[0], cut=cut_of(rows, heads)),)
+            done[name] = replace(reading, views=views, how=how)
     return done, left
 
 
@@ -58,10 +70,15 @@ def cut_of(rows: int, heads: int) -> Cut:
 
 def _heads(role: Role, settings: Mapping[str, Any]) -> int | None:
     """Return the number of heads of q or k in a layer; there may be one for each layer."""
-    found = settings.get(_HEADS[role.role])
+    found = settings.get(_HEADS[_role(role)])
     if found is None:
         found = settings.get(_HEADS["q"])  # as many keys as queries
     if isinstance(found, list):
         layer = role.layer
         found = found[layer] if layer is not None and layer < len(found) else None
     return found if type(found) is int and found > 0 else None
+
+
+def _role(role: Role) -> str:
+    """Return the role of a weight or of its bias, whose elements are in the same order."""
+    return role.role.removesuffix(".bias")

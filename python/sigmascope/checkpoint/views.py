@@ -139,7 +139,8 @@ def _taken(full: Matrix, cut: Cut) -> Matrix:
 class Reading:
     """Interpretation of one stored tensor; `reason` is None exactly where there are views.
 
-    `shape` is that of a tensor joined from several ranks.
+    `shape` is that of a tensor joined from several ranks, `order` the order of the elements of a
+    vector if it is not that of the file.
     """
 
     status: str
@@ -147,6 +148,7 @@ class Reading:
     how: str | None = None
     reason: str | None = None
     shape: tuple[int, ...] | None = None
+    order: Cut | None = None
 
 
 def dimensions(shape: tuple[int, ...]) -> str:
