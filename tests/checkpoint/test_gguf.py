@@ -36,6 +36,7 @@ def test_a_file_that_the_gguf_package_wrote_and_reads(tmp_path: Path) -> None:
     theirs = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
     checkpoint = ss.open_checkpoint(path)
     assert checkpoint.notes == ()
+    assert checkpoint.architecture == "llama"
     assert [r["name"] for r in checkpoint.info()] == list(theirs)
     for found in checkpoint.info():
         tensor = theirs[found["name"]]

@@ -15,7 +15,7 @@ from sigmascope.checkpoint.formats.ggml import BLOCK_DTYPES, TYPES
 
 Rng = np.random.Generator
 Field = tuple[str, Any]
-"""How a field is written, and its value."""
+"""Name of the function that writes a field, and its value."""
 
 SIZES = [0, 1, 2, 3, 4, 5, 31, 32, 33, 255, 256, 1000, 2**31, 2**32, 2**40, 2**62, 2**63, 2**64 - 1]
 TEXTS = [b"", b"a", b"\0", b"\xff", "é".encode(), b"x" * 999, b"x" * 1001, b"general.alignment"]

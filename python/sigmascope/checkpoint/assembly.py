@@ -48,6 +48,15 @@ class Assembly(NamedTuple):
     roles: dict[str, Role]
     notes: tuple[str, ...]
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Weights that cannot be analysed, each with the reason."""
+        return {
+            name: reading.reason or ""
+            for name, reading in self.readings.items()
+            if reading.status == "unreadable"
+        }
+
 
 def assembled(
     ranks: Sequence[Mapping[str, Located]], config: Configuration, origin: Origin

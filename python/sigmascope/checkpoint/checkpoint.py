@@ -84,13 +84,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         self._readings, self._views = found.readings, found.views
         self.notes: tuple[str, ...] = files.notes + found.notes
         self.roles: Mapping[str, Role] = MappingProxyType(found.roles)
-        self.unreadable: Mapping[str, str] = MappingProxyType(
-            {
-                name: reading.reason or ""
-                for name, reading in self._readings.items()
-                if reading.status == "unreadable"
-            }
-        )
+        self.unreadable: Mapping[str, str] = MappingProxyType(found.unreadable)
 
     def __getitem__(self, name: str) -> Matrix:
         """Return the matrix of that name, its scales read, its file checked to be unchanged.

@@ -61,6 +61,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
     needed = host_need(a, call, chosen.need_of(a, call), plan.layout).plus(plan.held_nbytes)
     part = min(chosen.spare(a, plan), a.nbytes)
     read = (a.nbytes - part) * _reads(a, chosen, plan) + part
+    read = read * min(item.stored_bytes, a.nbytes) // a.nbytes  # packed numbers take fewer in files
     return replace(
         known,
         held=plan.loaded_nbytes > 0,

@@ -127,7 +127,8 @@ def settings_of(metadata: Metadata) -> dict[str, Any]:
     named = metadata.get("general.architecture")
     if not isinstance(named, str):
         return found
-    found |= {"model_type": MODEL_TYPE + named, "rope_permuted": named in _PERMUTED.split()}
+    found |= {"model_type": MODEL_TYPE + named, "architectures": [named]}
+    found["rope_permuted"] = named in _PERMUTED.split()
     for key, name in _SETTINGS.items():
         value = metadata.get(f"{named}.{key}")
         if isinstance(value, list):
