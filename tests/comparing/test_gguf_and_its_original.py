@@ -19,9 +19,9 @@ from sigmascope.checkpoint.rope import cut_of
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("models")
     (made / "original").mkdir()
-    write_original(made / "original", weights())
-    converted(made / "q8.gguf", weights())
-    converted(made / "qwen2.gguf", weights(), architecture="qwen2")
+    write_original(made / "original", weights(layers=1))
+    converted(made / "q8.gguf", weights(layers=1))
+    converted(made / "qwen2.gguf", weights(layers=1), architecture="qwen2")
     return made
 
 
@@ -35,7 +35,7 @@ def step_norm(numbers: Any) -> float:
 
 
 def test_all_pair_and_the_change_is_that_of_the_step(folder: Path) -> None:
-    tensors = weights()
+    tensors = weights(layers=1)
     rows = ss.compare(folder / "original", folder / "q8.gguf").rows
     assert {row["before"] for row in rows} == set(tensors)
     assert {row["status"] for row in rows} == {"analysed", "entrywise"}
