@@ -177,7 +177,7 @@ RECORDS = [
         "product of 2**64", placed(info("a", (2**32, 2**32), "Q8_0", 0)), "Q8_0 overflows 2**63 - 1"
     ),
     Case(
-        "overflow beside a zero", placed(info("a", (0, 2**40, 2**40), "F32", 0)), "overflows 2**63"
+        "overflow next to a zero", placed(info("a", (0, 2**40, 2**40), "F32", 0)), "overflows 2**63"
     ),
     Case("overflow of an unknown type", placed(info("a", (2**62, 4), 99, 0)), "GGML_99 overflows"),
     Case(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Metadata of GGUF files, and the settings of the model in the words of a config.json.
 
-Numbers, short texts and short lists of integers are kept; tokens, merges and templates are passed
-over.
+Of the keys that are used, numbers, short texts and short lists of integers are kept. All others are
+read with the same care and passed over: tokens, merges, templates.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ _SETTINGS = {
 }
 """Keys of llama.cpp, below the name of the architecture, and those of a config.json."""
 
+_KEYS = "general.architecture general.alignment split.no split.count split.tensors.count".split()
+
 _PERMUTED = (
     "llama arcee smollm3 llama-embed granite granitemoe granitehybrid deci baichuan xverse minicpm "
     "internlm2 olmo arctic deepseek bailingmoe chameleon"
@@ -70,8 +72,14 @@ def read_metadata(stream: GgufStream, count: int) -> Metadata:
             )
         if key in found:
             raise CheckpointError(f"{stream.path}: metadata key {brief(key)} stands twice")
-        found[key] = _value(stream, f"metadata {brief(key)}")
+        value = _value(stream, f"metadata {brief(key)}")
+        found[key] = value if _is_kept(key) else None
     return found
+
+
+def _is_kept(key: str) -> bool:
+    """Tell whether the value of a key is used; a file may have any others."""
+    return key in _KEYS or key.partition(".")[2] in _SETTINGS
 
 
 def _value(stream: GgufStream, what: str) -> Any:
