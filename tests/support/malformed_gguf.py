@@ -47,11 +47,14 @@ def placed(*infos: bytes, data: bytes = DATA) -> bytes:
 
 
 STARTS = [
-    Case("empty", b"", "the magic takes 4 bytes from byte 0 on, the file ends at 0"),
-    Case("three bytes", b"GGU", "the magic takes 4 bytes from byte 0 on, the file ends at 3"),
+    Case("empty", b"", "no GGUF file: it begins with b''"),
+    Case("three bytes", b"GGU", "no GGUF file but text, which holds no tensors"),
     Case("GGML", b"ggml" + bytes(40), "no GGUF file: it begins with b'ggml'"),
     Case("GGJT", b"tjgg" + bytes(40), "no GGUF file: it begins with b'tjgg'"),
-    Case("JSON", b'{"a": 1}' + bytes(40), "no GGUF file: it begins with b'{"),
+    Case("JSON", b'{"a": 1}', "no GGUF file but JSON text, which holds no tensors"),
+    Case(
+        "LFS", b"version https://git-lfs.github.com/spec/v1", "no GGUF file but a Git LFS pointer"
+    ),
     Case("no version", b"GGUF\x03\0", "the version takes 4 bytes from byte 4 on"),
     Case("version 0", framed(version=0), "GGUF version 0; versions 2 and 3 are read"),
     Case("version 1", framed(version=1), "GGUF version 1; versions 2 and 3 are read"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from sigmascope._host.formats import LOOK, recognised
 from sigmascope._host.limits import MAX_GGUF_DIMENSIONS, MAX_METADATA_ITEMS, MAX_TENSORS
 from sigmascope.errors import CheckpointError
 
@@ -24,6 +25,7 @@ from .names import checked_name
 
 SUFFIX = ".gguf"
 
+_MAGIC = b"GGUF"
 _MAX_SIZE = 2**63 - 1
 _DEFAULT_ALIGNMENT = 32
 
@@ -61,9 +63,12 @@ def read_gguf(path: Path) -> Header:
 
 def _start(stream: GgufStream) -> int:
     """Read magic and version; return the number of tensors."""
-    magic = stream.take(4, "the magic")
-    if magic != b"GGUF":
-        raise CheckpointError(f"{stream.path}: no GGUF file: it begins with {brief(magic)}")
+    start = stream.take(min(stream.size, LOOK), "the start")
+    if not start.startswith(_MAGIC):
+        what = recognised(start)
+        seen = f" but {what}" if what else f": it begins with {brief(start[:4])}"
+        raise CheckpointError(f"{stream.path}: no GGUF file{seen}")
+    stream.position = len(_MAGIC)
     version = stream.number(4, "the version")
     if version & 0xFFFF == 0 and version:
         raise CheckpointError(

@@ -45,7 +45,13 @@ _SETTINGS = {
 }
 """Keys of llama.cpp, below the name of the architecture, and those of a config.json."""
 
-_KEYS = "general.architecture general.alignment split.no split.count split.tensors.count".split()
+_KEYS = (
+    "general.architecture",
+    "general.alignment",
+    "split.no",
+    "split.count",
+    "split.tensors.count",
+)
 
 _PERMUTED = (
     "llama arcee smollm3 llama-embed granite granitemoe granitehybrid deci baichuan xverse minicpm "
