@@ -26,6 +26,7 @@ TITLES = {
     "rounded_products": "Thin products of bf16 numbers",
     "costs": "The cost model's choices",
     "decode": "Decoding",
+    "blocks": "Decoding of GGUF's block layouts",
     "moments": "Statistics of the entries",
     "moments_of_file": "Statistics of the entries of a file",
     "diagnoses": "Diagnoses of comparisons",
@@ -53,6 +54,10 @@ of two of bf16. What the processor can do at most stands above.""",
     "decode": """\
 Stored bytes read per second, while as many numbers of float32 (float64 for f64) are written to a
 fresh array.""",
+    "blocks": """\
+A file whose pages the system holds, to float32 in memory, with the reading: ours on one thread,
+and `dequantize` of the `gguf` package, which is NumPy on one thread. The answers are equal to the
+bit.""",
     "moments": """\
 Range, mean, deviation, skewness, kurtosis, row and column norms, in stored bytes read per second;
 NumPy computes the same from a float32 copy. "Norm and NaN alone" is what every algorithm of ours
@@ -71,6 +76,7 @@ UNITS = {
     "products": "GFLOP/s",
     "rounded_products": "GFLOP/s",
     "decode": "GB/s",
+    "blocks": "Gnumbers/s",
     "moments": "GB/s",
     "moments_of_file": "GB/s",
 }

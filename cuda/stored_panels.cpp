@@ -179,9 +179,9 @@ std::byte* StoredPanels::room(std::size_t bytes, Slot& slot) {
 void StoredPanels::add_bytes(Piece& piece) {
   device_.upload.align(alignment);
   const bool in_file = piece.data == nullptr;
-  if (const Packed packed(piece);
-      in_file && info(piece.tile->dtype).packed == 1 && packed.is(piece)) {
-    const Tile& tile = *piece.tile;
+  const Tile& tile = *piece.tile;
+  const bool as_stored = info(tile.dtype).packed == 1 && !tile.encoding;
+  if (const Packed packed(piece); in_file && as_stored && packed.is(piece)) {
     const std::int64_t first =
         tile.origin + piece.tile_row0 * tile.row_stride + piece.tile_col0 * tile.col_stride;
     device_.upload.add(tile.bytes, static_cast<std::uint64_t>(first), packed.bytes());

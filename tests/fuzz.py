@@ -55,6 +55,8 @@ def read(reader: str, path: Path) -> str:
         records = opened.info()
         if reader == "safetensors":
             agrees_with_safetensors(path, records)
+        if reader == "gguf":
+            agrees_with_gguf(path, records)
         for name, a in opened.items():
             if reader != "adapter" and a.size <= 10**6:
                 values = np.asarray(a)
@@ -84,6 +86,21 @@ def agrees_with_safetensors(path: Path, records: list[Any]) -> None:
             part = theirs.get_slice(record["name"])
             assert tuple(part.get_shape()) == tuple(record["shape"])
             assert part.get_dtype() == record["dtype"]
+
+
+def agrees_with_gguf(path: Path, records: list[Any]) -> None:
+    """Check that the `gguf` package finds the same tensors in the same places."""
+    from gguf import GGUFReader
+
+    try:
+        theirs = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
+    except (ValueError, IndexError):  # it knows fewer types, and no scalars in some
+        return
+    assert set(theirs) == {record["name"] for record in records}
+    for record in records:
+        tensor = theirs[record["name"]]
+        assert tuple(reversed(tensor.shape.tolist())) == record["shape"]
+        assert (tensor.tensor_type.name, tensor.data_offset) == (record["dtype"], record["offset"])
 
 
 def worker(reader: str, first: int, count: int) -> None:

@@ -10,13 +10,14 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/encodings/block_encoding.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {
 
 namespace {
 
-constexpr int description_version = 1;
+constexpr int description_version = 2;
 
 // The state of a file, and how it is read: absolute path, size, time of the last write, whether its
 // pages stay in the page cache.
@@ -71,11 +72,16 @@ void put_scale(Tile& tile, const py::tuple& state) {
   tile.scale = std::move(scale);
 }
 
+py::object described_encoding(const Tile& tile) {
+  if (!tile.encoding) return py::none();
+  return py::make_tuple(std::string(tile.encoding->name()), tile.encoding->cols());
+}
+
 py::tuple described_tile(const Tile& tile, std::size_t file) {
   return py::make_tuple(file, tile.bytes.offset(), tile.bytes.size(), tile.bytes.data() != nullptr,
                         std::string(info(tile.dtype).name), tile.rows, tile.cols, tile.origin,
                         tile.row_stride, tile.col_stride, tile.row0, tile.col0, tile.coefficient,
-                        described_scale(tile));
+                        described_scale(tile), described_encoding(tile));
 }
 
 Tile opened_tile(const py::tuple& state, const std::vector<std::shared_ptr<const File>>& files) {
@@ -90,6 +96,10 @@ Tile opened_tile(const py::tuple& state, const std::vector<std::shared_ptr<const
   tile.row0 = state[10].cast<std::int64_t>(), tile.col0 = state[11].cast<std::int64_t>();
   tile.coefficient = state[12].cast<double>();
   if (!state[13].is_none()) put_scale(tile, state[13]);
+  if (!state[14].is_none()) {
+    const auto [name, cols] = state[14].cast<std::pair<std::string, std::int64_t>>();
+    tile.encoding = block_encoding(name, cols);
+  }
   return tile;
 }
 

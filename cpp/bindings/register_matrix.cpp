@@ -7,10 +7,24 @@
 #include "bindings/bindings.hpp"
 #include "bindings/description.hpp"
 #include "kernels/blocks/dense.hpp"
+#include "kernels/encodings/block_encoding.hpp"
 
 namespace sigmascope {
 
 namespace {
+
+// `length` bytes of a file, which must have them. `what` is their dtype, for the message.
+Bytes bytes_of_file(const std::filesystem::path& path, std::uint64_t offset, std::uint64_t length,
+                    const std::string& what, const Matrix& shape, const std::string& reading) {
+  auto file = std::make_shared<const File>(path.string(),
+                                           reading == "uncached" ? Caching::none : Caching::kept);
+  if (length > file->size() || offset > file->size() - length)
+    throw TruncatedFile(path.string() + " has " + std::to_string(file->size()) + " bytes; a " +
+                        what + " matrix of " + std::to_string(shape.rows) + " x " +
+                        std::to_string(shape.cols) + " at offset " + std::to_string(offset) +
+                        " needs " + std::to_string(length) + " more");
+  return Bytes::in_file(std::move(file), offset, length);
+}
 
 // `row_stride` is in bytes, or in elements if the dtype packs several into a byte.
 Matrix from_file(const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows,
@@ -26,19 +40,36 @@ Matrix from_file(const std::filesystem::path& path, std::uint64_t offset, std::i
           ? static_cast<std::uint64_t>(
                 ((rows - 1) * row_stride + cols * tile.col_stride + packed - 1) / packed)
           : 0;
-  auto file = std::make_shared<const File>(path.string(),
-                                           reading == "uncached" ? Caching::none : Caching::kept);
-  if (length > file->size() || offset > file->size() - length)
-    throw TruncatedFile(path.string() + " has " + std::to_string(file->size()) + " bytes; a " +
-                        dtype + " matrix of " + std::to_string(rows) + " x " +
-                        std::to_string(cols) + " at offset " + std::to_string(offset) + " needs " +
-                        std::to_string(length) + " more");
-  tile.bytes = Bytes::in_file(std::move(file), offset, length);
+  tile.bytes = bytes_of_file(path, offset, length, dtype, {rows, cols, {}}, reading);
   const bool mapped = reading == "mapped";
   if (mapped && packed > 1)
     throw std::invalid_argument(dtype + " is packed in a file: it is read, never mapped");
   if (mapped) tile.bytes = tile.bytes.map();
   return {rows, cols, {std::move(tile)}};
+}
+
+// Rows of blocks of one layout, which follow each other.
+Matrix from_blocks(const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows,
+                   std::int64_t cols, const std::string& layout, const std::string& reading) {
+  if (reading == "mapped")
+    throw std::invalid_argument(layout + " is decoded when it is read, and cannot be mapped");
+  constexpr std::int64_t size = info(DType::f32).size;
+  Tile tile;
+  tile.rows = rows, tile.cols = cols;
+  tile.row_stride = cols * size, tile.col_stride = size;
+  const auto encoding = block_encoding(layout, cols);
+  tile.encoding = encoding;
+  const auto length = static_cast<std::uint64_t>(rows * encoding->row_bytes());
+  tile.bytes = bytes_of_file(path, offset, length, layout, {rows, cols, {}}, reading);
+  return {rows, cols, {std::move(tile)}};
+}
+
+// Elements and bytes of a block of each layout, by its name.
+py::dict layouts_of_blocks() {
+  py::dict found;
+  for (const BlockLayout& layout : block_layouts())
+    found[py::str(std::string(layout.name))] = py::make_tuple(layout.elements, layout.bytes);
+  return found;
 }
 
 Matrix with_scale(const Matrix& matrix,
@@ -102,6 +133,8 @@ void register_matrix(py::module_& module) {
       .def_static("from_dlpack", &from_dlpack, "capsule"_a, "source"_a, "codes"_a)
       .def_static("from_file", &from_file, "path"_a, "offset"_a, "rows"_a, "cols"_a, "dtype"_a,
                   "row_stride"_a, "reading"_a)
+      .def_static("from_blocks", &from_blocks, "path"_a, "offset"_a, "rows"_a, "cols"_a, "layout"_a,
+                  "reading"_a)
       .def_readonly("rows", &Matrix::rows)
       .def_readonly("cols", &Matrix::cols)
       .def_property_readonly("nbytes", &Matrix::stored_bytes)
@@ -150,6 +183,7 @@ void register_matrix(py::module_& module) {
       .def("copied", &Matrix::copied, py::call_guard<py::gil_scoped_release>())
       .def("decode_f32", &decode<float>, "threads"_a)
       .def("decode_f64", &decode<double>, "threads"_a);
+  module.def("block_layouts", &layouts_of_blocks);
   py::class_<KeepingMemory>(module, "KeepingMemory")
       .def(py::init<>())
       .def("end", &KeepingMemory::end);

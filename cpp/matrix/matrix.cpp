@@ -123,6 +123,7 @@ Matrix Matrix::loaded() const {
     Rectangle read = read_rectangle(tile, 0, 0, tile.rows, tile.cols);
     auto buffer = std::make_shared<const Buffer>(std::move(read.buffer));
     tile.bytes = Bytes::in_memory(buffer->data, buffer->size, buffer);
+    tile.encoding = nullptr;
     tile.origin = 0;
     tile.row_stride = read.row_stride;
     tile.col_stride = read.col_stride;
@@ -167,12 +168,36 @@ void unpack(const Tile& tile, std::int64_t start, std::int64_t count, std::byte*
   if (e < count) into[e] = *pair & low;
 }
 
+// The rectangle of an encoded tile. Its corners give the rows and columns of the stored matrix. A
+// stride is a step of stored rows exactly if it is at least a row; of a single row or column it
+// does not matter.
+Rectangle decode_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows,
+                           std::int64_t cols) {
+  constexpr std::int64_t size = sizeof(float);
+  const std::int64_t width = tile.encoding->cols();
+  const std::int64_t down = tile.row_stride / size, across = tile.col_stride / size;
+  const std::int64_t first = tile.origin / size + i0 * down + j0 * across,
+                     last = first + (rows - 1) * down + (cols - 1) * across;
+  std::int64_t step = 1;
+  if (rows > 1 && down >= width) step = down / width;
+  if (cols > 1 && across >= width) step = across / width;
+  const StoredRows wanted{first / width, (last / width - first / width) / step + 1, step,
+                          first % width, last % width - first % width + 1};
+  const std::int64_t count = wanted.count * wanted.cols;
+  auto memory = aligned_array<std::byte>(count * size);
+  std::byte* data = memory.get();
+  tile.encoding->decode(tile.bytes, wanted, reinterpret_cast<float*>(data));
+  const auto stride = [&](std::int64_t s) { return size * (s >= width ? wanted.cols : s); };
+  return {{std::move(memory), data, as_size(count * size)}, stride(down), stride(across)};
+}
+
 }  // namespace
 
 // Lines run along the axis whose elements are adjacent in the file; when the wanted part of each
 // line is most of it, the whole span is one read, else one read per line.
 Rectangle read_rectangle(const Tile& tile, std::int64_t i0, std::int64_t j0, std::int64_t rows,
                          std::int64_t cols) {
+  if (tile.encoding) return decode_rectangle(tile, i0, j0, rows, cols);
   const std::int64_t size = info(tile.dtype).size;
   const bool by_column = tile.row_stride < tile.col_stride;
   const std::int64_t lines = by_column ? cols : rows;

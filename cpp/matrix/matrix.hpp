@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "matrix/dtype.hpp"
+#include "matrix/encoding.hpp"
 #include "matrix/sizes.hpp"
 #include "matrix/sparse.hpp"
 #include "storage/bytes.hpp"
@@ -33,10 +34,12 @@ struct Scale {
 // rows x cols numbers in `bytes`: element (i, j) starts at origin + i*row_stride + j*col_stride
 // bytes (of any sign). A transposed tile has its strides exchanged. Origin and strides of a packed
 // dtype count elements, which share bytes in files and have a byte each in memory, so that any
-// slice is a tile.
+// slice is a tile. Those of an encoded tile are of the decoded matrix, in C order as fp32.
 struct Tile {
   Bytes bytes;
   DType dtype = DType::f32;
+  std::shared_ptr<const Encoding>
+      encoding;  // of bytes in a file, then the dtype is f32; null: none
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   std::int64_t origin = 0;
@@ -92,7 +95,7 @@ struct Matrix {
 
 // Rows [i0, i0 + rows) x columns [j0, j0 + cols) of a file tile, read into memory: at most twice
 // their bytes, but for what lies between the elements of a slice with steps. Packed elements get a
-// byte each.
+// byte each; encoded ones are decoded.
 struct Rectangle {
   Buffer buffer;  // element (i0, j0) first
   std::int64_t row_stride, col_stride;

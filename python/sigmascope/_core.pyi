@@ -62,6 +62,15 @@ class Matrix:
         row_stride: int,
         reading: str,
     ) -> Matrix: ...
+    @staticmethod
+    def from_blocks(
+        path: str | os.PathLike[str],
+        offset: int,
+        rows: int,
+        cols: int,
+        layout: str,
+        reading: str,
+    ) -> Matrix: ...
     def transposed(self) -> Matrix: ...
     def slice(
         self, row0: int, row1: int, col0: int, col1: int, row_step: int, col_step: int
@@ -254,6 +263,7 @@ TEST_COLUMNS: int
 SMALL_ORDER: int
 
 def config() -> dict[str, Any]: ...
+def block_layouts() -> dict[str, tuple[int, int]]: ...
 
 class KeepingMemory:
     def __init__(self) -> None: ...

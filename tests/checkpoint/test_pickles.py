@@ -224,8 +224,10 @@ def test_the_whole_is_read_and_the_rest_noted(tmp_path: Path) -> None:
     saved(tmp_path, {"w": normal(2, 3)})
     saved(tmp_path, {"lr": 0.1}, "optimizer.pt")
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    (tmp_path / "x.npz").write_bytes(b"")
     assert open_checkpoint(tmp_path).notes == (
-        "files not part of the checkpoint: 'model.gguf', 'optimizer.pt' (GGUF is not read yet)",
+        "files not part of the checkpoint: 'model.gguf', 'optimizer.pt', 'x.npz' "
+        "(save the arrays as .npy files)",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.gguf_files import finite_rows
 from tests.support.stored_types import SMALL, TYPES
 
 import sigmascope as ss
@@ -121,3 +122,18 @@ def test_sums_of_tiles(cuda_module: ModuleType, factor: float) -> None:
         assert_same(decoded(cuda_module, a, factor=factor))
         if a is not large and abs(np.log2(abs(factor))) % 1 == 0:  # else it scales the products
             assert_same(decoded_single(cuda_module, a, factor=factor))
+
+
+@pytest.mark.parametrize("steps", [(1, 1), (2, 3)])
+def test_blocks_in_a_file_are_decoded_on_the_way(
+    cuda_module: ModuleType, steps: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "blocks"
+    path.write_bytes(b"abc" + finite_rows("q4_k", 170, 2).tobytes())
+    whole = ss.tensor(path, 3, (170, 512), "q4_k")
+    a = whole[:: steps[0], :: steps[1]]
+    for transposed in (False, True):
+        host, device = decoded(cuda_module, a, transposed=transposed)
+        np.testing.assert_array_equal(device, host)
+        np.testing.assert_array_equal(device, np.asarray(a.T if transposed else a))
+    assert_same(decoded_single(cuda_module, a))

@@ -49,13 +49,13 @@ CONTENTS = {
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(30), "an image"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(30), "an HDF5 file"),
     "npy": (b"\x93NUMPY\x01\x00" + bytes(30), "a .npy file: it is read if its name ends so"),
-    "gguf": (b"GGUF\x03\x00\x00\x00" + bytes(30), "a GGUF file, which is not read yet"),
+    "gguf": (b"GGUF\x09\x00\x00\x00" + bytes(30), "a GGUF file: it is read if its name ends so"),
     "parquet": (b"PAR1\x15\x04\x15" + bytes(30), "a Parquet file"),
     "pickle": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a pickle, as PyTorch wrote before"),
 }
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".txt", ".bin", ".npy"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".txt", ".bin", ".npy", ".gguf"])
 @pytest.mark.parametrize("name", CONTENTS)
 def test_files_are_called_what_they_are(name: str, suffix: str, tmp_path: Path) -> None:
     content, message = CONTENTS[name]
@@ -63,6 +63,8 @@ def test_files_are_called_what_they_are(name: str, suffix: str, tmp_path: Path) 
     path.write_bytes(content)
     if (name, suffix) in (("zip", ".bin"), ("npy", ".npy")):
         message = "no readable"  # the format that is expected, damaged
+    if (name, suffix) == ("gguf", ".gguf"):
+        message = "GGUF version 9"
     with pytest.raises(ss.CheckpointError, match=rf"model\{suffix}.* {message}"):
         ss.open_checkpoint(path)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from tests.support.adapters import lora, write_adapter
 from tests.support.checkpoints import Stored, write_file
+from tests.support.gguf_files import write_gguf
 
 import sigmascope as ss
 from sigmascope._host.files import open_regular, read_regular, read_span
@@ -47,6 +48,10 @@ def sharded(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"w": "a.safetensors"}}')
 
 
+def quantised(folder: Path) -> None:
+    write_gguf(folder / "x.gguf", {"w": ("F32", B)})
+
+
 def ruled(folder: Path) -> None:
     model(folder)
     (folder / "rules.toml").write_text("modules = []")
@@ -61,6 +66,8 @@ CASES: list[tuple[Callable[[Path], None], str, Callable[[Path], object]]] = [
     (adapter, "adapter_model.safetensors", ss.open_adapter),
     (adapter, "adapter_config.json", ss.scan),
     (ruled, "rules.toml", lambda folder: ss.open_checkpoint(folder, rules=folder / "rules.toml")),
+    (quantised, "x.gguf", ss.open_checkpoint),
+    (quantised, "x.gguf", lambda folder: ss.open_checkpoint(folder / "x.gguf")),
     (scanned, "x.jsonl", lambda folder: ss.Scan.load(folder / "x.jsonl")),
     (scanned, "x.csv", lambda folder: ss.Scan.load(folder / "x.csv")),
     (scanned, "x.parquet", lambda folder: ss.Scan.load(folder / "x.parquet")),

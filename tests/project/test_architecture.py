@@ -33,6 +33,7 @@ CPP_ROOMS = {
     "kernels/blocks": Room(f"{TABLE} matrix", CLOCKS_AND_PRINTING),
     "kernels/panels": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
     "kernels/elements": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
+    "kernels/encodings": Room("matrix", CLOCKS_AND_PRINTING),
     "kernels/gram": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
     "kernels/eigenvalues": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
     "kernels": Room(
@@ -42,7 +43,7 @@ CPP_ROOMS = {
     "algorithms": Room("matrix/small.hpp matrix/sizes.hpp", f"{CLOCKS_AND_PRINTING} {THREADS}"),
     "bindings": Room(
         "pybind11 matrix kernels kernels/blocks kernels/panels kernels/elements "
-        "kernels/gram kernels/eigenvalues algorithms",
+        "kernels/encodings kernels/gram kernels/eigenvalues algorithms",
         "iostream cstdio print",
     ),
 }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.support import fuzzing_gguf
 from tests.support.checkpoints import entry, framed
 
 Rng = np.random.Generator
@@ -273,6 +274,10 @@ def npy(rng: Rng, folder: Path) -> Path:
     return folder / "x.npy"
 
 
+def gguf(rng: Rng, folder: Path) -> Path:
+    return fuzzing_gguf.gguf(rng, folder, noise)
+
+
 def index(rng: Rng, folder: Path) -> Path:
     shards = {}
     for shard in ("a.safetensors", "b.safetensors"):
@@ -347,6 +352,7 @@ READERS: dict[str, Callable[[Rng, Path], Path]] = {
     "safetensors": safetensors,
     "pickle": pickled,
     "npy": npy,
+    "gguf": gguf,
     "index": index,
     "config": config,
     "adapter": adapter,

@@ -115,6 +115,14 @@ def _nested_npy_header(folder: Path) -> Path:
     return folder / "x.npy"
 
 
+def _short_tokens(folder: Path) -> Path:
+    """A list of half a million texts, of which none has a letter, and that claims more."""
+    head = [struct.pack("<I", 3), struct.pack("<QQQ", 0, 1, 1), b"k"]
+    head += [struct.pack("<IIQ", 9, 8, 2**63)]
+    (folder / "x.gguf").write_bytes(b"".join([b"GGUF", *head]) + bytes(LONG))
+    return folder / "x.gguf"
+
+
 def _safetensors(header: bytes) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
         (folder / "x.safetensors").write_bytes(framed(header))
@@ -146,6 +154,7 @@ FILES: list[tuple[str, Callable[[Path], Path]]] = [
     ("sparse directory", _sparse_directory),
     ("sparse npy header", _sparse_npy_header),
     ("nested npy header", _nested_npy_header),
+    ("short tokens", _short_tokens),
     ("long name", _safetensors(b'{"' + b"a" * LONG + b'":{}}')),
     ("many dimensions", _safetensors(json.dumps({"a": entry("U8", [1] * 10**6, [0, 0])}).encode())),
     ("many lists", _safetensors(b'{"a":[' + b"[]," * 17_000_000 + b"[]]}")),

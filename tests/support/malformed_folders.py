@@ -103,15 +103,15 @@ def _pickles(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"PK")
 
 
-@_folder("folder of GGUF", "no .safetensors file (not read: 'q4.gguf': GGUF is not read yet)")
+@_folder("folder of GGUF", "q4.gguf: the version takes 4 bytes from byte 4 on")
 def _gguf(folder: Path) -> None:
     (folder / "q4.gguf").write_bytes(b"GGUF")
 
 
-@_folder("a GGUF file", "q4.gguf: GGUF is not read yet")
-def _gguf_alone(folder: Path) -> Path:
+@_folder("two GGUF models", "several GGUF models, open one of them: 'q4.gguf', 'q8.gguf'")
+def _two_ggufs(folder: Path) -> None:
     (folder / "q4.gguf").write_bytes(b"GGUF")
-    return folder / "q4.gguf"
+    (folder / "q8.gguf").write_bytes(b"GGUF")
 
 
 @_folder("weights in sub-folders", "sub-folders with some: 'unet', 'vae'")
@@ -206,7 +206,7 @@ FOLDERS = [
     _empty,
     _pickles,
     _gguf,
-    _gguf_alone,
+    _two_ggufs,
     _below,
     _indexes,
     _numbered,

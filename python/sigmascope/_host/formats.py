@@ -20,7 +20,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
         "a zip archive, as PyTorch writes .bin, .pt and .pth files, and NumPy .npz: the first are "
         "read under these names, of the last each array saved as .npy",
     ),
-    (b"GGUF", "a GGUF file, which is not read yet"),
+    (b"GGUF", "a GGUF file: it is read if its name ends so"),
     (b"\x93NUMPY", "a .npy file: it is read if its name ends so"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes: save the weights as safetensors"),
     (b"PAR1", "a Parquet file: a saved scan is loaded by Scan.load and by merge, as .parquet"),

@@ -29,6 +29,18 @@ MAX_TENSORS = 1_000_000
 MAX_DIMENSIONS = 64
 """Largest number of dimensions of a tensor, as in NumPy and PyTorch."""
 
+MAX_GGUF_HEADER = 200_000_000
+"""Largest size in bytes of the header of a GGUF file, with its lists of tokens."""
+
+MAX_METADATA_ITEMS = 100_000
+"""Largest number of keys in the metadata of a GGUF file."""
+
+MAX_TEXT = 65_535
+"""Longest key of metadata or name of a tensor in a GGUF file, in bytes, as its format allows."""
+
+MAX_GGUF_DIMENSIONS = 4
+"""Largest number of dimensions of a tensor in a GGUF file, as in llama.cpp."""
+
 MAX_NESTING = 100
 """Deepest nesting of dicts in a file that PyTorch saved."""
 

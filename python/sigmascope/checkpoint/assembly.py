@@ -18,6 +18,7 @@ from .naming.table import Table
 from .quantised.layouts import quantised_parts, tied_parts
 from .ranks import joined, width_of
 from .reading import read_as
+from .rope import unpermuted
 from .views import Located, Reading, View
 
 
@@ -47,6 +48,15 @@ class Assembly(NamedTuple):
     roles: dict[str, Role]
     notes: tuple[str, ...]
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Weights that cannot be analysed, each with the reason."""
+        return {
+            name: reading.reason or ""
+            for name, reading in self.readings.items()
+            if reading.status == "unreadable"
+        }
+
 
 def assembled(
     ranks: Sequence[Mapping[str, Located]], config: Configuration, origin: Origin
@@ -60,16 +70,18 @@ def assembled(
     """
     roles = roles_of(ranks[0], rules_for(origin.rules, config.model_type))
     readings = _read(ranks, roles, config)
-    notes: tuple[str, ...] = ()
+    lengths = {name: (*located.entry.shape, 1)[0] for name, located in ranks[0].items()}
+    readings, unsplit = unpermuted(readings, roles, lengths, config)
+    notes = unsplit_notes(unsplit, "rows of q and k left in the order of llama.cpp")
     if origin.split_fused and len(ranks) == 1:
         readings, unsplit = split(readings, roles, config)
         notes += unsplit_notes(unsplit)
     roles |= _roles_of_views(readings, roles)
     if origin.heads:
         readings, unsplit = by_heads(readings, roles, config)
-        notes += unsplit_notes(unsplit, "attention weights")
+        notes += unsplit_notes(unsplit, "attention weights read whole")
         roles |= _roles_of_views(readings, roles)
-    return Assembly(readings, _by_name(readings), roles, notes)
+    return Assembly(readings, _by_name(readings), roles, config.notes + notes)
 
 
 def _read(

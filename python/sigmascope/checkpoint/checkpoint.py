@@ -14,7 +14,7 @@ from sigmascope._host.files import check_reading
 from sigmascope._host.keywords import public
 
 from .assembly import Origin, assembled
-from .configuration import Configuration, read_configuration
+from .configuration import Configuration, stored_configuration
 from .elements import Elements, is_decoded
 from .formats.files import Files, read_files, read_ranks
 from .formats.identity import FileIdentity
@@ -78,19 +78,13 @@ class Checkpoint(Mapping[str, "Matrix"]):
         ]
         check_ranks(ranks)
         self._pieces = {name: tuple(rank[name] for rank in ranks) for name in ranks[0]}
-        config = config or read_configuration(files.folder)
+        config = config or stored_configuration(files.folder, files.settings)
         self.architecture = config.architecture
         found = assembled(ranks, config, origin)
         self._readings, self._views = found.readings, found.views
-        self.notes: tuple[str, ...] = files.notes + config.notes + found.notes
+        self.notes: tuple[str, ...] = files.notes + found.notes
         self.roles: Mapping[str, Role] = MappingProxyType(found.roles)
-        self.unreadable: Mapping[str, str] = MappingProxyType(
-            {
-                name: reading.reason or ""
-                for name, reading in self._readings.items()
-                if reading.status == "unreadable"
-            }
-        )
+        self.unreadable: Mapping[str, str] = MappingProxyType(found.unreadable)
 
     def __getitem__(self, name: str) -> Matrix:
         """Return the matrix of that name, its scales read, its file checked to be unchanged.
@@ -161,7 +155,9 @@ class Checkpoint(Mapping[str, "Matrix"]):
         if reading.status in ("unreadable", "other", "empty", "tied"):
             return None
         scaled = any(view.grid[0][0].scale is not None for view in reading.views)
-        return None if scaled or not is_decoded(pieces[0].entry) else Elements(pieces, self.reading)
+        if scaled or not is_decoded(pieces[0].entry):
+            return None
+        return Elements(pieces, self.reading, reading.order)
 
     def original_of(self, name: str) -> str | None:
         """Return the tensor that shares its bytes under another name; None if there is none."""
@@ -221,10 +217,11 @@ def open_checkpoint(
     ----------
     path : path-like, sequence of path-like, mapping, or module of torch
         A `.safetensors` file, a file that PyTorch saved (`.bin`, `.pt`, `.pth`, `.ckpt`; its pickle
-        is parsed, never run), a `.npy` file, an index of shards, or a folder with any of these:
-        safetensors if there are any, else PyTorch's, else `.npy` files. Without an index a folder
-        is read as its `model.safetensors` or `pytorch_model.bin`, or else as all files of its kind.
-        The folder of a model in the cache of the Hub stands for the revision that refs/main names.
+        is parsed, never run), a `.gguf` file (a shard stands for all), a `.npy` file, an index of
+        shards, or a folder with any of these: safetensors if there are any, else PyTorch's, else
+        GGUF, else `.npy` files. Without an index a folder is read as its `model.safetensors` or
+        `pytorch_model.bin`, or else as all files of its kind. The folder of a model in the cache of
+        the Hub stands for the revision that refs/main names.
 
         A sequence gives the ranks of tensor parallelism in their order, each a path that holds a
         piece of every matrix; files `consolidated.00.pth` and so on in a folder are recognised as

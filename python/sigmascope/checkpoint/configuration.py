@@ -73,6 +73,11 @@ class Configuration:
         return self.model if alone or tower not in _NESTED else {}
 
 
+def stored_configuration(folder: Path | None, settings: Mapping[str, Any] | None) -> Configuration:
+    """Return the settings that the files of a model hold, else those of its folder."""
+    return read_configuration(folder) if settings is None else Configuration(model=settings)
+
+
 def read_configuration(folder: Path | None) -> Configuration:
     """Read the config.json of a folder, else its params.json; empty if there is neither.
 

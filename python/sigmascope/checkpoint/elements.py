@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from sigmascope.errors import CheckpointError
 
-from .formats.entries import DTYPE_BITS, TensorEntry
+from .formats.entries import DTYPE_BITS, TensorEntry, is_integer
 from .quantised.scales import decode_exponents
 from .reading import EXPONENTS, MATRIX_DTYPES
-from .views import Located
+from .views import Cut, Located
 
 CHUNK = 1 << 17
 """Number of elements that are read at a time: one megabyte in float64."""
@@ -29,16 +29,10 @@ _CODES = {"F64": "<f8", "F32": "<f4", "F16": "<u2", "BF16": "<u2"}
 Numbers = NDArray[np.float64] | NDArray[np.integer]
 
 
-def is_integer(dtype: str) -> bool:
-    """Return whether tensors of this dtype, named as in the file, hold integers or booleans."""
-    return dtype == "BOOL" or dtype[0] in "UI"
-
-
 def is_decoded(entry: TensorEntry) -> bool:
     """Return whether the elements of a tensor can be decoded."""
-    whole = is_integer(entry.dtype) and entry.dtype in DTYPE_BITS
-    known = whole or entry.dtype in MATRIX_DTYPES or entry.dtype == EXPONENTS
-    return entry.foreign is None and known
+    known = is_integer(entry.dtype) or entry.dtype in MATRIX_DTYPES or entry.dtype == EXPONENTS
+    return entry.foreign is None and known and entry.dtype in DTYPE_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +45,13 @@ class Elements:
         Places of the tensor in files; the pieces of several ranks follow each other.
     reading
         File mode; see :mod:`sigmascope._host.files`. Tensors that are not contiguous are mapped.
+    order
+        Order of the elements of a vector, if it is not that of the file.
     """
 
     pieces: tuple[Located, ...]
     reading: str
+    order: Cut | None = None
 
     @property
     def count(self) -> int:
@@ -81,7 +78,7 @@ class Elements:
 
     def once(self) -> Elements:
         """Return one of several pieces if all are equal, as for norms, which every rank stores."""
-        first, *others = (Elements((piece,), self.reading) for piece in self.pieces)
+        first, *others = (Elements((piece,), self.reading, self.order) for piece in self.pieces)
         same = all(
             other.count == first.count
             and all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
@@ -115,6 +112,13 @@ class Elements:
 
     def _codes(self, piece: Located, start: int, stop: int) -> NDArray[np.generic]:
         """Read the codes of elements start .. stop of a piece."""
+        if self.order is None:
+            return self._stored(piece, start, stop)
+        codes = self._stored(piece, 0, prod(piece.entry.shape))
+        return np.concatenate([codes[slice(*run)] for run in self.order.runs])[start:stop]
+
+    def _stored(self, piece: Located, start: int, stop: int) -> NDArray[np.generic]:
+        """Read the codes of elements start .. stop in the order of the file."""
         entry, path = piece.entry, piece.header.path
         kind = _code_dtype(entry.dtype)
         if entry.strides is not None:

@@ -14,12 +14,14 @@ from dataclasses import replace
 from typing import Any
 
 from .configuration import Configuration
+from .formats.gguf_metadata import MODEL_TYPE
 from .formats.jsontext import brief
 from .heads import GROUPS, HEAD_WIDTH, HEADS, WIDTH, first, grouping
 from .naming.roles import Role
 from .views import Cut, Reading, View
 
-# Models whose q, k and v follow each other; in those of GROUPS they alternate.
+# Models whose q, k and v follow each other, as also in GGUF files, since their converters see to
+# it; in those of GROUPS they alternate.
 _RUNS = "phi3 phi4mm phi4_multimodal gpt2 gpt_bigcode qwen mpt dbrx chatglm modernbert"
 _VISION_RUNS = (
     "qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe intern_vit_6b aimv2 andesvl-aimv2-qwen3 glm4v "
@@ -90,13 +92,15 @@ def role_of_view(role: Role, view: View) -> Role:
     return replace(role, role=name, expert=expert, head=view.head)
 
 
-def unsplit_notes(unsplit: Mapping[str, str], what: str = "fused weights") -> tuple[str, ...]:
-    """Return one note for each reason why weights are not split."""
+def unsplit_notes(
+    unsplit: Mapping[str, str], what: str = "fused weights read whole"
+) -> tuple[str, ...]:
+    """Return one note for each reason why weights are not split, or are not as the original."""
     names: dict[str, list[str]] = {}
     for name, why in unsplit.items():
         names.setdefault(why, []).append(name)
     return tuple(
-        f"{what} read whole: {found[0]}"
+        f"{what}: {found[0]}"
         + (f" and {len(found) - 1} more" if len(found) > 1 else "")
         + f": {why}"
         for why, found in names.items()
@@ -132,7 +136,8 @@ def cuts_of(
 def _attention(shape: tuple[int, int], config: Mapping[str, Any]) -> dict[str, Cut] | str:
     named = config.get("model_type")
     model = named.lower() if isinstance(named, str) else ""
-    if model not in f"{_RUNS} {_VISION_RUNS} {GROUPS}".split():
+    known = model in f"{_RUNS} {_VISION_RUNS} {GROUPS}".split() or model.startswith(MODEL_TYPE)
+    if not known or model == f"{MODEL_TYPE}persimmon":
         return f"how q, k and v lie in model_type {brief(named)} is not known"
     heads, width = first(config, HEADS), first(config, WIDTH)
     if heads is None or width is None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import prod
 
-from .formats.entries import DTYPE_BITS, TensorEntry
+from .formats.entries import DTYPE_BITS, TensorEntry, is_integer
+from .formats.ggml import BLOCK_DTYPES, reason_of
 from .quantised.layouts import Part
 from .quantised.mxfp4 import GROUP, packed_grid, packed_scales
 from .quantised.scales import ScaleGrid, scale_grid, scale_names
@@ -20,6 +21,7 @@ MATRIX_DTYPES: Mapping[str, str] = {
     "BF16": "bf16",
     "F8_E4M3": "f8_e4m3",
     "F8_E5M2": "f8_e5m2",
+    **BLOCK_DTYPES,
 }
 
 #: Dtype of scales that are powers of two.
@@ -65,11 +67,11 @@ def read_as(
         return Reading("empty", reason=f"no elements: shape {list(entry.shape)}")
     if scales := packed_scales(entry, {name: found.entry for name, found in _near(entry, tensors)}):
         return _packed(tensor, tensors[scales.name])
-    if entry.dtype == "BOOL" or entry.dtype[0] in "UI":
+    if is_integer(entry.dtype):
         return Reading("integer", reason=f"{entry.dtype} holds no real numbers")
     short = len(entry.shape) < 2
     if entry.dtype not in MATRIX_DTYPES and not (short and entry.dtype == EXPONENTS):
-        return Reading("unreadable", reason=f"dtype {entry.dtype} is not decoded")
+        return Reading("unreadable", reason=reason_of(entry.dtype))
     if short:
         status = "vector" if entry.shape else "scalar"
         return Reading(status, reason=f"{status}, no spectrum")
@@ -134,10 +136,10 @@ def _views(
     shape: tuple[int, int],
     how: str | None,
 ) -> Reading:
-    """List the matrices of one tensor, with their scales if it is fp8."""
+    """List the matrices of one tensor, with their scales if it is fp8 or in blocks of GGML."""
     entry = tensor.entry
     scale: Located | None = None
-    if entry.dtype.startswith("F8"):
+    if entry.dtype.startswith("F8") or entry.dtype in BLOCK_DTYPES:
         names = scale_names(entry.name, tensors)
         if len(names) > 1:
             return Reading("unreadable", reason=f"two scales: {names[0]} and {names[1]}")
@@ -145,7 +147,7 @@ def _views(
     if entry.strides is not None:
         return _strided(tensor, scale)
     count = entry.shape[0] if status == "stack" else 1
-    nbytes = size_of(shape, DTYPE_BITS[entry.dtype])
+    nbytes = entry.nbytes // count
     views: list[View] = []
     for index in range(count):
         part = (index, count) if status == "stack" else None
@@ -158,7 +160,7 @@ def _views(
         dtype = MATRIX_DTYPES[entry.dtype]
         extent = Extent(tensor.header, offset, shape, dtype, nbytes, grid)
         views.append(_view(entry, extent, None if part is None else index))
-    if entry.dtype.startswith("F8"):
+    if entry.dtype.startswith("F8") or scale is not None:
         how = "; ".join(filter(None, (how, _scaling(views[0], shape, block))))
     return Reading(status, tuple(views), how)
 

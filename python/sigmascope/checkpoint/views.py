@@ -8,13 +8,14 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from .formats.entries import Header, TensorEntry
+from .formats.ggml import BLOCK_DTYPES
 from .quantised.scales import ScaleGrid
 
 if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
 
-PACKED = ("f4_e2m1",)
-"""Dtypes with several numbers per byte."""
+UNPACKED = ("f4_e2m1", *BLOCK_DTYPES.values())
+"""Dtypes of numbers that have no bytes of their own, and are made when they are read."""
 
 # The native module is imported when a matrix is made, so that reading headers does not need it.
 
@@ -49,8 +50,8 @@ class Extent:
     def matrix(self, reading: str) -> Matrix:
         """Read the scales, check that the file is unchanged, and make the matrix."""
         self.header.check_unchanged()
-        if reading == "mapped" and self.dtype in PACKED:
-            reading = "buffered"  # packed numbers are unpacked when they are read
+        if reading == "mapped" and self.dtype in UNPACKED:
+            reading = "buffered"
         found = self.header.matrix(
             self.offset,
             self.stored_shape,
@@ -138,7 +139,8 @@ def _taken(full: Matrix, cut: Cut) -> Matrix:
 class Reading:
     """Interpretation of one stored tensor; `reason` is None exactly where there are views.
 
-    `shape` is that of a tensor joined from several ranks.
+    `shape` is that of a tensor joined from several ranks, `order` the order of the elements of a
+    vector if it is not that of the file.
     """
 
     status: str
@@ -146,6 +148,7 @@ class Reading:
     how: str | None = None
     reason: str | None = None
     shape: tuple[int, ...] | None = None
+    order: Cut | None = None
 
 
 def dimensions(shape: tuple[int, ...]) -> str:

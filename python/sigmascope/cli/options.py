@@ -154,8 +154,8 @@ CheckpointArgument = Annotated[
     Path,
     typer.Argument(
         metavar="PATH",
-        help="A .safetensors, .pt or .npy file, a folder of them, the folder of a LoRA adapter, or "
-        "that of a model in the cache of the Hugging Face Hub.",
+        help="A .safetensors, .gguf, .pt or .npy file, a folder of them, the folder of a LoRA "
+        "adapter, or that of a model in the cache of the Hugging Face Hub.",
         show_default=False,
     ),
 ]

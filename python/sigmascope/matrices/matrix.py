@@ -68,8 +68,9 @@ class Matrix:
     def nbytes(self) -> int:
         """Bytes of all tiles in memory, not decoded.
 
-        These are the stored bytes, except for f4_e2m1: two of its numbers share a byte in a file,
-        and each takes one byte in memory.
+        These are the stored bytes, with two exceptions. Two numbers of f4_e2m1 share a byte in a
+        file, and each takes one byte in memory. Numbers in blocks of GGML take the four bytes of
+        float32, to which they are decoded.
         """
         return self._native.nbytes
 

@@ -16,6 +16,7 @@ from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
 
 from .arrays import check_unmasked, not_two, real_array, storable, unsupported
+from .blocks import from_blocks
 from .device_arrays import detached, exported, from_device, lies_on_device
 from .dtypes import ITEMSIZE, array_dtype
 from .matrix import Matrix
@@ -182,7 +183,10 @@ def tensor(
         Rows and columns.
     dtype : str
         "f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2", or "f4_e2m1": two numbers to a byte, the
-        first in its low half.
+        first in its low half. Or a block layout of GGML, as GGUF files have them: "q4_0", "q4_1",
+        "q5_0", "q5_1", "q8_0", "q2_k" to "q6_k", "q8_k", "iq4_nl", "iq4_xs", "iq3_s", "iq3_xxs",
+        "iq2_s", "iq2_xs", "iq2_xxs", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4", "nvfp4"; these
+        are decoded to float32 when they are read, and their rows follow each other.
     row_stride : int, optional
         Bytes from one row to the next. By default rows follow each other without a gap; a row of
         "f4_e2m1" may then begin within a byte.
@@ -193,8 +197,8 @@ def tensor(
         per row.
     reading : str
         "buffered", "uncached" or "mapped"; see :mod:`sigmascope._host.files`. A mapped file must
-        not be truncated while the matrix is used: the system would end the process. "f4_e2m1" is
-        unpacked when it is read, and cannot be mapped.
+        not be truncated while the matrix is used: the system would end the process. "f4_e2m1" and
+        block layouts are unpacked when they are read, and cannot be mapped.
 
     Raises
     ------
@@ -218,8 +222,12 @@ def tensor(
     """
     m, n = (int(extent) for extent in shape)
     reading = check_reading(reading)
+    if dtype in _core.block_layouts():
+        native = from_blocks(path, offset, (m, n), dtype, row_stride, reading)
+        return _scaled(native, scale, scale_block, os.fspath(path))
     if dtype not in ITEMSIZE:
-        raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(ITEMSIZE)}")
+        known = ", ".join([*ITEMSIZE, *_core.block_layouts()])
+        raise ValueError(f"unknown dtype {dtype!r}; known: {known}")
     least = n * ITEMSIZE[dtype]  # for a packed dtype in numbers, as its stride
     stride = least if row_stride is None else row_stride * _PACKED.get(dtype, 1)
     if offset < 0 or m < 0 or n < 0 or stride < least:

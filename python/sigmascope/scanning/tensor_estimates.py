@@ -45,7 +45,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
         unknown,
         rows=a.shape[0],
         columns=a.shape[1],
-        nbytes=a.nbytes,
+        nbytes=min(item.stored_bytes, a.nbytes),  # packed numbers take fewer bytes in files
         effort=chosen.effort,
         block=search.block if search else 0,
         basis_columns=search.columns if search else 0,
@@ -61,6 +61,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
     needed = host_need(a, call, chosen.need_of(a, call), plan.layout).plus(plan.held_nbytes)
     part = min(chosen.spare(a, plan), a.nbytes)
     read = (a.nbytes - part) * _reads(a, chosen, plan) + part
+    read = read * known.nbytes // a.nbytes
     return replace(
         known,
         held=plan.loaded_nbytes > 0,

@@ -34,6 +34,12 @@ DTYPE_BITS: Mapping[str, int] = {
 }
 
 
+def is_integer(dtype: str) -> bool:
+    """Return whether tensors of this dtype, named as in the file, hold integers or booleans."""
+    # IQ4_NL and others of that kind are block layouts of GGML.
+    return dtype == "BOOL" or (dtype[0] in "UI" and not dtype.startswith("IQ"))
+
+
 @dataclass(frozen=True, slots=True)
 class FileStamp:
     """Size, time and inode of a file, by which a change after reading its header is detected."""
@@ -67,13 +73,17 @@ class TensorEntry:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A validated header; `entries` are in file order (by offset)."""
+    """A validated header; `entries` are in file order (by offset).
+
+    `settings` are those of the model, in the words of a config.json, if the format holds them.
+    """
 
     path: Path
     entries: tuple[TensorEntry, ...]
     metadata: Mapping[str, str]
     stamp: FileStamp
     notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] | None = None
 
     def check_unchanged(self) -> None:
         """Raise CheckpointError if the file has changed since it was opened."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The files of a checkpoint: one file, a folder with or without an index, or ranks.
 
-In a folder the first kind of files that is present is read: safetensors, PyTorch, .npy. The files
-are those of its `model.safetensors.index.json` (`pytorch_model.bin.index.json`), else by
+In a folder the first kind of files that is present is read: safetensors, PyTorch, GGUF, .npy. The
+files are those of its `model.safetensors.index.json` (`pytorch_model.bin.index.json`), else by
 the only other index of that kind in it, else as `model.safetensors` (`pytorch_model.bin`) alone,
 else all files of the kind. A note names the weight files that are not read. Files
 `consolidated.00`, `consolidated.01` and so on that hold the same tensors are the ranks of tensor
@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sigmascope.errors import CheckpointError
 
 from .entries import Header
+from .gguf import SUFFIX as GGUF
+from .gguf_files import model_of, read_shards
 from .hub import snapshot_of
 from .index import check_index, listed, read_index, size_note
 from .jsontext import brief
@@ -46,9 +48,10 @@ class _Kind(NamedTuple):
 _KINDS = (
     _Kind((".safetensors",), ".safetensors.index.json", "model.safetensors"),
     _Kind(PICKLES, ".bin.index.json", "pytorch_model.bin"),
+    _Kind((GGUF,), "", ""),
     _Kind((".npy",), "", ""),
 )
-_UNREAD = {".gguf": "GGUF is not read yet", ".npz": "save the arrays as .npy files"}
+_UNREAD = {".npz": "save the arrays as .npy files"}
 _SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)\.(?:safetensors|bin|pt)")
 _RANK_NAME = re.compile(r"consolidated\.(\d\d)\.(?:safetensors|pth|pt)")
 
@@ -65,6 +68,11 @@ class Files:
     def headers(self) -> tuple[Header, ...]:
         """All headers, rank after rank."""
         return tuple(header for rank in self.ranks for header in rank)
+
+    @property
+    def settings(self) -> Mapping[str, Any] | None:
+        """Settings of the model, if the files hold them; those of the first file count."""
+        return self.headers[0].settings if self.headers else None
 
 
 def read_files(path: str | os.PathLike[str], variant: str | None = None) -> Files:
@@ -94,7 +102,8 @@ def read_files(path: str | os.PathLike[str], variant: str | None = None) -> File
         if path.suffix == ".json":
             torch = path.name.endswith(_KINDS[1].index_suffix)
             return _read_indexed(path, _KINDS[1] if torch else _KINDS[0])
-        return _files(path.parent, (_read_file(path),), ())
+        headers = read_shards(path) if path.suffix == GGUF else (_read_file(path),)
+        return _read_together(path.parent, headers, ())
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -143,6 +152,10 @@ def _read_folder(folder: Path, variant: str | None = None) -> Files:
             raise CheckpointError(f"{folder}: several indexes, open one of them: {listed(indexes)}")
         if indexes:
             return _read_indexed(folder / indexes[0], kind)
+        if files and kind.suffixes == (GGUF,):
+            headers = read_shards(folder / model_of(folder, files))
+            read = [header.path.name for header in headers]
+            return _read_together(folder, headers, _left_out(every, read))
         if files:
             read = [kind.main_file] if kind.main_file in files else files
             return _read_all(folder, read, _left_out(every, read))
@@ -160,6 +173,10 @@ def _read_all(folder: Path, names: list[str], notes: tuple[str, ...]) -> Files:
             raise CheckpointError(f"{folder}: ranks {numbers} are here, counting from 0")
         notes += tuple(note for header in headers for note in header.notes)
         return Files(folder, tuple((header,) for header in headers), notes)
+    return _read_together(folder, headers, notes)
+
+
+def _read_together(folder: Path, headers: tuple[Header, ...], notes: tuple[str, ...]) -> Files:
     _check_distinct(headers)
     return _files(folder, headers, notes)
 

@@ -139,7 +139,7 @@ def memory_header(tensors: Mapping[str, Any], label: str) -> MemoryHeader:
         entries.append(
             TensorEntry(name, stored.dtype, stored.shape, offset, stored.nbytes, stored.strides)
         )
-    return MemoryHeader(Path(label), tuple(entries), {}, FileStamp(end, 0, 0), (), tuple(blocks))
+    return MemoryHeader(Path(label), tuple(entries), {}, FileStamp(end, 0, 0), blocks=tuple(blocks))
 
 
 def _stored(value: Any) -> _Stored | str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sigmascope.checkpoint.formats.entries import Header, TensorEntry
+from sigmascope.checkpoint.formats.entries import Header, TensorEntry, is_integer
+from sigmascope.checkpoint.formats.ggml import BLOCK_DTYPES
 
 from .mxfp4 import packed_scales
 from .scales import is_quantised, scale_names
@@ -66,7 +67,7 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
     """
     parts: dict[str, Part] = {}
     for name, entry in entries.items():
-        if entry.foreign or entry.dtype[0] not in "UI":
+        if entry.foreign or not is_integer(entry.dtype):
             continue
         if scale := packed_scales(entry, entries):
             parts[scale.name] = Part("scale", f"scale of {name}")
@@ -81,7 +82,7 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
     for name, entry in entries.items():
         if name not in parts and is_quantised(entry.dtype) and not packed_scales(entry, entries):
             found = dict.fromkeys(scale_names(name, entries), "scale of")
-            if entry.dtype in ("F8_E4M3", "F8_E5M2"):
+            if entry.dtype in ("F8_E4M3", "F8_E5M2", *BLOCK_DTYPES):
                 parts |= {part: Part("scale", f"scale of {name}") for part in found}
             else:
                 _add(parts, entries, name, found, method or "codes with scales")

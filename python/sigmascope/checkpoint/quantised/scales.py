@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope.checkpoint.formats.entries import DTYPE_BITS, Header, TensorEntry
+from sigmascope.checkpoint.formats.ggml import BLOCK_DTYPES
 from sigmascope.errors import CheckpointError
 
 #: Block size of nearly all block-scaled checkpoints, assumed if config.json gives none.
@@ -142,4 +143,4 @@ def _count(sizes: tuple[int, ...]) -> int:
 
 def is_quantised(dtype: str) -> bool:
     """Return whether tensors of this dtype hold codes that usually have scales."""
-    return DTYPE_BITS.get(dtype, 64) <= 8 and dtype != "BOOL"
+    return dtype in BLOCK_DTYPES or (DTYPE_BITS.get(dtype, 64) <= 8 and dtype != "BOOL")

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The files of a GGUF model: one, or shards with a number in name and metadata."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from sigmascope.errors import CheckpointError
+
+from .entries import Header
+from .gguf import read_gguf
+from .index import listed
+from .jsontext import brief
+
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf")
+
+
+def model_of(folder: Path, names: Iterable[str]) -> str:
+    """Return the one GGUF model among the files of a folder, by its first file.
+
+    A projector of images or sounds, whose name begins with "mmproj", is a model of its own.
+
+    Raises
+    ------
+    CheckpointError
+        There are several.
+    """
+    models: dict[str, str] = {}
+    for name in sorted(names):
+        shard = _SHARD.fullmatch(name)
+        models.setdefault(shard["stem"] if shard else name, name)
+    main = {stem: name for stem, name in models.items() if not stem.startswith("mmproj")}
+    found = list((main or models).values())
+    if len(found) > 1:
+        raise CheckpointError(f"{folder}: several GGUF models, open one of them: {listed(found)}")
+    return found[0]
+
+
+def read_shards(path: Path) -> tuple[Header, ...]:
+    """Read a GGUF file, with all shards of its model if it is one of several.
+
+    Raises
+    ------
+    CheckpointError
+        A file is not what it claims to be, shards are missing, or their numbers do not agree.
+    """
+    first = read_gguf(path)
+    total = _number(first, "split.count", 1)
+    if total <= 1:
+        return (first,)
+    match = _SHARD.fullmatch(path.name)
+    if match is None or int(match["total"]) != total:
+        raise CheckpointError(
+            f"{path}: one of {total} shards by its metadata, which are found by their names: "
+            f"...-00001-of-{total:05}.gguf"
+        )
+    names = [f"{match['stem']}-{number:05}-of-{total:05}.gguf" for number in range(1, total + 1)]
+    if missing := [name for name in names if not (path.parent / name).exists()]:
+        raise CheckpointError(f"{path}: shards missing from the folder: {listed(missing)}")
+    headers = tuple(first if name == path.name else read_gguf(path.parent / name) for name in names)
+    for place, header in enumerate(headers):
+        of, number = _number(header, "split.count", 1), _number(header, "split.no", 0)
+        if (of, number) != (total, place):
+            raise CheckpointError(
+                f"{header.path}: shard {number} of {of} by its metadata, {place} of {total} by its "
+                "name, counting from 0"
+            )
+    claimed = _number(headers[0], "split.tensors.count", -1)
+    present = sum(len(header.entries) for header in headers)
+    if claimed not in (-1, present):
+        raise CheckpointError(
+            f"{headers[0].path}: {claimed} tensors in all shards by its metadata, {present} are "
+            "there"
+        )
+    return headers
+
+
+def _number(header: Header, key: str, default: int) -> int:
+    found = (header.settings or {}).get(key, default)
+    if type(found) is not int:
+        raise CheckpointError(f"{header.path}: metadata {key!r} is {brief(found)}, no integer")
+    return found

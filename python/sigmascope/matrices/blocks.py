@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices in files whose rows are blocks of GGML, decoded when they are read."""
+
+from __future__ import annotations
+
+import os
+
+from sigmascope._host.native import _core
+from sigmascope.errors import CheckpointError
+
+
+def from_blocks(
+    path: str | os.PathLike[str],
+    offset: int,
+    shape: tuple[int, int],
+    layout: str,
+    row_stride: int | None,
+    reading: str,
+) -> _core.Matrix:
+    """Make the native matrix of rows of blocks, which follow each other.
+
+    Raises
+    ------
+    ValueError
+        The rows are no whole blocks, or have gaps, or the file is to be mapped.
+    CheckpointError
+        No file can hold them.
+    """
+    m, n = shape
+    elements, nbytes = _core.block_layouts()[layout]
+    row = n // elements * nbytes
+    if offset < 0 or m < 0 or n < 1 or n % elements or row_stride not in (None, row):
+        raise ValueError(
+            f"offset {offset}, shape {shape}, row_stride {row_stride}: rows of {layout} are blocks "
+            f"of {elements} numbers in {nbytes} bytes, without gaps"
+        )
+    if offset + m * row >= 2**63 or 4 * m * n >= 2**63:
+        raise CheckpointError(f"{os.fspath(path)} cannot hold {m} rows of {row} bytes")
+    return _core.Matrix.from_blocks(path, offset, m, n, layout, reading)
