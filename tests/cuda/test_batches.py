@@ -232,11 +232,13 @@ def test_a_batch_that_is_closed_waits_for_nobody(simulated: ModuleType) -> None:
 @pytest.mark.parametrize("build", [PLAIN, TSAN], ids=lambda build: build.name)
 def test_no_order_of_threads_is_a_race(build: Build, tmp_path: Path) -> None:
     command = [str(built(build, SOURCES, tmp_path))]
+    orders = [(0, 0, 1), (1, 1, 2), (2, 2, 5)]
     if build is TSAN:  # which wants its addresses where they are without randomisation
+        orders = [each for each in orders if each[2] > 1]  # one thread has no races
         if shutil.which("setarch") is None:
             pytest.skip("needs setarch, to fix the addresses of a process")
         command = ["setarch", "-R", *command]
-    for order, timing, threads in ((0, 0, 1), (1, 1, 2), (2, 2, 5)):
+    for order, timing, threads in orders:
         given = [*command, *map(str, (order, timing, threads, 5, threads))]
         done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=300)
         if build is TSAN and "Operation not permitted" in done.stderr:

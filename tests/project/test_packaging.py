@@ -98,7 +98,8 @@ def test_core_works_with_numpy_alone() -> None:
 
 def test_notices_of_what_the_wheel_bundles_are_installed() -> None:
     files = [str(file) for file in metadata.files("sigmascope") or []]
-    for name in ("LICENSE", "LICENSES/scipy-openblas32.txt", "LICENSES/pybind11.txt"):
+    texts = [f"LICENSES/{name}.txt" for name in ("scipy-openblas32", "pybind11", "ggml")]
+    for name in ("LICENSE", *texts):
         assert any(file.endswith(f".dist-info/licenses/{name}") for file in files), files
 
 
