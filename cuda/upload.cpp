@@ -11,7 +11,7 @@ namespace sigmascope::device {
 
 void Upload::start(std::byte* to, std::size_t bytes) {
   to_ = to, filled_ = added_ = 0;
-  expected_ = std::min(File::room_for(bytes), most_);
+  expected_ = std::min(ByteSource::room_for(bytes), most_);
 }
 
 void Upload::add(const Elements& elements) {
@@ -35,7 +35,7 @@ void Upload::add(const Bytes& file, std::uint64_t offset, std::size_t bytes) {
   flush();
   while (bytes > 0) {
     const PinnedBuffer& buffer = current();
-    const std::size_t few = std::min(bytes, File::most_in(buffer.bytes.size()));
+    const std::size_t few = std::min(bytes, ByteSource::most_in(buffer.bytes.size()));
     copy(file.read_into(buffer.bytes.data(), offset, few), few);
     offset += few, bytes -= few, added_ += few;
   }

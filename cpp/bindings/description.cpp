@@ -10,8 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/python_source.hpp"
 #include "kernels/encodings/block_encoding.hpp"
 #include "matrix/sizes.hpp"
+#include "storage/file.hpp"
 
 namespace sigmascope {
 
@@ -27,11 +29,31 @@ Stamp stamp(const File& file) {
   return {file.absolute(), file.size(), file.modified(), file.caching() == Caching::kept};
 }
 
-std::size_t place_in(std::vector<Stamp>& files, const Stamp& wanted) {
-  const auto found = std::find(files.begin(), files.end(), wanted);
-  if (found != files.end()) return as_size(found - files.begin());
-  files.push_back(wanted);
-  return files.size() - 1;
+// A source as an object that Python can pickle: the stamp of a file, or the object that reads.
+py::object described_source(const ByteSource& source) {
+  if (const auto* file = dynamic_cast<const File*>(&source)) return py::cast(stamp(*file));
+  return dynamic_cast<const PythonSource&>(source).object();
+}
+
+std::shared_ptr<const ByteSource> opened_source(const py::handle& state) {
+  if (!py::isinstance<py::tuple>(state))
+    return python_source(py::reinterpret_borrow<py::object>(state));
+  const auto then = state.cast<Stamp>();
+  auto file = std::make_shared<const File>(std::get<0>(then).string(),
+                                           std::get<3>(then) ? Caching::kept : Caching::none);
+  if (const Stamp now = stamp(*file); now != then)
+    throw ChangedFile(file->name() + " was changed: it had " + std::to_string(std::get<1>(then)) +
+                      " bytes, last written at " + std::to_string(std::get<2>(then)) +
+                      " ns; now it has " + std::to_string(std::get<1>(now)) + ", written at " +
+                      std::to_string(std::get<2>(now)) + " ns");
+  return file;
+}
+
+std::size_t place_in(py::list& sources, const py::object& wanted) {
+  for (std::size_t i = 0; i < sources.size(); ++i)
+    if (py::object(sources[i]).equal(wanted)) return i;
+  sources.append(wanted);
+  return sources.size() - 1;
 }
 
 // The scales that one tile uses, out of those of the tensor.
@@ -77,18 +99,22 @@ py::object described_encoding(const Tile& tile) {
   return py::make_tuple(std::string(tile.encoding->name()), tile.encoding->cols());
 }
 
-py::tuple described_tile(const Tile& tile, std::size_t file) {
-  return py::make_tuple(file, tile.bytes.offset(), tile.bytes.size(), tile.bytes.data() != nullptr,
-                        std::string(info(tile.dtype).name), tile.rows, tile.cols, tile.origin,
-                        tile.row_stride, tile.col_stride, tile.row0, tile.col0, tile.coefficient,
-                        described_scale(tile), described_encoding(tile));
+py::tuple described_tile(const Tile& tile, std::size_t source) {
+  return py::make_tuple(source, tile.bytes.offset(), tile.bytes.size(),
+                        tile.bytes.data() != nullptr, std::string(info(tile.dtype).name), tile.rows,
+                        tile.cols, tile.origin, tile.row_stride, tile.col_stride, tile.row0,
+                        tile.col0, tile.coefficient, described_scale(tile),
+                        described_encoding(tile));
 }
 
-Tile opened_tile(const py::tuple& state, const std::vector<std::shared_ptr<const File>>& files) {
+Tile opened_tile(const py::tuple& state,
+                 const std::vector<std::shared_ptr<const ByteSource>>& sources) {
   Tile tile;
-  tile.bytes = Bytes::in_file(files.at(state[0].cast<std::size_t>()),
-                              state[1].cast<std::uint64_t>(), state[2].cast<std::uint64_t>());
-  if (state[3].cast<bool>()) tile.bytes = tile.bytes.map();
+  const auto& source = sources.at(state[0].cast<std::size_t>());
+  const auto offset = state[1].cast<std::uint64_t>(), length = state[2].cast<std::uint64_t>();
+  tile.bytes = state[3].cast<bool>()
+                   ? mapped(std::dynamic_pointer_cast<const File>(source), offset, length)
+                   : Bytes::in_file(source, offset, length);
   tile.dtype = dtype_from_name(state[4].cast<std::string>());
   tile.rows = state[5].cast<std::int64_t>(), tile.cols = state[6].cast<std::int64_t>();
   tile.origin = state[7].cast<std::int64_t>();
@@ -106,38 +132,28 @@ Tile opened_tile(const py::tuple& state, const std::vector<std::shared_ptr<const
 }  // namespace
 
 py::tuple describe(const Matrix& matrix) {
-  std::vector<Stamp> files;
-  py::list tiles;
+  py::list sources, tiles;
   for (const Tile& tile : matrix.tiles) {
-    const File* file = tile.bytes.file();
-    if (file == nullptr)
+    const ByteSource* source = tile.bytes.source();
+    if (source == nullptr)
       throw py::type_error(
           "a matrix in memory cannot be sent to another process; write it to a file, and open that "
           "with "
           "sigmascope.matrix(path) or sigmascope.tensor");
-    tiles.append(described_tile(tile, place_in(files, stamp(*file))));
+    tiles.append(described_tile(tile, place_in(sources, described_source(*source))));
   }
-  return py::make_tuple(description_version, matrix.rows, matrix.cols, files, tiles);
+  return py::make_tuple(description_version, matrix.rows, matrix.cols, sources, tiles);
 }
 
 Matrix described(const py::tuple& state) {
   if (state.size() != 5 || state[0].cast<int>() != description_version)
     throw std::invalid_argument(
         "this description of a matrix was written by another version of sigmascope");
-  std::vector<std::shared_ptr<const File>> files;
-  for (const auto& then : state[3].cast<std::vector<Stamp>>()) {
-    auto file = std::make_shared<const File>(std::get<0>(then).string(),
-                                             std::get<3>(then) ? Caching::kept : Caching::none);
-    if (const Stamp now = stamp(*file); now != then)
-      throw ChangedFile(file->path() + " was changed: it had " + std::to_string(std::get<1>(then)) +
-                        " bytes, last written at " + std::to_string(std::get<2>(then)) +
-                        " ns; now it has " + std::to_string(std::get<1>(now)) + ", written at " +
-                        std::to_string(std::get<2>(now)) + " ns");
-    files.push_back(std::move(file));
-  }
+  std::vector<std::shared_ptr<const ByteSource>> sources;
+  for (const py::handle& each : state[3].cast<py::list>()) sources.push_back(opened_source(each));
   Matrix result{state[1].cast<std::int64_t>(), state[2].cast<std::int64_t>(), {}};
   for (const auto& tile : state[4].cast<py::list>())
-    result.tiles.push_back(opened_tile(tile.cast<py::tuple>(), files));
+    result.tiles.push_back(opened_tile(tile.cast<py::tuple>(), sources));
   return result;
 }
 

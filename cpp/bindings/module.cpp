@@ -7,6 +7,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/distributed.hpp"
 #include "kernels/blocks/lapack.hpp"
+#include "storage/file.hpp"
 
 #ifndef SIGMASCOPE_VERSION
 #define SIGMASCOPE_VERSION "unknown"

@@ -6,62 +6,78 @@
 #include "bindings/array_import.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/description.hpp"
+#include "bindings/python_source.hpp"
 #include "kernels/blocks/dense.hpp"
 #include "kernels/encodings/block_encoding.hpp"
+#include "storage/file.hpp"
 
 namespace sigmascope {
 
 namespace {
 
-// `length` bytes of a file, which must have them. `what` is their dtype, for the message.
-Bytes bytes_of_file(const std::filesystem::path& path, std::uint64_t offset, std::uint64_t length,
-                    const std::string& what, const Matrix& shape, const std::string& reading) {
-  auto file = std::make_shared<const File>(path.string(),
-                                           reading == "uncached" ? Caching::none : Caching::kept);
-  if (length > file->size() || offset > file->size() - length)
-    throw TruncatedFile(path.string() + " has " + std::to_string(file->size()) + " bytes; a " +
-                        what + " matrix of " + std::to_string(shape.rows) + " x " +
-                        std::to_string(shape.cols) + " at offset " + std::to_string(offset) +
-                        " needs " + std::to_string(length) + " more");
-  return Bytes::in_file(std::move(file), offset, length);
+using Source = std::shared_ptr<const ByteSource>;
+
+std::shared_ptr<const File> opened_file(const std::filesystem::path& path,
+                                        const std::string& reading) {
+  return std::make_shared<const File>(path.string(),
+                                      reading == "uncached" ? Caching::none : Caching::kept);
 }
 
-// `row_stride` is in bytes, or in elements if the dtype packs several into a byte.
-Matrix from_file(const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows,
-                 std::int64_t cols, const std::string& dtype, std::int64_t row_stride,
-                 const std::string& reading) {
+// The place of a matrix in a source, row after row.
+struct Rows {
+  std::uint64_t offset;
+  std::int64_t rows, cols;
+  std::string dtype;            // or layout of blocks
+  std::int64_t row_stride = 0;  // in bytes, or in elements if the dtype packs several into a byte
+};
+
+// `length` bytes of a source, which must have them.
+Bytes bytes_of(Source source, const Rows& at, std::uint64_t length) {
+  if (length > source->size() || at.offset > source->size() - length)
+    throw TruncatedFile(source->name() + " has " + std::to_string(source->size()) + " bytes; a " +
+                        at.dtype + " matrix of " + std::to_string(at.rows) + " x " +
+                        std::to_string(at.cols) + " at offset " + std::to_string(at.offset) +
+                        " needs " + std::to_string(length) + " more");
+  return Bytes::in_file(std::move(source), at.offset, length);
+}
+
+Matrix from_source(Source source, const Rows& at) {
   Tile tile;
-  tile.dtype = dtype_from_name(dtype);
-  tile.rows = rows, tile.cols = cols;
-  tile.row_stride = row_stride, tile.col_stride = info(tile.dtype).size;
+  tile.dtype = dtype_from_name(at.dtype);
+  tile.rows = at.rows, tile.cols = at.cols;
+  tile.row_stride = at.row_stride, tile.col_stride = info(tile.dtype).size;
   const std::int64_t packed = info(tile.dtype).packed;
   const std::uint64_t length =
-      rows > 0 && cols > 0
+      at.rows > 0 && at.cols > 0
           ? static_cast<std::uint64_t>(
-                ((rows - 1) * row_stride + cols * tile.col_stride + packed - 1) / packed)
+                ((at.rows - 1) * at.row_stride + at.cols * tile.col_stride + packed - 1) / packed)
           : 0;
-  tile.bytes = bytes_of_file(path, offset, length, dtype, {rows, cols, {}}, reading);
-  const bool mapped = reading == "mapped";
-  if (mapped && packed > 1)
-    throw std::invalid_argument(dtype + " is packed in a file: it is read, never mapped");
-  if (mapped) tile.bytes = tile.bytes.map();
-  return {rows, cols, {std::move(tile)}};
+  tile.bytes = bytes_of(std::move(source), at, length);
+  return {at.rows, at.cols, {std::move(tile)}};
+}
+
+Matrix from_file(const std::filesystem::path& path, const Rows& at, const std::string& reading) {
+  const auto file = opened_file(path, reading);
+  Matrix matrix = from_source(file, at);
+  if (reading != "mapped") return matrix;
+  Tile& tile = matrix.tiles.front();
+  if (info(tile.dtype).packed > 1)
+    throw std::invalid_argument(at.dtype + " is packed in a file: it is read, never mapped");
+  tile.bytes = mapped(file, tile.bytes.offset(), tile.bytes.size());
+  return matrix;
 }
 
 // Rows of blocks of one layout, which follow each other.
-Matrix from_blocks(const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows,
-                   std::int64_t cols, const std::string& layout, const std::string& reading) {
-  if (reading == "mapped")
-    throw std::invalid_argument(layout + " is decoded when it is read, and cannot be mapped");
+Matrix from_blocks(Source source, const Rows& at) {
   constexpr std::int64_t size = info(DType::f32).size;
   Tile tile;
-  tile.rows = rows, tile.cols = cols;
-  tile.row_stride = cols * size, tile.col_stride = size;
-  const auto encoding = block_encoding(layout, cols);
+  tile.rows = at.rows, tile.cols = at.cols;
+  tile.row_stride = at.cols * size, tile.col_stride = size;
+  const auto encoding = block_encoding(at.dtype, at.cols);
   tile.encoding = encoding;
-  const auto length = static_cast<std::uint64_t>(rows * encoding->row_bytes());
-  tile.bytes = bytes_of_file(path, offset, length, layout, {rows, cols, {}}, reading);
-  return {rows, cols, {std::move(tile)}};
+  const auto length = static_cast<std::uint64_t>(at.rows * encoding->row_bytes());
+  tile.bytes = bytes_of(std::move(source), at, length);
+  return {at.rows, at.cols, {std::move(tile)}};
 }
 
 // Elements and bytes of a block of each layout, by its name.
@@ -131,10 +147,39 @@ void register_matrix(py::module_& module) {
           "address"_a, "source"_a, "device"_a, "dtype"_a, "rows"_a, "cols"_a, "row_stride"_a,
           "col_stride"_a)
       .def_static("from_dlpack", &from_dlpack, "capsule"_a, "source"_a, "codes"_a)
-      .def_static("from_file", &from_file, "path"_a, "offset"_a, "rows"_a, "cols"_a, "dtype"_a,
-                  "row_stride"_a, "reading"_a)
-      .def_static("from_blocks", &from_blocks, "path"_a, "offset"_a, "rows"_a, "cols"_a, "layout"_a,
-                  "reading"_a)
+      .def_static(
+          "from_file",
+          [](const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows,
+             std::int64_t cols, const std::string& dtype, std::int64_t row_stride,
+             const std::string& reading) {
+            return from_file(path, {offset, rows, cols, dtype, row_stride}, reading);
+          },
+          "path"_a, "offset"_a, "rows"_a, "cols"_a, "dtype"_a, "row_stride"_a, "reading"_a)
+      .def_static(
+          "from_source",
+          [](py::object source, std::uint64_t offset, std::int64_t rows, std::int64_t cols,
+             const std::string& dtype, std::int64_t row_stride) {
+            return from_source(python_source(std::move(source)),
+                               {offset, rows, cols, dtype, row_stride});
+          },
+          "source"_a, "offset"_a, "rows"_a, "cols"_a, "dtype"_a, "row_stride"_a)
+      .def_static(
+          "from_blocks",
+          [](const std::filesystem::path& path, std::uint64_t offset, std::int64_t rows,
+             std::int64_t cols, const std::string& layout, const std::string& reading) {
+            if (reading == "mapped")
+              throw std::invalid_argument(layout +
+                                          " is decoded when it is read, and cannot be mapped");
+            return from_blocks(opened_file(path, reading), {offset, rows, cols, layout});
+          },
+          "path"_a, "offset"_a, "rows"_a, "cols"_a, "layout"_a, "reading"_a)
+      .def_static(
+          "from_blocks_of_source",
+          [](py::object source, std::uint64_t offset, std::int64_t rows, std::int64_t cols,
+             const std::string& layout) {
+            return from_blocks(python_source(std::move(source)), {offset, rows, cols, layout});
+          },
+          "source"_a, "offset"_a, "rows"_a, "cols"_a, "layout"_a)
       .def_readonly("rows", &Matrix::rows)
       .def_readonly("cols", &Matrix::cols)
       .def_property_readonly("nbytes", &Matrix::stored_bytes)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A run of bytes, in memory (borrowed, mapped or loaded), on a device, or still in a file.
+// A run of bytes, in memory (borrowed, mapped or loaded), on a device, or still in a file: in any
+// ByteSource.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "storage/file.hpp"
+#include "storage/byte_source.hpp"
 
 namespace sigmascope {
 
@@ -45,12 +46,21 @@ class Bytes {
     return bytes;
   }
 
-  static Bytes in_file(std::shared_ptr<const File> file, std::uint64_t offset,
+  static Bytes in_file(std::shared_ptr<const ByteSource> source, std::uint64_t offset,
                        std::uint64_t length) {
     Bytes bytes;
-    bytes.file_ = std::move(file);
+    bytes.source_ = std::move(source);
     bytes.offset_ = offset;
     bytes.length_ = length;
+    return bytes;
+  }
+
+  // Bytes in a file that a mapping has in memory, too.
+  static Bytes mapped(std::shared_ptr<const ByteSource> source, std::uint64_t offset,
+                      std::uint64_t length, std::shared_ptr<const std::byte> mapping) {
+    Bytes bytes = in_file(std::move(source), offset, length);
+    bytes.data_ = mapping.get();
+    bytes.owner_ = std::move(mapping);
     return bytes;
   }
 
@@ -69,35 +79,25 @@ class Bytes {
   std::uint64_t size() const { return length_; }
   // The file that holds them or that they were mapped from, and their offset in it; nullptr: they
   // are in memory alone.
-  const File* file() const { return file_.get(); }
+  const ByteSource* source() const { return source_.get(); }
   std::uint64_t offset() const { return offset_; }
 
-  // Some of the bytes in a file, read into memory of their own; see File.
+  // Some of the bytes in a file, read into memory of their own; see ByteSource.
   Buffer read(std::uint64_t offset, std::size_t length) const {
-    return file_->read(offset_ + offset, length);
+    return source_->read(offset_ + offset, length);
   }
   std::byte* read_into(std::byte* memory, std::uint64_t offset, std::size_t length) const {
-    return file_->read_into(memory, offset_ + offset, length);
+    return source_->read_into(memory, offset_ + offset, length);
   }
   Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride,
                    std::size_t count) const {
-    return file_->read_runs(offset_ + offset, length, stride, count);
-  }
-
-  // The same bytes, mapped.
-  Bytes map() const {
-    if (data_ != nullptr) return *this;
-    auto mapping = file_->map(offset_, length_);
-    Bytes bytes = in_memory(mapping.get(), length_, mapping);
-    bytes.file_ = file_;
-    bytes.offset_ = offset_;
-    return bytes;
+    return source_->read_runs(offset_ + offset, length, stride, count);
   }
 
  private:
   const std::byte* data_ = nullptr;
   std::shared_ptr<const void> owner_;
-  std::shared_ptr<const File> file_;
+  std::shared_ptr<const ByteSource> source_;
   std::uint64_t offset_ = 0;
   std::uint64_t length_ = 0;
   int device_ = on_host;

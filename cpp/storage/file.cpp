@@ -107,9 +107,9 @@ std::byte* File::read_into(std::byte* memory, std::uint64_t offset, std::size_t 
 }
 
 // Whole pages, which need not begin where the memory or the bytes do.
-std::size_t File::room_for(std::size_t length) { return whole_pages(length) + 2 * page; }
+std::size_t ByteSource::room_for(std::size_t length) { return whole_pages(length) + 2 * page; }
 
-std::size_t File::most_in(std::size_t room) {
+std::size_t ByteSource::most_in(std::size_t room) {
   return room < 3 * page ? 0 : room / page * page - 2 * page;
 }
 
@@ -209,6 +209,10 @@ std::shared_ptr<const std::byte> File::map(std::uint64_t offset, std::size_t len
   if (start == MAP_FAILED) fail("cannot map", path_);
   std::shared_ptr<void> mapping(start, [whole](void* p) { ::munmap(p, whole); });
   return {mapping, static_cast<const std::byte*>(start) + before};
+}
+
+Bytes mapped(const std::shared_ptr<const File>& file, std::uint64_t offset, std::uint64_t length) {
+  return Bytes::mapped(file, offset, length, file->map(offset, length));
 }
 
 }  // namespace sigmascope

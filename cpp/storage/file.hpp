@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "storage/memory.hpp"
+#include "storage/bytes.hpp"
 
 namespace sigmascope {
 
@@ -36,25 +36,16 @@ enum class Caching : std::uint8_t {
   none,
 };
 
-// Bytes of a file, in memory of their own.
-struct Buffer {
-  AlignedArray<std::byte> memory;
-  std::byte* data = nullptr;  // within `memory`
-  std::size_t size = 0;
-};
-
-class File {
+class File final : public ByteSource {
  public:
   // Never waits, as opening a pipe would. Throws std::system_error that names the path, or
   // NotRegularFile.
   explicit File(std::string path, Caching caching = Caching::kept);
-  ~File();
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
+  ~File() override;
 
-  const std::string& path() const { return path_; }
+  const std::string& name() const override { return path_; }
   Caching caching() const { return caching_; }
-  std::uint64_t size() const { return size_; }  // when it was opened
+  std::uint64_t size() const override { return size_; }
   // For a process that opens the file again: where it was, and when it had last been written, in
   // nanoseconds.
   const std::string& absolute() const { return absolute_; }
@@ -63,20 +54,14 @@ class File {
   // Exactly [offset, offset + length); throws std::system_error, or TruncatedFile when the file
   // ends early. Past the cache too the bytes come straight to where they stay, in the whole pages
   // that hold them: no second buffer.
-  Buffer read(std::uint64_t offset, std::size_t length) const;
+  Buffer read(std::uint64_t offset, std::size_t length) const override;
+  std::byte* read_into(std::byte* memory, std::uint64_t offset, std::size_t length) const override;
 
-  // The same into memory of at least room_for(length) bytes; the place of the first one.
-  std::byte* read_into(std::byte* memory, std::uint64_t offset, std::size_t length) const;
-  static std::size_t room_for(std::size_t length);
-  // The most bytes that can be read into so many.
-  static std::size_t most_in(std::size_t room);
-
-  // `count` runs of `length` bytes, `stride` apart in the file, one after another in memory. Past
-  // the cache a run comes by way of a buffer of its size; short ones, of whose pages others will
-  // want the rest, come through the cache, and the file's pages are dropped from it when the file
-  // is closed.
+  // Past the cache a run comes by way of a buffer of its size; short ones, of whose pages others
+  // will want the rest, come through the cache, and the file's pages are dropped from it when the
+  // file is closed.
   Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride,
-                   std::size_t count) const;
+                   std::size_t count) const override;
 
   // A read-only mapping of [offset, offset + length); the pointer stays valid while the owner
   // lives. Throws TruncatedFile when the file is shorter now; where it shrinks later, the system
@@ -98,5 +83,8 @@ class File {
   mutable std::once_flag reopened_;
   mutable int cached_descriptor_;  // of the same file, when runs needed it
 };
+
+// Bytes of a file, mapped.
+Bytes mapped(const std::shared_ptr<const File>& file, std::uint64_t offset, std::uint64_t length);
 
 }  // namespace sigmascope

@@ -63,6 +63,14 @@ class Matrix:
         reading: str,
     ) -> Matrix: ...
     @staticmethod
+    def from_source(
+        source: object, offset: int, rows: int, cols: int, dtype: str, row_stride: int
+    ) -> Matrix: ...
+    @staticmethod
+    def from_blocks_of_source(
+        source: object, offset: int, rows: int, cols: int, layout: str
+    ) -> Matrix: ...
+    @staticmethod
     def from_blocks(
         path: str | os.PathLike[str],
         offset: int,

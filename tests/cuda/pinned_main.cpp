@@ -13,6 +13,7 @@
 
 #include "pinned_memory.hpp"
 #include "simulator/settings.hpp"
+#include "storage/file.hpp"
 #include "upload.hpp"
 
 namespace {

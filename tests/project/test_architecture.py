@@ -42,7 +42,7 @@ CPP_ROOMS = {
     ),
     "algorithms": Room("matrix/small.hpp matrix/sizes.hpp", f"{CLOCKS_AND_PRINTING} {THREADS}"),
     "bindings": Room(
-        "pybind11 matrix kernels kernels/blocks kernels/panels kernels/elements "
+        "pybind11 storage matrix kernels kernels/blocks kernels/panels kernels/elements "
         "kernels/encodings kernels/gram kernels/eigenvalues algorithms",
         "iostream cstdio print",
     ),

@@ -8,6 +8,8 @@ import os
 from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
 
+from .byte_source import ByteSource
+
 
 def from_blocks(
     path: str | os.PathLike[str],
@@ -26,6 +28,22 @@ def from_blocks(
     CheckpointError
         No file can hold them.
     """
+    check_blocks(offset, shape, layout, row_stride, os.fspath(path))
+    return _core.Matrix.from_blocks(path, offset, *shape, layout, reading)
+
+
+def blocks_in_source(
+    source: ByteSource, offset: int, shape: tuple[int, int], layout: str, row_stride: int | None
+) -> _core.Matrix:
+    """Make the same of bytes that a Python object reads."""
+    check_blocks(offset, shape, layout, row_stride, source.name)
+    return _core.Matrix.from_blocks_of_source(source, offset, *shape, layout)
+
+
+def check_blocks(
+    offset: int, shape: tuple[int, int], layout: str, row_stride: int | None, where: str
+) -> None:
+    """Raise ValueError or CheckpointError unless rows of blocks can be at a place of a file."""
     m, n = shape
     elements, nbytes = _core.block_layouts()[layout]
     row = n // elements * nbytes
@@ -35,5 +53,4 @@ def from_blocks(
             f"of {elements} numbers in {nbytes} bytes, without gaps"
         )
     if offset + m * row >= 2**63 or 4 * m * n >= 2**63:
-        raise CheckpointError(f"{os.fspath(path)} cannot hold {m} rows of {row} bytes")
-    return _core.Matrix.from_blocks(path, offset, m, n, layout, reading)
+        raise CheckpointError(f"{where} cannot hold {m} rows of {row} bytes")

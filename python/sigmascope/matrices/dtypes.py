@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sigmascope._host.native import _core
+from sigmascope.errors import CheckpointError
+
 from .arrays import unsupported
 
 _DTYPES = {
@@ -23,6 +26,9 @@ _NAMES = {stored: name for name, stored in _DTYPES.items()}
 
 ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2, "f8_e4m3": 1, "f8_e5m2": 1, "f4_e2m1": 1}
 """Bytes that one number of each dtype takes in memory."""
+
+PACKED = {"f4_e2m1": 2}
+"""Numbers per byte of the packed dtypes in a file; the first is in the low bits."""
 
 
 def numpy_dtype(stored: str, decoded: str) -> np.dtype[Any]:
@@ -55,3 +61,20 @@ def array_dtype(dtype: np.dtype[Any], asked: str | None) -> str:
     if dtype.name not in _DTYPES or not dtype.isnative:
         raise TypeError(unsupported(dtype))
     return _DTYPES[dtype.name]
+
+
+def stride_of_rows(
+    offset: int, shape: tuple[int, int], dtype: str, row_stride: int | None, where: str
+) -> int:
+    """Return the stride of rows in a file in bytes, or in numbers that share a byte."""
+    m, n = shape
+    if dtype not in ITEMSIZE:
+        known = ", ".join([*ITEMSIZE, *_core.block_layouts()])
+        raise ValueError(f"unknown dtype {dtype!r}; known: {known}")
+    least = n * ITEMSIZE[dtype]  # for a packed dtype in numbers, as its stride
+    stride = least if row_stride is None else row_stride * PACKED.get(dtype, 1)
+    if offset < 0 or m < 0 or n < 0 or stride < least:
+        raise ValueError(f"offset {offset}, shape {shape}, row_stride {stride} (at least {least})")
+    if offset + m * stride >= 2**63:
+        raise CheckpointError(f"{where} cannot hold {m} rows of {stride} bytes")
+    return stride

@@ -48,7 +48,7 @@ def _check_length(start: bytes) -> None:
         raise ValueError(f"a header of {length} bytes, above the limit of {MAX_NPY_HEADER}")
 
 
-def read_npy_header(file: io.FileIO, path: str | os.PathLike[str]) -> NpyHeader:
+def read_npy_header(file: io.RawIOBase, path: str | os.PathLike[str]) -> NpyHeader:
     """Read the header at the start of a file; nothing in it is executed, and no numbers are read.
 
     Raises
@@ -61,7 +61,8 @@ def read_npy_header(file: io.FileIO, path: str | os.PathLike[str]) -> NpyHeader:
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     name = os.fspath(path)
-    start = os.pread(file.fileno(), LOOK, 0)
+    start = file.read(LOOK) or b""
+    file.seek(0)
     if not start.startswith(MAGIC):
         what = recognised(start) or f"it begins with {start[:8]!r}, not with {MAGIC!r}"
         raise CheckpointError(f"{name} is no readable .npy file: {what}")

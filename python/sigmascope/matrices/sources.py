@@ -16,16 +16,14 @@ from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
 
 from .arrays import check_unmasked, not_two, real_array, storable, unsupported
-from .blocks import from_blocks
+from .blocks import blocks_in_source, from_blocks
+from .byte_source import ByteSource
 from .device_arrays import detached, exported, from_device, lies_on_device
-from .dtypes import ITEMSIZE, array_dtype
+from .dtypes import ITEMSIZE, PACKED, array_dtype, stride_of_rows
 from .matrix import Matrix
 from .npy import check_npy_name, read_npy_header
 from .refusals import check_kind, dtype_name, holds_integers
 from .tables import is_table, table_array
-
-_PACKED = {"f4_e2m1": 2}
-"""Numbers per byte of the packed dtypes in a file; the first is in the low bits."""
 
 
 @public
@@ -225,17 +223,28 @@ def tensor(
     if dtype in _core.block_layouts():
         native = from_blocks(path, offset, (m, n), dtype, row_stride, reading)
         return _scaled(native, scale, scale_block, os.fspath(path))
-    if dtype not in ITEMSIZE:
-        known = ", ".join([*ITEMSIZE, *_core.block_layouts()])
-        raise ValueError(f"unknown dtype {dtype!r}; known: {known}")
-    least = n * ITEMSIZE[dtype]  # for a packed dtype in numbers, as its stride
-    stride = least if row_stride is None else row_stride * _PACKED.get(dtype, 1)
-    if offset < 0 or m < 0 or n < 0 or stride < least:
-        raise ValueError(f"offset {offset}, shape {shape}, row_stride {stride} (at least {least})")
-    if offset + m * stride >= 2**63:
-        raise CheckpointError(f"{os.fspath(path)} cannot hold {m} rows of {stride} bytes")
+    stride = stride_of_rows(offset, (m, n), dtype, row_stride, os.fspath(path))
     native = _core.Matrix.from_file(path, offset, m, n, dtype, stride, reading)
     return _scaled(native, scale, scale_block, os.fspath(path))
+
+
+def tensor_in_source(
+    source: ByteSource,
+    offset: int,
+    shape: tuple[int, int],
+    dtype: str,
+    *,
+    row_stride: int | None = None,
+    scale: NDArray[np.floating[Any]] | None = None,
+    scale_block: tuple[int, int] | None = None,
+) -> Matrix:
+    """Make a matrix from bytes that a Python object reads, as :func:`tensor` does from a file."""
+    if dtype in _core.block_layouts():
+        native = blocks_in_source(source, offset, shape, dtype, row_stride)
+    else:
+        stride = stride_of_rows(offset, shape, dtype, row_stride, source.name)
+        native = _core.Matrix.from_source(source, offset, *shape, dtype, stride)
+    return _scaled(native, scale, scale_block, source.name)
 
 
 def tensor_in_memory(
@@ -253,7 +262,7 @@ def tensor_in_memory(
     `owner` is kept alive. Two numbers of "f4_e2m1" to a byte are unpacked into a copy.
     """
     m, n = shape
-    if packed := _PACKED.get(dtype):
+    if packed := PACKED.get(dtype):
         packs = (ctypes.c_ubyte * (m * n // packed)).from_address(address)
         pairs = np.frombuffer(memoryview(packs), np.uint8)
         codes = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(m, n)

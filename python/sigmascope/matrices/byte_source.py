@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bytes at positions that a Python object reads: objects in stores, file objects, arrays.
+
+It is the counterpart of `ByteSource` in `cpp/storage`, whose implementation `PythonSource` calls
+:meth:`ByteSource.read_into`. Matrices, headers and scales are read through it alike.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import cache
+from operator import itemgetter
+
+from sigmascope.errors import CheckpointError
+
+LEAST, MOST = 8 << 20, 64 << 20
+"""Fewest and most bytes of one request among those into which a long read is divided."""
+
+CONNECTIONS = 8
+"""Number of requests that are made at the same time, by all sources together."""
+
+
+class ByteSource(ABC):
+    """Bytes at positions; any number of threads may read at once.
+
+    Attributes
+    ----------
+    name : str
+        Name in messages, without secrets.
+    size : int
+        Number of bytes.
+    parts : sequence of (int, str)
+        Offset and name of each part, in the order of offsets, if the parts have names.
+    """
+
+    name: str
+    size: int
+    parts: Sequence[tuple[int, str]] = ()
+
+    concurrent = False
+    """True if the pieces of a long read are read at the same time."""
+
+    _stopped = 0.0
+    """Time of the last call of :meth:`stop`, as `time.monotonic` tells it."""
+
+    @abstractmethod
+    def fill(self, offset: int, memory: memoryview) -> None:
+        """Read as many bytes as `memory` has, from `offset` on; an error if there are fewer."""
+
+    @abstractmethod
+    def identity(self) -> str:
+        """Return a text that is another one if the bytes are others, as far as is known."""
+
+    def read_into(self, offset: int, memory: memoryview) -> None:
+        """Read as many bytes as `memory` has, in pieces."""
+        began, pieces = time.monotonic(), list(_pieces(offset, memory.cast("B")))
+
+        def piece(at: int, part: memoryview) -> None:
+            self.check_going(began)
+            self.fill(at, part)
+
+        if not self.concurrent or len(pieces) == 1:
+            for at, part in pieces:
+                piece(at, part)
+            return
+        reads = [_pool().submit(piece, at, part) for at, part in pieces]
+        try:
+            wait(reads, return_when=FIRST_EXCEPTION)
+        finally:  # nobody writes to the memory after this
+            for read in reads:
+                read.cancel()
+            wait(reads)
+        for read in reads:
+            if not read.cancelled():
+                read.result()
+
+    def described(self, offset: int, count: int) -> str:
+        """Name some bytes in a message, and the part that they belong to."""
+        span = f"bytes {offset} to {offset + count - 1}"
+        found = bisect_right(self.parts, offset, key=itemgetter(0))
+        return f"tensor {self.parts[found - 1][1]!r}, {span}" if found else span
+
+    def stop(self) -> None:
+        """Make reads that are under way in other threads end with an error, as after Ctrl-C."""
+        self._stopped = time.monotonic()
+
+    def check_going(self, began: float) -> None:
+        """Raise CheckpointError in a read that began before the last call of :meth:`stop`."""
+        if began < self._stopped:
+            raise CheckpointError(f"{self.name}: reading was stopped")
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return bytes, fewer if the source ends before them."""
+        found = bytearray(max(min(count, self.size - offset), 0))
+        if found:
+            self.read_into(offset, memoryview(found))
+        return bytes(found)
+
+
+def _pieces(offset: int, memory: memoryview) -> Iterator[tuple[int, memoryview]]:
+    size = min(max(-(-memory.nbytes // CONNECTIONS), LEAST), MOST)
+    for start in range(0, memory.nbytes, size):
+        yield offset + start, memory[start : start + size]
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="sigmascope-fetch")
