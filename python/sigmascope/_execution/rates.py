@@ -20,6 +20,7 @@ from sigmascope._host.files import open_regular
 from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
 from sigmascope.errors import CheckpointError
+from sigmascope.matrices.byte_source import ByteSource
 from sigmascope.matrices.sources import matrix
 
 from . import costs
@@ -50,8 +51,8 @@ class Rates:
     eigen : float
         Seconds per n^3 of every eigenvalue, at order 640.
     file : float or None
-        Bytes per second read from a file of the checkpoint: from a cache if it is in one. None: not
-        measured.
+        Bytes per second read from a file of the checkpoint: from a cache if it is in one, or from
+        another machine. None: not measured.
     """
 
     threads: int
@@ -104,18 +105,22 @@ class Rates:
         return nbytes / self.elements
 
 
-def measure(threads: int | None = None, path: Path | None = None) -> Rates:
+def measure(threads: int | None = None, file: Path | ByteSource | None = None) -> Rates:
     """Time a Krylov step, a look at every element, an eigenvalue problem and, if asked, a file.
 
     Parameters
     ----------
     threads : int, optional
         The machine is timed once per process for each number of threads.
-    path : Path, optional
-        16 MiB of it are read, in pieces from all over it, at every call. They are not looked at.
+    file : Path or ByteSource, optional
+        16 MiB of it are read at every call, of a file on this machine in pieces from all over it.
+        They are not looked at.
     """
     machine = _of_machine(resolve_threads(threads))
-    return machine if path is None else replace(machine, file=_file_rate(path))
+    if file is None:
+        return machine
+    rate = _file_rate(file) if isinstance(file, Path) else _source_rate(file)
+    return replace(machine, file=rate)
 
 
 @cache
@@ -154,6 +159,17 @@ def _fastest(call: Callable[[], object], rounds: int) -> float:
         call()
         seconds.append(time.perf_counter() - began)
     return min(seconds[1:])
+
+
+def _source_rate(source: ByteSource) -> float | None:
+    """Bytes per second from another machine; None if they cannot be read."""
+    count = min(source.size, _CHUNKS * _CHUNK)
+    began = time.perf_counter()
+    try:
+        got = len(source.read((source.size - count) // 2, count))
+    except (OSError, CheckpointError):
+        return None
+    return got / max(time.perf_counter() - began, 1e-6) if got else None
 
 
 def _file_rate(path: Path) -> float | None:

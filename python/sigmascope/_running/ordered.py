@@ -96,10 +96,19 @@ def submission_order(indices: Sequence[int], size: Callable[[int], int]) -> list
 
 
 class ThreadTasks:
-    """A task runner that calls ``analyse(index, read)`` on threads of this process."""
+    """A task runner that calls ``analyse(index, read)`` on threads of this process.
 
-    def __init__(self, analyse: Callable[[int, ByteListener], Row], workers: int) -> None:
+    `stop_reading` ends reads that may take long, when the results are not wanted any more.
+    """
+
+    def __init__(
+        self,
+        analyse: Callable[[int, ByteListener], Row],
+        workers: int,
+        stop_reading: Callable[[], None] = lambda: None,
+    ) -> None:
         self.workers = workers
+        self._stop_reading = stop_reading
         self._analyse = analyse
         self._counts = ByteCounts()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sigmascope-scan")
@@ -119,4 +128,5 @@ class ThreadTasks:
     def close(self) -> None:
         """Stop every analysis at its next report of bytes, and wait until all have stopped."""
         self._counts.stop()
+        self._stop_reading()
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -27,11 +27,15 @@ M = TypeVar("M", bound=Loadable)
 class Prefetch(Generic[M]):
     """The matrices of a checkpoint, taken in the order of `names`, the next one read ahead.
 
-    Without names each matrix is looked up when it is taken, and nothing is read ahead.
+    Without names each matrix is looked up when it is taken, and nothing is read ahead. `remote`
+    says that reading takes long, as from another machine.
     """
 
-    def __init__(self, checkpoint: Mapping[str, M], names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, checkpoint: Mapping[str, M], names: Sequence[str] = (), *, remote: bool = False
+    ) -> None:
         self._checkpoint = checkpoint
+        self.remote = remote
         self._place = {name: place for place, name in enumerate(names)}
         self._names = names
         self._next = 0  # place of the first matrix that was neither taken nor read ahead

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, overload
 
 from sigmascope._execution import arguments
@@ -23,6 +24,7 @@ from sigmascope.adapters import AdapterOrigin, Scannable, reopened
 from sigmascope.analysis.requested import check_measures
 from sigmascope.analysis.spectrum import EFFORTS
 from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
+from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.errors import CheckpointError, DeviceError, SigmascopeError
 
 ByteListener = Callable[[int], None]
@@ -175,12 +177,14 @@ def check_files(executor: Executor | None, *checkpoints: Scannable) -> None:
 
 
 KnownFiles = tuple[tuple[str, str], ...]
-"""Absolute paths of files, and their digests."""
+"""Absolute paths of files, or their addresses, and their digests."""
 
 
 def known_files(checkpoint: Scannable, files: Sequence[FileIdentity]) -> KnownFiles:
     """Return the files of a checkpoint with the digests that `files` gives."""
-    paths = (os.path.abspath(path) for path in checkpoint.files)
+    paths = (
+        os.path.abspath(path) if isinstance(path, Path) else str(path) for path in checkpoint.files
+    )
     return tuple(zip(paths, (file["digest"] for file in files), strict=True))
 
 
@@ -198,6 +202,8 @@ def opened(origin: Origin | AdapterOrigin, files: KnownFiles) -> Scannable:
 
 
 def _stamp(path: str) -> tuple[int, int, int]:
+    if is_url(path):  # each read finds out whether the file has changed
+        return 0, 0, 0
     status = os.stat(path)
     return status.st_size, status.st_mtime_ns, status.st_ino
 

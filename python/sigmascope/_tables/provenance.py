@@ -9,7 +9,9 @@ from typing import Any
 
 from sigmascope._display.text import path_text
 from sigmascope.adapters import Adapter, Scannable
-from sigmascope.checkpoint import Checkpoint, FileIdentity, file_identity
+from sigmascope.checkpoint import Checkpoint, FileIdentity
+from sigmascope.checkpoint.formats.entries import opened
+from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 from .journal import Header
@@ -25,16 +27,17 @@ one kind give the same bits; their kind is in the record of the engine.
 
 def identities(checkpoint: Scannable) -> tuple[FileIdentity, ...]:
     """Return name, size and digest of every file of a checkpoint, without its folder's path."""
-    if isinstance(checkpoint, Checkpoint) and checkpoint.in_memory:
-        return checkpoint.memory_identities()
+    if isinstance(checkpoint, Checkpoint):
+        return checkpoint.identities()
     return tuple(_identity(path, checkpoint) for path in checkpoint.files)
 
 
-def _identity(path: Path, checkpoint: Scannable) -> FileIdentity:
+def _identity(path: Place, checkpoint: Adapter) -> FileIdentity:
     try:
-        identity = file_identity(path)
-        if isinstance(checkpoint, Adapter):  # several adapters have a folder each
-            identity["name"] = path_text(path.relative_to(checkpoint.origin.path).as_posix())
+        with opened(path) as (_, stored):
+            identity = stored.identity()
+        if isinstance(path, Path):  # several adapters have a folder each
+            identity["name"] = path_text(path.relative_to(str(checkpoint.origin.path)).as_posix())
         return identity
     except CheckpointError:  # the rows of its tensors will have the error
         return FileIdentity(name=path_text(path.name), size=0, digest="")

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from .adapter import Adapter, AdapterOrigin, Terms, is_adapter, open_adapter
+from .adapter import Adapter, AdapterOrigin, Terms, open_adapter
+from .folders import is_adapter
 from .pairing import Change, Changes, changes, delta_of
-from .scannable import Scannable, as_scannable, reopened
+from .scannable import Scannable, as_scannable, largest_file, reopened
 
 __all__ = [
     "Adapter",
@@ -18,6 +19,7 @@ __all__ = [
     "changes",
     "delta_of",
     "is_adapter",
+    "largest_file",
     "open_adapter",
     "reopened",
 ]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,19 +17,22 @@ from sigmascope.checkpoint.formats.hub import snapshot_of
 from sigmascope.checkpoint.naming.roles import roles_of
 from sigmascope.checkpoint.naming.rules import rules_for
 from sigmascope.checkpoint.naming.table import Source, Table, read_table
+from sigmascope.checkpoint.opening import Location, place_of, shown_path
+from sigmascope.checkpoint.remote.paths import Place, RemotePath
 from sigmascope.errors import CheckpointError
+from sigmascope.matrices.byte_source import ByteSource
 
+from .folders import adapter_folders
 from .modules import Module, modules_of
 from .settings import NAME, read_settings
 
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-PathLike = str | os.PathLike[str]
 
 
 class AdapterOrigin(NamedTuple):
     """Absolute path and options of `open_adapter`, from which it can be opened again."""
 
-    path: str
+    path: str | RemotePath
     rules: Table | None
     reading: str
 
@@ -52,9 +54,9 @@ class Adapter(Mapping[str, LowRank]):
 
     Attributes
     ----------
-    path : Path
+    path : Path or RemotePath
         The path that was opened.
-    files : tuple of Path
+    files : tuple of Path or RemotePath
         Weights and settings of each adapter.
     roles : mapping of str to Role
         The role of every weight that is changed.
@@ -66,17 +68,19 @@ class Adapter(Mapping[str, LowRank]):
         File mode for reading factors; the argument of :func:`reopened`.
     """
 
-    def __init__(self, path: Path, origin: AdapterOrigin) -> None:
+    def __init__(self, path: Place, origin: AdapterOrigin) -> None:
         self.path, self.origin, self.reading = path, origin, origin.reading
-        root = snapshot_of(Path(origin.path))
-        folders = _folders(root)
+        root = snapshot_of(Path(origin.path)) if isinstance(origin.path, str) else origin.path
+        folders = adapter_folders(root)
         self._modules: dict[str, Module] = {}
         self._weights: dict[str, Checkpoint] = {}
-        files: list[Path] = []
+        self._checkpoints: list[Checkpoint] = []
+        files: list[Place] = []
         notes: list[str] = []
         bases: list[str] = []
         for folder in folders:
             settings, weights = read_settings(folder / NAME), _weights(folder, origin)
+            self._checkpoints.append(weights)
             files += [*weights.files, folder / NAME]
             notes += [*weights.notes, *settings.notes]
             bases += [] if settings.base is None else [settings.base]
@@ -134,7 +138,17 @@ class Adapter(Mapping[str, LowRank]):
         return f"<Adapter {str(self.path)!r}: {len(self)} changes in {len(self.files)} files>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Adapter, (Path(self.origin.path), self.origin)
+        return Adapter, (self.path, self.origin)
+
+    @property
+    def sources(self) -> tuple[ByteSource, ...]:
+        """The sources of weights that are not on this machine."""
+        return tuple(source for each in self._checkpoints for source in each.sources)
+
+    def stop_reading(self) -> None:
+        """Make reads from other machines that are under way in other threads end with an error."""
+        for each in self._checkpoints:
+            each.stop_reading()
 
     @property
     def choices(self) -> dict[str, object]:
@@ -206,34 +220,9 @@ class Adapter(Mapping[str, LowRank]):
         )
 
 
-def is_adapter(path: object) -> bool:
-    """Return whether a path is a folder with an adapter, or with folders of adapters."""
-    if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
-        return False
-    folder = snapshot_of(Path(path))
-    return os.path.exists(folder / NAME) or bool(_below(folder))
-
-
-def _below(path: Path) -> list[Path]:
-    """List the folders of adapters in a folder that holds no model."""
-    if any(path.glob("*.safetensors")) or any(path.glob("*.bin")):
-        return []
-    return sorted(found.parent for found in path.glob(f"*/{NAME}"))
-
-
-def _folders(path: Path) -> list[Path]:
-    if not path.is_dir():
-        raise CheckpointError(f"{path}: an adapter is a folder with {NAME}")
-    own = [path] if (path / NAME).exists() else []
-    # PEFT stores the adapter called "default" in the folder itself, the others in folders below.
-    found = own + sorted(each.parent for each in path.glob(f"*/{NAME}"))
-    if not found:
-        raise CheckpointError(f"{path}: no {NAME}")
-    return found
-
-
-def _weights(folder: Path, origin: AdapterOrigin) -> Checkpoint:
-    path = next((folder / name for name in _WEIGHTS if (folder / name).exists()), None)
+def _weights(folder: Place, origin: AdapterOrigin) -> Checkpoint:
+    paths = (folder / name for name in _WEIGHTS)
+    path = next((path for path in paths if path.exists()), None)
     if path is None:
         raise CheckpointError(f"{folder}: no {' or '.join(_WEIGHTS)}")
     return open_checkpoint(path, split_fused=False, reading=origin.reading)
@@ -241,13 +230,13 @@ def _weights(folder: Path, origin: AdapterOrigin) -> Checkpoint:
 
 @public
 def open_adapter(
-    path: PathLike, *, rules: Source | None = None, reading: str = "buffered"
+    path: Location, *, rules: Source | None = None, reading: str = "buffered"
 ) -> Adapter:
     """Open a LoRA adapter in PEFT's layout; reads and validates settings and headers only.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or URL
         A folder with `adapter_config.json` and `adapter_model.safetensors` (or `.bin`), or with
         several such folders, or both.
     rules : path-like or mapping, optional
@@ -279,4 +268,6 @@ def open_adapter(
     >>> adapter["model.layers.0.mlp.up_proj.weight"].spectrum()      # doctest: +SKIP
     """
     table = None if rules is None else read_table(rules)
-    return Adapter(Path(path), AdapterOrigin(os.path.abspath(path), table, check_reading(reading)))
+    where = place_of(path)
+    origin = AdapterOrigin(where, table, check_reading(reading))
+    return Adapter(shown_path(path, where), origin)

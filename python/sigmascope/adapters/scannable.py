@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sigmascope._host.files import check_reading
@@ -12,28 +12,32 @@ from sigmascope.checkpoint import Checkpoint, HasStateDict, Tensors, open_checkp
 from sigmascope.checkpoint import reopened as reopened_checkpoint
 from sigmascope.checkpoint.assembly import Origin
 from sigmascope.checkpoint.naming.table import Source
+from sigmascope.checkpoint.opening import Location
+from sigmascope.checkpoint.remote.urls import is_url, path_of_url
+from sigmascope.matrices.byte_source import ByteSource
 
-from .adapter import Adapter, AdapterOrigin, is_adapter, open_adapter
-
-PathLike = str | os.PathLike[str]
+from .adapter import Adapter, AdapterOrigin, open_adapter
+from .folders import is_adapter
 
 Scannable = Checkpoint | Adapter
 """Types that a scan takes."""
 
 
 def as_scannable(
-    source: Scannable | Tensors | PathLike,
+    source: Scannable | Tensors | Location,
     reading: str | None = None,
     *,
     heads: bool = False,
     rules: Source | None = None,
     variant: str | None = None,
 ) -> Scannable:
-    """Open the checkpoint or adapter of a path, or tensors in memory; return an open one as it is.
+    """Open the checkpoint or adapter of a path or URL, or tensors in memory.
+
+    An open one is returned as it is.
 
     Parameters
     ----------
-    source : Checkpoint, Adapter, path, mapping of names to arrays, or module of torch
+    source : Checkpoint, Adapter, path, URL, mapping of names to arrays, or module of torch
     reading, heads, rules, variant
         As for :func:`open_checkpoint`; an open source has its own options.
 
@@ -57,6 +61,8 @@ def as_scannable(
                 raise ValueError(f"{name} = {value!r} is for files; these tensors are in memory")
         return open_checkpoint(source, heads=heads, rules=rules)
     reading = reading or "buffered"
+    if is_url(source):
+        source = path_of_url(str(source))
     if not is_adapter(source):
         return open_checkpoint(source, heads=heads, rules=rules, reading=reading, variant=variant)
     if variant is not None:
@@ -66,8 +72,24 @@ def as_scannable(
     return open_adapter(source, rules=rules, reading=reading)
 
 
+def largest_file(*checkpoints: Scannable) -> Path | ByteSource | None:
+    """Return the largest file, or source, by which the speed of reading is measured; or None."""
+    sources = [source for each in checkpoints for source in each.sources]
+    if sources:  # reading from another machine takes longest
+        return max(sources, key=lambda source: source.size)
+    paths = (path for each in checkpoints for path in each.files if isinstance(path, Path))
+    return max(paths, key=_size, default=None)
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
 def reopened(origin: Origin | AdapterOrigin) -> Scannable:
     """Open a checkpoint or an adapter again with the same options, possibly in another process."""
     if isinstance(origin, AdapterOrigin):
-        return Adapter(Path(origin.path), origin)
+        path = origin.path
+        return Adapter(Path(path) if isinstance(path, str) else path, origin)
     return reopened_checkpoint(origin)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sigmascope._host.limits import MAX_PATTERN_WORK, MAX_PATTERNS
 from sigmascope.checkpoint.formats.index import read_json
 from sigmascope.checkpoint.formats.jsontext import Members, brief, unique
 from sigmascope.checkpoint.naming.patterns import LinearPattern, compiled_pattern
+from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 NAME = "adapter_config.json"
@@ -48,7 +48,7 @@ class Settings:
         Settings that change the meaning of B A.
     """
 
-    path: Path
+    path: Place
     r: int
     alpha: float
     rslora: bool
@@ -92,7 +92,7 @@ def _matched(patterns: Patterns, module: str, otherwise: float) -> float:
     return next((value for pattern, value in patterns if pattern.match(module)), otherwise)
 
 
-def read_settings(path: Path) -> Settings:
+def read_settings(path: Place) -> Settings:
     """Read and check an adapter_config.json.
 
     Raises
@@ -143,27 +143,27 @@ def _checked(value: object, where: str, integer: bool) -> float:
     return float(value)
 
 
-def _number(members: dict[str, Any], name: str, path: Path, integer: bool = False) -> float:
+def _number(members: dict[str, Any], name: str, path: Place, integer: bool = False) -> float:
     if name not in members:
         raise CheckpointError(f"{path}: no {name!r}")
     return _checked(members[name], f"{path}: {name}", integer)
 
 
-def _flag(members: dict[str, Any], name: str, path: Path) -> bool:
+def _flag(members: dict[str, Any], name: str, path: Place) -> bool:
     value = members.get(name)
     if value not in (None, False, True):
         raise CheckpointError(f"{path}: {name} {brief(value)} is not true or false")
     return value is True
 
 
-def _texts(members: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:
+def _texts(members: dict[str, Any], name: str, path: Place) -> tuple[str, ...]:
     value = members.get(name) or []
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise CheckpointError(f"{path}: {name} {brief(value)} is not a list of names")
     return tuple(value)
 
 
-def _patterns(members: dict[str, Any], name: str, path: Path, integer: bool = False) -> Patterns:
+def _patterns(members: dict[str, Any], name: str, path: Place, integer: bool = False) -> Patterns:
     entries = unique(members.get(name) or Members(), f"{path}: {name}")
     if len(entries) > MAX_PATTERNS:
         raise CheckpointError(

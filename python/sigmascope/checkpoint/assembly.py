@@ -18,6 +18,7 @@ from .naming.table import Table
 from .quantised.layouts import quantised_parts, tied_parts
 from .ranks import joined, width_of
 from .reading import read_as
+from .remote.paths import RemotePath
 from .rope import unpermuted
 from .views import Located, Reading, View
 
@@ -25,7 +26,7 @@ from .views import Located, Reading, View
 class Origin(NamedTuple):
     """Absolute paths and options of `open_checkpoint`, from which it can be opened again."""
 
-    paths: tuple[str, ...]
+    paths: tuple[str | RemotePath, ...]
     split_fused: bool
     heads: bool
     rules: Table | None

@@ -3,34 +3,30 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sigmascope._display.text import path_text
-from sigmascope._host.files import check_reading
-from sigmascope._host.keywords import public
+from sigmascope.errors import CheckpointError
+from sigmascope.matrices.byte_source import ByteSource
 
 from .assembly import Origin, assembled
 from .configuration import Configuration, stored_configuration
 from .elements import Elements, is_decoded
-from .formats.files import Files, read_files, read_ranks
+from .formats.files import Files
 from .formats.identity import FileIdentity
-from .formats.memory import MemoryHeader
+from .formats.memory import StoredArrays
+from .formats.stored import Stored, StoredSource
 from .naming.roles import Role
-from .naming.table import Source, read_table
 from .quantised.layouts import TIED
 from .ranks import check_ranks
 from .record import TensorRecord
-from .tensors import HasStateDict, Tensors, configuration_of, label_of, read_tensors
+from .remote.paths import Place
 from .views import Located, View
 
 if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
-
-Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 class Checkpoint(Mapping[str, "Matrix"]):
@@ -43,9 +39,9 @@ class Checkpoint(Mapping[str, "Matrix"]):
 
     Attributes
     ----------
-    path : Path
+    path : Path or RemotePath
         The path that was opened.
-    files : tuple of Path
+    files : tuple of Path or RemotePath
         Files, in the order of their names, rank after rank; none of tensors in memory.
     architecture : str or None
         The model's class or type as config.json names it: "LlamaForCausalLM".
@@ -64,14 +60,14 @@ class Checkpoint(Mapping[str, "Matrix"]):
     """
 
     def __init__(
-        self, path: Path, files: Files, origin: Origin, config: Configuration | None = None
+        self, path: Place, files: Files, origin: Origin, config: Configuration | None = None
     ) -> None:
         self.path = path
         self.reading = origin.reading
         self.origin = origin
-        self._memory = [each for each in files.headers if isinstance(each, MemoryHeader)]
-        stored = () if self._memory else files.headers
-        self.files: tuple[Path, ...] = tuple(header.path for header in stored)
+        self._stored = [header.stored for header in files.headers]
+        kept = () if self.in_memory else files.headers
+        self.files: tuple[Place, ...] = tuple(header.path for header in kept)
         ranks = [
             {entry.name: Located(header, entry) for header in rank for entry in header.entries}
             for rank in files.ranks
@@ -121,16 +117,31 @@ class Checkpoint(Mapping[str, "Matrix"]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.in_memory:
             raise TypeError(f"{self.path} is in no file that another process could open")
+        from .opening import reopened
+
         return reopened, (self.origin,)
 
     @property
     def in_memory(self) -> bool:
         """True if the tensors are in memory, and in no file."""
-        return bool(self._memory)
+        return any(isinstance(each, StoredArrays) for each in self._stored)
 
-    def memory_identities(self) -> tuple[FileIdentity, ...]:
-        """Return the identity of tensors in memory, as :func:`file_identity` of a file."""
-        return tuple(each.identity() for each in self._memory)
+    def identities(self) -> tuple[FileIdentity, ...]:
+        """Return name, size and digest of every file, or of the tensors in memory.
+
+        A file that cannot be read any more has size 0 and no digest.
+        """
+        return tuple(map(_identity, self._stored, self.files or (None,)))
+
+    @property
+    def sources(self) -> tuple[ByteSource, ...]:
+        """The sources of files that are not on this machine, in the order of `files`."""
+        return tuple(each.source for each in self._stored if isinstance(each, StoredSource))
+
+    def stop_reading(self) -> None:
+        """Make reads from other machines that are under way in other threads end with an error."""
+        for source in self.sources:
+            source.stop()
 
     def info(self) -> list[TensorRecord]:
         """Return one record for every stored tensor, in file order; see `TensorRecord`."""
@@ -201,97 +212,8 @@ class Checkpoint(Mapping[str, "Matrix"]):
         )
 
 
-@public
-def open_checkpoint(
-    path: Paths | Tensors,
-    *,
-    split_fused: bool = True,
-    heads: bool = False,
-    rules: Source | None = None,
-    reading: str = "buffered",
-    variant: str | None = None,
-) -> Checkpoint:
-    """Open a checkpoint; reads and validates headers, never tensor data.
-
-    Parameters
-    ----------
-    path : path-like, sequence of path-like, mapping, or module of torch
-        A `.safetensors` file, a file that PyTorch saved (`.bin`, `.pt`, `.pth`, `.ckpt`; its pickle
-        is parsed, never run), a `.gguf` file (a shard stands for all), a `.npy` file, an index of
-        shards, or a folder with any of these: safetensors if there are any, else PyTorch's, else
-        GGUF, else `.npy` files. Without an index a folder is read as its `model.safetensors` or
-        `pytorch_model.bin`, or else as all files of its kind. The folder of a model in the cache of
-        the Hub stands for the revision that refs/main names.
-
-        A sequence gives the ranks of tensor parallelism in their order, each a path that holds a
-        piece of every matrix; files `consolidated.00.pth` and so on in a folder are recognised as
-        ranks. The role of a tensor decides along which axis its pieces are joined.
-
-        A mapping holds arrays or tensors in memory by name, as a state dict does; they are used
-        where they are. A module stands for its state dict, with the settings of its `config`.
-    split_fused : bool
-        Read q, k and v, or gate and up, out of one fused weight, where config.json names a model
-        whose layout is known; a note names those that are not split, and the reason. If False, no
-        weight is split.
-    heads : bool
-        Cut q, k, v and o into their attention heads, each a matrix: rows of q, k and v, columns of
-        o. Their number and width come from config.json; a note names the weights that are not cut,
-        and the reason.
-    rules : path-like or mapping, optional
-        Rules for roles, tried before those of this package: a `.toml` or `.json` file, or its
-        contents; see docs/roles.md.
-    reading : str
-        File mode: "buffered", "uncached" (no data stay in the page cache) or "mapped"; see
-        :mod:`sigmascope._host.files`. No result depends on it.
-    variant : str, optional
-        Variant of the weights in a folder that has several: "fp16" for `name.fp16.safetensors` next
-        to `name.safetensors`. Default: the files without a variant.
-
-    Returns
-    -------
-    Checkpoint
-        A mapping from names to matrices. Memory is a small multiple of the headers.
-
-    Raises
-    ------
-    CheckpointError
-        A file, the index, the rules or the folder is not what it claims to be. One bad shard makes
-        the call fail; the message names file and tensor, and the values that disagree.
-    ValueError
-        There is no such `reading`.
-
-    See Also
-    --------
-    open_adapter : An adapter, whose matrices are products of two thin ones.
-    scan : The spectrum of every matrix.
-    matrix : One matrix.
-
-    Examples
-    --------
-    >>> checkpoint = open_checkpoint("model/")                          # doctest: +SKIP
-    >>> matrix = checkpoint["model.layers.0.mlp.up_proj.weight"]        # doctest: +SKIP
-    """
-    alone = isinstance(path, str | os.PathLike)
-    table = None if rules is None else read_table(rules)
-    if isinstance(path, Mapping | HasStateDict):
-        files = read_tensors(path)
-        origin = Origin((), split_fused, heads, table, check_reading(reading))
-        return Checkpoint(label_of(files), files, origin, configuration_of(path))
-    paths = (path,) if isinstance(path, str | os.PathLike) else tuple(path)
-    origin = Origin(
-        tuple(os.path.abspath(each) for each in paths),
-        split_fused,
-        heads,
-        table,
-        check_reading(reading),
-        variant,
-    )
-    files = read_files(paths[0], variant) if alone else read_ranks(paths)
-    return Checkpoint(Path(paths[0]), files, origin)
-
-
-def reopened(origin: Origin) -> Checkpoint:
-    """Open a checkpoint again with the same paths and options, possibly in another process."""
-    paths = origin.paths
-    files = read_ranks(paths) if len(paths) > 1 else read_files(paths[0], origin.variant)
-    return Checkpoint(Path(paths[0]), files, origin)
+def _identity(stored: Stored, path: Place | None) -> FileIdentity:
+    try:
+        return stored.identity()
+    except CheckpointError:  # the rows of its tensors will have the error
+        return FileIdentity(name=path_text("" if path is None else path.name), size=0, digest="")

@@ -12,6 +12,8 @@ from sigmascope.errors import CheckpointError
 
 from .formats.index import read_json
 from .formats.jsontext import Members, brief
+from .remote.failures import MissingFileError
+from .remote.paths import Place
 
 # Keys under which the settings of a tower are nested; the first that is present counts. Towers that
 # are not listed use those of text.
@@ -73,27 +75,29 @@ class Configuration:
         return self.model if alone or tower not in _NESTED else {}
 
 
-def stored_configuration(folder: Path | None, settings: Mapping[str, Any] | None) -> Configuration:
+def stored_configuration(folder: Place | None, settings: Mapping[str, Any] | None) -> Configuration:
     """Return the settings that the files of a model hold, else those of its folder."""
     return read_configuration(folder) if settings is None else Configuration(model=settings)
 
 
-def read_configuration(folder: Path | None) -> Configuration:
+def read_configuration(folder: Place | None) -> Configuration:
     """Read the config.json of a folder, else its params.json; empty if there is neither.
 
     A file that cannot be read gives a note, not an error: the weights can be read without it.
     """
     if folder is None:
         return Configuration()
-    found = (folder / name for name in ("config.json", "params.json"))
-    path = next((path for path in found if path.exists()), None)
-    if path is None:
-        return Configuration()
-    try:
-        model = read_json(path)
-    except CheckpointError as error:
-        return Configuration(notes=(f"{path.name} not used: {error}",))
-    return configured(model)
+    for name in ("config.json", "params.json"):
+        path = folder / name
+        if isinstance(path, Path) and not path.exists():
+            continue
+        try:
+            return configured(read_json(path))
+        except MissingFileError:
+            continue
+        except CheckpointError as error:
+            return Configuration(notes=(f"{path.name} not used: {error}",))
+    return Configuration()
 
 
 def configured(model: Mapping[str, Any]) -> Configuration:

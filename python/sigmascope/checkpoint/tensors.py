@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from .configuration import Configuration, configured
 from .formats.files import Files
 from .formats.jsontext import parse_json, unique
 from .formats.memory import memory_header
+from .remote.paths import Place
 
 
 @runtime_checkable
@@ -52,6 +52,6 @@ def configuration_of(source: Tensors) -> Configuration:
         return Configuration(notes=(f"{where} is not used: {error}",))
 
 
-def label_of(files: Files) -> Path:
+def label_of(files: Files) -> Place:
     """Return the words by which tensors in memory are called."""
     return files.ranks[0][0].path

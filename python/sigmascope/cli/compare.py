@@ -41,6 +41,7 @@ from .options import (
     ThreadsOption,
     TolOption,
     VariantOption,
+    paths_here,
 )
 from .plan import PlanOption, show_plan
 from .scan import (
@@ -57,19 +58,21 @@ from .scan import (
 
 def compare(
     before: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="BEFORE",
             help="A checkpoint, as for `sigmascope scan`.",
             show_default=False,
+            autocompletion=paths_here,
         ),
     ],
     after: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="AFTER",
             help="A later version of the first one, or a LoRA adapter of it.",
             show_default=False,
+            autocompletion=paths_here,
         ),
     ],
     effort: EffortOption = Effort.DENSITY,

@@ -3,11 +3,19 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
+from glob import escape, glob
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def paths_here(incomplete: str) -> list[str]:
+    """Complete a path for the shell; a URL is left as it is."""
+    found = sorted(glob(f"{escape(incomplete)}*"))
+    return [f"{path}/" if os.path.isdir(path) else path for path in found]
 
 
 class Effort(StrEnum):
@@ -151,11 +159,14 @@ AlphaOption = Annotated[
     ),
 ]
 CheckpointArgument = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="PATH",
         help="A .safetensors, .gguf, .pt or .npy file, a folder of them, the folder of a LoRA "
-        "adapter, or that of a model in the cache of the Hugging Face Hub.",
+        "adapter, or that of a model in the cache of the Hugging Face Hub. Or a URL: "
+        "hf://org/model@revision, https://…, s3://…, gs://…, az://…; of it headers and tensors are "
+        "read when they are used, and nothing is stored on this machine.",
         show_default=False,
+        autocompletion=paths_here,
     ),
 ]

@@ -157,13 +157,13 @@ def status_of_interruption(stop: ScanInterrupted) -> int:
     return TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
 
 
-def plan_of_scan(path: Path, *, opening: Mapping[str, Any], shard: str | None, **how: Any) -> Plan:
+def plan_of_scan(path: str, *, opening: Mapping[str, Any], shard: str | None, **how: Any) -> Plan:
     """Plan the scan of a checkpoint."""
     return plan_scan(as_scannable(path, **opening), shard=shard_of(shard), **how)
 
 
 def run_scan(
-    locate: Callable[[], Path],
+    locate: Callable[[], str | Path],
     quiet: bool,
     as_json: bool,
     shard: str | None = None,

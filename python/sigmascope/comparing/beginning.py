@@ -58,8 +58,8 @@ def empty_table(
     """Return the table of a comparison before its first row; `files` are those of each side."""
     patterns = {"include": as_list(include), "exclude": as_list(exclude)}
     return Comparison(
-        before=path_text(both[0].path),
-        after=path_text(both[1].path),
+        before=path_text(str(both[0].path)),
+        after=path_text(str(both[1].path)),
         options=options.recorded() | patterns | both[0].choices,
         rows=[],
         expected=expected,

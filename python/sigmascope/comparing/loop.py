@@ -170,6 +170,10 @@ def _on_threads(
     def row_of(index: int, read: ByteListener) -> Row:
         return compare_matrices(matrices, links[index], options.of_row(index), budget, read)
 
+    def stop_reading() -> None:
+        for each in both:
+            each.stop_reading()
+
     order = submission_order(builder.matrices, lambda index: builder.items[index].stored_bytes)
     with keeping():  # about a third of the loaded bytes reuse memory whose pages exist
-        builder.fill(ThreadTasks(row_of, 2), outputs, progress, order)
+        builder.fill(ThreadTasks(row_of, 2, stop_reading), outputs, progress, order)

@@ -15,9 +15,8 @@ from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import Options
 from sigmascope._tables.outputs import PathLike, Paths, check_outputs, limits_of, resumed
 from sigmascope._tables.provenance import identities
-from sigmascope.adapters import as_scannable
+from sigmascope.adapters import as_scannable, largest_file
 from sigmascope.analysis.requested import REQUESTED, check_measures
-from sigmascope.scanning.planning import largest_file
 
 from .beginning import PairBuilder, Source, empty_table, listed_part, notes_of
 from .members import Pair
@@ -119,8 +118,8 @@ def plan_compare(
     measured = rates.measure(PairEstimate.threads(each), largest_file(*both))
     estimates = [PairEstimate.of(matrices, pair, each, measured) for pair in planned]
     return ComparisonPlan(
-        before=path_text(both[0].path),
-        after=path_text(both[1].path),
+        before=path_text(str(both[0].path)),
+        after=path_text(str(both[1].path)),
         options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
         tensors=tuple(estimate.plan for estimate in estimates),
         unreadable=_unreadable(pairs),

@@ -41,7 +41,7 @@ def empty_table(
     """Return the table of a scan before its first row."""
     patterns = {"include": as_list(include), "exclude": as_list(exclude)}
     return Scan(
-        checkpoint=path_text(checkpoint.path),
+        checkpoint=path_text(str(checkpoint.path)),
         options=options.recorded() | patterns | checkpoint.choices,
         rows=[],
         expected=expected,

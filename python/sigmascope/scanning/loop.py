@@ -61,7 +61,7 @@ def scan(
 
     Parameters
     ----------
-    checkpoint : Checkpoint, path, mapping of names to arrays, or module of torch
+    checkpoint : Checkpoint, path, URL, mapping of names to arrays, or module of torch
         As for :func:`open_checkpoint`. Of a state dict, or a module, every tensor is used where it
         is in memory; it must not change meanwhile.
     effort, k, tol, accuracy, measures, seed
@@ -98,9 +98,9 @@ def scan(
     executor : concurrent.futures.Executor, optional
         The executor that analyses matrices in files: a ProcessPoolExecutor (of the start method
         "spawn"), the result of a Dask client's ``get_executor()``, an MPIPoolExecutor. Its workers
-        must find the checkpoint under the same absolute path. A task whose worker dies is sent
-        again, and is run in this process in the end, with a RuntimeWarning. Processes of this
-        machine report progress as threads do; other executors once per row.
+        must find the checkpoint under the same absolute path, or at the same URL. A task whose
+        worker dies is sent again, and is run in this process in the end, with a RuntimeWarning.
+        Processes of this machine report progress as threads do; other executors once per row.
     workers : int, optional
         Number of tasks that `executor` runs at once, on all its machines; each gets an equal part
         of num_threads and memory_limit. Default: the number of cores of this machine.
@@ -152,7 +152,8 @@ def scan(
 
     As many matrices are analysed at once as there are threads, or half, a quarter and so on, if the
     memory limit allows it. A matrix that needs all the memory is analysed alone. The next matrix is
-    read meanwhile, into the memory that is left.
+    read meanwhile, into the memory that is left. A matrix on another machine that fits into memory
+    is read once; of one that does not, panels are read at each pass. Nothing is stored on disk.
 
     On a CUDA device each of these matrices has streams and a share of the device's memory of its
     own. What the device has free is asked for once, at the start; 90 % of it are divided, and a
@@ -182,7 +183,9 @@ def scan(
         def read_entries(item: Item) -> Row:
             return entrywise(opened, item.name, item.record["status"])
 
-        builder = ScanBuilder(outputs.begin(start), items, path_text(opened.path), read_entries)
+        builder = ScanBuilder(
+            outputs.begin(start), items, path_text(str(opened.path)), read_entries
+        )
         if executor is None:
             _on_threads(opened, options, builder, outputs, progress)
         else:
@@ -200,7 +203,8 @@ def _on_threads(
     """Analyse the remaining matrices in this process."""
     plan = ConcurrencyPlan.of(checkpoint, [item for item in builder.items if item.matrix], options)
     names = [builder.items[index].name for index in builder.matrices]
-    prefetch: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, names)
+    remote = bool(checkpoint.sources)
+    prefetch: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, names, remote=remote)
     queue, slots = ExclusiveQueue(), DeviceSlots(options.devices)
     with prefetch as matrices:
 
@@ -215,7 +219,8 @@ def _on_threads(
                     row = analyse(matrices, name, options.on(device), read)
             return row
 
-        builder.fill(ThreadTasks(row_of, plan.workers), outputs, progress)
+        tasks = ThreadTasks(row_of, plan.workers, checkpoint.stop_reading)
+        builder.fill(tasks, outputs, progress)
 
 
 def _on_executor(

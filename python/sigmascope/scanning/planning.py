@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from sigmascope._host.keywords import public
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import Options
 from sigmascope._tables.outputs import PathLike, Paths, check_outputs, limits_of, resumed
-from sigmascope.adapters import Scannable, as_scannable
+from sigmascope.adapters import Scannable, as_scannable, largest_file
 from sigmascope.checkpoint import Tensors
 
 from .beginning import ScanBuilder, empty_table, listed_part
@@ -83,8 +82,8 @@ def plan_scan(
     -----
     The code that a scan runs decides here, too, what fits into memory and how it is read. Times
     come from a model and from a measurement of a third of a second, for which 16 MiB of the largest
-    file are read. Of the tensors, only the scales of quantised ones are read. The speed of a CUDA
-    device is not measured: times are 0 then.
+    file are read, wherever it is. Of the tensors, only the scales of quantised ones are read. The
+    speed of a CUDA device is not measured: times are 0 then.
 
     Examples
     --------
@@ -105,7 +104,7 @@ def plan_scan(
     if header is not None and resume is not None:
         table = resumed(Path(resume), header, rows, table)
     # A plan reads no entries of tensors.
-    builder = ScanBuilder(table, items, path_text(opened.path), lambda _: {})
+    builder = ScanBuilder(table, items, path_text(str(opened.path)), lambda _: {})
     matrices = [item for item in items if item.matrix]
     if workers is None:
         shares = ConcurrencyPlan.of(opened, matrices, options)
@@ -115,7 +114,7 @@ def plan_scan(
     measured = rates.measure(shares.each.num_threads, largest)
     planned = [items[index] for index in builder.matrices]
     return ScanPlan(
-        checkpoint=path_text(opened.path),
+        checkpoint=path_text(str(opened.path)),
         options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
         tensors=tuple(
             estimated(opened, item, shares.options_of(item.name), measured) for item in planned
@@ -137,15 +136,3 @@ def _unreadable(items: Sequence[Item]) -> dict[str, str]:
         for item in items
         if item.record["status"] == "unreadable" and item.status == "not analysed"
     }
-
-
-def largest_file(*checkpoints: Scannable) -> Path | None:
-    """Return the largest file, by which the speed of reading is measured; None without files."""
-    files = [path for checkpoint in checkpoints for path in checkpoint.files]
-    return max(files, key=_size, default=None)
-
-
-def _size(path: os.PathLike[str]) -> int:
-    with suppress(OSError):
-        return os.stat(path).st_size
-    return 0

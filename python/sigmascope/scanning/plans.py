@@ -37,13 +37,13 @@ class TensorPlan:
     precision
         Precision of products: "float64", "float32", or "mixed"; of a pair, that of W.
     held
-        True if the stored bytes are read from disk once and stay in memory; if False, every pass
-        reads them.
+        True if the stored bytes are read from their file once and stay in memory; if False, every
+        pass reads them.
     passes
         Reads of the matrix: known at effort "exact", else expected for a spectrum that decays
         slowly. Of a pair, over all spectra, of which the one without decay is not counted.
     read_bytes
-        Bytes read from disk.
+        Bytes read from files, here or on another machine.
     peak_bytes
         Largest memory above that of the imported package. It can be larger, up to the limit, if the
         k-th value is below 0.006 of the first.
@@ -175,7 +175,7 @@ class Plan(ABC):
 
     @property
     def read_bytes(self) -> int:
-        """Bytes read from disk for what will be analysed."""
+        """Bytes read from files for what will be analysed."""
         return sum(tensor.read_bytes for tensor in self.accepted)
 
     @property

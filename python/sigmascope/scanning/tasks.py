@@ -91,7 +91,8 @@ def run(task: MatrixTask) -> Row:
     except TENSOR_ERRORS as error:
         return failed(error, began)
     read = None if task.counter is None else task.counter.listener()
-    without_reading_ahead: Prefetch[Matrix | LowRank] = Prefetch(checkpoint)
+    remote = bool(checkpoint.sources)
+    without_reading_ahead: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, remote=remote)
     with without_reading_ahead as matrices:
         return analyse(matrices, task.name, task.options, read)
 
@@ -117,6 +118,7 @@ def analyse(
             wanted = options.vectors is not None
             result = a.spectrum(options.k, vectors=wanted, memory_limit=options.memory_limit)
         else:
+            a = _read_once(a, options) if matrices.remote else a
             result = _spectrum(matrices, a, name, options, read)
         matrices.check_unchanged(name)  # the file may have changed while it was read
         if options.vectors is not None:
@@ -133,6 +135,12 @@ def analyse(
                 )
                 row |= moment_columns(element_moments(a, call, histogram=False))
         return row
+
+
+def _read_once(a: Matrix, options: Options) -> Matrix:
+    """Return a matrix in memory, where all that is computed reads it, if it fits."""
+    fits = not a.in_memory and memory_left(a, **options.of_spectrum()) > 0
+    return a.load() if fits else a
 
 
 def product_rank(a: Matrix | LowRank) -> int | None:
@@ -156,8 +164,8 @@ def _spectrum(
 ) -> Spectrum:
     """Compute the spectrum while the next matrix is read into the memory that is left."""
     how, seed = options.of_spectrum(), options.seed
-    # At effort "exact" computing takes far longer than reading, so that nothing is read ahead.
-    ahead = matrices.reads_ahead and options.effort != "exact"
+    # At effort "exact" computing takes far longer than reading a file, which is not read ahead.
+    ahead = matrices.reads_ahead and (matrices.remote or options.effort != "exact")
     room = memory_left(a, **how) if ahead else 0
     loaded = a.nbytes if a.in_memory else 0
     with matrices.reading_next(name, room):

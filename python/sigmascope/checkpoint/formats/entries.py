@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._host.files import open_regular, read_span
+from sigmascope._host.files import open_regular
+from sigmascope._host.formats import LOOK
+from sigmascope.checkpoint.remote.paths import Place, SourceFile
+from sigmascope.checkpoint.remote.store import concurrently
 from sigmascope.errors import CheckpointError
+
+from .stored import Stored, StoredFile, StoredSource
 
 if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
@@ -38,20 +43,6 @@ def is_integer(dtype: str) -> bool:
     """Return whether tensors of this dtype, named as in the file, hold integers or booleans."""
     # IQ4_NL and others of that kind are block layouts of GGML.
     return dtype == "BOOL" or (dtype[0] in "UI" and not dtype.startswith("IQ"))
-
-
-@dataclass(frozen=True, slots=True)
-class FileStamp:
-    """Size, time and inode of a file, by which a change after reading its header is detected."""
-
-    size: int
-    modified_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> FileStamp:
-        """Make the stamp from the result of a stat call."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,72 +69,79 @@ class Header:
     `settings` are those of the model, in the words of a config.json, if the format holds them.
     """
 
-    path: Path
+    path: Place
     entries: tuple[TensorEntry, ...]
     metadata: Mapping[str, str]
-    stamp: FileStamp
+    stored: Stored
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.stored, StoredSource):  # so that its errors can name tensors
+            self.stored.name_tensors(self.entries)
+
     def check_unchanged(self) -> None:
         """Raise CheckpointError if the file has changed since it was opened."""
-        try:
-            now = FileStamp.of(os.stat(self.path))
-        except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror}") from error
-        if now != self.stamp:
-            raise CheckpointError(
-                f"{self.path}: the file changed since it was opened "
-                f"({self.stamp.size} bytes then, {now.size} now): open the checkpoint again"
-            )
+        self.stored.check_unchanged()
 
     def read(self, offset: int, count: int, reading: str) -> bytes | memoryview:
         """Return bytes of the file, fewer if it ends before; CheckpointError if it has none."""
-        try:
-            return read_span(self.path, offset, count, reading)
-        except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror}") from error
+        return self.stored.read(offset, count, reading)
 
     def mapped(self, offset: int, count: int) -> NDArray[np.uint8]:
-        """Map bytes of the file; a page is read only when it is used.
+        """Map bytes of the file, or read them where that cannot be.
 
         Raises
         ------
         CheckpointError
             The file cannot be read, or ends before.
         """
-        try:
-            if os.stat(self.path).st_size < offset + count:
-                raise CheckpointError(f"{self.path}: a tensor at {offset} ends beyond the file")
-            return np.memmap(self.path, np.uint8, "r", offset, (count,))
-        except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror}") from error
+        return self.stored.mapped(offset, count)
 
     def matrix(
         self, offset: int, shape: tuple[int, int], dtype: str, reading: str, **how: Any
     ) -> Matrix:
         """Make a matrix of rows in the file; `how` as for :func:`sigmascope.tensor`."""
-        from sigmascope.matrices.sources import tensor
-
-        return tensor(self.path, offset, shape, dtype, reading=reading, **how)
+        return self.stored.matrix(offset, shape, dtype, reading, **how)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[io.FileIO, FileStamp]]:
-    """Open a regular file to read its header, with its stamp; the file must not change meanwhile.
+def opened(path: Place) -> Iterator[tuple[io.RawIOBase, Stored]]:
+    """Open a file to read its header, with the place of its bytes.
 
     Raises
     ------
     CheckpointError
         It cannot be read, is no regular file, or changed while it was read.
     """
+    if not isinstance(path, Path):
+        source, start = path.opened()
+        yield SourceFile(source, start), StoredSource(source, path.name)
+        return
     try:
         # Unbuffered and without the system's read-ahead: tensor data are not touched.
         with open_regular(path) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-            stamp = FileStamp.of(os.fstat(file.fileno()))
-            yield file, stamp
-            if FileStamp.of(os.fstat(file.fileno())) != stamp:
+            stored = StoredFile.of(path, os.fstat(file.fileno()))
+            yield file, stored
+            if StoredFile.of(path, os.fstat(file.fileno())) != stored:
                 raise CheckpointError(f"{path}: the file changed while its header was read")
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def start_of(file: io.RawIOBase, count: int = LOOK) -> bytes:
+    """Return the first bytes of a file, which then stands at its start."""
+    file.seek(0)
+    start = file.read(count)
+    file.seek(0)
+    return start or b""
+
+
+def read_each(
+    folder: Place, names: Sequence[str], read: Callable[[Place], Header]
+) -> tuple[Header, ...]:
+    """Read the headers of some files of a folder; those of a store at the same time."""
+    if isinstance(folder, Path):
+        return tuple(read(folder / name) for name in names)
+    return tuple(concurrently(lambda name: read(folder / name), names))

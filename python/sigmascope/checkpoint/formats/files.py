@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sigmascope.checkpoint.remote.paths import Place, RemotePath
 from sigmascope.errors import CheckpointError
 
-from .entries import Header
+from .entries import Header, read_each
 from .gguf import SUFFIX as GGUF
 from .gguf_files import model_of, read_shards
 from .hub import snapshot_of
@@ -60,7 +61,7 @@ _RANK_NAME = re.compile(r"consolidated\.(\d\d)\.(?:safetensors|pth|pt)")
 class Files:
     """The headers of a checkpoint in file-name order, for each rank, and notes."""
 
-    folder: Path | None
+    folder: Place | None
     ranks: tuple[tuple[Header, ...], ...]
     notes: tuple[str, ...]
 
@@ -75,12 +76,12 @@ class Files:
         return self.headers[0].settings if self.headers else None
 
 
-def read_files(path: str | os.PathLike[str], variant: str | None = None) -> Files:
+def read_files(path: str | os.PathLike[str] | RemotePath, variant: str | None = None) -> Files:
     """Find the files of a checkpoint and validate every header, and the index against them.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or RemotePath
         A file, an index file, a folder, or the folder of a model in the cache of the Hub.
     variant : str, optional
         The variant to read, if a folder has several;
@@ -92,13 +93,15 @@ def read_files(path: str | os.PathLike[str], variant: str | None = None) -> File
         There is nothing to read, a file is not what it claims to be, or files and index disagree.
         One bad shard makes the call fail: no part of a checkpoint is used without the rest.
     """
-    path = snapshot_of(Path(path).absolute())
+    if not isinstance(path, RemotePath):
+        path = snapshot_of(Path(path).absolute())
     try:
         if path.is_dir():
             return _read_folder(path, variant)
         if variant is not None:
             raise CheckpointError(f"{path}: no folder, of which variant {variant!r} could be read")
-        path.stat()
+        if isinstance(path, Path):
+            path.stat()
         if path.suffix == ".json":
             torch = path.name.endswith(_KINDS[1].index_suffix)
             return _read_indexed(path, _KINDS[1] if torch else _KINDS[0])
@@ -108,7 +111,7 @@ def read_files(path: str | os.PathLike[str], variant: str | None = None) -> File
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def read_ranks(paths: Sequence[str | os.PathLike[str]]) -> Files:
+def read_ranks(paths: Sequence[str | os.PathLike[str] | RemotePath]) -> Files:
     """Read one checkpoint for each rank of tensor parallelism, in the order of the ranks.
 
     Raises
@@ -126,7 +129,7 @@ def read_ranks(paths: Sequence[str | os.PathLike[str]]) -> Files:
     return Files(found[0].folder, tuple(files.ranks[0] for files in found), notes)
 
 
-def _read_file(path: Path) -> Header:
+def _read_file(path: Place) -> Header:
     if path.suffix in _UNREAD:
         raise CheckpointError(f"{path}: {_UNREAD[path.suffix]}")
     if path.suffix in PICKLES:
@@ -134,11 +137,11 @@ def _read_file(path: Path) -> Header:
     return read_npy(path) if path.suffix == ".npy" else read_header(path)
 
 
-def _files(folder: Path, headers: tuple[Header, ...], notes: tuple[str, ...]) -> Files:
+def _files(folder: Place, headers: tuple[Header, ...], notes: tuple[str, ...]) -> Files:
     return Files(folder, (headers,), notes + tuple(n for header in headers for n in header.notes))
 
 
-def _read_folder(folder: Path, variant: str | None = None) -> Files:
+def _read_folder(folder: Place, variant: str | None = None) -> Files:
     every = _visible(folder)
     names = chosen(folder, every, variant)
     for kind in _KINDS:
@@ -147,11 +150,11 @@ def _read_folder(folder: Path, variant: str | None = None) -> Files:
         indexes = [name for name in names if kind.main_file and name.endswith(end)]
         files = [name for name in names if name.endswith(kind.suffixes)]
         if kind.main_index in indexes:
-            return _read_indexed(folder / kind.main_index, kind)
+            return _read_indexed(folder / kind.main_index, kind, every)
         if len(indexes) > 1:
             raise CheckpointError(f"{folder}: several indexes, open one of them: {listed(indexes)}")
         if indexes:
-            return _read_indexed(folder / indexes[0], kind)
+            return _read_indexed(folder / indexes[0], kind, every)
         if files and kind.suffixes == (GGUF,):
             headers = read_shards(folder / model_of(folder, files))
             read = [header.path.name for header in headers]
@@ -162,9 +165,9 @@ def _read_folder(folder: Path, variant: str | None = None) -> Files:
     raise CheckpointError(f"{folder}: no .safetensors file{_elsewhere(folder, names)}")
 
 
-def _read_all(folder: Path, names: list[str], notes: tuple[str, ...]) -> Files:
+def _read_all(folder: Place, names: list[str], notes: tuple[str, ...]) -> Files:
     _check_numbering(folder, names)
-    headers = tuple(_read_file(folder / name) for name in names)
+    headers = read_each(folder, names, _read_file)
     ranks = [match for name in names if (match := _RANK_NAME.fullmatch(name))]
     tensors = [{entry.name for entry in header.entries} for header in headers]
     if len(ranks) == len(names) > 1 and any(other == tensors[0] for other in tensors[1:]):
@@ -176,31 +179,37 @@ def _read_all(folder: Path, names: list[str], notes: tuple[str, ...]) -> Files:
     return _read_together(folder, headers, notes)
 
 
-def _read_together(folder: Path, headers: tuple[Header, ...], notes: tuple[str, ...]) -> Files:
+def _read_together(folder: Place, headers: tuple[Header, ...], notes: tuple[str, ...]) -> Files:
     _check_distinct(headers)
     return _files(folder, headers, notes)
 
 
-def _read_indexed(path: Path, kind: _Kind) -> Files:
+def _read_indexed(path: Place, kind: _Kind, every: list[str] | None = None) -> Files:
+    """Read the shards of an index; `every` lists the files of its folder, if that is known."""
     index = read_index(path, kind.suffixes)
     folder = path.parent
     shards = sorted(set(index.weight_map.values()))
-    missing = [shard for shard in shards if not os.path.exists(folder / shard)]
+    if isinstance(folder, Path):
+        missing = [shard for shard in shards if not os.path.exists(folder / shard)]
+    else:
+        missing = folder.missing(shards)
     if missing:
         raise CheckpointError(f"{path}: shards missing from the folder: {listed(missing)}")
-    headers = tuple(_read_file(folder / shard) for shard in shards)
+    headers = read_each(folder, shards, _read_file)
     _check_distinct(headers)
     check_index(index, headers)
-    return _files(folder, headers, size_note(index, headers) + _left_out(_visible(folder), shards))
+    left_out = _left_out(every if every is not None else _visible(folder), shards)
+    return _files(folder, headers, size_note(index, headers) + left_out)
 
 
-def _visible(folder: Path) -> list[str]:
+def _visible(folder: Place) -> list[str]:
     # Names with a leading dot belong to other programs: partial downloads, resource forks.
-    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    names = os.listdir(folder) if isinstance(folder, Path) else folder.names()
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def _check_distinct(headers: Iterable[Header]) -> None:
-    seen: dict[str, Path] = {}
+    seen: dict[str, Place] = {}
     for header in headers:
         for entry in header.entries:
             if entry.name in seen:
@@ -212,7 +221,7 @@ def _check_distinct(headers: Iterable[Header]) -> None:
             seen[entry.name] = header.path
 
 
-def _check_numbering(folder: Path, names: Iterable[str]) -> None:
+def _check_numbering(folder: Place, names: Iterable[str]) -> None:
     """Raise CheckpointError if numbered shards are missing; without an index, names show that."""
     numbered: dict[tuple[str, str], set[int]] = {}
     for name in names:
@@ -242,8 +251,11 @@ def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
     return (f"files not part of the checkpoint: {listed(others)}{why}",) if others else ()
 
 
-def _elsewhere(folder: Path, names: Iterable[str]) -> str:
+def _elsewhere(folder: Place, names: Iterable[str]) -> str:
     """Return a hint where weights may be, for the message that there are none."""
+    if isinstance(folder, RemotePath):
+        there = listed(sorted(names)) or "none that is known"
+        return f"; files there: {there}: give the address of a file"
     below = {path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*.safetensors")}
     below |= {
         path.parent.relative_to(folder).as_posix()

@@ -10,10 +10,10 @@ tensor begins where the one before it ends, but for alignment.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 from sigmascope._host.formats import LOOK, recognised
 from sigmascope._host.limits import MAX_GGUF_DIMENSIONS, MAX_METADATA_ITEMS, MAX_TENSORS
+from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 from .entries import Header, TensorEntry, opened
@@ -30,12 +30,12 @@ _MAX_SIZE = 2**63 - 1
 _DEFAULT_ALIGNMENT = 32
 
 
-def read_gguf(path: Path) -> Header:
+def read_gguf(path: Place) -> Header:
     """Read and validate the header of one GGUF file, without its numbers.
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemotePath
         A regular file, or a symbolic link to one; it may be one of several shards.
 
     Returns
@@ -51,14 +51,14 @@ def read_gguf(path: Path) -> Header:
         The file cannot be read or is not a consistent GGUF file; the message names file, tensor
         and the values that disagree.
     """
-    with opened(path) as (file, stamp):
-        stream = GgufStream(file, stamp.size, path)
+    with opened(path) as (file, stored):
+        stream = GgufStream(file, stored.size, path)
         tensors = _start(stream)
         metadata = read_metadata(stream, stream.count("metadata", MAX_METADATA_ITEMS))
         infos = [_info(stream) for _ in range(tensors)]
         alignment = _alignment(metadata, path)
         entries = _placed(infos, _padded(stream.position, alignment), alignment, stream)
-    return Header(path, entries, {}, stamp, settings=settings_of(metadata))
+    return Header(path, entries, {}, stored, settings=settings_of(metadata))
 
 
 def _start(stream: GgufStream) -> int:
@@ -80,7 +80,7 @@ def _start(stream: GgufStream) -> int:
     return stream.count("tensors", MAX_TENSORS)
 
 
-def _alignment(metadata: Metadata, path: Path) -> int:
+def _alignment(metadata: Metadata, path: Place) -> int:
     found = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
     if type(found) is not int or found < 1 or found & (found - 1):
         raise CheckpointError(f"{path}: general.alignment {brief(found)} is no power of two")

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
+from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
-from .entries import Header
+from .entries import Header, read_each
 from .gguf import read_gguf
 from .index import listed
 from .jsontext import brief
@@ -17,7 +17,7 @@ from .jsontext import brief
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf")
 
 
-def model_of(folder: Path, names: Iterable[str]) -> str:
+def model_of(folder: Place, names: Iterable[str]) -> str:
     """Return the one GGUF model among the files of a folder, by its first file.
 
     A projector of images or sounds, whose name begins with "mmproj", is a model of its own.
@@ -38,7 +38,7 @@ def model_of(folder: Path, names: Iterable[str]) -> str:
     return found[0]
 
 
-def read_shards(path: Path) -> tuple[Header, ...]:
+def read_shards(path: Place) -> tuple[Header, ...]:
     """Read a GGUF file, with all shards of its model if it is one of several.
 
     Raises
@@ -59,7 +59,9 @@ def read_shards(path: Path) -> tuple[Header, ...]:
     names = [f"{match['stem']}-{number:05}-of-{total:05}.gguf" for number in range(1, total + 1)]
     if missing := [name for name in names if not (path.parent / name).exists()]:
         raise CheckpointError(f"{path}: shards missing from the folder: {listed(missing)}")
-    headers = tuple(first if name == path.name else read_gguf(path.parent / name) for name in names)
+    headers = read_each(
+        path.parent, names, lambda place: first if place.name == path.name else read_gguf(place)
+    )
     for place, header in enumerate(headers):
         of, number = _number(header, "split.count", 1), _number(header, "split.no", 0)
         if (of, number) != (total, place):

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import io
 import struct
-from pathlib import Path
 
 from sigmascope._host.limits import MAX_GGUF_HEADER, MAX_TEXT
+from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 from .jsontext import brief
@@ -21,7 +21,7 @@ class GgufStream:
 
     Attributes
     ----------
-    path : Path
+    path : Path or RemotePath
         The file, for messages.
     size : int
         Its size in bytes.
@@ -29,7 +29,7 @@ class GgufStream:
         The byte that is read next.
     """
 
-    def __init__(self, file: io.FileIO, size: int, path: Path) -> None:
+    def __init__(self, file: io.RawIOBase, size: int, path: Place) -> None:
         self.path = path
         self.size = size
         self.position = 0

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 
 from sigmascope._host.files import read_regular
 from sigmascope._host.formats import LOOK, recognised
 from sigmascope._host.limits import MAX_CONFIG_BYTES, MAX_JSON_BYTES
+from sigmascope.checkpoint.remote.paths import Place, RemotePath
 from sigmascope.errors import CheckpointError
 
 from .entries import Header
@@ -26,12 +27,12 @@ from .names import check_count, checked_name
 class Index:
     """A validated index file: the shard of each tensor."""
 
-    path: Path
+    path: Place
     weight_map: Mapping[str, str]
     total_size: object  # as written: wrong sizes are too common to be refused
 
 
-def read_json(path: Path, most: int = MAX_CONFIG_BYTES) -> dict[str, object]:
+def read_json(path: Place, most: int = MAX_CONFIG_BYTES) -> dict[str, object]:
     """Read the top-level object of a JSON file, repeated keys refused.
 
     Raises
@@ -39,16 +40,19 @@ def read_json(path: Path, most: int = MAX_CONFIG_BYTES) -> dict[str, object]:
     CheckpointError
         The file cannot be read, is above the limit of bytes, or holds no JSON object.
     """
-    try:
-        raw = read_regular(path, most)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    if isinstance(path, RemotePath):
+        raw = path.read(most)
+    else:
+        try:
+            raw = read_regular(path, most)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     if not raw.lstrip().startswith((b"{", b"[")) and (what := recognised(raw[:LOOK])):
         raise CheckpointError(f"{path}: no JSON object but {what}")
     return unique(parse_json(raw, f"{path}: the text"), f"{path}: the text")
 
 
-def read_index(path: Path, suffixes: tuple[str, ...]) -> Index:
+def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
     """Read and validate one index of shards whose names end in one of `suffixes`.
 
     Raises

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sigmascope.matrices.refusals import dtype_name, refusal
 
-from .entries import FileStamp, Header, TensorEntry
+from .entries import Header, TensorEntry
 from .identity import FileIdentity
 
 if TYPE_CHECKING:
@@ -55,10 +55,19 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryHeader(Header):
-    """The tensors of a mapping, as the header of a virtual file."""
+class StoredArrays:
+    """The arrays of a mapping, as the bytes of a virtual file.
 
-    blocks: tuple[Block, ...] = field(default=(), repr=False)
+    `described` lists names, dtypes, shapes and places of the tensors.
+    """
+
+    blocks: tuple[Block, ...] = field(repr=False)
+    described: str = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Number of bytes of all arrays."""
+        return sum(block.nbytes for block in self.blocks)
 
     def check_unchanged(self) -> None:
         """Do nothing: arrays in memory may change, and nobody is told."""
@@ -85,16 +94,13 @@ class MemoryHeader(Header):
 
     def identity(self) -> FileIdentity:
         """Return the identity of the arrays: a digest of names, dtypes, shapes and samples."""
-        digest = sha256()
-        for entry in self.entries:
-            digest.update(repr((entry.name, entry.dtype, entry.shape, entry.offset)).encode())
+        digest = sha256(self.described.encode())
         for block in self.blocks:
             for sample in range(_SAMPLES):
                 first = max(block.nbytes - _SAMPLE, 0) * sample // (_SAMPLES - 1)
                 count = min(_SAMPLE, block.nbytes)
                 digest.update(self.read(block.offset + first, count, ""))
-        size = sum(block.nbytes for block in self.blocks)
-        return FileIdentity(name="memory", size=size, digest=digest.hexdigest())
+        return FileIdentity(name="memory", size=self.size, digest=digest.hexdigest())
 
     def _block(self, offset: int) -> Block:
         return self.blocks[bisect_right(self.blocks, offset, key=lambda block: block.offset) - 1]
@@ -111,7 +117,7 @@ class _Stored(NamedTuple):
     owner: object
 
 
-def memory_header(tensors: Mapping[str, Any], label: str) -> MemoryHeader:
+def memory_header(tensors: Mapping[str, Any], label: str) -> Header:
     """Make the header of a mapping of names to arrays; an entry that is none has a reason.
 
     Raises
@@ -139,7 +145,8 @@ def memory_header(tensors: Mapping[str, Any], label: str) -> MemoryHeader:
         entries.append(
             TensorEntry(name, stored.dtype, stored.shape, offset, stored.nbytes, stored.strides)
         )
-    return MemoryHeader(Path(label), tuple(entries), {}, FileStamp(end, 0, 0), blocks=tuple(blocks))
+    described = "".join(repr((e.name, e.dtype, e.shape, e.offset)) for e in entries)
+    return Header(Path(label), tuple(entries), {}, StoredArrays(tuple(blocks), described))
 
 
 def _stored(value: Any) -> _Stored | str:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from math import prod
-from pathlib import Path
 
+from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.npy import read_npy_header
 
@@ -23,7 +23,7 @@ _NAMES |= {f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)}
 _NAMES |= {f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)}
 
 
-def read_npy(path: Path) -> Header:
+def read_npy(path: Place) -> Header:
     """Read and validate the header of a .npy file, without its numbers.
 
     Raises
@@ -31,19 +31,20 @@ def read_npy(path: Path) -> Header:
     CheckpointError
         It is no .npy file, or is cut short.
     """
-    with opened(path) as (file, stamp):
-        shape, fortran, dtype, offset = read_npy_header(file, path)
+    with opened(path) as (file, stored):
+        shape, fortran, dtype, offset = read_npy_header(file, str(path))
     if dtype.kind not in "fiubcV" or dtype.names is not None:
         foreign = f"an array of {dtype}, no tensor"
-        return Header(path, (TensorEntry(path.stem, "object", (), 0, 0, None, foreign),), {}, stamp)
+        entry = TensorEntry(path.stem, "object", (), 0, 0, None, foreign)
+        return Header(path, (entry,), {}, stored)
     # The dtypes of ml_dtypes are stored without their names, as V2 and V1.
     name = _NAMES.get(dtype.name, dtype.str.lstrip("<|=")) if dtype.isnative else dtype.str
     nbytes = prod(shape) * dtype.itemsize
-    if offset + nbytes > stamp.size:
+    if offset + nbytes > stored.size:
         raise CheckpointError(
             f"{path}: {dtype} {list(shape)} takes {nbytes} bytes from byte {offset} on, "
-            f"the file ends at {stamp.size}"
+            f"the file ends at {stored.size}"
         )
     strides = tuple(prod(shape[:axis]) for axis in range(len(shape))) if fortran else None
     entry = TensorEntry(path.stem, name, shape, offset, nbytes, strides)
-    return Header(path, (entry,), {}, stamp)
+    return Header(path, (entry,), {}, stored)

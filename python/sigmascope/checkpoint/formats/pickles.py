@@ -9,15 +9,13 @@ file, and is read like that of a safetensors file; PyTorch is not needed.
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from math import prod
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from sigmascope._host.formats import LOOK, recognised
+from sigmascope._host.formats import recognised
 from sigmascope._host.limits import (
     MAX_DIRECTORY_BYTES,
     MAX_NAMES,
@@ -25,9 +23,10 @@ from sigmascope._host.limits import (
     MAX_PICKLE_BYTES,
     MAX_TENSORS,
 )
+from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
-from .entries import DTYPE_BITS, Header, TensorEntry, opened
+from .entries import DTYPE_BITS, Header, TensorEntry, opened, start_of
 from .inert import Tensor, unpickled
 from .jsontext import brief
 from .names import joined
@@ -50,8 +49,12 @@ _BROKEN_ARCHIVE = (
 )
 
 
-class _Directory(io.FileIO):
+class _Directory:
     """A file that limits the size of one read, since a damaged archive may ask for any size."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read; raise CheckpointError for more than the limit of a zip directory."""
@@ -59,7 +62,7 @@ class _Directory(io.FileIO):
             raise CheckpointError(
                 f"a directory of {size} bytes, above the limit of {MAX_DIRECTORY_BYTES}"
             )
-        return super().read(size) or b""
+        return self._file.read(-1 if size is None else size) or b""
 
 
 class _Record(NamedTuple):
@@ -69,7 +72,7 @@ class _Record(NamedTuple):
     nbytes: int
 
 
-def read_pickled(path: Path) -> Header:
+def read_pickled(path: Place) -> Header:
     """Read the places of the tensors in a file that PyTorch saved; no tensor data is read.
 
     Nested dicts are flattened, and their keys joined by dots. If the weights are stored under
@@ -81,15 +84,16 @@ def read_pickled(path: Path) -> Header:
         It is no zip archive (PyTorch before 1.6), is cut short, or its pickle names anything but
         tensors and plain containers.
     """
-    with opened(path) as (file, stamp):
-        start = os.pread(file.fileno(), LOOK, 0)
+    with opened(path) as (file, stored):
+        start = start_of(file)
         if not start.startswith(b"PK\x03\x04"):
             what = recognised(start) or "load it there and save it anew, best as safetensors"
             raise CheckpointError(f"{path}: no zip archive, as PyTorch writes since 1.6: {what}")
         try:
-            with zipfile.ZipFile(_Directory(file.fileno(), closefd=False)) as archive:
+            limited: Any = _Directory(file)
+            with zipfile.ZipFile(limited) as archive:
                 prefix, root = _unpickled(archive)
-                records = _records(archive, file, prefix, stamp.size)
+                records = _records(archive, file, prefix, stored.size)
             wrapper, weights, others = _weights(root, path.stem)
             entries = [_entry(name, tensor, records) for name, tensor in _leaves(weights)]
         except CheckpointError as error:
@@ -100,7 +104,7 @@ def read_pickled(path: Path) -> Header:
     _check_names(entries, path)
     entries.sort(key=lambda entry: (entry.foreign is not None, entry.offset))
     notes = (f"{path.name}: the tensors of {wrapper!r}, named without it",) if wrapper else ()
-    return Header(path, tuple(entries), {}, stamp, notes)
+    return Header(path, tuple(entries), {}, stored, notes)
 
 
 def _unpickled(archive: zipfile.ZipFile) -> tuple[str, object]:
@@ -131,7 +135,7 @@ def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
 
 
 def _records(
-    archive: zipfile.ZipFile, file: io.FileIO, prefix: str, size: int
+    archive: zipfile.ZipFile, file: io.RawIOBase, prefix: str, size: int
 ) -> dict[str, _Record]:
     """Return the place of each storage, which only the local headers of the records determine."""
     records: dict[str, _Record] = {}
@@ -142,7 +146,7 @@ def _records(
         if info.compress_type != zipfile.ZIP_STORED:
             raise CheckpointError(f"{brief(info.filename, 200)} is compressed")
         file.seek(info.header_offset)
-        magic, name, extra = struct.unpack("<4s22xHH", file.read(30))
+        magic, name, extra = struct.unpack("<4s22xHH", file.read(30) or b"")
         offset = info.header_offset + 30 + name + extra
         if magic != b"PK\x03\x04" or offset + info.file_size > size:
             raise CheckpointError(
@@ -250,7 +254,7 @@ def _foreign(name: str, value: object, why: str) -> TensorEntry:
     return TensorEntry(name, kind, (), 0, 0, foreign=kind + why)
 
 
-def _check_names(entries: list[TensorEntry], path: Path) -> None:
+def _check_names(entries: list[TensorEntry], path: Place) -> None:
     seen: set[str] = set()
     for entry in entries:
         if entry.name in seen:

@@ -15,23 +15,24 @@ import math
 import os
 from pathlib import Path
 
-from sigmascope._host.formats import LOOK, recognised
+from sigmascope._host.formats import recognised
 from sigmascope._host.limits import MAX_DIMENSIONS, MAX_JSON_BYTES
+from sigmascope.checkpoint.remote.paths import Place, RemotePath
 from sigmascope.errors import CheckpointError
 
-from .entries import DTYPE_BITS, Header, TensorEntry, opened
+from .entries import DTYPE_BITS, Header, TensorEntry, opened, start_of
 from .jsontext import brief, parse_json, unique
 from .names import check_count, checked_name
 
 MAX_SIZE = 2**63 - 1
 
 
-def read_header(path: str | os.PathLike[str]) -> Header:
+def read_header(path: str | os.PathLike[str] | RemotePath) -> Header:
     """Read and validate the header of one safetensors file.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or RemotePath
         A regular file, or a symbolic link to one.
 
     Returns
@@ -45,22 +46,22 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         The file cannot be read or is not a consistent safetensors file; the message names file,
         tensor and the values that disagree.
     """
-    path = Path(path)
-    with opened(path) as (file, stamp):
-        raw = _read_header_bytes(file, stamp.size, path)
-    entries, metadata = parse_header(raw, stamp.size, path)
-    return Header(path, entries, metadata, stamp)
+    if not isinstance(path, RemotePath):
+        path = Path(path)
+    with opened(path) as (file, stored):
+        raw = _read_header_bytes(file, stored.size, path)
+    entries, metadata = parse_header(raw, stored.size, path)
+    return Header(path, entries, metadata, stored)
 
 
-def _read_header_bytes(file: io.FileIO, size: int, path: Path) -> bytes:
+def _read_header_bytes(file: io.RawIOBase, size: int, path: Place) -> bytes:
     """Read the JSON text, after its length is checked."""
-    if 0 < size < 8 and (what := recognised(os.pread(file.fileno(), size, 0))):
+    if 0 < size < 8 and (what := recognised(start_of(file, size))):
         raise CheckpointError(f"{path}: no safetensors file but {what}")
     if size < 8:
         raise CheckpointError(f"{path}: {size} bytes, shorter than the 8 of a header length")
-    prefix = _read_exactly(file, 8, path)
-    length = int.from_bytes(prefix, "little")
-    start = os.pread(file.fileno(), LOOK, 0)
+    start = start_of(file)
+    length = int.from_bytes(_read_exactly(file, 8, path), "little")
     # Some formats begin with bytes that could be a length; they are recognised without a header.
     if start[8:9] != b"{" and (what := recognised(start)):
         raise CheckpointError(f"{path}: no safetensors file but {what}")
@@ -76,7 +77,7 @@ def _read_header_bytes(file: io.FileIO, size: int, path: Path) -> bytes:
     return _read_exactly(file, length, path)
 
 
-def _read_exactly(file: io.FileIO, count: int, path: Path) -> bytes:
+def _read_exactly(file: io.RawIOBase, count: int, path: Place) -> bytes:
     parts: list[bytes] = []
     while count > 0:
         part = file.read(count)
@@ -88,7 +89,7 @@ def _read_exactly(file: io.FileIO, count: int, path: Path) -> bytes:
 
 
 def parse_header(
-    raw: bytes, file_size: int, path: Path
+    raw: bytes, file_size: int, path: Place
 ) -> tuple[tuple[TensorEntry, ...], dict[str, str]]:
     """Validate header text against the size of its file.
 
@@ -98,7 +99,7 @@ def parse_header(
         The JSON text that follows the 8 bytes of header length.
     file_size : int
         Size of the file in bytes.
-    path : Path
+    path : Path or RemotePath
         The file, for messages.
 
     Returns
@@ -129,7 +130,7 @@ def parse_header(
     return tuple(entries), metadata
 
 
-def _metadata(value: object, path: Path) -> dict[str, str]:
+def _metadata(value: object, path: Place) -> dict[str, str]:
     metadata = unique(value, f"{path}: __metadata__")
     for key, text in metadata.items():
         if not isinstance(text, str):
@@ -139,7 +140,7 @@ def _metadata(value: object, path: Path) -> dict[str, str]:
     return metadata
 
 
-def _entry(name: str, value: object, data_start: int, data_size: int, path: Path) -> TensorEntry:
+def _entry(name: str, value: object, data_start: int, data_size: int, path: Place) -> TensorEntry:
     where = f"{path}: tensor {brief(name, 200)}"
     fields = unique(value, f"{where}: the entry")
     for key in ("dtype", "shape", "data_offsets"):
@@ -215,7 +216,7 @@ def _offsets(value: object, data_start: int, data_size: int, where: str) -> tupl
     return begin, end
 
 
-def _check_cover(entries: list[TensorEntry], data_start: int, data_size: int, path: Path) -> None:
+def _check_cover(entries: list[TensorEntry], data_start: int, data_size: int, path: Place) -> None:
     """Raise CheckpointError unless the tensors cover the data without overlap or hole."""
     position, previous = data_start, ""
     for entry in entries:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
+from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 _KNOWN = r"(?:fp|bf|f|int)\d+|non_ema|ema"
@@ -47,7 +47,7 @@ def variants_of(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def chosen(folder: Path, names: list[str], variant: str | None) -> list[str]:
+def chosen(folder: Place, names: list[str], variant: str | None) -> list[str]:
     """Return the files of a variant, or with None those of no variant.
 
     Raises

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Errors of servers and stores as one sentence: what failed, where, and what helps.
+
+The text of the original error is never shown, since it may hold a URL with a signature.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sigmascope.errors import CheckpointError
+
+_STATUS = re.compile(r"status code: (\d{3}[\w -]*)")
+_UNREACHED = {
+    "dns error": "its name is not known",
+    "Connection refused": "the connection is refused",
+    "timed out": "it does not answer in time",
+    "TimedOut": "it does not answer in time",
+    "certificate": "its certificate is not trusted",
+}
+
+_LOGIN = {
+    "hf": "log in with `hf auth login`, or set HF_TOKEN; of a gated model ask for access on its "
+    "page first",
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a "
+    "public bucket",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for a public bucket",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+_SIGNED = "give a user and a password in the URL, or a new URL if a signature in it has expired"
+
+CHANGED = "the file changed since it was opened: open the checkpoint again"
+AGAIN = "try again later; a scan with --resume keeps its rows"
+
+
+class MissingFileError(CheckpointError):
+    """There is no such file."""
+
+
+def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
+    """Return the error that a user sees.
+
+    Parameters
+    ----------
+    error : Exception
+        An error of obstore.
+    where : str
+        Address of the file, without secrets.
+    what : str
+        What was read: the tensor and its bytes.
+    """
+    place = f"{where}: {what}: " if what else f"{where}: "
+    text = str(error)
+    found = _STATUS.search(text)
+    status = found[1].strip() if found else ""
+    if isinstance(error, FileNotFoundError) or status.startswith("404"):
+        return MissingFileError(f"{place}there is no such file (404 Not Found): check the address")
+    if status[:3] in ("401", "403"):
+        help_ = _LOGIN.get(where.partition(":")[0], _SIGNED)
+        return CheckpointError(f"{place}access is refused ({status}): {help_}")
+    if status.startswith("412"):
+        return CheckpointError(f"{place}{CHANGED}")
+    if "Range request not supported" in text:
+        return CheckpointError(
+            f"{place}the server does not send parts of a file, so that no tensor can be read by "
+            "itself: download the file"
+        )
+    if status[:1] == "5" or status.startswith("429"):
+        return CheckpointError(f"{place}the server fails, also after retries ({status}): {AGAIN}")
+    if status:
+        return CheckpointError(f"{place}the server answers {status}")
+    reason = next((words for sign, words in _UNREACHED.items() if sign in text), "")
+    if reason:
+        return CheckpointError(
+            f"{place}the server cannot be reached, {reason}: check the address and the network"
+        )
+    if "Requested" in text:
+        return CheckpointError(f"{place}the server sends other bytes than were asked for: {AGAIN}")
+    return CheckpointError(f"{place}the connection breaks ({type(error).__name__}): {AGAIN}")
+
+
+def is_beyond_the_end(error: Exception) -> bool:
+    """Tell whether bytes were asked for that begin after the end of a file."""
+    return "status code: 416" in str(error)
+
+
+def is_wrong_length(error: Exception) -> bool:
+    """Tell whether an answer had another number of bytes than were asked for."""
+    return "Requested" in str(error)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Paths of files that are not on this machine, used as :class:`pathlib.Path` is for those that are.
+
+A path is picklable and holds no secret in its text: what a URL has of these, a password or a
+signature, is in the store that the path belongs to.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from sigmascope.matrices.byte_source import ByteSource
+
+_FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npy", ".npz", ".gguf", ".json")
+"""Suffixes of files; a path with another one is a folder."""
+
+_BLOCK = 1 << 16
+
+
+class Store(Protocol):
+    """Files by their keys: paths below a root."""
+
+    @property
+    def root(self) -> str:
+        """Address of the root, without secrets."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder; those that can be found out."""
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there is such a file."""
+
+    def missing(self, folder: str, names: list[str]) -> list[str]:
+        """Return the names that are known not to be files of a folder."""
+
+    def opened(self, key: str) -> tuple[ByteSource, bytes]:
+        """Return the source of a file, and its first bytes, which opening it has read."""
+
+
+@dataclass(frozen=True)
+class RemotePath:
+    """A file or a folder of a store; `key` has no slash at its ends."""
+
+    store: Store
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.store.root}/{self.key}".rstrip("/")
+
+    def __truediv__(self, name: str) -> RemotePath:
+        return RemotePath(self.store, f"{self.key}/{name}".lstrip("/"))
+
+    @property
+    def name(self) -> str:
+        """Name of the file, or of the folder."""
+        return PurePosixPath(str(self)).name
+
+    @property
+    def stem(self) -> str:
+        """Name without its suffix."""
+        return PurePosixPath(self.key).stem
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the name, with its dot."""
+        return PurePosixPath(self.key).suffix
+
+    @property
+    def parent(self) -> RemotePath:
+        """Folder of the file."""
+        return RemotePath(self.store, self.key.rpartition("/")[0])
+
+    def is_dir(self) -> bool:
+        """Tell whether this is a folder, by the suffix: no request is made."""
+        return self.suffix not in _FILES
+
+    def exists(self) -> bool:
+        """Tell whether there is such a file."""
+        return self.store.exists(self.key)
+
+    def names(self) -> list[str]:
+        """Return the names of the files in this folder; those that can be found out."""
+        return sorted(self.store.names(self.key))
+
+    def missing(self, names: list[str]) -> list[str]:
+        """Return the names that are known not to be files of this folder."""
+        return self.store.missing(self.key, names)
+
+    def opened(self) -> tuple[ByteSource, bytes]:
+        """Return the source of the file, and its first bytes, which opening it has read."""
+        return self.store.opened(self.key)
+
+    def read(self, most: int) -> bytes:
+        """Return all bytes of the file.
+
+        Raises
+        ------
+        CheckpointError
+            It cannot be read, or has more than `most` bytes.
+        """
+        from sigmascope.errors import CheckpointError
+
+        source, start = self.opened()
+        if source.size > most:
+            raise CheckpointError(f"{self}: {source.size} bytes, above the limit of {most} bytes")
+        return start[: source.size] + source.read(len(start), source.size - len(start))
+
+
+Place = Path | RemotePath
+"""The path of a file, wherever it is."""
+
+
+class SourceFile(io.RawIOBase):
+    """A file object over a source, for reading headers: in blocks, of which the last one is kept.
+
+    Parameters
+    ----------
+    source : ByteSource
+    start : bytes
+        The first bytes, which are known already.
+    """
+
+    def __init__(self, source: ByteSource, start: bytes) -> None:
+        super().__init__()
+        self._source = source
+        self._at, self._block = 0, start
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Change the position, and return it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}
+        self._position = max(base[whence] + offset, 0)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return bytes, all that there are up to the end if `size` is negative or None."""
+        left = max(self._source.size - self._position, 0)
+        count = left if size is None or size < 0 else min(size, left)
+        start = self._position - self._at
+        if start < 0 or start + count > len(self._block):
+            self._block = self._source.read(self._position, max(count, _BLOCK))
+            self._at, start = self._position, 0
+        self._position += count
+        return self._block[start : start + count]

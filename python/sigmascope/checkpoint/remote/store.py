@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files behind a URL or in an object store, read by ranges (extra ``remote``).
+
+Failed connections, answers 408, 429 and 5xx, and connections that are cut are tried again by
+obstore, after times that grow, with jitter. What it does not try again is an answer of another
+length than was asked for, which is tried again here. Redirects are followed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from sigmascope.errors import CheckpointError
+from sigmascope.matrices.byte_source import CONNECTIONS, ByteSource
+
+from .failures import CHANGED, MissingFileError, failure, is_beyond_the_end, is_wrong_length
+
+START = 1 << 20
+"""Bytes that opening a file reads: nearly all headers are shorter."""
+
+_CHUNK = 1 << 20
+_ATTEMPTS, _PAUSE = 4, 0.2
+_RETRIES: Any = {
+    "max_retries": 8,
+    "retry_timeout": timedelta(minutes=3),
+    "backoff": {
+        "init_backoff": timedelta(seconds=0.2),
+        "max_backoff": timedelta(seconds=20),
+        "base": 2,
+    },
+}
+_TIMES = {
+    "connect_timeout": timedelta(seconds=10),
+    "read_timeout": timedelta(seconds=30),
+    "timeout": timedelta(minutes=10),
+}
+
+_PROBED = tuple(
+    f"{stem}{suffix}"
+    for stem, end in (("model", "safetensors"), ("pytorch_model", "bin"))
+    for suffix in (f".{end}.index.json", f".{end}")
+)
+"""Files that are looked for in a folder of a server that does not list its files."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class UrlStore:
+    """Files below a URL.
+
+    Attributes
+    ----------
+    root : str
+        Address without secrets.
+    url : str
+        What obstore opens; it may hold a signature or a password.
+    listed : frozenset of str or None
+        Keys of all files, if they are known. Buckets list theirs; other servers do not.
+    """
+
+    root: str
+    url: str = field(repr=False)
+    listed: frozenset[str] | None = field(default=None, repr=False)
+
+    @property
+    def scheme(self) -> str:
+        """Scheme of the address: "https", "s3", "hf"."""
+        return self.root.partition(":")[0]
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, or those that are looked for by name."""
+        start = f"{folder}/" if folder else ""
+        if self.listed is not None:
+            keys = [key for key in self.listed if key.startswith(start)]
+        elif self.scheme in ("http", "https"):
+            found = concurrently(self._exists, [start + name for name in _PROBED])
+            keys = [key for key in found if key]
+        else:
+            keys = self._list(folder)
+        names = (key.removeprefix(start) for key in keys)
+        return [name for name in names if "/" not in name]
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there is such a file."""
+        if self.listed is None and self.scheme in ("http", "https"):
+            return bool(self._exists(key))
+        folder, _, name = key.rpartition("/")
+        return name in self.names(folder)
+
+    def missing(self, folder: str, names: list[str]) -> list[str]:
+        """Return the names that are not listed; of a server that lists none, nothing."""
+        if self.listed is None and self.scheme in ("http", "https"):
+            return []
+        return sorted(set(names) - set(self.names(folder)))
+
+    def opened(self, key: str) -> tuple[ByteSource, bytes]:
+        """Return the source of a file, and its first bytes."""
+        where = f"{self.root}/{key}"
+        if self.listed is not None and key not in self.listed:
+            raise MissingFileError(f"{where}: there is no such file")
+
+        def read() -> tuple[ByteSource, bytes]:
+            try:
+                found = _obstore().get(client(self), key, options={"range": (0, START)})
+            except Exception as error:
+                if is_beyond_the_end(error):  # an empty file has not even its first byte
+                    return UrlSource(self, key, 0, "", ""), b""
+                raise
+            start, meta = bytes(found.bytes()), found.meta
+            source = UrlSource(self, key, meta["size"], meta["e_tag"] or "", _date(meta))
+            if len(start) != min(START, source.size):
+                raise CheckpointError(f"{where}: {len(start)} bytes of its first {START}")
+            return source, start
+
+        return trying(read, where)
+
+    def _exists(self, key: str) -> str:
+        with suppress(MissingFileError):
+            trying(
+                lambda: _obstore().get(client(self), key, options={"range": (0, 1)}).meta,
+                f"{self.root}/{key}",
+            )
+            return key
+        return ""
+
+    def _list(self, folder: str) -> list[str]:
+        def read() -> list[str]:
+            found = _obstore().list_with_delimiter(client(self), folder or None)
+            return [str(each["path"]) for each in found["objects"]]
+
+        return trying(read, f"{self.root}/{folder}".rstrip("/"))
+
+
+class UrlSource(ByteSource):
+    """One file of a store, which must not change: each read states and checks its ETag.
+
+    A server without ETags is asked for the time of the last change instead.
+    """
+
+    concurrent = True
+
+    def __init__(self, store: UrlStore, key: str, size: int, tag: str, date: str) -> None:
+        self.store, self.key = store, key
+        self.name, self.size = f"{store.root}/{key}", size
+        self._tag, self._date = tag, date
+
+    def __repr__(self) -> str:
+        return f"<UrlSource {self.name!r}, {self.size} bytes>"
+
+    def identity(self) -> str:
+        """Return the ETag, or the time of the last change; empty if the server tells neither."""
+        return self._tag or self._date
+
+    def fill(self, offset: int, memory: memoryview) -> None:
+        """Read as many bytes as `memory` has; CheckpointError names them and what failed."""
+        began, end = time.monotonic(), offset + memory.nbytes
+        options: dict[str, Any] = {"range": (offset, end)}
+        if self._tag and not self._tag.startswith("W/"):  # a weak one never matches
+            options["if_match"] = self._tag
+        what = self.described(offset, memory.nbytes)
+
+        def read() -> None:
+            found = _obstore().get(client(self.store), self.key, options=options)
+            meta = found.meta
+            if (meta["e_tag"] or "", _date(meta), meta["size"]) != (
+                self._tag,
+                self._date,
+                self.size,
+            ):
+                raise CheckpointError(f"{self.name}: {what}: {CHANGED}")
+            position = 0
+            for chunk in found.stream(min_chunk_size=_CHUNK):
+                self.check_going(began)
+                part = memoryview(chunk)
+                if position + part.nbytes > memory.nbytes:
+                    raise ValueError(f"Requested {memory.nbytes}, got more")
+                memory[position : position + part.nbytes] = part
+                position += part.nbytes
+            if position != memory.nbytes:
+                raise ValueError(f"Requested {memory.nbytes}, got {position}")
+
+        trying(read, self.name, what)
+
+
+def _date(meta: Any) -> str:
+    return str(meta["last_modified"])
+
+
+def trying(read: Callable[[], T], where: str, what: str = "") -> T:
+    """Call a function that makes a request, again if the answer had another length.
+
+    Raises
+    ------
+    CheckpointError
+        The request failed; its message holds no secret.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            return read()
+        except (CheckpointError, ImportError, MemoryError):
+            raise
+        except Exception as error:
+            if attempt + 1 == _ATTEMPTS or not is_wrong_length(error):
+                failed = failure(error, where, what)
+                break
+        time.sleep(random.uniform(0.5, 1.0) * _PAUSE * 2**attempt)
+    raise failed from None
+
+
+def concurrently(call: Callable[[str], T], items: Sequence[str]) -> list[T]:
+    """Call a function of several items at the same time; the results are in the order of these."""
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="sigmascope-open") as pool:
+        return list(pool.map(call, items))
+
+
+@cache
+def client(store: UrlStore) -> Any:
+    """Return the connection to a store; logins come from the environment, or from the hub's own."""
+    _obstore()
+    options: Any = dict(_TIMES)
+    if store.scheme in ("http", "https", "hf"):
+        from obstore.store import HTTPStore
+
+        options["allow_http"] = store.url.startswith("http:")
+        url, headers = _without_user(store.url)
+        if store.scheme == "hf":
+            from .hub import login
+
+            headers |= login()
+        options["default_headers"] = headers
+        return HTTPStore.from_url(url, client_options=options, retry_config=_RETRIES)
+    from obstore.store import from_url
+
+    # Options given here take precedence over the environment, which may allow this to a bucket.
+    options["allow_http"] = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
+    return from_url(store.url, client_options=options, retry_config=_RETRIES)
+
+
+def _without_user(url: str) -> tuple[str, dict[str, str]]:
+    """Return a URL without its user and password, and the header that stands for them."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    token = b64encode(unquote(user).encode()).decode()
+    return parts._replace(netloc=host).geturl(), {"Authorization": f"Basic {token}"}
+
+
+def _obstore() -> Any:
+    try:
+        import obstore
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "files on other machines are read by obstore: pip install 'sigmascope[remote]'"
+        ) from error
+    return obstore

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From a URL to the path of a file that is not on this machine."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, urlsplit
+
+from sigmascope.errors import CheckpointError
+
+from .hub import hub_path
+from .paths import RemotePath
+from .store import UrlStore
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_WEB = ("https", "http")
+_BUCKETS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
+
+
+def is_url(text: object) -> bool:
+    """Tell whether a text is a URL, and no path of this machine."""
+    return isinstance(text, str) and _SCHEME.match(text) is not None
+
+
+def path_of_url(url: str) -> RemotePath:
+    """Return the path that a URL stands for.
+
+    Parameters
+    ----------
+    url : str
+        hf://org/model@revision, https://host/file, s3://bucket/folder, gs://…, az://…. A query, as
+        of a signed URL, and a user with a password are used and never shown.
+
+    Raises
+    ------
+    CheckpointError
+        The scheme is not known, or the model is not found on the hub.
+    """
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    if scheme == "hf":
+        return hub_path(url)
+    key = unquote(parts.path).strip("/")
+    host = parts.netloc.rpartition("@")[2]
+    if scheme in _WEB:
+        query = f"?{parts.query}" if parts.query else ""
+        secret = f"{scheme}://{parts.netloc}/{query}"
+        return RemotePath(UrlStore(f"{scheme}://{host}", secret), key)
+    if scheme in _BUCKETS:
+        kind = _BUCKETS[scheme]
+        return RemotePath(UrlStore(f"{kind}://{host}", f"{kind}://{host}"), key)
+    raise CheckpointError(
+        f"{scheme}://{host}: no scheme that is read; known: hf, https, http, s3, gs, az"
+    )

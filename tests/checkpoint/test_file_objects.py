@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""File objects and files of fsspec as checkpoints."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.scans import bits, model
+
+import sigmascope as ss
+
+HOW: dict[str, Any] = {"effort": "top", "k": 2}
+ONE = "model-00001-of-00002.safetensors"
+
+
+def test_a_file_object_is_one_file(tmp_path: Path) -> None:
+    folder = model(tmp_path)
+    with (folder / ONE).open("rb") as file:
+        found = ss.scan(ss.open_checkpoint(file), **HOW)
+        assert bits(found.rows) == bits(ss.scan(folder / ONE, **HOW).rows)
+        assert found.checkpoint == f"file object/{ONE}"
+        far = ss.open_checkpoint(file)
+        with pytest.raises(TypeError, match="cannot be sent to another process"):
+            pickle.dumps(far["w.0"])
+
+
+def test_bytes_in_memory_are_one_file(tmp_path: Path) -> None:
+    content = (model(tmp_path) / ONE).read_bytes()
+    far = ss.open_checkpoint(io.BytesIO(content))
+    here = ss.open_checkpoint(tmp_path / ONE)
+    assert list(far) == list(here)
+    np.testing.assert_array_equal(np.asarray(far["w.0"]), np.asarray(here["w.0"]))
+
+
+def test_a_file_object_that_ends_early(tmp_path: Path) -> None:
+    content = io.BytesIO((model(tmp_path) / ONE).read_bytes())
+    far = ss.open_checkpoint(content)
+    content.truncate(2000)
+    with pytest.raises(ss.CheckpointError, match=r"tensor 'w.8', bytes .*: 0 bytes could be read"):
+        far["w.8"].load()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors.index.json", ""])
+def test_files_of_fsspec_are_read_with_their_neighbours(name: str, tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    folder = model(tmp_path)
+    memory = fsspec.filesystem("memory")
+    memory.put(f"{folder}/", "/weights/", recursive=True)
+    try:
+        far = ss.open_checkpoint(fsspec.open(f"memory://weights/{name}"))
+        found = ss.scan(far, **HOW)
+        assert bits(found.rows) == bits(ss.scan(folder, **HOW).rows)
+        again = pickle.loads(pickle.dumps(far["w.0"]))
+        np.testing.assert_array_equal(np.asarray(again), np.asarray(far["w.0"]))
+    finally:
+        memory.rm("/weights", recursive=True)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A folder behind a server on the loopback, with short times between retries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.file_server import FileServer
+
+from sigmascope.checkpoint.remote import store
+
+
+@contextmanager
+def served(folder: Path, server: type[FileServer] = FileServer) -> Iterator[Any]:
+    """A server of the files in a folder; retries come after milliseconds."""
+    with pytest.MonkeyPatch.context() as patch, server(folder).running() as running:
+        short = {"init_backoff": timedelta(seconds=0.005), "max_backoff": timedelta(seconds=0.05)}
+        patch.setitem(store._RETRIES, "backoff", {**short, "base": 2})
+        patch.setattr(store, "_PAUSE", 0.01)
+        yield running
+
+
+def whole_numbers(server: FileServer, start: str = "") -> int:
+    """Bytes of the files whose name begins so."""
+    return sum(path.stat().st_size for path in server.folder.glob(f"{start}*.safetensors"))
