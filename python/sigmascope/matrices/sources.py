@@ -23,6 +23,7 @@ from .dtypes import ITEMSIZE, PACKED, array_dtype, stride_of_rows
 from .matrix import Matrix
 from .npy import check_npy_name, read_npy_header
 from .refusals import check_kind, dtype_name, holds_integers
+from .sliced import is_sliced, of_slices
 from .tables import is_table, table_array
 
 
@@ -39,7 +40,8 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
         float8_e5m2 and float4_e2m1fn; any strides), an object with ``__dlpack__`` (a tensor of
         torch, an array of CuPy; bfloat16 too) or with ``__cuda_array_interface__``, or the path of
         a ``.npy`` file, which stays on disk. An array on a GPU stays there, and what can compute
-        on a GPU computes on that one.
+        on a GPU computes on that one. An array that is read by slices (of zarr, h5py, tensorstore,
+        dask, netCDF) stays where it is, too, and is read by rows.
 
         Copied, exactly, are integers and booleans, which become float64; floats whose bytes are in
         the other order; sequences of numbers and DataFrames of pandas (float64, unless all columns
@@ -97,6 +99,8 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
             return _on_device(source, dtype)
         if hasattr(source, "__dlpack__") and dtype is None and not holds_integers(source):
             return _from_dlpack(source)
+        if is_sliced(source) and not is_table(source):
+            return of_slices(source, dtype)
         source = table_array(source) if is_table(source) else array_of(source)
     if dtype is None:
         source = storable(source)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays of zarr, h5py, dask and others: read by slices of rows, equal to the same in memory."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sigmascope as ss
+from sigmascope.matrices import sliced
+
+NUMBERS = np.random.default_rng(0).standard_normal((700, 90)).astype(np.float32)
+
+
+class Sliced:
+    """An array that gives rows, and counts them."""
+
+    def __init__(self, numbers: Any, chunks: tuple[int, ...] | None = None) -> None:
+        self._numbers = np.asarray(numbers)
+        self.shape, self.dtype = self._numbers.shape, self._numbers.dtype
+        self.ndim, self.chunks = len(self.shape), chunks
+        self.asked: list[tuple[int, int]] = []
+
+    def __getitem__(self, rows: slice) -> Any:
+        self.asked.append((rows.start, rows.stop))
+        return self._numbers[rows]
+
+
+def of_h5py(folder: Path, numbers: Any) -> Any:
+    h5py = pytest.importorskip("h5py")
+    file = h5py.File(folder / "x.h5", "w")
+    return file.create_dataset("x", data=numbers, chunks=(64, 32))
+
+
+def of_zarr(folder: Path, numbers: Any) -> Any:
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(
+        store=str(folder / "x.zarr"), shape=numbers.shape, dtype=numbers.dtype, chunks=(64, 32)
+    )
+    array[:] = numbers
+    return array
+
+
+def of_dask(folder: Path, numbers: Any) -> Any:
+    dask = pytest.importorskip("dask.array")
+    return dask.from_array(numbers, chunks=(64, 32))
+
+
+def of_ours(folder: Path, numbers: Any) -> Any:
+    return Sliced(numbers)
+
+
+@pytest.mark.parametrize("make", [of_h5py, of_zarr, of_dask, of_ours])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", ">f4", "i4", "?"])
+def test_numbers_are_those_of_the_array(make: Any, dtype: str, tmp_path: Path) -> None:
+    numbers = (NUMBERS * 100).astype(dtype)
+    a = ss.matrix(make(tmp_path, numbers))
+    known = ss.matrix(numbers)
+    assert (a.shape, a.storage) == (known.shape, known.storage)
+    assert not a._native.in_memory
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(known))
+    np.testing.assert_array_equal(np.asarray(a[5:77, 3:9]), np.asarray(known[5:77, 3:9]))
+    np.testing.assert_array_equal(np.asarray(a.T[2:40:3]), np.asarray(known.T[2:40:3]))
+
+
+@pytest.mark.parametrize("make", [of_h5py, of_zarr, of_dask, of_ours])
+@pytest.mark.parametrize("turned", [False, True])
+def test_values_are_those_of_the_array_at_any_memory(
+    make: Any, turned: bool, tmp_path: Path
+) -> None:
+    numbers = np.ascontiguousarray(NUMBERS.T) if turned else NUMBERS
+    a = ss.matrix(make(tmp_path, numbers))
+    known = ss.svds(numbers, k=5)
+    for limit in ("1GiB", "400KB"):
+        np.testing.assert_array_equal(ss.svds(a, k=5, memory_limit=limit).s, known.s)
+    np.testing.assert_array_equal(ss.svdvals(a).values, ss.svdvals(numbers).values)
+
+
+def test_rows_are_asked_for_by_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sliced, "_AT_ONCE", 90 * 4 * 250)
+    array = Sliced(NUMBERS, (100, 90))
+    ss.matrix(array).load()
+    assert array.asked == [(0, 200), (200, 400), (400, 600), (600, 700)]
+
+
+def test_codes_and_bfloat16() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    numbers = NUMBERS.astype(ml_dtypes.bfloat16)
+    a = ss.matrix(Sliced(numbers.view(np.uint16)), dtype="bf16")
+    assert a.storage == "bf16"
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(ss.matrix(numbers)))
+    assert ss.matrix(Sliced(numbers)).storage == "bf16"
+
+
+def test_a_matrix_of_slices_is_pickled_with_its_array() -> None:
+    a = pickle.loads(pickle.dumps(ss.matrix(Sliced(NUMBERS))))
+    np.testing.assert_array_equal(np.asarray(a), NUMBERS)
+
+
+def test_what_is_no_matrix_is_refused() -> None:
+    with pytest.raises(ValueError, match="a matrix has 2 dimensions"):
+        ss.matrix(Sliced(np.ones((2, 3, 4))))
+    with pytest.raises(TypeError, match="complex"):
+        ss.matrix(Sliced(np.ones((2, 3), np.complex64)))
+    masked = Sliced(NUMBERS)
+    masked._numbers = np.ma.masked_array(NUMBERS, NUMBERS > 1)
+    with pytest.raises(TypeError, match="masked"):
+        ss.matrix(masked).load()
+    other = Sliced(NUMBERS)
+    other._numbers = NUMBERS.astype(np.float64)
+    with pytest.raises(ValueError, match=r"Sliced of 700 x 90: rows 0 to 700 are an array of f"):
+        ss.matrix(other).load()
