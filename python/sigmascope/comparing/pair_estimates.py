@@ -27,6 +27,19 @@ from .updates import update_passes
 _NORMS, _STRUCTURE = 1, 1
 """Passes over both matrices for norms, and over each for special structure."""
 
+# Measured on pairs of order 512 to 5632 (benchmarks/experiments/time_compare_plans.py).
+_WITH_VECTORS = 3.0
+"""Time of a full decomposition with vectors, over that of its values."""
+
+_PROJECTED = {"top": 1.0, "density": 0.5, "exact": 0.33}
+"""Time of the spectrum of the change without its part along W, over that of the change."""
+
+_ANGLES = 60.0
+"""Flops of angles and other columns of the vectors, over (m + n) k^2."""
+
+_CALL = 0.004
+"""Seconds of each spectrum, whatever its size."""
+
 
 class _Spectrum(NamedTuple):
     """The work of one spectrum, and the memory of one that reads the files."""
@@ -71,7 +84,8 @@ class PairEstimate:
         read = stored.nbytes * (1 if held else passes)
         peak = memory.peak_bytes or max(one.peak_bytes for one in spectra) + memory.vector_bytes
         on_device = _on_device(stored, memory, options)
-        seconds = 0.0 if on_device else _seconds(stored, spectra, looks, options, measured, read)
+        how = known.effort, looks, read
+        seconds = 0.0 if on_device else _seconds(stored, spectra, *how, options, measured)
         plan = replace(known, held=held, passes=passes, read_bytes=read, peak_bytes=peak)
         return cls(replace(plan, seconds=seconds, **on_device), memory)
 
@@ -173,20 +187,27 @@ def _spectra(
             plan = asked.fit_memory(a, chosen, call)
             needed = host_need(a, call, chosen.need_of(a, call), plan.layout)
             peak = needed.plus(plan.held_nbytes).peak
-        found.append(_Spectrum(chosen.passes, computing_seconds(a, chosen, measured), peak))
+        computing = computing_seconds(a, chosen, measured) + _CALL
+        computing *= _WITH_VECTORS if chosen.effort == "exact" else 1.0
+        found.append(_Spectrum(chosen.passes, computing, peak))
     return found
 
 
 def _seconds(
     pair: MatrixPair,
     spectra: list[_Spectrum],
+    effort: str,
     looks: int,
+    read: int,
     options: Options,
     measured: Rates,
-    read: int,
 ) -> float:
     """Estimate the seconds of a pair with all threads; reading overlaps with another pair."""
-    alone = sum(one.seconds for one in spectra) + looks * measured.elements_seconds(pair.nbytes)
+    m, n = pair.before.shape
+    projected = _PROJECTED[effort] * spectra[0].seconds
+    angles = _ANGLES * (m + n) * min(options.k, m, n) ** 2 / measured.float64
+    alone = sum(one.seconds for one in spectra) + projected + angles
+    alone += looks * measured.elements_seconds(pair.nbytes)
     reading = read / measured.file if measured.file and not pair.in_memory else 0.0
     return max(alone / _at_once(options), reading)
 

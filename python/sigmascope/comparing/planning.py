@@ -85,10 +85,10 @@ def plan_compare(
     Notes
     -----
     The code that a comparison runs decides here, too, what fits into memory and how it is read.
-    Times are those of three spectra, of W, W' and dW, and of the passes over both matrices. Two
-    matrices that are equal take less, which headers do not tell; the spectrum of the change without
-    its part along W is counted as none, since it mostly follows from that of dW. Times come from
-    the model and the measurement of :func:`plan_scan`; on a CUDA device they are 0.
+    Times are those of four spectra, of W, W', dW and dW without its part along W, of the passes
+    over both matrices, and of angles. Two matrices that are equal take less, which headers do not
+    tell. Times come from the model and the measurement of :func:`plan_scan`, and from comparisons
+    that were timed; on a CUDA device they are 0.
 
     Examples
     --------
