@@ -75,6 +75,23 @@ def test_compare_with_a_url(server: FileServer) -> None:
     assert status == 1
 
 
+def test_series_of_urls(server: FileServer, tmp_path: Path) -> None:
+    saved = tmp_path / "step-100.jsonl"
+    ss.scan(server.folder, k=4, out=saved)
+    status, here, _ = invoke("trajectory", saved, server.folder, "--step", 100, "--step", 200, "-q")
+    again = ("trajectory", saved, address(server), "--step", 100, "--step", 200, "-q")
+    assert status == 0
+    assert invoke(*again)[:2] == (0, here)
+    status, _, error = invoke("trajectory", saved, address(server), "-q")
+    assert status == 2
+    assert server.url in error
+    assert SECRET not in error
+    status, text, error = invoke("reference", saved, address(server), "--json", "-q")
+    assert status == 0
+    assert text
+    assert SECRET not in text + error
+
+
 def test_paths_are_completed_and_urls_are_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,15 +20,16 @@ from sigmascope.series import trajectory as follow
 from sigmascope.series.sources import MEASURES
 
 from .exits import DONE, clean_errors
-from .options import DeviceOption, QuietOption
+from .options import DeviceOption, QuietOption, paths_here
 from .scan import progress_on, status_of_interruption
 
 ScansArgument = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
         metavar="SCAN...",
-        help="Saved scans or comparisons, or checkpoints to scan.",
+        help="Saved scans or comparisons, or checkpoints to scan: paths or URLs.",
         show_default=False,
+        autocompletion=paths_here,
     ),
 ]
 MeasureOption = Annotated[
@@ -86,10 +87,11 @@ def trajectory(
 def reference(
     models: ScansArgument,
     place: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="SCAN",
             help="Print instead the place of this model among the others, as quantiles.",
+            autocompletion=paths_here,
         ),
     ] = None,
     measure: MeasureOption = None,

@@ -14,6 +14,7 @@ from sigmascope._display.verdicts import COMPARED
 from sigmascope._tables.schema import OtherTableError, Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint import HasStateDict, Tensors
+from sigmascope.checkpoint.remote.urls import is_url, without_secrets
 from sigmascope.comparing import Comparison
 from sigmascope.scanning import Scan, scan
 from sigmascope.scanning.keywords import ScanOptions
@@ -92,7 +93,7 @@ def read_source(source: Source, options: ScanOptions, number: int = 0) -> Source
     table: object = source
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        table = load(path) if path.suffix in _SAVED else scan(path, **options)
+        table = load(path) if path.suffix in _SAVED else scan(source, **options)
     elif isinstance(source, Scannable | Mapping | HasStateDict):
         table = scan(source, **options)
     rows = getattr(table, "rows", table)
@@ -117,9 +118,10 @@ def load(path: Path) -> Scan | Comparison:
 
 
 def path_of(source: object) -> str:
-    """Return the path of a source, or of its checkpoint; an empty text if it has none."""
+    """Return the path or URL of a source, or of its checkpoint; an empty text if it has none."""
     if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
+        path = os.fspath(source)
+        return without_secrets(path) if is_url(path) else path
     names = ("checkpoint", "after", "path")
     paths = (getattr(source, name, None) for name in names)
     return next((os.fspath(p) for p in paths if isinstance(p, str | os.PathLike)), "")

@@ -8,9 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
+from urllib.parse import urlsplit
 
 from sigmascope._host.keywords import public_with_options_of
 from sigmascope._tables.schema import Row
+from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.scanning import scan
 from sigmascope.scanning.keywords import ScanOptions
 
@@ -168,7 +170,8 @@ def _by_step(
 
 def _step_of(source: Source) -> float:
     path = path_of(source)
-    numbers = re.findall(r"\d+", Path(os.path.abspath(path)).stem) if path else []
+    place = urlsplit(path).path if is_url(path) else os.path.abspath(path) if path else ""
+    numbers = re.findall(r"\d+", Path(place).stem)
     if not numbers:
         raise ValueError(f"the name {path!r} has no number for the step: give steps")
     return int(numbers[-1])

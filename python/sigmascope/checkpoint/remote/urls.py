@@ -22,6 +22,13 @@ def is_url(text: object) -> bool:
     return isinstance(text, str) and _SCHEME.match(text) is not None
 
 
+def without_secrets(url: str) -> str:
+    """Return a URL without its user, password and query, for messages and tables."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="", fragment="").geturl()
+
+
 def path_of_url(url: str) -> RemotePath:
     """Return the path that a URL stands for.
 
