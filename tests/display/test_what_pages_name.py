@@ -49,12 +49,17 @@ def facts(table: ss.Scan | ss.Comparison) -> str:
         ({}, None),
     ],
 )
-def test_a_page_names_the_architecture(tmp_path: Path, settings: Any, named: str | None) -> None:
+def test_a_page_and_info_name_the_architecture(
+    tmp_path: Path, settings: Any, named: str | None
+) -> None:
     folder = model(tmp_path / "model", 1)
     (folder / "config.json").write_text(json.dumps(settings))
     scan = ss.scan(folder, k=4)
     assert scan.architecture == named
     assert facts(scan) == (named or "2,400 parameters")
+    out = screen(100)
+    report.show_info(out, ss.open_checkpoint(folder))
+    assert (shown(out).splitlines()[1] == named) == (named is not None)
     scan.save(tmp_path / "scan.jsonl")
     assert ss.Scan.load(tmp_path / "scan.jsonl").architecture == named
 

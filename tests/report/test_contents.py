@@ -21,7 +21,7 @@ def test_info_of_an_adapter_has_rank_alpha_and_scale(tmp_path: Path) -> None:
         out = screen()
         report.show_info(out, adapter, every=every)
         lines = [line.split() for line in shown(out).splitlines()]
-        assert "LoRA adapter of the/base" in shown(out)
+        assert "LoRA adapter of ranks 2 to 4 for the/base" in shown(out)
         header = next(line for line in lines if "alpha" in line)
         assert header[4:7] == ["r", "alpha", "scale"]
         assert [line[6:9] for line in lines if "product" in line] == [

@@ -50,8 +50,8 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
     records = checkpoint.info()
     total = sum(record["nbytes"] for record in records if record["status"] != "tied")
     out.print(printable(str(checkpoint.path)), soft_wrap=True)
-    if isinstance(checkpoint, Adapter) and checkpoint.bases:
-        out.print(f"LoRA adapter of {printable(', '.join(checkpoint.bases))}", soft_wrap=True)
+    if checkpoint.architecture:
+        out.print(printable(checkpoint.architecture), soft_wrap=True)
     out.print(
         f"{counted(len(checkpoint.files), 'file')}, {counted(len(records), 'tensor')}, "
         f"{counted(len(checkpoint), 'matrix', 'matrices')} to analyse, {size(total)}\n"
