@@ -204,7 +204,10 @@ def _seconds(
 ) -> float:
     """Estimate the seconds of a pair with all threads; reading overlaps with another pair."""
     m, n = pair.before.shape
-    projected = _PROJECTED[effort] * spectra[0].seconds
+    of_change, _, of_after = (one.seconds for one in spectra)
+    # The change of an adapter is no matrix, but without its part along W it is one.
+    adapted = isinstance(pair, AdaptedPair)
+    projected = of_after if adapted else _PROJECTED[effort] * of_change
     angles = _ANGLES * (m + n) * min(options.k, m, n) ** 2 / measured.float64
     alone = sum(one.seconds for one in spectra) + projected + angles
     alone += looks * measured.elements_seconds(pair.nbytes)
