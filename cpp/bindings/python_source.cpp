@@ -36,7 +36,9 @@ PythonSource::PythonSource(py::object source)
       name_(py::cast<std::string>(source_.attr("name"))),
       size_(py::cast<std::uint64_t>(source_.attr("size"))) {}
 
-// The last tile may go in a thread that does not have the GIL.
+// The last tile may go in a thread that does not have the GIL. To take it fails only where the
+// interpreter has no memory left for its own state, and then the process ends.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 PythonSource::~PythonSource() {
   if (interpreter_ends()) {
     source_.release();
