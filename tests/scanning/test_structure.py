@@ -154,7 +154,8 @@ def test_specials_come_first_and_medians_say_what_they_leave_out(folder: Path) -
     shown = CliRunner().invoke(app, ["scan", str(folder), "--quiet"])
     lines = shown.stdout.splitlines()
     assert lines[2].startswith("No ordinary matrices")
-    assert lines[3:5] == [f"  model.layers.{i}.mlp.up_proj.weight: all zero" for i in (5, 6)]
+    special = "  model.layers.{}.mlp.up_proj.weight: 30 x 20, all zero"
+    assert lines[3:5] == [special.format(i) for i in (5, 6)]
     told = next(line for line in lines if "median of 5 of 7" in line)
     assert "up, effective rank" in told
     assert "left out: model.layers.5.mlp.up_proj.weight (all zero), model.layers.6" in told
