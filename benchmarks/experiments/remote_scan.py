@@ -2,7 +2,7 @@
 r"""Time of a scan from a server on the loopback, compared with that of the same local files.
 
     cd benchmarks/experiments
-    python remote_scan.py --bytes 2e9 --folder /tmp/remote --rounds 3
+    python remote_scan.py --bytes 2e9 --folder FOLDER --rounds 3
 
 The checkpoint is made once, in shards. The server runs in a process of its own. Rows must be equal
 to the bit, and nothing may be on disk that was not there before. The link is unlimited; a ratio of
