@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.file_server import Fault, FileServer
 from tests.support.remote import served
 from tests.support.scans import model, normal
-from tests.support.torch_files import saved
 
 import sigmascope as ss
 from sigmascope.checkpoint.remote import store
@@ -78,9 +76,10 @@ def test_a_header_longer_than_the_first_request(
 
 
 def test_npy_and_torch_files_behind_urls(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
     np.save(tmp_path / "x.npy", np.asfortranarray(np.arange(12.0).reshape(3, 4)))
     weights = {"a": np.ones((3, 5), np.float32), "b": np.arange(6.0).reshape(2, 3)}
-    saved(tmp_path, {name: torch.from_numpy(x) for name, x in weights.items()}, "weights.bin")
+    torch.save({name: torch.from_numpy(x) for name, x in weights.items()}, tmp_path / "weights.bin")
     with served(tmp_path) as server:
         same(f"{server.url}/x.npy", tmp_path / "x.npy", 1)
         same(f"{server.url}/weights.bin", tmp_path / "weights.bin", 2)
