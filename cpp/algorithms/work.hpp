@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The work of a search, and its limit.
 //
-// A search may take half the work of computing every singular value. If it is given up there, the
-// Gram matrix and its eigenvectors take its place, and both together cost about twice a full
-// decomposition at most. For small matrices the overhead of calls dominates, and the limit is the
-// whole work of every singular value.
+// A search may take half the work of computing every singular value; a quarter of it below order
+// 256. If it is given up there, the Gram matrix and its eigenvectors take its place, and both
+// together cost about twice a full decomposition at most. Below order 128 the overhead of calls
+// dominates, and the limit is the whole work of every singular value.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ class Work {
       : m_(static_cast<double>(m)),
         n_(static_cast<double>(n)),
         step_overhead_(n < worth_saving ? 0.0 : step_overhead),
-        limit_(bounded ? (n < worth_saving ? 1.0 : 0.5) * (2 * m_ + 25 * n_) * n_ * n_
+        limit_(bounded ? share(n) * (2 * m_ + 25 * n_) * n_ * n_
                        : std::numeric_limits<double>::infinity()) {}
 
   // A^T (A X) for X of `columns` columns, and its orthogonalisation against a basis. The kernels
@@ -48,6 +48,13 @@ class Work {
  private:
   // Calls and small factorisations of a step: 0.1 ms where LAPACK reaches 25 Gflop/s.
   static constexpr double step_overhead = 2.5e6;
+
+  // The part of the work of every singular value that a search may take. What replaces a search
+  // reaches a lower rate below order 256, and its calls cost more than its work below 128.
+  static double share(std::int64_t n) {
+    if (n < worth_saving) return 1.0;
+    return n < 256 ? 0.25 : 0.5;
+  }
 
   static double cube(double d) { return d * d * d; }
 

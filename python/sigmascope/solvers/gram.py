@@ -23,6 +23,8 @@ from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 
+from .krylov import tolerance_note
+
 
 def fits_gram(a: Matrix, k: int, options: CallOptions, *, complete: bool = False) -> bool:
     """Tell whether there is memory for the Gram matrix, or for the whole decomposition as well."""
@@ -68,7 +70,7 @@ def svds_by_gram(
         **paths(opened),
     )
     s = result["s"]
-    notes = options.device.notes
+    notes = options.device.notes + tolerance_note(tol, "float64")
     if opened is not None and not result["complete"]:
         notes += opened.notes(n, "eigenvectors")
     if result["complete"]:

@@ -29,7 +29,7 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 
-GIVEN_UP = "the search would have taken more work than every value: the Gram matrix took its place"
+GIVEN_UP = "the search took too much work: the Gram matrix took its place"
 """Note of a result for which a search was begun."""
 
 

@@ -60,9 +60,10 @@ def svds(
     max_passes : int
         Krylov steps, one read of A each, after which to stop without convergence. A search ends
         sooner where its basis would be the whole space, or its work half of that of a full
-        decomposition: the Gram matrix takes its place, if there is memory for it, and a note says
-        so. So it does at once where k is at least a quarter of min(m, n). Both together take about
-        twice a full decomposition at most. Below order 128 a search may take all of that work.
+        decomposition (a quarter below order 256): the Gram matrix takes its place, if there is
+        memory for it, and a note says so. So it does at once where k is at least a quarter of
+        min(m, n). Both together take about twice a full decomposition at most. Below order 128 a
+        search may take all of that work.
     block : int, optional
         Columns per Krylov step; by default those of least cost
         (:mod:`sigmascope._execution.costs`).
