@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
+from sigmascope.analysis.low_rank import error_free
 from sigmascope.analysis.low_rank.error_free import fro_norm
 
 Array = NDArray[np.float64]
@@ -74,3 +75,26 @@ def test_what_is_left_when_large_entries_cancel_is_measured() -> None:
     for measure in found.measures.values():
         assert math.isfinite(measure.error)
     assert found["concentration_1"].error <= 1.0
+
+
+@pytest.mark.parametrize("shape", [(60, 200, 20), (200, 20, 60)])
+def test_small_entries_cost_nothing_where_large_ones_decide(
+    shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries down to 2^-1000 have four parts, of which one is enough."""
+    m, r, n = shape
+    rng = np.random.default_rng(0)
+    B, A = rng.standard_normal((m, r)), rng.standard_normal((r, n))
+    wanted = fro_norm(B, A, 1.5)
+    B[0, 0] = A[0, 0] = 2.0**-1000
+    taken: list[tuple[int, int]] = []
+    of_parts = error_free._sum_of_squares
+
+    def counted(B: Array, A: Array, p: int, q: int) -> int:
+        taken.append((p, q))
+        return of_parts(B, A, p, q)
+
+    monkeypatch.setattr(error_free, "_sum_of_squares", counted)
+    assert fro_norm(B, A, 1.5) == pytest.approx(wanted, rel=0.01)
+    assert error_free._parts(B) == 4
+    assert taken == [(1, 1)]

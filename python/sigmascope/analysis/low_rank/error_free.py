@@ -30,20 +30,46 @@ _DOUBLED = 6
 def fro_norm(B: Array, A: Array, scale: float) -> float:
     """Compute ||s B A||_F = |s| sqrt(tr(B^T B A A^T)), with sums of integers, without rounding.
 
+    The factors are cut to `_ALL` slices where the norm is 2^64 times what this can change: work
+    grows with the square of the parts, of which elements of float64 can have seven.
+
     Parameters
     ----------
     B, A, scale : (m, r), (r, n), s
     """
-    total, r = 0, B.shape[1]
-    rows = max(1, 2**13 // r, r // 32)
     b, a, left, right = _exponent(B), _exponent(A), _parts(B), _parts(A)
-    for start in range(0, r, rows):
-        part = slice(start, start + rows)
-        total += np.sum(_integers(B.T[part], B, b, left) * _integers(A[part], A.T, a, right))
-    root = math.isqrt(int(total) << 128)  # 64 bits more than those of an integer
+    for most in range(1, max(left, right) + 1):
+        p, q = min(left, most), min(right, most)
+        root = math.isqrt(
+            _sum_of_squares(B, A, p, q) << 128
+        )  # 64 bits more than those of an integer
+        unit = b + a - 64 - _BITS * _ALL * (p + q)
+        size = math.isqrt(len(B) * A.shape[1]) + 1  # over r: ||X||_F <= sqrt(m r) 2^exponent
+        lost = (2 * B.shape[1] * size).bit_length() + b + a - _BITS * _ALL * most
+        if most == max(left, right) or unit + root.bit_length() > lost + 64:
+            break
     extra = max(root.bit_length() - 128, 0)  # so that it is a number of float64
-    unit = b + a - 64 - _BITS * _ALL * (left + right)
     return math.ldexp(abs(scale) * (root >> extra), unit + extra)
+
+
+def _sum_of_squares(B: Array, A: Array, p: int, q: int) -> int:
+    """Compute ||B A||_F^2 of factors cut to p and q parts, in squares of the unit of `_integers`.
+
+    It is tr(B^T B A A^T), which takes fewer operations than B A if r is small.
+    """
+    m, r, n = *B.shape, A.shape[1]
+    total, b, a = 0, _exponent(B), _exponent(A)
+    trace = r * (m + n) < m * n
+    count, width = (r, r) if trace else (m, n)
+    rows = max(1, 2**13 // width, count // 32)
+    for start in range(0, count, rows):
+        part = slice(start, start + rows)
+        if trace:
+            left = _integers(B.T[part], B, (b, b), (p, p))
+            total += np.sum(left * _integers(A[part], A.T, (a, a), (q, q)))
+        else:
+            total += np.sum(_integers(B[part], A, (b, a), (p, q)) ** 2)
+    return int(total)
 
 
 def defects(B: Array, A: Array, scale: float, v: Array, u: Array, s: Array) -> Array:
@@ -89,24 +115,26 @@ def product(X: Array, Y: Array) -> tuple[Array, Array]:
     return high, low
 
 
-def _integers(X: Array, Y: Array, exponent: int, parts: int) -> NDArray[Any]:
-    """Return X Y as integers of Python, in units of 2^(2 exponent - 2 _BITS _ALL parts).
+def _integers(
+    X: Array, Y: Array, exponents: tuple[int, int], parts: tuple[int, int]
+) -> NDArray[Any]:
+    """Return X Y as integers of Python, in units of 2^(x + y - _BITS _ALL (p + q)).
 
-    X and Y are sums of so many parts, each of `_ALL` slices.
+    X and Y, with exponents x and y, are sums of p and q parts, each of `_ALL` slices.
     """
     total = np.zeros((len(X), Y.shape[1]), dtype=object)
-    most = 2**9 // parts  # of numbers below 2^53, summed over parts of one level
+    most = 2**9 // min(parts)  # of numbers below 2^53, summed over parts of one level
     for first in range(0, X.shape[1], _TERMS * most):
-        sums = np.zeros((2 * _ALL * parts + 1, *total.shape), dtype=np.int64)
+        sums = np.zeros((_ALL * sum(parts) + 1, *total.shape), dtype=np.int64)
         for start in range(first, min(first + _TERMS * most, X.shape[1]), _TERMS):
             columns = slice(start, start + _TERMS)
-            lefts = list(_cut(X[:, columns], exponent, parts))
-            for q, right in enumerate(_cut(Y[columns], exponent, parts)):
+            lefts = list(_cut(X[:, columns], exponents[0], parts[0]))
+            for q, right in enumerate(_cut(Y[columns], exponents[1], parts[1])):
                 for p, left in enumerate(lefts):
-                    for level, exact in _levels(left, right, exponent, exponent, 2 * _ALL):
+                    for level, exact in _levels(left, right, *exponents, 2 * _ALL):
                         sums[level + _ALL * (p + q)] += exact.astype(np.int64)
         for level in np.flatnonzero(sums.any(axis=(1, 2))).tolist():
-            total += sums[level].astype(object) << _BITS * (2 * _ALL * parts - level)
+            total += sums[level].astype(object) << _BITS * (_ALL * sum(parts) - level)
     return total
 
 
