@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/encoding_state.hpp"
 #include "bindings/python_source.hpp"
-#include "kernels/encodings/block_encoding.hpp"
 #include "matrix/sizes.hpp"
 #include "storage/file.hpp"
 
@@ -19,7 +19,7 @@ namespace sigmascope {
 
 namespace {
 
-constexpr int description_version = 2;
+constexpr int description_version = 3;
 
 // The state of a file, and how it is read: absolute path, size, time of the last write, whether its
 // pages stay in the page cache.
@@ -94,21 +94,36 @@ void put_scale(Tile& tile, const py::tuple& state) {
   tile.scale = std::move(scale);
 }
 
-py::object described_encoding(const Tile& tile) {
-  if (!tile.encoding) return py::none();
-  return py::make_tuple(std::string(tile.encoding->name()), tile.encoding->cols());
-}
+// Encodings of the tiles of a matrix, each once: tiles share the scales of their groups.
+class DescribedEncodings {
+ public:
+  py::object place_of(const Encoding* encoding) {
+    if (encoding == nullptr) return py::none();
+    const auto found = std::find(seen_.begin(), seen_.end(), encoding);
+    const auto place = found - seen_.begin();
+    if (found == seen_.end()) {
+      seen_.push_back(encoding);
+      states_.append(described_encoding(*encoding));
+    }
+    return py::int_(place);
+  }
+  const py::list& states() const { return states_; }
 
-py::tuple described_tile(const Tile& tile, std::size_t source) {
+ private:
+  std::vector<const Encoding*> seen_;
+  py::list states_;
+};
+
+py::tuple described_tile(const Tile& tile, std::size_t source, const py::object& encoding) {
   return py::make_tuple(source, tile.bytes.offset(), tile.bytes.size(),
                         tile.bytes.data() != nullptr, std::string(info(tile.dtype).name), tile.rows,
                         tile.cols, tile.origin, tile.row_stride, tile.col_stride, tile.row0,
-                        tile.col0, tile.coefficient, described_scale(tile),
-                        described_encoding(tile));
+                        tile.col0, tile.coefficient, described_scale(tile), encoding);
 }
 
 Tile opened_tile(const py::tuple& state,
-                 const std::vector<std::shared_ptr<const ByteSource>>& sources) {
+                 const std::vector<std::shared_ptr<const ByteSource>>& sources,
+                 const std::vector<std::shared_ptr<const Encoding>>& encodings) {
   Tile tile;
   const auto& source = sources.at(state[0].cast<std::size_t>());
   const auto offset = state[1].cast<std::uint64_t>(), length = state[2].cast<std::uint64_t>();
@@ -122,10 +137,7 @@ Tile opened_tile(const py::tuple& state,
   tile.row0 = state[10].cast<std::int64_t>(), tile.col0 = state[11].cast<std::int64_t>();
   tile.coefficient = state[12].cast<double>();
   if (!state[13].is_none()) put_scale(tile, state[13]);
-  if (!state[14].is_none()) {
-    const auto [name, cols] = state[14].cast<std::pair<std::string, std::int64_t>>();
-    tile.encoding = block_encoding(name, cols);
-  }
+  if (!state[14].is_none()) tile.encoding = encodings.at(state[14].cast<std::size_t>());
   return tile;
 }
 
@@ -133,6 +145,7 @@ Tile opened_tile(const py::tuple& state,
 
 py::tuple describe(const Matrix& matrix) {
   py::list sources, tiles;
+  DescribedEncodings encodings;
   for (const Tile& tile : matrix.tiles) {
     const ByteSource* source = tile.bytes.source();
     if (source == nullptr)
@@ -140,20 +153,25 @@ py::tuple describe(const Matrix& matrix) {
           "a matrix in memory cannot be sent to another process; write it to a file, and open that "
           "with "
           "sigmascope.matrix(path) or sigmascope.tensor");
-    tiles.append(described_tile(tile, place_in(sources, described_source(*source))));
+    tiles.append(described_tile(tile, place_in(sources, described_source(*source)),
+                                encodings.place_of(tile.encoding.get())));
   }
-  return py::make_tuple(description_version, matrix.rows, matrix.cols, sources, tiles);
+  return py::make_tuple(description_version, matrix.rows, matrix.cols, sources, tiles,
+                        encodings.states());
 }
 
 Matrix described(const py::tuple& state) {
-  if (state.size() != 5 || state[0].cast<int>() != description_version)
+  if (state.size() != 6 || state[0].cast<int>() != description_version)
     throw std::invalid_argument(
         "this description of a matrix was written by another version of sigmascope");
   std::vector<std::shared_ptr<const ByteSource>> sources;
   for (const py::handle& each : state[3].cast<py::list>()) sources.push_back(opened_source(each));
+  std::vector<std::shared_ptr<const Encoding>> encodings;
+  for (const py::handle& each : state[5].cast<py::list>())
+    encodings.push_back(opened_encoding(each));
   Matrix result{state[1].cast<std::int64_t>(), state[2].cast<std::int64_t>(), {}};
   for (const auto& tile : state[4].cast<py::list>())
-    result.tiles.push_back(opened_tile(tile.cast<py::tuple>(), sources));
+    result.tiles.push_back(opened_tile(tile.cast<py::tuple>(), sources, encodings));
   return result;
 }
 

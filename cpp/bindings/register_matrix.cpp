@@ -6,6 +6,7 @@
 #include "bindings/array_import.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/description.hpp"
+#include "bindings/encoding_state.hpp"
 #include "bindings/python_source.hpp"
 #include "kernels/blocks/dense.hpp"
 #include "kernels/encodings/block_encoding.hpp"
@@ -67,17 +68,29 @@ Matrix from_file(const std::filesystem::path& path, const Rows& at, const std::s
   return matrix;
 }
 
-// Rows of blocks of one layout, which follow each other.
-Matrix from_blocks(Source source, const Rows& at) {
+Matrix encoded(Source source, const Rows& at, std::shared_ptr<const Encoding> encoding,
+               std::int64_t length) {
   constexpr std::int64_t size = info(DType::f32).size;
   Tile tile;
   tile.rows = at.rows, tile.cols = at.cols;
   tile.row_stride = at.cols * size, tile.col_stride = size;
-  const auto encoding = block_encoding(at.dtype, at.cols);
-  tile.encoding = encoding;
-  const auto length = static_cast<std::uint64_t>(at.rows * encoding->row_bytes());
-  tile.bytes = bytes_of(std::move(source), at, length);
+  tile.encoding = std::move(encoding);
+  tile.bytes = bytes_of(std::move(source), at, static_cast<std::uint64_t>(length));
   return {at.rows, at.cols, {std::move(tile)}};
+}
+
+// Rows of blocks of one layout, which follow each other.
+Matrix from_blocks(Source source, const Rows& at) {
+  const auto encoding = block_encoding(at.dtype, at.cols);
+  return encoded(std::move(source), at, encoding, at.rows * encoding->row_bytes());
+}
+
+// Codes of `state`, from an offset on.
+Matrix from_groups(Source source, std::uint64_t offset, const py::dict& state) {
+  const auto encoding = group_encoding(state);
+  const GroupLayout& a = encoding->layout();
+  const Rows at{offset, a.rows, a.cols, std::to_string(a.bits) + "-bit"};
+  return encoded(std::move(source), at, encoding, a.bytes());
 }
 
 // Elements and bytes of a block of each layout, by its name.
@@ -180,6 +193,19 @@ void register_matrix(py::module_& module) {
             return from_blocks(python_source(std::move(source)), {offset, rows, cols, layout});
           },
           "source"_a, "offset"_a, "rows"_a, "cols"_a, "layout"_a)
+      .def_static(
+          "from_groups",
+          [](const std::filesystem::path& path, std::uint64_t offset, const py::dict& state,
+             const std::string& reading) {
+            return from_groups(opened_file(path, reading), offset, state);
+          },
+          "path"_a, "offset"_a, "state"_a, "reading"_a)
+      .def_static(
+          "from_groups_of_source",
+          [](py::object source, std::uint64_t offset, const py::dict& state) {
+            return from_groups(python_source(std::move(source)), offset, state);
+          },
+          "source"_a, "offset"_a, "state"_a)
       .def_readonly("rows", &Matrix::rows)
       .def_readonly("cols", &Matrix::cols)
       .def_property_readonly("nbytes", &Matrix::stored_bytes)

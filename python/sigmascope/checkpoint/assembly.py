@@ -15,6 +15,7 @@ from .heads import by_heads, key_heads
 from .naming.roles import Role, roles_of
 from .naming.rules import rules_for
 from .naming.table import Table
+from .quantised.grouped import Grouped, grouped_reading, grouped_weights
 from .quantised.layouts import quantised_parts, tied_parts
 from .ranks import joined, width_of
 from .reading import read_as
@@ -69,8 +70,9 @@ def assembled(
     CheckpointError
         A slice would have the name of another tensor.
     """
-    roles = roles_of(ranks[0], rules_for(origin.rules, config.model_type))
-    readings = _read(ranks, roles, config)
+    grouped = [grouped_weights(rank, config) for rank in ranks]
+    roles = _roles(ranks[0], grouped[0], origin, config)
+    readings = _read(ranks, grouped, roles, config)
     lengths = {name: (*located.entry.shape, 1)[0] for name, located in ranks[0].items()}
     readings, unsplit = unpermuted(readings, roles, lengths, config)
     notes = unsplit_notes(unsplit, "rows of q and k left in the order of llama.cpp")
@@ -85,23 +87,42 @@ def assembled(
     return Assembly(readings, _by_name(readings), roles, config.notes + notes)
 
 
+def _roles(
+    tensors: Mapping[str, Located], grouped: Grouped, origin: Origin, config: Configuration
+) -> dict[str, Role]:
+    """Return the roles of all tensors; that of codes is the role of the original weight."""
+    weights = {name: weight.name for name, weight in grouped.weights.items()}
+    names = {name: weights.get(name, name) for name in tensors}
+    found = roles_of(names.values(), rules_for(origin.rules, config.model_type))
+    return {name: found[original] for name, original in names.items()}
+
+
 def _read(
-    ranks: Sequence[Mapping[str, Located]], roles: Mapping[str, Role], config: Configuration
+    ranks: Sequence[Mapping[str, Located]],
+    grouped: Sequence[Grouped],
+    roles: Mapping[str, Role],
+    config: Configuration,
 ) -> dict[str, Reading]:
     """Interpret every tensor on each rank, and join the pieces of the ranks."""
     readings: list[dict[str, Reading]] = []
-    for rank in ranks:
+    for rank, found in zip(ranks, grouped, strict=True):
         entries = {name: located.entry for name, located in rank.items()}
         parts = tied_parts((located.header, located.entry) for located in rank.values())
         parts |= quantised_parts(entries, config.method)
+        parts |= found.parts
         readings.append(
-            {name: read_as(located, rank, parts, config.block) for name, located in rank.items()}
+            {
+                name: grouped_reading(found.weights[name])
+                if name in found.weights
+                else read_as(located, rank, parts, config.block)
+                for name, located in rank.items()
+            }
         )
     if len(ranks) == 1:
         return readings[0]
     width, heads = width_of(ranks[0], roles), key_heads(config.model)
     return {
-        name: joined([found[name] for found in readings], roles[name], width, heads)
+        name: joined([each[name] for each in readings], roles[name], width, heads)
         for name in readings[0]
     }
 

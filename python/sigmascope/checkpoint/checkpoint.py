@@ -165,7 +165,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         reading, pieces = self._readings[name], self._pieces[name]
         if reading.status in ("unreadable", "other", "empty", "tied"):
             return None
-        scaled = any(view.grid[0][0].scale is not None for view in reading.views)
+        scaled = any(view.grid[0][0].scaled for view in reading.views)
         if scaled or not is_decoded(pieces[0].entry):
             return None
         return Elements(pieces, self.reading, reading.order)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,14 @@ class Configuration:
         Block size of fp8 scales.
     model : mapping
         All settings; empty if there are none.
+    quantisation : mapping
+        Settings of the layout of quantised weights; empty if there are none.
     """
 
     method: str | None = None
     block: tuple[int, int] | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
+    quantisation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -92,25 +95,52 @@ def read_configuration(folder: Place | None) -> Configuration:
         if isinstance(path, Path) and not path.exists():
             continue
         try:
-            return configured(read_json(path))
+            found = configured(read_json(path))
         except MissingFileError:
             continue
         except CheckpointError as error:
             return Configuration(notes=(f"{path.name} not used: {error}",))
+        return found if found.quantisation else _with_modelopt(found, folder)
     return Configuration()
+
+
+def _with_modelopt(found: Configuration, folder: Place) -> Configuration:
+    """Add the settings of modelopt's own file, which config.json repeats only since 2025."""
+    path = folder / "hf_quant_config.json"
+    if isinstance(path, Path) and not path.exists():
+        return found
+    try:
+        stored = read_json(path)
+    except MissingFileError:
+        return found
+    except CheckpointError as error:
+        return replace(found, notes=(*found.notes, f"{path.name} not used: {error}"))
+    producer, settings = stored.get("producer"), stored.get("quantization")
+    maker = dict(producer).get("name") if isinstance(producer, Members) else None
+    if maker != "modelopt" or not isinstance(settings, Members):
+        note = f"{path.name} not used: it has no quantization of modelopt"
+        return replace(found, notes=(*found.notes, note))
+    return replace(found, method="modelopt", quantisation=dict(settings))
 
 
 def configured(model: Mapping[str, Any]) -> Configuration:
     """Return the configuration of parsed settings, whose objects are `Members`."""
-    quantisation: Any = model.get("quantization_config")
-    if not isinstance(quantisation, Members):
-        return Configuration(model=model)
-    settings = dict(quantisation)
+    settings = _quantisation(model)
     method, block = settings.get("quant_method"), settings.get("weight_block_size")
     name = method if isinstance(method, str) else None
     if block is None:
-        return Configuration(name, model=model)
+        return Configuration(name, model=model, quantisation=settings)
     if type(block) is list and len(block) == 2 and all(type(b) is int and b > 0 for b in block):
-        return Configuration(name, (block[0], block[1]), model)
+        return Configuration(name, (block[0], block[1]), model, settings)
     note = f"config.json: weight_block_size {brief(block)} not used"
-    return Configuration(name, model=model, notes=(note,))
+    return Configuration(name, model=model, quantisation=settings, notes=(note,))
+
+
+def _quantisation(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of quantised weights; those of MLX name no method, and have a key."""
+    found: Any = model.get("quantization_config")
+    settings = dict(found) if isinstance(found, Members) else {}
+    if isinstance(settings.get("quant_method"), str):
+        return settings
+    own: Any = model.get("quantization")
+    return {"quant_method": "mlx"} | dict(own) if isinstance(own, Members) else settings

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from .formats.ggml import BLOCK_DTYPES
 from .quantised.scales import ScaleGrid
 
 if TYPE_CHECKING:
+    from sigmascope.matrices.groups import GroupCodes
     from sigmascope.matrices.matrix import Matrix
 
 UNPACKED = ("f4_e2m1", *BLOCK_DTYPES.values())
@@ -30,7 +32,10 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Rows of numbers in a file; if `transposed`, they are the columns of the matrix."""
+    """Rows of numbers in a file; if `transposed`, they are the columns of the matrix.
+
+    Codes in groups have a function `groups` that reads their scales.
+    """
 
     header: Header
     offset: int
@@ -40,6 +45,12 @@ class Extent:
     scale: ScaleGrid | None = None
     row_stride: int | None = None  # in bytes; None: row after row
     transposed: bool = False
+    groups: Callable[[str], GroupCodes] | None = None
+
+    @property
+    def scaled(self) -> bool:
+        """True if the stored codes are numbers only together with scales."""
+        return self.scale is not None or self.groups is not None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,6 +61,10 @@ class Extent:
     def matrix(self, reading: str) -> Matrix:
         """Read the scales, check that the file is unchanged, and make the matrix."""
         self.header.check_unchanged()
+        if self.groups is not None:
+            found = self.header.stored.grouped(self.offset, self.groups(reading), reading)
+            self.header.check_unchanged()
+            return found.T if self.transposed else found
         if reading == "mapped" and self.dtype in UNPACKED:
             reading = "buffered"
         found = self.header.matrix(

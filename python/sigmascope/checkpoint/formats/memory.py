@@ -25,6 +25,7 @@ from .entries import Header, TensorEntry
 from .identity import FileIdentity
 
 if TYPE_CHECKING:
+    from sigmascope.matrices.groups import GroupCodes
     from sigmascope.matrices.matrix import Matrix
 
 _BITS = {"float": (64, 32, 16), "int": (64, 32, 16, 8), "uint": (64, 32, 16, 8)}
@@ -91,6 +92,13 @@ class StoredArrays:
         block = self._block(offset)
         address = block.address + offset - block.offset
         return tensor_in_memory(address, block.owner, shape, dtype, **how)
+
+    def grouped(self, offset: int, codes: GroupCodes, reading: str) -> Matrix:
+        """Make a matrix of codes in groups; their array is kept alive."""
+        from sigmascope.matrices.groups import grouped_in_memory
+
+        stored = self.read(offset, codes.packing.nbytes, "")
+        return grouped_in_memory(stored, self._block(offset).owner, codes)
 
     def identity(self) -> FileIdentity:
         """Return the identity of the arrays: a digest of names, dtypes, shapes and samples."""

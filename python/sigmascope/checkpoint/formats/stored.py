@@ -25,6 +25,7 @@ from sigmascope.matrices.byte_source import ByteSource
 from .identity import FileIdentity, file_identity
 
 if TYPE_CHECKING:
+    from sigmascope.matrices.groups import GroupCodes
     from sigmascope.matrices.matrix import Matrix
 
     from .entries import TensorEntry
@@ -56,6 +57,9 @@ class Stored(Protocol):
         self, offset: int, shape: tuple[int, int], dtype: str, reading: str, **how: Any
     ) -> Matrix:
         """Make a matrix of rows; `how` as for :func:`sigmascope.tensor`."""
+
+    def grouped(self, offset: int, codes: GroupCodes, reading: str) -> Matrix:
+        """Make a matrix of codes in groups, which begin at an offset."""
 
     def identity(self) -> FileIdentity:
         """Return name, size and a digest, by which a scan is resumed."""
@@ -111,6 +115,12 @@ class StoredFile:
 
         return tensor(self.path, offset, shape, dtype, reading=reading, **how)
 
+    def grouped(self, offset: int, codes: GroupCodes, reading: str) -> Matrix:
+        """Make a matrix of codes in groups, which begin at an offset."""
+        from sigmascope.matrices.groups import grouped_in_file
+
+        return grouped_in_file(self.path, offset, codes, reading)
+
     def identity(self) -> FileIdentity:
         """Return the identity of the file; see :func:`file_identity`."""
         return file_identity(self.path)
@@ -159,6 +169,12 @@ class StoredSource:
         from sigmascope.matrices.sources import tensor_in_source
 
         return tensor_in_source(self.source, offset, shape, dtype, **how)
+
+    def grouped(self, offset: int, codes: GroupCodes, reading: str) -> Matrix:
+        """Make a matrix of codes in groups, which begin at an offset."""
+        from sigmascope.matrices.groups import grouped_in_source
+
+        return grouped_in_source(self.source, offset, codes)
 
     def identity(self) -> FileIdentity:
         """Return the identity of the file: its size, and a digest of what its source tells."""

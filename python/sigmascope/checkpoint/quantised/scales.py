@@ -20,7 +20,14 @@ from sigmascope.errors import CheckpointError
 #: Block size of nearly all block-scaled checkpoints, assumed if config.json gives none.
 DEFAULT_BLOCK = (128, 128)
 
-_NUMPY_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "F8_E8M0": "u1"}
+_NUMPY_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "F8_E8M0": "u1",
+    "F8_E4M3": "u1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,19 @@ def _decode(codes: NDArray[np.generic], dtype: str) -> NDArray[np.float32]:
         return (codes.astype(np.uint32) << 16).view(np.float32)
     if dtype == "F8_E8M0":
         return decode_exponents(codes)
+    if dtype == "F8_E4M3":
+        return _decode_e4m3(codes)
     with np.errstate(over="ignore"):  # an overflow is an infinity, which the caller reports
         return codes.astype(np.float32)
+
+
+def _decode_e4m3(codes: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Decode F8_E4M3: no infinities; all bits but the sign are those of NaN."""
+    found = codes.astype(np.int32)
+    exponent, mantissa = found >> 3 & 15, found & 7
+    numbers = np.ldexp(mantissa + 8 * (exponent > 0), np.maximum(exponent, 1) - 10)
+    numbers = np.where(found & 127 == 127, np.nan, numbers)
+    return np.where(found > 127, -numbers, numbers).astype(np.float32)
 
 
 def decode_exponents(codes: NDArray[np.generic]) -> NDArray[np.float32]:

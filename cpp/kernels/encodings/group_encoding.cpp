@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/encodings/group_encoding.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "matrix/sizes.hpp"
+
+namespace sigmascope {
+
+namespace {
+
+constexpr std::int64_t bytes_at_once = 1 << 20;
+constexpr int most_bits = 8;
+
+void check(bool fits, const std::string& what) {
+  if (!fits) throw std::invalid_argument("codes in groups: " + what);
+}
+
+template <class T>
+std::string count_of(const std::vector<T>& values) {
+  return std::to_string(values.size());
+}
+
+void check_packs(const GroupLayout& a) {
+  check(a.rows > 0 && a.cols > 0,
+        std::to_string(a.rows) + " x " + std::to_string(a.cols) + " elements");
+  check(a.bits >= 1 && a.bits <= most_bits, std::to_string(a.bits) + " bits, not 1 to 8");
+  check(a.word == 1 || a.word == 4, "words of " + std::to_string(a.word) + " bytes, not 1 or 4");
+  check(!a.order.empty() && a.order.size() <= 32, "packs of " + count_of(a.order) + " codes");
+  auto sorted = a.order;
+  std::sort(sorted.begin(), sorted.end());
+  for (std::size_t k = 0; k < sorted.size(); ++k)
+    check(sorted[k] == k, "the order within a pack is no permutation");
+  check(a.words_of_pack() == 1 || std::is_sorted(a.order.begin(), a.order.end()),
+        "an order other than the natural one in packs of several words");
+  check(a.table.size() == std::size_t{1} << a.bits,
+        "a table of " + count_of(a.table) + " numbers for " + std::to_string(a.bits) + " bits");
+}
+
+void check_groups(const GroupLayout& a) {
+  check(a.row_groups.size() == as_size(a.rows) && a.col_groups.size() == as_size(a.cols),
+        "indices of " + count_of(a.row_groups) + " rows and " + count_of(a.col_groups) +
+            " columns for " + std::to_string(a.rows) + " x " + std::to_string(a.cols));
+  check(a.grid_cols > 0 && a.scales.size() % as_size(a.grid_cols) == 0,
+        count_of(a.scales) + " scales in rows of " + std::to_string(a.grid_cols));
+  const auto grid_rows = static_cast<std::int64_t>(a.scales.size()) / a.grid_cols;
+  const auto within = [](std::int64_t count) {
+    return [count](std::int32_t index) { return index >= 0 && index < count; };
+  };
+  check(std::all_of(a.row_groups.begin(), a.row_groups.end(), within(grid_rows)) &&
+            std::all_of(a.col_groups.begin(), a.col_groups.end(), within(a.grid_cols)),
+        "an index of a group is not within " + std::to_string(grid_rows) + " x " +
+            std::to_string(a.grid_cols));
+  check(a.zeros.empty() || a.biases.empty(), "both zeros and biases");
+  for (const auto* each : {&a.zeros, &a.biases})
+    check(each->empty() || each->size() == a.scales.size(),
+          count_of(*each) + " zeros or biases for " + count_of(a.scales) + " scales");
+}
+
+}  // namespace
+
+GroupEncoding::GroupEncoding(GroupLayout layout)
+    : Encoding(layout.cols), layout_(std::move(layout)) {
+  check_packs(layout_);
+  check_groups(layout_);
+  // A byte of a pack down a column lies in one of several rows of words.
+  const auto place = [&](std::int64_t byte) {
+    const std::int64_t line = layout_.down ? layout_.cols * layout_.word : layout_.word;
+    return byte / layout_.word * line + byte % layout_.word;
+  };
+  for (const std::int64_t each : layout_.order) {
+    const std::int64_t bit = each * layout_.bits, byte = bit / 8;
+    const int shift = static_cast<int>(bit % 8);
+    slots_.push_back({place(byte), shift + layout_.bits > 8 ? place(byte + 1) : -1, shift});
+  }
+}
+
+void GroupEncoding::decode(const Bytes& bytes, const StoredRows& wanted, float* out) const {
+  layout_.down ? decode_down(bytes, wanted, out) : decode_along(bytes, wanted, out);
+}
+
+// Rows are read by spans if at least half of a span is wanted, else each by itself.
+void GroupEncoding::decode_along(const Bytes& bytes, const StoredRows& wanted, float* out) const {
+  const std::int64_t packed = layout_.codes_of_pack(),
+                     pack = layout_.words_of_pack() * layout_.word,
+                     row_bytes = layout_.words_of(layout_.cols) * layout_.word;
+  const std::int64_t first = wanted.col0 / packed, last = (wanted.col0 + wanted.cols - 1) / packed,
+                     count = last - first + 1;
+  const std::int64_t length = std::min(count * pack, row_bytes - first * pack),
+                     stride = wanted.step * row_bytes;
+  const bool span = 2 * length >= stride;
+  const std::int64_t kept = span ? stride : length,
+                     at_once = std::max<std::int64_t>(bytes_at_once / kept, 1);
+  const unsigned mask = (1U << layout_.bits) - 1;
+  std::vector<std::uint8_t> codes(as_size(count * packed));
+  for (std::int64_t i = 0; i < wanted.count; i += at_once) {
+    const std::int64_t rows = std::min(at_once, wanted.count - i);
+    const auto at =
+        static_cast<std::uint64_t>((wanted.first + i * wanted.step) * row_bytes + first * pack);
+    const Buffer read = span ? bytes.read(at, as_size((rows - 1) * stride + length))
+                             : bytes.read_runs(at, as_size(length), as_size(stride), as_size(rows));
+    for (std::int64_t row = 0; row < rows; ++row, out += wanted.cols) {
+      const auto* from = reinterpret_cast<const std::uint8_t*>(read.data) + row * kept;
+      std::uint8_t* to = codes.data();
+      for (std::int64_t each = first; each <= last; ++each, from += pack) {
+        const std::int64_t stored = std::min(packed, layout_.cols - each * packed);
+        for (std::int64_t k = 0; k < stored; ++k) {
+          const Slot& slot = slots_[as_size(k)];
+          unsigned code = static_cast<unsigned>(from[slot.low]) >> slot.shift;
+          if (slot.high >= 0) code |= static_cast<unsigned>(from[slot.high]) << (8 - slot.shift);
+          *to++ = static_cast<std::uint8_t>(code & mask);
+        }
+      }
+      to_numbers(codes.data() + wanted.col0 % packed, wanted.first + (i + row) * wanted.step,
+                 wanted.col0, wanted.cols, out);
+    }
+  }
+}
+
+// Rows whose packs follow each other are read together.
+void GroupEncoding::decode_down(const Bytes& bytes, const StoredRows& wanted, float* out) const {
+  const std::int64_t packed = layout_.codes_of_pack(), words = layout_.words_of_pack(),
+                     stride = layout_.cols * layout_.word, length = wanted.cols * layout_.word;
+  const bool span = 2 * length >= stride;
+  const std::int64_t most = std::max<std::int64_t>(bytes_at_once / (words * stride), 1);
+  const unsigned mask = (1U << layout_.bits) - 1;
+  // Places of the slots within what is read.
+  const auto placed = [&](std::int64_t place) {
+    return span || place < 0 ? place : place / stride * length + place % stride;
+  };
+  const std::int64_t line = span ? stride : length;
+  std::vector<std::uint8_t> codes(as_size(wanted.cols));
+  for (std::int64_t i = 0; i < wanted.count;) {
+    const std::int64_t row = wanted.first + i * wanted.step, first = row / packed;
+    std::int64_t last = first, stop = i + 1;
+    for (; stop < wanted.count; ++stop) {
+      const std::int64_t next = (wanted.first + stop * wanted.step) / packed;
+      if (next > last + 1 || next - first >= most) break;
+      last = next;
+    }
+    const std::int64_t lines =
+        std::min((last + 1) * words, layout_.words_of(layout_.rows)) - first * words;
+    const auto at = static_cast<std::uint64_t>(first * words * stride + wanted.col0 * layout_.word);
+    const Buffer read = span
+                            ? bytes.read(at, as_size((lines - 1) * stride + length))
+                            : bytes.read_runs(at, as_size(length), as_size(stride), as_size(lines));
+    for (; i < stop; ++i, out += wanted.cols) {
+      const std::int64_t at_row = wanted.first + i * wanted.step;
+      const Slot& slot = slots_[as_size(at_row % packed)];
+      const auto* from = reinterpret_cast<const std::uint8_t*>(read.data) +
+                         (at_row / packed - first) * words * line;
+      const std::uint8_t* low = from + placed(slot.low);
+      const std::uint8_t* high = slot.high < 0 ? nullptr : from + placed(slot.high);
+      for (std::int64_t j = 0; j < wanted.cols; ++j) {
+        unsigned code = static_cast<unsigned>(low[j * layout_.word]) >> slot.shift;
+        if (high != nullptr)
+          code |= static_cast<unsigned>(high[j * layout_.word]) << (8 - slot.shift);
+        codes[as_size(j)] = static_cast<std::uint8_t>(code & mask);
+      }
+      to_numbers(codes.data(), at_row, wanted.col0, wanted.cols, out);
+    }
+  }
+}
+
+void GroupEncoding::to_numbers(const std::uint8_t* codes, std::int64_t row, std::int64_t col0,
+                               std::int64_t cols, float* out) const {
+  const std::int32_t* group = layout_.col_groups.data() + col0;
+  const std::int64_t grid_row = std::int64_t{layout_.row_groups[as_size(row)]} * layout_.grid_cols;
+  const float* table = layout_.table.data();
+  const float* scales = layout_.scales.data() + grid_row;
+  if (!layout_.zeros.empty()) {
+    const float* zeros = layout_.zeros.data() + grid_row;
+    for (std::int64_t j = 0; j < cols; ++j)
+      out[j] = (table[codes[j]] - zeros[group[j]]) * scales[group[j]];
+  } else if (!layout_.biases.empty()) {
+    const float* biases = layout_.biases.data() + grid_row;
+    for (std::int64_t j = 0; j < cols; ++j)
+      out[j] = table[codes[j]] * scales[group[j]] + biases[group[j]];
+  } else {
+    for (std::int64_t j = 0; j < cols; ++j) out[j] = table[codes[j]] * scales[group[j]];
+  }
+}
+
+}  // namespace sigmascope

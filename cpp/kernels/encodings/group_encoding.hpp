@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Codes in groups: a matrix of integers of a few bits, packed into words, that become numbers by a
+// table, and by a scale and an offset for each group of elements. These parameters cover GPTQ, AWQ,
+// compressed-tensors, NVFP4, MXFP4, bitsandbytes and MLX:
+//   - `bits` of a code, and `table`, the number of each code: integers, E2M1, NF4;
+//   - a pack: `order.size()` codes in the fewest words of `word` bytes that hold them. Code k of a
+//     pack begins at bit order[k] * bits; bytes are little-endian, and the words of a pack follow
+//     each other. Packs lie along rows, or `down` the columns, whose words then are a matrix of
+//     their own. A last pack of fewer codes has fewer words;
+//   - groups: element (i, j) belongs to group row_groups[i] * grid_cols + col_groups[j]. Two
+//     vectors of indices stand for groups of any size and for an order of inputs (`g_idx`);
+//   - `scales`, and `zeros` or `biases` or neither, for each group.
+// A number is (table[code] - zero) * scale, or table[code] * scale + bias. Every operation is
+// rounded once, in fp32 and in this order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "matrix/encoding.hpp"
+
+namespace sigmascope {
+
+struct GroupLayout {
+  std::int64_t rows = 0, cols = 0;
+  int bits = 4;
+  std::int64_t word = 4;  // bytes
+  bool down = false;
+  std::vector<std::uint8_t> order;
+  std::vector<float> table;
+  std::vector<std::int32_t> row_groups, col_groups;
+  std::int64_t grid_cols = 1;
+  std::vector<float> scales, zeros, biases;
+
+  std::int64_t codes_of_pack() const { return static_cast<std::int64_t>(order.size()); }
+  std::int64_t words_of_pack() const {
+    return (codes_of_pack() * bits + 8 * word - 1) / (8 * word);
+  }
+  // Words of so many codes that follow each other.
+  std::int64_t words_of(std::int64_t count) const {
+    return count / codes_of_pack() * words_of_pack() +
+           (count % codes_of_pack() * bits + 8 * word - 1) / (8 * word);
+  }
+  std::int64_t bytes() const {
+    return word * (down ? cols * words_of(rows) : rows * words_of(cols));
+  }
+};
+
+class GroupEncoding : public Encoding {
+ public:
+  // Throws std::invalid_argument if sizes disagree, or an index is out of range.
+  explicit GroupEncoding(GroupLayout layout);
+
+  std::string_view name() const override { return "groups"; }
+  const GroupLayout& layout() const { return layout_; }
+  void decode(const Bytes& bytes, const StoredRows& wanted, float* out) const override;
+
+ private:
+  // Place of a code in the bytes of its pack. `high` is the place of the bits that the first byte
+  // does not hold, or -1.
+  struct Slot {
+    std::int64_t low, high;
+    int shift;
+  };
+
+  void decode_along(const Bytes& bytes, const StoredRows& wanted, float* out) const;
+  void decode_down(const Bytes& bytes, const StoredRows& wanted, float* out) const;
+  void to_numbers(const std::uint8_t* codes, std::int64_t row, std::int64_t col0, std::int64_t cols,
+                  float* out) const;
+
+  GroupLayout layout_;
+  std::vector<Slot> slots_;
+};
+
+}  // namespace sigmascope

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""GPTQ and AWQ: 32-bit words of codes, whose matrix has inputs as rows.
+
+GPTQ (`qweight` (words of inputs, out), `qzeros` (groups, words of out), `scales` (groups, out),
+`g_idx` (in)) packs inputs down the columns; codes of 3 bits cross words. Version 1 stores a zero
+less one; AutoGPTQ adds one and keeps as many bits as a code has. AWQ (`qweight` (in, words of
+out)) packs outputs along rows, in an order of its own. A weight is (code - zero) * scale with the
+scale as stored: the difference is exact, and the product is rounded once.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.checkpoint.formats.jsontext import brief
+from sigmascope.checkpoint.views import Located
+from sigmascope.matrices.groups import GroupCodes, Packing
+
+from .modules import (
+    FLOATS,
+    GroupedWeight,
+    LayoutError,
+    Module,
+    by_size,
+    groups_of,
+    read_groups,
+    read_integers,
+    read_numbers,
+)
+from .tables import AWQ_ORDER, dense, integers, unpacked
+
+
+def gptq_weight(module: Module) -> GroupedWeight:
+    """Interpret a weight of GPTQ.
+
+    Raises
+    ------
+    LayoutError
+        Its tensors are not those of the layout that the configuration names.
+    """
+    bits = module.integer("bits", 2, 3, 4, 8)
+    version = _version(module)
+    codes = module.need(".qweight", ("I32", "U32"), (2,))
+    words, outputs = codes.entry.shape
+    index = module.find(".g_idx")
+    if index is None:
+        inputs = words * 32 // bits
+    else:
+        index = module.need(".g_idx", ("I32", "I64"), (1,))
+        inputs = index.entry.shape[0]
+    packing = Packing((inputs, outputs), bits, dense(bits), down=True)
+    if packing.words(inputs) != words:
+        raise LayoutError(
+            f"{codes.entry.name} has {words} rows of words, where {inputs} inputs of {bits} bits "
+            f"have {packing.words(inputs)}"
+        )
+    scales, zeros = _parts(module, packing)
+    load = partial(_load, packing, scales, zeros, index, _group_size(module, inputs), version)
+    how = _how(module, f"GPTQ version {version}", bits, inputs)
+    how += "" if index is None else ", by g_idx"
+    others = (zeros.entry.name, *(() if index is None else (index.entry.name,)))
+    name = module.stem + ".weight"
+    return GroupedWeight(name, codes, packing, load, (scales.entry.name,), others, how, True)
+
+
+def awq_weight(module: Module) -> GroupedWeight:
+    """Interpret a weight of AWQ, for its GEMM kernel.
+
+    Raises
+    ------
+    LayoutError
+        Its tensors are not those of the layout that the configuration names.
+    """
+    bits = module.integer("bits", 4)
+    version = module.settings.get("version", "gemm")
+    if not isinstance(version, str) or version.lower() != "gemm":
+        raise LayoutError(f"the layout of version {brief(version)} is not decoded, that of gemm is")
+    codes = module.need(".qweight", ("I32", "U32"), (2,))
+    inputs, words = codes.entry.shape
+    packing = Packing((inputs, 8 * words), bits, AWQ_ORDER)
+    scales, zeros = _parts(module, packing)
+    load = partial(_load, packing, scales, zeros, None, _group_size(module, inputs), None)
+    how, name = _how(module, "AWQ", bits, inputs), module.stem + ".weight"
+    others = (zeros.entry.name,)
+    return GroupedWeight(name, codes, packing, load, (scales.entry.name,), others, how, True)
+
+
+def _version(module: Module) -> int:
+    settings = module.settings
+    kind = settings.get("checkpoint_format", settings.get("format", "gptq"))
+    if settings.get("is_marlin_format"):
+        kind = "marlin"
+    if kind not in ("gptq", "gptq_v2"):
+        raise LayoutError(f"checkpoint_format {brief(kind)} is not decoded, gptq and gptq_v2 are")
+    if settings.get("pack_dtype", "int32") not in ("int32", "torch.int32"):
+        raise LayoutError(f"pack_dtype {brief(settings['pack_dtype'])} is not decoded, int32 is")
+    return 1 if kind == "gptq" else 2
+
+
+def _group_size(module: Module, inputs: int) -> int:
+    size = module.integer("group_size")
+    return inputs if size == -1 else size
+
+
+def _parts(module: Module, packing: Packing) -> tuple[Located, Located]:
+    """Return scales and zeros, of the shapes that the codes and the groups demand."""
+    inputs, outputs = packing.shape
+    scales = module.need(".scales", FLOATS, (2,))
+    zeros = module.need(".qzeros", ("I32", "U32"), (2,))
+    groups = scales.entry.shape[0]
+    groups_of(inputs, _group_size(module, inputs), groups, scales.entry.name)
+    module.check_shape(scales, (groups, outputs))
+    words = Packing((1, outputs), packing.bits, packing.order).words(outputs)
+    module.check_shape(zeros, (groups, words))
+    return scales, zeros
+
+
+def _load(
+    packing: Packing,
+    scales: Located,
+    zeros: Located,
+    index: Located | None,
+    size: int,
+    version: int | None,
+    reading: str,
+) -> GroupCodes:
+    inputs, outputs = packing.shape
+    grid = read_numbers(scales, reading)
+    found: NDArray[np.int32] | None = None
+    if index is not None:
+        found = read_groups(index, reading, inputs, len(grid))
+    codes = unpacked(read_integers(zeros, reading), packing.bits, packing.order, outputs)
+    if version == 1:
+        codes = (codes + np.uint8(1)) & np.uint8((1 << packing.bits) - 1)
+    rows = by_size(inputs, size) if found is None else found
+    groups = (rows, by_size(outputs, 1))
+    return GroupCodes(packing, integers(packing.bits), groups, grid, codes.astype(np.float32))
+
+
+def _how(module: Module, layout: str, bits: int, inputs: int) -> str:
+    return f"{layout}, {bits} bits, scale and zero per {_group_size(module, inputs)} inputs"

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Weights of codes in groups: which tensors form one, as the configuration of the model says.
+
+A layout is never taken from names alone: `quant_method` names it, and names and shapes of the
+tensors must be those of that layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from sigmascope.checkpoint.configuration import Configuration
+from sigmascope.checkpoint.views import Extent, Located, Reading, View
+
+from .bitsandbytes import byte_rows, four_bit_weight
+from .compressed import byte_weight, packed_weight
+from .gptq import awq_weight, gptq_weight
+from .layouts import Part
+from .mlx import mlx_weight
+from .modules import GroupedWeight, LayoutError, Module
+from .pairs import modelopt_weight, packed_pairs
+
+Reader = Callable[[Module], GroupedWeight]
+
+#: By `quant_method`: ends of the names of codes, their dtypes, and who interprets them.
+_READERS: Mapping[str, tuple[tuple[str, tuple[str, ...], Reader], ...]] = {
+    "gptq": ((".qweight", ("I32", "U32"), gptq_weight),),
+    "awq": ((".qweight", ("I32", "U32"), awq_weight),),
+    "compressed-tensors": (
+        (".weight_packed", ("I32",), packed_weight),
+        (".weight_packed", ("U8",), packed_pairs),
+        (".weight", ("I8",), byte_weight),
+    ),
+    "modelopt": ((".weight", ("U8",), modelopt_weight),),
+    "bitsandbytes": ((".weight", ("U8",), four_bit_weight), (".weight", ("I8",), byte_rows)),
+    "mlx": ((".weight", ("U32",), mlx_weight),),
+}
+
+
+class Grouped(NamedTuple):
+    """Weights by the names of their codes, and the status of all tensors that belong to them."""
+
+    weights: Mapping[str, GroupedWeight]
+    parts: Mapping[str, Part]
+
+
+def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Grouped:
+    """Find the weights of codes in groups, and those whose layout is not as it should be.
+
+    Parameters
+    ----------
+    tensors : mapping
+        All tensors of the checkpoint by name.
+    config : Configuration
+        The settings of the model.
+    """
+    weights: dict[str, GroupedWeight] = {}
+    parts: dict[str, Part] = {}
+    for name, tensor in tensors.items():
+        for ending, dtypes, read in _READERS.get(config.method or "", ()):
+            if not name.endswith(ending) or tensor.entry.dtype not in dtypes:
+                continue
+            module = Module(name.removesuffix(ending), tensors, config.quantisation)
+            try:
+                weight = read(module)
+                if weight.name != name and weight.name in tensors:
+                    raise LayoutError(f"there is a {weight.name}, too")
+            except LayoutError as error:
+                parts[name] = Part("unreadable", f"quantised weight ({config.method}): {error}")
+                continue
+            weights[name] = weight
+            parts |= {each: Part("scale", f"scale of {name}") for each in weight.scales}
+            parts |= {each: Part("part", f"part of {name}") for each in weight.others}
+    return Grouped(weights, parts)
+
+
+def grouped_reading(weight: GroupedWeight) -> Reading:
+    """Interpret the codes of a weight as its matrix."""
+    codes = weight.codes
+    extent = Extent(
+        codes.header,
+        codes.entry.offset,
+        weight.packing.shape,
+        "f32",
+        weight.packing.nbytes,
+        transposed=weight.transposed,
+        groups=weight.load,
+    )
+    view = View(weight.name, codes.entry.name, ((extent,),))
+    return Reading("matrix", (view,), weight.how)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""MLX: 32-bit words of codes along rows, a scale and a bias per group.
+
+`weight` (out, words of in), `scales` and `biases` (out, groups). Codes of 3, 5 and 6 bits cross
+words. A weight is code * scale + bias: in float32 the product with a scale of 16 bits is exact, and
+the sum is rounded once. Mode `mxfp4` has exponents of two for 32 inputs, and no biases. Settings of
+one module override those of the model.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sigmascope.checkpoint.formats.jsontext import Members, brief
+from sigmascope.checkpoint.views import Located
+from sigmascope.matrices.groups import GroupCodes, Packing
+
+from .modules import FLOATS, GroupedWeight, LayoutError, Module, by_size, read_numbers
+from .tables import E2M1, dense, integers
+
+
+def mlx_weight(module: Module) -> GroupedWeight:
+    """Interpret a `weight` of words.
+
+    Raises
+    ------
+    LayoutError
+        Its tensors are not those of the layout that the configuration names.
+    """
+    own = module.settings.get(module.stem)
+    if isinstance(own, Members):
+        settings = {"mode": module.settings.get("mode", "affine")} | dict(own)
+        module = Module(module.stem, module.tensors, settings)
+    elif own is not None:
+        raise LayoutError(f"the configuration gives {module.stem} {brief(own)}")
+    mode = module.settings.get("mode", "affine")
+    if mode not in ("affine", "mxfp4"):
+        raise LayoutError(f"mode {brief(mode)} is not decoded, affine and mxfp4 are")
+    allowed = (2, 3, 4, 5, 6, 8) if mode == "affine" else (4,)
+    bits, size = module.integer("bits", *allowed), module.integer("group_size")
+    codes = module.need(".weight", ("U32",), (2,))
+    scales = module.need(".scales", FLOATS if mode == "affine" else ("U8",), (2,))
+    rows, groups = codes.entry.shape[0], scales.entry.shape[1]
+    module.check_shape(scales, (rows, groups))
+    packing = Packing((rows, groups * size), bits, dense(bits))
+    if size < 1 or 32 * codes.entry.shape[1] != bits * groups * size:
+        raise LayoutError(
+            f"{codes.entry.name} has rows of {codes.entry.shape[1]} words, where {groups} groups "
+            f"of {size} codes of {bits} bits have {bits * groups * size / 32:g}"
+        )
+    biases = module.need(".biases", FLOATS, (2,)) if mode == "affine" else None
+    if biases is not None:
+        module.check_shape(biases, scales.entry.shape)
+    load = partial(_load, packing, scales, biases, size)
+    how = f"MLX, {bits} bits, scale and bias per 1 x {size} block"
+    if biases is None:
+        how = f"MLX, MXFP4, scale per 1 x {size} block"
+    others = () if biases is None else (biases.entry.name,)
+    name = module.stem + ".weight"
+    return GroupedWeight(name, codes, packing, load, (scales.entry.name,), others, how)
+
+
+def _load(
+    packing: Packing, scales: Located, biases: Located | None, size: int, reading: str
+) -> GroupCodes:
+    rows, columns = packing.shape
+    groups = (by_size(rows, 1), by_size(columns, size))
+    grid = read_numbers(scales, reading, exponents=biases is None)
+    if biases is None:
+        return GroupCodes(packing, E2M1, groups, grid)
+    offsets = read_numbers(biases, reading)
+    return GroupCodes(packing, integers(packing.bits), groups, grid, biases=offsets)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tensors of one module, of which some form a weight of codes in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.checkpoint.formats.jsontext import brief
+from sigmascope.checkpoint.views import Located
+from sigmascope.errors import CheckpointError
+from sigmascope.matrices.groups import GroupCodes, Packing
+
+from .scales import ScaleGrid
+
+FLOATS = ("F32", "F16", "BF16")
+"""Dtypes of scales in most layouts."""
+
+_INTEGERS = {"I64": "<i8", "I32": "<i4", "U32": "<u4", "I8": "i1", "U8": "u1"}
+
+
+class LayoutError(Exception):
+    """A weight is not as its layout says; the message is the reason that is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedWeight:
+    """A weight of codes in groups, whose codes stay in the file.
+
+    Attributes
+    ----------
+    name : str
+        Name of the original weight.
+    codes : Located
+        The tensor of codes.
+    packing : Packing
+        Places of the codes.
+    load : callable
+        Reads the scales and what else is needed, by a file mode.
+    scales, others : tuple of str
+        Names of the other tensors of the weight.
+    how : str
+        Description of the layout, for people.
+    transposed : bool
+        The stored matrix has inputs as rows.
+    """
+
+    name: str
+    codes: Located
+    packing: Packing
+    load: Callable[[str], GroupCodes]
+    scales: tuple[str, ...]
+    others: tuple[str, ...]
+    how: str
+    transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """The tensors whose names begin with `stem`, and the settings of the quantisation."""
+
+    stem: str
+    tensors: Mapping[str, Located]
+    settings: Mapping[str, Any]
+
+    def find(self, ending: str) -> Located | None:
+        """Return a tensor of the module; None if there is none."""
+        return self.tensors.get(self.stem + ending)
+
+    def need(self, ending: str, dtypes: tuple[str, ...], axes: tuple[int, ...]) -> Located:
+        """Return a tensor of the module, of one of some dtypes and numbers of axes.
+
+        Raises
+        ------
+        LayoutError
+            There is none.
+        """
+        found = self.find(ending)
+        if found is None:
+            raise LayoutError(f"there is no {self.stem}{ending}")
+        entry = found.entry
+        if entry.dtype not in dtypes or len(entry.shape) not in axes or 0 in entry.shape:
+            raise LayoutError(
+                f"{entry.name} is {entry.dtype} {list(entry.shape)}, not {' or '.join(dtypes)} "
+                f"with {' or '.join(map(str, axes))} axes"
+            )
+        if entry.strides is not None:
+            raise LayoutError(f"{entry.name} is not contiguous: strides {list(entry.strides)}")
+        return found
+
+    def integer(self, key: str, *allowed: int) -> int:
+        """Return a setting that is an integer, and one of those that are allowed if any are.
+
+        Raises
+        ------
+        LayoutError
+            It is missing, or is another one.
+        """
+        value = self.settings.get(key)
+        if type(value) is not int or (allowed and value not in allowed):
+            among = f", not one of {list(allowed)}" if allowed else ", not an integer"
+            raise LayoutError(f"the configuration gives {key} {brief(value)}{among}")
+        return value
+
+    def check_shape(self, tensor: Located, *shapes: tuple[int, ...]) -> None:
+        """Raise LayoutError unless a tensor has one of some shapes."""
+        if tensor.entry.shape not in shapes:
+            wanted = " or ".join(str(list(shape)) for shape in shapes)
+            raise LayoutError(
+                f"{tensor.entry.name} has shape {list(tensor.entry.shape)}, where {wanted} "
+                "would fit the codes"
+            )
+
+
+def groups_of(inputs: int, size: int, count: int, what: str) -> None:
+    """Raise LayoutError unless groups of a size divide some inputs into so many."""
+    if size < 1 or -(-inputs // size) != count:
+        raise LayoutError(f"{what} has {count} groups, not {inputs} inputs in groups of {size}")
+
+
+def read_integers(tensor: Located, reading: str) -> NDArray[np.integer]:
+    """Read a tensor of integers.
+
+    Raises
+    ------
+    CheckpointError
+        The file changed since it was opened, or ends early.
+    """
+    header, entry = tensor.header, tensor.entry
+    header.check_unchanged()
+    raw = header.read(entry.offset, entry.nbytes, reading)
+    if len(raw) != entry.nbytes:
+        raise CheckpointError(
+            f"{header.path}: tensor {entry.name!r}: {len(raw)} of {entry.nbytes} bytes"
+        )
+    found: NDArray[np.integer] = np.frombuffer(raw, _INTEGERS[entry.dtype])
+    return found.reshape(entry.shape)
+
+
+def read_numbers(tensor: Located, reading: str, *, exponents: bool = False) -> NDArray[np.float32]:
+    """Read a tensor of scales as float32, with one axis for all but the last, and the last.
+
+    Raises
+    ------
+    CheckpointError
+        The file changed, or ends early; or a number is NaN, infinite or beyond float32.
+    """
+    shape = tensor.entry.shape
+    last = shape[-1] if shape else 1
+    grid = (prod(shape) // last, last)
+    return ScaleGrid(tensor.header, tensor.entry, 0, grid, (1, 1), exponents).load(reading)
+
+
+def read_groups(
+    tensor: Located, reading: str, inputs: int, groups: int
+) -> NDArray[np.int32] | None:
+    """Read the index of the group of each input; None if all are -1, which stands for none.
+
+    Raises
+    ------
+    CheckpointError
+        An index is out of range, or the file cannot be read.
+    """
+    found = read_integers(tensor, reading).reshape(inputs)
+    if (found == -1).all():
+        return None
+    bad = np.flatnonzero((found < 0) | (found >= groups))
+    if bad.size:
+        raise CheckpointError(
+            f"{tensor.header.path}: tensor {tensor.entry.name!r}: {bad.size} of {inputs} inputs "
+            f"are in no group, the first is input {bad[0]} in group {found[bad[0]]} of {groups}"
+        )
+    return found.astype(np.int32)
+
+
+def by_size(count: int, size: int) -> NDArray[np.int32]:
+    """Return the group of each of `count` rows or columns, in groups of a size."""
+    return (np.arange(count) // size).astype(np.int32)

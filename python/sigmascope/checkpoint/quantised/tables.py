@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Numbers of the codes of quantised weights, and codes that are unpacked at once.
+
+Zeros are packed as codes are, and are few, so that NumPy unpacks them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
+"""Place of each of eight codes in a word of AWQ: even ones lie in the low half, in order."""
+
+E2M1 = np.array(
+    [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], dtype=np.float32
+)
+"""Numbers of the 4-bit floating point codes of MXFP4 and NVFP4."""
+
+SIGNED_BYTES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float32)
+"""Numbers of the bytes of int8."""
+
+
+def natural(count: int) -> tuple[int, ...]:
+    """Return the order of a pack in which codes follow each other."""
+    return tuple(range(count))
+
+
+def dense(bits: int) -> tuple[int, ...]:
+    """Return the natural order of a pack without gaps: 32 codes, or fewer that fill a word."""
+    return natural(32 // bits if 32 % bits == 0 else 32)
+
+
+def integers(bits: int, least: int = 0) -> NDArray[np.float32]:
+    """Return the numbers of codes that count from `least` on."""
+    return np.arange(least, least + (1 << bits)).astype(np.float32)
+
+
+def unpacked(
+    words: NDArray[np.integer], bits: int, order: tuple[int, ...], count: int
+) -> NDArray[np.uint8]:
+    """Unpack codes along the rows of an array of little-endian words of 32 bits.
+
+    Parameters
+    ----------
+    words : array (rows, words)
+        The words.
+    bits, order
+        As of :class:`~sigmascope.matrices.groups.Packing`.
+    count : int
+        Number of codes in a row.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, count)
+    """
+    rows, packed = len(words), len(order)
+    in_bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=1, bitorder="little")
+    width = -(-packed * bits // 32) * 32  # bits of a pack
+    packs = -(-count // packed)
+    padded = np.zeros((rows, packs * width), np.uint8)
+    kept = min(padded.shape[1], in_bits.shape[1])
+    padded[:, :kept] = in_bits[:, :kept]
+    places = padded.reshape(rows, packs, width)[:, :, : packed * bits]
+    codes = np.packbits(places.reshape(rows, packs, packed, bits), axis=-1, bitorder="little")
+    return codes[:, :, list(order), 0].reshape(rows, packs * packed)[:, :count]
