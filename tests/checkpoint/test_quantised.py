@@ -49,6 +49,11 @@ LAYOUTS: dict[str, list[tuple[str, str, tuple[int, ...], str]]] = {
         ("q.codebooks", "F16", (1, 4, 1, 8), "part"),
         ("q.scales", "F16", (2, 1, 1, 1), "scale"),
     ],
+    "HQQ": [
+        ("q.W_q", "U8", (4, 8), "unreadable"),
+        ("q.scale", "F16", (8, 1), "scale"),
+        ("q.zero", "F16", (8, 1), "part"),
+    ],
     "codes with scales": [
         ("q.weight", "U8", (4, 8), "unreadable"),
         ("q.weight_scale", "F8_E4M3", (4, 2), "scale"),

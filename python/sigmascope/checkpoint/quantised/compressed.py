@@ -4,9 +4,10 @@
 `pack-quantized`: `weight_packed`, 32-bit words of codes along rows, the shape of the weight in
 `weight_shape`, scales per group, channel or tensor, zeros packed along the columns of their grid.
 Integers are stored above the least one. Codes whose bits do not divide 32 cross words in versions
-from 0.19 on; a word of version 0.15 has as many as fit; the number of words tells. `int-quantized`: bytes
-`weight`. A weight is (code - zero) * scale: the difference is exact, and the product is rounded
-once. The fp8 weights of `float-quantized` are matrices with scales, as those of other layouts.
+from 0.19 on; a word of version 0.15 has as many as fit; the number of words tells which.
+`int-quantized`: bytes `weight`. A weight is (code - zero) * scale: the difference is exact, and the
+product is rounded once. The fp8 weights of `float-quantized` are matrices with scales, as those of
+other layouts.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ _LAYOUTS = (
     (".blocks", (".scales",), (), "MXFP4"),
     (".q_weight", (".q_scale", ".q_scale_max"), (".q_groups", ".q_invperm"), "EXL2"),
     (".codes", (".scales",), (".codebooks",), "AQLM"),
+    (".W_q", (".scale",), (".zero", ".meta"), "HQQ"),
     (
         ".weight",
         (".weight.absmax", ".weight.nested_absmax", ".SCB"),

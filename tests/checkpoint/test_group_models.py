@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Models of codes in groups: scans, comparisons with their original, other machines, memory."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support import group_formats as formats
+from tests.support.checkpoints import Stored, of_array, opened
+from tests.support.remote import served
+from tests.support.scans import bits
+
+import sigmascope as ss
+
+HOW: dict[str, Any] = {"effort": "top", "k": 2, "num_threads": 1}
+MODEL: dict[str, Any] = {"model_type": "llama", "hidden_size": 96, "num_attention_heads": 4}
+GPTQ: dict[str, Any] = {"quant_method": "gptq", "bits": 4, "group_size": 32}
+
+
+def model() -> tuple[list[Stored], dict[str, NDArray[np.float32]]]:
+    """Tensors of a model of two layers in GPTQ, with act-order, and its weights."""
+    rng = np.random.default_rng(0)
+    tensors, wanted = [], {}
+    for layer in range(2):
+        for part, shape in (("self_attn.q_proj", (96, 96)), ("mlp.down_proj", (96, 128))):
+            name = f"model.layers.{layer}.{part}"
+            found, weight = formats.gptq(rng, shape, 4, 32, act_order=True, name=name)
+            tensors += found
+            wanted[f"{name}.weight"] = weight
+    norm = np.ones(96, np.float32)
+    return [*tensors, of_array("model.norm.weight", "F32", norm)], wanted
+
+
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A quantised model, and one of the same numbers in float32."""
+    tensors, wanted = model()
+    quantised, dense = tmp_path / "quantised", tmp_path / "dense"
+    quantised.mkdir()
+    dense.mkdir()
+    opened(quantised, *tensors, config={**MODEL, "quantization_config": GPTQ})
+    weights = [of_array(name, "F32", weight) for name, weight in wanted.items()]
+    opened(dense, *weights, tensors[-1], config=MODEL)
+    return quantised, dense
+
+
+def test_a_scan_has_the_values_of_the_decoded_weights(tmp_path: Path) -> None:
+    quantised, dense = folders(tmp_path)
+    found, wanted = (ss.scan(folder, **HOW).analysed for folder in (quantised, dense))
+    assert len(found) == 4
+    same = ("name", "role", "layer", "rows", "columns", "spectral_norm", "fro_norm", "stable_rank")
+    for key in same:
+        assert [row[key] for row in found] == [row[key] for row in wanted]
+
+
+def test_a_comparison_pairs_every_weight_with_its_original(tmp_path: Path) -> None:
+    quantised, dense = folders(tmp_path)
+    rows = [row for row in ss.compare(dense, quantised).rows if row["status"] == "analysed"]
+    assert [row["name"] for row in rows] == list(model()[1])
+    assert all(row["relative_change"] == 0 for row in rows)
+
+
+def test_heads_are_rows_of_the_decoded_weight(tmp_path: Path) -> None:
+    quantised, _ = folders(tmp_path)
+    checkpoint = ss.open_checkpoint(quantised, heads=True)
+    name, weight = next(iter(model()[1].items()))
+    head = checkpoint[f"{name}[head 2]"]
+    np.testing.assert_array_equal(np.asarray(head), weight[48:72])
+    both = pickle.loads(pickle.dumps(ss.vstack([head, head])))
+    np.testing.assert_array_equal(np.asarray(both), np.vstack([weight[48:72]] * 2))
+
+
+def test_a_model_on_another_machine_is_read_by_ranges(tmp_path: Path) -> None:
+    quantised, _ = folders(tmp_path)
+    here = ss.scan(quantised, **HOW)
+    with served(quantised) as server:
+        far = ss.open_checkpoint(server.url)
+        assert bits(ss.scan(far, **HOW).rows) == bits(here.rows)
+        name, weight = next(iter(model()[1].items()))
+        again = pickle.loads(pickle.dumps(far[name]))
+        np.testing.assert_array_equal(np.asarray(again)[5:9], weight[5:9])
+
+
+def test_panels_of_a_transposed_weight_beyond_the_memory(tmp_path: Path) -> None:
+    tensors, weight = formats.awq(np.random.default_rng(1), (1000, 2048), 128)
+    config = {"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}
+    a = opened(tmp_path, *tensors, config=config)["q_proj.weight"]
+    how: dict[str, Any] = {"method": "krylov", "block": 8}
+    wanted = ss.svds(weight, 3, **how).s.tobytes()
+    assert ss.svds(a, 3, memory_limit=a.nbytes, **how).s.tobytes() == wanted
+    assert ss.svds(a, 3, **how).s.tobytes() == wanted
+
+
+def test_a_module_in_memory_with_its_configuration() -> None:
+    tensors, wanted = model()
+    kinds: dict[str, Any] = {"I32": np.int32, "F16": np.float16, "F32": np.float32}
+    arrays = {
+        each.name: np.frombuffer(each.bytes, kinds[each.dtype]).reshape(each.shape)
+        for each in tensors
+    }
+
+    class Quantised:
+        class config:  # noqa: N801
+            @staticmethod
+            def to_dict() -> dict[str, Any]:
+                return {**MODEL, "quantization_config": GPTQ}
+
+        def state_dict(self) -> dict[str, Any]:
+            return arrays
+
+    checkpoint = ss.open_checkpoint(Quantised())
+    assert list(checkpoint) == list(wanted)
+    for name, weight in wanted.items():
+        np.testing.assert_array_equal(np.asarray(checkpoint[name]), weight)
+    with pytest.raises(TypeError, match="cannot be sent to another process"):
+        pickle.dumps(checkpoint[name])
