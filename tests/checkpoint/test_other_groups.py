@@ -8,6 +8,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -152,7 +153,7 @@ def test_bytes_of_bitsandbytes(tmp_path: Path) -> None:
         formats.stored("q_proj.SCB", largest),
         formats.stored("q_proj.weight_format", np.zeros((), np.uint8)),
     ]
-    wanted = codes.astype(np.float32) * (largest / np.float32(127))[:, None]
+    wanted = codes.astype(np.float32) * largest[:, None] * np.float32(7.874015718698502e-3)
     assert_numbers(tmp_path, tensors, settings("bitsandbytes", load_in_8bit=True), wanted)
 
 
@@ -180,3 +181,116 @@ def test_a_global_scale_of_zero_is_refused(tmp_path: Path) -> None:
     checkpoint = opened(tmp_path, *tensors, config=scheme("nvfp4-pack-quantized", type="float"))
     with pytest.raises(CheckpointError, match=r"'q_proj.weight_global_scale' is 0.0, which makes"):
         checkpoint[WEIGHT]
+
+
+def test_stacked_experts_of_mlx(tmp_path: Path) -> None:
+    each = [formats.mlx(np.random.default_rng(seed), (33, 128), 4, 32) for seed in range(3)]
+    parts = zip(*(tensors for tensors, _ in each), strict=True)
+    stacked = [
+        Stored(same[0].name, same[0].dtype, (3, *same[0].shape), b"".join(t.bytes for t in same))
+        for same in parts
+    ]
+    config = {"quantization": {"group_size": 32, "bits": 4}}
+    checkpoint = opened(tmp_path, *stacked, config=config)
+    assert list(checkpoint) == [f"{WEIGHT}[{index}]" for index in range(3)]
+    for index, (_, wanted) in enumerate(each):
+        np.testing.assert_array_equal(np.asarray(checkpoint[f"{WEIGHT}[{index}]"]), wanted)
+    assert str(record(checkpoint, WEIGHT)["view"]).startswith("stack of 3 matrices 33 x 128; MLX")
+
+
+@pytest.mark.parametrize(("strategy", "shape"), [("channel", (40, 1)), ("block", (2, 6))])
+def test_fp8_of_compressed_tensors(strategy: str, shape: tuple[int, int], tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    codes = rng.standard_normal((40, 96)).astype(ml_dtypes.float8_e4m3fn)
+    grid = formats.scales(rng, shape, np.float32)
+    tensors = [
+        formats.stored(WEIGHT, codes),
+        formats.stored("q_proj.weight_scale", grid),
+        formats.stored("q_proj.input_scale", np.ones(1, np.float32)),
+    ]
+    block = [20, 16] if strategy == "block" else None
+    config = scheme("float-quantized", type="float", strategy=strategy, block_structure=block)
+    spread = np.kron(grid, np.ones((40 // shape[0], 96 // shape[1]), np.float32))
+    assert_numbers(tmp_path, tensors, config, codes.astype(np.float32) * spread)
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("compressed", {"group_size": 16}, "q_proj.weight_scale has 3 groups, not 96 inputs in groups"),
+    ("compressed", {"group_size": None}, "gives group_size None"),
+    ("compressed", {"num_bits": 8}, "0 of 1 config_groups fit the shape of q_proj"),
+    ("compressed", {"num_bits": "4"}, "0 of 1 config_groups fit"),
+    ("compressed", {"type": "float"}, "gives type 'float', not int"),
+    ("compressed", {"strategy": "block"}, "gives strategy 'block'"),
+    ("compressed", {"strategy": "tensor"}, "has shape [40, 3], where [] or [1] or [1, 1] would"),
+    ("compressed", {"strategy": "channel"}, "has shape [40, 3], where [40, 1] or [40] would fit"),
+    ("compressed", {"symmetric": False}, "there is no q_proj.weight_zero_point"),
+    ("compressed", {"format": "marlin-24"}, "gives format 'marlin-24', not pack-quantized"),
+    ("compressed", {"shape": [39, 96]}, "q_proj.weight_shape is [39, 96], where"),
+    ("compressed", {"shape": [40, 0]}, "q_proj.weight_shape is [40, 0], where"),
+    ("compressed", {"shape": [40, 97]}, "0 of 1 config_groups fit"),
+    ("compressed", {"lost": "weight_shape"}, "there is no q_proj.weight_shape"),
+    ("compressed", {"lost": "weight_scale"}, "there is no q_proj.weight_scale"),
+    ("nvfp4", {"format": "pack-quantized"}, "gives format 'pack-quantized', not that of bytes"),
+    ("nvfp4", {"lost": "weight_global_scale"}, "there is no q_proj.weight_global_scale"),
+    ("nvfp4", {"lost": "weight_scale"}, "there is no q_proj.weight_scale"),
+    ("nvfp4", {"format": "mxfp4-pack-quantized"}, "is F8_E4M3 [40, 6], not U8 or F8_E8M0 with 2"),
+]
+
+
+@pytest.mark.parametrize(("layout", "changes", "reason"), REFUSED)
+def test_a_weight_of_another_layout_is_named_with_the_reason(
+    layout: str, changes: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(1)
+    if layout == "compressed":
+        tensors, _ = formats.compressed(rng, (40, 96), 4, 32)
+    else:
+        tensors, _ = formats.pairs(rng, (40, 96), layout)
+    kind = {"compressed": "pack-quantized", "nvfp4": "nvfp4-pack-quantized"}[layout]
+    others = {key: changes[key] for key in changes if key not in ("format", "shape", "lost")}
+    config = scheme(changes.get("format", kind), **{"group_size": 32, **others})
+    if "shape" in changes:
+        shape = np.array(changes["shape"], np.int64)
+        tensors[2] = formats.stored("q_proj.weight_shape", shape)
+    tensors = [each for each in tensors if each.name != f"q_proj.{changes.get('lost')}"]
+    checkpoint = opened(tmp_path, *tensors, config=config)
+    assert list(checkpoint) == []
+    assert reason in checkpoint.unreadable["q_proj.weight_packed"]
+
+
+def changed_state(**changes: Any) -> list[Stored]:
+    """Tensors of bitsandbytes with other members of their state."""
+    tensors, _ = formats.bitsandbytes(np.random.default_rng(1), (40, 128), 64, nested=True)
+    state = json.loads(tensors[-1].bytes) | changes
+    text = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    return [*tensors[:-1], formats.stored(tensors[-1].name, text)]
+
+
+STATES: list[tuple[dict[str, Any], str]] = [
+    ({"shape": [40, 127]}, "has 2560 bytes, where 40 x 127 codes have 2540"),
+    ({"shape": [40]}, "the state gives shape [40]: no matrix"),
+    ({"shape": [-40, -128]}, "the state gives shape [-40, -128]: no matrix"),
+    ({"shape": [1024, 5]}, "rows of 5 codes end within a byte"),
+    ({"shape": [80, 64], "blocksize": 96}, "blocks of 96 elements cross rows of 64"),
+    ({"blocksize": 0}, "the state gives blocksize 0"),
+    ({"blocksize": 128}, "absmax has shape [80], where [40] would fit"),
+    ({"nested_blocksize": 16}, "nested_absmax has shape [1], where [5] would fit"),
+    ({"nested_offset": None}, "the state gives nested_offset None"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), STATES)
+def test_a_state_of_bitsandbytes_that_disagrees_is_refused(
+    changes: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    checkpoint = opened(tmp_path, *changed_state(**changes), config=settings("bitsandbytes"))
+    assert reason in checkpoint.unreadable[WEIGHT]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"shape": [40, 128], "shape": [128, 40]}'])
+def test_a_state_of_bitsandbytes_that_is_no_object_is_refused(text: str, tmp_path: Path) -> None:
+    tensors = changed_state()
+    state = np.frombuffer(text.encode(), np.uint8)
+    tensors[-1] = formats.stored(tensors[-1].name, state)
+    checkpoint = opened(tmp_path, *tensors, config=settings("bitsandbytes"))
+    assert "bitsandbytes__nf4" in checkpoint.unreadable[WEIGHT]

@@ -126,7 +126,8 @@ def _with_modelopt(found: Configuration, folder: Place) -> Configuration:
 def configured(model: Mapping[str, Any]) -> Configuration:
     """Return the configuration of parsed settings, whose objects are `Members`."""
     settings = _quantisation(model)
-    method, block = settings.get("quant_method"), settings.get("weight_block_size")
+    method = settings.get("quant_method")
+    block = settings.get("weight_block_size", _block_structure(settings))
     name = method if isinstance(method, str) else None
     if block is None:
         return Configuration(name, model=model, quantisation=settings)
@@ -134,6 +135,15 @@ def configured(model: Mapping[str, Any]) -> Configuration:
         return Configuration(name, (block[0], block[1]), model, settings)
     note = f"config.json: weight_block_size {brief(block)} not used"
     return Configuration(name, model=model, quantisation=settings, notes=(note,))
+
+
+def _block_structure(settings: Mapping[str, Any]) -> Any:
+    """Return the block size that all groups of modules of compressed-tensors share, or None."""
+    groups = settings.get("config_groups")
+    members = [each for _, each in groups] if isinstance(groups, Members) else []
+    weights = [dict(each).get("weights") for each in members if isinstance(each, Members)]
+    blocks = [dict(each).get("block_structure") for each in weights if isinstance(each, Members)]
+    return blocks[0] if blocks and all(block == blocks[0] for block in blocks) else None
 
 
 def _quantisation(model: Mapping[str, Any]) -> dict[str, Any]:

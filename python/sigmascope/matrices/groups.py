@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from .byte_source import ByteSource
 
 if TYPE_CHECKING:
+    from sigmascope._host.native import _core
+
     from .matrix import Matrix
 
 # The native module is imported when a matrix is made, so that reading headers does not need it.
@@ -74,7 +76,9 @@ class GroupCodes:
     scales : array (grid rows, grid cols)
         Scales of the groups, float32.
     zeros, biases : array, optional
-        What is subtracted from the number of a code, or added to the scaled number; as `scales`.
+        Numbers that are subtracted from that of a code, or added to the scaled one; as `scales`.
+    factor : float
+        A factor of all numbers, by which the results in float32 are multiplied last.
     """
 
     packing: Packing
@@ -83,6 +87,7 @@ class GroupCodes:
     scales: NDArray[np.float32]
     zeros: NDArray[np.float32] | None = None
     biases: NDArray[np.float32] | None = None
+    factor: float = 1.0
 
     def state(self) -> dict[str, Any]:
         """Return the parameters by the names that the native module gives them."""
@@ -118,19 +123,22 @@ def grouped_in_file(
     """
     from sigmascope._host.native import _core
 
-    from .matrix import Matrix
-
     reading = "buffered" if reading == "mapped" else reading
-    return Matrix(_core.Matrix.from_groups(path, offset, codes.state(), reading))
+    return _times(codes.factor, _core.Matrix.from_groups(path, offset, codes.state(), reading))
 
 
 def grouped_in_source(source: ByteSource, offset: int, codes: GroupCodes) -> Matrix:
     """Make the same of codes that a Python object reads."""
     from sigmascope._host.native import _core
 
+    native = _core.Matrix.from_groups_of_source(source, offset, codes.state())
+    return _times(codes.factor, native)
+
+
+def _times(factor: float, native: _core.Matrix) -> Matrix:
     from .matrix import Matrix
 
-    return Matrix(_core.Matrix.from_groups_of_source(source, offset, codes.state()))
+    return Matrix(native if factor == 1 else native.scaled(factor))
 
 
 def grouped_in_memory(stored: memoryview, owner: object, codes: GroupCodes) -> Matrix:

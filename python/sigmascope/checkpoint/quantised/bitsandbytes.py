@@ -7,7 +7,7 @@ elements; `weight.quant_map`, the number of each code; `weight.absmax`, the scal
 multiplied by `weight.nested_absmax`, and `nested_offset` is added. Shape and sizes are JSON in the
 tensor `weight.quant_state.bitsandbytes__nf4` or `__fp4`. A weight is number * scale in float32,
 rounded once. Int8: `weight` (out, in) and `SCB` (out,), the absolute largest of a row: a weight is
-code * (SCB / 127), with the quotient rounded first.
+code * SCB * (1 / 127), rounded after each product.
 """
 
 from __future__ import annotations
@@ -180,6 +180,7 @@ def _load(
     parts: tuple[Located, Located],
     nested: _Nested | None,
     reading: str,
+    _: int,
 ) -> GroupCodes:
     rows, columns = packing.shape
     if nested is None:
@@ -194,7 +195,8 @@ def _load(
     return GroupCodes(packing, table16, groups, scales.reshape(-1, max(columns // block, 1)))
 
 
-def _load_rows(packing: Packing, scales: Located, reading: str) -> GroupCodes:
+def _load_rows(packing: Packing, scales: Located, reading: str, _: int) -> GroupCodes:
     rows, columns = packing.shape
-    grid = read_numbers(scales, reading).reshape(rows, 1) / np.float32(127)
-    return GroupCodes(packing, SIGNED_BYTES, (by_size(rows, 1), by_size(columns, columns)), grid)
+    grid = read_numbers(scales, reading).reshape(rows, 1)
+    groups = (by_size(rows, 1), by_size(columns, columns))
+    return GroupCodes(packing, SIGNED_BYTES, groups, grid, factor=float(np.float32(1 / 127)))

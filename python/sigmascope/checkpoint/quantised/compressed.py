@@ -215,6 +215,7 @@ def _load_integers(
     size: tuple[int, int],
     table: NDArray[np.float32] | None,
     reading: str,
+    _: int,
 ) -> GroupCodes:
     rows, columns = packing.shape
     least = -(1 << packing.bits - 1)

@@ -126,6 +126,7 @@ def _load(
     size: int,
     version: int | None,
     reading: str,
+    _: int,
 ) -> GroupCodes:
     inputs, outputs = packing.shape
     grid = read_numbers(scales, reading)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from sigmascope.checkpoint.configuration import Configuration
-from sigmascope.checkpoint.views import Extent, Located, Reading, View
+from sigmascope.checkpoint.reading import MAX_SLICES
+from sigmascope.checkpoint.views import Extent, Located, Reading, View, dimensions
 
 from .bitsandbytes import byte_rows, four_bit_weight
 from .compressed import byte_weight, packed_weight
@@ -77,15 +78,26 @@ def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Gr
 
 def grouped_reading(weight: GroupedWeight) -> Reading:
     """Interpret the codes of a weight as its matrix."""
-    codes = weight.codes
+    if weight.slices is None:
+        return Reading("matrix", (_view(weight, None),), weight.how)
+    if weight.slices > MAX_SLICES:
+        why = f"stack of {weight.slices} slices, above {MAX_SLICES}"
+        return Reading("unreadable", reason=why)
+    views = tuple(_view(weight, index) for index in range(weight.slices))
+    how = f"stack of {weight.slices} matrices {dimensions(views[0].shape)}; {weight.how}"
+    return Reading("stack", views, how)
+
+
+def _view(weight: GroupedWeight, index: int | None) -> View:
+    codes, nbytes = weight.codes, weight.packing.nbytes
     extent = Extent(
         codes.header,
-        codes.entry.offset,
+        codes.entry.offset + (index or 0) * nbytes,
         weight.packing.shape,
         "f32",
-        weight.packing.nbytes,
+        nbytes,
         transposed=weight.transposed,
-        groups=weight.load,
+        groups=lambda reading: weight.load(reading, index or 0),
     )
-    view = View(weight.name, codes.entry.name, ((extent,),))
-    return Reading("matrix", (view,), weight.how)
+    name = weight.name if index is None else f"{weight.name}[{index}]"
+    return View(name, codes.entry.name, ((extent,),), index)

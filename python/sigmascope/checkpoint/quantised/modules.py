@@ -41,23 +41,26 @@ class GroupedWeight:
     packing : Packing
         Places of the codes.
     load : callable
-        Reads the scales and what else is needed, by a file mode.
+        Reads the scales and all else that is needed, by a file mode and the number of a slice.
     scales, others : tuple of str
         Names of the other tensors of the weight.
     how : str
         Description of the layout, for people.
     transposed : bool
         The stored matrix has inputs as rows.
+    slices : int or None
+        Number of matrices of a stack, whose codes follow each other; None if there is one matrix.
     """
 
     name: str
     codes: Located
     packing: Packing
-    load: Callable[[str], GroupCodes]
+    load: Callable[[str, int], GroupCodes]
     scales: tuple[str, ...]
     others: tuple[str, ...]
     how: str
     transposed: bool = False
+    slices: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +145,22 @@ def read_integers(tensor: Located, reading: str) -> NDArray[np.integer]:
     return found.reshape(entry.shape)
 
 
-def read_numbers(tensor: Located, reading: str, *, exponents: bool = False) -> NDArray[np.float32]:
+def read_numbers(
+    tensor: Located, reading: str, index: int | None = None, *, exponents: bool = False
+) -> NDArray[np.float32]:
     """Read a tensor of scales as float32, with one axis for all but the last, and the last.
+
+    With an index, one slice of a stack is read.
 
     Raises
     ------
     CheckpointError
         The file changed, or ends early; or a number is NaN, infinite or beyond float32.
     """
-    shape = tensor.entry.shape
+    shape = tensor.entry.shape if index is None else tensor.entry.shape[1:]
     last = shape[-1] if shape else 1
-    grid = (prod(shape) // last, last)
-    return ScaleGrid(tensor.header, tensor.entry, 0, grid, (1, 1), exponents).load(reading)
+    grid, first = (prod(shape) // last, last), (index or 0) * prod(shape)
+    return ScaleGrid(tensor.header, tensor.entry, first, grid, (1, 1), exponents).load(reading)
 
 
 def read_groups(

@@ -81,7 +81,7 @@ def _weight(module: Module, codes: Located, factor: Located | None, size: int) -
 
 
 def _load(
-    packing: Packing, scales: Located, factor: Located | None, size: int, reading: str
+    packing: Packing, scales: Located, factor: Located | None, size: int, reading: str, _: int
 ) -> GroupCodes:
     rows, columns = packing.shape
     grid = read_numbers(scales, reading, exponents=size == 32)
