@@ -60,22 +60,32 @@ void check_groups(const GroupLayout& a) {
           count_of(*each) + " zeros or biases for " + count_of(a.scales) + " scales");
 }
 
+GroupLayout checked(GroupLayout layout) {
+  check_packs(layout);
+  check_groups(layout);
+  return layout;
+}
+
 }  // namespace
 
 GroupEncoding::GroupEncoding(GroupLayout layout)
-    : Encoding(layout.cols), layout_(std::move(layout)) {
-  check_packs(layout_);
-  check_groups(layout_);
-  // A byte of a pack down a column lies in one of several rows of words.
-  const auto place = [&](std::int64_t byte) {
-    const std::int64_t line = layout_.down ? layout_.cols * layout_.word : layout_.word;
-    return byte / layout_.word * line + byte % layout_.word;
-  };
-  for (const std::int64_t each : layout_.order) {
-    const std::int64_t bit = each * layout_.bits, byte = bit / 8;
-    const int shift = static_cast<int>(bit % 8);
-    slots_.push_back({place(byte), shift + layout_.bits > 8 ? place(byte + 1) : -1, shift});
+    : Encoding(layout.cols), layout_(checked(std::move(layout))), numbers_(layout_.table) {
+  // A word of a pack down a column lies in one of several rows of words.
+  const std::int64_t line = layout_.word * (layout_.down ? layout_.cols : 1);
+  const int width = 8 * static_cast<int>(layout_.word);
+  for (const int each : layout_.order) {
+    const int bit = each * layout_.bits, shift = bit % width;
+    const std::int64_t low = bit / width * line;
+    slots_.push_back({low, shift + layout_.bits > width ? low + line : -1, shift});
   }
+  natural_ = std::is_sorted(layout_.order.begin(), layout_.order.end());
+  const auto& groups = layout_.col_groups;
+  for (std::int64_t j = 0; j < layout_.cols; ++j) {
+    own_groups_ = own_groups_ && groups[as_size(j)] == j;
+    if (j == 0 || groups[as_size(j)] != groups[as_size(j - 1)]) runs_.push_back(j);
+  }
+  constexpr std::int64_t least_run = 8;
+  if (static_cast<std::int64_t>(runs_.size()) * least_run > layout_.cols) runs_.clear();
 }
 
 void GroupEncoding::decode(const Bytes& bytes, const StoredRows& wanted, float* out) const {
@@ -94,7 +104,6 @@ void GroupEncoding::decode_along(const Bytes& bytes, const StoredRows& wanted, f
   const bool span = 2 * length >= stride;
   const std::int64_t kept = span ? stride : length,
                      at_once = std::max<std::int64_t>(bytes_at_once / kept, 1);
-  const unsigned mask = (1U << layout_.bits) - 1;
   std::vector<std::uint8_t> codes(as_size(count * packed));
   for (std::int64_t i = 0; i < wanted.count; i += at_once) {
     const std::int64_t rows = std::min(at_once, wanted.count - i);
@@ -104,19 +113,31 @@ void GroupEncoding::decode_along(const Bytes& bytes, const StoredRows& wanted, f
                              : bytes.read_runs(at, as_size(length), as_size(stride), as_size(rows));
     for (std::int64_t row = 0; row < rows; ++row, out += wanted.cols) {
       const auto* from = reinterpret_cast<const std::uint8_t*>(read.data) + row * kept;
-      std::uint8_t* to = codes.data();
-      for (std::int64_t each = first; each <= last; ++each, from += pack) {
-        const std::int64_t stored = std::min(packed, layout_.cols - each * packed);
-        for (std::int64_t k = 0; k < stored; ++k) {
-          const Slot& slot = slots_[as_size(k)];
-          unsigned code = static_cast<unsigned>(from[slot.low]) >> slot.shift;
-          if (slot.high >= 0) code |= static_cast<unsigned>(from[slot.high]) << (8 - slot.shift);
-          *to++ = static_cast<std::uint8_t>(code & mask);
-        }
-      }
+      unpack_row(from, first, last, codes.data());
       to_numbers(codes.data() + wanted.col0 % packed, wanted.first + (i + row) * wanted.step,
                  wanted.col0, wanted.cols, out);
     }
+  }
+}
+
+// The codes of packs first .. last of a row.
+void GroupEncoding::unpack_row(const std::uint8_t* packs, std::int64_t first, std::int64_t last,
+                               std::uint8_t* codes) const {
+  const std::int64_t packed = layout_.codes_of_pack(),
+                     pack = layout_.words_of_pack() * layout_.word;
+  const std::int64_t stored = std::min((last + 1) * packed, layout_.cols) - first * packed;
+  const bool full = packed * layout_.bits == 8 * pack;
+  const bool halves = layout_.bits == 4 && full && (natural_ || packed == 2);
+  if (layout_.bits == 8 && full && natural_) {
+    std::copy_n(packs, stored, codes);
+  } else if (halves) {
+    codes_of_halves(packs, slots_[0].shift, (stored + 1) / 2, codes);
+  } else {
+    const unsigned mask = (1U << layout_.bits) - 1;
+    for (std::int64_t start = 0; start < stored; start += packed, packs += pack)
+      for (std::int64_t k = 0; k < std::min(packed, stored - start); ++k)
+        *codes++ = layout_.word == 4 ? code_at<std::uint32_t>(packs, slots_[as_size(k)], mask)
+                                     : code_at<std::uint8_t>(packs, slots_[as_size(k)], mask);
   }
 }
 
@@ -149,38 +170,56 @@ void GroupEncoding::decode_down(const Bytes& bytes, const StoredRows& wanted, fl
                             : bytes.read_runs(at, as_size(length), as_size(stride), as_size(lines));
     for (; i < stop; ++i, out += wanted.cols) {
       const std::int64_t at_row = wanted.first + i * wanted.step;
-      const Slot& slot = slots_[as_size(at_row % packed)];
+      const CodeSlot& slot = slots_[as_size(at_row % packed)];
       const auto* from = reinterpret_cast<const std::uint8_t*>(read.data) +
                          (at_row / packed - first) * words * line;
       const std::uint8_t* low = from + placed(slot.low);
       const std::uint8_t* high = slot.high < 0 ? nullptr : from + placed(slot.high);
-      for (std::int64_t j = 0; j < wanted.cols; ++j) {
-        unsigned code = static_cast<unsigned>(low[j * layout_.word]) >> slot.shift;
-        if (high != nullptr)
-          code |= static_cast<unsigned>(high[j * layout_.word]) << (8 - slot.shift);
-        codes[as_size(j)] = static_cast<std::uint8_t>(code & mask);
-      }
+      if (layout_.word == 4)
+        codes_across<std::uint32_t>(low, high, slot.shift, mask, wanted.cols, codes.data());
+      else codes_across<std::uint8_t>(low, high, slot.shift, mask, wanted.cols, codes.data());
       to_numbers(codes.data(), at_row, wanted.col0, wanted.cols, out);
     }
   }
 }
 
-void GroupEncoding::to_numbers(const std::uint8_t* codes, std::int64_t row, std::int64_t col0,
-                               std::int64_t cols, float* out) const {
-  const std::int32_t* group = layout_.col_groups.data() + col0;
-  const std::int64_t grid_row = std::int64_t{layout_.row_groups[as_size(row)]} * layout_.grid_cols;
-  const float* table = layout_.table.data();
+template <class Group>
+void GroupEncoding::finished(const std::uint8_t* codes, std::int64_t grid_row, std::int64_t cols,
+                             float* out, const Group& group) const {
   const float* scales = layout_.scales.data() + grid_row;
   if (!layout_.zeros.empty()) {
     const float* zeros = layout_.zeros.data() + grid_row;
-    for (std::int64_t j = 0; j < cols; ++j)
-      out[j] = (table[codes[j]] - zeros[group[j]]) * scales[group[j]];
+    numbers_.each(codes, cols, out, [&](float number, std::int64_t j) {
+      return (number - zeros[group(j)]) * scales[group(j)];
+    });
   } else if (!layout_.biases.empty()) {
     const float* biases = layout_.biases.data() + grid_row;
-    for (std::int64_t j = 0; j < cols; ++j)
-      out[j] = table[codes[j]] * scales[group[j]] + biases[group[j]];
+    numbers_.each(codes, cols, out, [&](float number, std::int64_t j) {
+      return number * scales[group(j)] + biases[group(j)];
+    });
   } else {
-    for (std::int64_t j = 0; j < cols; ++j) out[j] = table[codes[j]] * scales[group[j]];
+    numbers_.each(codes, cols, out,
+                  [&](float number, std::int64_t j) { return number * scales[group(j)]; });
+  }
+}
+
+void GroupEncoding::to_numbers(const std::uint8_t* codes, std::int64_t row, std::int64_t col0,
+                               std::int64_t cols, float* out) const {
+  const std::int64_t grid_row = std::int64_t{layout_.row_groups[as_size(row)]} * layout_.grid_cols;
+  const std::int32_t* groups = layout_.col_groups.data();
+  if (own_groups_) {
+    finished(codes, grid_row + col0, cols, out, [](std::int64_t j) { return j; });
+  } else if (runs_.empty()) {
+    finished(codes, grid_row, cols, out, [&](std::int64_t j) { return groups[col0 + j]; });
+  } else {
+    auto next = std::upper_bound(runs_.begin(), runs_.end(), col0);
+    for (std::int64_t j = 0; j < cols; ++next) {
+      const std::int64_t stop =
+          next == runs_.end() ? cols : std::min<std::int64_t>(*next - col0, cols);
+      finished(codes + j, grid_row + groups[col0 + j], stop - j, out + j,
+               [](std::int64_t) { return std::int64_t{0}; });
+      j = stop;
+    }
   }
 }
 

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/encodings/group_numbers.hpp"
 #include "matrix/encoding.hpp"
 
 namespace sigmascope {
@@ -58,20 +59,25 @@ class GroupEncoding : public Encoding {
   void decode(const Bytes& bytes, const StoredRows& wanted, float* out) const override;
 
  private:
-  // Place of a code in the bytes of its pack. `high` is the place of the bits that the first byte
-  // does not hold, or -1.
-  struct Slot {
-    std::int64_t low, high;
-    int shift;
-  };
-
   void decode_along(const Bytes& bytes, const StoredRows& wanted, float* out) const;
   void decode_down(const Bytes& bytes, const StoredRows& wanted, float* out) const;
+  void unpack_row(const std::uint8_t* packs, std::int64_t first, std::int64_t last,
+                  std::uint8_t* codes) const;
   void to_numbers(const std::uint8_t* codes, std::int64_t row, std::int64_t col0, std::int64_t cols,
                   float* out) const;
+  // `group` gives the place of the group of a column among those of a row.
+  template <class Group>
+  void finished(const std::uint8_t* codes, std::int64_t grid_row, std::int64_t cols, float* out,
+                const Group& group) const;
 
   GroupLayout layout_;
-  std::vector<Slot> slots_;
+  std::vector<CodeSlot> slots_;
+  CodeNumbers numbers_;
+  bool natural_ = true;  // codes follow each other
+  // How columns belong to groups: each to one of its own, in order; or runs of them to one, which
+  // begin at `runs_`; or else in any way.
+  bool own_groups_ = true;
+  std::vector<std::int64_t> runs_;
 };
 
 }  // namespace sigmascope
