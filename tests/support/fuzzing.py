@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 from tests.support import fuzzing_gguf
-from tests.support.checkpoints import entry, framed
+from tests.support.checkpoints import encoded, entry, framed
+from tests.support.fuzzing_groups import strange_weight
 
 Rng = np.random.Generator
 
@@ -306,6 +307,17 @@ def config(rng: Rng, folder: Path) -> Path:
     return folder
 
 
+def groups(rng: Rng, folder: Path) -> Path:
+    """A weight of codes in groups, whose tensors, state or configuration may be changed."""
+    tensors, value = strange_weight(rng)
+    (folder / "model.safetensors").write_bytes(encoded(tensors))
+    text = text_of(
+        rng, times(rng, lambda v: changed(rng, v), value) if rng.random() < 0.5 else value
+    )
+    (folder / "config.json").write_bytes(text)
+    return folder
+
+
 def adapter(rng: Rng, folder: Path) -> Path:
     fields = {}
     for number, (side, shape) in enumerate((("A", [2, 6]), ("B", [6, 2]))):
@@ -355,6 +367,7 @@ READERS: dict[str, Callable[[Rng, Path], Path]] = {
     "gguf": gguf,
     "index": index,
     "config": config,
+    "groups": groups,
     "adapter": adapter,
     "rules": rules,
     "table": table,
