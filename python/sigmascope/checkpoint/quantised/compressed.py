@@ -4,7 +4,8 @@
 `pack-quantized`: `weight_packed`, 32-bit words of codes along rows, the shape of the weight in
 `weight_shape`, scales per group, channel or tensor, zeros packed along the columns of their grid.
 Integers are stored above the least one. Codes whose bits do not divide 32 cross words in versions
-from 0.19 on; a word of version 0.15 has as many as fit; the number of words tells which.
+from 0.18 on; a word of earlier ones has as many as fit. The number of words tells which, or else
+the version in the configuration. Experts are stacked.
 `int-quantized`: bytes `weight`. A weight is (code - zero) * scale: the difference is exact, and the
 product is rounded once. The fp8 weights of `float-quantized` are matrices with scales, as those of
 other layouts.
@@ -12,6 +13,7 @@ other layouts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -36,6 +38,8 @@ from .modules import (
 )
 from .tables import SIGNED_BYTES, dense, integers, natural, unpacked
 
+_DENSE_SINCE = (0, 18)
+
 
 def packed_weight(module: Module) -> GroupedWeight:
     """Interpret `weight_packed` in 32-bit words.
@@ -46,22 +50,24 @@ def packed_weight(module: Module) -> GroupedWeight:
         Its tensors are not those of the layout that the configuration names.
     """
     _check_format(module, "pack-quantized")
-    codes = module.need(".weight_packed", ("I32",), (2,))
+    codes = module.need(".weight_packed", ("I32",), (2, 3))
     shape = _shape(module, codes)
-    scheme = _scheme(module, lambda each: _fits_words(each, codes, shape))
+    scheme = _scheme(module, lambda each: _fits_words(each, module, codes, shape))
     bits = _integer(scheme, "num_bits", codes)
-    packing = Packing(shape, bits, _orders(bits, codes, shape[1])[0])
-    scales, size = _scales(module, shape, scheme)
-    zeros = _zeros(module, packing, scales) if scheme.get("symmetric") is False else None
-    index = _index(module, shape[1])
-    load = partial(_load_integers, packing, scales, zeros, index, size, None)
+    packing = Packing(shape, bits, _orders(bits, module, codes, shape[1])[0])
+    stack = codes.entry.shape[:-2]
+    scales, size = _scales(module, stack, shape, scheme)
+    zeros = _zeros(module, stack, packing, scales) if scheme.get("symmetric") is False else None
+    index = None if stack else _index(module, shape[1])
+    load = partial(_load_integers, packing, scales, zeros, index, size, bool(stack))
     others = [part for part in (zeros, index, module.find(".weight_shape")) if part is not None]
     zero = "" if zeros is None else " and zero"
     how = f"compressed-tensors, {bits} bits, scale{zero} per {size[0]} x {size[1]} block"
     how += "" if index is None else ", by g_idx"
     names = tuple(part.entry.name for part in others)
+    name, slices = module.stem + ".weight", stack[0] if stack else None
     return GroupedWeight(
-        module.stem + ".weight", codes, packing, load, (scales.entry.name,), names, how
+        name, codes, packing, load, (scales.entry.name,), names, how, slices=slices
     )
 
 
@@ -78,12 +84,12 @@ def byte_weight(module: Module) -> GroupedWeight:
     shape = (codes.entry.shape[0], codes.entry.shape[1])
     scheme = _scheme(module, lambda each: each.get("num_bits") == 8)
     packing = Packing(shape, 8, (0,), word=1)
-    scales, size = _scales(module, shape, scheme)
+    scales, size = _scales(module, (), shape, scheme)
     zeros = None
     if scheme.get("symmetric") is False:
         zeros = module.need(".weight_zero_point", ("I8",), (0, 1, 2))
         module.check_shape(zeros, scales.entry.shape)
-    load = partial(_load_integers, packing, scales, zeros, None, size, SIGNED_BYTES)
+    load = partial(_load_integers, packing, scales, zeros, None, size, False)
     zero = "" if zeros is None else " and zero"
     how = f"compressed-tensors, int8, scale{zero} per {size[0]} x {size[1]} block"
     others = () if zeros is None else (zeros.entry.name,)
@@ -116,14 +122,14 @@ def _check_format(module: Module, *formats: str) -> None:
 def _shape(module: Module, codes: Located) -> tuple[int, int]:
     """Read the shape of a weight, of which the last words of a row may have gaps."""
     tensor = module.need(".weight_shape", ("I64", "I32"), (1,))
-    module.check_shape(tensor, (2,))
-    rows, columns = (int(each) for each in read_integers(tensor, "buffered"))
-    if rows != codes.entry.shape[0] or columns < 1:
+    module.check_shape(tensor, (len(codes.entry.shape),))
+    *leading, columns = (int(each) for each in read_integers(tensor, "buffered"))
+    if tuple(leading) != codes.entry.shape[:-1] or columns < 1:
         raise LayoutError(
-            f"{tensor.entry.name} is [{rows}, {columns}], where {codes.entry.name} has "
-            f"{codes.entry.shape[0]} rows"
+            f"{tensor.entry.name} is {[*leading, columns]}, where {codes.entry.name} has shape "
+            f"{list(codes.entry.shape)}"
         )
-    return rows, columns
+    return leading[-1], columns
 
 
 def _scheme(module: Module, fits: Any) -> dict[str, Any]:
@@ -140,22 +146,33 @@ def _scheme(module: Module, fits: Any) -> dict[str, Any]:
     return fitting[0]
 
 
-def _fits_words(scheme: Mapping[str, Any], codes: Located, shape: tuple[int, int]) -> bool:
+def _fits_words(
+    scheme: Mapping[str, Any], module: Module, codes: Located, shape: tuple[int, int]
+) -> bool:
     bits = scheme.get("num_bits")
-    return type(bits) is int and 1 <= bits <= 8 and bool(_orders(bits, codes, shape[1]))
+    return type(bits) is int and 1 <= bits <= 8 and bool(_orders(bits, module, codes, shape[1]))
 
 
-def _orders(bits: int, codes: Located, columns: int) -> list[tuple[int, ...]]:
+def _orders(bits: int, module: Module, codes: Located, columns: int) -> list[tuple[int, ...]]:
     """Return the packs that make rows of as many words as there are; LayoutError if two do."""
-    kinds = {dense(bits), natural(32 // bits)}
-    words = codes.entry.shape[1]
+    kinds = (dense(bits), natural(32 // bits))
+    words = codes.entry.shape[-1]
     found = [order for order in kinds if Packing((1, columns), bits, order).words(columns) == words]
-    if len(found) == 2 and columns > 32 // bits:
+    if len(found) < 2 or kinds[0] == kinds[1] or columns <= 32 // bits:
+        return found
+    version = _version(module.settings.get("version"))
+    if version is None:
         raise LayoutError(
             f"{codes.entry.name}: {columns} codes of {bits} bits in {words} words may cross words "
-            "or not"
+            "or not, and the configuration gives no version"
         )
-    return found
+    return [kinds[0] if version >= _DENSE_SINCE else kinds[1]]
+
+
+def _version(text: object) -> tuple[int, int] | None:
+    """Return the first two numbers of a version."""
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", text) if isinstance(text, str) else None
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _integer(scheme: Mapping[str, Any], key: str, codes: Located) -> int:
@@ -166,36 +183,49 @@ def _integer(scheme: Mapping[str, Any], key: str, codes: Located) -> int:
 
 
 def _scales(
-    module: Module, shape: tuple[int, int], scheme: Mapping[str, Any]
+    module: Module, stack: tuple[int, ...], shape: tuple[int, int], scheme: Mapping[str, Any]
 ) -> tuple[Located, tuple[int, int]]:
     """Return the scales, and the rows and columns that share one."""
-    scales = module.need(".weight_scale", FLOATS, (0, 1, 2))
+    scales = module.need(".weight_scale", FLOATS, (len(stack) + 2,) if stack else (0, 1, 2))
     rows, columns = shape
     strategy = scheme.get("strategy")
-    if strategy == "tensor":
+    if strategy == "tensor" and not stack:
         module.check_shape(scales, (), (1,), (1, 1))
         return scales, shape
     if strategy == "channel":
-        module.check_shape(scales, (rows, 1), (rows,))
+        module.check_shape(scales, (*stack, rows, 1), (*stack, rows))
         return scales, (1, columns)
+    groups = scales.entry.shape[-1] if scales.entry.shape else 1
+    if strategy == "block":
+        block = _block(scheme, scales)
+        module.check_shape(scales, (*stack, -(-rows // block[0]), -(-columns // block[1])))
+        return scales, block
     if strategy != "group":
         raise LayoutError(f"the configuration gives strategy {brief(strategy)}")
     size = _integer(scheme, "group_size", scales)
-    groups = scales.entry.shape[-1] if scales.entry.shape else 1
-    module.check_shape(scales, (rows, groups))
+    module.check_shape(scales, (*stack, rows, groups))
     groups_of(columns, size, groups, scales.entry.name)
     return scales, (1, size)
 
 
-def _zeros(module: Module, packing: Packing, scales: Located) -> Located:
-    """Return the zeros: packed along the columns of their grid, or bytes of one for a tensor."""
-    zeros = module.need(".weight_zero_point", ("I32", "I8"), (0, 1, 2))
+def _block(scheme: Mapping[str, Any], scales: Located) -> tuple[int, int]:
+    block = scheme.get("block_structure")
+    if type(block) is list and len(block) == 2 and all(type(n) is int and n > 0 for n in block):
+        return block[0], block[1]
+    raise LayoutError(
+        f"{scales.entry.name}: the configuration gives block_structure {brief(block)}"
+    )
+
+
+def _zeros(module: Module, stack: tuple[int, ...], packing: Packing, scales: Located) -> Located:
+    """Return the zeros: packed along the columns of their grid, or bytes of the grid itself."""
+    zeros = module.need(".weight_zero_point", ("I32", "I8"), (0, 1, 2, 3))
     if zeros.entry.dtype == "I8":
         module.check_shape(zeros, scales.entry.shape)
         return zeros
-    rows = packing.shape[0]
+    rows, columns = (*scales.entry.shape[len(stack) :], 1, 1)[:2]
     words = Packing((1, rows), packing.bits, packing.order).words(rows)
-    module.check_shape(zeros, (words, (*scales.entry.shape, 1)[1]))
+    module.check_shape(zeros, (*stack, words, columns))
     return zeros
 
 
@@ -213,23 +243,26 @@ def _load_integers(
     zeros: Located | None,
     index: Located | None,
     size: tuple[int, int],
-    table: NDArray[np.float32] | None,
+    stacked: bool,
     reading: str,
-    _: int,
+    slice_: int,
 ) -> GroupCodes:
     rows, columns = packing.shape
+    place = slice_ if stacked else None
     least = -(1 << packing.bits - 1)
-    grid = read_numbers(scales, reading).reshape(-(-rows // size[0]), -(-columns // size[1]))
+    shape = (-(-rows // size[0]), -(-columns // size[1]))
+    grid = read_numbers(scales, reading, place).reshape(shape)
     found: NDArray[np.int32] | None = None
     if index is not None:
         found = read_groups(index, reading, columns, grid.shape[1])
     groups = (by_size(rows, size[0]), by_size(columns, size[1]) if found is None else found)
-    numbers = integers(packing.bits, least) if table is None else table
+    numbers = SIGNED_BYTES if packing.word == 1 else integers(packing.bits, least)
     if zeros is None:
         return GroupCodes(packing, numbers, groups, grid)
-    stored = read_integers(zeros, reading)
+    stored = read_integers(zeros, reading, place)
     if zeros.entry.dtype == "I32":
-        codes = unpacked(np.ascontiguousarray(stored.T), packing.bits, packing.order, rows)
+        words = np.ascontiguousarray(stored.reshape(-1, shape[1]).T)
+        codes = unpacked(words, packing.bits, packing.order, shape[0])
         stored = codes.T.astype(np.int32) + least
     offsets = np.ascontiguousarray(stored.reshape(grid.shape), np.float32)
     return GroupCodes(packing, numbers, groups, grid, offsets)

@@ -16,11 +16,11 @@ from sigmascope.checkpoint.views import Extent, Located, Reading, View, dimensio
 
 from .bitsandbytes import byte_rows, four_bit_weight
 from .compressed import byte_weight, packed_weight
+from .floats import modelopt_weight, packed_bytes
 from .gptq import awq_weight, gptq_weight
 from .layouts import Part
 from .mlx import mlx_weight
 from .modules import GroupedWeight, LayoutError, Module
-from .pairs import modelopt_weight, packed_pairs
 
 Reader = Callable[[Module], GroupedWeight]
 
@@ -30,7 +30,7 @@ _READERS: Mapping[str, tuple[tuple[str, tuple[str, ...], Reader], ...]] = {
     "awq": ((".qweight", ("I32", "U32"), awq_weight),),
     "compressed-tensors": (
         (".weight_packed", ("I32",), packed_weight),
-        (".weight_packed", ("U8",), packed_pairs),
+        (".weight_packed", ("U8",), packed_bytes),
         (".weight", ("I8",), byte_weight),
     ),
     "modelopt": ((".weight", ("U8",), modelopt_weight),),

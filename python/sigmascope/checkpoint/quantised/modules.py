@@ -126,8 +126,8 @@ def groups_of(inputs: int, size: int, count: int, what: str) -> None:
         raise LayoutError(f"{what} has {count} groups, not {inputs} inputs in groups of {size}")
 
 
-def read_integers(tensor: Located, reading: str) -> NDArray[np.integer]:
-    """Read a tensor of integers.
+def read_integers(tensor: Located, reading: str, index: int | None = None) -> NDArray[np.integer]:
+    """Read a tensor of integers; with an index, one slice of a stack.
 
     Raises
     ------
@@ -136,13 +136,13 @@ def read_integers(tensor: Located, reading: str) -> NDArray[np.integer]:
     """
     header, entry = tensor.header, tensor.entry
     header.check_unchanged()
-    raw = header.read(entry.offset, entry.nbytes, reading)
-    if len(raw) != entry.nbytes:
-        raise CheckpointError(
-            f"{header.path}: tensor {entry.name!r}: {len(raw)} of {entry.nbytes} bytes"
-        )
+    shape = entry.shape if index is None else entry.shape[1:]
+    nbytes = np.dtype(_INTEGERS[entry.dtype]).itemsize * prod(shape)
+    raw = header.read(entry.offset + (index or 0) * nbytes, nbytes, reading)
+    if len(raw) != nbytes:
+        raise CheckpointError(f"{header.path}: tensor {entry.name!r}: {len(raw)} of {nbytes} bytes")
     found: NDArray[np.integer] = np.frombuffer(raw, _INTEGERS[entry.dtype])
-    return found.reshape(entry.shape)
+    return found.reshape(shape)
 
 
 def read_numbers(

@@ -17,6 +17,13 @@ E2M1 = np.array(
 )
 """Numbers of the 4-bit floating point codes of MXFP4 and NVFP4."""
 
+E2M3 = np.array(
+    [m / 8 for m in range(8)] + [(1 + m / 8) * 2.0**e for e in range(3) for m in range(8)],
+    dtype=np.float32,
+)
+E2M3 = np.concatenate([E2M3, -E2M3])
+"""Numbers of the 6-bit floating point codes of MXFP6, the sign in the highest bit."""
+
 SIGNED_BYTES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float32)
 """Numbers of the bytes of int8."""
 
