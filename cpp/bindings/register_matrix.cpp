@@ -209,6 +209,7 @@ void register_matrix(py::module_& module) {
       .def_readonly("rows", &Matrix::rows)
       .def_readonly("cols", &Matrix::cols)
       .def_property_readonly("nbytes", &Matrix::stored_bytes)
+      .def_property_readonly("parameter_nbytes", &Matrix::parameter_bytes)
       .def_property_readonly("in_memory", &Matrix::in_memory)
       .def_property_readonly("device",
                              [](const Matrix& m) -> std::optional<int> {

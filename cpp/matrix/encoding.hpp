@@ -28,6 +28,8 @@ class Encoding {
   // By its name and its columns another process makes the same.
   virtual std::string_view name() const = 0;
   std::int64_t cols() const { return cols_; }
+  // Bytes in memory of scales, zeros and tables that are not among the codes.
+  virtual std::int64_t parameter_bytes() const { return 0; }
 
   // The numbers of a rectangle, row after row without gaps. `bytes` are those of the tile, in a
   // file. Reads a megabyte at a time, or a row if that is more.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -87,6 +88,18 @@ void Matrix::add(const Matrix& other, std::int64_t row_at, std::int64_t col_at) 
 std::int64_t Matrix::stored_bytes() const {
   std::int64_t total = 0;
   for (const Tile& tile : tiles) total += tile.stored_bytes();
+  return total;
+}
+
+std::int64_t Matrix::parameter_bytes() const {
+  std::int64_t total = 0;
+  std::set<const void*> seen;
+  for (const Tile& tile : tiles) {
+    if (tile.scale != nullptr && seen.insert(tile.scale->values.get()).second)
+      total += static_cast<std::int64_t>(tile.scale->values->size() * sizeof(float));
+    if (tile.encoding != nullptr && seen.insert(tile.encoding.get()).second)
+      total += tile.encoding->parameter_bytes();
+  }
   return total;
 }
 

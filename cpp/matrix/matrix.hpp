@@ -82,6 +82,8 @@ struct Matrix {
   void add(const Matrix& other, std::int64_t row0, std::int64_t col0);
 
   std::int64_t stored_bytes() const;
+  // Bytes in memory of scales, and of the parameters of encodings; shared ones count once.
+  std::int64_t parameter_bytes() const;
   bool in_memory() const;
   int device() const;  // of all tiles; or on_host
   bool mostly_column_major() const;

@@ -22,6 +22,7 @@ class Matrix:
     rows: int
     cols: int
     nbytes: int
+    parameter_nbytes: int
     in_memory: bool
     device: int | None
     sources_on_device: list[Any]

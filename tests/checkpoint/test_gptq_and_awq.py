@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,66 @@ def test_numbers_of_awq(shape: tuple[int, int], tmp_path: Path) -> None:
     a: Any = opened(tmp_path, *tensors, config=config(AWQ))["q_proj.weight"]
     np.testing.assert_array_equal(np.asarray(a), wanted)
     np.testing.assert_array_equal(np.asarray(a[1::3, 2:]), wanted[1::3, 2:])
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_settings_of_single_modules_follow_from_the_shapes(bits: int, tmp_path: Path) -> None:
+    """Their names are regular expressions from a file, of which none is matched."""
+    tensors, wanted = formats.gptq(np.random.default_rng(1), (40, 96), bits, 48, act_order=True)
+    settings = config(GPTQ, dynamic={"(a|aa)+$": {"bits": bits, "group_size": 48}})
+    checkpoint = opened(tmp_path, *tensors, config=settings)
+    np.testing.assert_array_equal(np.asarray(checkpoint["q_proj.weight"]), wanted)
+    found = record(checkpoint, "q_proj.qweight")
+    assert f"{bits} bits, scale and zero per 48 inputs" in str(found["view"])
+
+
+def test_shapes_that_have_no_number_of_bits_are_named(tmp_path: Path) -> None:
+    tensors, _ = formats.gptq(np.random.default_rng(1), (16, 64), 4, 32)
+    words = Stored("q_proj.qweight", "I32", (5, 16))
+    settings = config(GPTQ, dynamic={".*": {}})
+    checkpoint = opened(tmp_path, words, *tensors[1:], config=settings)
+    reason = "64 inputs in 5 words and 2 groups have no bits and group size"
+    assert reason in checkpoint.unreadable["q_proj.qweight"]
+
+
+def test_numbers_of_autoround(tmp_path: Path) -> None:
+    how = {"quant_method": "auto-round", "bits": 4, "group_size": 32}
+    how["extra_config"] = {"k_proj": {"bits": 8}, "lm_head": {"bits": 16}}
+    rng = np.random.default_rng(1)
+    tensors, wanted = formats.gptq(rng, (40, 96), 4, 32)
+    other, of_other = formats.gptq(rng, (40, 96), 8, 32, name="k_proj")
+    settings = config(how, packing_format="auto_round:auto_gptq")
+    checkpoint = opened(tmp_path, *tensors[:3], *other[:3], config=settings)
+    np.testing.assert_array_equal(np.asarray(checkpoint["q_proj.weight"]), wanted)
+    np.testing.assert_array_equal(np.asarray(checkpoint["k_proj.weight"]), of_other)
+    tensors, wanted = formats.awq(rng, (40, 96), 32)
+    settings = config(how, packing_format="auto_round:auto_awq")
+    checkpoint = opened(tmp_path, *tensors, config=settings)
+    np.testing.assert_array_equal(np.asarray(checkpoint["q_proj.weight"]), wanted)
+    settings = config(how, packing_format="auto_round:llm_compressor")
+    checkpoint = opened(tmp_path, *tensors, config=settings)
+    assert "'auto_round:llm_compressor' is not decoded" in checkpoint.unreadable["q_proj.qweight"]
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_settings_in_a_file_of_their_own(method: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    if method == "gptq":
+        tensors, wanted = formats.gptq(rng, (40, 96), 4, 32)
+        name, settings = "quantize_config.json", {"bits": 4, "group_size": 32, "sym": False}
+    else:
+        tensors, wanted = formats.awq(rng, (40, 96), 32)
+        name = "quant_config.json"
+        settings = {"zero_point": True, "q_group_size": 32, "w_bit": 4, "version": "GEMM"}
+    (tmp_path / name).write_text(json.dumps(settings))
+    checkpoint = opened(tmp_path, *tensors, config={"model_type": "llama"})
+    np.testing.assert_array_equal(np.asarray(checkpoint["q_proj.weight"]), wanted)
+    (tmp_path / name).write_text('{"bit": 4}')
+    checkpoint = opened(tmp_path, *tensors, config={"model_type": "llama"})
+    assert f"{name} not used: it has no settings of {method.upper()}" in checkpoint.notes
+    (tmp_path / name).write_text("[4]")
+    checkpoint = opened(tmp_path, *tensors, config={"model_type": "llama"})
+    assert any(f"{name} not used: " in note for note in checkpoint.notes)
 
 
 def test_whole_rows_are_one_group_if_the_size_says_so(tmp_path: Path) -> None:

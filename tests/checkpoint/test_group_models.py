@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.support import group_formats as formats
 from tests.support.checkpoints import Stored, of_array, opened
+from tests.support.file_server import FileServer
 from tests.support.remote import served
 from tests.support.scans import bits
 
@@ -83,6 +85,71 @@ def test_a_model_on_another_machine_is_read_by_ranges(tmp_path: Path) -> None:
         name, weight = next(iter(model()[1].items()))
         again = pickle.loads(pickle.dumps(far[name]))
         np.testing.assert_array_equal(np.asarray(again)[5:9], weight[5:9])
+
+
+def test_a_plan_reads_no_scale(tmp_path: Path) -> None:
+    quantised, dense = folders(tmp_path)
+    for other in (tmp_path / "fp8", tmp_path / "nested"):
+        other.mkdir()
+    codes = Stored("a.weight", "F8_E4M3", (128, 256), bytes(128 * 256))
+    grid = of_array("a.weight_scale_inv", "F32", np.full((1, 2), np.nan, np.float32))
+    opened(tmp_path / "fp8", codes, grid)
+    tensors, _ = formats.bitsandbytes(np.random.default_rng(1), (40, 96), 64, nested=True)
+    opened(
+        tmp_path / "nested",
+        *tensors,
+        config={"quantization_config": {"quant_method": "bitsandbytes"}},
+    )
+    with served(tmp_path) as server:
+        for folder in (quantised, tmp_path / "fp8", tmp_path / "nested"):
+            far = ss.open_checkpoint(f"{server.url}/{folder.name}")
+            begun = len(server.requests)
+            plan = ss.plan_scan(far, num_threads=2)
+            assert read_at_offsets(server, begun) == set()
+            assert not plan.refused
+            assert plan.tensors
+        far, here = ss.open_checkpoint(f"{server.url}/quantised"), ss.open_checkpoint(dense)
+        begun = len(server.requests)
+        assert not ss.plan_compare(here, far).refused
+        assert read_at_offsets(server, begun) == set()
+
+
+def read_at_offsets(server: FileServer, begun: int) -> set[int]:
+    """Offsets of requests, but for those of the start of a file, by which a plan times reading."""
+    return {request.start for request in server.requests[begun:]} - {0}
+
+
+def test_scales_count_as_memory(tmp_path: Path) -> None:
+    """A scale and a zero for eight columns are a fourth of the numbers in float32."""
+    tensors, _ = formats.compressed(np.random.default_rng(1), (512, 2048), 4, 8, zeros=True)
+    weights = {"num_bits": 4, "type": "int", "symmetric": False}
+    weights |= {"strategy": "group", "group_size": 8}
+    groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
+    how = {"quant_method": "compressed-tensors", "format": "pack-quantized"}
+    config = {"quantization_config": how | {"config_groups": groups}}
+    checkpoint = opened(tmp_path, *tensors, config=config)
+    a, outline = checkpoint["q_proj.weight"], checkpoint.outline("q_proj.weight")
+    parameters = 4 * (2 * 512 * 256 + 512 + 2048) + 8 * 256  # scales, zeros, indices, runs
+    assert a._native.parameter_nbytes == outline._native.parameter_nbytes == parameters
+    assert a[:256].T._native.parameter_nbytes == parameters
+
+    def least(a: Any) -> int:
+        try:
+            ss.svdvals(a, memory_limit=1)
+        except ss.MemoryLimitError as error:
+            found = re.search(r"needs ([\d.]+) MiB", str(error))
+        assert found is not None
+        return int(float(found[1]) * 2**20)
+
+    same = formats_dense(a, tmp_path)
+    assert least(a) - least(same) == pytest.approx(parameters, rel=0.05)
+
+
+def formats_dense(a: Any, tmp_path: Path) -> Any:
+    """The numbers of a matrix, in a file in float32."""
+    name = str(tmp_path / "dense.npy")
+    np.save(name, np.asarray(a))
+    return next(iter(ss.open_checkpoint(name).values()))
 
 
 def test_panels_of_a_transposed_weight_beyond_the_memory(tmp_path: Path) -> None:

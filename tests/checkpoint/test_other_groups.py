@@ -67,6 +67,45 @@ def test_words_of_earlier_versions_have_gaps(bits: int, tmp_path: Path) -> None:
     assert_numbers(tmp_path, tensors, config, wanted)
 
 
+@pytest.mark.parametrize(("version", "gaps"), [("0.17.1", True), ("0.18.0", False)])
+def test_the_version_tells_where_the_number_of_words_does_not(
+    version: str, gaps: bool, tmp_path: Path
+) -> None:
+    tensors, wanted = formats.compressed(np.random.default_rng(1), (8, 150), 3, None, gaps=gaps)
+    config = scheme(num_bits=3, strategy="channel")
+    config["quantization_config"]["version"] = version
+    assert_numbers(tmp_path, tensors, config, wanted)
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_stacks_of_words(zeros: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    each = [formats.compressed(rng, (24, 96), 4, 32, zeros=zeros) for _ in range(3)]
+    tensors = []
+    for place, first in enumerate(each[0][0]):
+        data = b"".join(found[place].bytes for found, _ in each)
+        tensors.append(Stored(first.name, first.dtype, (3, *first.shape), data))
+    tensors[2] = formats.stored("q_proj.weight_shape", np.array([3, 24, 96], np.int64))
+    config = scheme(group_size=32, symmetric=not zeros)
+    checkpoint = opened(tmp_path, *tensors, config=config)
+    assert list(checkpoint) == [f"{WEIGHT}[{i}]" for i in range(3)]
+    for i, (_, wanted) in enumerate(each):
+        np.testing.assert_array_equal(np.asarray(checkpoint[f"{WEIGHT}[{i}]"]), wanted)
+
+
+def test_one_scale_for_a_block(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    tensors, _ = formats.compressed(rng, (40, 96), 4, None)
+    grid = rng.uniform(0.1, 1, (3, 3)).astype(np.float32)
+    tensors[1] = formats.stored("q_proj.weight_scale", grid)
+    config = scheme(strategy="block", block_structure=[16, 32])
+    found = np.asarray(opened(tmp_path, *tensors, config=config)[WEIGHT])
+    wide = grid.repeat(16, axis=0)[:40].repeat(32, axis=1)
+    codes = found / wide
+    np.testing.assert_allclose(codes, np.rint(codes), atol=1e-5)
+    assert set(np.unique(np.rint(codes))) == set(range(-8, 8))
+
+
 def test_words_that_could_be_of_either_version_are_refused(tmp_path: Path) -> None:
     tensors, _ = formats.compressed(np.random.default_rng(1), (8, 12), 3, None)
     checkpoint = opened(tmp_path, *tensors, config=scheme(num_bits=3, strategy="channel"))
@@ -130,7 +169,10 @@ def test_the_own_file_of_modelopt_is_read(tmp_path: Path) -> None:
     assert "hf_quant_config.json not used" in checkpoint.notes[0]
 
 
-@pytest.mark.parametrize(("shape", "block"), [((40, 128), 64), ((24, 32), 64), ((13, 32), 128)])
+@pytest.mark.parametrize(
+    ("shape", "block"),
+    [((40, 128), 64), ((24, 32), 64), ((13, 32), 128), ((41, 96), 64), ((7, 66), 64)],
+)
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
 def test_four_bits_of_bitsandbytes(
@@ -272,7 +314,7 @@ STATES: list[tuple[dict[str, Any], str]] = [
     ({"shape": [40]}, "the state gives shape [40]: no matrix"),
     ({"shape": [-40, -128]}, "the state gives shape [-40, -128]: no matrix"),
     ({"shape": [1024, 5]}, "rows of 5 codes end within a byte"),
-    ({"shape": [80, 64], "blocksize": 96}, "blocks of 96 elements cross rows of 64"),
+    ({"shape": [80, 64], "blocksize": 96}, "absmax has shape [80], where [54] would fit"),
     ({"blocksize": 0}, "the state gives blocksize 0"),
     ({"blocksize": 128}, "absmax has shape [80], where [40] would fit"),
     ({"nested_blocksize": 16}, "nested_absmax has shape [1], where [5] would fit"),

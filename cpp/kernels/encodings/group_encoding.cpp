@@ -88,6 +88,13 @@ GroupEncoding::GroupEncoding(GroupLayout layout)
   if (static_cast<std::int64_t>(runs_.size()) * least_run > layout_.cols) runs_.clear();
 }
 
+std::int64_t GroupEncoding::parameter_bytes() const {
+  const std::size_t indices = layout_.row_groups.size() + layout_.col_groups.size(),
+                    numbers = layout_.scales.size() + layout_.zeros.size() + layout_.biases.size();
+  return static_cast<std::int64_t>(indices * sizeof(std::int32_t) + numbers * sizeof(float) +
+                                   runs_.size() * sizeof(std::int64_t));
+}
+
 void GroupEncoding::decode(const Bytes& bytes, const StoredRows& wanted, float* out) const {
   layout_.down ? decode_down(bytes, wanted, out) : decode_along(bytes, wanted, out);
 }

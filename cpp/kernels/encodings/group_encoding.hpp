@@ -56,6 +56,7 @@ class GroupEncoding : public Encoding {
 
   std::string_view name() const override { return "groups"; }
   const GroupLayout& layout() const { return layout_; }
+  std::int64_t parameter_bytes() const override;
   void decode(const Bytes& bytes, const StoredRows& wanted, float* out) const override;
 
  private:

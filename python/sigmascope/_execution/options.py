@@ -43,7 +43,8 @@ class CallOptions:
         with the matrix, and about 64 MiB bound the rest. A matrix that the caller holds does not
         count.
     reserved : int
-        Bytes of `memory` that are taken already: by a matrix read ahead, or held for several calls.
+        Bytes of `memory` that are taken already: by scales and zeros of the matrix, by a matrix
+        that is read ahead or used by several calls.
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
@@ -136,7 +137,7 @@ class CallOptions:
         return cls(
             threads=resolve_threads(num_threads),
             memory=resolve_memory(memory_limit),
-            reserved=reserved,
+            reserved=reserved + a._native.parameter_nbytes,
             panel_rows=panel_rows or 0,
             precision=precision,
             progress=progress,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from threading import Lock
@@ -22,6 +22,17 @@ class Loadable(Protocol):
 
 
 M = TypeVar("M", bound=Loadable)
+M_co = TypeVar("M_co", bound=Loadable, covariant=True)
+
+
+class Matrices(Protocol[M_co]):
+    """The matrices of a checkpoint by name."""
+
+    def __getitem__(self, name: str, /) -> M_co:
+        """Return a matrix, after checking that its file is unchanged."""
+
+    def outline(self, name: str) -> M_co:
+        """Return the same without its scales, which are not read."""
 
 
 class Prefetch(Generic[M]):
@@ -32,7 +43,7 @@ class Prefetch(Generic[M]):
     """
 
     def __init__(
-        self, checkpoint: Mapping[str, M], names: Sequence[str] = (), *, remote: bool = False
+        self, checkpoint: Matrices[M], names: Sequence[str] = (), *, remote: bool = False
     ) -> None:
         self._checkpoint = checkpoint
         self.remote = remote
@@ -101,7 +112,7 @@ class Prefetch(Generic[M]):
 
     def check_unchanged(self, name: str) -> None:
         """Raise CheckpointError if the file of a matrix is no longer the one that was opened."""
-        self._checkpoint[name]  # the lookup checks the file
+        self._checkpoint.outline(name)  # which checks the file
 
     def __enter__(self) -> Self:
         return self

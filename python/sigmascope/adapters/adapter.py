@@ -125,6 +125,10 @@ class Adapter(Mapping[str, LowRank]):
         found = LowRank(weights[module.B], weights[module.A], module.scale)
         return found.T if module.transposed else found
 
+    def outline(self, name: str) -> LowRank:
+        """Return the change itself, which has no scales."""
+        return self[name]
+
     def __iter__(self) -> Iterator[str]:
         return (m.name for m in self._modules.values() if m.status == "product")
 

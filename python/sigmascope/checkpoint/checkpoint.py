@@ -20,6 +20,7 @@ from .formats.memory import StoredArrays
 from .formats.stored import Stored, StoredSource
 from .naming.roles import Role
 from .quantised.layouts import TIED
+from .quantised.scales import HEADERS
 from .ranks import check_ranks
 from .record import TensorRecord
 from .remote.paths import Place
@@ -98,6 +99,14 @@ class Checkpoint(Mapping[str, "Matrix"]):
                 raise KeyError(name)
             raise KeyError(f"{name}: {reading.reason or reading.how}")
         return self._views[name].matrix(self.reading)
+
+    def outline(self, name: str) -> Matrix:
+        """Return a matrix with ones for its scales, of which none is read, for plans and checks.
+
+        Its shape, storage and memory are those of the matrix of that name, and nothing else is.
+        CheckpointError if the file changed since the checkpoint was opened.
+        """
+        return self._views[name].matrix(HEADERS)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)

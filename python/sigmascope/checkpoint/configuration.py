@@ -12,6 +12,7 @@ from sigmascope.errors import CheckpointError
 
 from .formats.index import read_json
 from .formats.jsontext import Members, brief
+from .quantisation_settings import common_block, own_settings, stated_settings
 from .remote.failures import MissingFileError
 from .remote.paths import Place
 
@@ -100,34 +101,24 @@ def read_configuration(folder: Place | None) -> Configuration:
             continue
         except CheckpointError as error:
             return Configuration(notes=(f"{path.name} not used: {error}",))
-        return found if found.quantisation else _with_modelopt(found, folder)
+        return found if found.quantisation else _with_own_file(found, folder)
     return Configuration()
 
 
-def _with_modelopt(found: Configuration, folder: Place) -> Configuration:
-    """Add the settings of modelopt's own file, which config.json repeats only since 2025."""
-    path = folder / "hf_quant_config.json"
-    if isinstance(path, Path) and not path.exists():
+def _with_own_file(found: Configuration, folder: Place) -> Configuration:
+    """Add the settings of quantised weights that are in a file of their own, if there is one."""
+    settings, notes = own_settings(folder)
+    found = replace(found, notes=(*found.notes, *notes))
+    if settings is None:
         return found
-    try:
-        stored = read_json(path)
-    except MissingFileError:
-        return found
-    except CheckpointError as error:
-        return replace(found, notes=(*found.notes, f"{path.name} not used: {error}"))
-    producer, settings = stored.get("producer"), stored.get("quantization")
-    maker = dict(producer).get("name") if isinstance(producer, Members) else None
-    if maker != "modelopt" or not isinstance(settings, Members):
-        note = f"{path.name} not used: it has no quantization of modelopt"
-        return replace(found, notes=(*found.notes, note))
-    return replace(found, method="modelopt", quantisation=dict(settings))
+    return replace(found, method=settings["quant_method"], quantisation=settings)
 
 
 def configured(model: Mapping[str, Any]) -> Configuration:
     """Return the configuration of parsed settings, whose objects are `Members`."""
-    settings = _quantisation(model)
+    settings = stated_settings(model)
     method = settings.get("quant_method")
-    block = settings.get("weight_block_size", _block_structure(settings))
+    block = settings.get("weight_block_size", common_block(settings))
     name = method if isinstance(method, str) else None
     if block is None:
         return Configuration(name, model=model, quantisation=settings)
@@ -135,22 +126,3 @@ def configured(model: Mapping[str, Any]) -> Configuration:
         return Configuration(name, (block[0], block[1]), model, settings)
     note = f"config.json: weight_block_size {brief(block)} not used"
     return Configuration(name, model=model, quantisation=settings, notes=(note,))
-
-
-def _block_structure(settings: Mapping[str, Any]) -> Any:
-    """Return the block size that all groups of modules of compressed-tensors share, or None."""
-    groups = settings.get("config_groups")
-    members = [each for _, each in groups] if isinstance(groups, Members) else []
-    weights = [dict(each).get("weights") for each in members if isinstance(each, Members)]
-    blocks = [dict(each).get("block_structure") for each in weights if isinstance(each, Members)]
-    return blocks[0] if blocks and all(block == blocks[0] for block in blocks) else None
-
-
-def _quantisation(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of quantised weights; those of MLX name no method, and have a key."""
-    found: Any = model.get("quantization_config")
-    settings = dict(found) if isinstance(found, Members) else {}
-    if isinstance(settings.get("quant_method"), str):
-        return settings
-    own: Any = model.get("quantization")
-    return {"quant_method": "mlx"} | dict(own) if isinstance(own, Members) else settings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .formats.entries import Header, TensorEntry
 from .formats.ggml import BLOCK_DTYPES
-from .quantised.scales import ScaleGrid
+from .quantised.scales import HEADERS, ScaleGrid
 
 if TYPE_CHECKING:
     from sigmascope.matrices.groups import GroupCodes
@@ -59,10 +59,16 @@ class Extent:
         return (columns, rows) if self.transposed else (rows, columns)
 
     def matrix(self, reading: str) -> Matrix:
-        """Read the scales, check that the file is unchanged, and make the matrix."""
+        """Read the scales, check that the file is unchanged, and make the matrix.
+
+        `reading` is a file mode, or `HEADERS`: no scales are read.
+        """
         self.header.check_unchanged()
-        if self.groups is not None:
-            found = self.header.stored.grouped(self.offset, self.groups(reading), reading)
+        scale = None if self.scale is None else self.scale.load(reading)
+        codes = None if self.groups is None else self.groups(reading)
+        reading = "buffered" if reading == HEADERS else reading
+        if codes is not None:
+            found = self.header.stored.grouped(self.offset, codes, reading)
             self.header.check_unchanged()
             return found.T if self.transposed else found
         if reading == "mapped" and self.dtype in UNPACKED:
@@ -73,7 +79,7 @@ class Extent:
             self.dtype,
             reading,
             row_stride=self.row_stride,
-            scale=None if self.scale is None else self.scale.load(reading),
+            scale=scale,
             scale_block=None if self.scale is None else self.scale.block,
         )
         self.header.check_unchanged()  # the file that is open now is the one that was checked

@@ -66,7 +66,7 @@ class PairEstimate:
         """Plan one pair; an error becomes the reason why it is refused."""
         known = _unknown(pair, options)
         try:
-            stored = matrices[pair.name]
+            stored = matrices.outline(pair.name)
             known = _described(known, stored, options)
             memory = PairPlan.of(stored, options)
             try:

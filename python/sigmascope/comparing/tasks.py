@@ -24,6 +24,7 @@ from sigmascope._tables.schema import Row
 from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
 from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError
+from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.tasks import product_rank
 
 from .analysis import findings
@@ -68,14 +69,24 @@ class MatrixPairs(Mapping[str, MatrixPair]):
             return AdapterPair(one[link.before], two[link.after])
         if isinstance(two, Adapter):
             return AdaptedPair(one[link.before], delta_of(one, link.before, two, link.after))
-        before, after = one[link.before], two[link.after]
+        return self._stored(link, one[link.before], two[link.after])
+
+    def outline(self, name: str) -> MatrixPair:
+        """Return a pair without scales, of which none is read; see :meth:`Checkpoint.outline`."""
+        link, one, two = self._links[name], self._before, self._after
+        if isinstance(one, Adapter) or isinstance(two, Adapter):
+            return self[name]
+        return self._stored(link, one.outline(link.before), two.outline(link.after))
+
+    @staticmethod
+    def _stored(link: Link, before: Matrix, after: Matrix) -> StoredPair:
         if link.rows is not None:
             before, after = before[: link.rows], after[: link.rows]
         return StoredPair(before, after)
 
     def check_unchanged(self, name: str) -> None:
         """Raise CheckpointError if a file of a pair is no longer the one that was opened."""
-        self[name]  # the lookup checks the files
+        self.outline(name)  # which checks the files
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._links)

@@ -79,7 +79,7 @@ def _fits(checkpoint: Scannable, name: str, share: Options, full: Options) -> bo
     True also for a matrix that cannot be read; its row will have the error.
     """
     with suppress(*TENSOR_ERRORS):
-        a = checkpoint[name]
+        a = checkpoint.outline(name)
         if isinstance(a, LowRank):
             return a.working_bytes <= share.memory_limit
         part, whole = share.of_spectrum(), full.of_spectrum()

@@ -33,7 +33,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
     """Plan the analysis of one matrix; an error becomes the reason why it is refused."""
     unknown = _unknown(item, options)
     try:
-        a = checkpoint[item.name]
+        a = checkpoint.outline(item.name)
         if isinstance(a, LowRank):
             return _of_product(a, unknown, options, measured)
         asked = Asked.of(**options.of_spectrum())
@@ -66,7 +66,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
         known,
         held=plan.loaded_nbytes > 0,
         read_bytes=read,
-        peak_bytes=needed.peak + part,
+        peak_bytes=needed.peak + part + a._native.parameter_nbytes,
         seconds=_seconds(a, chosen, plan, read, measured),
         **_on_device(a, chosen, call),
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,6 @@ def four_bit_weight(module: Module) -> GroupedWeight:
     kind, state_of = _state_of(module)
     state = _state(state_of)
     block, shape = _size(state, "blocksize"), _shape(state, codes)
-    _check_blocks(shape, block, codes)
     maps = module.need(".weight.quant_map", ("F32",), (1,))
     module.check_shape(maps, (16,))
     nested = _nested(module, state)
@@ -149,16 +148,6 @@ def _shape(state: Mapping[str, Any], codes: Located) -> tuple[int, int]:
     return rows, columns
 
 
-def _check_blocks(shape: tuple[int, int], block: int, codes: Located) -> None:
-    """Raise LayoutError unless a block is a part of a row, or whole rows."""
-    columns = shape[1]
-    if columns % block and block % columns:
-        raise LayoutError(
-            f"{codes.entry.name}: blocks of {block} elements cross rows of {columns}, which is not "
-            "decoded"
-        )
-
-
 def _nested(module: Module, state: Mapping[str, Any]) -> _Nested | None:
     if module.find(".weight.nested_absmax") is None:
         return None
@@ -190,9 +179,24 @@ def _load(
         table = read_numbers(nested.table, reading).ravel()
         outer = read_numbers(nested.scales, reading).ravel()[np.arange(codes.size) // nested.block]
         scales = table[codes] * outer + np.float32(nested.offset)
-    groups = (by_size(rows, max(block // columns, 1)), by_size(columns, min(block, columns)))
     table16: NDArray[np.float32] = read_numbers(parts[1], reading).ravel()
-    return GroupCodes(packing, table16, groups, scales.reshape(-1, max(columns // block, 1)))
+    groups, grid = _grid(scales, rows, columns, block)
+    return GroupCodes(packing, table16, groups, grid)
+
+
+def _grid(
+    scales: NDArray[np.float32], rows: int, columns: int, block: int
+) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]]:
+    """Return the groups of rows and columns, and the scales of their grid.
+
+    A block of elements is a part of a row, or whole rows; else rows are cut to pieces that lie
+    within a block, and scales are repeated.
+    """
+    if block % columns == 0:
+        return (by_size(rows, block // columns), by_size(columns, columns)), scales.reshape(-1, 1)
+    piece = gcd(block, columns)
+    grid = scales[np.arange(rows * (columns // piece)) * piece // block]
+    return (by_size(rows, 1), by_size(columns, piece)), grid.reshape(rows, -1)
 
 
 def _load_rows(packing: Packing, scales: Located, reading: str, _: int) -> GroupCodes:

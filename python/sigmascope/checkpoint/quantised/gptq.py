@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""GPTQ and AWQ: 32-bit words of codes, whose matrix has inputs as rows.
+"""GPTQ, AWQ and AutoRound: 32-bit words of codes, whose matrix has inputs as rows.
 
 GPTQ (`qweight` (words of inputs, out), `qzeros` (groups, words of out), `scales` (groups, out),
 `g_idx` (in)) packs inputs down the columns; codes of 3 bits cross words. Version 1 stores a zero
 less one; AutoGPTQ adds one and keeps as many bits as a code has. AWQ (`qweight` (in, words of
 out)) packs outputs along rows, in an order of its own. A weight is (code - zero) * scale with the
 scale as stored: the difference is exact, and the product is rounded once.
+
+GPTQModel's `dynamic` has settings of some modules by regular expressions, which come with the file
+and are not matched: bits and group size then follow from the shapes. AutoRound stores the tensors
+of GPTQ version 1 or of AWQ, as its `packing_format` says; `extra_config` has settings by module.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.checkpoint.formats.jsontext import brief
+from sigmascope.checkpoint.formats.jsontext import Members, brief
 from sigmascope.checkpoint.views import Located
 from sigmascope.matrices.groups import GroupCodes, Packing
 
@@ -32,6 +36,8 @@ from .modules import (
 )
 from .tables import AWQ_ORDER, dense, integers, unpacked
 
+_BITS = (2, 3, 4, 8)
+
 
 def gptq_weight(module: Module) -> GroupedWeight:
     """Interpret a weight of GPTQ.
@@ -41,16 +47,16 @@ def gptq_weight(module: Module) -> GroupedWeight:
     LayoutError
         Its tensors are not those of the layout that the configuration names.
     """
-    bits = module.integer("bits", 2, 3, 4, 8)
     version = _version(module)
     codes = module.need(".qweight", ("I32", "U32"), (2,))
     words, outputs = codes.entry.shape
     index = module.find(".g_idx")
-    if index is None:
-        inputs = words * 32 // bits
-    else:
+    if index is not None:
         index = module.need(".g_idx", ("I32", "I64"), (1,))
-        inputs = index.entry.shape[0]
+        if module.settings.get("dynamic") is not None:
+            module = _by_shapes(module, words, index.entry.shape[0])
+    bits = module.integer("bits", *_BITS)
+    inputs = words * 32 // bits if index is None else index.entry.shape[0]
     packing = Packing((inputs, outputs), bits, dense(bits), down=True)
     if packing.words(inputs) != words:
         raise LayoutError(
@@ -86,6 +92,43 @@ def awq_weight(module: Module) -> GroupedWeight:
     how, name = _how(module, "AWQ", bits, inputs), module.stem + ".weight"
     others = (zeros.entry.name,)
     return GroupedWeight(name, codes, packing, load, (scales.entry.name,), others, how, True)
+
+
+def auto_round_weight(module: Module) -> GroupedWeight:
+    """Interpret a weight of AutoRound.
+
+    Raises
+    ------
+    LayoutError
+        Its tensors are not those of the layout that the configuration names.
+    """
+    settings = dict(module.settings)
+    own = settings.pop("extra_config", None)
+    if isinstance(own, Members):
+        of_module = dict(own).get(module.stem)
+        settings |= dict(of_module) if isinstance(of_module, Members) else {}
+    module = Module(module.stem, module.tensors, settings)
+    packing = settings.get("packing_format")
+    if packing == "auto_round:auto_gptq":
+        return gptq_weight(module)
+    if packing == "auto_round:auto_awq":
+        return awq_weight(module)
+    raise LayoutError(f"packing_format {brief(packing)} is not decoded, those of GPTQ and AWQ are")
+
+
+def _by_shapes(module: Module, words: int, inputs: int) -> Module:
+    """Return a module with the bits and the group size that the shapes of its tensors have."""
+    scales = module.need(".scales", FLOATS, (2,))
+    fitting = [
+        bits for bits in _BITS if Packing((inputs, 1), bits, dense(bits)).words(inputs) == words
+    ]
+    groups = scales.entry.shape[0]
+    if len(fitting) != 1 or inputs % groups:
+        raise LayoutError(
+            f"{inputs} inputs in {words} words and {groups} groups have no bits and group size"
+        )
+    settings = {**module.settings, "bits": fitting[0], "group_size": inputs // groups}
+    return Module(module.stem, module.tensors, settings)
 
 
 def _version(module: Module) -> int:

@@ -17,7 +17,7 @@ from sigmascope.checkpoint.views import Extent, Located, Reading, View, dimensio
 from .bitsandbytes import byte_rows, four_bit_weight
 from .compressed import byte_weight, packed_weight
 from .floats import modelopt_weight, packed_bytes
-from .gptq import awq_weight, gptq_weight
+from .gptq import auto_round_weight, awq_weight, gptq_weight
 from .layouts import Part
 from .mlx import mlx_weight
 from .modules import GroupedWeight, LayoutError, Module
@@ -28,6 +28,8 @@ Reader = Callable[[Module], GroupedWeight]
 _READERS: Mapping[str, tuple[tuple[str, tuple[str, ...], Reader], ...]] = {
     "gptq": ((".qweight", ("I32", "U32"), gptq_weight),),
     "awq": ((".qweight", ("I32", "U32"), awq_weight),),
+    "auto-round": ((".qweight", ("I32", "U32"), auto_round_weight),),
+    "intel/auto-round": ((".qweight", ("I32", "U32"), auto_round_weight),),
     "compressed-tensors": (
         (".weight_packed", ("I32",), packed_weight),
         (".weight_packed", ("U8",), packed_bytes),

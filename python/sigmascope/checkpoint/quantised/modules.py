@@ -16,7 +16,7 @@ from sigmascope.checkpoint.views import Located
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.groups import GroupCodes, Packing
 
-from .scales import ScaleGrid
+from .scales import HEADERS, ScaleGrid
 
 FLOATS = ("F32", "F16", "BF16")
 """Dtypes of scales in most layouts."""
@@ -137,6 +137,8 @@ def read_integers(tensor: Located, reading: str, index: int | None = None) -> ND
     header, entry = tensor.header, tensor.entry
     header.check_unchanged()
     shape = entry.shape if index is None else entry.shape[1:]
+    if reading == HEADERS:
+        return np.ones(shape, _INTEGERS[entry.dtype])
     nbytes = np.dtype(_INTEGERS[entry.dtype]).itemsize * prod(shape)
     raw = header.read(entry.offset + (index or 0) * nbytes, nbytes, reading)
     if len(raw) != nbytes:
@@ -174,7 +176,7 @@ def read_groups(
         An index is out of range, or the file cannot be read.
     """
     found = read_integers(tensor, reading).reshape(inputs)
-    if (found == -1).all():
+    if reading == HEADERS or (found == -1).all():
         return None
     bad = np.flatnonzero((found < 0) | (found >= groups))
     if bad.size:

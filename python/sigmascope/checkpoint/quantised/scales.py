@@ -17,6 +17,9 @@ from sigmascope.checkpoint.formats.entries import DTYPE_BITS, Header, TensorEntr
 from sigmascope.checkpoint.formats.ggml import BLOCK_DTYPES
 from sigmascope.errors import CheckpointError
 
+HEADERS = "headers"
+"""File mode in which no scales are read, only the headers of files: ones take their place."""
+
 #: Block size of nearly all block-scaled checkpoints, assumed if config.json gives none.
 DEFAULT_BLOCK = (128, 128)
 
@@ -42,7 +45,7 @@ class ScaleGrid:
     exponents: bool = False  # the bytes are exponents, whatever dtype the file states
 
     def load(self, reading: str = "buffered") -> NDArray[np.float32]:
-        """Read the grid, bypassing the page cache if `reading` is "uncached".
+        """Read the grid, bypassing the page cache if `reading` is "uncached"; ones for `HEADERS`.
 
         Returns
         -------
@@ -54,6 +57,8 @@ class ScaleGrid:
             The file changed since it was opened, or scales are NaN, infinite or beyond float32.
         """
         self.header.check_unchanged()
+        if reading == HEADERS:
+            return np.ones(self.shape, np.float32)
         kind = "F8_E8M0" if self.exponents else self.entry.dtype
         dtype = np.dtype(_NUMPY_DTYPES[kind])
         count = self.shape[0] * self.shape[1]
