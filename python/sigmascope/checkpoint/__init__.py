@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checkpoints on disk: their files, tensors, roles, and matrices."""
+"""Checkpoints on disk: their files, tensors, roles, and matrices.
+
+For packages that register a format of their own (:mod:`sigmascope.checkpoint.formats.readers`):
+`Reader`, `Header`, `TensorEntry` and `opened`.
+"""
 
 from .assembly import Origin
 from .checkpoint import Checkpoint
+from .formats.entries import Header, TensorEntry, opened
 from .formats.identity import FileIdentity, file_identity
+from .formats.readers import Reader
 from .naming.roles import Role, role_of
 from .opening import open_checkpoint, reopened
 from .record import TensorRecord
@@ -13,12 +19,16 @@ __all__ = [
     "Checkpoint",
     "FileIdentity",
     "HasStateDict",
+    "Header",
     "Origin",
+    "Reader",
     "Role",
+    "TensorEntry",
     "TensorRecord",
     "Tensors",
     "file_identity",
     "open_checkpoint",
+    "opened",
     "reopened",
     "role_of",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from .stored import Stored, StoredFile, StoredSource
 
 if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
+
+T = TypeVar("T")
 
 _DTYPES_OF_BITS = {
     4: "F4",
@@ -139,9 +141,15 @@ def start_of(file: io.RawIOBase, count: int = LOOK) -> bytes:
 
 
 def read_each(
-    folder: Place, names: Sequence[str], read: Callable[[Place], Header]
+    folder: Place, names: Sequence[str], read: Callable[[Place], tuple[Header, ...]]
 ) -> tuple[Header, ...]:
     """Read the headers of some files of a folder; those of a store at the same time."""
+    found = of_each(folder, names, read)
+    return tuple(header for headers in found for header in headers)
+
+
+def of_each(folder: Place, names: Sequence[str], call: Callable[[Place], T]) -> list[T]:
+    """Call a function of the paths of some files; of those of a store at the same time."""
     if isinstance(folder, Path):
-        return tuple(read(folder / name) for name in names)
-    return tuple(concurrently(lambda name: read(folder / name), names))
+        return [call(folder / name) for name in names]
+    return concurrently(lambda name: call(folder / name), names)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The files of a checkpoint: one file, a folder with or without an index, or ranks.
 
-In a folder the first kind of files that is present is read: safetensors, PyTorch, GGUF, .npy. The
-files are those of its `model.safetensors.index.json` (`pytorch_model.bin.index.json`), else by
-the only other index of that kind in it, else as `model.safetensors` (`pytorch_model.bin`) alone,
-else all files of the kind. A note names the weight files that are not read. Files
+In a folder the first format of the table in `readers` that is present is read. The files are
+those of its `model.safetensors.index.json` (`pytorch_model.bin.index.json`), else by the only other
+index of that format in it, else as `model.safetensors` (`pytorch_model.bin`) alone, else all files
+of the format. A note names the weight files that are not read. Files
 `consolidated.00`, `consolidated.01` and so on that hold the same tensors are the ranks of tensor
 parallelism: each holds a piece of every matrix.
 """
@@ -16,42 +16,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sigmascope.checkpoint.remote.paths import Place, RemotePath
 from sigmascope.errors import CheckpointError
 
 from .entries import Header, read_each
-from .gguf import SUFFIX as GGUF
-from .gguf_files import model_of, read_shards
 from .hub import snapshot_of
 from .index import check_index, listed, read_index, size_note
 from .jsontext import brief
-from .npy import read_npy
-from .pickles import SUFFIXES as PICKLES
-from .pickles import read_pickled
-from .safetensors import read_header
+from .readers import BUILT_IN, PYTORCH, SAFETENSORS, Reader, reader_of, readers
 from .variants import chosen, variants_of
 
-
-class _Kind(NamedTuple):
-    """A kind of weight files: suffixes, suffix of an index, and name of an unsharded checkpoint."""
-
-    suffixes: tuple[str, ...]
-    index_suffix: str
-    main_file: str
-
-    @property
-    def main_index(self) -> str:
-        return self.main_file.partition(".")[0] + self.index_suffix
-
-
-_KINDS = (
-    _Kind((".safetensors",), ".safetensors.index.json", "model.safetensors"),
-    _Kind(PICKLES, ".bin.index.json", "pytorch_model.bin"),
-    _Kind((GGUF,), "", ""),
-    _Kind((".npy",), "", ""),
-)
 _UNREAD = {".npz": "save the arrays as .npy files"}
 _SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)\.(?:safetensors|bin|pt)")
 _RANK_NAME = re.compile(r"consolidated\.(\d\d)\.(?:safetensors|pth|pt)")
@@ -103,10 +79,11 @@ def read_files(path: str | os.PathLike[str] | RemotePath, variant: str | None = 
         if isinstance(path, Path):
             path.stat()
         if path.suffix == ".json":
-            torch = path.name.endswith(_KINDS[1].index_suffix)
-            return _read_indexed(path, _KINDS[1] if torch else _KINDS[0])
-        headers = read_shards(path) if path.suffix == GGUF else (_read_file(path),)
-        return _read_together(path.parent, headers, ())
+            torch = path.name.endswith(PYTORCH.index_suffix)
+            return _read_indexed(path, PYTORCH if torch else SAFETENSORS)
+        if path.suffix in _UNREAD:
+            raise CheckpointError(f"{path}: {_UNREAD[path.suffix]}")
+        return _read_together(path.parent, reader_of(path.name).read(path), ())
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -129,14 +106,6 @@ def read_ranks(paths: Sequence[str | os.PathLike[str] | RemotePath]) -> Files:
     return Files(found[0].folder, tuple(files.ranks[0] for files in found), notes)
 
 
-def _read_file(path: Place) -> Header:
-    if path.suffix in _UNREAD:
-        raise CheckpointError(f"{path}: {_UNREAD[path.suffix]}")
-    if path.suffix in PICKLES:
-        return read_pickled(path)
-    return read_npy(path) if path.suffix == ".npy" else read_header(path)
-
-
 def _files(folder: Place, headers: tuple[Header, ...], notes: tuple[str, ...]) -> Files:
     return Files(folder, (headers,), notes + tuple(n for header in headers for n in header.notes))
 
@@ -144,30 +113,30 @@ def _files(folder: Place, headers: tuple[Header, ...], notes: tuple[str, ...]) -
 def _read_folder(folder: Place, variant: str | None = None) -> Files:
     every = _visible(folder)
     names = chosen(folder, every, variant)
-    for kind in _KINDS:
-        end = kind.index_suffix
+    for reader in readers():
+        end = reader.index_suffix
         end = end if variant is None else f"{end.removesuffix('json')}{variant}.json"
-        indexes = [name for name in names if kind.main_file and name.endswith(end)]
-        files = [name for name in names if name.endswith(kind.suffixes)]
-        if kind.main_index in indexes:
-            return _read_indexed(folder / kind.main_index, kind, every)
+        indexes = [name for name in names if reader.index_suffix and name.endswith(end)]
+        files = [name for name in names if reader.fits(name)]
+        if reader.main_index in indexes:
+            return _read_indexed(folder / reader.main_index, reader, every)
         if len(indexes) > 1:
             raise CheckpointError(f"{folder}: several indexes, open one of them: {listed(indexes)}")
         if indexes:
-            return _read_indexed(folder / indexes[0], kind, every)
-        if files and kind.suffixes == (GGUF,):
-            headers = read_shards(folder / model_of(folder, files))
+            return _read_indexed(folder / indexes[0], reader, every)
+        if files and reader.chosen is not None:
+            headers = reader.read(folder / reader.chosen(folder, files))
             read = [header.path.name for header in headers]
             return _read_together(folder, headers, _left_out(every, read))
         if files:
-            read = [kind.main_file] if kind.main_file in files else files
-            return _read_all(folder, read, _left_out(every, read))
+            read = [reader.main_file] if reader.main_file in files else files
+            return _read_all(folder, read, reader, _left_out(every, read))
     raise CheckpointError(f"{folder}: no .safetensors file{_elsewhere(folder, names)}")
 
 
-def _read_all(folder: Place, names: list[str], notes: tuple[str, ...]) -> Files:
+def _read_all(folder: Place, names: list[str], reader: Reader, notes: tuple[str, ...]) -> Files:
     _check_numbering(folder, names)
-    headers = read_each(folder, names, _read_file)
+    headers = read_each(folder, names, reader.read)
     ranks = [match for name in names if (match := _RANK_NAME.fullmatch(name))]
     tensors = [{entry.name for entry in header.entries} for header in headers]
     if len(ranks) == len(names) > 1 and any(other == tensors[0] for other in tensors[1:]):
@@ -184,9 +153,9 @@ def _read_together(folder: Place, headers: tuple[Header, ...], notes: tuple[str,
     return _files(folder, headers, notes)
 
 
-def _read_indexed(path: Place, kind: _Kind, every: list[str] | None = None) -> Files:
+def _read_indexed(path: Place, reader: Reader, every: list[str] | None = None) -> Files:
     """Read the shards of an index; `every` lists the files of its folder, if that is known."""
-    index = read_index(path, kind.suffixes)
+    index = read_index(path, reader.suffixes)
     folder = path.parent
     shards = sorted(set(index.weight_map.values()))
     if isinstance(folder, Path):
@@ -195,7 +164,7 @@ def _read_indexed(path: Place, kind: _Kind, every: list[str] | None = None) -> F
         missing = folder.missing(shards)
     if missing:
         raise CheckpointError(f"{path}: shards missing from the folder: {listed(missing)}")
-    headers = read_each(folder, shards, _read_file)
+    headers = read_each(folder, shards, reader.read)
     _check_distinct(headers)
     check_index(index, headers)
     left_out = _left_out(every if every is not None else _visible(folder), shards)
@@ -239,7 +208,7 @@ def _check_numbering(folder: Place, names: Iterable[str]) -> None:
 
 def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
     """Return a note on files with weights that are not read."""
-    suffixes = tuple(suffix for kind in _KINDS for suffix in kind.suffixes) + tuple(_UNREAD)
+    suffixes = tuple(suffix for reader in BUILT_IN for suffix in reader.suffixes) + tuple(_UNREAD)
     present = list(present)
     others = sorted({name for name in present if name.endswith(suffixes)} - set(chosen))
     unread = {_UNREAD[Path(name).suffix] for name in others if Path(name).suffix in _UNREAD}

@@ -23,8 +23,6 @@ from .gguf_stream import GgufStream
 from .jsontext import brief
 from .names import checked_name
 
-SUFFIX = ".gguf"
-
 _MAGIC = b"GGUF"
 _MAX_SIZE = 2**63 - 1
 _DEFAULT_ALIGNMENT = 32

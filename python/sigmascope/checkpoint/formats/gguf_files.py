@@ -60,7 +60,7 @@ def read_shards(path: Place) -> tuple[Header, ...]:
     if missing := [name for name in names if not (path.parent / name).exists()]:
         raise CheckpointError(f"{path}: shards missing from the folder: {listed(missing)}")
     headers = read_each(
-        path.parent, names, lambda place: first if place.name == path.name else read_gguf(place)
+        path.parent, names, lambda place: (first if place.name == path.name else read_gguf(place),)
     )
     for place, header in enumerate(headers):
         of, number = _number(header, "split.count", 1), _number(header, "split.no", 0)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The table of formats: one `Reader` for each, in the order in which a folder is searched.
+
+A package registers more of them as entry points of the group "sigmascope.readers", each the name
+of a `Reader`::
+
+    [project.entry-points."sigmascope.readers"]
+    npz = "some_package.npz:READER"
+
+They are imported only where no format of this package fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sigmascope.checkpoint.remote.paths import Place
+from sigmascope.errors import CheckpointError
+
+from .entries import Header
+from .gguf_files import model_of, read_shards
+from .npy import read_npy
+from .pickles import SUFFIXES as PICKLES
+from .pickles import read_pickled
+from .safetensors import read_header
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "sigmascope.readers"
+"""Group of the entry points of other packages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One format of files with weights.
+
+    Attributes
+    ----------
+    name : str
+        Name of the format in messages.
+    suffixes : tuple of str
+        Ends of the names of its files.
+    read : callable
+        Function of the path of a file that returns a header for each file that it needs: its
+        own, and those of further shards or of data in files of their own. It raises
+        CheckpointError, with the path, for a file that is not what it claims to be.
+    index_suffix, main_file : str, optional
+        Suffix of a JSON index of shards, and name of the file of an unsharded checkpoint.
+    chosen : callable, optional
+        Function of a folder and of the names of its files of this format, which returns the file
+        to be read. Without it each of these files is a part of one checkpoint.
+
+    Examples
+    --------
+    >>> reader = Reader("safetensors", (".safetensors",), lambda path: (read_header(path),))
+    >>> reader.fits("model.safetensors")
+    True
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Place], tuple[Header, ...]]
+    index_suffix: str = ""
+    main_file: str = ""
+    chosen: Callable[[Place, Sequence[str]], str] | None = None
+
+    @property
+    def main_index(self) -> str:
+        """Name of the index of a sharded checkpoint."""
+        return self.main_file.partition(".")[0] + self.index_suffix
+
+    def fits(self, name: str) -> bool:
+        """Tell whether this is the name of a file of the format."""
+        return name.endswith(self.suffixes)
+
+
+SAFETENSORS = Reader(
+    "safetensors",
+    (".safetensors",),
+    lambda path: (read_header(path),),
+    ".safetensors.index.json",
+    "model.safetensors",
+)
+PYTORCH = Reader(
+    "PyTorch", PICKLES, lambda path: (read_pickled(path),), ".bin.index.json", "pytorch_model.bin"
+)
+BUILT_IN = (
+    SAFETENSORS,
+    PYTORCH,
+    Reader("GGUF", (".gguf",), read_shards, chosen=model_of),
+    Reader(".npy", (".npy",), lambda path: (read_npy(path),)),
+)
+"""The formats of this package."""
+
+
+def readers() -> Iterator[Reader]:
+    """List the formats: those of this package, then those of others, which are imported then.
+
+    Raises
+    ------
+    CheckpointError
+        An entry point cannot be imported, names no `Reader`, or has a suffix of another format.
+    """
+    yield from BUILT_IN
+    yield from registered()
+
+
+def reader_of(name: str) -> Reader:
+    """Return the format of a file by its name; safetensors if no other fits."""
+    return next((reader for reader in readers() if reader.fits(name)), SAFETENSORS)
+
+
+@cache
+def registered() -> tuple[Reader, ...]:
+    """Import the readers of other packages; CheckpointError as for :func:`readers`."""
+    from importlib.metadata import entry_points
+
+    found: list[Reader] = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        reader = _imported(point)
+        for other in (*BUILT_IN, *found):
+            if shared := sorted(set(reader.suffixes) & set(other.suffixes)):
+                raise CheckpointError(
+                    f"{_label(point)} reads {shared[0]} files, as {other.name!r} does"
+                )
+        found.append(reader)
+    return tuple(found)
+
+
+def _imported(point: EntryPoint) -> Reader:
+    try:
+        found = point.load()
+    except Exception as error:  # the import of another package may raise anything
+        raise CheckpointError(
+            f"{_label(point)} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(found, Reader):
+        raise CheckpointError(f"{_label(point)} is a {type(found).__name__}, no Reader")
+    return found
+
+
+def _label(point: EntryPoint) -> str:
+    package = "" if point.dist is None else f" of the package {point.dist.name}"
+    return f"reader {point.name!r}{package} ({point.value})"

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Formats of other packages, which they register as entry points."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.checkpoints import Stored, record, write_file
+
+import sigmascope as ss
+from sigmascope.checkpoint.formats.readers import BUILT_IN, GROUP, reader_of, registered
+
+MODULE = '''
+"""A format of another package: rows and columns as text, then float32."""
+from sigmascope.checkpoint import Header, Reader, TensorEntry, opened
+from sigmascope.errors import CheckpointError
+
+def read(path):
+    with opened(path) as (file, stored):
+        start = file.read(16)
+    try:
+        m, n = (int(part) for part in start.split())
+    except ValueError:
+        raise CheckpointError(f"{path}: no plain matrix: {start!r}") from None
+    if 16 + 4 * m * n != stored.size:
+        raise CheckpointError(f"{path}: {m} x {n} numbers in {stored.size} bytes")
+    return (Header(path, (TensorEntry(path.stem, "F32", (m, n), 16, 4 * m * n),), {}, stored),)
+
+READER = Reader("plain", (".plain",), read)
+AGAIN = Reader("other", (".plain",), read)
+CLASH = Reader("clash", (".gguf",), read)
+'''
+
+A = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
+
+
+def register(folder: Path, monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
+    """Put a distribution with entry points on the path of modules."""
+    info = folder / "plain_format-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "plain_format.py").write_text(MODULE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plain-format\nVersion: 1.0\n")
+    lines = [f"[{GROUP}]", *(f"{name} = {value}" for name, value in points.items()), ""]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "plain_format", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    """Look for entry points anew in each test, and after the last one."""
+    registered.cache_clear()
+    yield
+    registered.cache_clear()
+
+
+def plain(path: Path) -> Path:
+    path.write_bytes(f"{len(A)} {A.shape[1]}".encode().ljust(16) + A.tobytes())
+    return path
+
+
+def test_a_format_of_another_package_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path / "site", monkeypatch, plain="plain_format:READER")
+    (tmp_path / "model").mkdir()
+    path = plain(tmp_path / "model" / "up_proj.plain")
+    plain(tmp_path / "model" / "down_proj.plain")
+    for source in (path, tmp_path / "model"):
+        np.testing.assert_array_equal(np.asarray(ss.open_checkpoint(source)["up_proj"]), A)
+    opened = ss.open_checkpoint(tmp_path / "model")
+    assert set(opened) == {"up_proj", "down_proj"}
+    assert record(opened, "up_proj")["role"] == "up"
+    assert [row["shape"] for row in ss.scan(tmp_path / "model").rows] == [[6, 4], [6, 4]]
+    path.write_bytes(b"6 5".ljust(16) + A.tobytes())
+    with pytest.raises(ss.CheckpointError, match=r"up_proj\.plain: 6 x 5 numbers in 112 bytes"):
+        ss.open_checkpoint(path)
+
+
+def test_formats_of_the_package_come_first_and_import_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path / "site", monkeypatch, plain="plain_format:READER")
+    (tmp_path / "model").mkdir()
+    write_file(tmp_path / "model" / "w.safetensors", Stored("w", "F32", (2, 3)))
+    plain(tmp_path / "model" / "up_proj.plain")
+    assert list(ss.open_checkpoint(tmp_path / "model")) == ["w"]
+    assert "plain_format" not in sys.modules
+    assert reader_of("x.plain").name == "plain"
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (
+            {"x": "plain_format:NONE"},
+            r"reader 'x' of the package plain-format .* imported: Attr",
+        ),
+        ({"x": "no_such_module:READER"}, r"reader 'x' .* cannot be imported: ModuleNotFoundError"),
+        ({"x": "plain_format:MODULE"}, r"reader 'x' .*cannot be imported: AttributeError"),
+        ({"x": "plain_format:read"}, r"reader 'x' of .* \(plain_format:read\) is a function, no R"),
+        ({"x": "plain_format:CLASH"}, r"reader 'x' .* reads \.gguf files, as 'GGUF' does"),
+        (
+            {"x": "plain_format:READER", "y": "plain_format:AGAIN"},
+            r"reader 'y' .* reads \.plain files, as 'plain' does",
+        ),
+    ],
+)
+def test_readers_that_cannot_be_used_are_named(
+    points: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path / "site", monkeypatch, **points)
+    with pytest.raises(ss.CheckpointError, match=message):
+        ss.open_checkpoint(plain(tmp_path / "x.plain"))
+    write_file(tmp_path / "w.safetensors", Stored("w", "F32", (2, 3)))
+    assert list(ss.open_checkpoint(tmp_path / "w.safetensors")) == ["w"]
+
+
+def test_no_two_formats_have_one_suffix() -> None:
+    suffixes = [suffix for reader in BUILT_IN for suffix in reader.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
