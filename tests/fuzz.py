@@ -9,6 +9,7 @@ named with its seed; the exit status is then 1.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import resource
 import shutil
@@ -57,6 +58,8 @@ def read(reader: str, path: Path) -> str:
             agrees_with_safetensors(path, records)
         if reader == "gguf":
             agrees_with_gguf(path, records)
+        if reader == "onnx":
+            agrees_with_onnx(path, records)
         for name, a in opened.items():
             if reader != "adapter" and a.size <= 10**6:
                 values = np.asarray(a)
@@ -101,6 +104,22 @@ def agrees_with_gguf(path: Path, records: list[Any]) -> None:
         tensor = theirs[record["name"]]
         assert tuple(reversed(tensor.shape.tolist())) == record["shape"]
         assert (tensor.tensor_type.name, tensor.data_offset) == (record["dtype"], record["offset"])
+
+
+def agrees_with_onnx(path: Path, records: list[Any]) -> None:
+    """Check that the `onnx` package, where it is installed, finds the same tensors."""
+    if importlib.util.find_spec("onnx") is None:
+        return
+    import onnx
+
+    try:
+        theirs = onnx.load(path, load_external_data=False).graph.initializer
+    except Exception:  # it checks more: texts, required fields of nodes
+        return
+    assert {each.name for each in theirs} == {record["name"] for record in records}
+    shapes = {each.name: tuple(each.dims) for each in theirs}
+    for record in records:
+        assert record["status"] == "other" or shapes[record["name"]] == tuple(record["shape"])
 
 
 def worker(reader: str, first: int, count: int) -> None:

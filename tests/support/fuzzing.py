@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.support import fuzzing_gguf
+from tests.support import fuzzing_gguf, fuzzing_onnx
 from tests.support.checkpoints import encoded, entry, framed
 from tests.support.fuzzing_groups import strange_weight
 
@@ -279,6 +279,10 @@ def gguf(rng: Rng, folder: Path) -> Path:
     return fuzzing_gguf.gguf(rng, folder, noise)
 
 
+def onnx(rng: Rng, folder: Path) -> Path:
+    return fuzzing_onnx.onnx(rng, folder, noise)
+
+
 def index(rng: Rng, folder: Path) -> Path:
     shards = {}
     for shard in ("a.safetensors", "b.safetensors"):
@@ -365,6 +369,7 @@ READERS: dict[str, Callable[[Rng, Path], Path]] = {
     "pickle": pickled,
     "npy": npy,
     "gguf": gguf,
+    "onnx": onnx,
     "index": index,
     "config": config,
     "groups": groups,

@@ -36,10 +36,16 @@ MAX_METADATA_ITEMS = 100_000
 """Largest number of keys in the metadata of a GGUF file."""
 
 MAX_TEXT = 65_535
-"""Longest key of metadata or name of a tensor in a GGUF file, in bytes, as its format allows."""
+"""Longest key or name of a tensor in a GGUF file, which allows no longer ones, or an ONNX model."""
 
 MAX_GGUF_DIMENSIONS = 4
 """Largest number of dimensions of a tensor in a GGUF file, as in llama.cpp."""
+
+MAX_FIELDS = 4_000_000
+"""Largest number of fields in an ONNX model: a node of its graph is one, a tensor about ten."""
+
+MAX_VARINT_BYTES = 50_000_000
+"""Largest size in bytes of a tensor in an ONNX model whose numbers are varints."""
 
 MAX_NESTING = 100
 """Deepest nesting of dicts in a file that PyTorch saved."""

@@ -76,7 +76,7 @@ def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
             raise CheckpointError(
                 f"{path}: tensor {brief(name)}: shard {brief(shard)} is no string"
             )
-        if not _is_plain(shard):
+        if not is_plain(shard):
             raise CheckpointError(
                 f"{path}: tensor {brief(name)}: shard {brief(shard)} is not a plain file name"
             )
@@ -88,7 +88,8 @@ def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
     return Index(path, weight_map, metadata.get("total_size"))
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
+    """Tell whether a name is that of a file, without a folder or a drive."""
     # Both path syntaxes are checked on every platform: an index must have one meaning.
     return (
         name not in ("", ".", "..")

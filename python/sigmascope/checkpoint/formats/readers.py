@@ -23,6 +23,8 @@ from sigmascope.errors import CheckpointError
 from .entries import Header
 from .gguf_files import model_of, read_shards
 from .npy import read_npy
+from .onnx import SUFFIX as ONNX
+from .onnx import chosen_model, read_onnx
 from .pickles import SUFFIXES as PICKLES
 from .pickles import read_pickled
 from .safetensors import read_header
@@ -92,6 +94,7 @@ BUILT_IN = (
     SAFETENSORS,
     PYTORCH,
     Reader("GGUF", (".gguf",), read_shards, chosen=model_of),
+    Reader("ONNX", (ONNX,), read_onnx, chosen=chosen_model),
     Reader(".npy", (".npy",), lambda path: (read_npy(path),)),
 )
 """The formats of this package."""

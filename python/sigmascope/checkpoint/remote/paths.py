@@ -14,7 +14,10 @@ from typing import Protocol
 
 from sigmascope.matrices.byte_source import ByteSource
 
-_FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npy", ".npz", ".gguf", ".json")
+_FILES = (
+    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx"),
+    *(".npy", ".npz", ".json"),
+)
 """Suffixes of files; a path with another one is a folder."""
 
 _BLOCK = 1 << 16

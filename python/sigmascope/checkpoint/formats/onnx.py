@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The initialisers of ONNX models, as places of bytes; the onnx package is not needed.
+
+Read are those of the main graph: numbers in the model (raw_data, or the list of their type), and
+numbers in files of their own, whose paths do not leave the folder of the model. Numbers stay where
+they are; only those that a model stores as varints are decoded when they are used. Initialisers of
+functions and of the bodies of loops and branches, and tensors that are attributes of nodes, are not
+read.
+
+A weight has the orientation of its operator, which is not changed: that of MatMul, and of Gemm
+without transB, has a row for each input, where PyTorch has a column. Names decide on roles, as they
+do in every format. Singular values are the same for both.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from sigmascope._host.formats import recognised
+from sigmascope._host.limits import MAX_TENSORS
+from sigmascope.checkpoint.remote.paths import Place
+from sigmascope.errors import CheckpointError
+
+from .entries import Header, TensorEntry, opened, start_of
+from .index import listed
+from .jsontext import brief
+from .onnx_external import Location, data_file, location_of
+from .onnx_tensors import Initializer, read_initializer
+from .onnx_varints import PackedNumbers, VarintNumbers
+from .protobuf import Field, WireStream
+from .stored import Stored, StoredSource
+
+SUFFIX = ".onnx"
+
+_MODEL_GRAPH = 7
+_GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 5, 15
+
+
+def read_onnx(path: Place) -> tuple[Header, ...]:
+    """Read and validate the initialisers of an ONNX model, without their numbers.
+
+    Parameters
+    ----------
+    path : Path or RemotePath
+        The model; the files of external data are looked for in its folder.
+
+    Returns
+    -------
+    tuple of Header
+        One for the model, one for each file of external data, and one for the numbers that are
+        varints. Memory is a small multiple of the names. The file is read in pieces of 4 KiB,
+        those with long contents are passed over.
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be read or is not consistent, or a path leaves the folder; the message names
+        file, tensor and the values that disagree.
+    """
+    with opened(path) as (file, stored):
+        stream = WireStream(file, stored.size, path)
+        found, notes = _initializers(stream, file)
+    inline = [each.entry(each.start) for each in found if each.is_inline]
+    headers = [Header(path, _by_offset(inline), {}, stored, notes)]
+    headers += _external(path, found)
+    if packed := [each.packed() for each in found if each.is_varints]:
+        headers.append(_varints(path, stored, packed))
+    return tuple(headers)
+
+
+def chosen_model(folder: Place, names: Sequence[str]) -> str:
+    """Return the one ONNX model among the files of a folder: model.onnx, or the only one.
+
+    Raises
+    ------
+    CheckpointError
+        There are several, and none has that name.
+    """
+    if "model.onnx" in names:
+        return "model.onnx"
+    if len(names) > 1:
+        raise CheckpointError(
+            f"{folder}: several ONNX models, open one of them: {listed(list(names))}"
+        )
+    return names[0]
+
+
+def _initializers(
+    stream: WireStream, file: io.RawIOBase
+) -> tuple[list[Initializer], tuple[str, ...]]:
+    """Return the initialisers of the main graph, and notes on what is not read."""
+    if what := recognised(start_of(file)):
+        raise CheckpointError(f"{stream.path}: no ONNX model but {what}")
+    found: dict[str, Initializer] = {}
+    graphs = sparse = 0
+    for field in stream.fields(stream.size, "the model"):
+        if field.number != _MODEL_GRAPH:
+            continue
+        graphs += 1
+        for part in stream.enter(field, "the graph"):
+            sparse += part.number == _GRAPH_SPARSE_INITIALIZER
+            if part.number == _GRAPH_INITIALIZER:
+                _add(found, stream, part)
+    if graphs != 1:
+        raise CheckpointError(f"{stream.path}: no ONNX model: it has {graphs} graphs")
+    notes = (f"{stream.path.name}: sparse initialisers, not read: {sparse}",) if sparse else ()
+    return list(found.values()), notes
+
+
+def _add(found: dict[str, Initializer], stream: WireStream, part: Field) -> None:
+    tensor = read_initializer(stream, part)
+    if tensor.name in found:
+        raise CheckpointError(f"{stream.path}: {tensor.label} stands in the file twice")
+    found[tensor.name] = tensor
+    if len(found) > MAX_TENSORS:
+        raise CheckpointError(
+            f"{stream.path}: more than {MAX_TENSORS} initialisers, which is the limit"
+        )
+
+
+def _external(path: Place, found: Sequence[Initializer]) -> list[Header]:
+    """Return the headers of the files of external data, in the order of their names."""
+    places: dict[str, list[tuple[Initializer, Location]]] = {}
+    for each in found:
+        if each.is_external:
+            place = location_of(each.external, f"{path}: {each.label}", each.nbytes)
+            places.setdefault(place.file, []).append((each, place))
+    headers = []
+    for name in sorted(places):
+        stored = data_file(path, name, places[name][0][0].label)
+        entries = [each.entry(place.offset) for each, place in places[name]]
+        for entry in entries:
+            if entry.offset + entry.nbytes > stored.size:
+                raise CheckpointError(
+                    f"{path}: tensor {brief(entry.name, 200)}: {entry.dtype} {list(entry.shape)} "
+                    f"takes {entry.nbytes} bytes from byte {entry.offset} of {name} on, which ends "
+                    f"at {stored.size}"
+                )
+        headers.append(Header(path.parent / name, _by_offset(entries), {}, stored))
+    return headers
+
+
+def _varints(path: Place, stored: Stored, packed: list[PackedNumbers]) -> Header:
+    source = VarintNumbers(str(path), stored, packed)
+    entries = tuple(
+        TensorEntry(each.name, each.dtype, each.shape, offset, each.nbytes)
+        for each, offset in zip(packed, source.starts, strict=True)
+    )
+    return Header(path, entries, {}, StoredSource(source, path.name))
+
+
+def _by_offset(entries: Sequence[TensorEntry]) -> tuple[TensorEntry, ...]:
+    return tuple(sorted(entries, key=lambda entry: entry.offset))

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One initialiser of an ONNX model (a TensorProto): dtype, shape, and the place of its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import NamedTuple
+
+from sigmascope._host.limits import MAX_DIMENSIONS, MAX_VARINT_BYTES
+from sigmascope.errors import CheckpointError
+
+from .entries import DTYPE_BITS, TensorEntry
+from .jsontext import brief
+from .names import checked_name
+from .onnx_varints import PackedNumbers
+from .protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, WireStream
+
+_DIMS, _DATA_TYPE, _SEGMENT, _NAME = 1, 2, 3, 8
+_FLOATS, _INT32S, _INT64S, _DOUBLES, _UINT64S = 4, 5, 7, 10, 11
+_RAW, _EXTERNAL, _DATA_LOCATION = 9, 13, 14
+_KEY, _VALUE = 1, 2
+
+_LISTS = {
+    _FLOATS: ("float_data", FIXED32),
+    _INT32S: ("int32_data", VARINT),
+    _INT64S: ("int64_data", VARINT),
+    _DOUBLES: ("double_data", FIXED64),
+    _UINT64S: ("uint64_data", VARINT),
+    _RAW: ("raw_data", BYTES),
+}
+"""Fields that hold numbers: name, and type of a number that stands alone."""
+
+
+class _Type(NamedTuple):
+    """A type of ONNX: its name in the safetensors format, bits, and the list that may hold it."""
+
+    dtype: str
+    bits: int
+    numbers: int
+
+
+def _types(numbers: int, **found: int) -> dict[int, _Type]:
+    return {
+        code: _Type(name, DTYPE_BITS.get(name, _OTHER_BITS.get(name, 0)), numbers)
+        for name, code in found.items()
+    }
+
+
+_OTHER_BITS = {"C128": 128, "U4": 4, "I4": 4, "U2": 2, "I2": 2}
+_TYPES = (
+    _types(_FLOATS, F32=1, C64=14)
+    | _types(_DOUBLES, F64=11, C128=15)
+    | _types(_INT32S, U8=2, I8=3, U16=4, I16=5, I32=6, BOOL=9, F16=10, BF16=16)
+    | _types(_INT32S, F8_E4M3=17, F8_E4M3FNUZ=18, F8_E5M2=19, F8_E5M2FNUZ=20, F8_E8M0=24)
+    | _types(_INT32S, U4=21, I4=22, F4=23, U2=25, I2=26)
+    | _types(_INT64S, I64=7)
+    | _types(_UINT64S, U32=12, U64=13)
+)
+_STRING = 8
+_MOST_BITS = 2**63 - 1
+
+
+@dataclass
+class Initializer:
+    """A tensor of the graph; `start` and `stored` are the place and the bytes of its numbers."""
+
+    name: str = ""
+    code: int = 0
+    shape: tuple[int, ...] = ()
+    start: int = 0
+    stored: int = 0
+    numbers: int = 0
+    """Field that holds the numbers: raw_data or one of the lists; 0 if there is none."""
+
+    reason: str | None = None
+    """Reason why a tensor is not read."""
+
+    external: dict[str, str] = field(default_factory=dict)
+    elsewhere: bool = False
+
+    @property
+    def label(self) -> str:
+        """The tensor in messages."""
+        return f"tensor {brief(self.name, 200)}"
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype in the safetensors format."""
+        return _TYPES[self.code].dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of all numbers."""
+        return -(-prod(self.shape) * _TYPES[self.code].bits // 8)
+
+    @property
+    def is_external(self) -> bool:
+        """True if the numbers are in a file of their own."""
+        return self.elsewhere and self.reason is None
+
+    @property
+    def is_varints(self) -> bool:
+        """True if the numbers must be decoded when they are used."""
+        return self.numbers in (_INT32S, _INT64S, _UINT64S) and self.reason is None
+
+    @property
+    def is_inline(self) -> bool:
+        """True if the numbers are bytes of the model, and for what is not read."""
+        return not self.is_external and not self.is_varints
+
+    def entry(self, offset: int) -> TensorEntry:
+        """Make the entry of the tensor, whose first byte in its file is given."""
+        if self.reason is not None:
+            return TensorEntry(self.name, "tensor", (), 0, 0, foreign=self.reason)
+        return TensorEntry(self.name, self.dtype, self.shape, offset, self.nbytes)
+
+    def packed(self) -> PackedNumbers:
+        """Return the place of numbers that must be decoded."""
+        place = self.start, self.stored
+        return PackedNumbers(self.name, self.dtype, self.shape, self.nbytes, *place)
+
+
+def read_initializer(stream: WireStream, part: Field) -> Initializer:
+    """Read one tensor, without its numbers, and check that they are as many as its shape says.
+
+    Raises
+    ------
+    CheckpointError
+        They are not, or a field is not what it should be.
+    """
+    found, dims, places = Initializer(), list[int](), dict[int, Field]()
+    for each in stream.enter(part, "an initialiser"):
+        if each.number == _NAME:
+            found.name = checked_name(
+                stream.text(each, "the name of an initialiser"), str(stream.path)
+            )
+        elif each.number == _DATA_TYPE:
+            found.code = stream.number(each, "the type of an initialiser")
+        elif each.number == _DIMS:
+            dims += stream.numbers(each, "dimensions of an initialiser", MAX_DIMENSIONS)
+        elif each.number in _LISTS:
+            _add_numbers(found, stream, each, places)
+        elif each.number == _EXTERNAL:
+            _add_external(found, stream, each)
+        elif each.number == _DATA_LOCATION:
+            found.elsewhere = stream.number(each, "the place of an initialiser") == 1
+        elif each.number == _SEGMENT:
+            found.reason = "a segment of a tensor, not read"
+        if len(dims) > MAX_DIMENSIONS:
+            raise CheckpointError(
+                f"{stream.path}: an initialiser of more than {MAX_DIMENSIONS} dimensions, which is "
+                "the limit"
+            )
+    where = f"{stream.path}: {found.label}"
+    if not found.name:
+        raise CheckpointError(f"{stream.path}: the initialiser at byte {part.start} has no name")
+    found.shape = tuple(dims)
+    _check_shape(found, where)
+    if found.reason is None:
+        _place(found, places, where)
+    return found
+
+
+def _add_external(found: Initializer, stream: WireStream, part: Field) -> None:
+    key = value = ""
+    for each in stream.enter(part, "a place of external data"):
+        if each.number == _KEY:
+            key = stream.text(each, "a key of external data")
+        elif each.number == _VALUE:
+            value = stream.text(each, "a value of external data")
+    if key in found.external:
+        raise CheckpointError(f"{stream.path}: external data has the key {brief(key)} twice")
+    found.external[key] = value
+    if len(found.external) > MAX_DIMENSIONS:
+        raise CheckpointError(
+            f"{stream.path}: external data of more than {MAX_DIMENSIONS} keys, which is the limit"
+        )
+
+
+def _check_shape(found: Initializer, where: str) -> None:
+    """Check type and shape; what is no type of numbers gets a reason."""
+    bits = max(_TYPES[found.code].bits, 8) if found.code in _TYPES else 8
+    for size in found.shape:  # without zeros, since strides can overflow too
+        if size >= 2**63:
+            raise CheckpointError(f"{where}: dimension {size - 2**64} is negative")
+        bits *= size or 1
+        if bits > _MOST_BITS:
+            raise CheckpointError(
+                f"{where}: shape {brief(list(found.shape))} overflows 2**63 - 1 bits"
+            )
+    if found.code not in _TYPES and found.reason is None:
+        kind = "texts" if found.code == _STRING else f"elements of type {found.code}"
+        found.reason = f"{kind}, no numbers that are read"
+
+
+def _add_numbers(
+    found: Initializer, stream: WireStream, part: Field, places: dict[int, Field]
+) -> None:
+    """Take the place of numbers; more than one place is not read."""
+    name, alone = _LISTS[part.number]
+    if part.kind != BYTES:
+        stream.expect(part, alone, f"{name} of an initialiser")
+    if part.kind == BYTES and not part.nbytes:
+        return
+    if part.number in places or part.kind != BYTES:
+        found.reason = f"numbers in several places of the file ({name}), not read"
+    places.setdefault(part.number, part)
+
+
+def _place(found: Initializer, places: dict[int, Field], where: str) -> None:
+    """Set the place of the numbers, and check that it is one of as many bytes as the shape."""
+    if found.elsewhere:
+        if places:
+            raise CheckpointError(f"{where}: numbers in the model, and in a file of their own")
+        return
+    if len(places) > 1:
+        raise CheckpointError(f"{where}: numbers in several fields")
+    if places:
+        found.numbers, part = next(iter(places.items()))
+        found.start, found.stored = part.start, part.nbytes
+    if found.numbers not in (0, _RAW, _TYPES[found.code].numbers):
+        name = _LISTS[found.numbers][0]
+        raise CheckpointError(f"{where}: {found.dtype} in {name}, which does not hold such numbers")
+    if not found.is_varints and found.stored != found.nbytes:
+        raise CheckpointError(
+            f"{where}: {found.dtype} {brief(list(found.shape))} takes {found.nbytes} bytes, "
+            f"{found.stored} are there"
+        )
+    if found.is_varints and found.stored > MAX_VARINT_BYTES:
+        found.reason = f"varints of {found.stored} bytes, above the limit of {MAX_VARINT_BYTES}"
