@@ -77,12 +77,13 @@ class Tensor(NamedTuple):
     dtype: str
 
 
-class _Name(NamedTuple):
+class Name(NamedTuple):
     """A name in a pickle. Calling it makes a record; the named object is never imported."""
 
     name: str
 
     def __call__(self, *args: Any) -> Any:
+        """Make the record of a tensor, or a shape; CheckpointError for any other name."""
         kind = self.name.rpartition(".")[2]
         if kind.startswith("_rebuild_parameter"):
             return args[0]
@@ -138,18 +139,12 @@ class _OrderedDict(OrderedDict[Any, Any]):
 _OrderedDict.__name__ = "OrderedDict"
 
 _PLAIN = (str, int, float, bytes, type(None))
-_Handler = Callable[[Any], None]
+Handler = Callable[[Any], None]
 
 
-def _check_keys(keys: Iterable[object]) -> None:
-    """Refuse keys other than plain values: hashing nested tuples may take exponential time."""
-    for key in keys:
-        parts = key if type(key) is tuple else (key,)
-        if not all(type(part) in _PLAIN or type(part) is bool for part in parts):
-            raise CheckpointError(f"a dict or set has a key of type {type(key).__name__}")
+def counted(handler: Handler) -> Handler:
+    """Return a handler of an instruction that counts it, too."""
 
-
-def _counted(handler: _Handler) -> _Handler:
     def step(reader: Any) -> None:
         reader.steps += 1
         if reader.steps > MAX_PICKLE_STEPS:
@@ -164,43 +159,41 @@ def _refused(reader: Any) -> None:
 
 
 def _set_one(reader: Any) -> None:
-    _check_keys(reader.stack[-2:-1])
+    reader.check_keys(reader.stack[-2:-1])
     pickle._Unpickler.dispatch[pickle.SETITEM[0]](reader)
 
 
 def _set_many(reader: Any) -> None:
-    _check_keys(reader.stack[::2])
+    reader.check_keys(reader.stack[::2])
     pickle._Unpickler.dispatch[pickle.SETITEMS[0]](reader)
 
 
 def _make_dict(reader: Any) -> None:
-    _check_keys(reader.stack[::2])
+    reader.check_keys(reader.stack[::2])
     pickle._Unpickler.dispatch[pickle.DICT[0]](reader)
 
 
 def _add_items(reader: Any) -> None:
-    _check_keys(reader.stack)
+    reader.check_keys(reader.stack)
     pickle._Unpickler.dispatch[pickle.ADDITEMS[0]](reader)
 
 
 def _make_set(reader: Any) -> None:
-    _check_keys(reader.stack)
+    reader.check_keys(reader.stack)
     pickle._Unpickler.dispatch[pickle.FROZENSET[0]](reader)
 
 
 def _build(reader: Any) -> None:
-    """Ignore attributes of an OrderedDict, mostly versions of modules; refuse all others."""
-    reader.stack.pop()
-    if not isinstance(reader.stack[-1], _OrderedDict):
-        raise CheckpointError(f"a {type(reader.stack[-1]).__name__} is given attributes")
+    state = reader.stack.pop()
+    reader.set_attributes(reader.stack[-1], state)
 
 
 # The unpickler written in Python, since that in C lets a pickle of ten bytes allocate a memo table
 # of any size.
-class _Inert(pickle._Unpickler):
+class Inert(pickle._Unpickler):
     """An unpickler that neither imports nor runs anything that a pickle names."""
 
-    dispatch: ClassVar[dict[int, _Handler]] = pickle._Unpickler.dispatch | {
+    dispatch: ClassVar[dict[int, Handler]] = pickle._Unpickler.dispatch | {
         pickle.SETITEM[0]: _set_one,
         pickle.SETITEMS[0]: _set_many,
         pickle.DICT[0]: _make_dict,
@@ -212,28 +205,44 @@ class _Inert(pickle._Unpickler):
         pickle.NEXT_BUFFER[0]: _refused,
         pickle.READONLY_BUFFER[0]: _refused,
     }
-    dispatch = {code: _counted(handler) for code, handler in dispatch.items()}
+    dispatch = {code: counted(handler) for code, handler in dispatch.items()}
     steps = 0
 
+    def check_keys(self, keys: Iterable[object]) -> None:
+        """Refuse keys other than plain values: hashing nested tuples may take exponential time."""
+        for key in keys:
+            parts = key if type(key) is tuple else (key,)
+            if not all(type(part) in _PLAIN or type(part) is bool for part in parts):
+                raise CheckpointError(f"a dict or set has a key of type {type(key).__name__}")
+
+    def set_attributes(self, owner: object, state: object) -> None:
+        """Ignore attributes of an OrderedDict, mostly versions of modules; refuse all others."""
+        if not isinstance(owner, _OrderedDict):
+            raise CheckpointError(f"a {type(owner).__name__} is given attributes")
+
     def find_class(self, module: str, name: str, /) -> Any:
+        """Return what stands for a name; CheckpointError if it is none of a tensor."""
         if (module, name) == ("collections", "OrderedDict"):
             return _OrderedDict
         if f"{module}.{name}" in _KNOWN:
-            return _Name(f"{module}.{name}")
+            return Name(f"{module}.{name}")
         raise CheckpointError(
             f"refused, for its pickle asks for {brief(f'{module}.{name}')}, which is no part of a "
             "tensor; nothing of it was run"
         )
 
     def persistent_load(self, pid: Any) -> Storage:
+        """Return the record of a storage."""
         kind, storage, key, _, _ = pid
-        if kind != "storage" or not isinstance(storage, _Name) or type(key) is not str:
+        if kind != "storage" or not isinstance(storage, Name) or type(key) is not str:
             raise CheckpointError(f"a reference to {brief(kind)} is no storage")
         return Storage(_STORAGES[_last(storage.name)], key)
 
 
-def unpickled(raw: bytes) -> object:
+def unpickled(raw: bytes, reader: type[Inert] = Inert) -> object:
     """Read a pickle: tensors become `Tensor`, the rest plain containers and numbers.
+
+    A `reader` may know more classes.
 
     Raises
     ------
@@ -241,7 +250,7 @@ def unpickled(raw: bytes) -> object:
         It names anything else, or is no pickle.
     """
     try:
-        return _Inert(io.BytesIO(raw), encoding="utf-8").load()
+        return reader(io.BytesIO(raw), encoding="utf-8").load()
     except CheckpointError:
         raise
     except Exception as error:  # a broken pickle may raise anything

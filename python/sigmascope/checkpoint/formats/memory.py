@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
 
 _BITS = {"float": (64, 32, 16), "int": (64, 32, 16, 8), "uint": (64, 32, 16, 8)}
-_NAMES = {f"{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in _BITS for bits in _BITS[kind]}
-_NAMES |= {"bool": "BOOL", "bfloat16": "BF16", "complex64": "C64", "complex128": "C128"}
-_NAMES |= {
+DTYPE_NAMES = {
+    f"{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in _BITS for bits in _BITS[kind]
+}
+DTYPE_NAMES |= {"bool": "BOOL", "bfloat16": "BF16", "complex64": "C64", "complex128": "C128"}
+DTYPE_NAMES |= {
     f"float8_{kind}": f"F8_{name}"
     for kind, name in (
         *(("e4m3fn", "E4M3"), ("e5m2", "E5M2"), ("e8m0fnu", "E8M0")),
@@ -186,7 +188,7 @@ def _of_torch(value: Any) -> _Stored:
     name, nbytes = dtype_name(tensor), tensor.numel() * tensor.element_size()
     shape = tuple(tensor.shape)
     strides = None if tensor.is_contiguous() else (1, shape[0])
-    dtype = _NAMES.get(name, name.upper())
+    dtype = DTYPE_NAMES.get(name, name.upper())
     return _Stored(dtype, shape, strides, int(tensor.data_ptr()), int(nbytes), tensor)
 
 
@@ -208,7 +210,7 @@ def _of_array(value: Any, kind: str) -> _Stored | str:
     if not array.flags.c_contiguous and not columns:
         array = np.ascontiguousarray(array)
     strides = None if array.flags.c_contiguous else (1, array.shape[0])
-    dtype = _NAMES.get(array.dtype.name, array.dtype.name.upper())
+    dtype = DTYPE_NAMES.get(array.dtype.name, array.dtype.name.upper())
     return _Stored(dtype, array.shape, strides, array.ctypes.data, array.nbytes, array)
 
 

@@ -34,7 +34,7 @@ from .names import joined
 SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 
 #: Keys under which training scripts store the weights, next to other data.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 
 
 # Exceptions that zipfile raises for damaged archives.
@@ -90,10 +90,7 @@ def read_pickled(path: Place) -> Header:
             what = recognised(start) or "load it there and save it anew, best as safetensors"
             raise CheckpointError(f"{path}: no zip archive, as PyTorch writes since 1.6: {what}")
         try:
-            limited: Any = _Directory(file)
-            with zipfile.ZipFile(limited) as archive:
-                prefix, root = _unpickled(archive)
-                records = _records(archive, file, prefix, stored.size)
+            root, records = _archived(file, stored.size)
             wrapper, weights, others = _weights(root, path.stem)
             entries = [_entry(name, tensor, records) for name, tensor in _leaves(weights)]
         except CheckpointError as error:
@@ -105,6 +102,31 @@ def read_pickled(path: Place) -> Header:
     entries.sort(key=lambda entry: (entry.foreign is not None, entry.offset))
     notes = (f"{path.name}: the tensors of {wrapper!r}, named without it",) if wrapper else ()
     return Header(path, tuple(entries), {}, stored, notes)
+
+
+def tensor_in(file: io.RawIOBase, size: int, name: str) -> TensorEntry:
+    """Return the place of the one tensor that PyTorch saved in a file, or in a part of one.
+
+    Raises
+    ------
+    CheckpointError
+        It is no zip archive, or holds something else.
+    """
+    try:
+        root, records = _archived(file, size)
+    except _BROKEN_ARCHIVE as error:
+        raise CheckpointError(f"no readable zip archive: {error}") from None
+    if not isinstance(root, Tensor):
+        raise CheckpointError(f"holds a {type(root).__name__}, no tensor")
+    return _entry(name, root, records)
+
+
+def _archived(file: io.RawIOBase, size: int) -> tuple[object, dict[str, _Record]]:
+    """Return the contents of the pickle of an archive, and the places of its storages."""
+    limited: Any = _Directory(file)
+    with zipfile.ZipFile(limited) as archive:
+        prefix, root = _unpickled(archive)
+        return root, _records(archive, file, prefix, size)
 
 
 def _unpickled(archive: zipfile.ZipFile) -> tuple[str, object]:
@@ -164,7 +186,7 @@ def _weights(
         return None, {stem: root}, []
     if not isinstance(root, dict):
         raise CheckpointError(f"holds a {type(root).__name__}, no tensors by name")
-    for key in _WRAPPERS:
+    for key in WRAPPERS:
         inner = root.get(key)
         if isinstance(inner, dict) and any(isinstance(x, Tensor) for _, x in _leaves(inner)):
             others = [(joined("", name), value) for name, value in root.items() if name != key]

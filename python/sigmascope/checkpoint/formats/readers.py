@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
+from .distributed import SUFFIX as DISTCP
+from .distributed import read_distributed
 from .entries import Header
 from .gguf_files import model_of, read_shards
 from .npy import read_npy
@@ -95,6 +97,12 @@ BUILT_IN = (
     PYTORCH,
     Reader("GGUF", (".gguf",), read_shards, chosen=model_of),
     Reader("ONNX", (ONNX,), read_onnx, chosen=chosen_model),
+    Reader(
+        "torch.distributed.checkpoint",
+        (DISTCP,),
+        read_distributed,
+        chosen=lambda folder, names: names[0],
+    ),
     Reader(".npy", (".npy",), lambda path: (read_npy(path),)),
 )
 """The formats of this package."""

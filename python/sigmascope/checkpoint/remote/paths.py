@@ -15,7 +15,7 @@ from typing import Protocol
 from sigmascope.matrices.byte_source import ByteSource
 
 _FILES = (
-    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx"),
+    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".distcp"),
     *(".npy", ".npz", ".json"),
 )
 """Suffixes of files; a path with another one is a folder."""
@@ -116,21 +116,18 @@ Place = Path | RemotePath
 """The path of a file, wherever it is."""
 
 
-class SourceFile(io.RawIOBase):
-    """A file object over a source, for reading headers: in blocks, of which the last one is kept.
+class PositionedFile(io.RawIOBase):
+    """A file object for reading, whose position can be set; `read` is that of a derived class.
 
     Parameters
     ----------
-    source : ByteSource
-    start : bytes
-        The first bytes, which are known already.
+    size : int
+        Number of bytes.
     """
 
-    def __init__(self, source: ByteSource, start: bytes) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self._source = source
-        self._at, self._block = 0, start
-        self._position = 0
+        self._size, self._position = size, 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -142,7 +139,7 @@ class SourceFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Change the position, and return it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
         self._position = max(base[whence] + offset, 0)
         return self._position
 
@@ -150,13 +147,56 @@ class SourceFile(io.RawIOBase):
         """Return the position."""
         return self._position
 
+    def within(self, size: int | None) -> int:
+        """Return how many bytes a read of that size has, all if it is negative or None."""
+        left = max(self._size - self._position, 0)
+        return left if size is None or size < 0 else min(size, left)
+
+
+class SourceFile(PositionedFile):
+    """A file object over a source, for reading headers: in blocks, of which the last one is kept.
+
+    Parameters
+    ----------
+    source : ByteSource
+    start : bytes
+        The first bytes, which are known already.
+    """
+
+    def __init__(self, source: ByteSource, start: bytes) -> None:
+        super().__init__(source.size)
+        self._source = source
+        self._at, self._block = 0, start
+
     def read(self, size: int | None = -1, /) -> bytes:
         """Return bytes, all that there are up to the end if `size` is negative or None."""
-        left = max(self._source.size - self._position, 0)
-        count = left if size is None or size < 0 else min(size, left)
+        count = self.within(size)
         start = self._position - self._at
         if start < 0 or start + count > len(self._block):
             self._block = self._source.read(self._position, max(count, _BLOCK))
             self._at, start = self._position, 0
         self._position += count
         return self._block[start : start + count]
+
+
+class FilePart(PositionedFile):
+    """The bytes `start` to `start + size` of a file, as a file object for reading.
+
+    Parameters
+    ----------
+    file : file object
+    start, size : int
+        First byte, and number of bytes; the file must have them.
+    """
+
+    def __init__(self, file: io.RawIOBase, start: int, size: int) -> None:
+        super().__init__(size)
+        self._file, self._start = file, start
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return bytes, all that there are up to the end if `size` is negative or None."""
+        count = self.within(size)
+        self._file.seek(self._start + self._position)
+        found = self._file.read(count) or b""
+        self._position += len(found)
+        return found
