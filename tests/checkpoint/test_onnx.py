@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.support.onnx_files import (
     content,
     elsewhere,
     graph,
+    model,
     number,
     of_array,
     packed,
@@ -190,6 +192,15 @@ def test_stacks_and_unaligned_numbers_have_the_spectra_of_their_arrays(tmp_path:
         for index in range(3):
             found = np.asarray(ss.svdvals(opened[f"w[{index}]"]))
             np.testing.assert_allclose(found, np.linalg.svd(stack[index])[1], rtol=1e-5)
+
+
+def test_a_file_object_is_read() -> None:
+    numbers = tensor("half", "F16", (1, 2), packed(INT32S, [0x3C00, 0x4000]))
+    file = io.BytesIO(model(of_array("w", "F32", A), numbers))
+    file.name = "m.onnx"  # type: ignore[attr-defined]
+    opened = ss.open_checkpoint(file)
+    np.testing.assert_array_equal(np.asarray(opened["w"]), A)
+    np.testing.assert_array_equal(np.asarray(opened["half"]), [[1.0, 2.0]])
 
 
 def test_models_of_the_onnx_package_are_read(tmp_path: Path) -> None:

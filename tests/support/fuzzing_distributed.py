@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.support.distributed_files import Call, Folder, cuts, pickled, size
+from tests.support.distributed_files import Call, Folder, Named, cuts, pickled, size
 
 Rng = np.random.Generator
 
@@ -56,8 +56,9 @@ def _change(rng: Rng, made: Folder) -> None:
         made.files[name] = bytes(raw)
         return
     entry = made.entries[pick(rng, list(made.entries))]
-    parts = [entry, entry.properties, *entry.chunks, *made.places, *made.places.values()]
-    part = pick(rng, parts)
+    chunks = entry.chunks if isinstance(entry.chunks, list) else []
+    parts = [entry, entry.properties, *chunks, *made.places, *made.places.values()]
+    part = pick(rng, [each for each in parts if isinstance(each, Named)])
     names = [name for name in part.__dict__ if name != "state"] or ["state"]
     name = pick(rng, names)
     old = getattr(part, name)

@@ -144,7 +144,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
 
     @property
     def sources(self) -> tuple[ByteSource, ...]:
-        """The sources of files that are not on this machine, in the order of `files`."""
+        """The sources of files elsewhere, and of virtual files, in the order of `files`."""
         return tuple(each.source for each in self._stored if isinstance(each, StoredSource))
 
     def stop_reading(self) -> None:

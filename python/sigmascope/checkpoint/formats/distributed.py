@@ -80,9 +80,9 @@ class _Entries:
             )
             self.cut.append((dtype, PiecedTensor(name, tensor.shape, itemsize, pieces)))
 
-    def leave(self, names: Iterable[str], why: str) -> None:
+    def leave(self, names: Iterable[str], why: str, kind: str = "tensor") -> None:
         """Take entries that are not read."""
-        self.others += [TensorEntry(name, "tensor", (), 0, 0, foreign=why) for name in names]
+        self.others += [TensorEntry(name, kind, (), 0, 0, foreign=why) for name in names]
 
     def headers(self, stored: Stored, notes: tuple[str, ...]) -> tuple[Header, ...]:
         """Make the headers; `stored` is the place of the metadata."""
@@ -146,7 +146,8 @@ def read_distributed(path: Place) -> tuple[Header, ...]:
             entries.add(each, name)
     others = (each.name for each in metadata.tensors if each.name not in reasons)
     entries.leave(others, f"a tensor next to {wrapper!r}, not read")
-    entries.leave(metadata.others, f"bytes{f' next to {wrapper!r}' * bool(wrapper)}, not read")
+    next_to = f" next to {wrapper!r}" if wrapper else ""
+    entries.leave(metadata.others, f"bytes{next_to}, not read", "bytes")
     notes = (f"the tensors of {wrapper!r}, named without it",) if wrapper else ()
     return entries.headers(stored, notes)
 
