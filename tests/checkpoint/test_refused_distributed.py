@@ -43,7 +43,7 @@ def test_a_folder_without_metadata_is_refused(tmp_path: Path) -> None:
     ("limit", "most", "message"),
     [
         ("distributed.MAX_PICKLE_BYTES", 20, r"bytes, above the limit of 20"),
-        ("distributed_metadata.MAX_TENSORS", 11, "more than 11 chunks, which is the limit"),
+        ("distributed_metadata.MAX_TENSORS", 11, "12 chunks, above the limit of 11"),
         ("inert.MAX_PICKLE_STEPS", 50, "its pickle has more than 50 instructions"),
     ],
 )

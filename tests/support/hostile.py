@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from tests.support.checkpoints import entry, framed
+from tests.support.distributed_files import Folder
 
 LONG = 4_000_000
 
@@ -148,8 +149,21 @@ def _headings(folder: Path) -> Path:
     return folder
 
 
+def _shared_chunks(folder: Path) -> Path:
+    """Thousands of tensors, each with one list of thousands of chunks, and keys of thousands."""
+    made = Folder()
+    made.add("w", np.zeros((1, 1), np.float32))
+    tensor = made.entries["w"]
+    tensor.chunks = [tensor.chunks[0]] * 3000
+    keys = ("a",) * 20_000
+    made.entries |= {str(number): tensor for number in range(3000)}
+    made.keys |= {str(number): keys for number in range(3000)}
+    return made.write(folder)
+
+
 FILES: list[tuple[str, Callable[[Path], Path]]] = [
     *((make.__name__, _pickled(make)) for make in PICKLES),
+    ("shared chunks", _shared_chunks),
     ("packed byte order", _packed_byte_order),
     ("sparse directory", _sparse_directory),
     ("sparse npy header", _sparse_npy_header),

@@ -44,7 +44,7 @@ MAX_GGUF_DIMENSIONS = 4
 MAX_FIELDS = 4_000_000
 """Largest number of fields in an ONNX model: a node of its graph is one, a tensor about ten."""
 
-MAX_VARINT_BYTES = 50_000_000
+MAX_VARINT_BYTES = 20_000_000
 """Largest size in bytes of a tensor in an ONNX model whose numbers are varints."""
 
 MAX_NESTING = 100

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from typing import Any, ClassVar, NamedTuple
 
-from sigmascope._host.limits import MAX_DIMENSIONS, MAX_TENSORS
+from sigmascope._host.limits import MAX_DIMENSIONS, MAX_NESTING, MAX_TENSORS
 from sigmascope.errors import CheckpointError
 
 from .index import is_plain
@@ -138,27 +138,33 @@ def parsed_metadata(raw: bytes) -> Metadata:
     entries, keys = root.get("state_dict_metadata"), root.get("planner_data")
     if not isinstance(entries, dict):
         raise CheckpointError("state_dict_metadata is no dict")
+    _check_entries(entries)
+    places = _places(root.get("storage_data"))
+    tensors = {name: found for name, found in entries.items() if found.kind == _TENSOR}
+    return Metadata(
+        tuple(_tensor(name, _keys(keys, name), found, places) for name, found in tensors.items()),
+        tuple(name for name in entries if name not in tensors),
+    )
+
+
+def _check_entries(entries: Mapping[Any, Any]) -> None:
+    """Check names and types, and count the chunks: many tensors may share one list of them."""
     if len(entries) > MAX_TENSORS:
         raise CheckpointError(f"{len(entries)} entries, above the limit of {MAX_TENSORS}")
-    places = _places(root.get("storage_data"))
-    tensors: list[ChunkedTensor] = []
-    others: list[str] = []
-    left = MAX_TENSORS
+    count = 0
     for name, found in entries.items():
         if type(name) is not str:
             raise CheckpointError(f"entry {brief(name, 200)} has a name that is no text")
+        checked_name(name, "state_dict_metadata")
         if not isinstance(found, _Record):
             raise CheckpointError(f"entry {brief(name, 200)} is a {type(found).__name__}")
-        checked_name(name, "state_dict_metadata")
-        if found.kind != _TENSOR:
-            others.append(name)
-            continue
-        chunks = _list(found.get("chunks"), f"tensor {brief(name, 200)}: chunks")
-        left -= len(chunks)
-        if left < 0:
-            raise CheckpointError(f"more than {MAX_TENSORS} chunks, which is the limit")
-        tensors.append(_tensor(name, _keys(keys, name), found, _chunks(name, chunks, places)))
-    return Metadata(tuple(tensors), tuple(others))
+        if found.kind == _TENSOR:
+            chunks = found.get("chunks")
+            if not isinstance(chunks, list):
+                raise CheckpointError(f"tensor {brief(name, 200)}: chunks are no list")
+            count += len(chunks)
+    if count > MAX_TENSORS:
+        raise CheckpointError(f"{count} chunks, above the limit of {MAX_TENSORS}")
 
 
 _Places = Mapping[tuple[str, tuple[int, ...]], _Record]
@@ -183,14 +189,12 @@ def _places(found: object) -> _Places:
 def _keys(found: object, name: str) -> tuple[Any, ...]:
     """Return the path of keys of an entry, from the data of the planner, if these are usual."""
     keys = found.get(name) if isinstance(found, dict) else None
-    if isinstance(keys, tuple) and keys and all(type(key) in (str, int) for key in keys):
-        return keys
-    return (name,)
+    if not isinstance(keys, tuple) or not 0 < len(keys) <= MAX_NESTING:
+        return (name,)
+    return keys if all(type(key) in (str, int) for key in keys) else (name,)
 
 
-def _tensor(
-    name: str, keys: tuple[Any, ...], found: _Record, chunks: Iterator[Chunk]
-) -> ChunkedTensor:
+def _tensor(name: str, keys: tuple[Any, ...], found: _Record, places: _Places) -> ChunkedTensor:
     where = f"tensor {brief(name, 200)}"
     shape = _numbers(found.get("size"), f"{where}: size")
     bits = 64
@@ -205,7 +209,8 @@ def _tensor(
         dtype = state[0]
     if not isinstance(dtype, Name):
         raise CheckpointError(f"{where}: dtype {brief(dtype)}")
-    return ChunkedTensor(name, keys, dtype.name.rpartition(".")[2], shape, tuple(chunks))
+    chunks = tuple(_chunks(name, found.get("chunks"), places))
+    return ChunkedTensor(name, keys, dtype.name.rpartition(".")[2], shape, chunks)
 
 
 def _chunks(name: str, chunks: list[Any], places: _Places) -> Iterator[Chunk]:
@@ -228,12 +233,6 @@ def _chunks(name: str, chunks: list[Any], places: _Places) -> Iterator[Chunk]:
         start, nbytes = _numbers((start, nbytes), f"{where}: place of a chunk")
         transformed = bool(place.get("transform_descriptors"))
         yield Chunk(offsets, sizes, file, start, nbytes, transformed)
-
-
-def _list(found: object, what: str) -> list[Any]:
-    if not isinstance(found, list):
-        raise CheckpointError(f"{what} are no list")
-    return found
 
 
 def _numbers(found: object, what: str) -> tuple[int, ...]:
