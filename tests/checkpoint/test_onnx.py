@@ -17,6 +17,7 @@ from tests.support.onnx_files import (
     INT64S,
     RAW,
     UINT64S,
+    constant,
     content,
     elsewhere,
     graph,
@@ -166,8 +167,31 @@ def test_what_holds_no_numbers_is_named_with_a_reason(tmp_path: Path) -> None:
         "none": ("empty", "no elements: shape [0, 4]"),
     }
     sparse = content(15, content(1, tensor("s", "F32", [1])))
-    path.write_bytes(number(1, 10) + content(7, graph() + sparse))
-    assert ss.open_checkpoint(path).notes == ("m.onnx: sparse initialisers, not read: 1",)
+    bodies = content(1, content(4, "Loop")) + content(1, content(4, "If"))
+    path.write_bytes(number(1, 10) + content(7, graph() + sparse + bodies) + content(25, "f"))
+    (note,) = ss.open_checkpoint(path).notes
+    assert note.startswith("m.onnx: tensors not read, those of ")
+    for kind in ("sparse initialisers (1)", "bodies of If, Loop and Scan (2)", "functions (1)"):
+        assert kind in note
+
+
+def test_constants_of_the_graph_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    nodes = [
+        constant("w", of_array("", "F32", A)),
+        constant("half", tensor("other", "F16", (1, 2), packed(INT32S, [0x3C00, 0x4000]))),
+        constant("shape", tensor("", "I64", [2], packed(INT64S, [5, 3]))),
+        constant("scalar", of_array("", "F32", A[0, 0])),
+        constant("not", of_array("", "F32", A), "Other"),
+    ]
+    path.write_bytes(content(7, graph(of_array("b", "F32", A[0])) + b"".join(nodes)))
+    opened = ss.open_checkpoint(path)
+    assert {each["name"] for each in opened.info()} == {"b", "w", "half"}
+    np.testing.assert_array_equal(np.asarray(opened["w"]), A)
+    np.testing.assert_array_equal(np.asarray(opened["half"]), [[1.0, 2.0]])
+    path.write_bytes(content(7, graph(of_array("w", "F32", A)) + nodes[0]))
+    with pytest.raises(ss.CheckpointError, match="tensor 'w' stands in the file twice"):
+        ss.open_checkpoint(path)
 
 
 def test_a_folder_with_several_models_is_refused(tmp_path: Path) -> None:

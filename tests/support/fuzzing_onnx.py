@@ -57,7 +57,9 @@ def _tensor(rng: Rng, name: bytes) -> list[Node]:
 def _model(rng: Rng) -> list[Node]:
     node: list[Node] = [(1, b"x"), (2, b"y"), (4, b"MatMul")]
     names = [b"a.weight", b"b.weight", b"c", b"w"][: int(rng.integers(1, 5))]
-    graph: list[Node] = [(1, node), (2, b"main")]
+    attribute = [(1, b"value"), (5, _tensor(rng, b""))]
+    constant: list[Node] = [(2, b"k"), (4, b"Constant"), (5, attribute)]
+    graph: list[Node] = [(1, node), (1, constant), (2, b"main")]
     graph += [(TENSOR, _tensor(rng, name)) for name in names]
     return [(1, 10), (7, graph), (8, [(1, b""), (2, 21)])]
 

@@ -12,6 +12,7 @@ from tests.support.onnx_files import (
     INT32S,
     INT64S,
     RAW,
+    constant,
     content,
     elsewhere,
     graph,
@@ -97,6 +98,24 @@ GRAPHS = [
     ),
     Case("as a number", content(7, number(5, 3)), "an initialiser at byte 3 is a number, not"),
     Case("as 8 bytes", content(7, b"\x29" + bytes(8)), "byte 3 is a number of 8 bytes, not bytes"),
+    Case("node as a number", content(7, number(1, 3)), "a node at byte 3 is a number, not bytes"),
+    Case(
+        "operator as a number",
+        content(7, content(1, number(4, 3))),
+        "the operator of a node at byte 5 is a number",
+    ),
+    Case(
+        "output not UTF-8",
+        content(7, content(1, content(2, b"\xff"))),
+        "an output of a node b'\\xff' is not UTF-8",
+    ),
+    Case(
+        "attribute as a number",
+        content(7, content(1, content(4, "Constant") + number(5, 1))),
+        "an attribute at byte",
+    ),
+    Case("constant too short", content(7, constant("w", tensor("", "F32", (2,)))), "0 are there"),
+    Case("constant without a name", content(7, constant("", tensor("", "F32", ()))), "has no name"),
     Case("name twice", model(W, W), "tensor 'w' stands in the file twice"),
 ]
 

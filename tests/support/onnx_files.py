@@ -92,6 +92,12 @@ def packed(field: int, values: Iterable[float]) -> bytes:
     return content(field, b"".join(varint(int(each)) for each in values))
 
 
+def constant(output: str, tensor: bytes, operator: str = "Constant") -> bytes:
+    """A node of a graph that holds a tensor."""
+    attribute = content(1, "value") + content(5, tensor) + number(20, 4)
+    return content(1, content(2, output) + content(4, operator) + content(5, attribute))
+
+
 def graph(*tensors: bytes) -> bytes:
     node = content(1, "x") + content(1, "w") + content(2, "y") + content(4, "MatMul")
     return content(1, node) + content(2, "main") + b"".join(content(5, each) for each in tensors)

@@ -3,9 +3,12 @@
 
 Read are those of the main graph: numbers in the model (raw_data, or the list of their type), and
 numbers in files of their own, whose paths do not leave the folder of the model. Numbers stay where
-they are; only those that a model stores as varints are decoded when they are used. Initialisers of
-functions and of the bodies of loops and branches, and tensors that are attributes of nodes, are not
-read.
+they are; only those that a model stores as varints are decoded when they are used.
+
+Some exporters write weights as nodes of the operator Constant. Those of floating point with a
+dimension or more are read, too, by the name of their output; scalars and integers serve to compute
+shapes. Tensors in the bodies of loops and branches, and in functions, are not read: a note counts
+what has some.
 
 A weight has the orientation of its operator, which is not changed: that of MatMul, and of Gemm
 without transB, has a row for each input, where PyTorch has a column. Names decide on roles, as they
@@ -15,6 +18,7 @@ do in every format. Singular values are the same for both.
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 
 from sigmascope._host.formats import recognised
@@ -26,6 +30,7 @@ from .entries import Header, TensorEntry, opened, start_of
 from .index import listed
 from .jsontext import brief
 from .onnx_external import Location, data_file, location_of
+from .onnx_nodes import BODIES, constant_of, read_node
 from .onnx_tensors import Initializer, read_initializer
 from .onnx_varints import PackedNumbers, VarintNumbers
 from .protobuf import Field, WireStream
@@ -33,8 +38,8 @@ from .stored import Stored, StoredSource
 
 SUFFIX = ".onnx"
 
-_MODEL_GRAPH = 7
-_GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 5, 15
+_MODEL_GRAPH, _MODEL_FUNCTION = 7, 25
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
 
 
 def read_onnx(path: Place) -> tuple[Header, ...]:
@@ -89,27 +94,42 @@ def chosen_model(folder: Place, names: Sequence[str]) -> str:
 def _initializers(
     stream: WireStream, file: io.RawIOBase
 ) -> tuple[list[Initializer], tuple[str, ...]]:
-    """Return the initialisers of the main graph, and notes on what is not read."""
+    """Return the tensors of the main graph, and notes on what is not read."""
     if what := recognised(start_of(file)):
         raise CheckpointError(f"{stream.path}: no ONNX model but {what}")
     found: dict[str, Initializer] = {}
-    graphs = sparse = 0
+    unread: Counter[str] = Counter()
+    graphs = 0
     for field in stream.fields(stream.size, "the model"):
-        if field.number != _MODEL_GRAPH:
-            continue
-        graphs += 1
-        for part in stream.enter(field, "the graph"):
-            sparse += part.number == _GRAPH_SPARSE_INITIALIZER
-            if part.number == _GRAPH_INITIALIZER:
-                _add(found, stream, part)
+        unread["functions"] += field.number == _MODEL_FUNCTION
+        if field.number == _MODEL_GRAPH:
+            graphs += 1
+            _read_graph(found, unread, stream, field)
     if graphs != 1:
         raise CheckpointError(f"{stream.path}: no ONNX model: it has {graphs} graphs")
-    notes = (f"{stream.path.name}: sparse initialisers, not read: {sparse}",) if sparse else ()
+    kinds = ", ".join(f"{kind} ({count})" for kind, count in unread.items() if count)
+    notes = (f"{stream.path.name}: tensors not read, those of {kinds}",) if kinds else ()
     return list(found.values()), notes
 
 
-def _add(found: dict[str, Initializer], stream: WireStream, part: Field) -> None:
-    tensor = read_initializer(stream, part)
+def _read_graph(
+    found: dict[str, Initializer], unread: Counter[str], stream: WireStream, field: Field
+) -> None:
+    """Collect the initialisers and the constants of a graph, and count what is not read."""
+    for part in stream.enter(field, "the graph"):
+        unread["sparse initialisers"] += part.number == _GRAPH_SPARSE_INITIALIZER
+        if part.number == _GRAPH_INITIALIZER:
+            _add(found, stream, read_initializer(stream, part))
+        elif part.number == _GRAPH_NODE:
+            node = read_node(stream, part)
+            unread["bodies of If, Loop and Scan"] += node.operator in BODIES
+            if tensor := constant_of(stream, node):
+                constant = read_initializer(stream, tensor, node.output)
+                if constant.is_weight:
+                    _add(found, stream, constant)
+
+
+def _add(found: dict[str, Initializer], stream: WireStream, tensor: Initializer) -> None:
     if tensor.name in found:
         raise CheckpointError(f"{stream.path}: {tensor.label} stands in the file twice")
     found[tensor.name] = tensor

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sigmascope._host.limits import MAX_DIMENSIONS, MAX_VARINT_BYTES
 from sigmascope.errors import CheckpointError
 
-from .entries import DTYPE_BITS, TensorEntry
+from .entries import DTYPE_BITS, TensorEntry, is_integer
 from .jsontext import brief
 from .names import checked_name
 from .onnx_varints import PackedNumbers
@@ -95,6 +95,11 @@ class Initializer:
         return -(-prod(self.shape) * _TYPES[self.code].bits // 8)
 
     @property
+    def is_weight(self) -> bool:
+        """True for floating point with a dimension or more."""
+        return bool(self.shape) and self.code in _TYPES and not is_integer(self.dtype)
+
+    @property
     def is_external(self) -> bool:
         """True if the numbers are in a file of their own."""
         return self.elsewhere and self.reason is None
@@ -121,8 +126,10 @@ class Initializer:
         return PackedNumbers(self.name, self.dtype, self.shape, self.nbytes, *place)
 
 
-def read_initializer(stream: WireStream, part: Field) -> Initializer:
+def read_initializer(stream: WireStream, part: Field, name: str = "") -> Initializer:
     """Read one tensor, without its numbers, and check that they are as many as its shape says.
+
+    `name` is that of a constant, whose tensor may have another one.
 
     Raises
     ------
@@ -152,6 +159,8 @@ def read_initializer(stream: WireStream, part: Field) -> Initializer:
                 f"{stream.path}: an initialiser of more than {MAX_DIMENSIONS} dimensions, which is "
                 "the limit"
             )
+    if name:
+        found.name = checked_name(name, str(stream.path))
     where = f"{stream.path}: {found.label}"
     if not found.name:
         raise CheckpointError(f"{stream.path}: the initialiser at byte {part.start} has no name")

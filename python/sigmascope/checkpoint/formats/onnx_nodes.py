@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Nodes of an ONNX graph: tensors that are constants, and what holds graphs of its own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .protobuf import Field, WireStream
+
+_OUTPUT, _OPERATOR, _ATTRIBUTE = 2, 4, 5
+_NAME, _TENSOR = 1, 5
+_FEW = 8
+
+BODIES = ("If", "Loop", "Scan")
+"""Operators with graphs of their own."""
+
+
+class Node(NamedTuple):
+    """A node: its operator, the name of its first output, and its first attributes."""
+
+    operator: str
+    output: str
+    attributes: tuple[Field, ...]
+
+
+def read_node(stream: WireStream, part: Field) -> Node:
+    """Read one node, without the content of its attributes; CheckpointError if it is none."""
+    operator = output = ""
+    attributes: list[Field] = []
+    for each in stream.enter(part, "a node"):
+        if each.number == _OUTPUT and not output:
+            output = stream.text(each, "an output of a node")
+        elif each.number == _OPERATOR:
+            operator = stream.text(each, "the operator of a node")
+        elif each.number == _ATTRIBUTE and len(attributes) < _FEW:
+            attributes.append(each)
+    return Node(operator, output, tuple(attributes))
+
+
+def constant_of(stream: WireStream, node: Node) -> Field | None:
+    """Return the place of the tensor of a constant, None of any other node."""
+    if node.operator != "Constant":
+        return None
+    for attribute in node.attributes:
+        name, tensor = "", None
+        for each in stream.enter(attribute, "an attribute"):
+            if each.number == _NAME:
+                name = stream.text(each, "the name of an attribute")
+            elif each.number == _TENSOR:
+                tensor = each
+        if name == "value":
+            return tensor
+    return None
