@@ -10,6 +10,7 @@
 #include "bindings/python_source.hpp"
 #include "kernels/blocks/dense.hpp"
 #include "kernels/encodings/block_encoding.hpp"
+#include "kernels/encodings/rounding_errors.hpp"
 #include "storage/file.hpp"
 
 namespace sigmascope {
@@ -251,6 +252,9 @@ void register_matrix(py::module_& module) {
           },
           "other"_a, "row0"_a, "col0"_a)
       .def("with_scale", &with_scale, "values"_a, "block_rows"_a, "block_cols"_a)
+      .def_property_readonly("quantised", &is_quantised)
+      .def_property_readonly("encoded", &is_encoded)
+      .def("deviations", &deviations_of)
       .def("loaded", &Matrix::loaded, py::call_guard<py::gil_scoped_release>())
       .def("copied", &Matrix::copied, py::call_guard<py::gil_scoped_release>())
       .def("decode_f32", &decode<float>, "threads"_a)

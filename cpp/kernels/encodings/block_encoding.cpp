@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/encodings/block_errors.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {
@@ -64,7 +65,13 @@ void BlockEncoding::decode_row(const std::uint8_t* blocks, std::int64_t skipped,
 }
 
 std::shared_ptr<const BlockEncoding> block_encoding(std::string_view name, std::int64_t cols) {
-  return std::make_shared<const BlockEncoding>(block_layout(name), cols);
+  const BlockLayout* errors = nullptr;
+  if (name.ends_with(errors_of)) {
+    name.remove_suffix(errors_of.size());
+    errors = error_layout(name);
+  }
+  return std::make_shared<const BlockEncoding>(errors != nullptr ? *errors : block_layout(name),
+                                               cols);
 }
 
 }  // namespace sigmascope

@@ -44,7 +44,7 @@ class Verdict:
     ----------
     changed
         Tensors whose norm of the change, or change of a single entry, exceeds the rounding of their
-        formats, or whose rounding is not known.
+        formats, or whose rounding is not known; and quantised ones with directions that are hurt.
     within_rounding
         Tensors that differ, but not by more than the rounding of their formats.
     identical
@@ -63,6 +63,8 @@ class Verdict:
         Number of rows that an interrupted comparison lacks.
     matrices
         Tensors that were compared and have spectra.
+    quantised
+        Number of tensors of which one of both is quantised.
     """
 
     changed: tuple[str, ...]
@@ -74,6 +76,7 @@ class Verdict:
     in_part: tuple[str, ...]
     to_come: int
     matrices: frozenset[str]
+    quantised: int = 0
 
     @property
     def compared(self) -> int:
@@ -98,6 +101,9 @@ class Verdict:
             text = f"{changed:,} of {what} changed{self._split()}."
             text += f" {rounded:,} changed by no more than rounding." if rounded else ""
             return text + rest * bool(same)
+        if rounded and self.quantised:
+            text = f"No tensor of {self.compared:,} changed by more than rounding to its format"
+            return f"{text}; {self.quantised:,} are quantised." + rest * bool(same)
         if rounded:
             who = "the two are" if self.complete else "what was compared is"
             text = f"No tensor of {self.compared:,} changed by more than rounding:"
@@ -155,6 +161,7 @@ def verdict(rows: Iterable[RowView], expected: int | None = None) -> Verdict:
         in_part=tuple(row["name"] for row in rows if _in_part(row)),
         to_come=max((expected or 0) - len(rows), 0),
         matrices=frozenset(row["name"] for row in rows if row["status"] == "analysed"),
+        quantised=sum(row.get("effective_bits") is not None for row in rows),
     )
 
 
@@ -163,7 +170,8 @@ def outcome(row: RowView) -> Outcome:
     if row["status"] in COMPARED:
         if _same(row):
             return "identical"
-        single = (row.get("beyond_rounding") or 0) > 0
+        single = (row.get("beyond_rounding") or 0) > 0  # entries, or directions of W
+        single |= bool(row.get("hurt_directions"))
         return "changed" if single or row.get("above_rounding") is not False else "within rounding"
     if row["status"] != "not analysed":
         return "not compared"

@@ -33,6 +33,7 @@ from .matrix_pairs import MatrixPair, StoredPair
 from .pair_norms import PairNorms
 from .pair_plan import PairPlan, device_share
 from .pair_spectra import ByteCounter, Job, PairSpectra
+from .quantisation import direction_columns
 from .rows import GROUPS
 from .updates import mask_columns, share_columns, spread_columns, update_passes
 
@@ -106,6 +107,8 @@ def findings(
         with lease.threads(plan.workers, spare=True) as fraction:
             how["num_threads"] = options.threads_of(fraction)
             update |= _of_requested(pair, spectra, options, **how)
+            if isinstance(pair, StoredPair):
+                update |= direction_columns(pair.delta, norms, spectra, **how)
     passes = update_passes(pair, options.measures) if moved else 0
     return Findings(norms, spectra, structures, entries, update, passes)
 

@@ -28,7 +28,9 @@ def changed_entries(pair: MatrixPair, norms: PairNorms) -> Row:
     both matrices are read once more, a megabyte at a time. One entry beyond rounding is a change,
     even if the spectrum of the difference looks like rounding noise.
     """
-    if not isinstance(pair, StoredPair) or not {pair.before.storage, pair.after.storage} <= _PLAIN:
+    if not isinstance(pair, StoredPair) or pair.quantised:
+        return {}
+    if not {pair.before.storage, pair.after.storage} <= _PLAIN:
         return {}
     change2, floor = norms.change.change2, norms.floor
     if change2 == 0.0 or floor is None or pairs.above_rounding(change2, floor):

@@ -28,6 +28,7 @@ from sigmascope.spectra.units import exponent_of, scaled
 from sigmascope.statistics import pairs
 
 from .pair_norms import PairNorms, norms_from_svd, relative_error
+from .quantisation import expected_errors, profile_of
 
 
 class _Pair(ABC):
@@ -53,10 +54,11 @@ class _Pair(ABC):
 
 @dataclass(frozen=True, slots=True)
 class StoredPair(_Pair):
-    """Two stored matrices of one shape."""
+    """Two stored matrices of one shape; `codes` are both as stored, if they were loaded since."""
 
     before: Matrix
     after: Matrix
+    codes: tuple[Matrix, Matrix] | None = None
 
     @property
     def _stored(self) -> tuple[Matrix, Matrix]:
@@ -67,18 +69,24 @@ class StoredPair(_Pair):
         """`after` - `before`, as a list of tiles."""
         return self.after - self.before
 
+    @property
+    def quantised(self) -> int:
+        """Number of the two that are stored as codes: of 8 bits or fewer, or with scales."""
+        return sum(a._native.quantised for a in self.codes or self._stored)
+
     def without(self, decay: float) -> Matrix:
         """Return `delta` - `decay` * `before`, as a list of tiles."""
         return self.delta - decay * self.before
 
     def load(self) -> StoredPair:
         """Return the pair with both matrices in memory."""
-        return StoredPair(*_loaded(*self._stored))
+        return StoredPair(*_loaded(*self._stored), codes=self.codes or self._stored)
 
     def norms(self, **options: Any) -> PairNorms:
         """Compute the sums, in a pass over both; options as for :func:`moments`.
 
-        A second pass over a matrix of 8-bit numbers, or of codes with scales, counts its codes.
+        A second pass over a matrix of 8-bit numbers counts its codes, and one over a matrix of
+        codes in groups or blocks sums the variances of their rounding errors.
 
         Raises
         ------
@@ -88,11 +96,15 @@ class StoredPair(_Pair):
         seen = change(self.before, self.after, **options)
         norms2, units2 = (seen.change.before2, seen.after2), seen.units2 or (None, None)
         finite = math.isfinite(sum(norms2) + seen.change.change2)
+        codes = self.codes or self._stored
+        errors = tuple(expected_errors(a, **options) for a in codes)
         stored = [
-            pairs.Rounding(a.storage, norm2, units2=units)
-            for a, norm2, units in zip((self.before, self.after), norms2, units2, strict=True)
+            pairs.Rounding(a.storage, norm2, None, units, _errors2(known, seen.unit))
+            if known is not None or not a._native.encoded
+            else pairs.Rounding("codes", norm2)
+            for a, norm2, units, known in zip(codes, norms2, units2, errors, strict=True)
         ]
-        passes = 1
+        passes = 1 if errors == (None, None) else 2
         for i, side in enumerate(("before", "after")):
             if stored[i].counted or not finite:  # _moments raises, with the place, if not finite
                 of_side = _moments(side, getattr(self, side), **options)
@@ -109,6 +121,7 @@ class StoredPair(_Pair):
             seen.delta_unit,
             seen.fingerprint,
             seen.unchanged / self.before.size,
+            profile_of(codes, errors),
         )
 
 
@@ -233,6 +246,11 @@ def _moments(side: str, a: Matrix, *, histogram: bool = True, **options: Any) ->
             f"the first at {seen.first_nonfinite}"
         )
     return seen
+
+
+def _errors2(expected: Moments | None, unit: int) -> float | None:
+    """Return the expected squared norm of rounding errors, in units of 4^unit."""
+    return None if expected is None else scaled(expected.fro_norm, -unit) ** 2
 
 
 def _floor(product: LowRank) -> float | None:

@@ -15,6 +15,7 @@ from sigmascope.statistics import pairs
 
 from .analysis import Findings
 from .pair_norms import PairNorms
+from .quantisation import error_columns
 from .rows import GROUPS
 from .subspaces import angle_columns
 from .updates import intruder_columns, spectral_columns
@@ -32,6 +33,8 @@ def pair_columns(results: Findings, num_threads: int, threads: int) -> Row:
             row |= _of_group(group, spectra[group])
     row |= _changes(spectra["before"], spectra["after"])
     row |= _of_norms(results.norms) | results.entries | results.update
+    size = spectra["delta"].measures["fro_norm"].value
+    row |= error_columns(results.norms, row, size)
     row |= {
         f"{side}_structure": in_words(one, spectra[side])
         for side, one in results.structures.items()

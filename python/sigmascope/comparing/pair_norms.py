@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sigmascope.solvers.change import Change
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import exponent_of, scaled
+from sigmascope.statistics.quantisation import Profile
 
 
 class PairNorms(NamedTuple):
@@ -34,6 +35,8 @@ class PairNorms(NamedTuple):
     unchanged
         Share of the entries that hardly changed (:data:`sigmascope.solvers.change.UNCHANGED`), or
         None where no two entries are stored.
+    profile
+        Profile of the error of the one matrix that is quantised; None if both are, or none is.
     """
 
     change: Change
@@ -45,6 +48,7 @@ class PairNorms(NamedTuple):
     delta_unit: int = 0
     fingerprint: int | None = None
     unchanged: float | None = None
+    profile: Profile | None = None
 
 
 def norms_from_svd(

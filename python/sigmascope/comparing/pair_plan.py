@@ -16,7 +16,8 @@ from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.routes import options_for
 from sigmascope.matrices.matrix import Matrix
 
-from .matrix_pairs import AdaptedPair, MatrixPair
+from .matrix_pairs import AdaptedPair, MatrixPair, StoredPair
+from .quantisation import direction_need
 from .updates import ON_REQUEST, mask_need, share_need
 
 
@@ -149,9 +150,11 @@ def _share_device(pair: MatrixPair, options: Options, workers: int) -> bool:
 def _update_need(pair: MatrixPair, options: Options) -> Need:
     """Return the need of what is computed of the update when its spectra are known."""
     need = Need(0, 0)
+    how: dict[str, Any] = {"num_threads": options.num_threads, "device": options.device}
     if "update_shares" in options.measures and isinstance(pair.delta, Matrix):
-        how: dict[str, Any] = {"num_threads": options.num_threads, "device": options.device}
         need = need.followed_by(share_need(pair.delta, options.k, **how))
+    if isinstance(pair, StoredPair) and pair.quantised == 1:
+        need = need.followed_by(direction_need(pair.delta, options.k, **how))
     if "update_masks" in options.measures:
         need = need.followed_by(mask_need(pair.before.shape))
     return need

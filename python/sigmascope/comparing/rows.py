@@ -37,6 +37,12 @@ on request           "update_shares": the shares of dW in the `share_dimension` 
                      `principal_overlap`, the share of the changed entries that are among the
                      largest tenth of the rank-k approximation of W; `low_overlap`, among the
                      smallest tenth of W; each with `_chance`, the share of all entries
+quantisation         if one of both is quantised, see :mod:`sigmascope.statistics.quantisation`:
+                     `effective_bits`, log2(||W|| / ||dW||), with its error; `error_edge`, the
+                     largest singular value of independent errors of the size of dW; for the leading
+                     right singular vectors v of W `direction_errors`, |dW v| / sigma, and
+                     `direction_noise`, those of independent errors; `hurt_directions`, the numbers,
+                     from 1 on, of those with more
 entries              for rows with status "entrywise", and for matrices whose change is not above
                      the rounding floor: `changed_entries`, the number of entries that differ;
                      `beyond_rounding`, the number that differ by more than a unit in the last place
@@ -152,6 +158,14 @@ _UPDATE: dict[str, Kind] = {
         for suffix in ("", "_chance")
     },
 }
+_QUANTISATION: dict[str, Kind] = {
+    "effective_bits": "float",
+    "effective_bits_error": "float",
+    "error_edge": "float",
+    "direction_errors": "floats",
+    "direction_noise": "floats",
+    "hurt_directions": "ints",
+}
 _ENTRIES: dict[str, Kind] = {
     "changed_entries": "int",
     "beyond_rounding": "int",
@@ -175,6 +189,7 @@ COLUMNS: dict[str, Kind] = {
     **_EVIDENCE,
     **_CHANGE,
     **_UPDATE,
+    **_QUANTISATION,
     **_ENTRIES,
     **_MEASURES,
     **_LISTS,
@@ -186,6 +201,7 @@ _NEW_MEASURES = ("mp_lower_outliers", "correlation_traps")
 _ADDED = (
     frozenset(_ENTRIES)
     | frozenset(_UPDATE)
+    | frozenset(_QUANTISATION)
     | {"device", "product_rank"}
     | frozenset(column for column in _MEASURES if any(name in column for name in _NEW_MEASURES))
 )

@@ -42,7 +42,8 @@ def update_passes(pair: MatrixPair, measures: Sequence[str]) -> int:
     """Return how many passes the columns of an update take; those of an adapter take none."""
     if not isinstance(pair, StoredPair):
         return 0
-    return 1 + 2 * ("update_shares" in measures) + ("update_masks" in measures)
+    requested = 2 * ("update_shares" in measures) + ("update_masks" in measures)
+    return 1 + requested + (pair.quantised == 1)  # the errors along the directions of W
 
 
 def spread_columns(pair: MatrixPair, **options: Any) -> Row:

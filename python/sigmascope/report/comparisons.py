@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from sigmascope._display.quantised import hurt, quantised, sentences
 from sigmascope._display.text import counted, duration, number_of, printable, short, size
 from sigmascope._display.verdicts import outcome
 from sigmascope._tables.schema import Row
@@ -24,6 +25,7 @@ _LABELS = {
     "delta_effective_rank": "eff. rank dW",
     "change_effective_rank": "change of eff. rank",
     "decay_coefficient": "decay",
+    "effective_bits": "effective bits",
 }
 
 _FEW = 12
@@ -40,12 +42,13 @@ def show_comparison(out: Console, comparison: Comparison) -> None:
     rows = comparison.analysed
     show_specials(out, rows)
     if rows:
-        measures = [name for name in _LABELS if any(row[name] is not None for row in rows)]
+        measures = [name for name in _LABELS if any(row.get(name) is not None for row in rows)]
         if len(rows) <= _FEW:
             _pairs(out, rows, measures)
         else:
             _roles(out, rows, measures)
             show_omissions(out, rows, {name: _LABELS[name] for name in measures})
+        _quantised(out, rows)
     show_entrywise(out, comparison.entrywise)
     _problems(out, comparison)
     _totals(out, comparison)
@@ -69,6 +72,16 @@ def _roles(out: Console, rows: Sequence[Row], measures: Sequence[str]) -> None:
     show_table(out, BY_ROLE, headers, lines)
 
 
+def _quantised(out: Console, rows: Sequence[Row]) -> None:
+    """Print what the quantisation of some matrices did, and the directions that it hurts."""
+    having = quantised(rows)
+    if having:
+        out.print(sentences(having), soft_wrap=True)
+        lines = [f"{name}: {what}" for name, what in hurt(having)]
+        listed(out, "Hurt by quantisation:", lines)
+        out.print()
+
+
 def _problems(out: Console, comparison: Comparison) -> None:
     for title, rows in (
         ("Failed:", comparison.failed),
@@ -85,7 +98,9 @@ def _problems(out: Console, comparison: Comparison) -> None:
     below = [
         row
         for row in comparison.compared
-        if row["above_rounding"] is False and outcome(row) != "identical"
+        if row["above_rounding"] is False
+        and outcome(row) != "identical"
+        and row.get("effective_bits") is None
     ]
     listed(
         out,

@@ -89,13 +89,15 @@ class Rounding(NamedTuple):
     """The data of a stored matrix that determine its rounding error: format, norm, and codes.
 
     `histogram` counts its codes. For a format of 16 bits `units2` suffices, the sum of 2^(2 e) over
-    the exponents of its entries (:mod:`sigmascope.solvers.change`); wider formats need neither.
+    the exponents of its entries (:mod:`sigmascope.solvers.change`); wider formats need neither. The
+    codes of a quantised matrix give `errors2`, the expected square of the norm of their rounding.
     """
 
     dtype: str
     norm2: float
     histogram: NDArray[np.int64] | None = None
     units2: float | None = None
+    errors2: float | None = None
 
     @property
     def counted(self) -> bool:
@@ -139,6 +141,8 @@ def rounding_variance(stored: Rounding) -> float | None:
     scales, the distribution of codes is taken to be the same under every scale. Mantissas of f32
     and f64 are taken to be uniform in the logarithm. None for an unknown format.
     """
+    if stored.errors2 is not None:
+        return stored.errors2
     if stored.dtype in _WIDE:
         digits = _WIDE[stored.dtype]
         share = 3 / (8 * math.log(2)) * 4.0 ** (1 - digits)  # mean of ulp(w)^2 / w^2, 1 <= w < 2

@@ -276,6 +276,12 @@ PAIR: dict[str, Entry] = {
         unit="σ",
         log=True,
     ),
+    "effective_bits": Entry(
+        "effective bits",
+        "Bits for each weight that an ideal code needs for the error of the quantisation: the "
+        "binary logarithm of ‖W‖/‖ΔW‖.",
+        _PAIR,
+    ),
     "changed_entries": Entry(
         "entries changed", "How many numbers are not the same, exactly.", _PAIR
     ),

@@ -22,6 +22,7 @@ from .remarkable import (
     below_floor,
     changed_entrywise,
     left_out,
+    of_quantised,
     on_below_floor,
     special_matrices,
     verdict_on,
@@ -42,6 +43,7 @@ def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
     if pairs:
         changed = [row for row in pairs if is_changed(row)]
         parts += [*_amount(pairs, changed), *left_out(pairs, ("relative_change",))]
+        parts += of_quantised(pairs)
         parts += left_out(changed, _LEFT_OUT)
         parts += [*_by_role(changed), *_by_depth(changed)]
         parts += [*_shape(changed), *_rotation(changed), *_reinforced(changed)]

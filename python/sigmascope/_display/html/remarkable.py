@@ -11,12 +11,13 @@ from html import escape
 from typing import Any
 
 from sigmascope._display.glossary import entry
+from sigmascope._display.quantised import hurt, quantised, sentences
 from sigmascope._display.rows import Row
 from sigmascope._display.specials import omissions, specials
 from sigmascope._display.text import counted, number_of, printable, short
 from sigmascope._display.verdicts import outcome, verdict
 
-from .findings import Finding, listing, more
+from .findings import Finding, Kind, listing, more
 
 _LINES = 1000
 """Largest number of tensors without a spectrum that a page lists; the rest is counted."""
@@ -53,10 +54,27 @@ def verdict_on(header: dict[str, Any], rows: Sequence[Row]) -> Finding:
     return Finding("Verdict", str(result), "plain" if result.complete else "notice")
 
 
+def of_quantised(pairs: Iterable[Row]) -> Iterator[Finding]:
+    """Yield the finding on pairs of which one matrix is quantised, if there are any."""
+    rows = quantised(pairs)
+    if rows:
+        items = hurt(rows)
+        kind: Kind = "notice" if items else "plain"
+        text = sentences(rows) + more(len(items))
+        yield Finding("Quantisation", text, kind, listing(items))
+
+
 def below_floor(pairs: Iterable[Row]) -> list[Row]:
-    """Return the pairs with a change whose norm does not exceed rounding."""
+    """Return the pairs with a change whose norm does not exceed rounding.
+
+    Those of a quantised matrix are not among them: a finding of their own tells of them.
+    """
     return [
-        row for row in pairs if row.get("above_rounding") is False and outcome(row) != "identical"
+        row
+        for row in pairs
+        if row.get("above_rounding") is False
+        and outcome(row) != "identical"
+        and row.get("effective_bits") is None
     ]
 
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The error of quantised matrices in sentences: its size, its spectrum and what it hurts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
+
+from .rows import Row
+from .text import bounds, counted, short
+
+DECIBELS = 20 * math.log10(2)
+"""Decibels of the signal-to-noise ratio for each effective bit."""
+
+LEAST_ABOVE = 1.1
+"""Least ratio of the largest singular value to the edge of independent errors that is named."""
+
+_LISTED_DIRECTIONS = 8
+
+
+def quantised(rows: Iterable[Row]) -> list[Row]:
+    """Return the pairs of which one matrix is quantised."""
+    return [row for row in rows if row.get("effective_bits") is not None]
+
+
+def sentences(rows: Sequence[Row]) -> str:
+    """Describe the errors of pairs of which one matrix is quantised; there is at least one."""
+    return " ".join([f"In {counted(len(rows), 'pair')} one matrix is quantised.", *_parts(rows)])
+
+
+def hurt(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """Return the pairs with hurt directions, and words on these, the worst first."""
+    having = [row for row in rows if row.get("hurt_directions")]
+    having.sort(key=lambda row: -max(error / noise for error, noise in _errors(row)))
+    return [(row["name"], _directions(row)) for row in having]
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[str]:
+    known = [row for row in rows if row.get("rounding_floor")]
+    if known:
+        ratios = [row["delta_fro_norm"] / row["rounding_floor"] for row in known]
+        more = sum(row.get("above_rounding") is True for row in known)
+        yield f"The error is {_spread(ratios)} times what rounding to the format makes" + (
+            f"; of {counted(more, 'pair')} it is more than that." if more else "."
+        )
+    if len(known) < len(rows):
+        rest = counted(len(rows) - len(known), "pair")
+        yield f"What rounding makes is not known for the format of {rest}."
+    bits = [row["effective_bits"] for row in rows]
+    decibels = short(DECIBELS * median(bits))
+    yield f"Effective bits for each weight: {_spread(bits)} (signal to noise {decibels} dB)."
+    yield from _of_spectrum([row for row in rows if row.get("error_edge")])
+    count = sum(len(row.get("hurt_directions") or ()) for row in rows)
+    pairs = sum(bool(row.get("hurt_directions")) for row in rows)
+    if count:
+        what = counted(count, "leading direction")
+        yield f"It hurts {what} of W, in {counted(pairs, 'pair')}, more than noise does."
+    elif all(row.get("hurt_directions") is not None for row in rows):
+        yield "It hurts no leading direction of W more than noise does."
+
+
+def _of_spectrum(rows: Sequence[Row]) -> Iterator[str]:
+    if rows:
+        ratios = [row["delta_spectral_norm"] / row["error_edge"] for row in rows]
+        above = sum(ratio > LEAST_ABOVE for ratio in ratios)
+        where = f", and above it in {counted(above, 'pair')}" if above else ""
+        yield f"Its largest singular value is {_spread(ratios)} times that of noise{where}."
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Write the median, and the range of several values."""
+    text = short(median(values))
+    if len(values) == 1:
+        return text
+    low, high = bounds(min(values), max(values))
+    return f"{text} (median; {low} to {high})"
+
+
+def _errors(row: Row) -> list[tuple[float, float]]:
+    """Return the error of each hurt direction, and that of noise."""
+    return [
+        (row["direction_errors"][i - 1], row["direction_noise"][i - 1])
+        for i in row["hurt_directions"]
+    ]
+
+
+def _directions(row: Row) -> str:
+    numbers = row["hurt_directions"]
+    names = ", ".join(map(str, numbers[:_LISTED_DIRECTIONS]))
+    names += f" and {len(numbers) - _LISTED_DIRECTIONS} more" * (len(numbers) > _LISTED_DIRECTIONS)
+    error, noise = max(_errors(row), key=lambda pair: pair[0] / pair[1])
+    worst = f"{short(100 * error, 2)} % of its output is wrong, {short(100 * noise, 2)} % by noise"
+    if len(numbers) == 1:
+        return f"direction {names}: {worst}"
+    return f"directions {names}; at worst {worst}"

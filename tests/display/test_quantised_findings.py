@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sentences on quantised pairs, on a page and in a terminal, from rows made for them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+from tests.support.made_rows import comparison_header, comparison_rows
+
+from sigmascope import report
+from sigmascope._display.html.compared import findings
+from sigmascope._display.quantised import hurt, quantised, sentences
+from sigmascope._display.verdicts import verdict
+from sigmascope.comparing import Comparison
+from sigmascope.comparing.rows import COLUMNS
+
+
+def pairs(**columns: Any) -> list[dict[str, Any]]:
+    """Rows of pairs of which one matrix is quantised, without hurt directions."""
+    of_all: dict[str, Any] = {
+        "delta_fro_norm": 1.0,
+        "rounding_floor": 1.25,
+        "above_rounding": False,
+        "effective_bits": 4.0,
+        "effective_bits_error": 1e-9,
+        "error_edge": 0.5,
+        "delta_spectral_norm": 0.45,
+        "direction_errors": [0.1, 0.6, 0.3],
+        "direction_noise": [0.1, 0.2, 0.25],
+        "hurt_directions": [],
+    }
+    rows = [dict.fromkeys(COLUMNS) | row for row in comparison_rows(1)]
+    analysed = [row for row in rows if row["status"] == "analysed"]
+    return [row | of_all | columns for row in analysed]
+
+
+def test_errors_of_the_format_are_said_to_be_these() -> None:
+    rows = pairs()[:1]
+    assert quantised([*rows, rows[0] | {"effective_bits": None}]) == rows
+    assert sentences(rows) == (
+        "In 1 pair one matrix is quantised. The error is 0.800 times what rounding to the format "
+        "makes. Effective bits for each weight: 4 (signal to noise 24.1 dB). Its largest singular "
+        "value is 0.900 times that of noise. It hurts no leading direction of W more than noise "
+        "does."
+    )
+    assert hurt(rows) == []
+
+
+def test_errors_beyond_the_format_are_counted() -> None:
+    one, two, *_ = pairs()
+    two |= {"above_rounding": True, "rounding_floor": 0.5, "delta_spectral_norm": 0.9}
+    two |= {"hurt_directions": [2, 3]}
+    text = sentences([one, two])
+    assert "1.40 (median; 0.800 to 2) times what rounding to the format makes; " in text
+    assert "of 1 pair it is more than that." in text
+    assert "1.35 (median; 0.900 to 1.80) times that of noise, and above it in 1 pair." in text
+    assert "It hurts 2 leading directions of W, in 1 pair, more than noise does." in text
+    what = "directions 2, 3; at worst 60 % of its output is wrong, 20 % by noise"
+    assert hurt([one, two]) == [(two["name"], what)]
+
+
+def test_formats_without_a_floor_are_counted() -> None:
+    one, two, *_ = pairs()
+    two |= {"rounding_floor": None, "above_rounding": None}
+    assert "What rounding makes is not known for the format of 1 pair." in sentences([one, two])
+
+
+def test_the_verdict_does_not_call_a_quantised_model_the_same() -> None:
+    rows = pairs()
+    text = str(verdict(rows))
+    count = len(rows)
+    assert text.startswith(f"No tensor of {count} changed by more than rounding to its format; ")
+    assert "distinguishable" not in text
+    rows[0]["hurt_directions"] = [1]
+    assert verdict(rows).changed == (rows[0]["name"],)
+
+
+def test_a_page_and_a_terminal_have_the_sentences() -> None:
+    rows = pairs()
+    rows[0]["hurt_directions"] = [2]
+    found = {each.title: each for each in findings(comparison_header(rows), rows)}
+    assert found["Quantisation"].text == sentences(rows)
+    assert found["Quantisation"].kind == "notice"
+    assert found["Quantisation"].items == tuple(hurt(rows))
+    assert "Below the rounding floor" not in found
+    out = io.StringIO()
+    table = Comparison(before="a", after="b", options={}, rows=rows, expected=len(rows))
+    report.show_comparison(Console(file=out, width=300), table)
+    assert sentences(rows) in out.getvalue()
+    assert "direction 2: 60 % of its output is wrong, 20 % by noise" in out.getvalue()
+    assert "Not clearly above rounding" not in out.getvalue()
