@@ -8,6 +8,7 @@
 #include "bindings/description.hpp"
 #include "bindings/encoding_state.hpp"
 #include "bindings/python_source.hpp"
+#include "bindings/scales.hpp"
 #include "kernels/blocks/dense.hpp"
 #include "kernels/encodings/block_encoding.hpp"
 #include "kernels/encodings/rounding_errors.hpp"
@@ -100,30 +101,6 @@ py::dict layouts_of_blocks() {
   for (const BlockLayout& layout : block_layouts())
     found[py::str(std::string(layout.name))] = py::make_tuple(layout.elements, layout.bytes);
   return found;
-}
-
-Matrix with_scale(const Matrix& matrix,
-                  const py::array_t<float, py::array::c_style | py::array::forcecast>& values,
-                  std::int64_t block_rows, std::int64_t block_cols) {
-  if (block_rows < 1 || block_cols < 1)
-    throw std::invalid_argument("scale blocks of " + std::to_string(block_rows) + " x " +
-                                std::to_string(block_cols) +
-                                " must have at least one row and one column");
-  const auto wanted_rows = (matrix.rows + block_rows - 1) / block_rows,
-             wanted_cols = (matrix.cols + block_cols - 1) / block_cols;
-  if (values.ndim() != 2 || values.shape(0) != wanted_rows || values.shape(1) != wanted_cols)
-    throw std::invalid_argument(
-        "scales of " + std::to_string(matrix.rows) + " x " + std::to_string(matrix.cols) +
-        " in blocks of " + std::to_string(block_rows) + " x " + std::to_string(block_cols) +
-        " must be " + std::to_string(wanted_rows) + " x " + std::to_string(wanted_cols));
-  auto scale = std::make_shared<Scale>();
-  scale->values =
-      std::make_shared<const std::vector<float>>(values.data(), values.data() + values.size());
-  scale->block_rows = block_rows, scale->block_cols = block_cols;
-  scale->row_stride = wanted_cols, scale->col_stride = 1;
-  Matrix result = matrix;
-  for (Tile& tile : result.tiles) tile.scale = scale;
-  return result;
 }
 
 template <class T>
@@ -252,6 +229,7 @@ void register_matrix(py::module_& module) {
           },
           "other"_a, "row0"_a, "col0"_a)
       .def("with_scale", &with_scale, "values"_a, "block_rows"_a, "block_cols"_a)
+      .def("times_rows", &times_rows, "factors"_a)
       .def_property_readonly("quantised", &is_quantised)
       .def_property_readonly("encoded", &is_encoded)
       .def("deviations", &deviations_of)

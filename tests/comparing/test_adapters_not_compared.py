@@ -24,7 +24,7 @@ def test_all_that_is_not_compared_is_listed_with_the_reason(tmp_path: Path) -> N
         | lora(LAYER.format(1) + "self_attn.q_proj", *factors(48, 40))
         | {
             "lm_head.weight": np.full((64, 40), 1.5, np.float32),
-            LAYER.format(1) + "self_attn.q_proj.lora_magnitude_vector": np.ones(48, np.float32),
+            LAYER.format(1) + "self_attn.q_proj.lora_magnitude_vector": np.ones(47, np.float32),
         }
     )
     folder = write_adapter(tmp_path / "a", tensors, modules_to_save=["lm_head"])

@@ -8,16 +8,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sigmascope._host.files import check_reading
-from sigmascope._host.keywords import public
+import numpy as np
+from numpy.typing import NDArray
+
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint import Checkpoint, Role, TensorRecord, open_checkpoint
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.checkpoint.formats.hub import snapshot_of
 from sigmascope.checkpoint.naming.roles import roles_of
 from sigmascope.checkpoint.naming.rules import rules_for
-from sigmascope.checkpoint.naming.table import Source, Table, read_table
-from sigmascope.checkpoint.opening import Location, place_of, shown_path
+from sigmascope.checkpoint.naming.table import Table
 from sigmascope.checkpoint.remote.paths import Place, RemotePath
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.byte_source import ByteSource
@@ -61,7 +61,7 @@ class Adapter(Mapping[str, LowRank]):
     roles : mapping of str to Role
         The role of every weight that is changed.
     unreadable : mapping of str to str
-        Changes that are no plain product (DoRA, stacked parameters) or incomplete, with the reason.
+        Changes that are incomplete or no plain product (DoRA, stacked parameters), and the reason.
     notes, bases : tuple of str
         Remarks on the adapters; paths or names of the base models, from the settings.
     reading, origin
@@ -121,13 +121,37 @@ class Adapter(Mapping[str, LowRank]):
         module = self._modules[name]
         if module.status != "product":
             raise KeyError(f"{name}: {module.reason}")
-        weights = self._weights[name]
+        return self._product(module)
+
+    def _product(self, module: Module) -> LowRank:
+        weights = self._weights[module.name]
         found = LowRank(weights[module.B], weights[module.A], module.scale)
         return found.T if module.transposed else found
 
     def outline(self, name: str) -> LowRank:
         """Return the change itself, which has no scales."""
         return self[name]
+
+    def with_magnitudes(self, name: str) -> tuple[LowRank, NDArray[np.float64], int] | None:
+        """Return the product of a change by DoRA, its magnitudes, and the axis of the outputs.
+
+        None if it is another change, or no known one. Raises as a lookup.
+        """
+        module = self._modules[name]
+        if not module.magnitude:
+            return None
+        chunks = self._weights[name].elements(module.magnitude)
+        assert chunks is not None
+        magnitudes = np.concatenate([np.asarray(x, dtype=np.float64).ravel() for x in chunks])
+        return self._product(module), magnitudes, self.output_axis(name)
+
+    def needs_base(self, name: str) -> bool:
+        """Return whether a change is known only together with its base: DoRA."""
+        return bool(self._modules[name].magnitude)
+
+    def output_axis(self, name: str) -> int:
+        """Return the axis of a change along which the outputs of the layer lie."""
+        return int(self._modules[name].transposed)
 
     def __iter__(self) -> Iterator[str]:
         return (m.name for m in self._modules.values() if m.status == "product")
@@ -230,48 +254,3 @@ def _weights(folder: Place, origin: AdapterOrigin) -> Checkpoint:
     if path is None:
         raise CheckpointError(f"{folder}: no {' or '.join(_WEIGHTS)}")
     return open_checkpoint(path, split_fused=False, reading=origin.reading)
-
-
-@public
-def open_adapter(
-    path: Location, *, rules: Source | None = None, reading: str = "buffered"
-) -> Adapter:
-    """Open a LoRA adapter in PEFT's layout; reads and validates settings and headers only.
-
-    Parameters
-    ----------
-    path : path-like or URL
-        A folder with `adapter_config.json` and `adapter_model.safetensors` (or `.bin`), or with
-        several such folders, or both.
-    rules : path-like or mapping, optional
-        Rules for roles, as for :func:`open_checkpoint`.
-    reading : str
-        As for :func:`open_checkpoint`.
-
-    Returns
-    -------
-    Adapter
-        A mapping from names of weights to :class:`LowRank`: s B A with s = alpha / r, or
-        alpha / sqrt(r) with rsLoRA; `rank_pattern` and `alpha_pattern` are applied.
-
-    Raises
-    ------
-    CheckpointError
-        A file is not what it claims to be, or another kind of adapter than LoRA.
-    ValueError
-        There is no such `reading`.
-
-    See Also
-    --------
-    open_checkpoint : A checkpoint of whole weights.
-    compare : A model and an adapter of it.
-
-    Examples
-    --------
-    >>> adapter = open_adapter("adapter/")                            # doctest: +SKIP
-    >>> adapter["model.layers.0.mlp.up_proj.weight"].spectrum()      # doctest: +SKIP
-    """
-    table = None if rules is None else read_table(rules)
-    where = place_of(path)
-    origin = AdapterOrigin(where, table, check_reading(reading))
-    return Adapter(shown_path(path, where), origin)

@@ -44,6 +44,9 @@ class Module:
         A remark.
     stored : str
         Name of the tensor that is saved in full.
+    magnitude : str
+        Name of the magnitudes of DoRA, whose change is known with a base; its status is
+        "unreadable".
     """
 
     name: str
@@ -64,6 +67,7 @@ class Module:
     transposed: bool = False
     note: str | None = None
     stored: str = ""
+    magnitude: str = ""
 
 
 @dataclass(slots=True)
@@ -75,13 +79,13 @@ class _Pair:
     embedding: bool = False
     A: TensorRecord | None = None
     B: TensorRecord | None = None
-    magnitude: bool = False
+    magnitude: TensorRecord | None = None
 
     def take(self, fields: Mapping[str, str | None], record: TensorRecord) -> None:
         """Add a tensor as A, B or magnitude."""
         self.embedding |= fields.get("embedding") is not None
         if "side" not in fields:
-            self.magnitude = True
+            self.magnitude = record
         elif fields["side"] == "A":
             self.A = record
         else:
@@ -171,7 +175,7 @@ def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
             return replace(lost, reason=f"rank {r} by its shape, {said} by the settings")
         note = f"{weight}: rank {r} by its shape, {said} by rank_pattern; the shape counts"
     transposed = settings.transposed or pair.embedding
-    return replace(
+    found = replace(
         lost,
         status="product",
         dtype=A["dtype"] if A["dtype"] == B["dtype"] else "mixed",
@@ -184,15 +188,29 @@ def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
         transposed=transposed,
         note=note,
     )
+    return _scaled(found, pair, m) if settings.dora or pair.magnitude else found
+
+
+def _scaled(found: Module, pair: _Pair, outputs: int) -> Module:
+    """Return the change of DoRA, which is known only together with the weight of a base."""
+    magnitude, lost = pair.magnitude, replace(found, status="unreadable")
+    if magnitude is None:
+        return replace(lost, reason="DoRA: lora_magnitude_vector is not there")
+    if pair.embedding:
+        return replace(lost, reason="DoRA of an embedding is not computed")
+    if prod(magnitude["shape"]) != outputs:
+        shape = list(magnitude["shape"])
+        return replace(lost, reason=f"DoRA: magnitudes of shape {shape} for {outputs} outputs")
+    reason = (
+        "DoRA: the outputs of the changed weight are scaled as well, "
+        "so that the change is known only in a comparison with the base"
+    )
+    nbytes = found.nbytes + magnitude["nbytes"]
+    return replace(lost, reason=reason, nbytes=nbytes, magnitude=magnitude["name"])
 
 
 def _other_form(pair: _Pair, settings: Settings) -> str | None:
     """Return the reason why a change is no plain product of its factors, or None."""
-    if settings.dora or pair.magnitude:
-        return (
-            "DoRA: the rows of the changed weight are scaled as well, "
-            "so that the change is no product of low rank"
-        )
     module = re.sub(r"(?:\.base_layer)+$", "", pair.module)
     if settings.stacked and not settings.stacked.isdisjoint(_ends(module)):
         return "target_parameters: the products of a stacked parameter are not taken apart"

@@ -54,10 +54,12 @@ class Changes:
     base, adapter : Checkpoint, Adapter
     pairs : tuple of (name in the base, name in the adapter, "name" or "role")
     unpaired : mapping of str to str
-        The changes without a weight in the base, with another shape, or that are no product (DoRA,
-        weights saved in full), each with the reason.
+        The changes without a weight in the base, with another shape, or that are no product
+        (weights saved in full), each with the reason.
     tensors : mapping of str to str
         For every change, unpaired ones included, the tensor of the base, if there is one.
+    scaled : tuple
+        As `pairs`, the changes by DoRA, which have no `delta` of low rank.
     """
 
     base: Checkpoint
@@ -65,6 +67,7 @@ class Changes:
     pairs: tuple[tuple[str, str, str], ...]
     unpaired: Mapping[str, str]
     tensors: Mapping[str, str]
+    scaled: tuple[tuple[str, str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -84,10 +87,11 @@ def delta_of(base: Checkpoint, name: str, adapter: Adapter, change: str) -> LowR
     delta, view = adapter[change], base.view_of(name)
     if delta.shape != view.full_shape:
         delta = delta.T  # the base stores its weights transposed
-    return delta if view.cut is None else _taken(delta, view.cut)
+    return delta if view.cut is None else taken(delta, view.cut)
 
 
-def _taken(delta: LowRank, cut: Cut) -> LowRank:
+def taken(delta: LowRank, cut: Cut) -> LowRank:
+    """Return the rows or columns of a cut."""
     if cut.axis == 0:
         return LowRank(vstack([delta.B[slice(*run)] for run in cut.runs]), delta.A, delta.scale)
     return LowRank(delta.B, hstack([delta.A[:, slice(*run)] for run in cut.runs]), delta.scale)
@@ -117,6 +121,7 @@ def changes(base: Checkpoint, adapter: Adapter) -> Changes:
             by_role.setdefault(base.roles[name], []).append(name)
     claims = Counter(map(place, adapter.info()))
     pairs: list[tuple[str, str, str]] = []
+    scaled: list[tuple[str, str, str]] = []
     unpaired: dict[str, str] = {}
     tensors: dict[str, str] = {}
     for change in adapter.info():
@@ -126,15 +131,36 @@ def changes(base: Checkpoint, adapter: Adapter) -> Changes:
             tensor, how = found[0], "role"
         if tensor in records:
             tensors[name] = tensor
-        if not change["matrices"]:
+        if not change["matrices"] and not adapter.needs_base(name):
             unpaired[name] = change["reason"] or ""
         elif tensor not in records:
             unpaired[name] = f"{base.path} has no {tensor}, nor one weight of its role"
-        elif reason := _misfit(base, records[tensor], change):
+        elif reason := (
+            _misfit(base, records[tensor], change)
+            or _cut_within_outputs(base, records[tensor], adapter, name)
+        ):
             unpaired[name] = reason
         else:
-            pairs += [(matrix, name, how) for matrix in records[tensor]["matrices"]]
-    return Changes(base, adapter, tuple(pairs), unpaired, tensors)
+            into = scaled if adapter.needs_base(name) else pairs
+            into += [(matrix, name, how) for matrix in records[tensor]["matrices"]]
+    return Changes(base, adapter, tuple(pairs), unpaired, tensors, tuple(scaled))
+
+
+def _cut_within_outputs(
+    base: Checkpoint, weight: TensorRecord, adapter: Adapter, change: str
+) -> str | None:
+    """Return the reason why DoRA cannot be computed for parts of a weight, or None.
+
+    The norms of its outputs need all inputs.
+    """
+    cut = base.view_of(weight["matrices"][0]).cut
+    if cut is None or not adapter.needs_base(change):
+        return None
+    turned = adapter.shape_of(change) != base.view_of(weight["matrices"][0]).full_shape
+    outputs = adapter.output_axis(change) ^ turned
+    if cut.axis == outputs:
+        return None
+    return f"DoRA scales whole outputs of {weight['name']}, of which each part has some inputs"
 
 
 def _misfit(base: Checkpoint, weight: TensorRecord, change: TensorRecord) -> str | None:

@@ -16,8 +16,9 @@ from sigmascope.checkpoint.opening import Location
 from sigmascope.checkpoint.remote.urls import is_url, path_of_url
 from sigmascope.matrices.byte_source import ByteSource
 
-from .adapter import Adapter, AdapterOrigin, open_adapter
+from .adapter import Adapter, AdapterOrigin
 from .folders import is_adapter
+from .opening import open_adapter
 
 Scannable = Checkpoint | Adapter
 """Types that a scan takes."""

@@ -20,7 +20,7 @@ def adapted_pairs(base: Checkpoint, adapter: Adapter) -> Iterator[Pair]:
     """List the pairs in the order of the base, then changes of tensors that the base lacks."""
     links = changes(base, adapter)
     paired: dict[str, list[str]] = {}
-    for name, change, _ in links.pairs:
+    for name, change, _ in (*links.pairs, *links.scaled):
         paired.setdefault(name, []).append(change)
     unpaired: dict[str | None, list[str]] = {}
     for change in links.unpaired:
@@ -36,6 +36,8 @@ def adapted_pairs(base: Checkpoint, adapter: Adapter) -> Iterator[Pair]:
 def _pair(links: Changes, member: Member | None, change: str) -> Pair:
     record, label = links.adapter.record_of(change), links.adapter.label_of(change)
     reason = links.unpaired.get(change)
+    if links.adapter.needs_base(change) and reason is None:
+        record = record | {"status": "product", "reason": None}
     if member is not None and reason is None:
         return Pair(member, Member(change, record, member.shape), label=label)
     after = Member(change, record, record["shape"])

@@ -35,6 +35,7 @@ from .pair_plan import PairPlan, device_share
 from .pair_spectra import ByteCounter, Job, PairSpectra
 from .quantisation import direction_columns
 from .rows import GROUPS
+from .scaled_pairs import ScaledPair
 from .updates import mask_columns, share_columns, spread_columns, update_passes
 
 
@@ -84,6 +85,8 @@ def findings(
             "reserved": plan.reserved,
             "device": device_share(options, plan.workers),
         }
+        if isinstance(pair, ScaledPair):
+            pair = pair.measured(**how)
         norms = pair.norms(progress=counter.listener(), **how)
         structures = {
             side: structure(a, _moments(a, progress=counter.listener(), **how))

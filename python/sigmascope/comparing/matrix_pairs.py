@@ -9,10 +9,8 @@ product s B A, and `after` is the list of tiles that adds it to `before`.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -27,33 +25,14 @@ from sigmascope.spectra import Moments
 from sigmascope.spectra.units import exponent_of, scaled
 from sigmascope.statistics import pairs
 
+from .pair_base import Pair, loaded
 from .pair_norms import PairNorms, norms_from_svd, relative_error
 from .quantisation import expected_errors, profile_of
-
-
-class _Pair(ABC):
-    """The common base of pairs: their stored bytes."""
-
-    __slots__ = ()
-
-    @property
-    @abstractmethod
-    def _stored(self) -> tuple[Matrix | LowRank, Matrix | LowRank]:
-        """The two matrices or products that are stored; the third is made of them."""
-
-    @property
-    def nbytes(self) -> int:
-        """Stored bytes of the pair."""
-        return sum(part.nbytes for part in self._stored)
-
-    @property
-    def in_memory(self) -> bool:
-        """True if nothing has to be read from a file."""
-        return all(part.in_memory for part in self._stored)
+from .scaled_pairs import ScaledPair
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPair(_Pair):
+class StoredPair(Pair):
     """Two stored matrices of one shape; `codes` are both as stored, if they were loaded since."""
 
     before: Matrix
@@ -80,7 +59,7 @@ class StoredPair(_Pair):
 
     def load(self) -> StoredPair:
         """Return the pair with both matrices in memory."""
-        return StoredPair(*_loaded(*self._stored), codes=self.codes or self._stored)
+        return StoredPair(*loaded(*self._stored), codes=self.codes or self._stored)
 
     def norms(self, **options: Any) -> PairNorms:
         """Compute the sums, in a pass over both; options as for :func:`moments`.
@@ -126,7 +105,7 @@ class StoredPair(_Pair):
 
 
 @dataclass(frozen=True, slots=True)
-class AdaptedPair(_Pair):
+class AdaptedPair(Pair):
     """A stored matrix, and the change that an adapter adds to it."""
 
     before: Matrix
@@ -147,7 +126,7 @@ class AdaptedPair(_Pair):
 
     def load(self) -> AdaptedPair:
         """Return the pair with the matrix and the factors in memory."""
-        return AdaptedPair(*_loaded(*self._stored))
+        return AdaptedPair(*loaded(*self._stored))
 
     def norms_need(self, **options: Any) -> Need:
         """Return the memory that the second pass of :meth:`norms` needs."""
@@ -177,7 +156,7 @@ class AdaptedPair(_Pair):
 
 
 @dataclass(frozen=True, slots=True)
-class AdapterPair(_Pair):
+class AdapterPair(Pair):
     """The changes that two adapters make to one weight."""
 
     before: LowRank
@@ -198,7 +177,7 @@ class AdapterPair(_Pair):
 
     def load(self) -> AdapterPair:
         """Return the pair with all factors in memory."""
-        return AdapterPair(*_loaded(*self._stored))
+        return AdapterPair(*loaded(*self._stored))
 
     def norms(self, **options: Any) -> PairNorms:
         """Compute the sums from the singular triplets of both, as :meth:`AdaptedPair.norms`."""
@@ -225,16 +204,7 @@ class AdapterPair(_Pair):
         return one.scale == two.scale and all(np.array_equal(x, y) for x, y in alike)
 
 
-MatrixPair = StoredPair | AdaptedPair | AdapterPair
-One = TypeVar("One", Matrix, LowRank)
-Two = TypeVar("Two", Matrix, LowRank)
-
-
-def _loaded(one: One, two: Two) -> tuple[One, Two]:
-    """Read both into memory at once: making the pages of memory takes longer than reading."""
-    with ThreadPoolExecutor(1, thread_name_prefix="sigmascope-load") as pool:
-        second = pool.submit(two.load)
-        return one.load(), second.result()
+MatrixPair = StoredPair | AdaptedPair | AdapterPair | ScaledPair
 
 
 def _moments(side: str, a: Matrix, *, histogram: bool = True, **options: Any) -> Moments:

@@ -18,9 +18,10 @@ from sigmascope.scanning.plans import TensorPlan
 from sigmascope.scanning.tensor_estimates import computing_seconds, product_seconds
 from sigmascope.solvers.change import plan_change, plan_images
 
-from .matrix_pairs import AdaptedPair, MatrixPair, StoredPair
+from .matrix_pairs import AdaptedPair, AdapterPair, MatrixPair, StoredPair
 from .members import Pair
 from .pair_plan import PairPlan, device_share, spectrum_options
+from .scaled_pairs import ScaledPair
 from .tasks import MatrixPairs
 from .updates import update_passes
 
@@ -148,11 +149,11 @@ def _check_passes(pair: MatrixPair, memory: PairPlan, options: Options) -> None:
         "reserved": memory.reserved,
         "device": device_share(options, 1),
     }
-    if not isinstance(pair, StoredPair):
+    if isinstance(pair, AdaptedPair | AdapterPair):
         pair.delta.check_memory(options.memory_limit, memory.reserved)
     if memory.matrix_bytes:  # the plan of the pair has room for the other passes
         return
-    if isinstance(pair, StoredPair):
+    if isinstance(pair, StoredPair | ScaledPair):
         plan_change(pair.delta, **how)
         if "update_shares" in options.measures:
             plan_images(pair.delta, options.k, **how)

@@ -18,6 +18,7 @@ from sigmascope.matrices.matrix import Matrix
 
 from .matrix_pairs import AdaptedPair, MatrixPair, StoredPair
 from .quantisation import direction_need
+from .scaled_pairs import ScaledPair
 from .updates import ON_REQUEST, mask_need, share_need
 
 
@@ -131,7 +132,7 @@ def _copies(pair: MatrixPair, options: Options, workers: int) -> tuple[int, int]
     how["memory_limit"] = options.memory_limit
     calls = [(a, options_for(a, options.effort, **how)) for a in sums]
     # The projected change is computed after the change, not at the same time.
-    times = min(workers, 2) if isinstance(pair, AdaptedPair) else 1
+    times = min(workers, 2) if isinstance(pair, AdaptedPair | ScaledPair) else 1
     copies, least = ([0, *(of(*each) for each in calls)] for of in (copy_nbytes, remainder_nbytes))
     return times * max(copies), times * max(least)
 

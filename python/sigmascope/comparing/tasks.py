@@ -21,7 +21,7 @@ from sigmascope._running.tasks import (
 from sigmascope._running.thread_budget import ThreadBudget, ThreadLease
 from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of
+from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of, dora_of
 from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
@@ -34,6 +34,7 @@ from .members import Pair
 from .pair_plan import PairPlan
 from .pair_spectra import ByteCounter
 from .rows import GROUPS
+from .scaled_pairs import ScaledPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,9 @@ class MatrixPairs(Mapping[str, MatrixPair]):
             assert isinstance(two, Adapter)
             return AdapterPair(one[link.before], two[link.after])
         if isinstance(two, Adapter):
+            dora = dora_of(one, link.before, two, link.after)
+            if dora is not None:
+                return ScaledPair(one[link.before], dora)
             return AdaptedPair(one[link.before], delta_of(one, link.before, two, link.after))
         return self._stored(link, one[link.before], two[link.after])
 

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Changes by DoRA: a product, and magnitudes to which the outputs of W + s B A are scaled."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.checkpoint import Checkpoint
+
+from .adapter import Adapter
+from .pairing import taken
+
+
+class Dora(NamedTuple):
+    """A change by DoRA, in the orientation of a matrix of the base.
+
+    `product` is s B A, `magnitudes` the norm of each output of the changed weight, and `outputs`
+    the axis of the outputs.
+    """
+
+    product: LowRank
+    magnitudes: NDArray[np.float64]
+    outputs: int
+
+
+def dora_of(base: Checkpoint, name: str, adapter: Adapter, change: str) -> Dora | None:
+    """Return the change by DoRA of a matrix of the base; None if it is another change."""
+    found = adapter.with_magnitudes(change)
+    if found is None:
+        return None
+    product, magnitudes, outputs = found
+    view = base.view_of(name)
+    if product.shape != view.full_shape:
+        product, outputs = product.T, 1 - outputs  # the base stores its weights transposed
+    if view.cut is None:
+        return Dora(product, magnitudes, outputs)
+    kept = np.concatenate([magnitudes[slice(*run)] for run in view.cut.runs])
+    return Dora(taken(product, view.cut), kept, outputs)

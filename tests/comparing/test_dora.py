@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""DoRA against its base: W' = m (W + s B A) / |W + s B A|, one norm for each output."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.adapted_model import OPTIONS, Q, change, llama
+from tests.support.adapters import lora, write_adapter
+from tests.support.changed import written
+
+import sigmascope as ss
+
+SCALE = 2.0  # lora_alpha over r
+
+
+def magnitudes(outputs: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(3).uniform(3, 9, outputs).astype(np.float32)
+
+
+def scaled(W: Any, BA: Any, m: Any) -> Any:
+    added = W + SCALE * BA
+    return added * (m / np.linalg.norm(added, axis=1))[:, None]
+
+
+def assert_row(row: dict[str, Any], W: Any, after: Any) -> None:
+    delta = after - W
+    s, t = (np.linalg.svd(x, compute_uv=False) for x in (delta, after))
+    assert row["status"] == "analysed", row["reason"]
+    assert row["delta_top"] == pytest.approx(s[:8], rel=2e-5)
+    assert row["after_top"] == pytest.approx(t[:8], rel=2e-5)
+    assert row["delta_fro_norm"] == pytest.approx(np.linalg.norm(delta), rel=1e-6)
+    wanted = np.linalg.norm(delta) / np.linalg.norm(W)
+    assert row["relative_change"] == pytest.approx(wanted, rel=1e-5)
+    assert row["decay_coefficient"] == pytest.approx((delta * W).sum() / (W * W).sum(), rel=1e-4)
+    assert row["rounding_floor"] is None
+    assert row["product_rank"] is None
+
+
+def files(m: Any, ending: str = "") -> dict[str, Any]:
+    return lora(Q, *change(Q)) | {f"{Q}.lora_magnitude_vector{ending}": m}
+
+
+@pytest.mark.parametrize("ending", ["", ".weight"])
+@pytest.mark.parametrize("effort", ["density", "exact"])
+def test_the_change_is_that_of_the_definition(tmp_path: Path, ending: str, effort: str) -> None:
+    base, (B, A), m = llama(), change(Q), magnitudes(48)
+    folder = write_adapter(tmp_path / "a", files(m, ending), use_dora=True)
+    found = ss.compare(written(tmp_path / "base", base), folder, effort=effort, **OPTIONS)
+    (row,) = found.analysed
+    W = base[f"{Q}.weight"]
+    assert (row["name"], row["kind"]) == (f"{Q}.weight", "matrix")
+    assert_row(row, W, scaled(W, B.astype(float) @ A, m))
+
+
+def test_a_base_that_stores_inputs_first_has_columns_as_outputs(tmp_path: Path) -> None:
+    base, (B, A), m = llama(), change(Q), magnitudes(48)
+    W = base[f"{Q}.weight"]
+    base[f"{Q}.weight"] = np.ascontiguousarray(W.T)
+    folder = write_adapter(tmp_path / "a", files(m), use_dora=True, fan_in_fan_out=True)
+    (row,) = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS).analysed
+    assert (row["rows"], row["columns"]) == (40, 48)
+    assert_row(row, W.T, scaled(W, B.astype(float) @ A, m).T)
+
+
+def test_a_pass_in_parts_and_scales_of_the_base_change_nothing(tmp_path: Path) -> None:
+    base, m = llama(), magnitudes(48)
+    folder = write_adapter(tmp_path / "a", files(m), use_dora=True)
+    rows = [
+        ss.compare(written(tmp_path / "base", base), folder, **OPTIONS | more).analysed[0]
+        for more in ({}, {"num_threads": 1}, {"memory_limit": "64MiB"})
+    ]
+    assert rows[0]["delta_top"] == rows[1]["delta_top"] == rows[2]["delta_top"]
+    a = ss.matrix(base[f"{Q}.weight"].astype(np.float32))
+    joined = ss.block([[a[:20, 1:], a[:20, :1]], [a[20:, :30], a[20:, 30:]]])
+    factors = np.arange(48, dtype=np.float32)
+    twice = joined._native.times_rows(factors).times_rows(factors)
+    wanted = np.asarray(joined) * factors[:, None] ** 2
+    np.testing.assert_allclose(twice.decode_f32(1), wanted, rtol=1e-6)
+    part = twice.transposed().slice(3, 40, 5, 48, 2, 3).decode_f32(1)
+    np.testing.assert_allclose(part, wanted.T[3:40:2, 5:48:3], rtol=1e-6)
+    with pytest.raises(ValueError, match="3 factors for 48 rows"):
+        joined._native.times_rows(factors[:3])
+
+
+def test_without_a_base_the_row_says_why(tmp_path: Path) -> None:
+    folder = write_adapter(tmp_path / "a", files(magnitudes(48)), use_dora=True)
+    row = ss.scan(folder)[f"{Q}.weight"]
+    assert row["status"] == "not analysed"
+    assert row["reason"] == (
+        "DoRA: the outputs of the changed weight are scaled as well, "
+        "so that the change is known only in a comparison with the base"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tensors", "reason"),
+    [
+        (lora(Q, *change(Q)), "lora_magnitude_vector is not there"),
+        (files(np.ones(47, np.float32)), r"DoRA: magnitudes of shape \[47\] for 48 outputs"),
+    ],
+)
+def test_what_cannot_be_computed_is_named(
+    tmp_path: Path, tensors: dict[str, Any], reason: str
+) -> None:
+    folder = write_adapter(tmp_path / "a", tensors, use_dora=True)
+    found = ss.compare(written(tmp_path / "base", llama()), folder, **OPTIONS)
+    assert re.search(reason, found[f"{Q}.weight"]["reason"])
+    assert found.analysed == []
+
+
+def test_an_output_of_norm_zero_is_an_error_of_its_row(tmp_path: Path) -> None:
+    base, (B, A) = llama(), change(Q)
+    base[f"{Q}.weight"][7], B[7] = 0, 0
+    tensors = lora(Q, B, A) | {f"{Q}.lora_magnitude_vector": magnitudes(48)}
+    folder = write_adapter(tmp_path / "a", tensors, use_dora=True)
+    (row,) = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS).failed
+    assert "of output 7 by the norm 0 of W + s B A" in row["reason"]
+
+
+def test_a_plan_reads_no_weights(tmp_path: Path) -> None:
+    folder = write_adapter(tmp_path / "a", files(magnitudes(48)), use_dora=True)
+    plan = ss.plan_compare(written(tmp_path / "base", llama()), folder, **OPTIONS)
+    (one,) = [tensor for tensor in plan.tensors if tensor.name == f"{Q}.weight"]
+    assert one.refused is None
+    assert plan.unreadable == {}
