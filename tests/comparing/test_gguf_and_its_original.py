@@ -52,6 +52,22 @@ def test_all_pair_and_the_change_is_that_of_the_step(folder: Path) -> None:
         assert row["delta_spectral_norm"] == pytest.approx(edge, rel=0.06)
 
 
+def test_the_spectrum_of_the_change_is_that_of_the_step(folder: Path) -> None:
+    found = ss.compare(folder / "original", folder / "q8.gguf")
+    matrices = found.analysed
+    assert len(matrices) == 9
+    for row in matrices:
+        assert 0.975 < row["delta_fro_norm"] / row["rounding_floor"] < 1.01
+        assert 0.94 < row["delta_spectral_norm"] / row["error_edge"] < 1.03
+        slack = 2 * row["delta_effective_rank_error"] + 0.01 * row["rounding_effective_rank"]
+        distance = row["delta_effective_rank"] - row["rounding_effective_rank"]
+        assert abs(distance) < slack
+        assert row["hurt_directions"] == []
+        assert 7 < row["effective_bits"] < 8
+    assert found.verdict.changed == ()
+    assert len(found.verdict.within_rounding) == found.verdict.quantised == 9
+
+
 def test_without_undoing_the_permutation_the_change_of_q_and_k_is_nonsense(folder: Path) -> None:
     """As a file of another architecture, whose converter does not permute."""
     rows = ss.compare(folder / "original", folder / "qwen2.gguf").rows

@@ -61,6 +61,12 @@ def test_errors_beyond_the_format_are_counted() -> None:
     assert hurt([one, two]) == [(two["name"], what)]
 
 
+def test_a_direction_without_noise_comes_first() -> None:
+    one, two, *_ = pairs(hurt_directions=[2])
+    two |= {"direction_noise": [0.1, 0.0, 0.25]}
+    assert [name for name, _ in hurt([one, two])] == [two["name"], one["name"]]
+
+
 def test_formats_without_a_floor_are_counted() -> None:
     one, two, *_ = pairs()
     two |= {"rounding_floor": None, "above_rounding": None}

@@ -32,7 +32,7 @@ def sentences(rows: Sequence[Row]) -> str:
 def hurt(rows: Iterable[Row]) -> list[tuple[str, str]]:
     """Return the pairs with hurt directions, and words on these, the worst first."""
     having = [row for row in rows if row.get("hurt_directions")]
-    having.sort(key=lambda row: -max(error / noise for error, noise in _errors(row)))
+    having.sort(key=lambda row: -max(map(_times_noise, _errors(row))))
     return [(row["name"], _directions(row)) for row in having]
 
 
@@ -85,11 +85,17 @@ def _errors(row: Row) -> list[tuple[float, float]]:
     ]
 
 
+def _times_noise(pair: tuple[float, float]) -> float:
+    """Return the ratio of an error to noise, which is 0 where all steps are."""
+    error, noise = pair
+    return error / noise if noise > 0 else math.inf
+
+
 def _directions(row: Row) -> str:
     numbers = row["hurt_directions"]
     names = ", ".join(map(str, numbers[:_LISTED_DIRECTIONS]))
     names += f" and {len(numbers) - _LISTED_DIRECTIONS} more" * (len(numbers) > _LISTED_DIRECTIONS)
-    error, noise = max(_errors(row), key=lambda pair: pair[0] / pair[1])
+    error, noise = max(_errors(row), key=_times_noise)
     worst = f"{short(100 * error, 2)} % of its output is wrong, {short(100 * noise, 2)} % by noise"
     if len(numbers) == 1:
         return f"direction {names}: {worst}"

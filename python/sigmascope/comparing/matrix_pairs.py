@@ -89,7 +89,9 @@ class StoredPair(Pair):
                 of_side = _moments(side, getattr(self, side), **options)
                 stored[i] = stored[i]._replace(histogram=of_side.histogram)
                 passes = 2
-        floor = pairs.rounding_floor(*stored)
+        one = [rounded for a, rounded in zip(codes, stored, strict=True) if a._native.quantised]
+        # The numbers that were quantised are those of the other matrix as they are stored.
+        floor = pairs.rounding_floor(*(one if len(one) == 1 else stored))
         return PairNorms(
             seen.change,
             seen.after2,

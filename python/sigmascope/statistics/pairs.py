@@ -158,16 +158,15 @@ def rounding_variance(stored: Rounding) -> float | None:
     return float(counts @ codes.error2) / norm2 * stored.norm2 if norm2 > 0 else 0.0
 
 
-def rounding_floor(before: Rounding, after: Rounding) -> float | None:
-    """Return the expected Frobenius norm of the difference of both due to their rounding alone.
+def rounding_floor(*rounded: Rounding) -> float | None:
+    """Return the expected Frobenius norm of a difference due to rounding of matrices alone.
 
     Each matrix is taken to have been rounded once, independently. If one was not rounded, because
     training began with the stored numbers, the result is too large by a factor of up to sqrt(2).
     """
-    variances = rounding_variance(before), rounding_variance(after)
-    if variances[0] is None or variances[1] is None:
-        return None
-    return math.sqrt(variances[0] + variances[1])
+    variances = [rounding_variance(one) for one in rounded]
+    known = [variance for variance in variances if variance is not None]
+    return math.sqrt(sum(known)) if len(known) == len(variances) else None
 
 
 def product_floor(scale: float, B: Array, A: Array, dtypes: tuple[str, str]) -> float | None:
