@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.adapted_model import OPTIONS, Q, change, llama
-from tests.support.adapters import lora, write_adapter
+from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import written
+from tests.support.families import FAMILIES
 
 import sigmascope as ss
 
@@ -31,8 +32,8 @@ def assert_row(row: dict[str, Any], W: Any, after: Any) -> None:
     delta = after - W
     s, t = (np.linalg.svd(x, compute_uv=False) for x in (delta, after))
     assert row["status"] == "analysed", row["reason"]
-    assert row["delta_top"] == pytest.approx(s[:8], rel=2e-5)
-    assert row["after_top"] == pytest.approx(t[:8], rel=2e-5)
+    assert row["delta_top"] == pytest.approx(s[: row["k"]], rel=2e-5)
+    assert row["after_top"] == pytest.approx(t[: row["k"]], rel=2e-5)
     assert row["delta_fro_norm"] == pytest.approx(np.linalg.norm(delta), rel=1e-6)
     wanted = np.linalg.norm(delta) / np.linalg.norm(W)
     assert row["relative_change"] == pytest.approx(wanted, rel=1e-5)
@@ -65,6 +66,31 @@ def test_a_base_that_stores_inputs_first_has_columns_as_outputs(tmp_path: Path) 
     (row,) = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS).analysed
     assert (row["rows"], row["columns"]) == (40, 48)
     assert_row(row, W.T, scaled(W, B.astype(float) @ A, m).T)
+
+
+@pytest.mark.parametrize("heads", [False, True])
+def test_parts_of_a_fused_weight_have_their_outputs(tmp_path: Path, heads: bool) -> None:
+    """GPT-2: q, k and v in one weight that keeps inputs as rows; heads of o have some inputs."""
+    base = FAMILIES["gpt2"].opened(tmp_path / "base", heads=heads)
+    (B, A), m = factors(96, 32), magnitudes(96)
+    qkv, o = (f"transformer.h.0.attn.{name}" for name in ("c_attn", "c_proj"))
+    tensors = lora(qkv, B, A) | {f"{qkv}.lora_magnitude_vector": m}
+    tensors |= lora(o, *factors(32, 32)) | {f"{o}.lora_magnitude_vector": magnitudes(32)}
+    folder = write_adapter(tmp_path / "a", tensors, use_dora=True, fan_in_fan_out=True)
+    found = ss.compare(base, folder, **OPTIONS)
+    rows = [row for row in found.analysed if "c_attn" in row["name"]]
+    assert len(rows) == (12 if heads else 3)
+    W = np.hstack([np.asarray(base[row["before"]], dtype=np.float64) for row in rows])
+    after, at = scaled(W.T, B.astype(float) @ A, m).T, 0
+    for row in rows:
+        part = slice(at, at + row["columns"])
+        assert_row(row, W[:, part], after[:, part])
+        at += row["columns"]
+    others = [row for row in found.rows if o in row["name"] and row["after"] is not None]
+    if heads:
+        assert "of which each part has some inputs" in others[0]["reason"]
+    else:
+        assert [row["status"] for row in others] == ["analysed"]
 
 
 def test_a_pass_in_parts_and_scales_of_the_base_change_nothing(tmp_path: Path) -> None:
