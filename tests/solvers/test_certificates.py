@@ -273,6 +273,20 @@ def test_a_tolerance_below_the_floor_acts_as_the_floor_and_says_so(dtype: type, 
     assert not ss.svds(A, 5, tol=1e-5, method="krylov").notes
 
 
+@pytest.mark.parametrize(("k", "method", "passes"), [(36, "gram", 3), (30, "krylov", 8)])
+def test_small_matrices_are_decomposed_at_once(k: int, method: str, passes: int) -> None:
+    """Without two passes for eigenvectors of the Gram matrix and their check.
+
+    It resolves no value but the first.
+    """
+    sigma = np.r_[18.0, 4e-6 * np.linspace(1, 0.5, 137)]
+    A = ks.prescribed(138, 138, sigma, 1)[0]
+    found = ss.svds(A, k, tol=1e-10, method=method)
+    assert found.method == "full decomposition"
+    assert found.passes <= passes
+    check(found, A)
+
+
 @pytest.mark.parametrize("method", ["krylov", "gram", "auto"])
 def test_a_floor_of_float64_is_said_by_every_method(method: str) -> None:
     A = np.random.default_rng(0).standard_normal((150, 140))

@@ -25,11 +25,25 @@ from sigmascope.spectra import SVD
 
 from .krylov import tolerance_note
 
+_SMALL = 256
+"""Order below which searches are given up sooner (`work.hpp`)."""
+
 
 def fits_gram(a: Matrix, k: int, options: CallOptions, *, complete: bool = False) -> bool:
     """Tell whether there is memory for the Gram matrix, or for the whole decomposition as well."""
     need = with_device_gram(partial(gram_need, k=k, complete=complete), a, options)
     return least_memory(a, options, need) <= options.memory and fits_device(a, options, need)
+
+
+def _costs_less(n: int, k: int, *, given_up: bool) -> bool:
+    """Tell whether to decompose A at once, before its Gram matrix is found not to resolve it.
+
+    That costs less than many eigenvectors and their check. Below order 256 both together, after a
+    search that was given up, would cost more than twice a decomposition.
+    """
+    if n < _SMALL:
+        return given_up or 4 * k >= n
+    return 3 * k >= n
 
 
 def svds_by_gram(
@@ -64,7 +78,7 @@ def svds_by_gram(
         tol=tol,
         vectors=vectors,
         may_complete=complete,
-        at_once=3 * k >= n or not resolved,  # a third: costs less than eigenvectors and their check
+        at_once=not resolved or _costs_less(n, k, given_up=known is not None),
         seed=arguments.check_seed(seed),
         **plan.native(),
         **paths(opened),
