@@ -27,6 +27,7 @@ TITLES = {
     "costs": "The cost model's choices",
     "decode": "Decoding",
     "blocks": "Decoding of GGUF's block layouts",
+    "groups": "Decoding of codes in groups",
     "moments": "Statistics of the entries",
     "moments_of_file": "Statistics of the entries of a file",
     "diagnoses": "Diagnoses of comparisons",
@@ -58,6 +59,10 @@ fresh array.""",
 A file whose pages the system holds, to float32 in memory, with the reading: ours on one thread,
 and `dequantize` of the `gguf` package, which is NumPy on one thread. The answers are equal to the
 bit.""",
+    "groups": """\
+Decoding to float32 of a file in the page cache, on one thread, with the reading of scales: GPTQ,
+compressed-tensors (both 4 bits, a scale for 128 columns) and NF4 of bitsandbytes (for 64).
+gguf-py decodes as many numbers of Q4_0, another layout, as a yardstick.""",
     "moments": """\
 Range, mean, deviation, skewness, kurtosis, row and column norms, in stored bytes read per second;
 NumPy computes the same from a float32 copy. "Norm and NaN alone" is what every algorithm of ours
@@ -77,6 +82,7 @@ UNITS = {
     "rounded_products": "GFLOP/s",
     "decode": "GB/s",
     "blocks": "Gnumbers/s",
+    "groups": "Gnumbers/s",
     "moments": "GB/s",
     "moments_of_file": "GB/s",
 }

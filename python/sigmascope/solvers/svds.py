@@ -143,11 +143,10 @@ def svds(
     ||A - A V V^T||_F.
 
     By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma
-    up to order n = 2048, above it sqrt(n / 2048) times 4e-14.
-    Where that, or a residual, is above the tolerance, or where k is at least a third of min(m, n)
-    (a quarter below order 256, where that also follows a search that was given up), A itself is
-    decomposed (LAPACK's dgesdd), if there is memory for it in float64: every value is
-    then right to the floor.
+    up to order n = 2048, above it sqrt(n / 2048) times 4e-14. Where that, or a residual, is above
+    the tolerance, or where k is at least a third of min(m, n) (a quarter below order 256, where
+    that also follows a search that was given up), A itself is decomposed (LAPACK's dgesdd), if
+    there is memory for it in float64: every value is then right to the floor.
 
     Examples
     --------
