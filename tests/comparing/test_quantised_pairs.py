@@ -211,3 +211,20 @@ def test_plain_pairs_have_no_such_columns(tmp_path: Path) -> None:
     row = compared(one, two)
     for name in ("effective_bits", "error_edge", "direction_errors", "hurt_directions"):
         assert row[name] is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_scales_of_one_side_belong_to_their_weight(turned: bool, tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).standard_normal((ROWS, COLUMNS)).astype(np.float32)
+    both = [original(tmp_path / "one", weights), int4(tmp_path / "two", weights)]
+    found = ss.compare(*(both[::-1] if turned else both), effort="top", k=2)
+    parts = ("q_proj.weight_scale", "q_proj.weight_shape")
+    rows = {row["name"]: row for row in found.rows}
+    assert [rows[name]["status"] for name in parts] == ["not analysed"] * 2
+    assert rows[parts[0]]["reason"] == "scale of q_proj.weight_packed"
+    verdict = found.verdict
+    assert sorted(verdict.parts) == sorted(parts)
+    assert not verdict.not_compared
+    assert "Decoded with their weights: 2 scales and other parts." in str(verdict)
+    alone = ss.compare(*both, effort="top", k=2, exclude=["q_proj.weight"])
+    assert alone.verdict.not_compared == {"excluded": ("q_proj.weight",)}

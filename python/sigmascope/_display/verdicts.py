@@ -15,7 +15,7 @@ from sigmascope._display.rows import RowView
 from .text import counted
 
 Outcome = Literal[
-    "changed", "within rounding", "identical", "not adapted", "shared", "not compared"
+    "changed", "within rounding", "identical", "not adapted", "shared", "part", "not compared"
 ]
 
 COMPARED = ("analysed", "entrywise")
@@ -38,7 +38,7 @@ _UNSEEN = {
 class Verdict:
     """The tensors of a comparison, by name.
 
-    Every tensor is in exactly one of the first six groups.
+    Every tensor is in exactly one of the first seven groups.
 
     Attributes
     ----------
@@ -53,6 +53,8 @@ class Verdict:
         Weights that an adapter does not change.
     shared
         Second names of tensors that are compared under their first name.
+    parts
+        Scales and other parts of quantised weights of one side, which are decoded with the weights.
     not_compared
         All other tensors by reason: "failed", "excluded", "cannot be read", "no tensor", "saved
         whole", "without a partner", or the kind of tensor, like "scale".
@@ -72,6 +74,7 @@ class Verdict:
     identical: tuple[str, ...]
     not_adapted: tuple[str, ...]
     shared: tuple[str, ...]
+    parts: tuple[str, ...]
     not_compared: Mapping[str, tuple[str, ...]]
     in_part: tuple[str, ...]
     to_come: int
@@ -122,6 +125,9 @@ class Verdict:
     def _of_others(self) -> Iterator[str]:
         if self.not_adapted:
             yield f"Not adapted, and so as they were: {counted(len(self.not_adapted), 'tensor')}."
+        if self.parts:
+            scales = counted(len(self.parts), "scale or other part", "scales and other parts")
+            yield f"Decoded with their weights: {scales}."
         if self.not_compared:
             total = sum(map(len, self.not_compared.values()))
             parts = ", ".join(f"{len(names):,} {why}" for why, names in self.not_compared.items())
@@ -149,14 +155,15 @@ def verdict(rows: Iterable[RowView], expected: int | None = None) -> Verdict:
         group = outcome(row)
         into, key = (by_reason, _why(row)) if group == "not compared" else (by_group, group)
         into.setdefault(key, []).append(row["name"])
-    groups = ("changed", "within rounding", "identical", "not adapted", "shared")
-    changed, rounded, same, untouched, shared = (tuple(by_group.get(g, ())) for g in groups)
+    groups = ("changed", "within rounding", "identical", "not adapted", "shared", "part")
+    changed, rounded, same, untouched, shared, parts = (tuple(by_group.get(g, ())) for g in groups)
     return Verdict(
         changed=changed,
         within_rounding=rounded,
         identical=same,
         not_adapted=untouched,
         shared=shared,
+        parts=parts,
         not_compared={why: tuple(names) for why, names in by_reason.items()},
         in_part=tuple(row["name"] for row in rows if _in_part(row)),
         to_come=max((expected or 0) - len(rows), 0),
@@ -178,6 +185,8 @@ def outcome(row: RowView) -> Outcome:
     if row.get("reason") == NOT_ADAPTED:
         return "not adapted"
     both = row.get("before") is not None and row.get("after") is not None
+    if not both and row.get("kind") in ("scale", "part"):
+        return "part"
     if both and row.get("kind") == "tied":
         return "shared"
     return "identical" if both and row.get("kind") == "empty" else "not compared"

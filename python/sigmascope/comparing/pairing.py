@@ -43,10 +43,24 @@ def linked(before: list[Member], after: list[Member]) -> Iterator[Pair]:
         if partner is not None:
             yield _comparable(*_untied(member, partner, partners, originals))
         else:
-            yield Pair(member, None, "unpaired", _no_partner(member, places, offers, "after"))
+            status, reason = _alone(member, places, offers, "after")
+            yield Pair(member, None, status, reason)
     for member in free:
         if member.name not in taken:
-            yield Pair(None, member, "unpaired", _no_partner(member, offers, places, "before"))
+            status, reason = _alone(member, offers, places, "before")
+            yield Pair(None, member, status, reason)
+
+
+def _alone(
+    member: Member,
+    own: dict[Place, list[Member]],
+    others: dict[Place, list[Member]],
+    where: str,
+) -> tuple[str, str | None]:
+    """Return status and reason of a tensor without a partner; parts of a weight need none."""
+    if member.record["status"] in ("scale", "part"):
+        return "not analysed", member.record["reason"]
+    return "unpaired", _no_partner(member, own, others, where)
 
 
 def _by_place(members: list[Member]) -> dict[Place, list[Member]]:
