@@ -24,8 +24,8 @@ def package(name: str) -> Any:
         warnings.simplefilter("ignore")
         try:
             return import_module(name)
-        except ImportError:
-            pytest.skip(f"there is no {name}")
+        except ModuleNotFoundError as error:
+            pytest.skip(f"for {name}: {error}")
 
 
 def tensors_of(state: dict[str, Any], stem: str = "q_proj.") -> list[Stored]:

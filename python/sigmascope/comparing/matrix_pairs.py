@@ -25,14 +25,14 @@ from sigmascope.spectra import Moments
 from sigmascope.spectra.units import exponent_of, scaled
 from sigmascope.statistics import pairs
 
-from .pair_base import Pair, loaded
+from .pair_base import PairBase, loaded
 from .pair_norms import PairNorms, norms_from_svd, relative_error
 from .quantisation import expected_errors, profile_of
 from .scaled_pairs import ScaledPair
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPair(Pair):
+class StoredPair(PairBase):
     """Two stored matrices of one shape; `codes` are both as stored, if they were loaded since."""
 
     before: Matrix
@@ -107,7 +107,7 @@ class StoredPair(Pair):
 
 
 @dataclass(frozen=True, slots=True)
-class AdaptedPair(Pair):
+class AdaptedPair(PairBase):
     """A stored matrix, and the change that an adapter adds to it."""
 
     before: Matrix
@@ -158,7 +158,7 @@ class AdaptedPair(Pair):
 
 
 @dataclass(frozen=True, slots=True)
-class AdapterPair(Pair):
+class AdapterPair(PairBase):
     """The changes that two adapters make to one weight."""
 
     before: LowRank

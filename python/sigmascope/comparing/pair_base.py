@@ -14,7 +14,7 @@ One = TypeVar("One", Matrix, LowRank)
 Two = TypeVar("Two", Matrix, LowRank)
 
 
-class Pair(ABC):
+class PairBase(ABC):
     """The common base of pairs: their stored bytes."""
 
     __slots__ = ()

@@ -22,12 +22,12 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import change
 from sigmascope.solvers.moments import element_moments
 
-from .pair_base import Pair, loaded
+from .pair_base import PairBase, loaded
 from .pair_norms import PairNorms
 
 
 @dataclass(frozen=True, slots=True)
-class ScaledPair(Pair):
+class ScaledPair(PairBase):
     """A stored matrix, the product that is added to it, and the magnitudes of its outputs.
 
     Attributes
