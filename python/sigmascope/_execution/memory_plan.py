@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from sigmascope._display.text import amount
 from sigmascope._host.native import _core
+from sigmascope._host.threads import useful_threads
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.array_libraries import users_of_memory
 from sigmascope.matrices.device_arrays import COPIED
@@ -133,7 +134,7 @@ class MemoryPlan:
         device = self.options.device
         on_device = {"device": device.index, "allocate": device.allocate} | self.on_device.native()
         return ({} if device.index is None else on_device) | {
-            "threads": self.options.threads,
+            "threads": self.layout.threads,
             "panel_rows": self.layout.panel_rows,
             "load_bytes": self.loaded_nbytes,
             "progress": self.options.progress,
@@ -149,7 +150,8 @@ def layout_of(
     files, by_columns = options.file_nbytes(a) > 0 and not held, a._native.column_major
     rows = options.panel_rows if panel_rows is None else panel_rows
     wide = (a.shape[0] < a.shape[1]) != by_columns
-    return PassLayout(a.shape, a.nbytes / a.size, files, options.threads, rows, wide)
+    threads = useful_threads(options.threads, a.size)
+    return PassLayout(a.shape, a.nbytes / a.size, files, threads, rows, wide)
 
 
 def host_need(a: Matrix, options: CallOptions, need: NeedOf, layout: PassLayout) -> Need:

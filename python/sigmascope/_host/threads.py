@@ -10,6 +10,9 @@ from importlib import import_module
 
 from .keywords import public
 
+ENTRIES_OF_A_THREAD = 1 << 17
+"""Entries of a matrix for which one more thread saves more time than its start and waits take."""
+
 _chosen: int | None = None
 
 
@@ -47,6 +50,11 @@ def resolve_threads(threads: int | None) -> int:
     if threads < 1:
         raise ValueError(f"num_threads must be at least 1, not {threads}")
     return int(threads)
+
+
+def useful_threads(threads: int, entries: int) -> int:
+    """Return how many of `threads` a matrix of that size keeps busy, at least one."""
+    return min(threads, 1 + entries // ENTRIES_OF_A_THREAD)
 
 
 def set_numpy_threads(threads: int) -> bool:

@@ -14,7 +14,7 @@ from sigmascope._execution.memory_plan import NeedOf, device_plan
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope._host.results import SurveyResult
-from sigmascope._host.threads import resolve_threads
+from sigmascope._host.threads import resolve_threads, useful_threads
 from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra.units import exponent_of, scaled
@@ -47,7 +47,7 @@ def native_calls(
         If the device has no memory for what the update needs.
     """
     options = {
-        "threads": resolve_threads(num_threads),
+        "threads": useful_threads(resolve_threads(num_threads), a.size),
         "panel_rows": 0,
         "load_bytes": 0,
         "progress": None,

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Threads of a call: as many as the matrix keeps busy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sigmascope as ss
+from sigmascope._host.threads import ENTRIES_OF_A_THREAD, useful_threads
+
+
+def threads_of_the_process() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+@pytest.mark.parametrize(("shape", "started"), [((300, 200), 0), ((512, 512), 2), ((1024, 512), 3)])
+def test_a_small_matrix_starts_fewer_threads(shape: tuple[int, int], started: int) -> None:
+    A = np.random.default_rng(1).standard_normal(shape)
+    before, during = threads_of_the_process(), []
+
+    def count(_: object) -> None:
+        during.append(threads_of_the_process())
+
+    several = ss.svds(A, 4, num_threads=4, progress=count)
+    assert set(during) == {before + started}
+    assert np.array_equal(several.s, ss.svds(A, 4, num_threads=1).s)
+
+
+def test_one_more_thread_for_each_share_of_the_entries() -> None:
+    share = ENTRIES_OF_A_THREAD
+    assert [useful_threads(4, n) for n in (1, share - 1, share, 9 * share)] == [1, 1, 2, 4]
