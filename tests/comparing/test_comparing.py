@@ -185,6 +185,7 @@ def test_a_nan_is_the_reason_of_its_row(tmp_path: Path) -> None:
 
 @given(st.integers(12, 40), st.integers(12, 40), st.integers(0, 99), st.floats(1e-6, 1e6))
 @settings(max_examples=10, deadline=None)
+@pytest.mark.unsanitized
 def test_scale_transpose_and_rotation_change_no_scale_free_measure(
     tmp_path_factory: pytest.TempPathFactory, m: int, n: int, seed: int, factor: float
 ) -> None:
@@ -248,6 +249,7 @@ def test_shards_threads_and_memory_change_no_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("effort", ["top", "density"])
+@pytest.mark.unsanitized
 def test_larger_matrices_are_the_same_bits_however_they_are_computed(
     tmp_path: Path, effort: str
 ) -> None:
@@ -280,6 +282,7 @@ def test_the_seconds_of_all_rows_are_those_of_the_comparison(tmp_path: Path, thr
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.unsanitized
 def test_every_spectrum_is_computed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:

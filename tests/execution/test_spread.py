@@ -64,6 +64,7 @@ def test_blocks_are_fixed_by_the_shape_and_neither_many_nor_thin(m: int, n: int)
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("call", EVERY.values(), ids=EVERY)
+@pytest.mark.unsanitized
 def test_no_bit_depends_on_the_workers(
     call: Call, shape: tuple[int, int], tmp_path: Path, processes: dict[int, Executor]
 ) -> None:

@@ -216,6 +216,7 @@ def test_same_bits_when_read_again_at_each_pass(
 
 @pytest.mark.parametrize("shape", [(2600, 150), (150, 2600), (1301, 97)])
 @pytest.mark.parametrize("kind", [np.float32, ml_dtypes.bfloat16])
+@pytest.mark.unsanitized
 def test_same_bits_of_many_chains_in_memory_and_in_a_file(
     shape: tuple[int, int], kind: Any, tmp_path: Path
 ) -> None:

@@ -298,6 +298,7 @@ def test_residuals_out_of_its_reach_are_not_steered_for() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("name", ["llm", "polynomial", "spiked"])
 @pytest.mark.parametrize(("k", "block"), [(12, 16), (40, 8), (40, 16)])
+@pytest.mark.unsanitized
 def test_late_steps_lose_nothing(dtype: Any, name: str, k: int, block: int) -> None:
     """Rounded once little is left to find: the same answer, at most one pass later than float32."""
     A = getattr(ks, name)(900, 800)[0].astype(dtype)

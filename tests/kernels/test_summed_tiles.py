@@ -138,6 +138,7 @@ def test_it_is_held_where_it_pays() -> None:
     assert copy_nbytes(many, CallOptions.of(many)) == held
 
 
+@pytest.mark.unsanitized
 def test_the_memory_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In files: read again at each pass, or added up once."""
     shape = 600, 20_000

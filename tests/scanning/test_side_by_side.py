@@ -59,6 +59,7 @@ def test_as_many_as_the_memory_holds(model: Path, effort: str) -> None:
 
 
 @pytest.mark.parametrize("effort", ["top", "density"])
+@pytest.mark.unsanitized
 def test_no_bit_depends_on_who_is_beside(
     model: Path, effort: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

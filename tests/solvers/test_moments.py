@@ -60,6 +60,7 @@ def test_a_large_mean_costs_no_digits() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 31), (131, 4099), (5, 9001)])
 @pytest.mark.parametrize("name", ADVERSARIES)
+@pytest.mark.unsanitized
 def test_adversaries(name: str, shape: tuple[int, int]) -> None:
     """Stored in any format; what is stored is exact, so the mean alone costs a digit or two."""
     numbers = adversary(name, np.random.default_rng(8), shape)

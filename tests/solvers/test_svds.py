@@ -166,6 +166,7 @@ def problems(draw: st.DrawFn) -> Problem:
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
+@pytest.mark.unsanitized
 def test_no_silent_miss(problem: Problem) -> None:
     check_answer(problem, "cpu")
 
@@ -197,6 +198,7 @@ def check_answer(problem: Problem, device: str) -> None:
 @pytest.mark.parametrize("vectors", [False, True])
 @pytest.mark.parametrize("precision", ["mixed", "split", "float32"])
 @pytest.mark.parametrize("block", [3, 4, 8, 16, 24])
+@pytest.mark.unsanitized
 def test_crowds_hide_no_error(block: int, precision: str, vectors: bool, device: str) -> None:
     """Values closer than a loose search resolves, more than it holds, share its Ritz vectors."""
     for seed in seeds(device, 40):

@@ -56,6 +56,7 @@ def test_two_stage_eigenvalues_agree_with_lapack(n: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize("n", [210, pytest.param(1100, marks=pytest.mark.unsanitized)])
+@pytest.mark.unsanitized
 def test_eigenvalues_are_right_to_a_few_units_of_roundoff(n: int) -> None:
     """Two clusters rounded to a short format: dsterf was off by up to 3e-14 there."""
     for seed in (3, 6, 11):
@@ -80,6 +81,7 @@ def by_divide_and_conquer(A: Array) -> Array:
         pytest.param(1100, 550, marks=pytest.mark.unsanitized),
     ],
 )
+@pytest.mark.unsanitized
 def test_values_in_a_close_cluster_are_right_to_a_few_units(
     n: int, rank: int, spread: float
 ) -> None:
@@ -93,6 +95,7 @@ def test_values_in_a_close_cluster_are_right_to_a_few_units(
 
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("n", [130, 300, 1000])
+@pytest.mark.unsanitized
 def test_eigenvalues_have_the_same_bits_on_any_number_of_threads(n: int, fast: bool) -> None:
     G = symmetric(n, "indefinite")
     one = _core.two_stage_eigenvalues(G, fast=fast, threads=1)
@@ -159,6 +162,7 @@ CASES: dict[str, Callable[[int], ks.Case]] = {
 
 @pytest.mark.parametrize("dtype", [BF16, np.float32])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.unsanitized
 def test_fast_values_are_within_their_errors(case: Callable[[int], ks.Case], dtype: Any) -> None:
     A = case(523)[0].astype(dtype)
     result = ss.svdvals(A, accuracy="fast")
@@ -168,6 +172,7 @@ def test_fast_values_are_within_their_errors(case: Callable[[int], ks.Case], dty
     assert result.floor <= 2e-3 * exact[0]
 
 
+@pytest.mark.unsanitized
 @pytest.mark.unsanitized
 def test_fast_values_of_many_graded_matrices_are_within_their_errors() -> None:
     """Some of them fall back to float64: a few columns with all of the norm, or parallel ones."""

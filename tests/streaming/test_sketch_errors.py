@@ -49,6 +49,7 @@ def missed(sigma: NDArray[np.float64], width: int, seed: int) -> tuple[float, fl
 
 @pytest.mark.parametrize("width", [6, 12, 30, 80])
 @pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.unsanitized
 def test_the_norm_of_what_was_missed_is_covered(name: str, width: int) -> None:
     for seed in range(25):
         true, bound, _ = missed(SPECTRA[name], width, seed)

@@ -49,6 +49,12 @@ def processor_runs(isa: str) -> bool:
     return {flag[2:] for flag in isa_flags(isa) if not flag.startswith("-mprefer")} <= has
 
 
+def native_isas() -> str:
+    """Return CMake's list of the instruction sets that the processor has, scalar among them."""
+    known = ("avx2", "avx512", "avx512bf16", "amx")
+    return ";".join(("scalar", *filter(processor_runs, known)))
+
+
 def isa_flags(isa: str) -> list[str]:
     """Return the flags of an instruction set in a build of the package."""
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")

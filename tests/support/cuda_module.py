@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.support.cuda_builds import ROOT, compiler
+from tests.support.cuda_builds import ROOT, compiler, native_isas
 
 import sigmascope
 
@@ -46,6 +46,7 @@ def built() -> Path:
         "CMAKE_MAKE_PROGRAM": f"{ninja.BIN_DIR}/ninja",
         "Python_EXECUTABLE": sys.executable,
         "SIGMASCOPE_CUDA": "SIMULATED",
+        "SIGMASCOPE_ISAS": native_isas(),
         "SKBUILD_PROJECT_VERSION": sigmascope.__version__,
         "pybind11_DIR": pybind11.get_cmake_dir(),
     }
