@@ -122,28 +122,11 @@ struct Numbers<FromF16> {
 };
 #endif
 
-// Codes of a byte as fp32. Codes of 8 bits are converted to fp16, which holds them, where there is
-// an instruction from fp16 to fp32.
+// Codes of a byte as fp32.
 inline void widen_bytes(DType dtype, const char* codes, std::int64_t n, float* to) {
-  std::int64_t i = 0;
-#if defined(__AVX2__)
-  const __m128i sign = _mm_set1_epi16(0x80), magnitude = _mm_set1_epi16(0x7f),
-                nan = _mm_set1_epi16(0x7fff);
-  for (; dtype != DType::f4_e2m1 && i + 8 <= n; i += 8) {
-    const __m128i code = _mm_cvtepu8_epi16(_mm_cvtsi64_si128(load_bytes<long long>(codes + i)));
-    __m256 numbers;
-    if (dtype == DType::f8_e5m2) numbers = _mm256_cvtph_ps(_mm_slli_epi16(code, 8));
-    else {  // the exponent's bias is 8 less than that of fp16
-      const __m128i m = _mm_and_si128(code, magnitude),
-                    s = _mm_slli_epi16(_mm_and_si128(code, sign), 8);
-      const __m128i half = _mm_or_si128(_mm_or_si128(_mm_slli_epi16(m, 7), s),
-                                        _mm_and_si128(_mm_cmpeq_epi16(m, magnitude), nan));
-      numbers = _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256.0F));
-    }
-    _mm256_storeu_ps(to + i, numbers);
-  }
-#endif
-  decode<float>(dtype, codes + i, n - i, 1.0F, Write::replace, to + i);
+  if (dtype == DType::f8_e4m3) widen<FromE4m3>(codes, n, to);
+  else if (dtype == DType::f8_e5m2) widen<FromE5m2>(codes, n, to);
+  else widen<FromE2m1>(codes, n, to);
 }
 
 }  // namespace

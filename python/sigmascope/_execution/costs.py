@@ -14,6 +14,7 @@ many times as fast this machine is, part by part, and that never reaches a choic
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -149,6 +150,7 @@ def gram_seconds(shape: tuple[int, int], *, vectors: bool, on_cuda: bool = False
     return m * n**2 / (_CUDA_GRAM_RATE if on_cuda else GRAM_RATE) + _GRAM_EIGEN[vectors] * n**3
 
 
+@lru_cache(4096)
 def prefers_gram(
     shape: tuple[int, int],
     k: int,
@@ -164,6 +166,7 @@ def prefers_gram(
     return gram_seconds(shape, vectors=True, on_cuda=on_cuda) < search
 
 
+@lru_cache(4096)
 def best_block(
     shape: tuple[int, int],
     k: int,

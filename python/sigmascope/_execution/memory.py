@@ -73,11 +73,11 @@ class Need:
 
     def plus(self, held: int) -> Need:
         """Return this need with so many more bytes of arrays."""
-        return replace(self, arrays=self.arrays + held)
+        return Need(self.arrays + held, self.working, self.columns)
 
     def plus_working(self, more: int) -> Need:
         """Return this need with so many more bytes in its largest phase."""
-        return replace(self, working=self.working + more)
+        return Need(self.arrays, self.working + more, self.columns)
 
 
 def elementwise_need(layout: PassLayout) -> Need:

@@ -165,6 +165,13 @@ def least_memory(a: Matrix, options: CallOptions, need: NeedOf, *, hold: bool = 
     return min(needed.plus(taken).limit for *_, needed in _ways(a, options, need, hold))
 
 
+def fits_host(a: Matrix, options: CallOptions, need: NeedOf) -> bool:
+    """Tell whether the memory limit allows a call, by whichever way of reading."""
+    taken = options.reserved + remainder_nbytes(a, options)
+    ways = _ways(a, options, need, hold=True)
+    return any(needed.plus(taken).limit <= options.memory for *_, needed in ways)
+
+
 def _ways(
     a: Matrix, options: CallOptions, need: NeedOf, hold: bool
 ) -> Iterator[tuple[int, PassLayout, Need]]:

@@ -40,10 +40,14 @@ def resolve_memory(limit: float | str | None) -> int:
 def available_memory() -> int:
     """Return the bytes that this machine can allocate without swapping."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
+        # Read at every call: without the buffers of a file object.
+        opened = os.open("/proc/meminfo", os.O_RDONLY)
+        try:
+            found = re.search(rb"MemAvailable: *(\d+)", os.read(opened, 4096))
+        finally:
+            os.close(opened)
+        if found:
+            return int(found[1]) * 1024
     except OSError:
         pass
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

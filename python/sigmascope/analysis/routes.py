@@ -20,6 +20,7 @@ from sigmascope._execution.memory_plan import (
     MemoryPlan,
     NeedOf,
     fits_device,
+    fits_host,
     least_memory,
     with_device_gram,
 )
@@ -94,7 +95,7 @@ class Route:
     def fits(self, a: Matrix, call: CallOptions, *, grown: bool = False) -> bool:
         """Tell whether there is memory for it, on the host and on the device of the call."""
         need = self.need_of(a, call, grown=grown)
-        return least_memory(a, call, need) <= call.memory and fits_device(a, call, need)
+        return fits_host(a, call, need) and fits_device(a, call, need)
 
     @property
     def what(self) -> str:

@@ -15,7 +15,7 @@ from sigmascope._execution.memory import gram_need
 from sigmascope._execution.memory_plan import (
     MemoryPlan,
     fits_device,
-    least_memory,
+    fits_host,
     with_device_gram,
 )
 from sigmascope._execution.options import CallOptions
@@ -32,7 +32,7 @@ _SMALL = 256
 def fits_gram(a: Matrix, k: int, options: CallOptions, *, complete: bool = False) -> bool:
     """Tell whether there is memory for the Gram matrix, or for the whole decomposition as well."""
     need = with_device_gram(partial(gram_need, k=k, complete=complete), a, options)
-    return least_memory(a, options, need) <= options.memory and fits_device(a, options, need)
+    return fits_host(a, options, need) and fits_device(a, options, need)
 
 
 def _costs_less(n: int, k: int, *, given_up: bool) -> bool:
