@@ -7,7 +7,6 @@
 #include <immintrin.h>
 #endif
 
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/simd/conversion_kernels.hpp"
@@ -148,7 +147,7 @@ void decode_small(const void* src, std::int64_t n, T factor, Write write, T* dst
   const auto* codes = static_cast<const char*>(src);
   float numbers[chunk];
   for (std::int64_t i0 = 0; i0 < n; i0 += chunk) {
-    const std::int64_t count = std::min(chunk, n - i0);
+    const std::int64_t count = n - i0 < chunk ? n - i0 : chunk;
     widen<From>(codes + i0 * size, count, numbers);
     T* to = dst + i0;
     if (write == Write::add)

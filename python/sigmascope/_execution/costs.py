@@ -55,6 +55,13 @@ _FILE_RATE = 1.5e9
 
 _STEP_OVERHEAD = 60e-6
 
+_SEARCH_OVERHEAD, _SMALL_STEP, _GRAM_OVERHEAD = 0.4e-3, 120e-6, 4e-6
+"""Seconds more that decide between the two for small matrices: of a search, of each of its steps,
+and of the Gram matrix for each row of it. Measured from order 48 to 512."""
+
+_SEARCHES_END_SOON = 200
+"""Order below which a search that takes more than expected is given up, and is likely to be."""
+
 _CUDA_READS = 4 / 2e12
 """Seconds per entry of a step that reads bfloat16 numbers twice."""
 
@@ -163,6 +170,21 @@ def prefers_gram(
 ) -> bool:
     """Tell whether the whole Gram matrix and its vectors cost less than a Krylov search."""
     search = krylov_seconds(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda)
+    gram = gram_seconds(shape, vectors=True, on_cuda=on_cuda)
+    if not on_cuda:
+        n = min(shape)
+        search += _SEARCH_OVERHEAD + _SMALL_STEP * basis_columns(k, block, tol) / block
+        gram += _GRAM_OVERHEAD * n
+        if n < _SEARCHES_END_SOON:
+            search *= 2
+    return gram < search
+
+
+def prefers_every_value(
+    shape: tuple[int, int], k: int, block: int, tol: float, precision: str, *, on_cuda: bool
+) -> bool:
+    """Tell whether every value costs less than the k largest and their density."""
+    search = krylov_seconds(shape, k, block, tol, precision, on_cuda=on_cuda)
     return gram_seconds(shape, vectors=True, on_cuda=on_cuda) < search
 
 
