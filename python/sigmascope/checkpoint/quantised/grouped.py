@@ -18,9 +18,13 @@ from .bitsandbytes import byte_rows, four_bit_weight
 from .compressed import byte_weight, packed_weight
 from .floats import modelopt_weight, packed_bytes
 from .gptq import auto_round_weight, awq_weight, gptq_weight
+from .hqq import CODES as HQQ_CODES
+from .hqq import hqq_weight
 from .layouts import Part
 from .mlx import mlx_weight
 from .modules import GroupedWeight, LayoutError, Module
+from .torchao import CODES as TORCHAO_CODES
+from .torchao import torchao_weight
 
 Reader = Callable[[Module], GroupedWeight]
 
@@ -38,6 +42,8 @@ _READERS: Mapping[str, tuple[tuple[str, tuple[str, ...], Reader], ...]] = {
     "modelopt": ((".weight", ("U8",), modelopt_weight),),
     "bitsandbytes": ((".weight", ("U8",), four_bit_weight), (".weight", ("I8",), byte_rows)),
     "mlx": ((".weight", ("U32",), mlx_weight),),
+    "torchao": ((TORCHAO_CODES, ("I8", "U8", "I32", "F8_E4M3", "F8_E5M2"), torchao_weight),),
+    "hqq": ((HQQ_CODES, ("U8", "I32", "F32", "F16", "BF16"), hqq_weight),),
 }
 
 
