@@ -8,6 +8,7 @@ tensors must be those of that layout.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from sigmascope.checkpoint.configuration import Configuration
@@ -23,6 +24,7 @@ from .hqq import hqq_weight
 from .layouts import Part
 from .mlx import mlx_weight
 from .modules import GroupedWeight, LayoutError, Module
+from .nvfp4_stacks import STACKS, stacked_weight
 from .torchao import CODES as TORCHAO_CODES
 from .torchao import torchao_weight
 
@@ -39,7 +41,10 @@ _READERS: Mapping[str, tuple[tuple[str, tuple[str, ...], Reader], ...]] = {
         (".weight_packed", ("U8",), packed_bytes),
         (".weight", ("I8",), byte_weight),
     ),
-    "modelopt": ((".weight", ("U8",), modelopt_weight),),
+    "modelopt": (
+        (".weight", ("U8",), modelopt_weight),
+        *((name, ("U8",), partial(stacked_weight, name)) for name in STACKS),
+    ),
     "bitsandbytes": ((".weight", ("U8",), four_bit_weight), (".weight", ("I8",), byte_rows)),
     "mlx": ((".weight", ("U32",), mlx_weight),),
     "torchao": ((TORCHAO_CODES, ("I8", "U8", "I32", "F8_E4M3", "F8_E5M2"), torchao_weight),),

@@ -47,6 +47,12 @@ _LAYOUTS = (
     (".codes", (".scales",), (".codebooks",), "AQLM"),
     (HQQ_CODES, (".scale",), HQQ_PARTS, "HQQ"),
     (
+        "_proj",
+        ("_proj_weight_scale", "_proj_weight_scale_2"),
+        ("_proj_input_scale",),
+        "modelopt",
+    ),
+    (
         TORCHAO_CODES,
         ("_scale", "_scale_and_zero"),
         ("_zero_point", "_act_pre_scale", *ACTIVATIONS),
