@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.checkpoints import record
+from tests.support.checkpoints import numbers, record
 from tests.support.distributed_files import Bytes, Folder, cuts, size
 from tests.support.torch_files import normal, torch
 
@@ -29,12 +29,6 @@ CUTS = {
     "single entries": (cuts(7, *range(1, 7)), cuts(9, *range(1, 9))),
     "empty chunks": (cuts(7, 4, 4, 7), cuts(9, 0, 5)),
 }
-
-
-def numbers(opened: ss.Checkpoint, name: str) -> np.ndarray[Any, Any]:
-    elements = opened.elements(name)
-    assert elements is not None
-    return np.concatenate(list(elements))
 
 
 @pytest.mark.parametrize("kind", CUTS)

@@ -253,3 +253,49 @@ def test_models_of_the_onnx_package_are_read(tmp_path: Path) -> None:
         elements = opened.elements("n.list")
         assert elements is not None
         assert [*np.concatenate(list(elements))] == list(range(6))
+
+
+def body(operator: str, output: str, **graphs: bytes) -> bytes:
+    """A node with graphs of its own, by the names of its attributes."""
+    attributes = [content(1, name) + content(6, inner) for name, inner in graphs.items()]
+    parts = [content(2, output), content(4, operator), *(content(5, each) for each in attributes)]
+    return content(1, b"".join(parts))
+
+
+def test_tensors_in_bodies_are_read(tmp_path: Path) -> None:
+    arrays = {letter: i + A for i, letter in enumerate("abcdef")}
+    made = {name: of_array("w", "F32", array) for name, array in arrays.items()}
+    inner = graph(made["c"]) + constant("k", made["d"])
+    nodes = [
+        body("If", "branch", then_branch=graph(made["b"]), else_branch=inner),
+        body("Loop", "loop", body=graph() + body("Scan", "scan", body=graph(made["e"]))),
+        body("Loop", "again", body=graph(of_array("only", "F32", arrays["f"]))),
+    ]
+    path = tmp_path / "m.onnx"
+    path.write_bytes(number(1, 10) + content(7, b"".join(nodes) + graph(made["a"])))
+    opened = ss.open_checkpoint(path)
+    assert opened.notes == ()
+    names = {
+        "w": "a",
+        "branch.then_branch.w": "b",
+        "branch.else_branch.w": "c",
+        "k": "d",
+        "loop.body.scan.body.w": "e",
+        "only": "f",
+    }
+    assert set(opened) == set(names)
+    for name, letter in names.items():
+        np.testing.assert_array_equal(np.asarray(opened[name]), arrays[letter])
+
+
+def test_bodies_have_limits(tmp_path: Path) -> None:
+    path, w = tmp_path / "m.onnx", of_array("w", "F32", np.ones((2, 3), np.float32))
+    path.write_bytes(number(1, 10) + content(7, body("Loop", "l", body=graph(w, w))))
+    with pytest.raises(ss.CheckpointError, match="'w' stands in the file twice"):
+        ss.open_checkpoint(path)
+    deep = graph(w)
+    for _ in range(101):
+        deep = body("Loop", "l", body=deep)
+    path.write_bytes(number(1, 10) + content(7, deep))
+    with pytest.raises(ss.CheckpointError, match="graphs within 100 others, which is the limit"):
+        ss.open_checkpoint(path)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.checkpoints import Stored, opened
+from tests.support.checkpoints import Stored, encoded, opened
 from tests.support.group_formats import stored
+
+import sigmascope as ss
 
 torch: Any = pytest.importorskip("torch")
 
@@ -185,3 +188,41 @@ def test_mxfp4_of_mlx(tmp_path: Path) -> None:
     tensors = [stored(f"q_proj.{name}", np.array(part)) for name, part in named]
     checkpoint = opened(tmp_path, *tensors, config={"quantization": how})
     np.testing.assert_array_equal(np.asarray(checkpoint[WEIGHT]), numbers)
+
+
+# ---------------------------------------------------------------------------------------- torchao
+
+
+def of_torchao(folder: Path, config: Any, dtype: Any) -> tuple[Any, Any]:
+    """Quantise a weight, save it, and return its numbers as they are read, and those of torchao."""
+    ao = package("torchao.quantization")
+    support = package("torchao.prototype.safetensors.safetensors_support")
+    model = torch.nn.Sequential(torch.nn.Linear(64, 24, bias=False, dtype=dtype))
+    ao.quantize_(model, config)
+    weight = model.state_dict()["0.weight"]
+    tensors, metadata = support.flatten_tensor_state_dict({WEIGHT: weight})
+    file = encoded([of_torch(name, tensor) for name, tensor in tensors.items()], metadata)
+    (folder / "model.safetensors").write_bytes(file)
+    settings = {"quant_method": "torchao", "quant_type": {}}
+    (folder / "config.json").write_text(json.dumps({"quantization_config": settings}))
+    checkpoint = ss.open_checkpoint(folder)
+    assert list(checkpoint) == [WEIGHT], checkpoint.unreadable
+    return np.asarray(checkpoint[WEIGHT]), weight.dequantize().float().numpy()
+
+
+@pytest.mark.parametrize("kind", ["row", "tensor", "group", "intx", "intx zero", "float8"])
+def test_weights_of_torchao(kind: str, tmp_path: Path) -> None:
+    ao = package("torchao.quantization")
+    group, unpacked = ao.PerGroup(16), ao.IntxWeightOnlyConfig
+    configs = {
+        "row": lambda: ao.Int8WeightOnlyConfig(granularity=ao.PerRow()),
+        "tensor": lambda: ao.Int8WeightOnlyConfig(granularity=ao.PerTensor()),
+        "group": lambda: ao.Int8WeightOnlyConfig(granularity=group),
+        "intx": lambda: unpacked(weight_dtype=torch.int4, granularity=group),
+        "intx zero": lambda: unpacked(
+            weight_dtype=torch.int3, granularity=group, mapping_type=ao.MappingType.ASYMMETRIC
+        ),
+        "float8": lambda: ao.Float8WeightOnlyConfig(),
+    }
+    found, wanted = of_torchao(tmp_path, configs[kind](), torch.float32)
+    assert found.tobytes() == wanted.tobytes()

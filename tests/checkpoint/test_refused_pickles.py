@@ -85,6 +85,16 @@ def test_training_arguments_are_refused_by_name(tmp_path: Path) -> None:
         open_checkpoint(path)
 
 
+class Own(torch.Tensor):  # type: ignore[misc]
+    """A class of tensors of another package."""
+
+
+def test_tensors_of_other_classes_are_refused_with_advice(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"w": normal(2, 2).as_subclass(Own)})
+    with pytest.raises(CheckpointError, match=r"_rebuild_from_type_v2.*torchao.*safetensors"):
+        open_checkpoint(path)
+
+
 @pytest.mark.parametrize(
     ("offset", "shape", "strides", "message"),
     [

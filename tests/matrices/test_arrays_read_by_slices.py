@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Arrays of zarr, h5py, dask and others: read by slices of rows, equal to the same in memory."""
+"""Arrays of zarr, h5py, tensorstore, netCDF, dask: read by slices of rows, as those in memory."""
 
 from __future__ import annotations
 
@@ -50,11 +50,38 @@ def of_dask(folder: Path, numbers: Any) -> Any:
     return dask.from_array(numbers, chunks=(64, 32))
 
 
+def of_tensorstore(folder: Path, numbers: Any) -> Any:
+    tensorstore = pytest.importorskip("tensorstore")
+    layout = tensorstore.ChunkLayout(chunk_shape=[64, 32])
+    where = {"driver": "zarr", "kvstore": {"driver": "file", "path": f"{folder}/x.zarr/"}}
+    array = tensorstore.open(
+        where, create=True, dtype=numbers.dtype, shape=numbers.shape, chunk_layout=layout
+    ).result()
+    array.write(numbers).result()
+    return array
+
+
+def of_netcdf(folder: Path, numbers: Any) -> Any:
+    netcdf = pytest.importorskip("netCDF4")
+    if numbers.dtype.kind == "b" or numbers.dtype.itemsize == 2:
+        pytest.skip("netCDF has no such numbers")
+    file = netcdf.Dataset(folder / "x.nc", "w")
+    for name, extent in zip("mn", numbers.shape, strict=True):
+        file.createDimension(name, extent)
+    endian = "big" if numbers.dtype.byteorder == ">" else "little"
+    array = file.createVariable("x", numbers.dtype, ("m", "n"), chunksizes=(64, 32), endian=endian)
+    array[:] = numbers
+    return array
+
+
 def of_ours(folder: Path, numbers: Any) -> Any:
     return Sliced(numbers)
 
 
-@pytest.mark.parametrize("make", [of_h5py, of_zarr, of_dask, of_ours])
+EVERY = [of_h5py, of_zarr, of_tensorstore, of_netcdf, of_dask, of_ours]
+
+
+@pytest.mark.parametrize("make", EVERY)
 @pytest.mark.parametrize("dtype", ["f4", "f8", "f2", ">f4", "i4", "?"])
 def test_numbers_are_those_of_the_array(make: Any, dtype: str, tmp_path: Path) -> None:
     numbers = (NUMBERS * 100).astype(dtype)
@@ -67,7 +94,7 @@ def test_numbers_are_those_of_the_array(make: Any, dtype: str, tmp_path: Path) -
     np.testing.assert_array_equal(np.asarray(a.T[2:40:3]), np.asarray(known.T[2:40:3]))
 
 
-@pytest.mark.parametrize("make", [of_h5py, of_zarr, of_dask, of_ours])
+@pytest.mark.parametrize("make", EVERY)
 @pytest.mark.parametrize("turned", [False, True])
 def test_values_are_those_of_the_array_at_any_memory(
     make: Any, turned: bool, tmp_path: Path
@@ -85,6 +112,11 @@ def test_rows_are_asked_for_by_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> 
     array = Sliced(NUMBERS, (100, 90))
     ss.matrix(array).load()
     assert array.asked == [(0, 200), (200, 400), (400, 600), (600, 700)]
+
+
+@pytest.mark.parametrize("make", [of_h5py, of_zarr, of_tensorstore, of_netcdf])
+def test_chunks_of_libraries_are_known(make: Any, tmp_path: Path) -> None:
+    assert sliced._rows_of_chunks(make(tmp_path, NUMBERS)) == 64
 
 
 def test_codes_and_bfloat16() -> None:

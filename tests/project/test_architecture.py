@@ -88,7 +88,9 @@ PYTHON_ROOMS = {
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra statistics"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
-    "checkpoint": Folder("_display _host errors matrices", outside="obstore huggingface_hub"),
+    "checkpoint": Folder(
+        "_display _host errors matrices", outside="obstore huggingface_hub tensorstore"
+    ),
     "adapters": Folder("_host analysis checkpoint errors matrices"),
     "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),
     "_running": Folder("_execution _host _tables adapters analysis checkpoint errors spectra"),

@@ -122,6 +122,13 @@ def looked_up(checkpoint: Checkpoint, name: str) -> Any:
     return checkpoint[name]
 
 
+def numbers(checkpoint: Checkpoint, name: str) -> np.ndarray[Any, Any]:
+    """Return all elements of a tensor, one after another."""
+    elements = checkpoint.elements(name)
+    assert elements is not None
+    return np.concatenate(list(elements))
+
+
 def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Put a recorder in place of the engine: what checkpoint code asks of it, call by call."""
     made: list[dict[str, Any]] = []

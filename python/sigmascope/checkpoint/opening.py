@@ -44,8 +44,9 @@ def open_checkpoint(
         A `.safetensors` file, a file that PyTorch saved (`.bin`, `.pt`, `.pth`, `.ckpt`; its pickle
         is parsed, never run), a `.gguf` file (a shard stands for all), an `.onnx` file (with its
         files of external data; weights have the orientation of their operators), a `.distcp` file
-        of torch.distributed.checkpoint (it stands for its folder), a `.npy` file, an index of
-        shards, or a folder with any of these: the first format that is present, in this order.
+        of torch.distributed.checkpoint (it stands for its folder), the `_METADATA` of orbax (it
+        stands for its folder; extra `tensorstore`), a `.npy` file, an index of shards, or a folder
+        with any of these: the first format that is present, in this order.
         Without an index a folder is read as its `model.safetensors`, `pytorch_model.bin` or
         `model.onnx`, or else as all files of its kind. Other packages may register further formats
         (:mod:`sigmascope.checkpoint.formats.readers`). The folder of a model in the cache of the
@@ -94,7 +95,7 @@ def open_checkpoint(
         A file, the index, the rules or the folder is not what it claims to be. One bad shard makes
         the call fail; the message names file and tensor, and the values that disagree.
     ImportError
-        A URL is given, and the extra for it is not installed.
+        A URL or a folder of orbax is given, and the extra for it is not installed.
     ValueError
         There is no such `reading`.
 

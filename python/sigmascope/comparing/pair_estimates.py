@@ -15,7 +15,7 @@ from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.plans import TensorPlan
-from sigmascope.scanning.tensor_estimates import computing_seconds, product_seconds
+from sigmascope.scanning.tensor_estimates import computing_seconds, initial_plan, product_seconds
 from sigmascope.solvers.change import plan_change, plan_images
 
 from .matrix_pairs import AdaptedPair, AdapterPair, MatrixPair, StoredPair
@@ -65,7 +65,7 @@ class PairEstimate:
     @classmethod
     def of(cls, matrices: MatrixPairs, pair: Pair, options: Options, measured: Rates) -> Self:
         """Plan one pair; an error becomes the reason why it is refused."""
-        known = _unknown(pair, options)
+        known = _initial(pair, options)
         try:
             stored = matrices.outline(pair.name)
             known = _described(known, stored, options)
@@ -95,31 +95,19 @@ def _at_once(options: Options) -> int:
     return next(parts for parts in MOST_AT_ONCE if parts <= max(options.num_threads, 1))
 
 
-def _unknown(pair: Pair, options: Options) -> TensorPlan:
+def _initial(pair: Pair, options: Options) -> TensorPlan:
     """Return a plan with the entries that the records of two tensors give."""
     assert pair.before is not None
     assert pair.after is not None
-    record, shape = pair.before.record, pair.before.shape
-    dtypes = dict.fromkeys(member.record["dtype"] for member in (pair.before, pair.after))
-    return TensorPlan(
-        name=pair.name,
-        tensor=record["name"],
-        role=record["role"],
-        tower=record["tower"],
-        rows=shape[0] if len(shape) == 2 else 0,
-        columns=shape[1] if len(shape) == 2 else 0,
+    before, after = pair.before, pair.after
+    dtypes = dict.fromkeys(member.record["dtype"] for member in (before, after))
+    return initial_plan(
+        pair.name,
+        before.record,
+        options,
+        shape=before.shape,
         dtype=", ".join(dtypes),
         nbytes=pair.stored_bytes,
-        asked=options.effort,
-        effort=options.effort,
-        block=0,
-        basis_columns=0,
-        precision="",
-        held=False,
-        passes=0,
-        read_bytes=0,
-        peak_bytes=0,
-        seconds=0.0,
     )
 
 

@@ -113,7 +113,16 @@ class SlicedRows(ByteSource):
 
     def _rows_at_once(self, row: int) -> int:
         """Return a number of rows that are whole chunks, as far as chunks are known."""
-        chunks = getattr(self._array, "chunks", None)
-        high = chunks[0] if isinstance(chunks, tuple) and chunks else 1
-        chunk = int(high[0] if isinstance(high, tuple) else high)
-        return max(_AT_ONCE // max(row * chunk, 1), 1) * max(chunk, 1)
+        chunk = max(_rows_of_chunks(self._array), 1)
+        return max(_AT_ONCE // max(row * chunk, 1), 1) * chunk
+
+
+def _rows_of_chunks(array: Any) -> int:
+    """Return the rows of a chunk as an array's library tells them; 1 where it does not."""
+    chunks = getattr(array, "chunks", None)  # zarr, h5py, dask, h5netcdf
+    if chunks is None and hasattr(array, "chunk_layout"):  # tensorstore
+        chunks = array.chunk_layout.read_chunk.shape
+    if chunks is None and callable(getattr(array, "chunking", None)):  # netCDF4
+        chunks = array.chunking()
+    high = chunks[0] if isinstance(chunks, tuple | list) and chunks else 1
+    return int((high[0] if isinstance(high, tuple) else high) or 1)

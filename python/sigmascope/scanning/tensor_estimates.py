@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +32,15 @@ from .plans import TensorPlan
 
 def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rates) -> TensorPlan:
     """Plan the analysis of one matrix; an error becomes the reason why it is refused."""
-    unknown = _unknown(item, options)
+    record = item.record
+    unknown = initial_plan(
+        item.name,
+        record,
+        options,
+        shape=record["shape"],
+        dtype=record["dtype"],
+        nbytes=item.stored_bytes,
+    )
     try:
         a = checkpoint.outline(item.name)
         if isinstance(a, LowRank):
@@ -108,19 +117,39 @@ def product_seconds(a: LowRank, measured: Rates) -> float:
     return flops * measured.threads / measured.speed("float64")
 
 
-def _unknown(item: Item, options: Options) -> TensorPlan:
-    """Return a plan with the entries that the record of a tensor gives."""
-    record = item.record
-    shape = record["shape"]
+def initial_plan(
+    name: str,
+    record: Mapping[str, Any],
+    options: Options,
+    *,
+    shape: tuple[int, ...],
+    dtype: str,
+    nbytes: int,
+) -> TensorPlan:
+    """Return the plan of a matrix or a pair, with the entries that are known before it is opened.
+
+    Parameters
+    ----------
+    name : str
+        Name of the matrix or the pair.
+    record : mapping
+        The record of its tensor; of a pair, that of the first one.
+    options : Options
+    shape : tuple of int
+        Shape of the tensor, of which that of its matrix is known if it has two axes.
+    dtype, nbytes : str, int
+        Stored format and stored bytes, of all its tensors.
+    """
+    rows, columns = shape if len(shape) == 2 else (0, 0)
     return TensorPlan(
-        name=item.name,
+        name=name,
         tensor=record["name"],
         role=record["role"],
         tower=record["tower"],
-        rows=shape[0] if len(shape) == 2 else 0,
-        columns=shape[1] if len(shape) == 2 else 0,
-        dtype=record["dtype"],
-        nbytes=item.stored_bytes,
+        rows=rows,
+        columns=columns,
+        dtype=dtype,
+        nbytes=nbytes,
         asked=options.effort,
         effort=options.effort,
         block=0,

@@ -25,6 +25,7 @@ from .entries import Header, read_each
 from .hub import snapshot_of
 from .index import check_index, listed, read_index, size_note
 from .jsontext import brief
+from .orbax import ITEMS
 from .readers import BUILT_IN, PYTORCH, SAFETENSORS, Reader, reader_of, readers
 from .variants import chosen, variants_of
 
@@ -225,10 +226,10 @@ def _elsewhere(folder: Place, names: Iterable[str]) -> str:
     if isinstance(folder, RemotePath):
         there = listed(sorted(names)) or "none that is known"
         return f"; files there: {there}: give the address of a file"
-    below = {path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*.safetensors")}
-    below |= {
+    below = {
         path.parent.relative_to(folder).as_posix()
-        for path in folder.glob("snapshots/*/*.safetensors")
+        for pattern in ("*/*.safetensors", "snapshots/*/*.safetensors", f"*/{ITEMS}")
+        for path in folder.glob(pattern)
     }
     if below:
         return f"; sub-folders with some: {listed(sorted(below))}"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sigmascope.errors import CheckpointError
 
+from .boxes import boxes_of
 from .jsontext import brief
 from .stored import Stored
 from .virtual_files import VirtualFile
@@ -78,32 +79,16 @@ class GatheredTensors(VirtualFile):
         item = tensor.itemsize
         first, stop = start // item, -(-(start + memory.nbytes) // item)
         found = np.empty((stop - first) * item, np.uint8)
-        self._gather(tensor, (), first, found.view(f"V{item}"))
+        out = found.view(f"V{item}")
+        for box in boxes_of(tensor.shape, first, stop - first):
+            inner = tensor.shape[len(box.prefix) + 1 :]
+            count = (box.stop - box.start) * prod(inner)
+            part = out[:count].reshape(box.stop - box.start, *inner)
+            for piece in tensor.pieces:
+                _copy_rows(piece, box.prefix, box.start, part, tensor)
+            out = out[count:]
         skipped = start - first * item
         memory[:] = found[skipped : skipped + memory.nbytes].data
-
-    def _gather(
-        self, tensor: PiecedTensor, prefix: tuple[int, ...], first: int, out: NDArray[Any]
-    ) -> None:
-        """Read elements from `first` on of the part of a tensor whose leading indices are given.
-
-        A range that begins or ends within an index of the first axis is read in at most three
-        parts, so that no more than it is read.
-        """
-        axis = len(prefix)
-        inner = prod(tensor.shape[axis + 1 :])
-        index, skipped = divmod(first, inner)
-        if skipped:
-            count = min(inner - skipped, out.size)
-            self._gather(tensor, (*prefix, index), skipped, out[:count])
-            index, out = index + 1, out[count:]
-        if whole := out.size // inner:
-            part = out[: whole * inner].reshape(whole, *tensor.shape[axis + 1 :])
-            for piece in tensor.pieces:
-                _copy_rows(piece, prefix, index, part, tensor)
-        rest = out[whole * inner :]
-        if rest.size:
-            self._gather(tensor, (*prefix, index + whole), 0, rest)
 
 
 def _copy_rows(

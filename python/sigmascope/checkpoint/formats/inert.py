@@ -138,6 +138,14 @@ class _OrderedDict(OrderedDict[Any, Any]):
 
 _OrderedDict.__name__ = "OrderedDict"
 
+_OF_OWN_CLASSES = ("_rebuild_from_type_v2", "_rebuild_wrapper_subclass")
+"""Functions of torch that make tensors of other classes than its own."""
+
+_OWN_CLASSES = (
+    "weights are of a class of their own, as torchao quantises them: save them as safetensors, "
+    "which are read"
+)
+
 _PLAIN = (str, int, float, bytes, type(None))
 Handler = Callable[[Any], None]
 
@@ -226,9 +234,11 @@ class Inert(pickle._Unpickler):
             return _OrderedDict
         if f"{module}.{name}" in _KNOWN:
             return Name(f"{module}.{name}")
+        own = name in _OF_OWN_CLASSES or module.partition(".")[0] == "torchao"
+        advice = f" ({_OWN_CLASSES})" if own else ""
         raise CheckpointError(
             f"refused, for its pickle asks for {brief(f'{module}.{name}')}, which is no part of a "
-            "tensor; nothing of it was run"
+            f"tensor{advice}; nothing of it was run"
         )
 
     def persistent_load(self, pid: Any) -> Storage:

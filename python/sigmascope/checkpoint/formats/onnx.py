@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The initialisers of ONNX models, as places of bytes; the onnx package is not needed.
 
-Read are those of the main graph: numbers in the model (raw_data, or the list of their type), and
-numbers in files of their own, whose paths do not leave the folder of the model. Numbers stay where
-they are; only those that a model stores as varints are decoded when they are used.
+Read are those of the main graph and of the bodies of If, Loop and Scan: numbers in the model
+(raw_data, or the list of their type), and numbers in files of their own, whose paths do not leave
+the folder of the model. Numbers stay where they are; only those that a model stores as varints are
+decoded when they are used.
 
 Some exporters write weights as nodes of the operator Constant. Those of floating point with a
 dimension or more are read, too, by the name of their output; scalars and integers serve to compute
-shapes. Tensors in the bodies of loops and branches, and in functions, are not read: a note counts
-what has some.
+shapes. Two bodies may have tensors of the same name: that of the later one in the file then begins
+with the output of its node and the name of its attribute. Tensors in functions are not read: a note
+counts what has some.
 
 A weight has the orientation of its operator, which is not changed: that of MatMul, and of Gemm
 without transB, has a row for each input, where PyTorch has a column. Names decide on roles, as they
@@ -18,19 +20,21 @@ do in every format. Singular values are the same for both.
 from __future__ import annotations
 
 import io
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from sigmascope._host.formats import recognised
-from sigmascope._host.limits import MAX_TENSORS
+from sigmascope._host.limits import MAX_NESTING, MAX_TENSORS
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 from .entries import Header, TensorEntry, opened, start_of
 from .index import listed
 from .jsontext import brief
+from .names import checked_name
 from .onnx_external import Location, data_file, location_of
-from .onnx_nodes import BODIES, constant_of, read_node
+from .onnx_nodes import BODIES, bodies_of, constant_of, read_node
 from .onnx_tensors import Initializer, read_initializer
 from .onnx_varints import PackedNumbers, VarintNumbers
 from .protobuf import Field, WireStream
@@ -91,52 +95,95 @@ def chosen_model(folder: Place, names: Sequence[str]) -> str:
     return names[0]
 
 
+@dataclass(frozen=True)
+class _Graph:
+    """A graph: the main one, or a body, whose node and attribute `prefix` names."""
+
+    part: Field
+    prefix: str = ""
+    depth: int = 0
+    own: set[str] = field(default_factory=set)
+    """Names of the tensors that were found in it."""
+
+
+class _Tensors:
+    """The tensors of all graphs by name, and counts of what is not read."""
+
+    def __init__(self, stream: WireStream) -> None:
+        self.stream = stream
+        self.found: dict[str, Initializer] = {}
+        self.unread: Counter[str] = Counter()
+
+    def read(self, main: Field) -> None:
+        """Collect the tensors of the main graph, then those of bodies."""
+        waiting = deque([_Graph(main)])
+        while waiting:
+            waiting.extend(self._read_graph(waiting.popleft()))
+
+    def _read_graph(self, graph: _Graph) -> list[_Graph]:
+        """Collect the initialisers and the constants of a graph; return the bodies within it."""
+        stream, bodies = self.stream, list[_Graph]()
+        for part in stream.enter(graph.part, "the graph"):
+            self.unread["sparse initialisers"] += part.number == _GRAPH_SPARSE_INITIALIZER
+            if part.number == _GRAPH_INITIALIZER:
+                self._add(read_initializer(stream, part), graph)
+            elif part.number == _GRAPH_NODE:
+                node = read_node(stream, part)
+                inner = [
+                    self._body(graph, body, f"{node.output}.{attribute}.")
+                    for attribute, body in bodies_of(stream, node)
+                ]
+                self.unread["bodies of If, Loop and Scan"] += node.operator in BODIES and not inner
+                bodies += inner
+                if tensor := constant_of(stream, node):
+                    constant = read_initializer(stream, tensor, node.output)
+                    if constant.is_weight:
+                        self._add(constant, graph)
+        return bodies
+
+    def _body(self, graph: _Graph, part: Field, name: str) -> _Graph:
+        if graph.depth == MAX_NESTING:
+            raise CheckpointError(
+                f"{self.stream.path}: graphs within {MAX_NESTING} others, which is the limit"
+            )
+        prefix = checked_name(graph.prefix + name, str(self.stream.path))
+        return _Graph(part, prefix, graph.depth + 1)
+
+    def _add(self, tensor: Initializer, graph: _Graph) -> None:
+        path = self.stream.path
+        twice = CheckpointError(f"{path}: {tensor.label} stands in the file twice")
+        if tensor.name in graph.own:
+            raise twice
+        graph.own.add(tensor.name)
+        if tensor.name in self.found:  # another graph has one of that name
+            tensor.name = checked_name(graph.prefix + tensor.name, str(path))
+        if tensor.name in self.found:
+            raise twice
+        self.found[tensor.name] = tensor
+        if len(self.found) > MAX_TENSORS:
+            raise CheckpointError(
+                f"{path}: more than {MAX_TENSORS} initialisers, which is the limit"
+            )
+
+
 def _initializers(
     stream: WireStream, file: io.RawIOBase
 ) -> tuple[list[Initializer], tuple[str, ...]]:
-    """Return the tensors of the main graph, and notes on what is not read."""
+    """Return the tensors of the graphs, and notes on what is not read."""
     if what := recognised(start_of(file)):
         raise CheckpointError(f"{stream.path}: no ONNX model but {what}")
-    found: dict[str, Initializer] = {}
-    unread: Counter[str] = Counter()
+    tensors = _Tensors(stream)
     graphs = 0
-    for field in stream.fields(stream.size, "the model"):
-        unread["functions"] += field.number == _MODEL_FUNCTION
-        if field.number == _MODEL_GRAPH:
+    for part in stream.fields(stream.size, "the model"):
+        tensors.unread["functions"] += part.number == _MODEL_FUNCTION
+        if part.number == _MODEL_GRAPH:
             graphs += 1
-            _read_graph(found, unread, stream, field)
+            tensors.read(part)
     if graphs != 1:
         raise CheckpointError(f"{stream.path}: no ONNX model: it has {graphs} graphs")
-    kinds = ", ".join(f"{kind} ({count})" for kind, count in unread.items() if count)
+    kinds = ", ".join(f"{kind} ({count})" for kind, count in tensors.unread.items() if count)
     notes = (f"{stream.path.name}: tensors not read, those of {kinds}",) if kinds else ()
-    return list(found.values()), notes
-
-
-def _read_graph(
-    found: dict[str, Initializer], unread: Counter[str], stream: WireStream, field: Field
-) -> None:
-    """Collect the initialisers and the constants of a graph, and count what is not read."""
-    for part in stream.enter(field, "the graph"):
-        unread["sparse initialisers"] += part.number == _GRAPH_SPARSE_INITIALIZER
-        if part.number == _GRAPH_INITIALIZER:
-            _add(found, stream, read_initializer(stream, part))
-        elif part.number == _GRAPH_NODE:
-            node = read_node(stream, part)
-            unread["bodies of If, Loop and Scan"] += node.operator in BODIES
-            if tensor := constant_of(stream, node):
-                constant = read_initializer(stream, tensor, node.output)
-                if constant.is_weight:
-                    _add(found, stream, constant)
-
-
-def _add(found: dict[str, Initializer], stream: WireStream, tensor: Initializer) -> None:
-    if tensor.name in found:
-        raise CheckpointError(f"{stream.path}: {tensor.label} stands in the file twice")
-    found[tensor.name] = tensor
-    if len(found) > MAX_TENSORS:
-        raise CheckpointError(
-            f"{stream.path}: more than {MAX_TENSORS} initialisers, which is the limit"
-        )
+    return list(tensors.found.values()), notes
 
 
 def _external(path: Place, found: Sequence[Initializer]) -> list[Header]:

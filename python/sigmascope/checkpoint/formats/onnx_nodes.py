@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .protobuf import Field, WireStream
 
 _OUTPUT, _OPERATOR, _ATTRIBUTE = 2, 4, 5
-_NAME, _TENSOR = 1, 5
+_NAME, _TENSOR, _GRAPH, _GRAPHS = 1, 5, 6, 11
 _FEW = 8
 
 BODIES = ("If", "Loop", "Scan")
@@ -51,3 +52,18 @@ def constant_of(stream: WireStream, node: Node) -> Field | None:
         if name == "value":
             return tensor
     return None
+
+
+def bodies_of(stream: WireStream, node: Node) -> Iterator[tuple[str, Field]]:
+    """List the graphs that a node has, each with the name of its attribute; none of most nodes."""
+    if node.operator not in BODIES:
+        return
+    for attribute in node.attributes:
+        name, graphs = "", list[Field]()
+        for each in stream.enter(attribute, "an attribute"):
+            if each.number == _NAME:
+                name = stream.text(each, "the name of an attribute")
+            elif each.number in (_GRAPH, _GRAPHS):
+                graphs.append(each)
+        for graph in graphs:
+            yield name, graph

@@ -27,6 +27,8 @@ from .gguf_files import model_of, read_shards
 from .npy import read_npy
 from .onnx import SUFFIX as ONNX
 from .onnx import chosen_model, read_onnx
+from .orbax import SUFFIXES as ORBAX
+from .orbax import read_orbax
 from .pickles import SUFFIXES as PICKLES
 from .pickles import read_pickled
 from .safetensors import read_header
@@ -103,6 +105,7 @@ BUILT_IN = (
         read_distributed,
         chosen=lambda folder, names: names[0],
     ),
+    Reader("orbax", ORBAX, read_orbax, chosen=lambda folder, names: names[0]),
     Reader(".npy", (".npy",), lambda path: (read_npy(path),)),
 )
 """The formats of this package."""

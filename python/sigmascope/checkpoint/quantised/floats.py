@@ -79,11 +79,16 @@ def modelopt_weight(module: Module) -> GroupedWeight:
     LayoutError
         Its tensors are not those of the layout that the configuration names.
     """
+    check_algorithm(module)
+    codes = module.need(".weight", ("U8",), (2,))
+    return _weight(module, codes, module.need(".weight_scale_2", ("F32",), (0, 1)), _NVFP4)
+
+
+def check_algorithm(module: Module) -> None:
+    """Raise LayoutError unless the configuration of modelopt names NVFP4."""
     stated = module.settings.get("quant_algo")
     if stated not in _ALGORITHMS:
         raise LayoutError(f"the configuration gives quant_algo {brief(stated)}, not NVFP4")
-    codes = module.need(".weight", ("U8",), (2,))
-    return _weight(module, codes, module.need(".weight_scale_2", ("F32",), (0, 1)), _NVFP4)
 
 
 def _kind_of(module: Module, codes: Located) -> _Kind | None:
@@ -120,13 +125,16 @@ def _load(
     rows, columns = packing.shape
     grid = read_numbers(scales, reading, exponents=factor is None)
     if factor is not None:
-        grid = _with_factor(grid, factor, reading)
+        grid = with_factor(grid, factor, reading)
     return GroupCodes(packing, kind.table, (by_size(rows, 1), by_size(columns, kind.size)), grid)
 
 
-def _with_factor(grid: NDArray[np.float32], factor: Located, reading: str) -> NDArray[np.float32]:
-    """Apply the scale of the tensor, in float32."""
-    number = read_numbers(factor, reading)[0, 0]
+def with_factor(
+    grid: NDArray[np.float32], factor: Located, reading: str, index: int = 0
+) -> NDArray[np.float32]:
+    """Apply the scale of the tensor, in float32; of a stack, that of all slices or of one."""
+    numbers = read_numbers(factor, reading).ravel()
+    number = numbers[index if numbers.size > 1 else 0]
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         divided = factor.entry.name.endswith("global_scale")
         found: NDArray[np.float32] = grid / number if divided else grid * number

@@ -8,6 +8,7 @@ tensors must be those of that layout.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from sigmascope.checkpoint.configuration import Configuration
@@ -18,9 +19,14 @@ from .bitsandbytes import byte_rows, four_bit_weight
 from .compressed import byte_weight, packed_weight
 from .floats import modelopt_weight, packed_bytes
 from .gptq import auto_round_weight, awq_weight, gptq_weight
+from .hqq import CODES as HQQ_CODES
+from .hqq import hqq_weight
 from .layouts import Part
 from .mlx import mlx_weight
 from .modules import GroupedWeight, LayoutError, Module
+from .nvfp4_stacks import STACKS, stacked_weight
+from .torchao import CODES as TORCHAO_CODES
+from .torchao import torchao_weight
 
 Reader = Callable[[Module], GroupedWeight]
 
@@ -35,9 +41,14 @@ _READERS: Mapping[str, tuple[tuple[str, tuple[str, ...], Reader], ...]] = {
         (".weight_packed", ("U8",), packed_bytes),
         (".weight", ("I8",), byte_weight),
     ),
-    "modelopt": ((".weight", ("U8",), modelopt_weight),),
+    "modelopt": (
+        (".weight", ("U8",), modelopt_weight),
+        *((name, ("U8",), partial(stacked_weight, name)) for name in STACKS),
+    ),
     "bitsandbytes": ((".weight", ("U8",), four_bit_weight), (".weight", ("I8",), byte_rows)),
     "mlx": ((".weight", ("U32",), mlx_weight),),
+    "torchao": ((TORCHAO_CODES, ("I8", "U8", "I32", "F8_E4M3", "F8_E5M2"), torchao_weight),),
+    "hqq": ((HQQ_CODES, ("U8", "I32", "F32", "F16", "BF16"), hqq_weight),),
 }
 
 

@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from sigmascope.checkpoint.formats.entries import Header, TensorEntry, is_integer
 from sigmascope.checkpoint.formats.ggml import BLOCK_DTYPES
 
+from .hqq import CODES as HQQ_CODES
+from .hqq import PARTS as HQQ_PARTS
 from .mxfp4 import packed_scales
 from .scales import is_quantised, scale_names
+from .torchao import ACTIVATIONS
+from .torchao import CODES as TORCHAO_CODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,19 @@ _LAYOUTS = (
     (".blocks", (".scales",), (), "MXFP4"),
     (".q_weight", (".q_scale", ".q_scale_max"), (".q_groups", ".q_invperm"), "EXL2"),
     (".codes", (".scales",), (".codebooks",), "AQLM"),
-    (".W_q", (".scale",), (".zero", ".meta"), "HQQ"),
+    (HQQ_CODES, (".scale",), HQQ_PARTS, "HQQ"),
+    (
+        "_proj",
+        ("_proj_weight_scale", "_proj_weight_scale_2"),
+        ("_proj_input_scale",),
+        "modelopt",
+    ),
+    (
+        TORCHAO_CODES,
+        ("_scale", "_scale_and_zero"),
+        ("_zero_point", "_act_pre_scale", *ACTIVATIONS),
+        "torchao",
+    ),
     (
         ".weight",
         (".weight.absmax", ".weight.nested_absmax", ".SCB"),
@@ -68,7 +84,7 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
     """
     parts: dict[str, Part] = {}
     for name, entry in entries.items():
-        if entry.foreign or not is_integer(entry.dtype):
+        if entry.foreign or not _has_codes(entry, method):
             continue
         if scale := packed_scales(entry, entries):
             parts[scale.name] = Part("scale", f"scale of {name}")
@@ -88,6 +104,13 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
             else:
                 _add(parts, entries, name, found, method or "codes with scales")
     return parts
+
+
+def _has_codes(entry: TensorEntry, method: str | None) -> bool:
+    """Tell whether a tensor may hold codes; some layouts have them in floating point dtypes."""
+    if is_integer(entry.dtype) or entry.name.endswith(TORCHAO_CODES):
+        return True
+    return method == "hqq" and entry.name.endswith(HQQ_CODES)
 
 
 def tied_parts(entries: Iterable[tuple[Header, TensorEntry]]) -> dict[str, Part]:

@@ -86,12 +86,12 @@ def _decode(codes: NDArray[np.generic], dtype: str) -> NDArray[np.float32]:
     if dtype == "F8_E8M0":
         return decode_exponents(codes)
     if dtype == "F8_E4M3":
-        return _decode_e4m3(codes)
+        return decode_e4m3(codes)
     with np.errstate(over="ignore"):  # an overflow is an infinity, which the caller reports
         return codes.astype(np.float32)
 
 
-def _decode_e4m3(codes: NDArray[np.generic]) -> NDArray[np.float32]:
+def decode_e4m3(codes: NDArray[np.generic]) -> NDArray[np.float32]:
     """Decode F8_E4M3: no infinities; all bits but the sign are those of NaN."""
     found = codes.astype(np.int32)
     exponent, mantissa = found >> 3 & 15, found & 7

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .scales import decode_e4m3
+
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 """Place of each of eight codes in a word of AWQ: even ones lie in the low half, in order."""
 
@@ -26,6 +28,15 @@ E2M3 = np.concatenate([E2M3, -E2M3])
 
 SIGNED_BYTES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float32)
 """Numbers of the bytes of int8."""
+
+SIGNED_NIBBLES = np.array([*range(8), *range(-8, 0)], np.float32)
+"""Numbers of the codes of a signed integer of 4 bits."""
+
+E4M3 = decode_e4m3(np.arange(256))
+"""Numbers of the codes of F8_E4M3, two of which are NaN."""
+
+E5M2 = (np.arange(256).astype(np.uint16) << 8).view(np.float16).astype(np.float32)
+"""Numbers of the codes of F8_E5M2, the upper half of those of F16."""
 
 
 def natural(count: int) -> tuple[int, ...]:

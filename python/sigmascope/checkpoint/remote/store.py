@@ -2,8 +2,9 @@
 """Files behind a URL or in an object store, read by ranges (extra ``remote``).
 
 Failed connections, answers 408, 429 and 5xx, and connections that are cut are tried again by
-obstore, after times that grow, with jitter. What it does not try again is an answer of another
-length than was asked for, which is tried again here. Redirects are followed.
+obstore, after times that grow, with jitter. A header `Retry-After` changes none of them: obstore
+neither reads it nor shows headers of failed requests. What it does not try again is an answer of
+another length than was asked for, which is tried again here. Redirects are followed.
 """
 
 from __future__ import annotations

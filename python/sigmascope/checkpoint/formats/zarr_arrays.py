@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Zarr arrays in folders or OCDBT stores, as a virtual file that tensorstore reads.
+
+The extra ``tensorstore`` installs the library. It reads and decodes the chunks that a range of
+bytes meets, and keeps decoded chunks for the next range, up to :data:`POOL` bytes of them in a
+process. A single chunk may be larger: it is in memory while it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sigmascope._host.limits import MAX_DIMENSIONS
+from sigmascope.errors import CheckpointError
+
+from .boxes import boxes_of
+from .jsontext import brief
+from .safetensors import MAX_SIZE
+from .stored import Stored
+from .virtual_files import VirtualFile
+
+POOL = 256 << 20
+"""Most bytes of decoded chunks that are kept in memory."""
+
+_AT_ONCE = 1000
+"""Number of arrays that are opened at the same time."""
+
+
+class ZarrArray(NamedTuple):
+    """An array: name, shape, name of its dtype, bytes of an element, and where it is.
+
+    `spec` is what tensorstore opens.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    itemsize: int
+    spec: Mapping[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return prod(self.shape) * self.itemsize
+
+
+def opened_arrays(specs: Mapping[str, Mapping[str, Any]], where: str) -> list[ZarrArray]:
+    """Open arrays, and return what they are; no chunk is read.
+
+    Parameters
+    ----------
+    specs : mapping of str to mapping
+        What tensorstore opens, by the names of the arrays.
+    where : str
+        Name of the checkpoint, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        An array is not there, or is damaged, or is larger than a file can be.
+    ImportError
+        tensorstore is not installed.
+    """
+    library = _tensorstore()
+    names, found = list(specs), []
+    for first in range(0, len(names), _AT_ONCE):
+        some = names[first : first + _AT_ONCE]
+        opening = [library.open(dict(specs[name]), context=_context(), **_READ) for name in some]
+        for name, future in zip(some, opening, strict=True):
+            array = _result(future, f"{where}: tensor {brief(name, 200)} cannot be opened")
+            dtype = array.dtype.name
+            itemsize = array.dtype.numpy_dtype.itemsize
+            each = ZarrArray(name, tuple(array.shape), dtype, itemsize, specs[name])
+            if len(each.shape) > MAX_DIMENSIONS or each.nbytes > MAX_SIZE:
+                shape = brief(list(each.shape))
+                raise CheckpointError(
+                    f"{where}: tensor {brief(name, 200)} has shape {shape}, and {each.nbytes} bytes"
+                )
+            found.append(each)
+    return found
+
+
+class ZarrArrays(VirtualFile):
+    """Arrays whose chunks are decoded when bytes of them are read.
+
+    Parameters
+    ----------
+    name : str
+        Name of the checkpoint in messages.
+    arrays : sequence of ZarrArray
+    files : sequence of Stored
+        Files that tell whether the checkpoint has changed.
+    """
+
+    def __init__(self, name: str, arrays: Sequence[ZarrArray], files: Sequence[Stored]) -> None:
+        super().__init__(name, [each.nbytes for each in arrays])
+        self._arrays, self._files = tuple(arrays), tuple(files)
+        self._opened: dict[int, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": {}}  # each process opens arrays of its own
+
+    def identity(self) -> str:
+        """Return a digest of the arrays and of the identities of the files."""
+        what = [tuple(each[:3]) for each in self._arrays]
+        files = [stored.identity() for stored in self._files]
+        return sha256(repr((what, files)).encode()).hexdigest()
+
+    def copy(self, index: int, start: int, memory: memoryview) -> None:
+        """Read bytes of an array: boxes of its elements, one after another."""
+        for stored in self._files:
+            stored.check_unchanged()
+        array = self._arrays[index]
+        first, stop = start // array.itemsize, -(-(start + memory.nbytes) // array.itemsize)
+        found = np.empty((stop - first) * array.itemsize, np.uint8)
+        at = 0
+        for box in boxes_of(array.shape or (1,), first, stop - first):
+            rows = slice(box.start, box.stop)
+            part = self._read(index, (*box.prefix, rows) if array.shape else ())
+            found[at : at + part.nbytes] = part
+            at += part.nbytes
+        skipped = start - first * array.itemsize
+        memory[:] = found[skipped : skipped + memory.nbytes].data
+
+    def _read(self, index: int, where: tuple[int | slice, ...]) -> np.ndarray[Any, Any]:
+        array = self._arrays[index]
+        failed = f"{self.name}: tensor {brief(array.name, 200)} cannot be read"
+        opened = self._opened.get(index)
+        if opened is None:
+            future = _tensorstore().open(dict(array.spec), context=_context(), **_READ)
+            opened = self._opened[index] = _result(future, failed)
+        if (tuple(opened.shape), opened.dtype.name) != (array.shape, array.dtype):
+            raise CheckpointError(f"{failed}: it has changed since the checkpoint was opened")
+        part = np.ascontiguousarray(_result(opened[where].read(), failed))
+        return part.reshape(-1).view(np.uint8)
+
+
+_READ: Mapping[str, Any] = {"open": True, "read": True}
+
+
+def _result(future: Any, failed: str) -> Any:
+    try:
+        return future.result()
+    except Exception as error:  # the library may raise anything for a damaged store
+        text = str(error).partition(" [source locations")[0]
+        raise CheckpointError(f"{failed}: {text}") from error
+
+
+@cache
+def _context() -> Any:
+    return _tensorstore().Context({"cache_pool": {"total_bytes_limit": POOL}})
+
+
+def _tensorstore() -> Any:
+    try:
+        import tensorstore
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "orbax checkpoints are read by tensorstore: pip install 'sigmascope[tensorstore]'"
+        ) from error
+    return tensorstore

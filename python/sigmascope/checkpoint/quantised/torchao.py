@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Weights of torchao in safetensors files, as transformers and torchao write them since 2025.
+
+A weight `m.weight` is the tensors `m._weight_qdata`, `m._weight_scale` and, in some kinds,
+`m._weight_zero_point`. The metadata of the file have JSON of that name: the class of the weight,
+and its `block_size`, the rows and columns that share a scale. Plain kinds are decoded:
+`Int8Tensor` and `IntxUnpackedToInt8Tensor`, bytes with (code - zero) * scale; `Float8Tensor`, codes
+in F8_E4M3 or F8_E5M2; `Int4Tensor`, two signed codes in a byte, the first the lower, with
+code * scale + zero and the grid of scales transposed. Others, whose codes are in tiles for a
+processor, are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.checkpoint.formats.jsontext import Members, brief, parse_json, unique
+from sigmascope.checkpoint.views import Located
+from sigmascope.errors import CheckpointError
+from sigmascope.matrices.groups import GroupCodes, Packing
+
+from .modules import (
+    FLOATS,
+    GroupedWeight,
+    LayoutError,
+    Module,
+    by_size,
+    read_integers,
+    read_numbers,
+)
+from .tables import E4M3, E5M2, SIGNED_BYTES, SIGNED_NIBBLES
+
+CODES = "_qdata"
+"""End of the names of codes."""
+
+ACTIVATIONS = ("_act_quant_scale", "_act_quant_zero_point")
+"""Ends of the names of tensors that quantise inputs, which do not change the weight."""
+
+_MOST_METADATA = 1 << 16
+_BYTES = {
+    "Int8Tensor": ("I8",),
+    "IntxUnpackedToInt8Tensor": ("I8",),
+    "Float8Tensor": ("F8_E4M3", "F8_E5M2"),
+}
+_TABLES = {"I8": SIGNED_BYTES, "F8_E4M3": E4M3, "F8_E5M2": E5M2}
+_TILED = {
+    "Int4TilePackedTo4dTensor": "codes are in tiles for tensor cores",
+    "Int4PreshuffledTensor": "codes are shuffled for tensor cores",
+    "Int4MarlinSparseTensor": "codes are sparse, in tiles for tensor cores",
+    "Int4OpaqueTensor": "the order of the codes is that of one processor",
+    "IntxOpaqueTensor": "the order of the codes is that of one processor",
+}
+
+
+def torchao_weight(module: Module) -> GroupedWeight:
+    """Interpret `_qdata` by the class that the metadata of its file name.
+
+    Raises
+    ------
+    LayoutError
+        The metadata have no such class, it is none that is decoded, or the tensors are not those of
+        the layout.
+    """
+    folder, _, parameter = module.stem.rpartition("._")
+    name = f"{folder}.{parameter}"
+    codes = module.find(CODES)
+    assert codes is not None
+    kind, data = _described(name, codes)
+    if kind in _TILED:
+        raise LayoutError(f"{name} is an {kind}, whose {_TILED[kind]}: not decoded")
+    if kind not in _BYTES and kind != "Int4Tensor":
+        raise LayoutError(f"{name} is of class {brief(kind)}, which is not decoded")
+    if module.find("_act_pre_scale") is not None:
+        raise LayoutError(f"there is {module.stem}_act_pre_scale, which is not applied")
+    nibbles = kind == "Int4Tensor"
+    codes = module.need(CODES, ("U8", "I8") if nibbles else _BYTES[kind], (2,))
+    rows, columns = codes.entry.shape
+    shape = (rows, 2 * columns if nibbles else columns)
+    packing = Packing(shape, 4, (0, 1), word=1) if nibbles else Packing(shape, 8, (0,), word=1)
+    block = _block(data.get("block_size"), shape, name)
+    grid = (-(-shape[0] // block[0]), -(-shape[1] // block[1]))
+    scales = _grid(module, "_scale", FLOATS, grid, nibbles)
+    zeros = None
+    if nibbles or module.find("_zero_point") is not None:
+        zeros = _grid(module, "_zero_point", (*FLOATS, "I8"), grid, nibbles)
+    table = SIGNED_NIBBLES if nibbles else _TABLES[codes.entry.dtype]
+    load = partial(_load, packing, table, scales, zeros, (block, grid))
+    zero = "" if zeros is None else " and zero"
+    how = f"torchao {kind}, scale{zero} per {block[0]} x {block[1]} block, {scales.entry.name}"
+    parts = [zeros, *(module.find(ending) for ending in ACTIVATIONS)]
+    others = tuple(each.entry.name for each in parts if each is not None)
+    return GroupedWeight(name, codes, packing, load, (scales.entry.name,), others, how)
+
+
+def _described(name: str, codes: Located) -> tuple[str, Mapping[str, Any]]:
+    """Return the class of a weight, and its attributes."""
+    text = codes.header.metadata.get(name)
+    if text is None:
+        raise LayoutError(f"the metadata of {codes.header.path.name} do not describe {name}")
+    if len(text) > _MOST_METADATA:
+        raise LayoutError(f"metadata of {name} with {len(text)} letters, above {_MOST_METADATA}")
+    try:
+        members = unique(parse_json(text.encode(), f"metadata of {name}"), f"metadata of {name}")
+    except CheckpointError as error:
+        raise LayoutError(str(error)) from None
+    kind, data = members.get("_type"), members.get("_data")
+    if not isinstance(kind, str) or not isinstance(data, Members):
+        raise LayoutError(f"the metadata of {name} name no class with attributes")
+    return kind, dict(data)
+
+
+def _block(found: Any, shape: tuple[int, int], name: str) -> tuple[int, int]:
+    """Return the rows and columns that share a scale; none in the metadata stand for all."""
+    if found is None or found == []:
+        return shape
+    if type(found) is list and len(found) == 2 and all(type(n) is int and n > 0 for n in found):
+        return min(found[0], shape[0]), min(found[1], shape[1])
+    raise LayoutError(f"the metadata give block_size {brief(found)} of {name}")
+
+
+def _grid(
+    module: Module, ending: str, dtypes: tuple[str, ...], grid: tuple[int, int], transposed: bool
+) -> Located:
+    """Return a tensor with a number for each block; axes of length 1 do not matter."""
+    found = module.need(ending, dtypes, (0, 1, 2, 3, 4))
+    wanted = grid[::-1] if transposed else grid
+    sizes = [n for n in found.entry.shape if n != 1]
+    if sizes != [n for n in wanted if n != 1]:
+        raise LayoutError(
+            f"{found.entry.name} has shape {list(found.entry.shape)}, where {list(wanted)} "
+            "would fit the codes"
+        )
+    return found
+
+
+def _load(
+    packing: Packing,
+    table: NDArray[np.float32],
+    scales: Located,
+    zeros: Located | None,
+    blocks: tuple[tuple[int, int], tuple[int, int]],
+    reading: str,
+    _: int,
+) -> GroupCodes:
+    (rows, columns), grid = blocks
+    transposed = packing.bits == 4
+    groups = (by_size(packing.shape[0], rows), by_size(packing.shape[1], columns))
+    numbers = _oriented(read_numbers(scales, reading), grid, transposed)
+    if zeros is None:
+        return GroupCodes(packing, table, groups, numbers)
+    if zeros.entry.dtype == "I8":
+        stored = read_integers(zeros, reading).astype(np.float32)
+    else:
+        stored = read_numbers(zeros, reading)
+    offsets = _oriented(stored, grid, transposed)
+    if transposed:
+        return GroupCodes(packing, table, groups, numbers, biases=offsets)
+    return GroupCodes(packing, table, groups, numbers, offsets)
+
+
+def _oriented(
+    numbers: NDArray[np.float32], grid: tuple[int, int], transposed: bool
+) -> NDArray[np.float32]:
+    assert numbers.size == prod(grid)
+    found = numbers.reshape(grid[::-1]).T if transposed else numbers.reshape(grid)
+    return np.ascontiguousarray(found)
