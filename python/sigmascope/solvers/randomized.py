@@ -21,6 +21,7 @@ from sigmascope.matrices.stacks import stack_of
 from sigmascope.spectra import SVD
 
 from .stacked import run_stack, svd_stack
+from .tensors import in_kind_of
 
 
 @public
@@ -53,7 +54,7 @@ def randomized_svd(
     Returns
     -------
     SVD
-        U and Vt as :func:`sigmascope.svds` returns them. `residuals` are measured by that last
+        U, s and Vt as :func:`sigmascope.svds` returns them. `residuals` are measured by that last
         product, and so are the values, which are never above those of A by more than rounding (96
         units of roundoff of float32, 192 of float64, times sigma_1). `errors` is Weyl's bound,
         sqrt(sigma^2 + ||A - A P||_F^2) - sigma: that norm from what is left of ||A||_F^2, or from
@@ -107,11 +108,12 @@ def randomized_svd(
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
     asked = _Asked(k, b, passes, arguments.check_seed(seed))
     if stack.is_single:
-        return asked.compute(a, call)
+        return in_kind_of(A, asked.compute(a, call))
     kept = 8 * sum(a.shape) * k
-    return svd_stack(
+    found = svd_stack(
         run_stack("randomized_svd", stack, asked.compute, call, asked.suffices, kept), call, a, k
     )
+    return in_kind_of(A, found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
-
-import numpy as np
 
 from sigmascope._execution import arguments, costs
 from sigmascope._execution.keywords import ComputeOptions
@@ -16,14 +13,15 @@ from sigmascope._execution.memory_plan import fits_held
 from sigmascope._execution.options import CallOptions, going_on
 from sigmascope._execution.rounding import SEARCHES
 from sigmascope._host.keywords import public
-from sigmascope.errors import ConvergenceWarning
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import stack_of
 from sigmascope.spectra import SVD, SVDStack
 
+from .convergence import stack_told, told
 from .gram import fits_gram, svds_by_gram
 from .krylov import GIVEN_UP, KrylovSettings, krylov, krylov_notes, triplets_of
-from .stacked import listed, not_converged, run_stack, svd_stack
+from .stacked import run_stack, svd_stack
+from .tensors import in_kind_of
 
 
 @public
@@ -91,10 +89,13 @@ def svds(
         error bound of each value (sigma), passes and whether it converged. Where A is an array of
         CuPy or torch on a GPU, or made of such arrays of one library, U and Vt are arrays of that
         library on that GPU, float32 or float64, and Vt is a transposed view; all else is NumPy's,
-        vectors for arrays of other libraries included (a note says so). The residuals are of
-        both sides, and measured by products that the search had no part in, with 48 units of
-        roundoff for their own rounding. What is not orthonormal, or holds more than ||A||_F, has
-        not converged.
+        vectors for arrays of other libraries included (a note says so). Where A is a tensor of
+        torch on the host, or a sequence of them, U, s and Vt are tensors too, without a copy; s is
+        float64 whatever U is (``U * s.to(U.dtype) @ Vt``), and residuals and errors are NumPy's.
+        No gradients are propagated: a tensor that requires them is detached, and no result
+        requires them. The residuals are of both sides, and measured by products that the search
+        had no part in, with 48 units of roundoff for their own rounding. What is not orthonormal,
+        or holds more than ||A||_F, has not converged.
     SVDStack
         Of a stack: U (..., m, k), s (..., k), Vt (..., k, n), and the evidence of each matrix. The
         threads and the memory are divided among matrices that are computed concurrently. Each
@@ -168,7 +169,7 @@ def svds(
         raise ValueError(f"block must be at least 1, not {block}")
     asked = _Asked(k, tol, vectors, method, max_passes, block, seed)
     if stack.is_single:
-        return _told(asked.compute(a, call), tol)
+        return in_kind_of(A, told(asked.compute(a, call), tol))
     kept = 8 * sum(a.shape) * k if vectors else 0
     found = svd_stack(
         run_stack("svds", stack, asked.compute, call, asked.suffices, kept),
@@ -177,7 +178,7 @@ def svds(
         k,
         vectors=vectors,
     )
-    return _stack_told(found, tol)
+    return in_kind_of(A, stack_told(found, tol))
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,30 +272,3 @@ def _by_gram(a: Matrix, k: int, block: int, tol: float, method: str, call: CallO
         a.shape, k, block, tol, call.precision, file_bytes=reread, on_cuda=on_cuda
     )
     return cheaper and fits_gram(a, k, call)
-
-
-def _told(top: SVD, tol: float) -> SVD:
-    """Warn the caller of svds if the tolerance was not reached."""
-    if not top.converged:
-        of, judged = ("error", top.errors) if top.U is None else ("residual", top.residuals)
-        with np.errstate(invalid="ignore"):
-            worst = float(np.max(judged / max(float(top.s[0]), 2.0**-1074)))
-        warnings.warn(
-            f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst {of} is "
-            f"{worst:.2g} sigma_1; the error bounds hold all the same",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    return top
-
-
-def _stack_told(found: SVDStack, tol: float) -> SVDStack:
-    """Warn the caller of svds if matrices of a stack did not reach the tolerance."""
-    if names := not_converged(found):
-        warnings.warn(
-            f"svds did not converge to tol = {tol:g} for {len(names)} of {len(found.outcomes)} "
-            f"matrices: {listed(names)}; the error bounds hold all the same",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    return found
