@@ -20,6 +20,7 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import stack_of
 from sigmascope.spectra import SVD
 
+from .products import with_evidence
 from .stacked import run_stack, svd_stack
 from .tensors import in_kind_of
 
@@ -40,7 +41,7 @@ def randomized_svd(
     Parameters
     ----------
     A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
-        As for :func:`sigmascope.svds`.
+        As for :func:`sigmascope.svds`, sparse matrices and linear operators included.
     k : int
         Rank; at most min(m, n).
     passes : int
@@ -98,9 +99,9 @@ def randomized_svd(
     >>> np.allclose(U * s @ Vt, A)
     True
     """
-    stack = stack_of(A)
+    stack = stack_of(A, products=True)
     a = stack.pattern
-    call = CallOptions.of(a, precision=precision, cuda=True, **options)
+    call = CallOptions.of(a, precision=precision, cuda=True, products=stack.products, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(passes=passes)
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
@@ -108,7 +109,7 @@ def randomized_svd(
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
     asked = _Asked(k, b, passes, arguments.check_seed(seed))
     if stack.is_single:
-        return in_kind_of(A, asked.compute(a, call))
+        return in_kind_of(A, with_evidence(asked.compute(a, call), call))
     kept = 8 * sum(a.shape) * k
     found = svd_stack(
         run_stack("randomized_svd", stack, asked.compute, call, asked.suffices, kept), call, a, k

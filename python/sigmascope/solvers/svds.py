@@ -15,11 +15,12 @@ from sigmascope._execution.rounding import SEARCHES
 from sigmascope._host.keywords import public
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import stack_of
-from sigmascope.spectra import SVD, SVDStack
+from sigmascope.spectra import SVD
 
 from .convergence import stack_told, told
 from .gram import fits_gram, svds_by_gram
 from .krylov import GIVEN_UP, KrylovSettings, krylov, krylov_notes, triplets_of
+from .products import with_evidence
 from .stacked import run_stack, svd_stack
 from .tensors import in_kind_of
 
@@ -43,7 +44,9 @@ def svds(
     Parameters
     ----------
     A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
-        A stack is an array, or a sequence of matrices of one shape and dtype.
+        A stack is an array, or a sequence of matrices of one shape and dtype. Or a matrix that is
+        known by its products: a sparse matrix of SciPy, or a linear operator, an object with shape,
+        matvec or matmat, and rmatvec or rmatmat, like ``scipy.sparse.linalg.LinearOperator``.
     k : int
         How many; at most min(m, n).
     tol : float
@@ -127,6 +130,12 @@ def svds(
 
     Notes
     -----
+    Products with a sparse matrix are sums in float64, of a copy. An operator is examined by
+    products with 32 random vectors (with the identity up to order 256): products that are not
+    linear, or not adjoint, are refused, and their errors beyond rounding are added to residuals and
+    errors. Above that order ||A||_F is not known (NaN); a bound that fails in three cases of a
+    million takes its place. Notes say all this. Python code multiplies, without executor or device.
+
     Passes over A: one for norm and range, one per Krylov step, one at the end (two where values
     are lost in rounding); a wide matrix in files is read along its rows twice for each. Memory:
     min(m, n) * columns numbers of the basis, (m + n) * k of the result, three times that when they
@@ -157,9 +166,16 @@ def svds(
     >>> U.shape, s.shape, found[2].s.shape, found.failures
     ((4, 60, 3), (4, 3), (3,), {})
     """
-    stack = stack_of(A)
+    stack = stack_of(A, products=True)
     a = stack.pattern
-    call = CallOptions.of(a, precision=precision, precisions=SEARCHES, cuda=True, **options)
+    call = CallOptions.of(
+        a,
+        precision=precision,
+        precisions=SEARCHES,
+        cuda=True,
+        products=stack.products,
+        **options,
+    )
     arguments.check_rank(k, a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
     arguments.check_seed(seed)
@@ -169,7 +185,7 @@ def svds(
         raise ValueError(f"block must be at least 1, not {block}")
     asked = _Asked(k, tol, vectors, method, max_passes, block, seed)
     if stack.is_single:
-        return in_kind_of(A, told(asked.compute(a, call), tol))
+        return in_kind_of(A, told(with_evidence(asked.compute(a, call), call), tol))
     kept = 8 * sum(a.shape) * k if vectors else 0
     found = svd_stack(
         run_stack("svds", stack, asked.compute, call, asked.suffices, kept),
@@ -246,7 +262,7 @@ def triplets(
         max_steps=max_passes,
         seed=seed,
         strict=False,
-        bounded=fits_gram(a, k, call),
+        bounded=call.operator is None and fits_gram(a, k, call),
     )
     if not result["costly"]:
         return triplets_of(result, call, settings, seed, time.perf_counter() - started)
@@ -258,6 +274,8 @@ def triplets(
 
 def _block(a: Matrix, k: int, tol: float, block: int | None, call: CallOptions) -> int:
     """Return the columns of a Krylov step: those asked for, else those of least cost."""
+    if call.operator is not None:
+        return min(block or call.operator.block(k), *a.shape)
     reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
     cheapest = costs.best_block(a.shape, k, tol, call.precision, reread, on_cuda=on_cuda)
     return min(block or cheapest, *a.shape)
@@ -265,7 +283,7 @@ def _block(a: Matrix, k: int, tol: float, block: int | None, call: CallOptions) 
 
 def _by_gram(a: Matrix, k: int, block: int, tol: float, method: str, call: CallOptions) -> bool:
     """Tell whether the Gram matrix was asked for, or is cheaper and fits."""
-    if method != "auto" or call.executor is not None:  # every worker would have to send one
+    if method != "auto" or not call.forms_gram:
         return method == "gram"
     reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
     cheaper = costs.prefers_gram(

@@ -70,7 +70,8 @@ class SVD:
     precision, method, seed, seconds, num_threads, notes
         How the result was computed, and remarks on it.
     fro_norm
-        ||A||_F, exact to rounding; NaN from a LinearSketch, which can only estimate it.
+        ||A||_F, exact to rounding; NaN from a LinearSketch, and of a linear operator of more than
+        256 rows and columns, where it can only be estimated.
     """
 
     U: NDArray[np.floating] | Any | None
