@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import linalg
 
 import sigmascope as ss
 from tests.peers.checks import Truth, called, gathered, of_randomized, of_svds, of_values
@@ -124,3 +126,13 @@ def test_statistics_of_a_run() -> None:
     assert result.columns >= 3
     assert result.seconds > 0
     assert result.method == "block Krylov"
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csc_array", "coo_matrix", "aslinearoperator"])
+def test_matrix_types(kind: str) -> None:
+    """test_primme_svds_matrix_types: the same values of sparse formats and of an operator."""
+    A = diagonal(10)
+    make = linalg.aslinearoperator if kind == "aslinearoperator" else getattr(sparse, kind)
+    result = ss.svds(make(A), 3, tol=1e-9)
+    np.testing.assert_allclose(result.s, [10.0, 9.0, 8.0], rtol=1e-12)
+    np.testing.assert_allclose(np.abs(result.U), np.eye(10)[:, [9, 8, 7]], atol=1e-7)

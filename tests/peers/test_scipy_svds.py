@@ -266,11 +266,74 @@ def test_tiny_rows_in_a_sparse_matrix(shape: tuple[int, int], dtype: str) -> Non
     assert not of_values(every.values, every.errors, Truth.of(A))
 
 
-def test_what_is_not_dense_is_refused() -> None:
-    """test_svd_simple's csc_array and LinearOperator: no such input, and no wrong answer."""
-    for A in (sparse.csc_array(A1), linalg.aslinearoperator(A1), A1 + 1j):
-        with pytest.raises(TypeError):
-            ss.svds(A, 1)
+def known_by_products(A: Array) -> tuple[Any, ...]:
+    """SciPy's sparse formats, and operators: of an array, and of products with a vector."""
+    single = linalg.LinearOperator(
+        A.shape, matvec=lambda x: A @ x, rmatvec=lambda y: A.T @ y, dtype=A.dtype
+    )
+    formats = [sparse.csc_array(A), sparse.coo_matrix(A), sparse.dok_array(A)]
+    return (*formats, linalg.aslinearoperator(A), single)
+
+
+@METHODS
+@pytest.mark.parametrize("A", [A1, A1.T, A2], ids=["A1", "A1.T", "A2"])
+def test_sparse_matrices_and_operators(A: Array, method: str) -> None:
+    """test_svd_simple, of csc_array and LinearOperator."""
+    for k in range(1, min(A.shape) + 1):
+        expected = solved(A, k, tol=1e-9).s
+        for source in known_by_products(A):
+            result = ss.svds(source, k, tol=1e-9, method=method)
+            assert result.converged
+            assert_allclose(result.s, expected, rtol=1e-9, atol=1e-14)
+            assert result.U is not None
+            assert result.Vt is not None
+            assert_allclose(A @ result.Vt.T, result.U * result.s, atol=1e-8)
+            assert_allclose(A.T @ result.U, result.Vt.T * result.s, atol=1e-8)
+
+
+@DTYPES
+@pytest.mark.parametrize(("n", "m", "k"), [(6, 7, 3), (9, 5, 4), (10, 8, 5)])
+def test_operators(n: int, m: int, k: int, dtype: str) -> None:
+    """test_svd_linop: of real operators, with k + 1 of rank k too."""
+    A = np.random.RandomState(52).randn(n, m).astype(dtype)
+    for source in known_by_products(A):
+        result = ss.svds(source, k, tol=1e-5)
+        sigma = np.linalg.svd(A.astype(float), compute_uv=False)
+        assert np.all(np.abs(result.s - sigma[:k]) <= result.errors + 1e-14 * sigma[0])
+        assert result.U is not None
+        assert result.U.dtype == dtype
+    low = (A[:, :k] @ A[:k, :]).astype(float) if k < min(n, m) else A.astype(float)
+    result = ss.svds(linalg.aslinearoperator(low), k + 1 if k < min(n, m) else k, tol=1e-9)
+    assert_allclose(result.s[:k], np.linalg.svd(low, compute_uv=False)[:k], rtol=1e-9)
+
+
+def test_integers_in_a_sparse_matrix() -> None:
+    """test_svds_int_A, of csr_array: those of float64."""
+    A = np.asarray([[1, 2], [3, 4]])
+    for source in (sparse.csr_array(A), sparse.csr_array(A.astype(float))):
+        assert_allclose(ss.svds(source, 1, tol=1e-9).s, solved(A.astype(float), 1).s, rtol=1e-9)
+
+
+def test_difference_as_an_operator() -> None:
+    """test_svds_diff0_docstring_example, as an operator; its largest values."""
+    n, k = 100, 3
+    diff = linalg.LinearOperator(
+        (n - 1, n),
+        matvec=lambda x: np.diff(x.ravel()),
+        rmatvec=lambda y: -np.diff(y.ravel(), prepend=0, append=0),
+        dtype=float,
+    )
+    result = ss.svds(diff, k, tol=1e-9)
+    j = np.arange(n - 1, n - 1 - k, -1)
+    assert_allclose(result.s, 2.0 * np.sin(np.pi * j / (2 * n)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_complex_matrices_are_refused(dtype: type) -> None:
+    """test_svd_simple and test_svd_linop, of complex matrices: the message has the real form."""
+    for source in known_by_products((A1 + 1j).astype(dtype)):
+        with pytest.raises(TypeError, match="the singular values of the complex A"):
+            ss.svds(source, 1)
 
 
 # ------------------------------------------------------------ sparse.linalg, tests/test_propack.py

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
+from scipy import sparse
 
 import sigmascope as ss
 from tests.peers.checks import components, product, randomized, solved
@@ -166,3 +167,12 @@ def test_row_norms(dtype: str) -> None:
     """test_row_norms, by `moments`."""
     A = np.random.RandomState(42).randn(100, 100).astype(dtype)
     assert_allclose(ss.moments(A).row_norms, np.linalg.norm(A.astype(float), axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil", "dok"])
+def test_sparse_formats(kind: str) -> None:
+    """test_randomized_svd_sparse_warnings and test_sparse_formats (TruncatedSVD)."""
+    A = low_rank_matrix(50, 40, 5, 0.0) * (np.random.default_rng(0).random((50, 40)) < 0.3)
+    result = ss.randomized_svd(sparse.csr_array(A).asformat(kind), 8, passes=3)
+    sigma = np.linalg.svd(A, compute_uv=False)
+    assert np.all(np.abs(result.s - sigma[:8]) <= result.errors + 1e-14 * sigma[0])

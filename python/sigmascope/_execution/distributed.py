@@ -21,7 +21,12 @@ from .workers import Workers, row_blocks
 
 
 def operand(a: Matrix, options: CallOptions) -> Any:
-    """Return the operator that a native algorithm multiplies with: the matrix, or its workers."""
+    """Return the operator that a native algorithm multiplies with.
+
+    It is the matrix, its workers, or the products by which alone it is known.
+    """
+    if options.operator is not None:
+        return options.operator
     return a._native if options.executor is None else DistributedOperator(a, options)
 
 

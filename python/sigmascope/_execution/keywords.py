@@ -27,7 +27,8 @@ class ComputeOptions(TypedDict, total=False):
         it.
     progress
         A function that is called with the stored bytes used so far, about 20 times a second; an
-        exception in it ends the call.
+        exception in it ends the call. Of a matrix that is known by its products it is called after
+        each, with the bytes of the blocks that were multiplied and returned.
     executor
         An executor whose workers multiply with blocks of rows: threads, or processes for a matrix
         in files. No result depends on it. :class:`sigmascope._execution.options.CallOptions` has

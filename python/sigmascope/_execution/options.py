@@ -14,10 +14,12 @@ from sigmascope._host.threads import resolve_threads
 from sigmascope.errors import DeviceError
 from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix
+from sigmascope.matrices.products import Products
 
 from . import arguments, rounding
 from .devices import CPU, Device, device_for
 from .memory import MINIMUM, Need
+from .product_operator import ProductOperator
 
 Progress = Callable[[int], object]
 
@@ -59,6 +61,9 @@ class CallOptions:
         processes, or anything with that interface; but for a ThreadPoolExecutor the matrix must be
         in files that the workers can open. No bit depends on them. A lost worker's block is given
         to another.
+    operator : ProductOperator or None
+        A matrix that is known by its products; the one of the call then has its shape and dtype
+        alone.
     worker_threads : int
         Of each worker: `num_threads`, or 1.
     device : Device
@@ -83,6 +88,7 @@ class CallOptions:
     precision: str
     progress: Callable[[int], object] | None
     executor: Executor | None = None
+    operator: ProductOperator | None = None
     worker_threads: int = 1
     device: Device = CPU
     fro2: float | None = None
@@ -105,11 +111,13 @@ class CallOptions:
         fingerprint: int | None = None,
         precisions: tuple[str, ...] = ("float32", "float64"),
         cuda: bool = False,
+        products: Products | None = None,
     ) -> Self:
         """Resolve the options of one call on `a`; ValueError or DeviceError if they are wrong.
 
         `precisions` and `cuda` say what the function of the call has: precisions of blocks, and
-        whether it computes on CUDA devices.
+        whether it computes on CUDA devices. `products`: those of a matrix that is known by them,
+        of which `a` has the shape and the dtype alone.
         """
         if a.device != "cpu" and not cuda:
             alone = "this function computes on 'cpu' alone"
@@ -119,6 +127,14 @@ class CallOptions:
             raise DeviceError(f"this function computes on 'cpu' alone, not on {device!r}")
         if chosen.index is not None and executor is not None:
             raise ValueError(f"workers of an executor compute on 'cpu', not on {chosen.name!r}")
+        if products is not None:
+            if executor is not None or chosen.index is not None:
+                raise ValueError(
+                    "a matrix that is known by its products is multiplied in this process: leave "
+                    "executor and device out"
+                )
+            precisions, cuda = ("float32", "float64"), False
+            precision = precision or a.precision
         if 0 in a.shape:
             raise ValueError(f"a matrix of shape {a.shape} has no singular values")
         if precision not in (None, *precisions):
@@ -137,11 +153,12 @@ class CallOptions:
         return cls(
             threads=resolve_threads(num_threads),
             memory=resolve_memory(memory_limit),
-            reserved=reserved + a._native.parameter_nbytes,
+            reserved=reserved + a._native.parameter_nbytes + (products.nbytes if products else 0),
             panel_rows=panel_rows or 0,
             precision=precision,
             progress=progress,
             executor=executor,
+            operator=ProductOperator(products, precision, progress) if products else None,
             worker_threads=num_threads or 1,
             device=chosen,
             fro2=fro2,
@@ -173,6 +190,15 @@ class CallOptions:
         """Return the bytes that every pass will read again, as far as half the memory tells."""
         stored = self.file_nbytes(a)
         return stored if stored > self.memory // 2 else 0
+
+    @property
+    def forms_gram(self) -> bool:
+        """Whether this process forms Gram matrices from the numbers of the matrix.
+
+        Every worker would have to send one, and products with the identity cost as much as many
+        searches.
+        """
+        return self.executor is None and self.operator is None
 
     @property
     def itemsize(self) -> int:

@@ -23,6 +23,10 @@ class ArrayLibrary(Protocol):
         """Name of its module."""
 
     @property
+    def module(self) -> Any:
+        """Its module."""
+
+    @property
     def out_of_memory(self) -> type[Exception]:
         """Exception that it raises where a device has no memory left."""
 

@@ -39,7 +39,7 @@ def refusal(source: Any) -> str | None:
     if hasattr(source, "nnz") and hasattr(source, "toarray"):
         return (
             f"a sparse {kind} is not supported, since every element is read; x.toarray() is dense "
-            "(scipy.sparse.linalg.svds takes sparse matrices)"
+            "(svds and randomized_svd take sparse matrices of SciPy)"
         )
     if str(getattr(source, "layout", "")).startswith("torch.sparse"):
         return f"a sparse {kind} is not supported, since every element is read; x.to_dense() is"
@@ -50,5 +50,8 @@ def refusal(source: Any) -> str | None:
     if isinstance(source, Mapping):
         return f"a {kind} holds many matrices: ss.scan(x) analyses all, x[name] is one"
     if hasattr(source, "matvec") and hasattr(source, "rmatvec"):
-        return f"a {kind} has products and no elements; x @ np.eye(x.shape[1]) is a matrix"
+        return (
+            f"a {kind} has products and no elements; x @ np.eye(x.shape[1]) is a matrix (svds and "
+            "randomized_svd take operators)"
+        )
     return None

@@ -11,6 +11,7 @@ import numpy as np
 
 from .arrays import check_unmasked
 from .matrix import Matrix
+from .products import Products, products_of
 from .sources import array_of, matrix
 
 
@@ -27,11 +28,14 @@ class MatrixStack:
     pattern : Matrix
         A matrix of that shape, dtype and device, by which options are checked; the first one if
         there is any.
+    products : Products or None
+        Those of a single matrix that is known by them; `pattern` then has its shape and dtype.
     """
 
     shape: tuple[int, ...]
     matrices: tuple[Matrix, ...]
     pattern: Matrix
+    products: Products | None = None
 
     @property
     def is_single(self) -> bool:
@@ -39,7 +43,7 @@ class MatrixStack:
         return self.shape == ()
 
 
-def stack_of(source: Any) -> MatrixStack:
+def stack_of(source: Any, *, products: bool = False) -> MatrixStack:
     """Make the matrices of an array of shape (..., m, n), without a copy.
 
     Parameters
@@ -47,6 +51,8 @@ def stack_of(source: Any) -> MatrixStack:
     source : anything that :func:`sigmascope.matrix` takes, stack, or sequence
         An array or a tensor with three dimensions or more is a stack, wherever its numbers are, and
         so is a sequence of matrices, or of stacks, of one shape, one dtype and one device.
+    products : bool
+        Whether a sparse matrix and a linear operator are taken too, as single matrices.
 
     Raises
     ------
@@ -56,6 +62,9 @@ def stack_of(source: Any) -> MatrixStack:
         If the matrices of a stack cannot be taken out of it by indexing; for the rest see
         :func:`sigmascope.matrix`.
     """
+    if products and (known := products_of(source)) is not None:
+        pattern = matrix(np.broadcast_to(np.zeros((), known.precision), known.shape))
+        return MatrixStack((), (pattern,), pattern, known)
     if isinstance(source, list | tuple):
         check_unmasked(source)
         if source and all(getattr(part, "ndim", 0) >= 2 for part in source):

@@ -20,7 +20,9 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import stack_of
 from sigmascope.spectra import SVD
 
+from .products import with_evidence
 from .stacked import run_stack, svd_stack
+from .tensors import in_kind_of
 
 
 @public
@@ -39,7 +41,7 @@ def randomized_svd(
     Parameters
     ----------
     A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
-        As for :func:`sigmascope.svds`.
+        As for :func:`sigmascope.svds`, sparse matrices and linear operators included.
     k : int
         Rank; at most min(m, n).
     passes : int
@@ -53,7 +55,7 @@ def randomized_svd(
     Returns
     -------
     SVD
-        U and Vt as :func:`sigmascope.svds` returns them. `residuals` are measured by that last
+        U, s and Vt as :func:`sigmascope.svds` returns them. `residuals` are measured by that last
         product, and so are the values, which are never above those of A by more than rounding (96
         units of roundoff of float32, 192 of float64, times sigma_1). `errors` is Weyl's bound,
         sqrt(sigma^2 + ||A - A P||_F^2) - sigma: that norm from what is left of ||A||_F^2, or from
@@ -97,9 +99,9 @@ def randomized_svd(
     >>> np.allclose(U * s @ Vt, A)
     True
     """
-    stack = stack_of(A)
+    stack = stack_of(A, products=True)
     a = stack.pattern
-    call = CallOptions.of(a, precision=precision, cuda=True, **options)
+    call = CallOptions.of(a, precision=precision, cuda=True, products=stack.products, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(passes=passes)
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
@@ -107,11 +109,12 @@ def randomized_svd(
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
     asked = _Asked(k, b, passes, arguments.check_seed(seed))
     if stack.is_single:
-        return asked.compute(a, call)
+        return in_kind_of(A, with_evidence(asked.compute(a, call), call))
     kept = 8 * sum(a.shape) * k
-    return svd_stack(
+    found = svd_stack(
         run_stack("randomized_svd", stack, asked.compute, call, asked.suffices, kept), call, a, k
     )
+    return in_kind_of(A, found)
 
 
 @dataclass(frozen=True, slots=True)

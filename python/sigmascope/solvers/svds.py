@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
-
-import numpy as np
 
 from sigmascope._execution import arguments, costs
 from sigmascope._execution.keywords import ComputeOptions
@@ -16,14 +13,16 @@ from sigmascope._execution.memory_plan import fits_held
 from sigmascope._execution.options import CallOptions, going_on
 from sigmascope._execution.rounding import SEARCHES
 from sigmascope._host.keywords import public
-from sigmascope.errors import ConvergenceWarning
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import stack_of
-from sigmascope.spectra import SVD, SVDStack
+from sigmascope.spectra import SVD
 
+from .convergence import stack_told, told
 from .gram import fits_gram, svds_by_gram
 from .krylov import GIVEN_UP, KrylovSettings, krylov, krylov_notes, triplets_of
-from .stacked import listed, not_converged, run_stack, svd_stack
+from .products import with_evidence
+from .stacked import run_stack, svd_stack
+from .tensors import in_kind_of
 
 
 @public
@@ -45,7 +44,9 @@ def svds(
     Parameters
     ----------
     A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
-        A stack is an array, or a sequence of matrices of one shape and dtype.
+        A stack is an array, or a sequence of matrices of one shape and dtype. Or a matrix that is
+        known by its products: a sparse matrix of SciPy, or a linear operator, an object with shape,
+        matvec or matmat, and rmatvec or rmatmat, like ``scipy.sparse.linalg.LinearOperator``.
     k : int
         How many; at most min(m, n).
     tol : float
@@ -91,10 +92,13 @@ def svds(
         error bound of each value (sigma), passes and whether it converged. Where A is an array of
         CuPy or torch on a GPU, or made of such arrays of one library, U and Vt are arrays of that
         library on that GPU, float32 or float64, and Vt is a transposed view; all else is NumPy's,
-        vectors for arrays of other libraries included (a note says so). The residuals are of
-        both sides, and measured by products that the search had no part in, with 48 units of
-        roundoff for their own rounding. What is not orthonormal, or holds more than ||A||_F, has
-        not converged.
+        vectors for arrays of other libraries included (a note says so). Where A is a tensor of
+        torch on the host, or a sequence of them, U, s and Vt are tensors too, without a copy; s is
+        float64 whatever U is (``U * s.to(U.dtype) @ Vt``), and residuals and errors are NumPy's.
+        No gradients are propagated: a tensor that requires them is detached, and no result
+        requires them. The residuals are of both sides, and measured by products that the search
+        had no part in, with 48 units of roundoff for their own rounding. What is not orthonormal,
+        or holds more than ||A||_F, has not converged.
     SVDStack
         Of a stack: U (..., m, k), s (..., k), Vt (..., k, n), and the evidence of each matrix. The
         threads and the memory are divided among matrices that are computed concurrently. Each
@@ -126,6 +130,12 @@ def svds(
 
     Notes
     -----
+    Products with a sparse matrix are sums in float64, of a copy. An operator is examined by
+    products with 32 random vectors (with the identity up to order 256): products that are not
+    linear, or not adjoint, are refused, and their errors beyond rounding are added to residuals and
+    errors. Above that order ||A||_F is not known (NaN); a bound that fails in three cases of a
+    million takes its place. Notes say all this. Python code multiplies, without executor or device.
+
     Passes over A: one for norm and range, one per Krylov step, one at the end (two where values
     are lost in rounding); a wide matrix in files is read along its rows twice for each. Memory:
     min(m, n) * columns numbers of the basis, (m + n) * k of the result, three times that when they
@@ -156,9 +166,16 @@ def svds(
     >>> U.shape, s.shape, found[2].s.shape, found.failures
     ((4, 60, 3), (4, 3), (3,), {})
     """
-    stack = stack_of(A)
+    stack = stack_of(A, products=True)
     a = stack.pattern
-    call = CallOptions.of(a, precision=precision, precisions=SEARCHES, cuda=True, **options)
+    call = CallOptions.of(
+        a,
+        precision=precision,
+        precisions=SEARCHES,
+        cuda=True,
+        products=stack.products,
+        **options,
+    )
     arguments.check_rank(k, a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
     arguments.check_seed(seed)
@@ -168,7 +185,7 @@ def svds(
         raise ValueError(f"block must be at least 1, not {block}")
     asked = _Asked(k, tol, vectors, method, max_passes, block, seed)
     if stack.is_single:
-        return _told(asked.compute(a, call), tol)
+        return in_kind_of(A, told(with_evidence(asked.compute(a, call), call), tol))
     kept = 8 * sum(a.shape) * k if vectors else 0
     found = svd_stack(
         run_stack("svds", stack, asked.compute, call, asked.suffices, kept),
@@ -177,7 +194,7 @@ def svds(
         k,
         vectors=vectors,
     )
-    return _stack_told(found, tol)
+    return in_kind_of(A, stack_told(found, tol))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +262,7 @@ def triplets(
         max_steps=max_passes,
         seed=seed,
         strict=False,
-        bounded=fits_gram(a, k, call),
+        bounded=call.operator is None and fits_gram(a, k, call),
     )
     if not result["costly"]:
         return triplets_of(result, call, settings, seed, time.perf_counter() - started)
@@ -257,6 +274,8 @@ def triplets(
 
 def _block(a: Matrix, k: int, tol: float, block: int | None, call: CallOptions) -> int:
     """Return the columns of a Krylov step: those asked for, else those of least cost."""
+    if call.operator is not None:
+        return min(block or call.operator.block(k), *a.shape)
     reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
     cheapest = costs.best_block(a.shape, k, tol, call.precision, reread, on_cuda=on_cuda)
     return min(block or cheapest, *a.shape)
@@ -264,37 +283,10 @@ def _block(a: Matrix, k: int, tol: float, block: int | None, call: CallOptions) 
 
 def _by_gram(a: Matrix, k: int, block: int, tol: float, method: str, call: CallOptions) -> bool:
     """Tell whether the Gram matrix was asked for, or is cheaper and fits."""
-    if method != "auto" or call.executor is not None:  # every worker would have to send one
+    if method != "auto" or not call.forms_gram:
         return method == "gram"
     reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
     cheaper = costs.prefers_gram(
         a.shape, k, block, tol, call.precision, file_bytes=reread, on_cuda=on_cuda
     )
     return cheaper and fits_gram(a, k, call)
-
-
-def _told(top: SVD, tol: float) -> SVD:
-    """Warn the caller of svds if the tolerance was not reached."""
-    if not top.converged:
-        of, judged = ("error", top.errors) if top.U is None else ("residual", top.residuals)
-        with np.errstate(invalid="ignore"):
-            worst = float(np.max(judged / max(float(top.s[0]), 2.0**-1074)))
-        warnings.warn(
-            f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst {of} is "
-            f"{worst:.2g} sigma_1; the error bounds hold all the same",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    return top
-
-
-def _stack_told(found: SVDStack, tol: float) -> SVDStack:
-    """Warn the caller of svds if matrices of a stack did not reach the tolerance."""
-    if names := not_converged(found):
-        warnings.warn(
-            f"svds did not converge to tol = {tol:g} for {len(names)} of {len(found.outcomes)} "
-            f"matrices: {listed(names)}; the error bounds hold all the same",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    return found

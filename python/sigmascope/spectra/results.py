@@ -53,8 +53,9 @@ class SVD:
     ----------
     U, s, Vt
         Left vectors (m, k) or None, values (k,) descending (sigma), right vectors (k, n) or None.
-        Vectors of an array on a GPU are arrays of its library there (:func:`sigmascope.svds`);
-        all others, and everything else, are NumPy's.
+        Vectors of an array on a GPU are arrays of its library there, and all three of a tensor of
+        torch on the host are tensors (:func:`sigmascope.svds`); else they are NumPy's, and
+        everything else is.
     residuals
         (k,) max(||A v - sigma u||, ||A^T u - sigma v||), sigma units.
     errors
@@ -69,7 +70,8 @@ class SVD:
     precision, method, seed, seconds, num_threads, notes
         How the result was computed, and remarks on it.
     fro_norm
-        ||A||_F, exact to rounding; NaN from a LinearSketch, which can only estimate it.
+        ||A||_F, exact to rounding; NaN from a LinearSketch, and of a linear operator of more than
+        256 rows and columns, where it can only be estimated.
     """
 
     U: NDArray[np.floating] | Any | None
@@ -113,7 +115,7 @@ class SVD:
 
     def __repr__(self) -> str:
         return (
-            f"SVD(k = {len(self.s)}, sigma = {_few(self.s, self.errors)}, "
+            f"SVD(k = {len(self.s)}, sigma = {_few(np.asarray(self.s), self.errors)}, "
             f"error <= {_at_most(self.errors.max(initial=0.0))}, {state(self.converged)}, "
             f"{self.passes} passes, {self.precision}, {self.seconds:.2f} s)"
         )

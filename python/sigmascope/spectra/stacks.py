@@ -155,9 +155,9 @@ class SVDStack(StackedResults[SVD]):
     Attributes
     ----------
     U, s, Vt
-        (..., m, k) or None, (..., k), (..., k, n) or None, as those of :class:`SVD`. If some have
-        vectors in float64 and others in float32, all are in float64 here, and as they were
-        computed in ``found[i]``.
+        (..., m, k) or None, (..., k), (..., k, n) or None, as those of :class:`SVD`, tensors of
+        torch included. If some have vectors in float64 and others in float32, all are in float64
+        here, and as they were computed in ``found[i]``.
     residuals, errors
         (..., k) sigma units.
     converged, passes, fro_norm
@@ -182,7 +182,7 @@ class SVDStack(StackedResults[SVD]):
         return self._told(
             "SVDStack",
             f"k = {self.s.shape[-1]}",
-            _largest(self.s, self.errors),
+            _largest(np.asarray(self.s), self.errors),
             f"{np.count_nonzero(self.converged)} converged",
         )
 

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A matrix that is known by its products, as the operator that native algorithms multiply with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.matrices.products import Evidence, Products
+
+_GRAM_COLUMNS = 128
+"""Columns of the Gram matrix that are computed at a time."""
+
+
+class ProductOperator:
+    """The counterpart of :class:`sigmascope._execution.distributed.DistributedOperator`.
+
+    Attributes
+    ----------
+    rows, cols : int
+        Of the operator: the matrix or its transpose, whichever is tall.
+    flipped : bool
+        It is the transpose.
+    evidence : Evidence
+        What is known of the matrix; it is examined when this is first asked for.
+    exponent, fro2, looks, fingerprint
+        Those of the evidence.
+    """
+
+    def __init__(
+        self, products: Products, precision: str, progress: Callable[[int], object] | None
+    ) -> None:
+        self._products, self._precision, self._progress = products, precision, progress
+        self.flipped = products.shape[0] < products.shape[1]
+        self.rows, self.cols = products.shape[:: -1 if self.flipped else 1]
+        self._used = 0
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The evidence of the products."""
+        return self._products.evidence(self._precision)
+
+    @property
+    def exponent(self) -> int:
+        """The operator is the matrix times 2^-exponent."""
+        return self.evidence.exponent
+
+    @property
+    def fro2(self) -> float:
+        """The square of the Frobenius norm of the operator, or a bound on it."""
+        return self.evidence.fro2
+
+    @property
+    def looks(self) -> int:
+        """Products that the evidence took."""
+        return self.evidence.looks
+
+    @property
+    def fingerprint(self) -> int:
+        """A hash of the numbers."""
+        return self.evidence.fingerprint
+
+    @staticmethod
+    def block(k: int) -> int:
+        """Return the columns of a Krylov step: few, since products with many cost no less each."""
+        return 8 if k <= 8 else 16 if k <= 64 else 32
+
+    def multiply(self, x: NDArray[Any]) -> NDArray[Any]:
+        """A x, (rows, b), for x (cols, b)."""
+        product = self._products.adjoint if self.flipped else self._products.multiply
+        return self._counted(product(x), x)
+
+    def multiply_adjoint(self, y: NDArray[Any]) -> NDArray[Any]:
+        """A^T y, (cols, b), for y (rows, b)."""
+        product = self._products.multiply if self.flipped else self._products.adjoint
+        return self._counted(product(y), y)
+
+    def gram_step(self, x: NDArray[Any]) -> NDArray[Any]:
+        """A^T (A x), (cols, b)."""
+        return self.multiply_adjoint(self.multiply(x))
+
+    def steer(self, x: NDArray[Any]) -> NDArray[Any]:
+        """A^T (A x), (cols, b): products are not rounded further."""
+        return self.gram_step(x)
+
+    def gram_step_with_image(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """A^T (A x), and A x."""
+        y = self.multiply(x)
+        return self.multiply_adjoint(y.copy()), y
+
+    def gram(self) -> NDArray[np.float64]:
+        """A^T A in float64, (cols, cols)."""
+        result = np.empty((self.cols, self.cols))
+        for start in range(0, self.cols, _GRAM_COLUMNS):
+            stop = min(start + _GRAM_COLUMNS, self.cols)
+            result[:, start:stop] = self.gram_step(np.eye(self.cols, stop - start, -start))
+        return (result + result.T) / 2
+
+    def _counted(self, product: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+        self._used += product.nbytes + x.nbytes
+        if self._progress is not None:
+            self._progress(self._used)
+        return product.astype(x.dtype, copy=False)

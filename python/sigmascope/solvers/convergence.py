@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Warnings of searches that did not reach their tolerance."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from sigmascope.errors import ConvergenceWarning
+from sigmascope.spectra import SVD, SVDStack
+
+from .stacked import listed, not_converged
+
+
+def told(top: SVD, tol: float) -> SVD:
+    """Warn the caller of svds if the tolerance was not reached."""
+    if not top.converged:
+        of, judged = ("error", top.errors) if top.U is None else ("residual", top.residuals)
+        with np.errstate(invalid="ignore"):
+            worst = float(np.max(judged / max(float(top.s[0]), 2.0**-1074)))
+        warnings.warn(
+            f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst {of} is "
+            f"{worst:.2g} sigma_1; the error bounds hold all the same",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return top
+
+
+def stack_told(found: SVDStack, tol: float) -> SVDStack:
+    """Warn the caller of svds if matrices of a stack did not reach the tolerance."""
+    if names := not_converged(found):
+        warnings.warn(
+            f"svds did not converge to tol = {tol:g} for {len(names)} of {len(found.outcomes)} "
+            f"matrices: {listed(names)}; the error bounds hold all the same",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return found

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Singular triplets as tensors of torch, for callers whose matrices are such tensors.
+
+torch is not imported here: who passes a tensor has imported it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from sigmascope.matrices.array_libraries import library_of
+from sigmascope.matrices.device_arrays import lies_on_device
+from sigmascope.spectra import SVD, SVDStack
+
+Found = TypeVar("Found", SVD, SVDStack)
+
+
+def in_kind_of(source: Any, found: Found) -> Found:
+    """Return U, s and Vt as tensors of torch if `source` is made of tensors on the host.
+
+    They share the memory of the arrays. Triplets of all other sources are returned as they are.
+    """
+    tensor = _tensor_maker(source)
+    if tensor is None:
+        return found
+    arrays = {"U": found.U, "s": found.s, "Vt": found.Vt}
+    tensors = {name: tensor(array) for name, array in arrays.items() if array is not None}
+    if isinstance(found, SVD):
+        return replace(found, **tensors)
+    outcomes = tuple(
+        one if isinstance(one, Exception) else in_kind_of(source, one) for one in found.outcomes
+    )
+    return replace(found, outcomes=outcomes, **tensors)
+
+
+def _tensor_maker(source: Any) -> Callable[[Any], Any] | None:
+    """Return the function of torch that takes an array without a copy; None for other sources."""
+    if isinstance(source, list | tuple):
+        makers = [_tensor_maker(part) for part in source]
+        return makers[0] if makers and all(makers) else None
+    library = library_of(source)
+    if library is None or library.name != "torch" or lies_on_device(source):
+        return None
+    maker: Callable[[Any], Any] = library.module.from_dlpack
+    return maker

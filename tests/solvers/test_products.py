@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices that are known by their products: sparse matrices of SciPy, and linear operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sigmascope as ss
+
+sparse = pytest.importorskip("scipy.sparse")
+linalg = pytest.importorskip("scipy.sparse.linalg")
+
+Array = NDArray[Any]
+
+FUNCTIONS = pytest.mark.parametrize("function", [ss.svds, ss.randomized_svd])
+SHAPES = pytest.mark.parametrize("shape", [(300, 90), (90, 300), (500, 400)])
+
+
+def holes(shape: tuple[int, int], dtype: Any = np.float64, density: float = 0.05) -> Array:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape) * (rng.random(shape) < density)
+    x[:3] *= 4
+    return x.astype(dtype)
+
+
+class Operator:
+    """The products of an array, one vector at a time, without SciPy."""
+
+    def __init__(self, array: Array, dtype: Any = None) -> None:
+        self.array, self.shape = array, array.shape
+        self.dtype = array.dtype if dtype is None else np.dtype(dtype)
+
+    def matvec(self, x: Array) -> Array:
+        return self.array @ x
+
+    def rmatvec(self, y: Array) -> Array:
+        return self.array.T @ y
+
+
+def assert_true(found: ss.SVD, array: Array) -> None:
+    """Compare values with LAPACK's and residuals of both sides with those measured here."""
+    wide = array.astype(np.float64)
+    truth = np.linalg.svd(wide, compute_uv=False)
+    allowed = found.errors + 1e-14 * truth[0]
+    assert np.all(np.abs(found.s - truth[: len(found.s)]) <= allowed)
+    if found.U is not None and found.Vt is not None:
+        U, V = found.U.astype(np.float64), found.Vt.T.astype(np.float64)
+        right = np.linalg.norm(wide @ V - U * found.s, axis=0)
+        left = np.linalg.norm(wide.T @ U - V * found.s, axis=0)
+        unit = np.finfo(found.U.dtype).eps * truth[0]
+        assert np.all(np.maximum(right, left) <= found.residuals + unit)
+        np.testing.assert_allclose(
+            U.T @ U,
+            np.eye(len(found.s)),
+            atol=100 * np.finfo(U.dtype).eps if found.U.dtype == U.dtype else 2e-5,
+        )
+
+
+@SHAPES
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32, bool])
+def test_sparse_matrices(shape: tuple[int, int], dtype: Any) -> None:
+    array = holes(shape, dtype)
+    found = ss.svds(sparse.csr_array(array), 5, tol=1e-5)
+    assert found.converged
+    assert found.U is not None
+    assert found.U.dtype == (np.float32 if dtype == np.float32 else np.float64)
+    assert_true(found, array)
+    np.testing.assert_allclose(found.fro_norm, np.linalg.norm(array.astype(float)), rtol=1e-12)
+    low = ss.randomized_svd(sparse.csr_array(array), 5, passes=3)
+    assert_true(low, array)
+
+
+def test_formats_duplicates_and_zeros_change_no_bit() -> None:
+    array = holes((120, 200))
+    expected = ss.svds(sparse.csr_array(array), 4)
+    i, j = np.nonzero(array)
+    half, index = array[i, j] / 2, (np.r_[i, i, 7], np.r_[j, j, 9])
+    twice = sparse.coo_array((np.r_[half, half, 0.0], index), shape=array.shape)
+    others = [sparse.csr_array(array).asformat(name) for name in ("csc", "coo", "lil", "dok")]
+    for each in [twice, *others, sparse.csr_matrix(array), sparse.csr_array(array)]:
+        found = ss.svds(each, 4)
+        for name in ("U", "s", "Vt", "errors", "residuals"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert np.any(ss.svds(sparse.csr_array(array), 4, seed=1).U != expected.U)
+
+
+def test_the_matrix_is_left_alone() -> None:
+    source = sparse.coo_array(([1.0, 2.0, 3.0], ([0, 0, 2], [1, 1, 0])), shape=(3, 4)).tocsr()
+    source.data[0] = 0.0
+    before = source.data.copy(), source.indices.copy()
+    ss.svds(source, 1)
+    np.testing.assert_array_equal(source.data, before[0])
+    np.testing.assert_array_equal(source.indices, before[1])
+
+
+@pytest.mark.parametrize("exponent", [-900, -300, 300, 900])
+def test_extreme_entries(exponent: int) -> None:
+    array = holes((150, 100))
+    expected = ss.svds(sparse.csr_array(array), 3, tol=1e-9)
+    scaled = np.ldexp(array, exponent)
+    for source in (sparse.csr_array(scaled), linalg.aslinearoperator(scaled)):
+        found = ss.svds(source, 3, tol=1e-9)
+        np.testing.assert_allclose(np.ldexp(found.s, -exponent), expected.s, rtol=1e-9)
+        assert found.converged
+
+
+@pytest.mark.parametrize("kind", ["zero", "one column", "diagonal", "full row"])
+def test_structures(kind: str) -> None:
+    array = np.zeros((400, 300))
+    if kind == "one column":
+        array[:, 2] = 1.0
+    elif kind == "diagonal":
+        np.fill_diagonal(array, np.arange(1.0, 301.0))
+    elif kind == "full row":
+        array[5], array[6, 0] = 0.1, 3.0
+    for source in (sparse.csr_array(array), linalg.aslinearoperator(array)):
+        found = ss.svds(source, 3)
+        assert found.converged
+        assert_true(found, array)
+
+
+@SHAPES
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("make", [Operator, linalg.aslinearoperator])
+def test_operators(make: Callable[[Array], Any], shape: tuple[int, int], dtype: Any) -> None:
+    array = holes(shape, dtype)
+    found = ss.svds(make(array), 5, tol=1e-5)
+    assert found.converged
+    assert found.precision == np.dtype(dtype).name
+    assert_true(found, array)
+    assert_true(ss.randomized_svd(make(array), 5, passes=3), array)
+    again = ss.svds(make(array), 5, tol=1e-5)
+    np.testing.assert_array_equal(found.U, again.U)
+
+
+def test_what_is_not_known_of_an_operator_is_said() -> None:
+    array = holes((500, 400))
+    large = ss.svds(linalg.aslinearoperator(array), 3)
+    assert np.isnan(large.fro_norm)
+    assert any("||A||_F is not known" in note for note in large.notes)
+    small = ss.svds(linalg.aslinearoperator(array[:, :100]), 3)
+    np.testing.assert_allclose(small.fro_norm, np.linalg.norm(array[:, :100]), rtol=1e-12)
+    assert any("products alone" in note for note in small.notes)
+
+
+def test_the_bound_on_the_norm_holds() -> None:
+    from sigmascope.matrices.products.operators import OperatorProducts
+
+    rng = np.random.default_rng(0)
+    for array in (
+        rng.standard_normal((400, 300)),
+        np.outer(rng.standard_normal(400), rng.standard_normal(300)),
+        np.diag(2.0 ** -np.arange(300)),
+        np.eye(300) * 1e-200,
+    ):
+        known = OperatorProducts(linalg.aslinearoperator(array)).evidence("float64")
+        norm2 = float(np.square(np.ldexp(array, -known.exponent)).sum())
+        assert norm2 <= known.fro2 <= 12 * norm2
+
+
+def test_errors_of_products_count() -> None:
+    """Products in float32 of an operator that declares float64."""
+    array = holes((500, 400))
+    single = Operator(array.astype(np.float32), np.float64)
+    coarse = linalg.LinearOperator(
+        array.shape,
+        matvec=lambda x: single.matvec(x.astype(np.float32)),
+        rmatvec=lambda y: single.rmatvec(y.astype(np.float32)),
+        dtype=np.float64,
+    )
+    found = ss.svds(coarse, 3)
+    assert_true(found, single.array)
+    assert found.errors.min() >= 1e-6 * found.s[0]
+    assert any("products have a relative error of" in note for note in found.notes)
+
+
+def test_not_converged_after_one_step() -> None:
+    array = np.random.default_rng(0).standard_normal((400, 300))
+    with pytest.warns(ss.ConvergenceWarning):
+        found = ss.svds(linalg.aslinearoperator(array), 3, tol=1e-8, max_passes=1)
+    assert not found.converged
+    assert_true(found, array)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@FUNCTIONS
+def test_what_is_not_finite(function: Callable[..., Any], value: float) -> None:
+    array = holes((60, 50))
+    array[3, 4] = value
+    with pytest.raises(ss.NonFiniteError, match=r"the first at \(3, 4\)"):
+        function(sparse.coo_array(array), 2)
+    with pytest.raises(ss.NonFiniteError, match=r"matmat of .* returned NaN or infinity"):
+        function(linalg.aslinearoperator(array), 2)
+
+
+@FUNCTIONS
+def test_what_is_refused(function: Callable[..., Any]) -> None:
+    array = holes((60, 50))
+    forward = linalg.LinearOperator(array.shape, matvec=lambda x: array @ x, dtype=float)
+    wrong = linalg.LinearOperator(
+        array.shape, matvec=lambda x: array @ x, rmatvec=lambda y: -(array.T @ y), dtype=float
+    )
+    affine = linalg.LinearOperator(
+        array.shape, matvec=lambda x: array @ x + 1, rmatvec=lambda y: array.T @ y, dtype=float
+    )
+    lying = linalg.LinearOperator(
+        array.shape, matvec=lambda x: array @ x * 1j, rmatvec=lambda y: array.T @ y, dtype=float
+    )
+    short = Operator(array)
+    short.shape = (60, 49)
+    for source, error, message in [
+        (forward, TypeError, r"no product with its transpose.*rmatvec="),
+        (wrong, ValueError, "rmatvec of .* does not multiply by the transpose"),
+        (affine, ValueError, "is not linear"),
+        (lying, TypeError, r"complex128 is not supported; the real np\.block"),
+        (linalg.aslinearoperator(array * 1j), TypeError, r"complex128 .*the real np\.block"),
+        (sparse.csr_array(array * 1j), TypeError, r"complex128 .*sparse\.block_array"),
+        (sparse.csr_array(array.astype(np.longdouble)), TypeError, "rounds it"),
+        (sparse.coo_array(array[0]), ValueError, "2 dimensions"),
+        (sparse.csr_array((0, 5)), ValueError, "has no singular values"),
+    ]:
+        with pytest.raises(error, match=message):
+            function(source, 2)
+    with pytest.raises(ValueError, match=r"dimension|shape"):
+        function(short, 2)
+    with pytest.raises(ValueError, match=r"min\(m, n\) = 50"):
+        function(sparse.csr_array(array), 51)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="leave executor"):
+        function(sparse.csr_array(array), 2, executor=pool)
+    with pytest.raises(ss.MemoryLimitError):
+        function(linalg.aslinearoperator(sparse.eye_array(3_000_000)), 60, memory_limit="100MB")
+
+
+def test_the_advice_for_complex_matrices_is_right() -> None:
+    A = sparse.csr_array(holes((40, 30)) + 1j * holes((40, 30))[::-1])
+    real = sparse.block_array([[A.real, -A.imag], [A.imag, A.real]])
+    truth = np.repeat(np.linalg.svd(A.toarray(), compute_uv=False)[:2], 2)
+    np.testing.assert_allclose(ss.svds(real, 4, tol=1e-9).s, truth, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["auto", "krylov", "gram"])
+def test_methods(method: str) -> None:
+    array = holes((200, 150))
+    for source in (sparse.csr_array(array), linalg.aslinearoperator(array)):
+        found = ss.svds(source, 20, tol=1e-6, method=method)
+        assert found.converged
+        assert_true(found, array)
+        values = ss.svds(source, 20, tol=1e-6, method=method, vectors=False)
+        assert values.U is None
+        assert_true(values, array)
+
+
+def test_progress_and_interrupts() -> None:
+    told: list[int] = []
+    ss.svds(sparse.csr_array(holes((90, 60))), 2, progress=told.append)
+    assert told == sorted(told)
+    assert told[0] > 0
+
+    def interrupted(used: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ss.svds(sparse.csr_array(holes((90, 60))), 2, progress=interrupted)
+
+
+def test_a_large_sparse_matrix_is_never_dense() -> None:
+    """A diagonal in random rows, 200000 x 100000, has known values."""
+    n = 100_000
+    values = 1.0 + np.arange(n) / n
+    values[:4] = [9.0, 7.0, 5.0, 3.0]
+    rows = np.random.default_rng(0).permutation(2 * n)[:n]
+    A = sparse.csr_array((values, (rows, np.arange(n))), shape=(2 * n, n))
+    found = ss.svds(A, 4, tol=1e-6, memory_limit="2GiB")
+    assert found.converged
+    np.testing.assert_allclose(found.s, [9.0, 7.0, 5.0, 3.0], rtol=1e-9)
