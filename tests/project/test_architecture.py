@@ -88,6 +88,7 @@ PYTHON_ROOMS = {
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra statistics"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
+    "sklearn": Folder("errors streaming", outside="sklearn", extra=True),
     "checkpoint": Folder("_display _host errors matrices", outside="obstore huggingface_hub"),
     "adapters": Folder("_host analysis checkpoint errors matrices"),
     "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),
@@ -133,7 +134,7 @@ PYTHON_ROOMS = {
 Nothing of the terminal, and nothing that an extra installs, is read with the package.
 """
 
-MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 21
+MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 22
 """Largest numbers for the package. Arrows of its own files and of the extension do not count."""
 
 # ---------------------------------------------------------------------------------------- C++
