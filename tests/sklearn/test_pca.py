@@ -66,6 +66,15 @@ def test_batches_and_merges_change_no_bit() -> None:
     assert merged.explained_variance_.tobytes() == straight.explained_variance_.tobytes()
 
 
+def test_a_share_that_rounding_does_not_reach_keeps_all_components() -> None:
+    X = rows()
+    assert PCA(1 - 2.0**-53).fit(X).n_components_ in (6, 7)
+    assert (
+        PCA(float(np.nextafter(PCA(1).fit(X).explained_variance_ratio_[0], 1))).fit(X).n_components_
+        == 2
+    )
+
+
 def test_components_wait_for_enough_rows() -> None:
     X = rows()
     pca = PCA(3).partial_fit(X[:2])

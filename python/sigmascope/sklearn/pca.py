@@ -158,8 +158,9 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         else:
             found = self.accumulator_.pca()
             if wanted is not None:
-                reached = np.cumsum(found.explained_variance_ratio) >= wanted
-                found = self.accumulator_.pca(1 + int(np.argmax(reached)))
+                below = np.cumsum(found.explained_variance_ratio) < wanted
+                most = len(found.components)  # rounding may leave their sum below the share
+                found = self.accumulator_.pca(min(1 + int(np.sum(below)), most))
         self._publish(found)
         if found.explained_variance_errors[0] > _WARNED * found.explained_variance[0] > 0:
             warnings.warn(
