@@ -37,7 +37,8 @@ class GramAccumulator(CentredRows):
         True: accumulate the column sums too, for :meth:`pca`. An array: subtract it from every row
         first. Rough means of the columns, those of the first rows for example, keep the digits
         that are lost where the means are much larger than the deviations; :meth:`pca` removes the
-        exact means in any case. Accumulators merge only if their arrays are equal.
+        exact means in any case. Accumulators merge only if their arrays are equal. It cannot be
+        subtracted from rows that lie on a device: a DeviceError.
     memory_limit : int or str, optional
         Bytes, as for :func:`svdvals`. Updates, values or vectors that need more are refused before
         they begin, with both numbers. It is not saved.
