@@ -60,7 +60,13 @@ from sigmascope.spectra import (
     Stack,
     SVDStack,
 )
-from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
+from sigmascope.streaming import (
+    GramAccumulator,
+    LinearSketch,
+    MomentsAccumulator,
+    PrincipalComponents,
+    Sketch,
+)
 
 __version__: str = _core.config()["version"]
 
@@ -88,6 +94,7 @@ __all__ = [
     "MomentsAccumulator",
     "NonFiniteError",
     "PairedDiagnosis",
+    "PrincipalComponents",
     "Reference",
     "RunDiagnosis",
     "SVDStack",

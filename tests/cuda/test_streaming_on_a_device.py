@@ -27,6 +27,8 @@ SHAPE = (150, 70)
 MADE: dict[str, Callable[[], Any]] = {
     "Sketch": lambda: ss.Sketch(SHAPE[1], 5),
     "GramAccumulator": lambda: ss.GramAccumulator(SHAPE[1]),
+    "centred Sketch": lambda: ss.Sketch(SHAPE[1], 5, center=np.linspace(0, 1, SHAPE[1])),
+    "centred GramAccumulator": lambda: ss.GramAccumulator(SHAPE[1], center=True),
     "MomentsAccumulator": lambda: ss.MomentsAccumulator(SHAPE[1], row_norms=True),
     "LinearSketch": lambda: ss.LinearSketch(SHAPE, 5),
 }
@@ -182,3 +184,13 @@ def test_products_that_do_not_fit_are_named(simulated: ModuleType) -> None:
         simulated.product_f64(a, np.ones((70, 2)), "adjoint", **on)
     with pytest.raises(ValueError, match="unknown product on a device: split"):
         simulated.product_f64(a, np.ones((70, 2)), "split", **on)
+
+
+def test_centred_rows_that_lie_on_a_device(simulated: ModuleType) -> None:
+    a = numbers("f32")
+    made = MADE["centred GramAccumulator"]
+    assert_same_sums(made().update(Versioned(simulated, a)), made().update(a))
+    shifted = MADE["centred Sketch"]()
+    with pytest.raises(DeviceError, match="matrices on cuda:0 and on the host cannot be"):
+        shifted.update(Versioned(simulated, a))
+    assert_same_sums(shifted, MADE["centred Sketch"]())

@@ -88,6 +88,7 @@ PYTHON_ROOMS = {
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra statistics"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
+    "sklearn": Folder("errors streaming", outside="sklearn", extra=True),
     "checkpoint": Folder(
         "_display _host errors matrices", outside="obstore huggingface_hub tensorstore"
     ),
@@ -135,7 +136,7 @@ PYTHON_ROOMS = {
 Nothing of the terminal, and nothing that an extra installs, is read with the package.
 """
 
-MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 21
+MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 22
 """Largest numbers for the package. Arrows of its own files and of the extension do not count."""
 
 # ---------------------------------------------------------------------------------------- C++

@@ -6,6 +6,7 @@ from __future__ import annotations
 from .element_moments import MomentsAccumulator
 from .gram import GramAccumulator
 from .linear_sketch import LinearSketch
+from .principal_components import PrincipalComponents
 from .sketch import Sketch
 
-__all__ = ["GramAccumulator", "LinearSketch", "MomentsAccumulator", "Sketch"]
+__all__ = ["GramAccumulator", "LinearSketch", "MomentsAccumulator", "PrincipalComponents", "Sketch"]

@@ -7,7 +7,7 @@ import time
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sigmascope._display.text import amount
 from sigmascope._execution.memory import Need
@@ -19,18 +19,26 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD, SingularValues
 
-from .accumulator import RowAccumulator
+from .centred_spectrum import CentredSpectrum
+from .centring import CentredRows
 from .exact_sum import ExactSum, grid_of
-from .native_calls import native_calls, surveyed
+from .native_calls import native_calls
+from .principal_components import PrincipalComponents
 
 
-class GramAccumulator(RowAccumulator):
+class GramAccumulator(CentredRows):
     """A^T A of rows that are read once, in float64: neither sketched nor random.
 
     Parameters
     ----------
     n_cols : int
         Columns n of the matrix; its rows may be any number.
+    center : bool or (n_cols,) array-like
+        True: accumulate the column sums too, for :meth:`pca`. An array: subtract it from every row
+        first. Rough means of the columns, those of the first rows for example, keep the digits
+        that are lost where the means are much larger than the deviations; :meth:`pca` removes the
+        exact means in any case. Accumulators merge only if their arrays are equal. It cannot be
+        subtracted from rows that lie on a device: a DeviceError.
     memory_limit : int or str, optional
         Bytes, as for :func:`svdvals`. Updates, values or vectors that need more are refused before
         they begin, with both numbers. It is not saved.
@@ -51,6 +59,8 @@ class GramAccumulator(RowAccumulator):
     Terms are summed as integers of 80 bits: the order of merges changes no bit. An update is one
     term, so dividing the rows into other updates changes the last bits.
 
+    :meth:`svdvals` and :meth:`svd` are of the rows without an array `center`; they remove no means.
+
     Examples
     --------
     >>> import numpy as np, sigmascope as ss
@@ -62,11 +72,18 @@ class GramAccumulator(RowAccumulator):
     """
 
     @public
-    def __init__(self, n_cols: int, *, memory_limit: int | str | None = None) -> None:
+    def __init__(
+        self,
+        n_cols: int,
+        *,
+        center: bool | ArrayLike = False,
+        memory_limit: int | str | None = None,
+    ) -> None:
         if not 1 <= n_cols <= 46340:
             raise ValueError(f"n_cols = {n_cols} must be between 1 and 46340, for LAPACK's sake")
         self._memory = resolve_memory(memory_limit)
-        super().__init__(n_cols, g=ExactSum((n_cols * (n_cols + 1) // 2,)), f=ExactSum(()))
+        triangle = ExactSum((n_cols * (n_cols + 1) // 2,))
+        super().__init__(n_cols, center, g=triangle, f=ExactSum(()))
         self._require_memory(20, "an update of")
 
     @public
@@ -95,15 +112,13 @@ class GramAccumulator(RowAccumulator):
             return self
         squares = Need(16 * self.n_cols**2, 0)  # sums, and those of a group of chains
         calls = native_calls(a, lambda _: squares, num_threads=num_threads, device=device)
-        a, fro2, unit = surveyed(a, "rows", calls)
+        a, fro2, unit = self._surveyed(a, calls)
         packed = calls.module.packed_gram(a._native, **calls.options)
         grids = self._sums["g"].grids
         if grids and grid_of(float(packed.max(initial=0.0))) + 2 * unit not in grids:
             self._require_memory(20, "another grid of sums in", more=1)
-        with self._changing():
-            self._sums["g"].add(packed, 0, 2 * unit)
-            self._sums["f"].add(np.float64(fro2), 0, 2 * unit)
-            self.rows += a.shape[0]
+        terms = {"g": packed, "f": np.asarray(fro2), **self._column_sums(a, calls)}
+        self._add(terms, unit, a.shape[0])
         return self
 
     def merge(self, other: Self) -> Self:
@@ -161,9 +176,7 @@ class GramAccumulator(RowAccumulator):
         MemoryLimitError
             As :meth:`svdvals`.
         """
-        if not 1 <= k <= min(self.rows, self.n_cols):
-            shape = self.rows, self.n_cols
-            raise ValueError(f"k = {k} must be between 1 and min(rows, n_cols) of {shape}")
+        self._count(k)
         self._require_memory(46, "singular vectors of")
         started = time.perf_counter()
         packed, unit, fro = self._in_units()
@@ -188,6 +201,56 @@ class GramAccumulator(RowAccumulator):
             notes=(f"{self.rows} rows seen",),
         ).scaled(unit)
 
+    def pca(self, k: int | None = None) -> PrincipalComponents:
+        """Compute the k first principal components, by default all min(rows, n_cols).
+
+        The centred A^T A is G - N mean mean^T, from the sums of N rows. Its eigenvalues have
+        errors of 4e-14 times their largest, and of 6e-14 N ||mean||^2 (a little more if single
+        updates had more than 100,000 rows); the latter is reduced by an array `center`.
+
+        Raises
+        ------
+        ValueError
+            The accumulator was made without `center`, k is not between 1 and min(rows, n_cols), or
+            there are fewer than two rows.
+        MemoryLimitError
+            As :meth:`svdvals`.
+
+        Examples
+        --------
+        >>> import numpy as np, sigmascope as ss
+        >>> rows = np.random.default_rng(0).standard_normal((500, 4)) * [4, 3, 2, 1] + 10
+        >>> gram = ss.GramAccumulator(4, center=True).update(rows[:300]).update(rows[300:])
+        >>> found = gram.pca()
+        >>> np.allclose(found.explained_variance, np.linalg.eigvalsh(np.cov(rows.T))[::-1])
+        True
+        >>> bool(np.all(found.explained_variance_errors < 1e-9))
+        True
+        """
+        packed, unit, fro = self._in_units()
+        sums = self._centred(unit, fro**2)
+        k = self._count(min(self.rows, self.n_cols) if k is None else k)
+        self._require_memory(54, "principal components of")
+        n, rows = self.n_cols, self.rows
+        lengths = np.arange(n, 0, -1)
+        starts = np.cumsum(lengths) - lengths  # of the columns of the triangle
+        root_mean_squares = np.sqrt(packed[starts] / rows)
+        for j, start in enumerate(starts):
+            packed[start : start + n - j] -= sums.sums[j:] * (sums.sums[j] / rows)
+        found = _core.packed_spectrum(packed, n, top=min(k + 1, n), threads=1)
+        values = found["values"] ** 2
+        solver = 2e-14 * max(1.0, (n / 2048) ** 0.5)  # gram_error of gram_spectrum.hpp
+        error = (solver + sums.rounding) * values[0] + sums.error
+        spectrum = CentredSpectrum(sums, values, found["v"][:, :k], float(error))
+        return spectrum.components(root_mean_squares)
+
+    def _count(self, k: int) -> int:
+        """Return k; ValueError unless there are so many components."""
+        if not 1 <= k <= min(self.rows, self.n_cols):
+            shape = self.rows, self.n_cols
+            raise ValueError(f"k = {k} must be between 1 and min(rows, n_cols) of {shape}")
+        return k
+
     def _in_units(self) -> tuple[NDArray[np.float64], int, float]:
         """Return the packed Gram matrix in units of 4^unit; unit; ||A||_F in units of 2^unit."""
         self._require_intact()
@@ -206,9 +269,6 @@ class GramAccumulator(RowAccumulator):
                 f"{what} a Gram matrix of order {self.n_cols} needs {amount(needed)}, the memory "
                 f"limit is {amount(self._memory)}; a Sketch grows with the order, not its square"
             )
-
-    def _options(self) -> dict[str, Any]:
-        return {"n_cols": self.n_cols}
 
     def __repr__(self) -> str:
         """Return the shape."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import product_need
@@ -19,13 +19,15 @@ from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import scaled
 
-from .accumulator import RowAccumulator
+from .centred_spectrum import CentredSpectrum
+from .centring import CentredRows
 from .chances import missed_by_sketch
 from .exact_sum import ExactSum
-from .native_calls import native_calls, surveyed
+from .native_calls import native_calls
+from .principal_components import PrincipalComponents
 
 
-class Sketch(RowAccumulator):
+class Sketch(CentredRows):
     """A one-read sketch: A^T A Omega, (A Omega)^T (A Omega) and ||A||_F^2, by rows.
 
     Each row panel A_i adds A_i^T (A_i Omega), so that one read replaces the two passes of the
@@ -42,6 +44,8 @@ class Sketch(RowAccumulator):
     seed : int
         Seed of Omega; sketches merge only if n_cols, width and seed agree. Whoever knows the seed
         can make rows that the sketch misses: for data from strangers use ``secrets.randbits(64)``.
+    center : bool or (n_cols,) array-like
+        For :meth:`pca`, as in :class:`GramAccumulator`.
 
     See Also
     --------
@@ -69,7 +73,15 @@ class Sketch(RowAccumulator):
     """
 
     @public
-    def __init__(self, n_cols: int, k: int, *, width: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        n_cols: int,
+        k: int,
+        *,
+        width: int | None = None,
+        seed: int = 0,
+        center: bool | ArrayLike = False,
+    ) -> None:
         if n_cols < 1 or not 1 <= k <= n_cols:
             raise ValueError(f"k = {k} must be between 1 and n_cols = {n_cols}")
         self.k, self.seed = int(k), arguments.check_seed(seed)
@@ -78,6 +90,7 @@ class Sketch(RowAccumulator):
             raise ValueError(f"width = {self.width} must be at least k = {k}")
         super().__init__(
             n_cols,
+            center,
             z=ExactSum((n_cols, self.width)),
             y=ExactSum((self.width, self.width)),
             f=ExactSum(()),
@@ -107,16 +120,17 @@ class Sketch(RowAccumulator):
             return self
         need = partial(product_need, columns=self.width)
         calls = native_calls(a, need, num_threads=num_threads, device=device)
-        a, fro2, unit = surveyed(a, "rows", calls)
+        a, fro2, unit = self._surveyed(a, calls)
         if self._omega is None:
-            self._omega = _core.gaussian(self.n_cols, self.width, self.seed, 0, 1)
+            self._omega = self._test_matrix()
         z, y = calls.module.product_f64(a._native, self._omega, "gram", **calls.options)
         gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's bits depend on threads
-        with self._changing():
-            for name, term in {"z": z, "y": gram, "f": np.float64(fro2)}.items():
-                self._sums[name].add(term, 0, 2 * unit)
-            self.rows += a.shape[0]
+        terms = {"z": z, "y": gram, "f": np.asarray(fro2), **self._column_sums(a, calls)}
+        self._add(terms, unit, a.shape[0])
         return self
+
+    def _test_matrix(self) -> NDArray[np.float64]:
+        return np.asarray(_core.gaussian(self.n_cols, self.width, self.seed, 0, 1))
 
     def svd(self, k: int | None = None) -> SVD:
         """Return the k largest singular values and right vectors, from one read of the data.
@@ -134,15 +148,9 @@ class Sketch(RowAccumulator):
         ValueError
             k exceeds that of the sketch, or no rows were added.
         """
-        k = self.k if k is None else k
-        if not 1 <= k <= self.k:
-            raise ValueError(f"k = {k} must be between 1 and the sketch's k = {self.k}")
-        if self.rows == 0:
-            raise ValueError("the sketch has seen no rows")
-        self._require_intact()
+        k = self._count(k)
         started = time.perf_counter()
-        unit = self._sums["f"].highest // 2
-        z, y2, fro2 = (self._sums[name].value(2 * unit) for name in "zyf")
+        z, y2, fro2, unit = self._in_units()
         fro = float(np.sqrt(fro2))
         s, V, certain, likely = _factors(z, y2, float(fro2))
         missed = min(certain, likely)
@@ -175,11 +183,82 @@ class Sketch(RowAccumulator):
             notes=(f"{self.rows} rows seen", told),
         ).scaled(unit)
 
+    def pca(self, k: int | None = None) -> PrincipalComponents:
+        """Compute the k first principal components, from one read of the data.
+
+        With mean^T the row of column means of N rows, centring subtracts N mean mean^T from A^T A
+        and its products with Omega, which is exact but for rounding. `explained_variance_errors`
+        are ||E|| / (N - 1) for the centred rows, where E is what the sketch has missed, as in
+        :meth:`svd`; roundings of the means are added. If k exceeds the rank, the last variances
+        are zero.
+
+        Raises
+        ------
+        ValueError
+            The sketch was made without `center`, k exceeds that of the sketch or the number of
+            rows, or there are fewer than two rows.
+
+        Examples
+        --------
+        >>> import numpy as np, sigmascope as ss
+        >>> rng = np.random.default_rng(0)
+        >>> rows = rng.standard_normal((500, 4)) @ rng.standard_normal((4, 40)) + 1
+        >>> found = ss.Sketch(40, 4, center=True).update(rows).pca()
+        >>> bool(abs(found.explained_variance_ratio.sum() - 1) < 1e-5)
+        True
+        """
+        z, y2, fro2, unit = self._in_units()
+        sums = self._centred(unit, float(fro2))
+        k = min(self._count(k), self.rows) if k is None else self._count(k)
+        if k > self.rows:
+            raise ValueError(f"k = {k} exceeds the number of rows, {self.rows}")
+        images = sums.sums @ self._test_matrix()
+        largest = float(np.linalg.eigvalsh(y2)[-1])
+        z -= np.outer(sums.sums, images / self.rows)
+        y2 -= np.outer(images, images / self.rows)
+        rms = float(np.sqrt(fro2 / self.rows))
+        s, V, certain, likely = _factors(z, y2, sums.total, largest)
+        rounding = sums.total_error + 1e-12 * sums.total
+        told = "certain errors" if certain <= likely else "errors by leaving columns out"
+        return CentredSpectrum(
+            sums,
+            np.concatenate([s**2, np.zeros(max(k - len(s), 0))]),
+            self._completed(V, k),
+            min(certain, likely) + rounding,
+        ).components(rms, (told,))
+
+    @staticmethod
+    def _completed(V: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+        """Return k orthonormal columns, the first of which are those of V."""
+        found = V.shape[1]
+        if found >= k:
+            return V[:, :k]
+        Q, _ = np.linalg.qr(np.hstack([V, np.eye(len(V), k)]))
+        return np.hstack([V, Q[:, found:k]])
+
+    def _count(self, k: int | None) -> int:
+        """Return k, by default that of the sketch; ValueError if it exceeds that."""
+        k = self.k if k is None else k
+        if not 1 <= k <= self.k:
+            raise ValueError(f"k = {k} must be between 1 and the sketch's k = {self.k}")
+        return k
+
+    def _in_units(
+        self,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], int]:
+        """Return the sums z, y and f in units of 4^unit, and unit; ValueError without rows."""
+        if self.rows == 0:
+            raise ValueError("the sketch has seen no rows")
+        self._require_intact()
+        unit = self._sums["f"].highest // 2
+        z, y2, fro2 = (self._sums[name].value(2 * unit) for name in "zyf")
+        return z, y2, fro2, unit
+
     def _options(self) -> dict[str, Any]:
-        return {"n_cols": self.n_cols, "k": self.k, "width": self.width, "seed": self.seed}
+        return {**super()._options(), "k": self.k, "width": self.width, "seed": self.seed}
 
     def _key(self) -> dict[str, Any]:
-        return {name: value for name, value in self._options().items() if name != "k"}
+        return {name: value for name, value in super()._key().items() if name != "k"}
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without Omega, which is a function of the seed."""
@@ -191,19 +270,20 @@ class Sketch(RowAccumulator):
 
 
 def _factors(
-    z: NDArray[np.float64], y2: NDArray[np.float64], fro2: float
+    z: NDArray[np.float64], y2: NDArray[np.float64], fro2: float, largest: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
     """Compute values and right vectors, and two bounds on the norm of A^T A - V s^2 V^T.
 
     Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, by eigenvectors of Y^T Y. The
     relative error of an eigenvector of a small eigenvalue lambda, and of the corresponding part of
-    B, is epsilon lambda_1 / lambda.
+    B, is epsilon lambda_1 / lambda. `largest`: lambda_1 before the means were removed.
     """
     lam, W = np.linalg.eigh(y2)
-    resolved = lam > 1e-12 * max(lam[-1], 0.0)
+    first = max(float(lam[-1]), largest)
+    resolved = lam > 1e-12 * first
     Bt = z @ (W[:, resolved] / np.sqrt(lam[resolved]))
     V, s, _ = np.linalg.svd(Bt, full_matrices=False)
-    shares = 2.0**-48 * lam[-1] / lam[resolved]
+    shares = 2.0**-48 * first / lam[resolved]
     rounded = float(np.sum(shares * np.sum(Bt**2, axis=0)))
     certain = max(fro2 - float(np.sum(s**2)), 0.0) + rounded
     likely = np.inf

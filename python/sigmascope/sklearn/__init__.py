@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Estimators of scikit-learn's kind, whose attributes come with errors (extra ``sklearn``)."""
+
+from __future__ import annotations
+
+try:
+    from .pca import PCA
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] != "sklearn":
+        raise
+    message = "sigmascope.sklearn needs scikit-learn: pip install 'sigmascope[sklearn]'"
+    raise ImportError(message) from error
+
+__all__ = ["PCA"]

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Principal component analysis as an estimator of scikit-learn's kind."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sigmascope.errors import ConvergenceWarning
+from sigmascope.streaming import GramAccumulator, PrincipalComponents
+
+Array = NDArray[np.float64]
+
+_WARNED = 1e-6
+"""Error of the variances, relative to the largest, above which a warning tells it."""
+
+
+class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Principal components of rows that come in batches, with the error of every number.
+
+    The rows are accumulated by :class:`sigmascope.GramAccumulator`: exact but for rounding,
+    whatever the number of batches, and merged between workers without the change of a bit.
+
+    Parameters
+    ----------
+    n_components : int, float or None
+        Components to keep: all min(n_samples, n_features) for None; for a float between 0 and 1,
+        as many as reach that share of the variance.
+    whiten : bool
+        Divide scores by their standard deviations. A component whose variance is not above its
+        error is then refused.
+    shift : (n_features,) array-like, optional
+        Rough means, which keep digits where means are much larger than deviations; estimators
+        merge only if theirs are equal. The exact means are removed in any case.
+
+    Attributes
+    ----------
+    components_, explained_variance_, explained_variance_ratio_, singular_values_, mean_
+        As in scikit-learn.
+    components_error_
+        (n_components_,) bound on the sine of the angle to the exact component.
+    explained_variance_error_, explained_variance_ratio_error_, singular_values_error_, mean_error_
+        Bounds on the errors of the attributes of that name.
+    noise_variance_, noise_variance_error_
+        Mean of the variances that are left out, and its error.
+    n_components_, n_samples_seen_, n_features_in_, feature_names_in_
+        As in scikit-learn.
+    accumulator_ : GramAccumulator
+        The sums; its `save` writes them to a file.
+    result_ : PrincipalComponents
+        All of the above.
+
+    Notes
+    -----
+    Memory: 8 n_features^2 bytes between batches, 54 n_features^2 during the decomposition that
+    ends every call of :meth:`fit`, :meth:`partial_fit` and :meth:`merge`.
+
+    Warns
+    -----
+    ConvergenceWarning
+        An error of a variance exceeds 1e-6 of the largest variance: `shift` reduces it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sigmascope.sklearn import PCA
+    >>> X = np.random.default_rng(0).standard_normal((300, 5)) * [9, 5, 3, 2, 1] + 7
+    >>> first, second = PCA(2).fit(X[:200]), PCA(2).fit(X[200:])
+    >>> pca = first.merge(second)
+    >>> np.allclose(pca.explained_variance_, np.linalg.eigvalsh(np.cov(X.T))[:2:-1])
+    True
+    >>> pca.transform(X).shape, bool(pca.explained_variance_error_[0] < 1e-10)
+    ((300, 2), True)
+    """
+
+    def __init__(
+        self,
+        n_components: int | float | None = None,
+        *,
+        whiten: bool = False,
+        shift: ArrayLike | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.whiten = whiten
+        self.shift = shift
+
+    def fit(self, X: Any, y: None = None) -> Self:
+        """Compute the components of the rows of X (n_samples, n_features), and forget others."""
+        self._check_n_components()
+        self._add(X, reset=True)
+        return self._read_out()
+
+    def partial_fit(self, X: Any, y: None = None) -> Self:
+        """Add rows to those of earlier calls.
+
+        The components follow as soon as there are n_components rows, and two at least.
+        """
+        self._check_n_components()
+        self._add(X, reset=not hasattr(self, "accumulator_"))
+        least = self.n_components if isinstance(self.n_components, Integral) else 2
+        return self if self.n_samples_seen_ < max(int(least), 2) else self._read_out()
+
+    def merge(self, other: PCA) -> Self:
+        """Add the rows of another estimator, which is not changed; ValueError if shifts differ.
+
+        No bit depends on the order of merges.
+        """
+        check_is_fitted(self, "accumulator_")
+        check_is_fitted(other, "accumulator_")
+        self.accumulator_.merge(other.accumulator_)
+        self.n_samples_seen_ = self.accumulator_.rows
+        return self._read_out()
+
+    def transform(self, X: Any) -> Array:
+        """Return the scores (n_samples, n_components_) of rows."""
+        check_is_fitted(self, "components_")
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self.result_.transform(X, whiten=self.whiten)
+
+    def inverse_transform(self, X: ArrayLike) -> Array:
+        """Return the rows (n_samples, n_features) of scores (n_samples, n_components_)."""
+        check_is_fitted(self, "components_")
+        return self.result_.inverse_transform(np.asarray(X), whiten=self.whiten)
+
+    @property
+    def _n_features_out(self) -> int:
+        """Return the number of components, which names of features are made for."""
+        return len(self.components_)
+
+    def _check_n_components(self) -> None:
+        wanted = self.n_components
+        if wanted is None or (isinstance(wanted, Integral) and wanted >= 1):
+            return
+        if isinstance(wanted, Integral) or not (isinstance(wanted, Real) and 0 < wanted < 1):
+            raise ValueError(
+                f"n_components = {wanted!r} must be an integer of at least 1, a share of the "
+                "variance between 0 and 1, or None"
+            )
+
+    def _add(self, X: Any, reset: bool) -> None:
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+        if reset:
+            center = True if self.shift is None else np.asarray(self.shift, dtype=np.float64)
+            self.accumulator_ = GramAccumulator(X.shape[1], center=center)
+        self.accumulator_.update(X)
+        self.n_samples_seen_ = self.accumulator_.rows
+
+    def _read_out(self) -> Self:
+        wanted = self.n_components
+        if isinstance(wanted, Integral):
+            found = self.accumulator_.pca(int(wanted))
+        else:
+            found = self.accumulator_.pca()
+            if wanted is not None:
+                below = np.cumsum(found.explained_variance_ratio) < wanted
+                most = len(found.components)  # rounding may leave their sum below the share
+                found = self.accumulator_.pca(min(1 + int(np.sum(below)), most))
+        self._publish(found)
+        if found.explained_variance_errors[0] > _WARNED * found.explained_variance[0] > 0:
+            warnings.warn(
+                f"variances have an error of {found.explained_variance_errors[0]:.2g}, the largest "
+                f"is {found.explained_variance[0]:.2g}: rough means as `shift` reduce it",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return self
+
+    def _publish(self, found: PrincipalComponents) -> None:
+        self.result_ = found
+        self.components_ = found.components
+        self.components_error_ = found.components_errors
+        self.explained_variance_ = found.explained_variance
+        self.explained_variance_error_ = found.explained_variance_errors
+        self.explained_variance_ratio_ = found.explained_variance_ratio
+        self.explained_variance_ratio_error_ = found.explained_variance_ratio_errors
+        self.singular_values_ = found.singular_values
+        self.singular_values_error_ = found.singular_values_errors
+        self.noise_variance_ = found.noise_variance
+        self.noise_variance_error_ = found.noise_variance_error
+        self.mean_ = found.mean
+        self.mean_error_ = found.mean_errors
+        self.n_components_ = len(found.components)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Removal of the column means from sums of products: principal components and their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.spectra.units import scaled
+
+from .principal_components import PrincipalComponents
+
+Array = NDArray[np.float64]
+
+_LARGE_MEAN = 1e4
+"""Ratio of the squares of means and deviations above which a note tells how to keep digits."""
+
+
+class Centred(NamedTuple):
+    """Sums over rows less a shift, in units of 2^unit, and the rounding errors of centring."""
+
+    sums: Array
+    """Column sums, (n,)."""
+    rows: int
+    squares: float
+    """Sum of the squares of all entries."""
+    rounding: float
+    """Relative error of sums of products of one sign."""
+    shift: Array | float
+    unit: int
+
+    @property
+    def of_mean(self) -> float:
+        """Return rows ||mean||^2, the norm of the matrix that centring subtracts."""
+        return float(self.sums @ self.sums) / self.rows
+
+    @property
+    def error(self) -> float:
+        """Return a bound on the error of the centred A^T A that comes from the means."""
+        return 3 * self.rounding * self.of_mean
+
+    @property
+    def total(self) -> float:
+        """Return the sum of squares of the centred rows, the trace of their A^T A."""
+        return max(self.squares - self.of_mean, 0.0)
+
+    @property
+    def total_error(self) -> float:
+        """Return a bound on the error of `total`."""
+        return self.rounding * self.squares + self.error
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return remarks: on the rows seen, and on means that cost digits."""
+        seen = (f"{self.rows} rows seen",)
+        if self.of_mean <= _LARGE_MEAN * self.total:
+            return seen
+        told = f"the means are {np.sqrt(self.of_mean / max(self.total, 1e-300)):.1g} times"
+        if self.total <= self.total_error:
+            told = "no variance is resolved, since the means are 1e6 times or more"
+        return (*seen, f"{told} the deviations: rough means as `center` keep more digits")
+
+    def mean(self) -> Array:
+        """Return the column means of the rows themselves."""
+        return np.asarray(scaled(self.sums / self.rows, self.unit) + self.shift)
+
+    def mean_errors(self, root_mean_squares: Array | float) -> Array:
+        """Bound the errors of the means by the root mean square of each column."""
+        of_sums = scaled(self.rounding * np.asarray(root_mean_squares), self.unit)
+        return np.asarray(of_sums + 2.0**-52 * np.abs(self.mean()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CentredSpectrum:
+    """Eigenvalues and eigenvectors of the centred A^T A, in the units of `sums`.
+
+    Attributes
+    ----------
+    values
+        (k or more,) descending. Those after the k-th show how far it is from the others.
+    vectors
+        (n, k)
+    error
+        Bound on the norm of the error of the centred A^T A, and so on that of every value.
+    """
+
+    sums: Centred
+    values: Array
+    vectors: Array
+    error: float
+
+    def components(
+        self, root_mean_squares: Array | float, notes: tuple[str, ...] = ()
+    ) -> PrincipalComponents:
+        """Return the k principal components, with further notes."""
+        sums, (n, k) = self.sums, self.vectors.shape
+        values = self.values[:k]
+        ratio, ratio_errors = self._shares(values)
+        singular = np.sqrt(values)
+        lowest = np.sqrt(np.maximum(values - self.error, 0.0))
+        bounds = np.maximum(np.sqrt(values + self.error) - singular, singular - lowest)
+        left = max(sums.total - float(values.sum()), 0.0)
+        rest = min(sums.rows, n) - k
+
+        def variance(x: Any) -> Any:
+            return scaled(x / (sums.rows - 1), 2 * sums.unit)
+
+        def mean_of_rest(x: float) -> float:
+            return float(variance(x / rest)) if rest else 0.0
+
+        return PrincipalComponents(
+            components=self._oriented(),
+            components_errors=self._sines(),
+            explained_variance=variance(values),
+            explained_variance_errors=variance(np.full(k, self.error)),
+            explained_variance_ratio=ratio,
+            explained_variance_ratio_errors=ratio_errors,
+            singular_values=scaled(singular, sums.unit),
+            singular_values_errors=scaled(bounds, sums.unit),
+            total_variance=float(variance(sums.total)),
+            total_variance_error=float(variance(sums.total_error)),
+            noise_variance=mean_of_rest(left),
+            noise_variance_error=mean_of_rest(sums.total_error + k * self.error),
+            mean=sums.mean(),
+            mean_errors=sums.mean_errors(root_mean_squares),
+            rows=sums.rows,
+            notes=sums.notes + notes,
+        )
+
+    def _shares(self, values: Array) -> tuple[Array, Array]:
+        total, error = self.sums.total, self.sums.total_error
+        if total <= error:
+            return np.full(len(values), np.nan), np.full(len(values), np.inf)
+        ratio = values / total
+        return ratio, (self.error + ratio * error) / (total - error)
+
+    def _sines(self) -> Array:
+        """Bound the sines by Davis & Kahan 1970: the error over the gap to other eigenvalues."""
+        n, k = self.vectors.shape
+        unknown = [0.0] if len(self.values) == k < n else []  # is at most the error
+        every = np.concatenate([[np.inf], self.values, unknown, [-np.inf]])
+        gaps = (every[:-1] - every[1:]) - self.error
+        least = np.minimum(gaps[:-1], gaps[1:])[:k]
+        return np.where(least > self.error, self.error / np.maximum(least, self.error or 1.0), 1.0)
+
+    def _oriented(self) -> Array:
+        """Return the vectors as rows whose entries of largest magnitude are positive."""
+        Vt = np.ascontiguousarray(self.vectors.T)
+        largest = np.argmax(np.abs(Vt), axis=1)
+        return np.asarray(Vt * np.where(Vt[np.arange(len(Vt)), largest] < 0, -1.0, 1.0)[:, None])
