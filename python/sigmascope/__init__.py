@@ -15,6 +15,7 @@ from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope._host.threads import set_num_threads
 from sigmascope.adapters import Adapter, open_adapter
+from sigmascope.analysis.approximation import LowRankApproximation, low_rank
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import spectrum
 from sigmascope.checkpoint import Checkpoint, open_checkpoint
@@ -81,6 +82,7 @@ __all__ = [
     "GramAccumulator",
     "LinearSketch",
     "LowRank",
+    "LowRankApproximation",
     "Matrix",
     "Measure",
     "MemoryLimitError",
@@ -108,6 +110,7 @@ __all__ = [
     "diagnose",
     "diagnose_increments",
     "hstack",
+    "low_rank",
     "matrix",
     "merge",
     "moments",
