@@ -15,11 +15,13 @@ from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope._host.threads import set_num_threads
 from sigmascope.adapters import Adapter, open_adapter
+from sigmascope.adapters.resizing import Resized, resize
 from sigmascope.analysis.approximation import LowRankApproximation, low_rank
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import spectrum
 from sigmascope.checkpoint import Checkpoint, open_checkpoint
 from sigmascope.comparing import Comparison, ComparisonPlan, compare, plan_compare
+from sigmascope.comparing.extracting import Extraction, extract
 from sigmascope.comparing.shared_directions import SharedDirection, shared_directions
 from sigmascope.diagnosing import (
     Calibration,
@@ -78,6 +80,7 @@ __all__ = [
     "DeviceError",
     "DeviceMemoryError",
     "Diagnosis",
+    "Extraction",
     "FailedMatrixWarning",
     "GramAccumulator",
     "LinearSketch",
@@ -91,6 +94,7 @@ __all__ = [
     "NonFiniteError",
     "PairedDiagnosis",
     "Reference",
+    "Resized",
     "RunDiagnosis",
     "SVDStack",
     "Scan",
@@ -109,6 +113,7 @@ __all__ = [
     "compare",
     "diagnose",
     "diagnose_increments",
+    "extract",
     "hstack",
     "low_rank",
     "matrix",
@@ -121,6 +126,7 @@ __all__ = [
     "plan_scan",
     "randomized_svd",
     "reference",
+    "resize",
     "scan",
     "set_num_threads",
     "shared_directions",

@@ -89,7 +89,7 @@ PYTHON_ROOMS = {
     "analysis": Folder("_display _execution _host errors matrices solvers spectra statistics"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
     "checkpoint": Folder("_display _host errors matrices", outside="obstore huggingface_hub"),
-    "adapters": Folder("_host analysis checkpoint errors matrices"),
+    "adapters": Folder("_host analysis checkpoint errors matrices spectra"),
     "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),
     "_running": Folder("_execution _host _tables adapters analysis checkpoint errors spectra"),
     "scanning": Folder(
