@@ -26,16 +26,29 @@ def model(seed: int) -> Any:
     )
 
 
-@pytest.mark.parametrize("criterion", [{"rank": 3}, {"error": 0.4}])
-def test_merged_weights_are_base_plus_product(criterion: dict[str, Any], tmp_path: Path) -> None:
-    base, tuned = model(0), model(1)
-    found = ss.extract(base, tuned, tmp_path, **criterion)
-    assert found.written
-    adapter = ss.open_adapter(tmp_path)
+def check(base: Any, tuned: Any, folder: Path, **options: Any) -> ss.Adapter:
+    """Extract, and compare what PEFT merges with base + B A, or its transpose."""
+    assert ss.extract(base, tuned, folder, **options).written
+    adapter = ss.open_adapter(folder)
     before = {name: x.detach().numpy().astype(float) for name, x in base.state_dict().items()}
-    merged = peft.PeftModel.from_pretrained(base, tmp_path).merge_and_unload().state_dict()
+    merged = peft.PeftModel.from_pretrained(base, folder).merge_and_unload().state_dict()
     for name in adapter:
         B, A = (np.asarray(x, dtype=float) for x in (adapter[name].B, adapter[name].A))
-        expected = before[name] + B @ A
-        np.testing.assert_allclose(merged[name].numpy(), expected, atol=1e-6)
-    assert len(adapter) == 2
+        np.testing.assert_allclose(merged[name].numpy(), before[name] + B @ A, atol=1e-6)
+    return adapter
+
+
+@pytest.mark.parametrize("criterion", [{"rank": 3}, {"error": 0.4}])
+def test_merged_weights_are_base_plus_product(criterion: dict[str, Any], tmp_path: Path) -> None:
+    assert len(check(model(0), model(1), tmp_path, **criterion)) == 2
+
+
+def test_weights_with_inputs_as_rows(tmp_path: Path) -> None:
+    """The Conv1D of GPT-2."""
+    layers: Any = pytest.importorskip("transformers.pytorch_utils")
+    models = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        models.append(torch.nn.ModuleDict({"c_attn": layers.Conv1D(30, 20)}))
+    adapter = check(*models, tmp_path, rank=3, fan_in_fan_out=True)
+    assert adapter["c_attn.weight"].shape == (20, 30)
