@@ -15,10 +15,13 @@ from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope._host.threads import set_num_threads
 from sigmascope.adapters import Adapter, open_adapter
+from sigmascope.adapters.resizing import Resized, resize
+from sigmascope.analysis.approximation import LowRankApproximation, low_rank
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import spectrum
 from sigmascope.checkpoint import Checkpoint, open_checkpoint
 from sigmascope.comparing import Comparison, ComparisonPlan, compare, plan_compare
+from sigmascope.comparing.extracting import Extraction, extract
 from sigmascope.comparing.shared_directions import SharedDirection, shared_directions
 from sigmascope.diagnosing import (
     Calibration,
@@ -83,10 +86,12 @@ __all__ = [
     "DeviceError",
     "DeviceMemoryError",
     "Diagnosis",
+    "Extraction",
     "FailedMatrixWarning",
     "GramAccumulator",
     "LinearSketch",
     "LowRank",
+    "LowRankApproximation",
     "Matrix",
     "Measure",
     "MemoryLimitError",
@@ -96,6 +101,7 @@ __all__ = [
     "PairedDiagnosis",
     "PrincipalComponents",
     "Reference",
+    "Resized",
     "RunDiagnosis",
     "SVDStack",
     "Scan",
@@ -114,7 +120,9 @@ __all__ = [
     "compare",
     "diagnose",
     "diagnose_increments",
+    "extract",
     "hstack",
+    "low_rank",
     "matrix",
     "merge",
     "moments",
@@ -125,6 +133,7 @@ __all__ = [
     "plan_scan",
     "randomized_svd",
     "reference",
+    "resize",
     "scan",
     "set_num_threads",
     "shared_directions",

@@ -92,7 +92,7 @@ PYTHON_ROOMS = {
     "checkpoint": Folder(
         "_display _host errors matrices", outside="obstore huggingface_hub tensorstore"
     ),
-    "adapters": Folder("_host analysis checkpoint errors matrices"),
+    "adapters": Folder("_host analysis checkpoint errors matrices spectra"),
     "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),
     "_running": Folder("_execution _host _tables adapters analysis checkpoint errors spectra"),
     "scanning": Folder(

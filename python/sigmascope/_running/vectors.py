@@ -19,7 +19,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._tables.saving import replacing
+from sigmascope._host.replacing import replacing
 from sigmascope.spectra import SVD
 
 _LONGEST = 180

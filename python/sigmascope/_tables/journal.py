@@ -17,8 +17,7 @@ import os
 import stat
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +25,7 @@ from zlib import crc32
 
 from sigmascope._display.text import writable
 from sigmascope._host.files import open_regular
+from sigmascope._host.replacing import naming
 
 from .schema import OtherTableError, Row, Schema, check_header
 
@@ -35,17 +35,6 @@ _SEAL_BYTES = len(', "checksum": "00000000"}')
 _SYNC_SECONDS = 1.0
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """Errors of file systems without locks, as some clusters have."""
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Add the path to an OSError that has none, such as that of a write to a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename == str(path) or error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def json_line(record: dict[str, Any]) -> str:

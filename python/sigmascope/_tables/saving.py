@@ -12,15 +12,16 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sigmascope._display.text import writable
 from sigmascope._host.files import open_regular, read_regular
 from sigmascope._host.limits import MAX_TABLE_BYTES
+from sigmascope._host.replacing import naming, replacing
 
-from .journal import Header, Journal, checked_header, naming, parsed
+from .journal import Header, Journal, checked_header, parsed
 from .schema import OtherTableError, Row, Schema
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".html")
@@ -39,24 +40,6 @@ def suffix_of(path: Path, schema: Schema) -> str:
     if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ImportError(f"{path}: Parquet {TABLE_HINT}")
     return path.suffix
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; it replaces `path` unless an error occurs."""
-    with naming(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        try:
-            yield Path(name)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(name, 0o666 & ~mask)  # mkstemp makes files that only the user may read
-            os.replace(name, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
 
 
 def probe(path: Path) -> None:

@@ -206,6 +206,16 @@ class Adapter(Mapping[str, LowRank]):
         label = self._modules[name].label
         return "" if label is None else f"[{label}]"
 
+    def module_of(self, name: str) -> Module:
+        """Return the description of one change."""
+        return self._modules[name]
+
+    def is_linear(self, name: str) -> bool:
+        """Return whether both factors of a product are stored as matrices, not as kernels."""
+        module, weights = self._modules[name], self._weights[name]
+        stored = {record["name"]: record["status"] for record in weights.info()}
+        return all(stored[factor] == "matrix" for factor in (module.A, module.B))
+
     def shape_of(self, name: str) -> tuple[int, ...]:
         """Return the shape of a change, from the headers alone."""
         return self._modules[name].shape

@@ -23,6 +23,7 @@ from .compare import compare
 from .demo import fetch
 from .diagnose import calibrate, diagnose
 from .exits import DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors
+from .extract import extract, resize
 from .manual import manual_page
 from .options import (
     Accuracy,
@@ -218,8 +219,8 @@ def _add(*commands: Callable[..., None]) -> None:
         app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 
 
-_add(info, scan, compare, show, merge, trajectory, reference, calibrate, diagnose)
-_add(bench, demo, config, manual)
+_add(info, scan, compare, extract, resize, show, merge, trajectory, reference, calibrate)
+_add(diagnose, bench, demo, config, manual)
 
 
 def _demo_model(quiet: bool) -> Path:

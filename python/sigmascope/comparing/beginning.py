@@ -64,7 +64,7 @@ def empty_table(
         rows=[],
         expected=expected,
         notes=notes_of(both),
-        files=(*_named("before", files[0]), *_named("after", files[1])),
+        files=named_files(*files),
         engine=engine() | device_record(options.devices),
         architecture=_architecture(*both),
         shard=part,
@@ -98,6 +98,12 @@ def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:
     return adapted_pairs(before, after)
 
 
-def _named(side: str, files: tuple[FileIdentity, ...]) -> Iterator[FileIdentity]:
-    for file in files:
-        yield FileIdentity(name=f"{side}/{file['name']}", size=file["size"], digest=file["digest"])
+def named_files(
+    before: tuple[FileIdentity, ...], after: tuple[FileIdentity, ...]
+) -> tuple[FileIdentity, ...]:
+    """Return the files of both sides, whose names begin with "before/" and "after/"."""
+    return tuple(
+        FileIdentity(name=f"{side}/{file['name']}", size=file["size"], digest=file["digest"])
+        for side, files in (("before", before), ("after", after))
+        for file in files
+    )

@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from sigmascope._display.verdicts import COMPARED, Verdict, verdict
-from sigmascope._tables.journal import Header
+from sigmascope._tables.pair_table import PairTable
 from sigmascope._tables.schema import Row, Schema
-from sigmascope._tables.shards import Shard
-from sigmascope._tables.table import Table
 
 from .rows import COMPARISON
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
-class Comparison(Table):
+class Comparison(PairTable):
     """The result of a comparison: a row per pair, in the order of `before`, then rows of `after`.
 
     Attributes
@@ -28,13 +26,10 @@ class Comparison(Table):
     rows
         Records with the columns that :mod:`sigmascope.comparing.rows` lists, as plain JSON.
     expected, notes, files, engine, architecture, shard
-        As for :class:`Table`; the names of files begin with "before/" or "after/".
+        As for :class:`PairTable`; the names of files begin with "before/" or "after/".
     """
 
     schema: ClassVar[Schema] = COMPARISON
-
-    before: str
-    after: str
 
     def __repr__(self) -> str:
         parts = [f"{len(self.analysed)} pairs analysed"]
@@ -56,11 +51,6 @@ class Comparison(Table):
         return verdict(self.rows, self.expected)
 
     @property
-    def unpaired(self) -> list[Row]:
-        """Rows of tensors without a partner, or with a partner of another shape."""
-        return [row for row in self.rows if row["status"] == "unpaired"]
-
-    @property
     def unreadable(self) -> list[Row]:
         """Rows of weights that this version cannot decode, without those that were excluded."""
         return [
@@ -68,35 +58,3 @@ class Comparison(Table):
             for row in self.rows
             if row["kind"] == "unreadable" and row["status"] == "not analysed"
         ]
-
-    def header(self) -> Header:
-        """Return the first line of a saved comparison: schema and attributes except the rows."""
-        return {
-            "schema": self.schema.name,
-            "version": self.schema.version,
-            "before": self.before,
-            "after": self.after,
-            "options": self.options,
-            "expected": self.expected,
-            "notes": list(self.notes),
-            "files": [dict(file) for file in self.files],
-            "engine": self.engine,
-            "architecture": self.architecture,
-            "shard": None if self.shard is None else self.shard.to_header(),
-        }
-
-    @classmethod
-    def of_header(cls, header: Header, rows: list[Row]) -> Self:
-        """Make a comparison from a header and its rows; the header of a CSV is nearly empty."""
-        return cls(
-            before=header.get("before", ""),
-            after=header.get("after", ""),
-            options=header.get("options", {}),
-            rows=rows,
-            expected=header.get("expected", len(rows)),
-            notes=tuple(header.get("notes", ())),
-            files=tuple(header.get("files", ())),
-            engine=header.get("engine", {}),
-            architecture=header.get("architecture"),
-            shard=Shard.of_header(header.get("shard")),
-        )

@@ -15,7 +15,7 @@ from sigmascope._execution.build import engine
 from sigmascope._host.files import read_regular
 from sigmascope._host.keywords import public
 from sigmascope._host.limits import MAX_TABLE_BYTES
-from sigmascope._tables.saving import replacing
+from sigmascope._host.replacing import replacing
 from sigmascope.series.sources import Source, path_of, read_source
 
 from .places import Place, update_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sigmascope._execution.build import engine
-from sigmascope._tables.saving import replacing
+from sigmascope._host.replacing import replacing
 from sigmascope.comparing import Comparison
 
 

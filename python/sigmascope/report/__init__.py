@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .comparisons import show_comparison
 from .diagnosis import show_calibration, show_diagnosis
+from .extractions import show_extraction, show_resized
 from .pages import show_info, show_saved, show_scan
 from .plans import show_plan
 from .series import show_series, show_trajectory
@@ -13,8 +14,10 @@ __all__ = [
     "show_calibration",
     "show_comparison",
     "show_diagnosis",
+    "show_extraction",
     "show_info",
     "show_plan",
+    "show_resized",
     "show_saved",
     "show_scan",
     "show_series",

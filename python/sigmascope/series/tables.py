@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sigmascope._tables.saving import TABLE_HINT, replacing
+from sigmascope._host.replacing import replacing
+from sigmascope._tables.saving import TABLE_HINT
 from sigmascope._tables.schema import Row
 
 

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Adapters of another rank: every product B A is truncated exactly, through its r x r core."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sigmascope._host.keywords import public
+from sigmascope.analysis.approximation import low_rank
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.checkpoint.formats.index import read_json
+from sigmascope.spectra import Measure
+
+from .adapter import Adapter
+from .modules import Module
+from .opening import open_adapter
+from .settings import NAME
+from .writing import AdapterFolder, check_dtype, stored_product
+
+_PER_MODULE = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "inference_mode")
+"""Settings of the new adapter that are not those of the old one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """The truncation of one product.
+
+    Attributes
+    ----------
+    name
+        Name of the weight that it changes.
+    before, rank
+        Rank of the old product, and of the new one.
+    fro_norm
+        ||s B A||_F of the old product.
+    remaining
+        ||s B A - B' A'||_F of the factors as they are stored, with a bound on its error.
+    relative_error
+        The same as a part of `fro_norm`; 0 for a product of zeros.
+    spectral_bound
+        Upper bound of ||s B A - B' A'||_2.
+    """
+
+    name: str
+    before: int
+    rank: int
+    fro_norm: float
+    remaining: Measure
+    relative_error: Measure
+    spectral_bound: float
+
+
+@public
+def resize(
+    adapter: Adapter | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    rank: int | None = None,
+    energy: float | None = None,
+    error: float | None = None,
+    dtype: str = "float32",
+    memory_limit: int | str | None = None,
+) -> list[Resized]:
+    """Write a LoRA adapter of smaller rank, each of whose products is truncated exactly.
+
+    Exactly one of `rank`, `energy` and `error` decides the rank of each product.
+
+    Parameters
+    ----------
+    adapter : Adapter or path
+        One adapter, in PEFT's layout.
+    out : path
+        Folder of the new adapter, which is made if it is not there.
+    rank, energy, error
+        As for :func:`low_rank`, of each product s B A; products of a smaller rank keep theirs.
+    dtype : {"float32", "float16", "bfloat16"}
+        Format of the stored factors.
+    memory_limit : int or str, optional
+        Bytes for the truncation of one product.
+
+    Returns
+    -------
+    list of Resized
+        One for each product, in the order of the file, with what remains of it.
+
+    Raises
+    ------
+    CheckpointError
+        The adapter is not what it claims to be.
+    TypeError
+        None or more than one of `rank`, `energy` and `error` is given.
+    ValueError
+        An argument is out of range, the folder holds an adapter already, or a change is no plain
+        product of two matrices of a linear layer: DoRA, embeddings, kernels, tensors saved whole.
+    NonFiniteError
+        A factor holds NaN or infinity.
+    OSError
+        A file cannot be written.
+
+    See Also
+    --------
+    extract : An adapter from two checkpoints.
+
+    Notes
+    -----
+    One read of each factor; O((m + n) r^2) time in float64 for each product. The scale of the old
+    product is in the new factors, so that alpha is the rank. The other settings are copied.
+
+    Examples
+    --------
+    >>> for each in ss.resize("adapter/", "small/", energy=0.99):            # doctest: +SKIP
+    ...     print(each.name, each.before, each.rank, each.relative_error)
+    """
+    check_dtype(dtype)
+    source = adapter if isinstance(adapter, Adapter) else open_adapter(adapter)
+    modules = [source.module_of(record["name"]) for record in source.info()]
+    _check_products(source, modules)
+    settings = dict(read_json(Path(str(source.path)) / NAME))
+    kept = {name: value for name, value in settings.items() if name not in _PER_MODULE}
+    folder = AdapterFolder(Path(out), settings=kept)
+    folder.check_new()
+    found: list[Resized] = []
+    ranks: dict[str, int] = {}
+    for module in modules:
+        product = source[module.name]
+        most = min(*product.shape, product.rank)
+        wanted = rank if rank is None else min(rank, most) if rank >= 1 else rank
+        near = low_rank(product, wanted, energy=energy, error=error, memory_limit=memory_limit)
+        new = stored_product(near.balanced, dtype, transposed=module.transposed)
+        name = module.weight.removesuffix(".weight")
+        folder.put(name, new)
+        ranks[name] = new.rank
+        shown = new.T if module.transposed else new
+        found.append(_measured(module.name, product, shown, near.rank))
+    folder.finish(ranks)
+    return found
+
+
+def _check_products(source: Adapter, modules: list[Module]) -> None:
+    """ValueError unless every change is the product of two matrices of a linear layer."""
+    for module in modules:
+        reason = module.reason
+        if module.status == "product" and "lora_embedding_" in module.A:
+            reason = "the adapted weight is an embedding"
+        elif module.status == "product" and not source.is_linear(module.name):
+            reason = "the adapted weight is the kernel of a convolution"
+        elif module.label is not None:
+            reason = "the folder holds several adapters"
+        if reason:
+            raise ValueError(f"{source.path}: {module.name} is not resized: {reason}")
+    if not modules:
+        raise ValueError(f"{source.path} has no products")
+
+
+def _measured(name: str, old: LowRank, new: LowRank, rank: int) -> Resized:
+    """Compute what remains from the exact singular values of the difference."""
+    rest = (old - new).singular_values()
+    count = min(len(rest.values), old.rank + new.rank)
+    rounding = float(np.linalg.norm(rest.errors[:count]))
+    remaining = Measure(rest.fro_norm, rounding, "exact")
+    norm = old.singular_values().fro_norm
+    return Resized(
+        name=name,
+        before=old.rank,
+        rank=rank,
+        fro_norm=norm,
+        remaining=remaining,
+        relative_error=remaining / norm if norm else remaining,
+        spectral_bound=float(rest.values[0] + rest.errors[0]),
+    )

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Criteria for the rank of an approximation: a rank, a share of the energy, an error, an edge."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._execution import arguments
+
+EDGE = "edge"
+
+
+class Criterion(NamedTuple):
+    """A fixed rank, the noise edge, or the largest relative error that may remain.
+
+    Attributes
+    ----------
+    rank
+        The rank that was asked for; None if the other attributes decide it.
+    edge
+        True if the rank is the number of values above the noise edge.
+    relative2
+        Largest ||A - L||_F^2 / ||A||_F^2; None if that is not the criterion.
+    words
+        The criterion as the caller wrote it: "energy = 0.9".
+    """
+
+    rank: int | None
+    edge: bool
+    relative2: float | None
+    words: str
+
+    @classmethod
+    def of(cls, rank: Any, energy: float | None, error: float | None) -> Self:
+        """Return the criterion of the arguments.
+
+        Raises
+        ------
+        TypeError
+            None or more than one of them is given.
+        ValueError
+            One is out of its range.
+        """
+        given = {"rank": rank, "energy": energy, "error": error}
+        asked = {name: value for name, value in given.items() if value is not None}
+        if len(asked) != 1:
+            names = " and ".join(f"{name} = {value!r}" for name, value in asked.items())
+            raise TypeError(
+                f"one of rank, energy and error decides the rank, not {names or 'none of them'}"
+            )
+        ((name, value),) = asked.items()
+        if name == "rank":
+            if isinstance(value, str) and value != EDGE:
+                raise ValueError(f"rank is a number or {EDGE!r}, not {value!r}")
+            edge = isinstance(value, str)
+            return cls(None if edge else operator.index(value), edge, None, f"rank = {value}")
+        share = float(value)
+        if not 0.0 < share < 1.0:
+            raise ValueError(
+                f"{name} = {share:g} must be between 0 and 1, both excluded: no approximation "
+                "of a smaller rank is free of error, and 0 is one of error 1"
+            )
+        relative2 = 1.0 - share if name == "energy" else share * share
+        return cls(None, False, relative2, f"{name} = {share:g}")
+
+    def check(self, shape: tuple[int, int]) -> None:
+        """ValueError if a fixed rank is below 1 or above min(m, n)."""
+        if self.rank is not None:
+            arguments.check_rank(self.rank, shape)
+
+    def check_part(self, part: str, *, weighted: bool) -> None:
+        """ValueError if the criterion has no meaning for a part of the triplets, or a weight."""
+        if part not in ("largest", "smallest"):
+            raise ValueError(f"part is 'largest' or 'smallest', not {part!r}")
+        if part == "smallest" and (self.rank is None or weighted):
+            raise ValueError("the smallest triplets are those of a given rank, without a weight")
+        if weighted and self.edge:
+            raise ValueError("a weighted matrix has no noise edge: give a rank, energy or error")
+
+    def least_rank(self, s: NDArray[np.float64], rest2: float, norm: float) -> int | None:
+        """Return the least number of leading values that leaves no more than may remain.
+
+        None if all of them do not suffice. `rest2` is the squared norm of what is in none of the
+        values s, and `norm` is ||A||_F.
+        """
+        assert self.relative2 is not None
+        left2 = np.append(np.cumsum(s[::-1] ** 2)[::-1], 0.0) + rest2
+        enough = np.flatnonzero(left2 <= self.relative2 * norm**2)
+        return int(enough[0]) if len(enough) else None
+
+    def allows(self, remaining: float, norm: float) -> bool:
+        """Tell whether a remaining error is certainly within the criterion."""
+        return self.relative2 is None or remaining <= math.sqrt(self.relative2) * norm

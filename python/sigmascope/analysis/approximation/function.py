@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The function low_rank: thin factors near a matrix, and the error that remains."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any, Unpack
+
+from sigmascope._execution import arguments
+from sigmascope._execution.keywords import ComputeOptions
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.rounding import SEARCHES
+from sigmascope._host.keywords import public
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.errors import ConvergenceWarning
+from sigmascope.matrices.sources import matrix
+
+from .criteria import Criterion
+from .products import find_in_product
+from .result import LowRankApproximation
+from .results import result_of
+from .search import Settings, find, find_smallest
+from .weighted import weighted
+
+
+@public
+def low_rank(
+    A: Any,
+    rank: int | str | None = None,
+    *,
+    energy: float | None = None,
+    error: float | None = None,
+    part: str = "largest",
+    weight: Any = None,
+    tol: float = 1e-4,
+    max_passes: int = 300,
+    precision: str | None = None,
+    seed: int = 0,
+    **options: Unpack[ComputeOptions],
+) -> LowRankApproximation:
+    """Approximate a matrix by a product of thin factors, and measure the error that remains.
+
+    Exactly one of `rank`, `energy` and `error` decides the rank.
+
+    Parameters
+    ----------
+    A : Matrix, LowRank, or anything that :func:`matrix` takes, shape (m, n)
+        Also a lazy sum, difference or multiple of matrices. A LowRank is truncated exactly, through
+        matrices of order r, and no other option than the criterion and memory_limit counts.
+    rank : int or "edge"
+        At most min(m, n). "edge": the number of singular values above the edge of the noise bulk,
+        `mp_outliers` of :func:`spectrum`; where there is no bulk, of those above rounding.
+    energy : float
+        Share of ||A||_F^2 that the approximation has at least; between 0 and 1.
+    error : float
+        Largest ||A - L||_F / ||A||_F; between 0 and 1. The rank is the least one that certainly
+        satisfies `energy` or `error`, as far as the search resolves the values.
+    part : {"largest", "smallest"}
+        Singular triplets of which L consists. The smallest ones, of a given rank, are found with
+        all others: min(m, n) (m + n) numbers of float64. A start of an adapter with the largest is
+        PiSSA (arXiv 2404.02948), with the smallest MiLoRA (arXiv 2406.09044): `balanced` has its
+        factors, and `residual` the matrix that takes the place of A.
+    weight : GramAccumulator or array, shape (n, n), optional
+        S = X^T X of activations X (any, n) that A is multiplied with: L is the product of this rank
+        for which ||(A - L) S^(1/2)||_F = ||X (A - L)^T||_F is least, and `energy` and `error` are
+        of this norm. S may be singular; eigenvalues below rounding count as an error.
+    tol, max_passes, precision, seed, **options
+        As for :func:`svds`, for the search for singular vectors. `progress` counts the bytes of
+        each search and of each product anew.
+
+    Returns
+    -------
+    LowRankApproximation
+        The factors, float64, and ||A - L||_F of these very factors with a bound on its error. A
+        search that stopped early makes L worse, and not its error wrong. The bound of the 2-norm
+        follows from the next singular value with its error.
+
+    Raises
+    ------
+    TypeError
+        None or more than one of `rank`, `energy` and `error` is given.
+    ValueError
+        `rank` is below 1 or above min(m, n), or another argument is out of range.
+    NonFiniteError
+        A holds NaN or infinity.
+    MemoryLimitError
+        The search does not fit into memory_limit.
+
+    Warns
+    -----
+    ConvergenceWarning
+        The tolerance was not reached, or not even min(m, n) triplets satisfy the criterion.
+
+    See Also
+    --------
+    svds : The triplets alone.
+    spectrum : The noise edge, and other measures of the rank.
+
+    Notes
+    -----
+    L = A V V^T for the right vectors V of the search, truncated. ||A - L||_F^2 is
+    ||A||_F^2 - ||A V||_F^2 plus the squares of the truncated values; products and sums are in
+    float64, and its error includes them all with their worst signs. Where that cancels to fewer
+    than six digits, the entries of A - L are summed in one more read, with 2 m n k operations.
+
+    With a weight, S = C C^T by its eigenvectors, and U are the left singular vectors of A C: then
+    L = U U^T A, which needs no inverse of S (as in ASVD, SVD-LLM). The error is summed over the
+    entries of (A - L) C. It takes max(m, n) n more float64 numbers.
+
+    Passes: those of :func:`svds` for k + 1 triplets, and one or two. For "edge" also those of
+    :func:`spectrum`. For `energy` and `error` the search is repeated for 16, 32, ... triplets;
+    where all values cost less (:mod:`sigmascope._execution.costs`), :func:`svdvals` gives the rank.
+    Memory: that of :func:`svds`, then 4 (m + n) (k + 1) float64 numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> A = np.diag([4.0, 3.0, 0.5, 0.1])
+    >>> found = ss.low_rank(A, rank=2)
+    >>> bool(abs(found.remaining.value - np.hypot(0.5, 0.1)) <= found.remaining.error)
+    True
+    >>> ss.low_rank(A, error=0.05).rank
+    3
+    """
+    criterion = Criterion.of(rank, energy, error)
+    found = approximated(
+        A,
+        criterion,
+        part=part,
+        weight=weight,
+        tol=tol,
+        max_passes=max_passes,
+        precision=precision,
+        seed=seed,
+        **options,
+    )
+    return _told(found)
+
+
+def approximated(
+    A: Any,
+    criterion: Criterion,
+    *,
+    tol: float,
+    max_passes: int,
+    precision: str | None,
+    seed: int,
+    part: str = "largest",
+    weight: Any = None,
+    **options: Any,
+) -> LowRankApproximation:
+    """:func:`low_rank` of a criterion, without a warning."""
+    started = time.perf_counter()
+    criterion.check_part(part, weighted=weight is not None)
+    if isinstance(A, LowRank):
+        if part == "smallest" or weight is not None:
+            raise ValueError("a product is truncated to its largest values, without a weight")
+        criterion.check(A.shape)
+        A.check_memory(options.get("memory_limit"), vectors=True)
+        return result_of(find_in_product(A, criterion), criterion, 1, started)
+    a = matrix(A)
+    call = CallOptions.of(a, precision=precision, precisions=SEARCHES, cuda=True, **options)
+    criterion.check(a.shape)
+    arguments.check_positive(tol=tol, max_passes=max_passes)
+    arguments.check_seed(seed)
+    how = Settings(call, options, tol, max_passes, seed)
+    if weight is not None:
+        return weighted(a, weight, criterion, how, started)
+    if part == "smallest":
+        assert criterion.rank is not None
+        found = find_smallest(a, criterion.rank, how)
+    else:
+        found = find(a, criterion, how)
+    return result_of(found, criterion, call.threads, started)
+
+
+def _told(found: LowRankApproximation) -> LowRankApproximation:
+    """Warn the caller of low_rank if the search or the criterion failed."""
+    if not found.met:
+        rest, norm = found.weighted or found.remaining, found.weighted_norm or found.fro_norm
+        warnings.warn(
+            f"{found.criterion} is not certain even with rank {found.rank}: what remains is "
+            f"{rest} of the norm {norm:.6g}",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    elif not found.converged:
+        warnings.warn(
+            f"the search of low_rank did not converge in {found.passes} passes: another product "
+            f"of rank {found.rank} may be nearer; the remaining error is right all the same",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return found

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The norm of A - B C for thin factors B (m, k) and C (k, n), with a bound on its error.
+
+||A - B C||_F^2 = ||A||_F^2 - 2 <A C^T, B> + <B^T B, C C^T>. All terms are sums in float64. Where
+the difference is small compared with ||A||_F^2 most digits cancel, and the entries of A - B C are
+summed instead, panel by panel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._execution.options import CallOptions
+from sigmascope._host.threads import resolve_threads
+from sigmascope.analysis.low_rank import LowRank
+from sigmascope.errors import NonFiniteError
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.solvers.change import images
+from sigmascope.solvers.moments import element_moments
+from sigmascope.spectra import Measure
+from sigmascope.spectra.units import exponent_of, scaled
+from sigmascope.statistics.measures import ROUNDING
+
+Array = NDArray[np.float64]
+
+_UNIT = 2.0**-53
+
+_DIGITS = 1e-6
+"""Relative error of the norm above which the entries are summed."""
+
+_ENTRIES = 1 << 20
+"""Entries of a panel of A - B C."""
+
+
+def finite_norm(a: Matrix, call: CallOptions, what: str) -> float:
+    """Compute ||A||_F in one pass; NonFiniteError, naming `what`, if A holds NaN or infinity."""
+    seen = element_moments(a, call, histogram=False)
+    if seen.nan or seen.inf:
+        raise NonFiniteError(
+            f"{what} holds {seen.nan} NaN and {seen.inf} infinite entries, "
+            f"the first at {seen.first_nonfinite}"
+        )
+    return seen.fro_norm
+
+
+def product_error(columns: int) -> float:
+    """Bound the error of A X in float64, relative to ||A||_F ||X||_F: chains and groups of sums."""
+    return (64 + 16 + columns / 1024 + 4) * _UNIT
+
+
+def squared(norm: float, Y: Array, B: Array, C: Array) -> tuple[float, float]:
+    """Compute ||A - B C||_F^2 and a bound on its error, from ||A||_F and Y = A C^T.
+
+    The bound covers the rounding of `norm`, of Y and of the sums here, with their worst signs.
+    """
+    gram = C @ C.T - np.eye(len(C))  # k x k, of rounding alone if the rows are orthonormal
+    b2 = float(np.linalg.norm(B)) ** 2
+    cross = float(np.sum((B - 2.0 * Y) * B))
+    value = norm**2 + cross + float(np.sum((B.T @ B) * gram))
+    m, n = len(B), C.shape[1]
+    size_c = float(np.linalg.norm(C))
+    size_y = float(np.linalg.norm(Y))
+    error = 2 * ROUNDING * norm**2
+    error += 2 * product_error(n) * norm * size_c * math.sqrt(b2)
+    error += 64 * _UNIT * (b2 + 2 * size_y * math.sqrt(b2))
+    error += b2 * ((n + 2) * _UNIT * size_c**2 + (m + 2) * _UNIT * float(np.linalg.norm(gram)))
+    return value, error
+
+
+def by_entries(a: Matrix, B: Array, C: Array, norm: float, threads: int | None) -> Measure:
+    """Sum the squares of the entries of A - B C, in one read of A and 2 m n k operations."""
+    m, n = a.shape
+    height = max(_ENTRIES // n, 1)
+    count = resolve_threads(threads)
+    parts = []
+    for i in range(0, m, height):
+        rest = a[i : i + height]._native.decode_f64(count) - B[i : i + height] @ C
+        parts.append(float(np.linalg.norm(rest)))
+    value = math.hypot(*parts)
+    size = norm + float(np.linalg.norm(B) * np.linalg.norm(C))
+    error = (len(C) + 4) * _UNIT * size + ROUNDING * value
+    return Measure(value, error, "exact")
+
+
+def root(value2: float, error2: float) -> Measure:
+    """Return the square root of a number that is not negative, with its error."""
+    high = math.sqrt(max(value2 + error2, 0.0))
+    value = math.sqrt(max(value2, 0.0))
+    low = math.sqrt(max(value2 - error2, 0.0))
+    return Measure(value, max(high - value, value - low), "exact")
+
+
+def remaining(
+    a: Matrix, norm: float, factors: tuple[Array, Array], Y: Array, threads: int | None
+) -> tuple[Measure, int]:
+    """Compute ||A - B C||_F of factors (B, C), with Y = A C^T and the known ||A||_F.
+
+    Also return the number of reads of A that it took, 0 or 1.
+    """
+    B, C = factors
+    found = root(*squared(norm, Y, B, C))
+    if found.error <= _DIGITS * found.value or a.device != "cpu":
+        return found, 0
+    exact = by_entries(a, B, C, norm, threads)
+    return (exact if exact.error < found.error else found), 1
+
+
+def remaining_of(a: Matrix, norm: float, product: LowRank, **options: Any) -> tuple[Measure, int]:
+    """Compute ||A - s B C||_F of any product, in one or two passes over A, of known ||A||_F.
+
+    Also return the number of passes. Rows of C are multiplied to norm 1 and columns of B likewise,
+    so that nothing but A - s B C itself cancels. Options as for
+    :func:`sigmascope.solvers.change.change`.
+
+    Raises
+    ------
+    MemoryLimitError
+        A C^T does not fit into memory_limit.
+    """
+    B, C = (np.asarray(factor, dtype=np.float64) for factor in (product.B, product.A))
+    unit = exponent_of(norm)
+    sizes = np.linalg.norm(C, axis=1)
+    sizes = np.where(sizes > 0.0, sizes, 1.0)
+    C = C / sizes[:, None]
+    B = scaled(B * (product.scale * sizes), -unit)
+    a, norm = (a * 2.0**-unit, scaled(norm, -unit)) if unit else (a, norm)
+    Y = images(a, np.ascontiguousarray(C.T), **options)
+    found, reads = remaining(a, norm, (B, C), Y, options.get("num_threads"))
+    # Three roundings of each entry of the factors here.
+    rounding = 4 * _UNIT * float(np.linalg.norm(B)) * math.sqrt(len(C))
+    return replace(found, error=found.error + rounding).scaled(unit), 1 + reads

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The search for the rank that a criterion needs, and for the singular triplets of that rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sigmascope._execution import costs
+from sigmascope._execution.options import CallOptions
+from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.spectrum import analysed
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.solvers.svds import triplets
+from sigmascope.solvers.svdvals import every_value
+from sigmascope.spectra import SVD, Measure
+
+from .criteria import Criterion
+from .projection import Projection, projected
+
+_FIRST = 16
+"""Triplets of the first search for a criterion that does not tell the rank."""
+
+_EDGE_VALUES = 64
+"""Largest values of the spectrum that locates the noise edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Arguments of the searches: the options of the call, and those of :func:`svds`."""
+
+    call: CallOptions
+    options: Mapping[str, Any]
+    tol: float
+    max_passes: int
+    seed: int
+
+    def search(self, a: Matrix, k: int) -> SVD:
+        """Search for the k largest triplets."""
+        return triplets(a, self.call, k, tol=self.tol, seed=self.seed, max_passes=self.max_passes)
+
+    def project(self, a: Matrix, svd: SVD) -> Projection:
+        """Project the matrix on the right vectors."""
+        return projected(a, svd, **self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The rank of a criterion, and a projection that has at least as many triplets."""
+
+    rank: int
+    svd: SVD
+    projection: Projection
+    passes: int
+    notes: tuple[str, ...] = ()
+    edge: Measure | None = None
+    outliers: Measure | None = None
+    smallest: bool = False
+
+
+def find(a: Matrix, criterion: Criterion, how: Settings) -> Found:
+    """Find the rank and the triplets that a criterion asks for."""
+    if criterion.rank is not None:
+        return _of_rank(a, criterion.rank, how)
+    return _above_edge(a, how) if criterion.edge else _within(a, criterion, how)
+
+
+def find_smallest(a: Matrix, k: int, how: Settings) -> Found:
+    """Find all triplets, of which the k smallest are wanted, by the Gram matrix or LAPACK."""
+    p = min(a.shape)
+    svd = triplets(a, how.call, p, tol=how.tol, seed=how.seed, method="gram")
+    projection = how.project(a, svd)
+    return Found(k, svd, projection, svd.passes + projection.passes, smallest=True)
+
+
+def _of_rank(a: Matrix, k: int, how: Settings, passes: int = 0, **facts: Any) -> Found:
+    """Search for k triplets and the next one, whose value bounds the rest."""
+    svd = how.search(a, min(k + 1, *a.shape))
+    projection = how.project(a, svd)
+    passes += svd.passes + projection.passes
+    return Found(min(k, len(svd.s)), svd, projection, passes, **facts)
+
+
+def _above_edge(a: Matrix, how: Settings) -> Found:
+    """Count the values above the noise edge of the bulk, as :func:`spectrum` does."""
+    asked = Asked.of(
+        effort="density", k=min(_EDGE_VALUES, *a.shape), tol=1e-3, accuracy="reference",
+        **how.options,
+    )  # fmt: skip
+    spectrum = analysed(a, asked, seed=how.seed, elements=False, max_passes=how.max_passes)
+    found = spectrum.measures
+    if "mp_outliers" in found:
+        edge, outliers = found["mp_edge"], found["mp_outliers"]
+        note = f"{outliers} values above the noise edge {edge}"
+        return _of_rank(
+            a, int(outliers.value), how, spectrum.passes,
+            notes=(note,), edge=edge, outliers=outliers,
+        )  # fmt: skip
+    every, unit = every_value(a, "reference", how.call.with_precision("float64"))
+    k = int(np.sum(every.values > every.floor))
+    every = every.scaled(unit)
+    note = (
+        f"there is no noise edge, since the median of the values is not resolved: "
+        f"the rank is the number of values above the rounding floor {every.floor:.2g}"
+    )
+    return _of_rank(a, k, how, spectrum.passes + every.passes, notes=(note,))
+
+
+def _within(a: Matrix, criterion: Criterion, how: Settings) -> Found:
+    """Search for more and more triplets until the criterion certainly holds.
+
+    If the Gram matrix is the cheaper route, or a quarter of the values did not suffice, the next
+    rank follows from all values. All ranks after that grow by a quarter.
+    """
+    p, K, passes, counted = min(a.shape), min(_FIRST, *a.shape), 0, False
+    while True:
+        svd = how.search(a, K)
+        passes += svd.passes
+        projection = None
+        if p == K or not _lacking(svd, criterion):
+            projection = how.project(a, svd)
+            passes += projection.passes
+            rank = certain_rank(projection, criterion)
+            if rank is not None or p == K:
+                return Found(p if rank is None else rank, svd, projection, passes)
+        if counted:
+            K = min(p, K + max(8, K // 4))
+        elif p <= 4 * K or _prefers_values(a, 2 * K, how):
+            counted, (number, reads) = True, _rank_by_values(a, criterion, how)
+            K, passes = min(p, max(number + 1, K + 1)), passes + reads
+        else:
+            K *= 2
+
+
+def certain_rank(projection: Projection, criterion: Criterion) -> int | None:
+    """Return the least rank that certainly satisfies a criterion; None if none of these does."""
+    rest = projection.rest.value + projection.rest.error
+    rank = criterion.least_rank(projection.s, rest**2, projection.norm)
+    while rank is not None:
+        left = projection.remaining(projection.kept(rank))
+        if criterion.allows(left.value + left.error, projection.norm):
+            return rank
+        rank = rank + 1 if rank < len(projection.s) else None
+    return None
+
+
+def _lacking(svd: SVD, criterion: Criterion) -> bool:
+    """Tell whether no approximation of this rank satisfies the criterion."""
+    assert criterion.relative2 is not None
+    most2 = float(np.sum(((svd.s + svd.errors) / (svd.fro_norm or 1.0)) ** 2))
+    return 1.0 - most2 > criterion.relative2
+
+
+def _prefers_values(a: Matrix, k: int, how: Settings) -> bool:
+    """Tell whether all values by the Gram matrix cost less than a search for k triplets."""
+    call = how.call
+    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
+    block = costs.best_block(a.shape, k, how.tol, call.precision, reread, on_cuda=on_cuda)
+    return costs.prefers_gram(
+        a.shape, k, min(block, *a.shape), how.tol, call.precision,
+        file_bytes=reread, on_cuda=on_cuda,
+    )  # fmt: skip
+
+
+def _rank_by_values(a: Matrix, criterion: Criterion, how: Settings) -> tuple[int, int]:
+    """Return the rank that all singular values suggest, and the reads that it took."""
+    every, _ = every_value(a, "reference", how.call.with_precision("float64"))
+    rank = criterion.least_rank(every.values, 0.0, every.fro_norm)
+    return len(every.values) if rank is None else rank, every.passes

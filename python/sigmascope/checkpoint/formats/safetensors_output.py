@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""safetensors files that are written: of arrays in memory, or joined from other such files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope._host.files import open_regular
+from sigmascope._host.limits import MAX_JSON_BYTES
+from sigmascope._host.replacing import replacing
+from sigmascope.errors import CheckpointError
+
+Tensors = Mapping[str, tuple[str, NDArray[Any]]]
+"""Names of tensors, and the dtype and the numbers, or the codes, of each."""
+
+_METADATA = {"format": "pt"}
+"""The library whose tensors these are; transformers refuses a file without it."""
+
+
+def write_safetensors(path: Path, tensors: Tensors) -> None:
+    """Write tensors; the file is replaced by one operation.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; a file that was there stays as it was.
+    """
+    header: dict[str, Any] = {}
+    offset = 0
+    for name, (dtype, x) in tensors.items():
+        end = offset + x.nbytes
+        header[name] = {"dtype": dtype, "shape": list(x.shape), "data_offsets": [offset, end]}
+        offset = end
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(_framed(header))
+        for _, x in tensors.values():
+            file.write(np.ascontiguousarray(x).data)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Read the header of a file that :func:`write_safetensors` wrote, without its metadata.
+
+    Raises
+    ------
+    CheckpointError
+        The file has not the bytes that its header promises.
+    OSError
+        It cannot be read.
+    """
+    with BufferedReader(open_regular(path)) as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > MAX_JSON_BYTES:
+            raise CheckpointError(f"{path}: a header of {length} bytes")
+        try:
+            header: dict[str, Any] = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name[0] != "_"]
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise CheckpointError(f"{path}: a broken header: {error}") from None
+        size = os.fstat(file.fileno()).st_size
+        if size != 8 + length + max(ends, default=0):
+            raise CheckpointError(f"{path}: {size} bytes, and not those of its header")
+    header.pop("__metadata__", None)
+    return header
+
+
+def join_safetensors(path: Path, parts: Iterable[Path]) -> None:
+    """Write the tensors of several files into one, a megabyte at a time, and flush it to the disk.
+
+    Raises
+    ------
+    CheckpointError, OSError
+        As for :func:`read_header` and :func:`write_safetensors`.
+    """
+    parts = list(parts)
+    header: dict[str, Any] = {}
+    offset = 0
+    for part in parts:
+        size = 0
+        for name, entry in read_header(part).items():
+            start, end = entry["data_offsets"]
+            header[name] = entry | {"data_offsets": [offset + start, offset + end]}
+            size = max(size, end)
+        offset += size
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(_framed(header))
+        for part in parts:
+            with BufferedReader(open_regular(part)) as source:
+                source.seek(int.from_bytes(source.read(8), "little"), os.SEEK_CUR)
+                shutil.copyfileobj(source, file, 1 << 20)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _framed(header: dict[str, Any]) -> bytes:
+    text = json.dumps({"__metadata__": _METADATA} | header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text

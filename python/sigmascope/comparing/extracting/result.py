@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The result of an extraction, and the columns of its rows.
+
+name, tuned
+    Names of the tensor in the base and in the tuned model.
+module
+    Module that is adapted, if the tensor is its weight.
+status
+    "extracted": the adapter has the change. "unchanged": both are equal. "below the edge": no
+    singular value of the change is above its noise edge. "not carried": an adapter cannot have the
+    change, and `reason` says why. "unpaired", "not analysed", "excluded", "failed": as in a
+    comparison.
+rank
+    Rank of the factors.
+delta_fro_norm, relative_change
+    ||dW||_F, and as a part of ||W||_F for tensors that were compared number by number.
+remaining, remaining_error
+    ||dW - B A||_F of the factors as they are stored, and a bound on its error.
+relative_error, relative_error_error
+    The same as a part of ||dW||_F.
+spectral_bound
+    Upper bound of ||dW - B A||_2.
+mp_edge, mp_outliers, mp_outliers_error
+    With the criterion "edge": the noise edge of dW, and the number of values above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sigmascope._tables.pair_table import PairTable
+from sigmascope._tables.schema import Kind, Row, Schema
+
+FROM_PAIR: dict[str, Kind] = {
+    "name": "str",
+    "before_file": "str",
+    "after_file": "str",
+    "before_dtype": "str",
+    "after_dtype": "str",
+    "before_shape": "ints",
+    "nbytes": "int",
+    "kind": "str",
+    "layer": "int",
+    "role": "str",
+    "tower": "str",
+    "expert": "int",
+    "status": "str",
+    "reason": "str",
+    "notes": "str",
+}
+"""Columns that are those of a comparison."""
+
+COLUMNS: dict[str, Kind] = FROM_PAIR | {
+    "tuned": "str",
+    "module": "str",
+    "failure": "str",
+    "rank": "int",
+    "delta_fro_norm": "float",
+    "relative_change": "float",
+    "remaining": "float",
+    "remaining_error": "float",
+    "relative_error": "float",
+    "relative_error_error": "float",
+    "spectral_bound": "float",
+    "mp_edge": "float",
+    "mp_outliers": "float",
+    "mp_outliers_error": "float",
+    "converged": "bool",
+    "method": "str",
+    "precision": "str",
+    "passes": "int",
+    "seed": "int",
+    "seconds": "float",
+    "num_threads": "int",
+}
+
+EXTRACTION = Schema("sigmascope.extraction", 1, "extraction", COLUMNS, (1,))
+
+EXTRACTED = "extracted"
+NOT_CARRIED = "not carried"
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
+class Extraction(PairTable):
+    """The result of an extraction: a row per tensor, in the order of the base.
+
+    Attributes
+    ----------
+    before, after
+        Paths of the base and of the tuned model.
+    options
+        out, the criterion, dtype, tol, max_passes, precision, seed, num_threads, memory_limit,
+        include, exclude, fan_in_fan_out.
+    rows
+        Records with the columns that :mod:`sigmascope.comparing.extracting.result` lists.
+    expected, notes, files, engine, architecture, shard
+        As for :class:`PairTable`.
+    """
+
+    schema: ClassVar[Schema] = EXTRACTION
+
+    @property
+    def analysed(self) -> list[Row]:
+        """Rows whose change the adapter has."""
+        return [row for row in self.rows if row["status"] == EXTRACTED]
+
+    @property
+    def not_carried(self) -> list[Row]:
+        """Rows of changed tensors whose change no adapter can have."""
+        return [row for row in self.rows if row["status"] == NOT_CARRIED]
+
+    @property
+    def written(self) -> bool:
+        """True if the adapter is complete: every row is there, and none failed."""
+        return self.complete and not self.failed and bool(self.analysed)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.analysed)} changes extracted"]
+        counts = {"not carried": self.not_carried, "failed": self.failed}
+        parts += [f"{len(rows)} {what}" for what, rows in counts.items() if rows]
+        parts += [] if self.complete else [f"{len(self.rows)} of {self.expected} rows"]
+        names = f"{self.before!r}, {self.after!r}"
+        return f"Extraction({names}: {', '.join(parts)}, {self.seconds:.1f} s)"

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Extracted and resized adapters as terminal tables: ranks, and what remains of each change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from sigmascope._display.text import at_most, counted, duration, printable, short, with_error
+from sigmascope._tables.schema import Row
+from sigmascope.adapters.resizing import Resized
+from sigmascope.comparing.extracting import Extraction
+
+from .tables import by_reason, listed, show_table
+
+_HEADERS = ["tensor", "rank", "|dW|", "remains", "|dW - B A| / |dW|", "2-norm at most"]
+
+
+def show_extraction(out: Console, extraction: Extraction) -> None:
+    """Print the rows of an adapter, the changes that it has not, and totals."""
+    names = f"{printable(extraction.before)} -> {printable(extraction.after)}"
+    out.print(names, soft_wrap=True)
+    rows = extraction.analysed
+    if rows:
+        show_table(out, "", _HEADERS, [_line(row) for row in rows])
+    more = "the journal has them all"
+    for title, chosen in (
+        ("Changed, and not in the adapter:", extraction.not_carried),
+        ("Failed:", extraction.failed),
+        ("Without a partner:", extraction.unpaired),
+    ):
+        lines = [(_with_change(row), row["reason"] or "") for row in chosen]
+        by_reason(out, title, lines, more)
+    unconverged = [f"{row['name']}: {row['passes']} passes" for row in extraction.unconverged]
+    listed(out, "Search or criterion not reached (what remains is right):", unconverged)
+    listed(out, "Remarks:", list(extraction.notes))
+    _totals(out, extraction)
+
+
+def show_resized(out: Console, found: Sequence[Resized]) -> None:
+    """Print the ranks of an adapter before and after, and what remains of each product."""
+    lines = [
+        [
+            each.name,
+            f"{each.before} -> {each.rank}",
+            short(each.fro_norm),
+            with_error(each.remaining.value, each.remaining.error),
+            with_error(each.relative_error.value, each.relative_error.error),
+            at_most(each.spectral_bound, 3),
+        ]
+        for each in found
+    ]
+    show_table(out, "", _HEADERS, lines)
+
+
+def _line(row: Row) -> list[str]:
+    return [
+        row["name"],
+        str(row["rank"]),
+        short(row["delta_fro_norm"]),
+        with_error(row["remaining"], row["remaining_error"]),
+        with_error(row["relative_error"], row["relative_error_error"]),
+        at_most(row["spectral_bound"], 3),
+    ]
+
+
+def _with_change(row: Row) -> str:
+    norm = row["delta_fro_norm"]
+    return row["name"] if norm is None else f"{row['name']} (|dW| {short(norm)})"
+
+
+def _totals(out: Console, extraction: Extraction) -> None:
+    """Print counts of all rows, and whether the adapter is complete."""
+    status = [row["status"] for row in extraction.rows]
+    parts = [
+        f"{counted(len(extraction.analysed), 'change')} in the adapter, in "
+        f"{duration(extraction.seconds)}"
+    ]
+    for what in ("unchanged", "below the edge", "excluded", "failed"):
+        parts += [f"{status.count(what):,} {what}"] if what in status else []
+    if not extraction.complete:
+        parts.append(f"interrupted after {len(status):,} of {extraction.expected:,} rows")
+    elif not extraction.written:
+        parts.append("no adapter was written")
+    out.print("; ".join(parts) + ".")

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Adapters of smaller rank: the best product of that rank, and the exact error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.adapters import DOWN, Q, factors, lora, write_adapter
+
+import sigmascope as ss
+
+
+def dense(product: ss.LowRank) -> np.ndarray[Any, Any]:
+    B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
+    return product.scale * B @ A
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_rslora": True}, {"fan_in_fan_out": True}])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_truncation_is_the_best_of_its_rank(
+    settings: dict[str, Any], dtype: str, tmp_path: Path
+) -> None:
+    (B, A), (D, C) = factors(32, 24, 6), factors(24, 48, 6, seed=1)
+    write_adapter(tmp_path / "old", lora(Q, B, A) | lora(DOWN, D, C), **{"r": 6, **settings})
+    old = ss.open_adapter(tmp_path / "old")
+    found = ss.resize(old, tmp_path / "new", rank=4, dtype=dtype)
+    new = ss.open_adapter(tmp_path / "new")
+    assert list(new) == list(old)
+    for each in found:
+        truth, near = dense(old[each.name]), dense(new[each.name])
+        values = np.linalg.svd(truth, compute_uv=False)
+        rest = np.linalg.norm(truth - near)
+        assert (each.before, each.rank, new[each.name].rank) == (6, 4, 4)
+        assert new[each.name].scale == 1.0
+        assert abs(rest - each.remaining.value) <= each.remaining.error
+        assert np.linalg.norm(truth - near, 2) <= each.spectral_bound * (1 + 1e-12)
+        slack = 1e-6 if dtype == "float32" else 0.02
+        assert rest <= np.linalg.norm(values[4:]) + slack * values[0]
+    settings_of_new = json.loads((tmp_path / "new" / "adapter_config.json").read_text())
+    assert settings_of_new["base_model_name_or_path"] == "the/base"
+    assert settings_of_new["target_modules"] == ["q_proj"]
+    assert settings_of_new["fan_in_fan_out"] is settings.get("fan_in_fan_out", False)
+
+
+def test_a_criterion_gives_each_product_its_rank(tmp_path: Path) -> None:
+    B, A = factors(32, 24, 6)
+    flat = lora(Q, B, A) | lora(DOWN, np.geomspace(1, 1e-4, 6).astype(np.float32) * B, A)
+    write_adapter(tmp_path / "old", flat, r=6)
+    found = ss.resize(tmp_path / "old", tmp_path / "new", error=0.1)
+    new = ss.open_adapter(tmp_path / "new")
+    assert found[1].rank < found[0].rank
+    for each in found:
+        assert new[each.name].rank == each.rank
+        assert each.relative_error.value <= 0.1
+    assert new.notes == ()
+
+
+def test_what_is_no_plain_product_is_refused(tmp_path: Path) -> None:
+    B, A = factors(32, 24)
+    dora = lora(Q, B, A) | {f"{Q}.lora_magnitude_vector": np.ones(32, np.float32)}
+    words = {"model.embed_tokens.lora_embedding_A": A, "model.embed_tokens.lora_embedding_B": B}
+    rng = np.random.default_rng(0)
+    kernel = lora("conv", B[..., None, None], rng.standard_normal((4, 3, 2, 2)).astype(np.float32))
+    whole = lora(Q, B, A) | {"lm_head.weight": B}
+    for tensors, reason in (
+        (dora, "DoRA"),
+        (words, "embedding"),
+        (kernel, "kernel of a convolution"),
+        (whole, "saved whole"),
+    ):
+        folder = write_adapter(tmp_path / reason.split()[0], tensors)
+        with pytest.raises(ValueError, match=reason):
+            ss.resize(folder, tmp_path / "new", rank=2)
+    assert not (tmp_path / "new").exists()
+
+
+def test_wrong_arguments(tmp_path: Path) -> None:
+    folder = write_adapter(tmp_path / "old", lora(Q, *factors(32, 24)))
+    for options, error in (
+        ({}, TypeError),
+        ({"rank": 0}, ValueError),
+        ({"energy": 1.5}, ValueError),
+        ({"rank": 2, "dtype": "int4"}, ValueError),
+    ):
+        with pytest.raises(error):
+            ss.resize(folder, tmp_path / "new", **options)
+    with pytest.raises(ValueError, match="holds an adapter already"):
+        ss.resize(folder, folder, rank=2)
+
+
+def test_low_rank_of_a_product() -> None:
+    B, A = factors(40, 30, 8)
+    product = ss.LowRank(B, A, 0.5)
+    values = np.linalg.svd(dense(product), compute_uv=False)
+    found = ss.low_rank(product, 3)
+    rest = np.linalg.norm(dense(product) - dense(found.factors))
+    assert abs(rest - found.remaining.value) <= found.remaining.error
+    assert found.remaining.value == pytest.approx(np.linalg.norm(values[3:]), rel=1e-12)
+    assert values[3] <= found.spectral_bound <= values[3] * (1 + 1e-9)
+    assert ss.low_rank(product, 20).rank == 8
+    assert ss.low_rank(product, error=1e-9).rank == 8
+    with pytest.raises(ValueError, match="noise edge"):
+        ss.low_rank(product, "edge")

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""low_rank: the remaining error of the factors that it returns, and the rank of each criterion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support import known_spectra as ks
+
+import sigmascope as ss
+
+Array = NDArray[np.float64]
+
+
+def product(found: ss.LowRankApproximation) -> Array:
+    B, A = (np.asarray(x, dtype=np.float64) for x in (found.factors.B, found.factors.A))
+    return found.factors.scale * B @ A
+
+
+def check(found: ss.LowRankApproximation, A: NDArray[Any]) -> None:
+    """Compare every number with LAPACK's in float64."""
+    rest = A.astype(np.float64) - product(found)
+    values = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+    norm = np.linalg.norm(rest)
+    assert abs(norm - found.remaining.value) <= found.remaining.error
+    assert np.linalg.norm(rest, 2) <= found.spectral_bound
+    assert found.least <= np.linalg.norm(values[found.rank :]) * (1 + 1e-12) + 1e-12 * values[0]
+    assert found.least <= norm + found.remaining.error
+    assert np.all(np.abs(found.s - values[: found.rank]) <= found.errors + 1e-13 * values[0])
+    assert found.met
+    assert found.spectral_evidence
+    assert found.factors.shape == A.shape
+    assert found.passes > 0
+
+
+@pytest.mark.parametrize("shape", [(90, 60), (60, 90)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 7, 59, 60])
+def test_error_of_a_fixed_rank(shape: tuple[int, int], dtype: Any, k: int) -> None:
+    A = ks.exponential(*shape)[0].astype(dtype)
+    found = ss.low_rank(A, k)
+    check(found, A)
+    assert found.rank == k
+    assert found.converged
+    optimal = np.linalg.norm(np.linalg.svd(A.astype(np.float64), compute_uv=False)[k:])
+    assert found.remaining.value <= optimal * (1 + 1e-6) + 1e-12
+
+
+def test_a_search_that_stops_early_has_a_right_error() -> None:
+    A = np.random.default_rng(0).standard_normal((900, 800))
+    with pytest.warns(ss.ConvergenceWarning, match="another product of rank 20 may be nearer"):
+        found = ss.low_rank(A, 20, tol=1e-9, max_passes=3)
+    rest = A - product(found)
+    assert not found.converged
+    assert abs(np.linalg.norm(rest) - found.remaining.value) <= found.remaining.error
+    assert np.linalg.norm(rest, 2) <= found.spectral_bound
+    assert found.remaining.error < 1e-6 * found.remaining.value
+
+
+def test_a_tiny_remainder_is_measured_or_its_error_says_so() -> None:
+    """Squares in float64 would leave nothing below 1e-8 ||A||."""
+    A, values = ks.prescribed(80, 60, np.r_[1.0, 0.5, np.full(58, 1e-11)])
+    found = ss.low_rank(A, 2)
+    check(found, A)
+    rest = np.linalg.norm(values[2:])
+    assert abs(found.remaining.value - rest) <= found.remaining.error < 1e-14
+
+
+def test_lazy_differences() -> None:
+    """The update of a fine-tune, a hundred thousand times smaller than the weights."""
+    rng = np.random.default_rng(1)
+    W = rng.standard_normal((70, 50)).astype(np.float32)
+    update = 1e-5 * rng.standard_normal((70, 3)) @ rng.standard_normal((3, 50))
+    tuned = W.astype(np.float64) + update
+    M = ss.matrix(tuned) - W
+    check(ss.low_rank(M, 3), np.asarray(M))
+    check(ss.low_rank(0.5 * M + W, 10), np.asarray(0.5 * M + W))
+
+
+@pytest.mark.parametrize(
+    "criterion", [{"energy": 0.5}, {"energy": 0.99}, {"error": 0.3}, {"error": 1e-3}]
+)
+@pytest.mark.parametrize("family", [ks.polynomial, ks.llm, ks.gaussian])
+def test_rank_of_a_criterion_is_the_least(family: Any, criterion: dict[str, float]) -> None:
+    A, values = family(150, 100)
+    found = ss.low_rank(A, **criterion)
+    check(found, A)
+    share = criterion.get("error")
+    relative2 = share**2 if share is not None else 1.0 - criterion["energy"]
+    left2 = np.append(np.cumsum(values[::-1] ** 2)[::-1], 0.0) / np.sum(values**2)
+    assert found.rank == int(np.flatnonzero(left2 <= relative2)[0])
+    assert found.relative_error.value**2 <= relative2
+    assert found.energy.value >= 1.0 - relative2
+
+
+def test_criterion_below_rounding_is_reported() -> None:
+    with pytest.warns(ss.ConvergenceWarning, match="not certain even with rank 30"):
+        found = ss.low_rank(ks.gaussian(40, 30)[0], error=1e-18)
+    assert not found.met
+    assert found.rank == 30
+
+
+def test_rank_above_the_noise_edge() -> None:
+    """A planted update of rank 16 in noise: 16 values, and at most one more, in 19 of 20."""
+    ranks = [ss.low_rank(ks.planted(160, 120, seed=seed)[0], "edge").rank for seed in range(20)]
+    assert sum(abs(rank - 16) <= 1 for rank in ranks) >= 19
+    A = ks.planted(160, 120)[0]
+    found = ss.low_rank(A, "edge")
+    check(found, A)
+    assert found.edge is not None
+    assert found.outliers is not None
+    assert found.outliers.value == found.rank
+    assert found.spectral_bound < 2 * found.edge.value
+
+
+def test_edge_of_a_matrix_without_noise_counts_what_is_above_rounding() -> None:
+    found = ss.low_rank(ks.low_rank(120, 80, rank=5)[0], "edge")
+    assert found.rank == 5
+    assert "no noise edge" in found.notes[0]
+
+
+def test_zeros_have_rank_zero() -> None:
+    A = np.zeros((12, 30))
+    for criterion in ({"rank": "edge"}, {"error": 0.5}, {"energy": 0.5}):
+        found = ss.low_rank(A, **criterion)
+        assert (found.rank, found.remaining.value, found.fro_norm) == (0, 0.0, 0.0)
+        assert found.factors.shape == A.shape
+        assert not product(found).any()
+    assert ss.low_rank(A, 3).remaining.value == 0.0
+
+
+@pytest.mark.parametrize("exponent", [-900, 900])
+def test_powers_of_two_scale_every_number(exponent: int) -> None:
+    A = ks.exponential(40, 30)[0]
+    one, two = ss.low_rank(A, 4), ss.low_rank(np.ldexp(A, exponent), 4)
+    assert two.remaining.value == pytest.approx(np.ldexp(one.remaining.value, exponent), rel=1e-12)
+    np.testing.assert_allclose(two.s, np.ldexp(one.s, exponent), rtol=1e-12)
+    B = np.ldexp(np.asarray(two.factors.B), -exponent)
+    np.testing.assert_allclose(B @ np.asarray(two.factors.A), product(one), atol=1e-12)
+
+
+def test_balanced_factors_and_residual() -> None:
+    A = ks.polynomial(30, 20)[0]
+    found = ss.low_rank(A, 4)
+    B, C = (np.asarray(x) for x in (found.balanced.B, found.balanced.A))
+    np.testing.assert_allclose(B @ C, product(found), atol=1e-14)
+    np.testing.assert_allclose(np.linalg.norm(B, axis=0), np.linalg.norm(C, axis=1))
+    rest = found.residual(ss.matrix(A))
+    assert abs(ss.moments(rest).fro_norm - found.remaining.value) < 1e-13
+
+
+def test_same_bits_for_any_threads_and_panels() -> None:
+    A = ks.llm(300, 200)[0].astype(np.float32)
+    one = ss.low_rank(A, 8, num_threads=1)
+    two = ss.low_rank(A, 8, num_threads=2, panel_rows=17)
+    for name in ("B", "A"):
+        np.testing.assert_array_equal(*(np.asarray(getattr(x.factors, name)) for x in (one, two)))
+    assert one.remaining == two.remaining
+
+
+@pytest.mark.parametrize(
+    ("criterion", "error", "message"),
+    [
+        ({}, TypeError, "none of them"),
+        ({"rank": 3, "error": 0.1}, TypeError, "rank = 3 and error = 0.1"),
+        ({"rank": 0}, ValueError, "k = 0 must be between 1"),
+        ({"rank": 31}, ValueError, "k = 31 must be between 1"),
+        ({"rank": "knee"}, ValueError, "'knee'"),
+        ({"energy": 1.0}, ValueError, "energy = 1 must be between 0 and 1"),
+        ({"error": -0.1}, ValueError, "error = -0.1"),
+        ({"error": float("nan")}, ValueError, "error = nan"),
+        ({"rank": 3, "tol": 0.0}, ValueError, "tol"),
+    ],
+)
+def test_wrong_arguments(criterion: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        ss.low_rank(np.ones((40, 30)), **criterion)
+
+
+def test_nan_is_located() -> None:
+    A = np.ones((20, 10))
+    A[3, 4] = np.nan
+    with pytest.raises(ss.NonFiniteError, match="3, 4"):
+        ss.low_rank(A, 2)

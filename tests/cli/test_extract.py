@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`sigmascope extract` and `sigmascope resize` as their users meet them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.changed import written
+from tests.support.command_line import invoke
+from tests.support.tuned_models import EMBEDDING, NORM, SHAPES, base_model, tuned_model
+
+import sigmascope as ss
+
+Q = "model.layers.0.self_attn.q_proj.weight"
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    base = base_model()
+    models = {"base": base, "tuned": tuned_model(base)}
+    found = [written(tmp_path / name, model, "F32") for name, model in models.items()]
+    return found[0], found[1]
+
+
+def test_extract_and_resize(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    status, text, _ = invoke("extract", *folders, "--out", tmp_path / "a", "--edge", "-q")
+    assert status == 0
+    for name in SHAPES:
+        assert name in text
+    assert "|dW - B A| / |dW|" in text
+    assert f"{EMBEDDING} (|dW| " in text
+    assert "the matrix is an embedding" in text
+    assert f"{NORM} (|dW| " in text
+    assert "4 changes in the adapter" in text
+    assert "1 unchanged" in text
+    adapter = ss.open_adapter(tmp_path / "a")
+    assert list(adapter) == list(SHAPES)
+    base, tuned = (ss.open_checkpoint(folder)[Q] for folder in folders)
+    product = np.asarray(adapter[Q].B, float) @ np.asarray(adapter[Q].A, float)
+    rest = np.asarray(tuned, float) - np.asarray(base, float) - product
+    assert np.linalg.norm(rest) < 0.05 * np.linalg.norm(np.asarray(tuned - base))
+
+    status, text, _ = invoke("resize", tmp_path / "a", "--out", tmp_path / "b", "--rank", 2)
+    assert status == 0
+    assert "-> 2" in text
+    assert {ss.open_adapter(tmp_path / "b")[name].rank for name in SHAPES} == {2}
+
+
+def test_rows_as_json_and_a_second_run(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    arguments = "extract", *folders, "--out", tmp_path / "a", "-r", 2, "-q"
+    status, text, _ = invoke(*arguments, "--json", "--dtype", "bfloat16")
+    assert status == 0
+    assert text.count('"status": "extracted"') == 4
+    status, _, message = invoke(*arguments)
+    assert status == 2
+    assert "holds an adapter already" in message
+
+
+@pytest.mark.parametrize("options", [(), ("--edge", "--rank", 3), ("--energy", 0.5, "--error", 1)])
+def test_one_option_decides_the_rank(
+    options: tuple[object, ...], folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    status, _, message = invoke("extract", *folders, "--out", tmp_path / "a", *options)
+    assert status == 2
+    assert "--rank, --energy, --error or --edge" in message
+    assert not (tmp_path / "a").exists()

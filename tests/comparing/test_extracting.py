@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Adapters from two checkpoints: base + B A, what remains, and what an adapter cannot have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.checkpoints import of_array, write_file
+from tests.support.tuned_models import (
+    EMBEDDING,
+    NORM,
+    RANK,
+    SHAPES,
+    UNCHANGED,
+    Model,
+    base_model,
+    tuned_model,
+)
+
+import sigmascope as ss
+from sigmascope.comparing.extracting.loop import JOURNAL
+from sigmascope.comparing.extracting.result import Extraction
+
+BASE = base_model()
+TUNED = tuned_model(BASE)
+
+
+def change(folder: Path, name: str) -> np.ndarray[Any, Any]:
+    """The product that the adapter adds to a weight, from its stored factors."""
+    product = ss.open_adapter(folder)[name]
+    assert product.scale == 1.0
+    B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
+    return B @ A
+
+
+def check(found: Extraction, folder: Path, before: Model, after: Model) -> None:
+    """Compare what the rows say with NumPy."""
+    for row in found.analysed:
+        name = row["name"]
+        delta = after[name].astype(np.float64) - before[name].astype(np.float64)
+        rest = delta - change(folder, name)
+        norm = np.linalg.norm(rest)
+        assert abs(norm - row["remaining"]) <= row["remaining_error"]
+        assert np.linalg.norm(rest, 2) <= row["spectral_bound"] * (1 + 1e-12)
+        assert row["delta_fro_norm"] == pytest.approx(np.linalg.norm(delta), rel=1e-12)
+        relative = norm / np.linalg.norm(delta)
+        assert abs(relative - row["relative_error"]) <= row["relative_error_error"] + 1e-15
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("criterion", [{"rank": 3}, {"rank": "edge"}, {"error": 0.3}])
+def test_adapted_weights_are_base_plus_product(
+    criterion: dict[str, Any], dtype: str, tmp_path: Path
+) -> None:
+    found = ss.extract(BASE, TUNED, tmp_path, dtype=dtype, **criterion)
+    assert found.written
+    assert [row["name"] for row in found.analysed] == list(SHAPES)
+    check(found, tmp_path, BASE, TUNED)
+    adapter = ss.open_adapter(tmp_path)
+    assert list(adapter) == list(SHAPES)
+    assert adapter.notes == ()
+    kinds = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+    assert {adapter[name].storage for name in adapter} == {kinds[dtype]}
+    assert not (tmp_path / "parts").exists()
+
+
+def test_planted_rank_is_found_by_the_edge(tmp_path: Path) -> None:
+    found = ss.extract(BASE, TUNED, tmp_path, rank="edge")
+    for row in found.analysed:
+        assert abs(row["rank"] - RANK) <= 1
+        assert row["mp_outliers"] == row["rank"]
+        assert row["mp_edge"] < 0.01
+
+
+def test_every_tensor_is_accounted_for(tmp_path: Path) -> None:
+    found = ss.extract(BASE, TUNED, tmp_path, rank=2)
+    rows = {row["name"]: row for row in found}
+    assert rows.keys() == BASE.keys()
+    assert rows[UNCHANGED]["status"] == "unchanged"
+    assert rows[EMBEDDING]["status"] == "not carried"
+    assert "embedding" in rows[EMBEDDING]["reason"]
+    assert rows[NORM]["status"] == "not carried"
+    assert rows[NORM]["reason"] == "the tensor is not a matrix"
+    for name in (EMBEDDING, NORM):
+        size = np.linalg.norm(TUNED[name].astype(float) - BASE[name].astype(float))
+        assert rows[name]["delta_fro_norm"] == pytest.approx(size, rel=1e-12)
+    assert len(found.not_carried) == 2
+
+
+def test_settings(tmp_path: Path) -> None:
+    ss.extract(BASE, TUNED, tmp_path, error=0.5)
+    settings = json.loads((tmp_path / "adapter_config.json").read_text())
+    adapter = ss.open_adapter(tmp_path)
+    ranks = {name.removesuffix(".weight"): adapter[name].rank for name in adapter}
+    assert settings["target_modules"] == list(ranks)
+    assert settings["alpha_pattern"] == settings["rank_pattern"]
+    assert settings["lora_alpha"] == settings["r"]
+    others = {name for name, rank in ranks.items() if rank != settings["r"]}
+    assert len(settings["rank_pattern"]) == len(others)
+    assert settings["base_model_name_or_path"]
+
+
+def test_inputs_as_rows(tmp_path: Path) -> None:
+    """A Conv1D of GPT-2 stores the transpose; PEFT adds the transpose of B A."""
+    name = "model.layers.0.self_attn.q_proj.weight"
+    one, two = {name: BASE[name]}, {name: TUNED[name]}
+    found = ss.extract(one, two, tmp_path, rank=3, fan_in_fan_out=True)
+    check(found, tmp_path, one, two)
+    settings = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert settings["fan_in_fan_out"] is True
+    weights = ss.open_checkpoint(tmp_path / "adapter_model.safetensors")
+    A = weights["base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"]
+    assert A.shape == (3, 64)
+
+
+def test_a_rank_above_the_least_side_is_cut_down(tmp_path: Path) -> None:
+    found = ss.extract(BASE, TUNED, tmp_path, rank=60)
+    row = found["model.layers.0.mlp.down_proj.weight"]
+    assert row["rank"] == 48
+    assert "no more than 48" in row["notes"]
+
+
+def test_a_run_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "adapter"
+    ss.extract(BASE, TUNED, whole, rank=3)
+    events = []
+
+    def stop(event: Any) -> None:
+        events.append(event.kind)
+        if events.count("row") == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ss.extract(BASE, TUNED, folder, rank=3, progress=stop)
+    assert not (folder / "adapter_config.json").exists()
+    with pytest.raises(ValueError, match="criterion was 'rank = 3', is 'rank = 2'"):
+        ss.extract(BASE, TUNED, folder, rank=2)
+    next((folder / "parts").iterdir()).unlink()  # a part that the disk has lost is made again
+    kinds: list[str] = []
+    found = ss.extract(BASE, TUNED, folder, rank=3, progress=lambda event: kinds.append(event.kind))
+    assert found.written
+    assert kinds.count("kept") == 2
+    name = "adapter_model.safetensors"
+    assert (folder / name).read_bytes() == (whole / name).read_bytes()
+    with pytest.raises(ValueError, match="holds an adapter already"):
+        ss.extract(BASE, TUNED, folder, rank=3)
+    assert len(Extraction.load(folder / JOURNAL)) == len(BASE)
+
+
+def test_a_full_disk_loses_no_factors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sigmascope.adapters import writing
+
+    write, calls = writing.write_safetensors, []
+
+    def full(path: Path, tensors: Any) -> None:
+        calls.append(path)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device", str(path))
+        write(path, tensors)
+
+    monkeypatch.setattr(writing, "write_safetensors", full)
+    with pytest.raises(OSError, match="No space left"):
+        ss.extract(BASE, TUNED, tmp_path, rank=2)
+    assert len(list((tmp_path / "parts").iterdir())) == 2
+    assert not (tmp_path / "adapter_model.safetensors").exists()
+    assert ss.extract(BASE, TUNED, tmp_path, rank=2).written
+
+
+def test_nan_fails_its_row_and_no_adapter_is_written(tmp_path: Path) -> None:
+    name = "lm_head.weight"
+    broken = TUNED | {name: np.full_like(TUNED[name], np.nan)}
+    found = ss.extract(BASE, broken, tmp_path, rank=2)
+    assert found[name]["status"] == "failed"
+    assert "NaN" in found[name]["reason"]
+    assert not found.written
+    assert not (tmp_path / "adapter_config.json").exists()
+    assert ss.extract(BASE, broken, tmp_path / "rest", rank=2, exclude=name).written
+
+
+def test_files_and_a_memory_limit_change_no_bit(tmp_path: Path) -> None:
+    paths = []
+    for label, model in (("base", BASE), ("tuned", TUNED)):
+        paths.append(tmp_path / f"{label}.safetensors")
+        write_file(paths[-1], *(of_array(name, "F32", x) for name, x in model.items()))
+    ss.extract(*paths, tmp_path / "a", rank=3)
+    ss.extract(BASE, TUNED, tmp_path / "b", rank=3, memory_limit="64MiB", num_threads=1)
+    name = "adapter_model.safetensors"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({}, TypeError, "rank, energy and error"),
+        ({"rank": 0}, ValueError, "rank must be positive"),
+        ({"rank": 2, "dtype": "int8"}, ValueError, "'int8'"),
+        ({"error": 2.0}, ValueError, "error = 2"),
+        ({"rank": 2, "include": "nothing"}, ValueError, "nothing"),
+    ],
+)
+def test_wrong_arguments_make_no_folder(
+    options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        ss.extract(BASE, TUNED, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_equal_models_have_no_adapter(tmp_path: Path) -> None:
+    found = ss.extract(BASE, BASE, tmp_path, rank=2)
+    assert not found.written
+    assert {row["status"] for row in found} == {"unchanged"}
+    assert repr(found).startswith("Extraction(")
