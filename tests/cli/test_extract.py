@@ -17,7 +17,9 @@ Q = "model.layers.0.self_attn.q_proj.weight"
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Two models, and a terminal in which their names are not shortened."""
+    monkeypatch.setenv("COLUMNS", "160")
     base = base_model()
     models = {"base": base, "tuned": tuned_model(base)}
     found = [written(tmp_path / name, model, "F32") for name, model in models.items()]
