@@ -72,9 +72,7 @@ class ReadOut {
     };
     result.errors = errors(how_.placement == Placement::sure);
     const auto& judged = options_.of_residuals() ? result.residuals : result.errors;
-    const double largest = triplets.s.front(), wanted = options_.tolerance * largest;
-    const double measured_to = 25 * B::epsilon() * largest;
-    const double allowed = wanted < least ? 2 * least : wanted + std::min(least, measured_to);
+    const double allowed = std::max(options_.tolerance * triplets.s.front(), least) + least;
     result.consistent = is_consistent(triplets);
     result.converged = result.consistent && how_.placement != Placement::open &&
                        *std::max_element(judged.begin(), judged.end()) <= allowed;

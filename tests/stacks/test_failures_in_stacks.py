@@ -229,7 +229,7 @@ def test_tensors_of_torch_are_stacks() -> None:
     assert ss.svds(narrow, 2)[0].s == pytest.approx(ss.svds(X[0], 2).s, rel=0.01)
     with pytest.raises(ValueError, match=r"2 dimensions.*take a stack"):
         ss.matrix(tensor)
-    assert ss.svds(tensor[:0], 2).U.dtype == np.float64
+    assert ss.svds(tensor[:0], 2).U.dtype == torch.float64
 
 
 # -------------------------------------------------------------------------------------- results
