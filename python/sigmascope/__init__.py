@@ -46,7 +46,7 @@ from sigmascope.matrices.matrix import Matrix, multiply
 from sigmascope.matrices.scipy_operator import aslinearoperator
 from sigmascope.matrices.sources import matrix, tensor
 from sigmascope.scanning import Scan, ScanPlan, plan_scan, scan
-from sigmascope.series import Reference, Trajectory, merge, reference, trajectory
+from sigmascope.series import Monitor, Reference, Trajectory, merge, reference, trajectory
 from sigmascope.solvers.density import spectral_density
 from sigmascope.solvers.moments import moments
 from sigmascope.solvers.randomized import randomized_svd
@@ -97,6 +97,7 @@ __all__ = [
     "MemoryLimitError",
     "Moments",
     "MomentsAccumulator",
+    "Monitor",
     "NonFiniteError",
     "PairedDiagnosis",
     "PrincipalComponents",

@@ -13,10 +13,13 @@ import typer
 
 from sigmascope import report
 from sigmascope._tables.journal import json_line
+from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.report.tables import console
 from sigmascope.scanning import ScanInterrupted
+from sigmascope.series import Trajectory
 from sigmascope.series import reference as gather
 from sigmascope.series import trajectory as follow
+from sigmascope.series.saved import saved_trajectory
 from sigmascope.series.sources import MEASURES
 
 from .exits import DONE, clean_errors
@@ -64,10 +67,13 @@ def trajectory(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Follow measures over the steps of a training run."""
+    """Follow measures over the steps of a training run.
+
+    The file of a monitor, or of an earlier trajectory, is read as it is.
+    """
     with clean_errors(), _interruptible():
         with progress_on(quiet) as progress:
-            table = follow(
+            table = _saved(run, step, measure) or follow(
                 run,
                 steps=step or None,
                 measures=measure or MEASURES,
@@ -82,6 +88,18 @@ def trajectory(
             report.show_trajectory(console(), table)
         sys.stdout.flush()
     raise typer.Exit(DONE)
+
+
+def _saved(
+    run: list[str], step: list[float] | None, measure: list[str] | None
+) -> Trajectory | None:
+    """Read the file of a trajectory, if it is the only one that is given."""
+    if len(run) != 1 or is_url(run[0]):
+        return None
+    found = saved_trajectory(Path(run[0]), measure)
+    if found is not None and step:
+        raise ValueError(f"{run[0]} is a trajectory, which has its own steps: give no --step")
+    return found
 
 
 def reference(

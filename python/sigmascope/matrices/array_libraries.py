@@ -14,6 +14,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+PLAIN_TENSORS = ("Tensor", "Parameter", "Buffer")
+"""Classes of torch whose numbers are in the memory that they point to."""
+
 
 class ArrayLibrary(Protocol):
     """A library that makes arrays on CUDA devices, and keeps memory there that it does not use."""
@@ -41,6 +44,9 @@ class ArrayLibrary(Protocol):
 
     def on_host(self, array: Any) -> NDArray[Any]:
         """Return a copy of an array of its own in memory of the host."""
+
+    def bytes_of(self, array: Any) -> Any:
+        """Return the bytes of an array in C order, as a vector of uint8 on its device."""
 
     def reserved(self, index: int) -> int:
         """Return the bytes of a device that it keeps, for its arrays and for later ones."""
@@ -72,6 +78,9 @@ class _CuPy:
 
     def on_host(self, array: Any) -> NDArray[Any]:
         return np.asarray(array.get())
+
+    def bytes_of(self, array: Any) -> Any:
+        return self.module.ascontiguousarray(array).reshape(-1).view("uint8")
 
     def reserved(self, index: int) -> int:
         with self.on(index):
@@ -106,6 +115,9 @@ class _Torch:
     def on_host(self, array: Any) -> NDArray[Any]:
         exact = array.double() if array.is_floating_point() else array  # NumPy has no bfloat16
         return np.asarray(exact.detach().cpu().numpy())
+
+    def bytes_of(self, array: Any) -> Any:
+        return array.detach().contiguous().reshape(-1).view(self.module.uint8)
 
     def reserved(self, index: int) -> int:
         return int(self.module.cuda.memory_reserved(index))

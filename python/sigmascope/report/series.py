@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
@@ -23,26 +23,40 @@ _WITH_ANOTHER = ("error", "quantile_low", "quantile_high")
 
 
 def show_trajectory(out: Console, run: Trajectory) -> None:
-    """Print the median over the layers for each role, measure and step."""
+    """Print the median over the layers for each role, measure and step.
+
+    A layer that has no value at a step, as in the trajectory of a monitor, counts with its last
+    value before.
+    """
     count = min(_STEPS, len(run.steps))
     places = (i * (len(run.steps) - 1) // max(count - 1, 1) for i in range(count))
     shown = [run.steps[place] for place in places]
-    groups: dict[tuple[str, str, str], dict[float, list[Row]]] = {}
+    groups: dict[tuple[str, str, str], dict[int | None, list[Row]]] = {}
     for row in run:
         key = row["measure"], row["tower"], row["role"]
-        groups.setdefault(key, {}).setdefault(row["step"], []).append(row)
+        groups.setdefault(key, {}).setdefault(row["layer"], []).append(row)
     lines = []
-    for (measure, tower, role), steps in groups.items():
-        values = [_median(steps[step], "value", "error") for step in shown]
-        last = steps[run.steps[-1]]
-        moved = _median(last, "change", "change_error")
-        lines.append([f"{tower} {role}", measure, str(len(last)), moved, *values])
+    for (measure, tower, role), layers in groups.items():
+        values = [_median(_rows_at(layers, step), "value", "error") for step in shown]
+        moved = _median([rows[-1] for rows in layers.values()], "change", "change_error")
+        lines.append([f"{tower} {role}", measure, str(len(layers)), moved, *values])
     headers = ["role", "measure", "n", "change", *(f"{step:.12g}" for step in shown)]
     show_table(out, "Median over the n layers, by step", headers, lines, left=2)
     out.print(f"{NO_ERROR}\n")
+    if any(len(rows) < len(run.steps) for layers in groups.values() for rows in layers.values()):
+        out.print(
+            "Not every layer was analysed at every step: its last value before counts, and a "
+            "median stands where all layers have one.\n"
+        )
     if run.missing:
         left = counted(len(run.missing), "matrix", "matrices")
         out.print(f"Left out, since not every step has them: {left}.\n")
+
+
+def _rows_at(layers: Mapping[int | None, Sequence[Row]], step: float) -> list[Row]:
+    """Return the last row of each layer up to a step; none unless all have one."""
+    last = [[row for row in rows if row["step"] <= step][-1:] for rows in layers.values()]
+    return [row for rows in last for row in rows] if all(last) else []
 
 
 def _median(rows: Sequence[Row], column: str, error: str) -> str:

@@ -49,8 +49,13 @@ class Item:
         return start_row(self.record, self.name, self.status, self.reason)
 
 
-def listed(checkpoint: Scannable, include: list[str], exclude: list[str]) -> Iterator[Item]:
-    """List the rows to make, in file order; every pattern of `include` must match something."""
+def listed(
+    checkpoint: Scannable, include: list[str], exclude: list[str], *, strict: bool = True
+) -> Iterator[Item]:
+    """List the rows to make, in file order.
+
+    If `strict`, every pattern of `include` must match something: else ValueError at the end.
+    """
     wanted = Selection(include, exclude)
     for tensor in checkpoint.info():
         for name in tensor["matrices"] or (tensor["name"],):
@@ -63,4 +68,5 @@ def listed(checkpoint: Scannable, include: list[str], exclude: list[str]) -> Ite
             else:
                 readable = checkpoint.elements(name) is not None
                 yield Item(record, name, False, "not analysed", record["reason"], readable)
-    wanted.check(str(checkpoint.path))
+    if strict:
+        wanted.check(str(checkpoint.path))

@@ -12,8 +12,8 @@ from sigmascope._running.selection import Patterns
 from sigmascope._tables.outputs import PathLike, Paths
 
 
-class ScanOptions(TypedDict, total=False):
-    """The keywords of :func:`sigmascope.scan` except `measures`, with its defaults."""
+class LiveOptions(TypedDict, total=False):
+    """The keywords of :func:`sigmascope.scan` for tensors that change, with its defaults."""
 
     effort: str
     k: int
@@ -23,9 +23,14 @@ class ScanOptions(TypedDict, total=False):
     device: str
     num_threads: int | None
     memory_limit: int | str | None
-    reading: str | None
     include: Patterns
     exclude: Patterns
+
+
+class ScanOptions(LiveOptions, total=False):
+    """The keywords of :func:`sigmascope.scan` except `measures`, with its defaults."""
+
+    reading: str | None
     vectors: PathLike | None
     out: Paths
     resume: PathLike | None

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from .merging import merge
+from .monitoring import Monitor
 from .reference import Reference, reference
 from .saved import load_series
 from .tables import SeriesTable
 from .trajectory import Trajectory, trajectory
 
 __all__ = [
+    "Monitor",
     "Reference",
     "SeriesTable",
     "Trajectory",

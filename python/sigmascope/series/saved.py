@@ -48,6 +48,27 @@ def load_series(path: Path) -> SeriesTable | None:
     return Trajectory(rows, steps, tuple(dict.fromkeys(row["measure"] for row in rows)), {})
 
 
+def saved_trajectory(path: Path, measures: Sequence[str] | None = None) -> Trajectory | None:
+    """Read some measures, by default all, of a saved trajectory; None for another file.
+
+    Raises
+    ------
+    ValueError, OSError
+        As for :func:`load_series`; ValueError also for a measure that it does not have.
+    """
+    found = load_series(path) if path.is_file() else None
+    if not isinstance(found, Trajectory):
+        return None
+    wanted = tuple(measures or found.measures)
+    for measure in wanted:
+        if measure not in found.measures:
+            raise ValueError(
+                f"{path}: no {measure!r}, its measures are {', '.join(found.measures)}"
+            )
+    rows = [row for row in found if row["measure"] in wanted]
+    return Trajectory(rows, found.steps, wanted, {})
+
+
 def _columns(line: str, suffix: str) -> tuple[str, ...]:
     if suffix == ".csv":
         return tuple(next(csv.reader([line]), ()))

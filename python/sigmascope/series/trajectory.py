@@ -52,6 +52,8 @@ class Trajectory(SeriesTable):
                          errors
     ===================  =========================================================================
 
+    That of a :class:`Monitor` has at each step the places that were analysed then.
+
     Attributes
     ----------
     steps : tuple of float
@@ -180,29 +182,32 @@ def _step_of(source: Source) -> float:
 def _rows(measure: str, cells: Mapping[float, Sequence[Cell]]) -> list[Row]:
     """Return the rows of one measure; every step has the same matrices in the same order."""
     rows: list[Row] = []
-    first: dict[Place, tuple[float, float]] = {}
+    first: dict[Place, Row] = {}
     for step, at_step in cells.items():
         places: dict[Place, list[Cell]] = {}
         for cell in at_step:
             places.setdefault((cell.tower, cell.role, cell.layer), []).append(cell)
         for place, group in places.items():
-            value = sum(cell.value for cell in group) / len(group)
-            error = sum(cell.error for cell in group) / len(group)
-            first_value, first_error = first.setdefault(place, (value, error))
-            rows.append(
-                {
-                    "step": step,
-                    "tower": place[0],
-                    "role": place[1],
-                    "layer": place[2],
-                    "measure": measure,
-                    "count": len(group),
-                    "value": value,
-                    "error": error,
-                    "least": min(cell.value for cell in group),
-                    "greatest": max(cell.value for cell in group),
-                    "change": value - first_value,
-                    "change_error": 0.0 if step == next(iter(cells)) else error + first_error,
-                }
-            )
+            rows.append(row_of(step, measure, group, first.get(place)))
+            first.setdefault(place, rows[-1])
     return rows
+
+
+def row_of(step: float, measure: str, cells: Sequence[Cell], first: Row | None) -> Row:
+    """Return the row of one place, whose matrices are `cells`; `first` is its first row, if any."""
+    value = sum(cell.value for cell in cells) / len(cells)
+    error = sum(cell.error for cell in cells) / len(cells)
+    return {
+        "step": step,
+        "tower": cells[0].tower,
+        "role": cells[0].role,
+        "layer": cells[0].layer,
+        "measure": measure,
+        "count": len(cells),
+        "value": value,
+        "error": error,
+        "least": min(cell.value for cell in cells),
+        "greatest": max(cell.value for cell in cells),
+        "change": 0.0 if first is None else value - first["value"],
+        "change_error": 0.0 if first is None else error + first["error"],
+    }

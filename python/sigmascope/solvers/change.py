@@ -15,6 +15,7 @@ from sigmascope._execution.memory import Need, elementwise_need, product_need
 from sigmascope._execution.memory_plan import MemoryPlan, host_need, layout_of
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
+from sigmascope._host.results import SurveyResult
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import scaled
@@ -159,13 +160,28 @@ def fingerprint(*matrices: Matrix, **options: Any) -> int:
     """
     together = 0
     for a in matrices:
-        what = f"a look at {arguments.of_shape(a.shape)}"
-        call = CallOptions.of(a, cuda=True, **options)
-        plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
-        seen = call.device.solvers.survey(a._native, **plan.native())
+        seen = _surveyed(a, **options)
         own = _core.fingerprint(seen["digest"], seen["largest"], *a.shape)
         together = _core.start_of(own, together)
     return together
+
+
+def content_key(a: Matrix, **options: Any) -> tuple[Any, ...]:
+    """Return a key of the numbers of a matrix, in one pass, which tells whether they have changed.
+
+    Options as for :func:`change`. Unlike a fingerprint it differs between a matrix and its
+    multiples by powers of two. Different numbers have one key with a chance of about 2^-32, unless
+    they were made for that.
+    """
+    seen = _surveyed(a, **options)
+    return (a.shape, a.dtype, seen["digest"], seen["largest"], seen["nan"], seen["inf"])
+
+
+def _surveyed(a: Matrix, **options: Any) -> SurveyResult:
+    what = f"a look at {arguments.of_shape(a.shape)}"
+    call = CallOptions.of(a, cuda=True, **options)
+    plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
+    return call.device.solvers.survey(a._native, **plan.native())
 
 
 def inner(svd: SVD, a: Matrix, **options: Any) -> float:

@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope.matrices.array_libraries import PLAIN_TENSORS
+from sigmascope.matrices.device_bytes import DeviceBytes
+from sigmascope.matrices.dtypes import ITEMSIZE, PACKED
 from sigmascope.matrices.refusals import dtype_name, refusal
 
 from .entries import Header, TensorEntry
@@ -41,9 +44,6 @@ DTYPE_NAMES |= {
     )
 }
 """Names of dtypes in the safetensors format by those of NumPy, ml_dtypes and torch."""
-
-_PLAIN = ("Tensor", "Parameter", "Buffer")
-"""Classes of torch whose numbers are in the memory that they point to."""
 
 _SAMPLES, _SAMPLE = 8, 512
 
@@ -76,8 +76,10 @@ class StoredArrays:
         """Do nothing: arrays in memory may change, and nobody is told."""
 
     def read(self, offset: int, count: int, reading: str) -> memoryview:
-        """Return bytes of one array, without a copy."""
+        """Return bytes of one array, without a copy unless they are on a device."""
         block = self._block(offset)
+        if isinstance(block.owner, DeviceBytes):
+            return block.owner.read(offset - block.offset, count).data
         address = block.address + offset - block.offset
         return memoryview((ctypes.c_ubyte * count).from_address(address)).cast("B")
 
@@ -88,10 +90,14 @@ class StoredArrays:
     def matrix(
         self, offset: int, shape: tuple[int, int], dtype: str, reading: str, **how: Any
     ) -> Matrix:
-        """Make a matrix of rows in memory; the array is kept alive."""
+        """Make a matrix of rows in memory; the array, or its copy from a device, is kept alive."""
         from sigmascope.matrices.sources import tensor_in_memory
 
         block = self._block(offset)
+        if isinstance(block.owner, DeviceBytes):
+            count = _span(shape, dtype, how.get("row_stride"))
+            copy = block.owner.read(offset - block.offset, count)
+            return tensor_in_memory(copy.ctypes.data, copy, shape, dtype, **how)
         address = block.address + offset - block.offset
         return tensor_in_memory(address, block.owner, shape, dtype, **how)
 
@@ -164,6 +170,9 @@ def _stored(value: Any) -> _Stored | str:
     from sigmascope.matrices.device_arrays import COPIED, lies_on_device
     from sigmascope.matrices.matrix import Matrix
 
+    if isinstance(value, DeviceBytes):
+        dtype = DTYPE_NAMES.get(value.dtype, value.dtype.upper())
+        return _Stored(dtype, value.shape, None, value.address, value.nbytes, value)
     kind = type(value).__name__
     if isinstance(value, Matrix):
         return "a Matrix of this package; np.asarray(x) is an array"
@@ -172,7 +181,7 @@ def _stored(value: Any) -> _Stored | str:
     if lies_on_device(value):
         return f"a {kind} on a GPU; {COPIED}"
     if "torch" in {base.__module__.partition(".")[0] for base in type(value).__mro__}:
-        if type(value).__module__.partition(".")[0] != "torch" or kind not in _PLAIN:
+        if type(value).__module__.partition(".")[0] != "torch" or kind not in PLAIN_TENSORS:
             return f"a {kind} of torch may keep its numbers elsewhere; a plain Tensor is read"
         return _of_torch(value)
     return _of_array(value, kind)
@@ -212,6 +221,13 @@ def _of_array(value: Any, kind: str) -> _Stored | str:
     strides = None if array.flags.c_contiguous else (1, array.shape[0])
     dtype = DTYPE_NAMES.get(array.dtype.name, array.dtype.name.upper())
     return _Stored(dtype, array.shape, strides, array.ctypes.data, array.nbytes, array)
+
+
+def _span(shape: tuple[int, int], dtype: str, row_stride: int | None) -> int:
+    """Return the number of bytes from the first to the last one of some rows."""
+    m, n = shape
+    row = n // PACKED[dtype] if dtype in PACKED else n * ITEMSIZE[dtype]
+    return (m - 1) * (row_stride or row) + row
 
 
 def _scaled(array: Any) -> bool:

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tensors of a model that is being trained: a module, a mapping, or a function of none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sigmascope.checkpoint import HasStateDict, Tensors
+
+Model = Tensors | Callable[[], Tensors]
+"""A module of torch, a mapping of names to arrays, or a function that returns one of these."""
+
+_FULL = (
+    "give a function that returns full tensors, such as the state dict that "
+    "torch.distributed.checkpoint.state_dict.get_model_state_dict gathers"
+)
+
+
+def tensors_of(model: Model) -> Tensors:
+    """Return the tensors of a model as they are now.
+
+    Raises
+    ------
+    TypeError
+        If the model is none.
+    ValueError
+        If its parameters are shards of which only a part is in this process, and which do not say
+        so by themselves: FullyShardedDataParallel, ZeRO stage 3.
+    """
+    found: Any = model
+    if not isinstance(model, Mapping | HasStateDict) and callable(model):
+        found = model()
+    if not isinstance(found, Mapping | HasStateDict):
+        kind = type(found).__name__
+        raise TypeError(f"no module, mapping of names to arrays, or function of one: {kind}")
+    _check_whole(found)
+    return found
+
+
+def _check_whole(model: Tensors) -> None:
+    """Refuse modules that hold flat or empty parameters in place of shards."""
+    if callable(modules := getattr(model, "modules", None)):
+        for module in modules():
+            kinds = {base.__name__ for base in type(module).__mro__}
+            if "FullyShardedDataParallel" in kinds:
+                kind = type(module).__name__
+                raise ValueError(f"a {kind} has flat shards in place of its parameters: {_FULL}")
+    if callable(named := getattr(model, "named_parameters", None)):
+        for name, parameter in named():
+            if hasattr(parameter, "ds_id") and parameter.numel() == 0:
+                raise ValueError(f"{name} is partitioned by ZeRO, and empty here: {_FULL}")

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The class Monitor: rows of a scan at some steps of a training run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+from sigmascope._host.keywords import public_with_options_of
+from sigmascope._tables.schema import Row
+from sigmascope.scanning import scan
+from sigmascope.scanning.keywords import LiveOptions
+from sigmascope.scanning.live import LiveItem, LiveRows
+from sigmascope.series.sources import MEASURES
+from sigmascope.series.trajectory import Trajectory
+
+from .budget import Budget, Clock
+from .models import Model, tensors_of
+from .record import Record
+from .rotation import PlaceGroup, Rotation, grouped
+
+
+class Monitor:
+    """Spectra of a model during training, within a share of the time that the training takes.
+
+    Parameters
+    ----------
+    model : module of torch, mapping of names to arrays, or callable
+        The model whose parameters are analysed, or a function that returns a module or a mapping;
+        it is asked at every step at which something can be analysed. Arrays may lie on a GPU: each
+        matrix is copied to the host when it is analysed.
+    every : int
+        Steps between two analyses: those that are multiples of it.
+    budget : str, float or None
+        Largest share of the time since the monitor was made that its analyses take: "1%" or 0.01;
+        None for no limit.
+    measures : str or sequence of str
+        Columns of a scan that are followed in the trajectory. Those that :func:`spectrum` computes
+        on request only are requested.
+    out : path, optional
+        A `.jsonl` to which the trajectory is appended after each step. If it exists, it must be a
+        trajectory of the same measures, and is continued.
+    clock : callable
+        Function that returns seconds.
+    **options
+        effort, k, tol, accuracy, seed, device, num_threads, memory_limit, include, exclude: as for
+        :func:`scan`.
+
+    Attributes
+    ----------
+    decision : dict
+        What the last step with an analysis did, as plain JSON: `step`; `elapsed`, `allowed` and
+        `spent` seconds when it ended; names of tensors that were `analysed`, that are `unchanged`
+        since their last analysis, that are `waiting` for time, that `appeared` or `vanished`, or
+        that were `left_out` of the trajectory, since other matrices of their place failed;
+        `replaced` steps of the file; and `reason`, why others wait.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, a pattern matches nothing, the model is sharded in a way in
+        which its tensors are not seen (FullyShardedDataParallel, ZeRO stage 3), or `out` is no
+        trajectory of these measures.
+    TypeError
+        If the model is none of these.
+    DeviceError
+        If the device is not available.
+
+    See Also
+    --------
+    trajectory : The same of checkpoints.
+    scan : All tensors of a model at once.
+
+    Notes
+    -----
+    The tensors of one role and layer are visited together, those first that were not visited for
+    the longest time. A visit reads each tensor once, and computes the rows of those whose numbers
+    have changed. It begins only if the time that it took the last time, or that tensors of the same
+    shapes took, is within the budget. The first visit of new shapes, whose time is not known,
+    begins if the time spent so far is within it: the budget may be exceeded by one visit, and
+    nothing is done until the share is reached again. Seeds are fixed:
+    the same numbers have the same row.
+
+    Memory is that of :func:`scan`, and the last row of each tensor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sigmascope as ss
+    >>> weights = {"layers.0.mlp.up_proj.weight": np.eye(8, 4)}
+    >>> monitor = ss.Monitor(weights, every=10, budget=None)
+    >>> monitor.step(5)
+    >>> [row["spectral_norm"] for row in monitor.step(10)]
+    [1.0]
+    >>> monitor.decision["analysed"]
+    ['layers.0.mlp.up_proj.weight']
+    """
+
+    @public_with_options_of(scan)
+    def __init__(
+        self,
+        model: Model,
+        *,
+        every: int = 100,
+        budget: str | float | None = "1%",
+        measures: Sequence[str] | str = MEASURES,
+        out: str | os.PathLike[str] | None = None,
+        clock: Clock = time.perf_counter,
+        **options: Unpack[LiveOptions],
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"every must be at least 1, not {every}")
+        self._model, self._every = model, every
+        followed = (measures,) if isinstance(measures, str) else tuple(measures)
+        self._scanner = LiveRows.of(followed, **options)
+        self._budget, self._rotation = Budget(budget, clock), Rotation()
+        self._last: dict[str, tuple[Hashable, Row]] = {}
+        self._reported: dict[str, str | None] = {}
+        self._step: int | None = None
+        self._listing_seconds = 0.0
+        self.decision: dict[str, Any] = {}
+        self._items = {each.item.name: each for each in self._listed(strict=True)}
+        self._groups = grouped(list(self._items.values()))[0]
+        self._scanner.close()
+        self._record = Record(followed, None if out is None else Path(out))
+
+    def __repr__(self) -> str:
+        matrices = sum(each.item.matrix for each in self._items.values())
+        spent, elapsed = self._budget.spent(), self._budget.elapsed()
+        return f"Monitor({matrices} matrices, {spent:.1f} of {elapsed:.1f} s)"
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """Measures of the places that were analysed, step by step."""
+        return self._record.trajectory()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the trajectory as `.csv` or `.jsonl`, as :meth:`Trajectory.save` does."""
+        self.trajectory.save(path)
+
+    def due(self, step: int) -> bool:
+        """Return True if this step is one at which something may be analysed."""
+        return step % self._every == 0 and step != self._step
+
+    def step(self, step: int) -> list[Row] | None:
+        """Analyse what the budget allows, if the step is a multiple of `every`.
+
+        Parameters
+        ----------
+        step : int
+            Number of the step, larger than those before; the same one again does nothing.
+
+        Returns
+        -------
+        list of dict, or None
+            None if the step is not due. Else a row for each tensor that was visited, with the
+            columns of a scan (:mod:`sigmascope.scanning.rows`) and `step`; one whose numbers have
+            not changed has its last row. An error in one tensor, such as NaN, is the reason in its
+            row. The second names of tied weights, and tensors without numbers to read, have rows
+            with the reason, these once.
+
+        Raises
+        ------
+        ValueError
+            If the step is less than an earlier one, or the model is sharded by now.
+        OSError
+            If the file `out` cannot be written.
+        """
+        if not self.due(step):
+            return None
+        if self._step is not None and step < self._step:
+            raise ValueError(f"step {step} after step {self._step}")
+        with self._budget.timing():
+            rows = self._analysed(step)
+        self.decision |= {
+            "elapsed": self._budget.elapsed(),
+            "allowed": self._budget.allowed(),
+            "spent": self._budget.spent(),
+        }
+        self._step = step
+        return rows
+
+    def _listed(self, *, strict: bool = False) -> list[LiveItem]:
+        return self._scanner.open(tensors_of(self._model), strict=strict)
+
+    def _analysed(self, step: int) -> list[Row]:
+        self.decision = {"step": step, "elapsed": 0.0, "allowed": None, "spent": 0.0}
+        lists = ("analysed", "unchanged", "waiting", "appeared", "vanished", "left_out", "replaced")
+        self.decision |= {name: [] for name in lists} | {"reason": None}
+        if self._step is None:
+            self.decision["replaced"] = self._record.drop_from(step)
+        order = self._rotation.order(self._groups)
+        if order and not self._affords(order[0], self._listing_seconds):
+            self._wait(order)
+            return []
+        try:
+            rows = self._take_stock()
+            order, places = self._rotation.order(self._groups), []
+            while order and self._affords(order[0]):
+                places.append(self._visit(order.pop(0)))
+            self._wait(order)
+        finally:
+            self._scanner.close()
+        rows += [row for place in places for row in place]
+        self.decision["left_out"] = self._record.add(step, places)
+        return [{"step": step} | row for row in rows]
+
+    def _affords(self, group: PlaceGroup, more: float = 0.0) -> bool:
+        return self._budget.affords((self._rotation.seconds(group) or 0.0) + more)
+
+    def _wait(self, order: Sequence[PlaceGroup]) -> None:
+        """Report the groups that are not visited, and why."""
+        self.decision["waiting"] = [name for group in order for name in group.names]
+        if order:
+            seconds = self._rotation.seconds(order[0])
+            takes = "a time that is not known" if seconds is None else f"about {seconds:.3g} s"
+            self.decision["reason"] = (
+                f"{self._budget.spent():.3g} s are spent and {self._budget.allowed():.3g} s "
+                f"allowed; {order[0].names[0]}, the next one, takes {takes}"
+            )
+
+    def _take_stock(self) -> list[Row]:
+        """List the tensors as they are now; return new rows of those without numbers to read."""
+        began = self._budget.spent()
+        items = {each.item.name: each for each in self._listed()}
+        self.decision["appeared"] = [name for name in items if name not in self._items]
+        self.decision["vanished"] = [name for name in self._items if name not in items]
+        for name in self.decision["vanished"]:
+            self._last.pop(name, None)
+            self._reported.pop(name, None)
+        self._items = items
+        self._groups, others = grouped(list(items.values()))
+        new = [e.item for e in others if self._reported.get(e.item.name, "") != e.item.reason]
+        self._reported = {each.item.name: each.item.reason for each in others}
+        self._listing_seconds = self._budget.spent() - began
+        return [item.row() for item in new]
+
+    def _visit(self, group: PlaceGroup) -> list[Row]:
+        """Make the rows of the tensors of one place, or take the last ones if nothing changed."""
+        began = self._budget.spent()
+        rows = []
+        for item, _ in group.members:
+            key, new = self._scanner.visit(item, self._last.get(item.name, (None,))[0])
+            if new is not None:
+                self._last[item.name] = key, new
+            self.decision["unchanged" if new is None else "analysed"].append(item.name)
+            rows.append(self._last[item.name][1])
+        rows += [each.item.row() for each in group.tied]
+        self._rotation.visited(group, self._budget.spent() - began)
+        return rows

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The trajectory of a monitored run, and the file to which each step is appended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from sigmascope._host.replacing import naming
+from sigmascope._tables.schema import Row
+from sigmascope.series.saved import load_series
+from sigmascope.series.sources import cells_of
+from sigmascope.series.trajectory import Trajectory, row_of
+
+Where = tuple[str, str, int | None, str]
+"""Tower, role, layer, measure."""
+
+
+class Record:
+    """The rows of a trajectory, step by step.
+
+    Parameters
+    ----------
+    measures : tuple of str
+        Columns that are followed.
+    out : Path or None
+        A `.jsonl` to which the rows of each step are appended. The rows of an existing file stay:
+        they are the beginning of the run.
+
+    Raises
+    ------
+    ValueError
+        If `out` has another suffix, or is no trajectory of these measures.
+    OSError
+        If it cannot be read or written.
+    """
+
+    def __init__(self, measures: tuple[str, ...], out: Path | None) -> None:
+        self.measures, self._out = measures, out
+        self.rows: list[Row] = []
+        self._first: dict[Where, Row] = {}
+        if out is not None:
+            self._continue(out)
+
+    def _continue(self, out: Path) -> None:
+        if out.suffix != ".jsonl":
+            raise ValueError(f"{out}: rows are appended to a .jsonl, not to {out.suffix!r}")
+        with naming(out), open(out, "a+b") as file:
+            file.seek(0)
+            text = file.read()
+            file.truncate(text.rfind(b"\n") + 1)  # a line that a killed run did not finish
+        if not text.strip():
+            return
+        found = load_series(out)
+        if not isinstance(found, Trajectory):
+            raise ValueError(f"{out}: not a trajectory; no row is appended to it")
+        if set(found.measures) != set(self.measures):
+            then, now = ", ".join(found.measures), ", ".join(self.measures)
+            raise ValueError(f"{out}: its measures are {then}, and not {now}")
+        self.rows = found.rows
+        self._find_first()
+
+    def _find_first(self) -> None:
+        self._first = {}
+        for row in self.rows:
+            self._first.setdefault(_where(row), row)
+
+    def drop_from(self, step: float) -> list[float]:
+        """Remove the rows of `step` and of later ones; return their steps.
+
+        A run that goes on from an earlier checkpoint makes them again.
+        """
+        dropped = sorted({row["step"] for row in self.rows if row["step"] >= step})
+        if dropped:
+            self.rows = [row for row in self.rows if row["step"] < step]
+            self._find_first()
+            if self._out is not None:
+                self.trajectory().save(self._out)
+        return dropped
+
+    def add(self, step: float, places: Sequence[Sequence[Row]]) -> list[str]:
+        """Add the rows of places, given the rows of a scan for all matrices of each.
+
+        A place with another number of values than at first is left out: its mean would be over
+        other matrices.
+
+        Returns
+        -------
+        list of str
+            Names of the matrices of places that were left out.
+        """
+        new: list[Row] = []
+        left_out: dict[str, None] = {}
+        for rows in places:
+            for measure in self.measures:
+                cells = list(cells_of(rows, measure))
+                if not cells:
+                    continue
+                where = cells[0].tower, cells[0].role, cells[0].layer, measure
+                row = row_of(step, measure, cells, self._first.get(where))
+                first = self._first.setdefault(where, row)
+                if first["count"] == row["count"]:
+                    new.append(row)
+                else:
+                    left_out |= dict.fromkeys(each["name"] for each in rows)
+        new.sort(key=lambda row: self.measures.index(row["measure"]))
+        self.rows += new
+        self._append(new)
+        return list(left_out)
+
+    def _append(self, rows: Sequence[Row]) -> None:
+        if self._out is None or not rows:
+            return
+        with naming(self._out), open(self._out, "ab", buffering=0) as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def trajectory(self) -> Trajectory:
+        """Return all rows so far."""
+        steps = tuple(sorted({row["step"] for row in self.rows}))
+        return Trajectory(list(self.rows), steps, self.measures, {})
+
+
+def _where(row: Row) -> Where:
+    return row["tower"], row["role"], row["layer"], row["measure"]
