@@ -81,8 +81,8 @@ class Monitor:
     have changed. It begins only if the time that it took the last time, or that tensors of the same
     shapes took, is within the budget. The first visit of new shapes, whose time is not known,
     begins if the time spent so far is within it: the budget may be exceeded by one visit, and
-    nothing is done until the share is reached again. Seeds are fixed:
-    the same numbers have the same row.
+    nothing is done until the share is reached again. Seeds are fixed: the same numbers have the
+    same row.
 
     Memory is that of :func:`scan`, and the last row of each tensor.
 
@@ -194,14 +194,14 @@ class Monitor:
             self.decision["replaced"] = self._record.drop_from(step)
         order = self._rotation.order(self._groups)
         if order and not self._affords(order[0], self._listing_seconds):
-            self._wait(order)
+            self._report_waiting(order)
             return []
         try:
-            rows = self._take_stock()
+            rows = self._list_again()
             order, places = self._rotation.order(self._groups), []
             while order and self._affords(order[0]):
                 places.append(self._visit(order.pop(0)))
-            self._wait(order)
+            self._report_waiting(order)
         finally:
             self._scanner.close()
         rows += [row for place in places for row in place]
@@ -211,7 +211,7 @@ class Monitor:
     def _affords(self, group: PlaceGroup, more: float = 0.0) -> bool:
         return self._budget.affords((self._rotation.seconds(group) or 0.0) + more)
 
-    def _wait(self, order: Sequence[PlaceGroup]) -> None:
+    def _report_waiting(self, order: Sequence[PlaceGroup]) -> None:
         """Report the groups that are not visited, and why."""
         self.decision["waiting"] = [name for group in order for name in group.names]
         if order:
@@ -222,7 +222,7 @@ class Monitor:
                 f"allowed; {order[0].names[0]}, the next one, takes {takes}"
             )
 
-    def _take_stock(self) -> list[Row]:
+    def _list_again(self) -> list[Row]:
         """List the tensors as they are now; return new rows of those without numbers to read."""
         began = self._budget.spent()
         items = {each.item.name: each for each in self._listed()}

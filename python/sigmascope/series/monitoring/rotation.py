@@ -72,7 +72,7 @@ def _key(each: LiveItem) -> Key:
 
 
 class Rotation:
-    """The last visit of each group: when it was, and how long it took."""
+    """The last visit of each group: its number, and how long it took."""
 
     def __init__(self) -> None:
         self._visits: dict[Key, tuple[int, float]] = {}
