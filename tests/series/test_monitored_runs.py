@@ -117,10 +117,11 @@ def test_a_file_is_continued(tmp_path: Path) -> None:
 
 def test_files_that_are_no_trajectory_stay_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_text('{"a": 1}\n')
-    with pytest.raises(ValueError, match="not a trajectory"):
-        ss.Monitor(weights(), out=path)
-    assert path.read_text() == '{"a": 1}\n'
+    for text in ('{"a": 1}\n', '{"a": 1}\n{"b"', "a text"):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="not a trajectory; no row is appended"):
+            ss.Monitor(weights(), out=path)
+        assert path.read_text() == text
     with pytest.raises(ValueError, match=r"appended to a \.jsonl, not to '\.csv'"):
         ss.Monitor(weights(), out=tmp_path / "x.csv")
     with pytest.raises(FileNotFoundError, match=r"none/x\.jsonl"):

@@ -114,7 +114,7 @@ class LiveRows:
         )
         return cls(chosen, options.get("include"), options.get("exclude"))
 
-    def open(self, tensors: Tensors, *, strict: bool) -> list[LiveItem]:
+    def take(self, tensors: Tensors, *, strict: bool) -> list[LiveItem]:
         """Take the tensors of which rows are made next, and list the rows.
 
         If `strict`, a pattern of `include` that matches nothing is a ValueError. No numbers are

@@ -184,7 +184,7 @@ class Monitor:
         return rows
 
     def _listed(self, *, strict: bool = False) -> list[LiveItem]:
-        return self._scanner.open(tensors_of(self._model), strict=strict)
+        return self._scanner.take(tensors_of(self._model), strict=strict)
 
     def _analysed(self, step: int) -> list[Row]:
         self.decision = {"step": step, "elapsed": 0.0, "allowed": None, "spent": 0.0}

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sigmascope._host.files import read_regular
+from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._host.replacing import naming
 from sigmascope._tables.schema import Row
 from sigmascope.series.saved import load_series
 from sigmascope.series.sources import cells_of
-from sigmascope.series.trajectory import Trajectory, row_of
+from sigmascope.series.trajectory import COLUMNS, Trajectory, row_of
 
 Where = tuple[str, str, int | None, str]
 """Tower, role, layer, measure."""
@@ -34,6 +37,8 @@ class Record:
         If `out` has another suffix, or is no trajectory of these measures.
     OSError
         If it cannot be read or written.
+    CheckpointError
+        If it is no regular file.
     """
 
     def __init__(self, measures: tuple[str, ...], out: Path | None) -> None:
@@ -46,15 +51,18 @@ class Record:
     def _continue(self, out: Path) -> None:
         if out.suffix != ".jsonl":
             raise ValueError(f"{out}: rows are appended to a .jsonl, not to {out.suffix!r}")
-        with naming(out), open(out, "a+b") as file:
-            file.seek(0)
-            text = file.read()
-            file.truncate(text.rfind(b"\n") + 1)  # a line that a killed run did not finish
-        if not text.strip():
+        with naming(out):
+            text = read_regular(out, MAX_TABLE_BYTES) if out.exists() else b""
+            whole = text[: text.rfind(b"\n") + 1]
+            if text and not _starts_trajectory(whole):
+                raise ValueError(f"{out}: not a trajectory; no row is appended to it")
+            if len(whole) < len(text):  # a line that a killed run did not finish
+                os.truncate(out, len(whole))
+        self._append([])  # an error now, and not during the training
+        if not text:
             return
         found = load_series(out)
-        if not isinstance(found, Trajectory):
-            raise ValueError(f"{out}: not a trajectory; no row is appended to it")
+        assert isinstance(found, Trajectory)
         if set(found.measures) != set(self.measures):
             then, now = ", ".join(found.measures), ", ".join(self.measures)
             raise ValueError(f"{out}: its measures are {then}, and not {now}")
@@ -110,7 +118,7 @@ class Record:
         return list(left_out)
 
     def _append(self, rows: Sequence[Row]) -> None:
-        if self._out is None or not rows:
+        if self._out is None:
             return
         with naming(self._out), open(self._out, "ab", buffering=0) as file:
             file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
@@ -119,6 +127,15 @@ class Record:
         """Return all rows so far."""
         steps = tuple(sorted({row["step"] for row in self.rows}))
         return Trajectory(list(self.rows), steps, self.measures, {})
+
+
+def _starts_trajectory(text: bytes) -> bool:
+    """Return True if the first line of a file is a row of a trajectory."""
+    try:
+        row = json.loads(text.partition(b"\n")[0])
+    except ValueError:
+        return False
+    return isinstance(row, dict) and tuple(row) == COLUMNS
 
 
 def _where(row: Row) -> Where:
