@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The work of a search, and its limit.
 //
-// A search may take half the work of computing every singular value; a quarter of it below order
-// 256. If it is given up there, the Gram matrix and its eigenvectors take its place, and both
+// A search may take two fifths of the work of computing every singular value; a quarter of it below
+// order 256. If it is given up there, the Gram matrix and its eigenvectors take its place, and both
 // together cost about twice a full decomposition at most. Below order 128 the overhead of calls
 // dominates, and the limit is the whole work of every singular value.
 #pragma once
@@ -53,7 +53,7 @@ class Work {
   // reaches a lower rate below order 256, and its calls cost more than its work below 128.
   static double share(std::int64_t n) {
     if (n < worth_saving) return 1.0;
-    return n < 256 ? 0.25 : 0.5;
+    return n < 256 ? 0.25 : 0.4;
   }
 
   static double cube(double d) { return d * d * d; }
