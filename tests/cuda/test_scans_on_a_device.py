@@ -43,11 +43,16 @@ def model(tmp_path: Path) -> Path:
     return checkpoint(tmp_path)
 
 
+def search_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("prefers_gram", "prefers_every_value"):
+        monkeypatch.setattr(f"sigmascope._execution.costs.{name}", lambda *_, **__: False)
+
+
 @pytest.fixture(params=["every value", "search"])
 def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let matrices as small as these be searched, too."""
     if request.param == "search":
-        monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
+        search_always(monkeypatch)
     return str(request.param)
 
 
@@ -145,7 +150,7 @@ def test_a_spectrum_takes_the_memory_of_a_search_and_of_its_parts(effort: str) -
 def test_a_smaller_effort_that_fits_the_device_is_named(
     simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
+    search_always(monkeypatch)
     a = ss.matrix(np.ones((4000, 3000), np.float32))
     simulated.simulator.restart(memory=280 * MIB)
     with pytest.raises(MemoryLimitError, match=r"on cuda:0, .*; what fits .*: k = \d+"):
@@ -171,8 +176,8 @@ def test_a_basis_is_no_longer_than_the_device_allows() -> None:
 def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
     """The rest of its free memory belongs to other matrices."""
     A = np.ones((96, 64))
-    (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 30 * MIB)
-    with pytest.raises(MemoryLimitError, match="which has 30 MiB that a call may take"):
+    (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 20 * MIB)
+    with pytest.raises(MemoryLimitError, match="which has 20 MiB that a call may take"):
         ss.spectrum(A, k=4, device=share)
     call = CallOptions.of(ss.matrix(A), device=share, cuda=True)
     assert not fits_gram(ss.matrix(A), 4, call)
