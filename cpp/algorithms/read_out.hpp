@@ -72,7 +72,11 @@ class ReadOut {
     };
     result.errors = errors(how_.placement == Placement::sure);
     const auto& judged = options_.of_residuals() ? result.residuals : result.errors;
-    const double allowed = std::max(options_.tolerance * triplets.s.front(), least) + least;
+    const double largest = triplets.s.front(), wanted = options_.tolerance * largest;
+    // What rounding adds to residuals when they are measured; errors count all of the floor.
+    const double rounding =
+        options_.of_residuals() ? triplets.measuring + 2 * B::epsilon() * largest : least;
+    const double allowed = wanted < least ? 2 * least : wanted + rounding;
     result.consistent = is_consistent(triplets);
     result.converged = result.consistent && how_.placement != Placement::open &&
                        *std::max_element(judged.begin(), judged.end()) <= allowed;

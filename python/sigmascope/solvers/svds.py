@@ -118,7 +118,8 @@ def svds(
     Warns
     -----
     ConvergenceWarning
-        If the tolerance, plus the floor of the precision, was not reached.
+        If the tolerance, plus 50 units of roundoff for the rounding of residuals (the floor, of
+        errors without vectors), was not reached. A tolerance below the floor acts as the floor.
     FailedMatrixWarning
         If some matrices of a stack failed.
 
