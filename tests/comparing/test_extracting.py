@@ -165,9 +165,7 @@ def test_a_full_disk_loses_no_factors(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(writing, "write_safetensors", full)
     with pytest.raises(OSError, match="No space left"):
         ss.extract(BASE, TUNED, tmp_path, rank=2)
-    kept = {path.name for path in (tmp_path / "parts").iterdir()}
-    assert {path.name for path in calls[:2]} <= kept  # one in work may follow
-    assert calls[2].name not in kept
+    assert len(list((tmp_path / "parts").iterdir())) == 2
     assert not (tmp_path / "adapter_model.safetensors").exists()
     assert ss.extract(BASE, TUNED, tmp_path, rank=2).written
 

@@ -175,9 +175,9 @@ def test_a_basis_is_no_longer_than_the_device_allows() -> None:
 
 def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
     """The rest of its free memory belongs to other matrices."""
-    A = np.ones((96, 64))
-    (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 20 * MIB)
-    with pytest.raises(MemoryLimitError, match="which has 20 MiB that a call may take"):
+    A = np.ones((960, 640))
+    (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 30 * MIB)
+    with pytest.raises(MemoryLimitError, match="which has 30 MiB that a call may take"):
         ss.spectrum(A, k=4, device=share)
     call = CallOptions.of(ss.matrix(A), device=share, cuda=True)
     assert not fits_gram(ss.matrix(A), 4, call)

@@ -55,7 +55,7 @@ def test_two_stage_eigenvalues_agree_with_lapack(n: int, kind: str) -> None:
     assert np.max(np.abs(fast - exact)) <= 2e-7 * largest
 
 
-@pytest.mark.parametrize("n", [210, pytest.param(1100, marks=pytest.mark.unsanitized)])
+@pytest.mark.parametrize("n", [210, 1100])
 @pytest.mark.unsanitized
 def test_eigenvalues_are_right_to_a_few_units_of_roundoff(n: int) -> None:
     """Two clusters rounded to a short format: dsterf was off by up to 3e-14 there."""
@@ -72,15 +72,7 @@ def by_divide_and_conquer(A: Array) -> Array:
 
 
 @pytest.mark.parametrize("spread", [1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12])
-@pytest.mark.parametrize(
-    ("n", "rank"),
-    [
-        (150, 150),
-        (150, 75),
-        pytest.param(1100, 1100, marks=pytest.mark.unsanitized),
-        pytest.param(1100, 550, marks=pytest.mark.unsanitized),
-    ],
-)
+@pytest.mark.parametrize(("n", "rank"), [(150, 150), (150, 75), (1100, 1100), (1100, 550)])
 @pytest.mark.unsanitized
 def test_values_in_a_close_cluster_are_right_to_a_few_units(
     n: int, rank: int, spread: float
@@ -172,7 +164,6 @@ def test_fast_values_are_within_their_errors(case: Callable[[int], ks.Case], dty
     assert result.floor <= 2e-3 * exact[0]
 
 
-@pytest.mark.unsanitized
 @pytest.mark.unsanitized
 def test_fast_values_of_many_graded_matrices_are_within_their_errors() -> None:
     """Some of them fall back to float64: a few columns with all of the norm, or parallel ones."""

@@ -174,9 +174,18 @@ class _Run:
     ) -> None:
         self._both = before, after
         self._items, self._request, self._folder = items, request, folder
+        self._unwritten: OSError | None = None
 
     def row_of(self, index: int, read: ByteListener) -> Row:
-        """Return the columns of one matrix; an error becomes the reason in the row."""
+        """Return the columns of one matrix; an error becomes the reason in the row.
+
+        Raises
+        ------
+        OSError
+            Its factors, or those of a matrix before it, cannot be written.
+        """
+        if self._unwritten is not None:
+            raise self._unwritten
         item, began = self._items[index], time.perf_counter()
         one, two = item.pair.before, item.pair.after
         assert one is not None
@@ -188,9 +197,13 @@ class _Run:
             row, factors = extract_matrix(before, after, self._request, item.obstacle, read)
         except TENSOR_ERRORS as error:
             return failed(error, began)
-        if factors is not None:  # a file that cannot be written ends the run
+        if factors is not None:
             assert item.module is not None
-            self._folder.put(item.module, factors)
+            try:
+                self._folder.put(item.module, factors)
+            except OSError as error:
+                self._unwritten = error
+                raise
         return row | {"seconds": time.perf_counter() - began}
 
     def entrywise(self, item: Item) -> Row:
