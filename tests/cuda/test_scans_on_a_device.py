@@ -43,16 +43,11 @@ def model(tmp_path: Path) -> Path:
     return checkpoint(tmp_path)
 
 
-def search_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("prefers_gram", "prefers_every_value"):
-        monkeypatch.setattr(f"sigmascope._execution.costs.{name}", lambda *_, **__: False)
-
-
 @pytest.fixture(params=["every value", "search"])
 def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let matrices as small as these be searched, too."""
     if request.param == "search":
-        search_always(monkeypatch)
+        monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
     return str(request.param)
 
 
@@ -150,7 +145,7 @@ def test_a_spectrum_takes_the_memory_of_a_search_and_of_its_parts(effort: str) -
 def test_a_smaller_effort_that_fits_the_device_is_named(
     simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search_always(monkeypatch)
+    monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
     a = ss.matrix(np.ones((4000, 3000), np.float32))
     simulated.simulator.restart(memory=280 * MIB)
     with pytest.raises(MemoryLimitError, match=r"on cuda:0, .*; what fits .*: k = \d+"):

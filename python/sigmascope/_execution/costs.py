@@ -180,14 +180,6 @@ def prefers_gram(
     return gram < search
 
 
-def prefers_every_value(
-    shape: tuple[int, int], k: int, block: int, tol: float, precision: str, *, on_cuda: bool
-) -> bool:
-    """Tell whether every value costs less than the k largest and their density."""
-    search = krylov_seconds(shape, k, block, tol, precision, on_cuda=on_cuda)
-    return gram_seconds(shape, vectors=True, on_cuda=on_cuda) < search
-
-
 @lru_cache(4096)
 def best_block(
     shape: tuple[int, int],

@@ -251,7 +251,7 @@ def route(
     if min(a.shape) == 1:  # no density has a single value
         return asked.all_values
     block, on_cuda = _wide(k, a.shape), call.device.is_cuda
-    cheaper = costs.prefers_every_value(a.shape, k, block, tol, base, on_cuda=on_cuda)
+    cheaper = costs.prefers_gram(a.shape, k, block, tol, base, on_cuda=on_cuda)
     if not cheaper or call.executor is not None:
         return asked
     if asked.may_find_all(a, call):
