@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tests.support.changed import update, written
 
 import sigmascope as ss
-from sigmascope import statistics
 from sigmascope.cli.demo import DemoError, fetch
+from sigmascope.spectra import statistics
 
 MATRICES = 40
 ESTIMATES = ("nuclear_norm", "effective_rank", "effective_rank_energy", "participation_ratio")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import sigmascope as ss
-from sigmascope import statistics
+from sigmascope.spectra import statistics
 
 from . import generators
 from .cases import Case

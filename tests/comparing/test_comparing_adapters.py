@@ -28,7 +28,7 @@ from tests.support.families import FAMILIES
 
 import sigmascope as ss
 from sigmascope.comparing.rows import COLUMNS, GROUPS
-from sigmascope.statistics import pairs
+from sigmascope.spectra.statistics import pairs
 
 # ------------------------------------------------------------------------------ what it tells
 

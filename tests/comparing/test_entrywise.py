@@ -23,7 +23,7 @@ import sigmascope as ss
 from sigmascope._display.html.page import page
 from sigmascope._tables.journal import sealed_line
 from sigmascope.cli.app import app
-from sigmascope.statistics.entries import VectorStatistics
+from sigmascope.spectra.statistics.entries import VectorStatistics
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
 

@@ -19,7 +19,7 @@ from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.gguf_files import finite_rows, write_gguf
 
 import sigmascope as ss
-from sigmascope.statistics.quantisation import Profile, error_edge
+from sigmascope.spectra.statistics.quantisation import Profile, error_edge
 
 NAME = "q_proj.weight"
 ROWS, COLUMNS = 192, 256

@@ -18,7 +18,7 @@ from sigmascope._display.curves import (
     thinned,
 )
 from sigmascope.scanning.rows import MEASURES
-from sigmascope.statistics import marchenko_pastur_median, mp_edge
+from sigmascope.spectra.statistics import marchenko_pastur_median, mp_edge
 
 
 def row_of(values: np.ndarray, shape: tuple[int, int], k: int) -> dict[str, object]:

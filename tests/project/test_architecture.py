@@ -82,11 +82,10 @@ PYTHON_ROOMS = {
     "_host": Folder("_core errors"),
     "_display": Folder(outside="matplotlib"),
     "spectra": Folder("_display"),
-    "statistics": Folder("spectra"),
     "matrices": Folder("_host errors", outside="scipy ml_dtypes"),
     "_execution": Folder("_display _host errors matrices", outside="cuda"),
     "solvers": Folder("_display _execution _host errors matrices spectra"),
-    "analysis": Folder("_display _execution _host errors matrices solvers spectra statistics"),
+    "analysis": Folder("_display _execution _host errors matrices solvers spectra"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
     "sklearn": Folder("errors streaming", outside="sklearn", extra=True),
     "checkpoint": Folder(
@@ -97,12 +96,12 @@ PYTHON_ROOMS = {
     "_running": Folder("_execution _host _tables adapters analysis checkpoint errors spectra"),
     "scanning": Folder(
         "_display _execution _host _running _tables adapters analysis checkpoint errors matrices "
-        "solvers spectra statistics",
+        "solvers spectra",
         outside="pandas",
     ),
     "comparing": Folder(
         "_display _execution _host _running _tables adapters analysis checkpoint errors matrices "
-        "scanning solvers spectra statistics"
+        "scanning solvers spectra"
     ),
     "series": Folder(
         "_display _host _tables adapters checkpoint comparing scanning", outside="pandas"
@@ -136,7 +135,7 @@ PYTHON_ROOMS = {
 Nothing of the terminal, and nothing that an extra installs, is read with the package.
 """
 
-MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 22
+MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 21
 """Largest numbers for the package. Arrows of its own files and of the extension do not count."""
 
 # ---------------------------------------------------------------------------------------- C++

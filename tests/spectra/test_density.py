@@ -12,9 +12,9 @@ from numpy.testing import assert_allclose
 from tests.support import known_spectra
 from tests.support.reference import block_krylov
 
-from sigmascope import statistics as sst
 from sigmascope.spectra import Density
-from sigmascope.statistics import measures_from_density, measures_from_values
+from sigmascope.spectra import statistics as sst
+from sigmascope.spectra.statistics import measures_from_density, measures_from_values
 
 
 def density_of(A, block, steps, seed=0):

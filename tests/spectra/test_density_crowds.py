@@ -18,7 +18,7 @@ from tests.support.cuda_module import seeds
 
 import sigmascope as ss
 from sigmascope.spectra import Density
-from sigmascope.statistics import measures_from_values
+from sigmascope.spectra.statistics import measures_from_values
 
 Array = NDArray[np.float64]
 Spectra = Callable[[np.random.Generator, int, int], Array]

@@ -13,9 +13,9 @@ from numpy.testing import assert_allclose
 from tests.support import known_spectra as ks
 from tests.support.reference import block_krylov
 
-from sigmascope import statistics as sst
 from sigmascope.spectra import Density, Known
-from sigmascope.statistics import bulk, measures_from_values
+from sigmascope.spectra import statistics as sst
+from sigmascope.spectra.statistics import bulk, measures_from_values
 
 
 def exact(sigma, shape=None, errors=None, **options):

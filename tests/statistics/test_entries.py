@@ -17,7 +17,7 @@ from tests.support.made_changes import FLOATS, WHOLE
 
 import sigmascope as ss
 from sigmascope.checkpoint import elements
-from sigmascope.statistics.entries import VectorChange
+from sigmascope.spectra.statistics.entries import VectorChange
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
 

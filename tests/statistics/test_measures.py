@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from tests.support import known_spectra
 
-from sigmascope import statistics as sst
+from sigmascope.spectra import statistics as sst
+from sigmascope.spectra.statistics import measures_from_top, measures_from_values
 from sigmascope.spectra.tails import least_distances
-from sigmascope.statistics import measures_from_top, measures_from_values
 
 SCALE_FREE_RANKS = [
     sst.stable_rank,

@@ -15,7 +15,7 @@ from tests.support.changed import bf16, low_rank, numbers
 
 import sigmascope as ss
 from sigmascope.solvers.change import change
-from sigmascope.statistics import pairs
+from sigmascope.spectra.statistics import pairs
 
 
 def sums_of(w: Any, v: Any) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sigmascope.spectra import Measure
-from sigmascope.statistics.quantisation import (
+from sigmascope.spectra.statistics.quantisation import (
     Profile,
     direction_noise,
     effective_bits,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from tests.support import known_spectra as ks
 
-from sigmascope.statistics import updates
-from sigmascope.statistics.updates import Directions, Values
+from sigmascope.spectra.statistics import updates
+from sigmascope.spectra.statistics.updates import Directions, Values
 
 
 def exactly(*sigma: float) -> Values:

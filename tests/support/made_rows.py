@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sigmascope._display.rows import Row
 from sigmascope.scanning.rows import COLUMNS
-from sigmascope.statistics import measures_from_values
+from sigmascope.spectra.statistics import measures_from_values
 
 Array = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from tests.support.made_rows import ROLES, comparison_row, evidence, scan_row
 
 import sigmascope as ss
 from sigmascope._display.rows import Row
-from sigmascope.statistics import mp_edge
+from sigmascope.spectra.statistics import mp_edge
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Array]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +25,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
-class Table(ABC):
+class Table:
     """The common base of a scan and a comparison: one row for every tensor.
 
     Attributes
     ----------
+    schema, sources
+        Of the class: its columns, and the attributes that have the paths of its checkpoints.
     options
         Options with which the rows were computed.
     rows
@@ -51,6 +52,7 @@ class Table(ABC):
     """
 
     schema: ClassVar[Schema]
+    sources: ClassVar[tuple[str, ...]]
 
     options: dict[str, Any]
     rows: list[Row]
@@ -111,14 +113,36 @@ class Table(ABC):
         """Stored bytes of the matrices that were analysed."""
         return sum(row["nbytes"] for row in self.analysed)
 
-    @abstractmethod
     def header(self) -> Header:
         """Return the first line of a saved table: the schema and every attribute but the rows."""
+        return {
+            "schema": self.schema.name,
+            "version": self.schema.version,
+            **{name: getattr(self, name) for name in self.sources},
+            "options": self.options,
+            "expected": self.expected,
+            "notes": list(self.notes),
+            "files": [dict(file) for file in self.files],
+            "engine": self.engine,
+            "architecture": self.architecture,
+            "shard": None if self.shard is None else self.shard.to_header(),
+        }
 
     @classmethod
-    @abstractmethod
     def of_header(cls, header: Header, rows: list[Row]) -> Self:
         """Make a table from a header and its rows; the header of a CSV is nearly empty."""
+        sources: dict[str, Any] = {name: header.get(name, "") for name in cls.sources}
+        return cls(
+            options=header.get("options", {}),
+            rows=rows,
+            expected=header.get("expected", len(rows)),
+            notes=tuple(header.get("notes", ())),
+            files=tuple(header.get("files", ())),
+            engine=header.get("engine", {}),
+            architecture=header.get("architecture"),
+            shard=Shard.of_header(header.get("shard")),
+            **sources,
+        )
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame; ImportError without the extra ``table``."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sigmascope import statistics
 from sigmascope._execution.memory_plan import fits_held
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import SEARCHES, coarsest_for
@@ -22,7 +21,7 @@ from sigmascope.solvers.krylov import GIVEN_UP, KrylovSettings, krylov_notes, tr
 from sigmascope.solvers.moments import element_moments
 from sigmascope.solvers.svds import triplets
 from sigmascope.solvers.svdvals import every_value
-from sigmascope.spectra import Density, Moments, Spectrum
+from sigmascope.spectra import Density, Moments, Spectrum, statistics
 from sigmascope.spectra.units import beyond, scaled, scaled_errors
 
 from . import requested

@@ -2,19 +2,20 @@
 """Measures that read the matrix once more, or compute its spectrum again: made on request.
 
 alpha_farms
-    The Hill exponent over sub-matrices of one aspect ratio (:func:`statistics.alpha_farms`), at any
-    effort: at most 8 square ones, of side min(m, n, 1024). They lie along the diagonal of the
-    matrix, one in each eighth of the way at a place that the seed chooses, so that the transpose
-    has the same ones transposed. Every singular value of each.
+    The Hill exponent over sub-matrices of one aspect ratio
+    (:func:`sigmascope.spectra.statistics.alpha_farms`), at any effort: at most 8 square ones, of
+    side min(m, n, 1024). They lie along the diagonal of the matrix, one in each eighth of the way
+    at a place that the seed chooses, so that the transpose has the same ones transposed. Every
+    singular value of each.
 randomized_distance
     The Wasserstein-1 distance to the spectrum of the matrix with its entries in random order
-    (:func:`statistics.randomized_distance`), at efforts "density" and "exact": two permutations,
-    each analysed as the matrix itself was. The decoded entries are held for it, 4 bytes each (8 of
-    float64), and read once more.
+    (:func:`sigmascope.spectra.statistics.randomized_distance`), at efforts "density" and "exact":
+    two permutations, each analysed as the matrix itself was. The decoded entries are held for it,
+    4 bytes each (8 of float64), and read once more.
 correlation_traps
     The number of values above the noise edge in the same two permutations
-    (:func:`statistics.correlation_traps`), which have no correlations: what is left there comes of
-    single large entries.
+    (:func:`sigmascope.spectra.statistics.correlation_traps`), which have no correlations: what is
+    left there comes of single large entries.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from sigmascope import statistics
 from sigmascope._execution.options import CallOptions
 from sigmascope._running.tasks import Options
 from sigmascope._running.thread_budget import ThreadLease
@@ -26,7 +25,7 @@ from sigmascope._tables.schema import Row
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.structure import Structure, structure
 from sigmascope.solvers.moments import element_moments
-from sigmascope.spectra import Moments, Spectrum
+from sigmascope.spectra import Moments, Spectrum, statistics
 
 from .changed_entries import changed_entries
 from .matrix_pairs import MatrixPair, StoredPair

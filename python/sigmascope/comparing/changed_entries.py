@@ -11,8 +11,8 @@ import numpy as np
 
 from sigmascope._tables.schema import Row
 from sigmascope.checkpoint.elements import CHUNK
-from sigmascope.statistics import pairs
-from sigmascope.statistics.entries import VectorChange
+from sigmascope.spectra.statistics import pairs
+from sigmascope.spectra.statistics.entries import VectorChange
 
 from .matrix_pairs import MatrixPair, StoredPair
 from .pair_norms import PairNorms

@@ -11,8 +11,8 @@ from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.scanning.entrywise import evidence, nonfinite, nonfinite_counts
-from sigmascope.statistics.entries import VectorChange, VectorStatistics
-from sigmascope.statistics.pairs import ROUNDING
+from sigmascope.spectra.statistics.entries import VectorChange, VectorStatistics
+from sigmascope.spectra.statistics.pairs import ROUNDING
 
 from .members import Pair
 

@@ -22,8 +22,8 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import Change, change, fingerprint, inner, inner_need
 from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import Moments
+from sigmascope.spectra.statistics import pairs
 from sigmascope.spectra.units import exponent_of, scaled
-from sigmascope.statistics import pairs
 
 from .pair_base import PairBase, loaded
 from .pair_norms import PairNorms, norms_from_svd, relative_error

@@ -10,8 +10,8 @@ from sigmascope._tables.schema import Row
 from sigmascope.scanning.rows import LISTS, MEASURES, spectrum_columns
 from sigmascope.scanning.structure import in_words
 from sigmascope.spectra import Measure, Spectrum
+from sigmascope.spectra.statistics import pairs
 from sigmascope.spectra.units import scaled
-from sigmascope.statistics import pairs
 
 from .analysis import Findings
 from .pair_norms import PairNorms

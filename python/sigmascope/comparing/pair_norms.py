@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from sigmascope.solvers.change import Change
 from sigmascope.spectra import SVD
+from sigmascope.spectra.statistics.quantisation import Profile
 from sigmascope.spectra.units import exponent_of, scaled
-from sigmascope.statistics.quantisation import Profile
 
 
 class PairNorms(NamedTuple):
@@ -22,7 +22,7 @@ class PairNorms(NamedTuple):
         ||W'||^2, in units of 4^unit.
     floor
         Expected ||dW|| if rounding made all of dW, in units of 2^unit, or None; see
-        :mod:`sigmascope.statistics.pairs`.
+        :mod:`sigmascope.spectra.statistics.pairs`.
     floor_rank
         Effective rank of such a dW, or None. It is None for an adapter, where rounding errors have
         the low rank of the change.

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any, NamedTuple
 
-from sigmascope import statistics
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
 from sigmascope._running.tasks import ByteListener, Options
@@ -20,7 +19,7 @@ from sigmascope.analysis.spectrum import analysed
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.density import DensityRequest
-from sigmascope.spectra import Difference, Spectrum
+from sigmascope.spectra import Difference, Spectrum, statistics
 
 from .pair_plan import PairPlan, device_share, spectrum_options
 

@@ -15,8 +15,8 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import images, inner_need
 from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import Measure, Moments, Spectrum
-from sigmascope.statistics import quantisation
-from sigmascope.statistics.quantisation import Profile
+from sigmascope.spectra.statistics import quantisation
+from sigmascope.spectra.statistics.quantisation import Profile
 
 from .pair_norms import PairNorms
 

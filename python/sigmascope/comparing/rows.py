@@ -20,11 +20,11 @@ evidence             `rows` and `columns` that were compared, `effort`, `k`, `me
 measures X           for every measure X of a scan: `before_X`, `after_X`; `change_X`, after minus
                      before; `delta_X` of dW = after - before; `projected_X` of dW - c before, the
                      part of dW that is orthogonal to `before`; each with `..._error`
-pair as a whole      see :mod:`sigmascope.statistics.pairs`: `relative_change`, `cosine`,
+pair as a whole      see :mod:`sigmascope.spectra.statistics.pairs`: `relative_change`, `cosine`,
                      `decay_coefficient` (c), with errors; `rounding_floor`, `above_rounding`,
                      `rounding_effective_rank`
-update               see :mod:`sigmascope.statistics.updates`: `update_sparsity`, the share of
-                     entries with |w' - w| <= 1e-3 max(|w|, |w'|); of dW, `changed_rows`, the
+update               see :mod:`sigmascope.spectra.statistics.updates`: `update_sparsity`, the share
+                     of entries with |w' - w| <= 1e-3 max(|w|, |w'|); of dW, `changed_rows`, the
                      number of rows that are not zero, `delta_kurtosis` (3 for a Gaussian),
                      `delta_row_evenness`, `delta_column_evenness`; at effort "exact"
                      `spectral_shift`, `spectral_share`, `spectral_scale`, `spectral_scale_spread`,
@@ -37,12 +37,13 @@ on request           "update_shares": the shares of dW in the `share_dimension` 
                      `principal_overlap`, the share of the changed entries that are among the
                      largest tenth of the rank-k approximation of W; `low_overlap`, among the
                      smallest tenth of W; each with `_chance`, the share of all entries
-quantisation         if one of both is quantised, see :mod:`sigmascope.statistics.quantisation`:
-                     `effective_bits`, log2(||W|| / ||dW||), with its error; `error_edge`, the
-                     largest singular value of independent errors of the size of dW; for the leading
-                     right singular vectors v of W `direction_errors`, |dW v| / sigma, and
-                     `direction_noise`, those of independent errors; `hurt_directions`, the numbers,
-                     from 1 on, of those with more
+quantisation         if one of both is quantised
+                     (:mod:`sigmascope.spectra.statistics.quantisation`): `effective_bits`,
+                     log2(||W|| / ||dW||), with its error; `error_edge`, the largest singular value
+                     of independent errors of the size of dW; for the leading right singular
+                     vectors v of W `direction_errors`, |dW v| / sigma, and `direction_noise`, those
+                     of independent errors; `hurt_directions`, the numbers, from 1 on, of those with
+                     more
 entries              for rows with status "entrywise", and for matrices whose change is not above
                      the rounding floor: `changed_entries`, the number of entries that differ;
                      `beyond_rounding`, the number that differ by more than a unit in the last place

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sigmascope._host.keywords import public
 from sigmascope._running.vectors import vectors_path
 from sigmascope.checkpoint import open_checkpoint
-from sigmascope.statistics.marchenko_pastur import TRACY_WIDOM_99
+from sigmascope.spectra.statistics.marchenko_pastur import TRACY_WIDOM_99
 
 READERS = frozenset(("q", "k", "v", "qkv", "gate", "up", "gate_up"))
 WRITERS = frozenset(("o", "down"))

@@ -11,7 +11,7 @@ from sigmascope.analysis.low_rank import METHOD
 from sigmascope.matrices.matrix import multiply
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
-from sigmascope.statistics import pairs, updates
+from sigmascope.spectra.statistics import pairs, updates
 
 Array = NDArray[np.float64]
 

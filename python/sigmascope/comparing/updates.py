@@ -20,7 +20,7 @@ from sigmascope.matrices.sources import matrix
 from sigmascope.solvers.change import UNCHANGED, images, inner_need
 from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import SVD, Measure, Spectrum
-from sigmascope.statistics import pairs, updates
+from sigmascope.spectra.statistics import pairs, updates
 
 from .matrix_pairs import MatrixPair, StoredPair
 from .subspaces import inner_products, left_directions, span_bounds

@@ -9,8 +9,8 @@ from sigmascope._running.tasks import TENSOR_ERRORS, failed
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint.elements import Elements
-from sigmascope.statistics.entries import VectorStatistics
-from sigmascope.statistics.pairs import ROUNDING
+from sigmascope.spectra.statistics.entries import VectorStatistics
+from sigmascope.spectra.statistics.pairs import ROUNDING
 
 METHOD = "entry by entry"
 

@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
-from sigmascope._tables.journal import Header
 from sigmascope._tables.schema import Row, Schema
-from sigmascope._tables.shards import Shard
 from sigmascope._tables.table import Table
 
 from .rows import SCAN
@@ -36,6 +34,7 @@ class Scan(Table):
     """
 
     schema: ClassVar[Schema] = SCAN
+    sources: ClassVar[tuple[str, ...]] = ("checkpoint",)
 
     checkpoint: str
 
@@ -54,36 +53,6 @@ class Scan(Table):
             for row in self.rows
             if row["kind"] == "unreadable" and row["status"] == "not analysed"
         ]
-
-    def header(self) -> Header:
-        """Return the first line of a saved scan: the schema and every attribute but the rows."""
-        return {
-            "schema": self.schema.name,
-            "version": self.schema.version,
-            "checkpoint": self.checkpoint,
-            "options": self.options,
-            "expected": self.expected,
-            "notes": list(self.notes),
-            "files": [dict(file) for file in self.files],
-            "engine": self.engine,
-            "architecture": self.architecture,
-            "shard": None if self.shard is None else self.shard.to_header(),
-        }
-
-    @classmethod
-    def of_header(cls, header: Header, rows: list[Row]) -> Self:
-        """Make a scan from a header and its rows; the header of a CSV is nearly empty."""
-        return cls(
-            checkpoint=header.get("checkpoint", ""),
-            options=header.get("options", {}),
-            rows=rows,
-            expected=header.get("expected", len(rows)),
-            notes=tuple(header.get("notes", ())),
-            files=tuple(header.get("files", ())),
-            engine=header.get("engine", {}),
-            architecture=header.get("architecture"),
-            shard=Shard.of_header(header.get("shard")),
-        )
 
     def to_weightwatcher(self) -> pd.DataFrame:
         """Return the columns of weightwatcher 0.7.7's details, one line per analysed matrix.

@@ -27,9 +27,9 @@ structure            `structure`: words for a matrix with a special structure: "
                      "constant", "rank 1", "rank 40 of 64", rows or columns that are the same;
                      None for most. `copied_rows` and `copied_columns` count rows and columns that
                      are equal to an earlier one, number for number
-measures             value and `<name>_error`, see :mod:`sigmascope.statistics`; `alpha_farms`,
-                     `randomized_distance` and `correlation_traps` on request only: see
-                     :mod:`sigmascope.analysis.requested`
+measures             value and `<name>_error`, see :mod:`sigmascope.spectra.statistics`;
+                     `alpha_farms`, `randomized_distance` and `correlation_traps` on request only
+                     (:mod:`sigmascope.analysis.requested`)
 top                  the k largest singular values and their error bounds (`top`, `top_errors`)
 quantiles            sigma below which 0, 1/32, ..., 1 of all values lie, and their errors
                      (`quantiles`, `quantile_errors`); None at effort "top"

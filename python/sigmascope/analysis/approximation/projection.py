@@ -20,8 +20,8 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 from sigmascope.solvers.change import images
 from sigmascope.spectra import SVD, Measure
+from sigmascope.spectra.statistics.measures import ROUNDING
 from sigmascope.spectra.units import exponent_of
-from sigmascope.statistics.measures import ROUNDING
 
 from .remaining import product_error, remaining, root
 

@@ -23,8 +23,8 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import images
 from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import Measure
+from sigmascope.spectra.statistics.measures import ROUNDING
 from sigmascope.spectra.units import exponent_of, scaled
-from sigmascope.statistics.measures import ROUNDING
 
 Array = NDArray[np.float64]
 

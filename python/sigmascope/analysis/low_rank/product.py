@@ -13,7 +13,6 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope import statistics
 from sigmascope._display.text import amount
 from sigmascope._host.keywords import public
 from sigmascope._host.memory import resolve_memory
@@ -21,7 +20,7 @@ from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.joins import hstack, outer, vstack
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
-from sigmascope.spectra import SVD, Measure, SingularValues, Spectrum
+from sigmascope.spectra import SVD, Measure, SingularValues, Spectrum, statistics
 
 from .exact import needed_bytes, svd_of, values_of
 

@@ -31,23 +31,27 @@ from typing import ClassVar
 
 from sigmascope._tables.pair_table import PairTable
 from sigmascope._tables.schema import Kind, Row, Schema
+from sigmascope.comparing.rows import COLUMNS as PAIR_COLUMNS
 
 FROM_PAIR: dict[str, Kind] = {
-    "name": "str",
-    "before_file": "str",
-    "after_file": "str",
-    "before_dtype": "str",
-    "after_dtype": "str",
-    "before_shape": "ints",
-    "nbytes": "int",
-    "kind": "str",
-    "layer": "int",
-    "role": "str",
-    "tower": "str",
-    "expert": "int",
-    "status": "str",
-    "reason": "str",
-    "notes": "str",
+    name: PAIR_COLUMNS[name]
+    for name in (
+        "name",
+        "before_file",
+        "after_file",
+        "before_dtype",
+        "after_dtype",
+        "before_shape",
+        "nbytes",
+        "kind",
+        "layer",
+        "role",
+        "tower",
+        "expert",
+        "status",
+        "reason",
+        "notes",
+    )
 }
 """Columns that are those of a comparison."""
 
