@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
+from sigmascope.matrices.products.sparse import SparseProducts
 
 sparse = pytest.importorskip("scipy.sparse")
 linalg = pytest.importorskip("scipy.sparse.linalg")
@@ -162,6 +165,20 @@ def test_the_bound_on_the_norm_holds() -> None:
         known = OperatorProducts(linalg.aslinearoperator(array)).evidence("float64")
         norm2 = float(np.square(np.ldexp(array, -known.exponent)).sum())
         assert norm2 <= known.fro2 <= 12 * norm2
+
+
+def test_the_rounding_of_products_is_within_its_bound() -> None:
+    """Equal terms are rounded in the same direction: errors grow as their number, not its root."""
+    numbers = np.full((200_000, 2), [0.1, 0.3])
+    matrix = SparseProducts(sparse.csr_array(numbers))
+    evidence = matrix.evidence("float64")
+    image = matrix.adjoint(np.full((len(numbers), 1), 2.0**-9))
+    scaled = [float(each) for each in np.ldexp(numbers[0], -evidence.exponent)]
+    exact = [len(numbers) * Fraction(each) / 512 for each in scaled]
+    errors = [float(Fraction(float(x)) - y) for x, y in zip(image[:, 0], exact, strict=True)]
+    error = float(np.linalg.norm(errors)) / (math.sqrt(len(numbers)) / 512)
+    root = 2 * evidence.absolute_error / math.sqrt(len(numbers))
+    assert 10 * root < error <= evidence.absolute_error
 
 
 def test_errors_of_products_count() -> None:

@@ -113,10 +113,11 @@ def _check_finite(numbers: NDArray[np.float64], rows: Any) -> None:
 
 
 def _rounding(scaled: Any) -> float:
-    """Return a bound on the spectral norm of the rounding error of products, statistically.
+    """Return a bound on the spectral norm of the rounding error of products.
 
-    Errors of a sum of d terms grow as sqrt(d) (Higham & Mary 2019), in units of |A| |x|, and
-    || |A| ||_2 is at most the root of the largest sums of rows and of columns (Schur's test).
+    That of a sum of d terms, one after the other, is at most d units of roundoff of |A| |x|: terms
+    of one sign and size come near it. || |A| ||_2 is at most the root of the largest sums of rows
+    and of columns (Schur's test).
     """
     if scaled.nnz == 0:
         return 0.0
@@ -124,4 +125,4 @@ def _rounding(scaled: Any) -> float:
     size = type(scaled)((np.abs(scaled.data), scaled.indices, scaled.indptr), shape=(m, n))
     norm = math.sqrt(float((size @ np.ones(n)).max()) * float((size.T @ np.ones(m)).max()))
     terms = max(int(np.diff(scaled.indptr).max()), int(np.bincount(scaled.indices).max()))
-    return 2 * math.sqrt(terms) * _UNIT * norm
+    return terms * _UNIT * norm
