@@ -63,8 +63,6 @@ def of_tensorstore(folder: Path, numbers: Any) -> Any:
 
 def of_netcdf(folder: Path, numbers: Any) -> Any:
     netcdf = pytest.importorskip("netCDF4")
-    if numbers.dtype.kind == "b" or numbers.dtype.itemsize == 2:
-        pytest.skip("netCDF has no such numbers")
     file = netcdf.Dataset(folder / "x.nc", "w")
     for name, extent in zip("mn", numbers.shape, strict=True):
         file.createDimension(name, extent)
@@ -79,10 +77,15 @@ def of_ours(folder: Path, numbers: Any) -> Any:
 
 
 EVERY = [of_h5py, of_zarr, of_tensorstore, of_netcdf, of_dask, of_ours]
+STORED = [
+    (make, dtype)
+    for make in EVERY
+    for dtype in ("f4", "f8", "f2", ">f4", "i4", "?")
+    if make is not of_netcdf or dtype not in ("f2", "?")  # netCDF has no such numbers
+]
 
 
-@pytest.mark.parametrize("make", EVERY)
-@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", ">f4", "i4", "?"])
+@pytest.mark.parametrize(("make", "dtype"), STORED)
 def test_numbers_are_those_of_the_array(make: Any, dtype: str, tmp_path: Path) -> None:
     numbers = (NUMBERS * 100).astype(dtype)
     a = ss.matrix(make(tmp_path, numbers))
