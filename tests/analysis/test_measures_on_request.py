@@ -21,6 +21,7 @@ from sigmascope._execution.memory import MIB
 from sigmascope.analysis import requested
 from sigmascope.analysis.requested import REQUESTED, check_measures, windows
 from sigmascope.cli.app import app
+from sigmascope.spectra import statistics
 
 FARMS, RANDOM, TRAPS = REQUESTED
 
@@ -78,7 +79,7 @@ def test_farms_is_the_same_at_every_effort(effort: str) -> None:
         np.linalg.svd(A.astype(np.float32)[rows, columns].astype(float), compute_uv=False)
         for rows, columns in windows((640, 600), 0)
     ]
-    assert found.value == pytest.approx(ss.statistics.alpha_farms(parts).value, rel=1e-9)
+    assert found.value == pytest.approx(statistics.alpha_farms(parts).value, rel=1e-9)
 
 
 @pytest.mark.unsanitized

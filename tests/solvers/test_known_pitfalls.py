@@ -12,6 +12,7 @@ from tests.support import known_spectra as ks
 from tests.support.checkpoints import Stored, of_array, write_file
 
 import sigmascope as ss
+from sigmascope.spectra.statistics import effective_rank
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
@@ -46,9 +47,9 @@ def test_fp8_is_analysed_with_its_scales(tmp_path: Path) -> None:
     )["layer.weight"]
     sigma = np.linalg.svd(truth, compute_uv=False)
     assert_allclose(found["top"], sigma[: found["k"]], rtol=1e-6)
-    assert_allclose(found["effective_rank"], ss.statistics.effective_rank(sigma), rtol=1e-6)
+    assert_allclose(found["effective_rank"], effective_rank(sigma), rtol=1e-6)
     bare = np.linalg.svd(codes.astype(np.float64), compute_uv=False)
-    assert abs(ss.statistics.effective_rank(bare) - found["effective_rank"]) > 1
+    assert abs(effective_rank(bare) - found["effective_rank"]) > 1
 
 
 def test_every_expert_of_a_stack_has_its_own_measures(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_names_need_no_weight_at_their_end(tmp_path: Path, name: str) -> None:
 def test_twenty_values_have_no_effective_rank() -> None:
     """948 of a matrix became 20 of its sketch: from the top alone it is absent, never 20."""
     A, sigma = ks.llm(1300, 1200, seed=5)
-    truth = ss.statistics.effective_rank(sigma)
+    truth = effective_rank(sigma)
     top = ss.spectrum(A.astype("f4"), effort="top", k=20)
     assert top.effort == "top"
     whole = {"effective_rank", "effective_rank_energy", "spectral_entropy", "participation_ratio"}
