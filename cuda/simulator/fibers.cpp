@@ -37,15 +37,20 @@ std::unique_ptr<GuardedMemory> new_stack() {
   return stack;
 }
 
+// The fibers of an operating system's thread: the one that runs, and the one that ran before it.
+struct Switched {
+  Fiber* running = nullptr;
+  Fiber* left = nullptr;
+};
+
 // Not inlined: a fiber must not keep the address of a variable of the operating system's thread.
-[[gnu::noinline]] Fiber*& running_here() {
-  thread_local Fiber thread;
-  thread_local Fiber* running = &thread;
-  return running;
+[[gnu::noinline]] Switched& switched() {
+  [[gnu::tls_model("initial-exec")]] static constinit thread_local Switched fibers;
+  return fibers;
 }
 
-[[gnu::noinline]] Fiber*& left_last() {
-  thread_local Fiber* fiber = nullptr;
+Fiber& of_thread() {
+  thread_local Fiber fiber;
   return fiber;
 }
 
@@ -90,6 +95,17 @@ Fiber::Fiber() {
 
 Fiber::Fiber(Body body, void* argument) : stack_(new_stack()), body_(body), argument_(argument) {
   bottom_ = stack_->inside(), size_ = stack_->inside_size();
+#if !defined(__x86_64__)
+  stack_pointer_ = new ucontext_t;
+#endif
+#if defined(SIGMASCOPE_SIMULATOR_TSAN)
+  watched_ = __tsan_create_fiber(0);
+#endif
+  restart();
+}
+
+void Fiber::restart() {
+  ended_ = false, fake_stack_ = nullptr;
 #if defined(__x86_64__)
   constexpr int saved = 6;
   auto* top = reinterpret_cast<void**>(stack_->inside() + stack_->inside_size());
@@ -99,16 +115,12 @@ Fiber::Fiber(Body body, void* argument) : stack_(new_stack()), body_(body), argu
   std::memset(top, 0, saved * sizeof(void*));
   stack_pointer_ = top;
 #else
-  auto* context = new ucontext_t;
+  auto* context = static_cast<ucontext_t*>(stack_pointer_);
   getcontext(context);
   context->uc_stack.ss_sp = stack_->inside();
   context->uc_stack.ss_size = stack_->inside_size();
   context->uc_link = nullptr;
   makecontext(context, &Fiber::enter, 0);
-  stack_pointer_ = context;
-#endif
-#if defined(SIGMASCOPE_SIMULATOR_TSAN)
-  watched_ = __tsan_create_fiber(0);
 #endif
 }
 
@@ -124,11 +136,14 @@ Fiber::~Fiber() {
 #endif
 }
 
-Fiber& Fiber::running() { return *running_here(); }
+Fiber& Fiber::running() {
+  Fiber* const running = switched().running;
+  return running != nullptr ? *running : *(switched().running = &of_thread());
+}
 
 void Fiber::resume() {
-  Fiber& from = *running_here();
-  running_here() = this, left_last() = &from;
+  Fiber& from = running();
+  switched() = {.running = this, .left = &from};
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(from.ended_ ? nullptr : &from.fake_stack_, bottom_, size_);
 #endif
@@ -151,7 +166,7 @@ void Fiber::arrived([[maybe_unused]] void* fake_stack) {
   const void* bottom = nullptr;
   std::size_t size = 0;
   __sanitizer_finish_switch_fiber(fake_stack, &bottom, &size);
-  Fiber& left = *left_last();
+  Fiber& left = *switched().left;
   if (!left.stack_) left.bottom_ = bottom, left.size_ = size;
 #endif
 }

@@ -20,6 +20,8 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
+  // Begins the body again, from the top of the stack; what was on it is forgotten.
+  void restart();
   static Fiber& running();
   // Leaves the running fiber for this one, until something switches back.
   void resume();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <numeric>
 
 #include "simulator/devices.hpp"
@@ -16,7 +17,7 @@ constexpr unsigned largest_block = 1024;
 constexpr unsigned most_grids = 65535;
 
 [[gnu::noinline]] Thread*& current() {
-  thread_local Thread* thread = nullptr;
+  [[gnu::tls_model("initial-exec")]] static constinit thread_local Thread* thread = nullptr;
   return thread;
 }
 
@@ -25,40 +26,46 @@ void run_thread(void* argument) {
   (*self.block->kernel)();
   for (auto& group : self.copies) perform(group);
   release(self.block->kernel);
+  ++self.block->ended;
   self.fiber->end();
   pause(State::ended);
 }
 
-std::vector<std::size_t> ordered(std::size_t count) {
+std::vector<std::size_t> first_order(std::size_t count) {
   std::vector<std::size_t> order(count);
   std::iota(order.begin(), order.end(), std::size_t{0});
   if (devices().settings.order == Order::backward) std::ranges::reverse(order);
-  if (devices().settings.order == Order::random) std::ranges::shuffle(order, devices().random);
   return order;
+}
+
+// A random order is another one each time.
+void draw_order(std::vector<std::size_t>& order) {
+  if (devices().settings.order == Order::random) std::ranges::shuffle(order, devices().random);
 }
 
 // Lets all threads go on, if all that have not ended wait at one barrier.
 bool release_barrier(Block& block) {
   const void* barrier = nullptr;
-  for (const auto& thread : block.threads) {
-    if (thread->state == State::ended) continue;
-    if (thread->state != State::at_barrier) return false;
-    if (barrier != nullptr && thread->barrier != barrier) {
+  for (const Thread& thread : block.threads) {
+    if (thread.state == State::ended) continue;
+    if (thread.state != State::at_barrier) return false;
+    if (barrier != nullptr && thread.barrier != barrier) {
       devices().violate("threads of a block wait at two different barriers");
       return false;
     }
-    barrier = thread->barrier;
+    barrier = thread.barrier;
   }
-  for (const auto& thread : block.threads)
-    if (thread->state == State::at_barrier) thread->state = State::ready;
+  for (Thread& thread : block.threads)
+    if (thread.state == State::at_barrier) thread.state = State::ready;
   return barrier != nullptr;
 }
 
 // Runs every thread that is ready once; whether any ran.
 bool run_ready(Block& block) {
   bool ran = false;
-  for (const std::size_t i : ordered(block.threads.size())) {
-    Thread& thread = *block.threads[i];
+  draw_order(block.order);
+  for (const std::size_t i : block.order) {
+    Thread& thread = block.threads[i];
     if (thread.state != State::ready) continue;
     current() = &thread;
     thread.fiber->resume();
@@ -67,44 +74,53 @@ bool run_ready(Block& block) {
   return ran;
 }
 
-bool has_ended(const Block& block) {
-  return std::ranges::all_of(block.threads,
-                             [](const auto& thread) { return thread->state == State::ended; });
-}
-
-Block made_block(const Launch& launch, unsigned index, const std::function<void()>& kernel) {
+// What all blocks of a grid have in common; they run one after the other in the same memory.
+Block made_block(const Launch& launch, const std::function<void()>& kernel) {
   Block block;
-  block.index = {index % launch.blocks, index / launch.blocks, 0};
   block.size = {launch.threads, 1, 1}, block.grid = {launch.blocks, launch.grids, 1};
-  block.shared = std::make_unique<GuardedMemory>(launch.shared_bytes);
+  block.shared = std::make_unique<GuardedMemory>(launch.shared_bytes, Content::undefined);
+  block.threads.resize(launch.threads);
+  block.order = first_order(launch.threads);
   block.kernel = &kernel;
   block.scheduler = &Fiber::running();
-  for (auto& tokens : block.warp_tokens)
-    tokens.resize((launch.threads + warp_size - 1) / warp_size);
   return block;
 }
 
-using Ended = std::vector<std::unique_ptr<Thread>>;
-
-void run_block(Block& block, [[maybe_unused]] Ended& ended) {
-  for (unsigned i = 0; i < block.size.x; ++i) {
-    auto thread = std::make_unique<Thread>();
-    thread->block = &block, thread->index = {i, 0, 0};
-    thread->fiber = std::make_unique<Fiber>(&run_thread, thread.get());
-    block.threads.push_back(std::move(thread));
+void begin_thread(Block& block, unsigned i) {
+  Thread& thread = block.threads[i];
+  std::unique_ptr<Fiber> fiber = std::move(thread.fiber);
+  thread = {};
+  thread.block = &block, thread.index = {i, 0, 0};
+  if (fiber) {
+    fiber->restart();
+    thread.fiber = std::move(fiber);
+  } else {
+    thread.fiber = std::make_unique<Fiber>(&run_thread, &thread);
   }
+}
+
+void begin_block(Block& block, unsigned index) {
+  block.index = {index % block.grid.x, index / block.grid.x, 0};
+  block.ended = 0;
+  block.shared->fill();
+  for (auto& tokens : block.warp_tokens)
+    tokens.assign((block.size.x + warp_size - 1) / warp_size, 0);
+  for (unsigned i = 0; i < block.size.x; ++i) begin_thread(block, i);
+}
+
+void run_block(Block& block) {
   while (devices().sticky == cudaSuccess) {
     const bool ran = run_ready(block);
-    if (has_ended(block)) break;
+    if (block.ended == block.threads.size()) break;
     const bool met = release_warps(block), passed = release_barrier(block);
     if (!ran && !met && !passed)
       devices().violate("threads of a block wait for each other for ever");
   }
-  for (auto& thread : block.threads) {
-    thread->fiber.reset();
-    // To ThreadSanitizer, memory that two threads had one after the other is shared.
-    if (watches_races) ended.push_back(std::move(thread));
-  }
+}
+
+void leave_block(Block& block) {
+  block.shared.reset();
+  for (Thread& thread : block.threads) thread.fiber.reset();
 }
 
 }  // namespace
@@ -123,11 +139,17 @@ void perform(std::vector<BackgroundCopy>& copies) {
 }
 
 void run_grid(const Launch& launch, const std::function<void()>& kernel) {
-  Ended ended;
-  for (const std::size_t index : ordered(std::size_t{launch.blocks} * launch.grids)) {
+  std::vector<std::size_t> order = first_order(std::size_t{launch.blocks} * launch.grids);
+  draw_order(order);
+  // To ThreadSanitizer, memory that two threads had one after the other is shared: there each block
+  // has its own, which the next one does not get.
+  std::deque<Block> blocks;
+  for (const std::size_t index : order) {
     if (devices().sticky != cudaSuccess) return;
-    Block block = made_block(launch, static_cast<unsigned>(index), kernel);
-    run_block(block, ended);
+    if (watches_races || blocks.empty()) blocks.push_back(made_block(launch, kernel));
+    begin_block(blocks.back(), static_cast<unsigned>(index));
+    run_block(blocks.back());
+    if (watches_races) leave_block(blocks.back());
   }
   acquire(&kernel);
 }

@@ -78,7 +78,9 @@ struct Block {
   Index size;
   Index grid;
   std::unique_ptr<GuardedMemory> shared;
-  std::vector<std::unique_ptr<Thread>> threads;
+  std::vector<Thread> threads;
+  std::size_t ended = 0;           // threads
+  std::vector<std::size_t> order;  // of threads
   const std::function<void()>* kernel = nullptr;
   Fiber* scheduler = nullptr;
   // Two tokens, used in turn: a thread that leaves one barrier must not be taken for one that has

@@ -16,7 +16,7 @@ namespace sigmascope::simulator {
 
 namespace {
 
-using Lanes = std::span<std::unique_ptr<Thread>>;
+using Lanes = std::span<Thread>;
 
 bool has_lane(std::uint32_t lanes, std::size_t lane) { return (lanes >> lane & 1U) != 0; }
 
@@ -24,12 +24,12 @@ bool has_lane(std::uint32_t lanes, std::size_t lane) { return (lanes >> lane & 1
 bool have_met(Lanes warp, const Thread& leader) {
   for (std::size_t lane = 0; lane < warp_size; ++lane) {
     if (!has_lane(leader.lanes, lane)) continue;
-    if (lane >= warp.size() || warp[lane]->state == State::ended) {
+    if (lane >= warp.size() || warp[lane].state == State::ended) {
       devices().violate("lane " + std::to_string(lane) +
                         " takes part in an operation of its warp, but has ended or is not there");
       return false;
     }
-    const Thread& other = *warp[lane];
+    const Thread& other = warp[lane];
     if (other.state != State::in_warp || other.lanes != leader.lanes ||
         other.meeting != leader.meeting)
       return false;
@@ -41,21 +41,21 @@ void shuffle(Lanes warp, std::uint32_t lanes) {
   std::array<std::uint64_t, warp_size> received{};
   for (std::size_t lane = 0; lane < warp.size(); ++lane) {
     if (!has_lane(lanes, lane)) continue;
-    const auto source = static_cast<std::size_t>(warp[lane]->source);
+    const auto source = static_cast<std::size_t>(warp[lane].source);
     if (source >= warp_size || !has_lane(lanes, source))
       return devices().violate("a shuffle reads from a lane that takes no part");
-    received[lane] = warp[source]->value;
+    received[lane] = warp[source].value;
   }
   for (std::size_t lane = 0; lane < warp.size(); ++lane)
-    if (has_lane(lanes, lane)) warp[lane]->value = received[lane];
+    if (has_lane(lanes, lane)) warp[lane].value = received[lane];
 }
 
 void ballot(Lanes warp, std::uint32_t lanes) {
   std::uint64_t votes = 0;
   for (std::size_t lane = 0; lane < warp.size(); ++lane)
-    if (has_lane(lanes, lane) && warp[lane]->value != 0) votes |= std::uint64_t{1} << lane;
+    if (has_lane(lanes, lane) && warp[lane].value != 0) votes |= std::uint64_t{1} << lane;
   for (std::size_t lane = 0; lane < warp.size(); ++lane)
-    if (has_lane(lanes, lane)) warp[lane]->value = votes;
+    if (has_lane(lanes, lane)) warp[lane].value = votes;
 }
 
 double bf16_of(std::uint32_t pair, bool second) {
@@ -67,7 +67,7 @@ void multiply(Lanes warp) {
   std::array<Terms, 16> left;
   std::array<Terms, 8> right;  // by columns
   for (std::size_t lane = 0; lane < warp_size; ++lane) {
-    const MmaPart& part = warp[lane]->mma;
+    const MmaPart& part = warp[lane].mma;
     const std::size_t row = lane / 4, column = lane % 4 * 2;
     for (std::size_t half = 0; half < 2; ++half) {
       const bool second = half == 1;
@@ -83,7 +83,7 @@ void multiply(Lanes warp) {
   for (std::size_t lane = 0; lane < warp_size; ++lane)
     for (std::size_t i = 0; i < 4; ++i) {
       const std::size_t row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-      float& sum = warp[lane]->mma.sums[i];
+      float& sum = warp[lane].mma.sums[i];
       sum = tensor_core_sum(core, sum, left[row], right[column]);
     }
 }
@@ -93,12 +93,12 @@ void load_matrices(Lanes warp) {
   const auto number = [&](std::size_t matrix, std::size_t row, std::size_t column) {
     std::uint16_t code = 0;
     std::memcpy(&code,
-                static_cast<const char*>(warp[matrix * 8 + row]->load.row) + column * sizeof code,
+                static_cast<const char*>(warp[matrix * 8 + row].load.row) + column * sizeof code,
                 sizeof code);
     return std::uint32_t{code};
   };
   for (std::size_t lane = 0; lane < warp_size; ++lane) {
-    const MatrixLoad& load = warp[lane]->load;
+    const MatrixLoad& load = warp[lane].load;
     const std::size_t i = lane / 4, j = lane % 4 * 2;
     for (std::size_t matrix = 0; matrix < 4; ++matrix)
       load.to[matrix] = load.transposed ? number(matrix, j, i) | number(matrix, j + 1, i) << 16
@@ -109,7 +109,7 @@ void load_matrices(Lanes warp) {
 bool release_warp(Lanes warp) {
   bool any = false;
   for (std::size_t lane = 0; lane < warp.size(); ++lane) {
-    const Thread& leader = *warp[lane];
+    const Thread& leader = warp[lane];
     if (leader.state != State::in_warp) continue;
     const std::uint32_t lanes = leader.lanes;
     if (!has_lane(lanes, lane)) {
@@ -125,7 +125,7 @@ bool release_warp(Lanes warp) {
       case Meeting::matrices: load_matrices(warp); break;
     }
     for (std::size_t other = 0; other < warp.size(); ++other)
-      if (has_lane(lanes, other)) warp[other]->state = State::ready;
+      if (has_lane(lanes, other)) warp[other].state = State::ready;
     any = true;
   }
   return any;
