@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sigmascope._host.native import _core
 
@@ -147,6 +148,7 @@ def grown_need(
     return replace(larger, columns=max(expected.columns, read_out.columns))
 
 
+@lru_cache(maxsize=1024)  # small matrices come in great numbers
 def values_need(layout: PassLayout, *, fast: bool = False) -> Need:
     """Return the need of every singular value: a Gram matrix in float64, panels, then a band."""
     n = layout.N
@@ -157,6 +159,7 @@ def values_need(layout: PassLayout, *, fast: bool = False) -> Need:
     return Need(square + 512 * n, max(first.nbytes, products_of, reduction))
 
 
+@lru_cache(maxsize=1024)
 def gram_need(layout: PassLayout, k: int, *, complete: bool = False) -> Need:
     """Return the need of k triplets by eigenvectors of the whole Gram matrix: three squares.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -37,10 +38,24 @@ def resolve_memory(limit: float | str | None) -> int:
     return int(limit)
 
 
+_SECONDS = 0.01
+"""Time for which a reading of the available memory stands: calls on small matrices take less."""
+
+_reading = (-_SECONDS, 0)
+
+
 def available_memory() -> int:
     """Return the bytes that this machine can allocate without swapping."""
+    global _reading
+    now = time.monotonic()
+    if now - _reading[0] >= _SECONDS:
+        _reading = now, _read_available_memory()
+    return _reading[1]
+
+
+def _read_available_memory() -> int:
     try:
-        # Read at every call: without the buffers of a file object.
+        # Without the buffers of a file object.
         opened = os.open("/proc/meminfo", os.O_RDONLY)
         try:
             found = re.search(rb"MemAvailable: *(\d+)", os.read(opened, 4096))

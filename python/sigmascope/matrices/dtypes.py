@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,16 +52,22 @@ def array_dtype(dtype: np.dtype[Any], asked: str | None) -> str:
     if asked is not None:
         if asked not in ITEMSIZE:
             raise TypeError(f"unknown dtype {asked!r}; known: {', '.join(ITEMSIZE)}")
-        if _DTYPES.get(dtype.name) == asked:
+        if _stored(dtype) == asked:
             return asked
         # A .npy file stores the dtypes of ml_dtypes as void, bytes without a type.
         codes = dtype.kind == "u" or (dtype.type is np.void and dtype.names is None)
         if codes and dtype.itemsize == ITEMSIZE[asked]:
             return asked
         raise TypeError(f"an array of {dtype} does not hold codes of {asked}")
-    if dtype.name not in _DTYPES or not dtype.isnative:
+    stored = _stored(dtype)
+    if stored is None or not dtype.isnative:
         raise TypeError(unsupported(dtype))
-    return _DTYPES[dtype.name]
+    return stored
+
+
+@lru_cache(maxsize=64)  # NumPy composes the name of a dtype each time
+def _stored(dtype: np.dtype[Any]) -> str | None:
+    return _DTYPES.get(dtype.name)
 
 
 def stride_of_rows(

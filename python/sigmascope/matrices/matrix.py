@@ -29,15 +29,16 @@ class Matrix:
     """
 
     __array_ufunc__ = None  # arithmetic with an array must not decode the whole matrix
-    __slots__ = ("_native",)
+    __slots__ = ("_native", "_shape")
 
     def __init__(self, native: _core.Matrix) -> None:
         self._native = native
+        self._shape = native.rows, native.cols
 
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of rows and columns, (m, n)."""
-        return self._native.rows, self._native.cols
+        return self._shape
 
     @property
     def ndim(self) -> int:
