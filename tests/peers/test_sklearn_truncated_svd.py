@@ -22,6 +22,7 @@ from scipy import sparse
 from sklearn import decomposition
 
 from sigmascope.sklearn import PCA, TruncatedSVD
+from tests.peers.drawn import term_frequencies
 
 Array = NDArray[np.float64]
 
@@ -31,10 +32,7 @@ SEEDS = pytest.mark.parametrize("seed", range(3))
 
 @pytest.fixture(scope="module")
 def tfidf() -> Array:
-    """60 x 55, a fifth of it filled, as a small matrix of term frequencies is."""
-    rng = np.random.default_rng(42)
-    filled = rng.random((60, 55)) < 0.2
-    return np.where(filled, 1 + np.log(rng.random((60, 55))), 0.0)
+    return term_frequencies()
 
 
 @CONTAINERS

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, Self
 
@@ -52,7 +53,8 @@ class TruncatedSVD(Components):
         As in scikit-learn.
     result_ : SVD
         Triplets, one more than n_components if there is one, which tells how far the last
-        component is from the next. Its residuals are the evidence for all errors.
+        component is from the next. Its residuals are the evidence for all errors. The left
+        vectors, as many as rows, are not kept.
 
     See Also
     --------
@@ -154,7 +156,7 @@ class TruncatedSVD(Components):
     def _publish(self, found: SVD, X: Any, scores: Array) -> None:
         k = self.n_components_
         s, errors = found.s, found.errors
-        self.result_ = found
+        self.result_ = replace(found, U=None)
         self.singular_values_, self.singular_values_error_ = s[:k], errors[:k]
         self.components_error_ = _sines(s, errors, found.residuals[:k])
         columns = column_statistics(X)
