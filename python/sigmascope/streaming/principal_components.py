@@ -161,7 +161,7 @@ class PrincipalComponents:
 
         Notes
         -----
-        Memory: rows (any, n) in float64, three times. The covariance is not formed.
+        Memory: four arrays as large as the rows in float64. The covariance is not formed.
 
         Examples
         --------
