@@ -251,3 +251,10 @@ def low_rank_matrix(m: int, n: int, rank: float, tail: float, seed: int = 0) -> 
     sigma = (1 - tail) * np.exp(-(i**2)) + tail * np.exp(-0.1 * i)
     U = np.linalg.qr(rng.standard_normal((m, len(i))))[0]
     return np.asarray((U * sigma) @ np.linalg.qr(rng.standard_normal((n, len(i))))[0].T)
+
+
+def term_frequencies() -> Array:
+    """60 x 55, a fifth of it filled, as a small matrix of term frequencies is."""
+    rng = np.random.default_rng(42)
+    filled = rng.random((60, 55)) < 0.2
+    return np.where(filled, 1 + np.log(rng.random((60, 55))), 0.0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import sigmascope as ss
 from tests.peers.checks import components, product, randomized, scores, solved
-from tests.peers.drawn import low_rank_matrix
+from tests.peers.drawn import low_rank_matrix, term_frequencies
 
 Array = NDArray[np.float64]
 
@@ -29,10 +29,7 @@ SEEDS = pytest.mark.parametrize("seed", range(3))
 
 @pytest.fixture(scope="module")
 def tfidf() -> Array:
-    """60 x 55, a fifth of it filled, as a small matrix of term frequencies is."""
-    rng = np.random.default_rng(42)
-    filled = rng.random((60, 55)) < 0.2
-    return np.where(filled, 1 + np.log(rng.random((60, 55))), 0.0)
+    return term_frequencies()
 
 
 def test_solvers(tfidf: Array) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("sklearn", reason="scikit-learn is the extra `sklearn`")
 
+from scipy import sparse
 from sklearn import datasets, decomposition
 
 from sigmascope.sklearn import PCA
@@ -47,6 +48,20 @@ def test_against_pca(iris: Array) -> None:
             ours.explained_variance_ratio_, theirs.explained_variance_ratio_, rtol=1e-12
         )
         assert_allclose(ours.noise_variance_, theirs.noise_variance_, rtol=1e-11)
+
+
+def test_sparse_rows_are_refused(iris: Array) -> None:
+    """test_incremental_pca_sparse: of partial_fit; fit, where theirs makes them dense, too."""
+    for act in (PCA(2).partial_fit, PCA(2).fit):
+        with pytest.raises(TypeError, match="parse data"):
+            act(sparse.csr_array(iris))
+
+
+def test_covariance_of_batches(iris: Array) -> None:
+    """test_incremental_pca, test_incremental_pca_sparse: covariance and precision."""
+    for k in (1, 2, 4):
+        pca = in_batches(iris, 50, k)
+        assert_allclose(pca.get_covariance() @ pca.get_precision(), np.eye(4), atol=1e-11)
 
 
 @SEEDS

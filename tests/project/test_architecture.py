@@ -87,7 +87,7 @@ PYTHON_ROOMS = {
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
-    "sklearn": Folder("errors streaming", outside="sklearn", extra=True),
+    "sklearn": Folder("errors solvers spectra streaming", outside="scipy sklearn", extra=True),
     "checkpoint": Folder(
         "_display _host errors matrices", outside="obstore huggingface_hub tensorstore"
     ),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import pickle
 import sys
 from collections.abc import Callable
@@ -20,6 +22,12 @@ from sigmascope.sklearn import PCA
 
 def rows(mean: float = 3.0, m: int = 120, n: int = 7) -> Any:
     return np.random.default_rng(0).standard_normal((m, n)) * 2.0 ** -np.arange(n) + mean
+
+
+@pytest.mark.parametrize("name", ["pca", "truncated_svd"])
+def test_examples_run(name: str) -> None:
+    tried = doctest.testmod(importlib.import_module(f"sigmascope.sklearn.{name}"))
+    assert tried.failed == 0 < tried.attempted
 
 
 def test_checks_of_scikit_learn() -> None:

@@ -9,11 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sigmascope.errors import ConvergenceWarning
 from sigmascope.streaming import GramAccumulator, PrincipalComponents
+
+from .components import Components
 
 Array = NDArray[np.float64]
 
@@ -21,7 +22,7 @@ _WARNED = 1e-6
 """Error of the variances, relative to the largest, above which a warning tells it."""
 
 
-class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class PCA(Components):
     """Principal components of rows that come in batches, with the error of every number.
 
     The rows are accumulated by :class:`sigmascope.GramAccumulator`: exact but for rounding,
@@ -120,18 +121,38 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def transform(self, X: Any) -> Array:
         """Return the scores (n_samples, n_components_) of rows."""
         check_is_fitted(self, "components_")
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self.result_.transform(X, whiten=self.whiten)
+        return self.result_.transform(self._rows(X), whiten=self.whiten)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Return the rows (n_samples, n_features) of scores (n_samples, n_components_)."""
         check_is_fitted(self, "components_")
         return self.result_.inverse_transform(np.asarray(X), whiten=self.whiten)
 
-    @property
-    def _n_features_out(self) -> int:
-        """Return the number of components, which names of features are made for."""
-        return len(self.components_)
+    def get_covariance(self) -> Array:
+        """Return the covariance of the model: `PrincipalComponents.covariance`.
+
+        It is that of the rows, whatever `whiten` is.
+        """
+        check_is_fitted(self, "components_")
+        return self.result_.covariance()
+
+    def get_precision(self) -> Array:
+        """Return the inverse of the covariance: `PrincipalComponents.precision`."""
+        check_is_fitted(self, "components_")
+        return self.result_.precision()
+
+    def score_samples(self, X: Any) -> Array:
+        """Return ln p(x) of each row: `PrincipalComponents.log_likelihood`.
+
+        ValueError where the least variance of the model is not above its error: with as many
+        components as rows, for example.
+        """
+        check_is_fitted(self, "components_")
+        return self.result_.log_likelihood(self._rows(X))
+
+    def score(self, X: Any, y: None = None) -> float:
+        """Return the mean of :meth:`score_samples`."""
+        return float(np.mean(self.score_samples(X)))
 
     def _check_n_components(self) -> None:
         wanted = self.n_components
@@ -144,7 +165,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             )
 
     def _add(self, X: Any, reset: bool) -> None:
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+        X = self._rows(X, reset=reset)
         if reset:
             center = True if self.shift is None else np.asarray(self.shift, dtype=np.float64)
             self.accumulator_ = GramAccumulator(X.shape[1], center=center)

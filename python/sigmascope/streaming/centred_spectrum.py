@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope.spectra.components import oriented, shares, sine_bounds
 from sigmascope.spectra.units import scaled
 
 from .principal_components import PrincipalComponents
@@ -98,7 +99,7 @@ class CentredSpectrum:
         """Return the k principal components, with further notes."""
         sums, (n, k) = self.sums, self.vectors.shape
         values = self.values[:k]
-        ratio, ratio_errors = self._shares(values)
+        ratio, ratio_errors = shares(values, self.error, sums.total, sums.total_error)
         singular = np.sqrt(values)
         lowest = np.sqrt(np.maximum(values - self.error, 0.0))
         bounds = np.maximum(np.sqrt(values + self.error) - singular, singular - lowest)
@@ -112,7 +113,7 @@ class CentredSpectrum:
             return float(variance(x / rest)) if rest else 0.0
 
         return PrincipalComponents(
-            components=self._oriented(),
+            components=oriented(np.ascontiguousarray(self.vectors.T)),
             components_errors=self._sines(),
             explained_variance=variance(values),
             explained_variance_errors=variance(np.full(k, self.error)),
@@ -130,24 +131,9 @@ class CentredSpectrum:
             notes=sums.notes + notes,
         )
 
-    def _shares(self, values: Array) -> tuple[Array, Array]:
-        total, error = self.sums.total, self.sums.total_error
-        if total <= error:
-            return np.full(len(values), np.nan), np.full(len(values), np.inf)
-        ratio = values / total
-        return ratio, (self.error + ratio * error) / (total - error)
-
     def _sines(self) -> Array:
-        """Bound the sines by Davis & Kahan 1970: the error over the gap to other eigenvalues."""
+        """Bound the sines of the angles between the vectors and the exact ones."""
         n, k = self.vectors.shape
         unknown = [0.0] if len(self.values) == k < n else []  # is at most the error
-        every = np.concatenate([[np.inf], self.values, unknown, [-np.inf]])
-        gaps = (every[:-1] - every[1:]) - self.error
-        least = np.minimum(gaps[:-1], gaps[1:])[:k]
-        return np.where(least > self.error, self.error / np.maximum(least, self.error or 1.0), 1.0)
-
-    def _oriented(self) -> Array:
-        """Return the vectors as rows whose entries of largest magnitude are positive."""
-        Vt = np.ascontiguousarray(self.vectors.T)
-        largest = np.argmax(np.abs(Vt), axis=1)
-        return np.asarray(Vt * np.where(Vt[np.arange(len(Vt)), largest] < 0, -1.0, 1.0)[:, None])
+        every = np.concatenate([self.values, unknown])
+        return sine_bounds(every, np.full(len(every), self.error), np.full(k, self.error))

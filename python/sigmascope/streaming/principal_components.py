@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sigmascope._host.keywords import public
+from sigmascope.errors import ConvergenceWarning
 from sigmascope.matrices.arrays import real_array
 
+from .gaussian_model import GaussianModel
+
 Array = NDArray[np.float64]
+
+_LOOSE = 1e-6
+"""Relative error of the least variance of a model above which a warning tells it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -120,6 +127,75 @@ class PrincipalComponents:
                 f"divided by: whiten {i} components at most"
             )
         return np.sqrt(self.explained_variance)
+
+    def covariance(self) -> Array:
+        """Return the covariance (n, n) of the model of probabilistic PCA (Tipping & Bishop 1999).
+
+        The variances are those of the components along these, and `noise_variance` along every
+        direction orthogonal to them. The error is not bounded as a whole, but that of each of
+        these numbers is.
+        """
+        return self._model().covariance()
+
+    def precision(self) -> Array:
+        """Return the inverse (n, n) of :meth:`covariance`; errors as of :meth:`log_likelihood`."""
+        self._require_definite()
+        return self._model().precision()
+
+    @public
+    def log_likelihood(self, rows: ArrayLike) -> Array:
+        """Return ln p(x) of each row x of (any, n) by the model of :meth:`covariance`: (any,).
+
+        Raises
+        ------
+        ValueError
+            The noise variance, or the last variance if there are n components, is not above its
+            error: the covariance may be singular. So it is if k >= rows, and where a `Sketch` has
+            missed too much.
+
+        Warns
+        -----
+        ConvergenceWarning
+            The error of that variance is above 1e-6 of it. Its logarithm is in ln p(x) n - k times,
+            and it divides the squared distance from the components.
+
+        Notes
+        -----
+        Memory: four arrays as large as the rows in float64. The covariance is not formed.
+
+        Examples
+        --------
+        >>> import numpy as np, sigmascope as ss
+        >>> rows = np.random.default_rng(0).standard_normal((4000, 5)) * [3, 1, 1, 1, 1]
+        >>> found = ss.GramAccumulator(5, center=True).update(rows).pca(1)
+        >>> entropy = np.log(3) + 5 / 2 * np.log(2 * np.pi * np.e)
+        >>> bool(abs(found.log_likelihood(rows).mean() + entropy) < 0.1)
+        True
+        """
+        self._require_definite()
+        return self._model().log_likelihood(self._of_width(rows, len(self.mean)))
+
+    def _model(self) -> GaussianModel:
+        """Return the model; errors of variances may have put one below the mean of the others."""
+        variances = np.maximum(self.explained_variance, self.noise_variance)
+        return GaussianModel(self.components, variances, self.noise_variance, self.mean)
+
+    def _require_definite(self) -> None:
+        """Raise ValueError if the least variance of the model is not above its error."""
+        k, n = self.components.shape
+        what, value, error = "noise variance", self.noise_variance, self.noise_variance_error
+        if k == n:
+            what = f"variance of component {k - 1}"
+            value, error = self.explained_variance[-1], self.explained_variance_errors[-1]
+        told = f"the {what} is {value:.3g} +- {error:.3g}"
+        if value <= error:
+            raise ValueError(f"{told}: the covariance may be singular; keep fewer components")
+        if error > _LOOSE * value:
+            warnings.warn(
+                f"{told}: so are the precision and the likelihood",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     @staticmethod
     def _of_width(rows: Any, width: int) -> Array:
