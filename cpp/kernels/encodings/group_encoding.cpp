@@ -2,6 +2,7 @@
 #include "kernels/encodings/group_encoding.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -66,10 +67,23 @@ GroupLayout checked(GroupLayout layout) {
   return layout;
 }
 
+// A sum takes the place of such a table, and is exact.
+bool counts_up(const std::vector<float>& table) {
+  if (!(table[0] >= -256 && table[0] <= 256)) return false;
+  for (std::size_t k = 0; k < table.size(); ++k)
+    if (std::bit_cast<std::uint32_t>(table[k]) !=
+        std::bit_cast<std::uint32_t>(static_cast<float>(k) + table[0]))
+      return false;
+  return true;
+}
+
 }  // namespace
 
 GroupEncoding::GroupEncoding(GroupLayout layout)
-    : Encoding(layout.cols), layout_(checked(std::move(layout))), numbers_(layout_.table) {
+    : Encoding(layout.cols),
+      layout_(checked(std::move(layout))),
+      kernels_(best_isa().groups),
+      counts_(counts_up(layout_.table)) {
   // A word of a pack down a column lies in one of several rows of words.
   const std::int64_t line = layout_.word * (layout_.down ? layout_.cols : 1);
   const int width = 8 * static_cast<int>(layout_.word);
@@ -134,11 +148,13 @@ void GroupEncoding::unpack_row(const std::uint8_t* packs, std::int64_t first, st
                      pack = layout_.words_of_pack() * layout_.word;
   const std::int64_t stored = std::min((last + 1) * packed, layout_.cols) - first * packed;
   const bool full = packed * layout_.bits == 8 * pack;
-  const bool halves = layout_.bits == 4 && full && (natural_ || packed == 2);
+  const bool halves = layout_.bits == 4 && full;
   if (layout_.bits == 8 && full && natural_) {
     std::copy_n(packs, stored, codes);
-  } else if (halves) {
-    codes_of_halves(packs, slots_[0].shift, (stored + 1) / 2, codes);
+  } else if (halves && (natural_ || packed == 2)) {
+    kernels_.codes_of_halves(packs, slots_[0].shift, (stored + 1) / 2, codes);
+  } else if (halves && packed == 8 && layout_.word == 4) {
+    kernels_.codes_of_words(packs, layout_.order.data(), (stored + packed - 1) / packed, codes);
   } else {
     const unsigned mask = (1U << layout_.bits) - 1;
     for (std::int64_t start = 0; start < stored; start += packed, packs += pack)
@@ -182,52 +198,29 @@ void GroupEncoding::decode_down(const Bytes& bytes, const StoredRows& wanted, fl
                          (at_row / packed - first) * words * line;
       const std::uint8_t* low = from + placed(slot.low);
       const std::uint8_t* high = slot.high < 0 ? nullptr : from + placed(slot.high);
-      if (layout_.word == 4)
-        codes_across<std::uint32_t>(low, high, slot.shift, mask, wanted.cols, codes.data());
-      else codes_across<std::uint8_t>(low, high, slot.shift, mask, wanted.cols, codes.data());
+      kernels_.codes_across(layout_.word, low, high, slot.shift, mask, wanted.cols, codes.data());
       to_numbers(codes.data(), at_row, wanted.col0, wanted.cols, out);
     }
   }
 }
 
-template <class Group>
-void GroupEncoding::finished(const std::uint8_t* codes, std::int64_t grid_row, std::int64_t cols,
-                             float* out, const Group& group) const {
-  const float* scales = layout_.scales.data() + grid_row;
-  if (!layout_.zeros.empty()) {
-    const float* zeros = layout_.zeros.data() + grid_row;
-    numbers_.each(codes, cols, out, [&](float number, std::int64_t j) {
-      return (number - zeros[group(j)]) * scales[group(j)];
-    });
-  } else if (!layout_.biases.empty()) {
-    const float* biases = layout_.biases.data() + grid_row;
-    numbers_.each(codes, cols, out, [&](float number, std::int64_t j) {
-      return number * scales[group(j)] + biases[group(j)];
-    });
-  } else {
-    numbers_.each(codes, cols, out,
-                  [&](float number, std::int64_t j) { return number * scales[group(j)]; });
-  }
-}
-
 void GroupEncoding::to_numbers(const std::uint8_t* codes, std::int64_t row, std::int64_t col0,
                                std::int64_t cols, float* out) const {
-  const std::int64_t grid_row = std::int64_t{layout_.row_groups[as_size(row)]} * layout_.grid_cols;
-  const std::int32_t* groups = layout_.col_groups.data();
-  if (own_groups_) {
-    finished(codes, grid_row + col0, cols, out, [](std::int64_t j) { return j; });
-  } else if (runs_.empty()) {
-    finished(codes, grid_row, cols, out, [&](std::int64_t j) { return groups[col0 + j]; });
-  } else {
-    auto next = std::upper_bound(runs_.begin(), runs_.end(), col0);
-    for (std::int64_t j = 0; j < cols; ++next) {
-      const std::int64_t stop =
-          next == runs_.end() ? cols : std::min<std::int64_t>(*next - col0, cols);
-      finished(codes + j, grid_row + groups[col0 + j], stop - j, out + j,
-               [](std::int64_t) { return std::int64_t{0}; });
-      j = stop;
-    }
+  const std::int64_t first =
+      std::int64_t{layout_.row_groups[as_size(row)]} * layout_.grid_cols + (own_groups_ ? col0 : 0);
+  const auto from = [first](const std::vector<float>& values) {
+    return values.empty() ? nullptr : values.data() + first;
+  };
+  GroupRow of{};
+  of.table = layout_.table.data(), of.bits = layout_.bits, of.counts = counts_;
+  of.scales = from(layout_.scales), of.zeros = from(layout_.zeros);
+  of.biases = from(layout_.biases), of.col0 = col0;
+  if (!own_groups_) of.groups = layout_.col_groups.data() + col0;
+  if (!runs_.empty()) {
+    of.runs_end = runs_.data() + runs_.size();
+    of.runs = std::upper_bound(runs_.data(), of.runs_end, col0);
   }
+  kernels_.numbers(of, codes, cols, out);
 }
 
 }  // namespace sigmascope

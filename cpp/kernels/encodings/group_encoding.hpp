@@ -19,7 +19,8 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/encodings/group_numbers.hpp"
+#include "kernels/encodings/code_slots.hpp"
+#include "kernels/simd/isa.hpp"
 #include "matrix/encoding.hpp"
 
 namespace sigmascope {
@@ -66,15 +67,12 @@ class GroupEncoding : public Encoding {
                   std::uint8_t* codes) const;
   void to_numbers(const std::uint8_t* codes, std::int64_t row, std::int64_t col0, std::int64_t cols,
                   float* out) const;
-  // `group` gives the place of the group of a column among those of a row.
-  template <class Group>
-  void finished(const std::uint8_t* codes, std::int64_t grid_row, std::int64_t cols, float* out,
-                const Group& group) const;
 
   GroupLayout layout_;
+  const GroupKernels& kernels_;
   std::vector<CodeSlot> slots_;
-  CodeNumbers numbers_;
   bool natural_ = true;  // codes follow each other
+  bool counts_;          // the table counts up by one, and its numbers are small integers
   // How columns belong to groups: each to one of its own, in order; or runs of them to one, which
   // begin at `runs_`; or else in any way.
   bool own_groups_ = true;
