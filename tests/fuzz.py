@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 import sigmascope as ss
+from sigmascope.checkpoint.naming.rules import standard_rules
 from sigmascope.errors import SigmascopeError
 from tests.support.fuzzing import READERS, make
 
@@ -146,7 +147,8 @@ def worker(reader: str, first: int, count: int, folder: Path) -> None:
 
 
 def prepare(readers: list[str]) -> None:
-    """Import what files of these kinds need, before the limits and once for all processes."""
+    """Import and compile what the files need, before the limits and for all processes."""
+    standard_rules()
     for name in ("gguf", "onnx", "safetensors.numpy"):
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
             importlib.import_module(name)
