@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Read strange files for a while: python -m tests.fuzz --minutes 60 [--reader NAME] [--seed 0]
 
-Files are read in processes of their own, with bounded memory and time. A file must be refused with
-a documented error, or read as the reference reader of its format does. What is not so is saved, and
-named with its seed; the exit status is then 1.
+Files are read in processes of their own, with bounded memory and time. They are forked, many files
+each, since the imports take as long as hundreds of files. A file must be refused with a documented
+error, or read as the reference reader of its format does. What is not so is saved, and named with
+its seed; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import sigmascope as ss
+from sigmascope.checkpoint.naming.rules import standard_rules
 from sigmascope.errors import SigmascopeError
 from tests.support.fuzzing import READERS, make
 
@@ -32,7 +35,7 @@ SECONDS = 20
 """For one file, on a machine that is busy; most take milliseconds."""
 BYTES = 1 << 30
 """Bytes of memory beyond those that the process begins with."""
-BATCH = 100
+BATCH = 500
 
 
 def read(reader: str, path: Path) -> str:
@@ -126,43 +129,75 @@ def agrees_with_onnx(path: Path, records: list[Any]) -> None:
         assert record["status"] == "other" or shapes[record["name"]] == tuple(record["shape"])
 
 
-def worker(reader: str, first: int, count: int) -> None:
+def worker(reader: str, first: int, count: int, folder: Path) -> None:
     """Read files one after another; the last seed that is printed is the one that is at work."""
-    with tempfile.TemporaryDirectory() as folder:
-        make(reader, first, Path(folder))  # what it needs is imported before the limit
     if "libasan" not in os.environ.get("LD_PRELOAD", ""):  # it needs terabytes
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + BYTES,) * 2)
     for seed in range(first, first + count):
         print(seed, end=" ", flush=True)
         signal.alarm(SECONDS)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
             try:
-                print(read(reader, make(reader, seed, Path(folder))), flush=True)
+                print(read(reader, make(reader, seed, Path(place))), flush=True)
             except Exception:
-                traceback.print_exc()
+                (folder / f"{seed}.txt").write_text(traceback.format_exc(), errors="replace")
                 print("failed", flush=True)
         signal.alarm(0)
 
 
+def prepare(readers: list[str]) -> None:
+    """Import and compile what the files need, before the limits and for all processes."""
+    standard_rules()
+    for name in ("gguf", "onnx", "safetensors.numpy"):
+        if importlib.util.find_spec(name.partition(".")[0]) is not None:
+            importlib.import_module(name)
+    for reader in readers:
+        with tempfile.TemporaryDirectory() as folder:
+            make(reader, 0, Path(folder))
+
+
+def forked(folder: Path, work: Callable[[], None]) -> int:
+    """Work in another process, whose output is in `out` and `err`; return its exit status.
+
+    This process reads no files, so that it has no threads with locks that the other one would need.
+    """
+    sys.stdout.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of BLAS, which idle
+        child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 1
+    try:
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(folder / name, os.O_CREAT | os.O_WRONLY, 0o600), number)
+        work()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
 def batch(reader: str, first: int, count: int) -> tuple[int, int, int, list[tuple[int, str]]]:
     """Run one worker; return how many files were refused and read, the next seed, and failures."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz", "--worker", reader, str(first), str(count)],
-        check=False,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    refused, accepted, failures, seed = 0, 0, [], first
-    for line in done.stdout.splitlines():
-        number, _, what = line.partition(" ")
-        seed = int(number)
-        refused, accepted = refused + (what == "refused"), accepted + (what == "read")
-        if what == "failed":
-            failures.append((seed, done.stderr[-3000:]))
-    if done.returncode:
-        failures.append((seed, f"ended with {done.returncode}: {done.stderr[-3000:]}"))
+    in_memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(dir=in_memory) as name:
+        folder = Path(name)
+        status = forked(folder, lambda: worker(reader, first, count, folder))
+        lines, errors = ((folder / each).read_text(errors="replace") for each in ("out", "err"))
+        refused, accepted, failures, seed = 0, 0, [], first
+        for line in lines.splitlines():
+            number, _, what = line.partition(" ")
+            seed = int(number)
+            refused, accepted = refused + (what == "refused"), accepted + (what == "read")
+            if what == "failed":
+                failures.append((seed, (folder / f"{seed}.txt").read_text()[-3000:]))
+    if status:
+        failures.append((seed, f"ended with {status}: {errors[-3000:]}"))
     return refused, accepted, seed + 1, failures
 
 
@@ -186,6 +221,7 @@ def main(arguments: list[str]) -> int:
     readers = asked.reader or list(READERS)
     first = int(time.time()) // 86400 * 1_000_000 if asked.seed is None else asked.seed
     print(f"seeds from {first} on, of {', '.join(readers)}", flush=True)
+    prepare(readers)
     ends, seeds, failed = time.monotonic() + 60 * asked.minutes, dict.fromkeys(readers, first), 0
     totals = {reader: [0, 0] for reader in readers}
     while time.monotonic() < ends:
@@ -207,7 +243,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
-    else:
-        sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

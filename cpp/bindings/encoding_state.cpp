@@ -37,6 +37,7 @@ std::shared_ptr<const GroupEncoding> group_encoding(const py::dict& state) {
   a.row_groups = values_of<std::int32_t>(state, "row_groups");
   a.col_groups = values_of<std::int32_t>(state, "col_groups");
   a.grid_cols = state["grid_cols"].cast<std::int64_t>();
+  a.block = state["block"].cast<std::int64_t>();
   a.scales = values_of<float>(state, "scales");
   a.zeros = values_of<float>(state, "zeros");
   a.biases = values_of<float>(state, "biases");
@@ -50,7 +51,7 @@ py::object described_encoding(const Encoding& encoding) {
   return py::dict("rows"_a = a.rows, "cols"_a = a.cols, "bits"_a = a.bits, "word"_a = a.word,
                   "down"_a = a.down, "order"_a = to_numpy(a.order), "table"_a = to_numpy(a.table),
                   "row_groups"_a = to_numpy(a.row_groups), "col_groups"_a = to_numpy(a.col_groups),
-                  "grid_cols"_a = a.grid_cols, "scales"_a = to_numpy(a.scales),
+                  "grid_cols"_a = a.grid_cols, "block"_a = a.block, "scales"_a = to_numpy(a.scales),
                   "zeros"_a = array_or_none(a.zeros), "biases"_a = array_or_none(a.biases));
 }
 

@@ -171,7 +171,10 @@ def test_the_own_file_of_modelopt_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "block"),
-    [((40, 128), 64), ((24, 32), 64), ((13, 32), 128), ((41, 96), 64), ((7, 66), 64)],
+    [
+        *[((40, 128), 64), ((24, 32), 64), ((13, 32), 128), ((41, 96), 64), ((7, 66), 64)],
+        *[((37, 65), 64), ((12, 63), 64), ((9, 1), 64), ((1, 7), 64), ((301, 129), 128)],
+    ],
 )
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
@@ -313,7 +316,7 @@ STATES: list[tuple[dict[str, Any], str]] = [
     ({"shape": [40, 127]}, "has 2560 bytes, where 40 x 127 codes have 2540"),
     ({"shape": [40]}, "the state gives shape [40]: no matrix"),
     ({"shape": [-40, -128]}, "the state gives shape [-40, -128]: no matrix"),
-    ({"shape": [1024, 5]}, "rows of 5 codes end within a byte"),
+    ({"shape": [1024, 5], "blocksize": 32}, "absmax has shape [80], where [160] would fit"),
     ({"shape": [80, 64], "blocksize": 96}, "absmax has shape [80], where [54] would fit"),
     ({"blocksize": 0}, "the state gives blocksize 0"),
     ({"blocksize": 128}, "absmax has shape [80], where [40] would fit"),

@@ -137,9 +137,12 @@ def test_floats_of_compressed_tensors(kind: str, size: int, tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("block", [64, 128, 512])
-def test_four_bits_of_bitsandbytes(kind: str, nested: bool, block: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [(96, 256), (37, 65), (36, 51), (33, 100)])
+def test_four_bits_of_bitsandbytes(
+    kind: str, nested: bool, block: int, shape: tuple[int, int], tmp_path: Path
+) -> None:
     functional = package("bitsandbytes.functional")
-    weight = torch.randn((96, 256), generator=torch.Generator().manual_seed(block))
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(block))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         codes, state = functional.quantize_4bit(

@@ -49,6 +49,14 @@ def test_every_option_and_argument_has_a_sentence(name: str) -> None:
         assert parameter.help.split()[0] in text
 
 
+def test_the_help_of_a_scan_names_every_kind_of_input() -> None:
+    text = run("scan", "--help", width=160)
+    files = (".safetensors", ".gguf", ".onnx", ".pt", ".npy")
+    folders = ("torch.distributed.checkpoint", "orbax", "LoRA", "Hugging Face Hub")
+    for each in (*files, *folders, "hf://", "https://", "s3://", "gs://", "az://"):
+        assert each in text, each
+
+
 @pytest.mark.parametrize("option", ["-V", "--version"])
 def test_version(option: str) -> None:
     assert invoke(option)[:2] == (0, f"sigmascope {ss.__version__}\n")

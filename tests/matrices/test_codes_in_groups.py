@@ -142,6 +142,55 @@ def test_any_slice_of_any_slice_turned_or_not(
         np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(a))), wanted)
 
 
+def sequence(
+    path: Path, rng: np.random.Generator, packing: Packing, offsets: str
+) -> tuple[ss.Matrix, NDArray[np.float32]]:
+    """Write random codes, the rows of which are one sequence; return the matrix and its numbers."""
+    count = packing.shape[0] * packing.shape[1]
+    codes = rng.integers(0, 1 << packing.bits, (1, count))
+    table = rng.standard_normal(1 << packing.bits).astype(np.float32)
+    shape = (1, -(-count // packing.block))
+    scales, others = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+    place = np.arange(count) // packing.block
+    numbers, scale, other = table[codes[0]], scales[0, place], others[0, place]
+    wanted = (numbers - other) * scale if offsets == "zeros" else numbers * scale
+    wanted = wanted + other if offsets == "biases" else wanted
+    path.write_bytes(b"abc" + packed(codes, replace(packing, shape=(1, count), block=0)))
+    none = np.zeros(0, np.int32)
+    zeros, biases = (others if offsets == kind else None for kind in ("zeros", "biases"))
+    found = GroupCodes(packing, table, (none, none), scales, zeros, biases)
+    return grouped_in_file(path, 3, found, "buffered"), wanted.reshape(packing.shape)
+
+
+@pytest.mark.parametrize("offsets", ["none", "zeros", "biases"])
+@pytest.mark.parametrize("name", ORDERS)
+def test_rows_of_one_sequence_share_words_and_groups(
+    name: str, offsets: str, tmp_path: Path
+) -> None:
+    bits, order, word = ORDERS[name]
+    rng = np.random.default_rng(bits)
+    for number, (shape, block) in enumerate(
+        [((35, 65), 64), ((35, 65), 7), ((9, 128), 96), ((33, 1), 4), ((1, 67), 1000)]
+    ):
+        packing = Packing(shape, bits, order, word, block=block)
+        path = tmp_path / str(number)
+        a, wanted = sequence(path, rng, packing, offsets)
+        assert path.stat().st_size == 3 + packing.nbytes
+        for each in (a, a.load(), pickle.loads(pickle.dumps(a))):
+            assert np.asarray(each).tobytes() == wanted.tobytes()
+        for cut in ((slice(2, None, 3), slice(1, 60, 1)), (slice(None), slice(17, 22))):
+            if 0 not in wanted[cut].shape:
+                np.testing.assert_array_equal(np.asarray(a[cut]), wanted[cut])
+                np.testing.assert_array_equal(np.asarray(a.T[cut[::-1]]), wanted.T[cut[::-1]])
+
+
+def test_a_sequence_of_several_megabytes(tmp_path: Path) -> None:
+    packing = Packing((3001, 1023), 4, (1, 0), word=1, block=64)
+    a, wanted = sequence(tmp_path / "x", np.random.default_rng(1), packing, "none")
+    np.testing.assert_array_equal(np.asarray(a), wanted)
+    np.testing.assert_array_equal(np.asarray(a[5::2].T[10:]), wanted[5::2].T[10:])
+
+
 @pytest.mark.parametrize("down", [False, True])
 def test_matrices_of_several_megabytes_and_long_steps(down: bool, tmp_path: Path) -> None:
     """More words than are read at a time, and runs that are read one by one."""
@@ -191,6 +240,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"row_groups": np.full(4, -1, np.int32)}, "an index of a group is not within 1 x 2"),
     ({"grid_cols": 3}, "2 scales in rows of 3"),
     ({"grid_cols": 0}, "2 scales in rows of 0"),
+    ({"block": -1}, "blocks of -1 elements"),
+    ({"block": 8}, "blocks of a sequence, and packs down the columns or indices of groups"),
+    (
+        {"block": 8, "row_groups": np.zeros(0, np.int32), "col_groups": np.zeros(0, np.int32)},
+        "2 scales for 4 blocks of 8 elements",
+    ),
     ({"zeros": np.zeros(1, np.float32)}, "1 zeros or biases for 2 scales"),
     ({"zeros": np.zeros(2), "biases": np.zeros(2)}, "both zeros and biases"),
 ]

@@ -33,7 +33,7 @@ CPP_ROOMS = {
     "kernels/blocks": Room(f"{TABLE} matrix", CLOCKS_AND_PRINTING),
     "kernels/panels": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
     "kernels/elements": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
-    "kernels/encodings": Room("matrix", CLOCKS_AND_PRINTING),
+    "kernels/encodings": Room(f"{TABLE} matrix", CLOCKS_AND_PRINTING),
     "kernels/gram": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
     "kernels/eigenvalues": Room(f"{TABLE} kernels/blocks matrix", CLOCKS_AND_PRINTING),
     "kernels": Room(

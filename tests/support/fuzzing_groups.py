@@ -53,7 +53,8 @@ def _pairs(rng: Rng) -> Made:
 
 
 def _four_bits(rng: Rng) -> Made:
-    tensors, _ = formats.bitsandbytes(rng, (16, 64), 64, nested=bool(rng.integers(2)))
+    shape = (15, int(rng.choice([63, 64])))
+    tensors, _ = formats.bitsandbytes(rng, shape, 64, nested=bool(rng.integers(2)))
     return tensors, _settings("bitsandbytes", load_in_4bit=True)
 
 

@@ -215,8 +215,9 @@ def bitsandbytes(
         "shape": list(shape),
     }
     name = "q_proj.weight"
+    pairs = np.pad(codes, (0, codes.size % 2))
     kept = [
-        stored(name, (codes[::2] << 4 | codes[1::2]).astype(np.uint8)[:, None]),
+        stored(name, (pairs[::2] << 4 | pairs[1::2]).astype(np.uint8)[:, None]),
         stored(f"{name}.quant_map", table),
     ]
     if nested:

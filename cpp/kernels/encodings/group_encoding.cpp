@@ -2,6 +2,7 @@
 #include "kernels/encodings/group_encoding.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -40,7 +41,7 @@ void check_packs(const GroupLayout& a) {
         "a table of " + count_of(a.table) + " numbers for " + std::to_string(a.bits) + " bits");
 }
 
-void check_groups(const GroupLayout& a) {
+void check_indices(const GroupLayout& a) {
   check(a.row_groups.size() == as_size(a.rows) && a.col_groups.size() == as_size(a.cols),
         "indices of " + count_of(a.row_groups) + " rows and " + count_of(a.col_groups) +
             " columns for " + std::to_string(a.rows) + " x " + std::to_string(a.cols));
@@ -54,6 +55,20 @@ void check_groups(const GroupLayout& a) {
             std::all_of(a.col_groups.begin(), a.col_groups.end(), within(a.grid_cols)),
         "an index of a group is not within " + std::to_string(grid_rows) + " x " +
             std::to_string(a.grid_cols));
+}
+
+void check_blocks(const GroupLayout& a) {
+  const std::int64_t count = (a.rows * a.cols + a.block - 1) / a.block;
+  check(!a.down && a.row_groups.empty() && a.col_groups.empty(),
+        "blocks of a sequence, and packs down the columns or indices of groups");
+  check(a.scales.size() == as_size(count), count_of(a.scales) + " scales for " +
+                                               std::to_string(count) + " blocks of " +
+                                               std::to_string(a.block) + " elements");
+}
+
+void check_groups(const GroupLayout& a) {
+  check(a.block >= 0, "blocks of " + std::to_string(a.block) + " elements");
+  a.block > 0 ? check_blocks(a) : check_indices(a);
   check(a.zeros.empty() || a.biases.empty(), "both zeros and biases");
   for (const auto* each : {&a.zeros, &a.biases})
     check(each->empty() || each->size() == a.scales.size(),
@@ -66,10 +81,23 @@ GroupLayout checked(GroupLayout layout) {
   return layout;
 }
 
+// A sum takes the place of such a table, and is exact.
+bool counts_up(const std::vector<float>& table) {
+  if (!(table[0] >= -256 && table[0] <= 256)) return false;
+  for (std::size_t k = 0; k < table.size(); ++k)
+    if (std::bit_cast<std::uint32_t>(table[k]) !=
+        std::bit_cast<std::uint32_t>(static_cast<float>(k) + table[0]))
+      return false;
+  return true;
+}
+
 }  // namespace
 
 GroupEncoding::GroupEncoding(GroupLayout layout)
-    : Encoding(layout.cols), layout_(checked(std::move(layout))), numbers_(layout_.table) {
+    : Encoding(layout.cols),
+      layout_(checked(std::move(layout))),
+      kernels_(best_isa().groups),
+      counts_(counts_up(layout_.table)) {
   // A word of a pack down a column lies in one of several rows of words.
   const std::int64_t line = layout_.word * (layout_.down ? layout_.cols : 1);
   const int width = 8 * static_cast<int>(layout_.word);
@@ -80,7 +108,7 @@ GroupEncoding::GroupEncoding(GroupLayout layout)
   }
   natural_ = std::is_sorted(layout_.order.begin(), layout_.order.end());
   const auto& groups = layout_.col_groups;
-  for (std::int64_t j = 0; j < layout_.cols; ++j) {
+  for (std::int64_t j = 0; j < static_cast<std::int64_t>(groups.size()); ++j) {
     own_groups_ = own_groups_ && groups[as_size(j)] == j;
     if (j == 0 || groups[as_size(j)] != groups[as_size(j - 1)]) runs_.push_back(j);
   }
@@ -96,6 +124,7 @@ std::int64_t GroupEncoding::parameter_bytes() const {
 }
 
 void GroupEncoding::decode(const Bytes& bytes, const StoredRows& wanted, float* out) const {
+  if (layout_.block > 0) return decode_sequence(bytes, wanted, out);
   layout_.down ? decode_down(bytes, wanted, out) : decode_along(bytes, wanted, out);
 }
 
@@ -120,25 +149,54 @@ void GroupEncoding::decode_along(const Bytes& bytes, const StoredRows& wanted, f
                              : bytes.read_runs(at, as_size(length), as_size(stride), as_size(rows));
     for (std::int64_t row = 0; row < rows; ++row, out += wanted.cols) {
       const auto* from = reinterpret_cast<const std::uint8_t*>(read.data) + row * kept;
-      unpack_row(from, first, last, codes.data());
+      unpack(from, std::min((last + 1) * packed, layout_.cols) - first * packed, codes.data());
       to_numbers(codes.data() + wanted.col0 % packed, wanted.first + (i + row) * wanted.step,
                  wanted.col0, wanted.cols, out);
     }
   }
 }
 
-// The codes of packs first .. last of a row.
-void GroupEncoding::unpack_row(const std::uint8_t* packs, std::int64_t first, std::int64_t last,
-                               std::uint8_t* codes) const {
+// Rows are read together if at least half of what lies from one to the next is wanted.
+void GroupEncoding::decode_sequence(const Bytes& bytes, const StoredRows& wanted,
+                                    float* out) const {
+  const std::int64_t packed = layout_.codes_of_pack(),
+                     pack = layout_.words_of_pack() * layout_.word,
+                     stride = wanted.step * layout_.cols, all = layout_.rows * layout_.cols;
+  const std::int64_t most = std::max<std::int64_t>(8 * bytes_at_once / (stride * layout_.bits), 1),
+                     at_once = 2 * wanted.cols >= stride ? most : 1;
+  const auto end_of_pack = [&](std::int64_t end) {
+    return std::min((end + packed - 1) / packed * packed, all);
+  };
+  std::vector<std::uint8_t> codes(as_size(wanted.cols + 2 * packed));
+  for (std::int64_t i = 0; i < wanted.count; i += at_once) {
+    const std::int64_t rows = std::min(at_once, wanted.count - i);
+    std::int64_t element = (wanted.first + i * wanted.step) * layout_.cols + wanted.col0;
+    const std::int64_t first = element / packed,
+                       end = end_of_pack(element + (rows - 1) * stride + wanted.cols);
+    const Buffer read = bytes.read(static_cast<std::uint64_t>(first * pack),
+                                   as_size(layout_.words_of(end) * layout_.word - first * pack));
+    for (std::int64_t row = 0; row < rows; ++row, element += stride, out += wanted.cols) {
+      const std::int64_t at = element / packed;
+      unpack(reinterpret_cast<const std::uint8_t*>(read.data) + (at - first) * pack,
+             end_of_pack(element + wanted.cols) - at * packed, codes.data());
+      to_numbers_of_blocks(codes.data() + element % packed, element, wanted.cols, out);
+    }
+  }
+}
+
+// So many codes, from the first one of a pack on.
+void GroupEncoding::unpack(const std::uint8_t* packs, std::int64_t stored,
+                           std::uint8_t* codes) const {
   const std::int64_t packed = layout_.codes_of_pack(),
                      pack = layout_.words_of_pack() * layout_.word;
-  const std::int64_t stored = std::min((last + 1) * packed, layout_.cols) - first * packed;
   const bool full = packed * layout_.bits == 8 * pack;
-  const bool halves = layout_.bits == 4 && full && (natural_ || packed == 2);
+  const bool halves = layout_.bits == 4 && full;
   if (layout_.bits == 8 && full && natural_) {
     std::copy_n(packs, stored, codes);
-  } else if (halves) {
-    codes_of_halves(packs, slots_[0].shift, (stored + 1) / 2, codes);
+  } else if (halves && (natural_ || packed == 2)) {
+    kernels_.codes_of_halves(packs, slots_[0].shift, (stored + 1) / 2, codes);
+  } else if (halves && packed == 8 && layout_.word == 4) {
+    kernels_.codes_of_words(packs, layout_.order.data(), (stored + packed - 1) / packed, codes);
   } else {
     const unsigned mask = (1U << layout_.bits) - 1;
     for (std::int64_t start = 0; start < stored; start += packed, packs += pack)
@@ -182,51 +240,48 @@ void GroupEncoding::decode_down(const Bytes& bytes, const StoredRows& wanted, fl
                          (at_row / packed - first) * words * line;
       const std::uint8_t* low = from + placed(slot.low);
       const std::uint8_t* high = slot.high < 0 ? nullptr : from + placed(slot.high);
-      if (layout_.word == 4)
-        codes_across<std::uint32_t>(low, high, slot.shift, mask, wanted.cols, codes.data());
-      else codes_across<std::uint8_t>(low, high, slot.shift, mask, wanted.cols, codes.data());
+      kernels_.codes_across(layout_.word, low, high, slot.shift, mask, wanted.cols, codes.data());
       to_numbers(codes.data(), at_row, wanted.col0, wanted.cols, out);
     }
   }
 }
 
-template <class Group>
-void GroupEncoding::finished(const std::uint8_t* codes, std::int64_t grid_row, std::int64_t cols,
-                             float* out, const Group& group) const {
-  const float* scales = layout_.scales.data() + grid_row;
-  if (!layout_.zeros.empty()) {
-    const float* zeros = layout_.zeros.data() + grid_row;
-    numbers_.each(codes, cols, out, [&](float number, std::int64_t j) {
-      return (number - zeros[group(j)]) * scales[group(j)];
-    });
-  } else if (!layout_.biases.empty()) {
-    const float* biases = layout_.biases.data() + grid_row;
-    numbers_.each(codes, cols, out, [&](float number, std::int64_t j) {
-      return number * scales[group(j)] + biases[group(j)];
-    });
-  } else {
-    numbers_.each(codes, cols, out,
-                  [&](float number, std::int64_t j) { return number * scales[group(j)]; });
-  }
+// A row whose first element, or the first of its row of the grid, is in a group.
+GroupRow GroupEncoding::row_from(std::int64_t group) const {
+  const auto from = [group](const std::vector<float>& values) {
+    return values.empty() ? nullptr : values.data() + group;
+  };
+  GroupRow row{};
+  row.table = layout_.table.data(), row.bits = layout_.bits, row.counts = counts_;
+  row.scales = from(layout_.scales), row.zeros = from(layout_.zeros);
+  row.biases = from(layout_.biases);
+  return row;
 }
 
 void GroupEncoding::to_numbers(const std::uint8_t* codes, std::int64_t row, std::int64_t col0,
                                std::int64_t cols, float* out) const {
-  const std::int64_t grid_row = std::int64_t{layout_.row_groups[as_size(row)]} * layout_.grid_cols;
-  const std::int32_t* groups = layout_.col_groups.data();
-  if (own_groups_) {
-    finished(codes, grid_row + col0, cols, out, [](std::int64_t j) { return j; });
-  } else if (runs_.empty()) {
-    finished(codes, grid_row, cols, out, [&](std::int64_t j) { return groups[col0 + j]; });
-  } else {
-    auto next = std::upper_bound(runs_.begin(), runs_.end(), col0);
-    for (std::int64_t j = 0; j < cols; ++next) {
-      const std::int64_t stop =
-          next == runs_.end() ? cols : std::min<std::int64_t>(*next - col0, cols);
-      finished(codes + j, grid_row + groups[col0 + j], stop - j, out + j,
-               [](std::int64_t) { return std::int64_t{0}; });
-      j = stop;
-    }
+  GroupRow of = row_from(std::int64_t{layout_.row_groups[as_size(row)]} * layout_.grid_cols +
+                         (own_groups_ ? col0 : 0));
+  if (!own_groups_) of.groups = layout_.col_groups.data() + col0;
+  if (!runs_.empty()) {
+    of.runs_end = runs_.data() + runs_.size();
+    of.runs = std::upper_bound(runs_.data(), of.runs_end, col0);
+    of.col0 = col0;
+  }
+  kernels_.numbers(of, codes, cols, out);
+}
+
+void GroupEncoding::to_numbers_of_blocks(const std::uint8_t* codes, std::int64_t element,
+                                         std::int64_t count, float* out) const {
+  constexpr std::int32_t first = 0;
+  constexpr std::int64_t no_more = 0;
+  for (const std::int64_t end = element + count; element < end;) {
+    const std::int64_t group = element / layout_.block,
+                       here = std::min((group + 1) * layout_.block, end) - element;
+    GroupRow of = row_from(group);
+    of.groups = &first, of.runs = of.runs_end = &no_more;
+    kernels_.numbers(of, codes, here, out);
+    element += here, codes += here, out += here;
   }
 }
 

@@ -9,6 +9,9 @@
 //     their own. A last pack of fewer codes has fewer words;
 //   - groups: element (i, j) belongs to group row_groups[i] * grid_cols + col_groups[j]. Two
 //     vectors of indices stand for groups of any size and for an order of inputs (`g_idx`);
+//   - or groups of `block` elements of the sequence of all rows, as bitsandbytes has them: codes
+//   then
+//     follow each other from row to row, and there are no vectors of indices;
 //   - `scales`, and `zeros` or `biases` or neither, for each group.
 // A number is (table[code] - zero) * scale, or table[code] * scale + bias. Every operation is
 // rounded once, in fp32 and in this order.
@@ -19,7 +22,8 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/encodings/group_numbers.hpp"
+#include "kernels/encodings/code_slots.hpp"
+#include "kernels/simd/isa.hpp"
 #include "matrix/encoding.hpp"
 
 namespace sigmascope {
@@ -33,6 +37,7 @@ struct GroupLayout {
   std::vector<float> table;
   std::vector<std::int32_t> row_groups, col_groups;
   std::int64_t grid_cols = 1;
+  std::int64_t block = 0;  // 0: each row, or column, begins at a word of its own
   std::vector<float> scales, zeros, biases;
 
   std::int64_t codes_of_pack() const { return static_cast<std::int64_t>(order.size()); }
@@ -45,6 +50,7 @@ struct GroupLayout {
            (count % codes_of_pack() * bits + 8 * word - 1) / (8 * word);
   }
   std::int64_t bytes() const {
+    if (block > 0) return word * words_of(rows * cols);
     return word * (down ? cols * words_of(rows) : rows * words_of(cols));
   }
 };
@@ -62,19 +68,19 @@ class GroupEncoding : public Encoding {
  private:
   void decode_along(const Bytes& bytes, const StoredRows& wanted, float* out) const;
   void decode_down(const Bytes& bytes, const StoredRows& wanted, float* out) const;
-  void unpack_row(const std::uint8_t* packs, std::int64_t first, std::int64_t last,
-                  std::uint8_t* codes) const;
+  void decode_sequence(const Bytes& bytes, const StoredRows& wanted, float* out) const;
+  void unpack(const std::uint8_t* packs, std::int64_t stored, std::uint8_t* codes) const;
+  GroupRow row_from(std::int64_t group) const;
   void to_numbers(const std::uint8_t* codes, std::int64_t row, std::int64_t col0, std::int64_t cols,
                   float* out) const;
-  // `group` gives the place of the group of a column among those of a row.
-  template <class Group>
-  void finished(const std::uint8_t* codes, std::int64_t grid_row, std::int64_t cols, float* out,
-                const Group& group) const;
+  void to_numbers_of_blocks(const std::uint8_t* codes, std::int64_t element, std::int64_t count,
+                            float* out) const;
 
   GroupLayout layout_;
+  const GroupKernels& kernels_;
   std::vector<CodeSlot> slots_;
-  CodeNumbers numbers_;
   bool natural_ = true;  // codes follow each other
+  bool counts_;          // the table counts up by one, and its numbers are small integers
   // How columns belong to groups: each to one of its own, in order; or runs of them to one, which
   // begin at `runs_`; or else in any way.
   bool own_groups_ = true;

@@ -10,6 +10,8 @@
 #include "kernels/simd/digest.hpp"
 #include "kernels/simd/dots.hpp"
 #include "kernels/simd/element_statistics.hpp"
+#include "kernels/simd/group_codes.hpp"
+#include "kernels/simd/group_numbers.hpp"
 #include "kernels/simd/packed_gram.hpp"
 #include "kernels/simd/product.hpp"
 #include "kernels/simd/sparse_product.hpp"
@@ -66,6 +68,10 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
                  .digest = digest,
                  .digest_keys = digest_keys},
     .gram = {.narrowest = narrowest, .pack = pack_cells, .add_products = gram_cells},
+    .groups = {.codes_across = codes_across,
+               .codes_of_halves = codes_of_halves,
+               .codes_of_words = codes_of_words,
+               .numbers = numbers_of_codes},
     .eigenvalues = {.chase_bulge = chase, .counts_below = counts_below},
 };
 

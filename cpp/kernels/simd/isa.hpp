@@ -16,6 +16,7 @@
 #include "kernels/simd/eigenvalue_kernels.hpp"
 #include "kernels/simd/element_kernels.hpp"
 #include "kernels/simd/gram_kernels.hpp"
+#include "kernels/simd/group_kernels.hpp"
 #include "kernels/simd/product_kernels.hpp"
 #include "kernels/simd/stretch_sums.hpp"
 #include "kernels/simd/tile_kernels.hpp"
@@ -35,6 +36,7 @@ struct Isa {
   BlockKernels blocks;
   ElementKernels elements;
   GramKernels gram;
+  GroupKernels groups;
   EigenvalueKernels eigenvalues;
 
   // The set whose vectors fill rows of so many numbers of a block.

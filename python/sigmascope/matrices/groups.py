@@ -40,6 +40,9 @@ class Packing:
         Bytes of a word; a pack is the fewest words that hold its codes.
     down : bool
         Packs lie along columns; by default along rows.
+    block : int
+        Elements of a group, if the codes of all rows are one sequence, so that a word may hold
+        those of two rows. By default 0: each row or column begins at a word of its own.
     """
 
     shape: tuple[int, int]
@@ -47,6 +50,7 @@ class Packing:
     order: tuple[int, ...]
     word: int = 4
     down: bool = False
+    block: int = 0
 
     def words(self, count: int) -> int:
         """Return the number of words of so many codes that follow each other."""
@@ -58,6 +62,8 @@ class Packing:
     def nbytes(self) -> int:
         """Number of bytes of all codes."""
         rows, cols = self.shape
+        if self.block:
+            return self.word * self.words(rows * cols)
         return self.word * (cols * self.words(rows) if self.down else rows * self.words(cols))
 
 
@@ -72,7 +78,8 @@ class GroupCodes:
     table : array (2 ** bits,)
         Number of each code.
     groups : (array (rows,), array (cols,))
-        The row and the column of the grid of scales to which each row and column belongs.
+        The row and the column of the grid of scales to which each row and column belongs. Empty
+        if `packing.block` says where groups end; the grid then has one row.
     scales : array (grid rows, grid cols)
         Scales of the groups, float32.
     zeros, biases : array, optional
@@ -103,6 +110,7 @@ class GroupCodes:
             "row_groups": self.groups[0],
             "col_groups": self.groups[1],
             "grid_cols": self.scales.shape[1],
+            "block": packing.block,
             "scales": self.scales,
             "zeros": self.zeros,
             "biases": self.biases,

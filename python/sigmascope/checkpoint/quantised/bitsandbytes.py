@@ -2,11 +2,12 @@
 """NF4, FP4 and int8 of bitsandbytes.
 
 4-bit: bytes `weight` (n / 2, 1) of two codes, the first in the high half, in the order of the
-elements; `weight.quant_map`, the number of each code; `weight.absmax`, the scale of each run of
-`blocksize` elements. Nested: absmax are bytes, whose numbers in `weight.nested_quant_map` are
-multiplied by `weight.nested_absmax`, and `nested_offset` is added. Shape and sizes are JSON in the
-tensor `weight.quant_state.bitsandbytes__nf4` or `__fp4`. A weight is number * scale in float32,
-rounded once. Int8: `weight` (out, in) and `SCB` (out,), the absolute largest of a row: a weight is
+elements: a byte may hold the last code of a row and the first of the next. `weight.quant_map`: the
+number of each code; `weight.absmax`: the scale of each run of `blocksize` elements. Nested: absmax
+are bytes, whose numbers in `weight.nested_quant_map` are multiplied by `weight.nested_absmax`, and
+`nested_offset` is added. Shape and sizes are JSON in the tensor
+`weight.quant_state.bitsandbytes__nf4` or `__fp4`. A weight is number * scale in float32, rounded
+once. Int8: `weight` (out, in) and `SCB` (out,), the absolute largest of a row: a weight is
 code * SCB * (1 / 127), rounded after each product.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import gcd, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def four_bit_weight(module: Module) -> GroupedWeight:
     dtypes = ("F32",) if nested is None else ("U8",)
     scales = module.need(".weight.absmax", dtypes, (1,))
     module.check_shape(scales, (-(-prod(shape) // block),))
-    packing = Packing(shape, 4, (1, 0), word=1)
+    packing = Packing(shape, 4, (1, 0), word=1, block=_block_of_sequence(shape[1], block))
     load = partial(_load, packing, block, (scales, maps), nested)
     names = [scales.entry.name]
     others = [maps.entry.name, state_of.entry.name]
@@ -143,8 +144,6 @@ def _shape(state: Mapping[str, Any], codes: Located) -> tuple[int, int]:
             f"{codes.entry.name} has {codes.entry.nbytes} bytes, where {rows} x {columns} codes "
             f"have {-(-rows * columns // 2)}"
         )
-    if columns % 2:
-        raise LayoutError(f"rows of {columns} codes end within a byte, which is not decoded")
     return rows, columns
 
 
@@ -171,7 +170,6 @@ def _load(
     reading: str,
     _: int,
 ) -> GroupCodes:
-    rows, columns = packing.shape
     if nested is None:
         scales = read_numbers(parts[0], reading).ravel()
     else:
@@ -180,23 +178,25 @@ def _load(
         outer = read_numbers(nested.scales, reading).ravel()[np.arange(codes.size) // nested.block]
         scales = table[codes] * outer + np.float32(nested.offset)
     table16: NDArray[np.float32] = read_numbers(parts[1], reading).ravel()
-    groups, grid = _grid(scales, rows, columns, block)
+    groups, grid = _grid(scales, packing, block)
     return GroupCodes(packing, table16, groups, grid)
 
 
-def _grid(
-    scales: NDArray[np.float32], rows: int, columns: int, block: int
-) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]]:
-    """Return the groups of rows and columns, and the scales of their grid.
+def _block_of_sequence(columns: int, block: int) -> int:
+    """Return the block if it is no part of a row and no whole rows, or rows end within a byte."""
+    return block if columns % 2 or (block % columns and columns % block) else 0
 
-    A block of elements is a part of a row, or whole rows; else rows are cut to pieces that lie
-    within a block, and scales are repeated.
-    """
+
+def _grid(
+    scales: NDArray[np.float32], packing: Packing, block: int
+) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]]:
+    """Return the groups of rows and columns, and the scales of their grid."""
+    rows, columns = packing.shape
+    if packing.block:
+        return (by_size(0, 1), by_size(0, 1)), scales.reshape(1, -1)
     if block % columns == 0:
         return (by_size(rows, block // columns), by_size(columns, columns)), scales.reshape(-1, 1)
-    piece = gcd(block, columns)
-    grid = scales[np.arange(rows * (columns // piece)) * piece // block]
-    return (by_size(rows, 1), by_size(columns, piece)), grid.reshape(rows, -1)
+    return (by_size(rows, 1), by_size(columns, block)), scales.reshape(rows, -1)
 
 
 def _load_rows(packing: Packing, scales: Located, reading: str, _: int) -> GroupCodes:

@@ -71,8 +71,9 @@ class ScaleGrid:
                 "scales could be read"
             )
         scales = _decode(codes, kind).reshape(self.shape)
-        bad = np.argwhere(~np.isfinite(scales))
-        if bad.size:
+        finite = np.isfinite(scales)
+        if not finite.all():
+            bad = np.argwhere(~finite)
             raise CheckpointError(
                 f"{path}: tensor {self.entry.name!r} at byte {offset}: {len(bad)} of {count} "
                 f"scales are NaN or infinite, the first at {bad[0].tolist()} of {list(self.shape)}"
@@ -91,19 +92,32 @@ def _decode(codes: NDArray[np.generic], dtype: str) -> NDArray[np.float32]:
         return codes.astype(np.float32)
 
 
-def decode_e4m3(codes: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Decode F8_E4M3: no infinities; all bits but the sign are those of NaN."""
-    found = codes.astype(np.int32)
+def _numbers_of_e4m3() -> NDArray[np.float32]:
+    """Return the number of each code: no infinities; all bits but the sign are those of NaN."""
+    found = np.arange(256, dtype=np.int32)
     exponent, mantissa = found >> 3 & 15, found & 7
     numbers = np.ldexp(mantissa + 8 * (exponent > 0), np.maximum(exponent, 1) - 10)
     numbers = np.where(found & 127 == 127, np.nan, numbers)
     return np.where(found > 127, -numbers, numbers).astype(np.float32)
 
 
+def _numbers_of_e8m0() -> NDArray[np.float32]:
+    """Return the number of each code: powers of two, biased by 127; the last code is NaN."""
+    found = np.arange(256)
+    return np.where(found == 255, np.nan, np.ldexp(1.0, found - 127)).astype(np.float32)
+
+
+_E4M3, _E8M0 = _numbers_of_e4m3(), _numbers_of_e8m0()
+
+
+def decode_e4m3(codes: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Decode the bytes of F8_E4M3."""
+    return _E4M3[codes.astype(np.intp)]
+
+
 def decode_exponents(codes: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Decode F8_E8M0: powers of two with an exponent biased by 127; the last code is NaN."""
-    scales = np.ldexp(1.0, codes.astype(np.int32) - 127)
-    return np.where(codes == 255, np.nan, scales).astype(np.float32)
+    """Decode the bytes of F8_E8M0."""
+    return _E8M0[codes.astype(np.intp)]
 
 
 def scale_names(name: str, names: Collection[str]) -> list[str]:
