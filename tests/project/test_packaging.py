@@ -63,6 +63,22 @@ def test_changelog_has_an_entry_for_the_version() -> None:
     assert f"\n## {PROJECT['version']}" in changelog
 
 
+def test_classifiers_name_the_versions_that_wheels_are_built_for() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    tags = [tag.removesuffix("-*") for tag in settings["tool"]["cibuildwheel"]["build"]]
+    built = [f"3.{tag.removeprefix('cp3')}" for tag in tags if not tag.endswith("t")]
+    start = "Programming Language :: Python :: 3."
+    named = [c.removeprefix(start) for c in PROJECT["classifiers"] if c.startswith(start)]
+    assert [f"3.{minor}" for minor in named] == built
+    assert PROJECT["requires-python"] == f">={built[0]}"
+
+
+def test_no_extra_limits_the_version_of_torch() -> None:
+    for name, requirements in PROJECT["optional-dependencies"].items():
+        for requirement in requirements:
+            assert not (requirement.startswith("torch") and "<" in requirement), name
+
+
 def test_the_source_distribution_has_every_file(tmp_path: Path) -> None:
     """So that tests and links in it find what they name; .ci/run runs those tests from it."""
     if not (ROOT / ".git").exists():
