@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
+import re
 import subprocess
 import sys
 import tarfile
@@ -23,7 +24,8 @@ import sigmascope as ss
 from sigmascope import _core
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = SETTINGS["project"]
 STUB = ast.parse((ROOT / "python/sigmascope/_core.pyi").read_text(encoding="utf-8"))
 
 OPTIONAL = [
@@ -64,8 +66,7 @@ def test_changelog_has_an_entry_for_the_version() -> None:
 
 
 def test_classifiers_name_the_versions_that_wheels_are_built_for() -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    tags = [tag.removesuffix("-*") for tag in settings["tool"]["cibuildwheel"]["build"]]
+    tags = [tag.removesuffix("-*") for tag in SETTINGS["tool"]["cibuildwheel"]["build"]]
     built = [f"3.{tag.removeprefix('cp3')}" for tag in tags if not tag.endswith("t")]
     start = "Programming Language :: Python :: 3."
     named = [c.removeprefix(start) for c in PROJECT["classifiers"] if c.startswith(start)]
@@ -77,6 +78,26 @@ def test_no_extra_limits_the_version_of_torch() -> None:
     for name, requirements in PROJECT["optional-dependencies"].items():
         for requirement in requirements:
             assert not (requirement.startswith("torch") and "<" in requirement), name
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_group_is_installed_by_a_command_and_no_command_names_another() -> None:
+    named = re.findall(r"--group (\w+)", text("CONTRIBUTING.md"))
+    named += re.findall(r"requirements group (\w+)", text(".ci/run"))
+    assert set(named) == set(SETTINGS["dependency-groups"])
+
+
+def test_commands_name_extras_that_exist() -> None:
+    pages = ["README.md", "CONTRIBUTING.md", ".ci/run"]
+    pages += [str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")]
+    lists = re.findall(r"(?:sigmascope|'\.|\.whl\)?)\[([a-z,]+)\]", "\n".join(map(text, pages)))
+    named = {extra for extras in lists for extra in extras.split(",")}
+    named.update(re.findall(r"requirements extra (\w+)", text(".ci/run")))
+    assert named >= {"cli", "test", "hub", "bench"}
+    assert named <= set(PROJECT["optional-dependencies"])
 
 
 def test_the_source_distribution_has_every_file(tmp_path: Path) -> None:
