@@ -19,10 +19,11 @@ SUFFIXES = [".py", ".pyi", ".cpp", ".hpp", ".cu", ".cuh", ".js", ".css", ".toml"
 SOURCES = sorted(
     path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES
 )
+DOCS = ("docs", "docs/notebooks", "docs/notes", "docs/reference")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = sorted(
     path
-    for place in (".", "docs", "docs/notes", "benchmarks/results", "LICENSES")
+    for place in (".", *DOCS, "benchmarks/results", "LICENSES")
     for path in (ROOT / place).glob("*.md")
 )
 
