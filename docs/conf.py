@@ -26,7 +26,7 @@ extensions = [
 exclude_patterns = ["extensions"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 default_role = "code"  # single backticks in docstrings mark names of arguments
-smartquotes = False  # quotes in docstrings are those of Python
+smartquotes_action = "D"  # dashes; quotes in docstrings are those of Python
 
 myst_enable_extensions = ["colon_fence", "fieldlist"]
 myst_heading_anchors = 4  # the anchors that GitHub gives to headings, which links use
@@ -34,7 +34,7 @@ myst_heading_anchors = 4  # the anchors that GitHub gives to headings, which lin
 toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the sections "Parameters" and "Returns" have the types
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]  # no entries of their own
 napoleon_use_param = False  # words of types, such as "shape", are not names of ours
@@ -55,4 +55,4 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
-html_sidebars = {"install": [], "citing": []}
+html_sidebars = {"install": [], "tour": [], "citing": []}

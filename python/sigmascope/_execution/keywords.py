@@ -31,8 +31,7 @@ class ComputeOptions(TypedDict, total=False):
         each, with the bytes of the blocks that were multiplied and returned.
     executor
         An executor whose workers multiply with blocks of rows: threads, or processes for a matrix
-        in files. No result depends on it. :class:`sigmascope._execution.options.CallOptions` has
-        more on each option.
+        in files. A lost worker's block is given to another. No result depends on it.
     """
 
     device: str | None
