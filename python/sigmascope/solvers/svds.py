@@ -60,7 +60,7 @@ def svds(
         cheaper of the two.
     max_passes : int
         Krylov steps, one read of A each, after which to stop without convergence. A search ends
-        sooner where its basis would be the whole space, or its work half of that of a full
+        sooner where its basis would be the whole space, or its work two fifths of that of a full
         decomposition (a quarter below order 256): the Gram matrix takes its place, if there is
         memory for it, and a note says so. So it does at once where k is at least a quarter of
         min(m, n). Both together take about twice a full decomposition at most. Below order 128 a
