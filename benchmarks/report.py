@@ -22,6 +22,9 @@ from suites.workloads import TURNS
 TITLES = {
     "svds": "The top singular triplets, over time",
     "svdvals": "Every singular value",
+    "small_svds": "Triplets of small matrices",
+    "small_svdvals": "Every value of small matrices",
+    "small_spectra": "Spectra of small matrices",
     "products": "Thin products",
     "rounded_products": "Thin products of bf16 numbers",
     "costs": "The cost model's choices",
@@ -42,6 +45,15 @@ time.""",
 Matrices in memory, stored in the given dtype; what a method converts is in its time. The error is
 absolute, in units of σ₁, against LAPACK in float64. The methods take turns; the slow ones are timed
 once above order 2048.""",
+    "small_svds": """\
+Matrices of float64 in memory. Searches stop at a tolerance of 1e-6 σ₁, which every method must
+reach; LAPACK, in NumPy and torch, is exact to rounding. At order 8 a call of ours is nearly all
+overhead.""",
+    "small_svdvals": """\
+The same matrices; the error is absolute, in units of σ₁.""",
+    "small_spectra": """\
+All measures of the same matrices: ours from every value, or estimated from a density; NumPy's
+values give the effective rank alone. The error is that of the effective rank, relative.""",
     "products": """\
 A is stored in the given dtype and Gaussian; the block X has k columns of float32; "gram" is
 AᵀA X together with A X, the step of a Krylov method. Conversions are in the time. Results are
