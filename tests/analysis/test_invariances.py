@@ -20,6 +20,7 @@ from tests.support.checkpoints import Stored, of_array, write_file, write_sharde
 import sigmascope as ss
 from sigmascope.analysis.requested import REQUESTED
 from sigmascope.spectra import Measure, Spectrum
+from sigmascope.spectra.statistics import measures_from_values
 
 # How a measure scales with the matrix: value(c W) = c^power value(W).
 UNITS = {"fro_norm": 1, "spectral_norm": 1, "nuclear_norm": 1, "mp_edge": 1}
@@ -141,7 +142,7 @@ def test_bfloat16_within_its_rounding(family: str, m: int, n: int, seed: int) ->
     noise = float(np.linalg.norm(A.astype(float) - B.astype(float), 2))
     before, after = exact(A), exact(ss.matrix(codes, dtype="bf16"))
     assert before.values is not None
-    wide = ss.statistics.measures_from_values(
+    wide = measures_from_values(
         before.values,
         np.full(len(before.values), noise),
         A.shape,

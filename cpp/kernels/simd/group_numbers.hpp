@@ -59,7 +59,7 @@ struct ShortTable {
                         high = _mm256_permutevar8x32_ps(load(table + 8), places);
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(places, 28)));
 #else
-    Vector<float> found;
+    Vector<float> found = {};
     for (int l = 0; l < lanes<float>; ++l) found[l] = table[codes[l]];
     return found;
 #endif
@@ -71,7 +71,7 @@ struct ShortTable {
 struct LongTable {
   explicit LongTable(const GroupRow& row) : table(row.table) {}
   Vector<float> vector(const std::uint8_t* codes) const {
-    Vector<float> found;
+    Vector<float> found = {};
     for (int l = 0; l < lanes<float>; ++l) found[l] = table[codes[l]];
     return found;
   }
@@ -123,7 +123,7 @@ struct OfOwnGroups {
 
 struct OfAnyGroups {
   Vector<float> vector(std::int64_t j) const {
-    Vector<float> found;
+    Vector<float> found = {};
     for (int l = 0; l < lanes<float>; ++l) found[l] = values[groups[j + l]];
     return found;
   }
