@@ -9,9 +9,8 @@
 //     their own. A last pack of fewer codes has fewer words;
 //   - groups: element (i, j) belongs to group row_groups[i] * grid_cols + col_groups[j]. Two
 //     vectors of indices stand for groups of any size and for an order of inputs (`g_idx`);
-//   - or groups of `block` elements of the sequence of all rows, as bitsandbytes has them: codes
-//   then
-//     follow each other from row to row, and there are no vectors of indices;
+//   - or groups of `block` elements of the sequence of all rows, as bitsandbytes has them. Codes
+//     then follow each other from row to row, and there are no vectors of indices;
 //   - `scales`, and `zeros` or `biases` or neither, for each group.
 // A number is (table[code] - zero) * scale, or table[code] * scale + bias. Every operation is
 // rounded once, in fp32 and in this order.

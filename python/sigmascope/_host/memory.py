@@ -39,7 +39,7 @@ def resolve_memory(limit: float | str | None) -> int:
 
 
 _SECONDS = 0.01
-"""Time for which a reading of the available memory stands: calls on small matrices take less."""
+"""Time for which a reading of the memory stands. A reading takes as long as a small call."""
 
 _reading = (-_SECONDS, 0)
 

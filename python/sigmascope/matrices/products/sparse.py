@@ -115,9 +115,9 @@ def _check_finite(numbers: NDArray[np.float64], rows: Any) -> None:
 def _rounding(scaled: Any) -> float:
     """Return a bound on the spectral norm of the rounding error of products.
 
-    That of a sum of d terms, one after the other, is at most d units of roundoff of |A| |x|: terms
-    of one sign and size come near it. || |A| ||_2 is at most the root of the largest sums of rows
-    and of columns (Schur's test).
+    The error of a sum of d products is at most d units of roundoff of |A| |x| (Jeannerod & Rump
+    2013), and terms of one sign and size come near it. || |A| ||_2 is at most the root of the
+    largest sums of rows and of columns (Schur's test).
     """
     if scaled.nnz == 0:
         return 0.0
