@@ -77,6 +77,15 @@ for m, n in [(1, 33), (301, 193), (517, 1090), (1030, 64)]:
                             bound = 0
                         assert apart <= bound * np.abs(wide).max(), (m, n, k, verb, kind)
 
+# In float64 up to four columns fill half of a vector of 64 bytes. Every sum has the same order.
+for m, n in [(1, 33), (301, 193), (517, 1090), (1030, 64)]:
+    A, X, Y = (rng.standard_normal(shape) for shape in ((m, n), (n, 40), (m, 40)))
+    for M in (ss.matrix(A), ss.matrix(np.asfortranarray(A))):
+        forward, adjoint = M @ X, M.T @ Y
+        for k in (1, 3, 4, 5, 9):
+            assert np.array_equal(M @ X[:, :k], forward[:, :k]), (m, n, k)
+            assert np.array_equal(M.T @ Y[:, :k], adjoint[:, :k]), (m, n, k)
+
 A = rng.standard_normal((400, 250)) * np.arange(1, 251) ** -0.5
 exact = np.linalg.svd(A, compute_uv=False)
 for dtype in (np.float32, np.float64):

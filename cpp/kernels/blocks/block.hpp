@@ -30,11 +30,12 @@ std::int64_t spread(std::int64_t width) {
 
 template <class T>
 struct Block {
-  // A row is padded to a multiple of so many numbers: 64 bytes, the widest vector. A few columns of
-  // fp32 are padded to those of Isa::dots, half a vector; tiles need whole ones.
+  // A row is padded to a multiple of so many numbers: 64 bytes, the widest vector, or half of it for
+  // a few columns. Tiles need whole vectors of fp32.
   static std::int64_t padding(std::int64_t k) {
-    constexpr std::int64_t whole = 64 / sizeof(T);
-    return sizeof(T) == 4 && k <= dot_columns && best_isa().tiles == nullptr ? dot_columns : whole;
+    constexpr std::int64_t whole = 64 / sizeof(T), half = whole / 2;
+    static_assert(sizeof(T) == 8 || half == dot_columns);
+    return k <= half && (sizeof(T) == 8 || best_isa().tiles == nullptr) ? half : whole;
   }
 
   std::int64_t rows = 0;

@@ -147,13 +147,12 @@ void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std
   }
 }
 
-template <class E>
-void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows,
-             std::int64_t cols, const RowVector<E>* y, std::int64_t ldy, std::int64_t width,
-             SumOf<E>* sums, std::int64_t stride) {
+// `columns` of Y at a time.
+template <class E, int columns>
+void adjoint_by(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows,
+                std::int64_t cols, const RowVector<E>* y, std::int64_t ldy, std::int64_t width,
+                SumOf<E>* sums, std::int64_t stride) {
   using V = RowVector<E>;
-  // Columns of Y at a time: their sums take 16 of 32 registers, or 8 of 16.
-  constexpr int columns = vector_bytes == 64 ? 8 : 4;
   // Half of the L1 cache.
   constexpr std::int64_t steps = 24576 / (adjoint_tile * static_cast<std::int64_t>(sizeof(V)));
   constexpr std::int64_t some = (steps < 64 ? steps : 64) * step_rows<E>;
@@ -191,6 +190,17 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
       }
     }
   }
+}
+
+template <class E>
+void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows,
+             std::int64_t cols, const RowVector<E>* y, std::int64_t ldy, std::int64_t width,
+             SumOf<E>* sums, std::int64_t stride) {
+  // The sums of these columns take 16 of 32 registers, or 8 of 16.
+  constexpr int columns = vector_bytes == 64 ? 8 : 4;
+  if constexpr (columns == 8 && sizeof(SumOf<E>) == 8)
+    if (width == 4) return adjoint_by<E, 4>(p, ld, rows, cols, y, ldy, width, sums, stride);
+  adjoint_by<E, columns>(p, ld, rows, cols, y, ldy, width, sums, stride);
 }
 
 }  // namespace

@@ -39,8 +39,8 @@ struct ProductKernels {
 inline constexpr std::int64_t adjoint_tile = 32;
 
 // Z += P^T Y as one chain, in tiles of adjoint_tile columns of P (the last tile may be narrower). Y
-// has `width` columns, a multiple of 8, and rows `ldy` apart (bf16: pairs of rows). Tiles are
-// `stride` numbers apart. The sum of column j of P in its tile and column c of Y is at
+// has `width` columns, a multiple of 8 (f64: or 4), and rows `ldy` apart (bf16: pairs of rows).
+// Tiles are `stride` numbers apart. The sum of column j of P in its tile and column c of Y is at
 // c*adjoint_tile + place:
 //   f32, f64: place = j
 //   bf16:     place = pair_places[j]
