@@ -37,10 +37,11 @@ class CudaBackend {
   Cpu& cpu() { return cpu_; }
 
   static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
+  static constexpr std::int64_t columns_together = 8;
   // See CheckSchedule. A check is made on the host. Of data sheets, not measured: a step reads bf16
   // numbers twice at 3e12 bytes a second, and launches and waits take 100 us.
   static double check_cost_root(double size, std::int64_t block) {
-    constexpr double check_seconds = 1.7e-10, entry_seconds = 4 / 3e12, step_seconds = 1e-4;
+    constexpr double check_seconds = 1e-10, entry_seconds = 4 / 3e12, step_seconds = 1e-4;
     const double column_seconds =
         (entry_seconds + step_seconds / size) / static_cast<double>(block);
     return std::sqrt(2 * check_seconds / column_seconds);

@@ -23,6 +23,8 @@ concept Backend = requires(B& device, typename B::Block& y, const typename B::Bl
                            std::int64_t n, std::uint64_t seed, GramProducts products, double size) {
   // Unit roundoff of a block's numbers.
   { B::epsilon() } -> std::convertible_to<double>;
+  // Columns of a block that cost as much as one of them.
+  { B::columns_together } -> std::convertible_to<std::int64_t>;
   { x.rows } -> std::convertible_to<std::int64_t>;
   { x.cols } -> std::convertible_to<std::int64_t>;
   { device.zeros(n, n) } -> std::same_as<typename B::Block>;

@@ -42,7 +42,7 @@ class BlockKrylovSolver {
         block_(options_.block),
         schedule_(CheckSchedule::of(device, a, block_)),
         precision_(options_, a.has_bf16x2(), fro2, n_),
-        work_(a.rows(), a.cols(), options_.bounded) {}
+        work_(a.rows(), a.cols(), B::columns_together, options_.bounded) {}
 
   KrylovResult<B> run() {
     const std::int64_t least_columns = std::max(4 * k_, k_ + 2 * block_);
@@ -135,6 +135,7 @@ class BlockKrylovSolver {
     if (space_->columns() < k_) return false;
     if (space_->exhausted()) return true;
     if (options_.density && result_.steps < least_density_steps) return false;
+    if (options_.bounded && work_.spent()) return true;  // a last look before it is given up
     return schedule_.is_due(columns_multiplied_) || must_restart();
   }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // When to check convergence. Columns are counted as they are multiplied, over the whole search.
 //
-// A check diagonalises the projection T of order d, which costs c_check d^3 seconds. A column of
-// the basis costs c_column m n seconds. With p columns between checks, p / 2 columns are multiplied
-// in vain on average, and `left` columns take left / p checks: the sum of both costs is least for
-// p = sqrt(2 c_check / c_column) sqrt(left d^3 / (m n)). The first factor, the root of the costs,
-// is one of the device.
+// A check diagonalises the projection T of order d, which costs c_check d^2 (d + 250) seconds: the
+// quadratic part is that of LAPACK's unblocked code, which small matrices take. A column of the
+// basis costs c_column m n seconds. With p columns between checks, p / 2 columns are multiplied in
+// vain on average, and `left` columns take left / p checks: the sum of both costs is least for
+// p = sqrt(2 c_check / c_column) sqrt(left d^2 (d + 250) / (m n)). The first factor, the root of the
+// costs, is one of the device.
 #pragma once
 
 #include <algorithm>
@@ -60,10 +61,15 @@ class CheckSchedule {
       left = -std::log(excess) / std::log(convergence_rate_);
     }
     multiplied_ = multiplied, excess_ = excess;
-    const double cheapest = cost_root_ * std::sqrt(left * columns * columns * columns / size_);
-    const double wait = std::min({left, columns / 2, cheapest});
+    const double cheapest =
+        cost_root_ * columns * std::sqrt(left * (columns + quadratic_order) / size_);
+    // A check that comes a little too early is in vain, and the next one costs more.
+    const double wait = std::min({1.25 * left, columns / 2, cheapest});
     return std::max(block_, static_cast<std::int64_t>(wait));
   }
+
+  // The order below which the quadratic part of the cost is the larger one.
+  static constexpr double quadratic_order = 250;
 
   double size_;
   std::int64_t block_;

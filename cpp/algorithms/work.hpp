@@ -7,6 +7,7 @@
 // dominates, and the limit is the whole work of every singular value.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -19,19 +20,21 @@ class Work {
  public:
   static constexpr std::int64_t worth_saving = 128;  // order below which a matrix is small
 
-  Work(std::int64_t m, std::int64_t n, bool bounded)
+  // together: the columns that kernels multiply together.
+  Work(std::int64_t m, std::int64_t n, std::int64_t together, bool bounded)
       : m_(static_cast<double>(m)),
         n_(static_cast<double>(n)),
+        together_(together),
         step_overhead_(n < worth_saving ? 0.0 : step_overhead),
         limit_(bounded ? share(n) * (2 * m_ + 25 * n_) * n_ * n_
                        : std::numeric_limits<double>::infinity()) {}
 
-  // A^T (A X) for X of `columns` columns, and its orthogonalisation against a basis. The kernels
-  // multiply columns by eight.
+  // A^T (A X) for X of `columns` columns, and its orthogonalisation against a basis.
   void step(std::int64_t columns, std::int64_t basis) {
-    columns = (columns + 7) / 8 * 8;
+    columns = (columns + together_ - 1) / together_ * together_;
     const double orthogonalisation = 14 * n_ * static_cast<double>(columns + basis);
-    done_ += step_overhead_ + static_cast<double>(columns) * (4 * m_ * n_ + orthogonalisation);
+    const double overhead = step_overhead_ * (0.5 + std::min(static_cast<double>(columns), 8.0) / 16);
+    done_ += overhead + static_cast<double>(columns) * (4 * m_ * n_ + orthogonalisation);
   }
 
   // The eigenvectors of the projection, of order d.
@@ -46,7 +49,8 @@ class Work {
   bool spent() const { return done_ > limit_; }
 
  private:
-  // Calls and small factorisations of a step: 0.1 ms where LAPACK reaches 25 Gflop/s.
+  // Calls and small factorisations of a step: 0.1 ms where LAPACK reaches 25 Gflop/s. Half of it
+  // grows with the number of columns up to eight.
   static constexpr double step_overhead = 2.5e6;
 
   // The part of the work of every singular value that a search may take. What replaces a search
@@ -59,6 +63,7 @@ class Work {
   static double cube(double d) { return d * d * d; }
 
   double m_, n_;
+  std::int64_t together_;
   double step_overhead_;
   double limit_, done_ = 0;
 };

@@ -31,6 +31,7 @@ class CpuBackend {
   Cpu& cpu() { return cpu_; }
 
   static constexpr double epsilon() { return sizeof(T) == 4 ? 0x1p-24 : 0x1p-53; }
+  static constexpr std::int64_t columns_together = sizeof(T) == 4 ? 8 : 4;
   // See CheckSchedule.
   static constexpr double check_cost_root(double, std::int64_t) { return cost_root; }
   // True if products are made of parts of bf16, whatever the matrix.
@@ -74,10 +75,10 @@ class CpuBackend {
   std::vector<double> gram_eigenvalues(const MatrixView& a);  // of A^T A in fp64, ascending
 
  private:
-  // Measured (python/sigmascope/_execution/costs.py).
-  static constexpr double check_seconds = 1.7e-10;     // c_check
-  static constexpr double column_seconds = 4 / 424e9;  // c_column
-  static constexpr double cost_root = 6;               // sqrt(2 c_check / c_column), rounded
+  // Measured: c_check, c_column, and sqrt(2 c_check / c_column), rounded.
+  static constexpr double check_seconds = 1e-10;
+  static constexpr double column_seconds = sizeof(T) == 4 ? 4 / 424e9 : 4 / 50e9;
+  static constexpr double cost_root = sizeof(T) == 4 ? 4.6 : 1.58;
   static_assert(cost_root * cost_root * column_seconds < 2.02 * check_seconds &&
                 cost_root * cost_root * column_seconds > 1.98 * check_seconds);
 

@@ -276,6 +276,8 @@ def basis_columns(n: int, k: int, block: int, tol: float) -> int:
 
 def _most_columns(least: int, most: int, fits: Callable[[int], bool]) -> int:
     """Return the largest of `least` to `most` columns that fits; 0 if none does."""
+    if least <= most and fits(most):
+        return most
     index = bisect_right(range(least, most + 1), False, key=lambda columns: not fits(columns))
     return least + index - 1 if index else 0
 

@@ -29,6 +29,7 @@ struct PlainBackend {
   using Block = PlainBlock;
 
   static double epsilon() { return 0x1p-53; }
+  static constexpr std::int64_t columns_together = 1;
   static double check_cost_root(double, std::int64_t) { return 6; }
   Block zeros(std::int64_t m, std::int64_t k) {
     return {m, k, std::vector<double>(static_cast<std::size_t>(m * k), 0.0)};
