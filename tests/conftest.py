@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from sigmascope._execution import costs
+
 pytest_plugins = ("tests.support.cuda_module",)
 
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values too
@@ -26,3 +28,9 @@ def ctrl_c_is_heard() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def density_of_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute densities of matrices so small that every value costs less, and takes their place."""
+    monkeypatch.setattr(costs, "prefers_values", lambda *_, **__: False)

@@ -22,6 +22,8 @@ from sigmascope.analysis.requested import REQUESTED
 from sigmascope.spectra import Measure, Spectrum
 from sigmascope.spectra.statistics import measures_from_values
 
+pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
 # How a measure scales with the matrix: value(c W) = c^power value(W).
 UNITS = {"fro_norm": 1, "spectral_norm": 1, "nuclear_norm": 1, "mp_edge": 1}
 UNITS |= {"randomized_distance": 1, "alpha_x_min": 2}

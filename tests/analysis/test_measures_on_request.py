@@ -23,6 +23,8 @@ from sigmascope.analysis.requested import REQUESTED, check_measures, windows
 from sigmascope.cli.app import app
 from sigmascope.spectra import statistics
 
+pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
 FARMS, RANDOM, TRAPS = REQUESTED
 
 

@@ -11,6 +11,8 @@ from tests.support import known_spectra as ks
 
 import sigmascope as ss
 
+pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
 
 @pytest.mark.parametrize("effort", ["top", "density", "exact"])
 @pytest.mark.parametrize("shape", [(700, 600), (600, 1500)])

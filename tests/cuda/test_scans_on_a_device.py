@@ -48,6 +48,7 @@ def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """Let matrices as small as these be searched, too."""
     if request.param == "search":
         monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
+        monkeypatch.setattr("sigmascope._execution.costs.prefers_values", lambda *_, **__: False)
     return str(request.param)
 
 
@@ -146,6 +147,7 @@ def test_a_smaller_effort_that_fits_the_device_is_named(
     simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
+    monkeypatch.setattr("sigmascope._execution.costs.prefers_values", lambda *_, **__: False)
     a = ss.matrix(np.ones((4000, 3000), np.float32))
     simulated.simulator.restart(memory=280 * MIB)
     with pytest.raises(MemoryLimitError, match=r"on cuda:0, .*; what fits .*: k = \d+"):

@@ -24,6 +24,8 @@ import sigmascope as ss
 from sigmascope import _core
 from sigmascope._execution import workers
 
+pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,9 +236,31 @@ def test_the_default_is_the_coarsest_that_pays() -> None:
             CallOptions.of(ss.matrix(large.astype(float)), precisions=kinds).precision == "float64"
         )
     assert CallOptions.of(ss.matrix(large)).precision == "float32"
-    spread = ks.llm(900, 800)[0].astype(np.float32)
+    spread = ks.llm(1500, 1400)[0].astype(np.float32)
     found = ss.spectrum(spread, k=8)
     assert (found.effort, found.precision) == ("density", densities)
+
+
+@pytest.mark.parametrize("precision", ["float32", "split", "float64"])
+@pytest.mark.parametrize("k", [1, 8, 64, 128])
+def test_a_density_is_computed_only_where_it_costs_less_than_every_value(
+    precision: str, k: int
+) -> None:
+    """From one order on: the costs of every value grow with its cube."""
+    orders = [64 * 2 ** (e / 4) for e in range(32)]
+    preferred = [costs.prefers_values((int(n), int(n)), k, 32, 1e-3, precision) for n in orders]
+    assert preferred == sorted(preferred, reverse=True)
+    assert preferred[0]
+    assert not preferred[-1]
+
+
+def test_every_value_takes_the_place_of_a_density_that_costs_more() -> None:
+    A = ks.llm(700, 600)[0].astype(np.float32)
+    found = ss.spectrum(A, k=8, effort="density")
+    assert found.effort == "exact"
+    assert "every value, cheaper here than effort 'density'" in " ".join(found.notes)
+    values = np.linalg.svd(A.astype(np.float64), compute_uv=False)
+    assert abs(found["nuclear_norm"].value - values.sum()) <= found["nuclear_norm"].error + 1e-6
 
 
 @pytest.mark.parametrize("precision", rounding.SEARCHES)

@@ -27,6 +27,8 @@ from sigmascope.solvers.change import change
 from sigmascope.spectra import Measure
 from sigmascope.spectra.units import scaled, scaled_errors
 
+pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
 SIGMAS = {"fro_norm": 1, "spectral_norm": 1, "nuclear_norm": 1, "mp_edge": 1, "alpha_x_min": 2}
 LOGARITHMIC = {"alpha_weighted", "log_alpha_norm"}
 NORMAL = 2.0**-1022

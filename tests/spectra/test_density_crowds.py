@@ -20,6 +20,8 @@ import sigmascope as ss
 from sigmascope.spectra import Density
 from sigmascope.spectra.statistics import measures_from_values
 
+pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
 Array = NDArray[np.float64]
 Spectra = Callable[[np.random.Generator, int, int], Array]
 

@@ -23,6 +23,8 @@ from tests.support.checkpoints import of_array, write_file
 import sigmascope as ss
 from sigmascope.spectra import weightwatcher
 
+pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
 POWER_LAW = ("alpha", "xmin", "xmax", "D", "sigma", "num_pl_spikes")
 WEIGHTED = ("alpha_weighted", "log_alpha_norm")
 

@@ -23,16 +23,16 @@ from sigmascope._host.native import _core
 
 from .passes import TILES
 
-_BLOCKS = (8, 16, 32, 64, 128)
+_BLOCKS = (4, 8, 16, 32, 64, 128)
 
 _STEP_RATE = {
     "mixed": ((8, 16, 32, 64), (120e9, 152e9, 185e9, 195e9)),
     "float32": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
-    "float64": ((8, 16, 32, 64), (20e9, 36e9, 46e9, 50e9)),
+    "float64": ((4, 8, 16, 32, 64), (16e9, 27e9, 38e9, 46e9, 50e9)),
     # As float32: that processor has no tiles.
     "split": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
 }
-"""Flops per second of A^T (A X), by columns of X."""
+"""Flops per second of A^T (A X), by columns of X: at least as many as fill 32 bytes."""
 
 _TILE = 16
 """Columns of X that tiles hold: fewer take as long."""
@@ -40,27 +40,28 @@ _TILE = 16
 _BASIS_RATE = 60e9
 """Flops per second of orthogonalisation in float32: 2 n D w flops over n (D + w) numbers."""
 
-_SMALL_EIGEN = 1.7e-10
-"""Seconds per D^3 to look at a D x D projection: tridiagonal, divide and conquer, few vectors."""
+_SMALL_EIGEN, _SMALL_QUADRATIC = 1e-10, 250
+"""Seconds per D^2 (D + 250) to look at a D x D projection: tridiagonal, divide and conquer, few
+vectors."""
 
 GRAM_RATE = 50e9
-VALUES_EIGEN = 1.5e-10
-"""Seconds per n^3 of every eigenvalue."""
 
-_GRAM_EIGEN = (VALUES_EIGEN, 2.5e-10)
-"""Seconds per n^3 of every eigenvalue; and with the leading eigenvectors."""
+_VALUES_EIGEN, _VECTORS_EIGEN, _GRAM_QUADRATIC = 2e-11, 3.4e-11, 1100
+"""Seconds per n^2 (n + 1100) of every eigenvalue; with the leading eigenvectors. Measured from
+order 64 to 2048."""
+
+_DENSITY = 25e-3
+"""Seconds that a density takes longer than the search that it comes from: its quadratures, and
+measures of them for each probe."""
 
 _FILE_RATE = 1.5e9
 """Bytes per second of what is read again at each pass."""
 
-_STEP_OVERHEAD = 60e-6
+_STEP_OVERHEAD = 30e-6
 
-_SEARCH_OVERHEAD, _SMALL_STEP, _GRAM_OVERHEAD = 0.4e-3, 120e-6, 4e-6
-"""Seconds more that decide between the two for small matrices: of a search, of each of its steps,
-and of the Gram matrix for each row of it. Measured from order 48 to 512."""
-
-_SEARCHES_END_SOON = 200
-"""Order below which a search that takes more than expected is given up, and is likely to be."""
+_SEARCH_OVERHEAD, _GRAM_OVERHEAD = 0.1e-3, 0.13e-3
+"""Seconds more, of a search and of a Gram matrix, that decide between the two for small matrices.
+Measured from order 64 to 512."""
 
 _CUDA_READS = 4 / 2e12
 """Seconds per entry of a step that reads bfloat16 numbers twice."""
@@ -121,16 +122,20 @@ def krylov_parts(
             products=steps * _cuda_step_seconds(m * n, block, precision),
             final=_cuda_step_seconds(m * n, k, final),
             basis=slow * 8 * n * columns * held / _CUDA_BASIS_RATE,
-            checks=columns / max(block, held / 2) * _SMALL_EIGEN * held**3,
+            checks=columns / max(block, held / 2) * _check_seconds(held),
             steps=steps * (_CUDA_STEP_OVERHEAD + file_bytes / _FILE_RATE),
         )
     return Parts(
         products=4 * m * n * columns / step_rate(steps_in, block),
         final=4 * m * n * k / step_rate(final, k),
         basis=slow * 8 * n * columns * held * 0.7 / _BASIS_RATE,
-        checks=columns / max(block, held / 4) * _SMALL_EIGEN * held**3,
+        checks=columns / max(block, held / 4) * _check_seconds(held),
         steps=steps * (_STEP_OVERHEAD + file_bytes / _FILE_RATE),
     )
+
+
+def _check_seconds(columns: float) -> float:
+    return _SMALL_EIGEN * columns**2 * (columns + _SMALL_QUADRATIC)
 
 
 def _cuda_step_seconds(entries: int, columns: int, precision: str) -> float:
@@ -154,7 +159,9 @@ def krylov_seconds(
 def gram_seconds(shape: tuple[int, int], *, vectors: bool, on_cuda: bool = False) -> float:
     """Cost of the whole Gram matrix of the smaller side and its eigenvalues, in float64."""
     n, m = sorted(shape)
-    return m * n**2 / (_CUDA_GRAM_RATE if on_cuda else GRAM_RATE) + _GRAM_EIGEN[vectors] * n**3
+    gram = m * n**2 / (_CUDA_GRAM_RATE if on_cuda else GRAM_RATE)
+    eigen = _VECTORS_EIGEN if vectors else _VALUES_EIGEN
+    return gram + eigen * n**2 * (n + _GRAM_QUADRATIC)
 
 
 @lru_cache(4096)
@@ -172,12 +179,24 @@ def prefers_gram(
     search = krylov_seconds(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda)
     gram = gram_seconds(shape, vectors=True, on_cuda=on_cuda)
     if not on_cuda:
-        n = min(shape)
-        search += _SEARCH_OVERHEAD + _SMALL_STEP * basis_columns(k, block, tol) / block
-        gram += _GRAM_OVERHEAD * n
-        if n < _SEARCHES_END_SOON:
-            search *= 2
+        search += _SEARCH_OVERHEAD
+        gram += _GRAM_OVERHEAD
     return gram < search
+
+
+@lru_cache(4096)
+def prefers_values(
+    shape: tuple[int, int],
+    k: int,
+    block: int,
+    tol: float,
+    precision: str,
+    *,
+    on_cuda: bool = False,
+) -> bool:
+    """Tell whether every value costs less than a density with the k largest values."""
+    density = krylov_seconds(shape, k, block, tol, precision, on_cuda=on_cuda) + _DENSITY
+    return gram_seconds(shape, vectors=False, on_cuda=on_cuda) < density
 
 
 @lru_cache(4096)
@@ -193,7 +212,8 @@ def best_block(
     """Columns per Krylov step at the least cost; of large matrices eight do not fill the space."""
     n = min(shape)
     steps = 1 if n < WORTH_SAVING else 8
-    fitting = [b for b in _BLOCKS if steps * b <= n] or [n]
+    least = 8 if on_cuda else _STEP_RATE[precision][0][0]
+    fitting = [b for b in _BLOCKS if b >= least and steps * b <= n] or [n]
     costs = [
         krylov_seconds(shape, k, b, tol, precision, file_bytes, on_cuda=on_cuda) for b in fitting
     ]

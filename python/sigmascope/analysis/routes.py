@@ -252,6 +252,8 @@ def route(
         return asked.all_values
     block, on_cuda = _wide(k, a.shape), call.device.is_cuda
     cheaper = costs.prefers_gram(a.shape, k, block, tol, base, on_cuda=on_cuda)
+    if asked.effort == "density" and not vectors:
+        cheaper |= costs.prefers_values(a.shape, k, block, tol, base, on_cuda=on_cuda)
     if not cheaper or call.executor is not None:
         return asked
     if asked.may_find_all(a, call):
