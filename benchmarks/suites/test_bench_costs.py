@@ -14,24 +14,34 @@ import sigmascope as ss
 from sigmascope._execution import costs
 
 CASES = [
-    ("llm", 512, 512, 16, 1e-3),
-    ("llm", 1024, 1024, 64, 1e-3),
-    ("llm", 2048, 2048, 32, 1e-3),
-    ("llm", 4096, 4096, 16, 1e-3),
-    ("llm", 4096, 4096, 64, 1e-3),
-    ("llm", 4096, 4096, 64, 1e-5),
-    ("llm", 4096, 11008, 64, 1e-3),
-    ("decay", 2048, 2048, 64, 1e-3),
+    ("llm", "f64", 64, 64, 4, 1e-3),
+    ("llm", "f64", 128, 128, 8, 1e-2),
+    ("llm", "f64", 256, 256, 8, 1e-6),
+    ("llm", "f64", 512, 512, 8, 1e-6),
+    ("llm", "f32", 256, 256, 8, 1e-3),
+    ("llm", "f32", 512, 512, 16, 1e-3),
+    ("llm", "f32", 1024, 1024, 64, 1e-3),
+    ("llm", "f32", 2048, 2048, 32, 1e-3),
+    ("llm", "f32", 4096, 4096, 16, 1e-3),
+    ("llm", "f32", 4096, 4096, 64, 1e-3),
+    ("llm", "f32", 4096, 4096, 64, 1e-5),
+    ("llm", "f32", 4096, 11008, 64, 1e-3),
+    ("decay", "f32", 2048, 2048, 64, 1e-3),
 ]
 
 
-@pytest.mark.parametrize(("kind", "m", "n", "k", "tol"), CASES)
-def test_choice(kind: str, m: int, n: int, k: int, tol: float, smoke: bool, benchmark: Any) -> None:
+@pytest.mark.parametrize(("kind", "dtype", "m", "n", "k", "tol"), CASES)
+def test_choice(
+    kind: str, dtype: str, m: int, n: int, k: int, tol: float, smoke: bool, benchmark: Any
+) -> None:
     if smoke:
-        m, n, k = m // 8, n // 8, k // 8
-    A = ss.matrix(workloads.dense(kind, m, n, workloads.TIMED, "f32"))
+        m, n, k = max(m // 8, 16), max(n // 8, 16), max(k // 8, 1)
+    A = ss.matrix(workloads.dense(kind, m, n, workloads.TIMED, dtype))
+    narrowest = 4 if dtype == "f64" else 8
     ways: dict[str, dict[str, Any]] = {
-        f"block {b}": {"method": "krylov", "block": b} for b in (8, 16, 32, 64)
+        f"block {b}": {"method": "krylov", "block": b}
+        for b in (4, 8, 16, 32, 64)
+        if narrowest <= b <= max(min(m, n) // 8, 8)
     }
     if min(m, n) <= 1024:
         ways["Gram matrix"] = {"method": "gram"}
@@ -49,9 +59,9 @@ def test_choice(kind: str, m: int, n: int, k: int, tol: float, smoke: bool, benc
     fastest = min(medians, key=lambda way: medians[way])
     benchmark.extra_info.update(
         table="costs",
-        case={"matrix": f"{kind} {m} x {n}", "k": k, "tol": tol},
+        case={"matrix": f"{kind} {m} x {n}", "dtype": dtype, "k": k, "tol": tol},
         method=name,
-        setting={"fastest": fastest, **{way: round(t, 4) for way, t in medians.items()}},
+        setting={"fastest": fastest, **{way: round(t, 6) for way, t in medians.items()}},
     )
     benchmark.pedantic(lambda: ss.svds(A, k, tol=tol), rounds=3)
     if not smoke:

@@ -14,7 +14,7 @@ PEERS = small.SPECTRA
 def test_spectra(
     order: int, peer: Any, turn: int, smoke: bool, measure: Any, benchmark: Any
 ) -> None:
-    A, rank = small.timed("small_spectra", order, peer, turn, smoke, measure)
+    A, rank = small.timed("small_spectra", order, peer, smoke, measure)
     exact = small.rank_by_numpy(A)
     error = abs(rank - exact) / exact
     benchmark.extra_info["error"] = error

@@ -14,7 +14,7 @@ PEERS = small.SVDS
 
 @small.ORDERS
 def test_svds(order: int, peer: Any, turn: int, smoke: bool, measure: Any, benchmark: Any) -> None:
-    A, (U, s, Vt) = small.timed("small_svds", order, peer, turn, smoke, measure)
+    A, (U, s, Vt) = small.timed("small_svds", order, peer, smoke, measure)
     exact = workloads.reference(A)
     error = float(np.abs(s - exact[: len(s)]).max() / exact[0])
     benchmark.extra_info.update(error=error, residual=workloads.worst_residual(A, U, s, Vt))

@@ -16,7 +16,7 @@ PEERS = small.SVDVALS
 def test_svdvals(
     order: int, peer: Any, turn: int, smoke: bool, measure: Any, benchmark: Any
 ) -> None:
-    A, values = small.timed("small_svdvals", order, peer, turn, smoke, measure)
+    A, values = small.timed("small_svdvals", order, peer, smoke, measure)
     exact = workloads.reference(A)
     error = float(np.abs(values - exact).max() / exact[0])
     benchmark.extra_info["error"] = error
