@@ -13,7 +13,7 @@ from sigmascope._tables.outputs import Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What all matrices that are analysed at once may take.
+    """The threads, memory and devices of all matrices that are analysed at once.
 
     Attributes
     ----------

@@ -4,7 +4,7 @@
 name, tuned
     Names of the tensor in the base and in the tuned model.
 module
-    Module that is adapted, if the tensor is its weight.
+    Module that is adapted, if the tensor is its weight; of stacked experts their parameter.
 status
     "extracted": the adapter has the change. "unchanged": both are equal. "below the edge": no
     singular value of the change is above its noise edge. "not carried": an adapter cannot have the
@@ -22,6 +22,8 @@ spectral_bound
     Upper bound of ||dW - B A||_2.
 mp_edge, mp_outliers, mp_outliers_error
     With the criterion "edge": the noise edge of dW, and the number of values above it.
+device
+    Device that found the singular vectors: "cpu", or "cuda:0".
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ COLUMNS: dict[str, Kind] = FROM_PAIR | {
     "seed": "int",
     "seconds": "float",
     "num_threads": "int",
+    "device": "str",
 }
 
 EXTRACTION = Schema("sigmascope.extraction", 1, "extraction", COLUMNS, (1,))
@@ -94,8 +97,8 @@ class Extraction(PairTable):
     before, after
         Paths of the base and of the tuned model.
     options
-        out, the criterion, dtype, tol, max_passes, precision, seed, num_threads, memory_limit,
-        include, exclude, fan_in_fan_out.
+        The criterion, dtype, fan_in_fan_out, tol, max_passes, precision, seed, num_threads,
+        memory_limit, include, exclude; on a CUDA device also device and device_memory.
     rows
         Records with the columns that :mod:`sigmascope.comparing.extracting.result` lists.
     expected, notes, files, engine, architecture, shard
