@@ -192,6 +192,89 @@ def test_a_lost_part_of_a_stack_is_made_again(tmp_path: Path) -> None:
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
+def vectors() -> tuple[Model, Model]:
+    """Norms and biases of layers that are adapted, that are not, and of the model itself."""
+    rng = np.random.default_rng(3)
+    shapes: dict[str, tuple[int, ...]] = {
+        "layers.0.q_proj.weight": (12, 8),
+        "layers.0.q_proj.bias": (12,),
+        "layers.0.norm.weight": (8,),
+        "layers.0.norm.bias": (8,),
+        "layers.0.mixer.D": (8,),
+        "layers.0.mixer.dt_bias": (8,),
+        "layers.0.mixer.in_proj.weight": (12, 8),
+        "layers.0.bn.weight": (8,),
+        "layers.0.bn.running_mean": (8,),
+        "scale": (8,),
+        "norm.weight": (8,),
+        EXPERTS + "gate_up_proj": (2, 12, 8),
+        EXPERTS + "down_proj": (2, 8, 6),
+        EXPERTS + "bias": (2,),
+    }
+    base: Model = {name: rng.standard_normal(x).astype(np.float32) for name, x in shapes.items()}
+    tuned: Model = {name: x + rng.standard_normal(x.shape).astype("f4") for name, x in base.items()}
+    for one in (base, tuned):
+        one["layers.0.bn.num_batches_tracked"] = np.array(7, np.int64)
+    tuned["layers.0.norm.bias"] = base["layers.0.norm.bias"]  # it goes with its module
+    tuned["layers.0.bn.running_mean"] = base["layers.0.bn.running_mean"]
+    return base, tuned
+
+
+def test_norms_and_biases_in_full(tmp_path: Path) -> None:
+    base, tuned = vectors()
+    found = ss.extract(base, tuned, tmp_path, rank=2, whole=True)
+    assert found.written
+    rows = {row["name"]: row for row in found}
+    saved = {"layers.0.q_proj.bias", "layers.0.norm.weight", "layers.0.mixer.dt_bias"}
+    saved |= {"layers.0.bn.weight", EXPERTS + "bias"}
+    assert {row["name"] for row in found.saved} == saved
+    reasons = {row["name"]: row["reason"] for row in found.not_carried}
+    assert reasons.keys() == {"layers.0.mixer.D", "scale", "norm.weight"}
+    assert "contains others" in reasons["layers.0.mixer.D"]
+    assert "the model itself" in reasons["scale"]
+    assert reasons["norm.weight"] == "PEFT would save layers.0.norm with norm, by its name"
+    assert rows["layers.0.norm.bias"]["status"] == "unchanged"
+    weights = ss.open_checkpoint(tmp_path / "adapter_model.safetensors")
+    whole = {
+        "layers.0.q_proj.base_layer.bias": "layers.0.q_proj.bias",
+        "layers.0.norm.weight": "layers.0.norm.weight",
+        "layers.0.norm.bias": "layers.0.norm.bias",
+        "layers.0.mixer.dt_bias": "layers.0.mixer.dt_bias",
+        "layers.0.bn.weight": "layers.0.bn.weight",
+        "layers.0.bn.running_mean": "layers.0.bn.running_mean",
+        "layers.0.bn.num_batches_tracked": "layers.0.bn.num_batches_tracked",
+        EXPERTS + "base_layer.base_layer.bias": EXPERTS + "bias",
+    }
+    names = {record["name"].removeprefix(PREFIX) for record in weights.info()}
+    assert {name for name in names if "lora_" not in name} == whole.keys()
+    for name, own in whole.items():
+        elements = weights.elements(PREFIX + name)
+        assert elements is not None
+        assert elements.shape == tuned[own].shape
+        np.testing.assert_array_equal(np.concatenate(list(elements)), tuned[own].ravel())
+    assert settings(tmp_path)["bias"] == "all"
+    assert settings(tmp_path)["modules_to_save"] == ["layers.0.norm", "layers.0.bn"]
+    adapter = ss.open_adapter(tmp_path)
+    status = {record["name"]: record["status"] for record in adapter.info()}
+    assert status["layers.0.norm.weight"] == "whole"
+
+
+def test_without_the_option_no_tensor_is_saved_in_full(tmp_path: Path) -> None:
+    found = ss.extract(*vectors(), tmp_path, rank=2)
+    assert found.saved == []
+    assert settings(tmp_path)["bias"] == "none"
+    assert settings(tmp_path)["modules_to_save"] is None
+    assert not [name for name in stored(tmp_path) if "lora_" not in name]
+
+
+def test_vectors_alone_make_an_adapter(tmp_path: Path) -> None:
+    base = {"a.norm.weight": np.ones(8, np.float32)}
+    tuned = {"a.norm.weight": np.full(8, 1.5, np.float32)}
+    assert ss.extract(base, tuned, tmp_path, rank=2, whole=True).written
+    assert settings(tmp_path)["modules_to_save"] == ["a.norm"]
+    assert settings(tmp_path)["target_modules"] == []
+
+
 def test_wrappers_of_several_parameters() -> None:
     assert wrapped(["a.down_proj", "a.gate_up_proj", "b.w"]) == {
         "a.gate_up_proj": "a.base_layer",

@@ -88,6 +88,18 @@ def test_merged_weights_are_base_plus_product(tmp_path: Path) -> None:
     assert len(check(block(0), block(1), tmp_path, 3)) == 2
 
 
+def test_norms_and_biases(tmp_path: Path) -> None:
+    """At full rank the merged model is the tuned one; PEFT loads every tensor of the file."""
+    base = block(0)
+    base["batch"] = torch.nn.BatchNorm1d(24)
+    tuned = tuned_of(base)
+    assert ss.extract(base, tuned, tmp_path, rank=24, whole=True).written
+    merged, expected = numbers(loaded(base, tmp_path).merge_and_unload()), numbers(tuned)
+    assert merged.keys() == expected.keys()
+    for name, x in merged.items():
+        np.testing.assert_allclose(x, expected[name], atol=1e-6, err_msg=name)
+
+
 def test_ranks_that_differ(tmp_path: Path) -> None:
     base, tuned = block(0), block(1)
     assert ss.extract(base, tuned, tmp_path, error=0.4).written
@@ -190,6 +202,7 @@ FAMILIES = {
     "mixtral": {"num_local_experts": 3, "num_experts_per_tok": 2},
     "gpt_oss": {"num_local_experts": 3, "num_experts_per_tok": 2},
 }
+"""The last one has stacks with inputs as rows, and biases of routers, which PEFT wraps."""
 
 
 def named(family: str) -> tuple[str, str]:
@@ -207,6 +220,19 @@ def test_stacked_experts(family: str, tmp_path: Path) -> None:
     check(base, tuned, tmp_path / "all", 3)
     for name in ("gate_up_proj", "down_proj"):  # alone, without a wrapper around the other
         check(base, tuned, tmp_path / name, 2, include=f"*{name}*")
+
+
+def test_a_whole_model_of_experts(tmp_path: Path) -> None:
+    """All but biases of experts, which are matrices, and parameters of attention modules."""
+    base = experts_of(*named("gpt_oss"), **FAMILIES["gpt_oss"])
+    tuned = tuned_of(base)
+    found = ss.extract(base, tuned, tmp_path, rank=40, whole=True)
+    lost = {row["name"].rpartition(".")[2] for row in found.not_carried}
+    assert lost == {"gate_up_proj_bias", "down_proj_bias", "sinks"}
+    merged, expected = numbers(loaded(base, tmp_path).merge_and_unload()), numbers(tuned)
+    for name, x in merged.items():
+        if name.rpartition(".")[2] not in lost:
+            np.testing.assert_allclose(x, expected[name], atol=2e-6, err_msg=name)
 
 
 def test_layers_with_stacked_experts_compute_the_same(tmp_path: Path) -> None:

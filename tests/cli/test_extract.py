@@ -61,6 +61,16 @@ def test_rows_as_json_and_a_second_run(folders: tuple[Path, Path], tmp_path: Pat
     assert "holds an adapter already" in message
 
 
+def test_norms_in_full(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    options = "--out", tmp_path / "a", "--rank", 2, "--whole", "-q"
+    status, text, _ = invoke("extract", *folders, *options)
+    assert status == 0
+    assert "1 saved whole; 1 unchanged" in text
+    assert "not in the adapter" not in text
+    record = ss.open_adapter(tmp_path / "a").record_of(NORM)
+    assert record["status"] == "whole"
+
+
 @pytest.mark.parametrize("options", [(), ("--edge", "--rank", 3), ("--energy", 0.5, "--error", 1)])
 def test_one_option_decides_the_rank(
     options: tuple[object, ...], folders: tuple[Path, Path], tmp_path: Path

@@ -145,10 +145,10 @@ def _rounded(x: Array, dtype: str) -> Matrix:
         raise ValueError(f"a factor has {np.abs(x).max():.3g}, beyond the range of {dtype}")
     if dtype != "bfloat16":
         return matrix(numbers)
-    return matrix(_bfloat16(numbers), dtype="bf16")
+    return matrix(bfloat16_codes(numbers), dtype="bf16")
 
 
-def _bfloat16(numbers: NDArray[Any]) -> NDArray[np.uint16]:
+def bfloat16_codes(numbers: NDArray[Any]) -> NDArray[np.uint16]:
     """Return the codes of float32 numbers that are rounded to bfloat16, ties to even."""
     bits = numbers.view(np.uint32)
     codes = (bits + 0x7FFF + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
@@ -159,7 +159,7 @@ def _codes(factor: Matrix) -> tuple[str, NDArray[Any]]:
     """Return the safetensors dtype and the stored numbers of a factor."""
     numbers = np.asarray(factor)
     if factor.storage == "bf16":
-        return "BF16", _bfloat16(numbers)  # exact: they were rounded before
+        return "BF16", bfloat16_codes(numbers)  # exact: they were rounded before
     if factor.storage == "f16":
         return "F16", numbers.astype(np.float16)
     return "F32", numbers.astype(np.float32, copy=False)

@@ -31,6 +31,7 @@ from sigmascope.errors import CheckpointError
 
 from .settings import NAME
 from .targets import STACK, Target, factor_name, stacked
+from .whole import SavedTensors
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -40,6 +41,9 @@ _LONGEST = 180
 _NESTED = ("gate_up_proj", "down_proj")
 """Stacked parameters of one module, in the order in which PEFT wraps them, which is that of the
 module; the last one is outermost."""
+
+_SAVED = ".saved"
+"""Name of the part with tensors that are saved in full, which is no name of a module."""
 
 Carried = tuple[Target, int]
 """A weight that is changed, and the rank of its change."""
@@ -88,8 +92,8 @@ class AdapterFolder:
         except (OSError, CheckpointError, KeyError):
             return None
 
-    def finish(self, carried: Sequence[Carried]) -> None:
-        """Join the parts of all changes, and write the settings.
+    def finish(self, carried: Sequence[Carried], saved: SavedTensors | None = None) -> None:
+        """Join the parts of all changes and the tensors that are saved, and write the settings.
 
         The factors of one stack are in memory at a time.
 
@@ -108,8 +112,12 @@ class AdapterFolder:
         for parameter, matrices in stacks.items():
             self._stack(parameter, names[parameter], [target for target, _ in matrices])
         parts = dict.fromkeys(target.module for target, _ in carried)
+        if saved is not None and saved.tensors:
+            write_safetensors(self._part(_SAVED), saved.named(_depths(carried)))
+            parts[_SAVED] = None
         join_safetensors(self.path / WEIGHTS, map(self._part, parts))
-        text = json.dumps(self._settings(carried), indent=2)
+        settings = self._settings(carried) | ({} if saved is None else saved.settings())
+        text = json.dumps(settings, indent=2)
         with replacing(self.path / NAME) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
         shutil.rmtree(self._parts, ignore_errors=True)
@@ -131,7 +139,7 @@ class AdapterFolder:
         for target, rank in carried:
             ranks[target.module] = max(rank, ranks.get(target.module, 1))
         parameters = [target.module for target, _ in carried if target.form == STACK]
-        r = Counter(ranks.values()).most_common(1)[0][0]
+        r = Counter(ranks.values() or [1]).most_common(1)[0][0]
         others = {f"^{re.escape(name)}": rank for name, rank in ranks.items() if rank != r}
         found = {
             "peft_type": "LORA",
@@ -172,6 +180,13 @@ def wrapped(parameters: Sequence[str]) -> dict[str, str]:
         for ordered in [sorted(names, key=lambda own: _NESTED.index(own) if own in _NESTED else 0)]
         for depth, own in enumerate(ordered)
     }
+
+
+def _depths(carried: Sequence[Carried]) -> dict[str, int]:
+    """Count the layers of PEFT around every module."""
+    weights = {target.module: target.form == STACK for target, _ in carried}
+    names = (name.rpartition(".")[0] if stack else name for name, stack in weights.items())
+    return Counter(names)
 
 
 def has_known_order(names: Collection[str]) -> bool:

@@ -104,6 +104,13 @@ def extract(
     error: ErrorOption = None,
     edge: EdgeOption = False,
     dtype: StoredOption = Stored.FLOAT32,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="Also write changed norms and biases, in full: modules_to_save and bias of PEFT.",
+        ),
+    ] = False,
     tol: Annotated[
         float,
         typer.Option(
@@ -125,6 +132,7 @@ def extract(
     with clean_errors():
         how: dict[str, Any] = criterion(rank, energy, error, edge) | {
             "dtype": dtype.value,
+            "whole": whole,
             "tol": tol,
             "device": device,
             "memory_limit": memory,

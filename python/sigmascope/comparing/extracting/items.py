@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.targets import Target
+from sigmascope.adapters.whole import Whole
 from sigmascope.checkpoint import Checkpoint
 from sigmascope.comparing.members import Pair, members, selected
 from sigmascope.comparing.pairing import linked
@@ -24,11 +25,12 @@ class Item:
     pair
         The tensor in the base and in the tuned model.
     carrier
-        Of a matrix: the weight that an adapter changes, or the reason why it cannot.
+        Of a matrix the weight that an adapter changes, of another tensor the one that it has in
+        full, or the reason why it cannot; None if the change is not computed.
     """
 
     pair: Pair
-    carrier: Target | str | None
+    carrier: Target | Whole | str | None
 
     @property
     def name(self) -> str:
@@ -66,17 +68,32 @@ class Item:
 
 
 def listed(
-    both: tuple[Checkpoint, Checkpoint], transposed: bool, include: list[str], exclude: list[str]
+    both: tuple[Checkpoint, Checkpoint],
+    layouts: Layouts,
+    include: list[str],
+    exclude: list[str],
+    *,
+    whole: bool,
 ) -> list[Item]:
     """List the rows of an extraction; every pattern of `include` must match something.
 
-    `transposed`: the weights of linear layers have inputs as rows.
+    `whole`: the adapter may have tensors in full.
     """
     before, after = both
     pairs = linked(list(members(before)), list(members(after)))
     where = f"{before.path} and {after.path}"
-    layouts = Layouts.of(before, transposed)
     return [
-        Item(pair, layouts.target(pair) if pair.matrix else None)
+        Item(pair, _carrier(pair, layouts, whole))
         for pair in selected(pairs, include, exclude, where)
     ]
+
+
+def _carrier(pair: Pair, layouts: Layouts, whole: bool) -> Target | Whole | str | None:
+    if pair.matrix:
+        return layouts.target(pair)
+    if not pair.entrywise:
+        return None
+    found = layouts.whole(pair)
+    if whole or isinstance(found, str):
+        return found
+    return "the tensor is not a matrix: with the option `whole` the adapter has it in full"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
 from sigmascope._display.text import path_text
 from sigmascope._execution import arguments
@@ -25,6 +26,7 @@ from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import is_adapter
 from sigmascope.adapters.targets import Target, check_dtype
+from sigmascope.adapters.whole import SavedTensors, Whole
 from sigmascope.adapters.writing import AdapterFolder, Carried
 from sigmascope.analysis.approximation.criteria import Criterion
 from sigmascope.checkpoint import Checkpoint, Tensors, open_checkpoint
@@ -33,6 +35,7 @@ from sigmascope.comparing.beginning import Files, named_files, notes_of
 
 from .items import Item, listed
 from .layers import Request
+from .representable import Layouts
 from .result import Extraction
 from .tasks import ExtractionTask, Saving, entrywise, run, tasks_on_threads
 
@@ -52,6 +55,7 @@ def extract(
     error: float | None = None,
     dtype: str = "float32",
     fan_in_fan_out: bool | None = None,
+    whole: bool = False,
     tol: float = 1e-4,
     max_passes: int = 300,
     precision: str | None = None,
@@ -84,6 +88,9 @@ def extract(
     fan_in_fan_out : bool, optional
         True if the weights are stored with inputs as rows, as GPT-2 stores them; by default True if
         the configuration names GPT-2.
+    whole : bool
+        If True, the adapter also has changed norms and biases, in full: `modules_to_save` and
+        `bias` of PEFT, which not every program takes that runs adapters.
     tol, max_passes, precision, seed, num_threads
         As for :func:`low_rank`.
     memory_limit : int or str, optional
@@ -100,9 +107,9 @@ def extract(
     Extraction
         A row for every tensor (:mod:`sigmascope.comparing.extracting.result`), with what remains of
         its change. The adapter has the changes of linear layers, embeddings, kernels of
-        convolutions and stacked experts. Others are listed with their change and the reason why the
-        adapter has it not. If a tensor failed, `Extraction.written` is False, and there is no
-        adapter.
+        convolutions, stacked experts and routers. Others are listed with their change and the
+        reason why the adapter has it not. If a tensor failed, `Extraction.written` is False, and
+        there is no adapter.
 
     Raises
     ------
@@ -163,7 +170,8 @@ def extract(
         devices=devices_of(device),
     )
     patterns = {"include": as_list(include), "exclude": as_list(exclude)}
-    items = listed(both, request.transposed, *patterns.values())
+    layouts = Layouts.of(both[0], request.transposed)
+    items = listed(both, layouts, *patterns.values(), whole=whole)
     stated = {
         "base_model_name_or_path": path_text(str(both[0].path)),
         "fan_in_fan_out": request.transposed,
@@ -173,7 +181,7 @@ def extract(
     files = identities(both[0]), identities(both[1])
     with Outputs(None, folder.path / JOURNAL, Extraction) as outputs:
         request = request.resuming(outputs.limits, keep_memory=memory_limit is not None)
-        table = outputs.begin(_empty(both, files, request, patterns, len(items)))
+        table = outputs.begin(_empty(both, files, request, patterns | {"whole": whole}, len(items)))
         _forget_lost(table, items, folder)
         source = f"{table.before} with {table.after}"
         builder = TableBuilder(table, items, source, lambda item: entrywise(both, item))
@@ -188,7 +196,7 @@ def extract(
             runner = ExecutorTasks(executor, task, workers, run, len(items))
         builder.fill(Saving(runner, items, folder), outputs, progress)
     if table.written:
-        folder.finish(_carried(table, items))
+        folder.finish(_carried(table, items), _saved(table, items, both, layouts))
     return table
 
 
@@ -210,7 +218,7 @@ def _empty(
     both: tuple[Checkpoint, Checkpoint],
     files: Files,
     request: Request,
-    patterns: dict[str, list[str]],
+    chosen: dict[str, Any],
     expected: int,
 ) -> Extraction:
     """Return the table before its first row."""
@@ -218,7 +226,7 @@ def _empty(
     return Extraction(
         before=path_text(str(before.path)),
         after=path_text(str(after.path)),
-        options=request.recorded() | patterns,
+        options=request.recorded() | chosen,
         rows=[],
         expected=expected,
         notes=notes_of(both),
@@ -239,6 +247,26 @@ def _targets(table: Extraction, items: list[Item]) -> Iterator[tuple[Row, Target
 
 def _carried(table: Extraction, items: list[Item]) -> list[Carried]:
     return [(target, row["rank"]) for row, target in _targets(table, items)]
+
+
+def _saved(
+    table: Extraction, items: list[Item], both: tuple[Checkpoint, Checkpoint], layouts: Layouts
+) -> SavedTensors:
+    """Read the tensors that the adapter has in full, and all others of the modules it saves."""
+    found, named = SavedTensors(), {item.name: item for item in items}
+    before, after = both
+    for row in table.saved:
+        item = named[row["name"]]
+        assert isinstance(item.carrier, Whole)
+        assert item.pair.after is not None
+        found.add(item.carrier, after, item.pair.after.key)
+        if not item.carrier.bias and item.carrier.module not in found.modules:
+            found.modules.append(item.carrier.module)
+    for module in found.modules:
+        for own in layouts.companions(module):
+            if Whole(module, own) not in found.tensors:
+                found.add(Whole(module, own), before, f"{module}.{own}")
+    return found
 
 
 def _forget_lost(table: Extraction, items: list[Item], folder: AdapterFolder) -> None:

@@ -8,12 +8,13 @@ inputs than the layer, looks like any other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from sigmascope.adapters.modules import heeds_fan_in_fan_out
 from sigmascope.adapters.targets import EMBEDDING, KERNEL, LINEAR, STACK, Target
+from sigmascope.adapters.whole import FLOATS, STORED, Whole, is_bias
 from sigmascope.adapters.writing import has_known_order
 from sigmascope.checkpoint import Checkpoint, TensorRecord
 from sigmascope.comparing.members import Member, Pair
@@ -26,6 +27,9 @@ EMBEDDINGS = ("embed", "positions", "token_types", "relative_positions")
 _ROUTER = "router"
 """Role of matrices that transformers 5 has in modules of its own classes, which PEFT adapts by the
 names of their parameters, as stacks of one matrix."""
+
+_PLAIN = {f"{status} of {dtype}" for status in ("vector", "scalar", "integer") for dtype in STORED}
+"""Tensors that a module may have which is saved whole."""
 
 _INPUTS_AS_ROWS = (
     *("gptoss", "gpt_oss", "openaiprivacyfilter", "openai_privacy_filter"),
@@ -47,28 +51,69 @@ class Layouts:
         True if the matrices of stacks have inputs as rows.
     ambiguous
         Stacked parameters whose order within their module is not known.
+    tensors
+        Names, statuses and formats of all tensors by their modules.
     """
 
     transposed: bool
     transposed_stacks: bool
     ambiguous: frozenset[str]
+    tensors: Mapping[str, Mapping[str, tuple[str, str]]]
 
     @classmethod
     def of(cls, base: Checkpoint, transposed: bool) -> Self:
         """Collect the facts of a model."""
-        modules: dict[str, list[str]] = {}
+        tensors: dict[str, dict[str, tuple[str, str]]] = {}
         for record in base.info():
-            if record["status"] == "stack":
-                module, _, own = record["name"].rpartition(".")
-                modules.setdefault(module, []).append(own)
+            module, _, own = record["name"].rpartition(".")
+            tensors.setdefault(module, {})[own] = record["status"], record["dtype"]
+        stacks = {
+            module: [own for own, (status, _) in found.items() if status == "stack"]
+            for module, found in tensors.items()
+        }
         ambiguous = (
             f"{module}.{own}"
-            for module, names in modules.items()
+            for module, names in stacks.items()
             if not has_known_order(names)
             for own in names
         )
-        named = (base.architecture or "").lower()
-        return cls(transposed, named.startswith(_INPUTS_AS_ROWS), frozenset(ambiguous))
+        named = (base.architecture or "").lower().startswith(_INPUTS_AS_ROWS)
+        return cls(transposed, named, frozenset(ambiguous), tensors)
+
+    def whole(self, pair: Pair) -> Whole | str:
+        """Return the tensor that an adapter has in full, or the reason why it cannot have it.
+
+        `pair` is a pair of tensors that are no matrices.
+        """
+        assert pair.before is not None
+        assert pair.after is not None
+        record = pair.before.record
+        module, _, own = record["name"].rpartition(".")
+        kinds = {record["dtype"], pair.after.record["dtype"]}
+        if not kinds <= {*FLOATS} or record["status"] not in ("vector", "scalar"):
+            return f"PEFT has no {record['status']} of {record['dtype']}"
+        if not module:
+            return "PEFT saves no parameter of the model itself, only modules"
+        if pair.before.looked_up:
+            return f"the tensor is another name of {pair.before.source}"
+        if not is_bias(own) and (reason := self._unsaved(module)) is not None:
+            return reason
+        return Whole(module, own)
+
+    def companions(self, module: str) -> list[str]:
+        """List the tensors of a module that is saved whole, by their names in it."""
+        return list(self.tensors[module])
+
+    def _unsaved(self, module: str) -> str | None:
+        """Return the reason why PEFT cannot save a module, or None."""
+        kinds = [f"{status} of {dtype}" for status, dtype in self.tensors[module].values()]
+        if any(other.startswith(f"{module}.") for other in self.tensors):
+            return f"PEFT saves modules whole, and {module} contains others"
+        strange = next((kind for kind in kinds if kind not in _PLAIN), None)
+        if strange is not None:
+            return f"PEFT saves modules whole, and {module} has a {strange}"
+        same = next((other for other in self.tensors if _is_saved_with(other, module)), None)
+        return None if same is None else f"PEFT would save {same} with {module}, by its name"
 
     def target(self, pair: Pair) -> Target | str:
         """Return the weight that an adapter changes, or the reason why it cannot have the change.
@@ -113,6 +158,11 @@ class Layouts:
         if record["role"] in EMBEDDINGS:
             return Target(module, EMBEDDING, transposed=True)
         return Target(module, LINEAR, transposed=self.transposed and heeds_fan_in_fan_out(name))
+
+
+def _is_saved_with(other: str, module: str) -> bool:
+    """Tell whether PEFT finds the name of a module that is saved in that of another one."""
+    return other != module and (other.endswith(module) or f".{module}." in f".{other}.")
 
 
 def _obstacles(pair: Pair, base: Member) -> Iterator[str]:

@@ -25,6 +25,7 @@ from sigmascope._running.tasks import (
 )
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.targets import Target
+from sigmascope.adapters.whole import Whole
 from sigmascope.adapters.writing import AdapterFolder
 from sigmascope.checkpoint import Checkpoint, Origin
 from sigmascope.comparing.beginning import Files
@@ -34,7 +35,7 @@ from sigmascope.comparing.tasks import Link, MatrixPairs
 
 from .items import Item
 from .layers import Request, extract_matrix
-from .result import NOT_CARRIED
+from .result import NOT_CARRIED, SAVED
 
 Both = tuple[Checkpoint, Checkpoint]
 
@@ -74,11 +75,16 @@ class ExtractionTask:
     @classmethod
     def of(cls, both: Both, files: Files, item: Item, request: Request) -> Self:
         """Describe the extraction of one matrix."""
-        assert item.carrier is not None
         before, after = both
         known = known_files(before, files[0]), known_files(after, files[1])
         origins = before.origin, after.origin
-        return cls(origins, known, Link.of(item.pair), item.carrier, request)
+        return cls(origins, known, Link.of(item.pair), carrier_of(item), request)
+
+
+def carrier_of(item: Item) -> Target | str:
+    """Return the weight that an adapter changes, or the reason, of an item that is a matrix."""
+    assert isinstance(item.carrier, Target | str)
+    return item.carrier
 
 
 def run(task: ExtractionTask) -> Row:
@@ -126,8 +132,7 @@ def tasks_on_threads(both: Both, items: Sequence[Item], request: Request) -> Thr
     each = request.per_worker(workers, 1)
 
     def row_of(index: int, read: ByteListener) -> Row:
-        carrier = items[index].carrier
-        assert carrier is not None
+        carrier = carrier_of(items[index])
         with slots.lent() as device:
             return extracted(pairs, links[index], carrier, each.on(device), read)
 
@@ -179,8 +184,10 @@ def entrywise(both: Both, item: Item) -> Row:
     for name in ("status", "reason", "failure", "seconds", "relative_change"):
         row[name] = found.get(name)
     row["delta_fro_norm"] = found.get("delta_fro_norm")
-    if found["status"] == "entrywise":
-        changed = bool(found["changed_entries"])
-        row["status"] = NOT_CARRIED if changed else "unchanged"
-        row["reason"] = "the tensor is not a matrix" if changed else None
-    return row
+    if found["status"] != "entrywise":
+        return row
+    if not found["changed_entries"]:
+        return row | {"status": "unchanged"}
+    if isinstance(item.carrier, Whole):
+        return row | {"status": SAVED}
+    return row | {"status": NOT_CARRIED, "reason": item.carrier}
