@@ -3,7 +3,7 @@
 
     python benchmarks/experiments/extract_by_full_svd.py BASE TUNED OUT --rank 16
 
-As `mergekit-extract-lora` of mergekit 0.1.5 does (mergekit/scripts/extract_lora.py): the difference
+As `mergekit-extract-lora` of mergekit 0.1.5 does (its module scripts.extract_lora): the difference
 of two weights in their own format, in float32 then; `torch.linalg.svd`; the first triplets, whose
 values are shared evenly. The rank is given, and what remains of a change is not computed.
 """

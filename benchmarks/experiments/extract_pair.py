@@ -54,7 +54,7 @@ def layout(layers: int, hidden: int, inner: int) -> list[tuple[str, Shape]]:
 
 
 def remains(change: NDArray[np.float64], product: ss.LowRank) -> NDArray[np.float64]:
-    """What a product leaves of a change."""
+    """Return the rest of a change that a product leaves."""
     B, A = (np.asarray(factor, dtype=np.float64) for factor in (product.B, product.A))
     return np.asarray(change - product.scale * (B @ A))
 

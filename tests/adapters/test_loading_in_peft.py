@@ -16,6 +16,7 @@ import sigmascope as ss
 
 torch: Any = pytest.importorskip("torch")
 peft: Any = pytest.importorskip("peft", minversion="0.20")
+safetensors: Any = pytest.importorskip("safetensors.torch")
 
 Array = np.ndarray[Any, Any]
 
@@ -178,6 +179,26 @@ def test_tied_embeddings(tmp_path: Path) -> None:
         (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
         model = loaded(base, tmp_path, ".*tie_word_embeddings=True|Found missing adapter keys")
         torch.testing.assert_close(model(words).logits, expected, atol=1e-4, rtol=1e-4)
+        with pytest.warns(UserWarning, match="tie_word_embeddings=True"):
+            twice = model.merge_and_unload()(words).logits
+        assert not torch.allclose(twice, expected, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "error", "message"),
+    [
+        (lambda: torch.nn.Conv2d(4, 8, 3, groups=2), RuntimeError, "size mismatch"),
+        (lambda: torch.nn.ConvTranspose2d(4, 8, 3), ValueError, "not supported"),
+    ],
+)
+def test_kernels_that_peft_refuses(
+    layer: Any, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    base = torch.nn.ModuleDict({"conv": layer()})
+    assert ss.extract(base, tuned_of(base), tmp_path, rank=2).written
+    with pytest.raises(error, match=message):
+        loaded(base, tmp_path, "LoRA adapter added to ConvNd layer with groups")
 
 
 def experts_of(family: str, config: str, seed: int = 0, **sizes: Any) -> Any:
@@ -220,6 +241,41 @@ def test_stacked_experts(family: str, tmp_path: Path) -> None:
     check(base, tuned, tmp_path / "all", 3)
     for name in ("gate_up_proj", "down_proj"):  # alone, without a wrapper around the other
         check(base, tuned, tmp_path / name, 2, include=f"*{name}*")
+
+
+@pytest.mark.parametrize("as_rows", [False, True])
+def test_stacks_that_are_transposed_when_they_are_loaded(as_rows: bool, tmp_path: Path) -> None:
+    """Experts x outputs x inputs as transformers 5 saves them, or transposed as published."""
+    transformers: Any = pytest.importorskip("transformers", minversion="5.0")
+    torch.manual_seed(0)
+    text = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
+    text |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    text |= FAMILIES["qwen3_moe"] | {"decoder_sparse_step": 1}
+    text["rope_scaling"] = {"rope_type": "default", "mrope_section": [2, 1, 1]}
+    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2}
+    vision |= {"out_hidden_size": 16, "deepstack_visual_indexes": [0]}
+    config = transformers.Qwen3VLMoeConfig(text_config=text, vision_config=vision)
+    base = transformers.Qwen3VLMoeForConditionalGeneration(config).eval()
+    models = {"base": base, "tuned": tuned_of(base)}
+    for label, model in models.items():
+        model.save_pretrained(tmp_path / label)
+        if as_rows:
+            path = tmp_path / label / "model.safetensors"
+            tensors = safetensors.load_file(path)
+            for name in tensors:
+                if ".experts." in name:
+                    tensors[name] = tensors[name].transpose(1, 2).contiguous()
+            safetensors.save_file(tensors, path, {"format": "pt"})
+    folders = [tmp_path / label for label in models]
+    found = ss.extract(*folders, tmp_path / "adapter", rank=3, include="*.experts.*")
+    assert len(found.analysed) == 2 * 3
+    start = transformers.Qwen3VLMoeForConditionalGeneration.from_pretrained(folders[0])
+    merged = numbers(loaded(start, tmp_path / "adapter").merge_and_unload())
+    before, after = (numbers(model) for model in models.values())
+    for name in before:
+        if ".experts." in name:
+            change = best(name, before[name], after[name], 3)
+            np.testing.assert_allclose(merged[name], before[name] + change, atol=1e-6)
 
 
 def test_a_whole_model_of_experts(tmp_path: Path) -> None:

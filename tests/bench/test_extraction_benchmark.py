@@ -53,6 +53,7 @@ def test_a_small_run_finds_what_was_planted(
     section = module(BENCHMARKS / "findings.py", monkeypatch).finding(found)
     assert section.startswith("## An adapter from two checkpoints of 0 M parameters")
     assert "torch.linalg.svd of every change" in section
+    assert "times the processor time" in section
     assert "model.layers.0.mlp.down_proj.weight | 160 × 224 | 16" in section
 
 

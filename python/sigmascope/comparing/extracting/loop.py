@@ -139,8 +139,8 @@ def extract(
     change, those of :func:`low_rank`, and one or two for the stored factors. The change is summed
     entry by entry while it is decoded. No bit depends on workers, threads or an interruption.
     The product B A is the change itself: its scale alpha / r is 1. The factors of each matrix are a
-    file in `out/parts` until the last is there; then they are joined, and adapter_config.json is
-    written last.
+    file in `out/parts` until the last is there; then they are joined, those of one stack in memory
+    at a time, and adapter_config.json is written last.
 
     Examples
     --------

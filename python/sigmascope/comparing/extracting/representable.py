@@ -31,12 +31,11 @@ names of their parameters, as stacks of one matrix."""
 _PLAIN = {f"{status} of {dtype}" for status in ("vector", "scalar", "integer") for dtype in STORED}
 """Tensors that a module may have which is saved whole."""
 
-_INPUTS_AS_ROWS = (
-    *("gptoss", "gpt_oss", "openaiprivacyfilter", "openai_privacy_filter"),
-    *("qwen3vlmoe", "qwen3_vl_moe"),
-)
-"""Models whose stacks (experts, inputs, outputs) PEFT multiplies as they are stored: their class
-has `is_transposed`, or transformers 5 transposes them when it loads the file."""
+_INPUTS_AS_ROWS = ("gptoss", "gpt_oss", "openaiprivacyfilter", "openai_privacy_filter")
+"""Models whose class tells PEFT that stacks are experts x inputs x outputs (`is_transposed`)."""
+
+_LOADED_AS_OUTPUTS = ("qwen3vlmoe", "qwen3_vl_moe")
+"""Models whose stacks transformers 5 loads as experts x outputs x inputs, stored in either way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +76,11 @@ class Layouts:
             if not has_known_order(names)
             for own in names
         )
-        named = (base.architecture or "").lower().startswith(_INPUTS_AS_ROWS)
-        return cls(transposed, named, frozenset(ambiguous), tensors)
+        model = (base.architecture or "").lower()
+        as_rows = model.startswith(_INPUTS_AS_ROWS)
+        if model.startswith(_LOADED_AS_OUTPUTS):
+            as_rows = _has_inputs_as_rows(base)
+        return cls(transposed, as_rows, frozenset(ambiguous), tensors)
 
     def whole(self, pair: Pair) -> Whole | str:
         """Return the tensor that an adapter has in full, or the reason why it cannot have it.
@@ -158,6 +160,20 @@ class Layouts:
         if record["role"] in EMBEDDINGS:
             return Target(module, EMBEDDING, transposed=True)
         return Target(module, LINEAR, transposed=self.transposed and heeds_fan_in_fan_out(name))
+
+
+def _has_inputs_as_rows(base: Checkpoint) -> bool:
+    """Tell whether stacks are experts x inputs x outputs, by those of the first layer.
+
+    The columns of an expert's second matrix are then the rows of its first one, and not half of
+    these.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for record in base.info():
+        if record["status"] == "stack":
+            shapes.setdefault(record["name"].rpartition(".")[2], record["shape"])
+    first, second = shapes.get("gate_up_proj"), shapes.get("down_proj")
+    return first is not None and second is not None and first[1] == second[2]
 
 
 def _is_saved_with(other: str, module: str) -> bool:
