@@ -118,17 +118,8 @@ def test_experts_of_different_ranks_share_the_largest(dtype: str, tmp_path: Path
 def test_stacks_with_inputs_as_rows(tmp_path: Path) -> None:
     """Models whose class tells PEFT so: experts x inputs x outputs."""
 
-    class Named:
-        config = type("Config", (), {"to_dict": lambda _: {"model_type": "gpt_oss"}})()
-
-        def __init__(self, tensors: Model) -> None:
-            self.tensors = tensors
-
-        def state_dict(self) -> Model:
-            return self.tensors
-
     base, tuned = models({UP: (3, 16, 40)})
-    assert ss.extract(Named(base), Named(tuned), tmp_path, error=0.05).written
+    assert ss.extract(Named("gpt_oss", base), Named("gpt_oss", tuned), tmp_path, error=0.05).written
     file = stored(tmp_path)
     A, B = file[f"{EXPERTS}lora_A.weight"], file[f"{EXPERTS}lora_B.weight"]
     assert A.shape[1] == 16
@@ -146,6 +137,7 @@ def test_stacks_with_inputs_as_rows(tmp_path: Path) -> None:
         ({"mlp.gate.weight": (3, 6)}, {"fan_in_fan_out": True}, "fan_in_fan_out"),
         ({"mlp.experts.w1": (3, 8, 6), "mlp.experts.w2": (3, 6, 8)}, {}, "order"),
         ({"layer.matrix": (8, 6)}, {}, "not the weight of a module"),
+        ({"moe.input_linear.weight": (3, 8, 6)}, {}, "another name"),
     ],
 )
 def test_what_peft_cannot_have(
@@ -157,6 +149,51 @@ def test_what_peft_cannot_have(
     for row in found:
         assert reason in row["reason"]
         assert row["delta_fro_norm"] > 0
+
+
+class Named:
+    """A module of a model whose configuration names its kind."""
+
+    def __init__(self, model_type: str, tensors: Model) -> None:
+        self.config = self
+        self.model_type = model_type
+        self.tensors = tensors
+
+    def to_dict(self) -> dict[str, str]:
+        return {"model_type": self.model_type}
+
+    def state_dict(self) -> Model:
+        return self.tensors
+
+
+def test_parameters_and_modules_of_models_with_experts(tmp_path: Path) -> None:
+    """PEFT takes linear layers with names of experts for these, but no parameters."""
+    layer, dense = "model.layers.0.", "model.layers.1.mlp.up_proj.weight"
+    shared, mixtral = f"{layer}mlp.shared_expert.gate_proj.weight", "layers.2.block_sparse_moe."
+    modules = [f"{layer}self_attn.q_proj", f"{mixtral}gate", f"{mixtral}experts.0.w1"]
+    parameters = [shared, dense, f"{layer}mlp.gate.weight"]
+    names = [f"{module}.weight" for module in modules] + parameters
+    assert ss.extract(*models(dict.fromkeys(names, (8, 6))), tmp_path / "a", rank=2).written
+    assert settings(tmp_path / "a")["target_modules"] == modules
+    assert settings(tmp_path / "a")["target_parameters"] == parameters
+    assert ss.extract(*models({dense: (8, 6)}), tmp_path / "b", rank=2).written
+    assert settings(tmp_path / "b")["target_modules"] == [dense.removesuffix(".weight")]
+
+
+def test_a_parameter_of_a_module_that_contains_others(tmp_path: Path) -> None:
+    stack, inner = "embeddings.positions", "embeddings.proj.weight"
+    found = ss.extract(*models({stack: (2, 8, 6), inner: (8, 6)}), tmp_path, rank=2)
+    assert [row["name"] for row in found.analysed] == [inner]
+    assert "contains modules" in found[f"{stack}[0]"]["reason"]
+
+
+def test_models_in_which_peft_adapts_not_all(tmp_path: Path) -> None:
+    out, other = "layers.0.mixer.out_proj.weight", "layers.0.mixer.in_proj.weight"
+    base, tuned = models({out: (8, 6), other: (8, 6)})
+    found = ss.extract(Named("mamba", base), Named("mamba", tuned), tmp_path / "a", rank=2)
+    assert [row["name"] for row in found.analysed] == [other]
+    assert "no out_proj" in found[out]["reason"]
+    assert len(ss.extract(base, tuned, tmp_path / "b", rank=2).analysed) == 2
 
 
 def test_a_head_keeps_its_orientation_where_inputs_are_rows(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ _FACTOR = re.compile(rf"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>
 _MAGNITUDE = re.compile(rf"(?P<module>.+)\.lora_magnitude_vector{_ADAPTER}")
 _READABLE = ("matrix", "kernel")
 
+_HEADS = ("qa_outputs", "summary")
+"""Names of linear heads of GPT-2 that have no role."""
+
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -97,11 +100,12 @@ class _Pair:
 
 
 def heeds_fan_in_fan_out(weight: str) -> bool:
-    """Return whether fan_in_fan_out counts for the weight of a layer: for all but a linear head.
+    """Return whether fan_in_fan_out counts for the weight of a layer: for all but heads.
 
     PEFT finds a torch.nn.Linear there, and does not transpose. Kernels are never transposed.
     """
-    return role_of(weight).role != "unembed"
+    module = weight.removesuffix(".weight").rpartition(".")[2]
+    return role_of(weight).role not in ("unembed", "classifier") and module not in _HEADS
 
 
 def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> Iterator[Module]:

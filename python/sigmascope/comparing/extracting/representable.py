@@ -24,9 +24,21 @@ _WEIGHT = ".weight"
 EMBEDDINGS = ("embed", "positions", "token_types", "relative_positions")
 """Roles of matrices whose rows are looked up."""
 
-_ROUTER = "router"
-"""Role of matrices that transformers 5 has in modules of its own classes, which PEFT adapts by the
-names of their parameters, as stacks of one matrix."""
+_DENSE = ("gate_proj", "up_proj", "down_proj", "w1", "w2", "w3")
+"""Names of linear layers that PEFT, with transformers 5, takes for those of experts in models that
+have experts. Names of their parameters (`target_parameters`) it leaves as they are."""
+
+_RENAMED = (".input_linear.weight", ".output_linear.weight", ".router.layer.weight")
+"""Ends of names of parameters that transformers 5 loads under other names."""
+
+_MAMBA = (
+    *("mamba", "falconmamba", "falcon_mamba"),
+    *("falconh1", "falcon_h1", "nemotronh", "nemotron_h"),
+)
+"""Models in which PEFT refuses to adapt `out_proj` and `conv1d`."""
+
+_LEFT_OUT = ("qwen2moe", "qwen2_moe")
+"""Models of whose experts, where each is a matrix of its own, PEFT 0.21 leaves out the factors."""
 
 _PLAIN = {f"{status} of {dtype}" for status in ("vector", "scalar", "integer") for dtype in STORED}
 """Tensors that a module may have which is saved whole."""
@@ -52,12 +64,18 @@ class Layouts:
         Stacked parameters whose order within their module is not known.
     tensors
         Names, statuses and formats of all tensors by their modules.
+    experts
+        True if there are experts, stacked or not.
+    model
+        Architecture of the model, in lower case.
     """
 
     transposed: bool
     transposed_stacks: bool
     ambiguous: frozenset[str]
     tensors: Mapping[str, Mapping[str, tuple[str, str]]]
+    experts: bool
+    model: str
 
     @classmethod
     def of(cls, base: Checkpoint, transposed: bool) -> Self:
@@ -80,7 +98,8 @@ class Layouts:
         as_rows = model.startswith(_INPUTS_AS_ROWS)
         if model.startswith(_LOADED_AS_OUTPUTS):
             as_rows = _has_inputs_as_rows(base)
-        return cls(transposed, as_rows, frozenset(ambiguous), tensors)
+        experts = any(stacks.values()) or any(each["expert"] is not None for each in base.info())
+        return cls(transposed, as_rows, frozenset(ambiguous), tensors, experts, model)
 
     def whole(self, pair: Pair) -> Whole | str:
         """Return the tensor that an adapter has in full, or the reason why it cannot have it.
@@ -134,7 +153,13 @@ class Layouts:
                 "the kernel has one input: PEFT cannot merge a convolution with groups, "
                 "and a checkpoint does not tell their number"
             )
-        if status != "stack" and record["role"] != _ROUTER:
+        own = name.removesuffix(_WEIGHT).rpartition(".")[2]
+        if self.model.startswith(_MAMBA) and own in ("out_proj", "conv1d"):
+            yield f"PEFT adapts no {own} of models of this kind"
+        expert = record["expert"] is not None and status == "matrix"
+        if self.model.startswith(_LEFT_OUT) and expert:
+            yield "PEFT leaves out experts of this model that are matrices of their own"
+        if status != "stack" and not self._is_parameter(record):
             return
         if "." not in name:
             yield "PEFT adapts no parameter of the model itself, only those of its modules"
@@ -145,6 +170,24 @@ class Layouts:
                 "the module has several stacked parameters, and their order, which names the "
                 "factors in PEFT, is not known"
             )
+        if name.endswith(_RENAMED):
+            yield "transformers 5 loads the parameter under another name"
+        parent = name.rpartition(".")[0]
+        if any(other.startswith(f"{parent}.") for other in self.tensors):
+            yield f"PEFT cannot merge a change of a parameter of {parent}, which contains modules"
+
+    def _is_parameter(self, record: TensorRecord) -> bool:
+        """Tell whether PEFT adapts a matrix by the name of the parameter.
+
+        Routers have classes of their own in transformers 5. That of Mixtral has another name in
+        files, by which PEFT knows it as a module.
+        """
+        if not record["name"].endswith(_WEIGHT) or record["status"] != "matrix":
+            return False
+        own = record["name"].removesuffix(_WEIGHT).rpartition(".")[2]
+        if record["role"] == "router" or own == "router":
+            return not record["name"].endswith("block_sparse_moe.gate.weight")
+        return self.experts and own in _DENSE and record["expert"] is None
 
     def _of(self, base: Member) -> Target:
         record = base.record
@@ -153,7 +196,7 @@ class Layouts:
             index = int(base.name.removeprefix(name).strip("[]"))
             return Target(name, STACK, self.transposed_stacks, index=index, count=shape[0])
         module = name.removesuffix(_WEIGHT)
-        if record["role"] == _ROUTER:
+        if self._is_parameter(record):
             return Target(name, STACK)
         if record["status"] == "kernel":
             return Target(module, KERNEL, kernel=shape[1:])
