@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -185,19 +185,27 @@ def extract(
         _forget_lost(table, items, folder)
         source = f"{table.before} with {table.after}"
         builder = TableBuilder(table, items, source, lambda item: entrywise(both, item))
+        runner: TaskRunner
         if executor is None:
-            runner: TaskRunner = tasks_on_threads(both, items, request)
+            runner = tasks_on_threads(both, items, request)
         else:
-            each = request.per_worker(workers)
-
-            def task(index: int) -> ExtractionTask:
-                return ExtractionTask.of(both, files, items[index], each.of_row(index))
-
-            runner = ExecutorTasks(executor, task, workers, run, len(items))
+            tasks = _tasks(both, files, items, request.per_worker(workers))
+            runner = ExecutorTasks(executor, tasks, workers, run, len(items))
         builder.fill(Saving(runner, items, folder), outputs, progress)
     if table.written:
         folder.finish(_carried(table, items), _saved(table, items, both, layouts))
     return table
+
+
+def _tasks(
+    both: tuple[Checkpoint, Checkpoint], files: Files, items: list[Item], each: Request
+) -> Callable[[int], ExtractionTask]:
+    """Return a function that describes the extraction of a row for a worker."""
+
+    def task(index: int) -> ExtractionTask:
+        return ExtractionTask.of(both, files, items[index], each.of_row(index))
+
+    return task
 
 
 def _opened(source: Source, reading: str | None) -> Checkpoint:
